@@ -1,1 +1,18 @@
-//! Filled in next.
+//! Configuration: every environment variable declared once, and the reader that explains what is wrong.
+//!
+//! Owns the list of variables ([`VARIABLES`]), from which `.env.example` is made, the [`Reader`] that services build their
+//! own `Config` structs with, and [`Secret`]. Refuses to know what a service does with a value.
+//! To add a variable: add a constant in `variables.rs`, list it in [`VARIABLES`], run `./dev check`; the test that compares
+//! `.env.example` prints what to write.
+
+mod error;
+mod reader;
+mod reference;
+mod secret;
+pub mod variables;
+
+pub use error::{ConfigErrors, Problem, EXIT_CODE};
+pub use reader::{Reader, Source};
+pub use reference::env_example;
+pub use secret::Secret;
+pub use variables::{Service, Variable, Whether, VARIABLES};
