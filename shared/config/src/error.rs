@@ -59,7 +59,11 @@ impl Problem {
     pub(crate) fn wrong(variable: &Variable, value: &str, why: impl Into<String>) -> Self {
         Self {
             key: variable.name.to_owned(),
-            value: Some(if variable.secret { "[redacted]".to_owned() } else { value.to_owned() }),
+            value: Some(if variable.secret {
+                "[redacted]".to_owned()
+            } else {
+                value.to_owned()
+            }),
             why: why.into(),
             example: variable.assignment(),
         }

@@ -11,8 +11,8 @@ mod reference;
 mod secret;
 pub mod variables;
 
-pub use error::{ConfigErrors, Problem, EXIT_CODE};
+pub use error::{ConfigErrors, EXIT_CODE, Problem};
 pub use reader::{Reader, Source};
 pub use reference::env_example;
 pub use secret::Secret;
-pub use variables::{Service, Variable, Whether, VARIABLES};
+pub use variables::{Service, VARIABLES, Variable, Whether};

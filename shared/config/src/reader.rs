@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::error::{ConfigErrors, Problem};
 use crate::secret::Secret;
-use crate::variables::{Service, Variable, VARIABLES};
+use crate::variables::{Service, VARIABLES, Variable};
 
 /// Where values come from: the process's environment, or pairs given by a test.
 #[derive(Debug, Clone, Default)]
@@ -16,7 +16,11 @@ pub struct Source(BTreeMap<String, String>);
 impl Source {
     /// The environment of this process. Values that are not UTF-8 are left out, and so count as missing.
     pub fn environment() -> Self {
-        Self(std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect())
+        Self(
+            std::env::vars_os()
+                .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+                .collect(),
+        )
     }
 
     /// Fixed pairs, for tests.
@@ -55,11 +59,17 @@ impl Reader {
         source: Source,
         read: impl FnOnce(&mut Self) -> Option<C>,
     ) -> Result<C, ConfigErrors> {
-        let mut reader = Self { source, problems: Vec::new() };
+        let mut reader = Self {
+            source,
+            problems: Vec::new(),
+        };
         reader.refuse_unknown(service);
         match read(&mut reader) {
             Some(config) if reader.problems.is_empty() => Ok(config),
-            _ => Err(ConfigErrors { service, problems: reader.problems }),
+            _ => Err(ConfigErrors {
+                service,
+                problems: reader.problems,
+            }),
         }
     }
 
@@ -84,7 +94,9 @@ impl Reader {
     where
         T::Err: std::fmt::Display,
     {
-        let Some(raw) = self.raw(variable) else { return Some(None) };
+        let Some(raw) = self.raw(variable) else {
+            return Some(None);
+        };
         match raw.parse::<T>() {
             Ok(value) => Some(Some(value)),
             Err(why) => self.refuse(variable, why.to_string()),
@@ -132,7 +144,11 @@ impl Reader {
                 Err(why) => return self.refuse(variable, format!("\"{item}\": {why}")),
             }
         }
-        if items.is_empty() { self.refuse(variable, "the list is empty") } else { Some(items) }
+        if items.is_empty() {
+            self.refuse(variable, "the list is empty")
+        } else {
+            Some(items)
+        }
     }
 
     /// Notes that a value, though well-formed, cannot be used. Answers `None` for `return`.
@@ -146,8 +162,15 @@ impl Reader {
         match Url::parse(raw) {
             Ok(url) if schemes.contains(&url.scheme()) => Some(url),
             Ok(url) => {
-                let wanted = schemes.iter().map(|scheme| format!("{scheme}://")).collect::<Vec<_>>().join(" or ");
-                self.refuse(variable, format!("it begins with {}://, and {wanted} is needed", url.scheme()))
+                let wanted = schemes
+                    .iter()
+                    .map(|scheme| format!("{scheme}://"))
+                    .collect::<Vec<_>>()
+                    .join(" or ");
+                self.refuse(
+                    variable,
+                    format!("it begins with {}://, and {wanted} is needed", url.scheme()),
+                )
             }
             Err(why) => self.refuse(variable, format!("not a URL: {why}")),
         }
@@ -177,15 +200,25 @@ impl Reader {
         for key in unknown {
             let near = nearest(&key).map_or_else(|| "remove it".to_owned(), |name| format!("did you mean {name}?"));
             let why = format!("no variable of {} has this name", service.binary());
-            self.problems.push(Problem { key, value: Some("…".to_owned()), why, example: near });
+            self.problems.push(Problem {
+                key,
+                value: Some("…".to_owned()),
+                why,
+                example: near,
+            });
         }
     }
 }
 
 /// The declared name that differs least, if one is near enough to be meant.
 fn nearest(key: &str) -> Option<&'static str> {
-    let candidates = VARIABLES.iter().map(|variable| (distance(key, variable.name), variable.name));
-    candidates.min().filter(|(distance, _)| *distance <= 3).map(|(_, name)| name)
+    let candidates = VARIABLES
+        .iter()
+        .map(|variable| (distance(key, variable.name), variable.name));
+    candidates
+        .min()
+        .filter(|(distance, _)| *distance <= 3)
+        .map(|(_, name)| name)
 }
 
 /// Levenshtein's distance of two short names.
@@ -221,9 +254,14 @@ mod tests {
 
     #[test]
     fn a_secret_is_not_printed_when_it_is_wrong() {
-        let error = load(&[("AMQP_URL", "http://guest:pass@host")], |r| r.secret_url(&AMQP_URL, &["amqp", "amqps"]));
+        let error = load(&[("AMQP_URL", "http://guest:pass@host")], |r| {
+            r.secret_url(&AMQP_URL, &["amqp", "amqps"])
+        });
         let error = error.unwrap_err().to_string();
-        assert!(error.contains("AMQP_URL=[redacted]") && !error.contains("pass"), "{error}");
+        assert!(
+            error.contains("AMQP_URL=[redacted]") && !error.contains("pass"),
+            "{error}"
+        );
         assert!(error.contains("amqp:// or amqps:// is needed"), "{error}");
     }
 
@@ -235,13 +273,18 @@ mod tests {
 
     #[test]
     fn an_empty_value_counts_as_unset_and_a_default_serves() {
-        let addr = load(&[("HEALTH_ADDR", " ")], |r| r.defaulted::<std::net::SocketAddr>(&HEALTH_ADDR)).unwrap();
+        let addr = load(&[("HEALTH_ADDR", " ")], |r| {
+            r.defaulted::<std::net::SocketAddr>(&HEALTH_ADDR)
+        })
+        .unwrap();
         assert_eq!(addr.to_string(), "0.0.0.0:8080");
     }
 
     #[test]
     fn a_mistyped_name_is_refused_with_the_near_one() {
-        let error = load(&[("INGESTOR_EVENT", "x")], |r| r.optional::<u32>(&SHARD_COUNT)).unwrap_err().to_string();
+        let error = load(&[("INGESTOR_EVENT", "x")], |r| r.optional::<u32>(&SHARD_COUNT))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("did you mean INGESTOR_EVENTS?"), "{error}");
     }
 

@@ -1,6 +1,6 @@
 //! The reference page of all variables, made from the declarations.
 
-use crate::variables::{Whether, VARIABLES};
+use crate::variables::{VARIABLES, Whether};
 
 /// The text of `.env.example`: each variable with its meaning, who reads it, and an example.
 pub fn env_example() -> String {
@@ -31,12 +31,18 @@ mod tests {
             std::fs::write(path, env_example()).unwrap();
         }
         let committed = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(committed == env_example(), "run: UPDATE_ENV_EXAMPLE=1 cargo test -p arrakis-config");
+        assert!(
+            committed == env_example(),
+            "run: UPDATE_ENV_EXAMPLE=1 cargo test -p arrakis-config"
+        );
     }
 
     #[test]
     fn names_are_declared_once() {
-        let mut names: Vec<_> = VARIABLES.iter().flat_map(|v| std::iter::once(v.name).chain(v.older_name)).collect();
+        let mut names: Vec<_> = VARIABLES
+            .iter()
+            .flat_map(|v| std::iter::once(v.name).chain(v.older_name))
+            .collect();
         names.sort_unstable();
         let count = names.len();
         names.dedup();

@@ -1,1 +1,19 @@
-//! Filled in next.
+//! What travels in queues and between services.
+//!
+//! Owns names (exchanges, queues, routing keys), the labels of an event, the job envelope, what a dead letter says, and the
+//! headers between callers and the discord-proxy. Refuses any input or output. A payload is versioned: to change one, add
+//! a version and a committed sample; samples of old versions must still decode.
+
+pub mod dead_letter;
+pub mod event;
+pub mod headers;
+pub mod job;
+pub mod labels;
+pub mod names;
+pub mod proxy;
+pub mod routing;
+
+pub use dead_letter::DeadLetter;
+pub use event::EventId;
+pub use job::{Job, JobKind};
+pub use labels::{LABELS_VERSION, LabelError, Labels};

@@ -1,0 +1,36 @@
+//! Names of exchanges and queues. `rabbitmq/definitions.json` says the same; a test of the broker crate compares them.
+
+/// Topic exchange that takes the ingestor's events.
+pub const EVENTS: &str = "arrakis.events";
+/// Fanout exchange and queue for events that no queue wanted.
+pub const UNROUTED: &str = "arrakis.unrouted";
+/// Queue of interactions: members wait here.
+pub const INTERACTIONS: &str = "arrakis.interactions";
+/// Queue of member and server events.
+pub const EVENTS_GUILD: &str = "arrakis.events.guild";
+/// Queue of chat messages.
+pub const EVENTS_MESSAGE: &str = "arrakis.events.message";
+/// Topic exchange of jobs; each kind has a queue `arrakis.jobs.{kind}`.
+pub const JOBS: &str = "arrakis.jobs";
+/// Queue of bulk changes to servers.
+pub const SYNTHESIS: &str = "discord-synthesis";
+/// Exchange and queue of what failed for good.
+pub const DEAD_LETTERS: &str = "arrakis.dlq";
+
+/// Waits of the three retries, in seconds, in order.
+pub const RETRY_SECONDS: [u32; 3] = [5, 25, 125];
+
+/// Fanout exchange and queue of one retry: `arrakis.retry.5s`.
+pub fn retry(seconds: u32) -> String {
+    format!("arrakis.retry.{seconds}s")
+}
+
+/// Last-value queue with a shard's session, and lease on it.
+pub fn shard(shard: u32) -> String {
+    format!("arrakis.ingestor.shard.{shard}")
+}
+
+/// Queue that serialises identifies of one `max_concurrency` bucket across processes.
+pub fn identify_bucket(bucket: u32) -> String {
+    format!("arrakis.ingestor.identify.{bucket}")
+}
