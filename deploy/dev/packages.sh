@@ -1,0 +1,58 @@
+# shellcheck shell=bash
+# Debian's packages: what is there, what is missing, and getting it. Root installs; anyone else is told in one line.
+
+# The packages without which what is asked for cannot run. Services that the environment names need none.
+missing_packages() {
+    command -v cc >/dev/null || echo gcc libc6-dev
+    if ! $postgres_is_named && [[ -z $(postgres_bin) ]]; then echo postgresql; fi
+    if ! $redis_is_named && ! command -v redis-server >/dev/null; then echo redis-server; fi
+    if ! $rabbitmq_is_named && ! { [[ -n $(rabbitmq_bin) ]] && command -v epmd >/dev/null; }; then echo rabbitmq-server; fi
+}
+
+ensure_packages() { # PACKAGE…
+    (($# > 0)) || return 0
+    if ((EUID != 0)) || ! command -v apt-get >/dev/null; then
+        die "missing here: $*" "sudo apt-get install --no-install-recommends $*" 69
+    fi
+    local log=$instance/logs/apt.log
+    mkdir -p "$instance/logs"
+    say "installing $* (log: ${log#"$root/"})"
+    with_services_kept_from_starting apt_install "$log" "$@" || {
+        show_tail "$log" 15
+        die "apt-get could not install: $*" "the whole log is in ${log#"$root/"}" 69
+    }
+    good "installed $*"
+}
+
+apt_install() { # LOG PACKAGE…
+    local log=$1 package
+    shift
+    for package in "$@"; do
+        # Without lists, or with lists that do not know it: fetch them once.
+        if ! apt-cache show "$package" >/dev/null 2>&1; then
+            run_quietly 'apt-get update' "$log" apt_get update || return 1
+            break
+        fi
+    done
+    run_quietly "apt-get install $*" "$log" apt_get install --yes --no-install-recommends "$@" && return
+    # Lists that are out of date name files that the mirror no longer has.
+    run_quietly 'apt-get update' "$log" apt_get update &&
+        run_quietly "apt-get install $*" "$log" apt_get install --yes --no-install-recommends "$@"
+}
+apt_get() { env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 "$@"; }
+
+# Debian starts a service as soon as it is installed, on its public port. /usr/sbin/policy-rc.d is Debian's own way to
+# refuse that; one that the machine already has is left as it is.
+with_services_kept_from_starting() {
+    local policy=/usr/sbin/policy-rc.d status=0
+    if [[ -e $policy ]]; then
+        "$@"
+        return
+    fi
+    printf '#!/bin/sh\n# Put here by ./dev for the time of one apt-get install.\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+    at_exit "rm -f $policy"
+    "$@" || status=$?
+    rm -f "$policy"
+    return "$status"
+}

@@ -1,0 +1,48 @@
+# shellcheck shell=bash
+# Ports on loopback: free when first taken, then remembered, so that a bookmark or an open psql survives a restart.
+
+# In use by anything on this machine, in whatever state. Read from the kernel: needs neither ss nor a connection.
+port_is_taken() { # PORT
+    local hex
+    printf -v hex '%04X' "$1"
+    grep -qsE "^ *[0-9]+: [0-9A-F]+:$hex " /proc/net/tcp /proc/net/tcp6
+}
+
+# port_for NAME: leaves a port in `port`. Each checkout searches from a place of its own, below the range from which the
+# kernel hands out ports for outgoing connections, so two that start at the same moment do not meet.
+port_for() {
+    local file=$instance/ports name=$1 sum
+    port=$(sed -n "s/^$name=//p" "$file" 2>/dev/null | tail -n 1)
+    if [[ -n $port ]] && ! port_is_taken "$port"; then return; fi
+    sum=$(cksum <<<"$instance")
+    port=$((20000 + ${sum%% *} % 600 * 20))
+    while port_is_taken "$port" || grep -qs "=$port\$" "$file"; do port=$((port + 1)); done
+    if [[ -e $file ]]; then sed -i "/^$name=/d" "$file"; fi
+    echo "$name=$port" >>"$file"
+}
+
+remembered_port() { sed -n "s/^$1=//p" "$instance/ports" 2>/dev/null | tail -n 1; }
+
+# True when something accepts a connection there.
+accepts() { # HOST PORT
+    (exec {probe}<>"/dev/tcp/$1/$2") 2>/dev/null
+}
+
+# The status of a GET, such as 200; empty when nobody answers. Bash's own sockets: a fresh machine has no curl.
+http_status() { # HOST PORT PATH [HEADER]
+    (
+        exec {probe}<>"/dev/tcp/$1/$2" || exit 0
+        printf 'GET %s HTTP/1.0\r\nHost: %s\r\n%s\r\n' "$3" "$1" "${4:+$4$'\r\n'}" >&"$probe"
+        IFS=' ' read -r -t 3 -u "$probe" _ status _ && echo "$status"
+    ) 2>/dev/null || true
+}
+
+# host and port of a URL, into `url_host` and `url_port`.
+split_url() { # URL DEFAULT_PORT
+    local rest=${1#*://}
+    rest=${rest%%[/?]*}
+    rest=${rest##*@}
+    url_host=${rest%%:*}
+    url_port=${rest##*:}
+    if [[ $url_port == "$rest" ]]; then url_port=$2; fi
+}

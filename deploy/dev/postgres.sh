@@ -1,0 +1,107 @@
+# shellcheck shell=bash
+# A private PostgreSQL: own data folder, loopback only, no socket file (its path would be too long in a deep checkout).
+# Three logins as production has them; migrations grant, they never create logins.
+
+postgres_bin() { # folder of initdb and postgres, the newest version; empty when it is not installed
+    local folder
+    for folder in $(printf '%s\n' /usr/lib/postgresql/*/bin | sort -rV); do
+        if [[ -x $folder/initdb ]]; then
+            echo "$folder"
+            return
+        fi
+    done
+    if command -v initdb >/dev/null && command -v postgres >/dev/null; then dirname "$(command -v initdb)"; fi
+}
+
+# PostgreSQL refuses to run as root. Leaves how to run it in `as_postgres` and where its data lives in `postgres_data`:
+# an ordinary user runs it as itself; root runs it as the user postgres where that user can reach the checkout; else as an
+# unprivileged user of a namespace, who is root outside and so reaches it; else with its data below /var/tmp.
+choose_postgres_identity() {
+    postgres_data=$instance/postgres as_postgres=()
+    ((EUID == 0)) || return 0
+    local as_user=(setpriv --reuid=postgres --regid=postgres --init-groups --)
+    local in_namespace=(unshare --user --map-user=65533 --map-group=65533 --)
+    local owner=0:0
+    if "${as_user[@]}" test -x "$instance" 2>/dev/null; then
+        as_postgres=("${as_user[@]}") owner=postgres:postgres
+    elif "${in_namespace[@]}" test -x "$instance" 2>/dev/null; then
+        as_postgres=("${in_namespace[@]}")
+    elif "${as_user[@]}" true 2>/dev/null; then
+        as_postgres=("${as_user[@]}") owner=postgres:postgres
+        [[ -s $instance/postgres-elsewhere ]] || mktemp -d /var/tmp/arrakis-dev.XXXXXXXX >"$instance/postgres-elsewhere"
+        postgres_data=$(<"$instance/postgres-elsewhere")/postgres
+        mkdir -p "${postgres_data%/*}"
+        chown "$owner" "${postgres_data%/*}"
+    else
+        die "PostgreSQL refuses to run as root, there is no user postgres here, and user namespaces are switched off" \
+            "run ./dev as an ordinary user"
+    fi
+    mkdir -p "$postgres_data"
+    # The identity may have changed since the last run (a moved checkout); then the data change hands.
+    if [[ $(stat -c %U:%G "$postgres_data") != "${owner/0:0/root:root}" ]]; then chown -R "$owner" "$postgres_data"; fi
+}
+
+start_postgres() {
+    local bin log=$instance/logs/postgres.log settings
+    bin=$(postgres_bin)
+    choose_postgres_identity
+    mkdir -p "$postgres_data"
+    chmod 700 "$postgres_data"
+    port_for postgres
+    secret_for postgres_superuser postgres_owner postgres_app postgres_admin
+    if [[ ! -e $postgres_data/PG_VERSION ]]; then
+        (umask 077 && secret postgres_superuser >"$postgres_data.password")
+        chown "$(stat -c %u:%g "$postgres_data")" "$postgres_data.password"
+        (cd / && "${as_postgres[@]}" "$bin/initdb" --pgdata="$postgres_data" --username=superuser --auth=scram-sha-256 \
+            --pwfile="$postgres_data.password" --encoding=UTF8 --locale=C.UTF-8 --no-sync --no-instructions) \
+            >>"$log" 2>&1 || {
+            show_tail "$log" 15
+            die "PostgreSQL could not make its data folder $postgres_data"
+        }
+        rm -f "$postgres_data.password"
+    fi
+    settings=(listen_addresses=127.0.0.1 port="$port" unix_socket_directories= max_connections=300 log_min_messages=warning
+        log_line_prefix='%m [%p] %u@%d ' log_timezone=UTC timezone=UTC shared_preload_libraries=)
+    if $throwaway; then
+        # The data of a test end with the test, so nothing has to survive the machine. A SIGKILL of our own processes, which
+        # tests do, loses nothing by this: only a crash of the machine would.
+        settings+=(fsync=off synchronous_commit=off full_page_writes=off wal_level=minimal max_wal_senders=0
+            max_wal_size=4GB checkpoint_timeout=1h)
+    fi
+    # INT is a fast shutdown, QUIT an immediate one.
+    spawn PostgreSQL "$($throwaway && echo QUIT || echo INT)" "$log" \
+        env --chdir=/ "${as_postgres[@]}" "$bin/postgres" -D "$postgres_data" "${settings[@]/#/--}"
+}
+
+postgres_answers() { superuser_psql -c 'select' >/dev/null 2>&1; }
+
+superuser_psql() {
+    PGPASSWORD=$(secret postgres_superuser) PGCONNECT_TIMEOUT=3 "$(postgres_bin)/psql" --no-psqlrc --quiet \
+        --set=ON_ERROR_STOP=1 --host=127.0.0.1 --port="$(remembered_port postgres)" --username=superuser --dbname=postgres "$@"
+}
+
+# Logins and database, made or brought up to date. The owner makes databases and schemas only where tests need them.
+prepare_postgres() {
+    local owner_rights=NOCREATEDB
+    if $throwaway; then owner_rights='CREATEDB CREATEROLE'; fi
+    superuser_psql --set=owner_password="$(secret postgres_owner)" --set=app_password="$(secret postgres_app)" \
+        --set=admin_password="$(secret postgres_admin)" >>"$instance/logs/postgres.log" 2>&1 <<SQL || {
+select format('create role %I login', login) from unnest(array['arrakis_owner', 'arrakis_app', 'arrakis_admin']) as login
+ where not exists (select from pg_roles where rolname = login) \gexec
+alter role arrakis_owner $owner_rights password :'owner_password';
+alter role arrakis_app nobypassrls password :'app_password';
+alter role arrakis_admin bypassrls password :'admin_password';
+select 'create database arrakis owner arrakis_owner' where not exists (select from pg_database where datname = 'arrakis') \gexec
+SQL
+        show_tail "$instance/logs/postgres.log" 10
+        die "PostgreSQL refused to make the logins and the database"
+    }
+}
+
+postgres_urls() {
+    local at
+    at=127.0.0.1:$(remembered_port postgres)/arrakis
+    echo "DATABASE_OWNER_URL=postgres://arrakis_owner:$(secret postgres_owner)@$at"
+    echo "DATABASE_URL=postgres://arrakis_app:$(secret postgres_app)@$at"
+    echo "DATABASE_ADMIN_URL=postgres://arrakis_admin:$(secret postgres_admin)@$at"
+}

@@ -1,0 +1,167 @@
+# shellcheck shell=bash
+# Processes that ./dev starts: each is recorded before it runs, so that whatever happens to the script, the next one finds it.
+#
+# A record holds pid, start time and boot id: the three together name one process for ever, so a recycled pid is never
+# mistaken for ours. Children of recorded processes carry ARRAKIS_DEV_INSTANCE in their environment; that finds orphans too.
+# Every process leads a session of its own: Ctrl-C reaches ./dev alone, which then stops them in order.
+
+boot_id=$(</proc/sys/kernel/random/boot_id)
+
+# Start time of a process in clock ticks since boot (field 22 of /proc/PID/stat); empty when it is gone or a zombie.
+start_time_of() { # PID
+    local stat fields
+    { stat=$(</proc/"$1"/stat); } 2>/dev/null || return 0
+    read -ra fields <<<"${stat##*) }"
+    if [[ ${fields[0]} != [ZX] ]]; then echo "${fields[19]}"; fi
+}
+
+is_process() { # PID START BOOT
+    [[ $3 == "$boot_id" && -n $1 && "$(start_time_of "$1")" == "$2" ]]
+}
+
+# spawn NAME STOP_SIGNAL LOG COMMAND…: starts COMMAND. Records are numbered, so that stopping can go backwards.
+spawn() {
+    local name=$1 signal=$2 log=$3 number
+    shift 3
+    mkdir -p "$instance/processes"
+    # shellcheck disable=SC2012 # the names are our own
+    number=$(($(ls "$instance/processes" | tail -n 1 | cut -c 1-3 | sed 's/^0*//') + 1))
+    printf -v number '%03d' "$number"
+    # The shell writes the record of itself and becomes the command: at no instant does it run unrecorded.
+    # shellcheck disable=SC2016
+    ARRAKIS_DEV_INSTANCE=$instance setsid bash -c '
+        record=$1 signal=$2 boot_id=$3
+        shift 3
+        stat=$(</proc/$$/stat)
+        read -ra fields <<<"${stat##*) }"
+        printf "%s %s %s %s\n" $$ "${fields[19]}" "$boot_id" "$signal" >"$record"
+        exec "$@"' spawn "$instance/processes/$number-$name" "$signal" "$boot_id" "$@" \
+        >>"$log" 2>&1 </dev/null {lock_fd}>&- &
+}
+
+record_of() { # NAME: path of the newest record of that name; empty when there is none
+    local found=("$instance/processes/"[0-9][0-9][0-9]-"$1")
+    if ((${#found[@]} > 0)); then echo "${found[-1]}"; fi
+}
+
+is_running() { # NAME
+    local record pid start boot signal
+    record=$(record_of "$1")
+    [[ -n $record ]] || return 1
+    read -r pid start boot signal <"$record" || return 1
+    : "$signal"
+    is_process "$pid" "$start" "$boot"
+}
+
+# stop_processes GRACE_SECONDS NAME…: signals them all, then waits for them all; the ones that outstay the grace are killed.
+stop_processes() {
+    local grace=$1 name record pid start boot signal waiting=()
+    shift
+    for name in "$@"; do
+        record=$(record_of "$name")
+        [[ -n $record ]] || continue
+        if read -r pid start boot signal <"$record" && is_process "$pid" "$start" "$boot"; then
+            kill -s "$signal" "$pid" 2>/dev/null || true
+            waiting+=("$name")
+        else
+            rm -f "$record"
+        fi
+    done
+    for name in "${waiting[@]}"; do
+        record=$(record_of "$name")
+        read -r pid start boot signal <"$record"
+        if ! wait_until "$name to stop" "$grace" process_is_gone "$pid" "$start" "$boot"; then
+            warn "$name did not stop within $grace s of SIG$signal and is killed"
+            kill -KILL "$pid" 2>/dev/null || true
+            wait_until "$name to die" 10 process_is_gone "$pid" "$start" "$boot" || true
+        fi
+        rm -f "$record"
+    done
+}
+process_is_gone() { ! is_process "$@"; }
+
+recorded_names() { # of everything recorded, the newest first
+    local record name
+    for record in "$instance"/processes/[0-9][0-9][0-9]-*; do
+        [[ -e $record ]] || continue
+        name=${record##*/}
+        echo "${name#*-}"
+    done | tac
+}
+
+# Processes that carry this instance's mark, the callers of this script excepted.
+marked_pids() {
+    local callers=' ' pid=$$ stat fields file
+    while ((pid > 1)); do
+        callers+="$pid "
+        { stat=$(</proc/"$pid"/stat); } 2>/dev/null || break
+        read -ra fields <<<"${stat##*) }"
+        pid=${fields[1]}
+    done
+    grep -lsazxF "ARRAKIS_DEV_INSTANCE=$instance" /proc/[0-9]*/environ 2>/dev/null | while read -r file; do
+        pid=${file#/proc/}
+        pid=${pid%/environ}
+        [[ $callers == *" $pid "* ]] || echo "$pid"
+    done
+}
+
+# Everything that an earlier run has left of this instance. Says so when there is something.
+clear_leftovers() { # [WHAT_IT_SAYS]
+    local names pids
+    mapfile -t names < <(recorded_names)
+    local alive=()
+    local name
+    for name in "${names[@]}"; do
+        if is_running "$name"; then alive+=("$name"); fi
+    done
+    if ((${#alive[@]} > 0)); then say "${1:-clearing what an earlier run left}: ${alive[*]}"; fi
+    # One after the other: in the order in which a proper end would have stopped them.
+    for name in "${names[@]}"; do stop_processes 15 "$name"; done
+    sweep_marked
+}
+
+sweep_marked() {
+    local pids
+    mapfile -t pids < <(marked_pids)
+    if ((${#pids[@]} > 0)); then
+        kill -KILL "${pids[@]}" 2>/dev/null || true
+        wait_until 'orphans to die' 10 no_marked_left || warn "still there: $(marked_pids | tr '\n' ' ')"
+    fi
+}
+no_marked_left() { [[ -z $(marked_pids) ]]; }
+
+# ---- one ./dev at a time in an instance ------------------------------------------------------------------------------------
+
+# take_lock COMMAND: the lock is the kernel's and ends with this process, however that ends. The file says who holds it.
+take_lock() {
+    mkdir -p "$instance"
+    exec {lock_fd}>>"$instance/lock"
+    if ! flock -n "$lock_fd"; then
+        local pid start boot what
+        read -r pid start boot what <"$instance/holder" 2>/dev/null || true
+        : "$start" "$boot"
+        die "another ./dev ${what:-command} (process ${pid:-unknown}) is at work in this checkout" \
+            "wait for it, or stop it with ./dev down"
+    fi
+    echo "$$ $(start_time_of $$) $boot_id $1" >"$instance/holder"
+}
+
+release_lock() {
+    rm -f "$instance/holder"
+    exec {lock_fd}>&-
+}
+
+# Asks the ./dev that holds the lock to end, and waits for it.
+end_lock_holder() {
+    [[ -e $instance/lock ]] || return 0
+    exec {lock_fd}>>"$instance/lock"
+    if ! flock -n "$lock_fd"; then
+        local pid start boot what
+        if read -r pid start boot what <"$instance/holder" && is_process "$pid" "$start" "$boot"; then
+            say "stopping ./dev $what (process $pid)"
+            kill -TERM "$pid" 2>/dev/null || true
+        fi
+        wait_until "./dev ${what:-} to end" 60 flock -n "$lock_fd" ||
+            die "./dev ${what:-} (process ${pid:-unknown}) does not end" "kill -KILL ${pid:-it}, then ./dev down again"
+    fi
+}

@@ -1,0 +1,36 @@
+# shellcheck shell=bash
+# A private Redis: loopback, a password (any user of the machine reaches loopback), 4,096 databases so that each test has one.
+
+start_redis() {
+    local folder=$instance/redis persistence='appendonly yes'
+    mkdir -p "$folder"
+    port_for redis
+    secret_for redis
+    # A test's data end with the test; `up` keeps cooldowns and sessions as production does.
+    if $throwaway; then persistence='appendonly no'; fi
+    (umask 077 && cat >"$folder/redis.conf") <<CONF
+bind 127.0.0.1
+port $port
+requirepass $(secret redis)
+databases 4096
+dir "$folder"
+save ""
+$persistence
+daemonize no
+logfile ""
+loglevel notice
+maxmemory-policy noeviction
+CONF
+    spawn Redis TERM "$instance/logs/redis.log" redis-server "$folder/redis.conf"
+}
+
+redis_answers() {
+    (
+        exec {probe}<>"/dev/tcp/127.0.0.1/$(remembered_port redis)" || exit 1
+        printf 'AUTH %s\r\nPING\r\n' "$(secret redis)" >&"$probe"
+        read -r -t 2 -u "$probe" authenticated && read -r -t 2 -u "$probe" pong &&
+            [[ $authenticated == +OK* && $pong == +PONG* ]]
+    ) 2>/dev/null
+}
+
+redis_urls() { echo "REDIS_URL=redis://:$(secret redis)@127.0.0.1:$(remembered_port redis)/0"; }

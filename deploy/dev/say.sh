@@ -1,0 +1,81 @@
+# shellcheck shell=bash
+# What ./dev says and how: progress on stderr with the time since the start, results on stdout, so that a result can be piped.
+# Colour and self-rewriting lines only where stderr is a terminal; NO_COLOR turns colour off (https://no-color.org).
+
+bold='' dim='' red='' green='' yellow='' plain=''
+is_terminal=false
+if [[ -t 2 && ${TERM:-dumb} != dumb ]]; then
+    is_terminal=true
+    if [[ -z ${NO_COLOR:-} ]]; then
+        bold=$'\e[1m' dim=$'\e[2m' red=$'\e[31m' green=$'\e[32m' yellow=$'\e[33m' plain=$'\e[0m'
+    fi
+fi
+
+started_us=${EPOCHREALTIME/[.,]/}
+
+# Seconds since ./dev began, whole.
+elapsed_s() { echo $(((${EPOCHREALTIME/[.,]/} - started_us) / 1000000)); }
+
+# Seconds since ./dev began, with one decimal, as it stands before each line.
+elapsed() {
+    local tenths=$(((${EPOCHREALTIME/[.,]/} - started_us) / 100000))
+    printf '%3d.%d s' $((tenths / 10)) $((tenths % 10))
+}
+
+erase_wait() { if $is_terminal; then printf '\r\e[K' >&2; fi; }
+
+say() {
+    erase_wait
+    printf '%s[%s]%s %s\n' "$dim" "$(elapsed)" "$plain" "$*" >&2
+}
+good() { say "$green$*$plain"; }
+warn() { say "${yellow}warning:$plain $*"; }
+
+# die MESSAGE [HINT]: an error says what happened; the hint, what to do.
+die() {
+    erase_wait
+    printf '%serror:%s %s\n' "$red" "$plain" "$1" >&2
+    if [[ -n ${2:-} ]]; then printf '  %shint:%s %s\n' "$bold" "$plain" "$2" >&2; fi
+    exit "${3:-1}"
+}
+
+# The line that says what is being waited for. On a terminal it rewrites itself; elsewhere it appears after 3, 6, 12, … seconds.
+wait_said_at=0
+say_waiting() { # WHAT SECONDS
+    if $is_terminal; then
+        printf '\r\e[K%s[%s]%s waiting for %s (%d s)' "$dim" "$(elapsed)" "$plain" "$1" "$2" >&2
+    elif (($2 >= 3 && $2 >= 2 * wait_said_at)); then
+        say "waiting for $1 ($2 s)"
+        wait_said_at=$2
+    fi
+}
+
+# wait_until WHAT LIMIT_SECONDS CONDITION…: asks ten times a second. False when the limit has passed, or when the process
+# whose name is in `awaited` has ended, so that the condition cannot come true any more.
+awaited=
+wait_until() {
+    local what=$1 limit=$2 since_us=${EPOCHREALTIME/[.,]/} seconds
+    shift 2
+    wait_said_at=0
+    until "$@"; do
+        seconds=$(((${EPOCHREALTIME/[.,]/} - since_us) / 1000000))
+        if ((seconds >= limit)) || { [[ -n $awaited ]] && ! is_running "$awaited"; }; then
+            erase_wait
+            return 1
+        fi
+        say_waiting "$what" "$seconds"
+        pause 0.1
+    done
+    erase_wait
+}
+
+# A sleep without a process of its own that a signal interrupts at once: reading from a pipe into which nobody writes.
+pause() {
+    if [[ -z ${pause_fd:-} ]]; then exec {pause_fd}<> <(:); fi
+    read -r -t "$1" -u "$pause_fd" || true
+}
+
+# The last lines of a log, indented, so that the reason is on the screen and not only in a file.
+show_tail() { # FILE LINES
+    if [[ -s $1 ]]; then tail -n "$2" "$1" | sed 's/^/    | /' >&2; fi
+}

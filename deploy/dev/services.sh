@@ -1,0 +1,188 @@
+# shellcheck shell=bash
+# PostgreSQL, Redis and RabbitMQ of one instance: brought up side by side, handed on as URLs, taken down in order.
+#
+# An instance is a folder below target/dev: `up` keeps its data; `test` and `demo` are throwaway and start empty.
+# A service that the environment names (DATABASE_URL, REDIS_URL, AMQP_URL) is used as it is and never started or stopped.
+# To add a service: a file with start_X, X_answers and X_urls beside this one, and its lines in the functions below.
+
+use_instance() { # NAME
+    instance_name=$1
+    instance=$root/target/dev/$1
+    throwaway=true
+    if [[ $1 == up ]]; then throwaway=false; fi
+    mkdir -p "$instance/logs"
+    if [[ -n ${DATABASE_URL:-}${DATABASE_OWNER_URL:-} ]]; then postgres_is_named=true; else postgres_is_named=false; fi
+    if [[ -n ${REDIS_URL:-} ]]; then redis_is_named=true; else redis_is_named=false; fi
+    if [[ -n ${AMQP_URL:-} ]]; then rabbitmq_is_named=true; else rabbitmq_is_named=false; fi
+}
+
+# ---- secrets: made once per instance, readable by its owner alone -----------------------------------------------------------
+
+secret_for() { # NAME…
+    local name
+    for name in "$@"; do
+        if [[ -z $(secret "$name") ]]; then
+            (umask 077 && echo "$name=$(tr -d - </proc/sys/kernel/random/uuid)" >>"$instance/secrets")
+        fi
+    done
+}
+secret() { sed -n "s/^$1=//p" "$instance/secrets" 2>/dev/null; }
+
+# ---- up ---------------------------------------------------------------------------------------------------------------------
+
+# Starts what is needed and returns at once; `wait_for_services` waits. So a build can run meanwhile.
+start_services() {
+    local missing
+    mapfile -t missing < <(missing_packages | tr ' ' '\n')
+    use_docker=false
+    if ((${#missing[@]} > 0)); then
+        if ((EUID != 0)) && docker_answers; then use_docker=true; else ensure_packages "${missing[@]}"; fi
+    fi
+    check_named_services
+    rm -f "$instance"/logs/{postgres,redis,rabbitmq}.log "$instance/env"
+    if $throwaway; then remove_data; fi
+    # Every connection is a file; the soft limit of a login shell (1,024) is too low for a broker and a test suite together.
+    ulimit -S -n "$(ulimit -H -n)" 2>/dev/null || true
+    if $use_docker; then
+        start_docker_services
+        return
+    fi
+    $rabbitmq_is_named || start_rabbitmq
+    $redis_is_named || start_redis
+    $postgres_is_named || start_postgres
+}
+
+wait_for_services() {
+    if ! $redis_is_named; then wait_for_service Redis redis_answers redis 30; fi
+    if ! $postgres_is_named; then
+        wait_for_service PostgreSQL postgres_answers postgres 60
+        prepare_postgres
+    fi
+    if ! $rabbitmq_is_named; then wait_for_service RabbitMQ rabbitmq_answers rabbitmq 90; fi
+    (umask 077 && service_urls >"$instance/env")
+    local line
+    while IFS= read -r line; do export "${line?}"; done <"$instance/env"
+}
+
+wait_for_service() { # NAME CONDITION LOG LIMIT_SECONDS
+    local name=$1 condition=$2 log=$instance/logs/$3.log
+    if ! $use_docker; then awaited=$name; fi
+    wait_until "$name to accept connections" "$4" "$condition" || {
+        show_tail "$log" 15
+        die "$name did not come up" "its whole log is in ${log#"$root/"}"
+    }
+    awaited=''
+    say "$name is ready"
+}
+
+service_urls() {
+    if $postgres_is_named; then named DATABASE_OWNER_URL DATABASE_URL DATABASE_ADMIN_URL; else postgres_urls; fi
+    if $redis_is_named; then named REDIS_URL; else redis_urls; fi
+    if $rabbitmq_is_named; then named AMQP_URL RABBITMQ_MANAGEMENT_URL; else rabbitmq_urls; fi
+}
+named() { # VARIABLE…: the ones that are set
+    local name
+    for name in "$@"; do if [[ -n ${!name:-} ]]; then echo "$name=${!name}"; fi; done
+}
+
+check_named_services() {
+    local name default
+    for name in DATABASE_OWNER_URL:5432 DATABASE_URL:5432 REDIS_URL:6379 AMQP_URL:5672; do
+        default=${name#*:} name=${name%:*}
+        [[ -n ${!name:-} ]] || continue
+        split_url "${!name}" "$default"
+        accepts "$url_host" "$url_port" ||
+            die "$name names $url_host:$url_port, where nothing accepts connections" \
+                "start that service, or unset $name to have ./dev start one of its own" 69
+        say "using $name from the environment ($url_host:$url_port)"
+    done
+    if $postgres_is_named && [[ -z ${DATABASE_OWNER_URL:-} ]]; then
+        die "DATABASE_URL is set but DATABASE_OWNER_URL is not: migrations need the owner's login" \
+            "set both, or neither to have ./dev start a PostgreSQL of its own" 78
+    fi
+    if $rabbitmq_is_named && $throwaway && [[ -z ${RABBITMQ_MANAGEMENT_URL:-} ]]; then
+        die "AMQP_URL is set but RABBITMQ_MANAGEMENT_URL is not: tests make virtual hosts through management" \
+            "set both, or neither to have ./dev start a RabbitMQ of its own" 78
+    fi
+}
+
+services_are_running() {
+    [[ -s $instance/env ]] &&
+        { $postgres_is_named || is_running PostgreSQL || docker_runs postgres; } &&
+        { $redis_is_named || is_running Redis || docker_runs redis; } &&
+        { $rabbitmq_is_named || is_running RabbitMQ || docker_runs rabbitmq; }
+}
+
+# ---- down -------------------------------------------------------------------------------------------------------------------
+
+stop_services() {
+    stop_processes 15 RabbitMQ Redis PostgreSQL
+    stop_processes 5 epmd
+    stop_docker_services
+    sweep_marked
+    rm -f "$instance/env" "$instance/kept"
+    if $throwaway; then remove_data; fi
+}
+
+remove_data() {
+    rm -rf "$instance/postgres" "$instance/redis" "$instance/rabbitmq"
+    if [[ -s $instance/postgres-elsewhere ]]; then
+        rm -rf "$(<"$instance/postgres-elsewhere")"
+        rm -f "$instance/postgres-elsewhere"
+    fi
+}
+
+# ---- the commands -----------------------------------------------------------------------------------------------------------
+
+# ./dev services: brings up the throwaway services and leaves them running, for `cargo test` by hand.
+command_services() {
+    use_instance "${1:-test}"
+    take_lock services
+    if services_are_running; then
+        say "running already"
+    else
+        clear_leftovers
+        at_exit stop_services
+        start_services
+        wait_for_services
+        at_exit
+        touch "$instance/kept"
+        good "services are up; ./dev down stops them"
+    fi
+    release_lock
+    print_env
+}
+
+command_env() {
+    use_instance "${1:-test}"
+    services_are_running || die "no services of \"$instance_name\" are running" "./dev services starts them"
+    print_env
+}
+
+print_env() {
+    local line
+    while IFS= read -r line; do printf "export %s='%s'\n" "${line%%=*}" "${line#*=}"; done <"$instance/env"
+}
+
+command_down() {
+    local clean=false name argument
+    for argument in "$@"; do
+        case $argument in
+        --clean) clean=true ;;
+        *) usage_error "down does not know $argument" "./dev down [--clean]" ;;
+        esac
+    done
+    for name in up demo test; do
+        [[ -d $root/target/dev/$name ]] || continue
+        use_instance "$name"
+        end_lock_holder
+        clear_leftovers stopping
+        stop_services
+        if [[ -n ${lock_fd:-} ]]; then release_lock; fi
+        if $clean; then
+            remove_data
+            rm -rf "$instance"
+        fi
+    done
+    if $clean; then good 'nothing of this checkout is running; its data are removed'; else good 'nothing of this checkout is running'; fi
+}
