@@ -89,7 +89,6 @@ impl Reader {
 
     /// A variable that may be absent; where it declares a default, the default is read in its place.
     /// The outer `None` means that a problem was noted.
-    #[expect(clippy::option_option, reason = "absent and refused are two answers")]
     pub fn optional<T: FromStr>(&mut self, variable: &Variable) -> Option<Option<T>>
     where
         T::Err: std::fmt::Display,

@@ -1,1 +1,16 @@
-//! Filled in next.
+//! The one start-up and shutdown path of every service, with its health endpoints.
+//!
+//! Order: configuration → logs → health server → the service → drain. Owns the signals, the exit codes and `/livez`,
+//! `/readyz`, `/health`, `/metrics`. Refuses to know what a service does: it hands over a [`Runtime`] and waits.
+
+mod health;
+mod memory;
+mod server;
+mod shutdown;
+mod start;
+
+pub use health::{Component, Health, Status};
+pub use memory::resident_bytes;
+pub use server::router;
+pub use shutdown::Shutdown;
+pub use start::{Fatal, Runtime, Threads, install_crypto, run};

@@ -1,0 +1,185 @@
+//! From `main` to the service and back to an exit code.
+
+use std::future::Future;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use arrakis_config::{ConfigErrors, EXIT_CODE, Reader, Service, Source, variables};
+use arrakis_telemetry::{LogFormat, Metrics, init_logs};
+use tokio::net::TcpListener;
+
+use crate::health::Health;
+use crate::server::router;
+use crate::shutdown::Shutdown;
+
+/// How many threads a service's tasks run on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Threads {
+    /// One: least memory and least waking, for a service that mostly waits.
+    One,
+    /// One for each core.
+    Many,
+}
+
+/// What a service gets beside its configuration. Cloning shares everything.
+#[derive(Debug, Clone)]
+pub struct Runtime {
+    /// Which service this is.
+    pub service: Service,
+    /// When to stop.
+    pub shutdown: Shutdown,
+    /// What to tell of oneself.
+    pub health: Health,
+    /// What to count.
+    pub metrics: Metrics,
+}
+
+impl Runtime {
+    /// A runtime without signals and without a health server, for a service started inside a test.
+    pub fn for_test(service: Service) -> Self {
+        Self {
+            service,
+            shutdown: Shutdown::default(),
+            health: Health::default(),
+            metrics: Metrics::new(),
+        }
+    }
+}
+
+/// An error that restarting cannot mend: says what to fix and with which code the process ends.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Fatal {
+    /// What is wrong and what to do, for the operator.
+    pub message: String,
+    /// Exit code of the process.
+    pub exit_code: u8,
+}
+
+impl Fatal {
+    /// Something outside must be mended first: exit code 1.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            exit_code: 1,
+        }
+    }
+
+    /// The configuration must be mended first: exit code 78.
+    pub fn configuration(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            exit_code: EXIT_CODE,
+        }
+    }
+}
+
+/// What every service reads for itself.
+struct Common {
+    health_addr: SocketAddr,
+    filter: String,
+    format: LogFormat,
+}
+
+impl Common {
+    fn read(reader: &mut Reader) -> Option<Self> {
+        let health_addr = reader.defaulted(&variables::HEALTH_ADDR);
+        let filter = reader.defaulted::<String>(&variables::RUST_LOG);
+        let format = reader.defaulted(&variables::LOG_FORMAT);
+        Some(Self {
+            health_addr: health_addr?,
+            filter: filter?,
+            format: format?,
+        })
+    }
+}
+
+/// Runs a service: reads its configuration, starts logs and health endpoints, serves until it ends or a signal comes, and
+/// answers the exit code: 0, 1, 78 for configuration, or what a [`Fatal`] says.
+pub fn run<C, F>(
+    service: Service,
+    threads: Threads,
+    read: impl FnOnce(&mut Reader) -> Option<C>,
+    serve: impl FnOnce(C, Runtime) -> F,
+) -> ExitCode
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    let loaded = Reader::load(service, Source::environment(), |reader| {
+        let common = Common::read(reader);
+        let own = read(reader);
+        Some((common?, own?))
+    });
+    let (common, config) = match loaded {
+        Ok(loaded) => loaded,
+        Err(errors) => return refuse(&errors),
+    };
+    match start(service, threads, &common, |runtime| serve(config, runtime)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "{} stops", service.binary());
+            ExitCode::from(error.downcast_ref::<Fatal>().map_or(1, |fatal| fatal.exit_code))
+        }
+    }
+}
+
+/// Says what is wrong with the environment. Logs are not set up yet, so this goes to standard error as it is.
+fn refuse(errors: &ConfigErrors) -> ExitCode {
+    // Nobody is left to tell when standard error is closed.
+    let _ = writeln!(std::io::stderr(), "{errors}");
+    ExitCode::from(EXIT_CODE)
+}
+
+fn start<F: Future<Output = anyhow::Result<()>>>(
+    service: Service,
+    threads: Threads,
+    common: &Common,
+    serve: impl FnOnce(Runtime) -> F,
+) -> anyhow::Result<()> {
+    let filter = common.filter.parse().map_err(|error| {
+        Fatal::configuration(format!(
+            "RUST_LOG={} is no log filter: {error}; example: RUST_LOG=info",
+            common.filter
+        ))
+    })?;
+    init_logs(common.format, filter).context("logs cannot be set up")?;
+    install_crypto();
+    let mut builder = match threads {
+        Threads::One => tokio::runtime::Builder::new_current_thread(),
+        Threads::Many => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let tokio = builder.enable_all().build().context("the async runtime cannot start")?;
+    let runtime = Runtime::for_test(service);
+    let result = tokio.block_on(async {
+        let listener = TcpListener::bind(common.health_addr).await.map_err(|error| {
+            let example = "HEALTH_ADDR=127.0.0.1:8081";
+            Fatal::configuration(format!("HEALTH_ADDR={} cannot be used: {error}; example: {example}", common.health_addr))
+        })?;
+        tracing::info!(health_addr = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "{} starts", service.binary());
+        tokio::spawn(axum::serve(listener, router(runtime.clone())).into_future());
+        tokio::spawn(runtime.shutdown.clone().follow_signals());
+        let hard = runtime.shutdown.hard.clone();
+        tokio::select! {
+            result = serve(runtime) => result,
+            () = left_behind(hard) => Err(anyhow::anyhow!("work was left behind when the grace period was over")),
+        }
+    });
+    // Tasks that ignore both tokens must not hold the process.
+    tokio.shutdown_background();
+    result
+}
+
+/// A service sees the hard token too and may end by itself a moment later, with a better word than ours.
+async fn left_behind(hard: tokio_util::sync::CancellationToken) {
+    hard.cancelled().await;
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+}
+
+/// Chooses aws-lc-rs for TLS. With two providers compiled in, rustls would otherwise refuse to choose, at the first
+/// connection and with a panic. Calling it again is harmless.
+pub fn install_crypto() {
+    // An error says that one is installed already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
