@@ -1,1 +1,187 @@
-//! Filled in next.
+//! A Discord that runs on one machine: gateway, REST, control API and a page to play a member in.
+//!
+//! It shares nothing with the services that are tested against it: every rule here is written from Discord's own documents,
+//! so that one side can catch the other. [`Emulator::start`] runs one in process; the binary is a thin wrapper around it.
+
+pub mod clock;
+pub mod faults;
+pub mod gateway;
+pub mod model;
+pub mod rest;
+pub mod traffic;
+pub mod world;
+
+mod options;
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use options::{Options, default_token};
+
+use crate::{
+    clock::Clock,
+    faults::Faults,
+    gateway::Hub,
+    traffic::Traffic,
+    world::{Application, World},
+};
+
+/// Where the emulator listens, as URLs. Printed at start, and part of the control API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Addresses {
+    /// Base of REST, `http://…/api/v10`.
+    pub rest: String,
+    /// Gateway, `ws://…`.
+    pub gateway: String,
+    /// Where sessions are resumed, `ws://…`; a listener of its own.
+    pub resume: String,
+    /// Base of the control API, `http://…`.
+    pub control: String,
+    /// The page.
+    pub page: String,
+}
+
+/// What every handler has at hand. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct AppState {
+    /// Everything that is known.
+    pub world: Arc<World>,
+    /// The sessions of the gateway.
+    pub hub: Arc<Hub>,
+    /// Armed faults.
+    pub faults: Arc<Faults>,
+    /// What went over the wire.
+    pub traffic: Arc<Traffic>,
+    /// The only clock to compare times with.
+    pub clock: Clock,
+    /// How it was started.
+    pub options: Arc<Options>,
+    /// Where it listens.
+    pub addresses: Arc<Addresses>,
+}
+
+impl AppState {
+    /// The shard count that `GET /gateway/bot` recommends: as asked for at start, else one for each 1,000 servers.
+    #[must_use]
+    pub fn recommended_shards(&self) -> u64 {
+        self.options.shards.unwrap_or_else(|| {
+            let guilds = self.world.read(|state| state.guilds.len());
+            u64::try_from(guilds.div_ceil(1_000)).unwrap_or(1).max(1)
+        })
+    }
+}
+
+/// A running emulator. Dropping it without [`Emulator::shutdown`] stops it too, without waiting.
+#[derive(Debug)]
+pub struct Emulator {
+    app: AppState,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Emulator {
+    /// Binds the listeners and serves. Returns once all addresses answer.
+    ///
+    /// # Errors
+    /// An address that cannot be bound, named in the message.
+    pub async fn start(options: Options) -> io::Result<Self> {
+        let rest = bind(options.rest_addr, "REST").await?;
+        let gateway = bind(options.gateway_addr, "gateway").await?;
+        let resume = bind(options.resume_addr, "resume").await?;
+        let control = bind(options.control_addr, "control").await?;
+        let control_address = control.local_addr()?;
+        let addresses = Addresses {
+            rest: format!("http://{}/api/v10", rest.local_addr()?),
+            gateway: format!("ws://{}", gateway.local_addr()?),
+            resume: format!("ws://{}", resume.local_addr()?),
+            control: format!("http://{control_address}"),
+            page: format!("http://{control_address}/"),
+        };
+        let app = assemble(options, addresses);
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        serve(&tasks, rest, rest::router(app.clone()), &stop);
+        drop((gateway, resume, control));
+        tasks.close();
+        Ok(Self { app, stop, tasks })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addresses(&self) -> &Addresses {
+        &self.app.addresses
+    }
+
+    /// The bot token that is valid now.
+    #[must_use]
+    pub fn token(&self) -> String {
+        self.app.world.read(|state| state.token.clone())
+    }
+
+    /// State, clock, faults and traffic, for tests that run in the same process.
+    #[must_use]
+    pub const fn app(&self) -> &AppState {
+        &self.app
+    }
+
+    /// Stops all listeners and connections and waits for them.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        self.tasks.wait().await;
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn assemble(options: Options, addresses: Addresses) -> AppState {
+    let clock = Clock::default();
+    let traffic = Arc::new(Traffic::new(options.traffic_kept));
+    let hub = Arc::new(Hub::default());
+    let application = Application {
+        id: options.application_id,
+        name: options.application_name.clone(),
+        description: "Runs on the emulator.".to_owned(),
+        verify_key: "0".repeat(64),
+        privileged_intents: options.privileged_intents,
+    };
+    let token = options
+        .token
+        .clone()
+        .unwrap_or_else(|| default_token(options.application_id));
+    let world = Arc::new(World::new(application, token, clock.clone(), Arc::clone(&hub)));
+    AppState {
+        world,
+        hub,
+        faults: Arc::default(),
+        traffic,
+        clock,
+        options: Arc::new(options),
+        addresses: Arc::new(addresses),
+    }
+}
+
+async fn bind(address: SocketAddr, what: &str) -> io::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let why =
+            format!("cannot listen on {address} for {what}: {error}; choose another address (port 0 takes a free one)");
+        io::Error::new(error.kind(), why)
+    })
+}
+
+fn serve(tasks: &TaskTracker, listener: TcpListener, router: axum::Router, stop: &CancellationToken) {
+    let stop = stop.clone();
+    tasks.spawn(async move {
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let served = async { axum::serve(listener, service).await };
+        tokio::select! {
+            result = served => if let Err(error) = result { tracing::error!(%error, "an HTTP listener ended") },
+            () = stop.cancelled() => {}
+        }
+    });
+}

@@ -1,0 +1,3 @@
+//! `discord-emulator`: see `discord-emulator --help`.
+
+fn main() {}

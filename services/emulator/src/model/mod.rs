@@ -1,0 +1,34 @@
+//! The nouns of Discord as plain data, each with the JSON that Discord's documentation gives it.
+//!
+//! Owns shape and serialisation. Refuses rules: whether a value is allowed is decided in `rest`, what happens when it
+//! changes in `world`. To add a noun, add a file with its struct and the link to its page in Discord's documentation.
+
+pub mod audit;
+pub mod channel;
+pub mod command;
+pub mod emoji;
+pub mod guild;
+pub mod interaction;
+pub mod member;
+pub mod message;
+pub mod permissions;
+pub mod role;
+pub mod snowflake;
+pub mod timestamp;
+pub mod user;
+pub mod webhook;
+
+pub use audit::{AuditAction, AuditEntry, Change};
+pub use channel::{Channel, ChannelKind, ForumTag, Overwrite, OverwriteKind, ThreadState};
+pub use command::{Command, CommandChoice, CommandOption};
+pub use emoji::Emoji;
+pub use guild::{Ban, Guild};
+pub use interaction::{Interaction, InteractionKind, InteractionState};
+pub use member::{Member, MemberView};
+pub use message::{Attachment, Author, Embed, Message, Reaction};
+pub use permissions::Permissions;
+pub use role::{Role, RoleColors, RoleTags};
+pub use snowflake::Id;
+pub use timestamp::Timestamp;
+pub use user::User;
+pub use webhook::Webhook;

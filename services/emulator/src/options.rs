@@ -1,0 +1,90 @@
+//! How an emulator is started; the command line and tests fill it in.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use rand::{RngExt as _, SeedableRng as _, distr::Alphanumeric, rngs::StdRng};
+
+use crate::{gateway::Intents, model::Id};
+
+/// All that can be chosen at start. [`Options::default`] listens on free loopback ports.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where REST listens.
+    pub rest_addr: SocketAddr,
+    /// Where the gateway listens.
+    pub gateway_addr: SocketAddr,
+    /// Where sessions are resumed.
+    pub resume_addr: SocketAddr,
+    /// Where control API and page listen.
+    pub control_addr: SocketAddr,
+    /// Bot token; `None` derives one from the application.
+    pub token: Option<String>,
+    /// Application, and with it the bot's user id.
+    pub application_id: Id,
+    /// Name of application and bot.
+    pub application_name: String,
+    /// Seed of everything random in seeds.
+    pub seed: u64,
+    /// Whether REST enforces its rate limits.
+    pub rate_limits: bool,
+    /// Identifies in 24 hours.
+    pub session_start_limit: u32,
+    /// Identify buckets.
+    pub max_concurrency: u32,
+    /// Recommended shards; `None` follows the number of servers.
+    pub shards: Option<u64>,
+    /// Privileged intents that are switched on.
+    pub privileged_intents: Intents,
+    /// Milliseconds between a client's heartbeats.
+    pub heartbeat_interval_ms: u64,
+    /// Records of traffic and ledger that are kept; 0 keeps none.
+    pub traffic_kept: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self {
+            rest_addr: free,
+            gateway_addr: free,
+            resume_addr: free,
+            control_addr: free,
+            token: None,
+            application_id: Id(1_100_000_000_000_000_001),
+            application_name: "Arrakis".to_owned(),
+            seed: 1,
+            rate_limits: true,
+            session_start_limit: 1_000,
+            max_concurrency: 1,
+            shards: None,
+            privileged_intents: Intents::PRIVILEGED,
+            heartbeat_interval_ms: 41_250,
+            traffic_kept: 100_000,
+        }
+    }
+}
+
+/// A well-formed bot token of this application, always the same: id, time and signature, each in base64url.
+#[must_use]
+pub fn default_token(application: Id) -> String {
+    token_of(application, application.0)
+}
+
+/// A well-formed bot token, decided by `salt`.
+pub(crate) fn token_of(application: Id, salt: u64) -> String {
+    let mut random = StdRng::seed_from_u64(salt);
+    let mut text = |length: usize| -> String {
+        (&mut random)
+            .sample_iter(Alphanumeric)
+            .take(length)
+            .map(char::from)
+            .collect()
+    };
+    format!(
+        "{}.G{}.{}",
+        URL_SAFE_NO_PAD.encode(application.to_string()),
+        text(5),
+        text(38)
+    )
+}

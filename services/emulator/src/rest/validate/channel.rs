@@ -1,0 +1,253 @@
+//! Channel forms: create, edit, positions, and the normalisation of names.
+//!
+//! Source: <https://discord.com/developers/docs/resources/channel#modify-channel-json-params-guild-channel>. Whether a
+//! kind is allowed in this server (community) and what permissions it takes is the route's to say.
+
+use serde_json::{Value, json};
+
+use super::{
+    form::{Form, Given, Length},
+    overwrite::{OverwriteForm, read_overwrites},
+};
+
+/// Channel kinds by Discord's numbers.
+pub mod kind {
+    #![expect(missing_docs, reason = "the names are Discord's own")]
+    pub const TEXT: u8 = 0;
+    pub const DM: u8 = 1;
+    pub const VOICE: u8 = 2;
+    pub const CATEGORY: u8 = 4;
+    pub const ANNOUNCEMENT: u8 = 5;
+    pub const STAGE: u8 = 13;
+    pub const FORUM: u8 = 15;
+}
+
+/// Kinds that a server channel may have.
+pub const GUILD_KINDS: &[i64] = &[0, 2, 4, 5, 13, 14, 15];
+
+/// What a bot may set on a server channel.
+#[derive(Clone, Debug)]
+pub struct ChannelForm {
+    /// Kind; on create absent means text.
+    pub kind: Given<u8>,
+    /// 1 to 100 characters, not yet normalised.
+    pub name: Given<String>,
+    /// Sorting position.
+    pub position: Given<i64>,
+    /// Up to 1,024 characters, forum and media up to 4,096.
+    pub topic: Given<String>,
+    /// Bits a second of voice and stage.
+    pub bitrate: Given<i64>,
+    /// Members in a voice channel (99) or stage (10,000).
+    pub user_limit: Given<i64>,
+    /// Age-restricted.
+    pub nsfw: Given<bool>,
+    /// Slow mode in seconds.
+    pub rate_limit_per_user: Given<i64>,
+    /// Category.
+    pub parent_id: Given<u64>,
+    /// The whole set of overwrites.
+    pub overwrites: Given<Vec<OverwriteForm>>,
+    /// Voice region.
+    pub rtc_region: Given<String>,
+    /// 1 auto, 2 full.
+    pub video_quality_mode: Given<i64>,
+    /// Minutes until threads are archived.
+    pub default_auto_archive_duration: Given<i64>,
+    /// Slow mode of new threads in seconds.
+    pub default_thread_rate_limit_per_user: Given<i64>,
+    /// Forum sort order.
+    pub default_sort_order: Given<i64>,
+    /// Forum layout.
+    pub default_forum_layout: Given<i64>,
+    /// Forum tags as they come back, without ids where they are new.
+    pub available_tags: Given<Vec<Value>>,
+    /// Emoji of the reaction button of forum posts.
+    pub default_reaction_emoji: Given<Value>,
+    /// Channel flags.
+    pub flags: Given<i64>,
+}
+
+/// Reads a channel form. `max_bitrate` depends on the server's boost level.
+pub fn read_channel(form: &Form<'_>, create: bool, max_bitrate: i64) -> ChannelForm {
+    if create {
+        form.require("name");
+    } else if matches!(form.raw("name"), Some(Value::Null)) {
+        form.refuse("name", "BASE_TYPE_REQUIRED", "This field is required");
+    }
+    ChannelForm {
+        kind: form.choice("type", GUILD_KINDS).map(|kind| u8::try_from(kind).unwrap_or(0)),
+        name: if form.has("name") { form.text("name", Length::between(1, 100)) } else { Given::Absent },
+        position: form.integer("position", 0, i64::from(i32::MAX)),
+        topic: form.text("topic", Length::up_to(4_096)),
+        bitrate: form.integer("bitrate", 8_000, max_bitrate),
+        user_limit: form.integer("user_limit", 0, 10_000),
+        nsfw: form.flag("nsfw"),
+        rate_limit_per_user: form.integer("rate_limit_per_user", 0, 21_600),
+        parent_id: form.snowflake("parent_id"),
+        overwrites: read_overwrites(form),
+        rtc_region: form.text("rtc_region", Length::up_to(100)),
+        video_quality_mode: form.choice("video_quality_mode", &[1, 2]),
+        default_auto_archive_duration: form.choice("default_auto_archive_duration", &[60, 1_440, 4_320, 10_080]),
+        default_thread_rate_limit_per_user: form.integer("default_thread_rate_limit_per_user", 0, 21_600),
+        default_sort_order: form.choice("default_sort_order", &[0, 1]),
+        default_forum_layout: form.choice("default_forum_layout", &[0, 1, 2]),
+        available_tags: read_tags(form),
+        default_reaction_emoji: form.form("default_reaction_emoji").map(|emoji| {
+            json!({
+                "emoji_id": emoji.snowflake("emoji_id").value().map(|id| id.to_string()),
+                "emoji_name": emoji.text("emoji_name", Length::up_to(100)).value(),
+            })
+        }),
+        flags: form.integer("flags", 0, i64::from(i32::MAX)),
+    }
+}
+
+fn read_tags(form: &Form<'_>) -> Given<Vec<Value>> {
+    form.forms("available_tags", Length::up_to(20)).map(|tags| {
+        let mut names: Vec<String> = Vec::with_capacity(tags.len());
+        tags.iter()
+            .map(|tag| {
+                let name = tag.required_text("name", Length::between(1, 50));
+                if names.contains(&name) {
+                    tag.refuse("name", "FORUM_TAG_NAMES_NOT_UNIQUE", "Tag names must be unique");
+                }
+                names.push(name.clone());
+                json!({
+                    "id": tag.snowflake("id").value().map(|id| id.to_string()),
+                    "name": name,
+                    "moderated": tag.flag("moderated").value().unwrap_or(false),
+                    "emoji_id": tag.snowflake("emoji_id").value().map(|id| id.to_string()),
+                    "emoji_name": tag.text("emoji_name", Length::up_to(100)).value(),
+                })
+            })
+            .collect()
+    })
+}
+
+/// Checks limits that depend on the kind of channel, once it is known.
+pub fn check_kind_limits(form: &Form<'_>, read: &ChannelForm, channel_kind: u8) {
+    let threads_only = matches!(channel_kind, kind::FORUM | 14);
+    if let Some(topic) = read.topic.as_value()
+        && !threads_only
+        && topic.chars().count() > 1_024
+    {
+        form.refuse("topic", "BASE_TYPE_MAX_LENGTH", "Must be 1024 or fewer in length.");
+    }
+    if let Some(limit) = read.user_limit.as_value()
+        && channel_kind != kind::STAGE
+        && *limit > 99
+    {
+        form.refuse("user_limit", "NUMBER_TYPE_MAX", "int value should be less than or equal to 99.");
+    }
+    if let Some(bitrate) = read.bitrate.as_value()
+        && channel_kind == kind::STAGE
+        && *bitrate > 64_000
+    {
+        form.refuse("bitrate", "NUMBER_TYPE_MAX", "int value should be less than or equal to 64000.");
+    }
+    if channel_kind == kind::CATEGORY && read.parent_id.as_value().is_some() {
+        form.refuse("parent_id", "CHANNEL_PARENT_INVALID_TYPE", "Categories cannot have subcategories");
+    }
+}
+
+/// The highest bitrate by boost level (0 to 3), in bits a second.
+pub const fn max_bitrate(premium_tier: u8) -> i64 {
+    match premium_tier {
+        0 => 96_000,
+        1 => 128_000,
+        2 => 256_000,
+        _ => 384_000,
+    }
+}
+
+/// The name as Discord keeps it: text, announcement, forum and media channels are lower case with dashes for white
+/// space, repeated dashes collapse; other kinds keep what was sent, trimmed.
+pub fn normalize_name(channel_kind: u8, name: &str) -> String {
+    if !matches!(channel_kind, kind::TEXT | kind::ANNOUNCEMENT | kind::FORUM | 14) {
+        return name.trim().to_owned();
+    }
+    let mut normal = String::with_capacity(name.len());
+    for character in name.trim().chars().flat_map(char::to_lowercase) {
+        let dash = character == '-' || character.is_whitespace();
+        if dash && (normal.is_empty() || normal.ends_with('-')) {
+            continue;
+        }
+        let dropped = matches!(character, '!' | '"' | '#' | '$' | '%' | '&' | '\'' | '(' | ')' | '*' | '+' | ',' | '.'
+            | '/' | ':' | ';' | '<' | '=' | '>' | '?' | '@' | '[' | '\\' | ']' | '^' | '`' | '{' | '}' | '~');
+        if !dropped {
+            normal.push(if dash { '-' } else { character });
+        }
+    }
+    let trimmed = normal.trim_end_matches('-');
+    if trimmed.is_empty() { "-".to_owned() } else { trimmed.to_owned() }
+}
+
+/// One entry of a bulk change of channel positions.
+pub struct ChannelPosition {
+    /// Which channel.
+    pub id: u64,
+    /// Where it shall be.
+    pub position: Given<i64>,
+    /// Take over the category's overwrites.
+    pub lock_permissions: bool,
+    /// New category.
+    pub parent_id: Given<u64>,
+}
+
+/// Reads one entry of `PATCH /guilds/{guild}/channels`.
+pub fn read_position(form: &Form<'_>) -> ChannelPosition {
+    form.require("id");
+    ChannelPosition {
+        id: form.snowflake("id").value().unwrap_or(0),
+        position: form.integer("position", 0, i64::from(i32::MAX)),
+        lock_permissions: form.flag("lock_permissions").value().unwrap_or(false),
+        parent_id: form.snowflake("parent_id"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rest::validate::form::read_body;
+
+    #[test]
+    fn names_are_normalised_by_kind() {
+        for (sent, kept) in [
+            ("General Chat", "general-chat"),
+            ("a  -  b", "a-b"),
+            ("ÄPFEL", "äpfel"),
+            ("-x-", "x"),
+            ("what?!", "what"),
+            ("👋-hello", "👋-hello"),
+            ("under_score", "under_score"),
+        ] {
+            assert_eq!(normalize_name(kind::TEXT, sent), kept);
+        }
+        assert_eq!(normalize_name(kind::VOICE, " Talk Here "), "Talk Here");
+    }
+
+    #[test]
+    fn limits_depend_on_the_kind() {
+        let body = json!({"name": "x", "topic": "t".repeat(1_025), "user_limit": 100, "bitrate": 65_000});
+        let check = |channel_kind| {
+            read_body(&body, |form| {
+                let read = read_channel(form, true, 96_000);
+                check_kind_limits(form, &read, channel_kind);
+            })
+        };
+        let errors = check(kind::VOICE).unwrap_err().errors.unwrap();
+        assert!(errors["topic"].is_object() && errors["user_limit"].is_object() && errors["bitrate"].is_null());
+        let errors = check(kind::STAGE).unwrap_err().errors.unwrap();
+        assert!(errors["user_limit"].is_null() && errors["bitrate"].is_object());
+        let errors = check(kind::FORUM).unwrap_err().errors.unwrap();
+        assert!(errors["topic"].is_null());
+    }
+
+    #[test]
+    fn a_name_is_needed_on_create_only() {
+        assert!(read_body(&json!({}), |form| read_channel(form, true, 96_000)).is_err());
+        assert!(read_body(&json!({}), |form| read_channel(form, false, 96_000)).is_ok());
+        assert!(read_body(&json!({"name": null}), |form| read_channel(form, false, 96_000)).is_err());
+    }
+}

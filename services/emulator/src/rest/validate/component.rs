@@ -1,0 +1,407 @@
+//! Action rows, buttons and selects of messages: limits and the form in which they come back.
+//!
+//! Source: <https://discord.com/developers/docs/components/reference>. The kinds that need the flag `IS_COMPONENTS_V2`
+//! are in `component_v2`, text inputs and labels in `modal`. To add a kind, add a reader and its line in `read_part`.
+
+use std::collections::HashSet;
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    component_v2,
+    form::{Form, Given, Length},
+};
+
+/// Component kinds by Discord's numbers.
+pub mod kind {
+    #![expect(missing_docs, reason = "the names are Discord's own")]
+    pub const ACTION_ROW: i64 = 1;
+    pub const BUTTON: i64 = 2;
+    pub const STRING_SELECT: i64 = 3;
+    pub const TEXT_INPUT: i64 = 4;
+    pub const USER_SELECT: i64 = 5;
+    pub const ROLE_SELECT: i64 = 6;
+    pub const MENTIONABLE_SELECT: i64 = 7;
+    pub const CHANNEL_SELECT: i64 = 8;
+    pub const SECTION: i64 = 9;
+    pub const TEXT_DISPLAY: i64 = 10;
+    pub const THUMBNAIL: i64 = 11;
+    pub const MEDIA_GALLERY: i64 = 12;
+    pub const FILE: i64 = 13;
+    pub const SEPARATOR: i64 = 14;
+    pub const CONTAINER: i64 = 17;
+    pub const LABEL: i64 = 18;
+}
+
+/// Rows in a message without `IS_COMPONENTS_V2`.
+pub const MAX_ROWS: usize = 5;
+/// Components in a message with `IS_COMPONENTS_V2`, nested ones included.
+pub const MAX_COMPONENTS: usize = 40;
+const LINK_STYLE: i64 = 5;
+const PREMIUM_STYLE: i64 = 6;
+
+/// What must be unique or counted over all components of one message or modal.
+#[derive(Default)]
+pub struct Layout {
+    custom_ids: HashSet<String>,
+    ids: HashSet<i64>,
+    next_id: i64,
+    /// Components read so far, nested ones included.
+    pub count: usize,
+    /// Characters in text displays, which share one limit of 4,000.
+    pub text_characters: usize,
+}
+
+impl Layout {
+    /// A component that starts with its kind and its id; ids that were not given are counted up from 1.
+    pub fn begin(&mut self, form: &Form<'_>, kind: i64) -> Map<String, Value> {
+        self.count += 1;
+        let given = form.integer("id", 0, i64::from(i32::MAX)).value().filter(|id| *id > 0);
+        let id = given.unwrap_or_else(|| {
+            self.next_id += 1;
+            while self.ids.contains(&self.next_id) {
+                self.next_id += 1;
+            }
+            self.next_id
+        });
+        if !self.ids.insert(id) {
+            form.refuse("id", "COMPONENT_ID_DUPLICATED", "Component id cannot be duplicated");
+        }
+        let mut component = Map::new();
+        component.insert("type".to_owned(), json!(kind));
+        component.insert("id".to_owned(), json!(id));
+        component
+    }
+
+    /// A `custom_id`, which must be unique over the whole message.
+    pub fn custom_id(&mut self, form: &Form<'_>, component: &mut Map<String, Value>) {
+        let id = form.required_text("custom_id", Length::between(1, 100));
+        if id.is_empty() {
+            return;
+        }
+        if !self.custom_ids.insert(id.clone()) {
+            form.refuse("custom_id", "COMPONENT_CUSTOM_ID_DUPLICATED", "Component custom id cannot be duplicated");
+        }
+        component.insert("custom_id".to_owned(), json!(id));
+    }
+}
+
+/// Reads `components` of a message form. `v2` is whether the message has the flag `IS_COMPONENTS_V2`.
+pub fn read_components(form: &Form<'_>, v2: bool) -> Given<Vec<Value>> {
+    let mut layout = Layout::default();
+    let max = if v2 { MAX_COMPONENTS } else { MAX_ROWS };
+    let given = form.forms("components", Length::up_to(max)).map(|parts| {
+        parts.iter().filter_map(|part| read_top(part, v2, &mut layout)).map(Value::Object).collect::<Vec<_>>()
+    });
+    if layout.count > MAX_COMPONENTS {
+        form.refuse(
+            "components",
+            "COMPONENT_MAX_TOTAL_COMPONENTS_EXCEEDED",
+            format!("The total number of components cannot exceed {MAX_COMPONENTS}"),
+        );
+    }
+    if layout.text_characters > 4_000 {
+        form.refuse(
+            "components",
+            "COMPONENT_DISPLAYABLE_TEXT_SIZE_EXCEEDED",
+            "The total displayable text size cannot exceed 4000",
+        );
+    }
+    given
+}
+
+fn read_top(form: &Form<'_>, v2: bool, layout: &mut Layout) -> Option<Map<String, Value>> {
+    let allowed: &[i64] = if v2 {
+        &[
+            kind::ACTION_ROW,
+            kind::SECTION,
+            kind::TEXT_DISPLAY,
+            kind::MEDIA_GALLERY,
+            kind::FILE,
+            kind::SEPARATOR,
+            kind::CONTAINER,
+        ]
+    } else {
+        &[kind::ACTION_ROW]
+    };
+    let found = read_kind(form, allowed)?;
+    read_part(form, found, layout)
+}
+
+/// The kind of a component, refused when it is not one of `allowed`.
+pub fn read_kind(form: &Form<'_>, allowed: &[i64]) -> Option<i64> {
+    if !form.require("type") {
+        return None;
+    }
+    form.choice("type", allowed).value()
+}
+
+/// Reads one component of a known kind.
+pub fn read_part(form: &Form<'_>, found: i64, layout: &mut Layout) -> Option<Map<String, Value>> {
+    Some(match found {
+        kind::ACTION_ROW => read_row(form, layout),
+        kind::BUTTON => read_button(form, layout),
+        kind::STRING_SELECT => read_string_select(form, layout),
+        kind::USER_SELECT | kind::ROLE_SELECT | kind::MENTIONABLE_SELECT | kind::CHANNEL_SELECT => {
+            read_entity_select(form, found, layout)
+        }
+        other => component_v2::read_part(form, other, layout)?,
+    })
+}
+
+fn read_row(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
+    let mut row = layout.begin(form, kind::ACTION_ROW);
+    if !form.require("components") {
+        return row;
+    }
+    let Given::Value(parts) = form.forms("components", Length::between(1, 5)) else { return row };
+    let mut width = 0;
+    let mut read = Vec::with_capacity(parts.len());
+    for part in &parts {
+        let allowed = [
+            kind::BUTTON,
+            kind::STRING_SELECT,
+            kind::USER_SELECT,
+            kind::ROLE_SELECT,
+            kind::MENTIONABLE_SELECT,
+            kind::CHANNEL_SELECT,
+        ];
+        let Some(found) = read_kind(part, &allowed) else { continue };
+        // A select fills the row by itself; five buttons do.
+        width += if found == kind::BUTTON { 1 } else { 5 };
+        if width > 5 {
+            part.refuse("", "COMPONENT_LAYOUT_WIDTH_EXCEEDED", "The specified component exceeds the maximum width");
+            continue;
+        }
+        read.extend(read_part(part, found, layout).map(Value::Object));
+    }
+    row.insert("components".to_owned(), Value::Array(read));
+    row
+}
+
+fn read_button(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
+    let mut button = layout.begin(form, kind::BUTTON);
+    if !form.require("style") {
+        return button;
+    }
+    let Given::Value(style) = form.choice("style", &[1, 2, 3, 4, LINK_STYLE, PREMIUM_STYLE]) else { return button };
+    button.insert("style".to_owned(), json!(style));
+    let label = form.text("label", Length::up_to(80)).value().filter(|label| !label.is_empty());
+    let emoji = form.form("emoji").value().map(|emoji| read_emoji(&emoji));
+    match style {
+        LINK_STYLE => {
+            if form.has("custom_id") {
+                form.refuse(
+                    "custom_id",
+                    "BUTTON_COMPONENT_CUSTOM_ID_URL_MUTUALLY_EXCLUSIVE",
+                    "A custom id and url cannot both be specified",
+                );
+            }
+            if form.require("url")
+                && let Given::Value(url) = form.url("url", 512, &["http", "https", "discord"])
+            {
+                button.insert("url".to_owned(), json!(url));
+            }
+        }
+        PREMIUM_STYLE => {
+            if form.require("sku_id")
+                && let Given::Value(sku) = form.snowflake("sku_id")
+            {
+                button.insert("sku_id".to_owned(), json!(sku.to_string()));
+            }
+        }
+        _ => {
+            if form.has("url") {
+                form.refuse(
+                    "url",
+                    "BUTTON_COMPONENT_CUSTOM_ID_URL_MUTUALLY_EXCLUSIVE",
+                    "A custom id and url cannot both be specified",
+                );
+            }
+            layout.custom_id(form, &mut button);
+        }
+    }
+    if style != PREMIUM_STYLE && label.is_none() && emoji.is_none() {
+        form.refuse("label", "BASE_TYPE_REQUIRED", "This field is required");
+    }
+    insert_some(&mut button, "label", label.map(Value::from));
+    insert_some(&mut button, "emoji", emoji);
+    insert_disabled(form, &mut button);
+    button
+}
+
+/// Partial emoji of buttons and select options.
+pub fn read_emoji(form: &Form<'_>) -> Value {
+    let name = form.text("name", Length::up_to(152)).value().unwrap_or_default();
+    let mut emoji = Map::new();
+    if let Given::Value(id) = form.snowflake("id") {
+        emoji.insert("id".to_owned(), json!(id.to_string()));
+    } else if name.is_empty() || name.is_ascii() {
+        form.refuse("name", "BUTTON_COMPONENT_INVALID_EMOJI", "Invalid emoji");
+    }
+    emoji.insert("name".to_owned(), json!(name));
+    if form.flag("animated") == Given::Value(true) {
+        emoji.insert("animated".to_owned(), json!(true));
+    }
+    Value::Object(emoji)
+}
+
+fn read_string_select(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
+    let mut select = read_select_frame(form, kind::STRING_SELECT, layout);
+    if !form.require("options") {
+        return select;
+    }
+    let Given::Value(options) = form.forms("options", Length::between(1, 25)) else { return select };
+    let mut values = HashSet::new();
+    let mut read = Vec::with_capacity(options.len());
+    for option in &options {
+        let mut entry = Map::new();
+        let value = option.required_text("value", Length::between(1, 100));
+        if !values.insert(value.clone()) {
+            option.refuse(
+                "",
+                "SELECT_COMPONENT_OPTION_VALUE_DUPLICATED",
+                "The specified option value is already used",
+            );
+        }
+        entry.insert("label".to_owned(), json!(option.required_text("label", Length::between(1, 100))));
+        entry.insert("value".to_owned(), json!(value));
+        insert_some(&mut entry, "description", option.text("description", Length::up_to(100)).value().map(Value::from));
+        insert_some(&mut entry, "emoji", option.form("emoji").value().map(|emoji| read_emoji(&emoji)));
+        if option.flag("default") == Given::Value(true) {
+            entry.insert("default".to_owned(), json!(true));
+        }
+        read.push(Value::Object(entry));
+    }
+    if select["max_values"].as_u64().is_some_and(|max| max > read.len() as u64) {
+        form.refuse("max_values", "NUMBER_TYPE_MAX", format!("int value should be less than or equal to {}.", read.len()));
+    }
+    select.insert("options".to_owned(), Value::Array(read));
+    select
+}
+
+fn read_entity_select(form: &Form<'_>, found: i64, layout: &mut Layout) -> Map<String, Value> {
+    let mut select = read_select_frame(form, found, layout);
+    if found == kind::CHANNEL_SELECT
+        && let Given::Value(kinds) = form.entries("channel_types", Length::up_to(13))
+    {
+        select.insert("channel_types".to_owned(), json!(kinds));
+    }
+    if let Given::Value(defaults) = form.forms("default_values", Length::up_to(25)) {
+        let read: Vec<Value> = defaults
+            .iter()
+            .map(|entry| {
+                let id = entry.snowflake("id").value().unwrap_or_default();
+                json!({ "id": id.to_string(), "type": entry.required_text("type", Length::up_to(10)) })
+            })
+            .collect();
+        select.insert("default_values".to_owned(), Value::Array(read));
+    }
+    select
+}
+
+fn read_select_frame(form: &Form<'_>, found: i64, layout: &mut Layout) -> Map<String, Value> {
+    let mut select = layout.begin(form, found);
+    layout.custom_id(form, &mut select);
+    insert_some(&mut select, "placeholder", form.text("placeholder", Length::up_to(150)).value().map(Value::from));
+    let min = form.integer("min_values", 0, 25).value().unwrap_or(1);
+    let max = form.integer("max_values", 1, 25).value().unwrap_or(1);
+    if min > max {
+        form.refuse(
+            "min_values",
+            "SELECT_COMPONENT_MIN_GREATER_THAN_MAX",
+            "The min number of values cannot be greater than the max",
+        );
+    }
+    select.insert("min_values".to_owned(), json!(min));
+    select.insert("max_values".to_owned(), json!(max));
+    insert_disabled(form, &mut select);
+    select
+}
+
+/// Puts `value` under `key` when there is one.
+pub fn insert_some(component: &mut Map<String, Value>, key: &str, value: Option<Value>) {
+    if let Some(value) = value {
+        component.insert(key.to_owned(), value);
+    }
+}
+
+fn insert_disabled(form: &Form<'_>, component: &mut Map<String, Value>) {
+    if let Given::Value(disabled) = form.flag("disabled") {
+        component.insert("disabled".to_owned(), json!(disabled));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rest::validate::form::read_body;
+
+    fn read(components: Value) -> Result<Vec<Value>, Value> {
+        read_body(&json!({ "components": components }), |form| read_components(form, false))
+            .map(|given| given.value().unwrap())
+            .map_err(|error| error.errors.unwrap())
+    }
+
+    fn button(id: &str) -> Value {
+        json!({"type": 2, "style": 1, "label": id, "custom_id": id})
+    }
+
+    #[test]
+    fn parts_get_ids_in_order() {
+        let rows = read(json!([{"type": 1, "components": [button("a"), button("b")]}])).unwrap();
+        assert_eq!(rows[0]["id"], 1);
+        assert_eq!(rows[0]["components"][1]["id"], 3);
+    }
+
+    #[test]
+    fn a_row_holds_five_buttons_or_one_select() {
+        let six: Vec<Value> = (0..6).map(|index| button(&index.to_string())).collect();
+        let errors = read(json!([{"type": 1, "components": six}])).unwrap_err();
+        assert_eq!(errors["components"]["0"]["components"]["_errors"][0]["code"], "BASE_TYPE_BAD_LENGTH");
+        let select = json!({"type": 5, "custom_id": "who"});
+        let errors = read(json!([{"type": 1, "components": [button("a"), select]}])).unwrap_err();
+        assert_eq!(
+            errors["components"]["0"]["components"]["1"]["_errors"][0]["code"],
+            "COMPONENT_LAYOUT_WIDTH_EXCEEDED"
+        );
+    }
+
+    #[test]
+    fn custom_ids_are_unique_and_links_have_none() {
+        let errors = read(json!([{"type": 1, "components": [button("a"), button("a"),
+            {"type": 2, "style": 5, "label": "x", "custom_id": "y", "url": "https://a.example/"}]}]))
+        .unwrap_err();
+        let parts = &errors["components"]["0"]["components"];
+        assert_eq!(parts["1"]["custom_id"]["_errors"][0]["code"], "COMPONENT_CUSTOM_ID_DUPLICATED");
+        assert_eq!(
+            parts["2"]["custom_id"]["_errors"][0]["code"],
+            "BUTTON_COMPONENT_CUSTOM_ID_URL_MUTUALLY_EXCLUSIVE"
+        );
+    }
+
+    #[test]
+    fn selects_are_bounded() {
+        let options: Vec<Value> = (0..26).map(|index| json!({"label": "x", "value": index.to_string()})).collect();
+        let errors =
+            read(json!([{"type": 1, "components": [{"type": 3, "custom_id": "s", "options": options}]}])).unwrap_err();
+        assert_eq!(
+            errors["components"]["0"]["components"]["0"]["options"]["_errors"][0]["code"],
+            "BASE_TYPE_BAD_LENGTH"
+        );
+        let twice = json!([{"label": "x", "value": "1"}, {"label": "y", "value": "1"}]);
+        let errors =
+            read(json!([{"type": 1, "components": [{"type": 3, "custom_id": "s", "options": twice}]}])).unwrap_err();
+        assert_eq!(
+            errors["components"]["0"]["components"]["0"]["options"]["1"]["_errors"][0]["code"],
+            "SELECT_COMPONENT_OPTION_VALUE_DUPLICATED"
+        );
+    }
+
+    #[test]
+    fn rows_are_the_only_top_level_without_the_v2_flag() {
+        assert_eq!(read(json!([button("a")])).unwrap_err()["components"]["0"]["type"]["_errors"][0]["code"], "BASE_TYPE_CHOICES");
+        let rows: Vec<Value> = (0..6).map(|index| json!({"type": 1, "components": [button(&index.to_string())]})).collect();
+        assert_eq!(read(json!(rows)).unwrap_err()["components"]["_errors"][0]["code"], "BASE_TYPE_MAX_LENGTH");
+    }
+}

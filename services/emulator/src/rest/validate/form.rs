@@ -1,0 +1,470 @@
+//! The reader beneath every form: takes fields out of a JSON object and notes what is wrong with them.
+//!
+//! Owns the codes and words of Discord's basic types (`BASE_TYPE_…`, `NUMBER_TYPE_…`, `STRING_TYPE_…` and so on). It
+//! refuses to know any field by name. To add a kind of value, add a method that returns [`Given`].
+
+use serde_json::{Map, Value};
+
+use crate::rest::errors::{ApiResult, ErrorCode, FieldErrors};
+
+/// A field of a partial form: left out, sent as `null`, or sent with a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Given<T> {
+    /// Not in the body: leave as it is.
+    Absent,
+    /// `null`: back to the default.
+    Null,
+    /// A value of the right kind.
+    Value(T),
+}
+
+impl<T> Given<T> {
+    /// The value, if there was one.
+    pub fn value(self) -> Option<T> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Absent | Self::Null => None,
+        }
+    }
+
+    /// A reference to the value, if there was one.
+    pub const fn as_value(&self) -> Option<&T> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Absent | Self::Null => None,
+        }
+    }
+
+    /// Whether the field was in the body at all.
+    pub const fn is_given(&self) -> bool {
+        !matches!(self, Self::Absent)
+    }
+
+    /// The same field with its value changed.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Given<U> {
+        match self {
+            Self::Absent => Given::Absent,
+            Self::Null => Given::Null,
+            Self::Value(value) => Given::Value(change(value)),
+        }
+    }
+
+    /// What a nullable field becomes: unchanged when absent, `None` when null.
+    pub fn or_keep(self, current: Option<T>) -> Option<T> {
+        match self {
+            Self::Absent => current,
+            Self::Null => None,
+            Self::Value(value) => Some(value),
+        }
+    }
+
+    /// What a field with a default becomes: unchanged when absent, `default` when null.
+    pub fn or_default(self, current: T, default: T) -> T {
+        match self {
+            Self::Absent => current,
+            Self::Null => default,
+            Self::Value(value) => value,
+        }
+    }
+}
+
+/// Bounds on the length of a text or list, in characters or entries.
+#[derive(Clone, Copy, Debug)]
+pub struct Length {
+    min: usize,
+    max: usize,
+}
+
+impl Length {
+    /// Between `min` and `max`, both included.
+    pub const fn between(min: usize, max: usize) -> Self {
+        Self { min, max }
+    }
+
+    /// At most `max`.
+    pub const fn up_to(max: usize) -> Self {
+        Self { min: 0, max }
+    }
+
+    /// Discord's code and words when `length` is out of bounds.
+    pub fn refusal(self, length: usize) -> Option<(&'static str, String)> {
+        if (self.min..=self.max).contains(&length) {
+            None
+        } else if self.min > 0 {
+            Some(("BASE_TYPE_BAD_LENGTH", format!("Must be between {} and {} in length.", self.min, self.max)))
+        } else {
+            Some(("BASE_TYPE_MAX_LENGTH", format!("Must be {} or fewer in length.", self.max)))
+        }
+    }
+}
+
+/// One JSON object under reading, with its place in the body.
+#[derive(Clone)]
+pub struct Form<'a> {
+    fields: &'a Map<String, Value>,
+    path: Vec<String>,
+    errors: &'a FieldErrors,
+}
+
+/// Reads the whole body as a form with `read` and refuses with every error found.
+///
+/// # Errors
+/// 50035 with nested field errors; 50109 when the body is not an object.
+pub fn read_body<T>(body: &Value, read: impl FnOnce(&Form<'_>) -> T) -> ApiResult<T> {
+    let errors = FieldErrors::default();
+    let Some(fields) = body.as_object() else { return Err(ErrorCode::InvalidJson.into()) };
+    let value = read(&Form { fields, path: Vec::new(), errors: &errors });
+    errors.finish(value)
+}
+
+/// Reads a body that is a list of forms; errors are placed below the index.
+///
+/// # Errors
+/// 50035 with nested field errors; 50109 when the body is not a list.
+pub fn read_list<T>(body: &Value, length: Length, read: impl Fn(&Form<'_>) -> T) -> ApiResult<Vec<T>> {
+    let errors = FieldErrors::default();
+    let Some(entries) = body.as_array() else { return Err(ErrorCode::InvalidJson.into()) };
+    if let Some((code, message)) = length.refusal(entries.len()) {
+        errors.add(&[], code, message);
+    }
+    let mut values = Vec::with_capacity(entries.len());
+    for (index, entry) in entries.iter().enumerate() {
+        let path = vec![index.to_string()];
+        match entry.as_object() {
+            Some(fields) => values.push(read(&Form { fields, path, errors: &errors })),
+            None => errors.add(&path, "MODEL_TYPE_CONVERT", "Only dictionaries may be used in a ModelType"),
+        }
+    }
+    errors.finish(values)
+}
+
+impl<'a> Form<'a> {
+    /// The value of `key` as it was sent.
+    pub fn raw(&self, key: &str) -> Option<&'a Value> {
+        self.fields.get(key)
+    }
+
+    /// Whether `key` was sent with something other than `null`.
+    pub fn has(&self, key: &str) -> bool {
+        self.raw(key).is_some_and(|value| !value.is_null())
+    }
+
+    /// Where errors of this reading go.
+    pub const fn errors(&self) -> &'a FieldErrors {
+        self.errors
+    }
+
+    /// The path of `key` within the body; an empty key is the form itself.
+    pub fn path_of(&self, key: &str) -> Vec<String> {
+        let mut path = self.path.clone();
+        if !key.is_empty() {
+            path.extend(key.split('.').map(str::to_owned));
+        }
+        path
+    }
+
+    /// Notes an error at `key` (dots separate levels, an empty key is the form itself).
+    pub fn refuse(&self, key: &str, code: &str, message: impl Into<String>) {
+        self.errors.add(&self.path_of(key), code, message);
+    }
+
+    /// Notes the error of a field that must be there. True when it is.
+    pub fn require(&self, key: &str) -> bool {
+        let there = match self.raw(key) {
+            None | Some(Value::Null) => false,
+            Some(Value::String(text)) => !text.trim().is_empty(),
+            Some(_) => true,
+        };
+        if !there {
+            self.refuse(key, "BASE_TYPE_REQUIRED", "This field is required");
+        }
+        there
+    }
+
+    /// A text whose length is counted after trimming white space at its ends, as Discord does. Numbers become texts.
+    pub fn text(&self, key: &str, length: Length) -> Given<String> {
+        let text = match self.raw(key) {
+            None => return Given::Absent,
+            Some(Value::Null) => return Given::Null,
+            Some(Value::String(text)) => text.trim().to_owned(),
+            Some(Value::Number(number)) => number.to_string(),
+            Some(other) => {
+                self.refuse(key, "STRING_TYPE_CONVERT", format!("Could not interpret \"{other}\" as string."));
+                return Given::Absent;
+            }
+        };
+        if let Some((code, message)) = length.refusal(text.chars().count()) {
+            self.refuse(key, code, message);
+            return Given::Absent;
+        }
+        Given::Value(text)
+    }
+
+    /// A text that must be there.
+    pub fn required_text(&self, key: &str, length: Length) -> String {
+        if self.require(key) { self.text(key, length).value().unwrap_or_default() } else { String::new() }
+    }
+
+    /// A web address.
+    pub fn url(&self, key: &str, max: usize, schemes: &[&str]) -> Given<String> {
+        let Given::Value(text) = self.text(key, Length::up_to(max)) else {
+            return if matches!(self.raw(key), Some(Value::Null)) { Given::Null } else { Given::Absent };
+        };
+        if text.is_empty() {
+            return Given::Null;
+        }
+        match url::Url::parse(&text) {
+            Err(_) => self.refuse(key, "URL_TYPE_INVALID_URL", "Not a well formed URL."),
+            Ok(address) if !schemes.contains(&address.scheme()) => {
+                let names: Vec<String> = schemes.iter().map(|scheme| format!("'{scheme}'")).collect();
+                self.refuse(
+                    key,
+                    "URL_TYPE_INVALID_SCHEME",
+                    format!(
+                        "Scheme \"{}\" is not supported. Scheme must be one of ({}).",
+                        address.scheme(),
+                        names.join(", ")
+                    ),
+                );
+            }
+            Ok(_) => return Given::Value(text),
+        }
+        Given::Absent
+    }
+
+    /// A whole number within bounds; a text of digits is accepted, as Discord does.
+    pub fn integer(&self, key: &str, min: i64, max: i64) -> Given<i64> {
+        let number = match self.raw(key) {
+            None => return Given::Absent,
+            Some(Value::Null) => return Given::Null,
+            Some(value) => match whole_number(value) {
+                Some(number) => number,
+                None => {
+                    self.refuse(key, "NUMBER_TYPE_COERCE", format!("Value {value} is not int."));
+                    return Given::Absent;
+                }
+            },
+        };
+        if number < min {
+            self.refuse(key, "NUMBER_TYPE_MIN", format!("int value should be greater than or equal to {min}."));
+            return Given::Absent;
+        }
+        if number > max {
+            self.refuse(key, "NUMBER_TYPE_MAX", format!("int value should be less than or equal to {max}."));
+            return Given::Absent;
+        }
+        Given::Value(number)
+    }
+
+    /// A whole number out of a fixed set.
+    pub fn choice(&self, key: &str, choices: &[i64]) -> Given<i64> {
+        match self.integer(key, i64::MIN, i64::MAX) {
+            Given::Value(number) if !choices.contains(&number) => {
+                let names: Vec<String> = choices.iter().map(ToString::to_string).collect();
+                self.refuse(key, "BASE_TYPE_CHOICES", format!("Value must be one of {{{}}}.", names.join(", ")));
+                Given::Absent
+            }
+            given => given,
+        }
+    }
+
+    /// True or false.
+    pub fn flag(&self, key: &str) -> Given<bool> {
+        match self.raw(key) {
+            None => Given::Absent,
+            Some(Value::Null) => Given::Null,
+            Some(Value::Bool(flag)) => Given::Value(*flag),
+            Some(_) => {
+                self.refuse(key, "BOOLEAN_TYPE_CONVERT", "Must be either true or false.");
+                Given::Absent
+            }
+        }
+    }
+
+    /// A snowflake, as a text or a number.
+    pub fn snowflake(&self, key: &str) -> Given<u64> {
+        match self.raw(key) {
+            None => Given::Absent,
+            Some(Value::Null) => Given::Null,
+            Some(value) => match snowflake(value) {
+                Some(id) => Given::Value(id),
+                None => {
+                    self.refuse(key, "NUMBER_TYPE_COERCE", format!("Value {} is not snowflake.", quoted(value)));
+                    Given::Absent
+                }
+            },
+        }
+    }
+
+    /// Permission bits, as a text of digits or a number.
+    pub fn permissions(&self, key: &str) -> Given<u64> {
+        match self.raw(key) {
+            None => Given::Absent,
+            Some(Value::Null) => Given::Null,
+            Some(value) => match snowflake(value) {
+                Some(bits) => Given::Value(bits),
+                None => {
+                    self.refuse(key, "NUMBER_TYPE_COERCE", format!("Value {} is not int.", quoted(value)));
+                    Given::Absent
+                }
+            },
+        }
+    }
+
+    /// A list of snowflakes.
+    pub fn snowflakes(&self, key: &str, length: Length) -> Given<Vec<u64>> {
+        let entries = match self.entries(key, length) {
+            Given::Absent => return Given::Absent,
+            Given::Null => return Given::Null,
+            Given::Value(entries) => entries,
+        };
+        let mut ids = Vec::with_capacity(entries.len());
+        for (index, entry) in entries.iter().enumerate() {
+            match snowflake(entry) {
+                Some(id) => ids.push(id),
+                None => self.refuse(
+                    &format!("{key}.{index}"),
+                    "NUMBER_TYPE_COERCE",
+                    format!("Value {} is not snowflake.", quoted(entry)),
+                ),
+            }
+        }
+        Given::Value(ids)
+    }
+
+    /// A list of anything.
+    pub fn entries(&self, key: &str, length: Length) -> Given<&'a Vec<Value>> {
+        match self.raw(key) {
+            None => Given::Absent,
+            Some(Value::Null) => Given::Null,
+            Some(Value::Array(entries)) => {
+                if let Some((code, message)) = length.refusal(entries.len()) {
+                    self.refuse(key, code, message);
+                    return Given::Absent;
+                }
+                Given::Value(entries)
+            }
+            Some(_) => {
+                self.refuse(key, "LIST_TYPE_CONVERT", "Only iterables may be used in a ListType");
+                Given::Absent
+            }
+        }
+    }
+
+    /// A list of forms.
+    pub fn forms(&self, key: &str, length: Length) -> Given<Vec<Form<'a>>> {
+        self.entries(key, length).map(|entries| {
+            let mut forms = Vec::with_capacity(entries.len());
+            for (index, entry) in entries.iter().enumerate() {
+                let path = self.path_of(&format!("{key}.{index}"));
+                match entry.as_object() {
+                    Some(fields) => forms.push(Form { fields, path, errors: self.errors }),
+                    None => {
+                        self.errors.add(&path, "MODEL_TYPE_CONVERT", "Only dictionaries may be used in a ModelType");
+                    }
+                }
+            }
+            forms
+        })
+    }
+
+    /// A form within this form.
+    pub fn form(&self, key: &str) -> Given<Form<'a>> {
+        match self.raw(key) {
+            None => Given::Absent,
+            Some(Value::Null) => Given::Null,
+            Some(Value::Object(fields)) => {
+                Given::Value(Form { fields, path: self.path_of(key), errors: self.errors })
+            }
+            Some(_) => {
+                self.refuse(key, "MODEL_TYPE_CONVERT", "Only dictionaries may be used in a ModelType");
+                Given::Absent
+            }
+        }
+    }
+
+    /// The fields of this form in the order sent.
+    pub const fn fields(&self) -> &'a Map<String, Value> {
+        self.fields
+    }
+}
+
+/// A JSON value as Discord prints it in an error: texts once in quotes, the rest in quotes too.
+fn quoted(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("\"{text}\""),
+        other => format!("\"{other}\""),
+    }
+}
+
+fn whole_number(value: &Value) -> Option<i64> {
+    match value {
+        Value::Number(number) => number.as_i64().or_else(|| {
+            let float = number.as_f64()?;
+            #[expect(clippy::cast_possible_truncation, reason = "checked to be whole and small just before")]
+            (float.fract() == 0.0 && float.abs() < 9e15).then_some(float as i64)
+        }),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+}
+
+/// A snowflake or bit set out of JSON; both texts and numbers are accepted, as Discord does.
+pub fn snowflake(value: &Value) -> Option<u64> {
+    match value {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_wrong_field_is_named_in_one_answer() {
+        let body = json!({"name": "", "count": "many", "id": "x", "on": 3, "list": {}, "size": 30_000});
+        let error = read_body(&body, |form| {
+            form.required_text("name", Length::between(1, 5));
+            form.integer("count", 0, 5);
+            form.snowflake("id");
+            form.flag("on");
+            form.entries("list", Length::up_to(2));
+            form.integer("size", 0, 21_600);
+        })
+        .unwrap_err();
+        let errors = error.errors.unwrap();
+        let code = |field: &str| errors[field]["_errors"][0]["code"].as_str().unwrap().to_owned();
+        assert_eq!(code("name"), "BASE_TYPE_REQUIRED");
+        assert_eq!(code("count"), "NUMBER_TYPE_COERCE");
+        assert_eq!(code("id"), "NUMBER_TYPE_COERCE");
+        assert_eq!(errors["id"]["_errors"][0]["message"], "Value \"x\" is not snowflake.");
+        assert_eq!(code("on"), "BOOLEAN_TYPE_CONVERT");
+        assert_eq!(code("list"), "LIST_TYPE_CONVERT");
+        assert_eq!(code("size"), "NUMBER_TYPE_MAX");
+    }
+
+    #[test]
+    fn absent_null_and_value_are_told_apart() {
+        let body = json!({"topic": null, "name": "  lobby  "});
+        let (topic, name, other) = read_body(&body, |form| {
+            (
+                form.text("topic", Length::up_to(10)),
+                form.text("name", Length::up_to(5)),
+                form.text("other", Length::up_to(10)),
+            )
+        })
+        .unwrap();
+        assert_eq!((topic, name, other), (Given::Null, Given::Value("lobby".to_owned()), Given::Absent));
+    }
+
+    #[test]
+    fn lengths_count_characters_not_bytes() {
+        let body = json!({"name": "ääää"});
+        assert!(read_body(&body, |form| form.text("name", Length::up_to(4))).is_ok());
+        assert!(read_body(&body, |form| form.text("name", Length::up_to(3))).is_err());
+    }
+}

@@ -1,0 +1,180 @@
+//! The whole state of the emulated Discord, behind one lock, and what can happen to it.
+//!
+//! Owns the maps, the ids, and the operations: each operation (a method of [`State`], one file per concept) changes the
+//! data, writes the audit log and emits the dispatches, in that order, under the lock, so that every session sees events
+//! in the order in which they happened. Refuses judgement: operations take values that `rest` has validated and authorised.
+//! To add a concept, add a file here with `impl State`, and its map below.
+//!
+//! Pattern of a REST route: read what is needed, validate, make the new value (a clone with the changed fields), call the
+//! operation with a [`Cause`]; audit changes are the difference between the old JSON and the new.
+
+mod audit;
+mod emit;
+mod view;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+pub use emit::Dispatch;
+pub(crate) use emit::to_body;
+
+use crate::{
+    clock::Clock,
+    gateway::{Hub, Intents},
+    model::{Channel, Command, Guild, Id, Interaction, Message, Timestamp, User, Webhook},
+};
+
+/// The state and the lock around it.
+#[derive(Debug)]
+pub struct World {
+    state: Mutex<State>,
+    changes: watch::Sender<u64>,
+}
+
+impl World {
+    /// A world with an application, its bot and nothing else.
+    #[must_use]
+    pub fn new(application: Application, token: String, clock: Clock, hub: Arc<Hub>) -> Self {
+        let bot = User::bot(application.id, &application.name);
+        let state = State {
+            clock,
+            hub,
+            last_id: 0,
+            bot_id: bot.id,
+            token,
+            users: HashMap::from([(bot.id, bot)]),
+            application,
+            guilds: BTreeMap::new(),
+            channel_guilds: HashMap::new(),
+            dms: HashMap::new(),
+            messages: HashMap::new(),
+            blobs: HashMap::new(),
+            commands: BTreeMap::new(),
+            interactions: HashMap::new(),
+            webhooks: HashMap::new(),
+        };
+        Self {
+            state: Mutex::new(state),
+            changes: watch::Sender::new(0),
+        }
+    }
+
+    /// Looks at the state.
+    pub fn read<R>(&self, look: impl FnOnce(&State) -> R) -> R {
+        look(&self.state.lock())
+    }
+
+    /// Changes the state and wakes those who wait for a change.
+    pub fn write<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
+        let result = change(&mut self.state.lock());
+        self.changes.send_modify(|count| *count += 1);
+        result
+    }
+
+    /// Counts changes; whoever waits for a condition looks again when it moves.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+}
+
+/// The bot's application.
+#[derive(Clone, Debug)]
+pub struct Application {
+    /// Snowflake; the bot user has the same.
+    pub id: Id,
+    /// Name of application and bot.
+    pub name: String,
+    /// Text on the profile.
+    pub description: String,
+    /// Key that interaction webhooks are signed with, hexadecimal.
+    pub verify_key: String,
+    /// Privileged intents that are switched on in the developer portal; asking for another closes with 4014.
+    pub privileged_intents: Intents,
+}
+
+/// All that the emulated Discord knows. Fields are open to the crate; change them through operations where one exists.
+#[derive(Debug)]
+pub struct State {
+    pub(crate) clock: Clock,
+    pub(crate) hub: Arc<Hub>,
+    last_id: u64,
+    /// User id of the bot.
+    pub(crate) bot_id: Id,
+    /// The token that is valid now; reset when session starts are exhausted.
+    pub(crate) token: String,
+    pub(crate) application: Application,
+    pub(crate) users: HashMap<Id, User>,
+    pub(crate) guilds: BTreeMap<Id, Guild>,
+    /// Which server a channel or thread is in; direct messages are in `dms`.
+    pub(crate) channel_guilds: HashMap<Id, Id>,
+    pub(crate) dms: HashMap<Id, Channel>,
+    /// Messages by channel, oldest first, ephemeral ones among them.
+    pub(crate) messages: HashMap<Id, BTreeMap<Id, Message>>,
+    /// Bytes of attachments and images by id or hash.
+    pub(crate) blobs: HashMap<String, Bytes>,
+    pub(crate) commands: BTreeMap<Id, Command>,
+    pub(crate) interactions: HashMap<Id, Interaction>,
+    pub(crate) webhooks: HashMap<Id, Webhook>,
+}
+
+/// Who does something and why, for the audit log.
+#[derive(Clone, Debug)]
+pub struct Cause {
+    /// User who acts.
+    pub actor: Id,
+    /// `X-Audit-Log-Reason`.
+    pub reason: Option<String>,
+}
+
+impl Cause {
+    /// Somebody, without a reason.
+    #[must_use]
+    pub const fn by(actor: Id) -> Self {
+        Self { actor, reason: None }
+    }
+}
+
+impl State {
+    /// A fresh snowflake of now, larger than any made before.
+    pub fn next_id(&mut self) -> Id {
+        let id = Id::at_ms(self.clock.now_ms()).0.max(self.last_id + 1);
+        self.last_id = id;
+        Id(id)
+    }
+
+    /// Now, by the emulator's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A channel or thread of a server, or a direct message.
+    #[must_use]
+    pub fn channel(&self, id: Id) -> Option<&Channel> {
+        match self.channel_guilds.get(&id) {
+            Some(guild) => self.guilds.get(guild)?.channels.get(&id),
+            None => self.dms.get(&id),
+        }
+    }
+
+    /// The same, to change what no event tells of.
+    pub(crate) fn channel_mut(&mut self, id: Id) -> Option<&mut Channel> {
+        match self.channel_guilds.get(&id) {
+            Some(guild) => self.guilds.get_mut(guild)?.channels.get_mut(&id),
+            None => self.dms.get_mut(&id),
+        }
+    }
+
+    /// A message.
+    #[must_use]
+    pub fn message(&self, channel: Id, id: Id) -> Option<&Message> {
+        self.messages.get(&channel)?.get(&id)
+    }
+}
