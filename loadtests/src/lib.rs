@@ -1,1 +1,3 @@
-//! Filled in next.
+//! Drives the whole platform from outside: seeds it, plays a demo; later load, soak and fault runs.
+
+pub mod seed;

@@ -1,0 +1,227 @@
+//! The whole seed as data: which servers there are, who is in them, which wallets they hold. Pure: the same seed gives the
+//! same plan, byte for byte.
+
+use arrakis_domain::Rank;
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt as _, SeedableRng as _};
+use uuid::Uuid;
+
+use super::holders::{Holder, holders};
+use super::names::{Names, display};
+
+/// Name of the token profile that both communities use.
+pub const TOKEN_PROFILE: &str = "bgt";
+/// Discord ids of the seed lie in one range each, so that a reader of a log tells what an id is.
+const GUILDS: u64 = 1_200_000_000_000_000_000;
+const USERS: u64 = 1_210_000_000_000_000_000;
+
+/// Everything that is written to Postgres and to the emulator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Wallets from rank 1.
+    pub holders: Vec<Holder>,
+    /// Onboarded communities first, then a server that is not.
+    pub servers: Vec<Server>,
+    /// Users that hold a verified wallet and are in no server yet: they join by hand.
+    pub newcomers: Vec<Newcomer>,
+}
+
+/// One Discord server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Discord id.
+    pub guild: u64,
+    /// Name.
+    pub name: &'static str,
+    /// What makes it a community; `None` for a server that is not onboarded.
+    pub community: Option<Community>,
+    /// Members beside the bot; the first owns the server.
+    pub members: Vec<Member>,
+}
+
+/// A community's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Community {
+    /// Tenant.
+    pub id: Uuid,
+    /// Theme.
+    pub theme: &'static str,
+    /// Rule set of the theme.
+    pub rule_set: &'static str,
+}
+
+/// One member of one server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Discord id of the user.
+    pub user: u64,
+    /// User name.
+    pub name: String,
+    /// Shown name.
+    pub display: String,
+    /// Place of the verified wallet in [`Plan::holders`], if there is a wallet among the holders.
+    pub holder: Option<usize>,
+    /// Days since joining.
+    pub joined_days_ago: u32,
+    /// Of the last 30 days, those with a message or a command.
+    pub active_days: u32,
+    /// Given the contributor's badge by an admin.
+    pub contributor: bool,
+}
+
+/// Somebody the demo lets join.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Newcomer {
+    /// Discord id of the user.
+    pub user: u64,
+    /// User name.
+    pub name: &'static str,
+    /// Place of the wallet in [`Plan::holders`]; `None` for one without a wallet.
+    pub holder: Option<usize>,
+}
+
+impl Plan {
+    /// The plan of a seed.
+    pub fn new(seed: u64) -> Self {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let holders = holders(&mut random);
+        let newcomers = newcomers(&holders);
+        let taken: Vec<_> = newcomers.iter().filter_map(|newcomer| newcomer.holder).collect();
+        let mut cast = Casting {
+            random,
+            names: Names::default(),
+            next_user: USERS + 1_000,
+        };
+        let tabr = cast.members(&mut (0..holders.len()).filter(|place| !taken.contains(place)), 3, 40);
+        let market = cast.members(&mut (0..150).filter(|place| place % 4 == 1), 1, 25);
+        let outpost = cast.members(&mut std::iter::empty(), 1, 8);
+        let community = |n: u128, theme, rule_set| {
+            Some(Community {
+                id: Uuid::from_u128(n),
+                theme,
+                rule_set,
+            })
+        };
+        let servers = vec![
+            Server {
+                guild: GUILDS + 1,
+                name: "Sietch Tabr",
+                community: community(0x0192_0000_0000_7000_8000_0000_0000_0001, "sietch", "balance"),
+                members: tabr,
+            },
+            Server {
+                guild: GUILDS + 2,
+                name: "Carthag Market",
+                community: community(0x0192_0000_0000_7000_8000_0000_0000_0002, "basic", "ranked"),
+                members: market,
+            },
+            Server {
+                guild: GUILDS + 3,
+                name: "Polar Outpost",
+                community: None,
+                members: outpost,
+            },
+        ];
+        Self {
+            holders,
+            servers,
+            newcomers,
+        }
+    }
+
+    /// Rank of a place in the list of holders.
+    pub fn rank(place: usize) -> Option<Rank> {
+        u32::try_from(place + 1).ok().and_then(Rank::new)
+    }
+}
+
+/// Each newcomer stands at a boundary that a person can check by eye.
+fn newcomers(holders: &[Holder]) -> Vec<Newcomer> {
+    let holding = |text: &str| holders.iter().position(|holder| holder.held.to_string() == text);
+    let people: [(&'static str, Option<usize>); 8] = [
+        ("stilgar", Some(2)),
+        ("chani", Some(7)),
+        ("liet", Some(68)),
+        ("harah", Some(69)),
+        ("otheym", holding("69")),
+        ("jamis", holding("68.999999999999999999")),
+        ("shishakli", holding("6.899999999999999999")),
+        ("ramallo", None),
+    ];
+    people
+        .into_iter()
+        .zip(USERS + 1..)
+        .map(|((name, holder), user)| Newcomer { user, name, holder })
+        .collect()
+}
+
+/// Makes members one after the other.
+struct Casting {
+    random: ChaCha8Rng,
+    names: Names,
+    next_user: u64,
+}
+
+impl Casting {
+    /// Members of one server: of every `one_in_of` holders all but one have joined, and `without` more have no wallet.
+    fn members(&mut self, places: &mut dyn Iterator<Item = usize>, one_in_of: u32, without: usize) -> Vec<Member> {
+        let mut members = vec![self.member(None)];
+        for place in places {
+            if one_in_of == 1 || self.random.random_range(0..one_in_of) > 0 {
+                members.push(self.member(Some(place)));
+            }
+        }
+        members.extend((1..without).map(|_| self.member(None)));
+        members
+    }
+
+    fn member(&mut self, holder: Option<usize>) -> Member {
+        self.next_user += 1;
+        let name = self.names.next(&mut self.random);
+        Member {
+            user: self.next_user,
+            display: display(&name),
+            name,
+            holder,
+            joined_days_ago: self.random.random_range(1..400),
+            active_days: self.random.random_range(0..=30),
+            contributor: self.random.random_range(0..40) == 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_gives_the_same_plan() {
+        assert_eq!(Plan::new(1), Plan::new(1));
+        assert_ne!(Plan::new(1), Plan::new(2));
+    }
+
+    #[test]
+    fn newcomers_stand_at_their_boundaries() {
+        let plan = Plan::new(7);
+        let held = |name: &str| {
+            let newcomer = plan.newcomers.iter().find(|newcomer| newcomer.name == name).unwrap();
+            newcomer.holder.map(|place| plan.holders[place].held.to_string())
+        };
+        assert_eq!(held("otheym").as_deref(), Some("69"));
+        assert_eq!(held("jamis").as_deref(), Some("68.999999999999999999"));
+        assert_eq!(held("harah"), held("liet"));
+        assert_eq!(held("ramallo"), None);
+    }
+
+    #[test]
+    fn a_wallet_has_one_member_in_a_server() {
+        for server in Plan::new(1).servers {
+            let mut places: Vec<_> = server.members.iter().filter_map(|member| member.holder).collect();
+            let count = places.len();
+            places.sort_unstable();
+            places.dedup();
+            assert_eq!(places.len(), count, "{}", server.name);
+            assert!(server.members.len() >= 8);
+        }
+    }
+}
