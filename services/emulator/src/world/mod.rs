@@ -9,7 +9,12 @@
 //! operation with a [`Cause`]; audit changes are the difference between the old JSON and the new.
 
 mod audit;
+mod channels;
 mod emit;
+mod guilds;
+mod members;
+mod messages;
+mod roles;
 mod view;
 
 use std::{

@@ -1,0 +1,181 @@
+//! What happens to channels, threads and overwrites.
+
+use serde_json::json;
+
+use super::{Cause, Dispatch, State, audit::differences};
+use crate::{
+    gateway::Intents,
+    model::{AuditAction, Channel, Id, Overwrite},
+};
+
+impl State {
+    /// Adds a channel or thread to its server.
+    pub fn create_channel(&mut self, channel: Channel, cause: &Cause) {
+        let (id, thread) = (channel.id, channel.kind.is_thread());
+        let Some(guild) = channel.guild_id else { return };
+        let Some(server) = self.guilds.get_mut(&guild) else {
+            return;
+        };
+        let changes = differences(None::<&Channel>, Some(&channel));
+        let mut d = json!(channel);
+        server.channels.insert(id, channel);
+        self.channel_guilds.insert(id, guild);
+        let action = if thread {
+            AuditAction::ThreadCreate
+        } else {
+            AuditAction::ChannelCreate
+        };
+        self.audit(guild, cause, action, Some(id), changes, None);
+        if thread {
+            d["newly_created"] = true.into();
+        }
+        let name = if thread { "THREAD_CREATE" } else { "CHANNEL_CREATE" };
+        self.emit(Dispatch::of_guild(name, guild, Intents::GUILDS, &d));
+    }
+
+    /// Replaces a channel by its changed self; nothing happens when nothing changed. Overwrites that differ are audited as
+    /// overwrites.
+    pub fn update_channel(&mut self, channel: Channel, cause: &Cause) {
+        let (id, thread) = (channel.id, channel.kind.is_thread());
+        let Some(guild) = channel.guild_id else { return };
+        let Some(known) = self.channel_mut(id) else { return };
+        if *known == channel {
+            return;
+        }
+        let mut changes = differences(Some(&*known), Some(&channel));
+        changes.retain(|change| change.key != "permission_overwrites");
+        let before = std::mem::replace(known, channel);
+        if !changes.is_empty() {
+            let action = if thread {
+                AuditAction::ThreadUpdate
+            } else {
+                AuditAction::ChannelUpdate
+            };
+            self.audit(guild, cause, action, Some(id), changes, None);
+        }
+        self.audit_overwrites(guild, id, &before.permission_overwrites, cause);
+        self.emit_channel(id);
+    }
+
+    /// Moves channels; events go out for those that changed.
+    pub fn move_channels(&mut self, guild: Id, changed: Vec<Channel>, cause: &Cause) {
+        for channel in changed {
+            debug_assert_eq!(channel.guild_id, Some(guild));
+            self.update_channel(channel, cause);
+        }
+    }
+
+    /// Removes a channel with its messages, webhooks and threads. Channels of a deleted category stay, without one.
+    pub fn delete_channel(&mut self, id: Id, cause: &Cause) {
+        let Some(&guild) = self.channel_guilds.get(&id) else {
+            return;
+        };
+        let Some(server) = self.guilds.get_mut(&guild) else {
+            return;
+        };
+        let Some(channel) = server.channels.remove(&id) else {
+            return;
+        };
+        let slots = [
+            &mut server.system_channel_id,
+            &mut server.afk_channel_id,
+            &mut server.rules_channel_id,
+        ];
+        for slot in slots.into_iter().filter(|slot| **slot == Some(id)) {
+            *slot = None;
+        }
+        let children: Vec<(Id, bool)> = server
+            .channels
+            .values()
+            .filter(|child| child.parent_id == Some(id))
+            .map(|child| (child.id, child.kind.is_thread()))
+            .collect();
+        self.forget_channel(id);
+        let thread = channel.kind.is_thread();
+        let changes = differences(Some(&channel), None::<&Channel>);
+        let action = if thread {
+            AuditAction::ThreadDelete
+        } else {
+            AuditAction::ChannelDelete
+        };
+        self.audit(guild, cause, action, Some(id), changes, None);
+        let d = if thread {
+            json!({"id": id, "guild_id": guild, "parent_id": channel.parent_id, "type": channel.kind})
+        } else {
+            json!(channel)
+        };
+        let name = if thread { "THREAD_DELETE" } else { "CHANNEL_DELETE" };
+        self.emit(Dispatch::of_guild(name, guild, Intents::GUILDS, &d));
+        for (child, is_thread) in children {
+            if is_thread {
+                if let Some(server) = self.guilds.get_mut(&guild) {
+                    server.channels.remove(&child);
+                }
+                self.forget_channel(child);
+            } else {
+                if let Some(child) = self.channel_mut(child) {
+                    child.parent_id = None;
+                }
+                self.emit_channel(child);
+            }
+        }
+    }
+
+    /// The direct-message channel with a user, made when there is none yet.
+    pub fn dm_with(&mut self, user: Id) -> Id {
+        if let Some(dm) = self.dms.values().find(|dm| dm.recipients == [user]) {
+            return dm.id;
+        }
+        let id = self.next_id();
+        let dm = Channel::dm(id, user);
+        let d = self.channel_view(&dm);
+        self.dms.insert(id, dm);
+        self.emit(Dispatch::of_user("CHANNEL_CREATE", Intents::DIRECT_MESSAGES, &d));
+        id
+    }
+
+    fn forget_channel(&mut self, id: Id) {
+        self.channel_guilds.remove(&id);
+        self.messages.remove(&id);
+        self.webhooks.retain(|_, webhook| webhook.channel_id != id);
+    }
+
+    fn audit_overwrites(&mut self, guild: Id, channel: Id, before: &[Overwrite], cause: &Cause) {
+        let Some(after) = self
+            .channel(channel)
+            .map(|channel| channel.permission_overwrites.clone())
+        else {
+            return;
+        };
+        let find = |set: &[Overwrite], id: Id| set.iter().find(|overwrite| overwrite.id == id).copied();
+        let mut ids: Vec<Id> = before.iter().chain(&after).map(|overwrite| overwrite.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        for id in ids {
+            let (old, new) = (find(before, id), find(&after, id));
+            let action = match (old, new) {
+                (None, Some(_)) => AuditAction::ChannelOverwriteCreate,
+                (Some(_), None) => AuditAction::ChannelOverwriteDelete,
+                (Some(old), Some(new)) if old != new => AuditAction::ChannelOverwriteUpdate,
+                _ => continue,
+            };
+            let kind = old.or(new).map_or(0, |overwrite| {
+                u8::from(overwrite.kind == crate::model::OverwriteKind::Member)
+            });
+            let options = json!({"id": id, "type": kind.to_string()});
+            let changes = differences(old.as_ref(), new.as_ref());
+            self.audit(guild, cause, action, Some(channel), changes, Some(options));
+        }
+    }
+
+    fn emit_channel(&self, id: Id) {
+        let Some(channel) = self.channel(id) else { return };
+        let Some(guild) = channel.guild_id else { return };
+        let name = if channel.kind.is_thread() {
+            "THREAD_UPDATE"
+        } else {
+            "CHANNEL_UPDATE"
+        };
+        self.emit(Dispatch::of_guild(name, guild, Intents::GUILDS, channel));
+    }
+}
