@@ -7,6 +7,11 @@ missing_packages() {
     if ! $postgres_is_named && [[ -z $(postgres_bin) ]]; then echo postgresql; fi
     if ! $redis_is_named && ! command -v redis-server >/dev/null; then echo redis-server; fi
     if ! $rabbitmq_is_named && ! { [[ -n $(rabbitmq_bin) ]] && command -v epmd >/dev/null; }; then echo rabbitmq-server; fi
+    # Tests drive the emulator's page in a real browser.
+    if [[ $instance_name == test ]]; then
+        command -v chromium >/dev/null || echo chromium
+        command -v chromedriver >/dev/null || echo chromium-driver
+    fi
 }
 
 ensure_packages() { # PACKAGE…

@@ -19,24 +19,71 @@ is_process() { # PID START BOOT
     [[ $3 == "$boot_id" && -n $1 && "$(start_time_of "$1")" == "$2" ]]
 }
 
-# spawn NAME STOP_SIGNAL LOG COMMAND…: starts COMMAND. Records are numbered, so that stopping can go backwards.
-spawn() {
-    local name=$1 signal=$2 log=$3 number
+# The shell writes the record of itself and becomes the command: at no instant does that run unrecorded.
+# shellcheck disable=SC2016
+record_and_become='
+    record=$1 signal=$2 boot_id=$3
     shift 3
+    stat=$(</proc/$$/stat)
+    read -ra fields <<<"${stat##*) }"
+    printf "%s %s %s %s\n" $$ "${fields[19]}" "$boot_id" "$signal" >"$record"
+    exec "$@"'
+
+# Path for the next record; numbered, so that stopping can go backwards.
+next_record() { # NAME
+    local existing number=000
     mkdir -p "$instance/processes"
-    # shellcheck disable=SC2012 # the names are our own
-    number=$(($(ls "$instance/processes" | tail -n 1 | cut -c 1-3 | sed 's/^0*//') + 1))
-    printf -v number '%03d' "$number"
-    # The shell writes the record of itself and becomes the command: at no instant does it run unrecorded.
-    # shellcheck disable=SC2016
-    ARRAKIS_DEV_INSTANCE=$instance setsid bash -c '
-        record=$1 signal=$2 boot_id=$3
-        shift 3
-        stat=$(</proc/$$/stat)
-        read -ra fields <<<"${stat##*) }"
-        printf "%s %s %s %s\n" $$ "${fields[19]}" "$boot_id" "$signal" >"$record"
-        exec "$@"' spawn "$instance/processes/$number-$name" "$signal" "$boot_id" "$@" \
+    for existing in "$instance"/processes/[0-9][0-9][0-9]-*; do
+        existing=${existing##*/}
+        number=${existing%%-*}
+    done
+    printf '%s/processes/%03d-%s' "$instance" $((10#$number + 1)) "$1"
+}
+
+# spawn NAME STOP_SIGNAL LOG COMMAND…: starts a service in the background. A signal written as group:TERM goes to its children too.
+spawn() {
+    local record signal=$2 log=$3
+    record=$(next_record "$1")
+    shift 3
+    ARRAKIS_DEV_INSTANCE=$instance setsid bash -c "$record_and_become" spawn "$record" "$signal" "$boot_id" "$@" \
         >>"$log" 2>&1 </dev/null {lock_fd}>&- &
+    # The record is there in milliseconds; who asks for it next must not find nothing and believe that it died.
+    until [[ -s $record ]] || ! kill -0 $! 2>/dev/null; do pause 0.01; done
+}
+
+# run_attached NAME COMMAND…: runs it to its end, on this terminal, and gives its exit code. In the background of the
+# script, since bash sees a signal only between two foreground commands, and then it is late.
+run_attached() {
+    local name=$1 record status=0
+    shift
+    record=$(next_record "$name")
+    setsid bash -c "$record_and_become" run "$record" group:TERM "$boot_id" "$@" </dev/null {lock_fd}>&- &
+    wait $! || status=$?
+    rm -f "$record"
+    return "$status"
+}
+
+# run_quietly WHAT LOG COMMAND…: the same with the output in a log and a line that says what is being waited for.
+run_quietly() {
+    local what=$1 log=$2 status=0 child since_us=${EPOCHREALTIME/[.,]/}
+    shift 2
+    "$@" >>"$log" 2>&1 </dev/null {lock_fd}>&- &
+    child=$!
+    wait_said_at=0
+    while kill -0 "$child" 2>/dev/null; do
+        say_waiting "$what" $(((${EPOCHREALTIME/[.,]/} - since_us) / 1000000))
+        pause 0.2
+    done
+    erase_wait
+    wait "$child" || status=$?
+    return "$status"
+}
+
+# send_signal PID SIGNAL, as a record has it.
+send_signal() {
+    local target=$1
+    if [[ $2 == group:* ]]; then target=-$1; fi
+    kill -s "${2#group:}" -- "$target" 2>/dev/null || true
 }
 
 record_of() { # NAME: path of the newest record of that name; empty when there is none
@@ -61,7 +108,7 @@ stop_processes() {
         record=$(record_of "$name")
         [[ -n $record ]] || continue
         if read -r pid start boot signal <"$record" && is_process "$pid" "$start" "$boot"; then
-            kill -s "$signal" "$pid" 2>/dev/null || true
+            send_signal "$pid" "$signal"
             waiting+=("$name")
         else
             rm -f "$record"
@@ -71,8 +118,8 @@ stop_processes() {
         record=$(record_of "$name")
         read -r pid start boot signal <"$record"
         if ! wait_until "$name to stop" "$grace" process_is_gone "$pid" "$start" "$boot"; then
-            warn "$name did not stop within $grace s of SIG$signal and is killed"
-            kill -KILL "$pid" 2>/dev/null || true
+            warn "$name did not stop within $grace s of SIG${signal#group:} and is killed"
+            send_signal "$pid" group:KILL
             wait_until "$name to die" 10 process_is_gone "$pid" "$start" "$boot" || true
         fi
         rm -f "$record"

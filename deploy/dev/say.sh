@@ -24,7 +24,11 @@ elapsed() {
 
 erase_wait() { if $is_terminal; then printf '\r\e[K' >&2; fi; }
 
+# Set once the last word belongs to somebody else: to the test runner's summary.
+quiet=false
+
 say() {
+    if $quiet; then return; fi
     erase_wait
     printf '%s[%s]%s %s\n' "$dim" "$(elapsed)" "$plain" "$*" >&2
 }
@@ -42,6 +46,7 @@ die() {
 # The line that says what is being waited for. On a terminal it rewrites itself; elsewhere it appears after 3, 6, 12, … seconds.
 wait_said_at=0
 say_waiting() { # WHAT SECONDS
+    if $quiet; then return; fi
     if $is_terminal; then
         printf '\r\e[K%s[%s]%s waiting for %s (%d s)' "$dim" "$(elapsed)" "$plain" "$1" "$2" >&2
     elif (($2 >= 3 && $2 >= 2 * wait_said_at)); then

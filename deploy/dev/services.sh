@@ -60,6 +60,10 @@ wait_for_services() {
     fi
     if ! $rabbitmq_is_named; then wait_for_service RabbitMQ rabbitmq_answers rabbitmq 90; fi
     (umask 077 && service_urls >"$instance/env")
+    export_environment
+}
+
+export_environment() {
     local line
     while IFS= read -r line; do export "${line?}"; done <"$instance/env"
 }

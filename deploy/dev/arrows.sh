@@ -1,0 +1,100 @@
+# shellcheck shell=bash
+# The check that arrows between crates point down. Its rules are the table under "Crates" in docs/architecture.md, so page
+# and check cannot disagree; who may know sqlx and lapin stands here.
+#
+# Dependencies are held to the table. For tests (dev-dependencies) anything of shared/ and the emulator may be used, other
+# services only by loadtests and shared/test-support.
+
+# "crate dependency kind" for every direct dependency in the workspace; ours are named by folder, others by name.
+arrows_of_workspace() {
+    local kind
+    for kind in normal build dev; do
+        cargo tree --quiet --offline --manifest-path "$root/Cargo.toml" --workspace --all-features --depth 1 \
+            --edges "$kind" --prefix depth --format '{p}' | awk -v kind="$kind" -v root="$root/" '
+            /^$/ { next }
+            {
+                name = $1
+                sub(/^[0-9]+/, "", name)
+                # A crate of ours shows its folder in brackets.
+                at = index($0, "(" root)
+                if (at) { name = substr($0, at + length(root) + 1); sub(/\).*/, "", name) }
+                if ($0 ~ /^0/) { crate = name } else { print crate, name, kind }
+            }' || return
+    done
+}
+
+# "crate may dependency" for each row of the table: `all`, `shared` or a folder.
+rules_of_architecture() {
+    awk -F ' *[|] *' '
+        /^## / { inside = ($0 == "## Crates") }
+        inside && $2 ~ /^`/ {
+            crate = $2
+            gsub(/`/, "", crate)
+            cell = $4
+            gsub(/\([^)]*\)/, "", cell)
+            print crate, "row"
+            if (cell ~ /^(–|nothing)/) { next }
+            if (cell ~ /^anything/) { print crate, "may", "all"; next }
+            if (cell ~ /^all of shared but /) {
+                sub(/^all of shared but /, "", cell)
+                print crate, "may", "shared"
+                print crate, "not", "shared/" cell
+                next
+            }
+            count = split(cell, names, / *, */)
+            for (i = 1; i <= count; i++) { gsub(/ /, "", names[i]); print crate, "may", "shared/" names[i] }
+        }' "$root/docs/architecture.md"
+}
+
+# judge_arrows RULES ARROWS: prints each arrow that is refused; true when there is none.
+judge_arrows() {
+    awk '
+        FNR == NR { if ($2 == "row") row[$1] = 1; else rule[$1, $2, $3] = 1; next }
+        function refuse(why) { print "  " $1 " -> " $2 " (" $3 "): " why; refused = 1 }
+        function ours(name) { return name ~ /^(services|shared)\// || name == "loadtests" }
+        function free(crate) { return rule[crate, "may", "all"] }
+        { crate = $1; used = $2; kind = $3; seen[crate] = 1 }
+        !(crate in row) { refuse("its crate has no row in the table of docs/architecture.md"); next }
+        crate == used { next }
+        kind == "dev" && ours(used) {
+            if (!free(crate) && used !~ /^shared\// && used != "services/emulator") refuse("tests use shared/ and the emulator, no other service")
+            if (crate == "services/emulator") refuse("the emulator uses nothing of ours, not even in tests")
+            next
+        }
+        ours(used) {
+            if (rule[crate, "not", used]) refuse("excepted in the table")
+            else if (!free(crate) && !rule[crate, "may", used] && !(used ~ /^shared\// && rule[crate, "may", "shared"]))
+                refuse("not in its row of the table")
+            next
+        }
+        used ~ /^sqlx/ && crate != "shared/db" && kind != "dev" { refuse("only shared/db knows sqlx") }
+        used == "lapin" && crate != "shared/broker" && crate != "services/ingestor" && kind != "dev" {
+            refuse("only shared/broker and services/ingestor know lapin")
+        }
+        END { exit refused }' "$1" "$2"
+}
+
+check_arrows() {
+    local rules=$instance/rules arrows=$instance/arrows
+    rules_of_architecture >"$rules"
+    arrows_of_workspace >"$arrows" || return
+    if [[ ! -s $rules || ! -s $arrows ]]; then
+        echo '  nothing to judge: has the table in docs/architecture.md or the form of cargo tree changed?' >&2
+        return 1
+    fi
+    arrows_are_refused "$rules" || return
+    judge_arrows "$rules" "$arrows" >&2
+}
+
+# A check that cannot fail is worth nothing: each of these must be refused, every time.
+arrows_are_refused() { # RULES
+    local arrow
+    for arrow in 'services/worker services/ingestor normal' 'shared/domain shared/db normal' 'services/ingestor shared/db normal' \
+        'services/emulator shared/config dev' 'services/worker sqlx normal' 'services/worker lapin normal' \
+        'services/worker services/discord-proxy dev' 'services/worker shared/test-support normal' 'shared/unheard-of serde normal'; do
+        if judge_arrows "$1" <(echo "$arrow") >/dev/null; then
+            echo "  the check itself is broken: it let \"$arrow\" pass" >&2
+            return 1
+        fi
+    done
+}

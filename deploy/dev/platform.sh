@@ -1,0 +1,240 @@
+# shellcheck shell=bash
+# ./dev up: the services, then Arrakis itself, then whoever looks after it until Ctrl-C.
+#
+# Started from the bottom of the flow to its top (emulator, proxy, workers, ingestor) and stopped the other way round, so
+# nothing ever sends into the void. Each process gets the credentials it needs and no other: a worker has no bot token.
+# To add a service: one `start_service` line, one `wait_ready` line.
+
+credentials=(DISCORD_TOKEN DISCORD_BOT_TOKEN DISCORD_PROXY_CREDENTIAL PROXY_CREDENTIALS AMQP_URL DATABASE_URL DATABASE_ADMIN_URL
+    DATABASE_OWNER_URL REDIS_URL RABBITMQ_MANAGEMENT_URL)
+
+command_up() {
+    local release=false workers=1
+    while (($# > 0)); do
+        case $1 in
+        --release) release=true ;;
+        --workers | --workers=*)
+            if [[ $1 == *=* ]]; then workers=${1#*=}; else workers=${2:-} && shift; fi
+            [[ $workers =~ ^[1-9][0-9]?$ ]] || usage_error "--workers takes a number from 1 to 99, not \"$workers\"" "./dev up --workers 2"
+            ;;
+        *) usage_error "up does not know $1" "./dev up [--release] [--workers N]" ;;
+        esac
+        shift
+    done
+
+    use_instance up
+    take_lock up
+    clear_leftovers
+    at_exit stop_everything
+    rm -f "$instance"/logs/*.log
+    start_services
+    build_binaries "$release"
+    start_discord
+    wait_for_services
+    prepare_data
+    start_platform "$workers"
+    print_addresses "$workers"
+    watch_until_stopped
+}
+
+build_binaries() { # RELEASE
+    local profile=()
+    binaries=$root/target/debug
+    if $1; then profile=(--release) binaries=$root/target/release; fi
+    say "building (cargo build ${profile[*]:-})"
+    cargo_attached build --locked --workspace --bins "${profile[@]}" ||
+        die "the build failed" "cargo's message above says where"
+}
+
+# cargo without the addresses of running services: sqlx would check queries against a DATABASE_URL instead of the committed data.
+cargo_attached() {
+    only_with SQLX_OFFLINE=true CARGO_TARGET_DIR="$root/target"
+    run_attached cargo "${only_with[@]}" --chdir="$root" cargo "$@"
+}
+
+# ---- Discord, or the emulator -----------------------------------------------------------------------------------------------
+
+start_discord() {
+    DISCORD_TOKEN=${DISCORD_TOKEN:-${DISCORD_BOT_TOKEN:-}}
+    if [[ -n $DISCORD_TOKEN ]]; then
+        emulator_control=''
+        api_base=${DISCORD_API_BASE:-https://discord.com/api/v10}
+        # The first part of a bot token is the application's id.
+        application_id=${DISCORD_APPLICATION_ID:-$(base64 --decode <<<"${DISCORD_TOKEN%%.*}==" 2>/dev/null || true)}
+        [[ $application_id =~ ^[0-9]{17,20}$ ]] ||
+            die "DISCORD_TOKEN does not begin with an application id" "set DISCORD_APPLICATION_ID as well" 78
+        say "DISCORD_TOKEN is set: speaking to Discord at $api_base as application $application_id"
+        return
+    fi
+    application_id=${DISCORD_APPLICATION_ID:-1100000000000000000}
+    secret_for emulator_token
+    DISCORD_TOKEN=$(printf %s "$application_id" | base64 --wrap=0 | tr -d =).GdevUp.$(secret emulator_token)
+    port_for emulator
+    local log=$instance/logs/emulator.log line
+    only_with
+    EMULATOR_TOKEN=$DISCORD_TOKEN spawn emulator TERM "$log" "${only_with[@]}" \
+        "$binaries/discord-emulator" --control-addr "127.0.0.1:$port" --application-id "$application_id"
+    awaited=emulator
+    wait_until 'the emulator to say where it is' 20 grep -qs '"control":' "$log" || {
+        show_tail "$log" 15
+        die "the emulator did not come up" "its log is ${log#"$root/"}"
+    }
+    awaited=
+    line=$(grep '"control":' "$log" | head -n 1)
+    api_base=$(json_text rest "$line")
+    emulator_control=$(json_text control "$line")
+    emulator_page=$(json_text page "$line")
+    say "the emulator is ready"
+}
+
+json_text() { # KEY LINE: the text under a key of a flat object
+    [[ $2 =~ \"$1\":\ *\"([^\"]*)\" ]] && echo "${BASH_REMATCH[1]}"
+}
+
+# ---- data -------------------------------------------------------------------------------------------------------------------
+
+prepare_data() {
+    only_with DATABASE_OWNER_URL
+    run_logged migrate "bringing the database's schema up to date" "${only_with[@]}" "$binaries/arrakis-worker" migrate
+    if [[ -n $emulator_control ]]; then
+        only_with DATABASE_OWNER_URL DATABASE_URL DATABASE_ADMIN_URL REDIS_URL AMQP_URL DISCORD_APPLICATION_ID="$application_id"
+        run_logged seed "seeding a lively server" "${only_with[@]}" "$binaries/loadtests" seed --emulator-control "$emulator_control"
+    fi
+}
+
+run_logged() { # NAME WHAT COMMAND…
+    local name=$1 log=$instance/logs/$1.log what=$2
+    shift 2
+    say "$what"
+    run_attached "$name" "$@" >>"$log" 2>&1 || {
+        show_tail "$log" 20
+        die "$what failed" "its log is ${log#"$root/"}"
+    }
+}
+
+# ---- Arrakis ----------------------------------------------------------------------------------------------------------------
+
+start_platform() { # WORKERS
+    local worker
+    secret_for proxy_credential
+    port_for discord_proxy
+    export DISCORD_PROXY_URL=http://127.0.0.1:$port DISCORD_PROXY_CREDENTIAL PROXY_CREDENTIALS
+    DISCORD_PROXY_CREDENTIAL=$(secret proxy_credential)
+    PROXY_CREDENTIALS=worker=$DISCORD_PROXY_CREDENTIAL
+    export DISCORD_TOKEN DISCORD_API_BASE=$api_base DISCORD_APPLICATION_ID=$application_id
+
+    start_service discord-proxy arrakis-discord-proxy DISCORD_TOKEN PROXY_CREDENTIALS REDIS_URL PROXY_LISTEN_ADDR="127.0.0.1:$port"
+    for ((worker = 1; worker <= $1; worker++)); do
+        start_service "worker-$worker" arrakis-worker DISCORD_PROXY_CREDENTIAL AMQP_URL DATABASE_URL REDIS_URL
+    done
+    start_service ingestor arrakis-ingestor DISCORD_TOKEN AMQP_URL
+
+    wait_ready discord-proxy
+    for ((worker = 1; worker <= $1; worker++)); do wait_ready "worker-$worker"; done
+    wait_ready ingestor
+}
+
+# start_service NAME BINARY CREDENTIAL… [VARIABLE=VALUE…]
+start_service() {
+    local name=$1 binary=$2
+    shift 2
+    port_for "health_$name"
+    only_with "$@" HEALTH_ADDR="127.0.0.1:$port" LOG_FORMAT="${LOG_FORMAT:-text}"
+    spawn "$name" TERM "$instance/logs/$name.log" "${only_with[@]}" "$binaries/$binary"
+}
+
+# only_with CREDENTIAL… [VARIABLE=VALUE…]: leaves in `only_with` the beginning of a command that sees these credentials and
+# none of the others.
+only_with() {
+    local credential
+    only_with=(env)
+    for credential in "${credentials[@]}"; do
+        if [[ " $* " != *" $credential "* ]]; then only_with+=("--unset=$credential"); fi
+    done
+    for credential in "$@"; do
+        if [[ $credential == *=* ]]; then only_with+=("$credential"); fi
+    done
+}
+
+wait_ready() { # NAME
+    local log=$instance/logs/$1.log
+    awaited=$1
+    wait_until "$1 to be ready" 60 is_ready "$1" || {
+        show_tail "$log" 15
+        die "$1 did not become ready" "its log is ${log#"$root/"}"
+    }
+    awaited=
+    say "$1 is ready"
+}
+is_ready() { [[ $(http_status 127.0.0.1 "$(remembered_port "health_$1")" /readyz) == 200 ]]; }
+
+# ---- running ----------------------------------------------------------------------------------------------------------------
+
+print_addresses() { # WORKERS
+    local worker
+    good "Arrakis is up; Ctrl-C stops everything"
+    {
+        echo
+        if [[ -n $emulator_control ]]; then
+            printf '  %-18s %s\n' 'the server' "$bold$emulator_page$plain" 'control API' "$emulator_control"
+        fi
+        if ! $rabbitmq_is_named; then
+            printf '  %-18s %s   (arrakis, %s)\n' 'RabbitMQ' "http://127.0.0.1:$(remembered_port rabbitmq_management)/" "$(secret rabbitmq)"
+        fi
+        printf '  %-18s %s\n' 'health: proxy' "$(health_url discord-proxy)"
+        for ((worker = 1; worker <= $1; worker++)); do
+            printf '  %-18s %s\n' "health: worker $worker" "$(health_url "worker-$worker")"
+        done
+        printf '  %-18s %s\n' 'health: ingestor' "$(health_url ingestor)" 'logs' "${instance#"$root/"}/logs/"
+        echo
+    }
+}
+health_url() { echo "http://127.0.0.1:$(remembered_port "health_$1")/health"; }
+
+# Says once of each process that it died, and why as far as its log tells; the others go on. Ctrl-C ends it: with 0, or
+# with 1 when something had died.
+watch_until_stopped() {
+    local name reported=' '
+    trap 'exit "$watch_status"' INT TERM HUP
+    watch_status=0
+    while true; do
+        for name in $(recorded_names); do
+            if [[ $reported != *" $name "* ]] && ! is_running "$name"; then
+                say "$red$name died.$plain The last it said, in ${instance#"$root/"}/logs/:"
+                show_tail "$instance/logs/$(log_name "$name").log" 10
+                reported+="$name " watch_status=1
+            fi
+        done
+        pause 0.5
+    done
+}
+log_name() {
+    case $1 in
+    PostgreSQL) echo postgres ;;
+    Redis) echo redis ;;
+    RabbitMQ | epmd) echo rabbitmq ;;
+    *) echo "$1" ;;
+    esac
+}
+
+# In the reverse of the order in which they were started; the workers together, since each may take its grace period.
+stop_everything() {
+    local names name workers=()
+    mapfile -t names < <(recorded_names)
+    for name in "${names[@]}"; do
+        if [[ $name == worker-* ]]; then workers+=("$name"); fi
+    done
+    say "stopping"
+    for name in "${names[@]}"; do
+        case $name in
+        PostgreSQL | Redis | RabbitMQ | epmd) ;;
+        worker-*)
+            stop_processes 30 "${workers[@]}"
+            workers=()
+            ;;
+        *) stop_processes 15 "$name" ;;
+        esac
+    done
+    stop_services
+    say "everything has stopped"
+}

@@ -1,0 +1,83 @@
+# shellcheck shell=bash
+# ./dev test and ./dev demo: real services of their own, a run, and nothing left afterwards, however it went.
+
+# Services for a run: the ones that `./dev services` has left running are used and stay; others start and end with the run.
+services_for_run() { # INSTANCE COMMAND
+    use_instance "$1"
+    take_lock "$2"
+    if [[ -e $instance/kept ]] && services_are_running; then
+        say "using the services that ./dev services started"
+        services_were_kept=true
+        at_exit sweep_marked
+    else
+        services_were_kept=false
+        clear_leftovers
+        at_exit end_run
+        start_services
+    fi
+}
+
+services_for_run_are_up() {
+    if $services_were_kept; then export_environment; else wait_for_services; fi
+}
+
+# The last word belongs to whoever ran, so this says nothing.
+end_run() {
+    local names name
+    quiet=true
+    mapfile -t names < <(recorded_names)
+    for name in "${names[@]}"; do
+        case $name in PostgreSQL | Redis | RabbitMQ | epmd) ;; *) stop_processes 15 "$name" ;; esac
+    done
+    stop_services
+}
+
+command_test() {
+    local status=0 locked=()
+    if [[ -n ${CI:-} ]]; then locked=(--locked); fi
+    services_for_run test test
+    if cargo nextest --version >/dev/null 2>&1; then
+        run_nextest "$@" || status=$?
+    else
+        say "cargo-nextest is not installed: using cargo test"
+        run_cargo_test "$@" || status=$?
+    fi
+    exit "$status"
+}
+
+run_nextest() {
+    local doc_status=0 status=0
+    say "building the programs and their tests"
+    cargo_attached build "${locked[@]}" --workspace --all-features --bins || return
+    cargo_attached nextest run "${locked[@]}" --workspace --all-features --no-run || return
+    services_for_run_are_up
+    if (($# == 0)); then
+        say "running the documentation's examples"
+        cargo_tested test "${locked[@]}" --quiet --workspace --all-features --doc || doc_status=$?
+        if ((doc_status != 0)); then warn "examples in the documentation failed (above)"; fi
+    fi
+    say "running the tests"
+    cargo_tested nextest run "${locked[@]}" --workspace --all-features "$@" || status=$?
+    return $((status != 0 ? status : doc_status))
+}
+
+run_cargo_test() {
+    cargo_attached build "${locked[@]}" --workspace --all-features --bins || return
+    cargo_attached test "${locked[@]}" --workspace --all-features --no-run || return
+    services_for_run_are_up
+    cargo_tested test "${locked[@]}" --workspace --all-features --no-fail-fast "$@"
+}
+
+# cargo that runs tests: with the services' addresses, and marked, so that what a killed test leaves behind is found.
+cargo_tested() {
+    run_attached tests env --chdir="$root" ARRAKIS_DEV_INSTANCE="$instance" SQLX_OFFLINE=true CARGO_TARGET_DIR="$root/target" cargo "$@"
+}
+
+command_demo() {
+    services_for_run demo demo
+    build_binaries false
+    services_for_run_are_up
+    local status=0
+    run_attached demo env --chdir="$root" ARRAKIS_DEV_INSTANCE="$instance" "$binaries/loadtests" demo "$@" || status=$?
+    exit "$status"
+}
