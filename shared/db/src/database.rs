@@ -1,0 +1,242 @@
+//! The pool, and the doors to the data.
+//!
+//! Owns connecting, limits of time, and transactions. [`Database::tenant`] is the only door to tenant tables;
+//! [`Database::global`] opens a transaction on what belongs to no tenant. Refuses SQL of its own: queries lie with their
+//! entity. To add an entity: a file with its queries, and a method on the transaction that may touch it.
+
+use std::time::Duration;
+
+use arrakis_config::Secret;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions, PgPool, Postgres, Transaction};
+
+use crate::{CommunityId, DbError, GuildId, measure::named, migrate};
+
+/// Limits of a pool.
+#[derive(Clone, Debug)]
+pub struct DatabaseOptions {
+    /// Shown by `pg_stat_activity`; the service's name.
+    pub application_name: &'static str,
+    /// Connections at most.
+    pub max_connections: u32,
+    /// How long a caller waits for a free connection.
+    pub acquire_timeout: Duration,
+    /// How long one statement may run.
+    pub statement_timeout: Duration,
+    /// How long a transaction may hold its locks while nothing comes.
+    pub idle_in_transaction_timeout: Duration,
+    /// How long a start waits for a database that is not up yet.
+    pub connect_deadline: Duration,
+}
+
+impl Default for DatabaseOptions {
+    fn default() -> Self {
+        Self {
+            application_name: "arrakis",
+            max_connections: 16,
+            acquire_timeout: Duration::from_secs(3),
+            statement_timeout: Duration::from_secs(10),
+            idle_in_transaction_timeout: Duration::from_secs(30),
+            connect_deadline: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The database by one login. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Database {
+    pub(crate) pool: PgPool,
+}
+
+/// How many connections a pool has and how many of them wait for work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolUse {
+    /// Open connections.
+    pub open: u32,
+    /// Of these, idle ones.
+    pub idle: u32,
+}
+
+impl Database {
+    /// Connects, waiting for a database that is not up yet, and checks its schema.
+    ///
+    /// # Errors
+    /// When the deadline passes, the login is refused, or the schema is not what this build needs (the text says what to do).
+    pub async fn connect(url: &Secret, options: DatabaseOptions) -> Result<Self, DbError> {
+        let database = Self::connect_unchecked(url, options).await?;
+        migrate::check_schema(&database.pool).await?;
+        Ok(database)
+    }
+
+    pub(crate) async fn connect_unchecked(url: &Secret, options: DatabaseOptions) -> Result<Self, DbError> {
+        let doing = "database.connect";
+        let connection = connect_options(url, &options).map_err(|e| DbError::new(doing, e))?;
+        let pool = PgPoolOptions::new()
+            .max_connections(options.max_connections)
+            .acquire_timeout(options.acquire_timeout)
+            .idle_timeout(Duration::from_secs(300))
+            .connect_lazy_with(connection.clone());
+        let deadline = tokio::time::Instant::now() + options.connect_deadline;
+        let mut wait = Duration::from_millis(100);
+        loop {
+            // Not by the pool: it would turn a refused login into a time-out.
+            let attempt = tokio::time::timeout(options.acquire_timeout, connection.connect()).await;
+            let error = match attempt {
+                Ok(Ok(_)) => return Ok(Self { pool }),
+                Ok(Err(error)) => DbError::new(doing, error),
+                Err(_) => DbError::new(doing, sqlx::Error::PoolTimedOut),
+            };
+            if !error.is_passing() || tokio::time::Instant::now() + wait > deadline {
+                return Err(error);
+            }
+            tracing::info!(%error, "waiting for Postgres");
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(Duration::from_secs(2));
+        }
+    }
+
+    /// Opens a transaction in which the rows of this community, and no others, exist. It rolls back unless committed.
+    ///
+    /// # Errors
+    /// When no connection comes free in time.
+    pub async fn tenant(&self, community: CommunityId) -> Result<TenantTx, DbError> {
+        // One message, one round trip. A uuid prints as hex digits and dashes and so needs no escaping.
+        let begin = format!("begin; select set_config('app.current_tenant', '{community}', true)");
+        let transaction = named!("transaction.begin", self.pool.begin_with(AssertSqlSafe(begin)))?;
+        Ok(TenantTx { transaction, community })
+    }
+
+    /// Opens a transaction on what belongs to no tenant. Tenant tables are empty in it.
+    ///
+    /// # Errors
+    /// When no connection comes free in time.
+    pub async fn global(&self) -> Result<GlobalTx, DbError> {
+        let transaction = named!("transaction.begin", self.pool.begin())?;
+        Ok(GlobalTx { transaction })
+    }
+
+    /// The community of a guild; `None` where the guild is not onboarded.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn route(&self, guild: GuildId) -> Result<Option<CommunityId>, DbError> {
+        let found = named!(
+            "route.by_guild",
+            sqlx::query_scalar!(
+                "select community_id from guild_routes where guild_id = $1",
+                guild.stored()
+            )
+            .fetch_optional(&self.pool)
+        )?;
+        Ok(found.map(CommunityId::from_uuid))
+    }
+
+    /// Every route, by community: what a timed job walks.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn routes(&self) -> Result<Vec<(GuildId, CommunityId)>, DbError> {
+        let rows = named!(
+            "route.list",
+            sqlx::query!("select guild_id, community_id from guild_routes order by community_id").fetch_all(&self.pool)
+        )?;
+        rows.into_iter()
+            .map(|row| {
+                let guild = GuildId::try_from(row.guild_id)
+                    .map_err(|why| DbError::corrupt("guild_routes", "guild_id", row.guild_id, why))?;
+                Ok((guild, CommunityId::from_uuid(row.community_id)))
+            })
+            .collect()
+    }
+
+    /// Whether the database answers, and how fast: what health asks.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self) -> Result<Duration, DbError> {
+        let started = std::time::Instant::now();
+        named!("database.ping", sqlx::query("select").execute(&self.pool))?;
+        Ok(started.elapsed())
+    }
+
+    /// Connections in use, for gauges.
+    #[must_use]
+    pub fn pool_use(&self) -> PoolUse {
+        let idle = u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX);
+        PoolUse {
+            open: self.pool.size(),
+            idle,
+        }
+    }
+
+    /// Closes every connection once it is given back.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// Options of each connection: limits of time are the server's, so that they hold when this process hangs.
+pub(crate) fn connect_options(url: &Secret, options: &DatabaseOptions) -> Result<PgConnectOptions, sqlx::Error> {
+    let milliseconds = |limit: Duration| limit.as_millis().to_string();
+    let parsed: PgConnectOptions = url.expose().parse()?;
+    Ok(parsed
+        .application_name(options.application_name)
+        .options([
+            ("statement_timeout", milliseconds(options.statement_timeout)),
+            (
+                "idle_in_transaction_session_timeout",
+                milliseconds(options.idle_in_transaction_timeout),
+            ),
+            ("lock_timeout", milliseconds(options.statement_timeout / 2)),
+            ("timezone", "UTC".to_owned()),
+        ])
+        // Our own log names the query instead of printing it.
+        .disable_statement_logging())
+}
+
+/// A transaction in which one community's rows exist. Dropped without [`TenantTx::commit`], it rolls back.
+#[derive(Debug)]
+pub struct TenantTx {
+    pub(crate) transaction: Transaction<'static, Postgres>,
+    pub(crate) community: CommunityId,
+}
+
+impl TenantTx {
+    /// Whose rows these are.
+    #[must_use]
+    pub fn community(&self) -> CommunityId {
+        self.community
+    }
+
+    /// Makes what was written last.
+    ///
+    /// # Errors
+    /// When the database is away; then it is unknown whether the transaction took place, and the caller's message comes again.
+    pub async fn commit(self) -> Result<(), DbError> {
+        named!("transaction.commit", self.transaction.commit())
+    }
+
+    /// Gives up what was written, at once rather than at the connection's next use.
+    ///
+    /// # Errors
+    /// When the database is away; nothing was written then either.
+    pub async fn rollback(self) -> Result<(), DbError> {
+        named!("transaction.rollback", self.transaction.rollback())
+    }
+}
+
+/// A transaction on what belongs to no tenant.
+#[derive(Debug)]
+pub struct GlobalTx {
+    pub(crate) transaction: Transaction<'static, Postgres>,
+}
+
+impl GlobalTx {
+    /// Makes what was written last.
+    ///
+    /// # Errors
+    /// As [`TenantTx::commit`].
+    pub async fn commit(self) -> Result<(), DbError> {
+        named!("transaction.commit", self.transaction.commit())
+    }
+}

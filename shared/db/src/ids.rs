@@ -1,0 +1,140 @@
+//! Ids at the border: a community's, and Discord's snowflakes as Postgres' `bigint` holds them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Id of a community, and so of a tenant. Version 7: sorted by the time of onboarding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CommunityId(Uuid);
+
+impl CommunityId {
+    /// An id that nobody has yet.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "two calls differ, which a default must not")]
+    pub fn new() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    /// The id of this uuid.
+    #[must_use]
+    pub const fn from_uuid(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+
+    /// Its uuid.
+    #[must_use]
+    pub const fn uuid(self) -> Uuid {
+        self.0
+    }
+}
+
+impl fmt::Display for CommunityId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for CommunityId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        text.parse().map(Self)
+    }
+}
+
+/// A number that is no Discord id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a Discord id is a whole number from 1 to {}", i64::MAX)]
+pub struct SnowflakeError;
+
+macro_rules! snowflake {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(i64);
+
+        impl $name {
+            /// From Discord's number.
+            ///
+            /// # Errors
+            /// For 0 and for what `bigint` cannot hold; a snowflake reaches that in the year 2084.
+            pub fn new(id: u64) -> Result<Self, SnowflakeError> {
+                match i64::try_from(id) {
+                    Ok(id) if id > 0 => Ok(Self(id)),
+                    _ => Err(SnowflakeError),
+                }
+            }
+
+            /// Discord's number.
+            #[must_use]
+            pub const fn get(self) -> u64 {
+                self.0.unsigned_abs()
+            }
+
+            /// As it is stored.
+            pub(crate) const fn stored(self) -> i64 {
+                self.0
+            }
+        }
+
+        impl TryFrom<u64> for $name {
+            type Error = SnowflakeError;
+
+            fn try_from(id: u64) -> Result<Self, SnowflakeError> {
+                Self::new(id)
+            }
+        }
+
+        /// From a column.
+        impl TryFrom<i64> for $name {
+            type Error = SnowflakeError;
+
+            fn try_from(id: i64) -> Result<Self, SnowflakeError> {
+                if id > 0 { Ok(Self(id)) } else { Err(SnowflakeError) }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = SnowflakeError;
+
+            fn from_str(text: &str) -> Result<Self, SnowflakeError> {
+                text.parse::<u64>().map_err(|_| SnowflakeError).and_then(Self::new)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+snowflake!(
+    /// Id of a Discord server.
+    GuildId
+);
+snowflake!(
+    /// Id of a Discord user.
+    UserId
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_round_trip_and_zero_is_none() {
+        let id = GuildId::new(1_234_567_890_123_456_789).unwrap();
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!(GuildId::try_from(id.stored()), Ok(id));
+        assert_eq!(GuildId::new(0), Err(SnowflakeError));
+        assert_eq!(GuildId::new(u64::MAX), Err(SnowflakeError));
+        assert_eq!(UserId::try_from(-1_i64), Err(SnowflakeError));
+    }
+}

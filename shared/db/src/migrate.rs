@@ -1,0 +1,133 @@
+//! Migrations, and whether a database has had them. How to write the next one: `migrations/README.md`.
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::{Connection, PgConnection, PgPool};
+
+use crate::{DbError, catalogue, measure::named};
+
+static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
+
+/// What `migrate` did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Migrated {
+    /// Version of the schema before; 0 for an empty database.
+    pub from: i64,
+    /// Version of the schema now.
+    pub to: i64,
+}
+
+/// Brings the database of `owner_url` up to this build's schema. Safe to run again, and by several at once: an advisory lock
+/// lets one work while the others wait.
+///
+/// # Errors
+/// When a login is missing, a migration fails (it is rolled back), or one that was applied has been edited since.
+pub async fn migrate(owner_url: &str) -> Result<Migrated, DbError> {
+    let mut owner = PgConnection::connect(owner_url)
+        .await
+        .map_err(|e| DbError::new("schema.connect", e))?;
+    check_logins(&mut owner).await?;
+    let from = latest_applied(&mut owner).await?;
+    MIGRATOR.run(&mut owner).await.map_err(explain)?;
+    // sqlx's own table is made before the first migration runs and belongs to none of them.
+    named!(
+        "schema.grant",
+        sqlx::raw_sql("grant select on _sqlx_migrations to arrakis_app, arrakis_admin").execute(&mut owner)
+    )?;
+    let to = latest_applied(&mut owner).await?;
+    named!("schema.close", owner.close())?;
+    Ok(Migrated { from, to })
+}
+
+/// Version of the newest migration of this build.
+#[must_use]
+pub fn newest_version() -> i64 {
+    MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+/// A short text that changes whenever a migration does: names the template of test databases.
+#[must_use]
+pub fn fingerprint() -> String {
+    let mut sum: u64 = 0xcbf2_9ce4_8422_2325; // FNV-1a: stable across builds, and nothing rests on its strength.
+    for byte in MIGRATOR.iter().flat_map(|migration| migration.checksum.iter()) {
+        sum = (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    format!("{sum:016x}")
+}
+
+/// Refuses a database that this build cannot serve: not migrated far enough, or with a tenant table that row-level security
+/// does not protect. A newer schema is accepted, since a migration comes before its deploy.
+///
+/// # Errors
+/// [`DbError::Schema`] with what to do.
+pub(crate) async fn check_schema(pool: &PgPool) -> Result<(), DbError> {
+    let mut connection = pool.acquire().await.map_err(|e| DbError::new("schema.connect", e))?;
+    let applied = latest_applied(&mut connection).await?;
+    let needed = newest_version();
+    if applied < needed {
+        return Err(DbError::Schema(format!(
+            "the database is at version {applied} of its schema and this build needs {needed}: run `arrakis-worker migrate` \
+             with DATABASE_OWNER_URL set"
+        )));
+    }
+    let unprotected = catalogue::unprotected_tables(&mut connection).await?;
+    if unprotected.is_empty() {
+        return Ok(());
+    }
+    let list = unprotected
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ");
+    Err(DbError::Schema(format!(
+        "tenants are not kept apart in this database: {list}"
+    )))
+}
+
+async fn latest_applied(connection: &mut PgConnection) -> Result<i64, DbError> {
+    let known: bool = named!(
+        "schema.known",
+        sqlx::query_scalar("select to_regclass('public._sqlx_migrations') is not null").fetch_one(&mut *connection)
+    )?;
+    if !known {
+        return Ok(0);
+    }
+    named!(
+        "schema.version",
+        sqlx::query_scalar("select coalesce(max(version), 0) from _sqlx_migrations where success")
+            .fetch_one(connection)
+    )
+}
+
+async fn check_logins(owner: &mut PgConnection) -> Result<(), DbError> {
+    let missing: Vec<String> = named!(
+        "schema.logins",
+        sqlx::query_scalar(
+            "select login from unnest(array['arrakis_app', 'arrakis_admin']) as login
+              where not exists (select from pg_roles where rolname = login)"
+        )
+        .fetch_all(owner)
+    )?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(DbError::Schema(format!(
+        "the database server has no login {}: make the three logins first, as shared/db/migrations/README.md shows",
+        missing.join(", ")
+    )))
+}
+
+fn explain(error: MigrateError) -> DbError {
+    match error {
+        MigrateError::VersionMismatch(version) => DbError::Schema(format!(
+            "migration {version} was edited after it had been applied here: restore its file and write a new migration"
+        )),
+        MigrateError::VersionMissing(version) => DbError::Schema(format!(
+            "this database has had migration {version}, which this build does not know: use the build that brought it, or newer"
+        )),
+        MigrateError::Execute(source) => DbError::new("schema.migrate", source),
+        MigrateError::ExecuteMigration(source, version) => {
+            DbError::Schema(format!("migration {version} failed and was rolled back: {source}"))
+        }
+        other => DbError::Schema(format!("the database cannot be migrated: {other}")),
+    }
+}
