@@ -1,0 +1,35 @@
+//! The application's commands. <https://discord.com/developers/docs/interactions/application-commands>
+
+use serde_json::Value;
+use twilight_http::request::TryIntoRequest;
+use twilight_model::application::command::Command;
+
+use crate::calls::Calls;
+use crate::error::Error;
+use crate::request::{Repeat, Request};
+
+impl Calls {
+    /// Global commands as Discord has them.
+    ///
+    /// They come as JSON: what a newer Discord adds to a command must not keep us from comparing the rest.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn global_commands(&self) -> Result<Vec<Value>, Error> {
+        let interactions = self.build().interaction(self.discord.application());
+        let built = interactions.global_commands().try_into_request();
+        let request = Request::built("GET /applications/{application}/commands", Repeat::Harmless, built)?;
+        self.fetch(request).await
+    }
+
+    /// Puts `commands` in place of all global commands.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with the field at fault.
+    pub async fn set_global_commands(&self, commands: &[Command]) -> Result<Vec<Value>, Error> {
+        let interactions = self.build().interaction(self.discord.application());
+        let built = interactions.set_global_commands(commands).try_into_request();
+        let request = Request::built("PUT /applications/{application}/commands", Repeat::Harmless, built)?;
+        self.fetch(request).await
+    }
+}

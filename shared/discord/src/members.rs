@@ -1,0 +1,119 @@
+//! Members and their roles. <https://discord.com/developers/docs/resources/guild#guild-member-object>
+
+use twilight_http::request::{AuditLogReason, TryIntoRequest};
+use twilight_model::guild::Member;
+use twilight_model::id::Id;
+use twilight_model::id::marker::{GuildMarker, RoleMarker, UserMarker};
+
+use crate::calls::Calls;
+use crate::error::Error;
+use crate::request::{Repeat, Request};
+
+/// Unknown member.
+const UNKNOWN_MEMBER: u64 = 10007;
+/// Unknown user.
+const UNKNOWN_USER: u64 = 10013;
+/// The largest page of members that Discord gives.
+const PAGE: u16 = 1000;
+
+impl Calls {
+    /// Gives a role. Skipped, and `false`, when `actual` (the member's roles as the caller knows them) has it.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] for a member who left (10007) or a deleted role (10011), [`Error::Forbidden`] for a role above the
+    /// bot's (50013).
+    pub async fn assign_role(
+        &self,
+        guild: Id<GuildMarker>,
+        user: Id<UserMarker>,
+        role: Id<RoleMarker>,
+        actual: Option<&[Id<RoleMarker>]>,
+        reason: &str,
+    ) -> Result<bool, Error> {
+        if actual.is_some_and(|roles| roles.contains(&role)) {
+            return Ok(false);
+        }
+        let built = self.build().add_guild_member_role(guild, user, role).reason(reason);
+        let request = Request::built(
+            "PUT /guilds/{guild}/members/{user}/roles/{role}",
+            Repeat::Harmless,
+            built.try_into_request(),
+        )?;
+        self.send(request).await.map(|_| true)
+    }
+
+    /// Takes a role. Skipped, and `false`, when `actual` does not have it.
+    ///
+    /// # Errors
+    /// As [`Calls::assign_role`].
+    pub async fn remove_role(
+        &self,
+        guild: Id<GuildMarker>,
+        user: Id<UserMarker>,
+        role: Id<RoleMarker>,
+        actual: Option<&[Id<RoleMarker>]>,
+        reason: &str,
+    ) -> Result<bool, Error> {
+        if actual.is_some_and(|roles| !roles.contains(&role)) {
+            return Ok(false);
+        }
+        let built = self.build().remove_guild_member_role(guild, user, role).reason(reason);
+        let request = Request::built(
+            "DELETE /guilds/{guild}/members/{user}/roles/{role}",
+            Repeat::Harmless,
+            built.try_into_request(),
+        )?;
+        self.send(request).await.map(|_| true)
+    }
+
+    /// A member, or `None` for a user who is not in the server.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn member(&self, guild: Id<GuildMarker>, user: Id<UserMarker>) -> Result<Option<Member>, Error> {
+        let built = self.build().guild_member(guild, user).try_into_request();
+        let request = Request::built("GET /guilds/{guild}/members/{user}", Repeat::Harmless, built)?;
+        match self.fetch(request).await {
+            Ok(member) => Ok(Some(member)),
+            Err(Error::Gone {
+                code: UNKNOWN_MEMBER | UNKNOWN_USER,
+                ..
+            }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Up to 1,000 members in the order of their ids, from the first after `after`. Fewer than 1,000 are the last.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn members_after(
+        &self,
+        guild: Id<GuildMarker>,
+        after: Option<Id<UserMarker>>,
+    ) -> Result<Vec<Member>, Error> {
+        let mut page = self.build().guild_members(guild).limit(PAGE);
+        if let Some(after) = after {
+            page = page.after(after);
+        }
+        let request = Request::built("GET /guilds/{guild}/members", Repeat::Harmless, page.try_into_request())?;
+        self.fetch(request).await
+    }
+
+    /// All members, page by page.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn members(&self, guild: Id<GuildMarker>) -> Result<Vec<Member>, Error> {
+        let mut all = Vec::new();
+        loop {
+            let after = all.last().map(|member: &Member| member.user.id);
+            let page = self.members_after(guild, after).await?;
+            let last = page.len() < usize::from(PAGE);
+            all.extend(page);
+            if last {
+                return Ok(all);
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+use std::time::Duration;
+
+use arrakis_config::Secret;
+use arrakis_discord::{Discord, DiscordConfig, Error};
+use twilight_model::http::interaction::InteractionResponseData;
+use twilight_model::id::Id;
+use url::Url;
+
+use crate::peer::{Act, Peer, nobody};
+
+const NO_CONTENT: &str = "HTTP/1.1 204 No Content\r\n\r\n";
+const UNREACHABLE: &str =
+    "HTTP/1.1 502 Bad Gateway\r\nx-arrakis-proxy-error: unreachable\r\ncontent-length: 2\r\n\r\n{}";
+
+fn client(proxies: &[&Url]) -> Discord {
+    Discord::new(&DiscordConfig {
+        proxies: proxies.iter().map(|url| (*url).clone()).collect(),
+        credential: Secret::new("a-credential"),
+        application: Id::new(7),
+    })
+    .unwrap()
+}
+
+fn message(text: &str) -> InteractionResponseData {
+    InteractionResponseData {
+        content: Some(text.to_owned()),
+        ..InteractionResponseData::default()
+    }
+}
+
+#[tokio::test]
+async fn a_call_carries_credential_tenant_urgency_and_deadline() {
+    let peer = Peer::start(Act::Answer(NO_CONTENT)).await;
+    let calls = client(&[&peer.url])
+        .sync(Id::new(5))
+        .within(Duration::from_secs(7))
+        .traced("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+    let given = calls
+        .assign_role(Id::new(5), Id::new(6), Id::new(8), None, "tier: Fedaykin")
+        .await;
+    assert_eq!(given, Ok(true));
+    let asked = peer.asked().join("\n").to_lowercase();
+    assert!(
+        asked.starts_with("put /api/v10/guilds/5/members/6/roles/8 http/1.1"),
+        "{asked}"
+    );
+    for header in [
+        "authorization: bearer a-credential",
+        "x-arrakis-tenant: 5",
+        "x-arrakis-urgency: sync",
+        "x-arrakis-deadline-ms: 7000",
+        "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "x-audit-log-reason: tier%3a%20fedaykin",
+    ] {
+        assert!(asked.contains(header), "{header} is missing in {asked}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_member_has_is_not_asked_for() {
+    let peer = Peer::start(Act::Answer(NO_CONTENT)).await;
+    let calls = client(&[&peer.url]).sync(Id::new(5));
+    let (guild, user, role) = (Id::new(5), Id::new(6), Id::new(8));
+    assert_eq!(
+        calls.assign_role(guild, user, role, Some(&[role]), "r").await,
+        Ok(false)
+    );
+    assert_eq!(calls.remove_role(guild, user, role, Some(&[]), "r").await, Ok(false));
+    assert!(peer.asked().is_empty());
+    assert_eq!(calls.remove_role(guild, user, role, Some(&[role]), "r").await, Ok(true));
+    assert_eq!(peer.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_refused_connection_and_an_unreachable_discord_go_to_the_next_replica() {
+    let nobody = nobody().await;
+    let cut_off = Peer::start(Act::Answer(UNREACHABLE)).await;
+    let peer = Peer::start(Act::Answer(NO_CONTENT)).await;
+    let calls = client(&[&nobody, &cut_off.url, &peer.url]).interactive(None);
+    // More calls than replicas, so that each is the first to be asked at least once.
+    for _ in 0..4 {
+        assert_eq!(
+            calls.send_followup("token", &message("hi")).await.unwrap_err().class(),
+            "unreadable"
+        );
+    }
+    // 204 has no message in it, hence "unreadable": but each arrived once, and only once.
+    assert_eq!(peer.asked().len(), 4);
+}
+
+#[tokio::test]
+async fn a_followup_whose_answer_was_lost_is_not_sent_again() {
+    for act in [Act::Close, Act::Hang] {
+        let (one, other) = (Peer::start(act.clone()).await, Peer::start(act).await);
+        let calls = client(&[&one.url, &other.url])
+            .interactive(None)
+            .within(Duration::from_millis(300));
+        let outcome = calls.send_followup("token", &message("hi")).await;
+        assert!(matches!(outcome, Err(Error::OutcomeUnknown(_))), "{outcome:?}");
+        assert_eq!(one.asked().len() + other.asked().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_callback_whose_answer_was_lost_goes_to_another_replica() {
+    for act in [Act::Close, Act::Hang] {
+        let (dead, alive) = (Peer::start(act).await, Peer::start(Act::Answer(NO_CONTENT)).await);
+        let calls = client(&[&dead.url, &alive.url]).interactive(None);
+        assert_eq!(calls.defer_reply(Id::new(1), "token", true).await, Ok(()));
+        assert_eq!((dead.asked().len(), alive.asked().len()), (1, 1));
+        // A replica that failed is asked last for a while.
+        assert_eq!(calls.defer_reply(Id::new(2), "token", true).await, Ok(()));
+        assert_eq!((dead.asked().len(), alive.asked().len()), (1, 2));
+    }
+}
+
+#[tokio::test]
+async fn with_every_replica_gone_a_call_says_so_within_its_deadline() {
+    let calls = client(&[&nobody().await])
+        .interactive(None)
+        .within(Duration::from_millis(200));
+    let outcome = calls.edit_original("token", &message("hi")).await;
+    let Err(Error::Unavailable(why)) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert!(why.contains("refused"), "{why}");
+}
+
+#[tokio::test]
+async fn a_replica_that_comes_back_within_the_deadline_is_found() {
+    let url = nobody().await;
+    let calls = client(&[&url]).interactive(None).within(Duration::from_secs(20));
+    let call = tokio::spawn(async move { calls.edit_original("token", &message("hi")).await });
+    let listener = tokio::net::TcpListener::bind((url.host_str().unwrap(), url.port().unwrap()))
+        .await
+        .unwrap();
+    let (mut stream, _) = listener.accept().await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut stream, NO_CONTENT.as_bytes())
+        .await
+        .unwrap();
+    assert_eq!(call.await.unwrap(), Ok(()));
+}
+
+#[tokio::test]
+async fn what_discord_would_refuse_is_refused_before_it_is_sent() {
+    let peer = Peer::start(Act::Answer(NO_CONTENT)).await;
+    let calls = client(&[&peer.url]).interactive(None);
+    let long = message(&"x".repeat(2001));
+    for outcome in [
+        calls.reply(Id::new(1), "token", long.clone()).await,
+        calls.edit_original("token", &long).await,
+    ] {
+        assert!(
+            matches!(&outcome, Err(Error::Invalid { message, .. }) if message.contains("content is invalid")),
+            "{outcome:?}"
+        );
+    }
+    assert!(peer.asked().is_empty());
+}
+
+#[tokio::test]
+async fn nobody_is_pinged_and_a_direct_message_has_an_enforced_nonce() {
+    let channel = r#"{"id":"9","type":1,"recipients":[],"last_message_id":null}"#;
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{channel}", channel.len());
+    let peer = Peer::start(Act::Answer(answer.leak())).await;
+    let calls = client(&[&peer.url]).interactive(None);
+    // The peer's second answer is a channel too, which is no message.
+    assert_eq!(
+        calls
+            .send_dm(Id::new(6), &message("@everyone hi"), 42)
+            .await
+            .unwrap_err()
+            .class(),
+        "unreadable"
+    );
+    let asked = peer.asked();
+    assert!(asked[0].starts_with("POST /api/v10/users/@me/channels"), "{}", asked[0]);
+    assert!(
+        asked[1].starts_with("POST /api/v10/channels/9/messages"),
+        "{}",
+        asked[1]
+    );
+    let body: serde_json::Value = serde_json::from_str(asked[1].split_once("\r\n\r\n").unwrap().1).unwrap();
+    assert_eq!(body["nonce"], 42);
+    assert_eq!(body["enforce_nonce"], true);
+    assert_eq!(body["allowed_mentions"]["parse"], serde_json::json!([]));
+}
