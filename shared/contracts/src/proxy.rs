@@ -60,12 +60,16 @@ pub enum ProxyError {
     NotAllowed,
     /// 400: a header or path that cannot be read.
     BadRequest,
+    /// 413: the body is larger than Discord would take. Discord was not asked.
+    BodyTooLarge,
     /// 429: the call waited as long as it may; `Retry-After` says when to come back. Discord was not asked.
     WaitedTooLong,
     /// 503: too many invalid requests; the cause is stopped for a while. Discord was not asked.
     InvalidRequestBudget,
     /// 503: Discord refused the bot token. Nothing that needs it is sent any more.
     TokenDead,
+    /// 503: this replica is leaving. Discord was not asked; another replica answers.
+    ShuttingDown,
     /// 502: Discord could not be reached, or failed, and nothing can have happened there.
     Unreachable,
     /// 504: the call may have taken effect, and the answer was lost. It was not repeated.
@@ -73,13 +77,15 @@ pub enum ProxyError {
 }
 
 impl ProxyError {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::UnknownCaller,
         Self::NotAllowed,
         Self::BadRequest,
+        Self::BodyTooLarge,
         Self::WaitedTooLong,
         Self::InvalidRequestBudget,
         Self::TokenDead,
+        Self::ShuttingDown,
         Self::Unreachable,
         Self::OutcomeUnknown,
     ];
@@ -90,9 +96,11 @@ impl ProxyError {
             Self::UnknownCaller => "unknown-caller",
             Self::NotAllowed => "not-allowed",
             Self::BadRequest => "bad-request",
+            Self::BodyTooLarge => "body-too-large",
             Self::WaitedTooLong => "waited-too-long",
             Self::InvalidRequestBudget => "invalid-request-budget",
             Self::TokenDead => "token-dead",
+            Self::ShuttingDown => "shutting-down",
             Self::Unreachable => "unreachable",
             Self::OutcomeUnknown => "outcome-unknown",
         }
@@ -104,8 +112,9 @@ impl ProxyError {
             Self::UnknownCaller => 401,
             Self::NotAllowed => 403,
             Self::BadRequest => 400,
+            Self::BodyTooLarge => 413,
             Self::WaitedTooLong => 429,
-            Self::InvalidRequestBudget | Self::TokenDead => 503,
+            Self::InvalidRequestBudget | Self::TokenDead | Self::ShuttingDown => 503,
             Self::Unreachable => 502,
             Self::OutcomeUnknown => 504,
         }
