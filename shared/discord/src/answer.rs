@@ -68,10 +68,14 @@ impl Answer {
             ProxyError::WaitedTooLong => Error::RateLimited {
                 retry_after: self.retry_after(said),
             },
-            ProxyError::UnknownCaller | ProxyError::NotAllowed | ProxyError::BadRequest => Error::Refused(words),
-            ProxyError::InvalidRequestBudget | ProxyError::TokenDead | ProxyError::Unreachable => {
-                Error::Unavailable(words)
-            }
+            ProxyError::UnknownCaller
+            | ProxyError::NotAllowed
+            | ProxyError::BadRequest
+            | ProxyError::BodyTooLarge => Error::Refused(words),
+            ProxyError::InvalidRequestBudget
+            | ProxyError::TokenDead
+            | ProxyError::ShuttingDown
+            | ProxyError::Unreachable => Error::Unavailable(words),
             ProxyError::OutcomeUnknown => Error::OutcomeUnknown(words),
         }
     }

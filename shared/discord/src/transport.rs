@@ -102,6 +102,10 @@ impl Transport {
                     _ => deadline,
                 };
                 match self.try_once(replica, request, headers, until).await {
+                    Try::Answered(answer) if answer.by_proxy() == Some(ProxyError::ShuttingDown) => {
+                        self.avoid(replica);
+                        last = format!("{} is leaving", replica.base);
+                    }
                     Try::Answered(answer) if answer.by_proxy() == Some(ProxyError::Unreachable) => {
                         last = format!("{} cannot reach Discord", replica.base);
                     }
