@@ -20,7 +20,7 @@ docker_start() { # SERVICE IMAGE DOCKER_ARGUMENT… [-- COMMAND…]
     say "starting a container of $image"
     docker run --detach --rm --name "$(docker_name "$service")" "${options[@]}" "$image" "$@" \
         >>"$instance/logs/$service.log" 2>&1 || {
-        show_tail "$instance/logs/$service.log" 10
+        show_log "$instance/logs/$service.log" 10
         die "docker could not start $image"
     }
 }

@@ -23,7 +23,7 @@ ensure_packages() { # PACKAGE…
     mkdir -p "$instance/logs"
     say "installing $* (log: ${log#"$root/"})"
     with_services_kept_from_starting apt_install "$log" "$@" || {
-        show_tail "$log" 15
+        show_log "$log" 15
         die "apt-get could not install: $*" "the whole log is in ${log#"$root/"}" 69
     }
     good "installed $*"

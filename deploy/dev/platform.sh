@@ -76,7 +76,7 @@ start_discord() {
         "$binaries/discord-emulator" --control-addr "127.0.0.1:$port" --application-id "$application_id"
     awaited=emulator
     wait_until 'the emulator to say where it is' 20 grep -qs '"control":' "$log" || {
-        show_tail "$log" 15
+        show_log "$log" 15
         die "the emulator did not come up" "its log is ${log#"$root/"}"
     }
     awaited=
@@ -107,7 +107,7 @@ run_logged() { # NAME WHAT COMMAND…
     shift 2
     say "$what"
     run_attached "$name" "$@" >>"$log" 2>&1 || {
-        show_tail "$log" 20
+        show_log "$log" 20
         die "$what failed" "its log is ${log#"$root/"}"
     }
 }
@@ -160,7 +160,7 @@ wait_ready() { # NAME
     local log=$instance/logs/$1.log
     awaited=$1
     wait_until "$1 to be ready" 60 is_ready "$1" || {
-        show_tail "$log" 15
+        show_log "$log" 15
         die "$1 did not become ready" "its log is ${log#"$root/"}"
     }
     awaited=
@@ -201,7 +201,7 @@ watch_until_stopped() {
         for name in $(recorded_names); do
             if [[ $reported != *" $name "* ]] && ! is_running "$name"; then
                 say "$red$name died.$plain The last it said, in ${instance#"$root/"}/logs/:"
-                show_tail "$instance/logs/$(log_name "$name").log" 10
+                show_log "$instance/logs/$(log_name "$name").log" 10
                 reported+="$name " watch_status=1
             fi
         done

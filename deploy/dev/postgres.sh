@@ -20,17 +20,19 @@ choose_postgres_identity() {
     postgres_data=$instance/postgres as_postgres=()
     ((EUID == 0)) || return 0
     local as_user=(setpriv --reuid=postgres --regid=postgres --init-groups --)
-    local in_namespace=(unshare --user --map-user=65533 --map-group=65533 --)
-    local owner=0:0
-    if "${as_user[@]}" test -x "$instance" 2>/dev/null; then
+    # initdb wants a user that exists, so the namespace borrows the numbers of one.
+    local in_namespace=(unshare --user "--map-user=$(id -u postgres 2>/dev/null || id -u nobody)"
+        "--map-group=$(id -g postgres 2>/dev/null || id -g nobody)" --)
+    local owner=root:root elsewhere=$instance/postgres-elsewhere
+    if [[ ! -s $elsewhere ]] && "${as_user[@]}" test -x "$instance" 2>/dev/null; then
         as_postgres=("${as_user[@]}") owner=postgres:postgres
-    elif "${in_namespace[@]}" test -x "$instance" 2>/dev/null; then
+    elif [[ ! -s $elsewhere ]] && "${in_namespace[@]}" test -x "$instance" 2>/dev/null; then
         as_postgres=("${in_namespace[@]}")
     elif "${as_user[@]}" true 2>/dev/null; then
         as_postgres=("${as_user[@]}") owner=postgres:postgres
-        [[ -s $instance/postgres-elsewhere ]] || mktemp -d /var/tmp/arrakis-dev.XXXXXXXX >"$instance/postgres-elsewhere"
-        postgres_data=$(<"$instance/postgres-elsewhere")/postgres
-        mkdir -p "${postgres_data%/*}"
+        # Once there, it stays there until its data are removed.
+        if [[ ! -s $elsewhere || ! -d $(<"$elsewhere") ]]; then mktemp -d /var/tmp/arrakis-dev.XXXXXXXX >"$elsewhere"; fi
+        postgres_data=$(<"$elsewhere")/postgres
         chown "$owner" "${postgres_data%/*}"
     else
         die "PostgreSQL refuses to run as root, there is no user postgres here, and user namespaces are switched off" \
@@ -38,7 +40,7 @@ choose_postgres_identity() {
     fi
     mkdir -p "$postgres_data"
     # The identity may have changed since the last run (a moved checkout); then the data change hands.
-    if [[ $(stat -c %U:%G "$postgres_data") != "${owner/0:0/root:root}" ]]; then chown -R "$owner" "$postgres_data"; fi
+    if [[ $(stat -c %U:%G "$postgres_data") != "$owner" ]]; then chown -R "$owner" "$postgres_data"; fi
 }
 
 start_postgres() {
@@ -55,7 +57,7 @@ start_postgres() {
         (cd / && "${as_postgres[@]}" "$bin/initdb" --pgdata="$postgres_data" --username=superuser --auth=scram-sha-256 \
             --pwfile="$postgres_data.password" --encoding=UTF8 --locale=C.UTF-8 --no-sync --no-instructions) \
             >>"$log" 2>&1 || {
-            show_tail "$log" 15
+            show_log "$log" 15
             die "PostgreSQL could not make its data folder $postgres_data"
         }
         rm -f "$postgres_data.password"
@@ -93,7 +95,7 @@ alter role arrakis_app nobypassrls password :'app_password';
 alter role arrakis_admin bypassrls password :'admin_password';
 select 'create database arrakis owner arrakis_owner' where not exists (select from pg_database where datname = 'arrakis') \gexec
 SQL
-        show_tail "$instance/logs/postgres.log" 10
+        show_log "$instance/logs/postgres.log" 10
         die "PostgreSQL refused to make the logins and the database"
     }
 }

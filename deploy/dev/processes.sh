@@ -49,6 +49,8 @@ spawn() {
         >>"$log" 2>&1 </dev/null {lock_fd}>&- &
     # The record is there in milliseconds; who asks for it next must not find nothing and believe that it died.
     until [[ -s $record ]] || ! kill -0 $! 2>/dev/null; do pause 0.01; done
+    # Else bash itself prints a line when it is killed.
+    disown
 }
 
 # run_attached NAME COMMAND…: runs it to its end, on this terminal, and gives its exit code. In the background of the

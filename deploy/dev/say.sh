@@ -66,6 +66,7 @@ wait_until() {
         seconds=$(((${EPOCHREALTIME/[.,]/} - since_us) / 1000000))
         if ((seconds >= limit)) || { [[ -n $awaited ]] && ! is_running "$awaited"; }; then
             erase_wait
+            awaited=
             return 1
         fi
         say_waiting "$what" "$seconds"
@@ -80,7 +81,11 @@ pause() {
     read -r -t "$1" -u "$pause_fd" || true
 }
 
-# The last lines of a log, indented, so that the reason is on the screen and not only in a file.
-show_tail() { # FILE LINES
-    if [[ -s $1 ]]; then tail -n "$2" "$1" | sed 's/^/    | /' >&2; fi
+# Why, as far as a log tells, indented: its first errors where it names some, and its last lines.
+show_log() { # FILE LINES
+    [[ -s $1 ]] || return 0
+    {
+        head -n -"$2" "$1" | grep -iE -m 5 '\b(error|fatal|panicked)\b' || true
+        tail -n "$2" "$1"
+    } | cut -c 1-300 | sed 's/^/    | /' >&2
 }

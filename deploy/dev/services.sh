@@ -72,7 +72,7 @@ wait_for_service() { # NAME CONDITION LOG LIMIT_SECONDS
     local name=$1 condition=$2 log=$instance/logs/$3.log
     if ! $use_docker; then awaited=$name; fi
     wait_until "$name to accept connections" "$4" "$condition" || {
-        show_tail "$log" 15
+        show_log "$log" 15
         die "$name did not come up" "its whole log is in ${log#"$root/"}"
     }
     awaited=''
