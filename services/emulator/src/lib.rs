@@ -7,6 +7,7 @@ pub mod clock;
 pub mod faults;
 pub mod gateway;
 pub mod model;
+pub mod page;
 pub mod rest;
 pub mod traffic;
 pub mod world;

@@ -1,0 +1,229 @@
+// The box at the foot: plain messages, and commands with their options, autocomplete and choices, all by keyboard.
+import * as api from "./api.js";
+import { h, toast } from "./dom.js";
+import { Listbox } from "./listbox.js";
+
+const KIND = { STRING: 3, INTEGER: 4, BOOLEAN: 5, USER: 6, CHANNEL: 7, ROLE: 8, MENTIONABLE: 9, NUMBER: 10, ATTACHMENT: 11 };
+
+/** Commands with their subcommands, as entries of one list: `/verify start` is one. */
+function entries(commands) {
+  const list = [];
+  const walk = (command, path, options, description) => {
+    const nested = (options ?? []).filter((option) => option.type === 1 || option.type === 2);
+    if (nested.length === 0) list.push({ command, path, options: options ?? [], description, label: `/${path.join(" ")}` });
+    for (const option of nested) walk(command, [...path, option.name], option.options, option.description);
+  };
+  for (const command of commands) if ((command.type ?? 1) === 1) walk(command, [command.name], command.options, command.description);
+  return list.sort((a, b) => a.label.localeCompare(b.label));
+}
+
+export class Composer {
+  constructor(context) {
+    this.context = context;
+    this.input = document.getElementById("composer");
+    this.fields = document.getElementById("command-fields");
+    this.chip = document.getElementById("command-chip");
+    this.hint = document.getElementById("hint");
+    this.list = new Listbox(document.getElementById("suggestions"), (choice) => this.chosen(choice));
+    this.entry = null;
+    this.input.addEventListener("input", () => this.suggestCommands());
+    this.input.addEventListener("keydown", (event) => this.keys(event));
+    this.input.addEventListener("blur", () => this.list.hide());
+    document.getElementById("composer-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.submit();
+    });
+  }
+
+  /** Called after each new view: what may be typed here. */
+  refresh() {
+    const { view } = this.context;
+    const channel = view.channel;
+    this.input.disabled = !channel;
+    this.input.placeholder = !channel ? "" : this.entry ? `Enter runs ${this.entry.label}, Esc gives up`
+      : channel.can_send ? `Message ${channel.title}, or / for a command` : "You may not write here; / for a command";
+  }
+
+  suggestCommands() {
+    if (this.entry) return;
+    const text = this.input.value;
+    if (!text.startsWith("/")) return this.list.hide();
+    const wanted = text.slice(1).toLowerCase();
+    const found = entries(this.context.view.commands).filter((entry) => entry.label.slice(1).includes(wanted));
+    found.sort((a, b) => b.label.slice(1).startsWith(wanted) - a.label.slice(1).startsWith(wanted));
+    this.list.show(this.input, found.map((entry) => ({ value: entry, label: entry.label, note: entry.description, mark: "/" })));
+    this.hint.textContent = found.length ? "" : "No such command here. The bot registers its commands when it starts.";
+  }
+
+  keys(event) {
+    if (this.list.key(event)) return;
+    if (this.entry && (event.key === "Escape" || (event.key === "Backspace" && this.input.value === ""))) {
+      event.preventDefault();
+      this.leaveCommand();
+    }
+  }
+
+  chosen(choice) {
+    if (this.field) return this.field.take(choice);
+    this.enterCommand(choice.value);
+  }
+
+  enterCommand(entry) {
+    this.entry = entry;
+    this.list.hide();
+    this.input.value = "";
+    this.chip.textContent = entry.label;
+    this.chip.hidden = false;
+    this.values = new Map();
+    this.hint.textContent = entry.description;
+    this.fields.replaceChildren(...entry.options.map((option) => this.optionField(option)));
+    this.fields.hidden = entry.options.length === 0;
+    this.refresh();
+    const first = this.fields.querySelector("[data-required] input, [data-required] select");
+    (first ?? this.input).focus();
+  }
+
+  leaveCommand() {
+    this.entry = null;
+    this.field = null;
+    this.chip.hidden = true;
+    this.fields.hidden = true;
+    this.fields.replaceChildren();
+    this.hint.textContent = "";
+    this.input.value = "";
+    this.list.hide();
+    this.refresh();
+    this.input.focus();
+  }
+
+  /** One option: an input whose suggestions come from choices, people, roles, channels or the bot's autocomplete. */
+  optionField(option) {
+    const id = `option-${option.name}`;
+    const box = option.type === KIND.BOOLEAN
+      ? h("select", { id }, h("option", { value: "" }, "—"), h("option", { value: "true" }, "True"), h("option", { value: "false" }, "False"))
+      : h("input", { id, role: "combobox", "aria-autocomplete": "list", "aria-expanded": "false", spellcheck: "false",
+          "aria-required": String(Boolean(option.required)), "aria-description": option.description });
+    let pause;
+    const suggest = async () => {
+      this.field = { take: (choice) => this.take(option, box, choice) };
+      if (!option.autocomplete) return this.list.show(box, this.localChoices(option, box.value));
+      clearTimeout(pause);
+      pause = setTimeout(async () => {
+        const choices = await this.askForChoices(option, box.value);
+        if (document.activeElement === box) this.list.show(box, choices);
+      }, 150);
+    };
+    if (box.tagName === "INPUT") {
+      box.addEventListener("input", () => { this.values.delete(option.name); suggest(); });
+      box.addEventListener("focus", () => { this.hint.textContent = option.description; suggest(); });
+      box.addEventListener("blur", () => { this.list.hide(); this.field = null; });
+    }
+    box.addEventListener("keydown", (event) => {
+      if (this.list.key(event)) return;
+      if (event.key === "Escape") { event.preventDefault(); this.leaveCommand(); }
+      if (event.key === "Enter") { event.preventDefault(); this.submit(); }
+    });
+    return h("label", { class: "option", dataset: option.required ? { required: "" } : {} },
+      h("span", {}, option.name, option.required && h("b", { title: "required" }, " *")), box);
+  }
+
+  localChoices(option, typed) {
+    const { context } = this;
+    const all = option.choices ? option.choices.map((choice) => ({ value: choice.value, label: choice.name }))
+      : option.type === KIND.USER ? context.people()
+      : option.type === KIND.ROLE ? context.roles()
+      : option.type === KIND.MENTIONABLE ? [...context.people(), ...context.roles()]
+      : option.type === KIND.CHANNEL ? context.channels(option.channel_types)
+      : [];
+    const wanted = typed.toLowerCase().replace(/^[@#]/, "");
+    return all.filter((choice) => `${choice.label} ${choice.note ?? ""}`.toLowerCase().includes(wanted)).slice(0, 25);
+  }
+
+  async askForChoices(option, typed) {
+    try {
+      const { id } = await api.interact({ ...this.place(), kind: "autocomplete", name: this.entry.command.name, command_id: this.entry.command.id,
+        options: this.nest(this.gather(option, typed)), focused: option.name });
+      const record = await api.interaction(id, 3000);
+      return (record.choices ?? []).map((choice) => ({ value: choice.value, label: choice.name }));
+    } catch (error) {
+      this.hint.textContent = error.message;
+      return [];
+    }
+  }
+
+  take(option, box, choice) {
+    this.values.set(option.name, choice.value);
+    box.value = choice.label;
+    this.list.hide();
+    const boxes = [...this.fields.querySelectorAll("input, select")];
+    const next = boxes.slice(boxes.indexOf(box) + 1).find((other) => other.closest("[data-required]") && !other.value);
+    (next ?? box).focus();
+    this.list.hide();
+  }
+
+  place() {
+    const { view } = this.context;
+    return { guild_id: view.guild?.id, channel_id: view.channel.id, user_id: view.viewer.id };
+  }
+
+  /** The options as Discord's client would send them; `focused` is the one being typed. */
+  gather(focused, typed) {
+    const options = [];
+    for (const option of this.entry.options) {
+      const box = document.getElementById(`option-${option.name}`);
+      const text = focused === option ? typed : box.value.trim();
+      if (text === "" && focused !== option) continue;
+      const value = this.values.has(option.name) ? this.values.get(option.name) : this.convert(option, text);
+      options.push({ name: option.name, type: option.type, value, ...(focused === option ? { focused: true } : {}) });
+    }
+    return options;
+  }
+
+  convert(option, text) {
+    if (option.type === KIND.BOOLEAN) return text === "true";
+    if (option.type === KIND.INTEGER || option.type === KIND.NUMBER) return text !== "" && Number.isFinite(Number(text)) ? Number(text) : text;
+    const exact = this.localChoices(option, text).find((choice) => choice.label.toLowerCase() === text.toLowerCase().replace(/^[@#]/, ""));
+    return exact ? exact.value : text;
+  }
+
+  /** Puts options under their subcommand and group. */
+  nest(options) {
+    let nested = options;
+    const names = this.entry.path.slice(1);
+    names.reverse().forEach((name, depth) => { nested = [{ name, type: depth === 0 ? 1 : 2, options: nested }]; });
+    return nested;
+  }
+
+  async submit() {
+    if (this.entry) return this.run();
+    const text = this.input.value.trim();
+    const { view } = this.context;
+    if (!text || !view.channel) return;
+    if (text.startsWith("/")) {
+      this.hint.textContent = "Choose a command from the list with Tab or Enter.";
+      return;
+    }
+    try {
+      await api.send(view.guild?.id, view.channel.id, view.viewer.id, text);
+      this.input.value = "";
+    } catch (error) {
+      toast(error.message);
+    }
+  }
+
+  async run() {
+    const missing = this.entry.options.find((option) => option.required && !document.getElementById(`option-${option.name}`).value.trim());
+    if (missing) {
+      this.hint.textContent = `${missing.name} is needed: ${missing.description}`;
+      document.getElementById(`option-${missing.name}`).focus();
+      return;
+    }
+    const body = { ...this.place(), kind: "command", name: this.entry.command.name, command_id: this.entry.command.id, options: this.nest(this.gather()) };
+    try {
+      await this.context.interact(body);
+      this.leaveCommand();
+    } catch (error) {
+      this.hint.textContent = error.message;
+    }
+  }
+}

@@ -1,0 +1,91 @@
+//! A small Discord in the browser, beside the control API.
+//!
+//! Owns the assets (plain HTML, CSS and JavaScript modules; no build step) and two reads that a page needs and a script
+//! does not: the view of one member ([`view`]) and the stream that says "look again" ([`changes`]). Actions go to the
+//! control API, so that whatever the page can do, a script can. To add an asset, add its line to [`ASSETS`].
+
+mod changes;
+mod view;
+
+use axum::{
+    Router,
+    http::header,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+
+use crate::AppState;
+
+/// Path, media type, text.
+const ASSETS: &[(&str, &str, &str)] = &[
+    ("/", HTML, include_str!("assets/index.html")),
+    (
+        "/assets/app.css",
+        "text/css; charset=utf-8",
+        include_str!("assets/app.css"),
+    ),
+    ("/assets/icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
+    ("/assets/api.js", SCRIPT, include_str!("assets/api.js")),
+    ("/assets/app.js", SCRIPT, include_str!("assets/app.js")),
+    ("/assets/components.js", SCRIPT, include_str!("assets/components.js")),
+    ("/assets/composer.js", SCRIPT, include_str!("assets/composer.js")),
+    ("/assets/dialogs.js", SCRIPT, include_str!("assets/dialogs.js")),
+    ("/assets/dom.js", SCRIPT, include_str!("assets/dom.js")),
+    ("/assets/listbox.js", SCRIPT, include_str!("assets/listbox.js")),
+    ("/assets/markdown.js", SCRIPT, include_str!("assets/markdown.js")),
+    ("/assets/messages.js", SCRIPT, include_str!("assets/messages.js")),
+    ("/assets/switcher.js", SCRIPT, include_str!("assets/switcher.js")),
+    ("/assets/traffic.js", SCRIPT, include_str!("assets/traffic.js")),
+];
+
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+/// The page runs its own scripts and nobody else's. Styles may be inline (colours of roles), images may come from where a
+/// bot says, as Discord shows them.
+const POLICY: &str =
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src * data:; frame-ancestors 'none'; base-uri 'none'";
+
+/// The page, to be merged with the control API.
+pub fn router(app: AppState) -> Router {
+    let mut router = Router::new();
+    for &(path, kind, text) in ASSETS {
+        router = router.route(path, get(move || async move { asset(kind, text) }));
+    }
+    router
+        .route("/page/view", get(view::view))
+        .route("/page/everyone", get(view::everyone))
+        .route("/page/changes", get(changes::changes))
+        .with_state(app)
+}
+
+fn asset(kind: &'static str, text: &'static str) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        // A newer build must show at once.
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    (headers, text).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_folder_is_served() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/page/assets");
+        for file in std::fs::read_dir(folder).unwrap() {
+            let name = file.unwrap().file_name().into_string().unwrap();
+            let path = if name == "index.html" {
+                "/".to_owned()
+            } else {
+                format!("/assets/{name}")
+            };
+            assert!(
+                ASSETS.iter().any(|(served, ..)| *served == path),
+                "{name} is not in ASSETS"
+            );
+        }
+    }
+}
