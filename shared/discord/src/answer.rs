@@ -49,6 +49,14 @@ impl Answer {
         self.headers.get(proxy::ATTEMPTS)?.to_str().ok()?.parse().ok()
     }
 
+    /// When Discord made the answer; `None` for one of the proxy's own.
+    pub(crate) fn discords_date(&self) -> Option<&str> {
+        if self.headers.contains_key(proxy::PROXY_ERROR) {
+            return None;
+        }
+        self.headers.get(http::header::DATE)?.to_str().ok()
+    }
+
     /// The body of a success, or what went wrong.
     pub(crate) fn into_result(self) -> Result<Bytes, Error> {
         if self.status.is_success() {
@@ -68,10 +76,9 @@ impl Answer {
             ProxyError::WaitedTooLong => Error::RateLimited {
                 retry_after: self.retry_after(said),
             },
-            ProxyError::UnknownCaller
-            | ProxyError::NotAllowed
-            | ProxyError::BadRequest
-            | ProxyError::BodyTooLarge => Error::Refused(words),
+            ProxyError::UnknownCaller | ProxyError::NotAllowed | ProxyError::BadRequest | ProxyError::BodyTooLarge => {
+                Error::Refused(words)
+            }
             ProxyError::InvalidRequestBudget
             | ProxyError::TokenDead
             | ProxyError::ShuttingDown

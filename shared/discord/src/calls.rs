@@ -12,6 +12,7 @@ use twilight_model::id::Id;
 use twilight_model::id::marker::GuildMarker;
 
 use crate::client::{Discord, Finished};
+use crate::clock::now_ms;
 use crate::error::Error;
 use crate::request::Request;
 
@@ -88,11 +89,17 @@ impl Calls {
 
     async fn finish(&self, request: Request) -> Result<Bytes, Error> {
         let began = Instant::now();
+        let sent_ms = now_ms();
         let transport = &self.discord.inner.transport;
         let headers = self.headers();
         let (answer, sent) = transport
             .send(&request, &headers, began + self.deadline, self.patience)
             .await;
+        if let Ok(answer) = &answer
+            && let Some(date) = answer.discords_date()
+        {
+            self.discord.inner.clock.observe(date, sent_ms, now_ms());
+        }
         let status = answer.as_ref().ok().map(|answer| answer.status.as_u16());
         let asked = answer.as_ref().ok().and_then(crate::answer::Answer::asked);
         let result = answer.and_then(crate::answer::Answer::into_result);

@@ -13,6 +13,7 @@ use twilight_model::id::marker::{ApplicationMarker, GuildMarker};
 use url::Url;
 
 use crate::calls::Calls;
+use crate::clock::DiscordClock;
 use crate::error::Error;
 use crate::transport::Transport;
 
@@ -60,6 +61,7 @@ pub(crate) struct Inner {
     pub(crate) authorization: HeaderValue,
     pub(crate) application: Id<ApplicationMarker>,
     pub(crate) observer: Option<Observer>,
+    pub(crate) clock: DiscordClock,
 }
 
 impl fmt::Debug for Discord {
@@ -99,6 +101,7 @@ impl Discord {
                 authorization,
                 application: config.application,
                 observer,
+                clock: DiscordClock::default(),
             }),
         })
     }
@@ -106,6 +109,11 @@ impl Discord {
     /// The application that this client answers for.
     pub fn application(&self) -> Id<ApplicationMarker> {
         self.inner.application
+    }
+
+    /// Discord's clock minus ours, in milliseconds, learned from its answers; `None` before the first of them.
+    pub fn clock_offset_ms(&self) -> Option<i64> {
+        self.inner.clock.offset_ms()
     }
 
     /// Calls while a member waits.

@@ -16,6 +16,16 @@ use crate::error::Error;
 use crate::request::{Repeat, Request};
 
 impl Calls {
+    /// Asks for the gateway's address, which takes no token and no turn: whether a proxy and Discord answer.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn probe(&self) -> Result<(), Error> {
+        let built = self.build().gateway().try_into_request();
+        let request = Request::built("GET /gateway", Repeat::Harmless, built)?;
+        self.send(request).await.map(drop)
+    }
+
     /// A server, with its roles and emoji, and the approximate number of its members.
     ///
     /// # Errors

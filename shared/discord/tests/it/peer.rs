@@ -8,7 +8,7 @@ use url::Url;
 
 /// What the peer does with a request once it has it whole.
 #[derive(Clone)]
-pub enum Act {
+pub(crate) enum Act {
     /// Answers with these bytes.
     Answer(&'static str),
     /// Closes the connection.
@@ -17,14 +17,14 @@ pub enum Act {
     Hang,
 }
 
-pub struct Peer {
-    pub url: Url,
+pub(crate) struct Peer {
+    pub(crate) url: Url,
     asked: Arc<Mutex<Vec<String>>>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Peer {
-    pub async fn start(act: Act) -> Self {
+    pub(crate) async fn start(act: Act) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -39,7 +39,7 @@ impl Peer {
     }
 
     /// Every request, head and body, in order.
-    pub fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
 }
@@ -51,7 +51,7 @@ impl Drop for Peer {
 }
 
 /// A port where nobody listens.
-pub async fn nobody() -> Url {
+pub(crate) async fn nobody() -> Url {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     format!("http://{}", listener.local_addr().unwrap()).parse().unwrap()
 }
