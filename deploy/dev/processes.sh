@@ -138,8 +138,9 @@ recorded_names() { # of everything recorded, the newest first
     done | tac
 }
 
-# Processes that carry this instance's mark, the callers of this script excepted.
-marked_pids() {
+# Processes that carry a mark of this instance, the callers of this script excepted. Services carry its path; what a run
+# of tests or of the demo starts carries "PATH run", so that it can be cleared while kept services stay.
+marked_pids() { # [run]: those of a run alone
     local callers=' ' pid=$$ stat fields file
     while ((pid > 1)); do
         callers+="$pid "
@@ -147,7 +148,9 @@ marked_pids() {
         read -ra fields <<<"${stat##*) }"
         pid=${fields[1]}
     done
-    grep -lsazxF "ARRAKIS_DEV_INSTANCE=$instance" /proc/[0-9]*/environ 2>/dev/null | while read -r file; do
+    local marks=(-e "ARRAKIS_DEV_INSTANCE=$instance run")
+    if [[ ${1:-} != run ]]; then marks+=(-e "ARRAKIS_DEV_INSTANCE=$instance"); fi
+    grep -lsazxF "${marks[@]}" /proc/[0-9]*/environ 2>/dev/null | while read -r file; do
         pid=${file#/proc/}
         pid=${pid%/environ}
         [[ $callers == *" $pid "* ]] || echo "$pid"
@@ -169,15 +172,15 @@ clear_leftovers() { # [WHAT_IT_SAYS]
     sweep_marked
 }
 
-sweep_marked() {
+sweep_marked() { # [run]
     local pids
-    mapfile -t pids < <(marked_pids)
+    mapfile -t pids < <(marked_pids "$@")
     if ((${#pids[@]} > 0)); then
         kill -KILL "${pids[@]}" 2>/dev/null || true
-        wait_until 'orphans to die' 10 no_marked_left || warn "still there: $(marked_pids | tr '\n' ' ')"
+        wait_until 'orphans to die' 10 no_marked_left "$@" || warn "still there: $(marked_pids "$@" | tr '\n' ' ')"
     fi
 }
-no_marked_left() { [[ -z $(marked_pids) ]]; }
+no_marked_left() { [[ -z $(marked_pids "$@") ]]; }
 
 # ---- one ./dev at a time in an instance ------------------------------------------------------------------------------------
 

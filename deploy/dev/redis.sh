@@ -19,6 +19,8 @@ $persistence
 daemonize no
 logfile ""
 loglevel notice
+# A title would overwrite the mark by which ./dev finds its own.
+set-proc-title no
 maxmemory-policy noeviction
 CONF
     spawn Redis TERM "$instance/logs/redis.log" redis-server "$folder/redis.conf"

@@ -10,7 +10,13 @@ use_instance() { # NAME
     instance=$root/target/dev/$1
     throwaway=true
     if [[ $1 == up ]]; then throwaway=false; fi
-    mkdir -p "$instance/logs"
+    if ! mkdir -p "$instance/logs" 2>/dev/null || [[ ! -w $instance ]] ||
+        [[ -e $instance/secrets && ! -r $instance/secrets ]]; then
+        local owner
+        owner=$(find "$instance/secrets" "$instance" "$root/target/dev" "$root/target" "$root" -maxdepth 0 -printf '%u\n' 2>/dev/null | head -n 1)
+        die "${instance#"$root/"} belongs to ${owner:-another user}, and you are $(id -un)" \
+            "work as ${owner:-that user}, or let ${owner:-them} remove it: ./dev down --clean" 77
+    fi
     if [[ -n ${DATABASE_URL:-}${DATABASE_OWNER_URL:-} ]]; then postgres_is_named=true; else postgres_is_named=false; fi
     if [[ -n ${REDIS_URL:-} ]]; then redis_is_named=true; else redis_is_named=false; fi
     if [[ -n ${AMQP_URL:-} ]]; then rabbitmq_is_named=true; else rabbitmq_is_named=false; fi

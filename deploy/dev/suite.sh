@@ -8,7 +8,7 @@ services_for_run() { # INSTANCE COMMAND
     if [[ -e $instance/kept ]] && services_are_running; then
         say "using the services that ./dev services started"
         services_were_kept=true
-        at_exit sweep_marked
+        at_exit end_kept_run
     else
         services_were_kept=false
         clear_leftovers
@@ -21,14 +21,19 @@ services_for_run_are_up() {
     if $services_were_kept; then export_environment; else wait_for_services; fi
 }
 
-# The last word belongs to whoever ran, so this says nothing.
-end_run() {
+# The last word belongs to whoever ran, so these say nothing.
+end_kept_run() {
     local names name
     quiet=true
     mapfile -t names < <(recorded_names)
     for name in "${names[@]}"; do
         case $name in PostgreSQL | Redis | RabbitMQ | epmd) ;; *) stop_processes 15 "$name" ;; esac
     done
+    sweep_marked run
+}
+
+end_run() {
+    end_kept_run
     stop_services
 }
 
@@ -70,7 +75,7 @@ run_cargo_test() {
 
 # cargo that runs tests: with the services' addresses, and marked, so that what a killed test leaves behind is found.
 cargo_tested() {
-    run_attached tests env --chdir="$root" ARRAKIS_DEV_INSTANCE="$instance" SQLX_OFFLINE=true CARGO_TARGET_DIR="$root/target" cargo "$@"
+    run_attached tests env --chdir="$root" ARRAKIS_DEV_INSTANCE="$instance run" SQLX_OFFLINE=true CARGO_TARGET_DIR="$root/target" cargo "$@"
 }
 
 command_demo() {
@@ -78,6 +83,6 @@ command_demo() {
     build_binaries false
     services_for_run_are_up
     local status=0
-    run_attached demo env --chdir="$root" ARRAKIS_DEV_INSTANCE="$instance" "$binaries/loadtests" demo "$@" || status=$?
+    run_attached demo env --chdir="$root" ARRAKIS_DEV_INSTANCE="$instance run" "$binaries/loadtests" demo "$@" || status=$?
     exit "$status"
 }
