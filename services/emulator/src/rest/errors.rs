@@ -111,9 +111,7 @@ impl ErrorCode {
             Self::MaximumCommands => (400, 30032, "Maximum number of application commands reached (100)"),
             Self::MaximumAttachments => (400, 30015, "Maximum number of attachments in a message reached (10)"),
             Self::RequestTooLarge => (413, 40005, "Request entity too large"),
-            Self::TooManyParentChanges => {
-                (400, 40009, "Only one channel parent_id can be modified at a time")
-            }
+            Self::TooManyParentChanges => (400, 40009, "Only one channel parent_id can be modified at a time"),
             Self::AlreadyCrossposted => (400, 40033, "This message was already crossposted"),
             Self::AlreadyAcknowledged => (400, 40060, "Interaction has already been acknowledged."),
             Self::MissingAccess => (403, 50001, "Missing Access"),
@@ -123,38 +121,48 @@ impl ErrorCode {
             Self::CannotSendEmptyMessage => (400, 50006, "Cannot send an empty message"),
             Self::CannotMessageUser => (403, 50007, "Cannot send messages to this user"),
             Self::CannotSendInVoice => (400, 50008, "Cannot send messages in a non-text channel"),
-            Self::VerificationTooHigh => {
-                (403, 50009, "Channel verification level is too high for you to gain access")
-            }
+            Self::VerificationTooHigh => (
+                403,
+                50009,
+                "Channel verification level is too high for you to gain access",
+            ),
             Self::MissingPermissions => (403, 50013, "Missing Permissions"),
             Self::InvalidAuthenticationToken => (401, 50014, "Invalid authentication token provided"),
-            Self::BulkDeleteCount => {
-                (400, 50016, "Provided too few or too many messages to delete. Must provide at least 2 and at most 100 messages")
-            }
-            Self::PinInOtherChannel => {
-                (400, 50019, "A message can only be pinned in the channel in which it was sent")
-            }
+            Self::BulkDeleteCount => (
+                400,
+                50016,
+                "Provided too few or too many messages to delete. Must provide at least 2 and at most 100 messages",
+            ),
+            Self::PinInOtherChannel => (
+                400,
+                50019,
+                "A message can only be pinned in the channel in which it was sent",
+            ),
             Self::SystemMessage => (403, 50021, "Cannot execute action on a system message"),
             Self::WrongChannelKind => (400, 50024, "Cannot execute action on this channel type"),
             Self::InvalidWebhookToken => (401, 50027, "Invalid Webhook Token"),
             Self::InvalidRole => (400, 50028, "Invalid Role"),
             Self::InvalidRecipients => (400, 50033, "Invalid Recipient(s)"),
-            Self::BulkDeleteTooOld => (400, 50034, "You can only bulk delete messages that are under 14 days old."),
+            Self::BulkDeleteTooOld => (
+                400,
+                50034,
+                "You can only bulk delete messages that are under 14 days old.",
+            ),
             Self::InvalidFormBody => (400, 50035, "Invalid Form Body"),
             Self::BannedBot => (403, 40007, "The user is banned from this guild."),
             Self::InvalidApiVersion => (400, 50041, "Invalid API version provided"),
             Self::FileTooLarge => (400, 50045, "File uploaded exceeds the maximum size"),
             Self::CannotSelfRedeem => (400, 50054, "Cannot self redeem this gift"),
-            Self::CannotDeleteCommunityChannel => {
-                (400, 50074, "Cannot delete a channel required for Community guilds")
-            }
+            Self::CannotDeleteCommunityChannel => (400, 50074, "Cannot delete a channel required for Community guilds"),
             Self::MessageNotEditableFlags => (400, 50080, "Cannot edit this message"),
             Self::BotIsModeratingOwner => (403, 50013, "Missing Permissions"),
             Self::InvalidJson => (400, 50109, "The request body contains invalid JSON."),
             Self::ReactionBlocked => (403, 90001, "Reaction was blocked"),
-            Self::WebhooksNotInForums => {
-                (400, 220_001, "Webhooks posted to forum channels must have a thread_name or thread_id")
-            }
+            Self::WebhooksNotInForums => (
+                400,
+                220_001,
+                "Webhooks posted to forum channels must have a thread_name or thread_id",
+            ),
             Self::FailedToBan => (400, 500_000, "Failed to ban users"),
         }
     }
@@ -177,6 +185,8 @@ pub struct ApiError {
     pub message: Cow<'static, str>,
     /// Nested errors by field, only with code 50035.
     pub errors: Option<Value>,
+    /// Milliseconds to wait, only for a limit that a handler counts itself (429).
+    pub retry_after_ms: Option<u64>,
 }
 
 impl ApiError {
@@ -189,6 +199,17 @@ impl ApiError {
             code: number,
             message: Cow::Borrowed(words),
             errors: None,
+            retry_after_ms: None,
+        }
+    }
+
+    /// 429 of a limit that is not told in headers.
+    #[must_use]
+    pub fn rate_limited(retry_after_ms: u64) -> Self {
+        Self {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            retry_after_ms: Some(retry_after_ms),
+            ..Self::new(ErrorCode::General)
         }
     }
 
@@ -196,8 +217,18 @@ impl ApiError {
     #[must_use]
     pub fn field(path: &str, code: &str, message: impl Into<String>) -> Self {
         let errors = FieldErrors::default();
-        errors.add(&path.split('.').filter(|segment| !segment.is_empty()).map(str::to_owned).collect::<Vec<_>>(), code, message);
-        errors.into_error().unwrap_or_else(|| Self::new(ErrorCode::InvalidFormBody))
+        errors.add(
+            &path
+                .split('.')
+                .filter(|segment| !segment.is_empty())
+                .map(str::to_owned)
+                .collect::<Vec<_>>(),
+            code,
+            message,
+        );
+        errors
+            .into_error()
+            .unwrap_or_else(|| Self::new(ErrorCode::InvalidFormBody))
     }
 
     /// The body as Discord writes it.
@@ -276,7 +307,10 @@ impl FieldErrors {
         for error in found {
             place(&mut tree, &error);
         }
-        Some(ApiError { errors: Some(tree), ..ApiError::new(ErrorCode::InvalidFormBody) })
+        Some(ApiError {
+            errors: Some(tree),
+            ..ApiError::new(ErrorCode::InvalidFormBody)
+        })
     }
 
     /// `value` when nothing was found wrong, otherwise the refusal.
@@ -300,7 +334,9 @@ fn place(tree: &mut Value, error: &FieldError) {
         if fields.contains_key("_errors") {
             return;
         }
-        node = fields.entry(segment.clone()).or_insert_with(|| Value::Object(Map::new()));
+        node = fields
+            .entry(segment.clone())
+            .or_insert_with(|| Value::Object(Map::new()));
     }
     let Value::Object(fields) = node else { return };
     if !fields.is_empty() && !fields.contains_key("_errors") {
@@ -323,12 +359,27 @@ mod tests {
     #[test]
     fn nested_errors_share_their_branches() {
         let errors = FieldErrors::default();
-        errors.add(&path(&["embeds", "0", "title"]), "BASE_TYPE_MAX_LENGTH", "Must be 256 or fewer in length.");
-        errors.add(&path(&["embeds", "0", "fields", "1", "name"]), "BASE_TYPE_REQUIRED", "This field is required");
-        errors.add(&path(&["content"]), "BASE_TYPE_MAX_LENGTH", "Must be 2000 or fewer in length.");
+        errors.add(
+            &path(&["embeds", "0", "title"]),
+            "BASE_TYPE_MAX_LENGTH",
+            "Must be 256 or fewer in length.",
+        );
+        errors.add(
+            &path(&["embeds", "0", "fields", "1", "name"]),
+            "BASE_TYPE_REQUIRED",
+            "This field is required",
+        );
+        errors.add(
+            &path(&["content"]),
+            "BASE_TYPE_MAX_LENGTH",
+            "Must be 2000 or fewer in length.",
+        );
         let body = errors.into_error().unwrap().body();
         assert_eq!(body["code"], 50035);
-        assert_eq!(body["errors"]["embeds"]["0"]["title"]["_errors"][0]["code"], "BASE_TYPE_MAX_LENGTH");
+        assert_eq!(
+            body["errors"]["embeds"]["0"]["title"]["_errors"][0]["code"],
+            "BASE_TYPE_MAX_LENGTH"
+        );
         assert_eq!(
             body["errors"]["embeds"]["0"]["fields"]["1"]["name"]["_errors"][0]["message"],
             "This field is required"
@@ -342,18 +393,29 @@ mod tests {
         errors.add(&path(&["options", "0"]), "A", "first");
         errors.add(&path(&["options", "0", "name"]), "B", "below a leaf");
         let body = errors.into_error().unwrap().body();
-        assert_eq!(body["errors"]["options"]["0"], json!({"_errors": [{"code": "A", "message": "first"}]}));
+        assert_eq!(
+            body["errors"]["options"]["0"],
+            json!({"_errors": [{"code": "A", "message": "first"}]})
+        );
     }
 
     #[test]
     fn the_root_may_carry_errors() {
-        let body = ApiError::field("", "APPLICATION_COMMAND_TOO_LARGE", "Command exceeds maximum size (8000)").body();
+        let body = ApiError::field(
+            "",
+            "APPLICATION_COMMAND_TOO_LARGE",
+            "Command exceeds maximum size (8000)",
+        )
+        .body();
         assert_eq!(body["errors"]["_errors"][0]["code"], "APPLICATION_COMMAND_TOO_LARGE");
     }
 
     #[test]
     fn plain_http_errors_use_code_zero() {
         let error = ApiError::new(ErrorCode::Unauthorized);
-        assert_eq!((error.status.as_u16(), error.body()), (401, json!({"message": "401: Unauthorized", "code": 0})));
+        assert_eq!(
+            (error.status.as_u16(), error.body()),
+            (401, json!({"message": "401: Unauthorized", "code": 0}))
+        );
     }
 }

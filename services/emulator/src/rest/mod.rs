@@ -1,27 +1,48 @@
 //! Discord's REST API, v10.
+//!
+//! Owns routes, validation, permissions, rate limits and error bodies, all written from Discord's documentation. Refuses
+//! state of its own besides the counters of the rate limits: what is known and what happens lives in `world`.
+//!
+//! A request passes, in this order: the edge's ban, the route table, faults, the token, the global limit, the bucket, the
+//! handler; then it is recorded. A handler (`routes/…`, one file per resource) reads its form with `validate`, looks with
+//! [`call::Gate`] whether the bot may, and calls one operation of the world. To add a route, add a handler and a line in
+//! its file's table.
 
-use axum::{Json, Router, extract::State, routing::get};
-use serde_json::{Value, json};
+pub mod body;
+pub mod call;
+pub mod errors;
+pub mod limits;
+pub mod permissions;
+pub mod reply;
+pub mod route;
+pub mod routes;
+pub mod serve;
+pub mod validate;
+
+use std::sync::Arc;
+
+use axum::Router;
 
 use crate::AppState;
 
-/// The whole REST API, below `/api/v10` (and the other spellings that Discord accepts).
+/// What the REST listener shares between requests.
+#[derive(Clone)]
+pub struct Rest {
+    /// The emulator.
+    pub app: AppState,
+    /// Counters of the rate limits.
+    pub limits: Arc<limits::Limits>,
+    /// The table of routes.
+    pub routes: Arc<[route::Route]>,
+}
+
+/// The whole REST API, below `/api/v10` (and the other spellings that Discord accepts), and the content network that
+/// serves attachments.
 pub fn router(app: AppState) -> Router {
-    let routes = Router::new()
-        .route("/gateway", get(gateway))
-        .route("/gateway/bot", get(gateway_bot))
-        .with_state(app);
-    Router::new().nest("/api/v10", routes)
-}
-
-async fn gateway(State(app): State<AppState>) -> Json<Value> {
-    Json(json!({"url": app.addresses.gateway}))
-}
-
-async fn gateway_bot(State(app): State<AppState>) -> Json<Value> {
-    Json(json!({
-        "url": app.addresses.gateway,
-        "shards": app.recommended_shards(),
-        "session_start_limit": app.hub.session_start_limit(&app.clock),
-    }))
+    let rest = Rest {
+        app,
+        limits: Arc::default(),
+        routes: routes::all().into(),
+    };
+    Router::new().fallback(serve::serve).with_state(rest)
 }

@@ -80,7 +80,11 @@ impl Layout {
             return;
         }
         if !self.custom_ids.insert(id.clone()) {
-            form.refuse("custom_id", "COMPONENT_CUSTOM_ID_DUPLICATED", "Component custom id cannot be duplicated");
+            form.refuse(
+                "custom_id",
+                "COMPONENT_CUSTOM_ID_DUPLICATED",
+                "Component custom id cannot be duplicated",
+            );
         }
         component.insert("custom_id".to_owned(), json!(id));
     }
@@ -91,7 +95,11 @@ pub fn read_components(form: &Form<'_>, v2: bool) -> Given<Vec<Value>> {
     let mut layout = Layout::default();
     let max = if v2 { MAX_COMPONENTS } else { MAX_ROWS };
     let given = form.forms("components", Length::up_to(max)).map(|parts| {
-        parts.iter().filter_map(|part| read_top(part, v2, &mut layout)).map(Value::Object).collect::<Vec<_>>()
+        parts
+            .iter()
+            .filter_map(|part| read_top(part, v2, &mut layout))
+            .map(Value::Object)
+            .collect::<Vec<_>>()
     });
     if layout.count > MAX_COMPONENTS {
         form.refuse(
@@ -154,7 +162,9 @@ fn read_row(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
     if !form.require("components") {
         return row;
     }
-    let Given::Value(parts) = form.forms("components", Length::between(1, 5)) else { return row };
+    let Given::Value(parts) = form.forms("components", Length::between(1, 5)) else {
+        return row;
+    };
     let mut width = 0;
     let mut read = Vec::with_capacity(parts.len());
     for part in &parts {
@@ -166,11 +176,17 @@ fn read_row(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
             kind::MENTIONABLE_SELECT,
             kind::CHANNEL_SELECT,
         ];
-        let Some(found) = read_kind(part, &allowed) else { continue };
+        let Some(found) = read_kind(part, &allowed) else {
+            continue;
+        };
         // A select fills the row by itself; five buttons do.
         width += if found == kind::BUTTON { 1 } else { 5 };
         if width > 5 {
-            part.refuse("", "COMPONENT_LAYOUT_WIDTH_EXCEEDED", "The specified component exceeds the maximum width");
+            part.refuse(
+                "",
+                "COMPONENT_LAYOUT_WIDTH_EXCEEDED",
+                "The specified component exceeds the maximum width",
+            );
             continue;
         }
         read.extend(read_part(part, found, layout).map(Value::Object));
@@ -184,9 +200,14 @@ fn read_button(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
     if !form.require("style") {
         return button;
     }
-    let Given::Value(style) = form.choice("style", &[1, 2, 3, 4, LINK_STYLE, PREMIUM_STYLE]) else { return button };
+    let Given::Value(style) = form.choice("style", &[1, 2, 3, 4, LINK_STYLE, PREMIUM_STYLE]) else {
+        return button;
+    };
     button.insert("style".to_owned(), json!(style));
-    let label = form.text("label", Length::up_to(80)).value().filter(|label| !label.is_empty());
+    let label = form
+        .text("label", Length::up_to(80))
+        .value()
+        .filter(|label| !label.is_empty());
     let emoji = form.form("emoji").value().map(|emoji| read_emoji(&emoji));
     match style {
         LINK_STYLE => {
@@ -251,7 +272,9 @@ fn read_string_select(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value
     if !form.require("options") {
         return select;
     }
-    let Given::Value(options) = form.forms("options", Length::between(1, 25)) else { return select };
+    let Given::Value(options) = form.forms("options", Length::between(1, 25)) else {
+        return select;
+    };
     let mut values = HashSet::new();
     let mut read = Vec::with_capacity(options.len());
     for option in &options {
@@ -264,17 +287,32 @@ fn read_string_select(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value
                 "The specified option value is already used",
             );
         }
-        entry.insert("label".to_owned(), json!(option.required_text("label", Length::between(1, 100))));
+        entry.insert(
+            "label".to_owned(),
+            json!(option.required_text("label", Length::between(1, 100))),
+        );
         entry.insert("value".to_owned(), json!(value));
-        insert_some(&mut entry, "description", option.text("description", Length::up_to(100)).value().map(Value::from));
-        insert_some(&mut entry, "emoji", option.form("emoji").value().map(|emoji| read_emoji(&emoji)));
+        insert_some(
+            &mut entry,
+            "description",
+            option.text("description", Length::up_to(100)).value().map(Value::from),
+        );
+        insert_some(
+            &mut entry,
+            "emoji",
+            option.form("emoji").value().map(|emoji| read_emoji(&emoji)),
+        );
         if option.flag("default") == Given::Value(true) {
             entry.insert("default".to_owned(), json!(true));
         }
         read.push(Value::Object(entry));
     }
     if select["max_values"].as_u64().is_some_and(|max| max > read.len() as u64) {
-        form.refuse("max_values", "NUMBER_TYPE_MAX", format!("int value should be less than or equal to {}.", read.len()));
+        form.refuse(
+            "max_values",
+            "NUMBER_TYPE_MAX",
+            format!("int value should be less than or equal to {}.", read.len()),
+        );
     }
     select.insert("options".to_owned(), Value::Array(read));
     select
@@ -303,7 +341,11 @@ fn read_entity_select(form: &Form<'_>, found: i64, layout: &mut Layout) -> Map<S
 fn read_select_frame(form: &Form<'_>, found: i64, layout: &mut Layout) -> Map<String, Value> {
     let mut select = layout.begin(form, found);
     layout.custom_id(form, &mut select);
-    insert_some(&mut select, "placeholder", form.text("placeholder", Length::up_to(150)).value().map(Value::from));
+    insert_some(
+        &mut select,
+        "placeholder",
+        form.text("placeholder", Length::up_to(150)).value().map(Value::from),
+    );
     let min = form.integer("min_values", 0, 25).value().unwrap_or(1);
     let max = form.integer("max_values", 1, 25).value().unwrap_or(1);
     if min > max {
@@ -338,9 +380,11 @@ mod tests {
     use crate::rest::validate::form::read_body;
 
     fn read(components: Value) -> Result<Vec<Value>, Value> {
-        read_body(&json!({ "components": components }), |form| read_components(form, false))
-            .map(|given| given.value().unwrap())
-            .map_err(|error| error.errors.unwrap())
+        read_body(&json!({ "components": components }), |form| {
+            read_components(form, false)
+        })
+        .map(|given| given.value().unwrap())
+        .map_err(|error| error.errors.unwrap())
     }
 
     fn button(id: &str) -> Value {
@@ -358,7 +402,10 @@ mod tests {
     fn a_row_holds_five_buttons_or_one_select() {
         let six: Vec<Value> = (0..6).map(|index| button(&index.to_string())).collect();
         let errors = read(json!([{"type": 1, "components": six}])).unwrap_err();
-        assert_eq!(errors["components"]["0"]["components"]["_errors"][0]["code"], "BASE_TYPE_BAD_LENGTH");
+        assert_eq!(
+            errors["components"]["0"]["components"]["_errors"][0]["code"],
+            "BASE_TYPE_BAD_LENGTH"
+        );
         let select = json!({"type": 5, "custom_id": "who"});
         let errors = read(json!([{"type": 1, "components": [button("a"), select]}])).unwrap_err();
         assert_eq!(
@@ -373,7 +420,10 @@ mod tests {
             {"type": 2, "style": 5, "label": "x", "custom_id": "y", "url": "https://a.example/"}]}]))
         .unwrap_err();
         let parts = &errors["components"]["0"]["components"];
-        assert_eq!(parts["1"]["custom_id"]["_errors"][0]["code"], "COMPONENT_CUSTOM_ID_DUPLICATED");
+        assert_eq!(
+            parts["1"]["custom_id"]["_errors"][0]["code"],
+            "COMPONENT_CUSTOM_ID_DUPLICATED"
+        );
         assert_eq!(
             parts["2"]["custom_id"]["_errors"][0]["code"],
             "BUTTON_COMPONENT_CUSTOM_ID_URL_MUTUALLY_EXCLUSIVE"
@@ -382,7 +432,9 @@ mod tests {
 
     #[test]
     fn selects_are_bounded() {
-        let options: Vec<Value> = (0..26).map(|index| json!({"label": "x", "value": index.to_string()})).collect();
+        let options: Vec<Value> = (0..26)
+            .map(|index| json!({"label": "x", "value": index.to_string()}))
+            .collect();
         let errors =
             read(json!([{"type": 1, "components": [{"type": 3, "custom_id": "s", "options": options}]}])).unwrap_err();
         assert_eq!(
@@ -400,8 +452,16 @@ mod tests {
 
     #[test]
     fn rows_are_the_only_top_level_without_the_v2_flag() {
-        assert_eq!(read(json!([button("a")])).unwrap_err()["components"]["0"]["type"]["_errors"][0]["code"], "BASE_TYPE_CHOICES");
-        let rows: Vec<Value> = (0..6).map(|index| json!({"type": 1, "components": [button(&index.to_string())]})).collect();
-        assert_eq!(read(json!(rows)).unwrap_err()["components"]["_errors"][0]["code"], "BASE_TYPE_MAX_LENGTH");
+        assert_eq!(
+            read(json!([button("a")])).unwrap_err()["components"]["0"]["type"]["_errors"][0]["code"],
+            "BASE_TYPE_CHOICES"
+        );
+        let rows: Vec<Value> = (0..6)
+            .map(|index| json!({"type": 1, "components": [button(&index.to_string())]}))
+            .collect();
+        assert_eq!(
+            read(json!(rows)).unwrap_err()["components"]["_errors"][0]["code"],
+            "BASE_TYPE_MAX_LENGTH"
+        );
     }
 }

@@ -59,7 +59,9 @@ fn read_media(form: &Form<'_>, key: &str, schemes: &[&str]) -> Value {
     if !form.require(key) {
         return json!({});
     }
-    let Given::Value(media) = form.form(key) else { return json!({}) };
+    let Given::Value(media) = form.form(key) else {
+        return json!({});
+    };
     if !media.require("url") {
         return json!({});
     }
@@ -70,13 +72,22 @@ fn read_media(form: &Form<'_>, key: &str, schemes: &[&str]) -> Value {
 }
 
 fn insert_spoiler(form: &Form<'_>, part: &mut Map<String, Value>) {
-    part.insert("spoiler".to_owned(), json!(form.flag("spoiler").value().unwrap_or(false)));
+    part.insert(
+        "spoiler".to_owned(),
+        json!(form.flag("spoiler").value().unwrap_or(false)),
+    );
 }
 
 fn read_thumbnail(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
     let mut part = layout.begin(form, kind::THUMBNAIL);
-    part.insert("media".to_owned(), read_media(form, "media", &["http", "https", "attachment"]));
-    part.insert("description".to_owned(), json!(form.text("description", Length::up_to(1_024)).value()));
+    part.insert(
+        "media".to_owned(),
+        read_media(form, "media", &["http", "https", "attachment"]),
+    );
+    part.insert(
+        "description".to_owned(),
+        json!(form.text("description", Length::up_to(1_024)).value()),
+    );
     insert_spoiler(form, &mut part);
     part
 }
@@ -90,8 +101,14 @@ fn read_gallery(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
             .iter()
             .map(|item| {
                 let mut entry = Map::new();
-                entry.insert("media".to_owned(), read_media(item, "media", &["http", "https", "attachment"]));
-                entry.insert("description".to_owned(), json!(item.text("description", Length::up_to(1_024)).value()));
+                entry.insert(
+                    "media".to_owned(),
+                    read_media(item, "media", &["http", "https", "attachment"]),
+                );
+                entry.insert(
+                    "description".to_owned(),
+                    json!(item.text("description", Length::up_to(1_024)).value()),
+                );
                 insert_spoiler(item, &mut entry);
                 Value::Object(entry)
             })
@@ -112,14 +129,23 @@ fn read_file(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
 
 fn read_separator(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
     let mut part = layout.begin(form, kind::SEPARATOR);
-    part.insert("spacing".to_owned(), json!(form.choice("spacing", &[1, 2]).value().unwrap_or(1)));
-    part.insert("divider".to_owned(), json!(form.flag("divider").value().unwrap_or(true)));
+    part.insert(
+        "spacing".to_owned(),
+        json!(form.choice("spacing", &[1, 2]).value().unwrap_or(1)),
+    );
+    part.insert(
+        "divider".to_owned(),
+        json!(form.flag("divider").value().unwrap_or(true)),
+    );
     part
 }
 
 fn read_container(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
     let mut part = layout.begin(form, kind::CONTAINER);
-    part.insert("accent_color".to_owned(), json!(form.integer("accent_color", 0, 0xFF_FFFF).value()));
+    part.insert(
+        "accent_color".to_owned(),
+        json!(form.integer("accent_color", 0, 0xFF_FFFF).value()),
+    );
     insert_spoiler(form, &mut part);
     if form.require("components")
         && let Given::Value(parts) = form.forms("components", Length::between(1, 40))
@@ -160,7 +186,10 @@ mod tests {
             {"type": 13, "file": {"url": "attachment://x.txt"}},
             {"type": 1, "components": [{"type": 2, "style": 1, "label": "go", "custom_id": "go"}]},
         ]}]});
-        let parts = read_body(&body, |form| read_components(form, true)).unwrap().value().unwrap();
+        let parts = read_body(&body, |form| read_components(form, true))
+            .unwrap()
+            .value()
+            .unwrap();
         assert_eq!(parts[0]["components"].as_array().unwrap().len(), 6);
         assert_eq!(parts[0]["components"][3]["divider"], true);
     }
@@ -169,7 +198,13 @@ mod tests {
     fn text_over_four_thousand_in_all_is_refused() {
         let text = json!({"type": 10, "content": "x".repeat(2_001)});
         let body = json!({"components": [text, text]});
-        let errors = read_body(&body, |form| read_components(form, true)).unwrap_err().errors.unwrap();
-        assert_eq!(errors["components"]["_errors"][0]["code"], "COMPONENT_DISPLAYABLE_TEXT_SIZE_EXCEEDED");
+        let errors = read_body(&body, |form| read_components(form, true))
+            .unwrap_err()
+            .errors
+            .unwrap();
+        assert_eq!(
+            errors["components"]["_errors"][0]["code"],
+            "COMPONENT_DISPLAYABLE_TEXT_SIZE_EXCEEDED"
+        );
     }
 }

@@ -60,7 +60,17 @@ fn read_embed(form: &Form<'_>, characters: &mut usize) -> Value {
             embed.insert("fields".to_owned(), Value::Array(fields));
         }
     }
-    let shows = ["title", "description", "url", "image", "thumbnail", "author", "footer", "fields", "timestamp"];
+    let shows = [
+        "title",
+        "description",
+        "url",
+        "image",
+        "thumbnail",
+        "author",
+        "footer",
+        "fields",
+        "timestamp",
+    ];
     if !shows.iter().any(|key| form.has(key)) {
         form.refuse("description", "BASE_TYPE_REQUIRED", "This field is required");
     }
@@ -77,13 +87,19 @@ fn put_text(embed: &mut Map<String, Value>, form: &Form<'_>, key: &str, length: 
 }
 
 fn read_timestamp(form: &Form<'_>, embed: &mut Map<String, Value>) {
-    let Given::Value(text) = form.text("timestamp", Length::up_to(64)) else { return };
+    let Given::Value(text) = form.text("timestamp", Length::up_to(64)) else {
+        return;
+    };
     match time::OffsetDateTime::parse(&text, &time::format_description::well_known::Rfc3339) {
         Ok(_) => {
             embed.insert("timestamp".to_owned(), json!(text));
         }
         Err(_) => {
-            form.refuse("timestamp", "DATE_TIME_TYPE_PARSE", format!("Could not parse {text}. Should be ISO8601."));
+            form.refuse(
+                "timestamp",
+                "DATE_TIME_TYPE_PARSE",
+                format!("Could not parse {text}. Should be ISO8601."),
+            );
         }
     }
 }
@@ -137,7 +153,9 @@ mod tests {
     #[test]
     fn an_embed_comes_back_as_discord_gives_it() {
         let body = json!({"embeds": [{"title": " Rank ", "color": 255, "fields": [{"name": "a", "value": "b"}]}]});
-        let Given::Value(embeds) = read_body(&body, |form| read_embeds(form)).unwrap() else { panic!("no embeds") };
+        let Given::Value(embeds) = read_body(&body, |form| read_embeds(form)).unwrap() else {
+            panic!("no embeds")
+        };
         assert_eq!(
             embeds[0],
             json!({"type": "rich", "title": "Rank", "color": 255,
@@ -179,6 +197,9 @@ mod tests {
             "BASE_TYPE_REQUIRED"
         );
         let many: Vec<Value> = (0..11).map(|_| json!({"title": "t"})).collect();
-        assert_eq!(errors(&json!({"embeds": many}))["embeds"]["_errors"][0]["code"], "BASE_TYPE_MAX_LENGTH");
+        assert_eq!(
+            errors(&json!({"embeds": many}))["embeds"]["_errors"][0]["code"],
+            "BASE_TYPE_MAX_LENGTH"
+        );
     }
 }

@@ -91,9 +91,15 @@ impl Length {
         if (self.min..=self.max).contains(&length) {
             None
         } else if self.min > 0 {
-            Some(("BASE_TYPE_BAD_LENGTH", format!("Must be between {} and {} in length.", self.min, self.max)))
+            Some((
+                "BASE_TYPE_BAD_LENGTH",
+                format!("Must be between {} and {} in length.", self.min, self.max),
+            ))
         } else {
-            Some(("BASE_TYPE_MAX_LENGTH", format!("Must be {} or fewer in length.", self.max)))
+            Some((
+                "BASE_TYPE_MAX_LENGTH",
+                format!("Must be {} or fewer in length.", self.max),
+            ))
         }
     }
 }
@@ -112,8 +118,14 @@ pub struct Form<'a> {
 /// 50035 with nested field errors; 50109 when the body is not an object.
 pub fn read_body<T>(body: &Value, read: impl FnOnce(&Form<'_>) -> T) -> ApiResult<T> {
     let errors = FieldErrors::default();
-    let Some(fields) = body.as_object() else { return Err(ErrorCode::InvalidJson.into()) };
-    let value = read(&Form { fields, path: Vec::new(), errors: &errors });
+    let Some(fields) = body.as_object() else {
+        return Err(ErrorCode::InvalidJson.into());
+    };
+    let value = read(&Form {
+        fields,
+        path: Vec::new(),
+        errors: &errors,
+    });
     errors.finish(value)
 }
 
@@ -123,7 +135,9 @@ pub fn read_body<T>(body: &Value, read: impl FnOnce(&Form<'_>) -> T) -> ApiResul
 /// 50035 with nested field errors; 50109 when the body is not a list.
 pub fn read_list<T>(body: &Value, length: Length, read: impl Fn(&Form<'_>) -> T) -> ApiResult<Vec<T>> {
     let errors = FieldErrors::default();
-    let Some(entries) = body.as_array() else { return Err(ErrorCode::InvalidJson.into()) };
+    let Some(entries) = body.as_array() else {
+        return Err(ErrorCode::InvalidJson.into());
+    };
     if let Some((code, message)) = length.refusal(entries.len()) {
         errors.add(&[], code, message);
     }
@@ -131,8 +145,16 @@ pub fn read_list<T>(body: &Value, length: Length, read: impl Fn(&Form<'_>) -> T)
     for (index, entry) in entries.iter().enumerate() {
         let path = vec![index.to_string()];
         match entry.as_object() {
-            Some(fields) => values.push(read(&Form { fields, path, errors: &errors })),
-            None => errors.add(&path, "MODEL_TYPE_CONVERT", "Only dictionaries may be used in a ModelType"),
+            Some(fields) => values.push(read(&Form {
+                fields,
+                path,
+                errors: &errors,
+            })),
+            None => errors.add(
+                &path,
+                "MODEL_TYPE_CONVERT",
+                "Only dictionaries may be used in a ModelType",
+            ),
         }
     }
     errors.finish(values)
@@ -189,7 +211,11 @@ impl<'a> Form<'a> {
             Some(Value::String(text)) => text.trim().to_owned(),
             Some(Value::Number(number)) => number.to_string(),
             Some(other) => {
-                self.refuse(key, "STRING_TYPE_CONVERT", format!("Could not interpret \"{other}\" as string."));
+                self.refuse(
+                    key,
+                    "STRING_TYPE_CONVERT",
+                    format!("Could not interpret \"{other}\" as string."),
+                );
                 return Given::Absent;
             }
         };
@@ -202,13 +228,21 @@ impl<'a> Form<'a> {
 
     /// A text that must be there.
     pub fn required_text(&self, key: &str, length: Length) -> String {
-        if self.require(key) { self.text(key, length).value().unwrap_or_default() } else { String::new() }
+        if self.require(key) {
+            self.text(key, length).value().unwrap_or_default()
+        } else {
+            String::new()
+        }
     }
 
     /// A web address.
     pub fn url(&self, key: &str, max: usize, schemes: &[&str]) -> Given<String> {
         let Given::Value(text) = self.text(key, Length::up_to(max)) else {
-            return if matches!(self.raw(key), Some(Value::Null)) { Given::Null } else { Given::Absent };
+            return if matches!(self.raw(key), Some(Value::Null)) {
+                Given::Null
+            } else {
+                Given::Absent
+            };
         };
         if text.is_empty() {
             return Given::Null;
@@ -246,11 +280,19 @@ impl<'a> Form<'a> {
             },
         };
         if number < min {
-            self.refuse(key, "NUMBER_TYPE_MIN", format!("int value should be greater than or equal to {min}."));
+            self.refuse(
+                key,
+                "NUMBER_TYPE_MIN",
+                format!("int value should be greater than or equal to {min}."),
+            );
             return Given::Absent;
         }
         if number > max {
-            self.refuse(key, "NUMBER_TYPE_MAX", format!("int value should be less than or equal to {max}."));
+            self.refuse(
+                key,
+                "NUMBER_TYPE_MAX",
+                format!("int value should be less than or equal to {max}."),
+            );
             return Given::Absent;
         }
         Given::Value(number)
@@ -261,7 +303,11 @@ impl<'a> Form<'a> {
         match self.integer(key, i64::MIN, i64::MAX) {
             Given::Value(number) if !choices.contains(&number) => {
                 let names: Vec<String> = choices.iter().map(ToString::to_string).collect();
-                self.refuse(key, "BASE_TYPE_CHOICES", format!("Value must be one of {{{}}}.", names.join(", ")));
+                self.refuse(
+                    key,
+                    "BASE_TYPE_CHOICES",
+                    format!("Value must be one of {{{}}}.", names.join(", ")),
+                );
                 Given::Absent
             }
             given => given,
@@ -289,7 +335,11 @@ impl<'a> Form<'a> {
             Some(value) => match snowflake(value) {
                 Some(id) => Given::Value(id),
                 None => {
-                    self.refuse(key, "NUMBER_TYPE_COERCE", format!("Value {} is not snowflake.", quoted(value)));
+                    self.refuse(
+                        key,
+                        "NUMBER_TYPE_COERCE",
+                        format!("Value {} is not snowflake.", quoted(value)),
+                    );
                     Given::Absent
                 }
             },
@@ -304,7 +354,11 @@ impl<'a> Form<'a> {
             Some(value) => match snowflake(value) {
                 Some(bits) => Given::Value(bits),
                 None => {
-                    self.refuse(key, "NUMBER_TYPE_COERCE", format!("Value {} is not int.", quoted(value)));
+                    self.refuse(
+                        key,
+                        "NUMBER_TYPE_COERCE",
+                        format!("Value {} is not int.", quoted(value)),
+                    );
                     Given::Absent
                 }
             },
@@ -358,9 +412,17 @@ impl<'a> Form<'a> {
             for (index, entry) in entries.iter().enumerate() {
                 let path = self.path_of(&format!("{key}.{index}"));
                 match entry.as_object() {
-                    Some(fields) => forms.push(Form { fields, path, errors: self.errors }),
+                    Some(fields) => forms.push(Form {
+                        fields,
+                        path,
+                        errors: self.errors,
+                    }),
                     None => {
-                        self.errors.add(&path, "MODEL_TYPE_CONVERT", "Only dictionaries may be used in a ModelType");
+                        self.errors.add(
+                            &path,
+                            "MODEL_TYPE_CONVERT",
+                            "Only dictionaries may be used in a ModelType",
+                        );
                     }
                 }
             }
@@ -373,11 +435,17 @@ impl<'a> Form<'a> {
         match self.raw(key) {
             None => Given::Absent,
             Some(Value::Null) => Given::Null,
-            Some(Value::Object(fields)) => {
-                Given::Value(Form { fields, path: self.path_of(key), errors: self.errors })
-            }
+            Some(Value::Object(fields)) => Given::Value(Form {
+                fields,
+                path: self.path_of(key),
+                errors: self.errors,
+            }),
             Some(_) => {
-                self.refuse(key, "MODEL_TYPE_CONVERT", "Only dictionaries may be used in a ModelType");
+                self.refuse(
+                    key,
+                    "MODEL_TYPE_CONVERT",
+                    "Only dictionaries may be used in a ModelType",
+                );
                 Given::Absent
             }
         }
@@ -401,7 +469,10 @@ fn whole_number(value: &Value) -> Option<i64> {
     match value {
         Value::Number(number) => number.as_i64().or_else(|| {
             let float = number.as_f64()?;
-            #[expect(clippy::cast_possible_truncation, reason = "checked to be whole and small just before")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "checked to be whole and small just before"
+            )]
             (float.fract() == 0.0 && float.abs() < 9e15).then_some(float as i64)
         }),
         Value::String(text) => text.trim().parse().ok(),
@@ -458,7 +529,10 @@ mod tests {
             )
         })
         .unwrap();
-        assert_eq!((topic, name, other), (Given::Null, Given::Value("lobby".to_owned()), Given::Absent));
+        assert_eq!(
+            (topic, name, other),
+            (Given::Null, Given::Value("lobby".to_owned()), Given::Absent)
+        );
     }
 
     #[test]

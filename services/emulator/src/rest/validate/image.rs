@@ -45,7 +45,10 @@ fn decode(text: &str) -> Option<Image> {
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "image/webp",
         _ => return None,
     };
-    content_type.starts_with("image/").then(|| Image { content_type: found.to_owned(), bytes })
+    content_type.starts_with("image/").then(|| Image {
+        content_type: found.to_owned(),
+        bytes,
+    })
 }
 
 #[cfg(test)]
@@ -61,7 +64,12 @@ mod tests {
     fn a_png_is_decoded_and_rubbish_is_not() {
         let image = read_body(&json!({"image": PIXEL}), |form| read_image(form, "image", 1_000)).unwrap();
         assert_eq!(image.value().unwrap().content_type, "image/png");
-        assert!(read_body(&json!({"image": "data:image/png;base64,AAAA"}), |form| read_image(form, "image", 9)).is_err());
+        assert!(
+            read_body(&json!({"image": "data:image/png;base64,AAAA"}), |form| read_image(
+                form, "image", 9
+            ))
+            .is_err()
+        );
         assert!(read_body(&json!({"image": PIXEL}), |form| read_image(form, "image", 10)).is_err());
     }
 }

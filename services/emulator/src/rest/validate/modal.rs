@@ -14,13 +14,22 @@ use super::{
 pub fn read_modal(form: &Form<'_>) -> Value {
     let mut layout = Layout::default();
     let mut modal = Map::new();
-    modal.insert("custom_id".to_owned(), json!(form.required_text("custom_id", Length::between(1, 100))));
-    modal.insert("title".to_owned(), json!(form.required_text("title", Length::between(1, 45))));
+    modal.insert(
+        "custom_id".to_owned(),
+        json!(form.required_text("custom_id", Length::between(1, 100))),
+    );
+    modal.insert(
+        "title".to_owned(),
+        json!(form.required_text("title", Length::between(1, 45))),
+    );
     if form.require("components")
         && let Given::Value(parts) = form.forms("components", Length::between(1, 5))
     {
-        let read: Vec<Value> =
-            parts.iter().filter_map(|part| read_modal_part(part, &mut layout)).map(Value::Object).collect();
+        let read: Vec<Value> = parts
+            .iter()
+            .filter_map(|part| read_modal_part(part, &mut layout))
+            .map(Value::Object)
+            .collect();
         modal.insert("components".to_owned(), Value::Array(read));
     }
     Value::Object(modal)
@@ -49,8 +58,15 @@ fn read_modal_part(form: &Form<'_>, layout: &mut Layout) -> Option<Map<String, V
 
 fn read_label(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
     let mut label = layout.begin(form, kind::LABEL);
-    label.insert("label".to_owned(), json!(form.required_text("label", Length::between(1, 45))));
-    insert_some(&mut label, "description", form.text("description", Length::up_to(100)).value().map(Value::from));
+    label.insert(
+        "label".to_owned(),
+        json!(form.required_text("label", Length::between(1, 45))),
+    );
+    insert_some(
+        &mut label,
+        "description",
+        form.text("description", Length::up_to(100)).value().map(Value::from),
+    );
     if form.require("component")
         && let Given::Value(inner) = form.form("component")
     {
@@ -78,10 +94,17 @@ fn read_text_input(form: &Form<'_>, needs_label: bool, layout: &mut Layout) -> M
     let mut input = layout.begin(form, kind::TEXT_INPUT);
     layout.custom_id(form, &mut input);
     if form.require("style") {
-        insert_some(&mut input, "style", form.choice("style", &[1, 2]).value().map(Value::from));
+        insert_some(
+            &mut input,
+            "style",
+            form.choice("style", &[1, 2]).value().map(Value::from),
+        );
     }
     if needs_label {
-        input.insert("label".to_owned(), json!(form.required_text("label", Length::between(1, 45))));
+        input.insert(
+            "label".to_owned(),
+            json!(form.required_text("label", Length::between(1, 45))),
+        );
     }
     let min = form.integer("min_length", 0, 4_000).value();
     let max = form.integer("max_length", 1, 4_000).value();
@@ -96,9 +119,20 @@ fn read_text_input(form: &Form<'_>, needs_label: bool, layout: &mut Layout) -> M
     }
     insert_some(&mut input, "min_length", min.map(Value::from));
     insert_some(&mut input, "max_length", max.map(Value::from));
-    insert_some(&mut input, "placeholder", form.text("placeholder", Length::up_to(100)).value().map(Value::from));
-    insert_some(&mut input, "value", form.text("value", Length::up_to(4_000)).value().map(Value::from));
-    input.insert("required".to_owned(), json!(form.flag("required").value().unwrap_or(true)));
+    insert_some(
+        &mut input,
+        "placeholder",
+        form.text("placeholder", Length::up_to(100)).value().map(Value::from),
+    );
+    insert_some(
+        &mut input,
+        "value",
+        form.text("value", Length::up_to(4_000)).value().map(Value::from),
+    );
+    input.insert(
+        "required".to_owned(),
+        json!(form.flag("required").value().unwrap_or(true)),
+    );
     input
 }
 
@@ -125,6 +159,9 @@ mod tests {
         let errors = read_body(&body, read_modal).unwrap_err().errors.unwrap();
         assert_eq!(errors["custom_id"]["_errors"][0]["code"], "BASE_TYPE_REQUIRED");
         assert_eq!(errors["title"]["_errors"][0]["code"], "BASE_TYPE_BAD_LENGTH");
-        assert_eq!(errors["components"]["0"]["components"]["0"]["type"]["_errors"][0]["code"], "BASE_TYPE_CHOICES");
+        assert_eq!(
+            errors["components"]["0"]["components"]["0"]["type"]["_errors"][0]["code"],
+            "BASE_TYPE_CHOICES"
+        );
     }
 }

@@ -22,19 +22,22 @@ pub const MAX_OVERWRITES: usize = 100;
 
 /// Reads `permission_overwrites`. A list with the same id twice keeps the last, as Discord does.
 pub fn read_overwrites(form: &Form<'_>) -> Given<Vec<OverwriteForm>> {
-    form.forms("permission_overwrites", Length::up_to(MAX_OVERWRITES)).map(|entries| {
-        let mut overwrites: Vec<OverwriteForm> = Vec::with_capacity(entries.len());
-        for entry in &entries {
-            if !entry.require("id") {
-                continue;
+    form.forms("permission_overwrites", Length::up_to(MAX_OVERWRITES))
+        .map(|entries| {
+            let mut overwrites: Vec<OverwriteForm> = Vec::with_capacity(entries.len());
+            for entry in &entries {
+                if !entry.require("id") {
+                    continue;
+                }
+                let Given::Value(id) = entry.snowflake("id") else {
+                    continue;
+                };
+                let overwrite = read_bits(entry, id);
+                overwrites.retain(|known| known.id != id);
+                overwrites.push(overwrite);
             }
-            let Given::Value(id) = entry.snowflake("id") else { continue };
-            let overwrite = read_bits(entry, id);
-            overwrites.retain(|known| known.id != id);
-            overwrites.push(overwrite);
-        }
-        overwrites
-    })
+            overwrites
+        })
 }
 
 /// Reads the body of `PUT /channels/{channel}/permissions/{id}`.
@@ -70,7 +73,15 @@ mod tests {
         let body = json!({"permission_overwrites": [
             {"id": "5", "type": 0, "allow": "1024", "deny": 0}, {"id": 5, "type": "role", "deny": "2048"}]});
         let overwrites = read_body(&body, |form| read_overwrites(form)).unwrap().value().unwrap();
-        assert_eq!(overwrites, [OverwriteForm { id: 5, kind: 0, allow: 0, deny: 2_048 }]);
+        assert_eq!(
+            overwrites,
+            [OverwriteForm {
+                id: 5,
+                kind: 0,
+                allow: 0,
+                deny: 2_048
+            }]
+        );
     }
 
     #[test]
@@ -78,11 +89,15 @@ mod tests {
         let many: Vec<_> = (1..=101).map(|id| json!({"id": id.to_string(), "type": 0})).collect();
         let body = json!({ "permission_overwrites": many });
         assert!(read_body(&body, |form| read_overwrites(form)).is_err());
-        let errors =
-            read_body(&json!({"permission_overwrites": [{"id": "1", "type": 7}]}), |form| read_overwrites(form))
-                .unwrap_err()
-                .errors
-                .unwrap();
-        assert_eq!(errors["permission_overwrites"]["0"]["type"]["_errors"][0]["code"], "BASE_TYPE_CHOICES");
+        let errors = read_body(&json!({"permission_overwrites": [{"id": "1", "type": 7}]}), |form| {
+            read_overwrites(form)
+        })
+        .unwrap_err()
+        .errors
+        .unwrap();
+        assert_eq!(
+            errors["permission_overwrites"]["0"]["type"]["_errors"][0]["code"],
+            "BASE_TYPE_CHOICES"
+        );
     }
 }

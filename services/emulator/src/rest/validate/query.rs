@@ -12,7 +12,11 @@ impl Query {
     /// Reads `a=b&c=d`.
     #[must_use]
     pub fn parse(query: Option<&str>) -> Self {
-        Self(url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect())
+        Self(
+            url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+                .into_owned()
+                .collect(),
+        )
     }
 
     /// The text of `key`.
@@ -27,9 +31,9 @@ impl Query {
     /// 50035 when it is not a number.
     pub fn snowflake(&self, key: &str) -> ApiResult<Option<u64>> {
         let Some(text) = self.text(key) else { return Ok(None) };
-        text.parse().map(Some).map_err(|_| {
-            ApiError::field(key, "NUMBER_TYPE_COERCE", format!("Value \"{text}\" is not snowflake."))
-        })
+        text.parse()
+            .map(Some)
+            .map_err(|_| ApiError::field(key, "NUMBER_TYPE_COERCE", format!("Value \"{text}\" is not snowflake.")))
     }
 
     /// A whole number within bounds, or `default`.

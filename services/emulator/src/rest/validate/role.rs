@@ -58,7 +58,8 @@ pub fn read_role(form: &Form<'_>) -> RoleForm {
 }
 
 fn color(form: &Form<'_>, key: &str) -> Given<u32> {
-    form.integer(key, 0, 0xFF_FFFF).map(|value| u32::try_from(value).unwrap_or(0))
+    form.integer(key, 0, 0xFF_FFFF)
+        .map(|value| u32::try_from(value).unwrap_or(0))
 }
 
 fn read_colors(form: &Form<'_>) -> ColorsForm {
@@ -107,7 +108,10 @@ mod tests {
         let errors = read_body(&body, read_role).unwrap_err().errors.unwrap();
         assert_eq!(errors["name"]["_errors"][0]["code"], "BASE_TYPE_BAD_LENGTH");
         assert_eq!(errors["color"]["_errors"][0]["code"], "NUMBER_TYPE_MIN");
-        assert_eq!(errors["colors"]["primary_color"]["_errors"][0]["code"], "BASE_TYPE_REQUIRED");
+        assert_eq!(
+            errors["colors"]["primary_color"]["_errors"][0]["code"],
+            "BASE_TYPE_REQUIRED"
+        );
         assert_eq!(errors["hoist"]["_errors"][0]["code"], "BOOLEAN_TYPE_CONVERT");
     }
 }

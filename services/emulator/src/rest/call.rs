@@ -1,0 +1,207 @@
+//! One REST call as its route sees it, and the answer that the route gives.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::StatusCode;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{
+    errors::{ApiError, ApiResult, ErrorCode},
+    limits::Limits,
+    validate::query::Query,
+};
+use crate::{
+    AppState,
+    model::{Id, Permissions, Timestamp},
+    world::{Cause, State},
+};
+
+/// A file of a multipart body.
+#[derive(Clone, Debug)]
+pub struct UploadedFile {
+    /// `n` of the field's name `files[n]`.
+    pub index: u64,
+    /// Name with extension.
+    pub filename: String,
+    /// Media type, if the client gave one.
+    pub content_type: Option<String>,
+    /// The bytes.
+    pub bytes: Bytes,
+}
+
+/// What came with a request.
+#[derive(Debug, Default)]
+pub struct Body {
+    /// The JSON body or `payload_json`; `None` when there was none.
+    pub json: Option<Value>,
+    /// Files of a multipart body.
+    pub files: Vec<UploadedFile>,
+}
+
+/// One call, matched and authorised.
+#[derive(Debug)]
+pub struct Call {
+    /// The emulator.
+    pub app: AppState,
+    /// Rate limits, for those that a route has to count itself.
+    pub limits: Arc<Limits>,
+    /// Values of the template's parameters, decoded.
+    pub params: Vec<(&'static str, String)>,
+    /// The query string.
+    pub query: Query,
+    /// The body.
+    pub body: Body,
+    /// `X-Audit-Log-Reason`, decoded.
+    pub reason: Option<String>,
+    /// Emulator's clock on arrival.
+    pub now: Timestamp,
+}
+
+impl Call {
+    /// A parameter of the path.
+    #[must_use]
+    pub fn param(&self, name: &str) -> &str {
+        self.params
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map_or("", |(_, value)| value)
+    }
+
+    /// A parameter of the path that is a snowflake.
+    ///
+    /// # Errors
+    /// 50035 at the parameter's name, as Discord words it.
+    pub fn id(&self, name: &str) -> ApiResult<Id> {
+        let text = self.param(name);
+        text.parse().map_err(|_| {
+            ApiError::field(
+                name,
+                "NUMBER_TYPE_COERCE",
+                format!("Value \"{text}\" is not snowflake."),
+            )
+        })
+    }
+
+    /// The JSON body.
+    ///
+    /// # Errors
+    /// 50109 when there is none.
+    pub fn json(&self) -> ApiResult<&Value> {
+        self.body.json.as_ref().ok_or_else(|| ErrorCode::InvalidJson.into())
+    }
+
+    /// The JSON body, or an empty object where the body may be left out.
+    #[must_use]
+    pub fn json_or_empty(&self) -> Value {
+        self.body
+            .json
+            .clone()
+            .unwrap_or_else(|| Value::Object(serde_json::Map::new()))
+    }
+
+    /// The bot, with the reason of this call.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        Cause {
+            actor: self.bot(),
+            reason: self.reason.clone(),
+        }
+    }
+
+    /// The bot's user id.
+    #[must_use]
+    pub fn bot(&self) -> Id {
+        self.app.options.application_id
+    }
+
+    /// Base of the emulated content network, without a slash at the end.
+    #[must_use]
+    pub fn cdn(&self) -> &str {
+        self.app.addresses.rest.trim_end_matches("/api/v10")
+    }
+}
+
+/// What a route answers.
+#[derive(Debug)]
+pub enum Answer {
+    /// A JSON body.
+    Json(StatusCode, String),
+    /// 204.
+    NoContent,
+    /// A file.
+    File {
+        /// Media type.
+        content_type: String,
+        /// The bytes.
+        bytes: Bytes,
+    },
+}
+
+impl Answer {
+    /// 200 with this as JSON.
+    #[must_use]
+    pub fn json(value: &impl Serialize) -> Self {
+        Self::with_status(StatusCode::OK, value)
+    }
+
+    /// 201 with this as JSON.
+    #[must_use]
+    pub fn created(value: &impl Serialize) -> Self {
+        Self::with_status(StatusCode::CREATED, value)
+    }
+
+    fn with_status(status: StatusCode, value: &impl Serialize) -> Self {
+        // Our own types cannot fail to serialise; the log says so if one ever does.
+        let text = serde_json::to_string(value).unwrap_or_else(|error| {
+            tracing::error!(%error, "an answer could not be serialised");
+            "null".to_owned()
+        });
+        Self::Json(status, text)
+    }
+}
+
+/// The checks that nearly every route begins with, on the state under its lock.
+pub trait Gate {
+    /// The server, when the bot is a member of it.
+    ///
+    /// # Errors
+    /// 10004.
+    fn guild_for_bot(&self, guild: Id) -> ApiResult<&crate::model::Guild>;
+
+    /// The same, when the bot also has `needed` there.
+    ///
+    /// # Errors
+    /// 10004, 50013.
+    fn guild_with(&self, guild: Id, needed: Permissions) -> ApiResult<&crate::model::Guild>;
+
+    /// A channel that the bot sees and has `needed` in. Direct messages pass.
+    ///
+    /// # Errors
+    /// 10003, 50001, 50013.
+    fn channel_with(&self, channel: Id, needed: Permissions) -> ApiResult<&crate::model::Channel>;
+}
+
+impl Gate for State {
+    fn guild_for_bot(&self, guild: Id) -> ApiResult<&crate::model::Guild> {
+        self.guilds
+            .get(&guild)
+            .filter(|known| known.members.contains_key(&self.bot_id))
+            .ok_or_else(|| ErrorCode::UnknownGuild.into())
+    }
+
+    fn guild_with(&self, guild: Id, needed: Permissions) -> ApiResult<&crate::model::Guild> {
+        let known = self.guild_for_bot(guild)?;
+        super::permissions::require_in_guild(known, self.bot_id, needed, self.now())?;
+        Ok(known)
+    }
+
+    fn channel_with(&self, channel: Id, needed: Permissions) -> ApiResult<&crate::model::Channel> {
+        let known = self.channel(channel).ok_or(ErrorCode::UnknownChannel)?;
+        let Some(guild) = known.guild_id else { return Ok(known) };
+        let server = self.guilds.get(&guild).ok_or(ErrorCode::UnknownChannel)?;
+        super::permissions::require_in_channel(server, known, self.bot_id, needed, self.now())?;
+        Ok(known)
+    }
+}

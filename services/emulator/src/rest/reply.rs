@@ -1,0 +1,244 @@
+//! From an answer or a refusal to HTTP: status, headers, body.
+//!
+//! Owns the headers of rate limits and the `Date` header, which tells the emulator's time, since clients measure the
+//! offset of their clock by it.
+
+use axum::{body::Body, response::Response};
+use http::{HeaderValue, StatusCode, header};
+use serde_json::json;
+use time::{OffsetDateTime, macros::format_description};
+
+use super::{
+    call::Answer,
+    errors::ApiError,
+    limits::{BucketState, Refusal, Scope},
+};
+
+/// A response under construction, with what the traffic log wants to know of it.
+#[derive(Debug)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// Headers besides `Date` and the bucket's.
+    pub headers: Vec<(&'static str, String)>,
+    /// Media type; none without a body.
+    pub content_type: Option<String>,
+    /// The body.
+    pub body: bytes::Bytes,
+    /// Scope of a 429.
+    pub scope: Option<Scope>,
+    /// Came from a fault of the control API.
+    pub fault: bool,
+    /// Do not answer at all: cut the connection.
+    pub lost: bool,
+    /// Refused by the edge, which knows no Discord headers.
+    pub edge: bool,
+}
+
+const JSON: &str = "application/json";
+
+impl Reply {
+    fn new(status: StatusCode, body: String) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            content_type: Some(JSON.to_owned()),
+            body: body.into(),
+            scope: None,
+            fault: false,
+            lost: false,
+            edge: false,
+        }
+    }
+
+    /// What a handler gave.
+    #[must_use]
+    pub fn of_answer(answer: Answer) -> Self {
+        match answer {
+            Answer::Json(status, text) => Self::new(status, text),
+            Answer::NoContent => Self {
+                content_type: None,
+                ..Self::new(StatusCode::NO_CONTENT, String::new())
+            },
+            Answer::File { content_type, bytes } => Self {
+                content_type: Some(content_type),
+                body: bytes,
+                ..Self::new(StatusCode::OK, String::new())
+            },
+        }
+    }
+
+    /// A refusal. A 429 that a handler found carries its waiting time in the body alone, as Discord's do.
+    #[must_use]
+    pub fn of_error(error: &ApiError) -> Self {
+        Self::new(error.status, error.body().to_string())
+    }
+
+    /// 429 with all headers. <https://discord.com/developers/docs/topics/rate-limits#exceeding-a-rate-limit>
+    #[must_use]
+    pub fn rate_limited(scope: Scope, retry_after_ms: u64) -> Self {
+        let seconds = seconds(retry_after_ms);
+        let body = json!({
+            "message": "You are being rate limited.",
+            "retry_after": seconds,
+            "global": scope == Scope::Global,
+            "code": 0,
+        });
+        let mut reply = Self::new(StatusCode::TOO_MANY_REQUESTS, body.to_string());
+        // The header is whole seconds, rounded up; the body is exact.
+        reply
+            .headers
+            .push(("retry-after", retry_after_ms.div_ceil(1_000).to_string()));
+        reply.headers.push(("x-ratelimit-scope", scope.name().to_owned()));
+        if scope == Scope::Global {
+            reply.headers.push(("x-ratelimit-global", "true".to_owned()));
+        }
+        reply.scope = Some(scope);
+        reply
+    }
+
+    /// The 429 of a limit.
+    #[must_use]
+    pub fn refused(refusal: &Refusal) -> Self {
+        let mut reply = Self::rate_limited(refusal.scope, refusal.retry_after_ms);
+        if let Some(bucket) = &refusal.bucket {
+            reply.add_bucket(bucket);
+        }
+        reply
+    }
+
+    /// What the edge says to a banned address: no JSON, none of Discord's headers.
+    #[must_use]
+    pub fn banned(for_ms: u64) -> Self {
+        let mut reply = Self::new(StatusCode::TOO_MANY_REQUESTS, "error code: 1015".to_owned());
+        reply.content_type = Some("text/plain; charset=UTF-8".to_owned());
+        reply.headers.push(("retry-after", for_ms.div_ceil(1_000).to_string()));
+        reply.headers.push(("server", "cloudflare".to_owned()));
+        reply.edge = true;
+        reply
+    }
+
+    /// A bare status, as a fault makes it.
+    #[must_use]
+    pub fn of_status(status: u16) -> Self {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let reason = status.canonical_reason().unwrap_or("Unknown");
+        let body = json!({ "message": format!("{}: {reason}", status.as_u16()), "code": 0 });
+        Self {
+            fault: true,
+            ..Self::new(status, body.to_string())
+        }
+    }
+
+    /// Adds the headers of a bucket.
+    pub fn add_bucket(&mut self, bucket: &BucketState) {
+        self.headers.extend([
+            ("x-ratelimit-limit", bucket.limit.to_string()),
+            ("x-ratelimit-remaining", bucket.remaining.to_string()),
+            (
+                "x-ratelimit-reset",
+                format!("{}.{:03}", bucket.reset_ms / 1_000, bucket.reset_ms % 1_000),
+            ),
+            (
+                "x-ratelimit-reset-after",
+                format!("{}.{:03}", bucket.reset_after_ms / 1_000, bucket.reset_after_ms % 1_000),
+            ),
+            ("x-ratelimit-bucket", bucket.bucket.clone()),
+        ]);
+    }
+
+    /// Whether Discord counts this answer as invalid: 401, 403 and 429, those of scope `shared` aside.
+    /// <https://discord.com/developers/docs/topics/rate-limits#invalid-request-limit-aka-cloudflare-bans>
+    #[must_use]
+    pub fn counts_as_invalid(&self) -> bool {
+        match self.status.as_u16() {
+            401 | 403 => true,
+            429 => !self.edge && self.scope != Some(Scope::Shared),
+            _ => false,
+        }
+    }
+
+    /// The HTTP response.
+    #[must_use]
+    pub fn into_response(self, now_ms: u64) -> Response {
+        if self.lost {
+            return cut();
+        }
+        let mut response = Response::new(Body::from(self.body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        let mut put = |name: &'static str, value: &str| {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(name, value);
+            }
+        };
+        put("date", &http_date(now_ms));
+        if let Some(content_type) = &self.content_type {
+            put("content-type", content_type);
+        }
+        if !self.edge {
+            put("via", "1.1 discord-emulator");
+        }
+        for (name, value) in &self.headers {
+            put(name, value);
+        }
+        response
+    }
+}
+
+/// A response whose body fails before anything was sent: the connection ends without an answer.
+fn cut() -> Response {
+    let failing = futures_util::stream::iter([Err::<bytes::Bytes, _>(std::io::Error::other("answer lost on demand"))]);
+    let mut response = Response::new(Body::from_stream(failing));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, HeaderValue::from_static("1"));
+    response
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "milliseconds of a waiting time are far below 2^52"
+)]
+fn seconds(ms: u64) -> f64 {
+    ms as f64 / 1_000.0
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7).
+fn http_date(unix_ms: u64) -> String {
+    let format =
+        format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
+    i64::try_from(unix_ms / 1_000)
+        .ok()
+        .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
+        .and_then(|time| time.format(format).ok())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_http() {
+        assert_eq!(http_date(784_111_777_000), "Sun, 06 Nov 1994 08:49:37 GMT");
+    }
+
+    #[test]
+    fn shared_limits_and_the_edge_do_not_count_as_invalid() {
+        assert!(Reply::rate_limited(Scope::User, 1).counts_as_invalid());
+        assert!(Reply::rate_limited(Scope::Global, 1).counts_as_invalid());
+        assert!(!Reply::rate_limited(Scope::Shared, 1).counts_as_invalid());
+        assert!(!Reply::banned(1).counts_as_invalid());
+        assert!(Reply::of_status(403).counts_as_invalid());
+        assert!(!Reply::of_status(404).counts_as_invalid());
+    }
+
+    #[test]
+    fn waiting_times_are_rounded_up_in_the_header() {
+        let reply = Reply::rate_limited(Scope::User, 1_001);
+        assert!(reply.headers.contains(&("retry-after", "2".to_owned())));
+        let body: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+        assert_eq!(body["retry_after"], 1.001);
+    }
+}

@@ -1,0 +1,211 @@
+//! A route as data, and how a request finds its route.
+//!
+//! Owns templates, the choice between 404 and 405, and the major parameter of a template. The templates are those of
+//! Discord's OpenAPI document, so that calls can be checked against it.
+
+use http::Method;
+
+use super::{
+    call::{Answer, Call},
+    errors::ApiResult,
+    limits::{BucketClass, BucketKey},
+};
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// `Authorization: Bot <token>` is needed.
+    Bot,
+    /// The path holds a token or nothing is secret; bound by the global limit only when a bot token is sent.
+    Open,
+    /// An interaction's callback or a webhook by its token: no bot token, not bound by the global limit.
+    Interaction,
+}
+
+/// What answers a call.
+pub type Handler = fn(&Call) -> ApiResult<Answer>;
+
+/// One method on one template.
+#[derive(Clone, Copy)]
+pub struct Route {
+    /// Method.
+    pub method: &'static Method,
+    /// Template with parameters in braces.
+    pub template: &'static str,
+    /// Row of the bucket table; `None` is bound by the global limit alone.
+    pub class: Option<BucketClass>,
+    /// Who may call it.
+    pub access: Access,
+    /// What answers.
+    pub handler: Handler,
+}
+
+/// Shorthand for the tables of routes.
+#[must_use]
+pub const fn bot(method: &'static Method, template: &'static str, class: BucketClass, handler: Handler) -> Route {
+    Route {
+        method,
+        template,
+        class: Some(class),
+        access: Access::Bot,
+        handler,
+    }
+}
+
+/// A route that needs no bot token.
+#[must_use]
+pub const fn open(method: &'static Method, template: &'static str, class: BucketClass, handler: Handler) -> Route {
+    Route {
+        method,
+        template,
+        class: Some(class),
+        access: Access::Open,
+        handler,
+    }
+}
+
+/// A route that is called with an interaction's or webhook's token.
+#[must_use]
+pub const fn by_token(method: &'static Method, template: &'static str, class: BucketClass, handler: Handler) -> Route {
+    Route {
+        method,
+        template,
+        class: Some(class),
+        access: Access::Interaction,
+        handler,
+    }
+}
+
+/// What a path leads to.
+pub enum Found<'a> {
+    /// A route and the values of its parameters.
+    Route(&'a Route, Vec<(&'static str, String)>),
+    /// The path exists, the method does not.
+    WrongMethod,
+    /// Nothing.
+    Nothing,
+}
+
+/// Finds the route of `path` (below the API's version). Templates with fewer parameters win, so `/users/@me` is not
+/// taken for a user id.
+#[must_use]
+pub fn find<'a>(routes: &'a [Route], method: &Method, path: &str) -> Found<'a> {
+    let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let mut best: Option<(&Route, Vec<(&'static str, String)>)> = None;
+    let mut path_known = false;
+    for route in routes {
+        let Some(params) = match_template(route.template, &segments) else {
+            continue;
+        };
+        path_known = true;
+        if route.method == method && best.as_ref().is_none_or(|(_, known)| params.len() < known.len()) {
+            best = Some((route, params));
+        }
+    }
+    match best {
+        Some((route, params)) => Found::Route(route, params),
+        None if path_known => Found::WrongMethod,
+        None => Found::Nothing,
+    }
+}
+
+fn match_template(template: &'static str, segments: &[&str]) -> Option<Vec<(&'static str, String)>> {
+    let mut params = Vec::new();
+    let mut parts = template.trim_matches('/').split('/');
+    for segment in segments {
+        let part = parts.next()?;
+        match part.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+            Some(name) if !segment.is_empty() => params.push((name, decode(segment))),
+            None if part == *segment || part == decode(segment) => {}
+            _ => return None,
+        }
+    }
+    parts.next().is_none().then_some(params)
+}
+
+fn decode(segment: &str) -> String {
+    percent_encoding::percent_decode_str(segment)
+        .decode_utf8_lossy()
+        .into_owned()
+}
+
+impl Route {
+    /// The bucket of a call: its class and its major parameter.
+    #[must_use]
+    pub fn bucket(&self, params: &[(&'static str, String)]) -> Option<BucketKey> {
+        let value = |name: &str| {
+            params
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| value.as_str())
+        };
+        let major = match (value("webhook_id"), value("interaction_id")) {
+            (Some(id), _) => format!("{id}/{}", value("webhook_token").unwrap_or_default()),
+            (None, Some(id)) => id.to_owned(),
+            (None, None) => value("channel_id")
+                .or_else(|| value("guild_id"))
+                .unwrap_or_default()
+                .to_owned(),
+        };
+        self.class.map(|class| BucketKey { class, major })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rest::routes;
+
+    fn template(method: &Method, path: &str) -> Option<String> {
+        match find(&routes::all(), method, path) {
+            Found::Route(route, _) => Some(route.template.to_owned()),
+            Found::WrongMethod | Found::Nothing => None,
+        }
+    }
+
+    #[test]
+    fn literals_win_over_parameters() {
+        assert_eq!(template(&Method::GET, "/users/@me").as_deref(), Some("/users/@me"));
+        assert_eq!(template(&Method::GET, "/users/12").as_deref(), Some("/users/{user_id}"));
+        assert_eq!(
+            template(&Method::PATCH, "/webhooks/1/t/messages/@original").as_deref(),
+            Some("/webhooks/{webhook_id}/{webhook_token}/messages/@original")
+        );
+        assert_eq!(
+            template(&Method::PATCH, "/webhooks/1/t/messages/%40original").as_deref(),
+            Some("/webhooks/{webhook_id}/{webhook_token}/messages/@original")
+        );
+    }
+
+    #[test]
+    fn unknown_paths_and_wrong_methods_differ() {
+        let routes = routes::all();
+        assert!(matches!(find(&routes, &Method::GET, "/nowhere"), Found::Nothing));
+        assert!(matches!(find(&routes, &Method::PUT, "/users/@me"), Found::WrongMethod));
+        assert!(matches!(find(&routes, &Method::GET, "/guilds//roles"), Found::Nothing));
+    }
+
+    #[test]
+    fn a_template_and_method_appear_once() {
+        let mut seen = std::collections::HashSet::new();
+        for route in routes::all() {
+            assert!(
+                seen.insert((route.method.clone(), route.template)),
+                "{} {}",
+                route.method,
+                route.template
+            );
+        }
+    }
+
+    #[test]
+    fn buckets_are_kept_apart_by_major_parameter() {
+        let key = |path: &str| match find(&routes::all(), &Method::POST, path) {
+            Found::Route(route, params) => route.bucket(&params).unwrap(),
+            Found::WrongMethod | Found::Nothing => panic!("{path}"),
+        };
+        assert_eq!(key("/channels/1/messages").major, "1");
+        assert_ne!(key("/webhooks/1/a"), key("/webhooks/1/b"));
+        assert_eq!(key("/guilds/5/roles").major, "5");
+    }
+}

@@ -1,0 +1,487 @@
+//! Application command forms: names, options, choices, localisations and how they depend on each other.
+//!
+//! Source: <https://discord.com/developers/docs/interactions/application-commands#application-command-object>. The
+//! number of commands of an application is the world's to limit.
+
+use std::collections::HashSet;
+
+use serde_json::{Map, Value, json};
+
+use super::form::{Form, Given, Length};
+
+/// Command kinds: slash command, on a user, on a message.
+pub const CHAT_INPUT: i64 = 1;
+const SUB_COMMAND: i64 = 1;
+const SUB_COMMAND_GROUP: i64 = 2;
+const STRING: i64 = 3;
+const INTEGER: i64 = 4;
+const CHANNEL: i64 = 7;
+const NUMBER: i64 = 10;
+/// Characters of name, descriptions and values of one command, the longest localisation counting.
+const MAX_CHARACTERS: usize = 8_000;
+
+/// The locales in which a name may be given: <https://discord.com/developers/docs/reference#locales>.
+pub const LOCALES: &[&str] = &[
+    "ar", "bg", "cs", "da", "de", "el", "en-GB", "en-US", "es-419", "es-ES", "fi", "fr", "he", "hi", "hr", "hu", "id",
+    "it", "ja", "ko", "lt", "nl", "no", "pl", "pt-BR", "ro", "ru", "sv-SE", "th", "tr", "uk", "vi", "zh-CN", "zh-TW",
+];
+
+/// A command as an application registers it.
+#[derive(Clone, Debug)]
+pub struct CommandForm {
+    /// 1 slash, 2 user, 3 message.
+    pub kind: i64,
+    /// 1 to 32 characters.
+    pub name: Option<String>,
+    /// Locale to name.
+    pub name_localizations: Given<Map<String, Value>>,
+    /// 1 to 100 characters for slash commands, empty for others.
+    pub description: Option<String>,
+    /// Locale to description.
+    pub description_localizations: Given<Map<String, Value>>,
+    /// Options in the form in which they come back.
+    pub options: Given<Vec<Value>>,
+    /// Bits that a member needs; `null` is everyone, 0 nobody but administrators.
+    pub default_member_permissions: Given<u64>,
+    /// Whether it is usable in direct messages (deprecated).
+    pub dm_permission: Given<bool>,
+    /// Where it is usable.
+    pub contexts: Given<Vec<Value>>,
+    /// Where it is installed.
+    pub integration_types: Given<Vec<Value>>,
+    /// Age-restricted.
+    pub nsfw: Given<bool>,
+}
+
+/// Reads a command. `current_kind` is `None` on create, the command's kind on edit.
+pub fn read_command(form: &Form<'_>, current_kind: Option<i64>) -> CommandForm {
+    let kind = current_kind.unwrap_or_else(|| form.choice("type", &[1, 2, 3]).value().unwrap_or(CHAT_INPUT));
+    let slash = kind == CHAT_INPUT;
+    let create = current_kind.is_none();
+    let name = (create || form.has("name")).then(|| read_name(form, slash));
+    let description = if slash {
+        (create || form.has("description")).then(|| form.required_text("description", Length::between(1, 100)))
+    } else {
+        if form
+            .text("description", Length::up_to(100))
+            .value()
+            .is_some_and(|text| !text.is_empty())
+        {
+            form.refuse(
+                "description",
+                "APPLICATION_COMMAND_CONTEXT_MENU_DESCRIPTION_NOT_ALLOWED",
+                "Context menu commands cannot have description",
+            );
+        }
+        create.then(String::new)
+    };
+    let options = if slash { read_options(form, 0) } else { Given::Absent };
+    let command = CommandForm {
+        kind,
+        name,
+        name_localizations: read_localizations(form, "name_localizations", 32, slash),
+        description,
+        description_localizations: read_localizations(form, "description_localizations", 100, false),
+        options,
+        default_member_permissions: form.permissions("default_member_permissions"),
+        dm_permission: form.flag("dm_permission"),
+        contexts: read_set(form, "contexts", &[0, 1, 2]),
+        integration_types: read_set(form, "integration_types", &[0, 1]),
+        nsfw: form.flag("nsfw"),
+    };
+    let characters = count_characters(form.fields());
+    if characters > MAX_CHARACTERS {
+        form.refuse(
+            "",
+            "APPLICATION_COMMAND_TOO_LARGE",
+            format!("Command exceeds maximum size ({MAX_CHARACTERS})"),
+        );
+    }
+    command
+}
+
+fn read_name(form: &Form<'_>, slash: bool) -> String {
+    let name = form.required_text("name", Length::between(1, 32));
+    if slash && !name.is_empty() && !is_command_name(&name) {
+        form.refuse("name", "APPLICATION_COMMAND_INVALID_NAME", "Command name is invalid");
+    }
+    name
+}
+
+/// `^[-_'\p{L}\p{N}\p{sc=Deva}\p{sc=Thai}]{1,32}$`, and lower case where the letter has one.
+fn is_command_name(name: &str) -> bool {
+    name.chars().all(|character| {
+        let known = character.is_alphanumeric()
+            || matches!(character, '-' | '_' | '\'' | '\u{0900}'..='\u{097F}' | '\u{0E00}'..='\u{0E7F}');
+        known && !character.to_lowercase().any(|lower| lower != character)
+    })
+}
+
+fn read_localizations(form: &Form<'_>, key: &str, max: usize, names: bool) -> Given<Map<String, Value>> {
+    form.form(key).map(|texts| {
+        let mut read = Map::new();
+        for (locale, value) in texts.fields() {
+            if !LOCALES.contains(&locale.as_str()) {
+                let choices: Vec<String> = LOCALES.iter().map(|known| format!("'{known}'")).collect();
+                texts.refuse(
+                    locale,
+                    "BASE_TYPE_CHOICES",
+                    format!("Value must be one of ({}).", choices.join(", ")),
+                );
+                continue;
+            }
+            if value.is_null() {
+                continue;
+            }
+            let text = texts.required_text(locale, Length::between(1, max));
+            if names && !text.is_empty() && !is_command_name(&text) {
+                texts.refuse(locale, "APPLICATION_COMMAND_INVALID_NAME", "Command name is invalid");
+            }
+            read.insert(locale.clone(), json!(text));
+        }
+        read
+    })
+}
+
+fn read_set(form: &Form<'_>, key: &str, choices: &[i64]) -> Given<Vec<Value>> {
+    form.entries(key, Length::between(1, choices.len())).map(|entries| {
+        for (index, entry) in entries.iter().enumerate() {
+            if !entry.as_i64().is_some_and(|number| choices.contains(&number)) {
+                form.refuse(
+                    &format!("{key}.{index}"),
+                    "BASE_TYPE_CHOICES",
+                    format!("Value must be one of {choices:?}."),
+                );
+            }
+        }
+        entries.clone()
+    })
+}
+
+/// `depth` 0 is the command, 1 a subcommand or group, 2 a subcommand in a group.
+fn read_options(form: &Form<'_>, depth: u8) -> Given<Vec<Value>> {
+    form.forms("options", Length::up_to(25)).map(|options| {
+        let mut names = HashSet::new();
+        let mut optional_seen = false;
+        let mut kinds = Vec::with_capacity(options.len());
+        let mut read = Vec::with_capacity(options.len());
+        for option in &options {
+            if !option.require("type") {
+                continue;
+            }
+            let Given::Value(kind) = option.choice("type", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]) else {
+                continue;
+            };
+            kinds.push(kind);
+            let entry = read_option(option, kind, depth);
+            if let Some(name) = entry["name"].as_str()
+                && !name.is_empty()
+                && !names.insert(name.to_owned())
+            {
+                option.refuse(
+                    "",
+                    "APPLICATION_COMMAND_OPTIONS_NAME_NOT_UNIQUE",
+                    "Option names must be unique",
+                );
+            }
+            let required = entry.get("required") == Some(&json!(true));
+            if required && optional_seen {
+                option.refuse(
+                    "",
+                    "APPLICATION_COMMAND_OPTIONS_REQUIRED_INVALID",
+                    "Required options must be placed before non-required options",
+                );
+            }
+            optional_seen |= !required;
+            read.push(Value::Object(entry));
+        }
+        let nested = kinds.iter().filter(|kind| **kind <= SUB_COMMAND_GROUP).count();
+        if nested != 0 && nested != kinds.len() {
+            form.refuse(
+                "options",
+                "APPLICATION_COMMAND_OPTIONS_TYPE_INVALID",
+                "Sub-command and sub-command group option types are mutually exclusive to all other types",
+            );
+        }
+        read
+    })
+}
+
+fn read_option(form: &Form<'_>, kind: i64, depth: u8) -> Map<String, Value> {
+    let mut option = Map::new();
+    option.insert("type".to_owned(), json!(kind));
+    option.insert("name".to_owned(), json!(read_name(form, true)));
+    option.insert(
+        "description".to_owned(),
+        json!(form.required_text("description", Length::between(1, 100))),
+    );
+    for (key, max, names) in [
+        ("name_localizations", 32, true),
+        ("description_localizations", 100, false),
+    ] {
+        match read_localizations(form, key, max, names) {
+            Given::Value(texts) => {
+                option.insert(key.to_owned(), Value::Object(texts));
+            }
+            Given::Absent | Given::Null => {}
+        }
+    }
+    let allowed_depth = match kind {
+        SUB_COMMAND => depth < 2,
+        SUB_COMMAND_GROUP => depth == 0,
+        _ => true,
+    };
+    if !allowed_depth {
+        form.refuse(
+            "type",
+            "APPLICATION_COMMAND_OPTIONS_TYPE_INVALID",
+            "Sub-command groups hold sub-commands only, and sub-commands hold no sub-commands",
+        );
+    }
+    if kind <= SUB_COMMAND_GROUP {
+        if kind == SUB_COMMAND_GROUP {
+            form.require("options");
+        }
+        // A group in a group and a subcommand in a subcommand are refused by the depth of their children.
+        let below = if kind == SUB_COMMAND { 2 } else { depth + 1 };
+        if let Given::Value(inner) = read_options(form, below) {
+            option.insert("options".to_owned(), Value::Array(inner));
+        }
+        return option;
+    }
+    if form.flag("required") == Given::Value(true) {
+        option.insert("required".to_owned(), json!(true));
+    }
+    read_value_rules(form, kind, &mut option);
+    option
+}
+
+/// Choices, autocomplete, bounds and channel kinds of an option that takes a value.
+fn read_value_rules(form: &Form<'_>, kind: i64, option: &mut Map<String, Value>) {
+    let takes_choices = matches!(kind, STRING | INTEGER | NUMBER);
+    let autocomplete = form.flag("autocomplete").value().unwrap_or(false);
+    let choices = form.forms("choices", Length::up_to(25)).value().unwrap_or_default();
+    if autocomplete && (!takes_choices || !choices.is_empty()) {
+        form.refuse(
+            "autocomplete",
+            "APPLICATION_COMMAND_OPTIONS_CHOICES_AUTOCOMPLETE",
+            "Autocomplete can only be used on string, integer and number options without choices",
+        );
+    }
+    if autocomplete {
+        option.insert("autocomplete".to_owned(), json!(true));
+    }
+    if !choices.is_empty() {
+        if takes_choices {
+            option.insert("choices".to_owned(), Value::Array(read_choices(&choices, kind)));
+        } else {
+            form.refuse(
+                "choices",
+                "APPLICATION_COMMAND_OPTIONS_CHOICES_NOT_ALLOWED",
+                "Choices can only be used on string, integer and number options",
+            );
+        }
+    }
+    if kind == STRING {
+        for (key, min) in [("min_length", 0), ("max_length", 1)] {
+            if let Given::Value(length) = form.integer(key, min, 6_000) {
+                option.insert(key.to_owned(), json!(length));
+            }
+        }
+    }
+    if matches!(kind, INTEGER | NUMBER) {
+        for key in ["min_value", "max_value"] {
+            match form.raw(key) {
+                None | Some(Value::Null) => {}
+                Some(value) if value.is_i64() || value.is_u64() || (kind == NUMBER && value.is_number()) => {
+                    option.insert(key.to_owned(), value.clone());
+                }
+                Some(value) => form.refuse(key, "NUMBER_TYPE_COERCE", format!("Value {value} is not int.")),
+            }
+        }
+    }
+    if kind == CHANNEL
+        && let Given::Value(kinds) = form.entries("channel_types", Length::up_to(13))
+    {
+        option.insert("channel_types".to_owned(), json!(kinds));
+    }
+}
+
+/// Reads choices of an option or of an autocomplete answer; values must be of the option's kind.
+pub fn read_choices(choices: &[Form<'_>], kind: i64) -> Vec<Value> {
+    let mut names = HashSet::new();
+    choices
+        .iter()
+        .map(|choice| {
+            let name = choice.required_text("name", Length::between(1, 100));
+            if !names.insert(name.clone()) {
+                choice.refuse(
+                    "",
+                    "APPLICATION_COMMAND_OPTIONS_CHOICE_NAMES_DUPLICATED",
+                    "Option choice names must be unique",
+                );
+            }
+            let mut read = Map::new();
+            read.insert("name".to_owned(), json!(name));
+            if let Given::Value(texts) = read_localizations(choice, "name_localizations", 100, false) {
+                read.insert("name_localizations".to_owned(), Value::Object(texts));
+            }
+            read.insert("value".to_owned(), read_choice_value(choice, kind));
+            Value::Object(read)
+        })
+        .collect()
+}
+
+fn read_choice_value(choice: &Form<'_>, kind: i64) -> Value {
+    if choice.raw("value").is_none_or(Value::is_null) {
+        choice.refuse("value", "BASE_TYPE_REQUIRED", "This field is required");
+        return Value::Null;
+    }
+    let limit = 9_007_199_254_740_992_i64;
+    match kind {
+        INTEGER => choice
+            .integer("value", -limit, limit)
+            .value()
+            .map_or(Value::Null, Value::from),
+        NUMBER => match choice.raw("value") {
+            Some(value) if value.is_number() => value.clone(),
+            Some(value) => {
+                choice.refuse("value", "NUMBER_TYPE_COERCE", format!("Value {value} is not float."));
+                Value::Null
+            }
+            None => Value::Null,
+        },
+        _ => choice
+            .text("value", Length::up_to(6_000))
+            .value()
+            .map_or(Value::Null, Value::from),
+    }
+}
+
+/// Name, description and values over the whole command; of localisations the longest counts.
+fn count_characters(fields: &Map<String, Value>) -> usize {
+    let length = |key: &str| {
+        fields
+            .get(key)
+            .and_then(Value::as_str)
+            .map_or(0, |text| text.chars().count())
+    };
+    let longest = |key: &str| {
+        fields.get(key).and_then(Value::as_object).map_or(0, |texts| {
+            texts
+                .values()
+                .filter_map(Value::as_str)
+                .map(|text| text.chars().count())
+                .max()
+                .unwrap_or(0)
+        })
+    };
+    let mut characters = length("name").max(longest("name_localizations"))
+        + length("description").max(longest("description_localizations"))
+        + length("value");
+    for key in ["options", "choices"] {
+        if let Some(Value::Array(entries)) = fields.get(key) {
+            characters += entries
+                .iter()
+                .filter_map(Value::as_object)
+                .map(count_characters)
+                .sum::<usize>();
+        }
+    }
+    characters
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rest::{errors::ApiResult, validate::form::read_body};
+
+    fn read(body: &Value) -> ApiResult<CommandForm> {
+        read_body(body, |form| read_command(form, None))
+    }
+
+    fn code(body: &Value, pointer: &str) -> String {
+        let errors = read(body).unwrap_err().errors.unwrap();
+        errors.pointer(pointer).unwrap_or_else(|| panic!("{errors}"))["_errors"][0]["code"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    #[test]
+    fn names_are_lower_case_words() {
+        for name in ["stats", "top-10", "größe", "統計"] {
+            assert!(read(&json!({"name": name, "description": "d"})).is_ok(), "{name}");
+        }
+        for name in ["Stats", "two words", "a!", ""] {
+            assert!(read(&json!({"name": name, "description": "d"})).is_err(), "{name}");
+        }
+        assert!(read(&json!({"name": "Report User", "type": 2})).is_ok());
+        assert_eq!(
+            code(&json!({"name": "x".repeat(33), "description": "d"}), "/name"),
+            "BASE_TYPE_BAD_LENGTH"
+        );
+        assert_eq!(code(&json!({"name": "x"}), "/description"), "BASE_TYPE_REQUIRED");
+    }
+
+    #[test]
+    fn options_are_ordered_and_unique() {
+        let option =
+            |name: &str, required: bool| json!({"type": 3, "name": name, "description": "d", "required": required});
+        let body = json!({"name": "x", "description": "d", "options": [option("a", false), option("b", true)]});
+        assert_eq!(
+            code(&body, "/options/1"),
+            "APPLICATION_COMMAND_OPTIONS_REQUIRED_INVALID"
+        );
+        let body = json!({"name": "x", "description": "d", "options": [option("a", true), option("a", true)]});
+        assert_eq!(code(&body, "/options/1"), "APPLICATION_COMMAND_OPTIONS_NAME_NOT_UNIQUE");
+        let many: Vec<Value> = (0..26).map(|index| option(&format!("o{index}"), false)).collect();
+        assert_eq!(
+            code(&json!({"name": "x", "description": "d", "options": many}), "/options"),
+            "BASE_TYPE_MAX_LENGTH"
+        );
+        let body = json!({"name": "x", "description": "d", "options": [{"type": 12, "name": "a", "description": "d"}]});
+        assert_eq!(code(&body, "/options/0/type"), "BASE_TYPE_CHOICES");
+    }
+
+    #[test]
+    fn subcommands_nest_two_deep_and_stand_alone() {
+        let sub = json!({"type": 1, "name": "s", "description": "d", "options": [
+            {"type": 3, "name": "v", "description": "d", "required": true}]});
+        let group = json!({"type": 2, "name": "g", "description": "d", "options": [sub]});
+        assert!(read(&json!({"name": "x", "description": "d", "options": [group]})).is_ok());
+        let nested = json!({"type": 2, "name": "h", "description": "d", "options": [group]});
+        assert!(read(&json!({"name": "x", "description": "d", "options": [nested]})).is_err());
+        let mixed = json!([sub, {"type": 3, "name": "v", "description": "d"}]);
+        assert_eq!(
+            code(&json!({"name": "x", "description": "d", "options": mixed}), "/options"),
+            "APPLICATION_COMMAND_OPTIONS_TYPE_INVALID"
+        );
+    }
+
+    #[test]
+    fn choices_have_the_kind_of_their_option() {
+        let body = json!({"name": "x", "description": "d", "options": [
+            {"type": 4, "name": "n", "description": "d", "choices": [{"name": "one", "value": "eins"}]}]});
+        assert_eq!(code(&body, "/options/0/choices/0/value"), "NUMBER_TYPE_COERCE");
+        let body = json!({"name": "x", "description": "d", "options": [
+            {"type": 3, "name": "n", "description": "d", "autocomplete": true, "choices": [{"name": "a", "value": "b"}]}]});
+        assert!(read(&body).is_err());
+    }
+
+    #[test]
+    fn localisations_use_known_locales() {
+        let body = json!({"name": "x", "description": "d", "name_localizations": {"de": "rang", "xx": "y"}});
+        assert_eq!(code(&body, "/name_localizations/xx"), "BASE_TYPE_CHOICES");
+    }
+
+    #[test]
+    fn a_command_holds_eight_thousand_characters() {
+        let choices: Vec<Value> = (0..25)
+            .map(|index| json!({"name": format!("c{index}"), "value": "v".repeat(400)}))
+            .collect();
+        let body = json!({"name": "x", "description": "d", "options": [
+            {"type": 3, "name": "n", "description": "d", "choices": choices}]});
+        assert_eq!(code(&body, ""), "APPLICATION_COMMAND_TOO_LARGE");
+    }
+}
