@@ -14,6 +14,7 @@ mod error;
 mod ids;
 pub mod measure;
 mod migrate;
+pub mod scratch;
 
 pub use admin::{Admin, CommunityLine};
 pub use database::{Database, DatabaseOptions, GlobalTx, PoolUse, TenantTx};

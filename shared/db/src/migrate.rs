@@ -1,7 +1,8 @@
 //! Migrations, and whether a database has had them. How to write the next one: `migrations/README.md`.
 
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 
 use crate::{DbError, catalogue, measure::named};
 
@@ -22,9 +23,12 @@ pub struct Migrated {
 /// # Errors
 /// When a login is missing, a migration fails (it is rolled back), or one that was applied has been edited since.
 pub async fn migrate(owner_url: &str) -> Result<Migrated, DbError> {
-    let mut owner = PgConnection::connect(owner_url)
-        .await
-        .map_err(|e| DbError::new("schema.connect", e))?;
+    let options: PgConnectOptions = owner_url.parse().map_err(|e| DbError::new("schema.connect", e))?;
+    migrate_with(&options.disable_statement_logging()).await
+}
+
+pub(crate) async fn migrate_with(options: &PgConnectOptions) -> Result<Migrated, DbError> {
+    let mut owner = named!("schema.connect", options.connect())?;
     check_logins(&mut owner).await?;
     let from = latest_applied(&mut owner).await?;
     MIGRATOR.run(&mut owner).await.map_err(explain)?;

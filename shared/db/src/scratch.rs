@@ -1,0 +1,169 @@
+//! Databases of tests: each a copy of a template that had the migrations once. Used by `arrakis-test-support` alone; it lies
+//! here since nobody else speaks SQL.
+
+use std::time::{Duration, SystemTime};
+
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
+
+use crate::{DbError, measure::named, migrate};
+
+/// Advisory lock of whoever makes the template.
+const TEMPLATE_LOCK: i64 = 0x6172_7261_6b69_7300;
+/// Begin of the names of what this module makes. A template goes on with the schema's fingerprint, a test's database with the
+/// second in which it was made.
+const TEMPLATE_PREFIX: &str = "arrakis_template_";
+const TEST_PREFIX: &str = "arrakis_test_";
+/// A database older than this was left by a test that was killed.
+const LEFT_BEHIND: Duration = Duration::from_secs(3600);
+
+/// Makes a database with this build's schema and nothing in it. Answers its name; the owner of `owner_url` must be allowed to
+/// create databases.
+///
+/// # Errors
+/// When the server is away or refuses.
+pub async fn create(owner_url: &str) -> Result<String, DbError> {
+    let options = parse(owner_url)?;
+    let mut owner = connect(&options).await?;
+    let template = format!("{TEMPLATE_PREFIX}{}", migrate::fingerprint());
+    if !exists(&mut owner, &template).await? {
+        make_template(&mut owner, &options, &template).await?;
+    }
+    let name = format!("{TEST_PREFIX}{}_{}", seconds_now(), uuid::Uuid::new_v4().simple());
+    // Names are made above of letters, digits and underscores.
+    named!(
+        "scratch.create",
+        sqlx::raw_sql(AssertSqlSafe(format!("create database {name} template {template}"))).execute(&mut owner)
+    )?;
+    named!("scratch.close", owner.close())?;
+    Ok(name)
+}
+
+/// Drops a database that [`create`] made. Whoever is still connected to it by one of these logins is cut off: Postgres lets
+/// each login end its own sessions only.
+///
+/// # Errors
+/// When the server is away or refuses.
+pub async fn drop(owner_url: &str, other_logins: &[&str], name: &str) -> Result<(), DbError> {
+    let mut owner = connect(&parse(owner_url)?).await?;
+    let connected: Vec<String> = named!(
+        "scratch.sessions",
+        sqlx::query_scalar(
+            "select distinct usename::text from pg_stat_activity where datname = $1 and usename <> current_user"
+        )
+        .bind(name)
+        .fetch_all(&mut owner)
+    )?;
+    for url in other_logins {
+        let options = parse(url)?;
+        if connected.iter().any(|login| login == options.get_username()) {
+            cut_off(&options, name).await?;
+        }
+    }
+    drop_database(&mut owner, name).await?;
+    named!("scratch.close", owner.close())
+}
+
+/// Ends the sessions of this login in a database, and waits until they have ended.
+async fn cut_off(login: &PgConnectOptions, name: &str) -> Result<(), DbError> {
+    let mut connection = connect(login).await?;
+    named!(
+        "scratch.cut_off",
+        sqlx::query(
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity
+              where datname = $1 and usename = current_user and pid <> pg_backend_pid()"
+        )
+        .bind(name)
+        .execute(&mut connection)
+    )?;
+    named!("scratch.close", connection.close())
+}
+
+/// One process makes the template, the others wait at the lock and find it made. It gets its name last, so that one made
+/// half is never taken for whole.
+async fn make_template(owner: &mut PgConnection, options: &PgConnectOptions, template: &str) -> Result<(), DbError> {
+    named!(
+        "scratch.lock",
+        sqlx::query("select pg_advisory_lock($1)")
+            .bind(TEMPLATE_LOCK)
+            .execute(&mut *owner)
+    )?;
+    if !exists(owner, template).await? {
+        sweep(owner).await?;
+        let unfinished = format!("{TEST_PREFIX}{}_template_{}", seconds_now(), std::process::id());
+        named!(
+            "scratch.create",
+            sqlx::raw_sql(AssertSqlSafe(format!("create database {unfinished}"))).execute(&mut *owner)
+        )?;
+        migrate::migrate_with(&options.clone().database(&unfinished)).await?;
+        named!(
+            "scratch.rename",
+            sqlx::raw_sql(AssertSqlSafe(format!(
+                "alter database {unfinished} rename to {template}"
+            )))
+            .execute(&mut *owner)
+        )?;
+    }
+    named!(
+        "scratch.unlock",
+        sqlx::query("select pg_advisory_unlock($1)")
+            .bind(TEMPLATE_LOCK)
+            .execute(&mut *owner)
+    )?;
+    Ok(())
+}
+
+/// Drops templates of other schemas and databases of tests that were killed.
+async fn sweep(owner: &mut PgConnection) -> Result<(), DbError> {
+    let names: Vec<String> = named!(
+        "scratch.list",
+        sqlx::query_scalar(
+            "select datname from pg_database where starts_with(datname, $1) or starts_with(datname, $2)"
+        )
+        .bind(TEMPLATE_PREFIX)
+        .bind(TEST_PREFIX)
+        .fetch_all(&mut *owner)
+    )?;
+    let now = seconds_now();
+    for name in names {
+        let made_at = name
+            .strip_prefix(TEST_PREFIX)
+            .and_then(|rest| rest.split('_').next()?.parse::<u64>().ok());
+        if made_at.is_none_or(|made_at| now.saturating_sub(made_at) > LEFT_BEHIND.as_secs()) {
+            drop_database(owner, &name).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn drop_database(owner: &mut PgConnection, name: &str) -> Result<(), DbError> {
+    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        return Err(DbError::Schema(format!("`{name}` is no name of a test's database")));
+    }
+    let sql = format!("drop database if exists {name} with (force)");
+    named!("scratch.drop", sqlx::raw_sql(AssertSqlSafe(sql)).execute(owner))?;
+    Ok(())
+}
+
+async fn exists(owner: &mut PgConnection, name: &str) -> Result<bool, DbError> {
+    named!(
+        "scratch.exists",
+        sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
+            .bind(name)
+            .fetch_one(owner)
+    )
+}
+
+fn parse(owner_url: &str) -> Result<PgConnectOptions, DbError> {
+    let options: PgConnectOptions = owner_url.parse().map_err(|e| DbError::new("scratch.connect", e))?;
+    Ok(options.disable_statement_logging())
+}
+
+async fn connect(options: &PgConnectOptions) -> Result<PgConnection, DbError> {
+    named!("scratch.connect", options.connect())
+}
+
+fn seconds_now() -> u64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,28 @@
+use arrakis_test_support::{TestDatabase, required_variable};
+use sqlx::{Connection, PgConnection};
+
+async fn exists(name: &str) -> bool {
+    let mut owner = PgConnection::connect(&required_variable("DATABASE_OWNER_URL"))
+        .await
+        .unwrap();
+    sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
+        .bind(name)
+        .fetch_one(&mut owner)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn each_test_has_a_database_with_the_schema_and_it_ends_with_the_test() {
+    let (one, other) = tokio::join!(TestDatabase::create(), TestDatabase::create());
+    assert_ne!(one.name(), other.name());
+    assert!(exists(one.name()).await);
+    let pool = one.database().await;
+    assert_eq!(pool.routes().await.unwrap(), []);
+    assert_eq!(one.admin().await.communities().await.unwrap(), []);
+
+    let name = one.name().to_owned();
+    // Somebody may still be connected: the drop does not wait for them.
+    drop(one);
+    assert!(!exists(&name).await);
+}
