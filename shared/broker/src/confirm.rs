@@ -1,0 +1,66 @@
+//! One publish and what the broker answered.
+
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::{Channel, Confirmation};
+
+use crate::link::Live;
+use crate::message::Message;
+
+/// The broker's answer to one publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// It has it.
+    Confirmed,
+    /// No queue wanted the message with this id, which with several in flight need not be the one that was asked about.
+    Returned {
+        /// Id of the returned message.
+        id: String,
+        /// The broker's words.
+        reply: String,
+    },
+    /// It refused it: a full queue with `reject-publish`, or a queue in trouble.
+    Refused,
+    /// Nobody knows: the channel or connection went away first.
+    Unknown(String),
+}
+
+/// A channel on which every publish is confirmed.
+pub(crate) async fn confirming_channel(live: &Live) -> lapin::Result<Channel> {
+    let channel = live.channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    Ok(channel)
+}
+
+/// Publishes and waits. The frames are queued at the first poll, so that polling once fixes the order.
+pub(crate) async fn publish(channel: Channel, message: Message) -> Answer {
+    let options = BasicPublishOptions {
+        mandatory: true,
+        immediate: false,
+    };
+    let sent = channel
+        .basic_publish(
+            message.exchange.as_str().into(),
+            message.routing_key.as_str().into(),
+            options,
+            &message.body,
+            message.properties(),
+        )
+        .await;
+    let confirmed = match sent {
+        Ok(confirm) => confirm.await,
+        Err(error) => Err(error),
+    };
+    match confirmed {
+        Ok(Confirmation::Ack(None)) => Answer::Confirmed,
+        Ok(Confirmation::Ack(Some(returned))) => {
+            let id = returned.delivery.properties.message_id();
+            Answer::Returned {
+                id: id.as_ref().map(ToString::to_string).unwrap_or_default(),
+                reply: format!("{} {}", returned.reply_code, returned.reply_text),
+            }
+        }
+        Ok(Confirmation::Nack(_)) => Answer::Refused,
+        Ok(Confirmation::NotRequested) => Answer::Unknown("the channel does not confirm".to_owned()),
+        Err(error) => Answer::Unknown(error.to_string()),
+    }
+}

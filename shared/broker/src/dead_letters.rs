@@ -1,0 +1,234 @@
+//! The tool for dead letters: list, show, replay, purge.
+//!
+//! Letters are read one by one on a channel of their own and stay unacknowledged until the walk is over; closing the
+//! channel gives back what was not removed, in its order. If the tool dies in the middle, the broker does the same. While
+//! a walk is under way another one does not see the letters that it holds.
+
+use arrakis_contracts::dead_letter::{DeadLetter, DeadReason};
+use arrakis_contracts::labels::HeaderValue;
+use arrakis_contracts::{headers, names};
+use lapin::options::{BasicGetOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+
+use crate::delivery::{Delivery, Settled};
+use crate::link::LinkClosed;
+use crate::publisher::{Outcome, PublishError, Publisher};
+
+/// Which letters are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selection {
+    /// The one with this event or job id.
+    One(String),
+    /// Those of this event name, or `job`.
+    Kind(String),
+    /// All.
+    All,
+}
+
+impl Selection {
+    fn has(&self, letter: &DeadLetter) -> bool {
+        match self {
+            Self::One(id) => letter.id == *id,
+            Self::Kind(kind) => letter.kind == *kind,
+            Self::All => true,
+        }
+    }
+}
+
+/// What a replay did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Replayed {
+    /// Letters that are in their queues again.
+    pub replayed: u32,
+    /// Ids of letters whose origin queue does not exist, or is not known. They stay dead letters.
+    pub homeless: Vec<String>,
+}
+
+/// Why the tool stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolError {
+    /// The broker.
+    #[error("the broker refused: {0}")]
+    Broker(#[from] lapin::Error),
+    /// A letter's copy was not confirmed; the letter is still there.
+    #[error("the letter could not be published again, and stays: {0}")]
+    Publish(#[from] PublishError),
+    /// The link was closed.
+    #[error(transparent)]
+    Closed(#[from] LinkClosed),
+}
+
+/// The dead letters of one broker.
+#[derive(Debug, Clone)]
+pub struct DeadLetters {
+    publisher: Publisher,
+}
+
+impl DeadLetters {
+    /// Works on the publisher's link.
+    pub fn new(publisher: Publisher) -> Self {
+        Self { publisher }
+    }
+
+    /// The oldest `most` letters.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn list(&self, most: usize) -> Result<Vec<DeadLetter>, ToolError> {
+        let mut letters = Vec::new();
+        let mut walk = self.walk().await?;
+        while letters.len() < most {
+            let Some(delivery) = walk.next().await? else { break };
+            letters.push(describe(&delivery));
+        }
+        walk.end().await;
+        Ok(letters)
+    }
+
+    /// One letter with its headers and body.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn show(&self, id: &str) -> Result<Option<(DeadLetter, Delivery)>, ToolError> {
+        let mut walk = self.walk().await?;
+        let mut found = None;
+        while let Some(delivery) = walk.next().await? {
+            let letter = describe(&delivery);
+            if letter.id == id {
+                found = Some((letter, delivery));
+                break;
+            }
+        }
+        walk.end().await;
+        Ok(found)
+    }
+
+    /// Puts letters back into the queues they came from, under their ids, as if never tried.
+    ///
+    /// # Errors
+    /// When the broker does not answer or confirm. What was replayed by then is replayed; nothing is lost.
+    pub async fn replay(&self, selection: &Selection) -> Result<Replayed, ToolError> {
+        let mut done = Replayed::default();
+        let mut walk = self.walk().await?;
+        while let Some(delivery) = walk.next().await? {
+            let letter = describe(&delivery);
+            if !selection.has(&letter) {
+                continue;
+            }
+            if self.put_back(&delivery, &letter).await? {
+                // A stale acknowledgement leaves a second copy behind; the event id makes it harmless.
+                delivery.ack().await;
+                done.replayed += 1;
+            } else {
+                done.homeless.push(letter.id);
+            }
+        }
+        walk.end().await;
+        Ok(done)
+    }
+
+    /// Removes letters for good and answers how many.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn purge(&self, selection: &Selection) -> Result<u32, ToolError> {
+        let mut purged = 0;
+        let mut walk = self.walk().await?;
+        while let Some(delivery) = walk.next().await? {
+            if selection.has(&describe(&delivery)) && delivery.ack().await == Settled::Yes {
+                purged += 1;
+            }
+        }
+        walk.end().await;
+        Ok(purged)
+    }
+
+    async fn put_back(&self, delivery: &Delivery, letter: &DeadLetter) -> Result<bool, ToolError> {
+        if letter.origin_queue.is_empty() {
+            return Ok(false);
+        }
+        let mut message = delivery.to_message("", letter.origin_queue.as_str());
+        for name in [
+            headers::ATTEMPTS,
+            headers::LAST_ERROR,
+            headers::DEAD_REASON,
+            headers::DEAD_AT_MS,
+            headers::ORIGIN_QUEUE,
+        ] {
+            message.headers.remove(name);
+        }
+        let key = HeaderValue::Text(letter.origin_key.clone());
+        message.headers.insert(headers::ORIGIN_KEY.to_owned(), key);
+        Ok(self.publisher.publish(&message).await? == Outcome::Confirmed)
+    }
+
+    async fn walk(&self) -> Result<Walk, ToolError> {
+        let live = self.publisher.link().live().await?;
+        let channel = live.channel().await?;
+        let options = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::durable()
+        };
+        let queue = channel
+            .queue_declare(names::DEAD_LETTERS.into(), options, FieldTable::default())
+            .await?;
+        // Letters that die while we walk are for the next walk; without a bound a busy system would never let us end.
+        Ok(Walk {
+            channel,
+            left: queue.message_count(),
+        })
+    }
+}
+
+struct Walk {
+    channel: lapin::Channel,
+    left: u32,
+}
+
+impl Walk {
+    async fn next(&mut self) -> Result<Option<Delivery>, ToolError> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        let got = self
+            .channel
+            .basic_get(names::DEAD_LETTERS.into(), BasicGetOptions::default())
+            .await?;
+        Ok(got.map(|got| Delivery::read(names::DEAD_LETTERS, got.delivery)))
+    }
+
+    async fn end(self) {
+        let _ = self.channel.close(200, "done".into()).await;
+    }
+}
+
+/// Reads what a letter says of itself: our headers, or the broker's own where it gave the message up.
+fn describe(delivery: &Delivery) -> DeadLetter {
+    let ours = delivery.text(headers::DEAD_REASON).and_then(DeadReason::named);
+    let broker = delivery.text("x-first-death-reason");
+    let reason = ours.unwrap_or(match broker {
+        Some("delivery_limit") => DeadReason::DeliveryLimit,
+        _ => DeadReason::Permanent,
+    });
+    let queue = delivery
+        .text(headers::ORIGIN_QUEUE)
+        .or_else(|| delivery.text("x-first-death-queue"));
+    let error = delivery.text(headers::LAST_ERROR).map(str::to_owned);
+    let error = error.or_else(|| broker.map(|why| format!("given up by the broker: {why}")));
+    let dead_at = match delivery.headers().get(headers::DEAD_AT_MS) {
+        Some(HeaderValue::Integer(ms)) => u64::try_from(*ms).unwrap_or(0),
+        _ => 0,
+    };
+    DeadLetter {
+        id: delivery.message_id().unwrap_or_default().to_owned(),
+        kind: delivery.kind().unwrap_or_default().to_owned(),
+        origin_queue: queue.unwrap_or_default().to_owned(),
+        origin_key: delivery.origin_key().to_owned(),
+        reason,
+        error: error.unwrap_or_default(),
+        attempts: delivery.attempts(),
+        dead_at_ms: dead_at,
+        body_bytes: delivery.body().len(),
+    }
+}

@@ -1,0 +1,189 @@
+//! A message on its way in.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrakis_contracts::headers;
+use arrakis_contracts::labels::{HeaderValue, Headers};
+use arrakis_contracts::{LabelError, Labels};
+use bytes::Bytes;
+use lapin::Acker;
+use lapin::options::{BasicAckOptions, BasicNackOptions};
+
+use crate::message::{Message, read_headers};
+
+/// Whether an acknowledgement reached a channel that could still take it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// The broker was told.
+    Yes,
+    /// The channel is gone, or it was settled before: the broker will deliver (or has delivered) the message again.
+    Stale,
+}
+
+/// A delivered message. Cloning shares it; only the first acknowledgement counts.
+#[derive(Debug, Clone)]
+pub struct Delivery(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    queue: String,
+    exchange: String,
+    routing_key: String,
+    redelivered: bool,
+    message_id: Option<String>,
+    kind: Option<String>,
+    app_id: Option<String>,
+    priority: Option<u8>,
+    timestamp: Option<u64>,
+    headers: Headers,
+    body: Bytes,
+    received: Instant,
+    acker: Acker,
+}
+
+impl Delivery {
+    pub(crate) fn read(queue: &str, delivery: lapin::message::Delivery) -> Self {
+        let properties = &delivery.properties;
+        let text = |value: &Option<lapin::types::ShortString>| value.as_ref().map(ToString::to_string);
+        Self(Arc::new(Inner {
+            queue: queue.to_owned(),
+            exchange: delivery.exchange.to_string(),
+            routing_key: delivery.routing_key.to_string(),
+            redelivered: delivery.redelivered,
+            message_id: text(properties.message_id()),
+            kind: text(properties.kind()),
+            app_id: text(properties.app_id()),
+            priority: *properties.priority(),
+            timestamp: *properties.timestamp(),
+            headers: properties.headers().as_ref().map(read_headers).unwrap_or_default(),
+            body: Bytes::from(delivery.data),
+            received: Instant::now(),
+            acker: delivery.acker,
+        }))
+    }
+
+    /// Queue that it was consumed from.
+    pub fn queue(&self) -> &str {
+        &self.0.queue
+    }
+
+    /// Exchange that it was published to.
+    pub fn exchange(&self) -> &str {
+        &self.0.exchange
+    }
+
+    /// Routing key that it was first published with, whatever retries it went through.
+    pub fn origin_key(&self) -> &str {
+        self.text(headers::ORIGIN_KEY).unwrap_or(&self.0.routing_key)
+    }
+
+    /// Whether the broker has delivered it before.
+    pub fn redelivered(&self) -> bool {
+        self.0.redelivered
+    }
+
+    /// `message_id`: id of the event or job.
+    pub fn message_id(&self) -> Option<&str> {
+        self.0.message_id.as_deref()
+    }
+
+    /// `type`: name of the event, or `job`.
+    pub fn kind(&self) -> Option<&str> {
+        self.0.kind.as_deref()
+    }
+
+    /// `priority`.
+    pub fn priority(&self) -> Option<u8> {
+        self.0.priority
+    }
+
+    /// Headers.
+    pub fn headers(&self) -> &Headers {
+        &self.0.headers
+    }
+
+    /// Body, byte for byte.
+    pub fn body(&self) -> &Bytes {
+        &self.0.body
+    }
+
+    /// When it arrived here.
+    pub fn received(&self) -> Instant {
+        self.0.received
+    }
+
+    /// How many times handling it was tried and failed, by our own count.
+    pub fn attempts(&self) -> u32 {
+        match self.0.headers.get(headers::ATTEMPTS) {
+            Some(HeaderValue::Integer(attempts)) => u32::try_from(*attempts).unwrap_or(0),
+            _ => 0,
+        }
+    }
+
+    /// Labels of an event.
+    ///
+    /// # Errors
+    /// When it carries none, broken ones, or those of another version.
+    pub fn labels(&self) -> Result<Labels, LabelError> {
+        Labels::read(self.message_id(), self.kind(), self.headers())
+    }
+
+    /// A header's text.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        match self.0.headers.get(name) {
+            Some(HeaderValue::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Tells the broker that it is done.
+    pub async fn ack(&self) -> Settled {
+        settled(&self.0.acker.ack(BasicAckOptions::default()).await)
+    }
+
+    /// Gives it back: the broker delivers it again, here or elsewhere.
+    pub async fn give_back(&self) -> Settled {
+        let options = BasicNackOptions {
+            requeue: true,
+            multiple: false,
+        };
+        settled(&self.0.acker.nack(options).await)
+    }
+
+    /// Whether an acknowledgement would still count.
+    pub fn is_live(&self) -> bool {
+        self.0.acker.usable()
+    }
+
+    /// The same message, to be published elsewhere.
+    pub fn to_message(&self, exchange: impl Into<String>, routing_key: impl Into<String>) -> Message {
+        Message {
+            exchange: exchange.into(),
+            routing_key: routing_key.into(),
+            id: self.0.message_id.clone().unwrap_or_default(),
+            kind: self.0.kind.clone().unwrap_or_default(),
+            priority: self.0.priority,
+            timestamp: self.0.timestamp,
+            app_id: self.0.app_id.clone(),
+            // What the broker wrote about its own dead-lettering is not carried on: it refuses or misreads it when sent back.
+            headers: self
+                .0
+                .headers
+                .iter()
+                .filter(|(name, _)| !name.starts_with("x-"))
+                .map(|(n, v)| (n.clone(), v.clone()))
+                .collect(),
+            body: self.0.body.clone(),
+            on_refusal: None,
+        }
+    }
+}
+
+/// A late acknowledgement answers `Ok(false)`; one under way when the channel ended answers an error.
+fn settled(answer: &lapin::Result<bool>) -> Settled {
+    match answer {
+        Ok(true) => Settled::Yes,
+        Ok(false) | Err(_) => Settled::Stale,
+    }
+}

@@ -1,0 +1,106 @@
+//! What becomes of a message that could not be handled: it waits and comes back, or it becomes a dead letter.
+//!
+//! The copy is published and confirmed before the original is acknowledged, so a crash in between makes two of it and
+//! never none.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arrakis_contracts::dead_letter::DeadReason;
+use arrakis_contracts::labels::HeaderValue;
+use arrakis_contracts::{headers, names};
+
+use crate::delivery::{Delivery, Settled};
+use crate::message::Message;
+use crate::publisher::{Outcome, PublishError, Publisher};
+
+/// How many times a message is tried: once, and once after each wait.
+pub const MAX_ATTEMPTS: u32 = names::RETRY_SECONDS.len() as u32 + 1;
+
+/// Longest error text that travels in a header.
+const ERROR_BYTES: usize = 1_000;
+
+/// Sends failed messages where they belong. Cloning shares the publisher.
+#[derive(Debug, Clone)]
+pub struct Failures {
+    publisher: Publisher,
+}
+
+impl Failures {
+    /// Publishes by `publisher`, which should not share its connection with the consumers.
+    pub fn new(publisher: Publisher) -> Self {
+        Self { publisher }
+    }
+
+    /// Tries again after 5, 25 or 125 s by our own count of attempts; after the last, it becomes a dead letter.
+    ///
+    /// # Errors
+    /// When the copy was not confirmed. The original is then not acknowledged.
+    pub async fn retry(&self, delivery: &Delivery, error: &str) -> Result<Settled, PublishError> {
+        let attempts = delivery.attempts() + 1;
+        let Some(seconds) = names::RETRY_SECONDS.get(attempts as usize - 1) else {
+            return self.dead_letter(delivery, DeadReason::Exhausted, error).await;
+        };
+        let mut copy = delivery.to_message(names::retry(*seconds), delivery.queue());
+        mark(&mut copy, delivery, attempts, error);
+        self.move_to(delivery, &copy).await
+    }
+
+    /// Makes it a dead letter now.
+    ///
+    /// # Errors
+    /// When the copy was not confirmed. The original is then not acknowledged.
+    pub async fn dead_letter(
+        &self,
+        delivery: &Delivery,
+        reason: DeadReason,
+        error: &str,
+    ) -> Result<Settled, PublishError> {
+        let mut copy = delivery.to_message(names::DEAD_LETTERS, delivery.origin_key());
+        mark(&mut copy, delivery, delivery.attempts() + 1, error);
+        let mut text = |name: &str, value: HeaderValue| copy.headers.insert(name.to_owned(), value);
+        text(headers::DEAD_REASON, HeaderValue::Text(reason.name().to_owned()));
+        text(headers::DEAD_AT_MS, HeaderValue::Integer(now_ms()));
+        self.move_to(delivery, &copy).await
+    }
+
+    async fn move_to(&self, delivery: &Delivery, copy: &Message) -> Result<Settled, PublishError> {
+        match self.publisher.publish(copy).await? {
+            Outcome::Confirmed => Ok(delivery.ack().await),
+            // The exchange has no queue: not acknowledging is the only way to lose nothing.
+            Outcome::Unroutable { reply } => Err(PublishError::GaveUp {
+                tries: 1,
+                seconds: 0,
+                last: format!("{} leads nowhere: {reply}", copy.exchange),
+            }),
+        }
+    }
+}
+
+fn mark(copy: &mut Message, delivery: &Delivery, attempts: u32, error: &str) {
+    let mut set = |name: &str, value: HeaderValue| copy.headers.insert(name.to_owned(), value);
+    set(headers::ATTEMPTS, HeaderValue::Integer(i64::from(attempts)));
+    set(headers::LAST_ERROR, HeaderValue::Text(shorten(error).to_owned()));
+    set(headers::ORIGIN_KEY, HeaderValue::Text(delivery.origin_key().to_owned()));
+    set(headers::ORIGIN_QUEUE, HeaderValue::Text(delivery.queue().to_owned()));
+}
+
+fn shorten(text: &str) -> &str {
+    &text[..text.floor_char_boundary(ERROR_BYTES)]
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_error_is_cut_at_a_character() {
+        assert_eq!(shorten("short"), "short");
+        let long = "é".repeat(900);
+        assert!(shorten(&long).len() <= ERROR_BYTES && shorten(&long).len() > ERROR_BYTES - 2);
+    }
+}

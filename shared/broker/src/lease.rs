@@ -1,0 +1,225 @@
+//! A last value and the right to change it, in one queue.
+//!
+//! The queue holds one message and has a single active consumer: whoever is delivered the value holds the lease, and the
+//! broker hands both on within milliseconds of the holder's end. The holder consumes its own writes and acknowledges a
+//! value only when it holds a newer one, so that the newest is always either in the queue or unacknowledged.
+//! `docs/decisions` says why this and not an exclusive consumer.
+
+use std::time::Duration;
+
+use arrakis_contracts::labels::HeaderValue;
+use bytes::Bytes;
+use futures_util::{FutureExt as _, StreamExt as _};
+use lapin::options::{BasicConsumeOptions, BasicQosOptions};
+use lapin::types::FieldTable;
+use lapin::{Channel, Consumer};
+
+use crate::confirm::{self, Answer};
+use crate::delivery::Delivery;
+use crate::link::{Link, LinkClosed, Live};
+use crate::message::Message;
+use crate::topology::{Queue, TopologyError, declare_queue};
+
+/// Header with the number of a write, by which the newest is known.
+const WRITE: &str = "write";
+/// How long a write may take before the lease counts as lost.
+const WRITE_WITHIN: Duration = Duration::from_secs(10);
+/// How often a standby looks whether the value itself has gone missing.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Why a lease is not, or no longer, held.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LeaseError {
+    /// The queue is not as it should be.
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
+    /// The link was closed by us.
+    #[error(transparent)]
+    Closed(#[from] LinkClosed),
+    /// The connection, the channel or the consumer ended.
+    #[error("the lease is lost: {0}")]
+    Lost(String),
+}
+
+impl From<lapin::Error> for LeaseError {
+    fn from(error: lapin::Error) -> Self {
+        Self::Lost(error.to_string())
+    }
+}
+
+/// A lease that is held.
+#[derive(Debug)]
+pub struct Lease {
+    live: std::sync::Arc<Live>,
+    channel: Channel,
+    consumer: Consumer,
+    queue: String,
+    held: Delivery,
+    write: i64,
+}
+
+impl Lease {
+    /// Waits until the lease is ours, for as long as the connection lasts. Answers it with the value that was kept, if any.
+    /// `waiting` is called when another holds it.
+    ///
+    /// # Errors
+    /// When the queue differs, the link is closed, or the connection is lost meanwhile (then try again).
+    pub async fn acquire(link: &Link, queue: &Queue, waiting: impl Fn()) -> Result<(Self, Option<Bytes>), LeaseError> {
+        let live = link.live().await?;
+        let channel = confirm::confirming_channel(&live).await?;
+        let before = declare_queue(&channel, queue).await?;
+        if before.message_count() == 0 && before.consumer_count() == 0 {
+            seed(&channel, &queue.name).await?;
+        }
+        // More than one may be under way: the value held and the one just written.
+        channel.basic_qos(4, BasicQosOptions::default()).await?;
+        let mut consumer = channel
+            .basic_consume(
+                queue.name.as_str().into(),
+                "".into(),
+                BasicConsumeOptions::default(),
+                FieldTable::default(),
+            )
+            .await?;
+        let first = first_value(
+            &live,
+            &channel,
+            queue,
+            &mut consumer,
+            before.consumer_count() > 0,
+            waiting,
+        )
+        .await?;
+        let write = number(&first);
+        let mut lease = Self {
+            live,
+            channel,
+            consumer,
+            queue: queue.name.clone(),
+            held: first,
+            write,
+        };
+        // A holder that died between a write and its acknowledgement left two values.
+        while let Some(Some(delivery)) = lease.consumer.next().now_or_never() {
+            lease.receive(delivery?).await;
+        }
+        let value = Some(lease.held.body().clone()).filter(|body| !body.is_empty());
+        Ok((lease, value))
+    }
+
+    /// Epoch of the connection that the lease is on: only what is published there is fenced by it.
+    pub fn epoch(&self) -> u64 {
+        self.live.epoch
+    }
+
+    /// Replaces the value. When it returns, the broker has it.
+    ///
+    /// # Errors
+    /// When the lease is lost. Which value the broker then has is not known.
+    pub async fn write(&mut self, value: impl Into<Bytes>) -> Result<(), LeaseError> {
+        let write = self.write + 1;
+        let publish = confirm::publish(self.channel.clone(), message(&self.queue, write, value.into()));
+        match tokio::time::timeout(WRITE_WITHIN, publish).await {
+            Ok(Answer::Confirmed) => self.write = write,
+            Ok(answer) => return Err(LeaseError::Lost(format!("the value was not taken: {answer:?}"))),
+            Err(_) => return Err(LeaseError::Lost("the value was not confirmed in time".to_owned())),
+        }
+        while number(&self.held) < write {
+            let next = tokio::time::timeout(WRITE_WITHIN, self.consumer.next()).await;
+            match next {
+                Ok(Some(delivery)) => self.receive(delivery?).await,
+                Ok(None) => return Err(LeaseError::Lost("the consumer was cancelled".to_owned())),
+                Err(_) => {
+                    return Err(LeaseError::Lost(
+                        "the value did not come back: another holds the lease".to_owned(),
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Resolves when the lease is lost, with the reason. Cancel-safe.
+    pub async fn lost(&mut self) -> String {
+        loop {
+            let live = self.live.clone();
+            tokio::select! {
+                () = live.gone() => return "the connection was lost".to_owned(),
+                delivery = self.consumer.next() => match delivery {
+                    Some(Ok(delivery)) => self.receive(delivery).await,
+                    Some(Err(error)) => return error.to_string(),
+                    None => return "the consumer was cancelled (queue deleted or moved)".to_owned(),
+                },
+            }
+        }
+    }
+
+    /// Gives the lease back with its newest value: the standby has it in milliseconds.
+    pub async fn release(self) {
+        let close = self.channel.close(200, "released".into());
+        let _ = tokio::time::timeout(Duration::from_secs(1), close).await;
+    }
+
+    /// Keeps the newer of two values and acknowledges the older.
+    async fn receive(&mut self, delivery: lapin::message::Delivery) {
+        let delivery = Delivery::read(&self.queue, delivery);
+        let older = if number(&delivery) > number(&self.held) {
+            std::mem::replace(&mut self.held, delivery)
+        } else {
+            delivery
+        };
+        older.ack().await;
+    }
+}
+
+async fn first_value(
+    live: &Live,
+    channel: &Channel,
+    queue: &Queue,
+    consumer: &mut Consumer,
+    others: bool,
+    waiting: impl Fn(),
+) -> Result<Delivery, LeaseError> {
+    if others {
+        waiting();
+    }
+    let mut alone = 0;
+    loop {
+        tokio::select! {
+            () = live.gone() => return Err(LeaseError::Lost("the connection was lost".to_owned())),
+            delivery = consumer.next() => return match delivery {
+                Some(delivery) => Ok(Delivery::read(&queue.name, delivery?)),
+                None => Err(LeaseError::Lost("the consumer was cancelled".to_owned())),
+            },
+            () = tokio::time::sleep(LOOK_EVERY) => {
+                // Nobody else consumes and nothing comes: the value was lost with its queue's node, or purged.
+                let now = declare_queue(channel, queue).await?;
+                alone = if now.consumer_count() == 1 && now.message_count() == 0 { alone + 1 } else { 0 };
+                if alone == 2 {
+                    seed(channel, &queue.name).await?;
+                }
+            }
+        }
+    }
+}
+
+/// Puts a first, empty value in, so that there is something to be delivered to the holder.
+async fn seed(channel: &Channel, queue: &str) -> Result<(), LeaseError> {
+    match confirm::publish(channel.clone(), message(queue, 0, Bytes::new())).await {
+        Answer::Confirmed => Ok(()),
+        answer => Err(LeaseError::Lost(format!("the first value was not taken: {answer:?}"))),
+    }
+}
+
+fn message(queue: &str, write: i64, value: Bytes) -> Message {
+    let mut message = Message::new("", queue, format!("{queue}:{write}"), "lease", value);
+    message.headers.insert(WRITE.to_owned(), HeaderValue::Integer(write));
+    message
+}
+
+fn number(delivery: &Delivery) -> i64 {
+    match delivery.headers().get(WRITE) {
+        Some(HeaderValue::Integer(number)) => *number,
+        _ => -1,
+    }
+}

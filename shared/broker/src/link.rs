@@ -1,0 +1,271 @@
+//! A connection that is made again whenever it is lost.
+//!
+//! lapin's own recovery leaves confirmations hanging until it is done; here a lost connection ends everything on it at once,
+//! and whoever used it asks for the next one. A service has one link to publish and one to consume: a broker that blocks
+//! publishers (memory or disk alarm) then still delivers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use lapin::tcp::OwnedTLSConfig;
+use lapin::uri::AMQPUri;
+use lapin::{Connection, ConnectionBuilder, ConnectionProperties, Event};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::backoff::Backoff;
+use crate::settings::Settings;
+
+/// Seconds between heartbeats unless the URL says otherwise; a dead peer is noticed after two.
+const HEARTBEAT_SECONDS: u16 = 10;
+/// How long one attempt to connect may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often the state is looked at beside the events, which a full channel inside lapin might drop.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// State of a link, for health and metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkState {
+    /// No connection at the moment; why the last attempt failed or the last connection ended.
+    Connecting {
+        /// In words, empty before the first attempt ended.
+        why: String,
+    },
+    /// Connected.
+    Up,
+    /// Connected, and the broker takes no messages: a memory or disk alarm.
+    Blocked {
+        /// The broker's words.
+        why: String,
+    },
+    /// Closed by us.
+    Closed,
+}
+
+/// The link was closed by us: nothing will come any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the connection to the broker was closed on purpose")]
+pub struct LinkClosed;
+
+/// One connection in the life of a link.
+#[derive(Debug)]
+pub struct Live {
+    connection: Connection,
+    /// Counts connections from 1.
+    pub epoch: u64,
+    gone: CancellationToken,
+}
+
+impl Live {
+    /// A new channel.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub async fn channel(&self) -> lapin::Result<lapin::Channel> {
+        self.connection.create_channel().await
+    }
+
+    /// Resolves when this connection is lost.
+    pub async fn gone(&self) {
+        self.gone.cancelled().await;
+    }
+
+    /// Whether this connection is lost.
+    pub fn is_gone(&self) -> bool {
+        self.gone.is_cancelled() || !self.connection.status().connected()
+    }
+}
+
+/// A supervised connection. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct Link {
+    live: watch::Receiver<Option<Arc<Live>>>,
+    state: watch::Receiver<LinkState>,
+    stop: CancellationToken,
+    done: CancellationToken,
+}
+
+impl Link {
+    /// Starts to connect, and goes on for as long as the link is open. `name` is shown by the broker's management.
+    pub fn open(settings: &Settings, name: impl Into<String>) -> Self {
+        let (live_sender, live) = watch::channel(None);
+        let (state_sender, state) = watch::channel(LinkState::Connecting { why: String::new() });
+        let link = Self {
+            live,
+            state,
+            stop: CancellationToken::new(),
+            done: CancellationToken::new(),
+        };
+        let supervisor = Supervisor {
+            settings: settings.clone(),
+            name: name.into(),
+            live: live_sender,
+            state: state_sender,
+            stop: link.stop.clone(),
+        };
+        let done = link.done.clone();
+        tokio::spawn(async move {
+            supervisor.run().await;
+            done.cancel();
+        });
+        link
+    }
+
+    /// The present connection, or the next one.
+    ///
+    /// # Errors
+    /// When the link is closed.
+    pub async fn live(&self) -> Result<Arc<Live>, LinkClosed> {
+        let mut receiver = self.live.clone();
+        let live = receiver
+            .wait_for(|live| live.as_ref().is_some_and(|live| !live.is_gone()))
+            .await
+            .map_err(|_| LinkClosed)?;
+        live.clone().ok_or(LinkClosed)
+    }
+
+    /// State now.
+    pub fn state(&self) -> LinkState {
+        self.state.borrow().clone()
+    }
+
+    /// State and its changes.
+    pub fn watch(&self) -> watch::Receiver<LinkState> {
+        self.state.clone()
+    }
+
+    /// Whether the broker takes no messages at the moment.
+    pub fn is_blocked(&self) -> bool {
+        matches!(*self.state.borrow(), LinkState::Blocked { .. })
+    }
+
+    /// Says goodbye to the broker and ends. What was not confirmed by then is not.
+    pub async fn close(&self) {
+        self.stop.cancel();
+        self.done.cancelled().await;
+    }
+}
+
+struct Supervisor {
+    settings: Settings,
+    name: String,
+    live: watch::Sender<Option<Arc<Live>>>,
+    state: watch::Sender<LinkState>,
+    stop: CancellationToken,
+}
+
+impl Supervisor {
+    async fn run(self) {
+        let mut backoff = Backoff::broker();
+        let mut epoch = 0;
+        loop {
+            let attempt = tokio::select! {
+                attempt = self.connect() => attempt,
+                () = self.stop.cancelled() => break,
+            };
+            match attempt {
+                Ok(connection) => {
+                    epoch += 1;
+                    backoff.reset();
+                    tracing::info!(connection = self.name, epoch, "connected to the broker");
+                    let why = self.keep(connection, epoch).await;
+                    if self.stop.is_cancelled() {
+                        break;
+                    }
+                    tracing::warn!(connection = self.name, why, "the connection to the broker is lost");
+                    self.state.send_replace(LinkState::Connecting { why });
+                }
+                Err(why) => {
+                    // Said once for each new reason: a broker may be away for hours.
+                    let news = LinkState::Connecting { why: why.clone() };
+                    if self.state.send_replace(news.clone()) != news {
+                        tracing::warn!(connection = self.name, why, "cannot connect to the broker; trying on");
+                    }
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(backoff.next_wait()) => {}
+                () = self.stop.cancelled() => break,
+            }
+        }
+        self.state.send_replace(LinkState::Closed);
+    }
+
+    async fn connect(&self) -> Result<Connection, String> {
+        let mut uri: AMQPUri = self.settings.url.expose().parse()?;
+        uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
+        let properties = ConnectionProperties::default().with_connection_name(self.name.as_str().into());
+        let mut builder = ConnectionBuilder::new()
+            .map_err(|error| error.to_string())?
+            .with_uri(uri)
+            .with_properties(properties);
+        if let Some(ca) = &self.settings.ca {
+            builder = builder.with_tls_config(OwnedTLSConfig {
+                identity: None,
+                cert_chain: Some(ca.clone()),
+            });
+        }
+        match tokio::time::timeout(CONNECT_TIMEOUT, builder.connect()).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(error)) => Err(explain(&error)),
+            Err(_) => Err(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs())),
+        }
+    }
+
+    /// Hands the connection out until it is lost or we stop. Answers why it ended.
+    async fn keep(&self, connection: Connection, epoch: u64) -> String {
+        let mut events = Box::pin(connection.events_listener());
+        let gone = CancellationToken::new();
+        let live = Arc::new(Live {
+            connection,
+            epoch,
+            gone: gone.clone(),
+        });
+        self.live.send_replace(Some(live.clone()));
+        self.state.send_replace(LinkState::Up);
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        let mut last_error = None;
+        let status = live.connection.status();
+        while status.connected() && !self.stop.is_cancelled() {
+            let event = tokio::select! {
+                event = events.next() => event,
+                _ = look.tick() => continue,
+                () = self.stop.cancelled() => break,
+            };
+            match event {
+                Some(Event::ConnectionBlocked(why)) => {
+                    tracing::warn!(connection = self.name, why, "the broker takes no messages");
+                    self.state.send_replace(LinkState::Blocked { why });
+                }
+                Some(Event::ConnectionUnblocked) => {
+                    tracing::info!(connection = self.name, "the broker takes messages again");
+                    self.state.send_replace(LinkState::Up);
+                }
+                // A channel's error arrives here too; only the connection's own ends it.
+                Some(Event::Error(error)) => last_error = Some(error.to_string()),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        self.live.send_replace(None);
+        if self.stop.is_cancelled() && status.connected() {
+            let goodbye = live.connection.close(200, "goodbye".into());
+            let _ = tokio::time::timeout(Duration::from_secs(2), goodbye).await;
+        }
+        gone.cancel();
+        last_error.unwrap_or_else(|| "it ended without a word".to_owned())
+    }
+}
+
+/// The refusals that an operator can mend, in words.
+fn explain(error: &lapin::Error) -> String {
+    let text = error.to_string();
+    if text.contains("ACCESS_REFUSED") || text.contains("ACCESS-REFUSED") {
+        format!("the broker refuses the login or the virtual host of AMQP_URL: {text}")
+    } else if text.contains("NOT_ALLOWED") || text.contains("NOT-ALLOWED") {
+        format!("the broker has no such virtual host, or this login may not use it; see AMQP_URL: {text}")
+    } else {
+        text
+    }
+}

@@ -1,0 +1,148 @@
+//! A message on its way out, and how headers travel.
+
+use arrakis_contracts::headers;
+use arrakis_contracts::labels::{HeaderValue, Headers};
+use bytes::Bytes;
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable};
+
+/// A persistent message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Exchange; empty for the default one, which routes by queue name.
+    pub exchange: String,
+    /// Routing key.
+    pub routing_key: String,
+    /// `message_id`: the same however often it is published.
+    pub id: String,
+    /// `type`: name of the event, or `job`.
+    pub kind: String,
+    /// `priority`, 0 to 10.
+    pub priority: Option<u8>,
+    /// `timestamp`, seconds since 1970.
+    pub timestamp: Option<u64>,
+    /// `app_id`: who made it.
+    pub app_id: Option<String>,
+    /// Headers.
+    pub headers: Headers,
+    /// Body, as it is.
+    pub body: Bytes,
+    /// Where it goes instead when the broker refuses it (a full queue): exchange and routing key. Used by the pipeline only.
+    pub on_refusal: Option<(String, String)>,
+}
+
+impl Message {
+    /// A message with an id, a kind and a body; the rest is set by field.
+    pub fn new(
+        exchange: impl Into<String>,
+        routing_key: impl Into<String>,
+        id: impl Into<String>,
+        kind: impl Into<String>,
+        body: impl Into<Bytes>,
+    ) -> Self {
+        Self {
+            exchange: exchange.into(),
+            routing_key: routing_key.into(),
+            id: id.into(),
+            kind: kind.into(),
+            priority: None,
+            timestamp: None,
+            app_id: None,
+            headers: Headers::new(),
+            body: body.into(),
+            on_refusal: None,
+        }
+    }
+
+    /// The same message on its detour, with the key that it was meant for.
+    pub(crate) fn detoured(&self) -> Option<Self> {
+        let (exchange, routing_key) = self.on_refusal.clone()?;
+        let mut detoured = Self {
+            exchange,
+            routing_key,
+            ..self.clone()
+        };
+        let key = HeaderValue::Text(self.routing_key.clone());
+        detoured.headers.insert(headers::ORIGIN_KEY.to_owned(), key);
+        Some(detoured)
+    }
+
+    pub(crate) fn properties(&self) -> BasicProperties {
+        let mut properties = BasicProperties::default()
+            .with_delivery_mode(2)
+            .with_content_type("application/json".into())
+            .with_message_id(self.id.as_str().into())
+            .with_type(self.kind.as_str().into())
+            .with_headers(field_table(&self.headers));
+        if let Some(priority) = self.priority {
+            properties = properties.with_priority(priority);
+        }
+        if let Some(timestamp) = self.timestamp {
+            properties = properties.with_timestamp(timestamp);
+        }
+        if let Some(app_id) = &self.app_id {
+            properties = properties.with_app_id(app_id.as_str().into());
+        }
+        properties
+    }
+}
+
+fn field_table(headers: &Headers) -> FieldTable {
+    let mut table = FieldTable::default();
+    for (name, value) in headers {
+        let value = match value {
+            HeaderValue::Integer(number) => AMQPValue::LongLongInt(*number),
+            HeaderValue::Text(text) => AMQPValue::LongString(text.as_str().into()),
+        };
+        table.insert(name.as_str().into(), value);
+    }
+    table
+}
+
+/// Reads headers. What contracts do not know (lists, tables, binary) is left out.
+pub(crate) fn read_headers(table: &FieldTable) -> Headers {
+    let one = |value: &AMQPValue| {
+        Some(match value {
+            AMQPValue::Boolean(flag) => HeaderValue::Integer(i64::from(*flag)),
+            AMQPValue::ShortShortInt(n) => HeaderValue::Integer(i64::from(*n)),
+            AMQPValue::ShortShortUInt(n) => HeaderValue::Integer(i64::from(*n)),
+            AMQPValue::ShortInt(n) => HeaderValue::Integer(i64::from(*n)),
+            AMQPValue::ShortUInt(n) => HeaderValue::Integer(i64::from(*n)),
+            AMQPValue::LongInt(n) => HeaderValue::Integer(i64::from(*n)),
+            AMQPValue::LongUInt(n) => HeaderValue::Integer(i64::from(*n)),
+            AMQPValue::LongLongInt(n) => HeaderValue::Integer(*n),
+            AMQPValue::Timestamp(n) => HeaderValue::Integer(i64::try_from(*n).ok()?),
+            AMQPValue::ShortString(text) => HeaderValue::Text(text.to_string()),
+            AMQPValue::LongString(text) => HeaderValue::Text(String::from_utf8_lossy(text.as_bytes()).into_owned()),
+            _ => return None,
+        })
+    };
+    table
+        .inner()
+        .iter()
+        .filter_map(|(name, value)| Some((name.to_string(), one(value)?)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_round_trip() {
+        let mut headers = Headers::new();
+        headers.insert("seq".to_owned(), HeaderValue::Integer(-7));
+        headers.insert("session".to_owned(), HeaderValue::Text("沙丘".to_owned()));
+        assert_eq!(read_headers(&field_table(&headers)), headers);
+    }
+
+    #[test]
+    fn headers_of_other_clients_are_read_and_unknown_types_left_out() {
+        let mut table = FieldTable::default();
+        table.insert("small".into(), AMQPValue::ShortShortUInt(3));
+        table.insert("list".into(), AMQPValue::FieldArray(vec![].into()));
+        let headers = read_headers(&table);
+        assert_eq!(headers.get("small"), Some(&HeaderValue::Integer(3)));
+        assert_eq!(headers.len(), 1);
+    }
+}

@@ -1,0 +1,418 @@
+//! Many messages in order, confirmed, with a bounded number in flight.
+//!
+//! One task and one channel for each pipeline, and none for a message. A lost connection, a closed channel and a
+//! confirmation that does not come all end alike: a new channel, and everything unconfirmed is sent again in its order
+//! under the same ids. A message that the broker refuses (a full queue) takes its detour, if it has one, and waits
+//! otherwise; what is behind it goes on.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use lapin::Channel;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::backoff::Backoff;
+use crate::confirm::{self, Answer};
+use crate::link::{Link, Live};
+use crate::message::Message;
+use crate::topology::Topology;
+
+/// Messages that wait between the sender and the window: enough to keep the task busy, few enough to count for nothing.
+const HANDOVER: usize = 8;
+/// How often waiting and overdue messages are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Longest wait before a refused message is tried again.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+/// How a pipeline works.
+#[derive(Debug, Clone)]
+pub struct PipelineOptions {
+    /// Messages that may be unconfirmed at once.
+    pub window: usize,
+    /// How long a confirmation may take before the channel is given up. Time spent blocked by the broker does not count.
+    pub confirm_within: Duration,
+    /// Only the connection with this epoch may be used: who must hold a lease publishes on the lease's connection alone.
+    pub fence: Option<watch::Receiver<u64>>,
+    /// Declared again when a message finds no queue at all.
+    pub topology: Option<Arc<Topology>>,
+}
+
+/// How far a pipeline is. Numbers count from 1 in the order of sending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// The last message such that it and all before it are confirmed.
+    pub confirmed: u64,
+    /// Messages taken and not yet confirmed.
+    pub pending: usize,
+    /// Messages sent again after a lost connection or confirmation.
+    pub resent: u64,
+    /// Refusals by the broker.
+    pub refused: u64,
+    /// Messages that took their detour.
+    pub detoured: u64,
+    /// Messages that no queue and no alternate exchange wanted; they are sent again.
+    pub unroutable: u64,
+}
+
+/// The sending end.
+#[derive(Debug)]
+pub struct PipelineSender {
+    sender: mpsc::Sender<Message>,
+    progress: watch::Receiver<Progress>,
+    sent: u64,
+}
+
+impl PipelineSender {
+    /// Resolves when there is room for one more message; `false` when the pipeline has ended. Cancel-safe.
+    pub async fn room(&self) -> bool {
+        self.sender.reserve().await.is_ok()
+    }
+
+    /// Whether there is room now.
+    pub fn has_room(&self) -> bool {
+        self.sender.capacity() > 0
+    }
+
+    /// Sends, and answers the message's number; gives the message back when there is no room.
+    ///
+    /// # Errors
+    /// The message, when there is no room or the pipeline has ended.
+    pub fn send(&mut self, message: Message) -> Result<u64, Box<Message>> {
+        match self.sender.try_send(message) {
+            Ok(()) => {
+                self.sent += 1;
+                Ok(self.sent)
+            }
+            Err(mpsc::error::TrySendError::Full(message) | mpsc::error::TrySendError::Closed(message)) => {
+                Err(Box::new(message))
+            }
+        }
+    }
+
+    /// Number of the last message sent.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// How far the pipeline is.
+    pub fn progress(&self) -> Progress {
+        *self.progress.borrow()
+    }
+
+    /// Progress and its changes.
+    pub fn watch(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
+    }
+}
+
+enum State {
+    Sent { round: u64, at: Instant },
+    Waiting { until: Instant },
+    Confirmed,
+}
+
+struct Entry {
+    number: u64,
+    message: Message,
+    state: State,
+    refusals: u32,
+}
+
+type InFlight = FuturesUnordered<Pin<Box<dyn Future<Output = (u64, u64, Answer)> + Send>>>;
+
+/// The task's state. Made by [`Pipeline::start`].
+#[derive(Debug)]
+pub struct Pipeline;
+
+struct Task {
+    link: Link,
+    options: PipelineOptions,
+    messages: mpsc::Receiver<Message>,
+    open: bool,
+    progress: watch::Sender<Progress>,
+    entries: VecDeque<Entry>,
+    taken: u64,
+    round: u64,
+    /// When the broker was last seen to block: confirmations are overdue only counted from then.
+    blocked_at: Option<Instant>,
+}
+
+enum End {
+    Done,
+    Again(String),
+}
+
+impl Pipeline {
+    /// Starts the task. It ends when the sender is dropped and all is confirmed, when `stop` is cancelled, or when the link
+    /// is closed.
+    pub fn start(
+        link: Link,
+        options: PipelineOptions,
+        stop: CancellationToken,
+    ) -> (PipelineSender, tokio::task::JoinHandle<()>) {
+        let (sender, messages) = mpsc::channel(HANDOVER);
+        let (progress_sender, progress) = watch::channel(Progress::default());
+        let task = Task {
+            link,
+            options,
+            messages,
+            open: true,
+            progress: progress_sender,
+            entries: VecDeque::new(),
+            taken: 0,
+            round: 0,
+            blocked_at: None,
+        };
+        let handle = tokio::spawn(task.run(stop));
+        (
+            PipelineSender {
+                sender,
+                progress,
+                sent: 0,
+            },
+            handle,
+        )
+    }
+}
+
+impl Task {
+    async fn run(mut self, stop: CancellationToken) {
+        let mut backoff = Backoff::broker();
+        loop {
+            let end = tokio::select! {
+                end = self.one_channel(&mut backoff) => end,
+                () = stop.cancelled() => return,
+            };
+            match end {
+                End::Done => return,
+                End::Again(why) => tracing::warn!(why, unconfirmed = self.entries.len(), "publishing is interrupted"),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(backoff.next_wait()) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    async fn one_channel(&mut self, backoff: &mut Backoff) -> End {
+        let Ok(live) = self.permitted().await else {
+            return End::Done;
+        };
+        let channel = match confirm::confirming_channel(&live).await {
+            Ok(channel) => channel,
+            Err(error) => return End::Again(error.to_string()),
+        };
+        let mut in_flight = InFlight::new();
+        self.resend(&channel, &mut in_flight).await;
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        loop {
+            if !self.open && self.entries.is_empty() {
+                return End::Done;
+            }
+            let room = self.open && self.entries.len() < self.options.window;
+            tokio::select! {
+                biased;
+                Some((number, round, answer)) = in_flight.next(), if !in_flight.is_empty() => {
+                    if let Err(why) = self.answered(&live, &channel, &mut in_flight, number, round, answer).await {
+                        return End::Again(why);
+                    }
+                    backoff.reset();
+                }
+                () = live.gone() => return End::Again("the connection was lost".to_owned()),
+                _ = look.tick(), if !self.entries.is_empty() => {
+                    if let Some(why) = self.overdue() {
+                        let _ = tokio::time::timeout(Duration::from_secs(1), channel.close(200, "overdue".into())).await;
+                        return End::Again(why);
+                    }
+                    self.send_waiting(&channel, &mut in_flight).await;
+                }
+                message = self.messages.recv(), if room => match message {
+                    Some(message) => self.take(message, &channel, &mut in_flight).await,
+                    None => self.open = false,
+                },
+            }
+        }
+    }
+
+    /// The connection that may be used: any, or the one that the fence names.
+    async fn permitted(&mut self) -> Result<Arc<Live>, crate::link::LinkClosed> {
+        loop {
+            let live = self.link.live().await?;
+            let Some(fence) = &mut self.options.fence else {
+                return Ok(live);
+            };
+            tokio::select! {
+                permitted = fence.wait_for(|epoch| *epoch == live.epoch) => match permitted {
+                    Ok(_) => return Ok(live),
+                    Err(_) => return Err(crate::link::LinkClosed),
+                },
+                () = live.gone() => {}
+            }
+        }
+    }
+
+    async fn take(&mut self, message: Message, channel: &Channel, in_flight: &mut InFlight) {
+        self.taken += 1;
+        let state = State::Waiting { until: Instant::now() };
+        self.entries.push_back(Entry {
+            number: self.taken,
+            message,
+            state,
+            refusals: 0,
+        });
+        let last = self.entries.len() - 1;
+        self.send(last, channel, in_flight).await;
+        let pending = self.entries.len();
+        self.progress.send_modify(|progress| progress.pending = pending);
+    }
+
+    /// Queues the frames of one entry; polling once fixes its place in the order.
+    async fn send(&mut self, index: usize, channel: &Channel, in_flight: &mut InFlight) {
+        self.round += 1;
+        let round = self.round;
+        let entry = &mut self.entries[index];
+        let number = entry.number;
+        // Every other try of a refused message takes the detour: whichever queue has room first gets it.
+        let detour = (entry.refusals % 2 == 1).then(|| entry.message.detoured()).flatten();
+        if detour.is_some() {
+            self.progress.send_modify(|progress| progress.detoured += 1);
+        }
+        let message = detour.unwrap_or_else(|| entry.message.clone());
+        entry.state = State::Sent {
+            round,
+            at: Instant::now(),
+        };
+        let channel = channel.clone();
+        let mut publish: Pin<Box<dyn Future<Output = _> + Send>> =
+            Box::pin(async move { (number, round, confirm::publish(channel, message).await) });
+        if let std::task::Poll::Ready(answer) = futures_util::poll!(publish.as_mut()) {
+            publish = Box::pin(std::future::ready(answer));
+        }
+        in_flight.push(publish);
+    }
+
+    async fn resend(&mut self, channel: &Channel, in_flight: &mut InFlight) {
+        for index in 0..self.entries.len() {
+            if !matches!(self.entries[index].state, State::Confirmed) {
+                self.progress.send_modify(|progress| progress.resent += 1);
+                self.send(index, channel, in_flight).await;
+            }
+        }
+    }
+
+    async fn send_waiting(&mut self, channel: &Channel, in_flight: &mut InFlight) {
+        let now = Instant::now();
+        for index in 0..self.entries.len() {
+            if matches!(self.entries[index].state, State::Waiting { until } if until <= now) {
+                self.send(index, channel, in_flight).await;
+            }
+        }
+    }
+
+    /// Works an answer in. An error says that the channel is of no more use.
+    async fn answered(
+        &mut self,
+        live: &Live,
+        channel: &Channel,
+        in_flight: &mut InFlight,
+        number: u64,
+        round: u64,
+        answer: Answer,
+    ) -> Result<(), String> {
+        let Some(index) = self.index(number) else { return Ok(()) };
+        if !matches!(self.entries[index].state, State::Sent { round: current, .. } if current == round) {
+            return Ok(());
+        }
+        match answer {
+            Answer::Confirmed => self.confirmed(index),
+            Answer::Refused => {
+                self.progress.send_modify(|progress| progress.refused += 1);
+                let entry = &mut self.entries[index];
+                entry.refusals += 1;
+                if entry.refusals % 2 == 1 && entry.message.on_refusal.is_some() {
+                    self.send(index, channel, in_flight).await;
+                } else {
+                    let wait = Duration::from_millis(100) * 2u32.saturating_pow(entry.refusals.min(8));
+                    entry.state = State::Waiting {
+                        until: Instant::now() + wait.min(LONGEST_WAIT),
+                    };
+                }
+            }
+            Answer::Returned { id, reply } => self.returned(live, index, &id, &reply).await?,
+            Answer::Unknown(why) => return Err(why),
+        }
+        Ok(())
+    }
+
+    /// Nothing wanted a message, not even the alternate exchange: somebody deleted queues. The broker names the message by
+    /// its id; with several confirmed at once it need not be the one that the answer was for.
+    async fn returned(&mut self, live: &Live, index: usize, id: &str, reply: &str) -> Result<(), String> {
+        let place = self
+            .entries
+            .iter()
+            .position(|entry| entry.message.id == id)
+            .unwrap_or(index);
+        if place != index {
+            self.confirmed(index);
+        }
+        self.progress.send_modify(|progress| progress.unroutable += 1);
+        tracing::error!(id, reply, "no queue wants this message; declaring the topology again");
+        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.message.id == id) {
+            entry.state = State::Waiting {
+                until: Instant::now() + Duration::from_secs(1),
+            };
+        }
+        let Some(topology) = self.options.topology.clone() else {
+            return Ok(());
+        };
+        topology.declare(live).await.map_err(|error| error.to_string())
+    }
+
+    fn confirmed(&mut self, index: usize) {
+        self.entries[index].state = State::Confirmed;
+        // The body is not needed any more, even if an earlier message still waits.
+        self.entries[index].message.body = bytes::Bytes::new();
+        let mut last = None;
+        while self
+            .entries
+            .front()
+            .is_some_and(|entry| matches!(entry.state, State::Confirmed))
+        {
+            last = self.entries.pop_front().map(|entry| entry.number);
+        }
+        let pending = self.entries.len();
+        self.progress.send_modify(|progress| {
+            progress.pending = pending;
+            progress.confirmed = last.unwrap_or(progress.confirmed);
+        });
+    }
+
+    /// Numbers are consecutive, so the place follows from the front's.
+    fn index(&self, number: u64) -> Option<usize> {
+        let front = self.entries.front()?.number;
+        usize::try_from(number.checked_sub(front)?)
+            .ok()
+            .filter(|index| *index < self.entries.len())
+    }
+
+    /// Why the channel must be given up, if a confirmation is overdue.
+    fn overdue(&mut self) -> Option<String> {
+        let now = Instant::now();
+        if self.link.is_blocked() {
+            self.blocked_at = Some(now);
+            return None;
+        }
+        let since = |at: Instant| self.blocked_at.map_or(at, |blocked| at.max(blocked));
+        let overdue = self.entries.iter().any(|entry| match entry.state {
+            State::Sent { at, .. } => now.duration_since(since(at)) > self.options.confirm_within,
+            State::Waiting { .. } | State::Confirmed => false,
+        });
+        overdue.then(|| format!("no confirmation within {} s", self.options.confirm_within.as_secs()))
+    }
+}
