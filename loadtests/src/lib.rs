@@ -1,3 +1,5 @@
 //! Drives the whole platform from outside: seeds it, plays a demo; later load, soak and fault runs.
 
+pub mod demo;
+pub mod platform;
 pub mod seed;

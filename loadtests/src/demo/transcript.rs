@@ -1,0 +1,128 @@
+//! What the demo shows: who does what, what came back, and whether it is what it should be.
+
+use std::fmt::{Debug, Display};
+use std::io::{IsTerminal as _, Write};
+use std::time::Instant;
+
+/// A running account, written line by line, and the count of what was checked.
+pub struct Transcript<W> {
+    out: W,
+    colour: bool,
+    started: Instant,
+    passed: usize,
+    failures: Vec<String>,
+    scene: String,
+}
+
+impl Transcript<std::io::Stdout> {
+    /// To standard output; coloured when that is a terminal and `NO_COLOR` is not set.
+    pub fn to_stdout() -> Self {
+        let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        Self::new(std::io::stdout(), colour)
+    }
+}
+
+impl<W: Write> Transcript<W> {
+    /// To `out`.
+    pub fn new(out: W, colour: bool) -> Self {
+        Self {
+            out,
+            colour,
+            started: Instant::now(),
+            passed: 0,
+            failures: Vec::new(),
+            scene: String::new(),
+        }
+    }
+
+    /// A new scene.
+    pub fn scene(&mut self, title: &str) {
+        self.scene = title.to_owned();
+        let seconds = self.started.elapsed().as_secs_f32();
+        self.line(&format!(
+            "\n{}  {}",
+            self.paint("1", title),
+            self.paint("2", &format!("{seconds:.1} s"))
+        ));
+    }
+
+    /// What somebody does.
+    pub fn act(&mut self, text: impl Display) {
+        self.line(&format!("  {} {text}", self.paint("36", "→")));
+    }
+
+    /// What was seen.
+    pub fn see(&mut self, text: impl Display) {
+        for line in text.to_string().lines() {
+            self.line(&format!("      {}", self.paint("2", line)));
+        }
+    }
+
+    /// Checks that something is as it should be.
+    pub fn expect(&mut self, what: impl Display, holds: bool, found: impl Display) {
+        if holds {
+            self.passed += 1;
+            self.line(&format!("  {} {what}", self.paint("32", "✓")));
+        } else {
+            self.failures.push(format!("{}: {what}: found {found}", self.scene));
+            self.line(&format!("  {} {what}\n      found {found}", self.paint("31", "✗")));
+        }
+    }
+
+    /// Checks that two values are the same.
+    pub fn same<T: PartialEq + Debug>(&mut self, what: impl Display, found: &T, wanted: &T) {
+        self.expect(what, found == wanted, format!("{found:?}, where {wanted:?} should be"));
+    }
+
+    /// The last line. Answers whether everything held.
+    pub fn finish(mut self) -> bool {
+        let seconds = self.started.elapsed().as_secs_f32();
+        let (passed, failed) = (self.passed, self.failures.len());
+        let verdict = if failed == 0 {
+            self.paint("1;32", "The demo holds")
+        } else {
+            self.paint("1;31", "The demo does not hold")
+        };
+        let mut text = format!("\n{verdict}: {passed} checks passed, {failed} failed, in {seconds:.1} s");
+        for failure in &self.failures {
+            text.push_str(&format!("\n  ✗ {failure}"));
+        }
+        self.line(&text);
+        failed == 0
+    }
+
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.colour {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+
+    fn line(&mut self, text: &str) {
+        // A reader that went away must not end the demo half-way: its exit code still counts.
+        let _ = writeln!(self.out, "{text}");
+        let _ = self.out.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_failure_decides() {
+        let mut written = Vec::new();
+        let mut transcript = Transcript::new(&mut written, false);
+        transcript.scene("Arrival");
+        transcript.same("her rank", &7, &7);
+        transcript.same("her tier", &"Naib", &"Fedaykin");
+        assert!(!transcript.finish());
+        let text = String::from_utf8(written).unwrap();
+        assert!(text.contains("1 checks passed, 1 failed"), "{text}");
+        assert!(
+            text.contains("Arrival: her tier: found \"Naib\", where \"Fedaykin\" should be"),
+            "{text}"
+        );
+    }
+}
