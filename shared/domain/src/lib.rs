@@ -43,4 +43,4 @@ pub use server::{
     Access, Audience, Category, Channel, ChannelKind, DefaultNotifications, ExplicitContentFilter, Overwrite,
     ServerSettings, VerificationLevel,
 };
-pub use theme::{Flag, Plan, Theme, Tier, Value, Variable, VariableType, Words};
+pub use theme::{Flag, Plan, Posts, Theme, Tier, Value, Variable, VariableType, Words};

@@ -8,7 +8,7 @@ use std::fmt;
 
 use crate::rule::Standing;
 use crate::{
-    Badge, BadgeId, Category, Color, Evaluation, Ladder, MemberFacts, Role, RoleKey, RoleRule, RuleSetId,
+    Badge, BadgeId, Category, ChannelKey, Color, Evaluation, Ladder, MemberFacts, Role, RoleKey, RoleRule, RuleSetId,
     ServerSettings, ThemeId, TierId,
 };
 
@@ -144,6 +144,17 @@ pub struct Words {
     pub footer: String,
 }
 
+/// Where the bot writes of its own accord; `None` switches a post off.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Posts {
+    /// The live leaderboard: one message, edited.
+    pub leaderboard: Option<ChannelKey>,
+    /// Who joined and who left.
+    pub arrivals: Option<ChannelKey>,
+    /// The weekly digest.
+    pub digest: Option<ChannelKey>,
+}
+
 /// A theme, resolved: every variable has its value, what flags switch off is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Theme {
@@ -179,6 +190,8 @@ pub struct Theme {
     pub roles: Vec<Role>,
     /// Categories and channels, from the top.
     pub categories: Vec<Category>,
+    /// Where the bot writes of its own accord.
+    pub posts: Posts,
     /// The server itself.
     pub settings: ServerSettings,
 }
@@ -325,6 +338,7 @@ pub(crate) mod tests {
                 role("guest", 1, RoleRule::ByHand),
             ],
             categories: Vec::new(),
+            posts: Posts::default(),
             settings: ServerSettings::default(),
         }
     }

@@ -1,0 +1,176 @@
+//! Theme folders as texts: those that ship, built into the binary, and an operator's own, read from a directory.
+//!
+//! Owns which files a folder has. Refuses a folder that lacks one and YAML files that no theme has: they would be ignored
+//! without a word.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use crate::problem::{Problem, Problems};
+
+/// Files that every theme has.
+const REQUIRED: [&str; 5] = ["theme.yaml", "tiers.yaml", "badges.yaml", "roles.yaml", "channels.yaml"];
+/// Files that a theme may have.
+const OPTIONAL: [&str; 1] = ["server.yaml"];
+
+macro_rules! embedded {
+    ($($theme:literal: $($file:literal)+;)+) => {
+        &[$(($theme, &[$(($file, include_str!(concat!("../", $theme, "/", $file)))),+])),+]
+    };
+}
+
+/// Names of themes with names and texts of their files.
+type Embedded = &'static [(&'static str, &'static [(&'static str, &'static str)])];
+
+const EMBEDDED: Embedded = embedded! {
+    "basic": "theme.yaml" "tiers.yaml" "badges.yaml" "roles.yaml" "channels.yaml" "server.yaml";
+    "sietch": "theme.yaml" "tiers.yaml" "badges.yaml" "roles.yaml" "channels.yaml" "server.yaml";
+};
+
+/// A theme's files, read and not yet understood.
+#[derive(Clone, Debug)]
+pub struct ThemeFolder {
+    /// The folder's name, which is the theme's id.
+    pub id: String,
+    /// What stands before a file's name when a person is told of it.
+    pub label: String,
+    /// Texts by file name.
+    pub files: BTreeMap<String, String>,
+}
+
+/// Why an operator's folder could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} {}: {source}", path.display())]
+pub struct FolderError {
+    what: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl ThemeFolder {
+    /// The themes that ship, by id.
+    #[must_use]
+    pub fn embedded() -> Vec<Self> {
+        let folder = |(id, files): &(&str, &[(&str, &str)])| Self {
+            id: (*id).to_owned(),
+            label: (*id).to_owned(),
+            files: files
+                .iter()
+                .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
+                .collect(),
+        };
+        EMBEDDED.iter().map(folder).collect()
+    }
+
+    /// Reads one folder.
+    ///
+    /// # Errors
+    ///
+    /// When the folder or a file in it cannot be read, or a file is not UTF-8.
+    pub fn read(path: &Path) -> Result<Self, FolderError> {
+        let failed = |what, path: &Path| {
+            let path = path.to_owned();
+            move |source| FolderError { what, path, source }
+        };
+        let mut files = BTreeMap::new();
+        for entry in fs::read_dir(path).map_err(failed("cannot list the theme folder", path))? {
+            let entry = entry.map_err(failed("cannot list the theme folder", path))?.path();
+            let name = entry
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned())
+                .unwrap_or_default();
+            if name.ends_with(".yaml") || name.ends_with(".yml") {
+                let text = fs::read_to_string(&entry).map_err(failed("cannot read the theme file", &entry))?;
+                files.insert(name, text);
+            }
+        }
+        let id = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        Ok(Self {
+            id,
+            label: path.display().to_string(),
+            files,
+        })
+    }
+
+    /// Reads every folder of a directory, by name; files beside them and hidden folders are passed over.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be listed or one of the folders cannot be read.
+    pub fn read_all(directory: &Path) -> Result<Vec<Self>, FolderError> {
+        let failed = |source| FolderError {
+            what: "cannot list the themes directory",
+            path: directory.to_owned(),
+            source,
+        };
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(directory).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let hidden = path
+                .file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+            if path.is_dir() && !hidden {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        paths.iter().map(|path| Self::read(path)).collect()
+    }
+
+    /// What a person is told when a file is meant.
+    pub(crate) fn name_of(&self, file: &str) -> String {
+        format!("{}/{file}", self.label)
+    }
+
+    /// Files that are missing, and ones that no theme has.
+    pub(crate) fn check_names(&self) -> Problems {
+        let mut problems = Problems::default();
+        for file in REQUIRED.iter().filter(|file| !self.files.contains_key(**file)) {
+            problems.0.push(Problem::about(
+                &self.name_of(file),
+                "the file is missing; every theme has it",
+            ));
+        }
+        let known = || REQUIRED.iter().chain(&OPTIONAL).copied();
+        for file in self
+            .files
+            .keys()
+            .filter(|file| !known().any(|known| known == file.as_str()))
+        {
+            let reason = "no file of a theme has this name, so it would be ignored";
+            problems
+                .0
+                .push(Problem::about(&self.name_of(file), reason).suggesting(file, known()));
+        }
+        problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file that lies in the folder and not in the binary would be a theme that differs from what one reads.
+    #[test]
+    fn what_is_embedded_is_what_lies_in_the_folders() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for embedded in ThemeFolder::embedded() {
+            let path = root.join(&embedded.id);
+            assert_eq!(
+                ThemeFolder::read(&path).unwrap().files,
+                embedded.files,
+                "{}",
+                embedded.id
+            );
+            assert!(path.join("README.md").is_file(), "{} explains itself", embedded.id);
+        }
+        let folders = fs::read_dir(root)
+            .unwrap()
+            .filter(|entry| entry.as_ref().unwrap().path().join("theme.yaml").exists());
+        assert_eq!(folders.count(), EMBEDDED.len(), "every theme folder is built in");
+    }
+}

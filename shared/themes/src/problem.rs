@@ -1,0 +1,174 @@
+//! What is wrong with a theme: told with file, line, column, reason, and the right spelling where one is near.
+
+use std::fmt;
+
+use serde_saphyr::{Error, Location, MessageFormatter as _, UserMessageFormatter};
+
+/// Where a problem is, counted from 1 as editors count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Line.
+    pub line: u64,
+    /// Column, in characters.
+    pub column: u64,
+    /// The line as it is written.
+    pub text: String,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// File, as a person would name it: `sietch/tiers.yaml`.
+    pub file: String,
+    /// Where in the file; `None` when it is about the whole of it.
+    pub place: Option<Place>,
+    /// What is wrong and what is expected.
+    pub reason: String,
+    /// What was probably meant.
+    pub suggestion: Option<String>,
+}
+
+/// Everything that is wrong, in order of files. Never empty when it is an error.
+#[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
+pub struct Problems(pub Vec<Problem>);
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            file,
+            place,
+            reason,
+            suggestion,
+        } = self;
+        match place {
+            None => write!(f, "{file}: {reason}")?,
+            Some(Place { line, column, text }) => {
+                write!(f, "{file}:{line}:{column}: {reason}")?;
+                let number = line.to_string();
+                let gutter = " ".repeat(number.len());
+                let indent = " ".repeat(usize::try_from(column.saturating_sub(1)).unwrap_or_default());
+                write!(f, "\n{gutter} |\n{number} | {text}\n{gutter} | {indent}^")?;
+            }
+        }
+        if let Some(suggestion) = suggestion {
+            write!(f, "\nhelp: did you mean `{suggestion}`?")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n\n")?;
+            }
+            problem.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl Problem {
+    /// About a place in a file whose whole text is `source`.
+    pub(crate) fn at(file: &str, source: &str, location: Location, reason: impl Into<String>) -> Self {
+        Self {
+            file: file.to_owned(),
+            place: place(source, location),
+            reason: reason.into(),
+            suggestion: None,
+        }
+    }
+
+    /// About a whole file, or something that is no file.
+    pub(crate) fn about(file: &str, reason: impl Into<String>) -> Self {
+        Self {
+            file: file.to_owned(),
+            place: None,
+            reason: reason.into(),
+            suggestion: None,
+        }
+    }
+
+    /// Adds the nearest of `known` to what was written, when one is near.
+    pub(crate) fn suggesting<'a>(mut self, written: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        self.suggestion = nearest(written, known);
+        self
+    }
+
+    /// From what the YAML reader refused.
+    pub(crate) fn from_yaml(file: &str, source: &str, error: &Error) -> Self {
+        let error = error.without_snippet();
+        let location = error.location().unwrap_or(Location::UNKNOWN);
+        let problem = |reason: String| Self::at(file, source, location, reason);
+        match error {
+            Error::SerdeUnknownField { field, expected, .. } => {
+                problem(format!("unknown key `{field}`; {}", one_of(expected)))
+                    .suggesting(field, expected.iter().copied())
+            }
+            Error::SerdeUnknownVariant { variant, expected, .. } => {
+                problem(format!("`{variant}` is not known here; {}", one_of(expected)))
+                    .suggesting(variant, expected.iter().copied())
+            }
+            Error::SerdeMissingField { field, .. } => problem(format!("the key `{field}` is missing")),
+            Error::DuplicateMappingKey { key: Some(key), .. } => problem(format!("the key `{key}` is there twice")),
+            // A colour without quotes is a comment, and what is left is nothing at all.
+            _ if starts_comment(source, location) => {
+                problem("a `#` starts a comment in YAML; put colours into quotes, like \"#FFD700\"".to_owned())
+            }
+            Error::Unexpected {
+                expected: "string scalar",
+                ..
+            } => problem("one text or number is expected here".to_owned()),
+            other => problem(UserMessageFormatter.format_message(other).into_owned()),
+        }
+    }
+}
+
+fn one_of(known: &[&str]) -> String {
+    let quoted: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+    match quoted.as_slice() {
+        [] => "nothing is expected here".to_owned(),
+        [only] => format!("expected {only}"),
+        several => format!("expected one of {}", several.join(", ")),
+    }
+}
+
+/// The known name that is nearest to what was written, when it is near enough to be a slip: up to a third of the letters.
+pub(crate) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let lower = written.to_lowercase();
+    let distance = |name: &str| strsim::damerau_levenshtein(&lower, &name.to_lowercase());
+    let limit = (written.chars().count() / 3).max(1);
+    let best = known.into_iter().map(|name| (distance(name), name)).min();
+    best.filter(|(distance, _)| *distance <= limit)
+        .map(|(_, name)| name.to_owned())
+}
+
+fn starts_comment(source: &str, location: Location) -> bool {
+    place(source, location).is_some_and(|place| place.text.contains(": #"))
+}
+
+fn place(source: &str, location: Location) -> Option<Place> {
+    let line = usize::try_from(location.line()).ok()?.checked_sub(1)?;
+    let text = source.lines().nth(line).unwrap_or_default().to_owned();
+    Some(Place {
+        line: location.line(),
+        column: location.column(),
+        text,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_near_names_are_suggested() {
+        let known = ["naib", "fedaykin", "usul"];
+        assert_eq!(nearest("fedaikin", known), Some("fedaykin".into()));
+        assert_eq!(nearest("Naib", known), Some("naib".into()));
+        assert_eq!(nearest("niab", known), Some("naib".into()));
+        assert_eq!(nearest("harkonnen", known), None);
+        assert_eq!(nearest("x", []), None);
+    }
+}

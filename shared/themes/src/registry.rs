@@ -1,0 +1,127 @@
+//! Every theme there is: those that ship and an operator's own.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrakis_domain::{Plan, Theme, ThemeId};
+
+use crate::folder::{FolderError, ThemeFolder};
+use crate::problem::{Problem, Problems, nearest};
+use crate::settings::Settings;
+use crate::template::ThemeTemplate;
+
+/// Themes by id. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    entries: Arc<BTreeMap<ThemeId, Entry>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    template: ThemeTemplate,
+    theme: Arc<Theme>,
+}
+
+/// Why the themes could not be loaded, or one not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// A folder could not be read.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// Themes are wrong; each mistake is told.
+    #[error("a theme was refused:\n\n{0}")]
+    Invalid(#[from] Problems),
+    /// No theme has this id.
+    #[error("there is no theme `{id}`{}", nearest.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
+    Unknown {
+        /// What was asked for.
+        id: String,
+        /// The nearest id there is.
+        nearest: Option<String>,
+    },
+}
+
+impl Registry {
+    /// Loads the themes that ship and, from `themes_dir` (the value of `THEMES_DIR`), an operator's own.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be read or any theme is wrong: a community would else run on half a theme.
+    pub fn load(themes_dir: Option<&Path>) -> Result<Self, RegistryError> {
+        let mut folders = ThemeFolder::embedded();
+        if let Some(directory) = themes_dir {
+            folders.extend(ThemeFolder::read_all(directory)?);
+        }
+        Ok(Self::from_folders(folders)?)
+    }
+
+    /// Makes a registry of these folders.
+    ///
+    /// # Errors
+    ///
+    /// Names every mistake in every theme, and an id that is there twice.
+    pub fn from_folders(folders: Vec<ThemeFolder>) -> Result<Self, Problems> {
+        let mut entries = BTreeMap::new();
+        let mut problems = Problems::default();
+        for folder in folders {
+            let label = folder.label.clone();
+            let resolved = ThemeTemplate::parse(folder).and_then(|template| {
+                template
+                    .resolve(&Settings::default())
+                    .map(|theme| (template, Arc::new(theme)))
+            });
+            match resolved {
+                Ok((template, _)) if entries.contains_key(template.id()) => {
+                    let reason = format!("a theme `{}` is there already; rename this folder", template.id());
+                    problems.0.push(Problem::about(&label, reason));
+                }
+                Ok((template, theme)) => {
+                    entries.insert(template.id().clone(), Entry { template, theme });
+                }
+                Err(wrong) => problems.0.extend(wrong.0),
+            }
+        }
+        match problems.0.is_empty() {
+            true => Ok(Self {
+                entries: Arc::new(entries),
+            }),
+            false => Err(problems),
+        }
+    }
+
+    /// A theme as it ships.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::Unknown`], with the nearest id.
+    pub fn theme(&self, id: &str) -> Result<&Arc<Theme>, RegistryError> {
+        self.entry(id).map(|entry| &entry.theme)
+    }
+
+    /// A theme with a community's own colours, words and flags.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::Unknown`], or [`RegistryError::Invalid`] when a setting does not fit.
+    pub fn customised(&self, id: &str, settings: &Settings) -> Result<Theme, RegistryError> {
+        Ok(self.entry(id)?.template.resolve(settings)?)
+    }
+
+    /// The themes that a plan allows, by id.
+    pub fn allowed(&self, plan: Plan) -> impl Iterator<Item = &Arc<Theme>> {
+        self.all().filter(move |theme| theme.plan <= plan)
+    }
+
+    /// Every theme, by id.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Theme>> {
+        self.entries.values().map(|entry| &entry.theme)
+    }
+
+    fn entry(&self, id: &str) -> Result<&Entry, RegistryError> {
+        self.entries.get(id).ok_or_else(|| RegistryError::Unknown {
+            id: id.to_owned(),
+            nearest: nearest(id, self.entries.keys().map(ThemeId::as_str)),
+        })
+    }
+}

@@ -1,0 +1,145 @@
+//! From files to a theme: variables put in, values checked, references met.
+//!
+//! One module per file of a theme. Each reports what is wrong through its [`Reader`] and goes on, so that an author sees
+//! every mistake at once; a theme comes out only when there was none.
+
+mod badges;
+mod channels;
+mod known;
+mod reader;
+mod roles;
+mod server;
+mod tiers;
+mod variables;
+
+use std::collections::BTreeMap;
+
+use arrakis_domain::{Plan, Theme, Variable, Words};
+
+use crate::document::{Manifest, PlanName};
+use crate::problem::{Problem, Problems};
+use crate::settings::Settings;
+use crate::template::ThemeTemplate;
+use known::Known;
+use reader::Reader;
+
+pub(crate) fn theme(template: &ThemeTemplate, settings: &Settings) -> Result<Theme, Problems> {
+    let manifest = &template.manifest;
+    let known = Known::of(template);
+    let (variables, mut problems) = variables::variables(template, settings);
+    let (flags, wrong) = variables::flags(template, settings);
+    problems.extend(wrong);
+
+    let mut files = Files {
+        template,
+        variables: &variables,
+        problems,
+    };
+    let head = files.read("theme.yaml", |reader| read_head(manifest, reader));
+    let tiers = files.read("tiers.yaml", |reader| tiers::read(&template.tiers, reader));
+    let badges = files.read("badges.yaml", |reader| badges::read(&template.badges, &known, reader));
+    let roles = files.read("roles.yaml", |reader| {
+        roles::read(&template.roles, &known, &flags, reader)
+    });
+    let channels = files.read("channels.yaml", |reader| {
+        channels::read(&template.channels, &known, &roles, &flags, reader)
+    });
+    let settings = files.read("server.yaml", |reader| server::read(&template.server, reader));
+    let problems = files.problems;
+
+    let (Some(tiers), true) = (tiers, problems.is_empty()) else {
+        return Err(no_empty(problems, template));
+    };
+    Ok(Theme {
+        id: template.id.clone(),
+        name: head.name,
+        version: head.version,
+        plan: head.plan,
+        description: head.description,
+        tags: head.tags,
+        accent: head.accent,
+        words: head.words,
+        variables,
+        flags,
+        tiers: tiers.tiers,
+        rule_sets: tiers.rule_sets,
+        default_rules: tiers.default_rules,
+        badges,
+        roles,
+        categories: channels.categories,
+        posts: channels.posts,
+        settings,
+    })
+}
+
+/// Reads the files one after the other and gathers what is wrong with them.
+struct Files<'a> {
+    template: &'a ThemeTemplate,
+    variables: &'a BTreeMap<String, Variable>,
+    problems: Vec<Problem>,
+}
+
+impl Files<'_> {
+    fn read<T>(&mut self, file: &str, read: impl FnOnce(&mut Reader<'_>) -> T) -> T {
+        let mut reader = Reader::new(&self.template.folder, file, self.variables);
+        let value = read(&mut reader);
+        self.problems.append(&mut reader.problems);
+        value
+    }
+}
+
+/// A theme is refused for a reason that is told. Were one ever forgotten, this says so rather than nothing.
+fn no_empty(mut problems: Vec<Problem>, template: &ThemeTemplate) -> Problems {
+    if problems.is_empty() {
+        problems.push(Problem::about(
+            &template.folder.label,
+            "the theme does not hang together",
+        ));
+    }
+    Problems(problems)
+}
+
+/// What `theme.yaml` says beside variables and flags.
+struct Head {
+    name: String,
+    version: String,
+    plan: Plan,
+    description: String,
+    tags: Vec<String>,
+    accent: arrakis_domain::Color,
+    words: Words,
+}
+
+fn read_head(manifest: &Manifest, reader: &mut Reader<'_>) -> Head {
+    let version = reader.name(&manifest.version);
+    let numbers: Vec<&str> = version.split('.').collect();
+    let is_number = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if numbers.len() != 3 || !numbers.iter().all(is_number) {
+        let reason = format!("`{version}` is not a version; write three numbers, like `1.0.0`");
+        reader.refuse(manifest.version.referenced, reason);
+    }
+    let words = &manifest.words;
+    Head {
+        name: reader.name(&manifest.name),
+        version,
+        plan: match manifest.plan.value {
+            PlanName::Free => Plan::Free,
+            PlanName::Premium => Plan::Premium,
+        },
+        description: reader.name(&manifest.description),
+        tags: manifest.tags.iter().map(|tag| reader.name(tag)).collect(),
+        accent: reader.color(&manifest.accent),
+        words: Words {
+            member: reader.name(&words.member),
+            members: reader.name(&words.members),
+            council: reader.name(&words.council),
+            waitlist: reader.name(&words.waitlist),
+            stats: reader.name(&words.stats),
+            position: reader.name(&words.position),
+            threshold: reader.name(&words.threshold),
+            leaderboard: reader.name(&words.leaderboard),
+            help: reader.name(&words.help),
+            footer: reader.name(&words.footer),
+        },
+    }
+}

@@ -1,0 +1,58 @@
+//! `badges.yaml`: badges and what earns them.
+
+use arrakis_domain::{ACTIVITY_WINDOW_DAYS, Badge, BadgeRule};
+
+use super::known::Known;
+use super::reader::Reader;
+use crate::document::{Badges, EarnedBy};
+
+/// A hundred years: what is longer is a slip.
+pub(crate) const LONGEST_TENURE_DAYS: u32 = 36_500;
+/// More than any community has members.
+const MOST_FIRST_MEMBERS: u32 = 10_000_000;
+
+pub(crate) fn read(document: &Badges, known: &Known<'_>, reader: &mut Reader<'_>) -> Vec<Badge> {
+    let mut badges: Vec<Badge> = Vec::new();
+    for entry in &document.badges {
+        let id = reader.unique(&entry.id, "badge", badges.iter().map(|badge| badge.id.clone()));
+        let name = reader.name(&entry.name);
+        let emoji = reader.name(&entry.emoji);
+        let description = reader.sentence(&entry.description);
+        let earned_by = read_rule(&entry.earned_by, known, reader);
+        if let (Some(id), Some(earned_by)) = (id, earned_by) {
+            badges.push(Badge {
+                id,
+                name,
+                emoji,
+                description,
+                earned_by,
+            });
+        }
+    }
+    badges
+}
+
+fn read_rule(rule: &EarnedBy, known: &Known<'_>, reader: &mut Reader<'_>) -> Option<BadgeRule> {
+    Some(match rule {
+        EarnedBy::TenureDays(days) => BadgeRule::Tenure {
+            days: reader.number(days, 1..=LONGEST_TENURE_DAYS),
+        },
+        EarnedBy::Reached(tier) => BadgeRule::Reached {
+            tier: reader.reference(tier, "tier", &known.tiers)?,
+        },
+        EarnedBy::ActiveDays(days) => {
+            let days = reader.number(days, 1..=u32::from(ACTIVITY_WINDOW_DAYS));
+            BadgeRule::Active {
+                days: u8::try_from(days).unwrap_or(ACTIVITY_WINDOW_DAYS),
+            }
+        }
+        EarnedBy::Former(tier) => BadgeRule::FormerHolder {
+            tier: reader.reference(tier, "tier", &known.tiers)?,
+        },
+        EarnedBy::FirstMembers(first) => BadgeRule::Early {
+            first: reader.number(first, 1..=MOST_FIRST_MEMBERS),
+        },
+        EarnedBy::Given => BadgeRule::Given,
+        EarnedBy::Shared => BadgeRule::Shared,
+    })
+}

@@ -1,0 +1,250 @@
+//! Variables and flags: defaults, what an operator set, and `${name}` in texts.
+
+use std::collections::BTreeMap;
+
+use arrakis_domain::{Color, Flag, Value, Variable, VariableType};
+
+use super::reader::Reader;
+use crate::document::{DefaultValue, VariableEntry, VariableKind};
+use crate::problem::Problem;
+use crate::settings::Settings;
+use crate::template::ThemeTemplate;
+
+/// What settings are called when one of them is wrong.
+const SETTINGS: &str = "settings";
+
+/// Variables by name with the values they were resolved with.
+pub(crate) fn variables(template: &ThemeTemplate, settings: &Settings) -> (BTreeMap<String, Variable>, Vec<Problem>) {
+    let entries = &template.manifest.variables;
+    let none = BTreeMap::new();
+    let mut reader = Reader::new(&template.folder, "theme.yaml", &none);
+    let mut variables = BTreeMap::new();
+    for (name, entry) in entries {
+        check_name(name, entry.referenced, &mut reader);
+        let kind = kind_of(&entry.value);
+        let written = default_text(name, entries, &mut Vec::new());
+        let at = entry.value.default.referenced;
+        let default = match (&entry.value.default.value, written) {
+            (DefaultValue::List(items), _) if kind == VariableType::List => Ok(Value::List(items.clone())),
+            (DefaultValue::List(_), _) => Err("a list is written here".to_owned()),
+            (_, Ok(_)) if kind == VariableType::List => Err("write a list here, like `[one, two]`".to_owned()),
+            (_, Ok(text)) => parse_value(kind, &text),
+            (_, Err(reason)) => Err(reason),
+        };
+        let default = default.unwrap_or_else(|reason| {
+            reader.refuse(
+                at,
+                format!("the default of `{name}`, a {}, does not fit: {reason}", kind.as_str()),
+            );
+            stand_in(kind)
+        });
+        let value = match settings.variables.get(name).map(|text| parse_value(kind, text)) {
+            None => default.clone(),
+            Some(Ok(value)) => value,
+            Some(Err(reason)) => {
+                reader.problems.push(Problem::about(
+                    SETTINGS,
+                    format!("`{name}`, a {}: {reason}", kind.as_str()),
+                ));
+                default.clone()
+            }
+        };
+        let description = entry.value.description.value.clone();
+        variables.insert(
+            name.clone(),
+            Variable {
+                description,
+                default,
+                value,
+            },
+        );
+    }
+    for name in settings.variables.keys().filter(|name| !entries.contains_key(*name)) {
+        let problem = Problem::about(SETTINGS, format!("the theme has no variable `{name}`"));
+        reader
+            .problems
+            .push(problem.suggesting(name, entries.keys().map(String::as_str)));
+    }
+    (variables, reader.problems)
+}
+
+/// Flags by name with the states they were resolved with.
+pub(crate) fn flags(template: &ThemeTemplate, settings: &Settings) -> (BTreeMap<String, Flag>, Vec<Problem>) {
+    let entries = &template.manifest.flags;
+    let none = BTreeMap::new();
+    let mut reader = Reader::new(&template.folder, "theme.yaml", &none);
+    let mut flags = BTreeMap::new();
+    for (name, entry) in entries {
+        check_name(name, entry.referenced, &mut reader);
+        let default = entry.value.default;
+        let enabled = settings.flags.get(name).copied().unwrap_or(default);
+        let description = entry.value.description.value.clone();
+        flags.insert(
+            name.clone(),
+            Flag {
+                description,
+                default,
+                enabled,
+            },
+        );
+    }
+    for name in settings.flags.keys().filter(|name| !entries.contains_key(*name)) {
+        let problem = Problem::about(SETTINGS, format!("the theme has no flag `{name}`"));
+        reader
+            .problems
+            .push(problem.suggesting(name, entries.keys().map(String::as_str)));
+    }
+    (flags, reader.problems)
+}
+
+fn check_name(name: &str, at: serde_saphyr::Location, reader: &mut Reader<'_>) {
+    if !is_name(name) {
+        reader.refuse(
+            at,
+            format!("`{name}` is not a name; use lower-case letters, digits and `_`, starting with a letter"),
+        );
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase()) && name.bytes().all(allowed)
+}
+
+fn kind_of(entry: &VariableEntry) -> VariableType {
+    match entry.kind {
+        VariableKind::String => VariableType::Text,
+        VariableKind::Color => VariableType::Color,
+        VariableKind::Boolean => VariableType::Boolean,
+        VariableKind::Number => VariableType::Number,
+        VariableKind::List => VariableType::List,
+    }
+}
+
+/// The default of a variable with the variables it names put in; `path` are those that led here.
+fn default_text(
+    name: &str,
+    entries: &BTreeMap<String, serde_saphyr::Spanned<VariableEntry>>,
+    path: &mut Vec<String>,
+) -> Result<String, String> {
+    if path.iter().any(|step| step == name) {
+        return Err(format!("it refers to itself: {} → {name}", path.join(" → ")));
+    }
+    let entry = entries
+        .get(name)
+        .ok_or_else(|| format!("there is no variable `{name}` in theme.yaml"))?;
+    path.push(name.to_owned());
+    let text = match &entry.value.default.value {
+        DefaultValue::Scalar(text) => {
+            expand(text, |other| default_text(other, entries, path)).map_err(|(_, reason)| reason)
+        }
+        DefaultValue::Boolean(value) => Ok(value.to_string()),
+        DefaultValue::Number(value) => Ok(value.to_string()),
+        DefaultValue::Float(value) => Ok(value.to_string()),
+        DefaultValue::List(_) if path.len() > 1 => Err(format!("`{name}` is a list and fits into no text")),
+        DefaultValue::List(_) => Ok(String::new()),
+    };
+    path.pop();
+    text
+}
+
+fn parse_value(kind: VariableType, text: &str) -> Result<Value, String> {
+    match kind {
+        VariableType::Text => Ok(Value::Text(text.to_owned())),
+        VariableType::Color => text
+            .parse::<Color>()
+            .map(Value::Color)
+            .map_err(|error| error.to_string()),
+        VariableType::Boolean => match text {
+            "true" => Ok(Value::Boolean(true)),
+            "false" => Ok(Value::Boolean(false)),
+            _ => Err(format!("`{text}` is neither `true` nor `false`")),
+        },
+        VariableType::Number => text
+            .parse()
+            .map(Value::Number)
+            .map_err(|_| format!("`{text}` is not a whole number")),
+        VariableType::List => {
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            Ok(Value::List(items.map(str::to_owned).collect()))
+        }
+    }
+}
+
+/// What stands for a bad default while the rest is checked. It never leaves: the theme is refused.
+fn stand_in(kind: VariableType) -> Value {
+    match kind {
+        VariableType::Text => Value::Text("?".to_owned()),
+        VariableType::Color => Value::Color(Color::from_rgb(0)),
+        VariableType::Boolean => Value::Boolean(false),
+        VariableType::Number => Value::Number(1),
+        VariableType::List => Value::List(Vec::new()),
+    }
+}
+
+/// A value as it is put into texts; a list is put into none.
+pub(crate) fn as_text(value: &Value) -> Option<String> {
+    match value {
+        Value::Text(text) => Some(text.clone()),
+        Value::Color(color) => Some(color.to_string()),
+        Value::Boolean(value) => Some(value.to_string()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::List(_) => None,
+    }
+}
+
+/// Puts values in for `${name}`; `$${` writes `${`. An error says why and, where a name is at fault, which.
+pub(crate) fn expand(
+    text: &str,
+    mut lookup: impl FnMut(&str) -> Result<String, String>,
+) -> Result<String, (Option<String>, String)> {
+    let mut expanded = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find("${") {
+        if rest[..start].ends_with('$') {
+            expanded.push_str(&rest[..start - 1]);
+            expanded.push_str("${");
+            rest = &rest[start + 2..];
+            continue;
+        }
+        expanded.push_str(&rest[..start]);
+        let inside = &rest[start + 2..];
+        let end = inside.find('}').ok_or_else(|| {
+            (
+                None,
+                "`${` is not closed by `}`; write `$${` for the signs themselves".to_owned(),
+            )
+        })?;
+        let name = &inside[..end];
+        expanded.push_str(&lookup(name).map_err(|reason| (Some(name.to_owned()), reason))?);
+        rest = &inside[end + 1..];
+    }
+    expanded.push_str(rest);
+    Ok(expanded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expanded(text: &str) -> Result<String, String> {
+        let lookup = |name: &str| {
+            if name == "a" {
+                Ok("A".to_owned())
+            } else {
+                Err(format!("no {name}"))
+            }
+        };
+        expand(text, lookup).map_err(|(_, reason)| reason)
+    }
+
+    #[test]
+    fn references_are_put_in() {
+        assert_eq!(expanded("${a}-${a}").unwrap(), "A-A");
+        assert_eq!(expanded("$a {a} $").unwrap(), "$a {a} $");
+        assert_eq!(expanded("$${a} ${a}").unwrap(), "${a} A");
+        assert_eq!(expanded("${b}"), Err("no b".into()));
+        assert!(expanded("${a").unwrap_err().contains("not closed"));
+        assert_eq!(expanded("${}"), Err("no ".into()));
+    }
+}

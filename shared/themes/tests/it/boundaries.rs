@@ -1,0 +1,122 @@
+//! Every boundary of every rule set that ships, one raw unit and one rank to each side.
+
+use arrakis_domain::{Balance, Rank, RuleSetId, Standing, Theme, TierId};
+use arrakis_themes::Registry;
+
+/// Rows of rank (0 for none), balance and tier (empty for none).
+type Rows<'a> = &'a [(u32, &'a str, &'a str)];
+
+fn check(theme: &str, rules: &str, rows: Rows<'_>) {
+    let registry = Registry::load(None).unwrap();
+    let theme: &Theme = registry.theme(theme).unwrap();
+    let rules = RuleSetId::new(rules).unwrap();
+    let ladder = theme.ladder(Some(&rules)).unwrap();
+    for (rank, balance, tier) in rows {
+        let standing = Standing::new(Rank::new(*rank), balance.parse::<Balance>().unwrap());
+        let held = ladder.tier_of(standing).map_or("", TierId::as_str);
+        assert_eq!(held, *tier, "{} {rules}: rank {rank}, balance {balance}", theme.id);
+        assert_eq!(
+            ladder.tier_of(standing),
+            ladder.tier_of(standing),
+            "the same answer twice"
+        );
+    }
+}
+
+#[test]
+fn sietch_by_balance() {
+    check(
+        "sietch",
+        "balance",
+        &[
+            // Ranks go before balances, whatever is held.
+            (1, "0", "naib"),
+            (7, "0", "naib"),
+            (7, "1111", "naib"),
+            (8, "0", "fedaykin"),
+            (8, "100000", "fedaykin"),
+            (69, "0", "fedaykin"),
+            (69, "68.9", "fedaykin"),
+            (70, "0", ""),
+            (70, "1111", "usul"),
+            (70, "68.9", "hajra"),
+            (100, "69", "ichwan"),
+            (101, "69", "ichwan"),
+            // Balances, without a rank.
+            (
+                0,
+                "115792089237316195423570985008687907853269984665640564039457.584007913129639935",
+                "usul",
+            ),
+            (0, "1111.000000000000000001", "usul"),
+            (0, "1111", "usul"),
+            (0, "1110.999999999999999999", "sayyadina"),
+            (0, "888", "sayyadina"),
+            (0, "887.999999999999999999", "mushtamal"),
+            (0, "690", "mushtamal"),
+            (0, "689.999999999999999999", "sihaya"),
+            (0, "420", "sihaya"),
+            (0, "419.999999999999999999", "qanat"),
+            (0, "222", "qanat"),
+            (0, "221.999999999999999999", "ichwan"),
+            (0, "69.000000000000000001", "ichwan"),
+            (0, "69", "ichwan"),
+            (0, "68.999999999999999999", "hajra"),
+            (0, "68.9", "hajra"),
+            (0, "6.9", "hajra"),
+            (0, "6.899999999999999999", ""),
+            (0, "0.000000000000000001", ""),
+            (0, "0", ""),
+        ],
+    );
+}
+
+#[test]
+fn sietch_by_rank() {
+    check(
+        "sietch",
+        "ranked",
+        &[
+            (1, "0", "naib"),
+            (7, "0", "naib"),
+            (8, "0", "fedaykin"),
+            (69, "0", "fedaykin"),
+            (70, "0", "usul"),
+            (100, "0", "usul"),
+            (101, "0", "sayyadina"),
+            (150, "0", "sayyadina"),
+            (151, "0", "mushtamal"),
+            (200, "0", "mushtamal"),
+            (201, "0", "sihaya"),
+            (300, "0", "sihaya"),
+            (301, "0", "qanat"),
+            (500, "0", "qanat"),
+            (501, "0", "ichwan"),
+            (1000, "0", "ichwan"),
+            (1001, "0", "hajra"),
+            (u32::MAX, "0", "hajra"),
+            // A balance alone is worth nothing here.
+            (0, "100000", ""),
+            (0, "0", ""),
+        ],
+    );
+}
+
+#[test]
+fn basic_by_rank() {
+    check(
+        "basic",
+        "ranked",
+        &[
+            (1, "0", "gold"),
+            (10, "0", "gold"),
+            (11, "0", "silver"),
+            (50, "0", "silver"),
+            (51, "0", "bronze"),
+            (100, "0", "bronze"),
+            (101, "1000000", ""),
+            (0, "1000000", ""),
+            (0, "0", ""),
+        ],
+    );
+}

@@ -1,0 +1,7 @@
+//! Themes as operators and services meet them.
+#![allow(clippy::unwrap_used, reason = "the helpers of a test fail it by panicking")]
+
+mod boundaries;
+mod operators;
+mod refusals;
+mod shipped;
