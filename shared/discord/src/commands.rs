@@ -29,7 +29,18 @@ impl Calls {
     pub async fn set_global_commands(&self, commands: &[Command]) -> Result<Vec<Value>, Error> {
         let interactions = self.build().interaction(self.discord.application());
         let built = interactions.set_global_commands(commands).try_into_request();
-        let request = Request::built("PUT /applications/{application}/commands", Repeat::Harmless, built)?;
+        let mut request = Request::built("PUT /applications/{application}/commands", Repeat::Harmless, built)?;
+        request.body = without_versions(&request.body)?.into();
         self.fetch(request).await
     }
+}
+
+/// twilight's command holds the version that Discord gave it; a new one has none, and a made-up one is no business of
+/// Discord's.
+fn without_versions(body: &[u8]) -> Result<Vec<u8>, Error> {
+    let mut commands: Vec<serde_json::Map<String, Value>> = serde_json::from_slice(body).map_err(Error::unsendable)?;
+    for command in &mut commands {
+        command.remove("version");
+    }
+    serde_json::to_vec(&commands).map_err(Error::unsendable)
 }

@@ -16,13 +16,13 @@ use crate::error::Error;
 use crate::request::{Repeat, Request};
 
 impl Calls {
-    /// Asks for the gateway's address, which takes no token and no turn: whether a proxy and Discord answer.
+    /// Asks for the gateway's address: whether a proxy and Discord answer, and take the token.
     ///
     /// # Errors
     /// See [`Error`].
     pub async fn probe(&self) -> Result<(), Error> {
-        let built = self.build().gateway().try_into_request();
-        let request = Request::built("GET /gateway", Repeat::Harmless, built)?;
+        let built = self.build().gateway().authed().try_into_request();
+        let request = Request::built("GET /gateway/bot", Repeat::Harmless, built)?;
         self.send(request).await.map(drop)
     }
 

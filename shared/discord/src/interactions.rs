@@ -163,6 +163,19 @@ impl Calls {
         self.clone().patience(EDIT_PATIENCE).send(request).await.map(drop)
     }
 
+    /// Takes the first response away. A member's "thinking…" that was public makes room for a private follow-up that way:
+    /// without it, the first follow-up would only fill the public one in.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] when it is away already.
+    pub async fn delete_original(&self, token: &str) -> Result<(), Error> {
+        let interactions = self.build().interaction(self.discord.application());
+        let built = interactions.delete_response(token).try_into_request();
+        let route = "DELETE /webhooks/{application}/{token}/messages/@original";
+        let request = Request::built(route, Repeat::Harmless, built)?;
+        self.clone().patience(EDIT_PATIENCE).send(request).await.map(drop)
+    }
+
     /// Another message after the first response. Never repeated: a lost answer is [`Error::OutcomeUnknown`].
     ///
     /// # Errors

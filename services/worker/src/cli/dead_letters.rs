@@ -1,0 +1,186 @@
+//! `arrakis-worker dead-letters list|show|replay|purge`.
+
+use std::process::ExitCode;
+
+use arrakis_broker::{DeadLetters as Letters, Publisher, Selection, Settings};
+use arrakis_contracts::DeadLetter;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::output::{print, print_json, say};
+use super::topology::connect;
+use super::with_config;
+
+/// Tasks about messages that were given up.
+#[derive(Debug, Subcommand)]
+pub(super) enum DeadLetters {
+    /// Lists them, the oldest first
+    List {
+        /// How many at most
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows one with its headers and body
+    Show {
+        /// Event or job id, as `list` prints it
+        id: String,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Puts letters back into the queues they came from, under their ids
+    Replay(Which),
+    /// Removes letters for good
+    Purge {
+        #[command(flatten)]
+        which: Which,
+        /// Do it; without this the number is told and nothing removed
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// Which letters.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Which {
+    /// The one with this event or job id
+    id: Option<String>,
+    /// Those of one event name, such as `INTERACTION_CREATE`, or `job`
+    #[arg(long)]
+    kind: Option<String>,
+    /// All of them
+    #[arg(long)]
+    all: bool,
+}
+
+impl Which {
+    fn selection(&self) -> Selection {
+        match (&self.id, &self.kind) {
+            (Some(id), _) => Selection::One(id.clone()),
+            (None, Some(kind)) => Selection::Kind(kind.clone()),
+            (None, None) => Selection::All,
+        }
+    }
+}
+
+impl DeadLetters {
+    pub(super) fn run(self) -> ExitCode {
+        with_config(Settings::read, |settings| async move {
+            let (link, _live) = connect(&settings).await?;
+            let letters = Letters::new(Publisher::new(link.clone()));
+            let done = self.with(&letters).await;
+            link.close().await;
+            done
+        })
+    }
+
+    async fn with(self, letters: &Letters) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::List { limit, json } => list(letters, limit, json).await,
+            Self::Show { id, json } => show(letters, &id, json).await,
+            Self::Replay(which) => replay(letters, &which).await,
+            Self::Purge { which, yes } => purge(letters, &which, yes).await,
+        }
+    }
+}
+
+async fn list(letters: &Letters, limit: usize, json: bool) -> anyhow::Result<ExitCode> {
+    let found = letters.list(limit).await?;
+    for letter in &found {
+        if json {
+            print_json(letter)?;
+        } else {
+            print(line(letter))?;
+        }
+    }
+    match found.len() {
+        0 => say("no dead letters"),
+        1 => say("1 dead letter"),
+        count => say(format_args!("{count} dead letters")),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn line(letter: &DeadLetter) -> String {
+    format!(
+        "{}  {}  {}  {} after {} attempt(s), {}: {}",
+        letter.id,
+        letter.kind,
+        letter.origin_queue,
+        letter.reason.name(),
+        letter.attempts,
+        at(letter.dead_at_ms),
+        letter.error
+    )
+}
+
+fn at(ms: u64) -> String {
+    let seconds = i64::try_from(ms / 1000).unwrap_or_default();
+    OffsetDateTime::from_unix_timestamp(seconds)
+        .ok()
+        .and_then(|at| at.format(&Rfc3339).ok())
+        .unwrap_or_else(|| "at an unknown time".to_owned())
+}
+
+async fn show(letters: &Letters, id: &str, json: bool) -> anyhow::Result<ExitCode> {
+    let Some((letter, delivery)) = letters.show(id).await? else {
+        say(format_args!("no dead letter has the id {id}; `arrakis-worker dead-letters list` prints them"));
+        return Ok(ExitCode::FAILURE);
+    };
+    let headers: serde_json::Map<_, _> = delivery
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.clone(), header(value)))
+        .collect();
+    // A poison message need not be text.
+    let body = String::from_utf8_lossy(delivery.body());
+    if json {
+        print_json(&json!({"letter": letter, "headers": headers, "body": body}))?;
+    } else {
+        print(line(&letter))?;
+        print(format_args!("routing key: {}", letter.origin_key))?;
+        for (name, value) in &headers {
+            print(format_args!("{name}: {value}"))?;
+        }
+        print(format_args!("\n{body}"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn header(value: &arrakis_contracts::labels::HeaderValue) -> Value {
+    match value {
+        arrakis_contracts::labels::HeaderValue::Integer(number) => json!(number),
+        arrakis_contracts::labels::HeaderValue::Text(text) => json!(text),
+    }
+}
+
+async fn replay(letters: &Letters, which: &Which) -> anyhow::Result<ExitCode> {
+    let done = letters.replay(&which.selection()).await?;
+    say(format_args!("{} replayed", done.replayed));
+    for id in &done.homeless {
+        say(format_args!("{id} stays: the queue it came from does not exist (any more)"));
+    }
+    if done.replayed == 0 && which.id.is_some() {
+        say("no dead letter has this id");
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(if done.homeless.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn purge(letters: &Letters, which: &Which, yes: bool) -> anyhow::Result<ExitCode> {
+    let selection = which.selection();
+    if !yes {
+        let meant = letters.list(usize::MAX).await?.iter().filter(|letter| selection.has(letter)).count();
+        say(format_args!("{meant} would be removed for good; add --yes to do it"));
+        return Ok(ExitCode::FAILURE);
+    }
+    let purged = letters.purge(&selection).await?;
+    say(format_args!("{purged} removed"));
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,149 @@
+//! What the worker reads from its environment.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use arrakis_broker::Settings as BrokerSettings;
+use arrakis_config::{Reader, Secret, variables};
+use arrakis_discord::DiscordConfig;
+use twilight_model::id::Id;
+use url::Url;
+
+/// Configuration of the running worker.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Broker.
+    pub broker: BrokerSettings,
+    /// Postgres, login of the application.
+    pub database_url: Secret,
+    /// Redis.
+    pub redis_url: Secret,
+    /// Where the proxies are and who asks.
+    pub discord: DiscordConfig,
+    /// How many of what are handled at once.
+    pub prefetch: Prefetch,
+    /// How long it may take to finish what it holds after SIGTERM.
+    pub grace: Duration,
+    /// An operator's own themes.
+    pub themes_dir: Option<PathBuf>,
+}
+
+/// Messages handled at once, by kind.
+#[derive(Debug, Clone, Copy)]
+pub struct Prefetch {
+    /// Interactions.
+    pub interactions: u16,
+    /// Member and server events.
+    pub events: u16,
+    /// Jobs of each kind.
+    pub jobs: u16,
+}
+
+impl Config {
+    /// Reads all of it.
+    pub fn read(reader: &mut Reader) -> Option<Self> {
+        let broker = BrokerSettings::read(reader);
+        let database_url = reader.secret_url(&variables::DATABASE_URL, &["postgres", "postgresql"]);
+        let redis_url = reader.secret_url(&variables::REDIS_URL, &["redis", "rediss"]);
+        let discord = discord(reader);
+        let prefetch = Prefetch::read(reader);
+        let grace = reader.defaulted::<u64>(&variables::WORKER_GRACE_SECONDS);
+        let themes_dir = reader.optional(&variables::THEMES_DIR);
+        Some(Self {
+            broker: broker?,
+            database_url: database_url?,
+            redis_url: redis_url?,
+            discord: discord?,
+            prefetch: prefetch?,
+            grace: Duration::from_secs(grace?),
+            themes_dir: themes_dir?,
+        })
+    }
+}
+
+impl Prefetch {
+    fn read(reader: &mut Reader) -> Option<Self> {
+        let mut positive = |variable| match reader.defaulted::<u16>(variable) {
+            Some(0) => reader.refuse(variable, "with 0 nothing would be handled"),
+            other => other,
+        };
+        let interactions = positive(&variables::WORKER_PREFETCH);
+        let events = positive(&variables::WORKER_EVENT_PREFETCH);
+        let jobs = positive(&variables::WORKER_JOB_PREFETCH);
+        Some(Self {
+            interactions: interactions?,
+            events: events?,
+            jobs: jobs?,
+        })
+    }
+}
+
+/// What a caller of the proxies needs.
+pub fn discord(reader: &mut Reader) -> Option<DiscordConfig> {
+    let proxies = reader.list::<Url>(&variables::DISCORD_PROXY_URL).and_then(|urls| {
+        let other = urls.iter().find(|url| url.scheme() != "http" || url.host_str().is_none()).cloned();
+        match other {
+            None => Some(urls),
+            Some(url) => reader.refuse(
+                &variables::DISCORD_PROXY_URL,
+                format!("\"{url}\": a proxy is reached inside the private network, by http://host:port"),
+            ),
+        }
+    });
+    let credential = reader.secret(&variables::DISCORD_PROXY_CREDENTIAL);
+    let application = match reader.required::<u64>(&variables::DISCORD_APPLICATION_ID) {
+        Some(number) => match Id::new_checked(number) {
+            Some(id) => Some(id),
+            None => reader.refuse(&variables::DISCORD_APPLICATION_ID, "an id is not 0"),
+        },
+        None => None,
+    };
+    Some(DiscordConfig {
+        proxies: proxies?,
+        credential: credential?,
+        application: application?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use arrakis_config::{Service, Source};
+
+    use super::*;
+
+    const GOOD: [(&str, &str); 6] = [
+        ("AMQP_URL", "amqp://h/%2f"),
+        ("DATABASE_URL", "postgres://u:p@h/d"),
+        ("REDIS_URL", "redis://h"),
+        ("DISCORD_PROXY_URL", "http://a:1, http://b:2"),
+        ("DISCORD_PROXY_CREDENTIAL", "c"),
+        ("DISCORD_APPLICATION_ID", "7"),
+    ];
+
+    fn load(changes: &[(&str, &str)]) -> Result<Config, String> {
+        let pairs = GOOD.iter().chain(changes).map(|(name, value)| (*name, *value));
+        Reader::load(Service::Worker, Source::pairs(pairs), Config::read).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_marked_for_the_worker_is_enough() {
+        let config = load(&[]).unwrap();
+        assert_eq!(config.discord.proxies.len(), 2);
+        assert_eq!(config.prefetch.interactions, 10);
+        assert_eq!(config.grace, Duration::from_secs(20));
+    }
+
+    #[test]
+    fn each_wrong_value_is_named() {
+        let error = load(&[
+            ("WORKER_PREFETCH", "0"),
+            ("DISCORD_PROXY_URL", "https://a"),
+            ("DISCORD_APPLICATION_ID", "0"),
+            ("DATABASE_URL", "mysql://x"),
+        ])
+        .unwrap_err();
+        for name in ["WORKER_PREFETCH", "DISCORD_PROXY_URL", "DISCORD_APPLICATION_ID", "DATABASE_URL"] {
+            assert!(error.contains(name), "{name} is missing in {error}");
+        }
+    }
+}

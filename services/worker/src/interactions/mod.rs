@@ -1,0 +1,230 @@
+//! Interactions: from a message of the queue to an answer that stands in Discord.
+//!
+//! Decode → drop what is done → acknowledge to Discord → run the command → put the answer in place → acknowledge to the
+//! broker. Owns the order and the two limits of time; refuses to know any command. What is guarded by what:
+//! `docs/effects.md`. How an answer is put in place is `answer.rs`', what a command does `commands/`'.
+
+mod acknowledge;
+mod answer;
+pub mod deadline;
+mod failures;
+pub mod invocation;
+pub mod options;
+pub mod refusal;
+mod run;
+
+use std::sync::Arc;
+
+use arrakis_broker::{Delivery, Handler, Verdict};
+use arrakis_contracts::Labels;
+use arrakis_contracts::dead_letter::DeadReason;
+use arrakis_discord::Calls;
+use tracing::{Instrument, field, info_span};
+
+use self::acknowledge::Acknowledged;
+use self::deadline::Deadline;
+use self::invocation::{Ask, Invocation};
+use self::refusal::Refusal;
+use crate::commands::{Answers, Entry};
+use crate::metrics::unreadable;
+use crate::services::Services;
+
+/// Handles the queue of interactions.
+#[derive(Debug, Clone)]
+pub struct Interactions {
+    services: Arc<Services>,
+}
+
+/// One interaction on its way.
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(crate) delivery: Delivery,
+    pub(crate) labels: Labels,
+    pub(crate) invocation: Invocation,
+    pub(crate) deadline: Deadline,
+    pub(crate) calls: Calls,
+}
+
+impl Received {
+    /// Whether somebody may have begun with it before.
+    pub(crate) fn was_begun(&self) -> bool {
+        self.delivery.redelivered() || self.delivery.attempts() > 0
+    }
+}
+
+/// How an interaction ended, for the metric.
+pub(crate) struct Ended {
+    pub(crate) outcome: &'static str,
+    pub(crate) verdict: Verdict,
+}
+
+impl Ended {
+    pub(crate) fn done(outcome: &'static str) -> Self {
+        Self {
+            outcome,
+            verdict: Verdict::Done,
+        }
+    }
+
+    pub(crate) fn dropped(outcome: &'static str, why: impl Into<String>) -> Self {
+        Self {
+            outcome,
+            verdict: Verdict::Drop { why: why.into() },
+        }
+    }
+}
+
+impl Handler for Interactions {
+    async fn handle(&self, delivery: Delivery) -> Verdict {
+        self.services.metrics.waited(&delivery);
+        let received = match self.read(delivery) {
+            Ok(received) => received,
+            Err(error) => {
+                return Verdict::DeadLetter {
+                    reason: DeadReason::Unreadable,
+                    error,
+                };
+            }
+        };
+        let span = info_span!(
+            "interaction.command.handle",
+            interaction.id = received.invocation.id.get(),
+            guild.id = received.invocation.guild.map(twilight_model::id::Id::get),
+            command = received.invocation.command(),
+            kind = received.invocation.kind(),
+            attempt = received.delivery.attempts() + 1,
+            trace_id = received.labels.traceparent.split('-').nth(1),
+            outcome = field::Empty,
+            duration_ms = field::Empty,
+        );
+        self.handle_one(&received).instrument(span).await
+    }
+}
+
+impl Interactions {
+    /// Handles interactions with these services.
+    pub fn new(services: Arc<Services>) -> Self {
+        Self { services }
+    }
+
+    fn read(&self, delivery: Delivery) -> Result<Received, String> {
+        let labels = delivery.labels().map_err(|error| unreadable(&error))?;
+        let invocation = Invocation::read(delivery.body()).map_err(|error| error.to_string())?;
+        let discord = &self.services.discord;
+        let offset_ms = discord.clock_offset_ms().unwrap_or(labels.clock_offset_ms);
+        let calls = discord.interactive(invocation.guild).traced(&labels.traceparent);
+        Ok(Received {
+            deadline: Deadline::new(&invocation.id, offset_ms),
+            calls,
+            delivery,
+            labels,
+            invocation,
+        })
+    }
+
+    async fn handle_one(&self, received: &Received) -> Verdict {
+        let ended = self.answer(received).await;
+        let span = tracing::Span::current();
+        span.record("outcome", ended.outcome);
+        let took = received.delivery.received().elapsed();
+        span.record("duration_ms", u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+        let invocation = &received.invocation;
+        // A stranger may send any name; only ours become labels.
+        let known = self.services.commands.get(invocation.command());
+        let command = known.map_or("unknown", |entry| entry.definition.name);
+        let labels = [command, invocation.kind(), ended.outcome];
+        self.services.metrics.interactions.with_label_values(&labels).inc();
+        ended.verdict
+    }
+
+    async fn answer(&self, received: &Received) -> Ended {
+        let services = &self.services;
+        let event = &received.labels.event_id;
+        if services.was_done(event).await {
+            return Ended::dropped("already_done", "done before");
+        }
+        if received.deadline.response_is_late() && !received.was_begun() {
+            return self.expired(received, "its three seconds were over on arrival");
+        }
+        let Some(entry) = services.commands.get(received.invocation.command()) else {
+            return self.refuse_at_once(received, &unknown(&received.invocation), "unknown_command").await;
+        };
+        if let Err(refusal) = check(entry, &received.invocation) {
+            return self.refuse_at_once(received, &refusal, "refused").await;
+        }
+        let ended = match first_answer(entry, &received.invocation) {
+            Answers::Deferred { .. } | Answers::Update => self.deferred(received, entry).await,
+            Answers::Immediate | Answers::Modal => self.immediate(received, entry).await,
+        };
+        if ended.verdict == Verdict::Done {
+            services.mark_done(event).await;
+        }
+        ended
+    }
+
+    /// Acknowledges first, and only then looks at anything that takes time.
+    async fn deferred(&self, received: &Received, entry: &Entry) -> Ended {
+        match self.acknowledge(received, first_answer(entry, &received.invocation)).await {
+            Acknowledged::Yes => {}
+            Acknowledged::Expired(why) => return self.expired(received, why),
+            Acknowledged::Failed(ended) => return ended,
+        }
+        let answer = self.run(received, entry).await;
+        self.put_in_place(received, entry, answer).await
+    }
+
+    /// Runs the command and answers with what it says, all within three seconds.
+    async fn immediate(&self, received: &Received, entry: &Entry) -> Ended {
+        if let Ask::Suggest { .. } = received.invocation.ask {
+            return self.suggest(received, entry).await;
+        }
+        let answer = self.run(received, entry).await;
+        self.answer_at_once(received, entry, answer).await
+    }
+
+    pub(crate) fn expired(&self, received: &Received, why: impl Into<String>) -> Ended {
+        self.services.metrics.expired.inc();
+        let age_ms = u64::try_from(received.deadline.age().as_millis()).unwrap_or(u64::MAX);
+        tracing::warn!(age_ms, "the interaction came too late and is not answered");
+        Ended::dropped("expired", why)
+    }
+}
+
+/// How this interaction is answered first.
+pub(crate) fn first_answer(entry: &Entry, invocation: &Invocation) -> Answers {
+    match invocation.ask {
+        Ask::Command { .. } => entry.definition.answers,
+        Ask::Press { .. } | Ask::Submit { .. } => entry.definition.presses,
+        // Suggestions cannot be deferred.
+        Ask::Suggest { .. } => Answers::Immediate,
+    }
+}
+
+/// What can be refused by looking at the interaction alone.
+fn check(entry: &Entry, invocation: &Invocation) -> Result<(), Refusal> {
+    if let Ask::Command { options, .. } = &invocation.ask {
+        options.check(&entry.definition.options)?;
+    }
+    let Some(needed) = entry.definition.permissions else {
+        return Ok(());
+    };
+    // Discord shows the command only to those who may, but an admin of the server can have changed that.
+    let has = invocation.author.permissions;
+    if has.contains(needed) || has.contains(twilight_model::guild::Permissions::ADMINISTRATOR) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        "This command is for the server's admins.",
+        "Ask one of them, or see /help for what you can do here.",
+    ))
+}
+
+fn unknown(invocation: &Invocation) -> Refusal {
+    match &invocation.ask {
+        Ask::Command { name, .. } | Ask::Suggest { name, .. } => Refusal::new(
+            format!("I do not know the command `/{}`.", name.replace('`', "'")),
+            "It may have been withdrawn; see /help for what I can do here.",
+        ),
+        Ask::Press { .. } | Ask::Submit { .. } => crate::commands::outdated(),
+    }
+}

@@ -1,0 +1,156 @@
+//! Runs a command: finds its community, keeps its cooldown, bounds its time, catches its panic.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use tokio::time::timeout;
+
+use super::invocation::Ask;
+use super::refusal::Refusal;
+use super::{Ended, Interactions, Received, first_answer};
+use crate::commands::{Answer, Answers, Call, CommandError, Entry, Scope};
+use crate::community::Community;
+use crate::failure::Failure;
+
+/// How long one try of a deferred command may take. Three retries of it fit into the token's fifteen minutes.
+const LIMIT: Duration = Duration::from_secs(20);
+/// What an answer at once leaves of the three seconds for its way to Discord.
+const WAY: Duration = Duration::from_millis(400);
+
+impl Interactions {
+    pub(super) async fn run(&self, received: &Received, entry: &Entry) -> Answer {
+        let limit = match first_answer(entry, &received.invocation) {
+            Answers::Deferred { .. } | Answers::Update => LIMIT,
+            Answers::Immediate | Answers::Modal => received.deadline.response_left().saturating_sub(WAY),
+        };
+        let guarded = AssertUnwindSafe(self.run_unguarded(received, entry)).catch_unwind();
+        match timeout(limit, guarded).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(panic)) => {
+                let words = panic.downcast_ref::<String>().map(String::as_str);
+                let words = words.or_else(|| panic.downcast_ref::<&str>().copied());
+                Err(Failure::retry(format!("the command panicked: {}", words.unwrap_or("no words"))).into())
+            }
+            Err(_) => Err(Failure::retry(format!("the command was stopped after {} ms", limit.as_millis())).into()),
+        }
+    }
+
+    async fn run_unguarded(&self, received: &Received, entry: &Entry) -> Answer {
+        let services = &*self.services;
+        let invocation = &received.invocation;
+        let community = self.community(received, entry).await?;
+        let call = Call {
+            services,
+            invocation,
+            community: community.as_ref(),
+        };
+        if let Some(refusal) = services.gate.refusal(&call, &entry.definition).await? {
+            return Err(refusal.into());
+        }
+        self.cool_down(received, entry, community.as_ref()).await?;
+        match &invocation.ask {
+            Ask::Command { .. } | Ask::Suggest { .. } => {
+                let reply = entry.command.run(&call).await?;
+                if let Some(community) = &community {
+                    services.record_use(community, invocation, &received.labels.event_id).await;
+                }
+                Ok(reply)
+            }
+            Ask::Press { custom_id, .. } => entry.command.press(&call, &arguments(custom_id)).await,
+            Ask::Submit { custom_id, .. } => entry.command.submit(&call, &arguments(custom_id)).await,
+        }
+    }
+
+    /// The server's community, or the word that there is none.
+    async fn community(&self, received: &Received, entry: &Entry) -> Result<Option<Community>, CommandError> {
+        let found = match received.invocation.guild {
+            Some(guild) => Community::of_guild(&self.services, guild).await?,
+            None => None,
+        };
+        match (entry.definition.scope, found) {
+            (_, Some(community)) => Ok(Some(community)),
+            (Scope::Anywhere, None) => Ok(None),
+            (Scope::Community, None) => Err(not_onboarded(received.invocation.guild.is_some()).into()),
+        }
+    }
+
+    /// Presses of buttons turn pages and are not slowed.
+    async fn cool_down(&self, received: &Received, entry: &Entry, community: Option<&Community>) -> Result<(), Refusal> {
+        let (Ask::Command { name, .. }, Some(community)) = (&received.invocation.ask, community) else {
+            return Ok(());
+        };
+        let cooldown = entry.definition.cooldown;
+        // Who began with it before us began the cooldown too.
+        if cooldown.is_zero() || received.was_begun() {
+            return Ok(());
+        }
+        let left = self.services.cool_down(community, name, received.invocation.author.id, cooldown).await;
+        left.map_or(Ok(()), |left| {
+            let seconds = left.as_millis().div_ceil(1000).max(1);
+            let unit = if seconds == 1 { "second" } else { "seconds" };
+            Err(Refusal::new(
+                format!("You have just used `/{name}`."),
+                format!("Try again in {seconds} {unit}."),
+            ))
+        })
+    }
+
+    /// Suggestions: at once or not at all, and never an error to someone who is typing.
+    pub(super) async fn suggest(&self, received: &Received, entry: &Entry) -> Ended {
+        let limit = received.deadline.response_left().saturating_sub(WAY);
+        let suggested = AssertUnwindSafe(self.suggestions(received, entry)).catch_unwind();
+        let choices = match timeout(limit, suggested).await {
+            Ok(Ok(Ok(choices))) => choices,
+            Ok(Ok(Err(failure))) => {
+                tracing::warn!(%failure, "no suggestions");
+                Vec::new()
+            }
+            Ok(Err(_)) | Err(_) => {
+                tracing::warn!("no suggestions: the command panicked or took too long");
+                Vec::new()
+            }
+        };
+        let invocation = &received.invocation;
+        let calls = received.calls.clone().within(received.deadline.response_left());
+        self.first_response(received, calls.suggest(invocation.id, &invocation.token, choices).await)
+    }
+
+    async fn suggestions(
+        &self,
+        received: &Received,
+        entry: &Entry,
+    ) -> Result<Vec<twilight_model::application::command::CommandOptionChoice>, Failure> {
+        let Ask::Suggest { focused, typed, .. } = &received.invocation.ask else {
+            return Ok(Vec::new());
+        };
+        let community = match received.invocation.guild {
+            Some(guild) => Community::of_guild(&self.services, guild).await?,
+            None => None,
+        };
+        let call = Call {
+            services: &self.services,
+            invocation: &received.invocation,
+            community: community.as_ref(),
+        };
+        if call.community.is_none() && entry.definition.scope == Scope::Community {
+            return Ok(Vec::new());
+        }
+        entry.command.suggest(&call, focused, typed).await
+    }
+}
+
+fn arguments(custom_id: &str) -> Vec<&str> {
+    custom_id.split(':').skip(1).collect()
+}
+
+fn not_onboarded(in_server: bool) -> Refusal {
+    if in_server {
+        Refusal::new(
+            "This server has not been set up for Arrakis yet.",
+            "An admin of the server can have it onboarded; until then only /help works here.",
+        )
+    } else {
+        Refusal::new("This command works in a server.", "Run it in a channel of your community's server.")
+    }
+}
