@@ -2,19 +2,16 @@
 -- Amounts are raw units of 18 decimals (a token of other decimals is scaled on reading). numeric(78,0) holds 256 bits.
 -- Addresses are lower-case hex: EIP-55's mixed case is a checksum for typists, not part of the address.
 
-create domain wallet_address as text check (value ~ '^0x[0-9a-f]{40}$');
-create domain token_units as numeric(78, 0) check (value >= 0);
-
 create table token_profiles (
     token_profile_id text primary key check (token_profile_id ~ '^[a-z][a-z0-9_-]{0,49}$'),
     name text not null,
     symbol text not null,
     chain_id bigint not null check (chain_id > 0),
-    contract wallet_address not null,
+    contract text not null check (contract ~ '^0x[0-9a-f]{40}$'),
     decimals smallint not null check (decimals between 0 and 36),
     -- Which logs add to a holding and which subtract; null means any sender (an ordinary transfer).
-    claims_from wallet_address,
-    burns_to wallet_address,
+    claims_from text check (claims_from ~ '^0x[0-9a-f]{40}$'),
+    burns_to text check (burns_to ~ '^0x[0-9a-f]{40}$'),
     start_block bigint not null default 0 check (start_block >= 0),
     created_at timestamptz not null default now()
 );
@@ -22,10 +19,10 @@ create table token_profiles (
 -- The ranking as of the last sync; replaced as a whole in one transaction.
 create table eligibility_current (
     token_profile_id text not null references token_profiles,
-    address wallet_address not null,
+    address text not null check (address ~ '^0x[0-9a-f]{40}$'),
     -- The best is 1. Ties rank by who got there first, so no two share one.
     rank integer not null check (rank > 0),
-    held token_units not null,
+    held numeric(78, 0) not null check (held >= 0),
     -- Zone of the rank: council 1-7, eligible to 69, waitlist to 100.
     role text not null check (role in ('council', 'eligible', 'waitlist', 'outside')),
     primary key (token_profile_id, address),
@@ -49,7 +46,7 @@ create index on eligibility_snapshots (token_profile_id, taken_at desc);
 create table eligibility_admin_overrides (
     token_profile_id text not null references token_profiles,
     override_id uuid not null,
-    address wallet_address not null,
+    address text not null check (address ~ '^0x[0-9a-f]{40}$'),
     effect text not null check (effect in ('add', 'remove')),
     reason text not null,
     created_by text not null,
@@ -73,7 +70,7 @@ create table eligibility_health_status (
 create table wallet_verifications (
     token_profile_id text not null references token_profiles,
     verification_id uuid not null,
-    address wallet_address not null,
+    address text not null check (address ~ '^0x[0-9a-f]{40}$'),
     discord_user_id bigint not null check (discord_user_id > 0),
     verified_at timestamptz not null,
     removed_at timestamptz,
@@ -89,8 +86,8 @@ create table eligibility_claim_events (
     log_index integer not null check (log_index >= 0),
     block_hash bytea not null check (length(block_hash) = 32),
     transaction_hash bytea not null check (length(transaction_hash) = 32),
-    address wallet_address not null,
-    amount token_units not null,
+    address text not null check (address ~ '^0x[0-9a-f]{40}$'),
+    amount numeric(78, 0) not null check (amount >= 0),
     primary key (token_profile_id, block_number, log_index)
 );
 create index on eligibility_claim_events (token_profile_id, address);
@@ -101,8 +98,8 @@ create table eligibility_burn_events (
     log_index integer not null check (log_index >= 0),
     block_hash bytea not null check (length(block_hash) = 32),
     transaction_hash bytea not null check (length(transaction_hash) = 32),
-    address wallet_address not null,
-    amount token_units not null,
+    address text not null check (address ~ '^0x[0-9a-f]{40}$'),
+    amount numeric(78, 0) not null check (amount >= 0),
     primary key (token_profile_id, block_number, log_index)
 );
 create index on eligibility_burn_events (token_profile_id, address);

@@ -2,7 +2,7 @@ create table profiles (
     community_id uuid not null references communities,
     user_id bigint not null check (user_id > 0),
     display_name text not null,
-    wallet wallet_address,
+    wallet text check (wallet ~ '^0x[0-9a-f]{40}$'),
     joined_at timestamptz not null,
     left_at timestamptz,
     -- Tier as of the last evaluation, and the best one ever held.
@@ -11,6 +11,8 @@ create table profiles (
     highest_tier text,
     -- Roles given by hand stay: the platform leaves this member's alone.
     protected boolean not null default false,
+    -- Has put the name on the waitlist.
+    waitlisted_at timestamptz,
     commands bigint not null default 0 check (commands >= 0),
     messages bigint not null default 0 check (messages >= 0),
     last_active_at timestamptz,

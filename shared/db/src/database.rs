@@ -204,7 +204,7 @@ pub struct TenantTx {
 impl TenantTx {
     /// Whose rows these are.
     #[must_use]
-    pub fn community(&self) -> CommunityId {
+    pub fn community_id(&self) -> CommunityId {
         self.community
     }
 

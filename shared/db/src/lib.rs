@@ -7,17 +7,39 @@
 //! To add a query: a method in its entity's module, with a condition on the tenant of its own besides row-level security,
 //! then `deploy/dev/sqlx-prepare.sh`. To add a table: `migrations/README.md`.
 
+mod activity;
 mod admin;
+mod audit;
+mod badges;
 pub mod catalogue;
+mod community;
 mod database;
+mod eligibility;
 mod error;
 mod ids;
+mod inbox;
+mod jobs;
+mod leader;
+mod leaderboard;
 pub mod measure;
 mod migrate;
+mod profiles;
+mod row;
 pub mod scratch;
+mod token_profiles;
 
+pub use activity::Deed;
 pub use admin::{Admin, CommunityLine};
+pub use audit::{Actor, AuditEntry, NewAuditEntry};
+pub use badges::{BadgeSource, Badges, HeldBadge, LineageEntry, SHARED_ALREADY};
+pub use community::{Communities, Community, Frozen, NewCommunity};
 pub use database::{Database, DatabaseOptions, GlobalTx, PoolUse, TenantTx};
+pub use eligibility::{Eligibility, Holder, SyncHealth};
 pub use error::DbError;
 pub use ids::{CommunityId, GuildId, SnowflakeError, UserId};
+pub use jobs::{JobRow, JobState, Jobs, NewJob, Outcome, Start};
+pub use leader::{Leader, Leadership};
+pub use leaderboard::{CommunityNumbers, LeaderboardEntry, LeaderboardPage, MemberStanding};
 pub use migrate::{Migrated, fingerprint, migrate, newest_version};
+pub use profiles::{Join, Profile, Profiles, WALLET_IS_ANOTHERS};
+pub use token_profiles::{TokenProfile, TokenProfileId, TokenProfileIdError};
