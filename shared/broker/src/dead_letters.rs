@@ -4,6 +4,8 @@
 //! channel gives back what was not removed, in its order. If the tool dies in the middle, the broker does the same. While
 //! a walk is under way another one does not see the letters that it holds.
 
+use std::time::Duration;
+
 use arrakis_contracts::dead_letter::{DeadLetter, DeadReason};
 use arrakis_contracts::labels::HeaderValue;
 use arrakis_contracts::{headers, names};
@@ -13,6 +15,9 @@ use lapin::types::FieldTable;
 use crate::delivery::{Delivery, Settled};
 use crate::link::LinkClosed;
 use crate::publisher::{Outcome, PublishError, Publisher};
+
+/// How long a walk waits for its letters to be in the queue again.
+const GIVE_BACK_WITHIN: Duration = Duration::from_secs(2);
 
 /// Which letters are meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +86,7 @@ impl DeadLetters {
             let Some(delivery) = walk.next().await? else { break };
             letters.push(describe(&delivery));
         }
-        walk.end().await;
+        walk.end(&self.publisher).await;
         Ok(letters)
     }
 
@@ -99,7 +104,7 @@ impl DeadLetters {
                 break;
             }
         }
-        walk.end().await;
+        walk.end(&self.publisher).await;
         Ok(found)
     }
 
@@ -117,13 +122,13 @@ impl DeadLetters {
             }
             if self.put_back(&delivery, &letter).await? {
                 // A stale acknowledgement leaves a second copy behind; the event id makes it harmless.
-                delivery.ack().await;
+                walk.remove(&delivery).await;
                 done.replayed += 1;
             } else {
                 done.homeless.push(letter.id);
             }
         }
-        walk.end().await;
+        walk.end(&self.publisher).await;
         Ok(done)
     }
 
@@ -135,11 +140,11 @@ impl DeadLetters {
         let mut purged = 0;
         let mut walk = self.walk().await?;
         while let Some(delivery) = walk.next().await? {
-            if selection.has(&describe(&delivery)) && delivery.ack().await == Settled::Yes {
+            if selection.has(&describe(&delivery)) && walk.remove(&delivery).await == Settled::Yes {
                 purged += 1;
             }
         }
-        walk.end().await;
+        walk.end(&self.publisher).await;
         Ok(purged)
     }
 
@@ -165,24 +170,16 @@ impl DeadLetters {
     async fn walk(&self) -> Result<Walk, ToolError> {
         let live = self.publisher.link().live().await?;
         let channel = live.channel().await?;
-        let options = QueueDeclareOptions {
-            passive: true,
-            ..QueueDeclareOptions::durable()
-        };
-        let queue = channel
-            .queue_declare(names::DEAD_LETTERS.into(), options, FieldTable::default())
-            .await?;
         // Letters that die while we walk are for the next walk; without a bound a busy system would never let us end.
-        Ok(Walk {
-            channel,
-            left: queue.message_count(),
-        })
+        let left = count(&channel).await?;
+        Ok(Walk { channel, left, held: 0 })
     }
 }
 
 struct Walk {
     channel: lapin::Channel,
     left: u32,
+    held: u32,
 }
 
 impl Walk {
@@ -195,12 +192,46 @@ impl Walk {
             .channel
             .basic_get(names::DEAD_LETTERS.into(), BasicGetOptions::default())
             .await?;
+        self.held += u32::from(got.is_some());
         Ok(got.map(|got| Delivery::read(names::DEAD_LETTERS, got.delivery)))
     }
 
-    async fn end(self) {
-        let _ = self.channel.close(200, "done".into()).await;
+    async fn remove(&mut self, delivery: &Delivery) -> Settled {
+        let settled = delivery.ack().await;
+        self.held -= u32::from(settled == Settled::Yes);
+        settled
     }
+
+    /// Gives back what was not removed, and waits until it is there again: a quorum queue takes a moment, and whoever looks
+    /// in between would believe that the letters are gone.
+    async fn end(self, publisher: &Publisher) {
+        let _ = self.channel.close(200, "done".into()).await;
+        let there_again = async {
+            while self.held > 0 {
+                let live = publisher.link().live().await.ok()?;
+                let channel = live.channel().await.ok()?;
+                let count = count(&channel).await.ok()?;
+                let _ = channel.close(200, "done".into()).await;
+                if count >= self.held {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Some(())
+        };
+        let _ = tokio::time::timeout(GIVE_BACK_WITHIN, there_again).await;
+    }
+}
+
+async fn count(channel: &lapin::Channel) -> lapin::Result<u32> {
+    let options = QueueDeclareOptions {
+        passive: true,
+        ..QueueDeclareOptions::durable()
+    };
+    let queue = channel
+        .queue_declare(names::DEAD_LETTERS.into(), options, FieldTable::default())
+        .await?;
+    Ok(queue.message_count())
 }
 
 /// Reads what a letter says of itself: our headers, or the broker's own where it gave the message up.

@@ -1,0 +1,226 @@
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arrakis_broker::{ConsumeOptions, Settled, Stop, Verdict};
+use arrakis_contracts::names;
+use arrakis_test_support::eventually;
+use parking_lot::Mutex;
+
+use crate::management;
+use crate::world::{World, join};
+
+#[tokio::test]
+async fn a_panic_is_contained_and_the_neighbours_are_handled() {
+    let world = World::new().await;
+    for id in ["before", "poison", "after"] {
+        world.publisher().publish(&join(id)).await.unwrap();
+    }
+    let handled = Arc::new(Mutex::new(HashSet::new()));
+    let (stop, seen) = (Stop::default(), handled.clone());
+    let consumer = world.consume(world.consume_options(names::EVENTS_GUILD), &stop, move |delivery| {
+        let seen = seen.clone();
+        async move {
+            let id = delivery.message_id().unwrap().to_owned();
+            assert_ne!(id, "poison", "as meant");
+            seen.lock().insert(id);
+            Verdict::Done
+        }
+    });
+    eventually(async || handled.lock().len() == 2, "the neighbours").await;
+    eventually(
+        async || world.vhost.messages(&names::retry(5)).await == 1,
+        "the poison to wait",
+    )
+    .await;
+    stop.soft.cancel();
+    consumer.await.unwrap();
+    world.vhost.finish_with(&[&names::retry(5), names::EVENTS_GUILD]).await;
+}
+
+#[tokio::test]
+async fn a_handler_that_hangs_is_stopped_and_the_queue_moves() {
+    let world = World::new().await;
+    for id in ["hangs", "goes"] {
+        world.publisher().publish(&join(id)).await.unwrap();
+    }
+    let (stop, done) = (Stop::default(), Arc::new(AtomicUsize::new(0)));
+    let options = ConsumeOptions {
+        prefetch: 1,
+        limit: Some(Duration::from_millis(100)),
+        ..world.consume_options(names::EVENTS_GUILD)
+    };
+    let count = done.clone();
+    let consumer = world.consume(options, &stop, move |delivery| {
+        let count = count.clone();
+        async move {
+            if delivery.message_id() == Some("hangs") {
+                std::future::pending::<()>().await;
+            }
+            count.fetch_add(1, Ordering::SeqCst);
+            Verdict::Done
+        }
+    });
+    eventually(async || done.load(Ordering::SeqCst) == 1, "the second message").await;
+    stop.soft.cancel();
+    consumer.await.unwrap();
+    eventually(
+        async || world.vhost.messages(&names::retry(5)).await == 1,
+        "the first to wait",
+    )
+    .await;
+    world.vhost.finish_with(&[&names::retry(5), names::EVENTS_GUILD]).await;
+}
+
+#[tokio::test]
+async fn a_soft_stop_finishes_what_is_held_and_gives_back_the_rest() {
+    let world = World::new().await;
+    for number in 0..20 {
+        world.publisher().publish(&join(number.to_string())).await.unwrap();
+    }
+    let (stop, release) = (Stop::default(), Arc::new(tokio::sync::Semaphore::new(0)));
+    let (started, finished) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let options = ConsumeOptions {
+        prefetch: 4,
+        ..world.consume_options(names::EVENTS_GUILD)
+    };
+    let (gate, s, f) = (release.clone(), started.clone(), finished.clone());
+    let consumer = world.consume(options, &stop, move |_| {
+        let (gate, s, f) = (gate.clone(), s.clone(), f.clone());
+        async move {
+            s.fetch_add(1, Ordering::SeqCst);
+            let _ = gate.acquire().await;
+            f.fetch_add(1, Ordering::SeqCst);
+            Verdict::Done
+        }
+    });
+    eventually(async || started.load(Ordering::SeqCst) == 4, "four to be held").await;
+    stop.soft.cancel();
+    release.close();
+    consumer.await.unwrap();
+    assert_eq!(started.load(Ordering::SeqCst), finished.load(Ordering::SeqCst));
+    let left = 20 - finished.load(Ordering::SeqCst);
+    assert_eq!(world.take_all(names::EVENTS_GUILD, left).await.len(), left);
+    world.vhost.finish().await;
+}
+
+#[tokio::test]
+async fn a_hard_stop_leaves_at_once_and_the_broker_has_the_message_again() {
+    let world = World::new().await;
+    world.publisher().publish(&join("held")).await.unwrap();
+    let (stop, started) = (Stop::default(), Arc::new(AtomicUsize::new(0)));
+    let count = started.clone();
+    let consumer = world.consume(world.consume_options(names::EVENTS_GUILD), &stop, move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        std::future::pending()
+    });
+    eventually(async || started.load(Ordering::SeqCst) == 1, "the message to be held").await;
+    stop.soft.cancel();
+    stop.hard.cancel();
+    consumer.await.unwrap();
+    assert_eq!(world.take_all(names::EVENTS_GUILD, 1).await, ["held"]);
+    world.vhost.finish().await;
+}
+
+/// The effect happened, the acknowledgement came too late: it is known, and the message comes again.
+#[tokio::test]
+async fn a_stale_acknowledgement_is_noticed() {
+    let world = World::new().await;
+    world.publisher().publish(&join("twice")).await.unwrap();
+    let (stop, seen) = (Stop::default(), Arc::new(Mutex::new(Vec::new())));
+    let (vhost, log) = (world.vhost.name().to_owned(), seen.clone());
+    let consumer = world.consume(world.consume_options(names::EVENTS_GUILD), &stop, move |delivery| {
+        let (vhost, log) = (vhost.clone(), log.clone());
+        async move {
+            if !delivery.redelivered() {
+                eventually(
+                    async || management::cut_connections(&vhost).await > 0 || !delivery.is_live(),
+                    "a cut",
+                )
+                .await;
+                eventually(async || !delivery.is_live(), "the channel to be gone").await;
+            }
+            let settled = delivery.ack().await;
+            log.lock().push((delivery.redelivered(), settled));
+            Verdict::Settled
+        }
+    });
+    eventually(async || seen.lock().len() == 2, "the second delivery").await;
+    stop.soft.cancel();
+    consumer.await.unwrap();
+    let mut seen = seen.lock().clone();
+    seen.sort_by_key(|(redelivered, _)| *redelivered);
+    assert_eq!(seen, [(false, Settled::Stale), (true, Settled::Yes)]);
+    world.vhost.finish().await;
+}
+
+#[tokio::test]
+async fn a_deleted_queue_is_declared_again_and_consumed() {
+    let world = World::new().await;
+    let (stop, handled) = (Stop::default(), Arc::new(AtomicUsize::new(0)));
+    let count = handled.clone();
+    let consumer = world.consume(world.consume_options(names::EVENTS_GUILD), &stop, move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        async { Verdict::Done }
+    });
+    world.publisher().publish(&join("first")).await.unwrap();
+    eventually(async || handled.load(Ordering::SeqCst) == 1, "the first").await;
+    let channel = world.link.live().await.unwrap().channel().await.unwrap();
+    channel
+        .queue_delete(names::EVENTS_GUILD.into(), Default::default())
+        .await
+        .unwrap();
+    eventually(
+        async || {
+            world.publisher().publish(&join("second")).await.unwrap();
+            handled.load(Ordering::SeqCst) >= 2
+        },
+        "the queue to be there again",
+    )
+    .await;
+    stop.soft.cancel();
+    consumer.await.unwrap();
+    world.vhost.finish_with(&[names::UNROUTED, names::EVENTS_GUILD]).await;
+}
+
+#[tokio::test]
+async fn labels_and_body_arrive_as_they_were_sent() {
+    let world = World::new().await;
+    let labels = arrakis_contracts::Labels {
+        event_id: arrakis_contracts::EventId::of_dispatch("s", 9),
+        event: "GUILD_MEMBER_ADD".to_owned(),
+        shard: 1,
+        shards: 4,
+        session: "s".to_owned(),
+        seq: 9,
+        guild: Some(987_654_321_098_765_432),
+        received_us: 1_795_000_000_000_000,
+        clock_offset_ms: -12,
+        traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned(),
+    };
+    let body = br#"{"odd"  :"spacing", "big":12345678901234567890}"#;
+    let mut message = arrakis_broker::Message::new(
+        names::EVENTS,
+        "member.join",
+        labels.event_id.as_str(),
+        labels.event.as_str(),
+        &body[..],
+    );
+    message.headers = labels.headers();
+    message.priority = Some(5);
+    world.publisher().publish(&message).await.unwrap();
+    let (seen, mut deliveries) = tokio::sync::mpsc::unbounded_channel();
+    let stop = Stop::default();
+    let consumer = world.consume(world.consume_options(names::EVENTS_GUILD), &stop, move |delivery| {
+        seen.send(delivery).unwrap();
+        async { Verdict::Done }
+    });
+    let delivery = deliveries.recv().await.unwrap();
+    assert_eq!(delivery.labels().unwrap(), labels);
+    assert_eq!(&delivery.body()[..], body);
+    assert_eq!((delivery.priority(), delivery.attempts()), (Some(5), 0));
+    stop.soft.cancel();
+    consumer.await.unwrap();
+    world.vhost.finish().await;
+}

@@ -1,0 +1,243 @@
+use arrakis_broker::{DeadLetters, Failures, Selection, Stop, Verdict};
+use arrakis_contracts::dead_letter::DeadReason;
+use arrakis_contracts::names;
+use arrakis_test_support::eventually;
+
+use crate::world::{World, join};
+
+/// Kills `count` joins and answers the tool.
+async fn with_letters(world: &World, count: usize) -> DeadLetters {
+    let stop = Stop::default();
+    let consumer = world.consume(world.consume_options(names::EVENTS_GUILD), &stop, async |_| {
+        Verdict::DeadLetter {
+            reason: DeadReason::Permanent,
+            error: "no such role".to_owned(),
+        }
+    });
+    for number in 0..count {
+        world
+            .publisher()
+            .publish(&join(format!("letter-{number}")))
+            .await
+            .unwrap();
+        eventually(
+            async || world.count(names::DEAD_LETTERS).await as usize > number,
+            "the letter",
+        )
+        .await;
+    }
+    stop.soft.cancel();
+    consumer.await.unwrap();
+    DeadLetters::new(world.publisher())
+}
+
+fn ids(letters: &[arrakis_contracts::DeadLetter]) -> Vec<&str> {
+    letters.iter().map(|letter| letter.id.as_str()).collect()
+}
+
+#[tokio::test]
+async fn listing_shows_why_and_neither_loses_nor_reorders() {
+    let world = World::new().await;
+    let tool = with_letters(&world, 5).await;
+    // More often than the default delivery limit of newer brokers.
+    for _ in 0..25 {
+        let letters = tool.list(100).await.unwrap();
+        assert_eq!(
+            ids(&letters),
+            ["letter-0", "letter-1", "letter-2", "letter-3", "letter-4"]
+        );
+    }
+    let letters = tool.list(2).await.unwrap();
+    assert_eq!(ids(&letters), ["letter-0", "letter-1"]);
+    let letter = &letters[0];
+    assert_eq!(
+        (letter.kind.as_str(), letter.reason),
+        ("GUILD_MEMBER_ADD", DeadReason::Permanent)
+    );
+    assert_eq!(
+        (letter.origin_queue.as_str(), letter.origin_key.as_str()),
+        (names::EVENTS_GUILD, "member.join")
+    );
+    assert_eq!((letter.error.as_str(), letter.attempts), ("no such role", 1));
+    assert!(letter.dead_at_ms > 1_700_000_000_000);
+    world.vhost.finish_with(&[names::DEAD_LETTERS]).await;
+}
+
+#[tokio::test]
+async fn one_is_shown_with_its_body_and_stays() {
+    let world = World::new().await;
+    let tool = with_letters(&world, 2).await;
+    let (letter, delivery) = tool.show("letter-1").await.unwrap().unwrap();
+    assert_eq!((letter.id.as_str(), &delivery.body()[..]), ("letter-1", &b"{}"[..]));
+    assert!(tool.show("letter-9").await.unwrap().is_none());
+    assert_eq!(tool.list(10).await.unwrap().len(), 2);
+    world.vhost.finish_with(&[names::DEAD_LETTERS]).await;
+}
+
+#[tokio::test]
+async fn replay_keeps_the_event_id_and_starts_the_count_anew() {
+    let world = World::new().await;
+    let tool = with_letters(&world, 3).await;
+    let replayed = tool.replay(&Selection::One("letter-1".to_owned())).await.unwrap();
+    assert_eq!((replayed.replayed, replayed.homeless.len()), (1, 0));
+    assert_eq!(world.take_all(names::EVENTS_GUILD, 1).await, ["letter-1"]);
+    assert_eq!(ids(&tool.list(10).await.unwrap()), ["letter-0", "letter-2"]);
+    assert_eq!(
+        tool.replay(&Selection::Kind("MESSAGE_CREATE".to_owned()))
+            .await
+            .unwrap()
+            .replayed,
+        0
+    );
+    assert_eq!(
+        tool.replay(&Selection::Kind("GUILD_MEMBER_ADD".to_owned()))
+            .await
+            .unwrap()
+            .replayed,
+        2
+    );
+
+    let (seen, mut deliveries) = tokio::sync::mpsc::unbounded_channel();
+    let stop = Stop::default();
+    let consumer = world.consume(world.consume_options(names::EVENTS_GUILD), &stop, move |delivery| {
+        seen.send(delivery).unwrap();
+        async { Verdict::Done }
+    });
+    let delivery = deliveries.recv().await.unwrap();
+    assert_eq!((delivery.message_id(), delivery.attempts()), (Some("letter-0"), 0));
+    assert_eq!(
+        (delivery.origin_key(), delivery.kind()),
+        ("member.join", Some("GUILD_MEMBER_ADD"))
+    );
+    deliveries.recv().await.unwrap();
+    stop.soft.cancel();
+    consumer.await.unwrap();
+    world.vhost.finish().await;
+}
+
+#[tokio::test]
+async fn a_letter_without_a_home_stays() {
+    let world = World::new().await;
+    let tool = with_letters(&world, 1).await;
+    let channel = world.link.live().await.unwrap().channel().await.unwrap();
+    channel
+        .queue_delete(names::EVENTS_GUILD.into(), Default::default())
+        .await
+        .unwrap();
+    let replayed = tool.replay(&Selection::All).await.unwrap();
+    assert_eq!((replayed.replayed, replayed.homeless), (0, vec!["letter-0".to_owned()]));
+    assert_eq!(ids(&tool.list(10).await.unwrap()), ["letter-0"]);
+    world.vhost.finish_with(&[names::DEAD_LETTERS]).await;
+}
+
+#[tokio::test]
+async fn purge_removes_what_is_meant() {
+    let world = World::new().await;
+    let tool = with_letters(&world, 3).await;
+    assert_eq!(tool.purge(&Selection::One("letter-0".to_owned())).await.unwrap(), 1);
+    assert_eq!(ids(&tool.list(10).await.unwrap()), ["letter-1", "letter-2"]);
+    assert_eq!(tool.purge(&Selection::All).await.unwrap(), 2);
+    assert_eq!(tool.list(10).await.unwrap(), []);
+    world.vhost.finish().await;
+}
+
+/// A message that takes its consumer down each time is given up by the broker itself, and the tool says so.
+#[tokio::test]
+async fn the_brokers_own_dead_letters_are_described() {
+    let world = World::new().await;
+    world.publisher().publish(&join("poison")).await.unwrap();
+    let channel = world.link.live().await.unwrap().channel().await.unwrap();
+    eventually(
+        async || {
+            let got = channel
+                .basic_get(names::EVENTS_GUILD.into(), Default::default())
+                .await
+                .unwrap();
+            if let Some(got) = got {
+                got.delivery
+                    .acker
+                    .nack(lapin::options::BasicNackOptions {
+                        requeue: true,
+                        multiple: false,
+                    })
+                    .await
+                    .unwrap();
+            }
+            world.count(names::DEAD_LETTERS).await == 1
+        },
+        "the delivery limit",
+    )
+    .await;
+    let tool = DeadLetters::new(world.publisher());
+    let letters = tool.list(10).await.unwrap();
+    assert_eq!(
+        (letters[0].id.as_str(), letters[0].reason),
+        ("poison", DeadReason::DeliveryLimit)
+    );
+    assert_eq!(letters[0].origin_queue, names::EVENTS_GUILD);
+    assert_eq!(tool.replay(&Selection::All).await.unwrap().replayed, 1);
+    assert_eq!(world.take_all(names::EVENTS_GUILD, 1).await, ["poison"]);
+    world.vhost.finish().await;
+}
+
+/// The three waits, then the dead-letter queue; counted in our own header.
+#[tokio::test]
+async fn failures_wait_in_their_queue_and_come_straight_back() {
+    let world = World::new().await;
+    world.publisher().publish(&join("again")).await.unwrap();
+    let (seen, mut deliveries) = tokio::sync::mpsc::unbounded_channel();
+    let stop = Stop::default();
+    let consumer = world.consume(world.consume_options(names::EVENTS_GUILD), &stop, move |delivery| {
+        seen.send(delivery.clone()).unwrap();
+        async move {
+            match delivery.attempts() {
+                0 => Verdict::Retry {
+                    error: "Discord is away".to_owned(),
+                },
+                _ => Verdict::Done,
+            }
+        }
+    });
+    assert_eq!(deliveries.recv().await.unwrap().attempts(), 0);
+    eventually(
+        async || world.vhost.messages(&names::retry(5)).await == 1,
+        "the message to wait",
+    )
+    .await;
+    let second = deliveries.recv().await.unwrap();
+    assert_eq!((second.attempts(), second.message_id()), (1, Some("again")));
+    assert_eq!(
+        second.text(arrakis_contracts::headers::LAST_ERROR),
+        Some("Discord is away")
+    );
+    assert_eq!(second.origin_key(), "member.join");
+    stop.soft.cancel();
+    consumer.await.unwrap();
+    world.vhost.finish().await;
+}
+
+#[tokio::test]
+async fn after_the_last_wait_it_is_a_dead_letter() {
+    let world = World::new().await;
+    let mut message = join("tired");
+    let attempts = arrakis_contracts::labels::HeaderValue::Integer(i64::from(arrakis_broker::MAX_ATTEMPTS) - 1);
+    message
+        .headers
+        .insert(arrakis_contracts::headers::ATTEMPTS.to_owned(), attempts);
+    world.publisher().publish(&message).await.unwrap();
+    let stop = Stop::default();
+    let failing = async |_| Verdict::Retry {
+        error: "still away".to_owned(),
+    };
+    let consumer = world.consume(world.consume_options(names::EVENTS_GUILD), &stop, failing);
+    eventually(async || world.count(names::DEAD_LETTERS).await == 1, "the letter").await;
+    stop.soft.cancel();
+    consumer.await.unwrap();
+    let letters = DeadLetters::new(world.publisher()).list(10).await.unwrap();
+    assert_eq!(
+        (letters[0].reason, letters[0].attempts),
+        (DeadReason::Exhausted, arrakis_broker::MAX_ATTEMPTS)
+    );
+    let _ = Failures::new(world.publisher());
+    world.vhost.finish_with(&[names::DEAD_LETTERS]).await;
+}

@@ -1,0 +1,113 @@
+use std::time::Duration;
+
+use arrakis_broker::topology::shard_state;
+use arrakis_broker::{Lease, Priorities};
+use arrakis_test_support::eventually;
+
+use crate::management;
+use crate::world::World;
+
+const KINDS: [Priorities; 2] = [Priorities::Classic, Priorities::Classes];
+
+#[tokio::test]
+async fn a_new_lease_has_no_value_and_a_released_one_hands_on_the_newest() {
+    for kind in KINDS {
+        let world = World::bare().await;
+        let queue = shard_state(0, kind);
+        let (mut lease, value) = Lease::acquire(&world.link, &queue, || {}).await.unwrap();
+        assert_eq!(value, None);
+        for number in 0..20 {
+            lease.write(format!("value {number}")).await.unwrap();
+        }
+        lease.release().await;
+        let link = world.another_link();
+        let (_lease, value) = Lease::acquire(&link, &queue, || {}).await.unwrap();
+        assert_eq!(value.as_deref(), Some(&b"value 19"[..]), "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_standby_waits_and_takes_over_the_newest_value_when_the_holder_dies() {
+    for kind in KINDS {
+        let world = World::bare().await;
+        let queue = shard_state(3, kind);
+        let (mut lease, _) = Lease::acquire(&world.link, &queue, || {}).await.unwrap();
+        lease.write("old").await.unwrap();
+        let link = world.another_link();
+        let (waiting, told) = tokio::sync::oneshot::channel::<()>();
+        let waiting = std::sync::Mutex::new(Some(waiting));
+        let standby = tokio::spawn(async move {
+            let acquired = Lease::acquire(&link, &shard_state(3, kind), || drop(waiting.lock().unwrap().take())).await;
+            acquired.map(|(lease, value)| (lease, value, link))
+        });
+        let _ = told.await;
+        lease.write("new").await.unwrap();
+        assert!(!standby.is_finished());
+        // No goodbye: the connection is cut from outside, as a crash would.
+        drop(lease);
+        world.link.close().await;
+        let (_lease, value, _link) = tokio::time::timeout(Duration::from_secs(10), standby)
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
+        assert_eq!(value.as_deref(), Some(&b"new"[..]), "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_cut_connection_loses_the_lease_and_gives_it_back_with_the_value() {
+    let world = World::bare().await;
+    let queue = shard_state(0, Priorities::Classic);
+    let (mut lease, _) = Lease::acquire(&world.link, &queue, || {}).await.unwrap();
+    lease.write("kept").await.unwrap();
+    eventually(
+        async || management::cut_connections(world.vhost.name()).await > 0,
+        "a connection to cut",
+    )
+    .await;
+    lease.lost().await;
+    let (lease, value) = Lease::acquire(&world.link, &queue, || {}).await.unwrap();
+    assert_eq!(value.as_deref(), Some(&b"kept"[..]));
+    assert_eq!(lease.epoch(), 2);
+}
+
+#[tokio::test]
+async fn two_that_start_at_once_on_an_empty_broker_get_one_lease_between_them() {
+    let world = World::bare().await;
+    let other = world.another_link();
+    let queue = shard_state(0, Priorities::Classic);
+    let (a, b) = (
+        Lease::acquire(&world.link, &queue, || {}),
+        Lease::acquire(&other, &queue, || {}),
+    );
+    tokio::pin!(a, b);
+    let (first, first_is_a) = tokio::select! {
+        a = &mut a => (a.unwrap().0, true),
+        b = &mut b => (b.unwrap().0, false),
+    };
+    let mut first = first;
+    first.write("mine").await.unwrap();
+    first.release().await;
+    let second = async { if first_is_a { b.await } else { a.await } };
+    let (_lease, value) = tokio::time::timeout(Duration::from_secs(10), second)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(value.as_deref(), Some(&b"mine"[..]));
+}
+
+#[tokio::test]
+async fn a_deleted_queue_loses_the_lease() {
+    let world = World::bare().await;
+    let queue = shard_state(0, Priorities::Classic);
+    let (mut lease, _) = Lease::acquire(&world.link, &queue, || {}).await.unwrap();
+    let channel = world.another_link().live().await.unwrap().channel().await.unwrap();
+    channel
+        .queue_delete(queue.name.as_str().into(), Default::default())
+        .await
+        .unwrap();
+    assert!(lease.lost().await.contains("cancelled"));
+    let (_lease, value) = Lease::acquire(&world.link, &queue, || {}).await.unwrap();
+    assert_eq!(value, None);
+}

@@ -1,0 +1,53 @@
+//! What a test does to the broker behind the code's back, through its management plugin.
+
+use arrakis_test_support::required_variable;
+use reqwest::{Client, Method, StatusCode, Url};
+use serde_json::{Value, json};
+
+/// Calls management; the path begins with `/api`.
+pub(crate) async fn call(method: Method, path: &str, body: Option<Value>) -> Value {
+    let base: Url = required_variable("RABBITMQ_MANAGEMENT_URL").parse().unwrap();
+    let mut url = base.join(path).unwrap();
+    let _ = url.set_username("").and_then(|()| url.set_password(None));
+    let mut request = Client::new()
+        .request(method.clone(), url)
+        .basic_auth(base.username(), base.password());
+    if let Some(body) = body {
+        request = request.json(&body);
+    }
+    let answer = request.send().await.unwrap();
+    let status = answer.status();
+    let text = answer.text().await.unwrap();
+    // What is to be deleted may be gone by itself.
+    let gone = method == Method::DELETE && status == StatusCode::NOT_FOUND;
+    assert!(status.is_success() || gone, "{path}: {status} {text}");
+    serde_json::from_str(&text).unwrap_or(Value::Null)
+}
+
+/// Cuts every connection to a virtual host, as `rabbitmqctl close_all_connections` does; answers how many.
+pub(crate) async fn cut_connections(vhost: &str) -> usize {
+    let list = call(Method::GET, &format!("/api/vhosts/{vhost}/connections"), None).await;
+    let names: Vec<String> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c["name"].as_str().unwrap().to_owned())
+        .collect();
+    for name in &names {
+        let path = format!("/api/connections/{}", name.replace(' ', "%20").replace('>', "%3E"));
+        call(Method::DELETE, &path, None).await;
+    }
+    names.len()
+}
+
+/// Bounds a queue from outside, as an operator's policy does.
+pub(crate) async fn bound_queue(vhost: &str, queue: &str, length: u32) {
+    let policy =
+        json!({ "pattern": format!("^{queue}$"), "definition": { "max-length": length }, "apply-to": "queues" });
+    call(Method::PUT, &format!("/api/policies/{vhost}/bound"), Some(policy)).await;
+}
+
+/// Takes the bound away.
+pub(crate) async fn unbound_queue(vhost: &str) {
+    call(Method::DELETE, &format!("/api/policies/{vhost}/bound"), None).await;
+}

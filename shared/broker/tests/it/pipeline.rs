@@ -1,0 +1,182 @@
+use std::time::Duration;
+
+use arrakis_broker::{Message, Pipeline, PipelineOptions, PipelineSender};
+use arrakis_contracts::names;
+use arrakis_test_support::eventually;
+use lapin::options::QueueDeleteOptions;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::management;
+use crate::world::{World, first_seen, join};
+
+fn options(world: &World) -> PipelineOptions {
+    PipelineOptions {
+        window: 32,
+        confirm_within: Duration::from_secs(5),
+        fence: None,
+        topology: Some(world.topology.clone()),
+    }
+}
+
+fn start(world: &World) -> PipelineSender {
+    Pipeline::start(world.link.clone(), options(world), CancellationToken::new()).0
+}
+
+async fn send(sender: &mut PipelineSender, message: Message) {
+    assert!(sender.room().await);
+    sender.send(message).unwrap();
+}
+
+async fn all_confirmed(sender: &PipelineSender) {
+    eventually(
+        async || sender.progress().confirmed == sender.sent(),
+        "all to be confirmed",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn order_is_kept_and_all_is_confirmed() {
+    let world = World::new().await;
+    let mut sender = start(&world);
+    let ids: Vec<String> = (0..500).map(|number| number.to_string()).collect();
+    for id in &ids {
+        send(&mut sender, join(id.clone())).await;
+    }
+    all_confirmed(&sender).await;
+    assert_eq!(world.take_all(names::EVENTS_GUILD, 500).await, ids);
+    assert_eq!(sender.progress().pending, 0);
+    world.vhost.finish().await;
+}
+
+#[tokio::test]
+async fn after_a_cut_connection_everything_unconfirmed_comes_again_in_order() {
+    let world = World::new().await;
+    let mut sender = start(&world);
+    let name = world.vhost.name().to_owned();
+    eventually(
+        async || management::cut_connections(&name).await > 0,
+        "a connection to cut",
+    )
+    .await;
+    let ids: Vec<String> = (0..3_000).map(|number| number.to_string()).collect();
+    let cutter = tokio::spawn(async move {
+        let mut cuts = 0;
+        while cuts < 3 {
+            cuts += management::cut_connections(&name).await;
+        }
+    });
+    for id in &ids {
+        send(&mut sender, join(id.clone())).await;
+    }
+    cutter.await.unwrap();
+    all_confirmed(&sender).await;
+    let got = world.take_all(names::EVENTS_GUILD, 3_000).await;
+    assert_eq!(first_seen(&got), ids);
+    // No more came twice than were in the window at each cut.
+    assert!(got.len() <= 3_000 + 4 * 33, "{}", got.len());
+    world.vhost.finish().await;
+}
+
+#[tokio::test]
+async fn a_full_queue_of_events_does_not_stall_interactions_behind_it() {
+    let world = World::new().await;
+    management::bound_queue(world.vhost.name(), names::EVENTS_GUILD, 1).await;
+    let mut sender = start(&world);
+    let detoured = |id: String| {
+        let mut message = join(id);
+        message.on_refusal = Some((names::retry(5), names::EVENTS_GUILD.to_owned()));
+        message
+    };
+    let mut joins = 0;
+    // Far more than the window holds: without the detour it would fill and stand still.
+    while sender.progress().detoured < 50 {
+        send(&mut sender, detoured(format!("join-{joins}"))).await;
+        joins += 1;
+    }
+    let command = Message::new(
+        names::EVENTS,
+        "interaction.command.x",
+        "command",
+        "INTERACTION_CREATE",
+        &b"{}"[..],
+    );
+    send(&mut sender, command).await;
+    assert_eq!(world.take_all(names::INTERACTIONS, 1).await, ["command"]);
+    management::unbound_queue(world.vhost.name()).await;
+    all_confirmed(&sender).await;
+    // The refused ones come back from their detour, under their ids.
+    let got = world.take_all(names::EVENTS_GUILD, joins).await;
+    assert_eq!(first_seen(&got).len(), joins);
+    world.vhost.finish().await;
+}
+
+#[tokio::test]
+async fn when_every_queue_is_gone_the_topology_is_declared_again_and_nothing_is_lost() {
+    let world = World::new().await;
+    let channel = world.link.live().await.unwrap().channel().await.unwrap();
+    for queue in [names::EVENTS_GUILD, names::UNROUTED] {
+        channel
+            .queue_delete(queue.into(), QueueDeleteOptions::default())
+            .await
+            .unwrap();
+    }
+    let mut sender = start(&world);
+    let ids: Vec<String> = (0..20).map(|number| number.to_string()).collect();
+    for id in &ids {
+        send(&mut sender, join(id.clone())).await;
+    }
+    all_confirmed(&sender).await;
+    assert!(sender.progress().unroutable >= 1);
+    let mut got = first_seen(&world.take_all(names::EVENTS_GUILD, 20).await);
+    got.sort_by_key(|id| id.parse::<u32>().unwrap());
+    assert_eq!(got, ids);
+    world.vhost.finish().await;
+}
+
+#[tokio::test]
+async fn nothing_is_published_on_a_connection_that_the_fence_does_not_name() {
+    let world = World::new().await;
+    let (fence_sender, fence) = watch::channel(0);
+    let fenced = PipelineOptions {
+        fence: Some(fence),
+        ..options(&world)
+    };
+    let (mut sender, _task) = Pipeline::start(world.link.clone(), fenced, CancellationToken::new());
+    send(&mut sender, join("fenced")).await;
+    // The same broker serves another publisher meanwhile, so time has passed for both.
+    for number in 0..50 {
+        world
+            .publisher()
+            .publish(&join(format!("free-{number}")))
+            .await
+            .unwrap();
+    }
+    assert_eq!(sender.progress().confirmed, 0);
+    fence_sender.send_replace(1);
+    all_confirmed(&sender).await;
+    let got = world.take_all(names::EVENTS_GUILD, 51).await;
+    assert_eq!(got.last().map(String::as_str), Some("fenced"));
+    world.vhost.finish().await;
+}
+
+#[tokio::test]
+async fn the_window_bounds_what_is_taken() {
+    let world = World::new().await;
+    let (_keep, fence) = watch::channel(0);
+    let fenced = PipelineOptions {
+        fence: Some(fence),
+        window: 4,
+        ..options(&world)
+    };
+    let (mut sender, _task) = Pipeline::start(world.link.clone(), fenced, CancellationToken::new());
+    let mut taken = 0;
+    while sender.has_room() {
+        sender.send(join(taken.to_string())).unwrap();
+        taken += 1;
+        tokio::task::yield_now().await;
+    }
+    assert!(taken <= 4 + 8, "{taken}");
+    assert!(sender.send(join("more")).is_err());
+}

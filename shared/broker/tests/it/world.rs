@@ -1,0 +1,132 @@
+//! A virtual host with links, and short ways to publish and read.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrakis_broker::{
+    ConsumeOptions, Failures, Link, Message, Priorities, Publisher, Settings, Stop, Topology, Verdict, consume,
+};
+use arrakis_contracts::names;
+use arrakis_test_support::TestVhost;
+use lapin::options::{BasicGetOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+
+/// A virtual host of this test's own, the topology in it, and a link.
+pub(crate) struct World {
+    pub(crate) vhost: TestVhost,
+    pub(crate) link: Link,
+    pub(crate) topology: Arc<Topology>,
+}
+
+impl World {
+    pub(crate) async fn bare() -> Self {
+        let vhost = TestVhost::create().await;
+        let link = Link::open(&Settings::new(vhost.url()), format!("test {}", vhost.name()));
+        Self {
+            vhost,
+            link,
+            topology: Arc::new(Topology::new(Priorities::Classic)),
+        }
+    }
+
+    pub(crate) async fn new() -> Self {
+        let world = Self::bare().await;
+        world.topology.declare(&world.link.live().await.unwrap()).await.unwrap();
+        world
+    }
+
+    pub(crate) fn publisher(&self) -> Publisher {
+        Publisher::new(self.link.clone()).with_limit(Duration::from_secs(15))
+    }
+
+    /// A second link, as services have one to consume.
+    pub(crate) fn another_link(&self) -> Link {
+        Link::open(&Settings::new(self.vhost.url()), "test consumer")
+    }
+
+    pub(crate) fn consume_options(&self, queue: &str) -> ConsumeOptions {
+        ConsumeOptions {
+            queue: queue.to_owned(),
+            prefetch: 10,
+            limit: None,
+            failures: Failures::new(self.publisher()),
+            topology: Some(self.topology.clone()),
+            events: Arc::new(()),
+        }
+    }
+
+    /// Starts a consumer; the handle ends when `stop` is used.
+    pub(crate) fn consume<F, Fut>(
+        &self,
+        options: ConsumeOptions,
+        stop: &Stop,
+        handler: F,
+    ) -> tokio::task::JoinHandle<()>
+    where
+        F: Fn(arrakis_broker::Delivery) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Verdict> + Send + 'static,
+    {
+        let (link, stop) = (self.another_link(), stop.clone());
+        tokio::spawn(async move {
+            consume(&link, options, handler, &stop).await.unwrap();
+            link.close().await;
+        })
+    }
+
+    /// Ids of all messages in a queue, in order; takes them out.
+    pub(crate) async fn take_all(&self, queue: &str, count: usize) -> Vec<String> {
+        let channel = self.link.live().await.unwrap().channel().await.unwrap();
+        let mut ids = Vec::new();
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        while ids.len() < count {
+            match channel
+                .basic_get(queue.into(), BasicGetOptions { no_ack: true })
+                .await
+                .unwrap()
+            {
+                Some(got) => ids.push(got.delivery.properties.message_id().as_ref().unwrap().to_string()),
+                None => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "{} of {count} messages in {queue}",
+                ids.len()
+            );
+        }
+        // Copies that came twice are behind.
+        while let Some(got) = channel
+            .basic_get(queue.into(), BasicGetOptions { no_ack: true })
+            .await
+            .unwrap()
+        {
+            ids.push(got.delivery.properties.message_id().as_ref().unwrap().to_string());
+        }
+        ids
+    }
+
+    pub(crate) async fn count(&self, queue: &str) -> u32 {
+        let channel = self.link.live().await.unwrap().channel().await.unwrap();
+        let options = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::durable()
+        };
+        let queue = channel
+            .queue_declare(queue.into(), options, FieldTable::default())
+            .await
+            .unwrap();
+        let _ = channel.close(200, "done".into()).await;
+        queue.message_count()
+    }
+}
+
+/// An event of a member joining.
+pub(crate) fn join(id: impl Into<String>) -> Message {
+    Message::new(names::EVENTS, "member.join", id, "GUILD_MEMBER_ADD", &b"{}"[..])
+}
+
+/// The distinct ids in their first order.
+pub(crate) fn first_seen(ids: &[String]) -> Vec<String> {
+    let mut seen = HashSet::new();
+    ids.iter().filter(|id| seen.insert((*id).clone())).cloned().collect()
+}
