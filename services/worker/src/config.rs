@@ -24,6 +24,8 @@ pub struct Config {
     pub prefetch: Prefetch,
     /// How long it may take to finish what it holds after SIGTERM.
     pub grace: Duration,
+    /// From what age on answers say that the ranking is old.
+    pub stale_after: time::Duration,
     /// An operator's own themes.
     pub themes_dir: Option<PathBuf>,
 }
@@ -48,6 +50,7 @@ impl Config {
         let discord = discord(reader);
         let prefetch = Prefetch::read(reader);
         let grace = reader.defaulted::<u64>(&variables::WORKER_GRACE_SECONDS);
+        let stale_hours = reader.defaulted::<u32>(&variables::WORKER_STALE_SYNC_HOURS);
         let themes_dir = reader.optional(&variables::THEMES_DIR);
         Some(Self {
             broker: broker?,
@@ -56,6 +59,7 @@ impl Config {
             discord: discord?,
             prefetch: prefetch?,
             grace: Duration::from_secs(grace?),
+            stale_after: time::Duration::hours(i64::from(stale_hours?)),
             themes_dir: themes_dir?,
         })
     }

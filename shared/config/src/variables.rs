@@ -211,6 +211,9 @@ variables! {
     /// Grace period.
     WORKER_GRACE_SECONDS = Variable::defaulted("WORKER_GRACE_SECONDS", WORKER, "20",
         "seconds a worker may take to finish what it holds after SIGTERM; what is unfinished is given back");
+    /// Age of a stale ranking.
+    WORKER_STALE_SYNC_HOURS = Variable::defaulted("WORKER_STALE_SYNC_HOURS", WORKER, "7",
+        "hours after which answers say that the ranking is old; it is read every six");
     /// Operator's own themes.
     THEMES_DIR = Variable::optional("THEMES_DIR", WORKER, "/etc/arrakis/themes", "folder with an operator's own themes beside the built-in ones");
     /// Health endpoints.

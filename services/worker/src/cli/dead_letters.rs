@@ -69,6 +69,13 @@ impl Which {
     }
 }
 
+impl Which {
+    fn means(&self, letter: &DeadLetter) -> bool {
+        let id = self.id.as_ref().is_none_or(|id| letter.id == *id);
+        id && self.kind.as_ref().is_none_or(|kind| letter.kind == *kind)
+    }
+}
+
 impl DeadLetters {
     pub(super) fn run(self) -> ExitCode {
         with_config(Settings::read, |settings| async move {
@@ -174,13 +181,12 @@ async fn replay(letters: &Letters, which: &Which) -> anyhow::Result<ExitCode> {
 }
 
 async fn purge(letters: &Letters, which: &Which, yes: bool) -> anyhow::Result<ExitCode> {
-    let selection = which.selection();
     if !yes {
-        let meant = letters.list(usize::MAX).await?.iter().filter(|letter| selection.has(letter)).count();
+        let meant = letters.list(usize::MAX).await?.iter().filter(|letter| which.means(letter)).count();
         say(format_args!("{meant} would be removed for good; add --yes to do it"));
         return Ok(ExitCode::FAILURE);
     }
-    let purged = letters.purge(&selection).await?;
+    let purged = letters.purge(&which.selection()).await?;
     say(format_args!("{purged} removed"));
     Ok(ExitCode::SUCCESS)
 }

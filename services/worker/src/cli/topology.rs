@@ -45,7 +45,7 @@ impl Topology {
                 move |priorities| async move {
                     let objects = Objects::new(priorities);
                     if json {
-                        print(serde_json::to_string_pretty(&objects.definitions())?)?;
+                        print(serde_json::to_string_pretty(&objects.definitions("/"))?)?;
                     } else {
                         print(objects.explain().trim_end())?;
                     }

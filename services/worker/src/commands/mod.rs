@@ -3,6 +3,7 @@
 //! To add one: a file with a type that implements [`Command`], and its line in [`all`]. Nothing else: the leader registers
 //! it with Discord, `/help` lists it, its buttons find it by the first segment of their custom ids (`name:arguments`).
 
+mod backdrop;
 mod definition;
 mod help;
 mod leaderboard;

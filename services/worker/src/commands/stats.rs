@@ -1,0 +1,38 @@
+//! `/stats`: the community in numbers.
+
+use arrakis_domain::Zones;
+use async_trait::async_trait;
+
+use super::backdrop::Backdrop;
+use super::{Answer, Call, Command, Definition, Reply, message};
+use crate::render::stats;
+
+/// The command.
+pub(super) struct Stats;
+
+#[async_trait]
+impl Command for Stats {
+    fn definition(&self) -> Definition {
+        Definition::new("stats", "The community in numbers: members, tiers, what entry takes").public()
+    }
+
+    async fn run(&self, call: &Call<'_>) -> Answer {
+        let community = call.community()?;
+        let token = &community.record.token_profile;
+        let mut tx = call.services.database.tenant(community.id()).await?;
+        let numbers = tx.profiles().numbers().await?;
+        let wallets = tx.eligibility().holder_count(token).await?;
+        let entry = tx.eligibility().entry_threshold(token, Zones::STANDARD).await?;
+        let backdrop = Backdrop::read(call.services, &mut tx, community).await?;
+        tx.commit().await?;
+        let shown = stats::Stats {
+            community: &community.record.name,
+            members: numbers.members,
+            verified: numbers.verified,
+            by_tier: &numbers.by_tier,
+            wallets,
+            entry,
+        };
+        Ok(Reply::Message(message(stats::embed(&backdrop.scene(community)?, &shown), Vec::new())))
+    }
+}

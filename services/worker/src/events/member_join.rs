@@ -1,0 +1,53 @@
+//! A member came: known to the community from now on, and, when a wallet of theirs is, with the roles of the tier.
+//!
+//! Twice is safe: the profile is written under the inbox's claim, and a role that is there is not given again.
+
+use async_trait::async_trait;
+use time::OffsetDateTime;
+
+use super::member::{Member, bindings, put_right};
+use super::{Effect, Event, EventHandler};
+use crate::community::{Community, user_id};
+use crate::failure::Failure;
+use crate::roles::{difference, measure};
+use crate::services::Services;
+
+/// `GUILD_MEMBER_ADD`.
+pub(super) struct MemberJoin;
+
+#[async_trait]
+impl EventHandler for MemberJoin {
+    fn name(&self) -> &'static str {
+        "GUILD_MEMBER_ADD"
+    }
+
+    async fn handle(&self, services: &Services, event: &Event) -> Result<Effect, Failure> {
+        let member: Member = event.read()?;
+        if member.user.bot {
+            return Ok(Effect::Nothing("a bot"));
+        }
+        let Some(community) = Community::of_guild(services, member.guild_id).await? else {
+            return Ok(Effect::Nothing("the server is not onboarded"));
+        };
+        let user = user_id(member.user.id)?;
+        let joined_at = member.joined_at.unwrap_or_else(|| event.at());
+        let mut tx = services.database.tenant(community.id()).await?;
+        if tx.claim(event.id()).await? {
+            tx.profiles().join(user, member.name(), joined_at).await?;
+        }
+        let measured = measure(&mut tx, &community, user, OffsetDateTime::now_utc()).await?;
+        let gone = tx.profiles().by_user(user).await?.is_none_or(|profile| profile.left_at.is_some());
+        tx.commit().await?;
+        services.forget_member(&community, user).await;
+        let Some(measured) = measured.filter(|_| !gone) else {
+            return Ok(Effect::Nothing("left meanwhile"));
+        };
+        if community.is_frozen() {
+            return Ok(Effect::Nothing("the community is frozen"));
+        }
+        let bindings = bindings(services, &community).await?;
+        let difference = difference(&community, &measured, &member.roles, &bindings);
+        put_right(services, event, &community, member.user.id, &difference, "join").await?;
+        Ok(Effect::Done)
+    }
+}

@@ -1,0 +1,56 @@
+//! A member went: noted, and what the cache knew of them forgotten. Wallet, badges and history stay and come back with them.
+//! Discord takes the roles by itself.
+//!
+//! Twice is safe: leaving again changes nothing.
+
+use arrakis_db::{Actor, NewAuditEntry};
+use async_trait::async_trait;
+use serde::Deserialize;
+use serde_json::json;
+use twilight_model::id::Id;
+use twilight_model::id::marker::GuildMarker;
+
+use super::member::User;
+use super::{Effect, Event, EventHandler};
+use crate::community::{Community, user_id};
+use crate::failure::Failure;
+use crate::services::Services;
+
+/// `GUILD_MEMBER_REMOVE`.
+pub(super) struct MemberLeave;
+
+#[derive(Debug, Deserialize)]
+struct Body {
+    guild_id: Id<GuildMarker>,
+    user: User,
+}
+
+#[async_trait]
+impl EventHandler for MemberLeave {
+    fn name(&self) -> &'static str {
+        "GUILD_MEMBER_REMOVE"
+    }
+
+    async fn handle(&self, services: &Services, event: &Event) -> Result<Effect, Failure> {
+        let body: Body = event.read()?;
+        let Some(community) = Community::of_guild(services, body.guild_id).await? else {
+            return Ok(Effect::Nothing("the server is not onboarded"));
+        };
+        let user = user_id(body.user.id)?;
+        let mut tx = services.database.tenant(community.id()).await?;
+        if tx.claim(event.id()).await? && tx.profiles().leave(user, event.at()).await? {
+            let subject = user.to_string();
+            tx.audit(&NewAuditEntry {
+                actor: Actor::System("events".to_owned()),
+                action: "member.left",
+                subject: &subject,
+                reason: None,
+                detail: json!({}),
+            })
+            .await?;
+        }
+        tx.commit().await?;
+        services.forget_member(&community, user).await;
+        Ok(Effect::Done)
+    }
+}

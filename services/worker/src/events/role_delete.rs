@@ -1,0 +1,58 @@
+//! A role was deleted in the server: when it stood for one of the theme's, that is forgotten and told to the admins, and
+//! syncs pass the role over until it is bound anew.
+//!
+//! Twice is safe: what is forgotten is not there a second time.
+
+use arrakis_db::{Actor, NewAuditEntry};
+use arrakis_domain::RoleId;
+use async_trait::async_trait;
+use serde::Deserialize;
+use serde_json::json;
+use twilight_model::id::Id;
+use twilight_model::id::marker::{GuildMarker, RoleMarker};
+
+use super::{Effect, Event, EventHandler};
+use crate::community::Community;
+use crate::failure::Failure;
+use crate::services::Services;
+
+/// `GUILD_ROLE_DELETE`.
+pub(super) struct RoleDelete;
+
+#[derive(Debug, Deserialize)]
+struct Body {
+    guild_id: Id<GuildMarker>,
+    role_id: Id<RoleMarker>,
+}
+
+#[async_trait]
+impl EventHandler for RoleDelete {
+    fn name(&self) -> &'static str {
+        "GUILD_ROLE_DELETE"
+    }
+
+    async fn handle(&self, services: &Services, event: &Event) -> Result<Effect, Failure> {
+        let body: Body = event.read()?;
+        let Some(community) = Community::of_guild(services, body.guild_id).await? else {
+            return Ok(Effect::Nothing("the server is not onboarded"));
+        };
+        let role = RoleId(body.role_id.get());
+        let mut tx = services.database.tenant(community.id()).await?;
+        let bindings = tx.communities().role_bindings().await?;
+        let Some((key, _)) = bindings.iter().find(|(_, bound)| **bound == role) else {
+            return Ok(Effect::Nothing("a role of the server's own"));
+        };
+        if tx.communities().unbind_role(role).await? {
+            tx.audit(&NewAuditEntry {
+                actor: Actor::System("events".to_owned()),
+                action: "role.broken",
+                subject: key.as_str(),
+                reason: Some("the role was deleted in the server"),
+                detail: json!({"discord_role": role.to_string()}),
+            })
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(Effect::Done)
+    }
+}
