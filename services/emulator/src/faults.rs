@@ -1,6 +1,14 @@
 //! Faults on demand. The control API arms them; gateway and REST ask whether one strikes.
+//!
+//! Two sorts: armed faults, here, strike when something happens and are used up by it; orders (drop, op 7, a close code, …)
+//! strike open connections at once and are [`crate::gateway::Order`]s. To add an armed fault, add a [`FaultKind`] and the
+//! question that its place asks.
 
 use std::time::Duration;
+
+use parking_lot::Mutex;
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use serde::Serialize;
 
 /// What a fault does to one REST call. Applied by `rest` before anything else but recording.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,15 +35,374 @@ pub enum RestAnswer {
     LoseAnswer,
 }
 
+/// What an armed fault does.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum FaultKind {
+    /// REST answers late.
+    RestLatency {
+        /// Milliseconds.
+        ms: u64,
+        /// Up to this much more, at random.
+        jitter_ms: u64,
+    },
+    /// REST answers with this status and does nothing.
+    RestStatus {
+        /// e.g. 503.
+        status: u16,
+    },
+    /// REST answers 429.
+    RestRateLimit {
+        /// `user`, `global` or `shared`.
+        scope: String,
+        /// Seconds.
+        retry_after: f64,
+    },
+    /// REST does what was asked, but the answer never arrives.
+    RestLostAnswer,
+    /// Heartbeats are not acknowledged.
+    GatewayNoHeartbeatAck,
+    /// A dispatch is sent twice.
+    GatewayDuplicateDispatch {
+        /// Event; `None` is any.
+        event: Option<String>,
+    },
+    /// The resume host does not answer.
+    GatewayDeadResumeHost {
+        /// How.
+        mode: DeadHost,
+    },
+    /// RESUME is answered by op 9.
+    GatewayRefuseResume,
+}
+
+/// How a dead host behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeadHost {
+    /// Connections are closed at once.
+    Refuse,
+    /// Connections are accepted, then nothing comes.
+    Hang,
+}
+
+/// When a fault strikes; all conditions must hold.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Condition {
+    /// Uses left; `None` is without end.
+    pub count: Option<u64>,
+    /// Chance of each use, 0–1; `None` is always.
+    pub probability: Option<f64>,
+    /// HTTP method.
+    pub method: Option<String>,
+    /// Route template; names in braces do not matter, a `*` at the end stands for any rest.
+    pub route: Option<String>,
+    /// Part of the path.
+    pub path: Option<String>,
+    /// Shard number.
+    pub shard: Option<u64>,
+}
+
+/// An armed fault.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Fault {
+    /// Number, to remove it by.
+    pub id: u64,
+    /// What it does.
+    #[serde(flatten)]
+    pub kind: FaultKind,
+    /// When it strikes.
+    #[serde(flatten)]
+    pub when: Condition,
+    /// How often it struck.
+    pub struck: u64,
+}
+
 /// All armed faults.
-#[derive(Debug, Default)]
-pub struct Faults {}
+#[derive(Debug)]
+pub struct Faults {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    armed: Vec<Fault>,
+    last_id: u64,
+    random: StdRng,
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self::new(0)
+    }
+}
 
 impl Faults {
-    /// What strikes this call, if anything. Counts one use of the fault.
+    /// No faults; chances are drawn from this seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self {
+            inner: Mutex::new(Inner {
+                armed: Vec::new(),
+                last_id: 0,
+                random: StdRng::seed_from_u64(seed),
+            }),
+        }
+    }
+
+    /// Arms a fault and returns its number.
+    pub fn arm(&self, kind: FaultKind, when: Condition) -> u64 {
+        let mut inner = self.inner.lock();
+        inner.last_id += 1;
+        let id = inner.last_id;
+        inner.armed.push(Fault {
+            id,
+            kind,
+            when,
+            struck: 0,
+        });
+        id
+    }
+
+    /// All faults, used-up ones among them.
+    #[must_use]
+    pub fn list(&self) -> Vec<Fault> {
+        self.inner.lock().armed.clone()
+    }
+
+    /// Removes a fault. `false` when there is none with this number.
+    pub fn disarm(&self, id: u64) -> bool {
+        let mut inner = self.inner.lock();
+        let before = inner.armed.len();
+        inner.armed.retain(|fault| fault.id != id);
+        inner.armed.len() != before
+    }
+
+    /// Removes all faults.
+    pub fn clear(&self) {
+        self.inner.lock().armed.clear();
+    }
+
+    /// What strikes this call, if anything. Counts one use of each fault that strikes: all latencies, and the first answer.
     #[must_use]
     pub fn for_rest(&self, method: &str, route_template: &str, path: &str) -> Option<RestFault> {
-        let _ = (method, route_template, path);
-        None
+        let mut inner = self.inner.lock();
+        let Inner { armed, random, .. } = &mut *inner;
+        let mut struck: Option<RestFault> = None;
+        for fault in armed {
+            let answer = match &fault.kind {
+                FaultKind::RestLatency { .. } => None,
+                FaultKind::RestStatus { status } => Some(RestAnswer::Status(*status)),
+                FaultKind::RestRateLimit { scope, retry_after } => Some(RestAnswer::RateLimited {
+                    scope: scope.clone(),
+                    retry_after: *retry_after,
+                }),
+                FaultKind::RestLostAnswer => Some(RestAnswer::LoseAnswer),
+                _ => continue,
+            };
+            let answered = struck.as_ref().is_some_and(|struck| struck.answer.is_some());
+            if (answered && answer.is_some())
+                || !fault.when.fits_rest(method, route_template, path)
+                || !fault.strike(random)
+            {
+                continue;
+            }
+            let struck = struck.get_or_insert(RestFault {
+                delay: Duration::ZERO,
+                answer: None,
+            });
+            if let FaultKind::RestLatency { ms, jitter_ms } = fault.kind {
+                struck.delay += Duration::from_millis(ms + random.random_range(0..=jitter_ms));
+            }
+            struck.answer = struck.answer.take().or(answer);
+        }
+        struck
+    }
+
+    /// Whether this heartbeat stays unanswered.
+    pub(crate) fn swallows_heartbeat_ack(&self, shard: Option<u64>) -> bool {
+        self.strikes(shard, |kind| matches!(kind, FaultKind::GatewayNoHeartbeatAck))
+    }
+
+    /// Whether this dispatch is sent twice.
+    pub(crate) fn duplicates(&self, name: &str, shard: u64) -> bool {
+        self.strikes(Some(shard), |kind| match kind {
+            FaultKind::GatewayDuplicateDispatch { event } => event.as_deref().is_none_or(|event| event == name),
+            _ => false,
+        })
+    }
+
+    /// Whether this RESUME is refused.
+    pub(crate) fn refuses_resume(&self) -> bool {
+        self.strikes(None, |kind| matches!(kind, FaultKind::GatewayRefuseResume))
+    }
+
+    /// How the resume host treats this connection, when it is dead.
+    pub(crate) fn dead_resume_host(&self) -> Option<DeadHost> {
+        let mut found = None;
+        self.strikes(None, |kind| {
+            if let FaultKind::GatewayDeadResumeHost { mode } = kind {
+                found = Some(*mode);
+                return true;
+            }
+            false
+        })
+        .then_some(found)?
+    }
+
+    fn strikes(&self, shard: Option<u64>, mut wanted: impl FnMut(&FaultKind) -> bool) -> bool {
+        let mut inner = self.inner.lock();
+        let Inner { armed, random, .. } = &mut *inner;
+        armed.iter_mut().any(|fault| {
+            let here = fault.when.shard.is_none() || fault.when.shard == shard;
+            here && wanted(&fault.kind) && fault.strike(random)
+        })
+    }
+}
+
+impl Fault {
+    fn strike(&mut self, random: &mut StdRng) -> bool {
+        if self.when.count == Some(0) {
+            return false;
+        }
+        if self
+            .when
+            .probability
+            .is_some_and(|chance| random.random::<f64>() >= chance)
+        {
+            return false;
+        }
+        self.when.count = self.when.count.map(|left| left - 1);
+        self.struck += 1;
+        true
+    }
+}
+
+impl Condition {
+    fn fits_rest(&self, method: &str, route: &str, path: &str) -> bool {
+        self.method
+            .as_ref()
+            .is_none_or(|wanted| wanted.eq_ignore_ascii_case(method))
+            && self.route.as_ref().is_none_or(|wanted| route_fits(wanted, route))
+            && self.path.as_ref().is_none_or(|wanted| path.contains(wanted.as_str()))
+    }
+}
+
+fn route_fits(wanted: &str, route: &str) -> bool {
+    let (wanted, route) = (nameless(wanted), nameless(route));
+    wanted
+        .strip_suffix('*')
+        .map_or(wanted == route, |start| route.starts_with(start))
+}
+
+/// A template without the names in its braces.
+fn nameless(template: &str) -> String {
+    let mut inside = false;
+    let mut keep = |c: char| {
+        let keep = !inside || c == '}';
+        inside = c == '{' || (inside && c != '}');
+        keep
+    };
+    template.chars().filter(|c| keep(*c)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn times(count: u64) -> Condition {
+        Condition {
+            count: Some(count),
+            ..Condition::default()
+        }
+    }
+
+    #[test]
+    fn a_fault_is_used_up() {
+        let faults = Faults::new(1);
+        faults.arm(FaultKind::RestStatus { status: 503 }, times(1));
+        let first = faults.for_rest("GET", "/users/@me", "/users/@me").unwrap();
+        assert_eq!(first.answer, Some(RestAnswer::Status(503)));
+        assert_eq!(faults.for_rest("GET", "/users/@me", "/users/@me"), None);
+        assert_eq!(faults.list()[0].struck, 1);
+    }
+
+    #[test]
+    fn conditions_must_all_hold() {
+        let faults = Faults::new(1);
+        let when = Condition {
+            method: Some("put".into()),
+            route: Some("/guilds/{g}/members/*".into()),
+            path: Some("/42/".into()),
+            ..Condition::default()
+        };
+        faults.arm(FaultKind::RestLostAnswer, when);
+        let route = "/guilds/{guild.id}/members/{user.id}/roles/{role.id}";
+        assert!(faults.for_rest("PUT", route, "/guilds/1/members/42/roles/3").is_some());
+        assert!(
+            faults
+                .for_rest("DELETE", route, "/guilds/1/members/42/roles/3")
+                .is_none()
+        );
+        assert!(faults.for_rest("PUT", route, "/guilds/1/members/43/roles/3").is_none());
+        assert!(
+            faults
+                .for_rest("PUT", "/guilds/{g}/roles", "/guilds/42/roles")
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn latencies_add_up_and_the_first_answer_counts() {
+        let faults = Faults::new(1);
+        faults.arm(FaultKind::RestLatency { ms: 10, jitter_ms: 0 }, times(1));
+        faults.arm(FaultKind::RestStatus { status: 500 }, times(1));
+        faults.arm(FaultKind::RestLatency { ms: 5, jitter_ms: 0 }, times(1));
+        faults.arm(FaultKind::RestStatus { status: 502 }, times(1));
+        let struck = faults.for_rest("GET", "/x", "/x").unwrap();
+        assert_eq!(
+            struck,
+            RestFault {
+                delay: Duration::from_millis(15),
+                answer: Some(RestAnswer::Status(500))
+            }
+        );
+        assert_eq!(
+            faults.for_rest("GET", "/x", "/x").unwrap().answer,
+            Some(RestAnswer::Status(502))
+        );
+    }
+
+    #[test]
+    fn chances_follow_the_seed() {
+        let draw = |seed| {
+            let faults = Faults::new(seed);
+            let when = Condition {
+                probability: Some(0.5),
+                ..Condition::default()
+            };
+            faults.arm(FaultKind::GatewayNoHeartbeatAck, when);
+            (0..100).filter(|_| faults.swallows_heartbeat_ack(None)).count()
+        };
+        assert_eq!(draw(7), draw(7));
+        assert!((20..80).contains(&draw(7)));
+    }
+
+    #[test]
+    fn a_shard_fault_leaves_others_alone() {
+        let faults = Faults::new(1);
+        let when = Condition {
+            shard: Some(2),
+            ..Condition::default()
+        };
+        faults.arm(
+            FaultKind::GatewayDuplicateDispatch {
+                event: Some("MESSAGE_CREATE".into()),
+            },
+            when,
+        );
+        assert!(faults.duplicates("MESSAGE_CREATE", 2));
+        assert!(!faults.duplicates("MESSAGE_CREATE", 1));
+        assert!(!faults.duplicates("GUILD_CREATE", 2));
     }
 }

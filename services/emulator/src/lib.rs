@@ -9,10 +9,12 @@ pub mod gateway;
 pub mod model;
 pub mod page;
 pub mod rest;
+pub mod seed;
 pub mod traffic;
 pub mod world;
 
 mod options;
+mod stats;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -21,6 +23,7 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use options::{Options, default_token};
+pub use stats::StatsReport;
 
 use crate::{
     clock::Clock,
@@ -104,7 +107,9 @@ impl Emulator {
         let app = assemble(options, addresses);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         serve(&tasks, rest, rest::router(app.clone()), &stop);
-        drop((gateway, resume, control));
+        gateway::serve(app.clone(), gateway, gateway::Role::Gateway, &tasks, &stop);
+        gateway::serve(app.clone(), resume, gateway::Role::Resume, &tasks, &stop);
+        drop(control);
         tasks.close();
         Ok(Self { app, stop, tasks })
     }
@@ -143,7 +148,9 @@ impl Drop for Emulator {
 fn assemble(options: Options, addresses: Addresses) -> AppState {
     let clock = Clock::default();
     let traffic = Arc::new(Traffic::new(options.traffic_kept));
-    let hub = Arc::new(Hub::default());
+    let (starts, concurrency) = (options.session_start_limit, options.max_concurrency);
+    let hub = Arc::new(Hub::new(clock.clone(), Arc::clone(&traffic), starts, concurrency));
+    let faults = Arc::new(Faults::new(options.seed));
     let application = Application {
         id: options.application_id,
         name: options.application_name.clone(),
@@ -159,7 +166,7 @@ fn assemble(options: Options, addresses: Addresses) -> AppState {
     AppState {
         world,
         hub,
-        faults: Arc::default(),
+        faults,
         traffic,
         clock,
         options: Arc::new(options),

@@ -1,10 +1,26 @@
 //! What went over the wire, for the page, the ledger and the statistics.
 
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::broadcast;
+
+use crate::{
+    model::Id,
+    stats::{Stats, StatsReport},
+};
+
+/// Characters of a body that are kept; listeners of the live stream get [`LIVE_DETAIL`].
+const KEPT_DETAIL: usize = 200;
+/// Characters of a body in the live stream.
+const LIVE_DETAIL: usize = 4_000;
 
 /// A REST call that was answered. `rest` records each, refused ones too.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -47,17 +63,17 @@ pub struct GatewayFrame {
     /// `out` from the emulator, `in` from the client, `open`, `close`.
     pub direction: &'static str,
     /// Session, once there is one.
-    pub session: Option<String>,
+    pub session: Option<Arc<str>>,
     /// Shard number and count.
     pub shard: Option<[u64; 2]>,
     /// Opcode.
     pub op: Option<u8>,
     /// Event name of a dispatch.
-    pub event: Option<String>,
+    pub event: Option<&'static str>,
     /// Sequence number of a dispatch.
     pub seq: Option<u64>,
     /// Id of the thing that the event is about (interaction, message, …) where it has one.
-    pub id: Option<String>,
+    pub id: Option<Id>,
     /// Close code, or the start of the payload.
     pub detail: Option<String>,
 }
@@ -82,17 +98,19 @@ pub struct Entry {
     pub record: Record,
 }
 
-/// Keeps the newest records and tells those who listen.
+/// Keeps the newest records, counts all of them and tells those who listen.
 #[derive(Debug)]
 pub struct Traffic {
-    inner: Mutex<Inner>,
-    live: broadcast::Sender<Entry>,
+    recording: AtomicBool,
+    kept: Mutex<Kept>,
+    live: broadcast::Sender<Arc<Entry>>,
+    stats: Mutex<Stats>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct Kept {
     next: u64,
-    kept: VecDeque<Entry>,
+    entries: VecDeque<Arc<Entry>>,
     capacity: usize,
 }
 
@@ -100,39 +118,146 @@ impl Traffic {
     /// Keeps this many records.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        let inner = Inner {
-            next: 1,
-            kept: VecDeque::new(),
-            capacity,
-        };
         Self {
-            inner: Mutex::new(inner),
+            recording: AtomicBool::new(capacity > 0),
+            kept: Mutex::new(Kept {
+                next: 1,
+                entries: VecDeque::new(),
+                capacity,
+            }),
             live: broadcast::Sender::new(1_024),
+            stats: Mutex::default(),
         }
     }
 
     /// Records a REST call.
     pub fn rest(&self, call: RestCall) {
-        self.record(Record::Rest(call));
+        self.stats.lock().rest(&call);
+        self.record(|| Record::Rest(call));
     }
 
-    /// Records a frame of the gateway.
-    pub fn gateway(&self, frame: GatewayFrame) {
-        self.record(Record::Gateway(frame));
+    /// Records a frame of the gateway. It is made only when somebody wants it.
+    pub fn gateway(&self, frame: impl FnOnce() -> GatewayFrame) {
+        self.record(|| Record::Gateway(frame()));
     }
 
-    fn record(&self, record: Record) {
-        let mut inner = self.inner.lock();
-        let entry = Entry { n: inner.next, record };
-        inner.next += 1;
-        if self.live.receiver_count() > 0 {
-            let _ = self.live.send(entry.clone());
+    /// Switches the keeping of records on or off; statistics go on, and so does the live stream.
+    pub fn set_recording(&self, on: bool) {
+        self.recording.store(on, Ordering::Relaxed);
+    }
+
+    /// Whether records are kept.
+    #[must_use]
+    pub fn is_recording(&self) -> bool {
+        self.recording.load(Ordering::Relaxed)
+    }
+
+    /// Kept records whose number is above this one, oldest first.
+    #[must_use]
+    pub fn since(&self, n: u64) -> Vec<Arc<Entry>> {
+        let kept = self.kept.lock();
+        let skip = kept.entries.partition_point(|entry| entry.n <= n);
+        kept.entries.iter().skip(skip).cloned().collect()
+    }
+
+    /// Records from now on. A listener that falls behind loses the oldest.
+    #[must_use]
+    pub fn listen(&self) -> broadcast::Receiver<Arc<Entry>> {
+        self.live.subscribe()
+    }
+
+    /// Counts since the start, or since the last reset.
+    #[must_use]
+    pub fn stats(&self) -> StatsReport {
+        self.stats.lock().report()
+    }
+
+    /// Starts counting from zero.
+    pub fn reset_stats(&self) {
+        *self.stats.lock() = Stats::default();
+    }
+
+    /// Lets the counters be changed.
+    pub(crate) fn count(&self, change: impl FnOnce(&mut Stats)) {
+        change(&mut self.stats.lock());
+    }
+
+    fn record(&self, record: impl FnOnce() -> Record) {
+        let keep = self.is_recording();
+        let live = self.live.receiver_count() > 0;
+        if !keep && !live {
+            return;
         }
-        if inner.capacity > 0 {
-            if inner.kept.len() >= inner.capacity {
-                inner.kept.pop_front();
+        let mut record = record();
+        let mut kept = self.kept.lock();
+        let n = kept.next;
+        kept.next += 1;
+        if live {
+            record.shorten(LIVE_DETAIL);
+            let _ = self.live.send(Arc::new(Entry {
+                n,
+                record: record.clone(),
+            }));
+        }
+        if keep {
+            record.shorten(KEPT_DETAIL);
+            if kept.entries.len() >= kept.capacity {
+                kept.entries.pop_front();
             }
-            inner.kept.push_back(entry);
+            kept.entries.push_back(Arc::new(Entry { n, record }));
         }
+    }
+}
+
+impl Record {
+    fn shorten(&mut self, most: usize) {
+        let texts = match self {
+            Self::Rest(call) => [call.request.as_mut(), call.response.as_mut()],
+            Self::Gateway(frame) => [frame.detail.as_mut(), None],
+        };
+        for text in texts.into_iter().flatten() {
+            if let Some((end, _)) = text.char_indices().nth(most) {
+                text.truncate(end);
+                text.push('…');
+                text.shrink_to_fit();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn beat(n: usize) -> GatewayFrame {
+        GatewayFrame {
+            direction: "in",
+            detail: Some("x".repeat(n)),
+            ..GatewayFrame::default()
+        }
+    }
+
+    #[test]
+    fn the_newest_are_kept_and_can_be_asked_for_by_number() {
+        let traffic = Traffic::new(2);
+        for _ in 0..3 {
+            traffic.gateway(|| beat(1));
+        }
+        let numbers = |since| traffic.since(since).iter().map(|entry| entry.n).collect::<Vec<_>>();
+        assert_eq!(numbers(0), [2, 3]);
+        assert_eq!(numbers(2), [3]);
+        traffic.set_recording(false);
+        traffic.gateway(|| unreachable!("nobody listens"));
+        assert_eq!(numbers(0), [2, 3]);
+    }
+
+    #[test]
+    fn long_bodies_are_cut() {
+        let traffic = Traffic::new(1);
+        traffic.gateway(|| beat(10_000));
+        let Record::Gateway(frame) = &traffic.since(0)[0].record else {
+            panic!("not a frame")
+        };
+        assert_eq!(frame.detail.as_ref().unwrap().chars().count(), KEPT_DETAIL + 1);
     }
 }

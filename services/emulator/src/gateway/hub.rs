@@ -1,41 +1,228 @@
-//! Where dispatches meet sessions.
+//! Where dispatches meet sessions, and orders meet connections.
 
-use crate::world::{Dispatch, State};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
-/// All sessions of the emulated gateway.
-#[derive(Debug, Default)]
-pub struct Hub {}
+use parking_lot::Mutex;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::{
+    limits::{SessionStartLimit, StartLimits, Verdict},
+    session::Session,
+};
+use crate::{
+    clock::Clock,
+    traffic::Traffic,
+    world::{Dispatch, State},
+};
+
+/// All sessions and connections of the emulated gateway.
+///
+/// Locks are taken in this order: world, sessions, one session. Connections have a lock of their own, taken alone.
+#[derive(Debug)]
+pub struct Hub {
+    clock: Clock,
+    traffic: Arc<Traffic>,
+    sessions: Mutex<HashMap<Arc<str>, Arc<Session>>>,
+    connections: Mutex<BTreeMap<u64, Connected>>,
+    next_connection: AtomicU64,
+    limits: Mutex<StartLimits>,
+}
+
+/// A connection as the hub knows it.
+#[derive(Debug)]
+struct Connected {
+    orders: UnboundedSender<Order>,
+    session: Option<Arc<Session>>,
+}
+
+/// What the control API may have a connection do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// End the TCP connection without a close frame.
+    Drop,
+    /// Neither read nor write any more, but keep the socket.
+    HalfOpen,
+    /// Op 7.
+    Reconnect,
+    /// Op 9.
+    Invalidate {
+        /// Its `d`.
+        resumable: bool,
+    },
+    /// A close frame with this code.
+    Close(u16),
+    /// Op 1, which the client answers at once.
+    Heartbeat,
+    /// This text as one frame, whatever it is.
+    Send(String),
+}
+
+/// Which connections an order is for; `None` matches all.
+#[derive(Clone, Debug, Default)]
+pub struct Target {
+    /// Shard number.
+    pub shard: Option<u64>,
+    /// Session id.
+    pub session: Option<String>,
+}
+
+/// A session as the control API shows it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct SessionReport {
+    /// Session id.
+    pub id: Arc<str>,
+    /// Number and count.
+    pub shard: [u64; 2],
+    /// Bit set.
+    pub intents: u64,
+    /// Number of the newest event.
+    pub seq: u64,
+    /// Frames kept for replay.
+    pub kept: usize,
+    /// Whether a connection holds it.
+    pub connected: bool,
+}
 
 impl Hub {
-    /// Hands a dispatch to every session that is entitled to it.
-    pub(crate) fn publish(&self, _state: &State, dispatch: Dispatch) {
-        tracing::trace!(event = dispatch.name, "dispatch");
-        drop(dispatch);
+    /// A gateway without sessions.
+    #[must_use]
+    pub fn new(clock: Clock, traffic: Arc<Traffic>, session_start_limit: u32, max_concurrency: u32) -> Self {
+        Self {
+            clock,
+            traffic,
+            sessions: Mutex::default(),
+            connections: Mutex::default(),
+            next_connection: AtomicU64::new(1),
+            limits: Mutex::new(StartLimits::new(session_start_limit, max_concurrency)),
+        }
     }
-}
 
-/// `session_start_limit` of `GET /gateway/bot`.
-#[derive(Clone, Copy, Debug, serde::Serialize)]
-pub struct SessionStartLimit {
-    /// Identifies in 24 hours.
-    pub total: u32,
-    /// Left.
-    pub remaining: u32,
-    /// Milliseconds until it is full again.
-    pub reset_after: u64,
-    /// Identify buckets.
-    pub max_concurrency: u32,
-}
+    /// Hands a dispatch to every session that is entitled to it. Called under the world's lock, so that all sessions see the
+    /// same order.
+    pub(crate) fn publish(&self, state: &State, dispatch: &Dispatch) {
+        let now = self.clock.now_ms();
+        self.traffic.count(|stats| stats.emitted(dispatch.name));
+        self.sessions.lock().retain(|_, session| {
+            let alive = !session.has_expired(now);
+            if alive {
+                session.offer(state, dispatch);
+            }
+            alive
+        });
+    }
 
-impl Hub {
     /// What `GET /gateway/bot` says of identifies.
     #[must_use]
-    pub fn session_start_limit(&self, _clock: &crate::clock::Clock) -> SessionStartLimit {
-        SessionStartLimit {
-            total: 1_000,
-            remaining: 1_000,
-            reset_after: 0,
-            max_concurrency: 1,
+    pub fn session_start_limit(&self, clock: &Clock) -> SessionStartLimit {
+        self.limits.lock().report(clock.now_ms())
+    }
+
+    /// Changes the limits on identifying; `None` leaves one as it is.
+    pub fn set_limits(&self, total: Option<u32>, remaining: Option<u32>, max_concurrency: Option<u32>) {
+        self.limits.lock().set(total, remaining, max_concurrency);
+    }
+
+    /// Counts an identify.
+    pub(super) fn identify(&self, shard: u64) -> Verdict {
+        self.limits.lock().identify(shard, self.clock.now_ms())
+    }
+
+    /// Adds a session, from now on offered every dispatch. Called under the world's lock.
+    pub(super) fn add_session(&self, session: Arc<Session>) {
+        self.sessions.lock().insert(Arc::clone(&session.id), session);
+    }
+
+    /// A session that can still be resumed.
+    pub(super) fn session(&self, id: &str) -> Option<Arc<Session>> {
+        let now = self.clock.now_ms();
+        let mut sessions = self.sessions.lock();
+        if sessions.get(id)?.has_expired(now) {
+            sessions.remove(id);
         }
+        sessions.get(id).cloned()
+    }
+
+    /// Forgets a session for good.
+    pub(super) fn remove_session(&self, id: &str) {
+        self.sessions.lock().remove(id);
+    }
+
+    /// Registers a connection.
+    pub(super) fn open(&self, orders: UnboundedSender<Order>) -> u64 {
+        let id = self.next_connection.fetch_add(1, Ordering::Relaxed);
+        self.connections.lock().insert(id, Connected { orders, session: None });
+        id
+    }
+
+    /// Notes which session a connection holds.
+    pub(super) fn holds(&self, connection: u64, session: Option<Arc<Session>>) {
+        if let Some(connected) = self.connections.lock().get_mut(&connection) {
+            connected.session = session;
+        }
+    }
+
+    /// Forgets a connection.
+    pub(super) fn closed(&self, connection: u64) {
+        self.connections.lock().remove(&connection);
+    }
+
+    /// Gives one connection an order.
+    pub(super) fn order_connection(&self, connection: u64, order: Order) {
+        if let Some(connected) = self.connections.lock().get(&connection) {
+            let _ = connected.orders.send(order);
+        }
+    }
+
+    /// Gives an order to all matching connections that hold a session, and says to how many.
+    pub fn order(&self, target: &Target, order: &Order) -> usize {
+        let connections = self.connections.lock();
+        let matching = connections.values().filter(|connected| {
+            connected.session.as_ref().is_some_and(|session| {
+                target.shard.is_none_or(|shard| session.shard[0] == shard)
+                    && target.session.as_ref().is_none_or(|id| **id == *session.id)
+            })
+        });
+        matching
+            .filter(|connected| connected.orders.send(order.clone()).is_ok())
+            .count()
+    }
+
+    /// Ends all sessions and closes all connections with this code.
+    pub(super) fn end_all(&self, code: u16) {
+        self.sessions.lock().clear();
+        for connected in self.connections.lock().values() {
+            let _ = connected.orders.send(Order::Close(code));
+        }
+    }
+
+    /// All sessions, connected or resumable.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<SessionReport> {
+        let report = |session: &Arc<Session>| SessionReport {
+            id: Arc::clone(&session.id),
+            shard: session.shard,
+            intents: session.intents.bits(),
+            seq: session.seq(),
+            kept: session.kept(),
+            connected: session.is_connected(),
+        };
+        let now = self.clock.now_ms();
+        let mut sessions = self.sessions.lock();
+        sessions.retain(|_, session| !session.has_expired(now));
+        let mut all: Vec<_> = sessions.values().map(report).collect();
+        all.sort_by(|a, b| (a.shard, &a.id).cmp(&(b.shard, &b.id)));
+        all
+    }
+
+    /// Open connections, identified or not.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.lock().len()
     }
 }

@@ -2,9 +2,25 @@
 //!
 //! Owns sessions, sequence numbers, replay, intents, shards, identify limits and compression. Refuses to know what an event
 //! means: it is handed finished dispatches by `world`. <https://discord.com/developers/docs/events/gateway>
+//!
+//! The way of an event: an operation of `world` emits a [`crate::world::Dispatch`] → [`Hub`] offers it to each session →
+//! the session numbers and keeps it → the writer of the connection that holds the session sends it.
 
+mod close;
+mod compression;
+mod connection;
 mod hub;
+mod identify;
 mod intents;
+mod limits;
+mod listener;
+mod payload;
+mod requests;
+mod session;
+mod writer;
 
-pub use hub::Hub;
+pub use close::{CloseCode, keeps_session};
+pub use hub::{Hub, Order, SessionReport, Target};
 pub use intents::Intents;
+pub use limits::SessionStartLimit;
+pub(crate) use listener::{Role, serve};

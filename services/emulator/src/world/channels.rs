@@ -30,7 +30,7 @@ impl State {
             d["newly_created"] = true.into();
         }
         let name = if thread { "THREAD_CREATE" } else { "CHANNEL_CREATE" };
-        self.emit(Dispatch::of_guild(name, guild, Intents::GUILDS, &d));
+        self.emit(Dispatch::of_guild(name, guild, Intents::GUILDS, &d).about(id));
     }
 
     /// Replaces a channel by its changed self; nothing happens when nothing changed. Overwrites that differ are audited as
@@ -105,7 +105,7 @@ impl State {
             json!(channel)
         };
         let name = if thread { "THREAD_DELETE" } else { "CHANNEL_DELETE" };
-        self.emit(Dispatch::of_guild(name, guild, Intents::GUILDS, &d));
+        self.emit(Dispatch::of_guild(name, guild, Intents::GUILDS, &d).about(id));
         for (child, is_thread) in children {
             if is_thread {
                 if let Some(server) = self.guilds.get_mut(&guild) {
@@ -130,7 +130,7 @@ impl State {
         let dm = Channel::dm(id, user);
         let d = self.channel_view(&dm);
         self.dms.insert(id, dm);
-        self.emit(Dispatch::of_user("CHANNEL_CREATE", Intents::DIRECT_MESSAGES, &d));
+        self.emit(Dispatch::of_user("CHANNEL_CREATE", Intents::DIRECT_MESSAGES, &d).about(id));
         id
     }
 
@@ -176,6 +176,6 @@ impl State {
         } else {
             "CHANNEL_UPDATE"
         };
-        self.emit(Dispatch::of_guild(name, guild, Intents::GUILDS, channel));
+        self.emit(Dispatch::of_guild(name, guild, Intents::GUILDS, channel).about(id));
     }
 }

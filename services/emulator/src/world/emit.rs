@@ -16,10 +16,12 @@ pub struct Dispatch {
     pub guild_id: Option<Id>,
     /// A session needs one of these; empty reaches all.
     pub intents: Intents,
+    /// What it is about, for the ledger: an interaction, a message, a user, a role, a channel.
+    pub subject: Option<Id>,
     /// The bytes of `d`, serialised once for all sessions.
     pub body: Arc<str>,
-    /// `d` for sessions without the message content intent, where it differs.
-    pub without_content: Option<Arc<str>>,
+    /// `d` for sessions that have these intents, where they see more.
+    pub richer: Option<(Intents, Arc<str>)>,
 }
 
 impl Dispatch {
@@ -27,11 +29,8 @@ impl Dispatch {
     #[must_use]
     pub fn of_guild(name: &'static str, guild_id: Id, intents: Intents, d: &impl Serialize) -> Self {
         Self {
-            name,
             guild_id: Some(guild_id),
-            intents,
-            body: to_body(d),
-            without_content: None,
+            ..Self::of_user(name, intents, d)
         }
     }
 
@@ -42,16 +41,39 @@ impl Dispatch {
             name,
             guild_id: None,
             intents,
+            subject: None,
             body: to_body(d),
-            without_content: None,
+            richer: None,
+        }
+    }
+
+    /// Names what the event is about.
+    #[must_use]
+    pub fn about(self, subject: Id) -> Self {
+        Self {
+            subject: Some(subject),
+            ..self
+        }
+    }
+
+    /// `d` for a session with these intents.
+    #[must_use]
+    pub fn body_for(&self, intents: Intents) -> &Arc<str> {
+        match &self.richer {
+            Some((needed, body)) if intents.contains(*needed) => body,
+            _ => &self.body,
         }
     }
 }
 
 impl State {
     /// Sends an event to every session that is entitled to it.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an event is made to be emitted; callers build it in place"
+    )]
     pub fn emit(&self, dispatch: Dispatch) {
-        self.hub.publish(self, dispatch);
+        self.hub.publish(self, &dispatch);
     }
 }
 

@@ -133,24 +133,29 @@ impl State {
         true
     }
 
-    /// The whole of a server as `GUILD_CREATE` carries it; `None` for an unknown server.
+    /// `GUILD_CREATE` of a server; `None` for an unknown one.
+    ///
+    /// Without the presences intent a bot is told of itself alone and asks for the other members.
+    /// <https://discord.com/developers/docs/events/gateway-events#guild-create>
     #[must_use]
-    pub(crate) fn guild_create(&self, id: Id) -> Option<std::sync::Arc<str>> {
-        self.guilds
-            .get(&id)
-            .map(|guild| to_body(&GuildCreate { state: self, guild }))
+    pub(crate) fn guild_create(&self, id: Id) -> Option<Dispatch> {
+        let guild = self.guilds.get(&id)?;
+        let with = |all_members| GuildCreate {
+            state: self,
+            guild,
+            all_members,
+        };
+        let mut dispatch = Dispatch::of_guild("GUILD_CREATE", id, Intents::GUILDS, &with(false)).about(id);
+        if guild.members.len() <= LARGE {
+            dispatch.richer = Some((Intents::GUILD_PRESENCES, to_body(&with(true))));
+        }
+        Some(dispatch)
     }
 
     fn emit_guild_create(&self, id: Id) {
-        let Some(body) = self.guild_create(id) else { return };
-        let (guild_id, intents) = (Some(id), Intents::GUILDS);
-        self.emit(Dispatch {
-            name: "GUILD_CREATE",
-            guild_id,
-            intents,
-            body,
-            without_content: None,
-        });
+        if let Some(dispatch) = self.guild_create(id) {
+            self.emit(dispatch);
+        }
     }
 
     fn emit_emojis(&self, guild: Id) {
@@ -175,12 +180,13 @@ impl State {
     }
 }
 
-/// Above this number of members a server is "large" and `GUILD_CREATE` lists the bot and those online only.
+/// Above this number of members a server is "large" and `GUILD_CREATE` lists the bot alone.
 const LARGE: usize = 250;
 
 struct GuildCreate<'a> {
     state: &'a State,
     guild: &'a Guild,
+    all_members: bool,
 }
 
 impl Serialize for GuildCreate<'_> {
@@ -191,10 +197,10 @@ impl Serialize for GuildCreate<'_> {
             let user = self.state.users.get(id)?;
             guild.members.get(id).map(|member| member.view(user))
         };
-        let members: Vec<_> = if large {
-            member(&self.state.bot_id).into_iter().collect()
-        } else {
+        let members: Vec<_> = if self.all_members {
             guild.members.keys().filter_map(member).collect()
+        } else {
+            member(&self.state.bot_id).into_iter().collect()
         };
         let of = |threads: bool| {
             guild

@@ -117,7 +117,8 @@ impl State {
         if *known == member {
             return;
         }
-        let before = std::mem::replace(known, member.clone());
+        let before = std::mem::replace(known, member);
+        let member = &*known;
         let names = |held: &[Id], other: &[Id]| -> Vec<serde_json::Value> {
             let only = held.iter().filter(|id| !other.contains(id));
             only.map(|id| json!({"id": id, "name": server.roles.get(id).map(|role| &role.name)}))
@@ -156,6 +157,6 @@ impl State {
         } else {
             Intents::GUILD_MEMBERS
         };
-        self.emit(Dispatch::of_guild(name, guild, intents, &member.event(user, guild)));
+        self.emit(Dispatch::of_guild(name, guild, intents, &member.event(user, guild)).about(id));
     }
 }

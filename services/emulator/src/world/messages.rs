@@ -7,12 +7,20 @@ use serde_json::{Value, json};
 use super::{Cause, Dispatch, State, to_body};
 use crate::{
     gateway::Intents,
-    model::{AuditAction, Id, Message, Reaction, Timestamp},
+    model::{AuditAction, Id, Message, Permissions, Reaction, Timestamp},
+    rest::permissions,
 };
 
 impl State {
     /// Puts a message into its channel. Ephemeral ones reach nobody by the gateway.
     pub fn create_message(&mut self, message: Message) {
+        let (id, channel) = (message.id, message.channel_id);
+        self.put_message(message);
+        self.emit_message("MESSAGE_CREATE", channel, id);
+    }
+
+    /// Puts a message into its channel without telling anybody, as part of a server's past.
+    pub(crate) fn put_message(&mut self, message: Message) {
         let (id, channel) = (message.id, message.channel_id);
         if let Some(home) = self.channel_mut(channel) {
             home.last_message_id = Some(id);
@@ -21,7 +29,6 @@ impl State {
             }
         }
         self.messages.entry(channel).or_default().insert(id, message);
-        self.emit_message("MESSAGE_CREATE", channel, id);
     }
 
     /// Replaces a message by its changed self.
@@ -55,7 +62,7 @@ impl State {
             if let Some(guild) = message.guild_id {
                 d["guild_id"] = json!(guild);
             }
-            self.emit_in(message.guild_id, "MESSAGE_DELETE", MESSAGES, to_body(&d), None);
+            self.emit_in(message.guild_id, "MESSAGE_DELETE", MESSAGES, id, to_body(&d), None);
         }
         true
     }
@@ -79,7 +86,7 @@ impl State {
             Some(options),
         );
         let d = json!({"ids": gone, "channel_id": channel, "guild_id": guild});
-        self.emit_in(Some(guild), "MESSAGE_DELETE_BULK", MESSAGES, to_body(&d), None);
+        self.emit_in(Some(guild), "MESSAGE_DELETE_BULK", MESSAGES, channel, to_body(&d), None);
     }
 
     /// Adds or removes one user's reaction. `false` when that changes nothing.
@@ -124,7 +131,7 @@ impl State {
         } else {
             "MESSAGE_REACTION_REMOVE"
         };
-        self.emit_in(guild, name, REACTIONS, to_body(&d), None);
+        self.emit_in(guild, name, REACTIONS, message, to_body(&d), None);
         true
     }
 
@@ -150,6 +157,9 @@ impl State {
         let Some(message) = self.message(channel, id).filter(|message| !message.is_ephemeral()) else {
             return;
         };
+        if !self.bot_sees(message) {
+            return;
+        }
         let view = self.message_event(message);
         let full = to_body(&view);
         // Own messages, mentions and direct messages keep their content whatever the intents.
@@ -157,8 +167,23 @@ impl State {
             || message.author.id() == self.bot_id
             || message.application_id == Some(self.application.id)
             || message.mentions.contains(&self.bot_id);
-        let blank = (!open).then(|| without_content(view));
-        self.emit_in(message.guild_id, name, MESSAGES, full, blank);
+        let (body, richer) = if open {
+            (full, None)
+        } else {
+            (without_content(view), Some((Intents::MESSAGE_CONTENT, full)))
+        };
+        self.emit_in(message.guild_id, name, MESSAGES, id, body, richer);
+    }
+
+    /// A bot hears of messages only where it may see the channel.
+    fn bot_sees(&self, message: &Message) -> bool {
+        let Some(guild) = message.guild_id.and_then(|guild| self.guilds.get(&guild)) else {
+            return true;
+        };
+        let Some(channel) = guild.channels.get(&message.channel_id) else {
+            return false;
+        };
+        permissions::in_channel(guild, channel, self.bot_id, self.now()).contains(Permissions::VIEW_CHANNEL)
     }
 
     fn emit_in(
@@ -166,16 +191,18 @@ impl State {
         guild: Option<Id>,
         name: &'static str,
         intents: [Intents; 2],
+        subject: Id,
         body: Arc<str>,
-        without_content: Option<Arc<str>>,
+        richer: Option<(Intents, Arc<str>)>,
     ) {
         let intents = if guild.is_some() { intents[0] } else { intents[1] };
         self.emit(Dispatch {
             name,
             guild_id: guild,
             intents,
+            subject: Some(subject),
             body,
-            without_content,
+            richer,
         });
     }
 }

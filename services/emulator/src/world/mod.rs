@@ -12,6 +12,7 @@ mod audit;
 mod channels;
 mod emit;
 mod guilds;
+mod interactions;
 mod members;
 mod messages;
 mod roles;
@@ -28,6 +29,7 @@ use tokio::sync::watch;
 
 pub use emit::Dispatch;
 pub(crate) use emit::to_body;
+pub use interactions::NewInteraction;
 
 use crate::{
     clock::Clock,
@@ -104,6 +106,23 @@ pub struct Application {
     pub privileged_intents: Intents,
 }
 
+impl Application {
+    /// Public flags: which privileged intents are on. Below 100 servers Discord sets the "limited" ones.
+    /// <https://discord.com/developers/docs/resources/application#application-object-application-flags>
+    #[must_use]
+    pub fn flags(&self) -> u64 {
+        let bits = [
+            (Intents::GUILD_PRESENCES, 13),
+            (Intents::GUILD_MEMBERS, 15),
+            (Intents::MESSAGE_CONTENT, 19),
+        ];
+        bits.iter()
+            .filter(|(intent, _)| self.privileged_intents.contains(*intent))
+            .map(|(_, bit)| 1 << bit)
+            .sum()
+    }
+}
+
 /// All that the emulated Discord knows. Fields are open to the crate; change them through operations where one exists.
 #[derive(Debug)]
 pub struct State {
@@ -175,6 +194,15 @@ impl State {
             Some(guild) => self.guilds.get_mut(guild)?.channels.get_mut(&id),
             None => self.dms.get_mut(&id),
         }
+    }
+
+    /// The user with this user name.
+    #[must_use]
+    pub fn user_named(&self, name: &str) -> Option<Id> {
+        self.users
+            .values()
+            .find(|user| user.username == name)
+            .map(|user| user.id)
     }
 
     /// A message.

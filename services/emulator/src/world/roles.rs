@@ -111,7 +111,7 @@ impl State {
         let changes = differences(Some(&role), None::<&Role>);
         self.audit(guild, cause, AuditAction::RoleDelete, Some(id), changes, None);
         let d = json!({"guild_id": guild, "role_id": id});
-        self.emit(Dispatch::of_guild("GUILD_ROLE_DELETE", guild, Intents::GUILDS, &d));
+        self.emit(Dispatch::of_guild("GUILD_ROLE_DELETE", guild, Intents::GUILDS, &d).about(id));
     }
 
     fn emit_role(&self, name: &'static str, guild: Id, id: Id) {
@@ -119,6 +119,6 @@ impl State {
             return;
         };
         let d = json!({"guild_id": guild, "role": role});
-        self.emit(Dispatch::of_guild(name, guild, Intents::GUILDS, &d));
+        self.emit(Dispatch::of_guild(name, guild, Intents::GUILDS, &d).about(id));
     }
 }

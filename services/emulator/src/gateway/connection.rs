@@ -1,0 +1,353 @@
+//! The reading half of a connection: what the client sends, the heart's beat, and the orders of the control API.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use futures_util::{StreamExt as _, stream::SplitStream};
+use tokio::{
+    net::TcpStream,
+    sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
+    task::JoinHandle,
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    CloseCode,
+    compression::Encoder,
+    hub::Order,
+    keeps_session,
+    listener::Query,
+    payload::{self, Incoming, Refusal},
+    requests,
+    session::Session,
+    writer::{Out, Writer},
+};
+use crate::{AppState, stats::Stats, traffic::GatewayFrame};
+
+/// Most sends of a client in [`SENDS_WINDOW`].
+const MAX_SENDS: usize = 120;
+const SENDS_WINDOW: Duration = Duration::from_secs(60);
+/// How long a client may take to leave after a close frame or op 7, in real time.
+const LEAVE_WITHIN: Duration = Duration::from_secs(5);
+
+/// A client's connection.
+///
+/// Heartbeats, sends and other things of the wire go by real time, not by the emulator's clock: the client's timers do too,
+/// and moving the clock must not look like a client that fell silent.
+pub(super) struct Connection {
+    pub(super) app: AppState,
+    pub(super) id: u64,
+    pub(super) session: Option<Arc<Session>>,
+    out: UnboundedSender<Out>,
+    sends: VecDeque<Instant>,
+    beat_by: Instant,
+    /// After op 7: when the connection is closed if the client has not left.
+    leave_by: Option<Instant>,
+}
+
+/// How a connection ended.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// The client's close frame, with its code.
+    Client(Option<u16>),
+    /// Our close frame.
+    Ours(u16),
+    /// Without a close frame.
+    Dropped,
+}
+
+/// Serves one connection until it ends.
+pub(super) async fn run(app: AppState, socket: WebSocketStream<TcpStream>, query: Query, stop: CancellationToken) {
+    let (sink, mut stream) = socket.split();
+    let (orders_in, mut orders) = mpsc::unbounded_channel();
+    let (out, requests) = mpsc::unbounded_channel();
+    let id = app.hub.open(orders_in);
+    let encoder = Encoder::for_query(query.compress.as_deref());
+    let refusal = refuse_query(&query, encoder.is_some());
+    let writer = Writer {
+        app: app.clone(),
+        connection: id,
+        socket: sink,
+        encoder: encoder.unwrap_or(Encoder::Plain),
+        requests,
+        attached: None,
+    };
+    let writer = tokio::spawn(writer.run());
+    let beat_by = Instant::now() + patience(&app);
+    let mut connection = Connection {
+        app,
+        id,
+        session: None,
+        out,
+        sends: VecDeque::new(),
+        beat_by,
+        leave_by: None,
+    };
+    connection.record("open", None, None);
+    let end = if let Some(refusal) = refusal {
+        connection.close(&refusal)
+    } else {
+        let hello = payload::hello(connection.app.options.heartbeat_interval_ms);
+        connection.send(Out::Payload(10, hello));
+        tokio::select! {
+            end = connection.serve(&mut stream, &mut orders, &writer) => end,
+            () = stop.cancelled() => End::Dropped,
+        }
+    };
+    connection.finish(&end);
+    if let End::Ours(_) = end {
+        // Let the close frame out and the client answer it.
+        let goodbye = async { while let Some(Ok(_)) = stream.next().await {} };
+        let _ = timeout(LEAVE_WITHIN, async {
+            tokio::select! { () = goodbye => {}, () = stop.cancelled() => {} }
+        })
+        .await;
+    }
+    writer.abort();
+}
+
+/// How long a client may be silent: half as long again as its interval.
+fn patience(app: &AppState) -> Duration {
+    Duration::from_millis(app.options.heartbeat_interval_ms + app.options.heartbeat_interval_ms / 2)
+}
+
+fn refuse_query(query: &Query, compression_known: bool) -> Option<Refusal> {
+    let version = query.version.as_deref();
+    if version != Some("10") {
+        let why = format!("v={}; this gateway speaks v=10", version.unwrap_or_default());
+        return Some(Refusal::new(CloseCode::InvalidApiVersion, why));
+    }
+    if let Some(encoding) = query.encoding.as_deref().filter(|encoding| *encoding != "json") {
+        let why = format!("encoding={encoding} is not spoken here; use encoding=json");
+        return Some(Refusal::new(CloseCode::DecodeError, why));
+    }
+    if !compression_known {
+        let why = "compress is zlib-stream or zstd-stream, or absent";
+        return Some(Refusal::new(CloseCode::DecodeError, why));
+    }
+    None
+}
+
+impl Connection {
+    pub(super) fn send(&self, out: Out) {
+        // The writer is gone only when the socket is: reading will notice.
+        let _ = self.out.send(out);
+    }
+
+    /// Op 9, after which the connection has no session but stays open. `resumable` is its `d`.
+    pub(super) fn invalidate(&mut self, resumable: bool) {
+        self.app.traffic.count(Stats::invalidated);
+        self.send(Out::Detach);
+        self.send(Out::Payload(9, payload::bare(9, &resumable.into())));
+        if let Some(session) = self.session.take() {
+            session.detach(self.id, self.app.clock.now_ms());
+            self.app.hub.holds(self.id, None);
+            if !resumable {
+                self.app.hub.remove_session(&session.id);
+            }
+        }
+    }
+
+    async fn serve(
+        &mut self,
+        stream: &mut SplitStream<WebSocketStream<TcpStream>>,
+        orders: &mut UnboundedReceiver<Order>,
+        writer: &JoinHandle<()>,
+    ) -> End {
+        loop {
+            let far = self.beat_by + Duration::from_secs(3_600);
+            let end = tokio::select! {
+                message = stream.next() => self.receive(message),
+                Some(order) = orders.recv() => {
+                    if order == Order::HalfOpen {
+                        writer.abort();
+                        return hang(orders).await;
+                    }
+                    self.obey(order)
+                }
+                () = sleep_until(self.beat_by) => {
+                    Some(self.close(&Refusal::new(CloseCode::SessionTimedOut, "no heartbeat came in time")))
+                }
+                () = sleep_until(self.leave_by.unwrap_or(far)), if self.leave_by.is_some() => {
+                    Some(self.close(&Refusal::new(CloseCode::UnknownError, "asked to reconnect, but did not")))
+                }
+            };
+            if let Some(end) = end {
+                return end;
+            }
+        }
+    }
+
+    fn receive(&mut self, message: Option<Result<Message, tokio_tungstenite::tungstenite::Error>>) -> Option<End> {
+        let Some(Ok(message)) = message else {
+            return Some(End::Dropped);
+        };
+        match message {
+            Message::Text(text) => self.handle(text.as_bytes()),
+            Message::Binary(bytes) => self.handle(&bytes),
+            Message::Close(frame) => Some(End::Client(frame.map(|frame| u16::from(frame.code)))),
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => None,
+        }
+    }
+
+    fn handle(&mut self, bytes: &[u8]) -> Option<End> {
+        let now = Instant::now();
+        while self
+            .sends
+            .front()
+            .is_some_and(|sent| now.duration_since(*sent) >= SENDS_WINDOW)
+        {
+            self.sends.pop_front();
+        }
+        self.sends.push_back(now);
+        if self.sends.len() > MAX_SENDS {
+            return Some(self.close(&Refusal::new(CloseCode::RateLimited, "over 120 sends in 60 seconds")));
+        }
+        let handled = payload::read(bytes).and_then(|incoming| {
+            self.record_incoming(&incoming, bytes);
+            self.answer(incoming)
+        });
+        handled.err().map(|refusal| self.close(&refusal))
+    }
+
+    fn answer(&mut self, incoming: Incoming) -> Result<(), Refusal> {
+        match incoming {
+            Incoming::Heartbeat => self.beat(),
+            Incoming::Identify(identify) => self.identify(&identify)?,
+            Incoming::Resume(resume) => self.resume(&resume)?,
+            Incoming::Presence => self.identified().map(drop)?,
+            Incoming::VoiceState(request) => requests::voice(&self.app, self.identified()?, &request),
+            Incoming::RequestMembers(request) => requests::members(&self.app, self.identified()?, &request),
+            Incoming::RequestSounds(request) => requests::sounds(&self.app, self.identified()?, &request),
+        }
+        Ok(())
+    }
+
+    fn identified(&self) -> Result<&Session, Refusal> {
+        let refusal = || Refusal::new(CloseCode::NotAuthenticated, "identify or resume first");
+        self.session.as_deref().ok_or_else(refusal)
+    }
+
+    fn beat(&mut self) {
+        self.app.traffic.count(Stats::beat);
+        let shard = self.session.as_ref().map(|session| session.shard[0]);
+        if !self.app.faults.swallows_heartbeat_ack(shard) {
+            self.send(Out::Payload(11, payload::bare(11, &serde_json::Value::Null)));
+        }
+        self.beat_by = Instant::now() + patience(&self.app);
+    }
+
+    fn obey(&mut self, order: Order) -> Option<End> {
+        match order {
+            Order::Drop | Order::HalfOpen => return Some(End::Dropped),
+            Order::Heartbeat => self.send(Out::Payload(1, payload::bare(1, &serde_json::Value::Null))),
+            Order::Invalidate { resumable } => self.invalidate(resumable),
+            Order::Send(text) => self.send(Out::Raw(text)),
+            Order::Close(code) => {
+                let known = CloseCode::ALL.into_iter().find(|known| known.number() == code);
+                self.send(Out::Close(code, known.map_or("", CloseCode::reason).to_owned()));
+                return Some(End::Ours(code));
+            }
+            Order::Reconnect => {
+                // No more events on this connection: they wait in the session for the RESUME.
+                self.send(Out::Detach);
+                self.send(Out::Payload(7, payload::bare(7, &serde_json::Value::Null)));
+                self.leave_by = Some(Instant::now() + LEAVE_WITHIN);
+            }
+        }
+        None
+    }
+
+    fn close(&self, refusal: &Refusal) -> End {
+        let mut reason = format!("{} {}", refusal.code.reason(), refusal.why);
+        // A close frame holds 125 bytes, two of them the code.
+        while reason.len() > 123 {
+            reason.pop();
+        }
+        tracing::info!(
+            code = refusal.code.number(),
+            why = refusal.why,
+            "closing a gateway connection"
+        );
+        self.send(Out::Close(refusal.code.number(), reason));
+        End::Ours(refusal.code.number())
+    }
+
+    fn finish(&mut self, end: &End) {
+        let code = match end {
+            End::Client(code) => {
+                self.app.traffic.count(|stats| stats.closed(*code));
+                let detail = code.map_or_else(|| "without a code".to_owned(), |code| format!("{code} by the client"));
+                self.record("close", None, Some(detail));
+                *code
+            }
+            End::Ours(code) => Some(*code),
+            End::Dropped => {
+                self.app.traffic.count(|stats| stats.closed(None));
+                self.record("close", None, Some("dropped".to_owned()));
+                None
+            }
+        };
+        self.app.hub.closed(self.id);
+        let Some(session) = self.session.take() else { return };
+        if keeps_session(code) {
+            session.detach(self.id, self.app.clock.now_ms());
+        } else if session.held_by(self.id) {
+            self.app.hub.remove_session(&session.id);
+        }
+    }
+
+    fn record_incoming(&self, incoming: &Incoming, bytes: &[u8]) {
+        let (op, secret) = match incoming {
+            Incoming::Heartbeat => (1, false),
+            Incoming::Identify(_) => (2, true),
+            Incoming::Presence => (3, false),
+            Incoming::VoiceState(_) => (4, false),
+            Incoming::Resume(_) => (6, true),
+            Incoming::RequestMembers(_) => (8, false),
+            Incoming::RequestSounds(_) => (31, false),
+        };
+        let detail = if secret {
+            redacted(incoming)
+        } else {
+            String::from_utf8_lossy(bytes).into_owned()
+        };
+        self.record("in", Some(op), Some(detail));
+    }
+
+    fn record(&self, direction: &'static str, op: Option<u8>, detail: Option<String>) {
+        self.app.traffic.gateway(|| GatewayFrame {
+            at_ms: self.app.clock.now_ms(),
+            direction,
+            session: self.session.as_ref().map(|session| Arc::clone(&session.id)),
+            shard: self.session.as_ref().map(|session| session.shard),
+            op,
+            detail,
+            ..GatewayFrame::default()
+        });
+    }
+}
+
+/// What is shown of a payload that carries the token.
+fn redacted(incoming: &Incoming) -> String {
+    match incoming {
+        Incoming::Identify(identify) => {
+            serde_json::json!({"shard": identify.shard, "intents": identify.intents, "token": "[redacted]"}).to_string()
+        }
+        Incoming::Resume(resume) => {
+            serde_json::json!({"session_id": resume.session_id, "seq": resume.seq, "token": "[redacted]"}).to_string()
+        }
+        _ => String::new(),
+    }
+}
+
+/// Half-open: nothing is read or written until the control API drops the connection.
+async fn hang(orders: &mut UnboundedReceiver<Order>) -> End {
+    while let Some(order) = orders.recv().await {
+        if order == Order::Drop {
+            break;
+        }
+    }
+    End::Dropped
+}

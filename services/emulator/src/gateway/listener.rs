@@ -1,0 +1,124 @@
+//! Accepts connections, on the gateway's address and on the one for resuming.
+
+use std::{net::SocketAddr, time::Duration};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::{
+    WebSocketStream, accept_hdr_async_with_config,
+    tungstenite::{
+        handshake::server::{ErrorResponse, Request, Response},
+        protocol::WebSocketConfig,
+    },
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::connection;
+use crate::{AppState, faults::DeadHost};
+
+/// Which of the two listeners it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The address in `GET /gateway`.
+    Gateway,
+    /// `resume_gateway_url`, which a fault can kill.
+    Resume,
+}
+
+/// The query of the connection's URL.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Query {
+    /// `v`.
+    pub(super) version: Option<String>,
+    /// `encoding`.
+    pub(super) encoding: Option<String>,
+    /// `compress`.
+    pub(super) compress: Option<String>,
+}
+
+impl Query {
+    fn parse(query: &str) -> Self {
+        let mut parsed = Self::default();
+        for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            let slot = match &*key {
+                "v" => &mut parsed.version,
+                "encoding" => &mut parsed.encoding,
+                "compress" => &mut parsed.compress,
+                _ => continue,
+            };
+            *slot = Some(value.into_owned());
+        }
+        parsed
+    }
+}
+
+/// Accepts until stopped. Each connection is a task of the tracker.
+pub(crate) fn serve(app: AppState, listener: TcpListener, role: Role, tasks: &TaskTracker, stop: &CancellationToken) {
+    let (tracker, stop) = (tasks.clone(), stop.clone());
+    tasks.spawn(async move {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = stop.cancelled() => return,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    let _ = stream.set_nodelay(true);
+                    tracker.spawn(handle(app.clone(), stream, peer, role, stop.clone()));
+                }
+                Err(error) => {
+                    // Out of file descriptors, most likely: others may end in the meantime.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    });
+}
+
+async fn handle(app: AppState, stream: TcpStream, peer: SocketAddr, role: Role, stop: CancellationToken) {
+    if role == Role::Resume {
+        match app.faults.dead_resume_host() {
+            Some(DeadHost::Refuse) => return,
+            Some(DeadHost::Hang) => return stop.cancelled().await,
+            None => {}
+        }
+    }
+    let handshake = tokio::time::timeout(Duration::from_secs(10), handshake(stream));
+    let accepted = tokio::select! {
+        accepted = handshake => accepted,
+        () = stop.cancelled() => return,
+    };
+    match accepted {
+        Ok(Ok((socket, query))) => connection::run(app, socket, query, stop).await,
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "not a WebSocket handshake"),
+        Err(_) => tracing::debug!(%peer, "no handshake within ten seconds"),
+    }
+}
+
+async fn handshake(
+    stream: TcpStream,
+) -> Result<(WebSocketStream<TcpStream>, Query), Box<dyn std::error::Error + Send + Sync>> {
+    let mut query = Query::default();
+    #[expect(clippy::result_large_err, reason = "the library's signature")]
+    let note_query = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
+        query = Query::parse(request.uri().query().unwrap_or_default());
+        Ok(response)
+    };
+    // The default of 128 KiB for reading is much for a thousand small connections; clients send at most 4 KiB.
+    let config = WebSocketConfig::default().read_buffer_size(8 * 1_024);
+    let socket = accept_hdr_async_with_config(stream, note_query, Some(config)).await?;
+    Ok((socket, query))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_query_is_read_by_name() {
+        let query = Query::parse("encoding=json&v=10&compress=zlib-stream&other=1");
+        assert_eq!(query.version.as_deref(), Some("10"));
+        assert_eq!(query.encoding.as_deref(), Some("json"));
+        assert_eq!(query.compress.as_deref(), Some("zlib-stream"));
+    }
+}

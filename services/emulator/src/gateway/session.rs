@@ -1,0 +1,307 @@
+//! A session: its number line, and the frames that a RESUME can ask for again.
+//!
+//! A session is a queue with memory. Events are appended under the world's lock; the connection that holds the session
+//! reads on from the last number that it sent, so a dropped connection and a slow one are the same thing.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::Intents;
+use crate::{
+    model::Id,
+    world::{Dispatch, State},
+};
+
+/// How long a session can be resumed after its connection ended, by the emulator's clock. Discord says "a few minutes".
+pub(super) const RESUMABLE_MS: u64 = 5 * 60 * 1_000;
+
+/// Most frames kept for replay.
+const MAX_FRAMES: usize = 250_000;
+/// Most bytes kept for replay.
+const MAX_BYTES: usize = 64 * 1_024 * 1_024;
+
+/// A dispatch with its number.
+#[derive(Clone, Debug)]
+pub(super) struct Frame {
+    /// `s`.
+    pub(super) seq: u64,
+    /// `t`.
+    pub(super) name: &'static str,
+    /// What the event is about, for the ledger.
+    pub(super) subject: Option<Id>,
+    /// `d`, shared with all sessions that got the same event.
+    pub(super) body: Arc<str>,
+}
+
+impl Frame {
+    /// The whole payload.
+    pub(super) fn payload(&self) -> String {
+        let mut text = String::with_capacity(self.body.len() + self.name.len() + 48);
+        text.push_str("{\"t\":\"");
+        text.push_str(self.name);
+        text.push_str("\",\"s\":");
+        text.push_str(&self.seq.to_string());
+        text.push_str(",\"op\":0,\"d\":");
+        text.push_str(&self.body);
+        text.push('}');
+        text
+    }
+}
+
+/// A session of the gateway.
+#[derive(Debug)]
+pub(super) struct Session {
+    /// Given to the client in READY.
+    pub(super) id: Arc<str>,
+    /// Number and count.
+    pub(super) shard: [u64; 2],
+    /// What it asked for.
+    pub(super) intents: Intents,
+    /// Rung when there is something to send.
+    pub(super) wake: Notify,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    seq: u64,
+    frames: VecDeque<Frame>,
+    bytes: usize,
+    /// Servers announced in READY whose `GUILD_CREATE` has not been made yet.
+    pending: BTreeSet<Id>,
+    /// Connection that holds the session.
+    connection: Option<u64>,
+    /// Since when nobody holds it.
+    detached_ms: Option<u64>,
+}
+
+/// What a connection finds when it wants to send on.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// These frames, in order.
+    Frames(Vec<Frame>),
+    /// Nothing queued, but servers are waiting to be announced.
+    Pending,
+    /// Nothing to do until woken.
+    Idle,
+    /// Frames that it has not sent are gone: it was too slow.
+    Lost,
+}
+
+impl Session {
+    /// A session that has been sent nothing yet.
+    pub(super) fn new(id: Arc<str>, shard: [u64; 2], intents: Intents, pending: BTreeSet<Id>) -> Self {
+        let inner = Inner {
+            pending,
+            ..Inner::default()
+        };
+        Self {
+            id,
+            shard,
+            intents,
+            wake: Notify::new(),
+            inner: Mutex::new(inner),
+        }
+    }
+
+    /// Whether events of this server, or of none, belong to this shard.
+    pub(super) fn covers(&self, guild: Option<Id>) -> bool {
+        guild.map_or(self.shard[0] == 0, |guild| guild.shard(self.shard[1]) == self.shard[0])
+    }
+
+    /// Appends an event if the session is entitled to it. A server that is still to be announced is announced first, so
+    /// that no event comes before its server.
+    pub(super) fn offer(&self, state: &State, dispatch: &Dispatch) {
+        if !self.covers(dispatch.guild_id) {
+            return;
+        }
+        if !dispatch.intents.is_empty() && !dispatch.intents.intersects(self.intents) {
+            return;
+        }
+        let mut inner = self.inner.lock();
+        if let Some(guild) = dispatch.guild_id.filter(|guild| inner.pending.remove(guild)) {
+            let announces = matches!(dispatch.name, "GUILD_CREATE" | "GUILD_DELETE");
+            if let Some(create) = state.guild_create(guild).filter(|_| !announces) {
+                inner.push(create.name, create.subject, Arc::clone(create.body_for(self.intents)));
+            }
+        }
+        inner.push(
+            dispatch.name,
+            dispatch.subject,
+            Arc::clone(dispatch.body_for(self.intents)),
+        );
+        drop(inner);
+        self.wake.notify_one();
+    }
+
+    /// Appends an event for this session alone.
+    pub(super) fn push(&self, name: &'static str, body: Arc<str>) {
+        self.inner.lock().push(name, None, body);
+        self.wake.notify_one();
+    }
+
+    /// Announces up to `most` of the waiting servers.
+    pub(super) fn announce(&self, state: &State, most: usize) {
+        let mut inner = self.inner.lock();
+        for _ in 0..most {
+            let Some(guild) = inner.pending.pop_first() else { return };
+            let up = state.guilds.get(&guild).is_some_and(|guild| !guild.unavailable);
+            if let Some(create) = state.guild_create(guild).filter(|_| up) {
+                inner.push(create.name, create.subject, Arc::clone(create.body_for(self.intents)));
+            }
+        }
+    }
+
+    /// Frames after `sent`, at most `most`.
+    pub(super) fn next(&self, sent: u64, most: usize) -> Next {
+        let inner = self.inner.lock();
+        if sent >= inner.seq {
+            return if inner.pending.is_empty() {
+                Next::Idle
+            } else {
+                Next::Pending
+            };
+        }
+        let Some(start) = inner.index_after(sent) else {
+            return Next::Lost;
+        };
+        Next::Frames(inner.frames.iter().skip(start).take(most).cloned().collect())
+    }
+
+    /// Number of the newest event.
+    pub(super) fn seq(&self) -> u64 {
+        self.inner.lock().seq
+    }
+
+    /// Whether everything after this number is still here.
+    pub(super) fn can_replay(&self, sent: u64) -> bool {
+        let inner = self.inner.lock();
+        sent == inner.seq || inner.index_after(sent).is_some()
+    }
+
+    /// Frames kept for replay.
+    pub(super) fn kept(&self) -> usize {
+        self.inner.lock().frames.len()
+    }
+
+    /// Gives the session to a connection; the one that held it loses it.
+    pub(super) fn attach(&self, connection: u64) -> Option<u64> {
+        let mut inner = self.inner.lock();
+        inner.detached_ms = None;
+        inner.connection.replace(connection)
+    }
+
+    /// The connection ended, unless another took the session over in the meantime.
+    pub(super) fn detach(&self, connection: u64, now_ms: u64) {
+        let mut inner = self.inner.lock();
+        if inner.connection == Some(connection) {
+            inner.connection = None;
+            inner.detached_ms = Some(now_ms);
+        }
+    }
+
+    /// Whether this connection holds it.
+    pub(super) fn held_by(&self, connection: u64) -> bool {
+        self.inner.lock().connection == Some(connection)
+    }
+
+    /// Whether some connection holds it.
+    pub(super) fn is_connected(&self) -> bool {
+        self.inner.lock().connection.is_some()
+    }
+
+    /// Whether it was left alone for too long.
+    pub(super) fn has_expired(&self, now_ms: u64) -> bool {
+        self.inner
+            .lock()
+            .detached_ms
+            .is_some_and(|since| now_ms >= since + RESUMABLE_MS)
+    }
+}
+
+impl Inner {
+    fn push(&mut self, name: &'static str, subject: Option<Id>, body: Arc<str>) {
+        self.seq += 1;
+        self.bytes += body.len();
+        self.frames.push_back(Frame {
+            seq: self.seq,
+            name,
+            subject,
+            body,
+        });
+        while self.frames.len() > MAX_FRAMES || self.bytes > MAX_BYTES {
+            let Some(old) = self.frames.pop_front() else { return };
+            self.bytes -= old.body.len();
+        }
+    }
+
+    fn index_after(&self, sent: u64) -> Option<usize> {
+        let first = self.frames.front()?.seq;
+        usize::try_from((sent + 1).checked_sub(first)?)
+            .ok()
+            .filter(|start| *start < self.frames.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session() -> Session {
+        Session::new("s".into(), [1, 4], Intents::GUILDS, BTreeSet::new())
+    }
+
+    fn numbers(next: Next) -> Vec<u64> {
+        let Next::Frames(frames) = next else {
+            panic!("no frames: {next:?}")
+        };
+        frames.iter().map(|frame| frame.seq).collect()
+    }
+
+    #[test]
+    fn it_reads_on_from_any_number_that_is_kept() {
+        let session = session();
+        for _ in 0..5 {
+            session.push("RESUMED", "{}".into());
+        }
+        assert_eq!(numbers(session.next(2, 2)), [3, 4]);
+        assert!(matches!(session.next(5, 10), Next::Idle));
+        assert!(session.can_replay(0));
+    }
+
+    #[test]
+    fn what_falls_out_of_the_buffer_cannot_be_replayed() {
+        let session = session();
+        let large: Arc<str> = "x".repeat(MAX_BYTES / 2 + 1).into();
+        for _ in 0..3 {
+            session.push("MESSAGE_CREATE", Arc::clone(&large));
+        }
+        assert!(!session.can_replay(1));
+        assert!(session.can_replay(2));
+        assert!(matches!(session.next(0, 1), Next::Lost));
+    }
+
+    #[test]
+    fn the_payload_is_spliced_around_the_shared_body() {
+        let frame = Frame {
+            seq: 7,
+            name: "RESUMED",
+            subject: None,
+            body: "{\"a\":1}".into(),
+        };
+        assert_eq!(frame.payload(), "{\"t\":\"RESUMED\",\"s\":7,\"op\":0,\"d\":{\"a\":1}}");
+    }
+
+    #[test]
+    fn a_shard_covers_its_servers_and_the_first_covers_what_has_none() {
+        let session = session();
+        assert!(session.covers(Some(Id(5 << 22))));
+        assert!(!session.covers(Some(Id(6 << 22))));
+        assert!(!session.covers(None));
+    }
+}

@@ -1,0 +1,185 @@
+//! The writing half of a connection: control frames first, then the session's events in order.
+
+use std::sync::Arc;
+
+use futures_util::{SinkExt as _, stream::SplitSink};
+use tokio::{net::TcpStream, sync::mpsc::UnboundedReceiver};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Message,
+        protocol::{CloseFrame, frame::coding::CloseCode as WireCode},
+    },
+};
+
+use super::{
+    CloseCode,
+    compression::Encoder,
+    session::{Frame, Next, Session},
+};
+use crate::{AppState, traffic::GatewayFrame};
+
+/// Frames that are written before the socket is flushed and control frames get their turn.
+const BATCH: usize = 64;
+/// Servers that are announced in one hold of the world's lock.
+const ANNOUNCED_AT_ONCE: usize = 16;
+
+/// What the reading half asks for.
+#[derive(Debug)]
+pub(super) enum Out {
+    /// This payload, with its opcode for the record.
+    Payload(u8, String),
+    /// This text without compression or record, for faults.
+    Raw(String),
+    /// Send the session's events after this number.
+    Attach(Arc<Session>, u64),
+    /// Send no more events.
+    Detach,
+    /// Close with code and reason, then end.
+    Close(u16, String),
+}
+
+type Socket = SplitSink<WebSocketStream<TcpStream>, Message>;
+type WireError = tokio_tungstenite::tungstenite::Error;
+
+pub(super) struct Writer {
+    pub(super) app: AppState,
+    pub(super) connection: u64,
+    pub(super) socket: Socket,
+    pub(super) encoder: Encoder,
+    pub(super) requests: UnboundedReceiver<Out>,
+    pub(super) attached: Option<(Arc<Session>, u64)>,
+}
+
+impl Writer {
+    /// Writes until asked to close, or until the socket fails.
+    pub(super) async fn run(mut self) {
+        loop {
+            let request = tokio::select! {
+                biased;
+                request = self.requests.recv() => request,
+                () = ready(self.attached.as_ref()) => {
+                    match self.pump().await {
+                        Ok(()) => continue,
+                        Err(_) => return,
+                    }
+                }
+            };
+            let Some(request) = request else { return };
+            let last = matches!(request, Out::Close(..));
+            if self.handle(request).await.is_err() || last {
+                return;
+            }
+        }
+    }
+
+    async fn handle(&mut self, request: Out) -> Result<(), WireError> {
+        match request {
+            Out::Payload(op, payload) => {
+                self.app.traffic.gateway(|| GatewayFrame {
+                    op: Some(op),
+                    detail: Some(payload.clone()),
+                    ..self.frame("out")
+                });
+                let message = self.encoder.frame(&payload)?;
+                self.socket.send(message).await
+            }
+            Out::Raw(text) => self.socket.send(Message::text(text)).await,
+            Out::Attach(session, sent) => {
+                self.attached = Some((session, sent));
+                Ok(())
+            }
+            Out::Detach => {
+                self.attached = None;
+                Ok(())
+            }
+            Out::Close(code, reason) => self.close(code, reason).await,
+        }
+    }
+
+    async fn close(&mut self, code: u16, reason: String) -> Result<(), WireError> {
+        self.app.traffic.count(|stats| stats.closed(Some(code)));
+        self.app.traffic.gateway(|| GatewayFrame {
+            detail: Some(format!("{code} {reason}")),
+            ..self.frame("close")
+        });
+        let frame = CloseFrame {
+            code: WireCode::from(code),
+            reason: reason.into(),
+        };
+        self.socket.send(Message::Close(Some(frame))).await
+    }
+
+    /// Sends what the session has, one batch.
+    async fn pump(&mut self) -> Result<(), WireError> {
+        let Some((session, sent)) = self.attached.clone() else {
+            return Ok(());
+        };
+        if !session.held_by(self.connection) {
+            // Another connection resumed it; pass the wake-up on.
+            session.wake.notify_one();
+            self.attached = None;
+            return Ok(());
+        }
+        match session.next(sent, BATCH) {
+            Next::Idle => Ok(()),
+            Next::Pending => {
+                self.app.world.read(|state| session.announce(state, ANNOUNCED_AT_ONCE));
+                Ok(())
+            }
+            Next::Lost => {
+                let reason = "This connection reads too slowly; its backlog is gone.".to_owned();
+                self.close(CloseCode::UnknownError.number(), reason).await?;
+                Err(WireError::ConnectionClosed)
+            }
+            Next::Frames(frames) => {
+                for frame in &frames {
+                    self.dispatch(&session, frame).await?;
+                }
+                if let (Some((_, sent)), Some(last)) = (&mut self.attached, frames.last()) {
+                    *sent = last.seq;
+                }
+                self.socket.flush().await
+            }
+        }
+    }
+
+    async fn dispatch(&mut self, session: &Session, frame: &Frame) -> Result<(), WireError> {
+        let payload = frame.payload();
+        let copies = 1 + usize::from(self.app.faults.duplicates(frame.name, session.shard[0]));
+        for _ in 0..copies {
+            let message = self.encoder.frame(&payload)?;
+            self.socket.feed(message).await?;
+            self.app.traffic.count(|stats| stats.sent(frame.name));
+            self.app.traffic.gateway(|| GatewayFrame {
+                op: Some(0),
+                event: Some(frame.name),
+                seq: Some(frame.seq),
+                id: frame.subject,
+                detail: Some(frame.body.to_string()),
+                ..self.frame("out")
+            });
+        }
+        Ok(())
+    }
+
+    fn frame(&self, direction: &'static str) -> GatewayFrame {
+        GatewayFrame {
+            at_ms: self.app.clock.now_ms(),
+            direction,
+            session: self.attached.as_ref().map(|(session, _)| Arc::clone(&session.id)),
+            shard: self.attached.as_ref().map(|(session, _)| session.shard),
+            ..GatewayFrame::default()
+        }
+    }
+}
+
+/// Returns when the session has something to send or has to be looked at.
+async fn ready(attached: Option<&(Arc<Session>, u64)>) {
+    let Some((session, sent)) = attached else {
+        return std::future::pending().await;
+    };
+    if matches!(session.next(*sent, 1), Next::Idle) {
+        session.wake.notified().await;
+    }
+}

@@ -1,0 +1,148 @@
+//! Counts of what happened, for load runs and tests.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::Serialize;
+
+use crate::traffic::RestCall;
+
+/// Length of the window in which requests are counted, milliseconds. Longer than a second, because a full bucket of 50 that
+/// is refilled at 50 a second lets nearly 100 through in one second.
+const WINDOW_MS: u64 = 1_100;
+
+/// Counters. All start at zero.
+#[derive(Debug, Default)]
+pub(crate) struct Stats {
+    report: StatsReport,
+    /// Arrivals of the last two seconds that the global limit counts, in order.
+    arrivals: VecDeque<u64>,
+}
+
+/// The counters as JSON.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct StatsReport {
+    /// Events that happened, by name, whether or not a session heard of them.
+    pub events: BTreeMap<&'static str, u64>,
+    /// Dispatches that were written to a socket, by name.
+    pub dispatches: BTreeMap<&'static str, u64>,
+    /// Sum of `dispatches`.
+    pub dispatches_total: u64,
+    /// Identifies that got a session.
+    pub identifies: u64,
+    /// Sessions that were resumed.
+    pub resumes: u64,
+    /// Op 9 sent.
+    pub invalid_sessions: u64,
+    /// Heartbeats received.
+    pub heartbeats: u64,
+    /// Connections that ended, by close code; `dropped` without one.
+    pub closes: BTreeMap<String, u64>,
+    /// REST answers by method and route, then by status.
+    pub rest: BTreeMap<String, BTreeMap<u16, u64>>,
+    /// Sum of `rest`.
+    pub rest_total: u64,
+    /// 429 by scope.
+    pub limited: BTreeMap<String, u64>,
+    /// Answers that counted against the invalid-request limit.
+    pub invalid: u64,
+    /// Answers that a fault made.
+    pub faults: u64,
+    /// Most requests that the global limit counts within any 1.1 s.
+    pub most_requests_in_1100_ms: u64,
+}
+
+impl Stats {
+    /// Counts a REST call.
+    pub(crate) fn rest(&mut self, call: &RestCall) {
+        let report = &mut self.report;
+        let route = format!("{} {}", call.method, call.route.as_deref().unwrap_or("(no route)"));
+        *report.rest.entry(route).or_default().entry(call.status).or_default() += 1;
+        report.rest_total += 1;
+        report.invalid += u64::from(call.invalid);
+        report.faults += u64::from(call.fault);
+        if call.status == 429 {
+            let scope = call.limit_scope.clone().unwrap_or_else(|| "none".to_owned());
+            *report.limited.entry(scope).or_default() += 1;
+        }
+        if call.counts_globally {
+            self.arrived(call.at_ms);
+        }
+    }
+
+    /// Notes an arrival. Calls are recorded when they end, so arrivals come slightly out of order.
+    fn arrived(&mut self, at_ms: u64) {
+        let place = self.arrivals.partition_point(|earlier| *earlier <= at_ms);
+        self.arrivals.insert(place, at_ms);
+        let newest = self.arrivals.back().copied().unwrap_or_default();
+        while self.arrivals.front().is_some_and(|oldest| oldest + 60_000 < newest) {
+            self.arrivals.pop_front();
+        }
+        // Windows that hold the new arrival and begin at an arrival.
+        let first = self.arrivals.partition_point(|earlier| earlier + WINDOW_MS <= at_ms);
+        for start in first..=place.min(self.arrivals.len().saturating_sub(1)) {
+            let Some(begin) = self.arrivals.get(start) else { return };
+            let end = self.arrivals.partition_point(|arrival| *arrival < begin + WINDOW_MS);
+            let held = u64::try_from(end - start).unwrap_or(u64::MAX);
+            self.report.most_requests_in_1100_ms = self.report.most_requests_in_1100_ms.max(held);
+        }
+    }
+
+    pub(crate) fn emitted(&mut self, event: &'static str) {
+        *self.report.events.entry(event).or_default() += 1;
+    }
+
+    pub(crate) fn sent(&mut self, event: &'static str) {
+        *self.report.dispatches.entry(event).or_default() += 1;
+        self.report.dispatches_total += 1;
+    }
+
+    pub(crate) fn identified(&mut self) {
+        self.report.identifies += 1;
+    }
+
+    pub(crate) fn resumed(&mut self) {
+        self.report.resumes += 1;
+    }
+
+    pub(crate) fn invalidated(&mut self) {
+        self.report.invalid_sessions += 1;
+    }
+
+    pub(crate) fn beat(&mut self) {
+        self.report.heartbeats += 1;
+    }
+
+    pub(crate) fn closed(&mut self, code: Option<u16>) {
+        let code = code.map_or_else(|| "dropped".to_owned(), |code| code.to_string());
+        *self.report.closes.entry(code).or_default() += 1;
+    }
+
+    pub(crate) fn report(&self) -> StatsReport {
+        self.report.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn most(arrivals: &[u64]) -> u64 {
+        let mut stats = Stats::default();
+        for at_ms in arrivals {
+            stats.rest(&RestCall {
+                at_ms: *at_ms,
+                counts_globally: true,
+                ..RestCall::default()
+            });
+        }
+        stats.report().most_requests_in_1100_ms
+    }
+
+    #[test]
+    fn the_window_slides_and_takes_late_records() {
+        assert_eq!(most(&[0, 500, 1_099, 1_100]), 3);
+        assert_eq!(most(&[1_100, 1_099, 500, 0]), 3);
+        assert_eq!(most(&[0, 2_000, 4_000]), 1);
+        assert_eq!(most(&[]), 0);
+    }
+}

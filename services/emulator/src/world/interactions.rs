@@ -1,0 +1,147 @@
+//! Interactions on their way to the bot. What the bot does with them is in `rest`.
+//! <https://discord.com/developers/docs/interactions/receiving-and-responding#interaction-object>
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use rand::{RngExt as _, distr::Alphanumeric};
+use serde_json::{Value, json};
+
+use super::{Dispatch, State};
+use crate::{
+    gateway::Intents,
+    model::{Id, Interaction, InteractionKind, InteractionState, Permissions},
+    rest::permissions,
+};
+
+/// What a member did, judged possible by whoever plays the member.
+#[derive(Clone, Debug)]
+pub struct NewInteraction {
+    /// What was done.
+    pub kind: InteractionKind,
+    /// Where.
+    pub channel_id: Id,
+    /// By whom.
+    pub user_id: Id,
+    /// `data` as the bot will read it, `resolved` included.
+    pub data: Value,
+    /// Command that this belongs to.
+    pub command: Option<String>,
+    /// Message whose component was used.
+    pub message_id: Option<Id>,
+}
+
+impl State {
+    /// Records an interaction and dispatches it; the three seconds run from now. `None` when channel or user do not exist.
+    pub fn create_interaction(&mut self, new: NewInteraction) -> Option<Id> {
+        let guild_id = self.channel(new.channel_id)?.guild_id;
+        let id = self.next_id();
+        let token = token(id);
+        let d = self.interaction_event(&new, id, &token)?;
+        let interaction = Interaction {
+            id,
+            application_id: self.application.id,
+            kind: new.kind,
+            token,
+            guild_id,
+            channel_id: new.channel_id,
+            user_id: new.user_id,
+            data: new.data,
+            command: new.command,
+            message_id: new.message_id,
+            created_at: self.now(),
+            state: InteractionState::Pending,
+            acknowledged_at: None,
+            callback_type: None,
+            responses: Vec::new(),
+            ephemeral: false,
+            original: None,
+            followups: Vec::new(),
+            modal: None,
+            choices: None,
+        };
+        self.forget_dead_interactions();
+        self.interactions.insert(id, interaction);
+        // Interactions reach the bot whatever its intents.
+        let dispatch = Dispatch::of_user("INTERACTION_CREATE", Intents::empty(), &d).about(id);
+        self.emit(Dispatch { guild_id, ..dispatch });
+        Some(id)
+    }
+
+    fn interaction_event(&self, new: &NewInteraction, id: Id, token: &str) -> Option<Value> {
+        let channel = self.channel(new.channel_id)?;
+        let user = self.users.get(&new.user_id)?;
+        let now = self.now();
+        let mut partial = json!({
+            "id": channel.id, "type": channel.kind, "flags": channel.flags,
+            "last_message_id": channel.last_message_id,
+        });
+        let mut d = json!({
+            "id": id,
+            "application_id": self.application.id,
+            "type": new.kind,
+            "data": new.data,
+            "channel_id": channel.id,
+            "token": token,
+            "version": 1,
+            "locale": "en-US",
+            "entitlements": [],
+            "entitlement_sku_ids": [],
+            "attachment_size_limit": 10 * 1_024 * 1_024,
+        });
+        if let Some(guild) = channel.guild_id.and_then(|guild| self.guilds.get(&guild)) {
+            let may = permissions::in_channel(guild, channel, new.user_id, now);
+            let mut member = json!(guild.members.get(&new.user_id)?.view(user));
+            member["permissions"] = json!(may);
+            partial["name"] = json!(channel.name);
+            partial["guild_id"] = json!(guild.id);
+            partial["parent_id"] = json!(channel.parent_id);
+            partial["position"] = json!(channel.position);
+            partial["nsfw"] = json!(channel.nsfw);
+            partial["rate_limit_per_user"] = json!(channel.rate_limit_per_user);
+            partial["topic"] = json!(channel.topic);
+            partial["permissions"] = json!(may);
+            d["guild_id"] = json!(guild.id);
+            d["guild"] = json!({"id": guild.id, "features": guild.features, "locale": guild.preferred_locale});
+            d["guild_locale"] = json!(guild.preferred_locale);
+            d["member"] = member;
+            d["app_permissions"] = json!(permissions::in_channel(guild, channel, self.bot_id, now));
+            d["authorizing_integration_owners"] = json!({"0": guild.id});
+            d["context"] = json!(0);
+        } else {
+            d["user"] = json!(user);
+            d["app_permissions"] = json!(DM_PERMISSIONS);
+            d["authorizing_integration_owners"] = json!({"0": "0"});
+            d["context"] = json!(1);
+        }
+        d["channel"] = partial;
+        if let Some(message) = new.message_id.and_then(|message| self.message(channel.id, message)) {
+            d["message"] = self.message_view(message);
+        }
+        Some(d)
+    }
+
+    /// A load run makes many; those whose token has been dead for an hour are forgotten, now and then.
+    fn forget_dead_interactions(&mut self) {
+        if self.interactions.len() % 4_096 != 4_095 {
+            return;
+        }
+        let now = self.now().0;
+        self.interactions
+            .retain(|_, known| now < known.created_at.0 + 4 * Interaction::TOKEN_LIFE_MS);
+    }
+}
+
+/// What a bot may do in a direct message.
+const DM_PERMISSIONS: Permissions = Permissions::VIEW_CHANNEL
+    .union(Permissions::SEND_MESSAGES)
+    .union(Permissions::EMBED_LINKS)
+    .union(Permissions::ATTACH_FILES)
+    .union(Permissions::MENTION_EVERYONE)
+    .union(Permissions::ADD_REACTIONS)
+    .union(Permissions::READ_MESSAGE_HISTORY)
+    .union(Permissions::USE_EXTERNAL_EMOJIS);
+
+/// A token of the usual form: its own number and a random part, which nobody else can guess.
+fn token(id: Id) -> String {
+    let random: String = rand::rng().sample_iter(Alphanumeric).take(96).map(char::from).collect();
+    URL_SAFE_NO_PAD.encode(format!("interaction:{id}:{random}"))
+}
