@@ -1,0 +1,90 @@
+//! `/profile`: a member's card, one's own or another's.
+
+use arrakis_db::UserId;
+use async_trait::async_trait;
+use time::OffsetDateTime;
+use twilight_util::builder::command::UserBuilder;
+
+use super::backdrop::Backdrop;
+use super::{Answer, Call, Command, CommandError, Definition, Reply, message};
+use crate::community::user_id;
+use crate::interactions::invocation::Ask;
+use crate::interactions::refusal::Refusal;
+use crate::render::profile;
+
+/// The command.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Profile;
+
+/// Whose card is asked for.
+struct Subject {
+    user: UserId,
+    name: String,
+    own: bool,
+}
+
+#[async_trait]
+impl Command for Profile {
+    fn definition(&self) -> Definition {
+        Definition::new(
+            "profile",
+            "Your card, or another member's: tier, badges, time here, wallet status",
+        )
+        .option(UserBuilder::new("member", "Whose card; yours when left out"))
+    }
+
+    async fn run(&self, call: &Call<'_>) -> Answer {
+        let subject = subject(call)?;
+        let community = call.community()?;
+        let token = &community.record.token_profile;
+        let now = OffsetDateTime::now_utc();
+        let mut tx = call.services.database.tenant(community.id()).await?;
+        let backdrop = Backdrop::read(call.services, &mut tx, community).await?;
+        let record = tx
+            .profiles()
+            .by_user(subject.user)
+            .await?
+            .filter(|record| record.left_at.is_none());
+        let member = tx.profiles().standing(token, subject.user).await?;
+        let facts = tx.profiles().facts(subject.user, now).await?;
+        tx.commit().await?;
+        let (Some(record), Some(member), Some(facts)) = (record, member, facts) else {
+            return Err(unknown(&subject).into());
+        };
+        let scene = backdrop.scene(community)?;
+        let evaluation = community.theme.evaluate(scene.ladder, member.standing, &facts);
+        let roles: Vec<_> = community.theme.desired_roles(&evaluation, &facts).into_iter().collect();
+        let shown = profile::Profile {
+            name: &record.display_name,
+            own: subject.own,
+            wallet: record.wallet,
+            evaluation: &evaluation,
+            roles: &roles,
+            joined_at: record.joined_at,
+            tenure_days: facts.tenure_days,
+            // Written down for the tier of the last evaluation; another one is held since a moment ago.
+            tier_since: record.tier_since.filter(|_| record.tier == evaluation.tier),
+        };
+        let embed = profile::embed(&scene, &shown);
+        Ok(Reply::Message(message(embed, Vec::new())))
+    }
+}
+
+fn subject(call: &Call<'_>) -> Result<Subject, CommandError> {
+    let author = &call.invocation.author;
+    let asked = match &call.invocation.ask {
+        Ask::Command { options, .. } => options.user("member"),
+        _ => None,
+    };
+    let (id, name) = asked.map_or((author.id, Some(author.name.as_str())), |(id, name)| (id, name));
+    Ok(Subject {
+        user: user_id(id)?,
+        name: name.unwrap_or("That user").to_owned(),
+        own: id == author.id,
+    })
+}
+
+fn unknown(subject: &Subject) -> Refusal {
+    let (what, next) = profile::unknown(&subject.name, subject.own);
+    Refusal::new(what, next)
+}

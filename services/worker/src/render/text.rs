@@ -1,0 +1,148 @@
+//! Pieces of text: amounts, counts, bars, times, names of strangers.
+
+use arrakis_domain::{Balance, Rounding, Theme, TierId};
+use time::OffsetDateTime;
+
+/// Discord's limits of an embed, in characters: <https://discord.com/developers/docs/resources/message#embed-object>.
+pub const TITLE: usize = 256;
+/// Longest description.
+pub const DESCRIPTION: usize = 4_096;
+/// Longest value of a field.
+pub const FIELD: usize = 1_024;
+/// Decimals that a person wants to see.
+const DECIMALS: usize = 4;
+/// Cells of a bar.
+const BAR_CELLS: usize = 10;
+
+/// What someone holds: `1,111.5 BGT`, cut and never rounded up, so that nobody reads a tier into it that is not there.
+pub fn held(balance: Balance, symbol: &str) -> String {
+    format!("{} {symbol}", balance.grouped_to(DECIMALS, Rounding::Down))
+}
+
+/// What someone still needs: rounded up, so that it suffices.
+pub fn needed(balance: Balance, symbol: &str) -> String {
+    format!("{} {symbol}", balance.grouped_to(DECIMALS, Rounding::Up))
+}
+
+/// `1 rank`, `1,234 ranks`.
+pub fn count(number: u32, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(number), if number == 1 { one } else { many })
+}
+
+/// `1,234`.
+pub fn grouped(number: u32) -> String {
+    Balance::from_tokens(u64::from(number)).grouped().to_string()
+}
+
+/// A share in whole percent, rounded down; nothing of nothing is 0.
+pub fn percent(part: u32, whole: u32) -> u64 {
+    u64::from(part) * 100 / u64::from(whole).max(1)
+}
+
+/// `▰▰▰▱▱▱▱▱▱▱ 34 %`.
+pub fn bar(permille: u16) -> String {
+    let full = usize::from(permille) * BAR_CELLS / 1_000;
+    let full = full.min(BAR_CELLS);
+    format!(
+        "{}{} {} %",
+        "▰".repeat(full),
+        "▱".repeat(BAR_CELLS - full),
+        permille / 10
+    )
+}
+
+/// A time as Discord writes it for each reader: `5 minutes ago`.
+pub fn ago(at: OffsetDateTime) -> String {
+    format!("<t:{}:R>", at.unix_timestamp())
+}
+
+/// A date as Discord writes it for each reader.
+pub fn date(at: OffsetDateTime) -> String {
+    format!("<t:{}:D>", at.unix_timestamp())
+}
+
+/// A tier with its emoji: `⚔️ Fedaykin`; the id where the theme does not know it any more.
+pub fn tier(theme: &Theme, id: &TierId) -> String {
+    match theme.tier(id) {
+        Some(tier) => format!("{} {}", tier.emoji, tier.name),
+        None => id.to_string(),
+    }
+}
+
+/// A stranger's name without the power to format, link, mention or break the line.
+pub fn name(name: &str) -> String {
+    let mut safe = String::with_capacity(name.len());
+    for character in name.chars() {
+        match character {
+            '\\' | '*' | '_' | '~' | '`' | '|' | '>' | '[' | ']' | '(' | ')' | '#' | '-' | '<' | ':' | '@' => {
+                safe.push('\\');
+                safe.push(character);
+            }
+            // Direction overrides and other unseen characters would write over the rest of the line.
+            '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => {}
+            character if character.is_control() => safe.push(' '),
+            character => safe.push(character),
+        }
+    }
+    if safe.trim().is_empty() {
+        "(no name)".to_owned()
+    } else {
+        safe
+    }
+}
+
+/// At most so many characters, with an ellipsis where something is cut.
+pub fn cut(text: &str, longest: usize) -> String {
+    if text.chars().count() <= longest {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(longest.saturating_sub(1)).collect();
+    short.push('…');
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_never_flatter() {
+        let almost: Balance = "68.999999999999999999".parse().unwrap();
+        assert_eq!(held(almost, "BGT"), "68.9999 BGT");
+        assert_eq!(needed(Balance::ONE_UNIT, "BGT"), "0.0001 BGT");
+        assert_eq!(held("1111.5".parse().unwrap(), "BGT"), "1,111.5 BGT");
+    }
+
+    #[test]
+    fn counts_have_their_number() {
+        assert_eq!(count(0, "rank", "ranks"), "0 ranks");
+        assert_eq!(count(1, "rank", "ranks"), "1 rank");
+        assert_eq!(count(1_234_567, "rank", "ranks"), "1,234,567 ranks");
+        assert_eq!((percent(1, 3), percent(0, 0), percent(3, 3)), (33, 0, 100));
+    }
+
+    #[test]
+    fn bars_are_full_only_when_all_is_done() {
+        assert_eq!(bar(0), "▱▱▱▱▱▱▱▱▱▱ 0 %");
+        assert_eq!(bar(999), "▰▰▰▰▰▰▰▰▰▱ 99 %");
+        assert_eq!(bar(1_000), "▰▰▰▰▰▰▰▰▰▰ 100 %");
+        assert_eq!(bar(u16::MAX).chars().filter(|cell| *cell == '▰').count(), 10);
+    }
+
+    #[test]
+    fn names_of_strangers_have_no_power() {
+        assert_eq!(
+            name("**bold** [x](http://x) @everyone"),
+            r"\*\*bold\*\* \[x\]\(http\://x\) \@everyone"
+        );
+        assert_eq!(name("a\u{202e}b\nc"), "ab c");
+        assert_eq!(name("\u{200b} "), "(no name)");
+        assert_eq!(name("Chani 🌙"), "Chani 🌙");
+    }
+
+    #[test]
+    fn long_texts_are_cut_by_characters() {
+        assert_eq!(cut("🌙🌙🌙", 3), "🌙🌙🌙");
+        assert_eq!(cut("🌙🌙🌙🌙", 3), "🌙🌙…");
+    }
+}
