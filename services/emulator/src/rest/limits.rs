@@ -24,6 +24,8 @@ const BAN_MS: u64 = 10 * 60 * 1_000;
 /// Renames and changes of topic of one channel in ten minutes; not told in headers.
 pub const RENAME_LIMIT: usize = 2;
 const RENAME_WINDOW_MS: u64 = 10 * 60 * 1_000;
+/// New commands of one scope in a day.
+pub const COMMAND_CREATE_LIMIT: usize = 200;
 /// Windows kept before those that are over are swept out.
 const SWEEP_ABOVE: usize = 4_096;
 
@@ -190,6 +192,7 @@ struct Inner {
     global: HashMap<String, VecDeque<u64>>,
     windows: HashMap<BucketKey, Window>,
     renames: HashMap<u64, VecDeque<u64>>,
+    command_creates: HashMap<u64, VecDeque<u64>>,
     invalid: HashMap<IpAddr, VecDeque<u64>>,
     banned_until: HashMap<IpAddr, u64>,
 }
@@ -269,6 +272,20 @@ impl Limits {
         let mut inner = self.inner.lock();
         let taken = inner.renames.entry(channel).or_default();
         slide(taken, RENAME_LIMIT, RENAME_WINDOW_MS, now_ms).map_err(|retry_after_ms| Refusal {
+            scope: Scope::User,
+            retry_after_ms,
+            bucket: None,
+        })
+    }
+
+    /// Counts the registration of a new command in one scope (a server, or 0): 200 in a day.
+    ///
+    /// # Errors
+    /// A refusal of scope user.
+    pub fn take_command_create(&self, scope: u64, now_ms: u64) -> Result<(), Refusal> {
+        let mut inner = self.inner.lock();
+        let taken = inner.command_creates.entry(scope).or_default();
+        slide(taken, COMMAND_CREATE_LIMIT, 24 * 60 * 60 * 1_000, now_ms).map_err(|retry_after_ms| Refusal {
             scope: Scope::User,
             retry_after_ms,
             bucket: None,

@@ -15,6 +15,7 @@ mod guilds;
 mod interactions;
 mod members;
 mod messages;
+mod reactions;
 mod roles;
 mod view;
 
@@ -34,7 +35,7 @@ pub use interactions::NewInteraction;
 use crate::{
     clock::Clock,
     gateway::{Hub, Intents},
-    model::{Channel, Command, Guild, Id, Interaction, Message, Timestamp, User, Webhook},
+    model::{Channel, Command, Emoji, Guild, Id, Interaction, Message, Timestamp, User, Webhook},
 };
 
 /// The state and the lock around it.
@@ -65,6 +66,7 @@ impl World {
             commands: BTreeMap::new(),
             interactions: HashMap::new(),
             webhooks: HashMap::new(),
+            application_emojis: BTreeMap::new(),
         };
         Self {
             state: Mutex::new(state),
@@ -146,6 +148,8 @@ pub struct State {
     pub(crate) commands: BTreeMap<Id, Command>,
     pub(crate) interactions: HashMap<Id, Interaction>,
     pub(crate) webhooks: HashMap<Id, Webhook>,
+    /// Emoji of the application, usable in every server.
+    pub(crate) application_emojis: BTreeMap<Id, Emoji>,
 }
 
 /// Who does something and why, for the audit log.

@@ -11,7 +11,7 @@ use crate::rest::{
 };
 
 /// Routes of this file.
-pub const ROUTES: &[Route] = &[
+pub(super) const ROUTES: &[Route] = &[
     Route {
         method: &Method::GET,
         template: "/gateway",

@@ -1,16 +1,61 @@
 //! The routes, one file per resource, each with its own table.
 //!
-//! To add a resource, add a file with `ROUTES` and its line in [`all`].
+//! To add a resource, add a file with `ROUTES` and its line in [`all`]. Handlers are plain functions: they read the call,
+//! take the world's lock once, and answer.
 
+mod applications;
+mod audit_log;
+mod bans;
+mod cdn;
+mod channel_positions;
+mod channels;
+mod commands;
+mod compose;
+mod emojis;
+mod followups;
 mod gateway;
+mod guilds;
+mod interactions;
+mod members;
+mod messages;
+mod overwrites;
+mod pins;
+mod reactions;
+mod roles;
+mod threads;
+mod users;
+mod webhook_messages;
+mod webhooks;
 
 use super::route::Route;
 
 /// Every route below `/api/v10`.
 #[must_use]
 pub fn all() -> Vec<Route> {
-    [gateway::ROUTES].concat()
+    [
+        gateway::ROUTES,
+        users::ROUTES,
+        applications::ROUTES,
+        commands::ROUTES,
+        interactions::ROUTES,
+        webhook_messages::ROUTES,
+        messages::ROUTES,
+        reactions::ROUTES,
+        pins::ROUTES,
+        guilds::ROUTES,
+        roles::ROUTES,
+        channels::ROUTES,
+        channel_positions::ROUTES,
+        overwrites::ROUTES,
+        threads::ROUTES,
+        members::ROUTES,
+        bans::ROUTES,
+        emojis::ROUTES,
+        webhooks::ROUTES,
+        audit_log::ROUTES,
+    ]
+    .concat()
 }
 
 /// Routes of the content network, outside of `/api`.
-pub const CDN: &[Route] = &[];
+pub const CDN: &[Route] = cdn::ROUTES;

@@ -451,6 +451,18 @@ impl<'a> Form<'a> {
         }
     }
 
+    /// A form without fields in the place of `key`, for a part that was left out.
+    pub fn empty_below<'b>(&self, key: &str, empty: &'b Map<String, Value>) -> Form<'b>
+    where
+        'a: 'b,
+    {
+        Form {
+            fields: empty,
+            path: self.path_of(key),
+            errors: self.errors,
+        }
+    }
+
     /// The fields of this form in the order sent.
     pub const fn fields(&self) -> &'a Map<String, Value> {
         self.fields

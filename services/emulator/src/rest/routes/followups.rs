@@ -1,0 +1,145 @@
+//! Messages by an interaction's token: the original response and follow-ups.
+//! <https://discord.com/developers/docs/interactions/receiving-and-responding#followup-messages>
+//!
+//! The same paths serve webhooks of channels; `webhook_messages` decides which of the two a call means.
+
+use serde_json::Value;
+
+use super::{
+    compose,
+    interactions::{answered, blank},
+    messages::reference_to,
+};
+use crate::{
+    model::{
+        Id, Interaction, InteractionKind, InteractionState, Message,
+        message::{FLAG_COMPONENTS_V2, FLAG_LOADING},
+    },
+    rest::{
+        call::{Answer, Call},
+        errors::{ApiResult, ErrorCode},
+        validate::{
+            form::read_body,
+            message::{Sender, read_message},
+        },
+    },
+    world::State,
+};
+
+/// Which message of the interaction a call means.
+#[derive(Clone, Copy)]
+pub(super) enum Target {
+    /// `@original`.
+    Original,
+    /// One by id: the original response or a follow-up.
+    Message(Id),
+}
+
+fn view(state: &State, channel: Id, id: Id) -> ApiResult<Value> {
+    let message = state.message(channel, id).ok_or(ErrorCode::UnknownMessage)?;
+    Ok(state.message_view(message))
+}
+
+/// The message meant, when this interaction made it (or pressed it, for `@original` of a component).
+fn find<'a>(state: &'a State, interaction: &Interaction, target: Target) -> ApiResult<&'a Message> {
+    let id = match target {
+        Target::Original => interaction.original,
+        Target::Message(id) if interaction.original == Some(id) || interaction.followups.contains(&id) => Some(id),
+        Target::Message(_) => None,
+    };
+    let found = id.and_then(|id| state.message(interaction.channel_id, id));
+    found.ok_or_else(|| ErrorCode::UnknownMessage.into())
+}
+
+/// `POST`: a follow-up, or the answer itself while the original response is still loading after a defer.
+pub(super) fn create(call: &Call) -> ApiResult<Answer> {
+    let token = call.param("webhook_token");
+    let form = read_body(&call.json_or_empty(), |form| read_message(form, Sender::Interaction, 0));
+    call.app.world.write(|state| {
+        let interaction = answered(call, state, token)?.clone();
+        let form = form?;
+        compose::require_content(&form, &call.body.files)?;
+        let loading = find(state, &interaction, Target::Original)
+            .ok()
+            .filter(|message| message.flags & FLAG_LOADING != 0)
+            .cloned();
+        let id = if let Some(mut message) = loading {
+            // Whether it is ephemeral was fixed at the defer.
+            let ephemeral_bit = message.flags & crate::model::message::FLAG_EPHEMERAL;
+            message.flags = ephemeral_bit;
+            compose::fill(state, &mut message, &form, call, true);
+            let id = message.id;
+            state.update_message(message);
+            id
+        } else {
+            let mut message = blank(state, &interaction, form.wants_ephemeral());
+            if let Some(original) = interaction.original {
+                message.kind = 19;
+                message.message_reference = Some(reference_to(interaction.guild_id, interaction.channel_id, original));
+            } else if interaction.kind == InteractionKind::Command {
+                message.kind = 0;
+            }
+            compose::fill(state, &mut message, &form, call, true);
+            let id = message.id;
+            state.create_message(message);
+            if let Some(known) = state.interactions.get_mut(&interaction.id) {
+                known.followups.push(id);
+            }
+            id
+        };
+        settle(state, interaction.id);
+        Ok(Answer::json(&view(state, interaction.channel_id, id)?))
+    })
+}
+
+/// A deferred interaction that was edited or followed up has its answer.
+fn settle(state: &mut State, id: Id) {
+    if let Some(known) = state.interactions.get_mut(&id)
+        && known.state == InteractionState::Deferred
+    {
+        known.state = InteractionState::Answered;
+    }
+}
+
+/// `GET` of one message.
+pub(super) fn get(call: &Call, target: Target) -> ApiResult<Answer> {
+    call.app.world.read(|state| {
+        let interaction = answered(call, state, call.param("webhook_token"))?;
+        let message = find(state, interaction, target)?;
+        Ok(Answer::json(&state.message_view(message)))
+    })
+}
+
+/// `PATCH` of one message.
+pub(super) fn edit(call: &Call, target: Target) -> ApiResult<Answer> {
+    call.app.world.write(|state| {
+        let interaction = answered(call, state, call.param("webhook_token"))?.clone();
+        let mut message = find(state, &interaction, target)?.clone();
+        let current = message.flags & FLAG_COMPONENTS_V2;
+        let form = read_body(&call.json_or_empty(), |form| {
+            read_message(form, Sender::Interaction, current)
+        })?;
+        let was_loading = message.flags & FLAG_LOADING != 0;
+        message.flags &= !FLAG_LOADING;
+        compose::edit(state, &mut message, &form, call)?;
+        // The text that takes the place of "thinking…" is not an edit to those who read it.
+        if !was_loading {
+            message.edited_timestamp = Some(state.now());
+        }
+        let id = message.id;
+        state.update_message(message);
+        settle(state, interaction.id);
+        Ok(Answer::json(&view(state, interaction.channel_id, id)?))
+    })
+}
+
+/// `DELETE` of one message.
+pub(super) fn delete(call: &Call, target: Target) -> ApiResult<Answer> {
+    call.app.world.write(|state| {
+        let interaction = answered(call, state, call.param("webhook_token"))?.clone();
+        let id = find(state, &interaction, target)?.id;
+        state.delete_message(interaction.channel_id, id, None);
+        settle(state, interaction.id);
+        Ok(Answer::NoContent)
+    })
+}

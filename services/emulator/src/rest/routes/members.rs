@@ -1,0 +1,366 @@
+//! Members and their roles. <https://discord.com/developers/docs/resources/guild#get-guild-member>
+
+use http::Method;
+use serde_json::Value;
+
+use crate::{
+    gateway::Intents,
+    model::{Guild, Id, Member, Permissions, Role, Timestamp},
+    rest::{
+        call::{Answer, Call, Gate},
+        errors::{ApiError, ApiResult, ErrorCode},
+        limits::BucketClass,
+        permissions,
+        route::{Route, bot},
+        validate::form::{Form, Given, Length, read_body},
+    },
+    world::State,
+};
+
+/// Routes of this file.
+pub(super) const ROUTES: &[Route] = &[
+    bot(
+        &Method::GET,
+        "/guilds/{guild_id}/members",
+        BucketClass::ListMembers,
+        list,
+    ),
+    bot(
+        &Method::GET,
+        "/guilds/{guild_id}/members/search",
+        BucketClass::SearchMembers,
+        search,
+    ),
+    bot(
+        &Method::PATCH,
+        "/guilds/{guild_id}/members/@me",
+        BucketClass::EditMember,
+        edit_own,
+    ),
+    bot(&Method::GET, ONE, BucketClass::ReadMember, get),
+    bot(&Method::PUT, ONE, BucketClass::EditMember, add),
+    bot(&Method::PATCH, ONE, BucketClass::EditMember, edit),
+    bot(&Method::DELETE, ONE, BucketClass::Kick, kick),
+    bot(&Method::PUT, ROLE, BucketClass::MemberRole, give_role),
+    bot(&Method::DELETE, ROLE, BucketClass::MemberRole, take_role),
+];
+
+const ONE: &str = "/guilds/{guild_id}/members/{user_id}";
+const ROLE: &str = "/guilds/{guild_id}/members/{user_id}/roles/{role_id}";
+/// A timeout lasts at most this long.
+const LONGEST_TIMEOUT_MS: u64 = 28 * 24 * 60 * 60 * 1_000;
+
+fn view(state: &State, guild: Id, user: Id) -> ApiResult<Answer> {
+    let view = state.member_view(guild, user).ok_or(ErrorCode::UnknownMember)?;
+    Ok(Answer::json(&view))
+}
+
+/// The member of the path; a user that does not exist is told from one who is not here.
+fn find(state: &State, guild: Id, user: Id) -> ApiResult<&Member> {
+    let here = state.guild_for_bot(guild)?.members.get(&user);
+    let code = if state.users.contains_key(&user) {
+        ErrorCode::UnknownMember
+    } else {
+        ErrorCode::UnknownUser
+    };
+    here.ok_or_else(|| code.into())
+}
+
+fn get(call: &Call) -> ApiResult<Answer> {
+    let (guild, user) = (call.id("guild_id")?, call.id("user_id")?);
+    call.app.world.read(|state| {
+        find(state, guild, user)?;
+        view(state, guild, user)
+    })
+}
+
+fn list(call: &Call) -> ApiResult<Answer> {
+    let guild = call.id("guild_id")?;
+    let limit = usize::try_from(call.query.number("limit", 1, 1_000, 1)?).unwrap_or(1);
+    let after = Id(call.query.snowflake("after")?.unwrap_or(0));
+    call.app.world.read(|state| {
+        let server = state.guild_for_bot(guild)?;
+        // The list is behind the privileged intent, on REST too.
+        if !state.application.privileged_intents.contains(Intents::GUILD_MEMBERS) {
+            return Err(ErrorCode::MissingAccess.into());
+        }
+        let next = (std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded);
+        let page: Vec<_> = server
+            .members
+            .range(next)
+            .take(limit)
+            .filter_map(|(user, _)| state.member_view(guild, *user))
+            .collect();
+        Ok(Answer::json(&page))
+    })
+}
+
+fn search(call: &Call) -> ApiResult<Answer> {
+    let guild = call.id("guild_id")?;
+    let limit = usize::try_from(call.query.number("limit", 1, 1_000, 1)?).unwrap_or(1);
+    let Some(query) = call.query.text("query").filter(|query| !query.is_empty()) else {
+        return Err(ApiError::field("query", "BASE_TYPE_REQUIRED", "This field is required"));
+    };
+    let query = query.to_lowercase();
+    call.app.world.read(|state| {
+        let server = state.guild_for_bot(guild)?;
+        let starts = |text: Option<&str>| text.is_some_and(|text| text.to_lowercase().starts_with(&query));
+        let found: Vec<_> = server
+            .members
+            .values()
+            .filter(|member| {
+                let user = state.users.get(&member.user_id);
+                starts(member.nick.as_deref())
+                    || starts(user.map(|user| user.username.as_str()))
+                    || starts(user.and_then(|user| user.global_name.as_deref()))
+            })
+            .take(limit)
+            .filter_map(|member| state.member_view(guild, member.user_id))
+            .collect();
+        Ok(Answer::json(&found))
+    })
+}
+
+/// Adding somebody takes their `OAuth2` token, and the emulator gives out none.
+fn add(call: &Call) -> ApiResult<Answer> {
+    let (guild, user) = (call.id("guild_id")?, call.id("user_id")?);
+    read_body(call.json()?, |form| {
+        form.required_text("access_token", Length::up_to(2_048))
+    })?;
+    call.app.world.read(|state| {
+        state.guild_with(guild, Permissions::CREATE_INSTANT_INVITE)?;
+        if state.member(guild, user).is_some() {
+            return Ok(Answer::NoContent);
+        }
+        Err(ErrorCode::InvalidOauthToken.into())
+    })
+}
+
+struct MemberForm {
+    nick: Given<String>,
+    roles: Given<Vec<u64>>,
+    timeout: Given<Timestamp>,
+    voice: bool,
+    mute: bool,
+    deaf: bool,
+    flags: Given<i64>,
+}
+
+fn read(form: &Form<'_>) -> MemberForm {
+    MemberForm {
+        nick: form.text("nick", Length::up_to(32)),
+        roles: form.snowflakes("roles", Length::up_to(350)),
+        timeout: read_timeout(form),
+        voice: form.has("channel_id") || matches!(form.raw("channel_id"), Some(Value::Null)),
+        mute: form.flag("mute").is_given(),
+        deaf: form.flag("deaf").is_given(),
+        flags: form.integer("flags", 0, i64::from(i32::MAX)),
+    }
+}
+
+fn read_timeout(form: &Form<'_>) -> Given<Timestamp> {
+    let key = "communication_disabled_until";
+    match form.text(key, Length::up_to(64)) {
+        Given::Value(text) => match Timestamp::parse(&text) {
+            Some(until) => Given::Value(until),
+            None => {
+                form.refuse(
+                    key,
+                    "DATE_TIME_TYPE_PARSE",
+                    format!("Could not parse {text}. Should be ISO8601."),
+                );
+                Given::Absent
+            }
+        },
+        Given::Null => Given::Null,
+        Given::Absent => Given::Absent,
+    }
+}
+
+fn edit(call: &Call) -> ApiResult<Answer> {
+    let (guild_id, user) = (call.id("guild_id")?, call.id("user_id")?);
+    let form = read_body(call.json()?, read)?;
+    call.app.world.write(|state| {
+        let mut member = find(state, guild_id, user)?.clone();
+        let guild = state.guild_for_bot(guild_id)?;
+        check_edit(state, guild, &member, &form, call.now)?;
+        member.nick = form
+            .nick
+            .clone()
+            .or_keep(member.nick.take())
+            .filter(|nick| !nick.is_empty());
+        if let Given::Value(roles) = &form.roles {
+            let mut roles: Vec<Id> = roles.iter().map(|id| Id(*id)).filter(|id| *id != guild_id).collect();
+            roles.sort_unstable();
+            roles.dedup();
+            member.roles = roles;
+        } else if form.roles == Given::Null {
+            member.roles.clear();
+        }
+        member.communication_disabled_until = form.timeout.clone().or_keep(member.communication_disabled_until);
+        if let Given::Value(flags) = form.flags {
+            // Bit 2, "bypasses verification", is the one that can be set.
+            member.flags = (member.flags & !4) | (u64::try_from(flags).unwrap_or(0) & 4);
+        }
+        state.update_member(guild_id, member, &call.cause());
+        view(state, guild_id, user)
+    })
+}
+
+/// Each field of an edit has its own permission, and its own rule of hierarchy.
+fn check_edit(state: &State, guild: &Guild, member: &Member, form: &MemberForm, now: Timestamp) -> ApiResult<()> {
+    let bot = state.bot_id;
+    let above = bot == member.user_id || permissions::is_above_member(guild, bot, member.user_id);
+    let require = |needed: Permissions, above: bool| {
+        permissions::require_in_guild(guild, bot, needed, now)?;
+        if above {
+            Ok(())
+        } else {
+            Err(ApiError::from(ErrorCode::MissingPermissions))
+        }
+    };
+    if form.nick.is_given() {
+        let own = bot == member.user_id;
+        require(
+            if own {
+                Permissions::CHANGE_NICKNAME
+            } else {
+                Permissions::MANAGE_NICKNAMES
+            },
+            above,
+        )?;
+    }
+    if form.roles.is_given() {
+        require(Permissions::MANAGE_ROLES, true)?;
+        check_roles(
+            state,
+            guild,
+            member,
+            form.roles.as_value().map_or(&[][..], Vec::as_slice),
+        )?;
+    }
+    if form.timeout.is_given() {
+        require(Permissions::MODERATE_MEMBERS, above && bot != member.user_id)?;
+        if let Given::Value(until) = form.timeout {
+            check_timeout(guild, member, until, now)?;
+        }
+    }
+    if form.flags.is_given() {
+        require(Permissions::MODERATE_MEMBERS, true)?;
+    }
+    if form.voice || form.mute || form.deaf {
+        let needed = [
+            (form.voice, Permissions::MOVE_MEMBERS),
+            (form.mute, Permissions::MUTE_MEMBERS),
+            (form.deaf, Permissions::DEAFEN_MEMBERS),
+        ];
+        for (_, permission) in needed.into_iter().filter(|(given, _)| *given) {
+            require(permission, true)?;
+        }
+        // Nobody is in voice here: the emulator plays no sound.
+        return Err(ErrorCode::NotInVoice.into());
+    }
+    Ok(())
+}
+
+fn check_timeout(guild: &Guild, member: &Member, until: Timestamp, now: Timestamp) -> ApiResult<()> {
+    if until.0 > now.0 + LONGEST_TIMEOUT_MS {
+        return Err(ApiError::field(
+            "communication_disabled_until",
+            "GUILD_MEMBER_TIMEOUT_TOO_LONG",
+            "Timeout cannot be longer than 28 days",
+        ));
+    }
+    if permissions::in_guild(guild, member.user_id, now).contains(Permissions::ADMINISTRATOR) {
+        return Err(ErrorCode::MissingPermissions.into());
+    }
+    Ok(())
+}
+
+/// Roles that would be given or taken must exist, be below the bot's highest, and not be managed.
+fn check_roles(state: &State, guild: &Guild, member: &Member, wanted: &[u64]) -> ApiResult<()> {
+    for (index, id) in wanted.iter().enumerate() {
+        if !guild.roles.contains_key(&Id(*id)) {
+            return Err(ApiError::field(
+                &format!("roles.{index}"),
+                "ROLE_INVALID",
+                "Unknown role",
+            ));
+        }
+    }
+    let given = wanted
+        .iter()
+        .map(|id| Id(*id))
+        .filter(|id| !member.has(*id) && *id != guild.id);
+    let taken = member.roles.iter().copied().filter(|id| !wanted.contains(&id.0));
+    for id in given.chain(taken) {
+        if let Some(role) = guild.roles.get(&id) {
+            check_assignable(state, guild, role)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_assignable(state: &State, guild: &Guild, role: &Role) -> ApiResult<()> {
+    if !permissions::is_above_role(guild, state.bot_id, role) {
+        return Err(ErrorCode::MissingPermissions.into());
+    }
+    if role.managed || role.id == guild.id {
+        Err(ErrorCode::InvalidRole.into())
+    } else {
+        Ok(())
+    }
+}
+
+fn edit_own(call: &Call) -> ApiResult<Answer> {
+    let guild = call.id("guild_id")?;
+    let nick = read_body(call.json()?, |form| form.text("nick", Length::up_to(32)))?;
+    call.app.world.write(|state| {
+        let bot = state.bot_id;
+        let mut member = find(state, guild, bot)?.clone();
+        if nick.is_given() {
+            state.guild_with(guild, Permissions::CHANGE_NICKNAME)?;
+        }
+        member.nick = nick.or_keep(member.nick.take()).filter(|nick| !nick.is_empty());
+        state.update_member(guild, member, &call.cause());
+        view(state, guild, bot)
+    })
+}
+
+fn kick(call: &Call) -> ApiResult<Answer> {
+    let (guild_id, user) = (call.id("guild_id")?, call.id("user_id")?);
+    call.app.world.write(|state| {
+        find(state, guild_id, user)?;
+        let guild = state.guild_with(guild_id, Permissions::KICK_MEMBERS)?;
+        if !permissions::is_above_member(guild, state.bot_id, user) {
+            return Err(ErrorCode::MissingPermissions.into());
+        }
+        state.kick(guild_id, user, &call.cause());
+        Ok(Answer::NoContent)
+    })
+}
+
+fn give_role(call: &Call) -> ApiResult<Answer> {
+    set_role(call, true)
+}
+
+fn take_role(call: &Call) -> ApiResult<Answer> {
+    set_role(call, false)
+}
+
+fn set_role(call: &Call, give: bool) -> ApiResult<Answer> {
+    let (guild_id, user, role_id) = (call.id("guild_id")?, call.id("user_id")?, call.id("role_id")?);
+    call.app.world.write(|state| {
+        let mut member = find(state, guild_id, user)?.clone();
+        let guild = state.guild_with(guild_id, Permissions::MANAGE_ROLES)?;
+        let role = guild.roles.get(&role_id).ok_or(ErrorCode::UnknownRole)?;
+        check_assignable(state, guild, role)?;
+        if give && !member.has(role_id) {
+            member.roles.push(role_id);
+        } else if !give {
+            member.roles.retain(|held| *held != role_id);
+        }
+        state.update_member(guild_id, member, &call.cause());
+        Ok(Answer::NoContent)
+    })
+}

@@ -1,0 +1,166 @@
+//! Permission overwrites of channels. <https://discord.com/developers/docs/resources/channel#edit-channel-permissions>
+
+use http::Method;
+
+use crate::{
+    model::{Channel, ChannelKind, Guild, Id, Overwrite, OverwriteKind, Permissions},
+    rest::{
+        call::{Answer, Call, Gate},
+        errors::{ApiResult, ErrorCode},
+        limits::BucketClass,
+        permissions,
+        route::{Route, bot},
+        validate::{
+            form::read_body,
+            overwrite::{OverwriteForm, read_overwrite},
+        },
+    },
+    world::{Cause, State},
+};
+
+/// Routes of this file.
+pub(super) const ROUTES: &[Route] = &[
+    bot(&Method::PUT, ONE, BucketClass::EditOverwrites, put),
+    bot(&Method::DELETE, ONE, BucketClass::EditOverwrites, delete),
+];
+
+const ONE: &str = "/channels/{channel_id}/permissions/{overwrite_id}";
+
+/// An overwrite of the model out of a form.
+pub(super) fn to_model(form: &OverwriteForm) -> Overwrite {
+    Overwrite {
+        id: Id(form.id),
+        kind: if form.kind == 1 {
+            OverwriteKind::Member
+        } else {
+            OverwriteKind::Role
+        },
+        allow: Permissions::from_bits_truncate(form.allow),
+        deny: Permissions::from_bits_truncate(form.deny),
+    }
+}
+
+/// Refuses overwrites of unknown roles, and bits that would be changed without the bot having them.
+///
+/// # Errors
+/// 10009, 50013.
+pub(super) fn check_bits(
+    guild: &Guild,
+    own: Permissions,
+    before: &[Overwrite],
+    wanted: &[OverwriteForm],
+) -> ApiResult<()> {
+    for form in wanted {
+        let overwrite = to_model(form);
+        if overwrite.kind == OverwriteKind::Role && !guild.roles.contains_key(&overwrite.id) {
+            return Err(ErrorCode::UnknownOverwrite.into());
+        }
+        let known = before.iter().find(|known| known.id == overwrite.id);
+        let (allow, deny) = known.map_or_else(Default::default, |known| (known.allow, known.deny));
+        let changed = allow.symmetric_difference(overwrite.allow) | deny.symmetric_difference(overwrite.deny);
+        if !own.contains(changed) {
+            return Err(ErrorCode::MissingPermissions.into());
+        }
+    }
+    Ok(())
+}
+
+/// Lets the channels of a category follow it, those that had the same overwrites as it had before.
+pub(super) fn sync_children(state: &mut State, category: Id, before: &[Overwrite], cause: &Cause) {
+    let Some(now) = state
+        .channel(category)
+        .map(|category| category.permission_overwrites.clone())
+    else {
+        return;
+    };
+    if same(&now, before) {
+        return;
+    }
+    let Some(guild) = state.channel(category).and_then(|category| category.guild_id) else {
+        return;
+    };
+    let synced: Vec<Channel> = state
+        .guilds
+        .get(&guild)
+        .into_iter()
+        .flat_map(|guild| guild.channels.values())
+        .filter(|child| child.parent_id == Some(category) && !child.kind.is_thread())
+        .filter(|child| same(&child.permission_overwrites, before))
+        .map(|child| Channel {
+            permission_overwrites: now.clone(),
+            ..child.clone()
+        })
+        .collect();
+    for child in synced {
+        state.update_channel(child, cause);
+    }
+}
+
+/// Whether two sets of overwrites are equal, in whatever order.
+fn same(one: &[Overwrite], other: &[Overwrite]) -> bool {
+    one.len() == other.len() && one.iter().all(|overwrite| other.contains(overwrite))
+}
+
+/// The channel, and what the bot may do in it, when it may edit overwrites there.
+fn editable(state: &State, call: &Call, id: Id) -> ApiResult<(Channel, Permissions)> {
+    let channel = state.channel_with(id, Permissions::VIEW_CHANNEL)?;
+    if channel.kind == ChannelKind::Dm || channel.kind.is_thread() {
+        return Err(ErrorCode::WrongChannelKind.into());
+    }
+    state.channel_with(id, Permissions::MANAGE_ROLES)?;
+    let guild = channel
+        .guild_id
+        .and_then(|guild| state.guilds.get(&guild))
+        .ok_or(ErrorCode::UnknownChannel)?;
+    Ok((
+        channel.clone(),
+        permissions::in_channel(guild, channel, state.bot_id, call.now),
+    ))
+}
+
+fn put(call: &Call) -> ApiResult<Answer> {
+    let (id, target) = (call.id("channel_id")?, call.id("overwrite_id")?);
+    let form = read_body(call.json()?, |form| read_overwrite(form, target.0))?;
+    call.app.world.write(|state| {
+        let (mut channel, own) = editable(state, call, id)?;
+        let guild = channel
+            .guild_id
+            .and_then(|guild| state.guilds.get(&guild))
+            .ok_or(ErrorCode::UnknownChannel)?;
+        let before = channel.permission_overwrites.clone();
+        check_bits(guild, own, &before, &[form])?;
+        let overwrite = to_model(&form);
+        match channel
+            .permission_overwrites
+            .iter_mut()
+            .find(|known| known.id == target)
+        {
+            Some(known) => *known = overwrite,
+            None => channel.permission_overwrites.push(overwrite),
+        }
+        let is_category = channel.kind == ChannelKind::Category;
+        state.update_channel(channel, &call.cause());
+        if is_category {
+            sync_children(state, id, &before, &call.cause());
+        }
+        Ok(Answer::NoContent)
+    })
+}
+
+fn delete(call: &Call) -> ApiResult<Answer> {
+    let (id, target) = (call.id("channel_id")?, call.id("overwrite_id")?);
+    call.app.world.write(|state| {
+        let (mut channel, _) = editable(state, call, id)?;
+        let before = channel.permission_overwrites.clone();
+        channel.permission_overwrites.retain(|known| known.id != target);
+        if channel.permission_overwrites.len() == before.len() {
+            return Err(ErrorCode::UnknownOverwrite.into());
+        }
+        let is_category = channel.kind == ChannelKind::Category;
+        state.update_channel(channel, &call.cause());
+        if is_category {
+            sync_children(state, id, &before, &call.cause());
+        }
+        Ok(Answer::NoContent)
+    })
+}

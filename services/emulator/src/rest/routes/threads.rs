@@ -1,0 +1,330 @@
+//! Threads: start, edit, join, leave, list those that are active.
+//! <https://discord.com/developers/docs/resources/channel#start-thread-from-message>
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::{compose, messages};
+use crate::{
+    model::{Author, Channel, ChannelKind, Id, Message, Permissions, ThreadState},
+    rest::{
+        call::{Answer, Call, Gate},
+        errors::{ApiResult, ErrorCode},
+        limits::BucketClass,
+        route::{Route, bot},
+        validate::{
+            form::{Form, Given, Length, read_body},
+            message::{Sender, read_message},
+        },
+    },
+    world::State,
+};
+
+/// Routes of this file.
+pub(super) const ROUTES: &[Route] = &[
+    bot(
+        &Method::POST,
+        "/channels/{channel_id}/threads",
+        BucketClass::Threads,
+        start,
+    ),
+    bot(
+        &Method::POST,
+        "/channels/{channel_id}/messages/{message_id}/threads",
+        BucketClass::Threads,
+        start_from_message,
+    ),
+    bot(
+        &Method::GET,
+        "/channels/{channel_id}/thread-members",
+        BucketClass::Threads,
+        list_members,
+    ),
+    bot(
+        &Method::PUT,
+        "/channels/{channel_id}/thread-members/@me",
+        BucketClass::Threads,
+        join,
+    ),
+    bot(
+        &Method::DELETE,
+        "/channels/{channel_id}/thread-members/@me",
+        BucketClass::Threads,
+        leave,
+    ),
+    bot(
+        &Method::GET,
+        "/guilds/{guild_id}/threads/active",
+        BucketClass::Threads,
+        list_active,
+    ),
+];
+
+struct ThreadForm {
+    name: Given<String>,
+    archive_after: Given<i64>,
+    slow_mode: Given<i64>,
+    kind: Given<i64>,
+    invitable: Given<bool>,
+    archived: Given<bool>,
+    locked: Given<bool>,
+    tags: Given<Vec<u64>>,
+}
+
+fn read(form: &Form<'_>, create: bool) -> ThreadForm {
+    if create {
+        form.require("name");
+    }
+    ThreadForm {
+        name: form.text("name", Length::between(1, 100)),
+        archive_after: form.choice("auto_archive_duration", &[60, 1_440, 4_320, 10_080]),
+        slow_mode: form.integer("rate_limit_per_user", 0, 21_600),
+        kind: form.choice("type", &[10, 11, 12]),
+        invitable: form.flag("invitable"),
+        archived: form.flag("archived"),
+        locked: form.flag("locked"),
+        tags: form.snowflakes("applied_tags", Length::up_to(5)),
+    }
+}
+
+/// A thread of `parent` that the bot starts.
+fn build(state: &State, parent: &Channel, id: Id, kind: ChannelKind, form: &ThreadForm) -> Option<Channel> {
+    let now = state.now();
+    let mut thread = Channel::named(
+        id,
+        parent.guild_id?,
+        kind,
+        form.name.as_value().map_or("", String::as_str),
+    );
+    thread.parent_id = Some(parent.id);
+    thread.rate_limit_per_user = form
+        .slow_mode
+        .as_value()
+        .and_then(|seconds| u32::try_from(*seconds).ok())
+        .or(parent.default_thread_rate_limit_per_user)
+        .unwrap_or(0);
+    thread.thread = Some(ThreadState {
+        owner_id: state.bot_id,
+        archived: false,
+        auto_archive_duration: form
+            .archive_after
+            .as_value()
+            .and_then(|minutes| u32::try_from(*minutes).ok())
+            .or(parent.default_auto_archive_duration)
+            .unwrap_or(1_440),
+        archive_timestamp: now,
+        locked: false,
+        invitable: form.invitable.clone().value().unwrap_or(true),
+        create_timestamp: now,
+        applied_tags: form
+            .tags
+            .clone()
+            .value()
+            .unwrap_or_default()
+            .into_iter()
+            .map(Id)
+            .collect(),
+        members: vec![state.bot_id],
+        message_count: 0,
+    });
+    Some(thread)
+}
+
+fn start(call: &Call) -> ApiResult<Answer> {
+    let parent_id = call.id("channel_id")?;
+    let body = call.json()?;
+    let form = read_body(body, |form| read(form, true))?;
+    call.app.world.write(|state| {
+        let parent = state.channel_with(parent_id, Permissions::VIEW_CHANNEL)?.clone();
+        if parent.kind.is_forum() {
+            return start_post(call, state, &parent, &form);
+        }
+        let kind = match (parent.kind, form.kind.as_value()) {
+            (ChannelKind::Announcement, _) => ChannelKind::AnnouncementThread,
+            (ChannelKind::Text, Some(11)) => ChannelKind::PublicThread,
+            (ChannelKind::Text, _) => ChannelKind::PrivateThread,
+            _ => return Err(ErrorCode::WrongChannelKind.into()),
+        };
+        let needed = if kind == ChannelKind::PrivateThread {
+            Permissions::CREATE_PRIVATE_THREADS
+        } else {
+            Permissions::CREATE_PUBLIC_THREADS
+        };
+        state.channel_with(parent_id, needed)?;
+        let id = state.next_id();
+        finish(call, state, &parent, id, kind, &form)
+    })
+}
+
+/// A post in a forum: a thread and its first message, which share an id.
+fn start_post(call: &Call, state: &mut State, parent: &Channel, form: &ThreadForm) -> ApiResult<Answer> {
+    state.channel_with(parent.id, Permissions::SEND_MESSAGES)?;
+    let body = call.json()?;
+    let first = read_body(body, |form| {
+        form.require("message");
+        form.form("message")
+            .value()
+            .map(|message| read_message(&message, Sender::Bot, 0))
+    })?
+    .ok_or(ErrorCode::InvalidFormBody)?;
+    compose::require_content(&first, &call.body.files)?;
+    let id = state.next_id();
+    finish(call, state, parent, id, ChannelKind::PublicThread, form)?;
+    let mut message = Message::text(id, id, parent.guild_id, Author::User(state.bot_id), "", state.now());
+    compose::fill(state, &mut message, &first, call, false);
+    state.create_message(message);
+    let channel = state.channel(id).ok_or(ErrorCode::UnknownChannel)?;
+    let mut view = state.channel_view(channel);
+    view["message"] = messages::view(state, messages::find(state, id, id)?);
+    Ok(Answer::created(&view))
+}
+
+fn start_from_message(call: &Call) -> ApiResult<Answer> {
+    let (parent_id, message) = (call.id("channel_id")?, call.id("message_id")?);
+    let form = read_body(call.json()?, |form| read(form, true))?;
+    call.app.world.write(|state| {
+        let parent = state
+            .channel_with(parent_id, Permissions::CREATE_PUBLIC_THREADS)?
+            .clone();
+        messages::find(state, parent_id, message)?;
+        let kind = match parent.kind {
+            ChannelKind::Text => ChannelKind::PublicThread,
+            ChannelKind::Announcement => ChannelKind::AnnouncementThread,
+            _ => return Err(ErrorCode::WrongChannelKind.into()),
+        };
+        if state.channel(message).is_some() {
+            return Err(ErrorCode::ThreadAlreadyCreated.into());
+        }
+        // A thread has the id of the message that it grew from.
+        finish(call, state, &parent, message, kind, &form)
+    })
+}
+
+fn finish(
+    call: &Call,
+    state: &mut State,
+    parent: &Channel,
+    id: Id,
+    kind: ChannelKind,
+    form: &ThreadForm,
+) -> ApiResult<Answer> {
+    let thread = build(state, parent, id, kind, form).ok_or(ErrorCode::CannotExecuteOnDm)?;
+    state.create_channel(thread, &call.cause());
+    let channel = state.channel(id).ok_or(ErrorCode::UnknownChannel)?;
+    Ok(Answer::created(&state.channel_view(channel)))
+}
+
+/// `PATCH /channels/{id}` of a thread.
+pub(super) fn edit(call: &Call, state: &mut State, id: Id) -> ApiResult<Answer> {
+    let form = read_body(call.json()?, |form| read(form, false))?;
+    let mut channel = state.channel(id).cloned().ok_or(ErrorCode::UnknownChannel)?;
+    let manages = state.channel_with(id, Permissions::MANAGE_THREADS).is_ok();
+    let now = state.now();
+    let Some(thread) = &mut channel.thread else {
+        return Err(ErrorCode::WrongChannelKind.into());
+    };
+    let own = thread.owner_id == state.bot_id;
+    if !manages && (!own || form.locked.is_given() || form.slow_mode.is_given()) {
+        return Err(ErrorCode::MissingPermissions.into());
+    }
+    if thread.archived && form.archived.as_value() != Some(&false) {
+        return Err(ErrorCode::ThreadArchived.into());
+    }
+    if let Given::Value(archived) = form.archived {
+        if thread.archived != archived {
+            thread.archive_timestamp = now;
+        }
+        thread.archived = archived;
+    }
+    thread.locked = form.locked.clone().or_default(thread.locked, false);
+    thread.invitable = form.invitable.clone().or_default(thread.invitable, true);
+    if let Given::Value(minutes) = form.archive_after {
+        thread.auto_archive_duration = u32::try_from(minutes).unwrap_or(1_440);
+    }
+    if let Given::Value(tags) = &form.tags {
+        thread.applied_tags = tags.iter().map(|id| Id(*id)).collect();
+    }
+    if let Given::Value(name) = &form.name {
+        channel.name.clone_from(name);
+    }
+    if let Given::Value(seconds) = form.slow_mode {
+        channel.rate_limit_per_user = u32::try_from(seconds).unwrap_or(0);
+    }
+    state.update_channel(channel, &call.cause());
+    let channel = state.channel(id).ok_or(ErrorCode::UnknownChannel)?;
+    Ok(Answer::json(&state.channel_view(channel)))
+}
+
+fn thread_of(state: &State, id: Id) -> ApiResult<Channel> {
+    let channel = state.channel_with(id, Permissions::VIEW_CHANNEL)?;
+    if channel.kind.is_thread() {
+        Ok(channel.clone())
+    } else {
+        Err(ErrorCode::WrongChannelKind.into())
+    }
+}
+
+fn list_members(call: &Call) -> ApiResult<Answer> {
+    let id = call.id("channel_id")?;
+    call.app.world.read(|state| {
+        let thread = thread_of(state, id)?.thread;
+        let members: Vec<Value> = thread
+            .into_iter()
+            .flat_map(|thread| {
+                let joined = thread.create_timestamp;
+                thread
+                    .members
+                    .into_iter()
+                    .map(move |user| json!({ "id": id, "user_id": user, "join_timestamp": joined, "flags": 0 }))
+            })
+            .collect();
+        Ok(Answer::json(&members))
+    })
+}
+
+fn join(call: &Call) -> ApiResult<Answer> {
+    set_membership(call, true)
+}
+
+fn leave(call: &Call) -> ApiResult<Answer> {
+    set_membership(call, false)
+}
+
+fn set_membership(call: &Call, member: bool) -> ApiResult<Answer> {
+    let id = call.id("channel_id")?;
+    call.app.world.write(|state| {
+        let mut channel = thread_of(state, id)?;
+        let bot = state.bot_id;
+        if let Some(thread) = &mut channel.thread {
+            if thread.archived {
+                return Err(ErrorCode::ThreadArchived.into());
+            }
+            thread.members.retain(|user| *user != bot);
+            if member {
+                thread.members.push(bot);
+            }
+        }
+        state.update_channel(channel, &call.cause());
+        Ok(Answer::NoContent)
+    })
+}
+
+fn list_active(call: &Call) -> ApiResult<Answer> {
+    let id = call.id("guild_id")?;
+    call.app.world.read(|state| {
+        let guild = state.guild_for_bot(id)?;
+        let open = |channel: &&Channel| channel.thread.as_ref().is_some_and(|thread| !thread.archived);
+        let threads: Vec<&Channel> = guild.channels.values().filter(open).collect();
+        let members: Vec<Value> = threads
+            .iter()
+            .filter_map(|channel| Some((channel.id, channel.thread.as_ref()?)))
+            .filter(|(_, thread)| thread.members.contains(&state.bot_id))
+            .map(|(id, thread)| {
+                json!({ "id": id, "user_id": state.bot_id, "join_timestamp": thread.create_timestamp, "flags": 0 })
+            })
+            .collect();
+        Ok(Answer::json(
+            &json!({ "threads": threads, "members": members, "has_more": false }),
+        ))
+    })
+}

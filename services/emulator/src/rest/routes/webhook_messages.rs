@@ -1,0 +1,163 @@
+//! Messages by a webhook's token: those of channel webhooks here, those of interactions in `followups`.
+//! <https://discord.com/developers/docs/resources/webhook#execute-webhook>
+
+use http::Method;
+use serde_json::Value;
+
+use super::{
+    compose,
+    followups::{self, Target},
+};
+use crate::{
+    model::{Author, Id, Message, Webhook, message::FLAG_COMPONENTS_V2},
+    rest::{
+        call::{Answer, Call},
+        errors::{ApiResult, ErrorCode},
+        limits::BucketClass,
+        route::{Route, by_token},
+        validate::{
+            form::read_body,
+            message::{Sender, read_message},
+        },
+    },
+    world::State,
+};
+
+/// Routes of this file.
+pub(super) const ROUTES: &[Route] = &[
+    by_token(
+        &Method::POST,
+        "/webhooks/{webhook_id}/{webhook_token}",
+        BucketClass::ExecuteWebhook,
+        create,
+    ),
+    by_token(&Method::GET, ORIGINAL, BucketClass::WebhookMessage, get),
+    by_token(&Method::PATCH, ORIGINAL, BucketClass::WebhookMessage, edit),
+    by_token(&Method::DELETE, ORIGINAL, BucketClass::WebhookMessage, delete),
+    by_token(&Method::GET, ONE, BucketClass::WebhookMessage, get),
+    by_token(&Method::PATCH, ONE, BucketClass::WebhookMessage, edit),
+    by_token(&Method::DELETE, ONE, BucketClass::WebhookMessage, delete),
+];
+
+const ORIGINAL: &str = "/webhooks/{webhook_id}/{webhook_token}/messages/@original";
+const ONE: &str = "/webhooks/{webhook_id}/{webhook_token}/messages/{message_id}";
+
+/// The webhook of the path, when the token is its own.
+///
+/// # Errors
+/// 10015, 50027.
+pub(super) fn webhook<'a>(call: &Call, state: &'a State) -> ApiResult<&'a Webhook> {
+    let webhook = state
+        .webhooks
+        .get(&call.id("webhook_id")?)
+        .ok_or(ErrorCode::UnknownWebhook)?;
+    if webhook.token == call.param("webhook_token") {
+        Ok(webhook)
+    } else {
+        Err(ErrorCode::InvalidWebhookToken.into())
+    }
+}
+
+/// Whether the call is by an interaction's token: those carry the application's id in the webhook's place.
+fn is_interaction(call: &Call) -> ApiResult<bool> {
+    Ok(call.id("webhook_id")? == call.app.options.application_id)
+}
+
+fn target(call: &Call) -> ApiResult<Target> {
+    if call.param("message_id").is_empty() {
+        Ok(Target::Original)
+    } else {
+        call.id("message_id").map(Target::Message)
+    }
+}
+
+fn create(call: &Call) -> ApiResult<Answer> {
+    if is_interaction(call)? {
+        return followups::create(call);
+    }
+    let thread = call.query.snowflake("thread_id")?.map(Id);
+    call.app.world.write(|state| {
+        let webhook = webhook(call, state)?.clone();
+        let form = read_body(&call.json_or_empty(), |form| read_message(form, Sender::Webhook, 0))?;
+        compose::require_content(&form, &call.body.files)?;
+        let home = state.channel(webhook.channel_id).ok_or(ErrorCode::UnknownChannel)?;
+        let channel = match thread {
+            Some(id) => {
+                let thread = state.channel(id).filter(|thread| thread.parent_id == Some(home.id));
+                thread.ok_or(ErrorCode::UnknownChannel)?.id
+            }
+            None if home.kind.is_forum() => return Err(ErrorCode::WebhooksNotInForums.into()),
+            None => home.id,
+        };
+        let author = Author::Webhook {
+            id: webhook.id,
+            name: form
+                .username
+                .clone()
+                .or_else(|| webhook.name.clone())
+                .unwrap_or_else(|| "Spidey Bot".to_owned()),
+            avatar: webhook.avatar.clone(),
+        };
+        let id = state.next_id();
+        let mut message = Message::text(id, channel, Some(webhook.guild_id), author, "", state.now());
+        message.application_id = webhook.application_id;
+        compose::fill(state, &mut message, &form, call, true);
+        state.create_message(message);
+        if !call.query.flag("wait") {
+            return Ok(Answer::NoContent);
+        }
+        let message = state.message(channel, id).ok_or(ErrorCode::UnknownMessage)?;
+        Ok(Answer::json(&state.message_view(message)))
+    })
+}
+
+/// A message that this webhook sent.
+fn find<'a>(call: &Call, state: &'a State) -> ApiResult<&'a Message> {
+    let webhook = webhook(call, state)?;
+    let channel = call.query.snowflake("thread_id")?.map_or(webhook.channel_id, Id);
+    let Target::Message(id) = target(call)? else {
+        return Err(ErrorCode::UnknownMessage.into());
+    };
+    let found = state
+        .message(channel, id)
+        .filter(|message| message.author.id() == webhook.id);
+    found.ok_or_else(|| ErrorCode::UnknownMessage.into())
+}
+
+fn get(call: &Call) -> ApiResult<Answer> {
+    if is_interaction(call)? {
+        return followups::get(call, target(call)?);
+    }
+    call.app
+        .world
+        .read(|state| Ok(Answer::json(&state.message_view(find(call, state)?))))
+}
+
+fn edit(call: &Call) -> ApiResult<Answer> {
+    if is_interaction(call)? {
+        return followups::edit(call, target(call)?);
+    }
+    call.app.world.write(|state| {
+        let mut message = find(call, state)?.clone();
+        let current = message.flags & FLAG_COMPONENTS_V2;
+        let form = read_body(&call.json_or_empty(), |form| {
+            read_message(form, Sender::Webhook, current)
+        })?;
+        compose::edit(state, &mut message, &form, call)?;
+        message.edited_timestamp = Some(state.now());
+        let view: Value = state.message_view(&message);
+        state.update_message(message);
+        Ok(Answer::json(&view))
+    })
+}
+
+fn delete(call: &Call) -> ApiResult<Answer> {
+    if is_interaction(call)? {
+        return followups::delete(call, target(call)?);
+    }
+    call.app.world.write(|state| {
+        let (channel, id) = find(call, state).map(|message| (message.channel_id, message.id))?;
+        state.delete_message(channel, id, None);
+        Ok(Answer::NoContent)
+    })
+}
