@@ -1,0 +1,61 @@
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use arrakis_cache::{CacheKey, PROFILE_TTL};
+use arrakis_test_support::TestRedis;
+use deadpool_redis::redis::cmd;
+
+use crate::{assert_every_key_ends, cache};
+
+#[tokio::test]
+async fn the_second_reader_is_answered_by_redis_until_a_write_forgets() {
+    let redis = TestRedis::create();
+    let cache = cache(&redis);
+    let key = CacheKey::profile("tenant", 7);
+    let loads = AtomicU32::new(0);
+    let load = async || Ok::<_, String>(format!("load {}", loads.fetch_add(1, Ordering::SeqCst) + 1));
+
+    assert_eq!(cache.through(&key, PROFILE_TTL, load).await.unwrap(), "load 1");
+    assert_eq!(cache.through(&key, PROFILE_TTL, load).await.unwrap(), "load 1");
+    assert_eq!(redis.keys(), ["cache:profile:tenant:7"]);
+    assert_every_key_ends(&redis);
+
+    assert!(cache.forget(&key).await);
+    assert_eq!(cache.through(&key, PROFILE_TTL, load).await.unwrap(), "load 2");
+    assert_every_key_ends(&redis);
+}
+
+/// A reader asks Postgres, a writer commits and forgets, and only then the reader comes back with the old answer.
+#[tokio::test]
+async fn a_slow_reader_does_not_bring_the_old_answer_back() {
+    let redis = TestRedis::create();
+    let cache = cache(&redis);
+    let key = CacheKey::profile("tenant", 7);
+    let slow = cache.through(&key, PROFILE_TTL, async || {
+        assert!(cache.forget(&key).await);
+        Ok::<_, String>("old".to_owned())
+    });
+    assert_eq!(slow.await.unwrap(), "old");
+    let next = cache
+        .through(&key, PROFILE_TTL, async || Ok::<_, String>("new".to_owned()))
+        .await;
+    assert_eq!(next.unwrap(), "new");
+}
+
+#[tokio::test]
+async fn errors_are_not_remembered_and_what_another_version_wrote_is_read_anew() {
+    let redis = TestRedis::create();
+    let cache = cache(&redis);
+    let key = CacheKey::new("roles", &[&"tenant"]);
+    let failed: Result<u32, _> = cache.through(&key, PROFILE_TTL, async || Err("Postgres is away")).await;
+    assert_eq!(failed, Err("Postgres is away"));
+    assert!(redis.keys().is_empty());
+
+    cmd("SET")
+        .arg("cache:roles:tenant")
+        .arg("{\"an\": \"older form\"}")
+        .query::<()>(&mut redis.connection())
+        .unwrap();
+    let value: Result<u32, String> = cache.through(&key, PROFILE_TTL, async || Ok(5)).await;
+    assert_eq!(value, Ok(5));
+    assert_every_key_ends(&redis);
+}
