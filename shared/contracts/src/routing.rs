@@ -46,14 +46,24 @@ impl Route {
         }
     }
 
+    /// Route of a `GUILD_CREATE`: joining a new server, or a known one that is there again after an identify or an outage.
+    pub fn of_guild_create(joined_now: bool) -> Self {
+        Self::new(if joined_now { "guild.join" } else { "guild.available" }, 5)
+    }
+
+    /// Route of a `GUILD_DELETE`: leaving a server, or an outage, which is never a removal.
+    pub fn of_guild_delete(outage: bool) -> Self {
+        Self::new(if outage { "guild.outage" } else { "guild.leave" }, 5)
+    }
+
     /// Route of any other dispatch, by its name at the gateway. `None` for one that has no route, which is then not forwarded.
     pub fn of_event(name: &str) -> Option<Self> {
         Some(match name {
             "GUILD_MEMBER_ADD" => Self::new("member.join", 5),
             "GUILD_MEMBER_REMOVE" => Self::new("member.leave", 5),
             "GUILD_MEMBER_UPDATE" => Self::new("member.update", 4),
-            "GUILD_CREATE" => Self::new("guild.join", 5),
-            "GUILD_DELETE" => Self::new("guild.leave", 5),
+            "GUILD_CREATE" => Self::of_guild_create(true),
+            "GUILD_DELETE" => Self::of_guild_delete(false),
             "GUILD_UPDATE" => Self::new("guild.update", 5),
             "MESSAGE_CREATE" => Self::new("message.create", 1),
             _ => {
@@ -122,6 +132,14 @@ mod tests {
         assert_eq!(key("a.b#*c d:e"), "interaction.button.a_b__c_d");
         assert_eq!(key(""), "interaction.button._");
         assert!(key(&"沙".repeat(100)).len() <= 255);
+    }
+
+    #[test]
+    fn an_outage_is_no_removal_and_its_end_no_new_server() {
+        assert_eq!(Route::of_guild_delete(true).key, "guild.outage");
+        assert_eq!(Route::of_guild_delete(false).key, "guild.leave");
+        assert_eq!(Route::of_guild_create(false).key, "guild.available");
+        assert_eq!(Route::of_guild_create(true).key, "guild.join");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod database;
 mod environment;
+mod fault_proxy;
 mod process;
 mod redis;
 mod vhost;
@@ -13,6 +14,7 @@ mod wait;
 
 pub use database::TestDatabase;
 pub use environment::required as required_variable;
+pub use fault_proxy::FaultProxy;
 pub use process::Process;
 pub use redis::TestRedis;
 pub use vhost::TestVhost;
