@@ -134,14 +134,21 @@ fn one_of(known: &[&str]) -> String {
     }
 }
 
-/// The known name that is nearest to what was written, when it is near enough to be a slip: up to a third of the letters.
+/// The known name that is nearest to what was written, when it is near enough to be a slip: up to a third of the letters, or
+/// the one name that begins with it.
 pub(crate) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let lower = written.to_lowercase();
     let distance = |name: &str| strsim::damerau_levenshtein(&lower, &name.to_lowercase());
     let limit = (written.chars().count() / 3).max(1);
-    let best = known.into_iter().map(|name| (distance(name), name)).min();
-    best.filter(|(distance, _)| *distance <= limit)
-        .map(|(_, name)| name.to_owned())
+    let known: Vec<&str> = known.into_iter().collect();
+    let best = known.iter().map(|name| (distance(name), *name)).min();
+    let slip = best.filter(|(distance, _)| *distance <= limit).map(|(_, name)| name);
+    let begins = |name: &&&str| lower.len() >= 3 && name.to_lowercase().starts_with(&lower);
+    let cut_short = match known.iter().filter(begins).collect::<Vec<_>>().as_slice() {
+        [only] => Some(**only),
+        _ => None,
+    };
+    slip.or(cut_short).map(str::to_owned)
 }
 
 fn starts_comment(source: &str, location: Location) -> bool {
@@ -170,5 +177,14 @@ mod tests {
         assert_eq!(nearest("niab", known), Some("naib".into()));
         assert_eq!(nearest("harkonnen", known), None);
         assert_eq!(nearest("x", []), None);
+        assert_eq!(
+            nearest("ADMIN", ["ADMINISTRATOR", "CONNECT"]),
+            Some("ADMINISTRATOR".into())
+        );
+        assert_eq!(
+            nearest("MANAGE", ["MANAGE_ROLES", "MANAGE_CHANNELS"]),
+            None,
+            "either could be meant"
+        );
     }
 }

@@ -121,7 +121,7 @@ fn badges(scene: &Scene<'_>, profile: &Profile<'_>) -> String {
     if lines.is_empty() {
         "none yet".to_owned()
     } else {
-        lines.join("\n")
+        text::lines(&lines, text::FIELD)
     }
 }
 

@@ -60,7 +60,7 @@ fn tiers(scene: &Scene<'_>, stats: &Stats<'_>) -> String {
         "▫️ no tier {}",
         text::grouped(stats.members.saturating_sub(known))
     ));
-    lines.join("\n")
+    text::lines(&lines, text::FIELD)
 }
 
 #[cfg(test)]

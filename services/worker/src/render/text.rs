@@ -91,6 +91,28 @@ pub fn name(name: &str) -> String {
     }
 }
 
+/// Lines one below the other in at most so many characters; what does not fit is counted at the end.
+pub fn lines(lines: &[String], longest: usize) -> String {
+    let whole = lines.join("\n");
+    if whole.chars().count() <= longest {
+        return whole;
+    }
+    // The count's own line has room for any number there could be.
+    let room = longest.saturating_sub("\n… and 4294967295 more".chars().count());
+    let mut fitting = String::new();
+    let mut shown = 0;
+    for line in lines {
+        if fitting.chars().count() + line.chars().count() + 1 > room {
+            break;
+        }
+        fitting.push_str(line);
+        fitting.push('\n');
+        shown += 1;
+    }
+    fitting.push_str(&format!("… and {} more", lines.len() - shown));
+    fitting
+}
+
 /// At most so many characters, with an ellipsis where something is cut.
 pub fn cut(text: &str, longest: usize) -> String {
     if text.chars().count() <= longest {
@@ -138,6 +160,19 @@ mod tests {
         assert_eq!(name("a\u{202e}b\nc"), "ab c");
         assert_eq!(name("\u{200b} "), "(no name)");
         assert_eq!(name("Chani 🌙"), "Chani 🌙");
+    }
+
+    #[test]
+    fn lines_that_do_not_fit_are_counted() {
+        let many: Vec<String> = (0..100).map(|number| format!("line {number}")).collect();
+        assert_eq!(lines(&many[..2], FIELD), "line 0\nline 1");
+        let short = lines(&many, 100);
+        assert!(short.chars().count() <= 100);
+        assert!(
+            short.starts_with("line 0\nline 1\n") && short.ends_with("\n… and 89 more"),
+            "{short}"
+        );
+        assert_eq!(lines(&["x".repeat(200)], 100), "… and 1 more");
     }
 
     #[test]
