@@ -122,24 +122,28 @@ fn basic_by_rank() {
     );
 }
 
-proptest! {
-    /// A better rank or a larger balance never gives a lower tier, in any rule set that ships.
-    #[test]
-    fn tiers_are_monotone(ranks in (0_u32..1_100, 0_u32..1_100), tokens in (0_u64..1_300, 0_u64..1_300), unit in any::<bool>()) {
-        let registry = Registry::load(None).unwrap();
-        let standing = |rank, tokens| {
-            let balance = Balance::from_tokens(tokens);
-            let balance = if unit { balance.saturating_sub(Balance::ONE_UNIT) } else { balance };
-            Standing::new(Rank::new(rank), balance)
+/// A better rank or a larger balance never gives a lower tier, in any rule set that ships.
+#[test]
+fn tiers_are_monotone() {
+    let registry = Registry::load(None).unwrap();
+    let standing = |rank, tokens, unit| {
+        let balance = Balance::from_tokens(tokens);
+        let balance = if unit {
+            balance.saturating_sub(Balance::ONE_UNIT)
+        } else {
+            balance
         };
-        // The worst rank is none at all.
-        let place = |rank: u32| if rank == 0 { u32::MAX } else { rank };
+        Standing::new(Rank::new(rank), balance)
+    };
+    // The worst rank is none at all.
+    let place = |rank: u32| if rank == 0 { u32::MAX } else { rank };
+    proptest!(|(ranks in (0_u32..1_100, 0_u32..1_100), tokens in (0_u64..1_300, 0_u64..1_300), unit in any::<bool>())| {
         let (better, worse) = if place(ranks.0) <= place(ranks.1) { ranks } else { (ranks.1, ranks.0) };
-        let richer = standing(better, tokens.0.max(tokens.1));
-        let poorer = standing(worse, tokens.0.min(tokens.1));
+        let richer = standing(better, tokens.0.max(tokens.1), unit);
+        let poorer = standing(worse, tokens.0.min(tokens.1), unit);
         for ladder in registry.all().flat_map(|theme| theme.rule_sets.values()) {
             let order = ladder.compare(ladder.tier_of(richer), ladder.tier_of(poorer));
             prop_assert_ne!(order, std::cmp::Ordering::Less, "{:?} {:?}", richer, poorer);
         }
-    }
+    });
 }
