@@ -206,8 +206,11 @@ impl Walk {
     /// in between would believe that the letters are gone.
     async fn end(self, publisher: &Publisher) {
         let _ = self.channel.close(200, "done".into()).await;
+        if self.held == 0 {
+            return;
+        }
         let there_again = async {
-            while self.held > 0 {
+            loop {
                 let live = publisher.link().live().await.ok()?;
                 let channel = live.channel().await.ok()?;
                 let count = count(&channel).await.ok()?;

@@ -24,7 +24,7 @@ use crate::message::Message;
 use crate::topology::Topology;
 
 /// Messages that wait between the sender and the window: enough to keep the task busy, few enough to count for nothing.
-const HANDOVER: usize = 8;
+const HANDOVER: usize = 4;
 /// How often waiting and overdue messages are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Longest wait before a refused message is tried again.
@@ -35,6 +35,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2);
 pub struct PipelineOptions {
     /// Messages that may be unconfirmed at once.
     pub window: usize,
+    /// Bytes of bodies that may be unconfirmed at once: a server's first event is thousands of times larger than a join.
+    /// A single larger body still goes, alone.
+    pub window_bytes: usize,
     /// How long a confirmation may take before the channel is given up. Time spent blocked by the broker does not count.
     pub confirm_within: Duration,
     /// Only the connection with this epoch may be used: who must hold a lease publishes on the lease's connection alone.
@@ -137,6 +140,7 @@ struct Task {
     open: bool,
     progress: watch::Sender<Progress>,
     entries: VecDeque<Entry>,
+    bytes: usize,
     taken: u64,
     round: u64,
     /// When the broker was last seen to block: confirmations are overdue only counted from then.
@@ -165,6 +169,7 @@ impl Pipeline {
             open: true,
             progress: progress_sender,
             entries: VecDeque::new(),
+            bytes: 0,
             taken: 0,
             round: 0,
             blocked_at: None,
@@ -215,7 +220,7 @@ impl Task {
             if !self.open && self.entries.is_empty() {
                 return End::Done;
             }
-            let room = self.open && self.entries.len() < self.options.window;
+            let room = self.open && self.entries.len() < self.options.window && self.bytes < self.options.window_bytes;
             tokio::select! {
                 biased;
                 Some((number, round, answer)) = in_flight.next(), if !in_flight.is_empty() => {
@@ -259,6 +264,7 @@ impl Task {
 
     async fn take(&mut self, message: Message, channel: &Channel, in_flight: &mut InFlight) {
         self.taken += 1;
+        self.bytes += message.body.len();
         let state = State::Waiting { until: Instant::now() };
         self.entries.push_back(Entry {
             number: self.taken,
@@ -377,7 +383,8 @@ impl Task {
     fn confirmed(&mut self, index: usize) {
         self.entries[index].state = State::Confirmed;
         // The body is not needed any more, even if an earlier message still waits.
-        self.entries[index].message.body = bytes::Bytes::new();
+        let body = std::mem::take(&mut self.entries[index].message.body);
+        self.bytes -= body.len();
         let mut last = None;
         while self
             .entries

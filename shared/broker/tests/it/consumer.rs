@@ -8,7 +8,6 @@ use arrakis_contracts::names;
 use arrakis_test_support::eventually;
 use parking_lot::Mutex;
 
-use crate::management;
 use crate::world::{World, join};
 
 #[tokio::test]
@@ -129,16 +128,13 @@ async fn a_stale_acknowledgement_is_noticed() {
     let world = World::new().await;
     world.publisher().publish(&join("twice")).await.unwrap();
     let (stop, seen) = (Stop::default(), Arc::new(Mutex::new(Vec::new())));
-    let (vhost, log) = (world.vhost.name().to_owned(), seen.clone());
+    let (begun, log) = (Arc::new(tokio::sync::Notify::new()), seen.clone());
+    let tell = begun.clone();
     let consumer = world.consume(world.consume_options(names::EVENTS_GUILD), &stop, move |delivery| {
-        let (vhost, log) = (vhost.clone(), log.clone());
+        let (tell, log) = (tell.clone(), log.clone());
         async move {
             if !delivery.redelivered() {
-                eventually(
-                    async || management::cut_connections(&vhost).await > 0 || !delivery.is_live(),
-                    "a cut",
-                )
-                .await;
+                tell.notify_one();
                 eventually(async || !delivery.is_live(), "the channel to be gone").await;
             }
             let settled = delivery.ack().await;
@@ -146,6 +142,8 @@ async fn a_stale_acknowledgement_is_noticed() {
             Verdict::Settled
         }
     });
+    begun.notified().await;
+    world.proxy.cut();
     eventually(async || seen.lock().len() == 2, "the second delivery").await;
     stop.soft.cancel();
     consumer.await.unwrap();

@@ -2,9 +2,7 @@ use std::time::Duration;
 
 use arrakis_broker::topology::shard_state;
 use arrakis_broker::{Lease, Priorities};
-use arrakis_test_support::eventually;
 
-use crate::management;
 use crate::world::World;
 
 const KINDS: [Priorities; 2] = [Priorities::Classic, Priorities::Classes];
@@ -61,11 +59,7 @@ async fn a_cut_connection_loses_the_lease_and_gives_it_back_with_the_value() {
     let queue = shard_state(0, Priorities::Classic);
     let (mut lease, _) = Lease::acquire(&world.link, &queue, || {}).await.unwrap();
     lease.write("kept").await.unwrap();
-    eventually(
-        async || management::cut_connections(world.vhost.name()).await > 0,
-        "a connection to cut",
-    )
-    .await;
+    world.proxy.cut();
     lease.lost().await;
     let (lease, value) = Lease::acquire(&world.link, &queue, || {}).await.unwrap();
     assert_eq!(value.as_deref(), Some(&b"kept"[..]));

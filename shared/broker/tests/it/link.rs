@@ -5,7 +5,6 @@ use arrakis_test_support::{TestVhost, eventually};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 
-use crate::management;
 use crate::world::World;
 
 #[tokio::test]
@@ -13,11 +12,7 @@ async fn a_cut_connection_is_made_again_with_the_next_epoch() {
     let world = World::bare().await;
     let first = world.link.live().await.unwrap();
     assert_eq!(first.epoch, 1);
-    eventually(
-        async || management::cut_connections(world.vhost.name()).await > 0,
-        "a connection to cut",
-    )
-    .await;
+    world.proxy.cut();
     first.gone().await;
     let second = world.link.live().await.unwrap();
     assert_eq!(second.epoch, 2);

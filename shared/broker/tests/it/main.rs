@@ -1,4 +1,5 @@
 //! The broker crate against a real RabbitMQ, one virtual host for each test.
+#![allow(clippy::unwrap_used, reason = "a test that cannot have its world has failed")]
 
 mod consumer;
 mod dead_letters;

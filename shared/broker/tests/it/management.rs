@@ -24,22 +24,6 @@ pub(crate) async fn call(method: Method, path: &str, body: Option<Value>) -> Val
     serde_json::from_str(&text).unwrap_or(Value::Null)
 }
 
-/// Cuts every connection to a virtual host, as `rabbitmqctl close_all_connections` does; answers how many.
-pub(crate) async fn cut_connections(vhost: &str) -> usize {
-    let list = call(Method::GET, &format!("/api/vhosts/{vhost}/connections"), None).await;
-    let names: Vec<String> = list
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|c| c["name"].as_str().unwrap().to_owned())
-        .collect();
-    for name in &names {
-        let path = format!("/api/connections/{}", name.replace(' ', "%20").replace('>', "%3E"));
-        call(Method::DELETE, &path, None).await;
-    }
-    names.len()
-}
-
 /// Bounds a queue from outside, as an operator's policy does.
 pub(crate) async fn bound_queue(vhost: &str, queue: &str, length: u32) {
     let policy =

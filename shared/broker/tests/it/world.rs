@@ -8,13 +8,15 @@ use arrakis_broker::{
     ConsumeOptions, Failures, Link, Message, Priorities, Publisher, Settings, Stop, Topology, Verdict, consume,
 };
 use arrakis_contracts::names;
-use arrakis_test_support::TestVhost;
+use arrakis_test_support::{FaultProxy, TestVhost};
 use lapin::options::{BasicGetOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 
 /// A virtual host of this test's own, the topology in it, and a link.
 pub(crate) struct World {
     pub(crate) vhost: TestVhost,
+    /// Between the links and the broker.
+    pub(crate) proxy: FaultProxy,
     pub(crate) link: Link,
     pub(crate) topology: Arc<Topology>,
 }
@@ -22,9 +24,12 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn bare() -> Self {
         let vhost = TestVhost::create().await;
-        let link = Link::open(&Settings::new(vhost.url()), format!("test {}", vhost.name()));
+        let proxy = FaultProxy::start(&vhost.url()).await;
+        let settings = Settings::new(proxy.in_front_of(&vhost.url()));
+        let link = Link::open(&settings, format!("test {}", vhost.name()));
         Self {
             vhost,
+            proxy,
             link,
             topology: Arc::new(Topology::new(Priorities::Classic)),
         }
@@ -42,7 +47,10 @@ impl World {
 
     /// A second link, as services have one to consume.
     pub(crate) fn another_link(&self) -> Link {
-        Link::open(&Settings::new(self.vhost.url()), "test consumer")
+        Link::open(
+            &Settings::new(self.proxy.in_front_of(&self.vhost.url())),
+            "test consumer",
+        )
     }
 
     pub(crate) fn consume_options(&self, queue: &str) -> ConsumeOptions {
