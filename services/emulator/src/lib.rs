@@ -3,16 +3,21 @@
 //! It shares nothing with the services that are tested against it: every rule here is written from Discord's own documents,
 //! so that one side can catch the other. [`Emulator::start`] runs one in process; the binary is a thin wrapper around it.
 
+pub mod cli;
 pub mod clock;
 pub mod faults;
 pub mod gateway;
 pub mod model;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 pub mod page;
 pub mod rest;
 pub mod seed;
 pub mod traffic;
 pub mod world;
 
+mod control;
+mod http_server;
 mod options;
 mod stats;
 
@@ -106,10 +111,11 @@ impl Emulator {
         };
         let app = assemble(options, addresses);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        serve(&tasks, rest, rest::router(app.clone()), &stop);
+        http_server::serve(&tasks, rest, rest::router(app.clone()), &stop);
         gateway::serve(app.clone(), gateway, gateway::Role::Gateway, &tasks, &stop);
         gateway::serve(app.clone(), resume, gateway::Role::Resume, &tasks, &stop);
-        drop(control);
+        let outside = control::router(app.clone()).merge(page::router(app.clone()));
+        http_server::serve(&tasks, control, outside, &stop);
         tasks.close();
         Ok(Self { app, stop, tasks })
     }
@@ -180,16 +186,4 @@ async fn bind(address: SocketAddr, what: &str) -> io::Result<TcpListener> {
             format!("cannot listen on {address} for {what}: {error}; choose another address (port 0 takes a free one)");
         io::Error::new(error.kind(), why)
     })
-}
-
-fn serve(tasks: &TaskTracker, listener: TcpListener, router: axum::Router, stop: &CancellationToken) {
-    let stop = stop.clone();
-    tasks.spawn(async move {
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        let served = async { axum::serve(listener, service).await };
-        tokio::select! {
-            result = served => if let Err(error) = result { tracing::error!(%error, "an HTTP listener ended") },
-            () = stop.cancelled() => {}
-        }
-    });
 }

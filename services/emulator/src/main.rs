@@ -1,3 +1,7 @@
 //! `discord-emulator`: see `discord-emulator --help`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    discord_emulator::cli::run()
+}

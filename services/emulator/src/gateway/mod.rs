@@ -21,6 +21,7 @@ mod writer;
 
 pub use close::{CloseCode, keeps_session};
 pub use hub::{Hub, Order, SessionReport, Target};
+pub(crate) use identify::reset_token;
 pub use intents::Intents;
 pub use limits::SessionStartLimit;
 pub(crate) use listener::{Role, serve};

@@ -13,3 +13,8 @@ mod build;
 mod people;
 
 pub use build::{Made, SeedError, build};
+
+/// One role or channel from its description, for changes by hand.
+pub(crate) mod describe {
+    pub(crate) use super::build::{channel, role};
+}

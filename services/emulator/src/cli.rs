@@ -1,0 +1,280 @@
+//! The command line: arguments, environment, exit codes.
+
+use std::{
+    io::{self, Write as _},
+    net::SocketAddr,
+    process::ExitCode,
+};
+
+use clap::{Parser, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use crate::{Emulator, Options, gateway::Intents, model::Id, seed::lively};
+
+/// Arguments are wrong (`EX_USAGE`); clap's own code for it is 2.
+const USAGE: u8 = 64;
+/// An address cannot be bound (`EX_CONFIG`).
+const CONFIG: u8 = 78;
+
+/// A Discord that runs on one machine: gateway, REST API v10, a control API to play members and arm faults, and a page.
+#[derive(Debug, Parser)]
+#[command(name = "discord-emulator", version, after_long_help = HELP)]
+pub struct Arguments {
+    /// Where REST listens; port 0 takes a free one.
+    #[arg(
+        long,
+        env = "EMULATOR_REST_ADDR",
+        default_value = "127.0.0.1:0",
+        value_name = "ADDR:PORT"
+    )]
+    rest_addr: SocketAddr,
+    /// Where the gateway listens.
+    #[arg(
+        long,
+        env = "EMULATOR_GATEWAY_ADDR",
+        default_value = "127.0.0.1:0",
+        value_name = "ADDR:PORT"
+    )]
+    gateway_addr: SocketAddr,
+    /// Where sessions are resumed (READY's `resume_gateway_url`).
+    #[arg(
+        long,
+        env = "EMULATOR_RESUME_ADDR",
+        default_value = "127.0.0.1:0",
+        value_name = "ADDR:PORT"
+    )]
+    resume_addr: SocketAddr,
+    /// Where the control API and the page listen. It has no authentication: keep it on loopback.
+    #[arg(
+        long,
+        env = "EMULATOR_CONTROL_ADDR",
+        default_value = "127.0.0.1:0",
+        value_name = "ADDR:PORT"
+    )]
+    control_addr: SocketAddr,
+    /// Bot token; the default is made from the application id and printed at start.
+    #[arg(long, env = "EMULATOR_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// Application id, and the bot's user id.
+    #[arg(long, env = "EMULATOR_APPLICATION_ID", default_value_t = 1_100_000_000_000_000_001)]
+    application_id: u64,
+    /// Name of application and bot.
+    #[arg(long, env = "EMULATOR_APPLICATION_NAME", default_value = "Arrakis")]
+    application_name: String,
+    /// Start with the two lively servers.
+    #[arg(long, env = "EMULATOR_LIVELY")]
+    lively: bool,
+    /// Seed of everything random that is made up.
+    #[arg(long, env = "EMULATOR_SEED", default_value_t = 1)]
+    seed: u64,
+    /// Whether REST enforces its rate limits.
+    #[arg(long, env = "EMULATOR_RATE_LIMITS", value_enum, default_value_t = Switch::On)]
+    rate_limits: Switch,
+    /// Identifies in 24 hours.
+    #[arg(long, env = "EMULATOR_SESSION_START_LIMIT", default_value_t = 1_000)]
+    session_start_limit: u32,
+    /// Shards that may identify at once, each bucket every five seconds.
+    #[arg(long, env = "EMULATOR_MAX_CONCURRENCY", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    max_concurrency: u32,
+    /// Shard count that is recommended; the default is one for each 1,000 servers.
+    #[arg(long, env = "EMULATOR_SHARDS", value_parser = clap::value_parser!(u64).range(1..))]
+    shards: Option<u64>,
+    /// Privileged intents that are switched on.
+    #[arg(
+        long,
+        env = "EMULATOR_PRIVILEGED_INTENTS",
+        value_delimiter = ',',
+        value_enum,
+        default_values_t = [Privileged::Members, Privileged::Presences, Privileged::MessageContent]
+    )]
+    privileged_intents: Vec<Privileged>,
+    /// Milliseconds between a client's heartbeats.
+    #[arg(long, env = "EMULATOR_HEARTBEAT_MS", default_value_t = 41_250, value_parser = clap::value_parser!(u64).range(10..))]
+    heartbeat_ms: u64,
+    /// Records of traffic that the ledger keeps; 0 keeps none.
+    #[arg(long, env = "EMULATOR_LEDGER", default_value_t = 100_000)]
+    ledger: usize,
+    /// What is logged to stderr, as `RUST_LOG` has it.
+    #[arg(
+        long,
+        env = "EMULATOR_LOG",
+        default_value = "discord_emulator=info",
+        value_name = "FILTER"
+    )]
+    log: String,
+}
+
+const HELP: &str = "\
+At start one line of JSON on stdout says where everything is:
+  {\"rest\":\"http://127.0.0.1:…/api/v10\",\"gateway\":\"ws://…\",\"resume\":\"ws://…\",\"control\":\"http://…\",\"page\":\"http://…/\",…}
+
+To try it:
+  discord-emulator --lively --rest-addr 127.0.0.1:4010 --control-addr 127.0.0.1:4011
+  then open http://127.0.0.1:4011/ and point a bot at http://127.0.0.1:4010/api/v10 with the token that was printed.
+
+To script it (the crate's README has the whole reference):
+  curl -d '{\"kind\":\"lively\"}' http://127.0.0.1:4011/control/seed
+  curl -d '{\"name\":\"duncan\"}' 'http://127.0.0.1:4011/control/guilds/Sietch%20Tabr/members'
+  curl -d '{\"kind\":\"gateway_reconnect\"}' http://127.0.0.1:4011/control/faults
+
+It ends on Ctrl-C or SIGTERM. Exit codes: 0 stopped, 64 wrong arguments, 78 an address cannot be bound.";
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Privileged {
+    Members,
+    Presences,
+    MessageContent,
+    None,
+}
+
+impl Arguments {
+    fn options(self) -> Options {
+        let intents = self.privileged_intents.iter().map(|privileged| match privileged {
+            Privileged::Members => Intents::GUILD_MEMBERS,
+            Privileged::Presences => Intents::GUILD_PRESENCES,
+            Privileged::MessageContent => Intents::MESSAGE_CONTENT,
+            Privileged::None => Intents::empty(),
+        });
+        Options {
+            rest_addr: self.rest_addr,
+            gateway_addr: self.gateway_addr,
+            resume_addr: self.resume_addr,
+            control_addr: self.control_addr,
+            privileged_intents: intents.fold(Intents::empty(), Intents::union),
+            token: self
+                .token
+                .map(|token| token.strip_prefix("Bot ").map(str::to_owned).unwrap_or(token)),
+            application_id: Id(self.application_id),
+            application_name: self.application_name,
+            seed: self.seed,
+            rate_limits: matches!(self.rate_limits, Switch::On),
+            session_start_limit: self.session_start_limit,
+            max_concurrency: self.max_concurrency,
+            shards: self.shards,
+            heartbeat_interval_ms: self.heartbeat_ms,
+            traffic_kept: self.ledger,
+        }
+    }
+}
+
+/// Reads the arguments, runs until a signal, and says how it went.
+pub fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() {
+                ExitCode::from(USAGE)
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    let filter = match EnvFilter::try_new(&arguments.log) {
+        Ok(filter) => filter,
+        Err(error) => {
+            say(&format!(
+                "--log {:?} is not a filter: {error}; try discord_emulator=debug",
+                arguments.log
+            ));
+            return ExitCode::from(USAGE);
+        }
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            say(&format!("cannot start: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    runtime.block_on(serve(arguments))
+}
+
+async fn serve(arguments: Arguments) -> ExitCode {
+    let (lively, seed) = (arguments.lively, arguments.seed);
+    let emulator = match Emulator::start(arguments.options()).await {
+        Ok(emulator) => emulator,
+        Err(error) => {
+            say(&error.to_string());
+            return ExitCode::from(CONFIG);
+        }
+    };
+    if lively && let Err(error) = emulator.app().world.write(|state| lively::lively(state, seed)) {
+        say(&error.to_string());
+        return ExitCode::FAILURE;
+    }
+    announce(&emulator);
+    wait_for_signal().await;
+    emulator.shutdown().await;
+    ExitCode::SUCCESS
+}
+
+/// The one line on stdout. Whoever closed stdout does not want it.
+fn announce(emulator: &Emulator) {
+    let mut line = serde_json::json!(emulator.addresses());
+    line["application_id"] = serde_json::json!(emulator.app().options.application_id);
+    line["token"] = emulator.token().into();
+    let mut stdout = io::stdout().lock();
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+}
+
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "discord-emulator: {text}");
+}
+
+async fn wait_for_signal() {
+    let interrupted = tokio::signal::ctrl_c();
+    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(mut terminated) => {
+            tokio::select! {
+                _ = interrupted => {}
+                _ = terminated.recv() => {}
+            }
+        }
+        Err(_) => _ = interrupted.await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_well_formed() {
+        use clap::CommandFactory as _;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn privileged_intents_can_be_switched_off() {
+        let options = Arguments::try_parse_from(["x", "--privileged-intents", "none"])
+            .unwrap()
+            .options();
+        assert_eq!(options.privileged_intents, Intents::empty());
+        let options = Arguments::try_parse_from(["x", "--privileged-intents", "members,presences"])
+            .unwrap()
+            .options();
+        assert_eq!(
+            options.privileged_intents,
+            Intents::GUILD_MEMBERS | Intents::GUILD_PRESENCES
+        );
+    }
+
+    #[test]
+    fn a_bot_prefix_is_not_part_of_the_token() {
+        let options = Arguments::try_parse_from(["x", "--token", "Bot abc"])
+            .unwrap()
+            .options();
+        assert_eq!(options.token.as_deref(), Some("abc"));
+    }
+}

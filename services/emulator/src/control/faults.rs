@@ -1,0 +1,163 @@
+//! Faults on demand: those that strike at once, and those that are armed.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Body, ControlError, bad, missing};
+use crate::{
+    AppState,
+    faults::{Condition, DeadHost, FaultKind},
+    gateway::{Order, Target},
+};
+
+/// One form for all kinds; which fields count is said by `kind`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Request {
+    kind: String,
+    count: Option<u64>,
+    probability: Option<f64>,
+    method: Option<String>,
+    route: Option<String>,
+    path: Option<String>,
+    shard: Option<u64>,
+    session: Option<String>,
+    ms: Option<u64>,
+    jitter_ms: Option<u64>,
+    status: Option<u16>,
+    scope: Option<String>,
+    retry_after: Option<f64>,
+    code: Option<u16>,
+    resumable: Option<bool>,
+    event: Option<String>,
+    mode: Option<String>,
+    text: Option<String>,
+}
+
+const KINDS: &str = "gateway_drop, gateway_half_open, gateway_reconnect, gateway_invalid_session, gateway_close, \
+     gateway_heartbeat_request, gateway_send; gateway_no_heartbeat_ack, gateway_duplicate_dispatch, \
+     gateway_dead_resume_host, gateway_refuse_resume, rest_latency, rest_status, rest_rate_limit, rest_lost_answer";
+
+pub(super) async fn list(State(app): State<AppState>) -> Json<Value> {
+    Json(json!({"faults": app.faults.list()}))
+}
+
+pub(super) async fn create(State(app): State<AppState>, Body(request): Body<Request>) -> Answer {
+    if let Some(order) = order(&request)? {
+        let target = Target {
+            shard: request.shard,
+            session: request.session,
+        };
+        let struck = app.hub.order(&target, &order);
+        if struck == 0 {
+            return Err(missing(
+                "no connected session matches",
+                "GET /control/gateway lists the sessions",
+            ));
+        }
+        return Ok(Json(json!({"struck": struck})));
+    }
+    let kind = armed(&request)?;
+    if request.probability.is_some_and(|chance| !(0.0..=1.0).contains(&chance)) {
+        return Err(bad(
+            "probability is not between 0 and 1",
+            "0.1 is every tenth on average",
+        ));
+    }
+    let when = Condition {
+        count: request.count,
+        probability: request.probability,
+        method: request.method,
+        route: request.route,
+        path: request.path,
+        shard: request.shard,
+    };
+    let id = app.faults.arm(kind, when);
+    Ok(Json(
+        json!({"id": id, "armed": app.faults.list().iter().find(|fault| fault.id == id)}),
+    ))
+}
+
+pub(super) async fn clear(State(app): State<AppState>) -> Json<Value> {
+    app.faults.clear();
+    Json(json!({"faults": []}))
+}
+
+pub(super) async fn remove(State(app): State<AppState>, Path(fault): Path<u64>) -> Answer {
+    if app.faults.disarm(fault) {
+        return Ok(Json(json!({"removed": fault})));
+    }
+    Err(missing(
+        format!("there is no fault {fault}"),
+        "GET /control/faults lists them",
+    ))
+}
+
+/// The order of a kind that strikes open connections at once.
+fn order(request: &Request) -> Result<Option<Order>, ControlError> {
+    Ok(Some(match request.kind.as_str() {
+        "gateway_drop" => Order::Drop,
+        "gateway_half_open" => Order::HalfOpen,
+        "gateway_reconnect" => Order::Reconnect,
+        "gateway_heartbeat_request" => Order::Heartbeat,
+        "gateway_invalid_session" => Order::Invalidate {
+            resumable: request.resumable.unwrap_or(false),
+        },
+        "gateway_close" => {
+            let code = request.code.filter(|code| (1_000..5_000).contains(code));
+            Order::Close(code.ok_or_else(|| bad("gateway_close needs a code", "e.g. \"code\": 4009"))?)
+        }
+        "gateway_send" => Order::Send(
+            request
+                .text
+                .clone()
+                .ok_or_else(|| bad("gateway_send needs a text", r#"e.g. "text": "{\"op\":0,""#))?,
+        ),
+        _ => return Ok(None),
+    }))
+}
+
+fn armed(request: &Request) -> Result<FaultKind, ControlError> {
+    Ok(match request.kind.as_str() {
+        "rest_latency" => FaultKind::RestLatency {
+            ms: request
+                .ms
+                .ok_or_else(|| bad("rest_latency needs ms", "e.g. \"ms\": 500"))?,
+            jitter_ms: request.jitter_ms.unwrap_or(0),
+        },
+        "rest_status" => {
+            let status = request.status.filter(|status| (200..600).contains(status));
+            FaultKind::RestStatus {
+                status: status.ok_or_else(|| bad("rest_status needs a status", "e.g. \"status\": 503"))?,
+            }
+        }
+        "rest_rate_limit" => {
+            let scope = request.scope.clone().unwrap_or_else(|| "user".to_owned());
+            if !matches!(scope.as_str(), "user" | "global" | "shared") {
+                return Err(bad(format!("{scope} is not a scope"), "user, global or shared"));
+            }
+            FaultKind::RestRateLimit {
+                scope,
+                retry_after: request.retry_after.unwrap_or(1.0).max(0.0),
+            }
+        }
+        "rest_lost_answer" => FaultKind::RestLostAnswer,
+        "gateway_no_heartbeat_ack" => FaultKind::GatewayNoHeartbeatAck,
+        "gateway_duplicate_dispatch" => FaultKind::GatewayDuplicateDispatch {
+            event: request.event.clone(),
+        },
+        "gateway_refuse_resume" => FaultKind::GatewayRefuseResume,
+        "gateway_dead_resume_host" => FaultKind::GatewayDeadResumeHost {
+            mode: match request.mode.as_deref() {
+                None | Some("refuse") => DeadHost::Refuse,
+                Some("hang") => DeadHost::Hang,
+                Some(other) => return Err(bad(format!("{other} is not a mode"), "refuse or hang")),
+            },
+        },
+        other => return Err(bad(format!("{other:?} is not a kind of fault"), KINDS)),
+    })
+}

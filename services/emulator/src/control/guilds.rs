@@ -1,0 +1,140 @@
+//! Servers: lists, full views, outages, removal of the bot.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    answer::{Answer, Body, missing},
+    names,
+};
+use crate::{AppState, model::Id, world::Cause};
+
+pub(super) async fn list(State(app): State<AppState>) -> Json<Value> {
+    Json(app.world.read(|state| {
+        state
+            .guilds
+            .values()
+            .map(|guild| {
+                json!({
+                    "id": guild.id, "name": guild.name, "owner_id": guild.owner_id, "members": guild.members.len(),
+                    "channels": guild.channels.len(), "roles": guild.roles.len(), "unavailable": guild.unavailable,
+                })
+            })
+            .collect()
+    }))
+}
+
+pub(super) async fn show(State(app): State<AppState>, Path(guild): Path<String>) -> Answer {
+    app.world.read(|state| {
+        let guild = names::guild(state, &guild)?;
+        let mut view = json!(guild);
+        let members: Vec<Value> = guild
+            .members
+            .keys()
+            .map(|id| json!(state.member_view(guild.id, *id)))
+            .collect();
+        let mut channels: Vec<_> = guild.channels.values().collect();
+        channels.sort_by_key(|channel| {
+            (
+                channel.parent_id.unwrap_or(channel.id),
+                channel.parent_id.is_some(),
+                channel.position,
+            )
+        });
+        view["roles"] = json!(guild.roles_by_rank());
+        view["channels"] = json!(channels);
+        view["members"] = json!(members);
+        view["bans"] = guild
+            .bans
+            .values()
+            .map(|ban| json!({"user_id": ban.user_id, "reason": ban.reason}))
+            .collect();
+        view["webhooks"] = state
+            .webhooks
+            .values()
+            .filter(|webhook| webhook.guild_id == guild.id)
+            .map(|w| json!(w))
+            .collect();
+        view["unavailable"] = json!(guild.unavailable);
+        Ok(Json(view))
+    })
+}
+
+pub(super) async fn audit_log(State(app): State<AppState>, Path(guild): Path<String>) -> Answer {
+    app.world.read(|state| {
+        let guild = names::guild(state, &guild)?;
+        Ok(Json(
+            json!({"audit_log_entries": guild.audit_log.iter().rev().take(1_000).collect::<Vec<_>>()}),
+        ))
+    })
+}
+
+/// The bot is thrown out: the server is gone for it, and `GUILD_DELETE` says so.
+pub(super) async fn remove(State(app): State<AppState>, Path(guild): Path<String>) -> Answer {
+    app.world.write(|state| {
+        let id = names::guild(state, &guild)?.id;
+        Ok(Json(json!({"removed": state.remove_guild(id), "guild_id": id})))
+    })
+}
+
+/// Changes of a server by its owner.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Edit {
+    name: Option<String>,
+    description: Option<String>,
+    owner: Option<String>,
+    features: Option<Vec<String>>,
+    premium_tier: Option<u8>,
+}
+
+pub(super) async fn edit(State(app): State<AppState>, Path(guild): Path<String>, Body(edit): Body<Edit>) -> Answer {
+    app.world.write(|state| {
+        let guild = names::guild(state, &guild)?;
+        let (id, cause) = (guild.id, Cause::by(guild.owner_id));
+        let owner = edit
+            .owner
+            .as_deref()
+            .map(|name| names::member(state, guild, name))
+            .transpose()?;
+        state.update_guild(
+            id,
+            |guild| {
+                guild.name = edit.name.unwrap_or_else(|| std::mem::take(&mut guild.name));
+                guild.description = edit.description.or_else(|| guild.description.take());
+                guild.owner_id = owner.unwrap_or(guild.owner_id);
+                guild.features = edit.features.unwrap_or_else(|| std::mem::take(&mut guild.features));
+                guild.premium_tier = edit.premium_tier.unwrap_or(guild.premium_tier);
+            },
+            &cause,
+        );
+        Ok(Json(json!(state.guilds.get(&id))))
+    })
+}
+
+/// Begins or ends an outage.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Outage {
+    guild_id: Id,
+    unavailable: bool,
+}
+
+pub(super) async fn outage(State(app): State<AppState>, Body(outage): Body<Outage>) -> Answer {
+    if app
+        .world
+        .write(|state| state.set_unavailable(outage.guild_id, outage.unavailable))
+    {
+        return Ok(Json(
+            json!({"guild_id": outage.guild_id, "unavailable": outage.unavailable}),
+        ));
+    }
+    Err(missing(
+        format!("there is no server {}", outage.guild_id),
+        "GET /control/guilds lists them",
+    ))
+}

@@ -1,0 +1,156 @@
+//! Buttons and selects of a message.
+
+use serde_json::{Value, json};
+
+use super::{Request, Scene, resolve::Resolved};
+use crate::{
+    control::answer::{ControlError, bad, missing},
+    model::{Id, InteractionKind},
+    world::NewInteraction,
+};
+
+/// The interaction of pressing a button or choosing from a select.
+pub(super) fn press(scene: &Scene<'_>, request: &Request) -> Result<NewInteraction, ControlError> {
+    let custom_id = request
+        .custom_id
+        .as_deref()
+        .ok_or_else(|| bad("custom_id is missing", "name the component"))?;
+    let id = request
+        .message_id
+        .ok_or_else(|| bad("message_id is missing", "name the message that has the component"))?;
+    let message = scene.state.message(scene.channel.id, id);
+    let message = message
+        .filter(|message| message.visible_to.is_none_or(|only| only == scene.user))
+        .ok_or_else(|| {
+            missing(
+                format!("they see no message {id} here"),
+                "GET …/messages?viewer= lists what they see",
+            )
+        })?;
+    let mut known = Vec::new();
+    walk(&message.components, &mut known);
+    let component = known
+        .iter()
+        .find(|component| component["custom_id"] == custom_id)
+        .copied();
+    let kind = match component {
+        Some(component) => {
+            check(scene, component, request.values.as_deref().unwrap_or_default())?;
+            component["type"].as_u64().unwrap_or(2)
+        }
+        None => {
+            let ids: Vec<&str> = known
+                .iter()
+                .filter_map(|component| component["custom_id"].as_str())
+                .collect();
+            scene.refuse(
+                format!("the message has no component {custom_id:?}"),
+                format!("it has: {}", ids.join(", ")),
+            )?;
+            2
+        }
+    };
+    let mut data = json!({"custom_id": custom_id, "component_type": kind});
+    if let Some(component) = component.and_then(|component| component.get("id")) {
+        data["id"] = component.clone();
+    }
+    if kind != 2 {
+        data["values"] = json!(request.values.clone().unwrap_or_default());
+        resolve(scene, kind, request.values.as_deref().unwrap_or_default())?.into_data(&mut data);
+    }
+    let command = scene
+        .state
+        .interactions
+        .values()
+        .find(|earlier| earlier.original == Some(id) || earlier.followups.contains(&id))
+        .and_then(|earlier| earlier.command.clone());
+    Ok(NewInteraction {
+        kind: InteractionKind::Component,
+        channel_id: scene.channel.id,
+        user_id: scene.user,
+        data,
+        command,
+        message_id: Some(id),
+    })
+}
+
+/// All components with those inside of rows, sections and containers.
+pub(super) fn walk<'a>(components: &'a [Value], found: &mut Vec<&'a Value>) {
+    for component in components {
+        found.push(component);
+        if let Some(inner) = component["components"].as_array() {
+            walk(inner, found);
+        }
+        for single in ["accessory", "component"] {
+            if let Some(inner) = component.get(single) {
+                walk(std::slice::from_ref(inner), found);
+            }
+        }
+    }
+}
+
+fn check(scene: &Scene<'_>, component: &Value, values: &[String]) -> Result<(), ControlError> {
+    let name = component["custom_id"].as_str().unwrap_or_default();
+    if component["disabled"] == true {
+        scene.refuse(format!("{name} is disabled"), "the bot must enable it first")?;
+    }
+    let kind = component["type"].as_u64().unwrap_or(0);
+    match kind {
+        2 => Ok(()),
+        3 | 5..=8 => choice(scene, component, values),
+        _ => scene.refuse(format!("{name} cannot be pressed"), "buttons and selects can"),
+    }
+}
+
+/// Number and values of what is chosen.
+pub(super) fn choice(scene: &Scene<'_>, component: &Value, values: &[String]) -> Result<(), ControlError> {
+    let name = component["custom_id"].as_str().unwrap_or_default();
+    let (least, most) = (
+        component["min_values"].as_u64().unwrap_or(1),
+        component["max_values"].as_u64().unwrap_or(1),
+    );
+    let count = values.len() as u64;
+    if !(least..=most).contains(&count) {
+        scene.refuse(
+            format!("{count} values for {name}"),
+            format!("choose {least} to {most}: \"values\": […]"),
+        )?;
+    }
+    let Some(options) = component["options"].as_array() else {
+        return Ok(());
+    };
+    let known: Vec<&str> = options.iter().filter_map(|option| option["value"].as_str()).collect();
+    match values.iter().find(|value| !known.contains(&value.as_str())) {
+        Some(unknown) => scene.refuse(
+            format!("{name} has no option {unknown:?}"),
+            format!("it has: {}", known.join(", ")),
+        ),
+        None => Ok(()),
+    }
+}
+
+/// What the values of a select of users, roles, mentionables or channels mean.
+pub(super) fn resolve<'a>(scene: &Scene<'a>, kind: u64, values: &[String]) -> Result<Resolved<'a>, ControlError> {
+    let mut resolved = Resolved::new(scene.state, scene.channel.guild_id);
+    if !(5..=8).contains(&kind) {
+        return Ok(resolved);
+    }
+    for value in values {
+        let id: Id = value
+            .parse()
+            .map_err(|_| bad(format!("{value:?} is not an id"), "this select takes ids"))?;
+        let known = match kind {
+            5 => resolved.user(id),
+            6 => resolved.role(id),
+            7 => resolved.role(id) || resolved.user(id),
+            _ => resolved.channel(id, scene.user).is_some(),
+        };
+        if !known {
+            scene.refuse(
+                format!("{id} is nothing that can be chosen"),
+                "name somebody or something of this server",
+            )?;
+        }
+    }
+    Ok(resolved)
+}

@@ -1,0 +1,253 @@
+//! Interactions by members: run a command, type into an option, press a button, choose, submit a modal; and what the bot
+//! made of it.
+//!
+//! What Discord's own client would refuse is refused here, with the reason; `"force": true` sends it all the same, as a
+//! broken or hostile client could.
+
+mod command;
+mod component;
+mod modal;
+mod resolve;
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    answer::{Answer, Body, ControlError, bad, forbidden, missing},
+    messages, names,
+};
+use crate::{
+    AppState,
+    model::{Channel, Id, Interaction, InteractionState, Permissions},
+    world::{self, NewInteraction},
+};
+
+/// What a member does.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Request {
+    /// `command`, `autocomplete`, `component` or `modal`.
+    kind: String,
+    /// By id or name; absent in direct messages.
+    guild_id: Option<String>,
+    /// By id or name; the user's direct message when absent without a server.
+    channel_id: Option<String>,
+    /// By id or user name.
+    user_id: String,
+    /// Name of the command; subcommands after spaces, `verify start`.
+    name: Option<String>,
+    /// Instead of the name.
+    command_id: Option<Id>,
+    /// As Discord nests them, or simply `{"name": value}`.
+    options: Option<Value>,
+    /// Option that is being typed, for autocomplete.
+    focused: Option<String>,
+    /// Target of a user or message command.
+    target_id: Option<Id>,
+    /// Message whose component is used.
+    message_id: Option<Id>,
+    /// Component or modal.
+    custom_id: Option<String>,
+    /// Chosen values of a select.
+    #[serde(default)]
+    values: Option<Vec<String>>,
+    /// Fields of a modal: `{"custom_id": "text"}`, or a list of `{"custom_id", "value" | "values"}`.
+    fields: Option<Value>,
+    /// Interaction that opened the modal; the newest with this custom id when absent.
+    interaction_id: Option<Id>,
+    /// Send it even if Discord's client would not.
+    #[serde(default)]
+    force: bool,
+}
+
+/// Where it happens and who does it.
+struct Scene<'a> {
+    state: &'a world::State,
+    channel: &'a Channel,
+    user: Id,
+    force: bool,
+}
+
+impl Scene<'_> {
+    /// A refusal of Discord's client, unless it is to be sent all the same.
+    fn refuse(&self, error: impl Into<String>, what_to_do: impl Into<String>) -> Result<(), ControlError> {
+        if self.force {
+            Ok(())
+        } else {
+            Err(bad(error, what_to_do))
+        }
+    }
+}
+
+pub(super) async fn create(State(app): State<AppState>, Body(request): Body<Request>) -> Answer {
+    app.world.write(|state| {
+        let (channel, user) = place(state, &request)?;
+        let new = judge(state, channel, user, &request)?;
+        let id = state.create_interaction(new);
+        let id = id.ok_or_else(|| missing("the channel or the member is gone", "try again"))?;
+        let token = state.interactions.get(&id).map(|interaction| interaction.token.clone());
+        Ok(Json(json!({"id": id, "token": token})))
+    })
+}
+
+/// Channel and user, who must be able to meet.
+fn place(state: &mut world::State, request: &Request) -> Result<(Id, Id), ControlError> {
+    let Some(guild) = &request.guild_id else {
+        let user = names::user(state, &request.user_id)?;
+        let named = request.channel_id.as_deref().and_then(|text| text.parse().ok());
+        return match named.and_then(|id: Id| state.channel(id)) {
+            None => Ok((state.dm_with(user), user)),
+            Some(channel) if channel.recipients.contains(&user) => Ok((channel.id, user)),
+            Some(channel) if channel.guild_id.is_some() => Ok((channel.id, user)),
+            Some(_) => Err(forbidden(
+                "this is another user's direct message",
+                "leave channel_id out",
+            )),
+        };
+    };
+    let guild = names::guild(state, guild)?;
+    let user = names::member(state, guild, &request.user_id)?;
+    let name = request.channel_id.as_deref();
+    let name = name.ok_or_else(|| bad("channel_id is missing", "name the channel where it happens"))?;
+    let channel = names::channel(guild, name)?;
+    if guild.unavailable {
+        return Err(bad(
+            format!("{} has an outage", guild.name),
+            "POST /control/outage ends it",
+        ));
+    }
+    if !request.force {
+        let needed = if matches!(request.kind.as_str(), "command" | "autocomplete") {
+            Permissions::USE_APPLICATION_COMMANDS
+        } else {
+            Permissions::VIEW_CHANNEL
+        };
+        messages::require(state, guild, channel, user, needed, "use the bot in")?;
+    }
+    Ok((channel.id, user))
+}
+
+fn judge(state: &mut world::State, channel: Id, user: Id, request: &Request) -> Result<NewInteraction, ControlError> {
+    let files = command::uploads(state, request)?;
+    let place = state
+        .channel(channel)
+        .ok_or_else(|| missing("the channel is gone", "try again"))?;
+    let scene = Scene {
+        state,
+        channel: place,
+        user,
+        force: request.force,
+    };
+    match request.kind.as_str() {
+        "command" => command::run(&scene, request, false, &files),
+        "autocomplete" => command::run(&scene, request, true, &files),
+        "component" => component::press(&scene, request),
+        "modal" => modal::submit(&scene, request),
+        other => Err(bad(
+            format!("{other:?} is not a kind of interaction"),
+            "command, autocomplete, component or modal",
+        )),
+    }
+}
+
+/// How long to wait for an answer.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wait {
+    #[serde(default)]
+    wait_ms: u64,
+}
+
+/// Longest wait of one request.
+const MAX_WAIT_MS: u64 = 60_000;
+
+/// Returns the record at once when the bot is done with it (answered or too late), else waits for that, or for the time
+/// to be up.
+pub(super) async fn show(State(app): State<AppState>, Path(id): Path<Id>, Query(wait): Query<Wait>) -> Answer {
+    let until = Instant::now() + Duration::from_millis(wait.wait_ms.min(MAX_WAIT_MS));
+    let mut changes = app.world.changes();
+    loop {
+        changes.borrow_and_update();
+        let now = app.clock.now_ms();
+        let (view, done, expires) = app.world.read(|state| {
+            let known = state.interactions.get(&id);
+            let known = known.ok_or_else(|| {
+                missing(
+                    format!("there is no interaction {id}"),
+                    "POST /control/interactions makes one",
+                )
+            })?;
+            let done = matches!(
+                known.state_at(now),
+                InteractionState::Answered | InteractionState::Expired
+            );
+            let expires = known.created_at.0 + Interaction::ACKNOWLEDGE_WITHIN_MS;
+            Ok::<_, ControlError>((view(state, known, now), done, expires))
+        })?;
+        let pending = now < expires;
+        let next = async {
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = app.clock.sleep_until(expires), if pending => {}
+            }
+        };
+        if done || timeout_at(until, next).await.is_err() {
+            return Ok(Json(view));
+        }
+    }
+}
+
+pub(super) async fn list(State(app): State<AppState>) -> Json<Value> {
+    let now = app.clock.now_ms();
+    Json(app.world.read(|state| {
+        let mut all: Vec<&Interaction> = state.interactions.values().collect();
+        all.sort_by_key(|interaction| std::cmp::Reverse(interaction.id));
+        all.into_iter()
+            .take(100)
+            .map(|interaction| view(state, interaction, now))
+            .collect()
+    }))
+}
+
+pub(super) async fn commands(State(app): State<AppState>) -> Json<Value> {
+    Json(
+        app.world
+            .read(|state| json!(state.commands.values().collect::<Vec<_>>())),
+    )
+}
+
+fn view(state: &world::State, known: &Interaction, now: u64) -> Value {
+    let message = |id: &Id| {
+        state
+            .message(known.channel_id, *id)
+            .map(|message| state.message_view(message))
+    };
+    json!({
+        "id": known.id,
+        "token": known.token,
+        "kind": known.kind,
+        "state": known.state_at(now),
+        "guild_id": known.guild_id,
+        "channel_id": known.channel_id,
+        "user_id": known.user_id,
+        "command": known.command,
+        "data": known.data,
+        "created_at": known.created_at,
+        "acknowledged_at": known.acknowledged_at,
+        "acknowledged_after_ms": known.acknowledged_at.map(|at| at.0.saturating_sub(known.created_at.0)),
+        "callback_type": known.callback_type,
+        "ephemeral": known.ephemeral,
+        "responses": known.responses,
+        "message": known.original.as_ref().and_then(message),
+        "followups": known.followups.iter().filter_map(message).collect::<Vec<_>>(),
+        "modal": known.modal,
+        "choices": known.choices,
+    })
+}

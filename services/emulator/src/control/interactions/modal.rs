@@ -1,0 +1,150 @@
+//! Modals that the bot opened, filled in and submitted.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::{
+    Request, Scene,
+    component::{choice, walk},
+};
+use crate::{
+    control::answer::{ControlError, bad, missing},
+    model::{Interaction, InteractionKind},
+    world::NewInteraction,
+};
+
+const TEXT_INPUT: u64 = 4;
+
+/// The interaction of submitting a modal.
+pub(super) fn submit(scene: &Scene<'_>, request: &Request) -> Result<NewInteraction, ControlError> {
+    let opener = opener(scene, request)?;
+    let modal = opener
+        .modal
+        .as_ref()
+        .ok_or_else(|| missing("no modal is open", "the bot answers with callback type 9"))?;
+    let given = fields(request.fields.as_ref())?;
+    let mut parts = Vec::new();
+    let components = modal["components"].as_array().map_or(&[][..], Vec::as_slice);
+    walk(components, &mut parts);
+    let known: Vec<&str> = parts.iter().filter_map(|part| part["custom_id"].as_str()).collect();
+    if let Some(unknown) = given.keys().find(|name| !known.contains(&name.as_str())) {
+        scene.refuse(
+            format!("the modal has no field {unknown:?}"),
+            format!("it has: {}", known.join(", ")),
+        )?;
+    }
+    let filled: Result<Vec<Value>, ControlError> = components.iter().map(|part| fill(scene, part, &given)).collect();
+    let data = json!({"custom_id": modal["custom_id"], "components": filled?});
+    Ok(NewInteraction {
+        kind: InteractionKind::Modal,
+        channel_id: scene.channel.id,
+        user_id: scene.user,
+        data,
+        command: opener.command.clone(),
+        message_id: opener.message_id,
+    })
+}
+
+/// The interaction whose answer was the modal.
+fn opener<'a>(scene: &Scene<'a>, request: &Request) -> Result<&'a Interaction, ControlError> {
+    let custom_id = request.custom_id.as_deref();
+    let fits = |earlier: &&Interaction| {
+        let modal = earlier.modal.as_ref();
+        request.interaction_id.is_none_or(|id| earlier.id == id)
+            && earlier.user_id == scene.user
+            && modal.is_some_and(|modal| custom_id.is_none_or(|id| modal["custom_id"] == id))
+    };
+    let found = scene
+        .state
+        .interactions
+        .values()
+        .filter(fits)
+        .max_by_key(|earlier| earlier.id);
+    found.ok_or_else(|| {
+        missing(
+            "this member has no such modal open",
+            "run the command or press the button that opens it first",
+        )
+    })
+}
+
+/// Values by custom id; texts and choices alike are lists.
+fn fields(fields: Option<&Value>) -> Result<BTreeMap<String, Vec<String>>, ControlError> {
+    let texts = |value: &Value| -> Vec<String> {
+        match value {
+            Value::Null => Vec::new(),
+            Value::String(text) => vec![text.clone()],
+            Value::Array(list) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            other => vec![other.to_string()],
+        }
+    };
+    match fields {
+        None | Some(Value::Null) => Ok(BTreeMap::new()),
+        Some(Value::Object(map)) => Ok(map.iter().map(|(name, value)| (name.clone(), texts(value))).collect()),
+        Some(Value::Array(list)) => Ok(list
+            .iter()
+            .map(|field| {
+                let value = field
+                    .get("values")
+                    .or_else(|| field.get("value"))
+                    .unwrap_or(&Value::Null);
+                (field["custom_id"].as_str().unwrap_or_default().to_owned(), texts(value))
+            })
+            .collect()),
+        Some(_) => Err(bad(
+            "fields is neither an object nor a list",
+            "write {\"custom_id\": \"text\"}",
+        )),
+    }
+}
+
+/// A component of the modal as it is submitted: what it is, and what was put in.
+fn fill(scene: &Scene<'_>, part: &Value, given: &BTreeMap<String, Vec<String>>) -> Result<Value, ControlError> {
+    let mut out = json!({"type": part["type"]});
+    if let Some(id) = part.get("id") {
+        out["id"] = id.clone();
+    }
+    if let Some(inner) = part["components"].as_array() {
+        let filled: Result<Vec<Value>, ControlError> = inner.iter().map(|part| fill(scene, part, given)).collect();
+        out["components"] = filled?.into();
+    }
+    if let Some(inner) = part.get("component") {
+        out["component"] = fill(scene, inner, given)?;
+    }
+    let Some(name) = part["custom_id"].as_str() else {
+        return Ok(out);
+    };
+    out["custom_id"] = name.into();
+    let values = given.get(name).cloned().unwrap_or_default();
+    if part["type"] == TEXT_INPUT {
+        let text = values.into_iter().next().unwrap_or_default();
+        check_text(scene, part, name, &text)?;
+        out["value"] = text.into();
+    } else {
+        let required = part["required"].as_bool().unwrap_or(true);
+        if required || !values.is_empty() {
+            choice(scene, part, &values)?;
+        }
+        out["values"] = values.into();
+    }
+    Ok(out)
+}
+
+fn check_text(scene: &Scene<'_>, part: &Value, name: &str, text: &str) -> Result<(), ControlError> {
+    let length = text.chars().count() as u64;
+    if length == 0 && !part["required"].as_bool().unwrap_or(true) {
+        return Ok(());
+    }
+    let (least, most) = (
+        part["min_length"].as_u64().unwrap_or(0).max(1),
+        part["max_length"].as_u64().unwrap_or(4_000),
+    );
+    if (least..=most).contains(&length) {
+        return Ok(());
+    }
+    scene.refuse(
+        format!("{length} characters for {name}"),
+        format!("it takes {least} to {most}"),
+    )
+}

@@ -1,0 +1,72 @@
+//! Things by id or by name, so that a person at a shell need not copy snowflakes.
+
+use super::answer::{ControlError, missing};
+use crate::{
+    model::{Channel, Guild, Id, Role},
+    world::State,
+};
+
+/// A server by id or name.
+pub(super) fn guild<'a>(state: &'a State, text: &str) -> Result<&'a Guild, ControlError> {
+    let by_id = text.parse().ok().and_then(|id: Id| state.guilds.get(&id));
+    by_id
+        .or_else(|| {
+            state
+                .guilds
+                .values()
+                .find(|guild| guild.name.eq_ignore_ascii_case(text))
+        })
+        .ok_or_else(|| {
+            missing(
+                format!("there is no server {text:?}"),
+                "GET /control/guilds lists them; POST /control/seed makes some",
+            )
+        })
+}
+
+/// A user by id or user name.
+pub(super) fn user(state: &State, text: &str) -> Result<Id, ControlError> {
+    let by_id = text.parse().ok().filter(|id: &Id| state.users.contains_key(id));
+    by_id.or_else(|| state.user_named(text)).ok_or_else(|| {
+        missing(
+            format!("there is no user {text:?}"),
+            "GET /control/users lists them; POST …/members lets a new one join",
+        )
+    })
+}
+
+/// A member of a server by id or user name.
+pub(super) fn member(state: &State, guild: &Guild, text: &str) -> Result<Id, ControlError> {
+    let id = user(state, text)?;
+    if guild.members.contains_key(&id) {
+        return Ok(id);
+    }
+    let what_to_do = format!(
+        "let them join: POST /control/guilds/{}/members {{\"user_id\":\"{id}\"}}",
+        guild.id
+    );
+    Err(missing(format!("{text} is not a member of {}", guild.name), what_to_do))
+}
+
+/// A channel of a server by id or name.
+pub(super) fn channel<'a>(guild: &'a Guild, text: &str) -> Result<&'a Channel, ControlError> {
+    let text = text.trim_start_matches('#');
+    let by_id = text.parse().ok().and_then(|id: Id| guild.channels.get(&id));
+    by_id
+        .or_else(|| guild.channels.values().find(|channel| channel.name == text))
+        .ok_or_else(|| {
+            let what_to_do = format!("GET /control/guilds/{} lists the channels", guild.id);
+            missing(format!("{} has no channel {text:?}", guild.name), what_to_do)
+        })
+}
+
+/// A role of a server by id or name.
+pub(super) fn role<'a>(guild: &'a Guild, text: &str) -> Result<&'a Role, ControlError> {
+    let by_id = text.parse().ok().and_then(|id: Id| guild.roles.get(&id));
+    by_id
+        .or_else(|| guild.roles.values().find(|role| role.name == text))
+        .ok_or_else(|| {
+            let what_to_do = format!("GET /control/guilds/{} lists the roles", guild.id);
+            missing(format!("{} has no role {text:?}", guild.name), what_to_do)
+        })
+}

@@ -1,0 +1,84 @@
+//! `POST /control/seed`: servers on demand.
+
+use axum::{Json, extract::State};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::answer::{Answer, Body, ControlError, bad, conflict};
+use crate::{
+    AppState,
+    seed::{self, SeedError, lively, load, spec::GuildSpec},
+};
+
+/// What to make.
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum Request {
+    /// The two lively servers.
+    Lively {
+        /// Decides what is random; the emulator's own seed when absent.
+        seed: Option<u64>,
+    },
+    /// Many small ones.
+    Load {
+        /// How many in all.
+        guilds: u64,
+        /// Members of each, the bot apart.
+        #[serde(default = "three")]
+        members: u64,
+    },
+    /// One that is described.
+    Server {
+        /// Its description.
+        guild: Box<GuildSpec>,
+    },
+}
+
+const fn three() -> u64 {
+    3
+}
+
+pub(super) async fn seed(State(app): State<AppState>, Body(request): Body<Request>) -> Answer {
+    match request {
+        Request::Lively { seed } => {
+            let made = app
+                .world
+                .write(|state| lively::lively(state, seed.unwrap_or(app.options.seed)))?;
+            Ok(Json(json!({"guilds": made})))
+        }
+        Request::Load { guilds, members } => {
+            if guilds > load::MAX_GUILDS || members > load::MAX_MEMBERS {
+                let error = format!("{guilds} servers of {members} members are too many");
+                return Err(bad(
+                    error,
+                    format!("at most {} servers of {} members", load::MAX_GUILDS, load::MAX_MEMBERS),
+                ));
+            }
+            let added = app.world.write(|state| load::load(state, guilds, members));
+            let first = load::guild_id(0);
+            Ok(Json(json!({
+                "added": added, "guilds": guilds, "members": members,
+                "first": {"guild_id": first, "role_id": load::role_id(first), "channel_id": load::channel_id(first)},
+                "step": (1_u64 << 22).to_string(),
+                "first_user_id": load::person_id(0),
+            })))
+        }
+        Request::Server { guild } => {
+            let made = app.world.write(|state| seed::build(state, &guild))?;
+            Ok(Json(json!({"guilds": [made], "guild": made})))
+        }
+    }
+}
+
+impl From<SeedError> for ControlError {
+    fn from(error: SeedError) -> Self {
+        match error {
+            SeedError::Taken { .. } => conflict(error.to_string(), "leave the id out, or start a fresh emulator"),
+            SeedError::Unknown { .. } => bad(
+                error.to_string(),
+                "names refer to what the same description makes: check the spelling",
+            ),
+            SeedError::Invalid { .. } => bad(error.to_string(), "change the value that is named"),
+        }
+    }
+}
