@@ -1,0 +1,165 @@
+# shellcheck shell=bash
+# ./dev selftest: that ./dev keeps its word. It runs in a checkout of its own below a private temporary folder with a space in its
+# name, with the real services and the real programs, and is stopped in every way that a machine knows.
+
+command_selftest() {
+    (($# == 0)) || usage_error "selftest takes no arguments" "./dev selftest"
+    use_instance selftest
+    take_lock selftest
+    clear_leftovers
+    at_exit end_selftest
+    build_binaries false
+    local folder
+    folder=$(mktemp -d)
+    checkout="$folder/a checkout"
+    echo "$folder" >"$instance/folder"
+    mkdir -p "$checkout/target" "$folder/bin"
+    cp -a "$root/dev" "$root/deploy" "$checkout"
+    ln -s "$root/target/debug" "$checkout/target/debug"
+    # All is built; a build in the copy would only cost time.
+    printf '#!/bin/sh\nexit 0\n' >"$folder/bin/cargo"
+    chmod +x "$folder/bin/cargo"
+    stub_path=$folder/bin:$PATH
+
+    services_come_and_go
+    a_stranger_with_a_recorded_pid_lives
+    wrong_words_are_refused
+    up_ends_on INT
+    up_ends_on TERM
+    a_killed_up_is_cleared_by_the_next
+    two_at_once_are_refused_and_down_ends_the_first
+    a_dead_service_is_reported
+    good "./dev keeps its word"
+}
+
+end_selftest() {
+    if [[ -n ${checkout:-} ]]; then in_checkout down --clean >/dev/null 2>&1 || true; fi
+    if [[ -s $instance/folder ]]; then rm -rf "$(<"$instance/folder")"; fi
+    rm -rf "$instance"
+}
+
+# What a script starts in the background ignores Ctrl-C unless told otherwise.
+become_dev() { exec env --default-signal=INT "${credentials[@]/#/--unset=}" PATH="$stub_path" NO_COLOR=1 "$checkout/dev" "$@"; }
+in_checkout() { (become_dev "$@"); }
+
+expect() { # WHAT CONDITION…
+    local what=$1
+    shift
+    "$@" || die "$what: not so"
+    say "$what"
+}
+contains() { [[ $1 == *"$2"* ]]; }
+
+# Nothing carries the mark of any instance of the copy, and none of its ports is in use.
+nothing_is_left() {
+    local file port
+    if grep -lsazF "ARRAKIS_DEV_INSTANCE=$checkout/" /proc/[0-9]*/environ 2>/dev/null | grep -q .; then return 1; fi
+    for file in "$checkout"/target/dev/*/ports; do
+        while IFS='=' read -r _ port; do
+            if is_listening "$port" '[0-9A-F]+'; then return 1; fi
+        done <"$file"
+    done
+}
+
+is_listening() { # PORT ADDRESS: the address as /proc/net/tcp writes it; 0A is LISTEN
+    local hex
+    printf -v hex '%04X' "$1"
+    grep -qsE "^ *[0-9]+: $2:$hex [0-9A-F]+:0000 0A " /proc/net/tcp /proc/net/tcp6
+}
+
+services_come_and_go() {
+    local before after port
+    before=$(in_checkout services 2>/dev/null)
+    expect 'services start in a private folder with a space in its name' contains "$before" 'export DATABASE_URL='
+    after=$(in_checkout services 2>/dev/null)
+    expect 'a second start finds them running' test "$before" = "$after"
+    expect 'env tells the same' test "$before" = "$(in_checkout env)"
+    while IFS='=' read -r _ port; do
+        is_listening "$port" 0100007F || die "port $port does not listen on loopback"
+        if is_listening "$port" 00000000; then die "port $port listens on every address"; fi
+    done <"$checkout/target/dev/test/ports"
+    say 'they listen on loopback alone'
+    for login in DATABASE_OWNER_URL DATABASE_URL DATABASE_ADMIN_URL; do
+        "$(postgres_bin)/psql" --no-psqlrc --quiet -c 'select' "$(sed -n "s/^export $login='\(.*\)'/\1/p" <<<"$before")" >/dev/null ||
+            die "$login does not open"
+    done
+    say 'each login opens'
+    in_checkout test >/dev/null 2>&1 || die './dev test failed in the copy'
+    expect 'a run leaves kept services running' test "$before" = "$(in_checkout env)"
+    in_checkout down 2>/dev/null
+    expect 'down leaves nothing' nothing_is_left
+}
+
+a_stranger_with_a_recorded_pid_lives() {
+    local stranger
+    sleep 600 &
+    stranger=$!
+    mkdir -p "$checkout/target/dev/up/processes"
+    echo "$stranger 1 $boot_id TERM" >"$checkout/target/dev/up/processes/001-Redis"
+    in_checkout down 2>/dev/null
+    expect 'a stranger who has a recorded pid is left alone' kill -0 "$stranger"
+    kill "$stranger"
+}
+
+wrong_words_are_refused() {
+    local said status=0
+    said=$(in_checkout donw 2>&1) || status=$?
+    expect 'an unknown command ends with 64' test "$status" = 64
+    expect 'and names the nearest' contains "$said" './dev down'
+    status=0
+    said=$(REDIS_URL=redis://127.0.0.1:1 PATH="$stub_path" "$checkout/dev" services 2>&1) || status=$?
+    expect 'a named service that is not there is named' contains "$said" 'REDIS_URL names 127.0.0.1:1'
+    expect 'and nothing is left' nothing_is_left
+}
+
+# Leaves the process id of the script in `up`, once it is ready.
+start_up() {
+    local since=$SECONDS
+    become_dev up >"$instance/up.log" 2>&1 &
+    up=$!
+    wait_until './dev up in the copy' 90 grep -qs 'Ctrl-C stops everything' "$instance/up.log" || {
+        show_log "$instance/up.log" 20
+        die './dev up did not come up in the copy'
+    }
+    say "./dev up is ready after $((SECONDS - since)) s"
+}
+
+up_ends_on() { # SIGNAL
+    local status=0
+    start_up
+    kill -s "$1" "$up"
+    wait "$up" || status=$?
+    expect "SIG$1 ends it with 0" test "$status" = 0
+    expect 'and leaves nothing' nothing_is_left
+}
+
+a_killed_up_is_cleared_by_the_next() {
+    start_up
+    kill -KILL "$up"
+    wait "$up" 2>/dev/null || true
+    if nothing_is_left; then die 'the test is broken: SIGKILL should have left something'; fi
+    up_ends_on INT
+    expect 'the next start has cleared what SIGKILL left' grep -q 'clearing what an earlier run left' "$instance/up.log"
+}
+
+two_at_once_are_refused_and_down_ends_the_first() {
+    local said status=0
+    start_up
+    said=$(in_checkout up 2>&1) || status=$?
+    expect 'a second up in one checkout is refused' contains "$said" 'is at work in this checkout'
+    in_checkout down 2>/dev/null
+    wait "$up" || true
+    expect 'down ends the first and leaves nothing' nothing_is_left
+}
+
+a_dead_service_is_reported() {
+    local status=0 pid
+    start_up
+    read -r pid _ <"$(echo "$checkout"/target/dev/up/processes/*-worker-1)"
+    kill -KILL "$pid"
+    wait_until 'the report' 10 grep -qs 'worker-1 died' "$instance/up.log" || die 'a dead worker was not reported'
+    kill -TERM "$up"
+    wait "$up" || status=$?
+    expect 'a dead worker is reported, and the exit code tells' test "$status" = 1
+    expect 'and nothing is left' nothing_is_left
+}
