@@ -1,5 +1,72 @@
 //! A scripted hour of a community, in under a minute, checked as it goes.
+//!
+//! Each scene is a file with one function: it lets members do something through the emulator and checks what the emulator
+//! received, by literal words and by what the seed's plan says, never by asking a service. To add a scene, add its file and
+//! its line in [`play`].
 
+mod arrivals;
+mod commands;
+mod faults;
+mod refusals;
+mod stage;
+mod tenants;
 mod transcript;
 
+use std::io::Write;
+
+use arrakis_config::Secret;
+
+use crate::platform::Platform;
+use crate::seed;
+
 pub use transcript::Transcript;
+
+/// Starts a platform of its own, plays the demo on it and stops it. Answers whether everything held.
+///
+/// # Errors
+/// When a part cannot be started or goes away.
+pub async fn run(seed: u64) -> anyhow::Result<bool> {
+    let mut transcript = Transcript::to_stdout();
+    let mut platform = open(&mut transcript, seed).await?;
+    play(&mut platform.0, &platform.1, &mut transcript).await?;
+    platform.0.stop().await;
+    Ok(transcript.finish())
+}
+
+/// A seeded platform with everything running.
+///
+/// # Errors
+/// When a part cannot be started.
+pub async fn open<W: Write>(transcript: &mut Transcript<W>, seed: u64) -> anyhow::Result<(Platform, seed::Plan)> {
+    transcript.scene("The stage is set");
+    let mut platform = Platform::prepare().await?;
+    let admin = Secret::new(platform.database().admin_url());
+    let plan = seed::run(&platform.discord, &admin, seed).await?;
+    for server in &plan.servers {
+        transcript.see(format!("{}: {} members", server.name, server.members.len()));
+    }
+    platform.start().await?;
+    transcript.act("emulator, discord-proxy, worker and ingestor are running, each a process of its own");
+    Ok((platform, plan))
+}
+
+/// Plays every scene.
+///
+/// # Errors
+/// When a part goes away or does not answer at all; what answers wrongly is counted in the transcript.
+pub async fn play<W: Write>(
+    platform: &mut Platform,
+    plan: &seed::Plan,
+    transcript: &mut Transcript<W>,
+) -> anyhow::Result<()> {
+    let stage = stage::Stage::find(&platform.discord, plan).await?;
+    arrivals::newcomers_get_their_tier(&stage, transcript).await?;
+    commands::six_commands(&stage, transcript).await?;
+    commands::a_button(&stage, transcript).await?;
+    refusals::what_is_wrong_is_said(&stage, transcript).await?;
+    tenants::each_sees_its_own(&stage, transcript).await?;
+    arrivals::a_role_by_hand_is_put_right(&stage, transcript).await?;
+    faults::a_worker_is_killed(platform, &stage, transcript).await?;
+    faults::the_ingestor_restarts(platform, &stage, transcript).await?;
+    faults::limits_held(&stage, transcript).await
+}

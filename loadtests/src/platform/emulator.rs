@@ -198,6 +198,25 @@ impl Emulator {
         .await
     }
 
+    /// The same, with options that Discord's own client would not send.
+    ///
+    /// # Errors
+    /// As [`Emulator::call`].
+    pub async fn forced_command(
+        &self,
+        place: (u64, u64),
+        user: u64,
+        name: &str,
+        options: Value,
+    ) -> anyhow::Result<String> {
+        self.interact(
+            place,
+            user,
+            json!({"kind": "command", "name": name, "options": options, "force": true}),
+        )
+        .await
+    }
+
     /// A member presses a button.
     ///
     /// # Errors

@@ -1,10 +1,43 @@
 //! A believable community, made from a seed: the same members, wallets and holdings in Postgres and in the emulator.
 //!
-//! [`plan`] decides everything and does nothing; the writers carry it out and decide nothing.
+//! [`plan`] decides everything and does nothing; the two writers carry it out and decide nothing.
 
+mod discord;
 mod holders;
 mod names;
 pub mod plan;
+mod postgres;
 
+use anyhow::Context as _;
+use arrakis_config::Secret;
+use arrakis_db::{Admin, DatabaseOptions};
+use arrakis_themes::Registry;
+use time::OffsetDateTime;
+
+use crate::platform::Emulator;
+
+pub use discord::role_of_tier;
 pub use holders::Holder;
 pub use plan::{Community, Member, Newcomer, Plan, Server, TOKEN_PROFILE};
+
+/// Seeds Postgres and the emulator.
+///
+/// # Errors
+/// When either cannot be reached or refuses.
+pub async fn run(emulator: &Emulator, admin_url: &Secret, seed: u64) -> anyhow::Result<Plan> {
+    let plan = Plan::new(seed);
+    let themes = Registry::load(None)?;
+    let now = OffsetDateTime::now_utc();
+    let options = DatabaseOptions {
+        application_name: "seed",
+        ..DatabaseOptions::default()
+    };
+    let admin = Admin::connect(admin_url, options).await.context("DATABASE_ADMIN_URL")?;
+    postgres::write(&admin, &plan, &themes, now)
+        .await
+        .context("Postgres cannot be seeded")?;
+    discord::write(emulator, &admin, &plan, &themes, now)
+        .await
+        .context("the emulator cannot be seeded")?;
+    Ok(plan)
+}

@@ -9,7 +9,7 @@ use fantoccini::key::Key;
 use fantoccini::{Client, ClientBuilder, Locator};
 
 /// A browser with one page open.
-pub struct Browser {
+pub(crate) struct Browser {
     client: Client,
     driver: Process,
     profile: PathBuf,
@@ -17,7 +17,7 @@ pub struct Browser {
 
 impl Browser {
     /// Opens a page in a window of this size, in a profile of its own.
-    pub async fn open(url: &str, (width, height): (u32, u32)) -> Self {
+    pub(crate) async fn open(url: &str, (width, height): (u32, u32)) -> Self {
         let chromedriver = Path::new("/usr/bin/chromedriver");
         assert!(
             chromedriver.exists(),
@@ -56,7 +56,7 @@ impl Browser {
     }
 
     /// Types text, letter by letter, wherever the focus is.
-    pub async fn type_text(&self, text: &str) {
+    pub(crate) async fn type_text(&self, text: &str) {
         let keys = text
             .chars()
             .fold(KeyActions::new("keyboard".to_owned()), |keys, letter| {
@@ -67,12 +67,12 @@ impl Browser {
     }
 
     /// Presses one key.
-    pub async fn press(&self, key: Key) {
+    pub(crate) async fn press(&self, key: Key) {
         self.type_text(&char::from(key).to_string()).await;
     }
 
     /// Presses a letter while Ctrl is held.
-    pub async fn ctrl(&self, letter: char) {
+    pub(crate) async fn ctrl(&self, letter: char) {
         let control = char::from(Key::Control);
         let keys = KeyActions::new("keyboard".to_owned())
             .then(KeyAction::Down { value: control })
@@ -83,7 +83,7 @@ impl Browser {
     }
 
     /// Waits until an element that matches `selector` shows `text`.
-    pub async fn sees(&self, selector: &str, text: &str) {
+    pub(crate) async fn sees(&self, selector: &str, text: &str) {
         eventually(
             || async {
                 let shown = self.text(selector).await;
@@ -95,19 +95,19 @@ impl Browser {
     }
 
     /// The text of all elements that match, one after the other.
-    pub async fn text(&self, selector: &str) -> String {
+    pub(crate) async fn text(&self, selector: &str) -> String {
         let script = "return [...document.querySelectorAll(arguments[0])].map((e) => e.innerText).join('\\n')";
         let value = self.client.execute(script, vec![selector.into()]).await.unwrap();
         value.as_str().unwrap_or_default().to_owned()
     }
 
     /// Runs a script in the page.
-    pub async fn script(&self, script: &str) -> serde_json::Value {
+    pub(crate) async fn script(&self, script: &str) -> serde_json::Value {
         self.client.execute(script, Vec::new()).await.unwrap()
     }
 
     /// Presses Tab until the focused element's text or label holds `text`: how a keyboard finds a button.
-    pub async fn tab_to(&self, text: &str) {
+    pub(crate) async fn tab_to(&self, text: &str) {
         for _ in 0..400 {
             let script = "const e = document.activeElement; return (e.innerText || '') + '|' + (e.getAttribute('aria-label') || '')";
             let here = self.script(script).await;
@@ -120,12 +120,12 @@ impl Browser {
     }
 
     /// A picture of the window.
-    pub async fn screenshot(&self) -> Vec<u8> {
+    pub(crate) async fn screenshot(&self) -> Vec<u8> {
         self.client.screenshot().await.unwrap()
     }
 
     /// Waits until an element is there.
-    pub async fn has(&self, selector: &str) {
+    pub(crate) async fn has(&self, selector: &str) {
         self.client
             .wait()
             .at_most(Duration::from_secs(20))
@@ -135,7 +135,7 @@ impl Browser {
     }
 
     /// Closes window and browser.
-    pub async fn close(mut self) {
+    pub(crate) async fn close(mut self) {
         self.client.clone().close().await.unwrap();
         self.driver.kill().await;
         let _ = std::fs::remove_dir_all(&self.profile);

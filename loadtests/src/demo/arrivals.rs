@@ -1,0 +1,70 @@
+//! Members come, go and are given roles by hand.
+
+use std::io::Write;
+
+use super::Transcript;
+use super::stage::Stage;
+
+/// Who joins, with what, and which roles that makes.
+const ARRIVALS: &[(&str, &str, &[&str])] = &[
+    ("stilgar", "rank 3", &["Naib"]),
+    ("chani", "rank 8", &["Fedaykin"]),
+    ("liet", "rank 69, the last place", &["Fedaykin"]),
+    ("harah", "rank 70, level with rank 69 but later", &["Usul"]),
+    ("otheym", "exactly 69", &["Ichwan"]),
+    ("jamis", "68.999999999999999999", &["Hajra"]),
+    ("shishakli", "6.899999999999999999", &[]),
+    ("ramallo", "no wallet", &[]),
+];
+
+/// Everybody on each side of a boundary joins, and gets the role of their tier and no other.
+pub(super) async fn newcomers_get_their_tier<W: Write>(
+    stage: &Stage<'_>,
+    transcript: &mut Transcript<W>,
+) -> anyhow::Result<()> {
+    transcript.scene("Eight travellers arrive at Sietch Tabr");
+    for (name, holds, _) in ARRIVALS {
+        transcript.act(format!("{name} joins ({holds})"));
+        stage
+            .discord
+            .join(stage.tabr.guild, stage.newcomer(name)?, name)
+            .await?;
+    }
+    for (name, _, wanted) in ARRIVALS {
+        let found = stage.roles_become(&stage.tabr, stage.newcomer(name)?, wanted).await?;
+        let roles = if wanted.is_empty() {
+            "no role".to_owned()
+        } else {
+            wanted.join(", ")
+        };
+        transcript.expect(format!("{name} has {roles}"), found == *wanted, format!("{found:?}"));
+    }
+    Ok(())
+}
+
+/// An admin gives a role that the rules do not; it is taken back, and the right one stays.
+pub(super) async fn a_role_by_hand_is_put_right<W: Write>(
+    stage: &Stage<'_>,
+    transcript: &mut Transcript<W>,
+) -> anyhow::Result<()> {
+    transcript.scene("Somebody plays with roles");
+    let jamis = stage.newcomer("jamis")?;
+    transcript.act("an admin makes jamis a Naib by hand and takes Hajra away");
+    stage
+        .discord
+        .set_roles(stage.tabr.guild, jamis, &[stage.tabr.role("Naib")?])
+        .await?;
+    let found = stage.roles_become(&stage.tabr, jamis, &["Hajra"]).await?;
+    transcript.same("jamis is Hajra again", &found, &vec!["Hajra".to_owned()]);
+
+    transcript.act("jamis leaves, and comes back");
+    stage.discord.leave(stage.tabr.guild, jamis).await?;
+    stage.discord.join(stage.tabr.guild, jamis, "jamis").await?;
+    let found = stage.roles_become(&stage.tabr, jamis, &["Hajra"]).await?;
+    transcript.same(
+        "jamis is known and gets Hajra at once",
+        &found,
+        &vec!["Hajra".to_owned()],
+    );
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! A process dies in the middle and nobody notices.
+
+use std::collections::HashSet;
+use std::io::Write;
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use super::Transcript;
+use super::commands::show;
+use super::stage::Stage;
+use crate::platform::Platform;
+
+/// A worker is killed between "thinking…" and the answer; another one finishes.
+pub(super) async fn a_worker_is_killed<W: Write>(
+    platform: &mut Platform,
+    stage: &Stage<'_>,
+    transcript: &mut Transcript<W>,
+) -> anyhow::Result<()> {
+    transcript.scene("SIGKILL in the middle of an answer");
+    // Discord takes its time with the edit, so that the worker certainly dies before it is through.
+    let slow = json!({"kind": "rest_latency", "method": "PATCH", "path": "@original", "ms": 4_000, "count": 1});
+    stage.discord.post("/control/faults", slow).await?;
+    let chani = stage.newcomer("chani")?;
+    let place = (stage.tabr.guild, stage.tabr.channel);
+    transcript.act("chani: /threshold");
+    let id = stage.discord.command(place, chani, "threshold", json!([])).await?;
+    let deferred = stage
+        .discord
+        .until("the defer", async || {
+            Ok(Some(stage.discord.interaction(&id).await?).filter(|i| i.state == "deferred"))
+        })
+        .await?;
+    transcript.see(format!(
+        "\"thinking…\" after {} ms",
+        deferred.acknowledged_after_ms.unwrap_or_default()
+    ));
+    transcript.act("kill -9 of the only worker, while its answer is on the way");
+    platform.kill_workers().await;
+    transcript.act("another worker starts");
+    platform.start_worker().await?;
+    let answer = stage.discord.answer(&id).await?;
+    show(transcript, &answer);
+    let text = answer.text();
+    transcript.expect("the answer arrives all the same", text.contains("Rank 69 holds"), &text);
+    transcript.same(
+        "one acknowledgement was accepted",
+        &answer.interaction.responses.len(),
+        &1,
+    );
+    Ok(())
+}
+
+/// The ingestor goes away; what happens meanwhile is replayed to the next one.
+pub(super) async fn the_ingestor_restarts<W: Write>(
+    platform: &mut Platform,
+    stage: &Stage<'_>,
+    transcript: &mut Transcript<W>,
+) -> anyhow::Result<()> {
+    transcript.scene("The ingestor restarts");
+    let before = identifies(stage).await?;
+    platform.stop_ingestor().await?;
+    transcript.act("SIGTERM; while no ingestor runs, otheym and liet leave and come back, and stilgar gets a nickname");
+    for name in ["otheym", "liet"] {
+        let user = stage.newcomer(name)?;
+        stage.discord.leave(stage.tabr.guild, user).await?;
+        stage.discord.join(stage.tabr.guild, user, name).await?;
+    }
+    platform.start_ingestor().await?;
+    for (name, role) in [("otheym", "Ichwan"), ("liet", "Fedaykin")] {
+        let found = stage.roles_become(&stage.tabr, stage.newcomer(name)?, &[role]).await?;
+        transcript.same(
+            format!("{name} has {role}: the join was replayed"),
+            &found,
+            &vec![role.to_owned()],
+        );
+    }
+    transcript.same(
+        "the session was resumed: no identify was spent",
+        &identifies(stage).await?,
+        &before,
+    );
+    transcript.act("liet: /position, through the new ingestor");
+    let answer = stage
+        .ask(&stage.tabr, stage.newcomer("liet")?, "position", json!([]))
+        .await?;
+    let text = answer.text();
+    transcript.expect("it answers", text.contains("Rank 69"), &text);
+    Ok(())
+}
+
+/// What Discord saw in all of this.
+pub(super) async fn limits_held<W: Write>(stage: &Stage<'_>, transcript: &mut Transcript<W>) -> anyhow::Result<()> {
+    transcript.scene("What Discord saw");
+    let stats: Value = stage.discord.get("/control/stats").await?;
+    let refused = stats["rest"]["rate_limited"].as_u64().unwrap_or_default();
+    transcript.same("not one 429", &refused, &0);
+    let expired: Vec<Value> = expired(stage).await?;
+    transcript.expect("no member waited in vain", expired.is_empty(), format!("{expired:?}"));
+    Ok(())
+}
+
+async fn identifies(stage: &Stage<'_>) -> anyhow::Result<u64> {
+    let stats: Value = stage.discord.get("/control/stats").await?;
+    stats["gateway"]["identifies"]
+        .as_u64()
+        .with_context(|| format!("no count of identifies in {stats}"))
+}
+
+async fn expired(stage: &Stage<'_>) -> anyhow::Result<Vec<Value>> {
+    let list: Value = stage.discord.get("/control/interactions").await?;
+    let list = list.as_array().cloned().unwrap_or_default();
+    let mut seen = HashSet::new();
+    Ok(list
+        .into_iter()
+        .filter(|i| i["state"] == "expired" && seen.insert(i["id"].to_string()))
+        .collect())
+}

@@ -1,0 +1,49 @@
+//! Two tenants on one deployment: each sees its own members, in its own words.
+
+use std::io::Write;
+
+use serde_json::json;
+
+use super::Transcript;
+use super::commands::show;
+use super::stage::Stage;
+
+/// The same question in two servers.
+pub(super) async fn each_sees_its_own<W: Write>(
+    stage: &Stage<'_>,
+    transcript: &mut Transcript<W>,
+) -> anyhow::Result<()> {
+    transcript.scene("Two communities, one deployment");
+    let market = &stage.plan.servers[1];
+    transcript.act("a member of Carthag Market (theme basic): /stats and /leaderboard");
+    let member = market.members[1].user;
+    let answer = stage.ask(&stage.market, member, "stats", json!([])).await?;
+    show(transcript, &answer);
+    let text = answer.text();
+    let members = market.members.len();
+    transcript.expect(
+        format!("it counts {members} members"),
+        text.contains(&format!("{members} ")),
+        &text,
+    );
+    let words = text.contains("Gold") && !text.contains("Naib") && !text.contains("Fedaykin");
+    transcript.expect("in the words of its own theme", words, &text);
+
+    let answer = stage.ask(&stage.market, member, "leaderboard", json!([])).await?;
+    let text = answer.text();
+    let tabr: Vec<_> = stage.plan.servers[0]
+        .members
+        .iter()
+        .map(|member| member.display.as_str())
+        .collect();
+    let strangers: Vec<_> = tabr
+        .iter()
+        .filter(|name| text.contains(&format!("**{name}**")))
+        .collect();
+    transcript.expect(
+        "no name of Sietch Tabr is in its ranking",
+        strangers.is_empty(),
+        format!("{strangers:?}"),
+    );
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! `loadtests`: drives the whole platform.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use arrakis_config::Secret;
+use clap::{Parser, Subcommand};
+use loadtests::platform::Emulator;
+use loadtests::{demo, seed};
+
+/// Drives the whole of Arrakis from outside.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Puts a believable community into Postgres and the emulator.
+    Seed {
+        /// Address of the emulator's control API, such as `http://127.0.0.1:9400`.
+        #[arg(long)]
+        emulator_control: String,
+        /// The same seed gives the same community.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Plays a scripted hour of a community and checks every answer. Needs the services that `./dev demo` brings up.
+    Demo {
+        /// The same seed gives the same community.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    arrakis_runtime::install_crypto();
+    match run(Arguments::parse().command).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            report(&format!("loadtests: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<bool> {
+    match command {
+        Command::Seed { emulator_control, seed } => {
+            let url = std::env::var("DATABASE_ADMIN_URL").context(
+                "DATABASE_ADMIN_URL is not set; example: postgres://arrakis_admin:secret@127.0.0.1:5432/arrakis",
+            )?;
+            let plan = seed::run(&Emulator::new(&emulator_control), &Secret::new(url), seed).await?;
+            for server in &plan.servers {
+                let kind = server
+                    .community
+                    .as_ref()
+                    .map_or("not onboarded", |community| community.theme);
+                report(&format!("{}: {} members, {kind}", server.name, server.members.len()));
+            }
+            Ok(true)
+        }
+        Command::Demo { seed } => demo::run(seed).await,
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a command line speaks to a person on stderr")]
+fn report(text: &str) {
+    eprintln!("{text}");
+}

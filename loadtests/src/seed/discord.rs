@@ -1,0 +1,196 @@
+//! Puts the plan's servers into the emulator: roles and channels of the theme, members with the roles that they should have.
+
+use anyhow::Context as _;
+use arrakis_db::{Admin, CommunityId, UserId};
+use arrakis_domain::{Channel, ChannelKind, Overwrite, Role, RoleKey, RoleRule, Theme};
+use arrakis_themes::Registry;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use super::plan::{Member, Plan, Server, TOKEN_PROFILE};
+use crate::platform::Emulator;
+
+/// Id of a theme's role, by its place in the theme.
+pub(super) fn role_id(guild: u64, place: usize) -> u64 {
+    guild + 100_000 + place as u64
+}
+
+/// Makes every server of the plan, as Postgres says that its members stand, and the newcomers, who are in none.
+///
+/// # Errors
+/// When the emulator refuses, or the database is away.
+pub(super) async fn write(
+    emulator: &Emulator,
+    admin: &Admin,
+    plan: &Plan,
+    themes: &Registry,
+    now: OffsetDateTime,
+) -> anyhow::Result<()> {
+    for newcomer in &plan.newcomers {
+        let body =
+            json!({"user_id": newcomer.user.to_string(), "name": newcomer.name, "display": capitalised(newcomer.name)});
+        emulator
+            .post("/control/users", body)
+            .await
+            .with_context(|| newcomer.name)?;
+    }
+    for server in &plan.servers {
+        let guild = match &server.community {
+            Some(community) => {
+                let theme = themes.theme(community.theme)?;
+                let roles = roles_of_members(admin, server, CommunityId::from_uuid(community.id), theme, now).await?;
+                themed(server, theme, &roles)
+            }
+            None => bare(server),
+        };
+        let body = json!({"kind": "server", "guild": guild});
+        emulator.post("/control/seed", body).await.context(server.name)?;
+    }
+    Ok(())
+}
+
+/// Names of the roles that each member should have, in the order of the members.
+async fn roles_of_members(
+    admin: &Admin,
+    server: &Server,
+    community: CommunityId,
+    theme: &Theme,
+    now: OffsetDateTime,
+) -> anyhow::Result<Vec<Vec<String>>> {
+    let token = TOKEN_PROFILE.parse()?;
+    let mut tx = admin.tenant(community).await?;
+    let rules = tx
+        .communities()
+        .get()
+        .await?
+        .context("the community is not in the database")?
+        .rule_set;
+    let ladder = theme
+        .ladder(Some(&rules))
+        .context("the theme does not have the community's rules")?;
+    let mut names = Vec::new();
+    for member in &server.members {
+        let user = UserId::new(member.user)?;
+        let standing = tx
+            .profiles()
+            .standing(&token, user)
+            .await?
+            .context("a member is not in the database")?
+            .standing;
+        let facts = tx.profiles().facts(user, now).await?.unwrap_or_default();
+        let evaluation = theme.evaluate(ladder, standing, &facts);
+        let desired = theme.desired_roles(&evaluation, &facts);
+        names.push(
+            desired
+                .iter()
+                .filter_map(|key| theme.role(key))
+                .map(|role| role.name.clone())
+                .collect(),
+        );
+    }
+    tx.rollback().await?;
+    Ok(names)
+}
+
+/// A server with the theme's roles and channels.
+fn themed(server: &Server, theme: &Theme, roles: &[Vec<String>]) -> Value {
+    let list: Vec<Value> = theme
+        .roles
+        .iter()
+        .enumerate()
+        .map(|(place, role)| role_json(role_id(server.guild, place), role))
+        .collect();
+    let mut next = server.guild + 200_000;
+    let mut id = || {
+        next += 1;
+        next.to_string()
+    };
+    let mut channels = Vec::new();
+    for category in &theme.categories {
+        let inside: Vec<Value> = category
+            .channels
+            .iter()
+            .map(|channel| channel_json(&id(), channel, theme))
+            .collect();
+        channels.push(json!({"id": id(), "name": category.name, "kind": "category", "channels": inside}));
+    }
+    let members: Vec<Value> = server
+        .members
+        .iter()
+        .zip(roles)
+        .map(|(member, roles)| member_json(member, roles))
+        .collect();
+    json!({
+        "id": server.guild.to_string(), "name": server.name, "community": true,
+        "owner": server.members.first().map(|member| &member.name),
+        "roles": list, "channels": channels, "members": members,
+    })
+}
+
+/// A server as it is before it is onboarded.
+fn bare(server: &Server) -> Value {
+    let members: Vec<Value> = server.members.iter().map(|member| member_json(member, &[])).collect();
+    let channel = (server.guild + 200_001).to_string();
+    json!({
+        "id": server.guild.to_string(), "name": server.name,
+        "owner": server.members.first().map(|member| &member.name),
+        "channels": [{"id": channel, "name": "general", "topic": "Nobody has set this server up yet."}], "members": members,
+    })
+}
+
+fn role_json(id: u64, role: &Role) -> Value {
+    json!({
+        "id": id.to_string(), "name": role.name, "color": role.color.to_string(), "hoist": role.hoist,
+        "mentionable": role.mentionable, "permissions": role.permissions.bits().to_string(),
+    })
+}
+
+fn channel_json(id: &str, channel: &Channel, theme: &Theme) -> Value {
+    let mut value = json!({
+        "id": id, "name": channel.name, "topic": channel.topic,
+        "overwrites": channel.access.overwrites().iter().map(|o| overwrite_json(o, theme)).collect::<Vec<_>>(),
+    });
+    match &channel.kind {
+        ChannelKind::Text { slow_mode_seconds } => value["slow_mode"] = json!(slow_mode_seconds),
+        ChannelKind::Announcement => value["kind"] = json!("announcement"),
+        ChannelKind::Voice { bitrate, user_limit } => {
+            value["kind"] = json!("voice");
+            value["bitrate"] = json!(bitrate);
+            value["user_limit"] = json!(user_limit);
+        }
+        ChannelKind::Stage { bitrate } => {
+            value["kind"] = json!("stage");
+            value["bitrate"] = json!(bitrate);
+        }
+        ChannelKind::Forum { .. } => value["kind"] = json!("forum"),
+    }
+    value
+}
+
+fn overwrite_json(overwrite: &Overwrite, theme: &Theme) -> Value {
+    let name = |key: &RoleKey| {
+        theme
+            .role(key)
+            .map_or_else(|| key.to_string(), |role| role.name.clone())
+    };
+    let role = overwrite.role.as_ref().map_or_else(|| "@everyone".to_owned(), name);
+    json!({"role": role, "allow": overwrite.allow.bits().to_string(), "deny": overwrite.deny.bits().to_string()})
+}
+
+fn member_json(member: &Member, roles: &[String]) -> Value {
+    json!({
+        "user_id": member.user.to_string(), "name": member.name, "display": member.display, "roles": roles,
+        "joined_days_ago": member.joined_days_ago,
+    })
+}
+
+fn capitalised(name: &str) -> String {
+    super::names::display(name)
+}
+
+/// The role that stands for a tier, by its place, as [`role_id`] counts.
+pub fn role_of_tier(theme: &Theme, guild: u64, tier: &str) -> Option<u64> {
+    let is_it = |role: &&Role| matches!(&role.given_to, RoleRule::Tier(of) if of.as_str() == tier);
+    let place = theme.roles.iter().position(|role| is_it(&role))?;
+    Some(role_id(guild, place))
+}
