@@ -1,1 +1,156 @@
-//! Filled in next.
+//! The one way to Discord's REST API, and the one holder of the bot token.
+//!
+//! A call goes `edge` (who asks, may they, can it be read) → `admission` (may it go at all) → `schedule` (when) → `upstream`
+//! (Discord) → `forward` learns from the answer and repeats what is safe. `limits` decides for all replicas together, in Redis.
+//! Nothing here knows what a call is for: that is the callers' business. It shares no code with the emulator's limiter.
+
+mod admission;
+mod allow_list;
+mod budget;
+mod call;
+mod callers;
+mod config;
+mod edge;
+mod forward;
+mod limits;
+mod metrics;
+mod pulse;
+mod refusal;
+mod route;
+mod schedule;
+mod token;
+mod upstream;
+
+use std::sync::Arc;
+
+use arrakis_runtime::{Fatal, Runtime};
+use serde_json::json;
+use tokio::net::TcpListener;
+
+pub use crate::allow_list::{AllowList, AllowLists, BadAllowLists};
+pub use crate::callers::{BadCallers, Caller, Callers, Credential, NotACredential};
+pub use crate::config::{BudgetTuning, Config, Tuning};
+
+use crate::admission::Admission;
+use crate::budget::Budget;
+use crate::edge::Edge;
+use crate::forward::Forwarder;
+use crate::limits::{Limits, LimitsConfig, Redis};
+use crate::metrics::Metrics;
+use crate::pulse::Pulse;
+use crate::schedule::{Room, Scheduler};
+use crate::token::BotToken;
+use crate::upstream::Upstream;
+
+/// Time to answer what was sent when the process is asked to leave: the longest attempt and a little.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(18);
+
+/// Listens where the configuration says, and serves until shutdown.
+///
+/// # Errors
+/// The address cannot be used, or a setting only shows itself as wrong when it is used.
+pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(config.listen).await.map_err(|error| {
+        let example = "PROXY_LISTEN_ADDR=0.0.0.0:8090";
+        Fatal::configuration(format!(
+            "PROXY_LISTEN_ADDR={} cannot be used: {error}; example: {example}",
+            config.listen
+        ))
+    })?;
+    serve_on(listener, config, runtime).await
+}
+
+/// Serves on a listener that is there already.
+///
+/// # Errors
+/// A setting only shows itself as wrong when it is used.
+pub async fn serve_on(listener: TcpListener, config: Config, runtime: Runtime) -> anyhow::Result<()> {
+    runtime.shutdown.set_grace(GRACE);
+    let address = listener.local_addr()?;
+    let edge = build(config, &runtime)?;
+    tracing::info!(%address, "callers are served");
+    let soft = runtime.shutdown.soft.clone();
+    let serving = axum::serve(listener, edge.router()).with_graceful_shutdown(soft.cancelled_owned());
+    tokio::select! {
+        served = serving.into_future() => Ok(served?),
+        () = runtime.shutdown.hard.cancelled() => Ok(()),
+    }
+}
+
+fn build(config: Config, runtime: &Runtime) -> Result<Edge, Fatal> {
+    let metrics = Metrics::new(&runtime.metrics);
+    let wrong = |name: &str, why: &dyn std::fmt::Display| Fatal::configuration(format!("{name} cannot be used: {why}"));
+    let token = BotToken::new(
+        &config.token,
+        runtime.health.component("token"),
+        metrics.token_dead.clone(),
+    );
+    let token = Arc::new(token.map_err(|error| wrong("DISCORD_TOKEN", &error))?);
+    let redis = Redis::new(&config.redis_url, token.fingerprint()).map_err(|error| wrong("REDIS_URL", &error))?;
+    let upstream =
+        Upstream::new(&config.api_base, Arc::clone(&token)).map_err(|error| wrong("DISCORD_API_BASE", &error))?;
+
+    let replica = format!("{:016x}", rand::random::<u64>());
+    let limits_config = LimitsConfig {
+        replica: replica.clone(),
+        total: config.tuning.global_limit,
+        max_replicas: config.max_replicas,
+    };
+    let health = runtime.health.component("redis");
+    let limits = Limits::new(
+        limits_config,
+        redis.clone(),
+        Arc::clone(&token),
+        health,
+        metrics.apart.clone(),
+    );
+    let limits = Arc::new(limits);
+    let budget = Arc::new(Budget::new(
+        config.tuning.budget,
+        config.max_replicas,
+        redis,
+        metrics.clone(),
+    ));
+    let turns = |lane| {
+        let room = Room {
+            all: config.tuning.most_waiting,
+            of_a_tenant: config.tuning.most_waiting_of_a_tenant,
+        };
+        let stop = runtime.shutdown.soft.clone();
+        let replica = format!("{replica}:{lane}");
+        Scheduler::start(
+            Arc::clone(&limits),
+            Arc::clone(&token),
+            &replica,
+            room,
+            metrics.queue(lane),
+            stop,
+        )
+    };
+    let forwarder = Forwarder {
+        admission: Admission::new(Arc::clone(&token), Arc::clone(&budget), Arc::clone(&limits)),
+        bot_turns: turns("bot"),
+        webhook_turns: turns("webhook"),
+        limits: Arc::clone(&limits),
+        budget: Arc::clone(&budget),
+        upstream,
+        pulse: Pulse::new(runtime.health.component("discord")),
+        metrics,
+        attempt_timeout: config.tuning.attempt_timeout,
+    };
+    let shown = Arc::clone(&limits);
+    runtime.health.details(
+        "limits",
+        move || json!({ "decided_by": if shown.is_shared() { "redis" } else { "this replica" } }),
+    );
+    // Answers that arrive while the process leaves are still learned from: these two end with the hard token.
+    tokio::spawn({
+        let stop = runtime.shutdown.hard.clone();
+        async move { limits.beat(stop).await }
+    });
+    tokio::spawn({
+        let stop = runtime.shutdown.hard.clone();
+        async move { budget.share(stop).await }
+    });
+    Ok(Edge::new(config.callers, Arc::new(forwarder), config.tuning))
+}

@@ -1,0 +1,214 @@
+//! Settings of the proxy: what the environment says, checked, and the figures that tests may change.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use arrakis_config::{Reader, Secret, variables};
+use url::Url;
+
+use crate::allow_list::AllowLists;
+use crate::callers::{Callers, Credential};
+
+/// What the proxy needs to start.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Bot token, without the word `Bot`.
+    pub token: Secret,
+    /// Base of Discord's API, ending in `/api/v10`, without a slash behind it.
+    pub api_base: Url,
+    /// Where callers are listened to.
+    pub listen: SocketAddr,
+    /// Who may ask, and for what.
+    pub callers: Callers,
+    /// Redis that the replicas share.
+    pub redis_url: Secret,
+    /// Largest number of replicas.
+    pub max_replicas: u32,
+    /// Figures that have one right value in production.
+    pub tuning: Tuning,
+}
+
+/// Figures that operators have no reason to change; tests make some of them small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tuning {
+    /// Calls in any window ([Discord: 50 a second for a bot](https://discord.com/developers/docs/topics/rate-limits#global-rate-limit)).
+    pub global_limit: u32,
+    /// Longest wait of a call for its turn.
+    pub longest_wait: Duration,
+    /// Longest wait for an answer to one attempt.
+    pub attempt_timeout: Duration,
+    /// Largest body of a call, in bytes: Discord takes 25 MiB.
+    pub largest_body: usize,
+    /// Calls that may wait at one replica, all together.
+    pub most_waiting: usize,
+    /// Calls of one tenant that may wait at one replica: what thirty seconds could serve if nobody else asked.
+    pub most_waiting_of_a_tenant: usize,
+    /// When causes of invalid requests are slowed and stopped.
+    pub budget: BudgetTuning,
+}
+
+/// Steps of the invalid-request budget: counts of 401, 403 and 429 in ten minutes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BudgetTuning {
+    /// A cause (caller, route, tenant) with so many is slowed to one call a second.
+    pub slow: u32,
+    /// A cause with so many is stopped.
+    pub stop: u32,
+    /// With so many in all, a cause is slowed and stopped at a fifth of its own figures.
+    pub tight: u32,
+    /// With so many in all, every cause that has one is stopped.
+    pub alarm: u32,
+    /// With so many in all, nothing is sent: Discord bans the address at 10,000.
+    pub end: u32,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            global_limit: 50,
+            longest_wait: Duration::from_secs(30),
+            attempt_timeout: Duration::from_secs(15),
+            largest_body: 25 << 20,
+            most_waiting: 20_000,
+            most_waiting_of_a_tenant: 2_000,
+            budget: BudgetTuning::default(),
+        }
+    }
+}
+
+impl Default for BudgetTuning {
+    fn default() -> Self {
+        Self {
+            slow: 50,
+            stop: 250,
+            tight: 2_500,
+            alarm: 6_000,
+            end: 8_000,
+        }
+    }
+}
+
+impl Config {
+    /// Reads and checks the environment.
+    pub fn read(reader: &mut Reader) -> Option<Self> {
+        let token = read_token(reader);
+        let api_base = read_api_base(reader);
+        let listen = reader.defaulted::<SocketAddr>(&variables::PROXY_LISTEN_ADDR);
+        let callers = read_callers(reader);
+        let redis_url = reader.secret_url(&variables::REDIS_URL, &["redis"]);
+        let max_replicas = read_max_replicas(reader);
+        Some(Self {
+            token: token?,
+            api_base: api_base?,
+            listen: listen?,
+            callers: callers?,
+            redis_url: redis_url?,
+            max_replicas: max_replicas?,
+            tuning: Tuning::default(),
+        })
+    }
+}
+
+fn read_token(reader: &mut Reader) -> Option<Secret> {
+    let variable = &variables::DISCORD_TOKEN;
+    let token = reader.secret(variable)?;
+    let bare = token.expose().strip_prefix("Bot ").unwrap_or(token.expose());
+    if bare.is_empty() || !bare.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return reader.refuse(
+            variable,
+            "a token has no spaces and no letters outside ASCII; was it copied whole?",
+        );
+    }
+    Some(Secret::new(bare))
+}
+
+fn read_api_base(reader: &mut Reader) -> Option<Url> {
+    let variable = &variables::DISCORD_API_BASE;
+    let url = reader.url(variable, &["http", "https"])?;
+    if !url.path().trim_end_matches('/').ends_with("/api/v10") || url.query().is_some() || url.fragment().is_some() {
+        return reader.refuse(variable, "it must end in /api/v10: no other version is spoken here");
+    }
+    Some(url)
+}
+
+fn read_max_replicas(reader: &mut Reader) -> Option<u32> {
+    let variable = &variables::PROXY_MAX_REPLICAS;
+    let replicas = reader.defaulted::<u32>(variable)?;
+    if (1..=50).contains(&replicas) {
+        Some(replicas)
+    } else {
+        reader.refuse(
+            variable,
+            "it is between 1 and 50: each replica needs a share of 50 calls a second",
+        )
+    }
+}
+
+fn read_callers(reader: &mut Reader) -> Option<Callers> {
+    let variable = &variables::PROXY_CREDENTIALS;
+    let credentials = reader.list::<Credential>(variable)?;
+    let lists = match AllowLists::built_in() {
+        Ok(lists) => lists,
+        Err(error) => return reader.refuse(variable, error.to_string()),
+    };
+    match Callers::new(credentials, &lists) {
+        Ok(callers) => Some(callers),
+        Err(error) => reader.refuse(variable, error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrakis_config::{Service, Source};
+
+    use super::*;
+
+    fn read(changed: &[(&str, &str)]) -> Result<Config, String> {
+        let good = [
+            ("DISCORD_TOKEN", "MTIz.abc.def"),
+            ("PROXY_CREDENTIALS", "worker=0123456789abcdef"),
+            ("REDIS_URL", "redis://127.0.0.1:6379/0"),
+        ];
+        let pairs = good.iter().chain(changed).copied();
+        Reader::load(Service::DiscordProxy, Source::pairs(pairs), Config::read).map_err(|errors| errors.to_string())
+    }
+
+    #[test]
+    fn three_variables_are_enough() {
+        let config = read(&[]).unwrap();
+        assert_eq!(config.api_base.as_str(), "https://discord.com/api/v10");
+        assert_eq!(config.max_replicas, 4);
+    }
+
+    #[test]
+    fn the_word_bot_is_taken_off_the_token() {
+        assert_eq!(
+            read(&[("DISCORD_TOKEN", "Bot MTIz.abc")]).unwrap().token.expose(),
+            "MTIz.abc"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused_with_a_reason() {
+        for (name, value, word) in [
+            ("DISCORD_TOKEN", "two words", "copied whole"),
+            ("DISCORD_API_BASE", "https://discord.com/api", "/api/v10"),
+            ("DISCORD_API_BASE", "ftp://discord.com/api/v10", "http://"),
+            ("PROXY_MAX_REPLICAS", "0", "between 1 and 50"),
+            ("PROXY_CREDENTIALS", "worker", "name=credential"),
+            ("PROXY_CREDENTIALS", "worker=short", "16"),
+            ("PROXY_CREDENTIALS", "nobody=0123456789abcdef", "no allow-list"),
+            (
+                "PROXY_CREDENTIALS",
+                "worker=0123456789abcdef,gaib=0123456789abcdef",
+                "same credential",
+            ),
+            ("REDIS_URL", "http://127.0.0.1", "redis://"),
+            ("PROXY_LISTEN_ADDR", "everywhere", "PROXY_LISTEN_ADDR"),
+        ] {
+            let error = read(&[(name, value)]).unwrap_err();
+            assert!(error.contains(name) && error.contains(word), "{name}={value}: {error}");
+            assert!(!error.contains("0123456789abcdef"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! A call's way to Discord and back: admitted, given a turn, sent, learned from, and repeated where that is safe.
+//!
+//! What is repeated, up to [`MOST_FAILURES`] times with growing, jittered pauses: what was not sent, any call; a 5xx or a lost
+//! answer, calls that may be repeated (`call.rs`). A 429 was not carried out, so any call waits for its next turn. A POST that
+//! may have landed is never sent again: a lost answer is told as 504 `outcome-unknown`, and a 5xx as Discord gave it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrakis_contracts::proxy::ProxyError;
+use http::{Method, StatusCode};
+use tracing::Instrument as _;
+
+use crate::admission::Admission;
+use crate::budget::Budget;
+use crate::call::Call;
+use crate::limits::headers::{self, Scope};
+use crate::limits::{Fate, Limits, Pause, Slot};
+use crate::metrics::Metrics;
+use crate::pulse::Pulse;
+use crate::refusal::Refusal;
+use crate::route::Lane;
+use crate::schedule::{NoTurn, Scheduler, Ticket, Want};
+use crate::upstream::{Answer, Sent, Upstream};
+
+/// Attempts that may fail before the failure is told.
+const MOST_FAILURES: u32 = 4;
+/// 429 answers to one call before they are told: each counts against the budget.
+const MOST_LIMITED: u32 = 3;
+/// First pause after a failure; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// Longest pause after a failure.
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+
+/// Everything on the way to Discord.
+#[derive(Debug)]
+pub(crate) struct Forwarder {
+    /// Whether a call may go.
+    pub admission: Admission,
+    /// Turns under the bot's global limit.
+    pub bot_turns: Scheduler,
+    /// Turns of webhook tokens.
+    pub webhook_turns: Scheduler,
+    /// Limits.
+    pub limits: Arc<Limits>,
+    /// Invalid requests.
+    pub budget: Arc<Budget>,
+    /// Discord.
+    pub upstream: Upstream,
+    /// Whether Discord answers.
+    pub pulse: Pulse,
+    /// Counts.
+    pub metrics: Metrics,
+    /// Longest wait for one answer.
+    pub attempt_timeout: Duration,
+}
+
+/// What became of a call, with how many times Discord was asked.
+#[derive(Debug)]
+pub(crate) struct Forwarded {
+    /// Discord's answer.
+    pub answer: Answer,
+    /// Attempts.
+    pub attempts: u32,
+}
+
+/// What happened to a call so far.
+#[derive(Debug, Default)]
+struct History {
+    attempts: u32,
+    failures: u32,
+    limited: u32,
+    last: Option<Answer>,
+    /// An answer was lost: the call may have taken effect.
+    lost: bool,
+}
+
+/// What to do after an attempt.
+#[derive(Debug)]
+enum Next {
+    Tell(Answer),
+    Refuse(Refusal),
+    Again { why: &'static str, pause: Duration },
+}
+
+impl Forwarder {
+    /// Brings a call to Discord and its answer back.
+    ///
+    /// # Errors
+    /// Why the proxy answers by itself.
+    pub(crate) async fn forward(self: &Arc<Self>, call: Arc<Call>) -> Result<Forwarded, Refusal> {
+        let mut history = History::default();
+        loop {
+            let ticket = match self.turn(&call, history.attempts > 0).await {
+                Ok(ticket) => ticket,
+                Err(refusal) => return history.end(&call, refusal),
+            };
+            history.attempts += 1;
+            let sent = self.attempt(&call, ticket, history.attempts).await;
+            match history.judge(&call, sent) {
+                Next::Tell(answer) => {
+                    return Ok(Forwarded {
+                        answer,
+                        attempts: history.attempts,
+                    });
+                }
+                Next::Refuse(refusal) => return Err(refusal),
+                Next::Again { why, pause } => {
+                    self.metrics.retried(why);
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
+    }
+
+    /// Admits the call and waits for its turn. An interaction's callback needs none.
+    async fn turn(&self, call: &Call, again: bool) -> Result<Option<Ticket>, Refusal> {
+        self.admission.admit(call).await?;
+        let turns = match call.route.lane {
+            Lane::Callback => return Ok(None),
+            Lane::Webhook => &self.webhook_turns,
+            Lane::Bot => &self.bot_turns,
+        };
+        let want = Want {
+            lane: call.lane.clone(),
+            tenant: Arc::clone(&call.tenant),
+            urgency: call.urgency,
+            bot: call.route.lane.needs_token(),
+            deadline: call.queue_deadline,
+            again,
+        };
+        let ticket = turns.turn(want).await.map_err(|no_turn| refusal_for(&no_turn))?;
+        // Much may have changed while it waited.
+        self.admission.check(call)?;
+        Ok(Some(ticket))
+    }
+
+    /// Sends the call once. The attempt runs to its end even when the caller has left, so that limits learn of it.
+    async fn attempt(self: &Arc<Self>, call: &Arc<Call>, ticket: Option<Ticket>, attempt: u32) -> Sent {
+        let span = tracing::info_span!(
+            "discord.call.send",
+            route = call.route.template,
+            attempt,
+            status = tracing::field::Empty,
+            duration_ms = tracing::field::Empty
+        );
+        let (this, call_) = (Arc::clone(self), Arc::clone(call));
+        let task = tokio::spawn(async move { this.send(&call_, ticket).await }.instrument(span));
+        let ended = match call.deadline {
+            Some(deadline) => match tokio::time::timeout_at(deadline.into(), task).await {
+                Ok(ended) => ended,
+                Err(_) => return Sent::Lost("the caller's deadline passed before the answer came".to_owned()),
+            },
+            None => task.await,
+        };
+        ended.unwrap_or_else(|error| Sent::Lost(format!("the attempt was broken off: {error}")))
+    }
+
+    async fn send(&self, call: &Call, ticket: Option<Ticket>) -> Sent {
+        let mut ticket = ticket;
+        if let Some(ticket) = &mut ticket {
+            ticket.sent();
+        }
+        let begun = Instant::now();
+        self.metrics.in_flight.inc();
+        let sent = self.upstream.send(call, self.attempt_timeout).await;
+        self.metrics.in_flight.dec();
+        let took = begun.elapsed();
+        tracing::Span::current().record("duration_ms", u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+        self.pulse.felt(&sent);
+        match &sent {
+            Sent::Answered(answer) => {
+                tracing::Span::current().record("status", answer.status.as_u16());
+                self.metrics.answered(call.route.class, answer.status, took);
+                self.learn(call, answer, ticket).await;
+            }
+            Sent::Not(why) => {
+                tracing::debug!(why, "not sent");
+                self.metrics.unanswered(call.route.class);
+                if let Some(ticket) = ticket {
+                    ticket.settle(Fate::Unused).await;
+                }
+            }
+            Sent::Lost(why) => {
+                tracing::warn!(route = call.route.template, why, "no answer came");
+                self.metrics.unanswered(call.route.class);
+                if let Some(ticket) = ticket {
+                    ticket.settle(Fate::Lost).await;
+                }
+            }
+        }
+        sent
+    }
+
+    /// Keeps what an answer tells, for this replica and the others.
+    async fn learn(&self, call: &Call, answer: &Answer, ticket: Option<Ticket>) {
+        let learned = headers::learn(answer.status, &answer.headers, &answer.body);
+        let limited = answer.status == StatusCode::TOO_MANY_REQUESTS;
+        let scope = limited.then(|| headers::scope(&answer.headers, &answer.body));
+        if let Some(scope) = scope {
+            self.metrics.limited(scope);
+            tracing::warn!(
+                route = call.route.template,
+                major = call.route.major,
+                scope = scope.name(),
+                "Discord answered 429"
+            );
+        }
+        let invalid = matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) || limited;
+        if invalid && scope != Some(Scope::Shared) {
+            self.budget.count(&call.cause);
+        }
+        if answer.status == StatusCode::UNAUTHORIZED && call.route.lane.needs_token() {
+            self.limits.token_died().await;
+        }
+        match ticket {
+            Some(ticket) => ticket.settle(Fate::Answered(learned)).await,
+            None if matches!(learned.pause, Some(Pause::Edge(_))) => {
+                self.limits.complete(&no_slot(call), &Fate::Answered(learned)).await;
+            }
+            None => {}
+        }
+    }
+}
+
+/// A callback has no place to give back; only the edge's pause is told.
+fn no_slot(call: &Call) -> Slot {
+    Slot {
+        id: String::new(),
+        route: Arc::clone(&call.lane.route),
+        major: Arc::clone(&call.lane.major),
+        bucket: String::new(),
+        bot: false,
+    }
+}
+
+fn refusal_for(no_turn: &NoTurn) -> Refusal {
+    match *no_turn {
+        NoTurn::TokenDead => Refusal::token_dead(),
+        NoTurn::ShuttingDown => Refusal::new(
+            ProxyError::ShuttingDown,
+            "this proxy is leaving; Discord was not asked; ask another one",
+        ),
+        NoTurn::TooLong { retry_after, why } => Refusal::new(
+            ProxyError::WaitedTooLong,
+            format!("the call may not wait as long as it would have to for {why}; Discord was not asked"),
+        )
+        .retry_after(retry_after),
+    }
+}
+
+fn backoff(failures: u32) -> Duration {
+    let most = FIRST_PAUSE
+        .saturating_mul(1 << failures.saturating_sub(1).min(8))
+        .min(LONGEST_PAUSE);
+    most.mul_f64(rand::random_range(0.25..1.0))
+}
+
+impl History {
+    fn judge(&mut self, call: &Call, sent: Sent) -> Next {
+        match sent {
+            Sent::Answered(answer) if answer.status == StatusCode::TOO_MANY_REQUESTS => self.limited(call, answer),
+            Sent::Answered(answer) if answer.status.is_server_error() && call.repeatable => {
+                self.last = Some(answer.clone());
+                self.again(call, "failed").unwrap_or(Next::Tell(answer))
+            }
+            Sent::Answered(answer) => Next::Tell(answer),
+            Sent::Not(why) => {
+                self.last = None;
+                let error = if self.lost && call.method != Method::GET {
+                    ProxyError::OutcomeUnknown
+                } else {
+                    ProxyError::Unreachable
+                };
+                let words = format!("Discord cannot be reached: {why}");
+                self.again(call, "unsent")
+                    .unwrap_or(Next::Refuse(Refusal::new(error, words).after(self.attempts)))
+            }
+            Sent::Lost(why) => {
+                self.last = None;
+                self.lost = true;
+                let refusal = lost(call, &why).after(self.attempts);
+                if call.repeatable {
+                    self.again(call, "lost").unwrap_or(Next::Refuse(refusal))
+                } else {
+                    Next::Refuse(refusal)
+                }
+            }
+        }
+    }
+
+    /// Another attempt, if there is one left and time for it.
+    fn again(&mut self, call: &Call, why: &'static str) -> Option<Next> {
+        self.failures += 1;
+        let pause = backoff(self.failures);
+        let may = self.failures < MOST_FAILURES && Instant::now() + pause < call.queue_deadline;
+        may.then_some(Next::Again { why, pause })
+    }
+
+    /// A call that met a limit was not carried out. Its next turn comes when the limit lets it; a callback has no turns and
+    /// waits by itself.
+    fn limited(&mut self, call: &Call, answer: Answer) -> Next {
+        self.limited += 1;
+        let wait = headers::retry_after(&answer.headers, &answer.body);
+        let pause = if call.route.lane == Lane::Callback {
+            wait
+        } else {
+            Duration::ZERO
+        };
+        if self.limited >= MOST_LIMITED || Instant::now() + wait > call.queue_deadline {
+            return Next::Tell(answer);
+        }
+        self.last = Some(answer);
+        Next::Again { why: "limited", pause }
+    }
+
+    /// The call got no further turn. What Discord said before is the better answer, and a lost answer the graver news.
+    fn end(self, call: &Call, refusal: Refusal) -> Result<Forwarded, Refusal> {
+        match self.last {
+            Some(answer) => Ok(Forwarded {
+                answer,
+                attempts: self.attempts,
+            }),
+            None if self.lost && call.method != Method::GET => Err(lost(
+                call,
+                &format!("an attempt had no answer, and then: {}", refusal.message),
+            )
+            .after(self.attempts)),
+            None => Err(refusal.after(self.attempts)),
+        }
+    }
+}
+
+fn lost(call: &Call, why: &str) -> Refusal {
+    if call.method == Method::GET {
+        return Refusal::new(ProxyError::Unreachable, format!("Discord did not answer: {why}"));
+    }
+    Refusal::new(
+        ProxyError::OutcomeUnknown,
+        format!("the call may have taken effect, and its answer was lost: {why}; look before you repeat it"),
+    )
+}

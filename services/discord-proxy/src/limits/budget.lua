@@ -1,0 +1,21 @@
+-- Adds invalid requests to this minute and answers all of the last ten, each with its age in minutes.
+--
+-- KEYS[1]  what all keys begin with
+-- ARGV     cause, count, cause, count, …
+-- Answers  age, cause, count, age, cause, count, …
+local prefix = KEYS[1] .. 'invalid:'
+local minute = math.floor(redis.call('TIME')[1] / 60)
+for i = 1, #ARGV, 2 do
+  redis.call('HINCRBY', prefix .. minute, ARGV[i], ARGV[i + 1])
+  redis.call('PEXPIRE', prefix .. minute, 720000)
+end
+local out = {}
+for age = 0, 10 do
+  local counts = redis.call('HGETALL', prefix .. (minute - age))
+  for i = 1, #counts, 2 do
+    out[#out + 1] = tostring(age)
+    out[#out + 1] = counts[i]
+    out[#out + 1] = counts[i + 1]
+  end
+end
+return out

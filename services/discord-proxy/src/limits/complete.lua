@@ -1,0 +1,79 @@
+-- Gives back the place of a call and keeps what its answer told, for all replicas.
+--
+-- KEYS[1]  what all keys begin with
+-- ARGV     1 id, 2 fate (unused, lost, answered), 3 bot (0/1), 4 bucket that was charged, 5 route, 6 major, 7 window ms,
+--          8 hash learned ('' nothing, '-' the route has no bucket), 9 limit, 10 remaining, 11 reset after ms,
+--          12 pause ('', global, route, edge), 13 pause ms
+local prefix = KEYS[1]
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local id, fate, bot, charged, route, major = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4], ARGV[5], ARGV[6]
+local state, global = prefix .. 'state', prefix .. 'global'
+local day = 86400000
+
+-- The call reached Discord before it was answered: its place counts for one window from now, no longer.
+if bot then
+  if fate == 'unused' then
+    redis.call('ZREM', global, id)
+  elseif fate == 'answered' then
+    local till = now + tonumber(ARGV[7])
+    local held = redis.call('ZSCORE', global, id)
+    if held and tonumber(held) > till then redis.call('ZADD', global, till, id) end
+  end
+end
+
+if charged ~= '' then
+  local key = prefix .. 'bucket:' .. charged
+  local flew = redis.call('ZREM', prefix .. 'flight:' .. charged, id)
+  if fate == 'unused' and flew == 1 and redis.call('EXISTS', key) == 1 then
+    redis.call('HINCRBY', key, 'remaining', 1)
+  end
+end
+
+local hash = ARGV[8]
+if hash == '-' then
+  -- Only where nothing better is known: some answers of a limited route come without headers.
+  if redis.call('HSETNX', prefix .. 'route:' .. route, 'hash', '-') == 1 then
+    redis.call('PEXPIRE', prefix .. 'route:' .. route, 60000)
+  end
+elseif hash ~= '' then
+  local limit, remaining, reset_after = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
+  redis.call('HSET', prefix .. 'route:' .. route, 'hash', hash, 'limit', limit)
+  redis.call('PEXPIRE', prefix .. 'route:' .. route, day)
+  local name = hash .. ':' .. major
+  local key, flight = prefix .. 'bucket:' .. name, prefix .. 'flight:' .. name
+  redis.call('ZREMRANGEBYSCORE', flight, '-inf', now)
+  -- Calls that are on their way may be missing from what the answer counted.
+  local left = math.max(0, remaining - redis.call('ZCARD', flight))
+  local reset, is = now + reset_after, redis.call('HMGET', key, 'remaining', 'reset', 'guess', 'set_at')
+  local running = is[1] and tonumber(is[2]) > now and tonumber(is[4]) <= now + 1000
+  if running and is[3] ~= '1' then
+    if reset < tonumber(is[2]) - 1000 and remaining < limit - 1 then
+      -- Told of the window before this one.
+      left = tonumber(is[1])
+    end
+    reset = math.max(reset, tonumber(is[2]))
+  end
+  if running then left = math.min(left, tonumber(is[1])) end
+  redis.call('HSET', key, 'remaining', left, 'reset', reset, 'guess', '0', 'set_at', now)
+  redis.call('PEXPIRE', key, math.max(0, reset - now) + 60000)
+end
+
+local pause, ms = ARGV[12], tonumber(ARGV[13])
+local function later(field, set_at)
+  local is = redis.call('HMGET', state, field, set_at)
+  local till = tonumber(is[1]) or 0
+  if (tonumber(is[2]) or 0) > now + 1000 then till = 0 end
+  redis.call('HSET', state, field, math.max(till, now + ms), set_at, now)
+  redis.call('PEXPIRE', state, day + ms)
+end
+if pause == 'global' then
+  later('pause', 'paused_at')
+elseif pause == 'edge' then
+  later('edge', 'edged_at')
+elseif pause == 'route' then
+  local key = prefix .. 'pause:' .. route .. ':' .. major
+  redis.call('HSET', key, 'till', now + ms, 'set_at', now)
+  redis.call('PEXPIRE', key, ms + 1000)
+end
+return 1
