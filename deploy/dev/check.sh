@@ -10,11 +10,11 @@ command_check() {
     if [[ -n ${CI:-} ]]; then locked=(--locked); fi
     if ! command -v shellcheck >/dev/null; then ensure_packages shellcheck; fi
 
-    step 'formatting (cargo fmt --all, to repair)' cargo_attached fmt --all --check
+    step 'formatting (cargo fmt --all repairs it)' cargo_attached fmt --all --check
     step 'scripts' run_attached shellcheck env --chdir="$root" shellcheck --external-sources --check-sourced dev .ci/run
     step 'arrows between crates' check_arrows
     if cargo deny --version >/dev/null 2>&1; then
-        step 'dependencies' cargo_attached deny --offline --log-level error check bans licenses sources
+        step 'dependencies' cargo_attached deny --log-level error check bans licenses sources
     else
         say "dependencies: left to continuous integration, cargo-deny is not installed here"
     fi

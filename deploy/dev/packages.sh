@@ -49,15 +49,24 @@ apt_get() { env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=12
 # Debian starts a service as soon as it is installed, on its public port. /usr/sbin/policy-rc.d is Debian's own way to
 # refuse that; one that the machine already has is left as it is.
 with_services_kept_from_starting() {
-    local policy=/usr/sbin/policy-rc.d status=0
+    local policy=/usr/sbin/policy-rc.d status=0 exit_before=("${exit_command[@]}")
     if [[ -e $policy ]]; then
         "$@"
         return
     fi
+    at_exit remove_policy_then "$policy" "${exit_before[@]}"
     printf '#!/bin/sh\n# Put here by ./dev for the time of one apt-get install.\nexit 101\n' >"$policy"
     chmod 755 "$policy"
-    at_exit "rm -f $policy"
     "$@" || status=$?
     rm -f "$policy"
+    at_exit "${exit_before[@]}"
     return "$status"
+}
+
+# Reached on Ctrl-C alone: apt-get is left to finish, since half-installed packages would be worse than a short wait.
+remove_policy_then() { # POLICY COMMAND…
+    wait
+    rm -f "$1"
+    shift
+    if (($# > 0)); then "$@"; fi
 }
