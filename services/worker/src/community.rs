@@ -42,7 +42,9 @@ impl Community {
         };
         tx.commit().await?;
         let theme = services.themes.theme(record.theme.as_str());
-        let theme = theme.map_err(|error| Failure::permanent(format!("community {id}: {error}")))?.clone();
+        let theme = theme
+            .map_err(|error| Failure::permanent(format!("community {id}: {error}")))?
+            .clone();
         let community = Self { record, theme };
         community.ladder()?;
         Ok(Some(community))

@@ -85,7 +85,10 @@ impl Prefetch {
 /// What a caller of the proxies needs.
 pub fn discord(reader: &mut Reader) -> Option<DiscordConfig> {
     let proxies = reader.list::<Url>(&variables::DISCORD_PROXY_URL).and_then(|urls| {
-        let other = urls.iter().find(|url| url.scheme() != "http" || url.host_str().is_none()).cloned();
+        let other = urls
+            .iter()
+            .find(|url| url.scheme() != "http" || url.host_str().is_none())
+            .cloned();
         match other {
             None => Some(urls),
             Some(url) => reader.refuse(
@@ -146,7 +149,12 @@ mod tests {
             ("DATABASE_URL", "mysql://x"),
         ])
         .unwrap_err();
-        for name in ["WORKER_PREFETCH", "DISCORD_PROXY_URL", "DISCORD_APPLICATION_ID", "DATABASE_URL"] {
+        for name in [
+            "WORKER_PREFETCH",
+            "DISCORD_PROXY_URL",
+            "DISCORD_APPLICATION_ID",
+            "DATABASE_URL",
+        ] {
             assert!(error.contains(name), "{name} is missing in {error}");
         }
     }

@@ -72,7 +72,11 @@ impl WorkerMetrics {
                 &["queue"],
             ),
             panics: counter("arrakis_worker_panics_total", "Handlers that panicked.", &["queue"]),
-            hangs: counter("arrakis_worker_hangs_total", "Handlers that were stopped for taking too long.", &["queue"]),
+            hangs: counter(
+                "arrakis_worker_hangs_total",
+                "Handlers that were stopped for taking too long.",
+                &["queue"],
+            ),
             wait: metrics.seconds_vec(
                 "arrakis_worker_queue_wait_seconds",
                 "From the frame's arrival at the ingestor until a worker had it: the age of the oldest message.",
@@ -111,18 +115,38 @@ impl WorkerMetrics {
                 "How long calls to Discord took, waiting at the proxy included.",
                 &["route"],
             ),
-            events: counter("arrakis_worker_events_total", "Events, by name and outcome.", &["event", "outcome"]),
-            jobs: counter("arrakis_worker_jobs_total", "Runs of jobs, by kind and outcome.", &["kind", "outcome"]),
+            events: counter(
+                "arrakis_worker_events_total",
+                "Events, by name and outcome.",
+                &["event", "outcome"],
+            ),
+            jobs: counter(
+                "arrakis_worker_jobs_total",
+                "Runs of jobs, by kind and outcome.",
+                &["kind", "outcome"],
+            ),
             roles: counter(
                 "arrakis_worker_role_changes_total",
                 "Roles given and taken, by direction and cause.",
                 &["direction", "cause"],
             ),
-            depth: metrics.gauge_vec("arrakis_worker_queue_depth", "Messages that wait in a queue.", &["queue"]),
+            depth: metrics.gauge_vec(
+                "arrakis_worker_queue_depth",
+                "Messages that wait in a queue.",
+                &["queue"],
+            ),
             consumers: metrics.gauge_vec("arrakis_worker_queue_consumers", "Consumers of a queue.", &["queue"]),
             leader: metrics.gauge("arrakis_worker_leader", "1 while this worker leads the timed jobs."),
-            published: counter("arrakis_worker_due_published_total", "Due things that the leader published.", &["what"]),
-            pool: metrics.gauge_vec("arrakis_worker_postgres_connections", "Connections to Postgres.", &["state"]),
+            published: counter(
+                "arrakis_worker_due_published_total",
+                "Due things that the leader published.",
+                &["what"],
+            ),
+            pool: metrics.gauge_vec(
+                "arrakis_worker_postgres_connections",
+                "Connections to Postgres.",
+                &["state"],
+            ),
             cache: counter(
                 "arrakis_worker_cache_total",
                 "Questions to Redis, by what was asked and the outcome.",
@@ -134,7 +158,9 @@ impl WorkerMetrics {
     /// Counts a finished call to Discord.
     pub fn called(&self, finished: &Finished<'_>) {
         self.calls.with_label_values(&[finished.route, finished.outcome]).inc();
-        self.call_seconds.with_label_values(&[finished.route]).observe(finished.took.as_secs_f64());
+        self.call_seconds
+            .with_label_values(&[finished.route])
+            .observe(finished.took.as_secs_f64());
     }
 
     /// Counts how long an event waited since the ingestor had it. Two machines' clocks: below zero counts as zero.
@@ -142,7 +168,9 @@ impl WorkerMetrics {
         if let Ok(labels) = delivery.labels() {
             let now_us = crate::now_ms().saturating_mul(1000);
             let waited = Duration::from_micros(now_us.saturating_sub(labels.received_us));
-            self.wait.with_label_values(&[delivery.queue()]).observe(waited.as_secs_f64());
+            self.wait
+                .with_label_values(&[delivery.queue()])
+                .observe(waited.as_secs_f64());
         }
     }
 
@@ -156,7 +184,10 @@ struct Told(WorkerMetrics);
 
 impl ConsumerEvents for Told {
     fn listening(&self, queue: &str, why_not: Option<&str>) {
-        self.0.consuming.with_label_values(&[queue]).set(i64::from(why_not.is_none()));
+        self.0
+            .consuming
+            .with_label_values(&[queue])
+            .set(i64::from(why_not.is_none()));
     }
 
     fn settled(&self, queue: &str, verdict: &Verdict, settled: Settled, took: Duration) {

@@ -137,7 +137,9 @@ fn at(ms: u64) -> String {
 
 async fn show(letters: &Letters, id: &str, json: bool) -> anyhow::Result<ExitCode> {
     let Some((letter, delivery)) = letters.show(id).await? else {
-        say(format_args!("no dead letter has the id {id}; `arrakis-worker dead-letters list` prints them"));
+        say(format_args!(
+            "no dead letter has the id {id}; `arrakis-worker dead-letters list` prints them"
+        ));
         return Ok(ExitCode::FAILURE);
     };
     let headers: serde_json::Map<_, _> = delivery
@@ -171,18 +173,29 @@ async fn replay(letters: &Letters, which: &Which) -> anyhow::Result<ExitCode> {
     let done = letters.replay(&which.selection()).await?;
     say(format_args!("{} replayed", done.replayed));
     for id in &done.homeless {
-        say(format_args!("{id} stays: the queue it came from does not exist (any more)"));
+        say(format_args!(
+            "{id} stays: the queue it came from does not exist (any more)"
+        ));
     }
     if done.replayed == 0 && which.id.is_some() {
         say("no dead letter has this id");
         return Ok(ExitCode::FAILURE);
     }
-    Ok(if done.homeless.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if done.homeless.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 async fn purge(letters: &Letters, which: &Which, yes: bool) -> anyhow::Result<ExitCode> {
     if !yes {
-        let meant = letters.list(usize::MAX).await?.iter().filter(|letter| which.means(letter)).count();
+        let meant = letters
+            .list(usize::MAX)
+            .await?
+            .iter()
+            .filter(|letter| which.means(letter))
+            .count();
         say(format_args!("{meant} would be removed for good; add --yes to do it"));
         return Ok(ExitCode::FAILURE);
     }

@@ -28,7 +28,10 @@ impl Migrate {
                 } else if migrated.from == migrated.to {
                     say(format_args!("the schema is at version {} already", migrated.to));
                 } else {
-                    say(format_args!("the schema went from version {} to {}", migrated.from, migrated.to));
+                    say(format_args!(
+                        "the schema went from version {} to {}",
+                        migrated.from, migrated.to
+                    ));
                 }
                 Ok(ExitCode::SUCCESS)
             },

@@ -18,7 +18,11 @@ pub(super) struct Backdrop {
 }
 
 impl Backdrop {
-    pub(super) async fn read(services: &Services, tx: &mut TenantTx, community: &Community) -> Result<Self, CommandError> {
+    pub(super) async fn read(
+        services: &Services,
+        tx: &mut TenantTx,
+        community: &Community,
+    ) -> Result<Self, CommandError> {
         let token = &community.record.token_profile;
         let profile = tx.eligibility().token_profile(token).await?;
         let profile = profile.ok_or_else(|| Failure::permanent(format!("the token profile {token} does not exist")))?;

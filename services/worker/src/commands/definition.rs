@@ -99,6 +99,11 @@ impl Definition {
 
     /// As Discord is told. Every default is spelled out, so that what is registered can be compared with it.
     pub fn registered(&self) -> Registered {
+        self.builder().build()
+    }
+
+    /// The builder, which can check what it builds.
+    pub(super) fn builder(&self) -> CommandBuilder {
         let contexts = match self.scope {
             Scope::Community => vec![InteractionContextType::Guild],
             Scope::Anywhere => vec![InteractionContextType::Guild, InteractionContextType::BotDm],
@@ -112,6 +117,6 @@ impl Definition {
         for option in &self.options {
             builder = builder.option(option.clone());
         }
-        builder.build()
+        builder
     }
 }

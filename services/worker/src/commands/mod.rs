@@ -163,7 +163,9 @@ pub struct Entry {
 
 impl std::fmt::Debug for Commands {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.definitions().map(|definition| definition.name)).finish()
+        f.debug_list()
+            .entries(self.definitions().map(|definition| definition.name))
+            .finish()
     }
 }
 
@@ -202,8 +204,8 @@ mod tests {
     fn every_definition_is_one_that_discord_takes() {
         let commands = Commands::default();
         for definition in commands.definitions() {
-            let checked = twilight_util::builder::command::CommandBuilder::from(definition.registered()).validate();
-            assert!(checked.is_ok(), "{}: {checked:?}", definition.name);
+            let checked = definition.builder().validate();
+            assert!(checked.is_ok(), "{}: {:?}", definition.name, checked.err());
         }
     }
 

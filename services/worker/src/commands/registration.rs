@@ -107,7 +107,8 @@ mod tests {
 
     #[test]
     fn what_we_say_differently_does() {
-        let base = json!([{"name": "stats", "description": "d", "options": [{"name": "page", "type": 4, "min_value": 1}]}]);
+        let base =
+            json!([{"name": "stats", "description": "d", "options": [{"name": "page", "type": 4, "min_value": 1}]}]);
         for other in [
             json!([{"name": "stats", "description": "e", "options": [{"name": "page", "type": 4, "min_value": 1}]}]),
             json!([{"name": "stats", "description": "d", "options": [{"name": "page", "type": 4, "min_value": 2}]}]),

@@ -33,6 +33,9 @@ impl Command for Stats {
             wallets,
             entry,
         };
-        Ok(Reply::Message(message(stats::embed(&backdrop.scene(community)?, &shown), Vec::new())))
+        Ok(Reply::Message(message(
+            stats::embed(&backdrop.scene(community)?, &shown),
+            Vec::new(),
+        )))
     }
 }

@@ -41,6 +41,10 @@ impl EventHandler for GuildJoin {
         };
         let id = reconcile::after_gap(OffsetDateTime::now_utc());
         let made = jobs::enqueue(services, community.id(), &reconcile::job(&id)).await?;
-        Ok(if made { Effect::Done } else { Effect::Nothing("reconciled within the hour") })
+        Ok(if made {
+            Effect::Done
+        } else {
+            Effect::Nothing("reconciled within the hour")
+        })
     }
 }

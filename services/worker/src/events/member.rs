@@ -40,7 +40,10 @@ impl Member {
     /// As the server shows the member.
     pub(super) fn name(&self) -> &str {
         let user = &self.user;
-        self.nick.as_deref().or(user.global_name.as_deref()).unwrap_or(&user.username)
+        self.nick
+            .as_deref()
+            .or(user.global_name.as_deref())
+            .unwrap_or(&user.username)
     }
 }
 
@@ -53,7 +56,10 @@ pub(super) async fn put_right(
     difference: &RoleDifference,
     cause: &'static str,
 ) -> Result<Applied, Failure> {
-    let calls = services.discord.sync(community.guild()).traced(&event.labels.traceparent);
+    let calls = services
+        .discord
+        .sync(community.guild())
+        .traced(&event.labels.traceparent);
     services.announce_changes(community, user, difference).await;
     let applied = apply(&calls, community.guild(), user, difference, cause, &services.metrics).await?;
     report_broken(services, community, &applied).await?;
@@ -61,7 +67,11 @@ pub(super) async fn put_right(
 }
 
 /// Writes broken roles down by name, once for each role and day, and forgets bindings to roles that are gone.
-pub(crate) async fn report_broken(services: &Services, community: &Community, applied: &Applied) -> Result<(), Failure> {
+pub(crate) async fn report_broken(
+    services: &Services,
+    community: &Community,
+    applied: &Applied,
+) -> Result<(), Failure> {
     if applied.broken.is_empty() {
         return Ok(());
     }

@@ -36,7 +36,11 @@ impl EventHandler for MemberJoin {
             tx.profiles().join(user, member.name(), joined_at).await?;
         }
         let measured = measure(&mut tx, &community, user, OffsetDateTime::now_utc()).await?;
-        let gone = tx.profiles().by_user(user).await?.is_none_or(|profile| profile.left_at.is_some());
+        let gone = tx
+            .profiles()
+            .by_user(user)
+            .await?
+            .is_none_or(|profile| profile.left_at.is_some());
         tx.commit().await?;
         services.forget_member(&community, user).await;
         let Some(measured) = measured.filter(|_| !gone) else {

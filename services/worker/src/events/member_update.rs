@@ -94,7 +94,10 @@ async fn done_by_hand(
     if then.is_empty() {
         return Ok(then);
     }
-    let calls = services.discord.sync(community.guild()).traced(&event.labels.traceparent);
+    let calls = services
+        .discord
+        .sync(community.guild())
+        .traced(&event.labels.traceparent);
     let Some(today) = calls.member(community.guild(), member.user.id).await? else {
         return Ok(RoleDifference::default());
     };

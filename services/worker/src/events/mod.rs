@@ -16,6 +16,8 @@ mod member_update;
 mod message_create;
 mod role_delete;
 
+pub(crate) use self::member::report_broken;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -118,7 +120,9 @@ pub struct Events {
 
 impl std::fmt::Debug for Events {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.handlers.iter().map(|handler| handler.name())).finish()
+        f.debug_list()
+            .entries(self.handlers.iter().map(|handler| handler.name()))
+            .finish()
     }
 }
 
@@ -163,7 +167,13 @@ impl Events {
         let Some(handler) = self.handlers.iter().find(|handler| handler.name() == name) else {
             return self.without_handler(name);
         };
-        let counted = |outcome: &str| self.services.metrics.events.with_label_values(&[handler.name(), outcome]).inc();
+        let counted = |outcome: &str| {
+            self.services
+                .metrics
+                .events
+                .with_label_values(&[handler.name(), outcome])
+                .inc();
+        };
         if self.services.was_done(&event.labels.event_id).await {
             counted("already_done");
             return Verdict::Drop {
@@ -190,10 +200,18 @@ impl Events {
 
     fn without_handler(&self, name: &str) -> Verdict {
         if let Some(known) = OF_NO_EFFECT.into_iter().find(|known| *known == name) {
-            self.services.metrics.events.with_label_values(&[known, "nothing"]).inc();
+            self.services
+                .metrics
+                .events
+                .with_label_values(&[known, "nothing"])
+                .inc();
             return Verdict::Done;
         }
-        self.services.metrics.events.with_label_values(&["unknown", "permanent"]).inc();
+        self.services
+            .metrics
+            .events
+            .with_label_values(&["unknown", "permanent"])
+            .inc();
         parked(format!("no handler for {name} in this build; deploy the worker first"))
     }
 }

@@ -41,7 +41,9 @@ impl Interactions {
     ) -> Sent<()> {
         let token = &received.invocation.token;
         match (first_answer(entry, &received.invocation), alone) {
-            (Answers::Deferred { private: true }, _) | (_, false) => received.calls.edit_original(token, &message).await,
+            (Answers::Deferred { private: true }, _) | (_, false) => {
+                received.calls.edit_original(token, &message).await
+            }
             (Answers::Deferred { private: false }, true) => {
                 match received.calls.delete_original(token).await {
                     // Gone: a worker before us came as far as this.
@@ -102,7 +104,11 @@ impl Interactions {
             calls.reply(invocation.id, &invocation.token, refusal.message()).await
         };
         let ended = self.first_response(received, sent);
-        if ended.outcome == "answered" { Ended::done(outcome) } else { ended }
+        if ended.outcome == "answered" {
+            Ended::done(outcome)
+        } else {
+            ended
+        }
     }
 
     /// What became of a first response that was the whole answer.

@@ -50,7 +50,9 @@ impl Deadline {
 
     /// What is left for the first response, at least a moment so that a doubtful one is tried.
     pub fn response_left(&self) -> Duration {
-        (RESPONSE_WINDOW + UNCERTAINTY).saturating_sub(self.age()).max(Duration::from_millis(100))
+        (RESPONSE_WINDOW + UNCERTAINTY)
+            .saturating_sub(self.age())
+            .max(Duration::from_millis(100))
     }
 
     /// Whether an edit or follow-up may still be sent.
@@ -83,7 +85,10 @@ mod tests {
     fn age_is_counted_on_discords_clock() {
         assert_eq!(age(0, CREATED_MS + 1500), Duration::from_millis(1500));
         // Our clock is an hour ahead, and the offset says so.
-        assert_eq!(age(-3_600_000, CREATED_MS + 3_600_000 + 700), Duration::from_millis(700));
+        assert_eq!(
+            age(-3_600_000, CREATED_MS + 3_600_000 + 700),
+            Duration::from_millis(700)
+        );
         // From the future: new.
         assert_eq!(age(0, CREATED_MS - 5000), Duration::ZERO);
     }

@@ -98,7 +98,10 @@ impl Interactions {
 fn comes_in_time(received: &Received) -> bool {
     let attempts = received.delivery.attempts();
     let wait = RETRY_SECONDS.get(attempts as usize).copied().unwrap_or(u32::MAX);
-    attempts + 1 < MAX_ATTEMPTS && received.deadline.token_lives_after(Duration::from_secs(u64::from(wait)))
+    attempts + 1 < MAX_ATTEMPTS
+        && received
+            .deadline
+            .token_lives_after(Duration::from_secs(u64::from(wait)))
 }
 
 fn again() -> Refusal {

@@ -112,7 +112,11 @@ impl Invocation {
             .and_then(|message| message.interaction_metadata.as_ref())
             .map(|metadata| metadata.user.id);
         #[expect(deprecated, reason = "older payloads carry the channel's id alone")]
-        let channel = interaction.channel.as_ref().map(|channel| channel.id).or(interaction.channel_id);
+        let channel = interaction
+            .channel
+            .as_ref()
+            .map(|channel| channel.id)
+            .or(interaction.channel_id);
         Ok(Self {
             id: interaction.id,
             token: interaction.token,
@@ -151,7 +155,9 @@ fn author(interaction: &Interaction) -> Result<Author, InvocationError> {
     Ok(Author {
         id: user.id,
         name: nick.unwrap_or_else(|| display_name(user)),
-        permissions: member.and_then(|member| member.permissions).unwrap_or(Permissions::empty()),
+        permissions: member
+            .and_then(|member| member.permissions)
+            .unwrap_or(Permissions::empty()),
         roles: member.map(|member| member.roles.clone()).unwrap_or_default(),
     })
 }

@@ -147,7 +147,9 @@ impl Interactions {
             return self.expired(received, "its three seconds were over on arrival");
         }
         let Some(entry) = services.commands.get(received.invocation.command()) else {
-            return self.refuse_at_once(received, &unknown(&received.invocation), "unknown_command").await;
+            return self
+                .refuse_at_once(received, &unknown(&received.invocation), "unknown_command")
+                .await;
         };
         if let Err(refusal) = check(entry, &received.invocation) {
             return self.refuse_at_once(received, &refusal, "refused").await;
@@ -164,7 +166,10 @@ impl Interactions {
 
     /// Acknowledges first, and only then looks at anything that takes time.
     async fn deferred(&self, received: &Received, entry: &Entry) -> Ended {
-        match self.acknowledge(received, first_answer(entry, &received.invocation)).await {
+        match self
+            .acknowledge(received, first_answer(entry, &received.invocation))
+            .await
+        {
             Acknowledged::Yes => {}
             Acknowledged::Expired(why) => return self.expired(received, why),
             Acknowledged::Failed(ended) => return ended,

@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use twilight_model::application::command::{CommandOption, CommandOptionChoiceValue, CommandOptionType, CommandOptionValue as Bound};
+use twilight_model::application::command::{
+    CommandOption, CommandOptionChoiceValue, CommandOptionType, CommandOptionValue as Bound,
+};
 use twilight_model::application::interaction::InteractionDataResolved;
 use twilight_model::application::interaction::application_command::{CommandDataOption, CommandOptionValue};
 use twilight_model::id::Id;
@@ -26,14 +28,20 @@ impl Options {
         let mut names = BTreeMap::new();
         if let Some(resolved) = resolved {
             names.extend(resolved.users.iter().map(|(id, user)| (*id, display_name(user))));
-            let nicks = resolved.members.iter().filter_map(|(id, member)| Some((*id, member.nick.clone()?)));
+            let nicks = resolved
+                .members
+                .iter()
+                .filter_map(|(id, member)| Some((*id, member.nick.clone()?)));
             names.extend(nicks);
         }
         Self { given, names }
     }
 
     fn get(&self, name: &str) -> Option<&CommandOptionValue> {
-        self.given.iter().find(|option| option.name == name).map(|option| &option.value)
+        self.given
+            .iter()
+            .find(|option| option.name == name)
+            .map(|option| &option.value)
     }
 
     /// A text.
@@ -127,13 +135,23 @@ fn check(wanted: &CommandOption, given: &CommandOptionValue) -> Result<(), Refus
                 Some(Bound::Integer(most)) => *number <= most,
                 _ => true,
             };
-            least && most && choices(wanted, |value| matches!(value, CommandOptionChoiceValue::Integer(n) if n == number))
+            least
+                && most
+                && choices(
+                    wanted,
+                    |value| matches!(value, CommandOptionChoiceValue::Integer(n) if n == number),
+                )
         }
         CommandOptionValue::String(text) => {
             let length = text.chars().count();
             let least = wanted.min_length.is_none_or(|least| length >= usize::from(least));
             let most = wanted.max_length.is_none_or(|most| length <= usize::from(most));
-            least && most && choices(wanted, |value| matches!(value, CommandOptionChoiceValue::String(t) if t == text))
+            least
+                && most
+                && choices(
+                    wanted,
+                    |value| matches!(value, CommandOptionChoiceValue::String(t) if t == text),
+                )
         }
         _ => true,
     };
@@ -154,7 +172,9 @@ fn shown(given: &CommandOptionValue) -> String {
         CommandOptionValue::Number(number) => format!("{number}"),
         CommandOptionValue::Boolean(flag) => format!("{flag}"),
         // A long text would fill the answer.
-        CommandOptionValue::String(text) => format!("\"{}\"", text.chars().take(50).collect::<String>().replace('`', "'")),
+        CommandOptionValue::String(text) => {
+            format!("\"{}\"", text.chars().take(50).collect::<String>().replace('`', "'"))
+        }
         _ => "that".to_owned(),
     }
 }
@@ -189,8 +209,13 @@ mod tests {
 
     fn declared() -> Vec<CommandOption> {
         vec![
-            IntegerBuilder::new("page", "The page").min_value(1).max_value(100).build(),
-            StringBuilder::new("zone", "The zone").choices([("Council", "council"), ("Waitlist", "waitlist")]).build(),
+            IntegerBuilder::new("page", "The page")
+                .min_value(1)
+                .max_value(100)
+                .build(),
+            StringBuilder::new("zone", "The zone")
+                .choices([("Council", "council"), ("Waitlist", "waitlist")])
+                .build(),
             UserBuilder::new("member", "The member").required(true).build(),
         ]
     }
@@ -208,7 +233,10 @@ mod tests {
     #[test]
     fn what_suits_the_declaration_passes() {
         let zone = CommandOptionValue::String("council".to_owned());
-        assert_eq!(refusal(vec![("page", CommandOptionValue::Integer(100)), ("zone", zone)]), None);
+        assert_eq!(
+            refusal(vec![("page", CommandOptionValue::Integer(100)), ("zone", zone)]),
+            None
+        );
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::time::timeout;
+use twilight_model::id::Id;
+use twilight_model::id::marker::GuildMarker;
 
 use super::invocation::Ask;
 use super::refusal::Refusal;
@@ -15,6 +17,8 @@ use crate::failure::Failure;
 
 /// How long one try of a deferred command may take. Three retries of it fit into the token's fifteen minutes.
 const LIMIT: Duration = Duration::from_secs(20);
+/// How long a command that works anywhere waits for its community.
+const NEAR: Duration = Duration::from_millis(400);
 /// What an answer at once leaves of the three seconds for its way to Discord.
 const WAY: Duration = Duration::from_millis(400);
 
@@ -51,22 +55,40 @@ impl Interactions {
         self.cool_down(received, entry, community.as_ref()).await?;
         match &invocation.ask {
             Ask::Command { .. } | Ask::Suggest { .. } => {
-                let reply = entry.command.run(&call).await?;
-                if let Some(community) = &community {
-                    services.record_use(community, invocation, &received.labels.event_id).await;
-                }
-                Ok(reply)
+                let answer = entry.command.run(&call).await;
+                self.after(received, community.as_ref(), &answer).await;
+                answer
             }
             Ask::Press { custom_id, .. } => entry.command.press(&call, &arguments(custom_id)).await,
             Ask::Submit { custom_id, .. } => entry.command.submit(&call, &arguments(custom_id)).await,
         }
     }
 
+    /// What was answered counts as used; what failed may be tried again at once.
+    async fn after(&self, received: &Received, community: Option<&Community>, answer: &Answer) {
+        let Some(community) = community else { return };
+        let invocation = &received.invocation;
+        match answer {
+            Ok(_) => {
+                self.services
+                    .record_use(community, invocation, &received.labels.event_id)
+                    .await;
+            }
+            Err(CommandError::Failed(_)) => {
+                self.services
+                    .end_cool_down(community, invocation.command(), invocation.author.id)
+                    .await;
+            }
+            Err(CommandError::Refused(_)) => {}
+        }
+    }
+
     /// The server's community, or the word that there is none.
     async fn community(&self, received: &Received, entry: &Entry) -> Result<Option<Community>, CommandError> {
-        let found = match received.invocation.guild {
-            Some(guild) => Community::of_guild(&self.services, guild).await?,
-            None => None,
+        let found = match (received.invocation.guild, entry.definition.scope) {
+            (None, _) => None,
+            (Some(guild), Scope::Community) => Community::of_guild(&self.services, guild).await?,
+            (Some(guild), Scope::Anywhere) => self.community_if_near(guild).await,
         };
         match (entry.definition.scope, found) {
             (_, Some(community)) => Ok(Some(community)),
@@ -75,8 +97,28 @@ impl Interactions {
         }
     }
 
+    /// For what works without one: a database that is slow or away leaves it out.
+    async fn community_if_near(&self, guild: Id<GuildMarker>) -> Option<Community> {
+        match timeout(NEAR, Community::of_guild(&self.services, guild)).await {
+            Ok(Ok(community)) => community,
+            Ok(Err(failure)) => {
+                tracing::warn!(%failure, "answering without the community");
+                None
+            }
+            Err(_) => {
+                tracing::warn!("answering without the community: Postgres takes too long");
+                None
+            }
+        }
+    }
+
     /// Presses of buttons turn pages and are not slowed.
-    async fn cool_down(&self, received: &Received, entry: &Entry, community: Option<&Community>) -> Result<(), Refusal> {
+    async fn cool_down(
+        &self,
+        received: &Received,
+        entry: &Entry,
+        community: Option<&Community>,
+    ) -> Result<(), Refusal> {
         let (Ask::Command { name, .. }, Some(community)) = (&received.invocation.ask, community) else {
             return Ok(());
         };
@@ -85,7 +127,10 @@ impl Interactions {
         if cooldown.is_zero() || received.was_begun() {
             return Ok(());
         }
-        let left = self.services.cool_down(community, name, received.invocation.author.id, cooldown).await;
+        let left = self
+            .services
+            .cool_down(community, name, received.invocation.author.id, cooldown)
+            .await;
         left.map_or(Ok(()), |left| {
             let seconds = left.as_millis().div_ceil(1000).max(1);
             let unit = if seconds == 1 { "second" } else { "seconds" };
@@ -151,6 +196,9 @@ fn not_onboarded(in_server: bool) -> Refusal {
             "An admin of the server can have it onboarded; until then only /help works here.",
         )
     } else {
-        Refusal::new("This command works in a server.", "Run it in a channel of your community's server.")
+        Refusal::new(
+            "This command works in a server.",
+            "Run it in a channel of your community's server.",
+        )
     }
 }

@@ -160,7 +160,10 @@ mod tests {
     fn what_passes_is_tried_again_and_who_left_is_left_alone() {
         let mut applied = Applied::default();
         let away = Error::Unavailable("x".to_owned());
-        assert!(matches!(sort(Err(away), RoleId(5), &key(), &mut applied), Err(Failure::Retry(_))));
+        assert!(matches!(
+            sort(Err(away), RoleId(5), &key(), &mut applied),
+            Err(Failure::Retry(_))
+        ));
         let left = Error::Gone {
             code: 10007,
             message: "Unknown Member".to_owned(),

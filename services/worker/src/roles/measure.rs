@@ -55,7 +55,11 @@ pub async fn measure(
         evaluation,
         facts,
         desired,
-        protection: if member.protected { Protection::Protected } else { Protection::None },
+        protection: if member.protected {
+            Protection::Protected
+        } else {
+            Protection::None
+        },
         tier_changed,
     }))
 }
@@ -75,7 +79,11 @@ fn highest<'a>(
     before: Option<&'a TierId>,
     now: Option<&'a TierId>,
 ) -> Option<&'a TierId> {
-    if ladder.compare(before, now) == Ordering::Less { now } else { before }
+    if ladder.compare(before, now) == Ordering::Less {
+        now
+    } else {
+        before
+    }
 }
 
 /// What to change so that a member who has `actual` has what the measurement says.
@@ -86,5 +94,7 @@ pub fn difference(
     bindings: &RoleBindings,
 ) -> RoleDifference {
     let actual: BTreeSet<_> = actual.iter().map(|id| RoleId(id.get())).collect();
-    community.theme.role_difference(&measured.desired, &actual, bindings, measured.protection)
+    community
+        .theme
+        .role_difference(&measured.desired, &actual, bindings, measured.protection)
 }

@@ -1,0 +1,153 @@
+//! What the leader does: registers commands, asks for reconciles, publishes lost wake-ups again, prunes.
+//!
+//! Each duty is safe to do twice: ids are made of kind and slot, publishing again wakes a worker that finds the row done.
+
+use std::time::Duration;
+
+use arrakis_broker::Link;
+use arrakis_contracts::JobKind;
+use arrakis_db::CommunityId;
+use time::OffsetDateTime;
+
+use crate::commands::registration;
+use crate::failure::Failure;
+use crate::jobs::{self, reconcile};
+use crate::queues;
+use crate::services::Services;
+
+/// How often the leader looks whether something is due.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often communities are walked for lost wake-ups.
+const WALK_EVERY: Duration = Duration::from_secs(30);
+/// A wake-up is not called lost before this: its message may be on its way.
+const LOST_AFTER: time::Duration = time::Duration::seconds(30);
+/// A running job that has said nothing for this long has lost its worker.
+const SILENT_AFTER: time::Duration = time::Duration::minutes(5);
+/// Lost jobs of one community that are published in one walk.
+const AT_ONCE: u32 = 100;
+/// Commands are registered again after a failure.
+const REGISTER_AGAIN: Duration = Duration::from_secs(30);
+/// Claims of the inbox are kept longer than dead letters, which may be replayed for seven days.
+const CLAIMS_KEPT: time::Duration = time::Duration::days(8);
+/// Ended jobs are kept for those who ask what happened.
+const JOBS_KEPT: time::Duration = time::Duration::days(30);
+
+/// What was done for which slot. Forgotten with the leadership, and then done again, which is harmless.
+#[derive(Debug, Default)]
+pub struct Duties {
+    reconciled: Option<String>,
+    pruned: Option<time::Date>,
+}
+
+impl Duties {
+    /// Does them for as long as it is polled.
+    pub(super) async fn run(mut self, services: &Services, link: &Link) {
+        tokio::join!(register(services), self.timed(services, link));
+    }
+
+    async fn timed(&mut self, services: &Services, link: &Link) {
+        let mut walked: Option<tokio::time::Instant> = None;
+        loop {
+            let now = OffsetDateTime::now_utc();
+            log("asking for reconciles", self.reconcile(services, now).await);
+            if walked.is_none_or(|at| at.elapsed() >= WALK_EVERY) {
+                log("publishing lost jobs again", publish_lost(services, link, now).await);
+                walked = Some(tokio::time::Instant::now());
+            }
+            log("pruning", self.prune(services, now).await);
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Asks each community's reconcile of the present slot, once.
+    ///
+    /// # Errors
+    /// When Postgres is away; the next look asks for what is left.
+    pub async fn reconcile(&mut self, services: &Services, now: OffsetDateTime) -> Result<(), Failure> {
+        let slot = reconcile::of_slot(now);
+        if self.reconciled.as_ref() == Some(&slot) {
+            return Ok(());
+        }
+        for (_, community) in services.database.routes().await? {
+            if jobs::enqueue(services, community, &reconcile::job(&slot)).await? {
+                services.metrics.published.with_label_values(&["reconcile"]).inc();
+            }
+        }
+        self.reconciled = Some(slot);
+        Ok(())
+    }
+
+    async fn prune(&mut self, services: &Services, now: OffsetDateTime) -> Result<(), Failure> {
+        if self.pruned == Some(now.date()) {
+            return Ok(());
+        }
+        for (_, community) in services.database.routes().await? {
+            let mut tx = services.database.tenant(community).await?;
+            tx.prune_claims(now - CLAIMS_KEPT).await?;
+            tx.jobs().prune(now - JOBS_KEPT).await?;
+            tx.profiles().prune_activity(now).await?;
+            tx.commit().await?;
+        }
+        let mut tx = services.database.global().await?;
+        tx.prune_claims(now - CLAIMS_KEPT).await?;
+        tx.jobs().prune(now - JOBS_KEPT).await?;
+        tx.commit().await?;
+        self.pruned = Some(now.date());
+        Ok(())
+    }
+}
+
+fn log(doing: &'static str, done: Result<(), Failure>) {
+    if let Err(failure) = done {
+        tracing::warn!(%failure, doing, "a duty of the leader failed; it is tried again");
+    }
+}
+
+async fn register(services: &Services) {
+    let calls = services.discord.bulk(None);
+    while let Err(error) = registration::register(&calls, &services.commands).await {
+        tracing::warn!(%error, "commands could not be registered; trying again");
+        tokio::time::sleep(REGISTER_AGAIN).await;
+    }
+}
+
+/// Publishes due jobs that nobody runs. A job whose queue still has messages is not lost but waiting, and is passed over, or
+/// each look would add a copy of the whole backlog to it.
+pub(crate) async fn publish_lost(services: &Services, link: &Link, now: OffsetDateTime) -> Result<(), Failure> {
+    let mut empty = Vec::new();
+    for handler in jobs::all() {
+        let kind = handler.kind();
+        let counts = queues::counts(link, &kind.queue()).await;
+        if counts.is_some_and(|counts| counts.messages == 0) {
+            empty.push(kind);
+        }
+    }
+    if empty.is_empty() {
+        return Ok(());
+    }
+    for (_, community) in services.database.routes().await? {
+        for (id, kind) in lost(services, community, now).await? {
+            if empty.contains(&kind) {
+                tracing::info!(id, %community, "publishing a job again that nobody runs");
+                services.metrics.published.with_label_values(&["lost_job"]).inc();
+                jobs::wake(services, community, &id, kind).await;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn lost(
+    services: &Services,
+    community: CommunityId,
+    now: OffsetDateTime,
+) -> Result<Vec<(String, JobKind)>, Failure> {
+    let mut tx = services.database.tenant(community).await?;
+    let due = tx.jobs().due(now - LOST_AFTER, now - SILENT_AFTER, AT_ONCE).await?;
+    tx.commit().await?;
+    // Kinds that a newer build made are its business.
+    Ok(due
+        .into_iter()
+        .filter_map(|job| Some((job.id, job.kind.parse().ok()?)))
+        .collect())
+}

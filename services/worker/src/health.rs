@@ -1,0 +1,175 @@
+//! What the worker tells of its dependencies, and the gauges that are asked for rather than counted.
+//!
+//! Broker and Postgres are needed. Redis and the proxies are not for a worker to be useful: without Redis commands answer all
+//! the same, without a proxy what is consumed waits in retries; so both are "degraded", by name.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrakis_broker::{Link, LinkState};
+use arrakis_cache::State;
+use arrakis_runtime::{Component, Health};
+use tokio_util::sync::CancellationToken;
+use twilight_model::id::marker::GuildMarker;
+
+use crate::services::Services;
+
+/// How often dependencies are asked.
+const EVERY: Duration = Duration::from_secs(5);
+/// How often the proxies are: each question is a call to Discord, too.
+const PROXY_EVERY: Duration = Duration::from_secs(30);
+/// How long an answer of the proxies may take.
+const PROXY_PATIENCE: Duration = Duration::from_secs(5);
+/// How often queues are counted.
+const DEPTH_EVERY: Duration = Duration::from_secs(10);
+
+/// The components, down ("starting") until somebody has looked.
+#[derive(Debug)]
+pub(crate) struct Components {
+    broker: Component,
+    postgres: Component,
+    redis: Component,
+    proxy: Component,
+}
+
+/// The two connections to the broker.
+#[derive(Debug, Clone)]
+pub(crate) struct Links {
+    /// Consumes.
+    pub(crate) consume: Link,
+    /// Publishes.
+    pub(crate) publish: Link,
+}
+
+impl Components {
+    pub(crate) fn new(health: &Health) -> Self {
+        let redis = health.component("redis");
+        let proxy = health.component("discord-proxy");
+        // A worker may start without either.
+        redis.degraded("not asked yet");
+        proxy.degraded("not asked yet");
+        Self {
+            broker: health.component("broker"),
+            postgres: health.component("postgres"),
+            redis,
+            proxy,
+        }
+    }
+
+    /// Watches until it is told to stop.
+    pub(crate) async fn watch(
+        self,
+        services: Arc<Services>,
+        links: Links,
+        queues: Vec<String>,
+        stop: CancellationToken,
+    ) {
+        let watching = async {
+            tokio::join!(
+                broker(&self.broker, &links),
+                postgres(&self.postgres, &services),
+                redis(&self.redis, &services),
+                services.cache.keep_asking(EVERY),
+                proxy(&self.proxy, &services),
+                depth(&services, &links.consume, &queues),
+            )
+        };
+        tokio::select! {
+            _ = watching => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+async fn broker(component: &Component, links: &Links) {
+    let (mut consume, mut publish) = (links.consume.watch(), links.publish.watch());
+    loop {
+        let states = [consume.borrow_and_update().clone(), publish.borrow_and_update().clone()];
+        tell_broker(component, &states);
+        let changed = tokio::select! {
+            changed = consume.changed() => changed,
+            changed = publish.changed() => changed,
+        };
+        if changed.is_err() {
+            return;
+        }
+    }
+}
+
+fn tell_broker(component: &Component, states: &[LinkState]) {
+    for state in states {
+        match state {
+            LinkState::Up => {}
+            LinkState::Connecting { why } => return component.down(format!("not connected: {why}")),
+            LinkState::Closed => return component.down("closed"),
+            // Consuming goes on; retries and jobs wait.
+            LinkState::Blocked { why } => return component.degraded(format!("the broker takes no messages: {why}")),
+        }
+    }
+    component.up();
+}
+
+async fn postgres(component: &Component, services: &Services) {
+    loop {
+        match services.database.ping().await {
+            Ok(took) => component.up_with(format!("{} ms", took.as_millis())),
+            Err(error) => component.down(error.to_string()),
+        }
+        let pool = services.database.pool_use();
+        let gauge = |state, value: u32| services.metrics.pool.with_label_values(&[state]).set(i64::from(value));
+        gauge("open", pool.open);
+        gauge("idle", pool.idle);
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+async fn redis(component: &Component, services: &Services) {
+    let mut state = services.cache.state();
+    loop {
+        match &*state.borrow_and_update() {
+            State::Up => component.up(),
+            State::Away(why) => component.degraded(format!("going on without cooldowns and caches: {why}")),
+            State::Unknown => component.degraded("not asked yet"),
+        }
+        if state.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn proxy(component: &Component, services: &Services) {
+    loop {
+        match probe(services).await {
+            Ok(()) => component.up(),
+            Err(error) => component.degraded(error.to_string()),
+        }
+        tokio::time::sleep(PROXY_EVERY).await;
+    }
+}
+
+/// One cheap call: says whether a proxy and Discord answer, and teaches us Discord's clock.
+pub(crate) async fn probe(services: &Services) -> arrakis_discord::Result<()> {
+    let guild: Option<twilight_model::id::Id<GuildMarker>> = None;
+    services.discord.bulk(guild).within(PROXY_PATIENCE).probe().await
+}
+
+/// Depth and consumers of each queue, for autoscaling on the backlog of each worker.
+async fn depth(services: &Services, link: &Link, queues: &[String]) {
+    loop {
+        for queue in queues {
+            if let Some(counts) = crate::queues::counts(link, queue).await {
+                services
+                    .metrics
+                    .depth
+                    .with_label_values(&[queue])
+                    .set(i64::from(counts.messages));
+                services
+                    .metrics
+                    .consumers
+                    .with_label_values(&[queue])
+                    .set(i64::from(counts.consumers));
+            }
+        }
+        tokio::time::sleep(DEPTH_EVERY).await;
+    }
+}

@@ -1,0 +1,159 @@
+//! Gives members the roles of their tiers: one member, or a whole community page by page.
+//!
+//! Running it twice, or two at once, is safe: measuring writes what it finds, whoever has the right roles is passed over, and
+//! giving a role that is there changes nothing. For the same reason a run that was cut off needs no bookmark: the next one
+//! reads Discord's lists again (a call for a thousand members) and has to change only what is left.
+
+use std::time::Instant;
+
+use arrakis_contracts::JobKind;
+use async_trait::async_trait;
+use serde::Deserialize;
+use serde_json::json;
+use time::OffsetDateTime;
+use twilight_model::guild::Member;
+use twilight_model::id::Id;
+use twilight_model::id::marker::{RoleMarker, UserMarker};
+
+use super::{JobHandler, PART, Planned, Run, enqueue};
+use crate::community::user_id;
+use crate::events::report_broken;
+use crate::failure::Failure;
+use crate::roles::{Applied, apply, difference, measure};
+
+/// Progress is noted every so many members.
+const NOTE_EVERY: usize = 20;
+/// A sync that has not come to its end after so many parts has a fault that another part will not mend.
+const MOST_PARTS: u32 = 100;
+
+/// `tier-sync`.
+#[derive(Debug)]
+pub struct TierSync;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Payload {
+    /// One member; the whole community without.
+    user: Option<Id<UserMarker>>,
+    /// Which part of a long sync this is, from 0.
+    #[serde(default)]
+    part: u32,
+}
+
+/// A sync of one member.
+pub fn of_member(id: String, user: Id<UserMarker>) -> Planned {
+    Planned {
+        id,
+        kind: JobKind::TierSync,
+        payload: json!({"user": user}),
+    }
+}
+
+/// A sync of a whole community.
+pub fn of_community(id: String) -> Planned {
+    Planned {
+        id,
+        kind: JobKind::TierSync,
+        payload: json!({}),
+    }
+}
+
+#[async_trait]
+impl JobHandler for TierSync {
+    fn kind(&self) -> JobKind {
+        JobKind::TierSync
+    }
+
+    async fn run(&self, run: &Run<'_>) -> Result<(), Failure> {
+        let payload = Payload::deserialize(run.payload)
+            .map_err(|why| Failure::permanent(format!("the payload is no tier sync's: {why}")))?;
+        if run.community.is_frozen() {
+            tracing::info!("the community is frozen: no role is changed");
+            return Ok(());
+        }
+        match payload.user {
+            Some(user) => one(run, user).await,
+            None => everybody(run, payload.part).await,
+        }
+    }
+}
+
+async fn one(run: &Run<'_>, user: Id<UserMarker>) -> Result<(), Failure> {
+    let calls = run.services.discord.sync(run.community.guild());
+    let Some(member) = calls.member(run.community.guild(), user).await? else {
+        return Ok(());
+    };
+    let applied = sync(run, user, &member.roles).await?;
+    report_broken(run.services, run.community, &applied).await
+}
+
+async fn everybody(run: &Run<'_>, part: u32) -> Result<(), Failure> {
+    let began = Instant::now();
+    let calls = run.services.discord.bulk(Some(run.community.guild()));
+    let members = calls.members(run.community.guild()).await?;
+    let members: Vec<Member> = members.into_iter().filter(|member| !member.user.bot).collect();
+    let mut broken = Applied::default();
+    for (done, member) in members.iter().enumerate() {
+        if done % NOTE_EVERY == 0 {
+            run.progress(done, Some(members.len())).await?;
+        }
+        if began.elapsed() > PART {
+            return go_on_later(run, part).await;
+        }
+        let applied = sync(run, member.user.id, &member.roles).await?;
+        for role in applied.broken {
+            // Once for each role, not for each member.
+            if !broken.broken.contains(&role) {
+                broken.broken.push(role);
+            }
+        }
+    }
+    run.progress(members.len(), Some(members.len())).await?;
+    report_broken(run.services, run.community, &broken).await
+}
+
+async fn go_on_later(run: &Run<'_>, part: u32) -> Result<(), Failure> {
+    let next = part + 1;
+    if next > MOST_PARTS {
+        return Err(Failure::permanent(format!("not done after {MOST_PARTS} parts")));
+    }
+    let base = run.id.split('+').next().unwrap_or(run.id);
+    let planned = Planned {
+        id: format!("{base}+{next}"),
+        kind: JobKind::TierSync,
+        payload: json!({"part": next}),
+    };
+    enqueue(run.services, run.community.id(), &planned).await?;
+    tracing::info!(next = planned.id, "the rest goes on as a job of its own");
+    Ok(())
+}
+
+/// Measures one member and makes the roles so.
+async fn sync(run: &Run<'_>, user: Id<UserMarker>, actual: &[Id<RoleMarker>]) -> Result<Applied, Failure> {
+    let (services, community) = (run.services, run.community);
+    let known = user_id(user)?;
+    let mut tx = services.database.tenant(community.id()).await?;
+    let measured = measure(&mut tx, community, known, OffsetDateTime::now_utc()).await?;
+    let bindings = tx.communities().role_bindings().await?;
+    tx.commit().await?;
+    let Some(measured) = measured else {
+        return Ok(Applied::default());
+    };
+    if measured.tier_changed {
+        services.forget_member(community, known).await;
+    }
+    let difference = difference(community, &measured, actual, &bindings);
+    if !difference.is_empty() {
+        services.announce_changes(community, user, &difference).await;
+    }
+    let calls = services.discord.sync(community.guild());
+    apply(
+        &calls,
+        community.guild(),
+        user,
+        &difference,
+        "tier sync",
+        &services.metrics,
+    )
+    .await
+}
