@@ -1,20 +1,24 @@
 //! A small Discord in the browser, beside the control API.
 //!
-//! Owns the assets (plain HTML, CSS and JavaScript modules; no build step) and two reads that a page needs and a script
-//! does not: the view of one member ([`view`]) and the stream that says "look again" ([`changes`]). Actions go to the
+//! Owns the assets (plain HTML, CSS and JavaScript modules; no build step) and the reads that a page needs and a script
+//! does not: the view of one member ([`view`]), the stream that says "look again" ([`changes`]), the newest traffic. Actions go to the
 //! control API, so that whatever the page can do, a script can. To add an asset, add its line to [`ASSETS`].
 
 mod changes;
 mod view;
 
 use axum::{
-    Router,
+    Json, Router,
+    extract::State,
     http::header,
     response::{IntoResponse, Response},
     routing::get,
 };
 
 use crate::AppState;
+
+/// Records that the traffic panel shows of what happened before it was opened.
+const RECENT: usize = 100;
 
 /// Path, media type, text.
 const ASSETS: &[(&str, &str, &str)] = &[
@@ -55,7 +59,15 @@ pub fn router(app: AppState) -> Router {
         .route("/page/view", get(view::view))
         .route("/page/everyone", get(view::everyone))
         .route("/page/changes", get(changes::changes))
+        .route("/page/traffic", get(recent_traffic))
         .with_state(app)
+}
+
+/// `GET /page/traffic`: the newest records, oldest first. What comes after them is in the control API's stream.
+async fn recent_traffic(State(app): State<AppState>) -> Json<serde_json::Value> {
+    let kept = app.traffic.since(0);
+    let recent: Vec<_> = kept.iter().skip(kept.len().saturating_sub(RECENT)).map(|entry| &**entry).collect();
+    Json(serde_json::json!(recent))
 }
 
 fn asset(kind: &'static str, text: &'static str) -> Response {

@@ -34,4 +34,5 @@ export function onChange(changed) {
   return source;
 }
 
+export const recentTraffic = () => call("GET", "/page/traffic");
 export const traffic = () => new EventSource("/control/traffic");

@@ -10,7 +10,7 @@ export function h(tag, props = {}, ...children) {
     else if (name === "style") element.style.cssText = value;
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return element;
 }
 
@@ -56,8 +56,8 @@ export function toast(text) {
 /** `#rrggbb` of Discord's number; undefined for 0, which means "no colour". */
 export const hex = (color) => (color ? `#${color.toString(16).padStart(6, "0")}` : undefined);
 
-/** A colour of one's own for an avatar, from the digits of the id. */
-export const hue = (id) => Number(BigInt(id) % 360n);
+/** A colour of one's own for an avatar. Neighbouring ids are far apart on the wheel: 137 degrees is the golden angle. */
+export const hue = (id) => Number((BigInt(id) * 137n) % 360n);
 
 /** The first letters of a name, for avatars and server icons. */
 export const initials = (name) =>

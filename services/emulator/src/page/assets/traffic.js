@@ -6,6 +6,7 @@ const KEPT = 300;
 
 export class TrafficPanel {
   constructor() {
+    this.newest = 0;
     this.panel = document.getElementById("traffic");
     this.list = document.getElementById("traffic-list");
     this.filter = document.getElementById("traffic-filter");
@@ -23,6 +24,7 @@ export class TrafficPanel {
     this.panel.hidden = !open;
     document.getElementById("app").classList.toggle("with-traffic", open);
     if (open && !this.source) {
+      api.recentTraffic().then((entries) => entries.forEach((entry) => this.add(entry)));
       this.source = api.traffic();
       this.source.onmessage = (event) => this.add(JSON.parse(event.data));
     } else if (!open) {
@@ -32,7 +34,8 @@ export class TrafficPanel {
   }
 
   add(entry) {
-    if (this.paused) return;
+    if (this.paused || entry.n <= this.newest) return;
+    this.newest = entry.n;
     const rest = entry.kind === "rest";
     const line = rest
       ? [h("b", { class: `status s${Math.floor(entry.status / 100)}` }, String(entry.status)), ` ${entry.method} ${entry.path}`]
