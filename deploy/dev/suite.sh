@@ -53,7 +53,7 @@ command_test() {
 run_nextest() {
     local doc_status=0 status=0
     say "building the programs and their tests"
-    cargo_attached build "${locked[@]}" --workspace --all-features --bins || return
+    build_suite || return
     cargo_attached nextest run "${locked[@]}" --workspace --all-features --no-run || return
     services_for_run_are_up
     if (($# == 0)); then
@@ -66,8 +66,12 @@ run_nextest() {
     return $((status != 0 ? status : doc_status))
 }
 
+# Programs and tests in one go: cargo chooses the features of dependencies for both at once. One after the other would
+# build a part of the dependencies twice.
+build_suite() { cargo_attached build "${locked[@]}" --workspace --all-features --bins --tests; }
+
 run_cargo_test() {
-    cargo_attached build "${locked[@]}" --workspace --all-features --bins || return
+    build_suite || return
     cargo_attached test "${locked[@]}" --workspace --all-features --no-run || return
     services_for_run_are_up
     cargo_tested test "${locked[@]}" --workspace --all-features --no-fail-fast "$@"
