@@ -96,8 +96,8 @@ pub(super) async fn run(app: AppState, socket: WebSocketStream<TcpStream>, query
         }
     };
     connection.finish(&end);
-    if let End::Ours(_) = end {
-        // Let the close frame out and the client answer it.
+    if end != End::Dropped {
+        // Let our close frame out and the client answer it, or the other way round.
         let goodbye = async { while let Some(Ok(_)) = stream.next().await {} };
         let _ = timeout(LEAVE_WITHIN, async {
             tokio::select! { () = goodbye => {}, () = stop.cancelled() => {} }

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{
+    Intents,
     limits::{SessionStartLimit, StartLimits, Verdict},
     session::Session,
 };
@@ -115,6 +116,11 @@ impl Hub {
             }
             alive
         });
+    }
+
+    /// All intents of all sessions; `None` without sessions.
+    pub(crate) fn intents(&self) -> Option<Intents> {
+        self.sessions.lock().values().map(|session| session.intents).reduce(Intents::union)
     }
 
     /// What `GET /gateway/bot` says of identifies.

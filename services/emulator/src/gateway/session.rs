@@ -126,7 +126,7 @@ impl Session {
         let mut inner = self.inner.lock();
         if let Some(guild) = dispatch.guild_id.filter(|guild| inner.pending.remove(guild)) {
             let announces = matches!(dispatch.name, "GUILD_CREATE" | "GUILD_DELETE");
-            if let Some(create) = state.guild_create(guild).filter(|_| !announces) {
+            if let Some(create) = state.guild_create(guild, self.intents).filter(|_| !announces) {
                 inner.push(create.name, create.subject, Arc::clone(create.body_for(self.intents)));
             }
         }
@@ -151,7 +151,7 @@ impl Session {
         for _ in 0..most {
             let Some(guild) = inner.pending.pop_first() else { return };
             let up = state.guilds.get(&guild).is_some_and(|guild| !guild.unavailable);
-            if let Some(create) = state.guild_create(guild).filter(|_| up) {
+            if let Some(create) = state.guild_create(guild, self.intents).filter(|_| up) {
                 inner.push(create.name, create.subject, Arc::clone(create.body_for(self.intents)));
             }
         }

@@ -135,10 +135,11 @@ impl State {
 
     /// `GUILD_CREATE` of a server; `None` for an unknown one.
     ///
-    /// Without the presences intent a bot is told of itself alone and asks for the other members.
+    /// Without the presences intent a bot is told of itself alone and asks for the other members; the long form is made
+    /// only when `intents`, those of whoever will read it, ask for it.
     /// <https://discord.com/developers/docs/events/gateway-events#guild-create>
     #[must_use]
-    pub(crate) fn guild_create(&self, id: Id) -> Option<Dispatch> {
+    pub(crate) fn guild_create(&self, id: Id, intents: Intents) -> Option<Dispatch> {
         let guild = self.guilds.get(&id)?;
         let with = |all_members| GuildCreate {
             state: self,
@@ -146,14 +147,15 @@ impl State {
             all_members,
         };
         let mut dispatch = Dispatch::of_guild("GUILD_CREATE", id, Intents::GUILDS, &with(false)).about(id);
-        if guild.members.len() <= LARGE {
+        if guild.members.len() <= LARGE && intents.contains(Intents::GUILD_PRESENCES) {
             dispatch.richer = Some((Intents::GUILD_PRESENCES, to_body(&with(true))));
         }
         Some(dispatch)
     }
 
     fn emit_guild_create(&self, id: Id) {
-        if let Some(dispatch) = self.guild_create(id) {
+        let intents = self.hub.intents();
+        if let Some(dispatch) = intents.and_then(|intents| self.guild_create(id, intents)) {
             self.emit(dispatch);
         }
     }

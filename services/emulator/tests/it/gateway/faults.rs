@@ -1,0 +1,196 @@
+use http::Method;
+use serde_json::{Value, json};
+use tokio_tungstenite::connect_async;
+
+use crate::support::{Client, Emu, INTENTS, eventually};
+
+#[tokio::test]
+async fn op_7_holds_events_back_until_the_resume() {
+    let emu = Emu::lively().await;
+    let (mut client, ready) = emu.identified(INTENTS).await;
+    let seq = client.seq;
+    emu.fault(json!({"kind": "gateway_reconnect"})).await;
+    assert_eq!(client.payload().await["op"], 7);
+    emu.join("duncan").await;
+    client.close(4900).await;
+    let mut again = emu.connect_to_resume().await;
+    again.send(emu.resume(&ready["session_id"], seq)).await;
+    again.event("GUILD_MEMBER_ADD").await;
+    again.event("RESUMED").await;
+}
+
+#[tokio::test]
+async fn a_client_that_ignores_op_7_is_closed() {
+    let emu = Emu::lively().await;
+    let (client, _) = emu.identified(INTENTS).await;
+    emu.fault(json!({"kind": "gateway_reconnect"})).await;
+    assert_eq!(client.closed().await, 4000);
+}
+
+#[tokio::test]
+async fn op_9_says_whether_the_session_lives() {
+    let emu = Emu::lively().await;
+    for resumable in [true, false] {
+        let (mut client, ready) = emu.identified(INTENTS).await;
+        let seq = client.seq;
+        emu.fault(json!({"kind": "gateway_invalid_session", "resumable": resumable}))
+            .await;
+        assert_eq!(client.op(9).await["d"], resumable);
+        client.send(emu.resume(&ready["session_id"], seq)).await;
+        let answer = client.payload().await;
+        let resumed = answer["t"] == "RESUMED";
+        assert_eq!(resumed, resumable, "{answer}");
+        client.close(1000).await;
+        emu.post("clock", json!({"advance_ms": 5_000})).await;
+    }
+}
+
+#[tokio::test]
+async fn a_half_open_connection_is_silent_and_its_session_can_be_taken_over() {
+    let emu = Emu::lively().await;
+    let (mut client, ready) = emu.identified(INTENTS).await;
+    let seq = client.seq;
+    emu.fault(json!({"kind": "gateway_half_open"})).await;
+    client.send(json!({"op": 1, "d": seq})).await;
+    emu.join("duncan").await;
+    let mut again = emu.connect_to_resume().await;
+    again.send(emu.resume(&ready["session_id"], seq)).await;
+    again.event("GUILD_MEMBER_ADD").await;
+    again.event("RESUMED").await;
+    // Nothing was sent on the first one, not even the acknowledgement, and now it is gone.
+    client.dropped_in_silence().await;
+    assert_eq!(emu.get("stats").await["heartbeats"], 0);
+}
+
+#[tokio::test]
+async fn a_dispatch_can_be_doubled() {
+    let emu = Emu::lively().await;
+    let (mut client, _) = emu.identified(INTENTS).await;
+    emu.fault(json!({"kind": "gateway_duplicate_dispatch", "event": "GUILD_MEMBER_ADD", "count": 1}))
+        .await;
+    emu.join("duncan").await;
+    emu.join("gurney").await;
+    let mut joins = Vec::new();
+    for _ in 0..3 {
+        let d = client.event("GUILD_MEMBER_ADD").await;
+        joins.push((d["user"]["username"].as_str().unwrap().to_owned(), client.seq));
+    }
+    assert_eq!(joins[0], joins[1]);
+    assert_eq!((joins[2].0.as_str(), joins[2].1), ("gurney", joins[0].1 + 1));
+}
+
+#[tokio::test]
+async fn a_dead_resume_host_answers_nothing_and_the_gateway_still_resumes() {
+    let emu = Emu::lively().await;
+    let (client, ready) = emu.identified(INTENTS).await;
+    let seq = client.seq;
+    client.close(4900).await;
+    let dead = emu
+        .fault(json!({"kind": "gateway_dead_resume_host", "mode": "refuse"}))
+        .await;
+    assert!(
+        connect_async(format!("{}/?v=10", emu.emulator.addresses().resume))
+            .await
+            .is_err()
+    );
+    let mut again = emu.connect().await;
+    again.send(emu.resume(&ready["session_id"], seq)).await;
+    again.event("RESUMED").await;
+    emu.control(Method::DELETE, &format!("faults/{}", dead["id"]), None)
+        .await;
+    emu.connect_to_resume().await;
+}
+
+#[tokio::test]
+async fn a_resume_can_be_refused() {
+    let emu = Emu::lively().await;
+    let (client, ready) = emu.identified(INTENTS).await;
+    let seq = client.seq;
+    client.close(4900).await;
+    emu.fault(json!({"kind": "gateway_refuse_resume", "count": 1})).await;
+    let mut again = emu.connect_to_resume().await;
+    again.send(emu.resume(&ready["session_id"], seq)).await;
+    assert_eq!(again.op(9).await["d"], false);
+}
+
+#[tokio::test]
+async fn a_frame_cut_off_can_be_sent() {
+    let emu = Emu::lively().await;
+    let (client, _) = emu.identified(INTENTS).await;
+    emu.fault(json!({"kind": "gateway_send", "text": "{\"op\":0,\"t\":\"GUILD_"}))
+        .await;
+    assert_eq!(client.text().await, "{\"op\":0,\"t\":\"GUILD_");
+}
+
+#[tokio::test]
+async fn faults_strike_the_shard_that_is_named() {
+    let emu = Emu::start().await;
+    let mut clients = Vec::new();
+    for shard in [0, 1] {
+        let mut client = emu.connect().await;
+        client.send(emu.identify(0, json!([shard, 2]))).await;
+        client.event("READY").await;
+        clients.push(client);
+    }
+    let struck = emu
+        .fault(json!({"kind": "gateway_close", "code": 4000, "shard": 1}))
+        .await;
+    assert_eq!(struck["struck"], 1);
+    assert_eq!(clients.pop().unwrap().closed().await, 4000);
+    eventually("one is left", async || emu.get("gateway").await["connections"] == 1).await;
+}
+
+#[tokio::test]
+async fn an_outage_is_told_from_a_removal() {
+    let emu = Emu::lively().await;
+    let (mut client, _) = emu.identified(INTENTS).await;
+    let guild = "1200000000500000000";
+    emu.post("outage", json!({"guild_id": guild, "unavailable": true}))
+        .await;
+    assert_eq!(
+        client.event("GUILD_DELETE").await,
+        json!({"id": guild, "unavailable": true})
+    );
+    emu.post("outage", json!({"guild_id": guild, "unavailable": false}))
+        .await;
+    assert_eq!(client.event("GUILD_CREATE").await["id"], guild);
+    emu.control(Method::DELETE, "guilds/Arrakeen%20Market", None).await;
+    assert_eq!(client.event("GUILD_DELETE").await, json!({"id": guild}));
+}
+
+#[tokio::test]
+async fn faults_that_cannot_be_are_refused_with_a_way_out() {
+    let emu = Emu::start().await;
+    for (fault, word) in [
+        (json!({"kind": "gateway_explode"}), "not a kind"),
+        (json!({"kind": "gateway_close"}), "needs a code"),
+        (json!({"kind": "gateway_drop"}), "no connected session"),
+        (json!({"kind": "rest_status"}), "needs a status"),
+        (json!({"kind": "rest_lost_answer", "probability": 3.0}), "probability"),
+        (json!({"kind": "rest_rate_limit", "scope": "galaxy"}), "not a scope"),
+        (json!({"kind": "rest_lost_answer", "colour": "red"}), "colour"),
+        (Value::Null, "not what is expected"),
+    ] {
+        let (_, error) = emu.refused("faults", fault.clone()).await;
+        assert!(error.contains(word), "{fault}: {error}");
+    }
+}
+
+impl Client {
+    /// Waits for the end of the connection; anything that arrives before it fails the test.
+    async fn dropped_in_silence(mut self) {
+        if let Some(Ok(message)) = self.next_message().await {
+            panic!("it spoke: {message:?}");
+        }
+    }
+
+    async fn text(mut self) -> String {
+        self.next_message()
+            .await
+            .unwrap()
+            .unwrap()
+            .into_text()
+            .unwrap()
+            .to_string()
+    }
+}
