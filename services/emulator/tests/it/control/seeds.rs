@@ -1,0 +1,175 @@
+use serde_json::{Value, json};
+
+use crate::support::{Emu, INTENTS};
+
+#[tokio::test]
+async fn the_lively_server_is_the_same_each_time() {
+    let (one, other) = (Emu::start().await, Emu::start().await);
+    let seeded = one.post("seed", json!({"kind": "lively"})).await;
+    assert_eq!(seeded, other.post("seed", json!({"kind": "lively"})).await);
+    let tabr = &seeded["guilds"][0];
+    assert_eq!(tabr["guild_id"], "1200000000000000000");
+    let tiers = [
+        "Naib",
+        "Fedaykin",
+        "Usul",
+        "Sayyadina",
+        "Mushtamal",
+        "Sihaya",
+        "Qanat",
+        "Ichwan",
+        "Hajra",
+    ];
+    for (name, n) in tiers.iter().zip(101..) {
+        assert_eq!(tabr["roles"][*name], format!("1200000000000000{n}"), "{name}");
+    }
+    assert_eq!(tabr["members"]["stilgar"], "1000000000000000001");
+    let roles = |full: &Value| -> Vec<Value> {
+        full["members"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|member| member["roles"].clone())
+            .collect()
+    };
+    let (one, other) = (
+        one.get("guilds/Sietch%20Tabr").await,
+        other.get("guilds/Sietch%20Tabr").await,
+    );
+    assert_eq!(roles(&one), roles(&other));
+}
+
+#[tokio::test]
+async fn the_bots_role_stands_above_the_tiers_in_their_order() {
+    let emu = Emu::lively().await;
+    let full = emu.get("guilds/Sietch%20Tabr").await;
+    let names: Vec<&str> = full["roles"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|role| role["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names[..4], ["Arrakis", "Naib", "Fedaykin", "Usul"]);
+    assert_eq!(names.last(), Some(&"@everyone"));
+    let bot = &full["roles"][0];
+    assert_eq!(
+        (&bot["managed"], &bot["tags"]["bot_id"]),
+        (&json!(true), &json!(emu.application().await))
+    );
+}
+
+#[tokio::test]
+async fn seeding_twice_is_refused_and_changes_nothing() {
+    let emu = Emu::lively().await;
+    let before = emu.get("guilds").await;
+    let (status, error) = emu.refused("seed", json!({"kind": "lively"})).await;
+    assert_eq!(status, 409);
+    assert!(error.contains("exists already"), "{error}");
+    assert_eq!(emu.get("guilds").await, before);
+}
+
+#[tokio::test]
+async fn a_described_server_takes_the_ids_that_are_chosen() {
+    let emu = Emu::lively().await;
+    let made = emu
+        .post(
+            "seed",
+            json!({"kind": "server", "guild": {
+                "id": "900", "name": "Carthag", "community": true, "owner": "rabban",
+                "bot": {"role_id": "903", "permissions": ["MANAGE_ROLES"], "below": "Baron"},
+                "roles": [{"id": "901", "name": "Baron", "color": "#112233", "permissions": ["ADMINISTRATOR"]}, {"id": "902", "name": "Guard"}],
+                "channels": [{"id": "910", "name": "KEEP", "visible_to": ["Guard"], "channels": [
+                    {"id": "911", "name": "gate"}, {"id": "912", "name": "halls", "kind": "voice", "writable_by": []}]}],
+                "members": [{"user_id": "920", "name": "rabban", "roles": ["Baron"]}, {"name": "stilgar", "nick": "The Spy"}],
+            }}),
+        )
+        .await;
+    let guild = &made["guild"];
+    assert_eq!(
+        (&guild["guild_id"], &guild["owner_id"], &guild["bot_role_id"]),
+        (&json!("900"), &json!("920"), &json!("903"))
+    );
+    // A known user joins under their own id.
+    assert_eq!(
+        guild["members"],
+        json!({"rabban": "920", "stilgar": "1000000000000000001"})
+    );
+    let full = emu.get("guilds/900").await;
+    let order: Vec<_> = full["roles"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|role| role["id"].as_str().unwrap())
+        .collect();
+    assert_eq!(order, ["901", "903", "902", "900"]);
+    let channel = |id: &str| {
+        full["channels"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|channel| channel["id"] == id)
+            .unwrap()
+            .clone()
+    };
+    // A channel that says nothing of access takes its category's.
+    assert_eq!(
+        channel("911")["permission_overwrites"],
+        channel("910")["permission_overwrites"]
+    );
+    let overwrites = channel("910")["permission_overwrites"].clone();
+    assert_eq!(
+        overwrites[0],
+        json!({"id": "900", "type": 0, "allow": "0", "deny": "1024"})
+    );
+    assert_eq!(channel("912")["type"], 2);
+}
+
+#[tokio::test]
+async fn what_cannot_be_built_is_refused_with_its_place() {
+    let emu = Emu::start().await;
+    let server = |guild: Value| json!({"kind": "server", "guild": guild});
+    for (body, word) in [
+        (server(json!({"name": "x"})), "2 to 100"),
+        (
+            server(json!({"name": "xx", "roles": [{"name": "A", "color": "gold"}]})),
+            "role \"A\"",
+        ),
+        (
+            server(json!({"name": "xx", "roles": [{"name": "A", "permissions": ["FLY"]}]})),
+            "FLY",
+        ),
+        (
+            server(json!({"name": "xx", "roles": [{"name": "A"}, {"name": "A"}]})),
+            "taken",
+        ),
+        (
+            server(json!({"name": "xx", "members": [{"name": "a", "roles": ["B"]}]})),
+            "\"B\"",
+        ),
+        (
+            server(json!({"name": "xx", "channels": [{"name": "a", "kind": "cave"}]})),
+            "kind",
+        ),
+        (
+            server(json!({"name": "xx", "channels": [{"name": "a", "visible_to": ["C"]}]})),
+            "\"C\"",
+        ),
+        (server(json!({"name": "xx", "owner": "nobody"})), "\"nobody\""),
+        (json!({"kind": "load", "guilds": 10_000_000_u64}), "too many"),
+        (json!({"kind": "load"}), "guilds"),
+        (json!({"kind": "other"}), "other"),
+    ] {
+        let (_, error) = emu.refused("seed", body.clone()).await;
+        assert!(error.contains(word), "{body}: {error}");
+    }
+    assert_eq!(emu.get("guilds").await, json!([]));
+}
+
+#[tokio::test]
+async fn a_connected_bot_is_told_of_new_servers() {
+    let emu = Emu::start().await;
+    let (mut client, _) = emu.identified(INTENTS).await;
+    emu.post("seed", json!({"kind": "lively"})).await;
+    assert_eq!(client.event("GUILD_CREATE").await["name"], "Sietch Tabr");
+    assert_eq!(client.event("GUILD_CREATE").await["name"], "Arrakeen Market");
+}

@@ -1,0 +1,22 @@
+//! The emulator from outside: over HTTP and the gateway, as a bot sees it.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do: by panicking")]
+
+mod control;
+mod gateway;
+mod rest_support;
+mod support;
+
+mod rest_access;
+mod rest_channels;
+mod rest_commands;
+mod rest_faults;
+mod rest_interactions;
+mod rest_limits;
+mod rest_members;
+mod rest_messages;
+mod rest_openapi;
+mod rest_roles;
+mod rest_servers;
+mod rest_twilight;
+mod rest_webhooks;
