@@ -69,29 +69,24 @@ impl Database {
     }
 
     pub(crate) async fn connect_unchecked(url: &Secret, options: DatabaseOptions) -> Result<Self, DbError> {
-        let doing = "database.connect";
-        let connection = connect_options(url, &options).map_err(|e| DbError::new(doing, e))?;
+        let connection = connect_options(url, &options).map_err(|e| DbError::new("database.connect", e))?;
         let pool = PgPoolOptions::new()
             .max_connections(options.max_connections)
             .acquire_timeout(options.acquire_timeout)
             .idle_timeout(Duration::from_secs(300))
-            .connect_lazy_with(connection.clone());
+            .connect_lazy_with(connection);
         let deadline = tokio::time::Instant::now() + options.connect_deadline;
-        let mut wait = Duration::from_millis(100);
         loop {
-            // Not by the pool: it would turn a refused login into a time-out.
-            let attempt = tokio::time::timeout(options.acquire_timeout, connection.connect()).await;
-            let error = match attempt {
-                Ok(Ok(_)) => return Ok(Self { pool }),
-                Ok(Err(error)) => DbError::new(doing, error),
-                Err(_) => DbError::new(doing, sqlx::Error::PoolTimedOut),
+            // A refused login is an error at once; a server that is not there, after the pool has tried for a while.
+            let Err(source) = pool.acquire().await else {
+                return Ok(Self { pool });
             };
-            if !error.is_passing() || tokio::time::Instant::now() + wait > deadline {
+            let error = DbError::new("database.connect", source);
+            if !error.is_passing() || tokio::time::Instant::now() > deadline {
                 return Err(error);
             }
             tracing::info!(%error, "waiting for Postgres");
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(Duration::from_secs(2));
+            tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
 

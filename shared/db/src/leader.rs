@@ -14,6 +14,14 @@ use crate::{DatabaseOptions, DbError, database::connect_options, measure::named}
 /// How long the lock's connection may say nothing. An answer takes a millisecond.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
+/// The server's side of the connection: a leader that is gone is noticed after 5 + 3 x 2 seconds.
+const KEEPALIVES: [(&str, &str); 4] = [
+    ("tcp_keepalives_idle", "5"),
+    ("tcp_keepalives_interval", "2"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "11000"),
+];
+
 /// What there is one leader of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leadership {
@@ -50,13 +58,7 @@ impl Leader {
             ..DatabaseOptions::default()
         };
         let options = connect_options(url, &limits).map_err(|e| DbError::new("leader.connect", e))?;
-        // The server's side of the connection: a leader that is gone is noticed after 5 + 3 x 2 seconds.
-        let options = options.options([
-            ("tcp_keepalives_idle", "5"),
-            ("tcp_keepalives_interval", "2"),
-            ("tcp_keepalives_count", "3"),
-            ("tcp_user_timeout", "11000"),
-        ]);
+        let options = options.options(KEEPALIVES);
         let connected = tokio::time::timeout(ANSWER_WITHIN, options.connect()).await;
         let connection = connected
             .unwrap_or(Err(sqlx::Error::PoolTimedOut))
@@ -98,6 +100,24 @@ impl Leader {
                 .bind(self.leadership.key())
                 .fetch_one(&mut self.connection)
         )
+    }
+
+    /// What the server goes by to notice that this worker is gone: idle, interval, count of TCP keepalives (seconds, seconds,
+    /// probes), and the milliseconds that sent data may stay unacknowledged.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn server_settings(&mut self) -> Result<[String; 4], DbError> {
+        let mut settings = <[String; 4]>::default();
+        for (setting, name) in settings.iter_mut().zip(KEEPALIVES) {
+            *setting = named!(
+                "leader.settings",
+                sqlx::query_scalar("select setting from pg_settings where name = $1")
+                    .bind(name.0)
+                    .fetch_one(&mut self.connection)
+            )?;
+        }
+        Ok(settings)
     }
 
     /// Gives the lock up at once, so that another leads without waiting.

@@ -90,7 +90,12 @@ pub(crate) async fn check_schema(pool: &PgPool) -> Result<(), DbError> {
 async fn latest_applied(connection: &mut PgConnection) -> Result<i64, DbError> {
     let known: bool = named!(
         "schema.known",
-        sqlx::query_scalar("select to_regclass('public._sqlx_migrations') is not null").fetch_one(&mut *connection)
+        sqlx::query_scalar(
+            // Not to_regclass: before the first migration a login may lack the right to look into the schema.
+            "select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                             where n.nspname = 'public' and c.relname = '_sqlx_migrations')"
+        )
+        .fetch_one(&mut *connection)
     )?;
     if !known {
         return Ok(0);

@@ -1,0 +1,259 @@
+//! The ranking, and members measured against it.
+
+use arrakis_db::{CommunityId, Database, SyncHealth};
+use arrakis_domain::{Address, Balance, EntryThreshold, Rank, Standing, TierId, Zones};
+use time::macros::datetime;
+use time::{Duration, OffsetDateTime};
+
+use crate::fixtures::{onboard, one_community, token, user};
+
+const NOON: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
+
+fn address(number: u32) -> Address {
+    let mut bytes = [0; 20];
+    bytes[16..].copy_from_slice(&number.to_be_bytes());
+    Address::from_bytes(bytes)
+}
+
+fn rank(number: u32) -> Rank {
+    Rank::new(number).unwrap()
+}
+
+/// Rank n holds 1000 - n tokens and a little that no float could keep.
+fn held(rank: u32) -> Balance {
+    Balance::from_tokens(u64::from(1000 - rank))
+        .checked_add(Balance::ONE_UNIT)
+        .unwrap()
+}
+
+async fn rank_wallets(database: &Database, count: u32, block: u64) {
+    let holdings: Vec<_> = (1..=count).map(|rank| (address(rank), held(rank))).collect();
+    let mut tx = database.global().await.unwrap();
+    tx.replace_ranking(&token(), &holdings, block, NOON).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+/// A member for each of these ranks, with the wallet of that rank and the rank as id.
+async fn with_members(database: &Database, community: CommunityId, ranks: impl IntoIterator<Item = u32>) {
+    let mut tx = database.tenant(community).await.unwrap();
+    for rank in ranks {
+        let member = user(u64::from(rank));
+        tx.profiles()
+            .join(member, &format!("Member {rank}"), NOON)
+            .await
+            .unwrap();
+        tx.profiles().link_wallet(member, Some(address(rank))).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_largest_and_the_smallest_holding_come_back_as_they_were() {
+    let (_test, database, _) = one_community().await;
+    let mut tx = database.global().await.unwrap();
+    let holdings = [
+        (address(1), Balance::MAX),
+        (address(2), Balance::ONE_UNIT),
+        (address(3), Balance::ZERO),
+    ];
+    tx.replace_ranking(&token(), &holdings, 5, NOON).await.unwrap();
+    let mut ranking = tx.eligibility();
+    for (number, (address, held)) in (1..).zip(holdings) {
+        let standing = ranking.standing(&token(), address).await.unwrap();
+        assert_eq!(standing, Standing::new(Rank::new(number), held));
+        assert_eq!(ranking.held_at(&token(), rank(number)).await.unwrap(), Some(held));
+    }
+    assert_eq!(
+        ranking.standing(&token(), address(9)).await.unwrap(),
+        Standing::new(None, Balance::ZERO)
+    );
+    assert_eq!(ranking.held_at(&token(), rank(4)).await.unwrap(), None);
+    assert_eq!(ranking.held_at(&token(), rank(u32::MAX)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_entry_takes_and_who_waits() {
+    let (_test, database, _) = one_community().await;
+    let threshold = async |database: &Database| {
+        let mut tx = database.global().await.unwrap();
+        tx.eligibility()
+            .entry_threshold(&token(), Zones::STANDARD)
+            .await
+            .unwrap()
+    };
+    assert_eq!(threshold(&database).await, EntryThreshold::PlacesFree { free: 69 });
+    rank_wallets(&database, 68, 1).await;
+    assert_eq!(threshold(&database).await, EntryThreshold::PlacesFree { free: 1 });
+    rank_wallets(&database, 150, 2).await;
+    assert_eq!(
+        threshold(&database).await,
+        EntryThreshold::Holding { balance: held(69) }
+    );
+    assert_eq!(threshold(&database).await.distance(held(72)), Balance::from_tokens(3));
+
+    let mut tx = database.global().await.unwrap();
+    let waiting = tx.eligibility().holders(&token(), rank(70), rank(100)).await.unwrap();
+    assert_eq!(
+        (waiting.len(), waiting[0].rank, waiting[0].held),
+        (31, rank(70), held(70))
+    );
+    assert_eq!(tx.eligibility().holder_count(&token()).await.unwrap(), 150);
+    assert!(
+        tx.eligibility()
+            .holders(&token(), rank(1), rank(u32::MAX))
+            .await
+            .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn readers_see_the_old_ranking_or_the_new_one_and_never_a_mixture() {
+    let (_test, database, community) = one_community().await;
+    rank_wallets(&database, 100, 1).await;
+    let mut writer = database.global().await.unwrap();
+    writer
+        .replace_ranking(&token(), &[(address(7), held(1))], 2, NOON)
+        .await
+        .unwrap();
+    let mut reader = database.tenant(community).await.unwrap();
+    assert_eq!(reader.eligibility().holder_count(&token()).await.unwrap(), 100);
+    writer.commit().await.unwrap();
+    assert_eq!(reader.eligibility().holder_count(&token()).await.unwrap(), 1);
+    drop(reader);
+
+    // One that is given up changes nothing; an address that is there twice is refused.
+    let mut failing = database.global().await.unwrap();
+    let twice = [(address(1), held(1)), (address(1), held(2))];
+    let error = failing.replace_ranking(&token(), &twice, 3, NOON).await.unwrap_err();
+    assert!(error.violates("eligibility_current_pkey"), "{error}");
+    drop(failing);
+    let mut tx = database.global().await.unwrap();
+    assert_eq!(
+        tx.eligibility().sync_health(&token()).await.unwrap().last_block,
+        Some(2)
+    );
+}
+
+#[tokio::test]
+async fn health_counts_failures_until_a_success() {
+    let (_test, database, _) = one_community().await;
+    let mut tx = database.global().await.unwrap();
+    assert_eq!(
+        tx.eligibility().sync_health(&token()).await.unwrap(),
+        SyncHealth::default()
+    );
+    tx.replace_ranking(&token(), &[], 10, NOON).await.unwrap();
+    for error in ["RPC is away", "RPC is still away"] {
+        tx.eligibility()
+            .record_failure(&token(), error, NOON + Duration::hours(6))
+            .await
+            .unwrap();
+    }
+    let ill = tx.eligibility().sync_health(&token()).await.unwrap();
+    assert_eq!(
+        (ill.consecutive_failures, ill.last_error.as_deref()),
+        (2, Some("RPC is still away"))
+    );
+    assert_eq!(
+        (ill.last_success_at, ill.last_attempt_at),
+        (Some(NOON), Some(NOON + Duration::hours(6)))
+    );
+    tx.replace_ranking(&token(), &[], 11, NOON + Duration::hours(12))
+        .await
+        .unwrap();
+    let well = tx.eligibility().sync_health(&token()).await.unwrap();
+    assert_eq!(
+        (well.consecutive_failures, well.last_error, well.last_block),
+        (0, None, Some(11))
+    );
+}
+
+#[tokio::test]
+async fn the_leaderboard_pages_in_order_of_rank_and_knows_everybody_s_place() {
+    let (_test, database, community) = one_community().await;
+    rank_wallets(&database, 60, 1).await;
+    with_members(&database, community, (2..=50).step_by(2)).await;
+    let mut tx = database.tenant(community).await.unwrap();
+    tx.profiles().join(user(900), "No wallet", NOON).await.unwrap();
+    tx.profiles()
+        .join(user(901), "Outside the ranking", NOON)
+        .await
+        .unwrap();
+    tx.profiles().link_wallet(user(901), Some(address(901))).await.unwrap();
+    tx.profiles().leave(user(4), NOON).await.unwrap();
+
+    let page = tx.profiles().leaderboard(&token(), 10, 10).await.unwrap();
+    assert_eq!((page.total, page.entries.len()), (24, 10));
+    let first = &page.entries[0];
+    assert_eq!(
+        (first.position, first.rank, first.held, first.wallet),
+        (11, rank(24), held(24), address(24))
+    );
+    let last = tx.profiles().leaderboard(&token(), 20, 10).await.unwrap();
+    assert_eq!(
+        last.entries.iter().map(|entry| entry.position).collect::<Vec<_>>(),
+        [21, 22, 23, 24]
+    );
+    assert_eq!(tx.profiles().leaderboard(&token(), 24, 10).await.unwrap().entries, []);
+
+    for entry in page.entries.iter().chain(&last.entries) {
+        assert_eq!(
+            tx.profiles().position(&token(), entry.user).await.unwrap(),
+            Some(entry.position)
+        );
+    }
+    for nobody in [4, 900, 901, 12345] {
+        assert_eq!(tx.profiles().position(&token(), user(nobody)).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn a_sync_walks_every_member_once_with_rank_and_holding() {
+    let (_test, database, community) = one_community().await;
+    rank_wallets(&database, 10, 1).await;
+    with_members(&database, community, 1..=12).await;
+    let mut tx = database.tenant(community).await.unwrap();
+    let mut seen = Vec::new();
+    while let page = tx
+        .profiles()
+        .standings(&token(), seen.last().copied(), 5)
+        .await
+        .unwrap()
+        && !page.is_empty()
+    {
+        for member in page {
+            let number = u32::try_from(member.user.get()).unwrap();
+            let standing = if number <= 10 {
+                Standing::new(Rank::new(number), held(number))
+            } else {
+                Standing::new(None, Balance::ZERO)
+            };
+            assert_eq!(member.standing, standing);
+            seen.push(member.user);
+        }
+    }
+    assert_eq!(seen, (1..=12).map(user).collect::<Vec<_>>());
+    let one = tx.profiles().standing(&token(), user(3)).await.unwrap().unwrap();
+    assert_eq!(one.standing, Standing::new(Rank::new(3), held(3)));
+}
+
+#[tokio::test]
+async fn the_numbers_leave_out_who_left_and_who_is_another_community_s() {
+    let (_test, database, community) = one_community().await;
+    let other = onboard(&database, 200).await;
+    with_members(&database, other, 1..=7).await;
+    with_members(&database, community, 1..=3).await;
+    let mut tx = database.tenant(community).await.unwrap();
+    tx.profiles().join(user(50), "No wallet", NOON).await.unwrap();
+    let naib = TierId::new("naib").unwrap();
+    for id in [1, 2, 3] {
+        tx.profiles()
+            .record_tier(user(id), Some(&naib), Some(&naib), NOON)
+            .await
+            .unwrap();
+    }
+    tx.profiles().leave(user(3), NOON).await.unwrap();
+    let numbers = tx.profiles().numbers().await.unwrap();
+    assert_eq!((numbers.members, numbers.verified), (3, 2));
+    assert_eq!(numbers.by_tier.into_iter().collect::<Vec<_>>(), [(naib, 2)]);
+}

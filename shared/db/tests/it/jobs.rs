@@ -1,0 +1,184 @@
+//! A job's way through its states, the same for a community's and the platform's.
+
+use arrakis_db::{CommunityId, Database, JobState, Jobs, NewJob, Outcome, Start};
+use serde_json::json;
+use time::macros::datetime;
+use time::{Duration, OffsetDateTime};
+
+use crate::fixtures::{onboard, one_community};
+
+const NOON: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
+const ID: &str = "reconcile:2026-11-21T12";
+
+fn job() -> NewJob<'static> {
+    NewJob {
+        id: ID,
+        kind: "reconcile",
+        payload: json!({"guild": "1"}),
+        due_at: NOON,
+    }
+}
+
+fn run(attempt: u32) -> Start {
+    Start::Run {
+        attempt,
+        kind: "reconcile".to_owned(),
+        payload: json!({"guild": "1"}),
+    }
+}
+
+/// Runs the same steps on a community's jobs and on the platform's.
+macro_rules! on_both {
+    ($database:ident, $community:ident, |$jobs:ident| $steps:block) => {{
+        let mut tx = $database.tenant($community).await.unwrap();
+        let mut $jobs: Jobs<'_> = tx.jobs();
+        $steps
+        let mut tx = $database.global().await.unwrap();
+        let mut $jobs: Jobs<'_> = tx.jobs();
+        $steps
+    }};
+}
+
+#[tokio::test]
+async fn a_job_is_made_once_runs_and_ends_once() {
+    let (_test, database, community) = one_community().await;
+    on_both!(database, community, |jobs| {
+        assert_eq!(jobs.start(ID, NOON).await.unwrap(), Start::Unknown);
+        assert!(jobs.enqueue(&job()).await.unwrap());
+        assert!(!jobs.enqueue(&job()).await.unwrap(), "two leaders may overlap");
+        assert_eq!(jobs.start(ID, NOON).await.unwrap(), run(1));
+        assert!(jobs.progress(ID, 1, 3, Some(10)).await.unwrap());
+        assert!(jobs.progress(ID, 1, 4, None).await.unwrap());
+        let row = jobs.get(ID).await.unwrap().unwrap();
+        assert_eq!(
+            (row.state, row.progress_done, row.progress_total),
+            (JobState::Running, 4, Some(10))
+        );
+        assert!(jobs.end(ID, 1, &Outcome::Succeeded).await.unwrap());
+        assert!(!jobs.end(ID, 1, &Outcome::Failed { error: "too late" }).await.unwrap());
+        assert_eq!(
+            jobs.start(ID, NOON).await.unwrap(),
+            Start::Finished(JobState::Succeeded)
+        );
+        assert!(!jobs.enqueue(&job()).await.unwrap(), "what is done is not done again");
+    });
+}
+
+#[tokio::test]
+async fn a_failure_that_may_pass_waits_and_one_for_good_keeps_its_reason() {
+    let (_test, database, community) = one_community().await;
+    on_both!(database, community, |jobs| {
+        jobs.enqueue(&job()).await.unwrap();
+        jobs.start(ID, NOON).await.unwrap();
+        let later = NOON + Duration::seconds(25);
+        let retry = Outcome::Retry {
+            error: "Discord is away",
+            due_at: later,
+        };
+        assert!(jobs.end(ID, 1, &retry).await.unwrap());
+        assert_eq!(jobs.start(ID, NOON).await.unwrap(), Start::NotDue(later));
+        // The queue's clock is not Postgres': a moment early counts as due.
+        assert_eq!(
+            jobs.start(ID, later - Duration::milliseconds(500)).await.unwrap(),
+            run(2)
+        );
+        assert!(
+            jobs.end(
+                ID,
+                2,
+                &Outcome::Failed {
+                    error: "the server is gone"
+                }
+            )
+            .await
+            .unwrap()
+        );
+        let row = jobs.get(ID).await.unwrap().unwrap();
+        assert_eq!(
+            (row.state, row.attempts, row.error.as_deref()),
+            (JobState::Failed, 2, Some("the server is gone"))
+        );
+        assert_eq!(jobs.start(ID, later).await.unwrap(), Start::Finished(JobState::Failed));
+    });
+}
+
+#[tokio::test]
+async fn a_runner_that_was_given_up_changes_nothing_when_it_comes_back() {
+    let (_test, database, community) = one_community().await;
+    on_both!(database, community, |jobs| {
+        jobs.enqueue(&job()).await.unwrap();
+        assert_eq!(jobs.start(ID, NOON).await.unwrap(), run(1));
+        // Killed; the message came again.
+        assert_eq!(jobs.start(ID, NOON).await.unwrap(), run(2));
+        assert!(!jobs.progress(ID, 1, 9, None).await.unwrap());
+        assert!(!jobs.end(ID, 1, &Outcome::Succeeded).await.unwrap());
+        assert_eq!(jobs.get(ID).await.unwrap().unwrap().state, JobState::Running);
+        assert!(jobs.end(ID, 2, &Outcome::Succeeded).await.unwrap());
+    });
+}
+
+#[tokio::test]
+async fn what_is_due_or_silent_is_found_and_what_has_ended_is_forgotten_in_time() {
+    let (_test, database, community) = one_community().await;
+    on_both!(database, community, |jobs| {
+        let ids = async |jobs: &mut Jobs<'_>, now, silent_since| {
+            jobs.due(now, silent_since, 10)
+                .await
+                .unwrap()
+                .into_iter()
+                .map(|row| row.id)
+                .collect::<Vec<_>>()
+        };
+        let long_ago = NOON - Duration::days(365);
+        jobs.enqueue(&job()).await.unwrap();
+        jobs.enqueue(&NewJob {
+            id: "later",
+            due_at: NOON + Duration::hours(1),
+            ..job()
+        })
+        .await
+        .unwrap();
+        assert_eq!(
+            ids(&mut jobs, NOON - Duration::seconds(1), long_ago).await,
+            [] as [&str; 0]
+        );
+        assert_eq!(ids(&mut jobs, NOON, long_ago).await, [ID]);
+        assert_eq!(ids(&mut jobs, NOON + Duration::hours(1), long_ago).await, [ID, "later"]);
+        jobs.start(ID, NOON).await.unwrap();
+        assert_eq!(ids(&mut jobs, NOON, long_ago).await, [] as [&str; 0]);
+        // Nothing has been heard of the running one since some time after its start.
+        let after = OffsetDateTime::now_utc() + Duration::minutes(1);
+        assert_eq!(ids(&mut jobs, NOON, after).await, [ID]);
+        jobs.end(ID, 1, &Outcome::Succeeded).await.unwrap();
+        assert_eq!(jobs.prune(long_ago).await.unwrap(), 0);
+        assert_eq!(jobs.prune(after).await.unwrap(), 1);
+        assert_eq!(jobs.get(ID).await.unwrap(), None);
+        assert!(jobs.get("later").await.unwrap().is_some());
+    });
+}
+
+async fn begin(database: &Database, community: CommunityId) -> Start {
+    let mut tx = database.tenant(community).await.unwrap();
+    let start = tx.jobs().start(ID, NOON).await.unwrap();
+    tx.commit().await.unwrap();
+    start
+}
+
+#[tokio::test]
+async fn two_who_begin_at_once_get_attempts_of_their_own_and_tenants_have_ids_of_their_own() {
+    let (_test, database, community) = one_community().await;
+    let other = onboard(&database, 200).await;
+    for owner in [community, other] {
+        let mut tx = database.tenant(owner).await.unwrap();
+        assert!(tx.jobs().enqueue(&job()).await.unwrap());
+        tx.commit().await.unwrap();
+    }
+    let (one, two) = tokio::join!(begin(&database, community), begin(&database, community));
+    let mut starts = [one, two];
+    starts.sort_by_key(|start| match start {
+        Start::Run { attempt, .. } => *attempt,
+        _ => 0,
+    });
+    assert_eq!(starts, [run(1), run(2)]);
+    assert_eq!(begin(&database, other).await, run(1));
+}

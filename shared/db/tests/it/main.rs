@@ -1,0 +1,16 @@
+//! The database on a real Postgres: tenants kept apart, rights, migrations, and what each entity's queries promise.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot have what it needs has failed")]
+
+mod catalogue;
+mod eligibility;
+mod fixtures;
+mod isolation;
+mod jobs;
+mod leader;
+mod members;
+mod migrations;
+mod offline_data;
+mod pool;
+mod rights;
+mod shared_facts;
