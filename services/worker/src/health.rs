@@ -157,7 +157,7 @@ pub(crate) async fn probe(services: &Services) -> arrakis_discord::Result<()> {
 async fn depth(services: &Services, link: &Link, queues: &[String]) {
     loop {
         for queue in queues {
-            if let Some(counts) = crate::queues::counts(link, queue).await {
+            if let Some(counts) = arrakis_broker::queue_counts(link, queue).await {
                 services
                     .metrics
                     .depth

@@ -16,7 +16,6 @@ mod health;
 pub mod interactions;
 pub mod jobs;
 pub mod metrics;
-mod queues;
 pub mod render;
 pub mod roles;
 mod serve;

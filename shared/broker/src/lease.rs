@@ -53,8 +53,11 @@ pub struct Lease {
     live: std::sync::Arc<Live>,
     channel: Channel,
     consumer: Consumer,
+    link: Link,
     queue: String,
     held: Delivery,
+    /// Values that a newer one has replaced; kept until acknowledged, whatever is cancelled meanwhile.
+    older: Vec<Delivery>,
     write: i64,
 }
 
@@ -95,8 +98,10 @@ impl Lease {
             live,
             channel,
             consumer,
+            link: link.clone(),
             queue: queue.name.clone(),
             held: first,
+            older: Vec::new(),
             write,
         };
         // A holder that died between a write and its acknowledgement left two values.
@@ -119,10 +124,15 @@ impl Lease {
     pub async fn write(&mut self, value: impl Into<Bytes>) -> Result<(), LeaseError> {
         let write = self.write + 1;
         let publish = confirm::publish(self.channel.clone(), message(&self.queue, write, value.into()));
-        match tokio::time::timeout(WRITE_WITHIN, publish).await {
-            Ok(Answer::Confirmed) => self.write = write,
-            Ok(answer) => return Err(LeaseError::Lost(format!("the value was not taken: {answer:?}"))),
-            Err(_) => return Err(LeaseError::Lost("the value was not confirmed in time".to_owned())),
+        let answer = tokio::select! {
+            answer = publish => answer,
+            () = self.live.gone() => Answer::Unknown("the connection was lost".to_owned()),
+            () = overdue(&self.link) => Answer::Unknown("the value was not confirmed in time".to_owned()),
+        };
+        match answer {
+            Answer::Confirmed => self.write = write,
+            Answer::Unknown(why) => return Err(LeaseError::Lost(why)),
+            answer => return Err(LeaseError::Lost(format!("the value was not taken: {answer:?}"))),
         }
         while number(&self.held) < write {
             let next = tokio::time::timeout(WRITE_WITHIN, self.consumer.next()).await;
@@ -168,7 +178,23 @@ impl Lease {
         } else {
             delivery
         };
-        older.ack().await;
+        self.older.push(older);
+        while let Some(older) = self.older.last() {
+            // A second acknowledgement after a cancelled first one does nothing.
+            older.ack().await;
+            self.older.pop();
+        }
+    }
+}
+
+/// Resolves when a write has taken too long. Time during which the broker takes no messages does not count: the lease is
+/// then still ours.
+async fn overdue(link: &Link) {
+    loop {
+        tokio::time::sleep(WRITE_WITHIN).await;
+        if !link.is_blocked() {
+            return;
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 mod backoff;
 mod confirm;
 mod consumer;
+mod counts;
 mod dead_letters;
 mod delivery;
 mod failures;
@@ -22,6 +23,7 @@ pub mod topology;
 
 pub use backoff::Backoff;
 pub use consumer::{ConsumeError, ConsumeOptions, ConsumerEvents, Handler, Stop, Verdict, consume};
+pub use counts::{QueueCounts, queue_counts};
 pub use dead_letters::{DeadLetters, Replayed, Selection, ToolError};
 pub use delivery::{Delivery, Settled};
 pub use failures::{Failures, MAX_ATTEMPTS};

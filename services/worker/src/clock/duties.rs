@@ -12,7 +12,6 @@ use time::OffsetDateTime;
 use crate::commands::registration;
 use crate::failure::Failure;
 use crate::jobs::{self, reconcile};
-use crate::queues;
 use crate::services::Services;
 
 /// How often the leader looks whether something is due.
@@ -117,7 +116,7 @@ pub(crate) async fn publish_lost(services: &Services, link: &Link, now: OffsetDa
     let mut empty = Vec::new();
     for handler in jobs::all() {
         let kind = handler.kind();
-        let counts = queues::counts(link, &kind.queue()).await;
+        let counts = arrakis_broker::queue_counts(link, &kind.queue()).await;
         if counts.is_some_and(|counts| counts.messages == 0) {
             empty.push(kind);
         }

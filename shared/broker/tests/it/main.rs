@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot have its world has failed")]
 
 mod consumer;
+mod counts;
 mod dead_letters;
 mod lease;
 mod link;

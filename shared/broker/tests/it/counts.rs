@@ -1,0 +1,23 @@
+use arrakis_broker::{QueueCounts, queue_counts};
+use arrakis_contracts::names;
+
+use crate::world::{World, join};
+
+#[tokio::test]
+async fn a_depth_is_told_and_an_unknown_queue_is_none() {
+    let world = World::new().await;
+    let publisher = world.publisher();
+    for id in ["a", "b", "c"] {
+        publisher.publish(&join(id)).await.unwrap();
+    }
+    let three = QueueCounts {
+        messages: 3,
+        consumers: 0,
+    };
+    assert_eq!(queue_counts(&world.link, names::EVENTS_GUILD).await, Some(three));
+    assert_eq!(queue_counts(&world.link, "no-such-queue").await, None);
+    // The refusal closed a channel and not the connection.
+    assert_eq!(queue_counts(&world.link, names::EVENTS_GUILD).await, Some(three));
+    assert_eq!(world.take_all(names::EVENTS_GUILD, 3).await.len(), 3);
+    world.vhost.finish().await;
+}
