@@ -1,11 +1,11 @@
 //! Users. <https://discord.com/developers/docs/resources/user#user-object>
 
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::Id;
 
 /// A person or a bot, independent of any server.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct User {
     /// Snowflake of the user.
     pub id: Id,
@@ -18,7 +18,6 @@ pub struct User {
     /// Hash of the avatar.
     pub avatar: Option<String>,
     /// Whether it is a bot.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub bot: bool,
     /// Hash of the banner.
     pub banner: Option<String>,
@@ -27,7 +26,6 @@ pub struct User {
     /// Public flags, bit set.
     pub public_flags: u64,
     /// Emulator only: whether this person accepts direct messages from a bot (50007 when not).
-    #[serde(skip)]
     pub accepts_dms: bool,
 }
 
@@ -63,5 +61,28 @@ impl User {
     #[must_use]
     pub fn display_name(&self) -> &str {
         self.global_name.as_deref().unwrap_or(&self.username)
+    }
+}
+
+/// Discord's user object. `flags` repeats the public ones, since a bot sees no others.
+impl Serialize for User {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_map(None)?;
+        out.serialize_entry("id", &self.id)?;
+        out.serialize_entry("username", &self.username)?;
+        out.serialize_entry("discriminator", &self.discriminator)?;
+        out.serialize_entry("global_name", &self.global_name)?;
+        out.serialize_entry("avatar", &self.avatar)?;
+        if self.bot {
+            out.serialize_entry("bot", &true)?;
+        }
+        out.serialize_entry("banner", &self.banner)?;
+        out.serialize_entry("accent_color", &self.accent_color)?;
+        out.serialize_entry("public_flags", &self.public_flags)?;
+        out.serialize_entry("flags", &self.public_flags)?;
+        out.serialize_entry("avatar_decoration_data", &None::<()>)?;
+        out.serialize_entry("collectibles", &None::<()>)?;
+        out.serialize_entry("primary_guild", &None::<()>)?;
+        out.end()
     }
 }

@@ -66,6 +66,12 @@ impl State {
         Some(id)
     }
 
+    /// An interaction, with what the bot made of it so far.
+    #[must_use]
+    pub fn interaction(&self, id: Id) -> Option<&Interaction> {
+        self.interactions.get(&id)
+    }
+
     fn interaction_event(&self, new: &NewInteraction, id: Id, token: &str) -> Option<Value> {
         let channel = self.channel(new.channel_id)?;
         let user = self.users.get(&new.user_id)?;

@@ -11,15 +11,19 @@ use crate::{
 impl State {
     /// Pins or unpins a message. A pin is announced by a message of its own, as on Discord.
     pub fn set_pinned(&mut self, channel: Id, id: Id, pinned: bool, cause: &Cause) {
-        let Some(mut message) = self.message(channel, id).cloned() else { return };
+        let Some(mut message) = self.message(channel, id).cloned() else {
+            return;
+        };
         message.pinned = pinned;
         let (guild, author) = (message.guild_id, message.author.id());
         self.update_message(message);
         let now = self.now();
-        let newest = self
-            .messages
-            .get(&channel)
-            .and_then(|all| all.values().filter(|known| known.pinned).map(|known| known.timestamp).max());
+        let newest = self.messages.get(&channel).and_then(|all| {
+            all.values()
+                .filter(|known| known.pinned)
+                .map(|known| known.timestamp)
+                .max()
+        });
         if let Some(home) = self.channel_mut(channel) {
             home.last_pin_timestamp = if pinned { Some(now) } else { newest };
         }
@@ -28,10 +32,19 @@ impl State {
         if let Some(guild) = guild {
             d["guild_id"] = json!(guild);
             let options = json!({"channel_id": channel, "message_id": id});
-            let action = if pinned { AuditAction::MessagePin } else { AuditAction::MessageUnpin };
+            let action = if pinned {
+                AuditAction::MessagePin
+            } else {
+                AuditAction::MessageUnpin
+            };
             self.audit(guild, cause, action, Some(author), Vec::new(), Some(options));
         }
-        self.emit_near(guild, "CHANNEL_PINS_UPDATE", [Intents::GUILDS, Intents::DIRECT_MESSAGES], &d);
+        self.emit_near(
+            guild,
+            "CHANNEL_PINS_UPDATE",
+            [Intents::GUILDS, Intents::DIRECT_MESSAGES],
+            &d,
+        );
         if pinned {
             let mut notice = Message::text(self.next_id(), channel, guild, Author::User(cause.actor), "", now);
             notice.kind = 6;
@@ -46,9 +59,13 @@ impl State {
 
     /// Removes all reactions of a message, or all with one emoji.
     pub fn clear_reactions(&mut self, channel: Id, id: Id, emoji: Option<&Value>) {
-        let Some(message) = self.messages.get_mut(&channel).and_then(|all| all.get_mut(&id)) else { return };
+        let Some(message) = self.messages.get_mut(&channel).and_then(|all| all.get_mut(&id)) else {
+            return;
+        };
         let before = message.reactions.len();
-        message.reactions.retain(|known| emoji.is_some_and(|emoji| known.emoji != *emoji));
+        message
+            .reactions
+            .retain(|known| emoji.is_some_and(|emoji| known.emoji != *emoji));
         if message.reactions.len() == before {
             return;
         }

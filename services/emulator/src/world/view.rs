@@ -81,13 +81,13 @@ impl State {
             Author::User(id) => self.users.get(id).map_or_else(
                 || {
                     json!({"id": id, "username": "deleted_user", "discriminator": "0", "global_name": null,
-                          "avatar": null, "public_flags": 0})
+                          "avatar": null, "public_flags": 0, "flags": 0, "primary_guild": null})
                 },
                 |user| json!(user),
             ),
             Author::Webhook { id, name, avatar } => json!({
                 "id": id, "username": name, "discriminator": "0000", "global_name": null, "avatar": avatar,
-                "bot": true, "public_flags": 0, "flags": 0,
+                "bot": true, "public_flags": 0, "flags": 0, "primary_guild": null,
             }),
         }
     }
@@ -127,6 +127,12 @@ impl State {
         if let Author::Webhook { id, .. } = &message.author {
             add("webhook_id", Some(json!(id)));
         }
+        // Answers to interactions are sent by the application's own webhook.
+        let answers = message.interaction_metadata.is_some();
+        add(
+            "webhook_id",
+            message.application_id.filter(|_| answers).map(|id| json!(id)),
+        );
         add("application_id", message.application_id.map(|id| json!(id)));
         add("message_reference", message.message_reference.clone());
         add("interaction_metadata", message.interaction_metadata.clone());

@@ -312,7 +312,7 @@ fn answer(call: &Call, state: &State, interaction: &Interaction, callback_type: 
         body["interaction"]["response_message_id"] = json!(message.id);
         body["interaction"]["response_message_loading"] = json!(message.flags & FLAG_LOADING != 0);
         body["interaction"]["response_message_ephemeral"] = json!(message.is_ephemeral());
-        if matches!(callback_type, kind::MESSAGE | kind::UPDATE | kind::DEFERRED_MESSAGE) {
+        if matches!(callback_type, kind::MESSAGE | kind::UPDATE) {
             body["resource"] = json!({ "type": callback_type, "message": state.message_view(message) });
         }
     }

@@ -36,10 +36,10 @@ const MAXIMUM: usize = 20;
 fn emoji(call: &Call, state: &State) -> ApiResult<Value> {
     let text = call.param("emoji_name");
     if let Some((name, id)) = text.split_once(':') {
-        let id: Id = id.parse().map_err(|_| ErrorCode::UnknownEmoji)?;
+        let id: Id = id.parse().map_err(|_| ErrorCode::UnknownReactionEmoji)?;
         let in_guilds = state.guilds.values().any(|guild| guild.emojis.contains_key(&id));
         if !in_guilds && !state.application_emojis.contains_key(&id) {
-            return Err(ErrorCode::UnknownEmoji.into());
+            return Err(ErrorCode::UnknownReactionEmoji.into());
         }
         return Ok(json!({ "id": id, "name": name }));
     }
@@ -48,7 +48,7 @@ fn emoji(call: &Call, state: &State) -> ApiResult<Value> {
     if wordless {
         Ok(json!({ "id": null, "name": text }))
     } else {
-        Err(ErrorCode::UnknownEmoji.into())
+        Err(ErrorCode::UnknownReactionEmoji.into())
     }
 }
 

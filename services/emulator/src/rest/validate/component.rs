@@ -379,7 +379,7 @@ mod tests {
     use super::*;
     use crate::rest::validate::form::read_body;
 
-    fn read(components: Value) -> Result<Vec<Value>, Value> {
+    fn read(components: &Value) -> Result<Vec<Value>, Value> {
         read_body(&json!({ "components": components }), |form| {
             read_components(form, false)
         })
@@ -393,7 +393,7 @@ mod tests {
 
     #[test]
     fn parts_get_ids_in_order() {
-        let rows = read(json!([{"type": 1, "components": [button("a"), button("b")]}])).unwrap();
+        let rows = read(&json!([{"type": 1, "components": [button("a"), button("b")]}])).unwrap();
         assert_eq!(rows[0]["id"], 1);
         assert_eq!(rows[0]["components"][1]["id"], 3);
     }
@@ -401,13 +401,13 @@ mod tests {
     #[test]
     fn a_row_holds_five_buttons_or_one_select() {
         let six: Vec<Value> = (0..6).map(|index| button(&index.to_string())).collect();
-        let errors = read(json!([{"type": 1, "components": six}])).unwrap_err();
+        let errors = read(&json!([{"type": 1, "components": six}])).unwrap_err();
         assert_eq!(
             errors["components"]["0"]["components"]["_errors"][0]["code"],
             "BASE_TYPE_BAD_LENGTH"
         );
         let select = json!({"type": 5, "custom_id": "who"});
-        let errors = read(json!([{"type": 1, "components": [button("a"), select]}])).unwrap_err();
+        let errors = read(&json!([{"type": 1, "components": [button("a"), select]}])).unwrap_err();
         assert_eq!(
             errors["components"]["0"]["components"]["1"]["_errors"][0]["code"],
             "COMPONENT_LAYOUT_WIDTH_EXCEEDED"
@@ -416,7 +416,7 @@ mod tests {
 
     #[test]
     fn custom_ids_are_unique_and_links_have_none() {
-        let errors = read(json!([{"type": 1, "components": [button("a"), button("a"),
+        let errors = read(&json!([{"type": 1, "components": [button("a"), button("a"),
             {"type": 2, "style": 5, "label": "x", "custom_id": "y", "url": "https://a.example/"}]}]))
         .unwrap_err();
         let parts = &errors["components"]["0"]["components"];
@@ -436,14 +436,14 @@ mod tests {
             .map(|index| json!({"label": "x", "value": index.to_string()}))
             .collect();
         let errors =
-            read(json!([{"type": 1, "components": [{"type": 3, "custom_id": "s", "options": options}]}])).unwrap_err();
+            read(&json!([{"type": 1, "components": [{"type": 3, "custom_id": "s", "options": options}]}])).unwrap_err();
         assert_eq!(
             errors["components"]["0"]["components"]["0"]["options"]["_errors"][0]["code"],
             "BASE_TYPE_BAD_LENGTH"
         );
         let twice = json!([{"label": "x", "value": "1"}, {"label": "y", "value": "1"}]);
         let errors =
-            read(json!([{"type": 1, "components": [{"type": 3, "custom_id": "s", "options": twice}]}])).unwrap_err();
+            read(&json!([{"type": 1, "components": [{"type": 3, "custom_id": "s", "options": twice}]}])).unwrap_err();
         assert_eq!(
             errors["components"]["0"]["components"]["0"]["options"]["1"]["_errors"][0]["code"],
             "SELECT_COMPONENT_OPTION_VALUE_DUPLICATED"
@@ -453,14 +453,14 @@ mod tests {
     #[test]
     fn rows_are_the_only_top_level_without_the_v2_flag() {
         assert_eq!(
-            read(json!([button("a")])).unwrap_err()["components"]["0"]["type"]["_errors"][0]["code"],
+            read(&json!([button("a")])).unwrap_err()["components"]["0"]["type"]["_errors"][0]["code"],
             "BASE_TYPE_CHOICES"
         );
         let rows: Vec<Value> = (0..6)
             .map(|index| json!({"type": 1, "components": [button(&index.to_string())]}))
             .collect();
         assert_eq!(
-            read(json!(rows)).unwrap_err()["components"]["_errors"][0]["code"],
+            read(&json!(rows)).unwrap_err()["components"]["_errors"][0]["code"],
             "BASE_TYPE_MAX_LENGTH"
         );
     }

@@ -147,13 +147,13 @@ mod tests {
     use crate::rest::validate::form::read_body;
 
     fn errors(body: &Value) -> Value {
-        read_body(body, |form| read_embeds(form)).unwrap_err().errors.unwrap()
+        read_body(body, read_embeds).unwrap_err().errors.unwrap()
     }
 
     #[test]
     fn an_embed_comes_back_as_discord_gives_it() {
         let body = json!({"embeds": [{"title": " Rank ", "color": 255, "fields": [{"name": "a", "value": "b"}]}]});
-        let Given::Value(embeds) = read_body(&body, |form| read_embeds(form)).unwrap() else {
+        let Given::Value(embeds) = read_body(&body, read_embeds).unwrap() else {
             panic!("no embeds")
         };
         assert_eq!(
@@ -187,7 +187,7 @@ mod tests {
         let body = json!({"embeds": [{"description": "a".repeat(4_000)}, {"description": "b".repeat(2_001)}]});
         assert_eq!(errors(&body)["embeds"]["_errors"][0]["code"], "MAX_EMBED_SIZE_EXCEEDED");
         let body = json!({"embeds": [{"description": "a".repeat(4_000)}, {"description": "b".repeat(2_000)}]});
-        assert!(read_body(&body, |form| read_embeds(form)).is_ok());
+        assert!(read_body(&body, read_embeds).is_ok());
     }
 
     #[test]

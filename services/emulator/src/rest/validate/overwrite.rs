@@ -72,7 +72,7 @@ mod tests {
     fn bits_are_texts_or_numbers_and_the_last_of_two_wins() {
         let body = json!({"permission_overwrites": [
             {"id": "5", "type": 0, "allow": "1024", "deny": 0}, {"id": 5, "type": "role", "deny": "2048"}]});
-        let overwrites = read_body(&body, |form| read_overwrites(form)).unwrap().value().unwrap();
+        let overwrites = read_body(&body, read_overwrites).unwrap().value().unwrap();
         assert_eq!(
             overwrites,
             [OverwriteForm {
@@ -88,7 +88,7 @@ mod tests {
     fn more_than_a_hundred_and_unknown_kinds_are_refused() {
         let many: Vec<_> = (1..=101).map(|id| json!({"id": id.to_string(), "type": 0})).collect();
         let body = json!({ "permission_overwrites": many });
-        assert!(read_body(&body, |form| read_overwrites(form)).is_err());
+        assert!(read_body(&body, read_overwrites).is_err());
         let errors = read_body(&json!({"permission_overwrites": [{"id": "1", "type": 7}]}), |form| {
             read_overwrites(form)
         })

@@ -1,0 +1,121 @@
+//! Webhooks of channels and their messages.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::rest_support::Bot;
+
+async fn made(bot: &Bot) -> Value {
+    bot.post(
+        &format!("/channels/{}/webhooks", bot.channel("general")),
+        json!({"name": "Herald"}),
+    )
+    .await
+    .ok(200)
+}
+
+fn by_token(webhook: &Value) -> String {
+    format!(
+        "/webhooks/{}/{}",
+        webhook["id"].as_str().unwrap(),
+        webhook["token"].as_str().unwrap()
+    )
+}
+
+#[tokio::test]
+async fn a_webhook_posts_under_its_own_name() {
+    let bot = Bot::start().await;
+    let webhook = made(&bot).await;
+    let path = by_token(&webhook);
+    assert!(webhook["url"].as_str().unwrap().ends_with(&path));
+    let silent = bot
+        .open_call(Method::POST, &path, Some(json!({"content": "one"})))
+        .await;
+    silent.ok(204);
+    let body = json!({"content": "two", "username": "Duncan"});
+    let sent = bot
+        .open_call(Method::POST, &format!("{path}?wait=true"), Some(body))
+        .await
+        .ok(200);
+    assert_eq!(
+        (sent["author"]["username"].as_str(), &sent["webhook_id"]),
+        (Some("Duncan"), &webhook["id"])
+    );
+    let one = format!("{path}/messages/{}", sent["id"].as_str().unwrap());
+    assert_eq!(
+        bot.open_call(Method::PATCH, &one, Some(json!({"content": "three"})))
+            .await
+            .ok(200)["content"],
+        "three"
+    );
+    assert_eq!(bot.open_call(Method::GET, &one, None).await.ok(200)["content"], "three");
+    bot.open_call(Method::DELETE, &one, None).await.ok(204);
+    bot.open_call(Method::GET, &one, None).await.refused(404, 10008);
+    let bad = json!({"content": "x", "username": "discord bot"});
+    bot.open_call(Method::POST, &path, Some(bad))
+        .await
+        .form_error("/username", "USERNAME_INVALID_CONTAINS");
+    bot.open_call(Method::POST, &path, Some(json!({})))
+        .await
+        .refused(400, 50006);
+}
+
+#[tokio::test]
+async fn tokens_are_checked_and_gone_webhooks_unknown() {
+    let bot = Bot::start().await;
+    let webhook = made(&bot).await;
+    let id = webhook["id"].as_str().unwrap();
+    let body = || Some(json!({"content": "x"}));
+    bot.open_call(Method::POST, &format!("/webhooks/{id}/wrong"), body())
+        .await
+        .refused(401, 50027);
+    bot.open_call(Method::POST, "/webhooks/5/wrong", body())
+        .await
+        .refused(404, 10015);
+    bot.delete(&format!("/webhooks/{id}")).await.ok(204);
+    bot.open_call(Method::POST, &by_token(&webhook), body())
+        .await
+        .refused(404, 10015);
+    bot.get(&format!("/webhooks/{id}")).await.refused(404, 10015);
+}
+
+#[tokio::test]
+async fn webhooks_are_listed_edited_and_bounded() {
+    let bot = Bot::start().await;
+    let webhook = made(&bot).await;
+    let one = format!("/webhooks/{}", webhook["id"].as_str().unwrap());
+    let moved = bot
+        .patch(
+            &one,
+            json!({"name": "Crier", "channel_id": bot.channel("water").to_string()}),
+        )
+        .await
+        .ok(200);
+    assert_eq!(
+        (moved["name"].as_str(), &moved["channel_id"]),
+        (Some("Crier"), &json!(bot.channel("water").to_string()))
+    );
+    let own = bot.open_call(Method::GET, &by_token(&webhook), None).await.ok(200);
+    assert!(own.get("user").is_none());
+    assert_eq!(
+        bot.get(&format!("/guilds/{}/webhooks", bot.guild()))
+            .await
+            .ok(200)
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    for _ in 0..15 {
+        made(&bot).await;
+    }
+    let general = format!("/channels/{}/webhooks", bot.channel("general"));
+    bot.post(&general, json!({"name": "one more"}))
+        .await
+        .refused(400, 30007);
+    assert_eq!(bot.get(&general).await.ok(200).as_array().unwrap().len(), 15);
+    bot.post(&general, json!({"name": "Clyde"}))
+        .await
+        .form_error("/name", "USERNAME_INVALID_CONTAINS");
+    assert_eq!((bot.audit(50).await.len(), bot.audit(51).await.len()), (16, 1));
+}
