@@ -95,7 +95,11 @@ pub(super) async fn limits_held<W: Write>(stage: &Stage<'_>, transcript: &mut Tr
     let stats: Value = stage.discord.get("/control/stats").await?;
     transcript.expect("not one 429", stats["limited"] == json!({}), &stats["limited"]);
     let most = stats["most_requests_in_1100_ms"].as_u64().unwrap_or(u64::MAX);
-    transcript.expect(format!("at most {most} calls in any 1.1 s, of 50 allowed"), most <= 50, most);
+    transcript.expect(
+        format!("at most {most} calls in any 1.1 s, of 50 allowed"),
+        most <= 50,
+        most,
+    );
     let expired: Vec<Value> = expired(stage).await?;
     transcript.expect("no member waited in vain", expired.is_empty(), format!("{expired:?}"));
     Ok(())

@@ -13,6 +13,8 @@ use super::names::{Names, display};
 pub const TOKEN_PROFILE: &str = "bgt";
 /// Discord ids of the seed lie in one range each, so that a reader of a log tells what an id is.
 const GUILDS: u64 = 1_200_000_000_000_000_000;
+/// Room for the roles and channels of a server between two of them.
+const GUILD_STEP: u64 = 10_000_000;
 const USERS: u64 = 1_210_000_000_000_000_000;
 
 /// Everything that is written to Postgres and to the emulator.
@@ -104,19 +106,19 @@ impl Plan {
         };
         let servers = vec![
             Server {
-                guild: GUILDS + 1,
+                guild: GUILDS,
                 name: "Sietch Tabr",
                 community: community(0x0192_0000_0000_7000_8000_0000_0000_0001, "sietch", "balance"),
                 members: tabr,
             },
             Server {
-                guild: GUILDS + 2,
+                guild: GUILDS + GUILD_STEP,
                 name: "Carthag Market",
                 community: community(0x0192_0000_0000_7000_8000_0000_0000_0002, "basic", "ranked"),
                 members: market,
             },
             Server {
-                guild: GUILDS + 3,
+                guild: GUILDS + 2 * GUILD_STEP,
                 name: "Polar Outpost",
                 community: None,
                 members: outpost,

@@ -66,7 +66,11 @@ pub fn router(app: AppState) -> Router {
 /// `GET /page/traffic`: the newest records, oldest first. What comes after them is in the control API's stream.
 async fn recent_traffic(State(app): State<AppState>) -> Json<serde_json::Value> {
     let kept = app.traffic.since(0);
-    let recent: Vec<_> = kept.iter().skip(kept.len().saturating_sub(RECENT)).map(|entry| &**entry).collect();
+    let recent: Vec<_> = kept
+        .iter()
+        .skip(kept.len().saturating_sub(RECENT))
+        .map(|entry| &**entry)
+        .collect();
     Json(serde_json::json!(recent))
 }
 

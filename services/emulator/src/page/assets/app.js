@@ -3,7 +3,7 @@ import * as api from "./api.js";
 import { avatar, h, hex, hue, initials, reconcile, toast } from "./dom.js";
 import { Composer } from "./composer.js";
 import { openModal, openPerson } from "./dialogs.js";
-import { showMessages } from "./messages.js";
+import { showMessages, stayAtBottom } from "./messages.js";
 import { Switcher } from "./switcher.js";
 import { TrafficPanel } from "./traffic.js";
 
@@ -83,6 +83,7 @@ const context = {
 const composer = new Composer(context);
 const switcher = new Switcher(context);
 const panel = new TrafficPanel();
+stayAtBottom(byId("log"));
 let running = false;
 let again = false;
 

@@ -5,9 +5,16 @@ import { component } from "./components.js";
 
 const clock = (text) => new Date(text).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 
-/** Shows the messages; stays at the bottom when it was there. */
+/** Keeps the newest message in sight for as long as the reader has not scrolled up, also when the log changes its size. */
+export function stayAtBottom(log) {
+  log.stuck = true;
+  log.addEventListener("scroll", () => { log.stuck = log.scrollHeight - log.scrollTop - log.clientHeight < 80; });
+  new ResizeObserver(() => { if (log.stuck) log.scrollTop = log.scrollHeight; }).observe(log);
+}
+
+/** Shows the messages of a channel. */
 export function showMessages(log, channel, context) {
-  const atBottom = log.scrollHeight - log.scrollTop - log.clientHeight < 80 || log.dataset.channel !== channel.id;
+  const atBottom = log.stuck || log.dataset.channel !== channel.id;
   log.dataset.channel = channel.id;
   reconcile(log, [...channel.messages, ...context.notes(channel.id)], (item) => item.id, (item) => message(item, context));
   if (atBottom) log.scrollTop = log.scrollHeight;
