@@ -27,7 +27,10 @@ trap clean_up EXIT
 # The database's name is the path of the URL; what follows a ? stays.
 scratch_url=$(sed -E "s|^([a-z]+://[^/?]+)(/[^?]*)?|\1/$scratch|" <<<"$DATABASE_OWNER_URL")
 for migration in shared/db/migrations/*.sql; do
-    "$psql" --no-psqlrc --quiet --single-transaction --set=ON_ERROR_STOP=1 --output=/dev/null --file="$migration" "$scratch_url"
+    # As sqlx does: one transaction each, but for those that cannot run in one.
+    transaction=(--single-transaction)
+    if [[ $(head -n 1 "$migration") == '-- no-transaction' ]]; then transaction=(); fi
+    "$psql" --no-psqlrc --quiet "${transaction[@]}" --set=ON_ERROR_STOP=1 --output=/dev/null --file="$migration" "$scratch_url"
 done
 
 # Every macro has to be expanded again, whatever the last build left.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arrakis_config::Secret;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions, PgPool, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transaction};
 
 use crate::{CommunityId, DbError, GuildId, measure::named, migrate};
 
@@ -74,6 +74,7 @@ impl Database {
             .max_connections(options.max_connections)
             .acquire_timeout(options.acquire_timeout)
             .idle_timeout(Duration::from_secs(300))
+            .after_release(|connection, _| Box::pin(still_answers(connection)))
             .connect_lazy_with(connection);
         let deadline = tokio::time::Instant::now() + options.connect_deadline;
         loop {
@@ -167,6 +168,21 @@ impl Database {
     /// Closes every connection once it is given back.
     pub async fn close(&self) {
         self.pool.close().await;
+    }
+}
+
+/// How long a connection that is given back may take to finish what it was in the middle of.
+const RELEASE_WITHIN: Duration = Duration::from_secs(3);
+
+/// A connection whose server is gone without a word is thrown away: the pool itself would wait for it, and count it as open,
+/// until the kernel gives up a quarter of an hour later.
+async fn still_answers(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    match tokio::time::timeout(RELEASE_WITHIN, connection.ping()).await {
+        Ok(answered) => answered.map(|()| true),
+        Err(_) => Err(sqlx::Error::Io(std::io::Error::new(
+            std::io::ErrorKind::TimedOut,
+            "no answer",
+        ))),
     }
 }
 

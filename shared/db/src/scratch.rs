@@ -81,12 +81,11 @@ async fn cut_off(login: &PgConnectOptions, name: &str) -> Result<(), DbError> {
 /// One process makes the template, the others wait at the lock and find it made. It gets its name last, so that one made
 /// half is never taken for whole.
 async fn make_template(owner: &mut PgConnection, options: &PgConnectOptions, template: &str) -> Result<(), DbError> {
-    named!(
-        "scratch.lock",
-        sqlx::query("select pg_advisory_lock($1)")
-            .bind(TEMPLATE_LOCK)
-            .execute(&mut *owner)
-    )?;
+    // Without a limit of time: it lasts as long as another process takes to make the template.
+    let waiting = sqlx::query("select pg_advisory_lock($1)")
+        .bind(TEMPLATE_LOCK)
+        .execute(&mut *owner);
+    waiting.await.map_err(|source| DbError::new("scratch.lock", source))?;
     if !exists(owner, template).await? {
         sweep(owner).await?;
         let unfinished = format!("{TEST_PREFIX}{}_template_{}", seconds_now(), std::process::id());

@@ -1,6 +1,6 @@
 use arrakis_config::Secret;
 use arrakis_db::{Leader, Leadership};
-use arrakis_test_support::TestDatabase;
+use arrakis_test_support::{FaultProxy, TestDatabase};
 
 use crate::fixtures::{connect, run};
 
@@ -61,4 +61,19 @@ async fn the_server_notices_a_leader_that_is_gone_by_keepalives() {
     assert!(leader.leads().await.unwrap());
     let set = leader.server_settings().await.unwrap();
     assert_eq!(set, ["5", "2", "3", "11000"]);
+}
+
+/// The network between the two is gone without a word: the leader must not go on believing.
+#[tokio::test]
+async fn a_leader_whose_server_says_nothing_stops_leading() {
+    let test = TestDatabase::create().await;
+    let proxy = FaultProxy::start(&test.app_url()).await;
+    let url = Secret::new(proxy.in_front_of(&test.app_url()));
+    let mut leader = Leader::candidate(&url, Leadership::Clock).await.unwrap();
+    assert!(leader.leads().await.unwrap());
+    proxy.stall(true);
+    let error = leader.leads().await.unwrap_err();
+    assert!(error.is_passing(), "{error}");
+    let error = Leader::candidate(&url, Leadership::Clock).await.unwrap_err();
+    assert!(error.is_passing(), "{error}");
 }

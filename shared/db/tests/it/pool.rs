@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arrakis_config::Secret;
 use arrakis_db::{Database, DatabaseOptions, DbError};
-use arrakis_test_support::eventually;
+use arrakis_test_support::{FaultProxy, eventually};
 
 use crate::fixtures::{TwoTenants, connect, run, set_tenant, user};
 
@@ -160,6 +160,30 @@ async fn a_refused_login_is_told_at_once_and_a_server_that_is_away_is_waited_for
         .await
         .unwrap_err();
     assert!(away.is_passing(), "{away}");
+}
+
+#[tokio::test]
+async fn a_connection_whose_server_is_gone_without_a_word_is_thrown_away() {
+    let two = TwoTenants::create().await;
+    let proxy = FaultProxy::start(&two.database.app_url()).await;
+    let url = Secret::new(proxy.in_front_of(&two.database.app_url()));
+    let options = DatabaseOptions {
+        max_connections: 1,
+        ..DatabaseOptions::default()
+    };
+    let database = Database::connect(&url, options).await.unwrap();
+    let mut tx = database.tenant(two.a).await.unwrap();
+    assert_eq!(database.pool_use().open, 1);
+    proxy.stall(true);
+    let asked = tokio::time::timeout(Duration::from_millis(50), async { tx.profiles().numbers().await }).await;
+    assert!(asked.is_err(), "the proxy lets something through");
+    drop(tx);
+    let gone = || std::future::ready(database.pool_use().open == 0);
+    eventually(gone, "the pool to give the dead connection up").await;
+
+    proxy.stall(false);
+    let answers = async || database.tenant(two.a).await.is_ok();
+    eventually(answers, "a new connection").await;
 }
 
 #[derive(Clone, Default)]
