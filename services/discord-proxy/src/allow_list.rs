@@ -115,42 +115,42 @@ fn matches(pattern: &str, segments: &[&str]) -> bool {
 mod tests {
     use super::*;
 
-    fn may(caller: &str, method: Method, path: &str) -> bool {
+    fn may(caller: &str, method: &Method, path: &str) -> bool {
         let segments: Vec<_> = path.split('/').skip(1).collect();
         AllowLists::built_in()
             .unwrap()
             .of(caller)
             .unwrap()
-            .allows(&method, &segments)
+            .allows(method, &segments)
     }
 
     #[test]
     fn a_worker_answers_assigns_and_writes() {
-        assert!(may("worker", Method::POST, "/interactions/1/token/callback"));
-        assert!(may("worker", Method::PATCH, "/webhooks/1/token/messages/@original"));
-        assert!(may("worker", Method::POST, "/webhooks/1/token"));
-        assert!(may("worker", Method::PUT, "/guilds/1/members/2/roles/3"));
-        assert!(may("worker", Method::DELETE, "/guilds/1/members/2/roles/3"));
-        assert!(may("worker", Method::POST, "/channels/1/messages"));
-        assert!(may("worker", Method::PUT, "/applications/1/commands"));
-        assert!(may("worker", Method::GET, "/guilds/1/members"));
+        assert!(may("worker", &Method::POST, "/interactions/1/token/callback"));
+        assert!(may("worker", &Method::PATCH, "/webhooks/1/token/messages/@original"));
+        assert!(may("worker", &Method::POST, "/webhooks/1/token"));
+        assert!(may("worker", &Method::PUT, "/guilds/1/members/2/roles/3"));
+        assert!(may("worker", &Method::DELETE, "/guilds/1/members/2/roles/3"));
+        assert!(may("worker", &Method::POST, "/channels/1/messages"));
+        assert!(may("worker", &Method::PUT, "/applications/1/commands"));
+        assert!(may("worker", &Method::GET, "/guilds/1/members"));
     }
 
     #[test]
     fn a_worker_destroys_no_server_and_bans_nobody() {
-        assert!(!may("worker", Method::DELETE, "/guilds/1"));
-        assert!(!may("worker", Method::PATCH, "/guilds/1"));
-        assert!(!may("worker", Method::DELETE, "/guilds/1/members/2"));
-        assert!(!may("worker", Method::PUT, "/guilds/1/bans/2"));
-        assert!(!may("worker", Method::DELETE, "/users/@me/guilds/1"));
-        assert!(!may("worker", Method::GET, "/oauth2/applications/@me"));
-        assert!(!may("worker", Method::POST, "/interactions/1/token/callback/more"));
+        assert!(!may("worker", &Method::DELETE, "/guilds/1"));
+        assert!(!may("worker", &Method::PATCH, "/guilds/1"));
+        assert!(!may("worker", &Method::DELETE, "/guilds/1/members/2"));
+        assert!(!may("worker", &Method::PUT, "/guilds/1/bans/2"));
+        assert!(!may("worker", &Method::DELETE, "/users/@me/guilds/1"));
+        assert!(!may("worker", &Method::GET, "/oauth2/applications/@me"));
+        assert!(!may("worker", &Method::POST, "/interactions/1/token/callback/more"));
     }
 
     #[test]
     fn nobody_deletes_a_server() {
         for caller in ["worker", "api", "gaib"] {
-            assert!(!may(caller, Method::DELETE, "/guilds/1"), "{caller}");
+            assert!(!may(caller, &Method::DELETE, "/guilds/1"), "{caller}");
         }
     }
 

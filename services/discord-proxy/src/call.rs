@@ -163,40 +163,40 @@ mod tests {
         Route::of(method, &segments(&format!("/api/v10{path}")).unwrap())
     }
 
-    fn may_repeat(method: Method, path: &str, body: &str) -> bool {
+    fn may_repeat(method: &Method, path: &str, body: &str) -> bool {
         let peek = Peek::at(&HeaderMap::new(), body.as_bytes());
-        repeatable(&method, &route(&method, path), &peek)
+        repeatable(method, &route(method, path), &peek)
     }
 
     #[test]
     fn what_says_how_a_thing_shall_be_may_be_repeated() {
-        assert!(may_repeat(Method::GET, "/users/@me", ""));
-        assert!(may_repeat(Method::PUT, "/guilds/1/members/2/roles/3", ""));
-        assert!(may_repeat(Method::DELETE, "/channels/1/messages/2", ""));
-        assert!(may_repeat(Method::PATCH, "/webhooks/1/t/messages/@original", "{}"));
+        assert!(may_repeat(&Method::GET, "/users/@me", ""));
+        assert!(may_repeat(&Method::PUT, "/guilds/1/members/2/roles/3", ""));
+        assert!(may_repeat(&Method::DELETE, "/channels/1/messages/2", ""));
+        assert!(may_repeat(&Method::PATCH, "/webhooks/1/t/messages/@original", "{}"));
     }
 
     #[test]
     fn a_post_is_repeated_only_where_discord_enforces_its_nonce() {
-        assert!(!may_repeat(Method::POST, "/channels/1/messages", r#"{"content":"a"}"#));
-        assert!(!may_repeat(Method::POST, "/channels/1/messages", r#"{"nonce":"1"}"#));
+        assert!(!may_repeat(&Method::POST, "/channels/1/messages", r#"{"content":"a"}"#));
+        assert!(!may_repeat(&Method::POST, "/channels/1/messages", r#"{"nonce":"1"}"#));
         assert!(!may_repeat(
-            Method::POST,
+            &Method::POST,
             "/channels/1/messages",
             r#"{"enforce_nonce":true}"#
         ));
         assert!(may_repeat(
-            Method::POST,
+            &Method::POST,
             "/channels/1/messages",
             r#"{"nonce":"1","enforce_nonce":true}"#
         ));
         assert!(!may_repeat(
-            Method::POST,
+            &Method::POST,
             "/guilds/1/roles",
             r#"{"nonce":"1","enforce_nonce":true}"#
         ));
         assert!(!may_repeat(
-            Method::POST,
+            &Method::POST,
             "/interactions/1/t/callback",
             r#"{"nonce":"1","enforce_nonce":true}"#
         ));

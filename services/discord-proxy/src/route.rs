@@ -256,13 +256,13 @@ fn class_of(segments: &[&str], lane: Lane) -> &'static str {
 mod tests {
     use super::*;
 
-    fn route(method: Method, path: &str) -> Route {
-        Route::of(&method, &segments(&format!("/api/v10{path}")).unwrap())
+    fn route(method: &Method, path: &str) -> Route {
+        Route::of(method, &segments(&format!("/api/v10{path}")).unwrap())
     }
 
     #[test]
     fn ids_leave_the_template_and_the_major_parameter_stays() {
-        let route = route(Method::PUT, "/guilds/11/members/22/roles/33");
+        let route = route(&Method::PUT, "/guilds/11/members/22/roles/33");
         assert_eq!(route.template, "PUT /guilds/{guild}/members/{id}/roles/{id}");
         assert_eq!((route.major.as_str(), route.guild), ("guild:11", Some(11)));
         assert_eq!(route.lane, Lane::Bot);
@@ -292,17 +292,17 @@ mod tests {
             ("/webhooks/7", "GET /webhooks/{webhook}", "webhook:7"),
             ("/tomorrow/1/Something_New", "GET /tomorrow/{id}/{other}", "-"),
         ] {
-            let route = route(Method::GET, path);
+            let route = route(&Method::GET, path);
             assert_eq!((route.template.as_str(), route.major.as_str()), (template, major));
         }
     }
 
     #[test]
     fn interactions_need_no_token_and_do_not_show_theirs() {
-        let callback = route(Method::POST, "/interactions/1/aW50ZXJhY3Rpb24/callback");
+        let callback = route(&Method::POST, "/interactions/1/aW50ZXJhY3Rpb24/callback");
         assert_eq!(callback.lane, Lane::Callback);
         assert_eq!(callback.template, "POST /interactions/{interaction}/{token}/callback");
-        let edit = route(Method::PATCH, "/webhooks/1/aW50ZXJhY3Rpb24/messages/@original");
+        let edit = route(&Method::PATCH, "/webhooks/1/aW50ZXJhY3Rpb24/messages/@original");
         assert_eq!(edit.lane, Lane::Webhook);
         assert_eq!(edit.template, "PATCH /webhooks/{webhook}/{token}/messages/@original");
         for route in [callback, edit] {
@@ -314,8 +314,8 @@ mod tests {
     #[test]
     fn two_tokens_of_one_webhook_are_two_majors() {
         let (one, two) = (
-            route(Method::POST, "/webhooks/1/aaa"),
-            route(Method::POST, "/webhooks/1/bbb"),
+            route(&Method::POST, "/webhooks/1/aaa"),
+            route(&Method::POST, "/webhooks/1/bbb"),
         );
         assert_eq!(one.template, two.template);
         assert_ne!(one.major, two.major);

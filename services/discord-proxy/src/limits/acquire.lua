@@ -17,6 +17,10 @@ local most, lease = tonumber(ARGV[8]), tonumber(ARGV[9])
 local held_longest = window + transit
 local state, members, global, want = prefix .. 'state', prefix .. 'members', prefix .. 'global', prefix .. 'want'
 
+-- The first write is one that a full Redis refuses. After a write that it does not refuse it would let the rest pass, here but
+-- not in complete.lua, and replicas would waver between two minds.
+redis.call('SET', prefix .. 'beat', now, 'PX', 60000)
+
 -- 1. Has Redis forgotten? A replica that remembers another epoch proves that places were lost with the old data: hold
 --    everything for as long as they could still count, and reckon for a while with replicas that decide for themselves.
 local epoch = redis.call('HGET', state, 'epoch')

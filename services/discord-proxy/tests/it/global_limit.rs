@@ -1,0 +1,124 @@
+//! Never more than 50 in any 1.1 s, whatever the burst, over all replicas, as the upstream counts.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use http::Method;
+
+use crate::support::{Reply, World, eventually, send};
+
+const WINDOW: Duration = Duration::from_millis(1_100);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_replicas_under_a_burst_keep_to_fifty_and_use_them() {
+    // Answers take long enough, and differ enough, to bring arrivals out of order.
+    let world = World::new(|seen| Reply::ok().after(Duration::from_millis((seen.number as u64 * 37) % 90))).await;
+    let replicas = [world.replica().await, world.replica().await];
+    let calls = (0..300).map(|number| {
+        let call = replicas[number % 2].call(Method::GET, &format!("/guilds/{}", 1_000 + number));
+        send(call)
+    });
+    let answers = join_all(calls).await;
+    assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
+    assert_eq!(world.upstream.count(), 300);
+    assert!(
+        world.upstream.most_in(WINDOW) <= 50,
+        "{} in a window",
+        world.upstream.most_in(WINDOW)
+    );
+    // The rate is used: full windows, and a full one at once. By the upstream's clock 300 calls are six windows, of which the
+    // last begins five windows after the first; answers of up to 90 ms hold places longer.
+    let seen = world.upstream.seen();
+    let first_second = seen
+        .iter()
+        .filter(|call| call.at < seen[0].at + Duration::from_secs(1))
+        .count();
+    assert_eq!(first_second, 50);
+    assert_eq!(
+        replicas[0].metric("arrakis_proxy_in_flight") + replicas[1].metric("arrakis_proxy_in_flight"),
+        0.0
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_that_arrive_late_still_count_where_they_arrive() {
+    // Every tenth answer takes 600 ms: its place must be held until a window after it.
+    let world = World::new(|seen| {
+        let slow = seen.number % 10 == 0;
+        Reply::ok().after(Duration::from_millis(if slow { 600 } else { 5 }))
+    })
+    .await;
+    let replica = world.replica().await;
+    join_all((0..160).map(|number| send(replica.call(Method::GET, &format!("/guilds/{}", 1_000 + number))))).await;
+    assert_eq!(world.upstream.count(), 160);
+    assert!(world.upstream.most_in(WINDOW) <= 50);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_too_long_hears_when_to_come_back_and_discord_is_not_asked() {
+    let world = World::new(|_| Reply::ok()).await;
+    let replica = world.replica().await;
+    let calls = (0..120).map(|number| {
+        let call = replica.call(Method::GET, &format!("/guilds/{}", 1_000 + number));
+        send(call.header("x-arrakis-deadline-ms", "700"))
+    });
+    let answers = join_all(calls).await;
+    let refused: Vec<_> = answers.iter().filter(|answer| answer.status == 429).collect();
+    assert_eq!((world.upstream.count(), refused.len()), (50, 70));
+    for answer in refused {
+        assert_eq!(answer.proxy_error(), Some("waited-too-long"));
+        assert!(answer.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
+        assert!(answer.body["retry_after"].as_f64().unwrap() > 0.0, "{:?}", answer.body);
+        assert_eq!(
+            (&answer.body["global"], &answer.body["code"]),
+            (&false.into(), &0.into())
+        );
+        assert!(
+            answer.message().contains("global limit") || answer.message().contains("turn"),
+            "{}",
+            answer.message()
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_more_urgent_go_first_and_tenants_take_turns_over_replicas() {
+    let world = World::new(|_| Reply::ok()).await;
+    let replicas = [world.replica().await, world.replica().await];
+    let call = |replica: usize, path: String, tenant: &str, urgency: &str| {
+        let call = replicas[replica].call(Method::GET, &path);
+        send(
+            call.header("x-arrakis-tenant", tenant)
+                .header("x-arrakis-urgency", urgency),
+        )
+    };
+    // One tenant fills the window and much more with bulk work, on both replicas.
+    let flood =
+        join_all((0..150).map(|number| call(number % 2, format!("/guilds/{}", 1_000 + number), "loud", "bulk")));
+    let meanwhile = async {
+        eventually("the window is full", || world.upstream.count() >= 50).await;
+        let quiet = join_all((0..3).map(|number| call(0, format!("/guilds/{}", 5_000 + number), "quiet", "bulk")));
+        let urgent =
+            join_all((0..3).map(|number| call(1, format!("/guilds/{}", 9_000 + number), "other", "interactive")));
+        tokio::join!(quiet, urgent)
+    };
+    tokio::join!(flood, meanwhile);
+    let seen = world.upstream.seen();
+    let place = |guild: &str| {
+        seen.iter()
+            .position(|call| call.path == format!("/api/v10/guilds/{guild}"))
+            .unwrap()
+    };
+    for urgent in ["9000", "9001", "9002"] {
+        assert!(place(urgent) < 90, "{urgent} came as number {}", place(urgent));
+    }
+    for quiet in ["5000", "5001", "5002"] {
+        assert!(
+            place(quiet) < 100,
+            "{quiet} came as number {} of {}",
+            place(quiet),
+            seen.len()
+        );
+    }
+    assert!(world.upstream.most_in(WINDOW) <= 50);
+}

@@ -1,0 +1,206 @@
+//! Redis gone, hung, flushed, read-only, full: degraded and named, never unlimited, and well again by itself.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use http::Method;
+
+use crate::support::{Reply, World, eventually, send};
+
+const WINDOW: Duration = Duration::from_millis(1_100);
+
+async fn burst(replicas: &[crate::support::Replica], count: usize) -> usize {
+    let calls = (0..count).map(|number| {
+        let call = replicas[number % replicas.len()].call(Method::GET, &format!("/guilds/{}", 1_000 + number));
+        send(call.header("x-arrakis-deadline-ms", "20000"))
+    });
+    join_all(calls)
+        .await
+        .iter()
+        .filter(|answer| answer.status == 200)
+        .count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_killed_under_load_leaves_each_replica_its_share_and_it_comes_back() {
+    let mut world = World::new(|_| Reply::ok()).await;
+    let replicas = [world.replica().await, world.replica().await];
+    assert_eq!(burst(&replicas, 60).await, 60);
+    world.redis.kill();
+    let before = world.upstream.count();
+    assert_eq!(burst(&replicas, 60).await, 60);
+    let alone: Vec<_> = world.upstream.seen()[before..].iter().map(|call| call.at).collect();
+    // Four replicas at most: a share is twelve of fifty.
+    assert!(
+        crate::support::most_in(&alone, WINDOW) <= 24,
+        "{}",
+        crate::support::most_in(&alone, WINDOW)
+    );
+    for replica in &replicas {
+        assert!(
+            replica.trouble("redis").unwrap().contains("keeps to 12 of 50"),
+            "{:?}",
+            replica.trouble("redis")
+        );
+        assert_eq!(replica.metric("arrakis_proxy_limits_apart"), 1.0);
+    }
+    // An empty Redis comes back under load: what was sent meanwhile is not forgotten.
+    let (done, ()) = tokio::join!(burst(&replicas, 120), world.redis.restart());
+    assert_eq!(done, 120);
+    for replica in &replicas {
+        eventually("Redis decides again", || replica.trouble("redis").is_none()).await;
+    }
+    assert_eq!(burst(&replicas, 60).await, 60);
+    assert!(
+        world.upstream.most_in(WINDOW) <= 50,
+        "{}",
+        world.upstream.most_in(WINDOW)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hung_redis_is_noticed_and_interactions_do_not_wait_for_it() {
+    let world = World::new(|_| Reply::ok()).await;
+    let replicas = [world.replica().await, world.replica().await];
+    assert_eq!(burst(&replicas, 50).await, 50);
+    world.redis.hang();
+    // Interactions, and then the rest, go on without it.
+    let callback = send(
+        replicas[0]
+            .call(Method::POST, "/interactions/1/tok/callback")
+            .header("x-arrakis-deadline-ms", "2000"),
+    );
+    let edit = send(replicas[0].call(Method::PATCH, "/webhooks/1/tok/messages/@original"));
+    let (callback, edit, done) = tokio::join!(callback, edit, burst(&replicas, 40));
+    assert_eq!((callback.status, edit.status, done), (200, 200, 40));
+    assert!(
+        replicas[0].trouble("redis").unwrap().contains("no answer"),
+        "{:?}",
+        replicas[0].trouble("redis")
+    );
+    world.redis.wake();
+    for replica in &replicas {
+        eventually("Redis decides again", || replica.trouble("redis").is_none()).await;
+    }
+    assert_eq!(burst(&replicas, 100).await, 100);
+    let bots: Vec<_> = world
+        .upstream
+        .seen()
+        .iter()
+        .filter(|call| call.path.contains("/guilds/"))
+        .map(|call| call.at)
+        .collect();
+    assert!(crate::support::most_in(&bots, WINDOW) <= 50);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flushed_scripts_are_sent_again_and_nobody_notices() {
+    let world = World::new(|_| Reply::ok()).await;
+    let replica = world.replica().await;
+    assert_eq!(replica.get("/guilds/1").await.status, 200);
+    world.redis.command::<String>(&["SCRIPT", "FLUSH"]);
+    assert_eq!(replica.get("/guilds/2").await.status, 200);
+    assert_eq!(replica.trouble("redis"), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flushed_data_does_not_let_a_second_fifty_through() {
+    let world = World::new(|_| Reply::ok()).await;
+    let replicas = [world.replica().await, world.replica().await];
+    let flush = async {
+        eventually("the window is full", || world.upstream.count() >= 50).await;
+        world.redis.command::<String>(&["FLUSHALL"]);
+    };
+    let (done, ()) = tokio::join!(burst(&replicas, 120), flush);
+    assert_eq!(done, 120);
+    assert!(
+        world.upstream.most_in(WINDOW) <= 50,
+        "{}",
+        world.upstream.most_in(WINDOW)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn troubles_are_told_apart() {
+    let world = World::new(|_| Reply::ok()).await;
+    let replica = world.replica().await;
+    for (spoil, mend, word) in [
+        (["REPLICAOF", "127.0.0.1", "1"], ["REPLICAOF", "NO", "ONE"], "READONLY"),
+        (
+            ["CONFIG", "SET", "maxmemory 1"],
+            ["CONFIG", "SET", "maxmemory 0"],
+            "OOM",
+        ),
+        (
+            ["CONFIG", "SET", "min-replicas-to-write 1"],
+            ["CONFIG", "SET", "min-replicas-to-write 0"],
+            "NOREPLICAS",
+        ),
+    ] {
+        let words = |command: [&'static str; 3]| -> Vec<&'static str> {
+            command.iter().flat_map(|word| word.split(' ')).collect()
+        };
+        world.redis.command::<String>(&words(spoil));
+        eventually(word, || {
+            replica.trouble("redis").is_some_and(|trouble| trouble.contains(word))
+        })
+        .await;
+        world.redis.command::<String>(&words(mend));
+        eventually("Redis decides again", || replica.trouble("redis").is_none()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_starts_without_redis_serves_its_share() {
+    let mut world = World::new(|_| Reply::ok()).await;
+    world.redis.kill();
+    let replicas = [world.unready(crate::support::TOKEN, |_| {}).await];
+    assert_eq!(burst(&replicas, 30).await, 30);
+    assert!(world.upstream.most_in(WINDOW) <= 12);
+    assert!(
+        replicas[0].trouble("redis").unwrap().contains("unreachable"),
+        "{:?}",
+        replicas[0].trouble("redis")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_key_goes_away_by_itself() {
+    let world = World::new(|seen| match seen.number {
+        0 => Reply::ok(),
+        1 => Reply::ok().bucket("b", 5, 4, 1.0),
+        2 => Reply::limited("user", 0.1).bucket("b", 5, 0, 0.1),
+        3 => Reply::limited("global", 0.1),
+        4 => Reply::status(403, "{}"),
+        _ => Reply::status(401, "{}"),
+    })
+    .await;
+    let replica = world.replica().await;
+    for path in [
+        "/guilds/1",
+        "/channels/5",
+        "/channels/6",
+        "/channels/7",
+        "/channels/8",
+        "/channels/9",
+    ] {
+        replica.get(path).await;
+    }
+    eventually("invalid requests are shared", || {
+        !world.redis.command::<Vec<String>>(&["KEYS", "*invalid:*"]).is_empty()
+    })
+    .await;
+    let keys: Vec<String> = world.redis.command(&["KEYS", "*"]);
+    for kind in ["state", "members", "global", "route:", "bucket:", "dead", "invalid:"] {
+        assert!(
+            keys.iter().any(|key| key.contains(kind)),
+            "{kind} is missing from {keys:?}"
+        );
+    }
+    for key in &keys {
+        assert!(key.starts_with("{arrakis:proxy:"), "{key}");
+        assert!(!key.contains(crate::support::TOKEN), "{key}");
+        let lives: i64 = world.redis.command(&["PTTL", key]);
+        assert!(lives != -1, "{key} stays for ever");
+    }
+}

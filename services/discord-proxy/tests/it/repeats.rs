@@ -1,0 +1,172 @@
+//! What is repeated, and what never is.
+
+use std::time::Duration;
+
+use http::Method;
+use serde_json::json;
+
+use crate::support::{Reply, World, eventually, send};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_post_whose_answer_was_lost_is_not_sent_again() {
+    let world = World::new(|_| Reply::Cut).await;
+    let replica = world.replica().await;
+    for path in [
+        "/channels/5/messages",
+        "/webhooks/1/tok",
+        "/interactions/1/tok/callback",
+        "/guilds/1/roles",
+    ] {
+        let answer = send(replica.call(Method::POST, path).json(&json!({"content": "a"}))).await;
+        assert_eq!(
+            (answer.status, answer.proxy_error()),
+            (504, Some("outcome-unknown")),
+            "{path}"
+        );
+        assert_eq!(answer.header("x-arrakis-attempts"), Some("1"));
+        assert!(
+            answer.message().contains("may have taken effect"),
+            "{}",
+            answer.message()
+        );
+    }
+    assert_eq!(world.upstream.count(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_post_that_discord_failed_is_told_as_it_is_and_not_sent_again() {
+    let world = World::new(|_| Reply::status(502, r#"{"message":"Bad Gateway","code":0}"#)).await;
+    let replica = world.replica().await;
+    let answer = send(
+        replica
+            .call(Method::POST, "/channels/5/messages")
+            .json(&json!({"content": "a"})),
+    )
+    .await;
+    assert_eq!((answer.status, answer.proxy_error()), (502, None));
+    assert_eq!(world.upstream.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_with_an_enforced_nonce_is_sent_again() {
+    let world = World::new(|seen| if seen.number == 0 { Reply::Cut } else { Reply::ok() }).await;
+    let replica = world.replica().await;
+    let message = json!({"content": "a", "nonce": "event-1", "enforce_nonce": true});
+    let answer = send(replica.call(Method::POST, "/channels/5/messages").json(&message)).await;
+    assert_eq!((answer.status, answer.header("x-arrakis-attempts")), (200, Some("2")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_may_be_repeated_is_after_a_lost_answer_and_after_a_failure() {
+    let world = World::new(|seen| match seen.number % 3 {
+        0 => Reply::Cut,
+        1 => Reply::status(503, ""),
+        _ => Reply::ok(),
+    })
+    .await;
+    let replica = world.replica().await;
+    for (method, path) in [
+        (Method::GET, "/guilds/1"),
+        (Method::PUT, "/guilds/1/members/2/roles/3"),
+        (Method::DELETE, "/guilds/1/members/2/roles/3"),
+        (Method::PATCH, "/webhooks/1/tok/messages/@original"),
+    ] {
+        let answer = send(replica.call(method.clone(), path)).await;
+        assert_eq!(
+            (answer.status, answer.header("x-arrakis-attempts")),
+            (200, Some("3")),
+            "{method} {path}"
+        );
+    }
+    assert_eq!(world.upstream.count(), 12);
+    assert_eq!(replica.metric(r#"arrakis_proxy_retries_total{why="lost"}"#), 4.0);
+    assert_eq!(replica.metric(r#"arrakis_proxy_retries_total{why="failed"}"#), 4.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failures_that_do_not_end_are_told_and_health_says_so() {
+    let world = World::new(|seen| {
+        if seen.method == Method::GET {
+            Reply::status(500, "")
+        } else {
+            Reply::Cut
+        }
+    })
+    .await;
+    let replica = world.replica().await;
+    let read = replica.get("/guilds/1").await;
+    assert_eq!(
+        (read.status, read.proxy_error(), read.header("x-arrakis-attempts")),
+        (500, None, Some("4"))
+    );
+    assert!(replica.trouble("discord").unwrap().contains("500"));
+    let write = send(replica.call(Method::PUT, "/guilds/1/members/2/roles/3")).await;
+    assert_eq!((write.status, write.proxy_error()), (504, Some("outcome-unknown")));
+    assert_eq!(world.upstream.count(), 8);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_error_is_told_at_once() {
+    let world = World::new(|_| Reply::status(404, r#"{"message":"Unknown Member","code":10007}"#)).await;
+    let replica = world.replica().await;
+    let answer = replica.get("/guilds/1/members/2").await;
+    assert_eq!((answer.status, answer.body["code"].as_u64()), (404, Some(10_007)));
+    assert_eq!(world.upstream.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn even_a_post_is_sent_again_when_nothing_was_sent() {
+    // Nobody listens at the upstream's address: a world whose upstream is a port that was given back.
+    let mut world = World::new(|_| Reply::ok()).await;
+    world.upstream.leave().await;
+    let replica = world.replica().await;
+    let answer = send(
+        replica
+            .call(Method::POST, "/channels/5/messages")
+            .json(&json!({"content": "a"})),
+    )
+    .await;
+    assert_eq!((answer.status, answer.proxy_error()), (502, Some("unreachable")));
+    assert_eq!(answer.header("x-arrakis-attempts"), Some("4"));
+    assert!(replica.trouble("discord").unwrap().contains("cannot be reached"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_callers_deadline_ends_the_wait_for_an_answer_and_the_answer_is_still_learned_from() {
+    let world = World::new(|_| Reply::ok().bucket("b", 5, 4, 60.0).after(Duration::from_millis(1_200))).await;
+    let replica = world.replica().await;
+    let call = replica
+        .call(Method::POST, "/channels/5/messages")
+        .json(&json!({"content": "a"}));
+    let answer = send(call.header("x-arrakis-deadline-ms", "400")).await;
+    assert_eq!((answer.status, answer.proxy_error()), (504, Some("outcome-unknown")));
+    assert_eq!(world.upstream.count(), 1);
+    eventually("the bucket is learned", || {
+        !world
+            .redis
+            .command::<Vec<String>>(&["KEYS", "*bucket:b:channel:5"])
+            .is_empty()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_leaves_answers_what_it_sent_and_hands_on_what_waits() {
+    let world = World::new(|_| Reply::ok().after(Duration::from_millis(500))).await;
+    let replica = world.replica().await;
+    let calls = futures_util::future::join_all(
+        (0..80).map(|number| send(replica.call(Method::GET, &format!("/guilds/{}", 1_000 + number)))),
+    );
+    let leave = async {
+        eventually("the window is full", || world.upstream.count() == 50).await;
+        replica.runtime.shutdown.soft.cancel();
+    };
+    let (answers, ()) = tokio::join!(calls, leave);
+    let answered = answers.iter().filter(|answer| answer.status == 200).count();
+    let handed_on = answers
+        .iter()
+        .filter(|answer| answer.proxy_error() == Some("shutting-down"))
+        .count();
+    assert_eq!((answered, handed_on), (50, 30));
+    assert_eq!(world.upstream.count(), 50);
+}

@@ -1,0 +1,185 @@
+//! A world for one test: Redis, an upstream that follows a script, and replicas of the proxy.
+
+mod redis;
+mod upstream;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use arrakis_config::{Reader, Service, Source};
+use arrakis_discord_proxy::{Config, Tuning, serve_on};
+use arrakis_runtime::Runtime;
+use http::Method;
+use tokio::net::TcpListener;
+
+pub(crate) use self::redis::RedisServer;
+pub(crate) use self::upstream::{Reply, Seen, Upstream, most_in};
+
+/// The worker's credential in tests.
+pub(crate) const CREDENTIAL: &str = "credential-of-the-worker";
+/// The bot token in tests.
+pub(crate) const TOKEN: &str = "MTIzNDU2Nzg5MDEyMzQ1Njc4.test.token";
+
+/// One replica of the proxy. Dropping it stops it.
+pub(crate) struct Replica {
+    pub address: SocketAddr,
+    pub runtime: Runtime,
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        self.runtime.shutdown.soft.cancel();
+        self.runtime.shutdown.hard.cancel();
+    }
+}
+
+/// What a test starts with.
+pub(crate) struct World {
+    pub redis: RedisServer,
+    pub upstream: Upstream,
+}
+
+impl World {
+    /// A Redis and an upstream that answers as `script` says.
+    pub(crate) async fn new(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+        arrakis_runtime::install_crypto();
+        Self {
+            redis: RedisServer::start().await,
+            upstream: Upstream::start(script).await,
+        }
+    }
+
+    /// A replica as it runs in production, once Redis decides for it.
+    pub(crate) async fn replica(&self) -> Replica {
+        self.tuned(TOKEN, |_| {}).await
+    }
+
+    /// A replica with another token or other figures, once Redis decides for it.
+    pub(crate) async fn tuned(&self, token: &str, tune: impl FnOnce(&mut Tuning)) -> Replica {
+        let replica = self.unready(token, tune).await;
+        eventually("Redis decides", || replica.trouble("redis").is_none()).await;
+        replica
+    }
+
+    /// A replica that may not have found Redis yet.
+    pub(crate) async fn unready(&self, token: &str, tune: impl FnOnce(&mut Tuning)) -> Replica {
+        start_replica(&self.upstream.base(), &self.redis.url(), token, tune).await
+    }
+}
+
+/// Starts a replica before any upstream.
+pub(crate) async fn start_replica(base: &str, redis: &str, token: &str, tune: impl FnOnce(&mut Tuning)) -> Replica {
+    let pairs = [
+        ("DISCORD_TOKEN", token),
+        ("DISCORD_API_BASE", base),
+        (
+            "PROXY_CREDENTIALS",
+            &format!("worker={CREDENTIAL},gaib=credential-of-gaib"),
+        ),
+        ("REDIS_URL", redis),
+    ];
+    let mut config = Reader::load(Service::DiscordProxy, Source::pairs(pairs), Config::read).unwrap();
+    tune(&mut config.tuning);
+    let runtime = Runtime::for_test(Service::DiscordProxy);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(serve_on(listener, config, runtime.clone()));
+    let replica = Replica { address, runtime };
+    eventually("it is built", || replica.component("redis").is_object()).await;
+    replica
+}
+
+impl Replica {
+    /// A call of the worker.
+    pub(crate) fn call(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let url = format!("http://{}/api/v10{path}", self.address);
+        client().request(method, url).bearer_auth(CREDENTIAL)
+    }
+
+    /// A GET of the worker, answered.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        send(self.call(Method::GET, path)).await
+    }
+
+    fn component(&self, name: &str) -> serde_json::Value {
+        self.runtime.health.document("test", "test")["components"][name].clone()
+    }
+
+    /// What a component complains about.
+    pub(crate) fn trouble(&self, component: &str) -> Option<String> {
+        let prefix = format!("{component}: ");
+        self.runtime
+            .health
+            .troubles()
+            .into_iter()
+            .find_map(|trouble| trouble.strip_prefix(&prefix).map(str::to_owned))
+    }
+
+    /// A figure of `/metrics`, such as `arrakis_proxy_token_dead`.
+    pub(crate) fn metric(&self, line: &str) -> f64 {
+        let text = self.runtime.metrics.render();
+        let value = text
+            .lines()
+            .find_map(|found| found.strip_prefix(line)?.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or_else(|| panic!("no metric {line} in\n{text}"))
+    }
+}
+
+/// An answer as a caller sees it.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub status: u16,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: serde_json::Value,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn proxy_error(&self) -> Option<&str> {
+        self.header("x-arrakis-proxy-error")
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        self.body["message"].as_str().unwrap_or_default()
+    }
+}
+
+/// Sends a call and reads the answer.
+pub(crate) async fn send(request: reqwest::RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let body = response.bytes().await.unwrap();
+    Answer {
+        status,
+        headers,
+        body: serde_json::from_slice(&body).unwrap_or(serde_json::Value::Null),
+    }
+}
+
+fn client() -> reqwest::Client {
+    use std::sync::OnceLock;
+    static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
+    // No connection is kept: each test has a runtime of its own.
+    CLIENT
+        .get_or_init(|| {
+            reqwest::Client::builder()
+                .pool_max_idle_per_host(0)
+                .no_proxy()
+                .build()
+                .unwrap()
+        })
+        .clone()
+}
+
+/// Waits for a condition; a test that never sees it fails with its name.
+pub(crate) async fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let patience = Duration::from_secs(30);
+    let begun = std::time::Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < patience, "{what}: not within {patience:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
