@@ -6,7 +6,7 @@ use axum::{
     extract::{ConnectInfo, Request, State},
     response::Response,
 };
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, header};
 
 use super::{
     Rest,
@@ -42,7 +42,7 @@ pub async fn serve(State(rest): State<Rest>, ConnectInfo(peer): ConnectInfo<Sock
     };
     let reply = match rest.limits.banned_for(peer.ip(), now_ms) {
         Some(for_ms) if rest.app.options.rate_limits => Reply::banned(for_ms),
-        _ => answer(&rest, request, now_ms, &mut record).await,
+        _ => answer(&rest, request, &mut record).await,
     };
     record.status = reply.status.as_u16();
     record.limit_scope = reply.scope.map(|scope| scope.name().to_owned());
@@ -93,7 +93,7 @@ fn below_version(path: &str) -> (Version, &str) {
     }
 }
 
-async fn answer(rest: &Rest, request: Request, now_ms: u64, record: &mut RestCall) -> Reply {
+async fn answer(rest: &Rest, request: Request, record: &mut RestCall) -> Reply {
     let (parts, body) = request.into_parts();
     let (version, path) = below_version(parts.uri.path());
     let found = match version {
@@ -124,7 +124,7 @@ async fn answer(rest: &Rest, request: Request, now_ms: u64, record: &mut RestCal
             None => {}
         }
     }
-    let mut reply = limited(rest, &route, &params, &parts.headers, now_ms, record, || {
+    let mut reply = limited(rest, &route, &params, &parts.headers, record, || {
         let call = Call {
             app: rest.app.clone(),
             limits: std::sync::Arc::clone(&rest.limits),
@@ -147,9 +147,6 @@ async fn answer(rest: &Rest, request: Request, now_ms: u64, record: &mut RestCal
                 .into_owned(),
         );
     }
-    if parts.method == Method::HEAD {
-        reply.body = bytes::Bytes::new();
-    }
     reply.lost = lose;
     reply
 }
@@ -160,7 +157,6 @@ fn limited(
     route: &Route,
     params: &[(&'static str, String)],
     headers: &HeaderMap,
-    now_ms: u64,
     record: &mut RestCall,
     handle: impl FnOnce() -> ApiResult<super::call::Answer>,
 ) -> Reply {
@@ -169,6 +165,7 @@ fn limited(
         Err(error) => return Reply::of_error(&error),
     };
     record.counts_globally = caller.is_some() && route.access != Access::Interaction;
+    let now_ms = rest.app.clock.now_ms();
     let limits_on = rest.app.options.rate_limits;
     if let Some(caller) = caller.filter(|_| limits_on && record.counts_globally)
         && let Err(refusal) = rest.limits.take_global(caller, now_ms)
