@@ -77,9 +77,11 @@ impl Stats {
         while self.arrivals.front().is_some_and(|oldest| oldest + 60_000 < newest) {
             self.arrivals.pop_front();
         }
-        // Windows that hold the new arrival and begin at an arrival.
         let first = self.arrivals.partition_point(|earlier| earlier + WINDOW_MS <= at_ms);
-        for start in first..=place.min(self.arrivals.len().saturating_sub(1)) {
+        // The fullest window that holds a newest arrival begins at the first that is near enough. A late record may lie
+        // inside of several windows, so each of them is looked at; there are few, since records are hardly ever late.
+        let last_start = if at_ms == newest { first } else { place };
+        for start in first..=last_start {
             let Some(begin) = self.arrivals.get(start) else { return };
             let end = self.arrivals.partition_point(|arrival| *arrival < begin + WINDOW_MS);
             let held = u64::try_from(end - start).unwrap_or(u64::MAX);

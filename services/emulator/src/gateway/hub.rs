@@ -120,7 +120,11 @@ impl Hub {
 
     /// All intents of all sessions; `None` without sessions.
     pub(crate) fn intents(&self) -> Option<Intents> {
-        self.sessions.lock().values().map(|session| session.intents).reduce(Intents::union)
+        self.sessions
+            .lock()
+            .values()
+            .map(|session| session.intents)
+            .reduce(Intents::union)
     }
 
     /// What `GET /gateway/bot` says of identifies.

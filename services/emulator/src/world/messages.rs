@@ -161,17 +161,18 @@ impl State {
             return;
         }
         let view = self.message_event(message);
-        let full = to_body(&view);
         // Own messages, mentions and direct messages keep their content whatever the intents.
         let open = message.guild_id.is_none()
             || message.author.id() == self.bot_id
             || message.application_id == Some(self.application.id)
             || message.mentions.contains(&self.bot_id);
-        let (body, richer) = if open {
-            (full, None)
-        } else {
-            (without_content(view), Some((Intents::MESSAGE_CONTENT, full)))
-        };
+        let wanted = self
+            .hub
+            .intents()
+            .unwrap_or_default()
+            .contains(Intents::MESSAGE_CONTENT);
+        let richer = (!open && wanted).then(|| (Intents::MESSAGE_CONTENT, to_body(&view)));
+        let body = if open { to_body(&view) } else { without_content(view) };
         self.emit_in(message.guild_id, name, MESSAGES, id, body, richer);
     }
 

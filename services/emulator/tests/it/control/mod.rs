@@ -5,6 +5,7 @@
     clippy::expect_used,
     reason = "helpers of tests fail by panicking"
 )]
+#![allow(clippy::needless_pass_by_value, reason = "json! makes values")]
 
 mod cli;
 mod clock;
