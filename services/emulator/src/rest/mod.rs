@@ -17,6 +17,7 @@ pub mod reply;
 pub mod route;
 pub mod routes;
 pub mod serve;
+pub mod table;
 pub mod validate;
 
 use std::sync::Arc;
