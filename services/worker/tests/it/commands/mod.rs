@@ -1,0 +1,254 @@
+//! Commands against a real database: a community, a ranking, members; each command called as the dispatcher calls it.
+//!
+//! No broker and no proxy are here: a command reads and answers, and what carries the answer has tests of its own. So
+//! their addresses lead nowhere, and a command that needed one would fail.
+
+mod leaderboard;
+mod position;
+mod profile;
+mod stats;
+mod threshold;
+
+use std::sync::Arc;
+
+use arrakis_broker::{Link, Publisher, Settings};
+use arrakis_cache::{Cache, CacheOptions};
+use arrakis_config::Secret;
+use arrakis_db::{CommunityId, Database, GuildId, NewCommunity, TenantTx, TokenProfile, TokenProfileId, UserId};
+use arrakis_discord::{Discord, DiscordConfig};
+use arrakis_domain::{Address, Balance, Plan};
+use arrakis_telemetry::Metrics;
+use arrakis_test_support::TestDatabase;
+use arrakis_themes::Registry;
+use arrakis_worker::commands::{Call, CommandError, Commands, Reply};
+use arrakis_worker::community::Community;
+use arrakis_worker::gate::Open;
+use arrakis_worker::interactions::invocation::{Ask, Invocation};
+use arrakis_worker::interactions::refusal::Refusal;
+use arrakis_worker::metrics::WorkerMetrics;
+use arrakis_worker::services::Services;
+use serde_json::{Value, json};
+use time::{Duration, OffsetDateTime};
+use twilight_model::id::Id;
+
+/// A port that nothing listens on: it is reserved for no service.
+const NOWHERE: &str = "127.0.0.1:1";
+
+/// A worker's insides over a database with one community of theme `sietch`.
+pub(crate) struct Desk {
+    _database: TestDatabase,
+    services: Services,
+    pub(crate) community: Community,
+}
+
+/// What a command answered.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    /// Whether it went to the asking member alone, beside the message that is there.
+    pub(crate) aside: bool,
+    /// The message.
+    pub(crate) message: Value,
+}
+
+impl Answered {
+    pub(crate) fn description(&self) -> &str {
+        self.message["embeds"][0]["description"].as_str().unwrap()
+    }
+
+    /// The value of the field whose name begins so.
+    pub(crate) fn field(&self, name: &str) -> &str {
+        let fields = self.message["embeds"][0]["fields"].as_array().unwrap();
+        let field = fields
+            .iter()
+            .find(|field| field["name"].as_str().unwrap().starts_with(name));
+        field.unwrap_or_else(|| panic!("no field {name} in {fields:?}"))["value"]
+            .as_str()
+            .unwrap()
+    }
+
+    /// The custom id of the button with this label, unless it is off.
+    pub(crate) fn button(&self, label: &str) -> Option<String> {
+        let buttons = self.message["components"][0]["components"].as_array()?;
+        let button = buttons.iter().find(|button| button["label"] == label).unwrap();
+        let off = button["disabled"].as_bool().unwrap_or(false);
+        (!off).then(|| button["custom_id"].as_str().unwrap().to_owned())
+    }
+}
+
+impl Desk {
+    /// With a ranking of these holdings, the best first; the wallet of rank n is `wallet(n)`.
+    pub(crate) async fn with_ranking(holdings: &[&str]) -> Self {
+        let test = TestDatabase::create().await;
+        let database = test.database().await;
+        let token = put_ranking(&database, holdings).await;
+        let community = create_community(&database, &token, 1).await;
+        let services = services(database);
+        let community = Community::load(&services, community).await.unwrap().unwrap();
+        Self {
+            _database: test,
+            services,
+            community,
+        }
+    }
+
+    pub(crate) async fn tenant(&self) -> TenantTx {
+        self.services.database.tenant(self.community.id()).await.unwrap()
+    }
+
+    /// A second community on the same ranking.
+    pub(crate) async fn neighbour(&self) -> CommunityId {
+        create_community(&self.services.database, &self.community.record.token_profile, 2).await
+    }
+
+    /// Lets members join, user n with the name `member-n` and, where one is given, the wallet of a rank.
+    pub(crate) async fn join(&self, community: CommunityId, members: impl IntoIterator<Item = (u64, Option<u32>)>) {
+        let mut tx = self.services.database.tenant(community).await.unwrap();
+        for (user, rank) in members {
+            let joined = OffsetDateTime::now_utc() - Duration::days(100);
+            tx.profiles()
+                .join(id(user), &format!("member-{user}"), joined)
+                .await
+                .unwrap();
+            if let Some(rank) = rank {
+                tx.profiles().link_wallet(id(user), Some(wallet(rank))).await.unwrap();
+            }
+        }
+        tx.commit().await.unwrap();
+    }
+
+    /// A command by a member, with options as Discord sends them.
+    pub(crate) async fn run(&self, command: &str, user: u64, options: Value) -> Result<Answered, Refusal> {
+        let invocation = invocation(command, user, &options);
+        let entry = self.services.commands.get(command).unwrap();
+        let answer = entry.command.run(&self.call(&invocation)).await;
+        answered(answer)
+    }
+
+    /// A press of a button by a member, on the answer to a command of `owner`.
+    pub(crate) async fn press(&self, custom_id: &str, user: u64, owner: u64) -> Result<Answered, Refusal> {
+        let mut invocation = invocation("unused", user, &json!([]));
+        invocation.ask = Ask::Press {
+            custom_id: custom_id.to_owned(),
+            values: Vec::new(),
+            asked_by: Some(Id::new(owner)),
+        };
+        let segments: Vec<&str> = custom_id.split(':').collect();
+        let entry = self.services.commands.get(segments[0]).unwrap();
+        let answer = entry.command.press(&self.call(&invocation), &segments[1..]).await;
+        answered(answer)
+    }
+
+    fn call<'a>(&'a self, invocation: &'a Invocation) -> Call<'a> {
+        Call {
+            services: &self.services,
+            invocation,
+            community: Some(&self.community),
+        }
+    }
+}
+
+pub(crate) fn id(user: u64) -> UserId {
+    UserId::new(user).unwrap()
+}
+
+/// The wallet of a rank.
+pub(crate) fn wallet(rank: u32) -> Address {
+    let mut bytes = [0xaa; 20];
+    bytes[16..].copy_from_slice(&rank.to_be_bytes());
+    Address::from_bytes(bytes)
+}
+
+fn answered(answer: Result<Reply, CommandError>) -> Result<Answered, Refusal> {
+    let (aside, message) = match answer {
+        Ok(Reply::Message(message)) => (false, message),
+        Ok(Reply::Private(message)) => (true, message),
+        Ok(other) => panic!("unexpected {other:?}"),
+        Err(CommandError::Refused(refusal)) => return Err(refusal),
+        Err(CommandError::Failed(failure)) => panic!("{failure}"),
+    };
+    let message = serde_json::to_value(message).unwrap();
+    Ok(Answered { aside, message })
+}
+
+async fn put_ranking(database: &Database, holdings: &[&str]) -> TokenProfileId {
+    let token = TokenProfileId::new("bgt").unwrap();
+    let profile = TokenProfile {
+        id: token.clone(),
+        name: "Bera Governance Token".into(),
+        symbol: "BGT".into(),
+        chain_id: 80_094,
+        contract: wallet(0),
+        decimals: 18,
+        claims_from: None,
+        burns_to: None,
+        start_block: 0,
+    };
+    let ranking: Vec<(Address, Balance)> = (1..)
+        .zip(holdings)
+        .map(|(rank, held)| (wallet(rank), held.parse().unwrap()))
+        .collect();
+    let mut tx = database.global().await.unwrap();
+    tx.eligibility().put_token_profile(&profile).await.unwrap();
+    tx.replace_ranking(&token, &ranking, 1_000, OffsetDateTime::now_utc())
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    token
+}
+
+async fn create_community(database: &Database, token: &TokenProfileId, guild: u64) -> CommunityId {
+    let community = CommunityId::new();
+    let mut tx = database.tenant(community).await.unwrap();
+    let new = NewCommunity {
+        guild: GuildId::new(guild).unwrap(),
+        name: format!("Sietch {guild}"),
+        theme: "sietch".parse().unwrap(),
+        rule_set: "balance".parse().unwrap(),
+        plan: Plan::Premium,
+        token_profile: token.clone(),
+    };
+    tx.communities().create(&new).await.unwrap();
+    tx.commit().await.unwrap();
+    community
+}
+
+fn services(database: Database) -> Services {
+    let discord = DiscordConfig {
+        proxies: vec![format!("http://{NOWHERE}").parse().unwrap()],
+        credential: Secret::new("unused"),
+        application: Id::new(1),
+    };
+    Services {
+        database,
+        cache: Cache::new(&Secret::new(format!("redis://{NOWHERE}")), CacheOptions::default()).unwrap(),
+        discord: Discord::new(&discord).unwrap(),
+        publisher: Publisher::new(Link::open(&Settings::new(format!("amqp://{NOWHERE}")), "unused")),
+        themes: Registry::load(None).unwrap(),
+        commands: Commands::default(),
+        gate: Arc::new(Open),
+        metrics: WorkerMetrics::new(&Metrics::new()),
+        stale_after: Duration::hours(7),
+    }
+}
+
+fn invocation(command: &str, user: u64, options: &Value) -> Invocation {
+    let person = |id: u64| {
+        json!({"id": id.to_string(), "username": format!("member-{id}"), "discriminator": "0", "avatar": null,
+               "global_name": null, "bot": false})
+    };
+    let joined = "2026-01-01T00:00:00.000000+00:00";
+    let resolved = |option: &Value| {
+        let id = option["value"].as_str().filter(|_| option["type"] == 6)?;
+        Some((id.to_owned(), person(id.parse().unwrap())))
+    };
+    let users: serde_json::Map<String, Value> = options.as_array().unwrap().iter().filter_map(resolved).collect();
+    let body = json!({
+        "id": "1300000000000000000", "application_id": "1", "type": 2, "token": "token", "version": 1,
+        "guild_id": "1", "locale": "en-GB", "guild_locale": "en-GB", "app_permissions": "0",
+        "attachment_size_limit": 524_288, "entitlements": [], "authorizing_integration_owners": {},
+        "data": {"id": "2", "name": command, "type": 1, "options": options, "resolved": {"users": users}},
+        "member": {"user": person(user), "roles": [], "joined_at": joined, "deaf": false, "mute": false, "flags": 0,
+                   "permissions": "0", "communication_disabled_until": null, "nick": null},
+    });
+    Invocation::read(body.to_string().as_bytes()).unwrap()
+}

@@ -1,0 +1,49 @@
+//! `/threshold`.
+
+use serde_json::json;
+
+use super::Desk;
+
+#[tokio::test]
+async fn entry_is_what_rank_69_holds() {
+    let holdings: Vec<String> = (1..=102).map(|rank| (1_000 - rank).to_string()).collect();
+    let holdings: Vec<&str> = holdings.iter().map(String::as_str).collect();
+    let desk = Desk::with_ranking(&holdings).await;
+    desk.join(desk.community.id(), [(11, Some(70)), (12, Some(69)), (13, None)])
+        .await;
+
+    let waiting = desk.run("threshold", 11, json!([])).await.unwrap();
+    assert!(
+        waiting.description().starts_with("Rank 69 holds **931 BGT**."),
+        "{}",
+        waiting.description()
+    );
+    assert_eq!(
+        waiting.field("Taqwa: ranks 70 to 100"),
+        "31 wallets wait, holding from 900 BGT to 930 BGT."
+    );
+    assert_eq!(
+        waiting.field("You"),
+        "You hold 930 BGT. More than 1 BGT more takes you in."
+    );
+
+    let inside = desk.run("threshold", 12, json!([])).await.unwrap();
+    assert_eq!(
+        inside.field("You"),
+        "You hold 931 BGT and are inside, 0 BGT above the line."
+    );
+    let stranger = desk.run("threshold", 13, json!([])).await.unwrap();
+    assert!(!stranger.message.to_string().contains("\"You\""));
+}
+
+#[tokio::test]
+async fn fewer_wallets_than_places() {
+    let desk = Desk::with_ranking(&["5", "4"]).await;
+    let answer = desk.run("threshold", 11, json!([])).await.unwrap();
+    assert!(
+        answer
+            .description()
+            .starts_with("**67 places are free** among the first 69.")
+    );
+    assert_eq!(answer.field("Taqwa"), "Nobody waits.");
+}
