@@ -1,0 +1,286 @@
+//! What the environment says.
+
+use std::fmt;
+use std::str::FromStr;
+
+use arrakis_broker::Settings;
+use arrakis_config::{Reader, Secret, variables};
+use twilight_model::gateway::Intents;
+use url::Url;
+
+use crate::events::AllowList;
+
+/// Configuration of the ingestor.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Bot token.
+    pub token: Secret,
+    /// Where Discord's REST API is.
+    pub api: ApiBase,
+    /// Broker.
+    pub broker: Settings,
+    /// Shards in all and those of this process.
+    pub shards: Shards,
+    /// Gateway intents.
+    pub intents: Intents,
+    /// Events that are forwarded.
+    pub events: AllowList,
+    /// Messages of one shard that may be unconfirmed at once.
+    pub window: usize,
+}
+
+/// Shards in all and those of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Shards {
+    /// In all; `None` takes Discord's recommendation.
+    pub count: Option<u32>,
+    /// First and last of this process; `None` takes all.
+    pub range: Option<(u32, u32)>,
+}
+
+/// The base of the REST API as twilight-http takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiBase {
+    /// Host, port and path before `/api/v10`.
+    pub authority: String,
+    /// Plain HTTP, as an emulator speaks.
+    pub plain: bool,
+}
+
+impl Config {
+    /// Reads it.
+    pub fn read(reader: &mut Reader) -> Option<Self> {
+        let token = reader.secret(&variables::DISCORD_TOKEN);
+        let token = token.and_then(|token| {
+            if token.expose().trim_start_matches("Bot ").split('.').count() == 3 {
+                Some(token)
+            } else {
+                reader.refuse(
+                    &variables::DISCORD_TOKEN,
+                    "a bot token has three parts with dots between them; copy it from the Developer Portal, page Bot",
+                )
+            }
+        });
+        let api = reader.url(&variables::DISCORD_API_BASE, &["http", "https"]);
+        let api = api.and_then(|url| {
+            ApiBase::split(&url).map_or_else(|why| reader.refuse(&variables::DISCORD_API_BASE, why), Some)
+        });
+        let broker = Settings::read(reader);
+        let shards = shards(reader);
+        let intents = reader.defaulted::<IntentList>(&variables::INGESTOR_INTENTS);
+        let events = reader.defaulted::<AllowList>(&variables::INGESTOR_EVENTS);
+        let window = reader.defaulted::<usize>(&variables::INGESTOR_WINDOW);
+        let window = window.and_then(|window| {
+            if (1..=10_000).contains(&window) {
+                Some(window)
+            } else {
+                reader.refuse(&variables::INGESTOR_WINDOW, "it is 1 to 10000")
+            }
+        });
+        let events = events?;
+        Some(Self {
+            token: token?,
+            api: api?,
+            broker: broker?,
+            shards: shards?,
+            intents: needed(intents?.0, &events),
+            events,
+            window: window?,
+        })
+    }
+}
+
+/// Chat that is not forwarded need not be received.
+fn needed(intents: Intents, events: &AllowList) -> Intents {
+    if events.allows("MESSAGE_CREATE") {
+        intents
+    } else {
+        intents - Intents::GUILD_MESSAGES - Intents::DIRECT_MESSAGES
+    }
+}
+
+fn shards(reader: &mut Reader) -> Option<Shards> {
+    let count = reader.optional::<u32>(&variables::SHARD_COUNT);
+    let range = reader.optional::<Range>(&variables::SHARD_RANGE);
+    let (count, range) = (count?, range?.map(|range| (range.0, range.1)));
+    if count == Some(0) {
+        return reader.refuse(&variables::SHARD_COUNT, "there is at least one shard");
+    }
+    if let (Some(count), Some((_, last))) = (count, range)
+        && last >= count
+    {
+        let why = format!("with SHARD_COUNT={count} the last shard is {}", count - 1);
+        return reader.refuse(&variables::SHARD_RANGE, why);
+    }
+    Some(Shards { count, range })
+}
+
+struct Range(u32, u32);
+
+impl FromStr for Range {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const WANTED: &str = "it is first-last, such as 0-3";
+        let (first, last) = text.split_once('-').ok_or(WANTED)?;
+        let number = |text: &str| text.trim().parse::<u32>().map_err(|_| WANTED);
+        let (first, last) = (number(first)?, number(last)?);
+        if first > last {
+            return Err("the first shard is not after the last");
+        }
+        Ok(Self(first, last))
+    }
+}
+
+impl ApiBase {
+    /// # Errors
+    /// When the URL does not end in `/api/v10`, the only version that is spoken here.
+    fn split(url: &Url) -> Result<Self, &'static str> {
+        const WANTED: &str = "it ends in /api/v10";
+        let prefix = url
+            .path()
+            .trim_end_matches('/')
+            .strip_suffix("/api/v10")
+            .ok_or(WANTED)?;
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(WANTED);
+        }
+        let host = url.host_str().ok_or("it names no host")?;
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        Ok(Self {
+            authority: format!("{host}{port}{prefix}"),
+            plain: url.scheme() == "http",
+        })
+    }
+}
+
+impl fmt::Display for ApiBase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.plain { "http" } else { "https" };
+        write!(f, "{scheme}://{}/api/v10", self.authority)
+    }
+}
+
+/// Intents by name. Those whose events nobody forwards, and message content, are not to be had.
+const INTENTS: [(&str, Intents); 4] = [
+    ("guilds", Intents::GUILDS),
+    ("guild_members", Intents::GUILD_MEMBERS),
+    ("guild_messages", Intents::GUILD_MESSAGES),
+    ("direct_messages", Intents::DIRECT_MESSAGES),
+];
+
+struct IntentList(Intents);
+
+impl FromStr for IntentList {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut all = Intents::empty();
+        for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            let Some((_, intent)) = INTENTS.iter().find(|(known, _)| *known == name) else {
+                let known: Vec<_> = INTENTS.iter().map(|(name, _)| *name).collect();
+                return Err(match name {
+                    "message_content" => "message content is never asked for".to_owned(),
+                    _ => format!("\"{name}\" is none of {}", known.join(", ")),
+                });
+            };
+            all |= *intent;
+        }
+        Ok(Self(all))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrakis_config::{Service, Source};
+
+    use super::*;
+
+    fn load(pairs: &[(&str, &str)]) -> Result<Config, String> {
+        let needed = [
+            ("DISCORD_TOKEN", "MTIz.GaBcDe.example"),
+            ("AMQP_URL", "amqp://guest:guest@127.0.0.1/%2f"),
+        ];
+        let pairs = needed
+            .iter()
+            .filter(|(name, _)| !pairs.iter().any(|(given, _)| given == name))
+            .chain(pairs);
+        Reader::load(Service::Ingestor, Source::pairs(pairs.copied()), Config::read).map_err(|error| error.to_string())
+    }
+
+    fn refusal(pairs: &[(&str, &str)]) -> String {
+        load(pairs).map(|_| ()).unwrap_err()
+    }
+
+    #[test]
+    fn token_and_broker_are_enough() {
+        let config = load(&[]).unwrap();
+        assert_eq!(
+            config.api,
+            ApiBase {
+                authority: "discord.com".to_owned(),
+                plain: false
+            }
+        );
+        assert_eq!(config.shards, Shards::default());
+        assert_eq!(config.intents, Intents::GUILDS | Intents::GUILD_MEMBERS);
+        assert!(!format!("{config:?}").contains("GaBcDe"));
+    }
+
+    #[test]
+    fn chat_is_asked_for_only_when_it_is_forwarded() {
+        let config = load(&[("INGESTOR_EVENTS", "INTERACTION_CREATE,MESSAGE_CREATE")]).unwrap();
+        assert!(config.intents.contains(Intents::GUILD_MESSAGES));
+        assert!(!config.intents.contains(Intents::MESSAGE_CONTENT));
+    }
+
+    #[test]
+    fn the_base_of_the_api_is_taken_apart() {
+        let config = load(&[("DISCORD_API_BASE", "http://127.0.0.1:9000/emulated/api/v10/")]).unwrap();
+        assert_eq!(
+            config.api,
+            ApiBase {
+                authority: "127.0.0.1:9000/emulated".to_owned(),
+                plain: true
+            }
+        );
+        assert_eq!(config.api.to_string(), "http://127.0.0.1:9000/emulated/api/v10");
+        assert!(refusal(&[("DISCORD_API_BASE", "https://discord.com/api/v9")]).contains("it ends in /api/v10"));
+    }
+
+    #[test]
+    fn everything_wrong_is_named_at_once() {
+        let error = refusal(&[
+            ("DISCORD_TOKEN", "abc"),
+            ("SHARD_RANGE", "3"),
+            ("INGESTOR_INTENTS", "guilds,message_content"),
+            ("INGESTOR_EVENTS", "GUILD_MEMBER_AD"),
+            ("INGESTOR_WINDOW", "0"),
+        ]);
+        for words in [
+            "three parts",
+            "first-last",
+            "message content is never asked for",
+            "GUILD_MEMBER_AD",
+            "1 to 10000",
+        ] {
+            assert!(error.contains(words), "{words}: {error}");
+        }
+        assert!(error.contains("DISCORD_TOKEN=[redacted]"), "{error}");
+    }
+
+    #[test]
+    fn a_range_lies_within_the_count() {
+        let config = load(&[("SHARD_COUNT", "4"), ("SHARD_RANGE", "2-3")]).unwrap();
+        assert_eq!(
+            config.shards,
+            Shards {
+                count: Some(4),
+                range: Some((2, 3))
+            }
+        );
+        assert!(refusal(&[("SHARD_COUNT", "4"), ("SHARD_RANGE", "0-4")]).contains("the last shard is 3"));
+        assert!(refusal(&[("SHARD_COUNT", "0")]).contains("at least one shard"));
+        assert!(refusal(&[("SHARD_RANGE", "3-2")]).contains("not after the last"));
+    }
+}

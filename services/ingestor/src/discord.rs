@@ -1,0 +1,169 @@
+//! The one REST call of the ingestor: `GET /gateway/bot`.
+//! <https://discord.com/developers/docs/events/gateway#get-gateway-bot>
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrakis_broker::Backoff;
+use arrakis_config::Secret;
+use arrakis_runtime::Fatal;
+use twilight_http::error::ErrorType;
+use url::Url;
+
+use crate::clock::{ClockOffset, now_ms};
+use crate::config::ApiBase;
+
+/// How long the call may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What Discord says of its gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GatewayInfo {
+    /// Address, without a slash at its end.
+    pub(crate) url: String,
+    /// Recommended number of shards.
+    pub(crate) shards: u32,
+    /// Identifies that may go at once.
+    pub(crate) max_concurrency: u32,
+    /// Identifies left until the limit is renewed.
+    pub(crate) remaining: u32,
+    /// Identifies in a period.
+    pub(crate) total: u32,
+    /// Until the limit is renewed.
+    pub(crate) reset_after: Duration,
+}
+
+/// Why Discord did not say it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum AskError {
+    #[error("Discord refuses the bot token (401)")]
+    Unauthorized,
+    #[error("{0}")]
+    Away(String),
+}
+
+/// Where to ask, and with what.
+#[derive(Debug, Clone)]
+pub(crate) struct Discord {
+    token: Secret,
+    api: ApiBase,
+    clock: Arc<ClockOffset>,
+}
+
+impl Discord {
+    pub(crate) fn new(token: Secret, api: ApiBase, clock: Arc<ClockOffset>) -> Self {
+        Self { token, api, clock }
+    }
+
+    /// Asks once, and learns Discord's clock from the answer.
+    pub(crate) async fn ask(&self) -> Result<GatewayInfo, AskError> {
+        // Made for each call and dropped after it: calls are hours apart, and an idle client holds memory.
+        let client = twilight_http::Client::builder()
+            .token(self.token.expose().to_owned())
+            .proxy(self.api.authority.clone(), self.api.plain)
+            .timeout(TIMEOUT)
+            .build();
+        let asked_ms = now_ms();
+        let answer = client.gateway().authed().await.map_err(|error| self.explain(&error))?;
+        let received_ms = now_ms();
+        if let Some((_, date)) = answer.headers().find(|(name, _)| *name == "date") {
+            self.clock.learn(&String::from_utf8_lossy(date), asked_ms, received_ms);
+        }
+        let info = answer.model().await.map_err(|error| {
+            AskError::Away(format!(
+                "GET {}/gateway/bot: the answer cannot be read: {error}",
+                self.api
+            ))
+        })?;
+        Ok(GatewayInfo {
+            url: gateway_url(&info.url)
+                .map_err(|why| AskError::Away(format!("GET {}/gateway/bot: {why}", self.api)))?,
+            shards: info.shards.max(1),
+            max_concurrency: u32::from(info.session_start_limit.max_concurrency).max(1),
+            remaining: info.session_start_limit.remaining,
+            total: info.session_start_limit.total,
+            reset_after: Duration::from_millis(info.session_start_limit.reset_after),
+        })
+    }
+
+    /// Asks until Discord answers. `away` is told why it did not.
+    ///
+    /// # Errors
+    /// When Discord refuses the token: asking again would only count against the limit of invalid requests.
+    pub(crate) async fn ask_until_answered(&self, away: impl Fn(&str)) -> Result<GatewayInfo, Fatal> {
+        let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(30));
+        loop {
+            match self.ask().await {
+                Ok(info) => return Ok(info),
+                Err(AskError::Unauthorized) => return Err(refused_token("GET /gateway/bot answers 401")),
+                Err(AskError::Away(why)) => {
+                    tracing::warn!(why, "Discord cannot be asked for its gateway; trying on");
+                    away(&why);
+                    tokio::time::sleep(backoff.next_wait()).await;
+                }
+            }
+        }
+    }
+
+    fn explain(&self, error: &twilight_http::Error) -> AskError {
+        let call = format!("GET {}/gateway/bot", self.api);
+        match error.kind() {
+            ErrorType::Unauthorized => AskError::Unauthorized,
+            ErrorType::Response { status, .. } if status.get() == 401 => AskError::Unauthorized,
+            ErrorType::Response { status, .. } => AskError::Away(format!("{call} answers {status}")),
+            ErrorType::RequestTimedOut => AskError::Away(format!("{call}: no answer within {} s", TIMEOUT.as_secs())),
+            _ => {
+                let cause = std::error::Error::source(error)
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
+                AskError::Away(format!("{call}: {error}: {cause}"))
+            }
+        }
+    }
+}
+
+/// The same words whether REST or the gateway refuses.
+pub(crate) fn refused_token(how: &str) -> Fatal {
+    Fatal::configuration(format!(
+        "Discord refuses the bot token ({how}). Copy the token from the Developer Portal, page Bot, into DISCORD_TOKEN; if it \
+         was reset, discord-proxy needs the new one too"
+    ))
+}
+
+/// A gateway address that is safe to connect to: twilight panics at a malformed one.
+pub(crate) fn gateway_url(text: &str) -> Result<String, String> {
+    match Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "ws" | "wss") && url.host_str().is_some_and(|host| !host.is_empty()) => {
+            let base = text.split(['?', '#']).next().unwrap_or(text);
+            Ok(base.trim_end_matches('/').to_owned())
+        }
+        Ok(_) => Err(format!("\"{text}\" is no gateway address (ws:// or wss://)")),
+        Err(why) => Err(format!("\"{text}\" is no gateway address: {why}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_address_is_checked_before_anything_connects_to_it() {
+        assert_eq!(
+            gateway_url("wss://gateway.discord.gg/").as_deref(),
+            Ok("wss://gateway.discord.gg")
+        );
+        assert_eq!(
+            gateway_url("ws://127.0.0.1:9/x/?v=10").as_deref(),
+            Ok("ws://127.0.0.1:9/x")
+        );
+        for wrong in [
+            "",
+            "gateway.discord.gg",
+            "https://gateway.discord.gg",
+            "wss://",
+            "wss://a b",
+        ] {
+            assert!(gateway_url(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! From a gateway frame to a labelled message: reads the few fields that labels need and leaves the payload as it is.
+
+use std::borrow::Cow;
+
+use arrakis_broker::Message;
+use arrakis_contracts::routing::{InteractionKind, Route};
+use arrakis_contracts::{EventId, Labels, names};
+use arrakis_telemetry::trace::Traceparent;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// A frame: `op`, and for dispatches sequence number, name and the bytes of the payload.
+/// <https://discord.com/developers/docs/events/gateway-events#payload-structure>
+#[derive(Debug, Deserialize)]
+pub(crate) struct Frame<'a> {
+    pub(crate) op: u8,
+    #[serde(default)]
+    pub(crate) s: Option<u64>,
+    #[serde(borrow, default)]
+    pub(crate) t: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    pub(crate) d: Option<&'a RawValue>,
+}
+
+/// READY, of which a session is made.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Ready {
+    pub(crate) session_id: String,
+    pub(crate) resume_gateway_url: String,
+}
+
+/// Op 10.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Hello {
+    pub(crate) heartbeat_interval: u64,
+}
+
+/// What is known of an event before its payload is looked at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) shard: u32,
+    pub(crate) shards: u32,
+    pub(crate) session: &'a str,
+    /// When the session began: milliseconds since 1970 on Discord's clock.
+    pub(crate) session_since_ms: i64,
+    pub(crate) received_us: u64,
+    pub(crate) clock_offset_ms: i64,
+}
+
+/// Why a frame cannot be labelled.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FrameError {
+    #[error("the frame is no JSON of the gateway (cut off?): {0}")]
+    Malformed(#[from] serde_json::Error),
+    #[error("the dispatch has no {0}")]
+    Missing(&'static str),
+}
+
+impl<'a> Frame<'a> {
+    pub(crate) fn read(text: &'a [u8]) -> Result<Self, FrameError> {
+        Ok(serde_json::from_slice(text)?)
+    }
+
+    /// The payload read as `T`.
+    pub(crate) fn payload<T: Deserialize<'a>>(&self) -> Result<T, FrameError> {
+        let raw = self.d.ok_or(FrameError::Missing("d"))?;
+        Ok(serde_json::from_str(raw.get())?)
+    }
+}
+
+#[derive(Deserialize)]
+struct Interaction<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(rename = "type")]
+    kind: u64,
+    #[serde(borrow, default)]
+    guild_id: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    data: Option<InteractionData<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+struct InteractionData<'a> {
+    #[serde(borrow, default)]
+    name: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    custom_id: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct OfGuild<'a> {
+    #[serde(borrow, default)]
+    guild_id: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Guild<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(default)]
+    unavailable: Option<bool>,
+    #[serde(borrow, default)]
+    joined_at: Option<Cow<'a, str>>,
+}
+
+struct Read {
+    id: Option<u64>,
+    guild: Option<u64>,
+    route: Route,
+}
+
+/// The message of a dispatch. `text` is the frame that `frame` was read from; the message keeps its bytes without a copy.
+pub(crate) fn label(text: &Bytes, frame: &Frame<'_>, context: Context<'_>) -> Result<Message, FrameError> {
+    let event = frame.t.as_deref().ok_or(FrameError::Missing("t"))?;
+    let seq = frame.s.ok_or(FrameError::Missing("s"))?;
+    let raw = frame.d.ok_or(FrameError::Missing("d"))?;
+    let read = match event {
+        "INTERACTION_CREATE" => interaction(raw)?,
+        "GUILD_CREATE" | "GUILD_DELETE" | "GUILD_UPDATE" => guild(event, raw, context)?,
+        _ => {
+            let of: OfGuild<'_> = serde_json::from_str(raw.get())?;
+            let route = Route::of_event(event).ok_or(FrameError::Missing("route"))?;
+            Read {
+                id: None,
+                guild: of.guild_id.and_then(|id| id.parse().ok()),
+                route,
+            }
+        }
+    };
+    let labels = Labels {
+        event_id: read
+            .id
+            .map_or_else(|| EventId::of_dispatch(context.session, seq), EventId::of_interaction),
+        event: event.to_owned(),
+        shard: context.shard,
+        shards: context.shards,
+        session: context.session.to_owned(),
+        seq,
+        guild: read.guild,
+        received_us: context.received_us,
+        clock_offset_ms: context.clock_offset_ms,
+        traceparent: Traceparent::new_root().to_string(),
+    };
+    let body = text.slice_ref(raw.get().as_bytes());
+    let mut message = Message::new(names::EVENTS, read.route.key, labels.event_id.as_str(), event, body);
+    message.priority = Some(read.route.priority);
+    message.timestamp = Some(context.received_us / 1_000_000);
+    message.app_id = Some("arrakis-ingestor".to_owned());
+    message.headers = labels.headers();
+    // A full queue of server events must not stall the interactions behind it: they wait in the broker instead of here.
+    if message.routing_key.starts_with("guild.") || message.routing_key.starts_with("member.") {
+        message.on_refusal = Some((names::retry(names::RETRY_SECONDS[0]), names::EVENTS_GUILD.to_owned()));
+    }
+    Ok(message)
+}
+
+fn interaction(raw: &RawValue) -> Result<Read, FrameError> {
+    let read: Interaction<'_> = serde_json::from_str(raw.get())?;
+    let data = read.data.unwrap_or_default();
+    let name = data.name.as_deref().unwrap_or_default();
+    let custom_id = data.custom_id.as_deref().unwrap_or_default();
+    // https://discord.com/developers/docs/interactions/receiving-and-responding#interaction-object-interaction-type
+    let kind = match read.kind {
+        2 => InteractionKind::Command(name),
+        3 => InteractionKind::Component(custom_id),
+        4 => InteractionKind::Autocomplete(name),
+        5 => InteractionKind::Modal(custom_id),
+        other => InteractionKind::Other(other),
+    };
+    Ok(Read {
+        id: Some(
+            read.id
+                .parse()
+                .map_err(|_| FrameError::Missing("interaction id that is a snowflake"))?,
+        ),
+        guild: read.guild_id.and_then(|id| id.parse().ok()),
+        route: Route::of_interaction(kind),
+    })
+}
+
+/// A server that says it was joined before this session began was there before: it is back after an identify or an outage.
+fn guild(event: &str, raw: &RawValue, context: Context<'_>) -> Result<Read, FrameError> {
+    let read: Guild<'_> = serde_json::from_str(raw.get())?;
+    let route = match event {
+        "GUILD_CREATE" => {
+            let joined = read.joined_at.and_then(|at| OffsetDateTime::parse(&at, &Rfc3339).ok());
+            let joined_ms = joined.map(|at| at.unix_timestamp_nanos() / 1_000_000);
+            Route::of_guild_create(joined_ms.is_some_and(|ms| ms >= i128::from(context.session_since_ms)))
+        }
+        "GUILD_DELETE" => Route::of_guild_delete(read.unavailable == Some(true)),
+        _ => Route::of_event(event).ok_or(FrameError::Missing("route"))?,
+    };
+    Ok(Read {
+        id: None,
+        guild: read.id.parse().ok(),
+        route,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use arrakis_contracts::labels::HeaderValue;
+
+    use super::*;
+
+    const CONTEXT: Context<'static> = Context {
+        shard: 1,
+        shards: 4,
+        session: "abc",
+        session_since_ms: 1_795_000_000_000,
+        received_us: 1_795_000_001_500_000,
+        clock_offset_ms: -3,
+    };
+
+    fn labelled(text: &str) -> Result<Message, FrameError> {
+        let bytes = Bytes::copy_from_slice(text.as_bytes());
+        let frame = Frame::read(&bytes)?;
+        label(&bytes, &frame, CONTEXT)
+    }
+
+    #[test]
+    fn the_body_is_the_payload_byte_for_byte() {
+        let d = "{ \"guild_id\":\"7\",  \"user\":{\"id\":\"1\",\"name\":\"\\u6c99丘\"}, \"n\":1.0e2, \"n\":12345678901234567890 }";
+        let message = labelled(&format!("{{\"t\":\"GUILD_MEMBER_ADD\",\"s\":9,\"op\":0,\"d\":{d}}}")).unwrap();
+        assert_eq!(message.body, d.as_bytes());
+        assert_eq!(
+            (message.routing_key.as_str(), message.priority),
+            ("member.join", Some(5))
+        );
+        assert_eq!(message.id, EventId::of_dispatch("abc", 9).as_str());
+        let labels = Labels::read(Some(&message.id), Some(&message.kind), &message.headers).unwrap();
+        assert_eq!((labels.seq, labels.guild, labels.session.as_str()), (9, Some(7), "abc"));
+        assert_eq!((labels.shard, labels.shards, labels.clock_offset_ms), (1, 4, -3));
+        assert_eq!(message.timestamp, Some(1_795_000_001));
+    }
+
+    #[test]
+    fn an_interaction_is_known_by_its_own_id_and_routed_by_kind() {
+        let of = |kind: u64, data: &str| {
+            let d = format!("{{\"id\":\"42\",\"type\":{kind},\"token\":\"t\",\"guild_id\":\"7\",\"data\":{data}}}");
+            let message = labelled(&format!("{{\"op\":0,\"s\":3,\"t\":\"INTERACTION_CREATE\",\"d\":{d}}}")).unwrap();
+            assert_eq!((message.id.as_str(), message.on_refusal), ("42", None));
+            (message.routing_key, message.priority.unwrap())
+        };
+        let owned = |(key, priority): (&str, u8)| (key.to_owned(), priority);
+        assert_eq!(
+            of(2, "{\"name\":\"position\",\"options\":[{\"name\":\"x\"}]}"),
+            owned(("interaction.command.position", 10))
+        );
+        assert_eq!(
+            of(4, "{\"name\":\"profile\"}"),
+            owned(("interaction.autocomplete.profile", 9))
+        );
+        assert_eq!(
+            of(3, "{\"custom_id\":\"leaderboard:2\"}"),
+            owned(("interaction.button.leaderboard", 8))
+        );
+        assert_eq!(
+            of(5, "{\"custom_id\":\"register\"}"),
+            owned(("interaction.modal.register", 8))
+        );
+        assert_eq!(of(9, "{}"), owned(("interaction.other.9", 8)));
+    }
+
+    #[test]
+    fn an_outage_is_no_removal() {
+        let key = |d: &str| {
+            labelled(&format!("{{\"op\":0,\"s\":3,\"t\":\"GUILD_DELETE\",\"d\":{d}}}"))
+                .unwrap()
+                .routing_key
+        };
+        assert_eq!(key("{\"id\":\"7\",\"unavailable\":true}"), "guild.outage");
+        assert_eq!(key("{\"id\":\"7\"}"), "guild.leave");
+        assert_eq!(key("{\"id\":\"7\",\"unavailable\":false}"), "guild.leave");
+    }
+
+    #[test]
+    fn a_server_after_an_identify_is_not_a_new_one() {
+        let key = |joined: &str| {
+            let text = format!(
+                "{{\"op\":0,\"s\":3,\"t\":\"GUILD_CREATE\",\"d\":{{\"id\":\"7\",\"joined_at\":\"{joined}\",\"name\":\"x\"}}}}"
+            );
+            let message = labelled(&text).unwrap();
+            assert_eq!(message.headers.get("guild"), Some(&HeaderValue::Text("7".to_owned())));
+            message.routing_key
+        };
+        assert_eq!(key("2026-11-18T11:06:39.000000+00:00"), "guild.available");
+        assert_eq!(key("2026-11-18T11:06:41.000000+00:00"), "guild.join");
+        assert_eq!(key("nonsense"), "guild.available");
+    }
+
+    #[test]
+    fn server_events_have_a_detour_and_chat_has_not() {
+        let of = |event: &str| {
+            labelled(&format!(
+                "{{\"op\":0,\"s\":3,\"t\":\"{event}\",\"d\":{{\"guild_id\":\"7\"}}}}"
+            ))
+            .unwrap()
+        };
+        assert!(of("GUILD_ROLE_UPDATE").on_refusal.is_some());
+        assert!(of("MESSAGE_CREATE").on_refusal.is_none());
+    }
+
+    #[test]
+    fn what_is_cut_off_or_lacks_something_is_refused_in_words() {
+        let error = |text: &str| labelled(text).unwrap_err().to_string();
+        assert!(error("{\"op\":0,\"s\":3,\"t\":\"GUILD_CREATE\",\"d\":{\"id\":").contains("cut off"));
+        assert!(error("not json").contains("no JSON"));
+        assert!(error("{\"op\":0,\"t\":\"GUILD_CREATE\",\"d\":{\"id\":\"1\"}}").contains("has no s"));
+        assert!(error("{\"op\":0,\"s\":1,\"t\":\"GUILD_CREATE\"}").contains("has no d"));
+    }
+}

@@ -1,0 +1,142 @@
+//! When a shard may identify: the session-start budget first, then the slot of its `max_concurrency` bucket.
+//! <https://discord.com/developers/docs/events/gateway#session-start-limit-object>
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrakis_broker::topology::identify_slot;
+use arrakis_broker::{Link, take_slot};
+use arrakis_runtime::{Component, Fatal};
+use tokio::sync::oneshot;
+use twilight_gateway::queue::Queue;
+
+use crate::discord::{AskError, Discord, GatewayInfo};
+use crate::metrics::Metrics;
+
+/// How long to wait at most before the budget is read again.
+const LOOK_AGAIN: Duration = Duration::from_secs(300);
+
+/// Gives shards their turn. Cloning shares it.
+#[derive(Debug, Clone)]
+pub(crate) struct IdentifyQueue(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    link: Link,
+    discord: Discord,
+    max_concurrency: u32,
+    component: Component,
+    metrics: Metrics,
+}
+
+impl IdentifyQueue {
+    pub(crate) fn new(
+        link: Link,
+        discord: Discord,
+        max_concurrency: u32,
+        component: Component,
+        metrics: Metrics,
+    ) -> Self {
+        component.up();
+        Self(Arc::new(Inner {
+            link,
+            discord,
+            max_concurrency,
+            component,
+            metrics,
+        }))
+    }
+
+    /// Waits until the session-start budget allows one more identify, before a connection is made for it.
+    ///
+    /// # Errors
+    /// When Discord refuses the token.
+    pub(crate) async fn budget(&self) -> Result<(), Fatal> {
+        let inner = &self.0;
+        loop {
+            let away = |why: &str| inner.component.degraded(why);
+            let info = match inner.discord.ask().await {
+                Ok(info) => info,
+                Err(AskError::Unauthorized | AskError::Away(_)) => inner.discord.ask_until_answered(away).await?,
+            };
+            inner.metrics.identifies_left(info.remaining);
+            let Some(wait) = hold_back(&info) else {
+                inner
+                    .component
+                    .up_with(format!("{} of {} identifies left", info.remaining, info.total));
+                return Ok(());
+            };
+            let why = format!(
+                "{} of {} identifies are left for {} min; beyond the limit Discord resets the token. Waiting. Find what makes \
+                 shards identify again and again (a crash loop?)",
+                info.remaining,
+                info.total,
+                info.reset_after.as_secs() / 60
+            );
+            tracing::error!(why, "the session-start budget is nearly used up");
+            inner.component.degraded(why);
+            tokio::time::sleep(wait).await;
+        }
+    }
+}
+
+/// How long to wait, if the last hundredth of the budget is reached. It is kept for a person who must restart something.
+fn hold_back(info: &GatewayInfo) -> Option<Duration> {
+    let reserve = info.total / 100;
+    (info.remaining <= reserve).then(|| info.reset_after.clamp(Duration::from_secs(1), LOOK_AGAIN))
+}
+
+impl Queue for IdentifyQueue {
+    /// Called by twilight when a connection stands and wants to identify.
+    fn enqueue(&self, shard: u32) -> oneshot::Receiver<()> {
+        let (sender, receiver) = oneshot::channel();
+        let inner = self.0.clone();
+        tokio::spawn(async move {
+            let mut sender = sender;
+            let slot = identify_slot(shard % inner.max_concurrency);
+            tokio::select! {
+                taken = take_slot(&inner.link, &slot) => match taken {
+                    Ok(()) => {
+                        inner.metrics.identified();
+                        let _ = sender.send(());
+                    }
+                    Err(error) => {
+                        tracing::error!(shard, %error, "no turn to identify");
+                        inner.component.degraded(error.to_string());
+                        // Dropping the sender at once would make twilight ask again at once.
+                        tokio::time::sleep(Duration::from_secs(5)).await;
+                    }
+                },
+                // The shard has gone: a slot taken now would be wasted.
+                () = sender.closed() => {}
+            }
+        });
+        receiver
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(remaining: u32, total: u32, reset_after: u64) -> GatewayInfo {
+        GatewayInfo {
+            url: "wss://gateway.discord.gg".to_owned(),
+            shards: 1,
+            max_concurrency: 1,
+            remaining,
+            total,
+            reset_after: Duration::from_secs(reset_after),
+        }
+    }
+
+    #[test]
+    fn the_last_hundredth_of_the_budget_is_kept() {
+        assert_eq!(hold_back(&info(11, 1_000, 3_600)), None);
+        assert_eq!(hold_back(&info(10, 1_000, 3_600)), Some(LOOK_AGAIN));
+        assert_eq!(hold_back(&info(0, 1_000, 60)), Some(Duration::from_secs(60)));
+        // A small budget, as tests and new bots have, is used to its end and no further.
+        assert_eq!(hold_back(&info(1, 5, 60)), None);
+        assert_eq!(hold_back(&info(0, 5, 0)), Some(Duration::from_secs(1)));
+    }
+}

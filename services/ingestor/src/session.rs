@@ -1,0 +1,165 @@
+//! What a shard keeps in the broker, and the sequence number such that it and all before it are confirmed.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::discord::gateway_url;
+
+/// Version of the stored value.
+const VERSION: u16 = 1;
+
+/// A gateway session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Session {
+    /// Id.
+    pub(crate) id: String,
+    /// Where it is resumed; checked.
+    pub(crate) resume_url: Option<String>,
+    /// When it began: milliseconds since 1970 on Discord's clock.
+    pub(crate) since_ms: i64,
+}
+
+/// The value in `arrakis.ingestor.shard.{n}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Saved {
+    v: u16,
+    /// Process that wrote it.
+    pub(crate) holder: String,
+    /// Shards in all when it was written: a session belongs to one division into shards.
+    pub(crate) shards: u32,
+    /// Session, if there is one to resume.
+    pub(crate) session: Option<Session>,
+    /// All up to here is confirmed.
+    pub(crate) seq: u64,
+}
+
+impl Saved {
+    pub(crate) fn new(holder: &str, shards: u32, session: Option<Session>, seq: u64) -> Self {
+        Self {
+            v: VERSION,
+            holder: holder.to_owned(),
+            shards,
+            session,
+            seq,
+        }
+    }
+
+    pub(crate) fn encode(&self) -> Bytes {
+        // Strings and numbers always serialise.
+        serde_json::to_vec(self).unwrap_or_default().into()
+    }
+
+    /// Reads a stored value. One that cannot be read costs a new session, so it is said and not fatal.
+    pub(crate) fn decode(value: &[u8]) -> Option<Self> {
+        match serde_json::from_slice::<Self>(value) {
+            Ok(mut saved) if saved.v == VERSION => {
+                if let Some(session) = &mut saved.session {
+                    session.resume_url = session.resume_url.take().and_then(|url| gateway_url(&url).ok());
+                }
+                Some(saved)
+            }
+            Ok(saved) => {
+                tracing::error!(
+                    version = saved.v,
+                    "the stored session is of another version; starting a new one"
+                );
+                None
+            }
+            Err(error) => {
+                tracing::error!(%error, "the stored session cannot be read; starting a new one");
+                None
+            }
+        }
+    }
+}
+
+/// Which sequence numbers are under way.
+#[derive(Debug, Default)]
+pub(crate) struct Tracker {
+    received: u64,
+    /// Number in the pipeline and sequence number, in order.
+    outstanding: VecDeque<(u64, u64)>,
+}
+
+impl Tracker {
+    /// Begins at this sequence number: a new session, or one taken over.
+    pub(crate) fn begin(&mut self, seq: u64) {
+        self.received = seq;
+        self.outstanding.clear();
+    }
+
+    /// A dispatch was received; `number` is its place in the pipeline if it was forwarded.
+    pub(crate) fn received(&mut self, seq: u64, number: Option<u64>) {
+        self.received = self.received.max(seq);
+        if let Some(number) = number {
+            self.outstanding.push_back((number, seq));
+        }
+    }
+
+    /// The last sequence number received.
+    pub(crate) fn last(&self) -> u64 {
+        self.received
+    }
+
+    /// The highest sequence number such that it and all before it are confirmed or were not to be forwarded, once the
+    /// pipeline has confirmed all up to `number`.
+    pub(crate) fn confirmed(&mut self, number: u64) -> u64 {
+        while self.outstanding.front().is_some_and(|(sent, _)| *sent <= number) {
+            self.outstanding.pop_front();
+        }
+        self.outstanding.front().map_or(self.received, |(_, seq)| seq - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session() -> Session {
+        Session {
+            id: "abc".to_owned(),
+            resume_url: Some("wss://resume.discord.gg".to_owned()),
+            since_ms: 5,
+        }
+    }
+
+    #[test]
+    fn what_is_saved_is_read() {
+        let saved = Saved::new("me", 4, Some(session()), 17);
+        assert_eq!(Saved::decode(&saved.encode()), Some(saved));
+    }
+
+    #[test]
+    fn a_malformed_resume_address_is_left_out_and_nonsense_costs_a_session() {
+        let wrong = Session {
+            resume_url: Some("resume me".to_owned()),
+            ..session()
+        };
+        let saved = Saved::decode(&Saved::new("me", 1, Some(wrong), 1).encode()).unwrap();
+        assert_eq!(saved.session.unwrap().resume_url, None);
+        assert_eq!(Saved::decode(b"{"), None);
+        let newer = String::from_utf8(Saved::new("me", 1, None, 0).encode().to_vec())
+            .unwrap()
+            .replace("\"v\":1", "\"v\":2");
+        assert_eq!(Saved::decode(newer.as_bytes()), None);
+    }
+
+    #[test]
+    fn confirmed_is_the_last_before_the_first_that_is_not() {
+        let mut tracker = Tracker::default();
+        tracker.begin(1);
+        assert_eq!(tracker.confirmed(0), 1);
+        tracker.received(2, Some(1));
+        tracker.received(3, None);
+        tracker.received(4, Some(2));
+        tracker.received(5, None);
+        assert_eq!((tracker.last(), tracker.confirmed(0)), (5, 1));
+        assert_eq!(tracker.confirmed(1), 3);
+        assert_eq!(tracker.confirmed(2), 5);
+        tracker.received(6, Some(3));
+        tracker.begin(1);
+        assert_eq!((tracker.last(), tracker.confirmed(2)), (1, 1));
+    }
+}

@@ -1,0 +1,371 @@
+//! One shard: waits for its lease, keeps a session, connects again and again, and leaves so that the next can resume.
+//!
+//! `keeper` holds the lease, `connection` is one gateway connection from open to close, `close` says what a close code
+//! means, `pace` how soon to connect again, `beat` when to poll under backpressure.
+
+mod beat;
+mod close;
+mod connection;
+mod keeper;
+mod pace;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrakis_broker::{Link, Pipeline, PipelineOptions, PipelineSender, Topology};
+use arrakis_runtime::Fatal;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use twilight_gateway::{ConfigBuilder, ShardId};
+
+use crate::clock::ClockOffset;
+use crate::config::Config;
+use crate::discord::GatewayInfo;
+use crate::identify::IdentifyQueue;
+use crate::metrics::Metrics;
+use crate::session::{Saved, Session, Tracker};
+use crate::status::{ShardStatus, State};
+
+use connection::{Connection, Ended, Why};
+use keeper::{Hold, Keeper};
+use pace::Pace;
+
+/// How long a confirmation may take before its channel is given up.
+const CONFIRM_WITHIN: Duration = Duration::from_secs(10);
+/// Bytes of payloads of one shard that may be unconfirmed at once.
+const WINDOW_BYTES: usize = 2 << 20;
+/// How long leaving waits for confirmations.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// What all shards share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    link: Link,
+    topology: Arc<Topology>,
+    gateway_url: String,
+    shards: u32,
+    window: usize,
+    events: crate::events::AllowList,
+    identify: IdentifyQueue,
+    clock: Arc<ClockOffset>,
+    metrics: Metrics,
+    /// Names this process among those that may hold a shard.
+    holder: String,
+    twilight: twilight_gateway::Config<IdentifyQueue>,
+}
+
+impl Shared {
+    #[expect(clippy::too_many_arguments, reason = "called once, from where all of them are made")]
+    pub(crate) fn new(
+        config: Config,
+        link: Link,
+        topology: Arc<Topology>,
+        info: GatewayInfo,
+        shards: u32,
+        identify: IdentifyQueue,
+        clock: Arc<ClockOffset>,
+        metrics: Metrics,
+        holder: String,
+    ) -> Self {
+        // Cloned for each connection: the clones share the TLS context. Without `proxy_url` twilight would fall back to
+        // Discord's own address, whatever `GET /gateway/bot` said.
+        let twilight = ConfigBuilder::new(config.token.expose().to_owned(), config.intents)
+            .proxy_url(info.url.clone())
+            .queue(identify.clone())
+            .build();
+        Self {
+            link,
+            topology,
+            gateway_url: info.url,
+            shards,
+            window: config.window,
+            events: config.events,
+            identify,
+            clock,
+            metrics,
+            holder,
+            twilight,
+        }
+    }
+}
+
+/// Runs one shard until told to stop.
+///
+/// # Errors
+/// When only a person can mend it.
+pub(crate) async fn run(shared: Arc<Shared>, status: Arc<ShardStatus>, stop: CancellationToken) -> anyhow::Result<()> {
+    let priorities = shared.topology.priorities();
+    let mut keeper = Keeper::start(shared.link.clone(), status.id, priorities);
+    let result = periods(&shared, &status, &mut keeper, &stop).await;
+    keeper.release().await;
+    result
+}
+
+/// Periods of holding the shard, one after the other.
+async fn periods(
+    shared: &Arc<Shared>,
+    status: &Arc<ShardStatus>,
+    keeper: &mut Keeper,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    loop {
+        let held = tokio::select! {
+            held = wait_until_held(keeper, status) => held?,
+            () = stop.cancelled() => return Ok(()),
+        };
+        let mut holding = Holding::begin(shared.clone(), status.clone(), held);
+        let outcome = holding.run(keeper, stop).await;
+        match outcome {
+            Ok(Period::Stopped) => {
+                holding.drain(keeper).await;
+                return Ok(());
+            }
+            Ok(Period::TakenOver) => {
+                tracing::warn!(shard = status.id, "another process took the shard over");
+            }
+            Err(error) => {
+                holding.drain(keeper).await;
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// Epoch of the lease's connection, and what was kept.
+async fn wait_until_held(keeper: &mut Keeper, status: &ShardStatus) -> anyhow::Result<(u64, Option<Saved>)> {
+    loop {
+        let hold = keeper.hold.borrow_and_update().clone();
+        match hold {
+            Hold::Held { epoch, saved } => return Ok((epoch, saved)),
+            Hold::Waiting { others: true } => status.set(State::Standby),
+            Hold::Waiting { others: false } => {}
+            Hold::Impossible(error) => return Err(Fatal::new(error.to_string()).into()),
+        }
+        keeper.hold.changed().await?;
+    }
+}
+
+/// How a period of holding the shard ended.
+enum Period {
+    Stopped,
+    TakenOver,
+}
+
+/// A period of holding the shard: a session, and the pipeline that its events go through.
+#[derive(Debug)]
+pub(super) struct Holding {
+    shared: Arc<Shared>,
+    status: Arc<ShardStatus>,
+    session: Option<Session>,
+    tracker: Tracker,
+    sender: PipelineSender,
+    fence: watch::Sender<u64>,
+    stop_pipeline: CancellationToken,
+    /// The resume host did not answer; the first address serves until there is a new one.
+    resume_host_is_dead: bool,
+    /// A frame that could not be read: after which sequence number, and how often.
+    unreadable: (u64, u32),
+}
+
+impl Holding {
+    fn begin(shared: Arc<Shared>, status: Arc<ShardStatus>, (epoch, saved): (u64, Option<Saved>)) -> Self {
+        let (fence, permitted) = watch::channel(epoch);
+        let options = PipelineOptions {
+            window: shared.window,
+            window_bytes: WINDOW_BYTES,
+            confirm_within: CONFIRM_WITHIN,
+            fence: Some(permitted),
+            topology: Some(shared.topology.clone()),
+        };
+        let stop_pipeline = CancellationToken::new();
+        let (sender, _task) = Pipeline::start(shared.link.clone(), options, stop_pipeline.clone());
+        let mut tracker = Tracker::default();
+        let mut session = None;
+        if let Some(saved) = saved {
+            if saved.shards == shared.shards {
+                tracker.begin(saved.seq);
+                session = saved.session;
+            } else if saved.session.is_some() {
+                tracing::warn!(
+                    shard = status.id,
+                    before = saved.shards,
+                    now = shared.shards,
+                    "the number of shards changed: new session"
+                );
+                shared.metrics.gap("shard_count");
+            }
+        }
+        if let Some(session) = &session {
+            tracing::info!(
+                shard = status.id,
+                seq = tracker.last(),
+                session = session.id,
+                "took over a session"
+            );
+        }
+        status.set(State::Connecting("begins".to_owned()));
+        Self {
+            shared,
+            status,
+            session,
+            tracker,
+            sender,
+            fence,
+            stop_pipeline,
+            resume_host_is_dead: false,
+            unreadable: (0, 0),
+        }
+    }
+
+    async fn run(&mut self, keeper: &mut Keeper, stop: &CancellationToken) -> anyhow::Result<Period> {
+        let mut pace = Pace::default();
+        loop {
+            // Only who holds the lease may connect: two that resume one session would cut each other off for ever.
+            let ready = tokio::select! {
+                ready = self.ready_to_connect(keeper) => ready?,
+                () = stop.cancelled() => return Ok(Period::Stopped),
+            };
+            if !ready {
+                return Ok(Period::TakenOver);
+            }
+            let opened = tokio::time::Instant::now();
+            let ended = Connection::open(self).run(keeper, stop).await?;
+            let why = match ended {
+                Ended::Stopped => return Ok(Period::Stopped),
+                Ended::TakenOver => return Ok(Period::TakenOver),
+                Ended::Fatal(fatal) => return Err(fatal.into()),
+                Ended::Lost(why) => why,
+            };
+            self.lost(&why);
+            self.save(keeper);
+            let wait = pace.after(opened.elapsed());
+            tracing::warn!(
+                shard = self.status.id,
+                cause = why.cause,
+                detail = why.detail,
+                wait_ms = wait.as_millis(),
+                resumes = self.session.is_some(),
+                "the gateway connection ended"
+            );
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = stop.cancelled() => return Ok(Period::Stopped),
+            }
+        }
+    }
+
+    /// Works in what the end of a connection means for the session.
+    fn lost(&mut self, why: &Why) {
+        self.shared.metrics.closed(why.cause);
+        self.status.closed(&format!("{}: {}", why.cause, why.detail));
+        self.status.set(State::Connecting(why.detail.clone()));
+        if why.resume_host_is_dead {
+            self.resume_host_is_dead = true;
+        }
+        if let Some(reason) = why.session_is_gone
+            && let Some(session) = self.session.take()
+        {
+            self.count_gap(reason, &session.id);
+        }
+    }
+
+    fn count_gap(&self, reason: &str, session: &str) {
+        tracing::error!(
+            shard = self.status.id,
+            reason,
+            session,
+            last_seq = self.tracker.last(),
+            "the session is gone: events until the next one begins are missed; reconciliation repairs what they changed"
+        );
+        self.shared.metrics.gap(reason);
+        self.status.update(|numbers| numbers.gaps += 1);
+    }
+
+    /// Waits for the lease, for room, and for the budget if a new session is needed. `false` when another process had the
+    /// shard meanwhile.
+    async fn ready_to_connect(&mut self, keeper: &mut Keeper) -> anyhow::Result<bool> {
+        loop {
+            if !self.follow_lease(keeper)? {
+                return Ok(false);
+            }
+            let hold = keeper.hold.borrow().clone();
+            if matches!(hold, Hold::Held { .. }) && self.sender.has_room() {
+                break;
+            }
+            tokio::select! {
+                changed = keeper.hold.changed() => changed?,
+                _ = self.sender.room() => {}
+            }
+            // Without a lease there may be room all the time.
+            if !matches!(*keeper.hold.borrow(), Hold::Held { .. }) {
+                keeper.hold.changed().await?;
+            }
+        }
+        if self.session.is_none() {
+            self.status
+                .set(State::Connecting("waits for its turn to identify".to_owned()));
+            self.shared.identify.budget().await?;
+        }
+        Ok(true)
+    }
+
+    /// Works in what became of the lease. `false` when another process had the shard meanwhile.
+    fn follow_lease(&mut self, keeper: &mut Keeper) -> Result<bool, Fatal> {
+        let hold = keeper.hold.borrow_and_update().clone();
+        match hold {
+            Hold::Waiting { .. } => Ok(true),
+            Hold::Impossible(error) => Err(Fatal::new(error.to_string())),
+            Hold::Held { epoch, saved } => {
+                let others = saved.is_some_and(|saved| saved.holder != self.shared.holder);
+                if epoch != *self.fence.borrow() {
+                    if others {
+                        return Ok(false);
+                    }
+                    self.fence.send_replace(epoch);
+                    self.save(keeper);
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    /// Tells the keeper what is to be kept now, and the status what is known now.
+    fn save(&mut self, keeper: &Keeper) {
+        let progress = self.sender.progress();
+        let confirmed = self.tracker.confirmed(progress.confirmed);
+        let saved = Saved::new(&self.shared.holder, self.shared.shards, self.session.clone(), confirmed);
+        keeper.keep(saved);
+        let received = self.tracker.last();
+        self.status.update(|numbers| {
+            numbers.received = received;
+            numbers.confirmed = confirmed;
+            numbers.pending = progress.pending;
+        });
+        self.shared.metrics.publishing(self.status.id, progress);
+    }
+
+    /// Lets what is under way be confirmed before the session is kept for the last time.
+    async fn drain(&mut self, keeper: &Keeper) {
+        let mut progress = self.sender.watch();
+        let all = self.sender.sent();
+        let drained = progress.wait_for(|progress| progress.confirmed >= all);
+        if tokio::time::timeout(DRAIN, drained).await.is_err() {
+            tracing::warn!(
+                shard = self.status.id,
+                "left with unconfirmed events; the next process resumes before them"
+            );
+        }
+        self.save(keeper);
+    }
+
+    fn shard_id(&self) -> ShardId {
+        ShardId::new(self.status.id, self.shared.shards)
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        // A pipeline of a period that is over must publish nothing more.
+        self.stop_pipeline.cancel();
+    }
+}
