@@ -1,0 +1,182 @@
+//! A consumer of interactions with commands of the test's own: ones that fail in every way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use arrakis_broker::{ConsumeOptions, Failures, Stop, consume};
+use arrakis_cache::{Cache, CacheOptions};
+use arrakis_config::Secret;
+use arrakis_contracts::names;
+use arrakis_discord::{Discord, DiscordConfig};
+use arrakis_telemetry::Metrics;
+use arrakis_themes::Registry;
+use arrakis_worker::commands::registration::register;
+use arrakis_worker::commands::{Answer, Answers, Call, Command, Commands, Definition, Reply};
+use arrakis_worker::failure::Failure;
+use arrakis_worker::gate::Open;
+use arrakis_worker::interactions::Interactions;
+use arrakis_worker::metrics::WorkerMetrics;
+use arrakis_worker::services::Services;
+use async_trait::async_trait;
+use twilight_model::application::command::{CommandOptionChoice, CommandOptionChoiceValue};
+use twilight_model::channel::message::Component;
+use twilight_model::channel::message::component::{ActionRow, TextInput, TextInputStyle};
+use twilight_model::http::interaction::InteractionResponseData;
+use twilight_model::id::Id;
+use twilight_util::builder::command::StringBuilder;
+
+use super::{CREDENTIAL, Platform};
+
+/// What a command does when it is run.
+#[derive(Clone, Copy)]
+pub enum How {
+    Answers,
+    Panics,
+    Retries,
+    Fails,
+    OpensAForm,
+}
+
+/// A command that does it.
+pub struct Broken {
+    pub name: &'static str,
+    pub how: How,
+    pub answers: Answers,
+    pub ran: Arc<AtomicU32>,
+}
+
+impl Broken {
+    pub fn new(name: &'static str, how: How, answers: Answers) -> Self {
+        Self {
+            name,
+            how,
+            answers,
+            ran: Arc::default(),
+        }
+    }
+}
+
+fn text(words: &str) -> InteractionResponseData {
+    InteractionResponseData {
+        content: Some(words.to_owned()),
+        ..InteractionResponseData::default()
+    }
+}
+
+#[async_trait]
+impl Command for Broken {
+    fn definition(&self) -> Definition {
+        Definition {
+            cooldown: Duration::ZERO,
+            presses: Answers::Deferred { private: true },
+            ..Definition::new(self.name, "A command of a test")
+                .option(StringBuilder::new("word", "A word").autocomplete(true))
+                .answered(self.answers)
+        }
+    }
+
+    async fn run(&self, _call: &Call<'_>) -> Answer {
+        self.ran.fetch_add(1, Ordering::Relaxed);
+        match self.how {
+            How::Answers => Ok(Reply::Message(text("answered"))),
+            How::Panics => panic!("as it was asked to"),
+            How::Retries => Err(Failure::retry("the chain is slow").into()),
+            How::Fails => Err(Failure::permanent("the moon is missing").into()),
+            How::OpensAForm => Ok(Reply::Form(form(self.name))),
+        }
+    }
+
+    async fn submit(&self, call: &Call<'_>, arguments: &[&str]) -> Answer {
+        let arrakis_worker::interactions::invocation::Ask::Submit { fields, .. } = &call.invocation.ask else {
+            panic!("no form");
+        };
+        Ok(Reply::Message(text(&format!("{}: {}", arguments.join(","), fields["word"]))))
+    }
+
+    async fn suggest(&self, _: &Call<'_>, option: &str, typed: &str) -> Result<Vec<CommandOptionChoice>, Failure> {
+        Ok(vec![CommandOptionChoice {
+            name: format!("{option} {typed}!"),
+            name_localizations: None,
+            value: CommandOptionChoiceValue::String(format!("{typed}!")),
+        }])
+    }
+}
+
+fn form(name: &str) -> InteractionResponseData {
+    #[expect(deprecated, reason = "the label of a text input in an action row, as older forms have it")]
+    let input = Component::TextInput(TextInput {
+        id: None,
+        custom_id: "word".to_owned(),
+        label: Some("A word".to_owned()),
+        max_length: None,
+        min_length: None,
+        placeholder: None,
+        required: Some(true),
+        style: TextInputStyle::Short,
+        value: None,
+    });
+    InteractionResponseData {
+        custom_id: Some(format!("{name}:a:b")),
+        title: Some("A form".to_owned()),
+        components: Some(vec![Component::ActionRow(ActionRow {
+            id: None,
+            components: vec![input],
+        })]),
+        ..InteractionResponseData::default()
+    }
+}
+
+/// The consumer. Dropping it stops it.
+pub struct Bench {
+    pub metrics: Metrics,
+    stop: Stop,
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.stop.soft.cancel();
+        self.stop.hard.cancel();
+    }
+}
+
+impl Platform {
+    /// Services as a worker has them, with these commands.
+    pub fn services(&self, commands: Vec<Box<dyn Command>>, metrics: &Metrics) -> Services {
+        let config = DiscordConfig {
+            proxies: vec![format!("http://{}", self.proxy).parse().unwrap()],
+            credential: Secret::new(CREDENTIAL),
+            application: Id::new(self.emulator.app().options.application_id.0),
+        };
+        Services {
+            database: self.database.clone(),
+            cache: Cache::new(&Secret::new(self.redis.url()), CacheOptions::default()).unwrap(),
+            discord: Discord::new(&config).unwrap(),
+            publisher: self.publisher.clone(),
+            themes: Registry::load(None).unwrap(),
+            commands: Commands::new(commands),
+            gate: Arc::new(Open),
+            metrics: WorkerMetrics::new(metrics),
+            stale_after: time::Duration::hours(7),
+        }
+    }
+
+    /// Registers these commands and consumes interactions with them.
+    pub async fn bench(&self, commands: Vec<Box<dyn Command>>) -> Bench {
+        let metrics = Metrics::new();
+        let services = Arc::new(self.services(commands, &metrics));
+        register(&services.discord.bulk(None), &services.commands).await.unwrap();
+        let options = ConsumeOptions {
+            queue: names::INTERACTIONS.to_owned(),
+            prefetch: 10,
+            limit: Some(Duration::from_secs(60)),
+            failures: Failures::new(self.publisher.clone()),
+            topology: None,
+            events: services.metrics.consumer_events(),
+        };
+        let (link, stop) = (self.link.clone(), Stop::default());
+        let stopping = stop.clone();
+        tokio::spawn(async move { consume(&link, options, Interactions::new(services), &stopping).await });
+        Bench { metrics, stop }
+    }
+}

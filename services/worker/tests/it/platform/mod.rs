@@ -1,0 +1,308 @@
+//! All parts of one test: services of its own, an emulator, a proxy, a courier in the ingestor's place, and workers.
+
+mod bench;
+mod control;
+mod courier;
+mod seed;
+mod worker;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arrakis_broker::{Link, Message, Outcome, Publisher, Settings, Topology};
+use arrakis_config::{Reader, Service, Source};
+use arrakis_contracts::labels::Headers;
+use arrakis_contracts::{EventId, Labels, names};
+use arrakis_db::{Database, TenantTx};
+use arrakis_discord_proxy as proxy;
+use arrakis_runtime::Runtime;
+use arrakis_test_support::{TestDatabase, TestRedis, TestVhost, eventually};
+use discord_emulator::{Emulator, Options};
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+pub use self::bench::{Bench, Broken, How};
+pub use self::control::{Control, embed};
+pub use self::courier::{Courier, Dispatch};
+pub use self::seed::{Community, wallet};
+pub use self::worker::Worker;
+
+const CREDENTIAL: &str = "the-workers-credential";
+
+/// The parts. Dropping it stops them.
+pub struct Platform {
+    pub control: Control,
+    pub community: Community,
+    pub database: Database,
+    pub vhost: TestVhost,
+    pub redis: TestRedis,
+    pub publisher: Publisher,
+    pub link: Link,
+    pub topology: Arc<Topology>,
+    pub emulator: Emulator,
+    pub proxy: SocketAddr,
+    test_database: TestDatabase,
+    _proxy_runtime: StopOnDrop,
+    courier: Courier,
+}
+
+/// Stops a service of this process at the end of its test.
+struct StopOnDrop(Runtime);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.shutdown.soft.cancel();
+        self.0.shutdown.hard.cancel();
+    }
+}
+
+impl Platform {
+    /// Everything but a worker, with one onboarded server and one that is not.
+    pub async fn start() -> Self {
+        arrakis_runtime::install_crypto();
+        let (test_database, vhost, redis) = (TestDatabase::create().await, TestVhost::create().await, TestRedis::create());
+        let emulator = Emulator::start(Options::default()).await.unwrap();
+        let control = Control::new(emulator.addresses());
+        let database = test_database.database().await;
+        let community = seed::community(&control, &database).await;
+        let link = Link::open(&Settings::new(vhost.url()), "test");
+        let topology = Arc::new(Topology::new(arrakis_broker::Priorities::Classic));
+        topology.declare(&link.live().await.unwrap()).await.unwrap();
+        let (proxy, proxy_runtime) = start_proxy(&emulator, &redis).await;
+        let courier = Courier::connect(emulator.addresses(), &emulator.token()).await;
+        Self {
+            publisher: Publisher::new(link.clone()),
+            control,
+            community,
+            database,
+            vhost,
+            redis,
+            link,
+            topology,
+            emulator,
+            proxy,
+            test_database,
+            _proxy_runtime: proxy_runtime,
+            courier,
+        }
+    }
+
+    /// Everything, with a worker that serves.
+    pub async fn with_worker() -> (Self, Worker) {
+        let platform = Self::start().await;
+        let worker = platform.worker().await;
+        platform.commands_registered().await;
+        (platform, worker)
+    }
+
+    /// Another worker that serves.
+    pub async fn worker(&self) -> Worker {
+        Worker::start(&self.environment()).await
+    }
+
+    /// What a worker's environment says.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("AMQP_URL", self.vhost.url()),
+            ("DATABASE_URL", self.test_database.app_url()),
+            ("REDIS_URL", self.redis.url()),
+            ("DISCORD_PROXY_URL", format!("http://{}", self.proxy)),
+            ("DISCORD_PROXY_CREDENTIAL", CREDENTIAL.to_owned()),
+            ("DISCORD_APPLICATION_ID", self.emulator.app().options.application_id.to_string()),
+            ("WORKER_GRACE_SECONDS", "5".to_owned()),
+        ]
+    }
+
+    /// URL of the database's owner, for `migrate`.
+    pub fn owner_url(&self) -> String {
+        self.test_database.owner_url()
+    }
+
+    pub async fn commands_registered(&self) {
+        eventually(
+            || async { !self.control.get("/commands").await.as_array().unwrap().is_empty() },
+            "the leader to register the commands",
+        )
+        .await;
+    }
+
+    /// A transaction on the community's rows.
+    pub async fn tenant(&self) -> TenantTx {
+        self.database.tenant(self.community.id).await.unwrap()
+    }
+
+    /// Plays something that Discord tells the bot of, and takes the dispatch to the queue.
+    pub async fn deliver(&self, event: &str) -> Dispatch {
+        let dispatch = self.courier.next(event).await;
+        self.publish(&dispatch).await;
+        dispatch
+    }
+
+    /// What Discord told the bot, without taking it to the queue.
+    pub async fn dispatch(&self, event: &str) -> Dispatch {
+        self.courier.next(event).await
+    }
+
+    /// Takes a dispatch to the queue, as the ingestor does.
+    pub async fn publish(&self, dispatch: &Dispatch) {
+        self.publish_labelled(dispatch, &dispatch.labels()).await;
+    }
+
+    pub async fn publish_labelled(&self, dispatch: &Dispatch, labels: &Labels) {
+        self.publish_raw(&dispatch.key(), labels.event_id.as_str(), &labels.event, labels.headers(), dispatch.body.clone())
+            .await;
+    }
+
+    /// Anything at all, to the exchange of events.
+    pub async fn publish_raw(&self, key: &str, id: &str, kind: &str, headers: Headers, body: Vec<u8>) {
+        let mut message = Message::new(names::EVENTS, key, id, kind, body);
+        message.headers = headers;
+        assert_eq!(self.publisher.publish(&message).await.unwrap(), Outcome::Confirmed);
+    }
+
+    /// A member runs a command. Answers the interaction's id.
+    pub async fn run(&self, user: &str, command: &str, options: Value) -> String {
+        let id = self.play(user, command, options).await;
+        self.deliver("INTERACTION_CREATE").await;
+        id
+    }
+
+    /// A member runs a command, and the dispatch stays with the courier.
+    pub async fn play(&self, user: &str, command: &str, options: Value) -> String {
+        self.control.command(&self.community, user, command, options).await
+    }
+
+    /// How many messages a queue has.
+    pub async fn messages(&self, queue: &str) -> u64 {
+        self.vhost.messages(queue).await
+    }
+
+    /// Waits until a queue has so many messages.
+    pub async fn until_messages(&self, queue: &str, count: u64) {
+        eventually(
+            || async { self.messages(queue).await == count },
+            format!("{count} messages in {queue}"),
+        )
+        .await;
+    }
+}
+
+/// An event of our own making, with labels as the ingestor writes them.
+pub fn labels(event: &str, id: &str, guild: Option<u64>) -> Labels {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    Labels {
+        event_id: EventId::received(id),
+        event: event.to_owned(),
+        shard: 0,
+        shards: 1,
+        session: "test".to_owned(),
+        seq: 1,
+        guild,
+        received_us: u64::try_from(now.as_micros()).unwrap(),
+        clock_offset_ms: 0,
+        traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned(),
+    }
+}
+
+async fn start_proxy(emulator: &Emulator, redis: &TestRedis) -> (SocketAddr, StopOnDrop) {
+    let pairs = [
+        ("DISCORD_TOKEN", emulator.token()),
+        ("DISCORD_API_BASE", emulator.addresses().rest.clone()),
+        ("PROXY_CREDENTIALS", format!("worker={CREDENTIAL}")),
+        ("REDIS_URL", redis.url()),
+    ];
+    let config = Reader::load(Service::DiscordProxy, Source::pairs(pairs), proxy::Config::read).unwrap();
+    let runtime = Runtime::for_test(Service::DiscordProxy);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(proxy::serve_on(listener, config, runtime.clone()));
+    (address, StopOnDrop(runtime))
+}
+
+/// A lock on a table, held by a connection of its own.
+pub struct Lock(tokio::process::Child);
+
+impl Lock {
+    /// Lets the others go on.
+    pub async fn release(mut self) {
+        drop(self.0.stdin.take());
+        self.0.wait().await.unwrap();
+    }
+}
+
+impl Platform {
+    /// Locks a table against everybody, readers too.
+    pub async fn lock(&self, table: &str) -> Lock {
+        use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+        let mut psql = tokio::process::Command::new("psql")
+            .args(["--no-psqlrc", "--quiet", "--tuples-only", &self.owner_url()])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let statement = format!("begin; lock table {table} in access exclusive mode; select 'locked';\n");
+        psql.stdin.as_mut().unwrap().write_all(statement.as_bytes()).await.unwrap();
+        let mut lines = BufReader::new(psql.stdout.take().unwrap()).lines();
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if line.contains("locked") {
+                return Lock(psql);
+            }
+        }
+        panic!("the table was not locked");
+    }
+
+    /// Waits until an interaction is in this state.
+    pub async fn until_state(&self, id: &str, state: &str) {
+        self.until(id, |view| view["state"] == state).await;
+    }
+
+    /// Waits until an interaction is as it should be.
+    pub async fn until(&self, id: &str, is: impl Fn(&Value) -> bool) -> Value {
+        eventually(
+            || async {
+                let view = self.control.interaction(id).await;
+                is(&view).then_some(view)
+            },
+            format!("interaction {id}"),
+        )
+        .await
+    }
+
+    /// A message of a queue, taken off it.
+    pub async fn take(&self, queue: &str) -> Taken {
+        let channel = self.link.live().await.unwrap().channel().await.unwrap();
+        let got = eventually(
+            || async {
+                let options = lapin::options::BasicGetOptions { no_ack: true };
+                channel.basic_get(queue.into(), options).await.unwrap()
+            },
+            format!("a message in {queue}"),
+        )
+        .await;
+        let table = got.properties.headers().clone().unwrap_or_default();
+        let headers = table.inner().iter().map(|(name, value)| (name.to_string(), header(value))).collect();
+        Taken {
+            id: got.properties.message_id().as_ref().map(ToString::to_string).unwrap_or_default(),
+            headers,
+            body: got.delivery.data,
+        }
+    }
+}
+
+/// A message taken off a queue.
+#[derive(Debug)]
+pub struct Taken {
+    pub id: String,
+    pub headers: std::collections::BTreeMap<String, String>,
+    pub body: Vec<u8>,
+}
+
+fn header(value: &lapin::types::AMQPValue) -> String {
+    use lapin::types::AMQPValue;
+    match value {
+        AMQPValue::LongString(text) => text.to_string(),
+        AMQPValue::LongLongInt(number) => number.to_string(),
+        other => format!("{other:?}"),
+    }
+}

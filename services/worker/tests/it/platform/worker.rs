@@ -1,0 +1,84 @@
+//! A worker in this process.
+
+use std::time::Duration;
+
+use arrakis_config::{Reader, Service, Source};
+use arrakis_runtime::{Runtime, Status};
+use arrakis_test_support::eventually;
+use arrakis_worker::Config;
+use tokio::task::JoinHandle;
+
+/// One worker. Dropping it ends it at once: what it holds goes back to the broker. (SIGKILL takes a process of its own; see
+/// `start.rs`.)
+pub struct Worker {
+    pub runtime: Runtime,
+    task: Option<JoinHandle<anyhow::Result<()>>>,
+}
+
+impl Worker {
+    /// Starts one and waits until it serves.
+    pub async fn start(environment: &[(&'static str, String)]) -> Self {
+        let worker = Self::begin(environment);
+        eventually(
+            || async { worker.is_ready() },
+            "the worker to be ready",
+        )
+        .await;
+        worker
+    }
+
+    /// Starts one.
+    pub fn begin(environment: &[(&'static str, String)]) -> Self {
+        let pairs = environment.iter().map(|(name, value)| (*name, value.clone()));
+        let config = Reader::load(Service::Worker, Source::pairs(pairs), Config::read).unwrap();
+        let runtime = Runtime::for_test(Service::Worker);
+        let task = tokio::spawn(arrakis_worker::serve(config, runtime.clone()));
+        Self {
+            runtime,
+            task: Some(task),
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        let running = self.task.as_ref().is_some_and(|task| !task.is_finished());
+        assert!(running, "the worker ended: {:?}", self.runtime.health.troubles());
+        let consumes = self.metric("arrakis_worker_consuming{queue=\"arrakis.interactions\"}") == Some(1.0);
+        consumes && self.runtime.health.status() != Status::Down
+    }
+
+    /// A metric's value, by its line in the exposition.
+    pub fn metric(&self, line: &str) -> Option<f64> {
+        let text = self.runtime.metrics.render();
+        let found = text.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' '));
+        found.map(|value| value.parse().unwrap())
+    }
+
+    /// Waits until a metric has this value.
+    pub async fn until_metric(&self, line: &str, value: f64) {
+        eventually(
+            || async { self.metric(line) == Some(value) },
+            format!("{line} to be {value}"),
+        )
+        .await;
+    }
+
+    /// SIGTERM, and the end of it.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        self.runtime.shutdown.soft.cancel();
+        let task = self.task.take().unwrap();
+        tokio::time::timeout(Duration::from_secs(20), task).await.expect("the worker drains").unwrap()
+    }
+
+    /// How it ended by itself.
+    pub async fn ended(mut self) -> anyhow::Result<()> {
+        let task = self.task.take().unwrap();
+        tokio::time::timeout(Duration::from_secs(20), task).await.expect("the worker ends").unwrap()
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.runtime.shutdown.soft.cancel();
+        self.runtime.shutdown.hard.cancel();
+    }
+}
