@@ -94,6 +94,9 @@ pub struct Arguments {
     /// Records of traffic that the ledger keeps; 0 keeps none.
     #[arg(long, env = "EMULATOR_LEDGER", default_value_t = 100_000)]
     ledger: usize,
+    /// Characters of each body that the ledger keeps; 16384 keep nearly all whole, to be checked afterwards.
+    #[arg(long, env = "EMULATOR_LEDGER_BODIES", default_value_t = 200)]
+    ledger_bodies: usize,
     /// What is logged to stderr, as `RUST_LOG` has it.
     #[arg(
         long,
@@ -159,6 +162,7 @@ impl Arguments {
             shards: self.shards,
             heartbeat_interval_ms: self.heartbeat_ms,
             traffic_kept: self.ledger,
+            ledger_bodies: self.ledger_bodies,
         }
     }
 }

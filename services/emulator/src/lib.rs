@@ -153,7 +153,7 @@ impl Drop for Emulator {
 
 fn assemble(options: Options, addresses: Addresses) -> AppState {
     let clock = Clock::default();
-    let traffic = Arc::new(Traffic::new(options.traffic_kept));
+    let traffic = Arc::new(Traffic::new(options.traffic_kept, options.ledger_bodies));
     let (starts, concurrency) = (options.session_start_limit, options.max_concurrency);
     let hub = Arc::new(Hub::new(clock.clone(), Arc::clone(&traffic), starts, concurrency));
     let faults = Arc::new(Faults::new(options.seed));

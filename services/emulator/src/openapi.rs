@@ -77,6 +77,17 @@ impl std::fmt::Display for Finding {
     }
 }
 
+/// What came of checking a whole ledger.
+#[derive(Clone, Debug, Default)]
+pub struct LedgerReport {
+    /// Calls that were checked.
+    pub checked: usize,
+    /// Calls that could not be: bodies cut off (see `--ledger-bodies`), answers made by faults, files.
+    pub skipped: usize,
+    /// What does not agree.
+    pub findings: Vec<Finding>,
+}
+
 /// The document, with validators made on demand.
 pub struct Checker {
     document: Value,
@@ -139,6 +150,53 @@ impl Checker {
         self.document["paths"][template]
             .get(method.to_ascii_lowercase())
             .is_some()
+    }
+
+    /// Checks the REST calls of a ledger, as `GET /control/ledger` gives it: one JSON object a line.
+    #[must_use]
+    pub fn check_ledger(&self, lines: &str) -> LedgerReport {
+        let mut report = LedgerReport::default();
+        let calls = lines
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        for call in calls.filter(|call| call["kind"] == "rest") {
+            match self.check_record(&call) {
+                Some(findings) => {
+                    report.checked += 1;
+                    report.findings.extend(findings);
+                }
+                None => report.skipped += 1,
+            }
+        }
+        report
+    }
+
+    /// `None` when the record does not hold enough to judge.
+    fn check_record(&self, call: &Value) -> Option<Vec<Finding>> {
+        let (method, path) = (call["method"].as_str()?, call["path"].as_str()?);
+        let served_file = call["status"] == 200 && call["response"].is_null();
+        if call["fault"] == true || served_file {
+            return None;
+        }
+        let body = |key: &str| match call[key].as_str() {
+            None => Some(None),
+            Some(text) => serde_json::from_str::<Value>(text).ok().map(Some),
+        };
+        let mut request = body("request")?;
+        // Multipart bodies are recorded with their payload and the names of their files.
+        if let Some(payload) = request.as_mut().and_then(|request| request.get_mut("payload_json")) {
+            request = Some(payload.take());
+        }
+        let response = body("response")?;
+        let status = u16::try_from(call["status"].as_u64()?).ok()?;
+        let exchange = Exchange {
+            method,
+            path,
+            request: request.as_ref(),
+            status,
+            response: response.as_ref(),
+        };
+        Some(self.check(&exchange))
     }
 
     /// What does not agree with the document. Requests are judged only when they were accepted.

@@ -40,6 +40,8 @@ pub struct Options {
     pub heartbeat_interval_ms: u64,
     /// Records of traffic and ledger that are kept; 0 keeps none.
     pub traffic_kept: usize,
+    /// Characters of each body that the ledger keeps. 16,384 keep nearly all whole, so that they can be checked afterwards.
+    pub ledger_bodies: usize,
 }
 
 impl Default for Options {
@@ -61,6 +63,7 @@ impl Default for Options {
             privileged_intents: Intents::PRIVILEGED,
             heartbeat_interval_ms: 41_250,
             traffic_kept: 100_000,
+            ledger_bodies: 200,
         }
     }
 }

@@ -17,8 +17,6 @@ use crate::{
     stats::{Stats, StatsReport},
 };
 
-/// Characters of a body that are kept; listeners of the live stream get [`LIVE_DETAIL`].
-const KEPT_DETAIL: usize = 200;
 /// Characters of a body in the live stream.
 const LIVE_DETAIL: usize = 4_000;
 
@@ -112,18 +110,20 @@ struct Kept {
     next: u64,
     entries: VecDeque<Arc<Entry>>,
     capacity: usize,
+    bodies: usize,
 }
 
 impl Traffic {
-    /// Keeps this many records.
+    /// Keeps this many records, and of each body this many characters.
     #[must_use]
-    pub fn new(capacity: usize) -> Self {
+    pub fn new(capacity: usize, bodies: usize) -> Self {
         Self {
             recording: AtomicBool::new(capacity > 0),
             kept: Mutex::new(Kept {
                 next: 1,
                 entries: VecDeque::new(),
                 capacity,
+                bodies,
             }),
             live: broadcast::Sender::new(1_024),
             stats: Mutex::default(),
@@ -193,14 +193,12 @@ impl Traffic {
         let n = kept.next;
         kept.next += 1;
         if live {
+            let mut record = record.clone();
             record.shorten(LIVE_DETAIL);
-            let _ = self.live.send(Arc::new(Entry {
-                n,
-                record: record.clone(),
-            }));
+            let _ = self.live.send(Arc::new(Entry { n, record }));
         }
         if keep {
-            record.shorten(KEPT_DETAIL);
+            record.shorten(kept.bodies);
             if kept.entries.len() >= kept.capacity {
                 kept.entries.pop_front();
             }
@@ -239,7 +237,7 @@ mod tests {
 
     #[test]
     fn the_newest_are_kept_and_can_be_asked_for_by_number() {
-        let traffic = Traffic::new(2);
+        let traffic = Traffic::new(2, 10);
         for _ in 0..3 {
             traffic.gateway(|| beat(1));
         }
@@ -253,11 +251,11 @@ mod tests {
 
     #[test]
     fn long_bodies_are_cut() {
-        let traffic = Traffic::new(1);
+        let traffic = Traffic::new(1, 10);
         traffic.gateway(|| beat(10_000));
         let Record::Gateway(frame) = &traffic.since(0)[0].record else {
             panic!("not a frame")
         };
-        assert_eq!(frame.detail.as_ref().unwrap().chars().count(), KEPT_DETAIL + 1);
+        assert_eq!(frame.detail.as_ref().unwrap().chars().count(), 11);
     }
 }

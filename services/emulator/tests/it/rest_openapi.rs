@@ -1,10 +1,11 @@
 //! The emulator against Discord's OpenAPI document. Every call of every test here is checked by `rest_support`; this file
 //! says whether that happened, and that the routes are those of the document.
 
-use discord_emulator::rest::routes;
-use serde_json::Value;
+use discord_emulator::{Options, rest::routes};
+use reqwest::Method;
+use serde_json::{Value, json};
 
-use crate::rest_support::checker;
+use crate::rest_support::{Bot, checker, sietch};
 
 /// Routes that Discord serves but does not list in the document.
 const UNLISTED: [(&str, &str); 1] = [("POST", "/guilds")];
@@ -26,6 +27,36 @@ fn routes_are_those_of_the_document() {
             route.template
         );
     }
+}
+
+#[tokio::test]
+async fn a_ledger_can_be_checked_afterwards() {
+    let Some(checker) = checker() else { return };
+    let options = Options {
+        rate_limits: false,
+        ledger_bodies: 16_384,
+        ..Options::default()
+    };
+    let bot = Bot::with(options, &sietch()).await;
+    let path = format!("/channels/{}/messages", bot.channel("general"));
+    let sent = bot
+        .upload(Method::POST, &path, json!({"content": "x"}), &[("a.txt", b"a")])
+        .await
+        .ok(200);
+    bot.client
+        .get(sent["attachments"][0]["url"].as_str().unwrap())
+        .send()
+        .await
+        .unwrap();
+    bot.get(&format!("/guilds/{}", bot.guild())).await.ok(200);
+    bot.get("/users/5").await.refused(404, 10013);
+    let ledger = format!("{}/control/ledger?kind=rest", bot.emulator.addresses().control);
+    let lines = bot.client.get(ledger).send().await.unwrap().text().await.unwrap();
+    let report = checker.check_ledger(&lines);
+    assert_eq!((report.checked, report.skipped, report.findings), (3, 1, Vec::new()));
+    // A record that lies is found out.
+    let report = checker.check_ledger(&lines.replace("Unknown User\\\"", "Unknown User\\\",\\\"code\\\":\\\"x\\\""));
+    assert_eq!(report.findings.len(), 1);
 }
 
 #[test]
