@@ -5,7 +5,7 @@
 //! spelling: unknown keys, bad values, unresolved variables, and themes that do not hang together.
 //!
 //! To add a theme that ships, add its folder and a line in [`folder`]; operators put theirs into `THEMES_DIR`. To add a key,
-//! add a field in [`document`] and what it means in [`resolve`].
+//! add a field in `document.rs` and what it means in `resolve/`.
 
 mod document;
 pub mod folder;
