@@ -11,6 +11,8 @@ use super::{Ask, Bucket, Fate, LEASE, Pause, Reason, Slot, TRANSIT, Verdict, WIN
 
 /// How long to wait for an answer that will tell more.
 const SOON: Duration = Duration::from_millis(50);
+/// When to ask again while it is being settled who decides.
+const ONCE_MORE: Duration = Duration::from_millis(5);
 /// How long the end of a window is taken to be away until an answer tells.
 const GUESS: Duration = Duration::from_secs(10);
 /// How long a route without a bucket is believed to have none.
@@ -33,6 +35,8 @@ struct Window {
 /// One replica's own limits.
 #[derive(Debug)]
 pub(super) struct Local {
+    /// Closed while Redis decides, and while places go over to it: no place is given behind its back.
+    open: bool,
     share: usize,
     replicas: u32,
     held: HashMap<String, Instant>,
@@ -60,6 +64,7 @@ enum Through {
 impl Local {
     pub(super) fn new(total: u32, replicas: u32) -> Self {
         Self {
+            open: true,
             share: (total / replicas).max(1) as usize,
             replicas,
             held: HashMap::new(),
@@ -73,6 +78,10 @@ impl Local {
 
     /// Decides as `acquire.lua` does. Bot calls wait until `quiet` is over.
     pub(super) fn acquire(&mut self, now: Instant, quiet: Instant, asks: &[Ask]) -> Vec<Verdict> {
+        if !self.open {
+            let (reason, wait) = (Reason::Answer, ONCE_MORE);
+            return asks.iter().map(|_| Verdict::Wait { reason, wait }).collect();
+        }
         self.held.retain(|_, until| *until > now);
         asks.iter().map(|ask| self.decide(now, quiet, ask)).collect()
     }
@@ -222,16 +231,17 @@ impl Local {
         }
     }
 
-    /// Places that still count, and for how long: what Redis must know when it decides again.
-    pub(super) fn held(&mut self, now: Instant) -> (usize, Duration) {
+    /// Gives no more places, and tells those that still count and for how long: Redis must know before it decides.
+    pub(super) fn close(&mut self, now: Instant) -> (usize, Duration) {
+        self.open = false;
         self.held.retain(|_, until| *until > now);
         let last = self.held.values().max().copied();
         (self.held.len(), left(last, now).unwrap_or_default())
     }
 
-    /// Redis decides again and knows of the places.
-    pub(super) fn hand_over(&mut self) {
-        self.held.clear();
+    /// Redis does not decide after all.
+    pub(super) fn open(&mut self) {
+        self.open = true;
     }
 
     /// Time until the edge lets anything through again.

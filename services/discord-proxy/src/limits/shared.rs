@@ -40,8 +40,6 @@ pub(crate) struct LimitsConfig {
 struct Mode {
     /// Redis decides.
     shared: bool,
-    /// The places given here are on their way to Redis: none is added meanwhile.
-    rejoining: bool,
     /// When Redis last heard of this replica, at the earliest.
     heard: Instant,
     /// Exchanges in a row without an answer.
@@ -83,7 +81,6 @@ impl Limits {
             complete: Script::new(include_str!("complete.lua")),
             mode: Mutex::new(Mode {
                 shared: false,
-                rejoining: false,
                 heard: Instant::now(),
                 silent: 0,
                 epoch: String::new(),
@@ -115,13 +112,7 @@ impl Limits {
     }
 
     fn ask_local(&self, asks: &[Ask]) -> Vec<Verdict> {
-        let (quiet, rejoining) = {
-            let mode = self.mode.lock();
-            (mode.heard + QUIET, mode.rejoining)
-        };
-        if rejoining {
-            return asks.iter().map(|_| wait(Reason::Answer, ONCE_MORE)).collect();
-        }
+        let quiet = self.mode.lock().heard + QUIET;
         let dead = self.token.is_dead();
         let mut verdicts = self.local.lock().acquire(Instant::now(), quiet, asks);
         for (ask, verdict) in asks.iter().zip(&mut verdicts).filter(|(ask, _)| ask.bot && dead) {
@@ -200,30 +191,31 @@ impl Limits {
             }
             return;
         }
-        self.mode.lock().rejoining = true;
-        let held = self.local.lock().held(Instant::now());
-        let answer = self.ask_redis(&[], [0; 3], held).await;
-        let mut mode = self.mode.lock();
-        mode.rejoining = false;
-        match answer {
+        let held = self.local.lock().close(Instant::now());
+        match self.ask_redis(&[], [0; 3], held).await {
             Ok(_) => {
-                mode.shared = true;
-                mode.silent = 0;
-                self.local.lock().hand_over();
+                self.mode.lock().shared = true;
                 self.apart.set(0);
                 self.health.up();
             }
-            Err(trouble) => self.say(&trouble),
+            Err(trouble) => {
+                self.local.lock().open();
+                self.say(&trouble);
+            }
         }
     }
 
+    /// No lock is held while health is told: whoever reads health asks back who decides.
     fn note_trouble(&self, trouble: &RedisTrouble) {
-        let mut mode = self.mode.lock();
-        mode.silent += 1;
-        if !mode.shared || (*trouble == RedisTrouble::Silent && mode.silent < 2) {
-            return;
+        {
+            let mut mode = self.mode.lock();
+            mode.silent += 1;
+            if !mode.shared || (*trouble == RedisTrouble::Silent && mode.silent < 2) {
+                return;
+            }
+            mode.shared = false;
         }
-        mode.shared = false;
+        self.local.lock().open();
         self.apart.set(1);
         self.say(trouble);
     }

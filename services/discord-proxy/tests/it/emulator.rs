@@ -78,7 +78,7 @@ async fn the_emulators_own_troubles_are_met_as_discords() {
     let (emulator, _redis, replicas) = emulator_and_replicas().await;
     let guild = load::guild_id(0);
     let unknown = replicas[0].get(&format!("/guilds/{guild}/members/1")).await;
-    assert_eq!((unknown.status, unknown.body["code"].as_u64()), (404, Some(10_007)));
+    assert_eq!((unknown.status, unknown.body["code"].as_u64()), (404, Some(10_013)));
     // More of one bucket than fits a window: the rest waits for the next one, and Discord refuses none.
     let channel = load::channel_id(guild);
     let messages = join_all((0..7).map(|number| {
@@ -92,12 +92,12 @@ async fn the_emulators_own_troubles_are_met_as_discords() {
     assert!(messages.iter().all(|answer| answer.status == 200), "{messages:?}");
     assert!(emulator.app().traffic.stats().limited.is_empty());
     // The token is reset: one 401, and then silence.
-    emulator
-        .app()
-        .world
-        .write(|state| "renewed".clone_into(&mut state.token));
+    let reset = format!("{}/control/token/reset", emulator.addresses().control);
+    assert_eq!(send(crate::support::client().post(reset)).await.status, 200);
     assert_eq!(replicas[0].get(&format!("/guilds/{guild}")).await.status, 401);
-    let after = join_all((0..6).map(|number| replicas[number % 2].get(&format!("/channels/{channel}")))).await;
+    let after =
+        join_all((0..6).map(|number| send(replicas[number % 2].call(Method::GET, &format!("/channels/{channel}")))))
+            .await;
     assert!(
         after.iter().all(|answer| answer.proxy_error() == Some("token-dead")),
         "{after:?}"

@@ -159,7 +159,8 @@ pub(crate) async fn send(request: reqwest::RequestBuilder) -> Answer {
     }
 }
 
-fn client() -> reqwest::Client {
+/// A client without credentials.
+pub(crate) fn client() -> reqwest::Client {
     use std::sync::OnceLock;
     static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
     // No connection is kept: each test has a runtime of its own.

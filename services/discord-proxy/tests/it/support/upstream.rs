@@ -165,7 +165,7 @@ pub(crate) fn most_in(times: &[Instant], window: Duration) -> usize {
     let in_window = |first: &Instant| {
         times
             .iter()
-            .filter(|at| (*first..=*first + window).contains(at))
+            .filter(|at: &&Instant| **at >= *first && **at <= *first + window)
             .count()
     };
     times.iter().map(in_window).max().unwrap_or(0)
