@@ -184,6 +184,9 @@ no_marked_left() { [[ -z $(marked_pids "$@") ]]; }
 
 # ---- one ./dev at a time in an instance ------------------------------------------------------------------------------------
 
+# The lock's file descriptor, which no child may inherit. Until the lock is taken, one that nobody has open.
+lock_fd=999
+
 # take_lock COMMAND: the lock is the kernel's and ends with this process, however that ends. The file says who holds it.
 take_lock() {
     mkdir -p "$instance"
@@ -201,6 +204,7 @@ take_lock() {
 release_lock() {
     rm -f "$instance/holder"
     exec {lock_fd}>&-
+    lock_fd=999
 }
 
 # Asks the ./dev that holds the lock to end, and waits for it.

@@ -75,10 +75,10 @@ wait_until() {
     erase_wait
 }
 
-# A sleep without a process of its own that a signal interrupts at once: reading from a pipe into which nobody writes.
-pause() {
-    if [[ -z ${pause_fd:-} ]]; then exec {pause_fd}<> <(:); fi
-    read -r -t "$1" -u "$pause_fd" || true
+# A sleep that a signal interrupts at once. Not `read -t`: a signal that meets its timeout crashes bash 5.2 now and then.
+pause() { # SECONDS
+    sleep "$1" >/dev/null 2>&1 {lock_fd}>&- &
+    wait $! || true
 }
 
 # Why, as far as a log tells, indented: its first errors where it names some, and its last lines.

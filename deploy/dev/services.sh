@@ -188,7 +188,7 @@ command_down() {
         end_lock_holder
         clear_leftovers stopping
         stop_services
-        if [[ -n ${lock_fd:-} ]]; then release_lock; fi
+        release_lock
         if $clean; then
             remove_data
             rm -rf "$instance"
