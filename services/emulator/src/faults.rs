@@ -33,6 +33,8 @@ pub enum RestAnswer {
     },
     /// Do what was asked, then cut the connection instead of answering.
     LoseAnswer,
+    /// Do what was asked, then keep the connection open and never answer.
+    HangAnswer,
 }
 
 /// What an armed fault does.
@@ -59,7 +61,10 @@ pub enum FaultKind {
         retry_after: f64,
     },
     /// REST does what was asked, but the answer never arrives.
-    RestLostAnswer,
+    RestLostAnswer {
+        /// `refuse` cuts the connection, `hang` keeps it open without a word.
+        mode: DeadHost,
+    },
     /// Heartbeats are not acknowledged.
     GatewayNoHeartbeatAck,
     /// A dispatch is sent twice.
@@ -197,7 +202,8 @@ impl Faults {
                     scope: scope.clone(),
                     retry_after: *retry_after,
                 }),
-                FaultKind::RestLostAnswer => Some(RestAnswer::LoseAnswer),
+                FaultKind::RestLostAnswer { mode: DeadHost::Refuse } => Some(RestAnswer::LoseAnswer),
+                FaultKind::RestLostAnswer { mode: DeadHost::Hang } => Some(RestAnswer::HangAnswer),
                 _ => continue,
             };
             let answered = struck.as_ref().is_some_and(|struck| struck.answer.is_some());
@@ -336,7 +342,7 @@ mod tests {
             path: Some("/42/".into()),
             ..Condition::default()
         };
-        faults.arm(FaultKind::RestLostAnswer, when);
+        faults.arm(FaultKind::RestLostAnswer { mode: DeadHost::Refuse }, when);
         let route = "/guilds/{guild.id}/members/{user.id}/roles/{role.id}";
         assert!(faults.for_rest("PUT", route, "/guilds/1/members/42/roles/3").is_some());
         assert!(

@@ -145,19 +145,22 @@ fn armed(request: &Request) -> Result<FaultKind, ControlError> {
                 retry_after: request.retry_after.unwrap_or(1.0).max(0.0),
             }
         }
-        "rest_lost_answer" => FaultKind::RestLostAnswer,
+        "rest_lost_answer" => FaultKind::RestLostAnswer { mode: mode(request)? },
         "gateway_no_heartbeat_ack" => FaultKind::GatewayNoHeartbeatAck,
         "gateway_duplicate_dispatch" => FaultKind::GatewayDuplicateDispatch {
             event: request.event.clone(),
         },
         "gateway_refuse_resume" => FaultKind::GatewayRefuseResume,
-        "gateway_dead_resume_host" => FaultKind::GatewayDeadResumeHost {
-            mode: match request.mode.as_deref() {
-                None | Some("refuse") => DeadHost::Refuse,
-                Some("hang") => DeadHost::Hang,
-                Some(other) => return Err(bad(format!("{other} is not a mode"), "refuse or hang")),
-            },
-        },
+        "gateway_dead_resume_host" => FaultKind::GatewayDeadResumeHost { mode: mode(request)? },
         other => return Err(bad(format!("{other:?} is not a kind of fault"), KINDS)),
     })
+}
+
+/// How something that is dead behaves; it refuses when nothing is said.
+fn mode(request: &Request) -> Result<DeadHost, ControlError> {
+    match request.mode.as_deref() {
+        None | Some("refuse") => Ok(DeadHost::Refuse),
+        Some("hang") => Ok(DeadHost::Hang),
+        Some(other) => Err(bad(format!("{other} is not a mode"), "refuse or hang")),
+    }
 }

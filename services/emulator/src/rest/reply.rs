@@ -31,6 +31,8 @@ pub struct Reply {
     pub fault: bool,
     /// Do not answer at all: cut the connection.
     pub lost: bool,
+    /// The connection stays open and nothing comes.
+    pub hangs: bool,
     /// Refused by the edge, which knows no Discord headers.
     pub edge: bool,
 }
@@ -47,6 +49,7 @@ impl Reply {
             scope: None,
             fault: false,
             lost: false,
+            hangs: false,
             edge: false,
         }
     }

@@ -60,6 +60,9 @@ pub async fn serve(State(rest): State<Rest>, ConnectInfo(peer): ConnectInfo<Sock
         rest.limits.count_invalid(peer.ip(), now_ms);
     }
     rest.app.traffic.rest(record);
+    if reply.hangs {
+        return std::future::pending().await;
+    }
     reply.into_response(rest.app.clock.now_ms())
 }
 
@@ -113,12 +116,13 @@ async fn answer(rest: &Rest, request: Request, record: &mut RestCall) -> Reply {
     };
     record.request = body.logged();
     let fault = rest.app.faults.for_rest(parts.method.as_str(), route.template, path);
-    let mut lose = false;
+    let (mut lose, mut hang) = (false, false);
     if let Some(RestFault { delay, answer }) = fault {
         record.fault = true;
         tokio::time::sleep(delay).await;
         match answer {
             Some(RestAnswer::LoseAnswer) => lose = true,
+            Some(RestAnswer::HangAnswer) => hang = true,
             Some(RestAnswer::Status(status)) => return Reply::of_status(status),
             Some(RestAnswer::RateLimited { scope, retry_after }) => return faulty_limit(&scope, retry_after),
             None => {}
@@ -147,7 +151,7 @@ async fn answer(rest: &Rest, request: Request, record: &mut RestCall) -> Reply {
                 .into_owned(),
         );
     }
-    reply.lost = lose;
+    (reply.lost, reply.hangs) = (lose, hang);
     reply
 }
 

@@ -1,7 +1,7 @@
 //! Faults on demand, and the record of what went over the wire.
 
 use discord_emulator::{
-    faults::{Condition, FaultKind},
+    faults::{Condition, DeadHost, FaultKind},
     traffic::Record,
 };
 use reqwest::Method;
@@ -28,7 +28,7 @@ impl Bot {
 async fn a_lost_answer_had_its_effect_and_sends_not_one_byte() {
     let bot = Bot::start().await;
     let path = format!("/channels/{}/messages", bot.channel("general"));
-    bot.arm(FaultKind::RestLostAnswer, "/channels/{channel_id}/messages");
+    bot.arm(FaultKind::RestLostAnswer { mode: DeadHost::Refuse }, "/channels/{channel_id}/messages");
     let address = bot
         .emulator
         .addresses()

@@ -11,6 +11,7 @@ mod cli;
 mod clock;
 mod commands;
 mod components;
+mod faults;
 mod ledger;
 mod members;
 mod messages;
