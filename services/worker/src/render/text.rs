@@ -74,7 +74,12 @@ pub fn name(name: &str) -> String {
     let mut safe = String::with_capacity(name.len());
     for character in name.chars() {
         match character {
-            '\\' | '*' | '_' | '~' | '`' | '|' | '>' | '[' | ']' | '(' | ')' | '#' | '-' | '<' | ':' | '@' => {
+            '\\' | '*' | '_' | '~' | '`' | '|' | '[' | ']' | '(' | ')' | '<' | ':' | '@' => {
+                safe.push('\\');
+                safe.push(character);
+            }
+            // Headings, lists and quotes are made where a line begins, and only there.
+            '#' | '-' | '>' if safe.trim().is_empty() => {
                 safe.push('\\');
                 safe.push(character);
             }
@@ -160,6 +165,10 @@ mod tests {
         assert_eq!(name("a\u{202e}b\nc"), "ab c");
         assert_eq!(name("\u{200b} "), "(no name)");
         assert_eq!(name("Chani 🌙"), "Chani 🌙");
+        assert_eq!(
+            (name("# Jean-Luc"), name("- x"), name(" > x")),
+            (r"\# Jean-Luc".into(), r"\- x".into(), r" \> x".into())
+        );
     }
 
     #[test]

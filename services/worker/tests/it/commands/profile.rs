@@ -16,7 +16,7 @@ async fn ones_own_and_anothers() {
     desk.join(desk.community.id(), [(11, Some(1)), (12, Some(2))]).await;
 
     let own = desk.run("profile", 11, json!([])).await.unwrap();
-    assert_eq!(own.message["embeds"][0]["title"], r"member\-11");
+    assert_eq!(own.message["embeds"][0]["title"], "member-11");
     assert!(own.description().starts_with("**👑 Naib**\n"), "{}", own.description());
     assert_eq!(own.field("Wallet"), format!("✅ `{}`", wallet(1).short()));
     assert!(own.field("Member").ends_with("(100 days)"));
@@ -25,7 +25,7 @@ async fn ones_own_and_anothers() {
     assert_eq!(own.field("Honours"), "Engaged · Veteran");
 
     let other = desk.run("profile", 11, of(12)).await.unwrap();
-    assert_eq!(other.message["embeds"][0]["title"], r"member\-12");
+    assert_eq!(other.message["embeds"][0]["title"], "member-12");
     assert_eq!(other.field("Wallet"), "✅ verified");
     let myself = desk.run("profile", 11, of(11)).await.unwrap();
     assert_eq!(
@@ -68,10 +68,7 @@ async fn strangers_and_those_who_left_are_not_known() {
     tx.commit().await.unwrap();
     for user in [12, 77] {
         let refusal = desk.run("profile", 11, of(user)).await.unwrap_err();
-        assert_eq!(
-            refusal.what,
-            format!(r"member\-{user} is not a member that I know here.")
-        );
+        assert_eq!(refusal.what, format!("member-{user} is not a member that I know here."));
     }
     let refusal = desk.run("profile", 77, json!([])).await.unwrap_err();
     assert_eq!(refusal.what, "I do not know you in this server yet.");
