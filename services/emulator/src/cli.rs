@@ -217,8 +217,15 @@ async fn serve(arguments: Arguments) -> ExitCode {
         say(&error.to_string());
         return ExitCode::FAILURE;
     }
+    let stop = match signals() {
+        Ok(stop) => stop,
+        Err(error) => {
+            say(&format!("cannot listen for signals: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
     announce(&emulator);
-    wait_for_signal().await;
+    stop.await;
     emulator.shutdown().await;
     ExitCode::SUCCESS
 }
@@ -236,17 +243,18 @@ fn say(text: &str) {
     let _ = writeln!(io::stderr(), "discord-emulator: {text}");
 }
 
-async fn wait_for_signal() {
-    let interrupted = tokio::signal::ctrl_c();
-    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        Ok(mut terminated) => {
-            tokio::select! {
-                _ = interrupted => {}
-                _ = terminated.recv() => {}
-            }
+/// Registers for Ctrl-C and SIGTERM at once, and gives what to wait on: whoever reads the line on stdout may send one
+/// before anything else happens.
+fn signals() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
         }
-        Err(_) => _ = interrupted.await,
-    }
+    })
 }
 
 #[cfg(test)]
