@@ -152,6 +152,12 @@ impl Traffic {
         self.recording.load(Ordering::Relaxed)
     }
 
+    /// Whether anybody looks at bodies: the ledger or the live stream.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.is_recording() || self.live.receiver_count() > 0
+    }
+
     /// Kept records whose number is above this one, oldest first.
     #[must_use]
     pub fn since(&self, n: u64) -> Vec<Arc<Entry>> {

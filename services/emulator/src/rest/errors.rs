@@ -218,6 +218,7 @@ impl ApiError {
     pub fn rate_limited(retry_after_ms: u64) -> Self {
         Self {
             status: StatusCode::TOO_MANY_REQUESTS,
+            message: Cow::Borrowed("You are being rate limited."),
             retry_after_ms: Some(retry_after_ms),
             ..Self::new(ErrorCode::General)
         }

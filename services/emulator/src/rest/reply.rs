@@ -80,12 +80,17 @@ impl Reply {
     /// 429 with all headers. <https://discord.com/developers/docs/topics/rate-limits#exceeding-a-rate-limit>
     #[must_use]
     pub fn rate_limited(scope: Scope, retry_after_ms: u64) -> Self {
-        let seconds = seconds(retry_after_ms);
+        Self::rate_limited_as(scope, retry_after_ms, 0, "You are being rate limited.")
+    }
+
+    /// The same with a code and words of its own.
+    #[must_use]
+    pub fn rate_limited_as(scope: Scope, retry_after_ms: u64, code: u32, message: &str) -> Self {
         let body = json!({
-            "message": "You are being rate limited.",
-            "retry_after": seconds,
+            "message": message,
+            "retry_after": seconds(retry_after_ms),
             "global": scope == Scope::Global,
-            "code": 0,
+            "code": code,
         });
         let mut reply = Self::new(StatusCode::TOO_MANY_REQUESTS, body.to_string());
         // The header is whole seconds, rounded up; the body is exact.

@@ -91,36 +91,50 @@ pub enum Found<'a> {
 #[must_use]
 pub fn find<'a>(routes: &'a [Route], method: &Method, path: &str) -> Found<'a> {
     let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
-    let mut best: Option<(&Route, Vec<(&'static str, String)>)> = None;
+    let mut best: Option<(&Route, usize)> = None;
     let mut path_known = false;
     for route in routes {
-        let Some(params) = match_template(route.template, &segments) else {
+        let Some(count) = count_params(route.template, &segments) else {
             continue;
         };
         path_known = true;
-        if route.method == method && best.as_ref().is_none_or(|(_, known)| params.len() < known.len()) {
-            best = Some((route, params));
+        if route.method == method && best.is_none_or(|(_, known)| count < known) {
+            best = Some((route, count));
         }
     }
     match best {
-        Some((route, params)) => Found::Route(route, params),
+        Some((route, _)) => Found::Route(route, read_params(route.template, &segments)),
         None if path_known => Found::WrongMethod,
         None => Found::Nothing,
     }
 }
 
-fn match_template(template: &'static str, segments: &[&str]) -> Option<Vec<(&'static str, String)>> {
-    let mut params = Vec::new();
+/// The name in `{name}`.
+fn param_name(part: &'static str) -> Option<&'static str> {
+    part.strip_prefix('{')?.strip_suffix('}')
+}
+
+/// How many parameters the template has, when it fits.
+fn count_params(template: &'static str, segments: &[&str]) -> Option<usize> {
+    let mut count = 0;
     let mut parts = template.trim_matches('/').split('/');
     for segment in segments {
         let part = parts.next()?;
-        match part.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
-            Some(name) if !segment.is_empty() => params.push((name, decode(segment))),
-            None if part == *segment || part == decode(segment) => {}
-            _ => return None,
+        if param_name(part).is_some() && !segment.is_empty() {
+            count += 1;
+        } else if part != *segment && !(segment.contains('%') && part == decode(segment)) {
+            return None;
         }
     }
-    parts.next().is_none().then_some(params)
+    parts.next().is_none().then_some(count)
+}
+
+/// The parameters of a template that fits.
+fn read_params(template: &'static str, segments: &[&str]) -> Vec<(&'static str, String)> {
+    let parts = template.trim_matches('/').split('/').zip(segments);
+    parts
+        .filter_map(|(part, segment)| Some((param_name(part)?, decode(segment))))
+        .collect()
 }
 
 fn decode(segment: &str) -> String {

@@ -48,11 +48,11 @@ pub async fn serve(State(rest): State<Rest>, ConnectInfo(peer): ConnectInfo<Sock
     record.limit_scope = reply.scope.map(|scope| scope.name().to_owned());
     record.invalid = reply.counts_as_invalid();
     record.fault |= reply.fault;
-    if reply
+    let json = reply
         .content_type
         .as_deref()
-        .is_some_and(|kind| kind.starts_with("application/json"))
-    {
+        .is_some_and(|kind| kind.starts_with("application/json"));
+    if json && !reply.body.is_empty() && rest.app.traffic.is_watched() {
         record.response = Some(shorten(String::from_utf8_lossy(&reply.body).into_owned()));
     }
     record.duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -186,7 +186,7 @@ fn limited(
     let mut reply = match handle() {
         Ok(answer) => Reply::of_answer(answer),
         Err(error) => match error.retry_after_ms {
-            Some(retry_after_ms) => Reply::rate_limited(Scope::User, retry_after_ms),
+            Some(retry_after_ms) => Reply::rate_limited_as(Scope::User, retry_after_ms, error.code, &error.message),
             None => Reply::of_error(&error),
         },
     };

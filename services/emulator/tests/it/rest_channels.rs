@@ -180,6 +180,29 @@ async fn overwrites_are_set_within_own_permissions() {
 }
 
 #[tokio::test]
+async fn managing_roles_in_a_channel_is_given_by_administrators() {
+    let bot = Bot::start().await;
+    let manage_roles = (1_u64 << 28).to_string();
+    let guest = json!([{"id": bot.role("Guest").to_string(), "type": 0, "allow": manage_roles}]);
+    bot.post(&channels(&bot), json!({"name": "x", "permission_overwrites": guest}))
+        .await
+        .refused(403, 50013);
+    let speak = json!([{"id": bot.role("Guest").to_string(), "type": 0, "deny": "2048"}]);
+    bot.post(&channels(&bot), json!({"name": "x", "permission_overwrites": speak}))
+        .await
+        .ok(201);
+    // With the permission in the channel itself, the bot may set there what it does not have.
+    let own = format!("{}/permissions/{}", channel(&bot, "water"), bot.made.bot_role_id);
+    bot.put(&own, Some(json!({"type": 0, "allow": manage_roles})))
+        .await
+        .ok(204);
+    let target = format!("{}/permissions/{}", channel(&bot, "water"), bot.role("Guest"));
+    bot.put(&target, Some(json!({"type": 0, "allow": "4194304"})))
+        .await
+        .ok(204);
+}
+
+#[tokio::test]
 async fn an_edit_of_a_category_reaches_synced_children() {
     let bot = Bot::start().await;
     let guest = bot.role("Guest");

@@ -28,7 +28,10 @@ impl Bot {
 async fn a_lost_answer_had_its_effect_and_sends_not_one_byte() {
     let bot = Bot::start().await;
     let path = format!("/channels/{}/messages", bot.channel("general"));
-    bot.arm(FaultKind::RestLostAnswer { mode: DeadHost::Refuse }, "/channels/{channel_id}/messages");
+    bot.arm(
+        FaultKind::RestLostAnswer { mode: DeadHost::Refuse },
+        "/channels/{channel_id}/messages",
+    );
     let address = bot
         .emulator
         .addresses()

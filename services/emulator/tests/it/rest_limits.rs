@@ -188,6 +188,24 @@ async fn ten_thousand_invalid_requests_ban_the_address() {
 }
 
 #[tokio::test]
+async fn two_hundred_new_commands_a_day() {
+    let bot = limited().await;
+    let path = format!("/applications/{}/commands", bot.application());
+    let many = |from: usize| -> Vec<_> {
+        (from..from + 100)
+            .map(|index| json!({"name": format!("c{index}"), "description": "d"}))
+            .collect()
+    };
+    bot.put(&path, Some(json!(many(0)))).await.ok(200);
+    bot.put(&path, Some(json!(many(100)))).await.ok(200);
+    // What is known already costs nothing.
+    bot.put(&path, Some(json!(many(100)))).await.ok(200);
+    let refused = bot.put(&path, Some(json!(many(200)))).await;
+    assert_eq!((refused.status, refused.body["code"].as_u64()), (429, Some(30034)));
+    assert!(refused.body["retry_after"].as_f64().unwrap() > 80_000.0);
+}
+
+#[tokio::test]
 async fn switched_off_nothing_is_limited() {
     let bot = Bot::start().await;
     for _ in 0..60 {

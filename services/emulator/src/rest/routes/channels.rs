@@ -4,14 +4,13 @@
 use http::Method;
 use serde_json::Value;
 
-use super::overwrites::{check_bits, sync_children, to_model};
+use super::overwrites::{check_bits, grantable, sync_children, to_model};
 use crate::{
     model::{Channel, ChannelKind, ForumTag, Guild, Id, Permissions},
     rest::{
         call::{Answer, Call, Gate},
         errors::{ApiError, ApiResult, ErrorCode},
         limits::BucketClass,
-        permissions,
         route::{Route, bot},
         validate::{
             channel::{ChannelForm, check_kind_limits, max_bitrate, normalize_name, read_channel},
@@ -140,7 +139,7 @@ fn create(call: &Call) -> ApiResult<Answer> {
         }
         let overwrites = match &form.overwrites {
             Given::Value(overwrites) => {
-                let own = permissions::in_guild(guild, state.bot_id, call.now);
+                let own = grantable(state, guild, None, parent);
                 check_bits(guild, own, &[], overwrites)?;
                 overwrites.iter().map(to_model).collect()
             }
@@ -273,7 +272,7 @@ fn edit(call: &Call) -> ApiResult<Answer> {
         let before = known.permission_overwrites.clone();
         if let Given::Value(overwrites) = &form.overwrites {
             state.channel_with(id, Permissions::MANAGE_ROLES)?;
-            let own = permissions::in_channel(guild, known, state.bot_id, call.now);
+            let own = grantable(state, guild, Some(known), known.parent_id);
             check_bits(guild, own, &before, overwrites)?;
             channel.permission_overwrites = overwrites.iter().map(to_model).collect();
         } else if form.overwrites == Given::Null {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     compose,
-    interactions::{answered, blank},
+    interactions::{answered, blank, mentions_all},
     messages::reference_to,
 };
 use crate::{
@@ -57,6 +57,7 @@ pub(super) fn create(call: &Call) -> ApiResult<Answer> {
     let form = read_body(&call.json_or_empty(), |form| read_message(form, Sender::Interaction, 0));
     call.app.world.write(|state| {
         let interaction = answered(call, state, token)?.clone();
+        let all = mentions_all(state, &interaction);
         let form = form?;
         compose::require_content(&form, &call.body.files)?;
         let loading = find(state, &interaction, Target::Original)
@@ -67,7 +68,7 @@ pub(super) fn create(call: &Call) -> ApiResult<Answer> {
             // Whether it is ephemeral was fixed at the defer.
             let ephemeral_bit = message.flags & crate::model::message::FLAG_EPHEMERAL;
             message.flags = ephemeral_bit;
-            compose::fill(state, &mut message, &form, call, true);
+            compose::fill(state, &mut message, &form, call, all);
             let id = message.id;
             state.update_message(message);
             id
@@ -79,7 +80,7 @@ pub(super) fn create(call: &Call) -> ApiResult<Answer> {
             } else if interaction.kind == InteractionKind::Command {
                 message.kind = 0;
             }
-            compose::fill(state, &mut message, &form, call, true);
+            compose::fill(state, &mut message, &form, call, all);
             let id = message.id;
             state.create_message(message);
             if let Some(known) = state.interactions.get_mut(&interaction.id) {

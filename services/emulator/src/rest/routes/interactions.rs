@@ -18,6 +18,7 @@ use crate::{
         call::{Answer, Call},
         errors::{ApiError, ApiResult, ErrorCode},
         limits::BucketClass,
+        permissions,
         route::{Route, by_token},
         validate::{
             command::read_choices,
@@ -197,7 +198,8 @@ fn apply(call: &Call, state: &mut State, interaction: &mut Interaction, response
             interaction.ephemeral = form.wants_ephemeral();
             let mut message = blank(state, interaction, interaction.ephemeral);
             interaction.original = Some(message.id);
-            compose::fill(state, &mut message, &form, call, true);
+            let all = mentions_all(state, interaction);
+            compose::fill(state, &mut message, &form, call, all);
             state.create_message(message);
         }
         Response::DeferredMessage { ephemeral } => {
@@ -226,6 +228,16 @@ fn apply(call: &Call, state: &mut State, interaction: &mut Interaction, response
         Response::Modal(modal) => interaction.modal = Some(modal),
     }
     Ok(())
+}
+
+/// Whether the bot may mention everyone where this interaction happened.
+pub(super) fn mentions_all(state: &State, interaction: &Interaction) -> bool {
+    let guild = interaction.guild_id.and_then(|guild| state.guilds.get(&guild));
+    let channel = guild.and_then(|guild| guild.channels.get(&interaction.channel_id));
+    let granted = guild
+        .zip(channel)
+        .map(|(guild, channel)| permissions::in_channel(guild, channel, state.bot_id, state.now()));
+    compose::may_mention_all(granted)
 }
 
 /// An empty message of the bot that answers an interaction.

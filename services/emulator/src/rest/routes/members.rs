@@ -279,14 +279,8 @@ fn check_timeout(guild: &Guild, member: &Member, until: Timestamp, now: Timestam
 
 /// Roles that would be given or taken must exist, be below the bot's highest, and not be managed.
 fn check_roles(state: &State, guild: &Guild, member: &Member, wanted: &[u64]) -> ApiResult<()> {
-    for (index, id) in wanted.iter().enumerate() {
-        if !guild.roles.contains_key(&Id(*id)) {
-            return Err(ApiError::field(
-                &format!("roles.{index}"),
-                "ROLE_INVALID",
-                "Unknown role",
-            ));
-        }
+    if wanted.iter().any(|id| !guild.roles.contains_key(&Id(*id))) {
+        return Err(ErrorCode::UnknownRole.into());
     }
     let given = wanted
         .iter()

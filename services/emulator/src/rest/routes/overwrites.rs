@@ -65,6 +65,34 @@ pub(super) fn check_bits(
     Ok(())
 }
 
+/// Bits that the bot may allow or deny in a channel (`None` for one that is about to be made in `parent`): those that it
+/// has in the server or in the category. With an overwrite that allows it `MANAGE_ROLES` in the channel it may set any;
+/// while a channel is made, `MANAGE_ROLES` itself is for administrators.
+pub(super) fn grantable(state: &State, guild: &Guild, channel: Option<&Channel>, parent: Option<Id>) -> Permissions {
+    let (bot, now) = (state.bot_id, state.now());
+    let of_guild = permissions::in_guild(guild, bot, now);
+    let of_parent = parent
+        .and_then(|parent| guild.channels.get(&parent))
+        .map_or(Permissions::empty(), |parent| {
+            permissions::in_channel(guild, parent, bot, now)
+        });
+    let own = of_guild | of_parent;
+    let Some(channel) = channel else {
+        let is_administrator = of_guild.contains(Permissions::ADMINISTRATOR);
+        return if is_administrator {
+            own
+        } else {
+            own - Permissions::MANAGE_ROLES
+        };
+    };
+    let holds = |id: Id| id == bot || guild.members.get(&bot).is_some_and(|member| member.has(id));
+    let managed = channel
+        .permission_overwrites
+        .iter()
+        .any(|overwrite| holds(overwrite.id) && overwrite.allow.contains(Permissions::MANAGE_ROLES));
+    if managed { Permissions::all() } else { own }
+}
+
 /// Lets the channels of a category follow it, those that had the same overwrites as it had before.
 pub(super) fn sync_children(state: &mut State, category: Id, before: &[Overwrite], cause: &Cause) {
     let Some(now) = state
@@ -101,33 +129,27 @@ fn same(one: &[Overwrite], other: &[Overwrite]) -> bool {
     one.len() == other.len() && one.iter().all(|overwrite| other.contains(overwrite))
 }
 
-/// The channel, and what the bot may do in it, when it may edit overwrites there.
-fn editable(state: &State, call: &Call, id: Id) -> ApiResult<(Channel, Permissions)> {
+/// The channel, when the bot may edit overwrites there.
+fn editable(state: &State, id: Id) -> ApiResult<Channel> {
     let channel = state.channel_with(id, Permissions::VIEW_CHANNEL)?;
     if channel.kind == ChannelKind::Dm || channel.kind.is_thread() {
         return Err(ErrorCode::WrongChannelKind.into());
     }
     state.channel_with(id, Permissions::MANAGE_ROLES)?;
-    let guild = channel
-        .guild_id
-        .and_then(|guild| state.guilds.get(&guild))
-        .ok_or(ErrorCode::UnknownChannel)?;
-    Ok((
-        channel.clone(),
-        permissions::in_channel(guild, channel, state.bot_id, call.now),
-    ))
+    Ok(channel.clone())
 }
 
 fn put(call: &Call) -> ApiResult<Answer> {
     let (id, target) = (call.id("channel_id")?, call.id("overwrite_id")?);
     let form = read_body(call.json()?, |form| read_overwrite(form, target.0))?;
     call.app.world.write(|state| {
-        let (mut channel, own) = editable(state, call, id)?;
+        let mut channel = editable(state, id)?;
         let guild = channel
             .guild_id
             .and_then(|guild| state.guilds.get(&guild))
             .ok_or(ErrorCode::UnknownChannel)?;
         let before = channel.permission_overwrites.clone();
+        let own = grantable(state, guild, Some(&channel), channel.parent_id);
         check_bits(guild, own, &before, &[form])?;
         let overwrite = to_model(&form);
         match channel
@@ -150,7 +172,7 @@ fn put(call: &Call) -> ApiResult<Answer> {
 fn delete(call: &Call) -> ApiResult<Answer> {
     let (id, target) = (call.id("channel_id")?, call.id("overwrite_id")?);
     call.app.world.write(|state| {
-        let (mut channel, _) = editable(state, call, id)?;
+        let mut channel = editable(state, id)?;
         let before = channel.permission_overwrites.clone();
         channel.permission_overwrites.retain(|known| known.id != target);
         if channel.permission_overwrites.len() == before.len() {
