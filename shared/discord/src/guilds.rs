@@ -16,13 +16,14 @@ use crate::error::Error;
 use crate::request::{Repeat, Request};
 
 impl Calls {
-    /// Asks for the gateway's address: whether a proxy and Discord answer, and take the token.
+    /// Asks who the bot is: whether a proxy and Discord answer, and take the token. Not the gateway's address: that bucket
+    /// holds two calls in five seconds, and a starting ingestor needs them.
     ///
     /// # Errors
     /// See [`Error`].
     pub async fn probe(&self) -> Result<(), Error> {
-        let built = self.build().gateway().authed().try_into_request();
-        let request = Request::built("GET /gateway/bot", Repeat::Harmless, built)?;
+        let built = self.build().current_user().try_into_request();
+        let request = Request::built("GET /users/@me", Repeat::Harmless, built)?;
         self.send(request).await.map(drop)
     }
 
