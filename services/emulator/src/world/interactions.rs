@@ -58,7 +58,7 @@ impl State {
             modal: None,
             choices: None,
         };
-        self.forget_dead_interactions();
+        self.forget_old_interactions();
         self.interactions.insert(id, interaction);
         // Interactions reach the bot whatever its intents.
         let dispatch = Dispatch::of_user("INTERACTION_CREATE", Intents::empty(), &d).about(id);
@@ -125,16 +125,21 @@ impl State {
         Some(d)
     }
 
-    /// A load run makes many; those whose token has been dead for an hour are forgotten, now and then.
-    fn forget_dead_interactions(&mut self) {
-        if self.interactions.len() % 4_096 != 4_095 {
-            return;
-        }
+    /// A load run makes many: the oldest are forgotten once their token has been dead for long, or when there are too many.
+    fn forget_old_interactions(&mut self) {
         let now = self.now().0;
-        self.interactions
-            .retain(|_, known| now < known.created_at.0 + 4 * Interaction::TOKEN_LIFE_MS);
+        while let Some(oldest) = self.interactions.first_entry() {
+            let dead_for_long = now >= oldest.get().created_at.0 + 4 * Interaction::TOKEN_LIFE_MS;
+            if !dead_for_long && self.interactions.len() < KEPT {
+                return;
+            }
+            self.interactions.pop_first();
+        }
     }
 }
+
+/// Most interactions that are remembered.
+const KEPT: usize = 200_000;
 
 /// What a bot may do in a direct message.
 const DM_PERMISSIONS: Permissions = Permissions::VIEW_CHANNEL

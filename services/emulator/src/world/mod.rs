@@ -64,7 +64,7 @@ impl World {
             messages: HashMap::new(),
             blobs: HashMap::new(),
             commands: BTreeMap::new(),
-            interactions: HashMap::new(),
+            interactions: BTreeMap::new(),
             webhooks: HashMap::new(),
             application_emojis: BTreeMap::new(),
         };
@@ -146,7 +146,8 @@ pub struct State {
     /// Bytes of attachments and images by id or hash.
     pub(crate) blobs: HashMap<String, Bytes>,
     pub(crate) commands: BTreeMap<Id, Command>,
-    pub(crate) interactions: HashMap<Id, Interaction>,
+    /// Oldest first.
+    pub(crate) interactions: BTreeMap<Id, Interaction>,
     pub(crate) webhooks: HashMap<Id, Webhook>,
     /// Emoji of the application, usable in every server.
     pub(crate) application_emojis: BTreeMap<Id, Emoji>,

@@ -58,12 +58,11 @@ pub(super) fn press(scene: &Scene<'_>, request: &Request) -> Result<NewInteracti
         data["values"] = json!(request.values.clone().unwrap_or_default());
         resolve(scene, kind, request.values.as_deref().unwrap_or_default())?.into_data(&mut data);
     }
-    let command = scene
-        .state
-        .interactions
-        .values()
-        .find(|earlier| earlier.original == Some(id) || earlier.followups.contains(&id))
-        .and_then(|earlier| earlier.command.clone());
+    let answered: Option<Id> = message
+        .interaction_metadata
+        .as_ref()
+        .and_then(|metadata| metadata["id"].as_str()?.parse().ok());
+    let command = answered.and_then(|id| scene.state.interactions.get(&id)?.command.clone());
     Ok(NewInteraction {
         kind: InteractionKind::Component,
         channel_id: scene.channel.id,

@@ -207,12 +207,8 @@ pub(super) async fn show(State(app): State<AppState>, Path(id): Path<Id>, Query(
 pub(super) async fn list(State(app): State<AppState>) -> Json<Value> {
     let now = app.clock.now_ms();
     Json(app.world.read(|state| {
-        let mut all: Vec<&Interaction> = state.interactions.values().collect();
-        all.sort_by_key(|interaction| std::cmp::Reverse(interaction.id));
-        all.into_iter()
-            .take(100)
-            .map(|interaction| view(state, interaction, now))
-            .collect()
+        let newest = state.interactions.values().rev().take(100);
+        newest.map(|interaction| view(state, interaction, now)).collect()
     }))
 }
 

@@ -51,16 +51,14 @@ fn opener<'a>(scene: &Scene<'a>, request: &Request) -> Result<&'a Interaction, C
     let custom_id = request.custom_id.as_deref();
     let fits = |earlier: &&Interaction| {
         let modal = earlier.modal.as_ref();
-        request.interaction_id.is_none_or(|id| earlier.id == id)
-            && earlier.user_id == scene.user
-            && modal.is_some_and(|modal| custom_id.is_none_or(|id| modal["custom_id"] == id))
+        let is_meant = modal.is_some_and(|modal| custom_id.is_none_or(|id| modal["custom_id"] == id));
+        earlier.user_id == scene.user && is_meant
     };
-    let found = scene
-        .state
-        .interactions
-        .values()
-        .filter(fits)
-        .max_by_key(|earlier| earlier.id);
+    let known = &scene.state.interactions;
+    let found = match request.interaction_id {
+        Some(id) => known.get(&id).filter(fits),
+        None => known.values().rev().find(fits),
+    };
     found.ok_or_else(|| {
         missing(
             "this member has no such modal open",

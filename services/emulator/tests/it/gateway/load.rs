@@ -1,6 +1,9 @@
 use std::collections::BTreeSet;
 
-use discord_emulator::seed::load;
+use discord_emulator::{
+    model::{Author, Message},
+    seed::load,
+};
 use serde_json::json;
 
 use crate::support::{Emu, INTENTS};
@@ -64,16 +67,9 @@ async fn every_dispatch_arrives_once_and_in_order() {
         world.write(|state| {
             let guild = load::guild_id(n % 40);
             let id = state.next_id();
-            let author = discord_emulator::model::Author::User(load::person_id(0));
+            let author = Author::User(load::person_id(0));
             let (channel, now) = (load::channel_id(guild), state.now());
-            state.create_message(discord_emulator::model::Message::text(
-                id,
-                channel,
-                Some(guild),
-                author,
-                "spice",
-                now,
-            ));
+            state.create_message(Message::text(id, channel, Some(guild), author, "spice", now));
         });
     }
     let mut received = 0;
@@ -82,4 +78,40 @@ async fn every_dispatch_arrives_once_and_in_order() {
     }
     assert_eq!(received, EVENTS);
     assert_eq!(emu.get("stats").await["dispatches"]["MESSAGE_CREATE"], EVENTS);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_stops_reading_for_a_while_misses_nothing() {
+    const EVENTS: u64 = 4_000;
+    let emu = Emu::start().await;
+    emu.post("seed", json!({"kind": "load", "guilds": 1, "members": 1}))
+        .await;
+    let (mut client, _) = emu.identified(INTENTS | 1 << 15).await;
+    let guild = load::guild_id(0);
+    let text = "x".repeat(2_000);
+    // Eight megabytes: more than the sockets' buffers hold, so the writer has to wait for the reader.
+    for _ in 0..EVENTS {
+        emu.emulator.app().world.write(|state| {
+            let (id, now, author) = (state.next_id(), state.now(), Author::User(load::person_id(0)));
+            state.create_message(Message::text(
+                id,
+                load::channel_id(guild),
+                Some(guild),
+                author,
+                &text,
+                now,
+            ));
+        });
+    }
+    client.send(json!({"op": 1, "d": client.seq})).await;
+    let (mut acknowledged, mut messages) = (0, 0);
+    let first = client.seq;
+    while messages < EVENTS || acknowledged == 0 {
+        let payload = client.payload().await;
+        acknowledged += u64::from(payload["op"] == 11);
+        if payload["t"] == "MESSAGE_CREATE" {
+            messages += 1;
+            assert_eq!(payload["s"], first + messages);
+        }
+    }
 }
