@@ -20,7 +20,6 @@ pub enum ErrorCode {
     NotFound,
     Unauthorized,
     MethodNotAllowed,
-    UnknownApplication,
     UnknownChannel,
     UnknownGuild,
     UnknownMember,
@@ -56,8 +55,6 @@ pub enum ErrorCode {
     CannotSendInVoice,
     MissingPermissions,
     BulkDeleteCount,
-    PinInOtherChannel,
-    SystemMessage,
     WrongChannelKind,
     InvalidWebhookToken,
     InvalidRole,
@@ -67,7 +64,6 @@ pub enum ErrorCode {
     NotInVoice,
     CannotReplyWithoutHistory,
     NeedsBoosts,
-    MaximumOverwrites,
     ThreadArchived,
     ThreadAlreadyCreated,
     BulkDeleteTooOld,
@@ -87,7 +83,6 @@ impl ErrorCode {
             Self::NotFound => (404, 0, "404: Not Found"),
             Self::Unauthorized => (401, 0, "401: Unauthorized"),
             Self::MethodNotAllowed => (405, 0, "405: Method Not Allowed"),
-            Self::UnknownApplication => (404, 10002, "Unknown Application"),
             Self::UnknownChannel => (404, 10003, "Unknown Channel"),
             Self::UnknownGuild => (404, 10004, "Unknown Guild"),
             Self::UnknownMember => (404, 10007, "Unknown Member"),
@@ -135,12 +130,6 @@ impl ErrorCode {
                 50016,
                 "Provided too few or too many messages to delete. Must provide at least 2 and at most 100 messages",
             ),
-            Self::PinInOtherChannel => (
-                400,
-                50019,
-                "A message can only be pinned in the channel in which it was sent",
-            ),
-            Self::SystemMessage => (403, 50021, "Cannot execute action on a system message"),
             Self::WrongChannelKind => (400, 50024, "Cannot execute action on this channel type"),
             Self::InvalidWebhookToken => (401, 50027, "Invalid Webhook Token"),
             Self::InvalidRole => (400, 50028, "Invalid Role"),
@@ -152,11 +141,6 @@ impl ErrorCode {
                 (400, 160_002, "Cannot reply without permission to read message history")
             }
             Self::NeedsBoosts => (403, 50101, "This server needs more boosts to perform this action"),
-            Self::MaximumOverwrites => (
-                400,
-                30060,
-                "Maximum number of channel permission overwrites reached (1000)",
-            ),
             Self::ThreadArchived => (400, 50083, "Thread is archived"),
             Self::ThreadAlreadyCreated => (400, 160_004, "A thread has already been created for this message"),
             Self::BulkDeleteTooOld => (

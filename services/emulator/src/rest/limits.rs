@@ -26,7 +26,7 @@ pub const RENAME_LIMIT: usize = 2;
 const RENAME_WINDOW_MS: u64 = 10 * 60 * 1_000;
 /// New commands of one scope in a day.
 pub const COMMAND_CREATE_LIMIT: usize = 200;
-/// Windows kept before those that are over are swept out.
+/// Windows kept, at least, before those that are over are swept out.
 const SWEEP_ABOVE: usize = 4_096;
 
 /// A row of the table of buckets: routes of one class share a bucket for each major parameter.
@@ -191,6 +191,7 @@ pub struct Limits {
 struct Inner {
     global: HashMap<String, VecDeque<u64>>,
     windows: HashMap<BucketKey, Window>,
+    sweep_at: usize,
     renames: HashMap<u64, VecDeque<u64>>,
     command_creates: HashMap<u64, VecDeque<u64>>,
     invalid: HashMap<IpAddr, VecDeque<u64>>,
@@ -232,8 +233,10 @@ impl Limits {
         let (limit, window_ms) = key.class.rule();
         let bucket = key.class.hash();
         let mut inner = self.inner.lock();
-        if inner.windows.len() > SWEEP_ABOVE {
+        if inner.windows.len() >= inner.sweep_at.max(SWEEP_ABOVE) {
             inner.windows.retain(|_, window| window.ends_ms > now_ms);
+            // Twice what is alive, so that sweeping stays cheap however many windows are.
+            inner.sweep_at = inner.windows.len() * 2;
         }
         let fresh = Window {
             ends_ms: now_ms + window_ms,
@@ -403,6 +406,17 @@ mod tests {
                 .take_bucket(key(BucketClass::CreateMessage, "1"), 100 + window)
                 .is_ok()
         );
+    }
+
+    #[test]
+    fn windows_that_are_over_are_forgotten() {
+        let limits = Limits::default();
+        for index in 0..20_000_u64 {
+            let key = key(BucketClass::InteractionCallback, &index.to_string());
+            limits.take_bucket(key, index).unwrap();
+        }
+        // A window lasts a second, so about a thousand are alive at any time.
+        assert!(limits.inner.lock().windows.len() <= SWEEP_ABOVE);
     }
 
     #[test]

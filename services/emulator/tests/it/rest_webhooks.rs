@@ -119,3 +119,34 @@ async fn webhooks_are_listed_edited_and_bounded() {
         .form_error("/name", "USERNAME_INVALID_CONTAINS");
     assert_eq!((bot.audit(50).await.len(), bot.audit(51).await.len()), (16, 1));
 }
+
+#[tokio::test]
+async fn a_webhook_posts_in_a_forum_under_a_title() {
+    let bot = Bot::start().await;
+    let forum = bot
+        .post(
+            &format!("/guilds/{}/channels", bot.guild()),
+            json!({"name": "tales", "type": 15}),
+        )
+        .await
+        .ok(201);
+    let path = format!("/channels/{}/webhooks", forum["id"].as_str().unwrap());
+    let webhook = bot.post(&path, json!({"name": "Bard"})).await.ok(200);
+    let path = format!("{}?wait=true", by_token(&webhook));
+    let untitled = bot
+        .open_call(Method::POST, &path, Some(json!({"content": "once"})))
+        .await;
+    untitled.refused(400, 220_001);
+    let body = json!({"content": "once", "thread_name": "The worm", "avatar_url": "https://a.example/x.png"});
+    let sent = bot.open_call(Method::POST, &path, Some(body)).await.ok(200);
+    assert_eq!(sent["id"], sent["channel_id"]);
+    let post = bot
+        .get(&format!("/channels/{}", sent["channel_id"].as_str().unwrap()))
+        .await
+        .ok(200);
+    assert_eq!(
+        (post["name"].as_str(), &post["parent_id"]),
+        (Some("The worm"), &forum["id"])
+    );
+    assert!(sent["author"]["avatar"].is_string());
+}

@@ -1,6 +1,8 @@
 //! The content network: attachments, emoji, icons and avatars, served back as they were uploaded.
 //! <https://discord.com/developers/docs/reference#image-formatting>
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use bytes::Bytes;
 use http::Method;
 
@@ -35,16 +37,20 @@ const fn file(template: &'static str, handler: Handler) -> Route {
 
 /// Keeps an image under a hash of its bytes, which is what the API names it by.
 pub(super) fn store_image(state: &mut State, image: &Image) -> String {
-    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-    let half = |salt: u8| {
-        let mut hasher = DefaultHasher::new();
-        (salt, &image.bytes).hash(&mut hasher);
-        hasher.finish()
-    };
     let animated = if image.content_type == "image/gif" { "a_" } else { "" };
-    let hash = format!("{animated}{:016x}{:016x}", half(1), half(2));
+    let hash = format!("{animated}{}", hash_of(&image.bytes));
     state.blobs.insert(hash.clone(), Bytes::from(image.bytes.clone()));
     hash
+}
+
+/// 32 hexadecimal digits, as Discord's image hashes have.
+pub(super) fn hash_of(bytes: &[u8]) -> String {
+    let half = |salt: u8| {
+        let mut hasher = DefaultHasher::new();
+        (salt, bytes).hash(&mut hasher);
+        hasher.finish()
+    };
+    format!("{:016x}{:016x}", half(1), half(2))
 }
 
 fn get_attachment(call: &Call) -> ApiResult<Answer> {

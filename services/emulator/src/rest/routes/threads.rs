@@ -156,6 +156,14 @@ fn start(call: &Call) -> ApiResult<Answer> {
     })
 }
 
+/// A post in a forum by a webhook; gives its id.
+pub(super) fn start_named(call: &Call, state: &mut State, parent: &Channel, name: &str) -> ApiResult<Id> {
+    let form = read_body(&json!({ "name": name }), |form| read(form, true))?;
+    let id = state.next_id();
+    finish(call, state, parent, id, ChannelKind::PublicThread, &form)?;
+    Ok(id)
+}
+
 /// A post in a forum: a thread and its first message, which share an id.
 fn start_post(call: &Call, state: &mut State, parent: &Channel, form: &ThreadForm) -> ApiResult<Answer> {
     state.channel_with(parent.id, Permissions::SEND_MESSAGES)?;

@@ -5,8 +5,10 @@ use http::Method;
 use serde_json::Value;
 
 use super::{
+    cdn::hash_of,
     compose,
     followups::{self, Target},
+    threads,
 };
 use crate::{
     model::{Author, Id, Message, Webhook, message::FLAG_COMPONENTS_V2},
@@ -80,15 +82,6 @@ fn create(call: &Call) -> ApiResult<Answer> {
         let webhook = webhook(call, state)?.clone();
         let form = read_body(&call.json_or_empty(), |form| read_message(form, Sender::Webhook, 0))?;
         compose::require_content(&form, &call.body.files)?;
-        let home = state.channel(webhook.channel_id).ok_or(ErrorCode::UnknownChannel)?;
-        let channel = match thread {
-            Some(id) => {
-                let thread = state.channel(id).filter(|thread| thread.parent_id == Some(home.id));
-                thread.ok_or(ErrorCode::UnknownChannel)?.id
-            }
-            None if home.kind.is_forum() => return Err(ErrorCode::WebhooksNotInForums.into()),
-            None => home.id,
-        };
         let author = Author::Webhook {
             id: webhook.id,
             name: form
@@ -96,9 +89,13 @@ fn create(call: &Call) -> ApiResult<Answer> {
                 .clone()
                 .or_else(|| webhook.name.clone())
                 .unwrap_or_else(|| "Spidey Bot".to_owned()),
-            avatar: webhook.avatar.clone(),
+            avatar: form
+                .avatar_url
+                .as_ref()
+                .map(|url| hash_of(url.as_bytes()))
+                .or_else(|| webhook.avatar.clone()),
         };
-        let id = state.next_id();
+        let (channel, id) = destination(call, state, &webhook, thread, form.thread_name.as_deref())?;
         let mut message = Message::text(id, channel, Some(webhook.guild_id), author, "", state.now());
         message.application_id = webhook.application_id;
         compose::fill(state, &mut message, &form, call, true);
@@ -109,6 +106,32 @@ fn create(call: &Call) -> ApiResult<Answer> {
         let message = state.message(channel, id).ok_or(ErrorCode::UnknownMessage)?;
         Ok(Answer::json(&state.message_view(message)))
     })
+}
+
+/// Where the message goes, and its id: the webhook's channel, a thread of it, or a new post of a forum, whose first
+/// message shares its id.
+fn destination(
+    call: &Call,
+    state: &mut State,
+    webhook: &Webhook,
+    thread: Option<Id>,
+    name: Option<&str>,
+) -> ApiResult<(Id, Id)> {
+    let home = state.channel(webhook.channel_id).ok_or(ErrorCode::UnknownChannel)?;
+    if let Some(id) = thread {
+        let thread = state.channel(id).filter(|thread| thread.parent_id == Some(home.id));
+        let thread = thread.ok_or(ErrorCode::UnknownChannel)?.id;
+        return Ok((thread, state.next_id()));
+    }
+    if !home.kind.is_forum() {
+        return Ok((home.id, state.next_id()));
+    }
+    let home = home.clone();
+    let name = name
+        .filter(|name| !name.is_empty())
+        .ok_or(ErrorCode::WebhooksNotInForums)?;
+    let id = threads::start_named(call, state, &home, name)?;
+    Ok((id, id))
 }
 
 /// A message that this webhook sent.
