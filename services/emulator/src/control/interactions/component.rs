@@ -27,37 +27,12 @@ pub(super) fn press(scene: &Scene<'_>, request: &Request) -> Result<NewInteracti
                 "GET …/messages?viewer= lists what they see",
             )
         })?;
-    let mut known = Vec::new();
-    walk(&message.components, &mut known);
-    let component = known
-        .iter()
-        .find(|component| component["custom_id"] == custom_id)
-        .copied();
-    let kind = match component {
-        Some(component) => {
-            check(scene, component, request.values.as_deref().unwrap_or_default())?;
-            component["type"].as_u64().unwrap_or(2)
-        }
-        None => {
-            let ids: Vec<&str> = known
-                .iter()
-                .filter_map(|component| component["custom_id"].as_str())
-                .collect();
-            scene.refuse(
-                format!("the message has no component {custom_id:?}"),
-                format!("it has: {}", ids.join(", ")),
-            )?;
-            2
-        }
-    };
-    let mut data = json!({"custom_id": custom_id, "component_type": kind});
-    if let Some(component) = component.and_then(|component| component.get("id")) {
-        data["id"] = component.clone();
-    }
-    if kind != 2 {
-        data["values"] = json!(request.values.clone().unwrap_or_default());
-        resolve(scene, kind, request.values.as_deref().unwrap_or_default())?.into_data(&mut data);
-    }
+    let data = data(
+        scene,
+        &message.components,
+        custom_id,
+        request.values.as_deref().unwrap_or_default(),
+    )?;
     let answered: Option<Id> = message
         .interaction_metadata
         .as_ref()
@@ -71,6 +46,35 @@ pub(super) fn press(scene: &Scene<'_>, request: &Request) -> Result<NewInteracti
         command,
         message_id: Some(id),
     })
+}
+
+/// `data` of the interaction, when the component can be used like this.
+fn data(scene: &Scene<'_>, components: &[Value], custom_id: &str, values: &[String]) -> Result<Value, ControlError> {
+    let mut known = Vec::new();
+    walk(components, &mut known);
+    let component = known.iter().find(|component| component["custom_id"] == custom_id);
+    let Some(component) = component else {
+        let ids: Vec<&str> = known
+            .iter()
+            .filter_map(|component| component["custom_id"].as_str())
+            .collect();
+        scene.refuse(
+            format!("the message has no component {custom_id:?}"),
+            format!("it has: {}", ids.join(", ")),
+        )?;
+        return Ok(json!({"custom_id": custom_id, "component_type": 2}));
+    };
+    check(scene, component, values)?;
+    let kind = component["type"].as_u64().unwrap_or(2);
+    let mut data = json!({"custom_id": custom_id, "component_type": kind});
+    if let Some(id) = component.get("id") {
+        data["id"] = id.clone();
+    }
+    if kind != 2 {
+        data["values"] = json!(values);
+        resolve(scene, kind, values)?.into_data(&mut data);
+    }
+    Ok(data)
 }
 
 /// All components with those inside of rows, sections and containers.

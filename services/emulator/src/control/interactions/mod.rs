@@ -165,6 +165,9 @@ pub(super) struct Wait {
     wait_ms: u64,
 }
 
+/// Pause before a waiting request looks again: in a load run thousands of things change a second, and many wait.
+const BREATH: Duration = Duration::from_millis(5);
+
 /// Longest wait of one request.
 const MAX_WAIT_MS: u64 = 60_000;
 
@@ -194,7 +197,7 @@ pub(super) async fn show(State(app): State<AppState>, Path(id): Path<Id>, Query(
         let pending = now < expires;
         let next = async {
             tokio::select! {
-                _ = changes.changed() => {}
+                _ = changes.changed() => tokio::time::sleep(BREATH).await,
                 () = app.clock.sleep_until(expires), if pending => {}
             }
         };

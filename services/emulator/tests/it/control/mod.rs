@@ -12,6 +12,7 @@ mod clock;
 mod commands;
 mod components;
 mod faults;
+mod gateway;
 mod ledger;
 mod members;
 mod messages;
