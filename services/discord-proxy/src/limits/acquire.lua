@@ -41,7 +41,8 @@ redis.call('PEXPIRE', members, 120000)
 local alive = redis.call('ZCOUNT', members, now - silence, '+inf')
 local apart = redis.call('ZCARD', members) - alive
 local times = redis.call('HMGET', state, 'hold', 'amnesia', 'pause', 'paused_at', 'edge', 'edged_at')
-if now < (tonumber(times[2]) or 0) then
+local amnesia = (tonumber(times[2]) or 0) - now
+if amnesia > 0 and amnesia <= 5000 then
   apart = most
 end
 apart = math.max(0, math.min(apart, most - alive))
@@ -65,7 +66,11 @@ local function until_time(at, set_at)
   if set_at > now + 1000 then return 0 end
   return math.max(0, at - now)
 end
-local hold = math.min(math.max(0, (tonumber(times[1]) or 0) - now), held_longest)
+local hold = math.max(0, (tonumber(times[1]) or 0) - now)
+if hold > held_longest then
+  hold = held_longest
+  redis.call('HSET', state, 'hold', now + hold)
+end
 local edge = until_time(times[5], times[6])
 local pause = math.max(hold, until_time(times[3], times[4]), edge)
 

@@ -41,7 +41,7 @@ async fn two_replicas_under_a_burst_keep_to_fifty_and_use_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_that_arrive_late_still_count_where_they_arrive() {
+async fn slow_answers_hold_their_places_and_the_rest_goes_on() {
     // Every tenth answer takes 600 ms: its place must be held until a window after it.
     let world = World::new(|seen| {
         let slow = seen.number % 10 == 0;

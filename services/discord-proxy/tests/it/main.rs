@@ -16,6 +16,8 @@ mod edge;
 mod emulator;
 mod global_limit;
 mod lanes;
+mod partition;
+mod process;
 mod redis_trouble;
 mod repeats;
 mod token;

@@ -1,0 +1,90 @@
+//! One replica loses Redis and the others do not; and clocks that jump. Both together never pass fifty.
+
+use std::time::Duration;
+
+use arrakis_test_support::FaultProxy;
+use futures_util::future::join_all;
+use http::Method;
+
+use crate::support::{Replica, Reply, TOKEN, World, eventually, send, start_replica};
+
+const WINDOW: Duration = Duration::from_millis(1_100);
+
+async fn burst(replicas: &[&Replica], count: usize) -> usize {
+    let calls = (0..count).map(|number| {
+        let call = replicas[number % replicas.len()].call(Method::GET, &format!("/guilds/{}", 1_000 + number));
+        send(call.header("x-arrakis-deadline-ms", "25000"))
+    });
+    join_all(calls)
+        .await
+        .iter()
+        .filter(|answer| answer.status == 200)
+        .count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_replica_alone_without_redis_and_the_rest_with_it_keep_to_fifty() {
+    let world = World::new(|_| Reply::ok()).await;
+    let between = FaultProxy::start(&world.redis.url()).await;
+    let cut_off = start_replica(
+        &world.upstream.base(),
+        &between.in_front_of(&world.redis.url()),
+        TOKEN,
+        |_| {},
+    )
+    .await;
+    let other = world.replica().await;
+    eventually("Redis decides", || cut_off.trouble("redis").is_none()).await;
+    assert_eq!(burst(&[&cut_off, &other], 100).await, 100);
+    let (one, rest, both) = ([&cut_off], [&other], [&cut_off, &other]);
+    between.refuse(true);
+    between.cut();
+    // Both go on asking for more than they get: one by itself, one with Redis, which has noticed that somebody is missing.
+    let (alone, together) = tokio::join!(burst(&one, 40), burst(&rest, 260));
+    assert_eq!((alone, together), (40, 260));
+    assert!(cut_off.trouble("redis").is_some() && other.trouble("redis").is_none());
+    let (done, ()) = tokio::join!(burst(&both, 150), async { between.refuse(false) });
+    assert_eq!(done, 150);
+    eventually("Redis decides again", || cut_off.trouble("redis").is_none()).await;
+    assert!(
+        world.upstream.most_in(WINDOW) <= 50,
+        "{}",
+        world.upstream.most_in(WINDOW)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_of_redis_that_was_set_back_an_hour_stops_nobody() {
+    let world = World::new(|_| Reply::ok().bucket("b", 5, 4, 5.0)).await;
+    let replica = world.replica().await;
+    assert_eq!(replica.get("/channels/5").await.status, 200);
+    // What an hour in the future would have left behind: a full window, a bucket used up, a route and the bot paused.
+    let now: Vec<u64> = world.redis.command(&["TIME"]);
+    let later = ((now[0] + 3_600) * 1_000).to_string();
+    let keys: Vec<String> = world.redis.command(&["KEYS", "*state"]);
+    let prefix = keys[0].strip_suffix("state").unwrap();
+    let key = |name: &str| format!("{prefix}{name}");
+    for place in 0..50 {
+        world
+            .redis
+            .command::<i64>(&["ZADD", &key("global"), &later, &format!("old:{place}")]);
+    }
+    let bucket = ["remaining", "0", "reset", &later, "guess", "0", "set_at", &later];
+    world
+        .redis
+        .command::<i64>(&[&["HSET", &key("bucket:b:channel:5")][..], &bucket].concat());
+    let pause = key("pause:GET /channels/{channel}:channel:5");
+    world
+        .redis
+        .command::<i64>(&["HSET", &pause, "till", &later, "set_at", &later]);
+    world
+        .redis
+        .command::<i64>(&["HSET", &keys[0], "pause", &later, "paused_at", &later, "hold", &later]);
+    let answer = send(
+        replica
+            .call(Method::GET, "/channels/5")
+            .header("x-arrakis-deadline-ms", "10000"),
+    )
+    .await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
