@@ -3,7 +3,7 @@
 //! Owns the table of error codes and the shape of the error body
 //! (<https://discord.com/developers/docs/reference#error-messages>). It refuses to hold rules: who decides lives in
 //! `validate`, `permissions` and the world. To add a code, add a variant to [`ErrorCode`] and its row in
-//! [`ErrorCode::row`]; both are taken from
+//! `ErrorCode::row`; both are taken from
 //! <https://discord.com/developers/docs/topics/opcodes-and-status-codes#json>.
 
 use std::{borrow::Cow, cell::RefCell};
