@@ -35,7 +35,7 @@ done
 
 # Every macro has to be expanded again, whatever the last build left.
 touch shared/db/src/lib.rs
-SQLX_OFFLINE_DIR=$found SQLX_PREPARE_DATABASE_URL=$scratch_url cargo clippy --quiet --package arrakis-db --lib
+SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$found SQLX_PREPARE_DATABASE_URL=$scratch_url cargo clippy --quiet --package arrakis-db --lib
 # The next build is to read what is committed, not what this one was told.
 touch shared/db/src/lib.rs
 

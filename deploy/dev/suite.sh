@@ -82,6 +82,15 @@ cargo_tested() {
     run_attached tests env --chdir="$root" ARRAKIS_DEV_INSTANCE="$instance run" SQLX_OFFLINE=true CARGO_TARGET_DIR="$root/target" cargo "$@"
 }
 
+# Its data are made on the services of tests, as a test says when they are stale.
+command_sqlx_prepare() {
+    local status=0
+    services_for_run test sqlx-prepare
+    services_for_run_are_up
+    run_attached sqlx-prepare "$root/deploy/dev/sqlx-prepare.sh" "$@" || status=$?
+    exit "$status"
+}
+
 command_demo() {
     services_for_run demo demo
     build_binaries false
