@@ -91,9 +91,7 @@ async fn connect(config: &Config, runtime: &Runtime, links: &Links) -> anyhow::R
         max_connections: connections(config),
         ..DatabaseOptions::default()
     };
-    let database = Database::connect(&config.database_url, options)
-        .await
-        .context("connecting to Postgres")?;
+    let database = database(config, runtime, options).await.context("connecting to Postgres")?;
     let counting = metrics.clone();
     let observer = Arc::new(move |finished: &Finished<'_>| counting.called(finished));
     Ok(Services {
@@ -109,6 +107,22 @@ async fn connect(config: &Config, runtime: &Runtime, links: &Links) -> anyhow::R
         metrics,
         stale_after: config.stale_after,
     })
+}
+
+/// A migration under way holds locks that the check of the schema waits for, and a restart would meet them again.
+async fn database(config: &Config, runtime: &Runtime, options: DatabaseOptions) -> anyhow::Result<Database> {
+    loop {
+        let error = match Database::connect(&config.database_url, options.clone()).await {
+            Ok(database) => return Ok(database),
+            Err(error) if error.is_passing() => error,
+            Err(error) => return Err(error.into()),
+        };
+        tracing::warn!(%error, "Postgres is not ready; trying again");
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = runtime.shutdown.soft.cancelled() => return Err(error.into()),
+        }
+    }
 }
 
 /// One for each message that may be handled at once would be too many: most of a handler's time is Discord's.

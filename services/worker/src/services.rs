@@ -139,6 +139,18 @@ impl Services {
         }
     }
 
+    /// Takes back what was announced, once the changes are made: from then on the same change is somebody else's.
+    pub(crate) async fn withdraw_changes(
+        &self,
+        community: &Community,
+        user: Id<UserMarker>,
+        difference: &RoleDifference,
+    ) {
+        for (direction, role) in changes(difference) {
+            self.cache.forget(&announced(community, user, direction, role)).await;
+        }
+    }
+
     /// What of a difference was not announced: changes on their way by our own doing are left out.
     pub(crate) async fn without_announced(
         &self,

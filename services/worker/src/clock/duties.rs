@@ -112,7 +112,10 @@ async fn register(services: &Services) {
 
 /// Publishes due jobs that nobody runs. A job whose queue still has messages is not lost but waiting, and is passed over, or
 /// each look would add a copy of the whole backlog to it.
-pub(crate) async fn publish_lost(services: &Services, link: &Link, now: OffsetDateTime) -> Result<(), Failure> {
+///
+/// # Errors
+/// When Postgres is away; the next walk finds the rest.
+pub async fn publish_lost(services: &Services, link: &Link, now: OffsetDateTime) -> Result<(), Failure> {
     let mut empty = Vec::new();
     for handler in jobs::all() {
         let kind = handler.kind();

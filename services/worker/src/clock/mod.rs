@@ -14,7 +14,7 @@ use arrakis_config::Secret;
 use arrakis_db::{Leader, Leadership};
 use tokio_util::sync::CancellationToken;
 
-pub use duties::Duties;
+pub use duties::{Duties, publish_lost};
 
 use crate::services::Services;
 
@@ -27,7 +27,7 @@ const REST: Duration = Duration::from_secs(2);
 pub async fn run(services: Arc<Services>, link: Link, database_url: Secret, stop: CancellationToken) {
     while !stop.is_cancelled() {
         match Leader::candidate(&database_url, Leadership::Clock).await {
-            Ok(leader) => stand(&services, &link, leader, &stop).await,
+            Ok(leader) => Box::pin(stand(&services, &link, leader, &stop)).await,
             Err(error) => tracing::warn!(%error, "cannot stand for leader"),
         }
         services.metrics.leader.set(0);

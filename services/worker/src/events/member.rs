@@ -11,7 +11,7 @@ use twilight_model::id::marker::{GuildMarker, RoleMarker, UserMarker};
 use super::Event;
 use crate::community::Community;
 use crate::failure::Failure;
-use crate::roles::{Applied, apply};
+use crate::roles::{self, Applied};
 use crate::services::Services;
 
 /// The user of a member event.
@@ -60,8 +60,7 @@ pub(super) async fn put_right(
         .discord
         .sync(community.guild())
         .traced(&event.labels.traceparent);
-    services.announce_changes(community, user, difference).await;
-    let applied = apply(&calls, community.guild(), user, difference, cause, &services.metrics).await?;
+    let applied = roles::change(services, &calls, community, user, difference, cause).await?;
     report_broken(services, community, &applied).await?;
     Ok(applied)
 }

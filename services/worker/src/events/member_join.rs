@@ -1,7 +1,11 @@
 //! A member came: known to the community from now on, and, when a wallet of theirs is, with the roles of the tier.
 //!
+//! A join that seems older than a leave is either told late or, after a resume, was handled after a leave that came before it;
+//! Discord is asked which.
+//!
 //! Twice is safe: the profile is written under the inbox's claim, and a role that is there is not given again.
 
+use arrakis_db::Join;
 use async_trait::async_trait;
 use time::OffsetDateTime;
 
@@ -32,8 +36,16 @@ impl EventHandler for MemberJoin {
         let user = user_id(member.user.id)?;
         let joined_at = member.joined_at.unwrap_or_else(|| event.at());
         let mut tx = services.database.tenant(community.id()).await?;
-        if tx.claim(event.id()).await? {
-            tx.profiles().join(user, member.name(), joined_at).await?;
+        let known = tx.profiles().by_user(user).await?;
+        tx.commit().await?;
+        let seems_gone = known.and_then(|known| known.left_at).is_some_and(|left| left >= joined_at);
+        let calls = services.discord.sync(community.guild()).traced(&event.labels.traceparent);
+        if seems_gone && calls.member(community.guild(), member.user.id).await?.is_none() {
+            return Ok(Effect::Nothing("left meanwhile"));
+        }
+        let mut tx = services.database.tenant(community.id()).await?;
+        if tx.claim(event.id()).await? && tx.profiles().join(user, member.name(), joined_at).await? == Join::Stale && seems_gone {
+            tx.profiles().found(user, member.name(), joined_at).await?;
         }
         let measured = measure(&mut tx, &community, user, OffsetDateTime::now_utc()).await?;
         let gone = tx

@@ -1,6 +1,9 @@
 //! A member went: noted, and what the cache knew of them forgotten. Wallet, badges and history stay and come back with them.
 //! Discord takes the roles by itself.
 //!
+//! Discord gives a leave no time of its own, and after a resume events come late and side by side with those that followed
+//! them. So who is told to have left is asked for: whether somebody is here, only Discord knows.
+//!
 //! Twice is safe: leaving again changes nothing.
 
 use arrakis_db::{Actor, NewAuditEntry};
@@ -36,6 +39,10 @@ impl EventHandler for MemberLeave {
         let Some(community) = Community::of_guild(services, body.guild_id).await? else {
             return Ok(Effect::Nothing("the server is not onboarded"));
         };
+        let calls = services.discord.sync(community.guild()).traced(&event.labels.traceparent);
+        if calls.member(community.guild(), body.user.id).await?.is_some() {
+            return Ok(Effect::Nothing("back again"));
+        }
         let user = user_id(body.user.id)?;
         let mut tx = services.database.tenant(community.id()).await?;
         if tx.claim(event.id()).await? && tx.profiles().leave(user, event.at()).await? {

@@ -19,7 +19,7 @@ use super::{JobHandler, PART, Planned, Run, enqueue};
 use crate::community::user_id;
 use crate::events::report_broken;
 use crate::failure::Failure;
-use crate::roles::{Applied, apply, difference, measure};
+use crate::roles::{self, Applied, difference, measure};
 
 /// Progress is noted every so many members.
 const NOTE_EVERY: usize = 20;
@@ -143,17 +143,6 @@ async fn sync(run: &Run<'_>, user: Id<UserMarker>, actual: &[Id<RoleMarker>]) ->
         services.forget_member(community, known).await;
     }
     let difference = difference(community, &measured, actual, &bindings);
-    if !difference.is_empty() {
-        services.announce_changes(community, user, &difference).await;
-    }
     let calls = services.discord.sync(community.guild());
-    apply(
-        &calls,
-        community.guild(),
-        user,
-        &difference,
-        "tier sync",
-        &services.metrics,
-    )
-    .await
+    roles::change(services, &calls, community, user, &difference, "tier sync").await
 }

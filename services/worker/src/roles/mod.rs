@@ -9,3 +9,31 @@ mod measure;
 
 pub use apply::{Applied, Broken, apply};
 pub use measure::{Measured, difference, measure};
+
+use arrakis_discord::Calls;
+use arrakis_domain::RoleDifference;
+use twilight_model::id::Id;
+use twilight_model::id::marker::UserMarker;
+
+use crate::community::Community;
+use crate::failure::Failure;
+use crate::services::Services;
+
+/// Changes a member's roles, announced for as long as it takes, so that the events which our own calls cause on the way are
+/// known for what they are.
+///
+/// # Errors
+/// As [`apply`].
+pub(crate) async fn change(
+    services: &Services,
+    calls: &Calls,
+    community: &Community,
+    user: Id<UserMarker>,
+    difference: &RoleDifference,
+    cause: &'static str,
+) -> Result<Applied, Failure> {
+    services.announce_changes(community, user, difference).await;
+    let applied = apply(calls, community.guild(), user, difference, cause, &services.metrics).await;
+    services.withdraw_changes(community, user, difference).await;
+    applied
+}

@@ -15,7 +15,7 @@ fn refusal(message: &Value) -> &str {
     embed(message)["description"].as_str().unwrap()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn six_commands_answer_as_they_declare() {
     let (platform, worker) = Platform::with_worker().await;
     for (command, callback, private) in [
@@ -30,7 +30,10 @@ async fn six_commands_answer_as_they_declare() {
         let answer = platform.control.answered(&id).await;
         assert_eq!(answer["callback_type"], callback, "{command}");
         assert_eq!(answer["ephemeral"], private, "{command}");
-        assert!(!embed(&answer["message"])["title"].as_str().unwrap().is_empty(), "{command}");
+        assert!(
+            !embed(&answer["message"])["title"].as_str().unwrap().is_empty(),
+            "{command}"
+        );
         assert_eq!(answer["followups"], json!([]), "{command}");
     }
     platform.until_messages("arrakis.interactions", 0).await;
@@ -39,17 +42,20 @@ async fn six_commands_answer_as_they_declare() {
     platform.vhost.finish().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn position_tells_rank_holding_and_tier() {
     let (platform, _worker) = Platform::with_worker().await;
     let id = platform.run("stilgar", "position", json!({})).await;
     let answer = platform.control.answered(&id).await;
     let text = embed(&answer["message"]).to_string();
     // Chani and eighty strangers are before.
-    assert!(text.contains("Rank 82") && text.contains("1,500") && text.contains("Usul"), "{text}");
+    assert!(
+        text.contains("Rank 82") && text.contains("1,500") && text.contains("Usul"),
+        "{text}"
+    );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_defer_leaves_before_postgres_is_asked() {
     let (platform, _worker) = Platform::with_worker().await;
     let lock = platform.lock("guild_routes").await;
@@ -59,7 +65,7 @@ async fn the_defer_leaves_before_postgres_is_asked() {
     platform.control.answered(&id).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unknown_command_gets_a_private_word() {
     let (platform, worker) = Platform::with_worker().await;
     let id = platform.play("chani", "stats", json!({})).await;
@@ -79,7 +85,7 @@ async fn an_unknown_command_gets_a_private_word() {
         .await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_option_gets_a_private_word_that_says_what_is_right() {
     let (platform, _worker) = Platform::with_worker().await;
     let id = platform.run("chani", "leaderboard", json!({"page": 0})).await;
@@ -89,7 +95,7 @@ async fn a_wrong_option_gets_a_private_word_that_says_what_is_right() {
     assert_eq!(text, "`page` cannot be 0.\nIt takes a whole number from 1 on.");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_not_onboarded_is_told_in_private_whatever_the_command() {
     let (platform, _worker) = Platform::with_worker().await;
     let there = |command: &str| {
@@ -105,7 +111,9 @@ async fn a_server_that_is_not_onboarded_is_told_in_private_whatever_the_command(
     // The command answers in public: what was deferred in public is taken away, and the word is private all the same.
     let public = platform.control.interact(there("stats")).await;
     platform.deliver("INTERACTION_CREATE").await;
-    let view = platform.until(&public, |view| !view["followups"].as_array().unwrap().is_empty()).await;
+    let view = platform
+        .until(&public, |view| !view["followups"].as_array().unwrap().is_empty())
+        .await;
     assert!(refusal(&view["followups"][0]).contains("not been set up"));
     assert_eq!(view["message"], Value::Null, "the public answer stays: {view:#}");
     // Help works everywhere.
@@ -116,7 +124,7 @@ async fn a_server_that_is_not_onboarded_is_told_in_private_whatever_the_command(
     assert!(text.contains("/help") && !text.contains("/stats"), "{text}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_cools_down_for_each_member() {
     let (platform, _worker) = Platform::with_worker().await;
     let mut words = Vec::new();
@@ -125,18 +133,27 @@ async fn a_command_cools_down_for_each_member() {
         let answer = platform.control.answered(&id).await;
         words.push(embed(&answer["message"])["description"].as_str().unwrap().to_owned());
     }
-    assert!(words[1].contains("You have just used `/position`.") && words[1].contains("Try again in"), "{words:?}");
-    assert!(!words[0].contains("just used") && !words[2].contains("just used"), "{words:?}");
+    assert!(
+        words[1].contains("You have just used `/position`.") && words[1].contains("Try again in"),
+        "{words:?}"
+    );
+    assert!(
+        !words[0].contains("just used") && !words[2].contains("just used"),
+        "{words:?}"
+    );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_press_turns_the_page_for_who_asked_and_gives_others_their_own() {
     let (platform, _worker) = Platform::with_worker().await;
     let asked = platform.run("chani", "leaderboard", json!({})).await;
     let answer = platform.control.answered(&asked).await;
     let message = answer["message"]["id"].as_str().unwrap().to_owned();
     let press = async |user: &str| {
-        let id = platform.control.press(&platform.community, user, &message, "leaderboard:me").await;
+        let id = platform
+            .control
+            .press(&platform.community, user, &message, "leaderboard:me")
+            .await;
         platform.deliver("INTERACTION_CREATE").await;
         id
     };
@@ -145,18 +162,29 @@ async fn a_press_turns_the_page_for_who_asked_and_gives_others_their_own() {
     assert_eq!(own["callback_type"], DEFERRED_UPDATE);
     assert_eq!(own["followups"], json!([]));
     let other = press("stilgar").await;
-    let other = platform.until(&other, |view| !view["followups"].as_array().unwrap().is_empty()).await;
+    let other = platform
+        .until(&other, |view| !view["followups"].as_array().unwrap().is_empty())
+        .await;
     let copy = &other["followups"][0];
     assert_eq!(copy["flags"].as_u64().unwrap() & 64, 64, "{copy:#}");
-    assert!(embed(copy)["description"].as_str().unwrap().contains("stilgar** (you)"), "{copy:#}");
+    assert!(
+        embed(copy)["description"].as_str().unwrap().contains("stilgar** (you)"),
+        "{copy:#}"
+    );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_button_of_an_older_version_is_told_so() {
     let (platform, _worker) = Platform::with_worker().await;
     let asked = platform.run("chani", "leaderboard", json!({})).await;
-    let message = platform.control.answered(&asked).await["message"]["id"].as_str().unwrap().to_owned();
-    let id = platform.control.press(&platform.community, "chani", &message, "leaderboard:me").await;
+    let message = platform.control.answered(&asked).await["message"]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let id = platform
+        .control
+        .press(&platform.community, "chani", &message, "leaderboard:me")
+        .await;
     let mut dispatch = platform.dispatch("INTERACTION_CREATE").await;
     let mut body = dispatch.json();
     body["data"]["custom_id"] = json!("ornithopter:fly");
@@ -166,7 +194,7 @@ async fn a_button_of_an_older_version_is_told_so() {
     assert!(view["responses"].to_string().contains("older version"), "{view:#}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_interaction_twice_is_answered_once_and_counted_once() {
     let (platform, worker) = Platform::with_worker().await;
     let other = platform.worker().await;
@@ -178,13 +206,18 @@ async fn the_same_interaction_twice_is_answered_once_and_counted_once() {
     platform.until_messages("arrakis.interactions", 0).await;
     assert_eq!(platform.control.count("POST", "/callback", 204).await, 1);
     let mut tx = platform.tenant().await;
-    let profile = tx.profiles().by_user(platform.community.user_id("chani")).await.unwrap().unwrap();
+    let profile = tx
+        .profiles()
+        .by_user(platform.community.user_id("chani"))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(profile.commands, 1);
     drop((worker, other));
     platform.vhost.finish().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands_answer_without_redis() {
     let platform = Platform::start().await;
     let mut environment = platform.environment();
@@ -196,6 +229,9 @@ async fn commands_answer_without_redis() {
     let id = platform.run("chani", "position", json!({})).await;
     platform.control.answered(&id).await;
     let troubles = worker.runtime.health.troubles();
-    assert!(troubles.iter().any(|trouble| trouble.starts_with("redis: ")), "{troubles:?}");
+    assert!(
+        troubles.iter().any(|trouble| trouble.starts_with("redis: ")),
+        "{troubles:?}"
+    );
     assert_eq!(worker.runtime.health.status(), arrakis_runtime::Status::Degraded);
 }

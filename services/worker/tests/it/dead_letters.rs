@@ -1,1 +1,137 @@
-//! (being written)
+//! The tool for dead letters, as an operator runs it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use arrakis_contracts::names;
+use arrakis_test_support::Process;
+use serde_json::{Value, json};
+
+use crate::platform::{Platform, labels};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Exit code and what was printed.
+async fn tool(platform: &Platform, arguments: &[&str]) -> (i32, Vec<String>) {
+    let mut all = vec!["dead-letters"];
+    all.extend(arguments);
+    let program = Path::new(env!("CARGO_BIN_EXE_arrakis-worker"));
+    let process = Process::start_at(program, &all, [("AMQP_URL", platform.vhost.url())]);
+    let (status, text) = process.output(LIMIT).await;
+    (status.code().unwrap(), text.lines().map(str::to_owned).collect())
+}
+
+async fn letters(platform: &Platform) -> Vec<Value> {
+    let (code, lines) = tool(platform, &["list", "--json"]).await;
+    assert_eq!(code, 0, "{lines:?}");
+    lines
+        .iter()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
+}
+
+/// Two letters: one that stays broken, and one that a deploy would mend.
+async fn two_letters(platform: &Platform) {
+    for (id, event) in [("broken", "GUILD_MEMBER_ADD"), ("unknown", "GUILD_DANCE")] {
+        let headers = labels(event, id, None).headers();
+        platform
+            .publish_raw("member.join", id, event, headers, b"{}".to_vec())
+            .await;
+    }
+    platform.until_messages(names::DEAD_LETTERS, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn letters_are_listed_shown_replayed_and_purged() {
+    let (platform, worker) = Platform::with_worker().await;
+    two_letters(&platform).await;
+    let listed = letters(&platform).await;
+    let of = |id: &str| listed.iter().find(|letter| letter["id"] == id).unwrap();
+    assert_eq!(of("broken")["reason"], "permanent");
+    assert_eq!(of("unknown")["reason"], "unreadable");
+    assert_eq!(of("unknown")["origin_queue"], names::EVENTS_GUILD);
+    assert_eq!(of("unknown")["attempts"], 1);
+
+    let (code, lines) = tool(&platform, &["show", "unknown"]).await;
+    assert_eq!(code, 0);
+    let text = lines.join("\n");
+    assert!(
+        text.contains("no handler for GUILD_DANCE") && text.contains("routing key: member.join"),
+        "{text}"
+    );
+    let (code, lines) = tool(&platform, &["show", "nobody"]).await;
+    assert_eq!(code, 1);
+    assert!(lines.join("\n").contains("no dead letter has the id nobody"));
+
+    // Replayed it fails again, under the same id.
+    let (code, lines) = tool(&platform, &["replay", "broken"]).await;
+    assert_eq!((code, lines), (0, vec!["1 replayed".to_owned()]));
+    let line = "arrakis_worker_events_total{event=\"GUILD_MEMBER_ADD\",outcome=\"permanent\"}";
+    worker.until_metric(line, 2.0).await;
+    platform.until_messages(names::DEAD_LETTERS, 2).await;
+
+    let (code, lines) = tool(&platform, &["purge", "--kind", "GUILD_DANCE"]).await;
+    assert_eq!(code, 1);
+    assert!(lines[0].contains("1 would be removed for good; add --yes"), "{lines:?}");
+    let (code, lines) = tool(&platform, &["purge", "--kind", "GUILD_DANCE", "--yes"]).await;
+    assert_eq!((code, lines), (0, vec!["1 removed".to_owned()]));
+    let left = letters(&platform).await;
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0]["id"], "broken");
+    let (_, lines) = tool(&platform, &["purge", "--all", "--yes"]).await;
+    assert_eq!(lines, ["1 removed"]);
+    platform.vhost.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replayed_event_has_its_effect_once_however_often() {
+    let platform = Platform::start().await;
+    // A leave that died before any worker could handle it.
+    let user = platform.community.user("chani").to_owned();
+    let guild: u64 = platform.community.guild.parse().unwrap();
+    let body = json!({"guild_id": platform.community.guild, "user": {"id": user, "username": "chani"}});
+    let labels = labels("GUILD_MEMBER_REMOVE", "leave-1", Some(guild));
+    let mut dead = arrakis_broker::Message::new(
+        names::DEAD_LETTERS,
+        "member.leave",
+        "leave-1",
+        "GUILD_MEMBER_REMOVE",
+        serde_json::to_vec(&body).unwrap(),
+    );
+    dead.headers = labels.headers();
+    let text = |text: &str| arrakis_contracts::labels::HeaderValue::Text(text.to_owned());
+    dead.headers
+        .insert("origin_queue".to_owned(), text(names::EVENTS_GUILD));
+    dead.headers.insert("origin_key".to_owned(), text("member.leave"));
+    dead.headers.insert("dead_reason".to_owned(), text("exhausted"));
+    platform.publisher.publish(&dead).await.unwrap();
+    platform.publisher.publish(&dead).await.unwrap();
+    let worker = platform.worker().await;
+    let (code, lines) = tool(&platform, &["replay", "--all"]).await;
+    assert_eq!((code, lines), (0, vec!["2 replayed".to_owned()]));
+    platform.until_messages(names::EVENTS_GUILD, 0).await;
+    let mut tx = platform.tenant().await;
+    let left = tx
+        .audit_entries(100)
+        .await
+        .unwrap()
+        .into_iter()
+        .filter(|entry| entry.action == "member.left")
+        .count();
+    assert_eq!(left, 1);
+    drop(worker);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_usage_is_told_apart_from_a_wrong_environment() {
+    let platform = Platform::start().await;
+    let (code, lines) = tool(&platform, &["replay"]).await;
+    assert_eq!(code, 2, "{lines:?}");
+    let program = Path::new(env!("CARGO_BIN_EXE_arrakis-worker"));
+    let nothing: [(&str, &str); 0] = [];
+    let (status, text) = Process::start_at(program, &["dead-letters", "list"], nothing)
+        .output(LIMIT)
+        .await;
+    assert_eq!(status.code(), Some(78));
+    assert!(text.contains("AMQP_URL is not set"), "{text}");
+}

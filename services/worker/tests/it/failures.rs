@@ -16,7 +16,9 @@ const PUBLIC: Answers = Answers::Deferred { private: false };
 
 /// The snowflake of a moment so long ago.
 fn snowflake(ago_ms: u64) -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
     let now = u64::try_from(now.as_millis()).unwrap();
     ((now - ago_ms - 1_420_070_400_000) << 22).to_string()
 }
@@ -28,20 +30,27 @@ fn with_id(mut dispatch: Dispatch, id: &str) -> Dispatch {
     dispatch
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_interaction_past_its_three_seconds_is_counted_and_not_answered() {
     let (platform, worker) = Platform::with_worker().await;
     platform.play("chani", "position", json!({})).await;
     let dispatch = platform.dispatch("INTERACTION_CREATE").await;
     platform.publish(&with_id(dispatch, &snowflake(5_000))).await;
-    worker.until_metric("arrakis_worker_interactions_expired_total", 1.0).await;
+    worker
+        .until_metric("arrakis_worker_interactions_expired_total", 1.0)
+        .await;
     platform.until_messages(names::INTERACTIONS, 0).await;
     let calls = platform.control.calls().await;
-    assert!(!calls.iter().any(|call| call["path"].as_str().unwrap().contains("/callback")), "{calls:#?}");
+    assert!(
+        !calls
+            .iter()
+            .any(|call| call["path"].as_str().unwrap().contains("/callback")),
+        "{calls:#?}"
+    );
     platform.vhost.finish().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_discord_calls_too_late_is_counted_too() {
     let (platform, worker) = Platform::with_worker().await;
     let id = platform.play("chani", "position", json!({})).await;
@@ -49,35 +58,52 @@ async fn what_discord_calls_too_late_is_counted_too() {
     // Discord's clock runs on; ours does not know yet.
     platform.control.post("/clock", json!({"advance_ms": 4_000})).await;
     platform.publish(&dispatch).await;
-    worker.until_metric("arrakis_worker_interactions_expired_total", 1.0).await;
+    worker
+        .until_metric("arrakis_worker_interactions_expired_total", 1.0)
+        .await;
     assert_eq!(platform.control.interaction(&id).await["state"], "expired");
     platform.vhost.finish().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acknowledged_by_an_earlier_worker_the_next_one_carries_on() {
     let (platform, _worker) = Platform::with_worker().await;
     let id = platform.play("chani", "position", json!({})).await;
     let dispatch = platform.dispatch("INTERACTION_CREATE").await;
     let token = dispatch.json()["token"].as_str().unwrap().to_owned();
-    let url = format!("{}/interactions/{id}/{token}/callback", platform.emulator.addresses().rest);
+    let url = format!(
+        "{}/interactions/{id}/{token}/callback",
+        platform.emulator.addresses().rest
+    );
     let defer = json!({"type": 5, "data": {"flags": 64}});
     let acknowledged = reqwest::Client::new().post(url).json(&defer).send().await.unwrap();
     assert!(acknowledged.status().is_success());
     platform.publish(&dispatch).await;
     let answer = platform.control.answered(&id).await;
-    assert!(embed(&answer["message"])["description"].as_str().unwrap().contains("Rank 1"));
+    assert!(
+        embed(&answer["message"])["description"]
+            .as_str()
+            .unwrap()
+            .contains("Rank 1")
+    );
     assert_eq!(platform.control.count("POST", "/callback", 400).await, 1);
     platform.vhost.finish().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_passing_failure_waits_five_seconds_and_the_member_is_told() {
     let platform = Platform::start().await;
-    let _bench = platform.bench(vec![Box::new(Broken::new("slow", How::Retries, PRIVATE))]).await;
+    let _bench = platform
+        .bench(vec![Box::new(Broken::new("slow", How::Retries, PRIVATE))])
+        .await;
     let id = platform.run("chani", "slow", json!({})).await;
     let answer = platform.control.answered(&id).await;
-    assert!(embed(&answer["message"])["description"].as_str().unwrap().contains("I am trying again"));
+    assert!(
+        embed(&answer["message"])["description"]
+            .as_str()
+            .unwrap()
+            .contains("I am trying again")
+    );
     let waiting = platform.take("arrakis.retry.5s").await;
     assert_eq!(waiting.id, id);
     assert_eq!(waiting.headers[headers::ATTEMPTS], "1");
@@ -86,18 +112,26 @@ async fn a_passing_failure_waits_five_seconds_and_the_member_is_told() {
     platform.vhost.finish().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_retry_waits_longer_and_the_last_failure_is_a_dead_letter() {
     let platform = Platform::start().await;
-    let _bench = platform.bench(vec![Box::new(Broken::new("slow", How::Retries, PRIVATE))]).await;
-    for (before, queue) in [(1, "arrakis.retry.25s"), (2, "arrakis.retry.125s"), (3, names::DEAD_LETTERS)] {
+    let _bench = platform
+        .bench(vec![Box::new(Broken::new("slow", How::Retries, PRIVATE))])
+        .await;
+    for (before, queue) in [
+        (1, "arrakis.retry.25s"),
+        (2, "arrakis.retry.125s"),
+        (3, names::DEAD_LETTERS),
+    ] {
         let id = platform.play("chani", "slow", json!({})).await;
         let dispatch = platform.dispatch("INTERACTION_CREATE").await;
         let labels = dispatch.labels();
         let mut headers = labels.headers();
         headers.insert(headers::ATTEMPTS.to_owned(), HeaderValue::Integer(before));
         let (id_text, key) = (labels.event_id.as_str().to_owned(), dispatch.key());
-        platform.publish_raw(&key, &id_text, &labels.event, headers, dispatch.body.clone()).await;
+        platform
+            .publish_raw(&key, &id_text, &labels.event, headers, dispatch.body.clone())
+            .await;
         let moved = platform.take(queue).await;
         assert_eq!(moved.headers[headers::ATTEMPTS], (before + 1).to_string(), "{queue}");
         if queue == names::DEAD_LETTERS {
@@ -110,22 +144,31 @@ async fn each_retry_waits_longer_and_the_last_failure_is_a_dead_letter() {
     platform.vhost.finish().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lasting_failure_is_a_dead_letter_at_once_and_told_in_private() {
     let platform = Platform::start().await;
-    let _bench = platform.bench(vec![Box::new(Broken::new("moon", How::Fails, PUBLIC))]).await;
+    let _bench = platform
+        .bench(vec![Box::new(Broken::new("moon", How::Fails, PUBLIC))])
+        .await;
     let id = platform.run("chani", "moon", json!({})).await;
     let letter = platform.take(names::DEAD_LETTERS).await;
     assert_eq!(letter.headers[headers::DEAD_REASON], "permanent");
     assert_eq!(letter.headers[headers::LAST_ERROR], "the moon is missing");
-    let view = platform.until(&id, |view| !view["followups"].as_array().unwrap().is_empty()).await;
+    let view = platform
+        .until(&id, |view| !view["followups"].as_array().unwrap().is_empty())
+        .await;
     let word = &view["followups"][0];
     assert_eq!(word["flags"].as_u64().unwrap() & 64, 64);
-    assert!(embed(word)["description"].as_str().unwrap().contains("I could not do this"));
+    assert!(
+        embed(word)["description"]
+            .as_str()
+            .unwrap()
+            .contains("I could not do this")
+    );
     platform.vhost.finish().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_that_panics_harms_no_other() {
     let platform = Platform::start().await;
     let fine = Broken::new("fine", How::Answers, PRIVATE);
@@ -136,11 +179,14 @@ async fn a_command_that_panics_harms_no_other() {
     let answer = platform.control.answered(&id).await;
     assert_eq!(answer["message"]["content"], "answered");
     let waiting = platform.take("arrakis.retry.5s").await;
-    assert_eq!(waiting.headers[headers::LAST_ERROR], "the command panicked: as it was asked to");
+    assert_eq!(
+        waiting.headers[headers::LAST_ERROR],
+        "the command panicked: as it was asked to"
+    );
     platform.vhost.finish().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_must_be_answered_at_once_is_not_tried_again() {
     let platform = Platform::start().await;
     let command = Broken::new("now", How::Retries, Answers::Immediate);
@@ -149,14 +195,19 @@ async fn what_must_be_answered_at_once_is_not_tried_again() {
     let id = platform.run("chani", "now", json!({})).await;
     let answer = platform.control.answered(&id).await;
     assert_eq!(answer["callback_type"], 4);
-    assert!(embed(&answer["message"])["description"].as_str().unwrap().contains("I could not do this"));
+    assert!(
+        embed(&answer["message"])["description"]
+            .as_str()
+            .unwrap()
+            .contains("I could not do this")
+    );
     let letter = platform.take(names::DEAD_LETTERS).await;
     assert_eq!(letter.headers[headers::DEAD_REASON], "exhausted");
     assert_eq!(ran.load(Ordering::Relaxed), 1);
     platform.vhost.finish().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_form_opens_and_what_was_written_is_answered() {
     let platform = Platform::start().await;
     let command = Broken::new("form", How::OpensAForm, Answers::Modal);
@@ -177,7 +228,7 @@ async fn a_form_opens_and_what_was_written_is_answered() {
     platform.vhost.finish().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_option_completes_itself_at_once() {
     let platform = Platform::start().await;
     let command = Broken::new("word", How::Answers, PRIVATE);
@@ -196,7 +247,7 @@ async fn an_option_completes_itself_at_once() {
     platform.vhost.finish().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edit_whose_answer_is_lost_is_made_again() {
     let (platform, _worker) = Platform::with_worker().await;
     let fault = json!({"kind": "rest_lost_answer", "count": 1, "method": "PATCH"});

@@ -1,1 +1,76 @@
-//! (being written)
+//! One leader among the workers, and what it does once.
+
+use arrakis_test_support::eventually;
+use serde_json::json;
+
+use crate::platform::Platform;
+
+const LEADS: &str = "arrakis_worker_leader";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_leads_and_when_it_leaves_the_next_one_does() {
+    let platform = Platform::start().await;
+    let first = platform.worker().await;
+    first.until_metric(LEADS, 1.0).await;
+    let second = platform.worker().await;
+    assert_eq!((first.metric(LEADS), second.metric(LEADS)), (Some(1.0), Some(0.0)));
+    first.stop().await.unwrap();
+    second.until_metric(LEADS, 1.0).await;
+    drop(second);
+    platform.vhost.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_whose_connection_is_cut_is_followed() {
+    let platform = Platform::start().await;
+    let first = platform.worker().await;
+    first.until_metric(LEADS, 1.0).await;
+    let second = platform.worker().await;
+    platform
+        .sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'arrakis-leader' \
+              and datname = current_database() and pid in (select pid from pg_locks where locktype = 'advisory' and granted)")
+        .await;
+    eventually(
+        || async {
+            let leaders = [first.metric(LEADS), second.metric(LEADS)];
+            leaders.iter().filter(|leads| **leads == Some(1.0)).count() == 1
+        },
+        "exactly one to lead",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_are_registered_once_and_again_only_when_they_differ() {
+    let platform = Platform::start().await;
+    let puts = || platform.control.count("PUT", "/commands", 200);
+    let gets = || platform.control.count("GET", "/commands", 200);
+    let first = platform.worker().await;
+    eventually(|| async { puts().await == 1 }, "the commands to be registered").await;
+    first.stop().await.unwrap();
+    let asked = gets().await;
+    let second = platform.worker().await;
+    eventually(|| async { gets().await > asked }, "the next leader to compare").await;
+    second.stop().await.unwrap();
+    assert_eq!(puts().await, 1);
+    // Somebody else changed them.
+    let url = format!(
+        "{}/applications/{}/commands",
+        platform.emulator.addresses().rest,
+        platform.emulator.app().options.application_id
+    );
+    let fewer = json!([{"name": "stats", "description": "Something else"}]);
+    let changed = reqwest::Client::new()
+        .put(url)
+        .header("authorization", format!("Bot {}", platform.emulator.token()))
+        .json(&fewer)
+        .send()
+        .await
+        .unwrap();
+    assert!(changed.status().is_success());
+    let third = platform.worker().await;
+    eventually(|| async { puts().await == 3 }, "the commands to be put right").await;
+    let commands = platform.control.get("/commands").await;
+    assert_eq!(commands.as_array().unwrap().len(), 6);
+    drop(third);
+}

@@ -18,23 +18,75 @@ async fn parked(platform: &Platform, key: &str, event: &str, headers: Headers, b
     platform.publish_raw(key, &id, event, headers, body.to_vec()).await;
     let letter = letter(platform, &id).await;
     assert_eq!(letter.headers[headers::DEAD_REASON], "unreadable", "{event}");
-    assert!(letter.headers[headers::LAST_ERROR].contains(why), "{}", letter.headers[headers::LAST_ERROR]);
+    assert!(
+        letter.headers[headers::LAST_ERROR].contains(why),
+        "{}",
+        letter.headers[headers::LAST_ERROR]
+    );
     assert_eq!(letter.body, body);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn poison_is_parked_and_the_next_message_handled() {
     let (platform, worker) = Platform::with_worker().await;
     let good = |event: &str| labels(event, "x", None).headers();
     let interaction = "interaction.command.x";
-    parked(&platform, interaction, "INTERACTION_CREATE", good("INTERACTION_CREATE"), b"not json", "no interaction").await;
-    parked(&platform, interaction, "INTERACTION_CREATE", good("INTERACTION_CREATE"), b"{\"id\":\"1\"}", "no interaction").await;
-    parked(&platform, interaction, "INTERACTION_CREATE", Headers::new(), b"{}", "the message has no v").await;
+    parked(
+        &platform,
+        interaction,
+        "INTERACTION_CREATE",
+        good("INTERACTION_CREATE"),
+        b"not json",
+        "no interaction",
+    )
+    .await;
+    parked(
+        &platform,
+        interaction,
+        "INTERACTION_CREATE",
+        good("INTERACTION_CREATE"),
+        b"{\"id\":\"1\"}",
+        "no interaction",
+    )
+    .await;
+    parked(
+        &platform,
+        interaction,
+        "INTERACTION_CREATE",
+        Headers::new(),
+        b"{}",
+        "the message has no v",
+    )
+    .await;
     let mut newer = Headers::new();
     newer.insert(headers::VERSION.to_owned(), HeaderValue::Integer(2));
-    parked(&platform, interaction, "INTERACTION_CREATE", newer.clone(), b"{}", "contract version 2").await;
-    parked(&platform, "member.join", "GUILD_MEMBER_ADD", newer, b"{}", "contract version 2").await;
-    parked(&platform, "guild.update", "GUILD_DANCE", good("GUILD_DANCE"), b"{}", "no handler for GUILD_DANCE").await;
+    parked(
+        &platform,
+        interaction,
+        "INTERACTION_CREATE",
+        newer.clone(),
+        b"{}",
+        "contract version 2",
+    )
+    .await;
+    parked(
+        &platform,
+        "member.join",
+        "GUILD_MEMBER_ADD",
+        newer,
+        b"{}",
+        "contract version 2",
+    )
+    .await;
+    parked(
+        &platform,
+        "guild.update",
+        "GUILD_DANCE",
+        good("GUILD_DANCE"),
+        b"{}",
+        "no handler for GUILD_DANCE",
+    )
+    .await;
     let id = platform.run("chani", "position", json!({})).await;
     platform.control.answered(&id).await;
     let line = "arrakis_worker_messages_total{queue=\"arrakis.interactions\",verdict=\"dead_letter\"}";
@@ -42,30 +94,39 @@ async fn poison_is_parked_and_the_next_message_handled() {
     platform.vhost.finish().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_that_is_no_json_is_a_dead_letter_for_good() {
     let (platform, _worker) = Platform::with_worker().await;
     let headers = labels("GUILD_MEMBER_ADD", "x", None).headers();
-    platform.publish_raw("member.join", "broken", "GUILD_MEMBER_ADD", headers, b"[1".to_vec()).await;
+    platform
+        .publish_raw("member.join", "broken", "GUILD_MEMBER_ADD", headers, b"[1".to_vec())
+        .await;
     let letter = letter(&platform, "broken").await;
     assert_eq!(letter.headers[headers::DEAD_REASON], "permanent");
     assert!(letter.headers[headers::LAST_ERROR].contains("the body is no GUILD_MEMBER_ADD"));
     platform.vhost.finish().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_that_is_none_is_parked() {
     let (platform, _worker) = Platform::with_worker().await;
     for (body, why) in [
         (b"not json".to_vec(), "the body is not a job"),
-        (br#"{"v":2,"id":"x","kind":"tier-sync","community":null}"#.to_vec(), "job version 2"),
+        (
+            br#"{"v":2,"id":"x","kind":"tier-sync","community":null}"#.to_vec(),
+            "job version 2",
+        ),
     ] {
         let mut message = arrakis_broker::Message::new(names::JOBS, "tier-sync", "job", "job", body);
         message.headers = Headers::new();
         platform.publisher.publish(&message).await.unwrap();
         let letter = letter(&platform, "job").await;
         assert_eq!(letter.headers[headers::DEAD_REASON], "unreadable");
-        assert!(letter.headers[headers::LAST_ERROR].contains(why), "{}", letter.headers[headers::LAST_ERROR]);
+        assert!(
+            letter.headers[headers::LAST_ERROR].contains(why),
+            "{}",
+            letter.headers[headers::LAST_ERROR]
+        );
     }
     platform.vhost.finish().await;
 }

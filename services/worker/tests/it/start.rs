@@ -1,1 +1,151 @@
-//! (being written)
+//! The process itself: starting, refusing to, being killed, leaving in order.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use arrakis_contracts::names;
+use arrakis_test_support::Process;
+use serde_json::json;
+
+use crate::platform::{Platform, Worker, embed};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+fn program() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_arrakis-worker"))
+}
+
+/// A worker in a process of its own, with its health address.
+async fn process(platform: &Platform) -> (Process, String) {
+    let health = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string();
+    let mut environment = platform.environment();
+    environment.push(("HEALTH_ADDR", health.clone()));
+    environment.push(("RUST_LOG", "info,arrakis_worker=debug".to_owned()));
+    let mut process = Process::start_at(program(), &[], environment);
+    process.ready(&health).await;
+    (process, health)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_killed_in_the_middle_is_followed_and_nothing_happens_twice() {
+    let platform = Platform::start().await;
+    let (mut first, _) = process(&platform).await;
+    platform.commands_registered().await;
+    let lock = platform.lock("eligibility_current").await;
+    let id = platform.run("chani", "position", json!({})).await;
+    platform.until_state(&id, "deferred").await;
+    first.kill().await;
+    let (_second, _) = process(&platform).await;
+    lock.release().await;
+    let answer = platform.control.answered(&id).await;
+    assert!(
+        embed(&answer["message"])["description"]
+            .as_str()
+            .unwrap()
+            .contains("Rank 1")
+    );
+    assert_eq!(platform.control.count("POST", "/callback", 204).await, 1);
+    platform.until_messages(names::INTERACTIONS, 0).await;
+    let mut tx = platform.tenant().await;
+    let profile = tx
+        .profiles()
+        .by_user(platform.community.user_id("chani"))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(profile.commands, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn asked_to_leave_it_finishes_what_it_holds() {
+    let platform = Platform::start().await;
+    let (mut process, health) = process(&platform).await;
+    platform.commands_registered().await;
+    let lock = platform.lock("eligibility_current").await;
+    let id = platform.run("chani", "position", json!({})).await;
+    platform.until_state(&id, "deferred").await;
+    process.terminate();
+    let not_ready = || async {
+        let answer = reqwest::get(format!("http://{health}/readyz")).await;
+        answer.is_ok_and(|answer| answer.status() == 503)
+    };
+    arrakis_test_support::eventually(not_ready, "it to take no more").await;
+    lock.release().await;
+    platform.control.answered(&id).await;
+    let status = process.ended(LIMIT).await;
+    assert_eq!(status.code(), Some(0), "{:#?}", process.lines());
+    platform.vhost.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn from_start_to_the_first_message() {
+    let platform = Platform::start().await;
+    // Registered and reconciled by a worker before, as in a scale-out.
+    let first = platform.worker().await;
+    platform.commands_registered().await;
+    first.stop().await.unwrap();
+    let id = platform.play("chani", "position", json!({})).await;
+    let dispatch = platform.dispatch("INTERACTION_CREATE").await;
+    let began = Instant::now();
+    let (_process, _) = process(&platform).await;
+    platform.publish(&dispatch).await;
+    platform.until(&id, |view| view["state"] != "pending").await;
+    println!(
+        "from start to the first message handled: {} ms",
+        began.elapsed().as_millis()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_differs_is_refused_by_name() {
+    let platform = Platform::start().await;
+    platform.redeclare(names::EVENTS_GUILD).await;
+    let worker = Worker::begin(&platform.environment());
+    let error = worker.ended().await.unwrap_err().to_string();
+    assert!(error.contains(names::EVENTS_GUILD), "{error}");
+    let broker = [("AMQP_URL", platform.vhost.url())];
+    let (status, text) = Process::start_at(program(), &["topology", "check"], broker)
+        .output(LIMIT)
+        .await;
+    assert_eq!(status.code(), Some(1));
+    assert!(text.contains(names::EVENTS_GUILD), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tasks_print_data_and_end() {
+    let platform = Platform::start().await;
+    let nothing: [(&str, &str); 0] = [];
+    let (status, text) = Process::start_at(program(), &["commands", "print", "--json"], nothing)
+        .output(LIMIT)
+        .await;
+    assert_eq!(status.code(), Some(0));
+    let commands: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(commands.as_array().unwrap().len(), 6);
+    let owner = [("DATABASE_OWNER_URL", platform.owner_url())];
+    let (status, text) = Process::start_at(program(), &["migrate"], owner).output(LIMIT).await;
+    assert_eq!(status.code(), Some(0));
+    assert!(text.contains("already"), "{text}");
+    for task in ["declare", "check"] {
+        let broker = [("AMQP_URL", platform.vhost.url())];
+        let (status, text) = Process::start_at(program(), &["topology", task], broker)
+            .output(LIMIT)
+            .await;
+        assert_eq!(status.code(), Some(0), "{text}");
+    }
+    let (status, text) = Process::start_at(program(), &[], nothing).output(LIMIT).await;
+    assert_eq!(status.code(), Some(78));
+    for variable in [
+        "AMQP_URL",
+        "DATABASE_URL",
+        "REDIS_URL",
+        "DISCORD_PROXY_URL",
+        "DISCORD_APPLICATION_ID",
+    ] {
+        assert!(text.contains(&format!("{variable} is not set")), "{text}");
+    }
+}

@@ -91,7 +91,11 @@ impl Command for Broken {
         let arrakis_worker::interactions::invocation::Ask::Submit { fields, .. } = &call.invocation.ask else {
             panic!("no form");
         };
-        Ok(Reply::Message(text(&format!("{}: {}", arguments.join(","), fields["word"]))))
+        Ok(Reply::Message(text(&format!(
+            "{}: {}",
+            arguments.join(","),
+            fields["word"]
+        ))))
     }
 
     async fn suggest(&self, _: &Call<'_>, option: &str, typed: &str) -> Result<Vec<CommandOptionChoice>, Failure> {
@@ -104,7 +108,10 @@ impl Command for Broken {
 }
 
 fn form(name: &str) -> InteractionResponseData {
-    #[expect(deprecated, reason = "the label of a text input in an action row, as older forms have it")]
+    #[expect(
+        deprecated,
+        reason = "the label of a text input in an action row, as older forms have it"
+    )]
     let input = Component::TextInput(TextInput {
         id: None,
         custom_id: "word".to_owned(),
@@ -129,7 +136,6 @@ fn form(name: &str) -> InteractionResponseData {
 
 /// The consumer. Dropping it stops it.
 pub struct Bench {
-    pub metrics: Metrics,
     stop: Stop,
 }
 
@@ -165,7 +171,9 @@ impl Platform {
     pub async fn bench(&self, commands: Vec<Box<dyn Command>>) -> Bench {
         let metrics = Metrics::new();
         let services = Arc::new(self.services(commands, &metrics));
-        register(&services.discord.bulk(None), &services.commands).await.unwrap();
+        register(&services.discord.bulk(None), &services.commands)
+            .await
+            .unwrap();
         let options = ConsumeOptions {
             queue: names::INTERACTIONS.to_owned(),
             prefetch: 10,
@@ -177,6 +185,6 @@ impl Platform {
         let (link, stop) = (self.link.clone(), Stop::default());
         let stopping = stop.clone();
         tokio::spawn(async move { consume(&link, options, Interactions::new(services), &stopping).await });
-        Bench { metrics, stop }
+        Bench { stop }
     }
 }

@@ -79,7 +79,15 @@ impl Control {
 
     /// REST calls that the emulator received, by method and route.
     pub async fn calls(&self) -> Vec<Value> {
-        let text = self.http.get(format!("{}/ledger?kind=rest", self.base)).send().await.unwrap().text().await.unwrap();
+        let text = self
+            .http
+            .get(format!("{}/ledger?kind=rest", self.base))
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 

@@ -45,7 +45,12 @@ impl Dispatch {
             return Route::of_event(&self.event).unwrap().key;
         }
         let body = self.json();
-        let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |pointer: &str| {
+            body.pointer(pointer)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
         let (name, custom_id) = (text("/data/name"), text("/data/custom_id"));
         let kind = match body["type"].as_u64().unwrap() {
             2 => InteractionKind::Command(&name),
@@ -119,10 +124,5 @@ impl Courier {
             format!("a dispatch {event}"),
         )
         .await
-    }
-
-    /// Whether a dispatch of this name is held.
-    pub fn holds(&self, event: &str) -> bool {
-        self.held.lock().iter().any(|dispatch| dispatch.event == event)
     }
 }

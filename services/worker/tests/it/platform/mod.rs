@@ -7,7 +7,6 @@ mod seed;
 mod worker;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use arrakis_broker::{Link, Message, Outcome, Publisher, Settings, Topology};
 use arrakis_config::{Reader, Service, Source};
@@ -21,10 +20,10 @@ use discord_emulator::{Emulator, Options};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
-pub use self::bench::{Bench, Broken, How};
+pub use self::bench::{Broken, How};
 pub use self::control::{Control, embed};
 pub use self::courier::{Courier, Dispatch};
-pub use self::seed::{Community, wallet};
+pub use self::seed::Community;
 pub use self::worker::Worker;
 
 const CREDENTIAL: &str = "the-workers-credential";
@@ -38,7 +37,6 @@ pub struct Platform {
     pub redis: TestRedis,
     pub publisher: Publisher,
     pub link: Link,
-    pub topology: Arc<Topology>,
     pub emulator: Emulator,
     pub proxy: SocketAddr,
     test_database: TestDatabase,
@@ -60,13 +58,17 @@ impl Platform {
     /// Everything but a worker, with one onboarded server and one that is not.
     pub async fn start() -> Self {
         arrakis_runtime::install_crypto();
-        let (test_database, vhost, redis) = (TestDatabase::create().await, TestVhost::create().await, TestRedis::create());
+        let (test_database, vhost, redis) = (
+            TestDatabase::create().await,
+            TestVhost::create().await,
+            TestRedis::create(),
+        );
         let emulator = Emulator::start(Options::default()).await.unwrap();
         let control = Control::new(emulator.addresses());
         let database = test_database.database().await;
         let community = seed::community(&control, &database).await;
         let link = Link::open(&Settings::new(vhost.url()), "test");
-        let topology = Arc::new(Topology::new(arrakis_broker::Priorities::Classic));
+        let topology = Topology::new(arrakis_broker::Priorities::Classic);
         topology.declare(&link.live().await.unwrap()).await.unwrap();
         let (proxy, proxy_runtime) = start_proxy(&emulator, &redis).await;
         let courier = Courier::connect(emulator.addresses(), &emulator.token()).await;
@@ -78,7 +80,6 @@ impl Platform {
             vhost,
             redis,
             link,
-            topology,
             emulator,
             proxy,
             test_database,
@@ -108,7 +109,10 @@ impl Platform {
             ("REDIS_URL", self.redis.url()),
             ("DISCORD_PROXY_URL", format!("http://{}", self.proxy)),
             ("DISCORD_PROXY_CREDENTIAL", CREDENTIAL.to_owned()),
-            ("DISCORD_APPLICATION_ID", self.emulator.app().options.application_id.to_string()),
+            (
+                "DISCORD_APPLICATION_ID",
+                self.emulator.app().options.application_id.to_string(),
+            ),
             ("WORKER_GRACE_SECONDS", "5".to_owned()),
         ]
     }
@@ -149,8 +153,14 @@ impl Platform {
     }
 
     pub async fn publish_labelled(&self, dispatch: &Dispatch, labels: &Labels) {
-        self.publish_raw(&dispatch.key(), labels.event_id.as_str(), &labels.event, labels.headers(), dispatch.body.clone())
-            .await;
+        self.publish_raw(
+            &dispatch.key(),
+            labels.event_id.as_str(),
+            &labels.event,
+            labels.headers(),
+            dispatch.body.clone(),
+        )
+        .await;
     }
 
     /// Anything at all, to the exchange of events.
@@ -189,7 +199,9 @@ impl Platform {
 
 /// An event of our own making, with labels as the ingestor writes them.
 pub fn labels(event: &str, id: &str, guild: Option<u64>) -> Labels {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
     Labels {
         event_id: EventId::received(id),
         event: event.to_owned(),
@@ -242,7 +254,12 @@ impl Platform {
             .spawn()
             .unwrap();
         let statement = format!("begin; lock table {table} in access exclusive mode; select 'locked';\n");
-        psql.stdin.as_mut().unwrap().write_all(statement.as_bytes()).await.unwrap();
+        psql.stdin
+            .as_mut()
+            .unwrap()
+            .write_all(statement.as_bytes())
+            .await
+            .unwrap();
         let mut lines = BufReader::new(psql.stdout.take().unwrap()).lines();
         while let Some(line) = lines.next_line().await.unwrap() {
             if line.contains("locked") {
@@ -250,6 +267,63 @@ impl Platform {
             }
         }
         panic!("the table was not locked");
+    }
+
+    /// Runs SQL by the worker's own login.
+    pub async fn sql(&self, statement: &str) {
+        let arguments = ["--no-psqlrc", "--quiet", "--command", statement, &self.test_database.app_url()];
+        let done = tokio::process::Command::new("psql")
+            .args(arguments)
+            .output()
+            .await
+            .unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+
+    /// Ends what was announced of our own role changes.
+    pub fn forget_announcements(&self) {
+        self.delete_keys("cache:role-change:*");
+    }
+
+    /// Ends the shortcut past done events, as if Redis had been away.
+    pub fn forget_done(&self) {
+        self.delete_keys("done:*");
+    }
+
+    fn delete_keys(&self, pattern: &str) {
+        use deadpool_redis::redis;
+        let mut connection = self.redis.connection();
+        let keys: Vec<String> = redis::cmd("KEYS").arg(pattern).query(&mut connection).unwrap();
+        for key in keys {
+            redis::cmd("DEL").arg(key).query::<()>(&mut connection).unwrap();
+        }
+    }
+
+    /// The next dispatch of this name that is about this server, taken to the queue.
+    pub async fn deliver_for(&self, event: &str, guild: &str) -> Dispatch {
+        loop {
+            let dispatch = self.courier.next(event).await;
+            let body = dispatch.json();
+            if body["guild_id"] == guild || body["id"] == guild {
+                self.publish(&dispatch).await;
+                return dispatch;
+            }
+        }
+    }
+
+    /// Puts a queue of other arguments in the place of ours.
+    pub async fn redeclare(&self, queue: &str) {
+        use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
+        let channel = self.link.live().await.unwrap().channel().await.unwrap();
+        channel
+            .queue_delete(queue.into(), QueueDeleteOptions::default())
+            .await
+            .unwrap();
+        let options = QueueDeclareOptions::durable();
+        channel
+            .queue_declare(queue.into(), options, lapin::types::FieldTable::default())
+            .await
+            .unwrap();
     }
 
     /// Waits until an interaction is in this state.
@@ -281,9 +355,18 @@ impl Platform {
         )
         .await;
         let table = got.properties.headers().clone().unwrap_or_default();
-        let headers = table.inner().iter().map(|(name, value)| (name.to_string(), header(value))).collect();
+        let headers = table
+            .inner()
+            .iter()
+            .map(|(name, value)| (name.to_string(), header(value)))
+            .collect();
         Taken {
-            id: got.properties.message_id().as_ref().map(ToString::to_string).unwrap_or_default(),
+            id: got
+                .properties
+                .message_id()
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
             headers,
             body: got.delivery.data,
         }

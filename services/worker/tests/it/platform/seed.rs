@@ -46,7 +46,12 @@ impl Community {
 
     /// Keys of the theme's roles among these ids.
     pub fn keys(&self, roles: &Value) -> Vec<&str> {
-        let ids: Vec<_> = roles.as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
+        let ids: Vec<_> = roles
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|id| id.as_str().unwrap())
+            .collect();
         let ours = self.roles.iter().filter(|(_, id)| ids.contains(&id.as_str()));
         ours.map(|(key, _)| key.as_str()).collect()
     }
@@ -59,10 +64,15 @@ pub async fn community(control: &Control, database: &Database) -> Community {
     let named = |kind: &str| -> BTreeMap<String, String> { serde_json::from_value(made[kind].clone()).unwrap() };
     let (by_name, users) = (named("roles"), named("members"));
     let automatic = theme.roles.iter().filter(|role| role.given_to.is_automatic());
-    let roles: BTreeMap<_, _> = automatic.map(|role| (role.key.to_string(), by_name[&role.name].clone())).collect();
+    let roles: BTreeMap<_, _> = automatic
+        .map(|role| (role.key.to_string(), by_name[&role.name].clone()))
+        .collect();
     let stranger = control
-        .post("/seed", json!({"kind": "server", "guild": {"name": "Not onboarded", "channels": [{"name": "lobby"}],
-            "members": [{"name": "stranger"}]}}))
+        .post(
+            "/seed",
+            json!({"kind": "server", "guild": {"name": "Not onboarded", "channels": [{"name": "lobby"}],
+            "members": [{"name": "stranger"}]}}),
+        )
         .await["guild"]
         .clone();
     let mut community = Community {
@@ -83,7 +93,10 @@ pub async fn community(control: &Control, database: &Database) -> Community {
 async fn server(control: &Control, theme: &Theme) -> Value {
     let roles = theme.roles.iter().filter(|role| role.given_to.is_automatic());
     let roles: Vec<_> = roles.map(|role| json!({"name": role.name})).collect();
-    let members: Vec<_> = HOLDERS.iter().map(|(name, ..)| json!({"name": name, "joined_days_ago": 10})).collect();
+    let members: Vec<_> = HOLDERS
+        .iter()
+        .map(|(name, ..)| json!({"name": name, "joined_days_ago": 10}))
+        .collect();
     let mut members = members;
     members.push(json!({"name": "harah", "joined_days_ago": 5}));
     let guild = json!({"name": "Sietch Tabr", "roles": roles, "members": members, "channels": [{"name": "general"}]});
@@ -128,12 +141,15 @@ async fn rows(database: &Database, community: &Community, theme: &Theme) {
         tx.profiles().join(user, name, joined).await.unwrap();
         tx.profiles().link_wallet(user, Some(wallet(place))).await.unwrap();
     }
-    tx.profiles().join(community.user_id("harah"), "harah", joined).await.unwrap();
+    tx.profiles()
+        .join(community.user_id("harah"), "harah", joined)
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
 }
 
 /// The wallet of a holder, by place in [`HOLDERS`].
-pub fn wallet(place: usize) -> Address {
+fn wallet(place: usize) -> Address {
     address(1_000 + u32::try_from(place).unwrap())
 }
 
@@ -143,9 +159,15 @@ fn address(number: u32) -> Address {
 
 /// Chani leads; strangers hold 5,000 and less; the other members follow.
 fn ranking() -> Vec<(Address, Balance)> {
-    let mut holdings: Vec<(Address, Balance)> =
-        (0..STRANGERS).map(|n| (address(n + 1), Balance::from_tokens(u64::from(5_000 - n)))).collect();
-    holdings.extend(HOLDERS.iter().enumerate().map(|(place, (_, held, _))| (wallet(place), held.parse().unwrap())));
+    let mut holdings: Vec<(Address, Balance)> = (0..STRANGERS)
+        .map(|n| (address(n + 1), Balance::from_tokens(u64::from(5_000 - n))))
+        .collect();
+    holdings.extend(
+        HOLDERS
+            .iter()
+            .enumerate()
+            .map(|(place, (_, held, _))| (wallet(place), held.parse().unwrap())),
+    );
     holdings.sort_by(|(_, a), (_, b)| b.cmp(a));
     holdings
 }

@@ -19,11 +19,7 @@ impl Worker {
     /// Starts one and waits until it serves.
     pub async fn start(environment: &[(&'static str, String)]) -> Self {
         let worker = Self::begin(environment);
-        eventually(
-            || async { worker.is_ready() },
-            "the worker to be ready",
-        )
-        .await;
+        eventually(|| async { worker.is_ready() }, "the worker to be ready").await;
         worker
     }
 
@@ -49,7 +45,9 @@ impl Worker {
     /// A metric's value, by its line in the exposition.
     pub fn metric(&self, line: &str) -> Option<f64> {
         let text = self.runtime.metrics.render();
-        let found = text.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' '));
+        let found = text
+            .lines()
+            .find_map(|found| found.strip_prefix(line)?.strip_prefix(' '));
         found.map(|value| value.parse().unwrap())
     }
 
@@ -66,13 +64,19 @@ impl Worker {
     pub async fn stop(mut self) -> anyhow::Result<()> {
         self.runtime.shutdown.soft.cancel();
         let task = self.task.take().unwrap();
-        tokio::time::timeout(Duration::from_secs(20), task).await.expect("the worker drains").unwrap()
+        tokio::time::timeout(Duration::from_secs(20), task)
+            .await
+            .expect("the worker drains")
+            .unwrap()
     }
 
     /// How it ended by itself.
     pub async fn ended(mut self) -> anyhow::Result<()> {
         let task = self.task.take().unwrap();
-        tokio::time::timeout(Duration::from_secs(20), task).await.expect("the worker ends").unwrap()
+        tokio::time::timeout(Duration::from_secs(20), task)
+            .await
+            .expect("the worker ends")
+            .unwrap()
     }
 }
 
