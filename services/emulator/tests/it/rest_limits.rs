@@ -106,12 +106,14 @@ async fn a_bucket_lets_exactly_its_limit_through_at_once() {
 #[tokio::test]
 async fn interactions_are_not_bound_by_the_global_limit() {
     let bot = limited().await;
-    let commands: Vec<_> = (0..80).map(|_| bot.command()).collect();
-    for (id, token) in &commands {
+    let mut commands = Vec::new();
+    for _ in 0..80 {
+        let (id, token) = bot.command();
         let path = format!("/interactions/{id}/{token}/callback");
         bot.open_call(Method::POST, &path, Some(json!({"type": 5})))
             .await
             .ok(204);
+        commands.push((id, token));
     }
     // Follow-ups share a bucket for each token.
     let (_, token) = &commands[0];

@@ -191,37 +191,7 @@ pub fn normalize_name(channel_kind: u8, name: &str) -> String {
         if dash && normal.ends_with('-') {
             continue;
         }
-        let dropped = matches!(
-            character,
-            '!' | '"'
-                | '#'
-                | '$'
-                | '%'
-                | '&'
-                | '\''
-                | '('
-                | ')'
-                | '*'
-                | '+'
-                | ','
-                | '.'
-                | '/'
-                | ':'
-                | ';'
-                | '<'
-                | '='
-                | '>'
-                | '?'
-                | '@'
-                | '['
-                | '\\'
-                | ']'
-                | '^'
-                | '`'
-                | '{'
-                | '}'
-                | '~'
-        );
+        let dropped = character.is_ascii_punctuation() && !matches!(character, '-' | '_');
         if !dropped {
             normal.push(if dash { '-' } else { character });
         }
@@ -268,6 +238,7 @@ mod tests {
             ("under_score", "under_score"),
         ] {
             assert_eq!(normalize_name(kind::TEXT, sent), kept);
+            assert_eq!(normalize_name(kind::TEXT, kept), kept, "a second time changes nothing");
         }
         assert_eq!(normalize_name(kind::VOICE, " Talk Here "), "Talk Here");
     }
