@@ -183,6 +183,27 @@ impl Profiles<'_> {
         })
     }
 
+    /// Writes down that a member is here because Discord, asked for it, said so: what was noted of a leave before is out of
+    /// date, whatever its time. For a join that [`Profiles::join`] found stale.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn found(&mut self, user: UserId, display_name: &str, joined_at: OffsetDateTime) -> Result<(), DbError> {
+        named!(
+            "profile.found",
+            sqlx::query!(
+                "update profiles set display_name = $3, joined_at = $4, left_at = null, updated_at = now()
+                  where community_id = $1 and user_id = $2",
+                self.community.uuid(),
+                user.stored(),
+                display_name,
+                joined_at
+            )
+            .execute(&mut *self.connection)
+        )?;
+        Ok(())
+    }
+
     /// Writes down that a member has left. The row stays: wallet, history and badges come back with the member. True when the
     /// member was here.
     ///

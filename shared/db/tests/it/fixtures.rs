@@ -55,7 +55,14 @@ impl TwoTenants {
         let database = TestDatabase::create().await;
         let (a, b) = (CommunityId::new(), CommunityId::new());
         let mut owner = connect(&database.owner_url()).await;
-        put_token_profile(&database.database().await).await;
+        // In SQL: a service would refuse a database in which something is wrong, and these tests look for what is wrong.
+        run(
+            &mut owner,
+            "insert into token_profiles (token_profile_id, name, symbol, chain_id, contract, decimals)
+             values ('bgt', 'Bera Governance Token', 'BGT', 80094, '0x656b95e550c07a9ffe548bd4085c72418ceb1dba', 18)",
+        )
+        .await
+        .unwrap();
         let tables = tenant_tables(&mut owner).await;
         for (tenant, number) in [(a, 1), (b, 2)] {
             set_tenant(&mut owner, Some(tenant)).await;
