@@ -14,9 +14,9 @@ pub(super) async fn what_is_wrong_is_said<W: Write>(
     transcript: &mut Transcript<W>,
 ) -> anyhow::Result<()> {
     transcript.scene("Two mistakes");
-    transcript.act("a hostile client sends /leaderboard page:\"the last one, please\"");
+    transcript.act("a client that checks nothing sends /leaderboard page:-3");
     let place = (stage.tabr.guild, stage.tabr.channel);
-    let options = json!([{"name": "page", "type": 4, "value": "the last one, please"}]);
+    let options = json!([{"name": "page", "type": 4, "value": -3}]);
     let id = stage
         .discord
         .forced_command(place, stage.newcomer("chani")?, "leaderboard", options)

@@ -186,11 +186,11 @@ impl Casting {
             name,
             holder,
             joined_days_ago: self.random.random_range(1..400),
-            // Most people are quiet; one in eight is always there.
-            active_days: if self.random.random_range(0..8) == 0 {
+            // Most people are quiet; one in sixteen is always there.
+            active_days: if self.random.random_range(0..16) == 0 {
                 self.random.random_range(18..=30)
             } else {
-                self.random.random_range(0..4)
+                self.random.random_range(0..2)
             },
             contributor: self.random.random_range(0..40) == 0,
         }

@@ -1,12 +1,11 @@
 //! Debian's Chromium, headless, driven by way of `ChromeDriver`, as a person at a keyboard would.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use arrakis_test_support::{Process, eventually};
 use fantoccini::actions::{InputSource, KeyAction, KeyActions};
 use fantoccini::key::Key;
-use fantoccini::{Client, ClientBuilder, Locator};
+use fantoccini::{Client, ClientBuilder};
 
 /// A browser with one page open.
 pub(crate) struct Browser {
@@ -106,32 +105,29 @@ impl Browser {
         self.client.execute(script, Vec::new()).await.unwrap()
     }
 
-    /// Presses Tab until the focused element's text or label holds `text`: how a keyboard finds a button.
-    pub(crate) async fn tab_to(&self, text: &str) {
-        for _ in 0..400 {
-            let script = "const e = document.activeElement; return (e.innerText || '') + '|' + (e.getAttribute('aria-label') || '')";
+    /// Presses Shift+Tab until the focused element's text or label holds `text`: how a keyboard goes back from the box at
+    /// the foot to a button above it.
+    pub(crate) async fn back_to(&self, text: &str) {
+        let shift = char::from(Key::Shift);
+        for _ in 0..60 {
+            let script = "const e = document.activeElement; return e.innerText + '|' + e.getAttribute('aria-label')";
             let here = self.script(script).await;
             if here.as_str().is_some_and(|here| here.contains(text)) {
                 return;
             }
-            self.press(Key::Tab).await;
+            let keys = KeyActions::new("keyboard".to_owned())
+                .then(KeyAction::Down { value: shift })
+                .then(KeyAction::Down { value: Key::Tab.into() })
+                .then(KeyAction::Up { value: Key::Tab.into() })
+                .then(KeyAction::Up { value: shift });
+            self.client.perform_actions(keys).await.unwrap();
         }
-        panic!("Tab never reaches \"{text}\"");
+        panic!("Shift+Tab never reaches \"{text}\"");
     }
 
     /// A picture of the window.
     pub(crate) async fn screenshot(&self) -> Vec<u8> {
         self.client.screenshot().await.unwrap()
-    }
-
-    /// Waits until an element is there.
-    pub(crate) async fn has(&self, selector: &str) {
-        self.client
-            .wait()
-            .at_most(Duration::from_secs(20))
-            .for_element(Locator::Css(selector))
-            .await
-            .unwrap();
     }
 
     /// Closes window and browser.

@@ -6,4 +6,6 @@
 )]
 
 mod browser;
+mod demo;
+mod page;
 mod seed;

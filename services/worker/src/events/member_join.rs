@@ -38,13 +38,21 @@ impl EventHandler for MemberJoin {
         let mut tx = services.database.tenant(community.id()).await?;
         let known = tx.profiles().by_user(user).await?;
         tx.commit().await?;
-        let seems_gone = known.and_then(|known| known.left_at).is_some_and(|left| left >= joined_at);
-        let calls = services.discord.sync(community.guild()).traced(&event.labels.traceparent);
+        let seems_gone = known
+            .and_then(|known| known.left_at)
+            .is_some_and(|left| left >= joined_at);
+        let calls = services
+            .discord
+            .sync(community.guild())
+            .traced(&event.labels.traceparent);
         if seems_gone && calls.member(community.guild(), member.user.id).await?.is_none() {
             return Ok(Effect::Nothing("left meanwhile"));
         }
         let mut tx = services.database.tenant(community.id()).await?;
-        if tx.claim(event.id()).await? && tx.profiles().join(user, member.name(), joined_at).await? == Join::Stale && seems_gone {
+        if tx.claim(event.id()).await?
+            && tx.profiles().join(user, member.name(), joined_at).await? == Join::Stale
+            && seems_gone
+        {
             tx.profiles().found(user, member.name(), joined_at).await?;
         }
         let measured = measure(&mut tx, &community, user, OffsetDateTime::now_utc()).await?;

@@ -39,7 +39,10 @@ impl EventHandler for MemberLeave {
         let Some(community) = Community::of_guild(services, body.guild_id).await? else {
             return Ok(Effect::Nothing("the server is not onboarded"));
         };
-        let calls = services.discord.sync(community.guild()).traced(&event.labels.traceparent);
+        let calls = services
+            .discord
+            .sync(community.guild())
+            .traced(&event.labels.traceparent);
         if calls.member(community.guild(), body.user.id).await?.is_some() {
             return Ok(Effect::Nothing("back again"));
         }

@@ -84,6 +84,8 @@ const composer = new Composer(context);
 const switcher = new Switcher(context);
 const panel = new TrafficPanel();
 stayAtBottom(byId("log"));
+arrowKeys(byId("members"), ".member");
+arrowKeys(byId("channel-list"), ".channel");
 let running = false;
 let again = false;
 
@@ -145,6 +147,7 @@ function drawChannels(view) {
     : h("button", { type: "button", class: "channel", "aria-current": item.here ? "page" : null, dataset: { focus: item.id },
         onclick: () => context.go({ channel: item.id }) }, h("span", { class: "mark", "aria-hidden": "true" }, MARKS[item.kind] ?? "#"), item.name,
         item.locked && h("span", { class: "lock", title: "not everyone sees this channel", "aria-label": "private" }, "🔒")));
+  oneStop(byId("channel-list"), ".channel");
 }
 
 function drawViewer(view) {
@@ -181,7 +184,21 @@ function drawMembers(view) {
       h("button", { type: "button", class: "member", dataset: { focus: member.id }, onclick: () => openPerson(member, context) },
         avatar(member.id, member.display, "small"), h("span", { style: member.color && `color:${hex(member.color)}` }, member.display),
         member.bot && h("span", { class: "tag" }, "APP"), member.owner && h("span", { title: "owner", "aria-label": "owner" }, "👑")))));
+  oneStop(byId("members"), ".member");
 }
+
+/** One Tab stop for the whole list; arrow keys go through it. */
+function arrowKeys(list, selector) {
+  list.addEventListener("keydown", (event) => {
+    const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    const items = [...list.querySelectorAll(selector)];
+    const at = items.indexOf(document.activeElement);
+    if (!by || at < 0) return;
+    event.preventDefault();
+    items[Math.min(items.length - 1, Math.max(0, at + by))].focus();
+  });
+}
+const oneStop = (list, selector) => list.querySelectorAll(selector).forEach((item, i) => { item.tabIndex = i === 0 ? 0 : -1; });
 
 function flipTheme() {
   const root = document.documentElement;

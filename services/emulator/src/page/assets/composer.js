@@ -75,7 +75,8 @@ export class Composer {
     this.chip.textContent = entry.label;
     this.chip.hidden = false;
     this.values = new Map();
-    this.hint.textContent = entry.description;
+    const optional = entry.options.map((option) => option.name).join(", ");
+    this.hint.textContent = `${entry.description}. Enter runs it${optional && `; Shift+Tab goes to its options: ${optional}`}.`;
     this.fields.replaceChildren(...entry.options.map((option) => this.optionField(option)));
     this.fields.hidden = entry.options.length === 0;
     this.refresh();

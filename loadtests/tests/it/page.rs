@@ -1,0 +1,127 @@
+//! A stranger with a keyboard and nothing else: every command of the demo, typed into the page, through every real part.
+
+use arrakis_config::Secret;
+use arrakis_test_support::eventually;
+use fantoccini::key::Key;
+use loadtests::platform::Platform;
+use loadtests::seed;
+
+use crate::browser::Browser;
+
+/// Ctrl+K, a few letters, Enter: to play somebody, or to go somewhere.
+async fn switch(browser: &Browser, to: &str, shown: &str) {
+    browser.ctrl('k').await;
+    browser.sees("#switcher[open] #switcher-list", "").await;
+    browser.type_text(to).await;
+    browser.sees("#switcher-list [aria-selected=true]", shown).await;
+    browser.press(Key::Enter).await;
+}
+
+/// Types a command, chooses it from the list and runs it as it is.
+async fn run(browser: &Browser, command: &str) {
+    choose(browser, command).await;
+    browser.press(Key::Enter).await;
+    eventually(
+        || async { browser.text("#command-chip").await.is_empty() },
+        format!("/{command} to be sent"),
+    )
+    .await;
+}
+
+async fn choose(browser: &Browser, command: &str) {
+    browser.type_text(&format!("/{command}")).await;
+    browser
+        .sees("#suggestions [aria-selected=true]", &format!("/{command}"))
+        .await;
+    browser.press(Key::Enter).await;
+    browser.sees("#command-chip", &format!("/{command}")).await;
+}
+
+/// The newest message.
+const LAST: &str = "#log > :last-child";
+
+#[tokio::test]
+async fn every_command_of_the_demo_by_keyboard_alone() {
+    arrakis_runtime::install_crypto();
+    let mut platform = Platform::prepare().await.unwrap();
+    let plan = seed::run(&platform.discord, &Secret::new(platform.database().admin_url()), 1)
+        .await
+        .unwrap();
+    platform.start().await.unwrap();
+    let browser = Browser::open(&platform.page(), (1360, 860)).await;
+
+    switch(&browser, "@chani", "Chani").await;
+    browser.sees("#viewer", "Chani").await;
+    browser.sees("#log", "is in no server yet").await;
+    switch(&browser, "*Sietch", "Sietch Tabr").await;
+    browser.sees("#guild-name", "Sietch Tabr").await;
+    // The role came through gateway, ingestor, broker, worker and proxy.
+    browser.sees("#viewer", "Fedaykin").await;
+
+    run(&browser, "position").await;
+    browser.sees(LAST, "Rank 8").await;
+    browser.sees(LAST, "Only you can see this").await;
+    run(&browser, "stats").await;
+    let members = plan.servers[0].members.len() + 1;
+    browser.sees(LAST, &members.to_string()).await;
+    run(&browser, "threshold").await;
+    browser.sees(LAST, "Rank 69 holds 1,500 BGT").await;
+    run(&browser, "help").await;
+    browser.sees(LAST, "/leaderboard").await;
+
+    // An option, found by name.
+    choose(&browser, "profile").await;
+    browser.back_to("member").await;
+    let other = &plan.servers[0].members[5];
+    browser.type_text(&other.display).await;
+    browser.sees("#suggestions [aria-selected=true]", &other.display).await;
+    browser.press(Key::Enter).await;
+    browser.press(Key::Enter).await;
+    browser.sees(LAST, &other.display).await;
+
+    // A wrong option is refused before it is sent, with the reason.
+    choose(&browser, "leaderboard").await;
+    browser.back_to("page").await;
+    browser.type_text("soon").await;
+    browser.press(Key::Enter).await;
+    browser.sees("#hint", "page").await;
+    browser.press(Key::Escape).await;
+
+    // Buttons, reached backwards from the box.
+    run(&browser, "leaderboard").await;
+    browser.sees(LAST, "Page 1 of").await;
+    browser.back_to("Next page").await;
+    browser.press(Key::Enter).await;
+    browser.sees(LAST, "Page 2 of").await;
+    browser.back_to("Jump to me").await;
+    browser.press(Key::Enter).await;
+    browser.sees(LAST, "(you)").await;
+    keep_screenshot(&browser).await;
+
+    // The panel of what goes over the wires.
+    browser.ctrl('.').await;
+    browser.sees("#traffic-list", "INTERACTION_CREATE").await;
+    browser.sees("#traffic-list", "/callback").await;
+    browser.ctrl('.').await;
+
+    // A server that nobody has set up.
+    switch(&browser, "*Polar", "Polar Outpost").await;
+    browser.sees("#guild-name", "Polar Outpost").await;
+    browser.script("document.getElementById('composer').focus()").await;
+    run(&browser, "position").await;
+    browser.sees(LAST, "set up").await;
+
+    browser.close().await;
+    platform.stop().await;
+}
+
+/// The README's picture, written anew with `UPDATE_SCREENSHOT=1`.
+async fn keep_screenshot(browser: &Browser) {
+    let picture = browser.screenshot().await;
+    assert!(picture.len() > 10_000, "an empty page");
+    if std::env::var_os("UPDATE_SCREENSHOT").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/images/page.png");
+        std::fs::create_dir_all(std::path::Path::new(path).parent().unwrap()).unwrap();
+        std::fs::write(path, picture).unwrap();
+    }
+}
