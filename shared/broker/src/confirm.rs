@@ -27,7 +27,8 @@ pub(crate) enum Answer {
 /// A channel on which every publish is confirmed.
 pub(crate) async fn confirming_channel(live: &Live) -> lapin::Result<Channel> {
     let channel = live.channel().await?;
-    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    live.guard(channel.confirm_select(ConfirmSelectOptions::default()))
+        .await?;
     Ok(channel)
 }
 

@@ -198,18 +198,16 @@ struct Consuming<H> {
 impl<H: Handler> Consuming<H> {
     async fn one_connection(&mut self, live: &Live, stop: &Stop) -> lapin::Result<End> {
         let channel = live.channel().await?;
-        channel
-            .basic_qos(self.options.prefetch, BasicQosOptions::default())
-            .await?;
+        let qos = channel.basic_qos(self.options.prefetch, BasicQosOptions::default());
+        live.guard(qos).await?;
         let queue = self.options.queue.as_str();
-        let mut consumer = channel
-            .basic_consume(
-                queue.into(),
-                "".into(),
-                BasicConsumeOptions::default(),
-                FieldTable::default(),
-            )
-            .await?;
+        let consume = channel.basic_consume(
+            queue.into(),
+            "".into(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        );
+        let mut consumer = live.guard(consume).await?;
         tracing::info!(queue, prefetch = self.options.prefetch, "consuming");
         self.options.events.listening(queue, None);
         loop {

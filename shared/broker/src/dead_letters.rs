@@ -4,6 +4,7 @@
 //! channel gives back what was not removed, in its order. If the tool dies in the middle, the broker does the same. While
 //! a walk is under way another one does not see the letters that it holds.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrakis_contracts::dead_letter::{DeadLetter, DeadReason};
@@ -13,7 +14,7 @@ use lapin::options::{BasicGetOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 
 use crate::delivery::{Delivery, Settled};
-use crate::link::LinkClosed;
+use crate::link::{LinkClosed, Live};
 use crate::publisher::{Outcome, PublishError, Publisher};
 
 /// How long a walk waits for its letters to be in the queue again.
@@ -171,12 +172,18 @@ impl DeadLetters {
         let live = self.publisher.link().live().await?;
         let channel = live.channel().await?;
         // Letters that die while we walk are for the next walk; without a bound a busy system would never let us end.
-        let left = count(&channel).await?;
-        Ok(Walk { channel, left, held: 0 })
+        let left = live.guard(count(&channel)).await?;
+        Ok(Walk {
+            live,
+            channel,
+            left,
+            held: 0,
+        })
     }
 }
 
 struct Walk {
+    live: Arc<Live>,
     channel: lapin::Channel,
     left: u32,
     held: u32,
@@ -188,10 +195,10 @@ impl Walk {
             return Ok(None);
         }
         self.left -= 1;
-        let got = self
+        let get = self
             .channel
-            .basic_get(names::DEAD_LETTERS.into(), BasicGetOptions::default())
-            .await?;
+            .basic_get(names::DEAD_LETTERS.into(), BasicGetOptions::default());
+        let got = self.live.guard(get).await?;
         self.held += u32::from(got.is_some());
         Ok(got.map(|got| Delivery::read(names::DEAD_LETTERS, got.delivery)))
     }
@@ -205,7 +212,7 @@ impl Walk {
     /// Gives back what was not removed, and waits until it is there again: a quorum queue takes a moment, and whoever looks
     /// in between would believe that the letters are gone.
     async fn end(self, publisher: &Publisher) {
-        let _ = self.channel.close(200, "done".into()).await;
+        let _ = self.live.guard(self.channel.close(200, "done".into())).await;
         if self.held == 0 {
             return;
         }

@@ -1,7 +1,7 @@
 //! A message on its way in.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arrakis_contracts::headers;
 use arrakis_contracts::labels::{HeaderValue, Headers};
@@ -11,6 +11,11 @@ use lapin::Acker;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 
 use crate::message::{Message, read_headers};
+
+/// How often an acknowledgement under way is looked at, and how many times, before it counts as stale. A broker that takes no
+/// messages reads no acknowledgements either, so this is long.
+const SETTLE_LOOK: Duration = Duration::from_millis(200);
+const SETTLE_LOOKS: u32 = 1_500;
 
 /// Whether an acknowledgement reached a channel that could still take it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,7 +144,7 @@ impl Delivery {
 
     /// Tells the broker that it is done.
     pub async fn ack(&self) -> Settled {
-        settled(&self.0.acker.ack(BasicAckOptions::default()).await)
+        self.settle(self.0.acker.ack(BasicAckOptions::default())).await
     }
 
     /// Gives it back: the broker delivers it again, here or elsewhere.
@@ -148,7 +153,7 @@ impl Delivery {
             requeue: true,
             multiple: false,
         };
-        settled(&self.0.acker.nack(options).await)
+        self.settle(self.0.acker.nack(options)).await
     }
 
     /// Whether an acknowledgement would still count.
@@ -178,12 +183,18 @@ impl Delivery {
             on_refusal: None,
         }
     }
-}
 
-/// A late acknowledgement answers `Ok(false)`; one under way when the channel ended answers an error.
-fn settled(answer: &lapin::Result<bool>) -> Settled {
-    match answer {
-        Ok(true) => Settled::Yes,
-        Ok(false) | Err(_) => Settled::Stale,
+    /// A late acknowledgement answers `Ok(false)`, one under way when the channel ended answers an error, or nothing at all.
+    async fn settle(&self, call: impl Future<Output = lapin::Result<bool>>) -> Settled {
+        tokio::pin!(call);
+        for _ in 0..SETTLE_LOOKS {
+            match tokio::time::timeout(SETTLE_LOOK, &mut call).await {
+                Ok(Ok(true)) => return Settled::Yes,
+                Ok(Ok(false) | Err(_)) => return Settled::Stale,
+                Err(_) if self.0.acker.poisoned() => return Settled::Stale,
+                Err(_) => {}
+            }
+        }
+        Settled::Stale
     }
 }

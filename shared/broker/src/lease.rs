@@ -5,6 +5,7 @@
 //! value only when it holds a newer one, so that the newest is always either in the queue or unacknowledged.
 //! `docs/decisions` says why this and not an exclusive consumer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrakis_contracts::labels::HeaderValue;
@@ -50,7 +51,7 @@ impl From<lapin::Error> for LeaseError {
 /// A lease that is held.
 #[derive(Debug)]
 pub struct Lease {
-    live: std::sync::Arc<Live>,
+    live: Arc<Live>,
     channel: Channel,
     consumer: Consumer,
     link: Link,
@@ -69,6 +70,18 @@ impl Lease {
     /// When the queue differs, the link is closed, or the connection is lost meanwhile (then try again).
     pub async fn acquire(link: &Link, queue: &Queue, waiting: impl Fn()) -> Result<(Self, Option<Bytes>), LeaseError> {
         let live = link.live().await?;
+        tokio::select! {
+            acquired = Self::acquire_on(live.clone(), link, queue, waiting) => acquired,
+            () = live.gone() => Err(LeaseError::Lost("the connection was lost".to_owned())),
+        }
+    }
+
+    async fn acquire_on(
+        live: Arc<Live>,
+        link: &Link,
+        queue: &Queue,
+        waiting: impl Fn(),
+    ) -> Result<(Self, Option<Bytes>), LeaseError> {
         let channel = confirm::confirming_channel(&live).await?;
         let before = declare_queue(&channel, queue).await?;
         if before.message_count() == 0 && before.consumer_count() == 0 {

@@ -63,7 +63,16 @@ impl Live {
     /// # Errors
     /// When the connection is gone.
     pub async fn channel(&self) -> lapin::Result<lapin::Channel> {
-        self.connection.create_channel().await
+        self.guard(self.connection.create_channel()).await
+    }
+
+    /// Awaits an AMQP call, but no longer than this connection lasts: a call that is under way when the connection breaks
+    /// may otherwise never be answered.
+    pub(crate) async fn guard<T>(&self, call: impl Future<Output = lapin::Result<T>>) -> lapin::Result<T> {
+        tokio::select! {
+            answer = call => answer,
+            () = self.gone() => Err(std::io::Error::from(std::io::ErrorKind::ConnectionAborted).into()),
+        }
     }
 
     /// Resolves when this connection is lost.

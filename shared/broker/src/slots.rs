@@ -10,7 +10,7 @@ use bytes::Bytes;
 use rand::RngExt as _;
 
 use crate::confirm::{self, Answer};
-use crate::link::{Link, LinkClosed};
+use crate::link::{Link, LinkClosed, Live};
 use crate::message::Message;
 use crate::topology::{Queue, TopologyError, declare_queue};
 
@@ -45,8 +45,15 @@ pub async fn take_slot(link: &Link, queue: &Queue) -> Result<(), SlotError> {
 
 async fn try_once(link: &Link, queue: &Queue) -> Result<Answer, SlotError> {
     let live = link.live().await?;
+    tokio::select! {
+        answer = try_on(&live, queue) => answer,
+        () = live.gone() => Ok(Answer::Unknown("the connection was lost".to_owned())),
+    }
+}
+
+async fn try_on(live: &Live, queue: &Queue) -> Result<Answer, SlotError> {
     let unknown = |error: lapin::Error| Answer::Unknown(error.to_string());
-    let channel = match confirm::confirming_channel(&live).await {
+    let channel = match confirm::confirming_channel(live).await {
         Ok(channel) => channel,
         Err(error) => return Ok(unknown(error)),
     };
@@ -56,10 +63,7 @@ async fn try_once(link: &Link, queue: &Queue) -> Result<Answer, SlotError> {
         Err(error) => return Err(error.into()),
     }
     let message = Message::new("", queue.name.as_str(), queue.name.as_str(), "slot", Bytes::new());
-    let answer = tokio::select! {
-        answer = confirm::publish(channel.clone(), message) => answer,
-        () = live.gone() => Answer::Unknown("the connection was lost".to_owned()),
-    };
+    let answer = confirm::publish(channel.clone(), message).await;
     let _ = channel.close(200, "done".into()).await;
     Ok(answer)
 }

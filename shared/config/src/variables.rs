@@ -198,9 +198,6 @@ variables! {
     /// In-flight publishes of a shard.
     INGESTOR_WINDOW = Variable::defaulted("INGESTOR_WINDOW", INGESTOR, "256",
         "messages of one shard that may await the broker's confirmation at once; bounds memory");
-    /// Compression.
-    INGESTOR_COMPRESSION = Variable::defaulted("INGESTOR_COMPRESSION", INGESTOR, "zlib-stream",
-        "transport compression asked of the gateway: zlib-stream, zstd-stream or none");
     /// Prefetch for interactions.
     WORKER_PREFETCH = Variable::defaulted("WORKER_PREFETCH", WORKER, "10",
         "interactions handled at once by one worker; what is prefetched is no longer ordered by priority");

@@ -4,20 +4,22 @@
 //! that we keep, so that pace, resume host and sequence number are ours to decide.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use arrakis_runtime::Fatal;
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::{Stream as _, StreamExt as _};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use twilight_gateway::error::{ReceiveMessageError, ReceiveMessageErrorType};
-use twilight_gateway::{CloseFrame, ConfigBuilder, Message, Shard};
+use twilight_gateway::{CloseFrame, ConfigBuilder, Message, Shard, ShardState};
 
 use super::Holding;
 use super::beat::Beat;
 use super::close::{After, after};
-use super::keeper::Keeper;
+use super::keeper::{Hold, Keeper};
 use crate::clock::{now_ms, now_us};
 use crate::discord::gateway_url;
 use crate::frame::{Context, Frame, FrameError, Hello, Ready, label};
@@ -38,6 +40,9 @@ const ACK: Duration = Duration::from_secs(5);
 const SAVE_EVERY: Duration = Duration::from_millis(500);
 /// Bytes of frames held under backpressure before the gateway is left until there is room.
 const HELD_BYTES: usize = 4 << 20;
+/// How long a connection is kept while another consumer of the broker seems to hold the shard. It may be our own former
+/// connection, which the broker takes for alive until two heartbeats are missing.
+const GIVE_UP: Duration = Duration::from_secs(30);
 /// How often the same frame is asked for again before it is given up.
 const UNREADABLE_TRIES: u32 = 2;
 
@@ -89,10 +94,15 @@ pub(super) struct Connection<'a> {
     deadline: Option<Instant>,
     on_resume_host: bool,
     said_hello: bool,
+    /// When another process is taken to have the shard for good, although this connection stands.
+    give_up: Option<Instant>,
 }
 
+/// What the gateway said: a message, or that it is gone without one.
+type Said = Option<Result<Message, ReceiveMessageError>>;
+
 enum Next {
-    Message(Option<Result<Message, ReceiveMessageError>>),
+    Message(Said),
     Room,
     Beat,
     Lease,
@@ -144,6 +154,7 @@ impl<'a> Connection<'a> {
             deadline: Some(Instant::now() + patience),
             on_resume_host,
             said_hello: false,
+            give_up: None,
         }
     }
 
@@ -162,7 +173,7 @@ impl<'a> Connection<'a> {
                 () = stop.cancelled() => Next::Stop,
                 changed = keeper.hold.changed() => { changed?; Next::Lease }
                 _ = save.tick() => Next::Save,
-                message = self.gateway.next(), if room => Next::Message(message),
+                said = next(&mut self.gateway, self.said_hello), if room => Next::Message(said),
                 open = self.holding.sender.room(), if !room => {
                     anyhow::ensure!(open, "the pipeline to the broker has ended");
                     Next::Room
@@ -171,13 +182,15 @@ impl<'a> Connection<'a> {
                 () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() && room => Next::Silent,
             };
             let ended = match next {
-                Next::Message(message) => self.received(message, keeper),
+                Next::Message(said) => self.received(said, keeper),
                 Next::Beat => self.beat_the_heart(keeper).await,
                 Next::Room => None,
-                Next::Lease => (!self.holding.follow_lease(keeper)?).then_some(Ended::TakenOver),
+                Next::Lease => self.lease(keeper)?,
                 Next::Save => {
                     self.save(keeper);
-                    None
+                    self.give_up
+                        .is_some_and(|at| at <= Instant::now())
+                        .then_some(Ended::TakenOver)
                 }
                 Next::Silent => Some(self.silent()),
                 Next::Stop => Some(Ended::Stopped),
@@ -187,6 +200,16 @@ impl<'a> Connection<'a> {
                 return Ok(ended);
             }
         }
+    }
+
+    /// The lease changed hands, or we lost the broker. The connection is kept for a while: events wait in Discord's socket.
+    fn lease(&mut self, keeper: &mut Keeper) -> Result<Option<Ended>, Fatal> {
+        if !self.holding.follow_lease(keeper)? {
+            return Ok(Some(Ended::TakenOver));
+        }
+        let others = matches!(*keeper.hold.borrow(), Hold::Waiting { others: true });
+        self.give_up = others.then(|| self.give_up.unwrap_or_else(|| Instant::now() + GIVE_UP));
+        Ok(None)
     }
 
     fn save(&mut self, keeper: &Keeper) {
@@ -200,12 +223,12 @@ impl<'a> Connection<'a> {
     }
 
     /// Handles what the gateway said, when there is room for it.
-    fn received(&mut self, message: Option<Result<Message, ReceiveMessageError>>, keeper: &Keeper) -> Option<Ended> {
-        match message {
+    fn received(&mut self, said: Said, keeper: &Keeper) -> Option<Ended> {
+        match said {
             Some(Ok(Message::Text(text))) => self.frame(&Bytes::from(text), now_us(), keeper),
             Some(Ok(Message::Close(frame))) => Some(self.closed(frame.as_ref())),
             Some(Err(error)) => self.failed(&error),
-            None => Some(self.lost("closed", "the connection ended")),
+            None => Some(self.lost("dropped", "the connection broke off")),
         }
     }
 
@@ -334,7 +357,7 @@ impl<'a> Connection<'a> {
     /// The broker takes nothing, and a heartbeat is due: reads the one frame that comes with it.
     async fn beat_the_heart(&mut self, keeper: &Keeper) -> Option<Ended> {
         let polled = tokio::select! {
-            message = self.gateway.next() => Some(message),
+            said = next(&mut self.gateway, self.said_hello) => Some(said),
             _ = self.holding.sender.room() => None,
             () = tokio::time::sleep(ACK) => None,
         };
@@ -440,7 +463,7 @@ impl<'a> Connection<'a> {
     async fn say_goodbye(&mut self, ended: &Ended) {
         let ours = match ended {
             Ended::Stopped | Ended::TakenOver => true,
-            Ended::Lost(why) => why.cause != "closed" && self.said_hello,
+            Ended::Lost(why) => !matches!(why.cause, "closed" | "dropped") && self.said_hello,
             Ended::Fatal(_) => false,
         };
         if !ours {
@@ -458,4 +481,16 @@ impl<'a> Connection<'a> {
         };
         let _ = tokio::time::timeout(GOODBYE, closed).await;
     }
+}
+
+/// What the gateway says next. A connection that breaks off without a close frame is not told by twilight, which connects
+/// anew inside the same poll: it is seen by the state.
+async fn next(gateway: &mut Shard<IdentifyQueue>, was_connected: bool) -> Said {
+    std::future::poll_fn(|context| match Pin::new(&mut *gateway).poll_next(context) {
+        Poll::Pending if was_connected && matches!(gateway.state(), ShardState::Disconnected { .. }) => {
+            Poll::Ready(None)
+        }
+        polled => polled,
+    })
+    .await
 }

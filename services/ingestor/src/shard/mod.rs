@@ -34,6 +34,9 @@ use pace::Pace;
 const CONFIRM_WITHIN: Duration = Duration::from_secs(10);
 /// Bytes of payloads of one shard that may be unconfirmed at once.
 const WINDOW_BYTES: usize = 2 << 20;
+/// How long a shard without a gateway connection waits for a lease that another consumer of the broker seems to hold. It may
+/// be our own former connection, which the broker has not buried yet.
+const GIVE_UP: Duration = Duration::from_secs(3);
 /// How long leaving waits for confirmations.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -284,21 +287,21 @@ impl Holding {
     /// Waits for the lease, for room, and for the budget if a new session is needed. `false` when another process had the
     /// shard meanwhile.
     async fn ready_to_connect(&mut self, keeper: &mut Keeper) -> anyhow::Result<bool> {
+        let give_up = tokio::time::Instant::now() + GIVE_UP;
         loop {
             if !self.follow_lease(keeper)? {
                 return Ok(false);
             }
             let hold = keeper.hold.borrow().clone();
-            if matches!(hold, Hold::Held { .. }) && self.sender.has_room() {
+            let others = matches!(hold, Hold::Waiting { others: true });
+            let held = matches!(hold, Hold::Held { .. });
+            if held && self.sender.has_room() {
                 break;
             }
             tokio::select! {
                 changed = keeper.hold.changed() => changed?,
-                _ = self.sender.room() => {}
-            }
-            // Without a lease there may be room all the time.
-            if !matches!(*keeper.hold.borrow(), Hold::Held { .. }) {
-                keeper.hold.changed().await?;
+                _ = self.sender.room(), if held => {}
+                () = tokio::time::sleep_until(give_up), if others => return Ok(false),
             }
         }
         if self.session.is_none() {

@@ -21,6 +21,13 @@ impl Topology {
     /// # Errors
     /// At the first object that differs or is refused, or when the connection goes away.
     pub async fn declare(&self, live: &Live) -> Result<(), TopologyError> {
+        tokio::select! {
+            declared = self.declare_all(live) => declared,
+            () = live.gone() => Err(TopologyError::Unreachable("the connection was lost".to_owned())),
+        }
+    }
+
+    async fn declare_all(&self, live: &Live) -> Result<(), TopologyError> {
         let channel = channel(live).await?;
         for exchange in &self.exchanges {
             declare_exchange(&channel, exchange, false)

@@ -1,0 +1,139 @@
+use std::time::Duration;
+
+use arrakis_contracts::names;
+use arrakis_test_support::eventually;
+use lapin::types::FieldTable;
+
+use crate::world::{World, ascending, seqs};
+
+#[tokio::test]
+async fn a_cut_broker_connection_loses_and_reorders_nothing_and_keeps_the_gateway() {
+    let world = World::new().await;
+    let ingestor = world.ingestor();
+    world.connected(1).await;
+    for _ in 0..4 {
+        world.joins(250);
+        world.proxy.cut();
+        world.joins(250);
+    }
+    let got = world.take_events(2_000).await;
+    let seqs = seqs(&got);
+    assert!(seqs.len() == 2_000 && ascending(&seqs));
+    assert_eq!(
+        (world.stats().identifies, world.stats().resumes),
+        (1, 0),
+        "the gateway noticed nothing"
+    );
+    ingestor.confirmed(0, *seqs.last().unwrap()).await;
+    ingestor.stop().await;
+    world.vhost.finish().await;
+}
+
+/// While the broker takes nothing, hearts beat, memory is bounded, and afterwards everything arrives.
+#[tokio::test]
+async fn a_stalled_broker_is_waited_for_while_the_heart_beats() {
+    let world = World::with(|options| options.heartbeat_interval_ms = 400).await;
+    let ingestor = world.ingestor_with(&[("INGESTOR_WINDOW", "16")]);
+    world.connected(1).await;
+    ingestor.healthy_as("active").await;
+    world.proxy.stall(true);
+    world.joins(2_000);
+    let beats = world.stats().heartbeats;
+    eventually(
+        async || world.stats().heartbeats >= beats + 5,
+        "five heartbeats under backpressure",
+    )
+    .await;
+    let shard = ingestor.shard(0);
+    let taken = shard["received_seq"].as_u64().unwrap();
+    assert!(taken < 200, "only what the window holds was read: {shard}");
+    assert!(shard["held_frames"].as_u64().unwrap() < 50, "{shard}");
+    world.proxy.stall(false);
+    let got = world.take_events(2_000).await;
+    assert!(ascending(&seqs(&got)));
+    assert_eq!(world.stats().identifies, 1);
+    ingestor.stop().await;
+    world.vhost.finish().await;
+}
+
+#[tokio::test]
+async fn without_a_broker_it_waits_and_says_so() {
+    let world = World::new().await;
+    world.proxy.refuse(true);
+    let ingestor = world.ingestor();
+    let down = async || ingestor.document()["components"]["broker"]["status"] == "down";
+    eventually(down, "the broker to be said to be down").await;
+    assert_eq!(world.discord.app().hub.connections(), 0);
+    world.proxy.refuse(false);
+    ingestor.healthy_as("active").await;
+    ingestor.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_without_a_binding_is_kept_apart() {
+    let world = World::new().await;
+    let ingestor = world.ingestor();
+    ingestor.healthy_as("active").await;
+    let channel = world.link.live().await.unwrap().channel().await.unwrap();
+    channel
+        .queue_unbind(
+            names::EVENTS_GUILD.into(),
+            names::EVENTS.into(),
+            "member.#".into(),
+            FieldTable::default(),
+        )
+        .await
+        .unwrap();
+    world.joins(2);
+    let got = world.take(names::UNROUTED, 2).await;
+    assert_eq!(got[0].routing_key, "member.join");
+    ingestor.stop().await;
+    world.vhost.finish().await;
+}
+
+/// Two for one shard: one owns it, the other is a standby that is ready, and takes over within seconds.
+#[tokio::test]
+async fn a_second_ingestor_is_a_standby_that_takes_over() {
+    let world = World::new().await;
+    let first = world.ingestor();
+    first.healthy_as("active").await;
+    let second = world.ingestor();
+    second.healthy_as("standby").await;
+    world.joins(5);
+    first.stop().await;
+    world.joins(5);
+    second.healthy_as("active").await;
+    world.joins(5);
+    let got = world.take_events(15).await;
+    assert!(ascending(&seqs(&got)));
+    assert_eq!((world.stats().identifies, world.stats().resumes), (1, 1));
+    second.stop().await;
+    world.vhost.finish().await;
+}
+
+/// The holder loses the broker for good; the standby has the session, and the loser stands by instead of fighting for it.
+#[tokio::test]
+async fn who_has_lost_the_broker_gives_the_shard_up() {
+    let world = World::new().await;
+    let first = world.ingestor();
+    first.healthy_as("active").await;
+    let direct = world.vhost.url();
+    let second = world.ingestor_with(&[("AMQP_URL", direct.as_str())]);
+    second.healthy_as("standby").await;
+    world.proxy.refuse(true);
+    world.proxy.cut();
+    second.healthy_as("active").await;
+    world.joins(10);
+    world.proxy.refuse(false);
+    first.healthy_as("standby").await;
+    world.joins(10);
+    let got = world.take_events(20).await;
+    assert!(ascending(&seqs(&got)));
+    assert_eq!(world.stats().identifies, 1);
+    second.stop().await;
+    first.healthy_as("active").await;
+    tokio::time::timeout(Duration::from_secs(20), first.stop())
+        .await
+        .unwrap();
+    world.vhost.finish().await;
+}

@@ -1,0 +1,88 @@
+use discord_emulator::gateway::{Intents, Order};
+
+use crate::world::World;
+
+#[tokio::test]
+async fn a_token_that_discord_refuses_stops_it_with_a_word() {
+    let world = World::new().await;
+    let fatal = world
+        .ingestor_with(&[("DISCORD_TOKEN", "MTIz.wrong.token")])
+        .gives_up()
+        .await;
+    assert!(
+        fatal.message.contains("DISCORD_TOKEN") && fatal.message.contains("401"),
+        "{fatal}"
+    );
+    assert_eq!(fatal.exit_code, 78);
+}
+
+#[tokio::test]
+async fn intents_that_are_not_allowed_stop_it_with_a_word() {
+    let world = World::with(|options| options.privileged_intents = Intents::empty()).await;
+    let fatal = world.ingestor().gives_up().await;
+    assert!(
+        fatal.message.contains("4014") && fatal.message.contains("Server Members Intent"),
+        "{fatal}"
+    );
+    assert_eq!(fatal.exit_code, 78);
+    assert!(world.stats().identifies <= 1, "no loop");
+}
+
+#[tokio::test]
+async fn a_fatal_close_stops_every_shard_and_the_others_stay_resumable() {
+    let world = World::with(|options| options.shards = Some(2)).await;
+    let ingestor = world.ingestor();
+    world.connected(2).await;
+    let target = discord_emulator::gateway::Target {
+        shard: Some(0),
+        session: None,
+    };
+    assert_eq!(world.discord.app().hub.order(&target, &Order::Close(4004)), 1);
+    let fatal = ingestor.gives_up().await;
+    assert!(
+        fatal.message.contains("4004") && fatal.message.contains("DISCORD_TOKEN"),
+        "{fatal}"
+    );
+    let sessions = world.discord.app().hub.sessions();
+    assert!(
+        sessions
+            .iter()
+            .any(|session| session.shard[0] == 1 && !session.connected),
+        "{sessions:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_topology_that_differs_is_refused_by_name() {
+    let world = World::new().await;
+    let channel = world.link.live().await.unwrap().channel().await.unwrap();
+    let options = lapin::options::ExchangeDeclareOptions {
+        durable: true,
+        ..Default::default()
+    };
+    channel
+        .exchange_declare(
+            "arrakis.events".into(),
+            lapin::ExchangeKind::Fanout,
+            options,
+            Default::default(),
+        )
+        .await
+        .unwrap();
+    let fatal = world.ingestor().gives_up().await;
+    assert!(
+        fatal.message.contains("exchange \"arrakis.events\"") && fatal.message.contains("fanout there"),
+        "{fatal}"
+    );
+    assert_eq!(fatal.exit_code, 1);
+}
+
+#[tokio::test]
+async fn shards_beyond_the_recommendation_are_configuration() {
+    let world = World::new().await;
+    let fatal = world.ingestor_with(&[("SHARD_RANGE", "0-5")]).gives_up().await;
+    assert!(
+        fatal.message.contains("SHARD_RANGE=0-5") && fatal.exit_code == 78,
+        "{fatal}"
+    );
+}

@@ -1,0 +1,9 @@
+//! The ingestor against a real RabbitMQ and an emulated Discord.
+#![allow(clippy::unwrap_used, reason = "a test that cannot have its world has failed")]
+
+mod broker;
+mod closes;
+mod events;
+mod process;
+mod sessions;
+mod world;
