@@ -91,7 +91,9 @@ async fn connect(config: &Config, runtime: &Runtime, links: &Links) -> anyhow::R
         max_connections: connections(config),
         ..DatabaseOptions::default()
     };
-    let database = database(config, runtime, options).await.context("connecting to Postgres")?;
+    let database = database(config, runtime, options)
+        .await
+        .context("connecting to Postgres")?;
     let counting = metrics.clone();
     let observer = Arc::new(move |finished: &Finished<'_>| counting.called(finished));
     Ok(Services {

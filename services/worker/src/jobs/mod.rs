@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use arrakis_broker::{Delivery, Handler, MAX_ATTEMPTS, Message, Outcome as Published, Verdict};
 use arrakis_contracts::dead_letter::DeadReason;
-use arrakis_contracts::{Job, JobKind, names};
-use arrakis_db::{CommunityId, NewJob, Outcome, Start};
+use arrakis_contracts::{Job, JobKind, headers, names};
+use arrakis_db::{CommunityId, JobState, NewJob, Outcome, Start};
 use async_trait::async_trait;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -138,7 +138,7 @@ impl Jobs {
         let Some(handler) = self.handlers.iter().find(|handler| handler.kind() == job.kind) else {
             return crate::events::verdict(Failure::permanent(format!("no handler for {} in this build", job.kind)));
         };
-        match self.begin(job).await {
+        match self.begin(delivery, job).await {
             Ok(Begun::Yes(begun)) => {
                 tracing::Span::current().record("attempt", begun.attempt);
                 let run = begun.run(&self.services, job);
@@ -150,7 +150,7 @@ impl Jobs {
         }
     }
 
-    async fn begin(&self, job: &Job) -> Result<Begun, Failure> {
+    async fn begin(&self, delivery: &Delivery, job: &Job) -> Result<Begun, Failure> {
         let community = job
             .community
             .as_deref()
@@ -182,9 +182,31 @@ impl Jobs {
             })),
             // The clock publishes it when it is time.
             Start::NotDue(at) => Begun::No(format!("not due before {at}")),
+            Start::Finished(JobState::Failed) if was_replayed(delivery) => self.run_again(id, &job.id).await?,
             Start::Finished(state) => Begun::No(format!("ended before: {}", state.as_str())),
             Start::Unknown => Begun::No("there is no such job (any more)".to_owned()),
         })
+    }
+
+    /// A failed job keeps its row and its reason; what an operator replays is a new one with the same payload.
+    async fn run_again(&self, community: CommunityId, id: &str) -> Result<Begun, Failure> {
+        let mut tx = self.services.database.tenant(community).await?;
+        let failed = tx.jobs().get(id).await?;
+        tx.commit().await?;
+        let Some(failed) = failed else {
+            return Ok(Begun::No("there is no such job (any more)".to_owned()));
+        };
+        let kind = failed.kind.parse().map_err(Failure::permanent)?;
+        let planned = Planned {
+            id: again(id),
+            kind,
+            payload: failed.payload,
+        };
+        enqueue(&self.services, community, &planned).await?;
+        Ok(Begun::No(format!(
+            "it had failed for good and runs again as {}",
+            planned.id
+        )))
     }
 
     /// Writes down how the attempt ended, then says what becomes of the message.
@@ -223,6 +245,22 @@ impl Jobs {
         tx.jobs().end(run.id, run.attempt, outcome).await?;
         tx.commit().await?;
         Ok(())
+    }
+}
+
+/// The tool for dead letters puts a letter back with the key it first had and without the count of its attempts.
+fn was_replayed(delivery: &Delivery) -> bool {
+    delivery.attempts() == 0 && delivery.headers().contains_key(headers::ORIGIN_KEY)
+}
+
+/// `x` → `x~1` → `x~2`: replaying one letter twice asks for one job.
+fn again(id: &str) -> String {
+    let counted = id
+        .rsplit_once('~')
+        .and_then(|(base, n)| Some((base, n.parse::<u32>().ok()?)));
+    match counted {
+        Some((base, n)) => format!("{base}~{}", n + 1),
+        None => format!("{id}~1"),
     }
 }
 
@@ -292,5 +330,17 @@ pub(crate) async fn wake(services: &Services, community: CommunityId, id: &str, 
             tracing::error!(id, reply, "no queue takes this job; the clock tries again");
         }
         Err(error) => tracing::warn!(id, %error, "the job was not published; the clock tries again"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::again;
+
+    #[test]
+    fn a_replayed_job_counts_up() {
+        assert_eq!(again("tier-sync:a"), "tier-sync:a~1");
+        assert_eq!(again("tier-sync:a~1"), "tier-sync:a~2");
+        assert_eq!(again("odd~name"), "odd~name~1");
     }
 }

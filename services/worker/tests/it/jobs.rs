@@ -1,5 +1,6 @@
 //! Background work: the row decides, the message wakes.
 
+use arrakis_broker::{DeadLetters, Selection};
 use arrakis_contracts::{JobKind, names};
 use arrakis_db::{JobRow, JobState, NewJob};
 use arrakis_telemetry::Metrics;
@@ -47,7 +48,11 @@ async fn a_sync_gives_what_is_missing_and_a_second_one_nothing() {
     let (platform, _worker) = Platform::with_worker().await;
     settled(&platform).await;
     // The reconcile at the start found three members without the roles of their tiers.
-    eventually(|| async { puts(&platform).await == 3 }, "three members to have their roles").await;
+    eventually(
+        || async { puts(&platform).await == 3 },
+        "three members to have their roles",
+    )
+    .await;
     assert!(enqueue(&platform, &tier_sync::of_community("tier-sync:again".to_owned())).await);
     let ended = until_ended(&platform, "tier-sync:again").await;
     assert_eq!((ended.state, ended.attempts), (JobState::Succeeded, 1));
@@ -194,6 +199,15 @@ async fn a_job_with_a_broken_payload_fails_for_good_and_says_why() {
     let ended = until_ended(&platform, "tier-sync:broken").await;
     assert_eq!(ended.state, JobState::Failed);
     assert!(ended.error.unwrap().contains("planet"));
+    platform.until_messages(names::DEAD_LETTERS, 1).await;
+    // Replayed, it is tried again as a job of its own, and what happened to the first stays on record.
+    let letters = DeadLetters::new(platform.publisher.clone());
+    assert_eq!(letters.replay(&Selection::All).await.unwrap().replayed, 1);
+    assert_eq!(
+        until_ended(&platform, "tier-sync:broken~1").await.state,
+        JobState::Failed
+    );
+    platform.until_messages(names::DEAD_LETTERS, 1).await;
     let letter = platform.take(names::DEAD_LETTERS).await;
     assert!(letter.headers["last_error"].contains("planet"), "{letter:?}");
     platform.vhost.finish().await;

@@ -271,7 +271,13 @@ impl Platform {
 
     /// Runs SQL by the worker's own login.
     pub async fn sql(&self, statement: &str) {
-        let arguments = ["--no-psqlrc", "--quiet", "--command", statement, &self.test_database.app_url()];
+        let arguments = [
+            "--no-psqlrc",
+            "--quiet",
+            "--command",
+            statement,
+            &self.test_database.app_url(),
+        ];
         let done = tokio::process::Command::new("psql")
             .args(arguments)
             .output()
