@@ -5,7 +5,7 @@
 //! session says so in plain words. Refuses to hold a command up: after a failure the next calls fail at once, and one at a
 //! time tries whether Redis is back.
 //!
-//! To add a use: a module with its keys in [`keys`], its answers as a type that has one for "away", and a test of both.
+//! To add a use: a module with its keys in `keys`, its answers as a type that has one for "away", and a test of both.
 
 mod cached;
 mod cooldown;
