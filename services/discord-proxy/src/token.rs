@@ -67,18 +67,18 @@ impl BotToken {
     }
 
     /// Discord answered 401 to a call that carried it, here or at another replica.
-    pub(crate) fn mark_dead(&self, where_: &str) {
+    pub(crate) fn mark_dead(&self, heard: &str) {
         if self.died.is_cancelled() {
             return;
         }
         self.died.cancel();
         self.metric.set(1);
         self.health.down(format!(
-            "Discord refused the bot token (401, {where_}); nothing that needs it is sent; set a new DISCORD_TOKEN and restart"
+            "Discord refused the bot token (401, {heard}); nothing that needs it is sent; set a new DISCORD_TOKEN and restart"
         ));
         tracing::error!(
             fingerprint = self.fingerprint,
-            "Discord refused the bot token ({where_})"
+            "Discord refused the bot token ({heard})"
         );
     }
 

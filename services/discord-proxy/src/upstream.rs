@@ -90,7 +90,12 @@ impl Upstream {
     /// # Errors
     /// TLS cannot be set up.
     pub(crate) fn new(base: &Url, token: Arc<BotToken>) -> Result<Self, NoClient> {
-        let client = reqwest::Client::builder()
+        let mut builder = reqwest::Client::builder();
+        if is_loopback(base) {
+            // A proxy that the environment names is for the world outside, not for an emulator on this machine.
+            builder = builder.no_proxy();
+        }
+        let client = builder
             .user_agent(USER_AGENT)
             .connect_timeout(CONNECT)
             .pool_idle_timeout(IDLE)
@@ -127,6 +132,15 @@ impl Upstream {
             Ok(sent) => sent,
             Err(_) => Sent::Lost(format!("no answer within {} ms", patience.as_millis())),
         }
+    }
+}
+
+fn is_loopback(base: &Url) -> bool {
+    match base.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 

@@ -179,7 +179,7 @@ async fn discord_sees_its_own_headers_and_none_of_ours() {
         .header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
     let answer = send(call).await;
     let seen = &world.upstream.seen()[0];
-    let mut names: Vec<_> = seen.headers.keys().map(|name| name.as_str()).collect();
+    let mut names: Vec<_> = seen.headers.keys().map(http::HeaderName::as_str).collect();
     names.sort_unstable();
     assert_eq!(
         names,

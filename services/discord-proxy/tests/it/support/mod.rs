@@ -105,14 +105,10 @@ impl Replica {
         self.runtime.health.document("test", "test")["components"][name].clone()
     }
 
-    /// What a component complains about.
+    /// What a component complains about, as `GET /health` tells it.
     pub(crate) fn trouble(&self, component: &str) -> Option<String> {
-        let prefix = format!("{component}: ");
-        self.runtime
-            .health
-            .troubles()
-            .into_iter()
-            .find_map(|trouble| trouble.strip_prefix(&prefix).map(str::to_owned))
+        let state = self.component(component);
+        (state["status"] != "up").then(|| state["detail"].as_str().unwrap_or_default().to_owned())
     }
 
     /// A figure of `/metrics`, such as `arrakis_proxy_token_dead`.
