@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrakis_broker::Publisher;
-use arrakis_cache::{Cache, CacheKey, Cooldown, Seen, Ttl};
+use arrakis_cache::{Cache, CacheKey, Cooldown, PROFILE_TTL, Seen, Ttl};
 use arrakis_contracts::EventId;
-use arrakis_db::{Database, Deed, UserId};
+use arrakis_db::{Database, DbError, Deed, Profile, UserId};
 use arrakis_discord::Discord;
 use arrakis_domain::{RoleDifference, RoleId};
 use arrakis_themes::Registry;
@@ -118,6 +118,24 @@ impl Services {
         }
         tx.commit().await?;
         Ok(())
+    }
+
+    /// A member as Postgres knows them, from the cache for some minutes after the first question. Counts of what they did may
+    /// be as old as that; everything else is forgotten when it is written.
+    pub(crate) async fn profile(&self, community: &Community, user: UserId) -> Result<Option<Profile>, DbError> {
+        // An error is not remembered, and neither is that somebody is not known: they may be known in a moment.
+        let read = async || {
+            let mut tx = self.database.tenant(community.id()).await.map_err(Some)?;
+            let profile = tx.profiles().by_user(user).await.map_err(Some)?;
+            tx.commit().await.map_err(Some)?;
+            profile.ok_or(None)
+        };
+        let key = CacheKey::profile(community.id(), user);
+        match self.cache.through(&key, PROFILE_TTL, read).await {
+            Ok(profile) => Ok(Some(profile)),
+            Err(None) => Ok(None),
+            Err(Some(error)) => Err(error),
+        }
     }
 
     /// Forgets what the cache knows of a member. To be called after the commit that changed it.

@@ -40,14 +40,12 @@ impl Command for Profile {
         let now = OffsetDateTime::now_utc();
         let mut tx = call.services.database.tenant(community.id()).await?;
         let backdrop = Backdrop::read(call.services, &mut tx, community).await?;
-        let record = tx
-            .profiles()
-            .by_user(subject.user)
-            .await?
-            .filter(|record| record.left_at.is_none());
         let member = tx.profiles().standing(token, subject.user).await?;
         let facts = tx.profiles().facts(subject.user, now).await?;
         tx.commit().await?;
+        // After the transaction, so that no caller holds one connection while it waits for another.
+        let record = call.services.profile(community, subject.user).await?;
+        let record = record.filter(|record| record.left_at.is_none());
         let (Some(record), Some(member), Some(facts)) = (record, member, facts) else {
             return Err(unknown(&subject).into());
         };

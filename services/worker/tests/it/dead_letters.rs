@@ -88,6 +88,8 @@ async fn a_replayed_event_has_its_effect_once_however_often() {
     let platform = Platform::start().await;
     // A leave that died before any worker could handle it.
     let user = platform.community.user("chani").to_owned();
+    let path = format!("/guilds/{}/members/chani", platform.community.guild);
+    platform.control.call(reqwest::Method::DELETE, &path, None).await;
     let guild: u64 = platform.community.guild.parse().unwrap();
     let body = json!({"guild_id": platform.community.guild, "user": {"id": user, "username": "chani"}});
     let labels = labels("GUILD_MEMBER_REMOVE", "leave-1", Some(guild));
