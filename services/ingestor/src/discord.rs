@@ -112,14 +112,15 @@ impl Discord {
             ErrorType::Response { status, .. } if status.get() == 401 => AskError::Unauthorized,
             ErrorType::Response { status, .. } => AskError::Away(format!("{call} answers {status}")),
             ErrorType::RequestTimedOut => AskError::Away(format!("{call}: no answer within {} s", TIMEOUT.as_secs())),
-            _ => {
-                let cause = std::error::Error::source(error)
-                    .map(ToString::to_string)
-                    .unwrap_or_default();
-                AskError::Away(format!("{call}: {error}: {cause}"))
-            }
+            _ => AskError::Away(format!("{call}: {}", causes(error))),
         }
     }
+}
+
+/// An error with all that caused it: the layers above say only that something failed.
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// The same words whether REST or the gateway refuses.

@@ -7,12 +7,15 @@ use std::time::Duration;
 use arrakis_broker::topology::identify_slot;
 use arrakis_broker::{Link, take_slot};
 use arrakis_runtime::{Component, Fatal};
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, oneshot};
+use tokio::time::Instant;
 use twilight_gateway::queue::Queue;
 
-use crate::discord::{AskError, Discord, GatewayInfo};
+use crate::discord::{Discord, GatewayInfo};
 use crate::metrics::Metrics;
 
+/// How long an answer serves. Discord answers this call twice in five seconds, and many shards begin at once.
+const ANSWER_SERVES: Duration = Duration::from_secs(30);
 /// How long to wait at most before the budget is read again.
 const LOOK_AGAIN: Duration = Duration::from_secs(300);
 
@@ -27,23 +30,31 @@ struct Inner {
     max_concurrency: u32,
     component: Component,
     metrics: Metrics,
+    known: Mutex<Known>,
+}
+
+/// The budget as it was last said, less what was used since.
+#[derive(Debug)]
+struct Known {
+    info: GatewayInfo,
+    at: Instant,
 }
 
 impl IdentifyQueue {
-    pub(crate) fn new(
-        link: Link,
-        discord: Discord,
-        max_concurrency: u32,
-        component: Component,
-        metrics: Metrics,
-    ) -> Self {
+    pub(crate) fn new(link: Link, discord: Discord, info: GatewayInfo, component: Component, metrics: Metrics) -> Self {
         component.up();
+        let max_concurrency = info.max_concurrency;
+        let known = Mutex::new(Known {
+            info,
+            at: Instant::now(),
+        });
         Self(Arc::new(Inner {
             link,
             discord,
             max_concurrency,
             component,
             metrics,
+            known,
         }))
     }
 
@@ -54,13 +65,23 @@ impl IdentifyQueue {
     pub(crate) async fn budget(&self) -> Result<(), Fatal> {
         let inner = &self.0;
         loop {
-            let away = |why: &str| inner.component.degraded(why);
-            let info = match inner.discord.ask().await {
-                Ok(info) => info,
-                Err(AskError::Unauthorized | AskError::Away(_)) => inner.discord.ask_until_answered(away).await?,
-            };
+            // Held while asking: shards that begin together ask once between them.
+            let mut known = inner.known.lock().await;
+            if known.at.elapsed() >= ANSWER_SERVES || hold_back(&known.info).is_some() {
+                let away = |why: &str| inner.component.degraded(why);
+                *known = Known {
+                    info: inner.discord.ask_until_answered(away).await?,
+                    at: Instant::now(),
+                };
+            }
+            let wait = hold_back(&known.info);
+            if wait.is_none() {
+                known.info.remaining -= 1;
+            }
+            let info = known.info.clone();
+            drop(known);
             inner.metrics.identifies_left(info.remaining);
-            let Some(wait) = hold_back(&info) else {
+            let Some(wait) = wait else {
                 inner
                     .component
                     .up_with(format!("{} of {} identifies left", info.remaining, info.total));

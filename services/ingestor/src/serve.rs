@@ -54,7 +54,7 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
         intents = ?config.intents, "the gateway is known");
     metrics.identifies_left(info.remaining);
 
-    let queue = IdentifyQueue::new(link.clone(), discord, info.max_concurrency, identify, metrics.clone());
+    let queue = IdentifyQueue::new(link.clone(), discord, info.clone(), identify, metrics.clone());
     let statuses: Vec<_> = ids.iter().map(|id| Arc::new(ShardStatus::new(*id))).collect();
     let report = Report {
         runtime: runtime.clone(),
@@ -140,6 +140,14 @@ fn division(shards: Shards, info: &GatewayInfo) -> anyhow::Result<(u32, Vec<u32>
             count,
             recommended = info.shards,
             "fewer shards than Discord recommends; each takes 2,500 servers at most"
+        );
+    }
+    // https://discord.com/developers/docs/events/gateway#sharding-for-large-bots
+    if info.max_concurrency > 1 && !count.is_multiple_of(info.max_concurrency) {
+        tracing::warn!(
+            count,
+            multiple_of = info.max_concurrency,
+            "above 150,000 servers Discord wants a number of shards that is a multiple of max_concurrency"
         );
     }
     Ok((count, (first..=last).collect()))

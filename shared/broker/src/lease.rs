@@ -25,6 +25,8 @@ use crate::topology::{Queue, TopologyError, declare_queue};
 const WRITE: &str = "write";
 /// How long a write may take before the lease counts as lost.
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
+/// How long a value may be on its way back when an empty one came first.
+const LATE_VALUE: Duration = Duration::from_millis(300);
 /// How often a standby looks whether the value itself has gone missing.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -121,6 +123,12 @@ impl Lease {
         while let Some(Some(delivery)) = lease.consumer.next().now_or_never() {
             lease.receive(delivery?).await;
         }
+        // An empty value may be a seed that was put in while a quorum queue was still giving back the real one.
+        if lease.held.body().is_empty()
+            && let Ok(Some(delivery)) = tokio::time::timeout(LATE_VALUE, lease.consumer.next()).await
+        {
+            lease.receive(delivery?).await;
+        }
         let value = Some(lease.held.body().clone()).filter(|body| !body.is_empty());
         Ok((lease, value))
     }
@@ -135,8 +143,20 @@ impl Lease {
     /// # Errors
     /// When the lease is lost. Which value the broker then has is not known.
     pub async fn write(&mut self, value: impl Into<Bytes>) -> Result<(), LeaseError> {
-        let write = self.write + 1;
-        let publish = confirm::publish(self.channel.clone(), message(&self.queue, write, value.into()));
+        let value = value.into();
+        loop {
+            let write = number(&self.held).max(self.write) + 1;
+            self.publish(write, value.clone()).await?;
+            self.wait_for(write).await?;
+            // A value with a higher number can only be one that a dead holder left and the broker gave back late.
+            if number(&self.held) == write {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn publish(&mut self, write: i64, value: Bytes) -> Result<(), LeaseError> {
+        let publish = confirm::publish(self.channel.clone(), message(&self.queue, write, value));
         let answer = tokio::select! {
             answer = publish => answer,
             () = self.live.gone() => Answer::Unknown("the connection was lost".to_owned()),
@@ -147,15 +167,19 @@ impl Lease {
             Answer::Unknown(why) => return Err(LeaseError::Lost(why)),
             answer => return Err(LeaseError::Lost(format!("the value was not taken: {answer:?}"))),
         }
+        Ok(())
+    }
+
+    /// Consumes until the value with this number, or a higher one, is held.
+    async fn wait_for(&mut self, write: i64) -> Result<(), LeaseError> {
         while number(&self.held) < write {
             let next = tokio::time::timeout(WRITE_WITHIN, self.consumer.next()).await;
             match next {
                 Ok(Some(delivery)) => self.receive(delivery?).await,
                 Ok(None) => return Err(LeaseError::Lost("the consumer was cancelled".to_owned())),
                 Err(_) => {
-                    return Err(LeaseError::Lost(
-                        "the value did not come back: another holds the lease".to_owned(),
-                    ));
+                    let why = "the value did not come back: another holds the lease";
+                    return Err(LeaseError::Lost(why.to_owned()));
                 }
             }
         }

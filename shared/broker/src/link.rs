@@ -274,6 +274,8 @@ fn explain(error: &lapin::Error) -> String {
         format!("the broker refuses the login or the virtual host of AMQP_URL: {text}")
     } else if text.contains("NOT_ALLOWED") || text.contains("NOT-ALLOWED") {
         format!("the broker has no such virtual host, or this login may not use it; see AMQP_URL: {text}")
+    } else if text.contains("UnknownIssuer") {
+        format!("nobody known signed the broker's certificate; name the authority's PEM file in AMQP_CA_FILE: {text}")
     } else {
         text
     }

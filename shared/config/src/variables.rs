@@ -216,7 +216,9 @@ variables! {
     /// Health endpoints.
     HEALTH_ADDR = Variable::defaulted("HEALTH_ADDR", EVERY, "0.0.0.0:8080", "where /livez, /readyz, /health and /metrics are served");
     /// Log filter.
-    RUST_LOG = Variable::defaulted("RUST_LOG", EVERY, "info", "log filter, as tracing-subscriber reads it");
+    RUST_LOG = Variable::defaulted("RUST_LOG", EVERY, "info,lapin=off,rustls_platform_verifier=off",
+        "log filter, as tracing-subscriber reads it; lapin stays off, since what it says of lost connections is said by us, and of \
+         returned messages it prints the bodies");
     /// Log format.
     LOG_FORMAT = Variable::defaulted("LOG_FORMAT", EVERY, "json", "json or text");
 }

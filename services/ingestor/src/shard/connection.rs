@@ -21,7 +21,7 @@ use super::beat::Beat;
 use super::close::{After, after};
 use super::keeper::{Hold, Keeper};
 use crate::clock::{now_ms, now_us};
-use crate::discord::gateway_url;
+use crate::discord::{causes, gateway_url};
 use crate::frame::{Context, Frame, FrameError, Hello, Ready, label};
 use crate::identify::IdentifyQueue;
 use crate::session::Session;
@@ -430,10 +430,7 @@ impl<'a> Connection<'a> {
         match error.kind() {
             ReceiveMessageErrorType::Deserializing { .. } => self.unreadable(&FrameError::Missing("op, t or s")),
             ReceiveMessageErrorType::Reconnect => {
-                let cause = std::error::Error::source(error)
-                    .map(ToString::to_string)
-                    .unwrap_or_default();
-                let mut why = Why::new("unreachable", format!("cannot connect: {cause}"));
+                let mut why = Why::new("unreachable", causes(error));
                 why.resume_host_is_dead = self.on_resume_host;
                 Some(Ended::Lost(why))
             }
