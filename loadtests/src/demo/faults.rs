@@ -93,7 +93,8 @@ pub(super) async fn the_ingestor_restarts<W: Write>(
 pub(super) async fn limits_held<W: Write>(stage: &Stage<'_>, transcript: &mut Transcript<W>) -> anyhow::Result<()> {
     transcript.scene("What Discord saw");
     let stats: Value = stage.discord.get("/control/stats").await?;
-    transcript.expect("not one 429", stats["limited"] == json!({}), &stats["limited"]);
+    let limited = limited_routes(&stats);
+    transcript.expect("not one 429 for the proxy", limited.is_empty(), limited);
     let most = stats["most_requests_in_1100_ms"].as_u64().unwrap_or(u64::MAX);
     transcript.expect(
         format!("at most {most} calls in any 1.1 s, of 50 allowed"),
@@ -103,6 +104,18 @@ pub(super) async fn limits_held<W: Write>(stage: &Stage<'_>, transcript: &mut Tr
     let expired: Vec<Value> = expired(stage).await?;
     transcript.expect("no member waited in vain", expired.is_empty(), format!("{expired:?}"));
     Ok(())
+}
+
+/// Routes that answered 429, with how often. Without the one call that an ingestor makes by itself when it starts, and which
+/// Discord limits to a few in five seconds: a process that starts anew cannot know of its predecessor's.
+fn limited_routes(stats: &Value) -> String {
+    let routes = stats["rest"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(route, _)| *route != "GET /gateway/bot");
+    let limited = routes.filter_map(|(route, statuses)| Some(format!("{route}: {}", statuses.get("429")?)));
+    limited.collect::<Vec<_>>().join(", ")
 }
 
 async fn identifies(stage: &Stage<'_>) -> anyhow::Result<u64> {

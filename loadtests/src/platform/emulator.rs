@@ -153,6 +153,19 @@ impl Emulator {
         self.call(Method::POST, path, Some(body)).await
     }
 
+    /// Every REST call so far with its answer, one JSON object a line.
+    ///
+    /// # Errors
+    /// When the emulator cannot be reached.
+    pub async fn rest_ledger(&self) -> anyhow::Result<String> {
+        let response = self
+            .http
+            .get(format!("{}/control/ledger?kind=rest", self.base))
+            .send()
+            .await?;
+        Ok(response.error_for_status()?.text().await?)
+    }
+
     /// A user joins a server.
     ///
     /// # Errors

@@ -15,6 +15,8 @@ use arrakis_test_support::{Process, TestDatabase, TestRedis, TestVhost};
 pub use emulator::{Answer, Emulator, Interaction, Member, Message};
 
 const APPLICATION: &str = "1100000000000000001";
+/// Bytes of each body that the emulator keeps: whole, so that a run can be held to Discord's own document.
+const LEDGER_BODIES: &str = "65536";
 const CREDENTIAL: &str = "the-demo's-own-credential";
 
 /// A running platform. Dropping it kills its processes and drops what it used.
@@ -52,7 +54,7 @@ impl Platform {
         let token = bot_token();
         let emulator = Process::start_at(
             &binaries.join("discord-emulator"),
-            &["--application-id", APPLICATION],
+            &["--application-id", APPLICATION, "--ledger-bodies", LEDGER_BODIES],
             [("EMULATOR_TOKEN", token.as_str())],
         );
         let line = emulator.line("\"control\":").await;

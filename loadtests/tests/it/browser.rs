@@ -110,7 +110,8 @@ impl Browser {
     pub(crate) async fn back_to(&self, text: &str) {
         let shift = char::from(Key::Shift);
         for _ in 0..60 {
-            let script = "const e = document.activeElement; return e.innerText + '|' + e.getAttribute('aria-label')";
+            let script = "const e = document.activeElement; const label = e.labels && e.labels[0];
+                return e.matches('button, input, select') ? (label || e).innerText + '|' + e.getAttribute('aria-label') : ''";
             let here = self.script(script).await;
             if here.as_str().is_some_and(|here| here.contains(text)) {
                 return;

@@ -1,6 +1,10 @@
 //! The demo is a test: what a newcomer sees is what holds.
 
+use std::path::Path;
+
+use discord_emulator::openapi::Checker;
 use loadtests::demo::{self, Transcript};
+use loadtests::platform::Platform;
 
 #[tokio::test]
 async fn the_demo_holds() {
@@ -8,6 +12,24 @@ async fn the_demo_holds() {
     let mut transcript = Transcript::new(std::io::stdout(), false);
     let (mut platform, plan) = demo::open(&mut transcript, 1).await.unwrap();
     demo::play(&mut platform, &plan, &mut transcript).await.unwrap();
+    hold_to_discords_own_document(&platform).await;
     platform.stop().await;
     assert!(transcript.finish(), "the transcript above says what did not hold");
+}
+
+/// Every request that our services made and every answer of the emulator, against Discord's OpenAPI document where it is.
+async fn hold_to_discords_own_document(platform: &Platform) {
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let Some(checker) = Checker::find(&checkout).unwrap() else {
+        println!("Discord's OpenAPI document is not here: nothing was held to it");
+        return;
+    };
+    let report = checker.check_ledger(&platform.discord.rest_ledger().await.unwrap());
+    assert!(
+        report.checked > 50,
+        "only {} calls were checked, {} skipped",
+        report.checked,
+        report.skipped
+    );
+    assert!(report.findings.is_empty(), "{:#?}", report.findings);
 }

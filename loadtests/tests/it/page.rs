@@ -11,7 +11,6 @@ use crate::browser::Browser;
 /// Ctrl+K, a few letters, Enter: to play somebody, or to go somewhere.
 async fn switch(browser: &Browser, to: &str, shown: &str) {
     browser.ctrl('k').await;
-    browser.sees("#switcher[open] #switcher-list", "").await;
     browser.type_text(to).await;
     browser.sees("#switcher-list [aria-selected=true]", shown).await;
     browser.press(Key::Enter).await;
@@ -50,6 +49,7 @@ async fn every_command_of_the_demo_by_keyboard_alone() {
     platform.start().await.unwrap();
     let browser = Browser::open(&platform.page(), (1360, 860)).await;
 
+    browser.sees("#guild-name", "Sietch Tabr").await;
     switch(&browser, "@chani", "Chani").await;
     browser.sees("#viewer", "Chani").await;
     browser.sees("#log", "is in no server yet").await;

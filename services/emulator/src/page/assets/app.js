@@ -223,4 +223,4 @@ addEventListener("keydown", (event) => {
   }
 });
 api.onChange(update);
-update().then(() => byId("composer").focus());
+update().then(() => document.querySelector("dialog[open]") || byId("composer").focus());

@@ -29,10 +29,7 @@ export class Composer {
     this.input.addEventListener("input", () => this.suggestCommands());
     this.input.addEventListener("keydown", (event) => this.keys(event));
     this.input.addEventListener("blur", () => this.list.hide());
-    document.getElementById("composer-form").addEventListener("submit", (event) => {
-      event.preventDefault();
-      this.submit();
-    });
+    document.getElementById("composer-form").addEventListener("submit", (event) => event.preventDefault());
   }
 
   /** Called after each new view: what may be typed here. */
@@ -57,6 +54,11 @@ export class Composer {
 
   keys(event) {
     if (this.list.key(event)) return;
+    // Not left to the form: with option fields in it and no submit button, a browser would not submit it.
+    if (event.key === "Enter" && !event.isComposing) {
+      event.preventDefault();
+      this.submit();
+    }
     if (this.entry && (event.key === "Escape" || (event.key === "Backspace" && this.input.value === ""))) {
       event.preventDefault();
       this.leaveCommand();
@@ -88,6 +90,7 @@ export class Composer {
     this.entry = null;
     this.field = null;
     this.chip.hidden = true;
+    this.chip.textContent = "";
     this.fields.hidden = true;
     this.fields.replaceChildren();
     this.hint.textContent = "";

@@ -17,15 +17,18 @@ export class Switcher {
   }
 
   async open(start = "") {
-    try {
-      this.everyone = await api.everyone();
-    } catch (error) {
-      return toast(error.message);
-    }
+    // Open first: whoever types fast types here, and not into the message box.
+    this.everyone = { users: [], guilds: [] };
     this.input.value = start;
     this.dialog.showModal();
     this.input.focus();
     this.filter();
+    try {
+      this.everyone = await api.everyone();
+      this.filter();
+    } catch (error) {
+      toast(error.message);
+    }
   }
 
   filter() {
