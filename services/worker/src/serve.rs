@@ -16,6 +16,7 @@ use arrakis_db::{Database, DatabaseOptions};
 use arrakis_discord::{Discord, Finished};
 use arrakis_runtime::{Fatal, Runtime};
 use arrakis_themes::Registry;
+use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::commands::Commands;
@@ -65,6 +66,10 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
         },
     };
     let (mut running, queues) = consumers.start();
+    let leads = services.metrics.leader.clone();
+    runtime
+        .health
+        .details("leads_timed_work", move || json!(leads.get() == 1));
     let soft = &runtime.shutdown.soft;
     tokio::spawn(components.watch(services.clone(), links.clone(), queues, runtime.shutdown.hard.clone()));
     let clock = clock::run(
@@ -182,7 +187,7 @@ impl Consumers<'_> {
             queues.push(queue.to_owned());
             self.consume(&mut running, queue, prefetch.events, events::LIMIT, handler.clone());
         }
-        let handler = Jobs::new(self.services.clone());
+        let handler = Jobs::new(self.services.clone(), self.stop.soft.clone());
         for kind in jobs::all().iter().map(|handler| handler.kind()) {
             queues.push(kind.queue());
             self.consume(&mut running, &kind.queue(), prefetch.jobs, jobs::LIMIT, handler.clone());

@@ -1,6 +1,6 @@
 //! Commands, one file each. What a command declares registers it, dispatches to it and documents it.
 //!
-//! To add one: a file with a type that implements [`Command`], and its line in [`all`]. Nothing else: the leader registers
+//! To add one: a file with a type that implements [`Command`], and its line in `all`. Nothing else: the leader registers
 //! it with Discord, `/help` lists it, its buttons find it by the first segment of their custom ids (`name:arguments`).
 
 mod backdrop;

@@ -2,7 +2,7 @@
 //!
 //! Postgres effects are guarded by the inbox, in the same transaction; Discord effects by idempotence, so they are made again
 //! for an event whose claim is taken (`docs/effects.md`). To add one: a file with a type that implements [`EventHandler`],
-//! and its line in [`all`].
+//! and its line in `all`.
 //!
 //! Bodies are read into structs of the few fields that are needed, not into whole models: a field that Discord adds or
 //! changes elsewhere in a server's megabyte of JSON must not stop a join.

@@ -2,7 +2,7 @@
 //! (`docs/jobs.md`).
 //!
 //! A job may be begun twice, and by two workers at once: every file says why that is safe. To add one: a file with a type
-//! that implements [`JobHandler`], and its line in [`all`].
+//! that implements [`JobHandler`], and its line in `all`.
 
 pub mod reconcile;
 pub mod tier_sync;
@@ -17,6 +17,7 @@ use arrakis_db::{CommunityId, JobState, NewJob, Outcome, Start};
 use async_trait::async_trait;
 use serde_json::Value;
 use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, field, info_span};
 
 use crate::community::Community;
@@ -28,6 +29,8 @@ use crate::services::Services;
 pub(crate) const LIMIT: Duration = Duration::from_secs(15 * 60);
 /// When a long kind ends its part and leaves the rest to the next.
 pub(crate) const PART: Duration = Duration::from_secs(8 * 60);
+/// How long a job may go on when the worker leaves; another worker has it then.
+const FINISH_WITHIN: Duration = Duration::from_secs(3);
 /// How often a job may be begun. A job that takes its worker down each time never comes to fail; here it does.
 const MOST_BEGINNINGS: u32 = 12;
 
@@ -86,6 +89,7 @@ pub trait JobHandler: Send + Sync {
 #[derive(Clone)]
 pub struct Jobs {
     services: Arc<Services>,
+    stop: CancellationToken,
     handlers: Arc<Vec<Box<dyn JobHandler>>>,
 }
 
@@ -126,10 +130,11 @@ impl Handler for Jobs {
 }
 
 impl Jobs {
-    /// Handles jobs with these services.
-    pub fn new(services: Arc<Services>) -> Self {
+    /// Handles jobs with these services, and gives back what is not done soon after `stop`.
+    pub fn new(services: Arc<Services>, stop: CancellationToken) -> Self {
         Self {
             services,
+            stop,
             handlers: Arc::new(all()),
         }
     }
@@ -142,8 +147,10 @@ impl Jobs {
             Ok(Begun::Yes(begun)) => {
                 tracing::Span::current().record("attempt", begun.attempt);
                 let run = begun.run(&self.services, job);
-                let done = handler.run(&run).await;
-                self.end(delivery, &run, done).await
+                tokio::select! {
+                    done = handler.run(&run) => self.end(delivery, &run, done).await,
+                    () = leaving(&self.stop) => Verdict::GiveBack,
+                }
             }
             Ok(Begun::No(why)) => Verdict::Drop { why },
             Err(failure) => crate::events::verdict(failure),
@@ -246,6 +253,12 @@ impl Jobs {
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// A job may be cut off anywhere: who begins it next finds what is done.
+async fn leaving(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(FINISH_WITHIN).await;
 }
 
 /// The tool for dead letters puts a letter back with the key it first had and without the count of its attempts.

@@ -39,6 +39,11 @@ async fn six_commands_answer_as_they_declare() {
     platform.until_messages("arrakis.interactions", 0).await;
     let deferred = worker.metric("arrakis_worker_defer_seconds_count");
     assert_eq!(deferred, Some(6.0));
+    let seconds = worker.metric("arrakis_worker_defer_seconds_sum").unwrap();
+    println!(
+        "from arrival to Discord's acknowledgement: {:.1} ms on average",
+        seconds * 1000.0 / 6.0
+    );
     platform.vhost.finish().await;
 }
 

@@ -256,3 +256,28 @@ async fn an_edit_whose_answer_is_lost_is_made_again() {
     platform.control.answered(&id).await;
     platform.vhost.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_postgres_is_stuck_commands_wait_in_retries_and_help_answers() {
+    let (platform, _worker) = Platform::with_worker().await;
+    let lock = platform.lock("guild_routes").await;
+    let waits = platform.run("chani", "position", json!({})).await;
+    let help = platform.run("chani", "help", json!({})).await;
+    let answer = platform.control.answered(&help).await;
+    assert!(embed(&answer["message"]).to_string().contains("/help"));
+    let waiting = platform.take("arrakis.retry.5s").await;
+    assert_eq!(waiting.id, waits);
+    assert!(
+        waiting.headers[headers::LAST_ERROR].contains("route.by_guild"),
+        "{waiting:?}"
+    );
+    let told = platform.control.answered(&waits).await;
+    assert!(
+        embed(&told["message"])["description"]
+            .as_str()
+            .unwrap()
+            .contains("I am trying again")
+    );
+    lock.release().await;
+    platform.vhost.finish().await;
+}

@@ -237,3 +237,27 @@ async fn with_discord_away_a_job_waits_and_its_row_says_so() {
     let message = platform.take("arrakis.retry.5s").await;
     assert_eq!(message.headers["attempts"], "1");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_leaves_gives_a_long_job_to_the_next() {
+    let (platform, worker) = Platform::with_worker().await;
+    settled(&platform).await;
+    let slow = json!({"kind": "rest_latency", "ms": 9_000, "count": 1, "method": "GET", "path": "/members"});
+    platform.control.post("/faults", slow).await;
+    enqueue(&platform, &tier_sync::of_community("tier-sync:long".to_owned())).await;
+    eventually(
+        || async {
+            job(&platform, "tier-sync:long")
+                .await
+                .is_some_and(|job| job.state == JobState::Running)
+        },
+        "the job to run",
+    )
+    .await;
+    worker.stop().await.unwrap();
+    platform.until_messages(&JobKind::TierSync.queue(), 1).await;
+    let _next = platform.worker().await;
+    let ended = until_ended(&platform, "tier-sync:long").await;
+    assert_eq!((ended.state, ended.attempts), (JobState::Succeeded, 2));
+    platform.vhost.finish().await;
+}
