@@ -11,16 +11,17 @@ command_check() {
     if ! command -v shellcheck >/dev/null; then ensure_packages shellcheck; fi
 
     step 'formatting (cargo fmt --all repairs it)' cargo_attached fmt --all --check
-    step 'scripts' run_attached shellcheck env --chdir="$root" shellcheck --external-sources --check-sourced dev .ci/run
+    step 'scripts' run_attached shellcheck env --chdir="$root" shellcheck --external-sources --check-sourced \
+        dev .ci/run deploy/dev/sqlx-prepare.sh
     step 'arrows between crates' check_arrows
     if cargo deny --version >/dev/null 2>&1; then
         step 'dependencies' cargo_attached deny --log-level error check bans licenses sources
     else
         say "dependencies: left to continuous integration, cargo-deny is not installed here"
     fi
-    step 'lints' cargo_attached clippy "${locked[@]}" --quiet --workspace --all-targets --all-features -- --deny warnings
+    step 'lints' cargo_attached clippy "${locked[@]}" --workspace --all-targets --all-features -- --deny warnings
     RUSTDOCFLAGS='--deny warnings' step 'documentation' \
-        cargo_attached doc "${locked[@]}" --quiet --workspace --all-features --no-deps
+        cargo_attached doc "${locked[@]}" --workspace --all-features --no-deps
 
     if ((${#failed[@]} > 0)); then die "failed: $(printf '%s; ' "${failed[@]}" | sed 's/; $//')"; fi
     good "all checks passed"

@@ -22,6 +22,7 @@ command_up() {
         shift
     done
 
+    choose_discord
     use_instance up
     take_lock up
     clear_leftovers
@@ -54,19 +55,25 @@ cargo_attached() {
 
 # ---- Discord, or the emulator -----------------------------------------------------------------------------------------------
 
-start_discord() {
+# Who we are at which Discord: decided, and refused if it cannot be, before anything starts.
+choose_discord() {
     DISCORD_TOKEN=${DISCORD_TOKEN:-${DISCORD_BOT_TOKEN:-}}
-    if [[ -n $DISCORD_TOKEN ]]; then
-        emulator_control=''
-        api_base=${DISCORD_API_BASE:-https://discord.com/api/v10}
-        # The first part of a bot token is the application's id.
-        application_id=${DISCORD_APPLICATION_ID:-$(base64 --decode <<<"${DISCORD_TOKEN%%.*}==" 2>/dev/null || true)}
-        [[ $application_id =~ ^[0-9]{17,20}$ ]] ||
-            die "DISCORD_TOKEN does not begin with an application id" "set DISCORD_APPLICATION_ID as well" 78
-        say "DISCORD_TOKEN is set: speaking to Discord at $api_base as application $application_id"
+    if [[ -z $DISCORD_TOKEN ]]; then
+        discord_is_emulated=true
+        application_id=${DISCORD_APPLICATION_ID:-1100000000000000000}
         return
     fi
-    application_id=${DISCORD_APPLICATION_ID:-1100000000000000000}
+    discord_is_emulated=false
+    api_base=${DISCORD_API_BASE:-https://discord.com/api/v10}
+    # The first part of a bot token is the application's id.
+    application_id=${DISCORD_APPLICATION_ID:-$(base64 --decode <<<"${DISCORD_TOKEN%%.*}==" 2>/dev/null | tr -d '\0' || true)}
+    [[ $application_id =~ ^[0-9]{17,20}$ ]] ||
+        die "DISCORD_TOKEN does not begin with an application id" "set DISCORD_APPLICATION_ID as well" 78
+    say "DISCORD_TOKEN is set: speaking to Discord at $api_base as application $application_id"
+}
+
+start_discord() {
+    $discord_is_emulated || return 0
     secret_for emulator_token
     DISCORD_TOKEN=$(printf %s "$application_id" | base64 --wrap=0 | tr -d =).GdevUp.$(secret emulator_token)
     port_for emulator
@@ -96,7 +103,7 @@ json_text() { # KEY LINE: the text under a key of a flat object
 prepare_data() {
     only_with DATABASE_OWNER_URL
     run_logged migrate "bringing the database's schema up to date" "${only_with[@]}" "$binaries/arrakis-worker" migrate
-    if [[ -n $emulator_control ]]; then
+    if $discord_is_emulated; then
         only_with DATABASE_OWNER_URL DATABASE_URL DATABASE_ADMIN_URL REDIS_URL AMQP_URL DISCORD_APPLICATION_ID="$application_id"
         run_logged seed "seeding a lively server" "${only_with[@]}" "$binaries/loadtests" seed --emulator-control "$emulator_control"
     fi
@@ -108,7 +115,7 @@ run_logged() { # NAME WHAT COMMAND…
     say "$what"
     run_attached "$name" "$@" >>"$log" 2>&1 || {
         show_log "$log" 20
-        die "$what failed" "its log is ${log#"$root/"}"
+        die "$what failed" "its log is ${log#"$root/"}; ./dev down --clean throws away the data of earlier versions"
     }
 }
 
@@ -175,7 +182,7 @@ print_addresses() { # WORKERS
     good "Arrakis is up; Ctrl-C stops everything"
     {
         echo
-        if [[ -n $emulator_control ]]; then
+        if $discord_is_emulated; then
             printf '  %-18s %s\n' 'the server' "$bold$emulator_page$plain" 'control API' "$emulator_control"
         fi
         if ! $rabbitmq_is_named; then
@@ -195,14 +202,13 @@ health_url() { echo "http://127.0.0.1:$(remembered_port "health_$1")/health"; }
 # with 1 when something had died.
 watch_until_stopped() {
     local name reported=' '
-    trap 'exit "$watch_status"' INT TERM HUP
-    watch_status=0
+    stopped_status=0
     while true; do
         for name in $(recorded_names); do
             if [[ $reported != *" $name "* ]] && ! is_running "$name"; then
                 say "$red$name died.$plain The last it said, in ${instance#"$root/"}/logs/:"
                 show_log "$instance/logs/$(log_name "$name").log" 10
-                reported+="$name " watch_status=1
+                reported+="$name " stopped_status=1
             fi
         done
         pause 0.5

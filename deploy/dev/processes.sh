@@ -46,7 +46,7 @@ spawn() {
     record=$(next_record "$1")
     shift 3
     ARRAKIS_DEV_INSTANCE=$instance setsid bash -c "$record_and_become" spawn "$record" "$signal" "$boot_id" "$@" \
-        >>"$log" 2>&1 </dev/null {lock_fd}>&- &
+        >>"$log" 2>&1 </dev/null {lock_fd}>&- {screen}>&- &
     # The record is there in milliseconds; who asks for it next must not find nothing and believe that it died.
     until [[ -s $record ]] || ! kill -0 $! 2>/dev/null; do pause 0.01; done
     # Else bash itself prints a line when it is killed.
@@ -59,7 +59,7 @@ run_attached() {
     local name=$1 record status=0
     shift
     record=$(next_record "$name")
-    setsid bash -c "$record_and_become" run "$record" group:TERM "$boot_id" "$@" </dev/null {lock_fd}>&- &
+    setsid bash -c "$record_and_become" run "$record" group:TERM "$boot_id" "$@" </dev/null {lock_fd}>&- {screen}>&- &
     wait $! || status=$?
     rm -f "$record"
     return "$status"
@@ -69,7 +69,7 @@ run_attached() {
 run_quietly() {
     local what=$1 log=$2 status=0 child since_us=${EPOCHREALTIME/[.,]/}
     shift 2
-    "$@" >>"$log" 2>&1 </dev/null {lock_fd}>&- &
+    "$@" >>"$log" 2>&1 </dev/null {lock_fd}>&- {screen}>&- &
     child=$!
     wait_said_at=0
     while kill -0 "$child" 2>/dev/null; do

@@ -4,6 +4,8 @@
 
 bold='' dim='' red='' green='' yellow='' plain=''
 is_terminal=false
+# stderr as it was at the start: a signal may find the script inside a command whose own stderr goes to a log.
+exec {screen}>&2
 if [[ -t 2 && ${TERM:-dumb} != dumb ]]; then
     is_terminal=true
     if [[ -z ${NO_COLOR:-} ]]; then
@@ -22,7 +24,7 @@ elapsed() {
     printf '%3d.%d s' $((tenths / 10)) $((tenths % 10))
 }
 
-erase_wait() { if $is_terminal; then printf '\r\e[K' >&2; fi; }
+erase_wait() { if $is_terminal; then printf '\r\e[K' >&"$screen"; fi; }
 
 # Set once the last word belongs to somebody else: to the test runner's summary.
 quiet=false
@@ -30,7 +32,7 @@ quiet=false
 say() {
     if $quiet; then return; fi
     erase_wait
-    printf '%s[%s]%s %s\n' "$dim" "$(elapsed)" "$plain" "$*" >&2
+    printf '%s[%s]%s %s\n' "$dim" "$(elapsed)" "$plain" "$*" >&"$screen"
 }
 good() { say "$green$*$plain"; }
 warn() { say "${yellow}warning:$plain $*"; }
@@ -38,8 +40,8 @@ warn() { say "${yellow}warning:$plain $*"; }
 # die MESSAGE [HINT]: an error says what happened; the hint, what to do.
 die() {
     erase_wait
-    printf '%serror:%s %s\n' "$red" "$plain" "$1" >&2
-    if [[ -n ${2:-} ]]; then printf '  %shint:%s %s\n' "$bold" "$plain" "$2" >&2; fi
+    printf '%serror:%s %s\n' "$red" "$plain" "$1" >&"$screen"
+    if [[ -n ${2:-} ]]; then printf '  %shint:%s %s\n' "$bold" "$plain" "$2" >&"$screen"; fi
     exit "${3:-1}"
 }
 
@@ -48,7 +50,7 @@ wait_said_at=0
 say_waiting() { # WHAT SECONDS
     if $quiet; then return; fi
     if $is_terminal; then
-        printf '\r\e[K%s[%s]%s waiting for %s (%d s)' "$dim" "$(elapsed)" "$plain" "$1" "$2" >&2
+        printf '\r\e[K%s[%s]%s waiting for %s (%d s)' "$dim" "$(elapsed)" "$plain" "$1" "$2" >&"$screen"
     elif (($2 >= 3 && $2 >= 2 * wait_said_at)); then
         say "waiting for $1 ($2 s)"
         wait_said_at=$2
@@ -77,7 +79,7 @@ wait_until() {
 
 # A sleep that a signal interrupts at once. Not `read -t`: a signal that meets its timeout crashes bash 5.2 now and then.
 pause() { # SECONDS
-    sleep "$1" >/dev/null 2>&1 {lock_fd}>&- &
+    sleep "$1" >/dev/null 2>&1 {lock_fd}>&- {screen}>&- &
     wait $! || true
 }
 
@@ -87,5 +89,5 @@ show_log() { # FILE LINES
     {
         head -n -"$2" "$1" | grep -iE -m 5 '\b(error|fatal|panicked)\b' || true
         tail -n "$2" "$1"
-    } | cut -c 1-300 | sed 's/^/    | /' >&2
+    } | cut -c 1-300 | sed 's/^/    | /' >&"$screen"
 }

@@ -126,6 +126,10 @@ services_are_running() {
 # ---- down -------------------------------------------------------------------------------------------------------------------
 
 stop_services() {
+    local broker
+    broker=$(record_of RabbitMQ)
+    # A broker that is still starting may never hear a TERM. It holds nothing of this run yet, and what was on disk is safe.
+    if [[ -n $broker && ! -s $instance/env ]]; then sed -i 's/ TERM$/ KILL/' "$broker"; fi
     stop_processes 15 RabbitMQ Redis PostgreSQL
     stop_processes 5 epmd
     stop_docker_services

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# ./dev test and ./dev demo: real services of their own, a run, and nothing left afterwards, however it went.
+# ./dev test, ./dev demo and ./dev sqlx-prepare: real services of their own, a run, and nothing left afterwards, however it went.
 
 # Services for a run: the ones that `./dev services` has left running are used and stay; others start and end with the run.
 services_for_run() { # INSTANCE COMMAND
@@ -97,5 +97,14 @@ command_demo() {
     services_for_run_are_up
     local status=0
     run_attached demo env --chdir="$root" ARRAKIS_DEV_INSTANCE="$instance run" "$binaries/loadtests" demo "$@" || status=$?
+    exit "$status"
+}
+
+# The committed answers of Postgres about each query, made anew or (--check) compared: deploy/dev/sqlx-prepare.sh does it.
+command_sqlx_prepare() {
+    local status=0
+    services_for_run test sqlx-prepare
+    services_for_run_are_up
+    run_attached sqlx-prepare "$root/deploy/dev/sqlx-prepare.sh" "$@" || status=$?
     exit "$status"
 }
