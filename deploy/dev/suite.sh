@@ -99,12 +99,3 @@ command_demo() {
     run_attached demo env --chdir="$root" ARRAKIS_DEV_INSTANCE="$instance run" "$binaries/loadtests" demo "$@" || status=$?
     exit "$status"
 }
-
-# The committed answers of Postgres about each query, made anew or (--check) compared: deploy/dev/sqlx-prepare.sh does it.
-command_sqlx_prepare() {
-    local status=0
-    services_for_run test sqlx-prepare
-    services_for_run_are_up
-    run_attached sqlx-prepare "$root/deploy/dev/sqlx-prepare.sh" "$@" || status=$?
-    exit "$status"
-}
