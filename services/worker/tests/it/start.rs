@@ -137,6 +137,13 @@ async fn tasks_print_data_and_end() {
             .await;
         assert_eq!(status.code(), Some(0), "{text}");
     }
+    for word in ["registered", "Discord knows the commands as they are"] {
+        let task = ["commands", "register"];
+        let (status, text) = Process::start_at(program(), &task, platform.environment())
+            .output(LIMIT)
+            .await;
+        assert_eq!((status.code(), text.as_str()), (Some(0), word));
+    }
     let (status, text) = Process::start_at(program(), &[], nothing).output(LIMIT).await;
     assert_eq!(status.code(), Some(78));
     for variable in [
