@@ -34,6 +34,7 @@ command_up() {
     wait_for_services
     prepare_data
     start_platform "$workers"
+    stopped_status=0
     print_addresses "$workers"
     watch_until_stopped
 }
@@ -202,7 +203,6 @@ health_url() { echo "http://127.0.0.1:$(remembered_port "health_$1")/health"; }
 # with 1 when something had died.
 watch_until_stopped() {
     local name reported=' '
-    stopped_status=0
     while true; do
         for name in $(recorded_names); do
             if [[ $reported != *" $name "* ]] && ! is_running "$name"; then

@@ -127,6 +127,8 @@ start_up() {
 up_ends_on() { # SIGNAL
     local status=0
     start_up
+    # Twice, as an impatient hand does.
+    kill -s "$1" "$up"
     kill -s "$1" "$up"
     wait "$up" || status=$?
     expect "SIG$1 ends it with 0" test "$status" = 0

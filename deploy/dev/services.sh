@@ -151,18 +151,20 @@ remove_data() {
 # ./dev services: brings up the throwaway services and leaves them running, for `cargo test` by hand.
 command_services() {
     use_instance "${1:-test}"
-    take_lock services
-    if services_are_running; then
+    # Asked before the lock is: a run of tests may hold that for minutes, on these very services.
+    if [[ -e $instance/kept ]] && services_are_running; then
         say "running already"
-    else
-        clear_leftovers
-        at_exit stop_services
-        start_services
-        wait_for_services
-        at_exit
-        touch "$instance/kept"
-        good "services are up; ./dev down stops them"
+        print_env
+        return
     fi
+    take_lock services
+    clear_leftovers
+    at_exit stop_services
+    start_services
+    wait_for_services
+    at_exit
+    touch "$instance/kept"
+    good "services are up; ./dev down stops them"
     release_lock
     print_env
 }
