@@ -38,7 +38,7 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     arrakis_runtime::install_crypto();
-    match run(Arguments::parse().command).await {
+    match Box::pin(run(Arguments::parse().command)).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -64,7 +64,7 @@ async fn run(command: Command) -> anyhow::Result<bool> {
             }
             Ok(true)
         }
-        Command::Demo { seed } => demo::run(seed).await,
+        Command::Demo { seed } => Box::pin(demo::run(seed)).await,
     }
 }
 

@@ -4,7 +4,7 @@
 //! labels need and passes the payload on byte for byte. It speaks to Discord and to RabbitMQ and to nothing else; what
 //! must outlive it (session, sequence number, who holds a shard) lies in RabbitMQ.
 //!
-//! `serve` → one [`shard`] task each: lease → session → gateway connection → labels → pipeline. To forward another event,
+//! `serve` → one `shard` task each: lease → session → gateway connection → labels → pipeline. To forward another event,
 //! give it a route in `arrakis-contracts` and a place in `INGESTOR_EVENTS`.
 
 mod clock;

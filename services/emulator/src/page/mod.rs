@@ -1,8 +1,8 @@
 //! A small Discord in the browser, beside the control API.
 //!
 //! Owns the assets (plain HTML, CSS and JavaScript modules; no build step) and the reads that a page needs and a script
-//! does not: the view of one member ([`view`]), the stream that says "look again" ([`changes`]), the newest traffic. Actions go to the
-//! control API, so that whatever the page can do, a script can. To add an asset, add its line to [`ASSETS`].
+//! does not: the view of one member (`view.rs`), the stream that says "look again" (`changes.rs`), the newest traffic. Actions go to the
+//! control API, so that whatever the page can do, a script can. To add an asset, add its line to `ASSETS`.
 
 mod changes;
 mod view;

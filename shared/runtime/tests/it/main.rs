@@ -1,4 +1,5 @@
 //! The health endpoints over real HTTP.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use arrakis_config::Service;
 use arrakis_runtime::{Runtime, router};

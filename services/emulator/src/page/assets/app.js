@@ -182,7 +182,7 @@ function drawMembers(view) {
   reconcile(byId("members"), groups, (group) => group.id, (group) =>
     h("section", {}, h("h3", {}, `${group.name} — ${group.members.length}`), group.members.map((member) =>
       h("button", { type: "button", class: "member", dataset: { focus: member.id }, onclick: () => openPerson(member, context) },
-        avatar(member.id, member.display, "small"), h("span", { style: member.color && `color:${hex(member.color)}` }, member.display),
+        avatar(member.id, member.display, "small"), h("span", { class: "role-color", style: member.color && `--role:${hex(member.color)}` }, member.display),
         member.bot && h("span", { class: "tag" }, "APP"), member.owner && h("span", { title: "owner", "aria-label": "owner" }, "👑")))));
   oneStop(byId("members"), ".member");
 }

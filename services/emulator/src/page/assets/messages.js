@@ -29,7 +29,7 @@ function message(item, context) {
     item.interaction_metadata && h("p", { class: "replying" }, `${item.interaction_user ?? "someone"} used `,
       h("span", { class: "mention" }, item.interaction_name ? `/${item.interaction_name}` : "a component")),
     h("header", {},
-      h("span", { class: "author", style: item.author_color && `color:${hex(item.author_color)}` }, name),
+      h("span", { class: "author role-color", style: item.author_color && `--role:${hex(item.author_color)}` }, name),
       item.author.bot && h("span", { class: "tag" }, "APP"),
       h("time", { datetime: item.timestamp }, clock(item.timestamp)),
       item.edited_timestamp && h("span", { class: "edited" }, "(edited)")),
