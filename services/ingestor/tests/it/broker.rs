@@ -26,7 +26,7 @@ async fn a_cut_broker_connection_loses_and_reorders_nothing_and_keeps_the_gatewa
     );
     ingestor.confirmed(0, *seqs.last().unwrap()).await;
     ingestor.stop().await;
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }
 
 /// While the broker takes nothing, hearts beat, memory is bounded, and afterwards everything arrives.
@@ -53,7 +53,7 @@ async fn a_stalled_broker_is_waited_for_while_the_heart_beats() {
     assert!(ascending(&seqs(&got)));
     assert_eq!(world.stats().identifies, 1);
     ingestor.stop().await;
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn an_event_without_a_binding_is_kept_apart() {
     let got = world.take(names::UNROUTED, 2).await;
     assert_eq!(got[0].routing_key, "member.join");
     ingestor.stop().await;
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }
 
 /// Two for one shard: one owns it, the other is a standby that is ready, and takes over within seconds.
@@ -108,7 +108,7 @@ async fn a_second_ingestor_is_a_standby_that_takes_over() {
     assert!(ascending(&seqs(&got)));
     assert_eq!((world.stats().identifies, world.stats().resumes), (1, 1));
     second.stop().await;
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }
 
 /// The holder loses the broker for good; the standby has the session, and the loser stands by instead of fighting for it.
@@ -135,5 +135,5 @@ async fn who_has_lost_the_broker_gives_the_shard_up() {
     tokio::time::timeout(Duration::from_secs(20), first.stop())
         .await
         .unwrap();
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }

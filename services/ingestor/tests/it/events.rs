@@ -42,7 +42,7 @@ async fn one_event_arrives_byte_for_byte_with_its_labels() {
     );
     assert!(got.labels.clock_offset_ms.abs() < 2_000);
     ingestor.stop().await;
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }
 
 #[tokio::test]
@@ -76,12 +76,12 @@ async fn order_is_kept_and_what_is_not_wanted_stays_out() {
     let seqs = seqs(&got);
     assert!(seqs.len() == 300 && ascending(&seqs));
     assert_eq!(got.len(), 300, "nothing came twice");
-    assert_eq!(world.vhost.messages(names::EVENTS_MESSAGE).await, 0);
+    assert_eq!(world.count(names::EVENTS_MESSAGE).await, 0);
     // Chat is not even asked for.
     let intents = world.discord.app().hub.sessions()[0].intents;
     assert_eq!(intents, 0b11, "guilds and members");
     ingestor.stop().await;
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }
 
 #[tokio::test]
@@ -132,7 +132,7 @@ async fn a_dispatch_sent_twice_is_forwarded_once() {
     let got = world.take_events(2).await;
     assert_eq!(got.iter().map(|got| got.labels.seq).collect::<Vec<_>>(), [seq, seq + 1]);
     ingestor.stop().await;
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }
 
 /// The same event has the same id whoever receives it, so a resumed session repeats ids and not events.
@@ -161,5 +161,5 @@ async fn a_frame_that_cannot_be_read_is_asked_for_again() {
         "{metrics}"
     );
     ingestor.stop().await;
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }

@@ -51,7 +51,7 @@ async fn killed_again_and_again_it_misses_nothing_and_identifies_once() {
     let mut sorted = seqs(&got);
     sorted.sort_unstable();
     assert!(ascending(&sorted));
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }
 
 /// A standby process takes over within seconds when the holder is killed.
@@ -139,7 +139,7 @@ async fn ten_thousand_servers_on_four_shards_fit_into_fifty_megabytes() {
         most >> 10
     );
     assert!(most < 50 << 20, "{most}");
-    let all = async || world.vhost.messages(arrakis_contracts::names::EVENTS_GUILD).await == 10_000;
+    let all = async || world.count(arrakis_contracts::names::EVENTS_GUILD).await == 10_000;
     eventually(all, "10,000 servers in the queue").await;
     process.terminate();
     assert!(process.ended(Duration::from_secs(20)).await.success());

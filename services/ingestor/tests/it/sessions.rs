@@ -21,7 +21,7 @@ async fn resumes_after(order: Order) {
     assert!(ascending(&seqs(&got)), "{:?}", seqs(&got));
     assert_eq!(world.stats().identifies, before.identifies, "no identify");
     ingestor.stop().await;
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }
 
 #[tokio::test]
@@ -61,7 +61,7 @@ async fn begins_anew_after(order: Order, reason: &str) {
     assert!(metrics.contains(&gap), "{metrics}");
     assert_eq!(ingestor.shard(0)["gaps"], 1);
     ingestor.stop().await;
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }
 
 #[tokio::test]
@@ -84,7 +84,8 @@ async fn close_code_4009_begins_a_new_session() {
 async fn a_restart_misses_nothing_and_identifies_no_second_time() {
     let world = World::with(|options| options.shards = Some(2)).await;
     let first = world.ingestor();
-    world.connected(2).await;
+    // Both sessions are known, and so kept: one whose READY nobody has read yet cannot be resumed by anybody.
+    first.healthy_as("active").await;
     world.joins(10);
     first.stop().await;
     world.connected(0).await;
@@ -107,7 +108,7 @@ async fn a_restart_misses_nothing_and_identifies_no_second_time() {
     }
     assert_eq!(got.len(), 24, "what was confirmed is not replayed");
     second.stop().await;
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }
 
 #[tokio::test]
@@ -126,7 +127,7 @@ async fn a_dead_resume_host_is_replaced_by_the_first_address() {
         assert_eq!(world.take_events(5).await.len(), 5);
         assert_eq!((world.stats().identifies, world.stats().resumes), (1, 1), "{mode:?}");
         ingestor.stop().await;
-        world.vhost.finish().await;
+        world.finish(&[]).await;
     }
 }
 

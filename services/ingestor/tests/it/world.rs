@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use arrakis_broker::{Link, Settings};
+use arrakis_broker::{Link, Priorities, Settings, Topology};
 use arrakis_config::{Reader, Service, Source};
 use arrakis_contracts::{Labels, names};
 use arrakis_ingestor::Config;
@@ -13,7 +13,8 @@ use discord_emulator::model::Id;
 use discord_emulator::seed::load;
 use discord_emulator::world::State;
 use discord_emulator::{Emulator, Options};
-use lapin::options::BasicGetOptions;
+use lapin::options::{BasicGetOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
 use tokio::task::JoinHandle;
 
 /// People who may join; the first of them is a member from the start.
@@ -141,8 +142,11 @@ impl World {
             }
             assert!(
                 tokio::time::Instant::now() < deadline,
-                "{} of {count} events in {queue}: {all:?}",
-                seen.len()
+                "{} of {count} events in {queue}: {:?}",
+                seen.len(),
+                all.iter()
+                    .map(|got| (&got.routing_key, got.labels.shard, got.labels.seq))
+                    .collect::<Vec<_>>()
             );
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
@@ -150,6 +154,40 @@ impl World {
 
     pub(crate) async fn take_events(&self, count: usize) -> Vec<Got> {
         self.take(names::EVENTS_GUILD, count).await
+    }
+
+    /// Messages that lie ready in a queue; 0 where there is no such queue.
+    pub(crate) async fn count(&self, queue: &str) -> u32 {
+        let channel = self.link.live().await.unwrap().channel().await.unwrap();
+        let options = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::durable()
+        };
+        let declared = channel
+            .queue_declare(queue.into(), options, FieldTable::default())
+            .await;
+        let Ok(declared) = declared else { return 0 };
+        let _ = channel.close(200, "done".into()).await;
+        declared.message_count()
+    }
+
+    /// Ends the test: fails it when messages are left that it does not expect. Servers that an identify brings may lie there.
+    pub(crate) async fn finish(self, expected: &[&str]) {
+        for queue in Topology::new(Priorities::Classic).queues {
+            if !expected.contains(&queue.name.as_str()) && queue.name != names::EVENTS_GUILD {
+                eventually(
+                    async || self.count(&queue.name).await == 0,
+                    format!("{} to be empty", queue.name),
+                )
+                .await;
+            }
+        }
+        let left = self.take(names::EVENTS_GUILD, 0).await;
+        assert!(
+            left.is_empty() || expected.contains(&names::EVENTS_GUILD),
+            "{} events are left",
+            left.len()
+        );
     }
 
     /// Waits until this many sessions are connected.

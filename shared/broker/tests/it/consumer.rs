@@ -28,14 +28,10 @@ async fn a_panic_is_contained_and_the_neighbours_are_handled() {
         }
     });
     eventually(async || handled.lock().len() == 2, "the neighbours").await;
-    eventually(
-        async || world.vhost.messages(&names::retry(5)).await == 1,
-        "the poison to wait",
-    )
-    .await;
+    eventually(async || world.count(&names::retry(5)).await == 1, "the poison to wait").await;
     stop.soft.cancel();
     consumer.await.unwrap();
-    world.vhost.finish_with(&[&names::retry(5), names::EVENTS_GUILD]).await;
+    world.finish(&[&names::retry(5), names::EVENTS_GUILD]).await;
 }
 
 #[tokio::test]
@@ -64,12 +60,8 @@ async fn a_handler_that_hangs_is_stopped_and_the_queue_moves() {
     eventually(async || done.load(Ordering::SeqCst) == 1, "the second message").await;
     stop.soft.cancel();
     consumer.await.unwrap();
-    eventually(
-        async || world.vhost.messages(&names::retry(5)).await == 1,
-        "the first to wait",
-    )
-    .await;
-    world.vhost.finish_with(&[&names::retry(5), names::EVENTS_GUILD]).await;
+    eventually(async || world.count(&names::retry(5)).await == 1, "the first to wait").await;
+    world.finish(&[&names::retry(5), names::EVENTS_GUILD]).await;
 }
 
 #[tokio::test]
@@ -101,7 +93,7 @@ async fn a_soft_stop_finishes_what_is_held_and_gives_back_the_rest() {
     assert_eq!(started.load(Ordering::SeqCst), finished.load(Ordering::SeqCst));
     let left = 20 - finished.load(Ordering::SeqCst);
     assert_eq!(world.take_all(names::EVENTS_GUILD, left).await.len(), left);
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }
 
 #[tokio::test]
@@ -119,7 +111,7 @@ async fn a_hard_stop_leaves_at_once_and_the_broker_has_the_message_again() {
     stop.hard.cancel();
     consumer.await.unwrap();
     assert_eq!(world.take_all(names::EVENTS_GUILD, 1).await, ["held"]);
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }
 
 /// The effect happened, the acknowledgement came too late: it is known, and the message comes again.
@@ -150,7 +142,7 @@ async fn a_stale_acknowledgement_is_noticed() {
     let mut seen = seen.lock().clone();
     seen.sort_by_key(|(redelivered, _)| *redelivered);
     assert_eq!(seen, [(false, Settled::Stale), (true, Settled::Yes)]);
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }
 
 #[tokio::test]
@@ -179,7 +171,7 @@ async fn a_deleted_queue_is_declared_again_and_consumed() {
     .await;
     stop.soft.cancel();
     consumer.await.unwrap();
-    world.vhost.finish_with(&[names::UNROUTED, names::EVENTS_GUILD]).await;
+    world.finish(&[names::UNROUTED, names::EVENTS_GUILD]).await;
 }
 
 #[tokio::test]
@@ -220,5 +212,5 @@ async fn labels_and_body_arrive_as_they_were_sent() {
     assert_eq!((delivery.priority(), delivery.attempts()), (Some(5), 0));
     stop.soft.cancel();
     consumer.await.unwrap();
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }

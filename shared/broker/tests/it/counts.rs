@@ -19,5 +19,5 @@ async fn a_depth_is_told_and_an_unknown_queue_is_none() {
     // The refusal closed a channel and not the connection.
     assert_eq!(queue_counts(&world.link, names::EVENTS_GUILD).await, Some(three));
     assert_eq!(world.take_all(names::EVENTS_GUILD, 3).await.len(), 3);
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }

@@ -60,7 +60,7 @@ async fn listing_shows_why_and_neither_loses_nor_reorders() {
     );
     assert_eq!((letter.error.as_str(), letter.attempts), ("no such role", 1));
     assert!(letter.dead_at_ms > 1_700_000_000_000);
-    world.vhost.finish_with(&[names::DEAD_LETTERS]).await;
+    world.finish(&[names::DEAD_LETTERS]).await;
 }
 
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn one_is_shown_with_its_body_and_stays() {
     assert_eq!((letter.id.as_str(), &delivery.body()[..]), ("letter-1", &b"{}"[..]));
     assert!(tool.show("letter-9").await.unwrap().is_none());
     assert_eq!(tool.list(10).await.unwrap().len(), 2);
-    world.vhost.finish_with(&[names::DEAD_LETTERS]).await;
+    world.finish(&[names::DEAD_LETTERS]).await;
 }
 
 #[tokio::test]
@@ -112,7 +112,7 @@ async fn replay_keeps_the_event_id_and_starts_the_count_anew() {
     deliveries.recv().await.unwrap();
     stop.soft.cancel();
     consumer.await.unwrap();
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }
 
 #[tokio::test]
@@ -127,7 +127,7 @@ async fn a_letter_without_a_home_stays() {
     let replayed = tool.replay(&Selection::All).await.unwrap();
     assert_eq!((replayed.replayed, replayed.homeless), (0, vec!["letter-0".to_owned()]));
     assert_eq!(ids(&tool.list(10).await.unwrap()), ["letter-0"]);
-    world.vhost.finish_with(&[names::DEAD_LETTERS]).await;
+    world.finish(&[names::DEAD_LETTERS]).await;
 }
 
 #[tokio::test]
@@ -138,7 +138,7 @@ async fn purge_removes_what_is_meant() {
     assert_eq!(ids(&tool.list(10).await.unwrap()), ["letter-1", "letter-2"]);
     assert_eq!(tool.purge(&Selection::All).await.unwrap(), 2);
     assert_eq!(tool.list(10).await.unwrap(), []);
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }
 
 /// A message that takes its consumer down each time is given up by the broker itself, and the tool says so.
@@ -177,7 +177,7 @@ async fn the_brokers_own_dead_letters_are_described() {
     assert_eq!(letters[0].origin_queue, names::EVENTS_GUILD);
     assert_eq!(tool.replay(&Selection::All).await.unwrap().replayed, 1);
     assert_eq!(world.take_all(names::EVENTS_GUILD, 1).await, ["poison"]);
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }
 
 /// The three waits, then the dead-letter queue; counted in our own header.
@@ -199,11 +199,7 @@ async fn failures_wait_in_their_queue_and_come_straight_back() {
         }
     });
     assert_eq!(deliveries.recv().await.unwrap().attempts(), 0);
-    eventually(
-        async || world.vhost.messages(&names::retry(5)).await == 1,
-        "the message to wait",
-    )
-    .await;
+    eventually(async || world.count(&names::retry(5)).await == 1, "the message to wait").await;
     let second = deliveries.recv().await.unwrap();
     assert_eq!((second.attempts(), second.message_id()), (1, Some("again")));
     assert_eq!(
@@ -213,7 +209,7 @@ async fn failures_wait_in_their_queue_and_come_straight_back() {
     assert_eq!(second.origin_key(), "member.join");
     stop.soft.cancel();
     consumer.await.unwrap();
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }
 
 #[tokio::test]
@@ -239,5 +235,5 @@ async fn after_the_last_wait_it_is_a_dead_letter() {
         (DeadReason::Exhausted, arrakis_broker::MAX_ATTEMPTS)
     );
     let _ = Failures::new(world.publisher());
-    world.vhost.finish_with(&[names::DEAD_LETTERS]).await;
+    world.finish(&[names::DEAD_LETTERS]).await;
 }

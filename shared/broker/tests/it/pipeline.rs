@@ -48,7 +48,7 @@ async fn order_is_kept_and_all_is_confirmed() {
     all_confirmed(&sender).await;
     assert_eq!(world.take_all(names::EVENTS_GUILD, 500).await, ids);
     assert_eq!(sender.progress().pending, 0);
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }
 
 #[tokio::test]
@@ -67,7 +67,7 @@ async fn after_a_cut_connection_everything_unconfirmed_comes_again_in_order() {
     assert_eq!(first_seen(&got), ids);
     // No more came twice than were in the window at each cut.
     assert!(got.len() <= 3_000 + 4 * 33, "{}", got.len());
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn a_full_queue_of_events_does_not_stall_interactions_behind_it() {
     // The refused ones come back from their detour, under their ids.
     let got = world.take_all(names::EVENTS_GUILD, joins).await;
     assert_eq!(first_seen(&got).len(), joins);
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }
 
 #[tokio::test]
@@ -123,7 +123,7 @@ async fn when_every_queue_is_gone_the_topology_is_declared_again_and_nothing_is_
     let mut got = first_seen(&world.take_all(names::EVENTS_GUILD, 20).await);
     got.sort_by_key(|id| id.parse::<u32>().unwrap());
     assert_eq!(got, ids);
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }
 
 #[tokio::test]
@@ -149,7 +149,7 @@ async fn nothing_is_published_on_a_connection_that_the_fence_does_not_name() {
     all_confirmed(&sender).await;
     let got = world.take_all(names::EVENTS_GUILD, 51).await;
     assert_eq!(got.last().map(String::as_str), Some("fenced"));
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }
 
 #[tokio::test]

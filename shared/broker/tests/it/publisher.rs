@@ -18,7 +18,7 @@ async fn confirmed_and_unroutable_are_told_apart() {
     };
     assert!(reply.contains("312"), "{reply}");
     assert_eq!(world.take_all(names::EVENTS_GUILD, 1).await, ["a"]);
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }
 
 #[tokio::test]
@@ -37,7 +37,7 @@ async fn many_at_once_know_each_its_own_outcome() {
     });
     futures_util::future::join_all(publishes).await;
     assert_eq!(world.take_all("arrakis.jobs.notify", 40).await.len(), 40);
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn a_lost_connection_is_survived_under_the_same_ids() {
     }
     let got = world.take_all(names::EVENTS_GUILD, 200).await;
     assert_eq!(first_seen(&got), ids);
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }
 
 #[tokio::test]
@@ -73,5 +73,5 @@ async fn a_full_queue_is_waited_for_and_then_given_up() {
     management::unbound_queue(world.vhost.name()).await;
     let publisher = world.publisher();
     assert_eq!(publisher.publish(&join("y")).await.unwrap(), Outcome::Confirmed);
-    world.vhost.finish_with(&[names::EVENTS_GUILD]).await;
+    world.finish(&[names::EVENTS_GUILD]).await;
 }

@@ -18,7 +18,7 @@ async fn declaring_twice_is_the_same_as_once() {
         topology.declare(&live).await.unwrap();
         topology.declare(&live).await.unwrap();
         assert_eq!(topology.check(&live).await.unwrap(), []);
-        world.vhost.finish().await;
+        world.finish(&[]).await;
     }
 }
 
@@ -156,7 +156,7 @@ async fn an_event_without_a_binding_is_kept() {
     world.topology.declare(&live).await.unwrap();
     world.publisher().publish(&join("mended")).await.unwrap();
     assert_eq!(world.take_all(names::EVENTS_GUILD, 1).await, ["mended"]);
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }
 
 #[tokio::test]
@@ -174,7 +174,7 @@ async fn interactions_are_served_by_priority() {
     }
     let order = world.take_all(names::INTERACTIONS, 3).await;
     assert_eq!(order, ["command", "autocomplete", "button"]);
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }
 
 #[tokio::test]
@@ -194,7 +194,7 @@ async fn each_class_has_its_queue_where_priorities_are_not_to_be_had() {
         world.publisher().publish(&message).await.unwrap();
         assert_eq!(world.take_all(queue, 1).await, [key]);
     }
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }
 
 #[tokio::test]
@@ -242,7 +242,7 @@ async fn chat_is_bounded_and_keeps_the_newest() {
     }
     assert_eq!(world.take_all(names::EVENTS_MESSAGE, 3).await, ["5", "6", "7"]);
     assert_eq!(world.count(names::DEAD_LETTERS).await, 0);
-    world.vhost.finish().await;
+    world.finish(&[]).await;
 }
 
 #[tokio::test]

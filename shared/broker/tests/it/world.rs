@@ -8,7 +8,7 @@ use arrakis_broker::{
     ConsumeOptions, Failures, Link, Message, Priorities, Publisher, Settings, Stop, Topology, Verdict, consume,
 };
 use arrakis_contracts::names;
-use arrakis_test_support::{FaultProxy, TestVhost};
+use arrakis_test_support::{FaultProxy, TestVhost, eventually};
 use lapin::options::{BasicGetOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 
@@ -113,18 +113,28 @@ impl World {
         ids
     }
 
+    /// Messages that lie ready in a queue; 0 where there is no such queue.
     pub(crate) async fn count(&self, queue: &str) -> u32 {
         let channel = self.link.live().await.unwrap().channel().await.unwrap();
         let options = QueueDeclareOptions {
             passive: true,
             ..QueueDeclareOptions::durable()
         };
-        let queue = channel
+        let declared = channel
             .queue_declare(queue.into(), options, FieldTable::default())
-            .await
-            .unwrap();
+            .await;
+        let Ok(declared) = declared else { return 0 };
         let _ = channel.close(200, "done".into()).await;
-        queue.message_count()
+        declared.message_count()
+    }
+
+    /// Ends the test: fails it when messages are left that it does not expect. Counts over AMQP, since management tells of
+    /// quorum queues seconds late.
+    pub(crate) async fn finish(self, expected: &[&str]) {
+        let queues = self.topology.queues.iter().map(|queue| queue.name.as_str());
+        for queue in queues.filter(|queue| !expected.contains(queue)) {
+            eventually(async || self.count(queue).await == 0, format!("{queue} to be empty")).await;
+        }
     }
 }
 
