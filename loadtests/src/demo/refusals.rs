@@ -8,12 +8,12 @@ use super::Transcript;
 use super::commands::show;
 use super::stage::Stage;
 
-/// A wrong option, and a server that is not set up.
+/// A wrong option, an unreadable one, and a server that is not set up.
 pub(super) async fn what_is_wrong_is_said<W: Write>(
     stage: &Stage<'_>,
     transcript: &mut Transcript<W>,
 ) -> anyhow::Result<()> {
-    transcript.scene("Two mistakes");
+    transcript.scene("Three mistakes");
     transcript.act("a client that checks nothing sends /leaderboard page:-3");
     let place = (stage.tabr.guild, stage.tabr.channel);
     let options = json!([{"name": "page", "type": 4, "value": -3}]);
@@ -26,6 +26,21 @@ pub(super) async fn what_is_wrong_is_said<W: Write>(
     let text = answer.text();
     transcript.expect("the answer names the option", text.contains("page"), &text);
     transcript.expect("only chani sees it", answer.is_private(), &answer.message);
+
+    transcript.act("a hostile one sends /leaderboard page:\"the last one, please\", which nobody can read");
+    let options = json!([{"name": "page", "type": 4, "value": "the last one, please"}]);
+    let id = stage
+        .discord
+        .forced_command(place, stage.newcomer("liet")?, "leaderboard", options)
+        .await?;
+    let answer = stage.discord.answer(&id).await?;
+    show(transcript, &answer);
+    let text = answer.text();
+    transcript.expect(
+        "even that is answered",
+        text.contains("cannot read") && answer.is_private(),
+        &text,
+    );
 
     transcript.act("a member of Polar Outpost, which nobody has set up: /position");
     let outsider = stage.plan.servers[2].members[1].user;

@@ -12,6 +12,7 @@ pub mod invocation;
 pub mod options;
 pub mod refusal;
 mod run;
+mod unread;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ use self::acknowledge::Acknowledged;
 use self::deadline::Deadline;
 use self::invocation::{Ask, Invocation};
 use self::refusal::Refusal;
+use self::unread::Unread;
 use crate::commands::{Answers, Entry};
 use crate::metrics::unreadable;
 use crate::services::Services;
@@ -79,10 +81,11 @@ impl Handler for Interactions {
         self.services.metrics.waited(&delivery);
         let received = match self.read(delivery) {
             Ok(received) => received,
-            Err(error) => {
+            Err(unread) => {
+                self.tell_unread(&unread).await;
                 return Verdict::DeadLetter {
                     reason: DeadReason::Unreadable,
-                    error,
+                    error: unread.why,
                 };
             }
         };
@@ -107,9 +110,18 @@ impl Interactions {
         Self { services }
     }
 
-    fn read(&self, delivery: Delivery) -> Result<Received, String> {
-        let labels = delivery.labels().map_err(|error| unreadable(&error))?;
-        let invocation = Invocation::read(delivery.body()).map_err(|error| error.to_string())?;
+    fn read(&self, delivery: Delivery) -> Result<Received, Box<Unread>> {
+        let read = delivery
+            .labels()
+            .map_err(|error| unreadable(&error))
+            .and_then(|labels| {
+                let invocation = Invocation::read(delivery.body()).map_err(|error| error.to_string())?;
+                Ok((labels, invocation))
+            });
+        let (labels, invocation) = match read {
+            Ok(read) => read,
+            Err(why) => return Err(Box::new(Unread { delivery, why })),
+        };
         let discord = &self.services.discord;
         let offset_ms = discord.clock_offset_ms().unwrap_or(labels.clock_offset_ms);
         let calls = discord.interactive(invocation.guild).traced(&labels.traceparent);
