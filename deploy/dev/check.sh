@@ -6,8 +6,7 @@ command_check() {
     (($# == 0)) || usage_error "check takes no arguments" "./dev check"
     use_instance check
     take_lock check
-    local failed=() locked=()
-    if [[ -n ${CI:-} ]]; then locked=(--locked); fi
+    local failed=()
     if ! command -v shellcheck >/dev/null; then ensure_packages shellcheck; fi
 
     step 'formatting (cargo fmt --all repairs it)' cargo_attached fmt --all --check

@@ -8,7 +8,9 @@ command_selftest() {
     take_lock selftest
     clear_leftovers
     at_exit end_selftest
-    build_binaries false
+    # As ./dev test builds, so that one build serves both.
+    say "building the programs and their tests"
+    build_suite || die "the build failed" "cargo's message above says where"
     local folder
     folder=$(mktemp -d)
     checkout="$folder/a checkout"

@@ -1,6 +1,10 @@
 # shellcheck shell=bash
 # ./dev test, ./dev demo and ./dev sqlx-prepare: real services of their own, a run, and nothing left afterwards, however it went.
 
+# Continuous integration tries what is committed; a developer may just have added a dependency.
+locked=()
+if [[ -n ${CI:-} ]]; then locked=(--locked); fi
+
 # Services for a run: the ones that `./dev services` has left running are used and stay; others start and end with the run.
 services_for_run() { # INSTANCE COMMAND
     use_instance "$1"
@@ -38,8 +42,7 @@ end_run() {
 }
 
 command_test() {
-    local status=0 locked=()
-    if [[ -n ${CI:-} ]]; then locked=(--locked); fi
+    local status=0
     services_for_run test test
     if cargo nextest --version >/dev/null 2>&1; then
         run_nextest "$@" || status=$?
