@@ -188,7 +188,7 @@ fn capitalised(name: &str) -> String {
     super::names::display(name)
 }
 
-/// The role that stands for a tier, by its place, as [`role_id`] counts.
+/// The role that stands for a tier, by its place, as `role_id` counts.
 pub fn role_of_tier(theme: &Theme, guild: u64, tier: &str) -> Option<u64> {
     let is_it = |role: &&Role| matches!(&role.given_to, RoleRule::Tier(of) if of.as_str() == tier);
     let place = theme.roles.iter().position(|role| is_it(&role))?;
