@@ -39,6 +39,17 @@ async fn settled(platform: &Platform) {
     }
 }
 
+/// Waits until the reconcile of the start has given the roles that three members lack: after that, no job of it asks Discord
+/// anything any more. Queues alone do not tell: management learns seconds late what a quorum queue holds.
+async fn quiet(platform: &Platform) {
+    settled(platform).await;
+    eventually(
+        || async { puts(platform).await == 3 },
+        "three members to have their roles",
+    )
+    .await;
+}
+
 fn puts(platform: &Platform) -> impl Future<Output = usize> + '_ {
     platform.control.count("PUT", "/roles/", 204)
 }
@@ -46,13 +57,7 @@ fn puts(platform: &Platform) -> impl Future<Output = usize> + '_ {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sync_gives_what_is_missing_and_a_second_one_nothing() {
     let (platform, _worker) = Platform::with_worker().await;
-    settled(&platform).await;
-    // The reconcile at the start found three members without the roles of their tiers.
-    eventually(
-        || async { puts(&platform).await == 3 },
-        "three members to have their roles",
-    )
-    .await;
+    quiet(&platform).await;
     assert!(enqueue(&platform, &tier_sync::of_community("tier-sync:again".to_owned())).await);
     let ended = until_ended(&platform, "tier-sync:again").await;
     assert_eq!((ended.state, ended.attempts), (JobState::Succeeded, 1));
@@ -160,7 +165,7 @@ async fn a_frozen_community_keeps_its_roles() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wake_up_that_was_lost_is_sent_again() {
     let (platform, _worker) = Platform::with_worker().await;
-    settled(&platform).await;
+    quiet(&platform).await;
     let user = platform.community.user("chani");
     let mut tx = platform.tenant().await;
     let made = NewJob {
@@ -189,7 +194,7 @@ async fn a_wake_up_that_was_lost_is_sent_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_with_a_broken_payload_fails_for_good_and_says_why() {
     let (platform, _worker) = Platform::with_worker().await;
-    settled(&platform).await;
+    quiet(&platform).await;
     let planned = jobs::Planned {
         id: "tier-sync:broken".to_owned(),
         kind: JobKind::TierSync,
@@ -216,7 +221,7 @@ async fn a_job_with_a_broken_payload_fails_for_good_and_says_why() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_discord_away_a_job_waits_and_its_row_says_so() {
     let (platform, _worker) = Platform::with_worker().await;
-    settled(&platform).await;
+    quiet(&platform).await;
     let lost = json!({"kind": "rest_rate_limit", "scope": "shared", "retry_after": 3600, "count": 1, "method": "GET", "path": "/members/"});
     platform.control.post("/faults", lost).await;
     let user = platform.community.user("chani").parse().unwrap();
@@ -241,7 +246,7 @@ async fn with_discord_away_a_job_waits_and_its_row_says_so() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_leaves_gives_a_long_job_to_the_next() {
     let (platform, worker) = Platform::with_worker().await;
-    settled(&platform).await;
+    quiet(&platform).await;
     let slow = json!({"kind": "rest_latency", "ms": 9_000, "count": 1, "method": "GET", "path": "/members"});
     platform.control.post("/faults", slow).await;
     enqueue(&platform, &tier_sync::of_community("tier-sync:long".to_owned())).await;
