@@ -122,10 +122,12 @@ fn ahead(scene: &Scene<'_>, mine: Standing, below: Neighbour) -> String {
     if lead.is_zero() {
         return format!("Rank {rank} holds {held} as you do; you came first.");
     }
-    format!(
-        "Rank {rank} holds {held}. You lead by {}.",
-        text::held(lead, scene.symbol)
-    )
+    // What is shown is cut, and a lead that is there must not read as none.
+    let shown = text::held(lead, scene.symbol);
+    if shown == text::held(Balance::ZERO, scene.symbol) {
+        return format!("Rank {rank} holds {held}, less than you by a hair.");
+    }
+    format!("Rank {rank} holds {held}. You lead by {shown}.")
 }
 
 fn advice(standing: Standing) -> &'static str {
@@ -171,6 +173,14 @@ mod tests {
         position.above = neighbour(41, "2600");
         position.below = neighbour(43, "2500.75");
         insta::assert_json_snapshot!(embed(&scene(&theme), &position));
+    }
+
+    #[test]
+    fn a_lead_of_one_unit_does_not_read_as_none() {
+        let theme = theme("sietch");
+        let below = neighbour(43, "68.999999999999999999").unwrap();
+        let told = ahead(&scene(&theme), standing(42, "69"), below);
+        assert_eq!(told, "Rank 43 holds 68.9999 BGT, less than you by a hair.");
     }
 
     #[test]

@@ -38,7 +38,7 @@ export class TrafficPanel {
     this.newest = entry.n;
     const rest = entry.kind === "rest";
     const line = rest
-      ? [h("b", { class: `status s${Math.floor(entry.status / 100)}` }, String(entry.status)), ` ${entry.method} ${entry.path}`]
+      ? [h("b", { class: `status s${Math.floor(entry.status / 100)}` }, String(entry.status)), ` ${entry.method} ${shortened(entry.path)}`]
       : [h("b", { class: `gateway ${entry.direction}` }, entry.direction), ` ${entry.event ?? `op ${entry.op ?? entry.detail ?? ""}`}`,
          entry.seq ? ` #${entry.seq}` : "", entry.shard ? ` · shard ${entry.shard[0]}` : ""];
     const time = new Date(entry.at_ms).toISOString().slice(11, 23);
@@ -59,6 +59,9 @@ export class TrafficPanel {
     for (const node of this.list.children) node.hidden = !this.matches(node);
   }
 }
+
+/** A path without the long tokens of interactions; the record below has them whole. */
+const shortened = (path) => path.replace(/[\w-]{60,}/g, (token) => `${token.slice(0, 8)}…`);
 
 /** The record, with bodies that are JSON themselves opened up. */
 function pretty(entry) {
