@@ -60,7 +60,7 @@ pub(super) async fn the_ingestor_restarts<W: Write>(
     transcript.scene("The ingestor restarts");
     let before = identifies(stage).await?;
     platform.stop_ingestor().await?;
-    transcript.act("SIGTERM; while no ingestor runs, otheym and liet leave and come back, and stilgar gets a nickname");
+    transcript.act("SIGTERM; while no ingestor runs, otheym and liet leave and come back");
     for name in ["otheym", "liet"] {
         let user = stage.newcomer(name)?;
         stage.discord.leave(stage.tabr.guild, user).await?;
