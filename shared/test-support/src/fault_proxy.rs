@@ -17,6 +17,7 @@ pub struct FaultProxy {
     connections: Arc<Mutex<CancellationToken>>,
     stalled: watch::Sender<bool>,
     refusing: watch::Sender<bool>,
+    target: Arc<Mutex<String>>,
     stop: CancellationToken,
 }
 
@@ -26,12 +27,7 @@ impl FaultProxy {
     /// # Panics
     /// When the URL names no address or no port is free.
     pub async fn start(url: &str) -> Self {
-        let url = Url::parse(url).unwrap_or_else(|why| panic!("{url} is no URL: {why}"));
-        let target = format!(
-            "{}:{}",
-            url.host_str().unwrap_or("127.0.0.1"),
-            url.port_or_known_default().unwrap_or(5672)
-        );
+        let target = Arc::new(Mutex::new(address_of(url)));
         let listener = match TcpListener::bind("127.0.0.1:0").await {
             Ok(listener) => listener,
             Err(why) => panic!("no port for a proxy: {why}"),
@@ -44,6 +40,7 @@ impl FaultProxy {
             connections: Arc::default(),
             stalled: watch::Sender::new(false),
             refusing: watch::Sender::new(false),
+            target: target.clone(),
             stop: CancellationToken::new(),
         };
         let (connections, stop) = (proxy.connections.clone(), proxy.stop.clone());
@@ -54,7 +51,7 @@ impl FaultProxy {
                     continue;
                 }
                 let cut = connections.lock().child_token();
-                let (target, stalled, stop) = (target.clone(), stalled.clone(), stop.clone());
+                let (target, stalled, stop) = (target.lock().clone(), stalled.clone(), stop.clone());
                 tokio::spawn(async move {
                     let Ok(server) = TcpStream::connect(target).await else {
                         return;
@@ -92,6 +89,14 @@ impl FaultProxy {
         std::mem::take(&mut *self.connections.lock()).cancel();
     }
 
+    /// New connections lead to the host and port of this URL, as when a name points elsewhere.
+    ///
+    /// # Panics
+    /// When it is no URL.
+    pub fn lead_to(&self, url: &str) {
+        *self.target.lock() = address_of(url);
+    }
+
     /// Holds every byte back, in both directions, without closing anything: a half-open connection.
     pub fn stall(&self, stalled: bool) {
         self.stalled.send_replace(stalled);
@@ -101,6 +106,12 @@ impl FaultProxy {
     pub fn refuse(&self, refusing: bool) {
         self.refusing.send_replace(refusing);
     }
+}
+
+fn address_of(url: &str) -> String {
+    let url = Url::parse(url).unwrap_or_else(|why| panic!("{url} is no URL: {why}"));
+    let host = url.host_str().unwrap_or("127.0.0.1");
+    format!("{host}:{}", url.port_or_known_default().unwrap_or(5672))
 }
 
 impl Drop for FaultProxy {

@@ -1,12 +1,31 @@
 //! The scenarios, one file for each kin of faults. To add a file: its module and its line in [`all`].
 
 mod broker;
+mod effects;
+mod everything;
+mod gateway;
+mod ingestor;
+mod poison;
+mod postgres;
+mod time;
+mod workers;
 
 use super::Scenario;
 
 /// Every scenario, in the order of the catalogue.
 pub fn all() -> Vec<Scenario> {
-    let mut all = [broker::SCENARIOS].concat();
+    let mut all = [
+        broker::SCENARIOS,
+        everything::SCENARIOS,
+        gateway::SCENARIOS,
+        ingestor::SCENARIOS,
+        effects::SCENARIOS,
+        poison::SCENARIOS,
+        postgres::SCENARIOS,
+        time::SCENARIOS,
+        workers::SCENARIOS,
+    ]
+    .concat();
     all.sort_by_key(|scenario| scenario.fault);
     all
 }

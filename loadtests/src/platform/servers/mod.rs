@@ -4,6 +4,8 @@
 //! To add one: a file with a type that starts the server on free loopback ports with its data in a folder of its own, and
 //! dies with it when dropped.
 
+mod postgres;
 mod rabbitmq;
 
+pub use postgres::PostgresServer;
 pub use rabbitmq::{Rabbit, RabbitOptions};
