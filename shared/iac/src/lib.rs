@@ -7,4 +7,7 @@
 //! To add a kind of resource: a line in [`model::Kind`], a struct of attributes, a variant of [`model::Attributes`]; the
 //! compiler names what is left.
 
+pub mod live;
 pub mod model;
+pub mod plan;
+pub mod state;

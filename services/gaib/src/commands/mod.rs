@@ -1,0 +1,63 @@
+//! The commands, one file each, and what every one of them has at hand.
+
+mod completions;
+mod man;
+mod theme;
+
+use crate::arguments::server::ServerCommand;
+use crate::arguments::{Command, GlobalArguments};
+use crate::error::{OrFail as _, Result};
+use crate::exit::ExitStatus;
+use crate::printer::Printer;
+use crate::prompt::Prompt;
+use crate::settings::Environment;
+
+/// What every command has at hand.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Writes.
+    pub printer: Printer,
+    /// Asks.
+    pub prompt: Prompt,
+    /// The environment.
+    pub environment: Environment,
+}
+
+impl Context {
+    /// For one run.
+    pub fn new(printer: Printer, global: &GlobalArguments) -> Self {
+        Self {
+            printer,
+            prompt: Prompt::new(printer, global.input),
+            environment: Environment::of_process(),
+        }
+    }
+
+    /// Runs a command to its end on one thread.
+    ///
+    /// # Errors
+    /// What the command fails with.
+    pub fn block_on(&self, command: Command) -> Result<ExitStatus> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .or_fail("start")?;
+        runtime.block_on(self.run(command))
+    }
+
+    async fn run(&self, command: Command) -> Result<ExitStatus> {
+        match command {
+            Command::Server(command) => self.server(*command).await,
+            Command::Apply(_) => Err(crate::error::Failure::new("not here yet")),
+            Command::Completions { shell } => completions::run(self, shell),
+            Command::Man { out } => man::run(self, out.as_deref()),
+        }
+    }
+
+    async fn server(&self, command: ServerCommand) -> Result<ExitStatus> {
+        match command {
+            ServerCommand::Theme(command) => theme::run(self, &command),
+            _ => Err(crate::error::Failure::new("not here yet")),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Sessions with the real binary against the emulator.
