@@ -7,6 +7,7 @@
 //! To add a collection, give its resources an id and attributes and [`Live::insert`] them.
 
 mod names;
+mod read;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +18,7 @@ use sha2::{Digest, Sha256};
 use crate::model::{Attributes, Channel, Kind, Role, Server, Snowflake};
 
 pub use names::{Names, map_references};
+pub use read::{Collections, FLAG_HIDE_DOWNLOAD_OPTIONS, FLAG_REQUIRE_TAG, Unreadable};
 
 /// A resource as it is. All attributes that Discord tells of are given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

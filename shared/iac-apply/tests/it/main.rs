@@ -1,0 +1,11 @@
+//! Plans carried out against the emulator in process.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that fails here has found what it looks for"
+)]
+
+mod http;
+mod store;
+mod support;
