@@ -8,7 +8,15 @@
 //! To add a kind of resource: a collection in `read/`, a form in `write/`, and it is planned and applied like the others.
 
 mod event;
+mod execute;
 pub mod http;
+mod picture;
+mod read;
 pub mod store;
+mod write;
 
 pub use event::{Event, Progress, Silent, Wait};
+pub use execute::{ApplyError, Executor};
+pub use picture::{Folder, Pictures};
+pub use read::{ReadError, all_kinds, read};
+pub use write::FormError;

@@ -4,12 +4,15 @@
 //! arrived it is never repeated here; the executor looks for what it made.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -55,6 +58,8 @@ pub struct Discord {
     progress: Arc<dyn Progress>,
     cancelled: CancellationToken,
     patience: Arc<Patience>,
+    /// Discord's clock minus ours, in milliseconds, by the `Date` of its last answer.
+    ahead_ms: Arc<AtomicI64>,
 }
 
 impl Discord {
@@ -67,6 +72,7 @@ impl Discord {
             progress,
             cancelled,
             patience: Arc::default(),
+            ahead_ms: Arc::default(),
         }
     }
 
@@ -87,6 +93,24 @@ impl Discord {
     #[must_use]
     pub fn progress(&self) -> &dyn Progress {
         &*self.progress
+    }
+
+    /// Milliseconds since the Unix epoch, by Discord's clock where an answer has told it: ids are made by that clock.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        u64::try_from(own_ms().saturating_add(self.ahead_ms.load(Ordering::Relaxed))).unwrap_or(0)
+    }
+
+    /// `Date` is in whole seconds, cut off: it is never ahead of Discord's clock.
+    fn learn_clock(&self, answer: &Answer) {
+        let date = answer
+            .headers
+            .get(http::header::DATE)
+            .and_then(|date| date.to_str().ok());
+        if let Some(date) = date.and_then(|date| OffsetDateTime::parse(date, &Rfc2822).ok()) {
+            self.ahead_ms
+                .store(date.unix_timestamp() * 1_000 - own_ms(), Ordering::Relaxed);
+        }
     }
 
     /// Reads.
@@ -166,6 +190,7 @@ impl Discord {
             let why = match sent {
                 Ok(answer) => {
                     self.limits.learn(&route, &answer.headers, Instant::now());
+                    self.learn_clock(&answer);
                     if answer.status.as_u16() == 429 {
                         tries -= 1;
                         self.stay_away(&call, &request, &answer, &mut silent).await?;
@@ -225,6 +250,10 @@ impl Discord {
         };
         self.pause(why, call, wait).await
     }
+}
+
+fn own_ms() -> i64 {
+    i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or(0)
 }
 
 fn words(request: &Request) -> String {

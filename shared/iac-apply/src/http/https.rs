@@ -40,7 +40,7 @@ impl Token {
     pub fn new(token: &str) -> Result<Self, HttpsError> {
         let token = token.trim();
         let token = token.strip_prefix("Bot ").unwrap_or(token);
-        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        if token.is_empty() || token == "Bot" || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(HttpsError::Token);
         }
         let mut value = HeaderValue::from_str(&format!("Bot {token}")).map_err(|_| HttpsError::Token)?;

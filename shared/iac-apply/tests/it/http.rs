@@ -88,7 +88,11 @@ async fn headers_keep_us_out_of_429s() {
 
 #[tokio::test]
 async fn the_wait_for_a_third_rename_is_told_and_can_be_stopped() {
-    let server = Server::with(Options::default(), json!({"name": "S", "channels": [{"name": "a"}]})).await;
+    let server = Server::with(
+        Options::default(),
+        json!({"name": "Sietch", "channels": [{"name": "a"}]}),
+    )
+    .await;
     let stop = CancellationToken::new();
     let (discord, watched) = server.client_over(Arc::new(server.https()), stop.clone());
     let path = format!("/channels/{}", server.made.channels["a"]);

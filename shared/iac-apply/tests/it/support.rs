@@ -47,7 +47,7 @@ impl Server {
         let base = self.emulator.addresses().rest.parse().unwrap();
         Https::new(&base, Token::new(&self.emulator.token()).unwrap())
             .unwrap()
-            .answer_within(Duration::from_secs(5))
+            .answer_within(Duration::from_secs(1))
     }
 
     /// A client that counts its requests and records what it tells.
