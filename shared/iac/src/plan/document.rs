@@ -20,6 +20,8 @@ pub struct Plan {
     pub mode: Mode,
     /// Only these and what they need; empty for everything.
     pub targets: Vec<Address>,
+    /// Replacements that lose messages may be carried out.
+    pub allow_replace: bool,
     /// The theme that the configuration builds on.
     pub theme: Option<ThemeUse>,
     /// What somebody else changed since gaib last wrote or read: state against server.
@@ -171,20 +173,22 @@ pub struct Place {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Step {
-    /// Make it with all these attributes, overwrites among them, in one request. A pending record is written first.
+    /// Make it with all these attributes, overwrites among them, in one request. A pending record is written first. In a
+    /// role, `given_to_bot` is left to [`Step::BotRole`].
     Create {
         /// Which.
         address: Address,
         /// What.
         attributes: Attributes,
     },
-    /// Change the attributes named in `fields` to what `attributes` says. Overwrites and `given_to_bot` are never among them.
+    /// Change the attributes named in `fields` to what `attributes` says. Overwrites and `given_to_bot` are never among
+    /// them: other steps change those, and `attributes` has them as they are before.
     Update {
         /// Which.
         address: Address,
         /// Its id.
         id: Snowflake,
-        /// All managed attributes as they will be.
+        /// All managed attributes as they are after this step: what the state records.
         attributes: Attributes,
         /// The ones to send.
         fields: Vec<String>,
@@ -354,10 +358,14 @@ struct VersionInside {
 }
 
 impl Plan {
-    /// Whether nothing changes: neither on the server nor in what is managed.
+    /// Whether nothing changes: neither on the server nor in what is managed. Steps that only bring the state up to date
+    /// may be there nevertheless.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.reorders.is_empty()
+        match self.mode {
+            Mode::RefreshOnly => self.steps.is_empty(),
+            Mode::Apply | Mode::Destroy => self.changes.is_empty() && self.reorders.is_empty(),
+        }
     }
 
     /// How many of what.

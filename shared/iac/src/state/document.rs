@@ -207,6 +207,13 @@ impl State {
         };
     }
 
+    /// The bot was given a role, or it was taken.
+    pub fn record_bot_role(&mut self, address: &Address, given: bool) {
+        if let Some(Attributes::Role(role)) = self.resources.get_mut(address).map(|entry| &mut entry.attributes) {
+            role.given_to_bot = Some(given);
+        }
+    }
+
     /// Takes something in that exists and is not managed.
     ///
     /// # Errors
