@@ -7,6 +7,8 @@
 //! To add a kind of resource: a line in [`model::Kind`], a struct of attributes, a variant of [`model::Attributes`]; the
 //! compiler names what is left.
 
+pub mod config;
+pub mod export;
 pub mod live;
 pub mod model;
 pub mod plan;

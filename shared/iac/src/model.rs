@@ -32,7 +32,7 @@ pub use address::{Address, AddressError, Key, KeyError, Kind};
 pub use attributes::Attributes;
 pub use automod::{AutomodAction, AutomodPreset, AutomodRule, AutomodTrigger};
 pub use channel::{AutoArchive, Channel, ChannelKind, ForumLayout, SortOrder, Tag, TagMatch, VideoQuality};
-pub use choice::UnknownName;
+pub use choice::{Choice, UnknownName};
 pub use clearable::Clearable;
 pub use community::{
     Onboarding, OnboardingMode, OnboardingOption, OnboardingPrompt, PromptKind, WelcomeChannel, WelcomeScreen,

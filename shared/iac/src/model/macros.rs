@@ -108,6 +108,16 @@ macro_rules! choices {
             }
         }
 
+        impl $crate::model::Choice for $name {
+            fn all() -> &'static [Self] {
+                Self::ALL
+            }
+
+            fn text(self) -> &'static str {
+                self.name()
+            }
+        }
+
         impl std::str::FromStr for $name {
             type Err = $crate::model::UnknownName;
 

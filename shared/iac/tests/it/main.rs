@@ -1,0 +1,4 @@
+//! The engine as its callers meet it.
+#![allow(clippy::unwrap_used, reason = "the helpers of a test fail it by panicking")]
+
+mod examples;
