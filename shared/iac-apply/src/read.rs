@@ -105,7 +105,9 @@ pub async fn read(discord: &Discord, guild: Snowflake, kinds: &BTreeSet<Kind>) -
     for further in FURTHER.iter().filter(|further| kinds.contains(&further.kind)) {
         let answer = match discord.get(&format!("{base}/{}", further.path)).await {
             Ok(answer) => answer,
-            Err(error) if error.is_gone() => Value::Null,
+            Err(error) if error.is_gone() && further.kind == Kind::WelcomeScreen => Value::Null,
+            // A server, or an API, without such a thing.
+            Err(error) if error.is_gone() => continue,
             Err(error) if error.code() == Some(50_013) => {
                 let (what, permission) = (further.what, further.permission);
                 return Err(ReadError::Forbidden { what, permission });

@@ -5,10 +5,12 @@
 //! process was killed) the server is looked through for what it made before anything else is made.
 
 mod error;
-mod find;
 
-use arrakis_iac::model::{Address, Attributes, Overwrite, Snowflake, Target};
-use arrakis_iac::plan::{Place, Plan, Step};
+use std::collections::BTreeSet;
+
+use arrakis_iac::live::Live;
+use arrakis_iac::model::{Address, Attributes, Overwrite, Snowflake, Target, same_name};
+use arrakis_iac::plan::{Place, Plan, Step, find_pending};
 use arrakis_iac::state::{Entry, Pending, State, StateError};
 use http::Method;
 use serde_json::{Value, json};
@@ -34,6 +36,7 @@ pub struct Executor<'a> {
 /// The step that is carried out, with what every part of it needs.
 struct Run<'a> {
     plan: &'a Plan,
+    live: &'a Live,
     /// `create role.naib`.
     words: String,
     reason: Reason,
@@ -42,6 +45,19 @@ struct Run<'a> {
 impl Run<'_> {
     fn guild(&self) -> Snowflake {
         self.plan.made_from.guild_id
+    }
+
+    /// What has this kind and name already.
+    fn alike(&self, attributes: &Attributes) -> BTreeSet<Snowflake> {
+        let alike = self.live.of_kind(attributes.kind());
+        let alike = alike.filter(|found| match (&found.attributes, attributes) {
+            (Attributes::Channel(found), Attributes::Channel(asked)) => {
+                let names = found.name.as_deref().zip(asked.name.as_deref());
+                names.is_some_and(|(one, other)| same_name(asked.kind, one, other))
+            }
+            (found, asked) => found.name() == asked.name(),
+        });
+        alike.map(|found| found.id).collect()
     }
 
     fn call(&self, source: CallError) -> ApplyError {
@@ -71,11 +87,12 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Carries out `plan`, changing `state` as it goes. Whether the plan is stale is for the caller to ask before.
+    /// Carries out `plan`, changing `state` as it goes. `live` is the server just before; whether the plan is stale is for
+    /// the caller to ask.
     ///
     /// # Errors
     /// The first thing that goes wrong ends it; `state`, and the one that is written, say what is done.
-    pub async fn run(&mut self, plan: &Plan, state: &mut State) -> Result<(), ApplyError> {
+    pub async fn run(&mut self, plan: &Plan, live: &Live, state: &mut State) -> Result<(), ApplyError> {
         if plan.made_from.lineage != state.lineage {
             return Err(ApplyError::Lineage {
                 planned: plan.made_from.lineage.clone(),
@@ -96,6 +113,7 @@ impl<'a> Executor<'a> {
             });
             let run = Run {
                 plan,
+                live,
                 reason: Reason::new(&format!("gaib plan {name}: {words}")),
                 words,
             };
@@ -221,6 +239,7 @@ impl<'a> Executor<'a> {
         let pending = Pending {
             since_ms: self.discord.now_ms(),
             attributes: attributes.clone(),
+            others: run.alike(attributes),
         };
         state.begin_create(address.clone(), pending.clone());
         self.save(state).await?;
@@ -283,7 +302,7 @@ impl<'a> Executor<'a> {
                 step: run.words.clone(),
                 source,
             })?;
-            if let Some(id) = find::made(address, pending, state, &live) {
+            if let Some(id) = find_pending(address, pending, state, &live) {
                 progress.event(Event::Found {
                     address: address.to_string(),
                     id: id.get(),

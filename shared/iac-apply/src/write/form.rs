@@ -87,6 +87,6 @@ pub(crate) fn text_or_null(text: &str) -> Value {
     if text.is_empty() {
         Value::Null
     } else {
-        Value::from(text.as_str())
+        Value::from(text)
     }
 }

@@ -6,6 +6,8 @@
     reason = "a test that fails here has found what it looks for"
 )]
 
+mod bench;
 mod http;
+mod interruptions;
 mod store;
 mod support;

@@ -128,6 +128,8 @@ pub(crate) enum Strike {
     Before,
     /// It is carried out; the process ends before it has the answer.
     After,
+    /// It is carried out, and its answer never comes; the process lives on.
+    Lose,
 }
 
 /// Ends at the n-th request, as a process does that is killed: nothing is sent from then on.
@@ -158,6 +160,13 @@ impl Transport for Cut {
         let number = self.seen.fetch_add(1, Ordering::SeqCst);
         if number < self.at {
             return self.inner.send(request).await;
+        }
+        if self.strike == Strike::Lose {
+            let answer = self.inner.send(request).await;
+            return match number == self.at {
+                true => Err(SendError::Lost("the connection broke".to_owned())),
+                false => answer,
+            };
         }
         if number == self.at && self.strike == Strike::After {
             let _ = self.inner.send(request).await;

@@ -129,6 +129,13 @@ impl Managed {
     }
 }
 
+/// What a creation made whose end is not known, if it is on the server and in no state yet.
+#[must_use]
+pub fn find_pending(address: &Address, pending: &Pending, state: &State, live: &Live) -> Option<Snowflake> {
+    let managed = state.resources.iter().map(|(address, entry)| (address.kind(), entry.id));
+    look_for(address, pending, state, live, &BTreeMap::new(), &managed.collect())
+}
+
 /// What a create whose answer was lost may have made: of the same kind and name, in the same category, not older than the
 /// request, and nobody's else. Of several the oldest, which is the first that could have been it.
 fn look_for(
@@ -146,7 +153,7 @@ fn look_for(
     let earliest = pending.since_ms.saturating_sub(CLOCK_SKEW_MS);
     live.of_kind(address.kind())
         .filter(|resource| resource.id.created_at_ms() >= earliest && !resource.managed)
-        .filter(|resource| !taken.contains(&(address.kind(), resource.id)))
+        .filter(|resource| !taken.contains(&(address.kind(), resource.id)) && !pending.others.contains(&resource.id))
         .find(|resource| is_like(&pending.attributes, &resource.attributes, &resolve))
         .map(|resource| resource.id)
 }

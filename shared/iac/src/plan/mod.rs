@@ -27,6 +27,7 @@ use crate::state::State;
 pub use document::{
     Action, Change, Counts, Drift, MadeFrom, Mode, Place, Plan, PlanFileError, Reason, Reorder, Step, VERSION,
 };
+pub use known::find_pending;
 pub use preflight::{Finding, preflight};
 pub use simulate::{SimulationError, simulate};
 

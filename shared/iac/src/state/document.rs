@@ -1,6 +1,6 @@
 //! The document and its transitions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,9 @@ pub struct Pending {
     pub since_ms: u64,
     /// What was asked for.
     pub attributes: Attributes,
+    /// Ids of what was there before and has its kind and name: none of them is what was made.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub others: BTreeSet<Snowflake>,
 }
 
 /// Everything that is managed.
