@@ -6,8 +6,10 @@
     reason = "a test that fails here has found what it looks for"
 )]
 
+mod apply;
 mod bench;
 mod http;
 mod interruptions;
+mod laws;
 mod store;
 mod support;

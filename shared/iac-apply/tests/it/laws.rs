@@ -1,0 +1,223 @@
+//! Laws, for random configurations: after an apply a plan is empty, from wherever the server came; destroy removes what is
+//! managed and nothing else. `PROPTEST_CASES` asks for more cases.
+
+use arrakis_iac::model::{Configuration, Kind};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+use serde_json::{Map, Value, json};
+
+use crate::bench::{Bench, configuration};
+
+const BITS: [&str; 6] = [
+    "VIEW_CHANNEL",
+    "SEND_MESSAGES",
+    "CONNECT",
+    "SPEAK",
+    "READ_MESSAGE_HISTORY",
+    "ADD_REACTIONS",
+];
+
+fn permissions() -> impl Strategy<Value = Vec<&'static str>> {
+    subsequence(BITS.to_vec(), 0..=BITS.len())
+}
+
+fn maybe<S: Strategy<Value: Clone>>(strategy: S) -> impl Strategy<Value = Option<S::Value>> {
+    proptest::option::of(strategy)
+}
+
+/// An object of what is there.
+fn object(fields: &[(&str, Option<Value>)]) -> Value {
+    let given = fields
+        .iter()
+        .filter_map(|(key, value)| Some(((*key).to_owned(), value.clone()?)));
+    Value::Object(given.collect::<Map<_, _>>())
+}
+
+fn role() -> impl Strategy<Value = Value> {
+    (
+        select(vec!["Naib", "Fedaykin", "🏜️ Água", "new role"]),
+        maybe(select(vec!["#FFD700", "#000000", "#123456"])),
+        maybe(any::<bool>()),
+        maybe(any::<bool>()),
+        maybe(permissions()),
+        maybe(any::<bool>()),
+    )
+        .prop_map(|(name, color, hoist, mentionable, permissions, bot)| {
+            object(&[
+                ("name", Some(json!(name))),
+                ("color", color.map(Value::from)),
+                ("hoist", hoist.map(Value::from)),
+                ("mentionable", mentionable.map(Value::from)),
+                ("permissions", permissions.map(Value::from)),
+                ("given_to_bot", bot.map(Value::from)),
+            ])
+        })
+}
+
+/// Who is granted and denied what; roles by number, to be cut to those there are.
+fn overwrites() -> impl Strategy<Value = Vec<(usize, Vec<&'static str>, Vec<&'static str>)>> {
+    vec((0_usize..8, permissions(), permissions()), 0..4)
+}
+
+fn overwrites_of(given: &[(usize, Vec<&str>, Vec<&str>)], roles: usize) -> Value {
+    let mut map = Map::new();
+    for (who, allow, deny) in given {
+        let target = match who {
+            0 => "everyone".to_owned(),
+            1 => "bot".to_owned(),
+            2 => "member:77".to_owned(),
+            number if number - 3 < roles => format!("role.r{}", number - 3),
+            _ => continue,
+        };
+        let deny: Vec<&&str> = deny.iter().filter(|bit| !allow.contains(bit)).collect();
+        map.insert(target, json!({ "allow": allow, "deny": deny }));
+    }
+    Value::Object(map)
+}
+
+#[derive(Clone, Debug)]
+struct AnyChannel {
+    kind: &'static str,
+    name: &'static str,
+    category: usize,
+    overwrites: Option<Vec<(usize, Vec<&'static str>, Vec<&'static str>)>>,
+    numbers: (Option<u16>, Option<u32>, Option<bool>),
+    topic: Option<&'static str>,
+    tags: Option<Vec<&'static str>>,
+}
+
+fn channel() -> impl Strategy<Value = AnyChannel> {
+    (
+        select(vec!["text", "text", "voice", "announcement", "stage", "forum"]),
+        select(vec!["general", "spice", "águas-🔥", "old-tales"]),
+        0_usize..4,
+        maybe(overwrites()),
+        (
+            maybe(select(vec![0_u16, 5, 300])),
+            maybe(select(vec![8_000_u32, 64_000])),
+            maybe(any::<bool>()),
+        ),
+        maybe(select(vec!["", "what it is for"])),
+        maybe(subsequence(vec!["old", "new", "Mixed Case"], 0..=3)),
+    )
+        .prop_map(|(kind, name, category, overwrites, numbers, topic, tags)| AnyChannel {
+            kind,
+            name,
+            category,
+            overwrites,
+            numbers,
+            topic,
+            tags,
+        })
+}
+
+impl AnyChannel {
+    fn attributes(&self, roles: usize, categories: usize) -> Value {
+        let (slow, bitrate, flag) = self.numbers;
+        let (voice, forum) = (matches!(self.kind, "voice" | "stage"), self.kind == "forum");
+        let category = match self.category {
+            0 => None,
+            number if number - 1 < categories => Some(json!(format!("category.c{}", number - 1))),
+            _ => Some(json!("none")),
+        };
+        let tags = self
+            .tags
+            .as_ref()
+            .map(|tags| tags.iter().map(|tag| json!({ "name": tag })).collect::<Vec<_>>());
+        object(&[
+            ("kind", Some(json!(self.kind))),
+            ("name", Some(json!(self.name))),
+            ("category", category),
+            (
+                "overwrites",
+                self.overwrites.as_ref().map(|given| overwrites_of(given, roles)),
+            ),
+            ("slow_mode", slow.map(Value::from)),
+            ("nsfw", flag.map(Value::from)),
+            ("topic", self.topic.filter(|_| !voice).map(Value::from)),
+            ("bitrate", bitrate.filter(|_| voice).map(Value::from)),
+            ("tags", tags.filter(|_| forum).map(Value::from)),
+            ("require_tag", flag.filter(|_| forum).map(Value::from)),
+        ])
+    }
+}
+
+prop_compose! {
+    fn any_configuration()(
+        roles in vec(role(), 0..4),
+        categories in vec((select(vec!["Rock", "Sand", "🏛️"]), maybe(overwrites())), 0..3),
+        channels in vec(channel(), 0..6),
+        level in maybe(select(vec!["none", "low", "high"])),
+        everyone in maybe(permissions()),
+    ) -> Configuration {
+        let mut resources: Vec<(String, Value)> = Vec::new();
+        if let Some(level) = level {
+            resources.push(("server".to_owned(), json!({ "verification_level": level })));
+        }
+        if let Some(permissions) = everyone {
+            resources.push(("role.everyone".to_owned(), json!({ "permissions": permissions })));
+        }
+        for (index, role) in roles.iter().enumerate() {
+            resources.push((format!("role.r{index}"), role.clone()));
+        }
+        for (index, (name, given)) in categories.iter().enumerate() {
+            let given = given.as_ref().map(|given| overwrites_of(given, roles.len()));
+            let attributes = object(&[("kind", Some(json!("category"))), ("name", Some(json!(name))), ("overwrites", given)]);
+            resources.push((format!("category.c{index}"), attributes));
+        }
+        for (index, channel) in channels.iter().enumerate() {
+            resources.push((format!("channel.t{index}"), channel.attributes(roles.len(), categories.len())));
+        }
+        let resources: Vec<(&str, Value)> = resources.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
+        configuration(&resources)
+    }
+}
+
+fn cases(few: u32) -> ProptestConfig {
+    let asked = ProptestConfig::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() {
+        asked.cases
+    } else {
+        few
+    };
+    ProptestConfig { cases, ..asked }
+}
+
+/// A server with things of its own among which the managed ones must find their place.
+fn before() -> Value {
+    json!({ "name": "Before", "community": true, "roles": [{"name": "Above"}, {"name": "Naib"}],
+        "channels": [{"name": "Hall", "kind": "category", "channels": [{"name": "own"}, {"name": "talk", "kind": "voice"}]},
+            {"name": "general"}] })
+}
+
+async fn law(one: Configuration, other: Configuration) {
+    let bench = Bench::start(before()).await;
+    let at_first = bench.live().await;
+    for config in [&one, &other] {
+        if let Err(error) = bench.apply(config).await {
+            panic!("{error}");
+        }
+        bench.assert_applied(config, &at_first).await;
+    }
+    bench.destroy().await.unwrap();
+    let (state, live) = (bench.state().await, bench.live().await);
+    assert!(state.resources.is_empty() && state.pending.is_empty());
+    for kind in [Kind::Role, Kind::Category, Kind::Channel] {
+        let ids = |live: &arrakis_iac::live::Live| live.of_kind(kind).map(|one| one.id).collect::<Vec<_>>();
+        assert_eq!(ids(&live), ids(&at_first), "{kind}");
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(16))]
+
+    #[test]
+    fn an_apply_from_anywhere_leaves_an_empty_plan_and_destroy_leaves_what_was_there(
+        one in any_configuration(),
+        other in any_configuration(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(law(one, other));
+    }
+}
