@@ -12,4 +12,5 @@ pub mod export;
 pub mod live;
 pub mod model;
 pub mod plan;
+pub mod render;
 pub mod state;

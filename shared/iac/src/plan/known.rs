@@ -64,11 +64,13 @@ impl Managed {
                 ids.insert(address.clone(), (live.guild_id, Reason::AlwaysThere));
             }
         }
+        // An id that is gone stands for nothing: what still refers to it refers to the old thing, not to its successor.
         let recorded = state.resources.iter().map(|(address, entry)| (address, entry.id));
+        let all = recorded.chain(ids.iter().map(|(address, (id, _))| (address, *id)));
         let names = Names::new(
             live.guild_id,
             live.bot.user_id,
-            recorded.chain(ids.iter().map(|(address, (id, _))| (address, *id))),
+            all.filter(|(address, id)| live.get(address.kind(), *id).is_some()),
         );
         let attributes_of = |address: &Address, id| {
             let found: Option<&LiveResource> = live.get(address.kind(), id);
@@ -132,7 +134,10 @@ impl Managed {
 /// What a creation made whose end is not known, if it is on the server and in no state yet.
 #[must_use]
 pub fn find_pending(address: &Address, pending: &Pending, state: &State, live: &Live) -> Option<Snowflake> {
-    let managed = state.resources.iter().map(|(address, entry)| (address.kind(), entry.id));
+    let managed = state
+        .resources
+        .iter()
+        .map(|(address, entry)| (address.kind(), entry.id));
     look_for(address, pending, state, live, &BTreeMap::new(), &managed.collect())
 }
 

@@ -141,6 +141,8 @@ impl Context<'_> {
                 ),
                 None => (was.clone(), attributes.kind),
             };
+            // A category that goes leaves its channels behind, in none.
+            let now = now.filter(|category| !self.goes(category));
             let arrives = now != was;
             groups
                 .entry((now, like(kind_now)))
@@ -219,6 +221,15 @@ impl Context<'_> {
             }
             _ => None,
         }
+    }
+
+    /// Whether a category is removed by this plan.
+    fn goes(&self, category: &Reference) -> bool {
+        let id = match category {
+            Reference::Id(id) => Some(*id),
+            Reference::Address(address) => self.managed.known.get(address).map(|known| known.id),
+        };
+        id.is_some_and(|id| self.leaving.contains(&(Kind::Category, id)))
     }
 
     fn parent(&self, category: Option<&Clearable<Reference>>) -> Option<Reference> {

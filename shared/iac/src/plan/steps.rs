@@ -259,9 +259,16 @@ fn role_update(change: &Change, before: &Role, after: &Role, careful: bool, phas
         .cloned()
         .collect();
     let changes_permissions = fields.iter().any(|field| field == "permissions");
-    let with = |permissions: Permissions, fields: Vec<String>| {
+    // Whether the bot has the role is told by other steps: as it is when this one is carried out.
+    let had = before.given_to_bot.or(after.given_to_bot.map(|_| false));
+    let given_by_then = if after.given_to_bot == Some(true) {
+        after.given_to_bot
+    } else {
+        had
+    };
+    let with = |permissions: Permissions, fields: Vec<String>, given_to_bot: Option<bool>| {
         let mut role = after.clone();
-        role.given_to_bot = before.given_to_bot.or(after.given_to_bot.map(|_| false));
+        role.given_to_bot = given_to_bot;
         if role.permissions.is_some() {
             role.permissions = Some(permissions);
         }
@@ -274,17 +281,19 @@ fn role_update(change: &Change, before: &Role, after: &Role, careful: bool, phas
     };
     if changes_permissions && careful && gains {
         if loses {
-            phases.withhold.push(with(old.intersection(new), fields.clone()));
+            phases.withhold.push(with(old.intersection(new), fields.clone(), had));
         } else {
             fields.retain(|field| field != "permissions");
             if !fields.is_empty() {
-                phases.roles.push(with(old, fields));
+                phases.roles.push(with(old, fields, had));
             }
         }
-        phases.grant.push(with(new, vec!["permissions".to_owned()]));
+        phases
+            .grant
+            .push(with(new, vec!["permissions".to_owned()], given_by_then));
     } else if !fields.is_empty() {
         let phase = if loses { &mut phases.withhold } else { &mut phases.roles };
-        phase.push(with(new, fields));
+        phase.push(with(new, fields, had));
     }
     if change.fields.iter().any(|field| field == "given_to_bot") {
         let give = after.given_to_bot == Some(true);

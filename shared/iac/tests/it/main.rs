@@ -2,3 +2,4 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of a test fail it by panicking")]
 
 mod examples;
+mod plan;
