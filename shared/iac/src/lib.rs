@@ -9,6 +9,7 @@
 
 pub mod config;
 pub mod export;
+pub mod import;
 pub mod live;
 pub mod model;
 pub mod plan;

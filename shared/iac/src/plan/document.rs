@@ -1,9 +1,11 @@
 //! What a plan says, as a file keeps it.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::live::digest;
-use crate::model::{Address, Attributes, Origin, Overwrite, Reference, Snowflake, Target, ThemeUse};
+use crate::model::{Address, Attributes, Kind, Origin, Overwrite, Reference, Snowflake, Target, ThemeUse};
 
 /// The version that this gaib writes.
 pub const VERSION: u32 = 1;
@@ -52,6 +54,8 @@ pub struct MadeFrom {
     pub configuration: Option<String>,
     /// Fingerprint of the live server.
     pub live: String,
+    /// Kinds that configuration and state hold: what the live server was read for.
+    pub kinds: BTreeSet<Kind>,
 }
 
 /// What a plan is for.

@@ -20,8 +20,10 @@ mod scope;
 mod simulate;
 mod steps;
 
+use std::collections::BTreeSet;
+
 use crate::live::Live;
-use crate::model::{Address, Configuration, Snowflake};
+use crate::model::{Address, Configuration, Kind, Snowflake};
 use crate::state::State;
 
 pub use document::{
@@ -66,6 +68,14 @@ pub enum PlanError {
     },
 }
 
+/// The kinds that a configuration and a state hold: what a live server must be read for.
+#[must_use]
+pub fn kinds(configuration: &Configuration, state: &State) -> BTreeSet<Kind> {
+    let configured = configuration.resources.keys();
+    let managed = state.resources.keys().chain(state.pending.keys());
+    configured.chain(managed).map(Address::kind).collect()
+}
+
 /// Decides what has to happen. Deterministic: equal arguments give equal plans.
 ///
 /// In [`Mode::Destroy`] and [`Mode::RefreshOnly`] the configuration is not looked at.
@@ -96,6 +106,7 @@ pub fn plan(configuration: &Configuration, state: &State, live: &Live, options: 
             serial: state.serial,
             configuration: (options.mode == Mode::Apply).then(|| configuration.digest()),
             live: live.fingerprint(),
+            kinds: kinds(configuration, state),
         },
         mode: options.mode,
         targets: options.targets.clone(),
