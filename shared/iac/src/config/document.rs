@@ -212,7 +212,7 @@ document! {
     /// A tag that posts may have.
     pub(crate) struct TagEntry {
         /// What is shown.
-        name: Text<1, 20>,
+        name: Text<1, 50>,
         /// Only those who manage threads may set it.
         moderated: Truth,
         /// Shown before the name.
@@ -336,7 +336,7 @@ document! {
     /// What a rule does; one key.
     pub(crate) struct ActionEntry {
         /// Keeps the message back; the text is what its author is told, empty for Discord's own words.
-        block_message: Text<0, 150>,
+        block_message: Text<0, 300>,
         /// Tells moderators in this channel.
         alert: Link,
         /// Keeps the author from writing for so many seconds.

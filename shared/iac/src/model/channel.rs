@@ -49,6 +49,21 @@ impl ChannelKind {
         matches!(self, Self::Text | Self::Announcement | Self::Forum | Self::Media)
     }
 
+    /// Whether channels of this kind have the attribute of this name (see [`Channel::FIELDS`]).
+    #[must_use]
+    pub fn has(self, attribute: &str) -> bool {
+        match attribute {
+            "category" | "nsfw" => self != Self::Category,
+            "topic" | "auto_archive" | "thread_slow_mode" => !self.is_voice() && self != Self::Category,
+            "slow_mode" => !matches!(self, Self::Announcement | Self::Category),
+            "bitrate" | "user_limit" | "region" | "video_quality" => self.is_voice(),
+            "tags" | "require_tag" | "default_reaction" | "sort_order" | "tag_match" => self.has_posts(),
+            "layout" => self == Self::Forum,
+            "hide_download_options" => self == Self::Media,
+            _ => true,
+        }
+    }
+
     /// Whether Discord turns this kind into that one in place. Any other change is a replacement and loses the messages.
     #[must_use]
     pub const fn converts_to(self, other: Self) -> bool {

@@ -41,8 +41,8 @@ pub const USER_LIMIT: RangeInclusive<u32> = 0..=99;
 pub const STAGE_USER_LIMIT: RangeInclusive<u32> = 0..=10_000;
 /// Tags of a forum.
 pub const MOST_TAGS: usize = 20;
-/// Characters of a tag. The OpenAPI document allows 50 and Discord's guide 20; the lesser one is safe.
-pub const TAG_NAME: RangeInclusive<usize> = 1..=20;
+/// Characters of a tag, by the OpenAPI document; Discord's guide says 20, but what a live server has must be exportable.
+pub const TAG_NAME: RangeInclusive<usize> = 1..=50;
 /// Characters of an emoji's name.
 pub const EMOJI_NAME: RangeInclusive<usize> = 2..=32;
 /// Bytes of an emoji's picture.
@@ -83,8 +83,9 @@ pub const AUTOMOD_EXEMPT_CHANNELS: usize = 50;
 pub const AUTOMOD_MENTIONS: RangeInclusive<u32> = 1..=50;
 /// Seconds of a timeout: four weeks at most.
 pub const AUTOMOD_TIMEOUT: RangeInclusive<u32> = 1..=2_419_200;
-/// Characters of what a blocked author is told. Discord's guide says 150, its OpenAPI document 300; the lesser one is safe.
-pub const AUTOMOD_MESSAGE: RangeInclusive<usize> = 0..=150;
+/// Characters of what a blocked author is told. By the OpenAPI document; Discord's guide says 150, but what a live
+/// server has must be exportable.
+pub const AUTOMOD_MESSAGE: RangeInclusive<usize> = 0..=300;
 /// Rules by Discord's number of their trigger: keyword, spam, preset, mention spam, member profile.
 pub const AUTOMOD_RULES: [(u64, usize); 5] = [(1, 6), (3, 1), (4, 1), (5, 1), (6, 1)];
 /// Channels on the welcome screen.

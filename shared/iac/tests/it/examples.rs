@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use arrakis_iac::config::{Inputs, Loaded, load, schema};
-use arrakis_iac::model::{Attributes, Kind};
+use arrakis_iac::config::{Inputs, Loaded, from_theme, load, schema};
+use arrakis_iac::export::to_yaml;
 use arrakis_themes::Registry;
+
+use crate::export::{canonical, check_by_schema, read_back};
 
 fn examples() -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../services/gaib/examples");
@@ -35,4 +37,37 @@ fn every_example_is_a_configuration_without_a_warning() {
         assert!(!loaded.configuration.resources.is_empty(), "{name}");
         assert_eq!(loaded.warnings, [], "{name}");
     }
+}
+
+#[test]
+fn every_example_exported_reads_back_as_the_same() {
+    for (name, bytes) in examples() {
+        let configuration = loaded(&name, &bytes).configuration;
+        let yaml = to_yaml(&configuration, "exported");
+        assert_eq!(canonical(&read_back(&yaml)), canonical(&configuration), "{name}");
+        check_by_schema(&name, &yaml);
+    }
+}
+
+#[test]
+fn every_example_and_every_theme_satisfies_the_schema() {
+    for (name, bytes) in examples() {
+        check_by_schema(&name, std::str::from_utf8(&bytes).unwrap());
+    }
+    for theme in Registry::load(None).unwrap().all() {
+        check_by_schema(theme.id.as_str(), &to_yaml(&from_theme(theme), ""));
+    }
+}
+
+/// Written anew by `UPDATE_SCHEMA=1 cargo test -p arrakis-iac`.
+#[test]
+fn the_committed_schema_is_that_of_the_types() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/schemas/discord-server.schema.json");
+    let made = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
+    if std::env::var_os("UPDATE_SCHEMA").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, &made).unwrap();
+    }
+    let committed = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(committed == made, "run: UPDATE_SCHEMA=1 cargo test -p arrakis-iac");
 }

@@ -95,7 +95,7 @@ fn build_channel(
         // What the theme says of the other kind may not be there in this one.
         channel = Channel {
             name: channel.name,
-            topic: channel.topic.filter(|_| has_topic(kind)),
+            topic: channel.topic.filter(|_| kind.has("topic")),
             category: channel.category,
             overwrites: channel.overwrites,
             ..Channel::default()
@@ -145,40 +145,34 @@ fn synced(channel: &Channel, at: Mark, draft: &Draft, reader: &mut Reader<'_>) -
     }
 }
 
-fn has_topic(kind: ChannelKind) -> bool {
-    !kind.is_voice() && kind != ChannelKind::Category
-}
-
 /// Refuses what this kind of channel does not have.
 fn refuse_misplaced(entry: &ChannelEntry, kind: ChannelKind, reader: &mut Reader<'_>) {
-    let voice = kind.is_voice();
-    let posts = kind.has_posts();
-    let threads = has_topic(kind);
     macro_rules! check {
-        ($($field:ident $fits:expr, $whose:literal;)+) => {
-            $(if let (Some(entry), false) = (&entry.$field, $fits) {
-                reader.refuse(entry.at, format!("`{}` is for {}; this is a channel of kind `{kind}`", stringify!($field), $whose));
+        ($($field:ident for $whose:literal;)+) => {
+            $(if let (Some(entry), false) = (&entry.$field, kind.has(stringify!($field))) {
+                let reason = format!("`{}` is for {}; this is a channel of kind `{kind}`", stringify!($field), $whose);
+                reader.refuse(entry.at, reason);
             })+
         };
     }
     check! {
-        topic threads, "text, announcement, forum and media channels";
-        slow_mode kind != ChannelKind::Announcement, "all but announcement channels";
-        bitrate voice, "voice channels and stages";
-        user_limit voice, "voice channels and stages";
-        region voice, "voice channels and stages";
-        video_quality voice, "voice channels and stages";
-        auto_archive threads, "channels with threads: text, announcement, forum and media";
-        thread_slow_mode threads, "channels with threads: text, announcement, forum and media";
-        tags posts, "forums and media channels";
-        require_tag posts, "forums and media channels";
-        default_reaction posts, "forums and media channels";
-        sort_order posts, "forums and media channels";
-        layout kind == ChannelKind::Forum, "forums";
-        tag_match posts, "forums and media channels";
-        hide_download_options kind == ChannelKind::Media, "media channels";
+        topic for "text, announcement, forum and media channels";
+        slow_mode for "all but announcement channels";
+        bitrate for "voice channels and stages";
+        user_limit for "voice channels and stages";
+        region for "voice channels and stages";
+        video_quality for "voice channels and stages";
+        auto_archive for "channels with threads: text, announcement, forum and media";
+        thread_slow_mode for "channels with threads: text, announcement, forum and media";
+        tags for "forums and media channels";
+        require_tag for "forums and media channels";
+        default_reaction for "forums and media channels";
+        sort_order for "forums and media channels";
+        layout for "forums";
+        tag_match for "forums and media channels";
+        hide_download_options for "media channels";
     }
-    if let Some(topic) = entry.topic.as_ref().filter(|_| !posts) {
+    if let Some(topic) = entry.topic.as_ref().filter(|_| !kind.has_posts()) {
         let length = topic.value.0.chars().count();
         if length > *TOPIC.end() {
             reader.refuse(

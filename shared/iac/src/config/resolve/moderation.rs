@@ -129,12 +129,6 @@ fn read_trigger(entry: &At<TriggerEntry>, reader: &mut Reader<'_>) -> Option<Aut
         let own = &entry.value;
         let keywords = texts(own.keywords.as_ref(), AUTOMOD_KEYWORDS, "words", reader);
         let patterns = texts(own.patterns.as_ref(), AUTOMOD_PATTERNS, "patterns", reader);
-        if keywords.is_empty() && patterns.is_empty() {
-            reader.refuse(
-                entry.at,
-                "neither `keywords` nor `patterns`: nothing would set this rule off",
-            );
-        }
         (
             keywords,
             patterns,
