@@ -83,6 +83,26 @@ impl Https {
     /// # Errors
     /// TLS cannot be set up.
     pub fn new(base: &Url, token: Token) -> Result<Self, HttpsError> {
+        Ok(Self::over(Self::client(base)?, base, token))
+    }
+
+    /// The same over a client that [`Https::client`] made: for many servers, whose calls then share what is costly to set
+    /// up.
+    #[must_use]
+    pub fn over(client: reqwest::Client, base: &Url, token: Token) -> Self {
+        Self {
+            client,
+            base: base.as_str().trim_end_matches('/').to_owned(),
+            token,
+            answer_within: ANSWER,
+        }
+    }
+
+    /// A client as Discord wants it.
+    ///
+    /// # Errors
+    /// TLS cannot be set up.
+    pub fn client(base: &Url) -> Result<reqwest::Client, HttpsError> {
         let mut builder = reqwest::Client::builder();
         if is_loopback(base) {
             // A proxy that the environment names is for the world outside, not for an emulator on this machine.
@@ -97,12 +117,7 @@ impl Https {
             // What may be repeated is decided in client.rs and nowhere else.
             .retry(reqwest::retry::never())
             .build()?;
-        Ok(Self {
-            client,
-            base: base.as_str().trim_end_matches('/').to_owned(),
-            token,
-            answer_within: ANSWER,
-        })
+        Ok(client)
     }
 
     /// Gives an answer less time than the usual minute.

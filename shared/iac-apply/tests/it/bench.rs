@@ -1,6 +1,7 @@
 //! A workspace beside a server, and the way from a configuration to an applied plan, as `gaib server apply` goes it.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use arrakis_iac::live::Live;
@@ -50,7 +51,14 @@ impl Bench {
     }
 
     pub(crate) fn over(server: Server) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        // Where there is memory to write to, hundreds of states need no disk.
+        let memory = Path::new("/dev/shm");
+        let folder = if memory.is_dir() {
+            tempfile::tempdir_in(memory)
+        } else {
+            tempfile::tempdir()
+        };
+        let folder = folder.unwrap();
         let store = Local::new(folder.path().join(".gaib"), "arrakeen");
         Self {
             server,

@@ -1,11 +1,14 @@
 //! Laws, for random configurations: after an apply a plan is empty, from wherever the server came; destroy removes what is
 //! managed and nothing else. `PROPTEST_CASES` asks for more cases.
 
+use std::sync::OnceLock;
+
 use arrakis_iac::model::{Configuration, Kind};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use serde_json::{Map, Value, json};
+use tokio::runtime::Runtime;
 
 use crate::bench::{Bench, configuration};
 
@@ -209,6 +212,12 @@ async fn law(one: Configuration, other: Configuration) {
     }
 }
 
+/// One for all cases: connections live in it.
+fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| Runtime::new().unwrap())
+}
+
 proptest! {
     #![proptest_config(cases(16))]
 
@@ -217,7 +226,6 @@ proptest! {
         one in any_configuration(),
         other in any_configuration(),
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(law(one, other));
+        runtime().block_on(law(one, other));
     }
 }

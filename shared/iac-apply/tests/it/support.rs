@@ -1,7 +1,7 @@
 //! An emulator with one server, and transports that count, cut and lose.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arrakis_iac_apply::http::{Answer, Discord, Https, Patience, Request, SendError, Token, Transport};
 use arrakis_iac_apply::{Event, Progress};
@@ -44,10 +44,11 @@ impl Server {
 
     /// The transport that `gaib` uses.
     pub(crate) fn https(&self) -> Https {
+        // One client for a whole run: setting one up reads every certificate of the machine.
         let base = self.emulator.addresses().rest.parse().unwrap();
-        Https::new(&base, Token::new(&self.emulator.token()).unwrap())
-            .unwrap()
-            .answer_within(Duration::from_secs(1))
+        static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
+        let client = CLIENT.get_or_init(|| Https::client(&base).unwrap()).clone();
+        Https::over(client, &base, Token::new(&self.emulator.token()).unwrap()).answer_within(Duration::from_secs(1))
     }
 
     /// A client that counts its requests and records what it tells.
