@@ -1,9 +1,18 @@
-//! Laws, for random configurations: after an apply a plan is empty, from wherever the server came; destroy removes what is
-//! managed and nothing else. `PROPTEST_CASES` asks for more cases.
+//! Laws, for random configurations: after an apply a plan is empty, from wherever the server came; what is exported and
+//! taken in plans to no change; destroy removes what is managed and nothing else. `PROPTEST_CASES` asks for more cases.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+use arrakis_iac::config::{Inputs, load};
+use arrakis_iac::export::{Detail, assign, from_live, to_yaml};
+use arrakis_iac::import::{import, matches};
 use arrakis_iac::model::{Configuration, Kind};
+use arrakis_iac::plan::{Options, plan};
+use arrakis_iac::state::State;
+use arrakis_iac_apply::http::Reason;
+use arrakis_themes::Registry;
+use http::Method;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -194,14 +203,52 @@ fn before() -> Value {
             {"name": "general"}] })
 }
 
+/// A community server has channels for its rules and for what Discord tells moderators.
+async fn a_true_community(bench: &Bench) {
+    let (discord, _) = bench.server.client();
+    let channels = &bench.server.made.channels;
+    let body = json!({ "rules_channel_id": channels["own"], "public_updates_channel_id": channels["general"] });
+    let path = format!("/guilds/{}", bench.guild());
+    discord
+        .write(Method::PATCH, &path, Some(&body), &Reason::new("by hand"))
+        .await
+        .unwrap();
+}
+
+/// Whatever the server is: exported, read back and taken in, it plans to no change.
+async fn exports_to_no_change(bench: &Bench) {
+    let live = bench.live().await;
+    let themes = Registry::load(None).unwrap();
+    for detail in [Detail::Readable, Detail::Complete] {
+        let yaml = to_yaml(&from_live(&live, &assign(&live, &BTreeMap::new()), detail), "");
+        let loaded = load("export.yaml", yaml.as_bytes(), &themes, &Inputs::default());
+        let config = loaded
+            .unwrap_or_else(|problems| panic!("{problems}\n{yaml}"))
+            .configuration;
+        let mut state = State::new("taken in");
+        let matches = matches(&config, &state, &live);
+        assert!(
+            matches.missing.is_empty() && matches.left.is_empty(),
+            "{matches:?}\n{yaml}"
+        );
+        for (address, id) in matches.found {
+            import(&address, id, Some(&config), &mut state, &live).unwrap();
+        }
+        let plan = plan(&config, &state, &live, &Options::default()).unwrap();
+        assert!(plan.is_empty(), "{:#?} {:#?}\n{yaml}", plan.changes, plan.reorders);
+    }
+}
+
 async fn law(one: Configuration, other: Configuration) {
     let bench = Bench::start(before()).await;
+    a_true_community(&bench).await;
     let at_first = bench.live().await;
     for config in [&one, &other] {
         if let Err(error) = bench.apply(config).await {
             panic!("{error}");
         }
         bench.assert_applied(config, &at_first).await;
+        exports_to_no_change(&bench).await;
     }
     bench.destroy().await.unwrap();
     let (state, live) = (bench.state().await, bench.live().await);
