@@ -8,10 +8,14 @@
 
 pub mod arguments;
 pub mod commands;
+pub mod configuration;
 pub mod error;
 pub mod exit;
 pub mod printer;
+pub mod progress;
+pub mod project;
 pub mod prompt;
+pub mod session;
 pub mod settings;
 pub mod table;
 

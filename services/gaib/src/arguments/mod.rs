@@ -79,7 +79,7 @@ pub struct GlobalArguments {
     /// Write messages for programs: one JSON object a line, the first names the format's version
     #[arg(long, global = true)]
     pub json: bool,
-    /// Write without colours (as NO_COLOR does)
+    /// Write without colours (as `NO_COLOR` does)
     #[arg(long, global = true)]
     pub no_color: bool,
     /// Whether questions may be asked; with `--input=false` a command that would have to ask fails instead
@@ -132,7 +132,7 @@ pub struct ApplyFile {
 /// Which server a command speaks to.
 #[derive(Clone, Debug, Default, Args)]
 pub struct GuildArgument {
-    /// Id of the server [environment: DISCORD_GUILD_ID; else what `init` wrote down]
+    /// Id of the server [environment: `DISCORD_GUILD_ID`; else what `init` wrote down]
     #[arg(long, value_name = "ID")]
     pub guild: Option<String>,
 }
@@ -140,7 +140,7 @@ pub struct GuildArgument {
 /// Values for `${name}`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct VariableArguments {
-    /// Value of a variable; may be given more than once [environment: GAIB_VAR_name]
+    /// Value of a variable; may be given more than once [environment: `GAIB_VAR_name`]
     #[arg(long = "var", value_name = "NAME=VALUE")]
     pub var: Vec<String>,
     /// YAML file with values of variables; may be given more than once, later ones win

@@ -38,7 +38,7 @@ pub enum ServerCommand {
     /// Hold the state's lock, so that nobody changes the server meanwhile
     Lock(Lock),
     /// Release the lock that `gaib server lock` took
-    Unlock(WorkspaceArgument),
+    Unlock(Unlock),
     /// Release a lock that its holder left behind; ID stands in the refusal that it caused
     ForceUnlock(ForceUnlock),
 }
@@ -182,7 +182,8 @@ pub struct Import {
     /// Its id at Discord
     #[arg(required_unless_present = "all")]
     pub id: Option<String>,
-    /// Take in everything of the configuration that the server has by name, and write down nothing else
+    /// Take in everything that the configuration names and the server has; where the configuration is empty, write the
+    /// whole server down first
     #[arg(long, conflicts_with_all = ["address", "id"])]
     pub all: bool,
     /// The configuration and the server
@@ -232,6 +233,16 @@ pub struct ForceUnlock {
     /// Do not ask
     #[arg(long)]
     pub force: bool,
+    /// The workspace
+    #[command(flatten)]
+    pub workspace: WorkspaceArgument,
+}
+
+/// `gaib server unlock`.
+#[derive(Debug, Args)]
+pub struct Unlock {
+    /// The lock's id; whichever it is when it is not said
+    pub id: Option<String>,
     /// The workspace
     #[command(flatten)]
     pub workspace: WorkspaceArgument,

@@ -1,8 +1,16 @@
 //! The commands, one file each, and what every one of them has at hand.
 
+mod apply;
 mod completions;
+mod export;
+mod import;
+mod init;
+mod lock;
 mod man;
+mod plan;
+mod state;
 mod theme;
+mod workspace;
 
 use crate::arguments::server::ServerCommand;
 use crate::arguments::{Command, GlobalArguments};
@@ -48,7 +56,7 @@ impl Context {
     async fn run(&self, command: Command) -> Result<ExitStatus> {
         match command {
             Command::Server(command) => self.server(*command).await,
-            Command::Apply(_) => Err(crate::error::Failure::new("not here yet")),
+            Command::Apply(arguments) => apply::file(self, &arguments).await,
             Command::Completions { shell } => completions::run(self, shell),
             Command::Man { out } => man::run(self, out.as_deref()),
         }
@@ -57,7 +65,18 @@ impl Context {
     async fn server(&self, command: ServerCommand) -> Result<ExitStatus> {
         match command {
             ServerCommand::Theme(command) => theme::run(self, &command),
-            _ => Err(crate::error::Failure::new("not here yet")),
+            ServerCommand::Init(arguments) => init::run(self, &arguments).await,
+            ServerCommand::Plan(arguments) => plan::run(self, &arguments).await,
+            ServerCommand::Diff(arguments) => plan::diff(self, &arguments).await,
+            ServerCommand::Apply(arguments) => apply::run(self, &arguments).await,
+            ServerCommand::Destroy(arguments) => apply::destroy(self, &arguments).await,
+            ServerCommand::Import(arguments) => import::run(self, &arguments).await,
+            ServerCommand::Export(arguments) => export::run(self, &arguments).await,
+            ServerCommand::State(command) => state::run(self, &command).await,
+            ServerCommand::Workspace(command) => workspace::run(self, &command).await,
+            ServerCommand::Lock(arguments) => lock::lock(self, &arguments).await,
+            ServerCommand::Unlock(arguments) => lock::unlock(self, &arguments).await,
+            ServerCommand::ForceUnlock(arguments) => lock::force(self, &arguments).await,
         }
     }
 }
