@@ -221,4 +221,7 @@ variables! {
          returned messages it prints the bodies");
     /// Log format.
     LOG_FORMAT = Variable::defaulted("LOG_FORMAT", EVERY, "json", "json or text");
+    /// Fail points.
+    ARRAKIS_FAIL_POINTS = Variable::optional("ARRAKIS_FAIL_POINTS", EVERY, "worker.consumed=kill@3",
+        "places at which a debug build kills itself, hangs or passes over a guard, for fault runs (docs/faults.md); a release build refuses it");
 }
