@@ -3,5 +3,6 @@
 pub mod chaos;
 pub mod demo;
 pub mod ledger;
+pub mod load;
 pub mod platform;
 pub mod seed;
