@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use arrakis_config::Secret;
 use clap::{Parser, Subcommand};
 use loadtests::platform::Emulator;
-use loadtests::{demo, seed};
+use loadtests::{chaos, demo, seed};
 
 /// Drives the whole of Arrakis from outside.
 #[derive(Debug, Parser)]
@@ -33,6 +33,8 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Throws faults at a platform under load and has a ledger judge. Needs the services that `./dev chaos` brings up.
+    Chaos(chaos::Arguments),
 }
 
 #[tokio::main]
@@ -65,6 +67,7 @@ async fn run(command: Command) -> anyhow::Result<bool> {
             Ok(true)
         }
         Command::Demo { seed } => Box::pin(demo::run(seed)).await,
+        Command::Chaos(arguments) => Box::pin(chaos::command(arguments)).await,
     }
 }
 

@@ -214,7 +214,7 @@ impl Forwarder {
             self.limits.token_died().await;
         }
         match ticket {
-            Some(ticket) => ticket.settle(Fate::Answered(learned)).await,
+            Some(ticket) => ticket.settle_behind(Fate::Answered(learned)),
             None if matches!(learned.pause, Some(Pause::Edge(_))) => {
                 self.limits.complete(&no_slot(call), &Fate::Answered(learned)).await;
             }

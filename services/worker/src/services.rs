@@ -12,6 +12,7 @@ use arrakis_contracts::EventId;
 use arrakis_db::{Database, DbError, Deed, Profile, UserId};
 use arrakis_discord::Discord;
 use arrakis_domain::{RoleDifference, RoleId};
+use arrakis_runtime::fail_point;
 use arrakis_themes::Registry;
 use time::OffsetDateTime;
 use twilight_model::id::Id;
@@ -64,7 +65,7 @@ impl Services {
             Seen::Unknown => "away",
         };
         self.metrics.cache.with_label_values(&["done", outcome]).inc();
-        seen == Seen::Done
+        seen == Seen::Done && !fail_point::skips("worker.guard.done")
     }
 
     /// Remembers that an event is done.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrakis_contracts::dead_letter::DeadReason;
+use arrakis_fail_point as fail_point;
 use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
@@ -223,6 +224,9 @@ impl<H: Handler> Consuming<H> {
                 () = stop.hard.cancelled() => break,
             }
         }
+        if fail_point::skips("worker.guard.give_back") {
+            std::process::exit(0);
+        }
         // What the broker had sent already and nobody has begun goes back at once, so that another worker takes it now.
         let cancel = channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
         let _ = tokio::time::timeout(Duration::from_secs(2), cancel).await;
@@ -238,8 +242,12 @@ impl<H: Handler> Consuming<H> {
         let handler = self.handler.clone();
         let options = self.options.clone();
         self.tasks.spawn(async move {
+            let names = names(&delivery);
+            fail_point::hit_at("worker.consumed", &names).await;
             let verdict = run(&*handler, &options, &delivery).await;
+            fail_point::hit_at("worker.handled", &names).await;
             settle(&options, &delivery, verdict).await;
+            fail_point::hit_at("worker.acked", &names).await;
         });
     }
 
@@ -269,15 +277,30 @@ impl<H: Handler> Consuming<H> {
     }
 }
 
+/// By what a fail point tells one message from another.
+fn names(delivery: &Delivery) -> [&str; 3] {
+    [
+        delivery.origin_key(),
+        delivery.message_id().unwrap_or_default(),
+        delivery.queue(),
+    ]
+}
+
 async fn run<H: Handler>(handler: &H, options: &ConsumeOptions, delivery: &Delivery) -> Verdict {
     // The handler is called inside the guarded future: it may panic before its first await.
-    let guarded = AssertUnwindSafe(async { handler.handle(delivery.clone()).await }).catch_unwind();
-    let finished = match options.limit {
+    let guarded = AssertUnwindSafe(async {
+        fail_point::hit_at("worker.handling", &names(delivery)).await;
+        handler.handle(delivery.clone()).await
+    })
+    .catch_unwind();
+    let limit = options.limit.filter(|_| !fail_point::skips("worker.guard.limit"));
+    let finished = match limit {
         Some(limit) => tokio::time::timeout(limit, guarded).await,
         None => Ok(guarded.await),
     };
     match finished {
         Ok(Ok(verdict)) => verdict,
+        Ok(Err(_)) if fail_point::skips("worker.guard.panic") => std::process::abort(),
         Ok(Err(panic)) => {
             options.events.panicked(&options.queue);
             let words = panic.downcast_ref::<String>().map(String::as_str);

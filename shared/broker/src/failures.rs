@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arrakis_contracts::dead_letter::DeadReason;
 use arrakis_contracts::labels::HeaderValue;
 use arrakis_contracts::{headers, names};
+use arrakis_fail_point as fail_point;
 
 use crate::delivery::{Delivery, Settled};
 use crate::message::Message;
@@ -36,7 +37,12 @@ impl Failures {
     /// # Errors
     /// When the copy was not confirmed. The original is then not acknowledged.
     pub async fn retry(&self, delivery: &Delivery, error: &str) -> Result<Settled, PublishError> {
-        let attempts = delivery.attempts() + 1;
+        let counted = if fail_point::skips("worker.guard.attempts") {
+            0
+        } else {
+            delivery.attempts()
+        };
+        let attempts = counted + 1;
         let Some(seconds) = names::RETRY_SECONDS.get(attempts as usize - 1) else {
             return self.dead_letter(delivery, DeadReason::Exhausted, error).await;
         };
@@ -65,7 +71,10 @@ impl Failures {
 
     async fn move_to(&self, delivery: &Delivery, copy: &Message) -> Result<Settled, PublishError> {
         match self.publisher.publish(copy).await? {
-            Outcome::Confirmed => Ok(delivery.ack().await),
+            Outcome::Confirmed => {
+                fail_point::hit_at("worker.settling", &[delivery.queue()]).await;
+                Ok(delivery.ack().await)
+            }
             // The exchange has no queue: not acknowledging is the only way to lose nothing.
             Outcome::Unroutable { reply } => Err(PublishError::GaveUp {
                 tries: 1,

@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrakis_fail_point as fail_point;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use lapin::Channel;
@@ -300,6 +301,11 @@ impl Task {
         if let std::task::Poll::Ready(answer) = futures_util::poll!(publish.as_mut()) {
             publish = Box::pin(std::future::ready(answer));
         }
+        fail_point::hit_at(
+            "ingestor.published",
+            &[self.entries[index].message.routing_key.as_str()],
+        )
+        .await;
         in_flight.push(publish);
     }
 
@@ -336,7 +342,10 @@ impl Task {
             return Ok(());
         }
         match answer {
-            Answer::Confirmed => self.confirmed(index),
+            Answer::Confirmed => {
+                fail_point::hit("ingestor.confirmed").await;
+                self.confirmed(index);
+            }
             Answer::Refused => {
                 self.progress.send_modify(|progress| progress.refused += 1);
                 let entry = &mut self.entries[index];

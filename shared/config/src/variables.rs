@@ -178,7 +178,7 @@ variables! {
     PROXY_LISTEN_ADDR = Variable::defaulted("PROXY_LISTEN_ADDR", PROXY, "0.0.0.0:8090", "where the proxy listens for callers");
     /// Largest number of replicas.
     PROXY_MAX_REPLICAS = Variable::defaulted("PROXY_MAX_REPLICAS", PROXY, "4",
-        "largest number of proxy replicas; with Redis away each keeps to its share of the global limit");
+        "largest number of proxy replicas; with Redis away each keeps to its share of the global limit, and any more to 1 call in 1.1 s");
     /// Broker.
     AMQP_URL = Variable::required("AMQP_URL", &[Service::Ingestor, Service::Worker], "amqp://guest:guest@127.0.0.1:5672/%2f",
         "RabbitMQ, amqp:// or amqps://").secret();
@@ -198,7 +198,8 @@ variables! {
     DATABASE_OWNER_URL = Variable::optional("DATABASE_OWNER_URL", WORKER, "postgres://arrakis_owner:secret@127.0.0.1:5432/arrakis",
         "PostgreSQL, owner login: `arrakis-worker migrate` needs it and nothing else does").secret();
     /// Redis.
-    REDIS_URL = Variable::required("REDIS_URL", &[Service::Worker, Service::DiscordProxy], "redis://127.0.0.1:6379/0", "Redis").secret();
+    REDIS_URL = Variable::required("REDIS_URL", &[Service::Worker, Service::DiscordProxy], "redis://127.0.0.1:6379/0",
+        "Redis, redis:// or rediss:// (TLS; SSL_CERT_FILE names a private authority)").secret();
     /// Number of shards.
     SHARD_COUNT = Variable::optional("SHARD_COUNT", INGESTOR, "4", "number of shards in all; default: Discord's recommendation");
     /// Shards of this process.
@@ -236,4 +237,7 @@ variables! {
          returned messages it prints the bodies");
     /// Log format.
     LOG_FORMAT = Variable::defaulted("LOG_FORMAT", EVERY, "json", "json or text");
+    /// Fail points.
+    ARRAKIS_FAIL_POINTS = Variable::optional("ARRAKIS_FAIL_POINTS", EVERY, "worker.consumed=kill@3",
+        "places at which a debug build kills itself, hangs or passes over a guard, for fault runs (docs/faults.md); a release build refuses it");
 }

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use arrakis_config::Secret;
+use arrakis_fail_point as fail_point;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transaction};
 
@@ -97,7 +98,13 @@ impl Database {
     /// When no connection comes free in time.
     pub async fn tenant(&self, community: CommunityId) -> Result<TenantTx, DbError> {
         // One message, one round trip. A uuid prints as hex digits and dashes and so needs no escaping.
-        let begin = format!("begin; select set_config('app.current_tenant', '{community}', true)");
+        let mut begin = format!("begin; select set_config('app.current_tenant', '{community}', true)");
+        if fail_point::skips("worker.guard.tenant") {
+            // What happens to those who set it for the connection: it outlives the transaction.
+            begin = format!(
+                "begin; select set_config('app.current_tenant', coalesce(nullif(current_setting('app.current_tenant', true), ''), '{community}'), false)"
+            );
+        }
         let transaction = named!("transaction.begin", self.pool.begin_with(AssertSqlSafe(begin)))?;
         Ok(TenantTx { transaction, community })
     }
@@ -224,7 +231,10 @@ impl TenantTx {
     /// # Errors
     /// When the database is away; then it is unknown whether the transaction took place, and the caller's message comes again.
     pub async fn commit(self) -> Result<(), DbError> {
-        named!("transaction.commit", self.transaction.commit())
+        fail_point::hit("worker.committing").await;
+        let committed = named!("transaction.commit", self.transaction.commit());
+        fail_point::hit("worker.committed").await;
+        committed
     }
 
     /// Gives up what was written, at once rather than at the connection's next use.

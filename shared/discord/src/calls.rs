@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use arrakis_contracts::proxy::{self, Urgency};
+use arrakis_fail_point as fail_point;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde::de::DeserializeOwned;
@@ -92,9 +93,11 @@ impl Calls {
         let sent_ms = now_ms();
         let transport = &self.discord.inner.transport;
         let headers = self.headers();
+        fail_point::hit_at("worker.calling", &[request.route]).await;
         let (answer, sent) = transport
             .send(&request, &headers, began + self.deadline, self.patience)
             .await;
+        fail_point::hit_at("worker.called", &[request.route]).await;
         if let Ok(answer) = &answer
             && let Some(date) = answer.discords_date()
         {

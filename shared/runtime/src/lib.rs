@@ -3,6 +3,8 @@
 //! Order: configuration → logs → health server → the service → drain. Owns the signals, the exit codes and `/livez`,
 //! `/readyz`, `/health`, `/metrics`. Refuses to know what a service does: it hands over a [`Runtime`] and waits.
 
+pub use arrakis_fail_point as fail_point;
+
 mod health;
 mod memory;
 mod server;

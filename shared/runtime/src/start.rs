@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use arrakis_config::{ConfigErrors, EXIT_CODE, Reader, Service, Source, variables};
+use arrakis_fail_point as fail_point;
 use arrakis_telemetry::{LogFormat, Metrics, init_logs};
 use tokio::net::TcpListener;
 
@@ -81,6 +82,7 @@ struct Common {
     health_addr: SocketAddr,
     filter: String,
     format: LogFormat,
+    fail_points: Option<fail_point::Spec>,
 }
 
 impl Common {
@@ -88,10 +90,12 @@ impl Common {
         let health_addr = reader.defaulted(&variables::HEALTH_ADDR);
         let filter = reader.defaulted::<String>(&variables::RUST_LOG);
         let format = reader.defaulted(&variables::LOG_FORMAT);
+        let fail_points = reader.optional(&variables::ARRAKIS_FAIL_POINTS);
         Some(Self {
             health_addr: health_addr?,
             filter: filter?,
             format: format?,
+            fail_points: fail_points?,
         })
     }
 }
@@ -146,6 +150,10 @@ fn start<F: Future<Output = anyhow::Result<()>>>(
     })?;
     init_logs(common.format, filter).context("logs cannot be set up")?;
     install_crypto();
+    if let Some(spec) = common.fail_points.clone().filter(|spec| !spec.is_empty()) {
+        tracing::warn!(?spec, "fail points are armed");
+        fail_point::arm(spec).map_err(|error| Fatal::configuration(format!("ARRAKIS_FAIL_POINTS: {error}")))?;
+    }
     let mut builder = match threads {
         Threads::One => tokio::runtime::Builder::new_current_thread(),
         Threads::Many => tokio::runtime::Builder::new_multi_thread(),

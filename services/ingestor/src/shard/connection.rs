@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use arrakis_runtime::Fatal;
+use arrakis_runtime::{Fatal, fail_point};
 use bytes::Bytes;
 use futures_util::{Stream as _, StreamExt as _};
 use tokio::time::Instant;
@@ -308,6 +308,7 @@ impl<'a> Connection<'a> {
             clock_offset_ms: holding.shared.clock.ms(),
         };
         let message = label(text, frame, context)?;
+        fail_point::hit_now("ingestor.received", &[event]);
         // There is room: it was asked for before this frame was read.
         let number = holding.sender.send(message).ok();
         holding.shared.metrics.forwarded(event);

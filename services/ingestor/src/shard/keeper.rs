@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use arrakis_broker::topology::{Queue, shard_state};
 use arrakis_broker::{Backoff, Lease, LeaseError, Link, Priorities, TopologyError};
+use arrakis_runtime::fail_point;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -169,7 +170,11 @@ impl Task {
     async fn write(&mut self, lease: &mut Lease) -> Result<(), LeaseError> {
         let saved = self.wanted.borrow_and_update().clone();
         match saved {
-            Some(saved) => lease.write(saved.encode()).await,
+            Some(saved) => {
+                lease.write(saved.encode()).await?;
+                fail_point::hit("ingestor.checkpointed").await;
+                Ok(())
+            }
             None => Ok(()),
         }
     }

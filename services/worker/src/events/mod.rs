@@ -24,6 +24,7 @@ use std::time::Duration;
 use arrakis_broker::{Delivery, Handler, Verdict};
 use arrakis_contracts::Labels;
 use arrakis_contracts::dead_letter::DeadReason;
+use arrakis_runtime::fail_point;
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -231,6 +232,9 @@ pub(crate) fn verdict(failure: Failure) -> Verdict {
 }
 
 fn parked(error: String) -> Verdict {
+    if fail_point::skips("worker.guard.unreadable") {
+        return Verdict::GiveBack;
+    }
     Verdict::DeadLetter {
         reason: DeadReason::Unreadable,
         error,

@@ -20,6 +20,7 @@ use arrakis_broker::{Delivery, Handler, Verdict};
 use arrakis_contracts::Labels;
 use arrakis_contracts::dead_letter::DeadReason;
 use arrakis_discord::Calls;
+use arrakis_runtime::fail_point;
 use tracing::{Instrument, field, info_span};
 
 use self::acknowledge::Acknowledged;
@@ -82,6 +83,9 @@ impl Handler for Interactions {
         let received = match self.read(delivery) {
             Ok(received) => received,
             Err(unread) => {
+                if fail_point::skips("worker.guard.unreadable") {
+                    return Verdict::GiveBack;
+                }
                 self.tell_unread(&unread).await;
                 return Verdict::DeadLetter {
                     reason: DeadReason::Unreadable,
@@ -155,7 +159,8 @@ impl Interactions {
         if services.was_done(event).await {
             return Ended::dropped("already_done", "done before");
         }
-        if received.deadline.response_is_late() && !received.was_begun() {
+        let late = received.deadline.response_is_late() && !fail_point::skips("worker.guard.expiry");
+        if late && !received.was_begun() {
             return self.expired(received, "its three seconds were over on arrival");
         }
         let Some(entry) = services.commands.get(received.invocation.command()) else {

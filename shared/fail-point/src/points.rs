@@ -1,0 +1,78 @@
+//! Every fail point there is. A test compares the list with `docs/faults.md` and with the sources.
+
+/// A place in the code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Point {
+    /// `<service>.<seam>`, or `<service>.guard.<guard>` for what can be passed over.
+    pub name: &'static str,
+    /// Where it is, and what its `[…]` may name.
+    pub meaning: &'static str,
+}
+
+const fn point(name: &'static str, meaning: &'static str) -> Point {
+    Point { name, meaning }
+}
+
+/// All of them.
+pub const POINTS: &[Point] = &[
+    point(
+        "ingestor.received",
+        "a dispatch is read and nothing is published yet [event name]",
+    ),
+    point(
+        "ingestor.published",
+        "a message is handed to the broker and not confirmed [routing key]",
+    ),
+    point("ingestor.confirmed", "a confirmation came and is not worked in yet"),
+    point(
+        "ingestor.checkpointed",
+        "session and sequence number are kept in the broker",
+    ),
+    point(
+        "worker.consumed",
+        "a message is delivered and nothing is done with it [routing key, message id, queue]",
+    ),
+    point(
+        "worker.handling",
+        "inside the handler, where it is guarded [routing key, message id, queue]",
+    ),
+    point(
+        "worker.handled",
+        "the handler is done, nothing is acknowledged [routing key, message id, queue]",
+    ),
+    point(
+        "worker.settling",
+        "a copy for retry or dead letters is confirmed, the original not acknowledged [queue]",
+    ),
+    point("worker.acked", "the broker was told [routing key, message id, queue]"),
+    point("worker.committing", "a tenant's transaction is about to be committed"),
+    point("worker.committed", "a tenant's transaction is committed"),
+    point("worker.calling", "a call to Discord is about to be sent [route]"),
+    point("worker.called", "Discord has answered a call [route]"),
+    point("worker.guard.inbox", "a claim in the inbox always succeeds"),
+    point("worker.guard.done", "the shortcut past done events never knows one"),
+    point("worker.guard.expiry", "three seconds are never over"),
+    point("worker.guard.limit", "handlers may take for ever"),
+    point("worker.guard.panic", "a panic ends the process"),
+    point(
+        "worker.guard.attempts",
+        "attempts are not counted: what fails is tried for ever",
+    ),
+    point(
+        "worker.guard.unreadable",
+        "what cannot be read is tried again at once instead of parked",
+    ),
+    point("worker.guard.version", "labels of an unknown version are read as ours"),
+    point(
+        "worker.guard.stale_ack",
+        "an acknowledgement that came too late counts as one that arrived",
+    ),
+    point(
+        "worker.guard.give_back",
+        "what is held at SIGTERM is neither finished nor given back: the process leaves",
+    ),
+    point(
+        "worker.guard.tenant",
+        "a transaction's tenant is set for the connection and not for the transaction",
+    ),
+];
