@@ -10,6 +10,7 @@
 mod document;
 pub mod folder;
 mod problem;
+mod reference;
 mod registry;
 mod resolve;
 mod settings;
@@ -18,6 +19,7 @@ mod values;
 
 pub use folder::{FolderError, ThemeFolder};
 pub use problem::{Place, Problem, Problems, nearest};
+pub use reference::reference;
 pub use registry::{Registry, RegistryError};
 pub use settings::Settings;
 pub use template::ThemeTemplate;

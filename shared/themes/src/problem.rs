@@ -24,10 +24,7 @@ impl Place {
         let index = usize::try_from(column.saturating_sub(1)).unwrap_or(usize::MAX);
         let start = index.saturating_sub(WIDEST_EXCERPT / 2);
         let mut signs = source.chars().skip(start);
-        let shown = signs
-            .by_ref()
-            .take(WIDEST_EXCERPT)
-            .map(|sign| if sign.is_control() { '\u{fffd}' } else { sign });
+        let shown = signs.by_ref().take(WIDEST_EXCERPT).map(visible);
         let (mut text, mut caret) = (shown.collect::<String>(), index - start);
         if start > 0 {
             text.insert(0, '…');
@@ -44,6 +41,19 @@ impl Place {
             caret,
         }
     }
+}
+
+/// The sign, or one that a terminal does not obey in place of a control and of what turns the direction of writing.
+fn visible(sign: char) -> char {
+    let turns = matches!(sign, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if turns || sign.is_control() { '\u{fffd}' } else { sign }
+}
+
+/// A text of which every sign is visible; lines stay lines.
+fn visible_text(text: &str) -> String {
+    text.chars()
+        .map(|sign| if sign == '\n' { sign } else { visible(sign) })
+        .collect()
 }
 
 /// Characters of a line that are shown: the rest of a very long one helps nobody and would be kept once for each problem.
@@ -74,6 +84,7 @@ impl fmt::Display for Problem {
             reason,
             suggestion,
         } = self;
+        let (file, reason) = (visible_text(file), visible_text(reason));
         match place {
             None => write!(f, "{file}: {reason}")?,
             Some(Place {
@@ -90,7 +101,7 @@ impl fmt::Display for Problem {
             }
         }
         if let Some(suggestion) = suggestion {
-            write!(f, "\nhelp: did you mean `{suggestion}`?")?;
+            write!(f, "\nhelp: did you mean `{}`?", visible_text(suggestion))?;
         }
         Ok(())
     }

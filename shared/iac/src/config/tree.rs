@@ -176,10 +176,11 @@ pub(crate) fn parse(source: &Source<'_>, text: &str, problems: &mut Vec<Problem>
 fn explain(error: &ScanError) -> String {
     let told = error.info();
     let lower = told.to_lowercase();
+    if lower.contains("recursion") || lower.contains("nest") {
+        return format!("more than {MOST_DEPTH} levels deep; a configuration is not");
+    }
     let hint = if lower.contains("tab") {
         "; indent with spaces"
-    } else if lower.contains("nest") || lower.contains("recursion") {
-        "; a configuration is not that deep"
     } else if lower.contains("anchor") || lower.contains("alias") {
         "; write `&name` where it is defined, above this place"
     } else {
@@ -407,13 +408,15 @@ impl Builder<'_, '_> {
 /// The place of keys that were merged in while their map is open; the value's own place tells where they are written.
 const MERGED: Mark = Mark { line: 0, column: 0 };
 
-/// A written name as it is repeated in a message: not all of a very long one.
+/// A written name as it is repeated in a message: on one line, and not all of a very long one.
 pub(crate) fn shortened(text: &str) -> String {
     const LONGEST: usize = 60;
-    match text.char_indices().nth(LONGEST) {
-        None => text.to_owned(),
-        Some((index, _)) => format!("{}…", &text[..index]),
+    let sign = |sign: char| if sign.is_control() { '\u{fffd}' } else { sign };
+    let mut shown: String = text.chars().take(LONGEST).map(sign).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        shown.push('…');
     }
+    shown
 }
 
 impl Node {

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use arrakis_iac::config::{Inputs, Loaded, from_theme, load, schema};
 use arrakis_iac::export::to_yaml;
-use arrakis_themes::Registry;
 
 use crate::export::{canonical, check_by_schema, read_back};
+use crate::themes;
 
 fn examples() -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../services/gaib/examples");
@@ -24,8 +24,7 @@ fn examples() -> Vec<(String, Vec<u8>)> {
 }
 
 fn loaded(name: &str, bytes: &[u8]) -> Loaded {
-    let themes = Registry::load(None).unwrap();
-    load(name, bytes, &themes, &Inputs::default()).unwrap_or_else(|problems| panic!("{problems}"))
+    load(name, bytes, themes(), &Inputs::default()).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 #[test]
@@ -54,7 +53,7 @@ fn every_example_and_every_theme_satisfies_the_schema() {
     for (name, bytes) in examples() {
         check_by_schema(&name, std::str::from_utf8(&bytes).unwrap());
     }
-    for theme in Registry::load(None).unwrap().all() {
+    for theme in themes().all() {
         check_by_schema(theme.id.as_str(), &to_yaml(&from_theme(theme), ""));
     }
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use arrakis_iac::config::{Inputs, load, schema};
 use arrakis_iac::export::to_yaml;
 use arrakis_iac::model::{Address, Attributes, Clearable, Configuration, Kind};
-use arrakis_themes::Registry;
 use proptest::prelude::*;
 
 use crate::random::configurations;
+use crate::themes;
 
 /// Resources by what their order counts within: their kind and, for channels, their category.
 type Canonical = BTreeMap<(Kind, Option<String>), Vec<(Address, Attributes)>>;
@@ -33,8 +33,7 @@ pub(crate) fn canonical(configuration: &Configuration) -> Canonical {
 }
 
 pub(crate) fn read_back(yaml: &str) -> Configuration {
-    let themes = Registry::from_folders(Vec::new()).unwrap();
-    match load("exported.yaml", yaml.as_bytes(), &themes, &Inputs::default()) {
+    match load("exported.yaml", yaml.as_bytes(), themes(), &Inputs::default()) {
         Ok(loaded) => loaded.configuration,
         Err(problems) => panic!("{problems}\n\n{yaml}"),
     }
@@ -53,7 +52,7 @@ pub(crate) fn check_by_schema(name: &str, yaml: &str) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { max_shrink_iters: 2_000, ..ProptestConfig::with_cases(cases(96)) })]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 2_000, ..ProptestConfig::with_cases(cases(64)) })]
 
     #[test]
     fn exports_read_back_as_the_same(configuration in configurations()) {

@@ -8,6 +8,7 @@ use crate::config::scalar::{EmojiLink, Link, Named, OrNone, Text};
 use crate::config::theme::Base;
 use crate::config::tree::{Mark, shortened};
 use crate::export::slug;
+use crate::model::limits::LONGEST_KEY;
 use crate::model::{Address, Clearable, EmojiReference, Key, Kind, Reference};
 
 /// What may be referred to.
@@ -71,14 +72,15 @@ impl Names {
         let off = flags.off(flag);
         let key = match Key::new(name.value.clone()) {
             Ok(key) => key,
-            Err(error) => {
-                let reason = Key::new("").err().map_or_else(|| error.to_string(), |_| {
-                    format!(
-                        "`{}` is not a logical name; use 1 to 50 lower-case letters, digits, `-` and `_`, starting with a letter, and put what people read under `name`",
-                        shortened(&name.value)
-                    )
-                });
-                flags.reader.refuse_for(name.at, reason, slug(&name.value, kind));
+            Err(_) => {
+                let reason = format!(
+                    "`{}` is not a logical name; use 1 to {LONGEST_KEY} lower-case letters, digits, `-` and `_`, starting with a letter, and put what people read under `name`",
+                    shortened(&name.value)
+                );
+                match slug(&name.value, kind) {
+                    made_up if made_up == kind.name() => flags.reader.refuse(name.at, reason),
+                    near => flags.reader.refuse_for(name.at, reason, near),
+                }
                 return None;
             }
         };
