@@ -8,7 +8,7 @@ use arrakis_iac::live::Live;
 use arrakis_iac::model::{Kind, Snowflake};
 use arrakis_iac::state::State;
 use arrakis_iac_apply::http::{Discord, Https, Token};
-use arrakis_iac_apply::store::{Backend, Guard, Holder, Local, WorkspaceName};
+use arrakis_iac_apply::store::{Backend, Guard, Holder, Local, StoreError, WorkspaceName};
 use arrakis_iac_apply::{Progress, Silent, read};
 use tokio_util::sync::CancellationToken;
 
@@ -61,10 +61,14 @@ impl Workspace {
     /// The workspace of a single file: beside it, named after the server.
     ///
     /// # Errors
-    /// Never for a real id.
-    pub fn beside(root: &Path, guild: Snowflake) -> Result<Self> {
-        let name = format!("guild-{guild}").parse().map_err(Failure::new)?;
+    /// When its folder cannot be made.
+    pub async fn beside(root: &Path, guild: Snowflake) -> Result<Self> {
+        let name: WorkspaceName = format!("guild-{guild}").parse().map_err(Failure::new)?;
         let backend = Local::new(store_folder(root), host());
+        match backend.create_workspace(&name).await {
+            Ok(()) | Err(StoreError::WorkspaceExists(_)) => {}
+            Err(error) => return Err(Failure::new(error)),
+        }
         Ok(Self {
             name,
             backend,

@@ -103,7 +103,7 @@ pub(super) async fn file(context: &Context, arguments: &ApplyFile) -> Result<Exi
     let guild = guild.and_then(Snowflake::new).ok_or_else(|| {
         Failure::new("it is not said which server to apply the file to").help("add --guild ID, or set DISCORD_GUILD_ID")
     })?;
-    let workspace = Workspace::beside(&source.folder, guild)?;
+    let workspace = Workspace::beside(&source.folder, guild).await?;
     let text = guild.to_string();
     let options = Options {
         allow_replace: arguments.consent.allow_replace,

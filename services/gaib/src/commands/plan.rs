@@ -43,7 +43,11 @@ pub(super) async fn diff(context: &Context, arguments: &server::Diff) -> Result<
         ..Options::default()
     };
     let (plan, findings) = make(context, &arguments.sources, &options).await?;
-    show(context, &plan, &findings);
+    let printer = context.printer;
+    for message in render::messages(&plan, &findings) {
+        printer.message(&message);
+    }
+    printer.text(&render::differences(&plan, Style { color: printer.color() }));
     Ok(exit(&plan, arguments.detailed_exitcode))
 }
 
