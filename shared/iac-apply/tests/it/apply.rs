@@ -56,7 +56,7 @@ async fn sietch_takes_one_request_for_each_thing_and_a_handful_more() {
 }
 
 /// Every exchange of the run agrees with Discord's own document, where that is present.
-fn conforms(bench: &Bench) {
+pub(crate) fn conforms(bench: &Bench) {
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let Some(checker) = Checker::find(&checkout).unwrap() else {
         return;

@@ -10,6 +10,7 @@ mod apply;
 mod bench;
 mod http;
 mod interruptions;
+mod kinds;
 mod laws;
 mod store;
 mod support;
