@@ -4,6 +4,7 @@
 mod broken;
 mod by_hand;
 mod interrupted;
+mod killed;
 mod normal;
 mod session;
 mod teaching;

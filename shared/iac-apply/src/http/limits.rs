@@ -2,7 +2,7 @@
 //!
 //! Owns what is known of each bucket and of the limit on everything. A bucket is known by the name that Discord gave it for
 //! a route, so that what is learnt from one role holds for the next. (twilight's limiter learns by path: it would send the
-//! eleventh deletion of a role, which has a path of its own, into a 429; see decision 0022.)
+//! eleventh deletion of a role, which has a path of its own, into a 429; see decision 0024.)
 
 use std::collections::HashMap;
 use std::time::Duration;
