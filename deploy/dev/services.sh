@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # PostgreSQL, Redis and RabbitMQ of one instance: brought up side by side, handed on as URLs, taken down in order.
 #
-# An instance is a folder below target/dev: `up` keeps its data; `test` and `demo` are throwaway and start empty.
+# An instance is a folder below target/dev: `up` keeps its data; `test`, `demo` and `chaos` are throwaway and start empty.
 # A service that the environment names (DATABASE_URL, REDIS_URL, AMQP_URL) is used as it is and never started or stopped.
 # To add a service: a file with start_X, X_answers and X_urls beside this one, and its lines in the functions below.
 
@@ -188,7 +188,7 @@ command_down() {
         *) usage_error "down does not know $argument" "./dev down [--clean]" ;;
         esac
     done
-    for name in up demo test bench; do
+    for name in up demo test bench chaos; do
         [[ -d $root/target/dev/$name ]] || continue
         use_instance "$name"
         end_lock_holder

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# ./dev test, ./dev demo and ./dev sqlx-prepare: real services of their own, a run, and nothing left afterwards, however it went.
+# ./dev test, ./dev demo, ./dev chaos and ./dev sqlx-prepare: real services of their own, a run, and nothing left afterwards, however it went.
 
 # Continuous integration tries what is committed; a developer may just have added a dependency.
 locked=()
@@ -100,5 +100,26 @@ command_demo() {
     services_for_run_are_up
     local status=0
     run_attached demo env --chdir="$root" ARRAKIS_DEV_INSTANCE="$instance run" "$binaries/loadtests" demo "$@" || status=$?
+    exit "$status"
+}
+
+# ./dev chaos: debug builds, since only those have fail points. The report is target/chaos/latest.json.
+command_chaos() {
+    local status=0 argument
+    if (($# == 0)); then usage_error "chaos needs names or numbers of scenarios, or --all" "./dev chaos --list"; fi
+    for argument in "$@"; do
+        case $argument in
+        --list | -h | --help)
+            use_instance chaos
+            build_binaries false
+            run_attached chaos env --chdir="$root" "$binaries/loadtests" chaos "$@" || status=$?
+            exit "$status"
+            ;;
+        esac
+    done
+    services_for_run chaos chaos
+    build_binaries false
+    services_for_run_are_up
+    run_attached chaos env --chdir="$root" ARRAKIS_DEV_INSTANCE="$instance run" "$binaries/loadtests" chaos "$@" || status=$?
     exit "$status"
 }

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use arrakis_config::Secret;
 use clap::{Parser, Subcommand};
 use loadtests::platform::Emulator;
-use loadtests::{bench, demo, seed};
+use loadtests::{bench, chaos, demo, seed};
 
 /// Drives the whole of Arrakis from outside.
 #[derive(Debug, Parser)]
@@ -52,6 +52,8 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Throws faults at a platform under load and has a ledger judge. Needs the services that `./dev chaos` brings up.
+    Chaos(chaos::Arguments),
 }
 
 #[tokio::main]
@@ -100,6 +102,7 @@ async fn run(command: Command) -> anyhow::Result<bool> {
             Box::pin(bench::run(options)).await
         }
         Command::Demo { seed } => Box::pin(demo::run(seed)).await,
+        Command::Chaos(arguments) => Box::pin(chaos::command(arguments)).await,
     }
 }
 

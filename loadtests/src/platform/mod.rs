@@ -2,9 +2,12 @@
 //! Redis database that nobody else uses.
 //!
 //! Owns starting, killing and replacing the binaries, the way an operator or a fault would. Refuses to look inside of them:
-//! what a run knows, it knows from the emulator and from Postgres.
+//! what a run knows, it knows from the emulator and from Postgres. A process is a [`Replica`]; servers that a scenario may
+//! kill are in [`servers`].
 
 mod emulator;
+mod replica;
+pub mod servers;
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -13,6 +16,7 @@ use anyhow::{Context as _, ensure};
 use arrakis_test_support::{Process, TestDatabase, TestRedis, TestVhost};
 
 pub use emulator::{Answer, Emulator, Interaction, Member, Message};
+pub use replica::Replica;
 
 const APPLICATION: &str = "1100000000000000001";
 /// Bytes of each body that the emulator keeps: whole, so that a run can be held to Discord's own document.
@@ -24,24 +28,60 @@ const CREDENTIAL: &str = "the-demo's-own-credential";
 pub struct Platform {
     /// The emulator's control API.
     pub discord: Emulator,
-    /// Names of what runs, for a person.
+    /// The ingestors.
+    pub ingestors: Vec<Replica>,
+    /// The workers.
+    pub workers: Vec<Replica>,
+    /// The proxies; workers started later know them all.
+    pub proxies: Vec<Replica>,
     emulator: Process,
-    proxy: Option<Process>,
-    workers: Vec<Process>,
-    ingestor: Option<Process>,
     environment: Environment,
+}
+
+/// The places that a platform works in. Each is its own; a scenario may put in one of a private server.
+#[derive(Debug)]
+pub struct Foundation {
+    /// Schema and rows.
+    pub database: TestDatabase,
+    /// Queues.
+    pub vhost: TestVhost,
+    /// Keys.
+    pub redis: TestRedis,
+}
+
+impl Foundation {
+    /// On the servers that the environment names.
+    ///
+    /// # Panics
+    /// When one is not there.
+    pub async fn of_the_environment() -> Self {
+        Self::with_vhost(TestVhost::create().await).await
+    }
+
+    /// The same, with queues elsewhere.
+    ///
+    /// # Panics
+    /// When a server is not there.
+    pub async fn with_vhost(vhost: TestVhost) -> Self {
+        Self {
+            database: TestDatabase::create().await,
+            vhost,
+            redis: TestRedis::create(),
+        }
+    }
 }
 
 /// Where everything is.
 #[derive(Debug)]
 struct Environment {
     binaries: PathBuf,
-    database: TestDatabase,
-    vhost: TestVhost,
-    redis: TestRedis,
+    foundation: Foundation,
     api_base: String,
     token: String,
-    proxy_addr: String,
+    /// Where the proxies listen, in the order of `proxies`.
+    proxy_addrs: Vec<String>,
+    /// Names given so far, so that each process has one of its own.
+    started: usize,
 }
 
 impl Platform {
@@ -50,11 +90,21 @@ impl Platform {
     /// # Errors
     /// When a binary is missing or the emulator does not come up.
     pub async fn prepare() -> anyhow::Result<Self> {
+        Self::prepare_on(Foundation::of_the_environment().await, &[]).await
+    }
+
+    /// The same on chosen places, the emulator with further arguments.
+    ///
+    /// # Errors
+    /// As [`Platform::prepare`].
+    pub async fn prepare_on(foundation: Foundation, emulator_arguments: &[&str]) -> anyhow::Result<Self> {
         let binaries = binaries()?;
         let token = bot_token();
+        let mut arguments = vec!["--application-id", APPLICATION, "--ledger-bodies", LEDGER_BODIES];
+        arguments.extend(emulator_arguments);
         let emulator = Process::start_at(
             &binaries.join("discord-emulator"),
-            &["--application-id", APPLICATION, "--ledger-bodies", LEDGER_BODIES],
+            &arguments,
             [("EMULATOR_TOKEN", token.as_str())],
         );
         let line = emulator.line("\"control\":").await;
@@ -68,37 +118,57 @@ impl Platform {
         };
         let environment = Environment {
             binaries,
-            database: TestDatabase::create().await,
-            vhost: TestVhost::create().await,
-            redis: TestRedis::create(),
+            foundation,
             api_base: address("rest")?,
             token,
-            proxy_addr: free_address()?,
+            proxy_addrs: Vec::new(),
+            started: 0,
         };
         let discord = Emulator::new(&address("control")?);
         Ok(Self {
             discord,
-            emulator,
-            proxy: None,
+            ingestors: Vec::new(),
             workers: Vec::new(),
-            ingestor: None,
+            proxies: Vec::new(),
+            emulator,
             environment,
         })
     }
 
     /// URL of the database by the owner's, the app's and the admin's login.
     pub fn database(&self) -> &TestDatabase {
-        &self.environment.database
+        &self.environment.foundation.database
     }
 
     /// The vhost.
     pub fn vhost(&self) -> &TestVhost {
-        &self.environment.vhost
+        &self.environment.foundation.vhost
+    }
+
+    /// The Redis database.
+    pub fn redis(&self) -> &TestRedis {
+        &self.environment.foundation.redis
+    }
+
+    /// Base of the emulator's REST API, as `DISCORD_API_BASE` names it.
+    pub fn api_base(&self) -> &str {
+        &self.environment.api_base
+    }
+
+    /// URLs of the proxies, as `DISCORD_PROXY_URL` names them.
+    pub fn proxy_urls(&self) -> Vec<String> {
+        let addrs = self.environment.proxy_addrs.iter();
+        addrs.map(|addr| format!("http://{addr}")).collect()
     }
 
     /// Address of the page.
     pub fn page(&self) -> String {
         self.discord.address().to_owned()
+    }
+
+    /// The emulator's process.
+    pub fn emulator(&mut self) -> &mut Process {
+        &mut self.emulator
     }
 
     /// Starts proxy, one worker and ingestor, and waits until each is ready.
@@ -111,64 +181,102 @@ impl Platform {
         self.start_ingestor().await
     }
 
-    /// Starts the proxy.
+    /// Starts one more proxy and waits until it is ready.
     ///
     /// # Errors
     /// When no port is free.
     pub async fn start_proxy(&mut self) -> anyhow::Result<()> {
-        let environment = &self.environment;
-        let callers = format!("worker={CREDENTIAL}");
-        let redis = environment.redis.url();
-        let variables = [
-            ("DISCORD_TOKEN", environment.token.as_str()),
-            ("DISCORD_API_BASE", &environment.api_base),
-            ("PROXY_CREDENTIALS", &callers),
-            ("PROXY_LISTEN_ADDR", &environment.proxy_addr),
-            ("REDIS_URL", &redis),
-        ];
-        self.proxy = Some(start(environment, "arrakis-discord-proxy", &variables).await?);
+        self.spawn_proxy(&[])?.ready().await;
         Ok(())
     }
 
-    /// Starts one more worker.
+    /// Starts one more worker and waits until it is ready.
     ///
     /// # Errors
     /// When no port is free.
     pub async fn start_worker(&mut self) -> anyhow::Result<()> {
-        let environment = &self.environment;
-        let proxy = format!("http://{}", environment.proxy_addr);
-        let (amqp, database, redis) = (
-            environment.vhost.url(),
-            environment.database.app_url(),
-            environment.redis.url(),
-        );
-        let variables = [
-            ("DISCORD_APPLICATION_ID", APPLICATION),
-            ("DISCORD_PROXY_URL", &proxy),
-            ("DISCORD_PROXY_CREDENTIAL", CREDENTIAL),
-            ("AMQP_URL", &amqp),
-            ("DATABASE_URL", &database),
-            ("REDIS_URL", &redis),
-        ];
-        let worker = start(environment, "arrakis-worker", &variables).await?;
-        self.workers.push(worker);
+        self.spawn_worker(&[])?.ready().await;
         Ok(())
     }
 
-    /// Starts the ingestor.
+    /// Starts one more ingestor and waits until it is ready.
     ///
     /// # Errors
     /// When no port is free.
     pub async fn start_ingestor(&mut self) -> anyhow::Result<()> {
-        let environment = &self.environment;
-        let amqp = environment.vhost.url();
-        let variables = [
-            ("DISCORD_TOKEN", environment.token.as_str()),
-            ("DISCORD_API_BASE", &environment.api_base),
-            ("AMQP_URL", &amqp),
-        ];
-        self.ingestor = Some(start(environment, "arrakis-ingestor", &variables).await?);
+        self.spawn_ingestor(&[])?.ready().await;
         Ok(())
+    }
+
+    /// Starts one more proxy with these variables over the usual ones. Does not wait.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub fn spawn_proxy(&mut self, extra: &[(String, String)]) -> anyhow::Result<&mut Replica> {
+        let address = free_address()?;
+        let environment = &self.environment;
+        let usual = [
+            ("DISCORD_TOKEN", environment.token.clone()),
+            ("DISCORD_API_BASE", environment.api_base.clone()),
+            ("PROXY_CREDENTIALS", format!("worker={CREDENTIAL}")),
+            ("PROXY_LISTEN_ADDR", address.clone()),
+            ("REDIS_URL", environment.foundation.redis.url()),
+        ];
+        let replica = self.spawn("arrakis-discord-proxy", &usual, extra)?;
+        self.environment.proxy_addrs.push(address);
+        Ok(last(&mut self.proxies, replica))
+    }
+
+    /// Starts one more worker with these variables over the usual ones. Does not wait.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub fn spawn_worker(&mut self, extra: &[(String, String)]) -> anyhow::Result<&mut Replica> {
+        let foundation = &self.environment.foundation;
+        let usual = [
+            ("DISCORD_APPLICATION_ID", APPLICATION.to_owned()),
+            ("DISCORD_PROXY_URL", self.proxy_urls().join(",")),
+            ("DISCORD_PROXY_CREDENTIAL", CREDENTIAL.to_owned()),
+            ("AMQP_URL", foundation.vhost.url()),
+            ("DATABASE_URL", foundation.database.app_url()),
+            ("REDIS_URL", foundation.redis.url()),
+        ];
+        let replica = self.spawn("arrakis-worker", &usual, extra)?;
+        Ok(last(&mut self.workers, replica))
+    }
+
+    /// Starts one more ingestor with these variables over the usual ones. Does not wait.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub fn spawn_ingestor(&mut self, extra: &[(String, String)]) -> anyhow::Result<&mut Replica> {
+        let environment = &self.environment;
+        let usual = [
+            ("DISCORD_TOKEN", environment.token.clone()),
+            ("DISCORD_API_BASE", environment.api_base.clone()),
+            ("AMQP_URL", environment.foundation.vhost.url()),
+        ];
+        let replica = self.spawn("arrakis-ingestor", &usual, extra)?;
+        Ok(last(&mut self.ingestors, replica))
+    }
+
+    fn spawn(&mut self, binary: &str, usual: &[(&str, String)], extra: &[(String, String)]) -> anyhow::Result<Replica> {
+        let environment = &mut self.environment;
+        environment.started += 1;
+        let name = format!("{}-{}", binary.trim_start_matches("arrakis-"), environment.started);
+        let is_given = |name: &str| extra.iter().any(|(given, _)| given == name);
+        let mut variables: Vec<_> = usual
+            .iter()
+            .filter(|(name, _)| !is_given(name))
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect();
+        variables.extend(extra.iter().cloned());
+        Ok(Replica::spawn(
+            name,
+            environment.binaries.join(binary),
+            variables,
+            free_address()?,
+        ))
     }
 
     /// SIGKILL for every worker.
@@ -178,40 +286,38 @@ impl Platform {
         }
     }
 
-    /// SIGTERM for the ingestor; answers when it is gone.
+    /// SIGTERM for the newest ingestor; answers when it is gone.
     ///
     /// # Errors
     /// When it ends with an error, or none runs.
     pub async fn stop_ingestor(&mut self) -> anyhow::Result<()> {
-        let mut ingestor = self.ingestor.take().context("no ingestor runs")?;
-        ingestor.terminate();
-        let status = ingestor.ended(std::time::Duration::from_secs(20)).await;
+        let mut ingestor = self.ingestors.pop().context("no ingestor runs")?;
+        let status = ingestor.stop(std::time::Duration::from_secs(20)).await;
         ensure!(status.success(), "the ingestor ended with {status}");
         Ok(())
+    }
+
+    /// Every process of Arrakis, from the top of the flow to its bottom.
+    pub fn replicas(&mut self) -> impl Iterator<Item = &mut Replica> {
+        let upper = self.ingestors.iter_mut().chain(self.workers.iter_mut());
+        upper.chain(self.proxies.iter_mut())
     }
 
     /// Ends everything in order, from the top of the flow to its bottom.
     pub async fn stop(mut self) {
         let grace = std::time::Duration::from_secs(25);
-        let arrakis = self
-            .ingestor
-            .iter_mut()
-            .chain(self.workers.iter_mut())
-            .chain(self.proxy.iter_mut());
-        for process in arrakis.chain(std::iter::once(&mut self.emulator)) {
-            process.terminate();
-            process.ended(grace).await;
+        for replica in self.replicas() {
+            replica.stop(grace).await;
         }
+        self.emulator.terminate();
+        self.emulator.ended(grace).await;
     }
 }
 
-async fn start(environment: &Environment, binary: &str, variables: &[(&str, &str)]) -> anyhow::Result<Process> {
-    let health = free_address()?;
-    let path = environment.binaries.join(binary);
-    let common = [("HEALTH_ADDR", health.as_str()), ("LOG_FORMAT", "text")];
-    let mut process = Process::start_at(&path, &[], variables.iter().copied().chain(common));
-    process.ready(&health).await;
-    Ok(process)
+fn last(replicas: &mut Vec<Replica>, replica: Replica) -> &mut Replica {
+    replicas.push(replica);
+    let place = replicas.len() - 1;
+    &mut replicas[place]
 }
 
 /// Where the binaries are: beside this program, or one folder up when this program is a test.
@@ -229,10 +335,13 @@ fn binaries() -> anyhow::Result<PathBuf> {
 
 /// A loopback address that was free a moment ago.
 fn free_address() -> anyhow::Result<String> {
-    Ok(TcpListener::bind("127.0.0.1:0")
-        .context("no port is free")?
-        .local_addr()?
-        .to_string())
+    Ok(format!("127.0.0.1:{}", free_port()?))
+}
+
+/// Its port alone.
+fn free_port() -> anyhow::Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0").context("no port is free")?;
+    Ok(listener.local_addr()?.port())
 }
 
 /// A bot token as Discord makes them: the application's id, a time, a signature, each in base64url.

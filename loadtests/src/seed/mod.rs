@@ -26,6 +26,15 @@ pub use plan::{Community, Member, Newcomer, Plan, Server, TOKEN_PROFILE};
 /// When either cannot be reached or refuses.
 pub async fn run(emulator: &Emulator, admin_url: &Secret, seed: u64) -> anyhow::Result<Plan> {
     let plan = Plan::new(seed);
+    write(emulator, admin_url, &plan).await?;
+    Ok(plan)
+}
+
+/// Writes a plan to Postgres and the emulator.
+///
+/// # Errors
+/// When either cannot be reached or refuses.
+pub async fn write(emulator: &Emulator, admin_url: &Secret, plan: &Plan) -> anyhow::Result<()> {
     let themes = Registry::load(None)?;
     let now = OffsetDateTime::now_utc();
     let options = DatabaseOptions {
@@ -33,11 +42,11 @@ pub async fn run(emulator: &Emulator, admin_url: &Secret, seed: u64) -> anyhow::
         ..DatabaseOptions::default()
     };
     let admin = Admin::connect(admin_url, options).await.context("DATABASE_ADMIN_URL")?;
-    postgres::write(&admin, &plan, &themes, now)
+    postgres::write(&admin, plan, &themes, now)
         .await
         .context("Postgres cannot be seeded")?;
-    discord::write(emulator, &admin, &plan, &themes, now)
+    discord::write(emulator, &admin, plan, &themes, now)
         .await
         .context("the emulator cannot be seeded")?;
-    Ok(plan)
+    Ok(())
 }

@@ -21,9 +21,20 @@ impl TestDatabase {
     /// # Panics
     /// When `DATABASE_OWNER_URL`, `DATABASE_URL` or `DATABASE_ADMIN_URL` is not set or the server refuses.
     pub async fn create() -> Self {
-        let owner = required_url("DATABASE_OWNER_URL");
-        let app = required_url("DATABASE_URL");
-        let admin = required_url("DATABASE_ADMIN_URL");
+        let (owner, app, admin) = ("DATABASE_OWNER_URL", "DATABASE_URL", "DATABASE_ADMIN_URL");
+        Self::make(required_url(owner), required_url(app), required_url(admin)).await
+    }
+
+    /// Makes one on another server, by the URLs of its three logins.
+    ///
+    /// # Panics
+    /// When one is no URL or the server refuses.
+    pub async fn create_at(owner: &str, app: &str, admin: &str) -> Self {
+        let parsed = |url: &str| Url::parse(url).unwrap_or_else(|why| panic!("{url} is no URL: {why}"));
+        Self::make(parsed(owner), parsed(app), parsed(admin)).await
+    }
+
+    async fn make(owner: Url, app: Url, admin: Url) -> Self {
         let name = match scratch::create(owner.as_str()).await {
             Ok(name) => name,
             Err(why) => panic!("no database for this test: {why}"),

@@ -92,6 +92,11 @@ impl Process {
         self.child.id()
     }
 
+    /// Its status, once it has ended.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
     /// Everything it has printed, stdout and stderr, line by line as it came.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {

@@ -35,10 +35,22 @@ impl TestVhost {
     /// # Panics
     /// When `AMQP_URL` or `RABBITMQ_MANAGEMENT_URL` is not set or the broker refuses.
     pub async fn create() -> Self {
+        Self::make(required_url("AMQP_URL"), required_url("RABBITMQ_MANAGEMENT_URL")).await
+    }
+
+    /// Makes one on another broker: its `AMQP_URL` and its management's address, each with a login.
+    ///
+    /// # Panics
+    /// When one is no URL or the broker refuses.
+    pub async fn create_at(amqp: &str, management: &str) -> Self {
+        Self::make(parsed(amqp), parsed(management)).await
+    }
+
+    async fn make(amqp: Url, management: Url) -> Self {
         let vhost = Self {
             name: format!("test-{}", uuid::Uuid::new_v4().simple()),
-            management: required_url("RABBITMQ_MANAGEMENT_URL"),
-            amqp: required_url("AMQP_URL"),
+            management,
+            amqp,
         };
         let user = if vhost.amqp.username().is_empty() {
             "guest"
@@ -145,6 +157,10 @@ impl TestVhost {
     async fn call(&self, method: Method, path: &str, body: Option<serde_json::Value>) -> Result<Vec<u8>, String> {
         call(&self.management, method, path, body).await
     }
+}
+
+fn parsed(url: &str) -> Url {
+    Url::parse(url).unwrap_or_else(|why| panic!("{url} is no URL: {why}"))
 }
 
 async fn call(

@@ -1,0 +1,123 @@
+//! `loadtests chaos`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+use clap::Args;
+
+use super::faults;
+use super::report::Report;
+use super::run::{Lab, run};
+use super::scenario::Scenario;
+
+/// Where the report goes, from the working directory.
+const REPORT: &str = "target/chaos/latest.json";
+
+/// Arguments of the command.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Scenarios by name, or rows of the catalogue by number; see --list.
+    names: Vec<String>,
+    /// Every scenario; a row of the catalogue without one counts as failed.
+    #[arg(long, conflicts_with = "names")]
+    all: bool,
+    /// Lists the scenarios.
+    #[arg(long)]
+    list: bool,
+    /// Draws the schedule of the load; the same seed gives the same.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Takes each scenario's guard away and wants it red.
+    #[arg(long)]
+    without_guard: bool,
+}
+
+/// Runs what was asked for. Answers whether all of it came out as wanted.
+///
+/// # Errors
+/// When a name is unknown, or the report cannot be written.
+pub async fn command(arguments: Arguments) -> anyhow::Result<bool> {
+    if arguments.list {
+        list();
+        return Ok(true);
+    }
+    let scenarios = chosen(&arguments)?;
+    let mut report = Report {
+        seed: arguments.seed,
+        guarded: !arguments.without_guard,
+        scenarios: Vec::new(),
+        missing: if arguments.all {
+            Report::missing(&scenarios)
+        } else {
+            Vec::new()
+        },
+    };
+    say(&format!("seed {}", arguments.seed));
+    say(Report::HEADING);
+    let mut lab = Lab::default();
+    let logs = PathBuf::from("target/chaos/logs");
+    for scenario in &scenarios {
+        let row = run(&mut lab, scenario, report.guarded, arguments.seed, &logs).await;
+        say(&row.line());
+        report.scenarios.push(row);
+    }
+    drop(lab);
+    report.write(Path::new(REPORT))?;
+    say(&report.text());
+    Ok(report.failed().is_empty())
+}
+
+fn chosen(arguments: &Arguments) -> anyhow::Result<Vec<Scenario>> {
+    let all = faults::all();
+    if arguments.all {
+        return Ok(all);
+    }
+    ensure!(
+        !arguments.names.is_empty(),
+        "name scenarios, or say --all; --list shows them"
+    );
+    let mut chosen = Vec::new();
+    for name in &arguments.names {
+        let before = chosen.len();
+        chosen.extend(
+            all.iter()
+                .filter(|known| known.name == name || known.fault.to_string() == *name),
+        );
+        ensure!(chosen.len() > before, "there is no scenario {name}; --list shows them");
+    }
+    chosen.dedup_by_key(|scenario: &mut Scenario| scenario.name);
+    Ok(chosen)
+}
+
+fn list() {
+    for scenario in faults::all() {
+        let proves: Vec<_> = scenario.proves.iter().map(ToString::to_string).collect();
+        say(&format!(
+            "{:>3} {:<28} {:<12} {}",
+            scenario.fault,
+            scenario.name,
+            proves.join(" "),
+            scenario.what
+        ));
+        say(&format!("{:45}without: {}", "", scenario.guard));
+    }
+    let missing = Report::missing(&faults::all());
+    if !missing.is_empty() {
+        say(&format!("rows of the catalogue without a scenario: {missing:?}"));
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "what was asked for goes to stdout")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+/// Scenarios by name, for tests.
+///
+/// # Errors
+/// When one is unknown.
+pub fn by_name(name: &str) -> anyhow::Result<Scenario> {
+    let mut all = faults::all().into_iter();
+    all.find(|scenario| scenario.name == name)
+        .with_context(|| format!("there is no scenario {name}"))
+}

@@ -1,0 +1,166 @@
+//! A scenario's own door to the broker: puts messages into it as the ingestor does, counts queues, reads dead letters, and
+//! makes every event come twice.
+
+use anyhow::{Context as _, ensure};
+use arrakis_broker::{DeadLetters, Link, Message, Outcome, Publisher, Selection, Settings, queue_counts};
+use arrakis_contracts::labels::Headers;
+use arrakis_contracts::{DeadLetter, EventId, Labels, names};
+use futures_util::StreamExt as _;
+use lapin::options::{BasicConsumeOptions, BasicPublishOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use lapin::{Channel, Connection, ConnectionProperties};
+
+/// The door.
+#[derive(Debug)]
+pub struct Door {
+    url: String,
+    publisher: Publisher,
+}
+
+/// Copies of events under way. Dropping it ends them.
+#[derive(Debug)]
+pub struct Doubling {
+    connection: Connection,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Door {
+    /// To the broker and vhost of this URL.
+    pub fn new(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            publisher: Publisher::new(Link::open(&Settings::new(url), "chaos")),
+        }
+    }
+
+    /// Publishes an event with these headers.
+    ///
+    /// # Errors
+    /// When the broker does not confirm it.
+    pub async fn put(&self, key: &str, id: &str, event: &str, headers: Headers, body: &[u8]) -> anyhow::Result<()> {
+        self.send(message(key, id, event, headers, body)).await
+    }
+
+    /// Publishes a message as it is.
+    ///
+    /// # Errors
+    /// As [`Door::put`].
+    pub async fn send(&self, message: Message) -> anyhow::Result<()> {
+        let outcome = self.publisher.publish(&message).await?;
+        ensure!(outcome == Outcome::Confirmed, "{} was not taken: {outcome:?}", message.id);
+        Ok(())
+    }
+
+    /// The publisher, for many at once.
+    pub fn publisher(&self) -> &Publisher {
+        &self.publisher
+    }
+
+    /// Messages that wait in a queue and are held by nobody.
+    ///
+    /// # Errors
+    /// When there is no such queue.
+    pub async fn waiting(&self, queue: &str) -> anyhow::Result<u32> {
+        let counts = queue_counts(self.publisher.link(), queue).await;
+        Ok(counts.with_context(|| format!("{queue} cannot be counted"))?.messages)
+    }
+
+    /// Dead letters.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn dead(&self) -> anyhow::Result<Vec<DeadLetter>> {
+        Ok(DeadLetters::new(self.publisher.clone()).list(20_000).await?)
+    }
+
+    /// Replays all dead letters; answers how many.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn replay(&self) -> anyhow::Result<u32> {
+        let done = DeadLetters::new(self.publisher.clone()).replay(&Selection::All).await?;
+        ensure!(done.homeless.is_empty(), "letters without a home: {:?}", done.homeless);
+        Ok(done.replayed)
+    }
+
+    /// From now on every interaction and member event comes twice, the second at once behind the first.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn double(&self) -> anyhow::Result<Doubling> {
+        let connection = Connection::connect(&self.url, ConnectionProperties::default()).await?;
+        let channel = connection.create_channel().await?;
+        let exclusive = QueueDeclareOptions {
+            exclusive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let queue = channel.queue_declare("".into(), exclusive, FieldTable::default()).await?;
+        let name = queue.name().clone();
+        for key in ["interaction.#", "member.#"] {
+            channel
+                .queue_bind(
+                    name.clone(),
+                    names::EVENTS.into(),
+                    key.into(),
+                    QueueBindOptions::default(),
+                    FieldTable::default(),
+                )
+                .await?;
+        }
+        let options = BasicConsumeOptions {
+            no_ack: true,
+            ..BasicConsumeOptions::default()
+        };
+        let consumer = channel.basic_consume(name, "".into(), options, FieldTable::default()).await?;
+        let task = tokio::spawn(copy(channel, consumer));
+        Ok(Doubling { connection, task })
+    }
+}
+
+impl Doubling {
+    /// Ends it.
+    pub async fn end(self) {
+        self.task.abort();
+        // What is under way is in the broker already.
+        let _ = self.connection.close(200, "doubled".into()).await;
+    }
+}
+
+async fn copy(channel: Channel, mut consumer: lapin::Consumer) {
+    while let Some(Ok(delivery)) = consumer.next().await {
+        let queue = if delivery.routing_key.as_str().starts_with("member.") {
+            names::EVENTS_GUILD
+        } else {
+            names::INTERACTIONS
+        };
+        let options = BasicPublishOptions::default();
+        let sent = channel.basic_publish("".into(), queue.into(), options, &delivery.data, delivery.properties);
+        if sent.await.is_err() {
+            return;
+        }
+    }
+}
+
+/// An event of a scenario's own.
+pub fn message(key: &str, id: &str, event: &str, headers: Headers, body: &[u8]) -> Message {
+    let mut message = Message::new(names::EVENTS, key, id, event, body.to_vec());
+    message.headers = headers;
+    message
+}
+
+/// Labels as the ingestor writes them now.
+pub fn labels(id: &str, event: &str, guild: u64) -> Labels {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Labels {
+        event_id: EventId::received(id),
+        event: event.to_owned(),
+        shard: 0,
+        shards: 1,
+        session: "chaos".to_owned(),
+        seq: 1,
+        guild: Some(guild),
+        received_us: u64::try_from(now.as_micros()).unwrap_or(0),
+        clock_offset_ms: 0,
+        traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned(),
+    }
+}

@@ -1,0 +1,139 @@
+//! Members at work: an open-loop schedule of commands, joins and leaves from a seed. A slow answer delays nobody else's deed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures_util::StreamExt as _;
+use parking_lot::Mutex;
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt as _, SeedableRng as _};
+use serde_json::json;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::cast::{Cast, Place};
+use crate::ledger::{Deed, Sent};
+use crate::platform::Emulator;
+
+/// Commands that anybody may run, and that wait for each of Postgres, Redis and Discord in their own measure.
+const COMMANDS: [&str; 4] = ["position", "threshold", "stats", "help"];
+/// Deeds done at once in a burst.
+const BURST: usize = 16;
+
+/// Lets members act and notes what they did.
+#[derive(Debug, Clone)]
+pub(super) struct Members {
+    discord: Emulator,
+    cast: Arc<Mutex<Cast>>,
+    sent: Sent,
+}
+
+/// A load under way.
+#[derive(Debug)]
+pub(super) struct Load {
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<anyhow::Result<()>>,
+}
+
+impl Members {
+    pub(super) fn new(discord: Emulator, cast: Arc<Mutex<Cast>>, sent: Sent) -> Self {
+        Self { discord, cast, sent }
+    }
+
+    /// Somebody runs this command.
+    pub(super) async fn command(&self, name: &str) -> anyhow::Result<Deed> {
+        let (place, user) = self.cast.lock().commander();
+        self.command_by(place, user, name).await
+    }
+
+    /// This member runs this command.
+    pub(super) async fn command_by(&self, place: Place, user: u64, name: &str) -> anyhow::Result<Deed> {
+        // Forced: Discord's client would hide it until a worker has registered it.
+        let id = self
+            .discord
+            .forced_command((place.guild, place.channel), user, name, json!([]))
+            .await?;
+        let deed = Deed::Command {
+            id: id.parse()?,
+            guild: place.guild,
+            user,
+        };
+        self.sent.note(deed);
+        Ok(deed)
+    }
+
+    /// Somebody new joins.
+    pub(super) async fn join(&self) -> anyhow::Result<Deed> {
+        let (guild, user) = self.cast.lock().joiner();
+        self.discord
+            .join(guild, user, &format!("fremen{}", user % 1_000_000))
+            .await?;
+        let deed = Deed::Join { guild, user };
+        self.sent.note(deed);
+        Ok(deed)
+    }
+
+    /// Somebody leaves for good; a join when all have left.
+    pub(super) async fn leave(&self) -> anyhow::Result<Deed> {
+        let leaver = self.cast.lock().leaver();
+        let Some((guild, user)) = leaver else {
+            return self.join().await;
+        };
+        self.discord.leave(guild, user).await?;
+        let deed = Deed::Leave { guild, user };
+        self.sent.note(deed);
+        Ok(deed)
+    }
+
+    /// Begins: this many deeds a second, the same in the same order for the same seed.
+    pub(super) fn begin(&self, rate: u32, seed: u64) -> Load {
+        let stop = CancellationToken::new();
+        let members = self.clone();
+        let task = tokio::spawn({
+            let stop = stop.clone();
+            async move { members.act(rate, seed, &stop).await }
+        });
+        Load { stop, task }
+    }
+
+    async fn act(&self, rate: u32, seed: u64, stop: &CancellationToken) -> anyhow::Result<()> {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let every = Duration::from_secs(1) / rate.max(1);
+        let mut next = Instant::now();
+        loop {
+            next += every;
+            tokio::select! {
+                () = sleep_until(next) => {}
+                () = stop.cancelled() => return Ok(()),
+            }
+            match random.random_range(0..10) {
+                0..5 => self.command(COMMANDS[random.random_range(0..COMMANDS.len())]).await?,
+                5..8 => self.join().await?,
+                _ => self.leave().await?,
+            };
+        }
+    }
+
+    /// This many joins, as fast as the emulator takes them.
+    pub(super) async fn burst(&self, joins: usize) -> anyhow::Result<()> {
+        let mut under_way = futures_util::stream::iter(0..joins)
+            .map(|_| self.join())
+            .buffer_unordered(BURST);
+        while let Some(joined) = under_way.next().await {
+            joined?;
+        }
+        Ok(())
+    }
+}
+
+impl Load {
+    /// Ends it; what was begun is done.
+    pub(super) async fn end(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        self.task
+            .await
+            .context("the load broke off")?
+            .context("the load could not go on")
+    }
+}

@@ -1,0 +1,185 @@
+//! The table at the end, and the same as JSON.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::FAULTS;
+use super::scenario::{Invariant, Scenario};
+use crate::ledger::Tally;
+
+/// What became of one scenario.
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    /// Row of the catalogue.
+    pub fault: u8,
+    /// Name.
+    pub name: &'static str,
+    /// What was done.
+    pub what: &'static str,
+    /// Whether the guard was in place.
+    pub guarded: bool,
+    /// The guard, in words.
+    pub guard: String,
+    /// The ledger's verdict.
+    pub tally: Tally,
+    /// Longest recovery.
+    pub recovery_ms: Option<u64>,
+    /// What it was to prove.
+    pub proves: Vec<Invariant>,
+    /// Invariants that did not hold.
+    pub broken: Vec<Invariant>,
+    /// Everything that did not hold, in words.
+    pub failures: Vec<String>,
+    /// How long it took.
+    pub seconds: f32,
+}
+
+impl Row {
+    pub(super) fn new(scenario: &Scenario, guarded: bool) -> Self {
+        Self {
+            fault: scenario.fault,
+            name: scenario.name,
+            what: scenario.what,
+            guarded,
+            guard: scenario.guard.to_string(),
+            tally: Tally::default(),
+            recovery_ms: None,
+            proves: scenario.proves.to_vec(),
+            broken: Vec::new(),
+            failures: Vec::new(),
+            seconds: 0.0,
+        }
+    }
+
+    /// Whether it came out as wanted: green with its guard, and without it an invariant broken. A scenario that could not be
+    /// played at all proves nothing about its guard.
+    pub fn passed(&self) -> bool {
+        if self.guarded {
+            self.failures.is_empty()
+        } else {
+            !self.failures.is_empty()
+        }
+    }
+
+    fn verdict(&self) -> String {
+        let marks = self.proves.iter().map(|invariant| {
+            let mark = if self.broken.contains(invariant) { "✗" } else { "✓" };
+            format!("{invariant}{mark}")
+        });
+        marks.collect::<Vec<_>>().join(" ")
+    }
+
+    /// One line, as it is printed when the scenario ends.
+    pub fn line(&self) -> String {
+        let state = match (self.passed(), self.guarded) {
+            (true, true) => "ok  ",
+            (true, false) => "red ",
+            (false, true) => "FAIL",
+            (false, false) => "GREEN WITHOUT ITS GUARD",
+        };
+        let recovery = self
+            .recovery_ms
+            .map_or_else(|| "–".to_owned(), |ms| format!("{:.1} s", ms as f64 / 1000.0));
+        let Tally {
+            sent,
+            lost,
+            doubled,
+            expired,
+            queued,
+            dead,
+            unknown,
+            ..
+        } = &self.tally;
+        format!(
+            "{state} {:>3} {:<28} {sent:>6} {:>5} {:>7} {expired:>7} {unknown:>7} {queued:>6} {dead:>5} {recovery:>8}  {:<18} {:>5.1} s",
+            self.fault,
+            self.name,
+            lost.len(),
+            doubled.len(),
+            self.verdict(),
+            self.seconds
+        )
+    }
+}
+
+/// The whole run.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// What drew the schedule.
+    pub seed: u64,
+    /// Whether the guards were in place.
+    pub guarded: bool,
+    /// One for each scenario that was asked for.
+    pub scenarios: Vec<Row>,
+    /// Rows of the catalogue that should have run and have no scenario.
+    pub missing: Vec<u8>,
+}
+
+impl Report {
+    /// The heading of the table.
+    pub const HEADING: &str = "      no fault                          sent  lost doubled expired unknown queued  dead recovery  invariants           time";
+
+    /// Rows of the catalogue that none of these scenarios throws.
+    pub fn missing(scenarios: &[Scenario]) -> Vec<u8> {
+        FAULTS
+            .filter(|fault| !scenarios.iter().any(|scenario| scenario.fault == *fault))
+            .collect()
+    }
+
+    /// Names of what failed.
+    pub fn failed(&self) -> Vec<String> {
+        let failed = self.scenarios.iter().filter(|row| !row.passed());
+        let failed = failed.map(|row| row.name.to_owned());
+        failed
+            .chain(self.missing.iter().map(|fault| format!("fault {fault} (no scenario)")))
+            .collect()
+    }
+
+    /// The table with everything that did not hold, and the verdict in the last line.
+    pub fn text(&self) -> String {
+        let mut text = format!("\n{}\n", Self::HEADING);
+        for row in &self.scenarios {
+            let _ = writeln!(text, "{}", row.line());
+        }
+        for row in self.scenarios.iter().filter(|row| !row.failures.is_empty()) {
+            let _ = writeln!(text, "\n{} ({})", row.name, row.what);
+            for failure in &row.failures {
+                let _ = writeln!(text, "  {failure}");
+            }
+            if !row.guarded {
+                let _ = writeln!(text, "  its guard was taken away: {}", row.guard);
+            }
+        }
+        let failed = self.failed();
+        let ran = self.scenarios.len();
+        let _ = match (failed.is_empty(), self.guarded) {
+            (true, true) => write!(text, "\n{ran} scenarios held (seed {})", self.seed),
+            (true, false) => write!(
+                text,
+                "\n{ran} scenarios went red without their guards (seed {})",
+                self.seed
+            ),
+            (false, _) => write!(
+                text,
+                "\n{} of {ran} failed (seed {}): {}",
+                failed.len(),
+                self.seed,
+                failed.join(", ")
+            ),
+        };
+        text
+    }
+
+    /// Writes it as JSON.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, path: &Path) -> anyhow::Result<()> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        Ok(std::fs::write(path, serde_json::to_string_pretty(self)?)?)
+    }
+}

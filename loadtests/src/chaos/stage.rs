@@ -1,0 +1,603 @@
+//! What a scenario stands on: a platform of its own, load, the clock of recovery, and what was looked at.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use arrakis_config::Secret;
+use arrakis_test_support::TestVhost;
+use parking_lot::Mutex;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::cast::Cast;
+use super::load::{Load, Members};
+use super::run::Lab;
+use super::scenario::{Guard, Invariant};
+use crate::ledger::{self, Deed, Ledger, Rows, Sent, Tally};
+use crate::platform::servers::Rabbit;
+use crate::platform::{Emulator, Foundation, Platform};
+use crate::seed::{self, Plan};
+
+/// How often a condition is looked at.
+const LOOK: Duration = Duration::from_millis(40);
+/// How often a probe is sent while recovery is awaited.
+const PROBE: Duration = Duration::from_millis(200);
+/// How long a condition may take before it is called missed.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the platform may take to work off what it has. The first two retries are 5 and 25 s.
+const SETTLE: Duration = Duration::from_secs(45);
+
+/// What runs, and with what over the usual variables.
+#[derive(Debug, Clone)]
+pub struct Shape {
+    proxies: usize,
+    workers: usize,
+    ingestors: usize,
+    emulator: Vec<String>,
+    proxy_env: Vec<(String, String)>,
+    worker_env: Vec<(String, String)>,
+    ingestor_env: Vec<(String, String)>,
+}
+
+impl Default for Shape {
+    /// One of each.
+    fn default() -> Self {
+        Self {
+            proxies: 1,
+            workers: 1,
+            ingestors: 1,
+            emulator: Vec::new(),
+            proxy_env: Vec::new(),
+            worker_env: Vec::new(),
+            ingestor_env: Vec::new(),
+        }
+    }
+}
+
+impl Shape {
+    /// This many proxies.
+    #[must_use]
+    pub fn proxies(mut self, count: usize) -> Self {
+        self.proxies = count;
+        self
+    }
+
+    /// This many workers.
+    #[must_use]
+    pub fn workers(mut self, count: usize) -> Self {
+        self.workers = count;
+        self
+    }
+
+    /// This many ingestors.
+    #[must_use]
+    pub fn ingestors(mut self, count: usize) -> Self {
+        self.ingestors = count;
+        self
+    }
+
+    /// A further argument of the emulator.
+    #[must_use]
+    pub fn emulator(mut self, argument: impl Into<String>) -> Self {
+        self.emulator.push(argument.into());
+        self
+    }
+
+    /// A variable of every proxy.
+    #[must_use]
+    pub fn proxy_env(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.proxy_env.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// A variable of every worker.
+    #[must_use]
+    pub fn worker_env(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.worker_env.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// A variable of every ingestor.
+    #[must_use]
+    pub fn ingestor_env(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.ingestor_env.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// A variable of everything that speaks to the broker.
+    #[must_use]
+    pub fn broker_env(self, name: &str, value: &str) -> Self {
+        self.worker_env(name, value).ingestor_env(name, value)
+    }
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// The invariant it speaks for.
+    pub invariant: Invariant,
+    /// What should hold.
+    pub what: String,
+    /// What was found instead, if it did not.
+    pub found: Option<String>,
+}
+
+/// A scenario's stage.
+#[derive(Debug)]
+pub struct Stage {
+    seed: u64,
+    guarded: bool,
+    guard: Guard,
+    lab: Lab,
+    foundation: Option<Foundation>,
+    platform: Option<Platform>,
+    plan: Plan,
+    cast: Option<Arc<Mutex<Cast>>>,
+    sent: Sent,
+    load: Option<Load>,
+    checks: Vec<Check>,
+    recovery: Option<Duration>,
+    tally: Option<Tally>,
+}
+
+impl Stage {
+    pub(super) fn new(lab: Lab, guard: Guard, guarded: bool, seed: u64) -> Self {
+        Self {
+            seed,
+            guarded,
+            guard,
+            lab,
+            foundation: None,
+            platform: None,
+            plan: Plan::new(seed),
+            cast: None,
+            sent: Sent::default(),
+            load: None,
+            checks: Vec::new(),
+            recovery: None,
+            tally: None,
+        }
+    }
+
+    /// The run's seed, for whatever is drawn.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Whether what protects against the fault is in place.
+    pub fn guarded(&self) -> bool {
+        self.guarded
+    }
+
+    /// The members and servers that [`Stage::start`] seeds. May be changed before.
+    pub fn plan(&mut self) -> &mut Plan {
+        &mut self.plan
+    }
+
+    /// A broker that nobody else uses, for the platform that starts after this.
+    ///
+    /// # Errors
+    /// When RabbitMQ cannot be started.
+    pub async fn private_broker(&mut self) -> anyhow::Result<()> {
+        let broker = match self.lab.broker.take() {
+            Some(broker) => broker,
+            None => Rabbit::start().await?,
+        };
+        let broker = self.lab.broker.insert(broker);
+        let vhost = TestVhost::create_at(&broker.amqp_url(), &broker.management_url()).await;
+        self.foundation = Some(Foundation::with_vhost(vhost).await);
+        Ok(())
+    }
+
+    /// The private broker.
+    ///
+    /// # Panics
+    /// When [`Stage::private_broker`] was not called.
+    pub fn broker(&mut self) -> &mut Rabbit {
+        match &mut self.lab.broker {
+            Some(broker) => broker,
+            None => panic!("the scenario has not asked for a private broker"),
+        }
+    }
+
+    /// The places that the platform will work in, for a scenario that puts some of its own in.
+    pub fn build_on(&mut self, foundation: Foundation) {
+        self.foundation = Some(foundation);
+    }
+
+    /// Starts a platform of this shape in places of its own, seeds it, and waits until everything is ready.
+    ///
+    /// # Errors
+    /// When a part cannot be started.
+    pub async fn start(&mut self, shape: Shape) -> anyhow::Result<()> {
+        self.prepare(&shape).await?;
+        self.start_services(shape).await
+    }
+
+    /// The first half of [`Stage::start`]: emulator and seed, nothing of Arrakis.
+    ///
+    /// # Errors
+    /// When a part cannot be started.
+    pub async fn prepare(&mut self, shape: &Shape) -> anyhow::Result<()> {
+        let foundation = match self.foundation.take() {
+            Some(foundation) => foundation,
+            None => Foundation::of_the_environment().await,
+        };
+        let arguments: Vec<&str> = shape.emulator.iter().map(String::as_str).collect();
+        let platform = Platform::prepare_on(foundation, &arguments).await?;
+        let admin = Secret::new(platform.database().admin_url());
+        seed::write(&platform.discord, &admin, &self.plan).await?;
+        self.cast = Some(Arc::new(Mutex::new(Cast::of(&platform.discord, &self.plan).await?)));
+        self.platform = Some(platform);
+        Ok(())
+    }
+
+    /// The second half: proxies, workers, ingestors.
+    ///
+    /// # Errors
+    /// When a part cannot be started.
+    pub async fn start_services(&mut self, shape: Shape) -> anyhow::Result<()> {
+        let (proxy, worker, ingestor) = (
+            self.armed(shape.proxy_env),
+            self.armed(shape.worker_env),
+            self.armed(shape.ingestor_env),
+        );
+        let platform = self.platform();
+        for _ in 0..shape.proxies {
+            platform.spawn_proxy(&proxy)?;
+        }
+        for _ in 0..shape.workers {
+            platform.spawn_worker(&worker)?;
+        }
+        for _ in 0..shape.ingestors {
+            platform.spawn_ingestor(&ingestor)?;
+        }
+        for replica in platform.replicas() {
+            replica.ready().await;
+        }
+        Ok(())
+    }
+
+    /// The variables of a process, with the guard's fail points among them where the guard is taken away.
+    pub fn armed(&self, mut variables: Vec<(String, String)>) -> Vec<(String, String)> {
+        let Guard::FailPoint(points) = self.guard else {
+            return variables;
+        };
+        if self.guarded {
+            return variables;
+        }
+        match variables
+            .iter_mut()
+            .find(|(name, _)| name == arrakis_fail_point::VARIABLE)
+        {
+            Some((_, spec)) => *spec = format!("{spec};{points}"),
+            None => variables.push((arrakis_fail_point::VARIABLE.to_owned(), points.to_owned())),
+        }
+        variables
+    }
+
+    /// The platform.
+    ///
+    /// # Panics
+    /// Before [`Stage::start`].
+    pub fn platform(&mut self) -> &mut Platform {
+        match &mut self.platform {
+            Some(platform) => platform,
+            None => panic!("the scenario has not started a platform"),
+        }
+    }
+
+    /// The emulator.
+    ///
+    /// # Panics
+    /// Before [`Stage::start`].
+    pub fn discord(&mut self) -> Emulator {
+        self.platform().discord.clone()
+    }
+
+    // ---- load -------------------------------------------------------------------------------------------------------------
+
+    fn members(&mut self) -> anyhow::Result<Members> {
+        let cast = self.cast.clone().context("the platform has not been started")?;
+        Ok(Members::new(self.discord(), cast, self.sent.clone()))
+    }
+
+    /// Begins a load of commands, joins and leaves, this many a second, until the scenario ends or [`Stage::quiet`].
+    ///
+    /// # Errors
+    /// When the platform has not been started.
+    pub async fn load(&mut self, rate: u32) -> anyhow::Result<()> {
+        self.quiet().await?;
+        self.load = Some(self.members()?.begin(rate, self.seed));
+        Ok(())
+    }
+
+    /// Ends the load.
+    ///
+    /// # Errors
+    /// When the emulator did not take what members did.
+    pub async fn quiet(&mut self) -> anyhow::Result<()> {
+        match self.load.take() {
+            Some(load) => load.end().await,
+            None => Ok(()),
+        }
+    }
+
+    /// This many joins at once.
+    ///
+    /// # Errors
+    /// When the emulator does not take them.
+    pub async fn burst(&mut self, joins: usize) -> anyhow::Result<()> {
+        self.members()?.burst(joins).await
+    }
+
+    /// Somebody runs a command.
+    ///
+    /// # Errors
+    /// When the emulator does not take it.
+    pub async fn one_command(&mut self, name: &str) -> anyhow::Result<Deed> {
+        self.members()?.command(name).await
+    }
+
+    /// Somebody joins.
+    ///
+    /// # Errors
+    /// When the emulator does not take it.
+    pub async fn one_join(&mut self) -> anyhow::Result<Deed> {
+        self.members()?.join().await
+    }
+
+    /// Somebody leaves.
+    ///
+    /// # Errors
+    /// When the emulator does not take it.
+    pub async fn one_leave(&mut self) -> anyhow::Result<Deed> {
+        self.members()?.leave().await
+    }
+
+    // ---- looking ----------------------------------------------------------------------------------------------------------
+
+    /// The ledger of what was done so far.
+    pub fn ledger(&mut self) -> Ledger {
+        Ledger::new(self.discord(), self.rows(), self.sent.clone())
+    }
+
+    /// Waits until this many deeds more than now have their effect: what follows strikes a system at work.
+    ///
+    /// # Errors
+    /// When they do not.
+    pub async fn flows(&mut self, more: usize) -> anyhow::Result<()> {
+        let mut ledger = self.ledger();
+        let before = self.sent.len() - ledger.open().await?.len();
+        let wanted = before + more;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let done = self.sent.len() - ledger.open().await?.len();
+            if done >= wanted {
+                return Ok(());
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "{done} deeds of {wanted} have their effect: nothing flows"
+            );
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Waits for a condition; says what was waited for when it does not come true.
+    ///
+    /// # Errors
+    /// What `met` answers, or that it did not come true in half a minute.
+    pub async fn until(
+        &mut self,
+        what: &str,
+        mut met: impl AsyncFnMut(&mut Self) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while !met(self).await? {
+            if Instant::now() >= deadline {
+                bail!("waited {} s in vain for {what}", PATIENCE.as_secs());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
+    /// Notes whether something holds.
+    pub fn expect(&mut self, invariant: Invariant, what: impl Display, holds: bool, found: impl Display) {
+        self.checks.push(Check {
+            invariant,
+            what: what.to_string(),
+            found: (!holds).then(|| found.to_string()),
+        });
+    }
+
+    /// The clock of recovery: from now until a command given and a join made after now both have their effect. Notes it
+    /// under I5 against `bound`.
+    ///
+    /// # Errors
+    /// When there is no recovery within half a minute.
+    pub async fn recovers(&mut self, bound: Duration) -> anyhow::Result<Duration> {
+        let members = self.members()?;
+        let mut probes = Ledger::new(self.discord(), self.rows(), Sent::default());
+        let begun = Instant::now();
+        let (mut next, mut answered, mut written) = (begun, None, None);
+        while answered.is_none() || written.is_none() {
+            if Instant::now() >= next {
+                next += PROBE;
+                for deed in [members.command("help").await?, members.join().await?] {
+                    probes.sent().note(deed);
+                }
+            }
+            // Postgres itself may be what is away.
+            let open = probes.open().await.unwrap_or_else(|_| probes.sent().all());
+            for deed in probes.sent().all().iter().filter(|deed| !open.contains(deed)) {
+                match deed {
+                    Deed::Command { id, .. } if answered.is_none() && probes.was_answered(*id) => {
+                        answered = Some(begun.elapsed());
+                    }
+                    Deed::Join { .. } if written.is_none() => written = Some(begun.elapsed()),
+                    _ => {}
+                }
+            }
+            ensure!(
+                begun.elapsed() < PATIENCE,
+                "no recovery within {} s: command {answered:?}, join {written:?}",
+                PATIENCE.as_secs()
+            );
+            tokio::time::sleep(LOOK).await;
+        }
+        let took = begun.elapsed();
+        self.recovered(took, bound);
+        Ok(took)
+    }
+
+    /// Notes a recovery that the scenario has measured itself.
+    pub fn recovered(&mut self, took: Duration, bound: Duration) {
+        self.recovery = self.recovery.max(Some(took));
+        self.expect(
+            Invariant::I5,
+            format!("recovery within {} s", bound.as_secs_f32()),
+            took <= bound,
+            format!("{:.1} s", took.as_secs_f32()),
+        );
+    }
+
+    fn rows(&mut self) -> Rows {
+        let communities = self.plan.servers.iter();
+        let communities = communities
+            .filter_map(|server| Some((server.community.as_ref()?.id, server.guild)))
+            .collect();
+        Rows::new(self.platform().database().app_url(), communities)
+    }
+
+    /// What the emulator counted: `/control/stats`.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn stats(&mut self) -> anyhow::Result<Value> {
+        self.discord().get("/control/stats").await
+    }
+
+    /// 429s that the emulator has answered, but for `GET /gateway/bot`, which an ingestor asks when it starts.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn limited(&mut self) -> anyhow::Result<u64> {
+        let stats = self.stats().await?;
+        let routes = stats["rest"].as_object().into_iter().flatten();
+        let others = routes.filter(|(route, _)| *route != "GET /gateway/bot");
+        Ok(others.filter_map(|(_, statuses)| statuses["429"].as_u64()).sum())
+    }
+
+    /// A metric of all workers together.
+    ///
+    /// # Errors
+    /// When one does not answer.
+    pub async fn worker_metric(&mut self, name: &str, labels: &[(&str, &str)]) -> anyhow::Result<f64> {
+        let mut sum = 0.0;
+        for worker in &self.platform().workers {
+            sum += worker.metric(name, labels).await?;
+        }
+        Ok(sum)
+    }
+
+    /// A metric of all ingestors together.
+    ///
+    /// # Errors
+    /// When one does not answer.
+    pub async fn ingestor_metric(&mut self, name: &str, labels: &[(&str, &str)]) -> anyhow::Result<f64> {
+        let mut sum = 0.0;
+        for ingestor in &self.platform().ingestors {
+            sum += ingestor.metric(name, labels).await?;
+        }
+        Ok(sum)
+    }
+
+    // ---- the end ----------------------------------------------------------------------------------------------------------
+
+    /// Waits until every deed has its effect, or for as long as retries may take. Answers what is open then.
+    ///
+    /// # Errors
+    /// When the emulator or Postgres does not answer.
+    pub async fn settle(&mut self) -> anyhow::Result<Vec<Deed>> {
+        self.settle_within(SETTLE).await
+    }
+
+    /// [`Stage::settle`] for no longer than this.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn settle_within(&mut self, limit: Duration) -> anyhow::Result<Vec<Deed>> {
+        self.quiet().await?;
+        let mut ledger = self.ledger();
+        let deadline = Instant::now() + limit;
+        loop {
+            let open = ledger.open().await?;
+            if open.is_empty() || Instant::now() >= deadline {
+                return Ok(open);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Ends the load, lets the platform settle, stops it where something is missing, and has the ledger judge. The runner
+    /// calls it when the scenario returns; a scenario that wants to look at the verdict calls it itself.
+    ///
+    /// # Errors
+    /// When the emulator, Postgres or the broker does not answer.
+    pub async fn judge(&mut self) -> anyhow::Result<Tally> {
+        if self.platform.is_none() {
+            return Ok(Tally::default());
+        }
+        let open = self.settle().await?;
+        let mut held = Vec::new();
+        if !open.is_empty() {
+            // What a worker holds is in no queue that can be read.
+            for replica in self.platform().replicas() {
+                replica.kill().await;
+            }
+            let url = self.platform().vhost().url();
+            held = ledger::held(&url).await?;
+        }
+        let tally = self.ledger().judge(&held).await?;
+        self.tally = Some(tally.clone());
+        Ok(tally)
+    }
+
+    /// What was looked at.
+    pub(super) fn checks(&self) -> &[Check] {
+        &self.checks
+    }
+
+    pub(super) fn recovery(&self) -> Option<Duration> {
+        self.recovery
+    }
+
+    pub(super) fn tally(&self) -> Option<&Tally> {
+        self.tally.as_ref()
+    }
+
+    /// What the processes printed, by name.
+    pub(super) fn logs(&mut self) -> BTreeMap<String, Vec<String>> {
+        let mut logs = BTreeMap::new();
+        if let Some(platform) = &mut self.platform {
+            logs.insert("emulator".to_owned(), platform.emulator().lines());
+            for replica in platform.replicas() {
+                logs.insert(replica.name().to_owned(), replica.log());
+            }
+        }
+        if let Some(broker) = &self.lab.broker {
+            logs.insert("broker".to_owned(), broker.log());
+        }
+        logs
+    }
+
+    /// Takes everything down and gives the lab back.
+    pub(super) fn close(self) -> Lab {
+        self.lab
+    }
+}

@@ -1,0 +1,187 @@
+//! Who decides what was lost and what was doubled: what members did (as the emulator was told), what the emulator saw of the
+//! answers, which rows stand in Postgres, and what the queues still hold. Never a service's own words.
+//!
+//! | word | means |
+//! |---|---|
+//! | sent | something a member did: a command, a join, a leave |
+//! | done | its effect is there: the whole answer of the command stands in Discord, the profile of the joined, the entry of the left |
+//! | expired | Discord took no first response within three seconds; the member saw it fail |
+//! | queued | no effect yet, and its message lies in a queue, a retry or the alternate exchange's queue |
+//! | dead | no effect, and its message is a dead letter that says why |
+//! | unknown | no effect that can be seen, and a row says that nobody can tell |
+//! | lost | none of these |
+//! | doubled | more than one effect: two entries for one leave, a use counted twice, two messages for one answer |
+//!
+//! To judge a further deed: a variant of [`Deed`], its effect in [`Ledger::open`], its doubling in [`Ledger::judge`].
+
+mod queues;
+mod rows;
+mod sent;
+
+use std::collections::{HashMap, HashSet};
+
+use futures_util::StreamExt as _;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::platform::Emulator;
+
+pub use queues::{Held, held};
+pub use rows::Rows;
+pub use sent::{Deed, Sent};
+
+/// Questions to the emulator at once.
+const AT_ONCE: usize = 16;
+
+/// What became of everything that was sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// Things that members did.
+    pub sent: usize,
+    /// Those whose effect is there, once.
+    pub done: usize,
+    /// Commands that Discord saw expire.
+    pub expired: usize,
+    /// Deeds whose messages wait in a queue.
+    pub queued: usize,
+    /// Deeds whose messages are dead letters.
+    pub dead: usize,
+    /// Deeds of which a row says that nobody can tell.
+    pub unknown: usize,
+    /// Deeds without a trace, in words.
+    pub lost: Vec<String>,
+    /// Deeds with more than one effect, in words.
+    pub doubled: Vec<String>,
+}
+
+/// An interaction as the ledger needs it.
+#[derive(Debug, Clone, Deserialize)]
+struct Seen {
+    state: String,
+    #[serde(default)]
+    responses: Vec<Value>,
+    #[serde(default)]
+    followups: Vec<Value>,
+}
+
+/// The ledger of one run.
+#[derive(Debug)]
+pub struct Ledger {
+    discord: Emulator,
+    rows: Rows,
+    sent: Sent,
+    /// Commands that are over: answered or expired.
+    over: HashMap<u64, Seen>,
+}
+
+impl Ledger {
+    /// Judges what is in `sent`.
+    pub fn new(discord: Emulator, rows: Rows, sent: Sent) -> Self {
+        Self {
+            discord,
+            rows,
+            sent,
+            over: HashMap::new(),
+        }
+    }
+
+    /// What was sent.
+    pub fn sent(&self) -> &Sent {
+        &self.sent
+    }
+
+    /// Deeds without an effect so far.
+    ///
+    /// # Errors
+    /// When the emulator or Postgres does not answer.
+    pub async fn open(&mut self) -> anyhow::Result<Vec<Deed>> {
+        let deeds = self.sent.all();
+        let rows = self.rows.read().await?;
+        self.ask(&deeds).await?;
+        let is_open = |deed: &Deed| match *deed {
+            Deed::Join { guild, user } => !rows.here.contains(&(guild, user)),
+            Deed::Leave { guild, user } => !rows.left.contains_key(&(guild, user)),
+            Deed::Command { id, .. } => !self.over.contains_key(&id),
+        };
+        Ok(deeds.into_iter().filter(is_open).collect())
+    }
+
+    /// Whether a command of which [`Ledger::open`] has learnt that it is over was answered, and has not expired.
+    pub fn was_answered(&self, id: u64) -> bool {
+        self.over.get(&id).is_some_and(|seen| seen.state == "answered")
+    }
+
+    /// The verdict. `held` is what the queues hold now; it matters only for what has no effect.
+    ///
+    /// # Errors
+    /// When the emulator or Postgres does not answer.
+    pub async fn judge(&mut self, held: &[Held]) -> anyhow::Result<Tally> {
+        let open = self.open().await?;
+        let rows = self.rows.read().await?;
+        let mut tally = Tally {
+            sent: self.sent.len(),
+            expired: self.over.values().filter(|seen| seen.state == "expired").count(),
+            ..Tally::default()
+        };
+        for deed in &open {
+            let found: Vec<_> = held.iter().filter(|message| message.is_about(deed)).collect();
+            if rows.unknown.contains(&deed.to_string()) {
+                tally.unknown += 1;
+            } else if found.iter().any(|message| !message.is_dead()) {
+                tally.queued += 1;
+            } else if found.is_empty() {
+                tally.lost.push(deed.to_string());
+            } else {
+                tally.dead += 1;
+            }
+        }
+        tally.doubled = self.doubled(&rows);
+        tally.done = tally.sent - open.len() - tally.expired;
+        Ok(tally)
+    }
+
+    fn doubled(&self, rows: &rows::Read) -> Vec<String> {
+        let left = rows.left.iter().filter(|(_, entries)| **entries > 1);
+        let left = left.map(|((_, user), entries)| format!("{entries} entries for the leave of {user}"));
+        let more = |seen: &&Seen| seen.responses.len() > 1 || seen.followups.len() > 1;
+        let answers = self.over.iter().filter(|(_, seen)| more(seen));
+        let answers = answers.map(|(id, seen)| {
+            format!(
+                "{} first responses and {} follow-ups for command {id}",
+                seen.responses.len(),
+                seen.followups.len()
+            )
+        });
+        let ran = self.sent.commands_by_member();
+        let counted = rows.commands.iter().filter_map(|(member, counted)| {
+            let ran = ran.get(member).copied().unwrap_or(0);
+            (*counted > ran).then(|| format!("{counted} uses counted for {} that ran {ran} commands", member.1))
+        });
+        left.chain(answers).chain(counted).collect()
+    }
+
+    /// Asks the emulator about every command that is not over.
+    async fn ask(&mut self, deeds: &[Deed]) -> anyhow::Result<()> {
+        let asked: HashSet<u64> = deeds
+            .iter()
+            .filter_map(|deed| match deed {
+                Deed::Command { id, .. } if !self.over.contains_key(id) => Some(*id),
+                _ => None,
+            })
+            .collect();
+        let discord = &self.discord;
+        let mut answers = futures_util::stream::iter(asked)
+            .map(|id| async move {
+                let path = format!("/control/interactions/{id}?wait_ms=0");
+                anyhow::Ok((id, discord.get::<Seen>(&path).await?))
+            })
+            .buffer_unordered(AT_ONCE);
+        while let Some(answer) = answers.next().await {
+            let (id, seen) = answer?;
+            if matches!(seen.state.as_str(), "answered" | "expired") {
+                self.over.insert(id, seen);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,205 @@
+//! One process of Arrakis: started, killed, stopped in mid-air, started again at the same address, asked how it is.
+
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use arrakis_test_support::Process;
+use serde_json::Value;
+
+/// How long a question about health or metrics may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A process with what it was started with, so that it can be started again as it was.
+#[derive(Debug)]
+pub struct Replica {
+    name: String,
+    path: PathBuf,
+    variables: Vec<(String, String)>,
+    health: String,
+    process: Process,
+    /// What earlier lives of it printed.
+    past: Vec<String>,
+}
+
+impl Replica {
+    /// Starts the binary at `path` with these variables, its health at `health`. Does not wait.
+    pub(super) fn spawn(name: String, path: PathBuf, variables: Vec<(String, String)>, health: String) -> Self {
+        let process = launch(&path, &variables, &health);
+        Self {
+            name,
+            path,
+            variables,
+            health,
+            process,
+            past: Vec::new(),
+        }
+    }
+
+    /// Name for a person, such as `worker-2`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Waits until it is ready.
+    ///
+    /// # Panics
+    /// When it ends or does not become so.
+    pub async fn ready(&mut self) {
+        self.process.ready(&self.health).await;
+    }
+
+    /// SIGKILL. It does not get a word in.
+    pub async fn kill(&mut self) {
+        self.process.kill().await;
+    }
+
+    /// SIGTERM, without waiting.
+    pub fn terminate(&self) {
+        self.process.terminate();
+    }
+
+    /// SIGTERM, and waits for the end.
+    ///
+    /// # Panics
+    /// When it does not end within `grace`.
+    pub async fn stop(&mut self, grace: Duration) -> ExitStatus {
+        self.process.terminate();
+        self.process.ended(grace).await
+    }
+
+    /// SIGSTOP: it is there, and does nothing.
+    pub fn hang(&self) {
+        self.process.hang();
+    }
+
+    /// SIGCONT.
+    pub fn go_on(&self) {
+        self.process.go_on();
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// When it does not end within the limit.
+    pub async fn ended(&mut self, limit: Duration) -> ExitStatus {
+        self.process.ended(limit).await
+    }
+
+    /// Its status, once it has ended.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.process.has_ended()
+    }
+
+    /// Starts it again with the same variables at the same address, after it has ended or been killed. Does not wait.
+    pub fn start_again(&mut self) {
+        self.past.extend(self.process.lines());
+        self.past.push("--- started again".to_owned());
+        self.process = launch(&self.path, &self.variables, &self.health);
+    }
+
+    /// Changes a variable for the next start; `None` takes it away.
+    pub fn set(&mut self, name: &str, value: Option<&str>) {
+        self.variables.retain(|(known, _)| known != name);
+        self.variables
+            .extend(value.map(|value| (name.to_owned(), value.to_owned())));
+    }
+
+    /// Everything it has printed, in all its lives.
+    pub fn log(&self) -> Vec<String> {
+        let mut lines = self.past.clone();
+        lines.extend(self.process.lines());
+        lines
+    }
+
+    /// Process id; `None` once it has ended.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.pid()
+    }
+
+    /// Address of its health endpoints, `host:port`.
+    pub fn health_addr(&self) -> &str {
+        &self.health
+    }
+
+    /// `GET /health`, whatever its status.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn health(&self) -> anyhow::Result<Value> {
+        Ok(serde_json::from_str(&self.get("/health").await?)?)
+    }
+
+    /// Whether `GET /readyz` answers 200.
+    pub async fn is_ready(&self) -> bool {
+        self.get_ok("/readyz").await.unwrap_or(false)
+    }
+
+    /// Sum of a metric over its series that carry these labels; 0 where there is none.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> anyhow::Result<f64> {
+        Ok(sum(&self.get("/metrics").await?, name, labels))
+    }
+
+    /// Resident memory in bytes, as the kernel counts it; 0 once it has ended.
+    pub fn resident_bytes(&self) -> u64 {
+        let read = || {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()?)).ok()?;
+            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+            line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
+        };
+        read().unwrap_or(0) * 1024
+    }
+
+    async fn get(&self, path: &str) -> anyhow::Result<String> {
+        let url = format!("http://{}{path}", self.health);
+        let answer = reqwest::Client::new().get(&url).timeout(PATIENCE).send().await;
+        let answer = answer.with_context(|| format!("{} does not answer", self.name))?;
+        Ok(answer.text().await?)
+    }
+
+    async fn get_ok(&self, path: &str) -> anyhow::Result<bool> {
+        let url = format!("http://{}{path}", self.health);
+        let answer = reqwest::Client::new().get(&url).timeout(PATIENCE).send().await?;
+        Ok(answer.status().is_success())
+    }
+}
+
+fn launch(path: &std::path::Path, variables: &[(String, String)], health: &str) -> Process {
+    let common = [("HEALTH_ADDR", health), ("LOG_FORMAT", "text")];
+    let given = variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    // What is given comes last: a scenario may ask for another form of the log.
+    Process::start_at(path, &[], common.into_iter().chain(given))
+}
+
+/// Sums the samples of one metric in Prometheus' text format.
+fn sum(text: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
+    let sample = |line: &str| {
+        let rest = line.strip_prefix(name)?;
+        if !rest.starts_with(['{', ' ']) {
+            return None;
+        }
+        let carries = |(label, value): &(&str, &str)| rest.contains(&format!("{label}=\"{value}\""));
+        labels.iter().all(carries).then_some(())?;
+        rest.rsplit(' ').next()?.parse::<f64>().ok()
+    };
+    text.lines().filter_map(sample).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_are_summed_by_name_and_label() {
+        let text = "# TYPE a_total counter\na_total{queue=\"x\",verdict=\"done\"} 3\na_total{queue=\"y\",verdict=\"done\"} 4\n\
+                    a_total_more 9\nb 5\n";
+        assert!((sum(text, "a_total", &[]) - 7.0).abs() < f64::EPSILON);
+        assert!((sum(text, "a_total", &[("queue", "y")]) - 4.0).abs() < f64::EPSILON);
+        assert!((sum(text, "b", &[]) - 5.0).abs() < f64::EPSILON);
+        assert!((sum(text, "c", &[])).abs() < f64::EPSILON);
+    }
+}

@@ -1,0 +1,9 @@
+//! Private servers: instances of Debian's packages that a scenario may kill, stop, fill and start again. What the environment
+//! names is shared with other runs and never touched.
+//!
+//! To add one: a file with a type that starts the server on free loopback ports with its data in a folder of its own, and
+//! dies with it when dropped.
+
+mod rabbitmq;
+
+pub use rabbitmq::{Rabbit, RabbitOptions};

@@ -1,0 +1,442 @@
+//! A RabbitMQ that nobody else uses, as `deploy/dev/rabbitmq.sh` starts one, with a door for what operators do to brokers.
+
+use std::fmt::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use arrakis_test_support::Process;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::process::Command;
+use tokio::time::Instant;
+
+use crate::platform::free_port;
+
+/// A start takes about five seconds alone, and several times that on a busy machine.
+const START: Duration = Duration::from_secs(60);
+const USER: &str = "arrakis";
+
+/// How a broker differs from the usual one.
+#[derive(Debug, Clone, Default)]
+pub struct RabbitOptions {
+    /// Further lines of `rabbitmq.conf`.
+    pub conf: String,
+    /// Where its data lie instead of beside its configuration.
+    pub data: Option<PathBuf>,
+    /// Run it with this command before it, such as `ip netns exec NAME`.
+    pub within: Vec<String>,
+    /// Its address; loopback unless said otherwise.
+    pub address: Option<String>,
+    /// Node name before the `@`, cookie, and where nodes find each other; of its own unless said otherwise.
+    pub cluster: Option<Cluster>,
+}
+
+/// What a node of a cluster shares with the others.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// Name of the node, such as `rabbit@node1`.
+    pub node: String,
+    /// Secret of the cluster.
+    pub cookie: String,
+    /// Lines of Erlang's `inetrc` that name the hosts.
+    pub hosts: String,
+}
+
+/// A broker. Killed when dropped.
+#[derive(Debug)]
+pub struct Rabbit {
+    folder: TempDir,
+    options: RabbitOptions,
+    address: String,
+    node: String,
+    cookie: String,
+    password: String,
+    amqp: u16,
+    management: u16,
+    distribution: u16,
+    epmd_port: u16,
+    epmd: Process,
+    server: Process,
+}
+
+impl Rabbit {
+    /// Starts one and waits until it answers.
+    ///
+    /// # Errors
+    /// When RabbitMQ is not installed or does not come up.
+    pub async fn start() -> anyhow::Result<Self> {
+        Self::start_with(RabbitOptions::default()).await
+    }
+
+    /// Starts one that differs.
+    ///
+    /// # Errors
+    /// As [`Rabbit::start`].
+    pub async fn start_with(options: RabbitOptions) -> anyhow::Result<Self> {
+        let mut rabbit = Self::spawn(options)?;
+        rabbit.up().await?;
+        Ok(rabbit)
+    }
+
+    /// Starts one and does not wait.
+    ///
+    /// # Errors
+    /// When RabbitMQ is not installed or a file cannot be written.
+    pub fn spawn(options: RabbitOptions) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new()
+            .prefix("arrakis-broker-")
+            .tempdir()
+            .context("no folder for a broker")?;
+        let unique = uuid::Uuid::new_v4().simple().to_string();
+        let address = options.address.clone().unwrap_or_else(|| "127.0.0.1".to_owned());
+        let cluster = options.cluster.clone();
+        let node = cluster.as_ref().map_or_else(
+            || format!("chaos-{}@localhost", &unique[..12]),
+            |cluster| cluster.node.clone(),
+        );
+        let cookie = cluster
+            .as_ref()
+            .map_or_else(|| unique.clone(), |cluster| cluster.cookie.clone());
+        let (amqp, management, distribution, epmd_port) = (
+            free_port()?,
+            free_port()?,
+            free_port()?,
+            cluster.as_ref().map_or_else(free_port, |_| Ok(4369))?,
+        );
+        let conf = format!(
+            "listeners.tcp.1 = {address}:{amqp}\nmanagement.tcp.ip = {address}\nmanagement.tcp.port = {management}\n\
+             default_user = {USER}\ndefault_pass = {unique}\ndisk_free_limit.absolute = 50MB\nlog.console = true\n\
+             log.console.level = info\nlog.console.use_colors = off\nlog.file = false\n{}\n",
+            options.conf
+        );
+        let hosts = cluster.map_or_else(
+            || "{host, {127,0,0,1}, [\"localhost\"]}.".to_owned(),
+            |cluster| cluster.hosts,
+        );
+        let write =
+            |name: &str, text: &str| std::fs::write(folder.path().join(name), text).with_context(|| name.to_owned());
+        write("rabbitmq.conf", &conf)?;
+        write("enabled_plugins", "[rabbitmq_management].\n")?;
+        // Names of machines come from here alone: no resolver, no /etc/hosts, no need for either.
+        write("inetrc", &format!("{hosts} {{lookup, [file]}}.\n"))?;
+        write(".erlang.cookie", &cookie)?;
+        let only_mine = std::fs::Permissions::from_mode(0o400);
+        std::fs::set_permissions(folder.path().join(".erlang.cookie"), only_mine)?;
+        let home = folder.path().to_string_lossy().into_owned();
+        let port = epmd_port.to_string();
+        // epmd first and by ourselves: started by Erlang it would be a daemon that outlives everything.
+        let arguments = ["-address", address.as_str(), "-port", port.as_str()];
+        let epmd = run_within(&options.within, Path::new("epmd"), &arguments, &[("HOME", home)])?;
+        let server = launch(&options, folder.path(), &node, &address, distribution, epmd_port)?;
+        Ok(Self {
+            folder,
+            options,
+            address,
+            node,
+            cookie,
+            password: unique,
+            amqp,
+            management,
+            distribution,
+            epmd_port,
+            epmd,
+            server,
+        })
+    }
+
+    /// As `AMQP_URL` names it.
+    pub fn amqp_url(&self) -> String {
+        format!("amqp://{USER}:{}@{}:{}/%2f", self.password, self.address, self.amqp)
+    }
+
+    /// As `RABBITMQ_MANAGEMENT_URL` names it.
+    pub fn management_url(&self) -> String {
+        format!("http://{USER}:{}@{}:{}", self.password, self.address, self.management)
+    }
+
+    /// Its node's name.
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// SIGKILL.
+    pub async fn kill(&mut self) {
+        self.server.kill().await;
+    }
+
+    /// SIGSTOP: connections stay open and nobody answers.
+    pub fn hang(&self) {
+        self.server.hang();
+    }
+
+    /// SIGCONT.
+    pub fn go_on(&self) {
+        self.server.go_on();
+    }
+
+    /// What it printed.
+    pub fn log(&self) -> Vec<String> {
+        self.server.lines()
+    }
+
+    /// Starts it again after [`Rabbit::kill`] and waits until it answers.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start_again(&mut self) -> anyhow::Result<()> {
+        self.server = launch(
+            &self.options,
+            self.folder.path(),
+            &self.node,
+            &self.address,
+            self.distribution,
+            self.epmd_port,
+        )?;
+        self.up().await
+    }
+
+    /// Throws its disk away. Only between [`Rabbit::kill`] and [`Rabbit::start_again`].
+    ///
+    /// # Errors
+    /// When the folder cannot be removed.
+    pub fn lose_disk(&self) -> anyhow::Result<()> {
+        Ok(std::fs::remove_dir_all(data(&self.options, self.folder.path()))?)
+    }
+
+    /// Waits until AMQP and management both answer.
+    ///
+    /// # Errors
+    /// When they do not within a minute, or the process ended.
+    pub async fn up(&mut self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + START;
+        while !(self.answers_amqp().await && self.answers_management().await) {
+            if let Some(status) = self.server.has_ended() {
+                bail!("the broker ended ({status}): {}", tail(&self.log()));
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "the broker did not come up: {}",
+                tail(&self.log())
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
+    /// Whether it greets a client of AMQP.
+    pub async fn answers_amqp(&self) -> bool {
+        let greeting = async {
+            let mut socket = self.connect(self.amqp).await?;
+            socket.write_all(b"AMQP\x00\x00\x09\x01").await?;
+            let mut first = [0];
+            socket.read_exact(&mut first).await?;
+            // Frame type 1 (method) is the first byte of Connection.Start.
+            std::io::Result::Ok(first == [1])
+        };
+        matches!(
+            tokio::time::timeout(Duration::from_secs(2), greeting).await,
+            Ok(Ok(true))
+        )
+    }
+
+    async fn answers_management(&self) -> bool {
+        let url = format!("http://{}:{}/api/overview", self.address, self.management);
+        let asked = reqwest::Client::new()
+            .get(url)
+            .timeout(Duration::from_secs(2))
+            .send()
+            .await;
+        asked.is_ok_and(|answer| answer.status() == reqwest::StatusCode::UNAUTHORIZED)
+    }
+
+    async fn connect(&self, port: u16) -> std::io::Result<TcpStream> {
+        TcpStream::connect((self.address.as_str(), port)).await
+    }
+
+    /// Stops the broker inside of its machine: connections end in order, data stay.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub async fn stop_app(&self) -> anyhow::Result<()> {
+        self.eval("rabbit:stop(), ok.").await.map(drop)
+    }
+
+    /// Starts the broker after [`Rabbit::stop_app`] and waits until it answers.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub async fn start_app(&mut self) -> anyhow::Result<()> {
+        self.eval("rabbit:start(), ok.").await?;
+        self.up().await
+    }
+
+    /// Closes every client's connection, as `rabbitmqctl close_all_connections` does.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub async fn close_connections(&self) -> anyhow::Result<()> {
+        self.eval("[rabbit_networking:close_connection(P, \"closed by an operator\") || P <- rabbit_networking:connections()], ok.")
+            .await
+            .map(drop)
+    }
+
+    /// Sets the part of the machine's memory above which publishers are blocked: near 0 blocks them, 0.4 lets them go on.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub async fn memory_watermark(&self, part: f64) -> anyhow::Result<()> {
+        self.eval(&format!("vm_memory_monitor:set_vm_memory_high_watermark({part}), ok."))
+            .await
+            .map(drop)
+    }
+
+    /// Sets the free bytes of disk below which publishers are blocked.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub async fn disk_limit(&self, bytes: u64) -> anyhow::Result<()> {
+        self.eval(&format!("rabbit_disk_monitor:set_disk_free_limit({bytes}), ok."))
+            .await
+            .map(drop)
+    }
+
+    /// Sets how long a delivered message may stay unacknowledged on channels opened from now on.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub async fn consumer_timeout(&self, ms: u64) -> anyhow::Result<()> {
+        self.eval(&format!("application:set_env(rabbit, consumer_timeout, {ms}), ok."))
+            .await
+            .map(drop)
+    }
+
+    /// Runs Erlang on the node and answers the value, as Erlang prints it.
+    ///
+    /// # Errors
+    /// When the node does not answer within half a minute or raises.
+    pub async fn eval(&self, expressions: &str) -> anyhow::Result<String> {
+        let address = format!("{}:{}", self.address, self.distribution);
+        let mut command = Command::new(erl_call()?);
+        command
+            .args(["-address", &address, "-c", &self.cookie, "-R", "-e"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        let mut child = command.spawn().context("erl_call")?;
+        let mut stdin = child.stdin.take().context("erl_call has no stdin")?;
+        stdin.write_all(expressions.as_bytes()).await?;
+        drop(stdin);
+        let output = tokio::time::timeout(Duration::from_secs(30), child.wait_with_output()).await;
+        let output = output.with_context(|| format!("the broker did not finish `{expressions}`"))??;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let value = said.strip_prefix("{ok, ").and_then(|rest| rest.strip_suffix('}'));
+        value
+            .map(str::to_owned)
+            .with_context(|| format!("`{expressions}`: {said}{}", String::from_utf8_lossy(&output.stderr)))
+    }
+
+    /// Whether the process runs and answers: it may serve another scenario.
+    pub async fn is_sound(&mut self) -> bool {
+        self.server.has_ended().is_none()
+            && self.epmd.has_ended().is_none()
+            && self.answers_amqp().await
+            && self.answers_management().await
+    }
+}
+
+fn data(options: &RabbitOptions, folder: &Path) -> PathBuf {
+    options.data.clone().unwrap_or_else(|| folder.join("data"))
+}
+
+fn launch(
+    options: &RabbitOptions,
+    folder: &Path,
+    node: &str,
+    address: &str,
+    distribution: u16,
+    epmd: u16,
+) -> anyhow::Result<Process> {
+    let server = server_folder()?.join("rabbitmq-server");
+    let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
+    let listen = format!("{{{}}}", address.replace('.', ","));
+    let variables = [
+        ("HOME", folder.to_string_lossy().into_owned()),
+        ("RABBITMQ_NODENAME", node.to_owned()),
+        ("RABBITMQ_CONF_ENV_FILE", "/dev/null".to_owned()),
+        ("RABBITMQ_CONFIG_FILE", path("rabbitmq.conf")),
+        ("RABBITMQ_ADVANCED_CONFIG_FILE", path("none")),
+        ("RABBITMQ_ENABLED_PLUGINS_FILE", path("enabled_plugins")),
+        (
+            "RABBITMQ_MNESIA_BASE",
+            data(options, folder).to_string_lossy().into_owned(),
+        ),
+        ("RABBITMQ_LOG_BASE", path("logs")),
+        ("RABBITMQ_PID_FILE", path("pid")),
+        ("RABBITMQ_DIST_PORT", distribution.to_string()),
+        // The script becomes Erlang instead of waiting for it, so that the process is the broker.
+        ("RABBITMQ_ALLOW_INPUT", "1".to_owned()),
+        ("RABBITMQ_SERVER_START_ARGS", "-noinput +B i".to_owned()),
+        (
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
+            format!("-kernel inet_dist_use_interface {listen} -shutdown_time 2000"),
+        ),
+        ("ERL_EPMD_ADDRESS", address.to_owned()),
+        ("ERL_EPMD_PORT", epmd.to_string()),
+        ("ERL_INETRC", path("inetrc")),
+        ("RABBITMQ_LOG", "-color".to_owned()),
+        ("ERL_CRASH_DUMP_SECONDS", "0".to_owned()),
+    ];
+    run_within(&options.within, &server, &[], &variables)
+}
+
+/// Starts a program, by way of another command where one is named.
+fn run_within(
+    within: &[String],
+    program: &Path,
+    arguments: &[&str],
+    variables: &[(&str, String)],
+) -> anyhow::Result<Process> {
+    let program = program.to_string_lossy().into_owned();
+    let mut words: Vec<&str> = within.iter().map(String::as_str).collect();
+    words.push(&program);
+    words.extend(arguments);
+    let (first, rest) = words.split_first().context("nothing to run")?;
+    Ok(Process::start_at(
+        Path::new(first),
+        rest,
+        variables.iter().map(|(name, value)| (*name, value.as_str())),
+    ))
+}
+
+/// Folder of the real script: the one in PATH insists on the user rabbitmq.
+fn server_folder() -> anyhow::Result<PathBuf> {
+    let folders = ["/usr/lib/rabbitmq/bin", "/opt/rabbitmq/sbin"].map(PathBuf::from);
+    let found = folders
+        .into_iter()
+        .find(|folder| folder.join("rabbitmq-server").is_file());
+    found.context("RabbitMQ is not installed: apt-get install rabbitmq-server")
+}
+
+/// Erlang's own tool for a word with a node: some ten milliseconds, where `rabbitmqctl` takes two seconds.
+fn erl_call() -> anyhow::Result<PathBuf> {
+    let path = PathBuf::from("/usr/lib/erlang/bin/erl_call");
+    ensure!(
+        path.is_file(),
+        "{} is missing: apt-get install erlang-base",
+        path.display()
+    );
+    Ok(path)
+}
+
+fn tail(lines: &[String]) -> String {
+    let mut text = String::new();
+    for line in lines.iter().rev().take(8).rev() {
+        let _ = write!(text, "\n  {line}");
+    }
+    text
+}
