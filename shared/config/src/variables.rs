@@ -220,7 +220,8 @@ variables! {
     /// Prefetch for events.
     WORKER_EVENT_PREFETCH = Variable::defaulted("WORKER_EVENT_PREFETCH", WORKER, "10", "member and server events handled at once");
     /// Prefetch for jobs.
-    WORKER_JOB_PREFETCH = Variable::defaulted("WORKER_JOB_PREFETCH", WORKER, "4", "jobs of each kind handled at once");
+    WORKER_JOB_PREFETCH = Variable::defaulted("WORKER_JOB_PREFETCH", WORKER, "24",
+        "jobs of each kind handled at once; most of them wait for the limits of their server at Discord");
     /// Grace period.
     WORKER_GRACE_SECONDS = Variable::defaulted("WORKER_GRACE_SECONDS", WORKER, "20",
         "seconds a worker may take to finish what it holds after SIGTERM; what is unfinished is given back");

@@ -1,12 +1,15 @@
 //! The scenarios, one file for each kin of faults. To add a file: its module and its line in [`all`].
 
 mod broker;
+mod calls;
+mod redis;
+mod rest;
 
 use super::Scenario;
 
 /// Every scenario, in the order of the catalogue.
 pub fn all() -> Vec<Scenario> {
-    let mut all = [broker::SCENARIOS].concat();
+    let mut all = [broker::SCENARIOS, redis::SCENARIOS, rest::SCENARIOS].concat();
     all.sort_by_key(|scenario| scenario.fault);
     all
 }

@@ -5,5 +5,7 @@
 //! dies with it when dropped.
 
 mod rabbitmq;
+mod redis;
 
 pub use rabbitmq::{Rabbit, RabbitOptions};
+pub use redis::{Ailment, Redis};
