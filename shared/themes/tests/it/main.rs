@@ -3,5 +3,7 @@
 
 mod boundaries;
 mod operators;
+mod readme;
 mod refusals;
 mod shipped;
+mod specification;
