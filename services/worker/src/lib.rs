@@ -16,6 +16,7 @@ mod health;
 pub mod interactions;
 pub mod jobs;
 pub mod metrics;
+pub mod pressure;
 pub mod render;
 pub mod roles;
 mod serve;

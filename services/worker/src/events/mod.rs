@@ -33,6 +33,7 @@ use tracing::{Instrument, field, info_span};
 
 use crate::failure::Failure;
 use crate::metrics::unreadable;
+use crate::pressure::Pressure;
 use crate::services::Services;
 
 /// How long one try of an event may take: a join gives several roles, each of which may wait its turn at the proxy.
@@ -117,6 +118,7 @@ pub trait EventHandler: Send + Sync {
 pub struct Events {
     services: Arc<Services>,
     handlers: Arc<Vec<Box<dyn EventHandler>>>,
+    pressure: Arc<Pressure>,
 }
 
 impl std::fmt::Debug for Events {
@@ -130,6 +132,7 @@ impl std::fmt::Debug for Events {
 impl Handler for Events {
     async fn handle(&self, delivery: Delivery) -> Verdict {
         self.services.metrics.waited(&delivery);
+        self.pressure.let_commands_first().await;
         let labels = match delivery.labels() {
             Ok(labels) => labels,
             Err(error) => return parked(unreadable(&error)),
@@ -160,7 +163,14 @@ impl Events {
         Self {
             services,
             handlers: Arc::new(all()),
+            pressure: Arc::default(),
         }
+    }
+
+    /// The same, waiting while a worker is behind with its commands.
+    #[must_use]
+    pub fn under(self, pressure: Arc<Pressure>) -> Self {
+        Self { pressure, ..self }
     }
 
     async fn handle_one(&self, event: &Event) -> Verdict {
