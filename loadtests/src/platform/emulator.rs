@@ -158,11 +158,15 @@ impl Emulator {
     /// # Errors
     /// When the emulator cannot be reached.
     pub async fn rest_ledger(&self) -> anyhow::Result<String> {
-        let response = self
-            .http
-            .get(format!("{}/control/ledger?kind=rest", self.base))
-            .send()
-            .await?;
+        self.text("/control/ledger?kind=rest").await
+    }
+
+    /// `GET` of what is not one piece of JSON.
+    ///
+    /// # Errors
+    /// When the emulator cannot be reached or refuses.
+    pub async fn text(&self, path: &str) -> anyhow::Result<String> {
+        let response = self.http.get(format!("{}{path}", self.base)).send().await?;
         Ok(response.error_for_status()?.text().await?)
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use arrakis_contracts::proxy::ProxyError;
 
-use crate::budget::{Allowance, Budget};
+use crate::budget::{Allowance, Budget, Knows};
 use crate::call::Call;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
@@ -34,7 +34,7 @@ impl Admission {
     /// Why it may not go.
     pub(crate) async fn admit(&self, call: &Call) -> Result<(), Refusal> {
         self.check(call)?;
-        match self.budget.allowance(&call.cause, self.limits.is_shared()) {
+        match self.budget.allowance(&call.cause, self.knows()) {
             Allowance::Free => Ok(()),
             Allowance::Slowed(wait) => slow(call, wait).await,
             Allowance::Stopped {
@@ -49,6 +49,16 @@ impl Admission {
                 ),
             )
             .retry_after(retry_after)),
+        }
+    }
+
+    fn knows(&self) -> Knows {
+        if self.limits.is_shared() {
+            Knows::All
+        } else if self.limits.is_seated() {
+            Knows::Seat
+        } else {
+            Knows::Nothing
         }
     }
 

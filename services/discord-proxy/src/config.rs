@@ -95,7 +95,7 @@ impl Config {
         let api_base = read_api_base(reader);
         let listen = reader.defaulted::<SocketAddr>(&variables::PROXY_LISTEN_ADDR);
         let callers = read_callers(reader);
-        let redis_url = reader.secret_url(&variables::REDIS_URL, &["redis"]);
+        let redis_url = reader.secret_url(&variables::REDIS_URL, &["redis", "rediss"]);
         let max_replicas = read_max_replicas(reader);
         Some(Self {
             token: token?,

@@ -16,6 +16,7 @@ mod forward;
 mod fuzz;
 mod limits;
 mod metrics;
+mod place;
 mod pulse;
 mod refusal;
 mod route;
@@ -23,11 +24,14 @@ mod schedule;
 mod token;
 mod upstream;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arrakis_runtime::{Fatal, Runtime};
+use axum::serve::ListenerExt as _;
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 pub use crate::allow_list::{AllowList, AllowLists, BadAllowLists};
 pub use crate::callers::{BadCallers, Caller, Callers, Credential, NotACredential};
@@ -69,17 +73,36 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
 pub async fn serve_on(listener: TcpListener, config: Config, runtime: Runtime) -> anyhow::Result<()> {
     runtime.shutdown.set_grace(GRACE);
     let address = listener.local_addr()?;
-    let edge = build(config, &runtime)?;
+    let Built { edge, limits, beating } = build(config, address, &runtime)?;
     tracing::info!(%address, "callers are served");
     let soft = runtime.shutdown.soft.clone();
+    // A caller's idle connection goes unused for as long as it likes; answers leave at once.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection keeps its small packets back");
+        }
+    });
     let serving = axum::serve(listener, edge.router()).with_graceful_shutdown(soft.cancelled_owned());
-    tokio::select! {
-        served = serving.into_future() => Ok(served?),
+    let served = tokio::select! {
+        served = serving.into_future() => served,
         () = runtime.shutdown.hard.cancelled() => Ok(()),
-    }
+    };
+    // Nothing is on its way any more: another replica need not reckon with this one.
+    beating.abort();
+    let _ = beating.await;
+    limits.leave().await;
+    Ok(served?)
 }
 
-fn build(config: Config, runtime: &Runtime) -> Result<Edge, Fatal> {
+/// What was put together.
+struct Built {
+    edge: Edge,
+    limits: Arc<Limits>,
+    /// Shows Redis that this replica is there.
+    beating: JoinHandle<()>,
+}
+
+fn build(config: Config, address: SocketAddr, runtime: &Runtime) -> Result<Built, Fatal> {
     let metrics = Metrics::new(&runtime.metrics);
     let wrong = |name: &str, why: &dyn std::fmt::Display| Fatal::configuration(format!("{name} cannot be used: {why}"));
     let token = BotToken::new(
@@ -97,6 +120,7 @@ fn build(config: Config, runtime: &Runtime) -> Result<Edge, Fatal> {
         replica: replica.clone(),
         total: config.tuning.global_limit,
         max_replicas: config.max_replicas,
+        proof: place::proof(address),
     };
     let health = runtime.health.component("redis");
     let limits = Limits::new(
@@ -104,7 +128,7 @@ fn build(config: Config, runtime: &Runtime) -> Result<Edge, Fatal> {
         redis.clone(),
         Arc::clone(&token),
         health,
-        metrics.apart.clone(),
+        (metrics.apart.clone(), metrics.in_force.clone()),
     );
     let limits = Arc::new(limits);
     let budget = Arc::new(Budget::new(
@@ -143,16 +167,20 @@ fn build(config: Config, runtime: &Runtime) -> Result<Edge, Fatal> {
     let shown = Arc::clone(&limits);
     runtime.health.details(
         "limits",
-        move || json!({ "decided_by": if shown.is_shared() { "redis" } else { "this replica" } }),
+        move || json!({ "decided_by": if shown.is_shared() { "redis" } else { "this replica" }, "seat": shown.is_seated() }),
     );
     // Answers that arrive while the process leaves are still learned from: these two end with the hard token.
-    tokio::spawn({
-        let stop = runtime.shutdown.hard.clone();
+    let beating = tokio::spawn({
+        let (limits, stop) = (Arc::clone(&limits), runtime.shutdown.hard.clone());
         async move { limits.beat(stop).await }
     });
     tokio::spawn({
         let stop = runtime.shutdown.hard.clone();
         async move { budget.share(stop).await }
     });
-    Ok(Edge::new(config.callers, Arc::new(forwarder), config.tuning))
+    Ok(Built {
+        edge: Edge::new(config.callers, Arc::new(forwarder), config.tuning),
+        limits,
+        beating,
+    })
 }

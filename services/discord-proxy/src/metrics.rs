@@ -27,6 +27,8 @@ pub(crate) struct Metrics {
     pub token_dead: IntGauge,
     /// 1 when Redis is away.
     pub apart: IntGauge,
+    /// Calls in a window, as far as this replica knows.
+    pub in_force: IntGauge,
     waits: HistogramVec,
     waiting: IntGaugeVec,
     tenants: IntGaugeVec,
@@ -79,6 +81,10 @@ impl Metrics {
             apart: registry.gauge(
                 "arrakis_proxy_limits_apart",
                 "1 when Redis is away and this replica keeps to its share by itself.",
+            ),
+            in_force: registry.gauge(
+                "arrakis_proxy_limit_in_force",
+                "Calls in any 1.1 s: of all replicas while Redis decides, of this one while it decides by itself.",
             ),
             waits: registry.seconds_vec(
                 "arrakis_proxy_wait_seconds",

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod clock;
 pub mod faults;
 pub mod gateway;
+pub mod load;
 pub mod model;
 #[cfg(feature = "openapi")]
 pub mod openapi;
@@ -34,6 +35,7 @@ use crate::{
     clock::Clock,
     faults::Faults,
     gateway::Hub,
+    load::Load,
     traffic::Traffic,
     world::{Application, World},
 };
@@ -64,6 +66,8 @@ pub struct AppState {
     pub faults: Arc<Faults>,
     /// What went over the wire.
     pub traffic: Arc<Traffic>,
+    /// The load run, if any.
+    pub load: Arc<Load>,
     /// The only clock to compare times with.
     pub clock: Clock,
     /// How it was started.
@@ -140,6 +144,7 @@ impl Emulator {
 
     /// Stops all listeners and connections and waits for them.
     pub async fn shutdown(self) {
+        self.app.load.stop();
         self.stop.cancel();
         self.tasks.wait().await;
     }
@@ -147,6 +152,7 @@ impl Emulator {
 
 impl Drop for Emulator {
     fn drop(&mut self) {
+        self.app.load.stop();
         self.stop.cancel();
     }
 }
@@ -174,6 +180,7 @@ fn assemble(options: Options, addresses: Addresses) -> AppState {
         hub,
         faults,
         traffic,
+        load: Arc::default(),
         clock,
         options: Arc::new(options),
         addresses: Arc::new(addresses),

@@ -26,6 +26,7 @@ use crate::health::{Components, Links, probe};
 use crate::interactions::Interactions;
 use crate::jobs::Jobs;
 use crate::metrics::WorkerMetrics;
+use crate::pressure::Pressure;
 use crate::services::Services;
 use crate::{clock, gate, jobs};
 
@@ -134,10 +135,11 @@ async fn database(config: &Config, runtime: &Runtime, options: DatabaseOptions) 
     }
 }
 
-/// One for each message that may be handled at once would be too many: most of a handler's time is Discord's.
+/// One for each message that may be handled at once would be too many: most of a handler's time is Discord's, and nearly all
+/// of a job's.
 fn connections(config: &Config) -> u32 {
     let prefetch = config.prefetch;
-    let at_once = u32::from(prefetch.interactions) + u32::from(prefetch.events) + u32::from(prefetch.jobs);
+    let at_once = u32::from(prefetch.interactions) + u32::from(prefetch.events) + u32::from(prefetch.jobs.min(4));
     (at_once / 2).clamp(4, 32) + SPARE_CONNECTIONS
 }
 
@@ -180,13 +182,14 @@ impl Consumers<'_> {
         let mut running = Running::new();
         let mut queues = Vec::new();
         let prefetch = self.config.prefetch;
+        let pressure = Arc::new(Pressure::default());
         for queue in self.topology.interaction_queues() {
             queues.push(queue.to_owned());
-            let handler = Interactions::new(self.services.clone());
+            let handler = Interactions::new(self.services.clone()).under(pressure.clone());
             let limit = self.config.command_limit + WORDS_LIMIT;
             self.consume(&mut running, queue, prefetch.interactions, limit, handler);
         }
-        let handler = Events::new(self.services.clone());
+        let handler = Events::new(self.services.clone()).under(pressure);
         for queue in [names::EVENTS_GUILD, names::EVENTS_MESSAGE] {
             queues.push(queue.to_owned());
             self.consume(

@@ -1,12 +1,15 @@
 //! The scenarios, one file for each kin of faults. To add a file: its module and its line in [`all`].
 
 mod broker;
+mod calls;
 mod effects;
 mod everything;
 mod gateway;
 mod ingestor;
 mod poison;
 mod postgres;
+mod redis;
+mod rest;
 mod time;
 mod workers;
 
@@ -24,6 +27,8 @@ pub fn all() -> Vec<Scenario> {
         postgres::SCENARIOS,
         time::SCENARIOS,
         workers::SCENARIOS,
+        redis::SCENARIOS,
+        rest::SCENARIOS,
     ]
     .concat();
     all.sort_by_key(|scenario| scenario.fault);

@@ -6,6 +6,8 @@
 
 mod postgres;
 mod rabbitmq;
+mod redis;
 
 pub use postgres::PostgresServer;
 pub use rabbitmq::{Rabbit, RabbitOptions};
+pub use redis::{Ailment, Redis};

@@ -32,6 +32,17 @@ pub(crate) const HEARTBEAT: Duration = Duration::from_millis(400);
 pub(crate) const LEASE: Duration = Duration::from_secs(20);
 /// Bound of one exchange with Redis.
 pub(crate) const REDIS_PATIENCE: Duration = Duration::from_millis(150);
+/// One turn in so many belongs to a less urgent class that waits (`EVERY` in `acquire.lua`).
+pub(crate) const EVERY: u32 = 10;
+/// Part of the limit that may leave at once of what is not interactive; the rest leaves evenly spaced.
+pub(crate) const BURST_PART: u32 = 10;
+
+/// What a seat is worth while Redis is away: seats share four fifths, and what is left is for replicas that have none. Such a
+/// replica keeps to one call at a time, so ten of them fit beside the seats.
+pub(crate) fn share_of_a_seat(total: u32, seats: u32) -> u32 {
+    (total * 4 / 5 / seats.max(1)).max(1)
+}
+
 /// Added to what Discord's headers say, since its clock and ours are read at different moments.
 pub(crate) const MARGIN: Duration = Duration::from_millis(50);
 
@@ -48,10 +59,27 @@ pub(crate) struct Ask {
     pub bot: bool,
     /// 0 is the most urgent.
     pub urgency: u8,
+    /// For whom: tenants take turns.
+    pub tenant: Arc<str>,
 }
 
-/// How many calls of each urgency wait for the global limit at this replica.
-pub(crate) type Waiting = [usize; 3];
+/// What became of a batch of asks.
+#[derive(Debug)]
+pub(crate) struct Round {
+    /// One for each ask.
+    pub verdicts: Vec<Verdict>,
+    /// Turns as all replicas together count them; `None` while this replica decides by itself.
+    pub turns: Option<Turns>,
+}
+
+/// Turns of tenants over all replicas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Turns {
+    /// How far each class has come: one that comes anew starts here.
+    pub levels: [u64; 3],
+    /// For each ask, how many turns its tenant has had in its class.
+    pub had: Vec<u64>,
+}
 
 /// The answer to an [`Ask`].
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -131,6 +131,17 @@ impl Redis {
             .await
     }
 
+    /// Takes one name out of a sorted set and out of two hashes.
+    pub(crate) async fn forget(&self, name: &str, [set, first, second]: [&str; 3]) -> Result<(), RedisTrouble> {
+        let key = |what: &str| format!("{}{what}", self.prefix);
+        let mut pipeline = redis::pipe();
+        pipeline.zrem(key(set), name).ignore();
+        pipeline.hdel(key(first), name).ignore();
+        pipeline.hdel(key(second), name).ignore();
+        self.bounded(async |connection| Ok(pipeline.query_async::<()>(&mut **connection).await?))
+            .await
+    }
+
     async fn bounded<T>(
         &self,
         exchange: impl AsyncFnOnce(&mut Connection) -> Result<T, RedisTrouble>,

@@ -2,6 +2,10 @@
 //!
 //! One trouble that Redis names, or two exchanges in a row without an answer, and the replica decides by itself, after [`QUIET`].
 //! A heartbeat finds Redis again; then the places that the replica has given go over to Redis before Redis gives new ones.
+//!
+//! What a replica may give by itself depends on its *seat*. Redis gives as many seats as there may be replicas; a replica without
+//! one, because there are more, or because it has not met Redis yet, keeps to one call at a time. So however many replicas lose
+//! Redis together, they stay below the limit.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +20,8 @@ use super::local::Local;
 use super::redis::{Redis, RedisTrouble};
 use super::script::Script;
 use super::{
-    Ask, Fate, HEARTBEAT, LEASE, Learned, Pause, QUIET, Reason, SILENCE, Slot, TRANSIT, Verdict, WINDOW, Waiting,
+    Ask, Fate, HEARTBEAT, LEASE, Learned, Pause, QUIET, Reason, Round, SILENCE, Slot, TRANSIT, Turns, Verdict, WINDOW,
+    share_of_a_seat,
 };
 use crate::token::BotToken;
 
@@ -34,6 +39,8 @@ pub(crate) struct LimitsConfig {
     pub total: u32,
     /// Largest number of replicas.
     pub max_replicas: u32,
+    /// Whoever shows the same proof later has taken this replica's place, so that it must be dead; empty when nothing proves it.
+    pub proof: String,
 }
 
 #[derive(Debug)]
@@ -46,6 +53,8 @@ struct Mode {
     silent: u32,
     /// Redis's memory, as last seen.
     epoch: String,
+    /// Redis gave this replica a seat.
+    seated: bool,
 }
 
 /// Discord's limits.
@@ -60,6 +69,7 @@ pub(crate) struct Limits {
     token: Arc<BotToken>,
     health: Component,
     apart: IntGauge,
+    in_force: IntGauge,
     edge: AtomicBool,
 }
 
@@ -70,9 +80,10 @@ impl Limits {
         redis: Redis,
         token: Arc<BotToken>,
         health: Component,
-        apart: IntGauge,
+        (apart, in_force): (IntGauge, IntGauge),
     ) -> Self {
         apart.set(1);
+        in_force.set(1);
         Self {
             local: Mutex::new(Local::new(config.total, config.max_replicas)),
             config,
@@ -84,10 +95,12 @@ impl Limits {
                 heard: Instant::now(),
                 silent: 0,
                 epoch: String::new(),
+                seated: false,
             }),
             token,
             health,
             apart,
+            in_force,
             edge: AtomicBool::new(false),
         }
     }
@@ -97,18 +110,25 @@ impl Limits {
         self.mode.lock().shared
     }
 
-    /// Decides which of `asks` may leave now, in this order.
-    pub(crate) async fn acquire(&self, asks: &[Ask], waiting: Waiting) -> Vec<Verdict> {
+    /// Whether Redis gave this replica a seat.
+    pub(crate) fn is_seated(&self) -> bool {
+        self.mode.lock().seated
+    }
+
+    /// Decides which of `asks` may leave now.
+    pub(crate) async fn acquire(&self, asks: &[Ask]) -> Round {
         if self.is_shared() {
-            match self.ask_redis(asks, waiting, (0, Duration::ZERO)).await {
-                Ok(verdicts) => return verdicts,
+            match self.ask_redis(asks, (0, Duration::ZERO)).await {
+                Ok(round) => return round,
                 Err(trouble) => self.note_trouble(&trouble),
             }
             if self.is_shared() {
-                return asks.iter().map(|_| wait(Reason::Answer, ONCE_MORE)).collect();
+                let verdicts = asks.iter().map(|_| wait(Reason::Answer, ONCE_MORE)).collect();
+                return Round { verdicts, turns: None };
             }
         }
-        self.ask_local(asks)
+        let verdicts = self.ask_local(asks);
+        Round { verdicts, turns: None }
     }
 
     fn ask_local(&self, asks: &[Ask]) -> Vec<Verdict> {
@@ -186,22 +206,31 @@ impl Limits {
     async fn beat_once(&self) {
         self.local.lock().tidy(Instant::now());
         if self.is_shared() {
-            if let Err(trouble) = self.ask_redis(&[], [0; 3], (0, Duration::ZERO)).await {
+            if let Err(trouble) = self.ask_redis(&[], (0, Duration::ZERO)).await {
                 self.note_trouble(&trouble);
             }
             return;
         }
         let held = self.local.lock().close(Instant::now());
-        match self.ask_redis(&[], [0; 3], held).await {
+        match self.ask_redis(&[], held).await {
             Ok(_) => {
                 self.mode.lock().shared = true;
                 self.apart.set(0);
                 self.health.up();
+                tracing::info!(seat = self.is_seated(), "Redis decides");
             }
             Err(trouble) => {
                 self.local.lock().open();
                 self.say(&trouble);
             }
+        }
+    }
+
+    /// Tells Redis that this replica is gone, so that its share is free at once. Called last, when nothing is on its way.
+    pub(crate) async fn leave(&self) {
+        let seat = ["members", "who", "want"];
+        if let Err(trouble) = self.redis.forget(&self.config.replica, seat).await {
+            tracing::warn!(%trouble, "the other replicas will do without this one's share for a minute");
         }
     }
 
@@ -221,36 +250,51 @@ impl Limits {
     }
 
     fn say(&self, trouble: &RedisTrouble) {
-        let share = (self.config.total / self.config.max_replicas).max(1);
-        self.health.degraded(format!(
-            "{trouble}; this replica keeps to {share} of {} calls by itself",
-            self.config.total
-        ));
+        let total = self.config.total;
+        let share = if self.is_seated() {
+            share_of_a_seat(total, self.config.max_replicas)
+        } else {
+            1
+        };
+        self.in_force.set(share.into());
+        let keeps = if self.is_seated() {
+            format!("{share} of {total} calls")
+        } else {
+            format!("1 of {total} calls, since Redis has not given it one of the seats,")
+        };
+        self.health
+            .degraded(format!("{trouble}; this replica keeps to {keeps} by itself"));
     }
 
-    async fn ask_redis(
-        &self,
-        asks: &[Ask],
-        waiting: Waiting,
-        held: (usize, Duration),
-    ) -> Result<Vec<Verdict>, RedisTrouble> {
+    async fn ask_redis(&self, asks: &[Ask], held: (usize, Duration)) -> Result<Round, RedisTrouble> {
         let sent = Instant::now();
-        let epoch = self.mode.lock().epoch.clone();
-        let arguments = self.acquire_arguments(asks, waiting, held, epoch);
+        let (epoch, seated) = {
+            let mode = self.mode.lock();
+            (mode.epoch.clone(), mode.seated)
+        };
+        let arguments = self.acquire_arguments(asks, held, epoch, seated);
         let answer: Vec<String> = self.redis.run(&self.acquire, &arguments).await?;
         let malformed =
             || RedisTrouble::Refuses("the limiter's script answered in a form that is not its own".to_owned());
-        let (head, rest) = answer.split_at_checked(5).ok_or_else(malformed)?;
-        let verdicts: Option<Vec<Verdict>> = rest.chunks(3).map(verdict).collect();
+        let (head, rest) = answer.split_at_checked(9).ok_or_else(malformed)?;
+        let verdicts: Option<Vec<(Verdict, u64)>> = rest.chunks(4).map(verdict).collect();
         let verdicts = verdicts
             .filter(|verdicts| verdicts.len() == asks.len())
             .ok_or_else(malformed)?;
+        let level = |at: usize| head[at].parse::<u64>().unwrap_or(0);
+        let levels = [level(6), level(7), level(8)];
+        let seated = head[5] == "1";
         {
             let mut mode = self.mode.lock();
             mode.heard = sent;
             mode.silent = 0;
             mode.epoch.clone_from(&head[0]);
+            if mode.seated != seated {
+                mode.seated = seated;
+                self.local.lock().seat(seated);
+            }
         }
+        self.in_force.set(head[3].parse().unwrap_or(0));
         if head[1] != "0" {
             self.token.mark_dead("another replica, or an earlier run, said so");
             self.token.told();
@@ -259,15 +303,19 @@ impl Limits {
             self.local.lock().learn_edge(Instant::now() + pause);
             self.edge.store(true, Ordering::Release);
         }
-        Ok(verdicts)
+        let (verdicts, had) = verdicts.into_iter().unzip();
+        Ok(Round {
+            verdicts,
+            turns: Some(Turns { levels, had }),
+        })
     }
 
     fn acquire_arguments(
         &self,
         asks: &[Ask],
-        waiting: Waiting,
         (held, held_for): (usize, Duration),
         epoch: String,
+        seated: bool,
     ) -> Vec<String> {
         let ms = |duration: Duration| duration.as_millis().to_string();
         let mut arguments = vec![
@@ -282,9 +330,11 @@ impl Limits {
             ms(LEASE),
             held.to_string(),
             ms(held_for),
+            share_of_a_seat(self.config.total, self.config.max_replicas).to_string(),
+            flag(seated),
+            self.config.proof.clone(),
+            asks.len().to_string(),
         ];
-        arguments.extend(waiting.map(|count| count.to_string()));
-        arguments.push(asks.len().to_string());
         for ask in asks {
             arguments.extend([
                 ask.id.clone(),
@@ -292,6 +342,7 @@ impl Limits {
                 ask.major.to_string(),
                 flag(ask.bot),
                 ask.urgency.min(2).to_string(),
+                ask.tenant.to_string(),
             ]);
         }
         arguments
@@ -306,19 +357,21 @@ fn flag(value: bool) -> String {
     if value { "1" } else { "0" }.to_owned()
 }
 
-fn verdict(answer: &[String]) -> Option<Verdict> {
-    let [word, ms, bucket] = answer else {
+/// One verdict, and how many turns the call's tenant has had.
+fn verdict(answer: &[String]) -> Option<(Verdict, u64)> {
+    let [word, ms, bucket, had] = answer else {
         return None;
     };
-    let reason = match word.as_str() {
-        "go" => return Some(Verdict::Granted { bucket: bucket.clone() }),
-        "dead" => return Some(Verdict::TokenDead),
-        "global" => Reason::Global,
-        "route" => Reason::Route,
-        "answer" => Reason::Answer,
+    let time = Duration::from_millis(ms.parse().ok()?);
+    let verdict = match word.as_str() {
+        "go" => Verdict::Granted { bucket: bucket.clone() },
+        "dead" => Verdict::TokenDead,
+        "global" => wait(Reason::Global, time),
+        "route" => wait(Reason::Route, time),
+        "answer" => wait(Reason::Answer, time),
         _ => return None,
     };
-    Some(wait(reason, Duration::from_millis(ms.parse().ok()?)))
+    Some((verdict, had.parse().ok()?))
 }
 
 fn complete_arguments(slot: &Slot, fate: &Fate) -> Vec<String> {

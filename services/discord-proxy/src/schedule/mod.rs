@@ -121,6 +121,7 @@ impl Scheduler {
             commands: commands.downgrade(),
             queue: Queue::default(),
             global_until: None,
+            held_class: 0,
             swept: Instant::now(),
             metrics: metrics.clone(),
         };
@@ -200,6 +201,8 @@ struct Actor {
     commands: mpsc::WeakUnboundedSender<Command>,
     queue: Queue<Waiter>,
     global_until: Option<Instant>,
+    /// The most urgent class that waits until then, as Redis knows of it.
+    held_class: usize,
     swept: Instant,
     metrics: QueueMetrics,
 }
@@ -218,10 +221,9 @@ impl Actor {
             }
             let now = Instant::now();
             let held = self.global_until.is_some_and(|until| until > now);
-            let waiting = self.queue.ready();
             let picked = if held { Vec::new() } else { self.queue.pick(BATCH, now) };
             if !picked.is_empty() {
-                self.ask(picked, waiting).await;
+                self.ask(picked).await;
                 continue;
             }
             let wake = self.wake(now, held);
@@ -261,6 +263,10 @@ impl Actor {
                 if let Some(refused) = self.refusal(&item) {
                     let _ = item.what.reply.send(Err(refused));
                 } else {
+                    // The limits have not heard of anything so urgent: it may have a place that is kept from the others.
+                    if class(item.urgency) < self.held_class {
+                        self.global_until = None;
+                    }
                     self.queue.push(item, again);
                 }
             }
@@ -285,42 +291,70 @@ impl Actor {
         (block.certain && block.until > item.what.deadline).then(|| item.what.note.too_long())
     }
 
-    async fn ask(&mut self, picked: Vec<Item<Waiter>>, waiting: [usize; 3]) {
+    async fn ask(&mut self, picked: Vec<Item<Waiter>>) {
         let asks: Vec<Ask> = picked.iter().map(ask_for).collect();
-        let verdicts = self.limits.acquire(&asks, waiting).await;
+        let round = self.limits.acquire(&asks).await;
         let now = Instant::now();
-        let mut back = Vec::new();
-        for (item, verdict) in picked.into_iter().zip(verdicts) {
+        let (mut back, mut gone) = (Vec::new(), Vec::new());
+        self.global_until = None;
+        self.held_class = 0;
+        for (item, verdict) in picked.into_iter().zip(round.verdicts) {
             match verdict {
-                Verdict::Granted { bucket } => self.grant(item, bucket),
+                Verdict::Granted { bucket } => {
+                    gone.push((class(item.urgency), Arc::clone(&item.tenant)));
+                    self.grant(item, bucket);
+                }
                 Verdict::TokenDead => {
                     let _ = item.what.reply.send(Err(NoTurn::TokenDead));
                 }
-                Verdict::Wait { reason, wait } => {
-                    let until = now + wait;
-                    item.what.note.set(reason, until);
-                    let certain = match reason {
-                        Reason::Global => {
-                            self.global_until = Some(now + wait.clamp(Duration::from_millis(1), LOOK));
-                            wait > PAUSE
-                        }
-                        Reason::Route => true,
-                        Reason::Answer => false,
-                    };
-                    if reason != Reason::Global {
-                        self.queue.block(item.lane.clone(), Block { until, certain });
-                    }
-                    if certain && until > item.what.deadline {
-                        let refused = item.what.note.too_long();
-                        let _ = item.what.reply.send(Err(refused));
-                    } else {
-                        back.push(item);
-                    }
-                }
+                Verdict::Wait { reason, wait } => back.extend(self.wait(item, reason, now, wait)),
             }
         }
         self.queue.put_back(back);
+        for (at, tenant) in gone {
+            self.queue.goes(at, &tenant);
+        }
+        if let Some(turns) = round.turns.filter(|_| asks.iter().all(|ask| ask.bot)) {
+            for (at, level) in turns.levels.into_iter().enumerate() {
+                self.queue.told_level(at, level);
+            }
+            for (ask, had) in asks.iter().zip(turns.had) {
+                self.queue.told_turns(usize::from(ask.urgency), &ask.tenant, had);
+            }
+        }
         self.queue.tidy();
+    }
+
+    /// A call that may not go yet: back it goes, unless it cannot have its turn in time.
+    fn wait(&mut self, item: Item<Waiter>, reason: Reason, now: Instant, wait: Duration) -> Option<Item<Waiter>> {
+        let until = now + wait;
+        item.what.note.set(reason, until);
+        let certain = match reason {
+            Reason::Global => {
+                let look = now + wait.clamp(Duration::from_millis(1), LOOK);
+                let first = self.global_until.is_none_or(|held| look < held);
+                self.held_class = if self.global_until.is_none() {
+                    class(item.urgency)
+                } else {
+                    self.held_class.min(class(item.urgency))
+                };
+                if first {
+                    self.global_until = Some(look);
+                }
+                wait > PAUSE
+            }
+            Reason::Route => true,
+            Reason::Answer => false,
+        };
+        if reason != Reason::Global {
+            self.queue.block(item.lane.clone(), Block { until, certain });
+        }
+        if certain && until > item.what.deadline {
+            let refused = item.what.note.too_long();
+            let _ = item.what.reply.send(Err(refused));
+            return None;
+        }
+        Some(item)
     }
 
     fn grant(&self, item: Item<Waiter>, bucket: String) {
@@ -358,5 +392,6 @@ fn ask_for(item: &Item<Waiter>) -> Ask {
         major: Arc::clone(&item.lane.major),
         bot: item.what.bot,
         urgency: u8::try_from(class(item.urgency)).unwrap_or(2),
+        tenant: Arc::clone(&item.tenant),
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A lane is a route with its major parameter. A lane that must wait holds up nobody else, not even its tenant's other lanes.
 //! Pure data: time is given, nothing is awaited. Turns are counted (start-time fair queueing with equal weights): the tenant
-//! served least goes next, and one that comes anew starts level with the others.
+//! served least goes next, and one that comes anew starts level with the others. While Redis decides, it counts the turns of all
+//! replicas together and this queue takes its figures over; what is picked here are candidates, in the order that seems right.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -31,6 +32,9 @@ pub(crate) struct Item<T> {
     /// What.
     pub what: T,
 }
+
+/// Slots of a batch that each less urgent class has for itself, since its turn may have come; a quarter at most.
+const OF_EACH_CLASS: usize = 2;
 
 #[derive(Debug)]
 struct Tenant<T> {
@@ -131,18 +135,26 @@ impl<T> Tenant<T> {
 
 impl<T> Class<T> {
     fn tenant(&mut self, name: &Arc<str>) -> &mut Tenant<T> {
-        let level = self
-            .tenants
-            .values()
-            .map(|tenant| tenant.served)
-            .min()
-            .unwrap_or(self.level);
+        let level = self.level;
         self.tenants.entry(Arc::clone(name)).or_insert_with(|| Tenant {
             served: level,
             last: 0,
             lanes: HashMap::new(),
             order: VecDeque::new(),
         })
+    }
+
+    fn pick(&mut self, blocks: &HashMap<Lane, Block>, turn: u64) -> Option<Item<T>> {
+        let level = self.level;
+        let next = self
+            .tenants
+            .values_mut()
+            .filter_map(|tenant| tenant.next_lane(blocks).map(|lane| (tenant, lane)))
+            .min_by_key(|(tenant, _)| (tenant.served.max(level), tenant.last));
+        let (tenant, lane) = next?;
+        tenant.served = tenant.served.max(level) + 1;
+        tenant.last = turn;
+        tenant.take(lane)
     }
 }
 
@@ -155,34 +167,38 @@ impl<T> Queue<T> {
             .enqueue(item, first);
     }
 
-    /// Takes up to `most` items that may go now, in the order in which they should.
+    /// Takes up to `most` items that may go now, in the order in which they should; of each class at least two.
     pub(crate) fn pick(&mut self, most: usize, now: Instant) -> Vec<Item<T>> {
         self.blocks.retain(|_, block| block.until > now);
-        let mut picked = Vec::new();
-        while picked.len() < most {
-            let Some(item) = self.pick_one() else { break };
+        let mut picked: [Vec<Item<T>>; 3] = Default::default();
+        let mut room = most;
+        for at in (1..3).rev() {
+            room -= self.pick_of(at, OF_EACH_CLASS.min(room / 4), &mut picked[at]);
+        }
+        for (at, picked) in picked.iter_mut().enumerate() {
+            room -= self.pick_of(at, room, picked);
+        }
+        picked.into_iter().flatten().collect()
+    }
+
+    fn pick_of(&mut self, at: usize, most: usize, picked: &mut Vec<Item<T>>) -> usize {
+        let before = picked.len();
+        while picked.len() - before < most {
+            self.turns += 1;
+            let Some(item) = self.classes[at].pick(&self.blocks, self.turns) else {
+                break;
+            };
             self.waiting -= 1;
             picked.push(item);
         }
-        picked
+        picked.len() - before
     }
 
-    fn pick_one(&mut self) -> Option<Item<T>> {
-        for class in &mut self.classes {
-            let next = class
-                .tenants
-                .values_mut()
-                .filter_map(|tenant| tenant.next_lane(&self.blocks).map(|lane| (tenant, lane)))
-                .min_by_key(|(tenant, _)| (tenant.served, tenant.last));
-            if let Some((tenant, lane)) = next {
-                self.turns += 1;
-                class.level = tenant.served;
-                tenant.served += 1;
-                tenant.last = self.turns;
-                return tenant.take(lane);
-            }
-        }
-        None
+    /// A tenant's item that was picked goes: who comes anew starts level with it. Called after [`Queue::put_back`].
+    pub(crate) fn goes(&mut self, at: usize, tenant: &str) {
+        let class = &mut self.classes[at];
+        let started = class.tenants.get(tenant).map_or(0, |tenant| tenant.served);
+        class.level = class.level.max(started.saturating_sub(1));
     }
 
     /// Gives back items that could not go after all; they keep their places, and their tenants their turns.
@@ -195,10 +211,33 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Forgets tenants that wait for nothing. Called after the last [`Queue::put_back`] of a round.
+    /// Takes over how far all replicas together have come in a class. When that is behind what was counted here, Redis has
+    /// forgotten, and everybody starts level.
+    pub(crate) fn told_level(&mut self, at: usize, level: u64) {
+        let class = &mut self.classes[at];
+        if level < class.level {
+            for tenant in class.tenants.values_mut() {
+                tenant.served = level;
+            }
+        }
+        class.level = level;
+    }
+
+    /// Takes over how many turns a tenant has had at all replicas together.
+    pub(crate) fn told_turns(&mut self, at: usize, tenant: &Arc<str>, had: u64) {
+        if let Some(tenant) = self.classes[at].tenants.get_mut(tenant) {
+            tenant.served = had;
+        }
+    }
+
+    /// Forgets tenants that wait for nothing and would start level. Called after the last [`Queue::put_back`] of a round.
     pub(crate) fn tidy(&mut self) {
         for class in &mut self.classes {
-            class.tenants.retain(|_, tenant| !tenant.lanes.is_empty());
+            let level = class.level;
+            let idle = class.tenants.values().all(|tenant| tenant.lanes.is_empty());
+            class
+                .tenants
+                .retain(|_, tenant| !tenant.lanes.is_empty() || (!idle && tenant.served > level));
         }
     }
 
@@ -243,18 +282,6 @@ impl<T> Queue<T> {
         taken
     }
 
-    /// How many wait, of each class, on lanes that may go.
-    pub(crate) fn ready(&self) -> [usize; 3] {
-        let ready = |class: &Class<T>| {
-            let lanes = class.tenants.values().flat_map(|tenant| &tenant.lanes);
-            lanes
-                .filter(|(lane, _)| !self.blocks.contains_key(lane))
-                .map(|(_, queue)| queue.len())
-                .sum()
-        };
-        self.classes.each_ref().map(ready)
-    }
-
     /// How many wait, of each class.
     pub(crate) fn waiting_by_class(&self) -> [usize; 3] {
         self.classes
@@ -275,7 +302,8 @@ impl<T> Queue<T> {
 
     /// How many tenants wait.
     pub(crate) fn tenants(&self) -> usize {
-        self.classes.iter().map(|class| class.tenants.len()).max().unwrap_or(0)
+        let of = |class: &Class<T>| class.tenants.values().filter(|tenant| !tenant.lanes.is_empty()).count();
+        self.classes.iter().map(of).max().unwrap_or(0)
     }
 }
 
@@ -299,6 +327,9 @@ mod tests {
 
     fn picked(queue: &mut Queue<u32>, most: usize) -> Vec<(String, u32)> {
         let items = queue.pick(most, Instant::now());
+        for item in &items {
+            queue.goes(class(item.urgency), &item.tenant);
+        }
         items
             .into_iter()
             .map(|item| (item.tenant.to_string(), item.what))
@@ -392,13 +423,59 @@ mod tests {
     }
 
     #[test]
+    fn a_tenant_that_asks_for_one_at_a_time_has_no_more_turns_than_others() {
+        let mut queue = Queue::default();
+        for what in 0..40 {
+            queue.push(item("patient", "r", Urgency::Sync, what), false);
+        }
+        let mut turns = HashMap::<String, u32>::new();
+        queue.push(item("hasty", "r", Urgency::Sync, 0), false);
+        for _ in 0..20 {
+            let (tenant, _) = picked(&mut queue, 1).remove(0);
+            if tenant == "hasty" {
+                queue.tidy();
+                queue.push(item("hasty", "r", Urgency::Sync, 0), false);
+            }
+            *turns.entry(tenant).or_default() += 1;
+        }
+        assert!((9..=11).contains(&turns["hasty"]), "{turns:?}");
+    }
+
+    #[test]
+    fn the_urgent_leave_room_for_candidates_of_the_others() {
+        let mut queue = Queue::default();
+        for what in 0..50 {
+            queue.push(item("a", "r", Urgency::Interactive, what), false);
+            queue.push(item("b", "r", Urgency::Bulk, 100 + what), false);
+        }
+        let order: Vec<_> = picked(&mut queue, 8).into_iter().map(|(_, what)| what).collect();
+        assert_eq!(order, [0, 1, 2, 3, 4, 5, 100, 101]);
+    }
+
+    #[test]
+    fn what_all_replicas_count_is_taken_over_and_a_forgotten_count_starts_all_level() {
+        let mut queue = Queue::default();
+        for what in 0..9 {
+            queue.push(item("here", "r", Urgency::Sync, what), false);
+            queue.push(item("everywhere", "r", Urgency::Sync, what), false);
+        }
+        queue.told_level(1, 100);
+        queue.told_turns(1, &"everywhere".into(), 103);
+        let first: Vec<_> = picked(&mut queue, 3).into_iter().map(|(tenant, _)| tenant).collect();
+        assert_eq!(first, ["here", "here", "here"]);
+        queue.told_level(1, 2);
+        let next: Vec<_> = picked(&mut queue, 4).into_iter().map(|(tenant, _)| tenant).collect();
+        assert_eq!(next.iter().filter(|tenant| *tenant == "here").count(), 2, "{next:?}");
+    }
+
+    #[test]
     fn counts_follow_what_comes_and_goes() {
         let mut queue = Queue::default();
         queue.push(item("a", "r", Urgency::Sync, 1), false);
         queue.push(item("a", "s", Urgency::Bulk, 2), false);
         queue.push(item("b", "r", Urgency::Sync, 3), false);
         assert_eq!(
-            (queue.waiting(), queue.waiting_of("a"), queue.ready()),
+            (queue.waiting(), queue.waiting_of("a"), queue.waiting_by_class()),
             (3, 2, [0, 2, 1])
         );
         let gone = queue.take_if(|item| item.what == 3);

@@ -40,6 +40,15 @@ impl Ticket {
         self.sent = true;
     }
 
+    /// Says what became of the call while its caller hears the answer already. Until Redis knows, the place is held, which is
+    /// the safe side.
+    pub(crate) fn settle_behind(mut self, fate: Fate) {
+        if let Some(slot) = self.slot.take() {
+            let (limits, commands) = (Arc::clone(&self.limits), self.commands.take());
+            tokio::spawn(async move { settle(&limits, slot, fate, commands).await });
+        }
+    }
+
     /// Says what became of the call.
     pub(crate) async fn settle(mut self, fate: Fate) {
         if let Some(slot) = self.slot.take() {

@@ -11,6 +11,7 @@ mod gateway;
 mod guilds;
 mod interactions;
 mod ledger;
+mod load;
 mod members;
 mod messages;
 mod names;
@@ -78,6 +79,9 @@ pub(crate) fn router(app: AppState) -> Router {
         .route("/faults/{fault}", delete(faults::remove))
         .route("/gateway", get(gateway::show).patch(gateway::change))
         .route("/token/reset", post(gateway::reset_token))
+        .route("/load", get(load::progress).post(load::start).delete(load::stop))
+        .route("/load/results", get(load::results))
+        .route("/load/events", get(load::events))
         .route("/ledger", get(ledger::read).post(ledger::switch))
         .route("/traffic", get(ledger::stream))
         .route("/stats", get(ledger::stats).delete(ledger::reset))

@@ -36,6 +36,8 @@ pub(super) struct Frame {
     pub(super) subject: Option<Id>,
     /// `d`, shared with all sessions that got the same event.
     pub(super) body: Arc<str>,
+    /// Number in the load run that made it.
+    pub(super) mark: Option<u32>,
 }
 
 impl Frame {
@@ -127,21 +129,25 @@ impl Session {
         if let Some(guild) = dispatch.guild_id.filter(|guild| inner.pending.remove(guild)) {
             let announces = matches!(dispatch.name, "GUILD_CREATE" | "GUILD_DELETE");
             if let Some(create) = state.guild_create(guild, self.intents).filter(|_| !announces) {
-                inner.push(create.name, create.subject, Arc::clone(create.body_for(self.intents)));
+                inner.push(
+                    create.name,
+                    create.subject,
+                    Arc::clone(create.body_for(self.intents)),
+                    None,
+                );
             }
         }
-        inner.push(
-            dispatch.name,
-            dispatch.subject,
-            Arc::clone(dispatch.body_for(self.intents)),
-        );
+        // What comes along with an event of a load run, as the announcement of a join, is none of it.
+        let mark = state.marked.filter(|_| is_of_a_load(dispatch.name));
+        let body = Arc::clone(dispatch.body_for(self.intents));
+        inner.push(dispatch.name, dispatch.subject, body, mark);
         drop(inner);
         self.wake.notify_one();
     }
 
     /// Appends an event for this session alone.
     pub(super) fn push(&self, name: &'static str, body: Arc<str>) {
-        self.inner.lock().push(name, None, body);
+        self.inner.lock().push(name, None, body, None);
         self.wake.notify_one();
     }
 
@@ -152,7 +158,12 @@ impl Session {
             let Some(guild) = inner.pending.pop_first() else { return };
             let up = state.guilds.get(&guild).is_some_and(|guild| !guild.unavailable);
             if let Some(create) = state.guild_create(guild, self.intents).filter(|_| up) {
-                inner.push(create.name, create.subject, Arc::clone(create.body_for(self.intents)));
+                inner.push(
+                    create.name,
+                    create.subject,
+                    Arc::clone(create.body_for(self.intents)),
+                    None,
+                );
             }
         }
     }
@@ -224,8 +235,13 @@ impl Session {
     }
 }
 
+/// The events that a load run makes.
+fn is_of_a_load(name: &str) -> bool {
+    name == "INTERACTION_CREATE" || name.starts_with("GUILD_MEMBER_")
+}
+
 impl Inner {
-    fn push(&mut self, name: &'static str, subject: Option<Id>, body: Arc<str>) {
+    fn push(&mut self, name: &'static str, subject: Option<Id>, body: Arc<str>, mark: Option<u32>) {
         self.seq += 1;
         self.bytes += body.len();
         self.frames.push_back(Frame {
@@ -233,6 +249,7 @@ impl Inner {
             name,
             subject,
             body,
+            mark,
         });
         while self.frames.len() > MAX_FRAMES || self.bytes > MAX_BYTES {
             let Some(old) = self.frames.pop_front() else { return };
@@ -293,6 +310,7 @@ mod tests {
             name: "RESUMED",
             subject: None,
             body: "{\"a\":1}".into(),
+            mark: None,
         };
         assert_eq!(frame.payload(), "{\"t\":\"RESUMED\",\"s\":7,\"op\":0,\"d\":{\"a\":1}}");
     }

@@ -139,7 +139,10 @@ impl Writer {
                 if let (Some((_, sent)), Some(last)) = (&mut self.attached, frames.last()) {
                     *sent = last.seq;
                 }
-                self.socket.flush().await
+                self.socket.flush().await?;
+                let marked = frames.iter().filter_map(|frame| Some((frame.mark?, frame.seq)));
+                self.app.load.sent(&session.id, marked);
+                Ok(())
             }
         }
     }

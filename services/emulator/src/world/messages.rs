@@ -11,6 +11,9 @@ use crate::{
     rest::permissions,
 };
 
+/// Most messages of one channel that are remembered.
+const KEPT: usize = 20_000;
+
 impl State {
     /// Puts a message into its channel. Ephemeral ones reach nobody by the gateway.
     pub fn create_message(&mut self, message: Message) {
@@ -28,7 +31,12 @@ impl State {
                 thread.message_count += 1;
             }
         }
-        self.messages.entry(channel).or_default().insert(id, message);
+        let all = self.messages.entry(channel).or_default();
+        all.insert(id, message);
+        // A load run writes without end into the same channel.
+        if all.len() > KEPT {
+            all.pop_first();
+        }
     }
 
     /// Replaces a message by its changed self.

@@ -10,6 +10,7 @@
 
 mod audit;
 mod channels;
+mod community;
 mod emit;
 mod guilds;
 mod interactions;
@@ -67,6 +68,7 @@ impl World {
             interactions: BTreeMap::new(),
             webhooks: HashMap::new(),
             application_emojis: BTreeMap::new(),
+            marked: None,
         };
         Self {
             state: Mutex::new(state),
@@ -151,6 +153,8 @@ pub struct State {
     pub(crate) webhooks: HashMap<Id, Webhook>,
     /// Emoji of the application, usable in every server.
     pub(crate) application_emojis: BTreeMap<Id, Emoji>,
+    /// Number of the load run's event that is happening right now.
+    pub(crate) marked: Option<u32>,
 }
 
 /// Who does something and why, for the audit log.

@@ -69,6 +69,11 @@ impl World {
 
 /// Starts a replica before any upstream.
 pub(crate) async fn start_replica(base: &str, redis: &str, token: &str, tune: impl FnOnce(&mut Tuning)) -> Replica {
+    start_with(base, redis, token, |config| tune(&mut config.tuning)).await
+}
+
+/// Starts a replica with whatever is to be different.
+pub(crate) async fn start_with(base: &str, redis: &str, token: &str, change: impl FnOnce(&mut Config)) -> Replica {
     let pairs = [
         ("DISCORD_TOKEN", token),
         ("DISCORD_API_BASE", base),
@@ -79,7 +84,7 @@ pub(crate) async fn start_replica(base: &str, redis: &str, token: &str, tune: im
         ("REDIS_URL", redis),
     ];
     let mut config = Reader::load(Service::DiscordProxy, Source::pairs(pairs), Config::read).unwrap();
-    tune(&mut config.tuning);
+    change(&mut config);
     let runtime = Runtime::for_test(Service::DiscordProxy);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -8,6 +8,9 @@ mod command;
 mod component;
 mod modal;
 mod resolve;
+mod shared;
+
+pub(super) use shared::judge as judge_for_all;
 
 use std::time::Duration;
 

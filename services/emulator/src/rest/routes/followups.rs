@@ -88,17 +88,18 @@ pub(super) fn create(call: &Call) -> ApiResult<Answer> {
             }
             id
         };
-        settle(state, interaction.id);
+        settle(call, state, interaction.id);
         Ok(Answer::json(&view(state, interaction.channel_id, id)?))
     })
 }
 
 /// A deferred interaction that was edited or followed up has its answer.
-fn settle(state: &mut State, id: Id) {
+fn settle(call: &Call, state: &mut State, id: Id) {
     if let Some(known) = state.interactions.get_mut(&id)
         && known.state == InteractionState::Deferred
     {
         known.state = InteractionState::Answered;
+        call.app.load.answered(id);
     }
 }
 
@@ -129,7 +130,7 @@ pub(super) fn edit(call: &Call, target: Target) -> ApiResult<Answer> {
         }
         let id = message.id;
         state.update_message(message);
-        settle(state, interaction.id);
+        settle(call, state, interaction.id);
         Ok(Answer::json(&view(state, interaction.channel_id, id)?))
     })
 }
@@ -140,7 +141,7 @@ pub(super) fn delete(call: &Call, target: Target) -> ApiResult<Answer> {
         let interaction = answered(call, state, call.param("webhook_token"))?.clone();
         let id = find(state, &interaction, target)?.id;
         state.delete_message(interaction.channel_id, id, None);
-        settle(state, interaction.id);
+        settle(call, state, interaction.id);
         Ok(Answer::NoContent)
     })
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::compose;
 use crate::{
+    load::Refusal,
     model::{
         Author, Id, Interaction, InteractionKind, InteractionState, Message,
         message::{FLAG_EPHEMERAL, FLAG_LOADING},
@@ -78,9 +79,11 @@ fn callback(call: &Call) -> ApiResult<Answer> {
             return Err(ErrorCode::InvalidWebhookToken.into());
         }
         if interaction.acknowledged_at.is_some() {
+            call.app.load.refused(id, Refusal::Second);
             return Err(ErrorCode::AlreadyAcknowledged.into());
         }
         if interaction.is_late(call.now.0) {
+            call.app.load.refused(id, Refusal::Late);
             return Err(ErrorCode::UnknownInteraction.into());
         }
         let (callback_type, response) = read_response(call, state, interaction)?;
@@ -90,6 +93,9 @@ fn callback(call: &Call) -> ApiResult<Answer> {
         interaction.callback_type = u8::try_from(callback_type).ok();
         interaction.responses.push(call.json_or_empty());
         let answer = answer(call, state, &interaction, callback_type);
+        call.app
+            .load
+            .responded(id, interaction.state == InteractionState::Answered);
         state.interactions.insert(id, interaction);
         Ok(answer)
     })

@@ -14,6 +14,7 @@ mod components;
 mod faults;
 mod gateway;
 mod ledger;
+mod load;
 mod members;
 mod messages;
 mod seeds;

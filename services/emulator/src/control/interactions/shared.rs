@@ -1,0 +1,59 @@
+//! The `data` of a command that many members run alike, for load runs.
+
+use serde_json::Value;
+
+use super::{Request, Scene, command};
+use crate::{
+    control::answer::{ControlError, bad, missing},
+    load::{Act, Place},
+    world,
+};
+
+/// Judges a command, or typing into one, by its first place; gives what every place sends.
+///
+/// # Errors
+/// When the command is unknown or an option does not fit; when `data` would differ from server to server.
+pub(in crate::control) fn judge(
+    state: &world::State,
+    place: &Place,
+    name: &str,
+    options: Option<&Value>,
+    focused: Option<&str>,
+) -> Result<Act, ControlError> {
+    let request = Request {
+        kind: "command".to_owned(),
+        guild_id: None,
+        channel_id: None,
+        user_id: String::new(),
+        name: Some(name.to_owned()),
+        command_id: None,
+        options: options.cloned(),
+        focused: focused.map(str::to_owned),
+        target_id: None,
+        message_id: None,
+        custom_id: None,
+        values: None,
+        fields: None,
+        interaction_id: None,
+        force: true,
+    };
+    let gone = || missing("the first server of the load is gone", "try again");
+    let scene = Scene {
+        state,
+        channel: state.channel(place.channel).ok_or_else(gone)?,
+        user: place.user,
+        force: true,
+    };
+    let new = command::run(&scene, &request, focused.is_some(), &command::Files::new())?;
+    if new.data.get("resolved").is_some() || new.data.get("guild_id").is_some() {
+        return Err(bad(
+            format!("/{name} is not the same in every server"),
+            "a load takes global commands whose options name no people, roles or channels",
+        ));
+    }
+    Ok(Act::Interact {
+        kind: new.kind,
+        data: new.data,
+        command: new.command,
+    })
+}

@@ -1,0 +1,183 @@
+//! What members do in a load run, where, and how it happens.
+
+use std::collections::hash_map::Entry;
+
+use rand::{RngExt as _, rngs::StdRng};
+use serde_json::Value;
+
+use crate::{
+    model::{ChannelKind, Id, InteractionKind, User},
+    world::{Cause, NewInteraction, State},
+};
+
+/// Something that a member does.
+#[derive(Clone, Debug)]
+pub(crate) enum Act {
+    /// A command, or typing into one of its options.
+    Interact {
+        /// Which of the two.
+        kind: InteractionKind,
+        /// `data` of the dispatch, judged sound; the same for all.
+        data: Value,
+        /// Name of the command.
+        command: Option<String>,
+    },
+    /// Somebody joins: one whom the load let leave, else a new person.
+    Join,
+    /// One whom the load let join leaves; where there is none, somebody joins instead.
+    Leave,
+    /// A member's nickname changes.
+    Update,
+}
+
+/// An act with its share.
+#[derive(Clone, Debug)]
+pub(crate) struct Kind {
+    /// Shown in results, e.g. `command position`.
+    pub(crate) name: String,
+    /// Share of all events is this by the sum of all.
+    pub(crate) weight: u32,
+    /// What happens.
+    pub(crate) act: Act,
+}
+
+/// A member in a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) guild: Id,
+    pub(crate) channel: Id,
+    pub(crate) user: Id,
+}
+
+/// Every person of these servers, each in the first text channel of the server.
+pub(crate) fn places(state: &State, guilds: &[Id]) -> Vec<Place> {
+    let people = |id: &Id| {
+        let guild = state.guilds.get(id)?;
+        let text = guild
+            .channels
+            .values()
+            .filter(|channel| channel.kind == ChannelKind::Text);
+        let channel = text.min_by_key(|channel| (channel.position, channel.id))?.id;
+        let people = guild
+            .members
+            .keys()
+            .filter(|user| !state.users.get(user).is_some_and(|user| user.bot));
+        Some(people.map(move |user| Place {
+            guild: guild.id,
+            channel,
+            user: *user,
+        }))
+    };
+    guilds.iter().filter_map(people).flatten().collect()
+}
+
+/// The members whom a run let join, and those whom it let leave again.
+#[derive(Debug, Default)]
+pub(super) struct Guests {
+    inside: Vec<(Id, Id)>,
+    outside: Vec<Id>,
+    made: u64,
+}
+
+/// Ids of people that a load run makes: above those of every seed, and in no order that means anything.
+const FIRST_GUEST: u64 = 1_090_000_000_000_000_000;
+
+impl Guests {
+    /// Who joins next, whatever the server.
+    fn next(&mut self, state: &mut State) -> Id {
+        if let Some(known) = self.outside.pop() {
+            return known;
+        }
+        loop {
+            let id = Id(FIRST_GUEST + (self.made << 12));
+            self.made += 1;
+            if let Entry::Vacant(free) = state.users.entry(id) {
+                free.insert(User::person(id, &format!("guest{:06}", self.made), None));
+                return id;
+            }
+        }
+    }
+}
+
+/// Who an event is about, decided before it happens.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cast {
+    pub(super) guild: Id,
+    pub(super) user: Id,
+    pub(super) joins: bool,
+}
+
+impl Act {
+    /// Decides who does it. Leaving falls to one whom the run let join; the turn's member does the rest.
+    pub(super) fn cast(&self, place: &Place, state: &mut State, guests: &mut Guests, random: &mut StdRng) -> Cast {
+        let whole = Cast {
+            guild: place.guild,
+            user: place.user,
+            joins: false,
+        };
+        match self {
+            Self::Interact { .. } | Self::Update => whole,
+            Self::Leave if !guests.inside.is_empty() => {
+                let (guild, user) = guests.inside.swap_remove(random.random_range(0..guests.inside.len()));
+                Cast {
+                    guild,
+                    user,
+                    joins: false,
+                }
+            }
+            Self::Join | Self::Leave => Cast {
+                user: guests.next(state),
+                joins: true,
+                ..whole
+            },
+        }
+    }
+
+    /// Lets it happen. `Ok(None)` where it asks for no answer.
+    ///
+    /// # Errors
+    /// When it cannot happen, since the server or the member is gone.
+    pub(super) fn happen(
+        &self,
+        cast: Cast,
+        place: &Place,
+        state: &mut State,
+        guests: &mut Guests,
+    ) -> Result<Option<Id>, Gone> {
+        match self {
+            Self::Interact { kind, data, command } => {
+                let new = NewInteraction {
+                    kind: *kind,
+                    channel_id: place.channel,
+                    user_id: cast.user,
+                    data: data.clone(),
+                    command: command.clone(),
+                    message_id: None,
+                };
+                state.create_interaction(new).map(Some).ok_or(Gone)
+            }
+            Self::Join | Self::Leave if cast.joins => {
+                let joined = state.join(cast.guild, cast.user);
+                if joined {
+                    guests.inside.push((cast.guild, cast.user));
+                }
+                joined.then_some(None).ok_or(Gone)
+            }
+            Self::Join | Self::Leave => {
+                guests.outside.push(cast.user);
+                state.leave(cast.guild, cast.user).then_some(None).ok_or(Gone)
+            }
+            Self::Update => {
+                let mut member = state.member(cast.guild, cast.user).cloned().ok_or(Gone)?;
+                let name = state.next_id();
+                member.nick = Some(format!("Rider {name}"));
+                state.update_member(cast.guild, member, &Cause::by(cast.user));
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// The server, the channel or the member is no more.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gone;

@@ -1,0 +1,93 @@
+//! The thread that keeps the schedule.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
+
+use super::{
+    Plan,
+    acts::Guests,
+    plan::{Due, Schedule},
+};
+use crate::AppState;
+
+/// Longest sleep, so that a stop is heeded soon.
+const NAP: Duration = Duration::from_millis(20);
+/// Shortest sleep: what falls due within it happens together. Waking for each of 5,000 events a second would cost more
+/// than the events.
+const BREATH: Duration = Duration::from_micros(200);
+
+/// Makes every event at its moment, or as soon after it as it can, until the end of the plan or until stopped.
+pub(super) fn keep(app: &AppState, mut plan: Plan, started: Instant, stop: &AtomicBool) {
+    let mut random = StdRng::seed_from_u64(plan.seed);
+    // Each member in turn, in an order that mixes the servers: the same member comes back as late as can be.
+    plan.places.shuffle(&mut random);
+    let mut troupe = Troupe {
+        guests: Guests::default(),
+        turn: 0,
+        weights: plan.kinds.iter().map(|kind| kind.weight).sum(),
+    };
+    let mut schedule = Schedule::new(&plan);
+    while let Some(due) = schedule.next(&mut random) {
+        if !wait(started + Duration::from_micros(due.at_us.into()), stop) {
+            break;
+        }
+        troupe.play(app, &plan, due, &mut random);
+    }
+    app.load.change(super::Run::end);
+}
+
+/// Returns at the moment; `false` when stopped.
+fn wait(until: Instant, stop: &AtomicBool) -> bool {
+    loop {
+        if stop.load(Ordering::Acquire) {
+            return false;
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return true;
+        }
+        std::thread::sleep(left.clamp(BREATH, NAP));
+    }
+}
+
+struct Troupe {
+    guests: Guests,
+    turn: usize,
+    weights: u32,
+}
+
+impl Troupe {
+    fn play(&mut self, app: &AppState, plan: &Plan, due: Due, random: &mut StdRng) {
+        let mut left = random.random_range(0..self.weights.max(1));
+        let chosen = plan.kinds.iter().position(|kind| {
+            let here = left < kind.weight;
+            left = left.saturating_sub(kind.weight);
+            here
+        });
+        let Some(number) = chosen else { return };
+        let Some(place) = plan.places.get(self.turn % plan.places.len().max(1)) else {
+            return;
+        };
+        self.turn += 1;
+        let act = &plan.kinds[number].act;
+        let kind = u16::try_from(number).unwrap_or(u16::MAX);
+        // All under the world's lock: an answer, which takes it too, cannot overtake its own record.
+        app.world.write(|state| {
+            let cast = act.cast(place, state, &mut self.guests, random);
+            let made = app.load.change(|run| run.make(due, kind, cast.guild, cast.user));
+            let Some(number) = made.flatten() else { return };
+            state.marked = Some(number);
+            let happened = act.happen(cast, place, state, &mut self.guests);
+            state.marked = None;
+            app.load.change(|run| match happened {
+                Ok(Some(interaction)) => run.is_interaction(number, interaction),
+                Ok(None) => {}
+                Err(_) => run.unmake(),
+            });
+        });
+    }
+}

@@ -1,0 +1,229 @@
+//! The schedule: stages of rates, and the moment of each event.
+
+use rand::{RngExt as _, rngs::StdRng};
+use serde::{Deserialize, Serialize};
+
+use super::{Kind, Place};
+
+/// Most events of one run; some 80 bytes of memory for each.
+pub(crate) const MAX_EVENTS: f64 = 10_000_000.0;
+/// Longest run, seconds: moments are kept as microseconds in 32 bits.
+pub(crate) const MAX_SECONDS: f64 = 4_200.0;
+
+/// How events are spread within a stage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Arrivals {
+    /// Independent members: gaps are exponential.
+    #[default]
+    Poisson,
+    /// Equal gaps.
+    Even,
+}
+
+/// A stage: the rate goes in a straight line from `from` to `rate`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Stage {
+    /// Shown in results.
+    pub(crate) name: String,
+    /// Length.
+    pub(crate) seconds: f64,
+    /// Events a second at the end.
+    pub(crate) rate: f64,
+    /// Events a second at the beginning; `rate` when absent.
+    pub(crate) from: Option<f64>,
+    /// Seconds at the beginning whose events are left out of the histograms.
+    #[serde(default)]
+    pub(crate) warm_up_s: f64,
+}
+
+impl Stage {
+    fn first_rate(&self) -> f64 {
+        self.from.unwrap_or(self.rate)
+    }
+
+    /// Events of the whole stage.
+    pub(crate) fn events(&self) -> f64 {
+        f64::midpoint(self.first_rate(), self.rate) * self.seconds
+    }
+
+    /// When the `n`th event is due, in seconds since the stage began: the inverse of `first·t + slope·t²/2`.
+    fn due_s(&self, n: f64) -> f64 {
+        let first = self.first_rate();
+        let slope = (self.rate - first) / self.seconds;
+        if slope.abs() < 1e-9 {
+            return n / first;
+        }
+        (2.0_f64.mul_add(slope * n, first * first).max(0.0).sqrt() - first) / slope
+    }
+
+    /// What is wrong with it.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let rates = [self.rate, self.first_rate()];
+        let sound = self.seconds > 0.0
+            && self.warm_up_s >= 0.0
+            && rates.iter().all(|rate| (0.0..=100_000.0).contains(rate))
+            && rates.iter().any(|rate| *rate > 0.0);
+        (!sound).then(|| {
+            format!(
+                "stage {:?} has no length, or a rate that is not between 0 and 100,000",
+                self.name
+            )
+        })
+    }
+}
+
+/// All that a run needs, judged sound.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    /// Decides what is random.
+    pub(crate) seed: u64,
+    /// How events are spread.
+    pub(crate) arrivals: Arrivals,
+    /// In order.
+    pub(crate) stages: Vec<Stage>,
+    /// What happens, with weights.
+    pub(crate) kinds: Vec<Kind>,
+    /// Where and to whom: each member in turn.
+    pub(crate) places: Vec<Place>,
+}
+
+/// A moment of the schedule.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Due {
+    /// Number of the stage.
+    pub(super) stage: usize,
+    /// Microseconds since the run began.
+    pub(super) at_us: u32,
+    /// Within the stage's warm-up.
+    pub(super) warm_up: bool,
+}
+
+/// The moments of a plan, in order.
+#[derive(Debug)]
+pub(super) struct Schedule<'a> {
+    stages: &'a [Stage],
+    arrivals: Arrivals,
+    stage: usize,
+    /// When the stage began, seconds since the run began.
+    began_s: f64,
+    /// Events of this stage so far; not whole, because the time between arrivals is not.
+    position: f64,
+}
+
+impl<'a> Schedule<'a> {
+    pub(super) fn new(plan: &'a Plan) -> Self {
+        Self {
+            stages: &plan.stages,
+            arrivals: plan.arrivals,
+            stage: 0,
+            began_s: 0.0,
+            position: 0.0,
+        }
+    }
+
+    /// The next moment; `None` at the end.
+    pub(super) fn next(&mut self, random: &mut StdRng) -> Option<Due> {
+        self.position += match self.arrivals {
+            Arrivals::Even => 1.0,
+            Arrivals::Poisson => -(1.0 - random.random::<f64>()).ln(),
+        };
+        loop {
+            let stage = self.stages.get(self.stage)?;
+            let left = self.position - stage.events();
+            if left <= 0.0 {
+                let within_s = stage.due_s(self.position);
+                return Some(Due {
+                    stage: self.stage,
+                    at_us: micros(self.began_s + within_s),
+                    warm_up: within_s < stage.warm_up_s,
+                });
+            }
+            // What is left of the gap belongs to the next stage, so that no stage begins with a pause.
+            self.position = left;
+            self.began_s += stage.seconds;
+            self.stage += 1;
+        }
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a run is at most MAX_SECONDS long and begins at 0"
+)]
+fn micros(seconds: f64) -> u32 {
+    (seconds * 1e6) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+
+    use super::*;
+
+    fn moments(arrivals: Arrivals, stages: &[(f64, f64, f64)]) -> Vec<Due> {
+        let stages: Vec<Stage> = stages
+            .iter()
+            .map(|(seconds, from, rate)| Stage {
+                name: "s".to_owned(),
+                seconds: *seconds,
+                rate: *rate,
+                from: Some(*from),
+                warm_up_s: 0.5,
+            })
+            .collect();
+        let plan = Plan {
+            seed: 1,
+            arrivals,
+            stages,
+            kinds: Vec::new(),
+            places: Vec::new(),
+        };
+        let mut schedule = Schedule::new(&plan);
+        let mut random = StdRng::seed_from_u64(1);
+        std::iter::from_fn(|| schedule.next(&mut random)).collect()
+    }
+
+    #[test]
+    fn even_arrivals_have_equal_gaps_and_go_on_over_stages() {
+        let due = moments(Arrivals::Even, &[(1.0, 10.0, 10.0), (1.0, 100.0, 100.0)]);
+        assert_eq!(due.len(), 110);
+        assert_eq!(due[0].at_us, 100_000);
+        assert_eq!((due[9].at_us, due[9].stage), (1_000_000, 0));
+        assert_eq!((due[10].at_us, due[10].stage), (1_010_000, 1));
+        assert!(due[10].warm_up && !due[9].warm_up);
+    }
+
+    #[test]
+    fn a_slope_has_the_events_of_its_mean_rate_and_most_of_them_where_it_is_steep() {
+        let up = moments(Arrivals::Even, &[(10.0, 0.0, 100.0)]);
+        assert_eq!(up.len(), 500);
+        let early = up.iter().filter(|due| due.at_us < 5_000_000).count();
+        assert_eq!(
+            early,
+            125 - 1,
+            "a quarter of the events in the first half, the 125th right at its end"
+        );
+        let down = moments(Arrivals::Even, &[(10.0, 100.0, 0.0)]);
+        assert_eq!(down.len(), 500);
+        assert!(down.is_sorted_by_key(|due| due.at_us));
+        assert!(down[499].at_us <= 10_000_000);
+    }
+
+    #[test]
+    fn independent_arrivals_keep_the_rate_and_bunch() {
+        let due = moments(Arrivals::Poisson, &[(20.0, 500.0, 500.0)]);
+        assert!((9_600..10_400).contains(&due.len()), "{}", due.len());
+        assert!(due.is_sorted_by_key(|due| due.at_us));
+        let short = due
+            .windows(2)
+            .filter(|pair| pair[1].at_us - pair[0].at_us < 500)
+            .count();
+        assert!(
+            (2_000..2_500).contains(&short),
+            "1 - e^-0.25 of the gaps are below a quarter of the mean: {short}"
+        );
+    }
+}

@@ -1,0 +1,231 @@
+//! One record for each event of a run.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use super::{Plan, Stage, plan::Due};
+use crate::model::{Id, Interaction};
+
+/// Why a response was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// After the three seconds.
+    Late,
+    /// Another had been accepted.
+    Second,
+}
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Outcome {
+    /// Not written to any socket yet.
+    Unsent,
+    /// An event that asks for no answer was written to a socket.
+    Sent,
+    /// The three seconds run.
+    Pending,
+    /// Acknowledged, the answer is still to come.
+    Deferred,
+    /// Answered.
+    Answered,
+    /// Three seconds passed without a response.
+    Expired,
+}
+
+/// An event. Moments are microseconds since the run began.
+#[derive(Clone, Debug)]
+pub(super) struct Event {
+    pub(super) stage: u16,
+    pub(super) kind: u16,
+    pub(super) warm_up: bool,
+    /// When it was due.
+    pub(super) intended: u32,
+    /// When it happened in the emulated Discord: the three seconds run from here.
+    pub(super) made: u32,
+    /// When its frame had first been written to a socket.
+    pub(super) sent: Option<u32>,
+    /// When the first response was accepted.
+    pub(super) first: Option<u32>,
+    /// When the whole answer was there.
+    pub(super) answered: Option<u32>,
+    /// Interaction; `None` for what asks for no answer.
+    pub(super) interaction: Option<Id>,
+    pub(super) guild: Id,
+    pub(super) user: Id,
+    /// Place in [`Run::sessions`] and number in that session, of the frame that was sent first.
+    pub(super) frame: Option<(u16, u64)>,
+    /// Responses that came too late.
+    pub(super) late: u8,
+    /// Responses that came after the first.
+    pub(super) second: u8,
+}
+
+/// A run.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(super) started: Instant,
+    pub(super) started_unix_us: u64,
+    pub(super) seed: u64,
+    pub(super) stages: Vec<Stage>,
+    pub(super) kinds: Vec<String>,
+    pub(super) events: Vec<Event>,
+    pub(super) sessions: Vec<Arc<str>>,
+    interactions: HashMap<Id, u32>,
+    /// When the last event had been made.
+    pub(super) ended: Option<u32>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Run {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            started: Instant::now(),
+            started_unix_us: u64::try_from(unix.as_micros()).unwrap_or(u64::MAX),
+            seed: plan.seed,
+            stages: plan.stages.clone(),
+            kinds: plan.kinds.iter().map(|kind| kind.name.clone()).collect(),
+            events: Vec::new(),
+            sessions: Vec::new(),
+            interactions: HashMap::new(),
+            ended: None,
+            stop: Arc::default(),
+        }
+    }
+
+    pub(super) fn stop_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
+    }
+
+    pub(super) const fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Whether events are still being made.
+    pub(crate) const fn is_generating(&self) -> bool {
+        self.ended.is_none()
+    }
+
+    /// Asks the thread to make no more.
+    pub(super) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+    }
+
+    /// Microseconds since the run began.
+    pub(super) fn now(&self) -> u32 {
+        u32::try_from(self.started.elapsed().as_micros()).unwrap_or(u32::MAX)
+    }
+
+    /// The thread has made the last one.
+    pub(super) fn end(&mut self) {
+        self.ended = Some(self.now());
+    }
+
+    /// An event is about to happen; gives its number.
+    pub(super) fn make(&mut self, due: Due, kind: u16, guild: Id, user: Id) -> Option<u32> {
+        let number = u32::try_from(self.events.len()).ok()?;
+        self.events.push(Event {
+            stage: u16::try_from(due.stage).unwrap_or(u16::MAX),
+            kind,
+            warm_up: due.warm_up,
+            intended: due.at_us,
+            made: self.now(),
+            sent: None,
+            first: None,
+            answered: None,
+            interaction: None,
+            guild,
+            user,
+            frame: None,
+            late: 0,
+            second: 0,
+        });
+        Some(number)
+    }
+
+    /// The event turned out to be this interaction.
+    pub(super) fn is_interaction(&mut self, number: u32, interaction: Id) {
+        if let Some(event) = self.event(number) {
+            event.interaction = Some(interaction);
+            self.interactions.insert(interaction, number);
+        }
+    }
+
+    /// The event turned out to be impossible, and is the newest: it is as if it had not been due.
+    pub(super) fn unmake(&mut self) {
+        self.events.pop();
+    }
+
+    pub(super) fn sent(&mut self, number: u32, session: &Arc<str>, seq: u64) {
+        let now = self.now();
+        let known = self.sessions.iter().position(|known| known == session);
+        let session = known.unwrap_or_else(|| {
+            self.sessions.push(Arc::clone(session));
+            self.sessions.len() - 1
+        });
+        let Some(event) = self.event(number).filter(|event| event.sent.is_none()) else {
+            return;
+        };
+        event.sent = Some(now);
+        event.frame = u16::try_from(session).ok().map(|session| (session, seq));
+    }
+
+    pub(super) fn responded(&mut self, interaction: Id, whole: bool) {
+        let now = self.now();
+        if let Some(event) = self.of_interaction(interaction) {
+            event.first.get_or_insert(now);
+            if whole {
+                event.answered.get_or_insert(now);
+            }
+        }
+    }
+
+    pub(super) fn answered(&mut self, interaction: Id) {
+        let now = self.now();
+        if let Some(event) = self.of_interaction(interaction) {
+            event.answered.get_or_insert(now);
+        }
+    }
+
+    pub(super) fn refused(&mut self, interaction: Id, refusal: Refusal) {
+        if let Some(event) = self.of_interaction(interaction) {
+            let count = match refusal {
+                Refusal::Late => &mut event.late,
+                Refusal::Second => &mut event.second,
+            };
+            *count = count.saturating_add(1);
+        }
+    }
+
+    fn event(&mut self, number: u32) -> Option<&mut Event> {
+        self.events.get_mut(usize::try_from(number).ok()?)
+    }
+
+    fn of_interaction(&mut self, interaction: Id) -> Option<&mut Event> {
+        let number = *self.interactions.get(&interaction)?;
+        self.event(number)
+    }
+}
+
+impl Event {
+    /// What has become of it at this moment of the run.
+    pub(super) fn outcome(&self, now: u32) -> Outcome {
+        let late = u64::from(now) >= u64::from(self.made) + Interaction::ACKNOWLEDGE_WITHIN_MS * 1_000;
+        match (self.interaction, self.sent, self.first, self.answered) {
+            (None, None, ..) => Outcome::Unsent,
+            (None, Some(_), ..) => Outcome::Sent,
+            (Some(_), _, _, Some(_)) => Outcome::Answered,
+            (Some(_), _, Some(_), None) => Outcome::Deferred,
+            (Some(_), _, None, None) if late => Outcome::Expired,
+            (Some(_), None, None, None) => Outcome::Unsent,
+            (Some(_), Some(_), None, None) => Outcome::Pending,
+        }
+    }
+}
