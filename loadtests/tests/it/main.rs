@@ -7,6 +7,7 @@
 )]
 
 mod browser;
+mod chaos;
 mod demo;
 mod page;
 mod seed;

@@ -1,12 +1,24 @@
 //! The scenarios, one file for each kin of faults. To add a file: its module and its line in [`all`].
 
+mod alarms;
 mod broker;
+mod topology;
+mod wire;
 
 use super::Scenario;
 
+/// Those that `./dev test` runs: fast, and each telling of a promise of its own. Together well under a minute.
+pub const QUICK: &[&str] = &["topology-differs", "confirm-lost", "reset-in-mid-frame"];
+
 /// Every scenario, in the order of the catalogue.
 pub fn all() -> Vec<Scenario> {
-    let mut all = [broker::SCENARIOS].concat();
+    let mut all = [
+        alarms::SCENARIOS,
+        broker::SCENARIOS,
+        topology::SCENARIOS,
+        wire::SCENARIOS,
+    ]
+    .concat();
     all.sort_by_key(|scenario| scenario.fault);
     all
 }

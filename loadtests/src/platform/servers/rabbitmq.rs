@@ -199,14 +199,6 @@ impl Rabbit {
         self.up().await
     }
 
-    /// Throws its disk away. Only between [`Rabbit::kill`] and [`Rabbit::start_again`].
-    ///
-    /// # Errors
-    /// When the folder cannot be removed.
-    pub fn lose_disk(&self) -> anyhow::Result<()> {
-        Ok(std::fs::remove_dir_all(data(&self.options, self.folder.path()))?)
-    }
-
     /// Waits until AMQP and management both answer.
     ///
     /// # Errors
