@@ -597,16 +597,25 @@ impl Stage {
     /// When they do not come to that.
     pub async fn drained_ingestor(&mut self) -> anyhow::Result<()> {
         self.until("the broker to have confirmed everything", async |stage| {
-            let sent = stage.last_seq().await?;
-            let mut confirmed = 0;
-            for ingestor in &stage.platform().ingestors {
-                let health = ingestor.health().await?;
-                let shards = health["shards"].as_array().into_iter().flatten();
-                confirmed += shards.filter_map(|shard| shard["confirmed_seq"].as_u64()).sum::<u64>();
-            }
+            let (confirmed, sent) = stage.confirmed().await?;
             Ok(confirmed >= sent)
         })
         .await
+    }
+
+    /// Sequence numbers that the broker has confirmed, and that the emulator has sent, over all shards.
+    ///
+    /// # Errors
+    /// When an ingestor or the emulator does not answer.
+    pub async fn confirmed(&mut self) -> anyhow::Result<(u64, u64)> {
+        let sent = self.last_seq().await?;
+        let mut confirmed = 0;
+        for ingestor in &self.platform().ingestors {
+            let health = ingestor.health().await?;
+            let shards = health["shards"].as_array().into_iter().flatten();
+            confirmed += shards.filter_map(|shard| shard["confirmed_seq"].as_u64()).sum::<u64>();
+        }
+        Ok((confirmed, sent))
     }
 
     /// Sum of the sequence numbers that the emulator's sessions have reached.

@@ -2,6 +2,7 @@
 
 mod alarms;
 mod broker;
+mod partition;
 mod topology;
 mod wire;
 
@@ -15,6 +16,7 @@ pub fn all() -> Vec<Scenario> {
     let mut all = [
         alarms::SCENARIOS,
         broker::SCENARIOS,
+        partition::SCENARIOS,
         topology::SCENARIOS,
         wire::SCENARIOS,
     ]

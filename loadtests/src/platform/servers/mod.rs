@@ -4,6 +4,8 @@
 //! To add one: a file with a type that starts the server on free loopback ports with its data in a folder of its own, and
 //! dies with it when dropped.
 
+mod rabbit_cluster;
 mod rabbitmq;
 
-pub use rabbitmq::{Rabbit, RabbitOptions};
+pub use rabbit_cluster::RabbitCluster;
+pub use rabbitmq::{Cluster, Rabbit, RabbitOptions};
