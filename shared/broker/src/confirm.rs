@@ -5,7 +5,7 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{Channel, Confirmation};
 
 use crate::link::Live;
-use crate::message::Message;
+use crate::message::{Message, short};
 
 /// The broker's answer to one publish.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,8 +41,8 @@ pub(crate) async fn publish(channel: Channel, message: Message) -> Answer {
     };
     let sent = channel
         .basic_publish(
-            message.exchange.as_str().into(),
-            message.routing_key.as_str().into(),
+            short(&message.exchange),
+            short(&message.routing_key),
             options,
             &message.body,
             message.properties(),
