@@ -64,7 +64,7 @@ start_postgres() {
     fi
     settings=(listen_addresses=127.0.0.1 port="$port" unix_socket_directories= max_connections=300 log_min_messages=warning
         log_line_prefix='%m [%p] %u@%d ' log_timezone=UTC timezone=UTC shared_preload_libraries=)
-    if $throwaway; then
+    if $throwaway && [[ $instance_name != bench ]]; then
         # The data of a test end with the test, so nothing has to survive the machine. A SIGKILL of our own processes, which
         # tests do, loses nothing by this: only a crash of the machine would.
         settings+=(fsync=off synchronous_commit=off full_page_writes=off wal_level=minimal max_wal_senders=0

@@ -7,7 +7,7 @@ start_redis() {
     port_for redis
     secret_for redis
     # A test's data end with the test; `up` keeps cooldowns and sessions as production does.
-    if $throwaway; then persistence='appendonly no'; fi
+    if $throwaway && [[ $instance_name != bench ]]; then persistence='appendonly no'; fi
     (umask 077 && cat >"$folder/redis.conf") <<CONF
 bind 127.0.0.1
 port $port

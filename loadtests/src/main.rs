@@ -1,12 +1,13 @@
 //! `loadtests`: drives the whole platform.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use arrakis_config::Secret;
 use clap::{Parser, Subcommand};
 use loadtests::platform::Emulator;
-use loadtests::{chaos, demo, seed};
+use loadtests::{bench, chaos, demo, seed};
 
 /// Drives the whole of Arrakis from outside.
 #[derive(Debug, Parser)]
@@ -26,6 +27,24 @@ enum Command {
         /// The same seed gives the same community.
         #[arg(long, default_value_t = 1)]
         seed: u64,
+    },
+    /// Measures speed against thresholds and against the ceiling of the same run. Needs the services that `./dev bench` brings up.
+    Bench {
+        /// What is measured.
+        #[arg(long, value_enum, default_value_t)]
+        profile: bench::Profile,
+        /// Decides what is random.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Where the result is written.
+        #[arg(long, default_value = "target/bench/latest.json")]
+        result: PathBuf,
+        /// Results of releases, to compare with.
+        #[arg(long, default_value = "loadtests/baselines")]
+        baselines: PathBuf,
+        /// Keeps this result as the baseline of its profile.
+        #[arg(long)]
+        keep: bool,
     },
     /// Plays a scripted hour of a community and checks every answer. Needs the services that `./dev demo` brings up.
     Demo {
@@ -65,6 +84,22 @@ async fn run(command: Command) -> anyhow::Result<bool> {
                 report(&format!("{}: {} members, {kind}", server.name, server.members.len()));
             }
             Ok(true)
+        }
+        Command::Bench {
+            profile,
+            seed,
+            result,
+            baselines,
+            keep,
+        } => {
+            let options = bench::Options {
+                profile,
+                seed,
+                result,
+                baselines,
+                keep,
+            };
+            Box::pin(bench::run(options)).await
         }
         Command::Demo { seed } => Box::pin(demo::run(seed)).await,
         Command::Chaos(arguments) => Box::pin(chaos::command(arguments)).await,

@@ -161,6 +161,11 @@ impl Platform {
         addrs.map(|addr| format!("http://{addr}")).collect()
     }
 
+    /// The worker's credential at the proxies, for a run that calls Discord as a worker does.
+    pub fn credential(&self) -> &'static str {
+        CREDENTIAL
+    }
+
     /// Address of the page.
     pub fn page(&self) -> String {
         self.discord.address().to_owned()

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on has failed, and says why"
 )]
 
+mod bench;
 mod browser;
 mod chaos;
 mod demo;

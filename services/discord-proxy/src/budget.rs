@@ -9,6 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arrakis_runtime::fail_point;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -148,6 +149,7 @@ impl Budget {
         ledger.forget(now);
         let (of_cause, in_all) = (ledger.of(cause), ledger.all());
         match judge(self.tuning, parts, of_cause, in_all) {
+            _ if fail_point::skips("proxy.guard.budget") => Allowance::Free,
             Step::Free => Allowance::Free,
             Step::Stop => Allowance::Stopped {
                 retry_after: COME_BACK,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrakis_contracts::proxy::Urgency;
+use arrakis_runtime::fail_point;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 use serde::Deserialize;
@@ -80,7 +81,8 @@ impl Peek {
 fn repeatable(method: &Method, route: &Route, peek: &Peek) -> bool {
     match *method {
         Method::POST => {
-            route.template == "POST /channels/{channel}/messages" && peek.enforce_nonce && peek.nonce.is_some()
+            fail_point::skips("proxy.guard.repeat")
+                || route.template == "POST /channels/{channel}/messages" && peek.enforce_nonce && peek.nonce.is_some()
         }
         _ => true,
     }

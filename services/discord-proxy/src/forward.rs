@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrakis_contracts::proxy::ProxyError;
+use arrakis_runtime::fail_point;
 use http::{Method, StatusCode};
 use tracing::Instrument as _;
 
@@ -194,7 +195,10 @@ impl Forwarder {
 
     /// Keeps what an answer tells, for this replica and the others.
     async fn learn(&self, call: &Call, answer: &Answer, ticket: Option<Ticket>) {
-        let learned = headers::learn(answer.status, &answer.headers, &answer.body);
+        let mut learned = headers::learn(answer.status, &answer.headers, &answer.body);
+        if fail_point::skips("proxy.guard.pause") {
+            learned.pause = None;
+        }
         let limited = answer.status == StatusCode::TOO_MANY_REQUESTS;
         let scope = limited.then(|| headers::scope(&answer.headers, &answer.body));
         if let Some(scope) = scope {
@@ -210,7 +214,8 @@ impl Forwarder {
         if invalid && scope != Some(Scope::Shared) {
             self.budget.count(&call.cause);
         }
-        if answer.status == StatusCode::UNAUTHORIZED && call.route.lane.needs_token() {
+        let refused = answer.status == StatusCode::UNAUTHORIZED && call.route.lane.needs_token();
+        if refused && !fail_point::skips("proxy.guard.token") {
             self.limits.token_died().await;
         }
         match ticket {
@@ -260,6 +265,9 @@ impl History {
     fn judge(&mut self, call: &Call, sent: Sent) -> Next {
         match sent {
             Sent::Answered(answer) if answer.status == StatusCode::TOO_MANY_REQUESTS => self.limited(call, answer),
+            Sent::Answered(answer) if answer.status.is_client_error() && fail_point::skips("proxy.guard.terminal") => {
+                self.again(call, "failed").unwrap_or(Next::Tell(answer))
+            }
             Sent::Answered(answer) if answer.status.is_server_error() && call.repeatable => {
                 self.last = Some(answer.clone());
                 self.again(call, "failed").unwrap_or(Next::Tell(answer))

@@ -133,10 +133,11 @@ async fn database(config: &Config, runtime: &Runtime, options: DatabaseOptions) 
     }
 }
 
-/// One for each message that may be handled at once would be too many: most of a handler's time is Discord's.
+/// One for each message that may be handled at once would be too many: most of a handler's time is Discord's, and nearly all
+/// of a job's.
 fn connections(config: &Config) -> u32 {
     let prefetch = config.prefetch;
-    let at_once = u32::from(prefetch.interactions) + u32::from(prefetch.events) + u32::from(prefetch.jobs);
+    let at_once = u32::from(prefetch.interactions) + u32::from(prefetch.events) + u32::from(prefetch.jobs.min(4));
     (at_once / 2).clamp(4, 32) + SPARE_CONNECTIONS
 }
 

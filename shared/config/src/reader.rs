@@ -23,6 +23,17 @@ impl Source {
         )
     }
 
+    /// Takes out all whose names begin with `prefix`, and gives them by the rest of their names: a family whose members
+    /// the user names, such as [`crate::variables::GAIB_VAR_PREFIX`].
+    pub fn take_family(&mut self, prefix: &str) -> BTreeMap<String, String> {
+        let keys: Vec<String> = self.0.keys().filter(|key| key.starts_with(prefix)).cloned().collect();
+        let taken = keys.into_iter().filter_map(|key| {
+            let value = self.0.remove(&key)?;
+            Some((key[prefix.len()..].to_owned(), value))
+        });
+        taken.collect()
+    }
+
     /// Fixed pairs, for tests.
     pub fn pairs<K: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (K, V)>) -> Self {
         Self(pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect())
@@ -268,6 +279,18 @@ mod tests {
     fn the_older_name_of_the_token_is_accepted() {
         let token = load(&[("DISCORD_BOT_TOKEN", "abc")], |r| r.secret(&DISCORD_TOKEN)).unwrap();
         assert_eq!(token.expose(), "abc");
+    }
+
+    #[test]
+    fn a_family_is_taken_out_by_the_rest_of_its_names() {
+        let mut source = Source::pairs([("GAIB_VAR_a", "1"), ("GAIB_VAR_B_C", "2"), ("GAIB_VARS", "3")]);
+        let family = source.take_family(crate::variables::GAIB_VAR_PREFIX);
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(family, BTreeMap::from([pair("a", "1"), pair("B_C", "2")]));
+        let error = Reader::load(Service::Gaib, source, |_| Some(()))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("GAIB_VARS"), "{error}");
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub enum Service {
     Worker,
     /// `arrakis-discord-proxy`.
     DiscordProxy,
+    /// `gaib`.
+    Gaib,
 }
 
 impl Service {
@@ -21,6 +23,7 @@ impl Service {
             Self::Ingestor => "arrakis-ingestor",
             Self::Worker => "arrakis-worker",
             Self::DiscordProxy => "arrakis-discord-proxy",
+            Self::Gaib => "gaib",
         }
     }
 
@@ -30,6 +33,7 @@ impl Service {
             Self::Ingestor => "INGESTOR_",
             Self::Worker => "WORKER_",
             Self::DiscordProxy => "PROXY_",
+            Self::Gaib => "GAIB_",
         }
     }
 }
@@ -130,6 +134,11 @@ impl Variable {
 const INGESTOR: &[Service] = &[Service::Ingestor];
 const WORKER: &[Service] = &[Service::Worker];
 const PROXY: &[Service] = &[Service::DiscordProxy];
+const GAIB: &[Service] = &[Service::Gaib];
+const TO_DISCORD: &[Service] = &[Service::Ingestor, Service::DiscordProxy, Service::Gaib];
+/// What the name of a value for a configuration's variable begins with; the rest is the variable's name.
+pub const GAIB_VAR_PREFIX: &str = "GAIB_VAR_";
+
 const EVERY: &[Service] = &[Service::Ingestor, Service::Worker, Service::DiscordProxy];
 
 macro_rules! variables {
@@ -142,14 +151,20 @@ macro_rules! variables {
 
 variables! {
     /// Bot token.
-    DISCORD_TOKEN = Variable::required("DISCORD_TOKEN", &[Service::Ingestor, Service::DiscordProxy], "MTIzNDU2Nzg5MDEyMzQ1Njc4.GaBcDe.example",
+    DISCORD_TOKEN = Variable::required("DISCORD_TOKEN", TO_DISCORD, "MTIzNDU2Nzg5MDEyMzQ1Njc4.GaBcDe.example",
         "bot token of the Discord application; workers never see it").secret().older("DISCORD_BOT_TOKEN");
     /// Base of Discord's REST API.
-    DISCORD_API_BASE = Variable::defaulted("DISCORD_API_BASE", &[Service::Ingestor, Service::DiscordProxy], "https://discord.com/api/v10",
+    DISCORD_API_BASE = Variable::defaulted("DISCORD_API_BASE", TO_DISCORD, "https://discord.com/api/v10",
         "base of Discord's REST API, ending in /api/v10; the gateway's address comes from GET /gateway/bot there");
     /// Application id.
     DISCORD_APPLICATION_ID = Variable::required("DISCORD_APPLICATION_ID", WORKER, "123456789012345678",
         "id of the Discord application whose commands are registered and answered");
+    /// Server that gaib speaks to.
+    DISCORD_GUILD_ID = Variable::optional("DISCORD_GUILD_ID", GAIB, "1200000000000000000",
+        "id of the Discord server, the default of --guild");
+    /// Values for the variables of a configuration.
+    GAIB_VAR = Variable::optional("GAIB_VAR_community_name", GAIB, "Sietch Tabr",
+        "value of ${community_name} in a configuration, and so for any other name after GAIB_VAR_; --var wins over it");
     /// Addresses of the proxies.
     DISCORD_PROXY_URL = Variable::required("DISCORD_PROXY_URL", WORKER, "http://127.0.0.1:8090,http://127.0.0.1:8091",
         "addresses of the discord-proxy replicas, separated by commas; a caller fails over between them");
@@ -205,7 +220,8 @@ variables! {
     /// Prefetch for events.
     WORKER_EVENT_PREFETCH = Variable::defaulted("WORKER_EVENT_PREFETCH", WORKER, "10", "member and server events handled at once");
     /// Prefetch for jobs.
-    WORKER_JOB_PREFETCH = Variable::defaulted("WORKER_JOB_PREFETCH", WORKER, "4", "jobs of each kind handled at once");
+    WORKER_JOB_PREFETCH = Variable::defaulted("WORKER_JOB_PREFETCH", WORKER, "24",
+        "jobs of each kind handled at once; most of them wait for the limits of their server at Discord");
     /// Grace period.
     WORKER_GRACE_SECONDS = Variable::defaulted("WORKER_GRACE_SECONDS", WORKER, "20",
         "seconds a worker may take to finish what it holds after SIGTERM; what is unfinished is given back");
@@ -213,7 +229,7 @@ variables! {
     WORKER_STALE_SYNC_HOURS = Variable::defaulted("WORKER_STALE_SYNC_HOURS", WORKER, "7",
         "hours after which answers say that the ranking is old; it is read every six");
     /// Operator's own themes.
-    THEMES_DIR = Variable::optional("THEMES_DIR", WORKER, "/etc/arrakis/themes", "folder with an operator's own themes beside the built-in ones");
+    THEMES_DIR = Variable::optional("THEMES_DIR", &[Service::Worker, Service::Gaib], "/etc/arrakis/themes", "folder with an operator's own themes beside the built-in ones");
     /// Health endpoints.
     HEALTH_ADDR = Variable::defaulted("HEALTH_ADDR", EVERY, "0.0.0.0:8080", "where /livez, /readyz, /health and /metrics are served");
     /// Log filter.

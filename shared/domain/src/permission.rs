@@ -29,6 +29,14 @@ macro_rules! permissions {
                     $(Self::$variant => $name,)*
                 }
             }
+
+            /// What it allows, in a sentence.
+            #[must_use]
+            pub const fn description(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $doc,)*
+                }
+            }
         }
     };
 }

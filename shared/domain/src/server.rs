@@ -18,6 +18,36 @@ pub struct Category {
     pub channels: Vec<Channel>,
 }
 
+impl Category {
+    /// The overwrites of the category itself: whoever sees none of its channels does not see it, so that a channel that
+    /// somebody adds by hand is no more open than what stands around it.
+    #[must_use]
+    pub fn overwrites(&self) -> Vec<Overwrite> {
+        let mut seen_by = Audience::default();
+        for channel in &self.channels {
+            for (audience, _) in channel.access.steps() {
+                seen_by.everyone |= audience.everyone;
+                seen_by.roles.extend(audience.roles.iter().cloned());
+            }
+        }
+        if seen_by.everyone {
+            return Vec::new();
+        }
+        let (see, none) = (SEE, Permissions::NONE);
+        let everyone = Overwrite {
+            role: None,
+            allow: none,
+            deny: see,
+        };
+        let roles = seen_by.roles.into_iter().map(|role| Overwrite {
+            role: Some(role),
+            allow: see,
+            deny: none,
+        });
+        [everyone].into_iter().chain(roles).collect()
+    }
+}
+
 /// A channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Channel {

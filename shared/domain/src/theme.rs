@@ -68,6 +68,20 @@ pub enum Value {
     List(Vec<String>),
 }
 
+impl Value {
+    /// Its type.
+    #[must_use]
+    pub const fn kind(&self) -> VariableType {
+        match self {
+            Self::Text(_) => VariableType::Text,
+            Self::Color(_) => VariableType::Color,
+            Self::Boolean(_) => VariableType::Boolean,
+            Self::Number(_) => VariableType::Number,
+            Self::List(_) => VariableType::List,
+        }
+    }
+}
+
 /// Types of [`Value`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VariableType {
@@ -249,6 +263,12 @@ impl Theme {
             tier: tier.cloned(),
             badges,
         }
+    }
+
+    /// What an operator may choose: variables, and flags, which are chosen in the same way.
+    #[must_use]
+    pub fn variable_count(&self) -> usize {
+        self.variables.len() + self.flags.len()
     }
 
     /// Channels over all categories.

@@ -127,4 +127,14 @@ pub const POINTS: &[Point] = &[
         "worker.guard.compare",
         "commands are registered whether they differ or not",
     ),
+    point("proxy.guard.pause", "a 429's Retry-After is forgotten"),
+    point("proxy.guard.repeat", "a POST whose answer was lost is sent again"),
+    point("proxy.guard.token", "a dead token is taken for good"),
+    point("proxy.guard.budget", "the budget of invalid requests has no end"),
+    point("proxy.guard.terminal", "what Discord refused for good is sent again"),
+    point("proxy.guard.share", "without Redis every call goes at once"),
+    point(
+        "proxy.guard.script",
+        "a script that Redis has forgotten is not sent again",
+    ),
 ];

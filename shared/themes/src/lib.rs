@@ -10,13 +10,17 @@
 mod document;
 pub mod folder;
 mod problem;
+mod reference;
 mod registry;
 mod resolve;
 mod settings;
 mod template;
+mod values;
 
 pub use folder::{FolderError, ThemeFolder};
-pub use problem::{Place, Problem, Problems};
+pub use problem::{Place, Problem, Problems, nearest};
+pub use reference::reference;
 pub use registry::{Registry, RegistryError};
 pub use settings::Settings;
 pub use template::ThemeTemplate;
+pub use values::{as_text, expand, is_name, parse_value};

@@ -11,9 +11,53 @@ pub struct Place {
     pub line: u64,
     /// Column, in characters.
     pub column: u64,
-    /// The line as it is written.
+    /// The line as it is written; of a very long one, the part around the column. Control characters are shown as `�`.
     pub text: String,
+    /// The column within [`Place::text`].
+    pub caret: u64,
 }
+
+impl Place {
+    /// A place in a line whose whole text is `source`.
+    #[must_use]
+    pub fn new(line: u64, column: u64, source: &str) -> Self {
+        let index = usize::try_from(column.saturating_sub(1)).unwrap_or(usize::MAX);
+        let start = index.saturating_sub(WIDEST_EXCERPT / 2);
+        let mut signs = source.chars().skip(start);
+        let shown = signs.by_ref().take(WIDEST_EXCERPT).map(visible);
+        let (mut text, mut caret) = (shown.collect::<String>(), index - start);
+        if start > 0 {
+            text.insert(0, '…');
+            caret += 1;
+        }
+        if signs.next().is_some() {
+            text.push('…');
+        }
+        let caret = u64::try_from(caret.min(WIDEST_EXCERPT)).unwrap_or_default() + 1;
+        Self {
+            line,
+            column,
+            text,
+            caret,
+        }
+    }
+}
+
+/// The sign, or one that a terminal does not obey in place of a control and of what turns the direction of writing.
+fn visible(sign: char) -> char {
+    let turns = matches!(sign, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if turns || sign.is_control() { '\u{fffd}' } else { sign }
+}
+
+/// A text of which every sign is visible; lines stay lines.
+fn visible_text(text: &str) -> String {
+    text.chars()
+        .map(|sign| if sign == '\n' { sign } else { visible(sign) })
+        .collect()
+}
+
+/// Characters of a line that are shown: the rest of a very long one helps nobody and would be kept once for each problem.
+const WIDEST_EXCERPT: usize = 400;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,18 +84,24 @@ impl fmt::Display for Problem {
             reason,
             suggestion,
         } = self;
+        let (file, reason) = (visible_text(file), visible_text(reason));
         match place {
             None => write!(f, "{file}: {reason}")?,
-            Some(Place { line, column, text }) => {
+            Some(Place {
+                line,
+                column,
+                text,
+                caret,
+            }) => {
                 write!(f, "{file}:{line}:{column}: {reason}")?;
                 let number = line.to_string();
                 let gutter = " ".repeat(number.len());
-                let indent = " ".repeat(usize::try_from(column.saturating_sub(1)).unwrap_or_default());
+                let indent = " ".repeat(usize::try_from(caret.saturating_sub(1)).unwrap_or_default());
                 write!(f, "\n{gutter} |\n{number} | {text}\n{gutter} | {indent}^")?;
             }
         }
         if let Some(suggestion) = suggestion {
-            write!(f, "\nhelp: did you mean `{suggestion}`?")?;
+            write!(f, "\nhelp: did you mean `{}`?", visible_text(suggestion))?;
         }
         Ok(())
     }
@@ -80,8 +130,18 @@ impl Problem {
         }
     }
 
+    /// About a place in a file.
+    #[must_use]
+    pub fn at_place(file: &str, place: Place, reason: impl Into<String>) -> Self {
+        Self {
+            place: Some(place),
+            ..Self::about(file, reason)
+        }
+    }
+
     /// About a whole file, or something that is no file.
-    pub(crate) fn about(file: &str, reason: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn about(file: &str, reason: impl Into<String>) -> Self {
         Self {
             file: file.to_owned(),
             place: None,
@@ -91,7 +151,8 @@ impl Problem {
     }
 
     /// Adds the nearest of `known` to what was written, when one is near.
-    pub(crate) fn suggesting<'a>(mut self, written: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+    #[must_use]
+    pub fn suggesting<'a>(mut self, written: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
         self.suggestion = nearest(written, known);
         self
     }
@@ -136,7 +197,8 @@ fn one_of(known: &[&str]) -> String {
 
 /// The known name that is nearest to what was written, when it is near enough to be a slip: up to a third of the letters, or
 /// the one name that begins with it.
-pub(crate) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+#[must_use]
+pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let lower = written.to_lowercase();
     let distance = |name: &str| strsim::damerau_levenshtein(&lower, &name.to_lowercase());
     let limit = (written.chars().count() / 3).max(1);
@@ -158,11 +220,7 @@ fn starts_comment(source: &str, location: Location) -> bool {
 fn place(source: &str, location: Location) -> Option<Place> {
     let line = usize::try_from(location.line()).ok()?.checked_sub(1)?;
     let text = source.lines().nth(line).unwrap_or_default().to_owned();
-    Some(Place {
-        line: location.line(),
-        column: location.column(),
-        text,
-    })
+    Some(Place::new(location.line(), location.column(), &text))
 }
 
 #[cfg(test)]

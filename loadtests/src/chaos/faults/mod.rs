@@ -2,7 +2,13 @@
 
 mod alarms;
 mod broker;
+mod calls;
+mod everything;
+mod gateway;
+mod ingestor;
 mod partition;
+mod redis;
+mod rest;
 mod topology;
 mod wire;
 
@@ -16,7 +22,12 @@ pub fn all() -> Vec<Scenario> {
     let mut all = [
         alarms::SCENARIOS,
         broker::SCENARIOS,
+        everything::SCENARIOS,
+        gateway::SCENARIOS,
+        ingestor::SCENARIOS,
         partition::SCENARIOS,
+        redis::SCENARIOS,
+        rest::SCENARIOS,
         topology::SCENARIOS,
         wire::SCENARIOS,
     ]

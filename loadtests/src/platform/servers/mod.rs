@@ -6,6 +6,8 @@
 
 mod rabbit_cluster;
 mod rabbitmq;
+mod redis;
 
 pub use rabbit_cluster::RabbitCluster;
 pub use rabbitmq::{Cluster, Rabbit, RabbitOptions};
+pub use redis::{Ailment, Redis};

@@ -7,6 +7,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arrakis_runtime::fail_point;
+
 use super::{
     Ask, BURST_PART, Bucket, EVERY, Fate, LEASE, Pause, Reason, Slot, TRANSIT, Verdict, WINDOW, share_of_a_seat,
 };
@@ -155,7 +157,7 @@ impl Local {
         if let Some(time) = left(self.edge, now) {
             return wait(Reason::Global, time);
         }
-        if ask.bot {
+        if ask.bot && !fail_point::skips("proxy.guard.share") {
             if let Some(time) = left(Some(quiet), now).max(left(self.pause, now)) {
                 return wait(Reason::Global, time);
             }

@@ -1,5 +1,6 @@
 //! A Lua script that Redis runs whole or not at all: asked for by its digest, sent whole when Redis does not know it (any more).
 
+use arrakis_runtime::fail_point;
 use deadpool_redis::redis::aio::MultiplexedConnection;
 use deadpool_redis::redis::{self, ErrorKind, FromRedisValue, RedisResult, ServerErrorKind};
 
@@ -25,7 +26,10 @@ impl Script {
     ) -> RedisResult<T> {
         let known = self.ask("EVALSHA", &self.digest, connection, key, arguments).await;
         match known {
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+            Err(error)
+                if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+                    && !fail_point::skips("proxy.guard.script") =>
+            {
                 self.ask("EVAL", self.source, connection, key, arguments).await
             }
             answer => answer,

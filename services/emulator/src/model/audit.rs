@@ -39,10 +39,17 @@ pub enum AuditAction {
     MessageBulkDelete = 73,
     MessagePin = 74,
     MessageUnpin = 75,
+    GuildScheduledEventCreate = 100,
+    GuildScheduledEventUpdate = 101,
+    GuildScheduledEventDelete = 102,
     ThreadCreate = 110,
     ThreadUpdate = 111,
     ThreadDelete = 112,
     ApplicationCommandPermissionUpdate = 121,
+    AutoModerationRuleCreate = 140,
+    AutoModerationRuleUpdate = 141,
+    AutoModerationRuleDelete = 142,
+    OnboardingUpdate = 167,
 }
 
 impl Serialize for AuditAction {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-use super::{AuditEntry, Channel, Emoji, Id, Member, Role, Timestamp};
+use super::{
+    AuditEntry, AutomodRule, Channel, Emoji, Id, Member, Onboarding, Role, ScheduledEvent, Timestamp, WelcomeScreen,
+};
 
 /// A ban.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +82,14 @@ pub struct Guild {
     pub bans: BTreeMap<Id, Ban>,
     /// Emoji by id.
     pub emojis: BTreeMap<Id, Emoji>,
+    /// Rules of auto moderation.
+    pub automod_rules: BTreeMap<Id, AutomodRule>,
+    /// Once somebody has made one.
+    pub welcome_screen: Option<WelcomeScreen>,
+    /// Of new members.
+    pub onboarding: Onboarding,
+    /// Scheduled events, past ones among them.
+    pub scheduled_events: BTreeMap<Id, ScheduledEvent>,
     /// Oldest first.
     pub audit_log: Vec<AuditEntry>,
 }
@@ -120,6 +130,10 @@ impl Guild {
             members: BTreeMap::new(),
             bans: BTreeMap::new(),
             emojis: BTreeMap::new(),
+            automod_rules: BTreeMap::new(),
+            welcome_screen: None,
+            onboarding: Onboarding::default(),
+            scheduled_events: BTreeMap::new(),
             audit_log: Vec::new(),
         }
     }

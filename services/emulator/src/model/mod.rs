@@ -4,8 +4,10 @@
 //! changes in `world`. To add a noun, add a file with its struct and the link to its page in Discord's documentation.
 
 pub mod audit;
+pub mod automod;
 pub mod channel;
 pub mod command;
+pub mod community;
 pub mod emoji;
 pub mod guild;
 pub mod interaction;
@@ -13,14 +15,17 @@ pub mod member;
 pub mod message;
 pub mod permissions;
 pub mod role;
+pub mod scheduled_event;
 pub mod snowflake;
 pub mod timestamp;
 pub mod user;
 pub mod webhook;
 
 pub use audit::{AuditAction, AuditEntry, Change};
+pub use automod::AutomodRule;
 pub use channel::{Channel, ChannelKind, ForumTag, Overwrite, OverwriteKind, ThreadState};
 pub use command::{Command, CommandChoice, CommandOption};
+pub use community::{Onboarding, OnboardingOption, OnboardingPrompt, WelcomeChannel, WelcomeScreen};
 pub use emoji::Emoji;
 pub use guild::{Ban, Guild};
 pub use interaction::{Interaction, InteractionKind, InteractionState};
@@ -28,6 +33,7 @@ pub use member::{Member, MemberView};
 pub use message::{Attachment, Author, Embed, Message, Reaction};
 pub use permissions::Permissions;
 pub use role::{Role, RoleColors, RoleTags};
+pub use scheduled_event::ScheduledEvent;
 pub use snowflake::Id;
 pub use timestamp::Timestamp;
 pub use user::User;

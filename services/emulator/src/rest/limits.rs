@@ -63,6 +63,9 @@ pub enum BucketClass {
     ReadBans,
     BulkBan,
     Emoji,
+    Automod,
+    Community,
+    ScheduledEvents,
     AuditLog,
     ReadMessages,
     CreateMessage,
@@ -95,6 +98,7 @@ impl BucketClass {
             Self::WriteCommands => (5, 20_000),
             Self::ReadGuild | Self::ReadRoles | Self::ReadChannels | Self::ReadReactions => (10, 10_000),
             Self::EditGuild => (2, 10_000),
+            Self::Automod | Self::Community | Self::ScheduledEvents => (10, 10_000),
             // About 250 in 48 hours.
             Self::CreateRole => (250, 48 * 60 * 60 * 1_000),
             Self::EditRoles | Self::CreateChannel | Self::EditMember | Self::MemberRole => (10, 10_000),

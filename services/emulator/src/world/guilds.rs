@@ -222,7 +222,7 @@ impl Serialize for GuildCreate<'_> {
         out.serialize_entry("threads", &of(true).collect::<Vec<_>>())?;
         out.serialize_entry("presences", &[(); 0])?;
         out.serialize_entry("stage_instances", &[(); 0])?;
-        out.serialize_entry("guild_scheduled_events", &[(); 0])?;
+        out.serialize_entry("guild_scheduled_events", &Values(&guild.scheduled_events))?;
         out.serialize_entry("soundboard_sounds", &[(); 0])?;
         out.end()
     }

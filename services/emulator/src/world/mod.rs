@@ -10,6 +10,7 @@
 
 mod audit;
 mod channels;
+mod community;
 mod emit;
 mod guilds;
 mod interactions;

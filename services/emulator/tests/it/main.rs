@@ -10,6 +10,7 @@ mod support;
 mod rest_access;
 mod rest_channels;
 mod rest_commands;
+mod rest_community;
 mod rest_events;
 mod rest_faults;
 mod rest_interactions;

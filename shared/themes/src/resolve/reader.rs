@@ -8,10 +8,10 @@ use std::str::FromStr;
 use arrakis_domain::{Color, Variable};
 use serde_saphyr::Location;
 
-use super::variables::{as_text, expand};
 use crate::document::Text;
 use crate::folder::ThemeFolder;
 use crate::problem::Problem;
+use crate::values::{as_text, expand};
 
 /// Longest name that Discord takes, in characters.
 const LONGEST_NAME: usize = 100;

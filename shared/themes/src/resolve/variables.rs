@@ -9,6 +9,7 @@ use crate::document::{DefaultValue, VariableEntry, VariableKind};
 use crate::problem::Problem;
 use crate::settings::Settings;
 use crate::template::ThemeTemplate;
+use crate::values::{expand, is_name, parse_value};
 
 /// What settings are called when one of them is wrong.
 const SETTINGS: &str = "settings";
@@ -106,11 +107,6 @@ fn check_name(name: &str, at: serde_saphyr::Location, reader: &mut Reader<'_>) {
     }
 }
 
-fn is_name(name: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase()) && name.bytes().all(allowed)
-}
-
 fn kind_of(entry: &VariableEntry) -> VariableType {
     match entry.kind {
         VariableKind::String => VariableType::Text,
@@ -148,29 +144,6 @@ fn default_text(
     text
 }
 
-fn parse_value(kind: VariableType, text: &str) -> Result<Value, String> {
-    match kind {
-        VariableType::Text => Ok(Value::Text(text.to_owned())),
-        VariableType::Color => text
-            .parse::<Color>()
-            .map(Value::Color)
-            .map_err(|error| error.to_string()),
-        VariableType::Boolean => match text {
-            "true" => Ok(Value::Boolean(true)),
-            "false" => Ok(Value::Boolean(false)),
-            _ => Err(format!("`{text}` is neither `true` nor `false`")),
-        },
-        VariableType::Number => text
-            .parse()
-            .map(Value::Number)
-            .map_err(|_| format!("`{text}` is not a whole number")),
-        VariableType::List => {
-            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-            Ok(Value::List(items.map(str::to_owned).collect()))
-        }
-    }
-}
-
 /// What stands for a bad default while the rest is checked. It never leaves: the theme is refused.
 fn stand_in(kind: VariableType) -> Value {
     match kind {
@@ -179,72 +152,5 @@ fn stand_in(kind: VariableType) -> Value {
         VariableType::Boolean => Value::Boolean(false),
         VariableType::Number => Value::Number(1),
         VariableType::List => Value::List(Vec::new()),
-    }
-}
-
-/// A value as it is put into texts; a list is put into none.
-pub(crate) fn as_text(value: &Value) -> Option<String> {
-    match value {
-        Value::Text(text) => Some(text.clone()),
-        Value::Color(color) => Some(color.to_string()),
-        Value::Boolean(value) => Some(value.to_string()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::List(_) => None,
-    }
-}
-
-/// Puts values in for `${name}`; `$${` writes `${`. An error says why and, where a name is at fault, which.
-pub(crate) fn expand(
-    text: &str,
-    mut lookup: impl FnMut(&str) -> Result<String, String>,
-) -> Result<String, (Option<String>, String)> {
-    let mut expanded = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(start) = rest.find("${") {
-        if rest[..start].ends_with('$') {
-            expanded.push_str(&rest[..start - 1]);
-            expanded.push_str("${");
-            rest = &rest[start + 2..];
-            continue;
-        }
-        expanded.push_str(&rest[..start]);
-        let inside = &rest[start + 2..];
-        let end = inside.find('}').ok_or_else(|| {
-            (
-                None,
-                "`${` is not closed by `}`; write `$${` for the signs themselves".to_owned(),
-            )
-        })?;
-        let name = &inside[..end];
-        expanded.push_str(&lookup(name).map_err(|reason| (Some(name.to_owned()), reason))?);
-        rest = &inside[end + 1..];
-    }
-    expanded.push_str(rest);
-    Ok(expanded)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn expanded(text: &str) -> Result<String, String> {
-        let lookup = |name: &str| {
-            if name == "a" {
-                Ok("A".to_owned())
-            } else {
-                Err(format!("no {name}"))
-            }
-        };
-        expand(text, lookup).map_err(|(_, reason)| reason)
-    }
-
-    #[test]
-    fn references_are_put_in() {
-        assert_eq!(expanded("${a}-${a}").unwrap(), "A-A");
-        assert_eq!(expanded("$a {a} $").unwrap(), "$a {a} $");
-        assert_eq!(expanded("$${a} ${a}").unwrap(), "${a} A");
-        assert_eq!(expanded("${b}"), Err("no b".into()));
-        assert!(expanded("${a").unwrap_err().contains("not closed"));
-        assert_eq!(expanded("${}"), Err("no ".into()));
     }
 }

@@ -4,5 +4,7 @@
 mod boundaries;
 mod fuzz;
 mod operators;
+mod readme;
 mod refusals;
 mod shipped;
+mod specification;

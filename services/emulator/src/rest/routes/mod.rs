@@ -5,11 +5,13 @@
 
 mod applications;
 mod audit_log;
+mod automod;
 mod bans;
 mod cdn;
 mod channel_positions;
 mod channels;
 mod commands;
+mod community;
 mod compose;
 mod emojis;
 mod followups;
@@ -22,6 +24,7 @@ mod overwrites;
 mod pins;
 mod reactions;
 mod roles;
+mod scheduled_events;
 mod threads;
 mod users;
 mod webhook_messages;
@@ -52,6 +55,9 @@ pub fn all() -> Vec<Route> {
         bans::ROUTES,
         emojis::ROUTES,
         webhooks::ROUTES,
+        automod::ROUTES,
+        community::ROUTES,
+        scheduled_events::ROUTES,
         audit_log::ROUTES,
     ]
     .concat()

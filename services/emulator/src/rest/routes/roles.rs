@@ -104,7 +104,8 @@ fn check_features(guild: &Guild, form: &RoleForm) -> ApiResult<()> {
 /// Bits that the bot would give or take must be its own.
 fn check_granted(state: &State, guild: &Guild, changed: Permissions) -> ApiResult<()> {
     let own = permissions::in_guild(guild, state.bot_id, state.now());
-    if own.contains(changed) {
+    // Bits that no permission has (Discord sets one in @everyone's default) are nobody's to lack.
+    if own.contains(changed & Permissions::all()) {
         Ok(())
     } else {
         Err(ErrorCode::MissingPermissions.into())

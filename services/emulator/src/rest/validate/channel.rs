@@ -20,10 +20,11 @@ pub mod kind {
     pub const ANNOUNCEMENT: u8 = 5;
     pub const STAGE: u8 = 13;
     pub const FORUM: u8 = 15;
+    pub const MEDIA: u8 = 16;
 }
 
 /// Kinds that a server channel may have.
-pub const GUILD_KINDS: &[i64] = &[0, 2, 4, 5, 13, 14, 15];
+pub const GUILD_KINDS: &[i64] = &[0, 2, 4, 5, 13, 14, 15, 16];
 
 /// What a bot may set on a server channel.
 #[derive(Clone, Debug)]
@@ -133,7 +134,7 @@ fn read_tags(form: &Form<'_>) -> Given<Vec<Value>> {
 
 /// Checks limits that depend on the kind of channel, once it is known.
 pub fn check_kind_limits(form: &Form<'_>, read: &ChannelForm, channel_kind: u8) {
-    let threads_only = matches!(channel_kind, kind::FORUM | 14);
+    let threads_only = matches!(channel_kind, kind::FORUM | kind::MEDIA);
     if let Some(topic) = read.topic.as_value()
         && !threads_only
         && topic.chars().count() > 1_024
@@ -182,7 +183,10 @@ pub const fn max_bitrate(premium_tier: u8) -> i64 {
 /// The name as Discord keeps it: text, announcement, forum and media channels are lower case with dashes for white
 /// space, repeated dashes collapse, ASCII punctuation is dropped; other kinds keep what was sent, trimmed.
 pub fn normalize_name(channel_kind: u8, name: &str) -> String {
-    if !matches!(channel_kind, kind::TEXT | kind::ANNOUNCEMENT | kind::FORUM | 14) {
+    if !matches!(
+        channel_kind,
+        kind::TEXT | kind::ANNOUNCEMENT | kind::FORUM | kind::MEDIA
+    ) {
         return name.trim().to_owned();
     }
     let mut normal = String::with_capacity(name.len());

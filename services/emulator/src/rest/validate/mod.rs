@@ -5,8 +5,10 @@
 //! routes' and the world's. Every reader collects all errors before it refuses, so that one answer names them all.
 //! To add a form, add a file with a `read_…` function that takes a [`form::Form`].
 
+pub mod automod;
 pub mod channel;
 pub mod command;
+pub mod community;
 pub mod component;
 pub mod component_v2;
 pub mod embed;

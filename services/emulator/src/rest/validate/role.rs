@@ -7,9 +7,9 @@ use super::{
     image::{Image, read_image},
 };
 
-/// Every permission bit that Discord knows: 0 to 52 without the unused 47 and 48
+/// Every permission bit that Discord knows: 0 to 52 without the unused 47
 /// (<https://discord.com/developers/docs/topics/permissions#permissions-bitwise-permission-flags>).
-pub const KNOWN_PERMISSIONS: u64 = (1 << 53) - 1 - (1 << 47) - (1 << 48);
+pub const KNOWN_PERMISSIONS: u64 = (1 << 53) - 1 - (1 << 47);
 
 /// Primary, secondary and tertiary colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,218 @@
+//! What the broker can take on this machine at best: a bare publisher of the very same messages.
+//!
+//! The messages are taken from the queues that the ingestor has just put them into: same sizes, same headers, same routing
+//! keys, persistent, mandatory, confirmed, as many channels as there are shards and as many unconfirmed at once on each.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use lapin::options::{
+    BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueuePurgeOptions,
+};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use super::processes::{Watch, own_cpu_s};
+
+/// Before it is measured.
+const WARM_UP: Duration = Duration::from_secs(1);
+
+/// The measured ceiling.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ceiling {
+    /// Confirmed messages a second.
+    pub per_second: f64,
+    /// CPU of the bare publisher for a message.
+    pub publisher_us: f64,
+    /// CPU of the broker for a message.
+    pub broker_us: f64,
+    /// Mean body.
+    pub message_bytes: u64,
+    /// Unconfirmed at once on a channel.
+    pub window: usize,
+    /// Channels.
+    pub channels: usize,
+    /// How long it was measured.
+    pub seconds: f64,
+}
+
+impl Ceiling {
+    /// What makes it no ceiling at all.
+    pub fn problem(&self) -> Option<String> {
+        let sound = [self.per_second, self.publisher_us, self.broker_us, self.seconds]
+            .iter()
+            .all(|value| value.is_finite() && *value > 0.0);
+        (!sound || self.message_bytes == 0).then(|| format!("the ceiling was not measured: {self:?}"))
+    }
+}
+
+/// A message as the ingestor published it.
+#[derive(Debug, Clone)]
+pub(super) struct Sample {
+    exchange: String,
+    routing_key: String,
+    properties: BasicProperties,
+    body: Vec<u8>,
+}
+
+/// A plain connection to a vhost, for what the bench itself does there.
+#[derive(Debug)]
+pub(super) struct Plain {
+    connection: Connection,
+    channel: Channel,
+}
+
+impl Plain {
+    pub(super) async fn open(url: &str) -> anyhow::Result<Self> {
+        let connection = Connection::connect(url, ConnectionProperties::default()).await?;
+        let channel = connection.create_channel().await?;
+        Ok(Self { connection, channel })
+    }
+
+    /// Takes up to so many messages out of a queue.
+    pub(super) async fn take(&self, queue: &str, most: usize) -> anyhow::Result<Vec<Sample>> {
+        let mut samples = Vec::new();
+        while samples.len() < most {
+            let options = BasicGetOptions { no_ack: true };
+            let Some(got) = self.channel.basic_get(queue.into(), options).await? else {
+                break;
+            };
+            samples.push(Sample {
+                exchange: got.exchange.to_string(),
+                routing_key: got.routing_key.to_string(),
+                properties: got.properties.clone(),
+                body: got.delivery.data,
+            });
+        }
+        Ok(samples)
+    }
+
+    /// Messages that wait in a queue.
+    pub(super) async fn depth(&self, queue: &str) -> anyhow::Result<u64> {
+        let passive = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let declared = self
+            .channel
+            .queue_declare(queue.into(), passive, FieldTable::default())
+            .await?;
+        Ok(declared.message_count().into())
+    }
+
+    /// Throws away what waits in a queue.
+    pub(super) async fn purge(&self, queue: &str) -> anyhow::Result<()> {
+        self.channel
+            .queue_purge(queue.into(), QueuePurgeOptions::default())
+            .await?;
+        Ok(())
+    }
+
+    pub(super) async fn close(self) {
+        let _ = self.connection.close(200, "done".into()).await;
+    }
+}
+
+/// Publishes these messages by turns for as long as asked and measures how fast.
+pub(super) async fn measure(
+    url: &str,
+    samples: Vec<Sample>,
+    channels: usize,
+    window: usize,
+    seconds: f64,
+) -> anyhow::Result<Ceiling> {
+    ensure!(!samples.is_empty(), "there are no messages to publish");
+    let bytes: u64 = samples.iter().map(|sample| sample.body.len() as u64).sum();
+    let message_bytes = bytes / samples.len() as u64;
+    let samples = Arc::new(samples);
+    let (confirmed, stop) = (Arc::new(AtomicU64::new(0)), CancellationToken::new());
+    let connection = Connection::connect(url, ConnectionProperties::default()).await?;
+    let mut publishers = tokio::task::JoinSet::new();
+    for n in 0..channels {
+        let channel = connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        publishers.spawn(publish(
+            channel,
+            Arc::clone(&samples),
+            n,
+            window,
+            Arc::clone(&confirmed),
+            stop.clone(),
+        ));
+    }
+    tokio::time::sleep(WARM_UP).await;
+    let (watch, own) = (Watch::begin(&[])?, own_cpu_s()?);
+    let (began, before) = (Instant::now(), confirmed.load(Ordering::Relaxed));
+    tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+    let (took, after) = (began.elapsed().as_secs_f64(), confirmed.load(Ordering::Relaxed));
+    let (used, own) = (watch.end()?, own_cpu_s()? - own);
+    stop.cancel();
+    while let Some(ended) = publishers.join_next().await {
+        ended.context("the bare publisher broke off")??;
+    }
+    let _ = connection.close(200, "done".into()).await;
+    #[expect(clippy::cast_precision_loss, reason = "counts of messages")]
+    let count = (after - before).max(1) as f64;
+    let broker = used.get("rabbitmq").context("the broker was not watched")?.cpu_s;
+    Ok(Ceiling {
+        per_second: count / took,
+        publisher_us: own * 1e6 / count,
+        broker_us: broker * 1e6 / count,
+        message_bytes,
+        window,
+        channels,
+        seconds: took,
+    })
+}
+
+async fn publish(
+    channel: Channel,
+    samples: Arc<Vec<Sample>>,
+    first: usize,
+    window: usize,
+    confirmed: Arc<AtomicU64>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let options = BasicPublishOptions {
+        mandatory: true,
+        ..BasicPublishOptions::default()
+    };
+    let mut waiting = std::collections::VecDeque::new();
+    for sample in samples.iter().cycle().skip(first) {
+        if stop.is_cancelled() {
+            break;
+        }
+        if waiting.len() >= window
+            && let Some(oldest) = waiting.pop_front()
+        {
+            is_confirmed(oldest).await?;
+            confirmed.fetch_add(1, Ordering::Relaxed);
+        }
+        let (exchange, key) = (sample.exchange.as_str(), sample.routing_key.as_str());
+        let sent = channel.basic_publish(
+            exchange.into(),
+            key.into(),
+            options,
+            &sample.body,
+            sample.properties.clone(),
+        );
+        waiting.push_back(sent.await?);
+    }
+    for confirm in waiting {
+        is_confirmed(confirm).await?;
+    }
+    Ok(())
+}
+
+async fn is_confirmed(confirm: impl Future<Output = lapin::Result<Confirmation>>) -> anyhow::Result<()> {
+    let answer = confirm.await?;
+    ensure!(
+        matches!(answer, Confirmation::Ack(None)),
+        "the broker did not take a message: {answer:?}"
+    );
+    Ok(())
+}

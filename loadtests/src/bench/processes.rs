@@ -1,0 +1,292 @@
+//! What each process used: CPU and resident memory, from `/proc`.
+//!
+//! A server is known by the port that it listens on. PostgreSQL is all of its processes together: their CPU, those that have
+//! ended included, and their memory, what they share counted once.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
+use url::Url;
+
+/// How often memory is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+/// Ticks of a second in `/proc/*/stat`; 100 on every Linux that we run on (`getconf CLK_TCK`).
+const TICKS: f64 = 100.0;
+
+/// What a process used in a section.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// User and system.
+    pub cpu_s: f64,
+    /// Most resident memory that was seen.
+    pub resident_peak_bytes: u64,
+    /// Resident memory at the end.
+    pub resident_bytes: u64,
+}
+
+/// A process that is watched, or a family of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Watched {
+    name: String,
+    pid: u32,
+    family: bool,
+}
+
+/// Watches processes until it is asked for what they used.
+#[derive(Debug)]
+pub struct Watch {
+    watched: Vec<Watched>,
+    before: BTreeMap<String, f64>,
+    peaks: Arc<Mutex<BTreeMap<String, u64>>>,
+    task: JoinHandle<()>,
+}
+
+impl Watch {
+    /// Begins with these processes and the servers that the environment names.
+    ///
+    /// # Errors
+    /// When a server or a process cannot be found.
+    pub fn begin(processes: &[(String, u32)]) -> anyhow::Result<Self> {
+        let mut watched = servers()?;
+        watched.extend(processes.iter().map(|(name, pid)| Watched {
+            name: name.clone(),
+            pid: *pid,
+            family: false,
+        }));
+        let mut before = BTreeMap::new();
+        for process in &watched {
+            *before.entry(process.name.clone()).or_default() += process.cpu_s()?;
+        }
+        let peaks: Arc<Mutex<BTreeMap<String, u64>>> = Arc::default();
+        let task = tokio::spawn(look(watched.clone(), Arc::clone(&peaks)));
+        Ok(Self {
+            watched,
+            before,
+            peaks,
+            task,
+        })
+    }
+
+    /// What each used since the beginning, by name.
+    ///
+    /// # Errors
+    /// When one has ended meanwhile.
+    pub fn end(self) -> anyhow::Result<BTreeMap<String, Usage>> {
+        self.task.abort();
+        let mut usage: BTreeMap<String, Usage> = BTreeMap::new();
+        for process in &self.watched {
+            let (cpu_s, resident) = (process.cpu_s()?, process.resident()?);
+            let entry = usage.entry(process.name.clone()).or_insert(Usage {
+                cpu_s: -self.before.get(&process.name).copied().unwrap_or_default(),
+                resident_peak_bytes: 0,
+                resident_bytes: 0,
+            });
+            entry.cpu_s += cpu_s;
+            entry.resident_bytes += resident;
+        }
+        let peaks = self.peaks.lock().map(|peaks| peaks.clone()).unwrap_or_default();
+        for (name, entry) in &mut usage {
+            let peak = peaks.get(name).copied().unwrap_or_default();
+            entry.resident_peak_bytes = peak.max(entry.resident_bytes);
+        }
+        Ok(usage)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn look(watched: Vec<Watched>, peaks: Arc<Mutex<BTreeMap<String, u64>>>) {
+    loop {
+        let mut now: BTreeMap<&str, u64> = BTreeMap::new();
+        for process in &watched {
+            *now.entry(&process.name).or_default() += process.resident().unwrap_or_default();
+        }
+        if let Ok(mut peaks) = peaks.lock() {
+            for (name, resident) in now {
+                let peak = peaks.entry(name.to_owned()).or_default();
+                *peak = (*peak).max(resident);
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+impl Watched {
+    fn cpu_s(&self) -> anyhow::Result<f64> {
+        let mut ticks = ticks(self.pid, self.family).with_context(|| format!("{} has ended", self.name))?;
+        if self.family {
+            ticks += children(self.pid)
+                .iter()
+                .filter_map(|child| self::ticks(*child, false))
+                .sum::<u64>();
+        }
+        #[expect(clippy::cast_precision_loss, reason = "hundredths of seconds")]
+        Ok(ticks as f64 / TICKS)
+    }
+
+    fn resident(&self) -> anyhow::Result<u64> {
+        let own = memory(self.pid).with_context(|| format!("{} has ended", self.name))?;
+        if !self.family {
+            return Ok(own.private + own.shared);
+        }
+        let all = children(self.pid).into_iter().filter_map(memory);
+        let all = all.fold(own, |sum, one| Memory {
+            private: sum.private + one.private,
+            shared: sum.shared.max(one.shared),
+        });
+        Ok(all.private + all.shared)
+    }
+}
+
+/// CPU time so far of this very process, seconds.
+///
+/// # Errors
+/// Without `/proc`.
+pub(super) fn own_cpu_s() -> anyhow::Result<f64> {
+    let own = Watched {
+        name: "loadtests".to_owned(),
+        pid: std::process::id(),
+        family: false,
+    };
+    own.cpu_s()
+}
+
+/// User and system ticks; those of children that were waited for, too, where asked.
+fn ticks(pid: u32, with_ended: bool) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may hold anything.
+    let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
+    let field = |n: usize| fields.get(n)?.parse::<u64>().ok();
+    let own = field(11)? + field(12)?;
+    let ended = if with_ended { field(13)? + field(14)? } else { 0 };
+    Some(own + ended)
+}
+
+struct Memory {
+    private: u64,
+    shared: u64,
+}
+
+fn memory(pid: u32) -> Option<Memory> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let field = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name))?;
+        line.split_whitespace()
+            .nth(1)?
+            .parse::<u64>()
+            .ok()
+            .map(|kib| kib * 1_024)
+    };
+    Some(Memory {
+        private: field("RssAnon:")?,
+        shared: field("RssFile:")? + field("RssShmem:")?,
+    })
+}
+
+/// The most resident memory that a process has ever had, as the kernel keeps it.
+///
+/// # Errors
+/// When it has ended.
+pub(super) fn high_water_bytes(pid: u32) -> anyhow::Result<u64> {
+    let status =
+        fs::read_to_string(format!("/proc/{pid}/status")).with_context(|| format!("process {pid} has ended"))?;
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM:"))
+        .context("no VmHWM")?;
+    let kib: u64 = line
+        .split_whitespace()
+        .nth(1)
+        .context("VmHWM without a number")?
+        .parse()?;
+    Ok(kib * 1_024)
+}
+
+fn children(parent: u32) -> Vec<u32> {
+    let of = |pid: u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse::<u32>().ok()
+    };
+    processes().filter(|pid| of(*pid) == Some(parent)).collect()
+}
+
+fn processes() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+fn servers() -> anyhow::Result<Vec<Watched>> {
+    let server = |name: &str, variable: &str, port: u16, family: bool| {
+        let url = std::env::var(variable).with_context(|| format!("{variable} is not set; run ./dev bench"))?;
+        let port = Url::parse(&url)?.port().unwrap_or(port);
+        let pid = listener(port).with_context(|| {
+            format!("no process that this user may see listens on port {port}, so the CPU of {name} cannot be told")
+        })?;
+        anyhow::Ok(Watched {
+            name: name.to_owned(),
+            pid,
+            family,
+        })
+    };
+    Ok(vec![
+        server("rabbitmq", "AMQP_URL", 5_672, false)?,
+        server("postgres", "DATABASE_URL", 5_432, true)?,
+        server("redis", "REDIS_URL", 6_379, false)?,
+    ])
+}
+
+/// The process that listens on this port: its socket's inode stands in `/proc/net/tcp`, and as a link in the folder of its
+/// open files. The lowest number where several share the socket, which is the parent.
+fn listener(port: u16) -> anyhow::Result<u32> {
+    let mut inodes = Vec::new();
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        let text = fs::read_to_string(table).unwrap_or_default();
+        for line in text.lines().skip(1) {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            // 0A is LISTEN.
+            if let [_, local, _, "0A", ..] = fields[..]
+                && local.ends_with(&format!(":{port:04X}"))
+            {
+                inodes.extend(fields.get(9).map(|inode| PathBuf::from(format!("socket:[{inode}]"))));
+            }
+        }
+    }
+    ensure!(!inodes.is_empty(), "nothing listens on port {port}");
+    let holds = |pid: &u32| {
+        let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        files
+            .filter_map(|file| fs::read_link(file.path()).ok())
+            .any(|target| inodes.contains(&target))
+    };
+    processes().filter(holds).min().context("its process is another user's")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_process_that_works_uses_cpu_and_memory() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let own = super::listener(listener.local_addr().unwrap().port()).unwrap();
+        assert_eq!(own, std::process::id());
+        let before = own_cpu_s().unwrap();
+        let mut n = 0_u64;
+        while own_cpu_s().unwrap() < before + 0.02 {
+            n = std::hint::black_box(n.wrapping_mul(31) + 1);
+        }
+        let memory = memory(own).unwrap();
+        assert!(memory.private > 100_000 && memory.shared > 100_000);
+    }
+}

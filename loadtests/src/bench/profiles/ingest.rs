@@ -1,0 +1,210 @@
+//! The ingestor alone, with ten thousand servers on four shards: latency, CPU and throughput against the ceiling, and memory
+//! under a burst and while the broker takes nothing.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use arrakis_test_support::FaultProxy;
+
+use super::{QUEUES, commands, community_life, measure_ceiling, waiting};
+use crate::bench::ceiling::Plain;
+use crate::bench::processes::high_water_bytes;
+use crate::bench::{Bench, Bound, Section, Site, SiteOptions, Watch};
+use crate::load::{Arrivals, Load, Stage};
+
+const CONFIRM: &str = "arrakis_ingestor_confirm_seconds";
+const CONFIRMED: &str = "arrakis_ingestor_confirm_seconds_count";
+/// Events that wait for the ingestor when its throughput is measured: some seconds of work.
+const BACKLOG_RATE: f64 = 12_000.0;
+const BACKLOG_SECONDS: f64 = 5.0;
+/// What of the backlog is measured; the beginning is start-up, the end has shards that are done.
+const MEASURED: (f64, f64) = (0.1, 0.85);
+
+pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
+    bench.say("the ingestor alone: 10,000 servers, 4 shards");
+    let mut site = Site::open(SiteOptions {
+        guilds: 10_000,
+        members: 3,
+        shards: 4,
+    })
+    .await?;
+    site.start_ingestor().await?;
+    measure_ceiling(bench, &site, community_life(), 6.0).await?;
+    let at_500 = steady(bench, &site, 500.0, 12.0).await?;
+    let cpu = at_500.cpu_us_per_event("ingestor");
+    bench.figure("ingestor: CPU per event at 500/s", cpu, "µs/event", Bound::Below(130.0));
+    bench.sections.push(at_500);
+    let at_1000 = steady(bench, &site, 1_000.0, 12.0).await?;
+    bench.sections.push(at_1000);
+    // Of each of the three processes that there were: one saw ten thousand servers announced, one a backlog, one a blocked broker.
+    let mut most = high_water_bytes(site.pid("ingestor")?)?;
+    saturation(bench, &mut site).await?;
+    most = most.max(high_water_bytes(site.pid("ingestor")?)?);
+    most = most.max(blocked(bench, &mut site).await?);
+    #[expect(clippy::cast_precision_loss, reason = "megabytes")]
+    let most = most as f64 / 1e6;
+    let name = "ingestor: most resident memory, 10,000 servers, 4 shards, burst and blocked broker";
+    bench.figure(name, most, "MB", Bound::Below(20.0));
+    site.close().await
+}
+
+/// A fixed rate, nobody consuming.
+async fn steady(bench: &mut Bench, site: &Site, rate: f64, seconds: f64) -> anyhow::Result<Section> {
+    let plain = Plain::open(&site.vhost.url()).await?;
+    let name = format!("ingestor at {rate:.0}/s");
+    bench.say(&name);
+    // The warm-up is a load of its own, so that CPU is cut, too.
+    for (stage, seconds) in [("warm-up", 2.0), ("steady", seconds)] {
+        for queue in QUEUES {
+            plain.purge(queue).await?;
+        }
+        let watch = Watch::begin(&site.processes())?;
+        let (before, began) = (site.scrape("ingestor").await?, Instant::now());
+        let load = Load {
+            stages: vec![Stage::steady(stage, rate, seconds)],
+            ..Load::steady(bench.options.seed, rate, seconds, community_life())
+        };
+        site.discord.begin_load(&load).await?;
+        let made = site.discord.load_made().await?;
+        waiting(&plain, made.counts.made).await?;
+        let (usage, took) = (watch.end()?, began.elapsed().as_secs_f64());
+        if stage == "warm-up" {
+            continue;
+        }
+        let confirmed = site.scrape("ingestor").await?.since(&before);
+        let p99 = confirmed.quantile_ms(CONFIRM, 0.99)?;
+        let bound = if rate >= 1_000.0 {
+            Bound::Below(5.0)
+        } else {
+            Bound::Told
+        };
+        bench.figure(
+            &format!("ingestor: frame received → confirmed, p99 at {rate:.0}/s"),
+            p99,
+            "ms",
+            bound,
+        );
+        let results = site.discord.load_results().await?;
+        // Nobody answers here on purpose: what expires is not a failure of the ingestor, and is told in the counts.
+        let mut section = Section::of_load(&name, took, &results, usage)?;
+        (section.load, section.expired) = (Vec::new(), 0);
+        plain.close().await;
+        return Ok(section);
+    }
+    unreachable!("the second round returns")
+}
+
+/// As fast as it can: it is stopped, events gather at Discord, it resumes and works them off.
+async fn saturation(bench: &mut Bench, site: &mut Site) -> anyhow::Result<()> {
+    bench.say("ingestor at saturation: working off what gathered while it was away");
+    let plain = Plain::open(&site.vhost.url()).await?;
+    site.stop_service("ingestor").await?;
+    for queue in QUEUES {
+        plain.purge(queue).await?;
+    }
+    let load = Load {
+        arrivals: Arrivals::Even,
+        stages: vec![Stage::steady("backlog", BACKLOG_RATE, BACKLOG_SECONDS)],
+        ..Load::steady(bench.options.seed, BACKLOG_RATE, BACKLOG_SECONDS, community_life())
+    };
+    site.discord.begin_load(&load).await?;
+    #[expect(clippy::cast_precision_loss, reason = "counts of events")]
+    let made = site.discord.load_made().await?.counts.made as f64;
+    site.start_ingestor().await?;
+    let reach = async |share: f64| -> anyhow::Result<(Instant, f64)> {
+        loop {
+            let confirmed = site.scrape("ingestor").await?.sum(CONFIRMED);
+            if confirmed >= made * share {
+                return Ok((Instant::now(), confirmed));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let (began, first) = reach(MEASURED.0).await?;
+    let watch = Watch::begin(&site.processes())?;
+    let (ended, last) = reach(MEASURED.1).await?;
+    let usage = watch.end()?;
+    let seconds = (ended - began).as_secs_f64();
+    let per_second = (last - first) / seconds;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a count of events"
+    )]
+    let section = Section {
+        name: "ingestor at saturation".to_owned(),
+        seconds,
+        events: (last - first) as u64,
+        expired: 0,
+        processes: usage,
+        load: Vec::new(),
+        timeline: Vec::new(),
+    };
+    let ceiling = bench.ceiling.as_ref().context("the ceiling comes first")?.per_second;
+    bench.figure("ingestor: throughput", per_second, "/s", Bound::Told);
+    let share = per_second * 100.0 / ceiling;
+    bench.figure(
+        "ingestor: throughput, share of the ceiling",
+        share,
+        "%",
+        Bound::AtLeast(90.0),
+    );
+    let cpu = section.cpu_us_per_event("ingestor");
+    bench.figure(
+        "ingestor: CPU per event at saturation",
+        cpu,
+        "µs/event",
+        Bound::Below(60.0),
+    );
+    bench.sections.push(section);
+    reach(1.0).await?;
+    waiting(&plain, made as u64).await?;
+    plain.close().await;
+    Ok(())
+}
+
+/// A burst, then a broker that takes nothing while the burst goes on, then everything must arrive. Answers the most memory
+/// that the ingestor had, in bytes.
+async fn blocked(bench: &mut Bench, site: &mut Site) -> anyhow::Result<u64> {
+    bench.say("ingestor under a burst, and with the broker blocked");
+    let plain = Plain::open(&site.vhost.url()).await?;
+    site.stop_service("ingestor").await?;
+    for queue in QUEUES {
+        plain.purge(queue).await?;
+    }
+    let proxy = FaultProxy::start(&site.vhost.url()).await;
+    let through = proxy.in_front_of(&site.vhost.url());
+    site.start_ingestor_at(&through).await?;
+    let watch = Watch::begin(&site.processes())?;
+    let began = Instant::now();
+    let load = Load {
+        arrivals: Arrivals::Poisson,
+        stages: vec![
+            Stage::steady("burst", 3_000.0, 4.0),
+            Stage::steady("blocked", 3_000.0, 6.0),
+        ],
+        ..Load::steady(bench.options.seed, 3_000.0, 10.0, commands())
+    };
+    site.discord.begin_load(&load).await?;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    proxy.stall(true);
+    let made = site.discord.load_made().await?;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let high_water = high_water_bytes(site.pid("ingestor")?)?;
+    proxy.stall(false);
+    waiting(&plain, made.counts.made).await?;
+    let high_water = high_water.max(high_water_bytes(site.pid("ingestor")?)?);
+    let usage = watch.end()?;
+    let section = Section {
+        name: "ingestor under a burst, then blocked".to_owned(),
+        seconds: began.elapsed().as_secs_f64(),
+        events: made.counts.made,
+        expired: 0,
+        processes: usage,
+        load: Vec::new(),
+        timeline: Vec::new(),
+    };
+    bench.sections.push(section);
+    plain.close().await;
+    Ok(high_water)
+}

@@ -1,0 +1,242 @@
+//! What a run is told as: a table for people, JSON for the next run, the last line for scripts.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use serde::{Deserialize, Serialize};
+
+use super::baseline::Comparison;
+use super::section::Section;
+use super::{Bench, Ceiling, Figure, Machine, Options};
+
+/// A whole run. There is none without ceiling, CPU of each process and the count of what expired.
+#[derive(Debug)]
+pub struct Report {
+    /// How it was asked for.
+    pub options: Options,
+    /// What is kept of it.
+    pub written: Written,
+}
+
+/// A run as it is written and read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Written {
+    /// Name of the profile.
+    pub profile: String,
+    /// What was random came from it.
+    pub seed: u64,
+    /// Where it was measured.
+    pub machine: Machine,
+    /// How long all of it took.
+    pub seconds: f64,
+    /// The bare publisher of the same run.
+    pub ceiling: Ceiling,
+    /// Interactions that expired in all sections.
+    pub expired: u64,
+    /// Judged and told.
+    pub figures: Vec<Figure>,
+    /// What a reader should know.
+    pub notes: Vec<String>,
+    /// Every stretch.
+    pub sections: Vec<Section>,
+}
+
+impl Written {
+    /// What makes it no report.
+    ///
+    /// # Errors
+    /// Naming what is missing.
+    pub fn check(&self) -> anyhow::Result<()> {
+        if let Some(problem) = self.ceiling.problem() {
+            anyhow::bail!(problem);
+        }
+        ensure!(!self.sections.is_empty(), "nothing was measured");
+        for section in &self.sections {
+            for server in ["rabbitmq", "postgres", "redis", "emulator"] {
+                let known = section.processes.get(server).is_some_and(|usage| usage.cpu_s >= 0.0);
+                ensure!(known, "section \"{}\" does not tell the CPU of {server}", section.name);
+            }
+            let expired: u64 = section.load.iter().map(|load| load.counts.expired).sum();
+            ensure!(
+                section.load.is_empty() || expired == section.expired,
+                "section \"{}\" counts {} expired, its stages {expired}",
+                section.name,
+                section.expired
+            );
+        }
+        let expired: u64 = self.sections.iter().map(|section| section.expired).sum();
+        ensure!(
+            expired == self.expired,
+            "{} expired in all, {expired} in the sections",
+            self.expired
+        );
+        ensure!(!self.figures.is_empty(), "no figure was measured");
+        Ok(())
+    }
+}
+
+impl Report {
+    /// Puts a run together.
+    ///
+    /// # Errors
+    /// When it has no ceiling, a section without a process, or no figure: it would be invalid.
+    pub fn assemble(machine: Machine, bench: Bench, took: Duration) -> anyhow::Result<Self> {
+        let written = Written {
+            profile: bench.options.profile.name().to_owned(),
+            seed: bench.options.seed,
+            machine,
+            seconds: took.as_secs_f64(),
+            ceiling: bench.ceiling.context("a report without its ceiling is invalid")?,
+            expired: bench.sections.iter().map(|section| section.expired).sum(),
+            figures: bench.figures,
+            notes: bench.notes,
+            sections: bench.sections,
+        };
+        written.check()?;
+        Ok(Self {
+            options: bench.options,
+            written,
+        })
+    }
+
+    /// All of it.
+    ///
+    /// # Errors
+    /// When a value cannot be written.
+    pub fn json(&self) -> anyhow::Result<String> {
+        Ok(serde_json::to_string_pretty(&self.written)? + "\n")
+    }
+
+    /// Names of the figures that missed their bound, and of those that became worse than the baseline.
+    pub fn missed(&self, comparison: &Comparison) -> Vec<String> {
+        let figures = self.written.figures.iter().filter(|figure| !figure.holds());
+        let figures = figures.map(|figure| {
+            format!(
+                "{} = {} {} (target {})",
+                figure.name,
+                short(figure.value),
+                figure.unit,
+                figure.target()
+            )
+        });
+        figures.chain(comparison.regressions.iter().cloned()).collect()
+    }
+
+    /// The table.
+    pub fn print(&self, comparison: &Comparison, path: &Path) {
+        say(&self.table(comparison));
+        say(&format!("written to {}", path.display()));
+    }
+
+    fn table(&self, comparison: &Comparison) -> String {
+        let (report, mut text) = (&self.written, String::new());
+        let machine = &report.machine;
+        let _ = writeln!(
+            text,
+            "\nprofile {}, seed {}, {} build, commit {}\n{} × {}, {} MiB, Linux {}, RabbitMQ {}; every process shares these cores\n",
+            report.profile,
+            report.seed,
+            machine.build,
+            machine.commit,
+            machine.cores,
+            machine.processor,
+            machine.memory_mib,
+            machine.kernel,
+            machine.rabbitmq
+        );
+        let ceiling = &report.ceiling;
+        let _ = writeln!(
+            text,
+            "ceiling: {:.0} messages/s of {} bytes, {} channels with a window of {}; publisher {:.1} µs, broker {:.1} µs each\n",
+            ceiling.per_second,
+            ceiling.message_bytes,
+            ceiling.channels,
+            ceiling.window,
+            ceiling.publisher_us,
+            ceiling.broker_us
+        );
+        for section in &report.sections {
+            section_table(&mut text, section);
+        }
+        let _ = writeln!(text, "{:<64} {:>12} {:<8} {:<16}", "figure", "measured", "", "target");
+        for figure in &report.figures {
+            let mark = if figure.holds() { "" } else { "  MISSED" };
+            let _ = writeln!(
+                text,
+                "{:<64} {:>12} {:<8} {:<16}{mark}",
+                figure.name,
+                short(figure.value),
+                figure.unit,
+                figure.target()
+            );
+        }
+        let _ = writeln!(text, "\nexpired in all: {}", report.expired);
+        for note in report.notes.iter().chain(&comparison.notes) {
+            let _ = writeln!(text, "note: {note}");
+        }
+        text
+    }
+}
+
+fn section_table(text: &mut String, section: &Section) {
+    let _ = writeln!(
+        text,
+        "{} ({:.1} s, {} events, {} expired)",
+        section.name, section.seconds, section.events, section.expired
+    );
+    for load in &section.load {
+        let _ = writeln!(
+            text,
+            "  {:<22} made {:>7}  answered {:>7}  expired {:>6}  failed {:>6.3} %  first p50 {:>8} p99 {:>8} ms  answer p50 {:>8} p99 {:>8} ms  lateness p99 {:>6} ms",
+            load.stage,
+            load.counts.made,
+            load.counts.answered,
+            load.counts.expired,
+            load.failed_percent,
+            short(load.first.p50_ms),
+            short(load.first.p99_ms),
+            short(load.answer.p50_ms),
+            short(load.answer.p99_ms),
+            short(load.lateness.p99_ms),
+        );
+    }
+    for (name, usage) in &section.processes {
+        #[expect(clippy::cast_precision_loss, reason = "megabytes")]
+        let mib = |bytes: u64| bytes as f64 / 1_048_576.0;
+        let _ = writeln!(
+            text,
+            "  {name:<10} CPU {:>7.2} s ({:>5.1} % of a core, {:>8.1} µs/event)   resident {:>7.1} MiB, peak {:>7.1}",
+            usage.cpu_s,
+            usage.cpu_s * 100.0 / section.seconds,
+            section.cpu_us_per_event(name),
+            mib(usage.resident_bytes),
+            mib(usage.resident_peak_bytes),
+        );
+    }
+    text.push('\n');
+}
+
+fn short(value: f64) -> String {
+    match value {
+        value if !value.is_finite() => value.to_string(),
+        value if value.abs() >= 1_000.0 => format!("{value:.0}"),
+        value if value.abs() >= 10.0 => format!("{value:.1}"),
+        value => format!("{value:.2}"),
+    }
+}
+
+/// The last line.
+pub(super) fn verdict(missed: &[String], took: Duration) {
+    if missed.is_empty() {
+        say(&format!("bench: every threshold was met ({:.0} s)", took.as_secs_f64()));
+    } else {
+        say(&format!("bench: missed: {}", missed.join("; ")));
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "a command line speaks to a person")]
+pub(super) fn say(text: &str) {
+    println!("{text}");
+}

@@ -1,0 +1,227 @@
+//! A private Redis that a scenario kills, stops, fills, makes read-only or busy. It keeps nothing on disk: who kills it loses all
+//! it knew, as a Redis without persistence does.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use arrakis_test_support::Process;
+use deadpool_redis::redis::{self, Client, FromRedisValue};
+
+/// How long it may take to answer after its start.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A script that runs for this long makes everybody else hear BUSY, in milliseconds.
+const BUSY_AFTER: &str = "50";
+
+/// A running server. Killed when dropped.
+#[derive(Debug)]
+pub struct Redis {
+    port: u16,
+    process: Process,
+    past: Vec<String>,
+}
+
+impl Redis {
+    /// Starts one on a free port of loopback.
+    ///
+    /// # Errors
+    /// When it does not answer, or is not installed.
+    pub async fn start() -> anyhow::Result<Self> {
+        let port = super::super::free_port()?;
+        let server = Self {
+            port,
+            process: launch(port)?,
+            past: Vec::new(),
+        };
+        server.answers().await?;
+        Ok(server)
+    }
+
+    /// `redis://…`, its first database.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/0", self.port)
+    }
+
+    /// Runs a command, such as `&["CONFIG", "SET", "maxmemory", "1"]`.
+    ///
+    /// # Errors
+    /// What Redis says.
+    pub async fn command<T: FromRedisValue + Send + 'static>(&self, words: &[&str]) -> anyhow::Result<T> {
+        let (url, words) = (
+            self.url(),
+            words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>(),
+        );
+        let doing = words.join(" ");
+        // The driver's own asynchronous connection would want a pool; a scenario asks now and then.
+        let asked = tokio::task::spawn_blocking(move || {
+            let mut connection = Client::open(url)?.get_connection_with_timeout(Duration::from_secs(2))?;
+            connection.set_read_timeout(Some(Duration::from_secs(5)))?;
+            let (name, arguments) = words
+                .split_first()
+                .unwrap_or_else(|| unreachable!("a command has a name"));
+            redis::cmd(name).arg(arguments).query::<T>(&mut connection)
+        });
+        asked.await?.with_context(|| format!("Redis: {doing}"))
+    }
+
+    /// SIGKILL: it is gone, with all it knew.
+    pub async fn kill(&mut self) {
+        self.process.kill().await;
+    }
+
+    /// It is there again at the same address, and empty.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn start_again(&mut self) -> anyhow::Result<()> {
+        self.past.extend(self.process.lines());
+        self.process = launch(self.port)?;
+        self.answers().await
+    }
+
+    /// SIGSTOP: connections stay, no answer comes.
+    pub fn hang(&self) {
+        self.process.hang();
+    }
+
+    /// SIGCONT.
+    pub fn go_on(&self) {
+        self.process.go_on();
+    }
+
+    /// A script that does not end; everybody else hears BUSY. [`Redis::mend`] ends it.
+    ///
+    /// # Errors
+    /// When Redis does not take it.
+    pub async fn busy(&self) -> anyhow::Result<()> {
+        self.command::<String>(&["CONFIG", "SET", "lua-time-limit", BUSY_AFTER])
+            .await?;
+        let url = self.url();
+        tokio::task::spawn_blocking(move || {
+            let mut connection = Client::open(url)?.get_connection()?;
+            // It ends in an error when it is killed.
+            redis::cmd("EVAL")
+                .arg("while true do end")
+                .arg(0)
+                .query::<()>(&mut connection)
+        });
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            if let Err(error) = self.command::<String>(&["PING"]).await
+                && format!("{error:#}").to_uppercase().contains("BUSY")
+            {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() > deadline {
+                bail!("Redis did not become busy");
+            }
+        }
+    }
+
+    /// Makes it refuse writes in one of the ways that it has, or puts it right again.
+    ///
+    /// # Errors
+    /// When Redis does not take it.
+    pub async fn ail(&self, ailment: Ailment) -> anyhow::Result<()> {
+        match ailment {
+            Ailment::Busy => self.busy().await,
+            other => self.command::<String>(other.commands().0).await.map(drop),
+        }
+    }
+
+    /// Ends what [`Redis::ail`] began.
+    ///
+    /// # Errors
+    /// When Redis does not take it.
+    pub async fn mend(&self, ailment: Ailment) -> anyhow::Result<()> {
+        self.command::<String>(ailment.commands().1).await.map(drop)
+    }
+
+    /// What it printed.
+    pub fn log(&self) -> Vec<String> {
+        let mut lines = self.past.clone();
+        lines.extend(self.process.lines());
+        lines
+    }
+
+    async fn answers(&self) -> anyhow::Result<()> {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            match self.command::<String>(&["PING"]).await {
+                Ok(_) => return Ok(()),
+                Err(error) if tokio::time::Instant::now() > deadline => return Err(error),
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+    }
+}
+
+/// A way in which Redis is there and refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ailment {
+    /// No memory left.
+    Full,
+    /// It follows another and takes no writes.
+    ReadOnly,
+    /// Too few follow it to take writes.
+    NoReplicas,
+    /// A script does not end.
+    Busy,
+}
+
+impl Ailment {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Full, Self::ReadOnly, Self::NoReplicas, Self::Busy];
+
+    /// What Redis calls it.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Full => "OOM",
+            Self::ReadOnly => "READONLY",
+            Self::NoReplicas => "NOREPLICAS",
+            Self::Busy => "BUSY",
+        }
+    }
+
+    /// What brings it about and what ends it.
+    fn commands(self) -> (&'static [&'static str], &'static [&'static str]) {
+        match self {
+            Self::Full => (
+                &["CONFIG", "SET", "maxmemory", "1"],
+                &["CONFIG", "SET", "maxmemory", "0"],
+            ),
+            // Nobody listens there, so it keeps what it has.
+            Self::ReadOnly => (&["REPLICAOF", "127.0.0.1", "1"], &["REPLICAOF", "NO", "ONE"]),
+            Self::NoReplicas => (
+                &["CONFIG", "SET", "min-replicas-to-write", "1"],
+                &["CONFIG", "SET", "min-replicas-to-write", "0"],
+            ),
+            Self::Busy => (&["EVAL", "while true do end", "0"], &["SCRIPT", "KILL"]),
+        }
+    }
+}
+
+fn launch(port: u16) -> anyhow::Result<Process> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let binary = std::env::split_paths(&path)
+        .map(|folder| folder.join("redis-server"))
+        .find(|path| path.is_file());
+    let binary = binary.context("redis-server is not installed: apt-get install redis-server")?;
+    let port = port.to_string();
+    let arguments = [
+        "--port",
+        &port,
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+        "--loglevel",
+        "warning",
+    ];
+    Ok(Process::start_at(
+        &binary,
+        &arguments,
+        std::iter::empty::<(&str, &str)>(),
+    ))
+}

@@ -1,0 +1,60 @@
+//! The machinery of the bench: a few seconds of little, without thresholds. What is measured is not judged here; that a
+//! report is whole, is.
+
+use loadtests::bench::{self, Bench, Machine, Options, Profile, Report};
+use serde_json::Value;
+
+fn options(folder: &std::path::Path) -> Options {
+    Options {
+        profile: Profile::Smoke,
+        seed: 7,
+        result: folder.join("latest.json"),
+        baselines: folder.join("baselines"),
+        keep: true,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_tells_ceiling_cpu_of_each_process_and_what_expired() {
+    let folder = tempfile::tempdir().unwrap();
+    let passed = bench::run(options(folder.path())).await.unwrap();
+    assert!(passed, "nothing is judged");
+    let text = std::fs::read_to_string(folder.path().join("latest.json")).unwrap();
+    let report: Value = serde_json::from_str(&text).unwrap();
+    assert!(report["ceiling"]["per_second"].as_f64().unwrap() > 0.0);
+    assert_eq!(report["machine"]["build"], "debug");
+    let section = &report["sections"][0];
+    for process in [
+        "emulator", "ingestor", "worker", "proxy", "rabbitmq", "postgres", "redis",
+    ] {
+        let usage = &section["processes"][process];
+        assert!(
+            usage["cpu_s"].as_f64().is_some_and(|cpu| cpu >= 0.0),
+            "{process}: {usage}"
+        );
+        assert!(
+            usage["resident_peak_bytes"]
+                .as_u64()
+                .is_some_and(|bytes| bytes > 1 << 20),
+            "{process}: {usage}"
+        );
+    }
+    let load = &section["load"][0];
+    assert!(load["counts"]["answered"].as_u64().unwrap() > 0, "{load}");
+    assert!(
+        load["position"]["count"].as_u64().unwrap() > 0,
+        "/position was answered: {load}"
+    );
+    assert_eq!(section["expired"], report["expired"]);
+    assert!(!section["timeline"].as_array().unwrap().is_empty());
+    let kept = std::fs::read_to_string(folder.path().join("baselines/smoke.json")).unwrap();
+    assert_eq!(kept, text, "--keep makes it the baseline");
+}
+
+#[tokio::test]
+async fn a_report_without_its_ceiling_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = Bench::new(options(folder.path()));
+    let error = Report::assemble(Machine::describe().await, bench, std::time::Duration::ZERO).unwrap_err();
+    assert!(error.to_string().contains("without its ceiling"), "{error}");
+}

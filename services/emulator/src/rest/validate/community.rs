@@ -1,0 +1,206 @@
+//! Forms of welcome screen, onboarding and scheduled events.
+//!
+//! Sources: <https://discord.com/developers/docs/resources/guild#modify-guild-welcome-screen>,
+//! <https://discord.com/developers/docs/resources/guild-scheduled-event#create-guild-scheduled-event>.
+
+use super::{
+    form::{Form, Given, Length},
+    image::{Image, read_image},
+};
+use crate::model::{Id, Timestamp, WelcomeChannel};
+
+/// Largest picture of an event.
+const IMAGE_BYTES: usize = 10 * 1_024 * 1_024;
+
+/// What was sent for a welcome screen.
+pub struct WelcomeForm {
+    /// Whether it is shown.
+    pub enabled: Given<bool>,
+    /// What the server is.
+    pub description: Given<String>,
+    /// Up to five channels.
+    pub channels: Given<Vec<WelcomeChannel>>,
+}
+
+/// Reads a welcome screen.
+pub fn read_welcome(form: &Form<'_>) -> WelcomeForm {
+    let channel = |channel: &Form<'_>| {
+        channel.require("channel_id");
+        WelcomeChannel {
+            channel_id: Id(channel.snowflake("channel_id").value().unwrap_or(0)),
+            description: channel.required_text("description", Length::between(1, 50)),
+            emoji_id: channel.snowflake("emoji_id").value().map(Id),
+            emoji_name: channel.text("emoji_name", Length::up_to(152_133)).value(),
+        }
+    };
+    WelcomeForm {
+        enabled: form.flag("enabled"),
+        description: form.text("description", Length::up_to(140)),
+        channels: form
+            .forms("welcome_channels", Length::up_to(5))
+            .map(|channels| channels.iter().map(channel).collect()),
+    }
+}
+
+/// An answer as it was sent.
+pub struct OptionForm {
+    /// Of a known one.
+    pub id: Option<u64>,
+    /// What is read.
+    pub title: String,
+    /// What it means.
+    pub description: String,
+    /// The server's own emoji, and a Unicode one.
+    pub emoji: (Option<Id>, Option<String>),
+    /// Roles that it gives.
+    pub roles: Vec<u64>,
+    /// Channels that it shows.
+    pub channels: Vec<u64>,
+}
+
+/// A question as it was sent.
+pub struct PromptForm {
+    /// Of a known one, or anything.
+    pub id: u64,
+    /// 0 buttons, 1 a list.
+    pub kind: u8,
+    /// What is asked.
+    pub title: String,
+    /// One answer at most, an answer is needed, asked when joining.
+    pub flags: [bool; 3],
+    /// Answers.
+    pub options: Vec<OptionForm>,
+}
+
+/// What was sent for onboarding.
+pub struct OnboardingForm {
+    /// Questions.
+    pub prompts: Given<Vec<PromptForm>>,
+    /// Channels that everybody sees.
+    pub default_channels: Given<Vec<u64>>,
+    /// Whether it takes place.
+    pub enabled: Given<bool>,
+    /// 0 or 1.
+    pub mode: Given<i64>,
+}
+
+/// Reads onboarding.
+pub fn read_onboarding(form: &Form<'_>) -> OnboardingForm {
+    OnboardingForm {
+        prompts: form
+            .forms("prompts", Length::up_to(15))
+            .map(|prompts| prompts.iter().map(read_prompt).collect()),
+        default_channels: form.snowflakes("default_channel_ids", Length::up_to(500)),
+        enabled: form.flag("enabled"),
+        mode: form.choice("mode", &[0, 1]),
+    }
+}
+
+fn read_prompt(prompt: &Form<'_>) -> PromptForm {
+    prompt.require("id");
+    prompt.require("options");
+    let flag = |key: &str| prompt.flag(key).value().unwrap_or(false);
+    let options = prompt
+        .forms("options", Length::between(1, 50))
+        .value()
+        .unwrap_or_default();
+    PromptForm {
+        id: prompt.snowflake("id").value().unwrap_or(0),
+        kind: u8::try_from(prompt.choice("type", &[0, 1]).value().unwrap_or(0)).unwrap_or(0),
+        title: prompt.required_text("title", Length::between(1, 100)),
+        flags: [flag("single_select"), flag("required"), flag("in_onboarding")],
+        options: options.iter().map(read_option).collect(),
+    }
+}
+
+fn read_option(option: &Form<'_>) -> OptionForm {
+    let list = |key: &str| option.snowflakes(key, Length::up_to(50)).value().unwrap_or_default();
+    let (roles, channels) = (list("role_ids"), list("channel_ids"));
+    if roles.is_empty() && channels.is_empty() {
+        option.refuse(
+            "",
+            "ONBOARDING_PROMPT_OPTION_REQUIRES_ROLE_OR_CHANNEL",
+            "An option needs a role or a channel",
+        );
+    }
+    OptionForm {
+        id: option.snowflake("id").value(),
+        title: option.required_text("title", Length::between(1, 50)),
+        description: option
+            .text("description", Length::up_to(100))
+            .value()
+            .unwrap_or_default(),
+        emoji: (
+            option.snowflake("emoji_id").value().map(Id),
+            option.text("emoji_name", Length::up_to(100)).value(),
+        ),
+        roles,
+        channels,
+    }
+}
+
+/// What was sent for a scheduled event.
+pub struct EventForm {
+    /// What it is called.
+    pub name: Given<String>,
+    /// What it is.
+    pub description: Given<String>,
+    /// When it begins.
+    pub starts: Given<Timestamp>,
+    /// When it ends.
+    pub ends: Given<Timestamp>,
+    /// 1 stage, 2 voice, 3 elsewhere.
+    pub entity_type: Given<i64>,
+    /// Stage or voice channel.
+    pub channel: Given<u64>,
+    /// A place outside Discord.
+    pub location: Given<String>,
+    /// The picture.
+    pub image: Given<Image>,
+    /// What becomes of it.
+    pub status: Given<i64>,
+}
+
+/// Reads an event.
+pub fn read_event(form: &Form<'_>, create: bool) -> EventForm {
+    if create {
+        for key in ["name", "privacy_level", "scheduled_start_time", "entity_type"] {
+            form.require(key);
+        }
+    }
+    form.choice("privacy_level", &[2]);
+    let location = match form.form("entity_metadata") {
+        Given::Absent => Given::Absent,
+        Given::Null => Given::Null,
+        Given::Value(data) => data.text("location", Length::between(1, 100)),
+    };
+    EventForm {
+        name: form.text("name", Length::between(1, 100)),
+        description: form.text("description", Length::up_to(1_000)),
+        starts: time(form, "scheduled_start_time"),
+        ends: time(form, "scheduled_end_time"),
+        entity_type: form.choice("entity_type", &[1, 2, 3]),
+        channel: form.snowflake("channel_id"),
+        location,
+        image: read_image(form, "image", IMAGE_BYTES),
+        status: form.choice("status", &[1, 2, 3, 4]),
+    }
+}
+
+fn time(form: &Form<'_>, key: &str) -> Given<Timestamp> {
+    match form.text(key, Length::up_to(100)) {
+        Given::Absent => Given::Absent,
+        Given::Null => Given::Null,
+        Given::Value(text) => match Timestamp::parse(&text) {
+            Some(time) => Given::Value(time),
+            None => {
+                form.refuse(
+                    key,
+                    "DATE_TIME_TYPE_PARSE",
+                    format!("Could not parse {text}. Should be ISO8601."),
+                );
+                Given::Absent
+            }
+        },
+    }
+}

@@ -1,0 +1,365 @@
+//! `gaib server apply`, `gaib server destroy` and `gaib apply FILE`: from a plan to a changed server.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrakis_iac::live::Live;
+use arrakis_iac::model::Snowflake;
+use arrakis_iac::plan::{self, Finding, Mode, Options, Plan, Step};
+use arrakis_iac::state::State;
+use arrakis_iac_apply::store::Guard;
+use arrakis_iac_apply::{ApplyError, Executor, Folder};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::arguments::{ApplyFile, server};
+use crate::commands::{Context, export, plan as planning, theme};
+use crate::configuration::{self, Source};
+use crate::error::{Failure, OrFail as _, Result};
+use crate::exit::ExitStatus;
+use crate::progress::Reporter;
+use crate::project::Project;
+use crate::session::{Workspace, connect, read_live};
+
+/// What is to be done, and how.
+struct Job<'a> {
+    workspace: &'a Workspace,
+    guild: Option<&'a str>,
+    source: Source,
+    options: Options,
+    auto_approve: bool,
+    snapshot: bool,
+}
+
+pub(super) async fn run(context: &Context, arguments: &server::Apply) -> Result<ExitStatus> {
+    let sources = &arguments.sources;
+    let has_source = arguments.theme.is_some() || sources.file.is_some();
+    let workspace = Workspace::open(sources.workspace.workspace.as_deref(), !has_source).await?;
+    let guild = sources.guild.guild.as_deref();
+    if let Some(path) = &arguments.plan {
+        return saved(
+            context,
+            &workspace,
+            guild,
+            path,
+            arguments.snapshot,
+            arguments.consent.allow_replace,
+        )
+        .await;
+    }
+    let options = planning::options(&arguments.scope, arguments.consent.allow_replace)?;
+    let source = match &arguments.theme {
+        Some(name) => {
+            let values = context.environment.values(&sources.variables)?;
+            configuration::of_theme(name, &theme::registry(context)?, &values, context.printer)?
+        }
+        None => planning::sources(context, &workspace, sources, options.mode)?,
+    };
+    let auto_approve = arguments.consent.auto_approve;
+    apply(
+        context,
+        Job {
+            workspace: &workspace,
+            guild,
+            source,
+            options,
+            auto_approve,
+            snapshot: arguments.snapshot,
+        },
+    )
+    .await
+}
+
+pub(super) async fn destroy(context: &Context, arguments: &server::Destroy) -> Result<ExitStatus> {
+    let workspace = Workspace::open(arguments.workspace.workspace.as_deref(), false).await?;
+    let options = Options {
+        mode: Mode::Destroy,
+        targets: planning::addresses(&arguments.target)?,
+        allow_replace: false,
+    };
+    let source = planning::sources(context, &workspace, &server::Sources::default(), Mode::Destroy)?;
+    let (guild, auto_approve) = (arguments.guild.guild.as_deref(), arguments.auto_approve);
+    apply(
+        context,
+        Job {
+            workspace: &workspace,
+            guild,
+            source,
+            options,
+            auto_approve,
+            snapshot: false,
+        },
+    )
+    .await
+}
+
+pub(super) async fn file(context: &Context, arguments: &ApplyFile) -> Result<ExitStatus> {
+    let values = context.environment.values(&arguments.variables)?;
+    let source = configuration::read(&arguments.file, &theme::registry(context)?, &values, context.printer)?;
+    let guild = match arguments.guild.guild.as_deref() {
+        Some(said) => Some(crate::settings::guild_id(said)?),
+        None => context.environment.guild()?,
+    };
+    let guild = guild.and_then(Snowflake::new).ok_or_else(|| {
+        Failure::new("it is not said which server to apply the file to").help("add --guild ID, or set DISCORD_GUILD_ID")
+    })?;
+    let workspace = Workspace::beside(&source.folder, guild).await?;
+    let text = guild.to_string();
+    let options = Options {
+        allow_replace: arguments.consent.allow_replace,
+        ..Options::default()
+    };
+    let auto_approve = arguments.consent.auto_approve;
+    apply(
+        context,
+        Job {
+            workspace: &workspace,
+            guild: Some(&text),
+            source,
+            options,
+            auto_approve,
+            snapshot: false,
+        },
+    )
+    .await
+}
+
+/// Plans, shows, asks, carries out; all of it under the lock.
+async fn apply(context: &Context, job: Job<'_>) -> Result<ExitStatus> {
+    let operation = if job.options.mode == Mode::Destroy {
+        "destroy"
+    } else {
+        "apply"
+    };
+    let mut guard = job.workspace.lock(context, operation).await?;
+    let result = under_lock(context, &job, &mut *guard).await;
+    let released = guard.release().await.map_err(Failure::new);
+    result.and_then(|status| released.map(|()| status))
+}
+
+async fn under_lock(context: &Context, job: &Job<'_>, guard: &mut dyn Guard) -> Result<ExitStatus> {
+    let mut state = job.workspace.state_or_new().await?;
+    let guild = job.workspace.guild(job.guild, context, Some(&state))?;
+    let work = Work::new(context)?;
+    let live = read_live(&work.discord, guild, &plan::kinds(&job.source.configuration, &state)).await?;
+    let (plan, findings) = planning::decide(&job.source.configuration, &state, &live, &job.options)?;
+    planning::show(context, &plan, &findings);
+    if plan.steps.is_empty() {
+        return Ok(ExitStatus::Success);
+    }
+    check(&plan, &findings, job.options.allow_replace)?;
+    // Bringing the state up to date touches nothing of anybody's.
+    let touches = plan.steps.iter().any(Step::is_a_request) || !plan.changes.is_empty();
+    if touches && !job.auto_approve {
+        let (question, instead) = question(&plan, guild);
+        context.prompt.confirm(&question, "yes", instead)?;
+    }
+    if job.snapshot {
+        keep_snapshot(context, job.workspace, &live, &state)?;
+    }
+    work.carry_out(context, (&plan, &live), &mut state, guard, &job.source.folder)
+        .await?;
+    Ok(ExitStatus::Success)
+}
+
+fn question(plan: &Plan, guild: Snowflake) -> (String, &'static str) {
+    match plan.mode {
+        Mode::Destroy => (
+            format!("Do you really want to remove all of this from server {guild}? There is no undo."),
+            "consent beforehand with --auto-approve",
+        ),
+        Mode::RefreshOnly => (
+            "Do you want to bring the state up to date?".to_owned(),
+            "consent beforehand with --auto-approve",
+        ),
+        Mode::Apply => (
+            format!("Do you want to make these changes on server {guild}?"),
+            "consent beforehand with --auto-approve, or keep a plan with `gaib server plan --out FILE` and apply that",
+        ),
+    }
+}
+
+/// Nothing is sent when something stands in the way.
+fn check(plan: &Plan, findings: &[Finding], allow_replace: bool) -> Result<()> {
+    let blocking = findings.iter().filter(|finding| finding.blocking).count();
+    if blocking > 0 {
+        let noun = if blocking == 1 { "reason" } else { "reasons" };
+        return Err(Failure::new(format!(
+            "nothing was changed: Discord would refuse this plan, for {blocking} {noun} (above)"
+        ))
+        .help("do what is said there and apply again"));
+    }
+    if !allow_replace && plan.losses().next().is_some() {
+        let lost: Vec<String> = plan.losses().map(|change| change.address.to_string()).collect();
+        return Err(Failure::new(format!(
+            "nothing was changed: the messages in {} would be lost, since Discord cannot change its kind in place",
+            lost.join(", ")
+        ))
+        .help("add --allow-replace if that is meant; else give the new channel another logical name and remove the old one later"));
+    }
+    Ok(())
+}
+
+/// A plan from a file: as it is, without a question, or not at all.
+async fn saved(
+    context: &Context,
+    workspace: &Workspace,
+    said: Option<&str>,
+    path: &Path,
+    snapshot: bool,
+    allow_replace: bool,
+) -> Result<ExitStatus> {
+    let bytes = std::fs::read(path).or_fail(format_args!("read the plan {}", path.display()))?;
+    let plan = Plan::from_bytes(&bytes).map_err(|error| {
+        Failure::new(format!("{} cannot be carried out: {error}", path.display()))
+            .help("a plan is what `gaib server plan --out FILE` wrote; a configuration is named by --file")
+    })?;
+    let mut guard = workspace.lock(context, "apply a saved plan").await?;
+    let result = saved_under_lock(context, workspace, said, &plan, &mut *guard, (snapshot, allow_replace)).await;
+    let released = guard.release().await.map_err(Failure::new);
+    result.and_then(|status| released.map(|()| status))
+}
+
+async fn saved_under_lock(
+    context: &Context,
+    workspace: &Workspace,
+    said: Option<&str>,
+    plan: &Plan,
+    guard: &mut dyn Guard,
+    (snapshot, allow_replace): (bool, bool),
+) -> Result<ExitStatus> {
+    let from = &plan.made_from;
+    let mut state = workspace.state().await?;
+    // A plan made before anything was written made up a lineage: the first state takes it.
+    let state = state.get_or_insert_with(|| State::new(from.lineage.clone()));
+    let stale = |why: String| {
+        Err(
+            Failure::new(format!("the plan is stale, and nothing was changed: {why}"))
+                .help("make it again with `gaib server plan --out FILE`, and look at it again"),
+        )
+    };
+    if state.lineage != from.lineage {
+        return stale(format!(
+            "it was made from the state with lineage {}, and this one has {}",
+            from.lineage, state.lineage
+        ));
+    }
+    if state.serial != from.serial {
+        return stale(format!(
+            "the state was written since (serial {}, and the plan was made from {})",
+            state.serial, from.serial
+        ));
+    }
+    if let Some(said) = said.map(crate::settings::guild_id).transpose()?
+        && said != from.guild_id.get()
+    {
+        return Err(
+            Failure::new(format!("the plan is for server {}, not for {said}", from.guild_id)).help("leave --guild out"),
+        );
+    }
+    let work = Work::new(context)?;
+    let live = read_live(&work.discord, from.guild_id, &from.kinds).await?;
+    if live.fingerprint() != from.live {
+        return stale("the server was changed since".to_owned());
+    }
+    let findings = plan::preflight(plan, &live);
+    planning::show(context, plan, &findings);
+    check(plan, &findings, plan.allow_replace || allow_replace)?;
+    if snapshot {
+        keep_snapshot(context, workspace, &live, state)?;
+    }
+    let folder = workspace.project.as_ref().map(Project::configuration);
+    let folder = folder
+        .and_then(|path| path.parent().map(Path::to_owned))
+        .unwrap_or_default();
+    work.carry_out(context, (plan, &live), state, guard, &folder).await?;
+    Ok(ExitStatus::Success)
+}
+
+fn keep_snapshot(context: &Context, workspace: &Workspace, live: &Live, state: &State) -> Result<()> {
+    let path = workspace.path(format!("snapshots/{}.yaml", export::time_for_names()));
+    export::keep(live, state, &path)?;
+    context
+        .printer
+        .message(&json!({"type": "snapshot_kept", "file": path.display().to_string()}));
+    context
+        .printer
+        .note(&format!("Kept the server as it is in {}.", path.display()));
+    Ok(())
+}
+
+/// A client that can be stopped, and tells what it does.
+struct Work {
+    discord: arrakis_iac_apply::http::Discord,
+    reporter: Arc<Reporter>,
+    cancelled: CancellationToken,
+}
+
+impl Work {
+    fn new(context: &Context) -> Result<Self> {
+        let reporter = Arc::new(Reporter::new(context.printer));
+        let cancelled = CancellationToken::new();
+        let discord = connect(context, reporter.clone(), cancelled.clone())?;
+        Ok(Self {
+            discord,
+            reporter,
+            cancelled,
+        })
+    }
+
+    /// Ctrl-C ends it between two requests; a second one ends it at once, which loses nothing either.
+    async fn carry_out(
+        &self,
+        context: &Context,
+        (plan, live): (&Plan, &Live),
+        state: &mut State,
+        guard: &mut dyn Guard,
+        pictures: &Path,
+    ) -> Result<()> {
+        let printer = context.printer;
+        let pictures = Folder(pictures.to_owned());
+        let mut executor = Executor::new(&self.discord, guard, &pictures);
+        let cancelled = self.cancelled.clone();
+        let watch = tokio::spawn(async move {
+            while tokio::signal::ctrl_c().await.is_ok() {
+                if cancelled.is_cancelled() {
+                    printer.note(
+                        "Ended at once. The request in flight may have taken effect; the next apply looks for it.",
+                    );
+                    std::process::exit(i32::from(ExitStatus::Error.code()));
+                }
+                printer.note("Stopping after the request in flight. Ctrl-C again ends it at once.");
+                cancelled.cancel();
+            }
+        });
+        let outcome = executor.run(plan, live, state).await;
+        watch.abort();
+        outcome.map_err(|error| self.ended(plan, &error))?;
+        let counts = plan.counts();
+        printer.message(&json!({
+            "type": "apply_complete", "added": counts.add, "changed": counts.change, "destroyed": counts.destroy,
+            "reordered": counts.reorder, "adopted": counts.adopt, "forgotten": counts.forget, "serial": state.serial,
+        }));
+        let word = if plan.mode == Mode::Destroy { "Destroy" } else { "Apply" };
+        printer.text(&match plan.is_empty() || plan.mode == Mode::RefreshOnly {
+            true => "The state is up to date.\n".to_owned(),
+            false => format!(
+                "\n{word} complete: {} added, {} changed, {} destroyed.\n",
+                counts.add, counts.change, counts.destroy
+            ),
+        });
+        Ok(())
+    }
+
+    fn ended(&self, plan: &Plan, error: &ApplyError) -> Failure {
+        let (done, steps) = (self.reporter.done(), plan.steps.len());
+        let again = match plan.mode {
+            Mode::Destroy => "`gaib server destroy` goes on from there: what is done is in the state",
+            _ => "`gaib server apply` goes on from there: what is done is in the state, and nothing is done twice",
+        };
+        match error.is_cancelled() {
+            true => Failure::new(format!("stopped after {done} of {steps} steps")).help(again),
+            false => Failure::new(format!("ended after {done} of {steps} steps: {error}")).help(again),
+        }
+    }
+}

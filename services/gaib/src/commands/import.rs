@@ -1,0 +1,149 @@
+//! `gaib server import`: what is there becomes managed. The server is not touched.
+
+use arrakis_iac::export::Detail;
+use arrakis_iac::import::{self, ImportError};
+use arrakis_iac::live::Live;
+use arrakis_iac::model::{Configuration, Snowflake};
+use arrakis_iac::plan::Mode;
+use arrakis_iac::state::State;
+use serde_json::json;
+
+use crate::arguments::server;
+use crate::commands::{Context, export, plan as planning, theme};
+use crate::configuration;
+use crate::error::{Failure, Result};
+use crate::exit::ExitStatus;
+use crate::project::{self, CONFIGURATION, Project};
+use crate::session::{Workspace, connect_quietly};
+
+pub(super) async fn run(context: &Context, arguments: &server::Import) -> Result<ExitStatus> {
+    let sources = &arguments.sources;
+    let workspace = Workspace::open(sources.workspace.workspace.as_deref(), sources.file.is_none()).await?;
+    let mut guard = workspace.lock(context, "import").await?;
+    let mut state = workspace.state_or_new().await?;
+    let guild = workspace.guild(sources.guild.guild.as_deref(), context, Some(&state))?;
+    if let Some(of) = state.guild_id.filter(|of| *of != guild) {
+        return Err(Failure::new(format!("the state is of server {of}, not of {guild}"))
+            .help("use another workspace for this server"));
+    }
+    let discord = connect_quietly(context)?;
+    let live = export::read_everything(context, &discord, guild).await?;
+    let outcome = match (&arguments.address, &arguments.id) {
+        (Some(address), Some(id)) => one(context, &workspace, sources, (address, id), &mut state, &live),
+        _ => all(context, &workspace, sources, &mut state, &live),
+    };
+    let changed = outcome?;
+    if changed {
+        guard.write(&state.advance()).await.map_err(Failure::new)?;
+    }
+    guard.release().await.map_err(Failure::new)?;
+    Ok(ExitStatus::Success)
+}
+
+fn one(
+    context: &Context,
+    workspace: &Workspace,
+    sources: &server::Sources,
+    (address, id): (&str, &str),
+    state: &mut State,
+    live: &Live,
+) -> Result<bool> {
+    let address = planning::address(address)?;
+    let id: Snowflake = id.parse().map_err(|_| {
+        Failure::new(format!("{id}: not an id of Discord's"))
+            .help("an id is a number: right-click the thing in Discord, Copy ID (Developer Mode)")
+    })?;
+    // One resource can be taken in before the configuration says it.
+    let configuration = planning::sources(context, workspace, sources, Mode::Apply)
+        .ok()
+        .map(|source| source.configuration);
+    import::import(&address, id, configuration.as_ref(), state, live).map_err(|error| refused(&error))?;
+    context
+        .printer
+        .message(&json!({"type": "imported", "address": address, "id": id}));
+    context.printer.text(&format!("Imported {address} (id {id}).\n"));
+    if configuration.is_some_and(|configuration| configuration.get(&address).is_none()) {
+        context.printer.note(&format!(
+            "{address} is not in the configuration: the next apply would remove it. Write it there first; \
+             `gaib server export` prints it as YAML."
+        ));
+    }
+    Ok(true)
+}
+
+fn refused(error: &ImportError) -> Failure {
+    let help = match error {
+        ImportError::NotThere { .. } => {
+            "look whether kind and id fit: `gaib server export --include-unmanaged` lists what there is"
+        }
+        ImportError::OfAnApplication(_) => "refer to it by id where you need it, as in `role:ID`",
+        ImportError::State(_) => {
+            "`gaib server state show ADDRESS` shows what is managed; `state rm` forgets it, `state mv` renames it"
+        }
+    };
+    Failure::new(error).help(help)
+}
+
+fn all(
+    context: &Context,
+    workspace: &Workspace,
+    sources: &server::Sources,
+    state: &mut State,
+    live: &Live,
+) -> Result<bool> {
+    let printer = context.printer;
+    let configuration = configuration_or_export(context, workspace, sources, state, live)?;
+    let found = import::matches(&configuration, state, live);
+    for (address, id) in &found.found {
+        import::import(address, *id, Some(&configuration), state, live).map_err(|error| refused(&error))?;
+        printer.message(&json!({"type": "imported", "address": address, "id": id}));
+        printer.text(&format!("Imported {address} (id {id}).\n"));
+    }
+    for address in &found.missing {
+        printer.message(&json!({"type": "not_found", "address": address}));
+        printer.note(&format!(
+            "{address}: the server has nothing, or several things, of this name; the next apply would make it."
+        ));
+    }
+    if !found.left.is_empty() {
+        printer.note(&format!(
+            "{} things on the server are not in the configuration and stay unmanaged.",
+            found.left.len()
+        ));
+    }
+    printer.text(&format!(
+        "{} imported, {} managed.\n",
+        found.found.len(),
+        state.resources.len()
+    ));
+    Ok(!found.found.is_empty())
+}
+
+/// What is configured; where nothing is, the whole server is written down first.
+fn configuration_or_export(
+    context: &Context,
+    workspace: &Workspace,
+    sources: &server::Sources,
+    state: &State,
+    live: &Live,
+) -> Result<Configuration> {
+    let path = sources
+        .file
+        .clone()
+        .or_else(|| workspace.project.as_ref().map(Project::configuration));
+    let path = path.unwrap_or_else(|| CONFIGURATION.into());
+    if path.exists() {
+        let source = planning::sources(context, workspace, sources, Mode::Apply)?;
+        if !source.configuration.resources.is_empty() {
+            return Ok(source.configuration);
+        }
+    }
+    let (text, _) = export::to_yaml(live, state, true, Detail::Readable);
+    project::write(&path, text.as_bytes())?;
+    context.printer.note(&format!(
+        "The configuration was empty: wrote the server to {}.",
+        path.display()
+    ));
+    let values = context.environment.values(&sources.variables)?;
+    Ok(configuration::read(&path, &theme::registry(context)?, &values, context.printer)?.configuration)
+}

@@ -1,0 +1,82 @@
+//! `gaib server lock / unlock / force-unlock`.
+
+use arrakis_iac_apply::store::Backend as _;
+use serde_json::json;
+
+use crate::arguments::server::{ForceUnlock, Lock, Unlock};
+use crate::commands::Context;
+use crate::error::{Failure, Result};
+use crate::exit::ExitStatus;
+use crate::session::{Workspace, holder};
+
+pub(super) async fn lock(context: &Context, arguments: &Lock) -> Result<ExitStatus> {
+    let workspace = Workspace::open(arguments.workspace.workspace.as_deref(), true).await?;
+    let operation = arguments.reason.as_deref().unwrap_or("locked by hand");
+    let record = workspace
+        .backend
+        .lock_for_long(&workspace.name, &holder(operation))
+        .await
+        .map_err(Failure::new)?;
+    context
+        .printer
+        .message(&json!({"type": "locked", "workspace": workspace.name.as_str(), "lock": record}));
+    context
+        .printer
+        .text(&format!("Locked workspace {}: {}\n", workspace.name, record.id));
+    context.printer.note("Nobody applies until `gaib server unlock`.");
+    Ok(ExitStatus::Success)
+}
+
+pub(super) async fn unlock(context: &Context, arguments: &Unlock) -> Result<ExitStatus> {
+    let workspace = Workspace::open(arguments.workspace.workspace.as_deref(), true).await?;
+    let id = match &arguments.id {
+        Some(id) => id.clone(),
+        None => {
+            let held = workspace.backend.held(&workspace.name).await.map_err(Failure::new)?;
+            held.ok_or_else(|| {
+                Failure::new(format!("workspace {} is not locked", workspace.name)).help("there is nothing to do")
+            })?
+            .record
+            .id
+        }
+    };
+    let record = workspace
+        .backend
+        .unlock(&workspace.name, &id, false)
+        .await
+        .map_err(Failure::new)?;
+    context
+        .printer
+        .message(&json!({"type": "unlocked", "workspace": workspace.name.as_str(), "lock": record}));
+    context.printer.text(&format!(
+        "Unlocked workspace {}; it was held: {record}.\n",
+        workspace.name
+    ));
+    Ok(ExitStatus::Success)
+}
+
+pub(super) async fn force(context: &Context, arguments: &ForceUnlock) -> Result<ExitStatus> {
+    let workspace = Workspace::open(arguments.workspace.workspace.as_deref(), true).await?;
+    if !arguments.force {
+        let question = format!(
+            "Is it certain that whoever holds lock {} has ended? Two applies at once undo each other.",
+            arguments.id
+        );
+        context
+            .prompt
+            .confirm(&question, "yes", "consent beforehand with --force")?;
+    }
+    let record = workspace
+        .backend
+        .unlock(&workspace.name, &arguments.id, true)
+        .await
+        .map_err(Failure::new)?;
+    context
+        .printer
+        .message(&json!({"type": "unlocked", "workspace": workspace.name.as_str(), "lock": record}));
+    context.printer.text(&format!(
+        "Took the lock of workspace {} away; it was held: {record}.\n",
+        workspace.name
+    ));
+    Ok(ExitStatus::Success)
+}

@@ -1,0 +1,176 @@
+//! `gaib server plan` and `gaib server diff`.
+
+use std::path::Path;
+
+use arrakis_iac::live::Live;
+use arrakis_iac::model::{Address, Configuration};
+use arrakis_iac::plan::{self, Finding, Mode, Options, Plan};
+use arrakis_iac::render::{self, Style};
+use arrakis_iac::state::State;
+use serde_json::json;
+
+use crate::arguments::server;
+use crate::commands::{Context, theme};
+use crate::configuration::{self, Source};
+use crate::error::{Failure, Result};
+use crate::exit::ExitStatus;
+use crate::printer::Severity;
+use crate::project::{self, CONFIGURATION, Project};
+use crate::session::{Workspace, connect_quietly, read_live};
+
+pub(super) async fn run(context: &Context, arguments: &server::Plan) -> Result<ExitStatus> {
+    let options = options(&arguments.scope, arguments.allow_replace)?;
+    let (plan, findings) = make(context, &arguments.sources, &options).await?;
+    show(context, &plan, &findings);
+    if let Some(path) = &arguments.out {
+        project::write(path, &plan.to_bytes())?;
+        let digest = plan.digest();
+        context
+            .printer
+            .message(&json!({"type": "plan_kept", "file": path.display().to_string(), "digest": digest}));
+        context.printer.note(&format!(
+            "Kept the plan in {}. Carry it out with: gaib server apply {}",
+            path.display(),
+            path.display()
+        ));
+    }
+    Ok(exit(&plan, arguments.detailed_exitcode))
+}
+
+pub(super) async fn diff(context: &Context, arguments: &server::Diff) -> Result<ExitStatus> {
+    let options = Options {
+        targets: addresses(&arguments.target)?,
+        ..Options::default()
+    };
+    let (plan, findings) = make(context, &arguments.sources, &options).await?;
+    let printer = context.printer;
+    for message in render::messages(&plan, &findings) {
+        printer.message(&message);
+    }
+    printer.text(&render::differences(&plan, Style { color: printer.color() }));
+    Ok(exit(&plan, arguments.detailed_exitcode))
+}
+
+const fn exit(plan: &Plan, detailed: bool) -> ExitStatus {
+    if detailed && !empty(plan) {
+        ExitStatus::Changes
+    } else {
+        ExitStatus::Success
+    }
+}
+
+const fn empty(plan: &Plan) -> bool {
+    match plan.mode {
+        Mode::RefreshOnly => plan.steps.is_empty(),
+        _ => plan.changes.is_empty() && plan.reorders.is_empty(),
+    }
+}
+
+/// What is asked of a plan.
+pub(super) fn options(scope: &server::Scope, allow_replace: bool) -> Result<Options> {
+    let mode = match (scope.destroy, scope.refresh_only) {
+        (true, _) => Mode::Destroy,
+        (_, true) => Mode::RefreshOnly,
+        _ => Mode::Apply,
+    };
+    Ok(Options {
+        mode,
+        targets: addresses(&scope.target)?,
+        allow_replace,
+    })
+}
+
+/// Addresses as they are typed.
+pub(super) fn addresses(texts: &[String]) -> Result<Vec<Address>> {
+    texts.iter().map(|text| address(text)).collect()
+}
+
+/// An address as it is typed.
+pub(super) fn address(text: &str) -> Result<Address> {
+    text.parse().map_err(|error| {
+        Failure::new(error).help(
+            "an address is a kind and a name, as in `role.naib`; `gaib server state ls` lists those that are managed",
+        )
+    })
+}
+
+/// The configuration that the command line names, in a mode that has one.
+pub(super) fn sources(
+    context: &Context,
+    workspace: &Workspace,
+    sources: &server::Sources,
+    mode: Mode,
+) -> Result<Source> {
+    if mode != Mode::Apply {
+        let folder = workspace.project.as_ref().map(Project::configuration);
+        let folder = folder
+            .and_then(|path| path.parent().map(Path::to_owned))
+            .unwrap_or_default();
+        return Ok(Source {
+            configuration: Configuration::default(),
+            folder,
+        });
+    }
+    let values = context.environment.values(&sources.variables)?;
+    let path = sources
+        .file
+        .clone()
+        .or_else(|| workspace.project.as_ref().map(Project::configuration));
+    let path = path.unwrap_or_else(|| CONFIGURATION.into());
+    configuration::read(&path, &theme::registry(context)?, &values, context.printer)
+}
+
+async fn make(context: &Context, arguments: &server::Sources, options: &Options) -> Result<(Plan, Vec<Finding>)> {
+    let workspace = Workspace::open(arguments.workspace.workspace.as_deref(), arguments.file.is_none()).await?;
+    let source = sources(context, &workspace, arguments, options.mode)?;
+    let state = workspace.state_or_new().await?;
+    let guild = workspace.guild(arguments.guild.guild.as_deref(), context, Some(&state))?;
+    let discord = connect_quietly(context)?;
+    let live = read_live(&discord, guild, &plan::kinds(&source.configuration, &state)).await?;
+    decide(&source.configuration, &state, &live, options)
+}
+
+/// Plans, and looks whether the plan can succeed.
+pub(super) fn decide(
+    configuration: &Configuration,
+    state: &State,
+    live: &Live,
+    options: &Options,
+) -> Result<(Plan, Vec<Finding>)> {
+    let plan = plan::plan(configuration, state, live, options).map_err(|error| {
+        Failure::new(&error).help(match error {
+            plan::PlanError::OtherServer { .. } => {
+                "name the right server with --guild, or use another workspace for this one"
+            }
+            plan::PlanError::UnknownTarget { .. } => {
+                "`gaib server state ls` lists what is managed; the configuration has the rest"
+            }
+        })
+    })?;
+    let findings = plan::preflight(&plan, live);
+    Ok((plan, findings))
+}
+
+/// Shows a plan with what stands in its way.
+pub(super) fn show(context: &Context, plan: &Plan, findings: &[Finding]) {
+    let printer = context.printer;
+    for message in render::messages(plan, findings) {
+        printer.message(&message);
+    }
+    printer.text(&render::plan(plan, Style { color: printer.color() }));
+    for finding in findings {
+        let severity = if finding.blocking {
+            Severity::Error
+        } else {
+            Severity::Warning
+        };
+        let lead = if finding.blocking {
+            "this plan cannot succeed: "
+        } else {
+            ""
+        };
+        if !printer.is_json() {
+            printer.diagnostic(severity, &format!("{lead}{}", finding.what), Some(&finding.what_to_do));
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! `gaib server theme ls / info / validate`.
+
+use std::path::Path;
+
+use arrakis_domain::{Theme, Value};
+use arrakis_themes::{Registry, RegistryError, Settings, ThemeFolder, ThemeTemplate};
+use serde_json::json;
+
+use crate::arguments::theme::ThemeCommand;
+use crate::commands::Context;
+use crate::error::{Failure, Result};
+use crate::exit::ExitStatus;
+use crate::table::table;
+
+pub(super) fn run(context: &Context, command: &ThemeCommand) -> Result<ExitStatus> {
+    match command {
+        ThemeCommand::Ls => list(context, &registry(context)?),
+        ThemeCommand::Info(info) => {
+            let registry = registry(context)?;
+            show(context, registry.theme(&info.theme).map_err(unknown_theme)?);
+        }
+        ThemeCommand::Validate(validate) => check(context, &validate.theme)?,
+    }
+    Ok(ExitStatus::Success)
+}
+
+/// The themes that ship and those of `THEMES_DIR`.
+pub(super) fn registry(context: &Context) -> Result<Registry> {
+    let directory = context.environment.themes_dir()?;
+    Registry::load(directory.as_deref()).map_err(|error| {
+        Failure::new(error).help("correct the theme (`gaib server theme validate FOLDER`), or unset THEMES_DIR")
+    })
+}
+
+/// Tells of a theme that cannot be had.
+pub(super) fn unknown_theme(error: RegistryError) -> Failure {
+    Failure::new(error).help("`gaib server theme ls` lists the themes; THEMES_DIR adds a folder with your own")
+}
+
+fn counts(theme: &Theme) -> [usize; 4] {
+    let channels = theme.categories.iter().map(|category| category.channels.len()).sum();
+    [
+        theme.variables.len(),
+        theme.roles.len(),
+        theme.categories.len(),
+        channels,
+    ]
+}
+
+fn list(context: &Context, registry: &Registry) {
+    let mut rows = Vec::new();
+    for theme in registry.all() {
+        let [variables, roles, categories, channels] = counts(theme);
+        context.printer.message(&json!({
+            "type": "theme", "id": theme.id.as_str(), "name": theme.name, "version": theme.version,
+            "description": theme.description, "tags": theme.tags,
+            "variables": variables, "roles": roles, "categories": categories, "channels": channels,
+        }));
+        rows.push([
+            theme.id.as_str().to_owned(),
+            theme.version.clone(),
+            roles.to_string(),
+            categories.to_string(),
+            channels.to_string(),
+            theme.description.clone(),
+        ]);
+    }
+    let heading = ["THEME", "VERSION", "ROLES", "CATEGORIES", "CHANNELS", "DESCRIPTION"];
+    context.printer.text(&table(heading, &rows));
+}
+
+fn show(context: &Context, theme: &Theme) {
+    let [variables, roles, categories, channels] = counts(theme);
+    let described: Vec<_> = theme
+        .variables
+        .iter()
+        .map(|(name, variable)| json!({"name": name, "type": kind(&variable.default), "default": written(&variable.default), "description": variable.description}))
+        .collect();
+    let flags: Vec<_> = theme
+        .flags
+        .iter()
+        .map(|(name, flag)| json!({"name": name, "default": flag.default, "description": flag.description}))
+        .collect();
+    context.printer.message(&json!({
+        "type": "theme", "id": theme.id.as_str(), "name": theme.name, "version": theme.version,
+        "description": theme.description, "tags": theme.tags, "variables": described, "flags": flags,
+        "counts": {"variables": variables, "roles": roles, "categories": categories, "channels": channels},
+    }));
+    let mut text = format!(
+        "{} {} ({})\n{}\n\nTags:        {}\nVariables:   {variables}\nRoles:       {roles}\nCategories:  {categories}\nChannels:    {channels}\n",
+        theme.name,
+        theme.version,
+        theme.id.as_str(),
+        theme.description,
+        theme.tags.join(", "),
+    );
+    let rows: Vec<[String; 4]> = theme
+        .variables
+        .iter()
+        .map(|(name, variable)| {
+            let kind = kind(&variable.default).to_owned();
+            [
+                name.clone(),
+                kind,
+                written(&variable.default),
+                variable.description.clone(),
+            ]
+        })
+        .collect();
+    text.push('\n');
+    text.push_str(&table(["VARIABLE", "TYPE", "DEFAULT", "MEANING"], &rows));
+    let rows: Vec<[String; 3]> = theme
+        .flags
+        .iter()
+        .map(|(name, flag)| {
+            let default = if flag.default { "on" } else { "off" };
+            [name.clone(), default.to_owned(), flag.description.clone()]
+        })
+        .collect();
+    if !rows.is_empty() {
+        text.push('\n');
+        text.push_str(&table(["FLAG", "DEFAULT", "GOVERNS"], &rows));
+    }
+    text.push_str(&format!("\nUse it:  gaib server init --theme {}\n", theme.id.as_str()));
+    context.printer.text(&text);
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Text(_) => "string",
+        Value::Color(_) => "color",
+        Value::Boolean(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::List(_) => "list",
+    }
+}
+
+fn written(value: &Value) -> String {
+    match value {
+        Value::Text(text) => text.clone(),
+        Value::Color(color) => color.to_string(),
+        Value::Boolean(yes) => yes.to_string(),
+        Value::Number(number) => number.to_string(),
+        Value::List(items) => items.join(", "),
+    }
+}
+
+fn check(context: &Context, path: &Path) -> Result<()> {
+    let folder = match path.is_dir() {
+        true => ThemeFolder::read(path).map_err(Failure::new)?,
+        false => embedded(context, path)?,
+    };
+    let label = folder.label.clone();
+    let theme = ThemeTemplate::parse(folder).and_then(|template| template.resolve(&Settings::default()));
+    let theme = theme.map_err(|problems| {
+        let count = problems.0.len();
+        let noun = if count == 1 { "problem" } else { "problems" };
+        for problem in &problems.0 {
+            context.printer.message(&json!({
+                "type": "problem", "file": problem.file, "reason": problem.reason, "suggestion": problem.suggestion,
+                "line": problem.place.as_ref().map(|place| place.line),
+                "column": problem.place.as_ref().map(|place| place.column),
+            }));
+        }
+        Failure::new(format!("{label}: {count} {noun}\n\n{problems}\n"))
+            .help("correct what is named above and validate again")
+    })?;
+    let [variables, roles, categories, channels] = counts(&theme);
+    context
+        .printer
+        .message(&json!({"type": "theme_valid", "id": theme.id.as_str(), "version": theme.version}));
+    context.printer.text(&format!(
+        "{label}: {} {} is valid: {variables} variables, {roles} roles, {categories} categories, {channels} channels.\n",
+        theme.name, theme.version
+    ));
+    Ok(())
+}
+
+/// A theme by its id: one that ships, or a folder of `THEMES_DIR`.
+fn embedded(context: &Context, path: &Path) -> Result<ThemeFolder> {
+    let id = path.to_string_lossy();
+    let mut folders = ThemeFolder::embedded();
+    if let Some(directory) = context.environment.themes_dir()? {
+        folders.extend(ThemeFolder::read_all(&directory).map_err(Failure::new)?);
+    }
+    let known: Vec<String> = folders.iter().map(|folder| folder.id.clone()).collect();
+    folders.into_iter().find(|folder| *folder.id == *id).ok_or_else(|| {
+        Failure::new(format!("{id}: neither a folder nor a theme's id")).help(format!(
+            "the themes are {}; a theme of your own is named by its folder, as in ./themes/{id}",
+            known.join(", ")
+        ))
+    })
+}

@@ -1,0 +1,103 @@
+//! `gaib server workspace ls / new / select / delete`.
+
+use arrakis_iac_apply::store::{Backend as _, WorkspaceName};
+use serde_json::json;
+
+use crate::arguments::workspace::{Delete, New, WorkspaceCommand};
+use crate::commands::Context;
+use crate::error::{Failure, Result};
+use crate::exit::ExitStatus;
+use crate::session::Workspace;
+use crate::settings::guild_id;
+
+pub(super) async fn run(context: &Context, command: &WorkspaceCommand) -> Result<ExitStatus> {
+    let mut selected = Workspace::open(Some(WorkspaceName::default().as_str()), true).await?;
+    match command {
+        WorkspaceCommand::Ls => list(context, &selected).await?,
+        WorkspaceCommand::New(arguments) => new(context, &mut selected, arguments).await?,
+        WorkspaceCommand::Select(arguments) => {
+            let name = arguments.name.parse().map_err(Failure::new)?;
+            selected.backend.select(&name).await.map_err(Failure::new)?;
+            tell(
+                context,
+                "workspace_selected",
+                &name,
+                &format!("Selected workspace {name}.\n"),
+            );
+        }
+        WorkspaceCommand::Delete(arguments) => delete(context, &mut selected, arguments).await?,
+    }
+    Ok(ExitStatus::Success)
+}
+
+fn tell(context: &Context, kind: &str, name: &WorkspaceName, text: &str) {
+    context.printer.message(&json!({"type": kind, "name": name.as_str()}));
+    context.printer.text(text);
+}
+
+async fn list(context: &Context, workspace: &Workspace) -> Result<()> {
+    let selected = workspace.backend.selected().await.map_err(Failure::new)?;
+    for name in workspace.backend.workspaces().await.map_err(Failure::new)? {
+        let mark = if name == selected { '*' } else { ' ' };
+        let guild = workspace.project.as_ref().and_then(|project| project.guild(&name));
+        context.printer.message(
+            &json!({"type": "workspace", "name": name.as_str(), "selected": name == selected, "guild": guild}),
+        );
+        let guild = guild.map(|guild| format!("  (server {guild})")).unwrap_or_default();
+        context.printer.text(&format!("{mark} {name}{guild}\n"));
+    }
+    Ok(())
+}
+
+async fn new(context: &Context, workspace: &mut Workspace, arguments: &New) -> Result<()> {
+    let name: WorkspaceName = arguments.name.parse().map_err(Failure::new)?;
+    let guild = arguments.guild.guild.as_deref().map(guild_id).transpose()?;
+    workspace.backend.create_workspace(&name).await.map_err(Failure::new)?;
+    if let (Some(project), Some(_)) = (&mut workspace.project, guild) {
+        project.set_guild(&name, guild);
+        project.save()?;
+    }
+    workspace.backend.select(&name).await.map_err(Failure::new)?;
+    tell(
+        context,
+        "workspace_made",
+        &name,
+        &format!("Made workspace {name} and selected it.\n"),
+    );
+    Ok(())
+}
+
+async fn delete(context: &Context, workspace: &mut Workspace, arguments: &Delete) -> Result<()> {
+    let name: WorkspaceName = arguments.name.parse().map_err(Failure::new)?;
+    if name == WorkspaceName::default() {
+        return Err(Failure::new("the workspace default stays").help("empty it with `gaib server destroy`"));
+    }
+    if workspace.backend.selected().await.map_err(Failure::new)? == name {
+        return Err(Failure::new(format!("workspace {name} is selected"))
+            .help("select another first: `gaib server workspace select default`"));
+    }
+    let own = Workspace::open(Some(name.as_str()), true).await?;
+    let managed = own
+        .state()
+        .await?
+        .map_or(0, |state| state.resources.len() + state.pending.len());
+    if managed > 0 && !arguments.force {
+        return Err(
+            Failure::new(format!("the state of workspace {name} still manages {managed} things")).help(format!(
+                "remove them with `gaib server destroy --workspace {name}`, or leave them on the server with --force"
+            )),
+        );
+    }
+    workspace.backend.delete_workspace(&name).await.map_err(Failure::new)?;
+    if let Some(project) = &mut workspace.project {
+        project.set_guild(&name, None);
+        project.save()?;
+    }
+    tell(
+        context,
+        "workspace_deleted",
+        &name,
+        &format!("Deleted workspace {name}.\n"),
+    );
+    Ok(())
+}

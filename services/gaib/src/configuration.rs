@@ -1,0 +1,120 @@
+//! The configuration with its values, from the files that the command line names.
+
+use std::path::{Path, PathBuf};
+
+use arrakis_iac::config::{self, Inputs, Loaded, VariableFile};
+use arrakis_iac::model::{Attributes, Configuration, Image};
+use arrakis_iac_apply::{Folder, Pictures as _};
+use arrakis_themes::{Problems, Registry};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use crate::error::{Failure, OrFail as _, Result};
+use crate::printer::{Printer, Severity};
+use crate::settings::Values;
+
+/// A configuration, and the folder that its pictures are relative to.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// What the server should be.
+    pub configuration: Configuration,
+    /// Where its pictures are.
+    pub folder: PathBuf,
+}
+
+/// Reads a file.
+///
+/// # Errors
+/// All that is wrong with it, each with its place.
+pub fn read(path: &Path, themes: &Registry, values: &Values, printer: Printer) -> Result<Source> {
+    let name = path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|error| {
+        Failure::new(format!("could not read the configuration {name}: {error}"))
+            .help("`gaib server init` writes one; `--file FILE` names another")
+    })?;
+    let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+    from_bytes(&name, &bytes, folder, themes, values, printer)
+}
+
+/// A theme by itself.
+///
+/// # Errors
+/// When a value does not fit.
+pub fn of_theme(theme: &str, themes: &Registry, values: &Values, printer: Printer) -> Result<Source> {
+    let text = format!("theme: {}\n", serde_json::Value::from(theme));
+    from_bytes("(--theme)", text.as_bytes(), PathBuf::new(), themes, values, printer)
+}
+
+fn from_bytes(
+    name: &str,
+    bytes: &[u8],
+    folder: PathBuf,
+    themes: &Registry,
+    values: &Values,
+    printer: Printer,
+) -> Result<Source> {
+    let loaded =
+        config::load(name, bytes, themes, &inputs(values)?).map_err(|problems| wrong(name, &problems, printer))?;
+    let Loaded {
+        mut configuration,
+        warnings,
+    } = loaded;
+    for warning in warnings {
+        printer.diagnostic(Severity::Warning, &warning.to_string(), None);
+    }
+    look_at_pictures(&mut configuration, &folder)?;
+    Ok(Source { configuration, folder })
+}
+
+fn inputs(values: &Values) -> Result<Inputs> {
+    let mut files = Vec::new();
+    for path in &values.files {
+        let name = path.display().to_string();
+        let bytes = std::fs::read(path).or_fail(format_args!("read the values in {name}"))?;
+        files.push(VariableFile { name, bytes });
+    }
+    let flags = values.flags.iter().map(|(name, on)| (name.clone(), on.to_string()));
+    Ok(Inputs {
+        environment: values.environment.clone(),
+        files,
+        arguments: values.variables.clone().into_iter().chain(flags).collect(),
+    })
+}
+
+fn wrong(name: &str, problems: &Problems, printer: Printer) -> Failure {
+    for problem in &problems.0 {
+        printer.message(&json!({
+            "type": "problem", "file": problem.file, "reason": problem.reason, "suggestion": problem.suggestion,
+            "line": problem.place.as_ref().map(|place| place.line), "column": problem.place.as_ref().map(|place| place.column),
+        }));
+    }
+    let count = problems.0.len();
+    let noun = if count == 1 { "problem" } else { "problems" };
+    Failure::new(format!("{count} {noun} with the configuration {name}\n\n{problems}\n"))
+        .help("correct what is named above; nothing was changed")
+}
+
+/// Discord gives no picture back to compare, so the digest of each is what is compared.
+fn look_at_pictures(configuration: &mut Configuration, folder: &Path) -> Result<()> {
+    let pictures = Folder(folder.to_owned());
+    for (address, resource) in &mut configuration.resources {
+        let image: Option<&mut Image> = match &mut resource.attributes {
+            Attributes::Emoji(emoji) => emoji.image.as_mut(),
+            Attributes::Sticker(sticker) => sticker.image.as_mut(),
+            Attributes::Webhook(webhook) => webhook.avatar.as_mut(),
+            Attributes::Event(event) => event.image.as_mut(),
+            _ => None,
+        };
+        let Some(image) = image else { continue };
+        let bytes = pictures.bytes(image).map_err(|why| {
+            Failure::new(format!("the picture of {address}: {why}"))
+                .help("paths are relative to the configuration's folder")
+        })?;
+        let digest = Sha256::digest(&bytes)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        image.sha256 = Some(digest);
+    }
+    Ok(())
+}

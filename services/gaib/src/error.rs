@@ -1,0 +1,64 @@
+//! What a command fails with: what and where and why, and what to do.
+
+use std::fmt;
+
+/// A failure, told to a person. Everything that goes wrong ends as one of these, printed once, by [`crate::run`].
+#[derive(Debug)]
+pub struct Failure {
+    summary: String,
+    what_to_do: Option<String>,
+}
+
+/// What a command gives back.
+pub type Result<T, E = Failure> = std::result::Result<T, E>;
+
+impl Failure {
+    /// `summary` says what, where and why.
+    pub fn new(summary: impl fmt::Display) -> Self {
+        Self {
+            summary: summary.to_string(),
+            what_to_do: None,
+        }
+    }
+
+    /// With the next step.
+    #[must_use]
+    pub fn help(mut self, what_to_do: impl fmt::Display) -> Self {
+        self.what_to_do = Some(what_to_do.to_string());
+        self
+    }
+
+    /// What, where, why.
+    pub fn summary(&self) -> &str {
+        &self.summary
+    }
+
+    /// The next step, where one is known.
+    pub fn what_to_do(&self) -> Option<&str> {
+        self.what_to_do.as_deref()
+    }
+}
+
+/// Lets `.or_fail("read x")?` say what was tried.
+pub trait OrFail<T> {
+    /// `doing` completes "could not …".
+    fn or_fail(self, doing: impl fmt::Display) -> Result<T>;
+}
+
+impl<T, E: std::error::Error> OrFail<T> for std::result::Result<T, E> {
+    fn or_fail(self, doing: impl fmt::Display) -> Result<T> {
+        self.map_err(|error| {
+            let mut summary = format!("could not {doing}: {error}");
+            let mut source = error.source();
+            while let Some(cause) = source {
+                let cause_text = cause.to_string();
+                if !summary.contains(&cause_text) {
+                    summary.push_str(": ");
+                    summary.push_str(&cause_text);
+                }
+                source = cause.source();
+            }
+            Failure::new(summary)
+        })
+    }
+}

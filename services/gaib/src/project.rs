@@ -1,0 +1,167 @@
+//! The folder of a configuration: `discord-server.yaml`, `.gaib/config.yaml`, `.gaib/workspaces/`.
+//!
+//! Owns `.gaib/config.yaml`, which remembers the server of each workspace; the states beside it are the store's.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use arrakis_iac_apply::store::WorkspaceName;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Failure, OrFail as _, Result};
+
+/// Configuration file when nothing else is said.
+pub const CONFIGURATION: &str = "discord-server.yaml";
+const FOLDER: &str = ".gaib";
+const FILE: &str = ".gaib/config.yaml";
+
+/// What `init` remembers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectFile {
+    /// Version of the file's shape.
+    pub version: u32,
+    /// The configuration, relative to the folder.
+    pub configuration: PathBuf,
+    /// Server by workspace.
+    #[serde(default)]
+    pub guilds: BTreeMap<String, String>,
+}
+
+/// The folder.
+#[derive(Clone, Debug)]
+pub struct Project {
+    root: PathBuf,
+    file: ProjectFile,
+}
+
+impl Project {
+    /// The one in this folder, if there is one.
+    ///
+    /// # Errors
+    /// When `.gaib/config.yaml` cannot be read.
+    pub fn open(root: impl Into<PathBuf>) -> Result<Option<Self>> {
+        let root = root.into();
+        let path = root.join(FILE);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).or_fail(format_args!("read {}", path.display())),
+        };
+        let file: ProjectFile = serde_saphyr::from_str(&text).map_err(|error| {
+            Failure::new(format!("could not read {}: {error}", path.display()))
+                .help("correct it, or delete it and run `gaib server init` again; the state is kept elsewhere")
+        })?;
+        if file.version != 1 {
+            return Err(Failure::new(format!(
+                "{} has version {}, and this gaib knows version 1",
+                path.display(),
+                file.version
+            ))
+            .help("use a newer gaib"));
+        }
+        Ok(Some(Self { root, file }))
+    }
+
+    /// The one in this folder.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn required() -> Result<Self> {
+        Self::open("")?.ok_or_else(|| {
+            let here = std::env::current_dir().unwrap_or_default();
+            Failure::new(format!("{} is no folder of gaib's: it has no {FILE}", here.display()))
+                .help("`gaib server init` makes one here; `--chdir DIRECTORY` works in another folder")
+        })
+    }
+
+    /// A new one.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        let file = ProjectFile {
+            version: 1,
+            configuration: PathBuf::from(CONFIGURATION),
+            guilds: BTreeMap::new(),
+        };
+        Self {
+            root: root.into(),
+            file,
+        }
+    }
+
+    /// Writes `.gaib/config.yaml`.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn save(&self) -> Result<()> {
+        let mut text = String::from(
+            "# Which server belongs to which workspace. `gaib server init` and `gaib server workspace new` write this file.\n",
+        );
+        text.push_str(&format!(
+            "version: 1\nconfiguration: {}\n",
+            quoted(&self.file.configuration.to_string_lossy())
+        ));
+        if !self.file.guilds.is_empty() {
+            text.push_str("guilds:\n");
+            for (workspace, guild) in &self.file.guilds {
+                text.push_str(&format!("  {}: {}\n", quoted(workspace), quoted(guild)));
+            }
+        }
+        write(&self.root.join(FILE), text.as_bytes())
+    }
+
+    /// The configuration's path.
+    #[must_use]
+    pub fn configuration(&self) -> PathBuf {
+        self.root.join(&self.file.configuration)
+    }
+
+    /// The server that is remembered for a workspace.
+    #[must_use]
+    pub fn guild(&self, workspace: &WorkspaceName) -> Option<&str> {
+        self.file.guilds.get(workspace.as_str()).map(String::as_str)
+    }
+
+    /// Remembers a workspace's server; forgets it with `None`.
+    pub fn set_guild(&mut self, workspace: &WorkspaceName, guild: Option<u64>) {
+        let workspace = workspace.as_str().to_owned();
+        match guild {
+            Some(guild) => self.file.guilds.insert(workspace, guild.to_string()),
+            None => self.file.guilds.remove(&workspace),
+        };
+    }
+}
+
+/// `.gaib` in a folder.
+#[must_use]
+pub fn store_folder(root: &Path) -> PathBuf {
+    root.join(FOLDER)
+}
+
+/// Writes a file and the folders above it, whole or not at all.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let doing = format!("write {}", path.display());
+    std::fs::create_dir_all(parent).or_fail(&doing)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".gaib-")
+        .tempfile_in(parent)
+        .or_fail(&doing)?;
+    std::io::Write::write_all(&mut file, bytes).or_fail(&doing)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let readable = std::fs::Permissions::from_mode(0o644);
+        file.as_file().set_permissions(readable).or_fail(&doing)?;
+    }
+    file.persist(path).map(drop).or_fail(&doing)
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}

@@ -1,0 +1,71 @@
+//! Ctrl-C in the middle of an apply.
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+
+use crate::session::{GUILD, Session};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_finishes_the_request_in_flight_and_the_next_apply_goes_on() {
+    let mut session = Session::start().await;
+    session
+        .gaib(&format!("server init --theme basic --guild {GUILD}"))
+        .await;
+    let faults = format!(
+        "{}/control/faults",
+        session.emulator.addresses().control.trim_end_matches("/control")
+    );
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let slow = json!({ "kind": "rest_latency", "ms": 100, "method": "POST", "route": "/guilds/*" });
+    assert!(
+        client
+            .post(&faults)
+            .json(&slow)
+            .send()
+            .await
+            .unwrap()
+            .status()
+            .is_success()
+    );
+
+    let mut child = session.command("server apply --auto-approve").spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        if line.contains("create role.silver: done") {
+            break;
+        }
+    }
+    kill(
+        Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()),
+        Signal::SIGINT,
+    )
+    .unwrap();
+    let mut rest = String::new();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        rest.push_str(&line);
+        rest.push('\n');
+    }
+    let mut stdout = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut stdout).await.unwrap();
+    assert_eq!(child.wait().await.unwrap().code(), Some(1));
+    assert!(rest.contains("Stopping after the request in flight"), "{rest}");
+    assert!(
+        rest.contains("error: stopped after") && rest.contains("goes on from there"),
+        "{rest}"
+    );
+    assert!(!stdout.contains("Apply complete"));
+
+    assert!(client.delete(&faults).send().await.unwrap().status().is_success());
+    let resumed = session.gaib("server apply --auto-approve").await;
+    assert_eq!(resumed.code, 0, "{}", resumed.stderr);
+    assert!(
+        !resumed.stdout.contains("role.silver will be created"),
+        "{}",
+        resumed.stdout
+    );
+    assert_eq!(session.gaib("server plan --detailed-exitcode").await.code, 0);
+    let roles = session.gaib("server export --include-unmanaged").await.stdout;
+    assert_eq!(roles.matches("name: Silver").count(), 1, "{roles}");
+}

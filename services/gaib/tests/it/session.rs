@@ -1,0 +1,188 @@
+//! A folder, an emulator, and everything that is typed, with what came of it.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use discord_emulator::seed::{self, spec::GuildSpec};
+use discord_emulator::{Emulator, Options};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+use crate::normal::normal;
+
+/// The id of the server that sessions work on.
+pub(crate) const GUILD: &str = "1200000000000000777";
+
+/// What a command gave back.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) code: i32,
+}
+
+/// One person at one keyboard.
+pub(crate) struct Session {
+    pub(crate) emulator: Emulator,
+    pub(crate) folder: TempDir,
+    variables: Vec<(String, String)>,
+    transcript: String,
+}
+
+impl Session {
+    /// Before a community server in which nothing is but the bot.
+    pub(crate) async fn start() -> Self {
+        Self::with(json!({ "name": "Sietch Tabr", "community": true })).await
+    }
+
+    pub(crate) async fn with(mut spec: Value) -> Self {
+        spec["id"] = GUILD.into();
+        let emulator = Emulator::start(Options {
+            rate_limits: false,
+            ..Options::default()
+        })
+        .await
+        .unwrap();
+        let spec: GuildSpec = serde_json::from_value(spec).unwrap();
+        emulator.app().world.write(|state| seed::build(state, &spec)).unwrap();
+        let variables = vec![
+            ("DISCORD_TOKEN".to_owned(), emulator.token()),
+            ("DISCORD_API_BASE".to_owned(), emulator.addresses().rest.clone()),
+        ];
+        Self {
+            emulator,
+            folder: TempDir::new().unwrap(),
+            variables,
+            transcript: String::new(),
+        }
+    }
+
+    /// Sets or removes a variable of the environment.
+    pub(crate) fn environment(&mut self, name: &str, value: Option<&str>) {
+        self.variables.retain(|(known, _)| known != name);
+        self.variables
+            .extend(value.map(|value| (name.to_owned(), value.to_owned())));
+    }
+
+    pub(crate) fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gaib"));
+        command.args(words(line)).current_dir(self.folder.path()).env_clear();
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// Types a command and notes what came of it.
+    pub(crate) async fn gaib(&mut self, line: &str) -> Outcome {
+        self.answering(line, None).await
+    }
+
+    /// The same, with an answer on stdin.
+    pub(crate) async fn answering(&mut self, line: &str, answer: Option<&str>) -> Outcome {
+        let mut command = self.command(line);
+        if answer.is_some() {
+            command.stdin(Stdio::piped());
+        }
+        let mut child = command.spawn().unwrap();
+        if let (Some(answer), Some(mut stdin)) = (answer, child.stdin.take()) {
+            stdin.write_all(answer.as_bytes()).await.unwrap();
+        }
+        let output = child.wait_with_output().await.unwrap();
+        let outcome = Outcome {
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+            code: output.status.code().unwrap(),
+        };
+        let typed = answer.map(|answer| format!(" <<< {answer:?}")).unwrap_or_default();
+        self.note(&format!("$ gaib {line}{typed}\n"));
+        for (name, text) in [("stdout", &outcome.stdout), ("stderr", &outcome.stderr)] {
+            if !text.is_empty() {
+                self.note(&format!("--- {name}\n{text}"));
+                if !text.ends_with('\n') {
+                    self.note("\n");
+                }
+            }
+        }
+        self.note(&format!("--- exit {}\n\n", outcome.code));
+        outcome
+    }
+
+    /// Writes a word into the transcript.
+    pub(crate) fn note(&mut self, text: &str) {
+        self.transcript.push_str(text);
+    }
+
+    /// Writes a file into the folder.
+    pub(crate) fn write(&mut self, name: &str, text: &str) {
+        std::fs::write(self.folder.path().join(name), text).unwrap();
+        self.note(&format!("# {name} now reads:\n{}\n", indented(text)));
+    }
+
+    /// A file of the folder.
+    pub(crate) fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(name)).unwrap()
+    }
+
+    /// Somebody does something by hand, in the emulator's page.
+    pub(crate) async fn by_hand(&mut self, method: reqwest::Method, path: &str, body: Value) {
+        self.note(&format!("# by hand: {method} {path} {body}\n\n"));
+        let url = format!(
+            "{}/control/guilds/{GUILD}/{path}",
+            self.emulator.addresses().control.trim_end_matches("/control")
+        );
+        let answer = reqwest::Client::builder().no_proxy().build().unwrap();
+        let answer = answer.request(method, url).json(&body).send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+    }
+
+    /// Everything that was typed and came of it, the same in each run.
+    pub(crate) fn transcript(&self) -> String {
+        let who = gaib::session::holder("");
+        let text = self.transcript.replace(GUILD, "<server>");
+        let text = text.replace(
+            &self.folder.path().canonicalize().unwrap().display().to_string(),
+            "<folder>",
+        );
+        let text = text.replace(&format!(" by {} on {}", who.who, who.host), " by <who> on <host>");
+        let text = text.replace(&self.emulator.addresses().rest, "<api>");
+        without_process(&normal(&text))
+    }
+}
+
+/// `process 123` is another one each time.
+fn without_process(text: &str) -> String {
+    let mut parts = text.split(", process ");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        out.push_str(", process <number>");
+        out.push_str(part.trim_start_matches(|sign: char| sign.is_ascii_digit()));
+    }
+    out
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("#   {line}\n")).collect()
+}
+
+/// Splits at blanks; what stands in double quotes stays together.
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (place, part) in line.split('"').enumerate() {
+        match place % 2 {
+            0 => words.extend(part.split_whitespace().map(str::to_owned)),
+            _ => words.push(part.to_owned()),
+        }
+    }
+    words
+}
+
+/// Whether a file is there.
+pub(crate) fn exists(session: &Session, name: &str) -> bool {
+    Path::new(session.folder.path()).join(name).exists()
+}

@@ -1,0 +1,76 @@
+//! Why a plan was not carried out to its end.
+
+use arrakis_iac::state::StateError;
+
+use crate::http::CallError;
+use crate::read::ReadError;
+use crate::store::StoreError;
+use crate::write::FormError;
+
+/// What ended it. Whatever was done before is in the state: the same again finishes it.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// A call failed, was refused, or was not made since somebody asked to stop.
+    #[error("{step}: {source}")]
+    Call {
+        /// The step, as in `create role.naib`.
+        step: String,
+        /// Why.
+        source: CallError,
+    },
+    /// The server could not be looked through for what a lost answer may have made.
+    #[error("{step}: looking for what may have been made already: {source}")]
+    Look {
+        /// The step.
+        step: String,
+        /// Why.
+        source: ReadError,
+    },
+    /// The answer to a creation tells no id.
+    #[error("{step}: Discord's answer tells no id; run the same again, it looks for what was made")]
+    NoId {
+        /// The step.
+        step: String,
+    },
+    /// A request cannot be made.
+    #[error("{step}: {source}")]
+    Form {
+        /// The step.
+        step: String,
+        /// Why.
+        source: FormError,
+    },
+    /// The plan and the state do not fit.
+    #[error("{step}: {source}; make the plan again")]
+    State {
+        /// The step.
+        step: String,
+        /// Why.
+        source: StateError,
+    },
+    /// The plan was made from another state.
+    #[error("the plan was made from the state with lineage {planned}, and this one has {present}; make the plan again")]
+    Lineage {
+        /// Of the plan.
+        planned: String,
+        /// Of the state.
+        present: String,
+    },
+    /// The state could not be written. What the last step did is not in it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl ApplyError {
+    /// Whether somebody asked to stop.
+    #[must_use]
+    pub const fn is_cancelled(&self) -> bool {
+        matches!(
+            self,
+            Self::Call {
+                source: CallError::Cancelled { .. },
+                ..
+            }
+        )
+    }
+}

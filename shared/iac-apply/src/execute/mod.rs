@@ -1,0 +1,439 @@
+//! Carries out a plan, step by step, and decides nothing.
+//!
+//! After each step the state is written, so that it says what exists wherever the process ends. A creation is the one step
+//! that cannot simply be repeated: a pending record goes to the state first, and where one is found (an answer was lost, a
+//! process was killed) the server is looked through for what it made before anything else is made.
+
+mod error;
+
+use std::collections::BTreeSet;
+
+use arrakis_iac::live::Live;
+use arrakis_iac::model::{Address, Attributes, Overwrite, Snowflake, Target, same_name};
+use arrakis_iac::plan::{Place, Plan, Step, find_pending};
+use arrakis_iac::state::{Entry, Pending, State, StateError};
+use http::Method;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+pub use error::ApplyError;
+
+use crate::event::{Event, Wait};
+use crate::http::{CallError, Discord, Reason};
+use crate::picture::Pictures;
+use crate::read;
+use crate::store::Guard;
+use crate::write::{self, Context, FormError, Writing};
+
+/// Carries out plans under a lock.
+#[derive(Debug)]
+pub struct Executor<'a> {
+    discord: &'a Discord,
+    guard: &'a mut dyn Guard,
+    pictures: &'a dyn Pictures,
+}
+
+/// The step that is carried out, with what every part of it needs.
+struct Run<'a> {
+    plan: &'a Plan,
+    live: &'a Live,
+    /// `create role.naib`.
+    words: String,
+    reason: Reason,
+}
+
+impl Run<'_> {
+    fn guild(&self) -> Snowflake {
+        self.plan.made_from.guild_id
+    }
+
+    /// What has this kind and name already.
+    fn alike(&self, attributes: &Attributes) -> BTreeSet<Snowflake> {
+        let alike = self.live.of_kind(attributes.kind());
+        let alike = alike.filter(|found| match (&found.attributes, attributes) {
+            (Attributes::Channel(found), Attributes::Channel(asked)) => {
+                let names = found.name.as_deref().zip(asked.name.as_deref());
+                names.is_some_and(|(one, other)| same_name(asked.kind, one, other))
+            }
+            (found, asked) => found.name() == asked.name(),
+        });
+        alike.map(|found| found.id).collect()
+    }
+
+    fn call(&self, source: CallError) -> ApplyError {
+        let step = self.words.clone();
+        ApplyError::Call { step, source }
+    }
+
+    fn form(&self, source: FormError) -> ApplyError {
+        let step = self.words.clone();
+        ApplyError::Form { step, source }
+    }
+
+    fn state(&self, source: StateError) -> ApplyError {
+        let step = self.words.clone();
+        ApplyError::State { step, source }
+    }
+}
+
+impl<'a> Executor<'a> {
+    /// An executor that writes the state by way of `guard`.
+    #[must_use]
+    pub fn new(discord: &'a Discord, guard: &'a mut dyn Guard, pictures: &'a dyn Pictures) -> Self {
+        Self {
+            discord,
+            guard,
+            pictures,
+        }
+    }
+
+    /// Carries out `plan`, changing `state` as it goes. `live` is the server just before; whether the plan is stale is for
+    /// the caller to ask.
+    ///
+    /// # Errors
+    /// The first thing that goes wrong ends it; `state`, and the one that is written, say what is done.
+    pub async fn run(&mut self, plan: &Plan, live: &Live, state: &mut State) -> Result<(), ApplyError> {
+        if plan.made_from.lineage != state.lineage {
+            return Err(ApplyError::Lineage {
+                planned: plan.made_from.lineage.clone(),
+                present: state.lineage.clone(),
+            });
+        }
+        let progress = self.discord.progress();
+        progress.event(Event::Started {
+            steps: plan.steps.len(),
+        });
+        let name: String = plan.digest().chars().take(12).collect();
+        for (index, step) in plan.steps.iter().enumerate() {
+            let words = step.describe();
+            let began = Instant::now();
+            progress.event(Event::StepStarted {
+                index,
+                step: words.clone(),
+            });
+            let run = Run {
+                plan,
+                live,
+                reason: Reason::new(&format!("gaib plan {name}: {words}")),
+                words,
+            };
+            self.step(&run, step, state).await?;
+            progress.event(Event::StepDone {
+                index,
+                id: step.address().and_then(|address| state.id(address)).map(Snowflake::get),
+                step: run.words,
+                elapsed: began.elapsed(),
+            });
+        }
+        Ok(())
+    }
+
+    async fn step(&mut self, run: &Run<'_>, step: &Step, state: &mut State) -> Result<(), ApplyError> {
+        state.guild_id = Some(run.guild());
+        match step {
+            Step::Create { address, attributes } => self.create(run, address, attributes, state).await?,
+            Step::Update {
+                address,
+                id,
+                attributes,
+                fields,
+            } => {
+                self.update(run, *id, attributes, fields, state).await?;
+                record_update(state, address, *id, attributes);
+            }
+            Step::PutOverwrite {
+                address,
+                target,
+                overwrite,
+            } => self.overwrite(run, address, target, Some(*overwrite), state).await?,
+            Step::DeleteOverwrite { address, target } => self.overwrite(run, address, target, None, state).await?,
+            Step::BotRole { address, give } => self.bot_role(run, address, *give, state).await?,
+            Step::MoveRoles { places } => return self.move_all(run, "roles", places, state).await,
+            Step::MoveChannels { places } => return self.move_all(run, "channels", places, state).await,
+            Step::Delete { address, id } => {
+                if let Some(writing) = write::delete(address.kind(), *id, run.guild()) {
+                    match self.send(run, writing).await {
+                        // Somebody was faster.
+                        Err(error) if error.is_gone() => {}
+                        other => drop(other.map_err(|error| run.call(error))?),
+                    }
+                }
+                state.forget(address);
+            }
+            Step::Adopt {
+                address,
+                id,
+                attributes,
+            } => {
+                let entry = Entry {
+                    id: *id,
+                    attributes: attributes.clone(),
+                };
+                state.adopt(address.clone(), entry).map_err(|error| run.state(error))?;
+            }
+            Step::Refresh { address, attributes } => {
+                let id = state.entry(address).map_err(|error| run.state(error))?.id;
+                let attributes = attributes.clone();
+                state.record(address.clone(), Entry { id, attributes });
+            }
+            Step::Forget { address } => drop(state.forget(address)),
+        }
+        self.save(state).await
+    }
+
+    async fn save(&mut self, state: &mut State) -> Result<(), ApplyError> {
+        let bytes = state.advance();
+        Ok(self.guard.write(&bytes).await?)
+    }
+
+    fn context<'b>(&'b self, run: &Run<'_>, state: &'b State) -> Context<'b> {
+        Context {
+            guild: run.guild(),
+            bot: run.plan.made_from.bot_id,
+            state,
+            pictures: self.pictures,
+        }
+    }
+
+    async fn send(&self, run: &Run<'_>, writing: Writing) -> Result<Value, CallError> {
+        let Writing { method, path, body } = writing;
+        self.discord.write(method, &path, body.as_ref(), &run.reason).await
+    }
+
+    async fn create(
+        &mut self,
+        run: &Run<'_>,
+        address: &Address,
+        attributes: &Attributes,
+        state: &mut State,
+    ) -> Result<(), ApplyError> {
+        let id = self.make(run, address, attributes, state).await?;
+        let later = write::fields_after_create(attributes);
+        let made = Entry {
+            id,
+            attributes: made_without(attributes, &later),
+        };
+        state.record(address.clone(), made);
+        if !later.is_empty() {
+            self.save(state).await?;
+            self.update(run, id, attributes, &later, state).await?;
+            record_update(state, address, id, attributes);
+        }
+        Ok(())
+    }
+
+    /// Makes it, or finds what an earlier try made.
+    async fn make(
+        &mut self,
+        run: &Run<'_>,
+        address: &Address,
+        attributes: &Attributes,
+        state: &mut State,
+    ) -> Result<Snowflake, ApplyError> {
+        if let Some(pending) = state.pending.get(address).cloned()
+            && let Some(id) = self.look(run, address, &pending, state, 1).await?
+        {
+            return Ok(id);
+        }
+        let writing = write::create(attributes, &self.context(run, state)).map_err(|error| run.form(error))?;
+        let pending = Pending {
+            since_ms: self.discord.now_ms(),
+            attributes: attributes.clone(),
+            others: run.alike(attributes),
+        };
+        state.begin_create(address.clone(), pending.clone());
+        self.save(state).await?;
+        let tries = self.discord.patience().tries.max(1);
+        for attempt in 1..=tries {
+            let again = Writing {
+                method: writing.method.clone(),
+                path: writing.path.clone(),
+                body: writing.body.clone(),
+            };
+            match self.send(run, again).await {
+                Ok(answer) => {
+                    let id = answer["id"].as_str().and_then(|id| id.parse().ok());
+                    return id.ok_or_else(|| ApplyError::NoId {
+                        step: run.words.clone(),
+                    });
+                }
+                Err(error @ CallError::OutcomeUnknown { .. }) => {
+                    let looks = self.discord.patience().looks.len();
+                    if let Some(id) = self.look(run, address, &pending, state, looks).await? {
+                        return Ok(id);
+                    }
+                    if attempt == tries {
+                        return Err(run.call(error));
+                    }
+                }
+                Err(error) => {
+                    // Discord refused it, or was not reached: nothing was made.
+                    state.give_up(address);
+                    self.save(state).await?;
+                    return Err(run.call(error));
+                }
+            }
+        }
+        Err(ApplyError::NoId {
+            step: run.words.clone(),
+        })
+    }
+
+    /// Looks through the server for what may have been made, `times` with growing pauses: an answer may be lost before the
+    /// thing is there.
+    async fn look(
+        &self,
+        run: &Run<'_>,
+        address: &Address,
+        pending: &Pending,
+        state: &State,
+        times: usize,
+    ) -> Result<Option<Snowflake>, ApplyError> {
+        let progress = self.discord.progress();
+        progress.event(Event::LookingFor {
+            address: address.to_string(),
+        });
+        for pause in self.discord.patience().looks.iter().take(times.max(1)) {
+            let waited = self.discord.pause(Wait::Backoff, &run.words, *pause).await;
+            waited.map_err(|error| run.call(error))?;
+            let kinds = [address.kind()].into();
+            let live = read::read(self.discord, run.guild(), &kinds).await;
+            let live = live.map_err(|source| ApplyError::Look {
+                step: run.words.clone(),
+                source,
+            })?;
+            if let Some(id) = find_pending(address, pending, state, &live) {
+                progress.event(Event::Found {
+                    address: address.to_string(),
+                    id: id.get(),
+                });
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn update(
+        &self,
+        run: &Run<'_>,
+        id: Snowflake,
+        attributes: &Attributes,
+        fields: &[String],
+        state: &State,
+    ) -> Result<(), ApplyError> {
+        let current = match write::needs_current(attributes.kind(), id, run.guild(), fields) {
+            Some(path) => self.discord.get(&path).await.map_err(|error| run.call(error))?,
+            None => Value::Null,
+        };
+        let writing = write::update(id, attributes, fields, &current, &self.context(run, state));
+        let writing = writing.map_err(|error| run.form(error))?;
+        self.send(run, writing).await.map_err(|error| run.call(error))?;
+        Ok(())
+    }
+
+    async fn overwrite(
+        &mut self,
+        run: &Run<'_>,
+        address: &Address,
+        target: &Target,
+        overwrite: Option<Overwrite>,
+        state: &mut State,
+    ) -> Result<(), ApplyError> {
+        let channel = state.entry(address).map_err(|error| run.state(error))?.id;
+        let form = write::overwrite(target, overwrite.unwrap_or_default(), &self.context(run, state));
+        let (id, body) = match form {
+            Ok(form) => form,
+            // A role that is gone took its overwrites with it.
+            Err(FormError::Unresolved(_)) if overwrite.is_none() => {
+                state.record_overwrite(address, target, None);
+                return Ok(());
+            }
+            Err(error) => return Err(run.form(error)),
+        };
+        let path = format!("/channels/{channel}/permissions/{id}");
+        let sent = match overwrite {
+            Some(_) => self.discord.write(Method::PUT, &path, Some(&body), &run.reason).await,
+            None => self.discord.write(Method::DELETE, &path, None, &run.reason).await,
+        };
+        match sent {
+            Err(error) if overwrite.is_none() && error.is_gone() => {}
+            other => drop(other.map_err(|error| run.call(error))?),
+        }
+        state.record_overwrite(address, target, overwrite);
+        Ok(())
+    }
+
+    async fn bot_role(
+        &mut self,
+        run: &Run<'_>,
+        address: &Address,
+        give: bool,
+        state: &mut State,
+    ) -> Result<(), ApplyError> {
+        let role = state.entry(address).map_err(|error| run.state(error))?.id;
+        let (guild, bot) = (run.guild(), run.plan.made_from.bot_id);
+        let path = format!("/guilds/{guild}/members/{bot}/roles/{role}");
+        let method = if give { Method::PUT } else { Method::DELETE };
+        let sent = self.discord.write(method, &path, None, &run.reason).await;
+        sent.map_err(|error| run.call(error))?;
+        if let Some(Attributes::Role(role)) = state.resources.get_mut(address).map(|entry| &mut entry.attributes) {
+            role.given_to_bot = Some(give);
+        }
+        Ok(())
+    }
+
+    /// All in one request. Positions are not in the state: there is nothing to write.
+    async fn move_all(&self, run: &Run<'_>, what: &str, places: &[Place], state: &State) -> Result<(), ApplyError> {
+        let context = self.context(run, state);
+        let entries: Result<Vec<Value>, FormError> = places
+            .iter()
+            .map(|place| Ok(json!({ "id": context.id(&place.of)?.to_string(), "position": place.position })))
+            .collect();
+        let entries = Value::from(entries.map_err(|error| run.form(error))?);
+        let path = format!("/guilds/{}/{what}", run.guild());
+        let sent = self
+            .discord
+            .write(Method::PATCH, &path, Some(&entries), &run.reason)
+            .await;
+        sent.map_err(|error| run.call(error))?;
+        Ok(())
+    }
+}
+
+/// What it has when it is made: the rest follows in steps, or requests, of its own.
+fn made_without(attributes: &Attributes, later: &[String]) -> Attributes {
+    let mut made = attributes.clone();
+    match &mut made {
+        Attributes::Role(role) if role.given_to_bot.is_some() => role.given_to_bot = Some(false),
+        Attributes::Channel(channel) => {
+            for field in later {
+                match field.as_str() {
+                    "require_tag" => channel.require_tag = Some(false),
+                    "hide_download_options" => channel.hide_download_options = Some(false),
+                    _ => {}
+                }
+            }
+        }
+        _ => {}
+    }
+    made
+}
+
+/// Overwrites and the bot's roles are steps of their own: of them the state goes on saying what was.
+fn record_update(state: &mut State, address: &Address, id: Snowflake, attributes: &Attributes) {
+    let mut attributes = attributes.clone();
+    let before = state.resources.get(address).map(|entry| &entry.attributes);
+    match (&mut attributes, before) {
+        (Attributes::Role(now), Some(Attributes::Role(before))) if before.given_to_bot.is_some() => {
+            now.given_to_bot = before.given_to_bot;
+        }
+        (Attributes::Channel(now), Some(Attributes::Channel(before)))
+        | (Attributes::Category(now), Some(Attributes::Category(before)))
+            if before.overwrites.is_some() =>
+        {
+            now.overwrites.clone_from(&before.overwrites);
+        }
+        _ => {}
+    }
+    state.record(address.clone(), Entry { id, attributes });
+}

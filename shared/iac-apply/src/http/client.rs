@@ -1,0 +1,276 @@
+//! Discord's API over a transport: keeps to the limits, repeats what may be repeated, says what it waits for.
+//!
+//! A call that sets something (GET, PUT, PATCH, DELETE) is harmless to repeat. A POST makes something: once it may have
+//! arrived it is never repeated here; the executor looks for what it made.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::error::CallError;
+use super::limits::RateLimits;
+use super::route::Route;
+use super::{Answer, Reason, Request, SendError, Transport};
+use crate::event::{Event, Progress, Wait};
+
+/// How failures that pass are met.
+#[derive(Clone, Debug)]
+pub struct Patience {
+    /// Tries of one call before it is given up; waits for rate limits are not counted.
+    pub tries: u32,
+    /// Pause after the first failure; doubles with each.
+    pub pause: Duration,
+    /// How often, and after which pauses, a server is looked through for what a lost answer may have made.
+    pub looks: Vec<Duration>,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            tries: 5,
+            pause: Duration::from_millis(500),
+            looks: [0, 1, 4].map(Duration::from_secs).to_vec(),
+        }
+    }
+}
+
+/// An edge that says 429 and not for how long is asked again after this, and so many times.
+const SILENT_EDGE: (Duration, u32) = (Duration::from_secs(10), 6);
+/// Waits of less are not worth telling.
+const WORTH_TELLING: Duration = Duration::from_secs(1);
+/// A 429 on a channel's edit that asks for more is the limit on renames, which headers do not tell.
+const RENAME: Duration = Duration::from_secs(30);
+
+/// Discord's API.
+#[derive(Clone, Debug)]
+pub struct Discord {
+    transport: Arc<dyn Transport>,
+    limits: Arc<RateLimits>,
+    progress: Arc<dyn Progress>,
+    cancelled: CancellationToken,
+    patience: Arc<Patience>,
+    /// Discord's clock minus ours, in milliseconds, by the `Date` of its last answer.
+    ahead_ms: Arc<AtomicI64>,
+}
+
+impl Discord {
+    /// A client over `transport` that tells `progress` what it waits for, and stops between two requests once `cancelled`.
+    #[must_use]
+    pub fn new(transport: Arc<dyn Transport>, progress: Arc<dyn Progress>, cancelled: CancellationToken) -> Self {
+        Self {
+            transport,
+            limits: Arc::default(),
+            progress,
+            cancelled,
+            patience: Arc::default(),
+            ahead_ms: Arc::default(),
+        }
+    }
+
+    /// Chooses how failures that pass are met.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Patience) -> Self {
+        self.patience = Arc::new(patience);
+        self
+    }
+
+    /// How failures that pass are met.
+    #[must_use]
+    pub fn patience(&self) -> &Patience {
+        &self.patience
+    }
+
+    /// Who watches.
+    #[must_use]
+    pub fn progress(&self) -> &dyn Progress {
+        &*self.progress
+    }
+
+    /// Milliseconds since the Unix epoch, by Discord's clock where an answer has told it: ids are made by that clock.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        u64::try_from(own_ms().saturating_add(self.ahead_ms.load(Ordering::Relaxed))).unwrap_or(0)
+    }
+
+    /// `Date` is in whole seconds, cut off: it is never ahead of Discord's clock.
+    fn learn_clock(&self, answer: &Answer) {
+        let date = answer
+            .headers
+            .get(http::header::DATE)
+            .and_then(|date| date.to_str().ok());
+        if let Some(date) = date.and_then(|date| OffsetDateTime::parse(date, &Rfc2822).ok()) {
+            self.ahead_ms
+                .store(date.unix_timestamp() * 1_000 - own_ms(), Ordering::Relaxed);
+        }
+    }
+
+    /// Reads.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
+        let request = Request {
+            method: Method::GET,
+            path: path.to_owned(),
+            body: None,
+            reason: None,
+        };
+        let call = words(&request);
+        let body = self.call(request).await?;
+        parse(&call, &body)
+    }
+
+    /// Writes, and reads the answer where there is one (`null` for 204).
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn write(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        reason: &Reason,
+    ) -> Result<Value, CallError> {
+        let request = Request {
+            method,
+            path: path.to_owned(),
+            body: body.map(|body| Bytes::from(body.to_string())),
+            reason: Some(reason.clone()),
+        };
+        let call = words(&request);
+        let body = self.call(request).await?;
+        if body.is_empty() {
+            return Ok(Value::Null);
+        }
+        parse(&call, &body)
+    }
+
+    /// Waits, unless cancelled.
+    ///
+    /// # Errors
+    /// [`CallError::Cancelled`].
+    pub async fn pause(&self, why: Wait, call: &str, duration: Duration) -> Result<(), CallError> {
+        if duration >= WORTH_TELLING {
+            self.progress.event(Event::Waiting {
+                why,
+                call: call.to_owned(),
+                duration,
+            });
+        }
+        let cancelled = || CallError::Cancelled { call: call.to_owned() };
+        tokio::select! {
+            biased;
+            () = self.cancelled.cancelled() => Err(cancelled()),
+            () = tokio::time::sleep(duration) => Ok(()),
+        }
+    }
+
+    async fn call(&self, request: Request) -> Result<Bytes, CallError> {
+        let (route, call) = (Route::of(&request.method, &request.path), words(&request));
+        let harmless = request.method != Method::POST;
+        let (mut tries, mut silent) = (0, 0);
+        loop {
+            while let Some(wait) = self.limits.take(&route, Instant::now()) {
+                self.pause(Wait::Bucket, &call, wait).await?;
+            }
+            if self.cancelled.is_cancelled() {
+                return Err(CallError::Cancelled { call });
+            }
+            tries += 1;
+            let sent = self.transport.send(&request).await;
+            let why = match sent {
+                Ok(answer) => {
+                    self.limits.learn(&route, &answer.headers, Instant::now());
+                    self.learn_clock(&answer);
+                    if answer.status.as_u16() == 429 {
+                        tries -= 1;
+                        self.stay_away(&call, &request, &answer, &mut silent).await?;
+                        continue;
+                    }
+                    if !answer.status.is_server_error() {
+                        return finish(&call, answer);
+                    }
+                    if !harmless {
+                        let why = format!("status {}", answer.status.as_u16());
+                        return Err(CallError::OutcomeUnknown { call, why });
+                    }
+                    format!("status {}", answer.status.as_u16())
+                }
+                Err(SendError::Lost(why)) if !harmless => return Err(CallError::OutcomeUnknown { call, why }),
+                Err(SendError::Lost(why) | SendError::NotSent(why)) => why,
+            };
+            if tries >= self.patience.tries {
+                return Err(CallError::Unavailable { call, why });
+            }
+            self.progress.event(Event::Retrying {
+                call: call.clone(),
+                why,
+                attempt: tries + 1,
+            });
+            let pause = self.patience.pause * 2_u32.saturating_pow(tries - 1);
+            self.pause(Wait::Backoff, &call, pause).await?;
+        }
+    }
+
+    /// Obeys a 429.
+    async fn stay_away(
+        &self,
+        call: &str,
+        request: &Request,
+        answer: &Answer,
+        silent: &mut u32,
+    ) -> Result<(), CallError> {
+        let refusal = self.limits.refused(&answer.headers, &answer.body, Instant::now());
+        let Some(wait) = refusal.retry_after else {
+            *silent += 1;
+            if *silent > SILENT_EDGE.1 {
+                let why = "429 without a word of how long, again and again: this address may be blocked for a while"
+                    .to_owned();
+                return Err(CallError::Unavailable {
+                    call: call.to_owned(),
+                    why,
+                });
+            }
+            return self.pause(Wait::RateLimited, call, SILENT_EDGE.0).await;
+        };
+        let edits_channel = request.method == Method::PATCH && request.path.starts_with("/channels/");
+        let why = match refusal.global {
+            true => Wait::Global,
+            false if edits_channel && wait > RENAME => Wait::Rename,
+            false => Wait::RateLimited,
+        };
+        self.pause(why, call, wait).await
+    }
+}
+
+fn own_ms() -> i64 {
+    i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or(0)
+}
+
+fn words(request: &Request) -> String {
+    format!("{} {}", request.method, request.path)
+}
+
+fn finish(call: &str, answer: Answer) -> Result<Bytes, CallError> {
+    match answer.status.as_u16() {
+        200..=299 => Ok(answer.body),
+        401 => Err(CallError::TokenRefused),
+        _ => Err(CallError::refused(call, answer.status, &answer.body)),
+    }
+}
+
+fn parse<T: DeserializeOwned>(call: &str, body: &[u8]) -> Result<T, CallError> {
+    serde_json::from_slice(body).map_err(|why| CallError::Unreadable {
+        call: call.to_owned(),
+        why: why.to_string(),
+    })
+}

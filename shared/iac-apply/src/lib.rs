@@ -1,0 +1,22 @@
+//! Carries out plans at Discord.
+//!
+//! Owns everything between the pure engine (`arrakis-iac`) and the world: the HTTP client with Discord's rate limits, the
+//! reader of the live server, the store of the state with its lock, the executor, import. Refuses decisions: what is to be
+//! done is in the plan. Prints nothing, asks nothing, reads no environment: progress goes out as [`Event`]s, choices come in
+//! as arguments.
+//!
+//! To add a kind of resource: a collection in `read/`, a form in `write/`, and it is planned and applied like the others.
+
+mod event;
+mod execute;
+pub mod http;
+mod picture;
+mod read;
+pub mod store;
+mod write;
+
+pub use event::{Event, Progress, Silent, Wait};
+pub use execute::{ApplyError, Executor};
+pub use picture::{Folder, Pictures};
+pub use read::{ReadError, all_kinds, read};
+pub use write::FormError;

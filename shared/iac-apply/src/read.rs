@@ -1,0 +1,127 @@
+//! Reads a live server: one GET for each collection, never one for each resource.
+
+use std::collections::BTreeSet;
+
+use arrakis_iac::live::{Collections, Live, Unreadable};
+use arrakis_iac::model::{Kind, Snowflake};
+use serde_json::Value;
+
+use crate::http::{CallError, Discord};
+
+/// A server that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The bot is not a member of it, or there is none with this id.
+    #[error("the bot is not on server {0}, or there is no such server; check the id and invite the bot")]
+    NoServer(Snowflake),
+    /// The bot lacks what a collection needs.
+    #[error("the bot may not read {what}: it needs the permission {permission} on the server")]
+    Forbidden {
+        /// Which collection.
+        what: &'static str,
+        /// What it needs.
+        permission: &'static str,
+    },
+    /// A call failed.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// An answer has an unknown shape.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+}
+
+/// A collection that not every run needs.
+struct Further {
+    kind: Kind,
+    path: &'static str,
+    what: &'static str,
+    permission: &'static str,
+}
+
+const FURTHER: [Further; 5] = [
+    Further {
+        kind: Kind::Webhook,
+        path: "webhooks",
+        what: "webhooks",
+        permission: "MANAGE_WEBHOOKS",
+    },
+    Further {
+        kind: Kind::Automod,
+        path: "auto-moderation/rules",
+        what: "rules of auto moderation",
+        permission: "MANAGE_GUILD",
+    },
+    Further {
+        kind: Kind::WelcomeScreen,
+        path: "welcome-screen",
+        what: "the welcome screen",
+        permission: "MANAGE_GUILD",
+    },
+    Further {
+        kind: Kind::Onboarding,
+        path: "onboarding",
+        what: "onboarding",
+        permission: "MANAGE_GUILD",
+    },
+    Further {
+        kind: Kind::Event,
+        path: "scheduled-events",
+        what: "scheduled events",
+        permission: "VIEW_CHANNEL",
+    },
+];
+
+/// Every kind that can be read.
+#[must_use]
+pub fn all_kinds() -> BTreeSet<Kind> {
+    Kind::ALL.iter().copied().collect()
+}
+
+/// Reads a server. Roles, categories, channels, emoji, stickers and settings come always; of the further kinds those in
+/// `kinds`. Of what was not read nothing is known, so name every kind that configuration or state hold.
+///
+/// # Errors
+/// See [`ReadError`].
+pub async fn read(discord: &Discord, guild: Snowflake, kinds: &BTreeSet<Kind>) -> Result<Live, ReadError> {
+    let base = format!("/guilds/{guild}");
+    let of_guild = |error: CallError| match error.code() {
+        Some(10_004 | 50_001) => ReadError::NoServer(guild),
+        _ => error.into(),
+    };
+    let me: Value = discord.get("/users/@me").await?;
+    let me = me["id"].as_str().unwrap_or_default().to_owned();
+    let (own, channels) = (format!("{base}/members/{me}"), format!("{base}/channels"));
+    let (found, channels, bot) = tokio::join!(
+        discord.get::<Value>(&base),
+        discord.get::<Value>(&channels),
+        discord.get::<Value>(&own)
+    );
+    let mut collections = Collections {
+        guild: found.map_err(of_guild)?,
+        channels: channels.map_err(of_guild)?,
+        bot: bot.map_err(of_guild)?,
+        ..Collections::default()
+    };
+    for further in FURTHER.iter().filter(|further| kinds.contains(&further.kind)) {
+        let answer = match discord.get(&format!("{base}/{}", further.path)).await {
+            Ok(answer) => answer,
+            Err(error) if error.is_gone() && further.kind == Kind::WelcomeScreen => Value::Null,
+            // A server, or an API, without such a thing.
+            Err(error) if error.is_gone() => continue,
+            Err(error) if error.code() == Some(50_013) => {
+                let (what, permission) = (further.what, further.permission);
+                return Err(ReadError::Forbidden { what, permission });
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let slot = match further.kind {
+            Kind::Webhook => &mut collections.webhooks,
+            Kind::Automod => &mut collections.automod,
+            Kind::WelcomeScreen => &mut collections.welcome_screen,
+            Kind::Onboarding => &mut collections.onboarding,
+            _ => &mut collections.events,
+        };
+        *slot = Some(answer);
+    }
+    Ok(Live::read(&collections)?)
+}

@@ -1,0 +1,80 @@
+//! What can go wrong with the store.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::{LockRecord, WorkspaceName};
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk refused.
+    #[error("cannot {what} {}: {source}", path.display())]
+    Io {
+        /// As in "read".
+        what: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Somebody holds the lock.
+    #[error("the state of workspace {workspace} is locked: {record}; {}", what_to_do(record, *alive))]
+    Locked {
+        /// Of which workspace.
+        workspace: WorkspaceName,
+        /// Who holds it.
+        record: Box<LockRecord>,
+        /// Whether the holder is known to be running on this machine.
+        alive: bool,
+    },
+    /// Unlocking what is not locked.
+    #[error("workspace {0} is not locked; there is nothing to do")]
+    NotLocked(WorkspaceName),
+    /// Unlocking by another id.
+    #[error(
+        "the lock of workspace {workspace} has the id {held}, not {asked}; look again at who holds it before you take it away"
+    )]
+    OtherLock {
+        /// Of which workspace.
+        workspace: WorkspaceName,
+        /// Its id.
+        held: String,
+        /// The id that was given.
+        asked: String,
+    },
+    /// Taking the lock from an operation that runs.
+    #[error(
+        "the operation that holds the lock is running: {0}; stop it first (Ctrl-C lets it finish its request and save)"
+    )]
+    Alive(Box<LockRecord>),
+    /// A simple unlock of an operation's lock.
+    #[error("the lock belongs to an operation: {0}; if it is certain that it has ended, use force-unlock with its id")]
+    OfAnOperation(Box<LockRecord>),
+    /// A name that no workspace can have.
+    #[error(
+        "{0:?} cannot be a workspace's name: use 1 to 63 letters, digits, - and _, beginning with a letter or digit"
+    )]
+    WorkspaceName(String),
+    /// No such workspace.
+    #[error(
+        "there is no workspace {0}; `gaib server workspace ls` lists them, `gaib server workspace new {0}` makes it"
+    )]
+    NoWorkspace(WorkspaceName),
+    /// It exists already.
+    #[error("there is a workspace {0} already; `gaib server workspace select {0}` chooses it")]
+    WorkspaceExists(WorkspaceName),
+}
+
+fn what_to_do(record: &LockRecord, alive: bool) -> String {
+    if alive {
+        "wait until it has ended, or stop it".to_owned()
+    } else if record.process.is_none() {
+        format!("`gaib server unlock {}` gives it back", record.id)
+    } else {
+        format!(
+            "if it is certain that it has ended, `gaib server force-unlock {}` takes the lock away",
+            record.id
+        )
+    }
+}

@@ -1,0 +1,326 @@
+//! States as files: `.gaib/workspaces/{name}/state.json`, with `state.json.backup`, `lock` and `lock.json` beside it, and
+//! the chosen workspace's name in `.gaib/workspace`.
+//!
+//! Files are small and a disk is quick, so calls are made where they are needed and not on a thread of their own.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use time::OffsetDateTime;
+
+use super::file::{self, failed};
+use super::{Backend, Guard, Held, Holder, LockRecord, StoreError, WorkspaceName};
+
+/// A folder of states.
+#[derive(Clone, Debug)]
+pub struct Local {
+    root: PathBuf,
+    host: String,
+}
+
+impl Local {
+    /// States below `root`, which is `.gaib` in the folder of the configuration. `host` names this machine: locks of
+    /// another one are never taken for dead.
+    #[must_use]
+    pub fn new(root: impl Into<PathBuf>, host: impl Into<String>) -> Self {
+        Self {
+            root: root.into(),
+            host: host.into(),
+        }
+    }
+
+    /// Where the state of a workspace is.
+    #[must_use]
+    pub fn state_path(&self, workspace: &WorkspaceName) -> PathBuf {
+        self.folder(workspace).join("state.json")
+    }
+
+    fn folder(&self, workspace: &WorkspaceName) -> PathBuf {
+        self.root.join("workspaces").join(workspace.as_str())
+    }
+
+    fn files(&self, workspace: &WorkspaceName) -> Files {
+        let folder = self.folder(workspace);
+        Files {
+            state: folder.join("state.json"),
+            previous: folder.join("state.json.backup"),
+            lock: folder.join("lock"),
+            record: folder.join("lock.json"),
+            folder,
+        }
+    }
+
+    /// Takes the system's lock, and judges a record that is there nevertheless.
+    fn acquire(
+        &self,
+        workspace: &WorkspaceName,
+        holder: &Holder,
+        process: Option<u32>,
+    ) -> Result<LocalGuard, StoreError> {
+        let files = self.files(workspace);
+        fs::create_dir_all(&files.folder).map_err(|source| failed("make", &files.folder, source))?;
+        let locked = |record: LockRecord, alive| StoreError::Locked {
+            workspace: workspace.clone(),
+            record: Box::new(record),
+            alive,
+        };
+        let Some(system) = files.try_system_lock()? else {
+            // A holder writes its record just after it has the lock: for a moment there is none.
+            let record = files.record()?.unwrap_or_else(|| unknown(&self.host));
+            return Err(locked(record, true));
+        };
+        let left_behind = files.record()?;
+        if let Some(record) = &left_behind
+            && (record.process.is_none() || record.host != self.host)
+        {
+            return Err(locked(record.clone(), false));
+        }
+        let record = LockRecord::new(holder, process, OffsetDateTime::now_utc());
+        let text = serde_json::to_vec_pretty(&record).map_err(|error| failed("write", &files.record, error.into()))?;
+        file::replace(&files.record, &text)?;
+        Ok(LocalGuard {
+            files,
+            record,
+            left_behind,
+            system,
+            kept_previous: false,
+            given_back: false,
+        })
+    }
+
+    fn require(&self, workspace: &WorkspaceName) -> Result<(), StoreError> {
+        if *workspace == WorkspaceName::default() || self.folder(workspace).is_dir() {
+            Ok(())
+        } else {
+            Err(StoreError::NoWorkspace(workspace.clone()))
+        }
+    }
+}
+
+/// Somebody who has the system's lock and has not yet said who they are.
+fn unknown(host: &str) -> LockRecord {
+    let holder = Holder {
+        who: "somebody".to_owned(),
+        host: host.to_owned(),
+        operation: "an operation".to_owned(),
+    };
+    LockRecord::new(&holder, None, OffsetDateTime::now_utc())
+}
+
+#[derive(Debug)]
+struct Files {
+    folder: PathBuf,
+    state: PathBuf,
+    previous: PathBuf,
+    lock: PathBuf,
+    record: PathBuf,
+}
+
+impl Files {
+    /// The system's lock, or `None` while another process (or another guard of this one) has it.
+    fn try_system_lock(&self) -> Result<Option<File>, StoreError> {
+        let open = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&self.lock);
+        let file = open.map_err(|source| failed("open", &self.lock, source))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(source)) => Err(failed("lock", &self.lock, source)),
+        }
+    }
+
+    fn record(&self) -> Result<Option<LockRecord>, StoreError> {
+        let Some(bytes) = file::read(&self.record)? else {
+            return Ok(None);
+        };
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|error| failed("read (delete it if no gaib is running)", &self.record, error.into()))
+    }
+}
+
+/// The lock of a folder, held.
+#[derive(Debug)]
+struct LocalGuard {
+    files: Files,
+    record: LockRecord,
+    left_behind: Option<LockRecord>,
+    /// Held until it is closed.
+    system: File,
+    kept_previous: bool,
+    given_back: bool,
+}
+
+impl LocalGuard {
+    /// The record goes first: whoever gets the system's lock next must not find it.
+    fn give_back(&mut self) -> Result<(), StoreError> {
+        if self.given_back {
+            return Ok(());
+        }
+        self.given_back = true;
+        file::remove(&self.files.record)?;
+        self.system
+            .unlock()
+            .map_err(|source| failed("unlock", &self.files.lock, source))
+    }
+
+    /// Keeps what is there as the previous state, once for each operation: after an apply of fifty steps the state before
+    /// it is worth having, not the one before its last step.
+    fn keep_previous(&mut self) -> Result<(), StoreError> {
+        if let Some(bytes) = file::read(&self.files.state)?.filter(|_| !self.kept_previous) {
+            file::replace(&self.files.previous, &bytes)?;
+        }
+        self.kept_previous = true;
+        Ok(())
+    }
+}
+
+impl Drop for LocalGuard {
+    fn drop(&mut self) {
+        if let Err(error) = self.give_back() {
+            tracing::warn!(%error, "a lock could not be given back");
+        }
+    }
+}
+
+#[async_trait]
+impl Guard for LocalGuard {
+    fn record(&self) -> &LockRecord {
+        &self.record
+    }
+
+    fn left_behind(&self) -> Option<&LockRecord> {
+        self.left_behind.as_ref()
+    }
+
+    async fn write(&mut self, state: &[u8]) -> Result<(), StoreError> {
+        self.keep_previous()?;
+        file::replace(&self.files.state, state)
+    }
+
+    async fn release(mut self: Box<Self>) -> Result<(), StoreError> {
+        self.give_back()
+    }
+}
+
+#[async_trait]
+impl Backend for Local {
+    async fn read(&self, workspace: &WorkspaceName) -> Result<Option<Vec<u8>>, StoreError> {
+        file::read(&self.files(workspace).state)
+    }
+
+    async fn read_previous(&self, workspace: &WorkspaceName) -> Result<Option<Vec<u8>>, StoreError> {
+        file::read(&self.files(workspace).previous)
+    }
+
+    async fn lock(&self, workspace: &WorkspaceName, holder: &Holder) -> Result<Box<dyn Guard>, StoreError> {
+        self.require(workspace)?;
+        Ok(Box::new(self.acquire(workspace, holder, Some(std::process::id()))?))
+    }
+
+    async fn lock_for_long(&self, workspace: &WorkspaceName, holder: &Holder) -> Result<LockRecord, StoreError> {
+        self.require(workspace)?;
+        let mut guard = self.acquire(workspace, holder, None)?;
+        // The record stays when the system's lock goes.
+        guard.given_back = true;
+        Ok(guard.record.clone())
+    }
+
+    async fn held(&self, workspace: &WorkspaceName) -> Result<Option<Held>, StoreError> {
+        let files = self.files(workspace);
+        let Some(record) = files.record()? else { return Ok(None) };
+        let alive = files.try_system_lock()?.is_none();
+        Ok(Some(Held { record, alive }))
+    }
+
+    async fn unlock(&self, workspace: &WorkspaceName, id: &str, force: bool) -> Result<LockRecord, StoreError> {
+        let files = self.files(workspace);
+        let record = files
+            .record()?
+            .ok_or_else(|| StoreError::NotLocked(workspace.clone()))?;
+        if record.id != id {
+            return Err(StoreError::OtherLock {
+                workspace: workspace.clone(),
+                held: record.id,
+                asked: id.to_owned(),
+            });
+        }
+        // Held while the record is removed, so that nobody's new record is removed instead.
+        let Some(_system) = files.try_system_lock()? else {
+            return Err(StoreError::Alive(Box::new(record)));
+        };
+        if record.process.is_some() && !force {
+            return Err(StoreError::OfAnOperation(Box::new(record)));
+        }
+        file::remove(&files.record)?;
+        Ok(record)
+    }
+
+    async fn workspaces(&self) -> Result<Vec<WorkspaceName>, StoreError> {
+        let folder = self.root.join("workspaces");
+        let mut names = vec![WorkspaceName::default()];
+        match fs::read_dir(&folder) {
+            Ok(entries) => {
+                for entry in entries {
+                    let entry = entry.map_err(|source| failed("list", &folder, source))?;
+                    if !entry.path().is_dir() {
+                        continue;
+                    }
+                    names.extend(entry.file_name().to_str().and_then(|name| name.parse().ok()));
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(failed("list", &folder, source)),
+        }
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    async fn create_workspace(&self, workspace: &WorkspaceName) -> Result<(), StoreError> {
+        let folder = self.folder(workspace);
+        let parent = folder.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(parent).map_err(|source| failed("make", parent, source))?;
+        match fs::create_dir(&folder) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(StoreError::WorkspaceExists(workspace.clone()))
+            }
+            Err(source) => Err(failed("make", &folder, source)),
+        }
+    }
+
+    async fn delete_workspace(&self, workspace: &WorkspaceName) -> Result<(), StoreError> {
+        if !self.folder(workspace).is_dir() {
+            return Err(StoreError::NoWorkspace(workspace.clone()));
+        }
+        let holder = Holder {
+            who: "gaib".to_owned(),
+            host: self.host.clone(),
+            operation: "workspace delete".to_owned(),
+        };
+        let mut guard = self.acquire(workspace, &holder, Some(std::process::id()))?;
+        guard.given_back = true;
+        let folder = self.folder(workspace);
+        fs::remove_dir_all(&folder).map_err(|source| failed("remove", &folder, source))
+    }
+
+    async fn selected(&self) -> Result<WorkspaceName, StoreError> {
+        let path = self.root.join("workspace");
+        let Some(bytes) = file::read(&path)? else {
+            return Ok(WorkspaceName::default());
+        };
+        String::from_utf8_lossy(&bytes).trim().parse()
+    }
+
+    async fn select(&self, workspace: &WorkspaceName) -> Result<(), StoreError> {
+        self.require(workspace)?;
+        fs::create_dir_all(&self.root).map_err(|source| failed("make", &self.root, source))?;
+        file::replace(&self.root.join("workspace"), format!("{workspace}\n").as_bytes())
+    }
+}

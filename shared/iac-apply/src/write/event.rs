@@ -1,0 +1,53 @@
+//! The form of a scheduled event. <https://discord.com/developers/docs/resources/guild-scheduled-event>
+
+use arrakis_iac::model::{Event, EventPlace};
+use serde_json::{Value, json};
+
+use super::Context;
+use super::expression::picture;
+use super::form::{Form, FormError, Names, is_wanted, text_or_null};
+
+/// Seen by the members of the server; Discord has no other level.
+const GUILD_ONLY: u64 = 2;
+
+pub(super) fn form(event: &Event, wanted: Names<'_>, context: &Context<'_>) -> Result<Form, FormError> {
+    let mut form = Form::default();
+    form.put(wanted, "name", "name", event.name.as_ref(), |name| json!(name));
+    form.put(
+        wanted,
+        "description",
+        "description",
+        event.description.as_ref(),
+        |text| text_or_null(text),
+    );
+    form.put(wanted, "start", "scheduled_start_time", event.start.as_ref(), |time| {
+        json!(time.to_string())
+    });
+    form.put(wanted, "end", "scheduled_end_time", event.end.as_ref(), |time| {
+        json!(time.to_string())
+    });
+    form.try_put(wanted, "image", "image", event.image.as_ref(), |image| {
+        picture(image, context)
+    })?;
+    if wanted.is_none() {
+        form.set("privacy_level", GUILD_ONLY);
+    }
+    if let Some(place) = &event.place
+        && is_wanted(wanted, "place")
+    {
+        form.set("entity_type", place.wire());
+        let (channel, location) = match place {
+            EventPlace::Stage(channel) | EventPlace::Voice(channel) => {
+                (json!(context.id(channel)?.to_string()), Value::Null)
+            }
+            EventPlace::External(location) => (Value::Null, json!({ "location": location })),
+        };
+        form.set("channel_id", channel);
+        form.set("entity_metadata", location);
+        // An event that moves to a place outside Discord has to say when it ends.
+        if let Some(end) = event.end.filter(|_| place.wire() == 3) {
+            form.set("scheduled_end_time", end.to_string());
+        }
+    }
+    Ok(form)
+}

@@ -1,0 +1,92 @@
+//! The body of a request, with only the fields that are wanted in it.
+
+use arrakis_iac::model::Address;
+use serde_json::{Map, Value};
+
+/// What keeps a request from being made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FormError {
+    /// An address that is not in the state.
+    #[error("`{0}` is not there yet: the step that makes it is missing from the plan; make the plan again")]
+    Unresolved(Address),
+    /// An attribute without which Discord makes nothing.
+    #[error("the attribute `{0}` is needed to make it")]
+    Missing(&'static str),
+    /// A picture.
+    #[error("the picture {path}: {why}")]
+    Picture {
+        /// Its path.
+        path: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// Something that cannot be done.
+    #[error("{0}")]
+    Unsupported(&'static str),
+}
+
+/// Names of the attributes to send; `None` is all that are given.
+pub(crate) type Names<'a> = Option<&'a [String]>;
+
+/// A JSON object in the making.
+#[derive(Debug, Default)]
+pub(crate) struct Form(Map<String, Value>);
+
+impl Form {
+    /// Puts in what always goes.
+    pub(crate) fn set(&mut self, key: &str, value: impl Into<Value>) {
+        self.0.insert(key.to_owned(), value.into());
+    }
+
+    /// Puts in an attribute that is given and wanted.
+    pub(crate) fn put<T>(
+        &mut self,
+        wanted: Names<'_>,
+        field: &str,
+        key: &str,
+        value: Option<&T>,
+        json: impl Fn(&T) -> Value,
+    ) {
+        if let Some(value) = value
+            && is_wanted(wanted, field)
+        {
+            self.set(key, json(value));
+        }
+    }
+
+    /// The same, where finding the value may fail.
+    pub(crate) fn try_put<T>(
+        &mut self,
+        wanted: Names<'_>,
+        field: &str,
+        key: &str,
+        value: Option<&T>,
+        json: impl Fn(&T) -> Result<Value, FormError>,
+    ) -> Result<(), FormError> {
+        if let Some(value) = value
+            && is_wanted(wanted, field)
+        {
+            self.set(key, json(value)?);
+        }
+        Ok(())
+    }
+}
+
+impl From<Form> for Value {
+    fn from(form: Form) -> Self {
+        Self::Object(form.0)
+    }
+}
+
+pub(crate) fn is_wanted(wanted: Names<'_>, field: &str) -> bool {
+    wanted.is_none_or(|names| names.iter().any(|name| name == field))
+}
+
+/// A text where empty means none.
+pub(crate) fn text_or_null(text: &str) -> Value {
+    if text.is_empty() {
+        Value::Null
+    } else {
+        Value::from(text)
+    }
+}

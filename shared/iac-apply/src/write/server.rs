@@ -1,0 +1,104 @@
+//! The form of the server's settings. <https://discord.com/developers/docs/resources/guild#modify-guild>
+
+use arrakis_iac::model::{Clearable, Reference, Server};
+use serde_json::{Value, json};
+
+use super::Context;
+use super::form::{Form, FormError, text_or_null};
+
+pub(super) fn form(
+    server: &Server,
+    fields: &[String],
+    current: &Value,
+    context: &Context<'_>,
+) -> Result<Form, FormError> {
+    let (mut form, wanted) = (Form::default(), Some(fields));
+    form.put(wanted, "name", "name", server.name.as_ref(), |name| json!(name));
+    form.put(
+        wanted,
+        "description",
+        "description",
+        server.description.as_ref(),
+        |text| text_or_null(text),
+    );
+    let level = server.verification_level.as_ref();
+    form.put(wanted, "verification_level", "verification_level", level, |one| {
+        json!(one.wire())
+    });
+    let notified = server.default_notifications.as_ref();
+    form.put(
+        wanted,
+        "default_notifications",
+        "default_message_notifications",
+        notified,
+        |one| json!(one.wire()),
+    );
+    let filter = server.explicit_content_filter.as_ref();
+    form.put(
+        wanted,
+        "explicit_content_filter",
+        "explicit_content_filter",
+        filter,
+        |one| json!(one.wire()),
+    );
+    let locale = server.preferred_locale.as_ref();
+    form.put(wanted, "preferred_locale", "preferred_locale", locale, |one| {
+        json!(one.name())
+    });
+    form.put(
+        wanted,
+        "afk_timeout",
+        "afk_timeout",
+        server.afk_timeout.as_ref(),
+        |one| json!(one.wire()),
+    );
+    let suppressed = server.suppressed_messages.as_ref();
+    form.put(
+        wanted,
+        "suppressed_messages",
+        "system_channel_flags",
+        suppressed,
+        |messages| json!(messages.iter().map(|one| one.wire()).sum::<u64>()),
+    );
+    let bar = server.boost_progress_bar.as_ref();
+    form.put(
+        wanted,
+        "boost_progress_bar",
+        "premium_progress_bar_enabled",
+        bar,
+        |flag| json!(flag),
+    );
+    form.put(wanted, "community", "features", server.community.as_ref(), |on| {
+        features(current, *on)
+    });
+    let channels = [
+        ("afk_channel", "afk_channel_id", &server.afk_channel),
+        ("system_channel", "system_channel_id", &server.system_channel),
+        ("rules_channel", "rules_channel_id", &server.rules_channel),
+        (
+            "public_updates_channel",
+            "public_updates_channel_id",
+            &server.public_updates_channel,
+        ),
+        (
+            "safety_alerts_channel",
+            "safety_alerts_channel_id",
+            &server.safety_alerts_channel,
+        ),
+    ];
+    let id = |channel: &Clearable<Reference>| {
+        let id = channel.value().map(|channel| context.id(channel)).transpose()?;
+        Ok(json!(id.map(|id| id.to_string())))
+    };
+    for (field, key, channel) in channels {
+        form.try_put(wanted, field, key, channel.as_ref(), id)?;
+    }
+    Ok(form)
+}
+
+/// Discord takes the list of features whole.
+fn features(current: &Value, community: bool) -> Value {
+    let known = current["features"].as_array().into_iter().flatten();
+    let others = known.filter(|feature| *feature != "COMMUNITY").cloned();
+    others.chain(community.then(|| json!("COMMUNITY"))).collect()
+}

@@ -1,0 +1,170 @@
+//! The matrix of interruptions: an apply that is killed before or after each single one of its requests, or that loses each
+//! single answer, is finished by the next one, with nothing doubled and nothing orphaned.
+
+use std::sync::Arc;
+
+use arrakis_iac::model::Configuration;
+use discord_emulator::faults::{Condition, DeadHost, FaultKind};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::bench::{Bench, configuration};
+use crate::support::{Cut, Strike, Watched, empty};
+
+/// A bit of everything that an apply does: creations, a private channel, the bot's role, settings, an order.
+fn small() -> Configuration {
+    configuration(&[
+        ("server", json!({"name": "Sietch Tabr", "verification_level": "medium"})),
+        (
+            "role.naib",
+            json!({"name": "Naib", "permissions": ["ADMINISTRATOR"], "color": "#FFD700", "hoist": true}),
+        ),
+        (
+            "role.bot",
+            json!({"name": "Shai-Hulud", "permissions": [], "given_to_bot": true}),
+        ),
+        (
+            "category.rock",
+            json!({"kind": "category", "name": "Rock",
+            "overwrites": {"everyone": {"deny": ["VIEW_CHANNEL"]}, "role.naib": {"allow": ["VIEW_CHANNEL"]}}}),
+        ),
+        (
+            "channel.council",
+            json!({"kind": "text", "name": "council", "category": "category.rock", "topic": "Naib only",
+            "overwrites": {"everyone": {"deny": ["VIEW_CHANNEL"]}, "role.naib": {"allow": ["VIEW_CHANNEL"]},
+                "bot": {"allow": ["VIEW_CHANNEL", "SEND_MESSAGES"]}}}),
+        ),
+        (
+            "channel.tales",
+            json!({"kind": "forum", "name": "tales", "require_tag": true,
+            "tags": [{"name": "old"}, {"name": "new", "moderated": true, "emoji": "🔥"}]}),
+        ),
+    ])
+}
+
+/// What is there before: a role and a channel that nobody manages, one with the name of a managed one.
+fn before() -> serde_json::Value {
+    json!({ "name": "Before", "community": true, "roles": [{"name": "Naib"}], "channels": [{"name": "council"}] })
+}
+
+/// One cell: an apply that ends at request `at`, then a whole one.
+async fn killed_at(at: usize, strike: Strike) {
+    let bench = Bench::start(before()).await;
+    let at_first = bench.live().await;
+    let stop = CancellationToken::new();
+    let cut = Cut::new(Arc::new(bench.server.https()), at, strike, stop.clone());
+    let config = small();
+    tokio::select! {
+        biased;
+        ended = bench.apply_over(Arc::new(cut), &config) => panic!("request {at} was never made: {ended:?}"),
+        () = stop.cancelled() => {}
+    }
+    if let Err(error) = bench.apply(&config).await {
+        panic!("{strike:?} request {at}: the second apply failed: {error}");
+    }
+    bench.assert_applied(&config, &at_first).await;
+}
+
+/// Every request of an apply, in order.
+async fn requests() -> Vec<String> {
+    let bench = Bench::start(before()).await;
+    let (_, watched): (_, Arc<Watched>) = bench.apply(&small()).await.unwrap();
+    watched.sent()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_apply_that_is_killed_at_any_request_is_finished_by_the_next() {
+    let requests = requests().await;
+    assert!(requests.len() > 10, "{requests:?}");
+    for (at, request) in requests.iter().enumerate() {
+        let cells = [Strike::Before, Strike::After].map(|strike| tokio::spawn(killed_at(at, strike)));
+        for cell in cells {
+            cell.await.unwrap_or_else(|error| panic!("{request}: {error}"));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_is_lost_is_found_again_at_any_request() {
+    let requests = requests().await;
+    for (at, request) in requests.iter().enumerate() {
+        let bench = Bench::start(before()).await;
+        let at_first = bench.live().await;
+        let cut = Cut::new(
+            Arc::new(bench.server.https()),
+            at,
+            Strike::Lose,
+            CancellationToken::new(),
+        );
+        let config = small();
+        // Whether the run itself recovers or ends, the next one has nothing left that could double.
+        let first = bench.apply_over(Arc::new(cut), &config).await;
+        assert!(first.is_ok(), "{request}: {first:?}");
+        bench.assert_applied(&config, &at_first).await;
+    }
+}
+
+#[tokio::test]
+async fn the_emulators_lost_answers_double_nothing() {
+    for mode in [DeadHost::Refuse, DeadHost::Hang] {
+        let bench = Bench::start(empty()).await;
+        let at_first = bench.live().await;
+        let every_route = Condition {
+            count: Some(1),
+            method: Some("POST".to_owned()),
+            ..Condition::default()
+        };
+        bench
+            .server
+            .emulator
+            .app()
+            .faults
+            .arm(FaultKind::RestLostAnswer { mode }, every_route);
+        bench.apply(&small()).await.unwrap();
+        bench.assert_applied(&small(), &at_first).await;
+    }
+}
+
+#[tokio::test]
+async fn a_creation_that_never_arrived_is_made_again() {
+    let bench = Bench::start(empty()).await;
+    let at_first = bench.live().await;
+    let once = Condition {
+        count: Some(1),
+        method: Some("POST".to_owned()),
+        ..Condition::default()
+    };
+    bench
+        .server
+        .emulator
+        .app()
+        .faults
+        .arm(FaultKind::RestStatus { status: 502 }, once);
+    let (_, watched) = bench.apply(&small()).await.unwrap();
+    assert_eq!(watched.count("POST"), 6);
+    bench.assert_applied(&small(), &at_first).await;
+}
+
+#[tokio::test]
+async fn what_was_pending_and_is_no_longer_wanted_leaves_no_trace_in_the_state() {
+    let bench = Bench::start(before()).await;
+    let requests = requests().await;
+    let first_create = requests.iter().position(|call| call.starts_with("POST")).unwrap();
+    let stop = CancellationToken::new();
+    let cut = Cut::new(
+        Arc::new(bench.server.https()),
+        first_create,
+        Strike::Before,
+        stop.clone(),
+    );
+    let config = small();
+    tokio::select! {
+        biased;
+        _ = bench.apply_over(Arc::new(cut), &config) => panic!("not cut"),
+        () = stop.cancelled() => {}
+    }
+    assert_eq!(bench.state().await.pending.len(), 1);
+    bench.destroy().await.unwrap();
+    let state = bench.state().await;
+    assert!(state.pending.is_empty() && state.resources.is_empty(), "{state:?}");
+}

@@ -1,0 +1,16 @@
+//! Plans carried out against the emulator in process.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that fails here has found what it looks for"
+)]
+
+mod apply;
+mod bench;
+mod http;
+mod interruptions;
+mod kinds;
+mod laws;
+mod store;
+mod support;

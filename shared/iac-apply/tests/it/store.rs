@@ -1,0 +1,166 @@
+//! The store: nothing half written, one writer, and a lock that outlives nobody. Any backend runs through these.
+
+use std::str::FromStr as _;
+
+use arrakis_iac_apply::store::{Backend, Holder, Local, StoreError, WorkspaceName};
+use tempfile::TempDir;
+
+fn holder(who: &str) -> Holder {
+    Holder {
+        who: who.to_owned(),
+        host: "arrakeen".to_owned(),
+        operation: "apply".to_owned(),
+    }
+}
+
+fn local(folder: &TempDir) -> Local {
+    Local::new(folder.path().join(".gaib"), "arrakeen")
+}
+
+fn default() -> WorkspaceName {
+    WorkspaceName::default()
+}
+
+#[tokio::test]
+async fn the_previous_state_is_the_one_before_the_operation() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = local(&folder);
+    assert_eq!(store.read(&default()).await.unwrap(), None);
+    let mut guard = store.lock(&default(), &holder("stilgar")).await.unwrap();
+    guard.write(b"one").await.unwrap();
+    guard.write(b"two").await.unwrap();
+    guard.release().await.unwrap();
+    assert_eq!(store.read_previous(&default()).await.unwrap(), None);
+    let mut guard = store.lock(&default(), &holder("stilgar")).await.unwrap();
+    guard.write(b"three").await.unwrap();
+    guard.write(b"four").await.unwrap();
+    drop(guard);
+    assert_eq!(store.read(&default()).await.unwrap().as_deref(), Some(&b"four"[..]));
+    assert_eq!(
+        store.read_previous(&default()).await.unwrap().as_deref(),
+        Some(&b"two"[..])
+    );
+    let folder = store.state_path(&default());
+    let names: Vec<_> = folder
+        .parent()
+        .unwrap()
+        .read_dir()
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert!(
+        names.iter().all(|name| !name.to_string_lossy().starts_with(".gaib-")),
+        "{names:?}"
+    );
+}
+
+#[tokio::test]
+async fn one_operation_holds_the_lock_and_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = local(&folder);
+    let guard = store.lock(&default(), &holder("stilgar")).await.unwrap();
+    let refused = store.lock(&default(), &holder("chani")).await.unwrap_err();
+    let words = refused.to_string();
+    assert!(
+        words.contains("stilgar on arrakeen") && words.contains("wait until it has ended"),
+        "{words}"
+    );
+    let id = guard.record().id.clone();
+    let alive = store.unlock(&default(), &id, true).await.unwrap_err();
+    assert!(matches!(alive, StoreError::Alive(_)), "{alive}");
+    guard.release().await.unwrap();
+    assert_eq!(store.held(&default()).await.unwrap(), None);
+    assert!(store.lock(&default(), &holder("chani")).await.is_ok());
+}
+
+/// What an operation leaves that died: its record, and no lock of the system's.
+fn left_by_the_dead(store: &Local, host: &str) {
+    let state = store.state_path(&default());
+    let folder = state.parent().unwrap();
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::write(folder.join("lock.json"), DEAD.replace("HOST", host)).unwrap();
+}
+
+const DEAD: &str = r#"{"id": "7", "who": "jamis", "host": "HOST", "operation": "apply",
+    "since": "2026-11-21T10:00:00Z", "process": 4242}"#;
+
+#[tokio::test]
+async fn a_lock_of_the_dead_is_taken_over_here_and_not_from_another_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = local(&folder);
+    left_by_the_dead(&store, "arrakeen");
+    assert!(!store.held(&default()).await.unwrap().unwrap().alive);
+    let guard = store.lock(&default(), &holder("chani")).await.unwrap();
+    assert_eq!(guard.left_behind().unwrap().who, "jamis");
+    drop(guard);
+
+    left_by_the_dead(&store, "carthag");
+    let refused = store.lock(&default(), &holder("chani")).await.unwrap_err();
+    assert!(refused.to_string().contains("force-unlock 7"), "{refused}");
+    let other = store.unlock(&default(), "8", true).await.unwrap_err();
+    assert!(matches!(other, StoreError::OtherLock { .. }), "{other}");
+    let plain = store.unlock(&default(), "7", false).await.unwrap_err();
+    assert!(matches!(plain, StoreError::OfAnOperation(_)), "{plain}");
+    store.unlock(&default(), "7", true).await.unwrap();
+    assert!(store.lock(&default(), &holder("chani")).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_lock_that_was_taken_to_be_kept_is_given_back_by_id() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = local(&folder);
+    let record = store.lock_for_long(&default(), &holder("stilgar")).await.unwrap();
+    let refused = store.lock(&default(), &holder("chani")).await.unwrap_err();
+    assert!(
+        refused.to_string().contains(&format!("unlock {}", record.id)),
+        "{refused}"
+    );
+    store.unlock(&default(), &record.id, false).await.unwrap();
+    assert!(store.lock(&default(), &holder("chani")).await.is_ok());
+    let nothing = store.unlock(&default(), &record.id, false).await.unwrap_err();
+    assert!(matches!(nothing, StoreError::NotLocked(_)), "{nothing}");
+}
+
+#[tokio::test]
+async fn only_one_of_many_gets_the_lock() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = local(&folder);
+    let tries = (0..16).map(|index| {
+        let store = store.clone();
+        tokio::spawn(async move { store.lock(&default(), &holder(&index.to_string())).await })
+    });
+    let mut held = Vec::new();
+    for attempt in tries.collect::<Vec<_>>() {
+        held.extend(attempt.await.unwrap().ok());
+    }
+    assert_eq!(held.len(), 1);
+}
+
+#[tokio::test]
+async fn workspaces_are_made_chosen_and_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = local(&folder);
+    let staging = WorkspaceName::from_str("staging").unwrap();
+    assert_eq!(store.selected().await.unwrap(), default());
+    assert!(matches!(store.select(&staging).await, Err(StoreError::NoWorkspace(_))));
+    assert!(matches!(
+        store.lock(&staging, &holder("x")).await,
+        Err(StoreError::NoWorkspace(_))
+    ));
+    store.create_workspace(&staging).await.unwrap();
+    assert!(matches!(
+        store.create_workspace(&staging).await,
+        Err(StoreError::WorkspaceExists(_))
+    ));
+    store.select(&staging).await.unwrap();
+    assert_eq!(store.selected().await.unwrap(), staging);
+    assert_eq!(store.workspaces().await.unwrap(), [default(), staging.clone()]);
+    let guard = store.lock(&staging, &holder("stilgar")).await.unwrap();
+    assert!(matches!(
+        store.delete_workspace(&staging).await,
+        Err(StoreError::Locked { .. })
+    ));
+    drop(guard);
+    store.delete_workspace(&staging).await.unwrap();
+    assert_eq!(store.workspaces().await.unwrap(), [default()]);
+}

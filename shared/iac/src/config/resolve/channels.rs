@@ -1,0 +1,286 @@
+//! `categories` and `channels`.
+
+use super::names::entries;
+use super::{Draft, Names, overwrites, present};
+use crate::config::document::{ChannelEntry, ServerFile, TagEntry};
+use crate::config::overwrites::OverwritesEntry;
+use crate::config::reader::{At, Reader};
+use crate::config::scalar::{List, OrNone};
+use crate::config::tree::Mark;
+use crate::model::limits::{MOST_TAGS, STAGE_BITRATE, TOPIC, USER_LIMIT};
+use crate::model::{
+    Address, Attributes, Channel, ChannelKind, Clearable, EmojiReference, Kind, Overwrites, Reference, SortOrder, Tag,
+    normalised_name,
+};
+
+pub(super) fn build(document: &ServerFile, names: &Names, draft: &mut Draft, reader: &mut Reader<'_>) {
+    for (name, entry) in entries(document.categories.as_ref()) {
+        let Some(address) = present(Kind::Category, name, names) else {
+            continue;
+        };
+        let mut category = match draft.resources.get(&address) {
+            Some(Attributes::Category(theirs)) => theirs.clone(),
+            _ => Channel {
+                kind: ChannelKind::Category,
+                ..Channel::default()
+            },
+        };
+        if let Some(shown) = &entry.value.name {
+            category.name = Some(normalised_name(ChannelKind::Category, &shown.value.0));
+        }
+        category.name.get_or_insert_with(|| name.value.clone());
+        match &entry.value.overwrites {
+            Some(At {
+                value: OverwritesEntry::Own(own),
+                ..
+            }) => {
+                category.overwrites = Some(overwrites::read(own, names, reader));
+            }
+            Some(At {
+                value: OverwritesEntry::Synced,
+                at,
+            }) => {
+                reader.refuse(*at, "a category is in no category that it could be `synced` with");
+            }
+            None => {}
+        }
+        draft.put(address, Attributes::Category(category), name.at);
+    }
+    for (category, entry) in entries(document.categories.as_ref()) {
+        let Some(category) = present(Kind::Category, category, names) else {
+            continue;
+        };
+        for (name, channel) in entries(entry.value.channels.as_ref()) {
+            if let Some(misplaced) = &channel.value.category {
+                reader.refuse(misplaced.at, format!("this channel stands under `{category}` already"));
+            }
+            build_channel(name, channel, Some(&category), names, draft, reader);
+        }
+    }
+    for (name, channel) in entries(document.channels.as_ref()) {
+        build_channel(name, channel, None, names, draft, reader);
+    }
+}
+
+fn build_channel(
+    name: &At<String>,
+    entry: &At<ChannelEntry>,
+    under: Option<&Address>,
+    names: &Names,
+    draft: &mut Draft,
+    reader: &mut Reader<'_>,
+) {
+    let Some(address) = present(Kind::Channel, name, names) else {
+        return;
+    };
+    let theirs = match draft.resources.get(&address) {
+        Some(Attributes::Channel(theirs)) => Some(theirs.clone()),
+        _ => None,
+    };
+    let entry = &entry.value;
+    let kind = entry
+        .kind
+        .as_ref()
+        .map(|kind| kind.value.0)
+        .or_else(|| theirs.as_ref().map(|theirs| theirs.kind));
+    let kind = kind.unwrap_or_default();
+    refuse_misplaced(entry, kind, reader);
+    let category = match under {
+        Some(category) => Some(Clearable::Set(Reference::from(category.clone()))),
+        None => names.link_or_none(entry.category.as_ref(), Kind::Category, reader),
+    };
+    let own = read(entry, kind, category, names, reader);
+    let mut channel = theirs.unwrap_or_default();
+    if channel.kind != kind {
+        // What the theme says of the other kind may not be there in this one.
+        channel = Channel {
+            name: channel.name,
+            topic: channel.topic.filter(|_| kind.has("topic")),
+            category: channel.category,
+            overwrites: channel.overwrites,
+            ..Channel::default()
+        };
+    }
+    channel.override_with(own);
+    channel.name.get_or_insert_with(|| normalised_name(kind, &name.value));
+    // A channel that stands by itself is in no category, rather than in whichever somebody dragged it to.
+    channel.category.get_or_insert(Clearable::Cleared);
+    match &entry.overwrites {
+        None => {}
+        Some(At {
+            value: OverwritesEntry::Own(own),
+            ..
+        }) => channel.overwrites = Some(overwrites::read(own, names, reader)),
+        Some(At {
+            value: OverwritesEntry::Synced,
+            at,
+        }) => channel.overwrites = synced(&channel, *at, draft, reader),
+    }
+    draft.put(address, Attributes::Channel(channel), name.at);
+}
+
+/// The overwrites of its category, which are what Discord calls synced.
+fn synced(channel: &Channel, at: Mark, draft: &Draft, reader: &mut Reader<'_>) -> Option<Overwrites> {
+    let category = channel
+        .category
+        .as_ref()
+        .and_then(Clearable::value)
+        .and_then(Reference::address);
+    match category.and_then(|category| draft.resources.get(category)) {
+        Some(Attributes::Category(category)) if category.overwrites.is_some() => category.overwrites.clone(),
+        Some(_) => {
+            reader.refuse(
+                at,
+                "its category has no `overwrites` that this could be synced with; write some, even `{}`",
+            );
+            None
+        }
+        None => {
+            reader.refuse(
+                at,
+                "this channel is in no category of this file that it could be synced with",
+            );
+            None
+        }
+    }
+}
+
+/// Refuses what this kind of channel does not have.
+fn refuse_misplaced(entry: &ChannelEntry, kind: ChannelKind, reader: &mut Reader<'_>) {
+    macro_rules! check {
+        ($($field:ident for $whose:literal;)+) => {
+            $(if let (Some(entry), false) = (&entry.$field, kind.has(stringify!($field))) {
+                let reason = format!("`{}` is for {}; this is a channel of kind `{kind}`", stringify!($field), $whose);
+                reader.refuse(entry.at, reason);
+            })+
+        };
+    }
+    check! {
+        topic for "text, announcement, forum and media channels";
+        slow_mode for "all but announcement channels";
+        bitrate for "voice channels and stages";
+        user_limit for "voice channels and stages";
+        region for "voice channels and stages";
+        video_quality for "voice channels and stages";
+        auto_archive for "channels with threads: text, announcement, forum and media";
+        thread_slow_mode for "channels with threads: text, announcement, forum and media";
+        tags for "forums and media channels";
+        require_tag for "forums and media channels";
+        default_reaction for "forums and media channels";
+        sort_order for "forums and media channels";
+        layout for "forums";
+        tag_match for "forums and media channels";
+        hide_download_options for "media channels";
+    }
+    if let Some(topic) = entry.topic.as_ref().filter(|_| !kind.has_posts()) {
+        let length = topic.value.0.chars().count();
+        if length > *TOPIC.end() {
+            reader.refuse(
+                topic.at,
+                format!("the topic has {length} characters; at most {} fit", TOPIC.end()),
+            );
+        }
+    }
+    if let Some(bitrate) = entry
+        .bitrate
+        .as_ref()
+        .filter(|bitrate| kind == ChannelKind::Stage && bitrate.value.0 > STAGE_BITRATE)
+    {
+        reader.refuse(
+            bitrate.at,
+            format!("a stage has at most {STAGE_BITRATE} bits per second"),
+        );
+    }
+    if let Some(limit) = entry
+        .user_limit
+        .as_ref()
+        .filter(|limit| kind == ChannelKind::Voice && limit.value.0 > *USER_LIMIT.end())
+    {
+        reader.refuse(
+            limit.at,
+            format!(
+                "a voice channel has room for at most {} members; 0 is no limit",
+                USER_LIMIT.end()
+            ),
+        );
+    }
+}
+
+fn read(
+    entry: &ChannelEntry,
+    kind: ChannelKind,
+    category: Option<Clearable<Reference>>,
+    names: &Names,
+    reader: &mut Reader<'_>,
+) -> Channel {
+    let small = |number: u32| u16::try_from(number).unwrap_or(u16::MAX);
+    Channel {
+        kind,
+        name: entry.name.as_ref().map(|name| normalised_name(kind, &name.value.0)),
+        category,
+        topic: entry.topic.as_ref().map(|topic| topic.value.0.clone()),
+        nsfw: entry.nsfw.as_ref().map(|nsfw| nsfw.value.0),
+        slow_mode: entry.slow_mode.as_ref().map(|seconds| small(seconds.value.0)),
+        bitrate: entry.bitrate.as_ref().map(|bitrate| bitrate.value.0),
+        user_limit: entry.user_limit.as_ref().map(|limit| small(limit.value.0)),
+        region: entry.region.as_ref().map(|region| match &region.value.0 {
+            Clearable::Cleared => Clearable::Cleared,
+            Clearable::Set(region) => Clearable::Set(region.0.clone()),
+        }),
+        video_quality: entry.video_quality.as_ref().map(|quality| quality.value.0),
+        auto_archive: entry.auto_archive.as_ref().map(|after| after.value.0),
+        thread_slow_mode: entry.thread_slow_mode.as_ref().map(|seconds| small(seconds.value.0)),
+        tags: entry.tags.as_ref().map(|tags| read_tags(&tags.value, names, reader)),
+        require_tag: entry.require_tag.as_ref().map(|required| required.value.0),
+        default_reaction: reaction(entry, names, reader),
+        sort_order: entry.sort_order.as_ref().map(|order| match &order.value {
+            OrNone(Clearable::Cleared) => Clearable::<SortOrder>::Cleared,
+            OrNone(Clearable::Set(order)) => Clearable::Set(order.0),
+        }),
+        layout: entry.layout.as_ref().map(|layout| layout.value.0),
+        tag_match: entry.tag_match.as_ref().map(|tag_match| tag_match.value.0),
+        hide_download_options: entry.hide_download_options.as_ref().map(|hidden| hidden.value.0),
+        overwrites: None,
+    }
+}
+
+fn reaction(entry: &ChannelEntry, names: &Names, reader: &mut Reader<'_>) -> Option<Clearable<EmojiReference>> {
+    let At {
+        value: OrNone(emoji),
+        at,
+    } = entry.default_reaction.as_ref()?;
+    match emoji {
+        Clearable::Cleared => Some(Clearable::Cleared),
+        Clearable::Set(emoji) => names
+            .emoji(
+                &At {
+                    value: emoji.clone(),
+                    at: *at,
+                },
+                reader,
+            )
+            .map(Clearable::Set),
+    }
+}
+
+fn read_tags(tags: &List<TagEntry>, names: &Names, reader: &mut Reader<'_>) -> Vec<Tag> {
+    if let Some(over) = tags.0.get(MOST_TAGS) {
+        reader.refuse(over.at, format!("more than {MOST_TAGS} tags; a forum has no more"));
+    }
+    let mut read: Vec<Tag> = Vec::new();
+    for tag in &tags.0 {
+        let Some(name) = &tag.value.name else {
+            reader.refuse(tag.at, "the tag's `name` is missing");
+            continue;
+        };
+        if read.iter().any(|before| before.name == name.value.0) {
+            reader.refuse(name.at, format!("the tag `{}` is there twice", name.value.0));
+        }
+        read.push(Tag {
+            name: name.value.0.clone(),
+            moderated: tag.value.moderated.as_ref().is_some_and(|moderated| moderated.value.0),
+            emoji: tag.value.emoji.as_ref().and_then(|emoji| names.emoji(emoji, reader)),
+        });
+    }
+    read
+}

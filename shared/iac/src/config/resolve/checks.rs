@@ -1,0 +1,99 @@
+//! Discord's limits of the whole, and what is allowed and probably not meant.
+
+use std::collections::BTreeMap;
+
+use super::Draft;
+use crate::config::reader::Reader;
+use crate::model::limits::{MOST_CHANNELS, MOST_IN_CATEGORY, MOST_ROLES};
+use crate::model::{Address, Attributes, Clearable, Kind, Reference, Server};
+
+pub(super) fn check(draft: &mut Draft, reader: &mut Reader<'_>) {
+    count_roles(draft, reader);
+    count_channels(draft, reader);
+    check_community(draft, reader);
+    warn_of_same_names(draft, reader);
+}
+
+fn count_roles(draft: &Draft, reader: &mut Reader<'_>) {
+    let roles: Vec<&Address> = draft
+        .resources
+        .keys()
+        .filter(|address| address.kind() == Kind::Role && !address.is_everyone())
+        .collect();
+    // @everyone is one of them, whether it is managed or not.
+    if let Some(over) = roles.get(MOST_ROLES - 1) {
+        let reason = format!(
+            "{} roles; a server has room for {} beside @everyone",
+            roles.len(),
+            MOST_ROLES - 1
+        );
+        reader.refuse(draft.mark(over), reason);
+    }
+}
+
+fn count_channels(draft: &Draft, reader: &mut Reader<'_>) {
+    let mut total = 0;
+    let mut in_category: BTreeMap<&Reference, usize> = BTreeMap::new();
+    for (address, attributes) in &draft.resources {
+        let (Attributes::Category(channel) | Attributes::Channel(channel)) = attributes else {
+            continue;
+        };
+        total += 1;
+        if total == MOST_CHANNELS + 1 {
+            let reason = format!("more than {MOST_CHANNELS} categories and channels; a server has room for no more");
+            reader.refuse(draft.mark(address), reason);
+        }
+        let Some(category) = channel.category.as_ref().and_then(Clearable::value) else {
+            continue;
+        };
+        let count = in_category.entry(category).or_default();
+        *count += 1;
+        if *count == MOST_IN_CATEGORY + 1 {
+            let reason =
+                format!("more than {MOST_IN_CATEGORY} channels in `{category}`; a category has room for no more");
+            reader.refuse(draft.mark(address), reason);
+        }
+    }
+}
+
+/// What needs a community server cannot be on one that is told to be none.
+fn check_community(draft: &Draft, reader: &mut Reader<'_>) {
+    let Some(Attributes::Server(Server {
+        community: Some(false), ..
+    })) = draft.resources.get(&Address::SERVER)
+    else {
+        return;
+    };
+    for (address, attributes) in &draft.resources {
+        let needs = match attributes {
+            Attributes::Channel(channel) => channel.kind.needs_community(),
+            Attributes::WelcomeScreen(_) | Attributes::Onboarding(_) => true,
+            _ => false,
+        };
+        if needs {
+            reader.refuse(
+                draft.mark(address),
+                format!("`{address}` needs a community server, and `server.community` is false"),
+            );
+        }
+    }
+}
+
+/// Discord allows equal names; people who read them are left to guess.
+fn warn_of_same_names(draft: &mut Draft, reader: &Reader<'_>) {
+    let mut seen: BTreeMap<(Kind, Option<&Reference>, &str), &Address> = BTreeMap::new();
+    let mut warnings = Vec::new();
+    for (address, attributes) in &draft.resources {
+        let parent = match attributes {
+            Attributes::Channel(channel) => channel.category.as_ref().and_then(Clearable::value),
+            Attributes::Role(_) | Attributes::Category(_) => None,
+            _ => continue,
+        };
+        let Some(name) = attributes.name() else { continue };
+        if let Some(before) = seen.insert((address.kind(), parent, name), address) {
+            let reason = format!("`{address}` and `{before}` have the same name, `{name}`");
+            warnings.push(reader.source.problem(draft.mark(address), reason));
+        }
+    }
+    draft.warnings.extend(warnings);
+}

@@ -1,0 +1,344 @@
+//! A theme as resources: what it makes of a server.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrakis_domain::{
+    Category, Channel as ThemeChannel, ChannelKind as ThemeKind, Overwrite as ThemeOverwrite, Role as ThemeRole,
+    RoleRule, Theme, Variable,
+};
+use arrakis_themes::{Registry, RegistryError, Settings};
+
+use super::reader::Reader;
+use super::tree::shortened;
+use super::variables::{Given, ThemeMap, state, typed};
+use crate::model::{
+    Address, Attributes, Channel, ChannelKind, Clearable, Configuration, Key, Kind, Overwrite, Overwrites, Resource,
+    Role, Server, Tag, Target, ThemeUse,
+};
+
+/// What a theme makes of a server: its roles, categories, channels with who may do what, and settings.
+#[must_use]
+pub fn from_theme(theme: &Theme) -> Configuration {
+    let mut configuration = Configuration {
+        theme: Some(ThemeUse {
+            id: theme.id.to_string(),
+            version: theme.version.clone(),
+        }),
+        ..Configuration::default()
+    };
+    let mut add = |address, attributes| {
+        configuration.resources.insert(
+            address,
+            Resource {
+                attributes,
+                origin: None,
+            },
+        );
+    };
+    let settings = &theme.settings;
+    let server = Server {
+        name: settings.name.clone(),
+        verification_level: settings.verification_level.map(Into::into),
+        default_notifications: settings.default_notifications.map(Into::into),
+        explicit_content_filter: settings.explicit_content_filter.map(Into::into),
+        ..Server::default()
+    };
+    if server != Server::default() {
+        add(Address::SERVER, Attributes::Server(server));
+    }
+    for role in &theme.roles {
+        if let Some(address) = address(Kind::Role, role.key.as_str()) {
+            add(address, Attributes::Role(of_role(role)));
+        }
+    }
+    for category in &theme.categories {
+        let Some(own) = address(Kind::Category, category.key.as_str()) else {
+            continue;
+        };
+        add(own.clone(), Attributes::Category(of_category(category)));
+        for channel in &category.channels {
+            if let Some(address) = address(Kind::Channel, channel.key.as_str()) {
+                add(address, Attributes::Channel(of_channel(channel, &own)));
+            }
+        }
+    }
+    configuration
+}
+
+/// Keys of themes follow the same rules as ours, so that this is never `None`.
+fn address(kind: Kind, key: &str) -> Option<Address> {
+    Key::new(key).ok().map(|key| Address::of(kind, key))
+}
+
+fn of_role(role: &ThemeRole) -> Role {
+    Role {
+        name: Some(role.name.clone()),
+        color: Some(role.color),
+        hoist: Some(role.hoist),
+        mentionable: Some(role.mentionable),
+        permissions: Some(role.permissions),
+        given_to_bot: (role.given_to == RoleRule::Bot).then_some(true),
+        ..Role::default()
+    }
+}
+
+fn of_category(category: &Category) -> Channel {
+    Channel {
+        kind: ChannelKind::Category,
+        name: Some(category.name.clone()),
+        overwrites: Some(overwrites(&category.overwrites())),
+        ..Channel::default()
+    }
+}
+
+fn of_channel(channel: &ThemeChannel, category: &Address) -> Channel {
+    let base = Channel {
+        name: Some(channel.name.clone()),
+        category: Some(Clearable::Set(category.clone().into())),
+        overwrites: Some(overwrites(&channel.access.overwrites())),
+        ..Channel::default()
+    };
+    // Discord has no topic for voices.
+    let topic = (!channel.kind.is_voice()).then(|| channel.topic.clone());
+    match &channel.kind {
+        ThemeKind::Text { slow_mode_seconds } => Channel {
+            kind: ChannelKind::Text,
+            topic,
+            slow_mode: Some(*slow_mode_seconds),
+            ..base
+        },
+        ThemeKind::Announcement => Channel {
+            kind: ChannelKind::Announcement,
+            topic,
+            ..base
+        },
+        ThemeKind::Voice { bitrate, user_limit } => Channel {
+            kind: ChannelKind::Voice,
+            bitrate: Some(*bitrate),
+            user_limit: Some(u16::from(*user_limit)),
+            ..base
+        },
+        ThemeKind::Stage { bitrate } => Channel {
+            kind: ChannelKind::Stage,
+            bitrate: Some(*bitrate),
+            ..base
+        },
+        ThemeKind::Forum { tags } => {
+            let tag = |name: &String| Tag {
+                name: name.clone(),
+                moderated: false,
+                emoji: None,
+            };
+            Channel {
+                kind: ChannelKind::Forum,
+                topic,
+                tags: Some(tags.iter().map(tag).collect()),
+                ..base
+            }
+        }
+    }
+}
+
+fn overwrites(theirs: &[ThemeOverwrite]) -> Overwrites {
+    let target = |overwrite: &ThemeOverwrite| match &overwrite.role {
+        None => Some(Target::Everyone),
+        Some(role) => address(Kind::Role, role.as_str()).map(Target::from),
+    };
+    let ours = theirs.iter().filter_map(|one| {
+        Some((
+            target(one)?,
+            Overwrite {
+                allow: one.allow,
+                deny: one.deny,
+            },
+        ))
+    });
+    // An overwrite that says nothing is one that Discord need not keep.
+    ours.filter(|(_, overwrite)| *overwrite != Overwrite::default())
+        .collect()
+}
+
+/// What a file builds on.
+pub(crate) struct Base {
+    /// The theme's resources, without those that the file leaves out.
+    pub(crate) configuration: Configuration,
+    /// What the theme would have with every flag on, with why it is not there.
+    pub(crate) absent: BTreeMap<Address, String>,
+}
+
+/// Finds the theme and puts the file's and the given values in. Its variables and flags join those of the file.
+pub(crate) fn used(
+    entry: &ThemeMap,
+    themes: &Registry,
+    given: &BTreeMap<String, Given>,
+    flags: &mut BTreeMap<String, bool>,
+    reader: &mut Reader<'_>,
+) -> Option<Base> {
+    let name = entry.name.as_ref()?;
+    let plain = match themes.theme(&name.value.0) {
+        Ok(theme) => theme,
+        Err(error) => {
+            let reason = format!("there is no theme `{}`", name.value.0);
+            let nearest = match error {
+                RegistryError::Unknown { nearest, .. } => nearest,
+                _ => None,
+            };
+            match nearest {
+                Some(nearest) => reader.refuse_for(name.at, reason, nearest),
+                None => reader.refuse(name.at, reason),
+            }
+            return None;
+        }
+    };
+    let mut settings = Settings::default();
+    set_variables(entry, &plain.variables, given, &mut settings, reader);
+    set_flags(entry, plain, given, &mut settings, reader);
+    let theme = match themes.customised(&name.value.0, &settings) {
+        Ok(theme) => theme,
+        Err(error) => {
+            reader.refuse(name.at, error.to_string());
+            return None;
+        }
+    };
+    for (name, variable) in &theme.variables {
+        reader
+            .scope
+            .values
+            .entry(name.clone())
+            .or_insert_with(|| variable.value.clone());
+    }
+    for (name, flag) in &theme.flags {
+        flags.entry(name.clone()).or_insert(flag.enabled);
+    }
+    let mut configuration = from_theme(&theme);
+    let whole = plain
+        .flags
+        .keys()
+        .fold(settings, |settings, flag| settings.with_flag(flag, true));
+    let whole = themes
+        .customised(&name.value.0, &whole)
+        .map(|theme| from_theme(&theme))
+        .unwrap_or_default();
+    let switched_off = whole
+        .resources
+        .keys()
+        .filter(|address| !configuration.resources.contains_key(*address));
+    let mut absent: BTreeMap<Address, String> = switched_off
+        .map(|address| (address.clone(), "a flag of the theme switches it off".to_owned()))
+        .collect();
+    leave_out(entry, &mut configuration, &mut absent, reader);
+    Some(Base { configuration, absent })
+}
+
+fn set_variables(
+    entry: &ThemeMap,
+    known: &BTreeMap<String, Variable>,
+    given: &BTreeMap<String, Given>,
+    settings: &mut Settings,
+    reader: &mut Reader<'_>,
+) {
+    for (name, value) in entry.variables.iter().flat_map(|variables| &variables.value.0) {
+        let Some(variable) = known.get(&name.value) else {
+            let reason = format!("the theme has no variable `{}`", shortened(&name.value));
+            reader.refuse_near(name.at, reason, &name.value, known.keys().map(String::as_str));
+            continue;
+        };
+        let kind = variable.default.kind();
+        let scope = &reader.scope.values;
+        let lookup = |other: &str| {
+            let value = scope
+                .get(other)
+                .ok_or_else(|| format!("there is no variable `{other}` in this file"))?;
+            arrakis_themes::as_text(value).ok_or_else(|| format!("`{other}` is a list and fits into no text"))
+        };
+        let put_in = |text: &str| arrakis_themes::expand(text, lookup).map_err(|(_, reason)| reason);
+        match typed(kind, &value.value, put_in) {
+            Ok(value) => drop(settings.variables.insert(name.value.clone(), written(&value))),
+            Err(reason) => reader.refuse(value.at, format!("`{}`, a {}: {reason}", name.value, kind.as_str())),
+        }
+    }
+    for (name, variable) in known {
+        if reader.scope.values.contains_key(name) {
+            let reason =
+                format!("the theme has a variable `{name}`; set it under `theme.variables` or rename this one");
+            reader.refuse_file(reason);
+        }
+        let kind = variable.default.kind();
+        match given
+            .get(name)
+            .map(|given| (given.fits(kind), given.value(name, kind), given.text()))
+        {
+            Some((true, Ok(_), text)) => drop(settings.variables.insert(name.clone(), text)),
+            Some((_, Err(problem), _)) => reader.push(problem),
+            _ => {}
+        }
+    }
+}
+
+/// A value as a theme's settings take it.
+fn written(value: &arrakis_domain::Value) -> String {
+    match value {
+        arrakis_domain::Value::List(items) => items.join(","),
+        other => arrakis_themes::as_text(other).unwrap_or_default(),
+    }
+}
+
+fn set_flags(
+    entry: &ThemeMap,
+    theme: &Theme,
+    given: &BTreeMap<String, Given>,
+    settings: &mut Settings,
+    reader: &mut Reader<'_>,
+) {
+    for (name, value) in entry.flags.iter().flat_map(|flags| &flags.value.0) {
+        if theme.flags.contains_key(&name.value) {
+            settings.flags.insert(name.value.clone(), value.value.0);
+        } else {
+            let reason = format!("the theme has no flag `{}`", shortened(&name.value));
+            reader.refuse_near(name.at, reason, &name.value, theme.flags.keys().map(String::as_str));
+        }
+    }
+    for (name, flag) in &theme.flags {
+        let default = settings.flags.get(name).copied().unwrap_or(flag.default);
+        settings.flags.insert(name.clone(), state(name, default, given, reader));
+    }
+}
+
+fn leave_out(
+    entry: &ThemeMap,
+    configuration: &mut Configuration,
+    absent: &mut BTreeMap<Address, String>,
+    reader: &mut Reader<'_>,
+) {
+    let mut left_out: BTreeSet<Address> = BTreeSet::new();
+    for link in entry.without.iter().flat_map(|without| &without.value.0) {
+        match link.value.0.parse::<Address>() {
+            Ok(address) if configuration.resources.contains_key(&address) => drop(left_out.insert(address)),
+            Ok(address) if absent.contains_key(&address) => {}
+            Ok(address) => {
+                let known: Vec<String> = configuration.resources.keys().map(ToString::to_string).collect();
+                let reason = format!("the theme has no {address}");
+                reader.refuse_near(link.at, reason, &link.value.0, known.iter().map(String::as_str));
+            }
+            Err(error) => reader.refuse(link.at, error.to_string()),
+        }
+    }
+    let below: Vec<Address> = left_out
+        .iter()
+        .flat_map(|category| configuration.channels_in(Some(category)).cloned())
+        .collect();
+    left_out.extend(below);
+    for address in left_out {
+        configuration.resources.shift_remove(&address);
+        absent.insert(address, "`theme.without` leaves it out".to_owned());
+    }
+    // What is left may have been open to a role that is not there any more.
+    let gone = |target: &Target| matches!(target, Target::Role(role) if role.address().is_some_and(|role| absent.contains_key(role)));
+    for resource in configuration.resources.values_mut() {
+        if let Attributes::Category(channel) | Attributes::Channel(channel) = &mut resource.attributes
+            && let Some(overwrites) = &mut channel.overwrites
+        {
+            overwrites.retain(|target, _| !gone(target));
+        }
+    }
+}

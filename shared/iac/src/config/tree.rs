@@ -1,0 +1,434 @@
+//! YAML as a tree of texts, lists and maps, each with its place; bounded in size, depth and time whatever the bytes are.
+//!
+//! Owns what of YAML is taken: one document, keys that are texts, anchors and aliases as long as what they stand for stays
+//! small, merge keys (`<<`). Refuses tags, several documents, duplicate keys. Types come later, so that every scalar may
+//! be a `${name}`.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use arrakis_themes::{Place, Problem};
+use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, options};
+
+/// Largest file, in bytes. A server at all of Discord's limits takes about a fourth of it.
+pub(crate) const MOST_BYTES: usize = 8 * 1024 * 1024;
+/// Deepest nesting. The deepest path of a configuration has nine steps.
+const MOST_DEPTH: usize = 32;
+/// Most texts, lists and maps, with each alias counted as what it stands for.
+const MOST_NODES: usize = 250_000;
+
+/// A place in the file, counted from 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Mark {
+    pub(crate) line: u32,
+    pub(crate) column: u32,
+}
+
+/// A piece of the file and its place. Aliases share what they stand for.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) at: Mark,
+    pub(crate) tree: Tree,
+    /// How many nodes it is, itself and aliases included.
+    weight: usize,
+}
+
+#[derive(Debug)]
+pub(crate) enum Tree {
+    /// A text; `plain` without quotes, so that it may also be a number, `true`, or nothing at all.
+    Scalar { text: String, plain: bool },
+    /// A list.
+    List(Vec<Rc<Node>>),
+    /// A map, in the order of the file, each key once.
+    Map(Vec<(Name, Rc<Node>)>),
+}
+
+/// A key of a map and its place.
+#[derive(Clone, Debug)]
+pub(crate) struct Name {
+    pub(crate) text: String,
+    pub(crate) at: Mark,
+}
+
+impl Node {
+    /// Nothing: an empty value, `~` or `null`.
+    pub(crate) fn is_nothing(&self) -> bool {
+        matches!(&self.tree, Tree::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
+    }
+
+    /// What it is, for a message.
+    pub(crate) fn what(&self) -> &'static str {
+        match &self.tree {
+            _ if self.is_nothing() => "nothing",
+            Tree::Scalar { .. } => "a text",
+            Tree::List(_) => "a list",
+            Tree::Map(_) => "a map",
+        }
+    }
+
+    /// The value of a key of a map.
+    pub(crate) fn get(&self, name: &str) -> Option<&(Name, Rc<Self>)> {
+        match &self.tree {
+            Tree::Map(entries) => entries.iter().find(|(key, _)| key.text == name),
+            _ => None,
+        }
+    }
+}
+
+/// The text of a file by lines, for messages.
+#[derive(Debug)]
+pub(crate) struct Source<'a> {
+    pub(crate) file: &'a str,
+    lines: Vec<&'a str>,
+}
+
+impl<'a> Source<'a> {
+    pub(crate) fn new(file: &'a str, text: &'a str) -> Self {
+        Self {
+            file,
+            lines: text.lines().collect(),
+        }
+    }
+
+    pub(crate) fn line(&self, at: Mark) -> &'a str {
+        let index = usize::try_from(at.line).unwrap_or_default().checked_sub(1);
+        index
+            .and_then(|index| self.lines.get(index))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn problem(&self, at: Mark, reason: impl Into<String>) -> Problem {
+        let place = Place::new(at.line.into(), at.column.into(), self.line(at));
+        Problem::at_place(self.file, place, reason)
+    }
+}
+
+/// The bytes as text: UTF-8, with or without a byte order mark, and no larger than a configuration can be.
+pub(crate) fn text<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, Problem> {
+    if bytes.len() > MOST_BYTES {
+        let reason = format!(
+            "the file has {} bytes; a configuration has at most {MOST_BYTES}",
+            bytes.len()
+        );
+        return Err(Problem::about(file, reason));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let (line, column) = position(&bytes[..error.valid_up_to()]);
+        let reason = "this byte is not UTF-8; save the file as UTF-8";
+        let shown = bytes[..error.valid_up_to()]
+            .rsplit(|byte| *byte == b'\n')
+            .next()
+            .unwrap_or_default();
+        Problem::at_place(file, Place::new(line, column, &String::from_utf8_lossy(shown)), reason)
+    })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if let Some(index) = text.find('\0') {
+        let (line, column) = position(&text.as_bytes()[..index]);
+        let shown = text
+            .lines()
+            .nth(usize::try_from(line).unwrap_or(1) - 1)
+            .unwrap_or_default();
+        let reason = "a NUL stands here, which no YAML file may hold; is this a text file?";
+        return Err(Problem::at_place(file, Place::new(line, column, shown), reason));
+    }
+    Ok(text)
+}
+
+/// Line and column behind these bytes.
+fn position(before: &[u8]) -> (u64, u64) {
+    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let last = before.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+    let column = String::from_utf8_lossy(last).chars().count() + 1;
+    (u64::try_from(line).unwrap_or(1), u64::try_from(column).unwrap_or(1))
+}
+
+/// Reads the one document of a file. What is wrong with its form goes to `problems`; `None` when nothing can be read.
+pub(crate) fn parse(source: &Source<'_>, text: &str, problems: &mut Vec<Problem>) -> Option<Rc<Node>> {
+    let options = options! { emit_comments: false, flow_nesting_limit: 64, block_nesting_limit: 64, };
+    let mut builder = Builder {
+        source,
+        problems,
+        open: Vec::new(),
+        anchors: HashMap::new(),
+        root: None,
+        nodes: 0,
+    };
+    for event in Parser::new_from_str_with_options(text, options) {
+        let told = match event {
+            Ok((event, span)) => builder.take(event, span),
+            Err(error) => Err(Stop(mark(*error.marker()), explain(&error))),
+        };
+        if let Err(Stop(at, reason)) = told {
+            let problem = source.problem(at, reason);
+            builder.problems.push(problem);
+            return None;
+        }
+    }
+    let root = builder.root.take();
+    if root.is_none() {
+        problems.push(Problem::about(source.file, "the file is empty"));
+    }
+    root
+}
+
+/// What the parser says, in a person's words where its own need the YAML specification.
+fn explain(error: &ScanError) -> String {
+    let told = error.info();
+    let lower = told.to_lowercase();
+    if lower.contains("recursion") || lower.contains("nest") {
+        return format!("more than {MOST_DEPTH} levels deep; a configuration is not");
+    }
+    let hint = if lower.contains("tab") {
+        "; indent with spaces"
+    } else if lower.contains("anchor") || lower.contains("alias") {
+        "; write `&name` where it is defined, above this place"
+    } else {
+        ""
+    };
+    format!("this is not YAML: {told}{hint}")
+}
+
+fn mark(marker: granit_parser::Marker) -> Mark {
+    let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+    Mark {
+        line: number(marker.line()),
+        column: number(marker.col()).saturating_add(1),
+    }
+}
+
+/// Why reading stops: what is after this cannot be understood, or would be too much.
+struct Stop(Mark, String);
+
+/// A list or a map that is not closed yet.
+struct Open {
+    at: Mark,
+    anchor: usize,
+    weight: usize,
+    content: Content,
+}
+
+enum Content {
+    List(Vec<Rc<Node>>),
+    Map {
+        entries: Vec<(Name, Rc<Node>)>,
+        key: Option<Name>,
+        places: HashMap<String, usize>,
+    },
+}
+
+struct Builder<'a, 'p> {
+    source: &'a Source<'a>,
+    problems: &'p mut Vec<Problem>,
+    open: Vec<Open>,
+    anchors: HashMap<usize, Rc<Node>>,
+    root: Option<Rc<Node>>,
+    nodes: usize,
+}
+
+impl Builder<'_, '_> {
+    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Stop> {
+        let at = mark(span.start);
+        match event {
+            Event::DocumentStart(..) if self.root.is_some() => Err(Stop(
+                at,
+                "a second document begins here; a configuration is one".to_owned(),
+            )),
+            Event::Scalar(text, style, anchor, tag) => {
+                self.refuse_tag(at, tag.is_some());
+                let plain = style == ScalarStyle::Plain;
+                let node = Node {
+                    at,
+                    tree: Tree::Scalar {
+                        text: text.into_owned(),
+                        plain,
+                    },
+                    weight: 1,
+                };
+                self.close(Rc::new(node), anchor)
+            }
+            Event::SequenceStart(_, anchor, tag) => {
+                self.refuse_tag(at, tag.is_some());
+                self.begin(at, anchor, Content::List(Vec::new()))
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                self.refuse_tag(at, tag.is_some());
+                self.begin(
+                    at,
+                    anchor,
+                    Content::Map {
+                        entries: Vec::new(),
+                        key: None,
+                        places: HashMap::new(),
+                    },
+                )
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.end(),
+            Event::Alias(id) => match self.anchors.get(&id).cloned() {
+                Some(node) => self.close(node, 0),
+                None => Err(Stop(at, "this alias stands inside what it stands for".to_owned())),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn refuse_tag(&mut self, at: Mark, there: bool) {
+        if there {
+            let reason = "tags (`!…`) are not used in a configuration; a text that begins with `!` needs quotes";
+            self.problems.push(self.source.problem(at, reason));
+        }
+    }
+
+    fn begin(&mut self, at: Mark, anchor: usize, content: Content) -> Result<(), Stop> {
+        if self.open.len() >= MOST_DEPTH {
+            return Err(Stop(
+                at,
+                format!("more than {MOST_DEPTH} levels deep; a configuration is not"),
+            ));
+        }
+        if let Some(Open {
+            content: Content::Map { key: None, .. },
+            ..
+        }) = self.open.last()
+        {
+            return Err(Stop(
+                at,
+                "a key is a text, not a list or a map; a text with `{`, `[` or `${` needs quotes".to_owned(),
+            ));
+        }
+        self.open.push(Open {
+            at,
+            anchor,
+            weight: 1,
+            content,
+        });
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), Stop> {
+        let Some(Open {
+            at,
+            anchor,
+            weight,
+            content,
+        }) = self.open.pop()
+        else {
+            return Ok(());
+        };
+        let tree = match content {
+            Content::List(items) => Tree::List(items),
+            Content::Map { entries, .. } => Tree::Map(entries),
+        };
+        self.close(Rc::new(Node { at, tree, weight }), anchor)
+    }
+
+    /// Puts a finished node where it belongs.
+    fn close(&mut self, node: Rc<Node>, anchor: usize) -> Result<(), Stop> {
+        // Lists and maps count through what is in them, and aliases through what they stand for.
+        self.nodes += 1;
+        if self.nodes > MOST_NODES || node.weight > MOST_NODES {
+            return Err(Stop(
+                node.at,
+                format!("more than {MOST_NODES} values, aliases counted as what they stand for"),
+            ));
+        }
+        if anchor != 0 {
+            self.anchors.insert(anchor, Rc::clone(&node));
+        }
+        let Some(open) = self.open.last_mut() else {
+            self.root = Some(node);
+            return Ok(());
+        };
+        open.weight = open.weight.saturating_add(node.weight);
+        let (at, too_heavy) = (node.at, open.weight > MOST_NODES);
+        match &mut open.content {
+            Content::List(items) => items.push(node),
+            Content::Map { entries, key, places } => match key.take() {
+                None => {
+                    let Tree::Scalar { text, .. } = &node.tree else {
+                        return Err(Stop(at, "a key is a text, not a list or a map".to_owned()));
+                    };
+                    *key = Some(Name { text: text.clone(), at });
+                }
+                Some(name) if name.text == "<<" => self.merge(&name, &node),
+                Some(name) => match places.get(&name.text) {
+                    // A key written here wins over one that was merged in, as YAML wants it.
+                    Some(index) if entries[*index].0.at == MERGED => entries[*index] = (name, node),
+                    Some(_) => {
+                        let reason = format!("the key `{}` is there twice", shortened(&name.text));
+                        self.problems.push(self.source.problem(name.at, reason));
+                    }
+                    None => {
+                        places.insert(name.text.clone(), entries.len());
+                        entries.push((name, node));
+                    }
+                },
+            },
+        }
+        match too_heavy {
+            true => Err(Stop(
+                at,
+                format!("more than {MOST_NODES} values, aliases counted as what they stand for"),
+            )),
+            false => Ok(()),
+        }
+    }
+
+    /// `<<: *name`: the entries of that map, where none of the same key is written here.
+    fn merge(&mut self, name: &Name, node: &Rc<Node>) {
+        let Tree::Map(theirs) = &node.tree else {
+            let problem = self
+                .source
+                .problem(name.at, "`<<` takes in a map, like `<<: *defaults`");
+            self.problems.push(problem);
+            return;
+        };
+        let Some(Open {
+            content: Content::Map { entries, places, .. },
+            ..
+        }) = self.open.last_mut()
+        else {
+            return;
+        };
+        for (theirs, value) in theirs {
+            if !places.contains_key(&theirs.text) {
+                places.insert(theirs.text.clone(), entries.len());
+                entries.push((
+                    Name {
+                        text: theirs.text.clone(),
+                        at: MERGED,
+                    },
+                    Rc::clone(value),
+                ));
+            }
+        }
+    }
+}
+
+/// The place of keys that were merged in while their map is open; the value's own place tells where they are written.
+const MERGED: Mark = Mark { line: 0, column: 0 };
+
+/// A written name as it is repeated in a message: on one line, and not all of a very long one.
+pub(crate) fn shortened(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let sign = |sign: char| if sign.is_control() { '\u{fffd}' } else { sign };
+    let mut shown: String = text.chars().take(LONGEST).map(sign).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+impl Node {
+    /// A text that stands for one in the file.
+    pub(crate) fn text(at: Mark, text: &str) -> Self {
+        Self {
+            at,
+            tree: Tree::Scalar {
+                text: text.to_owned(),
+                plain: false,
+            },
+            weight: 1,
+        }
+    }
+}

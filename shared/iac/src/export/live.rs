@@ -1,0 +1,250 @@
+//! A live server as a configuration: what is managed by its address, the rest by names made from Discord's.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::slug::slug;
+use crate::live::{Live, LiveResource, Names};
+use crate::model::limits::LONGEST_KEY;
+use crate::model::{
+    Address, Attributes, Channel, Clearable, Configuration, Key, Kind, Reference, Resource, Role, Snowflake,
+};
+
+/// How much of each resource is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Detail {
+    /// What differs from what Discord gives a new resource: easy to read, and made anew it comes out the same.
+    #[default]
+    Readable,
+    /// Every attribute, so that all of them are managed: for backups.
+    Complete,
+}
+
+/// An address for every resource of a server that can be managed: those given keep theirs, the others get one from their
+/// name, by the order of the server, so that the same server always gets the same.
+///
+/// Roles that belong to applications, subscriptions or boosting are left out: they can be neither made nor removed.
+#[must_use]
+pub fn assign(live: &Live, managed: &BTreeMap<Address, Snowflake>) -> BTreeMap<Address, Snowflake> {
+    let mut assigned = managed.clone();
+    let mut taken: BTreeSet<Snowflake> = managed
+        .iter()
+        .filter(|(address, _)| !address.kind().is_single())
+        .map(|(_, id)| *id)
+        .collect();
+    let mut next: HashMap<(Kind, String), usize> = HashMap::new();
+    for kind in Kind::ALL {
+        for resource in in_order(live, *kind) {
+            if let Some(address) = permanent(live, *kind, resource.id) {
+                assigned.entry(address).or_insert(resource.id);
+                continue;
+            }
+            if resource.managed || !taken.insert(resource.id) {
+                continue;
+            }
+            let base = slug(resource.attributes.name().unwrap_or_default(), *kind);
+            let count = next.entry((*kind, base.clone())).or_insert(1);
+            // A server may have five hundred channels of one name; the counter is kept so that this stays quick.
+            loop {
+                let key = numbered(&base, *count);
+                *count += 1;
+                let reserved = *kind == Kind::Role && matches!(key.as_str(), Address::EVERYONE_KEY | "bot");
+                let Some(key) = Key::new(key).ok().filter(|_| !reserved) else {
+                    continue;
+                };
+                let address = Address::of(*kind, key);
+                if let Entry::Vacant(free) = assigned.entry(address) {
+                    free.insert(resource.id);
+                    break;
+                }
+            }
+        }
+    }
+    assigned
+}
+
+/// The address of what every server has.
+fn permanent(live: &Live, kind: Kind, id: Snowflake) -> Option<Address> {
+    match kind {
+        Kind::Server => Some(Address::SERVER),
+        Kind::WelcomeScreen => Some(Address::WELCOME_SCREEN),
+        Kind::Onboarding => Some(Address::ONBOARDING),
+        Kind::Role if id == live.guild_id => Key::new(Address::EVERYONE_KEY).ok().map(|key| Address::of(kind, key)),
+        _ => None,
+    }
+}
+
+/// `general`, `general-2`, `general-3`; a long name loses its end for the number.
+fn numbered(base: &str, count: usize) -> String {
+    if count == 1 {
+        return base.to_owned();
+    }
+    let number = format!("-{count}");
+    let kept: String = base.chars().take(LONGEST_KEY - number.len()).collect();
+    format!("{}{number}", kept.trim_end_matches('-'))
+}
+
+/// The resources of a kind in the order in which people see them.
+fn in_order(live: &Live, kind: Kind) -> Vec<&LiveResource> {
+    match kind {
+        Kind::Role => live.roles_in_order(),
+        Kind::Category | Kind::Channel => {
+            let mut channels = live.channels_in_order();
+            channels.retain(|channel| channel.attributes.kind() == kind);
+            // Discord shows voices below everything else.
+            channels.sort_by_key(|channel| of_channel(channel).is_some_and(|channel| channel.kind.is_voice()));
+            channels
+        }
+        _ => live.of_kind(kind).collect(),
+    }
+}
+
+fn of_channel(resource: &LiveResource) -> Option<&Channel> {
+    match &resource.attributes {
+        Attributes::Channel(channel) | Attributes::Category(channel) => Some(channel),
+        _ => None,
+    }
+}
+
+/// The server as a configuration of the resources that have an address (see [`assign`]; hand in fewer to export fewer).
+/// References to anything else are by id.
+#[must_use]
+pub fn from_live(live: &Live, addresses: &BTreeMap<Address, Snowflake>, detail: Detail) -> Configuration {
+    let names = Names::new(
+        live.guild_id,
+        live.bot.user_id,
+        addresses.iter().map(|(address, id)| (address, *id)),
+    );
+    let by_id: HashMap<(Kind, Snowflake), &Address> = addresses
+        .iter()
+        .map(|(address, id)| ((address.kind(), *id), address))
+        .collect();
+    let mut configuration = Configuration::default();
+    for kind in Kind::ALL {
+        for resource in in_order(live, *kind) {
+            let address = match kind.is_single() {
+                true => permanent(live, *kind, resource.id).filter(|address| addresses.contains_key(address)),
+                false => by_id.get(&(*kind, resource.id)).map(|address| (*address).clone()),
+            };
+            let Some(address) = address else { continue };
+            let mut attributes = names.localised(&resource.attributes);
+            drop_dangling(&mut attributes, live);
+            tidy(&mut attributes, &address, detail);
+            configuration.resources.insert(
+                address,
+                Resource {
+                    attributes,
+                    origin: None,
+                },
+            );
+        }
+    }
+    configuration
+}
+
+/// Forgets references to what is gone: Discord keeps some (a deleted emoji of a tag), and nobody could make them anew.
+fn drop_dangling(attributes: &mut Attributes, live: &Live) {
+    let gone = |reference: &Reference, kinds: &[Kind]| match reference {
+        Reference::Id(id) => !kinds.iter().any(|kind| live.get(*kind, *id).is_some()),
+        Reference::Address(_) => false,
+    };
+    match attributes {
+        Attributes::Automod(rule) => {
+            rule.exempt_roles
+                .iter_mut()
+                .for_each(|roles| roles.retain(|role| !gone(role, &[Kind::Role])));
+            let channels = [Kind::Channel, Kind::Category];
+            rule.exempt_channels
+                .iter_mut()
+                .for_each(|list| list.retain(|channel| !gone(channel, &channels)));
+        }
+        Attributes::Emoji(emoji) => {
+            emoji
+                .roles
+                .iter_mut()
+                .for_each(|roles| roles.retain(|role| !gone(role, &[Kind::Role])));
+        }
+        _ => {}
+    }
+}
+
+/// Takes off what this kind does not have and, for reading, what says no more than its absence.
+fn tidy(attributes: &mut Attributes, address: &Address, detail: Detail) {
+    match attributes {
+        Attributes::Role(role) if address.is_everyone() => {
+            *role = Role {
+                permissions: role.permissions,
+                ..Role::default()
+            };
+        }
+        Attributes::Role(role) if detail == Detail::Readable => tidy_role(role),
+        Attributes::Category(channel) => {
+            *channel = Channel {
+                kind: channel.kind,
+                name: channel.name.take(),
+                overwrites: channel.overwrites.take(),
+                ..Channel::default()
+            };
+        }
+        Attributes::Channel(channel) => {
+            fit(channel);
+            if detail == Detail::Readable {
+                tidy_channel(channel);
+            }
+        }
+        Attributes::Server(server) if detail == Detail::Readable => {
+            for channel in [
+                &mut server.afk_channel,
+                &mut server.system_channel,
+                &mut server.rules_channel,
+                &mut server.public_updates_channel,
+                &mut server.safety_alerts_channel,
+            ] {
+                channel.take_if(|channel| *channel == Clearable::Cleared);
+            }
+            server.description.take_if(|description| description.is_empty());
+        }
+        _ => {}
+    }
+}
+
+fn tidy_role(role: &mut Role) {
+    role.secondary_color.take_if(|color| *color == Clearable::Cleared);
+    role.tertiary_color.take_if(|color| *color == Clearable::Cleared);
+    role.color.take_if(|color| color.rgb() == 0);
+    role.hoist.take_if(|hoist| !*hoist);
+    role.mentionable.take_if(|mentionable| !*mentionable);
+    role.unicode_emoji.take_if(|emoji| emoji.is_empty());
+    role.given_to_bot.take_if(|given| !*given);
+}
+
+/// Takes off what channels of this kind do not have.
+fn fit(channel: &mut Channel) {
+    let kind = channel.kind;
+    macro_rules! fit {
+        ($($field:ident)+) => {
+            $(if !kind.has(stringify!($field)) { channel.$field = None; })+
+        };
+    }
+    fit!(category topic nsfw slow_mode bitrate user_limit region video_quality auto_archive thread_slow_mode tags require_tag
+        default_reaction sort_order layout tag_match hide_download_options);
+}
+
+fn tidy_channel(channel: &mut Channel) {
+    use crate::model::{AutoArchive, ForumLayout, TagMatch, VideoQuality};
+    channel.topic.take_if(|topic| topic.is_empty());
+    channel.nsfw.take_if(|nsfw| !*nsfw);
+    channel.slow_mode.take_if(|seconds| *seconds == 0);
+    channel.thread_slow_mode.take_if(|seconds| *seconds == 0);
+    channel.user_limit.take_if(|limit| *limit == 0);
+    channel.region.take_if(|region| *region == Clearable::Cleared);
+    channel.video_quality.take_if(|quality| *quality == VideoQuality::Auto);
+    channel.auto_archive.take_if(|after| *after == AutoArchive::OneDay);
+    channel.tags.take_if(|tags| tags.is_empty());
+    channel.require_tag.take_if(|required| !*required);
+    channel.default_reaction.take_if(|emoji| *emoji == Clearable::Cleared);
+    channel.sort_order.take_if(|order| *order == Clearable::Cleared);
+    channel.layout.take_if(|layout| *layout == ForumLayout::NotSet);
+    channel.tag_match.take_if(|tag_match| *tag_match == TagMatch::MatchAll);
+    channel.hide_download_options.take_if(|hidden| !*hidden);
+}

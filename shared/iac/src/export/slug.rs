@@ -1,0 +1,93 @@
+//! Logical names from what people called things.
+
+use crate::model::Kind;
+use crate::model::limits::LONGEST_KEY;
+
+/// The logical name that a name of Discord's suggests: lower-case letters and digits of it, with dashes between.
+/// `🏛️ Naib Council` becomes `naib-council`; what has no such letters is called by its kind.
+#[must_use]
+pub fn slug(name: &str, kind: Kind) -> String {
+    let mut slug = String::new();
+    for sign in name.chars().flat_map(plain) {
+        match sign {
+            'a'..='z' | '0'..='9' | '_' => slug.push(sign),
+            _ if !slug.is_empty() && !slug.ends_with('-') => slug.push('-'),
+            _ => {}
+        }
+        if slug.len() >= LONGEST_KEY {
+            break;
+        }
+    }
+    let slug = slug.trim_end_matches(['-', '_']);
+    match slug.bytes().next() {
+        Some(b'a'..=b'z') => slug.to_owned(),
+        Some(_) => format!("{}-{}", prefix(kind), slug.trim_start_matches('_'))
+            .chars()
+            .take(LONGEST_KEY)
+            .collect(),
+        None => prefix(kind).to_owned(),
+    }
+}
+
+/// What stands before a name that begins with a digit, or for one without any letter.
+fn prefix(kind: Kind) -> &'static str {
+    match kind {
+        Kind::WelcomeScreen => "welcome",
+        other => other.name(),
+    }
+}
+
+/// A letter without its accents, where it has a plain one: names stay readable in French and Polish.
+fn plain(sign: char) -> impl Iterator<Item = char> {
+    let text = match sign {
+        'à' | 'á' | 'â' | 'ã' | 'å' | 'À' | 'Á' | 'Â' | 'Ã' | 'Å' | 'ą' | 'Ą' => "a",
+        'ä' | 'Ä' | 'æ' | 'Æ' => "ae",
+        'ç' | 'Ç' | 'ć' | 'Ć' | 'č' | 'Č' => "c",
+        'è' | 'é' | 'ê' | 'ë' | 'È' | 'É' | 'Ê' | 'Ë' | 'ę' | 'Ę' | 'ě' | 'Ě' => "e",
+        'ì' | 'í' | 'î' | 'ï' | 'Ì' | 'Í' | 'Î' | 'Ï' => "i",
+        'ł' | 'Ł' => "l",
+        'ñ' | 'Ñ' | 'ń' | 'Ń' => "n",
+        'ò' | 'ó' | 'ô' | 'õ' | 'ø' | 'Ò' | 'Ó' | 'Ô' | 'Õ' | 'Ø' => "o",
+        'ö' | 'Ö' | 'œ' | 'Œ' => "oe",
+        'ß' => "ss",
+        'ś' | 'Ś' | 'š' | 'Š' => "s",
+        'ù' | 'ú' | 'û' | 'Ù' | 'Ú' | 'Û' => "u",
+        'ü' | 'Ü' => "ue",
+        'ź' | 'ż' | 'ž' | 'Ź' | 'Ż' | 'Ž' => "z",
+        '&' => "-and-",
+        _ => "",
+    };
+    let own = text.is_empty().then(|| sign.to_ascii_lowercase());
+    text.chars().chain(own)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Key;
+
+    #[test]
+    fn names_become_keys() {
+        for (name, key) in [
+            ("🏛️ NAIB COUNCIL", "naib-council"),
+            ("water-discipline", "water-discipline"),
+            ("Café & Thé", "cafe-and-the"),
+            ("💧", "channel"),
+            ("69ers", "channel-69ers"),
+            ("日本語", "channel"),
+            ("__init__", "channel-init"),
+            ("Größe", "groesse"),
+            ("--a--b--", "a-b"),
+            ("", "channel"),
+        ] {
+            assert_eq!(slug(name, Kind::Channel), key, "{name}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_name_becomes_a_key(name in ".{0,120}") {
+            proptest::prop_assert!(Key::new(slug(&name, Kind::Automod)).is_ok(), "{}", slug(&name, Kind::Automod));
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Taking in what is there: which live thing an address of the configuration stands for.
+//!
+//! Owns the matching by what a person would go by. Refuses to guess: of several that could be meant none is taken.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::export;
+use crate::live::{Live, LiveResource};
+use crate::model::{Address, Attributes, Clearable, Configuration, Kind, Reference, Snowflake, normalised_name};
+use crate::state::{Entry, State, StateError};
+
+/// What was found for a configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Matches {
+    /// Addresses that are not in the state, with the ids of what they stand for, in an order in which they can be adopted.
+    pub found: Vec<(Address, Snowflake)>,
+    /// Configured addresses that the server has nothing for, or more than one thing.
+    pub missing: Vec<Address>,
+    /// What is on the server and neither managed nor configured.
+    pub left: Vec<(Kind, Snowflake)>,
+}
+
+/// Why one thing cannot be taken in.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ImportError {
+    /// Nothing of the kind has the id.
+    #[error("the server has no {} with the id {id}", kind.words())]
+    NotThere {
+        /// What was looked for.
+        kind: Kind,
+        /// Its id.
+        id: Snowflake,
+    },
+    /// It belongs to an application or to boosting.
+    #[error(
+        "the role `{0}` belongs to an application or to boosting; it can be neither made nor removed, so it cannot be managed"
+    )]
+    OfAnApplication(String),
+    /// The state refuses it.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// Takes one thing into the state.
+///
+/// # Errors
+/// When it is not there, cannot be managed, or the address or id is managed already.
+pub fn import(
+    address: &Address,
+    id: Snowflake,
+    configuration: Option<&Configuration>,
+    state: &mut State,
+    live: &Live,
+) -> Result<(), ImportError> {
+    let kind = address.kind();
+    let found = live.get(kind, id).ok_or(ImportError::NotThere { kind, id })?;
+    if found.managed {
+        let name = found.attributes.name().unwrap_or_default().to_owned();
+        return Err(ImportError::OfAnApplication(name));
+    }
+    let names = state.names(live.guild_id, live.bot.user_id);
+    let mut attributes = names.localised(&found.attributes);
+    if let Some(wanted) = configuration.and_then(|configuration| configuration.get(address)) {
+        attributes = attributes.narrowed_to(wanted);
+    }
+    state.guild_id = Some(live.guild_id);
+    Ok(state.adopt(address.clone(), Entry { id, attributes })?)
+}
+
+/// Finds what the configured addresses stand for that are not in the state yet.
+#[must_use]
+pub fn matches(configuration: &Configuration, state: &State, live: &Live) -> Matches {
+    let managed: BTreeMap<Address, Snowflake> = state
+        .resources
+        .iter()
+        .map(|(address, entry)| (address.clone(), entry.id))
+        .collect();
+    // An export gives the same server the same names: a configuration that came from one fits by address.
+    let exported = export::assign(live, &managed);
+    let mut search = Search {
+        live,
+        found: managed.clone(),
+        taken: taken(&managed),
+    };
+    let mut matches = Matches::default();
+    let mut kinds: Vec<(&Address, &Attributes)> = configuration
+        .resources
+        .iter()
+        .map(|(address, resource)| (address, &resource.attributes))
+        .collect();
+    kinds.sort_by_key(|(address, _)| address.kind());
+    for (address, attributes) in kinds {
+        if managed.contains_key(address) {
+            continue;
+        }
+        match search.find(address, attributes, exported.get(address).copied()) {
+            Some(id) => {
+                search.taken.insert((address.kind(), id));
+                search.found.insert(address.clone(), id);
+                matches.found.push((address.clone(), id));
+            }
+            None => matches.missing.push(address.clone()),
+        }
+    }
+    let left = live
+        .resources()
+        .filter(|resource| !resource.managed && !is_permanent(resource, live));
+    let left = left.map(|resource| (resource.attributes.kind(), resource.id));
+    matches.left = left.filter(|key| !search.taken.contains(key)).collect();
+    matches
+}
+
+fn taken(managed: &BTreeMap<Address, Snowflake>) -> BTreeSet<(Kind, Snowflake)> {
+    managed.iter().map(|(address, id)| (address.kind(), *id)).collect()
+}
+
+fn is_permanent(resource: &LiveResource, live: &Live) -> bool {
+    resource.id == live.guild_id
+}
+
+struct Search<'a> {
+    live: &'a Live,
+    found: BTreeMap<Address, Snowflake>,
+    taken: BTreeSet<(Kind, Snowflake)>,
+}
+
+impl Search<'_> {
+    fn find(&self, address: &Address, wanted: &Attributes, exported: Option<Snowflake>) -> Option<Snowflake> {
+        let kind = address.kind();
+        if address.is_permanent() {
+            return self.live.get(kind, self.live.guild_id).map(|found| found.id);
+        }
+        let free = |id: &Snowflake| !self.taken.contains(&(kind, *id));
+        let like = |found: &&LiveResource| free(&found.id) && !found.managed && self.is_like(wanted, &found.attributes);
+        let by_name: Vec<Snowflake> = self.live.of_kind(kind).filter(like).map(|found| found.id).collect();
+        match (by_name.as_slice(), exported.filter(free)) {
+            (several, Some(exported)) if several.contains(&exported) => Some(exported),
+            ([one], _) => Some(*one),
+            _ => None,
+        }
+    }
+
+    /// The same name; for channels also the same kind and category, as far as they are said.
+    fn is_like(&self, wanted: &Attributes, found: &Attributes) -> bool {
+        match (wanted, found) {
+            (Attributes::Channel(wanted), Attributes::Channel(found))
+            | (Attributes::Category(wanted), Attributes::Category(found)) => {
+                let name = |name: &Option<String>| name.as_deref().map(|name| normalised_name(found.kind, name));
+                let same_kind = wanted.kind == found.kind || wanted.kind.converts_to(found.kind);
+                let category = wanted
+                    .category
+                    .as_ref()
+                    .map(|category| category.value().map(|one| self.resolve(one)));
+                let there = found
+                    .category
+                    .as_ref()
+                    .and_then(Clearable::value)
+                    .map(|one| self.resolve(one));
+                same_kind
+                    && name(&wanted.name) == name(&found.name)
+                    && category.is_none_or(|category| category == there)
+            }
+            _ => wanted.name().is_some() && wanted.name() == found.name(),
+        }
+    }
+
+    fn resolve(&self, reference: &Reference) -> Option<Snowflake> {
+        match reference {
+            Reference::Id(id) => Some(*id),
+            Reference::Address(address) => self.found.get(address).copied(),
+        }
+    }
+}

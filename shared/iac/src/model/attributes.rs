@@ -1,0 +1,203 @@
+//! Attributes of any kind of resource.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    AutomodAction, AutomodRule, Channel, Clearable, Emoji, EmojiReference, Event, EventPlace, Kind, Onboarding,
+    Reference, Role, Server, Sticker, Target, Webhook, WelcomeScreen,
+};
+
+/// Attributes of a resource, by kind. Serde writes the kind beside them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "resource", rename_all = "snake_case")]
+pub enum Attributes {
+    /// Of the server.
+    Server(Server),
+    /// Of a role.
+    Role(Role),
+    /// Of a category, whose [`Channel::kind`] is a category.
+    Category(Channel),
+    /// Of a channel.
+    Channel(Channel),
+    /// Of an emoji.
+    Emoji(Emoji),
+    /// Of a sticker.
+    Sticker(Sticker),
+    /// Of a webhook.
+    Webhook(Webhook),
+    /// Of an automod rule.
+    Automod(AutomodRule),
+    /// Of the welcome screen.
+    WelcomeScreen(WelcomeScreen),
+    /// Of the onboarding.
+    Onboarding(Onboarding),
+    /// Of a scheduled event.
+    Event(Event),
+}
+
+/// Does the same for whatever kind there is.
+macro_rules! each {
+    ($attributes:expr, $inner:ident => $body:expr) => {
+        match $attributes {
+            Attributes::Server($inner) => $body,
+            Attributes::Role($inner) => $body,
+            Attributes::Category($inner) | Attributes::Channel($inner) => $body,
+            Attributes::Emoji($inner) => $body,
+            Attributes::Sticker($inner) => $body,
+            Attributes::Webhook($inner) => $body,
+            Attributes::Automod($inner) => $body,
+            Attributes::WelcomeScreen($inner) => $body,
+            Attributes::Onboarding($inner) => $body,
+            Attributes::Event($inner) => $body,
+        }
+    };
+}
+
+impl Attributes {
+    /// Which kind it is of.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Server(_) => Kind::Server,
+            Self::Role(_) => Kind::Role,
+            Self::Category(_) => Kind::Category,
+            Self::Channel(_) => Kind::Channel,
+            Self::Emoji(_) => Kind::Emoji,
+            Self::Sticker(_) => Kind::Sticker,
+            Self::Webhook(_) => Kind::Webhook,
+            Self::Automod(_) => Kind::Automod,
+            Self::WelcomeScreen(_) => Kind::WelcomeScreen,
+            Self::Onboarding(_) => Kind::Onboarding,
+            Self::Event(_) => Kind::Event,
+        }
+    }
+
+    /// What Discord shows; `None` for what has no name of its own or when it is not managed.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Server(server) => server.name.as_deref(),
+            Self::Role(role) => role.name.as_deref(),
+            Self::Category(channel) | Self::Channel(channel) => channel.name.as_deref(),
+            Self::Emoji(emoji) => emoji.name.as_deref(),
+            Self::Sticker(sticker) => sticker.name.as_deref(),
+            Self::Webhook(webhook) => webhook.name.as_deref(),
+            Self::Automod(rule) => rule.name.as_deref(),
+            Self::Event(event) => event.name.as_deref(),
+            Self::WelcomeScreen(_) | Self::Onboarding(_) => None,
+        }
+    }
+
+    /// Names of the attributes of its kind, in the order in which people are told of them.
+    #[must_use]
+    pub fn fields(&self) -> &'static [&'static str] {
+        match self {
+            Self::Server(_) => Server::FIELDS,
+            Self::Role(_) => Role::FIELDS,
+            Self::Category(_) | Self::Channel(_) => Channel::FIELDS,
+            Self::Emoji(_) => Emoji::FIELDS,
+            Self::Sticker(_) => Sticker::FIELDS,
+            Self::Webhook(_) => Webhook::FIELDS,
+            Self::Automod(_) => AutomodRule::FIELDS,
+            Self::WelcomeScreen(_) => WelcomeScreen::FIELDS,
+            Self::Onboarding(_) => Onboarding::FIELDS,
+            Self::Event(_) => Event::FIELDS,
+        }
+    }
+
+    /// The managed attributes by name, as serde writes them: what a comparison field by field and `--json` show.
+    #[must_use]
+    pub fn to_map(&self) -> serde_json::Map<String, serde_json::Value> {
+        // Plain structs with text keys: serde_json cannot fail on them.
+        match each!(self, inner => serde_json::to_value(inner)) {
+            Ok(serde_json::Value::Object(map)) => map,
+            _ => serde_json::Map::new(),
+        }
+    }
+
+    /// Keeps only the attributes that `managed` has too; the whole when the kinds differ.
+    #[must_use]
+    pub fn narrowed_to(&self, managed: &Self) -> Self {
+        macro_rules! same {
+            ($($variant:ident)+) => {
+                match (self, managed) {
+                    $((Self::$variant(mine), Self::$variant(theirs)) => Self::$variant(mine.narrowed_to(theirs)),)+
+                    _ => self.clone(),
+                }
+            };
+        }
+        same!(Server Role Category Channel Emoji Sticker Webhook Automod WelcomeScreen Onboarding Event)
+    }
+
+    /// Everything it refers to, in no particular order.
+    #[must_use]
+    pub fn references(&self) -> Vec<&Reference> {
+        let mut found = Vec::new();
+        match self {
+            Self::Server(server) => {
+                let channels = [
+                    &server.afk_channel,
+                    &server.system_channel,
+                    &server.rules_channel,
+                    &server.public_updates_channel,
+                    &server.safety_alerts_channel,
+                ];
+                found.extend(channels.into_iter().flatten().filter_map(Clearable::value));
+            }
+            Self::Category(channel) | Self::Channel(channel) => of_channel(channel, &mut found),
+            Self::Emoji(emoji) => found.extend(emoji.roles.iter().flatten()),
+            Self::Webhook(webhook) => found.extend(&webhook.channel),
+            Self::Automod(rule) => {
+                found.extend(rule.exempt_roles.iter().flatten());
+                found.extend(rule.exempt_channels.iter().flatten());
+                found.extend(rule.actions.iter().flatten().filter_map(|action| match action {
+                    AutomodAction::Alert { channel } => Some(channel),
+                    _ => None,
+                }));
+            }
+            Self::WelcomeScreen(screen) => {
+                for channel in screen.channels.iter().flatten() {
+                    found.push(&channel.channel);
+                    found.extend(own(channel.emoji.as_ref()));
+                }
+            }
+            Self::Onboarding(onboarding) => {
+                found.extend(onboarding.default_channels.iter().flatten());
+                for option in onboarding.prompts.iter().flatten().flat_map(|prompt| &prompt.options) {
+                    found.extend(option.roles.iter().chain(&option.channels));
+                    found.extend(own(option.emoji.as_ref()));
+                }
+            }
+            Self::Event(event) => {
+                if let Some(EventPlace::Stage(channel) | EventPlace::Voice(channel)) = &event.place {
+                    found.push(channel);
+                }
+            }
+            Self::Role(_) | Self::Sticker(_) => {}
+        }
+        found
+    }
+}
+
+fn of_channel<'a>(channel: &'a Channel, found: &mut Vec<&'a Reference>) {
+    found.extend(channel.category.as_ref().and_then(Clearable::value));
+    found.extend(own(channel.default_reaction.as_ref().and_then(Clearable::value)));
+    found.extend(channel.tags.iter().flatten().filter_map(|tag| own(tag.emoji.as_ref())));
+    found.extend(
+        channel
+            .overwrites
+            .iter()
+            .flat_map(|overwrites| overwrites.keys())
+            .filter_map(|target| match target {
+                Target::Role(role) => Some(role),
+                _ => None,
+            }),
+    );
+}
+
+fn own(emoji: Option<&EmojiReference>) -> Option<&Reference> {
+    match emoji {
+        Some(EmojiReference::Own(reference)) => Some(reference),
+        _ => None,
+    }
+}

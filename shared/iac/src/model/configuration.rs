@@ -1,0 +1,99 @@
+//! What a server should be: resources in order, each with the place where it is written.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Address, Attributes, Clearable, Kind, Reference};
+
+/// Where a resource is written, for messages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The file, as the caller called it.
+    pub file: String,
+    /// From 1.
+    pub line: u64,
+    /// From 1, in characters.
+    pub column: u64,
+}
+
+/// A resource as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resource {
+    /// What it should be.
+    pub attributes: Attributes,
+    /// Where it is written; `None` when no file says it.
+    pub origin: Option<Origin>,
+}
+
+/// The theme that a configuration builds on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThemeUse {
+    /// Its id, `sietch`.
+    pub id: String,
+    /// Its version, `3.0.0`.
+    pub version: String,
+}
+
+/// What a server should be.
+///
+/// The order of resources means something: roles stand from the highest to the lowest, categories and channels from the
+/// top to the bottom. What is not here is not managed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Configuration {
+    /// The theme it builds on, for the registry of deployments.
+    pub theme: Option<ThemeUse>,
+    /// The resources, in order.
+    pub resources: IndexMap<Address, Resource>,
+}
+
+impl Configuration {
+    /// A resource's attributes.
+    #[must_use]
+    pub fn get(&self, address: &Address) -> Option<&Attributes> {
+        self.resources.get(address).map(|resource| &resource.attributes)
+    }
+
+    /// The resources of one kind, in order.
+    pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = (&Address, &Attributes)> {
+        self.resources
+            .iter()
+            .filter(move |(address, _)| address.kind() == kind)
+            .map(|(address, resource)| (address, &resource.attributes))
+    }
+
+    /// The channels whose category is this one, in order; `None` for those in no category or one that is not said.
+    pub fn channels_in<'a>(&'a self, category: Option<&'a Address>) -> impl Iterator<Item = &'a Address> {
+        self.resources
+            .iter()
+            .filter_map(move |(address, resource)| match &resource.attributes {
+                Attributes::Channel(channel) => {
+                    let own = channel
+                        .category
+                        .as_ref()
+                        .and_then(Clearable::value)
+                        .and_then(Reference::address);
+                    (own == category).then_some(address)
+                }
+                _ => None,
+            })
+    }
+
+    /// SHA-256, in hexadecimal, of what it says and in which order; where it is written changes nothing.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        use std::fmt::Write as _;
+        let said: Vec<(&Address, &Attributes)> = self
+            .resources
+            .iter()
+            .map(|(address, resource)| (address, &resource.attributes))
+            .collect();
+        let bytes = serde_json::to_vec(&said).unwrap_or_default();
+        Sha256::digest(bytes)
+            .iter()
+            .fold(String::with_capacity(64), |mut text, byte| {
+                let _ = write!(text, "{byte:02x}");
+                text
+            })
+    }
+}

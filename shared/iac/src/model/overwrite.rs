@@ -1,0 +1,105 @@
+//! Who may do what in a channel or a category, other than everywhere.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use arrakis_domain::Permissions;
+use serde::{Deserialize, Serialize};
+
+use super::{Address, Kind, Reference, ReferenceError, Snowflake};
+
+/// Whom an overwrite is about. Written `everyone`, `bot`, `role.naib`, `role:41771983423143937`, `member:41771983423143937`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Target {
+    /// Everybody: the role whose id is the server's.
+    Everyone,
+    /// The bot that applies, as a member.
+    Bot,
+    /// Holders of a role.
+    Role(Reference),
+    /// One member, by user id.
+    Member(Snowflake),
+}
+
+/// Why a text names nobody.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// No reference.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    /// An id that is none.
+    #[error("`{0}` is not an id of Discord's")]
+    Id(String),
+    /// A reference to something that permissions are not given to, or a bare id.
+    #[error(
+        "permissions are given to `everyone`, `bot`, a role (`role.naib`, `role:ID`) or a member (`member:ID`), not to `{0}`"
+    )]
+    NotATarget(String),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Everyone => f.write_str("everyone"),
+            Self::Bot => f.write_str("bot"),
+            Self::Role(Reference::Address(address)) => address.fmt(f),
+            Self::Role(Reference::Id(id)) => write!(f, "role:{id}"),
+            Self::Member(id) => write!(f, "member:{id}"),
+        }
+    }
+}
+
+impl FromStr for Target {
+    type Err = TargetError;
+
+    fn from_str(text: &str) -> Result<Self, TargetError> {
+        let shown = || text.chars().take(100).collect::<String>();
+        let id = |digits: &str| digits.parse::<Snowflake>().map_err(|_| TargetError::Id(shown()));
+        match text {
+            "everyone" => return Ok(Self::Everyone),
+            "bot" => return Ok(Self::Bot),
+            _ => {}
+        }
+        if let Some(digits) = text.strip_prefix("role:") {
+            return Ok(Self::Role(Reference::Id(id(digits)?)));
+        }
+        if let Some(digits) = text.strip_prefix("member:") {
+            return id(digits).map(Self::Member);
+        }
+        match text.parse()? {
+            Reference::Address(address) if address.is_everyone() => Ok(Self::Everyone),
+            Reference::Address(address) if address.kind() == Kind::Role => Ok(Self::Role(address.into())),
+            _ => Err(TargetError::NotATarget(shown())),
+        }
+    }
+}
+
+serde_as_text!(Target);
+
+impl From<Address> for Target {
+    fn from(role: Address) -> Self {
+        if role.is_everyone() {
+            Self::Everyone
+        } else {
+            Self::Role(role.into())
+        }
+    }
+}
+
+/// What one target is granted and denied. No bit is in both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Overwrite {
+    /// Granted.
+    #[serde(default, with = "super::permissions::names")]
+    pub allow: Permissions,
+    /// Denied.
+    #[serde(default, with = "super::permissions::names")]
+    pub deny: Permissions,
+}
+
+/// All overwrites of a channel or a category. When given they are managed as a whole: a target that is not here has none.
+///
+/// A channel whose overwrites equal its category's is what Discord calls synced.
+pub type Overwrites = BTreeMap<Target, Overwrite>;

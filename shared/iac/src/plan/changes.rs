@@ -1,0 +1,192 @@
+//! What happens to each resource: made, changed, replaced, removed, adopted, forgotten.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::compare::{differing_fields, forces_replacement, normalised};
+use super::document::{Action, Change, Reason};
+use super::known::{Known, Managed};
+use super::scope::Scope;
+use crate::model::{Address, Attributes, Configuration, Kind, Reference};
+
+/// What is wanted of the configured resources in scope: normalised, with the same names for things as what is known.
+pub(super) type Wanted = BTreeMap<Address, Attributes>;
+
+/// Prepares the configuration for comparison.
+pub(super) fn wanted(configuration: &Configuration, managed: &Managed) -> Wanted {
+    let prepared = configuration.resources.iter().map(|(address, resource)| {
+        (
+            address.clone(),
+            normalised(managed.names.localised(&resource.attributes)),
+        )
+    });
+    prepared.collect()
+}
+
+/// Changes of configured resources, in the configuration's order; then of those that are no longer in it.
+pub(super) fn decide(configuration: &Configuration, wanted: &Wanted, managed: &Managed, scope: &Scope) -> Vec<Change> {
+    let mut changes: Vec<Change> = Vec::new();
+    for (address, resource) in &configuration.resources {
+        if !scope.includes(address) {
+            continue;
+        }
+        let change = of_configured(address, &wanted[address], managed.known.get(address));
+        changes.extend(change.map(|change| Change {
+            origin: resource.origin.clone(),
+            ..change
+        }));
+    }
+    follow_replacements(&mut changes, wanted, managed, scope);
+    let gone = managed
+        .known
+        .iter()
+        .filter(|(address, _)| !configuration.resources.contains_key(*address));
+    changes.extend(
+        gone.filter(|(address, _)| scope.includes(address))
+            .map(|(address, known)| removal(address, known, Reason::NotConfigured)),
+    );
+    changes
+}
+
+fn of_configured(address: &Address, wanted: &Attributes, known: Option<&Known>) -> Option<Change> {
+    let Some(Known {
+        id,
+        live: Some(live),
+        adopted,
+        ..
+    }) = known
+    else {
+        let reason = if known.is_some_and(|known| known.recorded.is_some()) {
+            Reason::Gone
+        } else {
+            Reason::Configured
+        };
+        return Some(Change {
+            after: Some(wanted.clone()),
+            ..change(address, Action::Create, reason)
+        });
+    };
+    let before = live.narrowed_to(wanted);
+    let fields = differing_fields(wanted, live);
+    let forces = forces_replacement(live, wanted);
+    let action = match (fields.is_empty(), forces.is_empty(), adopted) {
+        (_, false, _) => Action::Replace,
+        (_, _, Some(Reason::FoundAgain)) => Action::Adopt,
+        (false, _, _) => Action::Update,
+        // What is there on every server is taken into the state without a word when nothing of it changes.
+        (true, _, _) => return None,
+    };
+    let reason = match (action, adopted) {
+        (Action::Adopt, Some(reason)) => *reason,
+        _ => Reason::Configured,
+    };
+    Some(Change {
+        id: Some(*id),
+        before: Some(before),
+        after: Some(wanted.clone()),
+        fields,
+        loses_messages: !forces.is_empty() && address.kind() == Kind::Channel,
+        forces_replacement: forces,
+        ..change(address, action, reason)
+    })
+}
+
+/// The change of a managed resource that is to go.
+pub(super) fn removal(address: &Address, known: &Known, reason: Reason) -> Change {
+    let action = if known.live.is_none() || address.is_permanent() {
+        Action::Forget
+    } else {
+        Action::Delete
+    };
+    let reason = if known.live.is_none() { Reason::Gone } else { reason };
+    let before = known.live.clone().or_else(|| known.recorded.clone());
+    let before = match (&before, &known.recorded) {
+        (Some(before), Some(recorded)) => Some(before.narrowed_to(recorded)),
+        _ => before,
+    };
+    Change {
+        id: Some(known.id),
+        name: before.as_ref().and_then(Attributes::name).map(str::to_owned),
+        before,
+        ..change(address, action, reason)
+    }
+}
+
+fn change(address: &Address, action: Action, reason: Reason) -> Change {
+    Change {
+        address: address.clone(),
+        action,
+        reason,
+        id: None,
+        name: None,
+        before: None,
+        after: None,
+        fields: Vec::new(),
+        forces_replacement: Vec::new(),
+        loses_messages: false,
+        origin: None,
+    }
+}
+
+/// What is made anew has another id: whoever refers to it must be told. A webhook goes with its channel and is made again.
+fn follow_replacements(changes: &mut Vec<Change>, wanted: &Wanted, managed: &Managed, scope: &Scope) {
+    let replaced: BTreeSet<Address> = changes
+        .iter()
+        .filter(|change| change.action == Action::Replace)
+        .map(|change| change.address.clone())
+        .collect();
+    if replaced.is_empty() {
+        return;
+    }
+    for (address, attributes) in wanted {
+        let refers = |attributes: &Attributes| {
+            let found = attributes.references();
+            found
+                .into_iter()
+                .filter_map(Reference::address)
+                .any(|address| replaced.contains(address))
+        };
+        if !refers(attributes) || replaced.contains(address) || !scope.includes(address) {
+            continue;
+        }
+        let Some(Known {
+            id, live: Some(live), ..
+        }) = managed.known.get(address)
+        else {
+            continue;
+        };
+        let place = changes.iter().position(|change| change.address == *address);
+        let mut one = place.map_or_else(
+            || Change {
+                id: Some(*id),
+                before: Some(live.narrowed_to(attributes)),
+                after: Some(attributes.clone()),
+                ..change(address, Action::Update, Reason::Configured)
+            },
+            |place| changes.remove(place),
+        );
+        if address.kind() == Kind::Webhook {
+            one = Change {
+                after: one.after,
+                ..change(address, Action::Create, Reason::Gone)
+            };
+        } else {
+            let told = fields_that(attributes, &replaced);
+            one.fields.extend(
+                told.into_iter()
+                    .filter(|field| !one.fields.contains(field))
+                    .collect::<Vec<_>>(),
+            );
+        }
+        changes.insert(place.unwrap_or(changes.len()), one);
+    }
+}
+
+/// Names of the attributes in which one of these addresses stands.
+fn fields_that(attributes: &Attributes, replaced: &BTreeSet<Address>) -> Vec<String> {
+    let names: Vec<String> = replaced.iter().map(|address| format!("\"{address}\"")).collect();
+    let told = attributes.to_map().into_iter().filter(|(_, value)| {
+        let text = value.to_string();
+        names.iter().any(|name| text.contains(name))
+    });
+    told.map(|(field, _)| field).collect()
+}

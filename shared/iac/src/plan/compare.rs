@@ -1,0 +1,78 @@
+//! Comparing attributes: what is wanted with what is.
+
+use crate::model::{Attributes, AutomodRule, Channel, Emoji, Image, Sticker, normalised_name};
+
+/// Names of the managed attributes of `wanted` that differ in `found`, in the order in which people are told of them.
+pub(super) fn differing_fields(wanted: &Attributes, found: &Attributes) -> Vec<String> {
+    let narrowed = found.narrowed_to(wanted);
+    if narrowed == *wanted {
+        return Vec::new();
+    }
+    let (wanted_map, found_map) = (wanted.to_map(), narrowed.to_map());
+    let fields = wanted
+        .fields()
+        .iter()
+        .filter(|field| wanted_map.get(**field) != found_map.get(**field));
+    fields.map(|field| (*field).to_owned()).collect()
+}
+
+/// As Discord would store it: names normalised. Both sides of a comparison go through this.
+pub(super) fn normalised(mut attributes: Attributes) -> Attributes {
+    if let Attributes::Channel(channel) | Attributes::Category(channel) = &mut attributes
+        && let Some(name) = &mut channel.name
+    {
+        *name = normalised_name(channel.kind, name);
+    }
+    attributes
+}
+
+/// What is live, with what Discord never tells of filled in from what is recorded: pictures.
+pub(super) fn filled(mut live: Attributes, recorded: &Attributes) -> Attributes {
+    fn fill(live: &mut Option<Image>, recorded: Option<&Image>) {
+        if live.is_none() {
+            *live = recorded.cloned();
+        }
+    }
+    match (&mut live, recorded) {
+        (Attributes::Emoji(live), Attributes::Emoji(recorded)) => fill(&mut live.image, recorded.image.as_ref()),
+        (Attributes::Sticker(live), Attributes::Sticker(recorded)) => fill(&mut live.image, recorded.image.as_ref()),
+        (Attributes::Webhook(live), Attributes::Webhook(recorded)) => fill(&mut live.avatar, recorded.avatar.as_ref()),
+        (Attributes::Event(live), Attributes::Event(recorded)) => fill(&mut live.image, recorded.image.as_ref()),
+        _ => {}
+    }
+    live
+}
+
+/// Whether a picture is another one: by digest where both are known, else by path.
+fn other_picture(one: Option<&Image>, other: Option<&Image>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => match (&one.sha256, &other.sha256) {
+            (Some(one), Some(other)) => one != other,
+            _ => one.path != other.path,
+        },
+        _ => false,
+    }
+}
+
+/// Names of the attributes that Discord cannot change in place, so that the resource must be made anew.
+pub(super) fn forces_replacement(before: &Attributes, after: &Attributes) -> Vec<String> {
+    let field: Option<&str> = match (before, after) {
+        (Attributes::Channel(Channel { kind: before, .. }), Attributes::Channel(Channel { kind: after, .. })) => {
+            (before != after && !before.converts_to(*after)).then_some("kind")
+        }
+        (Attributes::Emoji(Emoji { image: before, .. }), Attributes::Emoji(Emoji { image: after, .. }))
+        | (Attributes::Sticker(Sticker { image: before, .. }), Attributes::Sticker(Sticker { image: after, .. })) => {
+            other_picture(before.as_ref(), after.as_ref()).then_some("image")
+        }
+        (
+            Attributes::Automod(AutomodRule {
+                trigger: Some(before), ..
+            }),
+            Attributes::Automod(AutomodRule {
+                trigger: Some(after), ..
+            }),
+        ) => (std::mem::discriminant(before) != std::mem::discriminant(after)).then_some("trigger"),
+        _ => None,
+    };
+    field.into_iter().map(str::to_owned).collect()
+}

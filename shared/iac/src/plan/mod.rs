@@ -1,0 +1,216 @@
+//! The plan: what has to happen so that a server is what its configuration says.
+//!
+//! Owns the comparison of configuration, state and live server, and every decision that follows from it. Refuses input and
+//! output, clocks and chance: equal arguments give equal plans.
+//!
+//! The way: [`known`] refreshes what the state knows, [`changes`] decides for each resource, [`steps`] and [`order`] say
+//! in which requests, [`overwrites`] keeps private what is private. [`preflight`] says whether a plan can succeed.
+//!
+//! To add a kind: its place among the phases of `steps`, and what forces its replacement in `compare`.
+
+mod changes;
+mod compare;
+mod document;
+mod known;
+mod notes;
+mod order;
+mod overwrites;
+mod preflight;
+mod scope;
+mod simulate;
+mod steps;
+
+use std::collections::BTreeSet;
+
+use crate::live::Live;
+use crate::model::{Address, Configuration, Kind, Snowflake};
+use crate::state::State;
+
+pub use document::{
+    Action, Change, Counts, Drift, MadeFrom, Mode, Place, Plan, PlanFileError, Reason, Reorder, Step, VERSION,
+};
+pub use known::find_pending;
+pub use preflight::{Finding, preflight};
+pub use simulate::{SimulationError, simulate};
+
+use known::Managed;
+use scope::Scope;
+
+/// What a plan is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// What for.
+    pub mode: Mode,
+    /// Only these and what they need; empty for everything.
+    pub targets: Vec<Address>,
+    /// Replacements that lose messages may be carried out.
+    pub allow_replace: bool,
+}
+
+/// Why there is no plan.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// The state is of another server.
+    #[error("the state is of server {state}, and the server that was read is {live}")]
+    OtherServer {
+        /// Of the state.
+        state: Snowflake,
+        /// The one that was read.
+        live: Snowflake,
+    },
+    /// A target is nothing that is known.
+    #[error("the target `{address}` is neither in the configuration nor in the state{}", nearest.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
+    UnknownTarget {
+        /// What was asked for.
+        address: Address,
+        /// The nearest address there is.
+        nearest: Option<Address>,
+    },
+}
+
+/// The kinds that a configuration and a state hold: what a live server must be read for.
+#[must_use]
+pub fn kinds(configuration: &Configuration, state: &State) -> BTreeSet<Kind> {
+    let configured = configuration.resources.keys();
+    let managed = state.resources.keys().chain(state.pending.keys());
+    configured.chain(managed).map(Address::kind).collect()
+}
+
+/// Decides what has to happen. Deterministic: equal arguments give equal plans.
+///
+/// In [`Mode::Destroy`] and [`Mode::RefreshOnly`] the configuration is not looked at.
+///
+/// # Errors
+/// When the state is of another server, or a target is unknown.
+pub fn plan(configuration: &Configuration, state: &State, live: &Live, options: &Options) -> Result<Plan, PlanError> {
+    if let Some(guild) = state.guild_id.filter(|guild| *guild != live.guild_id) {
+        return Err(PlanError::OtherServer {
+            state: guild,
+            live: live.guild_id,
+        });
+    }
+    let nothing = Configuration::default();
+    let configuration = if options.mode == Mode::Apply {
+        configuration
+    } else {
+        &nothing
+    };
+    check_targets(configuration, state, &options.targets)?;
+    let managed = Managed::find(state, live, configuration.resources.keys());
+    let mut plan = Plan {
+        version: VERSION,
+        made_from: MadeFrom {
+            guild_id: live.guild_id,
+            bot_id: live.bot.user_id,
+            lineage: state.lineage.clone(),
+            serial: state.serial,
+            configuration: (options.mode == Mode::Apply).then(|| configuration.digest()),
+            live: live.fingerprint(),
+            kinds: kinds(configuration, state),
+        },
+        mode: options.mode,
+        targets: options.targets.clone(),
+        allow_replace: options.allow_replace,
+        theme: configuration.theme.clone(),
+        drift: Vec::new(),
+        changes: Vec::new(),
+        reorders: Vec::new(),
+        steps: Vec::new(),
+        notes: Vec::new(),
+    };
+    match options.mode {
+        Mode::Apply => of_configuration(&mut plan, configuration, &managed, live),
+        Mode::RefreshOnly => refresh_only(&mut plan, &managed),
+        Mode::Destroy => destroy(&mut plan, &managed, live),
+    }
+    for address in &managed.lost {
+        let made = plan
+            .steps
+            .iter()
+            .any(|step| matches!(step, Step::Create { address: made, .. } if made == address));
+        if !made && options.targets.is_empty() {
+            plan.steps.push(Step::Forget {
+                address: address.clone(),
+            });
+        }
+    }
+    Ok(plan)
+}
+
+fn of_configuration(plan: &mut Plan, configuration: &Configuration, managed: &Managed, live: &Live) {
+    let scope = Scope::with_dependencies(&plan.targets, configuration);
+    let wanted = changes::wanted(configuration, managed);
+    plan.drift = managed.drift(|address| wanted.get(address).cloned());
+    plan.drift.retain(|drift| scope.includes(&drift.address));
+    plan.changes = changes::decide(configuration, &wanted, managed, &scope);
+    for change in &mut plan.changes {
+        let shown = change.after.as_ref().or(change.before.as_ref());
+        let live = managed.known.get(&change.address).and_then(|known| known.live.as_ref());
+        let name = shown.and_then(crate::model::Attributes::name).or_else(|| live?.name());
+        change.name = name.map(str::to_owned);
+    }
+    let mut steps = steps::silent_refreshes(&plan.changes, &wanted, managed, |address| scope.includes(address));
+    steps.extend(steps::steps(&plan.changes, &wanted, managed, live));
+    let orders = order::orders(configuration, &wanted, managed, live, &plan.changes, &scope);
+    steps.extend(orders.steps);
+    plan.steps = steps;
+    plan.reorders = orders.reorders;
+    plan.notes = notes::notes(&plan.changes, managed, live);
+}
+
+fn refresh_only(plan: &mut Plan, managed: &Managed) {
+    let scope = match plan.targets.is_empty() {
+        true => Scope::Everything,
+        false => Scope::Only(plan.targets.iter().cloned().collect()),
+    };
+    plan.drift = managed.drift(|_| None);
+    plan.drift.retain(|drift| scope.includes(&drift.address));
+    plan.steps = steps::refreshes(managed, |address| scope.includes(address));
+}
+
+fn destroy(plan: &mut Plan, managed: &Managed, live: &Live) {
+    let scope = Scope::with_dependents(&plan.targets, managed);
+    let known = managed.known.iter().filter(|(address, _)| scope.includes(address));
+    plan.changes = known
+        .map(|(address, known)| changes::removal(address, known, Reason::Destroy))
+        .collect();
+    let adopt = plan.changes.iter().filter_map(|change| {
+        let known = managed.known.get(&change.address)?;
+        known.adopted.as_ref()?;
+        let attributes = known.live.clone()?;
+        Some(Step::Adopt {
+            address: change.address.clone(),
+            id: known.id,
+            attributes,
+        })
+    });
+    let mut steps: Vec<Step> = adopt.collect();
+    steps.extend(steps::backwards(&plan.changes, live));
+    plan.steps = steps;
+}
+
+fn check_targets(configuration: &Configuration, state: &State, targets: &[Address]) -> Result<(), PlanError> {
+    let known = || {
+        configuration
+            .resources
+            .keys()
+            .chain(state.resources.keys())
+            .chain(state.pending.keys())
+    };
+    for target in targets {
+        if known().any(|address| address == target) {
+            continue;
+        }
+        let text = target.to_string();
+        let nearest = known()
+            .map(|address| (strsim::osa_distance(&address.to_string(), &text), address))
+            .min();
+        return Err(PlanError::UnknownTarget {
+            address: target.clone(),
+            nearest: nearest
+                .filter(|(distance, _)| *distance <= 3.max(text.len() / 4))
+                .map(|(_, near)| near.clone()),
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! Words for the reader that are neither changes nor mistakes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::document::{Action, Change};
+use super::known::Managed;
+use crate::live::Live;
+use crate::model::{Attributes, Kind, Snowflake};
+
+/// Things that are made although the server has one of that name which nobody manages.
+pub(super) fn notes(changes: &[Change], managed: &Managed, live: &Live) -> Vec<String> {
+    let taken: BTreeSet<(Kind, Snowflake)> = managed
+        .known
+        .iter()
+        .map(|(address, known)| (address.kind(), known.id))
+        .collect();
+    let mut unmanaged: BTreeMap<(Kind, String), Snowflake> = BTreeMap::new();
+    for resource in live.resources() {
+        let kind = resource.attributes.kind();
+        if let Some(name) = key_of(&resource.attributes)
+            && !taken.contains(&(kind, resource.id))
+        {
+            unmanaged.entry((kind, name)).or_insert(resource.id);
+        }
+    }
+    let made = changes.iter().filter(|change| change.action == Action::Create);
+    made.filter_map(|change| {
+        let kind = change.address.kind();
+        let name = key_of(change.after.as_ref()?)?;
+        let id = unmanaged.get(&(kind, name))?;
+        let (address, shown) = (&change.address, change.name.as_deref().unwrap_or_default());
+        if live.get(kind, *id).is_some_and(|found| found.managed) {
+            return Some(format!(
+                "{address} will be made beside the role `{shown}` ({id}), which belongs to an application and stays"
+            ));
+        }
+        Some(format!(
+            "{address} will be made although the server has a {} `{shown}` that is not managed; \
+             `gaib server import {address} {id}` takes that one instead",
+            kind.words()
+        ))
+    })
+    .collect()
+}
+
+/// What people would take for the same thing: the name, and for channels the sort of channel.
+fn key_of(attributes: &Attributes) -> Option<String> {
+    match attributes {
+        Attributes::Channel(channel) => Some(format!("{} {}", channel.kind.is_voice(), channel.name.as_deref()?)),
+        other => other.name().map(str::to_owned),
+    }
+}

@@ -1,0 +1,289 @@
+//! Orders: of roles, of categories, of channels within a category.
+//!
+//! What is managed is put in the configuration's order, in the places that what is managed takes up; everything else keeps
+//! its place. So positions are never compared, which Discord renumbers as it likes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::changes::Wanted;
+use super::document::{Action, Change, Place, Reorder, Step};
+use super::known::Managed;
+use super::scope::Scope;
+use crate::live::{Live, LiveResource};
+use crate::model::{Address, Attributes, ChannelKind, Clearable, Configuration, Kind, Reference, Snowflake};
+
+/// Orders that change, and the requests for it.
+pub(super) struct Orders {
+    pub(super) reorders: Vec<Reorder>,
+    pub(super) steps: Vec<Step>,
+}
+
+/// A member of a group that is sorted.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Member {
+    reference: Reference,
+    /// Made, or moved here, by this plan.
+    arrives: bool,
+    /// Place in the configuration, of what is configured.
+    configured: Option<usize>,
+}
+
+pub(super) fn orders(
+    configuration: &Configuration,
+    wanted: &Wanted,
+    managed: &Managed,
+    live: &Live,
+    changes: &[Change],
+    scope: &Scope,
+) -> Orders {
+    let arrivals: BTreeSet<&Address> = changes
+        .iter()
+        .filter(|change| matches!(change.action, Action::Create | Action::Replace))
+        .map(|change| &change.address)
+        .collect();
+    let leaving: BTreeSet<(Kind, Snowflake)> = changes
+        .iter()
+        .filter(|change| matches!(change.action, Action::Delete | Action::Replace))
+        .filter_map(|change| Some((change.address.kind(), change.id?)))
+        .collect();
+    let context = Context {
+        configuration,
+        wanted,
+        managed,
+        live,
+        arrivals,
+        leaving,
+        scope,
+    };
+    let mut orders = Orders {
+        reorders: Vec::new(),
+        steps: Vec::new(),
+    };
+    context.roles(&mut orders);
+    context.channels(&mut orders);
+    orders
+}
+
+struct Context<'a> {
+    configuration: &'a Configuration,
+    wanted: &'a Wanted,
+    managed: &'a Managed,
+    live: &'a Live,
+    arrivals: BTreeSet<&'a Address>,
+    leaving: BTreeSet<(Kind, Snowflake)>,
+    scope: &'a Scope,
+}
+
+/// Channels are sorted among their like: those of messages, those of voices, categories.
+type Group = (Option<Reference>, u8);
+
+impl Context<'_> {
+    fn roles(&self, orders: &mut Orders) {
+        let stays =
+            |role: &&&LiveResource| role.id != self.live.guild_id && !self.leaving.contains(&(Kind::Role, role.id));
+        let live = self.live.roles_in_order();
+        let mut members: Vec<Member> = live.iter().filter(stays).map(|role| self.member(role.id)).collect();
+        // A new role stands at the bottom, above @everyone; the next one below it.
+        members.extend(
+            self.arriving(Kind::Role)
+                .filter(|(address, _)| !address.is_everyone())
+                .map(|(address, place)| Member {
+                    reference: address.clone().into(),
+                    arrives: true,
+                    configured: Some(place),
+                }),
+        );
+        let sorted = sorted(&members);
+        if !self.needs_request(&members, &sorted) {
+            return;
+        }
+        orders.reorders.extend(reorder("roles", &members, &sorted));
+        let reach = self
+            .live
+            .bot_role()
+            .map(|role| role.id)
+            .filter(|_| !self.live.bot_is_owner());
+        let below = match reach {
+            None => 0,
+            Some(own) => {
+                let own = self.member(own).reference;
+                sorted
+                    .iter()
+                    .position(|member| member.reference == own)
+                    .map_or(0, |place| place + 1)
+            }
+        };
+        let places = sorted.iter().enumerate().skip(below).map(|(index, member)| Place {
+            of: member.reference.clone(),
+            position: i64::try_from(sorted.len() - index).unwrap_or(i64::MAX),
+        });
+        orders.steps.push(Step::MoveRoles {
+            places: places.collect(),
+        });
+    }
+
+    fn channels(&self, orders: &mut Orders) {
+        let mut groups: BTreeMap<Group, Vec<Member>> = BTreeMap::new();
+        for channel in self.live.channels_in_order() {
+            let kind = channel.attributes.kind();
+            if self.leaving.contains(&(kind, channel.id)) {
+                continue;
+            }
+            let (Attributes::Channel(attributes) | Attributes::Category(attributes)) = &channel.attributes else {
+                continue;
+            };
+            let member = self.member(channel.id);
+            let was = self.parent(attributes.category.as_ref());
+            let (now, kind_now) = match member.reference.address().and_then(|address| self.wanted(address)) {
+                Some((category, kind)) => (
+                    category.map_or(was.clone(), |category| self.parent(Some(category))),
+                    kind,
+                ),
+                None => (was.clone(), attributes.kind),
+            };
+            // A category that goes leaves its channels behind, in none.
+            let now = now.filter(|category| !self.goes(category));
+            let arrives = now != was;
+            groups
+                .entry((now, like(kind_now)))
+                .or_default()
+                .push(Member { arrives, ..member });
+        }
+        for kind in [Kind::Category, Kind::Channel] {
+            for (address, place) in self.arriving(kind) {
+                let Some((category, kind)) = self.wanted(address) else {
+                    continue;
+                };
+                let group = (self.parent(category), like(kind));
+                let member = Member {
+                    reference: address.clone().into(),
+                    arrives: true,
+                    configured: Some(place),
+                };
+                groups.entry(group).or_default().push(member);
+            }
+        }
+        let mut places = Vec::new();
+        for (group, mut members) in groups {
+            // What is moved in keeps a position of its old category, which says nothing here: it goes behind.
+            members.sort_by_key(|member| member.arrives);
+            let sorted = sorted(&members);
+            if !self.needs_request(&members, &sorted) {
+                continue;
+            }
+            orders.reorders.extend(reorder(&words(&group), &members, &sorted));
+            let numbered = (0..).zip(&sorted).map(|(position, member)| Place {
+                of: member.reference.clone(),
+                position,
+            });
+            places.extend(numbered);
+        }
+        if !places.is_empty() {
+            orders.steps.push(Step::MoveChannels { places });
+        }
+    }
+
+    /// Whether the order must be sent: it differs, or something new came whose place is Discord's choice.
+    fn needs_request(&self, members: &[Member], sorted: &[Member]) -> bool {
+        let in_scope = |member: &Member| {
+            let address = member.reference.address();
+            address.is_some_and(|address| member.configured.is_some() && self.scope.includes(address))
+        };
+        let arrives = members.iter().any(|member| member.arrives);
+        members.len() > 1 && (members != sorted || arrives) && members.iter().any(in_scope)
+    }
+
+    fn member(&self, id: Snowflake) -> Member {
+        let address = self.managed.names.address(id);
+        Member {
+            reference: address.map_or(Reference::Id(id), |address| address.clone().into()),
+            arrives: false,
+            configured: address.and_then(|address| self.configuration.resources.get_index_of(address)),
+        }
+    }
+
+    /// What this plan makes, in the configuration's order.
+    fn arriving(&self, kind: Kind) -> impl Iterator<Item = (&Address, usize)> {
+        let resources = self.configuration.resources.keys().enumerate();
+        resources
+            .filter(move |(_, address)| address.kind() == kind && self.arrivals.contains(address))
+            .map(|(place, address)| (address, place))
+    }
+
+    /// What is wanted of a category or channel in scope: its category, if that is managed, and its kind.
+    fn wanted(&self, address: &Address) -> Option<(Option<&Clearable<Reference>>, ChannelKind)> {
+        if !self.scope.includes(address) {
+            return None;
+        }
+        match self.wanted.get(address)? {
+            Attributes::Channel(channel) | Attributes::Category(channel) => {
+                Some((channel.category.as_ref(), channel.kind))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a category is removed by this plan.
+    fn goes(&self, category: &Reference) -> bool {
+        let id = match category {
+            Reference::Id(id) => Some(*id),
+            Reference::Address(address) => self.managed.known.get(address).map(|known| known.id),
+        };
+        id.is_some_and(|id| self.leaving.contains(&(Kind::Category, id)))
+    }
+
+    fn parent(&self, category: Option<&Clearable<Reference>>) -> Option<Reference> {
+        match category?.value()? {
+            Reference::Id(id) => Some(self.member(*id).reference),
+            address => Some(address.clone()),
+        }
+    }
+}
+
+const fn like(kind: ChannelKind) -> u8 {
+    match kind {
+        ChannelKind::Category => 2,
+        kind if kind.is_voice() => 1,
+        _ => 0,
+    }
+}
+
+fn words((parent, like): &Group) -> String {
+    let what = match like {
+        2 => return "categories".to_owned(),
+        1 => "voice channels",
+        _ => "text channels",
+    };
+    match parent {
+        None => format!("{what} without a category"),
+        Some(parent) => format!("{what} in {parent}"),
+    }
+}
+
+/// The configured members in the configuration's order, in the places that configured members take up.
+fn sorted(members: &[Member]) -> Vec<Member> {
+    let mut configured: Vec<&Member> = members.iter().filter(|member| member.configured.is_some()).collect();
+    configured.sort_by_key(|member| member.configured);
+    let mut next = configured.into_iter();
+    let place = |member: &Member| match member.configured {
+        Some(_) => next.next().unwrap_or(member).clone(),
+        None => member.clone(),
+    };
+    members.iter().map(place).collect()
+}
+
+/// What a person is told: nothing, when only newcomers found their places.
+fn reorder(of: &str, members: &[Member], sorted: &[Member]) -> Option<Reorder> {
+    let names = |members: &[Member]| -> Vec<String> {
+        let staying = members
+            .iter()
+            .filter(|member| member.configured.is_some() && !member.arrives);
+        staying.map(|member| member.reference.to_string()).collect()
+    };
+    let (before, after) = (names(members), names(sorted));
+    (before != after).then(|| Reorder {
+        of: of.to_owned(),
+        before,
+        after,
+    })
+}

@@ -1,0 +1,194 @@
+//! Changing overwrites one by one, so that nothing private is open at any moment.
+//!
+//! Two rules keep that. What withholds comes before what grants, so that on the way from the old to the new nobody may do
+//! what neither allows. And since an edit of a category reaches every channel whose overwrites equal it at that moment
+//! (<https://discord.com/developers/docs/topics/permissions#permission-syncing>), a channel that must not follow is set
+//! apart first, by an overwrite for the bot that is removed afterwards.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrakis_domain::{Permission, Permissions};
+
+use super::document::Step;
+use crate::model::{Address, Kind, Overwrite, Overwrites, Target};
+
+/// A managed category or channel, once everything is made and in its category.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    /// Its category, if that is managed.
+    pub(super) parent: Option<Address>,
+    /// Its overwrites, references by address.
+    pub(super) current: Overwrites,
+    /// What they should be; `None` when they are not managed.
+    pub(super) wanted: Option<Overwrites>,
+}
+
+/// Sets apart: nothing that matters to anybody, and enough to differ.
+const APART: Overwrite = Overwrite {
+    allow: Permissions::of(&[Permission::ViewChannel]),
+    deny: Permissions::NONE,
+};
+
+/// One request: `None` removes.
+type Edit = (Target, Option<Overwrite>);
+
+/// All edits, channels before their categories. `own` are roles that the bot alone has. Gives the channels too that change
+/// by following their category, with no edit of their own.
+pub(super) fn steps(mut nodes: BTreeMap<Address, Node>, own: &BTreeSet<Target>) -> (Vec<Step>, Vec<Address>) {
+    let mut steps = Vec::new();
+    let followers: Vec<Address> = nodes
+        .iter()
+        .filter(|(_, node)| changes(node) && follows(node, &nodes))
+        .map(|(address, _)| address.clone())
+        .collect();
+    let following: BTreeSet<&Address> = followers.iter().collect();
+    let changing = |kind: Kind, nodes: &BTreeMap<Address, Node>| -> Vec<Address> {
+        let changing = nodes
+            .iter()
+            .filter(|(address, node)| address.kind() == kind && changes(node));
+        changing
+            .map(|(address, _)| address.clone())
+            .filter(|address| !following.contains(address))
+            .collect()
+    };
+    for address in changing(Kind::Channel, &nodes) {
+        for edit in edits_of(&nodes[&address], own) {
+            apply(&mut nodes, &address, &edit);
+            steps.push(step(&address, edit));
+        }
+    }
+    for category in changing(Kind::Category, &nodes) {
+        let mut apart = BTreeSet::new();
+        for edit in edits_of(&nodes[&category], own) {
+            for child in dragged(&category, &nodes, &following) {
+                let mark = (Target::Bot, Some(mark_for(&nodes[&child])));
+                apply(&mut nodes, &child, &mark);
+                steps.push(step(&child, mark));
+                apart.insert(child);
+            }
+            let before = nodes[&category].current.clone();
+            apply(&mut nodes, &category, &edit);
+            follow(&category, &before, &mut nodes);
+            steps.push(step(&category, edit));
+        }
+        for child in apart {
+            let own = nodes[&child]
+                .wanted
+                .as_ref()
+                .and_then(|wanted| wanted.get(&Target::Bot))
+                .copied();
+            let back = (Target::Bot, own);
+            apply(&mut nodes, &child, &back);
+            steps.push(step(&child, back));
+        }
+    }
+    (steps, followers)
+}
+
+fn changes(node: &Node) -> bool {
+    node.wanted.as_ref().is_some_and(|wanted| *wanted != node.current)
+}
+
+/// Whether it is as its category is and should become what its category becomes: Discord does that by itself.
+fn follows(node: &Node, nodes: &BTreeMap<Address, Node>) -> bool {
+    let category = node.parent.as_ref().and_then(|parent| nodes.get(parent));
+    category.is_some_and(|category| category.current == node.current && category.wanted == node.wanted)
+}
+
+/// Channels that the next edit of their category would reach and must not.
+fn dragged(category: &Address, nodes: &BTreeMap<Address, Node>, following: &BTreeSet<&Address>) -> Vec<Address> {
+    let current = &nodes[category].current;
+    let children = nodes.iter().filter(|(address, node)| {
+        node.parent.as_ref() == Some(category)
+            && node.wanted.is_some()
+            && node.current == *current
+            && !following.contains(address)
+    });
+    children.map(|(address, _)| address.clone()).collect()
+}
+
+/// An overwrite for the bot that differs from the one it has there.
+fn mark_for(node: &Node) -> Overwrite {
+    match node.current.get(&Target::Bot) {
+        Some(known) if *known == APART => Overwrite::default(),
+        _ => APART,
+    }
+}
+
+/// What Discord does when a category was edited.
+fn follow(category: &Address, before: &Overwrites, nodes: &mut BTreeMap<Address, Node>) {
+    let now = nodes[category].current.clone();
+    let children = nodes.values_mut().filter(|node| node.parent.as_ref() == Some(category));
+    for child in children.filter(|child| child.current == *before) {
+        child.current.clone_from(&now);
+    }
+}
+
+fn apply(nodes: &mut BTreeMap<Address, Node>, address: &Address, (target, overwrite): &Edit) {
+    let Some(node) = nodes.get_mut(address) else { return };
+    match overwrite {
+        Some(overwrite) => node.current.insert(target.clone(), *overwrite),
+        None => node.current.remove(target),
+    };
+}
+
+fn step(address: &Address, (target, overwrite): Edit) -> Step {
+    let address = address.clone();
+    match overwrite {
+        Some(overwrite) => Step::PutOverwrite {
+            address,
+            target,
+            overwrite,
+        },
+        None => Step::DeleteOverwrite { address, target },
+    }
+}
+
+/// The edits from what is to what should be: first what grants to the bot alone (or it might shut itself out), then what
+/// withholds, then what grants. An overwrite that does both goes by way of what both old and new allow.
+fn edits_of(node: &Node, own: &BTreeSet<Target>) -> Vec<Edit> {
+    let Some(wanted) = &node.wanted else { return Vec::new() };
+    let targets: BTreeSet<&Target> = node.current.keys().chain(wanted.keys()).collect();
+    let (mut first, mut withholding, mut granting, mut last) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for target in targets {
+        let (old, new) = (node.current.get(target), wanted.get(target));
+        if old == new {
+            continue;
+        }
+        let edit = (target.clone(), new.copied());
+        let (old, new) = (old.copied().unwrap_or_default(), new.copied().unwrap_or_default());
+        if own.contains(target) {
+            // Whether it comes first or last is a matter of what the bot itself may do in between.
+            if grants(&old, &new) {
+                first.push(edit);
+            } else {
+                last.push(edit);
+            }
+        } else if !grants(&old, &new) {
+            withholding.push(edit);
+        } else {
+            if withholds(&old, &new) {
+                let narrow = Overwrite {
+                    allow: old.allow.intersection(new.allow),
+                    deny: old.deny | new.deny,
+                };
+                withholding.push((target.clone(), Some(narrow)));
+            }
+            granting.push(edit);
+        }
+    }
+    first
+        .into_iter()
+        .chain(withholding)
+        .chain(granting)
+        .chain(last)
+        .collect()
+}
+
+fn grants(old: &Overwrite, new: &Overwrite) -> bool {
+    !new.allow.without(old.allow).is_empty() || !old.deny.without(new.deny).is_empty()
+}
+
+fn withholds(old: &Overwrite, new: &Overwrite) -> bool {
+    !old.allow.without(new.allow).is_empty() || !new.deny.without(old.deny).is_empty()
+}

@@ -1,0 +1,313 @@
+//! Carrying a plan out on a snapshot instead of a server.
+//!
+//! Does what Discord would do, as its documentation tells: new roles at the bottom, new channels behind their like,
+//! channels that follow their category, what a removal takes with it. For tests of the planner and for a look ahead; it
+//! checks no permissions.
+
+use std::collections::BTreeMap;
+
+use super::document::{Place, Plan, Step};
+use crate::live::{Live, LiveResource, map_references};
+use crate::model::{Address, Attributes, Clearable, Kind, Reference, Role, Server, Snowflake, Target, normalised_name};
+use crate::state::{Entry, State};
+
+/// A step that cannot be carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{step}: {reason}")]
+pub struct SimulationError {
+    /// What was to be done.
+    pub step: String,
+    /// Why it cannot be.
+    pub reason: String,
+}
+
+/// The server and the state after a plan.
+///
+/// # Errors
+/// When a step refers to what is not there: the plan's order is wrong, or it was not made from these.
+pub fn simulate(live: &Live, state: &State, plan: &Plan) -> Result<(Live, State), SimulationError> {
+    let highest = live.resources().map(|resource| resource.id.get()).max().unwrap_or(0);
+    let mut run = Run {
+        live: live.clone(),
+        state: state.clone(),
+        next: highest + 1,
+    };
+    run.state.guild_id = Some(live.guild_id);
+    for step in &plan.steps {
+        run.carry_out(step).map_err(|reason| SimulationError {
+            step: step.describe(),
+            reason,
+        })?;
+    }
+    Ok((run.live, run.state))
+}
+
+struct Run {
+    live: Live,
+    state: State,
+    next: u64,
+}
+
+type Outcome = Result<(), String>;
+
+impl Run {
+    fn carry_out(&mut self, step: &Step) -> Outcome {
+        match step {
+            Step::Create { address, attributes } => self.create(address, attributes),
+            Step::Update {
+                address,
+                id,
+                attributes,
+                fields,
+            } => self.update(address, *id, attributes, fields),
+            Step::PutOverwrite {
+                address,
+                target,
+                overwrite,
+            } => self.overwrite(address, target, Some(*overwrite)),
+            Step::DeleteOverwrite { address, target } => self.overwrite(address, target, None),
+            Step::BotRole { address, give } => self.bot_role(address, *give),
+            Step::MoveRoles { places } => self.moved(places),
+            Step::MoveChannels { places } => self.moved(places),
+            Step::Delete { address, id } => self.delete(address, *id),
+            Step::Adopt {
+                address,
+                id,
+                attributes,
+            } => {
+                self.state.record(
+                    address.clone(),
+                    Entry {
+                        id: *id,
+                        attributes: attributes.clone(),
+                    },
+                );
+                Ok(())
+            }
+            Step::Refresh { address, attributes } => {
+                let id = self.id(address)?;
+                self.state.record(
+                    address.clone(),
+                    Entry {
+                        id,
+                        attributes: attributes.clone(),
+                    },
+                );
+                Ok(())
+            }
+            Step::Forget { address } => {
+                self.state.forget(address);
+                Ok(())
+            }
+        }
+    }
+
+    fn id(&self, address: &Address) -> Result<Snowflake, String> {
+        self.state
+            .id(address)
+            .ok_or_else(|| format!("{address} is not in the state"))
+    }
+
+    /// As Discord keeps it: references by id, names normalised.
+    fn stored(&self, attributes: &Attributes) -> Result<Attributes, String> {
+        let mut stored = attributes.clone();
+        let mut missing = None;
+        map_references(&mut stored, &mut |reference| {
+            if let Reference::Address(address) = reference {
+                match self.state.id(address) {
+                    Some(id) => *reference = Reference::Id(id),
+                    None => missing = Some(address.clone()),
+                }
+            }
+        });
+        if let Some(address) = missing {
+            return Err(format!("{address} is referred to and not there"));
+        }
+        if let Attributes::Channel(channel) | Attributes::Category(channel) = &mut stored {
+            if let Some(name) = &mut channel.name {
+                *name = normalised_name(channel.kind, name);
+            }
+            if let Some(Clearable::Set(Reference::Id(category))) = &channel.category {
+                self.live.get(Kind::Category, *category).ok_or("its category is gone")?;
+            }
+        }
+        Ok(stored)
+    }
+
+    fn create(&mut self, address: &Address, attributes: &Attributes) -> Outcome {
+        let mut stored = self.stored(attributes)?;
+        let id = Snowflake::new(self.next).ok_or("there are no more ids")?;
+        self.next += 1;
+        let mut position = 0;
+        match &mut stored {
+            Attributes::Role(role) => {
+                role.given_to_bot = Some(false);
+                position = 1;
+                let everyone = self.live.guild_id;
+                let roles: Vec<Snowflake> = self.live.of_kind(Kind::Role).map(|role| role.id).collect();
+                for other in roles.into_iter().filter(|id| *id != everyone) {
+                    if let Some(other) = self.live.get_mut(Kind::Role, other) {
+                        other.position += 1;
+                    }
+                }
+            }
+            Attributes::Channel(channel) | Attributes::Category(channel) => {
+                let last = self.live.channels_in_order().last().map_or(0, |last| last.position);
+                position = last + 1;
+                let category = channel.category.get_or_insert(Clearable::Cleared).clone();
+                if channel.overwrites.is_none() {
+                    let parent = match category {
+                        Clearable::Set(Reference::Id(id)) => self.live.channel(id).cloned(),
+                        _ => None,
+                    };
+                    channel.overwrites = Some(parent.and_then(|parent| parent.overwrites).unwrap_or_default());
+                }
+            }
+            _ => {}
+        }
+        self.live.insert(LiveResource {
+            id,
+            attributes: stored,
+            position,
+            managed: false,
+        });
+        self.state.record(
+            address.clone(),
+            Entry {
+                id,
+                attributes: attributes.clone(),
+            },
+        );
+        Ok(())
+    }
+
+    fn update(&mut self, address: &Address, id: Snowflake, attributes: &Attributes, fields: &[String]) -> Outcome {
+        let stored = self.stored(attributes)?;
+        let found = self.live.get_mut(address.kind(), id).ok_or("it is gone")?;
+        // By way of the map, so that only what is named changes.
+        let mut map = found.attributes.to_map();
+        let said = stored.to_map();
+        for field in fields {
+            match said.get(field) {
+                Some(value) => map.insert(field.clone(), value.clone()),
+                None => map.remove(field),
+            };
+        }
+        let resource = match address.kind() {
+            Kind::Category => "category".to_owned(),
+            kind => kind.name().to_owned(),
+        };
+        map.insert("resource".to_owned(), resource.into());
+        found.attributes = serde_json::from_value(map.into()).map_err(|error| error.to_string())?;
+        if let Attributes::Server(Server {
+            community: Some(community),
+            ..
+        }) = &found.attributes
+        {
+            match *community {
+                true => self.live.features.insert("COMMUNITY".to_owned()),
+                false => self.live.features.remove("COMMUNITY"),
+            };
+        }
+        self.state.record(
+            address.clone(),
+            Entry {
+                id,
+                attributes: attributes.clone(),
+            },
+        );
+        Ok(())
+    }
+
+    fn overwrite(&mut self, address: &Address, target: &Target, overwrite: Option<crate::model::Overwrite>) -> Outcome {
+        let id = self.id(address)?;
+        let stored = match target {
+            Target::Role(Reference::Address(role)) => Target::Role(Reference::Id(self.id(role)?)),
+            other => other.clone(),
+        };
+        let found = self.live.get_mut(address.kind(), id).ok_or("it is gone")?;
+        let (Attributes::Channel(channel) | Attributes::Category(channel)) = &mut found.attributes else {
+            return Err("it has no overwrites".to_owned());
+        };
+        let overwrites = channel.overwrites.get_or_insert_default();
+        let before = overwrites.clone();
+        match overwrite {
+            Some(overwrite) => overwrites.insert(stored, overwrite),
+            None => Some(overwrites.remove(&stored).ok_or("there is no such overwrite")?),
+        };
+        let now = overwrites.clone();
+        if address.kind() == Kind::Category {
+            let children: Vec<Snowflake> = self.live.of_kind(Kind::Channel).map(|channel| channel.id).collect();
+            for child in children {
+                if let Some(Attributes::Channel(channel)) = self
+                    .live
+                    .get_mut(Kind::Channel, child)
+                    .map(|child| &mut child.attributes)
+                    && channel.category == Some(Clearable::Set(Reference::Id(id)))
+                    && channel.overwrites.as_ref() == Some(&before)
+                {
+                    channel.overwrites = Some(now.clone());
+                }
+            }
+        }
+        self.state.record_overwrite(address, target, overwrite);
+        Ok(())
+    }
+
+    fn bot_role(&mut self, address: &Address, give: bool) -> Outcome {
+        let id = self.id(address)?;
+        if give {
+            self.live.bot.roles.insert(id);
+        } else {
+            self.live.bot.roles.remove(&id);
+        }
+        let found = self.live.get_mut(Kind::Role, id).ok_or("it is gone")?;
+        if let Attributes::Role(Role { given_to_bot, .. }) = &mut found.attributes {
+            *given_to_bot = Some(give);
+        }
+        self.state.record_bot_role(address, give);
+        Ok(())
+    }
+
+    fn moved(&mut self, places: &[Place]) -> Outcome {
+        for place in places {
+            let id = match &place.of {
+                Reference::Id(id) => *id,
+                Reference::Address(address) => self.id(address)?,
+            };
+            let kinds = [Kind::Role, Kind::Channel, Kind::Category];
+            let kind = kinds
+                .into_iter()
+                .find(|kind| self.live.get(*kind, id).is_some())
+                .ok_or("it is gone")?;
+            if let Some(found) = self.live.get_mut(kind, id) {
+                found.position = place.position;
+            }
+        }
+        Ok(())
+    }
+
+    fn delete(&mut self, address: &Address, id: Snowflake) -> Outcome {
+        self.live.remove(address.kind(), id).ok_or("it is gone")?;
+        self.live.bot.roles.remove(&id);
+        let rest: BTreeMap<Snowflake, Kind> = [Kind::Channel, Kind::Category]
+            .into_iter()
+            .flat_map(|kind| self.live.of_kind(kind).map(move |channel| (channel.id, kind)))
+            .collect();
+        for (other, kind) in rest {
+            let Some(Attributes::Channel(channel) | Attributes::Category(channel)) =
+                self.live.get_mut(kind, other).map(|other| &mut other.attributes)
+            else {
+                continue;
+            };
+            if channel.category == Some(Clearable::Set(Reference::Id(id))) {
+                channel.category = Some(Clearable::Cleared);
+            }
+            if let Some(overwrites) = &mut channel.overwrites {
+                overwrites.remove(&Target::Role(Reference::Id(id)));
+            }
+        }
+        self.state.forget(address);
+        Ok(())
+    }
+}

@@ -1,0 +1,451 @@
+//! From changes to steps, in the order in which nothing fails for want of something else and nothing private is open.
+//!
+//! What withholds permissions from roles comes first, what grants them last. What other things refer to comes before
+//! them: roles, emoji, categories, channels; the server's settings between the channels that they name and the channels that
+//! only a community has. Removals come after what replaces them, unless Discord's limits leave no room for both.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrakis_domain::Permissions;
+
+use super::changes::Wanted;
+use super::compare::differing_fields;
+use super::document::{Action, Change, Reason, Step};
+use super::known::Managed;
+use super::overwrites::{self, Node};
+use crate::live::Live;
+use crate::model::limits::{MOST_CHANNELS, MOST_ROLES};
+use crate::model::{Address, Attributes, Kind, Overwrites, Reference, Role, Target};
+
+/// Steps by phase; they are carried out in the order of the fields.
+#[derive(Debug, Default)]
+struct Phases {
+    state: Vec<Step>,
+    early_removals: Vec<Step>,
+    withhold: Vec<Step>,
+    roles: Vec<Step>,
+    expressions: Vec<Step>,
+    categories: Vec<Step>,
+    named_channels: Vec<Step>,
+    server: Vec<Step>,
+    channels: Vec<Step>,
+    overwrites: Vec<Step>,
+    grant: Vec<Step>,
+    rest: Vec<Step>,
+    removals: Vec<Step>,
+    farewell: Vec<Step>,
+    afterwards: Vec<Step>,
+}
+
+impl Phases {
+    fn into_steps(self) -> Vec<Step> {
+        let phases = [
+            self.state,
+            self.early_removals,
+            self.withhold,
+            self.roles,
+            self.expressions,
+            self.categories,
+            self.named_channels,
+            self.server,
+            self.channels,
+            self.overwrites,
+            self.grant,
+            self.rest,
+            self.removals,
+            self.farewell,
+            self.afterwards,
+        ];
+        phases.into_iter().flatten().collect()
+    }
+}
+
+/// All steps but the orders.
+pub(super) fn steps(changes: &[Change], wanted: &Wanted, managed: &Managed, live: &Live) -> Vec<Step> {
+    let mut phases = Phases::default();
+    let named = named_by_server(changes);
+    let (overwrite_steps, followers) = overwrite_steps(changes, wanted, managed, live);
+    let careful = !overwrite_steps.is_empty();
+    phases.overwrites = overwrite_steps;
+    for change in changes {
+        state_steps(change, managed, &mut phases.state);
+        let before_commands = matches!(change.action, Action::Update | Action::Adopt);
+        if before_commands
+            && let (Some(Attributes::Role(before)), Some(Attributes::Role(after))) = (&change.before, &change.after)
+        {
+            role_update(change, before, after, careful, &mut phases);
+            continue;
+        }
+        let is_named = named.contains(&change.address);
+        let phase = match change.address.kind() {
+            Kind::Role => &mut phases.roles,
+            Kind::Emoji | Kind::Sticker => &mut phases.expressions,
+            Kind::Category => &mut phases.categories,
+            Kind::Channel if is_named => &mut phases.named_channels,
+            Kind::Channel => &mut phases.channels,
+            Kind::Server if leaves_community(change) => &mut phases.farewell,
+            Kind::Server => &mut phases.server,
+            _ => &mut phases.rest,
+        };
+        match change.action {
+            Action::Create | Action::Replace => create(change, phase),
+            Action::Update | Action::Adopt => phase.extend(update(change)),
+            Action::Delete | Action::Forget => {}
+        }
+    }
+    for address in followers {
+        if let Some(attributes) = wanted.get(&address) {
+            phases.afterwards.push(Step::Refresh {
+                address,
+                attributes: attributes.clone(),
+            });
+        }
+    }
+    removals(changes, live, &mut phases);
+    phases.into_steps()
+}
+
+/// Steps of a plan that removes everything in it: backwards.
+pub(super) fn backwards(changes: &[Change], live: &Live) -> Vec<Step> {
+    let mut order: Vec<&Change> = changes.iter().collect();
+    let positions: BTreeMap<(Kind, _), i64> = live
+        .resources()
+        .map(|resource| ((resource.attributes.kind(), resource.id), resource.position))
+        .collect();
+    // The lowest roles first: a bot that ranks by one of them keeps its rank to the end.
+    order.sort_by_key(|change| {
+        let position = change
+            .id
+            .and_then(|id| positions.get(&(change.address.kind(), id)))
+            .copied()
+            .unwrap_or(0);
+        (std::cmp::Reverse(change.address.kind()), position, &change.address)
+    });
+    order.into_iter().filter_map(removal).collect()
+}
+
+fn removal(change: &Change) -> Option<Step> {
+    let address = change.address.clone();
+    match (change.action, change.id) {
+        (Action::Delete, Some(id)) => Some(Step::Delete { address, id }),
+        (Action::Forget, _) => Some(Step::Forget { address }),
+        _ => None,
+    }
+}
+
+/// Removals of channels and roles come late, unless there would be too many meanwhile. The other kinds have few places
+/// each, so there they come first.
+fn removals(changes: &[Change], live: &Live, phases: &mut Phases) {
+    let created = |kind: Kind| {
+        changes
+            .iter()
+            .filter(|change| change.action == Action::Create && change.address.kind() == kind)
+            .count()
+    };
+    let channels = live.of_kind(Kind::Channel).count() + live.of_kind(Kind::Category).count() + live.foreign_channels;
+    let channels_first = channels + created(Kind::Channel) + created(Kind::Category) > MOST_CHANNELS;
+    let roles_first = live.of_kind(Kind::Role).count() + created(Kind::Role) > MOST_ROLES;
+    for step in backwards(changes, live) {
+        let early = match step.address().map(Address::kind) {
+            Some(Kind::Channel | Kind::Category) => channels_first,
+            Some(Kind::Role) => roles_first,
+            _ => matches!(step, Step::Delete { .. }),
+        };
+        if early {
+            phases.early_removals.push(step);
+        } else {
+            phases.removals.push(step);
+        }
+    }
+}
+
+/// What the state has to learn before anything is sent.
+fn state_steps(change: &Change, managed: &Managed, steps: &mut Vec<Step>) {
+    let Some(known) = managed.known.get(&change.address) else {
+        return;
+    };
+    let Some(live) = &known.live else { return };
+    let (address, id) = (change.address.clone(), known.id);
+    let attributes = change.before.clone().unwrap_or_else(|| live.clone());
+    match (&known.adopted, change.action) {
+        (Some(Reason::FoundAgain | Reason::AlwaysThere), _) => steps.push(Step::Adopt {
+            address,
+            id,
+            attributes,
+        }),
+        (_, Action::Update) if known.recorded.as_ref() != Some(&attributes) => {
+            steps.push(Step::Refresh { address, attributes });
+        }
+        _ => {}
+    }
+}
+
+fn create(change: &Change, phase: &mut Vec<Step>) {
+    let Some(mut attributes) = change.after.clone() else {
+        return;
+    };
+    if change.action == Action::Replace
+        && let Some(id) = change.id
+    {
+        phase.push(Step::Delete {
+            address: change.address.clone(),
+            id,
+        });
+    }
+    let give = take_bot_role(&mut attributes, Some(false));
+    phase.push(Step::Create {
+        address: change.address.clone(),
+        attributes,
+    });
+    if give == Some(true) {
+        phase.push(Step::BotRole {
+            address: change.address.clone(),
+            give: true,
+        });
+    }
+}
+
+/// Takes out whether the bot has the role, which is a request of its own.
+fn take_bot_role(attributes: &mut Attributes, instead: Option<bool>) -> Option<bool> {
+    match attributes {
+        Attributes::Role(role) if role.given_to_bot.is_some() => std::mem::replace(&mut role.given_to_bot, instead),
+        _ => None,
+    }
+}
+
+fn update(change: &Change) -> Option<Step> {
+    let fields: Vec<String> = change
+        .fields
+        .iter()
+        .filter(|field| is_sent_with_others(field))
+        .cloned()
+        .collect();
+    let (Some(id), Some(after)) = (change.id, &change.after) else {
+        return None;
+    };
+    let mut attributes = after.clone();
+    if let (Attributes::Channel(after) | Attributes::Category(after), Some(before)) = (&mut attributes, &change.before)
+        && let Attributes::Channel(before) | Attributes::Category(before) = before
+        && after.overwrites.is_some()
+    {
+        after.overwrites = Some(before.overwrites.clone().unwrap_or_default());
+    }
+    (!fields.is_empty()).then(|| Step::Update {
+        address: change.address.clone(),
+        id,
+        attributes,
+        fields,
+    })
+}
+
+fn is_sent_with_others(field: &str) -> bool {
+    field != "overwrites" && field != "given_to_bot"
+}
+
+/// A role that changes: what it loses early, what it gains late.
+fn role_update(change: &Change, before: &Role, after: &Role, careful: bool, phases: &mut Phases) {
+    let Some(id) = change.id else { return };
+    let address = &change.address;
+    let (old, new) = (
+        before.permissions.unwrap_or_default(),
+        after.permissions.unwrap_or_default(),
+    );
+    let gains = !new.without(old).is_empty();
+    let loses = !old.without(new).is_empty();
+    let mut fields: Vec<String> = change
+        .fields
+        .iter()
+        .filter(|field| is_sent_with_others(field))
+        .cloned()
+        .collect();
+    let changes_permissions = fields.iter().any(|field| field == "permissions");
+    // Whether the bot has the role is told by other steps: as it is when this one is carried out.
+    let had = before.given_to_bot.or(after.given_to_bot.map(|_| false));
+    let given_by_then = if after.given_to_bot == Some(true) {
+        after.given_to_bot
+    } else {
+        had
+    };
+    let with = |permissions: Permissions, fields: Vec<String>, given_to_bot: Option<bool>| {
+        let mut role = after.clone();
+        role.given_to_bot = given_to_bot;
+        if role.permissions.is_some() {
+            role.permissions = Some(permissions);
+        }
+        Step::Update {
+            address: address.clone(),
+            id,
+            attributes: Attributes::Role(role),
+            fields,
+        }
+    };
+    if changes_permissions && careful && gains {
+        if loses {
+            phases.withhold.push(with(old.intersection(new), fields.clone(), had));
+        } else {
+            fields.retain(|field| field != "permissions");
+            if !fields.is_empty() {
+                phases.roles.push(with(old, fields, had));
+            }
+        }
+        phases
+            .grant
+            .push(with(new, vec!["permissions".to_owned()], given_by_then));
+    } else if !fields.is_empty() {
+        let phase = if loses { &mut phases.withhold } else { &mut phases.roles };
+        phase.push(with(new, fields, had));
+    }
+    if change.fields.iter().any(|field| field == "given_to_bot") {
+        let give = after.given_to_bot == Some(true);
+        let phase = if give { &mut phases.roles } else { &mut phases.farewell };
+        phase.push(Step::BotRole {
+            address: address.clone(),
+            give,
+        });
+    }
+}
+
+/// Channels that the server's new settings name: they must be there first.
+fn named_by_server(changes: &[Change]) -> BTreeSet<Address> {
+    let server = changes.iter().find(|change| change.address == Address::SERVER);
+    let Some(Attributes::Server(server)) = server.and_then(|change| change.after.as_ref()) else {
+        return BTreeSet::new();
+    };
+    let attributes = Attributes::Server(server.clone());
+    attributes
+        .references()
+        .into_iter()
+        .filter_map(Reference::address)
+        .cloned()
+        .collect()
+}
+
+/// Whether the server stops being a community, which its last announcement channel must not outlive.
+fn leaves_community(change: &Change) -> bool {
+    let community = |attributes: &Option<Attributes>| match attributes {
+        Some(Attributes::Server(server)) => server.community,
+        _ => None,
+    };
+    community(&change.before) == Some(true) && community(&change.after) == Some(false)
+}
+
+/// Overwrites of everything managed, as they are when all is made and moved, and the steps to what they should be.
+fn overwrite_steps(changes: &[Change], wanted: &Wanted, managed: &Managed, live: &Live) -> (Vec<Step>, Vec<Address>) {
+    let by_address: BTreeMap<&Address, &Change> = changes.iter().map(|change| (&change.address, change)).collect();
+    let mut nodes = BTreeMap::new();
+    let overwrites = |attributes: Option<&Attributes>| -> Option<Overwrites> {
+        match attributes {
+            Some(Attributes::Channel(channel) | Attributes::Category(channel)) => channel.overwrites.clone(),
+            _ => None,
+        }
+    };
+    let is_tree = |address: &&Address| matches!(address.kind(), Kind::Category | Kind::Channel);
+    let known = managed
+        .known
+        .iter()
+        .filter(|(_, known)| known.live.is_some())
+        .map(|(address, _)| address);
+    let made = changes
+        .iter()
+        .filter(|change| change.action == Action::Create)
+        .map(|change| &change.address);
+    for address in known.chain(made).filter(is_tree) {
+        let change = by_address.get(address);
+        let is_live = managed.known.get(address).and_then(|known| known.live.as_ref());
+        let made = change.is_some_and(|change| matches!(change.action, Action::Create | Action::Replace));
+        if change.is_some_and(|change| matches!(change.action, Action::Delete | Action::Forget)) {
+            continue;
+        }
+        let after = change.and_then(|change| change.after.as_ref());
+        let current = if made { after } else { is_live };
+        let place = after.filter(|after| parent(after).is_some()).or(is_live).or(after);
+        // Out of scope, what is should stay.
+        let wanted = match change {
+            Some(_) => overwrites(after),
+            None => overwrites(wanted.get(address)).map(|_| overwrites(is_live).unwrap_or_default()),
+        };
+        let node = Node {
+            parent: place.and_then(parent).flatten(),
+            current: overwrites(current).unwrap_or_default(),
+            wanted,
+        };
+        nodes.insert(address.clone(), node);
+    }
+    let own_roles = live
+        .bot
+        .roles
+        .iter()
+        .filter(|id| live.get(Kind::Role, **id).is_some_and(|role| role.managed));
+    let mut own: BTreeSet<Target> = own_roles
+        .map(|id| managed.names.target(&Target::Role(Reference::Id(*id))))
+        .collect();
+    own.insert(Target::Bot);
+    overwrites::steps(nodes, &own)
+}
+
+/// The category, if it is said: `Some(None)` for none, or for one that is not managed.
+fn parent(attributes: &Attributes) -> Option<Option<Address>> {
+    match attributes {
+        Attributes::Channel(channel) => channel
+            .category
+            .as_ref()
+            .map(|category| category.value().and_then(Reference::address).cloned()),
+        _ => None,
+    }
+}
+
+/// Refreshes of what did not change and is recorded differently: somebody made the change by hand that the configuration
+/// asks for, or attributes came under management, or left it.
+pub(super) fn silent_refreshes(
+    changes: &[Change],
+    wanted: &Wanted,
+    managed: &Managed,
+    includes: impl Fn(&Address) -> bool,
+) -> Vec<Step> {
+    let changing: BTreeSet<&Address> = changes.iter().map(|change| &change.address).collect();
+    let mut steps = Vec::new();
+    for (address, attributes) in wanted {
+        let Some(known) = managed.known.get(address) else {
+            continue;
+        };
+        let Some(live) = &known.live else { continue };
+        if changing.contains(address) || !includes(address) {
+            continue;
+        }
+        let attributes = live.narrowed_to(attributes);
+        let (address, id) = (address.clone(), known.id);
+        match &known.recorded {
+            Some(recorded) if *recorded == attributes => {}
+            Some(_) => steps.push(Step::Refresh { address, attributes }),
+            None => steps.push(Step::Adopt {
+                address,
+                id,
+                attributes,
+            }),
+        }
+    }
+    steps
+}
+
+/// Steps that bring the state up to date and nothing else.
+pub(super) fn refreshes(managed: &Managed, includes: impl Fn(&Address) -> bool) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for (address, known) in managed.known.iter().filter(|(address, _)| includes(address)) {
+        let (address, id) = (address.clone(), known.id);
+        match (&known.recorded, &known.live) {
+            (_, None) => steps.push(Step::Forget { address }),
+            (None, Some(live)) => steps.push(Step::Adopt {
+                address,
+                id,
+                attributes: live.clone(),
+            }),
+            (Some(recorded), Some(live)) => {
+                let attributes = live.narrowed_to(recorded);
+                if !differing_fields(recorded, &attributes).is_empty() {
+                    steps.push(Step::Refresh { address, attributes });
+                }
+            }
+        }
+    }
+    steps
+}

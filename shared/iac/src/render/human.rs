@@ -1,0 +1,290 @@
+//! Plans for people.
+
+use super::attributes::{difference, mark, whole};
+use super::style::{Color, Style};
+use crate::model::{Address, Attributes, Snowflake};
+use crate::plan::{Action, Change, Drift, Finding, Mode, Plan, Reason, Reorder};
+
+/// The whole plan: drift, changes, orders, words, counts.
+#[must_use]
+pub fn plan(plan: &Plan, style: Style) -> String {
+    let mut text = drift(&plan.drift, style);
+    if plan.mode == Mode::RefreshOnly {
+        text.push_str(&refreshed(plan, style));
+        return text;
+    }
+    if plan.is_empty() {
+        text.push_str(&nothing(plan, style));
+        return text;
+    }
+    text.push_str(&legend(plan, style));
+    for change in &plan.changes {
+        text.push('\n');
+        text.push_str(&one(change, style));
+    }
+    for reorder in &plan.reorders {
+        text.push('\n');
+        text.push_str(&order(reorder, style));
+    }
+    for note in &plan.notes {
+        text.push_str(&format!("\n{} {note}\n", style.paint(Color::Yellow, "note:")));
+    }
+    text.push_str(&format!("\n{}\n", summary(plan, style)));
+    text
+}
+
+/// What somebody else changed; empty when nobody did.
+#[must_use]
+pub fn drift(drift: &[Drift], style: Style) -> String {
+    if drift.is_empty() {
+        return String::new();
+    }
+    let mut text = format!(
+        "{}\n",
+        style.paint(
+            Color::Bold,
+            "Changed outside of gaib since it last looked (the server as it was -> as it is):"
+        )
+    );
+    for one in drift {
+        let address = style.paint(Color::Bold, &one.address.to_string());
+        match &one.after {
+            None => {
+                let gone = style.paint(Color::Red, "was deleted");
+                text.push_str(&format!(
+                    "\n  # {address} {gone}\n  {} {} (id {})\n",
+                    mark('-', style),
+                    kind(&one.address, &one.before),
+                    one.id
+                ));
+            }
+            Some(after) => {
+                text.push_str(&format!("\n  # {address} was changed\n"));
+                let lines = difference(&one.before, after, &one.fields, &[], style);
+                text.push_str(&block(
+                    '~',
+                    &title(&one.address, Some(after), after.name(), Some(one.id)),
+                    &lines,
+                    style,
+                ));
+            }
+        }
+    }
+    text.push('\n');
+    text
+}
+
+/// What stands in the way of a plan; empty when nothing does.
+#[must_use]
+pub fn findings(findings: &[Finding], style: Style) -> String {
+    let mut text = String::new();
+    for finding in findings {
+        let word = match finding.blocking {
+            true => style.paint(Color::Red, "cannot work:"),
+            false => style.paint(Color::Yellow, "warning:"),
+        };
+        text.push_str(&format!(
+            "{word} {}\n  what to do: {}\n",
+            finding.what, finding.what_to_do
+        ));
+    }
+    text
+}
+
+/// A resource by itself, as `state show` prints it.
+#[must_use]
+pub fn resource(address: &Address, id: Snowflake, attributes: &Attributes, style: Style) -> String {
+    let title = title(address, Some(attributes), attributes.name(), Some(id));
+    let heading = style.paint(Color::Bold, &address.to_string());
+    let lines: Vec<String> = whole(attributes, ' ', style)
+        .iter()
+        .map(|line| line.trim_end().to_owned())
+        .collect();
+    format!("# {heading}\n{}", block(' ', &title, &lines, style))
+}
+
+/// `Plan: 3 to add, 1 to change, 0 to destroy.`
+#[must_use]
+pub fn summary(plan: &Plan, style: Style) -> String {
+    let counts = plan.counts();
+    let mut text = format!(
+        "{} {} to add, {} to change, {} to destroy",
+        style.paint(Color::Bold, "Plan:"),
+        counts.add,
+        counts.change,
+        counts.destroy
+    );
+    let more = [
+        (counts.reorder, "to reorder"),
+        (counts.adopt, "to adopt"),
+        (counts.forget, "to forget"),
+    ];
+    for (count, words) in more {
+        if count > 0 {
+            text.push_str(&format!(", {count} {words}"));
+        }
+    }
+    text.push('.');
+    let lost = plan.losses().count();
+    if lost > 0 {
+        let channels = if lost == 1 {
+            "1 channel is"
+        } else {
+            &format!("{lost} channels are")
+        };
+        let warning = format!("{channels} replaced, and the messages in it are lost; apply needs --allow-replace.");
+        text.push_str(&format!("\n{}", style.paint(Color::Red, &warning)));
+    }
+    text
+}
+
+fn nothing(plan: &Plan, style: Style) -> String {
+    let words = match plan.mode {
+        Mode::Destroy => "Nothing is managed, so there is nothing to destroy.",
+        _ => "No changes. The server is as the configuration says.",
+    };
+    let mut text = format!("{}\n", style.paint(Color::Bold, words));
+    for note in &plan.notes {
+        text.push_str(&format!("\nnote: {note}\n"));
+    }
+    text
+}
+
+fn refreshed(plan: &Plan, style: Style) -> String {
+    let words = match plan.steps.len() {
+        0 => "No changes. The state is as the server is.".to_owned(),
+        count => format!("The state would be brought up to date in {count} places. The server is not touched."),
+    };
+    format!("{}\n", style.paint(Color::Bold, &words))
+}
+
+fn legend(plan: &Plan, style: Style) -> String {
+    let has = |action| plan.changes.iter().any(|change| change.action == action);
+    let mut text = format!("{}\n", style.paint(Color::Bold, "gaib will perform these actions:"));
+    let kinds = [
+        (Action::Create, "  + create", Color::Green),
+        (Action::Update, "  ~ update in place", Color::Yellow),
+        (Action::Replace, "-/+ destroy and then create replacement", Color::Red),
+        (Action::Delete, "  - destroy", Color::Red),
+        (Action::Adopt, " <= adopt what an interrupted apply made", Color::Cyan),
+        (Action::Forget, "  . forget, the server is not touched", Color::Cyan),
+    ];
+    for (action, words, color) in kinds {
+        if has(action) {
+            text.push_str(&format!("{}\n", style.paint(color, words)));
+        }
+    }
+    text
+}
+
+fn one(change: &Change, style: Style) -> String {
+    let address = style.paint(Color::Bold, &change.address.to_string());
+    let (sign, words) = match change.action {
+        Action::Create if change.reason == Reason::Gone => {
+            ('+', "is gone from the server and will be created again".to_owned())
+        }
+        Action::Create => ('+', "will be created".to_owned()),
+        Action::Update => ('~', "will be updated in place".to_owned()),
+        Action::Replace => ('±', format!("must be {}", style.paint(Color::Red, "replaced"))),
+        Action::Delete if change.reason == Reason::NotConfigured => (
+            '-',
+            format!(
+                "will be {} (it is not in the configuration)",
+                style.paint(Color::Red, "destroyed")
+            ),
+        ),
+        Action::Delete => ('-', format!("will be {}", style.paint(Color::Red, "destroyed"))),
+        Action::Adopt => ('<', "was made by an interrupted apply and will be adopted".to_owned()),
+        Action::Forget if change.reason == Reason::Gone => {
+            ('.', "is gone from the server and will be forgotten".to_owned())
+        }
+        Action::Forget => ('.', "will no longer be managed; the server keeps it".to_owned()),
+    };
+    let lost = match change.loses_messages {
+        true => format!(": {}", style.paint(Color::Red, "its messages are lost")),
+        false => String::new(),
+    };
+    let mut text = format!("  # {address} {words}{lost}\n");
+    if let (Some(origin), true) = (&change.origin, change.action != Action::Create) {
+        text.push_str(&format!(
+            "  {}\n",
+            style.paint(Color::Faint, &format!("# ({}:{})", origin.file, origin.line))
+        ));
+    }
+    let shown = change.after.as_ref().or(change.before.as_ref());
+    let title = title(&change.address, shown, change.name.as_deref(), change.id);
+    let lines = match (change.action, &change.before, &change.after) {
+        (Action::Create, _, Some(after)) => whole(after, '+', style),
+        (Action::Delete, Some(before), _) => whole(before, '-', style),
+        (Action::Update | Action::Replace | Action::Adopt, Some(before), Some(after)) => {
+            difference(before, after, &change.fields, &change.forces_replacement, style)
+        }
+        _ => Vec::new(),
+    };
+    text.push_str(&block(sign, &title, &lines, style));
+    text
+}
+
+fn block(sign: char, title: &str, lines: &[String], style: Style) -> String {
+    let sign = match sign {
+        '±' => format!("{}/{}", style.paint(Color::Red, "-"), style.paint(Color::Green, "+")),
+        '<' => format!(" {}", style.paint(Color::Cyan, "<=")),
+        '.' => format!("  {}", style.paint(Color::Cyan, ".")),
+        ' ' => String::new(),
+        other => format!("  {}", mark(other, style)),
+    };
+    let lead = if sign.is_empty() {
+        String::new()
+    } else {
+        format!("{sign} ")
+    };
+    let indent = if sign.is_empty() { "  " } else { "      " };
+    if lines.is_empty() {
+        return format!("{lead}{title}\n");
+    }
+    let mut text = format!("{lead}{title} {{\n");
+    for line in lines {
+        text.push_str(&format!("{indent}{line}\n"));
+    }
+    text.push_str(if indent.len() > 2 { "    }\n" } else { "}\n" });
+    text
+}
+
+fn kind(address: &Address, attributes: &Attributes) -> String {
+    match attributes {
+        Attributes::Channel(channel) => format!("{} channel", channel.kind),
+        _ => address.kind().words().to_owned(),
+    }
+}
+
+fn title(address: &Address, attributes: Option<&Attributes>, name: Option<&str>, id: Option<Snowflake>) -> String {
+    let mut text = attributes.map_or_else(
+        || address.kind().words().to_owned(),
+        |attributes| kind(address, attributes),
+    );
+    if let Some(name) = name {
+        text.push_str(&format!(" {name:?}"));
+    }
+    if let Some(id) = id {
+        text.push_str(&format!(" (id {id})"));
+    }
+    text
+}
+
+fn order(reorder: &Reorder, style: Style) -> String {
+    let mut text = format!(
+        "  # the order of {} will change\n  {} {}\n",
+        style.paint(Color::Bold, &reorder.of),
+        mark('~', style),
+        reorder.of
+    );
+    for (place, name) in reorder.after.iter().enumerate() {
+        let was = reorder.before.iter().position(|other| other == name);
+        let moved = match was {
+            Some(was) if was != place => format!("  {}", style.paint(Color::Yellow, &format!("(was {})", was + 1))),
+            _ => String::new(),
+        };
+        text.push_str(&format!("      {:>3}. {name}{moved}\n", place + 1));
+    }
+    text
+}

@@ -1,0 +1,291 @@
+//! The document and its transitions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::live::{Names, map_references};
+use crate::model::{Address, Attributes, Overwrite, Reference, Snowflake, Target};
+
+/// The version that this gaib writes.
+pub const VERSION: u32 = 1;
+
+/// A resource that exists.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// Its id at Discord.
+    pub id: Snowflake,
+    /// What it was when gaib last wrote or read it: the managed attributes, with references by address.
+    pub attributes: Attributes,
+}
+
+/// A resource whose creation was begun and of whose end nothing is known: it may exist.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pending {
+    /// When, in milliseconds since the Unix epoch, by Discord's clock where that is known. What was made is not older.
+    pub since_ms: u64,
+    /// What was asked for.
+    pub attributes: Attributes,
+    /// Ids of what was there before and has its kind and name: none of them is what was made.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub others: BTreeSet<Snowflake>,
+}
+
+/// Everything that is managed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    /// Version of the document's shape.
+    pub version: u32,
+    /// Grows by one with each write.
+    pub serial: u64,
+    /// Made up once; tells states of different beginnings apart.
+    pub lineage: String,
+    /// The server; `None` until something was read or written there.
+    pub guild_id: Option<Snowflake>,
+    /// What exists.
+    pub resources: BTreeMap<Address, Entry>,
+    /// What may exist.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pending: BTreeMap<Address, Pending>,
+}
+
+/// Why bytes are no state, or a transition was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    /// Not this JSON.
+    #[error("line {line}, column {column}: {reason}")]
+    Malformed {
+        /// From 1.
+        line: usize,
+        /// From 1.
+        column: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Of a later gaib.
+    #[error("it has version {0}, and this gaib reads versions up to {VERSION}; use a newer gaib")]
+    Version(u64),
+    /// Nothing is managed under this address.
+    #[error("`{address}` is not in the state{}", nearest.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
+    Unknown {
+        /// What was asked for.
+        address: Address,
+        /// The nearest address there is.
+        nearest: Option<Address>,
+    },
+    /// Something is managed under this address.
+    #[error("`{0}` is in the state already")]
+    Taken(Address),
+    /// The id is managed under another address.
+    #[error("{id} is in the state already, as `{address}`")]
+    IdTaken {
+        /// The id.
+        id: Snowflake,
+        /// Its address.
+        address: Address,
+    },
+    /// Another kind.
+    #[error("`{from}` cannot become `{to}`: they are of different kinds")]
+    KindDiffers {
+        /// The address as it is.
+        from: Address,
+        /// The address as it should be.
+        to: Address,
+    },
+}
+
+#[derive(Deserialize)]
+struct VersionAlone {
+    version: u64,
+}
+
+impl State {
+    /// Nothing is managed yet.
+    #[must_use]
+    pub fn new(lineage: impl Into<String>) -> Self {
+        Self {
+            version: VERSION,
+            serial: 0,
+            lineage: lineage.into(),
+            guild_id: None,
+            resources: BTreeMap::new(),
+            pending: BTreeMap::new(),
+        }
+    }
+
+    /// Reads the document.
+    ///
+    /// # Errors
+    /// With line, column and reason; or that a later gaib wrote it.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, StateError> {
+        let malformed = |error: serde_json::Error| StateError::Malformed {
+            line: error.line(),
+            column: error.column(),
+            reason: error.to_string(),
+        };
+        let VersionAlone { version } = serde_json::from_slice(bytes).map_err(malformed)?;
+        if version == 0 || version > u64::from(VERSION) {
+            return Err(StateError::Version(version));
+        }
+        serde_json::from_slice(bytes).map_err(malformed)
+    }
+
+    /// The document as text, ending in a line break.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        // Plain structs with text keys: serde_json cannot fail on them.
+        let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// Counts a write, and gives the bytes to write.
+    pub fn advance(&mut self) -> Vec<u8> {
+        self.serial += 1;
+        self.to_bytes()
+    }
+
+    /// The id of what is managed under an address.
+    #[must_use]
+    pub fn id(&self, address: &Address) -> Option<Snowflake> {
+        self.resources.get(address).map(|entry| entry.id)
+    }
+
+    /// An entry.
+    ///
+    /// # Errors
+    /// [`StateError::Unknown`], with the nearest address.
+    pub fn entry(&self, address: &Address) -> Result<&Entry, StateError> {
+        self.resources.get(address).ok_or_else(|| self.unknown(address))
+    }
+
+    /// Which address stands for which id.
+    #[must_use]
+    pub fn names(&self, guild_id: Snowflake, bot_id: Snowflake) -> Names {
+        Names::new(
+            guild_id,
+            bot_id,
+            self.resources.iter().map(|(address, entry)| (address, entry.id)),
+        )
+    }
+
+    /// A creation is about to be asked for.
+    pub fn begin_create(&mut self, address: Address, pending: Pending) {
+        self.pending.insert(address, pending);
+    }
+
+    /// It exists (made, found again, or adopted), with these attributes.
+    pub fn record(&mut self, address: Address, entry: Entry) {
+        self.pending.remove(&address);
+        self.resources.insert(address, entry);
+    }
+
+    /// It does not exist, or is no longer managed. Whoever refers to it does so by id from now on.
+    pub fn forget(&mut self, address: &Address) -> Option<Entry> {
+        self.pending.remove(address);
+        let entry = self.resources.remove(address)?;
+        self.rename_references(address, &Reference::Id(entry.id));
+        Some(entry)
+    }
+
+    /// A creation came to nothing.
+    pub fn give_up(&mut self, address: &Address) {
+        self.pending.remove(address);
+    }
+
+    /// An overwrite of a category or channel was set (`Some`) or removed.
+    pub fn record_overwrite(&mut self, address: &Address, target: &Target, overwrite: Option<Overwrite>) {
+        let Some(Attributes::Channel(channel) | Attributes::Category(channel)) =
+            self.resources.get_mut(address).map(|entry| &mut entry.attributes)
+        else {
+            return;
+        };
+        let overwrites = channel.overwrites.get_or_insert_default();
+        match overwrite {
+            Some(overwrite) => overwrites.insert(target.clone(), overwrite),
+            None => overwrites.remove(target),
+        };
+    }
+
+    /// The bot was given a role, or it was taken.
+    pub fn record_bot_role(&mut self, address: &Address, given: bool) {
+        if let Some(Attributes::Role(role)) = self.resources.get_mut(address).map(|entry| &mut entry.attributes) {
+            role.given_to_bot = Some(given);
+        }
+    }
+
+    /// Takes something in that exists and is not managed.
+    ///
+    /// # Errors
+    /// When the address or the id is managed already.
+    pub fn adopt(&mut self, address: Address, entry: Entry) -> Result<(), StateError> {
+        if self.resources.contains_key(&address) {
+            return Err(StateError::Taken(address));
+        }
+        let same = |(known, other): &(&Address, &Entry)| other.id == entry.id && known.kind() == address.kind();
+        if let Some((known, _)) = self.resources.iter().find(same) {
+            return Err(StateError::IdTaken {
+                id: entry.id,
+                address: known.clone(),
+            });
+        }
+        self.record(address, entry);
+        Ok(())
+    }
+
+    /// Gives an address another name, everywhere.
+    ///
+    /// # Errors
+    /// When there is nothing under `from`, something under `to`, or they are of different kinds.
+    pub fn rename(&mut self, from: &Address, to: &Address) -> Result<(), StateError> {
+        if from.kind() != to.kind() {
+            return Err(StateError::KindDiffers {
+                from: from.clone(),
+                to: to.clone(),
+            });
+        }
+        if self.resources.contains_key(to) {
+            return Err(StateError::Taken(to.clone()));
+        }
+        let entry = self.resources.remove(from).ok_or_else(|| self.unknown(from))?;
+        self.resources.insert(to.clone(), entry);
+        self.rename_references(from, &Reference::Address(to.clone()));
+        Ok(())
+    }
+
+    fn rename_references(&mut self, from: &Address, to: &Reference) {
+        let mut change = |reference: &mut Reference| {
+            if reference.address() == Some(from) {
+                *reference = to.clone();
+            }
+        };
+        for entry in self.resources.values_mut() {
+            if entry
+                .attributes
+                .references()
+                .iter()
+                .any(|reference| reference.address() == Some(from))
+            {
+                map_references(&mut entry.attributes, &mut change);
+            }
+        }
+    }
+
+    fn unknown(&self, address: &Address) -> StateError {
+        let wanted = address.to_string();
+        let nearest = self
+            .resources
+            .keys()
+            .map(|known| (strsim::osa_distance(&known.to_string(), &wanted), known))
+            .min_by_key(|(distance, _)| *distance)
+            .filter(|(distance, _)| *distance <= 3.max(wanted.len() / 4))
+            .map(|(_, known)| known.clone());
+        StateError::Unknown {
+            address: address.clone(),
+            nearest,
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The engine as its callers meet it.
+#![allow(clippy::unwrap_used, reason = "the helpers of a test fail it by panicking")]
+
+mod config;
+mod examples;
+mod export;
+mod hostile;
+mod plan;
+mod random;
+
+/// The themes that ship, read once.
+fn themes() -> &'static arrakis_themes::Registry {
+    static THEMES: std::sync::LazyLock<arrakis_themes::Registry> =
+        std::sync::LazyLock::new(|| arrakis_themes::Registry::load(None).unwrap());
+    &THEMES
+}

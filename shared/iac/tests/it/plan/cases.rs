@@ -1,0 +1,1 @@
+//! Single decisions, each with its reason.

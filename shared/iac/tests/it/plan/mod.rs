@@ -1,0 +1,7 @@
+//! The planner.
+
+mod cases;
+mod generate;
+mod laws;
+mod size;
+mod world;
