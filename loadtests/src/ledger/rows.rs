@@ -67,6 +67,12 @@ impl Rows {
             for (subject, entries) in left {
                 read.left.insert((*guild, subject.parse()?), entries);
             }
+            let unknown: Vec<(String,)> =
+                sqlx::query_as("select subject from audit_log where action = 'discord.outcome_unknown'")
+                    .fetch_all(&mut *tx)
+                    .await?;
+            let in_words = unknown.into_iter().map(|(id,)| format!("command {id}"));
+            read.unknown.extend(in_words);
             tx.rollback().await?;
         }
         connection.close().await?;

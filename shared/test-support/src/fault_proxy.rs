@@ -49,6 +49,7 @@ pub struct FaultProxy {
     terms: [watch::Sender<Terms>; 2],
     refusing: watch::Sender<bool>,
     forwarded: [Arc<AtomicU64>; 2],
+    target: Arc<Mutex<String>>,
     stop: CancellationToken,
 }
 
@@ -58,12 +59,7 @@ impl FaultProxy {
     /// # Panics
     /// When the URL names no address or no port is free.
     pub async fn start(url: &str) -> Self {
-        let url = Url::parse(url).unwrap_or_else(|why| panic!("{url} is no URL: {why}"));
-        let target = format!(
-            "{}:{}",
-            url.host_str().unwrap_or("127.0.0.1"),
-            url.port_or_known_default().unwrap_or(5672)
-        );
+        let target = Arc::new(Mutex::new(address_of(url)));
         let listener = match TcpListener::bind("127.0.0.1:0").await {
             Ok(listener) => listener,
             Err(why) => panic!("no port for a proxy: {why}"),
@@ -77,6 +73,7 @@ impl FaultProxy {
             terms: [watch::Sender::default(), watch::Sender::default()],
             refusing: watch::Sender::new(false),
             forwarded: Default::default(),
+            target: target.clone(),
             stop: CancellationToken::new(),
         };
         let accepting = proxy.accept(listener, target);
@@ -84,7 +81,7 @@ impl FaultProxy {
         proxy
     }
 
-    fn accept(&self, listener: TcpListener, target: String) -> impl Future<Output = ()> + use<> {
+    fn accept(&self, listener: TcpListener, target: Arc<Mutex<String>>) -> impl Future<Output = ()> + use<> {
         let (connections, stop) = (self.connections.clone(), self.stop.clone());
         let refusing = self.refusing.subscribe();
         let terms = self.terms.each_ref().map(watch::Sender::subscribe);
@@ -95,7 +92,7 @@ impl FaultProxy {
                     continue;
                 }
                 let cut = connections.lock().child_token();
-                let (target, stop) = (target.clone(), stop.clone());
+                let (target, stop) = (target.lock().clone(), stop.clone());
                 let [to_server, to_client] = terms.clone();
                 let [sent, answered] = forwarded.clone();
                 tokio::spawn(async move {
@@ -159,6 +156,14 @@ impl FaultProxy {
         std::mem::take(&mut *self.connections.lock()).cancel();
     }
 
+    /// New connections lead to the host and port of this URL, as when a name points elsewhere.
+    ///
+    /// # Panics
+    /// When it is no URL.
+    pub fn lead_to(&self, url: &str) {
+        *self.target.lock() = address_of(url);
+    }
+
     /// Holds every byte back, in both directions, without closing anything: a half-open connection.
     pub fn stall(&self, stalled: bool) {
         for terms in &self.terms {
@@ -170,6 +175,12 @@ impl FaultProxy {
     pub fn refuse(&self, refusing: bool) {
         self.refusing.send_replace(refusing);
     }
+}
+
+fn address_of(url: &str) -> String {
+    let url = Url::parse(url).unwrap_or_else(|why| panic!("{url} is no URL: {why}"));
+    let host = url.host_str().unwrap_or("127.0.0.1");
+    format!("{host}:{}", url.port_or_known_default().unwrap_or(5672))
 }
 
 impl Drop for FaultProxy {

@@ -3,14 +3,19 @@
 mod alarms;
 mod broker;
 mod calls;
+mod effects;
 mod everything;
 mod gateway;
 mod ingestor;
 mod partition;
+mod poison;
+mod postgres;
 mod redis;
 mod rest;
+mod time;
 mod topology;
 mod wire;
+mod workers;
 
 use super::Scenario;
 
@@ -22,14 +27,19 @@ pub fn all() -> Vec<Scenario> {
     let mut all = [
         alarms::SCENARIOS,
         broker::SCENARIOS,
+        effects::SCENARIOS,
         everything::SCENARIOS,
         gateway::SCENARIOS,
         ingestor::SCENARIOS,
         partition::SCENARIOS,
+        poison::SCENARIOS,
+        postgres::SCENARIOS,
         redis::SCENARIOS,
         rest::SCENARIOS,
+        time::SCENARIOS,
         topology::SCENARIOS,
         wire::SCENARIOS,
+        workers::SCENARIOS,
     ]
     .concat();
     all.sort_by_key(|scenario| scenario.fault);
