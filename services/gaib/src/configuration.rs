@@ -9,7 +9,7 @@ use arrakis_themes::{Problems, Registry};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use crate::error::{Failure, OrFail as _, Result};
+use crate::error::{Failure, Result};
 use crate::printer::{Printer, Severity};
 use crate::settings::Values;
 
@@ -70,7 +70,10 @@ fn inputs(values: &Values) -> Result<Inputs> {
     let mut files = Vec::new();
     for path in &values.files {
         let name = path.display().to_string();
-        let bytes = std::fs::read(path).or_fail(format_args!("read the values in {name}"))?;
+        let bytes = std::fs::read(path).map_err(|error| {
+            Failure::new(format!("could not read the values in {name}: {error}"))
+                .help("--var-file names a YAML file with lines like `community_name: Sietch Tabr`")
+        })?;
         files.push(VariableFile { name, bytes });
     }
     let flags = values.flags.iter().map(|(name, on)| (name.clone(), on.to_string()));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A failure, told to a person. Everything that goes wrong ends as one of these, printed once, by [`crate::run`].
+/// A failure, told to a person. Everything that goes wrong ends as one of these, printed once, by [`crate::main`].
 #[derive(Debug)]
 pub struct Failure {
     summary: String,

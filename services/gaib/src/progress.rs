@@ -34,7 +34,12 @@ impl Reporter {
 
 impl Progress for Reporter {
     fn event(&self, event: Event) {
-        self.printer.message(&json!({"type": "apply", "event": event}));
+        let mut told = json!(event);
+        // An id is larger than what every reader's numbers hold.
+        if let Some(id) = told.get("id").and_then(serde_json::Value::as_u64) {
+            told["id"] = id.to_string().into();
+        }
+        self.printer.message(&json!({"type": "apply", "event": told}));
         match event {
             Event::Started { steps } => self.steps.store(steps, Ordering::Relaxed),
             Event::StepDone {

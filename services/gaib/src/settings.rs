@@ -72,7 +72,18 @@ impl Environment {
     /// # Errors
     /// When it is no id.
     pub fn guild(&self) -> Result<Option<u64>> {
-        self.read(|reader| reader.optional::<u64>(&variables::DISCORD_GUILD_ID))
+        self.read(|reader| {
+            let Some(text) = reader.optional::<String>(&variables::DISCORD_GUILD_ID)? else {
+                return Some(None);
+            };
+            match text.parse::<u64>() {
+                Ok(id) if id > 0 => Some(Some(id)),
+                _ => reader.refuse(
+                    &variables::DISCORD_GUILD_ID,
+                    "a server's id is a number of 17 to 20 digits",
+                ),
+            }
+        })
     }
 
     /// `THEMES_DIR`.

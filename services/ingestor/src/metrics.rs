@@ -1,7 +1,7 @@
 //! What the ingestor counts.
 
 use arrakis_telemetry::Metrics as Registry;
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use crate::events::KNOWN;
 
@@ -19,6 +19,7 @@ pub(crate) struct Metrics {
     closes: IntCounterVec,
     latency: IntGaugeVec,
     lag: IntGaugeVec,
+    confirm: Histogram,
     pending: IntGaugeVec,
     active: IntGaugeVec,
     publishing: IntGaugeVec,
@@ -74,6 +75,10 @@ impl Metrics {
                 "arrakis_ingestor_seq_lag",
                 "Sequence numbers received and not yet confirmed.",
                 &["shard"],
+            ),
+            confirm: registry.fine_seconds(
+                "arrakis_ingestor_confirm_seconds",
+                "From a frame's receipt to the broker's confirmation of its message.",
             ),
             pending: registry.gauge_vec(
                 "arrakis_ingestor_unconfirmed_messages",
@@ -163,6 +168,12 @@ impl Metrics {
         );
         set(&self.lag, numbers.received.saturating_sub(numbers.confirmed));
         set(&self.pending, numbers.pending as u64);
+    }
+
+    /// Who is told how long after its receipt an event was confirmed.
+    pub(crate) fn lag_told(&self) -> arrakis_broker::Lag {
+        let confirm = self.confirm.clone();
+        arrakis_broker::Lag::told(move |took| confirm.observe(took.as_secs_f64()))
     }
 
     pub(crate) fn publishing(&self, shard: u32, progress: arrakis_broker::Progress) {

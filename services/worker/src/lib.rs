@@ -19,6 +19,7 @@ pub mod interactions;
 pub mod jobs;
 pub mod metrics;
 pub mod once;
+pub mod pressure;
 pub mod render;
 pub mod roles;
 mod serve;

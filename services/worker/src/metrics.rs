@@ -23,6 +23,8 @@ pub struct WorkerMetrics {
     pub interactions: IntCounterVec,
     /// From the message's arrival here to Discord's acknowledgement of the defer.
     pub defer: Histogram,
+    /// From the message's arrival here to the moment at which the defer left.
+    pub defer_sent: Histogram,
     /// From the interaction's making to the answer standing there.
     pub answer: HistogramVec,
     /// Interactions that were past their three seconds.
@@ -95,6 +97,10 @@ impl WorkerMetrics {
             defer: metrics.seconds(
                 "arrakis_worker_defer_seconds",
                 "From an interaction's arrival here until Discord had its first response.",
+            ),
+            defer_sent: metrics.fine_seconds(
+                "arrakis_worker_defer_sent_seconds",
+                "From an interaction's arrival here until the defer was sent to the proxy.",
             ),
             answer: metrics.seconds_vec(
                 "arrakis_worker_answer_seconds",

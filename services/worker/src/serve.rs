@@ -26,6 +26,7 @@ use crate::health::{Components, Links, probe};
 use crate::interactions::Interactions;
 use crate::jobs::Jobs;
 use crate::metrics::WorkerMetrics;
+use crate::pressure::Pressure;
 use crate::services::Services;
 use crate::{clock, gate, jobs};
 
@@ -182,13 +183,14 @@ impl Consumers<'_> {
         let mut running = Running::new();
         let mut queues = Vec::new();
         let prefetch = self.config.prefetch;
+        let pressure = Arc::new(Pressure::default());
         for queue in self.topology.interaction_queues() {
             queues.push(queue.to_owned());
-            let handler = Interactions::new(self.services.clone());
+            let handler = Interactions::new(self.services.clone()).under(pressure.clone());
             let limit = self.config.command_limit + WORDS_LIMIT;
             self.consume(&mut running, queue, prefetch.interactions, limit, handler);
         }
-        let handler = Events::new(self.services.clone());
+        let handler = Events::new(self.services.clone()).under(pressure);
         for queue in [names::EVENTS_GUILD, names::EVENTS_MESSAGE] {
             queues.push(queue.to_owned());
             self.consume(

@@ -1,8 +1,10 @@
 //! One publish and what the broker answered.
 
 use arrakis_fail_point as fail_point;
+use bytes::Bytes;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::{Channel, Confirmation};
+use lapin::types::ShortString;
+use lapin::{BasicProperties, Channel, Confirmation};
 
 use crate::link::Live;
 use crate::message::{Message, short};
@@ -35,19 +37,47 @@ pub(crate) async fn confirming_channel(live: &Live) -> lapin::Result<Channel> {
 
 /// Publishes and waits. The frames are queued at the first poll, so that polling once fixes the order.
 pub(crate) async fn publish(channel: Channel, message: Message) -> Answer {
+    send(channel, Outgoing::of(&message)).await
+}
+
+/// What goes over the wire, made from a message that stays where it is: a copy of a message and its headers costs more than
+/// all else about sending it.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    exchange: ShortString,
+    routing_key: ShortString,
+    properties: BasicProperties,
+    body: Bytes,
+}
+
+impl Outgoing {
+    pub(crate) fn of(message: &Message) -> Self {
+        Self {
+            exchange: short(&message.exchange),
+            routing_key: short(&message.routing_key),
+            properties: message.properties(),
+            body: message.body.clone(),
+        }
+    }
+}
+
+/// As [`publish`].
+pub(crate) async fn send(channel: Channel, outgoing: Outgoing) -> Answer {
     let options = BasicPublishOptions {
         mandatory: true,
         immediate: false,
     };
     let sent = channel
         .basic_publish(
-            short(&message.exchange),
-            short(&message.routing_key),
+            outgoing.exchange,
+            outgoing.routing_key,
             options,
-            &message.body,
-            message.properties(),
+            &outgoing.body,
+            outgoing.properties,
         )
         .await;
+    // lapin has its copy of the body, and the pipeline its own in case it must be sent again.
+    drop(outgoing.body);
     let confirmed = match sent {
         Ok(_) if fail_point::skips("broker.guard.confirm") => return Answer::Confirmed,
         Ok(confirm) => confirm.await,

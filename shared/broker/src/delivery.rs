@@ -202,6 +202,7 @@ impl Delivery {
     /// The same message, to be published elsewhere.
     pub fn to_message(&self, exchange: impl Into<String>, routing_key: impl Into<String>) -> Message {
         Message {
+            received: None,
             exchange: exchange.into(),
             routing_key: routing_key.into(),
             id: self.0.message_id.clone().unwrap_or_default(),

@@ -34,7 +34,7 @@ pub use isolation::Isolation;
 pub use lease::{Lease, LeaseError};
 pub use link::{Link, LinkClosed, LinkState, Live};
 pub use message::Message;
-pub use pipeline::{Pipeline, PipelineOptions, PipelineSender, Progress};
+pub use pipeline::{Lag, Pipeline, PipelineOptions, PipelineSender, Progress};
 pub use publisher::{Outcome, PublishError, Publisher};
 pub use settings::{Priorities, Settings};
 pub use slots::{SlotError, take_slot};

@@ -20,6 +20,9 @@ use crate::settings::Settings;
 
 /// Seconds between heartbeats unless the URL says otherwise; a dead peer is noticed after two.
 const HEARTBEAT_SECONDS: u16 = 10;
+/// Bytes of an AMQP frame unless the URL says otherwise. lapin keeps two buffers of 32 frames for each connection, so the
+/// protocol's usual 128 KiB would cost 8 MiB; larger bodies travel in several frames.
+const FRAME_BYTES: u32 = 32 << 10;
 /// How long one attempt to connect may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the state is looked at beside the events, which a full channel inside lapin might drop.
@@ -208,6 +211,7 @@ impl Supervisor {
     async fn connect(&self) -> Result<Connection, String> {
         let mut uri: AMQPUri = self.settings.url.expose().parse()?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
+        uri.query.frame_max.get_or_insert(FRAME_BYTES);
         let properties = ConnectionProperties::default().with_connection_name(self.name.as_str().into());
         let mut builder = ConnectionBuilder::new()
             .map_err(|error| error.to_string())?

@@ -1,5 +1,7 @@
 //! A message on its way out, and how headers travel.
 
+use std::time::Instant;
+
 use arrakis_contracts::headers;
 use arrakis_contracts::labels::{HeaderValue, Headers};
 use bytes::Bytes;
@@ -29,6 +31,8 @@ pub struct Message {
     pub body: Bytes,
     /// Where it goes instead when the broker refuses it (a full queue): exchange and routing key. Used by the pipeline only.
     pub on_refusal: Option<(String, String)>,
+    /// When what it tells of reached this process; the pipeline tells how long its confirmation took from then.
+    pub received: Option<Instant>,
 }
 
 impl Message {
@@ -51,6 +55,7 @@ impl Message {
             headers: Headers::new(),
             body: body.into(),
             on_refusal: None,
+            received: None,
         }
     }
 

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
-use crate::confirm::{self, Answer};
+use crate::confirm::{self, Answer, Outgoing};
 use crate::link::{Link, Live};
 use crate::message::Message;
 use crate::topology::Topology;
@@ -45,6 +45,25 @@ pub struct PipelineOptions {
     pub fence: Option<watch::Receiver<u64>>,
     /// Declared again when a message finds no queue at all.
     pub topology: Option<Arc<Topology>>,
+    /// Is told, for each confirmed message with a moment of receipt, how long that is ago.
+    pub lag: Lag,
+}
+
+/// Who is told how long confirmations took.
+#[derive(Clone, Default)]
+pub struct Lag(Option<Arc<dyn Fn(Duration) + Send + Sync>>);
+
+impl Lag {
+    /// Tells `told`.
+    pub fn told(told: impl Fn(Duration) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(told)))
+    }
+}
+
+impl std::fmt::Debug for Lag {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Lag({})", if self.0.is_some() { "told" } else { "nobody" })
+    }
 }
 
 /// How far a pipeline is. Numbers count from 1 in the order of sending.
@@ -290,14 +309,14 @@ impl Task {
         if detour.is_some() {
             self.progress.send_modify(|progress| progress.detoured += 1);
         }
-        let message = detour.unwrap_or_else(|| entry.message.clone());
+        let outgoing = Outgoing::of(detour.as_ref().unwrap_or(&entry.message));
         entry.state = State::Sent {
             round,
             at: Instant::now(),
         };
         let channel = channel.clone();
         let mut publish: Pin<Box<dyn Future<Output = _> + Send>> =
-            Box::pin(async move { (number, round, confirm::publish(channel, message).await) });
+            Box::pin(async move { (number, round, confirm::send(channel, outgoing).await) });
         if let std::task::Poll::Ready(answer) = futures_util::poll!(publish.as_mut()) {
             publish = Box::pin(std::future::ready(answer));
         }
@@ -395,6 +414,9 @@ impl Task {
         // The body is not needed any more, even if an earlier message still waits.
         let body = std::mem::take(&mut self.entries[index].message.body);
         self.bytes -= body.len();
+        if let (Some(told), Some(received)) = (&self.options.lag.0, self.entries[index].message.received) {
+            told(received.elapsed());
+        }
         let mut last = None;
         while self
             .entries

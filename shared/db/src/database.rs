@@ -79,6 +79,9 @@ impl Database {
             .max_connections(options.max_connections)
             .acquire_timeout(options.acquire_timeout)
             .idle_timeout(Duration::from_secs(300))
+            // A connection was asked whether it lives when it was given back; under load that is a moment ago.
+            .test_before_acquire(false)
+            .before_acquire(|connection, known| Box::pin(lives_if_idle(connection, known.idle_for)))
             .after_release(|connection, _| Box::pin(still_answers(connection)))
             .connect_lazy_with(connection);
         let deadline = tokio::time::Instant::now() + options.connect_deadline;
@@ -224,6 +227,17 @@ fn refused_by_breaker() -> sqlx::Error {
 
 /// How long a connection that is given back may take to finish what it was in the middle of.
 const RELEASE_WITHIN: Duration = Duration::from_secs(3);
+
+/// A connection that has lain idle for this long is asked whether it lives before it is given out.
+const SURELY_ALIVE: Duration = Duration::from_secs(1);
+
+async fn lives_if_idle(connection: &mut PgConnection, idle_for: Duration) -> Result<bool, sqlx::Error> {
+    if idle_for < SURELY_ALIVE {
+        return Ok(true);
+    }
+    // What does not answer is thrown away, and the pool makes another.
+    Ok(still_answers(connection).await.unwrap_or(false))
+}
 
 /// A connection whose server is gone without a word is thrown away: the pool itself would wait for it, and count it as open,
 /// until the kernel gives up a quarter of an hour later.

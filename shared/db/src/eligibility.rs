@@ -113,8 +113,14 @@ impl Eligibility<'_> {
     /// # Errors
     /// When the database is away or a row is corrupt.
     pub async fn entry_threshold(&mut self, token: &TokenProfileId, zones: Zones) -> Result<EntryThreshold, DbError> {
-        let holders = self.holders(token, Rank::FIRST, zones.entry).await?;
-        Ok(EntryThreshold::of(zones, holders.into_iter().map(|holder| holder.held)))
+        // One row, and not all of those above it: this is asked with every `/position`.
+        if let Some(balance) = self.held_at(token, zones.entry).await? {
+            return Ok(EntryThreshold::Holding { balance });
+        }
+        let taken = self.holder_count(token).await?;
+        Ok(EntryThreshold::PlacesFree {
+            free: zones.entry.get().saturating_sub(taken),
+        })
     }
 
     /// The wallets from one rank to another, both included, the best first: the council, the waitlist zone.

@@ -11,6 +11,14 @@ const SECONDS: &[f64] = &[
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
 
+/// Upper bounds, in seconds, for what is held to a threshold in milliseconds: ten to a decade, so that a percentile is known
+/// to a fifth of itself.
+const FINE_SECONDS: &[f64] = &[
+    0.0001, 0.00012, 0.00015, 0.0002, 0.00025, 0.0003, 0.0004, 0.0005, 0.0006, 0.0008, 0.001, 0.0012, 0.0015, 0.002,
+    0.0025, 0.003, 0.004, 0.005, 0.006, 0.008, 0.01, 0.012, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1,
+    0.15, 0.2, 0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0,
+];
+
 /// Metrics of one service. Cloning shares the registry.
 ///
 /// Names carry their unit (`_seconds`, `_bytes`, `_total`) and begin with `arrakis_`; no label holds an id. A name that
@@ -59,6 +67,14 @@ impl Metrics {
     /// A histogram of seconds.
     pub fn seconds(&self, name: &str, help: &str) -> Histogram {
         let options = |name: &str, help: &str| HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
+        self.add(Histogram::with_opts(options(name, help)), || {
+            Histogram::with_opts(options("invalid", "invalid"))
+        })
+    }
+
+    /// A histogram of seconds with fine steps, for what is held to a threshold in milliseconds.
+    pub fn fine_seconds(&self, name: &str, help: &str) -> Histogram {
+        let options = |name: &str, help: &str| HistogramOpts::new(name, help).buckets(FINE_SECONDS.to_vec());
         self.add(Histogram::with_opts(options(name, help)), || {
             Histogram::with_opts(options("invalid", "invalid"))
         })

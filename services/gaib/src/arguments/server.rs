@@ -74,7 +74,7 @@ pub struct Scope {
     /// Only this address and what it needs; may be given more than once
     #[arg(long, value_name = "ADDRESS")]
     pub target: Vec<String>,
-    /// Do not compare with the server's own changes: only bring the state up to date with the server
+    /// Only bring the state up to date with what is on the server, which is not touched
     #[arg(long)]
     pub refresh_only: bool,
     /// Plan to remove what is managed

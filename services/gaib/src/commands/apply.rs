@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::arguments::{ApplyFile, server};
 use crate::commands::{Context, export, plan as planning, theme};
 use crate::configuration::{self, Source};
-use crate::error::{Failure, OrFail as _, Result};
+use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
 use crate::progress::Reporter;
 use crate::project::Project;
@@ -209,7 +209,10 @@ async fn saved(
     snapshot: bool,
     allow_replace: bool,
 ) -> Result<ExitStatus> {
-    let bytes = std::fs::read(path).or_fail(format_args!("read the plan {}", path.display()))?;
+    let bytes = std::fs::read(path).map_err(|error| {
+        Failure::new(format!("could not read the plan {}: {error}", path.display()))
+            .help("`gaib server plan --out FILE` writes one; without a file, `gaib server apply` plans by itself")
+    })?;
     let plan = Plan::from_bytes(&bytes).map_err(|error| {
         Failure::new(format!("{} cannot be carried out: {error}", path.display()))
             .help("a plan is what `gaib server plan --out FILE` wrote; a configuration is named by --file")

@@ -34,7 +34,7 @@ pub(super) async fn unlock(context: &Context, arguments: &Unlock) -> Result<Exit
         None => {
             let held = workspace.backend.held(&workspace.name).await.map_err(Failure::new)?;
             held.ok_or_else(|| {
-                Failure::new(format!("workspace {} is not locked", workspace.name)).help("there is nothing to do")
+                Failure::new(format!("workspace {} is not locked", workspace.name)).help("go on: nobody holds it")
             })?
             .record
             .id

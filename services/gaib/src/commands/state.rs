@@ -150,7 +150,12 @@ async fn push(context: &Context, workspace: &Workspace, path: &Path) -> Result<(
                 .read_to_end(&mut bytes)
                 .or_fail("read the state from stdin")?,
         ),
-        false => bytes = std::fs::read(path).or_fail(format_args!("read the state {name}"))?,
+        false => {
+            bytes = std::fs::read(path).map_err(|error| {
+                Failure::new(format!("could not read the state {name}: {error}"))
+                    .help("name a file that `gaib server state pull` wrote, or `-` for stdin")
+            })?;
+        }
     }
     let mut pushed = State::from_bytes(&bytes).map_err(|error| {
         Failure::new(format!("{name} is no state: {error}")).help("a state is what `gaib server state pull` writes")

@@ -1,7 +1,30 @@
 //! Takes out of a transcript what differs from run to run.
 
-/// Ids, times, digests and UUIDs become their names.
+/// Ids, times, digests and UUIDs become their names; how long a step took is left out.
 pub(crate) fn normal(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(untimed).collect();
+    let end = if text.ends_with('\n') { "\n" } else { "" };
+    named(&format!("{}{end}", lines.join("\n")))
+}
+
+/// `[1/2] create role.naib: done (id 1), 1.2 s` and `"elapsed_ms":12`.
+fn untimed(line: &str) -> String {
+    let line = match line.rsplit_once(", ") {
+        Some((step, took)) if line.starts_with('[') && took.ends_with(" s") => step,
+        _ => line,
+    };
+    match line.split_once("\"elapsed_ms\":") {
+        Some((before, after)) => {
+            format!(
+                "{before}\"elapsed_ms\":<ms>{}",
+                after.trim_start_matches(|sign: char| sign.is_ascii_digit())
+            )
+        }
+        None => line.to_owned(),
+    }
+}
+
+fn named(text: &str) -> String {
     let signs: Vec<char> = text.chars().collect();
     let mut out = String::with_capacity(text.len());
     let mut at = 0;
@@ -62,6 +85,10 @@ fn what_differs_is_named_and_the_rest_stays() {
     let text =
         "role (id 1573707428673880064) since 2026-11-21T14:32:17.98Z (lock 40d14641-7bd2-4c30-8851-b66234ee4cc1).";
     assert_eq!(normal(text), "role (id <id>) since <time> (lock <uuid>).");
+    assert_eq!(
+        normal("[1/2] create role.naib: done (id 1), 1.2 s"),
+        "[1/2] create role.naib: done (id 1)"
+    );
     assert_eq!(
         normal("color #FFD700, 123456, config.20261121T143217Z.yaml"),
         "color #FFD700, 123456, config.<time>.yaml"

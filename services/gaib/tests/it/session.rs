@@ -29,6 +29,8 @@ pub(crate) struct Session {
     pub(crate) folder: TempDir,
     variables: Vec<(String, String)>,
     transcript: String,
+    /// What was last printed at length.
+    long: String,
 }
 
 impl Session {
@@ -56,6 +58,7 @@ impl Session {
             folder: TempDir::new().unwrap(),
             variables,
             transcript: String::new(),
+            long: String::new(),
         }
     }
 
@@ -101,7 +104,8 @@ impl Session {
         };
         let typed = answer.map(|answer| format!(" <<< {answer:?}")).unwrap_or_default();
         self.note(&format!("$ gaib {line}{typed}\n"));
-        for (name, text) in [("stdout", &outcome.stdout), ("stderr", &outcome.stderr)] {
+        let stdout = self.shortened(&outcome.stdout);
+        for (name, text) in [("stdout", &stdout), ("stderr", &outcome.stderr)] {
             if !text.is_empty() {
                 self.note(&format!("--- {name}\n{text}"));
                 if !text.ends_with('\n') {
@@ -111,6 +115,20 @@ impl Session {
         }
         self.note(&format!("--- exit {}\n\n", outcome.code));
         outcome
+    }
+
+    /// A plan of hundreds of lines is recorded once.
+    fn shortened(&mut self, text: &str) -> String {
+        if text.lines().count() < 200 {
+            return text.to_owned();
+        }
+        match text.strip_prefix(self.long.as_str()).filter(|_| !self.long.is_empty()) {
+            Some(rest) => format!("({} lines as before)\n{rest}", self.long.lines().count()),
+            None => {
+                self.long = text.to_owned();
+                text.to_owned()
+            }
+        }
     }
 
     /// Writes a word into the transcript.

@@ -79,9 +79,25 @@ impl Why {
     }
 }
 
+/// When a frame was received: for people and other machines, and for measuring.
+#[derive(Clone, Copy)]
+struct Receipt {
+    us: u64,
+    at: std::time::Instant,
+}
+
+impl Receipt {
+    fn now() -> Self {
+        Self {
+            us: now_us(),
+            at: std::time::Instant::now(),
+        }
+    }
+}
+
 struct HeldFrame {
     text: Bytes,
-    received_us: u64,
+    receipt: Receipt,
 }
 
 /// An open connection.
@@ -226,14 +242,14 @@ impl<'a> Connection<'a> {
     /// Handles what the gateway said, when there is room for it.
     fn received(&mut self, said: Said, keeper: &Keeper) -> Option<Ended> {
         match said {
-            Some(Ok(Message::Text(text))) => self.frame(&Bytes::from(text), now_us(), keeper),
+            Some(Ok(Message::Text(text))) => self.frame(&Bytes::from(text), Receipt::now(), keeper),
             Some(Ok(Message::Close(frame))) => Some(self.closed(frame.as_ref())),
             Some(Err(error)) => self.failed(&error),
             None => Some(self.lost("dropped", "the connection broke off")),
         }
     }
 
-    fn frame(&mut self, text: &Bytes, received_us: u64, keeper: &Keeper) -> Option<Ended> {
+    fn frame(&mut self, text: &Bytes, receipt: Receipt, keeper: &Keeper) -> Option<Ended> {
         let frame = match Frame::read(text) {
             Ok(frame) => frame,
             Err(error) => return self.unreadable(&error),
@@ -241,7 +257,7 @@ impl<'a> Connection<'a> {
         match frame.op {
             0 => {
                 self.deadline = self.deadline.map(|_| Instant::now() + REPLAY_WITHIN);
-                match self.dispatch(text, &frame, received_us, keeper) {
+                match self.dispatch(text, &frame, receipt, keeper) {
                     Ok(()) => None,
                     Err(error) => self.unreadable(&error),
                 }
@@ -273,7 +289,7 @@ impl<'a> Connection<'a> {
         &mut self,
         text: &Bytes,
         frame: &Frame<'_>,
-        received_us: u64,
+        receipt: Receipt,
         keeper: &Keeper,
     ) -> Result<(), FrameError> {
         let event = frame.t.as_deref().ok_or(FrameError::Missing("t"))?;
@@ -305,10 +321,11 @@ impl<'a> Connection<'a> {
             shards: holding.shared.shards,
             session: &session.id,
             session_since_ms: session.since_ms,
-            received_us,
+            received_us: receipt.us,
             clock_offset_ms: holding.shared.clock.ms(),
         };
-        let message = label(text, frame, context)?;
+        let mut message = label(text, frame, context)?;
+        message.received = Some(receipt.at);
         fail_point::hit_now("ingestor.received", &[event]);
         // There is room: it was asked for before this frame was read.
         let number = holding.sender.send(message).ok();
@@ -365,12 +382,12 @@ impl<'a> Connection<'a> {
                 let text = Bytes::from(text);
                 // Only dispatches need room.
                 if Frame::read(&text).is_ok_and(|frame| frame.op != 0) {
-                    return self.frame(&text, now_us(), keeper);
+                    return self.frame(&text, Receipt::now(), keeper);
                 }
                 self.held_bytes += text.len();
                 self.held.push_back(HeldFrame {
                     text,
-                    received_us: now_us(),
+                    receipt: Receipt::now(),
                 });
                 (self.held_bytes > HELD_BYTES).then(|| {
                     self.lost(
@@ -388,7 +405,7 @@ impl<'a> Connection<'a> {
         while self.holding.sender.has_room() {
             let held = self.held.pop_front()?;
             self.held_bytes -= held.text.len();
-            if let Some(ended) = self.frame(&held.text, held.received_us, keeper) {
+            if let Some(ended) = self.frame(&held.text, held.receipt, keeper) {
                 return Some(ended);
             }
         }

@@ -179,6 +179,7 @@ impl Holding {
             confirm_within: CONFIRM_WITHIN,
             fence: Some(permitted),
             topology: Some(shared.topology.clone()),
+            lag: shared.metrics.lag_told(),
         };
         let stop_pipeline = CancellationToken::new();
         let (sender, _task) = Pipeline::start(shared.link.clone(), options, stop_pipeline.clone());

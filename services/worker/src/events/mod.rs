@@ -34,6 +34,7 @@ use tracing::{Instrument, field, info_span};
 
 use crate::failure::Failure;
 use crate::metrics::unreadable;
+use crate::pressure::Pressure;
 use crate::services::Services;
 
 /// How long an event, or a job, waits for Postgres where it is, before it uses up a retry.
@@ -135,6 +136,7 @@ pub trait EventHandler: Send + Sync {
 pub struct Events {
     services: Arc<Services>,
     handlers: Arc<Vec<Box<dyn EventHandler>>>,
+    pressure: Arc<Pressure>,
 }
 
 impl std::fmt::Debug for Events {
@@ -148,6 +150,7 @@ impl std::fmt::Debug for Events {
 impl Handler for Events {
     async fn handle(&self, delivery: Delivery) -> Verdict {
         self.services.metrics.waited(&delivery);
+        self.pressure.let_commands_first().await;
         let labels = match delivery.labels() {
             Ok(labels) => labels,
             Err(error) => return parked(unreadable(&error)),
@@ -179,7 +182,14 @@ impl Events {
         Self {
             services,
             handlers: Arc::new(all()),
+            pressure: Arc::default(),
         }
+    }
+
+    /// The same, waiting while a worker is behind with its commands.
+    #[must_use]
+    pub fn under(self, pressure: Arc<Pressure>) -> Self {
+        Self { pressure, ..self }
     }
 
     async fn handle_one(&self, event: &Event) -> Verdict {

@@ -24,6 +24,10 @@ impl Interactions {
     pub(super) async fn acknowledge(&self, received: &Received, answers: Answers) -> Acknowledged {
         let invocation = &received.invocation;
         let calls = received.calls.clone().within(received.deadline.response_left());
+        self.services
+            .metrics
+            .defer_sent
+            .observe(received.delivery.received().elapsed().as_secs_f64());
         let sent = match answers {
             Answers::Update => calls.defer_update(invocation.id, &invocation.token).await,
             Answers::Deferred { private } => calls.defer_reply(invocation.id, &invocation.token, private).await,

@@ -30,12 +30,14 @@ use self::refusal::Refusal;
 use self::unread::Unread;
 use crate::commands::{Answers, Entry};
 use crate::metrics::unreadable;
+use crate::pressure::Pressure;
 use crate::services::Services;
 
 /// Handles the queue of interactions.
 #[derive(Debug, Clone)]
 pub struct Interactions {
     services: Arc<Services>,
+    pressure: Arc<Pressure>,
 }
 
 /// One interaction on its way.
@@ -111,7 +113,16 @@ impl Handler for Interactions {
 impl Interactions {
     /// Handles interactions with these services.
     pub fn new(services: Arc<Services>) -> Self {
-        Self { services }
+        Self {
+            services,
+            pressure: Arc::default(),
+        }
+    }
+
+    /// The same, sharing with others whether this worker is behind.
+    #[must_use]
+    pub fn under(self, pressure: Arc<Pressure>) -> Self {
+        Self { pressure, ..self }
     }
 
     fn read(&self, delivery: Delivery) -> Result<Received, Box<Unread>> {
@@ -163,8 +174,11 @@ impl Interactions {
             return Ended::dropped("already_done", "done before");
         }
         let late = received.deadline.response_is_late() && !fail_point::skips("worker.guard.expiry");
-        if late && !received.was_begun() {
-            return self.expired(received, "its three seconds were over on arrival");
+        if !received.was_begun() && self.pressure.leaves_out(received.deadline.age(), late) {
+            return self.expired(
+                received,
+                "its three seconds were over on arrival, or too nearly for a worker that is behind",
+            );
         }
         let Some(entry) = services.commands.get(received.invocation.command()) else {
             return self
@@ -191,7 +205,10 @@ impl Interactions {
             .await
         {
             Acknowledged::Yes => {}
-            Acknowledged::Expired(why) => return self.expired(received, why),
+            Acknowledged::Expired(why) => {
+                self.pressure.behind();
+                return self.expired(received, why);
+            }
             Acknowledged::Failed(ended) => return ended,
         }
         let answer = self.run(received, entry).await;

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use arrakis_broker::{Message, Pipeline, PipelineOptions, PipelineSender};
+use arrakis_broker::{Lag, Message, Pipeline, PipelineOptions, PipelineSender};
 use arrakis_contracts::names;
 use arrakis_test_support::eventually;
 use lapin::options::QueueDeleteOptions;
@@ -17,6 +17,7 @@ fn options(world: &World) -> PipelineOptions {
         confirm_within: Duration::from_secs(5),
         fence: None,
         topology: Some(world.topology.clone()),
+        lag: Lag::default(),
     }
 }
 

@@ -100,7 +100,9 @@ impl<'a> Reader<'a> {
         known: impl IntoIterator<Item = &'k str>,
     ) {
         // Measuring a hostile text of megabytes against each name would take long and find nothing.
-        let suggestion = (written.len() <= 200).then(|| nearest(written, known)).flatten();
+        let suggestion = (written.len() <= 200 && self.problems.len() < MOST_PROBLEMS)
+            .then(|| nearest(written, known))
+            .flatten();
         self.push(Problem {
             suggestion,
             ..self.source.problem(at, reason)

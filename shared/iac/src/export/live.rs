@@ -6,9 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::slug::slug;
 use crate::live::{Live, LiveResource, Names};
 use crate::model::limits::LONGEST_KEY;
-use crate::model::{
-    Address, Attributes, Channel, Clearable, Configuration, Key, Kind, Reference, Resource, Role, Snowflake,
-};
+use crate::model::{Address, Attributes, Channel, Clearable, Configuration, Key, Kind, Resource, Role, Snowflake};
 
 /// How much of each resource is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +32,10 @@ pub fn assign(live: &Live, managed: &BTreeMap<Address, Snowflake>) -> BTreeMap<A
         .collect();
     let mut next: HashMap<(Kind, String), usize> = HashMap::new();
     for kind in Kind::ALL {
+        // Discord answers with an empty one for a server that cannot have it.
+        if matches!(kind, Kind::WelcomeScreen | Kind::Onboarding) && !live.is_community() {
+            continue;
+        }
         for resource in in_order(live, *kind) {
             if let Some(address) = permanent(live, *kind, resource.id) {
                 assigned.entry(address).or_insert(resource.id);
@@ -128,8 +130,13 @@ pub fn from_live(live: &Live, addresses: &BTreeMap<Address, Snowflake>, detail: 
             };
             let Some(address) = address else { continue };
             let mut attributes = names.localised(&resource.attributes);
-            drop_dangling(&mut attributes, live);
             tidy(&mut attributes, &address, detail);
+            if let Attributes::Server(server) = &mut attributes {
+                // A server that was a community once may keep channels that it could not make now.
+                server
+                    .community
+                    .take_if(|community| !*community && needs_community(live));
+            }
             configuration.resources.insert(
                 address,
                 Resource {
@@ -142,30 +149,12 @@ pub fn from_live(live: &Live, addresses: &BTreeMap<Address, Snowflake>, detail: 
     configuration
 }
 
-/// Forgets references to what is gone: Discord keeps some (a deleted emoji of a tag), and nobody could make them anew.
-fn drop_dangling(attributes: &mut Attributes, live: &Live) {
-    let gone = |reference: &Reference, kinds: &[Kind]| match reference {
-        Reference::Id(id) => !kinds.iter().any(|kind| live.get(*kind, *id).is_some()),
-        Reference::Address(_) => false,
-    };
-    match attributes {
-        Attributes::Automod(rule) => {
-            rule.exempt_roles
-                .iter_mut()
-                .for_each(|roles| roles.retain(|role| !gone(role, &[Kind::Role])));
-            let channels = [Kind::Channel, Kind::Category];
-            rule.exempt_channels
-                .iter_mut()
-                .for_each(|list| list.retain(|channel| !gone(channel, &channels)));
-        }
-        Attributes::Emoji(emoji) => {
-            emoji
-                .roles
-                .iter_mut()
-                .for_each(|roles| roles.retain(|role| !gone(role, &[Kind::Role])));
-        }
-        _ => {}
-    }
+fn needs_community(live: &Live) -> bool {
+    live.resources().any(|resource| match &resource.attributes {
+        Attributes::Channel(channel) => channel.kind.needs_community(),
+        Attributes::WelcomeScreen(_) | Attributes::Onboarding(_) => true,
+        _ => false,
+    })
 }
 
 /// Takes off what this kind does not have and, for reading, what says no more than its absence.
@@ -203,6 +192,7 @@ fn tidy(attributes: &mut Attributes, address: &Address, detail: Detail) {
                 channel.take_if(|channel| *channel == Clearable::Cleared);
             }
             server.description.take_if(|description| description.is_empty());
+            server.community.take_if(|community| !*community);
         }
         _ => {}
     }

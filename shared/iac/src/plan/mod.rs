@@ -3,8 +3,8 @@
 //! Owns the comparison of configuration, state and live server, and every decision that follows from it. Refuses input and
 //! output, clocks and chance: equal arguments give equal plans.
 //!
-//! The way: [`known`] refreshes what the state knows, [`changes`] decides for each resource, [`steps`] and [`order`] say
-//! in which requests, [`overwrites`] keeps private what is private. [`preflight`] says whether a plan can succeed.
+//! The way: `known` refreshes what the state knows, `changes` decides for each resource, `steps` and `order` say
+//! in which requests, `overwrites` keeps private what is private. [`preflight`] says whether a plan can succeed.
 //!
 //! To add a kind: its place among the phases of `steps`, and what forces its replacement in `compare`.
 

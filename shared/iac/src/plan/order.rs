@@ -113,13 +113,19 @@ impl Context<'_> {
                     .map_or(0, |place| place + 1)
             }
         };
-        let places = sorted.iter().enumerate().skip(below).map(|(index, member)| Place {
-            of: member.reference.clone(),
-            position: i64::try_from(sorted.len() - index).unwrap_or(i64::MAX),
-        });
-        orders.steps.push(Step::MoveRoles {
-            places: places.collect(),
-        });
+        let places: Vec<Place> = sorted
+            .iter()
+            .enumerate()
+            .skip(below)
+            .map(|(index, member)| Place {
+                of: member.reference.clone(),
+                position: i64::try_from(sorted.len() - index).unwrap_or(i64::MAX),
+            })
+            .collect();
+        // One role alone below the bot's has but one place.
+        if places.len() > 1 || members != sorted {
+            orders.steps.push(Step::MoveRoles { places });
+        }
     }
 
     fn channels(&self, orders: &mut Orders) {

@@ -30,6 +30,7 @@ struct Phases {
     server: Vec<Step>,
     channels: Vec<Step>,
     overwrites: Vec<Step>,
+    inheriting: Vec<Step>,
     grant: Vec<Step>,
     rest: Vec<Step>,
     removals: Vec<Step>,
@@ -50,6 +51,7 @@ impl Phases {
             self.server,
             self.channels,
             self.overwrites,
+            self.inheriting,
             self.grant,
             self.rest,
             self.removals,
@@ -64,6 +66,7 @@ impl Phases {
 pub(super) fn steps(changes: &[Change], wanted: &Wanted, managed: &Managed, live: &Live) -> Vec<Step> {
     let mut phases = Phases::default();
     let named = named_by_server(changes);
+    let edited = edited_categories(changes);
     let (overwrite_steps, followers) = overwrite_steps(changes, wanted, managed, live);
     let careful = !overwrite_steps.is_empty();
     phases.overwrites = overwrite_steps;
@@ -82,6 +85,7 @@ pub(super) fn steps(changes: &[Change], wanted: &Wanted, managed: &Managed, live
             Kind::Emoji | Kind::Sticker => &mut phases.expressions,
             Kind::Category => &mut phases.categories,
             Kind::Channel if is_named => &mut phases.named_channels,
+            Kind::Channel if inherits(change, &edited) => &mut phases.inheriting,
             Kind::Channel => &mut phases.channels,
             Kind::Server if leaves_community(change) => &mut phases.farewell,
             Kind::Server => &mut phases.server,
@@ -318,6 +322,26 @@ fn named_by_server(changes: &[Change]) -> BTreeSet<Address> {
         .filter_map(Reference::address)
         .cloned()
         .collect()
+}
+
+/// Categories whose overwrites this plan edits.
+fn edited_categories(changes: &[Change]) -> BTreeSet<Address> {
+    let edited = changes.iter().filter(|change| {
+        let in_place = matches!(change.action, Action::Update | Action::Adopt);
+        in_place && change.address.kind() == Kind::Category && change.fields.iter().any(|field| field == "overwrites")
+    });
+    edited.map(|change| change.address.clone()).collect()
+}
+
+/// Whether a channel is made with the overwrites of a category that are about to change: it is made after that, or it would
+/// begin with the old ones.
+fn inherits(change: &Change, edited: &BTreeSet<Address>) -> bool {
+    let Some(Attributes::Channel(channel)) = &change.after else {
+        return false;
+    };
+    let made = matches!(change.action, Action::Create | Action::Replace);
+    let category = change.after.as_ref().and_then(parent).flatten();
+    made && channel.overwrites.is_none() && category.is_some_and(|category| edited.contains(&category))
 }
 
 /// Whether the server stops being a community, which its last announcement channel must not outlive.

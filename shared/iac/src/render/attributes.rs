@@ -17,7 +17,7 @@ pub(super) fn whole(attributes: &Attributes, sign: char, style: Style) -> Vec<St
         .copied()
         .filter(|field| map.contains_key(*field))
         .collect();
-    let width = width(fields.iter().copied());
+    let width = width(fields.iter().copied().filter(|field| *field != "overwrites"));
     let mut lines = Vec::new();
     for field in fields {
         match (field, overwrites(attributes)) {
@@ -47,7 +47,11 @@ pub(super) fn difference(
     style: Style,
 ) -> Vec<String> {
     let (old, new) = (before.to_map(), after.to_map());
-    let width = width(fields.iter().map(String::as_str));
+    let plain = fields
+        .iter()
+        .map(String::as_str)
+        .filter(|field| *field != "overwrites" && *field != "permissions");
+    let width = width(plain);
     let mut lines = Vec::new();
     for field in fields {
         let suffix = match forcing.contains(field) {
@@ -66,11 +70,14 @@ pub(super) fn difference(
                     after.permissions.unwrap_or_default(),
                 );
                 let changed = [('+', "", after.without(before)), ('-', "", before.without(after))];
-                lines.extend(permission_lines(&changed, style));
+                lines.extend(
+                    permission_lines(&changed, style)
+                        .iter()
+                        .map(|line| line.replacen("    ", "", 1)),
+                );
             }
             _ => {
-                let show =
-                    |map: &serde_json::Map<String, Value>| map.get(field).map_or("(not known)".to_owned(), value);
+                let show = |map: &serde_json::Map<String, Value>| map.get(field).map_or("(not set)".to_owned(), value);
                 let (sign, text) = match (old.get(field), new.get(field)) {
                     (old, new) if old == new => ('~', format!("{} -> (known after apply)", show(&new_map(new, field)))),
                     _ => ('~', format!("{} -> {}", show(&old), show(&new))),
@@ -91,8 +98,7 @@ fn new_map(value: Option<&Value>, field: &str) -> serde_json::Map<String, Value>
 }
 
 fn width<'a>(fields: impl Iterator<Item = &'a str>) -> usize {
-    let plain = fields.filter(|field| *field != "overwrites" && *field != "permissions");
-    plain.map(str::len).max().unwrap_or(0).max(4)
+    fields.map(str::len).max().unwrap_or(0).max(4)
 }
 
 pub(super) fn mark(sign: char, style: Style) -> String {

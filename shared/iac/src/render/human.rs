@@ -33,6 +33,33 @@ pub fn plan(plan: &Plan, style: Style) -> String {
     text
 }
 
+/// The differences between configuration and server, without a word of what will be done.
+#[must_use]
+pub fn differences(plan: &Plan, style: Style) -> String {
+    let mut text = drift(&plan.drift, style);
+    if plan.is_empty() {
+        text.push_str(&nothing(plan, style));
+        return text;
+    }
+    let heading = "The server and the configuration differ (the server as it is -> as it is configured):";
+    text.push_str(&format!("{}\n", style.paint(Color::Bold, heading)));
+    for change in &plan.changes {
+        text.push('\n');
+        text.push_str(&one(change, style));
+    }
+    for reorder in &plan.reorders {
+        text.push('\n');
+        text.push_str(&order(reorder, style));
+    }
+    let count = plan.changes.len() + plan.reorders.len();
+    let noun = if count == 1 { "difference" } else { "differences" };
+    text.push_str(&format!(
+        "\n{} {noun}. `gaib server apply` makes the server as it is configured.\n",
+        style.paint(Color::Bold, &count.to_string())
+    ));
+    text
+}
+
 /// What somebody else changed; empty when nobody did.
 #[must_use]
 pub fn drift(drift: &[Drift], style: Style) -> String {

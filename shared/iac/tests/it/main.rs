@@ -7,6 +7,8 @@ mod export;
 mod hostile;
 mod plan;
 mod random;
+mod state;
+mod whole_servers;
 
 /// The themes that ship, read once.
 fn themes() -> &'static arrakis_themes::Registry {

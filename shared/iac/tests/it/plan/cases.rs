@@ -1,1 +1,335 @@
 //! Single decisions, each with its reason.
+
+use arrakis_domain::{Color, Permission, Permissions};
+use arrakis_iac::model::{Attributes, Channel, ChannelKind, Overwrites, Role, Target};
+use arrakis_iac::plan::{Action, Mode, Options, Reason, preflight};
+use arrakis_iac::render::{self, Style};
+use arrakis_iac::state::Pending;
+
+use super::world::{
+    World, address, allow, category, channel, configuration, deny, id, live_channel, live_role, role, steps, within,
+};
+
+fn closed() -> Overwrites {
+    [(Target::Everyone, deny(Permission::ViewChannel))].into()
+}
+
+fn of(overwrites: Overwrites, channel: Channel) -> Channel {
+    Channel {
+        overwrites: Some(overwrites),
+        ..channel
+    }
+}
+
+#[test]
+fn text_and_announcement_turn_into_each_other_and_nothing_else_does() {
+    let mut world = World::new();
+    world.become_like(&configuration([("channel.news", Attributes::Channel(channel("news")))]));
+    let as_kind = |kind| {
+        configuration([(
+            "channel.news",
+            Attributes::Channel(Channel {
+                kind,
+                ..channel("news")
+            }),
+        )])
+    };
+    let plan = world.plan(&as_kind(ChannelKind::Announcement));
+    assert_eq!(steps(&plan), ["change channel.news (kind)"]);
+    let plan = world.plan(&as_kind(ChannelKind::Voice));
+    assert_eq!(plan.changes[0].action, Action::Replace);
+    assert_eq!(plan.changes[0].forces_replacement, ["kind"]);
+    assert_eq!(plan.losses().count(), 1);
+    assert_eq!(steps(&plan), ["delete channel.news", "create channel.news"]);
+    assert!(render::plan(&plan, Style::default()).contains("# forces replacement"));
+}
+
+#[test]
+fn a_channel_that_must_not_follow_its_category_is_set_apart() {
+    let mut world = World::new();
+    let both = |of_category: Overwrites| {
+        configuration([
+            ("category.keep", Attributes::Category(of(of_category, category("KEEP")))),
+            (
+                "channel.gate",
+                Attributes::Channel(of(closed(), within("category.keep", channel("gate")))),
+            ),
+        ])
+    };
+    world.become_like(&both(closed()));
+    let plan = world.plan(&both(Overwrites::new()));
+    let expected = [
+        "set permissions of bot in channel.gate",
+        "remove permissions of everyone from category.keep",
+        "remove permissions of bot from channel.gate",
+    ];
+    assert_eq!(steps(&plan), expected);
+}
+
+#[test]
+fn channels_that_follow_their_category_cost_no_request() {
+    let mut world = World::new();
+    let both = |overwrites: Overwrites| {
+        configuration([
+            (
+                "category.keep",
+                Attributes::Category(of(overwrites.clone(), category("KEEP"))),
+            ),
+            (
+                "channel.gate",
+                Attributes::Channel(of(overwrites, within("category.keep", channel("gate")))),
+            ),
+        ])
+    };
+    world.become_like(&both(Overwrites::new()));
+    let plan = world.plan(&both(closed()));
+    assert_eq!(
+        steps(&plan),
+        [
+            "set permissions of everyone in category.keep",
+            "refresh channel.gate in the state"
+        ]
+    );
+    world.apply(&plan);
+    assert!(world.plan(&both(closed())).is_empty());
+}
+
+#[test]
+fn a_role_loses_early_and_gains_late() {
+    let mut world = World::new();
+    let with = |permissions: &[Permission], overwrites: Overwrites| {
+        let guard = Role {
+            permissions: Some(Permissions::of(permissions)),
+            ..role("Guard")
+        };
+        configuration([
+            ("role.guard", Attributes::Role(guard)),
+            ("channel.gate", Attributes::Channel(of(overwrites, channel("gate")))),
+        ])
+    };
+    world.become_like(&with(&[Permission::KickMembers], Overwrites::new()));
+    let plan = world.plan(&with(&[Permission::ViewChannel], closed()));
+    let expected = [
+        "change role.guard (permissions)",
+        "set permissions of everyone in channel.gate",
+        "change role.guard (permissions)",
+    ];
+    assert_eq!(steps(&plan), expected);
+}
+
+#[test]
+fn what_nobody_manages_keeps_its_place() {
+    let mut world = World::new();
+    let three = |order: [&'static str; 3]| {
+        configuration(order.map(|name| (name, Attributes::Role(role(name.trim_start_matches("role."))))))
+    };
+    world.become_like(&three(["role.a", "role.b", "role.c"]));
+    let mut bot = world.live.bot_role().unwrap().clone();
+    bot.position = 9;
+    world.live.insert(bot);
+    // Between a and b stands somebody else's.
+    for (number, position) in [(1_003, 5), (1_004, 3), (1_005, 2)] {
+        world
+            .live
+            .get_mut(arrakis_iac::model::Kind::Role, id(number))
+            .unwrap()
+            .position = position;
+    }
+    world.live.insert(live_role(1_900, "Foreign", 4, Permissions::NONE));
+    let plan = world.plan(&three(["role.c", "role.a", "role.b"]));
+    assert_eq!(plan.reorders[0].after, ["role.c", "role.a", "role.b"]);
+    world.apply(&plan);
+    let names: Vec<String> = world
+        .live
+        .roles_in_order()
+        .iter()
+        .map(|role| role.attributes.name().unwrap().to_owned())
+        .collect();
+    assert_eq!(names, ["Worm", "c", "Foreign", "a", "b", "@everyone"]);
+    assert!(world.plan(&three(["role.c", "role.a", "role.b"])).is_empty());
+}
+
+#[test]
+fn what_an_interrupted_apply_made_is_found_again_and_nothing_else_is_taken_for_it() {
+    let mut world = World::new();
+    let wanted = configuration([("channel.gate", Attributes::Channel(channel("The Gate")))]);
+    let attributes = wanted.get(&address("channel.gate")).unwrap().clone();
+    let made = (2_000_000_000_000 - 1_420_070_400_000_u64) << 22;
+    world.live.insert(live_channel(made - (60_000 << 22), "the-gate", 0));
+    world.state.begin_create(
+        address("channel.gate"),
+        Pending {
+            since_ms: 2_000_000_000_000,
+            others: [].into(),
+            attributes,
+        },
+    );
+    // The one that is there is older than the request.
+    let plan = world.plan(&wanted);
+    assert_eq!(plan.changes[0].action, Action::Create);
+    world.live.insert(live_channel(made + 1, "the-gate", 1));
+    let plan = world.plan(&wanted);
+    assert_eq!(
+        (plan.changes[0].action, plan.changes[0].reason),
+        (Action::Adopt, Reason::FoundAgain)
+    );
+    assert_eq!(plan.changes[0].id, Some(id(made + 1)));
+    world.apply(&plan);
+    assert!(world.plan(&wanted).is_empty() && world.state.pending.is_empty());
+}
+
+#[test]
+fn what_was_changed_by_hand_is_told_apart_from_what_is_configured() {
+    let mut world = World::new();
+    let wanted = configuration([("role.guard", Attributes::Role(role("Guard")))]);
+    world.become_like(&wanted);
+    let guard = world.state.id(&address("role.guard")).unwrap();
+    let Attributes::Role(live) = &mut world
+        .live
+        .get_mut(arrakis_iac::model::Kind::Role, guard)
+        .unwrap()
+        .attributes
+    else {
+        panic!("a role is a role");
+    };
+    live.name = Some("Watch".to_owned());
+    live.color = Some(Color::from_rgb(7));
+    let plan = world.plan(&wanted);
+    // The colour is not managed: whatever it is, it is right.
+    assert_eq!(plan.drift[0].fields, ["name"]);
+    assert_eq!(plan.changes[0].fields, ["name"]);
+    let refresh = Options {
+        mode: Mode::RefreshOnly,
+        ..Options::default()
+    };
+    let plan = world.plan_with(&wanted, &refresh);
+    assert_eq!(steps(&plan), ["refresh role.guard in the state"]);
+    world.apply(&plan);
+    assert!(world.plan_with(&wanted, &refresh).is_empty());
+}
+
+#[test]
+fn a_new_thing_beside_one_of_its_name_is_remarked() {
+    let mut world = World::new();
+    world.live.insert(live_channel(1_500, "general", 0));
+    let plan = world.plan(&configuration([(
+        "channel.talk",
+        Attributes::Channel(channel("General")),
+    )]));
+    assert_eq!(plan.notes.len(), 1);
+    assert!(
+        plan.notes[0].contains("gaib server import channel.talk 1500"),
+        "{:?}",
+        plan.notes
+    );
+}
+
+#[test]
+fn the_rules_channel_of_a_community_stays() {
+    let mut world = World::new();
+    let wanted = configuration([("channel.rules", Attributes::Channel(channel("rules")))]);
+    world.become_like(&wanted);
+    world.live.features.insert("COMMUNITY".to_owned());
+    let rules = world.state.id(&address("channel.rules")).unwrap();
+    let server = world
+        .live
+        .get_mut(arrakis_iac::model::Kind::Server, world.live.guild_id)
+        .unwrap();
+    let Attributes::Server(settings) = &mut server.attributes else {
+        panic!("a server is a server")
+    };
+    settings.rules_channel = Some(arrakis_iac::model::Clearable::Set(rules.into()));
+    let plan = world.plan(&configuration([]));
+    let findings = preflight(&plan, &world.live);
+    assert!(
+        findings
+            .iter()
+            .any(|finding| finding.blocking && finding.what.contains("rules_channel")),
+        "{findings:?}"
+    );
+}
+
+#[test]
+fn too_many_in_a_category_are_told_before() {
+    let world = World::new();
+    let mut wanted = configuration([("category.keep", Attributes::Category(category("KEEP")))]);
+    for number in 0..51 {
+        let attributes = Attributes::Channel(within("category.keep", channel(&format!("c{number}"))));
+        let resource = arrakis_iac::model::Resource {
+            attributes,
+            origin: None,
+        };
+        wanted
+            .resources
+            .insert(address(&format!("channel.c{number}")), resource);
+    }
+    let plan = world.plan(&wanted);
+    let findings = preflight(&plan, &world.live);
+    assert_eq!(findings.len(), 1);
+    assert!(findings[0].what.contains("51 channels"), "{findings:?}");
+}
+
+#[test]
+fn a_plan_reads_like_terraforms() {
+    let mut world = World::new();
+    let first = configuration([
+        (
+            "role.guard",
+            Attributes::Role(Role {
+                permissions: Some(Permissions::of(&[Permission::KickMembers])),
+                ..role("Guard")
+            }),
+        ),
+        ("role.baron", Attributes::Role(role("Baron"))),
+        ("role.old", Attributes::Role(role("Old"))),
+        ("channel.gate", Attributes::Channel(of(closed(), channel("gate")))),
+        ("channel.hall", Attributes::Channel(channel("hall"))),
+    ]);
+    world.become_like(&first);
+    let open: Overwrites = [
+        (Target::Everyone, allow(Permission::ViewChannel)),
+        (Target::from(address("role.guard")), allow(Permission::SendMessages)),
+    ]
+    .into();
+    let second = configuration([
+        ("role.baron", Attributes::Role(role("Baron"))),
+        (
+            "role.guard",
+            Attributes::Role(Role {
+                permissions: Some(Permissions::of(&[Permission::BanMembers])),
+                ..role("Guard")
+            }),
+        ),
+        (
+            "role.new",
+            Attributes::Role(Role {
+                color: Some(Color::from_rgb(0xff_d7_00)),
+                hoist: Some(true),
+                ..role("New")
+            }),
+        ),
+        (
+            "channel.gate",
+            Attributes::Channel(Channel {
+                topic: Some("Halt".to_owned()),
+                ..of(open, channel("gate"))
+            }),
+        ),
+        (
+            "channel.hall",
+            Attributes::Channel(Channel {
+                kind: ChannelKind::Voice,
+                ..channel("hall")
+            }),
+        ),
+    ]);
+    let plan = world.plan(&second);
+    insta::assert_snapshot!("plan", render::plan(&plan, Style { color: false }));
+    insta::assert_snapshot!(
+        "plan_in_colour",
+        render::plan(&plan, Style { color: true }).replace('\u{1b}', "ESC")
+    );
+    insta::assert_snapshot!("plan_as_steps", steps(&plan).join("\n"));
+    let lines: Vec<String> = render::messages(&plan, &[]).iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!("plan_as_messages", lines.join("\n"));
+}

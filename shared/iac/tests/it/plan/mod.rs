@@ -4,4 +4,4 @@ mod cases;
 mod generate;
 mod laws;
 mod size;
-mod world;
+pub(crate) mod world;
