@@ -28,6 +28,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the state is looked at beside the events, which a full channel inside lapin might drop.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+fn heartbeat_seconds(settings: &Settings) -> u16 {
+    let uri = settings.url.expose().parse::<AMQPUri>().ok();
+    uri.and_then(|uri| uri.query.heartbeat).unwrap_or(HEARTBEAT_SECONDS)
+}
+
 /// State of a link, for health and metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkState {
@@ -97,6 +102,7 @@ pub struct Link {
     state: watch::Receiver<LinkState>,
     stop: CancellationToken,
     done: CancellationToken,
+    heartbeat: Duration,
 }
 
 impl Link {
@@ -109,6 +115,7 @@ impl Link {
             state,
             stop: CancellationToken::new(),
             done: CancellationToken::new(),
+            heartbeat: Duration::from_secs(heartbeat_seconds(settings).into()),
         };
         let supervisor = Supervisor {
             settings: settings.clone(),
@@ -151,6 +158,11 @@ impl Link {
     /// Whether the broker takes no messages at the moment.
     pub fn is_blocked(&self) -> bool {
         matches!(*self.state.borrow(), LinkState::Blocked { .. })
+    }
+
+    /// Time between heartbeats: the broker takes a peer that vanished for alive until two are missing.
+    pub fn heartbeat(&self) -> Duration {
+        self.heartbeat
     }
 
     /// Says goodbye to the broker and ends. What was not confirmed by then is not.

@@ -41,9 +41,9 @@ const ACK: Duration = Duration::from_secs(5);
 const SAVE_EVERY: Duration = Duration::from_millis(500);
 /// Bytes of frames held under backpressure before the gateway is left until there is room.
 const HELD_BYTES: usize = 4 << 20;
-/// How long a connection is kept while another consumer of the broker seems to hold the shard. It may be our own former
-/// connection, which the broker takes for alive until two heartbeats are missing.
-const GIVE_UP: Duration = Duration::from_secs(30);
+/// How much longer than two heartbeats of the broker's a connection is kept while another consumer seems to hold the shard. It
+/// may be our own former connection, which the broker takes for alive until two heartbeats are missing.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
 /// How often the same frame is asked for again before it is given up.
 const UNREADABLE_TRIES: u32 = 2;
 
@@ -225,7 +225,15 @@ impl<'a> Connection<'a> {
             return Ok(Some(Ended::TakenOver));
         }
         let others = matches!(*keeper.hold.borrow(), Hold::Waiting { others: true });
-        self.give_up = others.then(|| self.give_up.unwrap_or_else(|| Instant::now() + GIVE_UP));
+        let kept = self.holding.shared.link.heartbeat() * 2 + GIVE_UP_AFTER;
+        self.give_up = others.then(|| self.give_up.unwrap_or_else(|| Instant::now() + kept));
+        if others {
+            // Nothing is published meanwhile: whoever asks must not be told that the shard is served here.
+            let why = "another process seems to hold the shard".to_owned();
+            self.holding.status.set(State::Connecting(why));
+        } else if self.deadline.is_none() && self.said_hello && self.holding.session.is_some() {
+            self.holding.status.set(State::Active);
+        }
         Ok(None)
     }
 
