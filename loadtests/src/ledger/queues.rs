@@ -47,7 +47,7 @@ pub async fn held(amqp_url: &str) -> anyhow::Result<Vec<Held>> {
     let connection = Connection::connect(amqp_url, ConnectionProperties::default())
         .await
         .context("the ledger's look into the queues")?;
-    let mut all = Vec::new();
+    let (mut all, mut channels) = (Vec::new(), Vec::new());
     for queue in Topology::new(Priorities::Classic).queues {
         let channel = connection.create_channel().await?;
         // A queue that a scenario deleted holds nothing.
@@ -57,6 +57,8 @@ pub async fn held(amqp_url: &str) -> anyhow::Result<Vec<Held>> {
                 tracing::warn!(queue = queue.name, %error, "the queue could not be looked into");
             }
         }
+        // Closed one by one, a channel's number would be taken again before the broker has let go of it.
+        channels.push(channel);
     }
     // Ends the channels, and so gives everything back.
     // A channel that the broker closed for an absent queue makes lapin complain here.

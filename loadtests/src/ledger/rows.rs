@@ -22,6 +22,8 @@ pub struct Rows {
 pub(super) struct Read {
     /// Members with a profile who have not left.
     pub(super) here: HashSet<Member>,
+    /// Members whose profile says that they have left, whoever noticed: the event, or a reconciliation.
+    pub(super) gone: HashSet<Member>,
     /// Entries for leaving, by member.
     pub(super) left: HashMap<Member, i64>,
     /// Commands counted, by member.
@@ -54,9 +56,8 @@ impl Rows {
                     .await?;
             for (user, is_here, commands) in profiles {
                 let member = (*guild, user.cast_unsigned());
-                if is_here {
-                    read.here.insert(member);
-                }
+                let side = if is_here { &mut read.here } else { &mut read.gone };
+                side.insert(member);
                 read.commands.insert(member, commands);
             }
             let left: Vec<(String, i64)> =

@@ -49,10 +49,11 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
     };
     let components = Components::new(&runtime.health);
     let topology = Arc::new(Topology::new(config.broker.priorities));
-    let (services, ()) = tokio::try_join!(
+    let (mut services, ()) = tokio::try_join!(
         connect(&config, &runtime, &links),
         declare(&topology, &links.publish, &runtime)
     )?;
+    services.publisher = services.publisher.with_topology(topology.clone());
     let services = Arc::new(services);
     // Whether it answers is health's business.
     let _ = tokio::time::timeout(PROBE, probe(&services)).await;

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrakis_fail_point as fail_point;
 use futures_util::StreamExt as _;
 use lapin::tcp::OwnedTLSConfig;
 use lapin::uri::AMQPUri;
@@ -199,6 +200,9 @@ impl Supervisor {
                     }
                     tracing::warn!(connection = self.name, why, "the connection to the broker is lost");
                     self.state.send_replace(LinkState::Connecting { why });
+                    if fail_point::skips("broker.guard.reconnect") {
+                        self.stop.cancelled().await;
+                    }
                 }
                 Err(why) => {
                     // Said once for each new reason: a broker may be away for hours.
@@ -259,6 +263,7 @@ impl Supervisor {
                 () = self.stop.cancelled() => break,
             };
             match event {
+                Some(Event::ConnectionBlocked(_)) if fail_point::skips("broker.guard.blocked") => {}
                 Some(Event::ConnectionBlocked(why)) => {
                     tracing::warn!(connection = self.name, why, "the broker takes no messages");
                     self.state.send_replace(LinkState::Blocked { why });

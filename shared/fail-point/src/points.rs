@@ -90,6 +90,22 @@ pub const POINTS: &[Point] = &[
         "worker.guard.tenant",
         "a transaction's tenant is set for the connection and not for the transaction",
     ),
+    point("broker.guard.reconnect", "a lost connection is not made again"),
+    point(
+        "broker.guard.blocked",
+        "nobody notices that the broker takes no messages",
+    ),
+    point(
+        "broker.guard.confirm",
+        "what is sent counts as confirmed: nobody waits for the broker's word",
+    ),
+    point("broker.guard.refused", "what the broker refuses counts as confirmed"),
+    point("broker.guard.unroutable", "what no queue wanted counts as confirmed"),
+    point(
+        "broker.guard.redeclare",
+        "queues and bindings that went missing are not declared again",
+    ),
+    point("broker.guard.topology", "a topology that differs is taken as it is"),
     point(
         "worker.guard.ack",
         "messages are acknowledged when they are delivered, not when they are done",

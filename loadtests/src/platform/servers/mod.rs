@@ -5,9 +5,11 @@
 //! dies with it when dropped.
 
 mod postgres;
+mod rabbit_cluster;
 mod rabbitmq;
 mod redis;
 
 pub use postgres::PostgresServer;
-pub use rabbitmq::{Rabbit, RabbitOptions};
+pub use rabbit_cluster::RabbitCluster;
+pub use rabbitmq::{Cluster, Rabbit, RabbitOptions};
 pub use redis::{Ailment, Redis};
