@@ -188,7 +188,7 @@ command_down() {
         *) usage_error "down does not know $argument" "./dev down [--clean]" ;;
         esac
     done
-    for name in up demo test bench chaos; do
+    for name in up demo test bench chaos fuzz; do
         [[ -d $root/target/dev/$name ]] || continue
         use_instance "$name"
         end_lock_holder

@@ -10,23 +10,26 @@ use lapin::options::{BasicConsumeOptions, BasicPublishOptions, QueueBindOptions,
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, ConnectionProperties};
 
+/// Unconfirmed messages at once.
+const AT_ONCE: usize = 64;
+
 /// The door.
 #[derive(Debug)]
-pub struct Door {
+pub(super) struct Door {
     url: String,
     publisher: Publisher,
 }
 
 /// Copies of events under way. Dropping it ends them.
 #[derive(Debug)]
-pub struct Doubling {
+pub(super) struct Doubling {
     connection: Connection,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Door {
     /// To the broker and vhost of this URL.
-    pub fn new(url: &str) -> Self {
+    pub(super) fn new(url: &str) -> Self {
         Self {
             url: url.to_owned(),
             publisher: Publisher::new(Link::open(&Settings::new(url), "chaos")),
@@ -37,7 +40,14 @@ impl Door {
     ///
     /// # Errors
     /// When the broker does not confirm it.
-    pub async fn put(&self, key: &str, id: &str, event: &str, headers: Headers, body: &[u8]) -> anyhow::Result<()> {
+    pub(super) async fn put(
+        &self,
+        key: &str,
+        id: &str,
+        event: &str,
+        headers: Headers,
+        body: &[u8],
+    ) -> anyhow::Result<()> {
         self.send(message(key, id, event, headers, body)).await
     }
 
@@ -45,22 +55,35 @@ impl Door {
     ///
     /// # Errors
     /// As [`Door::put`].
-    pub async fn send(&self, message: Message) -> anyhow::Result<()> {
+    pub(super) async fn send(&self, message: Message) -> anyhow::Result<()> {
         let outcome = self.publisher.publish(&message).await?;
-        ensure!(outcome == Outcome::Confirmed, "{} was not taken: {outcome:?}", message.id);
+        ensure!(
+            outcome == Outcome::Confirmed,
+            "{} was not taken: {outcome:?}",
+            message.id
+        );
         Ok(())
     }
 
-    /// The publisher, for many at once.
-    pub fn publisher(&self) -> &Publisher {
-        &self.publisher
+    /// Publishes many, as fast as the broker takes them.
+    ///
+    /// # Errors
+    /// As [`Door::put`].
+    pub(super) async fn pour(&self, messages: impl Iterator<Item = Message>) -> anyhow::Result<()> {
+        let mut under_way = futures_util::stream::iter(messages)
+            .map(|message| self.send(message))
+            .buffer_unordered(AT_ONCE);
+        while let Some(sent) = under_way.next().await {
+            sent?;
+        }
+        Ok(())
     }
 
     /// Messages that wait in a queue and are held by nobody.
     ///
     /// # Errors
     /// When there is no such queue.
-    pub async fn waiting(&self, queue: &str) -> anyhow::Result<u32> {
+    pub(super) async fn waiting(&self, queue: &str) -> anyhow::Result<u32> {
         let counts = queue_counts(self.publisher.link(), queue).await;
         Ok(counts.with_context(|| format!("{queue} cannot be counted"))?.messages)
     }
@@ -69,7 +92,7 @@ impl Door {
     ///
     /// # Errors
     /// When the broker does not answer.
-    pub async fn dead(&self) -> anyhow::Result<Vec<DeadLetter>> {
+    pub(super) async fn dead(&self) -> anyhow::Result<Vec<DeadLetter>> {
         Ok(DeadLetters::new(self.publisher.clone()).list(20_000).await?)
     }
 
@@ -77,7 +100,7 @@ impl Door {
     ///
     /// # Errors
     /// When the broker does not answer.
-    pub async fn replay(&self) -> anyhow::Result<u32> {
+    pub(super) async fn replay(&self) -> anyhow::Result<u32> {
         let done = DeadLetters::new(self.publisher.clone()).replay(&Selection::All).await?;
         ensure!(done.homeless.is_empty(), "letters without a home: {:?}", done.homeless);
         Ok(done.replayed)
@@ -87,14 +110,16 @@ impl Door {
     ///
     /// # Errors
     /// When the broker does not answer.
-    pub async fn double(&self) -> anyhow::Result<Doubling> {
+    pub(super) async fn double(&self) -> anyhow::Result<Doubling> {
         let connection = Connection::connect(&self.url, ConnectionProperties::default()).await?;
         let channel = connection.create_channel().await?;
         let exclusive = QueueDeclareOptions {
             exclusive: true,
             ..QueueDeclareOptions::default()
         };
-        let queue = channel.queue_declare("".into(), exclusive, FieldTable::default()).await?;
+        let queue = channel
+            .queue_declare("".into(), exclusive, FieldTable::default())
+            .await?;
         let name = queue.name().clone();
         for key in ["interaction.#", "member.#"] {
             channel
@@ -111,7 +136,9 @@ impl Door {
             no_ack: true,
             ..BasicConsumeOptions::default()
         };
-        let consumer = channel.basic_consume(name, "".into(), options, FieldTable::default()).await?;
+        let consumer = channel
+            .basic_consume(name, "".into(), options, FieldTable::default())
+            .await?;
         let task = tokio::spawn(copy(channel, consumer));
         Ok(Doubling { connection, task })
     }
@@ -119,7 +146,7 @@ impl Door {
 
 impl Doubling {
     /// Ends it.
-    pub async fn end(self) {
+    pub(super) async fn end(self) {
         self.task.abort();
         // What is under way is in the broker already.
         let _ = self.connection.close(200, "doubled".into()).await;
@@ -142,15 +169,17 @@ async fn copy(channel: Channel, mut consumer: lapin::Consumer) {
 }
 
 /// An event of a scenario's own.
-pub fn message(key: &str, id: &str, event: &str, headers: Headers, body: &[u8]) -> Message {
+pub(super) fn message(key: &str, id: &str, event: &str, headers: Headers, body: &[u8]) -> Message {
     let mut message = Message::new(names::EVENTS, key, id, event, body.to_vec());
     message.headers = headers;
     message
 }
 
 /// Labels as the ingestor writes them now.
-pub fn labels(id: &str, event: &str, guild: u64) -> Labels {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+pub(super) fn labels(id: &str, event: &str, guild: u64) -> Labels {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
     Labels {
         event_id: EventId::received(id),
         event: event.to_owned(),

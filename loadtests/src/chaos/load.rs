@@ -18,6 +18,8 @@ use crate::platform::Emulator;
 
 /// Commands that anybody may run, and that wait for each of Postgres, Redis and Discord in their own measure.
 const COMMANDS: [&str; 4] = ["position", "threshold", "stats", "help"];
+/// Ids of people whose joins are in no ledger begin here.
+const STRANGERS: u64 = 1_230_000_000_000_000_000;
 /// Deeds done at once in a burst.
 const BURST: usize = 16;
 
@@ -113,6 +115,16 @@ impl Members {
                 _ => self.leave().await?,
             };
         }
+    }
+
+    /// This many joins of one server, noted nowhere.
+    pub(super) async fn flood(&self, guild: u64, joins: u64) -> anyhow::Result<()> {
+        let join = |n| async move { self.discord.join(guild, STRANGERS + n, &format!("stranger{n}")).await };
+        let mut under_way = futures_util::stream::iter(0..joins).map(join).buffer_unordered(BURST);
+        while let Some(joined) = under_way.next().await {
+            joined?;
+        }
+        Ok(())
     }
 
     /// This many joins, as fast as the emulator takes them.

@@ -40,6 +40,7 @@
 
 mod cast;
 mod cli;
+mod door;
 pub mod faults;
 mod load;
 mod report;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use arrakis_config::Secret;
-use arrakis_test_support::TestVhost;
+use arrakis_test_support::{FaultProxy, TestVhost};
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -18,7 +18,7 @@ use super::run::Lab;
 use super::scenario::{Guard, Invariant};
 use crate::ledger::{self, Deed, Ledger, Rows, Sent, Tally};
 use crate::platform::servers::Rabbit;
-use crate::platform::{Emulator, Foundation, Platform};
+use crate::platform::{Emulator, Foundation, Platform, Replica};
 use crate::seed::{self, Plan};
 
 /// How often a condition is looked at.
@@ -141,6 +141,9 @@ pub struct Stage {
     checks: Vec<Check>,
     recovery: Option<Duration>,
     tally: Option<Tally>,
+    patience: Duration,
+    /// Proxies that must stay until the ledger has judged.
+    wires: Vec<Arc<FaultProxy>>,
 }
 
 impl Stage {
@@ -159,7 +162,15 @@ impl Stage {
             checks: Vec::new(),
             recovery: None,
             tally: None,
+            patience: SETTLE,
+            wires: Vec::new(),
         }
+    }
+
+    /// How long the platform may take to work off what it has when the scenario ends, where not everything will have its
+    /// effect.
+    pub fn patience(&mut self, limit: Duration) {
+        self.patience = limit;
     }
 
     /// The run's seed, for whatever is drawn.
@@ -261,6 +272,27 @@ impl Stage {
         Ok(())
     }
 
+    /// [`Stage::start`] with a fault proxy between the broker and everything that speaks to it. `query` goes to the end of
+    /// `AMQP_URL`, such as `?heartbeat=2`.
+    ///
+    /// # Errors
+    /// When a part cannot be started.
+    pub async fn start_behind_proxy(&mut self, shape: Shape, query: &str) -> anyhow::Result<Arc<FaultProxy>> {
+        self.prepare(&shape).await?;
+        let url = self.platform().vhost().url();
+        let proxy = self.proxy_to(&url).await;
+        let url = format!("{}{query}", proxy.in_front_of(&url));
+        self.start_services(shape.broker_env("AMQP_URL", &url)).await?;
+        Ok(proxy)
+    }
+
+    /// A fault proxy in front of a server, for as long as the stage stands.
+    pub async fn proxy_to(&mut self, url: &str) -> Arc<FaultProxy> {
+        let proxy = Arc::new(FaultProxy::start(url).await);
+        self.wires.push(proxy.clone());
+        proxy
+    }
+
     /// The variables of a process, with the guard's fail points among them where the guard is taken away.
     pub fn armed(&self, mut variables: Vec<(String, String)>) -> Vec<(String, String)> {
         let Guard::FailPoint(points) = self.guard else {
@@ -334,6 +366,16 @@ impl Stage {
         self.members()?.burst(joins).await
     }
 
+    /// This many joins of a server that is not onboarded: a flood that costs workers little and is in no ledger.
+    ///
+    /// # Errors
+    /// When the emulator does not take them.
+    pub async fn flood(&mut self, joins: u64) -> anyhow::Result<()> {
+        let stranger = self.plan.servers.iter().find(|server| server.community.is_none());
+        let guild = stranger.context("every server is onboarded")?.guild;
+        self.members()?.flood(guild, joins).await
+    }
+
     /// Somebody runs a command.
     ///
     /// # Errors
@@ -404,6 +446,28 @@ impl Stage {
             tokio::time::sleep(LOOK).await;
         }
         Ok(())
+    }
+
+    /// Notes whether something comes to hold within `limit`, and says so.
+    ///
+    /// # Errors
+    /// What `met` answers.
+    pub async fn sees(
+        &mut self,
+        invariant: Invariant,
+        what: &str,
+        limit: Duration,
+        mut met: impl AsyncFnMut(&mut Self) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<bool> {
+        let deadline = Instant::now() + limit;
+        let mut holds = met(self).await?;
+        while !holds && Instant::now() < deadline {
+            tokio::time::sleep(LOOK).await;
+            holds = met(self).await?;
+        }
+        let found = format!("not so within {} s", limit.as_secs_f32());
+        self.expect(invariant, what, holds, found);
+        Ok(holds)
     }
 
     /// Notes whether something holds.
@@ -505,6 +569,86 @@ impl Stage {
         Ok(sum)
     }
 
+    /// Largest resident memory of an ingestor now, in megabytes.
+    pub fn ingestor_megabytes(&mut self) -> u64 {
+        let ingestors = self.platform().ingestors.iter();
+        ingestors.map(Replica::resident_bytes).max().unwrap_or(0) >> 20
+    }
+
+    /// Messages that ingestors hold unconfirmed.
+    ///
+    /// # Errors
+    /// When one does not answer.
+    pub async fn unconfirmed(&mut self) -> anyhow::Result<u64> {
+        let mut most = 0;
+        for ingestor in &self.platform().ingestors {
+            let health = ingestor.health().await?;
+            let shards = health["shards"].as_array().into_iter().flatten();
+            most += shards
+                .filter_map(|shard| shard["unconfirmed_messages"].as_u64())
+                .sum::<u64>();
+        }
+        Ok(most)
+    }
+
+    /// Waits until ingestors have received everything that the emulator has sent, and the broker has confirmed it.
+    ///
+    /// # Errors
+    /// When they do not come to that.
+    pub async fn drained_ingestor(&mut self) -> anyhow::Result<()> {
+        self.until("the broker to have confirmed everything", async |stage| {
+            let (confirmed, sent) = stage.confirmed().await?;
+            Ok(confirmed >= sent)
+        })
+        .await
+    }
+
+    /// Sequence numbers that the broker has confirmed, and that the emulator has sent, over all shards.
+    ///
+    /// # Errors
+    /// When an ingestor or the emulator does not answer.
+    pub async fn confirmed(&mut self) -> anyhow::Result<(u64, u64)> {
+        let sent = self.last_seq().await?;
+        let mut confirmed = 0;
+        for ingestor in &self.platform().ingestors {
+            let health = ingestor.health().await?;
+            let shards = health["shards"].as_array().into_iter().flatten();
+            confirmed += shards.filter_map(|shard| shard["confirmed_seq"].as_u64()).sum::<u64>();
+        }
+        Ok((confirmed, sent))
+    }
+
+    /// Sum of the sequence numbers that the emulator's sessions have reached.
+    async fn last_seq(&mut self) -> anyhow::Result<u64> {
+        let gateway: Value = self.discord().get("/control/gateway").await?;
+        let sessions = gateway["sessions"].as_array().into_iter().flatten();
+        Ok(sessions.filter_map(|session| session["seq"].as_u64()).sum())
+    }
+
+    /// How many deeds there are so far.
+    pub fn sent(&self) -> usize {
+        self.sent.len()
+    }
+
+    /// How many of the first so many deeds have their effect.
+    ///
+    /// # Errors
+    /// When the emulator or Postgres does not answer.
+    pub async fn done_of_first(&mut self, count: usize) -> anyhow::Result<usize> {
+        let open = self.ledger().open().await?;
+        let first = self.sent.all().into_iter().take(count);
+        Ok(first.filter(|deed| !open.contains(deed)).count())
+    }
+
+    /// Sets a policy of the platform's vhost, as an operator would.
+    ///
+    /// # Errors
+    /// When the broker refuses.
+    pub async fn policy(&mut self, name: &str, policy: Value) -> anyhow::Result<()> {
+        let vhost = self.platform().vhost();
+        vhost.policy(name, policy).await.map_err(anyhow::Error::msg)
+    }
+
     /// A metric of all ingestors together.
     ///
     /// # Errors
@@ -524,7 +668,7 @@ impl Stage {
     /// # Errors
     /// When the emulator or Postgres does not answer.
     pub async fn settle(&mut self) -> anyhow::Result<Vec<Deed>> {
-        self.settle_within(SETTLE).await
+        self.settle_within(self.patience).await
     }
 
     /// [`Stage::settle`] for no longer than this.

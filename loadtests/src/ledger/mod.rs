@@ -4,7 +4,7 @@
 //! | word | means |
 //! |---|---|
 //! | sent | something a member did: a command, a join, a leave |
-//! | done | its effect is there: the whole answer of the command stands in Discord, the profile of the joined, the entry of the left |
+//! | done | its effect is there: the whole answer of the command stands in Discord, the profile of who joined is there, of who left says so |
 //! | expired | Discord took no first response within three seconds; the member saw it fail |
 //! | queued | no effect yet, and its message lies in a queue, a retry or the alternate exchange's queue |
 //! | dead | no effect, and its message is a dead letter that says why |
@@ -100,7 +100,7 @@ impl Ledger {
         self.ask(&deeds).await?;
         let is_open = |deed: &Deed| match *deed {
             Deed::Join { guild, user } => !rows.here.contains(&(guild, user)),
-            Deed::Leave { guild, user } => !rows.left.contains_key(&(guild, user)),
+            Deed::Leave { guild, user } => !rows.gone.contains(&(guild, user)),
             Deed::Command { id, .. } => !self.over.contains_key(&id),
         };
         Ok(deeds.into_iter().filter(is_open).collect())

@@ -22,6 +22,8 @@ pub struct Rows {
 pub(super) struct Read {
     /// Members with a profile who have not left.
     pub(super) here: HashSet<Member>,
+    /// Members whose profile says that they have left, whoever noticed: the event, or a reconciliation.
+    pub(super) gone: HashSet<Member>,
     /// Entries for leaving, by member.
     pub(super) left: HashMap<Member, i64>,
     /// Commands counted, by member.
@@ -54,9 +56,8 @@ impl Rows {
                     .await?;
             for (user, is_here, commands) in profiles {
                 let member = (*guild, user.cast_unsigned());
-                if is_here {
-                    read.here.insert(member);
-                }
+                let side = if is_here { &mut read.here } else { &mut read.gone };
+                side.insert(member);
                 read.commands.insert(member, commands);
             }
             let left: Vec<(String, i64)> =
@@ -66,6 +67,12 @@ impl Rows {
             for (subject, entries) in left {
                 read.left.insert((*guild, subject.parse()?), entries);
             }
+            let unknown: Vec<(String,)> =
+                sqlx::query_as("select subject from audit_log where action = 'discord.outcome_unknown'")
+                    .fetch_all(&mut *tx)
+                    .await?;
+            let in_words = unknown.into_iter().map(|(id,)| format!("command {id}"));
+            read.unknown.extend(in_words);
             tx.rollback().await?;
         }
         connection.close().await?;

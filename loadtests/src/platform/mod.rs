@@ -345,7 +345,7 @@ fn free_address() -> anyhow::Result<String> {
 }
 
 /// Its port alone.
-fn free_port() -> anyhow::Result<u16> {
+pub(crate) fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").context("no port is free")?;
     Ok(listener.local_addr()?.port())
 }

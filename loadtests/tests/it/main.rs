@@ -8,6 +8,7 @@
 
 mod bench;
 mod browser;
+mod chaos;
 mod demo;
 mod page;
 mod seed;

@@ -164,7 +164,7 @@ fn bad(why: String) -> Refusal {
     Refusal::new(ProxyError::BadRequest, why)
 }
 
-fn manner(headers: &HeaderMap) -> Result<Manner, Refusal> {
+pub(crate) fn manner(headers: &HeaderMap) -> Result<Manner, Refusal> {
     let tenant = text(headers, proxy::TENANT)?;
     let speakable = |name: &str| {
         (1..=64).contains(&name.len())

@@ -12,6 +12,8 @@ mod callers;
 mod config;
 mod edge;
 mod forward;
+#[cfg(test)]
+mod fuzz;
 mod limits;
 mod metrics;
 mod place;

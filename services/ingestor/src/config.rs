@@ -99,12 +99,19 @@ fn needed(intents: Intents, events: &AllowList) -> Intents {
     }
 }
 
+/// A slip of the pen must not cost the memory of a billion shards.
+const MOST_SHARDS: u32 = 65_536;
+
 fn shards(reader: &mut Reader) -> Option<Shards> {
     let count = reader.optional::<u32>(&variables::SHARD_COUNT);
     let range = reader.optional::<Range>(&variables::SHARD_RANGE);
     let (count, range) = (count?, range?.map(|range| (range.0, range.1)));
     if count == Some(0) {
         return reader.refuse(&variables::SHARD_COUNT, "there is at least one shard");
+    }
+    if count.is_some_and(|count| count > MOST_SHARDS) {
+        let why = format!("{MOST_SHARDS} shards serve 160 million servers; more are not believed");
+        return reader.refuse(&variables::SHARD_COUNT, why);
     }
     if let (Some(count), Some((_, last))) = (count, range)
         && last >= count
@@ -281,6 +288,7 @@ mod tests {
         );
         assert!(refusal(&[("SHARD_COUNT", "4"), ("SHARD_RANGE", "0-4")]).contains("the last shard is 3"));
         assert!(refusal(&[("SHARD_COUNT", "0")]).contains("at least one shard"));
+        assert!(refusal(&[("SHARD_COUNT", "4000000000")]).contains("not believed"));
         assert!(refusal(&[("SHARD_RANGE", "3-2")]).contains("not after the last"));
     }
 }

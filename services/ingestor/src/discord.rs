@@ -131,15 +131,26 @@ pub(crate) fn refused_token(how: &str) -> Fatal {
     ))
 }
 
-/// A gateway address that is safe to connect to: twilight panics at a malformed one.
+/// Longest gateway address.
+const LONGEST_URL: usize = 1_024;
+
+/// A gateway address that is safe to connect to: twilight panics at a malformed one. It reads more strictly than browsers
+/// do, which take `wss:host` and tabs inside of a name, so both readings must agree.
 pub(crate) fn gateway_url(text: &str) -> Result<String, String> {
-    match Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "ws" | "wss") && url.host_str().is_some_and(|host| !host.is_empty()) => {
-            let base = text.split(['?', '#']).next().unwrap_or(text);
-            Ok(base.trim_end_matches('/').to_owned())
-        }
-        Ok(_) => Err(format!("\"{text}\" is no gateway address (ws:// or wss://)")),
-        Err(why) => Err(format!("\"{text}\" is no gateway address: {why}")),
+    let shown = &text[..text.floor_char_boundary(100)];
+    let url = Url::parse(text).map_err(|why| format!("\"{shown}\" is no gateway address: {why}"))?;
+    let base = text.split(['?', '#']).next().unwrap_or(text).trim_end_matches('/');
+    let read_by_twilight = format!("{base}/?v=10").parse::<http::Uri>();
+    let hosts_agree = read_by_twilight.is_ok_and(|uri| {
+        uri.host()
+            .is_some_and(|host| url.host_str().is_some_and(|known| known.eq_ignore_ascii_case(host)))
+    });
+    if matches!(url.scheme(), "ws" | "wss") && hosts_agree && base.len() <= LONGEST_URL {
+        Ok(base.to_owned())
+    } else {
+        Err(format!(
+            "\"{shown}\" is no gateway address (ws:// or wss://, a host, nothing that must be escaped)"
+        ))
     }
 }
 

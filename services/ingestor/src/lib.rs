@@ -12,6 +12,8 @@ mod config;
 mod discord;
 mod events;
 mod frame;
+#[cfg(test)]
+mod fuzz;
 mod identify;
 mod metrics;
 mod report;

@@ -124,7 +124,7 @@ async fn declare(link: &Link, topology: &Topology, away: impl Fn(String)) -> any
 }
 
 /// How many shards there are, and which are ours.
-fn division(shards: Shards, info: &GatewayInfo) -> anyhow::Result<(u32, Vec<u32>)> {
+pub(crate) fn division(shards: Shards, info: &GatewayInfo) -> anyhow::Result<(u32, Vec<u32>)> {
     let count = shards.count.unwrap_or(info.shards);
     let (first, last) = shards.range.unwrap_or((0, count - 1));
     if last >= count {

@@ -6,9 +6,12 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::discord::gateway_url;
+use crate::frame::{FrameError, Ready};
 
 /// Version of the stored value.
 const VERSION: u16 = 1;
+/// Longest session id. Discord's have 32 bytes; all headers of a message must fit one frame of AMQP.
+const LONGEST_ID: usize = 256;
 
 /// A gateway session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +22,35 @@ pub(crate) struct Session {
     pub(crate) resume_url: Option<String>,
     /// When it began: milliseconds since 1970 on Discord's clock.
     pub(crate) since_ms: i64,
+}
+
+fn is_id(text: &str) -> bool {
+    (1..=LONGEST_ID).contains(&text.len())
+}
+
+impl Session {
+    /// The session that READY begins, and why its resume address is left out, if it is.
+    ///
+    /// # Errors
+    /// When the id cannot be one: it travels with every event.
+    pub(crate) fn begin(ready: Ready, since_ms: i64) -> Result<(Self, Option<String>), FrameError> {
+        if !is_id(&ready.session_id) {
+            return Err(FrameError::Missing("session id of 1 to 256 bytes"));
+        }
+        let (resume_url, why) = match gateway_url(&ready.resume_gateway_url) {
+            Ok(url) => (Some(url), None),
+            Err(why) => (None, Some(why)),
+        };
+        let id = ready.session_id;
+        Ok((
+            Self {
+                id,
+                resume_url,
+                since_ms,
+            },
+            why,
+        ))
+    }
 }
 
 /// The value in `arrakis.ingestor.shard.{n}`.
@@ -55,6 +87,7 @@ impl Saved {
     pub(crate) fn decode(value: &[u8]) -> Option<Self> {
         match serde_json::from_slice::<Self>(value) {
             Ok(mut saved) if saved.v == VERSION => {
+                saved.session = saved.session.filter(|session| is_id(&session.id));
                 if let Some(session) = &mut saved.session {
                     session.resume_url = session.resume_url.take().and_then(|url| gateway_url(&url).ok());
                 }

@@ -22,6 +22,10 @@ pub struct Config {
     pub discord: DiscordConfig,
     /// How many of what are handled at once.
     pub prefetch: Prefetch,
+    /// How long one try of a deferred command may take.
+    pub command_limit: Duration,
+    /// How long one try of an event may take.
+    pub event_limit: Duration,
     /// How long it may take to finish what it holds after SIGTERM.
     pub grace: Duration,
     /// From what age on answers say that the ranking is old.
@@ -49,6 +53,8 @@ impl Config {
         let redis_url = reader.secret_url(&variables::REDIS_URL, &["redis", "rediss"]);
         let discord = discord(reader);
         let prefetch = Prefetch::read(reader);
+        let command_limit = reader.defaulted::<u64>(&variables::WORKER_COMMAND_SECONDS);
+        let event_limit = reader.defaulted::<u64>(&variables::WORKER_EVENT_SECONDS);
         let grace = reader.defaulted::<u64>(&variables::WORKER_GRACE_SECONDS);
         let stale_hours = reader.defaulted::<u32>(&variables::WORKER_STALE_SYNC_HOURS);
         let themes_dir = reader.optional(&variables::THEMES_DIR);
@@ -58,6 +64,8 @@ impl Config {
             redis_url: redis_url?,
             discord: discord?,
             prefetch: prefetch?,
+            command_limit: Duration::from_secs(command_limit?),
+            event_limit: Duration::from_secs(event_limit?),
             grace: Duration::from_secs(grace?),
             stale_after: time::Duration::hours(i64::from(stale_hours?)),
             themes_dir: themes_dir?,

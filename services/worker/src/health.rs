@@ -112,6 +112,7 @@ fn tell_broker(component: &Component, states: &[LinkState]) {
 async fn postgres(component: &Component, services: &Services) {
     loop {
         match services.database.ping().await {
+            Ok(_) if services.database.breaker_is_open() => component.degraded("its pool gave no connections lately"),
             Ok(took) => component.up_with(format!("{} ms", took.as_millis())),
             Err(error) => component.down(error.to_string()),
         }
@@ -119,6 +120,11 @@ async fn postgres(component: &Component, services: &Services) {
         let gauge = |state, value: u32| services.metrics.pool.with_label_values(&[state]).set(i64::from(value));
         gauge("open", pool.open);
         gauge("idle", pool.idle);
+        let openings = services.database.breaker_openings();
+        services
+            .metrics
+            .breaker
+            .inc_by(openings.saturating_sub(services.metrics.breaker.get()));
         tokio::time::sleep(EVERY).await;
     }
 }

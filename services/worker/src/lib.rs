@@ -11,11 +11,14 @@ pub mod community;
 pub mod config;
 pub mod events;
 pub mod failure;
+#[cfg(test)]
+mod fuzz;
 pub mod gate;
 mod health;
 pub mod interactions;
 pub mod jobs;
 pub mod metrics;
+pub mod once;
 pub mod pressure;
 pub mod render;
 pub mod roles;

@@ -31,6 +31,8 @@ pub struct WorkerMetrics {
     pub expired: IntCounter,
     /// Answers that came past the fifteen minutes and were not sent.
     pub too_late: IntCounter,
+    /// Words and answers of which nobody can tell whether Discord has them, by what they were.
+    pub unknown: IntCounterVec,
     calls: IntCounterVec,
     call_seconds: HistogramVec,
     /// Events by name and outcome.
@@ -49,6 +51,8 @@ pub struct WorkerMetrics {
     pub published: IntCounterVec,
     /// Open connections to Postgres, by state.
     pub pool: IntGaugeVec,
+    /// How often Postgres gave no connections and the breaker opened.
+    pub breaker: IntCounter,
     /// Questions to the cache, by what and outcome.
     pub cache: IntCounterVec,
 }
@@ -111,6 +115,11 @@ impl WorkerMetrics {
                 "arrakis_worker_answers_too_late_total",
                 "Answers that were ready after the fifteen minutes and were not sent.",
             ),
+            unknown: counter(
+                "arrakis_worker_unknown_outcomes_total",
+                "Words and answers of which nobody can tell whether Discord has them; each is written down.",
+                &["what"],
+            ),
             calls: counter(
                 "arrakis_worker_discord_calls_total",
                 "Calls to Discord, by route and outcome.",
@@ -152,6 +161,10 @@ impl WorkerMetrics {
                 "arrakis_worker_postgres_connections",
                 "Connections to Postgres.",
                 &["state"],
+            ),
+            breaker: metrics.counter(
+                "arrakis_worker_postgres_breaker_openings_total",
+                "How often Postgres gave no connections, so that callers are refused at once until it does.",
             ),
             cache: counter(
                 "arrakis_worker_cache_total",

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use arrakis_broker::{
-    ConsumeError, ConsumeOptions, Failures, Handler, Link, Publisher, Stop, Topology, TopologyError, consume,
+    ConsumeError, ConsumeOptions, Failures, Handler, Isolation, Link, Publisher, Stop, Topology, TopologyError, consume,
 };
 use arrakis_cache::{Cache, CacheOptions};
 use arrakis_contracts::names;
@@ -28,12 +28,12 @@ use crate::jobs::Jobs;
 use crate::metrics::WorkerMetrics;
 use crate::pressure::Pressure;
 use crate::services::Services;
-use crate::{clock, events, gate, jobs};
+use crate::{clock, gate, jobs};
 
 /// The first question to the proxies teaches us Discord's clock; a start does not wait for it longer than this.
 const PROBE: Duration = Duration::from_millis(500);
 /// Beyond a command's own limit: its retries to Discord, its words to the member.
-const INTERACTION_LIMIT: Duration = Duration::from_secs(60);
+const WORDS_LIMIT: Duration = Duration::from_secs(40);
 /// Connections beyond what handlers hold at once: the clock, health.
 const SPARE_CONNECTIONS: u32 = 4;
 
@@ -49,10 +49,11 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
     };
     let components = Components::new(&runtime.health);
     let topology = Arc::new(Topology::new(config.broker.priorities));
-    let (services, ()) = tokio::try_join!(
+    let (mut services, ()) = tokio::try_join!(
         connect(&config, &runtime, &links),
         declare(&topology, &links.publish, &runtime)
     )?;
+    services.publisher = services.publisher.with_topology(topology.clone());
     let services = Arc::new(services);
     // Whether it answers is health's business.
     let _ = tokio::time::timeout(PROBE, probe(&services)).await;
@@ -61,6 +62,7 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
         services: &services,
         links: &links,
         topology: &topology,
+        isolation: Isolation::default(),
         stop: Stop {
             soft: runtime.shutdown.soft.clone(),
             hard: runtime.shutdown.hard.clone(),
@@ -113,6 +115,7 @@ async fn connect(config: &Config, runtime: &Runtime, links: &Links) -> anyhow::R
         commands: Commands::default(),
         gate: Arc::new(gate::Open),
         metrics,
+        command_limit: config.command_limit,
         stale_after: config.stale_after,
     })
 }
@@ -168,6 +171,7 @@ struct Consumers<'a> {
     services: &'a Arc<Services>,
     links: &'a Links,
     topology: &'a Arc<Topology>,
+    isolation: Isolation,
     stop: Stop,
 }
 
@@ -183,12 +187,19 @@ impl Consumers<'_> {
         for queue in self.topology.interaction_queues() {
             queues.push(queue.to_owned());
             let handler = Interactions::new(self.services.clone()).under(pressure.clone());
-            self.consume(&mut running, queue, prefetch.interactions, INTERACTION_LIMIT, handler);
+            let limit = self.config.command_limit + WORDS_LIMIT;
+            self.consume(&mut running, queue, prefetch.interactions, limit, handler);
         }
         let handler = Events::new(self.services.clone()).under(pressure);
         for queue in [names::EVENTS_GUILD, names::EVENTS_MESSAGE] {
             queues.push(queue.to_owned());
-            self.consume(&mut running, queue, prefetch.events, events::LIMIT, handler.clone());
+            self.consume(
+                &mut running,
+                queue,
+                prefetch.events,
+                self.config.event_limit,
+                handler.clone(),
+            );
         }
         let handler = Jobs::new(self.services.clone(), self.stop.soft.clone());
         for kind in jobs::all().iter().map(|handler| handler.kind()) {
@@ -207,6 +218,7 @@ impl Consumers<'_> {
             limit: Some(limit),
             failures: Failures::new(self.services.publisher.clone()),
             topology: Some(self.topology.clone()),
+            isolation: self.isolation.clone(),
             events: self.services.metrics.consumer_events(),
         };
         let (link, stop) = (self.links.consume.clone(), self.stop.clone());

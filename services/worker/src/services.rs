@@ -51,6 +51,8 @@ pub struct Services {
     pub gate: Arc<dyn Gate>,
     /// What is counted.
     pub metrics: WorkerMetrics,
+    /// How long one try of a deferred command may take.
+    pub command_limit: Duration,
     /// From what age on answers say that the ranking is old.
     pub stale_after: time::Duration,
 }

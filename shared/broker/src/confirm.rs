@@ -1,12 +1,13 @@
 //! One publish and what the broker answered.
 
+use arrakis_fail_point as fail_point;
 use bytes::Bytes;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation};
 
 use crate::link::Live;
-use crate::message::Message;
+use crate::message::{Message, short};
 
 /// The broker's answer to one publish.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,8 +53,8 @@ pub(crate) struct Outgoing {
 impl Outgoing {
     pub(crate) fn of(message: &Message) -> Self {
         Self {
-            exchange: message.exchange.as_str().into(),
-            routing_key: message.routing_key.as_str().into(),
+            exchange: short(&message.exchange),
+            routing_key: short(&message.routing_key),
             properties: message.properties(),
             body: message.body.clone(),
         }
@@ -78,11 +79,13 @@ pub(crate) async fn send(channel: Channel, outgoing: Outgoing) -> Answer {
     // lapin has its copy of the body, and the pipeline its own in case it must be sent again.
     drop(outgoing.body);
     let confirmed = match sent {
+        Ok(_) if fail_point::skips("broker.guard.confirm") => return Answer::Confirmed,
         Ok(confirm) => confirm.await,
         Err(error) => Err(error),
     };
     match confirmed {
         Ok(Confirmation::Ack(None)) => Answer::Confirmed,
+        Ok(Confirmation::Ack(Some(_))) if fail_point::skips("broker.guard.unroutable") => Answer::Confirmed,
         Ok(Confirmation::Ack(Some(returned))) => {
             let id = returned.delivery.properties.message_id();
             Answer::Returned {
@@ -90,6 +93,7 @@ pub(crate) async fn send(channel: Channel, outgoing: Outgoing) -> Answer {
                 reply: format!("{} {}", returned.reply_code, returned.reply_text),
             }
         }
+        Ok(Confirmation::Nack(_)) if fail_point::skips("broker.guard.refused") => Answer::Confirmed,
         Ok(Confirmation::Nack(_)) => Answer::Refused,
         Ok(Confirmation::NotRequested) => Answer::Unknown("the channel does not confirm".to_owned()),
         Err(error) => Answer::Unknown(error.to_string()),

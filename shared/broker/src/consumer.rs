@@ -19,7 +19,9 @@ use tokio_util::sync::CancellationToken;
 use crate::backoff::Backoff;
 use crate::delivery::{Delivery, Settled};
 use crate::failures::Failures;
+use crate::isolation::{Isolation, Suspect};
 use crate::link::{Link, Live};
+use crate::publisher::PublishError;
 use crate::topology::{Topology, TopologyError};
 
 /// What a handler says of the message it was given.
@@ -124,6 +126,8 @@ pub struct ConsumeOptions {
     pub failures: Failures,
     /// Declared again when the queue was deleted.
     pub topology: Option<Arc<Topology>>,
+    /// Shared by all consumers of the process.
+    pub isolation: Isolation,
     /// Who is told.
     pub events: Arc<dyn ConsumerEvents>,
 }
@@ -242,18 +246,34 @@ impl<H: Handler> Consuming<H> {
         let handler = self.handler.clone();
         let options = self.options.clone();
         self.tasks.spawn(async move {
-            let names = names(&delivery);
-            fail_point::hit_at("worker.consumed", &names).await;
-            let verdict = run(&*handler, &options, &delivery).await;
-            fail_point::hit_at("worker.handled", &names).await;
-            settle(&options, &delivery, verdict).await;
-            fail_point::hit_at("worker.acked", &names).await;
+            if fail_point::skips("worker.guard.ack") {
+                delivery.ack().await;
+            }
+            let guarded = !fail_point::skips("worker.guard.isolation");
+            if guarded && delivery.is_uncounted_return() {
+                let moved = options.failures.count_return(&delivery).await;
+                settled(&options, &delivery, &Verdict::GiveBack, moved).await;
+                return;
+            }
+            let id = delivery.message_id().unwrap_or_default();
+            let suspect = Suspect::of(delivery.returns(), id).filter(|_| guarded);
+            if suspect.is_some() {
+                tracing::warn!(
+                    queue = options.queue,
+                    id,
+                    returns = delivery.returns(),
+                    "came back again and again; handled alone"
+                );
+            }
+            let work = handle_and_settle(&*handler, &options, &delivery);
+            options.isolation.run(suspect, work).await;
         });
     }
 
     async fn declare_again(&self, live: &Live) -> Result<End, ConsumeError> {
         let queue = self.options.queue.clone();
-        let Some(topology) = &self.options.topology else {
+        let topology = self.options.topology.as_ref();
+        let Some(topology) = topology.filter(|_| !fail_point::skips("broker.guard.redeclare")) else {
             return Ok(End::Again(format!("queue \"{queue}\" does not exist")));
         };
         tracing::error!(queue, "the queue does not exist; declaring the topology again");
@@ -275,6 +295,15 @@ impl<H: Handler> Consuming<H> {
             }
         }
     }
+}
+
+async fn handle_and_settle<H: Handler>(handler: &H, options: &ConsumeOptions, delivery: &Delivery) {
+    let names = names(delivery);
+    fail_point::hit_at("worker.consumed", &names).await;
+    let verdict = run(handler, options, delivery).await;
+    fail_point::hit_at("worker.handled", &names).await;
+    settle(options, delivery, verdict).await;
+    fail_point::hit_at("worker.acked", &names).await;
 }
 
 /// By what a fail point tells one message from another.
@@ -330,6 +359,7 @@ async fn settle(options: &ConsumeOptions, delivery: &Delivery, verdict: Verdict)
             tracing::info!(queue, id, why, "dropped");
             Ok(delivery.ack().await)
         }
+        Verdict::Retry { .. } if fail_point::skips("worker.guard.retry_wait") => Ok(delivery.give_back().await),
         Verdict::Retry { error } => {
             tracing::warn!(
                 queue,
@@ -347,6 +377,16 @@ async fn settle(options: &ConsumeOptions, delivery: &Delivery, verdict: Verdict)
         Verdict::GiveBack => Ok(delivery.give_back().await),
         Verdict::Settled => Ok(Settled::Yes),
     };
+    settled(options, delivery, &verdict, moved).await;
+}
+
+async fn settled(
+    options: &ConsumeOptions,
+    delivery: &Delivery,
+    verdict: &Verdict,
+    moved: Result<Settled, PublishError>,
+) {
+    let (queue, id) = (options.queue.as_str(), delivery.message_id().unwrap_or_default());
     let settled = match moved {
         Ok(settled) => settled,
         Err(error) => {
@@ -356,7 +396,7 @@ async fn settle(options: &ConsumeOptions, delivery: &Delivery, verdict: Verdict)
     };
     options
         .events
-        .settled(queue, &verdict, settled, delivery.received().elapsed());
+        .settled(queue, verdict, settled, delivery.received().elapsed());
 }
 
 fn is_missing_queue(error: &lapin::Error) -> bool {

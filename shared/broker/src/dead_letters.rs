@@ -15,6 +15,7 @@ use lapin::types::FieldTable;
 
 use crate::delivery::{Delivery, Settled};
 use crate::link::{LinkClosed, Live};
+use crate::message::{Message, fits_short};
 use crate::publisher::{Outcome, PublishError, Publisher};
 
 /// How long a walk waits for its letters to be in the queue again.
@@ -150,22 +151,10 @@ impl DeadLetters {
     }
 
     async fn put_back(&self, delivery: &Delivery, letter: &DeadLetter) -> Result<bool, ToolError> {
-        if letter.origin_queue.is_empty() {
-            return Ok(false);
+        match replayed(delivery, letter) {
+            Some(message) => Ok(self.publisher.publish(&message).await? == Outcome::Confirmed),
+            None => Ok(false),
         }
-        let mut message = delivery.to_message("", letter.origin_queue.as_str());
-        for name in [
-            headers::ATTEMPTS,
-            headers::LAST_ERROR,
-            headers::DEAD_REASON,
-            headers::DEAD_AT_MS,
-            headers::ORIGIN_QUEUE,
-        ] {
-            message.headers.remove(name);
-        }
-        let key = HeaderValue::Text(letter.origin_key.clone());
-        message.headers.insert(headers::ORIGIN_KEY.to_owned(), key);
-        Ok(self.publisher.publish(&message).await? == Outcome::Confirmed)
     }
 
     async fn walk(&self) -> Result<Walk, ToolError> {
@@ -244,8 +233,28 @@ async fn count(channel: &lapin::Channel) -> lapin::Result<u32> {
     Ok(queue.message_count())
 }
 
+/// A letter as it goes back to its queue, as if never tried; `None` where it does not say to which.
+pub(crate) fn replayed(delivery: &Delivery, letter: &DeadLetter) -> Option<Message> {
+    if letter.origin_queue.is_empty() || !fits_short(&letter.origin_queue) {
+        return None;
+    }
+    let mut message = delivery.to_message("", letter.origin_queue.as_str());
+    for name in [
+        headers::ATTEMPTS,
+        headers::LAST_ERROR,
+        headers::DEAD_REASON,
+        headers::DEAD_AT_MS,
+        headers::ORIGIN_QUEUE,
+    ] {
+        message.headers.remove(name);
+    }
+    let key = HeaderValue::Text(letter.origin_key.clone());
+    message.headers.insert(headers::ORIGIN_KEY.to_owned(), key);
+    Some(message)
+}
+
 /// Reads what a letter says of itself: our headers, or the broker's own where it gave the message up.
-fn describe(delivery: &Delivery) -> DeadLetter {
+pub(crate) fn describe(delivery: &Delivery) -> DeadLetter {
     let ours = delivery.text(headers::DEAD_REASON).and_then(DeadReason::named);
     let broker = delivery.text("x-first-death-reason");
     let reason = ours.unwrap_or(match broker {

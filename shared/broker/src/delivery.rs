@@ -11,12 +11,18 @@ use bytes::Bytes;
 use lapin::Acker;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 
-use crate::message::{Message, read_headers};
+use crate::message::{Message, fits_short, read_headers};
 
 /// How often an acknowledgement under way is looked at, and how many times, before it counts as stale. A broker that takes no
 /// messages reads no acknowledgements either, so this is long.
 const SETTLE_LOOK: Duration = Duration::from_millis(200);
 const SETTLE_LOOKS: u32 = 1_500;
+
+/// Header of quorum queues.
+const DELIVERY_COUNT: &str = "x-delivery-count";
+
+/// Bytes of headers that a copy carries on; a frame has 128 KiB, and the copy's own are added.
+const CARRIED_BYTES: usize = 64 << 10;
 
 /// Whether an acknowledgement reached a channel that could still take it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +87,8 @@ impl Delivery {
 
     /// Routing key that it was first published with, whatever retries it went through.
     pub fn origin_key(&self) -> &str {
-        self.text(headers::ORIGIN_KEY).unwrap_or(&self.0.routing_key)
+        let said = self.text(headers::ORIGIN_KEY).filter(|key| fits_short(key));
+        said.unwrap_or(&self.0.routing_key)
     }
 
     /// Whether the broker has delivered it before.
@@ -125,6 +132,21 @@ impl Delivery {
             Some(HeaderValue::Integer(attempts)) => u32::try_from(*attempts).unwrap_or(0),
             _ => 0,
         }
+    }
+
+    /// How often it came back from a consumer that died or gave it back. Quorum queues count by themselves; for classic ones
+    /// [`crate::Failures::count_return`] does.
+    pub fn returns(&self) -> u32 {
+        let count = |name: &str| match self.0.headers.get(name) {
+            Some(HeaderValue::Integer(count)) => u32::try_from(*count).unwrap_or(0),
+            _ => 0,
+        };
+        count(headers::RETURNS).max(count(DELIVERY_COUNT))
+    }
+
+    /// Whether it has come back and nobody has counted it yet.
+    pub(crate) fn is_uncounted_return(&self) -> bool {
+        self.redelivered() && !self.0.headers.contains_key(DELIVERY_COUNT)
     }
 
     /// Labels of an event.
@@ -189,13 +211,7 @@ impl Delivery {
             timestamp: self.0.timestamp,
             app_id: self.0.app_id.clone(),
             // What the broker wrote about its own dead-lettering is not carried on: it refuses or misreads it when sent back.
-            headers: self
-                .0
-                .headers
-                .iter()
-                .filter(|(name, _)| !name.starts_with("x-"))
-                .map(|(n, v)| (n.clone(), v.clone()))
-                .collect(),
+            headers: carried(&self.0.headers),
             body: self.0.body.clone(),
             on_refusal: None,
         }
@@ -214,4 +230,26 @@ impl Delivery {
         }
         Settled::Stale
     }
+}
+
+/// Headers that go on with a copy: all but the broker's own, as far as they leave room in the one frame that headers travel
+/// in. A copy that does not fit would take the publisher's connection down, again and again.
+fn carried(headers: &Headers) -> Headers {
+    let mut left = CARRIED_BYTES;
+    let fits = |(name, value): &(&String, &HeaderValue)| {
+        let bytes = name.len()
+            + if let HeaderValue::Text(text) = value {
+                text.len()
+            } else {
+                8
+            };
+        let room = left.checked_sub(bytes);
+        left = room.unwrap_or(left);
+        room.is_some()
+    };
+    let foreign = headers.iter().filter(|(name, _)| !name.starts_with("x-"));
+    foreign
+        .filter(fits)
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }

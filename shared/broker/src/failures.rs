@@ -17,6 +17,9 @@ use crate::publisher::{Outcome, PublishError, Publisher};
 /// How many times a message is tried: once, and once after each wait.
 pub const MAX_ATTEMPTS: u32 = names::RETRY_SECONDS.len() as u32 + 1;
 
+/// How often a message may come back to a queue that does not count: as quorum queues' delivery limit.
+const MOST_RETURNS: u32 = 10;
+
 /// Longest error text that travels in a header.
 const ERROR_BYTES: usize = 1_000;
 
@@ -69,6 +72,25 @@ impl Failures {
         self.move_to(delivery, &copy).await
     }
 
+    /// Puts a message that came back to a queue which does not count into the same queue again, counted; one that came back
+    /// too often becomes a dead letter. Without it a message that takes its consumer down would do so for ever.
+    ///
+    /// # Errors
+    /// When the copy was not confirmed. The original is then not acknowledged.
+    pub async fn count_return(&self, delivery: &Delivery) -> Result<Settled, PublishError> {
+        let returns = delivery.returns() + 1;
+        if returns > MOST_RETURNS {
+            let error =
+                format!("it came back {returns} times: it takes its worker down, or none has time to finish it");
+            return self.dead_letter(delivery, DeadReason::Exhausted, &error).await;
+        }
+        let mut copy = delivery.to_message("", delivery.queue());
+        let mut set = |name: &str, value: HeaderValue| copy.headers.insert(name.to_owned(), value);
+        set(headers::RETURNS, HeaderValue::Integer(i64::from(returns)));
+        set(headers::ORIGIN_KEY, HeaderValue::Text(delivery.origin_key().to_owned()));
+        self.move_to(delivery, &copy).await
+    }
+
     async fn move_to(&self, delivery: &Delivery, copy: &Message) -> Result<Settled, PublishError> {
         match self.publisher.publish(copy).await? {
             Outcome::Confirmed => {
@@ -85,7 +107,7 @@ impl Failures {
     }
 }
 
-fn mark(copy: &mut Message, delivery: &Delivery, attempts: u32, error: &str) {
+pub(crate) fn mark(copy: &mut Message, delivery: &Delivery, attempts: u32, error: &str) {
     let mut set = |name: &str, value: HeaderValue| copy.headers.insert(name.to_owned(), value);
     set(headers::ATTEMPTS, HeaderValue::Integer(i64::from(attempts)));
     set(headers::LAST_ERROR, HeaderValue::Text(shorten(error).to_owned()));

@@ -27,7 +27,8 @@ const WRITE: &str = "write";
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
 /// How long a value may be on its way back when an empty one came first.
 const LATE_VALUE: Duration = Duration::from_millis(300);
-/// How often a standby looks whether the value itself has gone missing.
+/// How soon who was told of nobody else looks again, and how often a standby looks whether the value itself has gone missing.
+const FIRST_LOOK: Duration = Duration::from_millis(500);
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Why a lease is not, or no longer, held.
@@ -247,6 +248,7 @@ async fn first_value(
         waiting();
     }
     let mut alone = 0;
+    let mut look = FIRST_LOOK;
     loop {
         tokio::select! {
             () = live.gone() => return Err(LeaseError::Lost("the connection was lost".to_owned())),
@@ -254,9 +256,14 @@ async fn first_value(
                 Some(delivery) => Ok(Delivery::read(&queue.name, delivery?)),
                 None => Err(LeaseError::Lost("the consumer was cancelled".to_owned())),
             },
-            () = tokio::time::sleep(LOOK_EVERY) => {
-                // Nobody else consumes and nothing comes: the value was lost with its queue's node, or purged.
+            () = tokio::time::sleep(look) => {
+                look = LOOK_EVERY;
                 let now = declare_queue(channel, queue).await?;
+                // Two that came at the same moment each saw a queue without consumers.
+                if now.consumer_count() > 1 {
+                    waiting();
+                }
+                // Nobody else consumes and nothing comes: the value was lost with its queue's node, or purged.
                 alone = if now.consumer_count() == 1 && now.message_count() == 0 { alone + 1 } else { 0 };
                 if alone == 2 {
                     seed(channel, &queue.name).await?;

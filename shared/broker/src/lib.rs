@@ -12,6 +12,9 @@ mod counts;
 mod dead_letters;
 mod delivery;
 mod failures;
+#[cfg(test)]
+mod fuzz;
+mod isolation;
 mod lease;
 mod link;
 mod message;
@@ -27,6 +30,7 @@ pub use counts::{QueueCounts, queue_counts};
 pub use dead_letters::{DeadLetters, Replayed, Selection, ToolError};
 pub use delivery::{Delivery, Settled};
 pub use failures::{Failures, MAX_ATTEMPTS};
+pub use isolation::Isolation;
 pub use lease::{Lease, LeaseError};
 pub use link::{Link, LinkClosed, LinkState, Live};
 pub use message::Message;

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrakis_fail_point as fail_point;
 use futures_util::StreamExt as _;
 use lapin::tcp::OwnedTLSConfig;
 use lapin::uri::AMQPUri;
@@ -26,6 +27,11 @@ const FRAME_BYTES: u32 = 32 << 10;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the state is looked at beside the events, which a full channel inside lapin might drop.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+fn heartbeat_seconds(settings: &Settings) -> u16 {
+    let uri = settings.url.expose().parse::<AMQPUri>().ok();
+    uri.and_then(|uri| uri.query.heartbeat).unwrap_or(HEARTBEAT_SECONDS)
+}
 
 /// State of a link, for health and metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +102,7 @@ pub struct Link {
     state: watch::Receiver<LinkState>,
     stop: CancellationToken,
     done: CancellationToken,
+    heartbeat: Duration,
 }
 
 impl Link {
@@ -108,6 +115,7 @@ impl Link {
             state,
             stop: CancellationToken::new(),
             done: CancellationToken::new(),
+            heartbeat: Duration::from_secs(heartbeat_seconds(settings).into()),
         };
         let supervisor = Supervisor {
             settings: settings.clone(),
@@ -152,6 +160,11 @@ impl Link {
         matches!(*self.state.borrow(), LinkState::Blocked { .. })
     }
 
+    /// Time between heartbeats: the broker takes a peer that vanished for alive until two are missing.
+    pub fn heartbeat(&self) -> Duration {
+        self.heartbeat
+    }
+
     /// Says goodbye to the broker and ends. What was not confirmed by then is not.
     pub async fn close(&self) {
         self.stop.cancel();
@@ -187,6 +200,9 @@ impl Supervisor {
                     }
                     tracing::warn!(connection = self.name, why, "the connection to the broker is lost");
                     self.state.send_replace(LinkState::Connecting { why });
+                    if fail_point::skips("broker.guard.reconnect") {
+                        self.stop.cancelled().await;
+                    }
                 }
                 Err(why) => {
                     // Said once for each new reason: a broker may be away for hours.
@@ -247,6 +263,7 @@ impl Supervisor {
                 () = self.stop.cancelled() => break,
             };
             match event {
+                Some(Event::ConnectionBlocked(_)) if fail_point::skips("broker.guard.blocked") => {}
                 Some(Event::ConnectionBlocked(why)) => {
                     tracing::warn!(connection = self.name, why, "the broker takes no messages");
                     self.state.send_replace(LinkState::Blocked { why });

@@ -6,7 +6,7 @@ use arrakis_contracts::headers;
 use arrakis_contracts::labels::{HeaderValue, Headers};
 use bytes::Bytes;
 use lapin::BasicProperties;
-use lapin::types::{AMQPValue, FieldTable};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 /// A persistent message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,8 +76,8 @@ impl Message {
         let mut properties = BasicProperties::default()
             .with_delivery_mode(2)
             .with_content_type("application/json".into())
-            .with_message_id(self.id.as_str().into())
-            .with_type(self.kind.as_str().into())
+            .with_message_id(short(&self.id))
+            .with_type(short(&self.kind))
             .with_headers(field_table(&self.headers));
         if let Some(priority) = self.priority {
             properties = properties.with_priority(priority);
@@ -86,10 +86,23 @@ impl Message {
             properties = properties.with_timestamp(timestamp);
         }
         if let Some(app_id) = &self.app_id {
-            properties = properties.with_app_id(app_id.as_str().into());
+            properties = properties.with_app_id(short(app_id));
         }
         properties
     }
+}
+
+/// Longest short string of AMQP: names, keys, ids, types.
+const SHORT_BYTES: usize = 255;
+
+/// Whether a text can be the name of something, or a routing key.
+pub(crate) fn fits_short(text: &str) -> bool {
+    text.len() <= SHORT_BYTES
+}
+
+/// A short string, cut where AMQP has no room for the rest: lapin panics at longer ones.
+pub(crate) fn short(text: &str) -> ShortString {
+    text[..text.floor_char_boundary(SHORT_BYTES)].into()
 }
 
 fn field_table(headers: &Headers) -> FieldTable {
@@ -99,7 +112,7 @@ fn field_table(headers: &Headers) -> FieldTable {
             HeaderValue::Integer(number) => AMQPValue::LongLongInt(*number),
             HeaderValue::Text(text) => AMQPValue::LongString(text.as_str().into()),
         };
-        table.insert(name.as_str().into(), value);
+        table.insert(short(name), value);
     }
     table
 }

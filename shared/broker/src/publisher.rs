@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrakis_fail_point as fail_point;
 use lapin::Channel;
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
@@ -14,6 +15,7 @@ use crate::backoff::Backoff;
 use crate::confirm::{self, Answer};
 use crate::link::{Link, LinkClosed};
 use crate::message::Message;
+use crate::topology::Topology;
 
 /// How long one try waits for its confirmation before the message is published again under the same id.
 const TRY: Duration = Duration::from_secs(5);
@@ -57,6 +59,7 @@ pub enum PublishError {
 pub struct Publisher {
     link: Link,
     limit: Duration,
+    topology: Option<Arc<Topology>>,
     // One publish in flight on a channel: a returned message then belongs to that publish without doubt.
     idle: Arc<Mutex<Vec<(u64, Channel)>>>,
 }
@@ -67,6 +70,7 @@ impl Publisher {
         Self {
             link,
             limit: LIMIT,
+            topology: None,
             idle: Arc::default(),
         }
     }
@@ -75,6 +79,14 @@ impl Publisher {
     #[must_use]
     pub fn with_limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
+        self
+    }
+
+    /// The same publisher, declaring this topology again when no queue wants a message: somebody deleted what should be
+    /// there. Only what then still has no queue is unroutable.
+    #[must_use]
+    pub fn with_topology(mut self, topology: Arc<Topology>) -> Self {
+        self.topology = Some(topology);
         self
     }
 
@@ -93,10 +105,24 @@ impl Publisher {
         let mut backoff = Backoff::broker();
         let mut tries = 0;
         let mut last = "no connection to the broker".to_owned();
+        let topology = self.topology.as_ref();
+        let mut topology = topology.filter(|_| !fail_point::skips("broker.guard.redeclare"));
         loop {
             match timeout_at(deadline, self.once(message, &mut tries)).await {
                 Ok(Ok(Answer::Confirmed)) => return Ok(Outcome::Confirmed),
-                Ok(Ok(Answer::Returned { reply, .. })) => return Ok(Outcome::Unroutable { reply }),
+                Ok(Ok(Answer::Returned { reply, .. })) => {
+                    let Some(topology) = topology.take() else {
+                        return Ok(Outcome::Unroutable { reply });
+                    };
+                    last = format!("no queue wants it: {reply}");
+                    let exchange = message.exchange.as_str();
+                    tracing::error!(
+                        exchange,
+                        reply,
+                        "no queue wants this message; declaring the topology again"
+                    );
+                    self.declare_again(topology, deadline).await?;
+                }
                 Ok(Ok(Answer::Refused)) => last = "the broker refused it (a full queue?)".to_owned(),
                 Ok(Ok(Answer::Unknown(why))) => last = why,
                 Ok(Err(closed)) => return Err(closed.into()),
@@ -110,6 +136,17 @@ impl Publisher {
             }
             tokio::time::sleep(backoff.next_wait()).await;
         }
+    }
+
+    /// Best effort: whether it helped is seen by the next try.
+    async fn declare_again(&self, topology: &Topology, deadline: Instant) -> Result<(), LinkClosed> {
+        let live = self.link.live().await?;
+        match timeout_at(deadline, topology.declare(&live)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the topology could not be declared again"),
+            Err(_) => tracing::error!("there was no time to declare the topology again"),
+        }
+        Ok(())
     }
 
     async fn once(&self, message: &Message, tries: &mut u32) -> Result<Answer, LinkClosed> {

@@ -222,6 +222,12 @@ variables! {
     /// Prefetch for jobs.
     WORKER_JOB_PREFETCH = Variable::defaulted("WORKER_JOB_PREFETCH", WORKER, "24",
         "jobs of each kind handled at once; most of them wait for the limits of their server at Discord");
+    /// Limit of a command.
+    WORKER_COMMAND_SECONDS = Variable::defaulted("WORKER_COMMAND_SECONDS", WORKER, "20",
+        "seconds one try of a command may take before it is stopped and tried again; three retries of it must fit into the fifteen minutes of an interaction's token");
+    /// Limit of an event.
+    WORKER_EVENT_SECONDS = Variable::defaulted("WORKER_EVENT_SECONDS", WORKER, "120",
+        "seconds one try of an event may take before it is stopped and tried again: a join gives several roles, each of which may wait its turn at the proxy");
     /// Grace period.
     WORKER_GRACE_SECONDS = Variable::defaulted("WORKER_GRACE_SECONDS", WORKER, "20",
         "seconds a worker may take to finish what it holds after SIGTERM; what is unfinished is given back");

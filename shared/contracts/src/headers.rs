@@ -20,6 +20,8 @@ pub const CLOCK_OFFSET_MS: &str = "clock_offset_ms";
 pub const TRACEPARENT: &str = "traceparent";
 /// How many times handling was tried and failed; ours, since brokers count differently.
 pub const ATTEMPTS: &str = "attempts";
+/// How often it was given to a consumer that died over it or gave it back, where the queue does not count (classic queues); ours.
+pub const RETURNS: &str = "returns";
 /// Why the last attempt failed.
 pub const LAST_ERROR: &str = "last_error";
 /// Routing key the message was first published with.

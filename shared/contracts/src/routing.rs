@@ -3,6 +3,9 @@
 /// Highest priority of the interactions queue (`x-max-priority`).
 pub const MAX_PRIORITY: u8 = 10;
 
+/// Longest name of an event that has a route. It travels as `type`, a short string of AMQP; Discord's longest has 40 bytes.
+const LONGEST_NAME: usize = 128;
+
 /// What the ingestor read of an interaction to label it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InteractionKind<'a> {
@@ -58,6 +61,9 @@ impl Route {
 
     /// Route of any other dispatch, by its name at the gateway. `None` for one that has no route, which is then not forwarded.
     pub fn of_event(name: &str) -> Option<Self> {
+        if name.len() > LONGEST_NAME {
+            return None;
+        }
         Some(match name {
             "GUILD_MEMBER_ADD" => Self::new("member.join", 5),
             "GUILD_MEMBER_REMOVE" => Self::new("member.leave", 5),
@@ -154,5 +160,10 @@ mod tests {
         );
         assert_eq!(key("MESSAGE_CREATE"), Some(("message.create".to_owned(), 1)));
         assert_eq!(key("TYPING_START"), None);
+        assert_eq!(
+            key(&format!("CHANNEL_{}", "X".repeat(300))),
+            None,
+            "AMQP has no room for it"
+        );
     }
 }

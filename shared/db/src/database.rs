@@ -4,6 +4,8 @@
 //! [`Database::global`] opens a transaction on what belongs to no tenant. Refuses SQL of its own: queries lie with their
 //! entity. To add an entity: a file with its queries, and a method on the transaction that may touch it.
 
+use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrakis_config::Secret;
@@ -11,6 +13,7 @@ use arrakis_fail_point as fail_point;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transaction};
 
+use crate::breaker::Breaker;
 use crate::{CommunityId, DbError, GuildId, measure::named, migrate};
 
 /// Limits of a pool.
@@ -47,6 +50,7 @@ impl Default for DatabaseOptions {
 #[derive(Clone, Debug)]
 pub struct Database {
     pub(crate) pool: PgPool,
+    breaker: Arc<Breaker>,
 }
 
 /// How many connections a pool has and how many of them wait for work.
@@ -84,7 +88,10 @@ impl Database {
         loop {
             // A refused login is an error at once; a server that is not there, after the pool has tried for a while.
             let Err(source) = pool.acquire().await else {
-                return Ok(Self { pool });
+                return Ok(Self {
+                    pool,
+                    breaker: Arc::default(),
+                });
             };
             let error = DbError::new("database.connect", source);
             if !error.is_passing() || tokio::time::Instant::now() > deadline {
@@ -108,7 +115,7 @@ impl Database {
                 "begin; select set_config('app.current_tenant', coalesce(nullif(current_setting('app.current_tenant', true), ''), '{community}'), false)"
             );
         }
-        let transaction = named!("transaction.begin", self.pool.begin_with(AssertSqlSafe(begin)))?;
+        let transaction = self.begin(Box::pin(self.pool.begin_with(AssertSqlSafe(begin)))).await?;
         Ok(TenantTx { transaction, community })
     }
 
@@ -117,8 +124,35 @@ impl Database {
     /// # Errors
     /// When no connection comes free in time.
     pub async fn global(&self) -> Result<GlobalTx, DbError> {
-        let transaction = named!("transaction.begin", self.pool.begin())?;
+        let transaction = self.begin(Box::pin(self.pool.begin())).await?;
         Ok(GlobalTx { transaction })
+    }
+
+    /// Asks the pool for a transaction, by way of the breaker.
+    async fn begin(
+        &self,
+        begin: impl Future<Output = Result<Transaction<'static, Postgres>, sqlx::Error>>,
+    ) -> Result<Transaction<'static, Postgres>, DbError> {
+        if !fail_point::skips("worker.guard.breaker") && !self.breaker.admits().await {
+            return Err(DbError::new("transaction.begin", refused_by_breaker()));
+        }
+        let begun = named!("transaction.begin", begin);
+        if self.breaker.note(!begun.as_ref().is_err_and(DbError::is_away)) {
+            tracing::error!("Postgres gives no connections: refusing at once until it does");
+        }
+        begun
+    }
+
+    /// Whether callers are refused at once, since the pool gave no connections lately.
+    #[must_use]
+    pub fn breaker_is_open(&self) -> bool {
+        self.breaker.is_open()
+    }
+
+    /// How often that began.
+    #[must_use]
+    pub fn breaker_openings(&self) -> u64 {
+        self.breaker.openings()
     }
 
     /// The community of a guild; `None` where the guild is not onboarded.
@@ -126,6 +160,9 @@ impl Database {
     /// # Errors
     /// When the database is away.
     pub async fn route(&self, guild: GuildId) -> Result<Option<CommunityId>, DbError> {
+        if !fail_point::skips("worker.guard.breaker") && !self.breaker.admits().await {
+            return Err(DbError::new("route.by_guild", refused_by_breaker()));
+        }
         let found = named!(
             "route.by_guild",
             sqlx::query_scalar!(
@@ -133,7 +170,9 @@ impl Database {
                 guild.stored()
             )
             .fetch_optional(&self.pool)
-        )?;
+        );
+        self.breaker.note(!found.as_ref().is_err_and(DbError::is_away));
+        let found = found?;
         Ok(found.map(CommunityId::from_uuid))
     }
 
@@ -179,6 +218,11 @@ impl Database {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+fn refused_by_breaker() -> sqlx::Error {
+    let why = "it gave no connections lately; asked again in a moment";
+    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::ResourceBusy, why))
 }
 
 /// How long a connection that is given back may take to finish what it was in the middle of.

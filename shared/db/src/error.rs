@@ -61,6 +61,12 @@ impl DbError {
         matches!(self, Self::Away { .. } | Self::Contended { .. })
     }
 
+    /// True when there was no connection, or it broke.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Away { .. })
+    }
+
     /// True when the rule of this name said no.
     #[must_use]
     pub fn violates(&self, name: &str) -> bool {

@@ -24,6 +24,23 @@ impl TenantTx {
         Ok(done.rows_affected() > 0 || fail_point::skips("worker.guard.inbox"))
     }
 
+    /// Gives a claim back: what it was for has certainly not happened.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn unclaim(&mut self, event_id: &str) -> Result<(), DbError> {
+        named!(
+            "inbox.unclaim",
+            sqlx::query!(
+                "delete from inbox where community_id = $1 and event_id = $2",
+                self.community.uuid(),
+                event_id
+            )
+            .execute(&mut *self.transaction)
+        )?;
+        Ok(())
+    }
+
     /// Forgets claims from before `before`: a dead letter may be replayed for seven days, so keep eight. Answers how many
     /// went.
     ///
@@ -58,6 +75,18 @@ impl GlobalTx {
             .execute(&mut *self.transaction)
         )?;
         Ok(done.rows_affected() > 0 || fail_point::skips("worker.guard.inbox"))
+    }
+
+    /// [`TenantTx::unclaim`] for an event of no community.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn unclaim(&mut self, event_id: &str) -> Result<(), DbError> {
+        named!(
+            "platform_inbox.unclaim",
+            sqlx::query!("delete from platform_inbox where event_id = $1", event_id).execute(&mut *self.transaction)
+        )?;
+        Ok(())
     }
 
     /// [`TenantTx::prune_claims`] for events of no community.

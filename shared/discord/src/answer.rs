@@ -37,6 +37,18 @@ const WEBHOOK_TOKEN: u64 = 50027;
 /// Unknown account … unknown anything: 10001 to 10999.
 const UNKNOWN: std::ops::Range<u64> = 10_001..11_000;
 
+/// Words of a stranger that travel in logs and headers: enough of them.
+const MOST_WORDS: usize = 500;
+/// Fields at fault that are told, and bytes of each step to them.
+const MOST_FIELDS: usize = 20;
+const MOST_STEP: usize = 100;
+/// Longest time to stay away that is believed.
+const LONGEST_AWAY: Duration = Duration::from_secs(24 * 3_600);
+
+fn clipped(text: &str, bytes: usize) -> String {
+    text[..text.floor_char_boundary(bytes)].to_owned()
+}
+
 impl Answer {
     /// What the proxy says about an answer that it made by itself.
     pub(crate) fn by_proxy(&self) -> Option<ProxyError> {
@@ -63,7 +75,8 @@ impl Answer {
             return Ok(self.body);
         }
         // A gateway between us and the proxy may answer in HTML: then the status alone speaks.
-        let said: ErrorBody = serde_json::from_slice(&self.body).unwrap_or_default();
+        let mut said: ErrorBody = serde_json::from_slice(&self.body).unwrap_or_default();
+        said.message = clipped(&said.message, MOST_WORDS);
         Err(match self.by_proxy() {
             Some(error) => self.refused_by_proxy(error, &said),
             None => self.refused_by_discord(&said),
@@ -124,11 +137,13 @@ impl Answer {
                 .ok()
         };
         let seconds = said.retry_after.or_else(header).unwrap_or(1.0);
-        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(1))
+        let wait = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(1));
+        wait.min(LONGEST_AWAY)
     }
 }
 
-/// Flattens Discord's nested `errors` object: a leaf is `{"_errors": [{code, message}]}`.
+/// Flattens Discord's nested `errors` object: a leaf is `{"_errors": [{code, message}]}`. The first few fields suffice: each
+/// holds its whole path, so a page of leaves below one long key would grow to gigabytes.
 fn fields(errors: &Value) -> Vec<FieldError> {
     let mut found = Vec::new();
     collect(errors, &mut Vec::new(), &mut found);
@@ -138,15 +153,19 @@ fn fields(errors: &Value) -> Vec<FieldError> {
 fn collect(value: &Value, path: &mut Vec<String>, found: &mut Vec<FieldError>) {
     let Value::Object(map) = value else { return };
     for (key, inner) in map {
+        if found.len() >= MOST_FIELDS {
+            return;
+        }
         if key == "_errors" {
-            let text = |item: &Value, name: &str| item[name].as_str().unwrap_or_default().to_owned();
-            found.extend(inner.as_array().into_iter().flatten().map(|item| FieldError {
-                path: path.join("."),
+            let text = |item: &Value, name: &str| clipped(item[name].as_str().unwrap_or_default(), MOST_STEP);
+            let items = inner.as_array().into_iter().flatten();
+            found.extend(items.take(MOST_FIELDS - found.len()).map(|item| FieldError {
+                path: clipped(&path.join("."), MOST_STEP),
                 code: text(item, "code"),
                 message: text(item, "message"),
             }));
         } else {
-            path.push(key.clone());
+            path.push(clipped(key, MOST_STEP));
             collect(inner, path, found);
             path.pop();
         }

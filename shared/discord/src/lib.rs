@@ -12,6 +12,8 @@ mod client;
 mod clock;
 mod commands;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod guilds;
 mod interactions;
 mod members;

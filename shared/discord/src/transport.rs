@@ -94,6 +94,8 @@ impl Transport {
         let mut pause = FIRST_PAUSE;
         let mut sent = 0;
         let mut last = "no proxy is configured".to_owned();
+        // Whether a try that nobody answered may have taken effect.
+        let mut may_have = false;
         loop {
             for replica in self.in_order() {
                 sent += 1;
@@ -119,17 +121,18 @@ impl Transport {
                         return (Err(Error::OutcomeUnknown(why)), sent);
                     }
                     Try::Lost(why) => {
+                        may_have = true;
                         self.avoid(replica);
                         last = why;
                     }
                 }
                 if Instant::now() >= deadline {
-                    return (Err(Error::Unavailable(last)), sent);
+                    return (Err(unanswered(last, may_have)), sent);
                 }
             }
             let jittered = pause.mul_f64(0.5 + rand::random::<f64>() / 2.0);
             if Instant::now() + jittered >= deadline {
-                return (Err(Error::Unavailable(last)), sent);
+                return (Err(unanswered(last, may_have)), sent);
             }
             sleep(jittered).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -191,6 +194,15 @@ impl Transport {
             Ok(Err(failed)) => failed,
             Err(_) => Try::Lost(format!("{} did not answer in time", replica.base)),
         }
+    }
+}
+
+/// Nobody answered before the deadline. A harmless call may be made again either way; who cannot do so must know which it was.
+fn unanswered(why: String, may_have: bool) -> Error {
+    if may_have {
+        Error::OutcomeUnknown(why)
+    } else {
+        Error::Unavailable(why)
     }
 }
 

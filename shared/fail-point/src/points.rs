@@ -29,6 +29,16 @@ pub const POINTS: &[Point] = &[
         "session and sequence number are kept in the broker",
     ),
     point(
+        "ingestor.guard.resume",
+        "a session is never resumed: each connection identifies anew",
+    ),
+    point(
+        "ingestor.guard.fatal",
+        "a fatal close code is taken for one that passes",
+    ),
+    point("ingestor.guard.gap", "a lost session is not counted"),
+    point("ingestor.guard.budget", "the session-start budget is not looked at"),
+    point(
         "worker.consumed",
         "a message is delivered and nothing is done with it [routing key, message id, queue]",
     ),
@@ -36,6 +46,7 @@ pub const POINTS: &[Point] = &[
         "worker.handling",
         "inside the handler, where it is guarded [routing key, message id, queue]",
     ),
+    point("worker.running", "a command is about to run, its defer sent [command]"),
     point(
         "worker.handled",
         "the handler is done, nothing is acknowledged [routing key, message id, queue]",
@@ -54,6 +65,10 @@ pub const POINTS: &[Point] = &[
     point("worker.guard.expiry", "three seconds are never over"),
     point("worker.guard.limit", "handlers may take for ever"),
     point("worker.guard.panic", "a panic ends the process"),
+    point(
+        "worker.guard.isolation",
+        "what came back is begun beside everything else, and its returns are not counted",
+    ),
     point(
         "worker.guard.attempts",
         "attempts are not counted: what fails is tried for ever",
@@ -74,6 +89,43 @@ pub const POINTS: &[Point] = &[
     point(
         "worker.guard.tenant",
         "a transaction's tenant is set for the connection and not for the transaction",
+    ),
+    point("broker.guard.reconnect", "a lost connection is not made again"),
+    point(
+        "broker.guard.blocked",
+        "nobody notices that the broker takes no messages",
+    ),
+    point(
+        "broker.guard.confirm",
+        "what is sent counts as confirmed: nobody waits for the broker's word",
+    ),
+    point("broker.guard.refused", "what the broker refuses counts as confirmed"),
+    point("broker.guard.unroutable", "what no queue wanted counts as confirmed"),
+    point(
+        "broker.guard.redeclare",
+        "queues and bindings that went missing are not declared again",
+    ),
+    point("broker.guard.topology", "a topology that differs is taken as it is"),
+    point(
+        "worker.guard.ack",
+        "messages are acknowledged when they are delivered, not when they are done",
+    ),
+    point(
+        "worker.guard.retry_wait",
+        "what failed is given back at once instead of waiting in a retry queue",
+    ),
+    point(
+        "worker.guard.passing",
+        "a failure of Postgres that passes is taken for one that stays",
+    ),
+    point(
+        "worker.guard.breaker",
+        "everybody waits for a connection while there are none",
+    ),
+    point("worker.guard.clock", "Discord's clock is taken to be ours"),
+    point(
+        "worker.guard.compare",
+        "commands are registered whether they differ or not",
     ),
     point("proxy.guard.pause", "a 429's Retry-After is forgotten"),
     point("proxy.guard.repeat", "a POST whose answer was lost is sent again"),

@@ -16,6 +16,7 @@
 //! | `ARRAKIS_FUZZ_SEED` | the same seed gives the same mutations; default 1, or the time in a run by minutes |
 
 mod corpus;
+mod form;
 mod mutate;
 
 use std::collections::HashSet;
@@ -28,6 +29,7 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use corpus::Corpus;
+pub use form::{HttpText, files, variables};
 use mutate::Mutator;
 
 /// A case that takes longer hangs, on a machine however busy.
@@ -110,7 +112,9 @@ impl Fuzz {
             let thread = std::thread::Builder::new()
                 .name(self.name.to_owned())
                 .stack_size(STACK_BYTES);
-            let ended = thread.spawn_scoped(scope, || self.throw(&target)).map(std::thread::ScopedJoinHandle::join);
+            let ended = thread
+                .spawn_scoped(scope, || self.throw(&target))
+                .map(std::thread::ScopedJoinHandle::join);
             match ended {
                 Ok(Ok(())) => {}
                 Ok(Err(panic)) => std::panic::resume_unwind(panic),
@@ -160,7 +164,9 @@ impl Fuzz {
     fn plan(&self) -> Plan {
         let minutes: Option<f64> = variable("ARRAKIS_FUZZ_MINUTES");
         let seed = variable("ARRAKIS_FUZZ_SEED").unwrap_or_else(|| match minutes {
-            Some(_) => SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |now| now.as_secs()),
+            Some(_) => SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(1, |now| now.as_secs()),
             None => 1,
         });
         Plan {
@@ -194,7 +200,11 @@ impl Fuzz {
             ));
         }
         if began.elapsed() > HANG {
-            return Err(format!("{} bytes of input took {} s", input.len(), began.elapsed().as_secs()));
+            return Err(format!(
+                "{} bytes of input took {} s",
+                input.len(),
+                began.elapsed().as_secs()
+            ));
         }
         Ok(words)
     }
@@ -243,7 +253,12 @@ fn cut_down(mut input: Vec<u8>, breaks: impl Fn(&[u8]) -> bool) -> Vec<u8> {
 /// What stays the same of words that only differ in figures and quoted input.
 fn gist(words: &str) -> u64 {
     let mut hash = DefaultHasher::new();
-    for byte in words.bytes().take_while(|byte| !b"\"`'".contains(byte)).filter(|byte| !byte.is_ascii_digit()).take(200) {
+    for byte in words
+        .bytes()
+        .take_while(|byte| !b"\"`'".contains(byte))
+        .filter(|byte| !byte.is_ascii_digit())
+        .take(200)
+    {
         hash.write_u8(byte);
     }
     hash.finish()
@@ -257,7 +272,10 @@ fn variable<T: std::str::FromStr>(name: &str) -> Option<T> {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "a run by hand wants to see what was done; a test run keeps it")]
+#[expect(
+    clippy::print_stderr,
+    reason = "a run by hand wants to see what was done; a test run keeps it"
+)]
 fn say(text: &str) {
     eprintln!("{text}");
 }
@@ -271,9 +289,13 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("arrakis-fuzz-{:x}", rand::random::<u64>()));
         std::fs::create_dir_all(folder.join("fuzz/toy")).unwrap();
         std::fs::write(folder.join("fuzz/toy/good"), b"{\"a\":[1,2]}").unwrap();
-        let fuzz = Fuzz::target(folder.to_str().unwrap(), "toy").cases(20_000).memory(8, 4_096);
+        let fuzz = Fuzz::target(folder.to_str().unwrap(), "toy")
+            .cases(20_000)
+            .memory(8, 4_096);
         let panic = catch_unwind(AssertUnwindSafe(|| fuzz.run(target))).unwrap_err();
-        let found = std::fs::read_dir(folder.join("fuzz/toy")).unwrap().map(|entry| entry.unwrap().path());
+        let found = std::fs::read_dir(folder.join("fuzz/toy"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
         let found = found.filter(|path| path.file_name().unwrap() != "good").next().unwrap();
         let input = std::fs::read(found).unwrap();
         std::fs::remove_dir_all(folder).unwrap();

@@ -7,14 +7,72 @@ use rand::rngs::ChaCha8Rng;
 const STEPS: usize = 6;
 /// Numbers that readers trip over.
 const NUMBERS: &[&str] = &[
-    "0", "-0", "-1", "1", "255", "256", "65536", "2147483648", "4294967295", "4294967296", "9007199254740993", "9223372036854775807",
-    "9223372036854775808", "18446744073709551615", "18446744073709551616", "-9223372036854775808", "1e999", "-1e999", "1e-999", "0.1", "NaN",
-    "inf", "1e19", "1.5e300", "99999999999999999999999999999999999999999",
+    "0",
+    "-0",
+    "-1",
+    "1",
+    "255",
+    "256",
+    "65536",
+    "2147483648",
+    "4294967295",
+    "4294967296",
+    "9007199254740993",
+    "9223372036854775807",
+    "9223372036854775808",
+    "18446744073709551615",
+    "18446744073709551616",
+    "-9223372036854775808",
+    "1e999",
+    "-1e999",
+    "1e-999",
+    "0.1",
+    "NaN",
+    "inf",
+    "1e19",
+    "1.5e300",
+    "99999999999999999999999999999999999999999",
 ];
 /// Text that readers trip over: escapes, half surrogates, other scripts, signs of formats.
 const TEXTS: &[&str] = &[
-    "", "\\ud800", "\\u0000", "\\\"", "沙", "é", "\u{202e}", "\u{feff}", "null", "true", "{}", "[]", "\"\"", ":", ",", ".", "..", "/", "%2f", "%",
-    "\r\n", "\n", "\t", " ", "\0", "*", "&a", "*a", "!!", "${", "}", "$${", "--- ", "|", ">", "- ", "? ", "Sat, 21 Nov 2026 10:38:24 GMT",
+    "",
+    "\\ud800",
+    "\\u0000",
+    "\\\"",
+    "沙",
+    "é",
+    "\u{202e}",
+    "\u{feff}",
+    "null",
+    "true",
+    "{}",
+    "[]",
+    "\"\"",
+    ":",
+    ",",
+    ".",
+    "..",
+    "/",
+    "%2f",
+    "%",
+    "\r\n",
+    "\n",
+    "\t",
+    " ",
+    "\0",
+    "*",
+    "&a",
+    "*a",
+    "!!",
+    "${",
+    "}",
+    "$${",
+    "--- ",
+    "|",
+    ">",
+    "- ",
+    "? ",
+    "Sat, 21 Nov 2026 10:38:24 GMT",
 ];
 const NESTS: &[(&str, &str)] = &[("[", "]"), ("{\"a\":", "}"), ("{\"d\":", "}"), ("(", ")"), ("- ", "")];
 
@@ -101,7 +159,11 @@ impl Mutator {
         if !self.words.is_empty() && random.random_bool(0.5) {
             return &self.words[random.random_range(0..self.words.len())];
         }
-        if random.random_bool(0.5) { pick(NUMBERS, random) } else { pick(TEXTS, random) }
+        if random.random_bool(0.5) {
+            pick(NUMBERS, random)
+        } else {
+            pick(TEXTS, random)
+        }
     }
 
     /// A piece of the input many times over: keys that are there twice, lists without end.
@@ -122,7 +184,11 @@ impl Mutator {
         let most = self.longest / (open.len() + close.len());
         let deep = (1_usize << random.random_range(0..14)).min(most);
         let at = random.random_range(0..=input.len());
-        let inside = if random.random_bool(0.8) { close.repeat(deep) } else { String::new() };
+        let inside = if random.random_bool(0.8) {
+            close.repeat(deep)
+        } else {
+            String::new()
+        };
         input.splice(at..at, (open.repeat(deep) + &inside).into_bytes());
     }
 }
@@ -146,8 +212,14 @@ fn insert(input: &mut Vec<u8>, piece: &[u8], random: &mut ChaCha8Rng) {
 fn run_of(input: &[u8], belongs: impl Fn(u8) -> bool, random: &mut ChaCha8Rng) -> Option<(usize, usize)> {
     let start = place(input, random)?;
     let at = (start..input.len()).find(|at| belongs(input[*at]))?;
-    let from = (0..at).rev().take_while(|before| belongs(input[*before])).last().unwrap_or(at);
-    let to = (at..input.len()).find(|after| !belongs(input[*after])).unwrap_or(input.len());
+    let from = (0..at)
+        .rev()
+        .take_while(|before| belongs(input[*before]))
+        .last()
+        .unwrap_or(at);
+    let to = (at..input.len())
+        .find(|after| !belongs(input[*after]))
+        .unwrap_or(input.len());
     Some((from, to))
 }
 
@@ -174,8 +246,12 @@ fn replace_text(input: &mut Vec<u8>, piece: &[u8], random: &mut ChaCha8Rng) {
 /// A member of another object: `"key":…` up to the next comma or bracket.
 fn insert_member(input: &mut Vec<u8>, other: &[u8], random: &mut ChaCha8Rng) {
     let Some(start) = place(other, random) else { return };
-    let Some(from) = (start..other.len()).find(|at| other[*at] == b'"') else { return };
-    let to = (from + 1..other.len()).find(|at| b",}]".contains(&other[*at])).unwrap_or(other.len());
+    let Some(from) = (start..other.len()).find(|at| other[*at] == b'"') else {
+        return;
+    };
+    let to = (from + 1..other.len())
+        .find(|at| b",}]".contains(&other[*at]))
+        .unwrap_or(other.len());
     let member = [&other[from..to], b","].concat();
     let starts: Vec<_> = (0..input.len()).filter(|at| b"{[,".contains(&input[*at])).collect();
     if let Some(at) = place(&starts.iter().map(|_| 0).collect::<Vec<u8>>(), random) {

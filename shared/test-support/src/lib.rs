@@ -14,7 +14,7 @@ mod wait;
 
 pub use database::TestDatabase;
 pub use environment::required as required_variable;
-pub use fault_proxy::FaultProxy;
+pub use fault_proxy::{FaultProxy, Terms, Way};
 pub use process::Process;
 pub use redis::TestRedis;
 pub use vhost::TestVhost;

@@ -90,6 +90,15 @@ impl TestVhost {
         &self.name
     }
 
+    /// Sets a policy, such as `{"pattern": "^q$", "definition": {"max-length": 5}, "apply-to": "queues"}`.
+    ///
+    /// # Errors
+    /// The broker's refusal, in words.
+    pub async fn policy(&self, name: &str, policy: serde_json::Value) -> Result<(), String> {
+        let path = format!("/api/policies/{}/{name}", self.name);
+        self.call(Method::PUT, &path, Some(policy)).await.map(drop)
+    }
+
     /// Messages in a queue, ready and unacknowledged; 0 where there is no such queue.
     ///
     /// # Panics

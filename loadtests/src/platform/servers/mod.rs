@@ -4,8 +4,12 @@
 //! To add one: a file with a type that starts the server on free loopback ports with its data in a folder of its own, and
 //! dies with it when dropped.
 
+mod postgres;
+mod rabbit_cluster;
 mod rabbitmq;
 mod redis;
 
-pub use rabbitmq::{Rabbit, RabbitOptions};
+pub use postgres::PostgresServer;
+pub use rabbit_cluster::RabbitCluster;
+pub use rabbitmq::{Cluster, Rabbit, RabbitOptions};
 pub use redis::{Ailment, Redis};

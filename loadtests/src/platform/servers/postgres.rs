@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use arrakis_test_support::{Process, TestDatabase};
-use nix::unistd::{Uid, User, chown};
+use nix::unistd::{Uid, User};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -17,7 +17,7 @@ use crate::platform::free_port;
 
 const START: Duration = Duration::from_secs(30);
 /// Connections in all, three of them kept for the superuser: few enough to be used up.
-pub const CONNECTIONS: u32 = 40;
+const CONNECTIONS: u32 = 40;
 const PASSWORD: &str = "of-a-chaos-run";
 
 /// A server. Killed when dropped.
@@ -43,12 +43,21 @@ impl PostgresServer {
         let made = as_postgres(&bin.join("initdb"))
             .arg(format!("--pgdata={data}"))
             .arg(format!("--pwfile={}", password.display()))
-            .args(["--username=superuser", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"])
+            .args([
+                "--username=superuser",
+                "--auth=trust",
+                "--encoding=UTF8",
+                "--locale=C.UTF-8",
+            ])
             .args(["--no-sync", "--no-instructions"])
             .current_dir("/")
             .output()
             .await?;
-        ensure!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        ensure!(
+            made.status.success(),
+            "initdb: {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
         // The standby's login; loopback only, like everything here.
         let mut hba = std::fs::read_to_string(format!("{data}/pg_hba.conf"))?;
         hba.push_str("host replication all 127.0.0.1/32 trust\n");
@@ -82,7 +91,12 @@ impl PostgresServer {
         let data = data(folder.path());
         let copied = as_postgres(&self.bin.join("pg_basebackup"))
             .arg(format!("--pgdata={data}"))
-            .args(["--host=127.0.0.1", "--username=superuser", "--wal-method=stream", "--checkpoint=fast"])
+            .args([
+                "--host=127.0.0.1",
+                "--username=superuser",
+                "--wal-method=stream",
+                "--checkpoint=fast",
+            ])
             .args(["--no-sync", "--write-recovery-conf"])
             .arg(format!("--port={}", self.port))
             .current_dir("/")
@@ -171,7 +185,9 @@ impl PostgresServer {
     pub async fn sql(&self, statements: &str) -> anyhow::Result<()> {
         let mut connection = self.superuser().await?;
         for statement in statements.split(';').map(str::trim).filter(|text| !text.is_empty()) {
-            let done = sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut connection).await;
+            let done = sqlx::raw_sql(AssertSqlSafe(statement.to_owned()))
+                .execute(&mut connection)
+                .await;
             done.with_context(|| statement.to_owned())?;
         }
         Ok(connection.close().await?)
@@ -237,9 +253,18 @@ fn launch(bin: &Path, data: &str, port: u16) -> Process {
         PathBuf::from(&postgres)
     };
     arguments.extend(["-D", data, &port, &connections, "--listen_addresses=127.0.0.1"]);
-    arguments.extend(["--unix_socket_directories=", "--shared_preload_libraries=", "--log_min_messages=warning"]);
+    arguments.extend([
+        "--unix_socket_directories=",
+        "--shared_preload_libraries=",
+        "--log_min_messages=warning",
+    ]);
     // What is proved here is what survives the process; the machine's own crash cannot be shown on one machine.
-    arguments.extend(["--fsync=off", "--full_page_writes=off", "--wal_level=replica", "--timezone=UTC"]);
+    arguments.extend([
+        "--fsync=off",
+        "--full_page_writes=off",
+        "--wal_level=replica",
+        "--timezone=UTC",
+    ]);
     Process::start_at(&program, &arguments, std::iter::empty::<(&str, &str)>())
 }
 
@@ -248,7 +273,9 @@ fn as_postgres(program: &Path) -> Command {
         return Command::new(program);
     }
     let mut command = Command::new("setpriv");
-    command.args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--"]).arg(program);
+    command
+        .args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--"])
+        .arg(program);
     command
 }
 
@@ -262,7 +289,7 @@ fn folder() -> anyhow::Result<TempDir> {
 fn hand_over(path: &Path) -> anyhow::Result<()> {
     if Uid::effective().is_root() {
         let user = User::from_name("postgres")?.context("there is no user postgres, and root cannot run PostgreSQL")?;
-        chown(path, Some(user.uid), Some(user.gid))?;
+        std::os::unix::fs::chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
     }
     Ok(())
 }
@@ -280,5 +307,7 @@ fn bin() -> anyhow::Result<PathBuf> {
         .filter(|bin| bin.join("initdb").is_file())
         .collect();
     found.sort();
-    found.pop().context("PostgreSQL is not installed: apt-get install postgresql")
+    found
+        .pop()
+        .context("PostgreSQL is not installed: apt-get install postgresql")
 }

@@ -29,7 +29,7 @@ pub struct RabbitOptions {
     pub data: Option<PathBuf>,
     /// Run it with this command before it, such as `ip netns exec NAME`.
     pub within: Vec<String>,
-    /// Its address; loopback unless said otherwise.
+    /// Its address for clients; loopback unless said otherwise.
     pub address: Option<String>,
     /// Node name before the `@`, cookie, and where nodes find each other; of its own unless said otherwise.
     pub cluster: Option<Cluster>,
@@ -44,6 +44,8 @@ pub struct Cluster {
     pub cookie: String,
     /// Lines of Erlang's `inetrc` that name the hosts.
     pub hosts: String,
+    /// Where the node meets the others.
+    pub address: String,
 }
 
 /// A broker. Killed when dropped.
@@ -52,6 +54,7 @@ pub struct Rabbit {
     folder: TempDir,
     options: RabbitOptions,
     address: String,
+    meeting: String,
     node: String,
     cookie: String,
     password: String,
@@ -107,9 +110,14 @@ impl Rabbit {
             free_port()?,
             cluster.as_ref().map_or_else(free_port, |_| Ok(4369))?,
         );
+        // Who is first in a cluster makes the user, with this password.
+        let password = options
+            .cluster
+            .as_ref()
+            .map_or_else(|| unique.clone(), |cluster| cluster.cookie.clone());
         let conf = format!(
             "listeners.tcp.1 = {address}:{amqp}\nmanagement.tcp.ip = {address}\nmanagement.tcp.port = {management}\n\
-             default_user = {USER}\ndefault_pass = {unique}\ndisk_free_limit.absolute = 50MB\nlog.console = true\n\
+             default_user = {USER}\ndefault_pass = {password}\ndisk_free_limit.absolute = 50MB\nlog.console = true\n\
              log.console.level = info\nlog.console.use_colors = off\nlog.file = false\n{}\n",
             options.conf
         );
@@ -128,17 +136,22 @@ impl Rabbit {
         std::fs::set_permissions(folder.path().join(".erlang.cookie"), only_mine)?;
         let home = folder.path().to_string_lossy().into_owned();
         let port = epmd_port.to_string();
+        let meeting = options
+            .cluster
+            .as_ref()
+            .map_or_else(|| address.clone(), |cluster| cluster.address.clone());
         // epmd first and by ourselves: started by Erlang it would be a daemon that outlives everything.
-        let arguments = ["-address", address.as_str(), "-port", port.as_str()];
+        let arguments = ["-address", meeting.as_str(), "-port", port.as_str()];
         let epmd = run_within(&options.within, Path::new("epmd"), &arguments, &[("HOME", home)])?;
-        let server = launch(&options, folder.path(), &node, &address, distribution, epmd_port)?;
+        let server = launch(&options, folder.path(), &node, &meeting, distribution, epmd_port)?;
         Ok(Self {
             folder,
             options,
             address,
+            meeting,
             node,
             cookie,
-            password: unique,
+            password,
             amqp,
             management,
             distribution,
@@ -192,19 +205,11 @@ impl Rabbit {
             &self.options,
             self.folder.path(),
             &self.node,
-            &self.address,
+            &self.meeting,
             self.distribution,
             self.epmd_port,
         )?;
         self.up().await
-    }
-
-    /// Throws its disk away. Only between [`Rabbit::kill`] and [`Rabbit::start_again`].
-    ///
-    /// # Errors
-    /// When the folder cannot be removed.
-    pub fn lose_disk(&self) -> anyhow::Result<()> {
-        Ok(std::fs::remove_dir_all(data(&self.options, self.folder.path()))?)
     }
 
     /// Waits until AMQP and management both answer.
@@ -319,7 +324,7 @@ impl Rabbit {
     /// # Errors
     /// When the node does not answer within half a minute or raises.
     pub async fn eval(&self, expressions: &str) -> anyhow::Result<String> {
-        let address = format!("{}:{}", self.address, self.distribution);
+        let address = format!("{}:{}", self.meeting, self.distribution);
         let mut command = Command::new(erl_call()?);
         command
             .args(["-address", &address, "-c", &self.cookie, "-R", "-e"])
@@ -329,7 +334,8 @@ impl Rabbit {
             .kill_on_drop(true);
         let mut child = command.spawn().context("erl_call")?;
         let mut stdin = child.stdin.take().context("erl_call has no stdin")?;
-        stdin.write_all(expressions.as_bytes()).await?;
+        // erl_call reads on until a full stop and the end of a line.
+        stdin.write_all(format!("{expressions}\n").as_bytes()).await?;
         drop(stdin);
         let output = tokio::time::timeout(Duration::from_secs(30), child.wait_with_output()).await;
         let output = output.with_context(|| format!("the broker did not finish `{expressions}`"))??;

@@ -1,7 +1,7 @@
 //! What the end of a gateway connection means.
 //! <https://discord.com/developers/docs/topics/opcodes-and-status-codes#gateway-gateway-close-event-codes>
 
-use arrakis_runtime::Fatal;
+use arrakis_runtime::{Fatal, fail_point};
 
 use crate::discord::refused_token;
 
@@ -17,6 +17,9 @@ pub(super) enum After {
 }
 
 pub(super) fn after(code: Option<u16>, shard: u32, shards: u32) -> After {
+    if fail_point::skips("ingestor.guard.fatal") {
+        return After::Resume;
+    }
     let configuration = |text: String| After::Stop(Fatal::configuration(text));
     match code {
         Some(4004) => After::Stop(refused_token("gateway close code 4004")),

@@ -4,6 +4,7 @@
 //! that we keep, so that pace, resume host and sequence number are ours to decide.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use super::beat::Beat;
 use super::close::{After, after};
 use super::keeper::{Hold, Keeper};
 use crate::clock::{now_ms, now_us};
-use crate::discord::{causes, gateway_url};
+use crate::discord::causes;
 use crate::frame::{Context, Frame, FrameError, Hello, Ready, label};
 use crate::identify::IdentifyQueue;
 use crate::session::Session;
@@ -40,9 +41,9 @@ const ACK: Duration = Duration::from_secs(5);
 const SAVE_EVERY: Duration = Duration::from_millis(500);
 /// Bytes of frames held under backpressure before the gateway is left until there is room.
 const HELD_BYTES: usize = 4 << 20;
-/// How long a connection is kept while another consumer of the broker seems to hold the shard. It may be our own former
-/// connection, which the broker takes for alive until two heartbeats are missing.
-const GIVE_UP: Duration = Duration::from_secs(30);
+/// How much longer than two heartbeats of the broker's a connection is kept while another consumer seems to hold the shard. It
+/// may be our own former connection, which the broker takes for alive until two heartbeats are missing.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
 /// How often the same frame is asked for again before it is given up.
 const UNREADABLE_TRIES: u32 = 2;
 
@@ -224,7 +225,15 @@ impl<'a> Connection<'a> {
             return Ok(Some(Ended::TakenOver));
         }
         let others = matches!(*keeper.hold.borrow(), Hold::Waiting { others: true });
-        self.give_up = others.then(|| self.give_up.unwrap_or_else(|| Instant::now() + GIVE_UP));
+        let kept = self.holding.shared.link.heartbeat() * 2 + GIVE_UP_AFTER;
+        self.give_up = others.then(|| self.give_up.unwrap_or_else(|| Instant::now() + kept));
+        if others {
+            // Nothing is published meanwhile: whoever asks must not be told that the shard is served here.
+            let why = "another process seems to hold the shard".to_owned();
+            self.holding.status.set(State::Connecting(why));
+        } else if self.deadline.is_none() && self.said_hello && self.holding.session.is_some() {
+            self.holding.status.set(State::Active);
+        }
         Ok(None)
     }
 
@@ -335,19 +344,15 @@ impl<'a> Connection<'a> {
 
     fn ready(&mut self, frame: &Frame<'_>, seq: u64, keeper: &Keeper) -> Result<(), FrameError> {
         let ready: Ready = frame.payload()?;
-        let resume_url = gateway_url(&ready.resume_gateway_url).inspect_err(|why| {
+        let since_ms = now_ms() + self.holding.shared.clock.ms();
+        let (session, left_out) = Session::begin(ready, since_ms)?;
+        if let Some(why) = left_out {
             tracing::warn!(
                 shard = self.holding.status.id,
                 why,
                 "the resume address is left out; the first one serves"
             );
-        });
-        let since_ms = now_ms() + self.holding.shared.clock.ms();
-        let session = Session {
-            id: ready.session_id,
-            resume_url: resume_url.ok(),
-            since_ms,
-        };
+        }
         tracing::info!(shard = self.holding.status.id, session = session.id, "session begun");
         let holding = &mut *self.holding;
         holding.session = Some(session);
@@ -464,7 +469,8 @@ impl<'a> Connection<'a> {
         let (seq, tries) = holding.unreadable;
         holding.unreadable = if seq == last { (seq, tries + 1) } else { (last, 1) };
         let tries = holding.unreadable.1;
-        if tries <= UNREADABLE_TRIES {
+        // Without a session nothing can follow: the pace of connecting and the identify budget bound the trying.
+        if tries <= UNREADABLE_TRIES || holding.session.is_none() {
             tracing::error!(shard = holding.status.id, %error, after_seq = last, tries, "unreadable frame; asking for it again");
             return Some(self.lost("unreadable", error.to_string()));
         }
@@ -501,11 +507,17 @@ impl<'a> Connection<'a> {
 /// What the gateway says next. A connection that breaks off without a close frame is not told by twilight, which connects
 /// anew inside the same poll: it is seen by the state.
 async fn next(gateway: &mut Shard<IdentifyQueue>, was_connected: bool) -> Said {
-    std::future::poll_fn(|context| match Pin::new(&mut *gateway).poll_next(context) {
-        Poll::Pending if was_connected && matches!(gateway.state(), ShardState::Disconnected { .. }) => {
-            Poll::Ready(None)
+    std::future::poll_fn(|context| {
+        // twilight panics at some of what a gateway may say, a heartbeat interval of zero for one. That is the end of this
+        // connection and not of the process.
+        let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *gateway).poll_next(context)));
+        match polled {
+            Ok(Poll::Pending) if was_connected && matches!(gateway.state(), ShardState::Disconnected { .. }) => {
+                Poll::Ready(None)
+            }
+            Ok(polled) => polled,
+            Err(_) => Poll::Ready(None),
         }
-        polled => polled,
     })
     .await
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrakis_broker::{Link, Pipeline, PipelineOptions, PipelineSender, Topology};
-use arrakis_runtime::Fatal;
+use arrakis_runtime::{Fatal, fail_point};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use twilight_gateway::{ConfigBuilder, ShardId};
@@ -274,6 +274,9 @@ impl Holding {
     }
 
     fn count_gap(&self, reason: &str, session: &str) {
+        if fail_point::skips("ingestor.guard.gap") {
+            return;
+        }
         tracing::error!(
             shard = self.status.id,
             reason,
@@ -304,6 +307,9 @@ impl Holding {
                 _ = self.sender.room(), if held => {}
                 () = tokio::time::sleep_until(give_up), if others => return Ok(false),
             }
+        }
+        if fail_point::skips("ingestor.guard.resume") {
+            self.session = None;
         }
         if self.session.is_none() {
             self.status

@@ -1,11 +1,11 @@
 //! A server appeared: after an identify each one does, so it is no news by itself. It says that events may have been missed,
-//! so a reconcile is asked for, at most one an hour for each community.
+//! so a reconcile is asked for: a second gap within minutes needs its own, or what changed in it stays unseen for hours. How
+//! often servers can appear is bounded by the identifies of a day.
 //!
-//! Twice is safe: the job's id is made of kind and hour.
+//! Twice is safe: the job's id is made of kind and event.
 
 use async_trait::async_trait;
 use serde::Deserialize;
-use time::OffsetDateTime;
 use twilight_model::id::Id;
 use twilight_model::id::marker::GuildMarker;
 
@@ -19,7 +19,7 @@ use crate::services::Services;
 pub(super) struct GuildJoin;
 
 #[derive(Debug, Deserialize)]
-struct Body {
+pub(super) struct Body {
     id: Id<GuildMarker>,
     #[serde(default)]
     unavailable: bool,
@@ -39,12 +39,12 @@ impl EventHandler for GuildJoin {
         let Some(community) = Community::of_guild(services, body.id).await? else {
             return Ok(Effect::Nothing("the server is not onboarded"));
         };
-        let id = reconcile::after_gap(OffsetDateTime::now_utc());
+        let id = reconcile::after_gap(event.id());
         let made = jobs::enqueue(services, community.id(), &reconcile::job(&id)).await?;
         Ok(if made {
             Effect::Done
         } else {
-            Effect::Nothing("reconciled within the hour")
+            Effect::Nothing("a reconcile was asked for")
         })
     }
 }

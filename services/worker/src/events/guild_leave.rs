@@ -19,7 +19,7 @@ use crate::services::Services;
 pub(super) struct GuildLeave;
 
 #[derive(Debug, Deserialize)]
-struct Body {
+pub(super) struct Body {
     id: Id<GuildMarker>,
     #[serde(default)]
     unavailable: bool,

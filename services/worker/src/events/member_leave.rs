@@ -23,7 +23,7 @@ use crate::services::Services;
 pub(super) struct MemberLeave;
 
 #[derive(Debug, Deserialize)]
-struct Body {
+pub(super) struct Body {
     guild_id: Id<GuildMarker>,
     user: User,
 }

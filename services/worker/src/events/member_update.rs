@@ -62,9 +62,12 @@ async fn follow(
 ) -> Result<Option<Measured>, Failure> {
     let user = user_id(member.user.id)?;
     let mut tx = services.database.tenant(community.id()).await?;
+    // An update that comes again, from a replay or a dead letter, must not bring an older name back.
+    let first = tx.claim(event.id()).await?;
     let renamed = match tx.profiles().by_user(user).await? {
         Some(profile) if profile.left_at.is_some() => return Ok(None),
-        Some(_) => tx.profiles().rename(user, member.name()).await?,
+        Some(_) if first => tx.profiles().rename(user, member.name()).await?,
+        Some(_) => false,
         None => {
             let joined_at = member.joined_at.unwrap_or_else(|| event.at());
             tx.profiles().join(user, member.name(), joined_at).await?;
@@ -114,7 +117,7 @@ async fn audit(
     by_hand: &RoleDifference,
 ) -> Result<(), Failure> {
     let mut tx = services.database.tenant(community.id()).await?;
-    if tx.claim(event.id()).await? {
+    if tx.claim(&format!("{}#put-right", event.id())).await? {
         let subject = member.user.id.to_string();
         tx.audit(&NewAuditEntry {
             actor: Actor::System("events".to_owned()),

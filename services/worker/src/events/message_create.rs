@@ -19,7 +19,7 @@ use crate::services::Services;
 pub(super) struct MessageCreate;
 
 #[derive(Debug, Deserialize)]
-struct Body {
+pub(super) struct Body {
     guild_id: Option<Id<GuildMarker>>,
     author: User,
 }

@@ -24,6 +24,7 @@ use std::time::Duration;
 use arrakis_broker::{Delivery, Handler, Verdict};
 use arrakis_contracts::Labels;
 use arrakis_contracts::dead_letter::DeadReason;
+use arrakis_db::patiently;
 use arrakis_runtime::fail_point;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -36,8 +37,8 @@ use crate::metrics::unreadable;
 use crate::pressure::Pressure;
 use crate::services::Services;
 
-/// How long one try of an event may take: a join gives several roles, each of which may wait its turn at the proxy.
-pub(crate) const LIMIT: Duration = Duration::from_secs(120);
+/// How long an event, or a job, waits for Postgres where it is, before it uses up a retry.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Every event that has an effect.
 fn all() -> Vec<Box<dyn EventHandler>> {
@@ -91,6 +92,23 @@ impl Event {
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         serde_json::from_slice(&self.body)
             .map_err(|why| Failure::permanent(format!("the body is no {}: {why}", self.labels.event)))
+    }
+}
+
+/// Reads a body as the handler of its event does; answers what came of it in words.
+#[cfg(test)]
+pub(crate) fn read_body(name: &str, body: Vec<u8>) -> String {
+    fn read<T: DeserializeOwned>(body: &[u8]) -> String {
+        serde_json::from_slice::<T>(body).map_or_else(|why| why.to_string(), |_| "read".to_owned())
+    }
+    match name {
+        "GUILD_MEMBER_ADD" | "GUILD_MEMBER_UPDATE" => read::<member::Member>(&body),
+        "GUILD_MEMBER_REMOVE" => read::<member_leave::Body>(&body),
+        "GUILD_CREATE" => read::<guild_join::Body>(&body),
+        "GUILD_DELETE" => read::<guild_leave::Body>(&body),
+        "GUILD_ROLE_DELETE" => read::<role_delete::Body>(&body),
+        "MESSAGE_CREATE" => read::<message_create::Body>(&body),
+        _ => "no handler".to_owned(),
     }
 }
 
@@ -150,7 +168,8 @@ impl Handler for Events {
             labels,
             body: delivery.body().clone(),
         };
-        let verdict = self.handle_one(&event).instrument(span.clone()).await;
+        let handled = self.handle_one(&event).instrument(span.clone());
+        let verdict = patiently(PATIENCE, handled).await;
         let took = delivery.received().elapsed();
         span.record("duration_ms", u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
         verdict

@@ -20,7 +20,7 @@ use crate::services::Services;
 pub(super) struct RoleDelete;
 
 #[derive(Debug, Deserialize)]
-struct Body {
+pub(super) struct Body {
     guild_id: Id<GuildMarker>,
     role_id: Id<RoleMarker>,
 }
@@ -42,7 +42,7 @@ impl EventHandler for RoleDelete {
         let Some((key, _)) = bindings.iter().find(|(_, bound)| **bound == role) else {
             return Ok(Effect::Nothing("a role of the server's own"));
         };
-        if tx.communities().unbind_role(role).await? {
+        if tx.claim(event.id()).await? && tx.communities().unbind_role(role).await? {
             tx.audit(&NewAuditEntry {
                 actor: Actor::System("events".to_owned()),
                 action: "role.broken",

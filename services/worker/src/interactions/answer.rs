@@ -10,6 +10,7 @@ use twilight_model::http::interaction::InteractionResponseData;
 use super::refusal::Refusal;
 use super::{Ended, Interactions, Received, first_answer};
 use crate::commands::{Answer, Answers, CommandError, Entry, Reply, private};
+use crate::once::{Once, Said};
 
 impl Interactions {
     /// For a deferred interaction.
@@ -27,7 +28,7 @@ impl Interactions {
         if !received.deadline.token_lives() {
             return self.too_late();
         }
-        let sent = self.place(received, entry, message, alone).await;
+        let sent = self.place(received, entry, message, alone, "answer").await;
         self.placed(received, entry, sent, outcome).await
     }
 
@@ -38,11 +39,13 @@ impl Interactions {
         entry: &Entry,
         message: InteractionResponseData,
         alone: bool,
-    ) -> Sent<()> {
+        what: &'static str,
+    ) -> Sent<Said> {
         let token = &received.invocation.token;
         match (first_answer(entry, &received.invocation), alone) {
             (Answers::Deferred { private: true }, _) | (_, false) => {
-                received.calls.edit_original(token, &message).await
+                received.calls.edit_original(token, &message).await?;
+                Ok(Said::Yes)
             }
             (Answers::Deferred { private: false }, true) => {
                 match received.calls.delete_original(token).await {
@@ -50,16 +53,38 @@ impl Interactions {
                     Ok(()) | Err(Error::Gone { .. }) => {}
                     Err(error) => return Err(error),
                 }
-                received.calls.send_followup(token, &private(message)).await.map(drop)
+                self.follow_up(received, message, what).await
             }
             // The pressed message stays.
-            (_, true) => received.calls.send_followup(token, &private(message)).await.map(drop),
+            (_, true) => self.follow_up(received, message, what).await,
         }
     }
 
-    async fn placed(&self, received: &Received, entry: &Entry, sent: Sent<()>, outcome: &'static str) -> Ended {
+    async fn follow_up(&self, received: &Received, message: InteractionResponseData, what: &'static str) -> Sent<Said> {
+        let message = private(message);
+        let calls = &received.calls;
+        let send = Box::pin(async {
+            calls
+                .send_followup(&received.invocation.token, &message)
+                .await
+                .map(drop)
+        });
+        Box::pin(self.once(received, what).say(send)).await
+    }
+
+    fn once<'a>(&'a self, received: &'a Received, what: &'static str) -> Once<'a> {
+        Once {
+            services: &self.services,
+            guild: received.invocation.guild,
+            event: received.labels.event_id.as_str(),
+            what,
+        }
+    }
+
+    async fn placed(&self, received: &Received, entry: &Entry, sent: Sent<Said>, outcome: &'static str) -> Ended {
         match sent {
-            Ok(()) => {
+            Ok(Said::Unknown) => Ended::done("unknown"),
+            Ok(Said::Yes) => {
                 let age = received.deadline.age();
                 let answer = self.services.metrics.answer.with_label_values(&[entry.definition.name]);
                 answer.observe(age.as_secs_f64());
@@ -68,11 +93,6 @@ impl Interactions {
             // The member dismissed the message, or the token died on the way.
             Err(Error::Gone { .. }) => Ended::done("gone"),
             Err(Error::TokenExpired) => self.too_late(),
-            // A follow-up that may stand there already is not sent again.
-            Err(Error::OutcomeUnknown(why)) => {
-                tracing::warn!(why, "whether the answer arrived is not known");
-                Ended::done("unknown")
-            }
             Err(error) => self.failed(received, entry, error.into()).await,
         }
     }
@@ -90,7 +110,7 @@ impl Interactions {
             Err(CommandError::Refused(refusal)) => return self.refuse_at_once(received, &refusal, "refused").await,
             Err(CommandError::Failed(failure)) => return self.failed_at_once(received, entry, failure).await,
         };
-        self.first_response(received, sent)
+        self.first_response(received, sent).await
     }
 
     /// A private word as the first response.
@@ -103,7 +123,7 @@ impl Interactions {
         } else {
             calls.reply(invocation.id, &invocation.token, refusal.message()).await
         };
-        let ended = self.first_response(received, sent);
+        let ended = self.first_response(received, sent).await;
         if ended.outcome == "answered" {
             Ended::done(outcome)
         } else {
@@ -112,7 +132,7 @@ impl Interactions {
     }
 
     /// What became of a first response that was the whole answer.
-    pub(super) fn first_response(&self, received: &Received, sent: Sent<()>) -> Ended {
+    pub(super) async fn first_response(&self, received: &Received, sent: Sent<()>) -> Ended {
         match sent {
             Ok(()) => {
                 let took = received.delivery.received().elapsed();
@@ -122,6 +142,11 @@ impl Interactions {
             // The same answer, from an earlier attempt.
             Err(Error::AlreadyAcknowledged) => Ended::done("answered"),
             Err(error @ (Error::Gone { .. } | Error::TokenExpired)) => self.expired(received, error.to_string()),
+            // It may stand there, and by the time of a retry the three seconds are over: there is no way left to find out.
+            Err(Error::OutcomeUnknown(why)) => {
+                Box::pin(self.once(received, "first_response").record(&why)).await;
+                Ended::done("unknown")
+            }
             // By the time of a retry the three seconds are over.
             Err(error) if error.is_passing() => self.expired(received, format!("answering at once: {error}")),
             Err(error) => self.failed_unseen(received, &error),

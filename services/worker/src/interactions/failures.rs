@@ -27,7 +27,7 @@ impl Interactions {
                 // A pressed message shows no "thinking…" and stays as it is.
                 let waiting = matches!(first_answer(entry, &received.invocation), Answers::Deferred { .. });
                 if waiting && received.delivery.attempts() == 0 {
-                    self.tell(received, entry, &again(), false).await;
+                    self.tell(received, entry, &again(), false, "again").await;
                 }
                 Ended {
                     outcome: "retry",
@@ -41,7 +41,7 @@ impl Interactions {
     }
 
     async fn give_up(&self, received: &Received, entry: &Entry, reason: DeadReason, failure: &Failure) -> Ended {
-        self.tell(received, entry, &sorry(received), true).await;
+        self.tell(received, entry, &sorry(received), true, "sorry").await;
         Ended {
             outcome: "failed",
             verdict: Verdict::DeadLetter {
@@ -84,11 +84,11 @@ impl Interactions {
     }
 
     /// As well as can be: what failed may be the very way to the member.
-    async fn tell(&self, received: &Received, entry: &Entry, words: &Refusal, alone: bool) {
+    async fn tell(&self, received: &Received, entry: &Entry, words: &Refusal, alone: bool, what: &'static str) {
         if !received.deadline.token_lives() {
             return;
         }
-        if let Err(error) = self.place(received, entry, words.message(), alone).await {
+        if let Err(error) = self.place(received, entry, words.message(), alone, what).await {
             tracing::warn!(%error, "the member could not be told");
         }
     }

@@ -3,6 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use arrakis_runtime::fail_point;
 use futures_util::FutureExt as _;
 use tokio::time::timeout;
 use twilight_model::id::Id;
@@ -15,8 +16,8 @@ use crate::commands::{Answer, Answers, Call, CommandError, Entry, Scope};
 use crate::community::Community;
 use crate::failure::Failure;
 
-/// How long one try of a deferred command may take. Three retries of it fit into the token's fifteen minutes.
-const LIMIT: Duration = Duration::from_secs(20);
+/// With the limit passed over, for fault runs.
+const FOR_EVER: Duration = Duration::from_secs(3600);
 /// How long a command that works anywhere waits for its community.
 const NEAR: Duration = Duration::from_millis(400);
 /// What an answer at once leaves of the three seconds for its way to Discord.
@@ -25,10 +26,15 @@ const WAY: Duration = Duration::from_millis(400);
 impl Interactions {
     pub(super) async fn run(&self, received: &Received, entry: &Entry) -> Answer {
         let limit = match first_answer(entry, &received.invocation) {
-            Answers::Deferred { .. } | Answers::Update => LIMIT,
+            Answers::Deferred { .. } | Answers::Update => self.services.command_limit,
             Answers::Immediate | Answers::Modal => received.deadline.response_left().saturating_sub(WAY),
         };
         let guarded = AssertUnwindSafe(self.run_unguarded(received, entry)).catch_unwind();
+        let limit = if fail_point::skips("worker.guard.limit") {
+            FOR_EVER
+        } else {
+            limit
+        };
         match timeout(limit, guarded).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(panic)) => {
@@ -43,6 +49,7 @@ impl Interactions {
     async fn run_unguarded(&self, received: &Received, entry: &Entry) -> Answer {
         let services = &*self.services;
         let invocation = &received.invocation;
+        fail_point::hit_at("worker.running", &[invocation.command()]).await;
         let community = self.community(received, entry).await?;
         let call = Call {
             services,
@@ -158,7 +165,8 @@ impl Interactions {
         };
         let invocation = &received.invocation;
         let calls = received.calls.clone().within(received.deadline.response_left());
-        self.first_response(received, calls.suggest(invocation.id, &invocation.token, choices).await)
+        let sent = calls.suggest(invocation.id, &invocation.token, choices).await;
+        self.first_response(received, sent).await
     }
 
     async fn suggestions(

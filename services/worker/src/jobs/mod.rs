@@ -13,7 +13,7 @@ use std::time::Duration;
 use arrakis_broker::{Delivery, Handler, MAX_ATTEMPTS, Message, Outcome as Published, Verdict};
 use arrakis_contracts::dead_letter::DeadReason;
 use arrakis_contracts::{Job, JobKind, headers, names};
-use arrakis_db::{CommunityId, JobState, NewJob, Outcome, Start};
+use arrakis_db::{CommunityId, JobState, NewJob, Outcome, Start, patiently};
 use async_trait::async_trait;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, field, info_span};
 
 use crate::community::Community;
+use crate::events::PATIENCE;
 use crate::failure::Failure;
 use crate::services::Services;
 
@@ -120,7 +121,8 @@ impl Handler for Jobs {
             attempt = field::Empty,
             duration_ms = field::Empty,
         );
-        let verdict = self.handle_one(&delivery, &job).instrument(span.clone()).await;
+        let handled = self.handle_one(&delivery, &job).instrument(span.clone());
+        let verdict = patiently(PATIENCE, handled).await;
         let took = delivery.received().elapsed();
         span.record("duration_ms", u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
         let labels = [job.kind.name(), verdict.name()];

@@ -281,3 +281,65 @@ async fn while_postgres_is_stuck_commands_wait_in_retries_and_help_answers() {
     lock.release().await;
     platform.vhost.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_hangs_is_stopped_and_tried_again() {
+    let platform = Platform::start().await;
+    let hangs = Broken::new("hangs", How::Hangs, PRIVATE);
+    let fine = Broken::new("fine", How::Answers, PRIVATE);
+    let _bench = platform.bench(vec![Box::new(hangs), Box::new(fine)]).await;
+    let hung = platform.run("chani", "hangs", json!({})).await;
+    let id = platform.run("chani", "fine", json!({})).await;
+    platform.control.answered(&id).await;
+    let waiting = platform.take("arrakis.retry.5s").await;
+    assert_eq!(waiting.id, hung);
+    assert_eq!(
+        waiting.headers[headers::LAST_ERROR],
+        "the command was stopped after 2000 ms"
+    );
+    platform.vhost.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_private_word_after_a_public_defer_is_said_once() {
+    let platform = Platform::start().await;
+    let _bench = platform
+        .bench(vec![Box::new(Broken::new("moon", How::Fails, PUBLIC))])
+        .await;
+    let id = platform.play("chani", "moon", json!({})).await;
+    let dispatch = platform.dispatch("INTERACTION_CREATE").await;
+    for _ in 0..2 {
+        platform.publish(&dispatch).await;
+        platform.take(names::DEAD_LETTERS).await;
+    }
+    let view = platform.control.interaction(&id).await;
+    assert_eq!(view["followups"].as_array().unwrap().len(), 1, "{view:#}");
+    platform.vhost.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follow_up_whose_answer_is_lost_is_written_down_and_not_said_again() {
+    let platform = Platform::start().await;
+    let _bench = platform
+        .bench(vec![Box::new(Broken::new("moon", How::Fails, PUBLIC))])
+        .await;
+    let lost = json!({"kind": "rest_lost_answer", "count": 1, "method": "POST", "path": "/webhooks/"});
+    platform.control.call(Method::POST, "/faults", Some(lost)).await;
+    let id = platform.play("chani", "moon", json!({})).await;
+    let dispatch = platform.dispatch("INTERACTION_CREATE").await;
+    for _ in 0..2 {
+        platform.publish(&dispatch).await;
+        platform.take(names::DEAD_LETTERS).await;
+    }
+    let view = platform.control.interaction(&id).await;
+    assert_eq!(view["followups"].as_array().unwrap().len(), 1, "{view:#}");
+    let mut tx = platform.tenant().await;
+    let entries = tx.audit_entries(100).await.unwrap();
+    let unknown: Vec<_> = entries
+        .iter()
+        .filter(|entry| entry.action == arrakis_worker::once::OUTCOME_UNKNOWN)
+        .collect();
+    assert_eq!(unknown.len(), 1, "{entries:#?}");
+    assert_eq!(unknown[0].subject, id);
+    platform.vhost.finish().await;
+}

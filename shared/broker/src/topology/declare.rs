@@ -1,5 +1,6 @@
 //! Puts the topology on a broker, as often as one likes.
 
+use arrakis_fail_point as fail_point;
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 
@@ -22,7 +23,10 @@ impl Topology {
     /// At the first object that differs or is refused, or when the connection goes away.
     pub async fn declare(&self, live: &Live) -> Result<(), TopologyError> {
         tokio::select! {
-            declared = self.declare_all(live) => declared,
+            declared = self.declare_all(live) => match declared {
+                Err(TopologyError::Differs { .. }) if fail_point::skips("broker.guard.topology") => Ok(()),
+                declared => declared,
+            },
             () = live.gone() => Err(TopologyError::Unreachable("the connection was lost".to_owned())),
         }
     }

@@ -3,6 +3,8 @@ use std::time::Duration;
 use arrakis_broker::topology::shard_state;
 use arrakis_broker::{Lease, Priorities};
 
+use arrakis_test_support::eventually;
+
 use crate::world::World;
 
 const KINDS: [Priorities; 2] = [Priorities::Classic, Priorities::Classes];
@@ -71,9 +73,11 @@ async fn two_that_start_at_once_on_an_empty_broker_get_one_lease_between_them() 
     let world = World::bare().await;
     let other = world.another_link();
     let queue = shard_state(0, Priorities::Classic);
+    let waits = std::sync::atomic::AtomicU32::new(0);
+    let note = || drop(waits.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
     let (a, b) = (
-        Lease::acquire(&world.link, &queue, || {}),
-        Lease::acquire(&other, &queue, || {}),
+        Lease::acquire(&world.link, &queue, note),
+        Lease::acquire(&other, &queue, note),
     );
     tokio::pin!(a, b);
     let (first, first_is_a) = tokio::select! {
@@ -82,8 +86,15 @@ async fn two_that_start_at_once_on_an_empty_broker_get_one_lease_between_them() 
     };
     let mut first = first;
     first.write("mine").await.unwrap();
-    first.release().await;
     let second = async { if first_is_a { b.await } else { a.await } };
+    tokio::pin!(second);
+    // Each saw a queue without consumers when it came; whoever waits must know it all the same, or it never says "standby".
+    let told = || std::future::ready(waits.load(std::sync::atomic::Ordering::Relaxed) > 0);
+    tokio::select! {
+        _ = &mut second => panic!("both hold it"),
+        () = eventually(told, "the other to be told that it waits") => {}
+    }
+    first.release().await;
     let (_lease, value) = tokio::time::timeout(Duration::from_secs(10), second)
         .await
         .unwrap()

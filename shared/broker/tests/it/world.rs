@@ -55,6 +55,7 @@ impl World {
 
     pub(crate) fn consume_options(&self, queue: &str) -> ConsumeOptions {
         ConsumeOptions {
+            isolation: arrakis_broker::Isolation::default(),
             queue: queue.to_owned(),
             prefetch: 10,
             limit: None,

@@ -207,7 +207,29 @@ impl<'a> Executor<'a> {
         attributes: &Attributes,
         state: &mut State,
     ) -> Result<(), ApplyError> {
-        let id = self.make(run, address, attributes, state).await?;
+        let earlier = state.pending.get(address).cloned();
+        if let Some(pending) = &earlier
+            && let Some(id) = self.look(run, address, pending, state, 1).await?
+        {
+            // It is what was asked for then; the next plan tells whether that is still what is wanted.
+            let attributes = made_without(&pending.attributes, &write::fields_after_create(&pending.attributes));
+            state.record(address.clone(), Entry { id, attributes });
+            return Ok(());
+        }
+        let writing = write::create(attributes, &self.context(run, state)).map_err(|error| run.form(error))?;
+        // What an earlier try asked for may still come: it goes on being looked for.
+        let (since_ms, others) = match earlier {
+            Some(earlier) => (earlier.since_ms, earlier.others),
+            None => (self.discord.now_ms(), run.alike(attributes)),
+        };
+        let pending = Pending {
+            since_ms,
+            attributes: attributes.clone(),
+            others,
+        };
+        state.begin_create(address.clone(), pending.clone());
+        self.save(state).await?;
+        let id = self.make(run, address, &pending, &writing, state).await?;
         let later = write::fields_after_create(attributes);
         let made = Entry {
             id,
@@ -222,35 +244,24 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
-    /// Makes it, or finds what an earlier try made.
+    /// Asks for it until it is there. The pending record goes only when it is certain that nothing was made.
     async fn make(
         &mut self,
         run: &Run<'_>,
         address: &Address,
-        attributes: &Attributes,
+        pending: &Pending,
+        writing: &Writing,
         state: &mut State,
     ) -> Result<Snowflake, ApplyError> {
-        if let Some(pending) = state.pending.get(address).cloned()
-            && let Some(id) = self.look(run, address, &pending, state, 1).await?
-        {
-            return Ok(id);
-        }
-        let writing = write::create(attributes, &self.context(run, state)).map_err(|error| run.form(error))?;
-        let pending = Pending {
-            since_ms: self.discord.now_ms(),
-            attributes: attributes.clone(),
-            others: run.alike(attributes),
-        };
-        state.begin_create(address.clone(), pending.clone());
-        self.save(state).await?;
-        let tries = self.discord.patience().tries.max(1);
-        for attempt in 1..=tries {
-            let again = Writing {
-                method: writing.method.clone(),
-                path: writing.path.clone(),
-                body: writing.body.clone(),
-            };
-            match self.send(run, again).await {
+        let mut unknown = None;
+        for _ in 0..self.discord.patience().tries.max(1) {
+            let sent = self.discord.write(
+                writing.method.clone(),
+                &writing.path,
+                writing.body.as_ref(),
+                &run.reason,
+            );
+            match sent.await {
                 Ok(answer) => {
                     let id = answer["id"].as_str().and_then(|id| id.parse().ok());
                     return id.ok_or_else(|| ApplyError::NoId {
@@ -259,24 +270,23 @@ impl<'a> Executor<'a> {
                 }
                 Err(error @ CallError::OutcomeUnknown { .. }) => {
                     let looks = self.discord.patience().looks.len();
-                    if let Some(id) = self.look(run, address, &pending, state, looks).await? {
+                    if let Some(id) = self.look(run, address, pending, state, looks).await? {
                         return Ok(id);
                     }
-                    if attempt == tries {
-                        return Err(run.call(error));
-                    }
+                    unknown = Some(error);
                 }
+                Err(error @ CallError::Unreadable { .. }) => return Err(run.call(error)),
                 Err(error) => {
-                    // Discord refused it, or was not reached: nothing was made.
-                    state.give_up(address);
-                    self.save(state).await?;
+                    if unknown.is_none() {
+                        state.give_up(address);
+                        self.save(state).await?;
+                    }
                     return Err(run.call(error));
                 }
             }
         }
-        Err(ApplyError::NoId {
-            step: run.words.clone(),
-        })
+        let step = run.words.clone();
+        Err(unknown.map_or(ApplyError::NoId { step }, |error| run.call(error)))
     }
 
     /// Looks through the server for what may have been made, `times` with growing pauses: an answer may be lost before the

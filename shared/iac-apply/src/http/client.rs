@@ -103,13 +103,9 @@ impl Discord {
 
     /// `Date` is in whole seconds, cut off: it is never ahead of Discord's clock.
     fn learn_clock(&self, answer: &Answer) {
-        let date = answer
-            .headers
-            .get(http::header::DATE)
-            .and_then(|date| date.to_str().ok());
-        if let Some(date) = date.and_then(|date| OffsetDateTime::parse(date, &Rfc2822).ok()) {
-            self.ahead_ms
-                .store(date.unix_timestamp() * 1_000 - own_ms(), Ordering::Relaxed);
+        let date = answer.headers.get(http::header::DATE);
+        if let Some(theirs) = date.and_then(|date| date_ms(date.to_str().ok()?)) {
+            self.ahead_ms.store(theirs - own_ms(), Ordering::Relaxed);
         }
     }
 
@@ -252,6 +248,12 @@ impl Discord {
     }
 }
 
+/// Milliseconds since the Unix epoch of a `Date` header.
+fn date_ms(date: &str) -> Option<i64> {
+    let date = OffsetDateTime::parse(date, &Rfc2822).ok()?;
+    Some(date.unix_timestamp() * 1_000)
+}
+
 fn own_ms() -> i64 {
     i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or(0)
 }
@@ -273,4 +275,16 @@ fn parse<T: DeserializeOwned>(call: &str, body: &[u8]) -> Result<T, CallError> {
         call: call.to_owned(),
         why: why.to_string(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn discords_clock_is_read_from_its_date() {
+        assert_eq!(date_ms("Thu, 01 Jan 1970 00:01:00 GMT"), Some(60_000));
+        assert_eq!(date_ms("Sat, 21 Nov 2026 13:38:21 GMT"), Some(1_795_268_301_000));
+        assert_eq!(date_ms("yesterday"), None);
+    }
 }

@@ -19,6 +19,7 @@ use proptest::sample::{select, subsequence};
 use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
 
+use crate::apply::conforms;
 use crate::bench::{Bench, configuration};
 
 const BITS: [&str; 6] = [
@@ -67,12 +68,15 @@ fn role() -> impl Strategy<Value = Value> {
         })
 }
 
+/// Whom, by number; what is granted, and denied.
+type AnyOverwrite = (usize, Vec<&'static str>, Vec<&'static str>);
+
 /// Who is granted and denied what; roles by number, to be cut to those there are.
-fn overwrites() -> impl Strategy<Value = Vec<(usize, Vec<&'static str>, Vec<&'static str>)>> {
+fn overwrites() -> impl Strategy<Value = Vec<AnyOverwrite>> {
     vec((0_usize..8, permissions(), permissions()), 0..4)
 }
 
-fn overwrites_of(given: &[(usize, Vec<&str>, Vec<&str>)], roles: usize) -> Value {
+fn overwrites_of(given: &[AnyOverwrite], roles: usize) -> Value {
     let mut map = Map::new();
     for (who, allow, deny) in given {
         let target = match who {
@@ -93,7 +97,7 @@ struct AnyChannel {
     kind: &'static str,
     name: &'static str,
     category: usize,
-    overwrites: Option<Vec<(usize, Vec<&'static str>, Vec<&'static str>)>>,
+    overwrites: Option<Vec<AnyOverwrite>>,
     numbers: (Option<u16>, Option<u32>, Option<bool>),
     topic: Option<&'static str>,
     tags: Option<Vec<&'static str>>,
@@ -251,6 +255,7 @@ async fn law(one: Configuration, other: Configuration) {
         exports_to_no_change(&bench).await;
     }
     bench.destroy().await.unwrap();
+    conforms(&bench);
     let (state, live) = (bench.state().await, bench.live().await);
     assert!(state.resources.is_empty() && state.pending.is_empty());
     for kind in [Kind::Role, Kind::Category, Kind::Channel] {
@@ -266,7 +271,7 @@ fn runtime() -> &'static Runtime {
 }
 
 proptest! {
-    #![proptest_config(cases(16))]
+    #![proptest_config(cases(10))]
 
     #[test]
     fn an_apply_from_anywhere_leaves_an_empty_plan_and_destroy_leaves_what_was_there(

@@ -12,5 +12,6 @@ mod http;
 mod interruptions;
 mod kinds;
 mod laws;
+mod private;
 mod store;
 mod support;

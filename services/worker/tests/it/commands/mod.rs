@@ -227,6 +227,7 @@ fn services(database: Database) -> Services {
         commands: Commands::default(),
         gate: Arc::new(Open),
         metrics: WorkerMetrics::new(&Metrics::new()),
+        command_limit: std::time::Duration::from_secs(2),
         stale_after: Duration::hours(7),
     }
 }

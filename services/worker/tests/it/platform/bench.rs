@@ -35,6 +35,7 @@ pub enum How {
     Panics,
     Retries,
     Fails,
+    Hangs,
     OpensAForm,
 }
 
@@ -82,6 +83,7 @@ impl Command for Broken {
             How::Answers => Ok(Reply::Message(text("answered"))),
             How::Panics => panic!("as it was asked to"),
             How::Retries => Err(Failure::retry("the chain is slow").into()),
+            How::Hangs => std::future::pending().await,
             How::Fails => Err(Failure::permanent("the moon is missing").into()),
             How::OpensAForm => Ok(Reply::Form(form(self.name))),
         }
@@ -163,6 +165,7 @@ impl Platform {
             commands: Commands::new(commands),
             gate: Arc::new(Open),
             metrics: WorkerMetrics::new(metrics),
+            command_limit: std::time::Duration::from_secs(2),
             stale_after: time::Duration::hours(7),
         }
     }
@@ -175,6 +178,7 @@ impl Platform {
             .await
             .unwrap();
         let options = ConsumeOptions {
+            isolation: arrakis_broker::Isolation::default(),
             queue: names::INTERACTIONS.to_owned(),
             prefetch: 10,
             limit: Some(Duration::from_secs(60)),

@@ -155,7 +155,7 @@ fn meddle(world: &mut World, how: u8, which: usize) {
     match &mut found.attributes {
         Attributes::Role(Role { name, .. }) => *name = Some("Meddled".to_owned()),
         Attributes::Channel(channel) | Attributes::Category(channel) if how == 1 => {
-            channel.name = Some("meddled".to_owned())
+            channel.name = Some("meddled".to_owned());
         }
         Attributes::Channel(channel) | Attributes::Category(channel) => {
             channel

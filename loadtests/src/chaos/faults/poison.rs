@@ -1,0 +1,273 @@
+//! Messages that nobody can read, that panic, that take their worker down, or that fail ten thousand at a time.
+
+use std::time::Duration;
+
+use arrakis_contracts::dead_letter::DeadReason;
+use arrakis_contracts::labels::HeaderValue;
+use arrakis_contracts::{DeadLetter, headers, names};
+use tokio::time::{Instant, sleep};
+
+use super::workers::{POINTS, slowest_of_a_hundred, start_armed};
+use crate::chaos::Invariant::{I1, I2, I3, I5};
+use crate::chaos::door::{self, Door};
+use crate::chaos::{Guard, Scenario, Shape, Stage};
+
+/// An event of a server that is not onboarded: read, and of no effect.
+const BODY: &[u8] = br#"{"guild_id":"1","user":{"id":"2","username":"x"}}"#;
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        fault: 21,
+        name: "poison-unreadable",
+        what: "bodies and labels that are none, as interaction, event and job",
+        proves: &[I1, I5],
+        guard: Guard::FailPoint("worker.guard.unreadable=skip"),
+        run: |stage| Box::pin(unreadable(stage)),
+    },
+    Scenario {
+        fault: 21,
+        name: "poison-panics",
+        what: "a message over which the handler panics each time",
+        proves: &[I1, I5],
+        guard: Guard::FailPoint("worker.guard.panic=skip"),
+        run: |stage| Box::pin(panics(stage)),
+    },
+    Scenario {
+        fault: 21,
+        name: "poison-aborts",
+        what: "a message that takes its worker down each time, among neighbours",
+        proves: &[I1, I2],
+        guard: Guard::FailPoint("worker.guard.isolation=skip"),
+        run: |stage| Box::pin(aborts(stage)),
+    },
+    Scenario {
+        fault: 27,
+        name: "retry-storm",
+        what: "10,000 events fail at once while commands are run",
+        proves: &[I1, I3],
+        guard: Guard::FailPoint("worker.guard.retry_wait=skip"),
+        run: |stage| Box::pin(storm(stage)),
+    },
+    Scenario {
+        fault: 28,
+        name: "unknown-version",
+        what: "labels of a contract version that this build does not know",
+        proves: &[I1],
+        guard: Guard::FailPoint("worker.guard.version=skip"),
+        run: |stage| Box::pin(unknown_version(stage)),
+    },
+];
+
+/// Waits until there are so many dead letters, or it has taken too long; answers what there is.
+async fn letters(door: &Door, count: usize) -> anyhow::Result<Vec<DeadLetter>> {
+    let deadline = Instant::now() + Duration::from_secs(8);
+    loop {
+        let found = door.dead().await?;
+        if found.len() >= count || Instant::now() >= deadline {
+            return Ok(found);
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Nothing was restarted, nothing is down.
+fn expect_all_up(stage: &mut Stage) {
+    let mut ended = Vec::new();
+    for worker in &mut stage.platform().workers {
+        if worker.has_ended().is_some() {
+            ended.push(worker.name().to_owned());
+        }
+    }
+    stage.expect(I5, "no worker has ended", ended.is_empty(), ended.join(", "));
+}
+
+async fn unreadable(stage: &mut Stage) -> anyhow::Result<()> {
+    stage.start(Shape::default()).await?;
+    let door = Door::new(&stage.platform().vhost().url());
+    stage.load(30).await?;
+    let event = |event: &str| door::labels("x", event, 1).headers();
+    let (interaction, join) = ("INTERACTION_CREATE", "GUILD_MEMBER_ADD");
+    door.put(
+        "interaction.command.x",
+        "p1",
+        interaction,
+        event(interaction),
+        b"not json",
+    )
+    .await?;
+    door.put("interaction.command.x", "p2", interaction, headers_of_nobody(), b"{}")
+        .await?;
+    door.put("member.join", "p3", join, headers_of_nobody(), BODY).await?;
+    door.put("guild.update", "p4", "GUILD_DANCE", event("GUILD_DANCE"), b"{}")
+        .await?;
+    let mut job = door::message("tier-sync", "p5", "job", headers_of_nobody(), b"not a job");
+    job.exchange = names::JOBS.to_owned();
+    door.send(job).await?;
+    let found = letters(&door, 5).await?;
+    let parked = found
+        .iter()
+        .filter(|letter| letter.reason == DeadReason::Unreadable)
+        .count();
+    stage.expect(I1, "each is parked with its reason", parked == 5, format!("{found:?}"));
+    stage.flows(20).await?;
+    expect_all_up(stage);
+    Ok(())
+}
+
+fn headers_of_nobody() -> arrakis_contracts::labels::Headers {
+    arrakis_contracts::labels::Headers::new()
+}
+
+async fn panics(stage: &mut Stage) -> anyhow::Result<()> {
+    let points = "worker.handling[poison]=panic";
+    stage.start(Shape::default().worker_env(POINTS, points)).await?;
+    let door = Door::new(&stage.platform().vhost().url());
+    stage.load(30).await?;
+    stage.flows(10).await?;
+    let mut headers = door::labels("poison", "GUILD_MEMBER_REMOVE", 1).headers();
+    // Its three waits are behind it: 155 s of them would prove no more.
+    headers.insert(headers::ATTEMPTS.to_owned(), HeaderValue::Integer(3));
+    door.put("member.leave", "poison", "GUILD_MEMBER_REMOVE", headers, BODY)
+        .await?;
+    let found = if stage.guarded() {
+        letters(&door, 1).await?
+    } else {
+        Vec::new()
+    };
+    let told = found
+        .iter()
+        .any(|letter| letter.id == "poison" && letter.error.contains("panicked"));
+    stage.expect(I1, "it is a dead letter that says so", told, format!("{found:?}"));
+    sleep(Duration::from_millis(300)).await;
+    expect_all_up(stage);
+    if stage.guarded() {
+        stage.flows(20).await?;
+    } else {
+        stage.settle_within(Duration::ZERO).await?;
+    }
+    Ok(())
+}
+
+async fn aborts(stage: &mut Stage) -> anyhow::Result<()> {
+    const MOST_DEATHS: u32 = 14;
+    let points = "worker.consumed[poison]=abort";
+    let shape = Shape::default().worker_env("WORKER_EVENT_PREFETCH", "10");
+    stage.start(shape).await?;
+    let door = Door::new(&stage.platform().vhost().url());
+    // Everything comes at once: the poison with neighbours before and behind it.
+    stage.platform().workers[0].kill().await;
+    stage.burst(4).await?;
+    let there = async |_: &mut Stage| Ok(door.waiting(names::EVENTS_GUILD).await? >= 4);
+    stage.until("the first neighbours to wait", there).await?;
+    let headers = door::labels("poison", "GUILD_MEMBER_REMOVE", 1).headers();
+    door.put("member.leave", "poison", "GUILD_MEMBER_REMOVE", headers, BODY)
+        .await?;
+    stage.burst(5).await?;
+    let there = async |_: &mut Stage| Ok(door.waiting(names::EVENTS_GUILD).await? >= 10);
+    stage.until("all of them to wait", there).await?;
+    start_armed(stage, 0, Some(points)).await;
+    let (mut deaths, deadline) = (0, Instant::now() + Duration::from_secs(40));
+    let mut found = Vec::new();
+    let given_up = |found: &[DeadLetter]| found.iter().any(|letter| letter.id == "poison");
+    while Instant::now() < deadline && !given_up(&found) && deaths < MOST_DEATHS {
+        if stage.platform().workers[0].has_ended().is_some() {
+            deaths += 1;
+            stage.platform().workers[0].start_again();
+        }
+        found = door.dead().await?;
+        sleep(Duration::from_millis(20)).await;
+    }
+    stage.expect(
+        I1,
+        "the poison is given up",
+        given_up(&found),
+        format!("after {deaths} deaths: {found:?}"),
+    );
+    // A job's message only wakes a worker; its row stays, and the leader publishes it again.
+    let only_it = found.iter().all(|letter| letter.id == "poison" || letter.kind == "job");
+    stage.expect(I1, "and no neighbour is", only_it, format!("{found:?}"));
+    start_armed(stage, 0, None).await;
+    stage.platform().workers[0].ready().await;
+    let tally = stage.judge().await?;
+    stage.expect(
+        I1,
+        "every neighbour has its effect",
+        tally.done == tally.sent,
+        format!("{tally:?}"),
+    );
+    Ok(())
+}
+
+async fn storm(stage: &mut Stage) -> anyhow::Result<()> {
+    const STORM: u32 = 10_000;
+    let shape = Shape::default()
+        .worker_env(POINTS, "worker.handling[member.storm]=panic")
+        .worker_env("WORKER_EVENT_PREFETCH", "50")
+        .worker_env("RUST_LOG", "off");
+    stage.start(shape).await?;
+    let door = Door::new(&stage.platform().vhost().url());
+    stage.load(40).await?;
+    stage.flows(10).await?;
+    let storm = (0..STORM).map(|number| {
+        let id = format!("storm-{number}");
+        let labels = door::labels(&id, "GUILD_MEMBER_REMOVE", 1);
+        door::message("member.storm", &id, "GUILD_MEMBER_REMOVE", labels.headers(), BODY)
+    });
+    door.pour(storm).await?;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let mut waiting = 0;
+    while waiting < STORM && Instant::now() < deadline {
+        sleep(Duration::from_millis(200)).await;
+        waiting = 0;
+        for seconds in names::RETRY_SECONDS {
+            waiting += door.waiting(&names::retry(seconds)).await?;
+        }
+        if door.waiting(names::DEAD_LETTERS).await? > STORM / 2 {
+            break;
+        }
+    }
+    stage.quiet().await?;
+    let all_wait = waiting >= STORM;
+    stage.expect(
+        I1,
+        "all that failed waits for its next turn",
+        all_wait,
+        format!("{waiting} of {STORM}"),
+    );
+    stage.settle().await?;
+    let slowest = slowest_of_a_hundred(stage).await?;
+    let bounded = slowest.is_some_and(|ms| ms < 1_000);
+    stage.expect(
+        I3,
+        "a command's p99 stays below 1 s",
+        bounded,
+        format!("{slowest:?} ms"),
+    );
+    Ok(())
+}
+
+async fn unknown_version(stage: &mut Stage) -> anyhow::Result<()> {
+    stage.start(Shape::default()).await?;
+    let door = Door::new(&stage.platform().vhost().url());
+    stage.load(30).await?;
+    for (key, id, event) in [
+        ("interaction.command.x", "new-1", "INTERACTION_CREATE"),
+        ("member.leave", "new-2", "GUILD_MEMBER_REMOVE"),
+    ] {
+        let mut headers = door::labels(id, event, 1).headers();
+        headers.insert(headers::VERSION.to_owned(), HeaderValue::Integer(2));
+        door.put(key, id, event, headers, BODY).await?;
+    }
+    let found = letters(&door, 2).await?;
+    let told = found
+        .iter()
+        .filter(|letter| letter.error.contains("contract version 2"))
+        .count();
+    stage.expect(
+        I1,
+        "both are parked and say which version they are of",
+        told == 2,
+        format!("{found:?}"),
+    );
+    stage.flows(20).await
+}

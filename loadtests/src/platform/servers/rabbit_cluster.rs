@@ -1,0 +1,152 @@
+//! Three brokers, each in a network of its own, with a wire for clients and a wire among themselves that can be cut.
+//!
+//! Needs root for the network namespaces. Each node has two interfaces: one to us (10.124.n.2), one to a bridge on which the
+//! nodes meet (10.123.0.n). Cutting the second leaves a node alone with its clients.
+
+use std::fmt::Write as _;
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+
+use super::rabbitmq::{Cluster, Rabbit, RabbitOptions};
+
+/// Nodes of the cluster.
+const NODES: usize = 3;
+
+/// A cluster. Its networks go when it is dropped.
+#[derive(Debug)]
+pub struct RabbitCluster {
+    /// The nodes, from 0.
+    pub nodes: Vec<Rabbit>,
+    // After the nodes: they are dropped in this order.
+    wires: Wires,
+}
+
+impl RabbitCluster {
+    /// Starts one and waits until its nodes have met.
+    ///
+    /// # Errors
+    /// When a network or a node cannot be made.
+    pub async fn start() -> anyhow::Result<Self> {
+        let wires = Wires::lay()?;
+        let cookie = uuid::Uuid::new_v4().simple().to_string();
+        let mut conf = String::from("cluster_formation.peer_discovery_backend = classic_config\n");
+        let mut hosts = String::from("{host, {127,0,0,1}, [\"localhost\"]}.");
+        for n in 1..=NODES {
+            let _ = writeln!(conf, "cluster_formation.classic_config.nodes.{n} = rabbit@chaos{n}");
+            let _ = write!(hosts, " {{host, {{10,123,0,{n}}}, [\"chaos{n}\"]}}.");
+        }
+        let mut nodes = Vec::new();
+        for n in 1..=NODES {
+            nodes.push(Rabbit::spawn(RabbitOptions {
+                conf: conf.clone(),
+                within: ["ip", "netns", "exec", &wires.space(n)].map(str::to_owned).to_vec(),
+                address: Some(format!("10.124.{n}.2")),
+                cluster: Some(Cluster {
+                    node: format!("rabbit@chaos{n}"),
+                    cookie: cookie.clone(),
+                    hosts: hosts.clone(),
+                    address: format!("10.123.0.{n}"),
+                }),
+                ..RabbitOptions::default()
+            })?);
+        }
+        for node in &mut nodes {
+            node.up().await?;
+        }
+        Ok(Self { nodes, wires })
+    }
+
+    /// Cuts the wire between one node and the others, or mends it.
+    ///
+    /// # Errors
+    /// When the interface cannot be changed.
+    pub fn cut(&self, node: usize, cut: bool) -> anyhow::Result<()> {
+        let wire = self.wires.meeting(node + 1);
+        ip(&["link", "set", &wire, if cut { "down" } else { "up" }])
+    }
+}
+
+/// The networks. Names carry this process's number, so that two runs do not meet; addresses are the same.
+#[derive(Debug)]
+struct Wires {
+    mark: u32,
+}
+
+impl Wires {
+    fn lay() -> anyhow::Result<Self> {
+        let wires = Self {
+            mark: std::process::id() % 100_000,
+        };
+        let bridge = wires.bridge();
+        ip(&["link", "add", &bridge, "type", "bridge"])?;
+        ip(&["link", "set", &bridge, "up"])?;
+        for n in 1..=NODES {
+            wires.lay_to(n, &bridge)?;
+        }
+        Ok(wires)
+    }
+
+    fn lay_to(&self, n: usize, bridge: &str) -> anyhow::Result<()> {
+        let (space, client, meeting) = (self.space(n), self.client(n), self.meeting(n));
+        let within = |words: &[&str]| ip(&[&["-n", space.as_str()], words].concat());
+        ip(&["netns", "add", &space])?;
+        ip(&[
+            "link", "add", &client, "type", "veth", "peer", "name", "client", "netns", &space,
+        ])?;
+        ip(&[
+            "link", "add", &meeting, "type", "veth", "peer", "name", "meeting", "netns", &space,
+        ])?;
+        ip(&["addr", "add", &format!("10.124.{n}.1/30"), "dev", &client])?;
+        ip(&["link", "set", &client, "up"])?;
+        ip(&["link", "set", &meeting, "master", bridge])?;
+        ip(&["link", "set", &meeting, "up"])?;
+        within(&["link", "set", "lo", "up"])?;
+        within(&["addr", "add", &format!("10.124.{n}.2/30"), "dev", "client"])?;
+        within(&["link", "set", "client", "up"])?;
+        within(&["addr", "add", &format!("10.123.0.{n}/24"), "dev", "meeting"])?;
+        within(&["link", "set", "meeting", "up"])
+    }
+
+    fn bridge(&self) -> String {
+        format!("arb{}", self.mark)
+    }
+
+    fn space(&self, n: usize) -> String {
+        format!("arrakis-{}-{n}", self.mark)
+    }
+
+    fn client(&self, n: usize) -> String {
+        format!("arc{}x{n}", self.mark)
+    }
+
+    fn meeting(&self, n: usize) -> String {
+        format!("arm{}x{n}", self.mark)
+    }
+}
+
+impl Drop for Wires {
+    fn drop(&mut self) {
+        // An interface goes with its peer, the peer with its space. What was not made cannot be removed.
+        for n in 1..=NODES {
+            let _ = ip(&["link", "del", &self.client(n)]);
+            let _ = ip(&["link", "del", &self.meeting(n)]);
+            let _ = ip(&["netns", "del", &self.space(n)]);
+        }
+        let _ = ip(&["link", "del", &self.bridge()]);
+    }
+}
+
+fn ip(words: &[&str]) -> anyhow::Result<()> {
+    let done = Command::new("ip")
+        .args(words)
+        .output()
+        .context("ip (package iproute2)")?;
+    ensure!(
+        done.status.success(),
+        "`ip {}` failed; network namespaces need root: {}",
+        words.join(" "),
+        String::from_utf8_lossy(&done.stderr)
+    );
+    Ok(())
+}

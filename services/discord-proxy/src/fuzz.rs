@@ -1,0 +1,164 @@
+//! What callers and Discord send, and what none of it may do to the proxy: see `arrakis-fuzz`.
+
+use std::str::FromStr as _;
+use std::time::{Duration, Instant};
+
+use arrakis_config::{Reader, Service, Source};
+use arrakis_fuzz::{Fuzz, HttpText};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+
+use crate::allow_list::AllowLists;
+use crate::call::Call;
+use crate::callers::{Callers, Credential};
+use crate::config::Config;
+use crate::edge::manner;
+use crate::limits::Pause;
+use crate::limits::headers::learn;
+use crate::route::{Route, segments};
+
+const HERE: &str = env!("CARGO_MANIFEST_DIR");
+/// Nothing that an answer says may stop a route for longer.
+const DAY: Duration = Duration::from_secs(24 * 3_600 + 60);
+
+/// Headers as hyper would take them from the wire.
+fn headers(text: &HttpText<'_>) -> HeaderMap {
+    let pair =
+        |(name, value): &(&str, &[u8])| Some((HeaderName::from_str(name).ok()?, HeaderValue::from_bytes(value).ok()?));
+    let mut map = HeaderMap::new();
+    for (name, value) in text.headers.iter().filter_map(pair) {
+        map.append(name, value);
+    }
+    map
+}
+
+/// Discord's answers: what is learned of limits stays within reason.
+#[test]
+fn answers() {
+    let words = [
+        "x-ratelimit-bucket: ",
+        "x-ratelimit-limit: ",
+        "x-ratelimit-remaining: ",
+        "x-ratelimit-reset-after: ",
+        "x-ratelimit-scope: shared",
+        "x-ratelimit-global: true",
+        "retry-after: ",
+        "\"retry_after\":",
+        "\"global\":true",
+        "HTTP 429",
+    ];
+    Fuzz::target(HERE, "answers").words(&words).cases(6_000).run(|input| {
+        let text = HttpText::read(input);
+        let status = text.first.strip_prefix("HTTP ").and_then(|status| status.parse().ok());
+        let status = status
+            .and_then(|status| StatusCode::from_u16(status).ok())
+            .unwrap_or(StatusCode::OK);
+        let learned = learn(status, &headers(&text), text.body);
+        let pause = match &learned.pause {
+            Some(Pause::Global(wait) | Pause::Edge(wait) | Pause::Route(wait)) => Some(*wait),
+            None => None,
+        };
+        assert!(pause.is_none_or(|wait| wait <= DAY), "a pause of {pause:?}");
+        if let Some(bucket) = &learned.bucket {
+            assert!(bucket.hash.len() <= 128 && bucket.limit > 0, "{bucket:?}");
+            assert!(bucket.reset_after <= DAY, "a bucket for {:?}", bucket.reset_after);
+        }
+        format!(
+            "{} bucket {} pause {}",
+            status.is_success(),
+            learned.bucket.is_some(),
+            pause.is_some()
+        )
+    });
+}
+
+/// Calls of services, and of whoever else reaches the port.
+#[test]
+fn calls() {
+    let credential: Credential = "worker=0123456789abcdef".parse().unwrap();
+    let callers = Callers::new(vec![credential], &AllowLists::built_in().unwrap()).unwrap();
+    let words = [
+        "/api/v10/",
+        "/guilds/",
+        "/channels/",
+        "/webhooks/",
+        "/interactions/",
+        "/@original",
+        "x-arrakis-tenant: ",
+        "x-arrakis-urgency: bulk",
+        "x-arrakis-deadline-ms: ",
+        "authorization: Bearer ",
+        "content-type: application/json",
+        "\"nonce\":",
+        "\"enforce_nonce\":true",
+        "%2e%2e",
+    ];
+    Fuzz::target(HERE, "calls").words(&words).cases(6_000).run(|input| {
+        let text = HttpText::read(input);
+        let headers = headers(&text);
+        let Some(caller) = callers.authenticate(&headers) else {
+            return "nobody".to_owned();
+        };
+        let (method, target) = text.first.split_once(' ').unwrap_or(("GET", text.first));
+        let Ok(method) = Method::from_str(method) else {
+            return "no method".to_owned();
+        };
+        let path = target.split('?').next().unwrap_or_default();
+        let segments = match segments(path) {
+            Ok(segments) => segments,
+            Err(why) => return why.to_string(),
+        };
+        let allowed = caller.allowed.allows(&method, &segments);
+        let route = Route::of(&method, &segments);
+        assert!(
+            route.template.len() <= 2_048,
+            "a template of {} bytes",
+            route.template.len()
+        );
+        let manner = match manner(&headers) {
+            Ok(manner) => manner,
+            Err(refusal) => return refusal.message,
+        };
+        let body = Bytes::copy_from_slice(text.body);
+        let waits = (Instant::now(), Duration::from_secs(30));
+        let call = Call::new(
+            caller,
+            (method, path.to_owned()),
+            route,
+            (&headers, body),
+            manner,
+            waits,
+        );
+        assert!(
+            !call.headers.contains_key("authorization"),
+            "a credential would reach Discord"
+        );
+        format!(
+            "{allowed} {} {} {}",
+            call.route.class,
+            call.repeatable,
+            call.urgency.name()
+        )
+    });
+}
+
+#[test]
+fn configuration() {
+    let names: Vec<_> = arrakis_config::VARIABLES
+        .iter()
+        .map(|variable| variable.assignment())
+        .collect();
+    let words: Vec<_> = names.iter().map(String::as_str).collect();
+    let fuzz = Fuzz::target(HERE, "configuration")
+        .words(&words)
+        .cases(1_500)
+        .memory(64, 1 << 20);
+    fuzz.run(|text| {
+        let text = String::from_utf8_lossy(text);
+        let pairs = arrakis_fuzz::variables(&text);
+        match Reader::load(Service::DiscordProxy, Source::pairs(pairs), Config::read) {
+            Ok(_) => "good".to_owned(),
+            Err(errors) => errors.to_string().lines().last().unwrap_or_default().to_owned(),
+        }
+    });
+}

@@ -1,0 +1,246 @@
+//! Lets what may take its consumer down do so alone.
+//!
+//! When a process dies, the broker delivers all that it held again, the culprit and its neighbours alike, and counts a
+//! delivery for each. Were they begun side by side again, the neighbours would reach the delivery limit together with the
+//! culprit. So a message that came back several times is a suspect: it waits for a quiet moment and is begun with nothing else under
+//! way in this process. Suspects go one by one, those that came back least often first, upwards by id after an even number
+//! of deliveries and downwards after an odd one: whoever stood behind the culprit in one round stands before it in the next,
+//! so two rounds are enough for all of them.
+//!
+//! A suspect is alone for [`ALONE`] at most, and waits for its quiet moment no longer than [`PATIENCE`], so that a slow
+//! message is no worse than it was.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout};
+
+/// What came back together is known together after this long.
+const GATHER: Duration = Duration::from_millis(100);
+/// How long a suspect waits until nothing else is under way.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a suspect is alone; one that takes longer to do harm is no worse than before.
+const ALONE: Duration = Duration::from_millis(500);
+/// Returns from which on a message is a suspect. The first few are anybody's: workers leave and are killed, and nobody should
+/// wait for that. The delivery limit of 10 leaves more rounds than the two that are needed.
+const SUSPICIOUS: u32 = 4;
+
+/// One for each process. Cloning shares it.
+#[derive(Debug, Clone, Default)]
+pub struct Isolation(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    running: usize,
+    alone: bool,
+    waiting: Vec<Suspect>,
+}
+
+/// A message that came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Suspect {
+    /// How often it came back.
+    pub(crate) returns: u32,
+    /// Its id.
+    pub(crate) id: String,
+}
+
+impl Suspect {
+    /// `None` for what is beyond suspicion.
+    pub(crate) fn of(returns: u32, id: &str) -> Option<Self> {
+        (returns >= SUSPICIOUS).then(|| Self {
+            returns,
+            id: id.to_owned(),
+        })
+    }
+
+    fn is_before(&self, other: &Self) -> bool {
+        let by_id = if self.returns.is_multiple_of(2) {
+            self.id.cmp(&other.id)
+        } else {
+            other.id.cmp(&self.id)
+        };
+        self.returns.cmp(&other.returns).then(by_id).is_lt()
+    }
+}
+
+impl Isolation {
+    /// Does the work beside others, or alone for a suspect.
+    pub(crate) async fn run<F: Future>(&self, suspect: Option<Suspect>, work: F) -> F::Output {
+        let Some(suspect) = suspect else {
+            let _running = self.beside_others().await;
+            return work.await;
+        };
+        let mut running = self.alone(suspect).await;
+        let mut work = pin!(work);
+        if let Ok(done) = timeout(ALONE, &mut work).await {
+            return done;
+        }
+        running.no_longer_alone();
+        work.await
+    }
+
+    async fn beside_others(&self) -> Running<'_> {
+        loop {
+            let changed = self.0.changed.notified();
+            {
+                let mut state = self.0.state.lock();
+                if !state.alone {
+                    state.running += 1;
+                    return Running {
+                        inner: &self.0,
+                        alone: false,
+                    };
+                }
+            }
+            changed.await;
+        }
+    }
+
+    async fn alone(&self, suspect: Suspect) -> Running<'_> {
+        let came = Instant::now();
+        let waiting = Waiting::new(&self.0, suspect);
+        sleep_until(came + GATHER).await;
+        loop {
+            let changed = self.0.changed.notified();
+            if let Some(running) = waiting.try_begin(came.elapsed() >= PATIENCE) {
+                return running;
+            }
+            tokio::select! {
+                () = changed => {}
+                () = sleep_until(came + PATIENCE), if came.elapsed() < PATIENCE => {}
+            }
+        }
+    }
+}
+
+/// A suspect in the list of those that wait; taken off it when its future is dropped, too.
+struct Waiting<'a> {
+    inner: &'a Inner,
+    suspect: Suspect,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(inner: &'a Inner, suspect: Suspect) -> Self {
+        inner.state.lock().waiting.push(suspect.clone());
+        Self { inner, suspect }
+    }
+
+    fn try_begin(&self, out_of_patience: bool) -> Option<Running<'a>> {
+        let mut state = self.inner.state.lock();
+        let quiet = state.running == 0 || out_of_patience;
+        let first = !state.waiting.iter().any(|other| other.is_before(&self.suspect));
+        if state.alone || !quiet || !first {
+            return None;
+        }
+        state.alone = true;
+        Some(Running {
+            inner: self.inner,
+            alone: true,
+        })
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut state = self.inner.state.lock();
+        if let Some(place) = state.waiting.iter().position(|other| *other == self.suspect) {
+            state.waiting.swap_remove(place);
+        }
+        drop(state);
+        self.inner.changed.notify_waiters();
+    }
+}
+
+struct Running<'a> {
+    inner: &'a Inner,
+    alone: bool,
+}
+
+impl Running<'_> {
+    fn no_longer_alone(&mut self) {
+        let mut state = self.inner.state.lock();
+        state.alone = false;
+        state.running += 1;
+        self.alone = false;
+        drop(state);
+        self.inner.changed.notify_waiters();
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let mut state = self.inner.state.lock();
+        if self.alone {
+            state.alone = false;
+        } else {
+            state.running -= 1;
+        }
+        drop(state);
+        self.inner.changed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The order in which suspects begin, each noted by its id.
+    async fn order(suspects: &[(u32, &str)]) -> Vec<String> {
+        let isolation = Isolation::default();
+        let begun = Mutex::new(Vec::new());
+        let all = suspects.iter().map(|(returns, id)| {
+            let (isolation, begun) = (&isolation, &begun);
+            async move {
+                let work = async { begun.lock().push((*id).to_owned()) };
+                isolation.run(Suspect::of(*returns, id), work).await;
+            }
+        });
+        futures_util::future::join_all(all).await;
+        begun.into_inner()
+    }
+
+    #[tokio::test]
+    async fn who_stood_behind_in_one_round_stands_before_in_the_next() {
+        assert_eq!(order(&[(4, "b"), (4, "c"), (4, "a")]).await, ["a", "b", "c"]);
+        assert_eq!(order(&[(5, "b"), (5, "c"), (5, "a")]).await, ["c", "b", "a"]);
+        assert_eq!(order(&[(7, "a"), (4, "z"), (5, "m")]).await, ["z", "m", "a"]);
+    }
+
+    #[tokio::test]
+    async fn a_suspect_is_alone_and_the_others_wait_no_longer_than_they_must() {
+        let isolation = Isolation::default();
+        let hangs = isolation.clone();
+        let (began, begun) = tokio::sync::oneshot::channel();
+        let suspect = tokio::spawn(async move {
+            let work = async move {
+                let _ = began.send(());
+                std::future::pending::<()>().await;
+            };
+            hangs.run(Suspect::of(4, "x"), work).await;
+        });
+        begun.await.unwrap();
+        assert!(isolation.0.state.lock().alone);
+        // It hangs for ever; after a while the next goes on beside it.
+        isolation.run(None, async {}).await;
+        suspect.abort();
+        let _ = suspect.await;
+        let state = isolation.0.state.lock();
+        assert!(!state.alone && state.running == 0 && state.waiting.is_empty());
+    }
+
+    #[test]
+    fn the_first_returns_are_beyond_suspicion() {
+        assert!(Suspect::of(3, "a").is_none());
+        assert!(Suspect::of(4, "a").is_some());
+    }
+}

@@ -1,0 +1,74 @@
+//! What Discord, a proxy or whatever stands between answers, and what none of it may do to a worker: see `arrakis-fuzz`.
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use arrakis_fuzz::{Fuzz, HttpText};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use crate::answer::Answer;
+use crate::clock::DiscordClock;
+use crate::error::Error;
+
+fn answer(input: &[u8]) -> Answer {
+    let text = HttpText::read(input);
+    let mut headers = HeaderMap::new();
+    for (name, value) in &text.headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_str(name), HeaderValue::from_bytes(value)) {
+            headers.append(name, value);
+        }
+    }
+    let status = text.first.strip_prefix("HTTP ").and_then(|status| status.parse().ok());
+    Answer {
+        status: status
+            .and_then(|status| StatusCode::from_u16(status).ok())
+            .unwrap_or(StatusCode::BAD_REQUEST),
+        headers,
+        body: Bytes::copy_from_slice(text.body),
+    }
+}
+
+#[test]
+fn answers() {
+    let words = [
+        "\"code\":",
+        "\"message\":\"",
+        "\"errors\":{",
+        "\"_errors\":[",
+        "{},",
+        "\"retry_after\":",
+        "retry-after: ",
+        "x-arrakis-proxy-error: ",
+        "waited-too-long",
+        "HTTP 400",
+        "date: ",
+    ];
+    let fuzz = Fuzz::target(env!("CARGO_MANIFEST_DIR"), "answers")
+        .words(&words)
+        .memory(128, 256 << 10)
+        .cases(6_000);
+    fuzz.run(|input| {
+        let answer = answer(input);
+        let clock = DiscordClock::default();
+        if let Some(date) = answer.discords_date() {
+            clock.observe(date, 1_795_257_504_000, 1_795_257_504_080);
+        }
+        let _ = (clock.offset_ms(), answer.asked());
+        match answer.into_result() {
+            Ok(_) => "a success".to_owned(),
+            Err(error) => {
+                if let Error::RateLimited { retry_after } = &error {
+                    assert!(
+                        *retry_after <= Duration::from_secs(24 * 3_600),
+                        "stay away for {retry_after:?}"
+                    );
+                }
+                // It goes into logs, and into a header of the retried message.
+                let words = error.to_string();
+                assert!(words.len() <= 8 << 10, "an error of {} bytes", words.len());
+                words
+            }
+        }
+    });
+}

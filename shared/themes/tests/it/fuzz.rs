@@ -1,0 +1,47 @@
+//! Themes as an operator may write them, and what none of them may do to the loader: see `arrakis-fuzz`.
+
+use arrakis_fuzz::Fuzz;
+use arrakis_themes::{Settings, ThemeFolder, ThemeTemplate};
+
+#[test]
+fn themes() {
+    let words = [
+        "${accent}",
+        "${name}",
+        "$${",
+        "variables:",
+        "default:",
+        "type: list",
+        "flags:",
+        "when:",
+        "- name:",
+        "kind: voice",
+        "&a [*a, *a]",
+        "<<: *a",
+        "!!binary",
+        "tiers:",
+        "rules:",
+        "balance:",
+        "ranks:",
+        "\"#ff0000\"",
+    ];
+    // Values keep their places in the file; what is told of a mistake holds a piece of it.
+    let fuzz = Fuzz::target(env!("CARGO_MANIFEST_DIR"), "themes")
+        .words(&words)
+        .memory(512, 4 << 20)
+        .cases(150);
+    fuzz.run(|text| {
+        let text = String::from_utf8_lossy(text);
+        let files = arrakis_fuzz::files(&text).map(|(name, text)| (name.to_owned(), text.to_owned()));
+        let folder = ThemeFolder {
+            id: "fuzz".to_owned(),
+            label: "fuzz".to_owned(),
+            files: files.collect(),
+        };
+        let resolved = ThemeTemplate::parse(folder).and_then(|template| template.resolve(&Settings::default()));
+        match resolved {
+            Ok(theme) => format!("{} tiers", theme.tiers.len()),
+            Err(problems) => problems.to_string().rsplit(": ").next().unwrap_or_default().to_owned(),
+        }
+    });
+}
