@@ -6,7 +6,7 @@
 //! records. Runs inside of the emulator because only here both ends of an event are seen by one clock, and because five
 //! thousand events a second over HTTP would cost more than the system under test.
 //!
-//! To add a kind of event: a variant of [`Act`], how it happens in `acts`, how it is asked for in `control::load`.
+//! To add a kind of event: a variant of `Act`, how it happens in `acts`, how it is asked for in `control::load`.
 
 mod acts;
 mod generate;

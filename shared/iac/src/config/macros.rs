@@ -73,6 +73,9 @@ pub(crate) const fn key(field: &'static str) -> &'static str {
 
 /// Refuses a key that nothing is known of.
 pub(crate) fn refuse_key(name: &Name, value: &Node, known: &[&str], reader: &mut Reader<'_>) {
+    if reader.is_full() {
+        return;
+    }
     let at = if name.at.line == 0 { value.at } else { name.at };
     let quoted: Vec<String> = known.iter().map(|key| format!("`{key}`")).collect();
     let reason = format!(

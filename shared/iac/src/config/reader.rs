@@ -86,6 +86,13 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Counts a problem that would not be told any more, before anybody words it.
+    pub(crate) fn is_full(&mut self) -> bool {
+        let full = self.problems.len() >= MOST_PROBLEMS;
+        self.untold += usize::from(full);
+        full
+    }
+
     /// Notes what is wrong at a place.
     pub(crate) fn refuse(&mut self, at: Mark, reason: impl Into<String>) {
         self.push(self.source.problem(at, reason));

@@ -302,12 +302,18 @@ impl JsonSchema for PermissionEnum {
     }
 
     fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
-        let named = Permission::ALL
+        let names: Vec<&str> = Permission::ALL.iter().map(|permission| permission.name()).collect();
+        // Not part of JSON Schema, and shown by the editors that know it.
+        let told: Vec<&str> = Permission::ALL
             .iter()
-            .map(|permission| json_schema!({ "const": permission.name(), "description": permission.description() }));
-        let rest = json_schema!({ "type": "string", "pattern": format!("^BIT_[0-9]+$|{VARIABLE}") });
-        let all: Vec<Schema> = named.chain([rest]).collect();
-        json_schema!({ "anyOf": all })
+            .map(|permission| permission.description())
+            .collect();
+        json_schema!({
+            "anyOf": [
+                { "enum": names, "enumDescriptions": told },
+                { "type": "string", "pattern": format!("^BIT_[0-9]+$|{VARIABLE}") },
+            ],
+        })
     }
 }
 

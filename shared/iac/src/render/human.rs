@@ -180,6 +180,7 @@ fn nothing(plan: &Plan, style: Style) -> String {
 fn refreshed(plan: &Plan, style: Style) -> String {
     let words = match plan.steps.len() {
         0 => "No changes. The state is as the server is.".to_owned(),
+        1 => "The state would be brought up to date in 1 place. The server is not touched.".to_owned(),
         count => format!("The state would be brought up to date in {count} places. The server is not touched."),
     };
     format!("{}\n", style.paint(Color::Bold, &words))

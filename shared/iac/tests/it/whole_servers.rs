@@ -145,11 +145,9 @@ fn a_crowded_server_exports_to_no_change() {
         live.of_kind(Kind::Category).count() + live.of_kind(Kind::Channel).count(),
         500
     );
-    for detail in [Detail::Readable, Detail::Complete] {
-        let yaml = assert_no_change(&live, detail);
-        check_by_schema("crowded", &yaml);
-        assert!(yaml.contains("BIT_47"), "a bit without a name is not lost");
-    }
+    let yaml = assert_no_change(&live, Detail::Complete);
+    assert!(yaml.contains("BIT_47"), "a bit without a name is not lost");
+    check_by_schema("crowded", &yaml);
 }
 
 #[test]

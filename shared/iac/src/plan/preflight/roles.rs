@@ -1,0 +1,106 @@
+//! The bot's place among the roles: nobody touches a role at or above their own highest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Check, Finding, finding, list};
+use crate::live::LiveResource;
+use crate::model::{Address, Kind, Reference};
+use crate::plan::document::{Action, Step};
+
+impl Check<'_> {
+    fn rank(&self, role: &LiveResource) -> (i64, std::cmp::Reverse<u64>) {
+        (role.position, std::cmp::Reverse(role.id.get()))
+    }
+
+    /// Whether the bot may touch a role: it stands strictly below the bot's highest.
+    fn reaches(&self, role: &LiveResource) -> bool {
+        let own = self.live.bot_role();
+        role.id == self.live.guild_id
+            || self.live.bot_is_owner()
+            || own.is_some_and(|own| self.rank(role) < self.rank(own))
+    }
+
+    pub(super) fn hierarchy(&self, findings: &mut Vec<Finding>) {
+        let mut beyond = BTreeMap::new();
+        let mut of_applications = BTreeMap::new();
+        for step in &self.plan.steps {
+            let touched: Vec<(Address, &LiveResource)> = match step {
+                Step::Update { address, id, .. } | Step::Delete { address, id } if address.kind() == Kind::Role => self
+                    .live
+                    .get(Kind::Role, *id)
+                    .map(|role| (address.clone(), role))
+                    .into_iter()
+                    .collect(),
+                Step::BotRole { address, .. } => self
+                    .of_address(address)
+                    .map(|role| (address.clone(), role))
+                    .into_iter()
+                    .collect(),
+                Step::MoveRoles { places } => {
+                    let moved = places.iter().filter_map(|place| {
+                        let address = place.of.address()?;
+                        Some((address.clone(), self.of_address(address)?))
+                    });
+                    moved.collect()
+                }
+                _ => continue,
+            };
+            for (address, role) in touched {
+                let name = role.attributes.name().unwrap_or_default().to_owned();
+                if !self.reaches(role) {
+                    beyond.insert(address.clone(), name.clone());
+                }
+                if role.managed && matches!(step, Step::Delete { .. } | Step::BotRole { .. }) {
+                    of_applications.insert(address, name);
+                }
+            }
+        }
+        self.unplaceable(&mut beyond);
+        if !beyond.is_empty() {
+            let roles: Vec<String> = beyond
+                .iter()
+                .map(|(address, name)| format!("`{name}` ({address})"))
+                .collect();
+            let own = self.live.bot_role().and_then(|role| role.attributes.name());
+            let (where_it_is, what_to_do) = match own {
+                Some(own) => (
+                    format!("the bot's highest role `{own}` does not stand above"),
+                    format!(
+                        "drag `{own}` above them (Server Settings, Roles); Discord lets nobody touch a role at or above their own"
+                    ),
+                ),
+                None => (
+                    "the bot has no role that stands above".to_owned(),
+                    "give the bot a role above them".to_owned(),
+                ),
+            };
+            findings.push(finding(
+                format!("{where_it_is} {}", list(&roles)),
+                what_to_do,
+                beyond.into_keys().collect(),
+            ));
+        }
+        for (address, name) in of_applications {
+            findings.push(finding(
+                format!("the role `{name}` ({address}) belongs to an application or to boosting and cannot be removed or given"),
+                format!("forget it: `gaib server state rm {address}`"),
+                vec![address],
+            ));
+        }
+    }
+
+    /// New roles whose place in the order would be at or above the bot's highest.
+    fn unplaceable(&self, beyond: &mut BTreeMap<Address, String>) {
+        let placed: Option<BTreeSet<&Reference>> = self.plan.steps.iter().find_map(|step| match step {
+            Step::MoveRoles { places } => Some(places.iter().map(|place| &place.of).collect()),
+            _ => None,
+        });
+        let Some(placed) = placed else { return };
+        for change in &self.plan.changes {
+            let made = change.action == Action::Create && change.address.kind() == Kind::Role;
+            if made && !placed.contains(&Reference::Address(change.address.clone())) {
+                beyond.insert(change.address.clone(), change.name.clone().unwrap_or_default());
+            }
+        }
+    }
+}
