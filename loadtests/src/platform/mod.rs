@@ -18,7 +18,8 @@ use arrakis_test_support::{Process, TestDatabase, TestRedis, TestVhost};
 pub use emulator::{Answer, Emulator, Interaction, Member, Message};
 pub use replica::Replica;
 
-const APPLICATION: &str = "1100000000000000001";
+/// The bot's application.
+pub(crate) const APPLICATION: &str = "1100000000000000001";
 /// Bytes of each body that the emulator keeps: whole, so that a run can be held to Discord's own document.
 const LEDGER_BODIES: &str = "65536";
 const CREDENTIAL: &str = "the-demo's-own-credential";

@@ -17,6 +17,8 @@ const CONFIRMED: &str = "arrakis_ingestor_confirm_seconds_count";
 /// Events that wait for the ingestor when its throughput is measured: some seconds of work.
 const BACKLOG_RATE: f64 = 12_000.0;
 const BACKLOG_SECONDS: f64 = 5.0;
+/// How long the backlog may take: far more than any machine needs.
+const WORKED_OFF_WITHIN: Duration = Duration::from_secs(120);
 /// What of the backlog is measured; the beginning is start-up, the end has shards that are done.
 const MEASURED: (f64, f64) = (0.1, 0.85);
 
@@ -111,12 +113,18 @@ async fn saturation(bench: &mut Bench, site: &mut Site) -> anyhow::Result<()> {
     #[expect(clippy::cast_precision_loss, reason = "counts of events")]
     let made = site.discord.load_made().await?.counts.made as f64;
     site.start_ingestor().await?;
+    let deadline = Instant::now() + WORKED_OFF_WITHIN;
     let reach = async |share: f64| -> anyhow::Result<(Instant, f64)> {
         loop {
             let confirmed = site.scrape("ingestor").await?.sum(CONFIRMED);
             if confirmed >= made * share {
                 return Ok((Instant::now(), confirmed));
             }
+            anyhow::ensure!(
+                Instant::now() < deadline,
+                "the ingestor worked off {confirmed} of {made} events within {} s",
+                WORKED_OFF_WITHIN.as_secs()
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };

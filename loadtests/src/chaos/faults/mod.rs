@@ -40,8 +40,6 @@ pub fn all() -> Vec<Scenario> {
         topology::SCENARIOS,
         wire::SCENARIOS,
         workers::SCENARIOS,
-        redis::SCENARIOS,
-        rest::SCENARIOS,
     ]
     .concat();
     all.sort_by_key(|scenario| scenario.fault);

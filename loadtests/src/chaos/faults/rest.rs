@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::calls::{Answer, Caller, Seen, text_channel};
 use crate::chaos::Invariant::{I2, I3, I4, I5, I6};
 use crate::chaos::{Guard, PROCESS_BACK, Scenario, Shape, Stage};
+use crate::platform::APPLICATION;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -83,7 +84,10 @@ const RETRY_AFTER_MS: u64 = 2_000;
 const ON_THE_WAY_MS: u64 = 30;
 
 async fn limited(stage: &mut Stage, scope: &str) -> anyhow::Result<()> {
-    stage.start(Shape::default().proxies(2)).await?;
+    let whole = usize::from(scope == "global");
+    stage
+        .start(Shape::default().proxies(2).workers(whole).ingestors(whole))
+        .await?;
     let caller = Caller::of(stage);
     let guild = stage.plan().servers[0].guild;
     let path = format!("/guilds/{guild}");
@@ -302,6 +306,16 @@ async fn terminal(stage: &mut Stage) -> anyhow::Result<()> {
         answer.code() == Some(10_062),
         format!("{answer:?}"),
     );
+    let commands = json!([{"name": "help", "description": "For the scenario", "type": 1}]);
+    caller
+        .call(
+            0,
+            Method::PUT,
+            &format!("/applications/{APPLICATION}/commands"),
+            commands,
+        )
+        .await?
+        .must_be(200)?;
     let made = json!({
         "kind": "command", "name": "help", "force": true, "guild_id": guild.to_string(),
         "channel_id": channel.to_string(), "user_id": user.to_string(),
