@@ -704,6 +704,8 @@ impl Stage {
             for replica in self.platform().replicas() {
                 replica.kill().await;
             }
+            // The broker gives back what a dead consumer held once it has noticed; a busy one takes a moment.
+            tokio::time::sleep(Duration::from_secs(1)).await;
             let url = self.platform().vhost().url();
             held = ledger::held(&url).await?;
         }
