@@ -67,11 +67,12 @@ impl JobHandler for Reconcile {
     async fn run(&self, run: &Run<'_>) -> Result<(), Failure> {
         let calls = run.services.discord.bulk(Some(run.community.guild()));
         let roles = calls.roles(run.community.guild()).await?;
+        let asked = OffsetDateTime::now_utc();
         let members = calls.members(run.community.guild()).await?;
         run.progress(0, Some(members.len())).await?;
         let bindings = check_roles(run, &roles, &members).await?;
         let people: Vec<Member> = members.into_iter().filter(|member| !member.user.bot).collect();
-        let left = leaves(run, &people).await?;
+        let left = leaves(run, &people, asked).await?;
         let (joined, differing) = compare(run, &people, &bindings).await?;
         ask_for_syncs(run, &differing).await?;
         if left + joined + differing.len() > 0 {
@@ -140,8 +141,8 @@ fn obstacle(role: &Role, bot: &Member, roles: &[Role], everyone: Id<RoleMarker>)
     ))
 }
 
-/// Writes down who has left unseen; answers how many.
-async fn leaves(run: &Run<'_>, people: &[Member]) -> Result<usize, Failure> {
+/// Writes down who has left unseen; answers how many. Who joined after the list was asked for is not on it and has not left.
+async fn leaves(run: &Run<'_>, people: &[Member], asked: OffsetDateTime) -> Result<usize, Failure> {
     let here: BTreeSet<u64> = people.iter().map(|member| member.user.id.get()).collect();
     let known = known(run).await?;
     let missing: Vec<UserId> = known
@@ -160,12 +161,11 @@ async fn leaves(run: &Run<'_>, people: &[Member]) -> Result<usize, Failure> {
             .await
             .map(|()| 0);
     }
-    let now = OffsetDateTime::now_utc();
     for chunk in missing.chunks(NOTE_EVERY) {
         let mut tx = run.services.database.tenant(run.community.id()).await?;
         for user in chunk {
             // As a leave that was seen; which of them come first, and how often, changes nothing.
-            if tx.profiles().leave(*user, now).await? {
+            if tx.profiles().leave(*user, asked).await? {
                 tx.audit(&NewAuditEntry {
                     actor: Actor::System("reconcile".to_owned()),
                     action: "member.left",
