@@ -34,7 +34,7 @@ pub(super) async fn run(context: &Context, arguments: &server::Plan) -> Result<E
             path.display()
         ));
     }
-    Ok(exit(&plan, arguments.detailed_exitcode))
+    Ok(exit(&plan, &findings, arguments.detailed_exitcode))
 }
 
 pub(super) async fn diff(context: &Context, arguments: &server::Diff) -> Result<ExitStatus> {
@@ -48,11 +48,14 @@ pub(super) async fn diff(context: &Context, arguments: &server::Diff) -> Result<
         printer.message(&message);
     }
     printer.text(&render::differences(&plan, Style { color: printer.color() }));
-    Ok(exit(&plan, arguments.detailed_exitcode))
+    Ok(exit(&plan, &[], arguments.detailed_exitcode))
 }
 
-const fn exit(plan: &Plan, detailed: bool) -> ExitStatus {
-    if detailed && !empty(plan) {
+/// A plan that cannot succeed is an error, so that a pipeline stops before its apply.
+fn exit(plan: &Plan, findings: &[Finding], detailed: bool) -> ExitStatus {
+    if findings.iter().any(|finding| finding.blocking) {
+        ExitStatus::Error
+    } else if detailed && !empty(plan) {
         ExitStatus::Changes
     } else {
         ExitStatus::Success

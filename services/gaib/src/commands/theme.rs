@@ -40,7 +40,7 @@ pub(super) fn unknown_theme(error: RegistryError) -> Failure {
 fn counts(theme: &Theme) -> [usize; 4] {
     let channels = theme.categories.iter().map(|category| category.channels.len()).sum();
     [
-        theme.variables.len(),
+        theme.variable_count(),
         theme.roles.len(),
         theme.categories.len(),
         channels,

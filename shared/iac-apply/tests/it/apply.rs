@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::bench::{Bench, configuration};
 use crate::support::empty;
 
-fn sietch() -> Configuration {
+pub(crate) fn sietch() -> Configuration {
     let registry = Registry::load(None).unwrap();
     from_theme(registry.theme("sietch").unwrap())
 }

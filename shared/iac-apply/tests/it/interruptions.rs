@@ -8,6 +8,7 @@ use discord_emulator::faults::{Condition, DeadHost, FaultKind};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use crate::apply::sietch;
 use crate::bench::{Bench, configuration};
 use crate::support::{Cut, Strike, Watched, empty};
 
@@ -48,12 +49,11 @@ fn before() -> serde_json::Value {
 }
 
 /// One cell: an apply that ends at request `at`, then a whole one.
-async fn killed_at(at: usize, strike: Strike) {
+async fn killed_at(config: Configuration, at: usize, strike: Strike) {
     let bench = Bench::start(before()).await;
     let at_first = bench.live().await;
     let stop = CancellationToken::new();
     let cut = Cut::new(Arc::new(bench.server.https()), at, strike, stop.clone());
-    let config = small();
     tokio::select! {
         biased;
         ended = bench.apply_over(Arc::new(cut), &config) => panic!("request {at} was never made: {ended:?}"),
@@ -66,18 +66,18 @@ async fn killed_at(at: usize, strike: Strike) {
 }
 
 /// Every request of an apply, in order.
-async fn requests() -> Vec<String> {
+async fn requests(config: &Configuration) -> Vec<String> {
     let bench = Bench::start(before()).await;
-    let (_, watched): (_, Arc<Watched>) = bench.apply(&small()).await.unwrap();
+    let (_, watched): (_, Arc<Watched>) = bench.apply(config).await.unwrap();
     watched.sent()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_apply_that_is_killed_at_any_request_is_finished_by_the_next() {
-    let requests = requests().await;
+/// Kills an apply of `config` before and after every `step`th of its requests.
+async fn matrix(config: &Configuration, step: usize) {
+    let requests = requests(config).await;
     assert!(requests.len() > 10, "{requests:?}");
-    for (at, request) in requests.iter().enumerate() {
-        let cells = [Strike::Before, Strike::After].map(|strike| tokio::spawn(killed_at(at, strike)));
+    for (at, request) in requests.iter().enumerate().step_by(step) {
+        let cells = [Strike::Before, Strike::After].map(|strike| tokio::spawn(killed_at(config.clone(), at, strike)));
         for cell in cells {
             cell.await.unwrap_or_else(|error| panic!("{request}: {error}"));
         }
@@ -85,8 +85,20 @@ async fn an_apply_that_is_killed_at_any_request_is_finished_by_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_apply_that_is_killed_at_any_request_is_finished_by_the_next() {
+    matrix(&small(), 1).await;
+}
+
+/// The whole theme takes a while: every ninth request each time, every single one with `INTERRUPT_EVERY=1`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_apply_of_sietch_that_is_killed_is_finished_by_the_next() {
+    let every = std::env::var("INTERRUPT_EVERY").map_or(9, |every| every.parse().unwrap());
+    matrix(&sietch(), every).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_is_lost_is_found_again_at_any_request() {
-    let requests = requests().await;
+    let requests = requests(&small()).await;
     for (at, request) in requests.iter().enumerate() {
         let bench = Bench::start(before()).await;
         let at_first = bench.live().await;
@@ -148,7 +160,8 @@ async fn a_creation_that_never_arrived_is_made_again() {
 #[tokio::test]
 async fn what_was_pending_and_is_no_longer_wanted_leaves_no_trace_in_the_state() {
     let bench = Bench::start(before()).await;
-    let requests = requests().await;
+    let config = small();
+    let requests = requests(&config).await;
     let first_create = requests.iter().position(|call| call.starts_with("POST")).unwrap();
     let stop = CancellationToken::new();
     let cut = Cut::new(
@@ -157,7 +170,6 @@ async fn what_was_pending_and_is_no_longer_wanted_leaves_no_trace_in_the_state()
         Strike::Before,
         stop.clone(),
     );
-    let config = small();
     tokio::select! {
         biased;
         _ = bench.apply_over(Arc::new(cut), &config) => panic!("not cut"),

@@ -78,7 +78,11 @@ impl Check<'_> {
                     "the bot does not have {lacking} itself and so cannot give or withhold it in {}",
                     list(&concerned)
                 ),
-                format!("give the bot's own role {lacking} (or ADMINISTRATOR), or take it out of the configuration"),
+                if bits == Permission::Administrator.bits() {
+                    "give the bot's own role ADMINISTRATOR, or take it out of the configuration".to_owned()
+                } else {
+                    format!("give the bot's own role {lacking} (or ADMINISTRATOR), or take it out of the configuration")
+                },
                 addresses,
             ));
         }
