@@ -108,7 +108,7 @@ fn configuration() {
     let words: Vec<_> = names.iter().map(String::as_str).collect();
     let fuzz = Fuzz::target(HERE, "configuration")
         .words(&words)
-        .cases(4_000)
+        .cases(400)
         .memory(64, 1 << 20);
     fuzz.run(|text| {
         let text = String::from_utf8_lossy(text);
