@@ -146,7 +146,7 @@ fn calls() {
 fn configuration() {
     let names: Vec<_> = arrakis_config::VARIABLES
         .iter()
-        .map(|variable| variable.assignment())
+        .map(arrakis_config::Variable::assignment)
         .collect();
     let words: Vec<_> = names.iter().map(String::as_str).collect();
     let fuzz = Fuzz::target(HERE, "configuration")

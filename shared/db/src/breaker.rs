@@ -135,7 +135,7 @@ mod tests {
                     breaker.note(false);
                     true
                 }
-            )
+            );
         });
         tokio::time::sleep(PAUSE + Duration::from_millis(20)).await;
         assert!(breaker.permits());

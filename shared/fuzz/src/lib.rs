@@ -305,10 +305,10 @@ mod tests {
             .cases(20_000)
             .memory(8, 4_096);
         let panic = catch_unwind(AssertUnwindSafe(|| fuzz.run(target))).unwrap_err();
-        let found = std::fs::read_dir(folder.join("fuzz/toy"))
+        let mut found = std::fs::read_dir(folder.join("fuzz/toy"))
             .unwrap()
             .map(|entry| entry.unwrap().path());
-        let found = found.filter(|path| path.file_name().unwrap() != "good").next().unwrap();
+        let found = found.find(|path| path.file_name().unwrap() != "good").unwrap();
         let input = std::fs::read(found).unwrap();
         std::fs::remove_dir_all(folder).unwrap();
         (panic.downcast_ref::<String>().unwrap().clone(), input)
