@@ -156,6 +156,7 @@ fn of_configuration(plan: &mut Plan, configuration: &Configuration, managed: &Ma
     plan.steps = steps;
     plan.reorders = orders.reorders;
     plan.notes = notes::notes(&plan.changes, managed, live);
+    plan.notes.extend(orders.notes);
 }
 
 fn refresh_only(plan: &mut Plan, managed: &Managed) {

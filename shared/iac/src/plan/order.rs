@@ -16,6 +16,8 @@ use crate::model::{Address, Attributes, ChannelKind, Clearable, Configuration, K
 pub(super) struct Orders {
     pub(super) reorders: Vec<Reorder>,
     pub(super) steps: Vec<Step>,
+    /// Roles whose place is wrong and out of the bot's reach, in words.
+    pub(super) notes: Vec<String>,
 }
 
 /// A member of a group that is sorted.
@@ -58,6 +60,7 @@ pub(super) fn orders(
     let mut orders = Orders {
         reorders: Vec::new(),
         steps: Vec::new(),
+        notes: Vec::new(),
     };
     context.roles(&mut orders);
     context.channels(&mut orders);
@@ -93,26 +96,17 @@ impl Context<'_> {
                     configured: Some(place),
                 }),
         );
+        let below = self.first_in_reach(&members);
+        orders.notes.extend(self.out_of_order(&members, below));
+        // What stands above the bot keeps its place, as what nobody manages does.
+        for member in members.iter_mut().take(below) {
+            member.configured = None;
+        }
         let sorted = sorted(&members);
         if !self.needs_request(&members, &sorted) {
             return;
         }
         orders.reorders.extend(reorder("roles", &members, &sorted));
-        let reach = self
-            .live
-            .bot_role()
-            .map(|role| role.id)
-            .filter(|_| !self.live.bot_is_owner());
-        let below = match reach {
-            None => 0,
-            Some(own) => {
-                let own = self.member(own).reference;
-                sorted
-                    .iter()
-                    .position(|member| member.reference == own)
-                    .map_or(0, |place| place + 1)
-            }
-        };
         let places: Vec<Place> = sorted
             .iter()
             .enumerate()
@@ -126,6 +120,37 @@ impl Context<'_> {
         if places.len() > 1 || members != sorted {
             orders.steps.push(Step::MoveRoles { places });
         }
+    }
+
+    /// Index of the first role below the bot's own: it moves no other.
+    fn first_in_reach(&self, members: &[Member]) -> usize {
+        let own = self.live.bot_role().filter(|_| !self.live.bot_is_owner());
+        own.map_or(0, |own| {
+            let own = self.member(own.id).reference;
+            let place = members.iter().position(|member| member.reference == own);
+            place.map_or(0, |place| place + 1)
+        })
+    }
+
+    /// Says which roles stand above the bot although the configuration puts others before them.
+    fn out_of_order(&self, members: &[Member], below: usize) -> Vec<String> {
+        let wrong = members.iter().take(below).enumerate().filter(|(index, member)| {
+            let behind = members.iter().skip(index + 1).filter_map(|other| other.configured);
+            let address = member.reference.address();
+            address.is_some_and(|address| self.scope.includes(address))
+                && member
+                    .configured
+                    .is_some_and(|place| behind.min().is_some_and(|first| first < place))
+        });
+        wrong
+            .map(|(_, member)| {
+                format!(
+                    "{} stands above the bot's own role, where the bot cannot move it, and the configuration puts it lower; \
+                     drag the bot's role above it (Server Settings, Roles)",
+                    member.reference
+                )
+            })
+            .collect()
     }
 
     fn channels(&self, orders: &mut Orders) {

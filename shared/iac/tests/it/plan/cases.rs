@@ -1,7 +1,7 @@
 //! Single decisions, each with its reason.
 
 use arrakis_domain::{Color, Permission, Permissions};
-use arrakis_iac::model::{Attributes, Channel, ChannelKind, Overwrites, Role, Target};
+use arrakis_iac::model::{Attributes, Channel, ChannelKind, Kind, Overwrites, Role, Target};
 use arrakis_iac::plan::{Action, Mode, Options, Reason, preflight};
 use arrakis_iac::render::{self, Style};
 use arrakis_iac::state::Pending;
@@ -332,4 +332,21 @@ fn a_plan_reads_like_terraforms() {
     insta::assert_snapshot!("plan_as_steps", steps(&plan).join("\n"));
     let lines: Vec<String> = render::messages(&plan, &[]).iter().map(ToString::to_string).collect();
     insta::assert_snapshot!("plan_as_messages", lines.join("\n"));
+}
+
+#[test]
+fn a_role_that_was_dragged_above_the_bot_is_told_and_left_there() {
+    let mut world = World::new();
+    let ordered = configuration([
+        ("role.naib", Attributes::Role(role("Naib"))),
+        ("role.usul", Attributes::Role(role("Usul"))),
+        ("role.hajra", Attributes::Role(role("Hajra"))),
+    ]);
+    world.become_like(&ordered);
+    let above = world.live.bot_role().unwrap().position + 1;
+    let usul = world.state.resources[&address("role.usul")].id;
+    world.live.get_mut(Kind::Role, usul).unwrap().position = above;
+    let plan = world.plan(&ordered);
+    assert_eq!(steps(&plan), [""; 0]);
+    assert!(render::plan(&plan, Style::default()).contains("role.usul stands above the bot's own role"));
 }
