@@ -35,6 +35,8 @@ default_user = arrakis
 default_pass = $(secret rabbitmq)
 # The default, 50 MB, named so that a full disk is the same error everywhere.
 disk_free_limit.absolute = 50MB
+# As large as ours: headers that fill a larger frame would take down whoever consumes them.
+frame_max = 32768
 log.console = true
 log.console.level = info
 log.console.use_colors = off

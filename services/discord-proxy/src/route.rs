@@ -138,7 +138,12 @@ impl Route {
     pub(crate) fn of(method: &Method, segments: &[&str]) -> Self {
         let (major, major_at) = major_of(segments);
         let lane = lane_of(segments);
-        let mut template = method.as_str().to_owned();
+        // HTTP lets a method have any name of any length; Discord has these.
+        let known = matches!(
+            *method,
+            Method::GET | Method::POST | Method::PUT | Method::PATCH | Method::DELETE
+        );
+        let mut template = if known { method.as_str() } else { "OTHER" }.to_owned();
         template.push(' ');
         for (at, segment) in segments.iter().enumerate() {
             template.push('/');

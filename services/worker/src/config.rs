@@ -1,13 +1,21 @@
 //! What the worker reads from its environment.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use arrakis_broker::Settings as BrokerSettings;
-use arrakis_config::{Reader, Secret, variables};
+use arrakis_config::{Reader, Secret, Variable, variables};
 use arrakis_discord::DiscordConfig;
 use twilight_model::id::Id;
 use url::Url;
+
+/// An interaction's token lives this long; a try of a command that takes longer can be answered to nobody.
+const TOKEN_SECONDS: u32 = 15 * 60;
+/// RabbitMQ takes a message back that nobody acknowledged for this long (`consumer_timeout`).
+const HELD_SECONDS: u32 = 30 * 60;
+/// Nobody means a ranking that is older.
+const YEAR_HOURS: u32 = 366 * 24;
 
 /// Configuration of the running worker.
 #[derive(Debug, Clone)]
@@ -53,10 +61,10 @@ impl Config {
         let redis_url = reader.secret_url(&variables::REDIS_URL, &["redis", "rediss"]);
         let discord = discord(reader);
         let prefetch = Prefetch::read(reader);
-        let command_limit = reader.defaulted::<u64>(&variables::WORKER_COMMAND_SECONDS);
-        let event_limit = reader.defaulted::<u64>(&variables::WORKER_EVENT_SECONDS);
-        let grace = reader.defaulted::<u64>(&variables::WORKER_GRACE_SECONDS);
-        let stale_hours = reader.defaulted::<u32>(&variables::WORKER_STALE_SYNC_HOURS);
+        let command_limit = within(reader, &variables::WORKER_COMMAND_SECONDS, 1..=TOKEN_SECONDS);
+        let event_limit = within(reader, &variables::WORKER_EVENT_SECONDS, 1..=HELD_SECONDS);
+        let grace = within(reader, &variables::WORKER_GRACE_SECONDS, 0..=HELD_SECONDS);
+        let stale_hours = within(reader, &variables::WORKER_STALE_SYNC_HOURS, 1..=YEAR_HOURS);
         let themes_dir = reader.optional(&variables::THEMES_DIR);
         Some(Self {
             broker: broker?,
@@ -64,10 +72,10 @@ impl Config {
             redis_url: redis_url?,
             discord: discord?,
             prefetch: prefetch?,
-            command_limit: Duration::from_secs(command_limit?),
-            event_limit: Duration::from_secs(event_limit?),
-            grace: Duration::from_secs(grace?),
-            stale_after: time::Duration::hours(i64::from(stale_hours?)),
+            command_limit: Duration::from_secs(command_limit?.into()),
+            event_limit: Duration::from_secs(event_limit?.into()),
+            grace: Duration::from_secs(grace?.into()),
+            stale_after: time::Duration::hours(stale_hours?.into()),
             themes_dir: themes_dir?,
         })
     }
@@ -88,6 +96,16 @@ impl Prefetch {
             jobs: jobs?,
         })
     }
+}
+
+/// A number that makes sense, or a word on which ones do.
+fn within(reader: &mut Reader, variable: &Variable, sensible: RangeInclusive<u32>) -> Option<u32> {
+    let number = reader.defaulted::<u32>(variable)?;
+    if sensible.contains(&number) {
+        return Some(number);
+    }
+    let (least, most) = (sensible.start(), sensible.end());
+    reader.refuse(variable, format!("it must be from {least} to {most}"))
 }
 
 /// What a caller of the proxies needs.
@@ -146,6 +164,19 @@ mod tests {
         assert_eq!(config.discord.proxies.len(), 2);
         assert_eq!(config.prefetch.interactions, 10);
         assert_eq!(config.grace, Duration::from_secs(20));
+    }
+
+    #[test]
+    fn times_that_make_no_sense_are_refused() {
+        for (name, value, sensible) in [
+            ("WORKER_COMMAND_SECONDS", "901", "from 1 to 900"),
+            ("WORKER_EVENT_SECONDS", "0", "from 1 to 1800"),
+            ("WORKER_GRACE_SECONDS", "1801", "from 0 to 1800"),
+            ("WORKER_STALE_SYNC_HOURS", "4294967295", "from 1 to 8784"),
+        ] {
+            let error = load(&[(name, value)]).unwrap_err();
+            assert!(error.contains(name) && error.contains(sensible), "{error}");
+        }
     }
 
     #[test]

@@ -21,8 +21,8 @@ const SETTLE_LOOKS: u32 = 1_500;
 /// Header of quorum queues.
 const DELIVERY_COUNT: &str = "x-delivery-count";
 
-/// Bytes of headers that a copy carries on; a frame has 128 KiB, and the copy's own are added.
-const CARRIED_BYTES: usize = 64 << 10;
+/// Bytes of headers that a copy carries on; our frames have 32 KiB (see [`crate::link`]), and the copy's own are added.
+const CARRIED_BYTES: usize = 24 << 10;
 
 /// Whether an acknowledgement reached a channel that could still take it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,10 +8,11 @@ use lapin::protocol::basic::parse_properties;
 use crate::dead_letters::{describe, replayed};
 use crate::delivery::Delivery;
 use crate::failures::mark;
+use crate::link::FRAME_BYTES;
 use crate::message::{Message, fits_short};
 
-/// Headers and properties of a message travel in one frame, which RabbitMQ bounds at 128 KiB.
-const FRAME: usize = 131_072;
+/// Headers and properties of a message travel in one frame.
+const FRAME: usize = FRAME_BYTES as usize;
 
 /// A delivery as the broker hands it over: four bytes with the length of the properties, the properties, the body.
 fn delivery(input: &[u8]) -> Result<Delivery, String> {
@@ -35,7 +36,8 @@ fn goes_out(message: &Message) {
         HeaderValue::Text(text) => name.len() + text.len() + 6,
         HeaderValue::Integer(_) => name.len() + 10,
     };
-    let bytes = message.headers.iter().map(header).sum::<usize>() + message.id.len() + message.kind.len();
+    let names = message.id.len() + message.kind.len() + message.app_id.as_ref().map_or(0, String::len);
+    let bytes = message.headers.iter().map(header).sum::<usize>() + names;
     assert!(bytes + 1_024 < FRAME, "{bytes} bytes of properties do not fit a frame");
 }
 

@@ -22,7 +22,7 @@ use crate::settings::Settings;
 const HEARTBEAT_SECONDS: u16 = 10;
 /// Bytes of an AMQP frame unless the URL says otherwise. lapin keeps two buffers of 32 frames for each connection, so the
 /// protocol's usual 128 KiB would cost 8 MiB; larger bodies travel in several frames.
-const FRAME_BYTES: u32 = 32 << 10;
+pub(crate) const FRAME_BYTES: u32 = 32 << 10;
 /// How long one attempt to connect may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the state is looked at beside the events, which a full channel inside lapin might drop.
