@@ -2,6 +2,7 @@
 //! emulator's ledger says how often the effect took place.
 
 use anyhow::Context as _;
+use arrakis_contracts::names;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 
@@ -91,8 +92,9 @@ async fn answers(stage: &mut Stage) -> anyhow::Result<()> {
                     .await?,
             );
             unknown = is_written_down(stage, &name).await?;
+            // Whatever became of it: what was done before is dropped.
             let acknowledged = stage
-                .worker_metric("arrakis_worker_messages_total", &[("verdict", "done")])
+                .worker_metric("arrakis_worker_messages_total", &[("queue", names::INTERACTIONS)])
                 .await?;
             Ok(acknowledged >= 1.0 && (said > 0 || unknown))
         };
