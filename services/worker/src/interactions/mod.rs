@@ -15,6 +15,7 @@ mod run;
 mod unread;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrakis_broker::{Delivery, Handler, Verdict};
 use arrakis_contracts::Labels;
@@ -48,12 +49,17 @@ pub(crate) struct Received {
     pub(crate) invocation: Invocation,
     pub(crate) deadline: Deadline,
     pub(crate) calls: Calls,
+    /// Discord said that it had been acknowledged when we came: the same message came twice, and this is the later one.
+    acknowledged_before: AtomicBool,
 }
 
 impl Received {
     /// Whether somebody may have begun with it before.
     pub(crate) fn was_begun(&self) -> bool {
-        self.delivery.redelivered() || self.delivery.returns() > 0 || self.delivery.attempts() > 0
+        self.delivery.redelivered()
+            || self.delivery.returns() > 0
+            || self.delivery.attempts() > 0
+            || self.acknowledged_before.load(Ordering::Relaxed)
     }
 }
 
@@ -146,6 +152,7 @@ impl Interactions {
         Ok(Received {
             deadline: Deadline::new(&invocation.id, offset_ms),
             calls,
+            acknowledged_before: AtomicBool::new(false),
             delivery,
             labels,
             invocation,
