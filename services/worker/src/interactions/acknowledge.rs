@@ -4,8 +4,6 @@
 //! earlier one had landed, which says "carry on", and 10062 where none had and the time is over. So nothing of ours has to
 //! remember how far the worker before us came.
 
-use std::sync::atomic::Ordering;
-
 use arrakis_broker::Verdict;
 use arrakis_discord::Error;
 
@@ -43,9 +41,6 @@ impl Interactions {
             }
             Err(Error::AlreadyAcknowledged) => {
                 tracing::info!("acknowledged before; carrying on where the earlier attempt stopped");
-                // A copy that the ingestor sent again is not marked as redelivered, and would be refused by the cooldown that
-                // the first has begun: the refusal would take the answer's place.
-                received.acknowledged_before.store(true, Ordering::Relaxed);
                 Acknowledged::Yes
             }
             Err(error @ (Error::Gone { .. } | Error::TokenExpired)) => Acknowledged::Expired(error.to_string()),

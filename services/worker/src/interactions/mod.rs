@@ -15,7 +15,6 @@ mod run;
 mod unread;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrakis_broker::{Delivery, Handler, Verdict};
 use arrakis_contracts::Labels;
@@ -49,17 +48,12 @@ pub(crate) struct Received {
     pub(crate) invocation: Invocation,
     pub(crate) deadline: Deadline,
     pub(crate) calls: Calls,
-    /// Discord said that it had been acknowledged when we came: the same message came twice, and this is the later one.
-    acknowledged_before: AtomicBool,
 }
 
 impl Received {
     /// Whether somebody may have begun with it before.
     pub(crate) fn was_begun(&self) -> bool {
-        self.delivery.redelivered()
-            || self.delivery.returns() > 0
-            || self.delivery.attempts() > 0
-            || self.acknowledged_before.load(Ordering::Relaxed)
+        self.delivery.redelivered() || self.delivery.returns() > 0 || self.delivery.attempts() > 0
     }
 }
 
@@ -152,7 +146,6 @@ impl Interactions {
         Ok(Received {
             deadline: Deadline::new(&invocation.id, offset_ms),
             calls,
-            acknowledged_before: AtomicBool::new(false),
             delivery,
             labels,
             invocation,
@@ -180,8 +173,9 @@ impl Interactions {
         if services.was_done(event).await {
             return Ended::dropped("already_done", "done before");
         }
-        let late = received.deadline.response_is_late() && !fail_point::skips("worker.guard.expiry");
-        if !received.was_begun() && self.pressure.leaves_out(received.deadline.age(), late) {
+        let late = received.deadline.response_is_late();
+        let begins = !received.was_begun() && !fail_point::skips("worker.guard.expiry");
+        if begins && self.pressure.leaves_out(received.deadline.age(), late) {
             return self.expired(
                 received,
                 "its three seconds were over on arrival, or too nearly for a worker that is behind",
