@@ -85,6 +85,10 @@ async fn answers(stage: &mut Stage) -> anyhow::Result<()> {
         let name = format!("{id}#answer#unknown");
         let (mut said, mut unknown) = (0, false);
         let known = async |stage: &mut Stage| {
+            // Asked first: what the worker wrote before it acknowledged is then there to be read.
+            let acknowledged = stage
+                .worker_metric("arrakis_worker_messages_total", &[("queue", names::INTERACTIONS)])
+                .await?;
             said = followups(
                 &stage
                     .discord()
@@ -93,9 +97,6 @@ async fn answers(stage: &mut Stage) -> anyhow::Result<()> {
             );
             unknown = is_written_down(stage, &name).await?;
             // Whatever became of it: what was done before is dropped.
-            let acknowledged = stage
-                .worker_metric("arrakis_worker_messages_total", &[("queue", names::INTERACTIONS)])
-                .await?;
             Ok(acknowledged >= 1.0 && (said > 0 || unknown))
         };
         stage
