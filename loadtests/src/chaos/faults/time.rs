@@ -79,7 +79,7 @@ async fn cooldown(stage: &mut Stage) -> anyhow::Result<()> {
     let view: serde_json::Value = discord.get(&format!("/control/guilds/{}", server.guild)).await?;
     let mut channels = view["channels"].as_array().into_iter().flatten();
     let channel = channels
-        .find(|channel| channel["kind"] == "text")
+        .find(|channel| channel["type"] == 0)
         .and_then(|channel| channel["id"].as_str());
     let place = (server.guild, channel.context("no text channel")?.parse()?);
     let user = server.members[0].user;
