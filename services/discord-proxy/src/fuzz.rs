@@ -146,12 +146,12 @@ fn calls() {
 fn configuration() {
     let names: Vec<_> = arrakis_config::VARIABLES
         .iter()
-        .map(|variable| variable.assignment())
+        .map(arrakis_config::Variable::assignment)
         .collect();
     let words: Vec<_> = names.iter().map(String::as_str).collect();
     let fuzz = Fuzz::target(HERE, "configuration")
         .words(&words)
-        .cases(1_500)
+        .cases(400)
         .memory(64, 1 << 20);
     fuzz.run(|text| {
         let text = String::from_utf8_lossy(text);

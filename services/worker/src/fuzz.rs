@@ -95,7 +95,7 @@ fn events() {
     Fuzz::target(HERE, "events").words(&words).cases(6_000).run(|input| {
         let end = input.iter().position(|byte| *byte == b'\n').unwrap_or(0);
         let name = String::from_utf8_lossy(&input[..end]).into_owned();
-        events::read_body(&name, input[end..].to_vec())
+        events::read_body(&name, &input[end..])
     });
 }
 
@@ -103,12 +103,12 @@ fn events() {
 fn configuration() {
     let names: Vec<_> = arrakis_config::VARIABLES
         .iter()
-        .map(|variable| variable.assignment())
+        .map(arrakis_config::Variable::assignment)
         .collect();
     let words: Vec<_> = names.iter().map(String::as_str).collect();
     let fuzz = Fuzz::target(HERE, "configuration")
         .words(&words)
-        .cases(4_000)
+        .cases(400)
         .memory(64, 1 << 20);
     fuzz.run(|text| {
         let text = String::from_utf8_lossy(text);

@@ -220,14 +220,19 @@ impl Reader {
     }
 }
 
+/// Letters by which a mistyped name may differ from the one that is meant.
+const SLIPS: usize = 3;
+
 /// The declared name that differs least, if one is near enough to be meant.
 fn nearest(key: &str) -> Option<&'static str> {
     let candidates = VARIABLES
         .iter()
+        // So many letters must at least be changed; a name may be as long as somebody likes.
+        .filter(|variable| variable.name.len().abs_diff(key.len()) <= SLIPS)
         .map(|variable| (distance(key, variable.name), variable.name));
     candidates
         .min()
-        .filter(|(distance, _)| *distance <= 3)
+        .filter(|(distance, _)| *distance <= SLIPS)
         .map(|(_, name)| name)
 }
 

@@ -12,7 +12,7 @@ impl Corpus {
         let entries = std::fs::read_dir(folder);
         let entries = entries.unwrap_or_else(|why| panic!("no corpus in {}: {why}", folder.display()));
         let mut inputs = Vec::new();
-        for entry in entries.flatten() {
+        for entry in entries.flatten().filter(|entry| entry.path().is_file()) {
             let name = entry.file_name().to_string_lossy().into_owned();
             match std::fs::read(entry.path()) {
                 Ok(input) => inputs.push((name, input)),

@@ -3,7 +3,7 @@
 //! Owns the loop: every file of the corpus first, then as many mutations of them as asked for, each held to three promises:
 //! no panic, memory in proportion to the input, no hang. An input that brings out words not heard before joins the pool of
 //! what is mutated, so that a run works its way past the first check of a reader. What breaks a promise is cut down, written
-//! into the corpus as `found-…`, and stays there as a test. Refuses to know what a target reads. `docs/decisions/0014` says
+//! into the corpus as `found-…`, and stays there as a test. Refuses to know what a target reads. `docs/decisions/0016` says
 //! why this and not cargo-fuzz.
 //!
 //! To add a target: a test in a module `fuzz` of the crate that owns the reader, and a folder `fuzz/{target}` beside its
@@ -46,6 +46,7 @@ const CUTS: usize = 2_000;
 pub struct Fuzz {
     name: &'static str,
     folder: PathBuf,
+    also: Vec<PathBuf>,
     cases: u64,
     mutator: Mutator,
     bytes_per_byte: u64,
@@ -66,11 +67,19 @@ impl Fuzz {
         Self {
             name,
             folder: PathBuf::from(crate_folder).join("fuzz").join(name),
+            also: Vec::new(),
             cases: 5_000,
             mutator: Mutator::default(),
             bytes_per_byte: 64,
             bytes_at_least: 256 << 10,
         }
+    }
+
+    /// A folder of inputs that other tests keep: what they found is mutated too.
+    #[must_use]
+    pub fn also(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.also.push(folder.into());
+        self
     }
 
     /// Mutations of a quick run.
@@ -124,7 +133,10 @@ impl Fuzz {
     }
 
     fn throw(&self, target: &(impl Fn(&[u8]) -> String + Sync)) {
-        let corpus = Corpus::read(&self.folder);
+        let mut corpus = Corpus::read(&self.folder);
+        for folder in &self.also {
+            corpus.inputs.append(&mut Corpus::read(folder).inputs);
+        }
         let plan = self.plan();
         let mut heard = HashSet::new();
         let mut pool = Vec::new();
@@ -293,10 +305,10 @@ mod tests {
             .cases(20_000)
             .memory(8, 4_096);
         let panic = catch_unwind(AssertUnwindSafe(|| fuzz.run(target))).unwrap_err();
-        let found = std::fs::read_dir(folder.join("fuzz/toy"))
+        let mut found = std::fs::read_dir(folder.join("fuzz/toy"))
             .unwrap()
             .map(|entry| entry.unwrap().path());
-        let found = found.filter(|path| path.file_name().unwrap() != "good").next().unwrap();
+        let found = found.find(|path| path.file_name().unwrap() != "good").unwrap();
         let input = std::fs::read(found).unwrap();
         std::fs::remove_dir_all(folder).unwrap();
         (panic.downcast_ref::<String>().unwrap().clone(), input)

@@ -9,6 +9,8 @@
 
 pub mod config;
 pub mod export;
+#[cfg(test)]
+mod fuzz;
 pub mod import;
 pub mod live;
 pub mod model;

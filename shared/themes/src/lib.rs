@@ -9,6 +9,8 @@
 
 mod document;
 pub mod folder;
+#[cfg(test)]
+mod fuzz;
 mod problem;
 mod reference;
 mod registry;

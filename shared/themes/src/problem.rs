@@ -203,7 +203,13 @@ pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> O
     let distance = |name: &str| strsim::damerau_levenshtein(&lower, &name.to_lowercase());
     let limit = (written.chars().count() / 3).max(1);
     let known: Vec<&str> = known.into_iter().collect();
-    let best = known.iter().map(|name| (distance(name), *name)).min();
+    // So many letters must at least be changed. Measuring against what was pasted in by mistake would take long and find nothing.
+    let may_be_near = |name: &&&str| name.chars().count().abs_diff(lower.chars().count()) <= limit;
+    let best = known
+        .iter()
+        .filter(may_be_near)
+        .map(|name| (distance(name), *name))
+        .min();
     let slip = best.filter(|(distance, _)| *distance <= limit).map(|(_, name)| name);
     let begins = |name: &&&str| lower.len() >= 3 && name.to_lowercase().starts_with(&lower);
     let cut_short = match known.iter().filter(begins).collect::<Vec<_>>().as_slice() {

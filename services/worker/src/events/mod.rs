@@ -97,17 +97,17 @@ impl Event {
 
 /// Reads a body as the handler of its event does; answers what came of it in words.
 #[cfg(test)]
-pub(crate) fn read_body(name: &str, body: Vec<u8>) -> String {
+pub(crate) fn read_body(name: &str, body: &[u8]) -> String {
     fn read<T: DeserializeOwned>(body: &[u8]) -> String {
         serde_json::from_slice::<T>(body).map_or_else(|why| why.to_string(), |_| "read".to_owned())
     }
     match name {
-        "GUILD_MEMBER_ADD" | "GUILD_MEMBER_UPDATE" => read::<member::Member>(&body),
-        "GUILD_MEMBER_REMOVE" => read::<member_leave::Body>(&body),
-        "GUILD_CREATE" => read::<guild_join::Body>(&body),
-        "GUILD_DELETE" => read::<guild_leave::Body>(&body),
-        "GUILD_ROLE_DELETE" => read::<role_delete::Body>(&body),
-        "MESSAGE_CREATE" => read::<message_create::Body>(&body),
+        "GUILD_MEMBER_ADD" | "GUILD_MEMBER_UPDATE" => read::<member::Member>(body),
+        "GUILD_MEMBER_REMOVE" => read::<member_leave::Body>(body),
+        "GUILD_CREATE" => read::<guild_join::Body>(body),
+        "GUILD_DELETE" => read::<guild_leave::Body>(body),
+        "GUILD_ROLE_DELETE" => read::<role_delete::Body>(body),
+        "MESSAGE_CREATE" => read::<message_create::Body>(body),
         _ => "no handler".to_owned(),
     }
 }

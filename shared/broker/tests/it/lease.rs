@@ -74,7 +74,9 @@ async fn two_that_start_at_once_on_an_empty_broker_get_one_lease_between_them() 
     let other = world.another_link();
     let queue = shard_state(0, Priorities::Classic);
     let waits = std::sync::atomic::AtomicU32::new(0);
-    let note = || drop(waits.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+    let note = || {
+        waits.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    };
     let (a, b) = (
         Lease::acquire(&world.link, &queue, note),
         Lease::acquire(&other, &queue, note),

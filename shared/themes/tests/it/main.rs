@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of a test fail it by panicking")]
 
 mod boundaries;
-mod fuzz;
 mod operators;
 mod readme;
 mod refusals;

@@ -1,7 +1,8 @@
 //! Themes as an operator may write them, and what none of them may do to the loader: see `arrakis-fuzz`.
 
 use arrakis_fuzz::Fuzz;
-use arrakis_themes::{Settings, ThemeFolder, ThemeTemplate};
+
+use crate::{Settings, ThemeFolder, ThemeTemplate};
 
 #[test]
 fn themes() {
@@ -29,7 +30,7 @@ fn themes() {
     let fuzz = Fuzz::target(env!("CARGO_MANIFEST_DIR"), "themes")
         .words(&words)
         .memory(512, 4 << 20)
-        .cases(150);
+        .cases(100);
     fuzz.run(|text| {
         let text = String::from_utf8_lossy(text);
         let files = arrakis_fuzz::files(&text).map(|(name, text)| (name.to_owned(), text.to_owned()));
