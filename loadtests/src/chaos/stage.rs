@@ -680,7 +680,12 @@ impl Stage {
         let mut ledger = self.ledger();
         let deadline = Instant::now() + limit;
         loop {
-            let open = ledger.open().await?;
+            // Postgres may be just coming back.
+            let open = match ledger.open().await {
+                Ok(open) => open,
+                Err(_) if Instant::now() < deadline => self.sent.all(),
+                Err(error) => return Err(error),
+            };
             if open.is_empty() || Instant::now() >= deadline {
                 return Ok(open);
             }

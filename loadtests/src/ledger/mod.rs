@@ -54,6 +54,9 @@ pub struct Tally {
     pub doubled: Vec<String>,
 }
 
+/// What a member reads who runs the same command again too soon.
+const COOLDOWN: &str = "You have just used";
+
 /// An interaction as the ledger needs it.
 #[derive(Debug, Clone, Deserialize)]
 struct Seen {
@@ -62,6 +65,14 @@ struct Seen {
     responses: Vec<Value>,
     #[serde(default)]
     followups: Vec<Value>,
+}
+
+impl Seen {
+    /// Whether the member was told to wait.
+    fn is_refused(&self) -> bool {
+        let said = self.responses.iter().chain(&self.followups);
+        said.into_iter().any(|said| said.to_string().contains(COOLDOWN))
+    }
 }
 
 /// The ledger of one run.
@@ -153,11 +164,26 @@ impl Ledger {
             )
         });
         let ran = self.sent.commands_by_member();
+        let refused = self.refused();
         let counted = rows.commands.iter().filter_map(|(member, counted)| {
-            let ran = ran.get(member).copied().unwrap_or(0);
+            let ran = ran.get(member).copied().unwrap_or(0) - refused.get(member).copied().unwrap_or(0);
             (*counted > ran).then(|| format!("{counted} uses counted for {} that ran {ran} commands", member.1))
         });
         left.chain(answers).chain(counted).collect()
+    }
+
+    /// Commands that the emulator saw refused for their cooldown, by member: such a use is not counted, and would hide
+    /// one that was counted twice.
+    fn refused(&self) -> HashMap<(u64, u64), i64> {
+        let mut refused = HashMap::new();
+        for deed in self.sent.all() {
+            if let Deed::Command { id, guild, user } = deed
+                && self.over.get(&id).is_some_and(Seen::is_refused)
+            {
+                *refused.entry((guild, user)).or_default() += 1;
+            }
+        }
+        refused
     }
 
     /// Asks the emulator about every command that is not over.

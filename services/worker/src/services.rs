@@ -75,17 +75,18 @@ impl Services {
         self.cache.mark_done(event, DONE).await;
     }
 
-    /// Begins a cooldown, or says how long the one under way lasts.
+    /// Begins a cooldown for this event, or says how long the one lasts that another has begun.
     pub(crate) async fn cool_down(
         &self,
         community: &Community,
         command: &str,
         user: Id<UserMarker>,
+        event: &str,
         length: Duration,
     ) -> Option<Duration> {
         match self
             .cache
-            .cooldown(community.id(), command, user, Ttl::of(length))
+            .cooldown(community.id(), command, user, event, Ttl::of(length))
             .await
         {
             Cooldown::Open | Cooldown::OpenWithoutRedis => None,

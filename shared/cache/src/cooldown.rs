@@ -28,19 +28,35 @@ impl Cooldown {
 }
 
 impl Cache {
-    /// Begins a cooldown of this length, or says how long the one under way lasts. Of two that ask at once, one is let in.
-    pub async fn cooldown(&self, tenant: impl Display, command: &str, user: impl Display, length: Ttl) -> Cooldown {
+    /// Begins a cooldown of this length, or says how long the one under way lasts. Of two that ask at once, one is let in;
+    /// `event` is what asks, and comes in again when its message comes again: it is not refused by the cooldown that it began
+    /// itself.
+    pub async fn cooldown(
+        &self,
+        tenant: impl Display,
+        command: &str,
+        user: impl Display,
+        event: &str,
+        length: Ttl,
+    ) -> Cooldown {
         let key = Key::new("cd", &[&tenant, &command, &user]);
         let mut set = Cmd::new();
         set.arg("SET")
             .arg(key.as_str())
-            .arg(1)
+            .arg(event)
             .arg("NX")
             .arg("PX")
             .arg(length.milliseconds());
         match self.command::<Option<String>>("cooldown.begin", &set).await {
             Ok(Some(_)) => return Cooldown::Open,
             Ok(None) => {}
+            Err(_) => return Cooldown::OpenWithoutRedis,
+        }
+        let mut who = Cmd::new();
+        who.arg("GET").arg(key.as_str());
+        match self.command::<Option<String>>("cooldown.who", &who).await {
+            Ok(Some(who)) if who == event => return Cooldown::Open,
+            Ok(_) => {}
             Err(_) => return Cooldown::OpenWithoutRedis,
         }
         let mut left = Cmd::new();

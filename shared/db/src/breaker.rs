@@ -25,9 +25,15 @@ tokio::task_local! {
 }
 
 /// Does work that nobody waits for: where the breaker would refuse it, it waits for its turn, this long at most. Such work
-/// then stays where it is while Postgres is away, instead of using up its retries.
+/// then stays where it is while Postgres is away, instead of using up its retries. All such work together has half of the
+/// pool's connections (`background.rs`), so that what somebody waits for never waits behind it.
 pub async fn patiently<F: Future>(limit: Duration, work: F) -> F::Output {
     PATIENCE.scope(limit, work).await
+}
+
+/// How long the work under way may wait; `None` where somebody waits for it.
+pub(crate) fn patience() -> Option<Duration> {
+    PATIENCE.try_with(|patience| *patience).ok()
 }
 
 /// Shared by all clones of a database.
@@ -57,7 +63,7 @@ impl Breaker {
 
     /// Waits until a caller may ask, for as long as it is [`patiently`] done; false when it may not.
     pub(crate) async fn admits(&self) -> bool {
-        let deadline = Instant::now() + PATIENCE.try_with(|patience| *patience).unwrap_or_default();
+        let deadline = Instant::now() + patience().unwrap_or_default();
         while !self.permits() {
             if Instant::now() >= deadline {
                 return false;
@@ -130,12 +136,8 @@ mod tests {
     async fn one_caller_tries_and_a_success_closes_it() {
         let breaker = Breaker::default();
         (0..FAILURES).for_each(|_| {
-            assert!(
-                breaker.permits() && {
-                    breaker.note(false);
-                    true
-                }
-            );
+            assert!(breaker.permits());
+            breaker.note(false);
         });
         tokio::time::sleep(PAUSE + Duration::from_millis(20)).await;
         assert!(breaker.permits());

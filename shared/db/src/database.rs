@@ -13,6 +13,7 @@ use arrakis_fail_point as fail_point;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transaction};
 
+use crate::background::{Background, Place};
 use crate::breaker::Breaker;
 use crate::{CommunityId, DbError, GuildId, measure::named, migrate};
 
@@ -51,6 +52,8 @@ impl Default for DatabaseOptions {
 pub struct Database {
     pub(crate) pool: PgPool,
     breaker: Arc<Breaker>,
+    background: Background,
+    acquire_timeout: Duration,
 }
 
 /// How many connections a pool has and how many of them wait for work.
@@ -91,6 +94,8 @@ impl Database {
                 return Ok(Self {
                     pool,
                     breaker: Arc::default(),
+                    background: Background::of(options.max_connections),
+                    acquire_timeout: options.acquire_timeout,
                 });
             };
             let error = DbError::new("database.connect", source);
@@ -115,8 +120,13 @@ impl Database {
                 "begin; select set_config('app.current_tenant', coalesce(nullif(current_setting('app.current_tenant', true), ''), '{community}'), false)"
             );
         }
+        let place = self.place("transaction.begin").await?;
         let transaction = self.begin(Box::pin(self.pool.begin_with(AssertSqlSafe(begin)))).await?;
-        Ok(TenantTx { transaction, community })
+        Ok(TenantTx {
+            transaction,
+            community,
+            _place: place,
+        })
     }
 
     /// Opens a transaction on what belongs to no tenant. Tenant tables are empty in it.
@@ -124,8 +134,17 @@ impl Database {
     /// # Errors
     /// When no connection comes free in time.
     pub async fn global(&self) -> Result<GlobalTx, DbError> {
+        let place = self.place("transaction.begin").await?;
         let transaction = self.begin(Box::pin(self.pool.begin())).await?;
-        Ok(GlobalTx { transaction })
+        Ok(GlobalTx {
+            transaction,
+            _place: place,
+        })
+    }
+
+    async fn place(&self, query: &'static str) -> Result<Place, DbError> {
+        let place = self.background.place(self.acquire_timeout).await;
+        place.map_err(|error| DbError::new(query, error))
     }
 
     /// Asks the pool for a transaction, by way of the breaker.
@@ -160,6 +179,7 @@ impl Database {
     /// # Errors
     /// When the database is away.
     pub async fn route(&self, guild: GuildId) -> Result<Option<CommunityId>, DbError> {
+        let _place = self.place("route.by_guild").await?;
         if !fail_point::skips("worker.guard.breaker") && !self.breaker.admits().await {
             return Err(DbError::new("route.by_guild", refused_by_breaker()));
         }
@@ -275,6 +295,8 @@ pub(crate) fn connect_options(url: &Secret, options: &DatabaseOptions) -> Result
 pub struct TenantTx {
     pub(crate) transaction: Transaction<'static, Postgres>,
     pub(crate) community: CommunityId,
+    /// Given back after the connection: fields are dropped in their order.
+    _place: Place,
 }
 
 impl TenantTx {
@@ -308,6 +330,7 @@ impl TenantTx {
 #[derive(Debug)]
 pub struct GlobalTx {
     pub(crate) transaction: Transaction<'static, Postgres>,
+    _place: Place,
 }
 
 impl GlobalTx {

@@ -10,6 +10,7 @@
 mod activity;
 mod admin;
 mod audit;
+mod background;
 mod badges;
 mod breaker;
 pub mod catalogue;

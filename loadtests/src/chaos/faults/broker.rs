@@ -144,9 +144,10 @@ async fn ack_timeout(stage: &mut Stage) -> anyhow::Result<()> {
         )
         .await?;
     stage.broker().consumer_timeout(1_800_000).await?;
+    // Its own value again. Without any, a channel cannot be opened.
     stage
         .broker()
-        .eval("application:unset_env(rabbit, channel_tick_interval), ok.")
+        .eval("application:set_env(rabbit, channel_tick_interval, 60000), ok.")
         .await?;
     stage.recovers(BROKER_BACK).await?;
     Ok(())

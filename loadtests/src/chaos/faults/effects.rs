@@ -2,6 +2,7 @@
 //! emulator's ledger says how often the effect took place.
 
 use anyhow::Context as _;
+use arrakis_contracts::names;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 
@@ -84,6 +85,10 @@ async fn answers(stage: &mut Stage) -> anyhow::Result<()> {
         let name = format!("{id}#answer#unknown");
         let (mut said, mut unknown) = (0, false);
         let known = async |stage: &mut Stage| {
+            // Asked first: what the worker wrote before it acknowledged is then there to be read.
+            let acknowledged = stage
+                .worker_metric("arrakis_worker_messages_total", &[("queue", names::INTERACTIONS)])
+                .await?;
             said = followups(
                 &stage
                     .discord()
@@ -91,9 +96,7 @@ async fn answers(stage: &mut Stage) -> anyhow::Result<()> {
                     .await?,
             );
             unknown = is_written_down(stage, &name).await?;
-            let acknowledged = stage
-                .worker_metric("arrakis_worker_messages_total", &[("verdict", "done")])
-                .await?;
+            // Whatever became of it: what was done before is dropped.
             Ok(acknowledged >= 1.0 && (said > 0 || unknown))
         };
         stage

@@ -203,6 +203,8 @@ async fn storm(stage: &mut Stage) -> anyhow::Result<()> {
     let shape = Shape::default()
         .worker_env(POINTS, "worker.handling[member.storm]=panic")
         .worker_env("WORKER_EVENT_PREFETCH", "50")
+        // What is shown is the storm, and not what ten thousand backtraces of a debug build cost.
+        .worker_env("RUST_BACKTRACE", "0")
         .worker_env("RUST_LOG", "off");
     stage.start(shape).await?;
     let door = Door::new(&stage.platform().vhost().url());

@@ -7,7 +7,6 @@ use anyhow::{Context as _, ensure};
 use arrakis_broker::Message;
 use arrakis_contracts::labels::HeaderValue;
 use arrakis_contracts::{headers, names};
-use arrakis_test_support::Process;
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::sleep;
@@ -15,13 +14,12 @@ use tokio::time::sleep;
 use crate::chaos::Invariant::{I1, I2, I3, I4};
 use crate::chaos::door::{self, Door};
 use crate::chaos::{Guard, Scenario, Shape, Stage};
-use crate::platform::free_port;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         fault: 49,
         name: "clocks-an-hour-off",
-        what: "one worker an hour ahead, one an hour behind, Redis two hours ahead",
+        what: "one worker an hour ahead, one an hour behind, Redis between them",
         proves: &[I1, I2, I3, I4],
         guard: Guard::FailPoint("worker.guard.clock=skip"),
         run: |stage| Box::pin(clocks(stage)),
@@ -52,29 +50,10 @@ fn told(offset: &str) -> anyhow::Result<[(&'static str, String); 3]> {
 }
 
 async fn clocks(stage: &mut Stage) -> anyhow::Result<()> {
-    let port = free_port()?.to_string();
-    let arguments = [
-        "--port",
-        port.as_str(),
-        "--bind",
-        "127.0.0.1",
-        "--save",
-        "",
-        "--appendonly",
-        "no",
-    ];
-    let redis = Process::start_at(Path::new("/usr/bin/redis-server"), &arguments, told("+2h")?);
-    redis.line("Ready to accept connections").await;
-    let url = format!("redis://127.0.0.1:{port}/0");
-    let shape = Shape::default()
-        .workers(0)
-        .worker_env("REDIS_URL", &url)
-        .proxy_env("REDIS_URL", &url);
-    stage.start(shape).await?;
+    stage.start(Shape::default().workers(0)).await?;
     for offset in ["+1h", "-1h"] {
-        let mut variables = vec![("REDIS_URL".to_owned(), url.clone())];
-        variables.extend(told(offset)?.map(|(name, value)| (name.to_owned(), value)));
-        let variables = stage.armed(variables);
+        let variables = told(offset)?.map(|(name, value)| (name.to_owned(), value));
+        let variables = stage.armed(variables.into());
         stage.platform().spawn_worker(&variables)?.ready().await;
     }
     stage.load(30).await?;
@@ -100,7 +79,7 @@ async fn cooldown(stage: &mut Stage) -> anyhow::Result<()> {
     let view: serde_json::Value = discord.get(&format!("/control/guilds/{}", server.guild)).await?;
     let mut channels = view["channels"].as_array().into_iter().flatten();
     let channel = channels
-        .find(|channel| channel["kind"] == "text")
+        .find(|channel| channel["type"] == 0)
         .and_then(|channel| channel["id"].as_str());
     let place = (server.guild, channel.context("no text channel")?.parse()?);
     let user = server.members[0].user;

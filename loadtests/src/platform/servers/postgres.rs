@@ -155,8 +155,14 @@ impl PostgresServer {
 
     /// A database with the whole schema and nothing in it.
     pub async fn database(&self) -> TestDatabase {
-        let url = |login: &str| format!("postgres://{login}:{PASSWORD}@127.0.0.1:{}/arrakis", self.port);
-        TestDatabase::create_at(&url("arrakis_owner"), &url("arrakis_app"), &url("arrakis_admin")).await
+        let [owner, app, admin] = self.urls();
+        TestDatabase::create_at(&owner, &app, &admin).await
+    }
+
+    /// Where databases are made: URLs by the logins of owner, app and admin.
+    pub fn urls(&self) -> [String; 3] {
+        ["arrakis_owner", "arrakis_app", "arrakis_admin"]
+            .map(|login| format!("postgres://{login}:{PASSWORD}@127.0.0.1:{}/arrakis", self.port))
     }
 
     /// `url` with this server in the place of the one that it names.

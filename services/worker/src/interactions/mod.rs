@@ -173,8 +173,9 @@ impl Interactions {
         if services.was_done(event).await {
             return Ended::dropped("already_done", "done before");
         }
-        let late = received.deadline.response_is_late() && !fail_point::skips("worker.guard.expiry");
-        if !received.was_begun() && self.pressure.leaves_out(received.deadline.age(), late) {
+        let late = received.deadline.response_is_late();
+        let begins = !received.was_begun() && !fail_point::skips("worker.guard.expiry");
+        if begins && self.pressure.leaves_out(received.deadline.age(), late) {
             return self.expired(
                 received,
                 "its three seconds were over on arrival, or too nearly for a worker that is behind",

@@ -130,13 +130,15 @@ impl Interactions {
             return Ok(());
         };
         let cooldown = entry.definition.cooldown;
-        // Who began with it before us began the cooldown too.
-        if cooldown.is_zero() || received.was_begun() {
+        // What was refused is not tried again, and who failed ended the cooldown: a retry is not asked. Any other copy is known
+        // by the event that began the cooldown.
+        if cooldown.is_zero() || received.delivery.attempts() > 0 {
             return Ok(());
         }
+        let event = received.labels.event_id.as_str();
         let left = self
             .services
-            .cool_down(community, name, received.invocation.author.id, cooldown)
+            .cool_down(community, name, received.invocation.author.id, event, cooldown)
             .await;
         left.map_or(Ok(()), |left| {
             let seconds = left.as_millis().div_ceil(1000).max(1);

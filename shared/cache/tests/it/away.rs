@@ -71,10 +71,10 @@ const MINUTE: Ttl = Ttl::seconds(60);
 /// What every use answers while Redis is away.
 async fn assert_degraded(cache: &Cache) {
     assert_eq!(
-        cache.cooldown("a", "stats", 1, MINUTE).await,
+        cache.cooldown("a", "stats", 1, "first", MINUTE).await,
         Cooldown::OpenWithoutRedis
     );
-    assert!(cache.cooldown("a", "stats", 1, MINUTE).await.is_open());
+    assert!(cache.cooldown("a", "stats", 1, "first", MINUTE).await.is_open());
     cache.end_cooldown("a", "stats", 1).await;
     assert_eq!(cache.seen("77").await, Seen::Unknown);
     cache.mark_done("77", MINUTE).await;
@@ -101,7 +101,7 @@ async fn with_redis_stopped_everything_answers_and_it_is_used_again_when_it_is_b
     let cache = server.cache();
     let state = cache.state();
     assert_eq!(*state.borrow(), State::Unknown);
-    assert_eq!(cache.cooldown("a", "stats", 9, MINUTE).await, Cooldown::Open);
+    assert_eq!(cache.cooldown("a", "stats", 9, "first", MINUTE).await, Cooldown::Open);
     assert_eq!(*state.borrow(), State::Up);
 
     server.process.kill().await;
@@ -112,7 +112,7 @@ async fn with_redis_stopped_everything_answers_and_it_is_used_again_when_it_is_b
     let back = async || cache.ping().await.is_ok();
     eventually(back, "Redis to be used again").await;
     assert_eq!(*state.borrow(), State::Up);
-    assert_eq!(cache.cooldown("a", "stats", 1, MINUTE).await, Cooldown::Open);
+    assert_eq!(cache.cooldown("a", "stats", 1, "first", MINUTE).await, Cooldown::Open);
 }
 
 /// A Redis that takes connections and answers nothing is worse than one that is gone.

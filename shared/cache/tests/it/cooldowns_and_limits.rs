@@ -10,14 +10,19 @@ async fn a_cooldown_is_one_member_s_of_one_command_in_one_tenant() {
     let redis = TestRedis::create();
     let cache = cache(&redis);
     let minute = Ttl::seconds(60);
-    assert_eq!(cache.cooldown("a", "stats", 1, minute).await, Cooldown::Open);
-    let Cooldown::Wait(left) = cache.cooldown("a", "stats", 1, minute).await else {
+    assert_eq!(cache.cooldown("a", "stats", 1, "first", minute).await, Cooldown::Open);
+    let Cooldown::Wait(left) = cache.cooldown("a", "stats", 1, "second", minute).await else {
         panic!("open at once")
     };
+    assert_eq!(
+        cache.cooldown("a", "stats", 1, "first", minute).await,
+        Cooldown::Open,
+        "what began it came again"
+    );
     assert!(left <= minute.length() && !left.is_zero());
-    assert_eq!(cache.cooldown("a", "stats", 2, minute).await, Cooldown::Open);
-    assert_eq!(cache.cooldown("a", "profile", 1, minute).await, Cooldown::Open);
-    assert_eq!(cache.cooldown("b", "stats", 1, minute).await, Cooldown::Open);
+    assert_eq!(cache.cooldown("a", "stats", 2, "other", minute).await, Cooldown::Open);
+    assert_eq!(cache.cooldown("a", "profile", 1, "other", minute).await, Cooldown::Open);
+    assert_eq!(cache.cooldown("b", "stats", 1, "other", minute).await, Cooldown::Open);
     assert_eq!(
         redis.keys(),
         ["cd:a:profile:1", "cd:a:stats:1", "cd:a:stats:2", "cd:b:stats:1"]
@@ -25,7 +30,7 @@ async fn a_cooldown_is_one_member_s_of_one_command_in_one_tenant() {
     assert_every_key_ends(&redis);
 
     cache.end_cooldown("a", "stats", 1).await;
-    assert!(cache.cooldown("a", "stats", 1, minute).await.is_open());
+    assert!(cache.cooldown("a", "stats", 1, "other", minute).await.is_open());
 }
 
 #[tokio::test]
@@ -33,16 +38,16 @@ async fn of_many_who_ask_at_once_one_is_let_in_and_a_cooldown_ends_by_itself() {
     let redis = TestRedis::create();
     let cache = cache(&redis);
     let short = Ttl::of(Duration::from_millis(300));
-    let asked = (0..8).map(|_| {
+    let asked = (0..8).map(|number| {
         let cache = cache.clone();
-        tokio::spawn(async move { cache.cooldown("a", "stats", 1, short).await })
+        tokio::spawn(async move { cache.cooldown("a", "stats", 1, &format!("event {number}"), short).await })
     });
     let mut open = 0;
     for answer in asked.collect::<Vec<_>>() {
         open += usize::from(answer.await.unwrap().is_open());
     }
     assert_eq!(open, 1);
-    let again = async || cache.cooldown("a", "stats", 1, short).await.is_open();
+    let again = async || cache.cooldown("a", "stats", 1, "other", short).await.is_open();
     eventually(again, "the cooldown to end").await;
 }
 
