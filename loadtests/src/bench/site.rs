@@ -3,7 +3,6 @@
 //! Owns starting and stopping, and the communities that the load's members live in. Processes get what production gives
 //! them; what is measured must not be tuned for the measurement.
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,7 +11,7 @@ use arrakis_test_support::{Process, TestDatabase, TestRedis, TestVhost};
 use serde_json::{Value, json};
 
 use super::scrape::Scrape;
-use crate::platform::Emulator;
+use crate::platform::{Emulator, binaries, free_address};
 
 const APPLICATION: &str = "1100000000000000001";
 const CREDENTIAL: &str = "the-bench's-own-credential";
@@ -309,25 +308,6 @@ pub(super) fn experiments() -> Vec<(String, String)> {
 pub(super) fn unix_us() -> u64 {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(unix.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// The binaries of this build: beside this program, or one folder up when this program is a test.
-fn binaries() -> anyhow::Result<PathBuf> {
-    let program = std::env::current_exe().context("this program does not know where it is")?;
-    let folder = program
-        .ancestors()
-        .skip(1)
-        .take(2)
-        .find(|folder| folder.join("arrakis-worker").is_file());
-    folder
-        .map(PathBuf::from)
-        .context("the services are not built: run ./dev bench")
-}
-
-/// A loopback address that was free a moment ago.
-fn free_address() -> anyhow::Result<String> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("no port is free")?;
-    Ok(listener.local_addr()?.to_string())
 }
 
 /// A bot token as Discord makes them: the application's id, a time, a signature, each in base64url.

@@ -46,6 +46,7 @@ mod load;
 mod report;
 mod run;
 mod scenario;
+mod shape;
 mod stage;
 
 use std::time::Duration;
@@ -55,7 +56,8 @@ pub use cli::{Arguments, by_name, command};
 pub use report::{Report, Row};
 pub use run::{Lab, run};
 pub use scenario::{Guard, Invariant, Running, Scenario};
-pub use stage::{Check, Shape, Stage};
+pub use shape::Shape;
+pub use stage::{Check, Stage};
 
 /// A killed worker, proxy or ingestor serves again within this time.
 pub const PROCESS_BACK: Duration = Duration::from_secs(5);

@@ -16,6 +16,7 @@ use super::cast::Cast;
 use super::load::{Load, Members};
 use super::run::Lab;
 use super::scenario::{Guard, Invariant};
+use super::shape::Shape;
 use crate::ledger::{self, Deed, Ledger, Rows, Sent, Tally};
 use crate::platform::servers::Rabbit;
 use crate::platform::{Emulator, Foundation, Platform, Replica};
@@ -29,90 +30,6 @@ const PROBE: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long the platform may take to work off what it has. The first two retries are 5 and 25 s.
 const SETTLE: Duration = Duration::from_secs(45);
-
-/// What runs, and with what over the usual variables.
-#[derive(Debug, Clone)]
-pub struct Shape {
-    proxies: usize,
-    workers: usize,
-    ingestors: usize,
-    emulator: Vec<String>,
-    proxy_env: Vec<(String, String)>,
-    worker_env: Vec<(String, String)>,
-    ingestor_env: Vec<(String, String)>,
-}
-
-impl Default for Shape {
-    /// One of each.
-    fn default() -> Self {
-        Self {
-            proxies: 1,
-            workers: 1,
-            ingestors: 1,
-            emulator: Vec::new(),
-            proxy_env: Vec::new(),
-            worker_env: Vec::new(),
-            ingestor_env: Vec::new(),
-        }
-    }
-}
-
-impl Shape {
-    /// This many proxies.
-    #[must_use]
-    pub fn proxies(mut self, count: usize) -> Self {
-        self.proxies = count;
-        self
-    }
-
-    /// This many workers.
-    #[must_use]
-    pub fn workers(mut self, count: usize) -> Self {
-        self.workers = count;
-        self
-    }
-
-    /// This many ingestors.
-    #[must_use]
-    pub fn ingestors(mut self, count: usize) -> Self {
-        self.ingestors = count;
-        self
-    }
-
-    /// A further argument of the emulator.
-    #[must_use]
-    pub fn emulator(mut self, argument: impl Into<String>) -> Self {
-        self.emulator.push(argument.into());
-        self
-    }
-
-    /// A variable of every proxy.
-    #[must_use]
-    pub fn proxy_env(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.proxy_env.push((name.to_owned(), value.into()));
-        self
-    }
-
-    /// A variable of every worker.
-    #[must_use]
-    pub fn worker_env(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.worker_env.push((name.to_owned(), value.into()));
-        self
-    }
-
-    /// A variable of every ingestor.
-    #[must_use]
-    pub fn ingestor_env(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.ingestor_env.push((name.to_owned(), value.into()));
-        self
-    }
-
-    /// A variable of everything that speaks to the broker.
-    #[must_use]
-    pub fn broker_env(self, name: &str, value: &str) -> Self {
-        self.worker_env(name, value).ingestor_env(name, value)
-    }
-}
 
 /// One thing that was looked at.
 #[derive(Debug, Clone)]

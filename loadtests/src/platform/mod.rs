@@ -327,7 +327,7 @@ fn last(replicas: &mut Vec<Replica>, replica: Replica) -> &mut Replica {
 }
 
 /// Where the binaries are: beside this program, or one folder up when this program is a test.
-fn binaries() -> anyhow::Result<PathBuf> {
+pub(crate) fn binaries() -> anyhow::Result<PathBuf> {
     let program = std::env::current_exe().context("this program does not know where it is")?;
     let folder = program
         .ancestors()
@@ -336,11 +336,11 @@ fn binaries() -> anyhow::Result<PathBuf> {
         .find(|folder| folder.join("arrakis-worker").is_file());
     folder
         .map(PathBuf::from)
-        .context("the services are not built: run `cargo build --workspace --bins`, or `./dev demo`")
+        .context("the services are not built: run `cargo build --workspace --bins`, or use ./dev")
 }
 
 /// A loopback address that was free a moment ago.
-fn free_address() -> anyhow::Result<String> {
+pub(crate) fn free_address() -> anyhow::Result<String> {
     Ok(format!("127.0.0.1:{}", free_port()?))
 }
 
