@@ -8,6 +8,10 @@ use crate::{DbError, catalogue, measure::named};
 
 static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 
+/// Key of the advisory lock that one migrates under while others wait: "arrakis" in ASCII, so that whoever finds it in
+/// `pg_locks` can read it.
+const LOCK: i64 = 0x0061_7272_616b_6973;
+
 /// What `migrate` did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Migrated {
@@ -30,6 +34,14 @@ pub async fn migrate(owner_url: &str) -> Result<Migrated, DbError> {
 pub(crate) async fn migrate_with(options: &PgConnectOptions) -> Result<Migrated, DbError> {
     let mut owner = named!("schema.connect", options.connect())?;
     check_logins(&mut owner).await?;
+    // Held until this connection ends. sqlx's own lock covers the migrations alone, and two grants on one table at one
+    // moment fail as "tuple concurrently updated".
+    named!(
+        "schema.lock",
+        sqlx::query("select pg_advisory_lock($1)")
+            .bind(LOCK)
+            .execute(&mut owner)
+    )?;
     let from = latest_applied(&mut owner).await?;
     MIGRATOR.run(&mut owner).await.map_err(explain)?;
     // sqlx's own table is made before the first migration runs and belongs to none of them.
