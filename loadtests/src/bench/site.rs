@@ -188,20 +188,29 @@ impl Site {
     /// When no port is free.
     pub async fn start_ingestor(&mut self) -> anyhow::Result<()> {
         let url = self.vhost.url();
-        self.start_ingestor_at(&url).await
+        self.start_ingestor_at(&url, true).await
+    }
+
+    /// Starts an ingestor and does not wait: it is ready only when it has replayed what it missed.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub async fn begin_ingestor(&mut self) -> anyhow::Result<()> {
+        let url = self.vhost.url();
+        self.start_ingestor_at(&url, false).await
     }
 
     /// Starts an ingestor whose broker is at this address.
     ///
     /// # Errors
     /// When no port is free.
-    pub async fn start_ingestor_at(&mut self, amqp: &str) -> anyhow::Result<()> {
+    pub async fn start_ingestor_at(&mut self, amqp: &str, ready: bool) -> anyhow::Result<()> {
         let variables = [
             ("DISCORD_TOKEN", self.token.clone()),
             ("DISCORD_API_BASE", self.api_base.clone()),
             ("AMQP_URL", amqp.to_owned()),
         ];
-        self.start("ingestor", "arrakis-ingestor", &variables, true)
+        self.start("ingestor", "arrakis-ingestor", &variables, ready)
             .await
             .map(drop)
     }

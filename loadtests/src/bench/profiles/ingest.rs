@@ -74,7 +74,14 @@ async fn steady(bench: &mut Bench, site: &Site, rate: f64, seconds: f64) -> anyh
             continue;
         }
         let confirmed = site.scrape("ingestor").await?.since(&before);
+        let p50 = confirmed.quantile_ms(CONFIRM, 0.5)?;
         let p99 = confirmed.quantile_ms(CONFIRM, 0.99)?;
+        bench.figure(
+            &format!("ingestor: frame received → confirmed, p50 at {rate:.0}/s"),
+            p50,
+            "ms",
+            Bound::Told,
+        );
         let bound = if rate >= 1_000.0 {
             Bound::Below(5.0)
         } else {
@@ -112,11 +119,12 @@ async fn saturation(bench: &mut Bench, site: &mut Site) -> anyhow::Result<()> {
     site.discord.begin_load(&load).await?;
     #[expect(clippy::cast_precision_loss, reason = "counts of events")]
     let made = site.discord.load_made().await?.counts.made as f64;
-    site.start_ingestor().await?;
+    site.begin_ingestor().await?;
     let deadline = Instant::now() + WORKED_OFF_WITHIN;
     let reach = async |share: f64| -> anyhow::Result<(Instant, f64)> {
         loop {
-            let confirmed = site.scrape("ingestor").await?.sum(CONFIRMED);
+            // Until it listens it has confirmed nothing.
+            let confirmed = site.scrape("ingestor").await.map_or(0.0, |scrape| scrape.sum(CONFIRMED));
             if confirmed >= made * share {
                 return Ok((Instant::now(), confirmed));
             }
@@ -182,7 +190,7 @@ async fn blocked(bench: &mut Bench, site: &mut Site) -> anyhow::Result<u64> {
     }
     let proxy = FaultProxy::start(&site.vhost.url()).await;
     let through = proxy.in_front_of(&site.vhost.url());
-    site.start_ingestor_at(&through).await?;
+    site.start_ingestor_at(&through, true).await?;
     let watch = Watch::begin(&site.processes())?;
     let began = Instant::now();
     let load = Load {
