@@ -77,7 +77,7 @@ async fn roles_of_members(
             .await?
             .context("a member is not in the database")?
             .standing;
-        let facts = tx.profiles().facts(user, now).await?.unwrap_or_default();
+        let facts = tx.profiles().facts(user, now, theme.early()).await?.unwrap_or_default();
         let evaluation = theme.evaluate(ladder, standing, &facts);
         let desired = theme.desired_roles(&evaluation, &facts);
         names.push(

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrakis_db::{Community as Record, CommunityId, GuildId, UserId};
+use arrakis_db::{Community as Record, CommunityId, GuildId, TenantTx, UserId};
 use arrakis_domain::{Ladder, Theme};
 use twilight_model::id::Id;
 use twilight_model::id::marker::{GuildMarker, UserMarker};
@@ -20,34 +20,54 @@ pub struct Community {
 }
 
 impl Community {
-    /// The community of a server; `None` where the server is not onboarded.
+    /// The community of a server with a transaction on its rows, for what is to be done with both; `None` where the server is
+    /// not onboarded. Two round trips, where finding the community first would take six.
     ///
     /// # Errors
     /// When Postgres is away, or the community's theme is not there.
-    pub async fn of_guild(services: &Services, guild: Id<GuildMarker>) -> Result<Option<Self>, Failure> {
-        match services.database.route(guild_id(guild)?).await? {
-            Some(community) => Self::load(services, community).await,
+    pub async fn open(services: &Services, guild: Id<GuildMarker>) -> Result<Option<(Self, TenantTx)>, Failure> {
+        let Some(mut tx) = services.database.tenant_of(guild_id(guild)?).await? else {
+            return Ok(None);
+        };
+        match tx.communities().get().await? {
+            Some(record) => Ok(Some((Self::wearing_its_theme(services, record)?, tx))),
             None => Ok(None),
         }
+    }
+
+    /// As [`Community::open`], for who needs no transaction yet.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn of_guild(services: &Services, guild: Id<GuildMarker>) -> Result<Option<Self>, Failure> {
+        let Some((community, tx)) = Self::open(services, guild).await? else {
+            return Ok(None);
+        };
+        tx.commit().await?;
+        Ok(Some(community))
     }
 
     /// The community of this id; `None` where there is none (any more).
     ///
     /// # Errors
-    /// As [`Community::of_guild`].
+    /// As [`Community::open`].
     pub async fn load(services: &Services, id: CommunityId) -> Result<Option<Self>, Failure> {
         let mut tx = services.database.tenant(id).await?;
         let Some(record) = tx.communities().get().await? else {
             return Ok(None);
         };
         tx.commit().await?;
+        Self::wearing_its_theme(services, record).map(Some)
+    }
+
+    fn wearing_its_theme(services: &Services, record: Record) -> Result<Self, Failure> {
         let theme = services.themes.theme(record.theme.as_str());
         let theme = theme
-            .map_err(|error| Failure::permanent(format!("community {id}: {error}")))?
+            .map_err(|error| Failure::permanent(format!("community {}: {error}", record.id)))?
             .clone();
         let community = Self { record, theme };
         community.ladder()?;
-        Ok(Some(community))
+        Ok(community)
     }
 
     /// Its id.

@@ -86,7 +86,7 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
     let _ = clock.await;
     links.consume.close().await;
     links.publish.close().await;
-    services.database.close().await;
+    services.database.close();
     ended
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use arrakis_broker::Publisher;
 use arrakis_cache::{Cache, CacheKey, Cooldown, PROFILE_TTL, Seen, Ttl};
 use arrakis_contracts::EventId;
-use arrakis_db::{Database, DbError, Deed, Profile, UserId};
+use arrakis_db::{Database, DbError, Deed, Profile, TenantTx, UserId};
 use arrakis_discord::Discord;
 use arrakis_domain::{RoleDifference, RoleId};
 use arrakis_runtime::fail_point;
@@ -99,39 +99,34 @@ impl Services {
         self.cache.end_cooldown(community.id(), command, user).await;
     }
 
-    /// Counts the use of a command, once for each interaction. The answer does not depend on it, so a failure is logged and
-    /// forgotten.
-    pub(crate) async fn record_use(&self, community: &Community, invocation: &Invocation, event: &EventId) {
-        if let Err(failure) = self.try_record_use(community, invocation, event).await {
+    /// Counts the use of a command, once for each interaction, and ends its transaction. The answer does not depend on it, so a
+    /// failure is logged and forgotten.
+    pub(crate) async fn record_use(tx: TenantTx, invocation: &Invocation, event: &EventId) {
+        if let Err(failure) = Self::try_record_use(tx, invocation, event).await {
             tracing::warn!(%failure, "the use of a command was not counted");
         }
     }
 
-    async fn try_record_use(
-        &self,
-        community: &Community,
-        invocation: &Invocation,
-        event: &EventId,
-    ) -> Result<(), Failure> {
+    async fn try_record_use(mut tx: TenantTx, invocation: &Invocation, event: &EventId) -> Result<(), Failure> {
         let user = user_id(invocation.author.id)?;
-        let mut tx = self.database.tenant(community.id()).await?;
-        if tx.claim(event.as_str()).await? {
-            tx.profiles()
-                .count(user, Deed::Command, OffsetDateTime::now_utc())
-                .await?;
-        }
+        tx.profiles()
+            .count_once(event.as_str(), user, Deed::Command, OffsetDateTime::now_utc())
+            .await?;
         tx.commit().await?;
         Ok(())
     }
 
     /// A member as Postgres knows them, from the cache for some minutes after the first question. Counts of what they did may
     /// be as old as that; everything else is forgotten when it is written.
-    pub(crate) async fn profile(&self, community: &Community, user: UserId) -> Result<Option<Profile>, DbError> {
+    pub(crate) async fn profile(
+        &self,
+        tx: &mut TenantTx,
+        community: &Community,
+        user: UserId,
+    ) -> Result<Option<Profile>, DbError> {
         // An error is not remembered, and neither is that somebody is not known: they may be known in a moment.
         let read = async || {
-            let mut tx = self.database.tenant(community.id()).await.map_err(Some)?;
             let profile = tx.profiles().by_user(user).await.map_err(Some)?;
-            tx.commit().await.map_err(Some)?;
             profile.ok_or(None)
         };
         let key = CacheKey::profile(community.id(), user);

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use arrakis_domain::{ACTIVITY_WINDOW_DAYS, MemberFacts};
+use arrakis_fail_point as fail_point;
 use time::{Duration, OffsetDateTime};
 
 use crate::row::Column;
@@ -17,6 +18,16 @@ pub enum Deed {
     Message,
 }
 
+impl Deed {
+    /// Commands and messages to be added.
+    fn counts(self) -> (i32, i32) {
+        match self {
+            Self::Command => (1, 0),
+            Self::Message => (0, 1),
+        }
+    }
+}
+
 impl Profiles<'_> {
     /// Counts a deed of a member who is known; of others nothing is kept. Not safe to repeat by itself: claim the event in
     /// the same transaction.
@@ -24,10 +35,7 @@ impl Profiles<'_> {
     /// # Errors
     /// When the database is away.
     pub async fn count(&mut self, user: UserId, deed: Deed, at: OffsetDateTime) -> Result<(), DbError> {
-        let (commands, messages) = match deed {
-            Deed::Command => (1, 0),
-            Deed::Message => (0, 1),
-        };
+        let (commands, messages) = deed.counts();
         named!(
             "activity.count",
             sqlx::query!(
@@ -52,19 +60,74 @@ impl Profiles<'_> {
         Ok(())
     }
 
-    /// What the rules of badges want to know of a member, as of `now`; `None` for who is not known.
+    /// [`Profiles::count`] once for an event, which this claims as [`crate::TenantTx::claim`] does; false when it had been
+    /// claimed before. One round trip for both, since this comes with every command.
+    ///
+    /// # Errors
+    /// As those.
+    pub async fn count_once(
+        &mut self,
+        event_id: &str,
+        user: UserId,
+        deed: Deed,
+        at: OffsetDateTime,
+    ) -> Result<bool, DbError> {
+        if fail_point::skips("worker.guard.inbox") {
+            self.count(user, deed, at).await?;
+            return Ok(true);
+        }
+        let (commands, messages) = deed.counts();
+        named!(
+            "activity.count_once",
+            sqlx::query_scalar!(
+                r#"with claimed as (
+                     insert into inbox (community_id, event_id) values ($1, $6) on conflict do nothing returning community_id),
+                 member as (
+                     update profiles p
+                        set commands = p.commands + $3::int, messages = p.messages + $4::int,
+                            last_active_at = greatest(p.last_active_at, $5)
+                       from claimed
+                      where p.community_id = $1 and p.user_id = $2
+                     returning p.community_id, p.user_id),
+                 counted as (
+                     insert into profile_activity as known (community_id, user_id, day, commands, messages)
+                     select community_id, user_id, ($5::timestamptz at time zone 'UTC')::date, $3, $4 from member
+                     on conflict (community_id, user_id, day) do update
+                        set commands = known.commands + excluded.commands, messages = known.messages + excluded.messages)
+                 select exists (select from claimed) as "claimed!""#,
+                self.community.uuid(),
+                user.stored(),
+                commands,
+                messages,
+                at,
+                event_id
+            )
+            .fetch_one(&mut *self.connection)
+        )
+    }
+
+    /// What the rules of badges want to know of a member, as of `now`; `None` for who is not known. Their place in the order of
+    /// joining is looked for among the first `early` alone: counting all who came before costs the more the larger a
+    /// community is.
     ///
     /// # Errors
     /// When the database is away or a row is corrupt.
-    pub async fn facts(&mut self, user: UserId, now: OffsetDateTime) -> Result<Option<MemberFacts>, DbError> {
+    pub async fn facts(
+        &mut self,
+        user: UserId,
+        now: OffsetDateTime,
+        early: u32,
+    ) -> Result<Option<MemberFacts>, DbError> {
         let first_day = (now - Duration::days(i64::from(ACTIVITY_WINDOW_DAYS) - 1)).date();
         let row = named!(
             "profile.facts",
             sqlx::query!(
                 r#"select joined_at, waitlisted_at is not null as "waitlisted!",
-                          (select count(*) from profiles other
-                            where other.community_id = me.community_id
-                              and (other.joined_at, other.user_id) <= (me.joined_at, me.user_id)) as "join_order!",
+                          (select count(*)
+                             from (select from profiles other
+                                    where other.community_id = me.community_id
+                                      and (other.joined_at, other.user_id) <= (me.joined_at, me.user_id)
+                                    limit $5::int8 + 1) before) as "join_order!",
                           (select count(*) from profile_activity a
                             where a.community_id = me.community_id and a.user_id = me.user_id
                               and a.day between $3 and $4) as "active_days!",
@@ -77,7 +140,8 @@ impl Profiles<'_> {
                 self.community.uuid(),
                 user.stored(),
                 first_day,
-                now.date()
+                now.date(),
+                i64::from(early)
             )
             .fetch_optional(&mut *self.connection)
         )?;
@@ -94,7 +158,7 @@ impl Profiles<'_> {
             .collect();
         Ok(Some(MemberFacts {
             tenure_days: u32::try_from((now - row.joined_at).whole_days()).unwrap_or(0),
-            join_order: u32::try_from(row.join_order).ok(),
+            join_order: u32::try_from(row.join_order).ok().filter(|order| *order <= early),
             reached: reached?,
             active_days: u8::try_from(row.active_days).unwrap_or(u8::MAX),
             given: given?,

@@ -32,11 +32,12 @@ impl Admin {
     /// As [`Database::connect`], and when the login is not an admin's.
     pub async fn connect(url: &Secret, options: DatabaseOptions) -> Result<Self, DbError> {
         let database = Database::connect(url, options).await?;
+        let mut lease = database.lease("admin.check").await?;
         let spans: bool = named!(
             "admin.check",
-            sqlx::query_scalar("select rolbypassrls from pg_roles where rolname = current_user")
-                .fetch_one(&database.pool)
+            sqlx::query_scalar("select rolbypassrls from pg_roles where rolname = current_user").fetch_one(&mut *lease)
         )?;
+        lease.done();
         if spans {
             return Ok(Self { database });
         }
@@ -51,6 +52,7 @@ impl Admin {
     /// # Errors
     /// When the database is away or a row is corrupt.
     pub async fn communities(&self) -> Result<Vec<CommunityLine>, DbError> {
+        let mut lease = self.database.lease("admin.communities").await?;
         let rows = named!(
             "admin.communities",
             sqlx::query!(
@@ -59,8 +61,9 @@ impl Admin {
                             where p.community_id = c.community_id and p.left_at is null) as "members!"
                      from communities c order by name, community_id"#
             )
-            .fetch_all(&self.database.pool)
+            .fetch_all(&mut *lease)
         )?;
+        lease.done();
         rows.into_iter()
             .map(|row| {
                 let guild = GuildId::try_from(row.guild_id)

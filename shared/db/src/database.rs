@@ -4,17 +4,17 @@
 //! [`Database::global`] opens a transaction on what belongs to no tenant. Refuses SQL of its own: queries lie with their
 //! entity. To add an entity: a file with its queries, and a method on the transaction that may touch it.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrakis_config::Secret;
 use arrakis_fail_point as fail_point;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Row as _};
 
 use crate::background::{Background, Place};
 use crate::breaker::Breaker;
+use crate::pool::{Lease, Pool};
 use crate::{CommunityId, DbError, GuildId, measure::named, migrate};
 
 /// Limits of a pool.
@@ -50,7 +50,7 @@ impl Default for DatabaseOptions {
 /// The database by one login. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Database {
-    pub(crate) pool: PgPool,
+    pool: Pool,
     breaker: Arc<Breaker>,
     background: Background,
     acquire_timeout: Duration,
@@ -78,25 +78,22 @@ impl Database {
 
     pub(crate) async fn connect_unchecked(url: &Secret, options: DatabaseOptions) -> Result<Self, DbError> {
         let connection = connect_options(url, &options).map_err(|e| DbError::new("database.connect", e))?;
-        let pool = PgPoolOptions::new()
-            .max_connections(options.max_connections)
-            .acquire_timeout(options.acquire_timeout)
-            .idle_timeout(Duration::from_secs(300))
-            // A connection was asked whether it lives when it was given back; under load that is a moment ago.
-            .test_before_acquire(false)
-            .before_acquire(|connection, known| Box::pin(lives_if_idle(connection, known.idle_for)))
-            .after_release(|connection, _| Box::pin(still_answers(connection)))
-            .connect_lazy_with(connection);
+        let pool = Pool::new(connection, options.max_connections, options.acquire_timeout)
+            .map_err(|e| DbError::new("database.connect", e))?;
         let deadline = tokio::time::Instant::now() + options.connect_deadline;
         loop {
             // A refused login is an error at once; a server that is not there, after the pool has tried for a while.
-            let Err(source) = pool.acquire().await else {
-                return Ok(Self {
-                    pool,
-                    breaker: Arc::default(),
-                    background: Background::of(options.max_connections),
-                    acquire_timeout: options.acquire_timeout,
-                });
+            let source = match pool.acquire().await {
+                Ok(first) => {
+                    first.done();
+                    return Ok(Self {
+                        pool,
+                        breaker: Arc::default(),
+                        background: Background::of(options.max_connections),
+                        acquire_timeout: options.acquire_timeout,
+                    });
+                }
+                Err(source) => source,
             };
             let error = DbError::new("database.connect", source);
             if !error.is_passing() || tokio::time::Instant::now() > deadline {
@@ -113,20 +110,35 @@ impl Database {
     /// When no connection comes free in time.
     pub async fn tenant(&self, community: CommunityId) -> Result<TenantTx, DbError> {
         // One message, one round trip. A uuid prints as hex digits and dashes and so needs no escaping.
-        let mut begin = format!("begin; select set_config('app.current_tenant', '{community}', true)");
-        if fail_point::skips("worker.guard.tenant") {
-            // What happens to those who set it for the connection: it outlives the transaction.
-            begin = format!(
-                "begin; select set_config('app.current_tenant', coalesce(nullif(current_setting('app.current_tenant', true), ''), '{community}'), false)"
-            );
-        }
+        let begin = format!("begin; select {}", set_tenant(&format!("'{community}'")));
         let place = self.place("transaction.begin").await?;
-        let transaction = self.begin(Box::pin(self.pool.begin_with(AssertSqlSafe(begin)))).await?;
-        Ok(TenantTx {
-            transaction,
-            community,
-            _place: place,
-        })
+        let (lease, _) = self.begin(&begin).await?;
+        Ok(TenantTx::new(lease, community, place))
+    }
+
+    /// As [`Database::tenant`], for the community of a guild, which is found in the same round trip; `None` where the guild is
+    /// not onboarded.
+    ///
+    /// # Errors
+    /// When no connection comes free in time.
+    pub async fn tenant_of(&self, guild: GuildId) -> Result<Option<TenantTx>, DbError> {
+        // A guild's id prints as digits.
+        let begin = format!(
+            "begin; select community_id, {} from guild_routes where guild_id = {}",
+            set_tenant("community_id::text"),
+            guild.stored()
+        );
+        let place = self.place("transaction.begin").await?;
+        let (mut lease, row) = self.begin(&begin).await?;
+        let Some(row) = row else {
+            named!("transaction.rollback", sqlx::raw_sql("rollback").execute(&mut *lease))?;
+            lease.done();
+            return Ok(None);
+        };
+        let community = row
+            .try_get("community_id")
+            .map_err(|error| DbError::new("transaction.begin", error))?;
+        Ok(Some(TenantTx::new(lease, CommunityId::from_uuid(community), place)))
     }
 
     /// Opens a transaction on what belongs to no tenant. Tenant tables are empty in it.
@@ -135,9 +147,9 @@ impl Database {
     /// When no connection comes free in time.
     pub async fn global(&self) -> Result<GlobalTx, DbError> {
         let place = self.place("transaction.begin").await?;
-        let transaction = self.begin(Box::pin(self.pool.begin())).await?;
+        let (lease, _) = self.begin("begin").await?;
         Ok(GlobalTx {
-            transaction,
+            transaction: lease,
             _place: place,
         })
     }
@@ -147,19 +159,34 @@ impl Database {
         place.map_err(|error| DbError::new(query, error))
     }
 
-    /// Asks the pool for a transaction, by way of the breaker.
-    async fn begin(
-        &self,
-        begin: impl Future<Output = Result<Transaction<'static, Postgres>, sqlx::Error>>,
-    ) -> Result<Transaction<'static, Postgres>, DbError> {
-        if !fail_point::skips("worker.guard.breaker") && !self.breaker.admits().await {
-            return Err(DbError::new("transaction.begin", refused_by_breaker()));
+    /// Begins a transaction on a connection of the pool, by way of the breaker.
+    async fn begin(&self, words: &str) -> Result<(Lease, Option<sqlx::postgres::PgRow>), DbError> {
+        self.permitted("transaction.begin").await?;
+        let begun = named!("transaction.begin", self.pool.begin(words));
+        self.note(begun.as_ref().err());
+        begun
+    }
+
+    /// A connection for one statement outside of any transaction, by way of the breaker.
+    pub(crate) async fn lease(&self, query: &'static str) -> Result<Lease, DbError> {
+        self.permitted(query).await?;
+        let lease = self.pool.acquire().await.map_err(|error| DbError::new(query, error));
+        self.note(lease.as_ref().err());
+        lease
+    }
+
+    async fn permitted(&self, query: &'static str) -> Result<(), DbError> {
+        if fail_point::skips("worker.guard.breaker") || self.breaker.admits().await {
+            return Ok(());
         }
-        let begun = named!("transaction.begin", begin);
-        if self.breaker.note(!begun.as_ref().is_err_and(DbError::is_away)) {
+        Err(DbError::new(query, refused_by_breaker()))
+    }
+
+    /// Tells the breaker what became of asking.
+    fn note(&self, error: Option<&DbError>) {
+        if self.breaker.note(!error.is_some_and(DbError::is_away)) {
             tracing::error!("Postgres gives no connections: refusing at once until it does");
         }
-        begun
     }
 
     /// Whether callers are refused at once, since the pool gave no connections lately.
@@ -180,19 +207,16 @@ impl Database {
     /// When the database is away.
     pub async fn route(&self, guild: GuildId) -> Result<Option<CommunityId>, DbError> {
         let _place = self.place("route.by_guild").await?;
-        if !fail_point::skips("worker.guard.breaker") && !self.breaker.admits().await {
-            return Err(DbError::new("route.by_guild", refused_by_breaker()));
-        }
+        let mut lease = self.lease("route.by_guild").await?;
         let found = named!(
             "route.by_guild",
             sqlx::query_scalar!(
                 "select community_id from guild_routes where guild_id = $1",
                 guild.stored()
             )
-            .fetch_optional(&self.pool)
-        );
-        self.breaker.note(!found.as_ref().is_err_and(DbError::is_away));
-        let found = found?;
+            .fetch_optional(&mut *lease)
+        )?;
+        lease.done();
         Ok(found.map(CommunityId::from_uuid))
     }
 
@@ -201,10 +225,13 @@ impl Database {
     /// # Errors
     /// When the database is away.
     pub async fn routes(&self) -> Result<Vec<(GuildId, CommunityId)>, DbError> {
+        let mut lease = self.lease("route.list").await?;
         let rows = named!(
             "route.list",
-            sqlx::query!("select guild_id, community_id from guild_routes order by community_id").fetch_all(&self.pool)
+            sqlx::query!("select guild_id, community_id from guild_routes order by community_id")
+                .fetch_all(&mut *lease)
         )?;
+        lease.done();
         rows.into_iter()
             .map(|row| {
                 let guild = GuildId::try_from(row.guild_id)
@@ -220,23 +247,27 @@ impl Database {
     /// When it does not.
     pub async fn ping(&self) -> Result<Duration, DbError> {
         let started = std::time::Instant::now();
-        named!("database.ping", sqlx::query("select").execute(&self.pool))?;
+        // Not by way of the breaker: health asks how Postgres is, whatever became of others' asking.
+        let mut lease = named!("database.ping", self.pool.acquire())?;
+        named!("database.ping", sqlx::query("select").execute(&mut *lease))?;
+        lease.done();
         Ok(started.elapsed())
     }
 
     /// Connections in use, for gauges.
     #[must_use]
     pub fn pool_use(&self) -> PoolUse {
-        let idle = u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX);
+        let (open, idle) = self.pool.numbers();
+        let number = |number| u32::try_from(number).unwrap_or(u32::MAX);
         PoolUse {
-            open: self.pool.size(),
-            idle,
+            open: number(open),
+            idle: number(idle),
         }
     }
 
     /// Closes every connection once it is given back.
-    pub async fn close(&self) {
-        self.pool.close().await;
+    pub fn close(&self) {
+        self.pool.close();
     }
 }
 
@@ -245,30 +276,15 @@ fn refused_by_breaker() -> sqlx::Error {
     sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::ResourceBusy, why))
 }
 
-/// How long a connection that is given back may take to finish what it was in the middle of.
-const RELEASE_WITHIN: Duration = Duration::from_secs(3);
-
-/// A connection that has lain idle for this long is asked whether it lives before it is given out.
-const SURELY_ALIVE: Duration = Duration::from_secs(1);
-
-async fn lives_if_idle(connection: &mut PgConnection, idle_for: Duration) -> Result<bool, sqlx::Error> {
-    if idle_for < SURELY_ALIVE {
-        return Ok(true);
+/// The SQL that makes the rows of one tenant exist until the transaction ends. `community` is SQL of type text.
+fn set_tenant(community: &str) -> String {
+    if fail_point::skips("worker.guard.tenant") {
+        // What happens to those who set it for the connection: it outlives the transaction.
+        return format!(
+            "set_config('app.current_tenant', coalesce(nullif(current_setting('app.current_tenant', true), ''), {community}), false)"
+        );
     }
-    // What does not answer is thrown away, and the pool makes another.
-    Ok(still_answers(connection).await.unwrap_or(false))
-}
-
-/// A connection whose server is gone without a word is thrown away: the pool itself would wait for it, and count it as open,
-/// until the kernel gives up a quarter of an hour later.
-async fn still_answers(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    match tokio::time::timeout(RELEASE_WITHIN, connection.ping()).await {
-        Ok(answered) => answered.map(|()| true),
-        Err(_) => Err(sqlx::Error::Io(std::io::Error::new(
-            std::io::ErrorKind::TimedOut,
-            "no answer",
-        ))),
-    }
+    format!("set_config('app.current_tenant', {community}, true)")
 }
 
 /// Options of each connection: limits of time are the server's, so that they hold when this process hangs.
@@ -293,13 +309,21 @@ pub(crate) fn connect_options(url: &Secret, options: &DatabaseOptions) -> Result
 /// A transaction in which one community's rows exist. Dropped without [`TenantTx::commit`], it rolls back.
 #[derive(Debug)]
 pub struct TenantTx {
-    pub(crate) transaction: Transaction<'static, Postgres>,
+    pub(crate) transaction: Lease,
     pub(crate) community: CommunityId,
     /// Given back after the connection: fields are dropped in their order.
     _place: Place,
 }
 
 impl TenantTx {
+    fn new(transaction: Lease, community: CommunityId, place: Place) -> Self {
+        Self {
+            transaction,
+            community,
+            _place: place,
+        }
+    }
+
     /// Whose rows these are.
     #[must_use]
     pub fn community_id(&self) -> CommunityId {
@@ -312,24 +336,29 @@ impl TenantTx {
     /// When the database is away; then it is unknown whether the transaction took place, and the caller's message comes again.
     pub async fn commit(self) -> Result<(), DbError> {
         fail_point::hit("worker.committing").await;
-        let committed = named!("transaction.commit", self.transaction.commit());
+        commit(self.transaction).await?;
         fail_point::hit("worker.committed").await;
-        committed
+        Ok(())
     }
 
     /// Gives up what was written, at once rather than at the connection's next use.
     ///
     /// # Errors
     /// When the database is away; nothing was written then either.
-    pub async fn rollback(self) -> Result<(), DbError> {
-        named!("transaction.rollback", self.transaction.rollback())
+    pub async fn rollback(mut self) -> Result<(), DbError> {
+        named!(
+            "transaction.rollback",
+            sqlx::raw_sql("rollback").execute(&mut *self.transaction)
+        )?;
+        self.transaction.done();
+        Ok(())
     }
 }
 
 /// A transaction on what belongs to no tenant.
 #[derive(Debug)]
 pub struct GlobalTx {
-    pub(crate) transaction: Transaction<'static, Postgres>,
+    pub(crate) transaction: Lease,
     _place: Place,
 }
 
@@ -339,6 +368,12 @@ impl GlobalTx {
     /// # Errors
     /// As [`TenantTx::commit`].
     pub async fn commit(self) -> Result<(), DbError> {
-        named!("transaction.commit", self.transaction.commit())
+        commit(self.transaction).await
     }
+}
+
+async fn commit(mut transaction: Lease) -> Result<(), DbError> {
+    named!("transaction.commit", sqlx::raw_sql("commit").execute(&mut *transaction))?;
+    transaction.done();
+    Ok(())
 }

@@ -26,6 +26,15 @@ pub struct Holder {
     pub held: Balance,
 }
 
+/// What answers show of a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenFace {
+    /// Its symbol, such as `BGT`.
+    pub symbol: String,
+    /// As of when its ranking holds; `None` before the first sync.
+    pub last_success_at: Option<OffsetDateTime>,
+}
+
 /// How the sync of a token profile fares.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SyncHealth {
@@ -195,6 +204,24 @@ impl Eligibility<'_> {
             consecutive_failures: column("consecutive_failures").count(i64::from(row.consecutive_failures))?,
             last_error: row.last_error,
         })
+    }
+
+    /// What every answer about a token shows of it; `None` for a token profile that does not exist.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn face(&mut self, token: &TokenProfileId) -> Result<Option<TokenFace>, DbError> {
+        named!(
+            "eligibility.face",
+            sqlx::query_as!(
+                TokenFace,
+                r#"select t.symbol, h.last_success_at as "last_success_at?"
+                     from token_profiles t left join eligibility_health_status h using (token_profile_id)
+                    where t.token_profile_id = $1"#,
+                token.as_str()
+            )
+            .fetch_optional(&mut *self.connection)
+        )
     }
 
     /// Writes down that a sync failed.

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use arrakis_domain::{Address, Balance, Rank, Standing, TierId};
+use serde::{Deserialize, Serialize};
 
 use crate::row::Column;
 use crate::{DbError, Profiles, TokenProfileId, UserId, measure::named};
 
-/// One line of the leaderboard.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One line of the leaderboard. Serialised for the cache alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaderboardEntry {
     /// Place in this community, from 1.
     pub position: u32,
@@ -26,8 +27,8 @@ pub struct LeaderboardEntry {
     pub tier: Option<TierId>,
 }
 
-/// A page of the leaderboard.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A page of the leaderboard. Serialised for the cache alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaderboardPage {
     /// Its lines, the best first.
     pub entries: Vec<LeaderboardEntry>,
@@ -167,25 +168,18 @@ impl Profiles<'_> {
         offset: u32,
         limit: u32,
     ) -> Result<LeaderboardPage, DbError> {
-        let total = named!(
-            "leaderboard.total",
-            sqlx::query_scalar!(
-                r#"select count(*) as "total!" from profiles p
-                     join eligibility_current e on e.token_profile_id = $2 and e.address = p.wallet
-                    where p.community_id = $1 and p.left_at is null"#,
-                self.community.uuid(),
-                token.as_str()
-            )
-            .fetch_one(&mut *self.connection)
-        )?;
         let rows = named!(
             "leaderboard.page",
             sqlx::query!(
-                r#"select p.user_id, p.display_name, p.wallet as "wallet!", p.tier, e.rank, e.held::text as "held!"
-                     from profiles p
-                     join eligibility_current e on e.token_profile_id = $2 and e.address = p.wallet
-                    where p.community_id = $1 and p.left_at is null
-                    order by e.rank offset $3 limit $4"#,
+                // One pass: whoever is counted was found on the way to the page.
+                r#"select user_id as "user_id!", display_name as "display_name!", wallet as "wallet!", tier,
+                          rank as "rank!", held::text as "held!", total as "total!"
+                     from (select p.user_id, p.display_name, p.wallet, p.tier, e.rank, e.held, count(*) over () as total
+                             from profiles p
+                             join eligibility_current e on e.token_profile_id = $2 and e.address = p.wallet
+                            where p.community_id = $1 and p.left_at is null
+                            order by e.rank offset $3 limit $4) page
+                    order by rank"#,
                 self.community.uuid(),
                 token.as_str(),
                 i64::from(offset),
@@ -193,6 +187,12 @@ impl Profiles<'_> {
             )
             .fetch_all(&mut *self.connection)
         )?;
+        let total = match rows.first() {
+            Some(row) => row.total,
+            None if offset == 0 => 0,
+            // Behind the last line: the count came with no line.
+            None => self.ranked(token).await?,
+        };
         let column = |name| Column("profiles", name);
         let entries: Result<Vec<_>, DbError> = rows
             .into_iter()
@@ -213,6 +213,21 @@ impl Profiles<'_> {
             entries: entries?,
             total: Column("profiles", "count").count(total)?,
         })
+    }
+
+    /// Members who are here and ranked.
+    async fn ranked(&mut self, token: &TokenProfileId) -> Result<i64, DbError> {
+        named!(
+            "leaderboard.total",
+            sqlx::query_scalar!(
+                r#"select count(*) as "total!" from profiles p
+                     join eligibility_current e on e.token_profile_id = $2 and e.address = p.wallet
+                    where p.community_id = $1 and p.left_at is null"#,
+                self.community.uuid(),
+                token.as_str()
+            )
+            .fetch_one(&mut *self.connection)
+        )
     }
 
     /// A member's place on the leaderboard, from 1; `None` for who is not on it.

@@ -2,8 +2,9 @@
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
+use sqlx::{ConnectOptions, Connection, PgConnection};
 
+use crate::pool::Pool;
 use crate::{DbError, catalogue, measure::named};
 
 static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
@@ -75,7 +76,7 @@ pub fn fingerprint() -> String {
 ///
 /// # Errors
 /// [`DbError::Schema`] with what to do.
-pub(crate) async fn check_schema(pool: &PgPool) -> Result<(), DbError> {
+pub(crate) async fn check_schema(pool: &Pool) -> Result<(), DbError> {
     let mut connection = pool.acquire().await.map_err(|e| DbError::new("schema.connect", e))?;
     let applied = latest_applied(&mut connection).await?;
     let needed = newest_version();
@@ -87,6 +88,7 @@ pub(crate) async fn check_schema(pool: &PgPool) -> Result<(), DbError> {
     }
     let unprotected = catalogue::unprotected_tables(&mut connection).await?;
     if unprotected.is_empty() {
+        connection.done();
         return Ok(());
     }
     let list = unprotected

@@ -252,6 +252,16 @@ impl Theme {
         tier.and_then(|id| self.tier(id)).map_or(self.accent, |tier| tier.color)
     }
 
+    /// How many members of the first ones a badge asks for at most; 0 where none does.
+    #[must_use]
+    pub fn early(&self) -> u32 {
+        let firsts = self.badges.iter().filter_map(|badge| match badge.earned_by {
+            crate::BadgeRule::Early { first } => Some(first),
+            _ => None,
+        });
+        firsts.max().unwrap_or(0)
+    }
+
     /// Measures a member: the tier first, then the badges, which may depend on it.
     #[must_use]
     pub fn evaluate(&self, ladder: &Ladder, standing: Standing, facts: &MemberFacts) -> Evaluation {

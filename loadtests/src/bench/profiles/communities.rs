@@ -5,6 +5,7 @@ use arrakis_db::{Admin, CommunityId, GuildId, NewCommunity, TokenProfile, UserId
 use arrakis_domain::{Address, RuleSetId, ThemeId};
 use arrakis_themes::Registry;
 use serde_json::Value;
+use sqlx::{Connection as _, PgConnection};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
@@ -57,7 +58,14 @@ pub(super) async fn onboard(site: &Site) -> anyhow::Result<()> {
     while let Some(written) = writing.join_next().await {
         written??;
     }
-    Ok(())
+    // As autovacuum has done in a database that is older than a minute: plans without statistics are not production's.
+    analyze(&site.database.owner_url()).await
+}
+
+async fn analyze(owner_url: &str) -> anyhow::Result<()> {
+    let mut owner = PgConnection::connect(owner_url).await?;
+    sqlx::raw_sql("vacuum analyze").execute(&mut owner).await?;
+    Ok(owner.close().await?)
 }
 
 /// Id of the community of the nth server.

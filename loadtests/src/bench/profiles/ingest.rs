@@ -124,7 +124,10 @@ async fn saturation(bench: &mut Bench, site: &mut Site) -> anyhow::Result<()> {
     let reach = async |share: f64| -> anyhow::Result<(Instant, f64)> {
         loop {
             // Until it listens it has confirmed nothing.
-            let confirmed = site.scrape("ingestor").await.map_or(0.0, |scrape| scrape.sum(CONFIRMED));
+            let confirmed = site
+                .scrape("ingestor")
+                .await
+                .map_or(0.0, |scrape| scrape.sum(CONFIRMED));
             if confirmed >= made * share {
                 return Ok((Instant::now(), confirmed));
             }

@@ -24,13 +24,12 @@ impl Backdrop {
         community: &Community,
     ) -> Result<Self, CommandError> {
         let token = &community.record.token_profile;
-        let profile = tx.eligibility().token_profile(token).await?;
-        let profile = profile.ok_or_else(|| Failure::permanent(format!("the token profile {token} does not exist")))?;
-        let health = tx.eligibility().sync_health(token).await?;
+        let face = tx.eligibility().face(token).await?;
+        let face = face.ok_or_else(|| Failure::permanent(format!("the token profile {token} does not exist")))?;
         let now = OffsetDateTime::now_utc();
         Ok(Self {
-            symbol: profile.symbol,
-            freshness: Freshness::new(health.last_success_at, now, services.stale_after),
+            symbol: face.symbol,
+            freshness: Freshness::new(face.last_success_at, now, services.stale_after),
         })
     }
 

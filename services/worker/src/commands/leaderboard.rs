@@ -3,7 +3,8 @@
 //! The state of a page is in the custom ids of its buttons, so that any worker turns it, after any restart. Who asked turns
 //! the message itself; anybody else who presses gets a copy of their own, so that nobody turns another's page.
 
-use arrakis_db::{LeaderboardPage, TenantTx, TokenProfileId, UserId};
+use arrakis_cache::{CacheKey, Ttl};
+use arrakis_db::{LeaderboardPage, TenantTx, UserId};
 use arrakis_domain::{Ladder, Standing, TierId};
 use async_trait::async_trait;
 use twilight_util::builder::command::IntegerBuilder;
@@ -15,6 +16,10 @@ use crate::failure::Failure;
 use crate::interactions::invocation::Ask;
 use crate::interactions::refusal::Refusal;
 use crate::render::leaderboard::{self, Line, PAGE_SIZE, Page, Turn};
+use crate::services::Services;
+
+/// How old a page may be: less than anybody expects a ranking to follow within.
+const PAGE_TTL: Ttl = Ttl::seconds(10);
 
 /// The command.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +61,7 @@ async fn answer(
     let community = call.community()?;
     let token = &community.record.token_profile;
     let me = user_id(call.invocation.author.id)?;
-    let mut tx = call.services.database.tenant(community.id()).await?;
+    let mut tx = call.tx().await?;
     let backdrop = Backdrop::read(call.services, &mut tx, community).await?;
     let number = match turn {
         Turn::To(number) => number,
@@ -65,8 +70,7 @@ async fn answer(
             leaderboard::page_of(position.ok_or_else(|| not_ranked(community))?)
         }
     };
-    let (number, read) = read(&mut tx, token, number).await?;
-    tx.commit().await?;
+    let (number, read) = read(call.services, &mut tx, community, number).await?;
     let scene = backdrop.scene(community)?;
     let tiers = tiers(&read, scene.ladder);
     let page = Page {
@@ -79,20 +83,37 @@ async fn answer(
 }
 
 /// The page, or the last one when members have left since it was offered.
-async fn read(tx: &mut TenantTx, token: &TokenProfileId, number: u32) -> Result<(u32, LeaderboardPage), Failure> {
-    let page = tx
-        .profiles()
-        .leaderboard(token, leaderboard::offset(number), PAGE_SIZE)
-        .await?;
+async fn read(
+    services: &Services,
+    tx: &mut TenantTx,
+    community: &Community,
+    number: u32,
+) -> Result<(u32, LeaderboardPage), Failure> {
+    let page = cached(services, tx, community, number).await?;
     let nearest = leaderboard::nearest(number, page.total);
     if nearest == number {
         return Ok((number, page));
     }
-    let page = tx
-        .profiles()
-        .leaderboard(token, leaderboard::offset(nearest), PAGE_SIZE)
-        .await?;
+    let page = cached(services, tx, community, nearest).await?;
     Ok((nearest, page))
+}
+
+/// A page costs a look at every ranked member, and everybody asks for the same first ones.
+async fn cached(
+    services: &Services,
+    tx: &mut TenantTx,
+    community: &Community,
+    number: u32,
+) -> Result<LeaderboardPage, Failure> {
+    let key = CacheKey::new("leaderboard", &[&community.id(), &number]);
+    let token = &community.record.token_profile;
+    let read = async || {
+        let mut profiles = tx.profiles();
+        profiles
+            .leaderboard(token, leaderboard::offset(number), PAGE_SIZE)
+            .await
+    };
+    Ok(services.cache.through(&key, PAGE_TTL, read).await?)
 }
 
 /// Tiers by the ranking that is shown, not by the last evaluation: a line must not contradict itself between two syncs.

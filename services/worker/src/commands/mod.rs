@@ -13,7 +13,9 @@ pub mod registration;
 mod stats;
 mod threshold;
 
+use arrakis_db::TenantTx;
 use async_trait::async_trait;
+use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 use twilight_model::application::command::CommandOptionChoice;
 use twilight_model::channel::message::MessageFlags;
 use twilight_model::http::interaction::InteractionResponseData;
@@ -47,9 +49,41 @@ pub struct Call<'a> {
     pub invocation: &'a Invocation,
     /// The server's community; `None` only for commands that work [`Scope::Anywhere`].
     pub community: Option<&'a Community>,
+    tx: Mutex<Option<TenantTx>>,
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
+    /// A call in this community, with a transaction on its rows.
+    pub fn new(
+        services: &'a Services,
+        invocation: &'a Invocation,
+        community: Option<&'a Community>,
+        tx: Option<TenantTx>,
+    ) -> Self {
+        Self {
+            services,
+            invocation,
+            community,
+            tx: Mutex::new(tx),
+        }
+    }
+
+    /// The one transaction of this call, in which the community was read and in which its use will be counted. Whoever runs
+    /// the command commits it; nothing that takes long may be waited for before.
+    ///
+    /// # Errors
+    /// As [`Call::community`].
+    pub async fn tx(&self) -> Result<MappedMutexGuard<'_, TenantTx>, CommandError> {
+        let tx = self.tx.lock().await;
+        MutexGuard::try_map(tx, Option::as_mut)
+            .map_err(|_| Failure::permanent("a command that works anywhere asked for its community's rows").into())
+    }
+
+    /// The transaction, for who ends it.
+    pub(crate) fn into_tx(self) -> Option<TenantTx> {
+        self.tx.into_inner()
+    }
+
     /// The community of a command that works in communities only.
     ///
     /// # Errors

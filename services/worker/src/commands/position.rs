@@ -25,7 +25,7 @@ impl Command for Position {
     async fn run(&self, call: &Call<'_>) -> Answer {
         let community = call.community()?;
         let token = &community.record.token_profile;
-        let mut tx = call.services.database.tenant(community.id()).await?;
+        let mut tx = call.tx().await?;
         let backdrop = Backdrop::read(call.services, &mut tx, community).await?;
         let member = tx
             .profiles()
@@ -35,7 +35,6 @@ impl Command for Position {
         let standing = member.map(|member| member.standing).unwrap_or_default();
         let (above, below) = neighbours(&mut tx, token, standing).await?;
         let entry = tx.eligibility().entry_threshold(token, Zones::STANDARD).await?;
-        tx.commit().await?;
         let shown = position::Position {
             wallet,
             standing,

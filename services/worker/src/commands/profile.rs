@@ -38,13 +38,11 @@ impl Command for Profile {
         let community = call.community()?;
         let token = &community.record.token_profile;
         let now = OffsetDateTime::now_utc();
-        let mut tx = call.services.database.tenant(community.id()).await?;
+        let mut tx = call.tx().await?;
         let backdrop = Backdrop::read(call.services, &mut tx, community).await?;
         let member = tx.profiles().standing(token, subject.user).await?;
-        let facts = tx.profiles().facts(subject.user, now).await?;
-        tx.commit().await?;
-        // After the transaction, so that no caller holds one connection while it waits for another.
-        let record = call.services.profile(community, subject.user).await?;
+        let facts = tx.profiles().facts(subject.user, now, community.theme.early()).await?;
+        let record = call.services.profile(&mut tx, community, subject.user).await?;
         let record = record.filter(|record| record.left_at.is_none());
         let (Some(record), Some(member), Some(facts)) = (record, member, facts) else {
             return Err(unknown(&subject).into());

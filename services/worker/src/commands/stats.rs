@@ -19,12 +19,11 @@ impl Command for Stats {
     async fn run(&self, call: &Call<'_>) -> Answer {
         let community = call.community()?;
         let token = &community.record.token_profile;
-        let mut tx = call.services.database.tenant(community.id()).await?;
+        let mut tx = call.tx().await?;
         let numbers = tx.profiles().numbers().await?;
         let wallets = tx.eligibility().holder_count(token).await?;
         let entry = tx.eligibility().entry_threshold(token, Zones::STANDARD).await?;
         let backdrop = Backdrop::read(call.services, &mut tx, community).await?;
-        tx.commit().await?;
         let shown = stats::Stats {
             community: &community.record.name,
             members: numbers.members,

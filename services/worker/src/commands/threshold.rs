@@ -25,7 +25,7 @@ impl Command for Threshold {
     async fn run(&self, call: &Call<'_>) -> Answer {
         let community = call.community()?;
         let token = &community.record.token_profile;
-        let mut tx = call.services.database.tenant(community.id()).await?;
+        let mut tx = call.tx().await?;
         let backdrop = Backdrop::read(call.services, &mut tx, community).await?;
         let entry = tx.eligibility().entry_threshold(token, Zones::STANDARD).await?;
         let waiting = waiting(&mut tx, token, Zones::STANDARD).await?;
@@ -33,7 +33,6 @@ impl Command for Threshold {
             .profiles()
             .standing(token, user_id(call.invocation.author.id)?)
             .await?;
-        tx.commit().await?;
         let shown = threshold::Threshold {
             entry,
             waiting: waiting.first().copied().zip(waiting.last().copied()),

@@ -36,10 +36,9 @@ impl EventHandler for GuildLeave {
         if body.unavailable {
             return Ok(Effect::Nothing("an outage, never a removal"));
         }
-        let Some(community) = Community::of_guild(services, body.id).await? else {
+        let Some((community, mut tx)) = Community::open(services, body.id).await? else {
             return Ok(Effect::Nothing("the server is not onboarded"));
         };
-        let mut tx = services.database.tenant(community.id()).await?;
         if tx.claim(event.id()).await? {
             tracing::warn!(community = %community.id(), "the bot was removed from the community's server");
             let subject = body.id.to_string();

@@ -1,7 +1,7 @@
 //! What the three member events have in common: who it is, and putting roles right.
 
 use arrakis_db::{Actor, NewAuditEntry};
-use arrakis_domain::{RoleBindings, RoleDifference, RoleKey};
+use arrakis_domain::{RoleDifference, RoleKey};
 use serde::Deserialize;
 use serde_json::json;
 use time::OffsetDateTime;
@@ -100,12 +100,4 @@ pub(crate) async fn report_broken(
 /// Names of roles, for an audit entry.
 pub(super) fn names<'a>(keys: impl IntoIterator<Item = &'a RoleKey>) -> Vec<&'a str> {
     keys.into_iter().map(RoleKey::as_str).collect()
-}
-
-/// Which Discord role stands for which role of the theme.
-pub(super) async fn bindings(services: &Services, community: &Community) -> Result<RoleBindings, Failure> {
-    let mut tx = services.database.tenant(community.id()).await?;
-    let bindings = tx.communities().role_bindings().await?;
-    tx.commit().await?;
-    Ok(bindings)
 }

@@ -9,7 +9,7 @@ use arrakis_db::Join;
 use async_trait::async_trait;
 use time::OffsetDateTime;
 
-use super::member::{Member, bindings, put_right};
+use super::member::{Member, put_right};
 use super::{Effect, Event, EventHandler};
 use crate::community::{Community, user_id};
 use crate::failure::Failure;
@@ -30,25 +30,27 @@ impl EventHandler for MemberJoin {
         if member.user.bot {
             return Ok(Effect::Nothing("a bot"));
         }
-        let Some(community) = Community::of_guild(services, member.guild_id).await? else {
+        let Some((community, mut tx)) = Community::open(services, member.guild_id).await? else {
             return Ok(Effect::Nothing("the server is not onboarded"));
         };
         let user = user_id(member.user.id)?;
         let joined_at = member.joined_at.unwrap_or_else(|| event.at());
-        let mut tx = services.database.tenant(community.id()).await?;
         let known = tx.profiles().by_user(user).await?;
-        tx.commit().await?;
         let seems_gone = known
             .and_then(|known| known.left_at)
             .is_some_and(|left| left >= joined_at);
-        let calls = services
-            .discord
-            .sync(community.guild())
-            .traced(&event.labels.traceparent);
-        if seems_gone && calls.member(community.guild(), member.user.id).await?.is_none() {
-            return Ok(Effect::Nothing("left meanwhile"));
+        if seems_gone {
+            // No transaction stays open while Discord is asked.
+            tx.commit().await?;
+            let calls = services
+                .discord
+                .sync(community.guild())
+                .traced(&event.labels.traceparent);
+            if calls.member(community.guild(), member.user.id).await?.is_none() {
+                return Ok(Effect::Nothing("left meanwhile"));
+            }
+            tx = services.database.tenant(community.id()).await?;
         }
-        let mut tx = services.database.tenant(community.id()).await?;
         if tx.claim(event.id()).await?
             && tx.profiles().join(user, member.name(), joined_at).await? == Join::Stale
             && seems_gone
@@ -61,6 +63,7 @@ impl EventHandler for MemberJoin {
             .by_user(user)
             .await?
             .is_none_or(|profile| profile.left_at.is_some());
+        let bindings = tx.communities().role_bindings().await?;
         tx.commit().await?;
         services.forget_member(&community, user).await;
         let Some(measured) = measured.filter(|_| !gone) else {
@@ -69,7 +72,6 @@ impl EventHandler for MemberJoin {
         if community.is_frozen() {
             return Ok(Effect::Nothing("the community is frozen"));
         }
-        let bindings = bindings(services, &community).await?;
         let difference = difference(&community, &measured, &member.roles, &bindings);
         put_right(services, event, &community, member.user.id, &difference, "join").await?;
         Ok(Effect::Done)

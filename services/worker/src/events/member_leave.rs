@@ -15,7 +15,7 @@ use twilight_model::id::marker::GuildMarker;
 
 use super::member::User;
 use super::{Effect, Event, EventHandler};
-use crate::community::{Community, user_id};
+use crate::community::{Community, guild_id, user_id};
 use crate::failure::Failure;
 use crate::services::Services;
 
@@ -36,18 +36,18 @@ impl EventHandler for MemberLeave {
 
     async fn handle(&self, services: &Services, event: &Event) -> Result<Effect, Failure> {
         let body: Body = event.read()?;
-        let Some(community) = Community::of_guild(services, body.guild_id).await? else {
+        // No transaction is open while Discord is asked.
+        if services.database.route(guild_id(body.guild_id)?).await?.is_none() {
             return Ok(Effect::Nothing("the server is not onboarded"));
-        };
-        let calls = services
-            .discord
-            .sync(community.guild())
-            .traced(&event.labels.traceparent);
-        if calls.member(community.guild(), body.user.id).await?.is_some() {
+        }
+        let calls = services.discord.sync(body.guild_id).traced(&event.labels.traceparent);
+        if calls.member(body.guild_id, body.user.id).await?.is_some() {
             return Ok(Effect::Nothing("back again"));
         }
         let user = user_id(body.user.id)?;
-        let mut tx = services.database.tenant(community.id()).await?;
+        let Some((community, mut tx)) = Community::open(services, body.guild_id).await? else {
+            return Ok(Effect::Nothing("the server is not onboarded"));
+        };
         if tx.claim(event.id()).await? && tx.profiles().leave(user, event.at()).await? {
             let subject = user.to_string();
             tx.audit(&NewAuditEntry {

@@ -7,13 +7,13 @@
 //!
 //! Twice is safe: the entry is written under the inbox's claim, and changing roles is idempotent.
 
-use arrakis_db::{Actor, NewAuditEntry};
-use arrakis_domain::RoleDifference;
+use arrakis_db::{Actor, NewAuditEntry, TenantTx};
+use arrakis_domain::{RoleBindings, RoleDifference};
 use async_trait::async_trait;
 use serde_json::json;
 use time::OffsetDateTime;
 
-use super::member::{Member, bindings, names, put_right};
+use super::member::{Member, names, put_right};
 use super::{Effect, Event, EventHandler};
 use crate::community::{Community, user_id};
 use crate::failure::Failure;
@@ -34,16 +34,16 @@ impl EventHandler for MemberUpdate {
         if member.user.bot {
             return Ok(Effect::Nothing("a bot"));
         }
-        let Some(community) = Community::of_guild(services, member.guild_id).await? else {
+        let Some((community, tx)) = Community::open(services, member.guild_id).await? else {
             return Ok(Effect::Nothing("the server is not onboarded"));
         };
-        let Some(measured) = follow(services, event, &community, &member).await? else {
+        let Some((measured, bindings)) = follow(services, tx, event, &community, &member).await? else {
             return Ok(Effect::Nothing("left meanwhile"));
         };
         if community.is_frozen() {
             return Ok(Effect::Nothing("the community is frozen"));
         }
-        let by_hand = done_by_hand(services, event, &community, &member, &measured).await?;
+        let by_hand = done_by_hand(services, event, &community, &member, &measured, &bindings).await?;
         if by_hand.is_empty() {
             return Ok(Effect::Done);
         }
@@ -56,12 +56,12 @@ impl EventHandler for MemberUpdate {
 /// Follows the name, makes a profile for who joined before the community was set up, and measures.
 async fn follow(
     services: &Services,
+    mut tx: TenantTx,
     event: &Event,
     community: &Community,
     member: &Member,
-) -> Result<Option<Measured>, Failure> {
+) -> Result<Option<(Measured, RoleBindings)>, Failure> {
     let user = user_id(member.user.id)?;
-    let mut tx = services.database.tenant(community.id()).await?;
     // An update that comes again, from a replay or a dead letter, must not bring an older name back.
     let first = tx.claim(event.id()).await?;
     let renamed = match tx.profiles().by_user(user).await? {
@@ -76,11 +76,12 @@ async fn follow(
     };
     let measured = measure(&mut tx, community, user, OffsetDateTime::now_utc()).await?;
     let changed = renamed || measured.as_ref().is_some_and(|measured| measured.tier_changed);
+    let bindings = tx.communities().role_bindings().await?;
     tx.commit().await?;
     if changed {
         services.forget_member(community, user).await;
     }
-    Ok(measured)
+    Ok(measured.map(|measured| (measured, bindings)))
 }
 
 /// The difference that is neither ours nor passing.
@@ -90,9 +91,9 @@ async fn done_by_hand(
     community: &Community,
     member: &Member,
     measured: &Measured,
+    bindings: &RoleBindings,
 ) -> Result<RoleDifference, Failure> {
-    let bindings = bindings(services, community).await?;
-    let then = difference(community, measured, &member.roles, &bindings);
+    let then = difference(community, measured, &member.roles, bindings);
     let then = services.without_announced(community, member.user.id, then).await;
     if then.is_empty() {
         return Ok(then);
@@ -104,7 +105,7 @@ async fn done_by_hand(
     let Some(today) = calls.member(community.guild(), member.user.id).await? else {
         return Ok(RoleDifference::default());
     };
-    let now = difference(community, measured, &today.roles, &bindings);
+    let now = difference(community, measured, &today.roles, bindings);
     Ok(services.without_announced(community, member.user.id, now).await)
 }
 

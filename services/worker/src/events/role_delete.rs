@@ -33,11 +33,10 @@ impl EventHandler for RoleDelete {
 
     async fn handle(&self, services: &Services, event: &Event) -> Result<Effect, Failure> {
         let body: Body = event.read()?;
-        let Some(community) = Community::of_guild(services, body.guild_id).await? else {
+        let Some((_, mut tx)) = Community::open(services, body.guild_id).await? else {
             return Ok(Effect::Nothing("the server is not onboarded"));
         };
         let role = RoleId(body.role_id.get());
-        let mut tx = services.database.tenant(community.id()).await?;
         let bindings = tx.communities().role_bindings().await?;
         let Some((key, _)) = bindings.iter().find(|(_, bound)| **bound == role) else {
             return Ok(Effect::Nothing("a role of the server's own"));

@@ -3,6 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use arrakis_db::TenantTx;
 use arrakis_runtime::fail_point;
 use futures_util::FutureExt as _;
 use tokio::time::timeout;
@@ -15,6 +16,7 @@ use super::{Ended, Interactions, Received, first_answer};
 use crate::commands::{Answer, Answers, Call, CommandError, Entry, Scope};
 use crate::community::Community;
 use crate::failure::Failure;
+use crate::services::Services;
 
 /// With the limit passed over, for fault runs.
 const FOR_EVER: Duration = Duration::from_secs(3600);
@@ -50,51 +52,42 @@ impl Interactions {
         let services = &*self.services;
         let invocation = &received.invocation;
         fail_point::hit_at("worker.running", &[invocation.command()]).await;
-        let community = self.community(received, entry).await?;
-        let call = Call {
-            services,
-            invocation,
-            community: community.as_ref(),
-        };
+        let (community, tx) = self.community(received, entry).await?.unzip();
+        let call = Call::new(services, invocation, community.as_ref(), tx);
         if let Some(refusal) = services.gate.refusal(&call, &entry.definition).await? {
             return Err(refusal.into());
         }
         self.cool_down(received, entry, community.as_ref()).await?;
-        match &invocation.ask {
-            Ask::Command { .. } | Ask::Suggest { .. } => {
-                let answer = entry.command.run(&call).await;
-                self.after(received, community.as_ref(), &answer).await;
-                answer
-            }
-            Ask::Press { custom_id, .. } => entry.command.press(&call, &arguments(custom_id)).await,
-            Ask::Submit { custom_id, .. } => entry.command.submit(&call, &arguments(custom_id)).await,
-        }
-    }
-
-    /// What was answered counts as used; what failed may be tried again at once.
-    async fn after(&self, received: &Received, community: Option<&Community>, answer: &Answer) {
-        let Some(community) = community else { return };
-        let invocation = &received.invocation;
-        match answer {
-            Ok(_) => {
-                self.services
-                    .record_use(community, invocation, &received.labels.event_id)
-                    .await;
-            }
-            Err(CommandError::Failed(_)) => {
-                self.services
+        let (answer, counts) = match &invocation.ask {
+            Ask::Command { .. } | Ask::Suggest { .. } => (entry.command.run(&call).await, true),
+            Ask::Press { custom_id, .. } => (entry.command.press(&call, &arguments(custom_id)).await, false),
+            Ask::Submit { custom_id, .. } => (entry.command.submit(&call, &arguments(custom_id)).await, false),
+        };
+        let tx = call.into_tx();
+        match (&answer, tx, &community) {
+            // What was answered counts as used.
+            (Ok(_), Some(tx), _) if counts => Services::record_use(tx, invocation, &received.labels.event_id).await,
+            (Ok(_), Some(tx), _) => tx.commit().await?,
+            // What failed may be tried again at once.
+            (Err(CommandError::Failed(_)), _, Some(community)) if counts => {
+                services
                     .end_cool_down(community, invocation.command(), invocation.author.id)
                     .await;
             }
-            Err(CommandError::Refused(_)) => {}
+            _ => {}
         }
+        answer
     }
 
-    /// The server's community, or the word that there is none.
-    async fn community(&self, received: &Received, entry: &Entry) -> Result<Option<Community>, CommandError> {
+    /// The server's community with a transaction on its rows, or the word that there is none.
+    async fn community(
+        &self,
+        received: &Received,
+        entry: &Entry,
+    ) -> Result<Option<(Community, TenantTx)>, CommandError> {
         let found = match (received.invocation.guild, entry.definition.scope) {
             (None, _) => None,
-            (Some(guild), Scope::Community) => Community::of_guild(&self.services, guild).await?,
+            (Some(guild), Scope::Community) => Community::open(&self.services, guild).await?,
             (Some(guild), Scope::Anywhere) => self.community_if_near(guild).await,
         };
         match (entry.definition.scope, found) {
@@ -105,8 +98,8 @@ impl Interactions {
     }
 
     /// For what works without one: a database that is slow or away leaves it out.
-    async fn community_if_near(&self, guild: Id<GuildMarker>) -> Option<Community> {
-        match timeout(NEAR, Community::of_guild(&self.services, guild)).await {
+    async fn community_if_near(&self, guild: Id<GuildMarker>) -> Option<(Community, TenantTx)> {
+        match timeout(NEAR, Community::open(&self.services, guild)).await {
             Ok(Ok(community)) => community,
             Ok(Err(failure)) => {
                 tracing::warn!(%failure, "answering without the community");
@@ -179,19 +172,20 @@ impl Interactions {
         let Ask::Suggest { focused, typed, .. } = &received.invocation.ask else {
             return Ok(Vec::new());
         };
-        let community = match received.invocation.guild {
-            Some(guild) => Community::of_guild(&self.services, guild).await?,
+        let opened = match received.invocation.guild {
+            Some(guild) => Community::open(&self.services, guild).await?,
             None => None,
         };
-        let call = Call {
-            services: &self.services,
-            invocation: &received.invocation,
-            community: community.as_ref(),
-        };
+        let (community, tx) = opened.unzip();
+        let call = Call::new(&self.services, &received.invocation, community.as_ref(), tx);
         if call.community.is_none() && entry.definition.scope == Scope::Community {
             return Ok(Vec::new());
         }
-        entry.command.suggest(&call, focused, typed).await
+        let suggested = entry.command.suggest(&call, focused, typed).await;
+        if let Some(tx) = call.into_tx() {
+            tx.commit().await?;
+        }
+        suggested
     }
 }
 

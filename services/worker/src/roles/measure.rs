@@ -41,7 +41,7 @@ pub async fn measure(
     let Some(member) = tx.profiles().standing(&community.record.token_profile, user).await? else {
         return Ok(None);
     };
-    let Some(mut facts) = tx.profiles().facts(user, now).await? else {
+    let Some(mut facts) = tx.profiles().facts(user, now, community.theme.early()).await? else {
         return Ok(None);
     };
     let tier = ladder.tier_of(member.standing).cloned();

@@ -171,7 +171,7 @@ async fn the_facts_that_badges_rest_on() {
         .await
         .unwrap();
 
-    let facts = tx.profiles().facts(user(7), now).await.unwrap().unwrap();
+    let facts = tx.profiles().facts(user(7), now, 100).await.unwrap().unwrap();
     assert_eq!(
         (facts.tenure_days, facts.join_order, facts.active_days),
         (40, Some(3), 3)
@@ -179,7 +179,7 @@ async fn the_facts_that_badges_rest_on() {
     assert_eq!(facts.reached, BTreeSet::from([naib]));
     assert_eq!(facts.given, BTreeSet::from([badge("contributor")]));
     assert!(facts.waitlisted);
-    assert_eq!(tx.profiles().facts(user(99), now).await.unwrap(), None);
+    assert_eq!(tx.profiles().facts(user(99), now, 100).await.unwrap(), None);
     let profile = tx.profiles().by_user(user(7)).await.unwrap().unwrap();
     assert_eq!(
         (profile.commands, profile.messages, profile.last_active_at),

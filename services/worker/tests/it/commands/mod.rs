@@ -120,7 +120,7 @@ impl Desk {
     pub(crate) async fn run(&self, command: &str, user: u64, options: Value) -> Result<Answered, Refusal> {
         let invocation = invocation(command, user, &options);
         let entry = self.services.commands.get(command).unwrap();
-        let answer = entry.command.run(&self.call(&invocation)).await;
+        let answer = entry.command.run(&self.call(&invocation).await).await;
         answered(answer)
     }
 
@@ -134,16 +134,13 @@ impl Desk {
         };
         let segments: Vec<&str> = custom_id.split(':').collect();
         let entry = self.services.commands.get(segments[0]).unwrap();
-        let answer = entry.command.press(&self.call(&invocation), &segments[1..]).await;
+        let answer = entry.command.press(&self.call(&invocation).await, &segments[1..]).await;
         answered(answer)
     }
 
-    fn call<'a>(&'a self, invocation: &'a Invocation) -> Call<'a> {
-        Call {
-            services: &self.services,
-            invocation,
-            community: Some(&self.community),
-        }
+    async fn call<'a>(&'a self, invocation: &'a Invocation) -> Call<'a> {
+        let tx = self.tenant().await;
+        Call::new(&self.services, invocation, Some(&self.community), Some(tx))
     }
 }
 
