@@ -21,7 +21,7 @@ use crate::status::ShardStatus;
 /// How long leaving may take: confirmations under way, the goodbye to Discord, the last write of the session.
 const GRACE: Duration = Duration::from_secs(15);
 /// Bytes of an AMQP frame: few, for the sake of memory. All properties are our own and stay far below.
-const FRAME_BYTES: u32 = 8 << 10;
+pub(crate) const FRAME_BYTES: u32 = 8 << 10;
 
 /// Runs until told to stop or until something only a person can mend.
 ///
