@@ -8,11 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use lapin::options::{
     BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueuePurgeOptions,
 };
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
+use rand::{RngExt as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -206,6 +209,82 @@ async fn publish(
         is_confirmed(confirm).await?;
     }
     Ok(())
+}
+
+/// What a confirmation takes at a rate that is no effort: nobody who waits for confirmations of these messages is faster. The
+/// sending is as that of a load: independent arrivals, spread over the channels. Answers the times, sorted.
+pub(super) async fn floor(
+    url: &str,
+    samples: Vec<Sample>,
+    channels: usize,
+    rate: f64,
+    seconds: f64,
+) -> anyhow::Result<Vec<Duration>> {
+    ensure!(!samples.is_empty(), "there are no messages to publish");
+    let samples = Arc::new(samples);
+    let connection = Connection::connect(url, ConnectionProperties::default()).await?;
+    let mut publishers = tokio::task::JoinSet::new();
+    for n in 0..channels {
+        let channel = connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        #[expect(clippy::cast_precision_loss, reason = "a few channels")]
+        let mean = channels as f64 / rate;
+        publishers.spawn(paced(channel, Arc::clone(&samples), n, mean, seconds));
+    }
+    let mut times = Vec::new();
+    while let Some(ended) = publishers.join_next().await {
+        times.extend(ended.context("the paced publisher broke off")??);
+    }
+    let _ = connection.close(200, "done".into()).await;
+    ensure!(!times.is_empty(), "the paced publisher published nothing");
+    times.sort_unstable();
+    Ok(times)
+}
+
+async fn paced(
+    channel: Channel,
+    samples: Arc<Vec<Sample>>,
+    n: usize,
+    mean_s: f64,
+    seconds: f64,
+) -> anyhow::Result<Vec<Duration>> {
+    let options = BasicPublishOptions {
+        mandatory: true,
+        ..BasicPublishOptions::default()
+    };
+    let mut random = rand::rngs::ChaCha8Rng::seed_from_u64(n as u64);
+    let mut turn = samples.iter().cycle().skip(n * samples.len() / 4);
+    let (mut waiting, mut times) = (FuturesUnordered::new(), Vec::new());
+    let began = tokio::time::Instant::now();
+    let (warm, ends) = (began + WARM_UP, began + WARM_UP + Duration::from_secs_f64(seconds));
+    let mut next = began;
+    loop {
+        tokio::select! {
+            Some((sent, confirmed)) = waiting.next(), if !waiting.is_empty() => {
+                let (sent, confirmed): (tokio::time::Instant, anyhow::Result<()>) = (sent, confirmed);
+                confirmed?;
+                if sent >= warm {
+                    times.push(sent.elapsed());
+                }
+            }
+            () = tokio::time::sleep_until(next), if next < ends => {
+                next += Duration::from_secs_f64(-mean_s * (1.0 - random.random::<f64>()).ln());
+                let sample = turn.next().context("messages go round")?;
+                let sent = tokio::time::Instant::now();
+                let confirm = channel
+                    .basic_publish(
+                        sample.exchange.as_str().into(),
+                        sample.routing_key.as_str().into(),
+                        options,
+                        &sample.body,
+                        sample.properties.clone(),
+                    )
+                    .await?;
+                waiting.push(async move { (sent, is_confirmed(confirm).await) });
+            }
+            else => return Ok(times),
+        }
+    }
 }
 
 async fn is_confirmed(confirm: impl Future<Output = lapin::Result<Confirmation>>) -> anyhow::Result<()> {

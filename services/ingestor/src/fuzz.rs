@@ -8,14 +8,14 @@ use crate::clock::ClockOffset;
 use crate::config::Config;
 use crate::discord::{GatewayInfo, gateway_url};
 use crate::frame::{Context, Frame, Hello, Ready, label};
-use crate::serve::division;
+use crate::serve::{FRAME_BYTES, division};
 use crate::session::{Saved, Session};
 
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
 /// Longest short string of AMQP: ids, types and routing keys are such.
 const SHORT: usize = 255;
-/// All headers of a message travel in one frame; the broker's frames have 128 KiB.
-const HEADER_BYTES: usize = 16 << 10;
+/// All headers of a message travel in one frame, with its properties.
+const HEADER_BYTES: usize = FRAME_BYTES as usize - (2 << 10);
 
 /// One frame as a connection handles it: a session from READY, a label from any other dispatch.
 fn read_frame(text: &[u8]) -> String {

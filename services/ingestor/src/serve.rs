@@ -20,6 +20,8 @@ use crate::status::ShardStatus;
 
 /// How long leaving may take: confirmations under way, the goodbye to Discord, the last write of the session.
 const GRACE: Duration = Duration::from_secs(15);
+/// Bytes of an AMQP frame: few, for the sake of memory. All properties are our own and stay far below.
+pub(crate) const FRAME_BYTES: u32 = 8 << 10;
 
 /// Runs until told to stop or until something only a person can mend.
 ///
@@ -34,7 +36,7 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
     let soft = runtime.shutdown.soft.clone();
     let holder = uuid::Uuid::new_v4().simple().to_string();
     // One connection for publishing and for leases, on purpose: who has lost the broker can then publish nothing.
-    let link = Link::open(&config.broker, format!("arrakis-ingestor {holder}"));
+    let link = Link::open_with_frames(&config.broker, format!("arrakis-ingestor {holder}"), FRAME_BYTES);
     let topology = Arc::new(Topology::new(config.broker.priorities));
     let clock = Arc::new(ClockOffset::default());
     let discord = Discord::new(config.token.clone(), config.api.clone(), clock.clone());

@@ -23,6 +23,7 @@ mod publisher;
 mod settings;
 mod slots;
 pub mod topology;
+mod unanswered;
 
 pub use backoff::Backoff;
 pub use consumer::{ConsumeError, ConsumeOptions, ConsumerEvents, Handler, Stop, Verdict, consume};

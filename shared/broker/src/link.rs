@@ -108,6 +108,12 @@ pub struct Link {
 impl Link {
     /// Starts to connect, and goes on for as long as the link is open. `name` is shown by the broker's management.
     pub fn open(settings: &Settings, name: impl Into<String>) -> Self {
+        Self::open_with_frames(settings, name, FRAME_BYTES)
+    }
+
+    /// As [`Link::open`], with at most so many bytes in an AMQP frame, unless the URL says: what the connection's buffers
+    /// take is 64 times as much. The properties of a message cannot be split, so they must fit; a broker may want 8 KiB.
+    pub fn open_with_frames(settings: &Settings, name: impl Into<String>, frame_bytes: u32) -> Self {
         let (live_sender, live) = watch::channel(None);
         let (state_sender, state) = watch::channel(LinkState::Connecting { why: String::new() });
         let link = Self {
@@ -120,6 +126,7 @@ impl Link {
         let supervisor = Supervisor {
             settings: settings.clone(),
             name: name.into(),
+            frame_bytes,
             live: live_sender,
             state: state_sender,
             stop: link.stop.clone(),
@@ -175,6 +182,7 @@ impl Link {
 struct Supervisor {
     settings: Settings,
     name: String,
+    frame_bytes: u32,
     live: watch::Sender<Option<Arc<Live>>>,
     state: watch::Sender<LinkState>,
     stop: CancellationToken,
@@ -223,7 +231,7 @@ impl Supervisor {
     async fn connect(&self) -> Result<Connection, String> {
         let mut uri: AMQPUri = self.settings.url.expose().parse()?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
-        uri.query.frame_max.get_or_insert(FRAME_BYTES);
+        uri.query.frame_max.get_or_insert(self.frame_bytes);
         let properties = ConnectionProperties::default().with_connection_name(self.name.as_str().into());
         let mut builder = ConnectionBuilder::new()
             .map_err(|error| error.to_string())?

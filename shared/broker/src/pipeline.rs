@@ -6,13 +6,11 @@
 //! otherwise; what is behind it goes on.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrakis_fail_point as fail_point;
 use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
 use lapin::Channel;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -23,6 +21,7 @@ use crate::confirm::{self, Answer, Outgoing};
 use crate::link::{Link, Live};
 use crate::message::Message;
 use crate::topology::Topology;
+use crate::unanswered::Unanswered;
 
 /// Messages that wait between the sender and the window: enough to keep the task busy, few enough to count for nothing.
 const HANDOVER: usize = 4;
@@ -147,8 +146,6 @@ struct Entry {
     refusals: u32,
 }
 
-type InFlight = FuturesUnordered<Pin<Box<dyn Future<Output = (u64, u64, Answer)> + Send>>>;
-
 /// The task's state. Made by [`Pipeline::start`].
 #[derive(Debug)]
 pub struct Pipeline;
@@ -233,9 +230,10 @@ impl Task {
             Ok(channel) => channel,
             Err(error) => return End::Again(error.to_string()),
         };
-        let mut in_flight = InFlight::new();
+        let mut in_flight = Unanswered::default();
         self.resend(&channel, &mut in_flight).await;
         let mut look = tokio::time::interval(LOOK_EVERY);
+        let mut gone = std::pin::pin!(live.gone());
         loop {
             if !self.open && self.entries.is_empty() {
                 return End::Done;
@@ -249,8 +247,9 @@ impl Task {
                     }
                     backoff.reset();
                 }
-                () = live.gone() => return End::Again("the connection was lost".to_owned()),
+                () = &mut gone => return End::Again("the connection was lost".to_owned()),
                 _ = look.tick(), if !self.entries.is_empty() => {
+                    in_flight.follow_all();
                     if let Some(why) = self.overdue() {
                         let _ = tokio::time::timeout(Duration::from_secs(1), channel.close(200, "overdue".into())).await;
                         return End::Again(why);
@@ -282,7 +281,7 @@ impl Task {
         }
     }
 
-    async fn take(&mut self, message: Message, channel: &Channel, in_flight: &mut InFlight) {
+    async fn take(&mut self, message: Message, channel: &Channel, in_flight: &mut Unanswered) {
         self.taken += 1;
         self.bytes += message.body.len();
         let state = State::Waiting { until: Instant::now() };
@@ -298,8 +297,8 @@ impl Task {
         self.progress.send_modify(|progress| progress.pending = pending);
     }
 
-    /// Queues the frames of one entry; polling once fixes its place in the order.
-    async fn send(&mut self, index: usize, channel: &Channel, in_flight: &mut InFlight) {
+    /// Queues the frames of one entry, which fixes its place in the order.
+    async fn send(&mut self, index: usize, channel: &Channel, in_flight: &mut Unanswered) {
         self.round += 1;
         let round = self.round;
         let entry = &mut self.entries[index];
@@ -314,21 +313,19 @@ impl Task {
             round,
             at: Instant::now(),
         };
-        let channel = channel.clone();
-        let mut publish: Pin<Box<dyn Future<Output = _> + Send>> =
-            Box::pin(async move { (number, round, confirm::send(channel, outgoing).await) });
-        if let std::task::Poll::Ready(answer) = futures_util::poll!(publish.as_mut()) {
-            publish = Box::pin(std::future::ready(answer));
-        }
+        let (publishing, waiting) = (channel.clone(), channel.clone());
+        in_flight.push(
+            async move { (number, round, confirm::send(publishing, outgoing).await) },
+            async move { drop(waiting.wait_for_confirms().await) },
+        );
         fail_point::hit_at(
             "ingestor.published",
             &[self.entries[index].message.routing_key.as_str()],
         )
         .await;
-        in_flight.push(publish);
     }
 
-    async fn resend(&mut self, channel: &Channel, in_flight: &mut InFlight) {
+    async fn resend(&mut self, channel: &Channel, in_flight: &mut Unanswered) {
         for index in 0..self.entries.len() {
             if !matches!(self.entries[index].state, State::Confirmed) {
                 self.progress.send_modify(|progress| progress.resent += 1);
@@ -337,7 +334,7 @@ impl Task {
         }
     }
 
-    async fn send_waiting(&mut self, channel: &Channel, in_flight: &mut InFlight) {
+    async fn send_waiting(&mut self, channel: &Channel, in_flight: &mut Unanswered) {
         let now = Instant::now();
         for index in 0..self.entries.len() {
             if matches!(self.entries[index].state, State::Waiting { until } if until <= now) {
@@ -351,7 +348,7 @@ impl Task {
         &mut self,
         live: &Live,
         channel: &Channel,
-        in_flight: &mut InFlight,
+        in_flight: &mut Unanswered,
         number: u64,
         round: u64,
         answer: Answer,

@@ -212,7 +212,7 @@ variables! {
         "INTERACTION_CREATE,GUILD_MEMBER_*,GUILD_CREATE,GUILD_DELETE,GUILD_UPDATE,GUILD_ROLE_*,CHANNEL_*",
         "events that are forwarded, by their names at the gateway, * at the end allowed; add MESSAGE_CREATE to forward chat");
     /// In-flight publishes of a shard.
-    INGESTOR_WINDOW = Variable::defaulted("INGESTOR_WINDOW", INGESTOR, "256",
+    INGESTOR_WINDOW = Variable::defaulted("INGESTOR_WINDOW", INGESTOR, "160",
         "messages of one shard that may await the broker's confirmation at once; bounds memory");
     /// Prefetch for interactions.
     WORKER_PREFETCH = Variable::defaulted("WORKER_PREFETCH", WORKER, "10",

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use arrakis_test_support::FaultProxy;
 
 use super::{QUEUES, commands, community_life, measure_ceiling, waiting};
-use crate::bench::ceiling::Plain;
+use crate::bench::ceiling::{self, Plain};
 use crate::bench::processes::high_water_bytes;
 use crate::bench::{Bench, Bound, Section, Site, SiteOptions, Watch};
 use crate::load::{Arrivals, Load, Stage};
@@ -17,6 +17,8 @@ const CONFIRMED: &str = "arrakis_ingestor_confirm_seconds_count";
 /// Events that wait for the ingestor when its throughput is measured: some seconds of work.
 const BACKLOG_RATE: f64 = 12_000.0;
 const BACKLOG_SECONDS: f64 = 5.0;
+/// Messages of each queue that the bare publisher sends again.
+const FLOOR_SAMPLES: usize = 1_000;
 /// How long the backlog may take: far more than any machine needs.
 const WORKED_OFF_WITHIN: Duration = Duration::from_secs(120);
 /// What of the backlog is measured; the beginning is start-up, the end has shards that are done.
@@ -38,6 +40,7 @@ pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     bench.sections.push(at_500);
     let at_1000 = steady(bench, &site, 1_000.0, 12.0).await?;
     bench.sections.push(at_1000);
+    floor(bench, &site, 1_000.0, 6.0).await?;
     // Of each of the three processes that there were: one saw ten thousand servers announced, one a backlog, one a blocked broker.
     let mut most = high_water_bytes(site.pid("ingestor")?)?;
     saturation(bench, &mut site).await?;
@@ -101,6 +104,26 @@ async fn steady(bench: &mut Bench, site: &Site, rate: f64, seconds: f64) -> anyh
         return Ok(section);
     }
     unreachable!("the second round returns")
+}
+
+/// What of the time to a confirmation is the broker's own: a bare publisher of the messages that the steady load has left, at
+/// the same rate, in the same run.
+async fn floor(bench: &mut Bench, site: &Site, rate: f64, seconds: f64) -> anyhow::Result<()> {
+    bench.say("a bare publisher at the same rate");
+    let plain = Plain::open(&site.vhost.url()).await?;
+    let mut samples = Vec::new();
+    for queue in QUEUES {
+        samples.extend(plain.take(queue, FLOOR_SAMPLES).await?);
+        plain.purge(queue).await?;
+    }
+    let channels = usize::try_from(site.options.shards)?;
+    let times = ceiling::floor(&site.vhost.url(), samples, channels, rate, seconds).await?;
+    for (name, place) in [("p50", times.len() / 2), ("p99", times.len() * 99 / 100)] {
+        let name = format!("bare publisher: sent → confirmed, {name} at {rate:.0}/s");
+        bench.figure(&name, times[place].as_secs_f64() * 1e3, "ms", Bound::Told);
+    }
+    plain.close().await;
+    Ok(())
 }
 
 /// As fast as it can: it is stopped, events gather at Discord, it resumes and works them off.

@@ -72,7 +72,7 @@ impl Profile {
 pub(super) const QUEUES: [&str; 2] = [names::INTERACTIONS, names::EVENTS_GUILD];
 
 /// Unconfirmed messages of one shard, as the ingestor has it by default (`INGESTOR_WINDOW`).
-const WINDOW: usize = 256;
+const WINDOW: usize = 160;
 
 /// Messages that the bare publisher publishes by turns.
 const SAMPLES: usize = 200;

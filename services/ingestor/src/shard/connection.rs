@@ -179,6 +179,7 @@ impl<'a> Connection<'a> {
     pub(super) async fn run(mut self, keeper: &mut Keeper, stop: &CancellationToken) -> anyhow::Result<Ended> {
         let mut save = tokio::time::interval(SAVE_EVERY);
         save.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut stopped = std::pin::pin!(stop.cancelled());
         loop {
             if let Some(ended) = self.forward_held(keeper) {
                 return Ok(ended);
@@ -187,7 +188,7 @@ impl<'a> Connection<'a> {
             let deadline = self.deadline;
             let next = tokio::select! {
                 biased;
-                () = stop.cancelled() => Next::Stop,
+                () = &mut stopped => Next::Stop,
                 changed = keeper.hold.changed() => { changed?; Next::Lease }
                 _ = save.tick() => Next::Save,
                 said = next(&mut self.gateway, self.said_hello), if room => Next::Message(said),

@@ -33,7 +33,7 @@ use pace::Pace;
 /// How long a confirmation may take before its channel is given up.
 const CONFIRM_WITHIN: Duration = Duration::from_secs(10);
 /// Bytes of payloads of one shard that may be unconfirmed at once.
-const WINDOW_BYTES: usize = 2 << 20;
+const WINDOW_BYTES: usize = 512 << 10;
 /// How long a shard without a gateway connection waits for a lease that another consumer of the broker seems to hold. It may
 /// be our own former connection, which the broker has not buried yet.
 const GIVE_UP: Duration = Duration::from_secs(3);
