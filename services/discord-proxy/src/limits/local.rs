@@ -18,14 +18,21 @@ const SOON: Duration = Duration::from_millis(50);
 /// When to ask again while it is being settled who decides.
 const ONCE_MORE: Duration = Duration::from_millis(5);
 /// How long the end of a window is taken to be away until an answer tells.
-const GUESS: Duration = Duration::from_secs(10);
+pub(super) const GUESS: Duration = Duration::from_secs(10);
 /// How long a route without a bucket is believed to have none.
 const BUCKETLESS: Duration = Duration::from_secs(60);
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Known {
-    Hash { hash: String, limit: u32 },
-    None { until: Instant },
+    Hash {
+        hash: String,
+        limit: u32,
+        /// Its window is longer than [`GUESS`].
+        long: bool,
+    },
+    None {
+        until: Instant,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -141,6 +148,34 @@ impl Local {
         }
     }
 
+    /// A place in a webhook token's bucket in which this replica counts nothing: one in each window is its own, since
+    /// `acquire.lua` leaves one free for every replica with a seat. Answers the bucket.
+    pub(super) fn own_place(&mut self, now: Instant, id: &str, route: &Arc<str>, major: &Arc<str>) -> Option<String> {
+        let Some(Known::Hash {
+            hash,
+            limit,
+            long: false,
+        }) = self.routes.get(route)
+        else {
+            return None;
+        };
+        let pause = self.pauses.get(&(Arc::clone(route), Arc::clone(major))).copied();
+        if *limit <= self.replicas || left(pause.max(self.edge), now).is_some() {
+            return None;
+        }
+        let name = format!("{hash}:{major}");
+        let window = self.buckets.entry(name.clone()).or_default();
+        window.flying.retain(|_, until| *until > now);
+        if !window.flying.is_empty() || left(window.reset, now).is_some() {
+            return None;
+        }
+        window.flying.insert(id.to_owned(), now + LEASE);
+        window.remaining = 0;
+        window.reset = Some(now + GUESS);
+        window.guess = true;
+        Some(name)
+    }
+
     /// How long until a call that is not interactive has its time: such calls leave evenly spaced but for a few.
     fn pacing(&self, now: Instant) -> Option<Duration> {
         let burst = (self.share / BURST_PART).max(1) - 1;
@@ -189,7 +224,7 @@ impl Local {
         let known = self.routes.get(&ask.route);
         let (name, limit) = match known {
             Some(Known::None { until }) if *until > now => return Ok(Through::Free),
-            Some(Known::Hash { hash, limit }) => (format!("{hash}:{}", ask.major), Some(*limit)),
+            Some(Known::Hash { hash, limit, .. }) => (format!("{hash}:{}", ask.major), Some(*limit)),
             _ => (format!("?{}:{}", ask.route, ask.major), None),
         };
         let window = self.buckets.entry(name.clone()).or_default();
@@ -233,8 +268,9 @@ impl Local {
     }
 
     /// Gives a place back and learns, as `complete.lua` does. Places that Redis granted are not known here; what their answers
-    /// tell is.
-    pub(super) fn complete(&mut self, now: Instant, slot: &Slot, fate: &Fate) {
+    /// tell is. Answers whether others must know of it even where Redis was not asked.
+    pub(super) fn complete(&mut self, now: Instant, slot: &Slot, fate: &Fate) -> bool {
+        let mut news = false;
         let flew = self
             .buckets
             .get_mut(&slot.bucket)
@@ -256,21 +292,28 @@ impl Local {
                     self.routes.insert(Arc::clone(&slot.route), Known::None { until });
                 }
                 if let Some(bucket) = &learned.bucket {
-                    self.learn(now, slot, bucket);
+                    news |= self.learn(now, slot, bucket);
                 }
                 if let Some(pause) = learned.pause {
+                    news = true;
                     self.pause(now, slot, pause);
                 }
             }
         }
+        news
     }
 
-    fn learn(&mut self, now: Instant, slot: &Slot, bucket: &Bucket) {
+    /// Answers whether the route's bucket is another than was known.
+    fn learn(&mut self, now: Instant, slot: &Slot, bucket: &Bucket) -> bool {
         let known = Known::Hash {
             hash: bucket.hash.clone(),
             limit: bucket.limit,
+            long: bucket.reset_after > GUESS,
         };
-        self.routes.insert(Arc::clone(&slot.route), known);
+        let news = self.routes.get(&slot.route) != Some(&known);
+        if news {
+            self.routes.insert(Arc::clone(&slot.route), known);
+        }
         let window = self
             .buckets
             .entry(format!("{}:{}", bucket.hash, slot.major))
@@ -286,6 +329,7 @@ impl Local {
             reset
         });
         window.guess = false;
+        news
     }
 
     fn pause(&mut self, now: Instant, slot: &Slot, pause: Pause) {
@@ -361,6 +405,7 @@ mod tests {
             major: Arc::clone(&ask.major),
             bucket: bucket.to_owned(),
             bot: ask.bot,
+            own: false,
         }
     }
 
