@@ -18,7 +18,7 @@ const SOON: Duration = Duration::from_millis(50);
 /// When to ask again while it is being settled who decides.
 const ONCE_MORE: Duration = Duration::from_millis(5);
 /// How long the end of a window is taken to be away until an answer tells.
-pub(super) const GUESS: Duration = Duration::from_secs(10);
+const GUESS: Duration = Duration::from_secs(10);
 /// How long a route without a bucket is believed to have none.
 const BUCKETLESS: Duration = Duration::from_secs(60);
 

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use prometheus::IntGauge;
 use tokio_util::sync::CancellationToken;
 
-use super::local::{GUESS, Local};
+use super::local::Local;
 use super::redis::{Redis, RedisTrouble};
 use super::script::Script;
 use super::{
@@ -39,6 +39,8 @@ pub(crate) struct LimitsConfig {
     pub total: u32,
     /// Largest number of replicas.
     pub max_replicas: u32,
+    /// How long Redis must have reckoned with this replica's own places before it takes one.
+    pub own_places_after: Duration,
     /// Whoever shows the same proof later has taken this replica's place, so that it must be dead; empty when nothing proves it.
     pub proof: String,
 }
@@ -98,7 +100,7 @@ impl Limits {
                 silent: 0,
                 epoch: String::new(),
                 seated: false,
-                own_from: Instant::now() + GUESS,
+                own_from: Instant::now(),
             }),
             token,
             health,
@@ -248,7 +250,7 @@ impl Limits {
                 {
                     let mut mode = self.mode.lock();
                     mode.shared = true;
-                    mode.own_from = Instant::now() + GUESS;
+                    mode.own_from = Instant::now() + self.config.own_places_after;
                 }
                 self.apart.set(0);
                 self.health.up();
@@ -326,7 +328,7 @@ impl Limits {
             mode.epoch.clone_from(&head[0]);
             if mode.seated != seated {
                 mode.seated = seated;
-                mode.own_from = Instant::now() + GUESS;
+                mode.own_from = Instant::now() + self.config.own_places_after;
                 self.local.lock().seat(seated);
             }
         }
