@@ -58,7 +58,12 @@ elseif hash ~= '' then
     left = math.min(left, tonumber(is[1]))
   elseif not bot and limit > tonumber(ARGV[14]) then
     -- Of this window nothing is known: each replica may have taken its own place (acquire.lua).
-    left = math.max(0, left - tonumber(ARGV[14]))
+    local own = 0
+    for _, word in ipairs(redis.call('HVALS', prefix .. 'who')) do
+      if string.sub(word, 1, 1) == '1' then own = own + 1 end
+    end
+    if (tonumber(redis.call('HGET', state, 'amnesia')) or 0) > now then own = tonumber(ARGV[14]) end
+    left = math.max(0, left - own)
   end
   redis.call('HSET', key, 'remaining', left, 'reset', reset, 'guess', '0', 'set_at', now)
   redis.call('PEXPIRE', key, math.max(0, reset - now) + 60000)
