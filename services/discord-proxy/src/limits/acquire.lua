@@ -120,7 +120,7 @@ local pause = math.max(hold, until_time(is[4], is[5]), edge)
 local dead = redis.call('EXISTS', prefix .. 'dead')
 
 -- 4. Buckets. Whether one lets a call through: word and ms when not; else its name, and how to charge it.
--- In a bucket of a webhook's token each replica with a seat takes one place in a window without asking (local.rs), where there
+-- In a bucket of a webhook's token each replica with a seat takes one place in a window without asking (local/own.rs), where there
 -- are more places than seats.
 local own = amnesia and seats or (taken + (seat and 1 or 0))
 local function bucket_of(route, major, bot)

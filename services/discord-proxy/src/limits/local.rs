@@ -3,6 +3,8 @@
 //! The same rules as `acquire.lua` and `complete.lua`, over its own calls alone. It also listens while Redis decides, so that it
 //! knows buckets and pauses when it must decide. Time is given, never read: tests run hours in a moment.
 
+mod own;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -146,34 +148,6 @@ impl Local {
         for (passed, _) in less_urgent.filter(|(_, waiting)| !waiting.is_empty()) {
             *passed += 1;
         }
-    }
-
-    /// A place in a webhook token's bucket in which this replica counts nothing: one in each window is its own, since
-    /// `acquire.lua` leaves one free for every replica with a seat. Answers the bucket.
-    pub(super) fn own_place(&mut self, now: Instant, id: &str, route: &Arc<str>, major: &Arc<str>) -> Option<String> {
-        let Some(Known::Hash {
-            hash,
-            limit,
-            long: false,
-        }) = self.routes.get(route)
-        else {
-            return None;
-        };
-        let pause = self.pauses.get(&(Arc::clone(route), Arc::clone(major))).copied();
-        if *limit <= self.replicas || left(pause.max(self.edge), now).is_some() {
-            return None;
-        }
-        let name = format!("{hash}:{major}");
-        let window = self.buckets.entry(name.clone()).or_default();
-        window.flying.retain(|_, until| *until > now);
-        if !window.flying.is_empty() || left(window.reset, now).is_some() {
-            return None;
-        }
-        window.flying.insert(id.to_owned(), now + LEASE);
-        window.remaining = 0;
-        window.reset = Some(now + GUESS);
-        window.guess = true;
-        Some(name)
     }
 
     /// How long until a call that is not interactive has its time: such calls leave evenly spaced but for a few.

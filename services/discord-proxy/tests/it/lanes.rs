@@ -102,9 +102,13 @@ async fn replicas_with_own_places(world: &World) -> [Replica; 2] {
 
 fn scripts_run(world: &World) -> u64 {
     let stats: String = world.redis.command(&["INFO", "commandstats"]);
-    let calls = stats
-        .lines()
-        .filter_map(|line| line.strip_prefix("cmdstat_zrem:calls=")?.split(',').next()?.parse::<u64>().ok());
+    let calls = stats.lines().filter_map(|line| {
+        line.strip_prefix("cmdstat_zrem:calls=")?
+            .split(',')
+            .next()?
+            .parse::<u64>()
+            .ok()
+    });
     calls.sum()
 }
 
@@ -135,7 +139,11 @@ async fn own_places_and_those_that_redis_gives_fit_one_window() {
         let call = replicas[number % 2].call(Method::PATCH, path);
         send(call.header("x-arrakis-deadline-ms", "1500"))
     });
-    let sent = join_all(calls).await.iter().filter(|answer| answer.status == 200).count();
+    let sent = join_all(calls)
+        .await
+        .iter()
+        .filter(|answer| answer.status == 200)
+        .count();
     // Two replicas: Redis leaves two of the five.
     assert!((3..=5).contains(&sent), "{sent} calls went in a window of five");
     assert_eq!(world.upstream.count(), before + sent);
