@@ -43,6 +43,8 @@ pub struct Tuning {
     pub most_waiting: usize,
     /// Calls of one tenant that may wait at one replica: what thirty seconds could serve if nobody else asked.
     pub most_waiting_of_a_tenant: usize,
+    /// How long Redis must have reckoned with a replica's own places before it takes one: longer than the windows concerned.
+    pub own_places_after: Duration,
     /// When causes of invalid requests are slowed and stopped.
     pub budget: BudgetTuning,
 }
@@ -71,6 +73,7 @@ impl Default for Tuning {
             largest_body: 25 << 20,
             most_waiting: 20_000,
             most_waiting_of_a_tenant: 2_000,
+            own_places_after: Duration::from_secs(10),
             budget: BudgetTuning::default(),
         }
     }

@@ -236,6 +236,7 @@ fn no_slot(call: &Call) -> Slot {
         major: Arc::clone(&call.lane.major),
         bucket: String::new(),
         bot: false,
+        own: false,
     }
 }
 

@@ -120,6 +120,7 @@ fn build(config: Config, address: SocketAddr, runtime: &Runtime) -> Result<Built
         replica: replica.clone(),
         total: config.tuning.global_limit,
         max_replicas: config.max_replicas,
+        own_places_after: config.tuning.own_places_after,
         proof: place::proof(address),
     };
     let health = runtime.health.component("redis");

@@ -7,5 +7,5 @@ use arrakis_discord_proxy::{Config, serve};
 use arrakis_runtime::{Threads, run};
 
 fn main() -> ExitCode {
-    run(Service::DiscordProxy, Threads::Many, Config::read, serve)
+    run(Service::DiscordProxy, Threads::One, Config::read, serve)
 }

@@ -12,6 +12,7 @@ mod cooldown;
 mod dedupe;
 mod keys;
 mod limit;
+mod line;
 mod link;
 mod session;
 
@@ -20,5 +21,6 @@ pub use cooldown::Cooldown;
 pub use dedupe::Seen;
 pub use keys::Ttl;
 pub use limit::Limit;
+pub use line::{Line, NoAnswer};
 pub use link::{Away, BadUrl, Cache, CacheOptions, State};
 pub use session::{Session, SessionError, SessionName};

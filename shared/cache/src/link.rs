@@ -1,20 +1,20 @@
-//! The link to Redis: a pool, a limit of time for each call, and whether Redis is there.
+//! The link to Redis: a limit of time for each call, and whether Redis is there.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrakis_config::Secret;
-use deadpool_redis::redis::{Cmd, FromRedisValue, Pipeline, RedisError, ScriptInvocation};
-use deadpool_redis::{Connection, Manager, Pool, Runtime, Timeouts};
+use deadpool_redis::redis::aio::MultiplexedConnection;
+use deadpool_redis::redis::{Cmd, FromRedisValue, Pipeline, ScriptInvocation};
 use parking_lot::Mutex;
 use tokio::sync::watch;
+
+use crate::line::{Line, NoAnswer};
 
 /// Limits of the link.
 #[derive(Clone, Debug)]
 pub struct CacheOptions {
-    /// Connections at most.
-    pub max_connections: usize,
-    /// How long one call may take, waiting for a connection included.
+    /// How long one call may take, connecting included.
     pub call_timeout: Duration,
     /// After a failure, how long calls fail at once before one tries again.
     pub rest: Duration,
@@ -23,7 +23,6 @@ pub struct CacheOptions {
 impl Default for CacheOptions {
     fn default() -> Self {
         Self {
-            max_connections: 16,
             call_timeout: Duration::from_millis(250),
             rest: Duration::from_millis(500),
         }
@@ -63,7 +62,7 @@ pub struct Cache {
 }
 
 struct Link {
-    pool: Pool,
+    line: Line,
     options: CacheOptions,
     state: watch::Sender<State>,
     /// Until when calls fail at once, and why; `None` while Redis answers.
@@ -79,6 +78,7 @@ impl std::fmt::Debug for Cache {
 }
 
 /// What one call sends.
+#[derive(Clone, Copy)]
 enum Request<'a> {
     Command(&'a Cmd),
     Pipeline(&'a Pipeline),
@@ -92,21 +92,11 @@ impl Cache {
     /// When the URL is none.
     pub fn new(url: &Secret, options: CacheOptions) -> Result<Self, BadUrl> {
         // The driver's text may quote the URL, which may hold a password.
-        let manager = Manager::new(url.expose()).map_err(|error| BadUrl(format!("{:?}", error.kind())))?;
-        let pool = Pool::builder(manager)
-            .max_size(options.max_connections)
-            .timeouts(Timeouts {
-                wait: Some(options.call_timeout),
-                create: Some(options.call_timeout),
-                recycle: Some(options.call_timeout),
-            })
-            .runtime(Runtime::Tokio1)
-            .build()
-            .map_err(|error| BadUrl(error.to_string()))?;
+        let line = Line::new(url).map_err(|error| BadUrl(format!("{:?}", error.kind())))?;
         let (state, _) = watch::channel(State::Unknown);
         Ok(Self {
             link: Arc::new(Link {
-                pool,
+                line,
                 options,
                 state,
                 resting: Mutex::new(None),
@@ -142,12 +132,6 @@ impl Cache {
         }
     }
 
-    /// Connections that are open, for a gauge.
-    #[must_use]
-    pub fn connections(&self) -> usize {
-        self.link.pool.status().size
-    }
-
     pub(crate) async fn command<T: FromRedisValue>(&self, doing: &'static str, command: &Cmd) -> Result<T, Away> {
         self.call(doing, Request::Command(command)).await
     }
@@ -171,11 +155,7 @@ impl Cache {
     async fn call<T: FromRedisValue>(&self, doing: &'static str, request: Request<'_>) -> Result<T, Away> {
         let away = |why: String| Away { doing, why };
         self.link.may_try().map_err(away)?;
-        let limit = self.link.options.call_timeout;
-        let answer = match tokio::time::timeout(limit, self.link.answer(request)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(format!("no answer within {} ms", limit.as_millis())),
-        };
+        let answer = self.link.answer(request).await;
         self.link.note(answer.as_ref().err());
         answer.map_err(away)
     }
@@ -216,16 +196,17 @@ impl Link {
     }
 
     async fn answer<T: FromRedisValue>(&self, request: Request<'_>) -> Result<T, String> {
-        let mut connection = self.pool.get().await.map_err(|error| error.to_string())?;
-        let answer = match request {
-            Request::Command(command) => command.query_async(&mut connection).await,
-            Request::Pipeline(pipeline) => pipeline.query_async(&mut connection).await,
-            Request::Script(script) => script.invoke_async(&mut connection).await,
+        let limit = self.options.call_timeout;
+        let ask = |mut connection: MultiplexedConnection| async move {
+            match request {
+                Request::Command(command) => command.query_async(&mut connection).await,
+                Request::Pipeline(pipeline) => pipeline.query_async(&mut connection).await,
+                Request::Script(script) => script.invoke_async(&mut connection).await,
+            }
         };
-        answer.map_err(|error: RedisError| {
-            // A connection that failed is not given back.
-            drop(Connection::take(connection));
-            error.to_string()
+        self.line.ask(limit, ask).await.map_err(|no_answer| match no_answer {
+            NoAnswer::Silent => format!("no answer within {} ms", limit.as_millis()),
+            NoAnswer::Error(error) => error.to_string(),
         })
     }
 }

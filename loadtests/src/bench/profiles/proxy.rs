@@ -30,6 +30,8 @@ const STORMY: usize = 4;
 const LOUD: usize = 1_000;
 /// What Discord allows without harm: 50 in any 1.1 s.
 const SAFE: f64 = 50.0 / 1.1;
+/// Longest latency that is told apart.
+const LONGEST_US: u64 = 120_000_000;
 /// Left out at the beginning of each stretch.
 const WARM_UP: Duration = Duration::from_secs(3);
 
@@ -224,7 +226,10 @@ async fn open_loop(
         let (direct, status, at, took) = ended??;
         ensure!(status == wanted, "a call was answered {status} instead of {wanted}");
         if at >= WARM_UP {
-            let histogram = histograms.entry(direct).or_insert(Histogram::<u64>::new(3)?);
+            // With bounds: without, what does not fit is put at the bottom or the top of two milliseconds.
+            let histogram = histograms
+                .entry(direct)
+                .or_insert(Histogram::<u64>::new_with_bounds(1, LONGEST_US, 3)?);
             histogram.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
         }
     }

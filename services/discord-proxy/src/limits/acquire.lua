@@ -120,7 +120,10 @@ local pause = math.max(hold, until_time(is[4], is[5]), edge)
 local dead = redis.call('EXISTS', prefix .. 'dead')
 
 -- 4. Buckets. Whether one lets a call through: word and ms when not; else its name, and how to charge it.
-local function bucket_of(route, major)
+-- In a bucket of a webhook's token each replica with a seat takes one place in a window without asking (local/own.rs), where there
+-- are more places than seats.
+local own = amnesia and seats or (taken + (seat and 1 or 0))
+local function bucket_of(route, major, bot)
   local paused = redis.call('HMGET', prefix .. 'pause:' .. route .. ':' .. major, 'till', 'set_at')
   local wait = until_time(paused[1], paused[2])
   if wait > 0 then return 'route', wait end
@@ -140,7 +143,10 @@ local function bucket_of(route, major)
   local bucket = redis.call('HMGET', key, 'remaining', 'reset', 'guess', 'set_at')
   local left, reset = tonumber(bucket[1]), until_time(bucket[2], bucket[4])
   local opens = not left or reset <= 0
-  if opens then left = tonumber(learned[2]) - flying end
+  if opens then
+    local all = tonumber(learned[2])
+    left = all - flying - ((not bot and all > seats) and own or 0)
+  end
   if left <= 0 then
     if opens or bucket[3] == '1' then return 'answer', 50 end
     return 'route', reset
@@ -173,7 +179,7 @@ for i = 1, tonumber(ARGV[15]) do
   }
   asks[i] = ask
   local word, ms
-  word, ms, ask.name, ask.opens, ask.left = bucket_of(ask.route, ask.major)
+  word, ms, ask.name, ask.opens, ask.left = bucket_of(ask.route, ask.major, ask.bot)
   if ask.bot and dead == 1 then
     ask.word, ask.ms = 'dead', 0
   elseif word then
@@ -274,7 +280,7 @@ while free > 0 do
     local ask = table.remove(mine[class], at)
     local word, ms = nil, 0
     if changed[ask.name] then
-      word, ms, ask.name, ask.opens, ask.left = bucket_of(ask.route, ask.major)
+      word, ms, ask.name, ask.opens, ask.left = bucket_of(ask.route, ask.major, ask.bot)
     end
     if word then
       ask.word, ask.ms = word, ms

@@ -3,7 +3,7 @@
 -- KEYS[1]  what all keys begin with
 -- ARGV     1 id, 2 fate (unused, lost, answered), 3 bot (0/1), 4 bucket that was charged, 5 route, 6 major, 7 window ms,
 --          8 hash learned ('' nothing, '-' the route has no bucket), 9 limit, 10 remaining, 11 reset after ms,
---          12 pause ('', global, route, edge), 13 pause ms
+--          12 pause ('', global, route, edge), 13 pause ms, 14 seats
 local prefix = KEYS[1]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -54,7 +54,17 @@ elseif hash ~= '' then
     end
     reset = math.max(reset, tonumber(is[2]))
   end
-  if running then left = math.min(left, tonumber(is[1])) end
+  if running then
+    left = math.min(left, tonumber(is[1]))
+  elseif not bot and limit > tonumber(ARGV[14]) then
+    -- Of this window nothing is known: each replica may have taken its own place (acquire.lua).
+    local own = 0
+    for _, word in ipairs(redis.call('HVALS', prefix .. 'who')) do
+      if string.sub(word, 1, 1) == '1' then own = own + 1 end
+    end
+    if (tonumber(redis.call('HGET', state, 'amnesia')) or 0) > now then own = tonumber(ARGV[14]) end
+    left = math.max(0, left - own)
+  end
   redis.call('HSET', key, 'remaining', left, 'reset', reset, 'guess', '0', 'set_at', now)
   redis.call('PEXPIRE', key, math.max(0, reset - now) + 60000)
 end

@@ -3,15 +3,16 @@
 //! The same rules as `acquire.lua` and `complete.lua`, over its own calls alone. It also listens while Redis decides, so that it
 //! knows buckets and pauses when it must decide. Time is given, never read: tests run hours in a moment.
 
+mod learn;
+mod own;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrakis_runtime::fail_point;
 
-use super::{
-    Ask, BURST_PART, Bucket, EVERY, Fate, LEASE, Pause, Reason, Slot, TRANSIT, Verdict, WINDOW, share_of_a_seat,
-};
+use super::{Ask, BURST_PART, EVERY, LEASE, Reason, TRANSIT, Verdict, WINDOW, share_of_a_seat};
 
 /// How long to wait for an answer that will tell more.
 const SOON: Duration = Duration::from_millis(50);
@@ -19,13 +20,18 @@ const SOON: Duration = Duration::from_millis(50);
 const ONCE_MORE: Duration = Duration::from_millis(5);
 /// How long the end of a window is taken to be away until an answer tells.
 const GUESS: Duration = Duration::from_secs(10);
-/// How long a route without a bucket is believed to have none.
-const BUCKETLESS: Duration = Duration::from_secs(60);
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Known {
-    Hash { hash: String, limit: u32 },
-    None { until: Instant },
+    Hash {
+        hash: String,
+        limit: u32,
+        /// Its window is longer than [`GUESS`].
+        long: bool,
+    },
+    None {
+        until: Instant,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -189,7 +195,7 @@ impl Local {
         let known = self.routes.get(&ask.route);
         let (name, limit) = match known {
             Some(Known::None { until }) if *until > now => return Ok(Through::Free),
-            Some(Known::Hash { hash, limit }) => (format!("{hash}:{}", ask.major), Some(*limit)),
+            Some(Known::Hash { hash, limit, .. }) => (format!("{hash}:{}", ask.major), Some(*limit)),
             _ => (format!("?{}:{}", ask.route, ask.major), None),
         };
         let window = self.buckets.entry(name.clone()).or_default();
@@ -232,73 +238,6 @@ impl Local {
         name
     }
 
-    /// Gives a place back and learns, as `complete.lua` does. Places that Redis granted are not known here; what their answers
-    /// tell is.
-    pub(super) fn complete(&mut self, now: Instant, slot: &Slot, fate: &Fate) {
-        let flew = self
-            .buckets
-            .get_mut(&slot.bucket)
-            .is_some_and(|window| window.flying.remove(&slot.id).is_some());
-        match fate {
-            Fate::Unused => {
-                self.held.remove(&slot.id);
-                if let Some(window) = self.buckets.get_mut(&slot.bucket).filter(|_| flew) {
-                    window.remaining += 1;
-                }
-            }
-            Fate::Lost => {}
-            Fate::Answered(learned) => {
-                if let Some(until) = self.held.get_mut(&slot.id) {
-                    *until = (*until).min(now + WINDOW);
-                }
-                if learned.bucketless && !matches!(self.routes.get(&slot.route), Some(Known::Hash { .. })) {
-                    let until = now + BUCKETLESS;
-                    self.routes.insert(Arc::clone(&slot.route), Known::None { until });
-                }
-                if let Some(bucket) = &learned.bucket {
-                    self.learn(now, slot, bucket);
-                }
-                if let Some(pause) = learned.pause {
-                    self.pause(now, slot, pause);
-                }
-            }
-        }
-    }
-
-    fn learn(&mut self, now: Instant, slot: &Slot, bucket: &Bucket) {
-        let known = Known::Hash {
-            hash: bucket.hash.clone(),
-            limit: bucket.limit,
-        };
-        self.routes.insert(Arc::clone(&slot.route), known);
-        let window = self
-            .buckets
-            .entry(format!("{}:{}", bucket.hash, slot.major))
-            .or_default();
-        let flying = u32::try_from(window.flying.len()).unwrap_or(u32::MAX);
-        let reset = now + bucket.reset_after;
-        let told = bucket.remaining.saturating_sub(flying);
-        let running = left(window.reset, now).is_some();
-        window.remaining = if running { window.remaining.min(told) } else { told };
-        window.reset = Some(if running && !window.guess {
-            window.reset.map_or(reset, |old| old.max(reset))
-        } else {
-            reset
-        });
-        window.guess = false;
-    }
-
-    fn pause(&mut self, now: Instant, slot: &Slot, pause: Pause) {
-        match pause {
-            Pause::Global(time) => self.pause = self.pause.max(Some(now + time)),
-            Pause::Edge(time) => self.edge = self.edge.max(Some(now + time)),
-            Pause::Route(time) => {
-                self.pauses
-                    .insert((Arc::clone(&slot.route), Arc::clone(&slot.major)), now + time);
-            }
-        }
-    }
-
     /// Gives no more places, and tells those that still count and for how long: Redis must know before it decides.
     pub(super) fn close(&mut self, now: Instant) -> (usize, Duration) {
         self.open = false;
@@ -335,7 +274,7 @@ impl Local {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::Learned;
+    use crate::limits::{Bucket, Fate, Learned, Pause, Slot};
 
     fn ask(id: u32, route: &str, major: &str) -> Ask {
         Ask {
@@ -361,6 +300,7 @@ mod tests {
             major: Arc::clone(&ask.major),
             bucket: bucket.to_owned(),
             bot: ask.bot,
+            own: false,
         }
     }
 

@@ -124,6 +124,8 @@ pub(crate) struct Slot {
     pub bucket: String,
     /// Whether the global limit was charged.
     pub bot: bool,
+    /// Given without asking Redis, which keeps such places free.
+    pub own: bool,
 }
 
 /// What became of a call.

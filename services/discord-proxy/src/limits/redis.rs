@@ -1,21 +1,20 @@
-//! The proxy's door to Redis: pooled, each exchange bounded in time, every kind of trouble told apart.
+//! The proxy's door to Redis: each exchange bounded in time, every kind of trouble told apart. An exchange may run twice when
+//! its connection was cut; each counts rather too much than too little then.
 //!
 //! All keys begin with one prefix that holds the token's fingerprint, so that two bots may share a Redis and a new token starts
 //! clean, and a hash tag, so that a cluster keeps them in one slot. Every key has a time to live.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arrakis_cache::{Line, NoAnswer};
 use arrakis_config::Secret;
-use deadpool_redis::redis::{self, FromRedisValue, RedisError};
-use deadpool_redis::{Config, Connection, Pool, PoolConfig, PoolError, Runtime, Timeouts};
-use tokio::time::timeout;
+use deadpool_redis::redis::aio::MultiplexedConnection;
+use deadpool_redis::redis::{self, FromRedisValue, RedisError, RedisResult};
 
 use super::REDIS_PATIENCE;
 use super::script::Script;
-
-/// Connections of one replica: the limiter's two lanes, completions, the heartbeat, the budget.
-const CONNECTIONS: usize = 8;
 
 /// What is wrong with Redis.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,12 +58,11 @@ impl From<RedisError> for RedisTrouble {
     }
 }
 
-impl From<PoolError> for RedisTrouble {
-    fn from(error: PoolError) -> Self {
-        match error {
-            PoolError::Timeout(_) => Self::Silent,
-            PoolError::Backend(error) => error.into(),
-            other => Self::Unreachable(other.to_string()),
+impl From<NoAnswer> for RedisTrouble {
+    fn from(no_answer: NoAnswer) -> Self {
+        match no_answer {
+            NoAnswer::Silent => Self::Silent,
+            NoAnswer::Error(error) => error.into(),
         }
     }
 }
@@ -72,7 +70,7 @@ impl From<PoolError> for RedisTrouble {
 /// Redis, with one prefix.
 #[derive(Clone)]
 pub(crate) struct Redis {
-    pool: Pool,
+    line: Arc<Line>,
     prefix: String,
 }
 
@@ -85,26 +83,14 @@ impl fmt::Debug for Redis {
 }
 
 impl Redis {
-    /// A pool that connects when first used.
+    /// A line that connects when first used.
     ///
     /// # Errors
     /// The address is no Redis URL.
     pub(crate) fn new(url: &Secret, fingerprint: &str) -> Result<Self, String> {
-        let mut config = Config::from_url(url.expose());
-        config.pool = Some(PoolConfig {
-            max_size: CONNECTIONS,
-            timeouts: Timeouts {
-                wait: Some(REDIS_PATIENCE),
-                create: Some(REDIS_PATIENCE),
-                recycle: Some(REDIS_PATIENCE),
-            },
-            ..PoolConfig::default()
-        });
-        let pool = config
-            .create_pool(Some(Runtime::Tokio1))
-            .map_err(|error| error.to_string())?;
         Ok(Self {
-            pool,
+            // The driver's own text may quote the URL, which may hold a password.
+            line: Arc::new(Line::new(url).map_err(|error| format!("{:?}", error.kind()))?),
             prefix: format!("{{arrakis:proxy:{fingerprint}}}:"),
         })
     }
@@ -115,7 +101,7 @@ impl Redis {
         script: &Script,
         arguments: &[String],
     ) -> Result<T, RedisTrouble> {
-        self.bounded(async |connection| Ok(script.run(connection, &self.prefix, arguments).await?))
+        self.bounded(|mut connection| async move { script.run(&mut connection, &self.prefix, arguments).await })
             .await
     }
 
@@ -127,7 +113,8 @@ impl Redis {
             .arg(value)
             .arg("PX")
             .arg(lives.as_millis().to_string());
-        self.bounded(async |connection| Ok(command.query_async::<()>(&mut **connection).await?))
+        let command = &command;
+        self.bounded(|mut connection| async move { command.query_async(&mut connection).await })
             .await
     }
 
@@ -138,28 +125,15 @@ impl Redis {
         pipeline.zrem(key(set), name).ignore();
         pipeline.hdel(key(first), name).ignore();
         pipeline.hdel(key(second), name).ignore();
-        self.bounded(async |connection| Ok(pipeline.query_async::<()>(&mut **connection).await?))
+        let pipeline = &pipeline;
+        self.bounded(|mut connection| async move { pipeline.query_async(&mut connection).await })
             .await
     }
 
-    async fn bounded<T>(
-        &self,
-        exchange: impl AsyncFnOnce(&mut Connection) -> Result<T, RedisTrouble>,
-    ) -> Result<T, RedisTrouble> {
-        let whole = async {
-            let mut connection = self.pool.get().await?;
-            match timeout(REDIS_PATIENCE, exchange(&mut connection)).await {
-                Ok(Ok(value)) => Ok(value),
-                Ok(Err(trouble)) => Err(trouble),
-                Err(_) => {
-                    // Whatever this connection still owes us, nobody else shall wait behind it.
-                    drop(Connection::take(connection));
-                    Err(RedisTrouble::Silent)
-                }
-            }
-        };
-        timeout(REDIS_PATIENCE, whole)
-            .await
-            .unwrap_or(Err(RedisTrouble::Silent))
+    async fn bounded<T, F>(&self, exchange: impl Fn(MultiplexedConnection) -> F) -> Result<T, RedisTrouble>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
+        Ok(self.line.ask(REDIS_PATIENCE, exchange).await?)
     }
 }

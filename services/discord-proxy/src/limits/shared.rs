@@ -39,6 +39,8 @@ pub(crate) struct LimitsConfig {
     pub total: u32,
     /// Largest number of replicas.
     pub max_replicas: u32,
+    /// How long Redis must have reckoned with this replica's own places before it takes one.
+    pub own_places_after: Duration,
     /// Whoever shows the same proof later has taken this replica's place, so that it must be dead; empty when nothing proves it.
     pub proof: String,
 }
@@ -55,6 +57,8 @@ struct Mode {
     epoch: String,
     /// Redis gave this replica a seat.
     seated: bool,
+    /// When every window has ended that began before Redis reckoned with this replica's own places.
+    own_from: Instant,
 }
 
 /// Discord's limits.
@@ -96,6 +100,7 @@ impl Limits {
                 silent: 0,
                 epoch: String::new(),
                 seated: false,
+                own_from: Instant::now(),
             }),
             token,
             health,
@@ -142,9 +147,37 @@ impl Limits {
         verdicts
     }
 
+    /// A place for a call with a webhook's token that needs no question to Redis, if there is one. Most interactions are
+    /// answered by one call, each with a token of its own: to ask for each would cost more than the call.
+    pub(crate) fn own_place(&self, id: &str, route: &Arc<str>, major: &Arc<str>) -> Option<Slot> {
+        {
+            let mode = self.mode.lock();
+            // Redis keeps a place free for those that have a seat. Without Redis the whole share is given here (`acquire`).
+            if !mode.shared || !mode.seated || Instant::now() < mode.own_from {
+                return None;
+            }
+        }
+        let bucket = self.local.lock().own_place(Instant::now(), id, route, major)?;
+        Some(Slot {
+            id: id.to_owned(),
+            route: Arc::clone(route),
+            major: Arc::clone(major),
+            bucket,
+            bot: false,
+            own: true,
+        })
+    }
+
     /// Gives a place back with what became of the call.
     pub(crate) async fn complete(&self, slot: &Slot, fate: &Fate) {
-        self.local.lock().complete(Instant::now(), slot, fate);
+        if self.complete_here(slot, fate) {
+            self.tell(slot, fate).await;
+        }
+    }
+
+    /// Gives a place back as far as this replica goes; answers whether Redis must be told.
+    pub(crate) fn complete_here(&self, slot: &Slot, fate: &Fate) -> bool {
+        let news = self.local.lock().complete(Instant::now(), slot, fate);
         if let Fate::Answered(Learned {
             pause: Some(Pause::Edge(_)),
             ..
@@ -152,14 +185,14 @@ impl Limits {
         {
             self.edge.store(true, Ordering::Release);
         }
-        if self.is_shared() {
-            let told = self
-                .redis
-                .run::<i64>(&self.complete, &complete_arguments(slot, fate))
-                .await;
-            if let Err(trouble) = told {
-                self.note_trouble(&trouble);
-            }
+        (news || !slot.own) && self.is_shared()
+    }
+
+    /// Tells Redis what became of a call.
+    pub(crate) async fn tell(&self, slot: &Slot, fate: &Fate) {
+        let arguments = complete_arguments(slot, fate, self.config.max_replicas);
+        if let Err(trouble) = self.redis.run::<i64>(&self.complete, &arguments).await {
+            self.note_trouble(&trouble);
         }
     }
 
@@ -214,7 +247,11 @@ impl Limits {
         let held = self.local.lock().close(Instant::now());
         match self.ask_redis(&[], held).await {
             Ok(_) => {
-                self.mode.lock().shared = true;
+                {
+                    let mut mode = self.mode.lock();
+                    mode.shared = true;
+                    mode.own_from = Instant::now() + self.config.own_places_after;
+                }
                 self.apart.set(0);
                 self.health.up();
                 tracing::info!(seat = self.is_seated(), "Redis decides");
@@ -291,6 +328,7 @@ impl Limits {
             mode.epoch.clone_from(&head[0]);
             if mode.seated != seated {
                 mode.seated = seated;
+                mode.own_from = Instant::now() + self.config.own_places_after;
                 self.local.lock().seat(seated);
             }
         }
@@ -374,7 +412,7 @@ fn verdict(answer: &[String]) -> Option<(Verdict, u64)> {
     Some((verdict, had.parse().ok()?))
 }
 
-fn complete_arguments(slot: &Slot, fate: &Fate) -> Vec<String> {
+fn complete_arguments(slot: &Slot, fate: &Fate, seats: u32) -> Vec<String> {
     let none = Learned::default();
     let (word, learned) = match fate {
         Fate::Unused => ("unused", &none),
@@ -411,5 +449,6 @@ fn complete_arguments(slot: &Slot, fate: &Fate) -> Vec<String> {
         reset,
         pause.to_owned(),
         time.as_millis().to_string(),
+        seats.to_string(),
     ]
 }

@@ -6,6 +6,7 @@
 mod queue;
 mod ticket;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -99,7 +100,37 @@ pub(crate) struct Scheduler {
     commands: mpsc::UnboundedSender<Command>,
     ids: Arc<AtomicU64>,
     replica: Arc<str>,
+    limits: Arc<Limits>,
+    /// How many calls without the bot's token wait, by major parameter: none of the same passes them by.
+    waiting: Arc<Mutex<HashMap<Arc<str>, usize>>>,
     metrics: QueueMetrics,
+}
+
+/// A call that waits, for as long as this lives.
+#[derive(Debug)]
+struct Waits<'a> {
+    waiting: &'a Mutex<HashMap<Arc<str>, usize>>,
+    major: Arc<str>,
+}
+
+impl<'a> Waits<'a> {
+    fn begin(waiting: &'a Mutex<HashMap<Arc<str>, usize>>, major: &Arc<str>) -> Self {
+        *waiting.lock().entry(Arc::clone(major)).or_default() += 1;
+        let major = Arc::clone(major);
+        Self { waiting, major }
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.waiting.lock();
+        if let Some(count) = waiting.get_mut(&self.major) {
+            *count -= 1;
+            if *count == 0 {
+                waiting.remove(&self.major);
+            }
+        }
+    }
 }
 
 impl Scheduler {
@@ -114,7 +145,7 @@ impl Scheduler {
     ) -> Self {
         let (commands, inbox) = mpsc::unbounded_channel();
         let actor = Actor {
-            limits,
+            limits: Arc::clone(&limits),
             token,
             room,
             inbox,
@@ -130,8 +161,27 @@ impl Scheduler {
             commands,
             ids: Arc::new(AtomicU64::new(0)),
             replica: replica.into(),
+            limits,
+            waiting: Arc::default(),
             metrics,
         }
+    }
+
+    fn next_id(&self) -> String {
+        format!("{}:{}", self.replica, self.ids.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A turn that needs no asking and no waiting, where the limits have one and nobody waits for the same.
+    fn turn_at_once(&self, want: &Want) -> Option<Ticket> {
+        let asks = want.bot || want.again || self.commands.is_closed();
+        if asks || self.waiting.lock().contains_key(&want.lane.major) {
+            return None;
+        }
+        let slot = self
+            .limits
+            .own_place(&self.next_id(), &want.lane.route, &want.lane.major)?;
+        self.metrics.waited(want.urgency, Duration::ZERO);
+        Some(Ticket::new(slot, Arc::clone(&self.limits), None))
     }
 
     /// Waits for a turn, until `want.deadline` at most.
@@ -139,11 +189,15 @@ impl Scheduler {
     /// # Errors
     /// Why there is none.
     pub(crate) async fn turn(&self, want: Want) -> Result<Ticket, NoTurn> {
+        if let Some(ticket) = self.turn_at_once(&want) {
+            return Ok(ticket);
+        }
         let asked = Instant::now();
+        let _waits = (!want.bot).then(|| Waits::begin(&self.waiting, &want.lane.major));
         let (reply, turn) = oneshot::channel();
         let note = Arc::new(Note::default());
         let waiter = Waiter {
-            id: format!("{}:{}", self.replica, self.ids.fetch_add(1, Ordering::Relaxed)),
+            id: self.next_id(),
             bot: want.bot,
             deadline: want.deadline,
             reply,
@@ -364,6 +418,7 @@ impl Actor {
             major: Arc::clone(&item.lane.major),
             bucket,
             bot: item.what.bot,
+            own: false,
         };
         let ticket = Ticket::new(slot, Arc::clone(&self.limits), self.commands.upgrade());
         // Who no longer waits gives the ticket back unused, by dropping it.

@@ -45,7 +45,13 @@ impl Ticket {
     pub(crate) fn settle_behind(mut self, fate: Fate) {
         if let Some(slot) = self.slot.take() {
             let (limits, commands) = (Arc::clone(&self.limits), self.commands.take());
-            tokio::spawn(async move { settle(&limits, slot, fate, commands).await });
+            if !limits.complete_here(&slot, &fate) {
+                return answered(slot, commands);
+            }
+            tokio::spawn(async move {
+                limits.tell(&slot, &fate).await;
+                answered(slot, commands);
+            });
         }
     }
 
@@ -59,6 +65,10 @@ impl Ticket {
 
 async fn settle(limits: &Limits, slot: Slot, fate: Fate, commands: Option<UnboundedSender<Command>>) {
     limits.complete(&slot, &fate).await;
+    answered(slot, commands);
+}
+
+fn answered(slot: Slot, commands: Option<UnboundedSender<Command>>) {
     if let Some(commands) = commands {
         let lane = Lane {
             route: slot.route,

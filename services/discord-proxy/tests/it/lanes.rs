@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use http::Method;
 
-use crate::support::{Reply, World, eventually, send};
+use crate::support::{Replica, Reply, TOKEN, World, eventually, send};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn interactions_pass_a_full_global_limit() {
@@ -87,6 +87,66 @@ async fn a_webhook_token_has_a_bucket_that_replicas_share() {
         200
     );
     assert_eq!(world.upstream.count(), 2);
+}
+
+/// Two replicas that know the bucket of an edit and may take own places at once.
+async fn replicas_with_own_places(world: &World) -> [Replica; 2] {
+    let own = |tuning: &mut arrakis_discord_proxy::Tuning| tuning.own_places_after = Duration::ZERO;
+    let replicas = [world.tuned(TOKEN, own).await, world.tuned(TOKEN, own).await];
+    for (number, replica) in replicas.iter().enumerate() {
+        let first = format!("/webhooks/1/first{number}/messages/@original");
+        assert_eq!(send(replica.call(Method::PATCH, &first)).await.status, 200);
+    }
+    replicas
+}
+
+fn scripts_run(world: &World) -> u64 {
+    let stats: String = world.redis.command(&["INFO", "commandstats"]);
+    let calls = stats.lines().filter_map(|line| {
+        line.strip_prefix("cmdstat_zrem:calls=")?
+            .split(',')
+            .next()?
+            .parse::<u64>()
+            .ok()
+    });
+    calls.sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_call_with_a_webhook_token_asks_nobody() {
+    let world = World::new(|_| Reply::ok().bucket("hook", 5, 4, 1.0)).await;
+    let replicas = replicas_with_own_places(&world).await;
+    eventually("what the first answers told is kept", || scripts_run(&world) >= 2).await;
+    let before = scripts_run(&world);
+    for number in 0..20 {
+        let path = format!("/webhooks/1/token{number}/messages/@original");
+        assert_eq!(send(replicas[number % 2].call(Method::PATCH, &path)).await.status, 200);
+    }
+    // A second call with a token is asked for as ever, so that the figure is seen to move.
+    let again = send(replicas[0].call(Method::PATCH, "/webhooks/1/token0/messages/@original")).await;
+    assert_eq!(again.status, 200);
+    eventually("the second call's place is given back", || scripts_run(&world) > before).await;
+    assert_eq!(scripts_run(&world), before + 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn own_places_and_those_that_redis_gives_fit_one_window() {
+    let world = World::new(|_| Reply::ok().bucket("hook", 5, 4, 8.0)).await;
+    let replicas = replicas_with_own_places(&world).await;
+    let before = world.upstream.count();
+    let path = "/webhooks/1/one/messages/@original";
+    let calls = (0..16).map(|number| {
+        let call = replicas[number % 2].call(Method::PATCH, path);
+        send(call.header("x-arrakis-deadline-ms", "1500"))
+    });
+    let sent = join_all(calls)
+        .await
+        .iter()
+        .filter(|answer| answer.status == 200)
+        .count();
+    // Two replicas: Redis leaves two of the five.
+    assert!((3..=5).contains(&sent), "{sent} calls went in a window of five");
+    assert_eq!(world.upstream.count(), before + sent);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -60,7 +60,6 @@ impl Server {
         let options = CacheOptions {
             call_timeout: Duration::from_millis(200),
             rest: Duration::from_millis(50),
-            ..CacheOptions::default()
         };
         Cache::new(&url, options).unwrap()
     }
@@ -138,7 +137,6 @@ async fn a_redis_that_hangs_costs_one_caller_the_time_out_and_not_every_one() {
     let options = CacheOptions {
         call_timeout: limit,
         rest: Duration::from_secs(3600),
-        ..CacheOptions::default()
     };
     let cache = Cache::new(&url, options).unwrap();
     server.process.hang();
