@@ -30,6 +30,8 @@ const PROBE: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long the platform may take to work off what it has. The first two retries are 5 and 25 s.
 const SETTLE: Duration = Duration::from_secs(45);
+/// The same where the guard is away: some will never have its effect, and what waits for a retry counts as queued.
+const SETTLE_UNGUARDED: Duration = Duration::from_secs(8);
 
 /// One thing that was looked at.
 #[derive(Debug, Clone)]
@@ -79,7 +81,7 @@ impl Stage {
             checks: Vec::new(),
             recovery: None,
             tally: None,
-            patience: SETTLE,
+            patience: if guarded { SETTLE } else { SETTLE_UNGUARDED },
             wires: Vec::new(),
         }
     }

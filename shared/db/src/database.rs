@@ -14,7 +14,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transaction};
 
 use crate::background::{Background, Place};
-use crate::breaker::Breaker;
+use crate::breaker::{Attempt, Breaker, patience};
 use crate::{CommunityId, DbError, GuildId, measure::named, migrate};
 
 /// Limits of a pool.
@@ -24,8 +24,10 @@ pub struct DatabaseOptions {
     pub application_name: &'static str,
     /// Connections at most.
     pub max_connections: u32,
-    /// How long a caller waits for a free connection.
+    /// How long a caller waits for a free connection while nobody waits for it.
     pub acquire_timeout: Duration,
+    /// How long a caller waits for one while somebody waits for it: it holds up those behind it, who may need no database.
+    pub awaited_timeout: Duration,
     /// How long one statement may run.
     pub statement_timeout: Duration,
     /// How long a transaction may hold its locks while nothing comes.
@@ -40,6 +42,7 @@ impl Default for DatabaseOptions {
             application_name: "arrakis",
             max_connections: 16,
             acquire_timeout: Duration::from_secs(3),
+            awaited_timeout: Duration::from_millis(1_500),
             statement_timeout: Duration::from_secs(10),
             idle_in_transaction_timeout: Duration::from_secs(30),
             connect_deadline: Duration::from_secs(30),
@@ -54,6 +57,7 @@ pub struct Database {
     breaker: Arc<Breaker>,
     background: Background,
     acquire_timeout: Duration,
+    awaited_timeout: Duration,
 }
 
 /// How many connections a pool has and how many of them wait for work.
@@ -96,6 +100,7 @@ impl Database {
                     breaker: Arc::default(),
                     background: Background::of(options.max_connections),
                     acquire_timeout: options.acquire_timeout,
+                    awaited_timeout: options.awaited_timeout,
                 });
             };
             let error = DbError::new("database.connect", source);
@@ -114,14 +119,20 @@ impl Database {
     pub async fn tenant(&self, community: CommunityId) -> Result<TenantTx, DbError> {
         // One message, one round trip. A uuid prints as hex digits and dashes and so needs no escaping.
         let mut begin = format!("begin; select set_config('app.current_tenant', '{community}', true)");
-        if fail_point::skips("worker.guard.tenant") {
-            // What happens to those who set it for the connection: it outlives the transaction.
+        let unguarded = fail_point::skips("worker.guard.tenant");
+        if unguarded {
+            // What happens to those who keep the tenant with the connection: who has it next finds it there.
             begin = format!(
                 "begin; select set_config('app.current_tenant', coalesce(nullif(current_setting('app.current_tenant', true), ''), '{community}'), false)"
             );
         }
         let place = self.place("transaction.begin").await?;
-        let transaction = self.begin(Box::pin(self.pool.begin_with(AssertSqlSafe(begin)))).await?;
+        let mut transaction = self.begin(Box::pin(self.pool.begin_with(AssertSqlSafe(begin)))).await?;
+        let community = if unguarded {
+            tenant_of_connection(&mut transaction).await?
+        } else {
+            community
+        };
         Ok(TenantTx {
             transaction,
             community,
@@ -152,14 +163,30 @@ impl Database {
         &self,
         begin: impl Future<Output = Result<Transaction<'static, Postgres>, sqlx::Error>>,
     ) -> Result<Transaction<'static, Postgres>, DbError> {
-        if !fail_point::skips("worker.guard.breaker") && !self.breaker.admits().await {
-            return Err(DbError::new("transaction.begin", refused_by_breaker()));
-        }
-        let begun = named!("transaction.begin", begin);
-        if self.breaker.note(!begun.as_ref().is_err_and(DbError::is_away)) {
-            tracing::error!("Postgres gives no connections: refusing at once until it does");
-        }
+        let attempt = self.admitted("transaction.begin").await?;
+        let begun = named!("transaction.begin", self.in_time(begin));
+        tell(attempt, begun.as_ref().err());
         begun
+    }
+
+    /// Lets a query ask for a connection, or refuses it; nobody looks where the guard is passed over.
+    async fn admitted(&self, query: &'static str) -> Result<Option<Attempt<'_>>, DbError> {
+        if fail_point::skips("worker.guard.breaker") {
+            return Ok(None);
+        }
+        match self.breaker.admit().await {
+            Some(attempt) => Ok(Some(attempt)),
+            None => Err(DbError::new(query, refused_by_breaker())),
+        }
+    }
+
+    /// No longer than somebody who waits for the work may wait for a connection; the pool knows the other limit.
+    async fn in_time<T>(&self, asking: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+        if patience().is_some() {
+            return asking.await;
+        }
+        let asked = tokio::time::timeout(self.awaited_timeout, asking).await;
+        asked.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
     /// Whether callers are refused at once, since the pool gave no connections lately.
@@ -180,18 +207,18 @@ impl Database {
     /// When the database is away.
     pub async fn route(&self, guild: GuildId) -> Result<Option<CommunityId>, DbError> {
         let _place = self.place("route.by_guild").await?;
-        if !fail_point::skips("worker.guard.breaker") && !self.breaker.admits().await {
-            return Err(DbError::new("route.by_guild", refused_by_breaker()));
-        }
-        let found = named!(
-            "route.by_guild",
+        let attempt = self.admitted("route.by_guild").await?;
+        let asked = Box::pin(async {
+            let mut connection = self.in_time(self.pool.acquire()).await?;
             sqlx::query_scalar!(
                 "select community_id from guild_routes where guild_id = $1",
                 guild.stored()
             )
-            .fetch_optional(&self.pool)
-        );
-        self.breaker.note(!found.as_ref().is_err_and(DbError::is_away));
+            .fetch_optional(&mut *connection)
+            .await
+        });
+        let found = named!("route.by_guild", asked);
+        tell(attempt, found.as_ref().err());
         let found = found?;
         Ok(found.map(CommunityId::from_uuid))
     }
@@ -238,6 +265,20 @@ impl Database {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+fn tell(attempt: Option<Attempt<'_>>, error: Option<&DbError>) {
+    let away = error.is_some_and(DbError::is_away);
+    if attempt.is_some_and(|attempt| attempt.tell(!away)) {
+        tracing::error!("Postgres gives too few connections: refusing at once until it gives enough");
+    }
+}
+
+/// For fault runs alone: as whom the connection acts.
+async fn tenant_of_connection(connection: &mut PgConnection) -> Result<CommunityId, DbError> {
+    let asked = sqlx::query_scalar("select current_setting('app.current_tenant')::uuid").fetch_one(connection);
+    let tenant = named!("transaction.tenant", asked)?;
+    Ok(CommunityId::from_uuid(tenant))
 }
 
 fn refused_by_breaker() -> sqlx::Error {
