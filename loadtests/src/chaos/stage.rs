@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::cast::Cast;
+use super::cast::{Cast, Place};
 use super::load::{Load, Members};
 use super::run::Lab;
 use super::scenario::{Guard, Invariant};
@@ -301,6 +301,14 @@ impl Stage {
     /// When the emulator does not take it.
     pub async fn one_command(&mut self, name: &str) -> anyhow::Result<Deed> {
         self.members()?.command(name).await
+    }
+
+    /// This member runs a command.
+    ///
+    /// # Errors
+    /// When the emulator does not take it.
+    pub async fn command_by(&mut self, place: Place, user: u64, name: &str) -> anyhow::Result<Deed> {
+        self.members()?.command_by(place, user, name).await
     }
 
     /// Somebody joins.

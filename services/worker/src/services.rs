@@ -58,6 +58,17 @@ pub struct Services {
 }
 
 impl Services {
+    /// The time by Discord's clock: what members did is stamped by it, and workers whose own clocks differ agree on it. Our
+    /// own before Discord's first answer.
+    pub(crate) fn now(&self) -> OffsetDateTime {
+        let offset = self.discord.clock_offset_ms().unwrap_or_default();
+        let now = OffsetDateTime::now_utc();
+        if fail_point::skips("worker.guard.clock") {
+            return now;
+        }
+        now + time::Duration::milliseconds(offset)
+    }
+
     /// Whether an event is known to be done: a shortcut, never the judge.
     pub async fn was_done(&self, event: &EventId) -> bool {
         let seen = self.cache.seen(event).await;
@@ -116,9 +127,7 @@ impl Services {
         let user = user_id(invocation.author.id)?;
         let mut tx = self.database.tenant(community.id()).await?;
         if tx.claim(event.as_str()).await? {
-            tx.profiles()
-                .count(user, Deed::Command, OffsetDateTime::now_utc())
-                .await?;
+            tx.profiles().count(user, Deed::Command, self.now()).await?;
         }
         tx.commit().await?;
         Ok(())

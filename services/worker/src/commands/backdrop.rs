@@ -2,7 +2,6 @@
 //! transaction as the answer's own data.
 
 use arrakis_db::TenantTx;
-use time::OffsetDateTime;
 
 use super::CommandError;
 use crate::community::Community;
@@ -27,7 +26,7 @@ impl Backdrop {
         let profile = tx.eligibility().token_profile(token).await?;
         let profile = profile.ok_or_else(|| Failure::permanent(format!("the token profile {token} does not exist")))?;
         let health = tx.eligibility().sync_health(token).await?;
-        let now = OffsetDateTime::now_utc();
+        let now = services.now();
         Ok(Self {
             symbol: profile.symbol,
             freshness: Freshness::new(health.last_success_at, now, services.stale_after),
