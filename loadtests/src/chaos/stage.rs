@@ -61,6 +61,8 @@ pub struct Stage {
     recovery: Option<Duration>,
     tally: Option<Tally>,
     patience: Duration,
+    /// How many deeds there were when the platform was last waited for in vain: it is not waited for again.
+    given_up: Option<usize>,
     /// Proxies that must stay until the ledger has judged.
     wires: Vec<Arc<FaultProxy>>,
 }
@@ -82,6 +84,7 @@ impl Stage {
             recovery: None,
             tally: None,
             patience: if guarded { SETTLE } else { SETTLE_UNGUARDED },
+            given_up: None,
             wires: Vec::new(),
         }
     }
@@ -614,6 +617,7 @@ impl Stage {
                 Err(error) => return Err(error),
             };
             if open.is_empty() || Instant::now() >= deadline {
+                self.given_up = (!open.is_empty()).then_some(self.sent.len());
                 return Ok(open);
             }
             tokio::time::sleep(LOOK).await;
@@ -629,7 +633,13 @@ impl Stage {
         if self.platform.is_none() {
             return Ok(Tally::default());
         }
-        let open = self.settle().await?;
+        self.quiet().await?;
+        let limit = if self.given_up == Some(self.sent.len()) {
+            Duration::ZERO
+        } else {
+            self.patience
+        };
+        let open = self.settle_within(limit).await?;
         let mut held = Vec::new();
         if !open.is_empty() {
             // What a worker holds is in no queue that can be read.
