@@ -1,5 +1,6 @@
 //! What a scenario stands on: a platform of its own, load, the clock of recovery, and what was looked at.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Arc;
@@ -65,6 +66,8 @@ pub struct Stage {
     given_up: Option<usize>,
     /// Proxies that must stay until the ledger has judged.
     wires: Vec<Arc<FaultProxy>>,
+    /// Servers of the scenario's own: they go after the platform, which takes back what it made in them.
+    kept: Vec<Box<dyn Any>>,
 }
 
 impl Stage {
@@ -86,6 +89,7 @@ impl Stage {
             patience: if guarded { SETTLE } else { SETTLE_UNGUARDED },
             given_up: None,
             wires: Vec::new(),
+            kept: Vec::new(),
         }
     }
 
@@ -139,6 +143,11 @@ impl Stage {
     /// The places that the platform will work in, for a scenario that puts some of its own in.
     pub fn build_on(&mut self, foundation: Foundation) {
         self.foundation = Some(foundation);
+    }
+
+    /// Keeps a server of the scenario's own for as long as the platform stands on it.
+    pub fn keep(&mut self, server: impl Any) {
+        self.kept.push(Box::new(server));
     }
 
     /// Starts a platform of this shape in places of its own, seeds it, and waits until everything is ready.

@@ -146,6 +146,7 @@ async fn exhausted(stage: &mut Stage) -> anyhow::Result<()> {
     nothing_dropped(stage).await?;
     let late = stage.ledger().sent().len();
     stage.expect(I3, "members acted throughout", late > 30, late);
+    stage.keep(server);
     Ok(())
 }
 
@@ -185,8 +186,8 @@ async fn breaker(stage: &mut Stage) -> anyhow::Result<()> {
     );
     // That what needed Postgres is delayed and not dropped is shown by the scenario above.
     stage.patience(Duration::ZERO);
-    // While the server stands.
-    stage.judge().await.map(drop)
+    stage.keep(server);
+    Ok(())
 }
 
 async fn restarted(stage: &mut Stage) -> anyhow::Result<()> {
@@ -199,7 +200,9 @@ async fn restarted(stage: &mut Stage) -> anyhow::Result<()> {
     sleep(Duration::from_millis(500)).await;
     server.start_again().await?;
     stage.recovers(BACK).await?;
-    nothing_dropped(stage).await
+    nothing_dropped(stage).await?;
+    stage.keep(server);
+    Ok(())
 }
 
 async fn failover(stage: &mut Stage) -> anyhow::Result<()> {
@@ -246,7 +249,9 @@ async fn failover(stage: &mut Stage) -> anyhow::Result<()> {
     entrance.lead_to(&standby.in_place_of(&stage.platform().database().app_url())?);
     entrance.cut();
     stage.recovers(BACK).await?;
-    nothing_dropped(stage).await
+    nothing_dropped(stage).await?;
+    stage.keep((primary, standby, entrance));
+    Ok(())
 }
 
 /// Bytes that the standby has not taken yet.
@@ -282,7 +287,9 @@ async fn locked(stage: &mut Stage) -> anyhow::Result<()> {
         server.terminate(WORKER).await?;
     }
     stage.recovers(BACK).await?;
-    nothing_dropped(stage).await
+    nothing_dropped(stage).await?;
+    stage.keep(server);
+    Ok(())
 }
 
 async fn tenants(stage: &mut Stage) -> anyhow::Result<()> {
@@ -316,7 +323,9 @@ async fn tenants(stage: &mut Stage) -> anyhow::Result<()> {
         strangers.is_empty(),
         format!("{strangers:?}"),
     );
-    nothing_dropped(stage).await
+    nothing_dropped(stage).await?;
+    stage.keep(server);
+    Ok(())
 }
 
 /// Rows of members in a tenant whose server they have nothing to do with.
