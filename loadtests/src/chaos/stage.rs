@@ -29,6 +29,8 @@ const LOOK: Duration = Duration::from_millis(40);
 const PROBE: Duration = Duration::from_millis(200);
 /// How long a condition may take before it is called missed.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long after its bound a recovery is given up where the guard is away.
+const UNGUARDED_SPARE: Duration = Duration::from_secs(3);
 /// How long the platform may take to work off what it has. The first two retries are 5 and 25 s.
 const SETTLE: Duration = Duration::from_secs(45);
 /// The same where the guard is away: some will never have its effect, and what waits for a retry counts as queued.
@@ -422,11 +424,17 @@ impl Stage {
     /// under I5 against `bound`.
     ///
     /// # Errors
-    /// When there is no recovery within half a minute.
+    /// When there is no recovery within half a minute; without the guard, soon after the bound.
     pub async fn recovers(&mut self, bound: Duration) -> anyhow::Result<Duration> {
         let members = self.members()?;
         let mut probes = Ledger::new(self.discord(), self.rows(), Sent::default());
         let begun = Instant::now();
+        // How much too late it would be matters only to who looks for the reason.
+        let patience = if self.guarded {
+            PATIENCE
+        } else {
+            bound + UNGUARDED_SPARE
+        };
         let (mut next, mut answered, mut written) = (begun, None, None);
         while answered.is_none() || written.is_none() {
             if Instant::now() >= next {
@@ -447,9 +455,9 @@ impl Stage {
                 }
             }
             ensure!(
-                begun.elapsed() < PATIENCE,
+                begun.elapsed() < patience,
                 "no recovery within {} s: command {answered:?}, join {written:?}",
-                PATIENCE.as_secs()
+                patience.as_secs()
             );
             tokio::time::sleep(LOOK).await;
         }

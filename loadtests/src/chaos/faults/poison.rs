@@ -227,7 +227,7 @@ async fn storm(stage: &mut Stage) -> anyhow::Result<()> {
         }
         Ok(waiting >= STORM)
     };
-    let limit = Duration::from_secs(if stage.guarded() { 40 } else { 5 });
+    let limit = Duration::from_secs(if stage.guarded() { 60 } else { 5 });
     stage
         .sees(I1, "all that failed waits for its next turn", limit, failed)
         .await?;
