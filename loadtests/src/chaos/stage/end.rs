@@ -78,6 +78,11 @@ impl Stage {
         &self.checks
     }
 
+    /// Whether everything that was to start had started.
+    pub(in crate::chaos) fn stands(&self) -> bool {
+        self.stands
+    }
+
     pub(in crate::chaos) fn recovery(&self) -> Option<Duration> {
         self.recovery
     }

@@ -131,11 +131,10 @@ impl Stage {
                     _ => {}
                 }
             }
-            ensure!(
-                begun.elapsed() < patience,
-                "no recovery within {} s: command {answered:?}, join {written:?}",
-                patience.as_secs()
-            );
+            if begun.elapsed() >= patience {
+                self.recovered(begun.elapsed(), bound);
+                bail!("no recovery: command {answered:?}, join {written:?}");
+            }
             tokio::time::sleep(LOOK).await;
         }
         let took = begun.elapsed();

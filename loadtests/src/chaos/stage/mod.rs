@@ -59,6 +59,8 @@ pub struct Stage {
     patience: Duration,
     /// How many deeds there were when the platform was last waited for in vain: it is not waited for again.
     given_up: Option<usize>,
+    /// Whether everything that was to start has.
+    stands: bool,
     /// Proxies that must stay until the ledger has judged.
     wires: Vec<Arc<FaultProxy>>,
     /// Servers of the scenario's own: they go after the platform, which takes back what it made in them.
@@ -83,6 +85,7 @@ impl Stage {
             tally: None,
             patience: if guarded { SETTLE } else { SETTLE_UNGUARDED },
             given_up: None,
+            stands: false,
             wires: Vec::new(),
             kept: Vec::new(),
         }
@@ -169,6 +172,7 @@ impl Stage {
         seed::write(&platform.discord, &admin, &self.plan).await?;
         self.cast = Some(Arc::new(Mutex::new(Cast::of(&platform.discord, &self.plan).await?)));
         self.platform = Some(platform);
+        self.stands = true;
         Ok(())
     }
 
@@ -182,6 +186,7 @@ impl Stage {
             self.armed(shape.worker_env),
             self.armed(shape.ingestor_env),
         );
+        self.stands = false;
         let platform = self.platform();
         for _ in 0..shape.proxies {
             platform.spawn_proxy(&proxy)?;
@@ -195,6 +200,7 @@ impl Stage {
         for replica in platform.replicas() {
             replica.ready().await;
         }
+        self.stands = true;
         Ok(())
     }
 
