@@ -34,7 +34,7 @@ pub async fn run(lab: &mut Lab, scenario: &Scenario, guarded: bool, seed: u64, l
     row.tally = stage.tally().cloned().unwrap_or_default();
     row.was_set_up = stage.stands();
     row.judge(scenario, stage.checks(), problem);
-    if !row.passed() {
+    if !row.passed() || row.broke_off {
         keep_logs(&mut stage, &logs.join(scenario.name));
     }
     *lab = stage.close();
@@ -125,7 +125,7 @@ fn some(all: &[String]) -> String {
     format!("{}{more}", shown.join(", "))
 }
 
-/// What the processes of a failed scenario printed, for whoever looks into it.
+/// What the processes of a scenario that failed or broke off printed, for whoever looks into it.
 fn keep_logs(stage: &mut Stage, folder: &Path) {
     if std::fs::create_dir_all(folder).is_err() {
         return;
