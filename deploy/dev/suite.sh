@@ -111,10 +111,14 @@ command_chaos() {
     if (($# == 0)); then usage_error "chaos needs names or numbers of scenarios, or --all" "./dev chaos --list"; fi
     for argument in "$@"; do
         case $argument in
-        --list | -h | --help)
+        -h | --help)
+            chaos_help
+            return
+            ;;
+        --list)
             use_instance chaos
-            build_binaries false
-            run_attached chaos env --chdir="$root" "$binaries/loadtests" chaos "$@" || status=$?
+            chaos_list_is_current || build_binaries false
+            run_attached chaos env --chdir="$root" "$root/target/debug/loadtests" chaos --list || status=$?
             exit "$status"
             ;;
         esac
@@ -124,4 +128,25 @@ command_chaos() {
     services_for_run_are_up
     run_attached chaos env --chdir="$root" ARRAKIS_DEV_INSTANCE="$instance run" "$binaries/loadtests" chaos "$@" || status=$?
     exit "$status"
+}
+
+chaos_help() {
+    cat <<HELP
+${bold}./dev chaos${plain} NAME…|--all [--without-guard] [--seed N]   faults thrown at everything under load, judged by a ledger
+${bold}./dev chaos${plain} --list                                    the scenarios, by row of the catalogue
+
+  NAME             a scenario by name, or a row of the catalogue by number; several may be given
+  --all            every scenario; a row without one counts as failed
+  --without-guard  takes away what protects against each fault, and wants the scenario red
+  --seed N         draws the schedule of the load; the same seed gives the same (default 1)
+
+The result is a table, and target/chaos/latest.json; logs of what failed are in target/chaos/logs. It ends with 1 when a scenario
+did not come out as wanted, and the last line names it. docs/faults.md explains.
+HELP
+}
+
+# Whether the program that lists them was built from the scenarios that there are.
+chaos_list_is_current() {
+    local built=$root/target/debug/loadtests
+    [[ -x $built && -z $(find "$root/loadtests/src/chaos" -name '*.rs' -newer "$built" -print -quit) ]]
 }

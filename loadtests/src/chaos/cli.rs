@@ -93,13 +93,13 @@ fn list() {
     for scenario in faults::all() {
         let proves: Vec<_> = scenario.proves.iter().map(ToString::to_string).collect();
         say(&format!(
-            "{:>3} {:<28} {:<12} {}",
+            "{:>3} {:<32} {:<12} {}",
             scenario.fault,
             scenario.name,
             proves.join(" "),
             scenario.what
         ));
-        say(&format!("{:45}without: {}", "", scenario.guard));
+        say(&format!("{:49}without: {}", "", scenario.guard));
     }
     let missing = Report::missing(&faults::all());
     if !missing.is_empty() {

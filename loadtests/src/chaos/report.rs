@@ -32,6 +32,10 @@ pub struct Row {
     pub broken: Vec<Invariant>,
     /// Everything that did not hold, in words.
     pub failures: Vec<String>,
+    /// Whether everything that was to start had started; what failed before says nothing of the fault.
+    pub was_set_up: bool,
+    /// Whether it broke off, and what it had not looked at by then is open.
+    pub broke_off: bool,
     /// How long it took.
     pub seconds: f32,
 }
@@ -49,23 +53,29 @@ impl Row {
             proves: scenario.proves.to_vec(),
             broken: Vec::new(),
             failures: Vec::new(),
+            was_set_up: false,
+            broke_off: false,
             seconds: 0.0,
         }
     }
 
-    /// Whether it came out as wanted: green with its guard, and without it an invariant broken. A scenario that could not be
-    /// played at all proves nothing about its guard.
+    /// Whether it came out as wanted: green with its guard, and red without it. A scenario that could not be played at all
+    /// proves nothing about its guard.
     pub fn passed(&self) -> bool {
         if self.guarded {
             self.failures.is_empty()
         } else {
-            !self.failures.is_empty()
+            self.was_set_up && !self.failures.is_empty()
         }
     }
 
     fn verdict(&self) -> String {
         let marks = self.proves.iter().map(|invariant| {
-            let mark = if self.broken.contains(invariant) { "✗" } else { "✓" };
+            let mark = match (self.broken.contains(invariant), self.broke_off) {
+                (true, _) => "✗",
+                (false, true) => "?",
+                (false, false) => "✓",
+            };
             format!("{invariant}{mark}")
         });
         marks.collect::<Vec<_>>().join(" ")
@@ -77,7 +87,8 @@ impl Row {
             (true, true) => "ok  ",
             (true, false) => "red ",
             (false, true) => "FAIL",
-            (false, false) => "GREEN WITHOUT ITS GUARD",
+            (false, false) if self.was_set_up => "GREEN WITHOUT ITS GUARD",
+            (false, false) => "NOT PLAYED",
         };
         let recovery = self
             .recovery_ms
@@ -93,7 +104,7 @@ impl Row {
             ..
         } = &self.tally;
         format!(
-            "{state} {:>3} {:<28} {sent:>6} {:>5} {:>7} {expired:>7} {unknown:>7} {queued:>6} {dead:>5} {recovery:>8}  {:<18} {:>5.1} s",
+            "{state} {:>3} {:<32} {sent:>6} {:>5} {:>7} {expired:>7} {unknown:>7} {queued:>6} {dead:>5} {recovery:>8}  {:<18} {:>5.1} s",
             self.fault,
             self.name,
             lost.len(),
@@ -119,7 +130,7 @@ pub struct Report {
 
 impl Report {
     /// The heading of the table.
-    pub const HEADING: &str = "      no fault                          sent  lost doubled expired unknown queued  dead recovery  invariants           time";
+    pub const HEADING: &str = "      no fault                              sent  lost doubled expired unknown queued  dead recovery  invariants           time";
 
     /// Rows of the catalogue that none of these scenarios throws.
     pub fn missing(scenarios: &[Scenario]) -> Vec<u8> {

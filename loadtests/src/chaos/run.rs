@@ -32,8 +32,9 @@ pub async fn run(lab: &mut Lab, scenario: &Scenario, guarded: bool, seed: u64, l
         .recovery()
         .map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
     row.tally = stage.tally().cloned().unwrap_or_default();
+    row.was_set_up = stage.stands();
     row.judge(scenario, stage.checks(), problem);
-    if !row.passed() {
+    if !row.passed() || row.broke_off {
         keep_logs(&mut stage, &logs.join(scenario.name));
     }
     *lab = stage.close();
@@ -76,6 +77,7 @@ impl Row {
     fn judge(&mut self, scenario: &Scenario, checks: &[super::stage::Check], problem: Option<String>) {
         self.failures.extend(problem);
         let ended = self.failures.is_empty();
+        self.broke_off = !ended;
         let Tally { lost, doubled, .. } = &self.tally;
         if !lost.is_empty() {
             self.failures.push(format!(
@@ -123,7 +125,7 @@ fn some(all: &[String]) -> String {
     format!("{}{more}", shown.join(", "))
 }
 
-/// What the processes of a failed scenario printed, for whoever looks into it.
+/// What the processes of a scenario that failed or broke off printed, for whoever looks into it.
 fn keep_logs(stage: &mut Stage, folder: &Path) {
     if std::fs::create_dir_all(folder).is_err() {
         return;

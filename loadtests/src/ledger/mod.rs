@@ -8,8 +8,8 @@
 //! | expired | Discord took no first response within three seconds; the member saw it fail |
 //! | queued | no effect yet, and its message lies in a queue, a retry or the alternate exchange's queue |
 //! | dead | no effect, and its message is a dead letter that says why |
-//! | unknown | no effect that can be seen, and a row says that nobody can tell |
-//! | lost | none of these |
+//! | unknown | a row says that nobody can tell whether Discord has it; the ledger may have seen its effect nevertheless |
+//! | lost | no effect, and none of these |
 //! | doubled | more than one effect: two entries for one leave, a use counted twice, two messages for one answer |
 //!
 //! To judge a further deed: a variant of [`Deed`], its effect in [`Ledger::open`], its doubling in [`Ledger::judge`].
@@ -46,7 +46,7 @@ pub struct Tally {
     pub queued: usize,
     /// Deeds whose messages are dead letters.
     pub dead: usize,
-    /// Deeds of which a row says that nobody can tell.
+    /// Deeds of which a row says that nobody can tell, whatever the emulator saw.
     pub unknown: usize,
     /// Deeds without a trace, in words.
     pub lost: Vec<String>,
@@ -131,14 +131,16 @@ impl Ledger {
         let rows = self.rows.read().await?;
         let mut tally = Tally {
             sent: self.sent.len(),
+            unknown: self.unknown(&rows),
             expired: self.over.values().filter(|seen| seen.state == "expired").count(),
             ..Tally::default()
         };
         for deed in &open {
-            let found: Vec<_> = held.iter().filter(|message| message.is_about(deed)).collect();
             if rows.unknown.contains(&deed.to_string()) {
-                tally.unknown += 1;
-            } else if found.iter().any(|message| !message.is_dead()) {
+                continue;
+            }
+            let found: Vec<_> = held.iter().filter(|message| message.is_about(deed)).collect();
+            if found.iter().any(|message| !message.is_dead()) {
                 tally.queued += 1;
             } else if found.is_empty() {
                 tally.lost.push(deed.to_string());
@@ -149,6 +151,13 @@ impl Ledger {
         tally.doubled = self.doubled(&rows);
         tally.done = tally.sent - open.len() - tally.expired;
         Ok(tally)
+    }
+
+    fn unknown(&self, rows: &rows::Read) -> usize {
+        let sent = self.sent.all();
+        sent.iter()
+            .filter(|deed| rows.unknown.contains(&deed.to_string()))
+            .count()
     }
 
     fn doubled(&self, rows: &rows::Read) -> Vec<String> {

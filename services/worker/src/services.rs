@@ -58,6 +58,17 @@ pub struct Services {
 }
 
 impl Services {
+    /// The time by Discord's clock: what members did is stamped by it, and workers whose own clocks differ agree on it. Our
+    /// own before Discord's first answer.
+    pub(crate) fn now(&self) -> OffsetDateTime {
+        let offset = self.discord.clock_offset_ms().unwrap_or_default();
+        let now = OffsetDateTime::now_utc();
+        if fail_point::skips("worker.guard.clock") {
+            return now;
+        }
+        now + time::Duration::milliseconds(offset)
+    }
+
     /// Whether an event is known to be done: a shortcut, never the judge.
     pub async fn was_done(&self, event: &EventId) -> bool {
         let seen = self.cache.seen(event).await;
@@ -101,16 +112,16 @@ impl Services {
 
     /// Counts the use of a command, once for each interaction, and ends its transaction. The answer does not depend on it, so a
     /// failure is logged and forgotten.
-    pub(crate) async fn record_use(tx: TenantTx, invocation: &Invocation, event: &EventId) {
-        if let Err(failure) = Self::try_record_use(tx, invocation, event).await {
+    pub(crate) async fn record_use(&self, tx: TenantTx, invocation: &Invocation, event: &EventId) {
+        if let Err(failure) = self.try_record_use(tx, invocation, event).await {
             tracing::warn!(%failure, "the use of a command was not counted");
         }
     }
 
-    async fn try_record_use(mut tx: TenantTx, invocation: &Invocation, event: &EventId) -> Result<(), Failure> {
+    async fn try_record_use(&self, mut tx: TenantTx, invocation: &Invocation, event: &EventId) -> Result<(), Failure> {
         let user = user_id(invocation.author.id)?;
         tx.profiles()
-            .count_once(event.as_str(), user, Deed::Command, OffsetDateTime::now_utc())
+            .count_once(event.as_str(), user, Deed::Command, self.now())
             .await?;
         tx.commit().await?;
         Ok(())

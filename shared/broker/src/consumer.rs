@@ -319,6 +319,10 @@ async fn run<H: Handler>(handler: &H, options: &ConsumeOptions, delivery: &Deliv
     // The handler is called inside the guarded future: it may panic before its first await.
     let guarded = AssertUnwindSafe(async {
         fail_point::hit_at("worker.handling", &names(delivery)).await;
+        if fail_point::skips_at("worker.failing", &names(delivery)) {
+            let error = "fail point worker.failing".to_owned();
+            return Verdict::Retry { error };
+        }
         handler.handle(delivery.clone()).await
     })
     .catch_unwind();

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use arrakis_config::Secret;
 use arrakis_fail_point as fail_point;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{ConnectOptions, Row as _};
 
 use crate::background::{Background, Place};
-use crate::breaker::Breaker;
+use crate::breaker::{Attempt, Breaker, patience};
 use crate::pool::{Lease, Pool};
 use crate::{CommunityId, DbError, GuildId, measure::named, migrate};
 
@@ -24,8 +24,10 @@ pub struct DatabaseOptions {
     pub application_name: &'static str,
     /// Connections at most.
     pub max_connections: u32,
-    /// How long a caller waits for a free connection.
+    /// How long a caller waits for a free connection while nobody waits for it.
     pub acquire_timeout: Duration,
+    /// How long a caller waits for one while somebody waits for it: it holds up those behind it, who may need no database.
+    pub awaited_timeout: Duration,
     /// How long one statement may run.
     pub statement_timeout: Duration,
     /// How long a transaction may hold its locks while nothing comes.
@@ -40,6 +42,7 @@ impl Default for DatabaseOptions {
             application_name: "arrakis",
             max_connections: 16,
             acquire_timeout: Duration::from_secs(3),
+            awaited_timeout: Duration::from_millis(1_500),
             statement_timeout: Duration::from_secs(10),
             idle_in_transaction_timeout: Duration::from_secs(30),
             connect_deadline: Duration::from_secs(30),
@@ -54,6 +57,7 @@ pub struct Database {
     breaker: Arc<Breaker>,
     background: Background,
     acquire_timeout: Duration,
+    awaited_timeout: Duration,
 }
 
 /// How many connections a pool has and how many of them wait for work.
@@ -78,12 +82,11 @@ impl Database {
 
     pub(crate) async fn connect_unchecked(url: &Secret, options: DatabaseOptions) -> Result<Self, DbError> {
         let connection = connect_options(url, &options).map_err(|e| DbError::new("database.connect", e))?;
-        let pool = Pool::new(connection, options.max_connections, options.acquire_timeout)
-            .map_err(|e| DbError::new("database.connect", e))?;
+        let pool = Pool::new(connection, options.max_connections).map_err(|e| DbError::new("database.connect", e))?;
         let deadline = tokio::time::Instant::now() + options.connect_deadline;
         loop {
             // A refused login is an error at once; a server that is not there, after the pool has tried for a while.
-            let source = match pool.acquire().await {
+            let source = match pool.acquire(options.acquire_timeout).await {
                 Ok(first) => {
                     first.done();
                     return Ok(Self {
@@ -91,6 +94,7 @@ impl Database {
                         breaker: Arc::default(),
                         background: Background::of(options.max_connections),
                         acquire_timeout: options.acquire_timeout,
+                        awaited_timeout: options.awaited_timeout,
                     });
                 }
                 Err(source) => source,
@@ -110,10 +114,10 @@ impl Database {
     /// When no connection comes free in time.
     pub async fn tenant(&self, community: CommunityId) -> Result<TenantTx, DbError> {
         // One message, one round trip. A uuid prints as hex digits and dashes and so needs no escaping.
-        let begin = format!("begin; select {}", set_tenant(&format!("'{community}'")));
-        let place = self.place("transaction.begin").await?;
-        let (lease, _) = self.begin(&begin).await?;
-        Ok(TenantTx::new(lease, community, place))
+        let begin = format!("begin; select {} as tenant", set_tenant(&format!("'{community}'")));
+        let begun = self.begin_tenant(&begin).await?;
+        // A select without a table has one row.
+        begun.ok_or_else(|| DbError::new("transaction.begin", sqlx::Error::RowNotFound))
     }
 
     /// As [`Database::tenant`], for the community of a guild, which is found in the same round trip; `None` where the guild is
@@ -124,21 +128,11 @@ impl Database {
     pub async fn tenant_of(&self, guild: GuildId) -> Result<Option<TenantTx>, DbError> {
         // A guild's id prints as digits.
         let begin = format!(
-            "begin; select community_id, {} from guild_routes where guild_id = {}",
+            "begin; select {} as tenant from guild_routes where guild_id = {}",
             set_tenant("community_id::text"),
             guild.stored()
         );
-        let place = self.place("transaction.begin").await?;
-        let (mut lease, row) = self.begin(&begin).await?;
-        let Some(row) = row else {
-            named!("transaction.rollback", sqlx::raw_sql("rollback").execute(&mut *lease))?;
-            lease.done();
-            return Ok(None);
-        };
-        let community = row
-            .try_get("community_id")
-            .map_err(|error| DbError::new("transaction.begin", error))?;
-        Ok(Some(TenantTx::new(lease, CommunityId::from_uuid(community), place)))
+        self.begin_tenant(&begin).await
     }
 
     /// Opens a transaction on what belongs to no tenant. Tenant tables are empty in it.
@@ -160,32 +154,62 @@ impl Database {
     }
 
     /// Begins a transaction on a connection of the pool, by way of the breaker.
-    async fn begin(&self, words: &str) -> Result<(Lease, Option<sqlx::postgres::PgRow>), DbError> {
-        self.permitted("transaction.begin").await?;
-        let begun = named!("transaction.begin", self.pool.begin(words));
-        self.note(begun.as_ref().err());
+    async fn begin(&self, words: &str) -> Result<(Lease, Option<PgRow>), DbError> {
+        let attempt = self.admitted("transaction.begin").await?;
+        let begun = named!("transaction.begin", self.pool.begin(words, self.limit()));
+        tell(attempt, begun.as_ref().err());
         begun
+    }
+
+    /// Begins a transaction of the tenant that these words set and return.
+    async fn begin_tenant(&self, words: &str) -> Result<Option<TenantTx>, DbError> {
+        let place = self.place("transaction.begin").await?;
+        let (mut transaction, row) = self.begin(words).await?;
+        let Some(row) = row else {
+            named!(
+                "transaction.rollback",
+                sqlx::raw_sql("rollback").execute(&mut *transaction)
+            )?;
+            transaction.done();
+            return Ok(None);
+        };
+        let community = row.try_get::<String, _>("tenant").and_then(|tenant| {
+            let parsed = uuid::Uuid::parse_str(&tenant);
+            parsed.map_err(|error| sqlx::Error::Decode(error.into()))
+        });
+        let community = community.map_err(|error| DbError::new("transaction.begin", error))?;
+        Ok(Some(TenantTx {
+            transaction,
+            community: CommunityId::from_uuid(community),
+            _place: place,
+        }))
     }
 
     /// A connection for one statement outside of any transaction, by way of the breaker.
     pub(crate) async fn lease(&self, query: &'static str) -> Result<Lease, DbError> {
-        self.permitted(query).await?;
-        let lease = self.pool.acquire().await.map_err(|error| DbError::new(query, error));
-        self.note(lease.as_ref().err());
+        let attempt = self.admitted(query).await?;
+        let lease = self.pool.acquire(self.limit()).await;
+        let lease = lease.map_err(|error| DbError::new(query, error));
+        tell(attempt, lease.as_ref().err());
         lease
     }
 
-    async fn permitted(&self, query: &'static str) -> Result<(), DbError> {
-        if fail_point::skips("worker.guard.breaker") || self.breaker.admits().await {
-            return Ok(());
+    /// Lets a query ask for a connection, or refuses it; nobody looks where the guard is passed over.
+    async fn admitted(&self, query: &'static str) -> Result<Option<Attempt<'_>>, DbError> {
+        if fail_point::skips("worker.guard.breaker") {
+            return Ok(None);
         }
-        Err(DbError::new(query, refused_by_breaker()))
+        match self.breaker.admit().await {
+            Some(attempt) => Ok(Some(attempt)),
+            None => Err(DbError::new(query, refused_by_breaker())),
+        }
     }
 
-    /// Tells the breaker what became of asking.
-    fn note(&self, error: Option<&DbError>) {
-        if self.breaker.note(!error.is_some_and(DbError::is_away)) {
-            tracing::error!("Postgres gives no connections: refusing at once until it does");
+    /// How long the work under way may wait for a connection.
+    fn limit(&self) -> Duration {
+        match patience() {
+            Some(_) => self.acquire_timeout,
+            None => self.awaited_timeout,
         }
     }
 
@@ -248,7 +272,7 @@ impl Database {
     pub async fn ping(&self) -> Result<Duration, DbError> {
         let started = std::time::Instant::now();
         // Not by way of the breaker: health asks how Postgres is, whatever became of others' asking.
-        let mut lease = named!("database.ping", self.pool.acquire())?;
+        let mut lease = named!("database.ping", self.pool.acquire(self.acquire_timeout))?;
         named!("database.ping", sqlx::query("select").execute(&mut *lease))?;
         lease.done();
         Ok(started.elapsed())
@@ -268,6 +292,13 @@ impl Database {
     /// Closes every connection once it is given back.
     pub fn close(&self) {
         self.pool.close();
+    }
+}
+
+fn tell(attempt: Option<Attempt<'_>>, error: Option<&DbError>) {
+    let away = error.is_some_and(DbError::is_away);
+    if attempt.is_some_and(|attempt| attempt.tell(!away)) {
+        tracing::error!("Postgres gives too few connections: refusing at once until it gives enough");
     }
 }
 
@@ -316,14 +347,6 @@ pub struct TenantTx {
 }
 
 impl TenantTx {
-    fn new(transaction: Lease, community: CommunityId, place: Place) -> Self {
-        Self {
-            transaction,
-            community,
-            _place: place,
-        }
-    }
-
     /// Whose rows these are.
     #[must_use]
     pub fn community_id(&self) -> CommunityId {

@@ -1,5 +1,7 @@
 //! Migrations, and whether a database has had them. How to write the next one: `migrations/README.md`.
 
+use std::time::Duration;
+
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
@@ -8,6 +10,9 @@ use crate::pool::Pool;
 use crate::{DbError, catalogue, measure::named};
 
 static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
+
+/// How long the check of the schema may wait for a connection.
+const CHECK_WITHIN: Duration = Duration::from_secs(3);
 
 /// Key of the advisory lock that one migrates under while others wait: "arrakis" in ASCII, so that whoever finds it in
 /// `pg_locks` can read it.
@@ -77,7 +82,10 @@ pub fn fingerprint() -> String {
 /// # Errors
 /// [`DbError::Schema`] with what to do.
 pub(crate) async fn check_schema(pool: &Pool) -> Result<(), DbError> {
-    let mut connection = pool.acquire().await.map_err(|e| DbError::new("schema.connect", e))?;
+    let mut connection = pool
+        .acquire(CHECK_WITHIN)
+        .await
+        .map_err(|e| DbError::new("schema.connect", e))?;
     let applied = latest_applied(&mut connection).await?;
     let needed = newest_version();
     if applied < needed {

@@ -9,7 +9,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
 
 use deadpool::managed::{self, Object, PoolError, RecycleError, RecycleResult};
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
 use tokio::time::timeout;
 
@@ -28,7 +28,6 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_
 #[derive(Clone, Debug)]
 pub(crate) struct Pool {
     inner: managed::Pool<Maker>,
-    acquire_timeout: Duration,
 }
 
 /// Makes connections and decides which may be used again.
@@ -75,18 +74,18 @@ impl managed::Manager for Maker {
 
 impl Pool {
     /// A pool without connections yet.
-    pub(crate) fn new(options: PgConnectOptions, most: u32, acquire_timeout: Duration) -> Result<Self, sqlx::Error> {
+    pub(crate) fn new(options: PgConnectOptions, most: u32) -> Result<Self, sqlx::Error> {
         let inner = managed::Pool::builder(Maker { options })
             .max_size(usize::try_from(most).unwrap_or(usize::MAX))
             .runtime(deadpool::Runtime::Tokio1)
             .build()
             .map_err(|error| sqlx::Error::Configuration(error.into()))?;
-        Ok(Self { inner, acquire_timeout })
+        Ok(Self { inner })
     }
 
-    /// Borrows a connection, waiting for one and for a server that is not there, as long as the pool allows.
-    pub(crate) async fn acquire(&self) -> Result<Lease, sqlx::Error> {
-        let deadline = Instant::now() + self.acquire_timeout;
+    /// Borrows a connection, waiting so long at most for one and for a server that is not there.
+    pub(crate) async fn acquire(&self, within: Duration) -> Result<Lease, sqlx::Error> {
+        let deadline = Instant::now() + within;
         let mut pause = PAUSES.0;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -107,9 +106,9 @@ impl Pool {
 
     /// Borrows a connection and says these words on it, which begin a transaction. A connection that proves dead by them is
     /// replaced: nothing has been done on it yet.
-    pub(crate) async fn begin(&self, words: &str) -> Result<(Lease, Option<sqlx::postgres::PgRow>), sqlx::Error> {
+    pub(crate) async fn begin(&self, words: &str, within: Duration) -> Result<(Lease, Option<PgRow>), sqlx::Error> {
         loop {
-            let mut lease = self.acquire().await?;
+            let mut lease = self.acquire(within).await?;
             let used = lease.was_used();
             let said = sqlx::raw_sql(AssertSqlSafe(words.to_owned()))
                 .fetch_all(&mut *lease)

@@ -46,6 +46,10 @@ pub const POINTS: &[Point] = &[
         "worker.handling",
         "inside the handler, where it is guarded [routing key, message id, queue]",
     ),
+    point(
+        "worker.failing",
+        "the handler fails instead of handling; armed by `skip` [routing key, message id, queue]",
+    ),
     point("worker.running", "a command is about to run, its defer sent [command]"),
     point(
         "worker.handled",
@@ -88,7 +92,7 @@ pub const POINTS: &[Point] = &[
     ),
     point(
         "worker.guard.tenant",
-        "a transaction's tenant is set for the connection and not for the transaction",
+        "a transaction's tenant is the one that its connection had first",
     ),
     point("broker.guard.reconnect", "a lost connection is not made again"),
     point(

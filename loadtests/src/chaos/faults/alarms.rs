@@ -171,7 +171,7 @@ async fn disk_full(stage: &mut Stage) -> anyhow::Result<()> {
     disk.free()?;
     broker.start_again().await?;
     stage.recovers(BROKER_BACK).await?;
-    stage.judge().await?;
+    stage.keep((broker, disk));
     Ok(())
 }
 

@@ -63,10 +63,12 @@ async fn answers(stage: &mut Stage) -> anyhow::Result<()> {
             };
             let seen = over(stage, id).await?;
             let said = (seen["responses"].as_array().map_or(0, Vec::len), followups(&seen));
-            let once = seen["state"] == "answered" && said == (1, 0);
+            // On a busy machine a worker takes more than three seconds to start; then nobody was answered, and none late.
+            let late = route == CALLBACK && seen["state"] == "expired" && said == (0, 0);
+            let once = late || seen["state"] == "answered" && said == (1, 0);
             stage.expect(
                 I2,
-                format!("{route}, killed {when}: one answer"),
+                format!("{route}, killed {when}: one answer at most"),
                 once,
                 format!("{} {said:?}", seen["state"]),
             );
@@ -86,9 +88,12 @@ async fn answers(stage: &mut Stage) -> anyhow::Result<()> {
         let (mut said, mut unknown) = (0, false);
         let known = async |stage: &mut Stage| {
             // Asked first: what the worker wrote before it acknowledged is then there to be read.
-            let acknowledged = stage
-                .worker_metric("arrakis_worker_messages_total", &[("queue", names::INTERACTIONS)])
-                .await?;
+            // Its coming back is settled once more before, with the verdict of what is given back.
+            let mut handled = 0.0;
+            for verdict in ["done", "drop"] {
+                let labels = [("queue", names::INTERACTIONS), ("verdict", verdict)];
+                handled += stage.worker_metric("arrakis_worker_messages_total", &labels).await?;
+            }
             said = followups(
                 &stage
                     .discord()
@@ -97,7 +102,7 @@ async fn answers(stage: &mut Stage) -> anyhow::Result<()> {
             );
             unknown = is_written_down(stage, &name).await?;
             // Whatever became of it: what was done before is dropped.
-            Ok(acknowledged >= 1.0 && (said > 0 || unknown))
+            Ok(handled >= 1.0 && (said > 0 || unknown))
         };
         stage
             .until("the follow-up to be said or written down as unknown", known)

@@ -45,6 +45,6 @@ async fn minority(stage: &mut Stage) -> anyhow::Result<()> {
     );
     cluster.cut(ALONE, false)?;
     stage.drained_ingestor().await?;
-    stage.judge().await?;
+    stage.keep(cluster);
     Ok(())
 }

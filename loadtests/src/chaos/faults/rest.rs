@@ -193,6 +193,12 @@ async fn answers_lost(stage: &mut Stage) -> anyhow::Result<()> {
     discord.post("/control/faults", fault).await?;
     let given = caller.call(1, Method::PUT, &put, Value::Null).await?;
     stage.expect(I2, "a role is given in the end", given.status == 204, given.status);
+    // The whole answer of /help is its first response: once lost, nobody can tell, and a row says so.
+    let fault =
+        json!({"kind": "rest_lost_answer", "mode": "refuse", "method": "POST", "route": "/interactions/*", "count": 1});
+    discord.post("/control/faults", fault).await?;
+    stage.one_command("help").await?;
+    stage.settle().await?;
     // Members' answers: first responses whose answers are lost, and edits, too.
     for (method, route) in [("POST", "/interactions/*"), ("PATCH", "/webhooks/*")] {
         let fault = json!({"kind": "rest_lost_answer", "mode": "refuse", "method": method, "route": route, "count": 5});
@@ -204,6 +210,8 @@ async fn answers_lost(stage: &mut Stage) -> anyhow::Result<()> {
     let messages: Vec<Value> = discord
         .get(&format!("/control/guilds/{guild}/channels/{channel}/messages"))
         .await?;
+    let unknown = stage.judge().await?.unknown;
+    stage.expect(I2, "what nobody can tell is written down", unknown > 0, unknown);
     for (number, wanted) in [(0, 1), (1, 1), (2, 0)] {
         let content = format!("message {number}");
         let found = messages

@@ -13,7 +13,8 @@ use tokio::time::sleep;
 
 use crate::chaos::Invariant::{I1, I2, I3, I4};
 use crate::chaos::door::{self, Door};
-use crate::chaos::{Guard, Scenario, Shape, Stage};
+use crate::chaos::{Guard, Place, Scenario, Shape, Stage};
+use crate::ledger::Deed;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -81,14 +82,20 @@ async fn cooldown(stage: &mut Stage) -> anyhow::Result<()> {
     let channel = channels
         .find(|channel| channel["type"] == 0)
         .and_then(|channel| channel["id"].as_str());
-    let place = (server.guild, channel.context("no text channel")?.parse()?);
+    let place = Place {
+        guild: server.guild,
+        channel: channel.context("no text channel")?.parse()?,
+    };
     let user = server.members[0].user;
     let mut words = Vec::new();
     for wait in [0, 0, 3_200] {
         sleep(Duration::from_millis(wait)).await;
-        let id = discord.forced_command(place, user, "profile", json!([])).await?;
-        words.push(discord.answer(&id).await?.text());
+        if let Deed::Command { id, .. } = stage.command_by(place, user, "profile").await? {
+            let answer = discord.answer(&id.to_string()).await;
+            words.push(answer.map_or_else(|none| none.to_string(), |answer| answer.text()));
+        }
     }
+    ensure!(words.len() == 3, "three commands were run");
     let holds = words[0] != words[1] && words[0] == words[2];
     stage.expect(
         I3,

@@ -54,6 +54,9 @@ impl RabbitCluster {
         for node in &mut nodes {
             node.up().await?;
         }
+        for node in &nodes {
+            node.has_met(NODES).await?;
+        }
         Ok(Self { nodes, wires })
     }
 

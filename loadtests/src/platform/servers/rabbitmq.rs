@@ -248,6 +248,29 @@ impl Rabbit {
         )
     }
 
+    /// Waits until it knows so many nodes of its cluster as running: one that is just joining holds up what changes the others.
+    ///
+    /// # Errors
+    /// When they do not meet.
+    pub async fn has_met(&self, nodes: usize) -> anyhow::Result<()> {
+        let deadline = Instant::now() + START;
+        let mut met = 0;
+        while met < nodes {
+            ensure!(Instant::now() < deadline, "{met} nodes of {nodes} have met");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            met = self.running_nodes().await.unwrap_or(0);
+        }
+        Ok(())
+    }
+
+    async fn running_nodes(&self) -> anyhow::Result<usize> {
+        let url = format!("{}/api/nodes", self.management_url().trim_end_matches('/'));
+        let asked = reqwest::Client::new().get(url).timeout(Duration::from_secs(2)).send();
+        let nodes: serde_json::Value = asked.await?.json().await?;
+        let nodes = nodes.as_array().into_iter().flatten();
+        Ok(nodes.filter(|node| node["running"] == true).count())
+    }
+
     async fn answers_management(&self) -> bool {
         let url = format!("http://{}:{}/api/overview", self.address, self.management);
         let asked = reqwest::Client::new()

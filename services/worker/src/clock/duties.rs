@@ -22,6 +22,8 @@ const WALK_EVERY: Duration = Duration::from_secs(30);
 const LOST_AFTER: time::Duration = time::Duration::seconds(30);
 /// A running job that has said nothing for this long has lost its worker.
 const SILENT_AFTER: time::Duration = time::Duration::minutes(5);
+/// How long a new leader waits for Discord's clock.
+const TIME_KNOWN_WITHIN: Duration = Duration::from_secs(5);
 /// Lost jobs of one community that are published in one walk.
 const AT_ONCE: u32 = 100;
 /// Commands are registered again after a failure.
@@ -46,8 +48,9 @@ impl Duties {
 
     async fn timed(&mut self, services: &Services, link: &Link) {
         let mut walked: Option<tokio::time::Instant> = None;
+        know_the_time(services).await;
         loop {
-            let now = OffsetDateTime::now_utc();
+            let now = services.now();
             log("asking for reconciles", self.reconcile(services, now).await);
             if walked.is_none_or(|at| at.elapsed() >= WALK_EVERY) {
                 log("publishing lost jobs again", publish_lost(services, link, now).await);
@@ -93,6 +96,15 @@ impl Duties {
         tx.commit().await?;
         self.pruned = Some(now.date());
         Ok(())
+    }
+}
+
+/// Waits for Discord's first answer, which tells the time: by a clock of our own that is an hour off, another slot would be
+/// due. Registering commands asks Discord at the same moment; where it does not answer, our clock has to do.
+async fn know_the_time(services: &Services) {
+    let began = tokio::time::Instant::now();
+    while services.discord.clock_offset_ms().is_none() && began.elapsed() < TIME_KNOWN_WITHIN {
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

@@ -2,7 +2,6 @@
 //! transaction as the answer's own data.
 
 use arrakis_db::TenantTx;
-use time::OffsetDateTime;
 
 use super::CommandError;
 use crate::community::Community;
@@ -26,7 +25,7 @@ impl Backdrop {
         let token = &community.record.token_profile;
         let face = tx.eligibility().face(token).await?;
         let face = face.ok_or_else(|| Failure::permanent(format!("the token profile {token} does not exist")))?;
-        let now = OffsetDateTime::now_utc();
+        let now = services.now();
         Ok(Self {
             symbol: face.symbol,
             freshness: Freshness::new(face.last_success_at, now, services.stale_after),

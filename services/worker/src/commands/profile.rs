@@ -2,7 +2,6 @@
 
 use arrakis_db::UserId;
 use async_trait::async_trait;
-use time::OffsetDateTime;
 use twilight_util::builder::command::UserBuilder;
 
 use super::backdrop::Backdrop;
@@ -37,7 +36,7 @@ impl Command for Profile {
         let subject = subject(call)?;
         let community = call.community()?;
         let token = &community.record.token_profile;
-        let now = OffsetDateTime::now_utc();
+        let now = call.services.now();
         let mut tx = call.tx().await?;
         let backdrop = Backdrop::read(call.services, &mut tx, community).await?;
         let member = tx.profiles().standing(token, subject.user).await?;

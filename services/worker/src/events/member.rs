@@ -75,7 +75,7 @@ pub(crate) async fn report_broken(
         return Ok(());
     }
     let mut tx = services.database.tenant(community.id()).await?;
-    let day = OffsetDateTime::now_utc().date();
+    let day = services.now().date();
     for broken in &applied.broken {
         tracing::warn!(role = %broken.key, why = broken.why, "a role cannot be given or taken");
         if let Some(role) = broken.role.filter(|_| broken.deleted) {

@@ -7,7 +7,6 @@
 
 use arrakis_db::Join;
 use async_trait::async_trait;
-use time::OffsetDateTime;
 
 use super::member::{Member, put_right};
 use super::{Effect, Event, EventHandler};
@@ -57,7 +56,7 @@ impl EventHandler for MemberJoin {
         {
             tx.profiles().found(user, member.name(), joined_at).await?;
         }
-        let measured = measure(&mut tx, &community, user, OffsetDateTime::now_utc()).await?;
+        let measured = measure(&mut tx, &community, user, services.now()).await?;
         let gone = tx
             .profiles()
             .by_user(user)

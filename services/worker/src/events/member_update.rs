@@ -11,7 +11,6 @@ use arrakis_db::{Actor, NewAuditEntry, TenantTx};
 use arrakis_domain::{RoleBindings, RoleDifference};
 use async_trait::async_trait;
 use serde_json::json;
-use time::OffsetDateTime;
 
 use super::member::{Member, names, put_right};
 use super::{Effect, Event, EventHandler};
@@ -74,7 +73,7 @@ async fn follow(
             true
         }
     };
-    let measured = measure(&mut tx, community, user, OffsetDateTime::now_utc()).await?;
+    let measured = measure(&mut tx, community, user, services.now()).await?;
     let changed = renamed || measured.as_ref().is_some_and(|measured| measured.tier_changed);
     let bindings = tx.communities().role_bindings().await?;
     tx.commit().await?;

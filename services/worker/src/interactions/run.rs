@@ -16,7 +16,6 @@ use super::{Ended, Interactions, Received, first_answer};
 use crate::commands::{Answer, Answers, Call, CommandError, Entry, Scope};
 use crate::community::Community;
 use crate::failure::Failure;
-use crate::services::Services;
 
 /// With the limit passed over, for fault runs.
 const FOR_EVER: Duration = Duration::from_secs(3600);
@@ -66,7 +65,7 @@ impl Interactions {
         let tx = call.into_tx();
         match (&answer, tx, &community) {
             // What was answered counts as used.
-            (Ok(_), Some(tx), _) if counts => Services::record_use(tx, invocation, &received.labels.event_id).await,
+            (Ok(_), Some(tx), _) if counts => services.record_use(tx, invocation, &received.labels.event_id).await,
             (Ok(_), Some(tx), _) => tx.commit().await?,
             // What failed may be tried again at once.
             (Err(CommandError::Failed(_)), _, Some(community)) if counts => {

@@ -16,7 +16,6 @@ use arrakis_contracts::{Job, JobKind, headers, names};
 use arrakis_db::{CommunityId, JobState, NewJob, Outcome, Start, patiently};
 use async_trait::async_trait;
 use serde_json::Value;
-use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, field, info_span};
 
@@ -171,7 +170,7 @@ impl Jobs {
             return Ok(Begun::No("the community is gone".to_owned()));
         };
         let mut tx = self.services.database.tenant(id).await?;
-        let start = tx.jobs().start(&job.id, OffsetDateTime::now_utc()).await?;
+        let start = tx.jobs().start(&job.id, self.services.now()).await?;
         if let Start::Run { attempt, .. } = start
             && attempt > MOST_BEGINNINGS
         {
@@ -227,7 +226,7 @@ impl Jobs {
             (Ok(()), _) => (Outcome::Succeeded, Verdict::Done),
             (Err(Failure::Drop(why)), _) => return Verdict::Drop { why },
             (Err(Failure::Retry(_)), Some(seconds)) if !last => {
-                let due_at = OffsetDateTime::now_utc() + time::Duration::seconds(i64::from(seconds));
+                let due_at = run.services.now() + time::Duration::seconds(i64::from(seconds));
                 let outcome = Outcome::Retry { error: &text, due_at };
                 (outcome, Verdict::Retry { error: text.clone() })
             }
@@ -324,7 +323,7 @@ pub async fn enqueue(services: &Services, community: CommunityId, planned: &Plan
         id: &planned.id,
         kind: planned.kind.name(),
         payload: planned.payload.clone(),
-        due_at: OffsetDateTime::now_utc(),
+        due_at: services.now(),
     };
     let made = tx.jobs().enqueue(&job).await?;
     tx.commit().await?;

@@ -31,6 +31,9 @@ const NOTE_EVERY: usize = 50;
 const SINGLY: usize = 50;
 /// Members who would have left unseen, from which on the list is looked at with suspicion …
 const SUSPICIOUS: usize = 20;
+/// Discord's clock is known to within a second. Who joined after the list was made must not seem to have left; who left within
+/// this time before it is found by the next reconcile.
+const UNSURE: time::Duration = time::Duration::seconds(2);
 /// Members known here are read by pages of this many.
 const PAGE: u32 = 500;
 
@@ -67,7 +70,7 @@ impl JobHandler for Reconcile {
     async fn run(&self, run: &Run<'_>) -> Result<(), Failure> {
         let calls = run.services.discord.bulk(Some(run.community.guild()));
         let roles = calls.roles(run.community.guild()).await?;
-        let asked = OffsetDateTime::now_utc();
+        let asked = run.services.now() - UNSURE;
         let members = calls.members(run.community.guild()).await?;
         run.progress(0, Some(members.len())).await?;
         let bindings = check_roles(run, &roles, &members).await?;
@@ -227,7 +230,7 @@ async fn compare(
     let mut differing = Vec::new();
     for (index, chunk) in people.chunks(NOTE_EVERY).enumerate() {
         run.progress(index * NOTE_EVERY, Some(people.len())).await?;
-        let now = OffsetDateTime::now_utc();
+        let now = run.services.now();
         let mut tx = run.services.database.tenant(run.community.id()).await?;
         for member in chunk {
             let user = user_id(member.user.id)?;

@@ -10,7 +10,6 @@ use arrakis_contracts::JobKind;
 use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::json;
-use time::OffsetDateTime;
 use twilight_model::guild::Member;
 use twilight_model::id::Id;
 use twilight_model::id::marker::{RoleMarker, UserMarker};
@@ -133,7 +132,7 @@ async fn sync(run: &Run<'_>, user: Id<UserMarker>, actual: &[Id<RoleMarker>]) ->
     let (services, community) = (run.services, run.community);
     let known = user_id(user)?;
     let mut tx = services.database.tenant(community.id()).await?;
-    let measured = measure(&mut tx, community, known, OffsetDateTime::now_utc()).await?;
+    let measured = measure(&mut tx, community, known, services.now()).await?;
     let bindings = tx.communities().role_bindings().await?;
     tx.commit().await?;
     let Some(measured) = measured else {

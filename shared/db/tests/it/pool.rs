@@ -111,6 +111,27 @@ async fn with_every_connection_taken_a_caller_is_told_in_time_and_may_try_again(
 }
 
 #[tokio::test]
+async fn who_is_waited_for_is_told_sooner_than_work_that_has_time() {
+    let two = TwoTenants::create().await;
+    let options = DatabaseOptions {
+        max_connections: 1,
+        acquire_timeout: Duration::from_secs(60),
+        awaited_timeout: Duration::from_millis(50),
+        ..DatabaseOptions::default()
+    };
+    let database = Database::connect(&Secret::new(two.database.app_url()), options)
+        .await
+        .unwrap();
+    let held = database.tenant(two.a).await.unwrap();
+    let error = database.tenant(two.a).await.unwrap_err();
+    assert!(error.is_passing(), "{error}");
+    let patient = arrakis_db::patiently(Duration::from_secs(60), database.tenant(two.b));
+    // The patient one is asked first and so is waiting when the connection comes free.
+    let (got, ()) = tokio::join!(patient, async { drop(held) });
+    assert_eq!(got.unwrap().community_id(), two.b);
+}
+
+#[tokio::test]
 async fn a_lock_that_is_not_given_ends_the_waiting_by_the_server_s_clock() {
     let two = TwoTenants::create().await;
     let options = DatabaseOptions {
