@@ -127,6 +127,8 @@ impl Profiles<'_> {
                              from (select from profiles other
                                     where other.community_id = me.community_id
                                       and (other.joined_at, other.user_id) <= (me.joined_at, me.user_id)
+                                    -- In the index's order, lest the planner reads the table to find the first few.
+                                    order by other.community_id, other.joined_at, other.user_id
                                     limit $5::int8 + 1) before) as "join_order!",
                           (select count(*) from profile_activity a
                             where a.community_id = me.community_id and a.user_id = me.user_id
