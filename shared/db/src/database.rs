@@ -14,8 +14,9 @@ use sqlx::{ConnectOptions, Row as _};
 
 use crate::background::{Background, Place};
 use crate::breaker::{Attempt, Breaker, patience};
+use crate::measure::{named, run_named};
 use crate::pool::{Lease, Pool};
-use crate::{CommunityId, DbError, GuildId, measure::named, migrate};
+use crate::{CommunityId, DbError, GuildId, migrate};
 
 /// Limits of a pool.
 #[derive(Clone, Debug)]
@@ -115,7 +116,7 @@ impl Database {
     pub async fn tenant(&self, community: CommunityId) -> Result<TenantTx, DbError> {
         // One message, one round trip. A uuid prints as hex digits and dashes and so needs no escaping.
         let begin = format!("begin; select {} as tenant", set_tenant(&format!("'{community}'")));
-        let begun = self.begin_tenant(&begin).await?;
+        let begun = self.begin_tenant("transaction.begin", &begin).await?;
         // A select without a table has one row.
         begun.ok_or_else(|| DbError::new("transaction.begin", sqlx::Error::RowNotFound))
     }
@@ -132,7 +133,7 @@ impl Database {
             set_tenant("community_id::text"),
             guild.stored()
         );
-        self.begin_tenant(&begin).await
+        self.begin_tenant("route.by_guild", &begin).await
     }
 
     /// Opens a transaction on what belongs to no tenant. Tenant tables are empty in it.
@@ -141,7 +142,7 @@ impl Database {
     /// When no connection comes free in time.
     pub async fn global(&self) -> Result<GlobalTx, DbError> {
         let place = self.place("transaction.begin").await?;
-        let (lease, _) = self.begin("begin").await?;
+        let (lease, _) = self.begin("transaction.begin", "begin").await?;
         Ok(GlobalTx {
             transaction: lease,
             _place: place,
@@ -154,17 +155,18 @@ impl Database {
     }
 
     /// Begins a transaction on a connection of the pool, by way of the breaker.
-    async fn begin(&self, words: &str) -> Result<(Lease, Option<PgRow>), DbError> {
-        let attempt = self.admitted("transaction.begin").await?;
-        let begun = named!("transaction.begin", self.pool.begin(words, self.limit()));
+    async fn begin(&self, name: &'static str, words: &str) -> Result<(Lease, Option<PgRow>), DbError> {
+        let attempt = self.admitted(name).await?;
+        let span = tracing::info_span!("db.transaction.begin");
+        let begun = run_named(name, span, self.pool.begin(words, self.limit())).await;
         tell(attempt, begun.as_ref().err());
         begun
     }
 
     /// Begins a transaction of the tenant that these words set and return.
-    async fn begin_tenant(&self, words: &str) -> Result<Option<TenantTx>, DbError> {
-        let place = self.place("transaction.begin").await?;
-        let (mut transaction, row) = self.begin(words).await?;
+    async fn begin_tenant(&self, name: &'static str, words: &str) -> Result<Option<TenantTx>, DbError> {
+        let place = self.place(name).await?;
+        let (mut transaction, row) = self.begin(name, words).await?;
         let Some(row) = row else {
             named!(
                 "transaction.rollback",
@@ -177,7 +179,7 @@ impl Database {
             let parsed = uuid::Uuid::parse_str(&tenant);
             parsed.map_err(|error| sqlx::Error::Decode(error.into()))
         });
-        let community = community.map_err(|error| DbError::new("transaction.begin", error))?;
+        let community = community.map_err(|error| DbError::new(name, error))?;
         Ok(Some(TenantTx {
             transaction,
             community: CommunityId::from_uuid(community),
