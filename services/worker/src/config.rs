@@ -162,7 +162,7 @@ mod tests {
     fn what_is_marked_for_the_worker_is_enough() {
         let config = load(&[]).unwrap();
         assert_eq!(config.discord.proxies.len(), 2);
-        assert_eq!(config.prefetch.interactions, 10);
+        assert_eq!(config.prefetch.interactions, 30);
         assert_eq!(config.grace, Duration::from_secs(20));
     }
 

@@ -215,8 +215,9 @@ variables! {
     INGESTOR_WINDOW = Variable::defaulted("INGESTOR_WINDOW", INGESTOR, "160",
         "messages of one shard that may await the broker's confirmation at once; bounds memory");
     /// Prefetch for interactions.
-    WORKER_PREFETCH = Variable::defaulted("WORKER_PREFETCH", WORKER, "10",
-        "interactions handled at once by one worker; what is prefetched is no longer ordered by priority");
+    WORKER_PREFETCH = Variable::defaulted("WORKER_PREFETCH", WORKER, "30",
+        "interactions handled at once by one worker; what is prefetched is no longer ordered by priority. With 10 a worker whose \
+         commands take 25 ms under load keeps up with 400 a second, and one that has fallen behind stays so; docs/performance.md");
     /// Prefetch for events.
     WORKER_EVENT_PREFETCH = Variable::defaulted("WORKER_EVENT_PREFETCH", WORKER, "10", "member and server events handled at once");
     /// Prefetch for jobs.

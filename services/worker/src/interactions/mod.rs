@@ -95,6 +95,12 @@ impl Handler for Interactions {
                 };
             }
         };
+        // Before anything that costs: under overload most of what comes is passed over, and the faster, the sooner somebody is
+        // met who can still be answered.
+        if self.passes_over(&received) {
+            let why = "its three seconds were over on arrival, or too nearly for a worker that is behind";
+            return self.count(&received, self.expired(&received, why));
+        }
         let span = info_span!(
             "interaction.command.handle",
             interaction.id = received.invocation.id.get(),
@@ -158,6 +164,10 @@ impl Interactions {
         span.record("outcome", ended.outcome);
         let took = received.delivery.received().elapsed();
         span.record("duration_ms", u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+        self.count(received, ended)
+    }
+
+    fn count(&self, received: &Received, ended: Ended) -> Verdict {
         let invocation = &received.invocation;
         // A stranger may send any name; only ours become labels.
         let known = self.services.commands.get(invocation.command());
@@ -167,19 +177,20 @@ impl Interactions {
         ended.verdict
     }
 
+    /// Whether nobody has begun with it and nobody is to.
+    fn passes_over(&self, received: &Received) -> bool {
+        if received.was_begun() || fail_point::skips("worker.guard.expiry") {
+            return false;
+        }
+        let (age, late) = (received.deadline.age(), received.deadline.response_is_late());
+        self.pressure.leaves_out(age, late)
+    }
+
     async fn answer(&self, received: &Received) -> Ended {
         let services = &self.services;
         let event = &received.labels.event_id;
         if services.was_done(event).await {
             return Ended::dropped("already_done", "done before");
-        }
-        let late = received.deadline.response_is_late();
-        let begins = !received.was_begun() && !fail_point::skips("worker.guard.expiry");
-        if begins && self.pressure.leaves_out(received.deadline.age(), late) {
-            return self.expired(
-                received,
-                "its three seconds were over on arrival, or too nearly for a worker that is behind",
-            );
         }
         let Some(entry) = services.commands.get(received.invocation.command()) else {
             return self
@@ -227,8 +238,10 @@ impl Interactions {
 
     pub(crate) fn expired(&self, received: &Received, why: impl Into<String>) -> Ended {
         self.services.metrics.expired.inc();
-        let age_ms = u64::try_from(received.deadline.age().as_millis()).unwrap_or(u64::MAX);
-        tracing::warn!(age_ms, "the interaction came too late and is not answered");
+        if let Some(expired) = self.pressure.expired() {
+            let age_ms = u64::try_from(received.deadline.age().as_millis()).unwrap_or(u64::MAX);
+            tracing::warn!(expired, age_ms, "interactions came too late and are not answered");
+        }
         Ended::dropped("expired", why)
     }
 }
