@@ -133,11 +133,11 @@ impl Pool {
     }
 }
 
-/// Whether trying again may help: the server is not there, is starting, or broke off.
+/// Whether trying again may help: the server is not there, is starting, has no connection left for us, or broke off.
 fn is_away(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) => true,
-        sqlx::Error::Database(error) => matches!(error.code().as_deref(), Some("57P01" | "57P02" | "57P03")),
+        sqlx::Error::Database(error) => matches!(error.code().as_deref(), Some("57P01" | "57P02" | "57P03" | "53300")),
         _ => false,
     }
 }

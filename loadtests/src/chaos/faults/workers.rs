@@ -240,7 +240,9 @@ async fn hangs(stage: &mut Stage) -> anyhow::Result<()> {
 
 async fn slow(stage: &mut Stage) -> anyhow::Result<()> {
     let points = format!("worker.consumed[{}]=sleep(800)", names::INTERACTIONS);
-    stage.start(Shape::default().worker_env(POINTS, points)).await?;
+    // Few at once, so that the load is more than it can do.
+    let shape = Shape::default().worker_env("WORKER_PREFETCH", "10");
+    stage.start(shape.worker_env(POINTS, points)).await?;
     let before = statuses(stage, "callback", "404").await?;
     stage.load(60).await?;
     let expires = async |stage: &mut Stage| Ok(stage.worker_metric(EXPIRED, &[]).await? >= 40.0);
