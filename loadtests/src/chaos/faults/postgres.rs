@@ -99,7 +99,8 @@ async fn nothing_dropped(stage: &mut Stage) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Ends the worker's sessions and takes what they leave, until it has none.
+/// Ends the worker's sessions and takes what they leave, until it has none. The superuser's own session is among what is
+/// kept: closing it would leave a place, and one connection is enough for a worker.
 async fn starve(server: &PostgresServer, url: &str) -> anyhow::Result<Vec<PgConnection>> {
     let mut hogs = server.use_up(url).await?;
     let mut superuser = server.superuser().await?;
@@ -118,7 +119,7 @@ async fn starve(server: &PostgresServer, url: &str) -> anyhow::Result<Vec<PgConn
             .await?;
         looks = if left == 0 { looks + 1 } else { 0 };
         if looks == 3 {
-            superuser.close().await?;
+            hogs.push(superuser);
             return Ok(hogs);
         }
         ensure!(Instant::now() < deadline, "the worker keeps {left} sessions");
