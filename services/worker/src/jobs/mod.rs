@@ -27,8 +27,9 @@ use crate::services::Services;
 /// How long one run may take before it is stopped and tried again. Well below the broker's `consumer_timeout` of 30 minutes;
 /// kinds that take longer run in parts of [`PART`].
 pub(crate) const LIMIT: Duration = Duration::from_secs(15 * 60);
-/// When a long kind ends its part and leaves the rest to the next.
-pub(crate) const PART: Duration = Duration::from_secs(8 * 60);
+/// When a long kind ends its part and leaves the rest to the next, which is behind everything that waits: who asks for one
+/// member's roles waits no longer than this for large communities.
+pub(crate) const PART: Duration = Duration::from_secs(60);
 /// How long a job may go on when the worker leaves; another worker has it then.
 const FINISH_WITHIN: Duration = Duration::from_secs(3);
 /// How often a job may be begun. A job that takes its worker down each time never comes to fail; here it does.

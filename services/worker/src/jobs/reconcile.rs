@@ -27,8 +27,10 @@ use crate::roles::{Applied, Broken, difference, measure};
 const EVERY_HOURS: u8 = 6;
 /// Progress is noted every so many members.
 const NOTE_EVERY: usize = 50;
-/// With more members to put right than this, one sync of the community is asked for instead of one for each.
-const SINGLY: usize = 50;
+/// Members in one of Discord's lists.
+const LIST: usize = 1_000;
+/// With more members to put right than this, the sync is of the whole community and its job need not name them.
+const MANY: usize = 1_000;
 /// Members who would have left unseen, from which on the list is looked at with suspicion …
 const SUSPICIOUS: usize = 20;
 /// Discord's clock is known to within a second. Who joined after the list was made must not seem to have left; who left within
@@ -77,7 +79,7 @@ impl JobHandler for Reconcile {
         let people: Vec<Member> = members.into_iter().filter(|member| !member.user.bot).collect();
         let left = leaves(run, &people, asked).await?;
         let (joined, differing) = compare(run, &people, &bindings).await?;
-        ask_for_syncs(run, &differing).await?;
+        ask_for_syncs(run, people.len(), &differing).await?;
         if left + joined + differing.len() > 0 {
             tracing::info!(left, joined, differing = differing.len(), "reconciled");
         }
@@ -262,13 +264,19 @@ fn joined_at(member: &Member) -> Option<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp_nanos(micros * 1000).ok()
 }
 
-async fn ask_for_syncs(run: &Run<'_>, differing: &[Id<UserMarker>]) -> Result<(), Failure> {
+async fn ask_for_syncs(run: &Run<'_>, people: usize, differing: &[Id<UserMarker>]) -> Result<(), Failure> {
     if run.community.is_frozen() {
         return Ok(());
     }
     let community = run.community.id();
-    if differing.len() > SINGLY {
-        let planned = tier_sync::of_community(format!("tier-sync:{}", run.id));
+    // A sync of one asks Discord for that member, a sync of several for the lists of all: whichever takes fewer calls.
+    if differing.len() > people.div_ceil(LIST) {
+        let id = format!("tier-sync:{}", run.id);
+        let planned = if differing.len() > MANY {
+            tier_sync::of_community(id)
+        } else {
+            tier_sync::of_members(id, differing)
+        };
         return enqueue(run.services, community, &planned).await.map(drop);
     }
     for user in differing {

@@ -1,9 +1,10 @@
-//! Gives members the roles of their tiers: one member, or a whole community page by page.
+//! Gives members the roles of their tiers: one member, some, or a whole community.
 //!
 //! Running it twice, or two at once, is safe: measuring writes what it finds, whoever has the right roles is passed over, and
 //! giving a role that is there changes nothing. For the same reason a run that was cut off needs no bookmark: the next one
 //! reads Discord's lists again (a call for a thousand members) and has to change only what is left.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use arrakis_contracts::JobKind;
@@ -23,7 +24,7 @@ use crate::roles::{self, Applied, difference, measure};
 /// Progress is noted every so many members.
 const NOTE_EVERY: usize = 20;
 /// A sync that has not come to its end after so many parts has a fault that another part will not mend.
-const MOST_PARTS: u32 = 100;
+const MOST_PARTS: u32 = 1_000;
 
 /// `tier-sync`.
 #[derive(Debug)]
@@ -32,8 +33,10 @@ pub struct TierSync;
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Payload {
-    /// One member; the whole community without.
+    /// One member.
     user: Option<Id<UserMarker>>,
+    /// These members; the whole community without.
+    users: Option<BTreeSet<Id<UserMarker>>>,
     /// Which part of a long sync this is, from 0.
     #[serde(default)]
     part: u32,
@@ -45,6 +48,17 @@ pub fn of_member(id: String, user: Id<UserMarker>) -> Planned {
         id,
         kind: JobKind::TierSync,
         payload: json!({"user": user}),
+    }
+}
+
+/// A sync of these members. It asks Discord for the lists of members, a call for a thousand, where a sync of each would be a
+/// call and a place among the jobs under way for each: a server's role changes are limited to one a second, so that a few
+/// servers would have all the places.
+pub fn of_members(id: String, users: &[Id<UserMarker>]) -> Planned {
+    Planned {
+        id,
+        kind: JobKind::TierSync,
+        payload: json!({"users": users}),
     }
 }
 
@@ -72,7 +86,7 @@ impl JobHandler for TierSync {
         }
         match payload.user {
             Some(user) => one(run, user).await,
-            None => everybody(run, payload.part).await,
+            None => several(run, payload.part, payload.users).await,
         }
     }
 }
@@ -86,18 +100,20 @@ async fn one(run: &Run<'_>, user: Id<UserMarker>) -> Result<(), Failure> {
     report_broken(run.services, run.community, &applied).await
 }
 
-async fn everybody(run: &Run<'_>, part: u32) -> Result<(), Failure> {
+/// Everybody, or who is wanted.
+async fn several(run: &Run<'_>, part: u32, wanted: Option<BTreeSet<Id<UserMarker>>>) -> Result<(), Failure> {
     let began = Instant::now();
     let calls = run.services.discord.bulk(Some(run.community.guild()));
-    let members = calls.members(run.community.guild()).await?;
-    let members: Vec<Member> = members.into_iter().filter(|member| !member.user.bot).collect();
+    let mut members = calls.members(run.community.guild()).await?;
+    members.retain(|member| !member.user.bot && wanted.as_ref().is_none_or(|users| users.contains(&member.user.id)));
     let mut broken = Applied::default();
     for (done, member) in members.iter().enumerate() {
         if done % NOTE_EVERY == 0 {
             run.progress(done, Some(members.len())).await?;
         }
         if began.elapsed() > PART {
-            return go_on_later(run, part).await;
+            let rest = wanted.is_some().then(|| &members[done..]);
+            return go_on_later(run, part, rest).await;
         }
         let applied = sync(run, member.user.id, &member.roles).await?;
         for role in applied.broken {
@@ -111,7 +127,7 @@ async fn everybody(run: &Run<'_>, part: u32) -> Result<(), Failure> {
     report_broken(run.services, run.community, &broken).await
 }
 
-async fn go_on_later(run: &Run<'_>, part: u32) -> Result<(), Failure> {
+async fn go_on_later(run: &Run<'_>, part: u32, rest: Option<&[Member]>) -> Result<(), Failure> {
     let next = part + 1;
     if next > MOST_PARTS {
         return Err(Failure::permanent(format!("not done after {MOST_PARTS} parts")));
@@ -120,7 +136,10 @@ async fn go_on_later(run: &Run<'_>, part: u32) -> Result<(), Failure> {
     let planned = Planned {
         id: format!("{base}+{next}"),
         kind: JobKind::TierSync,
-        payload: json!({"part": next}),
+        payload: match rest {
+            Some(rest) => json!({"part": next, "users": rest.iter().map(|member| member.user.id).collect::<Vec<_>>()}),
+            None => json!({"part": next}),
+        },
     };
     enqueue(run.services, run.community.id(), &planned).await?;
     tracing::info!(next = planned.id, "the rest goes on as a job of its own");

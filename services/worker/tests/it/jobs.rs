@@ -10,6 +10,7 @@ use arrakis_worker::jobs::{self, reconcile, tier_sync};
 use reqwest::Method;
 use serde_json::json;
 use time::OffsetDateTime;
+use twilight_model::id::Id;
 
 use crate::platform::Platform;
 
@@ -65,6 +66,33 @@ async fn a_sync_gives_what_is_missing_and_a_second_one_nothing() {
     assert_eq!(puts(&platform).await, 3);
     // The same id is the same job.
     assert!(!enqueue(&platform, &tier_sync::of_community("tier-sync:again".to_owned())).await);
+    platform.vhost.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sync_of_some_changes_nobody_else() {
+    let (platform, _worker) = Platform::with_worker().await;
+    quiet(&platform).await;
+    // From now on everybody lacks the role of their tier.
+    let path = format!("/guilds/{}/roles", platform.community.guild);
+    for key in ["naib", "usul"] {
+        let made = platform.control.post(&path, json!({"name": key})).await;
+        let role = made["id"].as_str().unwrap().parse().unwrap();
+        let mut tx = platform.tenant().await;
+        let key = key.parse().unwrap();
+        tx.communities()
+            .bind_role(&key, arrakis_domain::RoleId(role))
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+    }
+    let users = ["chani", "jamis"].map(|name| Id::new(platform.community.user_id(name).get()));
+    let planned = tier_sync::of_members("tier-sync:some".to_owned(), &users);
+    assert!(enqueue(&platform, &planned).await);
+    let ended = until_ended(&platform, "tier-sync:some").await;
+    assert_eq!((ended.state, ended.progress_total), (JobState::Succeeded, Some(2)));
+    // Stilgar lacks his, too, and was not asked for.
+    assert_eq!(puts(&platform).await, 4);
     platform.vhost.finish().await;
 }
 
