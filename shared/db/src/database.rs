@@ -233,17 +233,26 @@ impl Database {
     /// When the database is away.
     pub async fn route(&self, guild: GuildId) -> Result<Option<CommunityId>, DbError> {
         let _place = self.place("route.by_guild").await?;
-        let mut lease = self.lease("route.by_guild").await?;
-        let found = named!(
-            "route.by_guild",
-            sqlx::query_scalar!(
-                "select community_id from guild_routes where guild_id = $1",
-                guild.stored()
-            )
-            .fetch_optional(&mut *lease)
-        )?;
-        lease.done();
-        Ok(found.map(CommunityId::from_uuid))
+        loop {
+            let mut lease = self.lease("route.by_guild").await?;
+            let found = named!(
+                "route.by_guild",
+                sqlx::query_scalar!(
+                    "select community_id from guild_routes where guild_id = $1",
+                    guild.stored()
+                )
+                .fetch_optional(&mut *lease)
+            );
+            match found {
+                Ok(found) => {
+                    lease.done();
+                    return Ok(found.map(CommunityId::from_uuid));
+                }
+                // It was ended while it lay idle.
+                Err(error) if lease.was_used() && error.is_away() => lease.discard(),
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Every route, by community: what a timed job walks.

@@ -154,11 +154,13 @@ impl Lease {
         }
     }
 
-    fn was_used(&self) -> bool {
+    /// Whether others had it before: it may have been ended meanwhile, and nobody has noticed.
+    pub(crate) fn was_used(&self) -> bool {
         self.0.as_ref().is_some_and(|object| object.used)
     }
 
-    fn discard(mut self) {
+    /// Throws the connection away.
+    pub(crate) fn discard(mut self) {
         if let Some(object) = self.0.take() {
             drop(Object::take(object));
         }

@@ -207,6 +207,29 @@ async fn a_connection_whose_server_is_gone_without_a_word_is_thrown_away() {
     eventually(answers, "a new connection").await;
 }
 
+#[tokio::test]
+async fn a_connection_that_was_ended_while_idle_is_replaced_and_nobody_is_told() {
+    let two = TwoTenants::create().await;
+    let entrance = FaultProxy::start(&two.database.app_url()).await;
+    let url = Secret::new(entrance.in_front_of(&two.database.app_url()));
+    let options = DatabaseOptions {
+        max_connections: 1,
+        ..DatabaseOptions::default()
+    };
+    let database = Database::connect(&url, options).await.unwrap();
+    let guild = database.routes().await.unwrap().first().unwrap().0;
+    for _ in 0..2 {
+        entrance.cut();
+        assert!(database.route(guild).await.unwrap().is_some());
+        entrance.cut();
+        database.tenant(two.a).await.unwrap().commit().await.unwrap();
+        entrance.cut();
+        let tx = database.tenant_of(guild).await.unwrap().unwrap();
+        tx.commit().await.unwrap();
+    }
+    assert_eq!(database.breaker_openings(), 0);
+}
+
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
