@@ -21,7 +21,8 @@ pub mod table;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::error::{ContextKind, ContextValue};
+use clap::{CommandFactory as _, Parser as _};
 
 use crate::arguments::Arguments;
 use crate::commands::Context;
@@ -40,12 +41,28 @@ pub fn main() -> ExitCode {
             } else {
                 ExitStatus::Success
             };
-            let _ = error.print();
+            let _ = hinted(error).print();
             return status.into();
         }
     };
     let printer = Printer::new(arguments.global.json, arguments.global.no_color || no_color());
     run(arguments, printer).into()
+}
+
+/// Most commands stand below `server`: who leaves the word out is told.
+fn hinted(mut error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
+        return error;
+    };
+    let below = format!("server {word}");
+    let command = Arguments::command();
+    if command
+        .find_subcommand("server")
+        .is_some_and(|server| server.find_subcommand(word).is_some())
+    {
+        error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![below]));
+    }
+    error
 }
 
 /// Whether `NO_COLOR` is set to anything (<https://no-color.org>).

@@ -37,6 +37,7 @@ async fn every_command_explains_what_is_wrong() {
         "server workspace select nowhere",
         "server unlock",
         "server import role.x",
+        "theme ls",
         "server bogus",
         "server plan --bogus",
         "apply nowhere.yaml",
