@@ -211,19 +211,41 @@ async fn publish(
     Ok(())
 }
 
-/// What a confirmation takes at a rate that is no effort: nobody who waits for confirmations of these messages is faster. The
-/// sending is as that of a load: independent arrivals, spread over the channels. Answers the times, sorted.
+/// What a bare publisher needs at a rate that is no effort.
+#[derive(Debug)]
+pub(super) struct Floor {
+    /// From sending to the confirmation, sorted.
+    pub(super) times: Vec<Duration>,
+    /// CPU of the publisher for a message.
+    pub(super) publisher_us: f64,
+}
+
+/// What a confirmation takes at a rate that is no effort, and what it costs: nobody who waits for confirmations of these
+/// messages is faster. The sending is as that of a load (independent arrivals, spread over the channels), on one thread, as
+/// the ingestor's.
 pub(super) async fn floor(
     url: &str,
     samples: Vec<Sample>,
     channels: usize,
     rate: f64,
     seconds: f64,
-) -> anyhow::Result<Vec<Duration>> {
+) -> anyhow::Result<Floor> {
     ensure!(!samples.is_empty(), "there are no messages to publish");
+    let url = url.to_owned();
+    let on_one_thread = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(bare(&url, samples, channels, rate, seconds))
+    };
+    tokio::task::spawn_blocking(on_one_thread)
+        .await
+        .context("the paced publisher broke off")?
+}
+
+async fn bare(url: &str, samples: Vec<Sample>, channels: usize, rate: f64, seconds: f64) -> anyhow::Result<Floor> {
     let samples = Arc::new(samples);
     let connection = Connection::connect(url, ConnectionProperties::default()).await?;
     let mut publishers = tokio::task::JoinSet::new();
+    let own = own_cpu_s()?;
     for n in 0..channels {
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
@@ -231,14 +253,28 @@ pub(super) async fn floor(
         let mean = channels as f64 / rate;
         publishers.spawn(paced(channel, Arc::clone(&samples), n, mean, seconds));
     }
-    let mut times = Vec::new();
+    let (mut times, mut published) = (Vec::new(), 0);
     while let Some(ended) = publishers.join_next().await {
-        times.extend(ended.context("the paced publisher broke off")??);
+        let one = ended.context("the paced publisher broke off")??;
+        times.extend(one.times);
+        published += one.published;
     }
+    let own = own_cpu_s()? - own;
     let _ = connection.close(200, "done".into()).await;
     ensure!(!times.is_empty(), "the paced publisher published nothing");
     times.sort_unstable();
-    Ok(times)
+    Ok(Floor {
+        times,
+        publisher_us: own * 1e6 / f64::from(published),
+    })
+}
+
+#[derive(Debug, Default)]
+struct Paced {
+    /// After the warm-up.
+    times: Vec<Duration>,
+    /// In all.
+    published: u32,
 }
 
 async fn paced(
@@ -247,14 +283,14 @@ async fn paced(
     n: usize,
     mean_s: f64,
     seconds: f64,
-) -> anyhow::Result<Vec<Duration>> {
+) -> anyhow::Result<Paced> {
     let options = BasicPublishOptions {
         mandatory: true,
         ..BasicPublishOptions::default()
     };
     let mut random = rand::rngs::ChaCha8Rng::seed_from_u64(n as u64);
     let mut turn = samples.iter().cycle().skip(n * samples.len() / 4);
-    let (mut waiting, mut times) = (FuturesUnordered::new(), Vec::new());
+    let (mut waiting, mut paced) = (FuturesUnordered::new(), Paced::default());
     let began = tokio::time::Instant::now();
     let (warm, ends) = (began + WARM_UP, began + WARM_UP + Duration::from_secs_f64(seconds));
     let mut next = began;
@@ -264,7 +300,7 @@ async fn paced(
                 let (sent, confirmed): (tokio::time::Instant, anyhow::Result<()>) = (sent, confirmed);
                 confirmed?;
                 if sent >= warm {
-                    times.push(sent.elapsed());
+                    paced.times.push(sent.elapsed());
                 }
             }
             () = tokio::time::sleep_until(next), if next < ends => {
@@ -280,9 +316,10 @@ async fn paced(
                         sample.properties.clone(),
                     )
                     .await?;
+                paced.published += 1;
                 waiting.push(async move { (sent, is_confirmed(confirm).await) });
             }
-            else => return Ok(times),
+            else => return Ok(paced),
         }
     }
 }

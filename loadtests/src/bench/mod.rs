@@ -107,7 +107,7 @@ pub async fn run(options: Options) -> anyhow::Result<bool> {
     let baseline = baseline::path(&report.options.baselines, report.options.profile);
     let comparison = baseline::compare(&report, &baseline)?;
     if report.options.keep {
-        write(&baseline, &report.json()?)?;
+        write(&baseline, &report.baseline_json()?)?;
     }
     report.print(&comparison, &path);
     let missed = report.missed(&comparison);

@@ -109,6 +109,18 @@ impl Report {
         Ok(serde_json::to_string_pretty(&self.written)? + "\n")
     }
 
+    /// What the next release is compared with: all but the seconds, which nothing is compared by and a repository need not keep.
+    ///
+    /// # Errors
+    /// When a value cannot be written.
+    pub fn baseline_json(&self) -> anyhow::Result<String> {
+        let mut kept = self.written.clone();
+        for section in &mut kept.sections {
+            section.timeline.clear();
+        }
+        Ok(serde_json::to_string_pretty(&kept)? + "\n")
+    }
+
     /// Names of the figures that missed their bound, and of those that became worse than the baseline.
     pub fn missed(&self, comparison: &Comparison) -> Vec<String> {
         let figures = self.written.figures.iter().filter(|figure| !figure.holds());

@@ -38,6 +38,7 @@ pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     let cpu = at_500.cpu_us_per_event("ingestor");
     bench.figure("ingestor: CPU per event at 500/s", cpu, "µs/event", Bound::Below(130.0));
     bench.sections.push(at_500);
+    floor(bench, &site, 500.0, 6.0).await?;
     let at_1000 = steady(bench, &site, 1_000.0, 12.0).await?;
     bench.sections.push(at_1000);
     floor(bench, &site, 1_000.0, 6.0).await?;
@@ -106,8 +107,8 @@ async fn steady(bench: &mut Bench, site: &Site, rate: f64, seconds: f64) -> anyh
     unreachable!("the second round returns")
 }
 
-/// What of the time to a confirmation is the broker's own: a bare publisher of the messages that the steady load has left, at
-/// the same rate, in the same run.
+/// What of the time to a confirmation is the broker's own, and what of the CPU is that of publishing: a bare publisher of the
+/// messages that the steady load has left, at the same rate, in the same run.
 async fn floor(bench: &mut Bench, site: &Site, rate: f64, seconds: f64) -> anyhow::Result<()> {
     bench.say("a bare publisher at the same rate");
     let plain = Plain::open(&site.vhost.url()).await?;
@@ -117,11 +118,14 @@ async fn floor(bench: &mut Bench, site: &Site, rate: f64, seconds: f64) -> anyho
         plain.purge(queue).await?;
     }
     let channels = usize::try_from(site.options.shards)?;
-    let times = ceiling::floor(&site.vhost.url(), samples, channels, rate, seconds).await?;
+    let floor = ceiling::floor(&site.vhost.url(), samples, channels, rate, seconds).await?;
+    let times = &floor.times;
     for (name, place) in [("p50", times.len() / 2), ("p99", times.len() * 99 / 100)] {
         let name = format!("bare publisher: sent → confirmed, {name} at {rate:.0}/s");
         bench.figure(&name, times[place].as_secs_f64() * 1e3, "ms", Bound::Told);
     }
+    let name = format!("bare publisher: CPU per message at {rate:.0}/s");
+    bench.figure(&name, floor.publisher_us, "µs/event", Bound::Told);
     plain.close().await;
     Ok(())
 }
