@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrakis_fail_point as fail_point;
-use futures_util::StreamExt as _;
 use lapin::Channel;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -21,7 +20,7 @@ use crate::confirm::{self, Answer, Outgoing};
 use crate::link::{Link, Live};
 use crate::message::Message;
 use crate::topology::Topology;
-use crate::unanswered::Unanswered;
+use crate::unanswered::{Answered, Unanswered};
 
 /// Messages that wait between the sender and the window: enough to keep the task busy, few enough to count for nothing.
 const HANDOVER: usize = 4;
@@ -241,8 +240,8 @@ impl Task {
             let room = self.open && self.entries.len() < self.options.window && self.bytes < self.options.window_bytes;
             tokio::select! {
                 biased;
-                Some((number, round, answer)) = in_flight.next(), if !in_flight.is_empty() => {
-                    if let Err(why) = self.answered(&live, &channel, &mut in_flight, number, round, answer).await {
+                answers = in_flight.ready(), if !in_flight.is_empty() => {
+                    if let Err(why) = self.answered(&live, &channel, &mut in_flight, answers).await {
                         return End::Again(why);
                     }
                     backoff.reset();
@@ -343,67 +342,80 @@ impl Task {
         }
     }
 
-    /// Works an answer in. An error says that the channel is of no more use.
+    /// Works answers in. An error says that the channel is of no more use.
     async fn answered(
         &mut self,
         live: &Live,
         channel: &Channel,
         in_flight: &mut Unanswered,
-        number: u64,
-        round: u64,
-        answer: Answer,
+        answers: Vec<Answered>,
     ) -> Result<(), String> {
-        let Some(index) = self.index(number) else { return Ok(()) };
-        if !matches!(self.entries[index].state, State::Sent { round: current, .. } if current == round) {
-            return Ok(());
-        }
-        match answer {
-            Answer::Confirmed => {
-                fail_point::hit("ingestor.confirmed").await;
-                self.confirmed(index);
+        let (mut returned, mut unknown) = (false, None);
+        for (number, round, answer) in &answers {
+            if let Answer::Returned { id, reply } = answer {
+                returned = true;
+                self.returned(*number, *round, id, reply);
             }
-            Answer::Refused => {
-                self.progress.send_modify(|progress| progress.refused += 1);
-                let entry = &mut self.entries[index];
-                entry.refusals += 1;
-                if entry.refusals % 2 == 1 && entry.message.on_refusal.is_some() {
-                    self.send(index, channel, in_flight).await;
-                } else {
-                    let wait = Duration::from_millis(100) * 2u32.saturating_pow(entry.refusals.min(8));
-                    entry.state = State::Waiting {
-                        until: Instant::now() + wait.min(LONGEST_WAIT),
-                    };
-                }
-            }
-            Answer::Returned { id, reply } => self.returned(live, index, &id, &reply).await?,
-            Answer::Unknown(why) => return Err(why),
         }
-        Ok(())
-    }
-
-    /// Nothing wanted a message, not even the alternate exchange: somebody deleted queues. The broker names the message by
-    /// its id; with several confirmed at once it need not be the one that the answer was for.
-    async fn returned(&mut self, live: &Live, index: usize, id: &str, reply: &str) -> Result<(), String> {
-        let place = self
-            .entries
-            .iter()
-            .position(|entry| entry.message.id == id)
-            .unwrap_or(index);
-        if place != index {
-            self.confirmed(index);
-        }
-        self.progress.send_modify(|progress| progress.unroutable += 1);
-        tracing::error!(id, reply, "no queue wants this message; declaring the topology again");
-        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.message.id == id) {
-            entry.state = State::Waiting {
-                until: Instant::now() + Duration::from_secs(1),
+        for (number, round, answer) in answers {
+            let Some(index) = self.sent(number, round) else {
+                continue;
             };
+            match answer {
+                Answer::Confirmed => {
+                    fail_point::hit("ingestor.confirmed").await;
+                    self.confirmed(index);
+                }
+                Answer::Refused => self.refused(index, channel, in_flight).await,
+                Answer::Returned { .. } => {}
+                Answer::Unknown(why) => unknown = Some(why),
+            }
+        }
+        if let Some(why) = unknown {
+            return Err(why);
         }
         let topology = self.options.topology.clone();
-        let Some(topology) = topology.filter(|_| !fail_point::skips("broker.guard.redeclare")) else {
+        let Some(topology) = topology.filter(|_| returned && !fail_point::skips("broker.guard.redeclare")) else {
             return Ok(());
         };
         topology.declare(live).await.map_err(|error| error.to_string())
+    }
+
+    /// Place of the entry that this answer is for, unless it was sent again or settled since.
+    fn sent(&self, number: u64, round: u64) -> Option<usize> {
+        let index = self.index(number)?;
+        matches!(self.entries[index].state, State::Sent { round: current, .. } if current == round).then_some(index)
+    }
+
+    async fn refused(&mut self, index: usize, channel: &Channel, in_flight: &mut Unanswered) {
+        self.progress.send_modify(|progress| progress.refused += 1);
+        let entry = &mut self.entries[index];
+        entry.refusals += 1;
+        if entry.refusals % 2 == 1 && entry.message.on_refusal.is_some() {
+            self.send(index, channel, in_flight).await;
+        } else {
+            let wait = Duration::from_millis(100) * 2u32.saturating_pow(entry.refusals.min(8));
+            entry.state = State::Waiting {
+                until: Instant::now() + wait.min(LONGEST_WAIT),
+            };
+        }
+    }
+
+    /// Nothing wanted a message, not even the alternate exchange: somebody deleted queues. The broker names the message by
+    /// its id, and it need not be the one that the answer was for; of that one nothing is known then, as its own return may
+    /// have been told with another answer. Both are sent again.
+    fn returned(&mut self, number: u64, round: u64, id: &str, reply: &str) {
+        self.progress.send_modify(|progress| progress.unroutable += 1);
+        tracing::error!(id, reply, "no queue wants this message; declaring the topology again");
+        let named = self.entries.iter().position(|entry| entry.message.id == id);
+        let until = Instant::now() + Duration::from_secs(1);
+        for index in [named, self.sent(number, round)].into_iter().flatten() {
+            match &mut self.entries[index].state {
+                state @ State::Sent { .. } => *state = State::Waiting { until },
+                State::Waiting { .. } => {}
+                State::Confirmed => tracing::error!(id, "a message was returned after it was confirmed"),
+            }
+        }
     }
 
     fn confirmed(&mut self, index: usize) {

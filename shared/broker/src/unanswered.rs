@@ -8,7 +8,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use futures_util::Stream;
+use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
 use crate::confirm::Answer;
@@ -23,7 +23,7 @@ struct Newest {
     confirmed: Boxed<()>,
 }
 
-/// A stream of answers in any order.
+/// What is under way.
 #[derive(Default)]
 pub(crate) struct Unanswered {
     older: FuturesUnordered<Boxed<Answered>>,
@@ -61,22 +61,41 @@ impl Unanswered {
             self.older.push(newest.publish);
         }
     }
-}
 
-impl Stream for Unanswered {
-    type Item = Answered;
+    /// Every answer that is there, in any order; at least one.
+    ///
+    /// lapin hands a returned message to whichever publish it resolves next, and resolves that no later than the one that was
+    /// returned. So whoever sees a confirmation and has not seen all that was resolved before it may take a message for
+    /// confirmed that no queue has.
+    pub(crate) async fn ready(&mut self) -> Vec<Answered> {
+        std::future::poll_fn(|context| self.poll_ready(context)).await
+    }
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Answered>> {
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Vec<Answered>> {
         if let Some(newest) = &mut self.newest
             && newest.confirmed.as_mut().poll(context).is_ready()
         {
             self.follow_all();
         }
-        let older = Pin::new(&mut self.older).poll_next(context);
-        if self.newest.is_some() && matches!(older, Poll::Ready(None)) {
-            return Poll::Pending;
+        let mut answers = Vec::new();
+        // `FuturesUnordered` may pause before it has looked at everything that woke, and is then asked again.
+        for _ in 0..2 {
+            while let Poll::Ready(Some(answer)) = self.older.poll_next_unpin(context) {
+                answers.push(answer);
+            }
         }
-        older
+        if !answers.is_empty()
+            && let Some(newest) = &mut self.newest
+            && let Poll::Ready(answer) = newest.publish.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        {
+            answers.push(answer);
+            self.newest = None;
+        }
+        if answers.is_empty() {
+            Poll::Pending
+        } else {
+            Poll::Ready(answers)
+        }
     }
 }
 
@@ -86,7 +105,6 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
 
-    use futures_util::StreamExt as _;
     use tokio::sync::oneshot;
 
     use super::*;
@@ -128,14 +146,14 @@ mod tests {
         let mut context = Context::from_waker(&waker);
         let mut unanswered = Unanswered::default();
         let one = publish(&mut unanswered, 1);
-        assert!(unanswered.poll_next_unpin(&mut context).is_pending());
+        assert!(unanswered.poll_ready(&mut context).is_pending());
         one.sent.send(()).unwrap();
         assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
         one.answer.send(Answer::Confirmed).unwrap();
         one.newest.send(()).unwrap();
         assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
-        let answered = unanswered.poll_next_unpin(&mut context);
-        assert_eq!(answered, Poll::Ready(Some((1, 1, Answer::Confirmed))));
+        let answered = unanswered.poll_ready(&mut context);
+        assert_eq!(answered, Poll::Ready(vec![(1, 1, Answer::Confirmed)]));
         assert!(unanswered.is_empty());
     }
 
@@ -146,15 +164,37 @@ mod tests {
         let mut context = Context::from_waker(&waker);
         let mut unanswered = Unanswered::default();
         let one = publish(&mut unanswered, 1);
-        assert!(unanswered.poll_next_unpin(&mut context).is_pending());
+        assert!(unanswered.poll_ready(&mut context).is_pending());
         one.sent.send(()).unwrap();
         let _two = publish(&mut unanswered, 2);
-        assert!(unanswered.poll_next_unpin(&mut context).is_pending());
+        assert!(unanswered.poll_ready(&mut context).is_pending());
         let before = wakes.0.load(Ordering::Relaxed);
         one.answer.send(Answer::Refused).unwrap();
         assert!(wakes.0.load(Ordering::Relaxed) > before);
-        let answered = unanswered.poll_next_unpin(&mut context);
-        assert_eq!(answered, Poll::Ready(Some((1, 1, Answer::Refused))));
+        let answered = unanswered.poll_ready(&mut context);
+        assert_eq!(answered, Poll::Ready(vec![(1, 1, Answer::Refused)]));
         assert!(!unanswered.is_empty());
+    }
+
+    #[test]
+    fn the_newest_is_told_with_an_older_one_that_was_resolved_after_it() {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut unanswered = Unanswered::default();
+        let one = publish(&mut unanswered, 1);
+        let two = publish(&mut unanswered, 2);
+        one.sent.send(()).unwrap();
+        two.sent.send(()).unwrap();
+        assert!(unanswered.poll_ready(&mut context).is_pending());
+        let returned = Answer::Returned {
+            id: "1".to_owned(),
+            reply: "312 NO_ROUTE".to_owned(),
+        };
+        two.answer.send(returned.clone()).unwrap();
+        one.answer.send(Answer::Confirmed).unwrap();
+        // Nobody has said yet that the newest is confirmed.
+        let answered = unanswered.poll_ready(&mut context);
+        assert_eq!(answered, Poll::Ready(vec![(1, 1, Answer::Confirmed), (2, 1, returned)]));
+        assert!(unanswered.is_empty());
+        drop(two.newest);
     }
 }
