@@ -100,14 +100,14 @@ impl Calls {
         self.fetch(request).await
     }
 
-    /// All members, page by page.
+    /// All members, page by page, in the order of their ids; only those behind `after`, if it is given.
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn members(&self, guild: Id<GuildMarker>) -> Result<Vec<Member>, Error> {
+    pub async fn members(&self, guild: Id<GuildMarker>, after: Option<Id<UserMarker>>) -> Result<Vec<Member>, Error> {
         let mut all = Vec::new();
         loop {
-            let after = all.last().map(|member: &Member| member.user.id);
+            let after = all.last().map(|member: &Member| member.user.id).or(after);
             let page = self.members_after(guild, after).await?;
             let last = page.len() < usize::from(PAGE);
             all.extend(page);

@@ -225,7 +225,8 @@ impl Jobs {
         let last = delivery.attempts() + 1 >= MAX_ATTEMPTS;
         let (outcome, verdict) = match (done, wait) {
             (Ok(()), _) => (Outcome::Succeeded, Verdict::Done),
-            (Err(Failure::Drop(why)), _) => return Verdict::Drop { why },
+            // Its server or its reason is gone; where another worker has begun it, the row is that one's and stays as it is.
+            (Err(Failure::Drop(why)), _) => (Outcome::Failed { error: &text }, Verdict::Drop { why }),
             (Err(Failure::Retry(_)), Some(seconds)) if !last => {
                 let due_at = run.services.now() + time::Duration::seconds(i64::from(seconds));
                 let outcome = Outcome::Retry { error: &text, due_at };

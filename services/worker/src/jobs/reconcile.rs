@@ -73,7 +73,7 @@ impl JobHandler for Reconcile {
         let calls = run.services.discord.bulk(Some(run.community.guild()));
         let roles = calls.roles(run.community.guild()).await?;
         let asked = run.services.now() - UNSURE;
-        let members = calls.members(run.community.guild()).await?;
+        let members = calls.members(run.community.guild(), None).await?;
         run.progress(0, Some(members.len())).await?;
         let bindings = check_roles(run, &roles, &members).await?;
         let people: Vec<Member> = members.into_iter().filter(|member| !member.user.bot).collect();

@@ -2,7 +2,8 @@
 //!
 //! Running it twice, or two at once, is safe: measuring writes what it finds, whoever has the right roles is passed over, and
 //! giving a role that is there changes nothing. For the same reason a run that was cut off needs no bookmark: the next one
-//! reads Discord's lists again (a call for a thousand members) and has to change only what is left.
+//! reads Discord's lists again (a call for a thousand members) and has to change only what is left. A part that gives its
+//! place to others says where the next goes on, so that the end is reached however many members there are.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -40,6 +41,8 @@ struct Payload {
     /// Which part of a long sync this is, from 0.
     #[serde(default)]
     part: u32,
+    /// The last member of the part before: Discord lists members in the order of their ids.
+    after: Option<Id<UserMarker>>,
 }
 
 /// A sync of one member.
@@ -86,7 +89,7 @@ impl JobHandler for TierSync {
         }
         match payload.user {
             Some(user) => one(run, user).await,
-            None => several(run, payload.part, payload.users).await,
+            None => several(run, &payload).await,
         }
     }
 }
@@ -101,19 +104,17 @@ async fn one(run: &Run<'_>, user: Id<UserMarker>) -> Result<(), Failure> {
 }
 
 /// Everybody, or who is wanted.
-async fn several(run: &Run<'_>, part: u32, wanted: Option<BTreeSet<Id<UserMarker>>>) -> Result<(), Failure> {
-    let began = Instant::now();
+async fn several(run: &Run<'_>, payload: &Payload) -> Result<(), Failure> {
     let calls = run.services.discord.bulk(Some(run.community.guild()));
-    let mut members = calls.members(run.community.guild()).await?;
-    members.retain(|member| !member.user.bot && wanted.as_ref().is_none_or(|users| users.contains(&member.user.id)));
+    let mut members = calls.members(run.community.guild(), payload.after).await?;
+    let wanted = payload.users.as_ref();
+    members.retain(|member| !member.user.bot && wanted.is_none_or(|users| users.contains(&member.user.id)));
+    // The list may have taken longer than a part: at least one member is put right in each.
+    let began = Instant::now();
     let mut broken = Applied::default();
     for (done, member) in members.iter().enumerate() {
         if done % NOTE_EVERY == 0 {
             run.progress(done, Some(members.len())).await?;
-        }
-        if began.elapsed() > PART {
-            let rest = wanted.is_some().then(|| &members[done..]);
-            return go_on_later(run, part, rest).await;
         }
         let applied = sync(run, member.user.id, &member.roles).await?;
         for role in applied.broken {
@@ -122,24 +123,30 @@ async fn several(run: &Run<'_>, part: u32, wanted: Option<BTreeSet<Id<UserMarker
                 broken.broken.push(role);
             }
         }
+        let (_, rest) = members.split_at(done + 1);
+        if began.elapsed() > PART && !rest.is_empty() {
+            report_broken(run.services, run.community, &broken).await?;
+            return go_on_later(run, payload, member.user.id, rest).await;
+        }
     }
     run.progress(members.len(), Some(members.len())).await?;
     report_broken(run.services, run.community, &broken).await
 }
 
-async fn go_on_later(run: &Run<'_>, part: u32, rest: Option<&[Member]>) -> Result<(), Failure> {
-    let next = part + 1;
+async fn go_on_later(run: &Run<'_>, payload: &Payload, after: Id<UserMarker>, rest: &[Member]) -> Result<(), Failure> {
+    let next = payload.part + 1;
     if next > MOST_PARTS {
         return Err(Failure::permanent(format!("not done after {MOST_PARTS} parts")));
     }
     let base = run.id.split('+').next().unwrap_or(run.id);
+    let mut left = json!({"part": next, "after": after});
+    if payload.users.is_some() {
+        left["users"] = rest.iter().map(|member| json!(member.user.id)).collect();
+    }
     let planned = Planned {
         id: format!("{base}+{next}"),
         kind: JobKind::TierSync,
-        payload: match rest {
-            Some(rest) => json!({"part": next, "users": rest.iter().map(|member| member.user.id).collect::<Vec<_>>()}),
-            None => json!({"part": next}),
-        },
+        payload: left,
     };
     enqueue(run.services, run.community.id(), &planned).await?;
     tracing::info!(next = planned.id, "the rest goes on as a job of its own");

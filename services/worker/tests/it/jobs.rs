@@ -93,6 +93,23 @@ async fn a_sync_of_some_changes_nobody_else() {
     assert_eq!((ended.state, ended.progress_total), (JobState::Succeeded, Some(2)));
     // Stilgar lacks his, too, and was not asked for.
     assert_eq!(puts(&platform).await, 4);
+
+    // What a part leaves to the next: everybody behind the last whom it has put right.
+    let behind = platform.community.users.values().filter(|id| {
+        let id: u64 = id.parse().unwrap();
+        id > users[0].get()
+    });
+    let stranger = platform.community.user("stranger");
+    let behind = behind.filter(|id| *id != stranger).count();
+    let rest = jobs::Planned {
+        id: "tier-sync:rest+1".to_owned(),
+        kind: JobKind::TierSync,
+        payload: json!({"part": 1, "after": users[0]}),
+    };
+    assert!(enqueue(&platform, &rest).await);
+    let ended = until_ended(&platform, "tier-sync:rest+1").await;
+    let behind = u32::try_from(behind).unwrap();
+    assert_eq!((ended.state, ended.progress_total), (JobState::Succeeded, Some(behind)));
     platform.vhost.finish().await;
 }
 
@@ -269,6 +286,19 @@ async fn with_discord_away_a_job_waits_and_its_row_says_so() {
     );
     let message = platform.take("arrakis.retry.5s").await;
     assert_eq!(message.headers["attempts"], "1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_whose_server_is_gone_ends_and_says_so() {
+    let (platform, _worker) = Platform::with_worker().await;
+    quiet(&platform).await;
+    let gone = json!({"kind": "rest_status", "status": 404, "count": 1, "method": "GET", "path": "/members"});
+    platform.control.post("/faults", gone).await;
+    enqueue(&platform, &tier_sync::of_community("tier-sync:gone".to_owned())).await;
+    let ended = until_ended(&platform, "tier-sync:gone").await;
+    assert_eq!((ended.state, ended.attempts), (JobState::Failed, 1));
+    assert!(ended.error.as_deref().unwrap().contains("404"), "{:?}", ended.error);
+    platform.vhost.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
