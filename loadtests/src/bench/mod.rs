@@ -31,6 +31,7 @@ pub use machine::Machine;
 pub use processes::{Usage, Watch};
 pub use profiles::Profile;
 pub use report::Report;
+pub use scrape::Scrape;
 pub use section::{LoadSummary, Section};
 pub use site::{Site, SiteOptions};
 

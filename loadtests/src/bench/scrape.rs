@@ -64,6 +64,17 @@ impl Scrape {
             .sum()
     }
 
+    /// Sum of a counter over all samples in which a label has this value.
+    pub fn sum_of(&self, name: &str, label: &str, value: &str) -> f64 {
+        let wanted = format!("{label}=\"{value}\"");
+        let fits = |sample: &str| {
+            let labels = sample.strip_prefix(name).and_then(|rest| rest.strip_prefix('{'));
+            labels.is_some_and(|labels| labels.trim_end_matches('}').split(',').any(|one| one == wanted))
+        };
+        let fitting = self.samples.iter().filter(|(sample, _)| fits(sample));
+        fitting.map(|(_, value)| value).sum()
+    }
+
     /// A quantile of a histogram of seconds, in milliseconds: the upper bound of the bucket that holds it, so that it is
     /// never told too small.
     ///

@@ -1,6 +1,7 @@
 //! What is measured: each profile is a list of measurements, each measurement a file.
 
 mod communities;
+mod errors;
 mod ingest;
 mod path;
 mod proxy;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
+use super::errors::Errors;
 use super::shape::{self, Shape};
 use super::{commands, communities, community_life, measure_ceiling};
 use crate::bench::section::percent;
@@ -154,12 +155,15 @@ async fn fixed(bench: &mut Bench, site: &Site, rate: f64, seconds: f64, judged: 
     site.discord.begin_load(&warm_up).await?;
     site.discord.load_settled(SETTLE).await?;
     let before = site.scrape("worker").await?;
+    let errors = Errors::begin(site).await?;
     let load = Load {
         stages: vec![Stage::steady("steady", rate, seconds)],
         ..Load::steady(bench.options.seed, rate, seconds, commands())
     };
     let (results, took, usage) = loaded(site, &load).await?;
     let worker = site.scrape("worker").await?.since(&before);
+    let wrong = errors.end(site).await?;
+    bench.notes.push(format!("{name}: {wrong}"));
     let section = Section::of_load(&name, took, &results, usage)?;
     let summary = section.load.first().context("a load of one stage")?.clone();
     let bound = |applies: bool, most: f64| {
@@ -194,7 +198,7 @@ async fn fixed(bench: &mut Bench, site: &Site, rate: f64, seconds: f64, judged: 
     );
     bench.figure(
         &name("failed (expired, unanswered, unknown)"),
-        summary.failed_percent,
+        summary.failed_percent + wrong.percent_of(summary.counts.made),
         "%",
         bound(at_500, 0.1),
     );

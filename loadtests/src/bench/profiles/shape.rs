@@ -6,6 +6,7 @@
 //! after it everything is as before.
 
 use super::community_life;
+use super::errors::Errors;
 use super::path::{loaded, stage};
 use crate::bench::section::percent;
 use crate::bench::{Bench, Bound, Section, Site};
@@ -52,6 +53,7 @@ impl Shape {
             ..Load::steady(bench.options.seed, 1.0, 1.0, community_life())
         };
         let before = site.scrape("ingestor").await?;
+        let errors = Errors::begin(site).await?;
         let (results, took, usage) = loaded(site, &load).await?;
         let section = Section::of_load("the mission's shape", took, &results, usage)?;
         for name in [BEFORE, AFTER] {
@@ -84,6 +86,15 @@ impl Shape {
             lag,
             "ms",
             Bound::Told,
+        );
+        let wrong = errors.end(site).await?;
+        let made = section.load.iter().map(|load| load.counts.made).sum();
+        bench.notes.push(format!("the mission's shape, all events of all stages: {wrong}"));
+        bench.figure(
+            "mission: dead letters, retries, unknown outcomes and events never handled, all stages",
+            wrong.percent_of(made),
+            "%",
+            Bound::Below(0.1),
         );
         let spike = stage(&section, SPIKE)?;
         bench.figure(

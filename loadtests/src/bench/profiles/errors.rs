@@ -1,0 +1,98 @@
+//! What went wrong beside what expired: the emulator sees an answer where the member was told "something went wrong", and of
+//! joins and leaves it sees nothing at all.
+
+use std::time::{Duration, Instant};
+
+use arrakis_contracts::names;
+
+use super::QUEUES;
+use crate::bench::ceiling::Plain;
+use crate::bench::section::percent;
+use crate::bench::{Scrape, Site};
+
+/// How long what waits behind a load may take to be handled.
+const BEHIND: Duration = Duration::from_secs(180);
+
+/// What stood before a load.
+#[derive(Debug)]
+pub(super) struct Errors {
+    dead: u64,
+    worker: Scrape,
+}
+
+/// What went wrong in it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wrong {
+    /// Given up for good.
+    dead: u64,
+    /// Tried again later, which the member was told; or still waiting for that.
+    retried: u64,
+    /// Nobody can tell whether Discord has it.
+    unknown: u64,
+    /// Never handled.
+    left: u64,
+}
+
+impl Errors {
+    pub(super) async fn begin(site: &Site) -> anyhow::Result<Self> {
+        let plain = Plain::open(&site.vhost.url()).await?;
+        let dead = plain.depth(names::DEAD_LETTERS).await?;
+        plain.close().await;
+        Ok(Self {
+            dead,
+            worker: site.scrape("worker").await?,
+        })
+    }
+
+    /// Waits until nothing is left to handle, and counts.
+    pub(super) async fn end(&self, site: &Site) -> anyhow::Result<Wrong> {
+        let plain = Plain::open(&site.vhost.url()).await?;
+        let deadline = Instant::now() + BEHIND;
+        let mut left = 1;
+        while left > 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            left = 0;
+            for queue in QUEUES {
+                left += plain.depth(queue).await?;
+            }
+        }
+        let mut waiting = 0;
+        for seconds in names::RETRY_SECONDS {
+            waiting += plain.depth(&names::retry(seconds)).await?;
+        }
+        let dead = plain.depth(names::DEAD_LETTERS).await?.saturating_sub(self.dead);
+        plain.close().await;
+        let worker = site.scrape("worker").await?.since(&self.worker);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "counters of whole things that only grow"
+        )]
+        let whole = |count: f64| count as u64;
+        Ok(Wrong {
+            dead,
+            retried: whole(worker.sum_of("arrakis_worker_messages_total", "verdict", "retry")).max(waiting),
+            unknown: whole(worker.sum("arrakis_worker_unknown_outcomes_total")),
+            left,
+        })
+    }
+}
+
+impl Wrong {
+    /// Share of these events, in percent.
+    pub(super) fn percent_of(self, events: u64) -> f64 {
+        percent(self.dead + self.retried + self.unknown + self.left, events)
+    }
+}
+
+impl std::fmt::Display for Wrong {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            dead,
+            retried,
+            unknown,
+            left,
+        } = self;
+        write!(f, "{dead} dead letters, {retried} tried again, {unknown} unknown, {left} never handled")
+    }
+}
