@@ -159,49 +159,7 @@ impl Profiles<'_> {
     /// # Errors
     /// When the database is away.
     pub async fn join(&mut self, user: UserId, display_name: &str, joined_at: OffsetDateTime) -> Result<Join, DbError> {
-        let inserted = named!(
-            "profile.join",
-            sqlx::query_scalar!(
-                // xmax is 0 in a row that was inserted and not updated.
-                r#"insert into profiles (community_id, user_id, display_name, joined_at) values ($1, $2, $3, $4)
-                   on conflict (community_id, user_id) do update
-                      set display_name = excluded.display_name, joined_at = excluded.joined_at, left_at = null,
-                          updated_at = now()
-                    where profiles.left_at is null or profiles.left_at < excluded.joined_at
-                   returning (xmax = 0) as "inserted!""#,
-                self.community.uuid(),
-                user.stored(),
-                display_name,
-                joined_at
-            )
-            .fetch_optional(&mut *self.connection)
-        )?;
-        Ok(match inserted {
-            Some(true) => Join::New,
-            Some(false) => Join::Known,
-            None => Join::Stale,
-        })
-    }
-
-    /// Writes down that a member is here because Discord, asked for it, said so: what was noted of a leave before is out of
-    /// date, whatever its time. For a join that [`Profiles::join`] found stale.
-    ///
-    /// # Errors
-    /// When the database is away.
-    pub async fn found(&mut self, user: UserId, display_name: &str, joined_at: OffsetDateTime) -> Result<(), DbError> {
-        named!(
-            "profile.found",
-            sqlx::query!(
-                "update profiles set display_name = $3, joined_at = $4, left_at = null, updated_at = now()
-                  where community_id = $1 and user_id = $2",
-                self.community.uuid(),
-                user.stored(),
-                display_name,
-                joined_at
-            )
-            .execute(&mut *self.connection)
-        )?;
-        Ok(())
+        self.join_told(user, display_name, joined_at, None).await
     }
 
     /// Writes down that a member has left. The row stays: wallet, history and badges come back with the member. True when the

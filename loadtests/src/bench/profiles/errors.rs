@@ -93,6 +93,9 @@ impl std::fmt::Display for Wrong {
             unknown,
             left,
         } = self;
-        write!(f, "{dead} dead letters, {retried} tried again, {unknown} unknown, {left} never handled")
+        write!(
+            f,
+            "{dead} dead letters, {retried} tried again, {unknown} unknown, {left} never handled"
+        )
     }
 }

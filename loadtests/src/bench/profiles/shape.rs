@@ -89,7 +89,9 @@ impl Shape {
         );
         let wrong = errors.end(site).await?;
         let made = section.load.iter().map(|load| load.counts.made).sum();
-        bench.notes.push(format!("the mission's shape, all events of all stages: {wrong}"));
+        bench
+            .notes
+            .push(format!("the mission's shape, all events of all stages: {wrong}"));
         bench.figure(
             "mission: dead letters, retries, unknown outcomes and events never handled, all stages",
             wrong.percent_of(made),

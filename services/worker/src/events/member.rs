@@ -24,6 +24,13 @@ pub(super) struct User {
     pub(super) bot: bool,
 }
 
+impl User {
+    /// As Discord shows the user where a server has no name of its own for them.
+    pub(super) fn name(&self) -> &str {
+        self.global_name.as_deref().unwrap_or(&self.username)
+    }
+}
+
 /// A member as joins and updates carry it.
 #[derive(Debug, Deserialize)]
 pub(super) struct Member {
@@ -39,11 +46,7 @@ pub(super) struct Member {
 impl Member {
     /// As the server shows the member.
     pub(super) fn name(&self) -> &str {
-        let user = &self.user;
-        self.nick
-            .as_deref()
-            .or(user.global_name.as_deref())
-            .unwrap_or(&user.username)
+        self.nick.as_deref().unwrap_or_else(|| self.user.name())
     }
 }
 

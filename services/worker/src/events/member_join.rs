@@ -1,7 +1,7 @@
 //! A member came: known to the community from now on, and, when a wallet of theirs is, with the roles of the tier.
 //!
-//! A join that seems older than a leave is either told late or, after a resume, was handled after a leave that came before it;
-//! Discord is asked which.
+//! A join that seems older than a leave is told late, or was handled after a leave that came before it. Within a session of the
+//! gateway sequence numbers tell which; otherwise times do, and where the join seems the older, Discord is asked.
 //!
 //! Twice is safe: the profile is written under the inbox's claim, and a role that is there is not given again.
 
@@ -34,10 +34,13 @@ impl EventHandler for MemberJoin {
         };
         let user = user_id(member.user.id)?;
         let joined_at = member.joined_at.unwrap_or_else(|| event.at());
-        let known = tx.profiles().by_user(user).await?;
-        let seems_gone = known
-            .and_then(|known| known.left_at)
-            .is_some_and(|left| left >= joined_at);
+        let known = tx.profiles().presence(user).await?;
+        let older = known.as_ref().and_then(|known| known.precedes(event.told()));
+        let left_at = known.and_then(|known| known.left_at);
+        if older == Some(false) && left_at.is_some() {
+            return Ok(Effect::Nothing("left meanwhile"));
+        }
+        let seems_gone = older.is_none() && left_at.is_some_and(|left| left >= joined_at);
         if seems_gone {
             // No transaction stays open while Discord is asked.
             tx.commit().await?;
@@ -51,10 +54,16 @@ impl EventHandler for MemberJoin {
             tx = services.database.tenant(community.id()).await?;
         }
         if tx.claim(event.id()).await?
-            && tx.profiles().join(user, member.name(), joined_at).await? == Join::Stale
+            && tx
+                .profiles()
+                .join_told(user, member.name(), joined_at, Some(event.told()))
+                .await?
+                == Join::Stale
             && seems_gone
         {
-            tx.profiles().found(user, member.name(), joined_at).await?;
+            tx.profiles()
+                .found(user, member.name(), joined_at, event.told())
+                .await?;
         }
         let measured = measure(&mut tx, &community, user, services.now()).await?;
         let gone = tx

@@ -69,7 +69,8 @@ async fn follow(
         Some(_) => false,
         None => {
             let joined_at = member.joined_at.unwrap_or_else(|| event.at());
-            tx.profiles().join(user, member.name(), joined_at).await?;
+            let told = Some(event.told());
+            tx.profiles().join_told(user, member.name(), joined_at, told).await?;
             true
         }
     };

@@ -24,7 +24,7 @@ use std::time::Duration;
 use arrakis_broker::{Delivery, Handler, Verdict};
 use arrakis_contracts::Labels;
 use arrakis_contracts::dead_letter::DeadReason;
-use arrakis_db::patiently;
+use arrakis_db::{Told, patiently};
 use arrakis_runtime::fail_point;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -83,6 +83,14 @@ impl Event {
     pub fn at(&self) -> OffsetDateTime {
         let us = i128::from(self.labels.received_us) + i128::from(self.labels.clock_offset_ms) * 1000;
         OffsetDateTime::from_unix_timestamp_nanos(us * 1000).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    }
+
+    /// Its place in the gateway's order.
+    pub fn told(&self) -> Told<'_> {
+        Told {
+            session: &self.labels.session,
+            seq: self.labels.seq,
+        }
     }
 
     /// Reads the fields that are needed.

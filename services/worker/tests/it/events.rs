@@ -95,6 +95,35 @@ async fn who_comes_back_has_the_roles_of_the_tier_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_comes_and_goes_at_once_is_gone_in_any_order_and_nobody_asks_discord() {
+    let (platform, worker) = settled().await;
+    leave(&platform, "stilgar").await;
+    join(&platform, "stilgar").await;
+    leave(&platform, "stilgar").await;
+    let mut told = Vec::new();
+    for event in ["GUILD_MEMBER_REMOVE", "GUILD_MEMBER_ADD", "GUILD_MEMBER_REMOVE"] {
+        told.push(platform.dispatch(event).await);
+    }
+    let asked =
+        platform.control.count("GET", "/members/", 200).await + platform.control.count("GET", "/members/", 404).await;
+    // The last is handled first, and is the only one that is news.
+    platform.publish(&told[2]).await;
+    handled(&worker, "GUILD_MEMBER_REMOVE", "done", 1.0).await;
+    platform.publish(&told[1]).await;
+    handled(&worker, "GUILD_MEMBER_ADD", "nothing", 1.0).await;
+    platform.publish(&told[0]).await;
+    handled(&worker, "GUILD_MEMBER_REMOVE", "nothing", 1.0).await;
+    let user = platform.community.user_id("stilgar");
+    let profile = platform.tenant().await.profiles().by_user(user).await.unwrap().unwrap();
+    assert!(profile.left_at.is_some(), "{profile:?}");
+    assert_eq!(audit(&platform, "member.left").await.len(), 1);
+    let asked_since =
+        platform.control.count("GET", "/members/", 200).await + platform.control.count("GET", "/members/", 404).await;
+    assert_eq!(asked_since, asked);
+    drop(worker);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stranger_who_comes_is_known_and_has_no_role() {
     let (platform, worker) = settled().await;
     let path = format!("/guilds/{}/members", platform.community.guild);

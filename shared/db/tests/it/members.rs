@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use arrakis_db::{BadgeSource, CommunityId, DbError, Deed, Join, SHARED_ALREADY, TenantTx, WALLET_IS_ANOTHERS};
+use arrakis_db::{BadgeSource, CommunityId, DbError, Deed, Join, SHARED_ALREADY, TenantTx, Told, WALLET_IS_ANOTHERS};
 use arrakis_domain::{Address, BadgeId, TierId};
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
@@ -47,6 +47,46 @@ async fn joining_and_leaving_may_be_told_twice_and_in_any_order() {
     );
     assert!(!profiles.leave(user(2), TUESDAY).await.unwrap(), "nobody knows them");
     assert_eq!(profiles.by_user(user(2)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn within_a_session_the_order_of_events_decides_and_not_times() {
+    let (_test, database, community) = one_community().await;
+    let mut tx = database.tenant(community).await.unwrap();
+    let mut profiles = tx.profiles();
+    let told = |seq| Told { session: "s", seq };
+    let by = |seq| Some(told(seq));
+    // All received late, after a resume, and handled from the end: came on Monday, left, came back the same day, left.
+    assert!(!profiles.leave_told(user(1), "Chani", TUESDAY, told(4)).await.unwrap());
+    let gone = profiles.presence(user(1)).await.unwrap().unwrap();
+    assert_eq!(
+        (gone.precedes(told(3)), gone.precedes(told(5))),
+        (Some(false), Some(true))
+    );
+    let other = Told { session: "t", seq: 5 };
+    assert_eq!(gone.precedes(other), None);
+    assert_eq!(
+        profiles.join_told(user(1), "Chani", MONDAY, by(3)).await.unwrap(),
+        Join::Stale
+    );
+    assert!(!profiles.leave_told(user(1), "Chani", TUESDAY, told(2)).await.unwrap());
+    assert_eq!(profiles.presence(user(1)).await.unwrap().unwrap(), gone);
+    // Back again, by an event whose time is before that at which the leave was received.
+    assert_eq!(
+        profiles.join_told(user(1), "Chani", MONDAY, by(5)).await.unwrap(),
+        Join::Known
+    );
+    assert!(!profiles.leave_told(user(1), "Chani", WEDNESDAY, told(4)).await.unwrap());
+    assert_eq!(profiles.by_user(user(1)).await.unwrap().unwrap().left_at, None);
+    assert!(profiles.leave_told(user(1), "Chani", TUESDAY, told(6)).await.unwrap());
+    // Between sessions there are only times.
+    let back = profiles.join_told(user(1), "Chani", MONDAY, Some(other)).await.unwrap();
+    assert_eq!(back, Join::Stale);
+    let back = profiles
+        .join_told(user(1), "Chani", WEDNESDAY, Some(other))
+        .await
+        .unwrap();
+    assert_eq!(back, Join::Known);
 }
 
 #[tokio::test]
