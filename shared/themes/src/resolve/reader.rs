@@ -92,13 +92,18 @@ impl<'a> Reader<'a> {
     }
 
     /// A text that is there and fits.
-    fn bounded(&mut self, text: &Text, longest: usize) -> String {
+    fn bounded(&mut self, text: &Text, shortest: usize, longest: usize) -> String {
         let before = self.problems.len();
         let value = self.text(text);
         let length = value.chars().count();
         if self.problems.len() == before {
             if value.trim().is_empty() {
                 self.refuse(text.referenced, "a text is needed here");
+            } else if length < shortest {
+                self.refuse(
+                    text.referenced,
+                    format!("at least {shortest} characters are needed here"),
+                );
             } else if length > longest {
                 self.refuse(
                     text.referenced,
@@ -111,12 +116,17 @@ impl<'a> Reader<'a> {
 
     /// A name, as Discord takes them: 1 to 100 characters.
     pub(crate) fn name(&mut self, text: &Text) -> String {
-        self.bounded(text, LONGEST_NAME)
+        self.bounded(text, 1, LONGEST_NAME)
+    }
+
+    /// A server's name: 2 to 100 characters.
+    pub(crate) fn server_name(&mut self, text: &Text) -> String {
+        self.bounded(text, 2, LONGEST_NAME)
     }
 
     /// A sentence or two: up to 1,024 characters.
     pub(crate) fn sentence(&mut self, text: &Text) -> String {
-        self.bounded(text, LONGEST_TEXT)
+        self.bounded(text, 1, LONGEST_TEXT)
     }
 
     /// A value of a type that reads itself from text and explains its errors.

@@ -7,7 +7,7 @@ use crate::document::{ContentFilter, Notifications, Server, Verification};
 
 pub(crate) fn read(document: &Server, reader: &mut Reader<'_>) -> ServerSettings {
     ServerSettings {
-        name: document.name.as_ref().map(|name| reader.name(name)),
+        name: document.name.as_ref().map(|name| reader.server_name(name)),
         verification_level: document.verification_level.map(|level| match level {
             Verification::None => VerificationLevel::None,
             Verification::Low => VerificationLevel::Low,
