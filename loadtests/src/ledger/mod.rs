@@ -4,7 +4,7 @@
 //! | word | means |
 //! |---|---|
 //! | sent | something a member did: a command, a join, a leave |
-//! | done | its effect is there: the whole answer of the command stands in Discord, the profile of who joined is there, of who left says so |
+//! | done | its effect is there: the whole answer of the command stands in Discord, the profile of who joined is there, of who left says so. That it takes longer, or that it went wrong, is no answer: such a command is still open |
 //! | expired | Discord took no first response within three seconds; the member saw it fail |
 //! | queued | no effect yet, and its message lies in a queue, a retry or the alternate exchange's queue |
 //! | dead | no effect, and its message is a dead letter that says why |
@@ -16,18 +16,19 @@
 
 mod queues;
 mod rows;
+mod seen;
 mod sent;
 
 use std::collections::{HashMap, HashSet};
 
 use futures_util::StreamExt as _;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
 
 use crate::platform::Emulator;
 
 pub use queues::{Held, held};
 pub use rows::Rows;
+use seen::Seen;
 pub use sent::{Deed, Sent};
 
 /// Questions to the emulator at once.
@@ -38,6 +39,8 @@ const AT_ONCE: usize = 16;
 pub struct Tally {
     /// Things that members did.
     pub sent: usize,
+    /// Those of them that leave a trace each time they are handled: commands and leaves. A join writes the same row again.
+    pub can_double: usize,
     /// Those whose effect is there, once.
     pub done: usize,
     /// Commands that Discord saw expire.
@@ -54,27 +57,6 @@ pub struct Tally {
     pub doubled: Vec<String>,
 }
 
-/// What a member reads who runs the same command again too soon.
-const COOLDOWN: &str = "You have just used";
-
-/// An interaction as the ledger needs it.
-#[derive(Debug, Clone, Deserialize)]
-struct Seen {
-    state: String,
-    #[serde(default)]
-    responses: Vec<Value>,
-    #[serde(default)]
-    followups: Vec<Value>,
-}
-
-impl Seen {
-    /// Whether the member was told to wait.
-    fn is_refused(&self) -> bool {
-        let said = self.responses.iter().chain(&self.followups);
-        said.into_iter().any(|said| said.to_string().contains(COOLDOWN))
-    }
-}
-
 /// The ledger of one run.
 #[derive(Debug)]
 pub struct Ledger {
@@ -83,6 +65,8 @@ pub struct Ledger {
     sent: Sent,
     /// Commands that are over: answered or expired.
     over: HashMap<u64, Seen>,
+    /// Commands whose members were told that it takes longer, or that it went wrong. Not over: a real answer may follow.
+    told: HashMap<u64, Seen>,
 }
 
 impl Ledger {
@@ -93,6 +77,7 @@ impl Ledger {
             rows,
             sent,
             over: HashMap::new(),
+            told: HashMap::new(),
         }
     }
 
@@ -119,7 +104,7 @@ impl Ledger {
 
     /// Whether a command of which [`Ledger::open`] has learnt that it is over was answered, and has not expired.
     pub fn was_answered(&self, id: u64) -> bool {
-        self.over.get(&id).is_some_and(|seen| seen.state == "answered")
+        self.over.get(&id).is_some_and(Seen::is_answered)
     }
 
     /// The verdict. `held` is what the queues hold now; it matters only for what has no effect.
@@ -132,7 +117,8 @@ impl Ledger {
         let mut tally = Tally {
             sent: self.sent.len(),
             unknown: self.unknown(&rows),
-            expired: self.over.values().filter(|seen| seen.state == "expired").count(),
+            can_double: self.sent.can_double(),
+            expired: self.over.values().filter(|seen| seen.has_expired()).count(),
             ..Tally::default()
         };
         for deed in &open {
@@ -163,8 +149,8 @@ impl Ledger {
     fn doubled(&self, rows: &rows::Read) -> Vec<String> {
         let left = rows.left.iter().filter(|(_, entries)| **entries > 1);
         let left = left.map(|((_, user), entries)| format!("{entries} entries for the leave of {user}"));
-        let more = |seen: &&Seen| seen.responses.len() > 1 || seen.followups.len() > 1;
-        let answers = self.over.iter().filter(|(_, seen)| more(seen));
+        let seen = self.over.iter().chain(&self.told);
+        let answers = seen.filter(|(_, seen)| seen.is_doubled());
         let answers = answers.map(|(id, seen)| {
             format!(
                 "{} first responses and {} follow-ups for command {id}",
@@ -213,8 +199,11 @@ impl Ledger {
             .buffer_unordered(AT_ONCE);
         while let Some(answer) = answers.next().await {
             let (id, seen) = answer?;
-            if matches!(seen.state.as_str(), "answered" | "expired") {
+            if seen.is_over() {
+                self.told.remove(&id);
                 self.over.insert(id, seen);
+            } else if seen.state == "answered" {
+                self.told.insert(id, seen);
             }
         }
         Ok(())

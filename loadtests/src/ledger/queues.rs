@@ -1,5 +1,7 @@
 //! What lies in the queues, read by AMQP: management's counts lag by seconds.
 
+use std::collections::HashSet;
+
 use anyhow::Context as _;
 use arrakis_broker::{Priorities, Topology};
 use arrakis_contracts::names;
@@ -48,7 +50,12 @@ pub async fn held(amqp_url: &str) -> anyhow::Result<Vec<Held>> {
         .await
         .context("the ledger's look into the queues")?;
     let (mut all, mut channels) = (Vec::new(), Vec::new());
-    for queue in Topology::new(Priorities::Classic).queues {
+    let mut queues = Topology::new(Priorities::Classic).queues;
+    // What waits for a retry comes back to its queue by itself: looked for there first and in its queue afterwards, it is
+    // found in one of them.
+    let retries: HashSet<String> = names::RETRY_SECONDS.into_iter().map(names::retry).collect();
+    queues.sort_by_key(|queue| !retries.contains(queue.name.as_str()));
+    for queue in queues {
         let channel = connection.create_channel().await?;
         // A queue that a scenario deleted holds nothing.
         if exists(&channel, &queue.name).await {

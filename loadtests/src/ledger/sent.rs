@@ -69,6 +69,13 @@ impl Sent {
         self.0.lock().is_empty()
     }
 
+    /// How many would leave a second trace if they were handled twice.
+    pub(super) fn can_double(&self) -> usize {
+        let joins = |deed: &&Deed| matches!(deed, Deed::Join { .. });
+        let all = self.0.lock();
+        all.len() - all.iter().filter(joins).count()
+    }
+
     /// How many commands each member of each server ran.
     pub(super) fn commands_by_member(&self) -> HashMap<(u64, u64), i64> {
         let mut ran = HashMap::new();
