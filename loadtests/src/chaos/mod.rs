@@ -29,8 +29,9 @@
 //! ```
 //!
 //! When it returns, the load ends, the platform settles, and the ledger judges I1 and I2 by itself: a scenario that lists
-//! them need not say more. Every other invariant that it lists must be looked at by at least one [`Stage::expect`], or the
-//! scenario counts as failed. A scenario that panics, hangs or does not run has failed.
+//! them need not say more, but for I2 where only joins are sent: those leave no trace when they are doubled. Every other
+//! invariant that it lists must be looked at by at least one [`Stage::expect`], or the scenario counts as failed. A
+//! scenario that panics, hangs or does not run has failed.
 //!
 //! # Guards
 //!

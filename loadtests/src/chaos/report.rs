@@ -32,6 +32,8 @@ pub struct Row {
     pub broken: Vec<Invariant>,
     /// Everything that did not hold, in words.
     pub failures: Vec<String>,
+    /// Figures that bound nothing and that a reader wants to know.
+    pub notes: Vec<String>,
     /// Whether everything that was to start had started; what failed before says nothing of the fault.
     pub was_set_up: bool,
     /// Whether it broke off, and what it had not looked at by then is open.
@@ -53,6 +55,7 @@ impl Row {
             proves: scenario.proves.to_vec(),
             broken: Vec::new(),
             failures: Vec::new(),
+            notes: Vec::new(),
             was_set_up: false,
             broke_off: false,
             seconds: 0.0,
@@ -161,6 +164,12 @@ impl Report {
             }
             if !row.guarded {
                 let _ = writeln!(text, "  its guard was taken away: {}", row.guard);
+            }
+        }
+        for row in self.scenarios.iter().filter(|row| !row.notes.is_empty()) {
+            let _ = writeln!(text, "\n{}", row.name);
+            for note in &row.notes {
+                let _ = writeln!(text, "  note: {note}");
             }
         }
         let failed = self.failed();

@@ -33,6 +33,7 @@ pub async fn run(lab: &mut Lab, scenario: &Scenario, guarded: bool, seed: u64, l
         .map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
     row.tally = stage.tally().cloned().unwrap_or_default();
     row.was_set_up = stage.stands();
+    row.notes = stage.notes().to_vec();
     row.judge(scenario, stage.checks(), problem);
     if !row.passed() || row.broke_off {
         keep_logs(&mut stage, &logs.join(scenario.name));
@@ -100,8 +101,12 @@ impl Row {
                 self.broken.push(check.invariant);
             }
         }
-        let judged_by_ledger =
-            |invariant: &Invariant| matches!(invariant, Invariant::I1 | Invariant::I2) && self.tally.sent > 0;
+        let judged_by_ledger = |invariant: &Invariant| match invariant {
+            Invariant::I1 => self.tally.sent > 0,
+            // Where nothing could have been doubled, nothing was shown.
+            Invariant::I2 => self.tally.can_double > 0,
+            _ => false,
+        };
         let looked_at = |invariant: &Invariant| checks.iter().any(|check| check.invariant == *invariant);
         let passed_over: Vec<_> = scenario
             .proves

@@ -34,7 +34,9 @@ async fn minority(stage: &mut Stage) -> anyhow::Result<()> {
     stage.drained_ingestor().await?;
     stage.settle().await?;
     cluster.cut(ALONE, true)?;
-    stage.burst(10).await?;
+    stage.burst(5).await?;
+    // What is sent again afterwards would be handled twice, and a leave tells.
+    stage.leaves(5).await?;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let (confirmed, sent) = stage.confirmed().await?;
     stage.expect(

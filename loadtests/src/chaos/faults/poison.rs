@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::workers::{POINTS, slowest_of_a_hundred, start_armed};
 use crate::chaos::Invariant::{I1, I2, I3, I5};
 use crate::chaos::door::{self, Door};
+use crate::chaos::stage::waits::percentile;
 use crate::chaos::{Guard, Scenario, Shape, Stage};
 
 /// An event of a server that is not onboarded: read, and of no effect.
@@ -43,8 +44,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         fault: 27,
         name: "retry-storm",
-        what: "10,000 events fail at once while commands are run",
-        proves: &[I1, I3],
+        what: "10,000 events fail at once while commands are run and people join",
+        proves: &[I1, I3, I5],
         guard: Guard::FailPoint("worker.guard.retry_wait=skip"),
         run: |stage| Box::pin(storm(stage)),
     },
@@ -154,15 +155,18 @@ async fn aborts(stage: &mut Stage) -> anyhow::Result<()> {
     let shape = Shape::default().worker_env("WORKER_EVENT_PREFETCH", "10");
     stage.start(shape).await?;
     let door = Door::new(&stage.platform().vhost().url());
-    // Everything comes at once: the poison with neighbours before and behind it.
+    // Everything comes at once: the poison with neighbours before and behind it, leaves among them, which tell when they are
+    // handled twice.
     stage.platform().workers[0].kill().await;
-    stage.burst(4).await?;
+    stage.burst(2).await?;
+    stage.leaves(2).await?;
     let there = async |_: &mut Stage| Ok(door.waiting(names::EVENTS_GUILD).await? >= 4);
     stage.until("the first neighbours to wait", there).await?;
     let headers = door::labels("poison", "GUILD_MEMBER_REMOVE", 1).headers();
     door.put("member.leave", "poison", "GUILD_MEMBER_REMOVE", headers, BODY)
         .await?;
-    stage.burst(5).await?;
+    stage.burst(3).await?;
+    stage.leaves(2).await?;
     let there = async |_: &mut Stage| Ok(door.waiting(names::EVENTS_GUILD).await? >= 10);
     stage.until("all of them to wait", there).await?;
     start_armed(stage, 0, Some(points)).await;
@@ -203,6 +207,9 @@ async fn storm(stage: &mut Stage) -> anyhow::Result<()> {
     // Of each so many, one fails for the first time and is back within the storm; the others have their first wait behind
     // them.
     const FRESH: u32 = 10;
+    // Joins stand behind the storm in the same queue: they wait until it has failed once, and no longer.
+    const JOINS: Duration = Duration::from_secs(15);
+    const EVERY: Duration = Duration::from_millis(200);
     let shape = Shape::default()
         .worker_env(POINTS, "worker.failing[member.storm]=skip")
         .worker_env("WORKER_EVENT_PREFETCH", "30")
@@ -219,6 +226,7 @@ async fn storm(stage: &mut Stage) -> anyhow::Result<()> {
         headers.insert(headers::ATTEMPTS.to_owned(), HeaderValue::Integer(attempts));
         door::message("member.storm", &id, "GUILD_MEMBER_REMOVE", headers, BODY)
     });
+    let joins = stage.time_joins(EVERY)?;
     door.pour(storm).await?;
     let failed = async |_: &mut Stage| {
         let mut waiting = 0;
@@ -231,6 +239,22 @@ async fn storm(stage: &mut Stage) -> anyhow::Result<()> {
     stage
         .sees(I1, "all that failed waits for its next turn", limit, failed)
         .await?;
+    if !stage.guarded() {
+        // Who joined at the beginning has the time that a storm may take.
+        sleep(JOINS).await;
+    }
+    let waits = joins.end().await?;
+    let (half, most) = (percentile(&waits, 50), percentile(&waits, 99));
+    stage.note(format!(
+        "{} joins in the storm: p50 {half:.1?}, p99 {most:.1?}",
+        waits.len()
+    ));
+    stage.expect(
+        I5,
+        "p99 of a join's row in the storm",
+        most <= JOINS,
+        format!("{most:.1?}"),
+    );
     stage.quiet().await?;
     if !stage.guarded() {
         // The storm never ends.

@@ -84,6 +84,11 @@ impl Stage {
         &self.checks
     }
 
+    /// What the report tells beside the checks.
+    pub(in crate::chaos) fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     /// Whether everything that was to start had started.
     pub(in crate::chaos) fn stands(&self) -> bool {
         self.stands

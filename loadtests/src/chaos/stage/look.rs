@@ -97,6 +97,11 @@ impl Stage {
         });
     }
 
+    /// Has the report tell a figure.
+    pub fn note(&mut self, words: impl Into<String>) {
+        self.notes.push(words.into());
+    }
+
     /// The clock of recovery: from now until a command given and a join made after now both have their effect. Notes it
     /// under I5 against `bound`.
     ///
@@ -153,7 +158,7 @@ impl Stage {
         );
     }
 
-    fn rows(&mut self) -> Rows {
+    pub(super) fn rows(&mut self) -> Rows {
         let communities = self.plan.servers.iter();
         let communities = communities
             .filter_map(|server| Some((server.community.as_ref()?.id, server.guild)))

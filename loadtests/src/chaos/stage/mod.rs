@@ -2,6 +2,7 @@
 
 mod end;
 mod look;
+pub(super) mod waits;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -54,6 +55,7 @@ pub struct Stage {
     sent: Sent,
     load: Option<Load>,
     checks: Vec<Check>,
+    notes: Vec<String>,
     recovery: Option<Duration>,
     tally: Option<Tally>,
     patience: Duration,
@@ -81,6 +83,7 @@ impl Stage {
             sent: Sent::default(),
             load: None,
             checks: Vec::new(),
+            notes: Vec::new(),
             recovery: None,
             tally: None,
             patience: if guarded { SETTLE } else { SETTLE_UNGUARDED },
@@ -294,6 +297,17 @@ impl Stage {
     /// When the emulator does not take them.
     pub async fn burst(&mut self, joins: usize) -> anyhow::Result<()> {
         self.members()?.burst(joins).await
+    }
+
+    /// This many leaves, one after the other: of all deeds the ones that show best when they are done twice.
+    ///
+    /// # Errors
+    /// When the emulator does not take them.
+    pub async fn leaves(&mut self, count: usize) -> anyhow::Result<()> {
+        for _ in 0..count {
+            self.one_leave().await?;
+        }
+        Ok(())
     }
 
     /// This many joins of a server that is not onboarded: a flood that costs workers little and is in no ledger.
