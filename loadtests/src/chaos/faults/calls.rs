@@ -107,12 +107,9 @@ impl Caller {
                 let mut proxy = number;
                 while !stop.load(Ordering::Relaxed) {
                     // Whatever is answered: the emulator judges.
-                    let refused = caller
-                        .get(proxy, &path)
-                        .await
-                        .is_ok_and(|answer| answer.proxy_error.is_some());
-                    if refused {
-                        // A caller that is told to wait does, a little.
+                    let answer = caller.get(proxy, &path).await;
+                    if !answer.is_ok_and(|answer| answer.proxy_error.is_none()) {
+                        // A caller that is told to wait, or that finds nobody, does a little.
                         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
                     }
                     proxy += 1;

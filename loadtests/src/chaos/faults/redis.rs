@@ -59,27 +59,34 @@ async fn begin(stage: &mut Stage) -> anyhow::Result<(Redis, Asking)> {
     let shape = shape
         .proxy_env("REDIS_URL", redis.url())
         .worker_env("REDIS_URL", redis.url());
+    let asking = saturated(stage, shape, 2).await?;
+    Ok((redis, asking))
+}
+
+/// Starts this shape, which has so many proxies, and callers that want far more than Discord allows; answers when the window
+/// is full.
+pub(super) async fn saturated(stage: &mut Stage, shape: Shape, proxies: u32) -> anyhow::Result<Asking> {
     stage.prepare(&shape).await?;
     let more = json!({"kind": "load", "guilds": SERVERS, "members": 1});
     stage.discord().post("/control/seed", more).await?;
     let guilds: Vec<Value> = stage.discord().get("/control/guilds").await?;
     stage.start_services(shape).await?;
-    whole(stage).await?;
+    whole(stage, proxies).await?;
     let paths = guilds.iter().filter_map(|guild| guild["id"].as_str());
     let asking = Caller::of(stage)
         .within(20_000)
         .keep_asking(paths.map(|id| format!("/guilds/{id}")).collect());
     full(stage).await?;
-    Ok((redis, asking))
+    Ok(asking)
 }
 
-/// Waits until Redis decides at both proxies and gives them the whole limit.
-async fn whole(stage: &mut Stage) -> anyhow::Result<()> {
+/// Waits until Redis decides at all of so many proxies and gives each the whole limit.
+pub(super) async fn whole(stage: &mut Stage, count: u32) -> anyhow::Result<()> {
     let decided = async |stage: &mut Stage| {
         let together = proxies(stage, "arrakis_proxy_limits_apart", &[]).await? == 0.0;
-        Ok(together && proxies(stage, "arrakis_proxy_limit_in_force", &[]).await? == 100.0)
+        Ok(together && proxies(stage, "arrakis_proxy_limit_in_force", &[]).await? == f64::from(50 * count))
     };
-    stage.until("the whole limit at both proxies", decided).await
+    stage.until("the whole limit at every proxy", decided).await
 }
 
 /// Waits until as many calls arrive as may.
@@ -95,7 +102,7 @@ async fn most(stage: &mut Stage) -> anyhow::Result<u64> {
 }
 
 /// I4, as the emulator counted.
-async fn limits_held(stage: &mut Stage) -> anyhow::Result<()> {
+pub(super) async fn limits_held(stage: &mut Stage) -> anyhow::Result<()> {
     let most = most(stage).await?;
     stage.expect(I4, "at most 50 calls in any 1.1 s", most <= 50, most);
     let limited = stage.limited().await?;
@@ -126,7 +133,7 @@ async fn both_say(stage: &mut Stage, words: &str) -> anyhow::Result<()> {
 }
 
 /// Calls of the callers so far: no other of that route are made.
-async fn bots(stage: &mut Stage) -> anyhow::Result<u64> {
+pub(super) async fn bots(stage: &mut Stage) -> anyhow::Result<u64> {
     let stats = stage.stats().await?;
     let routes = stats["rest"].as_object().into_iter().flatten();
     let theirs = routes.filter(|(route, _)| {
@@ -163,7 +170,7 @@ async fn away(stage: &mut Stage, gone: bool) -> anyhow::Result<()> {
         redis.go_on();
     }
     let begun = tokio::time::Instant::now();
-    whole(stage).await?;
+    whole(stage, 2).await?;
     stage.recovered(begun.elapsed(), WHOLE_AGAIN);
     asking.end();
     let tally = stage.judge().await?;
@@ -183,7 +190,7 @@ async fn refuses(stage: &mut Stage) -> anyhow::Result<()> {
         stage.expect(I6, format!("the log says {}", ailment.code()), logged, "nothing of it");
         redis.mend(ailment).await?;
         let begun = tokio::time::Instant::now();
-        whole(stage).await?;
+        whole(stage, 2).await?;
         stage.recovered(begun.elapsed(), WHOLE_AGAIN);
     }
     stage.one_command("help").await?;
