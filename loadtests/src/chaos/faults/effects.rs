@@ -14,7 +14,7 @@ use crate::ledger::Deed;
 const CALLBACK: &str = "POST /interactions/{interaction}/{token}/callback";
 const EDIT: &str = "PATCH /webhooks/{application}/{token}/messages/@original";
 const FOLLOW_UP: &str = "POST /webhooks/{application}/{token}";
-const GIVE: &str = "PUT /guilds/{guild}/members/{user}/roles/{role}";
+pub(super) const GIVE: &str = "PUT /guilds/{guild}/members/{user}/roles/{role}";
 const TAKE: &str = "DELETE /guilds/{guild}/members/{user}/roles/{role}";
 const REGISTER: &str = "PUT /applications/{application}/commands";
 
@@ -210,17 +210,25 @@ async fn roles(stage: &mut Stage) -> anyhow::Result<()> {
         start_armed(stage, 0, Some(&points)).await;
         let mut roles = tier[2].clone();
         roles.push(wrong.clone());
+        let before = successes(stage, "DELETE", person.user).await?;
         stage.discord().set_roles(guild, person.user, &roles).await?;
         dies(stage, 0).await?;
         forget_announcements(stage);
         start_sound(stage, 0).await;
         let roles = settled(stage, guild, person.user, |roles| !roles.contains(&wrong)).await?;
+        let taken = successes(stage, "DELETE", person.user).await? - before;
         let gone = !roles.contains(&wrong);
         stage.expect(
-            I2,
+            I1,
             format!("role taken, killed {when}: it is gone"),
             gone,
             format!("{roles:?}"),
+        );
+        stage.expect(
+            I2,
+            format!("role taken, killed {when}: at most once for each worker that had it"),
+            (1..=2).contains(&taken),
+            format!("{taken} calls"),
         );
     }
     Ok(())

@@ -7,6 +7,7 @@ mod effects;
 mod everything;
 mod gateway;
 mod ingestor;
+mod jobs;
 mod partition;
 mod poison;
 mod postgres;
@@ -31,6 +32,7 @@ pub fn all() -> Vec<Scenario> {
         everything::SCENARIOS,
         gateway::SCENARIOS,
         ingestor::SCENARIOS,
+        jobs::SCENARIOS,
         partition::SCENARIOS,
         poison::SCENARIOS,
         postgres::SCENARIOS,

@@ -1,0 +1,189 @@
+//! Background work under fire: workers die in the middle of a community's sync, and others take it over.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use serde::Deserialize;
+use sqlx::{Connection as _, PgConnection};
+use tokio::time::{Instant, sleep};
+
+use super::effects::GIVE;
+use super::workers::POINTS;
+use crate::chaos::Invariant::{I1, I2, I5};
+use crate::chaos::door::Door;
+use crate::chaos::{Guard, PROCESS_BACK, Scenario, Shape, Stage};
+
+pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
+    fault: 20,
+    name: "killed-around-syncs",
+    what: "SIGKILL of one worker after the other in the middle of a community's tier sync, and around the end of its row",
+    proves: &[I1, I2, I5],
+    guard: Guard::FailPoint("worker.guard.ack=skip"),
+    run: |stage| Box::pin(syncs(stage)),
+}];
+
+/// Role changes that the sync has to make. Discord lets a server have ten in ten seconds.
+const LACKING: usize = 8;
+/// A worker takes a job over and comes to the place where it dies within this time: it starts, is given the message, asks
+/// Discord for the members.
+const TAKEN_OVER: Duration = Duration::from_secs(10);
+
+/// What a worker ends by that dies where it was told to.
+const SIGKILL: i32 = 9;
+
+/// Somebody whose roles were taken by hand.
+#[derive(Debug)]
+struct Robbed {
+    user: u64,
+    roles: Vec<String>,
+}
+
+/// A call that took effect.
+#[derive(Debug, Deserialize)]
+struct Call {
+    method: String,
+    path: String,
+    status: u16,
+}
+
+async fn syncs(stage: &mut Stage) -> anyhow::Result<()> {
+    // Without an ingestor nobody but the job gives roles.
+    let shape = Shape::default().workers(0).ingestors(0);
+    stage.prepare(&shape).await?;
+    let guild = stage.plan().servers[0].guild;
+    let robbed = rob(stage, guild).await?;
+    let lacking: usize = robbed.iter().map(|robbed| robbed.roles.len()).sum();
+    stage.start_services(shape).await?;
+    // The first leads, finds who lacks what, and asks for the sync.
+    let mut deaths = 0;
+    for (when, points) in [
+        ("before a role is given", format!("worker.calling[{GIVE}]=kill@3")),
+        ("after a role is given", format!("worker.called[{GIVE}]=kill@2")),
+        ("after the last role and before the row's end", "last".to_owned()),
+        ("after the row's end", "worker.handled[tier-sync]=kill".to_owned()),
+    ] {
+        let points = if points == "last" {
+            let left = lacking - given(stage).await?.len();
+            format!("worker.called[{GIVE}]=kill@{left}")
+        } else {
+            points
+        };
+        let died = strike(stage, &points).await?;
+        stage.expect(
+            I1,
+            format!("a worker has the job {when}"),
+            died.is_some(),
+            "none took it over",
+        );
+        let Some(took) = died else {
+            break;
+        };
+        stage.recovered(took, PROCESS_BACK);
+        deaths += 1;
+    }
+    let begun = Instant::now();
+    let sound = stage.armed(Vec::new());
+    stage.platform().spawn_worker(&sound)?.ready().await;
+    let mut open = unended(stage).await?;
+    while !open.is_empty() && begun.elapsed() < TAKEN_OVER {
+        sleep(Duration::from_millis(40)).await;
+        open = unended(stage).await?;
+    }
+    stage.expect(I1, "every job has ended well", open.is_empty(), format!("{open:?}"));
+    let door = Door::new(&stage.platform().vhost().url());
+    let letters = door.dead().await?;
+    stage.expect(
+        I1,
+        "no job is a dead letter",
+        letters.is_empty(),
+        format!("{letters:?}"),
+    );
+    let mut wrong = Vec::new();
+    for Robbed { user, roles } in &robbed {
+        let found = stage.discord().member(guild, *user).await?;
+        let mut found = found.context("the member is gone")?.roles;
+        found.sort_unstable();
+        if found != *roles {
+            wrong.push(format!("{user} has {found:?} instead of {roles:?}"));
+        }
+    }
+    stage.expect(I1, "everybody has the right roles", wrong.is_empty(), wrong.join("; "));
+    let mut calls = given(stage).await?;
+    let all = calls.len();
+    stage.note(format!(
+        "{lacking} roles were lacking, {deaths} workers died, {all} calls gave a role"
+    ));
+    calls.sort_unstable();
+    let most = calls.chunk_by(|a, b| a == b).map(<[String]>::len).max().unwrap_or(0);
+    stage.expect(I2, "a role is given twice at most", most <= 2, format!("{most} times"));
+    stage.expect(
+        I2,
+        "who takes the job over does not begin from the first member",
+        all <= lacking + deaths,
+        format!("{all} calls for {lacking} roles, {deaths} deaths"),
+    );
+    Ok(())
+}
+
+/// Takes the roles of some members by hand, while nobody looks.
+async fn rob(stage: &mut Stage, guild: u64) -> anyhow::Result<Vec<Robbed>> {
+    let members = stage.plan().servers[0].members.clone();
+    let (mut robbed, mut taken) = (Vec::new(), 0);
+    for member in members.iter().skip(1) {
+        let found = stage.discord().member(guild, member.user).await?;
+        let mut roles = found.context("the seed has no such member")?.roles;
+        if roles.is_empty() || taken + roles.len() > LACKING {
+            continue;
+        }
+        stage.discord().set_roles(guild, member.user, &[]).await?;
+        taken += roles.len();
+        roles.sort_unstable();
+        robbed.push(Robbed {
+            user: member.user,
+            roles,
+        });
+        if taken == LACKING {
+            break;
+        }
+    }
+    ensure!(
+        taken >= 6,
+        "the seed's members have {taken} roles: too few to die among"
+    );
+    Ok(robbed)
+}
+
+/// One more worker, with these points. Answers how long it took until it died of them; `None` when it did not.
+async fn strike(stage: &mut Stage, points: &str) -> anyhow::Result<Option<Duration>> {
+    let variables = stage.armed(vec![(POINTS.to_owned(), points.to_owned())]);
+    let worker = stage.platform().spawn_worker(&variables)?;
+    let begun = Instant::now();
+    while begun.elapsed() < TAKEN_OVER {
+        if let Some(status) = worker.has_ended() {
+            ensure!(status.signal() == Some(SIGKILL), "it ended by itself: {status}");
+            return Ok(Some(begun.elapsed()));
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    Ok(None)
+}
+
+/// Jobs that have not ended well, with their state.
+async fn unended(stage: &mut Stage) -> anyhow::Result<Vec<(String, String)>> {
+    let mut connection = PgConnection::connect(&stage.platform().database().admin_url()).await?;
+    let found = sqlx::query_as("select job_id, state from jobs where state <> 'succeeded' order by job_id")
+        .fetch_all(&mut connection)
+        .await?;
+    connection.close().await?;
+    Ok(found)
+}
+
+/// Paths of the calls that gave a role, one for each time.
+async fn given(stage: &mut Stage) -> anyhow::Result<Vec<String>> {
+    let ledger = stage.discord().rest_ledger().await?;
+    let calls = ledger.lines().map(serde_json::from_str::<Call>);
+    let calls = calls.collect::<Result<Vec<_>, _>>().context("the emulator's ledger")?;
+    let gave = |call: &Call| call.method == "PUT" && call.status == 204 && call.path.contains("/roles/");
+    Ok(calls.into_iter().filter(gave).map(|call| call.path).collect())
+}
