@@ -14,14 +14,27 @@ use crate::chaos::Invariant::{I1, I2, I5};
 use crate::chaos::door::Door;
 use crate::chaos::{Guard, PROCESS_BACK, Scenario, Shape, Stage};
 
-pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
-    fault: 20,
-    name: "killed-around-syncs",
-    what: "SIGKILL of one worker after the other in the middle of a community's tier sync, and around the end of its row",
-    proves: &[I1, I2, I5],
-    guard: Guard::FailPoint("worker.guard.ack=skip"),
-    run: |stage| Box::pin(syncs(stage)),
-}];
+/// A message that is acknowledged before its job has ended is gone with its worker, and the row is silent for minutes.
+const ACK: Guard = Guard::FailPoint("worker.guard.ack=skip");
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        fault: 19,
+        name: "sync-handed-over",
+        what: "SIGTERM to a worker in the middle of a community's tier sync that takes longer than its grace",
+        proves: &[I1, I2, I5],
+        guard: ACK,
+        run: |stage| Box::pin(handed_over(stage)),
+    },
+    Scenario {
+        fault: 20,
+        name: "killed-around-syncs",
+        what: "SIGKILL of one worker after the other in the middle of a community's tier sync, and around the end of its row",
+        proves: &[I1, I2, I5],
+        guard: ACK,
+        run: |stage| Box::pin(killed(stage)),
+    },
+];
 
 /// Role changes that the sync has to make. Discord lets a server have ten in ten seconds.
 const LACKING: usize = 8;
@@ -31,6 +44,18 @@ const TAKEN_OVER: Duration = Duration::from_secs(10);
 
 /// What a worker ends by that dies where it was told to.
 const SIGKILL: i32 = 9;
+
+/// How long a process may take to leave.
+const GRACE: Duration = Duration::from_secs(20);
+/// A job may go on for three seconds when its worker leaves, and no longer.
+const LEAVES: Duration = Duration::from_secs(6);
+
+/// A server whose members lack roles.
+#[derive(Debug)]
+struct Lacking {
+    guild: u64,
+    robbed: Vec<Robbed>,
+}
 
 /// Somebody whose roles were taken by hand.
 #[derive(Debug)]
@@ -47,14 +72,19 @@ struct Call {
     status: u16,
 }
 
-async fn syncs(stage: &mut Stage) -> anyhow::Result<()> {
+/// A server whose members lack roles, and everything that a sync needs but for a worker.
+async fn begin(stage: &mut Stage) -> anyhow::Result<Lacking> {
     // Without an ingestor nobody but the job gives roles.
     let shape = Shape::default().workers(0).ingestors(0);
     stage.prepare(&shape).await?;
     let guild = stage.plan().servers[0].guild;
     let robbed = rob(stage, guild).await?;
-    let lacking: usize = robbed.iter().map(|robbed| robbed.roles.len()).sum();
     stage.start_services(shape).await?;
+    Ok(Lacking { guild, robbed })
+}
+
+async fn killed(stage: &mut Stage) -> anyhow::Result<()> {
+    let lacking = begin(stage).await?;
     // The first leads, finds who lacks what, and asks for the sync.
     let mut deaths = 0;
     for (when, points) in [
@@ -64,7 +94,7 @@ async fn syncs(stage: &mut Stage) -> anyhow::Result<()> {
         ("after the row's end", "worker.handled[tier-sync]=kill".to_owned()),
     ] {
         let points = if points == "last" {
-            let left = lacking - given(stage).await?.len();
+            let left = lacking.roles() - given(stage).await?.len();
             format!("worker.called[{GIVE}]=kill@{left}")
         } else {
             points
@@ -82,48 +112,91 @@ async fn syncs(stage: &mut Stage) -> anyhow::Result<()> {
         stage.recovered(took, PROCESS_BACK);
         deaths += 1;
     }
-    let begun = Instant::now();
     let sound = stage.armed(Vec::new());
     stage.platform().spawn_worker(&sound)?.ready().await;
+    ends(stage).await?;
+    lacking.is_made_good(stage, deaths).await
+}
+
+async fn handed_over(stage: &mut Stage) -> anyhow::Result<()> {
+    let lacking = begin(stage).await?;
+    // What is left is more than the leaving worker has time for.
+    let slow = stage.armed(vec![(POINTS.to_owned(), format!("worker.called[{GIVE}]=sleep(1500)"))]);
+    stage.platform().spawn_worker(&slow)?.ready().await;
+    let under_way = async |stage: &mut Stage| Ok(given(stage).await?.len() >= 2);
+    stage.until("the sync to be under way", under_way).await?;
+    let sound = stage.armed(Vec::new());
+    stage.platform().spawn_worker(&sound)?.ready().await;
+    let begun = Instant::now();
+    let status = stage.platform().workers[0].stop(GRACE).await;
+    stage.expect(I5, "it leaves in order", status.success(), status);
+    stage.recovered(begun.elapsed(), LEAVES);
+    let before = given(stage).await?.len();
+    let rest = before < lacking.roles();
+    stage.expect(
+        I5,
+        "it leaves before the sync is done",
+        rest,
+        format!("{before} roles given"),
+    );
+    ends(stage).await?;
+    lacking.is_made_good(stage, 1).await
+}
+
+/// Waits until every job has ended, and notes whether all of them have ended well.
+async fn ends(stage: &mut Stage) -> anyhow::Result<()> {
+    let begun = Instant::now();
     let mut open = unended(stage).await?;
     while !open.is_empty() && begun.elapsed() < TAKEN_OVER {
         sleep(Duration::from_millis(40)).await;
         open = unended(stage).await?;
     }
+    stage.recovered(begun.elapsed(), PROCESS_BACK);
     stage.expect(I1, "every job has ended well", open.is_empty(), format!("{open:?}"));
-    let door = Door::new(&stage.platform().vhost().url());
-    let letters = door.dead().await?;
+    let letters = Door::new(&stage.platform().vhost().url()).dead().await?;
     stage.expect(
         I1,
         "no job is a dead letter",
         letters.is_empty(),
         format!("{letters:?}"),
     );
-    let mut wrong = Vec::new();
-    for Robbed { user, roles } in &robbed {
-        let found = stage.discord().member(guild, *user).await?;
-        let mut found = found.context("the member is gone")?.roles;
-        found.sort_unstable();
-        if found != *roles {
-            wrong.push(format!("{user} has {found:?} instead of {roles:?}"));
-        }
-    }
-    stage.expect(I1, "everybody has the right roles", wrong.is_empty(), wrong.join("; "));
-    let mut calls = given(stage).await?;
-    let all = calls.len();
-    stage.note(format!(
-        "{lacking} roles were lacking, {deaths} workers died, {all} calls gave a role"
-    ));
-    calls.sort_unstable();
-    let most = calls.chunk_by(|a, b| a == b).map(<[String]>::len).max().unwrap_or(0);
-    stage.expect(I2, "a role is given twice at most", most <= 2, format!("{most} times"));
-    stage.expect(
-        I2,
-        "who takes the job over does not begin from the first member",
-        all <= lacking + deaths,
-        format!("{all} calls for {lacking} roles, {deaths} deaths"),
-    );
     Ok(())
+}
+
+impl Lacking {
+    /// How many roles are lacking in all.
+    fn roles(&self) -> usize {
+        self.robbed.iter().map(|robbed| robbed.roles.len()).sum()
+    }
+
+    /// Notes whether everybody has the right roles again, and how often they were given while so many workers were lost.
+    async fn is_made_good(&self, stage: &mut Stage, workers_lost: usize) -> anyhow::Result<()> {
+        let mut wrong = Vec::new();
+        for Robbed { user, roles } in &self.robbed {
+            let found = stage.discord().member(self.guild, *user).await?;
+            let mut found = found.context("the member is gone")?.roles;
+            found.sort_unstable();
+            if found != *roles {
+                wrong.push(format!("{user} has {found:?} instead of {roles:?}"));
+            }
+        }
+        stage.expect(I1, "everybody has the right roles", wrong.is_empty(), wrong.join("; "));
+        let mut calls = given(stage).await?;
+        let (lacking, all) = (self.roles(), calls.len());
+        stage.note(format!(
+            "roles that were lacking: {lacking}; workers lost: {workers_lost}; calls that gave a role: {all}"
+        ));
+        calls.sort_unstable();
+        let most = calls.chunk_by(|a, b| a == b).map(<[String]>::len).max().unwrap_or(0);
+        stage.expect(I2, "a role is given twice at most", most <= 2, format!("{most} times"));
+        stage.expect(
+            I2,
+            "who takes the job over does not begin from the first member",
+            all <= lacking + workers_lost,
+            format!("{all} calls for {lacking} roles, {workers_lost} workers lost"),
+        );
+        Ok(())
+    }
 }
 
 /// Takes the roles of some members by hand, while nobody looks.
