@@ -10,8 +10,9 @@ use crate::bench::ceiling::Plain;
 use crate::bench::section::percent;
 use crate::bench::{Scrape, Site};
 
-/// How long what waits behind a load may take to be handled.
-const BEHIND: Duration = Duration::from_secs(180);
+/// How long what waits behind a load may take to be handled. Under overload member events give way to commands, so that
+/// minutes of them may wait at its end.
+const BEHIND: Duration = Duration::from_secs(900);
 
 /// What stood before a load.
 #[derive(Debug)]
@@ -31,6 +32,9 @@ pub(super) struct Wrong {
     unknown: u64,
     /// Never handled.
     left: u64,
+    /// Messages that waited when the load was over, and how long until none did.
+    pub(super) waited: u64,
+    pub(super) drained: Duration,
 }
 
 impl Errors {
@@ -47,15 +51,14 @@ impl Errors {
     /// Waits until nothing is left to handle, and counts.
     pub(super) async fn end(&self, site: &Site) -> anyhow::Result<Wrong> {
         let plain = Plain::open(&site.vhost.url()).await?;
-        let deadline = Instant::now() + BEHIND;
-        let mut left = 1;
-        while left > 0 && Instant::now() < deadline {
+        let begun = Instant::now();
+        let waited = in_queues(&plain).await?;
+        let mut left = waited;
+        while left > 0 && begun.elapsed() < BEHIND {
             tokio::time::sleep(Duration::from_millis(500)).await;
-            left = 0;
-            for queue in QUEUES {
-                left += plain.depth(queue).await?;
-            }
+            left = in_queues(&plain).await?;
         }
+        let drained = begun.elapsed();
         let mut waiting = 0;
         for seconds in names::RETRY_SECONDS {
             waiting += plain.depth(&names::retry(seconds)).await?;
@@ -74,8 +77,18 @@ impl Errors {
             retried: whole(worker.sum_of("arrakis_worker_messages_total", "verdict", "retry")).max(waiting),
             unknown: whole(worker.sum("arrakis_worker_unknown_outcomes_total")),
             left,
+            waited,
+            drained,
         })
     }
+}
+
+async fn in_queues(plain: &Plain) -> anyhow::Result<u64> {
+    let mut all = 0;
+    for queue in QUEUES {
+        all += plain.depth(queue).await?;
+    }
+    Ok(all)
 }
 
 impl Wrong {
@@ -92,10 +105,14 @@ impl std::fmt::Display for Wrong {
             retried,
             unknown,
             left,
+            waited,
+            drained,
         } = self;
+        let seconds = drained.as_secs();
         write!(
             f,
-            "{dead} dead letters, {retried} tried again, {unknown} unknown, {left} never handled"
+            "{dead} dead letters, {retried} tried again, {unknown} unknown, {left} never handled; {waited} waited when the load \
+             was over, for {seconds} s"
         )
     }
 }

@@ -98,6 +98,11 @@ impl Shape {
             "%",
             Bound::Below(0.1),
         );
+        #[expect(clippy::cast_precision_loss, reason = "counts of events")]
+        let waited = wrong.waited as f64;
+        bench.figure("mission: member events that waited at the end", waited, "", Bound::Told);
+        let drained = wrong.drained.as_secs_f64();
+        bench.figure("mission: until none waited any more", drained, "s", Bound::Told);
         let spike = stage(&section, SPIKE)?;
         bench.figure(
             "mission: failed of the interactions in the spike",
