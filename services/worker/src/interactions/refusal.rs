@@ -16,12 +16,24 @@ pub struct Refusal {
     pub next: String,
 }
 
+/// Most characters of a sentence.
+const LONGEST: usize = 1_000;
+
+fn clipped(mut sentence: String) -> String {
+    if let Some((end, _)) = sentence.char_indices().nth(LONGEST) {
+        sentence.truncate(end);
+        sentence.push('…');
+    }
+    sentence
+}
+
 impl Refusal {
-    /// Both sentences.
+    /// Both sentences; of a very long one, the beginning. What a member wrote may stand in them, and Discord refuses an embed
+    /// with more than 4,096 characters.
     pub fn new(what: impl Into<String>, next: impl Into<String>) -> Self {
         Self {
-            what: what.into(),
-            next: next.into(),
+            what: clipped(what.into()),
+            next: clipped(next.into()),
         }
     }
 

@@ -99,8 +99,7 @@ impl<'a> Reader<'a> {
         if self.problems.len() == before {
             if value.trim().is_empty() {
                 self.refuse(text.referenced, "a text is needed here");
-            } else if length < shortest && before == 0 {
-                // What stands for a variable that was refused may be shorter, and must not draw complaints of its own.
+            } else if length < shortest {
                 self.refuse(
                     text.referenced,
                     format!("at least {shortest} characters are needed here"),

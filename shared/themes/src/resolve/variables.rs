@@ -147,10 +147,11 @@ fn default_text(
 /// What stands for a bad default while the rest is checked. It never leaves: the theme is refused.
 fn stand_in(kind: VariableType) -> Value {
     match kind {
-        VariableType::Text => Value::Text("?".to_owned()),
+        // Two characters: enough for every name.
+        VariableType::Text => Value::Text("??".to_owned()),
         VariableType::Color => Value::Color(Color::from_rgb(0)),
         VariableType::Boolean => Value::Boolean(false),
-        VariableType::Number => Value::Number(1),
+        VariableType::Number => Value::Number(10),
         VariableType::List => Value::List(Vec::new()),
     }
 }
