@@ -52,7 +52,12 @@ impl EventHandler for MemberLeave {
         let known = tx.profiles().presence(user).await?;
         match known.map_or(Some(true), |known| is_left_behind(&known, event)) {
             Some(true) => {}
-            Some(false) => return Ok(Effect::Nothing("something later is known")),
+            Some(false) => {
+                // It may be this very leave again, whose first handler was killed before it came to the cache.
+                drop(tx);
+                services.forget_member(&community, user).await;
+                return Ok(Effect::Nothing("something later is known"));
+            }
             None => {
                 // No transaction is open while Discord is asked.
                 tx.commit().await?;
