@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use arrakis_broker::{Backoff, Link, Topology, TopologyError};
+use arrakis_broker::{Backoff, Link, LinkOptions, Topology, TopologyError};
 use arrakis_runtime::{Fatal, Runtime};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -36,7 +36,11 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
     let soft = runtime.shutdown.soft.clone();
     let holder = uuid::Uuid::new_v4().simple().to_string();
     // One connection for publishing and for leases, on purpose: who has lost the broker can then publish nothing.
-    let link = Link::open_with_frames(&config.broker, format!("arrakis-ingestor {holder}"), FRAME_BYTES);
+    let options = LinkOptions {
+        frame_bytes: FRAME_BYTES,
+        thread: runtime.one_thread.clone(),
+    };
+    let link = Link::open_with(&config.broker, format!("arrakis-ingestor {holder}"), options);
     let topology = Arc::new(Topology::new(config.broker.priorities));
     let clock = Arc::new(ClockOffset::default());
     let discord = Discord::new(config.token.clone(), config.api.clone(), clock.clone());

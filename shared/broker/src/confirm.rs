@@ -4,8 +4,9 @@ use arrakis_fail_point as fail_point;
 use bytes::Bytes;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
-use lapin::{BasicProperties, Channel, Confirmation};
+use lapin::{BasicProperties, Confirmation};
 
+use crate::channel::Channel;
 use crate::link::Live;
 use crate::message::{Message, short};
 

@@ -13,6 +13,7 @@ use arrakis_contracts::{headers, names};
 use lapin::options::{BasicGetOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 
+use crate::channel::Channel;
 use crate::delivery::{Delivery, Settled};
 use crate::link::{LinkClosed, Live};
 use crate::message::{Message, fits_short};
@@ -173,7 +174,7 @@ impl DeadLetters {
 
 struct Walk {
     live: Arc<Live>,
-    channel: lapin::Channel,
+    channel: Channel,
     left: u32,
     held: u32,
 }
@@ -222,7 +223,7 @@ impl Walk {
     }
 }
 
-async fn count(channel: &lapin::Channel) -> lapin::Result<u32> {
+async fn count(channel: &Channel) -> lapin::Result<u32> {
     let options = QueueDeclareOptions {
         passive: true,
         ..QueueDeclareOptions::durable()

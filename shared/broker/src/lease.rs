@@ -13,8 +13,9 @@ use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
-use lapin::{Channel, Consumer};
+use lapin::Consumer;
 
+use crate::channel::Channel;
 use crate::confirm::{self, Answer};
 use crate::delivery::Delivery;
 use crate::link::{Link, LinkClosed, Live};

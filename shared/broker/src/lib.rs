@@ -6,11 +6,13 @@
 //! with its reason, then let the test write `rabbitmq/definitions.json`.
 
 mod backoff;
+mod channel;
 mod confirm;
 mod consumer;
 mod counts;
 mod dead_letters;
 mod delivery;
+mod drive;
 mod failures;
 #[cfg(test)]
 mod fuzz;
@@ -26,6 +28,7 @@ pub mod topology;
 mod unanswered;
 
 pub use backoff::Backoff;
+pub use channel::Channel;
 pub use consumer::{ConsumeError, ConsumeOptions, ConsumerEvents, Handler, Stop, Verdict, consume};
 pub use counts::{QueueCounts, queue_counts};
 pub use dead_letters::{DeadLetters, Replayed, Selection, ToolError};
@@ -33,7 +36,7 @@ pub use delivery::{Delivery, Settled};
 pub use failures::{Failures, MAX_ATTEMPTS};
 pub use isolation::Isolation;
 pub use lease::{Lease, LeaseError};
-pub use link::{Link, LinkClosed, LinkState, Live};
+pub use link::{Link, LinkClosed, LinkOptions, LinkState, Live};
 pub use message::Message;
 pub use pipeline::{Lag, Pipeline, PipelineOptions, PipelineSender, Progress};
 pub use publisher::{Outcome, PublishError, Publisher};

@@ -8,6 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrakis_fail_point as fail_point;
+use arrakis_one_thread::OneThread;
+use async_rs::traits::RuntimeKit;
+use async_rs::{Runtime, TokioRuntime};
 use futures_util::StreamExt as _;
 use lapin::tcp::OwnedTLSConfig;
 use lapin::uri::AMQPUri;
@@ -16,6 +19,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
+use crate::channel::Channel;
+use crate::drive::{Bell, Kit};
 use crate::settings::Settings;
 
 /// Seconds between heartbeats unless the URL says otherwise; a dead peer is noticed after two.
@@ -31,6 +36,26 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 fn heartbeat_seconds(settings: &Settings) -> u16 {
     let uri = settings.url.expose().parse::<AMQPUri>().ok();
     uri.and_then(|uri| uri.query.heartbeat).unwrap_or(HEARTBEAT_SECONDS)
+}
+
+/// How a link connects.
+#[derive(Debug, Clone)]
+pub struct LinkOptions {
+    /// Most bytes in an AMQP frame, unless the URL says: what the connection's buffers take is 64 times as much. The
+    /// properties of a message cannot be split, so they must fit; a broker may want 8 KiB.
+    pub frame_bytes: u32,
+    /// The runtime of a process that has one thread: lapin's thread then takes its place for as long as the connection lasts
+    /// (see `drive.rs`).
+    pub thread: Option<Arc<OneThread>>,
+}
+
+impl Default for LinkOptions {
+    fn default() -> Self {
+        Self {
+            frame_bytes: FRAME_BYTES,
+            thread: None,
+        }
+    }
 }
 
 /// State of a link, for health and metrics.
@@ -64,6 +89,7 @@ pub struct Live {
     /// Counts connections from 1.
     pub epoch: u64,
     gone: CancellationToken,
+    bell: Arc<Bell>,
 }
 
 impl Live {
@@ -71,8 +97,9 @@ impl Live {
     ///
     /// # Errors
     /// When the connection is gone.
-    pub async fn channel(&self) -> lapin::Result<lapin::Channel> {
-        self.guard(self.connection.create_channel()).await
+    pub async fn channel(&self) -> lapin::Result<Channel> {
+        let channel = self.guard(self.connection.create_channel()).await?;
+        Ok(Channel::new(channel, self.bell.clone()))
     }
 
     /// Awaits an AMQP call, but no longer than this connection lasts: a call that is under way when the connection breaks
@@ -108,12 +135,11 @@ pub struct Link {
 impl Link {
     /// Starts to connect, and goes on for as long as the link is open. `name` is shown by the broker's management.
     pub fn open(settings: &Settings, name: impl Into<String>) -> Self {
-        Self::open_with_frames(settings, name, FRAME_BYTES)
+        Self::open_with(settings, name, LinkOptions::default())
     }
 
-    /// As [`Link::open`], with at most so many bytes in an AMQP frame, unless the URL says: what the connection's buffers
-    /// take is 64 times as much. The properties of a message cannot be split, so they must fit; a broker may want 8 KiB.
-    pub fn open_with_frames(settings: &Settings, name: impl Into<String>, frame_bytes: u32) -> Self {
+    /// As [`Link::open`], in another manner.
+    pub fn open_with(settings: &Settings, name: impl Into<String>, options: LinkOptions) -> Self {
         let (live_sender, live) = watch::channel(None);
         let (state_sender, state) = watch::channel(LinkState::Connecting { why: String::new() });
         let link = Self {
@@ -126,7 +152,7 @@ impl Link {
         let supervisor = Supervisor {
             settings: settings.clone(),
             name: name.into(),
-            frame_bytes,
+            options,
             live: live_sender,
             state: state_sender,
             stop: link.stop.clone(),
@@ -182,7 +208,7 @@ impl Link {
 struct Supervisor {
     settings: Settings,
     name: String,
-    frame_bytes: u32,
+    options: LinkOptions,
     live: watch::Sender<Option<Arc<Live>>>,
     state: watch::Sender<LinkState>,
     stop: CancellationToken,
@@ -198,11 +224,11 @@ impl Supervisor {
                 () = self.stop.cancelled() => break,
             };
             match attempt {
-                Ok(connection) => {
+                Ok((connection, bell)) => {
                     epoch += 1;
                     backoff.reset();
                     tracing::info!(connection = self.name, epoch, "connected to the broker");
-                    let why = self.keep(connection, epoch).await;
+                    let why = self.keep(connection, bell, epoch).await;
                     if self.stop.is_cancelled() {
                         break;
                     }
@@ -228,13 +254,28 @@ impl Supervisor {
         self.state.send_replace(LinkState::Closed);
     }
 
-    async fn connect(&self) -> Result<Connection, String> {
+    async fn connect(&self) -> Result<(Connection, Arc<Bell>), String> {
+        let bell = Arc::new(Bell::default());
+        let connection = match self.options.thread.clone() {
+            None => self.connect_on(TokioRuntime::tokio_current()).await?,
+            Some(thread) => {
+                let connection = self.connect_on(Runtime::new(Kit::new(thread, bell.clone()))).await?;
+                bell.hear();
+                connection
+            }
+        };
+        Ok((connection, bell))
+    }
+
+    async fn connect_on<K>(&self, runtime: Runtime<K>) -> Result<Connection, String>
+    where
+        K: RuntimeKit + Clone + Send + Sync + 'static,
+    {
         let mut uri: AMQPUri = self.settings.url.expose().parse()?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
-        uri.query.frame_max.get_or_insert(self.frame_bytes);
+        uri.query.frame_max.get_or_insert(self.options.frame_bytes);
         let properties = ConnectionProperties::default().with_connection_name(self.name.as_str().into());
-        let mut builder = ConnectionBuilder::new()
-            .map_err(|error| error.to_string())?
+        let mut builder = ConnectionBuilder::new_with_runtime(runtime)
             .with_uri(uri)
             .with_properties(properties);
         if let Some(ca) = &self.settings.ca {
@@ -251,13 +292,14 @@ impl Supervisor {
     }
 
     /// Hands the connection out until it is lost or we stop. Answers why it ended.
-    async fn keep(&self, connection: Connection, epoch: u64) -> String {
+    async fn keep(&self, connection: Connection, bell: Arc<Bell>, epoch: u64) -> String {
         let mut events = Box::pin(connection.events_listener());
         let gone = CancellationToken::new();
         let live = Arc::new(Live {
             connection,
             epoch,
             gone: gone.clone(),
+            bell,
         });
         self.live.send_replace(Some(live.clone()));
         self.state.send_replace(LinkState::Up);

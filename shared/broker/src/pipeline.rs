@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrakis_fail_point as fail_point;
-use lapin::Channel;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
+use crate::channel::Channel;
 use crate::confirm::{self, Answer, Outgoing};
 use crate::link::{Link, Live};
 use crate::message::Message;

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrakis_fail_point as fail_point;
-use lapin::Channel;
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use crate::backoff::Backoff;
+use crate::channel::Channel;
 use crate::confirm::{self, Answer};
 use crate::link::{Link, LinkClosed};
 use crate::message::Message;

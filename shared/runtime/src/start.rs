@@ -4,10 +4,12 @@ use std::future::Future;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use arrakis_config::{ConfigErrors, EXIT_CODE, Reader, Service, Source, variables};
 use arrakis_fail_point as fail_point;
+use arrakis_one_thread::OneThread;
 use arrakis_telemetry::{LogFormat, Metrics, init_logs};
 use tokio::net::TcpListener;
 
@@ -35,6 +37,8 @@ pub struct Runtime {
     pub health: Health,
     /// What to count.
     pub metrics: Metrics,
+    /// What the tasks run on, where the service has one thread. A library that insists on its own may take its place.
+    pub one_thread: Option<Arc<OneThread>>,
 }
 
 impl Runtime {
@@ -45,6 +49,7 @@ impl Runtime {
             shutdown: Shutdown::default(),
             health: Health::default(),
             metrics: Metrics::new(),
+            one_thread: None,
         }
     }
 }
@@ -106,10 +111,11 @@ pub fn run<C, F>(
     service: Service,
     threads: Threads,
     read: impl FnOnce(&mut Reader) -> Option<C>,
-    serve: impl FnOnce(C, Runtime) -> F,
+    serve: impl FnOnce(C, Runtime) -> F + Send + 'static,
 ) -> ExitCode
 where
-    F: Future<Output = anyhow::Result<()>>,
+    C: Send + 'static,
+    F: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
     let loaded = Reader::load(service, Source::environment(), |reader| {
         let common = Common::read(reader);
@@ -136,11 +142,11 @@ fn refuse(errors: &ConfigErrors) -> ExitCode {
     ExitCode::from(EXIT_CODE)
 }
 
-fn start<F: Future<Output = anyhow::Result<()>>>(
+fn start<F: Future<Output = anyhow::Result<()>> + Send + 'static>(
     service: Service,
     threads: Threads,
     common: &Common,
-    serve: impl FnOnce(Runtime) -> F,
+    serve: impl FnOnce(Runtime) -> F + Send + 'static,
 ) -> anyhow::Result<()> {
     let filter = common.filter.parse().map_err(|error| {
         Fatal::configuration(format!(
@@ -154,29 +160,43 @@ fn start<F: Future<Output = anyhow::Result<()>>>(
         tracing::warn!(?spec, "fail points are armed");
         fail_point::arm(spec).map_err(|error| Fatal::configuration(format!("ARRAKIS_FAIL_POINTS: {error}")))?;
     }
-    let mut builder = match threads {
-        Threads::One => tokio::runtime::Builder::new_current_thread(),
-        Threads::Many => tokio::runtime::Builder::new_multi_thread(),
-    };
-    let tokio = builder.enable_all().build().context("the async runtime cannot start")?;
-    let runtime = Runtime::for_test(service);
-    let result = tokio.block_on(async {
-        let listener = TcpListener::bind(common.health_addr).await.map_err(|error| {
-            let example = "HEALTH_ADDR=127.0.0.1:8081";
-            Fatal::configuration(format!("HEALTH_ADDR={} cannot be used: {error}; example: {example}", common.health_addr))
-        })?;
-        tracing::info!(health_addr = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "{} starts", service.binary());
-        tokio::spawn(axum::serve(listener, router(runtime.clone())).into_future());
-        tokio::spawn(runtime.shutdown.clone().follow_signals());
-        let hard = runtime.shutdown.hard.clone();
-        tokio::select! {
-            result = serve(runtime) => result,
-            () = left_behind(hard) => Err(anyhow::anyhow!("work was left behind when the grace period was over")),
+    let mut runtime = Runtime::for_test(service);
+    match threads {
+        Threads::One => {
+            let thread = OneThread::new().context("the async runtime cannot start")?;
+            runtime.one_thread = Some(thread.clone());
+            thread.run(live(runtime, common.health_addr, serve))
         }
-    });
-    // Tasks that ignore both tokens must not hold the process.
-    tokio.shutdown_background();
-    result
+        Threads::Many => {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            let tokio = builder.enable_all().build().context("the async runtime cannot start")?;
+            let result = tokio.block_on(live(runtime, common.health_addr, serve));
+            // Tasks that ignore both tokens must not hold the process.
+            tokio.shutdown_background();
+            result
+        }
+    }
+}
+
+/// From the health endpoints to the end.
+async fn live<F: Future<Output = anyhow::Result<()>>>(
+    runtime: Runtime,
+    health_addr: SocketAddr,
+    serve: impl FnOnce(Runtime) -> F,
+) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(health_addr).await.map_err(|error| {
+        let example = "HEALTH_ADDR=127.0.0.1:8081";
+        Fatal::configuration(format!("HEALTH_ADDR={health_addr} cannot be used: {error}; example: {example}"))
+    })?;
+    tracing::info!(health_addr = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "{} starts",
+        runtime.service.binary());
+    tokio::spawn(axum::serve(listener, router(runtime.clone())).into_future());
+    tokio::spawn(runtime.shutdown.clone().follow_signals());
+    let hard = runtime.shutdown.hard.clone();
+    tokio::select! {
+        result = serve(runtime) => result,
+        () = left_behind(hard) => Err(anyhow::anyhow!("work was left behind when the grace period was over")),
+    }
 }
 
 /// A service sees the hard token too and may end by itself a moment later, with a better word than ours.

@@ -5,6 +5,7 @@ use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptio
 use lapin::types::{AMQPValue, FieldTable};
 
 use super::{Argument, Exchange, Queue, Topology, TopologyError, Value};
+use crate::channel::Channel;
 use crate::link::Live;
 
 /// An object that the code wants and the broker does not have.
@@ -105,7 +106,7 @@ impl Topology {
 ///
 /// # Errors
 /// When it exists and differs, is refused, or the connection goes away.
-pub async fn declare_queue(channel: &lapin::Channel, queue: &Queue) -> Result<lapin::Queue, TopologyError> {
+pub async fn declare_queue(channel: &Channel, queue: &Queue) -> Result<lapin::Queue, TopologyError> {
     let mut table = table(&queue.arguments);
     table.insert("x-queue-type".into(), AMQPValue::LongString(queue.kind.name().into()));
     channel
@@ -114,7 +115,7 @@ pub async fn declare_queue(channel: &lapin::Channel, queue: &Queue) -> Result<la
         .map_err(|error| TopologyError::read("queue", &queue.name, &error))
 }
 
-async fn declare_exchange(channel: &lapin::Channel, exchange: &Exchange, passive: bool) -> lapin::Result<()> {
+async fn declare_exchange(channel: &Channel, exchange: &Exchange, passive: bool) -> lapin::Result<()> {
     let options = ExchangeDeclareOptions {
         durable: true,
         passive,
@@ -142,14 +143,14 @@ fn table(arguments: &[Argument]) -> FieldTable {
     table
 }
 
-async fn channel(live: &Live) -> Result<lapin::Channel, TopologyError> {
+async fn channel(live: &Live) -> Result<Channel, TopologyError> {
     live.channel()
         .await
         .map_err(|error| TopologyError::Unreachable(error.to_string()))
 }
 
 /// A channel that the broker closed for a refusal cannot be closed again, and need not be.
-async fn close(channel: lapin::Channel) {
+async fn close(channel: Channel) {
     if channel.status().connected() {
         let _ = channel.close(200, "done".into()).await;
     }

@@ -4,6 +4,7 @@
 mod consumer;
 mod counts;
 mod dead_letters;
+mod drive;
 mod lease;
 mod link;
 mod management;

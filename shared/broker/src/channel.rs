@@ -1,0 +1,114 @@
+//! A channel whose calls reach lapin's loop at once, wherever it waits.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use lapin::options::{
+    BasicCancelOptions, BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
+    ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+};
+use lapin::types::{FieldTable, ReplyCode, ShortString};
+use lapin::{BasicProperties, Consumer, ExchangeKind, PublisherConfirm, Queue, Result};
+
+use crate::drive::Bell;
+
+/// An AMQP channel. Each method that sends anything is lapin's of the same name, and rings the [`Bell`]; what only looks is
+/// lapin's own.
+#[derive(Debug, Clone)]
+pub struct Channel {
+    lapin: lapin::Channel,
+    bell: Arc<Bell>,
+}
+
+impl Deref for Channel {
+    type Target = lapin::Channel;
+
+    fn deref(&self) -> &lapin::Channel {
+        &self.lapin
+    }
+}
+
+#[expect(missing_docs, reason = "they are lapin's")]
+impl Channel {
+    pub(crate) fn new(lapin: lapin::Channel, bell: Arc<Bell>) -> Self {
+        Self { lapin, bell }
+    }
+
+    pub async fn basic_publish(
+        &self,
+        exchange: ShortString,
+        routing_key: ShortString,
+        options: BasicPublishOptions,
+        body: &[u8],
+        properties: BasicProperties,
+    ) -> Result<PublisherConfirm> {
+        let call = self.lapin.basic_publish(exchange, routing_key, options, body, properties);
+        self.bell.rung(call).await
+    }
+
+    pub async fn confirm_select(&self, options: ConfirmSelectOptions) -> Result<()> {
+        self.bell.rung(self.lapin.confirm_select(options)).await
+    }
+
+    pub async fn basic_qos(&self, prefetch: u16, options: BasicQosOptions) -> Result<()> {
+        self.bell.rung(self.lapin.basic_qos(prefetch, options)).await
+    }
+
+    pub async fn basic_consume(
+        &self,
+        queue: ShortString,
+        tag: ShortString,
+        options: BasicConsumeOptions,
+        arguments: FieldTable,
+    ) -> Result<Consumer> {
+        self.bell.rung(self.lapin.basic_consume(queue, tag, options, arguments)).await
+    }
+
+    pub async fn basic_cancel(&self, tag: ShortString, options: BasicCancelOptions) -> Result<()> {
+        self.bell.rung(self.lapin.basic_cancel(tag, options)).await
+    }
+
+    pub async fn basic_get(
+        &self,
+        queue: ShortString,
+        options: BasicGetOptions,
+    ) -> Result<Option<lapin::message::BasicGetMessage>> {
+        self.bell.rung(self.lapin.basic_get(queue, options)).await
+    }
+
+    pub async fn queue_declare(
+        &self,
+        queue: ShortString,
+        options: QueueDeclareOptions,
+        arguments: FieldTable,
+    ) -> Result<Queue> {
+        self.bell.rung(self.lapin.queue_declare(queue, options, arguments)).await
+    }
+
+    pub async fn queue_bind(
+        &self,
+        queue: ShortString,
+        exchange: ShortString,
+        key: ShortString,
+        options: QueueBindOptions,
+        arguments: FieldTable,
+    ) -> Result<()> {
+        let call = self.lapin.queue_bind(queue, exchange, key, options, arguments);
+        self.bell.rung(call).await
+    }
+
+    pub async fn exchange_declare(
+        &self,
+        exchange: ShortString,
+        kind: ExchangeKind,
+        options: ExchangeDeclareOptions,
+        arguments: FieldTable,
+    ) -> Result<()> {
+        let call = self.lapin.exchange_declare(exchange, kind, options, arguments);
+        self.bell.rung(call).await
+    }
+
+    pub async fn close(&self, code: ReplyCode, text: ShortString) -> Result<()> {
+        self.bell.rung(self.lapin.close(code, text)).await
+    }
+}
