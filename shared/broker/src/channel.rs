@@ -4,8 +4,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use lapin::options::{
-    BasicCancelOptions, BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
-    ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+    BasicCancelOptions, BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, BasicQosOptions,
+    ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
 };
 use lapin::types::{FieldTable, ReplyCode, ShortString};
 use lapin::{BasicProperties, Consumer, ExchangeKind, PublisherConfirm, Queue, Result};
@@ -42,7 +42,9 @@ impl Channel {
         body: &[u8],
         properties: BasicProperties,
     ) -> Result<PublisherConfirm> {
-        let call = self.lapin.basic_publish(exchange, routing_key, options, body, properties);
+        let call = self
+            .lapin
+            .basic_publish(exchange, routing_key, options, body, properties);
         self.bell.rung(call).await
     }
 
@@ -61,7 +63,9 @@ impl Channel {
         options: BasicConsumeOptions,
         arguments: FieldTable,
     ) -> Result<Consumer> {
-        self.bell.rung(self.lapin.basic_consume(queue, tag, options, arguments)).await
+        self.bell
+            .rung(self.lapin.basic_consume(queue, tag, options, arguments))
+            .await
     }
 
     pub async fn basic_cancel(&self, tag: ShortString, options: BasicCancelOptions) -> Result<()> {
@@ -82,7 +86,9 @@ impl Channel {
         options: QueueDeclareOptions,
         arguments: FieldTable,
     ) -> Result<Queue> {
-        self.bell.rung(self.lapin.queue_declare(queue, options, arguments)).await
+        self.bell
+            .rung(self.lapin.queue_declare(queue, options, arguments))
+            .await
     }
 
     pub async fn queue_bind(

@@ -11,9 +11,9 @@ use std::time::Duration;
 use arrakis_contracts::labels::HeaderValue;
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
+use lapin::Consumer;
 use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
-use lapin::Consumer;
 
 use crate::channel::Channel;
 use crate::confirm::{self, Answer};

@@ -186,7 +186,9 @@ async fn live<F: Future<Output = anyhow::Result<()>>>(
 ) -> anyhow::Result<()> {
     let listener = TcpListener::bind(health_addr).await.map_err(|error| {
         let example = "HEALTH_ADDR=127.0.0.1:8081";
-        Fatal::configuration(format!("HEALTH_ADDR={health_addr} cannot be used: {error}; example: {example}"))
+        Fatal::configuration(format!(
+            "HEALTH_ADDR={health_addr} cannot be used: {error}; example: {example}"
+        ))
     })?;
     tracing::info!(health_addr = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "{} starts",
         runtime.service.binary());
