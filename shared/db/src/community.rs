@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 use crate::row::Column;
-use crate::{CommunityId, DbError, GuildId, TenantTx, TokenProfileId, measure::named};
+use crate::{CommunityId, DbError, GuildId, TenantTx, TokenFace, TokenProfileId, measure::named};
 
 /// A community as it is set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct Community {
     pub plan: Plan,
     /// What counts as holding.
     pub token_profile: TokenProfileId,
+    /// What answers show of it.
+    pub token: TokenFace,
     /// Since when and why synthesis and role changes stop; `None` when they do not.
     pub frozen: Option<Frozen>,
     /// When it was set up.
@@ -82,8 +84,13 @@ impl Communities<'_> {
         let row = named!(
             "community.get",
             sqlx::query!(
-                "select guild_id, name, theme, rule_set, plan, token_profile_id, frozen_at, frozen_reason, onboarded_at
-                   from communities where community_id = $1",
+                // The token's face belongs to every answer, so it comes along instead of costing a round trip of its own.
+                r#"select c.guild_id, c.name, c.theme, c.rule_set, c.plan, c.token_profile_id, c.frozen_at, c.frozen_reason,
+                          c.onboarded_at, t.symbol, h.last_success_at as "last_success_at?"
+                     from communities c
+                     join token_profiles t using (token_profile_id)
+                     left join eligibility_health_status h using (token_profile_id)
+                    where c.community_id = $1"#,
                 self.community.uuid()
             )
             .fetch_optional(&mut *self.connection)
@@ -99,6 +106,10 @@ impl Communities<'_> {
             rule_set: column("rule_set").parse(&row.rule_set)?,
             plan: parse_plan(&row.plan)?,
             token_profile: column("token_profile_id").parse(&row.token_profile_id)?,
+            token: TokenFace {
+                symbol: row.symbol,
+                last_success_at: row.last_success_at,
+            },
             frozen: row
                 .frozen_at
                 .zip(row.frozen_reason)

@@ -206,24 +206,6 @@ impl Eligibility<'_> {
         })
     }
 
-    /// What every answer about a token shows of it; `None` for a token profile that does not exist.
-    ///
-    /// # Errors
-    /// When the database is away.
-    pub async fn face(&mut self, token: &TokenProfileId) -> Result<Option<TokenFace>, DbError> {
-        named!(
-            "eligibility.face",
-            sqlx::query_as!(
-                TokenFace,
-                r#"select t.symbol, h.last_success_at as "last_success_at?"
-                     from token_profiles t left join eligibility_health_status h using (token_profile_id)
-                    where t.token_profile_id = $1"#,
-                token.as_str()
-            )
-            .fetch_optional(&mut *self.connection)
-        )
-    }
-
     /// Writes down that a sync failed.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use arrakis_domain::{Ladder, Standing, TierId};
 use async_trait::async_trait;
 use twilight_util::builder::command::IntegerBuilder;
 
-use super::backdrop::Backdrop;
+use super::backdrop::scene;
 use super::{Answer, Call, Command, CommandError, Definition, Reply, message, outdated};
 use crate::community::{Community, user_id};
 use crate::failure::Failure;
@@ -62,7 +62,6 @@ async fn answer(
     let token = &community.record.token_profile;
     let me = user_id(call.invocation.author.id)?;
     let mut tx = call.tx().await?;
-    let backdrop = Backdrop::read(call.services, &mut tx, community).await?;
     let number = match turn {
         Turn::To(number) => number,
         Turn::ToMe => {
@@ -71,7 +70,7 @@ async fn answer(
         }
     };
     let (number, read) = read(call.services, &mut tx, community, number).await?;
-    let scene = backdrop.scene(community)?;
+    let scene = scene(call.services, community)?;
     let tiers = tiers(&read, scene.ladder);
     let page = Page {
         lines: lines(&read, &tiers, me),

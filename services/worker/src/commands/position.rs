@@ -1,10 +1,9 @@
 //! `/position`: where the asking member stands, and how far it is up and down.
 
-use arrakis_db::{DbError, Holder, TenantTx, TokenProfileId};
-use arrakis_domain::{Rank, Standing, Zones};
+use arrakis_domain::{Balance, Rank, Zones};
 use async_trait::async_trait;
 
-use super::backdrop::Backdrop;
+use super::backdrop::scene;
 use super::{Answer, Call, Command, Definition, Reply, message};
 use crate::community::user_id;
 use crate::render::position::{self, Neighbour};
@@ -25,46 +24,22 @@ impl Command for Position {
     async fn run(&self, call: &Call<'_>) -> Answer {
         let community = call.community()?;
         let token = &community.record.token_profile;
-        let mut tx = call.tx().await?;
-        let backdrop = Backdrop::read(call.services, &mut tx, community).await?;
-        let member = tx
-            .profiles()
-            .standing(token, user_id(call.invocation.author.id)?)
-            .await?;
-        let wallet = member.as_ref().and_then(|member| member.wallet);
-        let standing = member.map(|member| member.standing).unwrap_or_default();
-        let (above, below) = neighbours(&mut tx, token, standing).await?;
-        let entry = tx.eligibility().entry_threshold(token, Zones::STANDARD).await?;
+        let user = user_id(call.invocation.author.id)?;
+        let place = call.tx().await?.profiles().place(token, user, Zones::STANDARD).await?;
+        let rank = place.standing.rank.map(Rank::get);
         let shown = position::Position {
-            wallet,
-            standing,
-            above,
-            below,
-            entry,
+            wallet: place.wallet,
+            standing: place.standing,
+            above: neighbour(rank.and_then(|rank| rank.checked_sub(1)), place.above),
+            below: neighbour(rank.and_then(|rank| rank.checked_add(1)), place.below),
+            entry: place.entry,
         };
-        let embed = position::embed(&backdrop.scene(community)?, &shown);
+        let embed = position::embed(&scene(call.services, community)?, &shown);
         Ok(Reply::Message(message(embed, Vec::new())))
     }
 }
 
-/// The wallets one rank better and one worse, where there are.
-async fn neighbours(
-    tx: &mut TenantTx,
-    token: &TokenProfileId,
-    standing: Standing,
-) -> Result<(Option<Neighbour>, Option<Neighbour>), DbError> {
-    let Some(rank) = standing.rank else {
-        return Ok((None, None));
-    };
-    let first = Rank::new(rank.get() - 1).unwrap_or(rank);
-    let last = Rank::new(rank.get().saturating_add(1)).unwrap_or(rank);
-    let holders = tx.eligibility().holders(token, first, last).await?;
-    let find = |wanted: fn(&Rank, &Rank) -> bool| {
-        let holder = holders.iter().find(|holder| wanted(&holder.rank, &rank));
-        holder.map(|Holder { rank, held, .. }| Neighbour {
-            rank: *rank,
-            held: *held,
-        })
-    };
-    Ok((find(|other, mine| other < mine), find(|other, mine| other > mine)))
+fn neighbour(rank: Option<u32>, held: Option<Balance>) -> Option<Neighbour> {
+    let rank = rank.and_then(Rank::new)?;
+    held.map(|held| Neighbour { rank, held })
 }

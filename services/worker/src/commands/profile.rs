@@ -4,7 +4,7 @@ use arrakis_db::UserId;
 use async_trait::async_trait;
 use twilight_util::builder::command::UserBuilder;
 
-use super::backdrop::Backdrop;
+use super::backdrop::scene;
 use super::{Answer, Call, Command, CommandError, Definition, Reply, message};
 use crate::community::user_id;
 use crate::interactions::invocation::Ask;
@@ -38,7 +38,6 @@ impl Command for Profile {
         let token = &community.record.token_profile;
         let now = call.services.now();
         let mut tx = call.tx().await?;
-        let backdrop = Backdrop::read(call.services, &mut tx, community).await?;
         let member = tx.profiles().standing(token, subject.user).await?;
         let facts = tx.profiles().facts(subject.user, now, community.theme.early()).await?;
         let record = call.services.profile(&mut tx, community, subject.user).await?;
@@ -46,7 +45,7 @@ impl Command for Profile {
         let (Some(record), Some(member), Some(facts)) = (record, member, facts) else {
             return Err(unknown(&subject).into());
         };
-        let scene = backdrop.scene(community)?;
+        let scene = scene(call.services, community)?;
         let evaluation = community.theme.evaluate(scene.ladder, member.standing, &facts);
         let roles: Vec<_> = community.theme.desired_roles(&evaluation, &facts).into_iter().collect();
         let shown = profile::Profile {

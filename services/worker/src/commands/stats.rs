@@ -3,7 +3,7 @@
 use arrakis_domain::Zones;
 use async_trait::async_trait;
 
-use super::backdrop::Backdrop;
+use super::backdrop::scene;
 use super::{Answer, Call, Command, Definition, Reply, message};
 use crate::render::stats;
 
@@ -23,7 +23,6 @@ impl Command for Stats {
         let numbers = tx.profiles().numbers().await?;
         let wallets = tx.eligibility().holder_count(token).await?;
         let entry = tx.eligibility().entry_threshold(token, Zones::STANDARD).await?;
-        let backdrop = Backdrop::read(call.services, &mut tx, community).await?;
         let shown = stats::Stats {
             community: &community.record.name,
             members: numbers.members,
@@ -33,7 +32,7 @@ impl Command for Stats {
             entry,
         };
         Ok(Reply::Message(message(
-            stats::embed(&backdrop.scene(community)?, &shown),
+            stats::embed(&scene(call.services, community)?, &shown),
             Vec::new(),
         )))
     }

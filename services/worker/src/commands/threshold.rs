@@ -1,10 +1,10 @@
 //! `/threshold`: what entry takes now, the zone in which one waits, and how far the asking member is.
 
-use arrakis_db::{DbError, TenantTx, TokenProfileId};
-use arrakis_domain::{Balance, Rank, Zones};
+use arrakis_db::{DbError, Holder, TenantTx, TokenProfileId};
+use arrakis_domain::{Balance, EntryThreshold, Zones};
 use async_trait::async_trait;
 
-use super::backdrop::Backdrop;
+use super::backdrop::scene;
 use super::{Answer, Call, Command, Definition, Reply, message};
 use crate::community::user_id;
 use crate::render::threshold;
@@ -26,9 +26,7 @@ impl Command for Threshold {
         let community = call.community()?;
         let token = &community.record.token_profile;
         let mut tx = call.tx().await?;
-        let backdrop = Backdrop::read(call.services, &mut tx, community).await?;
-        let entry = tx.eligibility().entry_threshold(token, Zones::STANDARD).await?;
-        let waiting = waiting(&mut tx, token, Zones::STANDARD).await?;
+        let (entry, waiting) = entry_and_waiting(&mut tx, token, Zones::STANDARD).await?;
         let member = tx
             .profiles()
             .standing(token, user_id(call.invocation.author.id)?)
@@ -41,16 +39,23 @@ impl Command for Threshold {
                 .filter(|member| member.wallet.is_some())
                 .map(|member| member.standing),
         };
-        let embed = threshold::embed(&backdrop.scene(community)?, &shown);
+        let embed = threshold::embed(&scene(call.services, community)?, &shown);
         Ok(Reply::Message(message(embed, Vec::new())))
     }
 }
 
-/// What the wallets in the waitlist zone hold, the best first.
-async fn waiting(tx: &mut TenantTx, token: &TokenProfileId, zones: Zones) -> Result<Vec<Balance>, DbError> {
-    let Some(first) = zones.entry.get().checked_add(1).and_then(Rank::new) else {
-        return Ok(Vec::new());
+/// What entry takes, and what the wallets in the waitlist zone hold, the best first.
+async fn entry_and_waiting(
+    tx: &mut TenantTx,
+    token: &TokenProfileId,
+    zones: Zones,
+) -> Result<(EntryThreshold, Vec<Balance>), DbError> {
+    let mut holders = tx.eligibility().holders(token, zones.entry, zones.waitlist).await?;
+    let last_in = holders.first().is_some_and(|holder| holder.rank == zones.entry);
+    let last_in = last_in.then(|| holders.remove(0));
+    let entry = match last_in {
+        Some(Holder { held, .. }) => EntryThreshold::Holding { balance: held },
+        None => tx.eligibility().entry_threshold(token, zones).await?,
     };
-    let holders = tx.eligibility().holders(token, first, zones.waitlist).await?;
-    Ok(holders.into_iter().map(|holder| holder.held).collect())
+    Ok((entry, holders.into_iter().map(|holder| holder.held).collect()))
 }

@@ -1,6 +1,6 @@
 //! The ranking, and members measured against it.
 
-use arrakis_db::{CommunityId, Database, SyncHealth};
+use arrakis_db::{CommunityId, Database, Place, SyncHealth};
 use arrakis_domain::{Address, Balance, EntryThreshold, Rank, Standing, TierId, Zones};
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
@@ -104,6 +104,74 @@ async fn what_entry_takes_and_who_waits() {
             .await
             .is_ok()
     );
+}
+
+#[tokio::test]
+async fn a_place_tells_the_neighbours_and_what_entry_takes() {
+    let (_test, database, community) = one_community().await;
+    rank_wallets(&database, 80, 1).await;
+    with_members(&database, community, [1, 5, 80]).await;
+    let mut tx = database.tenant(community).await.unwrap();
+    tx.profiles().join(user(500), "No wallet", NOON).await.unwrap();
+    let entry = EntryThreshold::Holding { balance: held(69) };
+    let place = |number: u32, above: Option<u32>, below: Option<u32>| Place {
+        wallet: Some(address(number)),
+        standing: Standing::new(Rank::new(number), held(number)),
+        above: above.map(held),
+        below: below.map(held),
+        entry,
+    };
+    for (member, expected) in [
+        (1, place(1, None, Some(2))),
+        (5, place(5, Some(4), Some(6))),
+        (80, place(80, Some(79), None)),
+    ] {
+        let told = tx
+            .profiles()
+            .place(&token(), user(member), Zones::STANDARD)
+            .await
+            .unwrap();
+        assert_eq!(told, expected, "{member}");
+    }
+    let nowhere = Place {
+        wallet: None,
+        standing: Standing::default(),
+        above: None,
+        below: None,
+        entry,
+    };
+    // A member without a wallet, and somebody who was never seen.
+    for nobody in [500, 501] {
+        let told = tx
+            .profiles()
+            .place(&token(), user(nobody), Zones::STANDARD)
+            .await
+            .unwrap();
+        assert_eq!(told, nowhere, "{nobody}");
+    }
+    tx.commit().await.unwrap();
+    rank_wallets(&database, 60, 2).await;
+    let mut tx = database.tenant(community).await.unwrap();
+    let told = tx.profiles().place(&token(), user(80), Zones::STANDARD).await.unwrap();
+    let outside = Place {
+        wallet: Some(address(80)),
+        entry: EntryThreshold::PlacesFree { free: 9 },
+        ..nowhere
+    };
+    assert_eq!(told, outside);
+}
+
+#[tokio::test]
+async fn a_community_comes_with_the_face_of_its_token() {
+    let (_test, database, community) = one_community().await;
+    let token = async || {
+        let mut tx = database.tenant(community).await.unwrap();
+        tx.communities().get().await.unwrap().unwrap().token
+    };
+    assert_eq!(token().await.last_success_at, None);
+    assert!(!token().await.symbol.is_empty());
+    rank_wallets(&database, 1, 1).await;
+    assert_eq!(token().await.last_success_at, Some(NOON));
 }
 
 #[tokio::test]
