@@ -189,10 +189,15 @@ impl Interactions {
     async fn answer(&self, received: &Received) -> Ended {
         let services = &self.services;
         let event = &received.labels.event_id;
-        if services.was_done(event).await {
-            return Ended::dropped("already_done", "done before");
+        let entry = services.commands.get(received.invocation.command());
+        let deferred = entry.is_some_and(|entry| is_deferred(first_answer(entry, &received.invocation)));
+        // Who can be deferred at once is not kept waiting by a question to Redis: the first delivery is nearly always the only
+        // one, and Discord refuses the second first response.
+        let at_once = deferred && !received.was_begun();
+        if !at_once && services.was_done(event).await {
+            return already_done();
         }
-        let Some(entry) = services.commands.get(received.invocation.command()) else {
+        let Some(entry) = entry else {
             return self
                 .refuse_at_once(received, &unknown(&received.invocation), "unknown_command")
                 .await;
@@ -200,9 +205,10 @@ impl Interactions {
         if let Err(refusal) = check(entry, &received.invocation) {
             return self.refuse_at_once(received, &refusal, "refused").await;
         }
-        let ended = match first_answer(entry, &received.invocation) {
-            Answers::Deferred { .. } | Answers::Update => self.deferred(received, entry).await,
-            Answers::Immediate | Answers::Modal => self.immediate(received, entry).await,
+        let ended = if deferred {
+            self.deferred(received, entry, at_once).await
+        } else {
+            self.immediate(received, entry).await
         };
         if ended.verdict == Verdict::Done {
             services.mark_done(event).await;
@@ -210,12 +216,15 @@ impl Interactions {
         ended
     }
 
-    /// Acknowledges first, and only then looks at anything that takes time.
-    async fn deferred(&self, received: &Received, entry: &Entry) -> Ended {
-        match self
-            .acknowledge(received, first_answer(entry, &received.invocation))
-            .await
-        {
+    /// Acknowledges first, and only then looks at anything that takes time. `unasked` when nobody has looked whether it is done.
+    async fn deferred(&self, received: &Received, entry: &Entry, unasked: bool) -> Ended {
+        let acknowledge = self.acknowledge(received, first_answer(entry, &received.invocation));
+        let was_done = async { unasked && self.services.was_done(&received.labels.event_id).await };
+        let (acknowledged, was_done) = tokio::join!(acknowledge, was_done);
+        if was_done {
+            return already_done();
+        }
+        match acknowledged {
             Acknowledged::Yes => {}
             Acknowledged::Expired(why) => {
                 self.pressure.behind();
@@ -244,6 +253,17 @@ impl Interactions {
         }
         Ended::dropped("expired", why)
     }
+}
+
+fn is_deferred(answers: Answers) -> bool {
+    match answers {
+        Answers::Deferred { .. } | Answers::Update => true,
+        Answers::Immediate | Answers::Modal => false,
+    }
+}
+
+fn already_done() -> Ended {
+    Ended::dropped("already_done", "done before")
 }
 
 /// How this interaction is answered first.
