@@ -7,8 +7,9 @@
 //! of deliveries and downwards after an odd one: whoever stood behind the culprit in one round stands before it in the next,
 //! so two rounds are enough for all of them.
 //!
-//! A suspect is alone for [`ALONE`] at most, and waits for its quiet moment no longer than [`PATIENCE`], so that a slow
-//! message is no worse than it was.
+//! A suspect is alone for a while at most, and waits for its quiet moment no longer than [`PATIENCE`], so that a slow message
+//! is no worse than it was. The while is longer the more often a message came back: what is done in a second (a role that waits
+//! for its turn at Discord) would else be taken down each time by the culprit that begins half a second after it.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -22,8 +23,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 const GATHER: Duration = Duration::from_millis(100);
 /// How long a suspect waits until nothing else is under way.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long a suspect is alone; one that takes longer to do harm is no worse than before.
+/// How long a suspect is alone the first time, and how much longer each further time; one that takes longer to do harm is no
+/// worse than before.
 const ALONE: Duration = Duration::from_millis(500);
+/// Longest time alone: members' commands wait as long, and have three seconds.
+const LONGEST_ALONE: Duration = Duration::from_secs(2);
 /// Returns from which on a message is a suspect. The first few are anybody's: workers leave and are killed, and nobody should
 /// wait for that. The delivery limit of 10 leaves more rounds than the two that are needed.
 const SUSPICIOUS: u32 = 4;
@@ -63,6 +67,11 @@ impl Suspect {
         })
     }
 
+    fn alone_for(&self) -> Duration {
+        let times = self.returns.saturating_sub(SUSPICIOUS).saturating_add(1);
+        ALONE.saturating_mul(times).min(LONGEST_ALONE)
+    }
+
     fn is_before(&self, other: &Self) -> bool {
         let by_id = if self.returns.is_multiple_of(2) {
             self.id.cmp(&other.id)
@@ -80,9 +89,10 @@ impl Isolation {
             let _running = self.beside_others().await;
             return work.await;
         };
+        let limit = suspect.alone_for();
         let mut running = self.alone(suspect).await;
         let mut work = pin!(work);
-        if let Ok(done) = timeout(ALONE, &mut work).await {
+        if let Ok(done) = timeout(limit, &mut work).await {
             return done;
         }
         running.no_longer_alone();
@@ -242,5 +252,14 @@ mod tests {
     fn the_first_returns_are_beyond_suspicion() {
         assert!(Suspect::of(3, "a").is_none());
         assert!(Suspect::of(4, "a").is_some());
+    }
+
+    #[test]
+    fn who_came_back_more_often_is_alone_for_longer() {
+        let millis = |returns| Suspect::of(returns, "a").unwrap().alone_for().as_millis();
+        assert_eq!(
+            [4, 5, 6, 7, 10, u32::MAX].map(millis),
+            [500, 1_000, 1_500, 2_000, 2_000, 2_000]
+        );
     }
 }
