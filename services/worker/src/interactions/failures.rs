@@ -13,13 +13,17 @@ use arrakis_contracts::names::RETRY_SECONDS;
 use arrakis_discord::Error;
 
 use super::refusal::Refusal;
-use super::{Ended, Interactions, Received, first_answer};
+use super::{Ended, Interactions, Received, already_done, first_answer};
 use crate::commands::{Answers, Entry};
 use crate::failure::Failure;
 
 impl Interactions {
     /// For a deferred interaction.
     pub(super) async fn failed(&self, received: &Received, entry: &Entry, failure: Failure) -> Ended {
+        // Another copy of the message may have been answered while this one failed; its answer is not to be written over.
+        if self.services.was_done(&received.labels.event_id).await {
+            return already_done();
+        }
         match failure {
             Failure::Drop(why) => Ended::dropped("dropped", why),
             Failure::Permanent(_) => self.give_up(received, entry, DeadReason::Permanent, &failure).await,

@@ -194,7 +194,10 @@ impl Interactions {
         // Who can be deferred at once is not kept waiting by a question to Redis: the first delivery is nearly always the only
         // one, and Discord refuses the second first response.
         let at_once = deferred && !received.was_begun();
-        if !at_once && services.was_done(event).await {
+        // What is tried again is done again, whoever was done with it meanwhile: an earlier try may have put "I am trying again"
+        // in the place of another copy's answer.
+        let again = received.delivery.attempts() > 0;
+        if !at_once && !again && services.was_done(event).await {
             return already_done();
         }
         let Some(entry) = entry else {

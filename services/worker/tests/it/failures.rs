@@ -282,6 +282,51 @@ async fn while_postgres_is_stuck_commands_wait_in_retries_and_help_answers() {
     platform.vhost.finish().await;
 }
 
+/// Two ingestors may each have sent an event, and two workers then have it at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_that_fails_writes_nothing_over_the_answer_of_another() {
+    let platform = Platform::start().await;
+    let command = Broken::new("race", How::HangsOnce, PRIVATE);
+    let bench = platform.bench(vec![Box::new(command)]).await;
+    let id = platform.play("chani", "race", json!({})).await;
+    let dispatch = platform.dispatch("INTERACTION_CREATE").await;
+    platform.publish(&dispatch).await;
+    platform.publish(&dispatch).await;
+    bench.until_ended("race", "already_done", 1).await;
+    assert_eq!(
+        platform.control.interaction(&id).await["message"]["content"],
+        "answered"
+    );
+    platform.vhost.finish().await;
+}
+
+/// What stands there may be the word that it is tried again, whoever was done with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_tried_again_is_answered_again() {
+    let platform = Platform::start().await;
+    let command = Broken::new("again", How::Answers, PRIVATE);
+    let ran = command.ran.clone();
+    let bench = platform.bench(vec![Box::new(command)]).await;
+    let id = platform.play("chani", "again", json!({})).await;
+    let dispatch = platform.dispatch("INTERACTION_CREATE").await;
+    platform.publish(&dispatch).await;
+    platform.control.answered(&id).await;
+    bench.until_ended("again", "answered", 1).await;
+    platform.publish(&dispatch).await;
+    bench.until_ended("again", "already_done", 1).await;
+    assert_eq!(ran.load(Ordering::Relaxed), 1);
+    let labels = dispatch.labels();
+    let mut headers = labels.headers();
+    headers.insert(headers::ATTEMPTS.to_owned(), HeaderValue::Integer(1));
+    let (id_text, key) = (labels.event_id.as_str().to_owned(), dispatch.key());
+    platform
+        .publish_raw(&key, &id_text, &labels.event, headers, dispatch.body.clone())
+        .await;
+    bench.until_ended("again", "answered", 2).await;
+    assert_eq!(ran.load(Ordering::Relaxed), 2);
+    platform.vhost.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_that_hangs_is_stopped_and_tried_again() {
     let platform = Platform::start().await;

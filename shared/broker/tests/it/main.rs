@@ -11,5 +11,6 @@ mod management;
 mod pipeline;
 mod publisher;
 mod slots;
+mod tls;
 mod topology;
 mod world;

@@ -10,6 +10,7 @@ use arrakis_config::Secret;
 use arrakis_contracts::names;
 use arrakis_discord::{Discord, DiscordConfig};
 use arrakis_telemetry::Metrics;
+use arrakis_test_support::eventually;
 use arrakis_themes::Registry;
 use arrakis_worker::commands::registration::register;
 use arrakis_worker::commands::{Answer, Answers, Call, Command, Commands, Definition, Reply};
@@ -36,6 +37,7 @@ pub enum How {
     Retries,
     Fails,
     Hangs,
+    HangsOnce,
     OpensAForm,
 }
 
@@ -83,7 +85,8 @@ impl Command for Broken {
             How::Answers => Ok(Reply::Message(text("answered"))),
             How::Panics => panic!("as it was asked to"),
             How::Retries => Err(Failure::retry("the chain is slow").into()),
-            How::Hangs => std::future::pending().await,
+            How::HangsOnce if self.ran.load(Ordering::Relaxed) > 1 => Ok(Reply::Message(text("answered"))),
+            How::Hangs | How::HangsOnce => std::future::pending().await,
             How::Fails => Err(Failure::permanent("the moon is missing").into()),
             How::OpensAForm => Ok(Reply::Form(form(self.name))),
         }
@@ -139,12 +142,23 @@ fn form(name: &str) -> InteractionResponseData {
 /// The consumer. Dropping it stops it.
 pub struct Bench {
     stop: Stop,
+    metrics: Metrics,
 }
 
 impl Drop for Bench {
     fn drop(&mut self) {
         self.stop.soft.cancel();
         self.stop.hard.cancel();
+    }
+}
+
+impl Bench {
+    /// Waits until so many interactions with this command have ended so.
+    pub async fn until_ended(&self, command: &str, outcome: &str, count: u64) {
+        let labels = format!("command=\"{command}\",kind=\"command\",outcome=\"{outcome}\"");
+        let line = format!("arrakis_worker_interactions_total{{{labels}}} {count}");
+        let ended = async || self.metrics.render().lines().any(|found| found == line);
+        eventually(ended, &line).await;
     }
 }
 
@@ -189,6 +203,6 @@ impl Platform {
         let (link, stop) = (self.link.clone(), Stop::default());
         let stopping = stop.clone();
         tokio::spawn(async move { consume(&link, options, Interactions::new(services), &stopping).await });
-        Bench { stop }
+        Bench { stop, metrics }
     }
 }
