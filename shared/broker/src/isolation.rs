@@ -3,9 +3,10 @@
 //! When a process dies, the broker delivers all that it held again, the culprit and its neighbours alike, and counts a
 //! delivery for each. Were they begun side by side again, the neighbours would reach the delivery limit together with the
 //! culprit. So a message that came back several times is a suspect: it waits for a quiet moment and is begun with nothing else under
-//! way in this process. Suspects go one by one, those that came back least often first, upwards by id after an even number
-//! of deliveries and downwards after an odd one: whoever stood behind the culprit in one round stands before it in the next,
-//! so two rounds are enough for all of them.
+//! way in this process. Suspects go one by one, by how often they came back and by id: upwards when the most frequent of them
+//! came back an even number of times, downwards after an odd one. With each death all counts grow by one, so whoever stood
+//! behind the culprit in one round stands before it in the next, whether it came back more or less often: two rounds are enough
+//! for those that are held together, and the limit leaves seven.
 //!
 //! A suspect is alone for a while at most, and waits for its quiet moment no longer than [`PATIENCE`], so that a slow message
 //! is no worse than it was. The while is longer the more often a message came back: what is done in a second (a role that waits
@@ -47,10 +48,24 @@ struct State {
     running: usize,
     alone: bool,
     waiting: Vec<Suspect>,
+    /// Which way the suspects that wait now go; decided when the first begins.
+    upwards: Option<bool>,
+}
+
+impl State {
+    /// Whether nobody who waits goes before this one.
+    fn is_first(&mut self, suspect: &Suspect) -> bool {
+        let most = self.waiting.iter().map(|waiting| waiting.returns).max().unwrap_or(0);
+        let upwards = *self.upwards.get_or_insert(most.is_multiple_of(2));
+        !self.waiting.iter().any(|other| {
+            let order = other.cmp(suspect);
+            if upwards { order.is_lt() } else { order.is_gt() }
+        })
+    }
 }
 
 /// A message that came back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Suspect {
     /// How often it came back.
     pub(crate) returns: u32,
@@ -70,15 +85,6 @@ impl Suspect {
     fn alone_for(&self) -> Duration {
         let times = self.returns.saturating_sub(SUSPICIOUS).saturating_add(1);
         ALONE.saturating_mul(times).min(LONGEST_ALONE)
-    }
-
-    fn is_before(&self, other: &Self) -> bool {
-        let by_id = if self.returns.is_multiple_of(2) {
-            self.id.cmp(&other.id)
-        } else {
-            other.id.cmp(&self.id)
-        };
-        self.returns.cmp(&other.returns).then(by_id).is_lt()
     }
 }
 
@@ -148,8 +154,7 @@ impl<'a> Waiting<'a> {
     fn try_begin(&self, out_of_patience: bool) -> Option<Running<'a>> {
         let mut state = self.inner.state.lock();
         let quiet = state.running == 0 || out_of_patience;
-        let first = !state.waiting.iter().any(|other| other.is_before(&self.suspect));
-        if state.alone || !quiet || !first {
+        if state.alone || !quiet || !state.is_first(&self.suspect) {
             return None;
         }
         state.alone = true;
@@ -165,6 +170,9 @@ impl Drop for Waiting<'_> {
         let mut state = self.inner.state.lock();
         if let Some(place) = state.waiting.iter().position(|other| *other == self.suspect) {
             state.waiting.swap_remove(place);
+        }
+        if state.waiting.is_empty() {
+            state.upwards = None;
         }
         drop(state);
         self.inner.changed.notify_waiters();
@@ -223,7 +231,15 @@ mod tests {
     async fn who_stood_behind_in_one_round_stands_before_in_the_next() {
         assert_eq!(order(&[(4, "b"), (4, "c"), (4, "a")]).await, ["a", "b", "c"]);
         assert_eq!(order(&[(5, "b"), (5, "c"), (5, "a")]).await, ["c", "b", "a"]);
-        assert_eq!(order(&[(7, "a"), (4, "z"), (5, "m")]).await, ["z", "m", "a"]);
+        assert_eq!(order(&[(7, "a"), (4, "z"), (5, "m")]).await, ["a", "m", "z"]);
+        assert_eq!(order(&[(8, "a"), (5, "z"), (6, "m")]).await, ["z", "m", "a"]);
+    }
+
+    /// A neighbour that had come back once before it met the culprit stands behind it, and then before it.
+    #[tokio::test]
+    async fn who_came_back_more_often_than_the_culprit_has_its_turn_too() {
+        assert_eq!(order(&[(5, "neighbour"), (4, "poison")]).await, ["neighbour", "poison"]);
+        assert_eq!(order(&[(6, "neighbour"), (5, "poison")]).await, ["poison", "neighbour"]);
     }
 
     #[tokio::test]
