@@ -12,7 +12,7 @@ use lapin::{BasicProperties, Consumer, ExchangeKind, PublisherConfirm, Queue, Re
 
 use crate::drive::Bell;
 
-/// An AMQP channel. Each method that sends anything is lapin's of the same name, and rings the [`Bell`]; what only looks is
+/// An AMQP channel. Each method that sends anything is lapin's of the same name, and rings the bell; what only looks is
 /// lapin's own.
 #[derive(Debug, Clone)]
 pub struct Channel {
