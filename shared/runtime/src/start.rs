@@ -165,12 +165,12 @@ fn start<F: Future<Output = anyhow::Result<()>> + Send + 'static>(
         Threads::One => {
             let thread = OneThread::new().context("the async runtime cannot start")?;
             runtime.one_thread = Some(thread.clone());
-            thread.run(live(runtime, common.health_addr, serve))
+            thread.run(serve_until_end(runtime, common.health_addr, serve))
         }
         Threads::Many => {
             let mut builder = tokio::runtime::Builder::new_multi_thread();
             let tokio = builder.enable_all().build().context("the async runtime cannot start")?;
-            let result = tokio.block_on(live(runtime, common.health_addr, serve));
+            let result = tokio.block_on(serve_until_end(runtime, common.health_addr, serve));
             // Tasks that ignore both tokens must not hold the process.
             tokio.shutdown_background();
             result
@@ -178,8 +178,8 @@ fn start<F: Future<Output = anyhow::Result<()>> + Send + 'static>(
     }
 }
 
-/// From the health endpoints to the end.
-async fn live<F: Future<Output = anyhow::Result<()>>>(
+/// Health endpoints, signals and the service, until it ends or its time is over.
+async fn serve_until_end<F: Future<Output = anyhow::Result<()>>>(
     runtime: Runtime,
     health_addr: SocketAddr,
     serve: impl FnOnce(Runtime) -> F,

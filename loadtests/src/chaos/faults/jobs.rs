@@ -42,6 +42,8 @@ const LACKING: usize = 8;
 /// Discord for the members.
 const TAKEN_OVER: Duration = Duration::from_secs(10);
 
+const AFTER_THE_LAST: &str = "after the last role and before the row's end";
+
 /// What a worker ends by that dies where it was told to.
 const SIGKILL: i32 = 9;
 
@@ -90,12 +92,13 @@ async fn killed(stage: &mut Stage) -> anyhow::Result<()> {
     for (when, points) in [
         ("before a role is given", format!("worker.calling[{GIVE}]=kill@3")),
         ("after a role is given", format!("worker.called[{GIVE}]=kill@2")),
-        ("after the last role and before the row's end", "last".to_owned()),
+        (AFTER_THE_LAST, format!("worker.called[{GIVE}]=kill")),
         ("after the row's end", "worker.handled[tier-sync]=kill".to_owned()),
     ] {
-        let points = if points == "last" {
+        // How many calls are left by then depends on what came before.
+        let points = if when == AFTER_THE_LAST {
             let left = lacking.roles() - given(stage).await?.len();
-            format!("worker.called[{GIVE}]=kill@{left}")
+            format!("{points}@{left}")
         } else {
             points
         };

@@ -9,7 +9,6 @@ use arrakis_domain::{Ladder, Standing, TierId};
 use async_trait::async_trait;
 use twilight_util::builder::command::IntegerBuilder;
 
-use super::backdrop::scene;
 use super::{Answer, Call, Command, CommandError, Definition, Reply, message, outdated};
 use crate::community::{Community, user_id};
 use crate::failure::Failure;
@@ -70,7 +69,7 @@ async fn answer(
         }
     };
     let (number, read) = read(call.services, &mut tx, community, number).await?;
-    let scene = scene(call.services, community)?;
+    let scene = call.scene()?;
     let tiers = tiers(&read, scene.ladder);
     let page = Page {
         lines: lines(&read, &tiers, me),

@@ -3,7 +3,6 @@
 //! To add one: a file with a type that implements [`Command`], and its line in `all`. Nothing else: the leader registers
 //! it with Discord, `/help` lists it, its buttons find it by the first segment of their custom ids (`name:arguments`).
 
-mod backdrop;
 mod definition;
 mod help;
 mod leaderboard;
@@ -26,6 +25,7 @@ use crate::community::Community;
 use crate::failure::Failure;
 use crate::interactions::invocation::Invocation;
 use crate::interactions::refusal::Refusal;
+use crate::render::{Freshness, Scene};
 use crate::services::Services;
 
 /// Every command, in the order of `/help`.
@@ -91,6 +91,21 @@ impl<'a> Call<'a> {
     pub fn community(&self) -> Result<&Community, CommandError> {
         let missing = || Failure::permanent("a command that works anywhere asked for its community");
         self.community.ok_or_else(|| missing().into())
+    }
+
+    /// What every answer of a community is drawn with: theme and rules, its token's symbol, and as of when the ranking holds.
+    ///
+    /// # Errors
+    /// As [`Call::community`].
+    pub(crate) fn scene(&self) -> Result<Scene<'_>, CommandError> {
+        let community = self.community()?;
+        let token = &community.record.token;
+        Ok(Scene {
+            theme: &community.theme,
+            ladder: community.ladder()?,
+            symbol: &token.symbol,
+            freshness: Freshness::new(token.last_success_at, self.services.now(), self.services.stale_after),
+        })
     }
 }
 

@@ -3,7 +3,6 @@
 use arrakis_domain::{Balance, Rank, Zones};
 use async_trait::async_trait;
 
-use super::backdrop::scene;
 use super::{Answer, Call, Command, Definition, Reply, message};
 use crate::community::user_id;
 use crate::render::position::{self, Neighbour};
@@ -25,7 +24,12 @@ impl Command for Position {
         let community = call.community()?;
         let token = &community.record.token_profile;
         let user = user_id(call.invocation.author.id)?;
-        let place = call.tx().await?.profiles().place(token, user, Zones::STANDARD).await?;
+        let place = call
+            .tx()
+            .await?
+            .profiles()
+            .ranking_place(token, user, Zones::STANDARD)
+            .await?;
         let rank = place.standing.rank.map(Rank::get);
         let shown = position::Position {
             wallet: place.wallet,
@@ -34,7 +38,7 @@ impl Command for Position {
             below: neighbour(rank.and_then(|rank| rank.checked_add(1)), place.below),
             entry: place.entry,
         };
-        let embed = position::embed(&scene(call.services, community)?, &shown);
+        let embed = position::embed(&call.scene()?, &shown);
         Ok(Reply::Message(message(embed, Vec::new())))
     }
 }

@@ -4,7 +4,6 @@ use arrakis_db::UserId;
 use async_trait::async_trait;
 use twilight_util::builder::command::UserBuilder;
 
-use super::backdrop::scene;
 use super::{Answer, Call, Command, CommandError, Definition, Reply, message};
 use crate::community::user_id;
 use crate::interactions::invocation::Ask;
@@ -45,7 +44,7 @@ impl Command for Profile {
         let (Some(record), Some(member), Some(facts)) = (record, member, facts) else {
             return Err(unknown(&subject).into());
         };
-        let scene = scene(call.services, community)?;
+        let scene = call.scene()?;
         let evaluation = community.theme.evaluate(scene.ladder, member.standing, &facts);
         let roles: Vec<_> = community.theme.desired_roles(&evaluation, &facts).into_iter().collect();
         let shown = profile::Profile {

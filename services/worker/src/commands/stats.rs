@@ -3,7 +3,6 @@
 use arrakis_domain::Zones;
 use async_trait::async_trait;
 
-use super::backdrop::scene;
 use super::{Answer, Call, Command, Definition, Reply, message};
 use crate::render::stats;
 
@@ -32,7 +31,7 @@ impl Command for Stats {
             entry,
         };
         Ok(Reply::Message(message(
-            stats::embed(&scene(call.services, community)?, &shown),
+            stats::embed(&call.scene()?, &shown),
             Vec::new(),
         )))
     }

@@ -4,7 +4,6 @@ use arrakis_db::{DbError, Holder, TenantTx, TokenProfileId};
 use arrakis_domain::{Balance, EntryThreshold, Zones};
 use async_trait::async_trait;
 
-use super::backdrop::scene;
 use super::{Answer, Call, Command, Definition, Reply, message};
 use crate::community::user_id;
 use crate::render::threshold;
@@ -39,7 +38,7 @@ impl Command for Threshold {
                 .filter(|member| member.wallet.is_some())
                 .map(|member| member.standing),
         };
-        let embed = threshold::embed(&scene(call.services, community)?, &shown);
+        let embed = threshold::embed(&call.scene()?, &shown);
         Ok(Reply::Message(message(embed, Vec::new())))
     }
 }

@@ -6,13 +6,15 @@ use std::thread;
 use std::time::Duration;
 
 use arrakis_broker::topology::shard_state;
-use arrakis_broker::{Lag, Lease, Link, LinkOptions, Message, Pipeline, PipelineOptions, Priorities, Settings};
+use arrakis_broker::{
+    Lease, Link, LinkOptions, Message, Pipeline, PipelineOptions, PipelineSender, Priorities, Settings,
+};
 use arrakis_contracts::names;
 use arrakis_one_thread::OneThread;
 use arrakis_test_support::{Terms, Way, eventually};
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{World, first_seen, join};
+use crate::world::{World, all_confirmed, first_seen, join};
 
 /// Runs a test as a service of one thread is run.
 fn run<F: Future<Output = ()> + Send + 'static>(test: impl FnOnce(Arc<OneThread>) -> F) {
@@ -49,14 +51,11 @@ async fn is_driven(world: &World) {
     eventually(driven, "lapin's thread to run the tasks").await;
 }
 
-fn pipeline(world: &World) -> arrakis_broker::PipelineSender {
+fn pipeline(world: &World) -> PipelineSender {
+    // Room for several large bodies, so that the socket's buffers are full.
     let options = PipelineOptions {
-        window: 32,
         window_bytes: 4 << 20,
-        confirm_within: Duration::from_secs(10),
-        fence: None,
-        topology: Some(world.topology.clone()),
-        lag: Lag::default(),
+        ..world.pipeline_options()
     };
     Pipeline::start(world.link.clone(), options, CancellationToken::new()).0
 }
@@ -110,11 +109,7 @@ fn everything_arrives_in_order_whatever_becomes_of_the_connection() {
             assert!(sender.room().await);
             sender.send(join(id.clone())).unwrap();
         }
-        eventually(
-            async || sender.progress().confirmed == sender.sent(),
-            "all to be confirmed",
-        )
-        .await;
+        all_confirmed(&sender).await;
         let world = World {
             link: world.another_link(),
             ..world
@@ -148,11 +143,7 @@ fn a_slow_connection_takes_what_its_buffers_do_not_hold() {
             );
             sender.send(message).unwrap();
         }
-        eventually(
-            async || sender.progress().confirmed == sender.sent(),
-            "all to be confirmed",
-        )
-        .await;
+        all_confirmed(&sender).await;
         assert_eq!(sender.progress().resent, 0);
         is_driven(&world).await;
     });

@@ -1,41 +1,19 @@
-use std::time::Duration;
-
-use arrakis_broker::{Lag, Message, Pipeline, PipelineOptions, PipelineSender};
+use arrakis_broker::{Message, Pipeline, PipelineOptions, PipelineSender};
 use arrakis_contracts::names;
-use arrakis_test_support::eventually;
 use lapin::options::QueueDeleteOptions;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::management;
-use crate::world::{World, first_seen, join};
-
-fn options(world: &World) -> PipelineOptions {
-    PipelineOptions {
-        window: 32,
-        window_bytes: 1 << 20,
-        confirm_within: Duration::from_secs(5),
-        fence: None,
-        topology: Some(world.topology.clone()),
-        lag: Lag::default(),
-    }
-}
+use crate::world::{World, all_confirmed, first_seen, join};
 
 fn start(world: &World) -> PipelineSender {
-    Pipeline::start(world.link.clone(), options(world), CancellationToken::new()).0
+    Pipeline::start(world.link.clone(), world.pipeline_options(), CancellationToken::new()).0
 }
 
 async fn send(sender: &mut PipelineSender, message: Message) {
     assert!(sender.room().await);
     sender.send(message).unwrap();
-}
-
-async fn all_confirmed(sender: &PipelineSender) {
-    eventually(
-        async || sender.progress().confirmed == sender.sent(),
-        "all to be confirmed",
-    )
-    .await;
 }
 
 #[tokio::test]
@@ -134,7 +112,7 @@ async fn nothing_is_published_on_a_connection_that_the_fence_does_not_name() {
     let (fence_sender, fence) = watch::channel(0);
     let fenced = PipelineOptions {
         fence: Some(fence),
-        ..options(&world)
+        ..world.pipeline_options()
     };
     let (mut sender, _task) = Pipeline::start(world.link.clone(), fenced, CancellationToken::new());
     send(&mut sender, join("fenced")).await;
@@ -161,7 +139,7 @@ async fn the_window_bounds_what_is_taken() {
     let fenced = PipelineOptions {
         fence: Some(fence),
         window: 4,
-        ..options(&world)
+        ..world.pipeline_options()
     };
     let (mut sender, _task) = Pipeline::start(world.link.clone(), fenced, CancellationToken::new());
     let mut taken = 0;

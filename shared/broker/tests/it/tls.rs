@@ -1,9 +1,8 @@
 //! AMQP over TLS, with an authority of one's own: a door that ends TLS, in front of the broker.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use arrakis_broker::{Lag, Link, LinkOptions, LinkState, Message, Pipeline, PipelineOptions, Settings};
+use arrakis_broker::{Link, LinkOptions, LinkState, Message, Pipeline, Settings};
 use arrakis_contracts::names;
 use arrakis_one_thread::OneThread;
 use arrakis_test_support::eventually;
@@ -15,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{World, join};
+use crate::world::{World, all_confirmed, join};
 
 /// Listens with a certificate for `localhost`, hands on to the broker of `url`, and answers the settings that lead here.
 async fn door(url: &str) -> Settings {
@@ -58,15 +57,7 @@ async fn door(url: &str) -> Settings {
 
 /// Joins, and interactions larger than a TLS record, are confirmed in their order.
 async fn carries(world: &World, link: Link) {
-    let options = PipelineOptions {
-        window: 32,
-        window_bytes: 4 << 20,
-        confirm_within: Duration::from_secs(10),
-        fence: None,
-        topology: None,
-        lag: Lag::default(),
-    };
-    let mut sender = Pipeline::start(link, options, CancellationToken::new()).0;
+    let mut sender = Pipeline::start(link, world.pipeline_options(), CancellationToken::new()).0;
     let ids: Vec<String> = (0..300).map(|number| number.to_string()).collect();
     for (number, id) in ids.iter().enumerate() {
         assert!(sender.room().await);
@@ -78,11 +69,7 @@ async fn carries(world: &World, link: Link) {
             sender.send(large).unwrap();
         }
     }
-    eventually(
-        async || sender.progress().confirmed == sender.sent(),
-        "all to be confirmed",
-    )
-    .await;
+    all_confirmed(&sender).await;
     assert_eq!(sender.progress().resent, 0);
     assert_eq!(world.take_all(names::EVENTS_GUILD, 300).await, ids);
     assert_eq!(world.take_all(names::INTERACTIONS, 6).await.len(), 6);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrakis_broker::{
-    ConsumeOptions, Failures, Link, Message, Priorities, Publisher, Settings, Stop, Topology, Verdict, consume,
+    ConsumeOptions, Failures, Lag, Link, Message, PipelineOptions, PipelineSender, Priorities, Publisher, Settings,
+    Stop, Topology, Verdict, consume,
 };
 use arrakis_contracts::names;
 use arrakis_test_support::{FaultProxy, TestVhost, eventually};
@@ -51,6 +52,17 @@ impl World {
             &Settings::new(self.proxy.in_front_of(&self.vhost.url())),
             "test consumer",
         )
+    }
+
+    pub(crate) fn pipeline_options(&self) -> PipelineOptions {
+        PipelineOptions {
+            window: 32,
+            window_bytes: 1 << 20,
+            confirm_within: Duration::from_secs(5),
+            fence: None,
+            topology: Some(self.topology.clone()),
+            lag: Lag::default(),
+        }
     }
 
     pub(crate) fn consume_options(&self, queue: &str) -> ConsumeOptions {
@@ -148,4 +160,13 @@ pub(crate) fn join(id: impl Into<String>) -> Message {
 pub(crate) fn first_seen(ids: &[String]) -> Vec<String> {
     let mut seen = HashSet::new();
     ids.iter().filter(|id| seen.insert((*id).clone())).cloned().collect()
+}
+
+/// Waits until the broker has all that was sent.
+pub(crate) async fn all_confirmed(sender: &PipelineSender) {
+    eventually(
+        async || sender.progress().confirmed == sender.sent(),
+        "all to be confirmed",
+    )
+    .await;
 }

@@ -1,6 +1,6 @@
 //! The ranking, and members measured against it.
 
-use arrakis_db::{CommunityId, Database, Place, SyncHealth};
+use arrakis_db::{CommunityId, Database, RankingPlace, SyncHealth};
 use arrakis_domain::{Address, Balance, EntryThreshold, Rank, Standing, TierId, Zones};
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
@@ -114,7 +114,7 @@ async fn a_place_tells_the_neighbours_and_what_entry_takes() {
     let mut tx = database.tenant(community).await.unwrap();
     tx.profiles().join(user(500), "No wallet", NOON).await.unwrap();
     let entry = EntryThreshold::Holding { balance: held(69) };
-    let place = |number: u32, above: Option<u32>, below: Option<u32>| Place {
+    let place = |number: u32, above: Option<u32>, below: Option<u32>| RankingPlace {
         wallet: Some(address(number)),
         standing: Standing::new(Rank::new(number), held(number)),
         above: above.map(held),
@@ -128,12 +128,12 @@ async fn a_place_tells_the_neighbours_and_what_entry_takes() {
     ] {
         let told = tx
             .profiles()
-            .place(&token(), user(member), Zones::STANDARD)
+            .ranking_place(&token(), user(member), Zones::STANDARD)
             .await
             .unwrap();
         assert_eq!(told, expected, "{member}");
     }
-    let nowhere = Place {
+    let nowhere = RankingPlace {
         wallet: None,
         standing: Standing::default(),
         above: None,
@@ -144,7 +144,7 @@ async fn a_place_tells_the_neighbours_and_what_entry_takes() {
     for nobody in [500, 501] {
         let told = tx
             .profiles()
-            .place(&token(), user(nobody), Zones::STANDARD)
+            .ranking_place(&token(), user(nobody), Zones::STANDARD)
             .await
             .unwrap();
         assert_eq!(told, nowhere, "{nobody}");
@@ -152,8 +152,12 @@ async fn a_place_tells_the_neighbours_and_what_entry_takes() {
     tx.commit().await.unwrap();
     rank_wallets(&database, 60, 2).await;
     let mut tx = database.tenant(community).await.unwrap();
-    let told = tx.profiles().place(&token(), user(80), Zones::STANDARD).await.unwrap();
-    let outside = Place {
+    let told = tx
+        .profiles()
+        .ranking_place(&token(), user(80), Zones::STANDARD)
+        .await
+        .unwrap();
+    let outside = RankingPlace {
         wallet: Some(address(80)),
         entry: EntryThreshold::PlacesFree { free: 9 },
         ..nowhere

@@ -9,7 +9,7 @@ use crate::{DbError, Profiles, TokenProfileId, UserId, measure::named};
 
 /// Where a member stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct RankingPlace {
     /// Their wallet; `None` without one, and for who is not known.
     pub wallet: Option<Address>,
     /// Rank and holding; nothing of either without a wallet or outside the ranking.
@@ -27,9 +27,14 @@ impl Profiles<'_> {
     ///
     /// # Errors
     /// When the database is away or a row is corrupt.
-    pub async fn place(&mut self, token: &TokenProfileId, user: UserId, zones: Zones) -> Result<Place, DbError> {
+    pub async fn ranking_place(
+        &mut self,
+        token: &TokenProfileId,
+        user: UserId,
+        zones: Zones,
+    ) -> Result<RankingPlace, DbError> {
         let row = named!(
-            "profile.place",
+            "profile.ranking_place",
             sqlx::query!(
                 r#"select p.wallet as "wallet?", e.rank as "rank?", e.held::text as "held?",
                           (select held::text from eligibility_current
@@ -56,7 +61,7 @@ impl Profiles<'_> {
             Some(balance) => EntryThreshold::Holding { balance },
             None => self.eligibility().entry_threshold(token, zones).await?,
         };
-        Ok(Place {
+        Ok(RankingPlace {
             wallet: Column("profiles", "wallet").parse_some(row.wallet.as_deref())?,
             standing: standing(row.rank, row.held.as_deref())?,
             above: held(row.above)?,
