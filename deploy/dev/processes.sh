@@ -42,15 +42,17 @@ next_record() { # NAME
 
 # spawn NAME STOP_SIGNAL LOG COMMAND…: starts a service in the background. A signal written as group:TERM goes to its children too.
 spawn() {
-    local record signal=$2 log=$3
+    local record child signal=$2 log=$3
     record=$(next_record "$1")
     shift 3
     ARRAKIS_DEV_INSTANCE=$instance setsid bash -c "$record_and_become" spawn "$record" "$signal" "$boot_id" "$@" \
         >>"$log" 2>&1 </dev/null {lock_fd}>&- {screen}>&- &
+    # Kept, since a pause has a child of its own, which `$!` is from then on.
+    child=$!
     # The record is there in milliseconds; who asks for it next must not find nothing and believe that it died.
-    until [[ -s $record ]] || ! kill -0 $! 2>/dev/null; do pause 0.01; done
+    until [[ -s $record ]] || ! kill -0 "$child" 2>/dev/null; do pause 0.01; done
     # Else bash itself prints a line when it is killed.
-    disown
+    disown "$child" 2>/dev/null || true
 }
 
 # run_attached NAME COMMAND…: runs it to its end, on this terminal, and gives its exit code. In the background of the

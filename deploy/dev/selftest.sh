@@ -43,24 +43,50 @@ end_selftest() {
 # What a script starts in the background ignores Ctrl-C unless told otherwise.
 become_dev() { exec env --default-signal=INT "${credentials[@]/#/--unset=}" PATH="$stub_path" NO_COLOR=1 "$checkout/dev" "$@"; }
 in_checkout() { (become_dev "$@"); }
+# The same with what it says in a log, which is shown once something is not as it should be.
+quietly_in_checkout() { (become_dev "$@" 2>>"$instance/copy.log"); }
 
 expect() { # WHAT CONDITION…
     local what=$1
     shift
-    "$@" || die "$what: not so"
+    "$@" || fail "$what: not so"
     say "$what"
 }
 contains() { [[ $1 == *"$2"* ]]; }
 
-# Nothing carries the mark of any instance of the copy, and none of its ports is in use.
-nothing_is_left() {
-    local file port
-    if grep -lsazF "ARRAKIS_DEV_INSTANCE=$checkout/" /proc/[0-9]*/environ 2>/dev/null | grep -q .; then return 1; fi
+# fail MESSAGE: with all that a reader of a log on another machine needs: what ./dev said in the copy, and what was found there.
+fail() {
+    local file
+    for file in "$instance"/copy.log "$instance"/up.log; do
+        [[ -s $file ]] || continue
+        say "the last of ${file##*/}:"
+        show_log "$file" 25
+    done
+    if [[ -n $what_is_left ]]; then
+        say "what was left of the copy:"
+        echo "$what_is_left" >&"$screen"
+    fi
+    die "$1"
+}
+
+# A line for each process that carries the mark of an instance of the copy, and for each of its ports that is in use.
+left() {
+    local file pid name port
+    for file in $(grep -lsazF "ARRAKIS_DEV_INSTANCE=$checkout/" /proc/[0-9]*/environ 2>/dev/null || true); do
+        pid=${file#/proc/}
+        pid=${pid%/environ}
+        echo "    | process $pid: $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | cut -c 1-200)"
+    done
     for file in "$checkout"/target/dev/*/ports; do
-        while IFS='=' read -r _ port; do
-            if is_listening "$port" '[0-9A-F]+'; then return 1; fi
+        while IFS='=' read -r name port; do
+            if is_listening "$port" '[0-9A-F]+'; then echo "    | port $port ($name)"; fi
         done <"$file"
     done
+}
+what_is_left=''
+nothing_is_left() {
+    what_is_left=$(left)
+    [[ -z $what_is_left ]]
 }
 
 is_listening() { # PORT ADDRESS: the address as /proc/net/tcp writes it; 0A is LISTEN
@@ -71,24 +97,24 @@ is_listening() { # PORT ADDRESS: the address as /proc/net/tcp writes it; 0A is L
 
 services_come_and_go() {
     local before after port
-    before=$(in_checkout services 2>/dev/null)
+    before=$(quietly_in_checkout services) || fail './dev services failed in the copy'
     expect 'services start in a private folder with a space in its name' contains "$before" 'export DATABASE_URL='
-    after=$(in_checkout services 2>/dev/null)
+    after=$(quietly_in_checkout services) || fail 'a second ./dev services failed in the copy'
     expect 'a second start finds them running' test "$before" = "$after"
     expect 'env tells the same' test "$before" = "$(in_checkout env)"
     while IFS='=' read -r _ port; do
-        is_listening "$port" 0100007F || die "port $port does not listen on loopback"
-        if is_listening "$port" 00000000; then die "port $port listens on every address"; fi
+        is_listening "$port" 0100007F || fail "port $port does not listen on loopback"
+        if is_listening "$port" 00000000; then fail "port $port listens on every address"; fi
     done <"$checkout/target/dev/test/ports"
     say 'they listen on loopback alone'
     for login in DATABASE_OWNER_URL DATABASE_URL DATABASE_ADMIN_URL; do
         "$(postgres_bin)/psql" --no-psqlrc --quiet -c 'select' "$(sed -n "s/^export $login='\(.*\)'/\1/p" <<<"$before")" >/dev/null ||
-            die "$login does not open"
+            fail "$login does not open"
     done
     say 'each login opens'
-    in_checkout test >/dev/null 2>&1 || die './dev test failed in the copy'
+    quietly_in_checkout test >/dev/null || fail './dev test failed in the copy'
     expect 'a run leaves kept services running' test "$before" = "$(in_checkout env)"
-    in_checkout down 2>/dev/null
+    quietly_in_checkout down || fail './dev down failed in the copy'
     expect 'down leaves nothing' nothing_is_left
 }
 
@@ -98,7 +124,7 @@ a_stranger_with_a_recorded_pid_lives() {
     stranger=$!
     mkdir -p "$checkout/target/dev/up/processes"
     echo "$stranger 1 $boot_id TERM" >"$checkout/target/dev/up/processes/001-Redis"
-    in_checkout down 2>/dev/null
+    quietly_in_checkout down || fail './dev down failed in the copy'
     expect 'a stranger who has a recorded pid is left alone' kill -0 "$stranger"
     kill "$stranger"
 }
@@ -106,7 +132,7 @@ a_stranger_with_a_recorded_pid_lives() {
 wrong_words_are_refused() {
     local said status=0
     said=$(in_checkout donw 2>&1) || status=$?
-    expect 'an unknown command ends with 64' test "$status" = 64
+    expect "an unknown command ends with 64 (it was $status)" test "$status" = 64
     expect 'and names the nearest' contains "$said" './dev down'
     status=0
     said=$(REDIS_URL=redis://127.0.0.1:1 PATH="$stub_path" "$checkout/dev" services 2>&1) || status=$?
@@ -114,15 +140,16 @@ wrong_words_are_refused() {
     expect 'and nothing is left' nothing_is_left
 }
 
-# Leaves the process id of the script in `up`, once it is ready.
+ready='Ctrl-C stops everything'
+up_is_ready_or_gone() { grep -qs "$ready" "$instance/up.log" || ! kill -0 "$up" 2>/dev/null; }
+
+# Leaves the process id of the script in `up`, once it is ready. The limit is for a machine on which much else runs.
 start_up() {
     local since=$SECONDS
     become_dev up >"$instance/up.log" 2>&1 &
     up=$!
-    wait_until './dev up in the copy' 90 grep -qs 'Ctrl-C stops everything' "$instance/up.log" || {
-        show_log "$instance/up.log" 20
-        die './dev up did not come up in the copy'
-    }
+    wait_until './dev up in the copy' 240 up_is_ready_or_gone || true
+    grep -qs "$ready" "$instance/up.log" || fail './dev up did not come up in the copy'
     say "./dev up is ready after $((SECONDS - since)) s"
 }
 
@@ -133,7 +160,7 @@ up_ends_on() { # SIGNAL
     kill -s "$1" "$up"
     kill -s "$1" "$up"
     wait "$up" || status=$?
-    expect "SIG$1 ends it with 0" test "$status" = 0
+    expect "SIG$1 ends it with 0 (it was $status)" test "$status" = 0
     expect 'and leaves nothing' nothing_is_left
 }
 
@@ -141,7 +168,7 @@ a_killed_up_is_cleared_by_the_next() {
     start_up
     kill -KILL "$up"
     wait "$up" 2>/dev/null || true
-    if nothing_is_left; then die 'the test is broken: SIGKILL should have left something'; fi
+    if nothing_is_left; then fail 'the test is broken: SIGKILL should have left something'; fi
     up_ends_on INT
     expect 'the next start has cleared what SIGKILL left' grep -q 'clearing what an earlier run left' "$instance/up.log"
 }
@@ -151,7 +178,7 @@ two_at_once_are_refused_and_down_ends_the_first() {
     start_up
     said=$(in_checkout up 2>&1) || status=$?
     expect 'a second up in one checkout is refused' contains "$said" 'is at work in this checkout'
-    in_checkout down 2>/dev/null
+    quietly_in_checkout down || fail './dev down failed in the copy'
     wait "$up" || true
     expect 'down ends the first and leaves nothing' nothing_is_left
 }
@@ -161,9 +188,9 @@ a_dead_service_is_reported() {
     start_up
     read -r pid _ <"$(echo "$checkout"/target/dev/up/processes/*-worker-1)"
     kill -KILL "$pid"
-    wait_until 'the report' 10 grep -qs 'worker-1 died' "$instance/up.log" || die 'a dead worker was not reported'
+    wait_until 'the report' 60 grep -qs 'worker-1 died' "$instance/up.log" || fail 'a dead worker was not reported'
     kill -TERM "$up"
     wait "$up" || status=$?
-    expect 'a dead worker is reported, and the exit code tells' test "$status" = 1
+    expect "a dead worker is reported, and the exit code tells with 1 (it was $status)" test "$status" = 1
     expect 'and nothing is left' nothing_is_left
 }

@@ -59,12 +59,12 @@ start_services() {
 }
 
 wait_for_services() {
-    if ! $redis_is_named; then wait_for_service Redis redis_answers redis 30; fi
+    if ! $redis_is_named; then wait_for_service Redis redis_answers redis 60; fi
     if ! $postgres_is_named; then
-        wait_for_service PostgreSQL postgres_answers postgres 60
+        wait_for_service PostgreSQL postgres_answers postgres 120
         prepare_postgres
     fi
-    if ! $rabbitmq_is_named; then wait_for_service RabbitMQ rabbitmq_answers rabbitmq 90; fi
+    if ! $rabbitmq_is_named; then wait_for_service RabbitMQ rabbitmq_answers rabbitmq 180; fi
     (umask 077 && service_urls >"$instance/env")
     export_environment
 }
