@@ -179,23 +179,26 @@ is_ready() { [[ $(http_status 127.0.0.1 "$(remembered_port "health_$1")" /readyz
 # ---- running ----------------------------------------------------------------------------------------------------------------
 
 print_addresses() { # WORKERS
-    local worker
+    local list
+    # Made before the first word: from then on somebody may press Ctrl-C.
+    list=$(addresses "$1")
     good "Arrakis is up; Ctrl-C stops everything"
-    {
-        echo
-        if $discord_is_emulated; then
-            printf '  %-18s %s\n' 'the server' "$bold$emulator_page$plain" 'control API' "$emulator_control"
-        fi
-        if ! $rabbitmq_is_named; then
-            printf '  %-18s %s   (arrakis, %s)\n' 'RabbitMQ' "http://127.0.0.1:$(remembered_port rabbitmq_management)/" "$(secret rabbitmq)"
-        fi
-        printf '  %-18s %s\n' 'health: proxy' "$(health_url discord-proxy)"
-        for ((worker = 1; worker <= $1; worker++)); do
-            printf '  %-18s %s\n' "health: worker $worker" "$(health_url "worker-$worker")"
-        done
-        printf '  %-18s %s\n' 'health: ingestor' "$(health_url ingestor)" 'logs' "${instance#"$root/"}/logs/"
-        echo
-    }
+    printf '\n%s\n\n' "$list"
+}
+
+addresses() { # WORKERS
+    local worker
+    if $discord_is_emulated; then
+        printf '  %-18s %s\n' 'the server' "$bold$emulator_page$plain" 'control API' "$emulator_control"
+    fi
+    if ! $rabbitmq_is_named; then
+        printf '  %-18s %s   (arrakis, %s)\n' 'RabbitMQ' "http://127.0.0.1:$(remembered_port rabbitmq_management)/" "$(secret rabbitmq)"
+    fi
+    printf '  %-18s %s\n' 'health: proxy' "$(health_url discord-proxy)"
+    for ((worker = 1; worker <= $1; worker++)); do
+        printf '  %-18s %s\n' "health: worker $worker" "$(health_url "worker-$worker")"
+    done
+    printf '  %-18s %s\n' 'health: ingestor' "$(health_url ingestor)" 'logs' "${instance#"$root/"}/logs/"
 }
 health_url() { echo "http://127.0.0.1:$(remembered_port "health_$1")/health"; }
 

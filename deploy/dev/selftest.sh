@@ -146,7 +146,9 @@ up_is_ready_or_gone() { grep -qs "$ready" "$instance/up.log" || ! kill -0 "$up" 
 # Leaves the process id of the script in `up`, once it is ready. The limit is for a machine on which much else runs.
 start_up() {
     local since=$SECONDS
-    become_dev up >"$instance/up.log" 2>&1 &
+    # Emptied here: the process in the background may get to it later than we look, and find what the last one said.
+    : >"$instance/up.log"
+    become_dev up >>"$instance/up.log" 2>&1 &
     up=$!
     wait_until './dev up in the copy' 240 up_is_ready_or_gone || true
     grep -qs "$ready" "$instance/up.log" || fail './dev up did not come up in the copy'
