@@ -35,6 +35,8 @@ command_selftest() {
 }
 
 end_selftest() {
+    # One that has only just been started holds no lock yet, by which `down` would find it.
+    if [[ -n ${up:-} ]] && kill -TERM "$up" 2>/dev/null; then wait "$up" || true; fi
     if [[ -n ${checkout:-} ]]; then in_checkout down --clean >/dev/null 2>&1 || true; fi
     if [[ -s $instance/folder ]]; then rm -rf "$(<"$instance/folder")"; fi
     rm -rf "$instance"

@@ -52,6 +52,13 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Takes all that comes into these queues of the broker that `AMQP_URL` names: a part of the bench, in a process of its own.
+    #[command(hide = true)]
+    Take {
+        /// Their names.
+        #[arg(required = true)]
+        queues: Vec<String>,
+    },
     /// Throws faults at a platform under load and has a ledger judge. Needs the services that `./dev chaos` brings up.
     Chaos(chaos::Arguments),
 }
@@ -102,6 +109,11 @@ async fn run(command: Command) -> anyhow::Result<bool> {
             Box::pin(bench::run(options)).await
         }
         Command::Demo { seed } => Box::pin(demo::run(seed)).await,
+        Command::Take { queues } => {
+            let url = std::env::var("AMQP_URL")
+                .context("AMQP_URL is not set; example: amqp://guest:guest@127.0.0.1:5672/%2f")?;
+            bench::taker::run(&url, &queues).await.map(|()| true)
+        }
         Command::Chaos(arguments) => Box::pin(chaos::command(arguments)).await,
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns what is measured and how it is judged and reported. `site` is a platform of release binaries, `processes` what each
 //! process used, `scrape` what a service says of itself where only it can know, `ceiling` the bare publisher, `figures` the
-//! targets, `report` the table and the JSON, `baseline` the comparison with an earlier release. Refuses a report without
+//! targets, `taker` who takes the messages where no worker runs, `report` the table and the JSON, `baseline` the comparison with an earlier release. Refuses a report without
 //! ceiling, without CPU of each process, or without the count of what expired: [`Report::assemble`] takes no less.
 //!
 //! To add a profile: a file in `profiles` with a function from [`Bench`] to sections and figures, and its line in
@@ -18,6 +18,7 @@ mod report;
 mod scrape;
 mod section;
 mod site;
+pub mod taker;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

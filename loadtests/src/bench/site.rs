@@ -11,6 +11,7 @@ use arrakis_test_support::{Process, TestDatabase, TestRedis, TestVhost};
 use serde_json::{Value, json};
 
 use super::scrape::Scrape;
+use super::taker::Taker;
 use crate::platform::{Emulator, binaries, free_address};
 
 const APPLICATION: &str = "1100000000000000001";
@@ -235,6 +236,11 @@ impl Site {
         }
         self.services.push(Service { name, health, process });
         Ok(started)
+    }
+
+    /// Somebody who takes what comes into these queues, as workers would.
+    pub(super) async fn start_taker(&self, queues: &[&str]) -> Taker {
+        Taker::start(&self.binaries, &self.vhost.url(), queues).await
     }
 
     /// SIGTERM for every service of this name; answers when they are gone.

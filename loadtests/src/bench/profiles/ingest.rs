@@ -7,9 +7,10 @@ use anyhow::Context as _;
 use arrakis_test_support::FaultProxy;
 
 use super::{QUEUES, commands, community_life, measure_ceiling, waiting};
-use crate::bench::ceiling::{self, Plain};
+use crate::bench::ceiling::{self, Plain, Sample};
 use crate::bench::processes::high_water_bytes;
-use crate::bench::{Bench, Bound, Section, Site, SiteOptions, Watch};
+use crate::bench::taker::Taker;
+use crate::bench::{Bench, Bound, SETTLE, Scrape, Section, Site, SiteOptions, Watch};
 use crate::load::{Arrivals, Load, Stage};
 
 const CONFIRM: &str = "arrakis_ingestor_confirm_seconds";
@@ -17,8 +18,6 @@ const CONFIRMED: &str = "arrakis_ingestor_confirm_seconds_count";
 /// Events that wait for the ingestor when its throughput is measured: some seconds of work.
 const BACKLOG_RATE: f64 = 12_000.0;
 const BACKLOG_SECONDS: f64 = 5.0;
-/// Messages of each queue that the bare publisher sends again.
-const FLOOR_SAMPLES: usize = 1_000;
 /// How long the backlog may take: far more than any machine needs.
 const WORKED_OFF_WITHIN: Duration = Duration::from_secs(120);
 /// What of the backlog is measured; the beginning is start-up, the end has shards that are done.
@@ -33,15 +32,18 @@ pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     })
     .await?;
     site.start_ingestor().await?;
-    measure_ceiling(bench, &site, community_life(), 6.0).await?;
-    let at_500 = steady(bench, &site, 500.0, 12.0).await?;
+    let samples = measure_ceiling(bench, &site, community_life(), 6.0).await?;
+    let taker = site.start_taker(&QUEUES).await;
+    let at_500 = steady(bench, &site, &taker, 500.0, 12.0).await?;
     let cpu = at_500.cpu_us_per_event("ingestor");
     bench.figure("ingestor: CPU per event at 500/s", cpu, "µs/event", Bound::Below(130.0));
     bench.sections.push(at_500);
-    floor(bench, &site, 500.0, 6.0).await?;
-    let at_1000 = steady(bench, &site, 1_000.0, 12.0).await?;
+    floor(bench, &site, &samples, 500.0, 6.0).await?;
+    let at_1000 = steady(bench, &site, &taker, 1_000.0, 12.0).await?;
     bench.sections.push(at_1000);
-    floor(bench, &site, 1_000.0, 6.0).await?;
+    floor(bench, &site, &samples, 1_000.0, 6.0).await?;
+    // From here on messages are counted in their queues.
+    drop(taker);
     // Of each of the three processes that there were: one saw ten thousand servers announced, one a backlog, one a blocked broker.
     let mut most = high_water_bytes(site.pid("ingestor")?)?;
     saturation(bench, &mut site).await?;
@@ -54,17 +56,14 @@ pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     site.close().await
 }
 
-/// A fixed rate, nobody consuming.
-async fn steady(bench: &mut Bench, site: &Site, rate: f64, seconds: f64) -> anyhow::Result<Section> {
-    let plain = Plain::open(&site.vhost.url()).await?;
+/// A fixed rate, and somebody who takes what comes.
+async fn steady(bench: &mut Bench, site: &Site, taker: &Taker, rate: f64, seconds: f64) -> anyhow::Result<Section> {
     let name = format!("ingestor at {rate:.0}/s");
     bench.say(&name);
     // The warm-up is a load of its own, so that CPU is cut, too.
     for (stage, seconds) in [("warm-up", 2.0), ("steady", seconds)] {
-        for queue in QUEUES {
-            plain.purge(queue).await?;
-        }
-        let watch = Watch::begin(&site.processes())?;
+        let processes: Vec<_> = site.processes().into_iter().chain(taker.process()).collect();
+        let watch = Watch::begin(&processes)?;
         let (before, began) = (site.scrape("ingestor").await?, Instant::now());
         let load = Load {
             stages: vec![Stage::steady(stage, rate, seconds)],
@@ -72,12 +71,11 @@ async fn steady(bench: &mut Bench, site: &Site, rate: f64, seconds: f64) -> anyh
         };
         site.discord.begin_load(&load).await?;
         let made = site.discord.load_made().await?;
-        waiting(&plain, made.counts.made).await?;
+        let confirmed = confirmed_since(site, &before, made.counts.made).await?;
         let (usage, took) = (watch.end()?, began.elapsed().as_secs_f64());
         if stage == "warm-up" {
             continue;
         }
-        let confirmed = site.scrape("ingestor").await?.since(&before);
         let p50 = confirmed.quantile_ms(CONFIRM, 0.5)?;
         let p99 = confirmed.quantile_ms(CONFIRM, 0.99)?;
         bench.figure(
@@ -101,24 +99,35 @@ async fn steady(bench: &mut Bench, site: &Site, rate: f64, seconds: f64) -> anyh
         // Nobody answers here on purpose: what expires is not a failure of the ingestor, and is told in the counts.
         let mut section = Section::of_load(&name, took, &results, usage)?;
         (section.load, section.expired) = (Vec::new(), 0);
-        plain.close().await;
         return Ok(section);
     }
     unreachable!("the second round returns")
 }
 
-/// What of the time to a confirmation is the broker's own, and what of the CPU is that of publishing: a bare publisher of the
-/// messages that the steady load has left, at the same rate, in the same run.
-async fn floor(bench: &mut Bench, site: &Site, rate: f64, seconds: f64) -> anyhow::Result<()> {
-    bench.say("a bare publisher at the same rate");
-    let plain = Plain::open(&site.vhost.url()).await?;
-    let mut samples = Vec::new();
-    for queue in QUEUES {
-        samples.extend(plain.take(queue, FLOOR_SAMPLES).await?);
-        plain.purge(queue).await?;
+/// What the ingestor says of itself since then, once it has had so many events confirmed.
+async fn confirmed_since(site: &Site, before: &Scrape, events: u64) -> anyhow::Result<Scrape> {
+    let deadline = Instant::now() + SETTLE;
+    loop {
+        let since = site.scrape("ingestor").await?.since(before);
+        let confirmed = since.sum(CONFIRMED);
+        #[expect(clippy::cast_precision_loss, reason = "counts of events")]
+        if confirmed >= events as f64 {
+            return Ok(since);
+        }
+        anyhow::ensure!(
+            Instant::now() < deadline,
+            "{confirmed} of {events} events were confirmed: events are lost, or the ingestor is far behind"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// What of the time to a confirmation is the broker's own, and what of the CPU is that of publishing: a bare publisher of the
+/// same messages at the same rate in the same run, and the same taker.
+async fn floor(bench: &mut Bench, site: &Site, samples: &[Sample], rate: f64, seconds: f64) -> anyhow::Result<()> {
+    bench.say("a bare publisher at the same rate");
     let channels = usize::try_from(site.options.shards)?;
-    let floor = ceiling::floor(&site.vhost.url(), samples, channels, rate, seconds).await?;
+    let floor = ceiling::floor(&site.vhost.url(), samples.to_vec(), channels, rate, seconds).await?;
     let times = &floor.times;
     for (name, place) in [("p50", times.len() / 2), ("p99", times.len() * 99 / 100)] {
         let name = format!("bare publisher: sent → confirmed, {name} at {rate:.0}/s");
@@ -126,7 +135,6 @@ async fn floor(bench: &mut Bench, site: &Site, rate: f64, seconds: f64) -> anyho
     }
     let name = format!("bare publisher: CPU per message at {rate:.0}/s");
     bench.figure(&name, floor.publisher_us, "µs/event", Bound::Told);
-    plain.close().await;
     Ok(())
 }
 

@@ -78,13 +78,13 @@ const WINDOW: usize = 160;
 /// Messages that the bare publisher publishes by turns.
 const SAMPLES: usize = 200;
 
-/// Measures the ceiling with what the ingestor of this site publishes. No worker may run yet.
+/// Measures the ceiling with what the ingestor of this site publishes, and answers that. No worker may run yet.
 pub(super) async fn measure_ceiling(
     bench: &mut Bench,
     site: &Site,
     kinds: Vec<Kind>,
     seconds: f64,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Vec<ceiling::Sample>> {
     bench.say("the ceiling: a bare publisher of what the ingestor publishes");
     let plain = Plain::open(&site.vhost.url()).await?;
     empty(site, &plain).await?;
@@ -104,11 +104,12 @@ pub(super) async fn measure_ceiling(
     }
     empty(site, &plain).await?;
     let channels = usize::try_from(site.options.shards)?;
-    let measured = ceiling::measure(&site.vhost.url(), interleaved(samples), channels, WINDOW, seconds).await?;
+    let samples = interleaved(samples);
+    let measured = ceiling::measure(&site.vhost.url(), samples.clone(), channels, WINDOW, seconds).await?;
     bench.ceiling = Some(measured);
     empty(site, &plain).await?;
     plain.close().await;
-    Ok(())
+    Ok(samples)
 }
 
 /// Mixes what was taken queue by queue, always in the same way.
