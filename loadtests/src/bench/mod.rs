@@ -102,6 +102,11 @@ pub async fn run(options: Options) -> anyhow::Result<bool> {
             .notes
             .push(format!("tried with {name}={value}, which is not how production runs"));
     }
+    for (name, share) in processes::strangers().await {
+        bench.notes.push(format!(
+            "before the run began, {name} used {share:.0} % of a core: what shares the machine is part of the figures"
+        ));
+    }
     Box::pin(bench.options.profile.measure(&mut bench)).await?;
     let report = Report::assemble(machine, bench, began.elapsed())?;
     let path = report.options.result.clone();
