@@ -1,9 +1,10 @@
 //! Speed, measured honestly: open-loop load, latency from the intended moment, the ceiling of the same run beside it.
 //!
 //! Owns what is measured and how it is judged and reported. `site` is a platform of release binaries, `processes` what each
-//! process used, `scrape` what a service says of itself where only it can know, `ceiling` the bare publisher, `figures` the
-//! targets, `taker` who takes the messages where no worker runs, `report` the table and the JSON, `baseline` the comparison with an earlier release. Refuses a report without
-//! ceiling, without CPU of each process, or without the count of what expired: [`Report::assemble`] takes no less.
+//! process used, `scrape` what a service says of itself where only it can know, `ceiling` the bare publisher, `taker` who takes
+//! messages where no worker runs, `figures` the targets, `rounds` the middle of several stretches, `report` the table and the
+//! JSON, `baseline` the comparison with an earlier release. Refuses a report without ceiling, without CPU of each process, or
+//! without the count of what expired: [`Report::assemble`] takes no less.
 //!
 //! To add a profile: a file in `profiles` with a function from [`Bench`] to sections and figures, and its line in
 //! [`Profile`].
@@ -15,6 +16,7 @@ mod machine;
 mod processes;
 mod profiles;
 mod report;
+mod rounds;
 mod scrape;
 mod section;
 mod site;

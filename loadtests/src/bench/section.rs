@@ -108,6 +108,27 @@ pub struct Section {
 }
 
 impl Section {
+    /// Another stretch of the same, told as one with this.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.seconds += other.seconds;
+        self.events += other.events;
+        self.expired += other.expired;
+        self.load.extend(other.load);
+        self.timeline.extend(other.timeline);
+        for (name, usage) in other.processes {
+            match self.processes.get_mut(&name) {
+                Some(sum) => {
+                    sum.cpu_s += usage.cpu_s;
+                    sum.resident_peak_bytes = sum.resident_peak_bytes.max(usage.resident_peak_bytes);
+                    sum.resident_bytes = usage.resident_bytes;
+                }
+                None => drop(self.processes.insert(name, usage)),
+            }
+        }
+        self
+    }
+
     /// A stretch in which a load was made.
     ///
     /// # Errors

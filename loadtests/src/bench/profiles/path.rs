@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use super::errors::Errors;
 use super::shape::{self, Shape};
 use super::{commands, communities, community_life, measure_ceiling};
+use crate::bench::rounds::Rounds;
 use crate::bench::section::percent;
 use crate::bench::{Bench, Bound, LoadSummary, SETTLE, Section, Site, SiteOptions, Usage, Watch};
 use crate::load::{Load, Results, Stage};
@@ -24,8 +25,8 @@ pub(super) struct Steps {
     ceiling_s: f64,
     /// From a worker's start to its first message.
     start: bool,
-    /// Rates of commands alone, with seconds.
-    fixed: &'static [(f64, f64)],
+    /// Rates of commands alone, with seconds and how often.
+    fixed: &'static [(f64, f64, usize)],
     /// From 500 commands a second to this many, with seconds: where the path gives.
     rise: Option<(f64, f64)>,
     shape: Option<Shape>,
@@ -38,7 +39,7 @@ impl Steps {
         members: 1_000,
         ceiling_s: 6.0,
         start: true,
-        fixed: &[(500.0, 20.0), (1_000.0, 20.0)],
+        fixed: &[(500.0, 15.0, 3), (1_000.0, 20.0, 1)],
         rise: Some((2_500.0, 25.0)),
         shape: None,
         judged: true,
@@ -77,7 +78,7 @@ impl Steps {
             members: 30,
             ceiling_s: 0.5,
             start: false,
-            fixed: &[(15.0, 2.0)],
+            fixed: &[(15.0, 2.0, 1)],
             rise: None,
             shape: None,
             judged: false,
@@ -102,8 +103,12 @@ pub(super) async fn measure(bench: &mut Bench, steps: &Steps) -> anyhow::Result<
     } else {
         site.start_worker(true).await?;
     }
-    for (rate, seconds) in steps.fixed {
-        fixed(bench, &site, *rate, *seconds, steps.judged).await?;
+    for (rate, seconds, times) in steps.fixed {
+        let mut rounds = Rounds::default();
+        for _ in 0..*times {
+            fixed(bench, &mut rounds, &site, (*rate, *seconds), steps.judged).await?;
+        }
+        rounds.tell(bench);
     }
     if let Some((to, seconds)) = steps.rise {
         rise(bench, &site, to, seconds).await?;
@@ -148,7 +153,13 @@ async fn start_of_a_worker(bench: &mut Bench, site: &mut Site) -> anyhow::Result
 }
 
 /// Commands at a fixed rate.
-async fn fixed(bench: &mut Bench, site: &Site, rate: f64, seconds: f64, judged: bool) -> anyhow::Result<()> {
+async fn fixed(
+    bench: &mut Bench,
+    rounds: &mut Rounds,
+    site: &Site,
+    (rate, seconds): (f64, f64),
+    judged: bool,
+) -> anyhow::Result<()> {
     let name = format!("the whole path at {rate:.0} commands/s");
     bench.say(&name);
     let warm_up = Load::steady(bench.options.seed + 1, rate, (seconds / 4.0).min(3.0), commands());
@@ -177,32 +188,32 @@ async fn fixed(bench: &mut Bench, site: &Site, rate: f64, seconds: f64, judged: 
     // the limit. How soon a worker defers is asked for at just that rate.
     let (at_500, at_1000) = (rate < 1_000.0, rate >= 1_000.0);
     let name = |what: &str| format!("{what}, at {rate:.0}/s");
-    bench.figure(
+    rounds.figure(
         &name("intended → defer received, p99"),
         summary.first.p99_ms,
         "ms",
         bound(at_500, 25.0),
     );
-    bench.figure(
+    rounds.figure(
         &name("intended → full answer of /position, p99"),
         summary.position.p99_ms,
         "ms",
         bound(at_500, 100.0),
     );
     let defer = worker.quantile_ms(DEFER_SENT, 0.99)?;
-    bench.figure(
+    rounds.figure(
         &name("worker: delivered → defer sent, p99"),
         defer,
         "ms",
         bound(at_1000, 10.0),
     );
-    bench.figure(
+    rounds.figure(
         &name("failed (expired, unanswered, unknown)"),
         summary.failed_percent + wrong.percent_of(summary.counts.made),
         "%",
         bound(at_500, 0.1),
     );
-    bench.figure(
+    rounds.figure(
         &name("CPU of all processes for a command"),
         all_cpu_us(&section),
         "µs",

@@ -50,7 +50,7 @@ impl Steps {
         Self {
             callbacks: Duration::from_secs(15),
             bot_calls: Duration::from_secs(30),
-            shares: Duration::from_secs(120),
+            shares: Duration::from_secs(240),
             storm: Duration::from_secs(20),
         }
     }
