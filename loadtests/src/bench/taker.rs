@@ -16,6 +16,8 @@ use tokio::task::JoinSet;
 
 /// Unacknowledged messages of a queue: enough that none waits for it.
 const PREFETCH: u16 = 100;
+/// Messages acknowledged together: what is measured is whoever publishes, and each acknowledgement costs the broker, too.
+const TOGETHER: u64 = 10;
 /// What the process says once it takes.
 const TAKES: &str = "taking";
 
@@ -70,8 +72,13 @@ async fn take(channel: Channel, queue: String) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("consuming from {queue}"))?;
     println!("{TAKES} from {queue}");
+    let mut taken = 0;
     while let Some(message) = messages.next().await {
-        message?.ack(BasicAckOptions::default()).await?;
+        let message = message?;
+        taken += 1;
+        if taken % TOGETHER == 0 {
+            message.ack(BasicAckOptions { multiple: true }).await?;
+        }
     }
     Ok(())
 }
