@@ -8,21 +8,39 @@ use super::{Bench, Bound, Figure};
 /// Figures of several rounds.
 #[derive(Debug, Default)]
 pub(super) struct Rounds {
-    figures: Vec<(Figure, Vec<f64>)>,
+    figures: Vec<(Figure, Which, Vec<f64>)>,
+}
+
+/// Which round counts.
+#[derive(Debug, Clone, Copy)]
+enum Which {
+    Middle,
+    Most,
 }
 
 impl Rounds {
-    /// Adds what one round has found. The first one's unit and bound count.
+    /// Adds what one round has found, of which the middle counts. The first round's unit and bound hold.
     pub(super) fn figure(&mut self, name: &str, value: f64, unit: &str, bound: Bound) {
-        match self.figures.iter_mut().find(|(figure, _)| figure.name == name) {
-            Some((_, values)) => values.push(value),
-            None => self.figures.push((Figure::new(name, value, unit, bound), vec![value])),
+        self.add(Which::Middle, name, value, unit, bound);
+    }
+
+    /// As [`Rounds::figure`], but the largest counts: what must not happen must not happen in any round.
+    pub(super) fn most(&mut self, name: &str, value: f64, unit: &str, bound: Bound) {
+        self.add(Which::Most, name, value, unit, bound);
+    }
+
+    fn add(&mut self, which: Which, name: &str, value: f64, unit: &str, bound: Bound) {
+        match self.figures.iter_mut().find(|(figure, ..)| figure.name == name) {
+            Some((_, _, values)) => values.push(value),
+            None => self
+                .figures
+                .push((Figure::new(name, value, unit, bound), which, vec![value])),
         }
     }
 
-    /// Hands on the middle of each figure, and all rounds of those that are judged as a note.
+    /// Hands on one value of each figure, and all rounds of those that are judged as a note.
     pub(super) fn tell(self, bench: &mut Bench) {
-        for (figure, values) in self.figures {
+        for (figure, which, values) in self.figures {
             if figure.bound != Bound::Told && values.len() > 1 {
                 let rounds: Vec<String> = values.iter().map(|value| format!("{value:.1}")).collect();
                 bench.notes.push(format!(
@@ -32,19 +50,20 @@ impl Rounds {
                     figure.unit
                 ));
             }
-            bench.figure(&figure.name, middle(values), &figure.unit, figure.bound);
+            bench.figure(&figure.name, which.of(values), &figure.unit, figure.bound);
         }
     }
 }
 
-/// The middle one; of an even number, the mean of the two.
-fn middle(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let half = values.len() / 2;
-    match (values.get(half), values.len() % 2) {
-        (Some(value), 1) => *value,
-        (Some(value), _) => f64::midpoint(*value, values[half - 1]),
-        (None, _) => f64::NAN,
+impl Which {
+    /// Of an odd number of rounds; of an even one, the middle is the upper of two.
+    fn of(self, mut values: Vec<f64>) -> f64 {
+        values.sort_by(f64::total_cmp);
+        let value = match self {
+            Self::Middle => values.get(values.len() / 2),
+            Self::Most => values.last(),
+        };
+        value.copied().unwrap_or(f64::NAN)
     }
 }
 
@@ -54,8 +73,12 @@ mod tests {
 
     #[test]
     fn one_slow_round_of_three_decides_nothing() {
-        assert!((middle(vec![105.0, 148.0, 117.0]) - 117.0).abs() < f64::EPSILON);
-        assert!((middle(vec![4.0, 2.0]) - 3.0).abs() < f64::EPSILON);
-        assert!((middle(vec![4.0]) - 4.0).abs() < f64::EPSILON);
+        assert!((Which::Middle.of(vec![105.0, 148.0, 117.0]) - 117.0).abs() < f64::EPSILON);
+        assert!((Which::Middle.of(vec![4.0]) - 4.0).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn one_round_that_failed_is_told() {
+        assert!((Which::Most.of(vec![0.0, 5.0, 0.0]) - 5.0).abs() < f64::EPSILON);
     }
 }

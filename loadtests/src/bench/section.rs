@@ -117,14 +117,14 @@ impl Section {
         self.load.extend(other.load);
         self.timeline.extend(other.timeline);
         for (name, usage) in other.processes {
-            match self.processes.get_mut(&name) {
-                Some(sum) => {
+            self.processes
+                .entry(name)
+                .and_modify(|sum| {
                     sum.cpu_s += usage.cpu_s;
                     sum.resident_peak_bytes = sum.resident_peak_bytes.max(usage.resident_peak_bytes);
                     sum.resident_bytes = usage.resident_bytes;
-                }
-                None => drop(self.processes.insert(name, usage)),
-            }
+                })
+                .or_insert(usage);
         }
         self
     }

@@ -1,4 +1,4 @@
-//! Takes messages out of queues as workers do, where nothing shall be done with them.
+//! Takes messages out of queues where no worker runs, and does nothing with them.
 //!
 //! Messages that nobody takes gather in the memory of the queue's process at the broker, whose garbage collection then holds up
 //! every confirmation: 4 to 11 ms, ten times a second, after some thousand of them. Production has somebody who takes them. In a

@@ -207,7 +207,7 @@ async fn fixed(
         "ms",
         bound(at_1000, 10.0),
     );
-    rounds.figure(
+    rounds.most(
         &name("failed (expired, unanswered, unknown)"),
         summary.failed_percent + wrong.percent_of(summary.counts.made),
         "%",
