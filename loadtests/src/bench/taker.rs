@@ -11,7 +11,7 @@ use arrakis_test_support::Process;
 use futures_util::StreamExt as _;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
-use lapin::{Channel, Connection, ConnectionProperties};
+use lapin::{Connection, ConnectionProperties, Consumer};
 use tokio::task::JoinSet;
 
 /// Unacknowledged messages of a queue: enough that none waits for it.
@@ -52,8 +52,14 @@ pub async fn run(url: &str, queues: &[String]) -> anyhow::Result<()> {
     for queue in queues {
         let channel = connection.create_channel().await?;
         channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
-        takers.spawn(take(channel, queue.clone()));
+        let (queue, options) = (queue.as_str(), BasicConsumeOptions::default());
+        let consumer = channel
+            .basic_consume(queue.into(), "taker".into(), options, FieldTable::default())
+            .await
+            .with_context(|| format!("consuming from {queue}"))?;
+        takers.spawn(take(consumer));
     }
+    say_that_it_takes();
     while let Some(ended) = takers.join_next().await {
         ended.context("a taker broke off")??;
     }
@@ -61,17 +67,11 @@ pub async fn run(url: &str, queues: &[String]) -> anyhow::Result<()> {
 }
 
 #[expect(clippy::print_stdout, reason = "whoever started the process waits for the word")]
-async fn take(channel: Channel, queue: String) -> anyhow::Result<()> {
-    let mut messages = channel
-        .basic_consume(
-            queue.as_str().into(),
-            "taker".into(),
-            BasicConsumeOptions::default(),
-            FieldTable::default(),
-        )
-        .await
-        .with_context(|| format!("consuming from {queue}"))?;
-    println!("{TAKES} from {queue}");
+fn say_that_it_takes() {
+    println!("{TAKES}");
+}
+
+async fn take(mut messages: Consumer) -> anyhow::Result<()> {
     let mut taken = 0;
     while let Some(message) = messages.next().await {
         let message = message?;
