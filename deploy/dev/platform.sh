@@ -209,9 +209,10 @@ watch_until_stopped() {
     while true; do
         for name in $(recorded_names); do
             if [[ $reported != *" $name "* ]] && ! is_running "$name"; then
+                # Before the words: who reads them may stop us at the first of them, and the exit code has to agree.
+                reported+="$name " stopped_status=1
                 say "$red$name died.$plain The last it said, in ${instance#"$root/"}/logs/:"
                 show_log "$instance/logs/$(log_name "$name").log" 10
-                reported+="$name " stopped_status=1
             fi
         done
         pause 0.5
