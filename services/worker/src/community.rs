@@ -21,18 +21,15 @@ pub struct Community {
 
 impl Community {
     /// The community of a server with a transaction on its rows, for what is to be done with both; `None` where the server is
-    /// not onboarded. Two round trips, where finding the community first would take six.
+    /// not onboarded. One round trip, where finding the community first would take six.
     ///
     /// # Errors
     /// When Postgres is away, or the community's theme is not there.
     pub async fn open(services: &Services, guild: Id<GuildMarker>) -> Result<Option<(Self, TenantTx)>, Failure> {
-        let Some(mut tx) = services.database.tenant_of(guild_id(guild)?).await? else {
+        let Some((record, tx)) = services.database.community_of(guild_id(guild)?).await? else {
             return Ok(None);
         };
-        match tx.communities().get().await? {
-            Some(record) => Ok(Some((Self::wearing_its_theme(services, record)?, tx))),
-            None => Ok(None),
-        }
+        Ok(Some((Self::wearing_its_theme(services, record)?, tx)))
     }
 
     /// As [`Community::open`], for who needs no transaction yet.

@@ -118,12 +118,10 @@ impl Services {
         }
     }
 
-    async fn try_record_use(&self, mut tx: TenantTx, invocation: &Invocation, event: &EventId) -> Result<(), Failure> {
+    async fn try_record_use(&self, tx: TenantTx, invocation: &Invocation, event: &EventId) -> Result<(), Failure> {
         let user = user_id(invocation.author.id)?;
-        tx.profiles()
-            .count_once(event.as_str(), user, Deed::Command, self.now())
+        tx.commit_counted(event.as_str(), user, Deed::Command, self.now())
             .await?;
-        tx.commit().await?;
         Ok(())
     }
 

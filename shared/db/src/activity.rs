@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use arrakis_domain::{ACTIVITY_WINDOW_DAYS, MemberFacts};
 use arrakis_fail_point as fail_point;
+use sqlx::Row as _;
 use time::{Duration, OffsetDateTime};
 
 use crate::row::Column;
-use crate::{DbError, Profiles, UserId, measure::named};
+use crate::{DbError, Profiles, TenantTx, UserId, measure::named, statements};
 
 /// What a member did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,9 +29,36 @@ impl Deed {
     }
 }
 
+impl TenantTx {
+    /// [`Profiles::count`] once for an event, which this claims as [`TenantTx::claim`] does, and the end of the transaction; false
+    /// when the event had been claimed before. One round trip for all three, since this comes with every command.
+    ///
+    /// # Errors
+    /// As those; then whether it was counted is not known, and the claim makes trying again safe.
+    pub async fn commit_counted(
+        mut self,
+        event_id: &str,
+        user: UserId,
+        deed: Deed,
+        at: OffsetDateTime,
+    ) -> Result<bool, DbError> {
+        if fail_point::skips("worker.guard.inbox") {
+            self.profiles().count(user, deed, at).await?;
+            self.commit().await?;
+            return Ok(true);
+        }
+        let words = statements::count_once(self.community, event_id, user, deed.counts(), at);
+        let row = self.commit_after("activity.count_once", &words).await?;
+        let counted = row
+            .ok_or(sqlx::Error::RowNotFound)
+            .and_then(|row| row.try_get("counted"));
+        counted.map_err(|error| DbError::new("activity.count_once", error))
+    }
+}
+
 impl Profiles<'_> {
     /// Counts a deed of a member who is known; of others nothing is kept. Not safe to repeat by itself: claim the event in
-    /// the same transaction.
+    /// the same transaction, or use [`TenantTx::commit_counted`].
     ///
     /// # Errors
     /// When the database is away.
@@ -58,52 +86,6 @@ impl Profiles<'_> {
             .execute(&mut *self.connection)
         )?;
         Ok(())
-    }
-
-    /// [`Profiles::count`] once for an event, which this claims as [`crate::TenantTx::claim`] does; false when it had been
-    /// claimed before. One round trip for both, since this comes with every command.
-    ///
-    /// # Errors
-    /// As those.
-    pub async fn count_once(
-        &mut self,
-        event_id: &str,
-        user: UserId,
-        deed: Deed,
-        at: OffsetDateTime,
-    ) -> Result<bool, DbError> {
-        if fail_point::skips("worker.guard.inbox") {
-            self.count(user, deed, at).await?;
-            return Ok(true);
-        }
-        let (commands, messages) = deed.counts();
-        named!(
-            "activity.count_once",
-            sqlx::query_scalar!(
-                r#"with claimed as (
-                     insert into inbox (community_id, event_id) values ($1, $6) on conflict do nothing returning community_id),
-                 member as (
-                     update profiles p
-                        set commands = p.commands + $3::int, messages = p.messages + $4::int,
-                            last_active_at = greatest(p.last_active_at, $5)
-                       from claimed
-                      where p.community_id = $1 and p.user_id = $2
-                     returning p.community_id, p.user_id),
-                 counted as (
-                     insert into profile_activity as known (community_id, user_id, day, commands, messages)
-                     select community_id, user_id, ($5::timestamptz at time zone 'UTC')::date, $3, $4 from member
-                     on conflict (community_id, user_id, day) do update
-                        set commands = known.commands + excluded.commands, messages = known.messages + excluded.messages)
-                 select exists (select from claimed) as "claimed!""#,
-                self.community.uuid(),
-                user.stored(),
-                commands,
-                messages,
-                at,
-                event_id
-            )
-            .fetch_one(&mut *self.connection)
-        )
     }
 
     /// What the rules of badges want to know of a member, as of `now`; `None` for who is not known. Their place in the order of

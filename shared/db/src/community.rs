@@ -1,11 +1,13 @@
 //! The community itself: its settings, and which Discord role stands for which of its roles.
 
 use arrakis_domain::{Plan, RoleBindings, RoleId, RoleKey, RuleSetId, ThemeId};
-use sqlx::PgConnection;
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow as _, PgConnection};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::row::Column;
-use crate::{CommunityId, DbError, GuildId, TenantTx, TokenFace, TokenProfileId, measure::named};
+use crate::{CommunityId, DbError, GuildId, TenantTx, TokenFace, TokenProfileId, measure::named, statements};
 
 /// A community as it is set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,50 @@ pub struct Community {
     pub frozen: Option<Frozen>,
     /// When it was set up.
     pub onboarded_at: OffsetDateTime,
+}
+
+impl Community {
+    /// Reads a row of [`statements::CURRENT_COMMUNITY`].
+    pub(crate) fn read(row: &PgRow) -> Result<Self, DbError> {
+        let column = |name| Column("communities", name);
+        let row = Row::from_row(row).map_err(|error| DbError::new("community.get", error))?;
+        let guild = GuildId::try_from(row.guild_id).map_err(|why| column("guild_id").corrupt(row.guild_id, why))?;
+        let at = |name, us: Option<i64>| us.map(|us| column(name).moment(us)).transpose();
+        Ok(Self {
+            id: CommunityId::from_uuid(row.community_id),
+            guild,
+            name: row.name,
+            theme: column("theme").parse(&row.theme)?,
+            rule_set: column("rule_set").parse(&row.rule_set)?,
+            plan: parse_plan(&row.plan)?,
+            token_profile: column("token_profile_id").parse(&row.token_profile_id)?,
+            token: TokenFace {
+                symbol: row.symbol,
+                last_success_at: at("last_success_at", row.last_success_us)?,
+            },
+            frozen: at("frozen_at", row.frozen_us)?
+                .zip(row.frozen_reason)
+                .map(|(at, reason)| Frozen { at, reason }),
+            onboarded_at: column("onboarded_at").moment(row.onboarded_us)?,
+        })
+    }
+}
+
+/// A row as the statement gives it.
+#[derive(sqlx::FromRow)]
+struct Row {
+    community_id: Uuid,
+    guild_id: i64,
+    name: String,
+    theme: String,
+    rule_set: String,
+    plan: String,
+    token_profile_id: String,
+    frozen_us: Option<i64>,
+    frozen_reason: Option<String>,
+    onboarded_us: i64,
+    symbol: String,
+    last_success_us: Option<i64>,
 }
 
 /// A freeze.
@@ -83,39 +129,9 @@ impl Communities<'_> {
     pub async fn get(&mut self) -> Result<Option<Community>, DbError> {
         let row = named!(
             "community.get",
-            sqlx::query!(
-                // The token's face belongs to every answer, so it comes along instead of costing a round trip of its own.
-                r#"select c.guild_id, c.name, c.theme, c.rule_set, c.plan, c.token_profile_id, c.frozen_at, c.frozen_reason,
-                          c.onboarded_at, t.symbol, h.last_success_at as "last_success_at?"
-                     from communities c
-                     join token_profiles t using (token_profile_id)
-                     left join eligibility_health_status h using (token_profile_id)
-                    where c.community_id = $1"#,
-                self.community.uuid()
-            )
-            .fetch_optional(&mut *self.connection)
+            sqlx::raw_sql(statements::CURRENT_COMMUNITY).fetch_optional(&mut *self.connection)
         )?;
-        let column = |name| Column("communities", name);
-        let Some(row) = row else { return Ok(None) };
-        let guild = GuildId::try_from(row.guild_id).map_err(|why| column("guild_id").corrupt(row.guild_id, why))?;
-        Ok(Some(Community {
-            id: self.community,
-            guild,
-            name: row.name,
-            theme: column("theme").parse(&row.theme)?,
-            rule_set: column("rule_set").parse(&row.rule_set)?,
-            plan: parse_plan(&row.plan)?,
-            token_profile: column("token_profile_id").parse(&row.token_profile_id)?,
-            token: TokenFace {
-                symbol: row.symbol,
-                last_success_at: row.last_success_at,
-            },
-            frozen: row
-                .frozen_at
-                .zip(row.frozen_reason)
-                .map(|(at, reason)| Frozen { at, reason }),
-            onboarded_at: row.onboarded_at,
-        }))
+        row.as_ref().map(Community::read).transpose()
     }
 
     /// Sets the community of this transaction up, with the route from its server. To be called in a transaction for an id that

@@ -10,13 +10,13 @@ use std::time::Duration;
 use arrakis_config::Secret;
 use arrakis_fail_point as fail_point;
 use sqlx::postgres::{PgConnectOptions, PgRow};
-use sqlx::{ConnectOptions, Row as _};
+use sqlx::{AssertSqlSafe, ConnectOptions, Row as _};
 
 use crate::background::{Background, Place};
 use crate::breaker::{Attempt, Breaker, patience};
 use crate::measure::{named, run_named};
 use crate::pool::{Lease, Pool};
-use crate::{CommunityId, DbError, GuildId, migrate};
+use crate::{Community, CommunityId, DbError, GuildId, migrate, statements};
 
 /// Limits of a pool.
 #[derive(Clone, Debug)]
@@ -76,37 +76,22 @@ impl Database {
     /// # Errors
     /// When the deadline passes, the login is refused, or the schema is not what this build needs (the text says what to do).
     pub async fn connect(url: &Secret, options: DatabaseOptions) -> Result<Self, DbError> {
-        let database = Self::connect_unchecked(url, options).await?;
-        migrate::check_schema(&database.pool).await?;
-        Ok(database)
-    }
-
-    pub(crate) async fn connect_unchecked(url: &Secret, options: DatabaseOptions) -> Result<Self, DbError> {
         let connection = connect_options(url, &options).map_err(|e| DbError::new("database.connect", e))?;
-        let pool = Pool::new(connection, options.max_connections).map_err(|e| DbError::new("database.connect", e))?;
-        let deadline = tokio::time::Instant::now() + options.connect_deadline;
-        loop {
-            // A refused login is an error at once; a server that is not there, after the pool has tried for a while.
-            let source = match pool.acquire(options.acquire_timeout).await {
-                Ok(first) => {
-                    first.done();
-                    return Ok(Self {
-                        pool,
-                        breaker: Arc::default(),
-                        background: Background::of(options.max_connections),
-                        acquire_timeout: options.acquire_timeout,
-                        awaited_timeout: options.awaited_timeout,
-                    });
-                }
-                Err(source) => source,
-            };
-            let error = DbError::new("database.connect", source);
-            if !error.is_passing() || tokio::time::Instant::now() > deadline {
-                return Err(error);
-            }
-            tracing::info!(%error, "waiting for Postgres");
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
+        let pool = |most, prepared| {
+            let pool = Pool::new(connection.clone(), most, prepared);
+            pool.map_err(|e| DbError::new("database.connect", e))
+        };
+        // On another schema than ours nothing can be prepared.
+        let bare = pool(1, "")?;
+        wait_for(&bare, &options).await?;
+        migrate::check_schema(&bare).await?;
+        Ok(Self {
+            pool: pool(options.max_connections, statements::PREPARE)?,
+            breaker: Arc::default(),
+            background: Background::of(options.max_connections),
+            acquire_timeout: options.acquire_timeout,
+            awaited_timeout: options.awaited_timeout,
+        })
     }
 
     /// Opens a transaction in which the rows of this community, and no others, exist. It rolls back unless committed.
@@ -116,24 +101,36 @@ impl Database {
     pub async fn tenant(&self, community: CommunityId) -> Result<TenantTx, DbError> {
         // One message, one round trip. A uuid prints as hex digits and dashes and so needs no escaping.
         let begin = format!("begin; select {} as tenant", set_tenant(&format!("'{community}'")));
-        let begun = self.begin_tenant("transaction.begin", &begin).await?;
-        // A select without a table has one row.
-        begun.ok_or_else(|| DbError::new("transaction.begin", sqlx::Error::RowNotFound))
+        let place = self.place("transaction.begin").await?;
+        let (transaction, row) = self.begin("transaction.begin", &begin).await?;
+        Ok(TenantTx {
+            transaction,
+            community: tenant_set(row).map_err(|error| DbError::new("transaction.begin", error))?,
+            _place: place,
+        })
     }
 
-    /// As [`Database::tenant`], for the community of a guild, which is found in the same round trip; `None` where the guild is
-    /// not onboarded.
+    /// As [`Database::tenant`], for the community of a guild, which is found and read in the same round trip; `None` where the
+    /// guild is not onboarded.
     ///
     /// # Errors
-    /// When no connection comes free in time.
-    pub async fn tenant_of(&self, guild: GuildId) -> Result<Option<TenantTx>, DbError> {
-        // A guild's id prints as digits.
-        let begin = format!(
-            "begin; select {} as tenant from guild_routes where guild_id = {}",
-            set_tenant("community_id::text"),
-            guild.stored()
-        );
-        self.begin_tenant("route.by_guild", &begin).await
+    /// When no connection comes free in time, or the community's row is corrupt.
+    pub async fn community_of(&self, guild: GuildId) -> Result<Option<(Community, TenantTx)>, DbError> {
+        // Where a guild has no route no tenant is set, and without one there is no community.
+        let begin = format!("begin; {}; {}", enter_guild(guild), statements::CURRENT_COMMUNITY);
+        let place = self.place("community.by_guild").await?;
+        let (transaction, row) = self.begin("community.by_guild", &begin).await?;
+        let Some(row) = row else {
+            rollback(transaction).await?;
+            return Ok(None);
+        };
+        let community = Community::read(&row)?;
+        let tx = TenantTx {
+            transaction,
+            community: community.id,
+            _place: place,
+        };
+        Ok(Some((community, tx)))
     }
 
     /// Opens a transaction on what belongs to no tenant. Tenant tables are empty in it.
@@ -161,30 +158,6 @@ impl Database {
         let begun = run_named(name, span, self.pool.begin(words, self.limit())).await;
         tell(attempt, begun.as_ref().err());
         begun
-    }
-
-    /// Begins a transaction of the tenant that these words set and return.
-    async fn begin_tenant(&self, name: &'static str, words: &str) -> Result<Option<TenantTx>, DbError> {
-        let place = self.place(name).await?;
-        let (mut transaction, row) = self.begin(name, words).await?;
-        let Some(row) = row else {
-            named!(
-                "transaction.rollback",
-                sqlx::raw_sql("rollback").execute(&mut *transaction)
-            )?;
-            transaction.done();
-            return Ok(None);
-        };
-        let community = row.try_get::<String, _>("tenant").and_then(|tenant| {
-            let parsed = uuid::Uuid::parse_str(&tenant);
-            parsed.map_err(|error| sqlx::Error::Decode(error.into()))
-        });
-        let community = community.map_err(|error| DbError::new(name, error))?;
-        Ok(Some(TenantTx {
-            transaction,
-            community: CommunityId::from_uuid(community),
-            _place: place,
-        }))
     }
 
     /// A connection for one statement outside of any transaction, by way of the breaker.
@@ -306,6 +279,27 @@ impl Database {
     }
 }
 
+/// Waits for a database that is not up yet.
+async fn wait_for(pool: &Pool, options: &DatabaseOptions) -> Result<(), DbError> {
+    let deadline = tokio::time::Instant::now() + options.connect_deadline;
+    loop {
+        // A refused login is an error at once; a server that is not there, after the pool has tried for a while.
+        let source = match pool.acquire(options.acquire_timeout).await {
+            Ok(first) => {
+                first.done();
+                return Ok(());
+            }
+            Err(source) => source,
+        };
+        let error = DbError::new("database.connect", source);
+        if !error.is_passing() || tokio::time::Instant::now() > deadline {
+            return Err(error);
+        }
+        tracing::info!(%error, "waiting for Postgres");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
 fn tell(attempt: Option<Attempt<'_>>, error: Option<&DbError>) {
     let away = error.is_some_and(DbError::is_away);
     if attempt.is_some_and(|attempt| attempt.tell(!away)) {
@@ -327,6 +321,23 @@ fn set_tenant(community: &str) -> String {
         );
     }
     format!("set_config('app.current_tenant', {community}, true)")
+}
+
+/// The SQL that sets the tenant of a guild where it has one.
+fn enter_guild(guild: GuildId) -> String {
+    let guild = guild.stored();
+    if fail_point::skips("worker.guard.tenant") {
+        let set = set_tenant("community_id::text");
+        return format!("select {set} as tenant from guild_routes where guild_id = {guild}");
+    }
+    statements::enter_guild(guild)
+}
+
+/// The tenant that Postgres says it has set.
+fn tenant_set(row: Option<PgRow>) -> Result<CommunityId, sqlx::Error> {
+    let tenant: String = row.ok_or(sqlx::Error::RowNotFound)?.try_get("tenant")?;
+    let tenant = uuid::Uuid::parse_str(&tenant).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    Ok(CommunityId::from_uuid(tenant))
 }
 
 /// Options of each connection: limits of time are the server's, so that they hold when this process hangs.
@@ -375,17 +386,24 @@ impl TenantTx {
         Ok(())
     }
 
+    /// Says these words and commits, in one round trip. Answers the last row of what the words asked.
+    pub(crate) async fn commit_after(mut self, name: &'static str, words: &str) -> Result<Option<PgRow>, DbError> {
+        fail_point::hit("worker.committing").await;
+        let words = AssertSqlSafe(format!("{words}; commit"));
+        let span = tracing::info_span!("db.transaction.commit", query = name);
+        let said = sqlx::raw_sql(words).fetch_all(&mut *self.transaction);
+        let mut rows = run_named(name, span, said).await?;
+        self.transaction.done();
+        fail_point::hit("worker.committed").await;
+        Ok(rows.pop())
+    }
+
     /// Gives up what was written, at once rather than at the connection's next use.
     ///
     /// # Errors
     /// When the database is away; nothing was written then either.
-    pub async fn rollback(mut self) -> Result<(), DbError> {
-        named!(
-            "transaction.rollback",
-            sqlx::raw_sql("rollback").execute(&mut *self.transaction)
-        )?;
-        self.transaction.done();
-        Ok(())
+    pub async fn rollback(self) -> Result<(), DbError> {
+        rollback(self.transaction).await
     }
 }
 
@@ -404,6 +422,15 @@ impl GlobalTx {
     pub async fn commit(self) -> Result<(), DbError> {
         commit(self.transaction).await
     }
+}
+
+async fn rollback(mut transaction: Lease) -> Result<(), DbError> {
+    named!(
+        "transaction.rollback",
+        sqlx::raw_sql("rollback").execute(&mut *transaction)
+    )?;
+    transaction.done();
+    Ok(())
 }
 
 async fn commit(mut transaction: Lease) -> Result<(), DbError> {

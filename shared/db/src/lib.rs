@@ -31,6 +31,7 @@ mod profiles;
 mod ranking_place;
 mod row;
 pub mod scratch;
+mod statements;
 mod token_profiles;
 
 pub use activity::Deed;

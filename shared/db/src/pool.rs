@@ -34,6 +34,7 @@ pub(crate) struct Pool {
 #[derive(Debug)]
 struct Maker {
     options: PgConnectOptions,
+    prepared: &'static str,
 }
 
 /// A connection, and when it was last given back.
@@ -49,9 +50,13 @@ impl managed::Manager for Maker {
     type Error = sqlx::Error;
 
     async fn create(&self) -> Result<Kept, sqlx::Error> {
+        // Boxed: connecting is rare, and its future is larger than everything else here together.
+        let mut connection = Box::pin(self.options.connect()).await?;
+        if !self.prepared.is_empty() {
+            sqlx::raw_sql(self.prepared).execute(&mut connection).await?;
+        }
         Ok(Kept {
-            // Boxed: connecting is rare, and its future is larger than everything else here together.
-            connection: Box::pin(self.options.connect()).await?,
+            connection,
             idle_since: Instant::now(),
             used: false,
         })
@@ -73,9 +78,9 @@ impl managed::Manager for Maker {
 }
 
 impl Pool {
-    /// A pool without connections yet.
-    pub(crate) fn new(options: PgConnectOptions, most: u32) -> Result<Self, sqlx::Error> {
-        let inner = managed::Pool::builder(Maker { options })
+    /// A pool without connections yet. On each it says `prepared` first: the statements that are executed by name.
+    pub(crate) fn new(options: PgConnectOptions, most: u32, prepared: &'static str) -> Result<Self, sqlx::Error> {
+        let inner = managed::Pool::builder(Maker { options, prepared })
             .max_size(usize::try_from(most).unwrap_or(usize::MAX))
             .runtime(deadpool::Runtime::Tokio1)
             .build()

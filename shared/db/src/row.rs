@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use arrakis_domain::{Balance, Rank};
+use time::OffsetDateTime;
 
 use crate::{DbError, UserId};
 
@@ -22,6 +23,11 @@ impl Column {
 
     pub(crate) fn parse_some<T: FromStr<Err: Display>>(self, text: Option<&str>) -> Result<Option<T>, DbError> {
         text.map(|text| self.parse(text)).transpose()
+    }
+
+    /// Microseconds since 1970, which is as fine as Postgres counts.
+    pub(crate) fn moment(self, us: i64) -> Result<OffsetDateTime, DbError> {
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(us) * 1000).map_err(|why| self.corrupt(us, why))
     }
 
     pub(crate) fn user(self, id: i64) -> Result<UserId, DbError> {

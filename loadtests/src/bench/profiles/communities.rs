@@ -1,7 +1,7 @@
 //! Communities in Postgres for the emulator's servers for load: every member known, with a verified wallet and a rank.
 
 use anyhow::Context as _;
-use arrakis_db::{Admin, CommunityId, GuildId, NewCommunity, TokenProfile, UserId};
+use arrakis_db::{Admin, CommunityId, Deed, GuildId, NewCommunity, TokenProfile, UserId};
 use arrakis_domain::{Address, RuleSetId, ThemeId};
 use arrakis_themes::Registry;
 use serde_json::Value;
@@ -13,6 +13,8 @@ use crate::bench::Site;
 
 /// Name of the token profile that all of them use.
 const TOKEN: &str = "bgt";
+/// Days before today on which each member was active.
+const ACTIVE_DAYS: i64 = 3;
 /// Communities that are written at once.
 const AT_ONCE: usize = 4;
 
@@ -110,6 +112,11 @@ async fn write_community(
             .join(user, &format!("rider{n}"), now - Duration::days(30))
             .await?;
         tx.profiles().link_wallet(user, Some(wallet(n))).await?;
+        // An empty table that fills while it is measured is planned for as an empty one.
+        for day in 1..=ACTIVE_DAYS {
+            let at = now - Duration::days(day);
+            tx.profiles().count(user, Deed::Command, at).await?;
+        }
     }
     Ok(tx.commit().await?)
 }

@@ -65,7 +65,9 @@ async fn follow(
     let first = tx.claim(event.id()).await?;
     let renamed = match tx.profiles().by_user(user).await? {
         Some(profile) if profile.left_at.is_some() => return Ok(None),
-        Some(_) if first => tx.profiles().rename(user, member.name()).await?,
+        Some(profile) if first && profile.display_name != member.name() => {
+            tx.profiles().rename(user, member.name()).await?
+        }
         Some(_) => false,
         None => {
             let joined_at = member.joined_at.unwrap_or_else(|| event.at());

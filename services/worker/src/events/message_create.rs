@@ -35,14 +35,11 @@ impl EventHandler for MessageCreate {
         let Some(guild) = body.guild_id.filter(|_| !body.author.bot) else {
             return Ok(Effect::Nothing("not a member's message in a server"));
         };
-        let Some((_, mut tx)) = Community::open(services, guild).await? else {
+        let Some((_, tx)) = Community::open(services, guild).await? else {
             return Ok(Effect::Nothing("the server is not onboarded"));
         };
         let user = user_id(body.author.id)?;
-        tx.profiles()
-            .count_once(event.id(), user, Deed::Message, event.at())
-            .await?;
-        tx.commit().await?;
+        tx.commit_counted(event.id(), user, Deed::Message, event.at()).await?;
         Ok(Effect::Done)
     }
 }

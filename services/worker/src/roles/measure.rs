@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
-use arrakis_db::{DbError, TenantTx, UserId};
+use arrakis_db::{TenantTx, UserId};
 use arrakis_domain::{Evaluation, MemberFacts, Protection, RoleBindings, RoleDifference, RoleId, RoleKey, TierId};
 use time::OffsetDateTime;
 use twilight_model::id::Id;
@@ -45,11 +45,14 @@ pub async fn measure(
         return Ok(None);
     };
     let tier = ladder.tier_of(member.standing).cloned();
+    let is_first = tier.as_ref().is_some_and(|tier| !facts.reached.contains(tier));
     // What is reached now counts at once, not from the next time on.
     facts.reached.extend(tier.clone());
     let evaluation = community.theme.evaluate(ladder, member.standing, &facts);
     let highest = highest(ladder, member.highest_tier.as_ref(), tier.as_ref());
-    let tier_changed = record(tx, user, tier.as_ref(), highest, now).await?;
+    // Most measurements find what is written down already, and then two questions need not be asked.
+    let changes = is_first || member.tier != tier || member.highest_tier.as_ref() != highest;
+    let tier_changed = changes && tx.profiles().record_tier(user, tier.as_ref(), highest, now).await?;
     let desired = community.theme.desired_roles(&evaluation, &facts);
     Ok(Some(Measured {
         evaluation,
@@ -62,16 +65,6 @@ pub async fn measure(
         },
         tier_changed,
     }))
-}
-
-async fn record(
-    tx: &mut TenantTx,
-    user: UserId,
-    tier: Option<&TierId>,
-    highest: Option<&TierId>,
-    now: OffsetDateTime,
-) -> Result<bool, DbError> {
-    tx.profiles().record_tier(user, tier, highest, now).await
 }
 
 fn highest<'a>(

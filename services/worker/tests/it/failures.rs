@@ -268,7 +268,7 @@ async fn while_postgres_is_stuck_commands_wait_in_retries_and_help_answers() {
     let waiting = platform.take("arrakis.retry.5s").await;
     assert_eq!(waiting.id, waits);
     assert!(
-        waiting.headers[headers::LAST_ERROR].contains("route.by_guild"),
+        waiting.headers[headers::LAST_ERROR].contains("community.by_guild"),
         "{waiting:?}"
     );
     let told = platform.control.answered(&waits).await;

@@ -1,6 +1,6 @@
 //! The ranking, and members measured against it.
 
-use arrakis_db::{CommunityId, Database, RankingPlace, SyncHealth};
+use arrakis_db::{CommunityId, Database, GuildId, RankingPlace, SyncHealth};
 use arrakis_domain::{Address, Balance, EntryThreshold, Rank, Standing, TierId, Zones};
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
@@ -176,6 +176,40 @@ async fn a_community_comes_with_the_face_of_its_token() {
     assert!(!token().await.symbol.is_empty());
     rank_wallets(&database, 1, 1).await;
     assert_eq!(token().await.last_success_at, Some(NOON));
+}
+
+#[tokio::test]
+async fn a_guild_leads_to_a_transaction_with_the_same_community_that_its_id_leads_to() {
+    let (_test, database, community) = one_community().await;
+    let guild = GuildId::new(100).unwrap();
+    let both_ways = async || {
+        let (by_guild, tx) = database.community_of(guild).await.unwrap().unwrap();
+        assert_eq!(tx.community_id(), community);
+        tx.commit().await.unwrap();
+        let mut tx = database.tenant(community).await.unwrap();
+        // Here rows come as bytes and there as text: what is read is the same.
+        assert_eq!(Some(&by_guild), tx.communities().get().await.unwrap().as_ref());
+        by_guild
+    };
+    assert_eq!(both_ways().await.frozen, None);
+    rank_wallets(&database, 1, 1).await;
+    let mut tx = database.tenant(community).await.unwrap();
+    tx.communities().freeze(Some("it's Arrakis' own")).await.unwrap();
+    tx.commit().await.unwrap();
+    let frozen = both_ways().await;
+    assert_eq!(frozen.frozen.unwrap().reason, "it's Arrakis' own");
+    assert_eq!(frozen.token.last_success_at, Some(NOON));
+
+    // A transaction of this tenant went before on the same connection: nothing of it is left for a guild without a community.
+    assert!(
+        database
+            .community_of(GuildId::new(999).unwrap())
+            .await
+            .unwrap()
+            .is_none()
+    );
+    let (_, tx) = database.community_of(guild).await.unwrap().unwrap();
+    tx.rollback().await.unwrap();
 }
 
 #[tokio::test]

@@ -381,3 +381,50 @@ async fn spoil(owner_url: &str, community: CommunityId, sql: &str) {
     set_tenant(&mut owner, Some(community)).await;
     assert_eq!(run(&mut owner, sql).await, Ok(1));
 }
+
+#[tokio::test]
+async fn a_deed_counts_once_for_an_event_and_with_the_transaction() {
+    let (_test, database, community) = one_community().await;
+    let at = datetime!(2026-11-21 23:59:59.123456 UTC);
+    let mut tx = database.tenant(community).await.unwrap();
+    tx.profiles().join(user(7), "Chani", MONDAY).await.unwrap();
+    tx.commit().await.unwrap();
+
+    // Whatever a message carries as its event's id is one text, and no SQL.
+    for event in ["1", "it's; rollback; --", r"\', 'x'); commit; --", "ñ🪱", "$$", "\u{1}"] {
+        for first in [true, false] {
+            let tx = database.tenant(community).await.unwrap();
+            let counted = tx.commit_counted(event, user(7), Deed::Command, at).await.unwrap();
+            assert_eq!(counted, first, "{event}");
+        }
+        let mut tx = database.tenant(community).await.unwrap();
+        assert!(!tx.claim(event).await.unwrap(), "{event} is claimed as it is");
+    }
+    let tx = database.tenant(community).await.unwrap();
+    assert!(tx.commit_counted("message", user(7), Deed::Message, at).await.unwrap());
+    let tx = database.tenant(community).await.unwrap();
+    assert!(
+        tx.commit_counted("nobody's", user(99), Deed::Message, at)
+            .await
+            .unwrap()
+    );
+
+    let mut tx = database.tenant(community).await.unwrap();
+    let chani = tx.profiles().by_user(user(7)).await.unwrap().unwrap();
+    assert_eq!((chani.commands, chani.messages, chani.last_active_at), (6, 1, Some(at)));
+    let facts = tx.profiles().facts(user(7), at, 0).await.unwrap().unwrap();
+    assert_eq!(facts.active_days, 1);
+    tx.commit().await.unwrap();
+
+    // What the schema refuses is an error, and the whole transaction is undone with it.
+    let mut tx = database.tenant(community).await.unwrap();
+    tx.profiles().rename(user(7), "Sihaya").await.unwrap();
+    let refused = tx.commit_counted("", user(7), Deed::Command, at).await.unwrap_err();
+    assert!(
+        refused.to_string().starts_with("activity.count_once: refused by"),
+        "{refused}"
+    );
+    let mut tx = database.tenant(community).await.unwrap();
+    let chani = tx.profiles().by_user(user(7)).await.unwrap().unwrap();
+    assert_eq!((chani.display_name.as_str(), chani.commands), ("Chani", 6));
+}

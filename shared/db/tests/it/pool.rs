@@ -224,7 +224,7 @@ async fn a_connection_that_was_ended_while_idle_is_replaced_and_nobody_is_told()
         entrance.cut();
         database.tenant(two.a).await.unwrap().commit().await.unwrap();
         entrance.cut();
-        let tx = database.tenant_of(guild).await.unwrap().unwrap();
+        let (_, tx) = database.community_of(guild).await.unwrap().unwrap();
         tx.commit().await.unwrap();
     }
     assert_eq!(database.breaker_openings(), 0);

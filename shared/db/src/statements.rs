@@ -1,0 +1,73 @@
+//! What nearly every transaction of a community says first and last.
+//!
+//! Several statements in one message are one round trip, but the protocol cannot prepare such a message: each would be planned
+//! every time. So these are prepared in SQL on each new connection, and executed by name with literals, which have to be safe:
+//! numbers, uuids, and a text's bytes in hex. What they say comes back as text.
+
+use time::OffsetDateTime;
+
+use crate::{CommunityId, UserId};
+
+/// Prepares them. The tables are there: a pool with them is made for a schema that was checked.
+pub(crate) const PREPARE: &str = concat!(
+    // Sets the tenant that a guild belongs to.
+    "prepare enter_guild (bigint) as
+     select set_config('app.current_tenant', community_id::text, true) as tenant from guild_routes where guild_id = $1;",
+    // The community of the transaction's tenant. The token's face belongs to every answer, so it comes along. Times are
+    // microseconds since 1970.
+    "prepare current_community as
+     select c.community_id, c.guild_id, c.name, c.theme, c.rule_set, c.plan, c.token_profile_id,
+            (extract(epoch from c.frozen_at) * 1000000)::bigint as frozen_us, c.frozen_reason,
+            (extract(epoch from c.onboarded_at) * 1000000)::bigint as onboarded_us, t.symbol,
+            (extract(epoch from h.last_success_at) * 1000000)::bigint as last_success_us
+       from communities c
+       join token_profiles t using (token_profile_id)
+       left join eligibility_health_status h using (token_profile_id)
+      where c.community_id = nullif(current_setting('app.current_tenant', true), '')::uuid;",
+    // Claims an event ($2) and counts what a member ($3) did. Who is not known is not counted. False, and nothing counted,
+    // where the event was claimed before.
+    "prepare count_once (uuid, text, bigint, integer, integer, timestamptz) as
+     with claimed as (
+         insert into inbox (community_id, event_id) values ($1, $2) on conflict do nothing returning community_id),
+     member as (
+         update profiles p
+            set commands = p.commands + $4, messages = p.messages + $5, last_active_at = greatest(p.last_active_at, $6)
+           from claimed
+          where p.community_id = $1 and p.user_id = $3
+         returning p.community_id, p.user_id),
+     counted as (
+         insert into profile_activity as known (community_id, user_id, day, commands, messages)
+         select community_id, user_id, ($6 at time zone 'UTC')::date, $4, $5 from member
+         on conflict (community_id, user_id, day) do update
+            set commands = known.commands + excluded.commands, messages = known.messages + excluded.messages)
+     select exists (select from claimed) as counted;",
+);
+
+/// The community of the transaction's tenant.
+pub(crate) const CURRENT_COMMUNITY: &str = "execute current_community";
+
+/// Sets the tenant of a guild, and gives a row where it has one.
+pub(crate) fn enter_guild(guild: i64) -> String {
+    format!("execute enter_guild({guild})")
+}
+
+/// Counts a deed of these numbers of commands and messages once for an event, and says whether it did.
+pub(crate) fn count_once(
+    community: CommunityId,
+    event_id: &str,
+    user: UserId,
+    (commands, messages): (i32, i32),
+    at: OffsetDateTime,
+) -> String {
+    let event = text_literal(event_id);
+    let user = user.stored();
+    let us = at.unix_timestamp_nanos() / 1000;
+    let at = format!("to_timestamp(0) + {us} * interval '1 microsecond'");
+    format!("execute count_once('{community}', {event}, {user}, {commands}, {messages}, {at})")
+}
+
+/// SQL of this text that no quote, backslash or setting of the server can end early: its bytes in hex.
+fn text_literal(text: &str) -> String {
+    let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    format!("convert_from(decode('{hex}', 'hex'), 'UTF8')")
+}
