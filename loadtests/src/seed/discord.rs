@@ -1,7 +1,7 @@
 //! Puts the plan's servers into the emulator: roles and channels of the theme, members with the roles that they should have.
 
 use anyhow::Context as _;
-use arrakis_db::{Admin, CommunityId, UserId};
+use arrakis_db::{Admin, CommunityId, Measurable, UserId};
 use arrakis_domain::{Channel, ChannelKind, Overwrite, Role, RoleKey, RoleRule, Theme};
 use arrakis_themes::Registry;
 use serde_json::{Value, json};
@@ -71,14 +71,12 @@ async fn roles_of_members(
     let mut names = Vec::new();
     for member in &server.members {
         let user = UserId::new(member.user)?;
-        let standing = tx
+        let Measurable { member, facts } = tx
             .profiles()
-            .standing(&token, user)
+            .measurable(&token, user, now, theme.early())
             .await?
-            .context("a member is not in the database")?
-            .standing;
-        let facts = tx.profiles().facts(user, now, theme.early()).await?.unwrap_or_default();
-        let evaluation = theme.evaluate(ladder, standing, &facts);
+            .context("a member is not in the database")?;
+        let evaluation = theme.evaluate(ladder, member.standing, &facts);
         let desired = theme.desired_roles(&evaluation, &facts);
         names.push(
             desired

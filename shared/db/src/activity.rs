@@ -1,13 +1,10 @@
-//! What members do, by day, and what the rules of badges want to know of it.
+//! What members do, by day.
 
-use std::collections::BTreeSet;
-
-use arrakis_domain::{ACTIVITY_WINDOW_DAYS, MemberFacts};
+use arrakis_domain::ACTIVITY_WINDOW_DAYS;
 use arrakis_fail_point as fail_point;
 use sqlx::Row as _;
 use time::{Duration, OffsetDateTime};
 
-use crate::row::Column;
 use crate::{DbError, Profiles, TenantTx, UserId, measure::named, statements};
 
 /// What a member did.
@@ -86,68 +83,6 @@ impl Profiles<'_> {
             .execute(&mut *self.connection)
         )?;
         Ok(())
-    }
-
-    /// What the rules of badges want to know of a member, as of `now`; `None` for who is not known. Their place in the order of
-    /// joining is looked for among the first `early` alone: counting all who came before costs the more the larger a
-    /// community is.
-    ///
-    /// # Errors
-    /// When the database is away or a row is corrupt.
-    pub async fn facts(
-        &mut self,
-        user: UserId,
-        now: OffsetDateTime,
-        early: u32,
-    ) -> Result<Option<MemberFacts>, DbError> {
-        let first_day = (now - Duration::days(i64::from(ACTIVITY_WINDOW_DAYS) - 1)).date();
-        let row = named!(
-            "profile.facts",
-            sqlx::query!(
-                r#"select joined_at, waitlisted_at is not null as "waitlisted!",
-                          (select count(*)
-                             from (select from profiles other
-                                    where other.community_id = me.community_id
-                                      and (other.joined_at, other.user_id) <= (me.joined_at, me.user_id)
-                                    -- In the index's order, lest the planner reads the table to find the first few.
-                                    order by other.community_id, other.joined_at, other.user_id
-                                    limit $5::int8 + 1) before) as "join_order!",
-                          (select count(*) from profile_activity a
-                            where a.community_id = me.community_id and a.user_id = me.user_id
-                              and a.day between $3 and $4) as "active_days!",
-                          array(select tier from tiers_reached t
-                                 where t.community_id = me.community_id and t.user_id = me.user_id) as "reached!",
-                          array(select badge from badges b
-                                 where b.community_id = me.community_id and b.user_id = me.user_id
-                                   and b.revoked_at is null and b.source <> 'rule') as "given!"
-                     from profiles me where community_id = $1 and user_id = $2"#,
-                self.community.uuid(),
-                user.stored(),
-                first_day,
-                now.date(),
-                i64::from(early)
-            )
-            .fetch_optional(&mut *self.connection)
-        )?;
-        let Some(row) = row else { return Ok(None) };
-        let reached: Result<BTreeSet<_>, _> = row
-            .reached
-            .iter()
-            .map(|tier| Column("tiers_reached", "tier").parse(tier))
-            .collect();
-        let given: Result<BTreeSet<_>, _> = row
-            .given
-            .iter()
-            .map(|badge| Column("badges", "badge").parse(badge))
-            .collect();
-        Ok(Some(MemberFacts {
-            tenure_days: u32::try_from((now - row.joined_at).whole_days()).unwrap_or(0),
-            join_order: u32::try_from(row.join_order).ok().filter(|order| *order <= early),
-            reached: reached?,
-            active_days: u8::try_from(row.active_days).unwrap_or(u8::MAX),
-            given: given?,
-            waitlisted: row.waitlisted,
-        }))
     }
 
     /// Forgets days that no badge looks at any more. Answers how many rows went.

@@ -1,11 +1,12 @@
 //! The community itself: its settings, and which Discord role stands for which of its roles.
 
 use arrakis_domain::{Plan, RoleBindings, RoleId, RoleKey, RuleSetId, ThemeId};
+use sqlx::FromRow as _;
 use sqlx::postgres::PgRow;
-use sqlx::{FromRow as _, PgConnection};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::pool::{Lease, Words};
 use crate::row::Column;
 use crate::{CommunityId, DbError, GuildId, TenantTx, TokenFace, TokenProfileId, measure::named, statements};
 
@@ -107,7 +108,7 @@ pub struct NewCommunity {
 /// Queries about the community of a transaction.
 #[derive(Debug)]
 pub struct Communities<'a> {
-    connection: &'a mut PgConnection,
+    connection: &'a mut Lease,
     community: CommunityId,
 }
 
@@ -129,7 +130,7 @@ impl Communities<'_> {
     pub async fn get(&mut self) -> Result<Option<Community>, DbError> {
         let row = named!(
             "community.get",
-            sqlx::raw_sql(statements::CURRENT_COMMUNITY).fetch_optional(&mut *self.connection)
+            self.connection.say(Words::Executing(statements::CURRENT_COMMUNITY))
         )?;
         row.as_ref().map(Community::read).transpose()
     }
@@ -153,7 +154,7 @@ impl Communities<'_> {
                 new.plan.as_str(),
                 new.token_profile.as_str()
             )
-            .execute(&mut *self.connection)
+            .execute(&mut **self.connection)
         )?;
         named!(
             "community.create_route",
@@ -162,7 +163,7 @@ impl Communities<'_> {
                 new.guild.stored(),
                 self.community.uuid()
             )
-            .execute(&mut *self.connection)
+            .execute(&mut **self.connection)
         )?;
         Ok(())
     }
@@ -180,7 +181,7 @@ impl Communities<'_> {
                 theme.as_str(),
                 rule_set.as_str()
             )
-            .execute(&mut *self.connection)
+            .execute(&mut **self.connection)
         )?;
         Ok(())
     }
@@ -200,7 +201,7 @@ impl Communities<'_> {
                 self.community.uuid(),
                 reason
             )
-            .execute(&mut *self.connection)
+            .execute(&mut **self.connection)
         )?;
         Ok(())
     }
@@ -216,7 +217,7 @@ impl Communities<'_> {
                 "select role_key, discord_role_id from role_bindings where community_id = $1",
                 self.community.uuid()
             )
-            .fetch_all(&mut *self.connection)
+            .fetch_all(&mut **self.connection)
         )?;
         rows.into_iter()
             .map(|row| {
@@ -241,7 +242,7 @@ impl Communities<'_> {
                 key.as_str(),
                 role.0.cast_signed()
             )
-            .execute(&mut *self.connection)
+            .execute(&mut **self.connection)
         )?;
         Ok(())
     }
@@ -258,7 +259,7 @@ impl Communities<'_> {
                 self.community.uuid(),
                 role.0.cast_signed()
             )
-            .execute(&mut *self.connection)
+            .execute(&mut **self.connection)
         )?;
         Ok(done.rows_affected() > 0)
     }

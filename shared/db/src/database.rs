@@ -10,12 +10,12 @@ use std::time::Duration;
 use arrakis_config::Secret;
 use arrakis_fail_point as fail_point;
 use sqlx::postgres::{PgConnectOptions, PgRow};
-use sqlx::{AssertSqlSafe, ConnectOptions, Row as _};
+use sqlx::{ConnectOptions, Row as _};
 
 use crate::background::{Background, Place};
 use crate::breaker::{Attempt, Breaker, patience};
 use crate::measure::{named, run_named};
-use crate::pool::{Lease, Pool};
+use crate::pool::{Lease, Pool, Words};
 use crate::{Community, CommunityId, DbError, GuildId, migrate, statements};
 
 /// Limits of a pool.
@@ -76,22 +76,37 @@ impl Database {
     /// # Errors
     /// When the deadline passes, the login is refused, or the schema is not what this build needs (the text says what to do).
     pub async fn connect(url: &Secret, options: DatabaseOptions) -> Result<Self, DbError> {
+        let database = Self::connect_unchecked(url, options).await?;
+        migrate::check_schema(&database.pool).await?;
+        Ok(database)
+    }
+
+    pub(crate) async fn connect_unchecked(url: &Secret, options: DatabaseOptions) -> Result<Self, DbError> {
         let connection = connect_options(url, &options).map_err(|e| DbError::new("database.connect", e))?;
-        let pool = |most, prepared| {
-            let pool = Pool::new(connection.clone(), most, prepared);
-            pool.map_err(|e| DbError::new("database.connect", e))
-        };
-        // On another schema than ours nothing can be prepared.
-        let bare = pool(1, "")?;
-        wait_for(&bare, &options).await?;
-        migrate::check_schema(&bare).await?;
-        Ok(Self {
-            pool: pool(options.max_connections, statements::PREPARE)?,
-            breaker: Arc::default(),
-            background: Background::of(options.max_connections),
-            acquire_timeout: options.acquire_timeout,
-            awaited_timeout: options.awaited_timeout,
-        })
+        let pool = Pool::new(connection, options.max_connections).map_err(|e| DbError::new("database.connect", e))?;
+        let deadline = tokio::time::Instant::now() + options.connect_deadline;
+        loop {
+            // A refused login is an error at once; a server that is not there, after the pool has tried for a while.
+            let source = match pool.acquire(options.acquire_timeout).await {
+                Ok(first) => {
+                    first.done();
+                    return Ok(Self {
+                        pool,
+                        breaker: Arc::default(),
+                        background: Background::of(options.max_connections),
+                        acquire_timeout: options.acquire_timeout,
+                        awaited_timeout: options.awaited_timeout,
+                    });
+                }
+                Err(source) => source,
+            };
+            let error = DbError::new("database.connect", source);
+            if !error.is_passing() || tokio::time::Instant::now() > deadline {
+                return Err(error);
+            }
+            tracing::info!(%error, "waiting for Postgres");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
 
     /// Opens a transaction in which the rows of this community, and no others, exist. It rolls back unless committed.
@@ -102,7 +117,7 @@ impl Database {
         // One message, one round trip. A uuid prints as hex digits and dashes and so needs no escaping.
         let begin = format!("begin; select {} as tenant", set_tenant(&format!("'{community}'")));
         let place = self.place("transaction.begin").await?;
-        let (transaction, row) = self.begin("transaction.begin", &begin).await?;
+        let (transaction, row) = self.begin("transaction.begin", Words::Plain(&begin)).await?;
         Ok(TenantTx {
             transaction,
             community: tenant_set(row).map_err(|error| DbError::new("transaction.begin", error))?,
@@ -119,7 +134,7 @@ impl Database {
         // Where a guild has no route no tenant is set, and without one there is no community.
         let begin = format!("begin; {}; {}", enter_guild(guild), statements::CURRENT_COMMUNITY);
         let place = self.place("community.by_guild").await?;
-        let (transaction, row) = self.begin("community.by_guild", &begin).await?;
+        let (transaction, row) = self.begin("community.by_guild", Words::Executing(&begin)).await?;
         let Some(row) = row else {
             rollback(transaction).await?;
             return Ok(None);
@@ -139,7 +154,7 @@ impl Database {
     /// When no connection comes free in time.
     pub async fn global(&self) -> Result<GlobalTx, DbError> {
         let place = self.place("transaction.begin").await?;
-        let (lease, _) = self.begin("transaction.begin", "begin").await?;
+        let (lease, _) = self.begin("transaction.begin", Words::Plain("begin")).await?;
         Ok(GlobalTx {
             transaction: lease,
             _place: place,
@@ -152,7 +167,7 @@ impl Database {
     }
 
     /// Begins a transaction on a connection of the pool, by way of the breaker.
-    async fn begin(&self, name: &'static str, words: &str) -> Result<(Lease, Option<PgRow>), DbError> {
+    async fn begin(&self, name: &'static str, words: Words<'_>) -> Result<(Lease, Option<PgRow>), DbError> {
         let attempt = self.admitted(name).await?;
         let span = tracing::info_span!("db.transaction.begin");
         let begun = run_named(name, span, self.pool.begin(words, self.limit())).await;
@@ -279,27 +294,6 @@ impl Database {
     }
 }
 
-/// Waits for a database that is not up yet.
-async fn wait_for(pool: &Pool, options: &DatabaseOptions) -> Result<(), DbError> {
-    let deadline = tokio::time::Instant::now() + options.connect_deadline;
-    loop {
-        // A refused login is an error at once; a server that is not there, after the pool has tried for a while.
-        let source = match pool.acquire(options.acquire_timeout).await {
-            Ok(first) => {
-                first.done();
-                return Ok(());
-            }
-            Err(source) => source,
-        };
-        let error = DbError::new("database.connect", source);
-        if !error.is_passing() || tokio::time::Instant::now() > deadline {
-            return Err(error);
-        }
-        tracing::info!(%error, "waiting for Postgres");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-}
-
 fn tell(attempt: Option<Attempt<'_>>, error: Option<&DbError>) {
     let away = error.is_some_and(DbError::is_away);
     if attempt.is_some_and(|attempt| attempt.tell(!away)) {
@@ -386,16 +380,15 @@ impl TenantTx {
         Ok(())
     }
 
-    /// Says these words and commits, in one round trip. Answers the last row of what the words asked.
+    /// Says these words, which may execute what is prepared, and commits in the same message. Answers the last row.
     pub(crate) async fn commit_after(mut self, name: &'static str, words: &str) -> Result<Option<PgRow>, DbError> {
         fail_point::hit("worker.committing").await;
-        let words = AssertSqlSafe(format!("{words}; commit"));
+        let words = format!("{words}; commit");
         let span = tracing::info_span!("db.transaction.commit", query = name);
-        let said = sqlx::raw_sql(words).fetch_all(&mut *self.transaction);
-        let mut rows = run_named(name, span, said).await?;
+        let last = run_named(name, span, self.transaction.say(Words::Executing(&words))).await?;
         self.transaction.done();
         fail_point::hit("worker.committed").await;
-        Ok(rows.pop())
+        Ok(last)
     }
 
     /// Gives up what was written, at once rather than at the connection's next use.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use arrakis_domain::{Address, Balance, Rank, Standing, TierId};
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
 use crate::row::Column;
 use crate::{DbError, Profiles, TokenProfileId, UserId, measure::named};
@@ -53,6 +54,8 @@ pub struct MemberStanding {
     pub highest_tier: Option<TierId>,
     /// Roles given by hand stay.
     pub protected: bool,
+    /// When they left; `None` while they are here.
+    pub left_at: Option<OffsetDateTime>,
 }
 
 /// The community in numbers. Who has left is in none of them.
@@ -66,15 +69,16 @@ pub struct CommunityNumbers {
     pub by_tier: BTreeMap<TierId, u32>,
 }
 
-struct StandingRow {
-    user_id: i64,
-    display_name: String,
-    wallet: Option<String>,
-    tier: Option<String>,
-    highest_tier: Option<String>,
-    protected: bool,
-    rank: Option<i32>,
-    held: Option<String>,
+pub(crate) struct StandingRow {
+    pub(crate) user_id: i64,
+    pub(crate) display_name: String,
+    pub(crate) wallet: Option<String>,
+    pub(crate) tier: Option<String>,
+    pub(crate) highest_tier: Option<String>,
+    pub(crate) protected: bool,
+    pub(crate) left_at: Option<OffsetDateTime>,
+    pub(crate) rank: Option<i32>,
+    pub(crate) held: Option<String>,
 }
 
 impl TryFrom<StandingRow> for MemberStanding {
@@ -90,6 +94,7 @@ impl TryFrom<StandingRow> for MemberStanding {
             tier: column("tier").parse_some(row.tier.as_deref())?,
             highest_tier: column("highest_tier").parse_some(row.highest_tier.as_deref())?,
             protected: row.protected,
+            left_at: row.left_at,
         })
     }
 }
@@ -114,7 +119,7 @@ impl Profiles<'_> {
             "profile.standing",
             sqlx::query_as!(
                 StandingRow,
-                r#"select p.user_id, p.display_name, p.wallet, p.tier, p.highest_tier, p.protected,
+                r#"select p.user_id, p.display_name, p.wallet, p.tier, p.highest_tier, p.protected, p.left_at,
                           e.rank as "rank?", e.held::text as held
                      from profiles p
                      left join eligibility_current e on e.token_profile_id = $3 and e.address = p.wallet
@@ -142,7 +147,7 @@ impl Profiles<'_> {
             "profile.standings",
             sqlx::query_as!(
                 StandingRow,
-                r#"select p.user_id, p.display_name, p.wallet, p.tier, p.highest_tier, p.protected,
+                r#"select p.user_id, p.display_name, p.wallet, p.tier, p.highest_tier, p.protected, p.left_at,
                           e.rank as "rank?", e.held::text as held
                      from profiles p
                      left join eligibility_current e on e.token_profile_id = $4 and e.address = p.wallet

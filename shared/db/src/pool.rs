@@ -13,6 +13,8 @@ use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
 use tokio::time::timeout;
 
+use crate::statements;
+
 /// How long a connection may take to finish what it was dropped in the middle of, and to say that it lives.
 const RELEASE_WITHIN: Duration = Duration::from_secs(3);
 /// A connection that has lain idle for this long is asked whether it lives before it is given out.
@@ -34,15 +36,33 @@ pub(crate) struct Pool {
 #[derive(Debug)]
 struct Maker {
     options: PgConnectOptions,
-    prepared: &'static str,
 }
 
 /// A connection, and when it was last given back.
 #[derive(Debug)]
 struct Kept {
     connection: PgConnection,
+    prepared: Prepared,
     idle_since: Instant,
     used: bool,
+}
+
+/// Whether a connection has the statements that are executed by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Prepared {
+    No,
+    /// They were asked for, and the answer has not been read. Nobody can tell, so such a connection is not used again.
+    Perhaps,
+    Yes,
+}
+
+/// What is said on a connection: one message, whatever the number of its statements.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Words<'a> {
+    /// SQL as it is.
+    Plain(&'a str),
+    /// SQL that executes statements of [`statements::PREPARE`] by name.
+    Executing(&'a str),
 }
 
 impl managed::Manager for Maker {
@@ -50,13 +70,10 @@ impl managed::Manager for Maker {
     type Error = sqlx::Error;
 
     async fn create(&self) -> Result<Kept, sqlx::Error> {
-        // Boxed: connecting is rare, and its future is larger than everything else here together.
-        let mut connection = Box::pin(self.options.connect()).await?;
-        if !self.prepared.is_empty() {
-            sqlx::raw_sql(self.prepared).execute(&mut connection).await?;
-        }
         Ok(Kept {
-            connection,
+            // Boxed: connecting is rare, and its future is larger than everything else here together.
+            connection: Box::pin(self.options.connect()).await?,
+            prepared: Prepared::No,
             idle_since: Instant::now(),
             used: false,
         })
@@ -78,9 +95,9 @@ impl managed::Manager for Maker {
 }
 
 impl Pool {
-    /// A pool without connections yet. On each it says `prepared` first: the statements that are executed by name.
-    pub(crate) fn new(options: PgConnectOptions, most: u32, prepared: &'static str) -> Result<Self, sqlx::Error> {
-        let inner = managed::Pool::builder(Maker { options, prepared })
+    /// A pool without connections yet.
+    pub(crate) fn new(options: PgConnectOptions, most: u32) -> Result<Self, sqlx::Error> {
+        let inner = managed::Pool::builder(Maker { options })
             .max_size(usize::try_from(most).unwrap_or(usize::MAX))
             .runtime(deadpool::Runtime::Tokio1)
             .build()
@@ -111,15 +128,16 @@ impl Pool {
 
     /// Borrows a connection and says these words on it, which begin a transaction. A connection that proves dead by them is
     /// replaced: nothing has been done on it yet.
-    pub(crate) async fn begin(&self, words: &str, within: Duration) -> Result<(Lease, Option<PgRow>), sqlx::Error> {
+    pub(crate) async fn begin(
+        &self,
+        words: Words<'_>,
+        within: Duration,
+    ) -> Result<(Lease, Option<PgRow>), sqlx::Error> {
         loop {
             let mut lease = self.acquire(within).await?;
             let used = lease.was_used();
-            let said = sqlx::raw_sql(AssertSqlSafe(words.to_owned()))
-                .fetch_all(&mut *lease)
-                .await;
-            match said {
-                Ok(mut rows) => return Ok((lease, rows.pop())),
+            match lease.say(words).await {
+                Ok(last) => return Ok((lease, last)),
                 Err(error) if used && is_away(&error) => lease.discard(),
                 Err(error) => return Err(error),
             }
@@ -147,6 +165,8 @@ fn is_away(error: &sqlx::Error) -> bool {
     }
 }
 
+const GIVEN_BACK: &str = "a lease that was given back is used";
+
 /// A borrowed connection. Dropped without [`Lease::done`], it is rolled back before anybody else has it.
 #[derive(Debug)]
 pub(crate) struct Lease(Option<Object<Maker>>);
@@ -157,6 +177,31 @@ impl Lease {
         if let Some(object) = self.0.take() {
             give_back(object);
         }
+    }
+
+    /// Says these words; answers the last row that comes back.
+    pub(crate) async fn say(&mut self, words: Words<'_>) -> Result<Option<PgRow>, sqlx::Error> {
+        let Some(object) = self.0.as_mut() else {
+            unreachable!("{GIVEN_BACK}")
+        };
+        let (sql, prepares) = match words {
+            Words::Plain(words) => (words.to_owned(), false),
+            Words::Executing(words) if object.prepared == Prepared::Yes => (words.to_owned(), false),
+            // In the same message: on the first use of a connection, and not when it is made, since this waits for whoever has
+            // locked a table.
+            Words::Executing(words) => (format!("{} {words}", statements::PREPARE), true),
+        };
+        if prepares {
+            object.prepared = Prepared::Perhaps;
+        }
+        let rows = sqlx::raw_sql(AssertSqlSafe(sql))
+            .fetch_all(&mut object.connection)
+            .await;
+        let mut rows = rows?;
+        if prepares {
+            object.prepared = Prepared::Yes;
+        }
+        Ok(rows.pop())
     }
 
     /// Whether others had it before: it may have been ended meanwhile, and nobody has noticed.
@@ -179,7 +224,7 @@ impl Deref for Lease {
         // Only what consumes the lease takes the connection out of it.
         match &self.0 {
             Some(object) => &object.connection,
-            None => unreachable!("a lease that was given back is used"),
+            None => unreachable!("{GIVEN_BACK}"),
         }
     }
 }
@@ -188,7 +233,7 @@ impl DerefMut for Lease {
     fn deref_mut(&mut self) -> &mut PgConnection {
         match &mut self.0 {
             Some(object) => &mut object.connection,
-            None => unreachable!("a lease that was given back is used"),
+            None => unreachable!("{GIVEN_BACK}"),
         }
     }
 }
@@ -196,7 +241,8 @@ impl DerefMut for Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let Some(mut object) = self.0.take() else { return };
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        let runtime = tokio::runtime::Handle::try_current().ok();
+        let Some(runtime) = runtime.filter(|_| object.prepared != Prepared::Perhaps) else {
             drop(Object::take(object));
             return;
         };

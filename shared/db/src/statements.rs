@@ -1,14 +1,14 @@
 //! What nearly every transaction of a community says first and last.
 //!
 //! Several statements in one message are one round trip, but the protocol cannot prepare such a message: each would be planned
-//! every time. So these are prepared in SQL on each new connection, and executed by name with literals, which have to be safe:
+//! every time. So these are prepared in SQL when a connection first needs them, and executed by name with literals, which have to be safe:
 //! numbers, uuids, and a text's bytes in hex. What they say comes back as text.
 
 use time::OffsetDateTime;
 
 use crate::{CommunityId, UserId};
 
-/// Prepares them. The tables are there: a pool with them is made for a schema that was checked.
+/// Prepares them.
 pub(crate) const PREPARE: &str = concat!(
     // Sets the tenant that a guild belongs to.
     "prepare enter_guild (bigint) as

@@ -1,6 +1,6 @@
 //! `/profile`: a member's card, one's own or another's.
 
-use arrakis_db::UserId;
+use arrakis_db::{Measurable, UserId};
 use async_trait::async_trait;
 use twilight_util::builder::command::UserBuilder;
 
@@ -37,11 +37,11 @@ impl Command for Profile {
         let token = &community.record.token_profile;
         let now = call.services.now();
         let mut tx = call.tx().await?;
-        let member = tx.profiles().standing(token, subject.user).await?;
-        let facts = tx.profiles().facts(subject.user, now, community.theme.early()).await?;
+        let early = community.theme.early();
+        let measurable = tx.profiles().measurable(token, subject.user, now, early).await?;
         let record = call.services.profile(&mut tx, community, subject.user).await?;
         let record = record.filter(|record| record.left_at.is_none());
-        let (Some(record), Some(member), Some(facts)) = (record, member, facts) else {
+        let (Some(record), Some(Measurable { member, facts })) = (record, measurable) else {
             return Err(unknown(&subject).into());
         };
         let scene = call.scene()?;

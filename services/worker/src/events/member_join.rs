@@ -66,15 +66,10 @@ impl EventHandler for MemberJoin {
                 .await?;
         }
         let measured = measure(&mut tx, &community, user, services.now()).await?;
-        let gone = tx
-            .profiles()
-            .by_user(user)
-            .await?
-            .is_none_or(|profile| profile.left_at.is_some());
         let bindings = tx.communities().role_bindings().await?;
         tx.commit().await?;
         services.forget_member(&community, user).await;
-        let Some(measured) = measured.filter(|_| !gone) else {
+        let Some(measured) = measured.filter(|measured| measured.left_at.is_none()) else {
             return Ok(Effect::Nothing("left meanwhile"));
         };
         if community.is_frozen() {

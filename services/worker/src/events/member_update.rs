@@ -61,29 +61,31 @@ async fn follow(
     member: &Member,
 ) -> Result<Option<(Measured, RoleBindings)>, Failure> {
     let user = user_id(member.user.id)?;
-    // An update that comes again, from a replay or a dead letter, must not bring an older name back.
     let first = tx.claim(event.id()).await?;
-    let renamed = match tx.profiles().by_user(user).await? {
-        Some(profile) if profile.left_at.is_some() => return Ok(None),
-        Some(profile) if first && profile.display_name != member.name() => {
-            tx.profiles().rename(user, member.name()).await?
-        }
-        Some(_) => false,
-        None => {
-            let joined_at = member.joined_at.unwrap_or_else(|| event.at());
-            let told = Some(event.told());
-            tx.profiles().join_told(user, member.name(), joined_at, told).await?;
-            true
-        }
+    let known = measure(&mut tx, community, user, services.now()).await?;
+    let joined = known.is_none();
+    let measured = if joined {
+        let joined_at = member.joined_at.unwrap_or_else(|| event.at());
+        let told = Some(event.told());
+        tx.profiles().join_told(user, member.name(), joined_at, told).await?;
+        measure(&mut tx, community, user, services.now()).await?
+    } else {
+        known
     };
-    let measured = measure(&mut tx, community, user, services.now()).await?;
-    let changed = renamed || measured.as_ref().is_some_and(|measured| measured.tier_changed);
+    // What was measured of who has left is not written down: the transaction ends here.
+    let Some(measured) = measured.filter(|measured| measured.left_at.is_none()) else {
+        return Ok(None);
+    };
+    // An update that comes again, from a replay or a dead letter, must not bring an older name back.
+    let other_name = first && measured.display_name != member.name();
+    let renamed = other_name && tx.profiles().rename(user, member.name()).await?;
+    let changed = joined || renamed || measured.tier_changed;
     let bindings = tx.communities().role_bindings().await?;
     tx.commit().await?;
     if changed {
         services.forget_member(community, user).await;
     }
-    Ok(measured.map(|measured| (measured, bindings)))
+    Ok(Some((measured, bindings)))
 }
 
 /// The difference that is neither ours nor passing.

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
-use arrakis_db::{TenantTx, UserId};
+use arrakis_db::{Measurable, TenantTx, UserId};
 use arrakis_domain::{Evaluation, MemberFacts, Protection, RoleBindings, RoleDifference, RoleId, RoleKey, TierId};
 use time::OffsetDateTime;
 use twilight_model::id::Id;
@@ -25,6 +25,10 @@ pub struct Measured {
     pub protection: Protection,
     /// Whether the tier is another than the one written down before.
     pub tier_changed: bool,
+    /// When the member left; `None` while they are here.
+    pub left_at: Option<OffsetDateTime>,
+    /// Name as it is known.
+    pub display_name: String,
 }
 
 /// Measures a member and writes the tier down; `None` for who is not known here. Measuring twice writes the same.
@@ -38,10 +42,9 @@ pub async fn measure(
     now: OffsetDateTime,
 ) -> Result<Option<Measured>, Failure> {
     let ladder = community.ladder()?;
-    let Some(member) = tx.profiles().standing(&community.record.token_profile, user).await? else {
-        return Ok(None);
-    };
-    let Some(mut facts) = tx.profiles().facts(user, now, community.theme.early()).await? else {
+    let token = &community.record.token_profile;
+    let early = community.theme.early();
+    let Some(Measurable { member, mut facts }) = tx.profiles().measurable(token, user, now, early).await? else {
         return Ok(None);
     };
     let tier = ladder.tier_of(member.standing).cloned();
@@ -64,6 +67,8 @@ pub async fn measure(
             Protection::None
         },
         tier_changed,
+        left_at: member.left_at,
+        display_name: member.display_name,
     }))
 }
 

@@ -341,6 +341,13 @@ async fn a_sync_walks_every_member_once_with_rank_and_holding() {
     assert_eq!(seen, (1..=12).map(user).collect::<Vec<_>>());
     let one = tx.profiles().standing(&token(), user(3)).await.unwrap().unwrap();
     assert_eq!(one.standing, Standing::new(Rank::new(3), held(3)));
+    let same = tx
+        .profiles()
+        .measurable(&token(), user(3), NOON, 0)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(same.member, one);
 }
 
 #[tokio::test]

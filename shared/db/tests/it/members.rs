@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use arrakis_db::{BadgeSource, CommunityId, DbError, Deed, Join, SHARED_ALREADY, TenantTx, Told, WALLET_IS_ANOTHERS};
+use arrakis_db::{
+    BadgeSource, CommunityId, DbError, Deed, Join, Measurable, SHARED_ALREADY, TenantTx, Told, WALLET_IS_ANOTHERS,
+};
 use arrakis_domain::{Address, BadgeId, TierId};
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
-use crate::fixtures::{connect, one_community, run, set_tenant, user};
+use crate::fixtures::{connect, one_community, run, set_tenant, token, user};
 
 const MONDAY: OffsetDateTime = datetime!(2026-11-16 12:00 UTC);
 const TUESDAY: OffsetDateTime = datetime!(2026-11-17 12:00 UTC);
@@ -211,7 +213,10 @@ async fn the_facts_that_badges_rest_on() {
         .await
         .unwrap();
 
-    let facts = tx.profiles().facts(user(7), now, 100).await.unwrap().unwrap();
+    let measurable =
+        async |tx: &mut TenantTx, id| tx.profiles().measurable(&token(), user(id), now, 100).await.unwrap();
+    let Measurable { member, facts } = measurable(&mut tx, 7).await.unwrap();
+    assert_eq!(Some(member), tx.profiles().standing(&token(), user(7)).await.unwrap());
     assert_eq!(
         (facts.tenure_days, facts.join_order, facts.active_days),
         (40, Some(3), 3)
@@ -219,7 +224,7 @@ async fn the_facts_that_badges_rest_on() {
     assert_eq!(facts.reached, BTreeSet::from([naib]));
     assert_eq!(facts.given, BTreeSet::from([badge("contributor")]));
     assert!(facts.waitlisted);
-    assert_eq!(tx.profiles().facts(user(99), now, 100).await.unwrap(), None);
+    assert_eq!(measurable(&mut tx, 99).await, None);
     let profile = tx.profiles().by_user(user(7)).await.unwrap().unwrap();
     assert_eq!(
         (profile.commands, profile.messages, profile.last_active_at),
@@ -412,8 +417,13 @@ async fn a_deed_counts_once_for_an_event_and_with_the_transaction() {
     let mut tx = database.tenant(community).await.unwrap();
     let chani = tx.profiles().by_user(user(7)).await.unwrap().unwrap();
     assert_eq!((chani.commands, chani.messages, chani.last_active_at), (6, 1, Some(at)));
-    let facts = tx.profiles().facts(user(7), at, 0).await.unwrap().unwrap();
-    assert_eq!(facts.active_days, 1);
+    let chani = tx
+        .profiles()
+        .measurable(&token(), user(7), at, 0)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(chani.facts.active_days, 1);
     tx.commit().await.unwrap();
 
     // What the schema refuses is an error, and the whole transaction is undone with it.

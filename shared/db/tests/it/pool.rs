@@ -92,6 +92,51 @@ async fn a_future_that_is_dropped_in_the_middle_of_a_query_leaves_no_tenant_behi
 }
 
 #[tokio::test]
+async fn a_connection_that_may_have_been_prepared_or_not_is_not_used_again() {
+    let two = TwoTenants::create().await;
+    let database = one_connection(&two).await;
+    let guild = database.routes().await.unwrap().first().unwrap().0;
+    let open = async || database.community_of(guild).await;
+    // Preparing waits for whoever has locked a table, and is given up meanwhile.
+    let mut owner = connect(&two.database.owner_url()).await;
+    run(&mut owner, "begin; lock table guild_routes in access exclusive mode")
+        .await
+        .unwrap();
+    assert!(tokio::time::timeout(Duration::from_millis(200), open()).await.is_err());
+    run(&mut owner, "rollback").await.unwrap();
+    open().await.unwrap().unwrap().1.commit().await.unwrap();
+
+    // Given up once more, now that all is prepared: the connection is rolled back and used again.
+    run(&mut owner, "begin; lock table guild_routes in access exclusive mode")
+        .await
+        .unwrap();
+    assert!(tokio::time::timeout(Duration::from_millis(200), open()).await.is_err());
+    run(&mut owner, "rollback").await.unwrap();
+    open().await.unwrap().unwrap().1.commit().await.unwrap();
+
+    // Refused before anything could be prepared.
+    let fresh = one_connection(&two).await;
+    run(&mut owner, "revoke usage on schema public from arrakis_app")
+        .await
+        .unwrap();
+    let refused = fresh.community_of(guild).await.unwrap_err();
+    assert!(refused.to_string().starts_with("community.by_guild: "), "{refused}");
+    run(&mut owner, "grant usage on schema public to arrakis_app")
+        .await
+        .unwrap();
+    fresh
+        .community_of(guild)
+        .await
+        .unwrap()
+        .unwrap()
+        .1
+        .commit()
+        .await
+        .unwrap();
+    assert_eq!((database.pool_use().open, fresh.pool_use().open), (1, 1));
+}
+
+#[tokio::test]
 async fn with_every_connection_taken_a_caller_is_told_in_time_and_may_try_again() {
     let two = TwoTenants::create().await;
     let options = DatabaseOptions {

@@ -1,0 +1,100 @@
+//! All that measuring a member asks, in one round trip.
+
+use std::collections::BTreeSet;
+
+use arrakis_domain::{ACTIVITY_WINDOW_DAYS, MemberFacts};
+use time::{Duration, OffsetDateTime};
+
+use crate::leaderboard::StandingRow;
+use crate::row::Column;
+use crate::{DbError, MemberStanding, Profiles, TokenProfileId, UserId, measure::named};
+
+/// A member, and what the rules want to know of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Measurable {
+    /// With rank, holding and what was written down at the last evaluation.
+    pub member: MemberStanding,
+    /// What they did and reached.
+    pub facts: MemberFacts,
+}
+
+impl Profiles<'_> {
+    /// A member, here or gone, as of `now`; `None` for who is not known. Their place in the order of joining is looked for among
+    /// the first `early` alone: counting all who came before costs the more the larger a community is.
+    ///
+    /// # Errors
+    /// When the database is away or a row is corrupt.
+    pub async fn measurable(
+        &mut self,
+        token: &TokenProfileId,
+        user: UserId,
+        now: OffsetDateTime,
+        early: u32,
+    ) -> Result<Option<Measurable>, DbError> {
+        let first_day = (now - Duration::days(i64::from(ACTIVITY_WINDOW_DAYS) - 1)).date();
+        let row = named!(
+            "profile.measurable",
+            sqlx::query!(
+                r#"select me.user_id, me.display_name, me.wallet, me.tier, me.highest_tier, me.protected, me.left_at,
+                          e.rank as "rank?", e.held::text as held,
+                          me.joined_at, me.waitlisted_at is not null as "waitlisted!",
+                          (select count(*)
+                             from (select from profiles other
+                                    where other.community_id = me.community_id
+                                      and (other.joined_at, other.user_id) <= (me.joined_at, me.user_id)
+                                    -- In the index's order, lest the planner reads the table to find the first few.
+                                    order by other.community_id, other.joined_at, other.user_id
+                                    limit $5::int8 + 1) before) as "join_order!",
+                          (select count(*) from profile_activity a
+                            where a.community_id = me.community_id and a.user_id = me.user_id
+                              and a.day between $3 and $4) as "active_days!",
+                          array(select tier from tiers_reached t
+                                 where t.community_id = me.community_id and t.user_id = me.user_id) as "reached!",
+                          array(select badge from badges b
+                                 where b.community_id = me.community_id and b.user_id = me.user_id
+                                   and b.revoked_at is null and b.source <> 'rule') as "given!"
+                     from profiles me
+                     left join eligibility_current e on e.token_profile_id = $6 and e.address = me.wallet
+                    where me.community_id = $1 and me.user_id = $2"#,
+                self.community.uuid(),
+                user.stored(),
+                first_day,
+                now.date(),
+                i64::from(early),
+                token.as_str()
+            )
+            .fetch_optional(&mut *self.connection)
+        )?;
+        let Some(row) = row else { return Ok(None) };
+        let reached: Result<BTreeSet<_>, _> = row
+            .reached
+            .iter()
+            .map(|tier| Column("tiers_reached", "tier").parse(tier))
+            .collect();
+        let given: Result<BTreeSet<_>, _> = row
+            .given
+            .iter()
+            .map(|badge| Column("badges", "badge").parse(badge))
+            .collect();
+        let facts = MemberFacts {
+            tenure_days: u32::try_from((now - row.joined_at).whole_days()).unwrap_or(0),
+            join_order: u32::try_from(row.join_order).ok().filter(|order| *order <= early),
+            reached: reached?,
+            active_days: u8::try_from(row.active_days).unwrap_or(u8::MAX),
+            given: given?,
+            waitlisted: row.waitlisted,
+        };
+        let member = MemberStanding::try_from(StandingRow {
+            user_id: row.user_id,
+            display_name: row.display_name,
+            wallet: row.wallet,
+            tier: row.tier,
+            highest_tier: row.highest_tier,
+            protected: row.protected,
+            left_at: row.left_at,
+            rank: row.rank,
+            held: row.held,
+        })?;
+        Ok(Some(Measurable { member, facts }))
+    }
+}
