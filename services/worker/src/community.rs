@@ -21,7 +21,7 @@ pub struct Community {
 
 impl Community {
     /// The community of a server with a transaction on its rows, for what is to be done with both; `None` where the server is
-    /// not onboarded. One round trip, where finding the community first would take six.
+    /// not onboarded. One round trip.
     ///
     /// # Errors
     /// When Postgres is away, or the community's theme is not there.

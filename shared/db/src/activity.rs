@@ -45,7 +45,8 @@ impl TenantTx {
             return Ok(true);
         }
         let words = statements::count_once(self.community, event_id, user, deed.counts(), at);
-        let row = self.commit_after("activity.count_once", &words).await?;
+        let span = tracing::info_span!("db.activity.count_once");
+        let row = self.commit_after("activity.count_once", span, &words).await?;
         let counted = row
             .ok_or(sqlx::Error::RowNotFound)
             .and_then(|row| row.try_get("counted"));

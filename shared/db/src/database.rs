@@ -381,10 +381,14 @@ impl TenantTx {
     }
 
     /// Says these words, which may execute what is prepared, and commits in the same message. Answers the last row.
-    pub(crate) async fn commit_after(mut self, name: &'static str, words: &str) -> Result<Option<PgRow>, DbError> {
+    pub(crate) async fn commit_after(
+        mut self,
+        name: &'static str,
+        span: tracing::Span,
+        words: &str,
+    ) -> Result<Option<PgRow>, DbError> {
         fail_point::hit("worker.committing").await;
         let words = format!("{words}; commit");
-        let span = tracing::info_span!("db.transaction.commit", query = name);
         let last = run_named(name, span, self.transaction.say(Words::Executing(&words))).await?;
         self.transaction.done();
         fail_point::hit("worker.committed").await;
