@@ -13,6 +13,7 @@ command_check() {
     step 'scripts' run_attached shellcheck env --chdir="$root" shellcheck --external-sources --check-sourced \
         dev .ci/run deploy/dev/sqlx-prepare.sh
     step 'arrows between crates' check_arrows
+    step 'actions pinned to commits' check_actions
     if cargo deny --version >/dev/null 2>&1; then
         step 'dependencies' cargo_attached deny --log-level error check bans licenses sources
     else
@@ -24,6 +25,15 @@ command_check() {
 
     if ((${#failed[@]} > 0)); then die "failed: $(printf '%s; ' "${failed[@]}" | sed 's/; $//')"; fi
     good "all checks passed"
+}
+
+# A tag of an action can be moved to other code; a commit cannot.
+check_actions() {
+    local unpinned
+    unpinned=$(grep -rnE '^[^#]*uses:' "$root/.github/workflows" | grep -vE 'uses: (\./|[^@ ]+@[0-9a-f]{40}( |$))') || return 0
+    say "not pinned to a commit of 40 hexadecimal digits:"
+    say "$unpinned"
+    return 1
 }
 
 step() { # WHAT COMMAND…
