@@ -95,7 +95,7 @@ impl Config {
     /// Reads and checks the environment.
     pub fn read(reader: &mut Reader) -> Option<Self> {
         let token = read_token(reader);
-        let api_base = read_api_base(reader);
+        let api_base = reader.discord_api_base();
         let listen = reader.defaulted::<SocketAddr>(&variables::PROXY_LISTEN_ADDR);
         let callers = read_callers(reader);
         let redis_url = reader.secret_url(&variables::REDIS_URL, &["redis", "rediss"]);
@@ -123,15 +123,6 @@ fn read_token(reader: &mut Reader) -> Option<Secret> {
         );
     }
     Some(Secret::new(bare))
-}
-
-fn read_api_base(reader: &mut Reader) -> Option<Url> {
-    let variable = &variables::DISCORD_API_BASE;
-    let url = reader.url(variable, &["http", "https"])?;
-    if !url.path().trim_end_matches('/').ends_with("/api/v10") || url.query().is_some() || url.fragment().is_some() {
-        return reader.refuse(variable, "it must end in /api/v10: no other version is spoken here");
-    }
-    Some(url)
 }
 
 fn read_max_replicas(reader: &mut Reader) -> Option<u32> {
@@ -195,7 +186,12 @@ mod tests {
     fn what_cannot_be_used_is_refused_with_a_reason() {
         for (name, value, word) in [
             ("DISCORD_TOKEN", "two words", "copied whole"),
-            ("DISCORD_API_BASE", "https://discord.com/api", "/api/v10"),
+            (
+                "DISCORD_API_BASE",
+                "https://discord.com/api",
+                "https://discord.com/api/v10",
+            ),
+            ("DISCORD_API_BASE", "http://discord.com/api/v10", "clear text"),
             ("DISCORD_API_BASE", "ftp://discord.com/api/v10", "http://"),
             ("PROXY_MAX_REPLICAS", "0", "between 1 and 50"),
             ("PROXY_CREDENTIALS", "worker", "name=credential"),

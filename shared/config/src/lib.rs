@@ -5,12 +5,14 @@
 //! To add a variable: add a constant in `variables.rs`, list it in [`VARIABLES`], run `./dev check`; the test that compares
 //! `.env.example` prints what to write.
 
+mod api_base;
 mod error;
 mod reader;
 mod reference;
 mod secret;
 pub mod variables;
 
+pub use api_base::{BadApiBase, discord_api_base, is_loopback};
 pub use error::{ConfigErrors, EXIT_CODE, Problem};
 pub use reader::{Reader, Source};
 pub use reference::env_example;

@@ -5,9 +5,10 @@ use std::str::FromStr;
 
 use url::Url;
 
+use crate::api_base::{BadApiBase, discord_api_base};
 use crate::error::{ConfigErrors, Problem};
 use crate::secret::Secret;
-use crate::variables::{Service, VARIABLES, Variable};
+use crate::variables::{DISCORD_API_BASE, Service, VARIABLES, Variable};
 
 /// Where values come from: the process's environment, or pairs given by a test.
 #[derive(Debug, Clone, Default)]
@@ -141,6 +142,26 @@ impl Reader {
         self.check_url(variable, &raw, schemes)
     }
 
+    /// The base of Discord's REST API, from `DISCORD_API_BASE`: see [`crate::discord_api_base`].
+    pub fn discord_api_base(&mut self) -> Option<Url> {
+        let variable = &DISCORD_API_BASE;
+        let raw = self.required::<String>(variable)?;
+        match discord_api_base(&raw) {
+            Ok(url) => Some(url),
+            Err(why @ BadApiBase::Credentials) => {
+                // The value holds a secret: it is not printed.
+                self.problems.push(Problem {
+                    key: variable.name.to_owned(),
+                    value: Some("[redacted]".to_owned()),
+                    why: why.to_string(),
+                    example: variable.assignment(),
+                });
+                None
+            }
+            Err(why) => self.refuse(variable, why.to_string()),
+        }
+    }
+
     /// A comma-separated list that must have at least one item.
     pub fn list<T: FromStr>(&mut self, variable: &Variable) -> Option<Vec<T>>
     where
@@ -258,6 +279,16 @@ mod tests {
 
     fn load<C>(pairs: &[(&str, &str)], read: impl FnOnce(&mut Reader) -> Option<C>) -> Result<C, ConfigErrors> {
         Reader::load(Service::Ingestor, Source::pairs(pairs.iter().copied()), read)
+    }
+
+    #[test]
+    fn a_password_in_the_api_base_is_not_printed() {
+        let pairs = [("DISCORD_API_BASE", "https://bot:hunter2@discord.com/api/v10")];
+        let error = load(&pairs, Reader::discord_api_base).unwrap_err().to_string();
+        assert!(
+            error.contains("DISCORD_API_BASE=[redacted]") && !error.contains("hunter2"),
+            "{error}"
+        );
     }
 
     #[test]

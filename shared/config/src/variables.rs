@@ -155,7 +155,7 @@ variables! {
         "bot token of the Discord application; workers never see it").secret().older("DISCORD_BOT_TOKEN");
     /// Base of Discord's REST API.
     DISCORD_API_BASE = Variable::defaulted("DISCORD_API_BASE", TO_DISCORD, "https://discord.com/api/v10",
-        "base of Discord's REST API, ending in /api/v10; the gateway's address comes from GET /gateway/bot there");
+        "base of Discord's REST API, ending in /api/v10; https://, or http:// to this machine; the gateway's address comes from GET /gateway/bot there");
     /// Application id.
     DISCORD_APPLICATION_ID = Variable::required("DISCORD_APPLICATION_ID", WORKER, "123456789012345678",
         "id of the Discord application whose commands are registered and answered");
