@@ -12,7 +12,7 @@ use arrakis_broker::{
 };
 use arrakis_cache::{Cache, CacheOptions};
 use arrakis_contracts::names;
-use arrakis_db::{Database, DatabaseOptions};
+use arrakis_db::{Database, DatabaseOptions, DbError};
 use arrakis_discord::{Discord, Finished};
 use arrakis_runtime::{Fatal, Runtime};
 use arrakis_themes::Registry;
@@ -126,6 +126,7 @@ async fn database(config: &Config, runtime: &Runtime, options: DatabaseOptions) 
         let error = match Database::connect(&config.database_url, options.clone()).await {
             Ok(database) => return Ok(database),
             Err(error) if error.is_passing() => error,
+            Err(error @ DbError::Login(_)) => return Err(Fatal::configuration(error.to_string()).into()),
             Err(error) => return Err(error.into()),
         };
         tracing::warn!(%error, "Postgres is not ready; trying again");

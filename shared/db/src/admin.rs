@@ -2,6 +2,7 @@
 
 use arrakis_config::Secret;
 
+use crate::login::Purpose;
 use crate::{CommunityId, Database, DatabaseOptions, DbError, GuildId, TenantTx, measure::named};
 
 /// The database by the admin login.
@@ -26,25 +27,14 @@ pub struct CommunityLine {
 }
 
 impl Admin {
-    /// Connects and checks the schema and that the login really spans tenants: one that does not would see an empty platform.
+    /// Connects and checks the schema and that the login really spans tenants (one that does not would see an empty platform)
+    /// and is neither a superuser nor the owner.
     ///
     /// # Errors
     /// As [`Database::connect`], and when the login is not an admin's.
     pub async fn connect(url: &Secret, options: DatabaseOptions) -> Result<Self, DbError> {
-        let database = Database::connect(url, options).await?;
-        let mut lease = database.lease("admin.check").await?;
-        let spans: bool = named!(
-            "admin.check",
-            sqlx::query_scalar("select rolbypassrls from pg_roles where rolname = current_user").fetch_one(&mut *lease)
-        )?;
-        lease.done();
-        if spans {
-            return Ok(Self { database });
-        }
-        Err(DbError::Schema(
-            "the login of DATABASE_ADMIN_URL does not span tenants: it needs BYPASSRLS, as shared/db/migrations/README.md shows"
-                .to_owned(),
-        ))
+        let database = Database::connect_as(Purpose::Admin, url, options).await?;
+        Ok(Self { database })
     }
 
     /// Every community, by name.

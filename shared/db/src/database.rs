@@ -14,6 +14,7 @@ use sqlx::{ConnectOptions, Row as _};
 
 use crate::background::{Background, Place};
 use crate::breaker::{Attempt, Breaker, patience};
+use crate::login::{self, Purpose};
 use crate::measure::{named, run_named};
 use crate::pool::{Lease, Pool, Words};
 use crate::{Community, CommunityId, DbError, GuildId, migrate, statements};
@@ -71,13 +72,25 @@ pub struct PoolUse {
 }
 
 impl Database {
-    /// Connects, waiting for a database that is not up yet, and checks its schema.
+    /// Connects by the login of the application, waiting for a database that is not up yet, and checks its schema and that
+    /// row-level security applies to the login.
     ///
     /// # Errors
-    /// When the deadline passes, the login is refused, or the schema is not what this build needs (the text says what to do).
+    /// When the deadline passes, the login is refused, may do more than the application's may, or the schema is not what this
+    /// build needs (the text says what to do).
     pub async fn connect(url: &Secret, options: DatabaseOptions) -> Result<Self, DbError> {
+        Self::connect_as(Purpose::App, url, options).await
+    }
+
+    pub(crate) async fn connect_as(purpose: Purpose, url: &Secret, options: DatabaseOptions) -> Result<Self, DbError> {
         let database = Self::connect_unchecked(url, options).await?;
+        let mut lease = database.lease("login.check").await?;
+        login::check(&mut lease, purpose).await?;
+        lease.done();
         migrate::check_schema(&database.pool).await?;
+        let mut lease = database.lease("login.check_leftovers").await?;
+        login::check_leftovers(&mut lease, purpose).await?;
+        lease.done();
         Ok(database)
     }
 
@@ -372,7 +385,8 @@ impl TenantTx {
     /// Makes what was written last.
     ///
     /// # Errors
-    /// When the database is away; then it is unknown whether the transaction took place, and the caller's message comes again.
+    /// When a statement of the transaction had failed; then nothing of it was kept. When the database is away; then it is
+    /// unknown whether the transaction took place, and the caller's message comes again.
     pub async fn commit(self) -> Result<(), DbError> {
         fail_point::hit("worker.committing").await;
         commit(self.transaction).await?;
@@ -430,8 +444,14 @@ async fn rollback(mut transaction: Lease) -> Result<(), DbError> {
     Ok(())
 }
 
+/// A COMMIT of a transaction in which a statement failed is answered ROLLBACK, which is no error, and one outside of a
+/// transaction is answered COMMIT with a warning; the driver shows neither. SAVEPOINT fails in both cases, so that it stands
+/// before COMMIT in the same message: Postgres skips what follows a failed statement
+/// (<https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT>).
+const COMMIT: &str = "savepoint committing; commit";
+
 async fn commit(mut transaction: Lease) -> Result<(), DbError> {
-    named!("transaction.commit", sqlx::raw_sql("commit").execute(&mut *transaction))?;
+    named!("transaction.commit", sqlx::raw_sql(COMMIT).execute(&mut *transaction))?;
     transaction.done();
     Ok(())
 }

@@ -44,6 +44,9 @@ pub enum DbError {
     /// The schema is not the one that this build needs.
     #[error("{0}")]
     Schema(String),
+    /// The login is not the one that is meant: it may do more, or less, than its purpose needs.
+    #[error("{0}")]
+    Login(String),
     /// Refused for good: a right is missing, or the query is wrong.
     #[error("{doing}: {source}")]
     Refused {
@@ -124,8 +127,9 @@ fn sort(code: &str) -> Sorted {
         // Connection exceptions, shutdown, crash, start-up, too many connections.
         "57P01" | "57P02" | "57P03" | "53300" => Sorted::Away,
         code if code.starts_with("08") => Sorted::Away,
-        // Serialization failure, deadlock, lock and statement timeouts, idle in transaction for too long.
-        "40001" | "40P01" | "55P03" | "57014" | "25P03" => Sorted::Contended,
+        // Serialization failure, deadlock, lock and statement timeouts, idle in transaction for too long; and a statement, such
+        // as the one before a commit, in a transaction that had failed: nothing of it was kept.
+        "40001" | "40P01" | "55P03" | "57014" | "25P02" | "25P03" => Sorted::Contended,
         _ => Sorted::Refused,
     }
 }

@@ -23,6 +23,7 @@ mod inbox;
 mod jobs;
 mod leader;
 mod leaderboard;
+mod login;
 mod measurable;
 pub mod measure;
 mod migrate;

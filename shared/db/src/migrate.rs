@@ -6,6 +6,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
+use crate::login::{self, Purpose};
 use crate::pool::Pool;
 use crate::{DbError, catalogue, measure::named};
 
@@ -40,6 +41,7 @@ pub async fn migrate(owner_url: &str) -> Result<Migrated, DbError> {
 pub(crate) async fn migrate_with(options: &PgConnectOptions) -> Result<Migrated, DbError> {
     let mut owner = named!("schema.connect", options.connect())?;
     check_logins(&mut owner).await?;
+    login::check(&mut owner, Purpose::Owner).await?;
     // Held until this connection ends. sqlx's own lock covers the migrations alone, and two grants on one table at one
     // moment fail as "tuple concurrently updated".
     named!(
@@ -55,9 +57,25 @@ pub(crate) async fn migrate_with(options: &PgConnectOptions) -> Result<Migrated,
         "schema.grant",
         sqlx::raw_sql("grant select on _sqlx_migrations to arrakis_app, arrakis_admin").execute(&mut owner)
     )?;
+    close_database(&mut owner).await?;
     let to = latest_applied(&mut owner).await?;
     named!("schema.close", owner.close())?;
     Ok(Migrated { from, to })
+}
+
+/// Takes from everybody what Postgres gives everybody in a new database: temporary tables, which row-level security does not
+/// reach and which fill the disk. Not a migration: a copy and a restored dump of a database have no privileges of the original.
+pub(crate) async fn close_database(owner: &mut PgConnection) -> Result<(), DbError> {
+    named!(
+        "schema.close_database",
+        sqlx::raw_sql(
+            "do $$ begin
+                execute format('revoke temporary, create on database %I from public', current_database());
+             end $$"
+        )
+        .execute(owner)
+    )?;
+    Ok(())
 }
 
 /// Version of the newest migration of this build.

@@ -37,6 +37,14 @@ pub async fn create(owner_url: &str) -> Result<String, DbError> {
         )))
         .execute(&mut owner)
     )?;
+    // A copy has no privileges of its template: see `migrate::close_database`.
+    named!(
+        "scratch.close_database",
+        sqlx::raw_sql(AssertSqlSafe(format!(
+            "revoke temporary, create on database {name} from public"
+        )))
+        .execute(&mut owner)
+    )?;
     named!("scratch.close", owner.close())?;
     Ok(name)
 }

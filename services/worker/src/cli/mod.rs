@@ -13,6 +13,7 @@ use std::future::Future;
 use std::process::ExitCode;
 
 use arrakis_config::{EXIT_CODE, Reader, Service, Source};
+use arrakis_db::DbError;
 use arrakis_runtime::{Threads, install_crypto};
 use clap::{Parser, Subcommand};
 
@@ -75,6 +76,9 @@ where
         .and_then(|runtime| runtime.block_on(task(config)));
     done.unwrap_or_else(|error| {
         say(format_args!("arrakis-worker: {error:#}"));
-        ExitCode::FAILURE
+        match error.downcast_ref::<DbError>() {
+            Some(DbError::Login(_)) => ExitCode::from(EXIT_CODE),
+            _ => ExitCode::FAILURE,
+        }
     })
 }
