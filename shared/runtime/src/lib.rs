@@ -5,13 +5,17 @@
 
 pub use arrakis_fail_point as fail_point;
 
+mod descriptors;
 mod health;
+mod http;
 mod memory;
 mod server;
 mod shutdown;
 mod start;
 
+pub use descriptors::raise_limit;
 pub use health::{Component, Health, Status};
+pub use http::{HttpLimits, HttpServer};
 pub use memory::resident_bytes;
 pub use server::router;
 pub use shutdown::Shutdown;

@@ -12,8 +12,11 @@ use arrakis_fail_point as fail_point;
 use arrakis_one_thread::OneThread;
 use arrakis_telemetry::{LogFormat, Metrics, init_logs};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
+use crate::descriptors::raise_limit;
 use crate::health::Health;
+use crate::http::{HttpLimits, HttpMetrics, HttpServer};
 use crate::server::router;
 use crate::shutdown::Shutdown;
 
@@ -39,18 +42,26 @@ pub struct Runtime {
     pub metrics: Metrics,
     /// What the tasks run on, where the service has one thread. A library that insists on its own may take its place.
     pub one_thread: Option<Arc<OneThread>>,
+    http: HttpMetrics,
 }
 
 impl Runtime {
     /// A runtime without signals and without a health server, for a service started inside a test.
     pub fn for_test(service: Service) -> Self {
+        let metrics = Metrics::new();
         Self {
             service,
             shutdown: Shutdown::default(),
             health: Health::default(),
-            metrics: Metrics::new(),
+            http: HttpMetrics::new(&metrics),
+            metrics,
             one_thread: None,
         }
+    }
+
+    /// A server for one listener, counted under `name`.
+    pub fn http_server(&self, name: &'static str, limits: HttpLimits) -> HttpServer {
+        HttpServer::new(name, limits, &self.http)
     }
 }
 
@@ -155,6 +166,7 @@ fn start<F: Future<Output = anyhow::Result<()>> + Send + 'static>(
         ))
     })?;
     init_logs(common.format, filter).context("logs cannot be set up")?;
+    tracing::debug!(open_files = raise_limit(), "limit of open files");
     install_crypto();
     if let Some(spec) = common.fail_points.clone().filter(|spec| !spec.is_empty()) {
         tracing::warn!(?spec, "fail points are armed");
@@ -192,7 +204,9 @@ async fn serve_until_end<F: Future<Output = anyhow::Result<()>>>(
     })?;
     tracing::info!(health_addr = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "{} starts",
         runtime.service.binary());
-    tokio::spawn(axum::serve(listener, router(runtime.clone())).into_future());
+    // Until the process ends, and not only until it drains: what it still does is asked for here.
+    let server = runtime.http_server("health", HttpLimits::for_health());
+    tokio::spawn(server.serve(listener, router(runtime.clone()), CancellationToken::new()));
     tokio::spawn(runtime.shutdown.clone().follow_signals());
     let hard = runtime.shutdown.hard.clone();
     tokio::select! {
@@ -202,7 +216,7 @@ async fn serve_until_end<F: Future<Output = anyhow::Result<()>>>(
 }
 
 /// A service sees the hard token too and may end by itself a moment later, with a better word than ours.
-async fn left_behind(hard: tokio_util::sync::CancellationToken) {
+async fn left_behind(hard: CancellationToken) {
     hard.cancelled().await;
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
 }
