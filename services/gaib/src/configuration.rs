@@ -1,14 +1,16 @@
 //! The configuration with its values, from the files that the command line names.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use arrakis_iac::config::{self, Inputs, Loaded, VariableFile};
-use arrakis_iac::model::{Attributes, Configuration, Image};
+use arrakis_iac::model::{Address, Attributes, Configuration, Image};
 use arrakis_iac_apply::{Folder, Pictures as _};
 use arrakis_themes::{Problems, Registry};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
+use crate::community;
 use crate::error::{Failure, Result};
 use crate::printer::{Printer, Severity};
 use crate::settings::Values;
@@ -20,6 +22,8 @@ pub struct Source {
     pub configuration: Configuration,
     /// Where its pictures are.
     pub folder: PathBuf,
+    /// Announcement channels that the theme brings; see [`crate::community`].
+    pub theme_announcements: BTreeSet<Address>,
 }
 
 /// Reads a file.
@@ -63,7 +67,12 @@ fn from_bytes(
         printer.diagnostic(Severity::Warning, &warning.to_string(), None);
     }
     look_at_pictures(&mut configuration, &folder)?;
-    Ok(Source { configuration, folder })
+    let theme_announcements = community::announcements_of_theme(&configuration, themes);
+    Ok(Source {
+        configuration,
+        folder,
+        theme_announcements,
+    })
 }
 
 fn inputs(values: &Values) -> Result<Inputs> {

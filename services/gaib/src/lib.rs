@@ -8,9 +8,11 @@
 
 pub mod arguments;
 pub mod commands;
+pub mod community;
 pub mod configuration;
 pub mod error;
 pub mod exit;
+pub mod ownership;
 pub mod printer;
 pub mod progress;
 pub mod project;
@@ -73,8 +75,20 @@ fn no_color() -> bool {
 fn run(arguments: Arguments, printer: Printer) -> ExitStatus {
     let context = Context::new(printer, &arguments.global);
     let result = settings::enter_directory(&arguments.global).and_then(|()| context.block_on(arguments.command));
-    result.unwrap_or_else(|failure| {
+    let status = result.unwrap_or_else(|failure| {
         printer.diagnostic(Severity::Error, failure.summary(), failure.what_to_do());
         ExitStatus::Error
-    })
+    });
+    match printer::stdout_error() {
+        Some(why) => {
+            let summary = format!("output is incomplete: could not write to stdout: {why}");
+            printer.diagnostic(
+                Severity::Error,
+                &summary,
+                Some("make room or write elsewhere, and run it again"),
+            );
+            ExitStatus::Error
+        }
+        None => status,
+    }
 }

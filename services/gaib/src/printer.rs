@@ -1,9 +1,11 @@
 //! The one way out: data to stdout, everything else to stderr.
 //!
-//! Owns both streams, colours and the messages of `--json`. Refuses to fail: a reader that went away (`gaib … | head`) ends
-//! the output and not the command, since an apply must not stop halfway for want of a screen.
+//! Owns both streams, colours and the messages of `--json`. A write error never ends a command, since an apply must not stop
+//! halfway for want of a screen. A closed pipe (`gaib … | head -1`) is no error at all; any other write error on stdout (a full
+//! disk) is kept, and [`stdout_error`] returns it when the command has ended.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
+use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
@@ -101,9 +103,22 @@ impl Printer {
     }
 }
 
+/// The first write error on stdout other than a closed pipe. One for each process, as stdout is.
+static STDOUT_ERROR: OnceLock<String> = OnceLock::new();
+
+/// Why output on stdout is incomplete; `None` when all was written, or the reader closed the pipe.
+pub fn stdout_error() -> Option<&'static str> {
+    STDOUT_ERROR.get().map(String::as_str)
+}
+
 fn write_stdout(text: &str) {
     let mut stream = std::io::stdout().lock();
-    let _ = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
+    let written = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
+    if let Err(error) = written
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        let _ = STDOUT_ERROR.set(error.to_string());
+    }
 }
 
 fn write_stderr(text: &str) {

@@ -63,6 +63,7 @@ impl Progress for Reporter {
             Event::Waiting { why, call, duration } => {
                 let why = match why {
                     Wait::Bucket => "Discord allows no more of these for now",
+                    Wait::Pace => "gaib sends no more than half of Discord's global limit",
                     Wait::RateLimited => "Discord asked to wait (429)",
                     Wait::Global => "Discord asked the whole bot to wait (429)",
                     Wait::Rename => "Discord allows two renames of a channel in ten minutes",

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrakis_iac::live::Live;
 use arrakis_iac::model::{Kind, Snowflake};
 use arrakis_iac::state::State;
-use arrakis_iac_apply::http::{Discord, Https, Token};
+use arrakis_iac_apply::http::{Discord, Https, Proxy, Token, Transport};
 use arrakis_iac_apply::store::{Backend, Guard, Holder, Local, StoreError, WorkspaceName};
 use arrakis_iac_apply::{Progress, Silent, read};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::commands::Context;
 use crate::error::{Failure, Result};
 use crate::project::{Project, store_folder};
-use crate::settings::guild_id;
+use crate::settings::{Connection, guild_id};
 
 /// A workspace: where its state is.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub struct Workspace {
     pub backend: Local,
     /// The folder, where there is one.
     pub project: Option<Project>,
+    /// The configuration file that was named on the command line, absolute.
+    pub source: Option<PathBuf>,
     root: PathBuf,
 }
 
@@ -33,14 +35,14 @@ impl Workspace {
     /// The one that is named, or selected, in this folder.
     ///
     /// # Errors
-    /// When there is no such workspace, or no folder of gaib's while one is `needed`.
+    /// When there is no such workspace, or neither `.gaib/config.yaml` nor a state while one is `needed`.
     pub async fn open(named: Option<&str>, needed: bool) -> Result<Self> {
-        let project = if needed {
-            Some(Project::required()?)
-        } else {
-            Project::open("")?
-        };
         let backend = Local::new(store_folder(Path::new("")), host());
+        // `gaib apply FILE` leaves states in a folder without `.gaib/config.yaml`.
+        let project = match Project::open("")? {
+            None if needed && states(&backend).is_empty() => Some(Project::required()?),
+            other => other,
+        };
         let name = match named {
             Some(name) => name.parse().map_err(Failure::new)?,
             None => backend.selected().await.map_err(Failure::new)?,
@@ -54,8 +56,43 @@ impl Workspace {
             name,
             backend,
             project,
+            source: None,
             root: PathBuf::new(),
         })
+    }
+
+    /// The same for a command about a server: where no workspace is named and the selected one does not manage the server,
+    /// the workspace of this folder that does (`gaib apply FILE --guild ID` makes one that nobody selects).
+    ///
+    /// # Errors
+    /// As [`Workspace::open`].
+    pub async fn open_for(context: &Context, named: Option<&str>, needed: bool, guild: Option<&str>) -> Result<Self> {
+        let mut workspace = Self::open(named, needed).await?;
+        if named.is_some() {
+            return Ok(workspace);
+        }
+        // An unreadable state is reported by the command that needs it.
+        let Ok(own) = workspace.state().await else {
+            return Ok(workspace);
+        };
+        let guild = workspace.wanted_guild(guild, context, own.as_ref())?;
+        let managing: Vec<(WorkspaceName, State)> = workspace
+            .states()
+            .into_iter()
+            .filter(|(_, state)| state.resources.len() + state.pending.len() > 0)
+            .filter(|(_, state)| guild.is_none() || state.guild_id == guild)
+            .collect();
+        if managing.iter().any(|(name, _)| *name == workspace.name) {
+            return Ok(workspace);
+        }
+        if let [(name, state)] = managing.as_slice() {
+            let guild = state.guild_id.map(|guild| format!(", which manages server {guild}"));
+            context
+                .printer
+                .note(&format!("Using workspace {name}{}.", guild.unwrap_or_default()));
+            workspace.name = name.clone();
+        }
+        Ok(workspace)
     }
 
     /// The workspace of a single file: beside it, named after the server.
@@ -73,8 +110,37 @@ impl Workspace {
             name,
             backend,
             project: None,
+            source: None,
             root: root.to_owned(),
         })
+    }
+
+    /// The same with the configuration file that was named on the command line.
+    #[must_use]
+    pub fn with_source(mut self, file: Option<&Path>) -> Self {
+        self.source = file.and_then(|file| std::path::absolute(file).ok());
+        self
+    }
+
+    /// The state file, absolute and without symbolic links: what the marker of a server names.
+    #[must_use]
+    pub fn state_file(&self) -> PathBuf {
+        let path = self.backend.state_path(&self.name);
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let folder = std::fs::canonicalize(folder).or_else(|_| std::path::absolute(folder));
+        folder.map_or(path.clone(), |folder| folder.join("state.json"))
+    }
+
+    /// The folder that holds `.gaib/`, absolute.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        self.state_file().ancestors().nth(4).unwrap_or(Path::new("")).to_owned()
+    }
+
+    /// Every workspace of this folder with a state that can be read.
+    #[must_use]
+    pub fn states(&self) -> Vec<(WorkspaceName, State)> {
+        states(&self.backend)
     }
 
     /// Below `.gaib`.
@@ -111,6 +177,27 @@ impl Workspace {
             .unwrap_or_else(|| State::new(uuid::Uuid::new_v4().to_string())))
     }
 
+    /// Writes `state` where nothing was written yet, so that its lineage is kept; returns what is there then.
+    ///
+    /// # Errors
+    /// When the lock is held, or the state cannot be written.
+    pub async fn begin_state(&self, context: &Context, state: State) -> Result<State> {
+        if self.state().await?.is_some() {
+            return Ok(state);
+        }
+        let mut guard = self.lock(context, "begin the state").await?;
+        // Another process may have begun it meanwhile.
+        let state = match self.state().await? {
+            Some(begun) => begun,
+            None => {
+                guard.write(&state.to_bytes()).await.map_err(Failure::new)?;
+                state
+            }
+        };
+        guard.release().await.map_err(Failure::new)?;
+        Ok(state)
+    }
+
     /// Takes the lock.
     ///
     /// # Errors
@@ -134,27 +221,63 @@ impl Workspace {
     /// # Errors
     /// When nothing says it, or what does is no id.
     pub fn guild(&self, said: Option<&str>, context: &Context, state: Option<&State>) -> Result<Snowflake> {
-        let number = match said {
-            Some(said) => Some(guild_id(said)?),
-            None => match context.environment.guild()? {
-                Some(guild) => Some(guild),
-                None => self
-                    .project
-                    .as_ref()
-                    .and_then(|project| project.guild(&self.name))
-                    .map(guild_id)
-                    .transpose()?,
-            },
-        };
-        let remembered = state.and_then(|state| state.guild_id);
-        number.and_then(Snowflake::new).or(remembered).ok_or_else(|| {
+        self.wanted_guild(said, context, state)?.ok_or_else(|| {
+            let known: Vec<String> = self
+                .states()
+                .iter()
+                .filter_map(|(name, state)| Some(format!("{name} (server {})", state.guild_id?)))
+                .collect();
+            let others = match known.as_slice() {
+                [] => String::new(),
+                _ => format!("; this folder has the workspaces {}", known.join(", ")),
+            };
             Failure::new(format!(
-                "it is not said which server workspace {} belongs to",
+                "it is not said which server workspace {} belongs to{others}",
                 self.name
             ))
             .help("add --guild ID, set DISCORD_GUILD_ID, or write it down once with `gaib server init --guild ID`")
         })
     }
+
+    fn wanted_guild(&self, said: Option<&str>, context: &Context, state: Option<&State>) -> Result<Option<Snowflake>> {
+        let number = match said {
+            Some(said) => Some(guild_id(said)?),
+            None => match context.environment.guild()? {
+                Some(guild) => Some(guild),
+                None => self.remembered_guild()?,
+            },
+        };
+        let of_state = state.and_then(|state| state.guild_id);
+        Ok(number.and_then(Snowflake::new).or(of_state))
+    }
+
+    /// The server that `.gaib/config.yaml` names for this workspace.
+    ///
+    /// # Errors
+    /// When what it names is no id.
+    pub fn remembered_guild(&self) -> Result<Option<u64>> {
+        let named = self.project.as_ref().and_then(|project| project.guild(&self.name));
+        let id = |text: &str| {
+            text.parse::<u64>().ok().filter(|id| *id > 0).ok_or_else(|| {
+                Failure::new(format!(
+                    ".gaib/config.yaml: the server of workspace {} is {text:?}, which is not a server's id",
+                    self.name
+                ))
+                .help("correct it there: an id is a number of 17 to 20 digits")
+            })
+        };
+        named.map(id).transpose()
+    }
+}
+
+/// Every workspace with a state that can be read.
+fn states(backend: &Local) -> Vec<(WorkspaceName, State)> {
+    let names = backend.names().unwrap_or_default().into_iter();
+    let read = names.filter_map(|name| {
+        let bytes = std::fs::read(backend.state_path(&name)).ok()?;
+        Some((name, State::from_bytes(&bytes).ok()?))
+    });
+    read.collect()
 }
 
 /// Reads the live server.
@@ -167,23 +290,38 @@ pub async fn read_live(discord: &Discord, guild: Snowflake, kinds: &BTreeSet<Kin
         .map_err(|error| Failure::new(format!("could not read server {guild}: {error}")))
 }
 
-/// A client that tells `progress` what it does.
+/// A client for work on one server that reports to `progress` what it does.
 ///
 /// # Errors
-/// When there is no token, or it cannot be one.
-pub fn connect(context: &Context, progress: Arc<dyn Progress>, cancelled: CancellationToken) -> Result<Discord> {
-    let connection = context.environment.connection()?;
-    let token = Token::new(connection.token.expose()).map_err(Failure::new)?;
-    let https = Https::new(&connection.api_base, token).map_err(Failure::new)?;
-    Ok(Discord::new(Arc::new(https), progress, cancelled))
+/// When there is neither a token nor a proxy, or a value cannot be used.
+pub fn connect(
+    context: &Context,
+    guild: Snowflake,
+    progress: Arc<dyn Progress>,
+    cancelled: CancellationToken,
+) -> Result<Discord> {
+    let transport: Arc<dyn Transport> = match context.environment.connection()? {
+        Connection::Token { token, api_base } => {
+            let token = Token::new(token.expose()).map_err(Failure::new)?;
+            Arc::new(Https::new(&api_base, token).map_err(Failure::new)?)
+        }
+        Connection::Proxy { replicas, credential } => {
+            let proxy = Proxy::new(&replicas, credential.expose(), guild.get());
+            Arc::new(proxy.map_err(|error| {
+                Failure::new(error)
+                    .help("correct DISCORD_PROXY_CREDENTIAL, or unset DISCORD_PROXY_URL to use DISCORD_TOKEN")
+            })?)
+        }
+    };
+    Ok(Discord::new(transport, progress, cancelled))
 }
 
 /// A client for reading.
 ///
 /// # Errors
 /// As [`connect`].
-pub fn connect_quietly(context: &Context) -> Result<Discord> {
-    connect(context, Arc::new(Silent), CancellationToken::new())
+pub fn connect_quietly(context: &Context, guild: Snowflake) -> Result<Discord> {
+    connect(context, guild, Arc::new(Silent), CancellationToken::new())
 }
 
 /// Who asks for a lock.

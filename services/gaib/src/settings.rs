@@ -19,13 +19,23 @@ pub struct Environment {
     variables: BTreeMap<String, String>,
 }
 
-/// What it takes to speak to Discord.
+/// How Discord is reached.
 #[derive(Clone, Debug)]
-pub struct Connection {
-    /// The bot's token.
-    pub token: Secret,
-    /// Base of REST, ending in `/api/v10`.
-    pub api_base: Url,
+pub enum Connection {
+    /// Directly, with a token.
+    Token {
+        /// The bot's token.
+        token: Secret,
+        /// Base of REST, ending in `/api/v10`.
+        api_base: Url,
+    },
+    /// Through the discord-proxy, which has the token and the rate limits that the platform shares.
+    Proxy {
+        /// Addresses of its replicas.
+        replicas: Vec<Url>,
+        /// gaib's credential there.
+        credential: Secret,
+    },
 }
 
 /// Values for a configuration's variables and flags, with the strongest last.
@@ -52,19 +62,52 @@ impl Environment {
         Self { source, variables }
     }
 
-    /// Token and address.
+    /// The proxy where `DISCORD_PROXY_URL` is set, else token and address.
     ///
     /// # Errors
     /// When there is no token, or a value cannot be used.
     pub fn connection(&self) -> Result<Connection> {
         self.read(|reader| {
+            if reader.optional::<String>(&variables::DISCORD_PROXY_URL)?.is_some() {
+                let replicas = proxy_replicas(reader);
+                let credential = reader.secret(&variables::DISCORD_PROXY_CREDENTIAL);
+                return Some(Connection::Proxy {
+                    replicas: replicas?,
+                    credential: credential?,
+                });
+            }
             let token = reader.secret(&variables::DISCORD_TOKEN);
-            let api_base = reader.url(&variables::DISCORD_API_BASE, &["http", "https"]);
-            Some(Connection {
+            let api_base = api_base(reader);
+            Some(Connection::Token {
                 token: token?,
                 api_base: api_base?,
             })
         })
+    }
+
+    /// The host of `DISCORD_API_BASE`, with its port where it has one: which Discord a server's id belongs to. Behind a
+    /// discord-proxy, too.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub fn discord(&self) -> Result<String> {
+        self.read(|reader| {
+            let base = api_base(reader)?;
+            let host = base.host_str().unwrap_or_default().to_owned();
+            Some(base.port().map_or(host.clone(), |port| format!("{host}:{port}")))
+        })
+    }
+
+    /// The folder for records that are kept for a user: `XDG_STATE_HOME`, else `.local/state` in the home folder. `None`
+    /// where there is no home folder either.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn state_home(&self) -> Result<Option<PathBuf>> {
+        let named = self.read(|reader| reader.optional::<PathBuf>(&variables::XDG_STATE_HOME))?;
+        // The XDG base directory specification: a relative path is to be ignored.
+        let named = named.filter(|path| path.is_absolute());
+        Ok(named.or_else(|| std::env::home_dir().map(|home| home.join(".local/state"))))
     }
 
     /// `DISCORD_GUILD_ID`.
@@ -139,6 +182,62 @@ impl Environment {
     }
 }
 
+fn proxy_replicas(reader: &mut Reader) -> Option<Vec<Url>> {
+    let variable = &variables::DISCORD_PROXY_URL;
+    let replicas = reader.list::<Url>(variable)?;
+    match replicas.iter().find(|url| !matches!(url.scheme(), "http" | "https")) {
+        Some(url) => reader.refuse(
+            variable,
+            format!("it begins with {}://, and http:// or https:// is needed", url.scheme()),
+        ),
+        None => Some(replicas),
+    }
+}
+
+/// `DISCORD_API_BASE`: version 10 of the API, and unencrypted only on this machine, since every request carries the token.
+fn api_base(reader: &mut Reader) -> Option<Url> {
+    let variable = &variables::DISCORD_API_BASE;
+    let url = reader.url(variable, &["http", "https"])?;
+    if url.scheme() == "http" && !is_loopback(&url) {
+        return reader.refuse(
+            variable,
+            "http:// would send the bot token unencrypted; it is accepted for 127.0.0.1, [::1] and localhost only: use https://",
+        );
+    }
+    let path = url.path().trim_end_matches('/');
+    if !path.ends_with("/api/v10") || url.query().is_some() || url.fragment().is_some() {
+        let corrected = corrected_base(&url);
+        return reader.refuse(
+            variable,
+            format!("it must end in /api/v10, the version of Discord's API that is used here: set it to {corrected}"),
+        );
+    }
+    Some(url)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// The same address with the path that is wanted: `/api` and `/api/v9` become `/api/v10`.
+fn corrected_base(url: &Url) -> String {
+    let mut corrected = url.clone();
+    corrected.set_query(None);
+    corrected.set_fragment(None);
+    let path = url.path().trim_end_matches('/');
+    let before = match path.rsplit_once("/api") {
+        Some((before, rest)) if rest.is_empty() || rest.starts_with("/v") => before,
+        _ => path,
+    };
+    corrected.set_path(&format!("{before}/api/v10"));
+    corrected.to_string()
+}
+
 /// Reads `--guild`.
 ///
 /// # Errors
@@ -187,8 +286,81 @@ mod tests {
     #[test]
     fn the_older_name_of_the_token_is_accepted_and_discord_is_the_default() {
         let connection = environment(&[("DISCORD_BOT_TOKEN", "t")]).connection().unwrap();
-        assert_eq!(connection.token.expose(), "t");
-        assert_eq!(connection.api_base.as_str(), "https://discord.com/api/v10");
+        let Connection::Token { token, api_base } = connection else {
+            panic!("{connection:?}");
+        };
+        assert_eq!(token.expose(), "t");
+        assert_eq!(api_base.as_str(), "https://discord.com/api/v10");
+    }
+
+    #[test]
+    fn proxy_needs_no_token_and_a_credential() {
+        let urls = ("DISCORD_PROXY_URL", "http://10.0.0.1:8090, http://10.0.0.2:8090");
+        let connection = environment(&[urls, ("DISCORD_PROXY_CREDENTIAL", "c")])
+            .connection()
+            .unwrap();
+        let Connection::Proxy { replicas, credential } = connection else {
+            panic!("{connection:?}");
+        };
+        assert_eq!((replicas.len(), credential.expose()), (2, "c"));
+        let missing = environment(&[urls]).connection().unwrap_err();
+        assert!(
+            missing.summary().contains("DISCORD_PROXY_CREDENTIAL is not set"),
+            "{missing:?}"
+        );
+        let wrong = environment(&[("DISCORD_PROXY_URL", "ftp://x"), ("DISCORD_PROXY_CREDENTIAL", "c")]);
+        assert!(wrong.connection().unwrap_err().summary().contains("http://"));
+    }
+
+    #[test]
+    fn api_base_is_checked_and_the_corrected_value_named() {
+        for (given, corrected) in [
+            ("https://discord.com", "https://discord.com/api/v10"),
+            ("https://discord.com/", "https://discord.com/api/v10"),
+            ("https://discord.com/api", "https://discord.com/api/v10"),
+            ("https://discord.com/api/v9", "https://discord.com/api/v10"),
+            ("https://discord.com/api/v10?x=1", "https://discord.com/api/v10"),
+            ("http://127.0.0.1:4010", "http://127.0.0.1:4010/api/v10"),
+            (
+                "http://localhost:4010/emulated/api/",
+                "http://localhost:4010/emulated/api/v10",
+            ),
+        ] {
+            let refused = environment(&[("DISCORD_TOKEN", "t"), ("DISCORD_API_BASE", given)]);
+            let refused = refused.connection().unwrap_err();
+            assert!(
+                refused.summary().contains(&format!("set it to {corrected}")),
+                "{given}: {refused:?}"
+            );
+        }
+        for loopback in [
+            "http://127.0.0.1:1/api/v10",
+            "http://[::1]:1/api/v10",
+            "http://localhost/api/v10/",
+        ] {
+            let accepted = environment(&[("DISCORD_TOKEN", "t"), ("DISCORD_API_BASE", loopback)]);
+            assert!(accepted.connection().is_ok(), "{loopback}");
+        }
+        for outside in [
+            "http://discord.com/api/v10",
+            "http://10.0.0.1/api/v10",
+            "http://127.0.0.1.example/api/v10",
+        ] {
+            let refused = environment(&[("DISCORD_TOKEN", "t"), ("DISCORD_API_BASE", outside)]);
+            let refused = refused.connection().unwrap_err();
+            assert!(refused.summary().contains("unencrypted"), "{outside}: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn records_are_kept_in_the_state_home_and_told_apart_by_discord() {
+        let named = environment(&[("XDG_STATE_HOME", "/srv/state")]);
+        assert_eq!(named.state_home().unwrap(), Some(PathBuf::from("/srv/state")));
+        let relative = environment(&[("XDG_STATE_HOME", "state")]).state_home().unwrap();
+        assert!(relative.is_none_or(|path| path.is_absolute()));
+        assert_eq!(environment(&[]).discord().unwrap(), "discord.com");
+        let emulator = environment(&[("DISCORD_API_BASE", "http://127.0.0.1:4010/api/v10")]);
+        assert_eq!(emulator.discord().unwrap(), "127.0.0.1:4010");
     }
 
     #[test]

@@ -135,6 +135,7 @@ const INGESTOR: &[Service] = &[Service::Ingestor];
 const WORKER: &[Service] = &[Service::Worker];
 const PROXY: &[Service] = &[Service::DiscordProxy];
 const GAIB: &[Service] = &[Service::Gaib];
+const WORKER_AND_GAIB: &[Service] = &[Service::Worker, Service::Gaib];
 const TO_DISCORD: &[Service] = &[Service::Ingestor, Service::DiscordProxy, Service::Gaib];
 /// What the name of a value for a configuration's variable begins with; the rest is the variable's name.
 pub const GAIB_VAR_PREFIX: &str = "GAIB_VAR_";
@@ -165,11 +166,14 @@ variables! {
     /// Values for the variables of a configuration.
     GAIB_VAR = Variable::optional("GAIB_VAR_community_name", GAIB, "Sietch Tabr",
         "value of ${community_name} in a configuration, and so for any other name after GAIB_VAR_; --var wins over it");
+    /// Folder of records that are kept for a user.
+    XDG_STATE_HOME = Variable::optional("XDG_STATE_HOME", GAIB, "/home/stilgar/.local/state",
+        "folder below which gaib/servers/ keeps which workspace manages which Discord server; .local/state in the home folder when it is not set");
     /// Addresses of the proxies.
-    DISCORD_PROXY_URL = Variable::required("DISCORD_PROXY_URL", WORKER, "http://127.0.0.1:8090,http://127.0.0.1:8091",
-        "addresses of the discord-proxy replicas, separated by commas; a caller fails over between them");
+    DISCORD_PROXY_URL = Variable::required("DISCORD_PROXY_URL", WORKER_AND_GAIB, "http://127.0.0.1:8090,http://127.0.0.1:8091",
+        "addresses of the discord-proxy replicas, separated by commas; a caller fails over between them; gaib needs none, and with one it needs no DISCORD_TOKEN");
     /// Who asks the proxy.
-    DISCORD_PROXY_CREDENTIAL = Variable::required("DISCORD_PROXY_CREDENTIAL", WORKER, "a-long-random-string",
+    DISCORD_PROXY_CREDENTIAL = Variable::required("DISCORD_PROXY_CREDENTIAL", WORKER_AND_GAIB, "a-long-random-string",
         "this service's credential at the discord-proxy").secret();
     /// Who may ask the proxy for what.
     PROXY_CREDENTIALS = Variable::required("PROXY_CREDENTIALS", PROXY, "worker=a-long-random-string",

@@ -81,6 +81,8 @@ pub enum Event {
 pub enum Wait {
     /// The requests that Discord allows on this route are used up; its headers say when there are more.
     Bucket,
+    /// This client has sent as many requests as it allows itself in a second.
+    Pace,
     /// Discord answered 429 for this call.
     RateLimited,
     /// Discord answered 429 for everything that this bot does.

@@ -14,13 +14,15 @@ pub enum ReadError {
     /// The bot is not a member of it, or there is none with this id.
     #[error("the bot is not on server {0}, or there is no such server; check the id and invite the bot")]
     NoServer(Snowflake),
-    /// The bot lacks what a collection needs.
-    #[error("the bot may not read {what}: it needs the permission {permission} on the server")]
+    /// The bot lacks what collections need.
+    #[error("the bot may not read {}; grant: {} (Server Settings, Roles, the bot's role)", what.join(", "), permissions.join(", "))]
     Forbidden {
-        /// Which collection.
-        what: &'static str,
-        /// What it needs.
-        permission: &'static str,
+        /// The kinds of these collections.
+        kinds: BTreeSet<Kind>,
+        /// Which collections.
+        what: Vec<&'static str>,
+        /// What they need, each once.
+        permissions: Vec<&'static str>,
     },
     /// A call failed.
     #[error(transparent)]
@@ -102,6 +104,7 @@ pub async fn read(discord: &Discord, guild: Snowflake, kinds: &BTreeSet<Kind>) -
         bot: bot.map_err(of_guild)?,
         ..Collections::default()
     };
+    let (mut forbidden, mut what, mut permissions) = (BTreeSet::new(), Vec::new(), Vec::new());
     for further in FURTHER.iter().filter(|further| kinds.contains(&further.kind)) {
         let answer = match discord.get(&format!("{base}/{}", further.path)).await {
             Ok(answer) => answer,
@@ -109,8 +112,12 @@ pub async fn read(discord: &Discord, guild: Snowflake, kinds: &BTreeSet<Kind>) -
             // A server, or an API, without such a thing.
             Err(error) if error.is_gone() => continue,
             Err(error) if error.code() == Some(50_013) => {
-                let (what, permission) = (further.what, further.permission);
-                return Err(ReadError::Forbidden { what, permission });
+                forbidden.insert(further.kind);
+                what.push(further.what);
+                if !permissions.contains(&further.permission) {
+                    permissions.push(further.permission);
+                }
+                continue;
             }
             Err(error) => return Err(error.into()),
         };
@@ -122,6 +129,13 @@ pub async fn read(discord: &Discord, guild: Snowflake, kinds: &BTreeSet<Kind>) -
             _ => &mut collections.events,
         };
         *slot = Some(answer);
+    }
+    if !what.is_empty() {
+        return Err(ReadError::Forbidden {
+            kinds: forbidden,
+            what,
+            permissions,
+        });
     }
     Ok(Live::read(&collections)?)
 }

@@ -14,6 +14,8 @@ use super::{ConsentArguments, GuildArgument, VariableArguments};
 pub enum ServerCommand {
     /// Write discord-server.yaml and .gaib/, from a theme or empty
     Init(Init),
+    /// Check the configuration without network access: exit code 0 when it is valid, 1 when it is not
+    Validate(Validate),
     /// Show what would change, and change nothing
     Plan(Plan),
     /// Compare the configuration with the live server, attribute by attribute
@@ -94,9 +96,23 @@ pub struct Init {
     /// Values for the theme's variables, written into the file
     #[command(flatten)]
     pub variables: VariableArguments,
+    /// Make the server a Community, which announcement channels need; the bot needs ADMINISTRATOR for it
+    #[arg(long, requires = "theme")]
+    pub community: bool,
     /// Replace a discord-server.yaml that is there; the state is kept
     #[arg(long)]
     pub force: bool,
+}
+
+/// `gaib server validate`.
+#[derive(Debug, Args)]
+pub struct Validate {
+    /// Configuration file [default: discord-server.yaml]
+    #[arg(long, short = 'f', value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Values for its variables
+    #[command(flatten)]
+    pub variables: VariableArguments,
 }
 
 /// `gaib server plan`.

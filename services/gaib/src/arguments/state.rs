@@ -47,8 +47,11 @@ pub struct Show {
 #[derive(Debug, Args)]
 pub struct Rm {
     /// As `state ls` prints them
-    #[arg(required = true)]
+    #[arg(required_unless_present = "all")]
     pub addresses: Vec<String>,
+    /// Forget everything: this workspace no longer manages the server
+    #[arg(long, conflicts_with = "addresses")]
+    pub all: bool,
     /// The workspace
     #[command(flatten)]
     pub workspace: WorkspaceArgument,

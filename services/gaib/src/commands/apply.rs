@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrakis_iac::live::Live;
 use arrakis_iac::model::Snowflake;
 use arrakis_iac::plan::{self, Finding, Mode, Options, Plan, Step};
+use arrakis_iac::render;
 use arrakis_iac::state::State;
 use arrakis_iac_apply::store::Guard;
 use arrakis_iac_apply::{ApplyError, Executor, Folder};
@@ -14,9 +15,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::arguments::{ApplyFile, server};
 use crate::commands::{Context, export, plan as planning, theme};
+use crate::community;
 use crate::configuration::{self, Source};
 use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
+use crate::ownership;
 use crate::progress::Reporter;
 use crate::project::Project;
 use crate::session::{Workspace, connect, read_live};
@@ -34,19 +37,22 @@ struct Job<'a> {
 pub(super) async fn run(context: &Context, arguments: &server::Apply) -> Result<ExitStatus> {
     let sources = &arguments.sources;
     let has_source = arguments.theme.is_some() || sources.file.is_some();
-    let workspace = Workspace::open(sources.workspace.workspace.as_deref(), !has_source).await?;
     let guild = sources.guild.guild.as_deref();
+    let named = sources.workspace.workspace.as_deref();
     if let Some(path) = &arguments.plan {
-        return saved(
-            context,
-            &workspace,
-            guild,
+        let saved = SavedPlan {
             path,
-            arguments.snapshot,
-            arguments.consent.allow_replace,
-        )
-        .await;
+            plan: read_plan(path)?,
+            guild,
+            snapshot: arguments.snapshot,
+            allow_replace: arguments.consent.allow_replace,
+        };
+        let for_guild = saved.plan.made_from.guild_id.to_string();
+        let workspace = Workspace::open_for(context, named, true, Some(&for_guild)).await?;
+        return saved.apply(context, &workspace).await;
     }
+    let workspace = Workspace::open_for(context, named, !has_source, guild).await?;
+    let workspace = workspace.with_source(sources.file.as_deref());
     let options = planning::options(&arguments.scope, arguments.consent.allow_replace)?;
     let source = match &arguments.theme {
         Some(name) => {
@@ -71,7 +77,11 @@ pub(super) async fn run(context: &Context, arguments: &server::Apply) -> Result<
 }
 
 pub(super) async fn destroy(context: &Context, arguments: &server::Destroy) -> Result<ExitStatus> {
-    let workspace = Workspace::open(arguments.workspace.workspace.as_deref(), false).await?;
+    let (named, said) = (
+        arguments.workspace.workspace.as_deref(),
+        arguments.guild.guild.as_deref(),
+    );
+    let workspace = Workspace::open_for(context, named, false, said).await?;
     let options = Options {
         mode: Mode::Destroy,
         targets: planning::addresses(&arguments.target)?,
@@ -103,7 +113,9 @@ pub(super) async fn file(context: &Context, arguments: &ApplyFile) -> Result<Exi
     let guild = guild.and_then(Snowflake::new).ok_or_else(|| {
         Failure::new("it is not said which server to apply the file to").help("add --guild ID, or set DISCORD_GUILD_ID")
     })?;
-    let workspace = Workspace::beside(&source.folder, guild).await?;
+    let workspace = Workspace::beside(&source.folder, guild)
+        .await?
+        .with_source(Some(&arguments.file));
     let text = guild.to_string();
     let options = Options {
         allow_replace: arguments.consent.allow_replace,
@@ -124,25 +136,29 @@ pub(super) async fn file(context: &Context, arguments: &ApplyFile) -> Result<Exi
     .await
 }
 
+const fn operation(options: &Options) -> &'static str {
+    match options.mode {
+        Mode::Destroy => "destroy",
+        _ => "apply",
+    }
+}
+
 /// Plans, shows, asks, carries out; all of it under the lock.
 async fn apply(context: &Context, job: Job<'_>) -> Result<ExitStatus> {
-    let operation = if job.options.mode == Mode::Destroy {
-        "destroy"
-    } else {
-        "apply"
-    };
-    let mut guard = job.workspace.lock(context, operation).await?;
-    let result = under_lock(context, &job, &mut *guard).await;
+    let mut guard = job.workspace.lock(context, operation(&job.options)).await?;
+    let result = under_lock(context, job, &mut *guard).await;
     let released = guard.release().await.map_err(Failure::new);
     result.and_then(|status| released.map(|()| status))
 }
 
-async fn under_lock(context: &Context, job: &Job<'_>, guard: &mut dyn Guard) -> Result<ExitStatus> {
+async fn under_lock(context: &Context, mut job: Job<'_>, guard: &mut dyn Guard) -> Result<ExitStatus> {
     let mut state = job.workspace.state_or_new().await?;
     let guild = job.workspace.guild(job.guild, context, Some(&state))?;
-    let work = Work::new(context)?;
+    let _claim = ownership::claim(context, job.workspace, guild, &state, operation(&job.options))?;
+    let work = Work::new(context, guild)?;
     let live = read_live(&work.discord, guild, &plan::kinds(&job.source.configuration, &state)).await?;
-    let (plan, findings) = planning::decide(&job.source.configuration, &state, &live, &job.options)?;
+    community::fit(&mut job.source, &live, context.printer);
+    let (plan, findings) = planning::decide(job.workspace, &job.source.configuration, &state, &live, &job.options)?;
     planning::show(context, &plan, &findings);
     if plan.steps.is_empty() {
         return Ok(ExitStatus::Success);
@@ -200,83 +216,109 @@ fn check(plan: &Plan, findings: &[Finding], allow_replace: bool) -> Result<()> {
     Ok(())
 }
 
-/// A plan from a file: as it is, without a question, or not at all.
-async fn saved(
-    context: &Context,
-    workspace: &Workspace,
-    said: Option<&str>,
-    path: &Path,
-    snapshot: bool,
-    allow_replace: bool,
-) -> Result<ExitStatus> {
+fn read_plan(path: &Path) -> Result<Plan> {
     let bytes = std::fs::read(path).map_err(|error| {
         Failure::new(format!("could not read the plan {}: {error}", path.display()))
             .help("`gaib server plan --out FILE` writes one; without a file, `gaib server apply` plans by itself")
     })?;
-    let plan = Plan::from_bytes(&bytes).map_err(|error| {
+    Plan::from_bytes(&bytes).map_err(|error| {
         Failure::new(format!("{} cannot be carried out: {error}", path.display()))
             .help("a plan is what `gaib server plan --out FILE` wrote; a configuration is named by --file")
-    })?;
-    let mut guard = workspace.lock(context, "apply a saved plan").await?;
-    let result = saved_under_lock(context, workspace, said, &plan, &mut *guard, (snapshot, allow_replace)).await;
-    let released = guard.release().await.map_err(Failure::new);
-    result.and_then(|status| released.map(|()| status))
+    })
 }
 
-async fn saved_under_lock(
-    context: &Context,
-    workspace: &Workspace,
-    said: Option<&str>,
-    plan: &Plan,
-    guard: &mut dyn Guard,
-    (snapshot, allow_replace): (bool, bool),
-) -> Result<ExitStatus> {
-    let from = &plan.made_from;
-    let mut state = workspace.state().await?;
-    // A plan made before anything was written made up a lineage: the first state takes it.
-    let state = state.get_or_insert_with(|| State::new(from.lineage.clone()));
-    let stale = |why: String| {
-        Err(
-            Failure::new(format!("the plan is stale, and nothing was changed: {why}"))
-                .help("make it again with `gaib server plan --out FILE`, and look at it again"),
+/// A plan from a file: carried out as it is, without a question, or not at all.
+struct SavedPlan<'a> {
+    path: &'a Path,
+    plan: Plan,
+    guild: Option<&'a str>,
+    snapshot: bool,
+    allow_replace: bool,
+}
+
+impl SavedPlan<'_> {
+    async fn apply(&self, context: &Context, workspace: &Workspace) -> Result<ExitStatus> {
+        let mut guard = workspace.lock(context, "apply a saved plan").await?;
+        let result = self.under_lock(context, workspace, &mut *guard).await;
+        let released = guard.release().await.map_err(Failure::new);
+        result.and_then(|status| released.map(|()| status))
+    }
+
+    async fn under_lock(&self, context: &Context, workspace: &Workspace, guard: &mut dyn Guard) -> Result<ExitStatus> {
+        let (plan, guild) = (&self.plan, self.plan.made_from.guild_id);
+        let mut state = self.own_state(workspace).await?;
+        let _claim = ownership::claim(context, workspace, guild, &state, "apply a saved plan")?;
+        let work = Work::new(context, guild)?;
+        let live = read_live(&work.discord, guild, &plan.made_from.kinds).await?;
+        if live.fingerprint() != plan.made_from.live {
+            return Err(stale("the server was changed since"));
+        }
+        let findings = plan::preflight(plan, &live);
+        planning::show(context, plan, &findings);
+        check(plan, &findings, plan.allow_replace || self.allow_replace)?;
+        if self.snapshot {
+            keep_snapshot(context, workspace, &live, &state)?;
+        }
+        let folder = workspace.project.as_ref().map(Project::configuration);
+        let folder = folder
+            .and_then(|path| path.parent().map(Path::to_owned))
+            .unwrap_or_default();
+        work.carry_out(context, (plan, &live), &mut state, guard, &folder)
+            .await?;
+        Ok(ExitStatus::Success)
+    }
+
+    /// The state that the plan was made from; anything else is refused. A plan belongs to one workspace and one server.
+    async fn own_state(&self, workspace: &Workspace) -> Result<State> {
+        let from = &self.plan.made_from;
+        let named = self.guild.map(crate::settings::guild_id).transpose()?;
+        if let Some(named) = named.filter(|named| *named != from.guild_id.get()) {
+            let what = format!("the plan is for server {}, not for {named}", from.guild_id);
+            return Err(Failure::new(what).help("leave --guild out"));
+        }
+        let remembered = workspace.remembered_guild()?;
+        if let Some(remembered) = remembered.filter(|remembered| *remembered != from.guild_id.get()) {
+            return Err(self.foreign(workspace, &format!("which belongs to server {remembered}")));
+        }
+        if workspace.name.as_str() != from.workspace {
+            return Err(self.foreign(workspace, "another workspace"));
+        }
+        let Some(state) = workspace.state().await? else {
+            return Err(self.foreign(workspace, "which has no state"));
+        };
+        if state.lineage != from.lineage {
+            return Err(self.foreign(workspace, &format!("whose state has lineage {}", state.lineage)));
+        }
+        if state.serial != from.serial {
+            return Err(stale(&format!(
+                "the state was written since (serial {}, and the plan was made from {})",
+                state.serial, from.serial
+            )));
+        }
+        Ok(state)
+    }
+
+    fn foreign(&self, workspace: &Workspace, what_this_is: &str) -> Failure {
+        let from = &self.plan.made_from;
+        Failure::new(format!(
+            "nothing was changed: the plan {} belongs to workspace {} (server {}, state with lineage {}), and this is workspace \
+             {}, {what_this_is}",
+            self.path.display(),
+            from.workspace,
+            from.guild_id,
+            from.lineage,
+            workspace.name
+        ))
+        .help(
+            "apply it in the folder and workspace where it was made, with the state.json from there; for this workspace make \
+             a plan of its own with `gaib server plan --out FILE`",
         )
-    };
-    if state.lineage != from.lineage {
-        return stale(format!(
-            "it was made from the state with lineage {}, and this one has {}",
-            from.lineage, state.lineage
-        ));
     }
-    if state.serial != from.serial {
-        return stale(format!(
-            "the state was written since (serial {}, and the plan was made from {})",
-            state.serial, from.serial
-        ));
-    }
-    if let Some(said) = said.map(crate::settings::guild_id).transpose()?
-        && said != from.guild_id.get()
-    {
-        return Err(
-            Failure::new(format!("the plan is for server {}, not for {said}", from.guild_id)).help("leave --guild out"),
-        );
-    }
-    let work = Work::new(context)?;
-    let live = read_live(&work.discord, from.guild_id, &from.kinds).await?;
-    if live.fingerprint() != from.live {
-        return stale("the server was changed since".to_owned());
-    }
-    let findings = plan::preflight(plan, &live);
-    planning::show(context, plan, &findings);
-    check(plan, &findings, plan.allow_replace || allow_replace)?;
-    if snapshot {
-        keep_snapshot(context, workspace, &live, state)?;
-    }
-    let folder = workspace.project.as_ref().map(Project::configuration);
-    let folder = folder
-        .and_then(|path| path.parent().map(Path::to_owned))
-        .unwrap_or_default();
-    work.carry_out(context, (plan, &live), state, guard, &folder).await?;
-    Ok(ExitStatus::Success)
+}
+
+fn stale(why: &str) -> Failure {
+    Failure::new(format!("the plan is stale, and nothing was changed: {why}"))
+        .help("make it again with `gaib server plan --out FILE`, and look at it again")
 }
 
 fn keep_snapshot(context: &Context, workspace: &Workspace, live: &Live, state: &State) -> Result<()> {
@@ -299,10 +341,10 @@ struct Work {
 }
 
 impl Work {
-    fn new(context: &Context) -> Result<Self> {
+    fn new(context: &Context, guild: Snowflake) -> Result<Self> {
         let reporter = Arc::new(Reporter::new(context.printer));
         let cancelled = CancellationToken::new();
-        let discord = connect(context, reporter.clone(), cancelled.clone())?;
+        let discord = connect(context, guild, reporter.clone(), cancelled.clone())?;
         Ok(Self {
             discord,
             reporter,
@@ -346,10 +388,7 @@ impl Work {
         let word = if plan.mode == Mode::Destroy { "Destroy" } else { "Apply" };
         printer.text(&match plan.is_empty() || plan.mode == Mode::RefreshOnly {
             true => "The state is up to date.\n".to_owned(),
-            false => format!(
-                "\n{word} complete: {} added, {} changed, {} destroyed.\n",
-                counts.add, counts.change, counts.destroy
-            ),
+            false => format!("\n{}\n", render::outcome(word, &counts)),
         });
         Ok(())
     }

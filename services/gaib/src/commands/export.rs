@@ -5,7 +5,7 @@ use std::path::Path;
 
 use arrakis_iac::export::{self, Detail};
 use arrakis_iac::live::Live;
-use arrakis_iac::model::{Address, Kind, Snowflake};
+use arrakis_iac::model::{Address, Snowflake};
 use arrakis_iac::state::State;
 use arrakis_iac_apply::http::Discord;
 use arrakis_iac_apply::{ReadError, all_kinds, read};
@@ -30,10 +30,14 @@ pub(super) async fn run(context: &Context, arguments: &server::Export) -> Result
         return Err(Failure::new(format!("{} is there already", path.display()))
             .help("add --force to replace it, or name another file"));
     }
-    let workspace = Workspace::open(arguments.workspace.workspace.as_deref(), false).await?;
+    let (named, said) = (
+        arguments.workspace.workspace.as_deref(),
+        arguments.guild.guild.as_deref(),
+    );
+    let workspace = Workspace::open_for(context, named, false, said).await?;
     let state = workspace.state_or_new().await?;
-    let guild = workspace.guild(arguments.guild.guild.as_deref(), context, Some(&state))?;
-    let discord = connect_quietly(context)?;
+    let guild = workspace.guild(said, context, Some(&state))?;
+    let discord = connect_quietly(context, guild)?;
     let live = read_everything(context, &discord, guild).await?;
     let everything = arguments.include_unmanaged || state.resources.is_empty();
     let (text, left) = to_yaml(&live, &state, everything, Detail::Readable);
@@ -67,18 +71,13 @@ pub(super) async fn read_everything(context: &Context, discord: &Discord, guild:
     let failed = |error: ReadError| Failure::new(format!("could not read server {guild}: {error}"));
     match read(discord, guild, &all_kinds()).await {
         Err(error @ ReadError::Forbidden { .. }) => {
-            context
-                .printer
-                .diagnostic(Severity::Warning, &format!("{error}; such things are left out"), None);
-            let always = [
-                Kind::Server,
-                Kind::Role,
-                Kind::Category,
-                Kind::Channel,
-                Kind::Emoji,
-                Kind::Sticker,
-            ];
-            read(discord, guild, &always.into()).await.map_err(failed)
+            let why = format!("{error}; such things are left out");
+            context.printer.diagnostic(Severity::Warning, &why, None);
+            let mut kinds = all_kinds();
+            if let ReadError::Forbidden { kinds: forbidden, .. } = error {
+                kinds.retain(|kind| !forbidden.contains(kind));
+            }
+            read(discord, guild, &kinds).await.map_err(failed)
         }
         other => other.map_err(failed),
     }

@@ -13,12 +13,13 @@ use crate::commands::{Context, export, plan as planning, theme};
 use crate::configuration;
 use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
+use crate::ownership;
 use crate::project::{self, CONFIGURATION, Project};
 use crate::session::{Workspace, connect_quietly};
 
 pub(super) async fn run(context: &Context, arguments: &server::Import) -> Result<ExitStatus> {
     let sources = &arguments.sources;
-    let workspace = Workspace::open(sources.workspace.workspace.as_deref(), sources.file.is_none()).await?;
+    let workspace = planning::workspace_of(context, sources).await?;
     let mut guard = workspace.lock(context, "import").await?;
     let mut state = workspace.state_or_new().await?;
     let guild = workspace.guild(sources.guild.guild.as_deref(), context, Some(&state))?;
@@ -26,7 +27,8 @@ pub(super) async fn run(context: &Context, arguments: &server::Import) -> Result
         return Err(Failure::new(format!("the state is of server {of}, not of {guild}"))
             .help("use another workspace for this server"));
     }
-    let discord = connect_quietly(context)?;
+    let _claim = ownership::claim(context, &workspace, guild, &state, "import")?;
+    let discord = connect_quietly(context, guild)?;
     let live = export::read_everything(context, &discord, guild).await?;
     let outcome = match (&arguments.address, &arguments.id) {
         (Some(address), Some(id)) => one(context, &workspace, sources, (address, id), &mut state, &live),

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::arguments::server;
 use crate::commands::{Context, theme};
+use crate::community;
 use crate::configuration;
 use crate::error::{Failure, OrFail as _, Result};
 use crate::exit::ExitStatus;
@@ -79,7 +80,7 @@ fn of_theme(context: &Context, name: &str, arguments: &server::Init) -> Result<S
     let themes = theme::registry(context)?;
     let theme = themes.theme(name).map_err(theme::unknown_theme)?;
     let values = context.environment.values(&arguments.variables)?;
-    configuration::of_theme(name, &themes, &values, context.printer)?;
+    let source = configuration::of_theme(name, &themes, &values, context.printer)?;
     let mut text = format!(
         "# {} {}: {}\n# `gaib server theme info {name}` lists its variables and flags; what this file says besides wins over the theme.\n",
         theme.name, theme.version, theme.description
@@ -109,6 +110,17 @@ fn of_theme(context: &Context, name: &str, arguments: &server::Init) -> Result<S
         for (key, on) in &flags {
             text.push_str(&format!("    {key}: {on}\n"));
         }
+    }
+    if arguments.community {
+        let lines = community::lines(&source.configuration).ok_or_else(|| {
+            Failure::new(format!(
+                "the theme {name} has no text channel that could be the rules channel of a Community server"
+            ))
+            .help("leave --community out, and enable Community in Discord (Server Settings, Enable Community)")
+        })?;
+        text.push_str(&format!(
+            "\n# Enables Community, which announcement channels need. Discord asks for these channels.\n{lines}"
+        ));
     }
     text.push_str(&example_of(theme));
     Ok(text)

@@ -10,7 +10,7 @@ use crate::exit::ExitStatus;
 use crate::session::{Workspace, holder};
 
 pub(super) async fn lock(context: &Context, arguments: &Lock) -> Result<ExitStatus> {
-    let workspace = Workspace::open(arguments.workspace.workspace.as_deref(), true).await?;
+    let workspace = Workspace::open_for(context, arguments.workspace.workspace.as_deref(), true, None).await?;
     let operation = arguments.reason.as_deref().unwrap_or("locked by hand");
     let record = workspace
         .backend
@@ -28,7 +28,7 @@ pub(super) async fn lock(context: &Context, arguments: &Lock) -> Result<ExitStat
 }
 
 pub(super) async fn unlock(context: &Context, arguments: &Unlock) -> Result<ExitStatus> {
-    let workspace = Workspace::open(arguments.workspace.workspace.as_deref(), true).await?;
+    let workspace = Workspace::open_for(context, arguments.workspace.workspace.as_deref(), true, None).await?;
     let id = match &arguments.id {
         Some(id) => id.clone(),
         None => {
@@ -56,7 +56,7 @@ pub(super) async fn unlock(context: &Context, arguments: &Unlock) -> Result<Exit
 }
 
 pub(super) async fn force(context: &Context, arguments: &ForceUnlock) -> Result<ExitStatus> {
-    let workspace = Workspace::open(arguments.workspace.workspace.as_deref(), true).await?;
+    let workspace = Workspace::open_for(context, arguments.workspace.workspace.as_deref(), true, None).await?;
     if !arguments.force {
         let question = format!(
             "Is it certain that whoever holds lock {} has ended? Two applies at once undo each other.",

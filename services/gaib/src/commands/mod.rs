@@ -10,6 +10,7 @@ mod man;
 mod plan;
 mod state;
 mod theme;
+mod validate;
 mod workspace;
 
 use crate::arguments::server::ServerCommand;
@@ -66,6 +67,7 @@ impl Context {
         match command {
             ServerCommand::Theme(command) => theme::run(self, &command),
             ServerCommand::Init(arguments) => init::run(self, &arguments).await,
+            ServerCommand::Validate(arguments) => validate::run(self, &arguments),
             ServerCommand::Plan(arguments) => plan::run(self, &arguments).await,
             ServerCommand::Diff(arguments) => plan::diff(self, &arguments).await,
             ServerCommand::Apply(arguments) => apply::run(self, &arguments).await,

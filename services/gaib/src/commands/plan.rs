@@ -1,5 +1,6 @@
 //! `gaib server plan` and `gaib server diff`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use arrakis_iac::live::Live;
@@ -11,16 +12,23 @@ use serde_json::json;
 
 use crate::arguments::server;
 use crate::commands::{Context, theme};
+use crate::community;
 use crate::configuration::{self, Source};
 use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
+use crate::ownership;
 use crate::printer::Severity;
 use crate::project::{self, CONFIGURATION, Project};
 use crate::session::{Workspace, connect_quietly, read_live};
 
 pub(super) async fn run(context: &Context, arguments: &server::Plan) -> Result<ExitStatus> {
     let options = options(&arguments.scope, arguments.allow_replace)?;
-    let (plan, findings) = make(context, &arguments.sources, &options).await?;
+    let wanted = Wanted {
+        options: &options,
+        keep: arguments.out.is_some(),
+        carry_out: true,
+    };
+    let (plan, findings) = make(context, &arguments.sources, &wanted).await?;
     show(context, &plan, &findings);
     if let Some(path) = &arguments.out {
         project::write(path, &plan.to_bytes())?;
@@ -42,7 +50,12 @@ pub(super) async fn diff(context: &Context, arguments: &server::Diff) -> Result<
         targets: addresses(&arguments.target)?,
         ..Options::default()
     };
-    let (plan, findings) = make(context, &arguments.sources, &options).await?;
+    let wanted = Wanted {
+        options: &options,
+        keep: false,
+        carry_out: false,
+    };
+    let (plan, findings) = make(context, &arguments.sources, &wanted).await?;
     let printer = context.printer;
     for message in render::messages(&plan, &findings) {
         printer.message(&message);
@@ -112,6 +125,7 @@ pub(super) fn sources(
         return Ok(Source {
             configuration: Configuration::default(),
             folder,
+            theme_announcements: BTreeSet::new(),
         });
     }
     let values = context.environment.values(&sources.variables)?;
@@ -123,24 +137,52 @@ pub(super) fn sources(
     configuration::read(&path, &theme::registry(context)?, &values, context.printer)
 }
 
-async fn make(context: &Context, arguments: &server::Sources, options: &Options) -> Result<(Plan, Vec<Finding>)> {
-    let workspace = Workspace::open(arguments.workspace.workspace.as_deref(), arguments.file.is_none()).await?;
-    let source = sources(context, &workspace, arguments, options.mode)?;
-    let state = workspace.state_or_new().await?;
-    let guild = workspace.guild(arguments.guild.guild.as_deref(), context, Some(&state))?;
-    let discord = connect_quietly(context)?;
+/// What is asked of [`make`].
+struct Wanted<'a> {
+    options: &'a Options,
+    /// The plan is written to a file.
+    keep: bool,
+    /// The plan is meant to be carried out, so what would refuse the apply refuses the plan.
+    carry_out: bool,
+}
+
+async fn make(context: &Context, arguments: &server::Sources, wanted: &Wanted<'_>) -> Result<(Plan, Vec<Finding>)> {
+    let options = wanted.options;
+    let said = arguments.guild.guild.as_deref();
+    let workspace = workspace_of(context, arguments).await?;
+    let mut source = sources(context, &workspace, arguments, options.mode)?;
+    let mut state = workspace.state_or_new().await?;
+    let guild = workspace.guild(said, context, Some(&state))?;
+    if wanted.carry_out {
+        ownership::check(context, &workspace, guild, &state)?;
+    }
+    let discord = connect_quietly(context, guild)?;
     let live = read_live(&discord, guild, &plan::kinds(&source.configuration, &state)).await?;
-    decide(&source.configuration, &state, &live, options)
+    community::fit(&mut source, &live, context.printer);
+    if wanted.keep {
+        // A kept plan names the state that it belongs to, so there must be one.
+        state = workspace.begin_state(context, state).await?;
+    }
+    decide(&workspace, &source.configuration, &state, &live, options)
+}
+
+/// The workspace that a command with a configuration works in.
+pub(super) async fn workspace_of(context: &Context, arguments: &server::Sources) -> Result<Workspace> {
+    let named = arguments.workspace.workspace.as_deref();
+    let guild = arguments.guild.guild.as_deref();
+    let workspace = Workspace::open_for(context, named, arguments.file.is_none(), guild).await?;
+    Ok(workspace.with_source(arguments.file.as_deref()))
 }
 
 /// Plans, and looks whether the plan can succeed.
 pub(super) fn decide(
+    workspace: &Workspace,
     configuration: &Configuration,
     state: &State,
     live: &Live,
     options: &Options,
 ) -> Result<(Plan, Vec<Finding>)> {
-    let plan = plan::plan(configuration, state, live, options).map_err(|error| {
+    let mut plan = plan::plan(configuration, state, live, options).map_err(|error| {
         Failure::new(&error).help(match error {
             plan::PlanError::OtherServer { .. } => {
                 "name the right server with --guild, or use another workspace for this one"
@@ -150,6 +192,7 @@ pub(super) fn decide(
             }
         })
     })?;
+    plan.made_from.workspace = workspace.name.as_str().to_owned();
     let findings = plan::preflight(&plan, live);
     Ok((plan, findings))
 }

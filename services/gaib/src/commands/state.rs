@@ -3,11 +3,13 @@
 use std::io::Read as _;
 use std::path::Path;
 
+use arrakis_iac::model::Address;
 use arrakis_iac::render::{self, Style};
 use arrakis_iac::state::{State, check_push};
 use serde_json::json;
 
-use crate::arguments::state::StateCommand;
+use crate::arguments::server::WorkspaceArgument;
+use crate::arguments::state::{Rm, StateCommand};
 use crate::commands::{Context, plan::address};
 use crate::error::{Failure, OrFail as _, Result};
 use crate::exit::ExitStatus;
@@ -16,42 +18,48 @@ use crate::session::Workspace;
 pub(super) async fn run(context: &Context, command: &StateCommand) -> Result<ExitStatus> {
     match command {
         StateCommand::Ls(arguments) => {
-            let workspace = Workspace::open(arguments.workspace.workspace.as_deref(), false).await?;
+            let workspace = open(context, &arguments.workspace).await?;
+            let state = workspace.state_or_new().await?;
             list(
                 context,
-                &workspace.state_or_new().await?,
+                &workspace,
+                &state,
                 arguments.prefix.as_deref().unwrap_or_default(),
             );
         }
         StateCommand::Show(arguments) => {
-            let workspace = Workspace::open(arguments.workspace.workspace.as_deref(), false).await?;
+            let workspace = open(context, &arguments.workspace).await?;
             show(context, &workspace.state_or_new().await?, &arguments.address)?;
         }
         StateCommand::Rm(arguments) => {
-            let workspace = Workspace::open(arguments.workspace.workspace.as_deref(), false).await?;
+            let workspace = open(context, &arguments.workspace).await?;
             change(context, &workspace, "state rm", |state| {
-                remove(context, state, &arguments.addresses)
+                remove(context, state, arguments)
             })
             .await?;
         }
         StateCommand::Mv(arguments) => {
-            let workspace = Workspace::open(arguments.workspace.workspace.as_deref(), false).await?;
+            let workspace = open(context, &arguments.workspace).await?;
             change(context, &workspace, "state mv", |state| {
                 rename(context, state, &arguments.from, &arguments.to)
             })
             .await?;
         }
         StateCommand::Pull(arguments) => {
-            let workspace = Workspace::open(arguments.workspace.as_deref(), false).await?;
+            let workspace = open(context, arguments).await?;
             let state = workspace.state().await?.ok_or_else(|| nothing(&workspace))?;
             context.printer.document(&String::from_utf8_lossy(&state.to_bytes()));
         }
         StateCommand::Push(arguments) => {
-            let workspace = Workspace::open(arguments.workspace.workspace.as_deref(), false).await?;
+            let workspace = open(context, &arguments.workspace).await?;
             push(context, &workspace, &arguments.file).await?;
         }
     }
     Ok(ExitStatus::Success)
+}
+
+async fn open(context: &Context, argument: &WorkspaceArgument) -> Result<Workspace> {
+    Workspace::open_for(context, argument.workspace.as_deref(), false, None).await
 }
 
 fn nothing(workspace: &Workspace) -> Failure {
@@ -59,7 +67,17 @@ fn nothing(workspace: &Workspace) -> Failure {
         .help("`gaib server apply` or `gaib server import` begins one")
 }
 
-fn list(context: &Context, state: &State, prefix: &str) {
+fn list(context: &Context, workspace: &Workspace, state: &State, prefix: &str) {
+    let listed = |address: &Address| address.to_string().starts_with(prefix);
+    if !state.resources.keys().any(listed) {
+        context.printer.note(&match prefix {
+            "" => format!(
+                "Nothing is managed in workspace {}. `gaib server apply` and `gaib server import` take resources into the state.",
+                workspace.name
+            ),
+            _ => format!("No managed address in workspace {} begins with `{prefix}`.", workspace.name),
+        });
+    }
     for (address, entry) in &state.resources {
         let text = address.to_string();
         if text.starts_with(prefix) {
@@ -94,14 +112,22 @@ fn show(context: &Context, state: &State, text: &str) -> Result<()> {
     Ok(())
 }
 
-fn remove(context: &Context, state: &mut State, texts: &[String]) -> Result<()> {
-    for text in texts {
-        let address = address(text)?;
-        if !state.pending.contains_key(&address) {
-            state
-                .entry(&address)
-                .map_err(|error| Failure::new(error).help("`gaib server state ls` lists what is managed"))?;
-        }
+fn remove(context: &Context, state: &mut State, arguments: &Rm) -> Result<()> {
+    let addresses: Vec<Address> = match arguments.all {
+        true => state.resources.keys().chain(state.pending.keys()).cloned().collect(),
+        false => arguments
+            .addresses
+            .iter()
+            .map(|text| address(text))
+            .collect::<Result<_>>()?,
+    };
+    // All or none: what is reported as forgotten is also written.
+    for address in addresses.iter().filter(|address| !state.pending.contains_key(address)) {
+        state
+            .entry(address)
+            .map_err(|error| Failure::new(error).help("`gaib server state ls` lists what is managed"))?;
+    }
+    for address in addresses {
         state.forget(&address);
         context
             .printer

@@ -27,6 +27,8 @@ pub(crate) struct Outcome {
 pub(crate) struct Session {
     pub(crate) emulator: Emulator,
     pub(crate) folder: TempDir,
+    /// Where the user's records are kept.
+    pub(crate) state_home: TempDir,
     variables: Vec<(String, String)>,
     transcript: String,
     /// What was last printed at length.
@@ -49,13 +51,19 @@ impl Session {
         .unwrap();
         let spec: GuildSpec = serde_json::from_value(spec).unwrap();
         emulator.app().world.write(|state| seed::build(state, &spec)).unwrap();
+        let state_home = TempDir::new().unwrap();
         let variables = vec![
+            (
+                "XDG_STATE_HOME".to_owned(),
+                state_home.path().to_str().unwrap().to_owned(),
+            ),
             ("DISCORD_TOKEN".to_owned(), emulator.token()),
             ("DISCORD_API_BASE".to_owned(), emulator.addresses().rest.clone()),
         ];
         Self {
             emulator,
             folder: TempDir::new().unwrap(),
+            state_home,
             variables,
             transcript: String::new(),
             long: String::new(),

@@ -25,6 +25,19 @@ use crate::read;
 use crate::store::Guard;
 use crate::write::{self, Context, FormError, Writing};
 
+/// How long after a creation was asked for it may still take effect, in milliseconds: far longer than any request lives.
+const STILL_TO_COME_MS: u64 = 600_000;
+
+/// A creation that is asked for.
+#[derive(Clone, Copy)]
+struct Attempt<'a> {
+    address: &'a Address,
+    /// Its record, with that of earlier tries in it.
+    pending: &'a Pending,
+    /// The record of earlier tries alone.
+    earlier: Option<&'a Pending>,
+}
+
 /// Carries out plans under a lock.
 #[derive(Debug)]
 pub struct Executor<'a> {
@@ -176,7 +189,7 @@ impl<'a> Executor<'a> {
                 let attributes = attributes.clone();
                 state.record(address.clone(), Entry { id, attributes });
             }
-            Step::Forget { address } => drop(state.forget(address)),
+            Step::Forget { address } => self.forget(run, address, state).await?,
         }
         self.save(state).await
     }
@@ -209,50 +222,55 @@ impl<'a> Executor<'a> {
     ) -> Result<(), ApplyError> {
         let earlier = state.pending.get(address).cloned();
         if let Some(pending) = &earlier
-            && let Some(id) = self.look(run, address, pending, state, 1).await?
+            && let Some(found) = self.look(run, address, pending, state, 1).await?
         {
             // It is what was asked for then; the next plan tells whether that is still what is wanted.
-            let attributes = made_without(&pending.attributes, &write::fields_after_create(&pending.attributes));
-            state.record(address.clone(), Entry { id, attributes });
+            state.record(address.clone(), just_made(found));
             return Ok(());
         }
         let writing = write::create(attributes, &self.context(run, state)).map_err(|error| run.form(error))?;
         // What an earlier try asked for may still come: it goes on being looked for.
-        let (since_ms, others) = match earlier {
-            Some(earlier) => (earlier.since_ms, earlier.others),
-            None => (self.discord.now_ms(), run.alike(attributes)),
-        };
-        let pending = Pending {
-            since_ms,
-            attributes: attributes.clone(),
-            others,
+        let pending = match &earlier {
+            Some(earlier) => earlier.asked_again(attributes, run.alike(attributes)),
+            None => Pending {
+                since_ms: self.discord.now_ms(),
+                attributes: attributes.clone(),
+                others: run.alike(attributes),
+                asked_before: Vec::new(),
+            },
         };
         state.begin_create(address.clone(), pending.clone());
         self.save(state).await?;
-        let id = self.make(run, address, &pending, &writing, state).await?;
-        let later = write::fields_after_create(attributes);
-        let made = Entry {
-            id,
-            attributes: made_without(attributes, &later),
+        let attempt = Attempt {
+            address,
+            pending: &pending,
+            earlier: earlier.as_ref(),
         };
-        state.record(address.clone(), made);
+        let made = self.make(run, &attempt, &writing, state).await?;
+        let later = write::fields_after_create(&made.attributes);
+        state.record(address.clone(), just_made(made.clone()));
         if !later.is_empty() {
             self.save(state).await?;
-            self.update(run, id, attributes, &later, state).await?;
-            record_update(state, address, id, attributes);
+            self.update(run, made.id, &made.attributes, &later, state).await?;
+            record_update(state, address, made.id, &made.attributes);
         }
         Ok(())
     }
 
-    /// Asks for it until it is there. The pending record goes only when it is certain that nothing was made.
+    /// Asks for it until it is there. Where it fails and it is certain that this try made nothing, the pending record becomes
+    /// what it was before: an earlier try stays recorded until it is resolved.
     async fn make(
         &mut self,
         run: &Run<'_>,
-        address: &Address,
-        pending: &Pending,
+        attempt: &Attempt<'_>,
         writing: &Writing,
         state: &mut State,
-    ) -> Result<Snowflake, ApplyError> {
+    ) -> Result<Entry, ApplyError> {
+        let Attempt {
+            address,
+            pending,
+            earlier,
+        } = *attempt;
         let mut unknown = None;
         for _ in 0..self.discord.patience().tries.max(1) {
             let sent = self.discord.write(
@@ -264,21 +282,26 @@ impl<'a> Executor<'a> {
             match sent.await {
                 Ok(answer) => {
                     let id = answer["id"].as_str().and_then(|id| id.parse().ok());
-                    return id.ok_or_else(|| ApplyError::NoId {
+                    let id = id.ok_or_else(|| ApplyError::NoId {
                         step: run.words.clone(),
-                    });
+                    })?;
+                    let attributes = pending.attributes.clone();
+                    return Ok(Entry { id, attributes });
                 }
                 Err(error @ CallError::OutcomeUnknown { .. }) => {
                     let looks = self.discord.patience().looks.len();
-                    if let Some(id) = self.look(run, address, pending, state, looks).await? {
-                        return Ok(id);
+                    if let Some(found) = self.look(run, address, pending, state, looks).await? {
+                        return Ok(found);
                     }
                     unknown = Some(error);
                 }
                 Err(error @ CallError::Unreadable { .. }) => return Err(run.call(error)),
                 Err(error) => {
                     if unknown.is_none() {
-                        state.give_up(address);
+                        match earlier {
+                            Some(earlier) => state.begin_create(address.clone(), earlier.clone()),
+                            None => state.give_up(address),
+                        }
                         self.save(state).await?;
                     }
                     return Err(run.call(error));
@@ -290,7 +313,7 @@ impl<'a> Executor<'a> {
     }
 
     /// Looks through the server for what may have been made, `times` with growing pauses: an answer may be lost before the
-    /// thing is there.
+    /// thing is there. Returns its id and what was asked for.
     async fn look(
         &self,
         run: &Run<'_>,
@@ -298,7 +321,7 @@ impl<'a> Executor<'a> {
         pending: &Pending,
         state: &State,
         times: usize,
-    ) -> Result<Option<Snowflake>, ApplyError> {
+    ) -> Result<Option<Entry>, ApplyError> {
         let progress = self.discord.progress();
         progress.event(Event::LookingFor {
             address: address.to_string(),
@@ -312,15 +335,35 @@ impl<'a> Executor<'a> {
                 step: run.words.clone(),
                 source,
             })?;
-            if let Some(id) = find_pending(address, pending, state, &live) {
+            if let Some(found) = found_as_asked(address, pending, state, &live) {
                 progress.event(Event::Found {
                     address: address.to_string(),
-                    id: id.get(),
+                    id: found.id.get(),
                 });
-                return Ok(Some(id));
+                return Ok(Some(found));
             }
         }
         Ok(None)
+    }
+
+    /// Drops an address from the state. A creation that was lost a moment ago may still take effect, so it is looked for once
+    /// more before its record goes; what is found stays managed, and the next plan decides about it.
+    async fn forget(&self, run: &Run<'_>, address: &Address, state: &mut State) -> Result<(), ApplyError> {
+        let pending = state.pending.get(address).cloned();
+        if let Some(pending) = pending.filter(|_| !state.resources.contains_key(address))
+            && self.discord.now_ms() < pending.since_ms.saturating_add(STILL_TO_COME_MS)
+        {
+            let looks = self.discord.patience().looks.len();
+            if let Some(found) = self.look(run, address, &pending, state, looks).await? {
+                state.record(address.clone(), just_made(found));
+                self.discord.progress().event(Event::Note {
+                    message: format!("{address} is kept in the state; plan again to decide about it."),
+                });
+                return Ok(());
+            }
+        }
+        state.forget(address);
+        Ok(())
     }
 
     async fn update(
@@ -407,6 +450,29 @@ impl<'a> Executor<'a> {
             .await;
         sent.map_err(|error| run.call(error))?;
         Ok(())
+    }
+}
+
+/// What of a pending record is on the server, with what was asked for by the try that made it.
+fn found_as_asked(address: &Address, pending: &Pending, state: &State, live: &Live) -> Option<Entry> {
+    pending.asked().find_map(|asked| {
+        let one = Pending {
+            attributes: asked.clone(),
+            asked_before: Vec::new(),
+            ..pending.clone()
+        };
+        let id = find_pending(address, &one, state, live)?;
+        let attributes = asked.clone();
+        Some(Entry { id, attributes })
+    })
+}
+
+/// What the state records of a creation whose further requests are not made yet.
+fn just_made(made: Entry) -> Entry {
+    let later = write::fields_after_create(&made.attributes);
+    Entry {
+        attributes: made_without(&made.attributes, &later),
+        ..made
     }
 }
 

@@ -16,8 +16,9 @@ use time::format_description::well_known::Rfc2822;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::error::CallError;
+use super::error::{CallError, server_error};
 use super::limits::RateLimits;
+use super::pace::{PACE, Pace};
 use super::route::Route;
 use super::{Answer, Reason, Request, SendError, Transport};
 use crate::event::{Event, Progress, Wait};
@@ -55,6 +56,7 @@ const RENAME: Duration = Duration::from_secs(30);
 pub struct Discord {
     transport: Arc<dyn Transport>,
     limits: Arc<RateLimits>,
+    pace: Arc<Pace>,
     progress: Arc<dyn Progress>,
     cancelled: CancellationToken,
     patience: Arc<Patience>,
@@ -66,9 +68,14 @@ impl Discord {
     /// A client over `transport` that tells `progress` what it waits for, and stops between two requests once `cancelled`.
     #[must_use]
     pub fn new(transport: Arc<dyn Transport>, progress: Arc<dyn Progress>, cancelled: CancellationToken) -> Self {
+        let pace = match transport.has_shared_limits() {
+            true => Pace::unlimited(),
+            false => Pace::new(PACE),
+        };
         Self {
             transport,
             limits: Arc::default(),
+            pace: Arc::new(pace),
             progress,
             cancelled,
             patience: Arc::default(),
@@ -80,6 +87,13 @@ impl Discord {
     #[must_use]
     pub fn with_patience(mut self, patience: Patience) -> Self {
         self.patience = Arc::new(patience);
+        self
+    }
+
+    /// Chooses how many requests are sent at most; without it [`PACE`], or none where the transport keeps shared limits.
+    #[must_use]
+    pub fn with_pace(mut self, pace: Pace) -> Self {
+        self.pace = Arc::new(pace);
         self
     }
 
@@ -155,7 +169,8 @@ impl Discord {
     /// # Errors
     /// [`CallError::Cancelled`].
     pub async fn pause(&self, why: Wait, call: &str, duration: Duration) -> Result<(), CallError> {
-        if duration >= WORTH_TELLING {
+        // The pace is kept in pauses of less than its window, again and again.
+        if duration >= WORTH_TELLING && why != Wait::Pace {
             self.progress.event(Event::Waiting {
                 why,
                 call: call.to_owned(),
@@ -175,9 +190,7 @@ impl Discord {
         let harmless = request.method != Method::POST;
         let (mut tries, mut silent) = (0, 0);
         loop {
-            while let Some(wait) = self.limits.take(&route, Instant::now()) {
-                self.pause(Wait::Bucket, &call, wait).await?;
-            }
+            self.wait_for_turn(&route, &call).await?;
             if self.cancelled.is_cancelled() {
                 return Err(CallError::Cancelled { call });
             }
@@ -195,13 +208,14 @@ impl Discord {
                     if !answer.status.is_server_error() {
                         return finish(&call, answer);
                     }
+                    let why = server_error(answer.status, &answer.body);
                     if !harmless {
-                        let why = format!("status {}", answer.status.as_u16());
                         return Err(CallError::OutcomeUnknown { call, why });
                     }
-                    format!("status {}", answer.status.as_u16())
+                    why
                 }
                 Err(SendError::Lost(why)) if !harmless => return Err(CallError::OutcomeUnknown { call, why }),
+                Err(SendError::Denied(why)) => return Err(CallError::Denied { call, why }),
                 Err(SendError::Lost(why) | SendError::NotSent(why)) => why,
             };
             if tries >= self.patience.tries {
@@ -214,6 +228,23 @@ impl Discord {
             });
             let pause = self.patience.pause * 2_u32.saturating_pow(tries - 1);
             self.pause(Wait::Backoff, &call, pause).await?;
+        }
+    }
+
+    /// Waits until the bucket of the route, the pace of all calls and an earlier 429 allow a request.
+    async fn wait_for_turn(&self, route: &Route, call: &str) -> Result<(), CallError> {
+        loop {
+            while let Some(wait) = self.limits.take(route, Instant::now()) {
+                self.pause(Wait::Bucket, call, wait).await?;
+            }
+            match self.pace.take(Instant::now()) {
+                None => return Ok(()),
+                // The place in the bucket is kept; the bucket is looked at again, since its window may be over by then.
+                Some(wait) => {
+                    self.limits.give_back(route);
+                    self.pause(Wait::Pace, call, wait).await?;
+                }
+            }
         }
     }
 

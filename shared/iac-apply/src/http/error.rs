@@ -39,6 +39,14 @@ pub enum CallError {
         /// Each field at fault.
         fields: Vec<FieldError>,
     },
+    /// The discord-proxy refused it; Discord did not get it.
+    #[error("{call}: the discord-proxy refused it: {why}")]
+    Denied {
+        /// Method and path.
+        call: String,
+        /// Why, and what to do.
+        why: String,
+    },
     /// Discord is out of reach, or failing, and nothing has happened there.
     #[error("{call}: Discord cannot be reached: {why}; what is done so far is in the state: run the same again later")]
     Unavailable {
@@ -114,6 +122,55 @@ impl CallError {
     }
 }
 
+/// Longest part of a body that is not JSON to be shown, in characters.
+const BODY_SHOWN: usize = 200;
+
+/// A server error in words: the status and what the body says, so that repeated failures can be reported to Discord.
+pub(super) fn server_error(status: StatusCode, body: &[u8]) -> String {
+    let mut text = format!("status {}", status.as_u16());
+    if let Some(reason) = status.canonical_reason() {
+        text.push_str(&format!(" {reason}"));
+    }
+    let parsed: Value = serde_json::from_slice(body).unwrap_or_default();
+    let code = parsed["code"].as_u64().filter(|code| *code > 0);
+    let said = match parsed["message"].as_str() {
+        Some(message) => match code {
+            Some(code) => format!("{message} (code {code})"),
+            None => message.to_owned(),
+        },
+        None => printable(body),
+    };
+    if !said.is_empty() {
+        text.push_str(&format!(", body: {said}"));
+    }
+    text
+}
+
+/// The start of a body on one line, without markup and control characters.
+fn printable(body: &[u8]) -> String {
+    let body = String::from_utf8_lossy(body.get(..4_096).unwrap_or(body));
+    let mut text = String::new();
+    let mut in_tag = false;
+    for sign in body.chars() {
+        match sign {
+            '<' => in_tag = true,
+            '>' if in_tag => {
+                in_tag = false;
+                text.push(' ');
+            }
+            _ if in_tag => {}
+            sign if sign.is_control() => text.push(' '),
+            sign => text.push(sign),
+        }
+    }
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let shown: String = words.chars().take(BODY_SHOWN).collect();
+    match shown.len() < words.len() {
+        true => format!("{shown}…"),
+        false => shown,
+    }
+}
+
 /// Discord nests form errors by field, with `_errors` at the leaves.
 fn collect(value: &Value, path: &mut Vec<String>, fields: &mut Vec<FieldError>) {
     let Some(object) = value.as_object() else { return };
@@ -160,6 +217,26 @@ mod tests {
              permission_overwrites.0.allow too many bits"
         );
         assert!(!error.is_gone());
+    }
+
+    #[test]
+    fn server_error_shows_the_body() {
+        let json = br#"{"message": "Internal database error", "code": 0}"#;
+        assert_eq!(
+            server_error(StatusCode::INTERNAL_SERVER_ERROR, json),
+            "status 500 Internal Server Error, body: Internal database error"
+        );
+        let html = b"<html>\n<head><title>502 Bad Gateway</title></head>\n<center>cloudflare</center></html>";
+        assert_eq!(
+            server_error(StatusCode::BAD_GATEWAY, html),
+            "status 502 Bad Gateway, body: 502 Bad Gateway cloudflare"
+        );
+        assert_eq!(
+            server_error(StatusCode::SERVICE_UNAVAILABLE, b""),
+            "status 503 Service Unavailable"
+        );
+        let long = server_error(StatusCode::BAD_GATEWAY, "x".repeat(5_000).as_bytes());
+        assert!(long.chars().count() < 250 && long.ends_with('…'), "{long}");
     }
 
     #[test]

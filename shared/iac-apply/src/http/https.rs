@@ -4,15 +4,16 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use reqwest::redirect::Policy;
 use url::Url;
 
+use super::exchange::exchange;
 use super::{Answer, Request, SendError, Transport};
 
 /// As Discord asks (<https://discord.com/developers/docs/reference#user-agent>).
-const USER_AGENT: &str = concat!(
+pub(super) const USER_AGENT: &str = concat!(
     "DiscordBot (",
     env!("CARGO_PKG_REPOSITORY"),
     ", ",
@@ -20,13 +21,11 @@ const USER_AGENT: &str = concat!(
     ")"
 );
 /// Bound of a connection's beginning: beyond it nothing was sent.
-const CONNECT: Duration = Duration::from_secs(10);
+pub(super) const CONNECT: Duration = Duration::from_secs(10);
 /// Bound of a call; Discord gives up on its own side long before.
-const ANSWER: Duration = Duration::from_secs(60);
+pub(super) const ANSWER: Duration = Duration::from_secs(60);
 /// A connection idle for longer may be closed by the other side just as we write to it.
-const IDLE: Duration = Duration::from_secs(30);
-/// Largest answer: 500 channels with 100 overwrites each are about 8 MB.
-const LARGEST: usize = 32 << 20;
+pub(super) const IDLE: Duration = Duration::from_secs(30);
 
 /// A bot token. Never shown.
 #[derive(Clone)]
@@ -126,31 +125,6 @@ impl Https {
         self.answer_within = bound;
         self
     }
-
-    async fn exchange(&self, request: reqwest::RequestBuilder) -> Result<Answer, SendError> {
-        let mut response = request.send().await.map_err(|error| {
-            if error.is_connect() || error.is_builder() {
-                SendError::NotSent(words(&error))
-            } else {
-                SendError::Lost(words(&error))
-            }
-        })?;
-        let status = response.status();
-        let mut body = BytesMut::new();
-        loop {
-            match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() <= LARGEST => body.extend_from_slice(&chunk),
-                Ok(Some(_)) => return Err(SendError::Lost(format!("the answer is larger than {LARGEST} bytes"))),
-                Ok(None) => break,
-                Err(error) => return Err(SendError::Lost(format!("the answer broke off: {}", words(&error)))),
-            }
-        }
-        Ok(Answer {
-            status,
-            headers: std::mem::take(response.headers_mut()),
-            body: body.freeze(),
-        })
-    }
 }
 
 #[async_trait]
@@ -174,37 +148,16 @@ impl Transport for Https {
             // Discord wants to be told that there is no body.
             None => built.body(Bytes::new()),
         };
-        match tokio::time::timeout(self.answer_within, self.exchange(built)).await {
-            Ok(sent) => sent,
-            Err(_) => Err(SendError::Lost(format!(
-                "no answer within {} s",
-                self.answer_within.as_secs()
-            ))),
-        }
+        exchange(built, self.answer_within).await
     }
 }
 
-fn is_loopback(base: &Url) -> bool {
+pub(super) fn is_loopback(base: &Url) -> bool {
     match base.host() {
         Some(url::Host::Domain(name)) => name == "localhost",
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
         None => false,
-    }
-}
-
-/// An error's causes, since reqwest's own words are "error sending request".
-fn words(error: &reqwest::Error) -> String {
-    let mut words = Vec::new();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        words.push(error.to_string());
-        cause = error.source();
-    }
-    if words.is_empty() {
-        "the request failed".to_owned()
-    } else {
-        words.join(": ")
     }
 }
 

@@ -69,6 +69,17 @@ impl RateLimits {
         None
     }
 
+    /// Gives a place back that [`RateLimits::take`] took for a request that is not sent yet.
+    pub(super) fn give_back(&self, route: &Route) {
+        let mut known = self.known.lock();
+        let Some(bucket) = known.buckets.get(&route.template).cloned() else {
+            return;
+        };
+        if let Some(window) = known.windows.get_mut(&(bucket, route.major.clone())) {
+            window.remaining += 1;
+        }
+    }
+
     /// Reads the headers of an answer.
     pub(super) fn learn(&self, route: &Route, headers: &HeaderMap, now: Instant) {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());

@@ -1,13 +1,16 @@
 //! Calls to Discord's REST API.
 //!
-//! [`Transport`] sends one request once; [`Https`] is the one with a token of its own, and another may go by way of the
+//! [`Transport`] sends one request once: [`Https`] with a token of its own, [`Proxy`] through the
 //! discord-proxy. [`Discord`] is on top of either: it keeps to the rate limits, repeats what may be repeated, and says what
 //! it waits for. Refused here: any knowledge of resources.
 
 mod client;
 mod error;
+mod exchange;
 mod https;
 mod limits;
+mod pace;
+mod proxy;
 mod reason;
 mod route;
 
@@ -19,6 +22,8 @@ pub use client::{Discord, Patience};
 pub use error::{CallError, FieldError};
 use http::{HeaderMap, Method, StatusCode};
 pub use https::{Https, HttpsError, Token};
+pub use pace::{PACE, Pace};
+pub use proxy::{Proxy, ProxySetupError};
 pub use reason::{REASON_LENGTH, Reason};
 
 /// A request, without what a transport adds (address, token, user agent).
@@ -54,6 +59,9 @@ pub enum SendError {
     /// Something left, and no whole answer came: it may have taken effect.
     #[error("{0}")]
     Lost(String),
+    /// The discord-proxy refused it and did not send it to Discord; the same again would be refused again.
+    #[error("{0}")]
+    Denied(String),
 }
 
 /// Sends one request once, and decides nothing.
@@ -64,4 +72,9 @@ pub trait Transport: Debug + Send + Sync {
     /// # Errors
     /// No whole answer came; the variant says whether anything can have happened.
     async fn send(&self, request: &Request) -> Result<Answer, SendError>;
+
+    /// Whether it keeps Discord's global limit itself, together with all who use the same token.
+    fn has_shared_limits(&self) -> bool {
+        false
+    }
 }

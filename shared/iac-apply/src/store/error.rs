@@ -28,6 +28,14 @@ pub enum StoreError {
         /// Whether the holder is known to be running on this machine.
         alive: bool,
     },
+    /// Another operation is changing the server, from whatever workspace.
+    #[error("server {guild} is being changed by {}; wait until it has ended, or stop it", holder_of(record.as_deref()))]
+    ServerLocked {
+        /// The server.
+        guild: u64,
+        /// Who holds its lock; `None` when the holder has not written its record yet.
+        record: Option<Box<LockRecord>>,
+    },
     /// Unlocking what is not locked.
     #[error("workspace {0} is not locked; there is nothing to do")]
     NotLocked(WorkspaceName),
@@ -64,6 +72,10 @@ pub enum StoreError {
     /// It exists already.
     #[error("there is a workspace {0} already; `gaib server workspace select {0}` chooses it")]
     WorkspaceExists(WorkspaceName),
+}
+
+fn holder_of(record: Option<&LockRecord>) -> String {
+    record.map_or_else(|| "another operation".to_owned(), ToString::to_string)
 }
 
 fn what_to_do(record: &LockRecord, alive: bool) -> String {

@@ -37,6 +37,31 @@ impl Local {
         self.folder(workspace).join("state.json")
     }
 
+    /// All workspaces by name.
+    ///
+    /// # Errors
+    /// They cannot be listed.
+    pub fn names(&self) -> Result<Vec<WorkspaceName>, StoreError> {
+        let folder = self.root.join("workspaces");
+        let mut names = vec![WorkspaceName::default()];
+        match fs::read_dir(&folder) {
+            Ok(entries) => {
+                for entry in entries {
+                    let entry = entry.map_err(|source| failed("list", &folder, source))?;
+                    if !entry.path().is_dir() {
+                        continue;
+                    }
+                    names.extend(entry.file_name().to_str().and_then(|name| name.parse().ok()));
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(failed("list", &folder, source)),
+        }
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
     fn folder(&self, workspace: &WorkspaceName) -> PathBuf {
         self.root.join("workspaces").join(workspace.as_str())
     }
@@ -262,24 +287,7 @@ impl Backend for Local {
     }
 
     async fn workspaces(&self) -> Result<Vec<WorkspaceName>, StoreError> {
-        let folder = self.root.join("workspaces");
-        let mut names = vec![WorkspaceName::default()];
-        match fs::read_dir(&folder) {
-            Ok(entries) => {
-                for entry in entries {
-                    let entry = entry.map_err(|source| failed("list", &folder, source))?;
-                    if !entry.path().is_dir() {
-                        continue;
-                    }
-                    names.extend(entry.file_name().to_str().and_then(|name| name.parse().ok()));
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(failed("list", &folder, source)),
-        }
-        names.sort();
-        names.dedup();
-        Ok(names)
+        self.names()
     }
 
     async fn create_workspace(&self, workspace: &WorkspaceName) -> Result<(), StoreError> {

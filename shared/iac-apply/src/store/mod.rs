@@ -9,6 +9,7 @@ mod file;
 mod local;
 mod lock;
 mod name;
+mod servers;
 
 use std::fmt::Debug;
 
@@ -18,6 +19,7 @@ pub use error::StoreError;
 pub use local::Local;
 pub use lock::{Held, Holder, LockRecord};
 pub use name::WorkspaceName;
+pub use servers::{Owner, ServerLock, Servers};
 
 /// Somewhere to keep states.
 #[async_trait]

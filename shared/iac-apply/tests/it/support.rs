@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use arrakis_iac_apply::http::{Answer, Discord, Https, Patience, Request, SendError, Token, Transport};
+use arrakis_iac_apply::http::{Answer, Discord, Https, Pace, Patience, Request, SendError, Token, Transport};
 use arrakis_iac_apply::{Event, Progress};
 use async_trait::async_trait;
 use discord_emulator::seed::{self, Made, spec::GuildSpec};
@@ -62,7 +62,9 @@ impl Server {
         stop: CancellationToken,
     ) -> (Discord, Arc<Watched>) {
         let watched = Arc::new(Watched::new(transport));
-        let discord = Discord::new(watched.clone(), watched.clone(), stop).with_patience(quick());
+        let discord = Discord::new(watched.clone(), watched.clone(), stop)
+            .with_patience(quick())
+            .with_pace(Pace::unlimited());
         (discord, watched)
     }
 }

@@ -15,7 +15,7 @@ pub(crate) enum Yaml {
     Map(Vec<(String, Self)>),
 }
 
-/// Longest line that a list or a map is put into.
+/// Maximum line length, in characters, of a list or a map in flow style. A single longer text still gets a line of its own.
 const WIDEST: usize = 110;
 
 impl Yaml {
@@ -82,6 +82,33 @@ impl Yaml {
         }
     }
 
+    /// A list of scalars in flow style, broken between items so that lines stay within [`WIDEST`]. `None` for other values.
+    fn wrapped_list(&self, indent: usize) -> Option<String> {
+        let Self::List(items) = self else { return None };
+        if items.is_empty() || !self.is_short() {
+            return None;
+        }
+        let mut out = format!("{:indent$}[", "");
+        let mut width = indent + 1;
+        for (index, item) in items.iter().enumerate() {
+            let mut text = String::new();
+            item.write_flow(&mut text);
+            text.push(if index + 1 == items.len() { ']' } else { ',' });
+            let length = text.chars().count();
+            // The space before an item counts as well.
+            if index > 0 && width + 1 + length > WIDEST {
+                let _ = write!(out, "\n{:1$}", "", indent + 1);
+                width = indent + 1;
+            } else if index > 0 {
+                out.push(' ');
+                width += 1;
+            }
+            out.push_str(&text);
+            width += length;
+        }
+        Some(out)
+    }
+
     /// The lines of a map or a list, each indented by so many spaces.
     pub(crate) fn write_block(&self, indent: usize, out: &mut String) {
         match self {
@@ -112,7 +139,12 @@ impl Yaml {
             }
             None => {
                 out.push('\n');
-                self.write_block(indent + 2, out);
+                match self.wrapped_list(indent + 2) {
+                    Some(lines) => {
+                        let _ = writeln!(out, "{lines}");
+                    }
+                    None => self.write_block(indent + 2, out),
+                }
             }
         }
     }
@@ -190,6 +222,24 @@ fn is_plain(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_list_is_wrapped_in_flow_style() {
+        let names: Vec<Yaml> = (0..40)
+            .map(|number| Yaml::text(format!("PERMISSION_{number}")))
+            .collect();
+        let map = Yaml::Map(vec![("deny".to_owned(), Yaml::List(names))]);
+        let mut text = String::new();
+        map.write_block(4, &mut text);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "    deny:");
+        assert!(lines[1].starts_with("      [PERMISSION_0, PERMISSION_1,"), "{text}");
+        assert!(lines[2].starts_with("       PERMISSION_"), "{text}");
+        assert!(text.trim_end().ends_with("PERMISSION_39]"), "{text}");
+        assert!((5..=8).contains(&lines.len()), "{text}");
+        assert!(lines.iter().all(|line| line.chars().count() <= WIDEST), "{text}");
+        assert!(lines.iter().all(|line| line.trim_end() == *line), "{text}");
+    }
 
     #[test]
     fn quotes_stand_where_they_are_needed() {

@@ -8,7 +8,7 @@ use crate::live::digest;
 use crate::model::{Address, Attributes, Kind, Origin, Overwrite, Reference, Snowflake, Target, ThemeUse};
 
 /// The version that this gaib writes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What is to happen to a server, decided once. Immutable: whoever carries it out decides nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +46,8 @@ pub struct MadeFrom {
     pub guild_id: Snowflake,
     /// The bot, as whom `bot` is understood.
     pub bot_id: Snowflake,
+    /// Name of the workspace; empty until the caller of [`plan`](super::plan()) sets it.
+    pub workspace: String,
     /// Of the state.
     pub lineage: String,
     /// Of the state.

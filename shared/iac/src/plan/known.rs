@@ -159,7 +159,11 @@ fn look_for(
     live.of_kind(address.kind())
         .filter(|resource| resource.id.created_at_ms() >= earliest && !resource.managed)
         .filter(|resource| !taken.contains(&(address.kind(), resource.id)) && !pending.others.contains(&resource.id))
-        .find(|resource| is_like(&pending.attributes, &resource.attributes, &resolve))
+        .find(|resource| {
+            pending
+                .asked()
+                .any(|asked| is_like(asked, &resource.attributes, &resolve))
+        })
         .map(|resource| resource.id)
 }
 

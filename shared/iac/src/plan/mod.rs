@@ -102,6 +102,7 @@ pub fn plan(configuration: &Configuration, state: &State, live: &Live, options: 
         made_from: MadeFrom {
             guild_id: live.guild_id,
             bot_id: live.bot.user_id,
+            workspace: String::new(),
             lineage: state.lineage.clone(),
             serial: state.serial,
             configuration: (options.mode == Mode::Apply).then(|| configuration.digest()),

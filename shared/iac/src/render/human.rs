@@ -3,7 +3,7 @@
 use super::attributes::{difference, mark, whole};
 use super::style::{Color, Style};
 use crate::model::{Address, Attributes, Snowflake};
-use crate::plan::{Action, Change, Drift, Finding, Mode, Plan, Reason, Reorder};
+use crate::plan::{Action, Change, Counts, Drift, Finding, Mode, Plan, Reason, Reorder};
 
 /// The whole plan: drift, changes, orders, words, counts.
 #[must_use]
@@ -162,6 +162,26 @@ pub fn summary(plan: &Plan, style: Style) -> String {
         let warning = format!("{channels} replaced, and the messages in it are lost; apply needs --allow-replace.");
         text.push_str(&format!("\n{}", style.paint(Color::Red, &warning)));
     }
+    text
+}
+
+/// `Apply complete: 3 added, 1 changed, 0 destroyed, 2 reordered.`: what was carried out. `operation` is "Apply" or
+/// "Destroy".
+#[must_use]
+pub fn outcome(operation: &str, counts: &Counts) -> String {
+    let mut text = format!(
+        "{operation} complete: {} added, {} changed, {} destroyed",
+        counts.add, counts.change, counts.destroy
+    );
+    let more = [
+        (counts.reorder, "reordered"),
+        (counts.adopt, "adopted"),
+        (counts.forget, "forgotten"),
+    ];
+    for (count, word) in more.into_iter().filter(|(count, _)| *count > 0) {
+        text.push_str(&format!(", {count} {word}"));
+    }
+    text.push('.');
     text
 }
 

@@ -7,6 +7,6 @@ mod human;
 mod messages;
 mod style;
 
-pub use human::{differences, drift, findings, plan, resource, summary};
+pub use human::{differences, drift, findings, outcome, plan, resource, summary};
 pub use messages::{change_message, messages};
 pub use style::{Color, Style};

@@ -31,6 +31,30 @@ pub struct Pending {
     /// Ids of what was there before and has its kind and name: none of them is what was made.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub others: BTreeSet<Snowflake>,
+    /// What was asked for by earlier tries, where it differs from [`Pending::attributes`]: each of them may exist, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked_before: Vec<Attributes>,
+}
+
+impl Pending {
+    /// Everything that was asked for and may exist, the newest first.
+    pub fn asked(&self) -> impl Iterator<Item = &Attributes> {
+        std::iter::once(&self.attributes).chain(self.asked_before.iter().rev())
+    }
+
+    /// The record of another try while the earlier one is not resolved. `others` are ids of what has the kind and name that
+    /// is asked for now; they count only where this was not asked for before.
+    #[must_use]
+    pub fn asked_again(&self, attributes: &Attributes, others: BTreeSet<Snowflake>) -> Self {
+        let mut next = self.clone();
+        if !self.asked().any(|asked| asked == attributes) {
+            next.others.extend(others);
+        }
+        next.asked_before
+            .push(std::mem::replace(&mut next.attributes, attributes.clone()));
+        next.asked_before.retain(|asked| asked != attributes);
+        next
+    }
 }
 
 /// Everything that is managed.
@@ -191,7 +215,7 @@ impl State {
         Some(entry)
     }
 
-    /// A creation came to nothing.
+    /// A creation came to nothing: it is certain that nothing was made, by this try or an earlier one.
     pub fn give_up(&mut self, address: &Address) {
         self.pending.remove(address);
     }
@@ -247,7 +271,7 @@ impl State {
                 to: to.clone(),
             });
         }
-        if self.resources.contains_key(to) {
+        if self.resources.contains_key(to) || self.pending.contains_key(to) {
             return Err(StateError::Taken(to.clone()));
         }
         let entry = self.resources.remove(from).ok_or_else(|| self.unknown(from))?;

@@ -162,6 +162,7 @@ fn what_an_interrupted_apply_made_is_found_again_and_nothing_else_is_taken_for_i
             since_ms: 2_000_000_000_000,
             others: [].into(),
             attributes,
+            asked_before: Vec::new(),
         },
     );
     // The one that is there is older than the request.

@@ -1,0 +1,176 @@
+//! Which workspace manages which Discord server, and which operation is changing one now.
+//!
+//! A state's lock keeps two operations out of one workspace. It does not keep two workspaces, or two folders, off one server.
+//! [`Servers`] does so for all workspaces of a user on a machine: a folder for each server with the operating system's lock
+//! (`lock`, with `lock.json` for readers) and the marker of ownership (`owner.json`). The marker names a state file; whether
+//! that state still manages the server is for the caller to read there, so a deleted folder or an emptied state owns nothing.
+//!
+//! Refused here: any knowledge of what a state contains. Not covered: workspaces of other users and machines.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::file::{self, failed};
+use super::{Holder, LockRecord, StoreError};
+
+/// The version of `owner.json` that this gaib writes.
+const VERSION: u32 = 1;
+
+/// The markers and locks of all servers of one Discord.
+#[derive(Clone, Debug)]
+pub struct Servers {
+    root: PathBuf,
+}
+
+/// The workspace that manages a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// Version of the file's shape.
+    pub version: u32,
+    /// The workspace's name.
+    pub workspace: String,
+    /// Its state file, absolute.
+    pub state: PathBuf,
+    /// The lineage of that state.
+    pub lineage: String,
+    /// Since when.
+    #[serde(with = "time::serde::rfc3339")]
+    pub since: OffsetDateTime,
+}
+
+impl Owner {
+    /// A workspace that manages a server from now on.
+    #[must_use]
+    pub fn new(workspace: impl Into<String>, state: impl Into<PathBuf>, lineage: impl Into<String>) -> Self {
+        Self {
+            version: VERSION,
+            workspace: workspace.into(),
+            state: state.into(),
+            lineage: lineage.into(),
+            since: OffsetDateTime::now_utc(),
+        }
+    }
+
+    /// The folder that holds `.gaib/`, where the state file is at its usual place.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        // {folder}/.gaib/workspaces/{name}/state.json
+        self.state.ancestors().nth(4)
+    }
+}
+
+impl Servers {
+    /// Markers below `root`, for the servers of the Discord that is called `discord` (a host, with its port where it has one):
+    /// the servers of an emulator have ids of their own.
+    #[must_use]
+    pub fn new(root: impl Into<PathBuf>, discord: &str) -> Self {
+        let plain = |sign: char| match sign {
+            sign if sign.is_ascii_alphanumeric() => sign,
+            '.' | '-' => sign,
+            _ => '-',
+        };
+        let name: String = discord.trim_start_matches('.').chars().map(plain).collect();
+        Self {
+            root: root.into().join(if name.is_empty() { "discord" } else { &name }),
+        }
+    }
+
+    fn folder(&self, guild: u64) -> PathBuf {
+        self.root.join(guild.to_string())
+    }
+
+    /// The marker of a server; `None` where no workspace has claimed it yet.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn owner(&self, guild: u64) -> Result<Option<Owner>, StoreError> {
+        read_owner(&self.folder(guild).join("owner.json"))
+    }
+
+    /// Takes the lock of a server for an operation. It ends with the returned value, or with the process.
+    ///
+    /// # Errors
+    /// [`StoreError::ServerLocked`], naming who holds it.
+    pub fn lock(&self, guild: u64, holder: &Holder) -> Result<ServerLock, StoreError> {
+        let folder = self.folder(guild);
+        fs::create_dir_all(&folder).map_err(|source| failed("make", &folder, source))?;
+        let (path, record) = (folder.join("lock"), folder.join("lock.json"));
+        let open = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let system = open.map_err(|source| failed("open", &path, source))?;
+        match system.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                // A holder writes its record just after it has the lock: for a moment there is none.
+                let held = file::read(&record)?.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+                return Err(StoreError::ServerLocked {
+                    guild,
+                    record: held.map(Box::new),
+                });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed("lock", &path, source)),
+        }
+        let own = LockRecord::new(holder, Some(std::process::id()), OffsetDateTime::now_utc());
+        let text = serde_json::to_vec_pretty(&own).map_err(|error| failed("write", &record, error.into()))?;
+        file::replace(&record, &text)?;
+        Ok(ServerLock {
+            owner: folder.join("owner.json"),
+            record,
+            system,
+        })
+    }
+}
+
+/// The lock of a server, held until it is dropped.
+#[derive(Debug)]
+pub struct ServerLock {
+    owner: PathBuf,
+    record: PathBuf,
+    system: File,
+}
+
+impl ServerLock {
+    /// The marker of the server.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn owner(&self) -> Result<Option<Owner>, StoreError> {
+        read_owner(&self.owner)
+    }
+
+    /// Writes the marker.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn claim(&self, owner: &Owner) -> Result<(), StoreError> {
+        let text = serde_json::to_vec_pretty(owner).map_err(|error| failed("write", &self.owner, error.into()))?;
+        file::replace(&self.owner, &text)
+    }
+}
+
+impl Drop for ServerLock {
+    /// The record goes first: the next holder of the system's lock must not find it.
+    fn drop(&mut self) {
+        let given_back = file::remove(&self.record).map(|()| self.system.unlock());
+        if let Err(error) = given_back {
+            tracing::warn!(%error, "the lock record of a server could not be removed");
+        }
+    }
+}
+
+fn read_owner(path: &Path) -> Result<Option<Owner>, StoreError> {
+    let Some(bytes) = file::read(path)? else {
+        return Ok(None);
+    };
+    let unreadable =
+        |error: std::io::Error| failed("read (delete it if no other workspace manages the server)", path, error);
+    let owner: Owner = serde_json::from_slice(&bytes).map_err(|error| unreadable(error.into()))?;
+    match owner.version {
+        VERSION => Ok(Some(owner)),
+        version => Err(unreadable(std::io::Error::other(format!(
+            "it has version {version}, and this gaib reads version {VERSION}; use a newer gaib"
+        )))),
+    }
+}
