@@ -79,6 +79,30 @@ pub enum FaultKind {
     },
     /// RESUME is answered by op 9.
     GatewayRefuseResume,
+    /// RESUME is answered otherwise, and the session stays.
+    GatewayResumeAnswer {
+        /// How.
+        answer: SessionAnswer,
+    },
+    /// IDENTIFY is answered otherwise, and no session begins.
+    GatewayIdentifyAnswer {
+        /// How.
+        answer: SessionAnswer,
+    },
+}
+
+/// What answers a RESUME or an IDENTIFY in place of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionAnswer {
+    /// The connection is cut without a close frame.
+    Reset,
+    /// Nothing; heartbeats are acknowledged.
+    Silence,
+    /// Op 9 with `d: true`.
+    InvalidSession,
+    /// A close frame with this code.
+    Close(u16),
 }
 
 /// How a dead host behaves.
@@ -241,6 +265,35 @@ impl Faults {
     /// Whether this RESUME is refused.
     pub(crate) fn refuses_resume(&self) -> bool {
         self.strikes(None, |kind| matches!(kind, FaultKind::GatewayRefuseResume))
+    }
+
+    /// What answers this RESUME in place of the session.
+    pub(crate) fn resume_answer(&self, shard: Option<u64>) -> Option<SessionAnswer> {
+        self.session_answer(shard, |kind| match kind {
+            FaultKind::GatewayResumeAnswer { answer } => Some(*answer),
+            _ => None,
+        })
+    }
+
+    /// What answers this IDENTIFY in place of a new session.
+    pub(crate) fn identify_answer(&self, shard: Option<u64>) -> Option<SessionAnswer> {
+        self.session_answer(shard, |kind| match kind {
+            FaultKind::GatewayIdentifyAnswer { answer } => Some(*answer),
+            _ => None,
+        })
+    }
+
+    fn session_answer(
+        &self,
+        shard: Option<u64>,
+        wanted: impl Fn(&FaultKind) -> Option<SessionAnswer>,
+    ) -> Option<SessionAnswer> {
+        let mut found = None;
+        self.strikes(shard, |kind| {
+            found = wanted(kind);
+            found.is_some()
+        })
+        .then_some(found)?
     }
 
     /// How the resume host treats this connection, when it is dead.

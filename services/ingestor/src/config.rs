@@ -9,6 +9,7 @@ use twilight_model::gateway::Intents;
 use url::Url;
 
 use crate::events::AllowList;
+use crate::resume::SessionLimits;
 
 /// Configuration of the ingestor.
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub struct Config {
     pub events: AllowList,
     /// Messages of one shard that may be unconfirmed at once.
     pub window: usize,
+    /// Limits on attempts to connect a session; no variable sets them.
+    pub limits: SessionLimits,
 }
 
 /// Shards in all and those of this process.
@@ -61,9 +64,9 @@ impl Config {
                 )
             }
         });
-        let api = reader.url(&variables::DISCORD_API_BASE, &["http", "https"]);
+        let api = reader.discord_api_base();
         let api = api.and_then(|url| {
-            ApiBase::split(&url).map_or_else(|why| reader.refuse(&variables::DISCORD_API_BASE, why), Some)
+            ApiBase::split(&url).map_or_else(|| reader.refuse(&variables::DISCORD_API_BASE, "it names no host"), Some)
         });
         let broker = Settings::read(reader);
         let shards = shards(reader);
@@ -86,6 +89,7 @@ impl Config {
             intents: needed(intents?.0, &events),
             events,
             window: window?,
+            limits: SessionLimits::default(),
         })
     }
 }
@@ -140,21 +144,12 @@ impl FromStr for Range {
 }
 
 impl ApiBase {
-    /// # Errors
-    /// When the URL does not end in `/api/v10`, the only version that is spoken here.
-    fn split(url: &Url) -> Result<Self, &'static str> {
-        const WANTED: &str = "it ends in /api/v10";
-        let prefix = url
-            .path()
-            .trim_end_matches('/')
-            .strip_suffix("/api/v10")
-            .ok_or(WANTED)?;
-        if url.query().is_some() || url.fragment().is_some() {
-            return Err(WANTED);
-        }
-        let host = url.host_str().ok_or("it names no host")?;
+    /// Splits an address that [`arrakis_config::discord_api_base`] accepts. `None` when it has no host.
+    fn split(url: &Url) -> Option<Self> {
+        let prefix = url.path().trim_end_matches('/').strip_suffix("/api/v10")?;
+        let host = url.host_str()?;
         let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-        Ok(Self {
+        Some(Self {
             authority: format!("{host}{port}{prefix}"),
             plain: url.scheme() == "http",
         })
@@ -252,7 +247,14 @@ mod tests {
             }
         );
         assert_eq!(config.api.to_string(), "http://127.0.0.1:9000/emulated/api/v10");
-        assert!(refusal(&[("DISCORD_API_BASE", "https://discord.com/api/v9")]).contains("it ends in /api/v10"));
+        for (refused, corrected) in [
+            ("https://discord.com/api/v9", "https://discord.com/api/v10 ?"),
+            ("http://discord.com/api/v10", "use https://"),
+            ("http://127.0.0.1:9000", "http://127.0.0.1:9000/api/v10 ?"),
+        ] {
+            let error = refusal(&[("DISCORD_API_BASE", refused)]);
+            assert!(error.contains(corrected), "{refused}: {error}");
+        }
     }
 
     #[test]

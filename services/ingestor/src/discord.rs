@@ -5,14 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrakis_broker::Backoff;
-use arrakis_config::Secret;
+use arrakis_config::{Secret, is_loopback};
 use arrakis_runtime::Fatal;
+use http::{HeaderMap, HeaderValue, header};
 use twilight_http::error::ErrorType;
 use url::Url;
 
 use crate::clock::{ClockOffset, now_ms};
 use crate::config::ApiBase;
 
+/// As Discord asks of REST calls and of the gateway's handshake (<https://discord.com/developers/docs/reference#user-agent>).
+pub(crate) const USER_AGENT: &str = concat!(
+    "DiscordBot (",
+    env!("CARGO_PKG_REPOSITORY"),
+    ", ",
+    env!("CARGO_PKG_VERSION"),
+    ")"
+);
 /// How long the call may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -62,6 +71,10 @@ impl Discord {
             .token(self.token.expose().to_owned())
             .proxy(self.api.authority.clone(), self.api.plain)
             .timeout(TIMEOUT)
+            .default_headers(HeaderMap::from_iter([(
+                header::USER_AGENT,
+                HeaderValue::from_static(USER_AGENT),
+            )]))
             .build();
         let asked_ms = now_ms();
         let answer = client.gateway().authed().await.map_err(|error| self.explain(&error))?;
@@ -145,13 +158,18 @@ pub(crate) fn gateway_url(text: &str) -> Result<String, String> {
         uri.host()
             .is_some_and(|host| url.host_str().is_some_and(|known| known.eq_ignore_ascii_case(host)))
     });
-    if matches!(url.scheme(), "ws" | "wss") && hosts_agree && base.len() <= LONGEST_URL {
-        Ok(base.to_owned())
-    } else {
-        Err(format!(
+    if !matches!(url.scheme(), "ws" | "wss") || !hosts_agree || base.len() > LONGEST_URL {
+        return Err(format!(
             "\"{shown}\" is no gateway address (ws:// or wss://, a host, nothing that must be escaped)"
-        ))
+        ));
     }
+    if url.scheme() == "ws" && !is_loopback(&url) {
+        return Err(format!(
+            "the gateway address \"{shown}\" is refused: ws:// sends the bot token unencrypted, so it is accepted only for this \
+             machine (127.0.0.1, ::1, localhost); wss:// is needed"
+        ));
+    }
+    Ok(base.to_owned())
 }
 
 #[cfg(test)]
@@ -176,6 +194,18 @@ mod tests {
             "wss://a b",
         ] {
             assert!(gateway_url(wrong).is_err(), "{wrong}");
+        }
+        assert!(gateway_url("ws://localhost:9").is_ok() && gateway_url("ws://[::1]:9").is_ok());
+        for unencrypted in [
+            "ws://gateway.discord.gg",
+            "ws://10.0.0.1:9/",
+            "ws://localhost.example.org",
+            "ws://127.0.0.1.example.org",
+        ] {
+            assert!(
+                gateway_url(unencrypted).unwrap_err().contains("unencrypted"),
+                "{unencrypted}"
+            );
         }
     }
 }

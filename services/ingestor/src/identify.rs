@@ -1,6 +1,7 @@
 //! When a shard may identify: the session-start budget first, then the slot of its `max_concurrency` bucket.
 //! <https://discord.com/developers/docs/events/gateway#session-start-limit-object>
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ struct Inner {
     component: Component,
     metrics: Metrics,
     known: Mutex<Known>,
+    /// When each shard last had its turn.
+    granted: parking_lot::Mutex<HashMap<u32, Instant>>,
 }
 
 /// The budget as it was last said, less what was used since.
@@ -55,7 +58,13 @@ impl IdentifyQueue {
             component,
             metrics,
             known,
+            granted: parking_lot::Mutex::default(),
         }))
+    }
+
+    /// When this shard last had its turn to identify.
+    pub(crate) fn granted(&self, shard: u32) -> Option<Instant> {
+        self.0.granted.lock().get(&shard).copied()
     }
 
     /// Waits until the session-start budget allows one more identify, before a connection is made for it.
@@ -122,6 +131,7 @@ impl Queue for IdentifyQueue {
                 taken = take_slot(&inner.link, &slot) => match taken {
                     Ok(()) => {
                         inner.metrics.identified();
+                        inner.granted.lock().insert(shard, Instant::now());
                         let _ = sender.send(());
                     }
                     Err(error) => {

@@ -17,6 +17,7 @@ mod fuzz;
 mod identify;
 mod metrics;
 mod report;
+mod resume;
 mod serve;
 mod session;
 mod shard;
@@ -24,4 +25,5 @@ mod status;
 
 pub use config::{Config, Shards};
 pub use events::AllowList;
+pub use resume::SessionLimits;
 pub use serve::serve;

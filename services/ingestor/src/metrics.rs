@@ -28,7 +28,13 @@ pub(crate) struct Metrics {
 }
 
 /// Why events were missed: the values of the label.
-pub(crate) const GAP_REASONS: [&str; 4] = ["invalid_session", "close_code", "shard_count", "unreadable_frame"];
+pub(crate) const GAP_REASONS: [&str; 5] = [
+    "invalid_session",
+    "close_code",
+    "shard_count",
+    "unreadable_frame",
+    "resume_failed",
+];
 
 impl Metrics {
     pub(crate) fn new(registry: &Registry) -> Self {

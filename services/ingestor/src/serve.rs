@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::ClockOffset;
 use crate::config::{Config, Shards};
-use crate::discord::{Discord, GatewayInfo};
+use crate::discord::{Discord, GatewayInfo, USER_AGENT};
 use crate::identify::IdentifyQueue;
 use crate::metrics::Metrics;
 use crate::report::Report;
@@ -29,6 +29,7 @@ pub(crate) const FRAME_BYTES: u32 = 8 << 10;
 /// When the topology differs, Discord refuses token, intents or shards, or the configuration does not fit what Discord says.
 pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
     runtime.shutdown.set_grace(GRACE);
+    tokio_websockets::set_user_agent(USER_AGENT);
     let broker = runtime.health.component("broker");
     let gateway = runtime.health.component("gateway");
     let identify = runtime.health.component("identify");

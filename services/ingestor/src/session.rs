@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::discord::gateway_url;
 use crate::frame::{FrameError, Ready};
+use crate::resume::ResumeFailures;
 
 /// Version of the stored value.
 const VERSION: u16 = 1;
@@ -65,6 +66,9 @@ pub(crate) struct Saved {
     pub(crate) session: Option<Session>,
     /// All up to here is confirmed.
     pub(crate) seq: u64,
+    /// Failed attempts to resume the session; older builds did not keep them.
+    #[serde(default)]
+    pub(crate) resume_failures: ResumeFailures,
 }
 
 impl Saved {
@@ -75,7 +79,14 @@ impl Saved {
             shards,
             session,
             seq,
+            resume_failures: ResumeFailures::default(),
         }
+    }
+
+    /// Adds the failed attempts to resume the session.
+    pub(crate) fn with_failures(mut self, failures: ResumeFailures) -> Self {
+        self.resume_failures = failures;
+        self
     }
 
     pub(crate) fn encode(&self) -> Bytes {
@@ -160,8 +171,16 @@ mod tests {
 
     #[test]
     fn what_is_saved_is_read() {
-        let saved = Saved::new("me", 4, Some(session()), 17);
+        let mut failures = ResumeFailures::default();
+        failures.record(5, 17);
+        let saved = Saved::new("me", 4, Some(session()), 17).with_failures(failures);
         assert_eq!(Saved::decode(&saved.encode()), Some(saved));
+    }
+
+    #[test]
+    fn a_value_of_a_build_that_counted_no_failures_is_read() {
+        let kept = br#"{"v":1,"holder":"me","shards":1,"session":null,"seq":3}"#;
+        assert_eq!(Saved::decode(kept), Some(Saved::new("me", 1, None, 3)));
     }
 
     #[test]

@@ -40,6 +40,7 @@ pub(crate) struct Numbers {
     pub(crate) resumed: u64,
     pub(crate) identified: u64,
     pub(crate) gaps: u64,
+    pub(crate) resume_failures: u32,
 }
 
 #[derive(Debug)]
@@ -114,6 +115,7 @@ impl ShardStatus {
             "identified": numbers.identified,
             "resumed": numbers.resumed,
             "gaps": numbers.gaps,
+            "resume_failures": numbers.resume_failures,
             "last_close": inner.last_close,
         })
     }

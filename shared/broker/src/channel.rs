@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lapin::options::{
     BasicCancelOptions, BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, BasicQosOptions,
-    ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+    ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{FieldTable, ReplyCode, ShortString};
 use lapin::{BasicProperties, Consumer, ExchangeKind, PublisherConfirm, Queue, Result};
@@ -89,6 +89,10 @@ impl Channel {
         self.bell
             .rung(self.lapin.queue_declare(queue, options, arguments))
             .await
+    }
+
+    pub async fn queue_delete(&self, queue: ShortString, options: QueueDeleteOptions) -> Result<u32> {
+        self.bell.rung(self.lapin.queue_delete(queue, options)).await
     }
 
     pub async fn queue_bind(

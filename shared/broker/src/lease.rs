@@ -1,14 +1,17 @@
-//! A last value and the right to change it, in one queue.
+//! A last value and the right to change it: a queue for the value, and a lock that lasts as long as the holder's connection.
 //!
-//! The queue holds one message and has a single active consumer: whoever is delivered the value holds the lease, and the
-//! broker hands both on within milliseconds of the holder's end. The holder consumes its own writes and acknowledges a
-//! value only when it holds a newer one, so that the newest is always either in the queue or unacknowledged.
-//! `docs/decisions` says why this and not an exclusive consumer.
+//! The queue holds one message and has a single active consumer, to whom the broker hands the value within milliseconds of the
+//! former holder's end. The holder consumes its own writes and acknowledges a value only when it holds a newer one, so that
+//! the newest is always either in the queue or unacknowledged. The queue alone does not exclude two holders: when it is
+//! deleted, or its consumer is cancelled, a standby becomes the active consumer of a new queue while the former holder's
+//! connection still exists. The lock does: a standby that is delivered the value but does not get the lock gives the value
+//! back. `docs/decisions` says why this and not an exclusive consumer.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrakis_contracts::labels::HeaderValue;
+use arrakis_contracts::names::lease_lock;
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::Consumer;
@@ -19,6 +22,7 @@ use crate::channel::Channel;
 use crate::confirm::{self, Answer};
 use crate::delivery::Delivery;
 use crate::link::{Link, LinkClosed, Live};
+use crate::lock::Lock;
 use crate::message::Message;
 use crate::topology::{Queue, TopologyError, declare_queue};
 
@@ -31,6 +35,10 @@ const LATE_VALUE: Duration = Duration::from_millis(300);
 /// How soon who was told of nobody else looks again, and how often a standby looks whether the value itself has gone missing.
 const FIRST_LOOK: Duration = Duration::from_millis(500);
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Waits between attempts to take the lock. A former holder's lock may end some milliseconds after its consumer.
+const LOCK_WAITS_MS: [u64; 6] = [0, 10, 20, 40, 80, 160];
+/// How long a standby that did not get the lock leaves the queue, so that the lock's holder can become its consumer again.
+const STEP_ASIDE: Duration = Duration::from_millis(500);
 
 /// Why a lease is not, or no longer, held.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -60,6 +68,7 @@ pub struct Lease {
     consumer: Consumer,
     link: Link,
     queue: String,
+    lock: Lock,
     held: Delivery,
     /// Values that a newer one has replaced; kept until acknowledged, whatever is cancelled meanwhile.
     older: Vec<Delivery>,
@@ -74,18 +83,25 @@ impl Lease {
     /// When the queue differs, the link is closed, or the connection is lost meanwhile (then try again).
     pub async fn acquire(link: &Link, queue: &Queue, waiting: impl Fn()) -> Result<(Self, Option<Bytes>), LeaseError> {
         let live = link.live().await?;
-        tokio::select! {
-            acquired = Self::acquire_on(live.clone(), link, queue, waiting) => acquired,
-            () = live.gone() => Err(LeaseError::Lost("the connection was lost".to_owned())),
+        loop {
+            let acquired = tokio::select! {
+                acquired = Self::acquire_on(live.clone(), link, queue, &waiting) => acquired?,
+                () = live.gone() => return Err(LeaseError::Lost("the connection was lost".to_owned())),
+            };
+            if let Some(acquired) = acquired {
+                return Ok(acquired);
+            }
+            tokio::time::sleep(STEP_ASIDE).await;
         }
     }
 
+    /// One turn as a consumer of the queue. `None` when the value was delivered, but another connection has the lock.
     async fn acquire_on(
         live: Arc<Live>,
         link: &Link,
         queue: &Queue,
-        waiting: impl Fn(),
-    ) -> Result<(Self, Option<Bytes>), LeaseError> {
+        waiting: &impl Fn(),
+    ) -> Result<Option<(Self, Option<Bytes>)>, LeaseError> {
         let channel = confirm::confirming_channel(&live).await?;
         let before = declare_queue(&channel, queue).await?;
         if before.message_count() == 0 && before.consumer_count() == 0 {
@@ -110,11 +126,20 @@ impl Lease {
             waiting,
         )
         .await?;
+        let Some(lock) = take_lock(&live, &lease_lock(&queue.name), waiting).await? else {
+            tracing::warn!(
+                queue = queue.name,
+                "delivered the shard's value, but another connection still holds the lock; giving the value back"
+            );
+            let _ = channel.close(200, "another connection holds the lock".into()).await;
+            return Ok(None);
+        };
         let write = number(&first);
         let mut lease = Self {
             live,
             channel,
             consumer,
+            lock,
             link: link.clone(),
             queue: queue.name.clone(),
             held: first,
@@ -132,7 +157,7 @@ impl Lease {
             lease.receive(delivery?).await;
         }
         let value = Some(lease.held.body().clone()).filter(|body| !body.is_empty());
-        Ok((lease, value))
+        Ok(Some((lease, value)))
     }
 
     /// Epoch of the connection that the lease is on: only what is published there is fenced by it.
@@ -194,6 +219,7 @@ impl Lease {
             let live = self.live.clone();
             tokio::select! {
                 () = live.gone() => return "the connection was lost".to_owned(),
+                () = self.lock.lost() => return "the lock was deleted".to_owned(),
                 delivery = self.consumer.next() => match delivery {
                     Some(Ok(delivery)) => self.receive(delivery).await,
                     Some(Err(error)) => return error.to_string(),
@@ -205,8 +231,13 @@ impl Lease {
 
     /// Gives the lease back with its newest value: the standby has it in milliseconds.
     pub async fn release(self) {
-        let close = self.channel.close(200, "released".into());
-        let _ = tokio::time::timeout(Duration::from_secs(1), close).await;
+        let release = async {
+            self.lock.release().await?;
+            self.channel.close(200, "released".into()).await
+        };
+        if let Ok(Err(error)) = tokio::time::timeout(Duration::from_secs(1), release).await {
+            tracing::debug!(queue = self.queue, %error, "the lease was not released; it ends with the connection");
+        }
     }
 
     /// Keeps the newer of two values and acknowledges the older.
@@ -237,13 +268,25 @@ async fn overdue(link: &Link) {
     }
 }
 
+/// Takes the lock. `None` when another connection keeps it for longer than the end of a connection takes.
+async fn take_lock(live: &Live, name: &str, waiting: &impl Fn()) -> Result<Option<Lock>, LeaseError> {
+    for wait in LOCK_WAITS_MS {
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+        if let Some(lock) = Lock::take(live, name).await? {
+            return Ok(Some(lock));
+        }
+        waiting();
+    }
+    Ok(None)
+}
+
 async fn first_value(
     live: &Live,
     channel: &Channel,
     queue: &Queue,
     consumer: &mut Consumer,
     others: bool,
-    waiting: impl Fn(),
+    waiting: &impl Fn(),
 ) -> Result<Delivery, LeaseError> {
     if others {
         waiting();

@@ -18,6 +18,7 @@ use crate::backoff::Backoff;
 use crate::channel::Channel;
 use crate::confirm::{self, Answer, Outgoing};
 use crate::link::{Link, Live};
+use crate::lock::LockCheck;
 use crate::message::Message;
 use crate::topology::Topology;
 use crate::unanswered::{Answered, Unanswered};
@@ -39,12 +40,22 @@ pub struct PipelineOptions {
     pub window_bytes: usize,
     /// How long a confirmation may take before the channel is given up. Time spent blocked by the broker does not count.
     pub confirm_within: Duration,
-    /// Only the connection with this epoch may be used: who must hold a lease publishes on the lease's connection alone.
-    pub fence: Option<watch::Receiver<u64>>,
+    /// What must be true of the connection that is used; `None` for a publisher that needs no lease.
+    pub fence: Option<Fence>,
     /// Declared again when a message finds no queue at all.
     pub topology: Option<Arc<Topology>>,
     /// Is told, for each confirmed message with a moment of receipt, how long that is ago.
     pub lag: Lag,
+}
+
+/// Publishing is allowed only while a lease is held.
+#[derive(Debug, Clone)]
+pub struct Fence {
+    /// Epoch of the lease's connection: no other connection is used.
+    pub epoch: watch::Receiver<u64>,
+    /// Lock of the lease ([`arrakis_contracts::names::lease_lock`]). Each message is published only if the broker confirmed,
+    /// within the last [`crate::LOCK_VALID`], that this connection holds it.
+    pub lock: String,
 }
 
 /// Who is told how long confirmations took.
@@ -168,6 +179,14 @@ enum End {
     Again(String),
 }
 
+/// A channel in use, and what is unanswered on it.
+struct Open {
+    live: Arc<Live>,
+    channel: Channel,
+    in_flight: Unanswered,
+    lock: Option<LockCheck>,
+}
+
 impl Pipeline {
     /// Starts the task. It ends when the sender is dropped and all is confirmed, when `stop` is cancelled, or when the link
     /// is closed.
@@ -229,34 +248,52 @@ impl Task {
             Ok(channel) => channel,
             Err(error) => return End::Again(error.to_string()),
         };
-        let mut in_flight = Unanswered::default();
-        self.resend(&channel, &mut in_flight).await;
+        let lock = self.options.fence.as_ref().map(|fence| LockCheck::new(&fence.lock));
+        let mut open = Open {
+            live: live.clone(),
+            channel,
+            in_flight: Unanswered::default(),
+            lock,
+        };
+        match self.publish_on(&mut open, backoff).await {
+            Ok(()) => End::Done,
+            Err(why) => End::Again(why),
+        }
+    }
+
+    /// Publishes until everything is confirmed and nothing more comes. An error says why the channel is of no more use.
+    async fn publish_on(&mut self, open: &mut Open, backoff: &mut Backoff) -> Result<(), String> {
+        self.resend(open).await?;
         let mut look = tokio::time::interval(LOOK_EVERY);
+        let live = open.live.clone();
         let mut gone = std::pin::pin!(live.gone());
         loop {
             if !self.open && self.entries.is_empty() {
-                return End::Done;
+                return Ok(());
             }
             let room = self.open && self.entries.len() < self.options.window && self.bytes < self.options.window_bytes;
             tokio::select! {
                 biased;
-                answers = in_flight.ready(), if !in_flight.is_empty() => {
-                    if let Err(why) = self.answered(&live, &channel, &mut in_flight, answers).await {
-                        return End::Again(why);
-                    }
+                answers = open.in_flight.ready(), if !open.in_flight.is_empty() => {
+                    self.answered(open, answers).await?;
                     backoff.reset();
                 }
-                () = &mut gone => return End::Again("the connection was lost".to_owned()),
+                () = &mut gone => return Err("the connection was lost".to_owned()),
+                refreshed = refreshed(&mut open.lock) => refreshed?,
                 _ = look.tick(), if !self.entries.is_empty() => {
-                    in_flight.follow_all();
-                    if let Some(why) = self.overdue() {
-                        let _ = tokio::time::timeout(Duration::from_secs(1), channel.close(200, "overdue".into())).await;
-                        return End::Again(why);
+                    open.in_flight.follow_all();
+                    if let Some(lock) = &mut open.lock {
+                        lock.refresh(&open.channel);
                     }
-                    self.send_waiting(&channel, &mut in_flight).await;
+                    if let Some(why) = self.overdue() {
+                        let close = open.channel.close(200, "overdue".into());
+                        let _ = tokio::time::timeout(Duration::from_secs(1), close).await;
+                        return Err(why);
+                    }
+                    self.send_waiting(open).await?;
                 }
                 message = self.messages.recv(), if room => match message {
-                    Some(message) => self.take(message, &channel, &mut in_flight).await,
+                    Some(message) => self.take(message, open).await?,
                     None => self.open = false,
                 },
             }
@@ -271,7 +308,7 @@ impl Task {
                 return Ok(live);
             };
             tokio::select! {
-                permitted = fence.wait_for(|epoch| *epoch == live.epoch) => match permitted {
+                permitted = fence.epoch.wait_for(|epoch| *epoch == live.epoch) => match permitted {
                     Ok(_) => return Ok(live),
                     Err(_) => return Err(crate::link::LinkClosed),
                 },
@@ -280,7 +317,7 @@ impl Task {
         }
     }
 
-    async fn take(&mut self, message: Message, channel: &Channel, in_flight: &mut Unanswered) {
+    async fn take(&mut self, message: Message, open: &mut Open) -> Result<(), String> {
         self.taken += 1;
         self.bytes += message.body.len();
         let state = State::Waiting { until: Instant::now() };
@@ -291,13 +328,20 @@ impl Task {
             refusals: 0,
         });
         let last = self.entries.len() - 1;
-        self.send(last, channel, in_flight).await;
+        let sent = self.send(last, open).await;
         let pending = self.entries.len();
         self.progress.send_modify(|progress| progress.pending = pending);
+        sent
     }
 
-    /// Queues the frames of one entry, which fixes its place in the order.
-    async fn send(&mut self, index: usize, channel: &Channel, in_flight: &mut Unanswered) {
+    /// Queues the frames of one entry, which fixes its place in the order. An error says that the lease is not held.
+    async fn send(&mut self, index: usize, open: &mut Open) -> Result<(), String> {
+        let mut now = Instant::now();
+        if let Some(lock) = open.lock.as_mut().filter(|lock| !lock.is_valid(now)) {
+            let within = self.options.confirm_within;
+            lock.confirm(&self.link, &open.live, &open.channel, within).await?;
+            now = Instant::now();
+        }
         self.round += 1;
         let round = self.round;
         let entry = &mut self.entries[index];
@@ -308,12 +352,9 @@ impl Task {
             self.progress.send_modify(|progress| progress.detoured += 1);
         }
         let outgoing = Outgoing::of(detour.as_ref().unwrap_or(&entry.message));
-        entry.state = State::Sent {
-            round,
-            at: Instant::now(),
-        };
-        let (publishing, waiting) = (channel.clone(), channel.clone());
-        in_flight.push(
+        entry.state = State::Sent { round, at: now };
+        let (publishing, waiting) = (open.channel.clone(), open.channel.clone());
+        open.in_flight.push(
             async move { (number, round, confirm::send(publishing, outgoing).await) },
             async move { drop(waiting.wait_for_confirms().await) },
         );
@@ -322,34 +363,31 @@ impl Task {
             &[self.entries[index].message.routing_key.as_str()],
         )
         .await;
+        Ok(())
     }
 
-    async fn resend(&mut self, channel: &Channel, in_flight: &mut Unanswered) {
+    async fn resend(&mut self, open: &mut Open) -> Result<(), String> {
         for index in 0..self.entries.len() {
             if !matches!(self.entries[index].state, State::Confirmed) {
                 self.progress.send_modify(|progress| progress.resent += 1);
-                self.send(index, channel, in_flight).await;
+                self.send(index, open).await?;
             }
         }
+        Ok(())
     }
 
-    async fn send_waiting(&mut self, channel: &Channel, in_flight: &mut Unanswered) {
+    async fn send_waiting(&mut self, open: &mut Open) -> Result<(), String> {
         let now = Instant::now();
         for index in 0..self.entries.len() {
             if matches!(self.entries[index].state, State::Waiting { until } if until <= now) {
-                self.send(index, channel, in_flight).await;
+                self.send(index, open).await?;
             }
         }
+        Ok(())
     }
 
     /// Works answers in. An error says that the channel is of no more use.
-    async fn answered(
-        &mut self,
-        live: &Live,
-        channel: &Channel,
-        in_flight: &mut Unanswered,
-        answers: Vec<Answered>,
-    ) -> Result<(), String> {
+    async fn answered(&mut self, open: &mut Open, answers: Vec<Answered>) -> Result<(), String> {
         let (mut returned, mut unknown) = (false, None);
         for (number, round, answer) in &answers {
             if let Answer::Returned { id, reply } = answer {
@@ -366,7 +404,7 @@ impl Task {
                     fail_point::hit("ingestor.confirmed").await;
                     self.confirmed(index);
                 }
-                Answer::Refused => self.refused(index, channel, in_flight).await,
+                Answer::Refused => self.refused(index, open).await?,
                 Answer::Returned { .. } => {}
                 Answer::Unknown(why) => unknown = Some(why),
             }
@@ -378,7 +416,7 @@ impl Task {
         let Some(topology) = topology.filter(|_| returned && !fail_point::skips("broker.guard.redeclare")) else {
             return Ok(());
         };
-        topology.declare(live).await.map_err(|error| error.to_string())
+        topology.declare(&open.live).await.map_err(|error| error.to_string())
     }
 
     /// Place of the entry that this answer is for, unless it was sent again or settled since.
@@ -387,18 +425,18 @@ impl Task {
         matches!(self.entries[index].state, State::Sent { round: current, .. } if current == round).then_some(index)
     }
 
-    async fn refused(&mut self, index: usize, channel: &Channel, in_flight: &mut Unanswered) {
+    async fn refused(&mut self, index: usize, open: &mut Open) -> Result<(), String> {
         self.progress.send_modify(|progress| progress.refused += 1);
         let entry = &mut self.entries[index];
         entry.refusals += 1;
         if entry.refusals % 2 == 1 && entry.message.on_refusal.is_some() {
-            self.send(index, channel, in_flight).await;
-        } else {
-            let wait = Duration::from_millis(100) * 2u32.saturating_pow(entry.refusals.min(8));
-            entry.state = State::Waiting {
-                until: Instant::now() + wait.min(LONGEST_WAIT),
-            };
+            return self.send(index, open).await;
         }
+        let wait = Duration::from_millis(100) * 2u32.saturating_pow(entry.refusals.min(8));
+        entry.state = State::Waiting {
+            until: Instant::now() + wait.min(LONGEST_WAIT),
+        };
+        Ok(())
     }
 
     /// Nothing wanted a message, not even the alternate exchange: somebody deleted queues. The broker names the message by
@@ -462,5 +500,13 @@ impl Task {
             State::Waiting { .. } | State::Confirmed => false,
         });
         overdue.then(|| format!("no confirmation within {} s", self.options.confirm_within.as_secs()))
+    }
+}
+
+/// Waits for the confirmation of the lock that is under way, for ever when there is none.
+async fn refreshed(lock: &mut Option<LockCheck>) -> Result<(), String> {
+    match lock {
+        Some(lock) => lock.refreshed().await,
+        None => std::future::pending().await,
     }
 }

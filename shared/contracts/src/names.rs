@@ -30,6 +30,11 @@ pub fn shard(shard: u32) -> String {
     format!("arrakis.ingestor.shard.{shard}")
 }
 
+/// Exclusive queue that exists while the connection of a lease's holder lasts: `queue` is the lease's.
+pub fn lease_lock(queue: &str) -> String {
+    format!("{queue}.lock")
+}
+
 /// Queue that serialises identifies of one `max_concurrency` bucket across processes.
 pub fn identify_bucket(bucket: u32) -> String {
     format!("arrakis.ingestor.identify.{bucket}")

@@ -36,6 +36,10 @@ pub const POINTS: &[Point] = &[
         "ingestor.guard.fatal",
         "a fatal close code is taken for one that passes",
     ),
+    point(
+        "ingestor.guard.resume_limit",
+        "a session is resumed without end, however often it fails",
+    ),
     point("ingestor.guard.gap", "a lost session is not counted"),
     point("ingestor.guard.budget", "the session-start budget is not looked at"),
     point(
@@ -108,6 +112,10 @@ pub const POINTS: &[Point] = &[
     point(
         "broker.guard.redeclare",
         "queues and bindings that went missing are not declared again",
+    ),
+    point(
+        "broker.guard.lease",
+        "the lock of a lease is neither taken nor checked before publishing",
     ),
     point("broker.guard.topology", "a topology that differs is taken as it is"),
     point(

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Body, ControlError, bad, missing};
 use crate::{
     AppState,
-    faults::{Condition, DeadHost, FaultKind},
+    faults::{Condition, DeadHost, FaultKind, SessionAnswer},
     gateway::{Order, Target},
 };
 
@@ -40,7 +40,8 @@ pub(super) struct Request {
 
 const KINDS: &str = "gateway_drop, gateway_half_open, gateway_reconnect, gateway_invalid_session, gateway_close, \
      gateway_heartbeat_request, gateway_send; gateway_no_heartbeat_ack, gateway_duplicate_dispatch, \
-     gateway_dead_resume_host, gateway_refuse_resume, rest_latency, rest_status, rest_rate_limit, rest_lost_answer";
+     gateway_dead_resume_host, gateway_refuse_resume, gateway_resume_answer, gateway_identify_answer, \
+     rest_latency, rest_status, rest_rate_limit, rest_lost_answer";
 
 pub(super) async fn list(State(app): State<AppState>) -> Json<Value> {
     Json(json!({"faults": app.faults.list()}))
@@ -151,9 +152,33 @@ fn armed(request: &Request) -> Result<FaultKind, ControlError> {
             event: request.event.clone(),
         },
         "gateway_refuse_resume" => FaultKind::GatewayRefuseResume,
+        "gateway_resume_answer" => FaultKind::GatewayResumeAnswer {
+            answer: session_answer(request)?,
+        },
+        "gateway_identify_answer" => FaultKind::GatewayIdentifyAnswer {
+            answer: session_answer(request)?,
+        },
         "gateway_dead_resume_host" => FaultKind::GatewayDeadResumeHost { mode: mode(request)? },
         other => return Err(bad(format!("{other:?} is not a kind of fault"), KINDS)),
     })
+}
+
+/// What answers in place of a session; the connection is reset when nothing is said.
+fn session_answer(request: &Request) -> Result<SessionAnswer, ControlError> {
+    match request.mode.as_deref() {
+        None | Some("reset") => Ok(SessionAnswer::Reset),
+        Some("silence") => Ok(SessionAnswer::Silence),
+        Some("invalid_session") => Ok(SessionAnswer::InvalidSession),
+        Some("close") => {
+            let code = request.code.filter(|code| (1_000..5_000).contains(code));
+            let code = code.ok_or_else(|| bad("mode close needs a code", "e.g. \"code\": 4000"))?;
+            Ok(SessionAnswer::Close(code))
+        }
+        Some(other) => Err(bad(
+            format!("{other} is not a mode"),
+            "reset, silence, invalid_session or close",
+        )),
+    }
 }
 
 /// How something that is dead behaves; it refuses when nothing is said.

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     AppState,
+    faults::SessionAnswer,
     model::Id,
     options::token_of,
     stats::Stats,
@@ -32,6 +33,10 @@ impl Connection {
         identify.check()?;
         self.authenticate(&identify.token)?;
         let shard = identify.shard()?;
+        if let Some(answer) = self.app.faults.identify_answer(Some(shard[0])) {
+            self.answer_without_session(answer);
+            return Ok(());
+        }
         let allowed = self.app.world.read(|state| state.application.privileged_intents);
         let intents = identify.intents(allowed)?;
         let guilds = self.app.world.read(|state| guilds_of(state, shard).len());
@@ -65,6 +70,11 @@ impl Connection {
     pub(super) fn resume(&mut self, resume: &Resume) -> Result<(), Refusal> {
         self.refuse_second_identify()?;
         self.authenticate(&resume.token)?;
+        let shard = self.app.hub.session(&resume.session_id).map(|session| session.shard[0]);
+        if let Some(answer) = self.app.faults.resume_answer(shard) {
+            self.answer_without_session(answer);
+            return Ok(());
+        }
         let refused = self.app.faults.refuses_resume();
         let Some(session) = self.app.hub.session(&resume.session_id).filter(|_| !refused) else {
             self.invalidate(false);
@@ -84,6 +94,16 @@ impl Connection {
         self.hold(&session, resume.seq);
         session.push("RESUMED", r#"{"_trace":["[\"emulator\"]"]}"#.into());
         Ok(())
+    }
+
+    /// What an armed fault answers to RESUME or IDENTIFY; a kept session stays as it is.
+    fn answer_without_session(&mut self, answer: SessionAnswer) {
+        match answer {
+            SessionAnswer::Reset => self.app.hub.order_connection(self.id, Order::Drop),
+            SessionAnswer::Silence => {}
+            SessionAnswer::InvalidSession => self.invalidate(true),
+            SessionAnswer::Close(code) => self.app.hub.order_connection(self.id, Order::Close(code)),
+        }
     }
 
     fn refuse_second_identify(&self) -> Result<(), Refusal> {

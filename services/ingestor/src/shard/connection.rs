@@ -66,6 +66,8 @@ pub(super) struct Why {
     pub(super) session_is_gone: Option<&'static str>,
     /// The host that sessions are resumed on does not answer.
     pub(super) resume_host_is_dead: bool,
+    /// The gateway was reached and the session was not resumed, without a word that it is gone.
+    pub(super) resume_failed: bool,
 }
 
 impl Why {
@@ -75,6 +77,7 @@ impl Why {
             detail: detail.into(),
             session_is_gone: None,
             resume_host_is_dead: false,
+            resume_failed: false,
         }
     }
 }
@@ -111,8 +114,11 @@ pub(super) struct Connection<'a> {
     deadline: Option<Instant>,
     on_resume_host: bool,
     said_hello: bool,
+    /// A session is to be resumed, and RESUMED has not come yet.
+    resuming: bool,
     /// When another process is taken to have the shard for good, although this connection stands.
     give_up: Option<Instant>,
+    opened: Instant,
 }
 
 /// What the gateway said: a message, or that it is gone without one.
@@ -157,6 +163,7 @@ impl<'a> Connection<'a> {
         );
         holding.status.set(State::Connecting(format!("{how} {address}")));
         let gateway = Shard::with_config(holding.shard_id(), config.build());
+        let resuming = holding.session.is_some();
         let patience = if on_resume_host {
             RESUME_HELLO_WITHIN
         } else {
@@ -171,7 +178,9 @@ impl<'a> Connection<'a> {
             deadline: Some(Instant::now() + patience),
             on_resume_host,
             said_hello: false,
+            resuming,
             give_up: None,
+            opened: Instant::now(),
         }
     }
 
@@ -206,6 +215,7 @@ impl<'a> Connection<'a> {
                 Next::Lease => self.lease(keeper)?,
                 Next::Save => {
                     self.save(keeper);
+                    self.expect_ready();
                     self.give_up
                         .is_some_and(|at| at <= Instant::now())
                         .then_some(Ended::TakenOver)
@@ -213,11 +223,21 @@ impl<'a> Connection<'a> {
                 Next::Silent => Some(self.silent()),
                 Next::Stop => Some(Ended::Stopped),
             };
-            if let Some(ended) = ended {
+            if let Some(mut ended) = ended {
                 self.say_goodbye(&ended).await;
+                if let Ended::Lost(why) = &mut ended {
+                    why.resume_failed = self.resume_failed(why);
+                }
                 return Ok(ended);
             }
         }
+    }
+
+    /// Whether the connection's end counts as a failed RESUME. What ends it for our own reasons, or before the gateway's first
+    /// word, says nothing about the session.
+    fn resume_failed(&self, why: &Why) -> bool {
+        let ours = matches!(why.cause, "backpressure" | "unreadable");
+        self.resuming && self.said_hello && !ours && why.session_is_gone.is_none()
     }
 
     /// The lease changed hands, or we lost the broker. The connection is kept for a while: events wait in Discord's socket.
@@ -229,13 +249,23 @@ impl<'a> Connection<'a> {
         let kept = self.holding.shared.link.heartbeat() * 2 + GIVE_UP_AFTER;
         self.give_up = others.then(|| self.give_up.unwrap_or_else(|| Instant::now() + kept));
         if others {
-            // Nothing is published meanwhile: whoever asks must not be told that the shard is served here.
+            // Unless the lock is still ours, nothing is published meanwhile, so the shard is not reported as active.
             let why = "another process seems to hold the shard".to_owned();
             self.holding.status.set(State::Connecting(why));
         } else if self.deadline.is_none() && self.said_hello && self.holding.session.is_some() {
             self.holding.status.set(State::Active);
         }
         Ok(None)
+    }
+
+    /// Sets the time by which READY must come. A new session may wait long for its turn, so the time counts from the identify.
+    fn expect_ready(&mut self) {
+        let identifying = self.said_hello && !self.resuming && self.holding.session.is_none();
+        if identifying && self.deadline.is_none() {
+            let sent = self.holding.shared.identify.granted(self.holding.status.id);
+            let sent = sent.filter(|at| *at >= self.opened);
+            self.deadline = sent.map(|at| at + self.holding.shared.limits.ready);
+        }
     }
 
     fn save(&mut self, keeper: &Keeper) {
@@ -287,7 +317,9 @@ impl<'a> Connection<'a> {
                     self.beat.hello(hello.heartbeat_interval);
                 }
                 // A new session may have to wait long for its turn; a zombie is then noticed by its heartbeat.
-                self.deadline = self.holding.session.as_ref().map(|_| Instant::now() + REPLAY_WITHIN);
+                self.deadline = self
+                    .resuming
+                    .then(|| Instant::now() + self.holding.shared.limits.resume_answer);
                 None
             }
             _ => None,
@@ -358,6 +390,7 @@ impl<'a> Connection<'a> {
         let holding = &mut *self.holding;
         holding.session = Some(session);
         holding.resume_host_is_dead = false;
+        holding.forget_resume_failures();
         holding.tracker.begin(seq);
         holding.status.update(|numbers| numbers.identified += 1);
         self.active();
@@ -368,6 +401,7 @@ impl<'a> Connection<'a> {
     fn resumed(&mut self, seq: u64) {
         tracing::info!(shard = self.holding.status.id, seq, "session resumed");
         self.holding.tracker.received(seq, None);
+        self.holding.forget_resume_failures();
         self.holding.shared.metrics.resumed();
         self.holding.status.update(|numbers| numbers.resumed += 1);
         self.active();
@@ -375,6 +409,7 @@ impl<'a> Connection<'a> {
 
     fn active(&mut self) {
         self.deadline = None;
+        self.resuming = false;
         self.holding.status.set(State::Active);
     }
 

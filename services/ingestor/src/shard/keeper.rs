@@ -28,10 +28,23 @@ const LAST_WRITE: Duration = Duration::from_secs(3);
 pub(super) enum Hold {
     /// Not now; `others` says that another process holds it.
     Waiting { others: bool },
-    /// On the connection of this epoch, and this is what was kept.
-    Held { epoch: u64, saved: Option<Saved> },
+    /// Ours.
+    Held(Held),
     /// Never: the queue is not as it should be.
     Impossible(TopologyError),
+}
+
+/// A lease that is held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Held {
+    /// Counts the leases of this process on the shard from 1.
+    pub(super) term: u64,
+    /// Epoch of the lease's connection.
+    pub(super) epoch: u64,
+    /// Since when.
+    pub(super) since: tokio::time::Instant,
+    /// What was kept.
+    pub(super) saved: Option<Saved>,
 }
 
 /// The shard's end.
@@ -74,11 +87,14 @@ impl Keeper {
             if state.as_ref() == Some(&saved) {
                 return false;
             }
-            urgent = state.as_ref().is_none_or(|state| state.session != saved.session);
+            urgent = state
+                .as_ref()
+                .is_none_or(|state| state.session != saved.session || state.resume_failures != saved.resume_failures);
             *state = Some(saved);
             true
         });
-        // A session that is not kept yet would be lost with a crash; a sequence number only costs a replay.
+        // A session that is not kept yet would be lost with a crash, and a process that crashes at each RESUME would never
+        // count one; a sequence number only costs a replay.
         if urgent {
             self.new_session.notify_one();
         }
@@ -103,6 +119,7 @@ struct Task {
 impl Task {
     async fn run(mut self) {
         let mut backoff = Backoff::broker();
+        let mut term = 0;
         loop {
             let waiting = || drop(self.hold.send_replace(Hold::Waiting { others: true }));
             let acquired = tokio::select! {
@@ -113,12 +130,14 @@ impl Task {
                 Ok((lease, value)) => {
                     backoff.reset();
                     let saved = value.as_deref().and_then(Saved::decode);
-                    // What was wanted before may be older than what another process wrote meanwhile.
-                    self.wanted.mark_unchanged();
-                    self.hold.send_replace(Hold::Held {
+                    self.write_again_unless_others_did(saved.as_ref());
+                    term += 1;
+                    self.hold.send_replace(Hold::Held(Held {
+                        term,
                         epoch: lease.epoch(),
+                        since: tokio::time::Instant::now(),
                         saved,
-                    });
+                    }));
                     match self.while_held(lease).await {
                         Some(why) => tracing::warn!(queue = self.queue.name, why, "the lease is lost"),
                         None => return,
@@ -136,6 +155,17 @@ impl Task {
                 () = tokio::time::sleep(backoff.next_wait()) => {}
                 () = self.stop.cancelled() => return,
             }
+        }
+    }
+
+    /// What was wanted before the lease was lost may be older than what another process wrote meanwhile. If nobody did, it is
+    /// written again: the queue may have been deleted with its value.
+    fn write_again_unless_others_did(&mut self, saved: Option<&Saved>) {
+        let wanted = self.wanted.borrow().as_ref().map(|wanted| wanted.holder.clone());
+        if wanted.is_some() && saved.is_none_or(|saved| Some(&saved.holder) == wanted.as_ref()) {
+            self.wanted.mark_changed();
+        } else {
+            self.wanted.mark_unchanged();
         }
     }
 

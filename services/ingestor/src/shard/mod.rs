@@ -12,22 +12,24 @@ mod pace;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrakis_broker::{Link, Pipeline, PipelineOptions, PipelineSender, Topology};
+use arrakis_broker::{Fence, LOCK_VALID, Link, Pipeline, PipelineOptions, PipelineSender, Topology};
+use arrakis_contracts::names;
 use arrakis_runtime::{Fatal, fail_point};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use twilight_gateway::{ConfigBuilder, ShardId};
 
-use crate::clock::ClockOffset;
+use crate::clock::{ClockOffset, now_ms};
 use crate::config::Config;
 use crate::discord::GatewayInfo;
 use crate::identify::IdentifyQueue;
 use crate::metrics::Metrics;
+use crate::resume::{ResumeFailures, SessionLimits};
 use crate::session::{Saved, Session, Tracker};
 use crate::status::{ShardStatus, State};
 
 use connection::{Connection, Ended, Why};
-use keeper::{Hold, Keeper};
+use keeper::{Held, Hold, Keeper};
 use pace::Pace;
 
 /// How long a confirmation may take before its channel is given up.
@@ -48,6 +50,7 @@ pub(crate) struct Shared {
     gateway_url: String,
     shards: u32,
     window: usize,
+    limits: SessionLimits,
     events: crate::events::AllowList,
     identify: IdentifyQueue,
     clock: Arc<ClockOffset>,
@@ -82,6 +85,7 @@ impl Shared {
             gateway_url: info.url,
             shards,
             window: config.window,
+            limits: config.limits,
             events: config.events,
             identify,
             clock,
@@ -134,12 +138,11 @@ async fn periods(
     }
 }
 
-/// Epoch of the lease's connection, and what was kept.
-async fn wait_until_held(keeper: &mut Keeper, status: &ShardStatus) -> anyhow::Result<(u64, Option<Saved>)> {
+async fn wait_until_held(keeper: &mut Keeper, status: &ShardStatus) -> anyhow::Result<Held> {
     loop {
         let hold = keeper.hold.borrow_and_update().clone();
         match hold {
-            Hold::Held { epoch, saved } => return Ok((epoch, saved)),
+            Hold::Held(held) => return Ok(held),
             Hold::Waiting { others: true } => status.set(State::Standby),
             Hold::Waiting { others: false } => {}
             Hold::Impossible(error) => return Err(Fatal::new(error.to_string()).into()),
@@ -163,21 +166,30 @@ pub(super) struct Holding {
     tracker: Tracker,
     sender: PipelineSender,
     fence: watch::Sender<u64>,
+    /// Term of the lease that was followed last.
+    term: u64,
+    /// When a new session may begin: a former holder has published its last event by then.
+    may_identify_at: tokio::time::Instant,
     stop_pipeline: CancellationToken,
     /// The resume host did not answer; the first address serves until there is a new one.
     resume_host_is_dead: bool,
+    /// Attempts to resume the session that failed since it was last connected.
+    resume_failures: ResumeFailures,
     /// A frame that could not be read: after which sequence number, and how often.
     unreadable: (u64, u32),
 }
 
 impl Holding {
-    fn begin(shared: Arc<Shared>, status: Arc<ShardStatus>, (epoch, saved): (u64, Option<Saved>)) -> Self {
-        let (fence, permitted) = watch::channel(epoch);
+    fn begin(shared: Arc<Shared>, status: Arc<ShardStatus>, held: Held) -> Self {
+        let (fence, epoch) = watch::channel(held.epoch);
         let options = PipelineOptions {
             window: shared.window,
             window_bytes: WINDOW_BYTES,
             confirm_within: CONFIRM_WITHIN,
-            fence: Some(permitted),
+            fence: Some(Fence {
+                epoch,
+                lock: names::lease_lock(&names::shard(status.id)),
+            }),
             topology: Some(shared.topology.clone()),
             lag: shared.metrics.lag_told(),
         };
@@ -185,10 +197,16 @@ impl Holding {
         let (sender, _task) = Pipeline::start(shared.link.clone(), options, stop_pipeline.clone());
         let mut tracker = Tracker::default();
         let mut session = None;
-        if let Some(saved) = saved {
+        let mut resume_failures = ResumeFailures::default();
+        let mut may_identify_at = held.since;
+        if held.saved.is_none() {
+            may_identify_at += LOCK_VALID;
+        }
+        if let Some(saved) = held.saved {
             if saved.shards == shared.shards {
                 tracker.begin(saved.seq);
                 session = saved.session;
+                resume_failures = saved.resume_failures;
             } else if saved.session.is_some() {
                 tracing::warn!(
                     shard = status.id,
@@ -215,8 +233,11 @@ impl Holding {
             tracker,
             sender,
             fence,
+            term: held.term,
+            may_identify_at,
             stop_pipeline,
-            resume_host_is_dead: false,
+            resume_host_is_dead: resume_failures.avoid_resume_address(),
+            resume_failures,
             unreadable: (0, 0),
         }
     }
@@ -266,11 +287,45 @@ impl Holding {
         if why.resume_host_is_dead {
             self.resume_host_is_dead = true;
         }
+        if why.resume_failed {
+            self.resume_failed(&why.detail);
+        }
         if let Some(reason) = why.session_is_gone
             && let Some(session) = self.session.take()
         {
             self.count_gap(reason, &session.id);
+            self.forget_resume_failures();
         }
+    }
+
+    /// Counts a RESUME that failed without Discord saying that the session is gone, and gives the session up after too many.
+    fn resume_failed(&mut self, detail: &str) {
+        let now = now_ms();
+        self.resume_failures.record(now, self.tracker.last());
+        self.resume_host_is_dead |= self.resume_failures.avoid_resume_address();
+        let attempts = self.resume_failures.total();
+        self.status.update(|numbers| numbers.resume_failures = attempts);
+        if !self.resume_failures.are_too_many(now, self.shared.limits)
+            || fail_point::skips("ingestor.guard.resume_limit")
+        {
+            return;
+        }
+        if let Some(session) = self.session.take() {
+            tracing::error!(
+                shard = self.status.id,
+                attempts,
+                detail,
+                "the session cannot be resumed: identifying anew"
+            );
+            self.count_gap("resume_failed", &session.id);
+            self.forget_resume_failures();
+        }
+    }
+
+    /// The session is connected, or there is none any more.
+    fn forget_resume_failures(&mut self) {
+        self.resume_failures = ResumeFailures::default();
+        self.status.update(|numbers| numbers.resume_failures = 0);
     }
 
     fn count_gap(&self, reason: &str, session: &str) {
@@ -298,7 +353,7 @@ impl Holding {
             }
             let hold = keeper.hold.borrow().clone();
             let others = matches!(hold, Hold::Waiting { others: true });
-            let held = matches!(hold, Hold::Held { .. });
+            let held = matches!(hold, Hold::Held(_));
             if held && self.sender.has_room() {
                 break;
             }
@@ -314,6 +369,7 @@ impl Holding {
         if self.session.is_none() {
             self.status
                 .set(State::Connecting("waits for its turn to identify".to_owned()));
+            tokio::time::sleep_until(self.may_identify_at).await;
             self.shared.identify.budget().await?;
         }
         Ok(true)
@@ -325,15 +381,15 @@ impl Holding {
         match hold {
             Hold::Waiting { .. } => Ok(true),
             Hold::Impossible(error) => Err(Fatal::new(error.to_string())),
-            Hold::Held { epoch, saved } => {
-                let others = saved.is_some_and(|saved| saved.holder != self.shared.holder);
-                if epoch != *self.fence.borrow() {
-                    if others {
-                        return Ok(false);
-                    }
-                    self.fence.send_replace(epoch);
-                    self.save(keeper);
+            Hold::Held(held) if held.term == self.term => Ok(true),
+            Hold::Held(held) => {
+                if held.saved.is_some_and(|saved| saved.holder != self.shared.holder) {
+                    return Ok(false);
                 }
+                self.term = held.term;
+                self.fence
+                    .send_if_modified(|epoch| std::mem::replace(epoch, held.epoch) != held.epoch);
+                self.save(keeper);
                 Ok(true)
             }
         }
@@ -344,7 +400,7 @@ impl Holding {
         let progress = self.sender.progress();
         let confirmed = self.tracker.confirmed(progress.confirmed);
         let saved = Saved::new(&self.shared.holder, self.shared.shards, self.session.clone(), confirmed);
-        keeper.keep(saved);
+        keeper.keep(saved.with_failures(self.resume_failures));
         let received = self.tracker.last();
         self.status.update(|numbers| {
             numbers.received = received;

@@ -137,3 +137,33 @@ async fn who_has_lost_the_broker_gives_the_shard_up() {
         .unwrap();
     world.finish(&[]).await;
 }
+
+/// An operator deletes the queue while its holder is at work: the holder goes on, and the standby stays one.
+#[tokio::test]
+async fn deleted_shard_queue_does_not_move_the_shard() {
+    let world = World::new().await;
+    let first = world.ingestor();
+    first.healthy_as("active").await;
+    let second = world.ingestor();
+    second.healthy_as("standby").await;
+    for _ in 0..3 {
+        world.joins(50);
+        world.delete_queue(&names::shard(0)).await;
+        world.joins(50);
+        first.healthy_as("active").await;
+        second.healthy_as("standby").await;
+    }
+    let got = world.take_events(300).await;
+    assert!(ascending(&seqs(&got)));
+    assert_eq!((world.stats().identifies, world.stats().resumes), (1, 0));
+    // Session and sequence number were written into the new queue.
+    let last = *seqs(&got).last().unwrap();
+    first.confirmed(0, last).await;
+    first.stop().await;
+    second.healthy_as("active").await;
+    world.joins(10);
+    world.take_events(10).await;
+    assert_eq!((world.stats().identifies, world.stats().resumes), (1, 1));
+    second.stop().await;
+    world.finish(&[]).await;
+}

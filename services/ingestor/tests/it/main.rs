@@ -6,5 +6,6 @@ mod broker;
 mod closes;
 mod events;
 mod process;
+mod resume;
 mod sessions;
 mod world;

@@ -1,7 +1,9 @@
+use std::collections::HashSet;
 use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
+use arrakis_contracts::names;
 use arrakis_test_support::{Process, eventually};
 
 use crate::world::{World, ascending, seqs};
@@ -143,4 +145,43 @@ async fn ten_thousand_servers_on_four_shards_fit_into_fifty_megabytes() {
     eventually(all, "10,000 servers in the queue").await;
     process.terminate();
     assert!(process.ended(Duration::from_secs(20)).await.success());
+}
+
+/// The holder is stopped, its queue is deleted, and it wakes up with events in its socket: no event is published under two
+/// sessions, and none is lost.
+#[tokio::test]
+async fn stopped_holder_whose_queue_was_deleted_publishes_nothing_twice() {
+    let world = World::new().await;
+    let (first, second) = (free_address(), free_address());
+    let mut holder = start(&world, &first);
+    holder.ready(&first).await;
+    world.connected(1).await;
+    let mut standby = start(&world, &second);
+    standby.ready(&second).await;
+    world.joins(20);
+    holder.hang();
+    world.delete_queue(&names::shard(0)).await;
+    for _ in 0..10 {
+        world.joins(20);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    holder.go_on();
+    for _ in 0..10 {
+        world.joins(20);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let got = world.take_events(420).await;
+    let sessions: HashSet<_> = got.iter().map(|got| got.labels.session.clone()).collect();
+    assert_eq!(sessions.len(), 1, "events of more than one session");
+    assert_eq!(seqs(&got).len(), 420);
+    assert_eq!(world.stats().identifies, 1);
+    // The value was written again: a new holder resumes.
+    world.joins(10);
+    world.take_events(10).await;
+    holder.kill().await;
+    world.joins(10);
+    world.take_events(10).await;
+    assert_eq!((world.stats().identifies, world.stats().resumes), (1, 1));
+    standby.kill().await;
+    world.finish(&[]).await;
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use arrakis_broker::{Link, Priorities, Settings, Topology};
 use arrakis_config::{Reader, Service, Source};
 use arrakis_contracts::{Labels, names};
-use arrakis_ingestor::Config;
+use arrakis_ingestor::{Config, SessionLimits};
 use arrakis_runtime::{Fatal, Runtime};
 use arrakis_test_support::{FaultProxy, TestVhost, eventually};
 use discord_emulator::gateway::{Order, Target};
@@ -13,7 +13,7 @@ use discord_emulator::model::Id;
 use discord_emulator::seed::load;
 use discord_emulator::world::State;
 use discord_emulator::{Emulator, Options};
-use lapin::options::{BasicGetOptions, QueueDeclareOptions};
+use lapin::options::{BasicGetOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use tokio::task::JoinHandle;
 
@@ -88,10 +88,21 @@ impl World {
     }
 
     pub(crate) fn ingestor_with(&self, changes: &[(&'static str, &str)]) -> Ingestor {
+        Ingestor::start(self.config(changes))
+    }
+
+    /// An ingestor that gives a session up soon.
+    pub(crate) fn impatient_ingestor(&self, limits: SessionLimits) -> Ingestor {
+        let mut config = self.config(&[]);
+        config.limits = limits;
+        Ingestor::start(config)
+    }
+
+    fn config(&self, changes: &[(&'static str, &str)]) -> Config {
         let mut pairs = self.environment();
         pairs.retain(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
         pairs.extend(changes.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        Ingestor::start(Source::pairs(pairs))
+        Reader::load(Service::Ingestor, Source::pairs(pairs), Config::read).unwrap()
     }
 
     pub(crate) fn guild(&self) -> Id {
@@ -154,6 +165,16 @@ impl World {
 
     pub(crate) async fn take_events(&self, count: usize) -> Vec<Got> {
         self.take(names::EVENTS_GUILD, count).await
+    }
+
+    /// Deletes a queue, as an operator might.
+    pub(crate) async fn delete_queue(&self, queue: &str) {
+        let channel = self.link.live().await.unwrap().channel().await.unwrap();
+        channel
+            .queue_delete(queue.into(), QueueDeleteOptions::default())
+            .await
+            .unwrap();
+        let _ = channel.close(200, "done".into()).await;
     }
 
     /// Messages that lie ready in a queue; 0 where there is no such queue.
@@ -239,9 +260,8 @@ pub(crate) struct Ingestor {
 }
 
 impl Ingestor {
-    fn start(source: Source) -> Self {
+    fn start(config: Config) -> Self {
         let runtime = Runtime::for_test(Service::Ingestor);
-        let config = Reader::load(Service::Ingestor, source, Config::read).unwrap();
         let task = tokio::spawn(arrakis_ingestor::serve(config, runtime.clone()));
         Self { runtime, task }
     }

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use arrakis_broker::topology::shard_state;
 use arrakis_broker::{Lease, Priorities};
+use arrakis_contracts::names::lease_lock;
 
 use arrakis_test_support::eventually;
 
@@ -117,4 +118,56 @@ async fn a_deleted_queue_loses_the_lease() {
     assert!(lease.lost().await.contains("cancelled"));
     let (_lease, value) = Lease::acquire(&world.link, &queue, || {}).await.unwrap();
     assert_eq!(value, None);
+}
+
+#[tokio::test]
+async fn standby_does_not_get_a_deleted_queues_lease_while_the_holders_connection_lives() {
+    for kind in KINDS {
+        let world = World::bare().await;
+        let queue = shard_state(0, kind);
+        let (mut lease, _) = Lease::acquire(&world.link, &queue, || {}).await.unwrap();
+        lease.write("kept").await.unwrap();
+        let link = world.another_link();
+        let (waits, mut told) = tokio::sync::watch::channel(0);
+        let standby = tokio::spawn(async move {
+            let (lease, value) =
+                Lease::acquire(&link, &shard_state(0, kind), || waits.send_modify(|count| *count += 1))
+                    .await
+                    .unwrap();
+            (lease, value, link)
+        });
+        told.wait_for(|count| *count > 0).await.unwrap();
+        delete_queue(&world, &queue.name).await;
+        assert!(lease.lost().await.contains("cancelled"), "{kind:?}");
+        drop(lease);
+        // The standby ends with the queue, comes again, is delivered the empty value, and finds the lock held.
+        let before = *told.borrow_and_update();
+        told.wait_for(|count| *count > before + 6).await.unwrap();
+        assert!(!standby.is_finished(), "{kind:?}: two hold the lease");
+        let (mut lease, value) = Lease::acquire(&world.link, &queue, || {}).await.unwrap();
+        assert_eq!(value, None, "{kind:?}");
+        lease.write("written again").await.unwrap();
+        assert!(!standby.is_finished(), "{kind:?}: two hold the lease");
+        lease.release().await;
+        let (_lease, value, _link) = tokio::time::timeout(Duration::from_secs(10), standby)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(value.as_deref(), Some(&b"written again"[..]), "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn deleted_lock_loses_the_lease() {
+    let world = World::bare().await;
+    let queue = shard_state(0, Priorities::Classic);
+    let (mut lease, _) = Lease::acquire(&world.link, &queue, || {}).await.unwrap();
+    // Only the holder's connection may do this over AMQP; an operator can with rabbitmqctl.
+    delete_queue(&world, &lease_lock(&queue.name)).await;
+    assert_eq!(lease.lost().await, "the lock was deleted");
+}
+
+async fn delete_queue(world: &World, queue: &str) {
+    let channel = world.link.live().await.unwrap().channel().await.unwrap();
+    channel.queue_delete(queue.into(), Default::default()).await.unwrap();
 }

@@ -1,5 +1,7 @@
-use arrakis_broker::{Message, Pipeline, PipelineOptions, PipelineSender};
+use arrakis_broker::topology::shard_state;
+use arrakis_broker::{Fence, LOCK_VALID, Lease, Message, Pipeline, PipelineOptions, PipelineSender, Priorities};
 use arrakis_contracts::names;
+use arrakis_contracts::names::lease_lock;
 use lapin::options::QueueDeleteOptions;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -109,9 +111,14 @@ async fn when_every_queue_is_gone_the_topology_is_declared_again_and_nothing_is_
 #[tokio::test]
 async fn nothing_is_published_on_a_connection_that_the_fence_does_not_name() {
     let world = World::new().await;
+    let queue = shard_state(0, Priorities::Classic);
+    let (_lease, _) = Lease::acquire(&world.link, &queue, || {}).await.unwrap();
     let (fence_sender, fence) = watch::channel(0);
     let fenced = PipelineOptions {
-        fence: Some(fence),
+        fence: Some(Fence {
+            epoch: fence,
+            lock: lease_lock(&queue.name),
+        }),
         ..world.pipeline_options()
     };
     let (mut sender, _task) = Pipeline::start(world.link.clone(), fenced, CancellationToken::new());
@@ -132,12 +139,57 @@ async fn nothing_is_published_on_a_connection_that_the_fence_does_not_name() {
     world.finish(&[]).await;
 }
 
+/// The lock of the lease is gone and another connection has taken it, while our connection and its epoch are unchanged.
+#[tokio::test]
+async fn nothing_is_published_while_another_connection_holds_the_lock() {
+    let world = World::new().await;
+    let queue = shard_state(0, Priorities::Classic);
+    let (lease, _) = Lease::acquire(&world.link, &queue, || {}).await.unwrap();
+    let (_keep, epoch) = watch::channel(lease.epoch());
+    let fenced = PipelineOptions {
+        fence: Some(Fence {
+            epoch,
+            lock: lease_lock(&queue.name),
+        }),
+        ..world.pipeline_options()
+    };
+    let (mut sender, _task) = Pipeline::start(world.link.clone(), fenced, CancellationToken::new());
+    send(&mut sender, join("ours")).await;
+    all_confirmed(&sender).await;
+    lease.release().await;
+    let other = world.another_link();
+    let (others, _) = Lease::acquire(&other, &queue, || {}).await.unwrap();
+    // What was confirmed of the lock before is valid no more.
+    tokio::time::sleep(LOCK_VALID).await;
+    for number in 0..3 {
+        send(&mut sender, join(format!("fenced-{number}"))).await;
+    }
+    for number in 0..50 {
+        world
+            .publisher()
+            .publish(&join(format!("free-{number}")))
+            .await
+            .unwrap();
+    }
+    assert_eq!(sender.progress().confirmed, 1);
+    others.release().await;
+    let (_lease, _) = Lease::acquire(&world.link, &queue, || {}).await.unwrap();
+    all_confirmed(&sender).await;
+    let got = world.take_all(names::EVENTS_GUILD, 54).await;
+    assert_eq!(got[51..], ["fenced-0", "fenced-1", "fenced-2"], "{got:?}");
+    world.finish(&[]).await;
+}
+
 #[tokio::test]
 async fn the_window_bounds_what_is_taken() {
     let world = World::new().await;
+    let queue = shard_state(0, Priorities::Classic);
     let (_keep, fence) = watch::channel(0);
     let fenced = PipelineOptions {
-        fence: Some(fence),
+        fence: Some(Fence {
+            epoch: fence,
+            lock: lease_lock(&queue.name),
+        }),
         window: 4,
         ..world.pipeline_options()
     };

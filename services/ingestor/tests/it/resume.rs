@@ -1,0 +1,158 @@
+//! RESUME and IDENTIFY that fail without Discord saying that the session is gone.
+
+use std::time::Duration;
+
+use arrakis_ingestor::SessionLimits;
+use arrakis_test_support::eventually;
+use discord_emulator::faults::{Condition, FaultKind, SessionAnswer};
+use discord_emulator::gateway::Order;
+
+use crate::world::World;
+
+const LIMITS: SessionLimits = SessionLimits {
+    failures: 4,
+    give_up_after: Duration::from_millis(800),
+    resume_answer: Duration::from_millis(500),
+    ready: Duration::from_millis(500),
+};
+
+const ANSWERS: [SessionAnswer; 6] = [
+    SessionAnswer::Reset,
+    SessionAnswer::Silence,
+    SessionAnswer::InvalidSession,
+    SessionAnswer::Close(4000),
+    SessionAnswer::Close(4008),
+    SessionAnswer::Close(1000),
+];
+
+fn arm(world: &World, kind: FaultKind, count: Option<u64>) -> u64 {
+    let when = Condition {
+        count,
+        ..Condition::default()
+    };
+    world.discord.app().faults.arm(kind, when)
+}
+
+/// How many times an armed fault struck.
+fn struck(world: &World, fault: u64) -> u64 {
+    let faults = world.discord.app().faults.list();
+    faults.iter().find(|armed| armed.id == fault).unwrap().struck
+}
+
+async fn resume_that_fails_each_time_ends_in_a_new_session(answer: SessionAnswer) {
+    let world = World::new().await;
+    let ingestor = world.impatient_ingestor(LIMITS);
+    ingestor.healthy_as("active").await;
+    let old = world.discord.app().hub.sessions()[0].id.clone();
+    let fault = arm(&world, FaultKind::GatewayResumeAnswer { answer }, None);
+    assert_eq!(world.order(&Order::Drop), 1);
+    eventually(
+        async || world.stats().identifies == 2,
+        format!("a new session after {answer:?}"),
+    )
+    .await;
+    assert!(
+        struck(&world, fault) >= 4,
+        "{answer:?}: given up after {}",
+        struck(&world, fault)
+    );
+    assert_eq!(world.stats().resumes, 0, "{answer:?}");
+    ingestor.healthy_as("active").await;
+    world.joins(3);
+    let got = world.take_events(3).await;
+    assert!(got.iter().all(|got| got.labels.session != *old), "{answer:?}");
+    let metrics = ingestor.runtime.metrics.render();
+    let gap = "arrakis_ingestor_gaps_total{reason=\"resume_failed\"} 1";
+    assert!(metrics.contains(gap), "{answer:?}: {metrics}");
+    assert_eq!(
+        (&ingestor.shard(0)["gaps"], &ingestor.shard(0)["resume_failures"]),
+        (&1.into(), &0.into())
+    );
+    ingestor.stop().await;
+    world.finish(&[]).await;
+}
+
+#[tokio::test]
+async fn every_resume_that_fails_each_time_ends_in_a_new_session_and_a_counted_gap() {
+    let tasks = ANSWERS.map(|answer| tokio::spawn(resume_that_fails_each_time_ends_in_a_new_session(answer)));
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
+
+async fn resume_that_fails_for_a_while_keeps_the_session(answer: SessionAnswer) {
+    let world = World::new().await;
+    let ingestor = world.impatient_ingestor(SessionLimits {
+        give_up_after: Duration::from_secs(60),
+        ..LIMITS
+    });
+    ingestor.healthy_as("active").await;
+    let fault = arm(&world, FaultKind::GatewayResumeAnswer { answer }, Some(4));
+    assert_eq!(world.order(&Order::Drop), 1);
+    world.joins(5);
+    assert_eq!(world.take_events(5).await.len(), 5, "{answer:?}");
+    assert_eq!(struck(&world, fault), 4, "{answer:?}");
+    assert_eq!((world.stats().identifies, world.stats().resumes), (1, 1), "{answer:?}");
+    assert_eq!(ingestor.shard(0)["gaps"], 0, "{answer:?}");
+    ingestor.stop().await;
+    world.finish(&[]).await;
+}
+
+#[tokio::test]
+async fn every_resume_that_fails_for_a_while_keeps_the_session() {
+    let tasks = ANSWERS.map(|answer| tokio::spawn(resume_that_fails_for_a_while_keeps_the_session(answer)));
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
+
+/// Each process makes fewer attempts than the limit allows; together they reach it.
+#[tokio::test]
+async fn restarts_continue_the_count_of_failed_resumes() {
+    let world = World::new().await;
+    let limits = SessionLimits { failures: 6, ..LIMITS };
+    let first = world.impatient_ingestor(limits);
+    first.healthy_as("active").await;
+    let answer = SessionAnswer::Close(4000);
+    let fault = arm(&world, FaultKind::GatewayResumeAnswer { answer }, None);
+    assert_eq!(world.order(&Order::Drop), 1);
+    let mut ingestor = first;
+    let mut processes = 1;
+    while world.stats().identifies == 1 {
+        let before = struck(&world, fault);
+        let went_on = async || struck(&world, fault) >= before + 2 || world.stats().identifies == 2;
+        eventually(went_on, "two more attempts or a new session").await;
+        if world.stats().identifies == 2 {
+            break;
+        }
+        ingestor.stop().await;
+        assert!(
+            struck(&world, fault) <= 8,
+            "the count began anew: {}",
+            struck(&world, fault)
+        );
+        ingestor = world.impatient_ingestor(limits);
+        processes += 1;
+    }
+    assert!(processes > 1, "one process reached the limit by itself");
+    ingestor.healthy_as("active").await;
+    world.joins(3);
+    world.take_events(3).await;
+    ingestor.stop().await;
+    world.finish(&[]).await;
+}
+
+#[tokio::test]
+async fn identify_that_is_not_answered_is_sent_again() {
+    for answer in [SessionAnswer::Silence, SessionAnswer::Reset, SessionAnswer::Close(4000)] {
+        let world = World::new().await;
+        let fault = arm(&world, FaultKind::GatewayIdentifyAnswer { answer }, Some(2));
+        let ingestor = world.impatient_ingestor(LIMITS);
+        ingestor.healthy_as("active").await;
+        assert_eq!((struck(&world, fault), world.stats().identifies), (2, 1), "{answer:?}");
+        world.joins(3);
+        world.take_events(3).await;
+        ingestor.stop().await;
+        world.finish(&[]).await;
+    }
+}
