@@ -6,4 +6,5 @@ pub mod demo;
 pub mod ledger;
 pub mod load;
 pub mod platform;
+pub mod print;
 pub mod seed;

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use arrakis_causes::causes;
 use arrakis_config::Secret;
 use clap::{Parser, Subcommand};
 use loadtests::platform::Emulator;
+use loadtests::print::{self, note};
 use loadtests::{bench, chaos, demo, seed};
 
 /// Drives the whole of Arrakis from outside.
@@ -67,10 +69,11 @@ enum Command {
 async fn main() -> ExitCode {
     arrakis_runtime::install_crypto();
     match Box::pin(run(Arguments::parse().command)).await {
-        Ok(true) => ExitCode::SUCCESS,
+        Ok(true) if !print::failed() => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::FAILURE,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            report(&format!("loadtests: {error:#}"));
+            note(&format!("loadtests: {}", causes(error.as_ref())));
             ExitCode::FAILURE
         }
     }
@@ -88,7 +91,7 @@ async fn run(command: Command) -> anyhow::Result<bool> {
                     .community
                     .as_ref()
                     .map_or("not onboarded", |community| community.theme);
-                report(&format!("{}: {} members, {kind}", server.name, server.members.len()));
+                note(&format!("{}: {} members, {kind}", server.name, server.members.len()));
             }
             Ok(true)
         }
@@ -116,9 +119,4 @@ async fn run(command: Command) -> anyhow::Result<bool> {
         }
         Command::Chaos(arguments) => Box::pin(chaos::command(arguments)).await,
     }
-}
-
-#[expect(clippy::print_stderr, reason = "a command line speaks to a person on stderr")]
-fn report(text: &str) {
-    eprintln!("{text}");
 }

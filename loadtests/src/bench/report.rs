@@ -248,7 +248,6 @@ pub(super) fn verdict(missed: &[String], took: Duration) {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "a command line speaks to a person")]
 pub(super) fn say(text: &str) {
-    println!("{text}");
+    crate::print::line(text);
 }

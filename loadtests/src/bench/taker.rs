@@ -66,9 +66,8 @@ pub async fn run(url: &str, queues: &[String]) -> anyhow::Result<()> {
     anyhow::bail!("the broker takes these consumers for ended")
 }
 
-#[expect(clippy::print_stdout, reason = "whoever started the process waits for the word")]
 fn say_that_it_takes() {
-    println!("{TAKES}");
+    crate::print::line(TAKES);
 }
 
 async fn take(mut messages: Consumer) -> anyhow::Result<()> {

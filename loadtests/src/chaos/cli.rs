@@ -1,15 +1,19 @@
 //! `loadtests chaos`.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
 
 use super::faults;
 use super::report::Report;
-use super::run::{Lab, run};
+use super::run::{Lab, Terms, run};
 use super::scenario::Scenario;
+use crate::print::line;
 
+/// The scenario that can go on for as long as one likes.
+const SOAK: &str = "kill-anything";
 /// Where the report goes, from the working directory.
 const REPORT: &str = "target/chaos/latest.json";
 
@@ -30,6 +34,9 @@ pub struct Arguments {
     /// Takes each scenario's guard away and wants it red.
     #[arg(long)]
     without_guard: bool,
+    /// How long kill-anything goes on, instead of nine seconds.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_080))]
+    minutes: Option<u32>,
 }
 
 /// Runs what was asked for. Answers whether all of it came out as wanted.
@@ -42,6 +49,11 @@ pub async fn command(arguments: Arguments) -> anyhow::Result<bool> {
         return Ok(true);
     }
     let scenarios = chosen(&arguments)?;
+    let soak = arguments.minutes.map(|minutes| Duration::from_secs(60) * minutes);
+    ensure!(
+        soak.is_none() || scenarios.iter().all(|scenario| scenario.name == SOAK),
+        "--minutes is for {SOAK} alone; example: chaos {SOAK} --minutes 10"
+    );
     let mut report = Report {
         seed: arguments.seed,
         guarded: !arguments.without_guard,
@@ -52,18 +64,23 @@ pub async fn command(arguments: Arguments) -> anyhow::Result<bool> {
             Vec::new()
         },
     };
-    say(&format!("seed {}", arguments.seed));
-    say(Report::HEADING);
+    line(&format!("seed {}", arguments.seed));
+    line(Report::HEADING);
     let mut lab = Lab::default();
     let logs = PathBuf::from("target/chaos/logs");
+    let terms = Terms {
+        guarded: report.guarded,
+        seed: arguments.seed,
+        soak,
+    };
     for scenario in &scenarios {
-        let row = run(&mut lab, scenario, report.guarded, arguments.seed, &logs).await;
-        say(&row.line());
+        let row = run(&mut lab, scenario, &terms, &logs).await;
+        line(&row.line());
         report.scenarios.push(row);
     }
     drop(lab);
     report.write(Path::new(REPORT))?;
-    say(&report.text());
+    line(&report.text());
     Ok(report.failed().is_empty())
 }
 
@@ -92,24 +109,19 @@ fn chosen(arguments: &Arguments) -> anyhow::Result<Vec<Scenario>> {
 fn list() {
     for scenario in faults::all() {
         let proves: Vec<_> = scenario.proves.iter().map(ToString::to_string).collect();
-        say(&format!(
+        line(&format!(
             "{:>3} {:<32} {:<12} {}",
             scenario.fault,
             scenario.name,
             proves.join(" "),
             scenario.what
         ));
-        say(&format!("{:49}without: {}", "", scenario.guard));
+        line(&format!("{:49}without: {}", "", scenario.guard));
     }
     let missing = Report::missing(&faults::all());
     if !missing.is_empty() {
-        say(&format!("rows of the catalogue without a scenario: {missing:?}"));
+        line(&format!("rows of the catalogue without a scenario: {missing:?}"));
     }
-}
-
-#[expect(clippy::print_stdout, reason = "what was asked for goes to stdout")]
-fn say(text: &str) {
-    println!("{text}");
 }
 
 /// Scenarios by name, for tests.

@@ -23,6 +23,17 @@ const STRANGERS: u64 = 1_230_000_000_000_000_000;
 /// Deeds done at once in a burst.
 const BURST: usize = 16;
 
+/// What a load consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Commands, joins and leaves.
+    Mixed,
+    /// Joins and leaves.
+    Members,
+    /// Commands.
+    Commands,
+}
+
 /// Lets members act and notes what they did.
 #[derive(Debug, Clone)]
 pub(super) struct Members {
@@ -89,17 +100,17 @@ impl Members {
     }
 
     /// Begins: this many deeds a second, the same in the same order for the same seed.
-    pub(super) fn begin(&self, rate: u32, seed: u64) -> Load {
+    pub(super) fn begin(&self, kind: Kind, rate: u32, seed: u64) -> Load {
         let stop = CancellationToken::new();
         let members = self.clone();
         let task = tokio::spawn({
             let stop = stop.clone();
-            async move { members.act(rate, seed, &stop).await }
+            async move { members.act(kind, rate, seed, &stop).await }
         });
         Load { stop, task }
     }
 
-    async fn act(&self, rate: u32, seed: u64, stop: &CancellationToken) -> anyhow::Result<()> {
+    async fn act(&self, kind: Kind, rate: u32, seed: u64, stop: &CancellationToken) -> anyhow::Result<()> {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let every = Duration::from_secs(1) / rate.max(1);
         let mut next = Instant::now();
@@ -109,7 +120,12 @@ impl Members {
                 () = sleep_until(next) => {}
                 () = stop.cancelled() => return Ok(()),
             }
-            match random.random_range(0..10) {
+            let deed = match kind {
+                Kind::Mixed => random.random_range(0..10),
+                Kind::Members => random.random_range(5..10),
+                Kind::Commands => random.random_range(0..5),
+            };
+            match deed {
                 0..5 => self.command(COMMANDS[random.random_range(0..COMMANDS.len())]).await?,
                 5..8 => self.join().await?,
                 _ => self.leave().await?,

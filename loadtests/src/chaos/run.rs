@@ -4,6 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use arrakis_causes::causes;
 use futures_util::FutureExt as _;
 
 use super::report::Row;
@@ -22,12 +23,24 @@ pub struct Lab {
     pub broker: Option<Rabbit>,
 }
 
-/// Runs one scenario. Without its guard, it is wanted red.
-pub async fn run(lab: &mut Lab, scenario: &Scenario, guarded: bool, seed: u64, logs: &Path) -> Row {
+/// How scenarios run.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// Whether what protects against the fault is in place. Without it, a scenario is wanted red.
+    pub guarded: bool,
+    /// Draws the schedule of the load.
+    pub seed: u64,
+    /// How long a scenario goes on that can go on for as long as one likes.
+    pub soak: Option<Duration>,
+}
+
+/// Runs one scenario.
+pub async fn run(lab: &mut Lab, scenario: &Scenario, terms: &Terms, logs: &Path) -> Row {
     let begun = Instant::now();
-    let mut stage = Stage::new(std::mem::take(lab), scenario.guard, guarded, seed);
-    let problem = play(&mut stage, scenario).await;
-    let mut row = Row::new(scenario, guarded);
+    let mut stage = Stage::new(std::mem::take(lab), scenario.guard, terms);
+    let limit = LIMIT + terms.soak.map_or(Duration::ZERO, |soak| soak * 2);
+    let problem = play(&mut stage, scenario, limit).await;
+    let mut row = Row::new(scenario, terms.guarded);
     row.recovery_ms = stage
         .recovery()
         .map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
@@ -50,17 +63,18 @@ pub async fn run(lab: &mut Lab, scenario: &Scenario, guarded: bool, seed: u64, l
 }
 
 /// Plays it and has the ledger judge. Answers what kept it from its end.
-async fn play(stage: &mut Stage, scenario: &Scenario) -> Option<String> {
+async fn play(stage: &mut Stage, scenario: &Scenario, limit: Duration) -> Option<String> {
     let playing = AssertUnwindSafe(async {
         (scenario.run)(stage).await?;
-        if stage.tally().is_none() {
+        let more = stage.fill_up().await?;
+        if more || stage.tally().is_none() {
             stage.judge().await?;
         }
         anyhow::Ok(())
     });
-    match tokio::time::timeout(LIMIT, playing.catch_unwind()).await {
+    match tokio::time::timeout(limit, playing.catch_unwind()).await {
         Ok(Ok(Ok(()))) => None,
-        Ok(Ok(Err(error))) => Some(format!("{error:#}")),
+        Ok(Ok(Err(error))) => Some(causes(error.as_ref())),
         Ok(Err(panic)) => {
             let words = panic.downcast_ref::<String>().map(String::as_str);
             Some(
@@ -70,7 +84,7 @@ async fn play(stage: &mut Stage, scenario: &Scenario) -> Option<String> {
                     .to_owned(),
             )
         }
-        Err(_) => Some(format!("it did not end within {} s", LIMIT.as_secs())),
+        Err(_) => Some(format!("it did not end within {} s", limit.as_secs())),
     }
 }
 

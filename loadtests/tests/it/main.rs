@@ -11,4 +11,5 @@ mod browser;
 mod chaos;
 mod demo;
 mod page;
+mod pipes;
 mod seed;

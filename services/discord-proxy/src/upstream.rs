@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrakis_causes::causes_below;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use reqwest::redirect::Policy;
@@ -175,15 +176,5 @@ async fn exchange(request: reqwest::RequestBuilder) -> Sent {
 
 /// An error with its causes, without the URL: it may hold an interaction's token.
 fn words(error: &reqwest::Error) -> String {
-    let mut words = Vec::new();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        words.push(error.to_string());
-        cause = error.source();
-    }
-    if words.is_empty() {
-        "the request failed".to_owned()
-    } else {
-        words.join(": ")
-    }
+    causes_below(error).unwrap_or_else(|| "the request failed".to_owned())
 }

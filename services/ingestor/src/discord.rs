@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrakis_broker::Backoff;
+use arrakis_causes::causes;
 use arrakis_config::{Secret, is_loopback};
 use arrakis_runtime::Fatal;
 use http::{HeaderMap, HeaderValue, header};
@@ -128,12 +129,6 @@ impl Discord {
             _ => AskError::Away(format!("{call}: {}", causes(error))),
         }
     }
-}
-
-/// An error with all that caused it: the layers above say only that something failed.
-pub(crate) fn causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// The same words whether REST or the gateway refuses.

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use arrakis_causes::causes;
 use arrakis_db::DbError;
 use arrakis_discord::Error as DiscordError;
 use arrakis_runtime::fail_point;
@@ -60,7 +61,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Retry(error) | Self::Permanent(error) => write!(f, "{error:#}"),
+            Self::Retry(error) | Self::Permanent(error) => f.write_str(&causes(error.as_ref())),
             Self::Drop(reason) => f.write_str(reason),
         }
     }

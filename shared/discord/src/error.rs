@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use arrakis_causes::causes;
+
 /// Why a call did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
@@ -109,13 +111,7 @@ impl Error {
 impl From<twilight_http::Error> for Error {
     fn from(error: twilight_http::Error) -> Self {
         // twilight keeps the reason in the source ("embed title is 300 characters long …") and a category in the error.
-        let mut words = error.to_string();
-        let mut source = std::error::Error::source(&error);
-        while let Some(cause) = source {
-            words = format!("{words}: {cause}");
-            source = cause.source();
-        }
-        Self::unsendable(words)
+        Self::unsendable(causes(&error))
     }
 }
 

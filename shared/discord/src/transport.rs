@@ -7,6 +7,7 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use arrakis_causes::causes;
 use arrakis_contracts::proxy::ProxyError;
 use bytes::Bytes;
 use http::HeaderMap;
@@ -172,7 +173,7 @@ impl Transport {
         };
         let exchange = async {
             let response = self.http.request(built).await.map_err(|error| {
-                let why = format!("{}: {}", replica.base, chain(&error));
+                let why = format!("{}: {}", replica.base, causes(&error));
                 // hyper itself repeats on a new connection what an idle one, closed by its peer, did not take.
                 if error.is_connect() {
                     Try::Untouched(why)
@@ -204,15 +205,4 @@ fn unanswered(why: String, may_have: bool) -> Error {
     } else {
         Error::Unavailable(why)
     }
-}
-
-/// An error with its causes, since hyper's own words are "client error (Connect)".
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        words = format!("{words}: {cause}");
-        source = cause.source();
-    }
-    words
 }

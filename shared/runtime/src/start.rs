@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use arrakis_causes::causes;
 use arrakis_config::{ConfigErrors, EXIT_CODE, Reader, Service, Source, variables};
 use arrakis_fail_point as fail_point;
 use arrakis_one_thread::OneThread;
@@ -140,7 +141,7 @@ where
     match start(service, threads, &common, |runtime| serve(config, runtime)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "{} stops", service.binary());
+            tracing::error!(error = causes(error.as_ref()), "{} stops", service.binary());
             ExitCode::from(error.downcast_ref::<Fatal>().map_or(1, |fatal| fatal.exit_code))
         }
     }

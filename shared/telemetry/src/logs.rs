@@ -80,7 +80,10 @@ fn joined(mut first: String, second: String) -> String {
 /// When one is installed already.
 pub fn init_logs(format: LogFormat, filter: EnvFilter) -> Result<(), TryInitError> {
     let registry = tracing_subscriber::registry().with(filter);
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // A failure to write would be reported by `eprintln!`, which panics where standard error itself is closed.
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     match format {
         LogFormat::Json => {
             let layer = layer.json().flatten_event(true).with_span_list(false);

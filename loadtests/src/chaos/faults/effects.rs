@@ -56,6 +56,8 @@ fn moments(route: &str, queue_key: &str) -> [(&'static str, String); 3] {
 
 async fn answers(stage: &mut Stage) -> anyhow::Result<()> {
     stage.start(Shape::default()).await?;
+    // Events in flight at each death; commands of others would be struck in place of ours.
+    stage.load_of_members(20).await?;
     for (route, command) in [(CALLBACK, "position"), (EDIT, "threshold")] {
         for (when, points) in moments(route, &format!("interaction.command.{command}")) {
             let Deed::Command { id, .. } = struck(stage, &points, command).await? else {
@@ -178,6 +180,8 @@ async fn is_written_down(stage: &mut Stage, claim: &str) -> anyhow::Result<bool>
 
 async fn roles(stage: &mut Stage) -> anyhow::Result<()> {
     stage.start(Shape::default()).await?;
+    // Events in flight at each death; joins of others would be struck in place of ours.
+    stage.load_of_commands(15).await?;
     let guild = stage.plan().servers[0].guild;
     let people = stage.plan().newcomers.clone();
     let mut tier = Vec::new();
@@ -307,6 +311,8 @@ async fn registration(stage: &mut Stage) -> anyhow::Result<()> {
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     let still = registrations(stage).await?;
     stage.expect(I2, "the next leader compares and sends nothing", still == 1, still);
+    // Deeds are judged too, on the platform as it is now.
+    stage.platform().spawn_ingestor(&[])?.ready().await;
     Ok(())
 }
 

@@ -10,11 +10,14 @@ use crate::chaos::Invariant::{I1, I2, I3, I5};
 use crate::chaos::stage::waits::percentile;
 use crate::chaos::{Guard, PROCESS_BACK, Scenario, Shape, Stage};
 use crate::platform::Replica;
+use crate::print::note;
 
 /// How long leaving may take.
 const GRACE: Duration = Duration::from_secs(25);
 /// How long the killing goes on.
 const KILLING: Duration = Duration::from_secs(9);
+/// How often a long run reports what it has done.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 /// What a deploy without replicas takes.
 const SLOW_DEPLOY: Duration = Duration::from_secs(4);
 /// The row of who joins during a rolling restart is there within this time.
@@ -97,17 +100,38 @@ async fn kill_anything(stage: &mut Stage) -> anyhow::Result<()> {
     let mut random = ChaCha8Rng::seed_from_u64(stage.seed());
     let count = stage.platform().replicas().count();
     let (begun, mut killed) = (Instant::now(), 0);
-    while begun.elapsed() < KILLING {
+    let killing = stage.soak().unwrap_or(KILLING);
+    let mut told = Duration::ZERO;
+    while begun.elapsed() < killing {
         let victim = replica(stage, random.random_range(0..count));
         victim.kill().await;
         // Whoever runs it starts it again at once.
         victim.start_again();
         killed += 1;
         sleep(Duration::from_millis(random.random_range(100..1_200))).await;
+        if begun.elapsed() >= told + TELL_EVERY {
+            told = begun.elapsed();
+            tell_progress(stage, begun.elapsed(), killing, killed).await;
+        }
     }
-    tracing::debug!(killed, "killed");
+    stage.note(format!("{killed} processes killed"));
     for nth in 0..count {
         replica(stage, nth).ready().await;
     }
     stage.recovers(PROCESS_BACK).await.map(drop)
+}
+
+/// One line: the run may take hours.
+async fn tell_progress(stage: &mut Stage, elapsed: Duration, of: Duration, killed: u32) {
+    let sent = stage.sent();
+    // Postgres and the emulator are not killed, but asked while everything else is.
+    let open = match stage.ledger().open().await {
+        Ok(open) => format!("{} without an effect so far", open.len()),
+        Err(error) => format!("the ledger cannot be read now: {error}"),
+    };
+    note(&format!(
+        "{:>4} of {} min: {killed} processes killed, {sent} deeds, {open}",
+        elapsed.as_secs() / 60,
+        of.as_secs() / 60
+    ));
 }

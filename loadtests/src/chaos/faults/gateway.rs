@@ -10,6 +10,8 @@ use crate::chaos::{Guard, PROCESS_BACK, Scenario, Shape, Stage};
 
 /// Identifies of one bucket are this far apart.
 pub(super) const IDENTIFY: Duration = Duration::from_secs(5);
+/// A session whose RESUME fails each time is given up within this time: five failures, each met with silence for ten seconds.
+const RESUME_GIVEN_UP: Duration = Duration::from_secs(90);
 /// Milliseconds between heartbeats where one is to be missed.
 const BEAT_MS: u64 = 1_500;
 /// Exit code of a configuration that only a person can mend.
@@ -39,6 +41,22 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         proves: &[I1, I2, I5, I6],
         guard: Guard::FailPoint("ingestor.guard.gap=skip"),
         run: |stage| Box::pin(session_gone(stage)),
+    },
+    Scenario {
+        fault: 31,
+        name: "resume-reset-each-time",
+        what: "the connection is reset at each RESUME, while members join",
+        proves: &[I1, I2, I5, I6],
+        guard: Guard::FailPoint("ingestor.guard.resume_limit=skip"),
+        run: |stage| Box::pin(resume_fails(stage, "reset")),
+    },
+    Scenario {
+        fault: 31,
+        name: "resume-met-with-silence",
+        what: "nothing follows the HELLO of each RESUME, while members join",
+        proves: &[I1, I2, I5, I6],
+        guard: Guard::FailPoint("ingestor.guard.resume_limit=skip"),
+        run: |stage| Box::pin(resume_fails(stage, "silence")),
     },
     Scenario {
         fault: 32,
@@ -141,6 +159,32 @@ async fn session_gone(stage: &mut Stage) -> anyhow::Result<()> {
     let began = identifies(stage).await? - before;
     stage.expect(I5, "one new session", began == 1, began);
     gaps_are(stage, "invalid_session", 1).await
+}
+
+/// A RESUME that never succeeds ends in a new session, also when the process is started again meanwhile.
+async fn resume_fails(stage: &mut Stage, mode: &str) -> anyhow::Result<()> {
+    stage.start(Shape::default()).await?;
+    stage.load(10).await?;
+    stage.flows(15).await?;
+    let before = identifies(stage).await?;
+    strike(stage, json!({"kind": "gateway_resume_answer", "mode": mode})).await?;
+    strike(stage, json!({"kind": "gateway_drop"})).await?;
+    stage.burst(12).await?;
+    let ingestor = &mut stage.platform().ingestors[0];
+    ingestor.kill().await;
+    ingestor.start_again();
+    let began = stage
+        .sees(I5, "a new session begins", RESUME_GIVEN_UP, async |stage| {
+            Ok(identifies(stage).await? > before)
+        })
+        .await?;
+    if !began {
+        return Ok(());
+    }
+    stage.recovers(PROCESS_BACK + IDENTIFY).await?;
+    let sessions = identifies(stage).await? - before;
+    stage.expect(I5, "one new session", sessions == 1, sessions);
+    gaps_are(stage, "resume_failed", 1).await
 }
 
 async fn gaps_are(stage: &mut Stage, reason: &str, wanted: u32) -> anyhow::Result<()> {

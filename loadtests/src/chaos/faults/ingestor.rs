@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use arrakis_contracts::names;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::gateway::{IDENTIFY, identifies, none_spent, strike, works};
 use crate::chaos::Invariant::{I1, I2, I4, I5, I6};
+use crate::chaos::published::{PublishedJoins, delete_queue};
 use crate::chaos::{Guard, PROCESS_BACK, Scenario, Shape, Stage};
 
 /// Seconds between heartbeats with the broker where a host vanishes.
@@ -47,6 +49,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         proves: &[I1, I2, I4, I5],
         guard: Guard::Harness("there is no second ingestor"),
         run: |stage| Box::pin(vanishes(stage)),
+    },
+    Scenario {
+        fault: 37,
+        name: "lease-lost-while-stopped",
+        what: "the holder is stopped for two seconds, its shard's queue is deleted, and members join meanwhile",
+        proves: &[I1, I2, I4, I5],
+        guard: Guard::FailPoint("broker.guard.lease=skip"),
+        run: |stage| Box::pin(lease_lost_while_stopped(stage)),
     },
 ];
 
@@ -221,5 +231,35 @@ async fn vanishes(stage: &mut Stage) -> anyhow::Result<()> {
         .await?;
     stage.flows(20).await?;
     tracing::debug!(away_ms = away.as_millis(), "it was away");
+    none_spent(stage, before).await
+}
+
+/// The standby is delivered the deleted queue's lease while the holder, with events in its socket, still has its connection.
+async fn lease_lost_while_stopped(stage: &mut Stage) -> anyhow::Result<()> {
+    stage.start(Shape::default().ingestors(2)).await?;
+    let url = stage.platform().vhost().url();
+    let published = PublishedJoins::record(&url).await?;
+    stage.load(30).await?;
+    stage.flows(40).await?;
+    let before = identifies(stage).await?;
+    let held = holder(stage).await?;
+    stage.platform().ingestors[held].hang();
+    delete_queue(&url, &names::shard(0)).await?;
+    for _ in 0..10 {
+        stage.burst(20).await?;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    stage.platform().ingestors[held].go_on();
+    stage.recovers(PROCESS_BACK).await?;
+    stage.flows(20).await?;
+    stage.quiet().await?;
+    stage.settle().await?;
+    let (joins, doubled) = published.end().await;
+    stage.expect(
+        I2,
+        format!("none of {joins} joins is published under two event ids"),
+        joins > 0 && doubled == 0,
+        doubled,
+    );
     none_spent(stage, before).await
 }

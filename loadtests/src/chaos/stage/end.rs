@@ -3,13 +3,72 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use tokio::time::Instant;
 
 use super::{Check, LOOK, Stage};
+use crate::chaos::load::Members;
 use crate::chaos::run::Lab;
-use crate::ledger::{self, Deed, Tally};
+use crate::ledger::{self, Deed, Ledger, Sent, Tally};
+
+/// Fewest deeds on which a scenario with its guard is judged.
+const ENOUGH: usize = 200;
+/// Deeds a second that fill up what is missing.
+const FILLING: u32 = 50;
+/// How long a platform may take to show that it serves at all.
+const SERVES: Duration = Duration::from_secs(8);
 
 impl Stage {
+    /// Lets members act until there are enough deeds to judge, on the platform that went through the fault. A scenario that
+    /// ends with a platform that does not serve is judged on what it sent. Returns whether there are more deeds than before.
+    ///
+    /// # Errors
+    /// When the emulator does not take what members do.
+    pub(in crate::chaos) async fn fill_up(&mut self) -> anyhow::Result<bool> {
+        let has_ingestor = self
+            .platform
+            .as_ref()
+            .is_some_and(|platform| !platform.ingestors.is_empty());
+        if !self.guarded || !has_ingestor {
+            return Ok(false);
+        }
+        self.quiet().await?;
+        let before = self.sent.len();
+        if before >= ENOUGH {
+            return Ok(false);
+        }
+        if !self.serves().await? {
+            self.note(format!(
+                "judged on {before} deeds: the platform does not serve when the scenario ends"
+            ));
+            return Ok(false);
+        }
+        self.load(FILLING).await?;
+        while self.sent.len() < ENOUGH {
+            tokio::time::sleep(LOOK).await;
+        }
+        self.quiet().await?;
+        Ok(true)
+    }
+
+    /// Whether a join, which is in no ledger, has its effect.
+    async fn serves(&mut self) -> anyhow::Result<bool> {
+        let cast = self.cast.clone().context("the platform has not been started")?;
+        let sent = Sent::default();
+        let members = Members::new(self.discord(), cast, sent.clone());
+        let mut ledger = Ledger::new(self.discord(), self.rows(), sent);
+        members.join().await?;
+        let deadline = Instant::now() + SERVES;
+        while Instant::now() < deadline {
+            // Postgres itself may be away.
+            if ledger.open().await.is_ok_and(|open| open.is_empty()) {
+                return Ok(true);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(false)
+    }
+
     /// Waits until every deed has its effect, or for as long as retries may take. Answers what is open then.
     ///
     /// # Errors

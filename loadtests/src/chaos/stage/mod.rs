@@ -14,8 +14,8 @@ use arrakis_test_support::{FaultProxy, TestVhost};
 use parking_lot::Mutex;
 
 use super::cast::{Cast, Place};
-use super::load::{Load, Members};
-use super::run::Lab;
+use super::load::{Kind, Load, Members};
+use super::run::{Lab, Terms};
 use super::scenario::{Guard, Invariant};
 use super::shape::Shape;
 use crate::ledger::{Deed, Sent, Tally};
@@ -45,6 +45,7 @@ pub struct Check {
 #[derive(Debug)]
 pub struct Stage {
     seed: u64,
+    soak: Option<Duration>,
     guarded: bool,
     guard: Guard,
     lab: Lab,
@@ -70,9 +71,11 @@ pub struct Stage {
 }
 
 impl Stage {
-    pub(super) fn new(lab: Lab, guard: Guard, guarded: bool, seed: u64) -> Self {
+    pub(super) fn new(lab: Lab, guard: Guard, terms: &Terms) -> Self {
+        let Terms { guarded, seed, soak } = *terms;
         Self {
             seed,
+            soak,
             guarded,
             guard,
             lab,
@@ -103,6 +106,11 @@ impl Stage {
     /// The run's seed, for whatever is drawn.
     pub fn seed(&self) -> u64 {
         self.seed
+    }
+
+    /// How long the scenario goes on, if somebody has said so.
+    pub fn soak(&self) -> Option<Duration> {
+        self.soak
     }
 
     /// Whether what protects against the fault is in place.
@@ -275,8 +283,28 @@ impl Stage {
     /// # Errors
     /// When the platform has not been started.
     pub async fn load(&mut self, rate: u32) -> anyhow::Result<()> {
+        self.load_of(Kind::Mixed, rate).await
+    }
+
+    /// As [`Stage::load`], of joins and leaves alone: for a scenario whose own commands are what is struck.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn load_of_members(&mut self, rate: u32) -> anyhow::Result<()> {
+        self.load_of(Kind::Members, rate).await
+    }
+
+    /// As [`Stage::load`], of commands alone: for a scenario whose own joins are what is struck.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn load_of_commands(&mut self, rate: u32) -> anyhow::Result<()> {
+        self.load_of(Kind::Commands, rate).await
+    }
+
+    async fn load_of(&mut self, kind: Kind, rate: u32) -> anyhow::Result<()> {
         self.quiet().await?;
-        self.load = Some(self.members()?.begin(rate, self.seed));
+        self.load = Some(self.members()?.begin(kind, rate, self.seed));
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use arrakis_causes::causes;
 use arrakis_runtime::{Fatal, fail_point};
 use bytes::Bytes;
 use futures_util::{Stream as _, StreamExt as _};
@@ -22,7 +23,6 @@ use super::beat::Beat;
 use super::close::{After, after};
 use super::keeper::{Hold, Keeper};
 use crate::clock::{now_ms, now_us};
-use crate::discord::causes;
 use crate::frame::{Context, Frame, FrameError, Hello, Ready, label};
 use crate::identify::IdentifyQueue;
 use crate::session::Session;

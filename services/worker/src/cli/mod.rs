@@ -12,6 +12,7 @@ mod topology;
 use std::future::Future;
 use std::process::ExitCode;
 
+use arrakis_causes::causes;
 use arrakis_config::{EXIT_CODE, Reader, Service, Source};
 use arrakis_db::DbError;
 use arrakis_runtime::{Threads, install_crypto};
@@ -75,7 +76,7 @@ where
         .map_err(anyhow::Error::from)
         .and_then(|runtime| runtime.block_on(task(config)));
     done.unwrap_or_else(|error| {
-        say(format_args!("arrakis-worker: {error:#}"));
+        say(format_args!("arrakis-worker: {}", causes(error.as_ref())));
         match error.downcast_ref::<DbError>() {
             Some(DbError::Login(_)) => ExitCode::from(EXIT_CODE),
             _ => ExitCode::FAILURE,

@@ -11,18 +11,21 @@ pub(super) fn say(words: impl Display) {
     let _ = writeln!(io::stderr(), "{words}");
 }
 
-/// Data, to standard output.
+/// Data, to standard output. A reader that has gone (`| head`) is not an error.
 ///
 /// # Errors
-/// When the reader is gone.
+/// When it cannot be written for another reason, such as a full disk.
 pub(super) fn print(data: impl Display) -> io::Result<()> {
-    writeln!(io::stdout(), "{data}")
+    match writeln!(io::stdout(), "{data}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
 }
 
 /// One value as one line of JSON, to standard output.
 ///
 /// # Errors
-/// When the reader is gone.
+/// As [`print`].
 pub(super) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     print(serde_json::to_string(value)?)?;
     Ok(())
