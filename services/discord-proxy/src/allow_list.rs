@@ -1,7 +1,8 @@
 //! What each caller may ask for: data in `allow-lists.yaml`, one reason per entry.
 //!
-//! A path matches an entry segment by segment: `{…}` is any one segment, `**` at the end is whatever follows. What no entry
-//! names is refused. To let a caller do more, add an entry there and say why.
+//! A path matches an entry segment by segment: `{…}` is any one segment, `{application}` the id of our own application. What no
+//! entry names is refused. To let a caller do more, add an entry there and say why; `hide` names the fields of the answer that
+//! hold secrets.
 
 use std::collections::BTreeMap;
 
@@ -16,11 +17,13 @@ const BUILT_IN: &str = include_str!("../allow-lists.yaml");
 struct Entry {
     methods: Vec<String>,
     path: String,
+    #[serde(default)]
+    hide: Vec<String>,
     reason: String,
 }
 
 /// What one caller may ask for.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct AllowList(Vec<Entry>);
 
@@ -71,10 +74,31 @@ impl AllowLists {
 }
 
 impl AllowList {
-    /// Whether a call with this method and these segments is allowed.
-    pub fn allows(&self, method: &Method, segments: &[&str]) -> bool {
-        self.0.iter().any(|entry| {
-            entry.methods.iter().any(|allowed| allowed == method.as_str()) && matches(&entry.path, segments)
+    /// Whether a call with this method and these segments is allowed to an application of this id: the fields that are to be
+    /// hidden from its answer, usually none.
+    pub fn allows(&self, method: &Method, segments: &[&str], application: u64) -> Option<&[String]> {
+        self.find(method, segments, Some(application)).map(|entry| &*entry.hide)
+    }
+
+    /// Whether it would be allowed to another application.
+    pub(crate) fn allows_another_application(&self, method: &Method, segments: &[&str]) -> bool {
+        self.find(method, segments, None).is_some()
+    }
+
+    /// Methods and paths, as the file has them.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().flat_map(|entry| {
+            entry
+                .methods
+                .iter()
+                .map(|method| (method.as_str(), entry.path.as_str()))
+        })
+    }
+
+    fn find(&self, method: &Method, segments: &[&str], application: Option<u64>) -> Option<&Entry> {
+        self.0.iter().find(|entry| {
+            entry.methods.iter().any(|allowed| allowed == method.as_str())
+                && matches(&entry.path, segments, application)
         })
     }
 }
@@ -87,8 +111,8 @@ impl Entry {
             Some("methods are GET, POST, PUT, PATCH and DELETE")
         } else if !self.path.starts_with('/') || segments.iter().any(|segment| segment.is_empty()) {
             Some("a path begins with / and has no empty segment")
-        } else if segments.iter().rev().skip(1).any(|segment| *segment == "**") {
-            Some("** stands at the end")
+        } else if segments.iter().any(|segment| segment.contains('*')) {
+            Some("there is no wildcard: each path is named")
         } else if self.reason.trim().is_empty() {
             Some("the reason is missing")
         } else {
@@ -97,31 +121,28 @@ impl Entry {
     }
 }
 
-fn matches(pattern: &str, segments: &[&str]) -> bool {
-    let mut rest = segments.iter();
-    for wanted in pattern.split('/').skip(1) {
-        if wanted == "**" {
-            return rest.next().is_some();
-        }
-        match rest.next() {
-            Some(segment) if wanted.starts_with('{') || wanted == *segment => {}
-            _ => return false,
-        }
+/// `application` is the one that `{application}` stands for; `None` accepts any.
+fn matches(pattern: &str, segments: &[&str], application: Option<u64>) -> bool {
+    let wanted = pattern.split('/').skip(1);
+    if wanted.clone().count() != segments.len() {
+        return false;
     }
-    rest.next().is_none()
+    wanted.zip(segments).all(|(wanted, segment)| match wanted {
+        // As it is written and in no other way: a leading zero or an escape might be read differently by Discord.
+        "{application}" => application.is_none_or(|id| *segment == id.to_string()),
+        wanted => wanted.starts_with('{') || wanted == *segment,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Our application has the id 1.
     fn may(caller: &str, method: &Method, path: &str) -> bool {
         let segments: Vec<_> = path.split('/').skip(1).collect();
-        AllowLists::built_in()
-            .unwrap()
-            .of(caller)
-            .unwrap()
-            .allows(method, &segments)
+        let lists = AllowLists::built_in().unwrap();
+        lists.of(caller).unwrap().allows(method, &segments, 1).is_some()
     }
 
     #[test]
@@ -148,6 +169,32 @@ mod tests {
     }
 
     #[test]
+    fn webhooks_and_commands_are_those_of_our_own_application() {
+        for (method, path) in [
+            (Method::POST, "/webhooks/{}/token"),
+            (Method::PATCH, "/webhooks/{}/token/messages/@original"),
+            (Method::PUT, "/applications/{}/commands"),
+        ] {
+            assert!(may("worker", &method, &path.replace("{}", "1")), "{path}");
+            for other in ["2", "01", "+1", "%31", "@me"] {
+                assert!(
+                    !may("worker", &method, &path.replace("{}", other)),
+                    "{path} with {other}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn answers_that_hold_secrets_are_hidden_from() {
+        let lists = AllowLists::built_in().unwrap();
+        let gaib = lists.of("gaib").unwrap();
+        let hidden = gaib.allows(&Method::GET, &["guilds", "1", "webhooks"], 1).unwrap();
+        assert_eq!(hidden, ["token", "url"]);
+        assert!(gaib.allows(&Method::GET, &["guilds", "1"], 1).unwrap().is_empty());
+    }
+
+    #[test]
     fn nobody_deletes_a_server() {
         for caller in ["worker", "api", "gaib"] {
             assert!(!may(caller, &Method::DELETE, "/guilds/1"), "{caller}");
@@ -159,7 +206,7 @@ mod tests {
         for (entry, word) in [
             ("{methods: [HEAD], path: /a, reason: r}", "methods are"),
             ("{methods: [GET], path: a, reason: r}", "begins with /"),
-            ("{methods: [GET], path: /**/a, reason: r}", "at the end"),
+            ("{methods: [GET], path: /a/**, reason: r}", "no wildcard"),
             ("{methods: [GET], path: /a, reason: ''}", "reason"),
             ("{methods: [GET], path: /a, reason: r, extra: 1}", "extra"),
         ] {

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use arrakis_config::{Reader, Secret, variables};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use url::Url;
 
 use crate::allow_list::AllowLists;
@@ -14,6 +16,8 @@ use crate::callers::{Callers, Credential};
 pub struct Config {
     /// Bot token, without the word `Bot`.
     pub token: Secret,
+    /// The application that the token belongs to.
+    pub application: u64,
     /// Base of Discord's API, ending in `/api/v10`, without a slash behind it.
     pub api_base: Url,
     /// Where callers are listened to.
@@ -47,6 +51,26 @@ pub struct Tuning {
     pub own_places_after: Duration,
     /// When causes of invalid requests are slowed and stopped.
     pub budget: BudgetTuning,
+    /// When a dead token is checked again.
+    pub token: TokenTuning,
+}
+
+/// Times between two checks of a token that Discord refuses; each costs an invalid request where it is refused again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenTuning {
+    /// Time to the first check; it doubles.
+    pub first_check: Duration,
+    /// Longest time between two.
+    pub longest_interval: Duration,
+}
+
+impl Default for TokenTuning {
+    fn default() -> Self {
+        Self {
+            first_check: Duration::from_secs(60),
+            longest_interval: Duration::from_secs(900),
+        }
+    }
 }
 
 /// Steps of the invalid-request budget: counts of 401, 403 and 429 in ten minutes.
@@ -75,6 +99,7 @@ impl Default for Tuning {
             most_waiting_of_a_tenant: 2_000,
             own_places_after: Duration::from_secs(10),
             budget: BudgetTuning::default(),
+            token: TokenTuning::default(),
         }
     }
 }
@@ -95,6 +120,7 @@ impl Config {
     /// Reads and checks the environment.
     pub fn read(reader: &mut Reader) -> Option<Self> {
         let token = read_token(reader);
+        let application = token.as_ref().and_then(|token| read_application(reader, token));
         let api_base = reader.discord_api_base();
         let listen = reader.defaulted::<SocketAddr>(&variables::PROXY_LISTEN_ADDR);
         let callers = read_callers(reader);
@@ -102,6 +128,7 @@ impl Config {
         let max_replicas = read_max_replicas(reader);
         Some(Self {
             token: token?,
+            application: application?,
             api_base: api_base?,
             listen: listen?,
             callers: callers?,
@@ -112,7 +139,7 @@ impl Config {
     }
 }
 
-fn read_token(reader: &mut Reader) -> Option<Secret> {
+pub(crate) fn read_token(reader: &mut Reader) -> Option<Secret> {
     let variable = &variables::DISCORD_TOKEN;
     let token = reader.secret(variable)?;
     let bare = token.expose().strip_prefix("Bot ").unwrap_or(token.expose());
@@ -123,6 +150,35 @@ fn read_token(reader: &mut Reader) -> Option<Secret> {
         );
     }
     Some(Secret::new(bare))
+}
+
+/// The application's id: as given, or as the token has it. A bot token begins with the id of its user in base64, which is the
+/// application's id for every application made since 2016.
+fn read_application(reader: &mut Reader, token: &Secret) -> Option<u64> {
+    let variable = &variables::DISCORD_APPLICATION_ID;
+    let given = reader.optional::<u64>(variable)?;
+    match given.or_else(|| application_of(token.expose())) {
+        Some(0) => reader.refuse(variable, "an id is not 0"),
+        Some(id) => Some(id),
+        None => reader.refuse(
+            variable,
+            "it is needed, since DISCORD_TOKEN does not begin with an id in base64: callers may use webhooks and commands of our \
+             own application only",
+        ),
+    }
+}
+
+fn application_of(token: &str) -> Option<u64> {
+    let first = token.split('.').next()?.trim_end_matches('=');
+    let decoded = STANDARD_NO_PAD
+        .decode(first)
+        .or_else(|_| URL_SAFE_NO_PAD.decode(first))
+        .ok()?;
+    let digits = std::str::from_utf8(&decoded).ok()?;
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse().ok()
 }
 
 fn read_max_replicas(reader: &mut Reader) -> Option<u32> {
@@ -172,6 +228,20 @@ mod tests {
         let config = read(&[]).unwrap();
         assert_eq!(config.api_base.as_str(), "https://discord.com/api/v10");
         assert_eq!(config.max_replicas, 4);
+        assert_eq!(config.application, 123, "MTIz is 123 in base64");
+    }
+
+    #[test]
+    fn the_application_is_the_one_given_or_the_tokens() {
+        assert_eq!(read(&[("DISCORD_APPLICATION_ID", "77")]).unwrap().application, 77);
+        assert_eq!(
+            application_of("MTIzNDU2Nzg5MDEyMzQ1Njc4.a.b"),
+            Some(123_456_789_012_345_678)
+        );
+        assert_eq!(application_of("MTIzNA==.a.b"), Some(1_234));
+        for other in ["abc.def", "", ".a.b", "KzE.a.b", "LTE.a.b"] {
+            assert_eq!(application_of(other), None, "{other}");
+        }
     }
 
     #[test]
@@ -186,6 +256,7 @@ mod tests {
     fn what_cannot_be_used_is_refused_with_a_reason() {
         for (name, value, word) in [
             ("DISCORD_TOKEN", "two words", "copied whole"),
+            ("DISCORD_APPLICATION_ID", "0", "not 0"),
             (
                 "DISCORD_API_BASE",
                 "https://discord.com/api",

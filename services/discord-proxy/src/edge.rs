@@ -22,8 +22,10 @@ use crate::call::{Call, Manner};
 use crate::callers::{Caller, Callers};
 use crate::config::Tuning;
 use crate::forward::Forwarder;
+use crate::operator::Operator;
 use crate::refusal::Refusal;
 use crate::route::{Route, segments};
+use crate::secrets;
 
 /// Bodies held at once by one replica, in KiB: calls that wait keep theirs.
 const BODIES: u32 = 256 << 10;
@@ -40,17 +42,27 @@ const LONGEST_QUERY: usize = 4_096;
 #[derive(Debug, Clone)]
 pub(crate) struct Edge {
     callers: Callers,
+    /// The application whose webhooks and commands callers may use.
+    application: u64,
     forwarder: Arc<Forwarder>,
+    operator: Operator,
     tuning: Tuning,
     bodies: Arc<Semaphore>,
 }
 
 impl Edge {
     /// The edge before a forwarder.
-    pub(crate) fn new(callers: Callers, forwarder: Arc<Forwarder>, tuning: Tuning) -> Self {
+    pub(crate) fn new(
+        (callers, application): (Callers, u64),
+        forwarder: Arc<Forwarder>,
+        operator: Operator,
+        tuning: Tuning,
+    ) -> Self {
         Self {
             callers,
+            application,
             forwarder,
+            operator,
             tuning,
             bodies: Arc::new(Semaphore::new(BODIES as usize)),
         }
@@ -76,14 +88,21 @@ async fn handle(State(edge): State<Edge>, request: Request) -> Response {
 async fn answer(edge: &Edge, request: Request) -> Result<Response, Refusal> {
     let arrived = Instant::now();
     let (parts, body) = request.into_parts();
+    if let Some(response) = edge.operator.answer(&parts).await {
+        return Ok(response);
+    }
     let caller = edge.callers.authenticate(&parts.headers).ok_or_else(unknown_caller)?;
     let bad = |why: String| Refusal::new(ProxyError::BadRequest, why);
     let path = parts.uri.path();
     let segments = segments(path).map_err(|why| bad(why.to_string()))?;
     let route = Route::of(&parts.method, &segments);
-    if !caller.allowed.allows(&parts.method, &segments) {
-        return Err(not_allowed(&caller, &route));
-    }
+    let hidden = match caller.allowed.allows(&parts.method, &segments, edge.application) {
+        Some(hidden) => hidden.to_vec(),
+        None if caller.allowed.allows_another_application(&parts.method, &segments) => {
+            return Err(not_ours(&caller, &route, edge.application));
+        }
+        None => return Err(not_allowed(&caller, &route)),
+    };
     let below = format!("/{}{}", segments.join("/"), query(parts.uri.query())?);
     let manner = manner(&parts.headers)?;
     let _room = room_for(edge, &parts.headers)?;
@@ -97,7 +116,8 @@ async fn answer(edge: &Edge, request: Request) -> Result<Response, Refusal> {
         (arrived, edge.tuning.longest_wait),
     ));
     let span = span_of(&call, &parts.headers);
-    let forwarded = edge.forwarder.forward(Arc::clone(&call)).instrument(span).await?;
+    let mut forwarded = edge.forwarder.forward(Arc::clone(&call)).instrument(span).await?;
+    secrets::hide(&mut forwarded.answer, &hidden);
     let mut response = Response::new(Body::from(forwarded.answer.body));
     *response.status_mut() = forwarded.answer.status;
     *response.headers_mut() = forwarded.answer.headers;
@@ -136,6 +156,17 @@ fn not_allowed(caller: &Caller, route: &Route) -> Refusal {
     Refusal::new(
         ProxyError::NotAllowed,
         format!("caller {name} may not ask {template}; if it should, add an entry with a reason to allow-lists.yaml"),
+    )
+}
+
+fn not_ours(caller: &Caller, route: &Route, application: u64) -> Refusal {
+    let (name, template) = (&caller.name, &route.template);
+    Refusal::new(
+        ProxyError::NotAllowed,
+        format!(
+            "caller {name} may ask {template} for our own application only, which is {application} (DISCORD_APPLICATION_ID of the \
+             proxy, or the first part of its bot token)"
+        ),
     )
 }
 

@@ -22,6 +22,7 @@ use crate::pulse::Pulse;
 use crate::refusal::Refusal;
 use crate::route::Lane;
 use crate::schedule::{NoTurn, Scheduler, Ticket, Want};
+use crate::token::says_unauthorized;
 use crate::upstream::{Answer, Sent, Upstream};
 
 /// Attempts that may fail before the failure is told.
@@ -112,6 +113,23 @@ impl Forwarder {
                 }
             }
         }
+    }
+
+    /// Sends a call of the proxy's own once. It waits for its turn, or goes at once where nothing else is sent.
+    ///
+    /// # Errors
+    /// Why it was not sent.
+    pub(crate) async fn once(self: &Arc<Self>, call: Arc<Call>, waits: bool) -> Result<Sent, Refusal> {
+        let ticket = if waits {
+            self.turn(&call, false).await?
+        } else {
+            if let Some(pause) = self.limits.edge_pause() {
+                let words = "Discord's edge wants nothing from this address for a while";
+                return Err(Refusal::new(ProxyError::WaitedTooLong, words).retry_after(pause));
+            }
+            None
+        };
+        Ok(self.attempt(&call, ticket, 1).await)
     }
 
     /// Admits the call and waits for its turn. An interaction's callback needs none.
@@ -214,9 +232,9 @@ impl Forwarder {
         if invalid && scope != Some(Scope::Shared) {
             self.budget.count(&call.cause);
         }
-        let refused = answer.status == StatusCode::UNAUTHORIZED && call.route.lane.needs_token();
+        let refused = call.route.lane.needs_token() && says_unauthorized(answer);
         if refused && !fail_point::skips("proxy.guard.token") {
-            self.limits.token_died().await;
+            self.limits.suspect_token(&call.route.template);
         }
         match ticket {
             Some(ticket) => ticket.settle_behind(Fate::Answered(learned)),

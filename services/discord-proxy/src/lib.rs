@@ -9,6 +9,7 @@ mod allow_list;
 mod budget;
 mod call;
 mod callers;
+mod cli;
 mod config;
 mod edge;
 mod forward;
@@ -16,26 +17,29 @@ mod forward;
 mod fuzz;
 mod limits;
 mod metrics;
+mod operator;
 mod place;
 mod pulse;
 mod refusal;
 mod route;
 mod schedule;
+mod secrets;
 mod token;
+mod token_check;
+mod token_marks;
 mod upstream;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use arrakis_runtime::{Fatal, Runtime};
-use axum::serve::ListenerExt as _;
+use arrakis_runtime::{Fatal, HttpLimits, Runtime};
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
 pub use crate::allow_list::{AllowList, AllowLists, BadAllowLists};
 pub use crate::callers::{BadCallers, Caller, Callers, Credential, NotACredential};
-pub use crate::config::{BudgetTuning, Config, Tuning};
+pub use crate::cli::{Arguments, run};
+pub use crate::config::{BudgetTuning, Config, TokenTuning, Tuning};
 
 use crate::admission::Admission;
 use crate::budget::Budget;
@@ -43,9 +47,12 @@ use crate::edge::Edge;
 use crate::forward::Forwarder;
 use crate::limits::{Limits, LimitsConfig, Redis};
 use crate::metrics::Metrics;
+use crate::operator::Operator;
 use crate::pulse::Pulse;
 use crate::schedule::{Room, Scheduler};
 use crate::token::BotToken;
+use crate::token_check::TokenCheck;
+use crate::token_marks::TokenMarks;
 use crate::upstream::Upstream;
 
 /// Time to answer what was sent when the process is asked to leave: the longest attempt and a little.
@@ -73,33 +80,36 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
 pub async fn serve_on(listener: TcpListener, config: Config, runtime: Runtime) -> anyhow::Result<()> {
     runtime.shutdown.set_grace(GRACE);
     let address = listener.local_addr()?;
-    let Built { edge, limits, beating } = build(config, address, &runtime)?;
-    tracing::info!(%address, "callers are served");
-    let soft = runtime.shutdown.soft.clone();
-    // A caller's idle connection goes unused for as long as it likes; answers leave at once.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection keeps its small packets back");
-        }
+    let built = build(config, address, &runtime)?;
+    let hard = runtime.shutdown.hard.clone();
+    // Redis says whether the token is dead; whoever comes meanwhile waits in the listener's queue.
+    built.limits.beat_once().await;
+    built.check.at_start().await;
+    let beating = tokio::spawn({
+        let (limits, stop) = (Arc::clone(&built.limits), hard.clone());
+        async move { limits.beat(stop).await }
     });
-    let serving = axum::serve(listener, edge.router()).with_graceful_shutdown(soft.cancelled_owned());
-    let served = tokio::select! {
-        served = serving.into_future() => served,
-        () = runtime.shutdown.hard.cancelled() => Ok(()),
-    };
+    let checking = tokio::spawn(Arc::clone(&built.check).run(runtime.shutdown.soft.clone()));
+    tracing::info!(%address, "callers are served");
+    let server = runtime.http_server("callers", HttpLimits::for_callers());
+    tokio::select! {
+        () = server.serve(listener, built.edge.router(), runtime.shutdown.soft.clone()) => {}
+        () = hard.cancelled() => {}
+    }
     // Nothing is on its way any more: another replica need not reckon with this one.
-    beating.abort();
-    let _ = beating.await;
-    limits.leave().await;
-    Ok(served?)
+    for task in [beating, checking] {
+        task.abort();
+        let _ = task.await;
+    }
+    built.limits.leave().await;
+    Ok(())
 }
 
 /// What was put together.
 struct Built {
     edge: Edge,
     limits: Arc<Limits>,
-    /// Shows Redis that this replica is there.
-    beating: JoinHandle<()>,
+    check: Arc<TokenCheck>,
 }
 
 fn build(config: Config, address: SocketAddr, runtime: &Runtime) -> Result<Built, Fatal> {
@@ -135,7 +145,7 @@ fn build(config: Config, address: SocketAddr, runtime: &Runtime) -> Result<Built
     let budget = Arc::new(Budget::new(
         config.tuning.budget,
         config.max_replicas,
-        redis,
+        redis.clone(),
         metrics.clone(),
     ));
     let turns = |lane| {
@@ -154,7 +164,8 @@ fn build(config: Config, address: SocketAddr, runtime: &Runtime) -> Result<Built
             stop,
         )
     };
-    let forwarder = Forwarder {
+    let checks = metrics.token_checks.clone();
+    let forwarder = Arc::new(Forwarder {
         admission: Admission::new(Arc::clone(&token), Arc::clone(&budget), Arc::clone(&limits)),
         bot_turns: turns("bot"),
         webhook_turns: turns("webhook"),
@@ -164,24 +175,32 @@ fn build(config: Config, address: SocketAddr, runtime: &Runtime) -> Result<Built
         pulse: Pulse::new(runtime.health.component("discord")),
         metrics,
         attempt_timeout: config.tuning.attempt_timeout,
-    };
+    });
+    let check = Arc::new(TokenCheck {
+        forwarder: Arc::clone(&forwarder),
+        token,
+        marks: TokenMarks::new(redis),
+        replica: replica.clone(),
+        tuning: config.tuning.token,
+        checks,
+        checking: tokio::sync::Mutex::default(),
+    });
+    let operator = Operator(Arc::clone(&check));
+    let shown = operator.clone();
+    runtime.health.details("token", move || shown.status());
     let shown = Arc::clone(&limits);
     runtime.health.details(
         "limits",
         move || json!({ "decided_by": if shown.is_shared() { "redis" } else { "this replica" }, "seat": shown.is_seated() }),
     );
-    // Answers that arrive while the process leaves are still learned from: these two end with the hard token.
-    let beating = tokio::spawn({
-        let (limits, stop) = (Arc::clone(&limits), runtime.shutdown.hard.clone());
-        async move { limits.beat(stop).await }
-    });
+    // Answers that arrive while the process leaves are still learned from: this ends with the hard token.
     tokio::spawn({
         let stop = runtime.shutdown.hard.clone();
         async move { budget.share(stop).await }
     });
     Ok(Built {
-        edge: Edge::new(config.callers, Arc::new(forwarder), config.tuning),
+        edge: Edge::new((config.callers, config.application), forwarder, operator, config.tuning),
         limits,
-        beating,
+        check,
     })
 }

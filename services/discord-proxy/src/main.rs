@@ -1,11 +1,9 @@
-//! `arrakis-discord-proxy`: see the library.
+//! `arrakis-discord-proxy`: see `arrakis-discord-proxy --help`.
 
 use std::process::ExitCode;
 
-use arrakis_config::Service;
-use arrakis_discord_proxy::{Config, serve};
-use arrakis_runtime::{Threads, run};
+use clap::Parser as _;
 
 fn main() -> ExitCode {
-    run(Service::DiscordProxy, Threads::One, Config::read, serve)
+    arrakis_discord_proxy::run(arrakis_discord_proxy::Arguments::parse())
 }

@@ -23,8 +23,10 @@ pub(crate) struct Metrics {
     pub invalid: IntGauge,
     /// Causes that are stopped.
     pub stopped: IntGauge,
-    /// 1 when Discord refused the token.
+    /// 1 while Discord refuses the token.
     pub token_dead: IntGauge,
+    /// Checks of the token.
+    pub token_checks: IntCounterVec,
     /// 1 when Redis is away.
     pub apart: IntGauge,
     /// Calls in a window, as far as this replica knows.
@@ -77,7 +79,13 @@ impl Metrics {
                 "arrakis_proxy_stopped_causes",
                 "Causes of invalid requests that are stopped.",
             ),
-            token_dead: registry.gauge("arrakis_proxy_token_dead", "1 when Discord refused the bot token."),
+            token_dead: registry.gauge("arrakis_proxy_token_dead", "1 while Discord refuses the bot token."),
+            token_checks: registry.counter_vec(
+                "arrakis_proxy_token_checks_total",
+                "Checks whether Discord accepts the bot token (GET /users/@me): after a 401, at intervals while it is dead, at \
+                 start, by an operator.",
+                &["outcome"],
+            ),
             apart: registry.gauge(
                 "arrakis_proxy_limits_apart",
                 "1 when Redis is away and this replica keeps to its share by itself.",
@@ -107,6 +115,9 @@ impl Metrics {
     }
 
     fn start_at_zero(&self) {
+        for outcome in ["accepted", "refused", "unknown"] {
+            self.token_checks.with_label_values(&[outcome]);
+        }
         for scope in [Scope::User, Scope::Global, Scope::Shared, Scope::Edge] {
             self.limited.with_label_values(&[scope.name()]);
         }

@@ -49,7 +49,8 @@ impl Refusal {
     pub(crate) fn token_dead() -> Self {
         Self::new(
             ProxyError::TokenDead,
-            "Discord refused the bot token; nothing that needs it is sent until the proxy has a new one",
+            "Discord refuses the bot token; nothing that needs it is sent until Discord accepts it again or the proxy has a new one: \
+             see the component token in the proxy's /health",
         )
     }
 }
@@ -69,6 +70,10 @@ impl IntoResponse for Refusal {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(proxy::PROXY_ERROR, HeaderValue::from_static(self.error.name()));
         headers.insert(proxy::ATTEMPTS, self.attempts.into());
+        if self.error == ProxyError::UnknownCaller {
+            // Whoever has no credential keeps no connection either.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if let Some(wait) = self.retry_after {
             // Whole seconds, rounded up: less would bring the caller back too early.
             let seconds = wait.as_millis().div_ceil(1_000).max(1);

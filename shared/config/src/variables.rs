@@ -158,8 +158,9 @@ variables! {
     DISCORD_API_BASE = Variable::defaulted("DISCORD_API_BASE", TO_DISCORD, "https://discord.com/api/v10",
         "base of Discord's REST API, ending in /api/v10; https://, or http:// to this machine; the gateway's address comes from GET /gateway/bot there");
     /// Application id.
-    DISCORD_APPLICATION_ID = Variable::required("DISCORD_APPLICATION_ID", WORKER, "123456789012345678",
-        "id of the Discord application whose commands are registered and answered");
+    DISCORD_APPLICATION_ID = Variable::required("DISCORD_APPLICATION_ID", &[Service::Worker, Service::DiscordProxy], "123456789012345678",
+        "id of the Discord application whose commands are registered and answered, and whose webhooks the proxy lets callers use; the \
+         proxy takes it from its bot token where this is not set");
     /// Server that gaib speaks to.
     DISCORD_GUILD_ID = Variable::optional("DISCORD_GUILD_ID", GAIB, "1200000000000000000",
         "id of the Discord server, the default of --guild");

@@ -7,7 +7,7 @@
 --          12 places that a seat is worth without Redis, 13 whether the replica had a seat (0/1),
 --          14 what proves that an earlier replica with the same proof is dead ('' when nothing does), 15 number of asks;
 --          then for each ask: id, route, major, bot (0/1), urgency (0-2), tenant
--- Answers  epoch, token dead (0/1), ms of the edge's pause, limit in force, places held, seat (0/1), turns reached in each class
+-- Answers  epoch, mark of a dead token ('' when none), ms of the edge's pause, limit in force, places held, seat (0/1), turns reached in each class
 --          (three); then for each ask: word, ms, bucket, the tenant's turns. Words: go, global, route, answer, dead.
 local prefix = KEYS[1]
 local clock = redis.call('TIME')
@@ -117,7 +117,7 @@ if hold > held_longest then
 end
 local edge = until_time(is[6], is[7])
 local pause = math.max(hold, until_time(is[4], is[5]), edge)
-local dead = redis.call('EXISTS', prefix .. 'dead')
+local mark = redis.call('GET', prefix .. 'dead') or ''
 
 -- 4. Buckets. Whether one lets a call through: word and ms when not; else its name, and how to charge it.
 -- In a bucket of a webhook's token each replica with a seat takes one place in a window without asking (local/own.rs), where there
@@ -180,7 +180,7 @@ for i = 1, tonumber(ARGV[15]) do
   asks[i] = ask
   local word, ms
   word, ms, ask.name, ask.opens, ask.left = bucket_of(ask.route, ask.major, ask.bot)
-  if ask.bot and dead == 1 then
+  if ask.bot and mark ~= '' then
     ask.word, ask.ms = 'dead', 0
   elseif word then
     ask.word, ask.ms = word, ms
@@ -339,7 +339,7 @@ elseif any then
   redis.call('HDEL', want, replica)
 end
 
-local out = { epoch, tostring(dead), tostring(edge), tostring(limit), tostring(held), seat and '1' or '0',
+local out = { epoch, mark, tostring(edge), tostring(limit), tostring(held), seat and '1' or '0',
   tostring(level[1]), tostring(level[2]), tostring(level[3]) }
 for _, ask in ipairs(asks) do
   out[#out + 1] = ask.word

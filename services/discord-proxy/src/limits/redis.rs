@@ -118,6 +118,22 @@ impl Redis {
             .await
     }
 
+    /// Writes a mark that goes away by itself, unless it is there already. Answers whether it was written.
+    pub(crate) async fn claim(&self, name: &str, value: &str, lives: Duration) -> Result<bool, RedisTrouble> {
+        let mut command = redis::cmd("SET");
+        command
+            .arg(format!("{}{name}", self.prefix))
+            .arg(value)
+            .arg("NX")
+            .arg("PX")
+            .arg(lives.as_millis().max(1).to_string());
+        let command = &command;
+        let written: Option<String> = self
+            .bounded(|mut connection| async move { command.query_async(&mut connection).await })
+            .await?;
+        Ok(written.is_some())
+    }
+
     /// Takes one name out of a sorted set and out of two hashes.
     pub(crate) async fn forget(&self, name: &str, [set, first, second]: [&str; 3]) -> Result<(), RedisTrouble> {
         let key = |what: &str| format!("{}{what}", self.prefix);

@@ -24,9 +24,8 @@ use super::{
     share_of_a_seat,
 };
 use crate::token::BotToken;
+use crate::token_marks;
 
-/// How long other replicas, and this one after a restart, remember that a token is dead.
-const DEAD_LIVES: Duration = Duration::from_secs(6 * 3_600);
 /// How long to wait before asking again when Redis did not answer once.
 const ONCE_MORE: Duration = Duration::from_millis(5);
 
@@ -209,26 +208,15 @@ impl Limits {
         left
     }
 
-    /// Discord refused the token: tells every replica.
-    pub(crate) async fn token_died(&self) {
-        self.token.mark_dead("here");
-        self.tell_dead().await;
-    }
-
-    async fn tell_dead(&self) {
-        match self.redis.mark("dead", &self.config.replica, DEAD_LIVES).await {
-            Ok(()) => self.token.told(),
-            Err(trouble) => tracing::warn!(%trouble, "the other replicas do not know yet that the token is dead"),
-        }
+    /// A call with the bot token was answered 401: a second opinion is wanted.
+    pub(crate) fn suspect_token(&self, route: &str) {
+        self.token.suspect(route);
     }
 
     /// Shows Redis that this replica is there, and finds it again after trouble. Ends with `stop`.
     pub(crate) async fn beat(&self, stop: CancellationToken) {
         while !stop.is_cancelled() {
             self.beat_once().await;
-            if self.token.must_tell() {
-                self.tell_dead().await;
-            }
             tokio::select! {
                 () = tokio::time::sleep(HEARTBEAT) => {}
                 () = stop.cancelled() => {}
@@ -236,7 +224,8 @@ impl Limits {
         }
     }
 
-    async fn beat_once(&self) {
+    /// One exchange with Redis that asks for nothing.
+    pub(crate) async fn beat_once(&self) {
         self.local.lock().tidy(Instant::now());
         if self.is_shared() {
             if let Err(trouble) = self.ask_redis(&[], (0, Duration::ZERO)).await {
@@ -333,10 +322,7 @@ impl Limits {
             }
         }
         self.in_force.set(head[3].parse().unwrap_or(0));
-        if head[1] != "0" {
-            self.token.mark_dead("another replica, or an earlier run, said so");
-            self.token.told();
-        }
+        self.token.heard(token_marks::read(&head[1]), sent);
         if let Some(pause) = head[2].parse().ok().filter(|ms| *ms > 0).map(Duration::from_millis) {
             self.local.lock().learn_edge(Instant::now() + pause);
             self.edge.store(true, Ordering::Release);

@@ -91,10 +91,13 @@ async fn the_emulators_own_troubles_are_met_as_discords() {
     .await;
     assert!(messages.iter().all(|answer| answer.status == 200), "{messages:?}");
     assert!(emulator.app().traffic.stats().limited.is_empty());
-    // The token is reset: one 401, and then silence.
+    // The token is reset: one 401, a second opinion, and then silence.
     let reset = format!("{}/control/token/reset", emulator.addresses().control);
     assert_eq!(send(crate::support::client().post(reset)).await.status, 200);
     assert_eq!(replicas[0].get(&format!("/guilds/{guild}")).await.status, 401);
+    for replica in &replicas {
+        eventually("the token is dead", || replica.trouble("token").is_some()).await;
+    }
     let after =
         join_all((0..6).map(|number| send(replicas[number % 2].call(Method::GET, &format!("/channels/{channel}")))))
             .await;
@@ -102,7 +105,7 @@ async fn the_emulators_own_troubles_are_met_as_discords() {
         after.iter().all(|answer| answer.proxy_error() == Some("token-dead")),
         "{after:?}"
     );
-    assert_eq!(emulator.app().traffic.stats().invalid, 1);
+    assert_eq!(emulator.app().traffic.stats().invalid, 2);
     tokio::time::timeout(Duration::from_secs(5), emulator.shutdown())
         .await
         .unwrap();

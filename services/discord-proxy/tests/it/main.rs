@@ -10,6 +10,7 @@
 
 mod support;
 
+mod allow_lists;
 mod buckets;
 mod budget;
 mod edge;
@@ -17,6 +18,7 @@ mod emulator;
 mod fairness;
 mod global_limit;
 mod lanes;
+mod operator;
 mod partition;
 mod process;
 mod redis_trouble;

@@ -27,6 +27,7 @@ fn an_address_in_use_is_named_with_an_example() {
     let address = taken.local_addr().unwrap().to_string();
     let (code, said) = run(&[
         ("DISCORD_TOKEN", "abc.def"),
+        ("DISCORD_APPLICATION_ID", "1"),
         ("PROXY_CREDENTIALS", "worker=0123456789abcdef"),
         ("REDIS_URL", "redis://127.0.0.1:1/0"),
         ("HEALTH_ADDR", "127.0.0.1:0"),

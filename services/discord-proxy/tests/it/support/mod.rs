@@ -17,6 +17,10 @@ pub(crate) use self::upstream::{Reply, Seen, Upstream, most_in};
 
 /// The worker's credential in tests.
 pub(crate) const CREDENTIAL: &str = "credential-of-the-worker";
+/// The credential of gaib in tests.
+pub(crate) const GAIB: &str = "credential-of-gaib";
+/// The credential of the api in tests.
+pub(crate) const API: &str = "credential-of-the-api";
 /// The bot token in tests.
 pub(crate) const TOKEN: &str = "MTIzNDU2Nzg5MDEyMzQ1Njc4.test.token";
 
@@ -76,10 +80,11 @@ pub(crate) async fn start_replica(base: &str, redis: &str, token: &str, tune: im
 pub(crate) async fn start_with(base: &str, redis: &str, token: &str, change: impl FnOnce(&mut Config)) -> Replica {
     let pairs = [
         ("DISCORD_TOKEN", token),
+        ("DISCORD_APPLICATION_ID", "1"),
         ("DISCORD_API_BASE", base),
         (
             "PROXY_CREDENTIALS",
-            &format!("worker={CREDENTIAL},gaib=credential-of-gaib"),
+            &format!("worker={CREDENTIAL},gaib={GAIB},api={API}"),
         ),
         ("REDIS_URL", redis),
     ];
@@ -95,10 +100,17 @@ pub(crate) async fn start_with(base: &str, redis: &str, token: &str, change: imp
 }
 
 impl Replica {
-    /// A call of the worker.
+    /// A call of the worker; reading a channel, which is not the worker's, is a call of gaib.
     pub(crate) fn call(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let reads_channel = method == Method::GET && path.starts_with("/channels/");
+        let credential = if reads_channel { GAIB } else { CREDENTIAL };
+        self.call_as(credential, method, path)
+    }
+
+    /// A call of whoever has this credential.
+    pub(crate) fn call_as(&self, credential: &str, method: Method, path: &str) -> reqwest::RequestBuilder {
         let url = format!("http://{}/api/v10{path}", self.address);
-        client().request(method, url).bearer_auth(CREDENTIAL)
+        client().request(method, url).bearer_auth(credential)
     }
 
     /// A GET of the worker, answered.

@@ -1,0 +1,247 @@
+//! An operator's commands at a running replica, followed to the letter: by real processes.
+
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use http::Method;
+
+use crate::support::{CREDENTIAL, Reply, TOKEN, World, client, send};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_arrakis-discord-proxy");
+
+/// A replica in a process of its own. Dropping it kills it.
+struct Process {
+    child: Child,
+    address: SocketAddr,
+    health: SocketAddr,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_address() -> SocketAddr {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    free.local_addr().unwrap()
+}
+
+impl Process {
+    async fn start(world: &World, token: &str) -> Self {
+        let (address, health) = (free_address(), free_address());
+        let child = Command::new(PROGRAM)
+            .env_clear()
+            .envs([
+                ("DISCORD_TOKEN", token),
+                ("DISCORD_APPLICATION_ID", "1"),
+                ("DISCORD_API_BASE", &world.upstream.base()),
+                ("PROXY_CREDENTIALS", &format!("worker={CREDENTIAL}")),
+                ("REDIS_URL", &world.redis.url()),
+                ("PROXY_LISTEN_ADDR", &address.to_string()),
+                ("HEALTH_ADDR", &health.to_string()),
+            ])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let process = Self { child, address, health };
+        process
+            .until("it serves", |health| health["components"]["redis"]["status"] == "up")
+            .await;
+        process
+    }
+
+    async fn health(&self) -> serde_json::Value {
+        let answer = client().get(format!("http://{}/health", self.health)).send().await;
+        match answer {
+            Ok(answer) => answer.json().await.unwrap_or_default(),
+            Err(_) => serde_json::Value::Null,
+        }
+    }
+
+    async fn until(&self, what: &str, condition: impl Fn(&serde_json::Value) -> bool) {
+        let began = Instant::now();
+        loop {
+            let health = self.health().await;
+            if condition(&health) {
+                return;
+            }
+            assert!(began.elapsed() < Duration::from_secs(30), "{what}: {health:#}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn is_dead(&self) {
+        self.until("the token is dead", |health| health["token"]["state"] == "dead")
+            .await;
+    }
+
+    async fn call(&self) -> (u16, Option<String>) {
+        let call = client().request(Method::GET, format!("http://{}/api/v10/guilds/1", self.address));
+        let answer = send(call.bearer_auth(CREDENTIAL)).await;
+        (answer.status, answer.proxy_error().map(str::to_owned))
+    }
+}
+
+/// Runs `arrakis-discord-proxy token …`; answers the exit code and what it said.
+async fn token(arguments: &[&str], token: &str, address: SocketAddr) -> (Option<i32>, String) {
+    let mut command = Command::new(PROGRAM);
+    command
+        .arg("token")
+        .args(arguments)
+        .env_clear()
+        .env("DISCORD_TOKEN", token)
+        .env("PROXY_LISTEN_ADDR", address.to_string());
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap())
+        .await
+        .unwrap();
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(!said.contains(token), "the token is not printed: {said}");
+    (output.status.code(), said)
+}
+
+/// A Discord that accepts the token when told to.
+async fn world() -> (Arc<AtomicBool>, World) {
+    let accepts = Arc::new(AtomicBool::new(true));
+    let discord = Arc::clone(&accepts);
+    let world = World::new(move |_| {
+        if discord.load(Ordering::SeqCst) {
+            Reply::ok()
+        } else {
+            Reply::status(401, r#"{"message":"401: Unauthorized","code":0}"#)
+        }
+    });
+    (accepts, world.await)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clearing_at_one_replica_revives_the_token_at_all_of_them() {
+    let (accepts, world) = world().await;
+    let replicas = [Process::start(&world, TOKEN).await, Process::start(&world, TOKEN).await];
+    let (code, said) = token(&["status"], TOKEN, replicas[0].address).await;
+    assert!(code == Some(0) && said.contains("not refused"), "{said}");
+    accepts.store(false, Ordering::SeqCst);
+    assert_eq!(replicas[0].call().await.0, 401);
+    for replica in &replicas {
+        replica.is_dead().await;
+    }
+    let (code, said) = token(&["status"], TOKEN, replicas[1].address).await;
+    assert_eq!(code, Some(1), "{said}");
+    for word in ["dead", "since 2", "found by replica", "next check 2", "token clear"] {
+        assert!(said.contains(word), "{word} is missing in {said}");
+    }
+    // Clearing what is not mended says so, and changes nothing for long.
+    let (code, said) = token(&["clear"], TOKEN, replicas[1].address).await;
+    assert!(code == Some(1) && said.contains("GET /users/@me: refused"), "{said}");
+    assert_eq!(replicas[1].call().await, (503, Some("token-dead".to_owned())));
+    // The advice of /health, once the token is valid again.
+    let health = replicas[0].health().await;
+    let advice = health["components"]["token"]["detail"].as_str().unwrap();
+    assert!(advice.contains("`arrakis-discord-proxy token clear`"), "{advice}");
+    accepts.store(true, Ordering::SeqCst);
+    let (code, said) = token(&["clear"], TOKEN, replicas[1].address).await;
+    assert!(code == Some(0) && said.contains("GET /users/@me: accepted"), "{said}");
+    for replica in &replicas {
+        replica
+            .until("the token is used again", |health| {
+                health["components"]["token"]["status"] == "up"
+            })
+            .await;
+        assert_eq!(replica.call().await, (200, None));
+    }
+    // And across a restart.
+    let restarted = Process::start(&world, TOKEN).await;
+    assert_eq!(restarted.call().await, (200, None));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_redis_a_replica_is_cleared_by_itself_and_the_others_follow_when_redis_is_back() {
+    let (accepts, world) = world().await;
+    let replicas = [Process::start(&world, TOKEN).await, Process::start(&world, TOKEN).await];
+    accepts.store(false, Ordering::SeqCst);
+    replicas[0].call().await;
+    for replica in &replicas {
+        replica.is_dead().await;
+    }
+    world.redis.hang();
+    replicas[0]
+        .until("Redis is away", |health| {
+            health["components"]["redis"]["status"] == "degraded"
+        })
+        .await;
+    accepts.store(true, Ordering::SeqCst);
+    let (code, said) = token(&["clear"], TOKEN, replicas[0].address).await;
+    assert!(code == Some(0) && said.contains("Redis is away"), "{said}");
+    assert_eq!(replicas[0].call().await, (200, None));
+    assert_eq!(
+        replicas[1].call().await,
+        (503, Some("token-dead".to_owned())),
+        "it cannot know"
+    );
+    world.redis.wake();
+    replicas[1]
+        .until("the other follows", |health| {
+            health["components"]["token"]["status"] == "up"
+        })
+        .await;
+    assert_eq!(replicas[0].call().await, (200, None), "the old mark does not come back");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_token_and_a_restart_is_all_that_a_reset_takes() {
+    let old = "MQ.old.token";
+    let world = World::new(move |seen| {
+        if seen.headers["authorization"] == "Bot MQ.old.token" {
+            Reply::status(401, r#"{"message":"401: Unauthorized","code":0}"#)
+        } else {
+            Reply::ok()
+        }
+    })
+    .await;
+    let replica = Process::start(&world, old).await;
+    replica.call().await;
+    replica.is_dead().await;
+    // The operator has the new token already, and the replica has not.
+    let (code, said) = token(&["clear"], "MQ.new.token", replica.address).await;
+    assert!(code == Some(1) && said.contains("restart the replica"), "{said}");
+    drop(replica);
+    let replica = Process::start(&world, "MQ.new.token").await;
+    assert_eq!(replica.call().await, (200, None));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_caller_is_an_operator() {
+    let (_, world) = world().await;
+    let replica = world.replica().await;
+    for (method, path) in [
+        (Method::GET, "/operator/token"),
+        (Method::POST, "/operator/token/clear"),
+    ] {
+        let url = format!("http://{}{path}", replica.address);
+        let bare = send(client().request(method.clone(), &url)).await;
+        assert_eq!(bare.status, 401, "{path}");
+        for credential in [CREDENTIAL, TOKEN, ""] {
+            let answer = send(client().request(method.clone(), &url).bearer_auth(credential)).await;
+            assert_eq!(answer.status, 401, "{path} {credential}");
+            assert!(!answer.body.to_string().contains(TOKEN));
+        }
+    }
+    assert_eq!(world.upstream.count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_reaches_nobody_says_how_to_name_a_replica() {
+    let (code, said) = token(&["status"], TOKEN, free_address()).await;
+    assert!(code == Some(1) && said.contains("--address"), "{said}");
+    let output = Command::new(PROGRAM)
+        .args(["token", "clear"])
+        .env_clear()
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(78));
+}
