@@ -115,7 +115,8 @@ fn taken(managed: &BTreeMap<Address, Snowflake>) -> BTreeSet<(Kind, Snowflake)> 
 }
 
 fn is_permanent(resource: &LiveResource, live: &Live) -> bool {
-    resource.id == live.guild_id
+    let kind = resource.attributes.kind();
+    kind.is_single() || (kind == Kind::Role && resource.id == live.guild_id)
 }
 
 struct Search<'a> {

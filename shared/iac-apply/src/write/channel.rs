@@ -110,7 +110,7 @@ fn form(channel: &Channel, wanted: Names<'_>, current: &Value, context: &Context
         "auto_archive",
         "default_auto_archive_duration",
         archive,
-        |one| json!(one.wire()),
+        |one| json!(one.value().map(|one| one.wire())),
     );
     voice(&mut form, channel, wanted);
     posts(&mut form, channel, wanted, current, context)?;
@@ -175,7 +175,7 @@ fn posts(
         "tag_match",
         "default_tag_setting",
         channel.tag_match.as_ref(),
-        |one| json!(one.name()),
+        |one| json!(one.value().map(|one| one.name())),
     );
     Ok(())
 }

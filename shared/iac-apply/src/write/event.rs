@@ -1,6 +1,6 @@
 //! The form of a scheduled event. <https://discord.com/developers/docs/resources/guild-scheduled-event>
 
-use arrakis_iac::model::{Event, EventPlace};
+use arrakis_iac::model::{Clearable, Event, EventPlace};
 use serde_json::{Value, json};
 
 use super::Context;
@@ -24,7 +24,7 @@ pub(super) fn form(event: &Event, wanted: Names<'_>, context: &Context<'_>) -> R
         json!(time.to_string())
     });
     form.put(wanted, "end", "scheduled_end_time", event.end.as_ref(), |time| {
-        json!(time.to_string())
+        json!(time.value().map(ToString::to_string))
     });
     form.try_put(wanted, "image", "image", event.image.as_ref(), |image| {
         picture(image, context)
@@ -45,7 +45,7 @@ pub(super) fn form(event: &Event, wanted: Names<'_>, context: &Context<'_>) -> R
         form.set("channel_id", channel);
         form.set("entity_metadata", location);
         // An event that moves to a place outside Discord has to say when it ends.
-        if let Some(end) = event.end.filter(|_| place.wire() == 3) {
+        if let Some(Clearable::Set(end)) = event.end.filter(|_| place.wire() == 3) {
             form.set("scheduled_end_time", end.to_string());
         }
     }

@@ -4,13 +4,14 @@
 //! field, and what it means in `resolve/`.
 
 use crate::model::{
-    AfkTimeout, AutoArchive, AutomodPreset, ContentFilter, ForumLayout, Locale, Notifications, OnboardingMode,
-    PromptKind, SortOrder, SystemMessage, TagMatch, Verification, VideoQuality,
+    AfkTimeout, AutoArchive, AutomodPreset, ContentFilter, Defaults, ForumLayout, Locale, Notifications,
+    OnboardingMode, PromptKind, SortOrder, SystemMessage, TagMatch, Verification, VideoQuality,
 };
 
 use super::overwrites::OverwritesEntry;
 use super::scalar::{
-    Early, EmojiLink, Hue, Link, List, ListedKind, Named, Number, OrNone, PermissionName, Pick, Text, Truth,
+    Early, EmojiLink, FormatVersion, Hue, Limited, Link, List, ListedKind, Named, Number, OrNone, PermissionName, Pick,
+    Text, Truth,
 };
 use super::variables::{DefaultEntry, ThemeEntry, TypeName};
 
@@ -18,13 +19,16 @@ document! {
     /// A Discord server as it should be. What is not said here is left as it is.
     pub(crate) struct ServerFile {
         /// The format of this file; 1 when nothing is said.
-        version: Number<1, 1>,
+        version: FormatVersion,
         /// The theme that this file builds on: its id, or a map with `name`, `variables`, `flags` and `without`.
         theme: Early<ThemeEntry>,
         /// Variables, used as `${name}`. Set them by `--var name=value`, `--var-file` or `GAIB_VAR_name`.
         variables: Early<Named<VariableEntry>>,
         /// Flags; `flag: name` on a resource drops it while the flag is off. Set them like variables.
         flags: Early<Named<FlagEntry>>,
+        /// What an attribute means that is not written: `unmanaged` leaves it as it is, `managed` sets it to Discord's default. An
+        /// export says `managed`; `unmanaged` when nothing is said.
+        defaults: Pick<Defaults>,
         /// The server's own settings.
         server: ServerEntry,
         /// Roles by logical name, from the highest to the lowest. `everyone` is the role of all members.
@@ -76,9 +80,9 @@ document! {
     /// The server's own settings.
     pub(crate) struct ServerEntry {
         /// The server's name.
-        name: Text<2, 100>,
+        name: Limited<2, 100>,
         /// What the server is; of a community server.
-        description: Text<0, 300>,
+        description: Limited<0, 300>,
         /// What a member must have before writing.
         verification_level: Pick<Verification>,
         /// What a new member is notified of.
@@ -105,6 +109,8 @@ document! {
         safety_alerts_channel: OrNone<Link>,
         /// Whether the bar of boosts is shown.
         boost_progress_bar: Truth,
+        /// Attributes that are left as they are, whatever `defaults` says and whatever a theme sets.
+        unmanaged: List<Text<1, 50>>,
     }
 }
 
@@ -112,7 +118,7 @@ document! {
     /// A role.
     pub(crate) struct RoleEntry {
         /// What Discord shows; the logical name when nothing is said.
-        name: Text<1, 100>,
+        name: Limited<1, 100>,
         /// Its colour, `#RRGGBB`; `#000000` is none.
         color: Hue,
         /// The second colour of a gradient, or `none`; on servers that have gradients.
@@ -126,9 +132,11 @@ document! {
         /// What its holders may do everywhere.
         permissions: List<PermissionName>,
         /// A Unicode emoji as its icon; empty for none. On servers that have role icons.
-        unicode_emoji: Text<0, 100>,
+        unicode_emoji: Limited<0, 100>,
         /// The bot that applies is given it.
         given_to_bot: Truth,
+        /// Attributes that are left as they are, whatever `defaults` says and whatever a theme sets.
+        unmanaged: List<Text<1, 50>>,
         /// The flag that drops it while it is off.
         flag: Text<1, 50>,
         /// The role directly above it, where its place in the file does not say it.
@@ -142,9 +150,11 @@ document! {
     /// A category.
     pub(crate) struct CategoryEntry {
         /// What Discord shows; the logical name when nothing is said.
-        name: Text<1, 100>,
+        name: Limited<1, 100>,
         /// Who may do what in it, other than everywhere.
         overwrites: OverwritesEntry,
+        /// Attributes that are left as they are, whatever `defaults` says and whatever a theme sets.
+        unmanaged: List<Text<1, 50>>,
         /// The flag that drops it, with its channels, while it is off.
         flag: Text<1, 50>,
         /// The category directly above it, where its place in the file does not say it.
@@ -162,11 +172,11 @@ document! {
         /// What it is; `text` when nothing is said.
         kind: ListedKind,
         /// What Discord shows; the logical name when nothing is said.
-        name: Text<1, 100>,
+        name: Limited<1, 100>,
         /// The category it is in, or `none`; where it does not stand under one.
         category: OrNone<Link>,
         /// What it is for; the guidelines of a forum.
-        topic: Text<0, 4096>,
+        topic: Limited<0, 4096>,
         /// For adults alone.
         nsfw: Truth,
         /// Seconds between two messages, or posts, of one member; 0 for none.
@@ -176,11 +186,11 @@ document! {
         /// Most members at once; 0 for no limit. Up to 99 in a voice channel, 10000 on a stage.
         user_limit: Number<0, 10000>,
         /// The voice region; `none` lets Discord choose.
-        region: OrNone<Text<1, 100>>,
+        region: OrNone<Limited<1, 100>>,
         /// How good the pictures of cameras are.
         video_quality: Pick<VideoQuality>,
-        /// After how long without messages a thread is archived.
-        auto_archive: Pick<AutoArchive>,
+        /// After how long without messages a thread is archived; `none` leaves it to Discord.
+        auto_archive: OrNone<Pick<AutoArchive>>,
         /// Slow mode of new threads, in seconds.
         thread_slow_mode: Number<0, 21600>,
         /// Tags of a forum or a media channel.
@@ -193,12 +203,14 @@ document! {
         sort_order: OrNone<Pick<SortOrder>>,
         /// How posts of a forum are shown at first.
         layout: Pick<ForumLayout>,
-        /// Which posts several chosen tags show.
-        tag_match: Pick<TagMatch>,
+        /// Which posts several chosen tags show; `none` leaves it to Discord.
+        tag_match: OrNone<Pick<TagMatch>>,
         /// Media are shown without buttons to download them.
         hide_download_options: Truth,
         /// Who may do what in it, other than everywhere; `synced` for the same as its category.
         overwrites: OverwritesEntry,
+        /// Attributes that are left as they are, whatever `defaults` says and whatever a theme sets.
+        unmanaged: List<Text<1, 50>>,
         /// The flag that drops it while it is off.
         flag: Text<1, 50>,
         /// The channel directly above it, where its place in the file does not say it.
@@ -212,7 +224,7 @@ document! {
     /// A tag that posts may have.
     pub(crate) struct TagEntry {
         /// What is shown.
-        name: Text<1, 50>,
+        name: Limited<1, 50>,
         /// Only those who manage threads may set it.
         moderated: Truth,
         /// Shown before the name.
@@ -224,11 +236,13 @@ document! {
     /// An emoji of the server's own.
     pub(crate) struct EmojiEntry {
         /// Its name, 2 to 32 letters, digits and `_`; the logical name with `_` for `-` when nothing is said.
-        name: Text<2, 32>,
+        name: Limited<2, 32>,
         /// The picture: a path relative to this file.
         image: Text<1, 1024>,
         /// Roles that alone may use it.
         roles: List<Link>,
+        /// Attributes that are left as they are, whatever `defaults` says and whatever a theme sets.
+        unmanaged: List<Text<1, 50>>,
         /// The flag that drops it while it is off.
         flag: Text<1, 50>,
     }
@@ -238,13 +252,15 @@ document! {
     /// A sticker of the server's own.
     pub(crate) struct StickerEntry {
         /// Its name; the logical name when nothing is said.
-        name: Text<2, 30>,
+        name: Limited<2, 30>,
         /// What it shows, for those who cannot see it.
-        description: Text<0, 100>,
+        description: Limited<0, 100>,
         /// The name of the Unicode emoji it goes with.
-        tags: Text<1, 200>,
+        tags: Limited<1, 200>,
         /// The picture: a path relative to this file.
         image: Text<1, 1024>,
+        /// Attributes that are left as they are, whatever `defaults` says and whatever a theme sets.
+        unmanaged: List<Text<1, 50>>,
         /// The flag that drops it while it is off.
         flag: Text<1, 50>,
     }
@@ -254,11 +270,13 @@ document! {
     /// An incoming webhook. Its token is never written anywhere.
     pub(crate) struct WebhookEntry {
         /// The name it writes under; the logical name when nothing is said.
-        name: Text<1, 80>,
+        name: Limited<1, 80>,
         /// The channel it writes to.
         channel: Link,
         /// The picture beside its messages: a path relative to this file.
         avatar: Text<1, 1024>,
+        /// Attributes that are left as they are, whatever `defaults` says and whatever a theme sets.
+        unmanaged: List<Text<1, 50>>,
         /// The flag that drops it while it is off.
         flag: Text<1, 50>,
     }
@@ -268,7 +286,7 @@ document! {
     /// A rule of auto moderation.
     pub(crate) struct AutomodEntry {
         /// What moderators read; the logical name when nothing is said.
-        name: Text<1, 100>,
+        name: Limited<1, 100>,
         /// Whether it works.
         enabled: Truth,
         /// What sets it off: one of `keyword`, `spam`, `preset`, `mention_spam`, `member_profile`.
@@ -279,6 +297,8 @@ document! {
         exempt_roles: List<Link>,
         /// Channels where it does not look.
         exempt_channels: List<Link>,
+        /// Attributes that are left as they are, whatever `defaults` says and whatever a theme sets.
+        unmanaged: List<Text<1, 50>>,
         /// The flag that drops it while it is off.
         flag: Text<1, 50>,
     }
@@ -304,11 +324,11 @@ document! {
     /// Words and patterns.
     pub(crate) struct WordsEntry {
         /// Words; `*` at an end for any continuation.
-        keywords: List<Text<1, 60>>,
+        keywords: List<Limited<1, 60>>,
         /// Regular expressions of Rust's flavour.
-        patterns: List<Text<1, 260>>,
+        patterns: List<Limited<1, 260>>,
         /// What is let through.
-        allow: List<Text<1, 60>>,
+        allow: List<Limited<1, 60>>,
     }
 }
 
@@ -318,7 +338,7 @@ document! {
         /// Which lists.
         presets: List<Pick<AutomodPreset>>,
         /// What is let through.
-        allow: List<Text<1, 60>>,
+        allow: List<Limited<1, 60>>,
     }
 }
 
@@ -336,7 +356,7 @@ document! {
     /// What a rule does; one key.
     pub(crate) struct ActionEntry {
         /// Keeps the message back; the text is what its author is told, empty for Discord's own words.
-        block_message: Text<0, 300>,
+        block_message: Limited<0, 300>,
         /// Tells moderators in this channel.
         alert: Link,
         /// Keeps the author from writing for so many seconds.
@@ -352,9 +372,11 @@ document! {
         /// Whether it is shown.
         enabled: Truth,
         /// What the server is.
-        description: Text<0, 140>,
+        description: Limited<0, 140>,
         /// Up to five channels to begin with.
         channels: List<WelcomeChannelEntry>,
+        /// Attributes that are left as they are, whatever `defaults` says and whatever a theme sets.
+        unmanaged: List<Text<1, 50>>,
     }
 }
 
@@ -364,7 +386,7 @@ document! {
         /// Which channel.
         channel: Link,
         /// What it is for.
-        description: Text<1, 50>,
+        description: Limited<1, 50>,
         /// Shown before it.
         emoji: EmojiLink,
     }
@@ -381,6 +403,8 @@ document! {
         default_channels: List<Link>,
         /// Questions.
         prompts: List<PromptEntry>,
+        /// Attributes that are left as they are, whatever `defaults` says and whatever a theme sets.
+        unmanaged: List<Text<1, 50>>,
     }
 }
 
@@ -388,7 +412,7 @@ document! {
     /// A question to new members.
     pub(crate) struct PromptEntry {
         /// What is asked.
-        title: Text<1, 100>,
+        title: Limited<1, 100>,
         /// How it is asked; `multiple_choice` when nothing is said.
         kind: Pick<PromptKind>,
         /// One answer at most.
@@ -406,9 +430,9 @@ document! {
     /// An answer, which gives roles or shows channels.
     pub(crate) struct OptionEntry {
         /// What is read.
-        title: Text<1, 50>,
+        title: Limited<1, 50>,
         /// What it means.
-        description: Text<0, 100>,
+        description: Limited<0, 100>,
         /// Shown before it.
         emoji: EmojiLink,
         /// Roles that it gives.
@@ -422,21 +446,23 @@ document! {
     /// A scheduled event, on a `stage`, in a `voice` channel, or at a `location` elsewhere.
     pub(crate) struct EventEntry {
         /// What it is called; the logical name when nothing is said.
-        name: Text<1, 100>,
+        name: Limited<1, 100>,
         /// What it is.
-        description: Text<0, 1000>,
+        description: Limited<0, 1000>,
         /// When it begins, like `2026-12-24T18:00:00Z`.
         start: Text<1, 60>,
-        /// When it ends; needed with a location.
-        end: Text<1, 60>,
+        /// When it ends, or `none`; needed with a location.
+        end: OrNone<Text<1, 60>>,
         /// The stage where it takes place.
         stage: Link,
         /// The voice channel where it takes place.
         voice: Link,
         /// Where it takes place outside Discord.
-        location: Text<1, 100>,
+        location: Limited<1, 100>,
         /// The picture over it: a path relative to this file.
         image: Text<1, 1024>,
+        /// Attributes that are left as they are, whatever `defaults` says and whatever a theme sets.
+        unmanaged: List<Text<1, 50>>,
         /// The flag that drops it while it is off.
         flag: Text<1, 50>,
     }

@@ -17,6 +17,13 @@ macro_rules! document {
         impl $name {
             /// The keys it may have.
             pub(crate) const KEYS: &'static [&'static str] = &[$($crate::config::macros::key(stringify!($field)),)*];
+
+            /// The keys that are written.
+            #[allow(dead_code, reason = "asked of resources alone")]
+            pub(crate) fn written(&self) -> Vec<&'static str> {
+                let written = [$((self.$field.is_some(), $crate::config::macros::key(stringify!($field))),)*];
+                written.into_iter().filter(|(written, _)| *written).map(|(_, key)| key).collect()
+            }
         }
 
         impl $crate::config::reader::FromNode for $name {
@@ -26,8 +33,10 @@ macro_rules! document {
             ) -> Option<Self> {
                 let mut read = Self::default();
                 for (name, value) in reader.entries(node)? {
+                    let before = reader.broken.len();
                     $(if name.text == $crate::config::macros::key(stringify!($field)) {
                         read.$field = $crate::config::reader::FromNode::read(value, reader);
+                        reader.below(before, &name.text);
                         continue;
                     })*
                     $crate::config::macros::refuse_key(name, value, Self::KEYS, reader);

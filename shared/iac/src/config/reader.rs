@@ -7,6 +7,7 @@ use arrakis_domain::Value;
 use arrakis_themes::{Problem, as_text, expand, nearest};
 
 use super::tree::{Mark, Name, Node, Source, Tree, shortened};
+use crate::model::{Address, Part};
 
 /// Most problems that are told: nobody reads more, and a hostile file could ask for any number.
 const MOST_PROBLEMS: usize = 200;
@@ -43,10 +44,28 @@ pub(crate) struct Scope {
     pub(crate) flags: BTreeSet<String>,
 }
 
+/// A rule of Discord's that a value breaks. The value is taken nevertheless: see [`crate::model::BrokenRule`].
+#[derive(Clone, Debug)]
+pub(crate) struct Broken {
+    pub(crate) of: Subject,
+    pub(crate) at: Mark,
+    pub(crate) reason: String,
+}
+
+/// What a broken rule is about.
+#[derive(Clone, Debug)]
+pub(crate) enum Subject {
+    /// The value at this path of keys, innermost first.
+    Path(Vec<String>),
+    /// Parts of a resource.
+    Parts(Address, Vec<Part>),
+}
+
 /// Problems of one file, as they are found.
 pub(crate) struct Reader<'a> {
     pub(crate) source: &'a Source<'a>,
     pub(crate) scope: Scope,
+    pub(crate) broken: Vec<Broken>,
     problems: Vec<Problem>,
     /// Problems beyond those that are told.
     untold: usize,
@@ -59,6 +78,7 @@ impl<'a> Reader<'a> {
         let mut reader = Self {
             source,
             scope: Scope::default(),
+            broken: Vec::new(),
             problems: Vec::new(),
             untold: 0,
             expanded: 0,
@@ -96,6 +116,41 @@ impl<'a> Reader<'a> {
     /// Notes what is wrong at a place.
     pub(crate) fn refuse(&mut self, at: Mark, reason: impl Into<String>) {
         self.push(self.source.problem(at, reason));
+    }
+
+    /// Notes that the value at a place breaks a rule of Discord's. Whoever reads what the value is in adds what that is.
+    pub(crate) fn break_rule(&mut self, at: Mark, reason: impl Into<String>) {
+        self.broken.push(Broken {
+            of: Subject::Path(Vec::new()),
+            at,
+            reason: reason.into(),
+        });
+    }
+
+    /// The rules that were broken since there were `before` of them concern what is under this key.
+    pub(crate) fn below(&mut self, before: usize, key: &str) {
+        for broken in self.broken.iter_mut().skip(before) {
+            if let Subject::Path(path) = &mut broken.of {
+                path.push(key.to_owned());
+            }
+        }
+    }
+
+    /// Reads something whose broken rules concern these parts of a resource.
+    pub(crate) fn about<T>(&mut self, address: &Address, parts: &[Part], read: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.broken.len();
+        let value = read(self);
+        for broken in self.broken.iter_mut().skip(before) {
+            if matches!(broken.of, Subject::Path(_)) {
+                broken.of = Subject::Parts(address.clone(), parts.to_vec());
+            }
+        }
+        value
+    }
+
+    /// Notes that parts of a resource break a rule of Discord's.
+    pub(crate) fn break_rule_of(&mut self, at: Mark, address: &Address, parts: &[Part], reason: impl Into<String>) {
+        self.about(address, parts, |reader| reader.break_rule(at, reason));
     }
 
     /// Notes a wrong name and suggests the nearest of the right ones.

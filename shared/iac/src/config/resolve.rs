@@ -3,8 +3,10 @@
 //! Two passes: [`names`] finds every address there is and which of them a flag drops; then one module per kind builds its
 //! resources. Each notes what is wrong and goes on.
 
+mod broken;
 mod channels;
 mod checks;
+mod defaults;
 mod extras;
 mod moderation;
 mod names;
@@ -22,7 +24,7 @@ use super::document::ServerFile;
 use super::reader::Reader;
 use super::theme::Base;
 use super::tree::Mark;
-use crate::model::{Address, Attributes, Configuration, Kind, Origin, Resource};
+use crate::model::{Address, Attributes, Configuration, Defaults, Kind, Origin, Resource};
 use names::Names;
 
 /// Resources as they are built, with where each is written.
@@ -57,6 +59,10 @@ pub(crate) fn resolve(
     });
     let names = Names::of(document, &base, flags, reader);
     let theme = base.configuration.theme;
+    let managed_defaults = document
+        .defaults
+        .as_ref()
+        .is_some_and(|defaults| defaults.value.0 == Defaults::Managed);
     let resources = base
         .configuration
         .resources
@@ -73,7 +79,9 @@ pub(crate) fn resolve(
     extras::build(document, &names, &mut draft, reader);
     moderation::build(document, &names, &mut draft, reader);
     order::place(document, &names, &mut draft, reader);
+    defaults::apply(document, managed_defaults, &mut draft, reader);
     checks::check(&mut draft, reader);
+    let broken_rules = broken::rules(&draft, reader);
 
     let file = reader.source.file.to_owned();
     let Draft {
@@ -94,7 +102,13 @@ pub(crate) fn resolve(
             (address, Resource { attributes, origin })
         })
         .collect();
-    (Configuration { theme, resources }, warnings)
+    let configuration = Configuration {
+        theme,
+        resources,
+        managed_defaults,
+        broken_rules,
+    };
+    (configuration, warnings)
 }
 
 /// The address of an entry that is there: a good key, known, and dropped by no flag.

@@ -71,27 +71,74 @@ inline_schema!([const LEAST: usize, const MOST: usize] Text<LEAST, MOST>, "Text"
     or_variable(&json_schema!({ "type": ["string", "number", "boolean"], "minLength": LEAST, "maxLength": MOST }))
 });
 
-/// A whole number within limits.
+/// A text of which Discord takes so many characters. One that is shorter, longer or blank breaks a rule and is taken all the
+/// same: a server may have it.
+#[derive(Clone, Debug)]
+pub(crate) struct Limited<const LEAST: usize, const MOST: usize>(pub(crate) String);
+
+impl<const LEAST: usize, const MOST: usize> FromNode for Limited<LEAST, MOST> {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        let text = reader.text(node)?;
+        let length = text.chars().count();
+        if length > MOST {
+            reader.break_rule(node.at, format!("the text has {length} characters; at most {MOST} fit"));
+        } else if LEAST == 1 && text.trim().is_empty() {
+            reader.break_rule(node.at, "a text is needed here");
+        } else if length < LEAST || (LEAST > 0 && text.trim().is_empty()) {
+            reader.break_rule(node.at, format!("at least {LEAST} characters are needed here"));
+        }
+        Some(Self(text))
+    }
+}
+
+inline_schema!([const LEAST: usize, const MOST: usize] Limited<LEAST, MOST>, "Limited", |_generator| {
+    or_variable(&json_schema!({ "type": ["string", "number", "boolean"], "minLength": LEAST, "maxLength": MOST }))
+});
+
+/// A whole number of which Discord takes those within limits. Any other breaks a rule and is taken all the same: a server may
+/// have it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Number<const LEAST: u32, const MOST: u32>(pub(crate) u32);
 
 impl<const LEAST: u32, const MOST: u32> FromNode for Number<LEAST, MOST> {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
         let text = reader.text(node)?;
-        match text.parse() {
-            Ok(number) if (LEAST..=MOST).contains(&number) => Some(Self(number)),
-            _ => {
-                let reason = format!("`{}` is not a whole number from {LEAST} to {MOST}", shortened(&text));
-                reader.refuse(node.at, reason);
-                None
-            }
+        let reason = || format!("`{}` is not a whole number from {LEAST} to {MOST}", shortened(&text));
+        let Ok(number) = text.parse() else {
+            reader.refuse(node.at, reason());
+            return None;
+        };
+        if !(LEAST..=MOST).contains(&number) {
+            reader.break_rule(node.at, reason());
         }
+        Some(Self(number))
     }
 }
 
 inline_schema!([const LEAST: u32, const MOST: u32] Number<LEAST, MOST>, "Number", |_generator| {
     or_variable(&json_schema!({ "type": "integer", "minimum": LEAST, "maximum": MOST }))
 });
+
+/// The one version of the format.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FormatVersion;
+
+impl FromNode for FormatVersion {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        let text = reader.text(node)?;
+        if text != "1" {
+            let reason = format!(
+                "`{}` is not a version of the format that is known here; 1 is",
+                shortened(&text)
+            );
+            reader.refuse(node.at, reason);
+            return None;
+        }
+        Some(Self)
+    }
+}
+
+inline_schema!([] FormatVersion, "Version", |_generator| or_variable(&json_schema!({ "const": 1 })));
 
 /// `true` or `false`.
 #[derive(Clone, Copy, Debug)]
@@ -351,7 +398,10 @@ impl<T: FromNode> FromNode for Named<T> {
         for (name, value) in entries {
             // A key that was merged in is told of where its value is written.
             let at = if name.at.line == 0 { value.at } else { name.at };
-            if let Some(value) = T::read(value, reader) {
+            let before = reader.broken.len();
+            let entry = T::read(value, reader);
+            reader.below(before, &name.text);
+            if let Some(value) = entry {
                 read.push((
                     At {
                         value: name.text.clone(),

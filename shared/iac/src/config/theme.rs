@@ -104,7 +104,7 @@ fn of_channel(channel: &ThemeChannel, category: &Address) -> Channel {
         ThemeKind::Text { slow_mode_seconds } => Channel {
             kind: ChannelKind::Text,
             topic,
-            slow_mode: Some(*slow_mode_seconds),
+            slow_mode: Some(u32::from(*slow_mode_seconds)),
             ..base
         },
         ThemeKind::Announcement => Channel {
@@ -115,7 +115,7 @@ fn of_channel(channel: &ThemeChannel, category: &Address) -> Channel {
         ThemeKind::Voice { bitrate, user_limit } => Channel {
             kind: ChannelKind::Voice,
             bitrate: Some(*bitrate),
-            user_limit: Some(u16::from(*user_limit)),
+            user_limit: Some(u32::from(*user_limit)),
             ..base
         },
         ThemeKind::Stage { bitrate } => Channel {

@@ -20,11 +20,16 @@ pub fn to_yaml(configuration: &Configuration, comment: &str) -> String {
         out.push_str(format!("# {line}").trim_end());
         out.push('\n');
     }
+    if configuration.managed_defaults {
+        out.push_str(
+            "\n# What is not written below has Discord's default, and a change of it is noticed.\ndefaults: managed\n",
+        );
+    }
     for (section, value) in sections(configuration) {
         out.push('\n');
         Yaml::Map(vec![(section.to_owned(), value)]).write_block(0, &mut out);
     }
-    if configuration.resources.is_empty() {
+    if configuration.resources.is_empty() && !configuration.managed_defaults {
         out.push_str("{}\n");
     }
     out
@@ -58,14 +63,16 @@ fn sections(configuration: &Configuration) -> IndexMap<&'static str, Yaml> {
 fn single(section: &'static str, configuration: &Configuration, address: &Address) -> (&'static str, Yaml) {
     let fields = configuration
         .get(address)
-        .map(|attributes| attributes_of(attributes, None))
+        .map(|attributes| attributes_of(configuration, address, attributes, None))
         .unwrap_or_default();
     (section, Yaml::Map(fields))
 }
 
 fn entries(configuration: &Configuration, kind: Kind) -> Yaml {
-    let entry =
-        |(address, attributes): (&Address, &Attributes)| (key(address), Yaml::Map(attributes_of(attributes, None)));
+    let entry = |(address, attributes): (&Address, &Attributes)| {
+        let fields = attributes_of(configuration, address, attributes, None);
+        (key(address), Yaml::Map(fields))
+    };
     Yaml::Map(configuration.of_kind(kind).map(entry).collect())
 }
 
@@ -76,13 +83,13 @@ fn key(address: &Address) -> String {
 /// Categories, each with its channels.
 fn categories(configuration: &Configuration) -> Yaml {
     let category = |(address, attributes): (&Address, &Attributes)| {
-        let mut fields = attributes_of(attributes, None);
+        let mut fields = attributes_of(configuration, address, attributes, None);
         let own = channel_of(attributes).and_then(|category| category.overwrites.as_ref());
         let channels: Vec<(String, Yaml)> = configuration
             .channels_in(Some(address))
             .filter_map(|channel| Some((channel, configuration.get(channel)?)))
             .map(|(channel, attributes)| {
-                let mut fields = attributes_of(attributes, own);
+                let mut fields = attributes_of(configuration, channel, attributes, own);
                 // Where it stands says which category it is in.
                 fields.retain(|(name, _)| name != "category");
                 (key(channel), Yaml::Map(fields))
@@ -106,7 +113,7 @@ fn loose_channels(configuration: &Configuration) -> Yaml {
         .of_kind(Kind::Channel)
         .filter(|(_, attributes)| stands_above(attributes).is_none());
     let entry = |(address, attributes): (&Address, &Attributes)| {
-        let mut fields = attributes_of(attributes, None);
+        let mut fields = attributes_of(configuration, address, attributes, None);
         // In no category is what is meant when nothing is said.
         if channel_of(attributes).is_some_and(|channel| channel.category == Some(Clearable::Cleared)) {
             fields.retain(|(name, _)| name != "category");
@@ -124,11 +131,31 @@ fn channel_of(attributes: &Attributes) -> Option<&Channel> {
 }
 
 /// The attributes in the order in which people are told of them; `synced_with` are the overwrites of the category.
-fn attributes_of(attributes: &Attributes, synced_with: Option<&Overwrites>) -> Vec<(String, Yaml)> {
+fn attributes_of(
+    configuration: &Configuration,
+    address: &Address,
+    attributes: &Attributes,
+    synced_with: Option<&Overwrites>,
+) -> Vec<(String, Yaml)> {
     let map = attributes.to_map();
-    let mut fields = Vec::new();
+    let mut defaults = if configuration.managed_defaults && !address.is_everyone() {
+        attributes.defaults().to_map()
+    } else {
+        serde_json::Map::new()
+    };
+    // The defaults depend on the kind of channel, which has none itself.
+    defaults.remove("kind");
+    let (mut fields, mut unmanaged) = (Vec::new(), Vec::new());
     for field in attributes.fields() {
-        let Some(json) = map.get(*field) else { continue };
+        let Some(json) = map.get(*field) else {
+            if defaults.contains_key(*field) || is_implied(address, attributes, field) {
+                unmanaged.push((*field).to_owned());
+            }
+            continue;
+        };
+        if defaults.get(*field) == Some(json) {
+            continue;
+        }
         match shaped(attributes, field, synced_with) {
             Some(shaped) => fields.extend(shaped),
             None => fields.push((
@@ -137,7 +164,20 @@ fn attributes_of(attributes: &Attributes, synced_with: Option<&Overwrites>) -> V
             )),
         }
     }
+    if !unmanaged.is_empty() {
+        fields.push(("unmanaged".to_owned(), texts(&unmanaged)));
+    }
     fields
+}
+
+/// Whether the reader gives the attribute a value of its own when nothing is written.
+fn is_implied(address: &Address, attributes: &Attributes, field: &str) -> bool {
+    match field {
+        "name" => !address.is_permanent(),
+        "permissions" => !address.is_everyone(),
+        "category" => matches!(attributes, Attributes::Channel(_)),
+        _ => false,
+    }
 }
 
 /// What YAML writes in another shape than state does; `None` for everything else.
@@ -186,7 +226,11 @@ fn shortened(kind: Kind, field: &str, value: Yaml) -> Yaml {
 
 fn strip(value: Yaml, prefix: &str) -> Yaml {
     match value {
-        Yaml::Text(text) => Yaml::text(text.strip_prefix(prefix).unwrap_or(&text)),
+        // `none` by itself is a word of the reader's.
+        Yaml::Text(text) => match text.strip_prefix(prefix) {
+            Some(key) if key != "none" => Yaml::text(key),
+            _ => Yaml::Text(text),
+        },
         Yaml::List(items) => Yaml::List(items.into_iter().map(|item| strip(item, prefix)).collect()),
         other => other,
     }

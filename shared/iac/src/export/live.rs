@@ -6,15 +6,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::slug::slug;
 use crate::live::{Live, LiveResource, Names};
 use crate::model::limits::LONGEST_KEY;
-use crate::model::{Address, Attributes, Channel, Clearable, Configuration, Key, Kind, Resource, Role, Snowflake};
+use crate::model::{Address, Attributes, Channel, Configuration, Key, Kind, Resource, Role, Snowflake};
 
 /// How much of each resource is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Detail {
-    /// What differs from what Discord gives a new resource: easy to read, and made anew it comes out the same.
+    /// What differs from Discord's defaults, under `defaults: managed`: easy to read, and every attribute is managed.
     #[default]
     Readable,
-    /// Every attribute, so that all of them are managed: for backups.
+    /// Every attribute in full: for backups.
     Complete,
 }
 
@@ -25,11 +25,7 @@ pub enum Detail {
 #[must_use]
 pub fn assign(live: &Live, managed: &BTreeMap<Address, Snowflake>) -> BTreeMap<Address, Snowflake> {
     let mut assigned = managed.clone();
-    let mut taken: BTreeSet<Snowflake> = managed
-        .iter()
-        .filter(|(address, _)| !address.kind().is_single())
-        .map(|(_, id)| *id)
-        .collect();
+    let mut taken: BTreeSet<(Kind, Snowflake)> = managed.iter().map(|(address, id)| (address.kind(), *id)).collect();
     let mut next: HashMap<(Kind, String), usize> = HashMap::new();
     for kind in Kind::ALL {
         // Discord answers with an empty one for a server that cannot have it.
@@ -41,7 +37,7 @@ pub fn assign(live: &Live, managed: &BTreeMap<Address, Snowflake>) -> BTreeMap<A
                 assigned.entry(address).or_insert(resource.id);
                 continue;
             }
-            if resource.managed || !taken.insert(resource.id) {
+            if resource.managed || !taken.insert((*kind, resource.id)) {
                 continue;
             }
             let base = slug(resource.attributes.name().unwrap_or_default(), *kind);
@@ -121,7 +117,10 @@ pub fn from_live(live: &Live, addresses: &BTreeMap<Address, Snowflake>, detail: 
         .iter()
         .map(|(address, id)| ((address.kind(), *id), address))
         .collect();
-    let mut configuration = Configuration::default();
+    let mut configuration = Configuration {
+        managed_defaults: detail == Detail::Readable,
+        ..Configuration::default()
+    };
     for kind in Kind::ALL {
         for resource in in_order(live, *kind) {
             let address = match kind.is_single() {
@@ -130,13 +129,7 @@ pub fn from_live(live: &Live, addresses: &BTreeMap<Address, Snowflake>, detail: 
             };
             let Some(address) = address else { continue };
             let mut attributes = names.localised(&resource.attributes);
-            tidy(&mut attributes, &address, detail);
-            if let Attributes::Server(server) = &mut attributes {
-                // A server that was a community once may keep channels that it could not make now.
-                server
-                    .community
-                    .take_if(|community| !*community && needs_community(live));
-            }
+            fit(&mut attributes, &address);
             configuration.resources.insert(
                 address,
                 Resource {
@@ -149,16 +142,8 @@ pub fn from_live(live: &Live, addresses: &BTreeMap<Address, Snowflake>, detail: 
     configuration
 }
 
-fn needs_community(live: &Live) -> bool {
-    live.resources().any(|resource| match &resource.attributes {
-        Attributes::Channel(channel) => channel.kind.needs_community(),
-        Attributes::WelcomeScreen(_) | Attributes::Onboarding(_) => true,
-        _ => false,
-    })
-}
-
-/// Takes off what this kind does not have and, for reading, what says no more than its absence.
-fn tidy(attributes: &mut Attributes, address: &Address, detail: Detail) {
+/// Takes off what this kind does not have.
+fn fit(attributes: &mut Attributes, address: &Address) {
     match attributes {
         Attributes::Role(role) if address.is_everyone() => {
             *role = Role {
@@ -166,7 +151,6 @@ fn tidy(attributes: &mut Attributes, address: &Address, detail: Detail) {
                 ..Role::default()
             };
         }
-        Attributes::Role(role) if detail == Detail::Readable => tidy_role(role),
         Attributes::Category(channel) => {
             *channel = Channel {
                 kind: channel.kind,
@@ -176,65 +160,11 @@ fn tidy(attributes: &mut Attributes, address: &Address, detail: Detail) {
             };
         }
         Attributes::Channel(channel) => {
-            fit(channel);
-            if detail == Detail::Readable {
-                tidy_channel(channel);
+            let absent = Channel::FIELDS.iter().filter(|field| !channel.kind.has(field));
+            for field in absent.copied().collect::<Vec<_>>() {
+                channel.release(field);
             }
-        }
-        Attributes::Server(server) if detail == Detail::Readable => {
-            for channel in [
-                &mut server.afk_channel,
-                &mut server.system_channel,
-                &mut server.rules_channel,
-                &mut server.public_updates_channel,
-                &mut server.safety_alerts_channel,
-            ] {
-                channel.take_if(|channel| *channel == Clearable::Cleared);
-            }
-            server.description.take_if(|description| description.is_empty());
-            server.community.take_if(|community| !*community);
         }
         _ => {}
     }
-}
-
-fn tidy_role(role: &mut Role) {
-    role.secondary_color.take_if(|color| *color == Clearable::Cleared);
-    role.tertiary_color.take_if(|color| *color == Clearable::Cleared);
-    role.color.take_if(|color| color.rgb() == 0);
-    role.hoist.take_if(|hoist| !*hoist);
-    role.mentionable.take_if(|mentionable| !*mentionable);
-    role.unicode_emoji.take_if(|emoji| emoji.is_empty());
-    role.given_to_bot.take_if(|given| !*given);
-}
-
-/// Takes off what channels of this kind do not have.
-fn fit(channel: &mut Channel) {
-    let kind = channel.kind;
-    macro_rules! fit {
-        ($($field:ident)+) => {
-            $(if !kind.has(stringify!($field)) { channel.$field = None; })+
-        };
-    }
-    fit!(category topic nsfw slow_mode bitrate user_limit region video_quality auto_archive thread_slow_mode tags require_tag
-        default_reaction sort_order layout tag_match hide_download_options);
-}
-
-fn tidy_channel(channel: &mut Channel) {
-    use crate::model::{AutoArchive, ForumLayout, TagMatch, VideoQuality};
-    channel.topic.take_if(|topic| topic.is_empty());
-    channel.nsfw.take_if(|nsfw| !*nsfw);
-    channel.slow_mode.take_if(|seconds| *seconds == 0);
-    channel.thread_slow_mode.take_if(|seconds| *seconds == 0);
-    channel.user_limit.take_if(|limit| *limit == 0);
-    channel.region.take_if(|region| *region == Clearable::Cleared);
-    channel.video_quality.take_if(|quality| *quality == VideoQuality::Auto);
-    channel.auto_archive.take_if(|after| *after == AutoArchive::OneDay);
-    channel.tags.take_if(|tags| tags.is_empty());
-    channel.require_tag.take_if(|required| !*required);
-    channel.default_reaction.take_if(|emoji| *emoji == Clearable::Cleared);
-    channel.sort_order.take_if(|order| *order == Clearable::Cleared);
-    channel.layout.take_if(|layout| *layout == ForumLayout::NotSet);
-    channel.tag_match.take_if(|tag_match| *tag_match == TagMatch::MatchAll);
-    channel.hide_download_options.take_if(|hidden| !*hidden);
 }

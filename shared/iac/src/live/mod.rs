@@ -17,8 +17,8 @@ use sha2::{Digest, Sha256};
 
 use crate::model::{Attributes, Channel, Kind, Role, Server, Snowflake};
 
-pub use names::{Names, map_references};
-pub use read::{Collections, FLAG_HIDE_DOWNLOAD_OPTIONS, FLAG_REQUIRE_TAG, Unreadable};
+pub use names::{Kinds, Names, map_references};
+pub use read::{Collections, FLAG_HIDE_DOWNLOAD_OPTIONS, FLAG_REQUIRE_TAG, UnknownValue, Unreadable};
 
 /// A resource as it is. All attributes that Discord tells of are given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +59,9 @@ pub struct Live {
     pub bot: LiveBot,
     /// Channels of kinds that gaib does not know (a directory, say): they count towards the limits.
     pub foreign_channels: usize,
+    /// Values that this version does not know: their attributes are `None`, and left as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<UnknownValue>,
     /// Everything else. Threads are not part of it.
     #[serde(serialize_with = "as_list", deserialize_with = "from_list")]
     resources: BTreeMap<(Kind, Snowflake), LiveResource>,
@@ -75,6 +78,7 @@ impl Live {
             features: BTreeSet::new(),
             bot,
             foreign_channels: 0,
+            unknown: Vec::new(),
             resources: BTreeMap::new(),
         };
         live.insert(LiveResource {

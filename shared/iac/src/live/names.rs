@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::{
-    Address, Attributes, AutomodAction, Channel, Clearable, EmojiReference, EventPlace, Overwrite, Reference,
+    Address, Attributes, AutomodAction, Channel, Clearable, EmojiReference, EventPlace, Kind, Overwrite, Reference,
     Snowflake, Target,
 };
 
@@ -12,8 +12,18 @@ use crate::model::{
 pub struct Names {
     guild_id: Snowflake,
     bot_id: Snowflake,
-    addresses: BTreeMap<Snowflake, Address>,
+    addresses: BTreeMap<(Kind, Snowflake), Address>,
 }
+
+/// Kinds of resources that a reference may name, the usual one first. An id alone does not say: @everyone has the id of its
+/// server, and so has the first channel of an old one.
+pub type Kinds = &'static [Kind];
+
+const ROLE: Kinds = &[Kind::Role];
+const CATEGORY: Kinds = &[Kind::Category];
+const CHANNEL: Kinds = &[Kind::Channel];
+const CHANNEL_OR_CATEGORY: Kinds = &[Kind::Channel, Kind::Category];
+const EMOJI: Kinds = &[Kind::Emoji];
 
 impl Names {
     /// From the addresses that are managed with their ids.
@@ -25,7 +35,7 @@ impl Names {
         let addresses = managed
             .into_iter()
             .filter(|(address, _)| !address.kind().is_single())
-            .map(|(address, id)| (id, address.clone()))
+            .map(|(address, id)| ((address.kind(), id), address.clone()))
             .collect();
         Self {
             guild_id,
@@ -34,10 +44,10 @@ impl Names {
         }
     }
 
-    /// The address of an id, of what is managed. The server's own id is @everyone's here, if that is managed.
+    /// The address of what is managed, by kind and id.
     #[must_use]
-    pub fn address(&self, id: Snowflake) -> Option<&Address> {
-        self.addresses.get(&id)
+    pub fn address(&self, kind: Kind, id: Snowflake) -> Option<&Address> {
+        self.addresses.get(&(kind, id))
     }
 
     /// The same attributes with an address in place of every id that has one. What is compared goes through this on both
@@ -45,9 +55,9 @@ impl Names {
     #[must_use]
     pub fn localised(&self, attributes: &Attributes) -> Attributes {
         let mut local = attributes.clone();
-        map_references(&mut local, &mut |reference| {
+        map_references(&mut local, &mut |kinds, reference| {
             if let Reference::Id(id) = reference
-                && let Some(address) = self.addresses.get(id)
+                && let Some(address) = kinds.iter().find_map(|kind| self.address(*kind, *id))
             {
                 *reference = Reference::Address(address.clone());
             }
@@ -69,7 +79,7 @@ impl Names {
     pub fn target(&self, target: &Target) -> Target {
         match target {
             Target::Role(Reference::Id(id)) if *id == self.guild_id => Target::Everyone,
-            Target::Role(Reference::Id(id)) => match self.addresses.get(id) {
+            Target::Role(Reference::Id(id)) => match self.address(Kind::Role, *id) {
                 Some(address) => Target::from(address.clone()),
                 None => target.clone(),
             },
@@ -80,8 +90,8 @@ impl Names {
     }
 }
 
-/// Shows every reference in the attributes to `change`.
-pub fn map_references(attributes: &mut Attributes, change: &mut impl FnMut(&mut Reference)) {
+/// Shows every reference in the attributes to `change`, with the kinds of resources that it may name.
+pub fn map_references(attributes: &mut Attributes, change: &mut impl FnMut(Kinds, &mut Reference)) {
     match attributes {
         Attributes::Server(server) => {
             let channels = [
@@ -91,55 +101,50 @@ pub fn map_references(attributes: &mut Attributes, change: &mut impl FnMut(&mut 
                 &mut server.public_updates_channel,
                 &mut server.safety_alerts_channel,
             ];
-            channels.into_iter().for_each(|channel| clearable(channel, change));
+            channels
+                .into_iter()
+                .for_each(|channel| clearable(channel, CHANNEL, change));
         }
         Attributes::Category(channel) | Attributes::Channel(channel) => of_channel(channel, change),
-        Attributes::Emoji(emoji) => emoji.roles.iter_mut().flatten().for_each(change),
-        Attributes::Webhook(webhook) => webhook.channel.iter_mut().for_each(change),
+        Attributes::Emoji(emoji) => list(emoji.roles.as_mut(), ROLE, change),
+        Attributes::Webhook(webhook) => webhook.channel.iter_mut().for_each(|one| change(CHANNEL, one)),
         Attributes::Automod(rule) => {
-            rule.exempt_roles.iter_mut().flatten().for_each(&mut *change);
-            rule.exempt_channels.iter_mut().flatten().for_each(&mut *change);
+            list(rule.exempt_roles.as_mut(), ROLE, change);
+            list(rule.exempt_channels.as_mut(), CHANNEL_OR_CATEGORY, change);
             for action in rule.actions.iter_mut().flatten() {
                 if let AutomodAction::Alert { channel } = action {
-                    change(channel);
+                    change(CHANNEL, channel);
                 }
             }
         }
         Attributes::WelcomeScreen(screen) => {
             for channel in screen.channels.iter_mut().flatten() {
-                change(&mut channel.channel);
+                change(CHANNEL, &mut channel.channel);
                 own(&mut channel.emoji, change);
             }
         }
         Attributes::Onboarding(onboarding) => {
-            onboarding.default_channels.iter_mut().flatten().for_each(&mut *change);
-            for option in onboarding
-                .prompts
-                .iter_mut()
-                .flatten()
-                .flat_map(|prompt| &mut prompt.options)
-            {
-                option
-                    .roles
-                    .iter_mut()
-                    .chain(&mut option.channels)
-                    .for_each(&mut *change);
+            list(onboarding.default_channels.as_mut(), CHANNEL_OR_CATEGORY, change);
+            let prompts = onboarding.prompts.iter_mut().flatten();
+            for option in prompts.flat_map(|prompt| &mut prompt.options) {
+                list(Some(&mut option.roles), ROLE, change);
+                list(Some(&mut option.channels), CHANNEL_OR_CATEGORY, change);
                 own(&mut option.emoji, change);
             }
         }
         Attributes::Event(event) => {
             if let Some(EventPlace::Stage(channel) | EventPlace::Voice(channel)) = &mut event.place {
-                change(channel);
+                change(CHANNEL, channel);
             }
         }
         Attributes::Role(_) | Attributes::Sticker(_) => {}
     }
 }
 
-fn of_channel(channel: &mut Channel, change: &mut impl FnMut(&mut Reference)) {
-    clearable(&mut channel.category, change);
+fn of_channel(channel: &mut Channel, change: &mut impl FnMut(Kinds, &mut Reference)) {
+    clearable(&mut channel.category, CATEGORY, change);
     if let Some(Clearable::Set(EmojiReference::Own(reference))) = &mut channel.default_reaction {
-        change(reference);
+        change(EMOJI, reference);
     }
     for tag in channel.tags.iter_mut().flatten() {
         own(&mut tag.emoji, change);
@@ -151,21 +156,30 @@ fn of_channel(channel: &mut Channel, change: &mut impl FnMut(&mut Reference)) {
         .into_iter()
         .map(|(mut target, overwrite): (_, Overwrite)| {
             if let Target::Role(role) = &mut target {
-                change(role);
+                change(ROLE, role);
             }
             (target, overwrite)
         });
     *overwrites = changed.collect();
 }
 
-fn clearable(reference: &mut Option<Clearable<Reference>>, change: &mut impl FnMut(&mut Reference)) {
+fn list(references: Option<&mut Vec<Reference>>, kinds: Kinds, change: &mut impl FnMut(Kinds, &mut Reference)) {
+    let references = references.into_iter().flatten();
+    references.for_each(|reference| change(kinds, reference));
+}
+
+fn clearable(
+    reference: &mut Option<Clearable<Reference>>,
+    kinds: Kinds,
+    change: &mut impl FnMut(Kinds, &mut Reference),
+) {
     if let Some(Clearable::Set(reference)) = reference {
-        change(reference);
+        change(kinds, reference);
     }
 }
 
-fn own(emoji: &mut Option<EmojiReference>, change: &mut impl FnMut(&mut Reference)) {
+fn own(emoji: &mut Option<EmojiReference>, change: &mut impl FnMut(Kinds, &mut Reference)) {
     if let Some(EmojiReference::Own(reference)) = emoji {
-        change(reference);
+        change(EMOJI, reference);
     }
 }

@@ -129,6 +129,24 @@ impl Attributes {
         same!(Server Role Category Channel Emoji Sticker Webhook Automod WelcomeScreen Onboarding Event)
     }
 
+    /// Takes from `other` every attribute that this one lacks, but those named in `except`; nothing when the kinds differ.
+    pub fn complete_with(&mut self, other: &Self, except: &[String]) {
+        macro_rules! same {
+            ($($variant:ident)+) => {
+                match (self, other) {
+                    $((Self::$variant(mine), Self::$variant(theirs)) => mine.complete_with(theirs, except),)+
+                    _ => {}
+                }
+            };
+        }
+        same!(Server Role Category Channel Emoji Sticker Webhook Automod WelcomeScreen Onboarding Event);
+    }
+
+    /// Stops managing the attribute of this name.
+    pub fn release(&mut self, name: &str) {
+        each!(self, inner => inner.release(name));
+    }
+
     /// Everything it refers to, in no particular order.
     #[must_use]
     pub fn references(&self) -> Vec<&Reference> {

@@ -47,7 +47,7 @@ pub enum AutomodTrigger {
     /// Many mentions in a message.
     MentionSpam {
         /// Most mentions that a message may have.
-        limit: u8,
+        limit: u32,
         /// Whether Discord looks out for raids of mentions.
         #[serde(default)]
         raid_protection: bool,

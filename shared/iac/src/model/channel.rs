@@ -166,19 +166,19 @@ attributes! {
         /// For adults alone.
         nsfw: bool,
         /// Seconds between two messages of one member; between two posts in a forum. 0 for none.
-        slow_mode: u16,
+        slow_mode: u32,
         /// Bits per second of a voice channel or a stage.
         bitrate: u32,
         /// Most members at once in a voice channel or a stage; 0 for no limit.
-        user_limit: u16,
+        user_limit: u32,
         /// The voice region; `none` lets Discord choose.
         region: Clearable<String>,
         /// How good the pictures of cameras are.
         video_quality: VideoQuality,
-        /// After how long a new thread is archived.
-        auto_archive: AutoArchive,
+        /// After how long a new thread is archived; `none` leaves it to Discord.
+        auto_archive: Clearable<AutoArchive>,
         /// Slow mode of new threads, in seconds.
-        thread_slow_mode: u16,
+        thread_slow_mode: u32,
         /// Tags of a forum, in order.
         tags: Vec<Tag>,
         /// A post needs a tag.
@@ -189,8 +189,8 @@ attributes! {
         sort_order: Clearable<SortOrder>,
         /// How posts are shown at first.
         layout: ForumLayout,
-        /// Which posts several chosen tags show.
-        tag_match: TagMatch,
+        /// Which posts several chosen tags show; `none` leaves it to Discord.
+        tag_match: Clearable<TagMatch>,
         /// Media are shown without buttons to download them.
         hide_download_options: bool,
         /// Who may do what, other than everywhere; all of it when given.

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Address, Attributes, Clearable, Kind, Reference};
+use super::{Address, Attributes, BrokenRule, Clearable, Kind, Reference};
 
 /// Where a resource is written, for messages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,13 @@ pub struct Configuration {
     pub theme: Option<ThemeUse>,
     /// The resources, in order.
     pub resources: IndexMap<Address, Resource>,
+    /// Whether the file leaves out attributes that have their default and means them (`defaults: managed`). `resources` have
+    /// them all the same; this is how the configuration is written.
+    #[serde(default)]
+    pub managed_defaults: bool,
+    /// Rules of Discord's that values of it break: see [`BrokenRule`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub broken_rules: Vec<BrokenRule>,
 }
 
 impl Configuration {

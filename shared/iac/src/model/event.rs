@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use time::UtcOffset;
 use time::format_description::well_known::Rfc3339;
 
-use super::{Image, Reference};
+use super::{Clearable, Image, Reference};
 
 /// An instant, written by RFC 3339 in UTC. Discord keeps milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,8 +81,8 @@ attributes! {
         description: String,
         /// When it begins.
         start: Timestamp,
-        /// When it ends.
-        end: Timestamp,
+        /// When it ends; `none` where nothing is said.
+        end: Clearable<Timestamp>,
         /// Where.
         place: EventPlace,
         /// The picture over it.

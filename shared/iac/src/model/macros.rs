@@ -26,6 +26,18 @@ macro_rules! attributes {
                 $(if other.$field.is_some() { self.$field = other.$field; })*
             }
 
+            /// Takes from `other` every attribute that this one lacks, but those named in `except`.
+            pub fn complete_with(&mut self, other: &Self, except: &[String]) {
+                $(if self.$field.is_none() && !except.iter().any(|name| name == stringify!($field)) {
+                    self.$field.clone_from(&other.$field);
+                })*
+            }
+
+            /// Stops managing the attribute of this name.
+            pub fn release(&mut self, name: &str) {
+                $(if name == stringify!($field) { self.$field = None; })*
+            }
+
             /// Keeps only the attributes that `managed` has too: what a comparison may look at.
             #[must_use]
             pub fn narrowed_to(&self, managed: &Self) -> Self {

@@ -87,7 +87,7 @@ impl From<Address> for Target {
     }
 }
 
-/// What one target is granted and denied. No bit is in both.
+/// What one target is granted and denied. Discord may return a bit in both; nothing is sent that has one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Overwrite {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::live::digest;
-use crate::model::{Address, Attributes, Kind, Origin, Overwrite, Reference, Snowflake, Target, ThemeUse};
+use crate::model::{Address, Attributes, BrokenRule, Kind, Origin, Overwrite, Reference, Snowflake, Target, ThemeUse};
 
 /// The version that this gaib writes.
 pub const VERSION: u32 = 2;
@@ -36,6 +36,9 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Words for the reader.
     pub notes: Vec<String>,
+    /// Rules of Discord's that values break which the plan sends. While there is one, the plan cannot succeed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub broken_rules: Vec<BrokenRule>,
 }
 
 /// What a plan was made from.

@@ -16,10 +16,13 @@ mod notes;
 mod order;
 mod overwrites;
 mod preflight;
+mod prune;
+mod rules;
 mod scope;
 mod simulate;
 mod steps;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use crate::live::Live;
@@ -30,7 +33,7 @@ pub use document::{
     Action, Change, Counts, Drift, MadeFrom, Mode, Place, Plan, PlanFileError, Reason, Reorder, Step, VERSION,
 };
 pub use known::find_pending;
-pub use preflight::{Finding, preflight};
+pub use preflight::{Finding, absent_members, members, preflight};
 pub use simulate::{SimulationError, simulate};
 
 use known::Managed;
@@ -45,6 +48,8 @@ pub struct Options {
     pub targets: Vec<Address>,
     /// Replacements that lose messages may be carried out.
     pub allow_replace: bool,
+    /// Ids that name nothing on the server are left out, with what needs them, as for a copy of another server.
+    pub drop_missing: bool,
 }
 
 /// Why there is no plan.
@@ -97,6 +102,11 @@ pub fn plan(configuration: &Configuration, state: &State, live: &Live, options: 
     };
     check_targets(configuration, state, &options.targets)?;
     let managed = Managed::find(state, live, configuration.resources.keys());
+    let mut notes = Vec::new();
+    let mut wanted = Cow::Borrowed(configuration);
+    if options.drop_missing {
+        notes = prune::prune(wanted.to_mut(), &managed, live);
+    }
     let mut plan = Plan {
         version: VERSION,
         made_from: MadeFrom {
@@ -118,12 +128,14 @@ pub fn plan(configuration: &Configuration, state: &State, live: &Live, options: 
         reorders: Vec::new(),
         steps: Vec::new(),
         notes: Vec::new(),
+        broken_rules: Vec::new(),
     };
     match options.mode {
-        Mode::Apply => of_configuration(&mut plan, configuration, &managed, live),
+        Mode::Apply => of_configuration(&mut plan, &wanted, &managed, live),
         Mode::RefreshOnly => refresh_only(&mut plan, &managed),
         Mode::Destroy => destroy(&mut plan, &managed, live),
     }
+    plan.notes.extend(notes);
     for address in &managed.lost {
         let made = plan
             .steps
@@ -158,6 +170,7 @@ fn of_configuration(plan: &mut Plan, configuration: &Configuration, managed: &Ma
     plan.reorders = orders.reorders;
     plan.notes = notes::notes(&plan.changes, managed, live);
     plan.notes.extend(orders.notes);
+    plan.broken_rules = rules::in_the_way(&configuration.broken_rules, &plan.changes);
 }
 
 fn refresh_only(plan: &mut Plan, managed: &Managed) {

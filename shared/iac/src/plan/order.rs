@@ -85,7 +85,11 @@ impl Context<'_> {
         let stays =
             |role: &&&LiveResource| role.id != self.live.guild_id && !self.leaving.contains(&(Kind::Role, role.id));
         let live = self.live.roles_in_order();
-        let mut members: Vec<Member> = live.iter().filter(stays).map(|role| self.member(role.id)).collect();
+        let mut members: Vec<Member> = live
+            .iter()
+            .filter(stays)
+            .map(|role| self.member(Kind::Role, role.id))
+            .collect();
         // A new role stands at the bottom, above @everyone; the next one below it.
         members.extend(
             self.arriving(Kind::Role)
@@ -126,7 +130,7 @@ impl Context<'_> {
     fn first_in_reach(&self, members: &[Member]) -> usize {
         let own = self.live.bot_role().filter(|_| !self.live.bot_is_owner());
         own.map_or(0, |own| {
-            let own = self.member(own.id).reference;
+            let own = self.member(Kind::Role, own.id).reference;
             let place = members.iter().position(|member| member.reference == own);
             place.map_or(0, |place| place + 1)
         })
@@ -163,7 +167,7 @@ impl Context<'_> {
             let (Attributes::Channel(attributes) | Attributes::Category(attributes)) = &channel.attributes else {
                 continue;
             };
-            let member = self.member(channel.id);
+            let member = self.member(channel.attributes.kind(), channel.id);
             let was = self.parent(attributes.category.as_ref());
             let (now, kind_now) = match member.reference.address().and_then(|address| self.wanted(address)) {
                 Some((category, kind)) => (
@@ -224,8 +228,8 @@ impl Context<'_> {
         members.len() > 1 && (members != sorted || arrives) && members.iter().any(in_scope)
     }
 
-    fn member(&self, id: Snowflake) -> Member {
-        let address = self.managed.names.address(id);
+    fn member(&self, kind: Kind, id: Snowflake) -> Member {
+        let address = self.managed.names.address(kind, id);
         Member {
             reference: address.map_or(Reference::Id(id), |address| address.clone().into()),
             arrives: false,
@@ -265,7 +269,7 @@ impl Context<'_> {
 
     fn parent(&self, category: Option<&Clearable<Reference>>) -> Option<Reference> {
         match category?.value()? {
-            Reference::Id(id) => Some(self.member(*id).reference),
+            Reference::Id(id) => Some(self.member(Kind::Category, *id).reference),
             address => Some(address.clone()),
         }
     }

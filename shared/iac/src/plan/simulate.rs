@@ -112,7 +112,7 @@ impl Run {
     fn stored(&self, attributes: &Attributes) -> Result<Attributes, String> {
         let mut stored = attributes.clone();
         let mut missing = None;
-        map_references(&mut stored, &mut |reference| {
+        map_references(&mut stored, &mut |_, reference| {
             if let Reference::Address(address) = reference {
                 match self.state.id(address) {
                     Some(id) => *reference = Reference::Id(id),

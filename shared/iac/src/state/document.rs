@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::live::{Names, map_references};
+use crate::live::{Kinds, Names, map_references};
 use crate::model::{Address, Attributes, Overwrite, Reference, Snowflake, Target};
 
 /// The version that this gaib writes.
@@ -281,7 +281,7 @@ impl State {
     }
 
     fn rename_references(&mut self, from: &Address, to: &Reference) {
-        let mut change = |reference: &mut Reference| {
+        let mut change = |_: Kinds, reference: &mut Reference| {
             if reference.address() == Some(from) {
                 *reference = to.clone();
             }

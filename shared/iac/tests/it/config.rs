@@ -25,9 +25,21 @@ fn refusal(yaml: &str) -> String {
 
 fn refusal_with(yaml: &str, inputs: &Inputs) -> String {
     match read(yaml, inputs) {
+        Ok(loaded) if !loaded.configuration.broken_rules.is_empty() => rules(&loaded.configuration),
         Ok(_) => panic!("the file was accepted:\n{yaml}"),
         Err(problems) => problems.to_string(),
     }
+}
+
+/// The rules of Discord's that a configuration breaks, one a line.
+pub(crate) fn rules(configuration: &Configuration) -> String {
+    let mut told = String::new();
+    for rule in &configuration.broken_rules {
+        let place = rule.origin.as_ref().unwrap();
+        let (line, column, address, part) = (place.line, place.column, &rule.address, &rule.part);
+        told.push_str(&format!("{line}:{column}: {address}, {part:?}: {}\n", rule.reason));
+    }
+    told
 }
 
 fn role<'a>(configuration: &'a Configuration, address: &str) -> &'a Role {
@@ -75,6 +87,12 @@ refused! {
     a_community_server_is_needed: "server: { community: false }\nchannels: { news: { kind: announcement } }\nwelcome_screen: { enabled: true }";
     moderation: "automod:\n  a: { actions: [] }\n  b: { trigger: { keyword: {}, spam: true }, actions: [{ timeout: 5, alert: x }] }\n  c: { trigger: { preset: {} }, actions: [{ timeout: 5 }] }\n  d: { trigger: { mention_spam: {} }, actions: [{ block_member: true }, { alert: nowhere }] }";
     extras: "emoji: { a: {}, fine: { name: \"no good\" } }\nstickers: { a: { name: Sand } }\nwebhooks: { clyde: {}, b: { channel: nowhere } }\nwelcome_screen: { channels: [{ description: x }] }\nonboarding: { prompts: [{ title: Q, options: [] }, { title: Q, options: [{ title: A }, { title: A, roles: [] }] }] }\nevents:\n  a: { start: tomorrow }\n  b: { start: 2027-01-02T00:00:00Z, end: 2027-01-01T00:00:00Z, location: here }\n  c: { start: 2027-01-02T00:00:00Z, location: here }";
+    rules_of_channels: "channels:\n  d: { kind: stage, bitrate: 96000 }\n  e: { kind: voice, user_limit: 100 }\n  h: { slow_mode: 21601, name: \"\" }\ncategories:\n  i: { name: \" \", channels: { j: { kind: forum, tags: [{ name: a }, { name: a }] } } }";
+    rules_of_overwrites: "roles: { naib: {} }\nchannels:\n  lobby:\n    overwrites:\n      naib: { allow: [VIEW_CHANNEL, CONNECT], deny: [SPEAK, CONNECT] }";
+    rules_of_moderation: "automod:\n  a: { actions: [] }\n  c: { trigger: { preset: {} }, actions: [{ timeout: 5 }] }\n  d: { trigger: { spam: true }, actions: [{ block_member: true }], exempt_roles: [1, 1] }\n  e: { trigger: { spam: true }, actions: [{ timeout: 0 }] }";
+    rules_of_extras: "emoji: { a: {}, fine: { name: \"no good\" } }\nstickers: { a: { name: S } }\nwebhooks: { clyde: {} }\nwelcome_screen: { channels: [{ channel: 1, description: \"\" }] }\nonboarding: { prompts: [{ title: Q, options: [] }, { title: Q, options: [{ title: A }, { title: A, roles: [] }] }] }\nevents:\n  a: {}\n  b: { start: 2027-01-02T00:00:00Z, end: 2027-01-01T00:00:00Z, location: here }\n  c: { start: 2027-01-02T00:00:00Z, location: here }";
+    rules_of_settings: "server: { name: x, community: true, rules_channel: none }\nroles: { a: { tertiary_color: \"#000001\" } }";
+    attributes_that_are_not_managed: "defaults: all\nroles: { a: { hoist: true, unmanaged: [hoist, colour] } }\nchannels: { b: { unmanaged: [kind, topic] } }\nevents: { c: { location: x, unmanaged: [place] } }";
     an_unknown_theme: "theme: { name: sietsch }";
     settings_of_themes: "theme:\n  name: sietch\n  variables: { color_niab: \"#FFFFFF\", color_usul: purple }\n  flags: { enable_voise: true }\n  without: [channel.spicy, spice]\nvariables: { color_hajra: { default: x } }";
 }

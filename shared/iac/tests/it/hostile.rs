@@ -13,7 +13,10 @@ use crate::themes;
 /// What is said of a file, or that it was taken.
 fn told(bytes: &[u8]) -> String {
     match load("server.yaml", bytes, themes(), &Inputs::default()) {
-        Ok(loaded) => format!("taken, {} resources", loaded.configuration.resources.len()),
+        Ok(loaded) => {
+            let rules = crate::config::rules(&loaded.configuration);
+            format!("taken, {} resources\n{rules}", loaded.configuration.resources.len())
+        }
         Err(problems) => problems.to_string(),
     }
 }
@@ -81,7 +84,7 @@ fn what_is_too_much_is_refused() {
         (huge.as_slice(), "bytes; a configuration has at most"),
         (chain.as_bytes(), "more than 32 variables"),
         (many.as_bytes(), "more problems are not shown"),
-        (spread.as_bytes(), "more problems are not shown"),
+        (spread.as_bytes(), "the variables of this file come to more than"),
     ] {
         let told = told(bytes);
         assert!(

@@ -2,11 +2,15 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of a test fail it by panicking")]
 
 mod config;
+mod every_attribute;
 mod examples;
 mod export;
 mod hostile;
+mod odd;
 mod plan;
 mod random;
+mod references;
+mod required;
 mod state;
 mod whole_servers;
 

@@ -162,12 +162,12 @@ fn channel(world: &World) -> impl Strategy<Value = Channel> + use<> {
     let words = (
         option::of(text(1024)),
         option::of(any::<bool>()),
-        option::of(0_u16..=21600),
-        option::of(0_u16..=21600),
+        option::of(0_u32..=21600),
+        option::of(0_u32..=21600),
     );
     let voice = (
         option::of(8000_u32..=64000),
-        option::of(0_u16..=99),
+        option::of(0_u32..=99),
         clearable(select(vec!["rotterdam".to_owned(), "us-west".to_owned()])),
         option::of(select(VideoQuality::ALL)),
     );
@@ -187,9 +187,9 @@ fn channel(world: &World) -> impl Strategy<Value = Channel> + use<> {
         clearable(emoji(world)),
         clearable(select(SortOrder::ALL)),
         option::of(select(ForumLayout::ALL)),
-        option::of(select(TagMatch::ALL)),
+        clearable(select(TagMatch::ALL)),
         option::of(any::<bool>()),
-        option::of(select(AutoArchive::ALL)),
+        clearable(select(AutoArchive::ALL)),
     );
     (select(kinds), text(100), place, words, voice, posts, option::of(overwrites(world))).prop_map(
         |(kind, name, category, (topic, nsfw, slow_mode, thread_slow_mode), (bitrate, user_limit, region, video_quality), posts, overwrites)| {
@@ -238,7 +238,7 @@ fn rule(world: &World) -> impl Strategy<Value = AutomodRule> + use<> {
         }),
         (btree_set(select(AutomodPreset::ALL), 1..3), words())
             .prop_map(|(presets, allow)| AutomodTrigger::Preset { presets, allow }),
-        (1_u8..=50, any::<bool>())
+        (1_u32..=50, any::<bool>())
             .prop_map(|(limit, raid_protection)| AutomodTrigger::MentionSpam { limit, raid_protection }),
     ];
     let message = prop_oneof![Just(String::new()), text(150)];
@@ -389,7 +389,7 @@ fn small(world: &World, kind: Kind) -> BoxedStrategy<Attributes> {
                         name: Some(name),
                         description,
                         start: Some(time(start)),
-                        end: Some(time(start + length)),
+                        end: Some(Clearable::Set(time(start + length))),
                         place: Some(place),
                         image: None,
                     })
@@ -505,7 +505,10 @@ pub(crate) fn configurations() -> impl Strategy<Value = Configuration> {
                         )
                     })
                     .collect();
-                Configuration { theme: None, resources }
+                Configuration {
+                    resources,
+                    ..Configuration::default()
+                }
             },
         )
     })

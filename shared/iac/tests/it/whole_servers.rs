@@ -170,6 +170,8 @@ fn names_made_for_a_server_are_always_the_same_and_keep_those_there_are() {
 #[test]
 fn an_export_reads_as_people_write() {
     let mut live = empty_server();
+    let settings = live.get_mut(Kind::Server, live.guild_id).unwrap();
+    settings.attributes.complete_with(&settings.attributes.defaults(), &[]);
     live.insert(live_role(20, "Naib", 2, Permissions::from_bits(8)));
     let channel = |number: u64, kind, name: &str, category: Option<u64>, position| {
         let channel = Channel {
@@ -192,11 +194,13 @@ fn an_export_reads_as_people_write() {
             ),
             ..Channel::default()
         };
-        let attributes = if kind == ChannelKind::Category {
+        let mut attributes = if kind == ChannelKind::Category {
             Attributes::Category(channel)
         } else {
             Attributes::Channel(channel)
         };
+        // Discord tells all of them.
+        attributes.complete_with(&attributes.defaults(), &[]);
         LiveResource {
             id: id(number),
             attributes,

@@ -5,11 +5,11 @@ use super::{Draft, Names, overwrites, present};
 use crate::config::document::{ChannelEntry, ServerFile, TagEntry};
 use crate::config::overwrites::OverwritesEntry;
 use crate::config::reader::{At, Reader};
-use crate::config::scalar::{List, OrNone};
+use crate::config::scalar::{List, OrNone, Pick};
 use crate::config::tree::Mark;
 use crate::model::limits::{MOST_TAGS, STAGE_BITRATE, TOPIC, USER_LIMIT};
 use crate::model::{
-    Address, Attributes, Channel, ChannelKind, Clearable, EmojiReference, Kind, Overwrites, Reference, SortOrder, Tag,
+    Address, Attributes, Channel, ChannelKind, Clearable, EmojiReference, Kind, Overwrites, Part, Reference, Tag,
     normalised_name,
 };
 
@@ -34,7 +34,7 @@ pub(super) fn build(document: &ServerFile, names: &Names, draft: &mut Draft, rea
                 value: OverwritesEntry::Own(own),
                 ..
             }) => {
-                category.overwrites = Some(overwrites::read(own, names, reader));
+                category.overwrites = Some(overwrites::read(&address, own, names, reader));
             }
             Some(At {
                 value: OverwritesEntry::Synced,
@@ -85,11 +85,12 @@ fn build_channel(
         .or_else(|| theirs.as_ref().map(|theirs| theirs.kind));
     let kind = kind.unwrap_or_default();
     refuse_misplaced(entry, kind, reader);
+    check_limits(&address, entry, kind, reader);
     let category = match under {
         Some(category) => Some(Clearable::Set(Reference::from(category.clone()))),
         None => names.link_or_none(entry.category.as_ref(), Kind::Category, reader),
     };
-    let own = read(entry, kind, category, names, reader);
+    let own = read(&address, entry, kind, category, names, reader);
     let mut channel = theirs.unwrap_or_default();
     if channel.kind != kind {
         // What the theme says of the other kind may not be there in this one.
@@ -110,7 +111,7 @@ fn build_channel(
         Some(At {
             value: OverwritesEntry::Own(own),
             ..
-        }) => channel.overwrites = Some(overwrites::read(own, names, reader)),
+        }) => channel.overwrites = Some(overwrites::read(&address, own, names, reader)),
         Some(At {
             value: OverwritesEntry::Synced,
             at,
@@ -172,11 +173,19 @@ fn refuse_misplaced(entry: &ChannelEntry, kind: ChannelKind, reader: &mut Reader
         tag_match for "forums and media channels";
         hide_download_options for "media channels";
     }
+}
+
+/// Discord's limits of this kind of channel.
+fn check_limits(address: &Address, entry: &ChannelEntry, kind: ChannelKind, reader: &mut Reader<'_>) {
+    let mut check = |at: Mark, field: &str, reason: String| {
+        reader.break_rule_of(at, address, &[Part::Attribute(field.to_owned())], reason);
+    };
     if let Some(topic) = entry.topic.as_ref().filter(|_| !kind.has_posts()) {
         let length = topic.value.0.chars().count();
         if length > *TOPIC.end() {
-            reader.refuse(
+            check(
                 topic.at,
+                "topic",
                 format!("the topic has {length} characters; at most {} fit", TOPIC.end()),
             );
         }
@@ -186,8 +195,9 @@ fn refuse_misplaced(entry: &ChannelEntry, kind: ChannelKind, reader: &mut Reader
         .as_ref()
         .filter(|bitrate| kind == ChannelKind::Stage && bitrate.value.0 > STAGE_BITRATE)
     {
-        reader.refuse(
+        check(
             bitrate.at,
+            "bitrate",
             format!("a stage has at most {STAGE_BITRATE} bits per second"),
         );
     }
@@ -196,8 +206,9 @@ fn refuse_misplaced(entry: &ChannelEntry, kind: ChannelKind, reader: &mut Reader
         .as_ref()
         .filter(|limit| kind == ChannelKind::Voice && limit.value.0 > *USER_LIMIT.end())
     {
-        reader.refuse(
+        check(
             limit.at,
+            "user_limit",
             format!(
                 "a voice channel has room for at most {} members; 0 is no limit",
                 USER_LIMIT.end()
@@ -207,40 +218,47 @@ fn refuse_misplaced(entry: &ChannelEntry, kind: ChannelKind, reader: &mut Reader
 }
 
 fn read(
+    address: &Address,
     entry: &ChannelEntry,
     kind: ChannelKind,
     category: Option<Clearable<Reference>>,
     names: &Names,
     reader: &mut Reader<'_>,
 ) -> Channel {
-    let small = |number: u32| u16::try_from(number).unwrap_or(u16::MAX);
     Channel {
         kind,
         name: entry.name.as_ref().map(|name| normalised_name(kind, &name.value.0)),
         category,
         topic: entry.topic.as_ref().map(|topic| topic.value.0.clone()),
         nsfw: entry.nsfw.as_ref().map(|nsfw| nsfw.value.0),
-        slow_mode: entry.slow_mode.as_ref().map(|seconds| small(seconds.value.0)),
+        slow_mode: entry.slow_mode.as_ref().map(|seconds| seconds.value.0),
         bitrate: entry.bitrate.as_ref().map(|bitrate| bitrate.value.0),
-        user_limit: entry.user_limit.as_ref().map(|limit| small(limit.value.0)),
+        user_limit: entry.user_limit.as_ref().map(|limit| limit.value.0),
         region: entry.region.as_ref().map(|region| match &region.value.0 {
             Clearable::Cleared => Clearable::Cleared,
             Clearable::Set(region) => Clearable::Set(region.0.clone()),
         }),
         video_quality: entry.video_quality.as_ref().map(|quality| quality.value.0),
-        auto_archive: entry.auto_archive.as_ref().map(|after| after.value.0),
-        thread_slow_mode: entry.thread_slow_mode.as_ref().map(|seconds| small(seconds.value.0)),
-        tags: entry.tags.as_ref().map(|tags| read_tags(&tags.value, names, reader)),
+        auto_archive: entry.auto_archive.as_ref().map(picked),
+        thread_slow_mode: entry.thread_slow_mode.as_ref().map(|seconds| seconds.value.0),
+        tags: entry.tags.as_ref().map(|tags| {
+            let part = [Part::Attribute("tags".to_owned())];
+            reader.about(address, &part, |reader| read_tags(&tags.value, names, reader))
+        }),
         require_tag: entry.require_tag.as_ref().map(|required| required.value.0),
         default_reaction: reaction(entry, names, reader),
-        sort_order: entry.sort_order.as_ref().map(|order| match &order.value {
-            OrNone(Clearable::Cleared) => Clearable::<SortOrder>::Cleared,
-            OrNone(Clearable::Set(order)) => Clearable::Set(order.0),
-        }),
+        sort_order: entry.sort_order.as_ref().map(picked),
         layout: entry.layout.as_ref().map(|layout| layout.value.0),
-        tag_match: entry.tag_match.as_ref().map(|tag_match| tag_match.value.0),
+        tag_match: entry.tag_match.as_ref().map(picked),
         hide_download_options: entry.hide_download_options.as_ref().map(|hidden| hidden.value.0),
         overwrites: None,
+    }
+}
+
+fn picked<T: Copy>(entry: &At<OrNone<Pick<T>>>) -> Clearable<T> {
+    match &entry.value {
+        OrNone(Clearable::Cleared) => Clearable::Cleared,
+        OrNone(Clearable::Set(picked)) => Clearable::Set(picked.0),
     }
 }
 
@@ -265,7 +283,7 @@ fn reaction(entry: &ChannelEntry, names: &Names, reader: &mut Reader<'_>) -> Opt
 
 fn read_tags(tags: &List<TagEntry>, names: &Names, reader: &mut Reader<'_>) -> Vec<Tag> {
     if let Some(over) = tags.0.get(MOST_TAGS) {
-        reader.refuse(over.at, format!("more than {MOST_TAGS} tags; a forum has no more"));
+        reader.break_rule(over.at, format!("more than {MOST_TAGS} tags; a forum has no more"));
     }
     let mut read: Vec<Tag> = Vec::new();
     for tag in &tags.0 {
@@ -274,7 +292,7 @@ fn read_tags(tags: &List<TagEntry>, names: &Names, reader: &mut Reader<'_>) -> V
             continue;
         };
         if read.iter().any(|before| before.name == name.value.0) {
-            reader.refuse(name.at, format!("the tag `{}` is there twice", name.value.0));
+            reader.break_rule(name.at, format!("the tag `{}` is there twice", name.value.0));
         }
         read.push(Tag {
             name: name.value.0.clone(),

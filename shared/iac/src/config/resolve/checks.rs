@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Draft;
 use crate::config::reader::Reader;
 use crate::model::limits::{MOST_CHANNELS, MOST_IN_CATEGORY, MOST_ROLES};
-use crate::model::{Address, Attributes, Clearable, Kind, Reference, Server};
+use crate::model::{Address, Attributes, Clearable, Kind, Part, Reference, Server};
 
 pub(super) fn check(draft: &mut Draft, reader: &mut Reader<'_>) {
     count_roles(draft, reader);
@@ -27,7 +27,7 @@ fn count_roles(draft: &Draft, reader: &mut Reader<'_>) {
             roles.len(),
             MOST_ROLES - 1
         );
-        reader.refuse(draft.mark(over), reason);
+        reader.break_rule_of(draft.mark(over), over, &[Part::Creation], reason);
     }
 }
 
@@ -41,7 +41,7 @@ fn count_channels(draft: &Draft, reader: &mut Reader<'_>) {
         total += 1;
         if total == MOST_CHANNELS + 1 {
             let reason = format!("more than {MOST_CHANNELS} categories and channels; a server has room for no more");
-            reader.refuse(draft.mark(address), reason);
+            reader.break_rule_of(draft.mark(address), address, &[Part::Creation], reason);
         }
         let Some(category) = channel.category.as_ref().and_then(Clearable::value) else {
             continue;
@@ -51,12 +51,13 @@ fn count_channels(draft: &Draft, reader: &mut Reader<'_>) {
         if *count == MOST_IN_CATEGORY + 1 {
             let reason =
                 format!("more than {MOST_IN_CATEGORY} channels in `{category}`; a category has room for no more");
-            reader.refuse(draft.mark(address), reason);
+            let part = Part::Attribute("category".to_owned());
+            reader.break_rule_of(draft.mark(address), address, &[part], reason);
         }
     }
 }
 
-/// What needs a community server cannot be on one that is told to be none.
+/// What needs a community server cannot be made on one that is none.
 fn check_community(draft: &Draft, reader: &mut Reader<'_>) {
     let Some(Attributes::Server(Server {
         community: Some(false), ..
@@ -71,8 +72,10 @@ fn check_community(draft: &Draft, reader: &mut Reader<'_>) {
             _ => false,
         };
         if needs {
-            reader.refuse(
+            reader.break_rule_of(
                 draft.mark(address),
+                address,
+                &[Part::Creation],
                 format!("`{address}` needs a community server, and `server.community` is false"),
             );
         }

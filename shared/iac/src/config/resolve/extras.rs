@@ -4,13 +4,14 @@ use super::names::entries;
 use super::{Draft, Names, present};
 use crate::config::document::{EventEntry, OnboardingEntry, PromptEntry, ServerFile, WelcomeEntry};
 use crate::config::reader::{At, Reader};
-use crate::config::scalar::Text;
+use crate::config::scalar::{List, Text};
+use crate::config::tree::Mark;
 use crate::model::limits::{
     MOST_EVENTS, ONBOARDING_OPTIONS, ONBOARDING_PROMPTS, STICKER_DESCRIPTION, WELCOME_CHANNELS,
 };
 use crate::model::{
-    Address, Attributes, Emoji, Event, EventPlace, Image, Kind, Onboarding, OnboardingOption, OnboardingPrompt,
-    PromptKind, Sticker, Timestamp, Webhook, WelcomeChannel, WelcomeScreen,
+    Address, Attributes, Clearable, Emoji, Event, EventPlace, Image, Kind, Onboarding, OnboardingOption,
+    OnboardingPrompt, Part, PromptKind, Sticker, Timestamp, Webhook, WelcomeChannel, WelcomeScreen,
 };
 
 pub(super) fn build(document: &ServerFile, names: &Names, draft: &mut Draft, reader: &mut Reader<'_>) {
@@ -26,15 +27,13 @@ pub(super) fn build(document: &ServerFile, names: &Names, draft: &mut Draft, rea
         draft.put(Address::ONBOARDING, Attributes::Onboarding(onboarding), entry.at);
     }
     let events = entries(document.events.as_ref());
-    if let Some((over, _)) = events.get(MOST_EVENTS) {
-        reader.refuse(
-            over.at,
-            format!("more than {MOST_EVENTS} scheduled events; a server has no more"),
-        );
-    }
-    for (name, entry) in events {
+    for (index, (name, entry)) in events.iter().enumerate() {
         if let Some(address) = present(Kind::Event, name, names) {
-            let event = event(name, entry, names, reader);
+            if index >= MOST_EVENTS {
+                let reason = format!("more than {MOST_EVENTS} scheduled events; a server has no more");
+                reader.break_rule_of(name.at, &address, &[Part::Creation], reason);
+            }
+            let event = event(&address, name, entry, names, reader);
             draft.put(address, Attributes::Event(event), name.at);
         }
     }
@@ -59,18 +58,21 @@ fn emoji(document: &ServerFile, names: &Names, draft: &mut Draft, reader: &mut R
             None => (name.value.replace('-', "_"), name.at),
         };
         if shown.len() < 2 || !shown.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-            reader.refuse(
+            reader.break_rule_of(
                 at,
+                &address,
+                &attribute("name"),
                 format!("`{shown}` is no name of an emoji: 2 to 32 letters, digits and `_`"),
             );
         }
         let emoji = Emoji {
             name: Some(shown),
             image: image(own.image.as_ref()),
-            roles: own
-                .roles
-                .as_ref()
-                .map(|roles| names.links(&roles.value.0, Kind::Role, reader)),
+            roles: own.roles.as_ref().map(|roles| {
+                reader.about(&address, &attribute("roles"), |reader| {
+                    names.links(&roles.value.0, &[Kind::Role], reader)
+                })
+            }),
         };
         draft.put(address, Attributes::Emoji(emoji), name.at);
     }
@@ -89,7 +91,7 @@ fn stickers(document: &ServerFile, names: &Names, draft: &mut Draft, reader: &mu
                     "a sticker's description is empty or has at least {} characters",
                     STICKER_DESCRIPTION.start()
                 );
-                reader.refuse(description.at, reason);
+                reader.break_rule_of(description.at, &address, &attribute("description"), reason);
             }
         }
         let sticker = Sticker {
@@ -103,8 +105,10 @@ fn stickers(document: &ServerFile, names: &Names, draft: &mut Draft, reader: &mu
             image: image(own.image.as_ref()),
         };
         if sticker.tags.is_none() {
-            reader.refuse(
+            reader.break_rule_of(
                 name.at,
+                &address,
+                &[Part::Creation],
                 "the emoji that the sticker goes with is missing; write its name under `tags`",
             );
         }
@@ -124,12 +128,14 @@ fn webhooks(document: &ServerFile, names: &Names, draft: &mut Draft, reader: &mu
         };
         let lower = shown.to_lowercase();
         for word in ["clyde", "discord"].into_iter().filter(|word| lower.contains(word)) {
-            reader.refuse(at, format!("Discord lets no webhook be called `{word}`"));
+            let reason = format!("Discord lets no webhook be called `{word}`");
+            reader.break_rule_of(at, &address, &attribute("name"), reason);
         }
         let channel = match &own.channel {
             Some(channel) => names.needed(channel, Kind::Channel, reader),
             None => {
-                reader.refuse(name.at, "the `channel` that the webhook writes to is missing");
+                let reason = "the `channel` that the webhook writes to is missing";
+                reader.break_rule_of(name.at, &address, &[Part::Creation], reason);
                 None
             }
         };
@@ -145,8 +151,10 @@ fn webhooks(document: &ServerFile, names: &Names, draft: &mut Draft, reader: &mu
 fn welcome_screen(entry: &WelcomeEntry, names: &Names, reader: &mut Reader<'_>) -> WelcomeScreen {
     let channels = entry.channels.as_ref().map(|channels| {
         if let Some(over) = channels.value.0.get(WELCOME_CHANNELS) {
-            reader.refuse(
+            reader.break_rule_of(
                 over.at,
+                &Address::WELCOME_SCREEN,
+                &attribute("channels"),
                 format!("more than {WELCOME_CHANNELS} channels; the welcome screen has room for no more"),
             );
         }
@@ -181,34 +189,41 @@ fn welcome_screen(entry: &WelcomeEntry, names: &Names, reader: &mut Reader<'_>) 
 }
 
 fn onboarding(entry: &OnboardingEntry, names: &Names, reader: &mut Reader<'_>) -> Onboarding {
-    let prompts = entry.prompts.as_ref().map(|prompts| {
-        if let Some(over) = prompts.value.0.get(ONBOARDING_PROMPTS) {
-            reader.refuse(
-                over.at,
-                format!("more than {ONBOARDING_PROMPTS} questions; onboarding has no more"),
-            );
-        }
-        let mut read: Vec<OnboardingPrompt> = Vec::new();
-        for own in &prompts.value.0 {
-            let Some(prompt) = prompt(own, names, reader) else {
-                continue;
-            };
-            if read.iter().any(|before| before.title == prompt.title) {
-                reader.refuse(own.at, format!("the question `{}` is there twice", prompt.title));
-            }
-            read.push(prompt);
-        }
-        read
+    let prompts = entry.prompts.as_ref().map(|list| {
+        reader.about(&Address::ONBOARDING, &attribute("prompts"), |reader| {
+            prompts(&list.value, names, reader)
+        })
     });
     Onboarding {
         enabled: entry.enabled.as_ref().map(|enabled| enabled.value.0),
         mode: entry.mode.as_ref().map(|mode| mode.value.0),
-        default_channels: entry
-            .default_channels
-            .as_ref()
-            .map(|list| names.links(&list.value.0, Kind::Channel, reader)),
+        default_channels: entry.default_channels.as_ref().map(|list| {
+            reader.about(&Address::ONBOARDING, &attribute("default_channels"), |reader| {
+                names.links(&list.value.0, CHANNEL_OR_CATEGORY, reader)
+            })
+        }),
         prompts,
     }
+}
+
+fn prompts(list: &List<PromptEntry>, names: &Names, reader: &mut Reader<'_>) -> Vec<OnboardingPrompt> {
+    if let Some(over) = list.0.get(ONBOARDING_PROMPTS) {
+        reader.break_rule(
+            over.at,
+            format!("more than {ONBOARDING_PROMPTS} questions; onboarding has no more"),
+        );
+    }
+    let mut read: Vec<OnboardingPrompt> = Vec::new();
+    for own in &list.0 {
+        let Some(prompt) = prompt(own, names, reader) else {
+            continue;
+        };
+        if read.iter().any(|before| before.title == prompt.title) {
+            reader.break_rule(own.at, format!("the question `{}` is there twice", prompt.title));
+        }
+        read.push(prompt);
+    }
+    read
 }
 
 fn prompt(entry: &At<PromptEntry>, names: &Names, reader: &mut Reader<'_>) -> Option<OnboardingPrompt> {
@@ -219,7 +234,7 @@ fn prompt(entry: &At<PromptEntry>, names: &Names, reader: &mut Reader<'_>) -> Op
     };
     let written = own.options.as_ref().map_or(0, |options| options.value.0.len());
     if !ONBOARDING_OPTIONS.contains(&written) {
-        reader.refuse(
+        reader.break_rule(
             entry.at,
             format!(
                 "a question has 1 to {} answers; this one has {written}",
@@ -235,21 +250,21 @@ fn prompt(entry: &At<PromptEntry>, names: &Names, reader: &mut Reader<'_>) -> Op
             continue;
         };
         if options.iter().any(|before| before.title == title.value.0) {
-            reader.refuse(title.at, format!("the answer `{}` is there twice", title.value.0));
+            reader.break_rule(title.at, format!("the answer `{}` is there twice", title.value.0));
         }
         if one.roles.is_none() && one.channels.is_none() {
-            reader.refuse(
+            reader.break_rule(
                 option.at,
                 "an answer gives `roles` or shows `channels`; this one does neither",
             );
         }
-        let mut links = |list: Option<&At<crate::config::scalar::List<_>>>, kind| {
-            list.map(|list| names.links(&list.value.0, kind, reader))
+        let mut links = |list: Option<&At<List<_>>>, kinds| {
+            list.map(|list| names.links(&list.value.0, kinds, reader))
                 .unwrap_or_default()
         };
         let (roles, channels) = (
-            links(one.roles.as_ref(), Kind::Role),
-            links(one.channels.as_ref(), Kind::Channel),
+            links(one.roles.as_ref(), &[Kind::Role][..]),
+            links(one.channels.as_ref(), CHANNEL_OR_CATEGORY),
         );
         options.push(OnboardingOption {
             title: title.value.0.clone(),
@@ -277,37 +292,30 @@ fn prompt(entry: &At<PromptEntry>, names: &Names, reader: &mut Reader<'_>) -> Op
     })
 }
 
-fn event(name: &At<String>, entry: &At<EventEntry>, names: &Names, reader: &mut Reader<'_>) -> Event {
+fn event(
+    address: &Address,
+    name: &At<String>,
+    entry: &At<EventEntry>,
+    names: &Names,
+    reader: &mut Reader<'_>,
+) -> Event {
     let own = &entry.value;
-    let mut time = |text: Option<&At<Text<1, 60>>>| {
-        let text = text?;
-        text.value
-            .0
-            .parse::<Timestamp>()
-            .map_err(|error| reader.refuse(text.at, error.to_string()))
-            .ok()
+    let mut time = |text: &str, at: Mark| {
+        let time = text.parse::<Timestamp>();
+        time.map_err(|error| reader.refuse(at, error.to_string())).ok()
     };
-    let (start, end) = (time(own.start.as_ref()), time(own.end.as_ref()));
-    if own.start.is_none() {
-        reader.refuse(
-            name.at,
-            "when the event begins is missing; write `start: 2026-12-24T18:00:00Z`",
-        );
-    }
-    if let (Some(start), Some(end), Some(written)) = (start, end, &own.end)
-        && end <= start
-    {
-        reader.refuse(written.at, "the event ends before it begins");
-    }
+    let start = own.start.as_ref().and_then(|text| time(&text.value.0, text.at));
+    let end = own.end.as_ref().and_then(|text| match &text.value.0 {
+        Clearable::Cleared => Some(Clearable::Cleared),
+        Clearable::Set(written) => time(&written.0, text.at).map(Clearable::Set),
+    });
     let places = [own.stage.is_some(), own.voice.is_some(), own.location.is_some()];
-    if places.into_iter().filter(|given| *given).count() != 1 {
+    let places = places.into_iter().filter(|given| *given).count();
+    if places > 1 {
         reader.refuse(
             name.at,
             "an event takes place on a `stage`, in a `voice` channel or at a `location`: one of them",
         );
-    }
-    if let (Some(location), None) = (&own.location, &own.end) {
-        reader.refuse(location.at, "an event outside Discord needs an `end`");
     }
     let place = match (&own.stage, &own.voice, &own.location) {
         (Some(stage), _, _) => names.needed(stage, Kind::Channel, reader).map(EventPlace::Stage),
@@ -315,6 +323,7 @@ fn event(name: &At<String>, entry: &At<EventEntry>, names: &Names, reader: &mut 
         (_, _, Some(location)) => Some(EventPlace::External(location.value.0.clone())),
         _ => None,
     };
+    check_event(address, name.at, own, (start, end), reader);
     Event {
         name: Some(
             own.name
@@ -328,3 +337,40 @@ fn event(name: &At<String>, entry: &At<EventEntry>, names: &Names, reader: &mut 
         image: image(own.image.as_ref()),
     }
 }
+
+/// What Discord wants of an event.
+fn check_event(
+    address: &Address,
+    at: Mark,
+    own: &EventEntry,
+    (start, end): (Option<Timestamp>, Option<Clearable<Timestamp>>),
+    reader: &mut Reader<'_>,
+) {
+    let creation = [Part::Creation];
+    if own.start.is_none() {
+        let reason = "when the event begins is missing; write `start: 2026-12-24T18:00:00Z`";
+        reader.break_rule_of(at, address, &creation, reason);
+    }
+    if own.stage.is_none() && own.voice.is_none() && own.location.is_none() {
+        let reason = "an event takes place on a `stage`, in a `voice` channel or at a `location`: one of them";
+        reader.break_rule_of(at, address, &creation, reason);
+    }
+    if let (Some(start), Some(Clearable::Set(end)), Some(written)) = (start, end, &own.end)
+        && end <= start
+    {
+        let parts = ["start", "end"].map(|field| Part::Attribute(field.to_owned()));
+        reader.break_rule_of(written.at, address, &parts, "the event ends before it begins");
+    }
+    if let Some(location) = &own.location
+        && !matches!(end, Some(Clearable::Set(_)))
+    {
+        let parts = ["place", "end"].map(|field| Part::Attribute(field.to_owned()));
+        reader.break_rule_of(location.at, address, &parts, "an event outside Discord needs an `end`");
+    }
+}
+
+fn attribute(name: &str) -> [Part; 1] {
+    [Part::Attribute(name.to_owned())]
+}
+
+const CHANNEL_OR_CATEGORY: &[Kind] = &[Kind::Channel, Kind::Category];

@@ -6,75 +6,91 @@ use super::names::entries;
 use super::{Draft, Names, present};
 use crate::config::document::{ActionEntry, AutomodEntry, ServerFile, TriggerEntry, WordsEntry};
 use crate::config::reader::{At, Reader};
-use crate::config::scalar::{List, Text};
+use crate::config::scalar::{Limited, List};
+use crate::config::tree::Mark;
 use crate::model::limits::{
     AUTOMOD_ACTIONS, AUTOMOD_ALLOW, AUTOMOD_EXEMPT_CHANNELS, AUTOMOD_EXEMPT_ROLES, AUTOMOD_KEYWORDS, AUTOMOD_PATTERNS,
     AUTOMOD_PRESET_ALLOW, AUTOMOD_RULES,
 };
-use crate::model::{Attributes, AutomodAction, AutomodRule, AutomodTrigger, Kind};
+use crate::model::{Address, Attributes, AutomodAction, AutomodRule, AutomodTrigger, Kind, Part};
 
 pub(super) fn build(document: &ServerFile, names: &Names, draft: &mut Draft, reader: &mut Reader<'_>) {
-    let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
+    let mut rules: BTreeMap<u64, Vec<(Address, Mark)>> = BTreeMap::new();
     for (name, entry) in entries(document.automod.as_ref()) {
         let Some(address) = present(Kind::Automod, name, names) else {
             continue;
         };
-        let rule = read(name, entry, names, reader);
+        let rule = read(&address, name, entry, names, reader);
         if let Some(trigger) = &rule.trigger {
-            let count = counts.entry(trigger.wire()).or_default();
-            *count += 1;
-            let most = AUTOMOD_RULES
-                .iter()
-                .find(|(wire, _)| *wire == trigger.wire())
-                .map_or(usize::MAX, |(_, most)| *most);
-            if *count == most + 1 {
-                reader.refuse(
-                    name.at,
-                    format!("more than {most} rules with this trigger; Discord takes no more"),
-                );
-            }
+            rules
+                .entry(trigger.wire())
+                .or_default()
+                .push((address.clone(), name.at));
         }
         draft.put(address, Attributes::Automod(rule), name.at);
     }
+    for (wire, most) in AUTOMOD_RULES {
+        // Which of them the server has already is not known here: none may be made while there are too many.
+        let too_many = rules.get(&wire).filter(|rules| rules.len() > most);
+        for (address, at) in too_many.into_iter().flatten() {
+            let reason = format!("more than {most} rules with this trigger; Discord takes no more");
+            reader.break_rule_of(*at, address, &[Part::Creation], reason);
+        }
+    }
 }
 
-fn read(name: &At<String>, entry: &At<AutomodEntry>, names: &Names, reader: &mut Reader<'_>) -> AutomodRule {
+fn read(
+    address: &Address,
+    name: &At<String>,
+    entry: &At<AutomodEntry>,
+    names: &Names,
+    reader: &mut Reader<'_>,
+) -> AutomodRule {
     let own = &entry.value;
     let trigger = match &own.trigger {
-        Some(trigger) => read_trigger(trigger, reader),
+        Some(trigger) => reader.about(address, &[Part::Attribute("trigger".to_owned())], |reader| {
+            read_trigger(trigger, reader)
+        }),
         None => {
-            reader.refuse(name.at, "what sets the rule off is missing; write `trigger:` with one of `keyword`, `spam`, `preset`, `mention_spam`, `member_profile`");
+            reader.break_rule_of(name.at, address, &[Part::Creation], "what sets the rule off is missing; write `trigger:` with one of `keyword`, `spam`, `preset`, `mention_spam`, `member_profile`");
             None
         }
     };
-    let actions = match &own.actions {
-        Some(actions) => actions
-            .value
-            .0
-            .iter()
-            .filter_map(|action| read_action(action, trigger.as_ref(), names, reader))
-            .collect(),
-        None => Vec::new(),
-    };
+    // Which actions fit depends on the trigger.
+    let parts = ["actions", "trigger"].map(|field| Part::Attribute(field.to_owned()));
+    let actions: Option<Vec<_>> = own.actions.as_ref().map(|actions| {
+        reader.about(address, &parts, |reader| {
+            let read = |action| read_action(action, trigger.as_ref(), names, reader);
+            actions.value.0.iter().filter_map(read).collect()
+        })
+    });
     let written = own.actions.as_ref().map_or(0, |actions| actions.value.0.len());
     if !AUTOMOD_ACTIONS.contains(&written) {
         let at = own.actions.as_ref().map_or(name.at, |actions| actions.at);
-        reader.refuse(
-            at,
-            format!(
-                "a rule has 1 to {} actions; this one has {written}",
-                AUTOMOD_ACTIONS.end()
-            ),
-        );
+        let most = AUTOMOD_ACTIONS.end();
+        let reason = format!("a rule has 1 to {most} actions; this one has {written}");
+        reader.break_rule_of(at, address, &parts[..1], reason);
     }
-    let mut links = |list: Option<&At<List<_>>>, kind, most: usize| {
+    let mut links = |list: Option<&At<List<_>>>, field: &str, kinds: &[Kind], most: usize| {
         let list = list?;
-        limit(list, most, "entries", reader);
-        Some(names.links(&list.value.0, kind, reader))
+        reader.about(address, &[Part::Attribute(field.to_owned())], |reader| {
+            limit(list, most, "entries", reader);
+            Some(names.links(&list.value.0, kinds, reader))
+        })
     };
     AutomodRule {
-        exempt_roles: links(own.exempt_roles.as_ref(), Kind::Role, AUTOMOD_EXEMPT_ROLES),
-        exempt_channels: links(own.exempt_channels.as_ref(), Kind::Channel, AUTOMOD_EXEMPT_CHANNELS),
+        exempt_roles: links(
+            own.exempt_roles.as_ref(),
+            "exempt_roles",
+            &[Kind::Role],
+            AUTOMOD_EXEMPT_ROLES,
+        ),
+        exempt_channels: links(
+            own.exempt_channels.as_ref(),
+            "exempt_channels",
+            &[Kind::Channel, Kind::Category],
+            AUTOMOD_EXEMPT_CHANNELS,
+        ),
         name: Some(
             own.name
                 .as_ref()
@@ -82,18 +98,18 @@ fn read(name: &At<String>, entry: &At<AutomodEntry>, names: &Names, reader: &mut
         ),
         enabled: own.enabled.as_ref().map(|enabled| enabled.value.0),
         trigger,
-        actions: Some(actions),
+        actions,
     }
 }
 
 fn limit<T>(list: &At<List<T>>, most: usize, what: &str, reader: &mut Reader<'_>) {
     if let Some(over) = list.value.0.get(most) {
-        reader.refuse(over.at, format!("more than {most} {what}; Discord takes no more"));
+        reader.break_rule(over.at, format!("more than {most} {what}; Discord takes no more"));
     }
 }
 
 fn texts<const LEAST: usize, const MOST: usize>(
-    list: Option<&At<List<Text<LEAST, MOST>>>>,
+    list: Option<&At<List<Limited<LEAST, MOST>>>>,
     most: usize,
     what: &str,
     reader: &mut Reader<'_>,
@@ -160,7 +176,7 @@ fn read_trigger(entry: &At<TriggerEntry>, reader: &mut Reader<'_>) -> Option<Aut
             .map(|one| one.value.0)
             .collect();
         if presets.is_empty() {
-            reader.refuse(
+            reader.break_rule(
                 entry.at,
                 "which lists is missing; write `presets: [profanity, sexual_content, slurs]`, or some of them",
             );
@@ -182,7 +198,7 @@ fn read_trigger(entry: &At<TriggerEntry>, reader: &mut Reader<'_>) -> Option<Aut
             return None;
         };
         return Some(AutomodTrigger::MentionSpam {
-            limit: u8::try_from(limit.value.0).unwrap_or(u8::MAX),
+            limit: limit.value.0,
             raid_protection: entry.value.raid_protection.as_ref().is_some_and(|on| on.value.0),
         });
     }
@@ -230,7 +246,7 @@ fn read_action(
             trigger,
             None | Some(AutomodTrigger::Keyword { .. } | AutomodTrigger::MentionSpam { .. })
         ) {
-            reader.refuse(
+            reader.break_rule(
                 seconds.at,
                 "`timeout` goes with the triggers `keyword` and `mention_spam`",
             );
@@ -240,7 +256,7 @@ fn read_action(
         });
     }
     if trigger.is_some() && !profile {
-        reader.refuse(entry.at, "`block_member` goes with the trigger `member_profile`");
+        reader.break_rule(entry.at, "`block_member` goes with the trigger `member_profile`");
     }
     Some(AutomodAction::BlockMember)
 }

@@ -179,19 +179,23 @@ impl Names {
         }
     }
 
-    /// What several are meant by; those that a flag drops are left out, and one that is there twice is refused.
-    pub(crate) fn links(&self, links: &[At<Link>], kind: Kind, reader: &mut Reader<'_>) -> Vec<Reference> {
+    /// What several are meant by; those that a flag drops are left out. The first of `kinds` is meant by a bare logical name,
+    /// the others need the whole address.
+    pub(crate) fn links(&self, links: &[At<Link>], kinds: &[Kind], reader: &mut Reader<'_>) -> Vec<Reference> {
         let mut found = Vec::with_capacity(links.len());
         let mut seen = BTreeSet::new();
         for link in links {
-            let Some(reference) = self.link(link, kind, reader) else {
+            let prefixed = |kind: &&Kind| link.value.0.starts_with(&format!("{kind}."));
+            let Some(kind) = kinds.iter().find(prefixed).or_else(|| kinds.first()) else {
                 continue;
             };
-            if seen.insert(reference.clone()) {
-                found.push(reference);
-            } else {
-                reader.refuse(link.at, format!("`{}` is in this list twice", shortened(&link.value.0)));
+            let Some(reference) = self.link(link, *kind, reader) else {
+                continue;
+            };
+            if !seen.insert(reference.clone()) {
+                reader.break_rule(link.at, format!("`{}` is in this list twice", shortened(&link.value.0)));
             }
+            found.push(reference);
         }
         found
     }

@@ -8,14 +8,21 @@ use crate::config::reader::{At, Reader};
 use crate::config::scalar::{Link, List, Named, PermissionName};
 use crate::config::tree::shortened;
 use crate::model::limits::MOST_OVERWRITES;
-use crate::model::{Kind, Overwrite, Overwrites, Target, permission_names};
+use crate::model::{Address, Kind, Overwrite, Overwrites, Part, Target, permission_names};
 
 /// The overwrites of a map by target. Targets that a flag drops are left out.
-pub(super) fn read(entries: &Named<OverwriteEntry>, names: &Names, reader: &mut Reader<'_>) -> Overwrites {
+pub(super) fn read(
+    address: &Address,
+    entries: &Named<OverwriteEntry>,
+    names: &Names,
+    reader: &mut Reader<'_>,
+) -> Overwrites {
     let mut overwrites = Overwrites::new();
     if let Some((over, _)) = entries.0.get(MOST_OVERWRITES) {
-        reader.refuse(
+        reader.break_rule_of(
             over.at,
+            address,
+            &[Part::OverwriteCount],
             format!("more than {MOST_OVERWRITES} overwrites; Discord takes no more for one channel"),
         );
     }
@@ -24,7 +31,7 @@ pub(super) fn read(entries: &Named<OverwriteEntry>, names: &Names, reader: &mut 
             continue;
         };
         let (allow, deny) = (set(entry.value.allow.as_ref()), set(entry.value.deny.as_ref()));
-        refuse_both(&entry.value, allow, reader);
+        check_both(address, &target, &entry.value, allow, reader);
         if overwrites.insert(target, Overwrite { allow, deny }).is_some() {
             reader.refuse(name.at, format!("`{}` is meant twice here", shortened(&name.value)));
         }
@@ -63,13 +70,14 @@ fn set(list: Option<&At<List<PermissionName>>>) -> Permissions {
         .fold(Permissions::NONE, |set, one| set | one.value.0)
 }
 
-/// Discord would take a bit in both and what it then means is nobody's guess.
-fn refuse_both(entry: &OverwriteEntry, allow: Permissions, reader: &mut Reader<'_>) {
+/// What a bit in both means is not documented, so none is sent; a server may have one.
+fn check_both(address: &Address, target: &Target, entry: &OverwriteEntry, allow: Permissions, reader: &mut Reader<'_>) {
     for denied in entry.deny.iter().flat_map(|deny| &deny.value.0) {
         let both = denied.value.0.intersection(allow);
         if !both.is_empty() {
             let names = permission_names(both).join(", ");
-            reader.refuse(denied.at, format!("`{names}` is both allowed and denied; keep one"));
+            let reason = format!("`{names}` is both allowed and denied; keep one");
+            reader.break_rule_of(denied.at, address, &[Part::Overwrite(target.clone())], reason);
         }
     }
 }

@@ -7,7 +7,7 @@ use super::{Draft, Names, present};
 use crate::config::document::{RoleEntry, ServerFile};
 use crate::config::reader::{At, Reader};
 use crate::config::scalar::{Hue, OrNone};
-use crate::model::{Attributes, Clearable, Kind, Role};
+use crate::model::{Attributes, Clearable, Kind, Part, Role};
 
 pub(super) fn build(document: &ServerFile, names: &Names, draft: &mut Draft, reader: &mut Reader<'_>) {
     for (name, entry) in entries(document.roles.as_ref()) {
@@ -36,7 +36,13 @@ pub(super) fn build(document: &ServerFile, names: &Names, draft: &mut Draft, rea
                 .as_ref()
                 .is_none_or(|color| color.value().is_none())
         {
-            reader.refuse(name.at, "a role with a third colour has a second one, too");
+            let parts = ["secondary_color", "tertiary_color"].map(|field| Part::Attribute(field.to_owned()));
+            reader.break_rule_of(
+                name.at,
+                &address,
+                &parts,
+                "a role with a third colour has a second one, too",
+            );
         }
         draft.put(address, Attributes::Role(role), name.at);
     }
@@ -81,6 +87,7 @@ fn refuse_more_than_permissions(entry: &At<RoleEntry>, reader: &mut Reader<'_>) 
         permissions: _,
         unicode_emoji,
         given_to_bot,
+        unmanaged: _,
         flag: _,
         after,
         before,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Draft, Names};
 use crate::config::document::{ServerEntry, ServerFile};
 use crate::config::reader::Reader;
-use crate::model::{Address, Attributes, Clearable, Kind, Reference, Server};
+use crate::model::{Address, Attributes, Clearable, Kind, Part, Reference, Server};
 
 pub(super) fn build(document: &ServerFile, names: &Names, draft: &mut Draft, reader: &mut Reader<'_>) {
     let Some(entry) = &document.server else { return };
@@ -52,7 +52,9 @@ pub(super) fn build(document: &ServerFile, names: &Names, draft: &mut Draft, rea
             (&server.public_updates_channel, "public_updates_channel"),
         ] {
             if *channel == Some(Clearable::Cleared) {
-                reader.refuse(at, format!("a community server needs a `{key}`, and here it is `none`"));
+                let parts = ["community", key].map(|field| Part::Attribute(field.to_owned()));
+                let reason = format!("a community server needs a `{key}`, and here it is `none`");
+                reader.break_rule_of(at, &Address::SERVER, &parts, reason);
             }
         }
     }

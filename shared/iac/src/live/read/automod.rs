@@ -1,114 +1,115 @@
 //! Rules of auto moderation.
 
-use serde::Deserialize;
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
+use super::unknown::{UnknownValue, Unknowns, number};
 use super::{LiveResource, Unreadable, plain, wire};
-use crate::model::{Attributes, AutomodAction, AutomodPreset, AutomodRule, AutomodTrigger, Reference, Snowflake};
+use crate::model::{Attributes, AutomodAction, AutomodPreset, AutomodRule, AutomodTrigger, Kind, Reference, Snowflake};
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Trigger {
-    keyword_filter: Vec<String>,
-    regex_patterns: Vec<String>,
-    presets: Vec<u64>,
-    allow_list: Vec<String>,
-    mention_total_limit: Option<u8>,
-    mention_raid_protection_enabled: bool,
+const CALL: &str = "GET /guilds/{id}/auto-moderation/rules";
+
+pub(super) fn resources(value: &Value, unknown: &mut Vec<UnknownValue>) -> Result<Vec<LiveResource>, Unreadable> {
+    // The OpenAPI document lets a rule be `null`.
+    let rules: Vec<Option<wire::AutomodRule>> = wire::read(CALL, value)?;
+    let rules = rules.into_iter().enumerate();
+    rules
+        .filter_map(|(index, rule)| Some(resource(index, rule?, unknown)))
+        .collect()
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ActionData {
-    channel_id: Option<Snowflake>,
-    duration_seconds: Option<u32>,
-    custom_message: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Action {
-    #[serde(rename = "type")]
-    kind: u64,
-    #[serde(default)]
-    metadata: Option<ActionData>,
-}
-
-#[derive(Deserialize)]
-struct Wire {
-    id: Snowflake,
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    enabled: bool,
-    #[serde(default)]
-    trigger_type: u64,
-    #[serde(default)]
-    trigger_metadata: Option<Trigger>,
-    #[serde(default)]
-    actions: Vec<Action>,
-    #[serde(default)]
-    exempt_roles: Vec<Snowflake>,
-    #[serde(default)]
-    exempt_channels: Vec<Snowflake>,
-}
-
-pub(super) fn resources(value: &Value) -> Result<Vec<LiveResource>, Unreadable> {
-    let rules: Vec<Wire> = wire::read("rules of auto moderation", value)?;
-    Ok(rules.into_iter().map(resource).collect())
-}
-
-fn resource(rule: Wire) -> LiveResource {
+fn resource(
+    index: usize,
+    rule: wire::AutomodRule,
+    unknown: &mut Vec<UnknownValue>,
+) -> Result<LiveResource, Unreadable> {
+    let trigger = trigger(index, &rule)?;
+    let actions: Vec<Option<AutomodAction>> = rule
+        .actions
+        .iter()
+        .enumerate()
+        .map(|(number, one)| action(&format!("[{index}].actions[{number}].metadata"), one))
+        .collect::<Result<_, _>>()?;
+    let mut unknown = Unknowns::of(Kind::Automod, rule.id, &rule.name, unknown);
+    let kinds: Vec<String> = rule.actions.iter().map(|action| action.kind.to_string()).collect();
     let references = |ids: Vec<Snowflake>| Some(ids.into_iter().map(Reference::Id).collect());
-    let actions: Option<Vec<AutomodAction>> = rule.actions.into_iter().map(action).collect();
     let attributes = AutomodRule {
+        trigger: unknown.check("trigger", trigger, rule.trigger_type),
+        actions: unknown.check("actions", actions.into_iter().collect(), kinds.join(", ")),
         name: Some(rule.name),
         enabled: Some(rule.enabled),
-        trigger: trigger(rule.trigger_type, rule.trigger_metadata.unwrap_or_default()),
-        actions,
         exempt_roles: references(rule.exempt_roles),
         exempt_channels: references(rule.exempt_channels),
     };
-    plain(rule.id, Attributes::Automod(attributes))
+    Ok(plain(rule.id, Attributes::Automod(attributes)))
 }
 
-fn trigger(number: u64, data: Trigger) -> Option<AutomodTrigger> {
-    Some(match number {
-        1 => AutomodTrigger::Keyword {
-            keywords: data.keyword_filter,
-            patterns: data.regex_patterns,
-            allow: data.allow_list,
-        },
-        3 => AutomodTrigger::Spam,
-        4 => AutomodTrigger::Preset {
-            presets: data.presets.into_iter().filter_map(AutomodPreset::from_wire).collect(),
-            allow: data.allow_list,
-        },
-        5 => AutomodTrigger::MentionSpam {
-            limit: data.mention_total_limit.unwrap_or(0),
-            raid_protection: data.mention_raid_protection_enabled,
-        },
-        6 => AutomodTrigger::MemberProfile {
-            keywords: data.keyword_filter,
-            patterns: data.regex_patterns,
-            allow: data.allow_list,
-        },
-        _ => return None,
+/// What sets it off; `None` for a trigger, or one of Discord's lists, that is unknown.
+fn trigger(index: usize, rule: &wire::AutomodRule) -> Result<Option<AutomodTrigger>, Unreadable> {
+    let at = format!("[{index}].trigger_metadata");
+    let data = rule.trigger_metadata.as_ref();
+    Ok(match rule.trigger_type {
+        1 => {
+            let words: wire::Words = wire::read_part(CALL, &at, data)?;
+            Some(AutomodTrigger::Keyword {
+                keywords: words.keyword_filter,
+                patterns: words.regex_patterns,
+                allow: words.allow_list,
+            })
+        }
+        3 => Some(AutomodTrigger::Spam),
+        4 => {
+            let lists: wire::Presets = wire::read_part(CALL, &at, data)?;
+            let presets: Option<BTreeSet<_>> = lists
+                .presets
+                .iter()
+                .map(|list| number(*list, AutomodPreset::from_wire))
+                .collect();
+            presets.map(|presets| AutomodTrigger::Preset {
+                presets,
+                allow: lists.allow_list,
+            })
+        }
+        5 => {
+            let mentions: wire::Mentions = wire::read_part(CALL, &at, data)?;
+            let limit = u32::try_from(mentions.mention_total_limit).ok();
+            limit.map(|limit| AutomodTrigger::MentionSpam {
+                limit,
+                raid_protection: mentions.mention_raid_protection_enabled,
+            })
+        }
+        6 => {
+            let words: wire::Words = wire::read_part(CALL, &at, data)?;
+            Some(AutomodTrigger::MemberProfile {
+                keywords: words.keyword_filter,
+                patterns: words.regex_patterns,
+                allow: words.allow_list,
+            })
+        }
+        _ => None,
     })
 }
 
-fn action(action: Action) -> Option<AutomodAction> {
-    let data = action.metadata.unwrap_or_default();
-    Some(match action.kind {
-        1 => AutomodAction::BlockMessage {
-            message: data.custom_message.unwrap_or_default(),
-        },
-        2 => AutomodAction::Alert {
-            channel: Reference::Id(data.channel_id?),
-        },
-        3 => AutomodAction::Timeout {
-            seconds: data.duration_seconds?,
-        },
-        4 => AutomodAction::BlockMember,
-        _ => return None,
+fn action(at: &str, action: &wire::AutomodAction) -> Result<Option<AutomodAction>, Unreadable> {
+    let data = action.metadata.as_ref();
+    Ok(match action.kind {
+        1 => {
+            let block: Option<wire::BlockMessage> = wire::read_part(CALL, at, data)?;
+            let message = block.and_then(|block| block.custom_message).unwrap_or_default();
+            Some(AutomodAction::BlockMessage { message })
+        }
+        2 => {
+            let alert: wire::Alert = wire::read_part(CALL, at, data)?;
+            let channel = Reference::Id(alert.channel_id);
+            Some(AutomodAction::Alert { channel })
+        }
+        3 => {
+            let timeout: wire::Timeout = wire::read_part(CALL, at, data)?;
+            let seconds = u32::try_from(timeout.duration_seconds).ok();
+            seconds.map(|seconds| AutomodAction::Timeout { seconds })
+        }
+        4 => Some(AutomodAction::BlockMember),
+        _ => None,
     })
 }

@@ -1,9 +1,10 @@
 //! Categories and channels.
 
+use super::unknown::{UnknownValue, Unknowns, number};
 use super::{LiveResource, plain, wire};
 use crate::model::{
-    Attributes, AutoArchive, Channel, ChannelKind, Clearable, ForumLayout, Overwrite, Overwrites, Reference, Snowflake,
-    SortOrder, Tag, TagMatch, Target, VideoQuality,
+    Attributes, AutoArchive, Channel, ChannelKind, Clearable, ForumLayout, Kind, Overwrite, Overwrites, Reference,
+    Snowflake, SortOrder, Tag, TagMatch, Target, VideoQuality,
 };
 
 /// <https://discord.com/developers/docs/resources/channel#channel-object-channel-flags>
@@ -12,17 +13,23 @@ pub const FLAG_REQUIRE_TAG: u64 = 1 << 4;
 pub const FLAG_HIDE_DOWNLOAD_OPTIONS: u64 = 1 << 15;
 
 /// Those of known kinds, and how many are of others (directories, what comes next): those are left alone.
-pub(super) fn resources(channels: &[wire::Channel], guild: Snowflake) -> (Vec<LiveResource>, usize) {
-    let known: Vec<LiveResource> = channels
-        .iter()
-        .filter_map(|channel| Some(resource(ChannelKind::from_wire(channel.kind)?, channel, guild)))
-        .collect();
+pub(super) fn resources(
+    channels: &[wire::Channel],
+    guild: Snowflake,
+    unknown: &mut Vec<UnknownValue>,
+) -> (Vec<LiveResource>, usize) {
+    let mut known = Vec::with_capacity(channels.len());
+    for channel in channels {
+        let mut unknown = Unknowns::of(Kind::Channel, channel.id, &channel.name, unknown);
+        let kind = unknown.check("kind", number(channel.kind, ChannelKind::from_wire), channel.kind);
+        known.extend(kind.map(|kind| resource(kind, channel, guild, &mut unknown)));
+    }
     let foreign = channels.len() - known.len();
     (known, foreign)
 }
 
-fn resource(kind: ChannelKind, channel: &wire::Channel, guild: Snowflake) -> LiveResource {
-    let attributes = attributes(kind, channel, guild);
+fn resource(kind: ChannelKind, channel: &wire::Channel, guild: Snowflake, unknown: &mut Unknowns<'_>) -> LiveResource {
+    let attributes = attributes(kind, channel, guild, unknown);
     let attributes = match kind {
         ChannelKind::Category => Attributes::Category(attributes),
         _ => Attributes::Channel(attributes),
@@ -33,78 +40,129 @@ fn resource(kind: ChannelKind, channel: &wire::Channel, guild: Snowflake) -> Liv
     }
 }
 
-fn attributes(kind: ChannelKind, channel: &wire::Channel, guild: Snowflake) -> Channel {
+fn attributes(kind: ChannelKind, channel: &wire::Channel, guild: Snowflake, unknown: &mut Unknowns<'_>) -> Channel {
     let mut attributes = Channel {
         kind,
-        name: channel.name.clone(),
-        overwrites: Some(overwrites(&channel.permission_overwrites, guild)),
+        name: Some(channel.name.clone()),
+        overwrites: overwrites(channel.permission_overwrites.as_deref(), guild, unknown),
         ..Channel::default()
     };
     if kind == ChannelKind::Category {
         return attributes;
     }
-    attributes.category = Some(Clearable::from(channel.parent_id.map(Reference::Id)));
-    attributes.nsfw = Some(channel.nsfw);
-    attributes.slow_mode = Some(channel.rate_limit_per_user.unwrap_or(0));
+    // Absent where Discord has nothing to say: none, no limit, not set.
+    let mut seconds =
+        |field: &str, sent: Option<i64>| unknown.check(field, count(sent.unwrap_or(0)), sent.unwrap_or_default());
+    attributes.slow_mode = seconds("slow_mode", channel.rate_limit_per_user);
     if kind.is_voice() {
-        attributes.bitrate = channel.bitrate;
-        attributes.user_limit = Some(channel.user_limit.unwrap_or(0));
-        attributes.region = Some(Clearable::from(channel.rtc_region.clone()));
-        attributes.video_quality = VideoQuality::from_wire(channel.video_quality_mode.unwrap_or(1));
+        attributes.user_limit = seconds("user_limit", channel.user_limit);
+    } else {
+        attributes.thread_slow_mode = seconds("thread_slow_mode", channel.default_thread_rate_limit_per_user);
+    }
+    attributes.category = Some(Clearable::from(channel.parent_id.map(Reference::Id)));
+    attributes.nsfw = Some(channel.nsfw.unwrap_or(false));
+    if kind.is_voice() {
+        voice(channel, &mut attributes, unknown);
     } else {
         attributes.topic = Some(channel.topic.clone().unwrap_or_default());
-        attributes.auto_archive = channel.default_auto_archive_duration.and_then(AutoArchive::from_wire);
-        attributes.thread_slow_mode = Some(channel.default_thread_rate_limit_per_user.unwrap_or(0));
+        attributes.auto_archive = match channel.default_auto_archive_duration {
+            None => Some(Clearable::Cleared),
+            Some(sent) => unknown
+                .check("auto_archive", number(sent, AutoArchive::from_wire), sent)
+                .map(Clearable::Set),
+        };
     }
     if kind.has_posts() {
-        posts(kind, channel, &mut attributes);
+        posts(kind, channel, &mut attributes, unknown);
     }
     attributes
 }
 
+fn count(sent: i64) -> Option<u32> {
+    u32::try_from(sent).ok()
+}
+
+/// What only voice channels and stages have.
+fn voice(channel: &wire::Channel, attributes: &mut Channel, unknown: &mut Unknowns<'_>) {
+    attributes.bitrate = channel
+        .bitrate
+        .and_then(|sent| unknown.check("bitrate", count(sent), sent));
+    attributes.region = match channel.rtc_region.as_deref() {
+        None => Some(Clearable::Cleared),
+        // The word stands for an absent region.
+        Some(sent) => unknown
+            .check("region", (sent != "none").then(|| sent.to_owned()), sent)
+            .map(Clearable::Set),
+    };
+    let quality = channel.video_quality_mode.unwrap_or(1);
+    attributes.video_quality = unknown.check("video_quality", number(quality, VideoQuality::from_wire), quality);
+}
+
 /// What only forums and media channels have.
-fn posts(kind: ChannelKind, channel: &wire::Channel, attributes: &mut Channel) {
-    let tags = channel.available_tags.iter().flatten().map(|tag| Tag {
-        name: tag.name.clone(),
-        moderated: tag.moderated,
-        emoji: tag.emoji.reference(),
-    });
-    attributes.tags = Some(tags.collect());
-    attributes.require_tag = Some(channel.flags & FLAG_REQUIRE_TAG != 0);
-    let reaction = channel
-        .default_reaction_emoji
-        .as_ref()
-        .and_then(wire::UsedEmoji::reference);
-    attributes.default_reaction = Some(Clearable::from(reaction));
+fn posts(kind: ChannelKind, channel: &wire::Channel, attributes: &mut Channel, unknown: &mut Unknowns<'_>) {
+    attributes.tags = channel.available_tags.as_deref().and_then(|sent| tags(sent, unknown));
+    attributes.require_tag = Some(channel.flags & flag(FLAG_REQUIRE_TAG) != 0);
+    attributes.default_reaction = match &channel.default_reaction_emoji {
+        None => Some(Clearable::Cleared),
+        Some(sent) => {
+            let emoji = wire::used_emoji(sent.emoji_id, sent.emoji_name.as_deref());
+            let name = sent.emoji_name.as_deref().unwrap_or_default();
+            unknown.check("default_reaction", emoji, name).map(Clearable::from)
+        }
+    };
     attributes.sort_order = match channel.default_sort_order {
         None => Some(Clearable::Cleared),
-        Some(number) => SortOrder::from_wire(number).map(Clearable::Set),
+        Some(sent) => unknown
+            .check("sort_order", number(sent, SortOrder::from_wire), sent)
+            .map(Clearable::Set),
     };
-    attributes.tag_match = channel.default_tag_setting.as_deref().and_then(TagMatch::from_name);
+    attributes.tag_match = match channel.default_tag_setting.as_deref() {
+        None => Some(Clearable::Cleared),
+        Some(sent) => unknown
+            .check("tag_match", TagMatch::from_name(sent), sent)
+            .map(Clearable::Set),
+    };
     if kind == ChannelKind::Forum {
-        attributes.layout = ForumLayout::from_wire(channel.default_forum_layout.unwrap_or(0));
+        let sent = channel.default_forum_layout.unwrap_or(0);
+        attributes.layout = unknown.check("layout", number(sent, ForumLayout::from_wire), sent);
     } else {
-        attributes.hide_download_options = Some(channel.flags & FLAG_HIDE_DOWNLOAD_OPTIONS != 0);
+        attributes.hide_download_options = Some(channel.flags & flag(FLAG_HIDE_DOWNLOAD_OPTIONS) != 0);
     }
 }
 
+const fn flag(bit: u64) -> i64 {
+    bit.cast_signed()
+}
+
+fn tags(sent: &[wire::Tag], unknown: &mut Unknowns<'_>) -> Option<Vec<Tag>> {
+    let understood = sent.iter().map(|tag| {
+        Some(Tag {
+            name: tag.name.clone(),
+            moderated: tag.moderated,
+            emoji: wire::used_emoji(tag.emoji_id, tag.emoji_name.as_deref())?,
+        })
+    });
+    let names = sent.iter().filter_map(|tag| tag.emoji_name.as_deref());
+    let names = names.collect::<Vec<_>>().join(", ");
+    unknown.check("tags", understood.collect(), names)
+}
+
 /// Everyone by that name; a member by id, the bot too. An overwrite for something else than a role or a member is passed
-/// over.
-fn overwrites(overwrites: &[wire::Overwrite], guild: Snowflake) -> Overwrites {
+/// over: overwrites are changed one by one, so it stays. `None` when they were not sent, or one has bits beyond 64.
+fn overwrites(sent: Option<&[wire::Overwrite]>, guild: Snowflake, unknown: &mut Unknowns<'_>) -> Option<Overwrites> {
     let target = |overwrite: &wire::Overwrite| match overwrite.kind {
         0 if overwrite.id == guild => Some(Target::Everyone),
         0 => Some(Target::Role(Reference::Id(overwrite.id))),
         1 => Some(Target::Member(overwrite.id)),
         _ => None,
     };
-    overwrites
-        .iter()
-        .filter_map(|overwrite| {
-            let bits = Overwrite {
-                allow: overwrite.allow,
-                deny: overwrite.deny,
-            };
-            Some((target(overwrite)?, bits))
-        })
-        .collect()
+    let mut overwrites = Overwrites::new();
+    for overwrite in sent? {
+        let Some(target) = target(overwrite) else { continue };
+        let bits = overwrite.allow.known().zip(overwrite.deny.known());
+        let sent = format!("allow {}, deny {}", overwrite.allow, overwrite.deny);
+        let (allow, deny) = unknown.check("overwrites", bits, sent)?;
+        overwrites.insert(target, Overwrite { allow, deny });
+    }
+    Some(overwrites)
 }

@@ -1,55 +1,51 @@
 //! Scheduled events.
 
-use serde::Deserialize;
 use serde_json::Value;
 
+use super::unknown::{UnknownValue, Unknowns};
 use super::{LiveResource, Unreadable, plain, wire};
-use crate::model::{Attributes, Event, EventPlace, Reference, Snowflake};
+use crate::model::{Attributes, Clearable, Event, EventPlace, Kind, Reference};
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Place {
-    location: Option<String>,
+const CALL: &str = "GET /guilds/{id}/scheduled-events";
+
+pub(super) fn resources(value: &Value, unknown: &mut Vec<UnknownValue>) -> Result<Vec<LiveResource>, Unreadable> {
+    let events: Vec<wire::Event> = wire::read(CALL, value)?;
+    let numbered = events.into_iter().enumerate();
+    numbered.map(|(index, event)| resource(index, event, unknown)).collect()
 }
 
-#[derive(Deserialize)]
-struct Wire {
-    id: Snowflake,
-    #[serde(default)]
-    name: String,
-    description: Option<String>,
-    scheduled_start_time: Option<String>,
-    scheduled_end_time: Option<String>,
-    #[serde(default)]
-    entity_type: u64,
-    channel_id: Option<Snowflake>,
-    #[serde(default)]
-    entity_metadata: Option<Place>,
-}
-
-pub(super) fn resources(value: &Value) -> Result<Vec<LiveResource>, Unreadable> {
-    let events: Vec<Wire> = wire::read("scheduled events", value)?;
-    Ok(events.into_iter().map(resource).collect())
-}
-
-fn resource(event: Wire) -> LiveResource {
-    let channel = event.channel_id.map(Reference::Id);
-    let place = match event.entity_type {
-        1 => channel.map(EventPlace::Stage),
-        2 => channel.map(EventPlace::Voice),
-        3 => event
-            .entity_metadata
-            .and_then(|place| place.location)
-            .map(EventPlace::External),
-        _ => None,
+fn resource(index: usize, event: wire::Event, unknown: &mut Vec<UnknownValue>) -> Result<LiveResource, Unreadable> {
+    let place = place(index, &event)?;
+    let mut unknown = Unknowns::of(Kind::Event, event.id, &event.name, unknown);
+    let place = unknown.check("place", place, event.entity_type);
+    let mut time = |field: &str, text: &str| unknown.check(field, text.parse().ok(), text);
+    let start = time("start", &event.scheduled_start_time);
+    let end = match event.scheduled_end_time.as_deref() {
+        None => Some(Clearable::Cleared),
+        Some(text) => time("end", text).map(Clearable::Set),
     };
     let attributes = Event {
         name: Some(event.name),
         description: Some(event.description.unwrap_or_default()),
-        start: event.scheduled_start_time.and_then(|text| text.parse().ok()),
-        end: event.scheduled_end_time.and_then(|text| text.parse().ok()),
+        start,
+        end,
         place,
         image: None,
     };
-    plain(event.id, Attributes::Event(attributes))
+    Ok(plain(event.id, Attributes::Event(attributes)))
+}
+
+/// Where it takes place; `None` for a kind of place that is unknown, or whose channel is gone.
+fn place(index: usize, event: &wire::Event) -> Result<Option<EventPlace>, Unreadable> {
+    let channel = event.channel_id.map(Reference::Id);
+    Ok(match event.entity_type {
+        1 => channel.map(EventPlace::Stage),
+        2 => channel.map(EventPlace::Voice),
+        3 => {
+            let at = format!("[{index}].entity_metadata");
+            let found: wire::Location = wire::read_part(CALL, &at, event.entity_metadata.as_ref())?;
+            Some(EventPlace::External(found.location))
+        }
+        _ => None,
+    })
 }

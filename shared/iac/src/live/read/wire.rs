@@ -1,85 +1,139 @@
-//! Discord's JSON, as far as we look at it. Everything but ids may be absent.
+//! Discord's JSON, as far as we look at it.
+//!
+//! What Discord's OpenAPI document calls `required` is required here: an answer without it, or with `null` where the document
+//! allows none, is an error that names the call and the field. Nothing is read as empty that was not sent. Fields that the
+//! document leaves optional are `Option`s with a default.
+
+use std::fmt;
 
 use arrakis_domain::Permissions;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::Unreadable;
 use crate::model::{EmojiReference, Reference, Snowflake};
 
-/// Reads a collection.
-pub(super) fn read<T: DeserializeOwned>(what: &'static str, value: &Value) -> Result<T, Unreadable> {
-    T::deserialize(value).map_err(|why| Unreadable {
-        what,
-        why: why.to_string(),
+/// Reads what a call answered.
+pub(super) fn read<T: DeserializeOwned>(call: &'static str, value: &Value) -> Result<T, Unreadable> {
+    serde_path_to_error::deserialize(value).map_err(|error| Unreadable {
+        call,
+        at: error.path().to_string(),
+        why: error.into_inner().to_string(),
     })
+}
+
+/// Reads a part of an answer whose shape depends on another part; `at` is its path.
+pub(super) fn read_part<T: DeserializeOwned>(
+    call: &'static str,
+    at: &str,
+    value: Option<&Value>,
+) -> Result<T, Unreadable> {
+    let null = Value::Null;
+    serde_path_to_error::deserialize(value.unwrap_or(&null)).map_err(|error| {
+        let below = error.path().to_string();
+        let at = if below == "." {
+            at.to_owned()
+        } else {
+            format!("{at}.{below}")
+        };
+        let why = error.into_inner().to_string();
+        Unreadable { call, at, why }
+    })
+}
+
+/// A field that must be there and may be `null`. Without this, serde takes an absent field for `null`.
+fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Option::deserialize(deserializer)
+}
+
+/// Permission bits. Discord documents them as integers of any length in decimal text; those beyond 64 bits are kept as text.
+#[derive(Debug)]
+pub(super) enum Bits {
+    Known(Permissions),
+    Longer(String),
+}
+
+impl Bits {
+    pub(super) const fn known(&self) -> Option<Permissions> {
+        match self {
+            Self::Known(bits) => Some(*bits),
+            Self::Longer(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Bits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Known(bits) => bits.bits().fmt(f),
+            Self::Longer(text) => f.write_str(text),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Bits {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.parse() {
+            Ok(bits) => Ok(Self::Known(Permissions::from_bits(bits))),
+            Err(_) if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(Self::Longer(text)),
+            Err(_) => Err(D::Error::custom("permission bits are a decimal string")),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Guild {
     pub(super) id: Snowflake,
     pub(super) owner_id: Snowflake,
-    #[serde(default)]
     pub(super) name: String,
+    #[serde(deserialize_with = "nullable")]
     pub(super) description: Option<String>,
-    #[serde(default)]
-    pub(super) verification_level: u64,
-    #[serde(default)]
-    pub(super) default_message_notifications: u64,
-    #[serde(default)]
-    pub(super) explicit_content_filter: u64,
-    #[serde(default)]
+    pub(super) verification_level: i64,
+    pub(super) default_message_notifications: i64,
+    pub(super) explicit_content_filter: i64,
     pub(super) preferred_locale: String,
+    #[serde(deserialize_with = "nullable")]
     pub(super) afk_channel_id: Option<Snowflake>,
-    #[serde(default)]
-    pub(super) afk_timeout: u64,
+    pub(super) afk_timeout: i64,
+    #[serde(deserialize_with = "nullable")]
     pub(super) system_channel_id: Option<Snowflake>,
-    #[serde(default)]
-    pub(super) system_channel_flags: u64,
+    pub(super) system_channel_flags: i64,
+    #[serde(deserialize_with = "nullable")]
     pub(super) rules_channel_id: Option<Snowflake>,
+    #[serde(deserialize_with = "nullable")]
     pub(super) public_updates_channel_id: Option<Snowflake>,
+    #[serde(deserialize_with = "nullable")]
     pub(super) safety_alerts_channel_id: Option<Snowflake>,
-    #[serde(default)]
     pub(super) premium_progress_bar_enabled: bool,
-    #[serde(default)]
-    pub(super) premium_tier: u8,
-    #[serde(default)]
+    pub(super) premium_tier: i64,
     pub(super) features: Vec<String>,
-    #[serde(default)]
     pub(super) roles: Vec<Role>,
-    #[serde(default)]
     pub(super) emojis: Vec<Emoji>,
-    #[serde(default)]
     pub(super) stickers: Vec<Sticker>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(super) struct Colors {
-    #[serde(default)]
-    pub(super) primary_color: u32,
-    pub(super) secondary_color: Option<u32>,
-    pub(super) tertiary_color: Option<u32>,
+    pub(super) primary_color: i64,
+    #[serde(deserialize_with = "nullable")]
+    pub(super) secondary_color: Option<i64>,
+    #[serde(deserialize_with = "nullable")]
+    pub(super) tertiary_color: Option<i64>,
 }
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Role {
     pub(super) id: Snowflake,
-    #[serde(default)]
     pub(super) name: String,
-    #[serde(default)]
-    pub(super) color: u32,
-    pub(super) colors: Option<Colors>,
-    #[serde(default)]
+    pub(super) colors: Colors,
     pub(super) hoist: bool,
-    #[serde(default)]
     pub(super) mentionable: bool,
-    #[serde(default)]
     pub(super) managed: bool,
-    #[serde(default)]
     pub(super) position: i64,
-    #[serde(default)]
-    pub(super) permissions: Permissions,
+    pub(super) permissions: Bits,
+    #[serde(deserialize_with = "nullable")]
     pub(super) unicode_emoji: Option<String>,
 }
 
@@ -91,113 +145,231 @@ pub(super) struct User {
 #[derive(Debug, Deserialize)]
 pub(super) struct Member {
     pub(super) user: User,
-    #[serde(default)]
     pub(super) roles: Vec<Snowflake>,
 }
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Overwrite {
     pub(super) id: Snowflake,
-    #[serde(default, rename = "type")]
-    pub(super) kind: u64,
-    #[serde(default)]
-    pub(super) allow: Permissions,
-    #[serde(default)]
-    pub(super) deny: Permissions,
+    #[serde(rename = "type")]
+    pub(super) kind: i64,
+    pub(super) allow: Bits,
+    pub(super) deny: Bits,
 }
 
-/// An emoji where it is used: an id of the server's own, or Unicode.
-#[derive(Debug, Default, Deserialize)]
+/// An emoji where it is used: an id of the server's own, or Unicode; neither for none.
+#[derive(Debug, Deserialize)]
 pub(super) struct UsedEmoji {
-    #[serde(alias = "id")]
+    #[serde(deserialize_with = "nullable")]
     pub(super) emoji_id: Option<Snowflake>,
-    #[serde(alias = "name")]
+    #[serde(deserialize_with = "nullable")]
     pub(super) emoji_name: Option<String>,
 }
 
-impl UsedEmoji {
-    pub(super) fn reference(&self) -> Option<EmojiReference> {
-        let own = self.emoji_id.map(|id| EmojiReference::Own(Reference::Id(id)));
-        let unicode = || self.emoji_name.clone().filter(|name| !name.is_empty());
-        own.or_else(|| unicode().map(EmojiReference::Unicode))
+/// The emoji of this id or name. Outside: `None` for a name that stands for no emoji of Unicode's.
+pub(super) fn used_emoji(id: Option<Snowflake>, name: Option<&str>) -> Option<Option<EmojiReference>> {
+    match (id, name) {
+        (Some(id), _) => Some(Some(EmojiReference::Own(Reference::Id(id)))),
+        (None, None | Some("")) => Some(None),
+        (None, Some(name)) if name.is_ascii() => None,
+        (None, Some(name)) => Some(Some(EmojiReference::Unicode(name.to_owned()))),
     }
 }
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Tag {
-    #[serde(default)]
     pub(super) name: String,
-    #[serde(default)]
     pub(super) moderated: bool,
-    #[serde(flatten)]
-    pub(super) emoji: UsedEmojiFields,
+    #[serde(deserialize_with = "nullable")]
+    pub(super) emoji_id: Option<Snowflake>,
+    #[serde(deserialize_with = "nullable")]
+    pub(super) emoji_name: Option<String>,
 }
 
-/// The same within an object that has an id and a name of its own.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct UsedEmojiFields {
-    emoji_id: Option<Snowflake>,
-    emoji_name: Option<String>,
-}
-
-impl UsedEmojiFields {
-    pub(super) fn reference(&self) -> Option<EmojiReference> {
-        UsedEmoji {
-            emoji_id: self.emoji_id,
-            emoji_name: self.emoji_name.clone(),
-        }
-        .reference()
-    }
-}
-
+/// A channel of any kind. What depends on the kind is optional.
 #[derive(Debug, Deserialize)]
 pub(super) struct Channel {
     pub(super) id: Snowflake,
     #[serde(rename = "type")]
-    pub(super) kind: u64,
-    #[serde(default)]
-    pub(super) name: Option<String>,
-    #[serde(default)]
+    pub(super) kind: i64,
+    pub(super) name: String,
     pub(super) position: i64,
+    pub(super) flags: i64,
     pub(super) parent_id: Option<Snowflake>,
     pub(super) topic: Option<String>,
-    #[serde(default)]
-    pub(super) nsfw: bool,
-    pub(super) rate_limit_per_user: Option<u16>,
-    pub(super) bitrate: Option<u32>,
-    pub(super) user_limit: Option<u16>,
+    pub(super) nsfw: Option<bool>,
+    pub(super) rate_limit_per_user: Option<i64>,
+    pub(super) bitrate: Option<i64>,
+    pub(super) user_limit: Option<i64>,
     pub(super) rtc_region: Option<String>,
-    pub(super) video_quality_mode: Option<u64>,
-    pub(super) default_auto_archive_duration: Option<u64>,
-    pub(super) default_thread_rate_limit_per_user: Option<u16>,
+    pub(super) video_quality_mode: Option<i64>,
+    pub(super) default_auto_archive_duration: Option<i64>,
+    pub(super) default_thread_rate_limit_per_user: Option<i64>,
     pub(super) available_tags: Option<Vec<Tag>>,
     pub(super) default_reaction_emoji: Option<UsedEmoji>,
-    pub(super) default_sort_order: Option<u64>,
-    pub(super) default_forum_layout: Option<u64>,
+    pub(super) default_sort_order: Option<i64>,
+    pub(super) default_forum_layout: Option<i64>,
     pub(super) default_tag_setting: Option<String>,
-    #[serde(default)]
-    pub(super) flags: u64,
-    #[serde(default)]
-    pub(super) permission_overwrites: Vec<Overwrite>,
+    pub(super) permission_overwrites: Option<Vec<Overwrite>>,
 }
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Emoji {
     pub(super) id: Snowflake,
-    #[serde(default)]
     pub(super) name: String,
-    #[serde(default)]
     pub(super) roles: Vec<Snowflake>,
-    #[serde(default)]
     pub(super) managed: bool,
 }
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Sticker {
     pub(super) id: Snowflake,
-    #[serde(default)]
     pub(super) name: String,
+    #[serde(deserialize_with = "nullable")]
     pub(super) description: Option<String>,
-    #[serde(default)]
     pub(super) tags: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Webhook {
+    pub(super) id: Snowflake,
+    #[serde(rename = "type")]
+    pub(super) kind: i64,
+    #[serde(deserialize_with = "nullable")]
+    pub(super) channel_id: Option<Snowflake>,
+    /// The reference lets it be `null`, the OpenAPI document does not.
+    #[serde(deserialize_with = "nullable")]
+    pub(super) name: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct AutomodRule {
+    pub(super) id: Snowflake,
+    pub(super) name: String,
+    pub(super) enabled: bool,
+    pub(super) trigger_type: i64,
+    /// Its shape depends on the trigger.
+    pub(super) trigger_metadata: Option<Value>,
+    pub(super) actions: Vec<AutomodAction>,
+    pub(super) exempt_roles: Vec<Snowflake>,
+    pub(super) exempt_channels: Vec<Snowflake>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct AutomodAction {
+    #[serde(rename = "type")]
+    pub(super) kind: i64,
+    /// Its shape depends on the kind.
+    pub(super) metadata: Option<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Words {
+    pub(super) keyword_filter: Vec<String>,
+    pub(super) regex_patterns: Vec<String>,
+    pub(super) allow_list: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Presets {
+    pub(super) presets: Vec<i64>,
+    pub(super) allow_list: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Mentions {
+    pub(super) mention_total_limit: i64,
+    pub(super) mention_raid_protection_enabled: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct BlockMessage {
+    pub(super) custom_message: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Alert {
+    pub(super) channel_id: Snowflake,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Timeout {
+    pub(super) duration_seconds: i64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct WelcomeScreen {
+    #[serde(deserialize_with = "nullable")]
+    pub(super) description: Option<String>,
+    pub(super) welcome_channels: Vec<WelcomeChannel>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct WelcomeChannel {
+    pub(super) channel_id: Snowflake,
+    pub(super) description: String,
+    #[serde(deserialize_with = "nullable")]
+    pub(super) emoji_id: Option<Snowflake>,
+    #[serde(deserialize_with = "nullable")]
+    pub(super) emoji_name: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Onboarding {
+    pub(super) enabled: bool,
+    pub(super) mode: i64,
+    pub(super) default_channel_ids: Vec<Snowflake>,
+    pub(super) prompts: Vec<Prompt>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Prompt {
+    pub(super) title: String,
+    #[serde(rename = "type")]
+    pub(super) kind: i64,
+    pub(super) single_select: bool,
+    pub(super) required: bool,
+    pub(super) in_onboarding: bool,
+    pub(super) options: Vec<Answer>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Answer {
+    pub(super) title: String,
+    /// The reference lets it be `null`, the OpenAPI document does not.
+    #[serde(deserialize_with = "nullable")]
+    pub(super) description: Option<String>,
+    /// Required by the OpenAPI document; the reference lets it be absent for an answer without an emoji.
+    pub(super) emoji: Option<AnswerEmoji>,
+    pub(super) role_ids: Vec<Snowflake>,
+    pub(super) channel_ids: Vec<Snowflake>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct AnswerEmoji {
+    #[serde(deserialize_with = "nullable")]
+    pub(super) id: Option<Snowflake>,
+    #[serde(deserialize_with = "nullable")]
+    pub(super) name: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Event {
+    pub(super) id: Snowflake,
+    pub(super) name: String,
+    /// Required by the OpenAPI document; the reference lets it be absent.
+    pub(super) description: Option<String>,
+    pub(super) scheduled_start_time: String,
+    #[serde(deserialize_with = "nullable")]
+    pub(super) scheduled_end_time: Option<String>,
+    pub(super) entity_type: i64,
+    #[serde(deserialize_with = "nullable")]
+    pub(super) channel_id: Option<Snowflake>,
+    /// An object for an event outside Discord, `null` else.
+    pub(super) entity_metadata: Option<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Location {
+    pub(super) location: String,
 }

@@ -7,7 +7,12 @@
 mod community;
 mod limits;
 mod permissions;
+mod references;
 mod roles;
+mod rules;
+
+pub(super) use references::exists;
+pub use references::{absent_members, members};
 
 use arrakis_domain::Permissions;
 use serde::{Deserialize, Serialize};
@@ -41,6 +46,8 @@ pub fn preflight(plan: &Plan, live: &Live) -> Vec<Finding> {
         permissions: live.bot_permissions(),
     };
     let mut findings = Vec::new();
+    check.rules(&mut findings);
+    check.references(&mut findings);
     check.own_permissions(&mut findings);
     check.hierarchy(&mut findings);
     check.granted(&mut findings);

@@ -14,6 +14,7 @@ const DESTROY: Options = Options {
     mode: Mode::Destroy,
     targets: Vec::new(),
     allow_replace: false,
+    drop_missing: false,
 };
 
 /// With a role and two channels that nobody manages.

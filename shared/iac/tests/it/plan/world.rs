@@ -134,8 +134,8 @@ pub(crate) fn configuration(resources: impl IntoIterator<Item = (&'static str, A
         )
     });
     Configuration {
-        theme: None,
         resources: resources.collect(),
+        ..Configuration::default()
     }
 }
 

@@ -1,0 +1,160 @@
+//! Ids that name nothing on the server.
+//!
+//! Every id that the plan sends is looked up in the live server: roles, categories, channels, emoji. Members are looked up by
+//! whoever can ask Discord: see [`crate::plan::members`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Check, Finding, finding, list};
+use crate::live::{Kinds, Live, map_references};
+use crate::model::{Address, Attributes, Kind, Overwrites, Reference, Snowflake, Target};
+use crate::plan::document::{Action, Change, Plan};
+
+/// Where an id is used: the resource and its attribute.
+type Uses = BTreeMap<(Kind, Snowflake), BTreeSet<String>>;
+
+impl Check<'_> {
+    pub(super) fn references(&self, findings: &mut Vec<Finding>) {
+        let mut uses = Uses::new();
+        let mut addresses: BTreeSet<Address> = BTreeSet::new();
+        for change in &self.plan.changes {
+            if missing(change, self.live, &mut uses) {
+                addresses.insert(change.address.clone());
+            }
+        }
+        if uses.is_empty() {
+            return;
+        }
+        let named = uses.iter().map(|((kind, id), uses)| {
+            let uses: Vec<String> = uses.iter().cloned().collect();
+            format!("{} {id} ({})", kind.words(), list(&uses))
+        });
+        let named: Vec<String> = named.collect();
+        findings.push(finding(
+            format!(
+                "{} named by id {} not on this server: {}",
+                count(named.len()),
+                if named.len() == 1 { "is" } else { "are" },
+                named.join("; ")
+            ),
+            "write an address or an id of this server instead, or take them out; `--drop-missing` plans without them, \
+             as for a copy of another server",
+            addresses.into_iter().collect(),
+        ));
+    }
+}
+
+fn count(number: usize) -> String {
+    if number == 1 {
+        "one resource".to_owned()
+    } else {
+        format!("{number} resources")
+    }
+}
+
+/// Notes the ids in what a change sends that the server does not have; whether there are any.
+fn missing(change: &Change, live: &Live, uses: &mut Uses) -> bool {
+    let Some(sent) = sent(change) else { return false };
+    let mut found = false;
+    for field in sent.fields() {
+        let mut one = sent.clone();
+        for other in sent.fields().iter().filter(|other| *other != field) {
+            one.release(other);
+        }
+        map_references(&mut one, &mut |kinds: Kinds, reference: &mut Reference| {
+            if let Reference::Id(id) = reference
+                && !exists(live, kinds, *id)
+                && let Some(kind) = kinds.first()
+            {
+                let place = format!("`{field}` of {}", change.address);
+                uses.entry((*kind, *id)).or_default().insert(place);
+                found = true;
+            }
+        });
+    }
+    found
+}
+
+/// Whether the server has something of one of these kinds with the id.
+pub(in crate::plan) fn exists(live: &Live, kinds: Kinds, id: Snowflake) -> bool {
+    // A channel of a kind that is unknown here may be meant as well as any other.
+    let unknown = || {
+        let mut unknown = live.unknown.iter();
+        kinds.contains(&Kind::Channel) && unknown.any(|value| value.id == id && value.field == "kind")
+    };
+    kinds.iter().any(|kind| live.get(*kind, id).is_some()) || unknown()
+}
+
+/// The attributes that a change sends: of an update those that differ, and of overwrites the ones that differ.
+pub(in crate::plan) fn sent(change: &Change) -> Option<Attributes> {
+    let mut sent = change.after.clone()?;
+    match change.action {
+        Action::Delete | Action::Forget => return None,
+        Action::Create | Action::Replace => return Some(sent),
+        Action::Update | Action::Adopt => {}
+    }
+    for field in sent.fields() {
+        if !change.fields.iter().any(|changed| changed == field) {
+            sent.release(field);
+        }
+    }
+    let before = overwrites(change.before.as_ref()).cloned().unwrap_or_default();
+    if let Attributes::Channel(channel) | Attributes::Category(channel) = &mut sent
+        && let Some(overwrites) = &mut channel.overwrites
+    {
+        overwrites.retain(|target, overwrite| before.get(target) != Some(overwrite));
+    }
+    Some(sent)
+}
+
+fn overwrites(attributes: Option<&Attributes>) -> Option<&Overwrites> {
+    match attributes? {
+        Attributes::Channel(channel) | Attributes::Category(channel) => channel.overwrites.as_ref(),
+        _ => None,
+    }
+}
+
+/// Members in the overwrites that a plan sends. The live server does not hold its members: whoever carries the plan out asks
+/// Discord for these, and tells of the absent ones by [`absent_members`].
+#[must_use]
+pub fn members(plan: &Plan) -> BTreeSet<Snowflake> {
+    plan.changes.iter().flat_map(members_of).collect()
+}
+
+fn members_of(change: &Change) -> Vec<Snowflake> {
+    let sent = sent(change);
+    let targets = overwrites(sent.as_ref()).into_iter().flat_map(BTreeMap::keys);
+    let members = targets.filter_map(|target| match target {
+        Target::Member(id) => Some(*id),
+        _ => None,
+    });
+    members.collect()
+}
+
+/// A warning of overwrites for users who are not on the server. Discord takes an overwrite for any user, so this is no
+/// obstacle: <https://github.com/discord/discord-api-docs/issues/2856>.
+#[must_use]
+pub fn absent_members(plan: &Plan, absent: &BTreeSet<Snowflake>) -> Option<Finding> {
+    let named = |change: &&Change| members_of(change).iter().any(|member| absent.contains(member));
+    let addresses: Vec<Address> = plan
+        .changes
+        .iter()
+        .filter(named)
+        .map(|change| change.address.clone())
+        .collect();
+    if addresses.is_empty() {
+        return None;
+    }
+    let ids: Vec<String> = absent.iter().map(|id| format!("member:{id}")).collect();
+    let places: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    Some(Finding {
+        blocking: false,
+        what: format!(
+            "overwrites name users who are not on this server: {} (in {})",
+            list(&ids),
+            list(&places)
+        ),
+        what_to_do: "take them out, unless these users are to join: Discord keeps an overwrite for any user".to_owned(),
+        addresses,
+    })
+}

@@ -1,0 +1,39 @@
+//! Which broken rules stand in the way of a plan: those about what it sends. What a server has already may stay.
+
+use super::document::{Action, Change};
+use crate::model::{Attributes, BrokenRule, Overwrites, Part, Target};
+
+/// The rules that break what `changes` send.
+pub(super) fn in_the_way(broken: &[BrokenRule], changes: &[Change]) -> Vec<BrokenRule> {
+    let sent = |rule: &&BrokenRule| {
+        let mut changes = changes.iter().filter(|change| change.address == rule.address);
+        changes.any(|change| sends(change, &rule.part))
+    };
+    broken.iter().filter(sent).cloned().collect()
+}
+
+fn sends(change: &Change, part: &Part) -> bool {
+    match change.action {
+        Action::Delete | Action::Forget => return false,
+        Action::Create | Action::Replace => return true,
+        Action::Update | Action::Adopt => {}
+    }
+    let (before, after) = (overwrites(change.before.as_ref()), overwrites(change.after.as_ref()));
+    match part {
+        Part::Creation => false,
+        Part::Attribute(name) => change.fields.contains(name),
+        Part::Overwrite(target) => one(before, target) != one(after, target),
+        Part::OverwriteCount => after.map_or(0, Overwrites::len) > before.map_or(0, Overwrites::len),
+    }
+}
+
+fn overwrites(attributes: Option<&Attributes>) -> Option<&Overwrites> {
+    match attributes? {
+        Attributes::Channel(channel) | Attributes::Category(channel) => channel.overwrites.as_ref(),
+        _ => None,
+    }
+}
+
+fn one<'a>(overwrites: Option<&'a Overwrites>, target: &Target) -> Option<&'a crate::model::Overwrite> {
+    overwrites?.get(target)
+}

@@ -1,0 +1,137 @@
+//! Servers as Discord can return them, whatever today's rules say of them: everything is taken in, and nothing changes.
+
+mod community;
+mod dice;
+mod server;
+
+use std::collections::BTreeMap;
+
+use arrakis_iac::export::{Detail, assign, from_live, to_yaml};
+use arrakis_iac::import::{import, matches};
+use arrakis_iac::live::{Collections, Live};
+use arrakis_iac::model::Configuration;
+use arrakis_iac::plan::{Options, Plan, plan, preflight};
+use arrakis_iac::state::State;
+use proptest::prelude::*;
+
+use crate::export::cases;
+use dice::Dice;
+
+/// A server by chance: a greater `size` has more of everything.
+fn collections(seed: u64, size: u64) -> Collections {
+    let mut dice = Dice::new(seed);
+    let ids = server::Ids::throw(&mut dice, size);
+    let mut collections = server::collections(&mut dice, &ids);
+    community::add(&mut dice, &ids, &mut collections);
+    collections
+}
+
+/// Exports all of it, reads the export back, and takes it in as `gaib server import --all` does.
+fn taken_in(live: &Live, detail: Detail) -> (String, Configuration, State) {
+    let addresses = assign(live, &BTreeMap::new());
+    let yaml = to_yaml(&from_live(live, &addresses, detail), "a test");
+    let configuration = crate::export::read_back(&yaml);
+    let mut state = State::new("lineage");
+    let found = matches(&configuration, &state, live);
+    assert!(found.missing.is_empty(), "not found again: {:?}\n{yaml}", found.missing);
+    for (address, id) in &found.found {
+        import(address, *id, Some(&configuration), &mut state, live)
+            .unwrap_or_else(|error| panic!("{address}: {error}"));
+    }
+    (yaml, configuration, state)
+}
+
+fn planned(configuration: &Configuration, state: &State, live: &Live) -> Plan {
+    plan(configuration, state, live, &Options::default()).unwrap()
+}
+
+/// What changes, attribute by attribute.
+fn told(plan: &Plan) -> String {
+    let mut told = String::new();
+    for change in &plan.changes {
+        let map = |attributes: &Option<arrakis_iac::model::Attributes>| {
+            attributes
+                .as_ref()
+                .map(arrakis_iac::model::Attributes::to_map)
+                .unwrap_or_default()
+        };
+        let (before, after) = (map(&change.before), map(&change.after));
+        for field in &change.fields {
+            let (before, after) = (before.get(field), after.get(field));
+            told.push_str(&format!("{}: {field}: {before:?} -> {after:?}\n", change.address));
+        }
+    }
+    told
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 400, ..ProptestConfig::with_cases(cases(2_000)) })]
+
+    /// More by `PROPTEST_CASES`.
+    #[test]
+    fn any_server_is_taken_in_and_plans_to_no_change(seed in any::<u64>(), size in 0_u64..12) {
+        let live = Live::read(&collections(seed, size)).unwrap();
+        for detail in [Detail::Readable, Detail::Complete] {
+            let (yaml, configuration, state) = taken_in(&live, detail);
+            let plan = planned(&configuration, &state, &live);
+            prop_assert!(
+                plan.is_empty() && plan.steps.is_empty() && plan.drift.is_empty(),
+                "{detail:?}: {}\n{:#?}\n{:#?}\n{yaml}", told(&plan), plan.reorders, plan.steps
+            );
+            prop_assert!(preflight(&plan, &live).is_empty());
+            // Exported again, with the addresses that the state has, it is the same file.
+            let managed = state.resources.iter().map(|(address, entry)| (address.clone(), entry.id)).collect();
+            let again = to_yaml(&from_live(&live, &assign(&live, &managed), detail), "a test");
+            prop_assert_eq!(again, yaml);
+        }
+    }
+}
+
+/// Of the many servers of the property, most must have what it is about, or it proves nothing.
+#[test]
+fn servers_by_chance_break_rules_and_hold_unknown_values() {
+    let (mut broken, mut unknown, mut servers) = (BTreeMap::new(), BTreeMap::new(), 0);
+    for seed in 0..300 {
+        let live = Live::read(&collections(seed, 8)).unwrap();
+        let (_, configuration, _) = taken_in(&live, Detail::Readable);
+        servers += u32::from(!configuration.broken_rules.is_empty() && !live.unknown.is_empty());
+        for rule in &configuration.broken_rules {
+            *broken
+                .entry(format!(
+                    "{} {:?}",
+                    rule.address.kind(),
+                    std::mem::discriminant(&rule.part)
+                ))
+                .or_insert(0) += 1;
+        }
+        for value in &live.unknown {
+            *unknown.entry(format!("{} {}", value.kind, value.field)).or_insert(0) += 1;
+        }
+    }
+    assert!(servers > 200, "{servers} of 300");
+    assert!(broken.len() >= 15, "{broken:#?}");
+    assert!(unknown.len() >= 25, "{unknown:#?}");
+}
+
+/// The server has more of what today's limits allow than any rule: 258 roles, 520 channels, 55 in a category, 130 overwrites.
+#[test]
+fn a_server_beyond_every_limit_is_taken_in() {
+    let live = Live::read(&server::beyond_limits()).unwrap();
+    let (yaml, configuration, state) = taken_in(&live, Detail::Readable);
+    let plan = planned(&configuration, &state, &live);
+    assert!(plan.is_empty() && plan.steps.is_empty(), "{:#?}\n{yaml}", plan.changes);
+    let told: Vec<&str> = configuration
+        .broken_rules
+        .iter()
+        .map(|rule| rule.reason.as_str())
+        .collect();
+    for part in [
+        "258 roles",
+        "500 categories",
+        "50 channels in",
+        "100 overwrites",
+        "20 tags",
+    ] {
+        assert!(told.iter().any(|reason| reason.contains(part)), "{part}: {told:#?}");
+    }
+}
