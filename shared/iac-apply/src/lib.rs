@@ -18,5 +18,5 @@ mod write;
 pub use event::{Event, Progress, Silent, Wait};
 pub use execute::{ApplyError, Executor};
 pub use picture::{Folder, Pictures};
-pub use read::{ReadError, all_kinds, read};
+pub use read::{ReadError, absent_members, all_kinds, read};
 pub use write::FormError;

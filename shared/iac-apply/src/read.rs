@@ -79,6 +79,31 @@ pub fn all_kinds() -> BTreeSet<Kind> {
     Kind::ALL.iter().copied().collect()
 }
 
+/// Most members that are looked for, one request each.
+const MOST_LOOKED_FOR: usize = 50;
+
+/// Which of these users are not on the server. Of very many only the first are looked for: each is a request.
+///
+/// # Errors
+/// A call failed otherwise than by saying that there is no such user or member.
+pub async fn absent_members(
+    discord: &Discord,
+    guild: Snowflake,
+    users: &BTreeSet<Snowflake>,
+) -> Result<BTreeSet<Snowflake>, CallError> {
+    let mut absent = BTreeSet::new();
+    for user in users.iter().take(MOST_LOOKED_FOR) {
+        match discord.get::<Value>(&format!("/guilds/{guild}/members/{user}")).await {
+            Ok(_) => {}
+            Err(error) if matches!(error.code(), Some(10_007 | 10_013)) => {
+                absent.insert(*user);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(absent)
+}
+
 /// Reads a server. Roles, categories, channels, emoji, stickers and settings come always; of the further kinds those in
 /// `kinds`. Of what was not read nothing is known, so name every kind that configuration or state hold.
 ///

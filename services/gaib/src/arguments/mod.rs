@@ -127,6 +127,9 @@ pub struct ApplyFile {
     /// How to apply
     #[command(flatten)]
     pub consent: ConsentArguments,
+    /// Leave out ids that name nothing on the server, with what needs them, as for a copy of another server
+    #[arg(long)]
+    pub drop_missing: bool,
 }
 
 /// Which server a command speaks to.

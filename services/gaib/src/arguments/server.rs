@@ -82,6 +82,9 @@ pub struct Scope {
     /// Plan to remove what is managed
     #[arg(long, conflicts_with = "refresh_only")]
     pub destroy: bool,
+    /// Leave out ids that name nothing on the server, with what needs them, as for a copy of another server
+    #[arg(long)]
+    pub drop_missing: bool,
 }
 
 /// `gaib server init`.

@@ -85,7 +85,7 @@ pub(super) async fn destroy(context: &Context, arguments: &server::Destroy) -> R
     let options = Options {
         mode: Mode::Destroy,
         targets: planning::addresses(&arguments.target)?,
-        allow_replace: false,
+        ..Options::default()
     };
     let source = planning::sources(context, &workspace, &server::Sources::default(), Mode::Destroy)?;
     let (guild, auto_approve) = (arguments.guild.guild.as_deref(), arguments.auto_approve);
@@ -119,6 +119,7 @@ pub(super) async fn file(context: &Context, arguments: &ApplyFile) -> Result<Exi
     let text = guild.to_string();
     let options = Options {
         allow_replace: arguments.consent.allow_replace,
+        drop_missing: arguments.drop_missing,
         ..Options::default()
     };
     let auto_approve = arguments.consent.auto_approve;
@@ -158,7 +159,8 @@ async fn under_lock(context: &Context, mut job: Job<'_>, guard: &mut dyn Guard) 
     let work = Work::new(context, guild)?;
     let live = read_live(&work.discord, guild, &plan::kinds(&job.source.configuration, &state)).await?;
     community::fit(&mut job.source, &live, context.printer);
-    let (plan, findings) = planning::decide(job.workspace, &job.source.configuration, &state, &live, &job.options)?;
+    let (plan, mut findings) = planning::decide(job.workspace, &job.source.configuration, &state, &live, &job.options)?;
+    findings.extend(planning::absent_members(&work.discord, &plan).await?);
     planning::show(context, &plan, &findings);
     if plan.steps.is_empty() {
         return Ok(ExitStatus::Success);

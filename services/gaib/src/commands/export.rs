@@ -41,6 +41,7 @@ pub(super) async fn run(context: &Context, arguments: &server::Export) -> Result
     let live = read_everything(context, &discord, guild).await?;
     let everything = arguments.include_unmanaged || state.resources.is_empty();
     let (text, left) = to_yaml(&live, &state, everything, Detail::Readable);
+    warn_of_unknown(context, &live);
     if left > 0 {
         printer.note(&format!(
             "Left out {left} resources that are not managed; --include-unmanaged writes them too."
@@ -80,6 +81,13 @@ pub(super) async fn read_everything(context: &Context, discord: &Discord, guild:
             read(discord, guild, &kinds).await.map_err(failed)
         }
         other => other.map_err(failed),
+    }
+}
+
+/// Values that this version does not know, and so does not manage.
+pub(super) fn warn_of_unknown(context: &Context, live: &Live) {
+    for value in &live.unknown {
+        context.printer.diagnostic(Severity::Warning, &value.to_string(), None);
     }
 }
 

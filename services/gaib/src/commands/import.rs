@@ -14,6 +14,7 @@ use crate::configuration;
 use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
 use crate::ownership;
+use crate::printer::Severity;
 use crate::project::{self, CONFIGURATION, Project};
 use crate::session::{Workspace, connect_quietly};
 
@@ -96,11 +97,19 @@ fn all(
     let printer = context.printer;
     let configuration = configuration_or_export(context, workspace, sources, state, live)?;
     let found = import::matches(&configuration, state, live);
+    let mut imported = 0;
     for (address, id) in &found.found {
-        import::import(address, *id, Some(&configuration), state, live).map_err(|error| refused(&error))?;
+        // One odd resource does not keep the others out.
+        if let Err(error) = import::import(address, *id, Some(&configuration), state, live) {
+            printer.diagnostic(Severity::Warning, &format!("{address} was not imported: {error}"), None);
+            continue;
+        }
+        imported += 1;
         printer.message(&json!({"type": "imported", "address": address, "id": id}));
         printer.text(&format!("Imported {address} (id {id}).\n"));
     }
+    export::warn_of_unknown(context, live);
+    warn_of_broken_rules(context, &configuration);
     for address in &found.missing {
         printer.message(&json!({"type": "not_found", "address": address}));
         printer.note(&format!(
@@ -114,11 +123,18 @@ fn all(
         ));
     }
     printer.text(&format!(
-        "{} imported, {} managed.\n",
-        found.found.len(),
+        "{imported} imported, {} managed.\n",
         state.resources.len()
     ));
-    Ok(!found.found.is_empty())
+    Ok(imported > 0)
+}
+
+/// Values that the server has and that Discord would not take again.
+fn warn_of_broken_rules(context: &Context, configuration: &Configuration) {
+    for rule in &configuration.broken_rules {
+        let reason = format!("{}: {}; it is kept as it is, but could not be changed to this", rule.address, rule.reason);
+        context.printer.diagnostic(Severity::Warning, &reason, None);
+    }
 }
 
 /// What is configured; where nothing is, the whole server is written down first.

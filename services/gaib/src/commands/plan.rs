@@ -8,6 +8,7 @@ use arrakis_iac::model::{Address, Configuration};
 use arrakis_iac::plan::{self, Finding, Mode, Options, Plan};
 use arrakis_iac::render::{self, Style};
 use arrakis_iac::state::State;
+use arrakis_iac_apply::http::Discord;
 use serde_json::json;
 
 use crate::arguments::server;
@@ -93,6 +94,7 @@ pub(super) fn options(scope: &server::Scope, allow_replace: bool) -> Result<Opti
         mode,
         targets: addresses(&scope.target)?,
         allow_replace,
+        drop_missing: scope.drop_missing,
     })
 }
 
@@ -163,7 +165,9 @@ async fn make(context: &Context, arguments: &server::Sources, wanted: &Wanted<'_
         // A kept plan names the state that it belongs to, so there must be one.
         state = workspace.begin_state(context, state).await?;
     }
-    decide(&workspace, &source.configuration, &state, &live, options)
+    let (plan, mut findings) = decide(&workspace, &source.configuration, &state, &live, options)?;
+    findings.extend(absent_members(&discord, &plan).await?);
+    Ok((plan, findings))
 }
 
 /// The workspace that a command with a configuration works in.
@@ -172,6 +176,13 @@ pub(super) async fn workspace_of(context: &Context, arguments: &server::Sources)
     let guild = arguments.guild.guild.as_deref();
     let workspace = Workspace::open_for(context, named, arguments.file.is_none(), guild).await?;
     Ok(workspace.with_source(arguments.file.as_deref()))
+}
+
+/// A warning of users in overwrites who are not on the server, which Discord has to be asked for.
+pub(super) async fn absent_members(discord: &Discord, plan: &Plan) -> Result<Option<Finding>> {
+    let absent = arrakis_iac_apply::absent_members(discord, plan.made_from.guild_id, &plan::members(plan)).await;
+    let absent = absent.map_err(|error| Failure::new(format!("could not look for members: {error}")))?;
+    Ok(plan::absent_members(plan, &absent))
 }
 
 /// Plans, and looks whether the plan can succeed.
@@ -186,6 +197,10 @@ pub(super) fn decide(
         Failure::new(&error).help(match error {
             plan::PlanError::OtherServer { .. } => {
                 "name the right server with --guild, or use another workspace for this one"
+            }
+            plan::PlanError::Unread(_) => {
+                "Discord has no such collection for this server, or the bot may not read it; `gaib server state rm ADDRESS` \
+                 stops managing what is in it"
             }
             plan::PlanError::UnknownTarget { .. } => {
                 "`gaib server state ls` lists what is managed; the configuration has the rest"

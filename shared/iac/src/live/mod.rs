@@ -62,6 +62,9 @@ pub struct Live {
     /// Values that this version does not know: their attributes are `None`, and left as they are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unknown: Vec<UnknownValue>,
+    /// Kinds that were not read: nothing is known of such resources, not even whether there are any.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unread: BTreeSet<Kind>,
     /// Everything else. Threads are not part of it.
     #[serde(serialize_with = "as_list", deserialize_with = "from_list")]
     resources: BTreeMap<(Kind, Snowflake), LiveResource>,
@@ -79,6 +82,7 @@ impl Live {
             bot,
             foreign_channels: 0,
             unknown: Vec::new(),
+            unread: BTreeSet::new(),
             resources: BTreeMap::new(),
         };
         live.insert(LiveResource {

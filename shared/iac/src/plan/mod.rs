@@ -63,6 +63,9 @@ pub enum PlanError {
         /// The one that was read.
         live: Snowflake,
     },
+    /// The state or the configuration has resources of a kind that was not read from the server. They are not taken for gone.
+    #[error("the {}s of the server were not read, and the configuration or the state has some", .0.words())]
+    Unread(Kind),
     /// A target is nothing that is known.
     #[error("the target `{address}` is neither in the configuration nor in the state{}", nearest.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
     UnknownTarget {
@@ -95,6 +98,10 @@ pub fn plan(configuration: &Configuration, state: &State, live: &Live, options: 
         });
     }
     let nothing = Configuration::default();
+    let asked = kinds(configuration, state);
+    if let Some(unread) = live.unread.iter().find(|kind| asked.contains(*kind)) {
+        return Err(PlanError::Unread(*unread));
+    }
     let configuration = if options.mode == Mode::Apply {
         configuration
     } else {

@@ -17,10 +17,12 @@ mod unknown;
 mod webhook;
 mod wire;
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::{Live, LiveBot, LiveResource};
-use crate::model::{Attributes, Snowflake};
+use crate::model::{Attributes, Kind, Snowflake};
 
 pub use channel::{FLAG_HIDE_DOWNLOAD_OPTIONS, FLAG_REQUIRE_TAG};
 pub use unknown::UnknownValue;
@@ -58,6 +60,21 @@ pub struct Unreadable {
     pub at: String,
     /// What is wrong.
     pub why: String,
+}
+
+impl Collections {
+    /// The kinds whose collection is not here.
+    fn unread(&self) -> BTreeSet<Kind> {
+        let further = [
+            (Kind::Webhook, &self.webhooks),
+            (Kind::Automod, &self.automod),
+            (Kind::WelcomeScreen, &self.welcome_screen),
+            (Kind::Onboarding, &self.onboarding),
+            (Kind::Event, &self.events),
+        ];
+        let unread = further.into_iter().filter(|(_, collection)| collection.is_none());
+        unread.map(|(kind, _)| kind).collect()
+    }
 }
 
 impl Live {
@@ -100,6 +117,7 @@ impl Live {
         }
         all.into_iter().flatten().for_each(|resource| live.insert(resource));
         live.unknown = unknown;
+        live.unread = collections.unread();
         Ok(live)
     }
 }

@@ -52,7 +52,7 @@ fn webhook(dice: &mut Dice, ids: &Ids, id: u64) -> Value {
 }
 
 fn words(dice: &mut Dice, most: u64) -> Value {
-    let count = if dice.once_in(20) { 1_100 } else { dice.below(4) };
+    let count = if dice.once_in(250) { 1_100 } else { dice.below(4) };
     (0..count).map(|_| json!(dice.name(most))).collect()
 }
 
@@ -116,14 +116,14 @@ fn screen(dice: &mut Dice, ids: &Ids) -> Value {
 }
 
 fn onboarding(dice: &mut Dice, ids: &Ids) -> Value {
-    let count = if dice.once_in(15) { 17 } else { dice.below(3) };
+    let count = if dice.once_in(40) { 17 } else { dice.below(3) };
     let prompts: Value = (0..count).map(|number| prompt(dice, ids, number)).collect();
     json!({ "guild_id": "1000", "enabled": dice.once_in(2), "mode": dice.number(&[0, 1]),
         "default_channel_ids": ids.channels(dice), "prompts": prompts })
 }
 
 fn prompt(dice: &mut Dice, ids: &Ids, number: u64) -> Value {
-    let count = if dice.once_in(20) { 55 } else { dice.below(4) };
+    let count = if dice.once_in(60) { 55 } else { dice.below(4) };
     let options: Value = (0..count)
         .map(|number| {
             let (id, name) = if dice.once_in(3) {

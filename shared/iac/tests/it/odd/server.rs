@@ -130,7 +130,7 @@ fn role(dice: &mut Dice, id: u64, managed: bool) -> Value {
 }
 
 fn overwrites(dice: &mut Dice, ids: &Ids) -> Value {
-    let count = if dice.once_in(30) { 120 } else { dice.below(4) };
+    let count = if dice.once_in(150) { 120 } else { dice.below(4) };
     let one = |number: u64| {
         let (id, kind) = match dice.below(6) {
             0 => (GUILD, json!(0)),
@@ -187,7 +187,7 @@ fn channel(dice: &mut Dice, ids: &Ids, id: u64, kind: i64) -> Value {
 }
 
 fn tags(dice: &mut Dice, ids: &Ids) -> Value {
-    let count = if dice.once_in(10) { 25 } else { dice.below(4) };
+    let count = if dice.once_in(30) { 25 } else { dice.below(4) };
     let one = |number: u64| {
         let (emoji_id, emoji_name) = match dice.once_in(4) {
             true => dice.emoji(&ids.emojis),
