@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use crate::community;
 use crate::error::{Failure, Result};
 use crate::printer::{Printer, Severity};
+use crate::project;
 use crate::settings::Values;
 
 /// A configuration, and the folder that its pictures are relative to.
@@ -32,7 +33,7 @@ pub struct Source {
 /// All that is wrong with it, each with its place.
 pub fn read(path: &Path, themes: &Registry, values: &Values, printer: Printer) -> Result<Source> {
     let name = path.display().to_string();
-    let bytes = std::fs::read(path).map_err(|error| {
+    let bytes = project::read(path).map_err(|error| {
         Failure::new(format!("could not read the configuration {name}: {error}"))
             .help("`gaib server init` writes one; `--file FILE` names another")
     })?;
@@ -79,7 +80,7 @@ fn inputs(values: &Values) -> Result<Inputs> {
     let mut files = Vec::new();
     for path in &values.files {
         let name = path.display().to_string();
-        let bytes = std::fs::read(path).map_err(|error| {
+        let bytes = project::read(path).map_err(|error| {
             Failure::new(format!("could not read the values in {name}: {error}"))
                 .help("--var-file names a YAML file with lines like `community_name: Sietch Tabr`")
         })?;

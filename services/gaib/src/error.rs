@@ -2,6 +2,12 @@
 
 use std::fmt;
 
+use arrakis_iac_apply::store::StoreError;
+
+/// What to do about a file or a folder that cannot be read or written.
+pub const ABOUT_THE_DISK: &str =
+    "look whether the path is right, its folder can be read and written by this user, and the disk has room";
+
 /// A failure, told to a person. Everything that goes wrong ends as one of these, printed once, by [`crate::main`].
 #[derive(Debug)]
 pub struct Failure {
@@ -28,6 +34,16 @@ impl Failure {
         self
     }
 
+    /// A failure of the store: what its message does not say is what to do about the disk.
+    pub fn of_store(error: StoreError) -> Self {
+        let about_the_disk = matches!(error, StoreError::Io { .. });
+        let failure = Self::new(error);
+        match about_the_disk {
+            true => failure.help(ABOUT_THE_DISK),
+            false => failure,
+        }
+    }
+
     /// What, where, why.
     pub fn summary(&self) -> &str {
         &self.summary
@@ -39,7 +55,7 @@ impl Failure {
     }
 }
 
-/// Lets `.or_fail("read x")?` say what was tried.
+/// Lets `.or_fail("read x")?` say what was tried with a file or a folder.
 pub trait OrFail<T> {
     /// `doing` completes "could not …".
     fn or_fail(self, doing: impl fmt::Display) -> Result<T>;
@@ -58,7 +74,7 @@ impl<T, E: std::error::Error> OrFail<T> for std::result::Result<T, E> {
                 }
                 source = cause.source();
             }
-            Failure::new(summary)
+            Failure::new(summary).help(ABOUT_THE_DISK)
         })
     }
 }

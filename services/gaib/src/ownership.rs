@@ -3,7 +3,7 @@
 //! Owns the refusal of a second workspace: one of the same folder (its state names the server), or one of another folder on
 //! this machine (the marker that `store::Servers` keeps for a server). A marker counts only while the state that it names
 //! manages the server, so nothing has to be released: `destroy`, `state rm` and a deleted folder end ownership. Workspaces
-//! of other machines and users are not seen; see docs/decisions/0031.
+//! of other machines and users are not seen; see docs/decisions/0034.
 
 use std::path::{Path, PathBuf};
 
@@ -57,7 +57,7 @@ pub fn claim(
             return Ok(Claim { _lock: None });
         }
     };
-    refuse_rival(workspace, guild, state, lock.owner().map_err(Failure::new)?)?;
+    refuse_rival(workspace, guild, state, lock.owner().map_err(Failure::of_store)?)?;
     let own = Owner::new(workspace.name.as_str(), workspace.state_file(), state.lineage.as_str());
     if let Err(error) = lock.claim(&own) {
         warn_unrecorded(context, &error);

@@ -3,6 +3,7 @@
 //! Owns `.gaib/config.yaml`, which remembers the server of each workspace; the states beside it are the store's.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use arrakis_iac_apply::store::WorkspaceName;
@@ -137,11 +138,34 @@ pub fn store_folder(root: &Path) -> PathBuf {
     root.join(FOLDER)
 }
 
+/// Largest file that is read: the largest server's configuration has a few megabytes.
+const LARGEST: u64 = 64 << 20;
+
+/// Reads a file that somebody names. What has no end, such as a device, is an error and not a full memory.
+///
+/// # Errors
+/// When it cannot be read, or is larger than 64 MiB.
+pub fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut std::fs::File::open(path)?.take(LARGEST + 1), &mut bytes)?;
+    match bytes.len() as u64 > LARGEST {
+        true => Err(std::io::Error::other("it is larger than 64 MiB")),
+        false => Ok(bytes),
+    }
+}
+
 /// Writes a file and the folders above it, whole or not at all.
 ///
 /// # Errors
 /// When the disk refuses.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let target = std::fs::canonicalize(path);
+    // A link is followed, and what is no file (`/dev/null`, a pipe) is written to: a rename would replace it.
+    let path = match &target {
+        Ok(target) if target.is_dir() || target.is_file() => target,
+        Ok(target) => return std::fs::write(target, bytes).or_fail(format_args!("write {}", path.display())),
+        Err(_) => path,
+    };
     let parent = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())

@@ -44,10 +44,10 @@ impl Workspace {
             other => other,
         };
         let name = match named {
-            Some(name) => name.parse().map_err(Failure::new)?,
-            None => backend.selected().await.map_err(Failure::new)?,
+            Some(name) => name.parse().map_err(Failure::of_store)?,
+            None => backend.selected().await.map_err(Failure::of_store)?,
         };
-        if !backend.workspaces().await.map_err(Failure::new)?.contains(&name) {
+        if !backend.workspaces().await.map_err(Failure::of_store)?.contains(&name) {
             return Err(Failure::new(format!("there is no workspace {name}")).help(format!(
                 "`gaib server workspace ls` lists them; `gaib server workspace new {name}` makes it"
             )));
@@ -100,11 +100,11 @@ impl Workspace {
     /// # Errors
     /// When its folder cannot be made.
     pub async fn beside(root: &Path, guild: Snowflake) -> Result<Self> {
-        let name: WorkspaceName = format!("guild-{guild}").parse().map_err(Failure::new)?;
+        let name: WorkspaceName = format!("guild-{guild}").parse().map_err(Failure::of_store)?;
         let backend = Local::new(store_folder(root), host());
         match backend.create_workspace(&name).await {
             Ok(()) | Err(StoreError::WorkspaceExists(_)) => {}
-            Err(error) => return Err(Failure::new(error)),
+            Err(error) => return Err(Failure::of_store(error)),
         }
         Ok(Self {
             name,
@@ -154,7 +154,7 @@ impl Workspace {
     /// # Errors
     /// When it cannot be read.
     pub async fn state(&self) -> Result<Option<State>> {
-        let Some(bytes) = self.backend.read(&self.name).await.map_err(Failure::new)? else {
+        let Some(bytes) = self.backend.read(&self.name).await.map_err(Failure::of_store)? else {
             return Ok(None);
         };
         let path = self.backend.state_path(&self.name);
@@ -190,11 +190,11 @@ impl Workspace {
         let state = match self.state().await? {
             Some(begun) => begun,
             None => {
-                guard.write(&state.to_bytes()).await.map_err(Failure::new)?;
+                guard.write(&state.to_bytes()).await.map_err(Failure::of_store)?;
                 state
             }
         };
-        guard.release().await.map_err(Failure::new)?;
+        guard.release().await.map_err(Failure::of_store)?;
         Ok(state)
     }
 
@@ -207,7 +207,7 @@ impl Workspace {
             .backend
             .lock(&self.name, &holder(operation))
             .await
-            .map_err(Failure::new)?;
+            .map_err(Failure::of_store)?;
         if let Some(left) = guard.left_behind() {
             context
                 .printer

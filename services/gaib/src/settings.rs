@@ -271,8 +271,10 @@ pub fn enter_directory(global: &GlobalArguments) -> Result<()> {
     let Some(directory) = &global.chdir else {
         return Ok(());
     };
-    std::env::set_current_dir(directory)
-        .map_err(|error| Failure::new(format!("could not work in {}: {error}", directory.display())))
+    std::env::set_current_dir(directory).map_err(|error| {
+        Failure::new(format!("could not work in {}: {error}", directory.display()))
+            .help("--chdir names a folder that exists and can be entered")
+    })
 }
 
 #[cfg(test)]

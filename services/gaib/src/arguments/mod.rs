@@ -28,6 +28,7 @@ A first server, from a theme:
   export DISCORD_TOKEN=…                               the bot's token; it needs Manage Roles and Manage Channels
   gaib server theme ls                                 what there is
   gaib server init --theme sietch --guild 1234567890   writes discord-server.yaml and .gaib/
+  gaib server validate                                 checks the file, without token and network
   gaib server plan                                     what would change
   gaib server apply                                    changes it, after asking
 
@@ -42,8 +43,9 @@ Somebody changed something by hand:
   gaib server diff                                     what differs, attribute by attribute
   gaib server apply                                    puts it back
 
-Environment: DISCORD_TOKEN, DISCORD_GUILD_ID (default of --guild), DISCORD_API_BASE, GAIB_VAR_name (value of ${name}),
-THEMES_DIR (folder with themes of your own), NO_COLOR.
+Environment: DISCORD_TOKEN, DISCORD_GUILD_ID (default of --guild), DISCORD_API_BASE, DISCORD_PROXY_URL and
+DISCORD_PROXY_CREDENTIAL (through a discord-proxy, without a token), GAIB_VAR_name (value of ${name}), THEMES_DIR (folder with
+themes of your own), XDG_STATE_HOME (where gaib keeps which workspace manages which server), NO_COLOR.
 Exit codes: 0 done; 1 something failed or was refused; 2 there are changes (--detailed-exitcode).";
 
 /// gaib's command line.

@@ -11,17 +11,18 @@ use arrakis_iac::state::State;
 use arrakis_iac_apply::store::Guard;
 use arrakis_iac_apply::{ApplyError, Executor, Folder};
 use serde_json::json;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::{ApplyFile, server};
 use crate::commands::{Context, export, plan as planning, theme};
 use crate::community;
 use crate::configuration::{self, Source};
-use crate::error::{Failure, Result};
+use crate::error::{ABOUT_THE_DISK, Failure, Result};
 use crate::exit::ExitStatus;
 use crate::ownership;
 use crate::progress::Reporter;
-use crate::project::Project;
+use crate::project::{self, Project};
 use crate::session::{Workspace, connect, read_live};
 
 /// What is to be done, and how.
@@ -148,7 +149,7 @@ const fn operation(options: &Options) -> &'static str {
 async fn apply(context: &Context, job: Job<'_>) -> Result<ExitStatus> {
     let mut guard = job.workspace.lock(context, operation(&job.options)).await?;
     let result = under_lock(context, job, &mut *guard).await;
-    let released = guard.release().await.map_err(Failure::new);
+    let released = guard.release().await.map_err(Failure::of_store);
     result.and_then(|status| released.map(|()| status))
 }
 
@@ -219,7 +220,7 @@ fn check(plan: &Plan, findings: &[Finding], allow_replace: bool) -> Result<()> {
 }
 
 fn read_plan(path: &Path) -> Result<Plan> {
-    let bytes = std::fs::read(path).map_err(|error| {
+    let bytes = project::read(path).map_err(|error| {
         Failure::new(format!("could not read the plan {}: {error}", path.display()))
             .help("`gaib server plan --out FILE` writes one; without a file, `gaib server apply` plans by itself")
     })?;
@@ -242,7 +243,7 @@ impl SavedPlan<'_> {
     async fn apply(&self, context: &Context, workspace: &Workspace) -> Result<ExitStatus> {
         let mut guard = workspace.lock(context, "apply a saved plan").await?;
         let result = self.under_lock(context, workspace, &mut *guard).await;
-        let released = guard.release().await.map_err(Failure::new);
+        let released = guard.release().await.map_err(Failure::of_store);
         result.and_then(|status| released.map(|()| status))
     }
 
@@ -335,6 +336,31 @@ fn keep_snapshot(context: &Context, workspace: &Workspace, live: &Live, state: &
     Ok(())
 }
 
+/// The signals that ask a process to stop: Ctrl-C, a cancelled job (SIGTERM), a closed terminal (SIGHUP).
+struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
+    }
+}
+
 /// A client that can be stopped, and tells what it does.
 struct Work {
     discord: arrakis_iac_apply::http::Discord,
@@ -354,7 +380,7 @@ impl Work {
         })
     }
 
-    /// Ctrl-C ends it between two requests; a second one ends it at once, which loses nothing either.
+    /// Ctrl-C, SIGTERM or SIGHUP ends it between two requests; a second one ends it at once, which loses nothing either.
     async fn carry_out(
         &self,
         context: &Context,
@@ -368,7 +394,9 @@ impl Work {
         let mut executor = Executor::new(&self.discord, guard, &pictures);
         let cancelled = self.cancelled.clone();
         let watch = tokio::spawn(async move {
-            while tokio::signal::ctrl_c().await.is_ok() {
+            let Ok(mut signals) = StopSignals::listen() else { return };
+            loop {
+                signals.next().await;
                 if cancelled.is_cancelled() {
                     printer.note(
                         "Ended at once. The request in flight may have taken effect; the next apply looks for it.",
@@ -397,6 +425,14 @@ impl Work {
 
     fn ended(&self, plan: &Plan, error: &ApplyError) -> Failure {
         let (done, steps) = (self.reporter.done(), plan.steps.len());
+        if matches!(error, ApplyError::Store(_)) {
+            return Failure::new(format!(
+                "ended after {done} of {steps} steps, and the state does not have the last one: {error}"
+            ))
+            .help(format!(
+                "{ABOUT_THE_DISK}; then run the same again: it looks on the server for what the last step made"
+            ));
+        }
         let again = match plan.mode {
             Mode::Destroy => "`gaib server destroy` goes on from there: what is done is in the state",
             _ => "`gaib server apply` goes on from there: what is done is in the state, and nothing is done twice",

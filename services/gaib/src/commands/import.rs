@@ -37,9 +37,9 @@ pub(super) async fn run(context: &Context, arguments: &server::Import) -> Result
     };
     let changed = outcome?;
     if changed {
-        guard.write(&state.advance()).await.map_err(Failure::new)?;
+        guard.write(&state.advance()).await.map_err(Failure::of_store)?;
     }
-    guard.release().await.map_err(Failure::new)?;
+    guard.release().await.map_err(Failure::of_store)?;
     Ok(ExitStatus::Success)
 }
 

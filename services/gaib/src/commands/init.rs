@@ -58,7 +58,7 @@ pub(super) async fn run(context: &Context, arguments: &server::Init) -> Result<E
     Local::new(store_folder(Path::new("")), "")
         .select(&workspace)
         .await
-        .map_err(Failure::new)?;
+        .map_err(Failure::of_store)?;
     let path = path.display().to_string();
     context
         .printer

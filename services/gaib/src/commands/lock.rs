@@ -16,7 +16,7 @@ pub(super) async fn lock(context: &Context, arguments: &Lock) -> Result<ExitStat
         .backend
         .lock_for_long(&workspace.name, &holder(operation))
         .await
-        .map_err(Failure::new)?;
+        .map_err(Failure::of_store)?;
     context
         .printer
         .message(&json!({"type": "locked", "workspace": workspace.name.as_str(), "lock": record}));
@@ -32,7 +32,11 @@ pub(super) async fn unlock(context: &Context, arguments: &Unlock) -> Result<Exit
     let id = match &arguments.id {
         Some(id) => id.clone(),
         None => {
-            let held = workspace.backend.held(&workspace.name).await.map_err(Failure::new)?;
+            let held = workspace
+                .backend
+                .held(&workspace.name)
+                .await
+                .map_err(Failure::of_store)?;
             held.ok_or_else(|| {
                 Failure::new(format!("workspace {} is not locked", workspace.name)).help("go on: nobody holds it")
             })?
@@ -44,7 +48,7 @@ pub(super) async fn unlock(context: &Context, arguments: &Unlock) -> Result<Exit
         .backend
         .unlock(&workspace.name, &id, false)
         .await
-        .map_err(Failure::new)?;
+        .map_err(Failure::of_store)?;
     context
         .printer
         .message(&json!({"type": "unlocked", "workspace": workspace.name.as_str(), "lock": record}));
@@ -70,7 +74,7 @@ pub(super) async fn force(context: &Context, arguments: &ForceUnlock) -> Result<
         .backend
         .unlock(&workspace.name, &arguments.id, true)
         .await
-        .map_err(Failure::new)?;
+        .map_err(Failure::of_store)?;
     context
         .printer
         .message(&json!({"type": "unlocked", "workspace": workspace.name.as_str(), "lock": record}));

@@ -15,7 +15,7 @@ mod workspace;
 
 use crate::arguments::server::ServerCommand;
 use crate::arguments::{Command, GlobalArguments};
-use crate::error::{OrFail as _, Result};
+use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
 use crate::printer::Printer;
 use crate::prompt::Prompt;
@@ -50,7 +50,7 @@ impl Context {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .or_fail("start")?;
+            .map_err(|error| Failure::new(format!("could not start: {error}")))?;
         runtime.block_on(self.run(command))
     }
 

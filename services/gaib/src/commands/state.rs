@@ -13,6 +13,7 @@ use crate::arguments::state::{Rm, StateCommand};
 use crate::commands::{Context, plan::address};
 use crate::error::{Failure, OrFail as _, Result};
 use crate::exit::ExitStatus;
+use crate::project;
 use crate::session::Workspace;
 
 pub(super) async fn run(context: &Context, command: &StateCommand) -> Result<ExitStatus> {
@@ -163,8 +164,8 @@ async fn change(
     let mut guard = workspace.lock(context, operation).await?;
     let mut state = workspace.state().await?.ok_or_else(|| nothing(workspace))?;
     change(&mut state)?;
-    guard.write(&state.advance()).await.map_err(Failure::new)?;
-    guard.release().await.map_err(Failure::new)
+    guard.write(&state.advance()).await.map_err(Failure::of_store)?;
+    guard.release().await.map_err(Failure::of_store)
 }
 
 async fn push(context: &Context, workspace: &Workspace, path: &Path) -> Result<()> {
@@ -177,7 +178,7 @@ async fn push(context: &Context, workspace: &Workspace, path: &Path) -> Result<(
                 .or_fail("read the state from stdin")?,
         ),
         false => {
-            bytes = std::fs::read(path).map_err(|error| {
+            bytes = project::read(path).map_err(|error| {
                 Failure::new(format!("could not read the state {name}: {error}"))
                     .help("name a file that `gaib server state pull` wrote, or `-` for stdin")
             })?;
@@ -192,8 +193,8 @@ async fn push(context: &Context, workspace: &Workspace, path: &Path) -> Result<(
         Failure::new(format!("{name} was not put in place: {error}"))
             .help("`gaib server state pull` shows the present state; a workspace of its own (`gaib server workspace new`) takes any state")
     })?;
-    guard.write(&pushed.advance()).await.map_err(Failure::new)?;
-    guard.release().await.map_err(Failure::new)?;
+    guard.write(&pushed.advance()).await.map_err(Failure::of_store)?;
+    guard.release().await.map_err(Failure::of_store)?;
     context
         .printer
         .message(&json!({"type": "pushed", "serial": pushed.serial, "lineage": pushed.lineage}));

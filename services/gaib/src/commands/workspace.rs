@@ -16,8 +16,8 @@ pub(super) async fn run(context: &Context, command: &WorkspaceCommand) -> Result
         WorkspaceCommand::Ls => list(context, &selected).await?,
         WorkspaceCommand::New(arguments) => new(context, &mut selected, arguments).await?,
         WorkspaceCommand::Select(arguments) => {
-            let name = arguments.name.parse().map_err(Failure::new)?;
-            selected.backend.select(&name).await.map_err(Failure::new)?;
+            let name = arguments.name.parse().map_err(Failure::of_store)?;
+            selected.backend.select(&name).await.map_err(Failure::of_store)?;
             tell(
                 context,
                 "workspace_selected",
@@ -36,8 +36,8 @@ fn tell(context: &Context, kind: &str, name: &WorkspaceName, text: &str) {
 }
 
 async fn list(context: &Context, workspace: &Workspace) -> Result<()> {
-    let selected = workspace.backend.selected().await.map_err(Failure::new)?;
-    for name in workspace.backend.workspaces().await.map_err(Failure::new)? {
+    let selected = workspace.backend.selected().await.map_err(Failure::of_store)?;
+    for name in workspace.backend.workspaces().await.map_err(Failure::of_store)? {
         let mark = if name == selected { '*' } else { ' ' };
         let guild = workspace.project.as_ref().and_then(|project| project.guild(&name));
         context.printer.message(
@@ -50,14 +50,18 @@ async fn list(context: &Context, workspace: &Workspace) -> Result<()> {
 }
 
 async fn new(context: &Context, workspace: &mut Workspace, arguments: &New) -> Result<()> {
-    let name: WorkspaceName = arguments.name.parse().map_err(Failure::new)?;
+    let name: WorkspaceName = arguments.name.parse().map_err(Failure::of_store)?;
     let guild = arguments.guild.guild.as_deref().map(guild_id).transpose()?;
-    workspace.backend.create_workspace(&name).await.map_err(Failure::new)?;
+    workspace
+        .backend
+        .create_workspace(&name)
+        .await
+        .map_err(Failure::of_store)?;
     if let (Some(project), Some(_)) = (&mut workspace.project, guild) {
         project.set_guild(&name, guild);
         project.save()?;
     }
-    workspace.backend.select(&name).await.map_err(Failure::new)?;
+    workspace.backend.select(&name).await.map_err(Failure::of_store)?;
     tell(
         context,
         "workspace_made",
@@ -68,11 +72,11 @@ async fn new(context: &Context, workspace: &mut Workspace, arguments: &New) -> R
 }
 
 async fn delete(context: &Context, workspace: &mut Workspace, arguments: &Delete) -> Result<()> {
-    let name: WorkspaceName = arguments.name.parse().map_err(Failure::new)?;
+    let name: WorkspaceName = arguments.name.parse().map_err(Failure::of_store)?;
     if name == WorkspaceName::default() {
         return Err(Failure::new("the workspace default stays").help("empty it with `gaib server destroy`"));
     }
-    if workspace.backend.selected().await.map_err(Failure::new)? == name {
+    if workspace.backend.selected().await.map_err(Failure::of_store)? == name {
         return Err(Failure::new(format!("workspace {name} is selected"))
             .help("select another first: `gaib server workspace select default`"));
     }
@@ -88,7 +92,11 @@ async fn delete(context: &Context, workspace: &mut Workspace, arguments: &Delete
             )),
         );
     }
-    workspace.backend.delete_workspace(&name).await.map_err(Failure::new)?;
+    workspace
+        .backend
+        .delete_workspace(&name)
+        .await
+        .map_err(Failure::of_store)?;
     if let Some(project) = &mut workspace.project {
         project.set_guild(&name, None);
         project.save()?;

@@ -8,7 +8,13 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use crate::session::{GUILD, Session};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ctrl_c_finishes_the_request_in_flight_and_the_next_apply_goes_on() {
+async fn stop_signal_finishes_the_request_in_flight_and_the_next_apply_goes_on() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        interrupted_by(signal).await;
+    }
+}
+
+async fn interrupted_by(signal: Signal) {
     let mut session = Session::start().await;
     session
         .gaib(&format!("server init --theme basic --guild {GUILD}"))
@@ -37,11 +43,7 @@ async fn ctrl_c_finishes_the_request_in_flight_and_the_next_apply_goes_on() {
             break;
         }
     }
-    kill(
-        Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()),
-        Signal::SIGINT,
-    )
-    .unwrap();
+    kill(Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()), signal).unwrap();
     let mut rest = String::new();
     while let Some(line) = lines.next_line().await.unwrap() {
         rest.push_str(&line);

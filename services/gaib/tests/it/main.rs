@@ -1,11 +1,15 @@
 //! Sessions with the real binary against the emulator.
 #![allow(clippy::unwrap_used, reason = "the helpers of a test fail it by panicking")]
 
+mod bad_files;
 mod broken;
 mod by_hand;
 mod interrupted;
 mod killed;
+mod messages;
 mod normal;
+mod ownership;
+mod proxy;
 mod session;
 mod teaching;
 mod together;

@@ -28,7 +28,7 @@ pub(crate) struct Session {
     pub(crate) emulator: Emulator,
     pub(crate) folder: TempDir,
     /// Where the user's records are kept.
-    pub(crate) state_home: TempDir,
+    _state_home: TempDir,
     variables: Vec<(String, String)>,
     transcript: String,
     /// What was last printed at length.
@@ -41,14 +41,17 @@ impl Session {
         Self::with(json!({ "name": "Sietch Tabr", "community": true })).await
     }
 
-    pub(crate) async fn with(mut spec: Value) -> Self {
-        spec["id"] = GUILD.into();
-        let emulator = Emulator::start(Options {
+    pub(crate) async fn with(spec: Value) -> Self {
+        let options = Options {
             rate_limits: false,
             ..Options::default()
-        })
-        .await
-        .unwrap();
+        };
+        Self::over(options, spec).await
+    }
+
+    pub(crate) async fn over(options: Options, mut spec: Value) -> Self {
+        spec["id"] = GUILD.into();
+        let emulator = Emulator::start(options).await.unwrap();
         let spec: GuildSpec = serde_json::from_value(spec).unwrap();
         emulator.app().world.write(|state| seed::build(state, &spec)).unwrap();
         let state_home = TempDir::new().unwrap();
@@ -63,7 +66,7 @@ impl Session {
         Self {
             emulator,
             folder: TempDir::new().unwrap(),
-            state_home,
+            _state_home: state_home,
             variables,
             transcript: String::new(),
             long: String::new(),
@@ -92,6 +95,16 @@ impl Session {
     /// Types a command and notes what came of it.
     pub(crate) async fn gaib(&mut self, line: &str) -> Outcome {
         self.answering(line, None).await
+    }
+
+    /// A command in another folder, not noted.
+    pub(crate) async fn gaib_in(&self, folder: &Path, line: &str) -> Outcome {
+        let output = self.command(line).current_dir(folder).output().await.unwrap();
+        Outcome {
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+            code: output.status.code().unwrap(),
+        }
     }
 
     /// The same, with an answer on stdin.

@@ -51,7 +51,7 @@ async fn a_server_from_a_theme_to_its_end() {
     assert!(
         destroyed
             .stdout
-            .contains("Destroy complete: 0 added, 0 changed, 48 destroyed.")
+            .contains("Destroy complete: 0 added, 0 changed, 48 destroyed")
     );
     let left = session.gaib("server state ls").await;
     assert_eq!((left.stdout.as_str(), left.code), ("", 0));

@@ -323,7 +323,14 @@ impl Backend for Local {
         let Some(bytes) = file::read(&path)? else {
             return Ok(WorkspaceName::default());
         };
-        String::from_utf8_lossy(&bytes).trim().parse()
+        let name = String::from_utf8_lossy(&bytes);
+        name.trim().parse().map_err(|error: StoreError| {
+            failed(
+                "take the selected workspace (`gaib server workspace select NAME` writes it anew) from",
+                &path,
+                io::Error::other(error.to_string()),
+            )
+        })
     }
 
     async fn select(&self, workspace: &WorkspaceName) -> Result<(), StoreError> {

@@ -12,6 +12,8 @@ mod http;
 mod interruptions;
 mod kinds;
 mod laws;
+mod pace;
+mod pending;
 mod private;
 mod store;
 mod support;

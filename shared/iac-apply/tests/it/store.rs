@@ -2,7 +2,7 @@
 
 use std::str::FromStr as _;
 
-use arrakis_iac_apply::store::{Backend, Holder, Local, StoreError, WorkspaceName};
+use arrakis_iac_apply::store::{Backend, Holder, Local, Owner, Servers, StoreError, WorkspaceName};
 use tempfile::TempDir;
 
 fn holder(who: &str) -> Holder {
@@ -163,4 +163,50 @@ async fn workspaces_are_made_chosen_and_deleted() {
     drop(guard);
     store.delete_workspace(&staging).await.unwrap();
     assert_eq!(store.workspaces().await.unwrap(), [default()]);
+}
+
+#[test]
+fn one_operation_holds_a_server_and_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let servers = Servers::new(folder.path(), "discord.com");
+    let lock = servers.lock(7, &holder("stilgar")).unwrap();
+    let refused = servers.lock(7, &holder("chani")).unwrap_err();
+    assert!(
+        matches!(refused, StoreError::ServerLocked { guild: 7, .. }),
+        "{refused}"
+    );
+    assert!(refused.to_string().contains("stilgar on arrakeen"), "{refused}");
+    assert!(servers.lock(8, &holder("chani")).is_ok());
+    let emulator = Servers::new(folder.path(), "127.0.0.1:4010");
+    assert!(emulator.lock(7, &holder("chani")).is_ok());
+    drop(lock);
+    assert!(servers.lock(7, &holder("chani")).is_ok());
+}
+
+#[test]
+fn marker_of_a_server_names_its_workspace_and_outlives_the_lock() {
+    let folder = tempfile::tempdir().unwrap();
+    let servers = Servers::new(folder.path(), "discord.com");
+    assert_eq!(servers.owner(7).unwrap(), None);
+    let owner = Owner::new("default", "/srv/sietch/.gaib/workspaces/default/state.json", "lineage");
+    let lock = servers.lock(7, &holder("stilgar")).unwrap();
+    lock.claim(&owner).unwrap();
+    drop(lock);
+    let read = servers.owner(7).unwrap().unwrap();
+    assert_eq!((read.workspace.as_str(), read.lineage.as_str()), ("default", "lineage"));
+    assert_eq!(read.folder().unwrap().to_str(), Some("/srv/sietch"));
+    for (text, why) in [
+        ("{", "EOF"),
+        (
+            r#"{"version": 9, "workspace": "a", "state": "b", "lineage": "c", "since": "2026-11-21T10:00:00Z"}"#,
+            "version 9",
+        ),
+    ] {
+        std::fs::write(folder.path().join("discord.com/7/owner.json"), text).unwrap();
+        let unreadable = servers.owner(7).unwrap_err().to_string();
+        assert!(
+            unreadable.contains("owner.json") && unreadable.contains(why),
+            "{unreadable}"
+        );
+    }
 }

@@ -1,0 +1,288 @@
+//! What is written where, and what happens when nobody reads it.
+
+use std::fs::OpenOptions;
+use std::process::Stdio;
+
+use discord_emulator::faults::{Condition, FaultKind};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::session::{GUILD, Session};
+
+const TWO_CHANNELS: &str = "channels:\n  one: { topic: First. }\n  two: { topic: Second. }\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn apply_that_only_moves_says_so() {
+    let mut session = Session::start().await;
+    session.gaib(&format!("server init --guild {GUILD}")).await;
+    session.write("discord-server.yaml", TWO_CHANNELS);
+    session.gaib("server apply --auto-approve").await;
+    session.write(
+        "discord-server.yaml",
+        "channels:\n  two: { topic: Second. }\n  one: { topic: First. }\n",
+    );
+    let moved = session.gaib("server apply --auto-approve").await;
+    assert!(
+        moved
+            .stdout
+            .contains("Apply complete: 0 added, 0 changed, 0 destroyed, 1 reordered."),
+        "{}",
+        moved.stdout
+    );
+    assert_eq!(session.gaib("server plan --detailed-exitcode").await.code, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn repeated_server_errors_show_what_the_body_says() {
+    let mut session = Session::start().await;
+    session.gaib(&format!("server init --guild {GUILD}")).await;
+    session.write("discord-server.yaml", TWO_CHANNELS);
+    let always = Condition {
+        method: Some("GET".to_owned()),
+        route: Some("/guilds/{guild_id}".to_owned()),
+        ..Condition::default()
+    };
+    let broken = FaultKind::RestStatus { status: 500 };
+    session.emulator.app().faults.arm(broken, always);
+    let failed = session.gaib("server plan").await;
+    assert_eq!(failed.code, 1);
+    assert!(
+        failed.stderr.contains("status 500 Internal Server Error, body: "),
+        "{}",
+        failed.stderr
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn state_of_nothing_says_so_on_stderr() {
+    let mut session = Session::start().await;
+    session.gaib(&format!("server init --guild {GUILD}")).await;
+    let nothing = session.gaib("server state ls").await;
+    assert_eq!((nothing.stdout.as_str(), nothing.code), ("", 0));
+    assert!(
+        nothing.stderr.starts_with("Nothing is managed in workspace default."),
+        "{}",
+        nothing.stderr
+    );
+    session.write("discord-server.yaml", TWO_CHANNELS);
+    session.gaib("server apply --auto-approve").await;
+    let other = session.gaib("server state ls role").await;
+    assert!(
+        other.stdout.is_empty() && other.stderr.contains("begins with `role`"),
+        "{other:?}"
+    );
+    let some = session.gaib("server state ls channel").await;
+    assert_eq!(
+        (some.stdout.as_str(), some.stderr.as_str()),
+        ("channel.one\nchannel.two\n", "")
+    );
+    // All or nothing: an unknown address forgets none of the others.
+    let refused = session.gaib("server state rm channel.one channel.three").await;
+    assert!(refused.code == 1 && refused.stdout.is_empty(), "{refused:?}");
+    assert_eq!(session.gaib("server state rm --all").await.stdout.lines().count(), 2);
+}
+
+/// Commands of every kind of output.
+const WRITERS: [&str; 8] = [
+    "--help",
+    "man",
+    "completions bash",
+    "server theme info sietch",
+    "server validate --file discord-server.yaml",
+    "server plan",
+    "server plan --json",
+    "server export --include-unmanaged",
+];
+
+/// `gaib … | head -1`, with the reader gone before the first byte.
+#[tokio::test(flavor = "multi_thread")]
+async fn closed_pipes_end_nothing_with_a_panic() {
+    let mut session = Session::start().await;
+    session
+        .gaib(&format!("server init --theme sietch --guild {GUILD}"))
+        .await;
+    for line in WRITERS.into_iter().chain([
+        "server apply nowhere.plan",
+        "server bogus",
+        "server apply --auto-approve",
+    ]) {
+        for (close_stdout, close_stderr) in [(true, false), (false, true), (true, true)] {
+            let mut command = session.command(line);
+            let closed = || {
+                let (reader, writer) = std::io::pipe().unwrap();
+                drop(reader);
+                Stdio::from(writer)
+            };
+            if close_stdout {
+                command.stdout(closed());
+            }
+            if close_stderr {
+                command.stderr(closed());
+            }
+            let output = command.spawn().unwrap().wait_with_output().await.unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            let code = output.status.code();
+            let expected = i32::from(line.ends_with("nowhere.plan") || line.ends_with("bogus"));
+            assert_eq!(code, Some(expected), "{line}: {said}");
+            assert!(
+                !said.contains("panicked") && !said.contains("incomplete"),
+                "{line}: {said}"
+            );
+        }
+    }
+    assert_eq!(session.gaib("server plan --detailed-exitcode").await.code, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn output_that_is_lost_to_a_full_disk_is_an_error() {
+    let mut session = Session::start().await;
+    session
+        .gaib(&format!("server init --theme basic --guild {GUILD}"))
+        .await;
+    for line in WRITERS.into_iter().filter(|line| *line != "--help") {
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = session.command(line);
+        command.stdout(Stdio::from(full));
+        let output = command.spawn().unwrap().wait_with_output().await.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{line}: {said}");
+        assert!(said.contains("output is incomplete"), "{line}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn validate_needs_neither_token_nor_network() {
+    let mut session = Session::start().await;
+    session.environment("DISCORD_TOKEN", None);
+    session.environment("DISCORD_API_BASE", None);
+    let none = session.gaib("server validate").await;
+    assert_eq!(none.code, 1);
+    session.write(
+        "discord-server.yaml",
+        "theme: sietch\nroles:\n  usul: { color: \"#1ABC9C\" }\n",
+    );
+    let valid = session.gaib("server validate").await;
+    assert_eq!(
+        (valid.stdout.as_str(), valid.code),
+        (
+            "discord-server.yaml is valid: 15 roles, 9 categories, 23 channels.\n",
+            0
+        ),
+        "{}",
+        valid.stderr
+    );
+    session.write("discord-server.yaml", "roles:\n  guard: { colour: red }\nchannel: {}\n");
+    let broken = session.gaib("server validate").await;
+    assert_eq!(broken.code, 1);
+    assert!(
+        broken.stdout.is_empty() && broken.stderr.contains("2 problems"),
+        "{}",
+        broken.stderr
+    );
+    let broken = session.gaib("server validate --json").await;
+    let messages: Vec<Value> = broken
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let of = |kind: &str| messages.iter().filter(|message| message["type"] == kind).count();
+    assert_eq!(
+        (of("version"), of("problem"), of("validated"), of("diagnostic")),
+        (1, 2, 1, 1),
+        "{messages:?}"
+    );
+    let verdict = messages.iter().find(|message| message["type"] == "validated").unwrap();
+    assert_eq!(
+        *verdict,
+        json!({"type": "validated", "file": "discord-server.yaml", "valid": false})
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn announcement_channel_of_a_theme_becomes_text_on_an_ordinary_server() {
+    let mut session = Session::with(json!({ "name": "Sietch Tabr", "community": false })).await;
+    session
+        .gaib(&format!("server init --theme sietch --guild {GUILD}"))
+        .await;
+    let applied = session.gaib("server apply --auto-approve").await;
+    assert_eq!(applied.code, 0, "{}", applied.stderr);
+    assert!(
+        applied.stderr.contains("channel.announcements is a text channel here")
+            && applied.stderr.contains("  community: true")
+            && applied.stderr.contains("  rules_channel: channel.water-discipline"),
+        "{}",
+        applied.stderr
+    );
+    assert_eq!(session.gaib("server plan --detailed-exitcode").await.code, 0);
+    // The lines that it gives, taken to the letter.
+    let lines: String = applied
+        .stderr
+        .lines()
+        .skip_while(|line| *line != "server:")
+        .take_while(|line| !line.is_empty() && !line.starts_with('['))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let own = session.read("discord-server.yaml");
+    session.write("discord-server.yaml", &format!("{own}\n{lines}"));
+    let applied = session.gaib("server apply --auto-approve").await;
+    assert_eq!(applied.code, 0, "{}", applied.stderr);
+    let export = session.gaib("server export").await.stdout;
+    assert!(
+        export.contains("kind: announcement") && export.contains("community: true"),
+        "{export}"
+    );
+    assert_eq!(session.gaib("server plan --detailed-exitcode").await.code, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn init_with_community_makes_an_ordinary_server_a_community() {
+    let mut session = Session::with(json!({ "name": "Sietch Tabr", "community": false })).await;
+    let alone = session.gaib("server init --community").await;
+    assert_eq!(alone.code, 1);
+    session
+        .gaib(&format!("server init --theme sietch --community --guild {GUILD}"))
+        .await;
+    let applied = session.gaib("server apply --auto-approve").await;
+    assert_eq!(applied.code, 0, "{}", applied.stderr);
+    assert!(!applied.stderr.contains("warning"), "{}", applied.stderr);
+    let export = session.gaib("server export").await.stdout;
+    assert!(
+        export.contains("kind: announcement") && export.contains("community: true"),
+        "{export}"
+    );
+    assert_eq!(session.gaib("server plan --detailed-exitcode").await.code, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_permissions_to_read_are_one_sum() {
+    let mut session = Session::with(json!({
+        "name": "Carthag", "community": true, "bot": { "permissions": ["VIEW_CHANNEL", "MANAGE_ROLES"] },
+    }))
+    .await;
+    session.gaib(&format!("server init --guild {GUILD}")).await;
+    session.write(
+        "discord-server.yaml",
+        "channels:\n  gate: {}\nwebhooks:\n  news: { channel: gate, name: News }\nautomod:\n  words: { trigger: { spam: true }, actions: [{ block_message: No. }] }\n",
+    );
+    let refused = session.gaib("server plan").await;
+    assert_eq!(refused.code, 1);
+    assert!(
+        refused
+            .stderr
+            .contains("webhooks, rules of auto moderation; grant: MANAGE_WEBHOOKS, MANAGE_GUILD"),
+        "{}",
+        refused.stderr
+    );
+    // An export takes what may be read.
+    let export = session.gaib("server export --include-unmanaged").await;
+    assert_eq!(export.code, 0, "{}", export.stderr);
+    let by_hand = session.by_hand(Method::POST, "roles", json!({ "name": "Baron" }));
+    by_hand.await;
+    assert!(
+        session
+            .gaib("server export --include-unmanaged")
+            .await
+            .stdout
+            .contains("Baron")
+    );
+}
