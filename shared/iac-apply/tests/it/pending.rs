@@ -213,7 +213,7 @@ async fn lost_creation_is_found_under_the_name_that_it_was_asked_for() {
     // The configuration changes, and the next try is refused.
     let refused = Arc::new(FailsFrom {
         inner: bench.server.https(),
-        at: 5,
+        at: 8,
         failure: Failure::Status(403, 50_013),
         seen: AtomicUsize::new(0),
     });
@@ -222,7 +222,7 @@ async fn lost_creation_is_found_under_the_name_that_it_was_asked_for() {
     // So is the one after it, with its outcome unknown: now both names may exist.
     let unknown = Arc::new(FailsFrom {
         inner: bench.server.https(),
-        at: 5,
+        at: 8,
         failure: Failure::Lost,
         seen: AtomicUsize::new(0),
     });
