@@ -122,17 +122,17 @@ fn all(
             found.left.len()
         ));
     }
-    printer.text(&format!(
-        "{imported} imported, {} managed.\n",
-        state.resources.len()
-    ));
+    printer.text(&format!("{imported} imported, {} managed.\n", state.resources.len()));
     Ok(imported > 0)
 }
 
 /// Values that the server has and that Discord would not take again.
 fn warn_of_broken_rules(context: &Context, configuration: &Configuration) {
     for rule in &configuration.broken_rules {
-        let reason = format!("{}: {}; it is kept as it is, but could not be changed to this", rule.address, rule.reason);
+        let reason = format!(
+            "{}: {}; it is kept as it is, but could not be changed to this",
+            rule.address, rule.reason
+        );
         context.printer.diagnostic(Severity::Warning, &reason, None);
     }
 }

@@ -11,6 +11,7 @@ mod normal;
 mod ownership;
 mod proxy;
 mod session;
+mod taken_in;
 mod teaching;
 mod together;
 mod workflow;

@@ -6,6 +6,7 @@
     reason = "a test that fails here has found what it looks for"
 )]
 
+mod answers;
 mod apply;
 mod bench;
 mod http;

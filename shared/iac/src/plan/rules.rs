@@ -1,13 +1,16 @@
 //! Which broken rules stand in the way of a plan: those about what it sends. What a server has already may stay.
 
+use std::collections::BTreeMap;
+
 use super::document::{Action, Change};
 use crate::model::{Attributes, BrokenRule, Overwrites, Part, Target};
 
 /// The rules that break what `changes` send.
 pub(super) fn in_the_way(broken: &[BrokenRule], changes: &[Change]) -> Vec<BrokenRule> {
+    let changes: BTreeMap<_, _> = changes.iter().map(|change| (&change.address, change)).collect();
     let sent = |rule: &&BrokenRule| {
-        let mut changes = changes.iter().filter(|change| change.address == rule.address);
-        changes.any(|change| sends(change, &rule.part))
+        let change = changes.get(&rule.address);
+        change.is_some_and(|change| sends(change, &rule.part))
     };
     broken.iter().filter(sent).cloned().collect()
 }

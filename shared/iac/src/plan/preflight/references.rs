@@ -56,6 +56,14 @@ fn count(number: usize) -> String {
 fn missing(change: &Change, live: &Live, uses: &mut Uses) -> bool {
     let Some(sent) = sent(change) else { return false };
     let mut found = false;
+    // Most resources name no ids.
+    if sent
+        .references()
+        .into_iter()
+        .all(|reference| reference.address().is_some())
+    {
+        return false;
+    }
     for field in sent.fields() {
         let mut one = sent.clone();
         for other in sent.fields().iter().filter(|other| *other != field) {

@@ -1,0 +1,100 @@
+//! What an import took in is managed in every attribute, and a copy of another server tells at once what cannot come along.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::session::{GUILD, Session};
+
+/// A change as a moderator makes it, through Discord's API.
+async fn by_api(session: &Session, method: Method, path: &str, body: Value) -> Value {
+    let url = format!("{}{path}", session.emulator.addresses().rest);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let request = client
+        .request(method, url)
+        .header("Authorization", format!("Bot {}", session.emulator.token()));
+    let answer = request.json(&body).send().await.unwrap();
+    assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+    answer.json().await.unwrap_or(Value::Null)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hand_change_from_a_default_is_seen_after_an_import() {
+    let role = "1200000000000000778";
+    let mut session = Session::with(json!({ "name": "Carthag", "roles": [{ "id": role, "name": "Guard" }] })).await;
+    session.gaib(&format!("server init --guild {GUILD}")).await;
+    assert_eq!(session.gaib("server import --all").await.code, 0);
+    assert!(session.read("discord-server.yaml").contains("defaults: managed"));
+    assert_eq!(session.gaib("server plan --detailed-exitcode").await.code, 0);
+    let changes = [
+        (
+            format!("/guilds/{GUILD}/roles/{role}"),
+            json!({ "mentionable": true }),
+            "mentionable",
+        ),
+        (
+            format!("/guilds/{GUILD}/roles/{role}"),
+            json!({ "hoist": true }),
+            "hoist",
+        ),
+        (
+            format!("/guilds/{GUILD}"),
+            json!({ "verification_level": 3 }),
+            "verification_level",
+        ),
+    ];
+    for (path, body, field) in changes {
+        by_api(&session, Method::PATCH, &path, body).await;
+        let seen = session.gaib("server plan --detailed-exitcode").await;
+        assert_eq!(seen.code, 2, "{field}: {}", seen.stdout);
+        assert!(seen.stdout.contains(field), "{}", seen.stdout);
+        assert_eq!(session.gaib("server apply --auto-approve").await.code, 0);
+        assert_eq!(session.gaib("server plan --detailed-exitcode").await.code, 0, "{field}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_another_server_tells_at_once_what_it_lacks() {
+    let mut session = Session::start().await;
+    session.gaib(&format!("server init --guild {GUILD}")).await;
+    session.write(
+        "discord-server.yaml",
+        "defaults: managed\nchannels:\n  gate:\n    category: 4711\n    overwrites:\n      role:4712: { deny: [VIEW_CHANNEL] }\n      \
+         member:4713: { allow: [VIEW_CHANNEL] }\n",
+    );
+    let refused = session.gaib("server apply --auto-approve").await;
+    assert_eq!(refused.code, 1);
+    let told = &refused.stderr;
+    assert!(
+        told.contains("4711") && told.contains("4712") && told.contains("--drop-missing"),
+        "{told}"
+    );
+    assert!(told.contains("member:4713"), "{told}");
+    let copied = session.gaib("server apply --auto-approve --drop-missing").await;
+    assert_eq!(copied.code, 0, "{}", copied.stderr);
+    assert_eq!(
+        session
+            .gaib("server plan --detailed-exitcode --drop-missing")
+            .await
+            .code,
+        0
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_breaks_a_limit_is_refused_where_it_is_sent() {
+    let mut session = Session::start().await;
+    session.gaib(&format!("server init --guild {GUILD}")).await;
+    session.write(
+        "discord-server.yaml",
+        &format!("roles:\n  guard:\n    name: {}\n", "x".repeat(101)),
+    );
+    let refused = session.gaib("server plan").await;
+    assert_eq!(refused.code, 1);
+    assert!(
+        refused
+            .stderr
+            .contains("discord-server.yaml:3:11: role.guard: the text has 101 characters"),
+        "{}",
+        refused.stderr
+    );
+}
