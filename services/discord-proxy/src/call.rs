@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrakis_contracts::proxy::Urgency;
+use arrakis_discord_http::CallClass;
 use arrakis_runtime::fail_point;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
@@ -43,8 +44,8 @@ pub(crate) struct Call {
     pub deadline: Option<Instant>,
     /// Caller, route and tenant, as the invalid-request budget counts them.
     pub cause: Arc<str>,
-    /// Whether doing it twice does no more than doing it once.
-    pub repeatable: bool,
+    /// What sending it twice does.
+    pub class: CallClass,
 }
 
 /// What of a body decides how a call is handled.
@@ -71,21 +72,30 @@ impl Peek {
             Self::default()
         }
     }
+
+    /// Whether Discord answers a second call with the message of the first
+    /// (<https://discord.com/developers/docs/resources/message#create-message>).
+    fn enforces_nonce(&self) -> bool {
+        let nonce = self.nonce.as_ref().is_some_and(|nonce| match nonce {
+            serde_json::Value::String(text) => !text.is_empty(),
+            nonce => nonce.is_number(),
+        });
+        nonce && self.enforce_nonce
+    }
 }
 
-/// Whether a call may be repeated when its answer was lost.
-///
-/// GET, PUT, DELETE and PATCH say how a thing shall be, so saying it twice changes nothing (a DELETE that landed is answered
-/// 404 the second time). A POST makes something each time, but for a message whose nonce Discord enforces: it answers the
-/// first message again (<https://discord.com/developers/docs/resources/message#create-message>).
-fn repeatable(method: &Method, route: &Route, peek: &Peek) -> bool {
-    match *method {
-        Method::POST => {
-            fail_point::skips("proxy.guard.repeat")
-                || route.template == "POST /channels/{channel}/messages" && peek.enforce_nonce && peek.nonce.is_some()
-        }
-        _ => true,
+/// Discord takes a first response this long after the interaction's creation, which is before the call arrives here.
+/// <https://discord.com/developers/docs/interactions/receiving-and-responding>
+const RESPONSE_WINDOW: Duration = Duration::from_secs(3);
+
+/// What sending a call twice does, from method, path and body; a caller may claim `once`, and nothing laxer is believed.
+fn class(method: &Method, path_and_query: &str, peek: &Peek, claim: Option<CallClass>) -> CallClass {
+    if fail_point::skips("proxy.guard.repeat") {
+        return CallClass::Idempotent;
     }
+    let path = path_and_query.split('?').next().unwrap_or_default();
+    let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    CallClass::of(method, &segments, peek.enforces_nonce()).claimed(claim)
 }
 
 /// The route as limits see it. Renames and topic changes have a limit of their own that no header tells (about two in ten
@@ -107,6 +117,8 @@ pub(crate) struct Manner {
     pub urgency: Option<Urgency>,
     /// How long the caller waits.
     pub deadline: Option<Duration>,
+    /// What the caller says a second call does.
+    pub class: Option<CallClass>,
 }
 
 impl Call {
@@ -125,7 +137,7 @@ impl Call {
             .map(|(name, value)| (name.clone(), HeaderValue::clone(value)))
             .collect();
         let peek = Peek::at(&passed, &body);
-        let repeatable = repeatable(&method, &route, &peek);
+        let class = class(&method, &path_and_query, &peek, manner.class);
         let route = narrowed(route, &peek);
         let of_path = || route.guild.map_or_else(|| "-".to_owned(), |guild| guild.to_string());
         let tenant = manner.tenant.unwrap_or_else(of_path);
@@ -134,7 +146,11 @@ impl Call {
         } else {
             Urgency::Interactive
         };
-        let deadline = manner.deadline.map(|wait| arrived + wait);
+        let mut deadline = manner.deadline.map(|wait| arrived + wait);
+        if class == CallClass::TimeBound {
+            let window = arrived + RESPONSE_WINDOW;
+            deadline = Some(deadline.map_or(window, |at| at.min(window)));
+        }
         Self {
             cause: format!("{} {} {tenant}", caller.name, route.template).into(),
             lane: schedule::Lane {
@@ -151,7 +167,7 @@ impl Call {
             tenant: tenant.into(),
             urgency: manner.urgency.unwrap_or(unsaid),
             deadline,
-            repeatable,
+            class,
         }
     }
 }
@@ -165,43 +181,49 @@ mod tests {
         Route::of(method, &segments(&format!("/api/v10{path}")).unwrap())
     }
 
-    fn may_repeat(method: &Method, path: &str, body: &str) -> bool {
+    fn class_of(path: &str, body: &str, claim: Option<CallClass>) -> CallClass {
         let peek = Peek::at(&HeaderMap::new(), body.as_bytes());
-        repeatable(method, &route(method, path), &peek)
+        class(&Method::POST, path, &peek, claim)
     }
 
     #[test]
-    fn what_says_how_a_thing_shall_be_may_be_repeated() {
-        assert!(may_repeat(&Method::GET, "/users/@me", ""));
-        assert!(may_repeat(&Method::PUT, "/guilds/1/members/2/roles/3", ""));
-        assert!(may_repeat(&Method::DELETE, "/channels/1/messages/2", ""));
-        assert!(may_repeat(&Method::PATCH, "/webhooks/1/t/messages/@original", "{}"));
+    fn a_message_is_idempotent_only_where_discord_enforces_its_nonce() {
+        let messages = "/channels/1/messages?x=1";
+        for (body, wanted) in [
+            (r#"{"content":"a"}"#, CallClass::Once),
+            (r#"{"nonce":"1"}"#, CallClass::Once),
+            (r#"{"enforce_nonce":true}"#, CallClass::Once),
+            (r#"{"nonce":"","enforce_nonce":true}"#, CallClass::Once),
+            (r#"{"nonce":null,"enforce_nonce":true}"#, CallClass::Once),
+            (r#"{"nonce":"1","enforce_nonce":true}"#, CallClass::Idempotent),
+            (r#"{"nonce":7,"enforce_nonce":true}"#, CallClass::Idempotent),
+        ] {
+            assert_eq!(class_of(messages, body, None), wanted, "{body}");
+        }
+        let enforced = r#"{"nonce":"1","enforce_nonce":true}"#;
+        assert_eq!(class_of("/guilds/1/roles", enforced, None), CallClass::Once);
+        assert_eq!(class_of("/webhooks/1/t", enforced, None), CallClass::Once);
+        assert_eq!(
+            class_of("/interactions/1/t/callback", enforced, None),
+            CallClass::TimeBound
+        );
     }
 
     #[test]
-    fn a_post_is_repeated_only_where_discord_enforces_its_nonce() {
-        assert!(!may_repeat(&Method::POST, "/channels/1/messages", r#"{"content":"a"}"#));
-        assert!(!may_repeat(&Method::POST, "/channels/1/messages", r#"{"nonce":"1"}"#));
-        assert!(!may_repeat(
-            &Method::POST,
-            "/channels/1/messages",
-            r#"{"enforce_nonce":true}"#
-        ));
-        assert!(may_repeat(
-            &Method::POST,
-            "/channels/1/messages",
-            r#"{"nonce":"1","enforce_nonce":true}"#
-        ));
-        assert!(!may_repeat(
-            &Method::POST,
-            "/guilds/1/roles",
-            r#"{"nonce":"1","enforce_nonce":true}"#
-        ));
-        assert!(!may_repeat(
-            &Method::POST,
-            "/interactions/1/t/callback",
-            r#"{"nonce":"1","enforce_nonce":true}"#
-        ));
+    fn a_caller_is_not_believed_that_a_second_call_is_harmless() {
+        for claim in CallClass::ALL {
+            assert_eq!(
+                class_of("/guilds/1/roles", "{}", Some(claim)),
+                CallClass::Once,
+                "{claim}"
+            );
+        }
+        let callback = "/interactions/1/t/callback";
+        assert_eq!(
+            class_of(callback, "{}", Some(CallClass::Idempotent)),
+            CallClass::TimeBound
+        );
+        assert_eq!(class_of(callback, "{}", Some(CallClass::Once)), CallClass::Once);
     }
 
     #[test]

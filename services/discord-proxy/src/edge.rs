@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrakis_contracts::proxy::{self, ProxyError, Urgency};
+use arrakis_discord_http::CallClass;
 use arrakis_telemetry::trace::Traceparent;
 use axum::Router;
 use axum::body::Body;
@@ -214,10 +215,15 @@ pub(crate) fn manner(headers: &HeaderMap) -> Result<Manner, Refusal> {
         .transpose()
         .map_err(bad)?;
     let deadline = text(headers, proxy::DEADLINE_MS)?.map(read_deadline).transpose()?;
+    let class = text(headers, proxy::CALL_CLASS)?
+        .map(str::parse::<CallClass>)
+        .transpose()
+        .map_err(|why| bad(format!("{}: {why}", proxy::CALL_CLASS)))?;
     Ok(Manner {
         tenant: tenant.map(str::to_owned),
         urgency,
         deadline,
+        class,
     })
 }
 

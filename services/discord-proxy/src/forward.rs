@@ -1,20 +1,21 @@
-//! A call's way to Discord and back: admitted, given a turn, sent, learned from, and repeated where that is safe.
+//! A call's way to Discord and back: admitted, given a turn, sent, learned from, and repeated where the table allows it.
 //!
-//! What is repeated, up to [`MOST_FAILURES`] times with growing, jittered pauses: what was not sent, any call; a 5xx or a lost
-//! answer, calls that may be repeated (`call.rs`). A 429 was not carried out, so any call waits for its next turn. A POST that
-//! may have landed is never sent again: a lost answer is told as 504 `outcome-unknown`, and a 5xx as Discord gave it.
+//! What a failed attempt means is judged in `history.rs`. First responses to interactions take the way of `respond.rs`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrakis_contracts::proxy::ProxyError;
+use arrakis_discord_http::CallClass;
 use arrakis_runtime::fail_point;
-use http::{Method, StatusCode};
+use http::StatusCode;
+use tokio::task::{JoinError, JoinHandle};
 use tracing::Instrument as _;
 
 use crate::admission::Admission;
 use crate::budget::Budget;
 use crate::call::Call;
+use crate::history::{History, Next};
 use crate::limits::headers::{self, Scope};
 use crate::limits::{Fate, Limits, Pause, Slot};
 use crate::metrics::Metrics;
@@ -24,15 +25,6 @@ use crate::route::Lane;
 use crate::schedule::{NoTurn, Scheduler, Ticket, Want};
 use crate::token::says_unauthorized;
 use crate::upstream::{Answer, Sent, Upstream};
-
-/// Attempts that may fail before the failure is told.
-const MOST_FAILURES: u32 = 4;
-/// 429 answers to one call before they are told: each counts against the budget.
-const MOST_LIMITED: u32 = 3;
-/// First pause after a failure; it doubles.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// Longest pause after a failure.
-const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 
 /// Everything on the way to Discord.
 #[derive(Debug)]
@@ -66,32 +58,16 @@ pub(crate) struct Forwarded {
     pub attempts: u32,
 }
 
-/// What happened to a call so far.
-#[derive(Debug, Default)]
-struct History {
-    attempts: u32,
-    failures: u32,
-    limited: u32,
-    last: Option<Answer>,
-    /// An answer was lost: the call may have taken effect.
-    lost: bool,
-}
-
-/// What to do after an attempt.
-#[derive(Debug)]
-enum Next {
-    Tell(Answer),
-    Refuse(Refusal),
-    Again { why: &'static str, pause: Duration },
-}
-
 impl Forwarder {
     /// Brings a call to Discord and its answer back.
     ///
     /// # Errors
     /// Why the proxy answers by itself.
     pub(crate) async fn forward(self: &Arc<Self>, call: Arc<Call>) -> Result<Forwarded, Refusal> {
-        let mut history = History::default();
+        if call.class == CallClass::TimeBound {
+            return self.respond(call).await;
+        }
+        let mut history = History::new(&call);
         loop {
             let ticket = match self.turn(&call, history.attempts > 0).await {
                 Ok(ticket) => ticket,
@@ -154,17 +130,9 @@ impl Forwarder {
         Ok(Some(ticket))
     }
 
-    /// Sends the call once. The attempt runs to its end even when the caller has left, so that limits learn of it.
+    /// Sends the call once, and waits no longer than the caller does.
     async fn attempt(self: &Arc<Self>, call: &Arc<Call>, ticket: Option<Ticket>, attempt: u32) -> Sent {
-        let span = tracing::info_span!(
-            "discord.call.send",
-            route = call.route.template,
-            attempt,
-            status = tracing::field::Empty,
-            duration_ms = tracing::field::Empty
-        );
-        let (this, call_) = (Arc::clone(self), Arc::clone(call));
-        let task = tokio::spawn(async move { this.send(&call_, ticket).await }.instrument(span));
+        let task = self.begin(call, ticket, attempt);
         let ended = match call.deadline {
             Some(deadline) => match tokio::time::timeout_at(deadline.into(), task).await {
                 Ok(ended) => ended,
@@ -172,7 +140,21 @@ impl Forwarder {
             },
             None => task.await,
         };
-        ended.unwrap_or_else(|error| Sent::Lost(format!("the attempt was broken off: {error}")))
+        ended.unwrap_or_else(|error| broken_off(&error))
+    }
+
+    /// Begins one attempt. It runs to its end even when the caller has left, so that limits learn of it.
+    pub(crate) fn begin(self: &Arc<Self>, call: &Arc<Call>, ticket: Option<Ticket>, attempt: u32) -> JoinHandle<Sent> {
+        let span = tracing::info_span!(
+            "discord.call.send",
+            route = call.route.template,
+            class = call.class.name(),
+            attempt,
+            status = tracing::field::Empty,
+            duration_ms = tracing::field::Empty
+        );
+        let (this, call) = (Arc::clone(self), Arc::clone(call));
+        tokio::spawn(async move { this.send(&call, ticket).await }.instrument(span))
     }
 
     async fn send(&self, call: &Call, ticket: Option<Ticket>) -> Sent {
@@ -273,97 +255,7 @@ fn refusal_for(no_turn: &NoTurn) -> Refusal {
     }
 }
 
-fn backoff(failures: u32) -> Duration {
-    let most = FIRST_PAUSE
-        .saturating_mul(1 << failures.saturating_sub(1).min(8))
-        .min(LONGEST_PAUSE);
-    most.mul_f64(rand::random_range(0.25..1.0))
-}
-
-impl History {
-    fn judge(&mut self, call: &Call, sent: Sent) -> Next {
-        match sent {
-            Sent::Answered(answer) if answer.status == StatusCode::TOO_MANY_REQUESTS => self.limited(call, answer),
-            Sent::Answered(answer) if answer.status.is_client_error() && fail_point::skips("proxy.guard.terminal") => {
-                self.again(call, "failed").unwrap_or(Next::Tell(answer))
-            }
-            Sent::Answered(answer) if answer.status.is_server_error() && call.repeatable => {
-                self.last = Some(answer.clone());
-                self.again(call, "failed").unwrap_or(Next::Tell(answer))
-            }
-            Sent::Answered(answer) => Next::Tell(answer),
-            Sent::Not(why) => {
-                self.last = None;
-                let error = if self.lost && call.method != Method::GET {
-                    ProxyError::OutcomeUnknown
-                } else {
-                    ProxyError::Unreachable
-                };
-                let words = format!("Discord cannot be reached: {why}");
-                self.again(call, "unsent")
-                    .unwrap_or(Next::Refuse(Refusal::new(error, words).after(self.attempts)))
-            }
-            Sent::Lost(why) => {
-                self.last = None;
-                self.lost = true;
-                let refusal = lost(call, &why).after(self.attempts);
-                if call.repeatable {
-                    self.again(call, "lost").unwrap_or(Next::Refuse(refusal))
-                } else {
-                    Next::Refuse(refusal)
-                }
-            }
-        }
-    }
-
-    /// Another attempt, if there is one left and time for it.
-    fn again(&mut self, call: &Call, why: &'static str) -> Option<Next> {
-        self.failures += 1;
-        let pause = backoff(self.failures);
-        let may = self.failures < MOST_FAILURES && Instant::now() + pause < call.queue_deadline;
-        may.then_some(Next::Again { why, pause })
-    }
-
-    /// A call that met a limit was not carried out. Its next turn comes when the limit lets it; a callback has no turns and
-    /// waits by itself.
-    fn limited(&mut self, call: &Call, answer: Answer) -> Next {
-        self.limited += 1;
-        let wait = headers::retry_after(&answer.headers, &answer.body);
-        let pause = if call.route.lane == Lane::Callback {
-            wait
-        } else {
-            Duration::ZERO
-        };
-        if self.limited >= MOST_LIMITED || Instant::now() + wait > call.queue_deadline {
-            return Next::Tell(answer);
-        }
-        self.last = Some(answer);
-        Next::Again { why: "limited", pause }
-    }
-
-    /// The call got no further turn. What Discord said before is the better answer, and a lost answer the graver news.
-    fn end(self, call: &Call, refusal: Refusal) -> Result<Forwarded, Refusal> {
-        match self.last {
-            Some(answer) => Ok(Forwarded {
-                answer,
-                attempts: self.attempts,
-            }),
-            None if self.lost && call.method != Method::GET => Err(lost(
-                call,
-                &format!("an attempt had no answer, and then: {}", refusal.message),
-            )
-            .after(self.attempts)),
-            None => Err(refusal.after(self.attempts)),
-        }
-    }
-}
-
-fn lost(call: &Call, why: &str) -> Refusal {
-    if call.method == Method::GET {
-        return Refusal::new(ProxyError::Unreachable, format!("Discord did not answer: {why}"));
-    }
-    Refusal::new(
-        ProxyError::OutcomeUnknown,
-        format!("the call may have taken effect, and its answer was lost: {why}; look before you repeat it"),
-    )
+/// An attempt whose task ended without a result may have been sent.
+pub(crate) fn broken_off(error: &JoinError) -> Sent {
+    Sent::Lost(format!("the attempt was broken off: {error}"))
 }

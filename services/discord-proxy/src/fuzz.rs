@@ -134,12 +134,7 @@ fn calls() {
             !call.headers.contains_key("authorization"),
             "a credential would reach Discord"
         );
-        format!(
-            "{allowed} {} {} {}",
-            call.route.class,
-            call.repeatable,
-            call.urgency.name()
-        )
+        format!("{allowed} {} {} {}", call.route.class, call.class, call.urgency.name())
     });
 }
 

@@ -15,12 +15,14 @@ mod edge;
 mod forward;
 #[cfg(test)]
 mod fuzz;
+mod history;
 mod limits;
 mod metrics;
 mod operator;
 mod place;
 mod pulse;
 mod refusal;
+mod respond;
 mod route;
 mod schedule;
 mod secrets;

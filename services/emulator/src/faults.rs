@@ -4,38 +4,15 @@
 //! strike open connections at once and are [`crate::gateway::Order`]s. To add an armed fault, add a [`FaultKind`] and the
 //! question that its place asks.
 
+mod rest;
+
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde::Serialize;
 
-/// What a fault does to one REST call. Applied by `rest` before anything else but recording.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RestFault {
-    /// Wait this long before going on.
-    pub delay: Duration,
-    /// Then answer like this, or handle the call as usual when `None`.
-    pub answer: Option<RestAnswer>,
-}
-
-/// An answer that a fault gives.
-#[derive(Clone, Debug, PartialEq)]
-pub enum RestAnswer {
-    /// This status, without doing anything.
-    Status(u16),
-    /// 429 with this scope (`user`, `global`, `shared`) and `Retry-After` in seconds.
-    RateLimited {
-        /// `X-RateLimit-Scope`.
-        scope: String,
-        /// Seconds.
-        retry_after: f64,
-    },
-    /// Do what was asked, then cut the connection instead of answering.
-    LoseAnswer,
-    /// Do what was asked, then keep the connection open and never answer.
-    HangAnswer,
-}
+pub use rest::{RestAnswer, RestEnd, RestFault};
 
 /// What an armed fault does.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -60,10 +37,40 @@ pub enum FaultKind {
         /// Seconds.
         retry_after: f64,
     },
+    /// REST does what was asked, then answers with this status instead of its own.
+    RestStatusAfterEffect {
+        /// e.g. 502.
+        status: u16,
+    },
     /// REST does what was asked, but the answer never arrives.
     RestLostAnswer {
-        /// `refuse` cuts the connection, `hang` keeps it open without a word.
+        /// `refuse` cuts the connection, `hang` keeps it open without a byte.
         mode: DeadHost,
+    },
+    /// REST receives the request, does nothing, and the answer never arrives.
+    RestNoAnswer {
+        /// `refuse` cuts the connection, `hang` keeps it open without a byte.
+        mode: DeadHost,
+    },
+    /// REST resets the connection (TCP RST) instead of answering.
+    RestReset {
+        /// Whether the call is carried out before.
+        after_effect: bool,
+    },
+    /// REST sends status, headers and half of the body, then cuts the connection.
+    RestHalfAnswer {
+        /// Whether the call is carried out before.
+        after_effect: bool,
+    },
+    /// REST answers 200 with a body that is no JSON.
+    RestGarbage {
+        /// Whether the call is carried out before.
+        after_effect: bool,
+    },
+    /// REST does what was asked and answers, but its body takes long to arrive: headers at once, then byte by byte.
+    RestSlowBody {
+        /// Milliseconds from the headers to the last byte.
+        ms: u64,
     },
     /// Heartbeats are not acknowledged.
     GatewayNoHeartbeatAck,
@@ -219,17 +226,7 @@ impl Faults {
         let Inner { armed, random, .. } = &mut *inner;
         let mut struck: Option<RestFault> = None;
         for fault in armed {
-            let answer = match &fault.kind {
-                FaultKind::RestLatency { .. } => None,
-                FaultKind::RestStatus { status } => Some(RestAnswer::Status(*status)),
-                FaultKind::RestRateLimit { scope, retry_after } => Some(RestAnswer::RateLimited {
-                    scope: scope.clone(),
-                    retry_after: *retry_after,
-                }),
-                FaultKind::RestLostAnswer { mode: DeadHost::Refuse } => Some(RestAnswer::LoseAnswer),
-                FaultKind::RestLostAnswer { mode: DeadHost::Hang } => Some(RestAnswer::HangAnswer),
-                _ => continue,
-            };
+            let Some(answer) = fault.kind.rest() else { continue };
             let answered = struck.as_ref().is_some_and(|struck| struck.answer.is_some());
             if (answered && answer.is_some())
                 || !fault.when.fits_rest(method, route_template, path)
@@ -381,7 +378,7 @@ mod tests {
         let faults = Faults::new(1);
         faults.arm(FaultKind::RestStatus { status: 503 }, times(1));
         let first = faults.for_rest("GET", "/users/@me", "/users/@me").unwrap();
-        assert_eq!(first.answer, Some(RestAnswer::Status(503)));
+        assert_eq!(first.answer, Some(RestAnswer::before(RestEnd::Status(503))));
         assert_eq!(faults.for_rest("GET", "/users/@me", "/users/@me"), None);
         assert_eq!(faults.list()[0].struck, 1);
     }
@@ -423,12 +420,12 @@ mod tests {
             struck,
             RestFault {
                 delay: Duration::from_millis(15),
-                answer: Some(RestAnswer::Status(500))
+                answer: Some(RestAnswer::before(RestEnd::Status(500)))
             }
         );
         assert_eq!(
             faults.for_rest("GET", "/x", "/x").unwrap().answer,
-            Some(RestAnswer::Status(502))
+            Some(RestAnswer::before(RestEnd::Status(502)))
         );
     }
 

@@ -49,6 +49,8 @@ pub struct RestCall {
     pub counts_globally: bool,
     /// A fault of the control API made this answer.
     pub fault: bool,
+    /// Status that the call came to, which a fault may have replaced; `None` where it was not carried out.
+    pub effect_status: Option<u16>,
     /// Time that it took, microseconds of real time.
     pub duration_us: u64,
 }

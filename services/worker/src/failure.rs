@@ -80,16 +80,17 @@ impl From<DbError> for Failure {
 impl From<DiscordError> for Failure {
     fn from(error: DiscordError) -> Self {
         match &error {
-            DiscordError::RateLimited { .. } | DiscordError::Unavailable(_) | DiscordError::OutcomeUnknown(_) => {
+            DiscordError::RateLimited { .. } | DiscordError::Unavailable(_) | DiscordError::Unreadable(_) => {
                 Self::Retry(error.into())
             }
             DiscordError::Gone { .. } | DiscordError::AlreadyAcknowledged | DiscordError::TokenExpired => {
                 Self::Drop(error.to_string())
             }
-            DiscordError::Forbidden { .. }
-            | DiscordError::Invalid { .. }
-            | DiscordError::Refused(_)
-            | DiscordError::Unreadable(_) => Self::Permanent(error.into()),
+            DiscordError::Forbidden { .. } | DiscordError::Invalid { .. } | DiscordError::Refused(_) => {
+                Self::Permanent(error.into())
+            }
+            // Only a call that must not be made twice ends so: the dead letter is the record.
+            DiscordError::OutcomeUnknown(_) => Self::Permanent(error.into()),
         }
     }
 }
@@ -110,6 +111,8 @@ mod tests {
             }),
             "retry"
         );
+        assert_eq!(class(DiscordError::Unreadable("x".to_owned())), "retry");
+        assert_eq!(class(DiscordError::OutcomeUnknown("x".to_owned())), "permanent");
         assert_eq!(class(DiscordError::TokenExpired), "drop");
         let forbidden = DiscordError::Forbidden {
             code: 50013,

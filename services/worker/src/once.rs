@@ -1,14 +1,25 @@
-//! What Discord cannot recognise when it is said twice: a follow-up has no nonce, and no second one is refused.
+//! Calls that Discord cannot recognise when they are made twice: a follow-up has no nonce, and a second one is not refused.
 //!
-//! Such words are said at most once. A claim is committed before ("may have been said"), another after Discord's answer
-//! ("was said"). Who finds the first without the second cannot tell, and neither can Discord: the words are not said again,
-//! and that nobody can tell is written down (an audit entry `discord.outcome_unknown` where there is a community, a row of
-//! the platform's inbox where there is none, and a metric). While Postgres is away the words are said without a claim: that a
-//! member hears something is worth more than that they cannot hear it twice.
+//! Such a call is made at most once. A claim is committed before the call, a second one (`#said`) after Discord's answer. A claim
+//! without the second one has three meanings, told apart by its age on Postgres' clock:
+//!
+//! - Younger than [`ABANDONED_AFTER`]: another worker may be sending right now. The message is retried later.
+//! - Older: whoever claimed it ended between sending and recording. Whether Discord has it is unknown, and that is recorded: an
+//!   audit entry `discord.outcome_unknown` where there is a community, a row of the platform's inbox where there is none, and a
+//!   metric.
+//! - Recorded as unknown before (`#unknown`): nothing more is done.
+//!
+//! While Postgres is away the call is made without a claim: a member who gets the answer twice is better off than one who gets
+//! none.
+
+use std::collections::HashMap;
+use std::time::Duration;
 
 use arrakis_db::{Actor, CommunityId, DbError, NewAuditEntry};
 use arrakis_discord::Error;
+use arrakis_runtime::fail_point;
 use serde_json::json;
+use tokio::time::Instant;
 use twilight_model::id::Id;
 use twilight_model::id::marker::GuildMarker;
 
@@ -18,19 +29,27 @@ use crate::services::Services;
 /// Action of the audit entry.
 pub const OUTCOME_UNKNOWN: &str = "discord.outcome_unknown";
 
-/// Longest reason that is written down.
+/// Longest time from the beginning of a claim to the end of its call.
+const LONGEST_SEND: Duration = Duration::from_secs(4);
+/// Shortest time that a call is begun with.
+const SHORTEST_SEND: Duration = Duration::from_millis(500);
+/// A claim of this age has no call under way: [`LONGEST_SEND`], and time to record the result. Below the first retry's 5 s.
+const ABANDONED_AFTER: Duration = Duration::from_millis(4_900);
+/// Longest reason that is recorded.
 const REASON_BYTES: usize = 400;
 
-/// What became of words that are said at most once.
+/// What became of a call that is made at most once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Said {
-    /// Now, or by an earlier attempt.
-    Yes,
-    /// Nobody can tell, and that is written down.
+pub(crate) enum Outcome {
+    /// Discord has it, from this attempt or an earlier one.
+    Sent,
+    /// Whether Discord has it is unknown, and that is recorded.
     Unknown,
+    /// Another worker may be sending it right now. To be looked at again later.
+    UnderWay,
 }
 
-/// Words for one event.
+/// A call for one event.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Once<'a> {
     /// Postgres and metrics.
@@ -39,51 +58,68 @@ pub(crate) struct Once<'a> {
     pub(crate) guild: Option<Id<GuildMarker>>,
     /// The event's id.
     pub(crate) event: &'a str,
-    /// Which words, of those that one event may lead to.
+    /// Which call, of those that one event may lead to.
     pub(crate) what: &'static str,
 }
 
-/// What the claims say before anything is sent.
-enum Begun {
-    First,
-    Said,
+/// What the claims show before anything is sent.
+#[derive(Debug, PartialEq, Eq)]
+enum Claimed {
+    Now,
+    Sent,
     Unknown,
+    UnderWay,
+    Abandoned,
 }
 
 impl Once<'_> {
-    /// Says them, unless they were or may have been said.
+    /// Makes the call within the given time, unless it was or may have been made.
     ///
     /// # Errors
-    /// Discord's, when the words were certainly not said; or `Unavailable`, when they may have been and that could not be
-    /// written down.
-    pub(crate) async fn say(self, send: impl Future<Output = Result<(), Error>>) -> Result<Said, Error> {
-        let community = match self.begin().await {
-            Ok((community, Begun::First)) => Some(community),
-            Ok((_, Begun::Said)) => return Ok(Said::Yes),
-            Ok((community, Begun::Unknown)) => {
-                let why = "an earlier attempt ended between saying and noting it";
+    /// Discord's, when the call certainly had no effect; `Unavailable` when that it is unknown could not be recorded.
+    pub(crate) async fn send<F>(self, call: impl FnOnce(Duration) -> F) -> Result<Outcome, Error>
+    where
+        F: Future<Output = Result<(), Error>>,
+    {
+        let began = Instant::now();
+        let claim = match self.claim().await {
+            Ok((community, Claimed::Now)) => Some(community),
+            Ok((_, Claimed::Sent)) => return Ok(Outcome::Sent),
+            Ok((_, Claimed::Unknown)) => return Ok(Outcome::Unknown),
+            Ok((_, Claimed::UnderWay)) => return Ok(Outcome::UnderWay),
+            Ok((community, Claimed::Abandoned)) => {
+                let why = "an earlier attempt ended between sending and recording";
                 return self.unknown(Some(community), why).await;
             }
             Err(error) => {
-                tracing::warn!(%error, what = self.what, "said without a claim");
+                tracing::warn!(%error, what = self.what, "sent without a claim");
                 None
             }
         };
-        match send.await {
+        let left = match claim {
+            Some(_) => LONGEST_SEND.saturating_sub(began.elapsed()),
+            None => LONGEST_SEND,
+        };
+        let sent = if left < SHORTEST_SEND {
+            Err(Error::Unavailable("claiming the call took too long".to_owned()))
+        } else {
+            call(left).await
+        };
+        match sent {
             Ok(()) => {
-                if let Some(community) = community
+                if let Some(community) = claim
                     && let Err(error) = self.note(community, "said").await
                 {
-                    tracing::warn!(%error, what = self.what, "said, and not noted");
+                    tracing::warn!(%error, what = self.what, "sent, and not recorded");
                 }
-                Ok(Said::Yes)
+                Ok(Outcome::Sent)
             }
-            Err(Error::OutcomeUnknown(why)) => self.unknown(community, &why).await,
+            Err(Error::OutcomeUnknown(why)) => self.unknown(claim, &why).await,
             Err(error) => {
-                if let Some(community) = community
+                if let Some(community) = claim
                     && let Err(error) = self.release(community).await
                 {
-                    tracing::warn!(%error, what = self.what, "not said, and its claim stays");
+                    tracing::warn!(%error, what = self.what, "not sent, and its claim stays");
                 }
                 Err(error)
             }
@@ -94,29 +130,31 @@ impl Once<'_> {
         format!("{}#{}", self.event, self.what)
     }
 
-    async fn begin(&self) -> Result<(Option<CommunityId>, Begun), DbError> {
+    fn noted(&self, how: &str) -> String {
+        format!("{}#{how}", self.key())
+    }
+
+    async fn claim(&self) -> Result<(Option<CommunityId>, Claimed), DbError> {
         let database = &self.services.database;
         let community = self.community().await?;
-        let (key, said) = (self.key(), format!("{}#said", self.key()));
-        // A claim that succeeds where it was only asked for is rolled back with its transaction.
-        let begun = if let Some(community) = community {
+        let key = self.key();
+        let all = [key.clone(), self.noted("said"), self.noted("unknown")];
+        let ages = if let Some(community) = community {
             let mut tx = database.tenant(community).await?;
             if tx.claim(&key).await? {
                 tx.commit().await?;
-                Begun::First
-            } else {
-                asked(tx.claim(&said).await?)
+                return Ok((Some(community), Claimed::Now));
             }
+            tx.claim_ages(&all).await?
         } else {
             let mut tx = database.global().await?;
             if tx.claim(&key).await? {
                 tx.commit().await?;
-                Begun::First
-            } else {
-                asked(tx.claim(&said).await?)
+                return Ok((None, Claimed::Now));
             }
+            tx.claim_ages(&all).await?
         };
-        Ok((community, begun))
+        Ok((community, claimed(&ages, &all)))
     }
 
     async fn community(&self) -> Result<Option<CommunityId>, DbError> {
@@ -127,7 +165,7 @@ impl Once<'_> {
     }
 
     async fn note(&self, community: Option<CommunityId>, how: &str) -> Result<(), DbError> {
-        let key = format!("{}#{how}", self.key());
+        let key = self.noted(how);
         match community {
             Some(community) => {
                 let mut tx = self.services.database.tenant(community).await?;
@@ -157,18 +195,41 @@ impl Once<'_> {
         }
     }
 
-    /// Counts and writes down that nobody can tell. Without a claim (Postgres was away) counting is all that can be done.
-    async fn unknown(&self, claimed: Option<Option<CommunityId>>, why: &str) -> Result<Said, Error> {
+    /// Records that this worker is about to remove what `what` names.
+    ///
+    /// # Errors
+    /// When Postgres is away: then it must not be removed.
+    pub(crate) async fn note_removal(self) -> Result<(), DbError> {
+        let community = self.community().await?;
+        self.note(community, "removed").await
+    }
+
+    /// Whether a worker of ours removed what `what` names, or was about to.
+    ///
+    /// # Errors
+    /// When Postgres is away.
+    pub(crate) async fn was_removed(self) -> Result<bool, DbError> {
+        if fail_point::skips("worker.guard.removed") {
+            return Ok(false);
+        }
+        let key = [self.noted("removed")];
+        let ages = match self.community().await? {
+            Some(community) => self.services.database.tenant(community).await?.claim_ages(&key).await?,
+            None => self.services.database.global().await?.claim_ages(&key).await?,
+        };
+        Ok(!ages.is_empty())
+    }
+
+    /// Counts and records an unknown outcome. Without a claim (Postgres was away) counting is all that can be done.
+    async fn unknown(&self, claimed: Option<Option<CommunityId>>, why: &str) -> Result<Outcome, Error> {
         self.services.metrics.unknown.with_label_values(&[self.what]).inc();
-        tracing::warn!(what = self.what, why, "whether Discord has it is not known");
+        tracing::warn!(what = self.what, why, "outcome of a Discord call is unknown");
         let Some(community) = claimed else {
-            return Ok(Said::Unknown);
+            return Ok(Outcome::Unknown);
         };
         match self.write_down(community, why).await {
-            Ok(()) => Ok(Said::Unknown),
-            Err(error) => Err(Error::Unavailable(format!(
-                "writing down that an outcome is unknown: {error}"
-            ))),
+            Ok(()) => Ok(Outcome::Unknown),
+            Err(error) => Err(Error::Unavailable(format!("recording an unknown outcome: {error}"))),
         }
     }
 
@@ -177,7 +238,7 @@ impl Once<'_> {
             return self.note(None, "unknown").await;
         };
         let mut tx = self.services.database.tenant(community).await?;
-        if tx.claim(&format!("{}#unknown", self.key())).await? {
+        if tx.claim(&self.noted("unknown")).await? {
             tx.audit(&NewAuditEntry {
                 actor: Actor::System("worker".to_owned()),
                 action: OUTCOME_UNKNOWN,
@@ -190,20 +251,65 @@ impl Once<'_> {
         tx.commit().await
     }
 
-    /// For a call that Discord itself guards and that still came to no answer within its time: written down, nothing else.
-    pub(crate) async fn record(self, why: &str) -> Said {
+    /// For a call that Discord itself guards and whose outcome is unknown all the same: it is recorded, nothing else.
+    pub(crate) async fn record(self, why: &str) {
         self.services.metrics.unknown.with_label_values(&[self.what]).inc();
         let written = match self.community().await {
             Ok(community) => self.write_down(community, why).await,
             Err(error) => Err(error),
         };
         if let Err(error) = written {
-            tracing::error!(%error, event = self.event, what = self.what, why, "an unknown outcome could not be written down");
+            tracing::error!(%error, event = self.event, what = self.what, why, "an unknown outcome could not be recorded");
         }
-        Said::Unknown
     }
 }
 
-fn asked(is_new: bool) -> Begun {
-    if is_new { Begun::Unknown } else { Begun::Said }
+/// What the committed claims mean: `all` are the claim itself, its `#said` and its `#unknown`.
+fn claimed(ages: &HashMap<String, Duration>, all: &[String; 3]) -> Claimed {
+    let [key, said, unknown] = all;
+    if ages.contains_key(said) {
+        return Claimed::Sent;
+    }
+    if ages.contains_key(unknown) {
+        return Claimed::Unknown;
+    }
+    match ages.get(key) {
+        Some(age) if *age >= ABANDONED_AFTER || fail_point::skips("worker.guard.under_way") => Claimed::Abandoned,
+        // A claim that is gone was given back this moment: whoever had it did not send.
+        Some(_) | None => Claimed::UnderWay,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(claims: &[(&str, u64)]) -> Claimed {
+        let ages = claims
+            .iter()
+            .map(|(key, ms)| ((*key).to_owned(), Duration::from_millis(*ms)))
+            .collect();
+        claimed(&ages, &["k".to_owned(), "k#said".to_owned(), "k#unknown".to_owned()])
+    }
+
+    #[test]
+    fn a_young_claim_is_under_way_and_an_old_one_is_abandoned() {
+        assert_eq!(of(&[("k", 10)]), Claimed::UnderWay);
+        assert_eq!(of(&[("k", 4_899)]), Claimed::UnderWay);
+        assert_eq!(of(&[("k", 4_900)]), Claimed::Abandoned);
+        assert_eq!(of(&[]), Claimed::UnderWay);
+    }
+
+    #[test]
+    fn a_recorded_result_counts_whatever_the_age() {
+        assert_eq!(of(&[("k", 10), ("k#said", 5)]), Claimed::Sent);
+        assert_eq!(of(&[("k", 90_000), ("k#said", 80_000)]), Claimed::Sent);
+        assert_eq!(of(&[("k", 10), ("k#unknown", 5)]), Claimed::Unknown);
+    }
+
+    #[test]
+    fn a_call_has_ended_before_its_claim_counts_as_abandoned() {
+        assert!(LONGEST_SEND < ABANDONED_AFTER);
+        assert!(ABANDONED_AFTER < Duration::from_secs(u64::from(arrakis_contracts::names::RETRY_SECONDS[0])));
+    }
 }

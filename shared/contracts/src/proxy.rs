@@ -11,6 +11,9 @@ use std::str::FromStr;
 pub const TENANT: &str = "x-arrakis-tenant";
 /// How urgent a call is: see [`Urgency`].
 pub const URGENCY: &str = "x-arrakis-urgency";
+/// What a second call would do: `idempotent`, `time-bound` or `once` (`arrakis-discord-http`). The proxy derives the class from
+/// method, route and body; the header can make a call stricter (`once`), never laxer.
+pub const CALL_CLASS: &str = "x-arrakis-call-class";
 /// How long the caller waits, in milliseconds; the proxy gives up no later.
 pub const DEADLINE_MS: &str = "x-arrakis-deadline-ms";
 /// On answers made by the proxy itself: see [`ProxyError`].
@@ -70,9 +73,10 @@ pub enum ProxyError {
     TokenDead,
     /// 503: this replica is leaving. Discord was not asked; another replica answers.
     ShuttingDown,
-    /// 502: Discord could not be reached, or failed, and nothing can have happened there.
+    /// 502: Discord could not be reached, and nothing can have happened there.
     Unreachable,
-    /// 504: the call may have taken effect, and the answer was lost. It was not repeated.
+    /// 504: the call may have taken effect: Discord answered 5xx, or its answer was lost. A call of the class `once` was not
+    /// repeated; others were, without success.
     OutcomeUnknown,
 }
 

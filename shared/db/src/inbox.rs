@@ -1,5 +1,8 @@
 //! Which events have had their effect. The row is written in the effect's transaction: both happen or neither.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use arrakis_fail_point as fail_point;
 use time::OffsetDateTime;
 
@@ -22,6 +25,23 @@ impl TenantTx {
             .execute(&mut *self.transaction)
         )?;
         Ok(done.rows_affected() > 0 || fail_point::skips("worker.guard.inbox"))
+    }
+
+    /// The committed claims among these, with their age by Postgres' clock.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn claim_ages(&mut self, event_ids: &[String]) -> Result<HashMap<String, Duration>, DbError> {
+        let rows = named!(
+            "inbox.claim_ages",
+            sqlx::query!(
+                r#"select event_id, extract(epoch from clock_timestamp() - claimed_at)::float8 as "age!" from inbox where community_id = $1 and event_id = any($2)"#,
+                self.community.uuid(),
+                event_ids
+            )
+            .fetch_all(&mut *self.transaction)
+        )?;
+        Ok(rows.into_iter().map(|row| (row.event_id, age(row.age))).collect())
     }
 
     /// Gives a claim back: what it was for has certainly not happened.
@@ -77,6 +97,22 @@ impl GlobalTx {
         Ok(done.rows_affected() > 0 || fail_point::skips("worker.guard.inbox"))
     }
 
+    /// [`TenantTx::claim_ages`] for events of no community.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn claim_ages(&mut self, event_ids: &[String]) -> Result<HashMap<String, Duration>, DbError> {
+        let rows = named!(
+            "platform_inbox.claim_ages",
+            sqlx::query!(
+                r#"select event_id, extract(epoch from clock_timestamp() - claimed_at)::float8 as "age!" from platform_inbox where event_id = any($1)"#,
+                event_ids
+            )
+            .fetch_all(&mut *self.transaction)
+        )?;
+        Ok(rows.into_iter().map(|row| (row.event_id, age(row.age))).collect())
+    }
+
     /// [`TenantTx::unclaim`] for an event of no community.
     ///
     /// # Errors
@@ -100,4 +136,9 @@ impl GlobalTx {
         )?;
         Ok(done.rows_affected())
     }
+}
+
+/// Zero for a claim from the future: Postgres' clock was set back.
+fn age(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }

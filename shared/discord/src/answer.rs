@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use arrakis_contracts::proxy::{self, ProxyError};
+use arrakis_discord_http::{CallClass, Failure, codes};
+use arrakis_fail_point as fail_point;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
@@ -30,12 +32,28 @@ struct ErrorBody {
     retry_after: Option<f64>,
 }
 
-/// Already acknowledged.
-const ACKNOWLEDGED: u64 = 40060;
-/// Invalid webhook token, which is what an interaction's token is.
-const WEBHOOK_TOKEN: u64 = 50027;
-/// Unknown account … unknown anything: 10001 to 10999.
-const UNKNOWN: std::ops::Range<u64> = 10_001..11_000;
+/// Why an answer is no success.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    /// For the table.
+    pub(crate) failure: Failure,
+    /// For the caller.
+    pub(crate) error: Error,
+    /// The replica is shutting down.
+    pub(crate) leaving: bool,
+    /// It failed before or behind a proxy that did not, or could not, repeat the call by itself.
+    unrepeated: bool,
+}
+
+impl Failed {
+    /// Whether this process sends the call again, where the table says "repeat in place".
+    pub(crate) fn is_repeated_here(&self, class: CallClass) -> bool {
+        if class == CallClass::TimeBound && fail_point::skips("discord.guard.response") {
+            return false;
+        }
+        self.unrepeated || (class == CallClass::TimeBound && self.failure.may_have_landed())
+    }
+}
 
 /// Words of a stranger that travel in logs and headers: enough of them.
 const MOST_WORDS: usize = 500;
@@ -69,34 +87,53 @@ impl Answer {
         self.headers.get(http::header::DATE)?.to_str().ok()
     }
 
-    /// The body of a success, or what went wrong.
-    pub(crate) fn into_result(self) -> Result<Bytes, Error> {
+    /// Why it is no success; `None` for a success.
+    pub(crate) fn failed(&self) -> Option<Failed> {
         if self.status.is_success() {
-            return Ok(self.body);
+            let failure = Failure::of_body(&self.body)?;
+            let start = clipped(&String::from_utf8_lossy(&self.body), MOST_STEP);
+            return Some(Failed {
+                failure,
+                error: Error::Unreadable(format!("status {} with a body that is no JSON: {start}", self.status)),
+                leaving: false,
+                unrepeated: true,
+            });
         }
         // A gateway between us and the proxy may answer in HTML: then the status alone speaks.
         let mut said: ErrorBody = serde_json::from_slice(&self.body).unwrap_or_default();
         said.message = clipped(&said.message, MOST_WORDS);
-        Err(match self.by_proxy() {
-            Some(error) => self.refused_by_proxy(error, &said),
-            None => self.refused_by_discord(&said),
-        })
+        match self.by_proxy() {
+            Some(error) => Some(self.refused_by_proxy(error, &said)),
+            None => Some(Failed {
+                failure: Failure::of_answer(self.status, said.code)?,
+                error: self.refused_by_discord(&said),
+                leaving: false,
+                unrepeated: self.asked().is_none() && self.status.as_u16() >= 500,
+            }),
+        }
     }
 
-    fn refused_by_proxy(&self, error: ProxyError, said: &ErrorBody) -> Error {
+    fn refused_by_proxy(&self, error: ProxyError, said: &ErrorBody) -> Failed {
         let words = format!("{error}: {}", said.message);
-        match error {
-            ProxyError::WaitedTooLong => Error::RateLimited {
-                retry_after: self.retry_after(said),
-            },
-            ProxyError::UnknownCaller | ProxyError::NotAllowed | ProxyError::BadRequest | ProxyError::BodyTooLarge => {
-                Error::Refused(words)
+        let (failure, unrepeated, error) = match error {
+            ProxyError::WaitedTooLong => {
+                let retry_after = self.retry_after(said);
+                (Failure::RateLimited, false, Error::RateLimited { retry_after })
             }
-            ProxyError::InvalidRequestBudget
-            | ProxyError::TokenDead
-            | ProxyError::ShuttingDown
-            | ProxyError::Unreachable => Error::Unavailable(words),
-            ProxyError::OutcomeUnknown => Error::OutcomeUnknown(words),
+            ProxyError::UnknownCaller | ProxyError::NotAllowed | ProxyError::BadRequest | ProxyError::BodyTooLarge => {
+                (Failure::Refused, false, Error::Refused(words))
+            }
+            ProxyError::InvalidRequestBudget | ProxyError::TokenDead => {
+                (Failure::NotSent, false, Error::Unavailable(words))
+            }
+            ProxyError::ShuttingDown | ProxyError::Unreachable => (Failure::NotSent, true, Error::Unavailable(words)),
+            ProxyError::OutcomeUnknown => (Failure::NoAnswer, true, Error::OutcomeUnknown(words)),
+        };
+        Failed {
+            failure,
+            error,
+            leaving: self.by_proxy() == Some(ProxyError::ShuttingDown),
+            unrepeated,
         }
     }
 
@@ -104,16 +141,16 @@ impl Answer {
         let ErrorBody { code, message, .. } = said;
         let (code, message) = (*code, message.clone());
         match (self.status.as_u16(), code) {
-            (_, ACKNOWLEDGED) => Error::AlreadyAcknowledged,
-            (_, WEBHOOK_TOKEN) => Error::TokenExpired,
+            (status @ (500.. | 408), _) => Error::Unavailable(format!("Discord answered {status}: {message}")),
             (429, _) => Error::RateLimited {
                 retry_after: self.retry_after(said),
             },
+            (_, codes::ALREADY_ACKNOWLEDGED) => Error::AlreadyAcknowledged,
+            (_, codes::INVALID_WEBHOOK_TOKEN) => Error::TokenExpired,
             (404, _) => Error::Gone { code, message },
-            (_, code) if UNKNOWN.contains(&code) => Error::Gone { code, message },
+            (_, code) if codes::UNKNOWN.contains(&code) => Error::Gone { code, message },
             (401, _) => Error::Refused(format!("Discord answered 401: {message}")),
             (403, _) => Error::Forbidden { code, message },
-            (status, _) if status >= 500 => Error::Unavailable(format!("Discord answered {status}: {message}")),
             (status, _) => Error::Invalid {
                 code,
                 message: if message.is_empty() {
@@ -176,22 +213,26 @@ fn collect(value: &Value, path: &mut Vec<String>, found: &mut Vec<FieldError>) {
 mod tests {
     use super::*;
 
-    fn answer(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Result<Bytes, Error> {
+    fn answer(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Result<(), Failed> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.insert(*name, value.parse().unwrap());
         }
-        Answer {
+        let answer = Answer {
             status: StatusCode::from_u16(status).unwrap(),
             headers: map,
             body: Bytes::copy_from_slice(body.as_bytes()),
-        }
-        .into_result()
+        };
+        answer.failed().map_or(Ok(()), Err)
+    }
+
+    fn error(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Error {
+        answer(status, headers, body).unwrap_err().error
     }
 
     #[test]
     fn discords_codes_become_what_a_caller_branches_on() {
-        let class = |status, body| answer(status, &[], body).unwrap_err().class();
+        let class = |status, body| error(status, &[], body).class();
         assert_eq!(class(404, r#"{"code":10062,"message":"Unknown interaction"}"#), "gone");
         assert_eq!(class(400, r#"{"code":10011,"message":"Unknown Role"}"#), "gone");
         assert_eq!(class(400, r#"{"code":40060,"message":"x"}"#), "already_acknowledged");
@@ -210,11 +251,7 @@ mod tests {
 
     #[test]
     fn the_proxys_own_answers_are_told_apart_from_discords() {
-        let class = |status, name| {
-            answer(status, &[(proxy::PROXY_ERROR, name)], r#"{"code":0,"message":"m"}"#)
-                .unwrap_err()
-                .class()
-        };
+        let class = |status, name| error(status, &[(proxy::PROXY_ERROR, name)], r#"{"code":0,"message":"m"}"#).class();
         assert_eq!(class(502, "unreachable"), "unavailable");
         assert_eq!(class(504, "outcome-unknown"), "outcome_unknown");
         assert_eq!(class(403, "not-allowed"), "refused");
@@ -228,16 +265,16 @@ mod tests {
         let wait = |millis| Error::RateLimited {
             retry_after: Duration::from_millis(millis),
         };
-        assert_eq!(answer(429, &[("retry-after", "1")], body).unwrap_err(), wait(250));
-        assert_eq!(answer(429, &[("retry-after", "2")], "").unwrap_err(), wait(2000));
-        assert_eq!(answer(429, &[], r#"{"retry_after":-1}"#).unwrap_err(), wait(1000));
+        assert_eq!(error(429, &[("retry-after", "1")], body), wait(250));
+        assert_eq!(error(429, &[("retry-after", "2")], ""), wait(2000));
+        assert_eq!(error(429, &[], r#"{"retry_after":-1}"#), wait(1000));
     }
 
     #[test]
     fn nested_field_errors_are_named_by_their_path() {
         let body = r#"{"code":50035,"message":"Invalid Form Body","errors":{"embeds":{"0":{"title":{"_errors":
             [{"code":"BASE_TYPE_MAX_LENGTH","message":"Must be 256 or fewer in length."}]}}}}}"#;
-        let error = answer(400, &[], body).unwrap_err();
+        let error = error(400, &[], body);
         assert_eq!(
             error.to_string(),
             "invalid: Invalid Form Body (code 50035): embeds.0.title Must be 256 or fewer in length. (BASE_TYPE_MAX_LENGTH)"
@@ -245,7 +282,27 @@ mod tests {
     }
 
     #[test]
-    fn a_success_is_its_body() {
-        assert_eq!(answer(204, &[], "").unwrap(), Bytes::new());
+    fn a_success_has_not_failed() {
+        assert!(answer(204, &[], "").is_ok());
+    }
+
+    #[test]
+    fn only_what_no_proxy_repeated_is_repeated_here() {
+        let here = |status, headers: &[(&'static str, &'static str)], class| {
+            answer(status, headers, "").unwrap_err().is_repeated_here(class)
+        };
+        let asked = [(proxy::ATTEMPTS, "4")];
+        assert!(!here(502, &asked, CallClass::Idempotent), "the proxy repeated it");
+        assert!(here(502, &asked, CallClass::TimeBound));
+        assert!(
+            here(502, &[], CallClass::Idempotent),
+            "a gateway between us and the proxy"
+        );
+        assert!(
+            !here(429, &asked, CallClass::TimeBound),
+            "a limit is waited for by the proxy"
+        );
+        assert!(here(502, &[(proxy::PROXY_ERROR, "unreachable")], CallClass::Once));
+        assert!(!here(503, &[(proxy::PROXY_ERROR, "token-dead")], CallClass::Idempotent));
     }
 }

@@ -3,19 +3,24 @@
 use std::time::Duration;
 
 use arrakis_contracts::proxy::{self, Urgency};
+use arrakis_discord_http::{Decision, Ending, Failure, decide};
 use arrakis_fail_point as fail_point;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde::de::DeserializeOwned;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tracing::{Instrument, field, info_span};
 use twilight_model::id::Id;
 use twilight_model::id::marker::GuildMarker;
 
+use crate::answer::Answer;
 use crate::client::{Discord, Finished};
 use crate::clock::now_ms;
 use crate::error::Error;
 use crate::request::Request;
+
+/// Pauses before a call whose answer could not be read is made again.
+const UNREADABLE_PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(800)];
 
 /// Calls for one tenant at one urgency. Made by [`Discord::interactive`], [`Discord::sync`] and [`Discord::bulk`].
 #[derive(Debug, Clone)]
@@ -67,16 +72,34 @@ impl Calls {
 
     /// Sends a call whose answer has a body that we read.
     pub(crate) async fn fetch<T: DeserializeOwned>(&self, request: Request) -> Result<T, Error> {
-        let route = request.route;
-        let body = self.send(request).await?;
-        serde_json::from_slice(&body).map_err(|why| Error::Unreadable(format!("{route}: {why}")))
+        let until = Instant::now() + self.deadline;
+        let (route, class) = (request.endpoint.route(), request.endpoint.class());
+        let mut pauses = UNREADABLE_PAUSES.into_iter();
+        loop {
+            let body = self.spanned(&request, until).await?;
+            let why = match serde_json::from_slice(&body) {
+                Ok(read) => return Ok(read),
+                Err(why) => format!("{route}: {why}"),
+            };
+            let pause = pauses.next().filter(|pause| Instant::now() + *pause < until);
+            match (decide(class, Failure::UnreadableAnswer), pause) {
+                (Decision::Repeat { .. }, Some(pause)) => sleep(pause).await,
+                (Decision::End(Ending::OutcomeUnknown), _) => return Err(Error::OutcomeUnknown(why)),
+                _ => return Err(Error::Unreadable(why)),
+            }
+        }
     }
 
     /// Sends a call; its answer's body is handed back unread.
     pub(crate) async fn send(&self, request: Request) -> Result<Bytes, Error> {
+        self.spanned(&request, Instant::now() + self.deadline).await
+    }
+
+    async fn spanned(&self, request: &Request, until: Instant) -> Result<Bytes, Error> {
         let span = info_span!(
             "discord.call.send",
-            route = request.route,
+            route = request.endpoint.route(),
+            class = request.endpoint.class().name(),
             urgency = self.urgency.name(),
             guild.id = self.guild.map(Id::get),
             status = field::Empty,
@@ -85,37 +108,31 @@ impl Calls {
             outcome = field::Empty,
             duration_ms = field::Empty,
         );
-        self.finish(request).instrument(span).await
+        self.finish(request, until).instrument(span).await
     }
 
-    async fn finish(&self, request: Request) -> Result<Bytes, Error> {
+    async fn finish(&self, request: &Request, until: Instant) -> Result<Bytes, Error> {
+        let route = request.endpoint.route();
         let began = Instant::now();
         let sent_ms = now_ms();
         let transport = &self.discord.inner.transport;
-        let headers = self.headers();
-        fail_point::hit_at("worker.calling", &[request.route]).await;
-        let (answer, sent) = transport
-            .send(&request, &headers, began + self.deadline, self.patience)
-            .await;
-        fail_point::hit_at("worker.called", &[request.route]).await;
-        if let Ok(answer) = &answer
-            && let Some(date) = answer.discords_date()
-        {
+        let headers = self.headers(request);
+        fail_point::hit_at("worker.calling", &[route]).await;
+        let sent = transport.send(request, &headers, until, self.patience).await;
+        fail_point::hit_at("worker.called", &[route]).await;
+        if let Some(date) = sent.answer.as_ref().and_then(Answer::discords_date) {
             self.discord.inner.clock.observe(date, sent_ms, now_ms());
         }
-        let status = answer.as_ref().ok().map(|answer| answer.status.as_u16());
-        let asked = answer.as_ref().ok().and_then(crate::answer::Answer::asked);
-        let result = answer.and_then(crate::answer::Answer::into_result);
         let finished = Finished {
-            route: request.route,
-            outcome: result.as_ref().map_or_else(Error::class, |_| "ok"),
-            status,
-            sent,
+            route,
+            outcome: sent.result.as_ref().map_or_else(Error::class, |_| "ok"),
+            status: sent.answer.as_ref().map(|answer| answer.status.as_u16()),
+            sent: sent.tries,
             took: began.elapsed(),
-            error: result.as_ref().err(),
+            error: sent.result.as_ref().err(),
         };
-        self.tell(&finished, asked);
-        result
+        self.tell(&finished, sent.answer.as_ref().and_then(Answer::asked));
+        sent.result
     }
 
     fn tell(&self, finished: &Finished<'_>, asked: Option<u32>) {
@@ -134,13 +151,13 @@ impl Calls {
         }
     }
 
-    fn headers(&self) -> HeaderMap {
+    fn headers(&self, request: &Request) -> HeaderMap {
         let mut map = HeaderMap::new();
         map.insert(header::AUTHORIZATION, self.discord.inner.authorization.clone());
         let urgency = HeaderValue::from_static(self.urgency.name());
         map.insert(HeaderName::from_static(proxy::URGENCY), urgency);
-        let deadline = u64::try_from(self.deadline.as_millis()).unwrap_or(u64::MAX);
-        map.insert(HeaderName::from_static(proxy::DEADLINE_MS), deadline.into());
+        let class = HeaderValue::from_static(request.endpoint.class().name());
+        map.insert(HeaderName::from_static(proxy::CALL_CLASS), class);
         if let Some(guild) = self.guild {
             map.insert(HeaderName::from_static(proxy::TENANT), guild.get().into());
         }

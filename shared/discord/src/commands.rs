@@ -5,8 +5,9 @@ use twilight_http::request::TryIntoRequest;
 use twilight_model::application::command::Command;
 
 use crate::calls::Calls;
+use crate::endpoint;
 use crate::error::Error;
-use crate::request::{Repeat, Request};
+use crate::request::Request;
 
 impl Calls {
     /// Global commands as Discord has them.
@@ -18,7 +19,7 @@ impl Calls {
     pub async fn global_commands(&self) -> Result<Vec<Value>, Error> {
         let interactions = self.build().interaction(self.discord.application());
         let built = interactions.global_commands().try_into_request();
-        let request = Request::built("GET /applications/{application}/commands", Repeat::Harmless, built)?;
+        let request = Request::built(endpoint::COMMANDS, built)?;
         self.fetch(request).await
     }
 
@@ -29,7 +30,7 @@ impl Calls {
     pub async fn set_global_commands(&self, commands: &[Command]) -> Result<Vec<Value>, Error> {
         let interactions = self.build().interaction(self.discord.application());
         let built = interactions.set_global_commands(commands).try_into_request();
-        let mut request = Request::built("PUT /applications/{application}/commands", Repeat::Harmless, built)?;
+        let mut request = Request::built(endpoint::SET_COMMANDS, built)?;
         request.body = without_versions(&request.body)?.into();
         self.fetch(request).await
     }

@@ -38,10 +38,12 @@ pub enum Error {
         /// How long to stay away.
         retry_after: Duration,
     },
-    /// Discord or every proxy is out of reach or failing, and nothing has happened there. Worth another try later.
+    /// Discord or every proxy is out of reach or failing. The call did not take effect, or repeating it does no harm: worth
+    /// another try later.
     #[error("unavailable: {0}")]
     Unavailable(String),
-    /// The call may have taken effect; its answer was lost and it was not repeated.
+    /// A call that must not be made twice (a first response, a creation) may or may not have taken effect: it was answered 5xx or
+    /// not at all. A call that may be repeated never ends so; it is [`Error::Unavailable`].
     #[error("outcome unknown: {0}")]
     OutcomeUnknown(String),
     /// Discord, or twilight's checks before sending, refused the content. The same call will be refused again.
@@ -57,8 +59,8 @@ pub enum Error {
     /// The proxy refused this service: wrong credential, or a route that its allow-list lacks. A matter of configuration.
     #[error("the discord-proxy refused the call: {0}")]
     Refused(String),
-    /// The call took effect, but its answer cannot be read by this build.
-    #[error("an answer that cannot be read: {0}")]
+    /// The answer was a success whose body cannot be read by this build. Repeating the call does no harm.
+    #[error("the answer cannot be read: {0}")]
     Unreadable(String),
 }
 
@@ -90,11 +92,11 @@ impl Error {
         }
     }
 
-    /// Whether the same call may succeed later without anybody changing anything.
+    /// Whether the same call may be made again later, and may succeed then without anybody changing anything.
     pub const fn is_passing(&self) -> bool {
         matches!(
             self,
-            Self::RateLimited { .. } | Self::Unavailable(_) | Self::OutcomeUnknown(_)
+            Self::RateLimited { .. } | Self::Unavailable(_) | Self::Unreadable(_)
         )
     }
 

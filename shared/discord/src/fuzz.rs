@@ -55,9 +55,9 @@ fn answers() {
             clock.observe(date, 1_795_257_504_000, 1_795_257_504_080);
         }
         let _ = (clock.offset_ms(), answer.asked());
-        match answer.into_result() {
-            Ok(_) => "a success".to_owned(),
-            Err(error) => {
+        match answer.failed().map(|failed| failed.error) {
+            None => "a success".to_owned(),
+            Some(error) => {
                 if let Error::RateLimited { retry_after } = &error {
                     assert!(
                         *retry_after <= Duration::from_secs(24 * 3_600),

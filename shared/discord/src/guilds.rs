@@ -12,8 +12,9 @@ use twilight_model::id::Id;
 use twilight_model::id::marker::{ChannelMarker, GuildMarker, RoleMarker};
 
 use crate::calls::Calls;
+use crate::endpoint;
 use crate::error::Error;
-use crate::request::{Repeat, Request};
+use crate::request::Request;
 
 impl Calls {
     /// Asks who the bot is: whether a proxy and Discord answer, and take the token. Not the gateway's address: that bucket
@@ -23,7 +24,7 @@ impl Calls {
     /// See [`Error`].
     pub async fn probe(&self) -> Result<(), Error> {
         let built = self.build().current_user().try_into_request();
-        let request = Request::built("GET /users/@me", Repeat::Harmless, built)?;
+        let request = Request::built(endpoint::CURRENT_USER, built)?;
         self.send(request).await.map(drop)
     }
 
@@ -33,8 +34,7 @@ impl Calls {
     /// [`Error::Gone`] or [`Error::Forbidden`] where the bot is not (any more).
     pub async fn guild(&self, guild: Id<GuildMarker>) -> Result<Guild, Error> {
         let built = self.build().guild(guild).with_counts(true).try_into_request();
-        self.fetch(Request::built("GET /guilds/{guild}", Repeat::Harmless, built)?)
-            .await
+        self.fetch(Request::built(endpoint::GUILD, built)?).await
     }
 
     /// All roles of a server, `@everyone` (whose id is the server's) among them.
@@ -43,8 +43,7 @@ impl Calls {
     /// See [`Error`].
     pub async fn roles(&self, guild: Id<GuildMarker>) -> Result<Vec<Role>, Error> {
         let built = self.build().roles(guild).try_into_request();
-        self.fetch(Request::built("GET /guilds/{guild}/roles", Repeat::Harmless, built)?)
-            .await
+        self.fetch(Request::built(endpoint::ROLES, built)?).await
     }
 
     /// All channels of a server, categories among them, threads not.
@@ -53,8 +52,7 @@ impl Calls {
     /// See [`Error`].
     pub async fn channels(&self, guild: Id<GuildMarker>) -> Result<Vec<Channel>, Error> {
         let built = self.build().guild_channels(guild).try_into_request();
-        self.fetch(Request::built("GET /guilds/{guild}/channels", Repeat::Harmless, built)?)
-            .await
+        self.fetch(Request::built(endpoint::CHANNELS, built)?).await
     }
 
     /// Creates a role. Name and permissions are always sent: Discord would copy those of `@everyone` otherwise.
@@ -71,8 +69,7 @@ impl Calls {
     ) -> Result<Role, Error> {
         let create = self.build().create_role(guild).name(name).permissions(permissions);
         let built = more(create).reason(reason).try_into_request();
-        self.fetch(Request::built("POST /guilds/{guild}/roles", Repeat::Never, built)?)
-            .await
+        self.fetch(Request::built(endpoint::CREATE_ROLE, built)?).await
     }
 
     /// Changes a role in what `change` sets.
@@ -89,12 +86,7 @@ impl Calls {
         let built = change(self.build().update_role(guild, role))
             .reason(reason)
             .try_into_request();
-        self.fetch(Request::built(
-            "PATCH /guilds/{guild}/roles/{role}",
-            Repeat::Harmless,
-            built,
-        )?)
-        .await
+        self.fetch(Request::built(endpoint::EDIT_ROLE, built)?).await
     }
 
     /// Sets the places of several roles at once. All roles come back, renumbered: compare their order.
@@ -112,8 +104,7 @@ impl Calls {
             .update_role_positions(guild, positions)
             .reason(reason)
             .try_into_request();
-        self.fetch(Request::built("PATCH /guilds/{guild}/roles", Repeat::Harmless, built)?)
-            .await
+        self.fetch(Request::built(endpoint::MOVE_ROLES, built)?).await
     }
 
     /// Creates a channel of the kind, topic, overwrites … that `more` sets.
@@ -130,8 +121,7 @@ impl Calls {
         let built = more(self.build().create_guild_channel(guild, name))
             .reason(reason)
             .try_into_request();
-        self.fetch(Request::built("POST /guilds/{guild}/channels", Repeat::Never, built)?)
-            .await
+        self.fetch(Request::built(endpoint::CREATE_CHANNEL, built)?).await
     }
 
     /// Changes a channel in what `change` sets. Renames are slow: Discord allows about two in ten minutes.
@@ -147,8 +137,7 @@ impl Calls {
         let built = change(self.build().update_channel(channel))
             .reason(reason)
             .try_into_request();
-        self.fetch(Request::built("PATCH /channels/{channel}", Repeat::Harmless, built)?)
-            .await
+        self.fetch(Request::built(endpoint::EDIT_CHANNEL, built)?).await
     }
 
     /// Sets the places of several channels at once; at most one entry may change its parent.
@@ -160,7 +149,7 @@ impl Calls {
             .build()
             .update_guild_channel_positions(guild, positions)
             .try_into_request();
-        let request = Request::built("PATCH /guilds/{guild}/channels", Repeat::Harmless, built)?;
+        let request = Request::built(endpoint::MOVE_CHANNELS, built)?;
         self.send(request).await.map(drop)
     }
 }

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use twilight_http::request::{Request as Built, TryIntoRequest};
 use twilight_model::application::command::CommandOptionChoice;
-use twilight_model::channel::message::{AllowedMentions, Message, MessageFlags};
+use twilight_model::channel::message::{AllowedMentions, MessageFlags};
 use twilight_model::http::interaction::{InteractionResponse, InteractionResponseData, InteractionResponseType};
 use twilight_model::id::Id;
 use twilight_model::id::marker::InteractionMarker;
 
 use crate::calls::Calls;
+use crate::endpoint;
 use crate::error::Error;
-use crate::request::{Repeat, Request};
+use crate::request::Request;
 
 /// How long after its creation an interaction takes its first response.
 pub const RESPONSE_WINDOW: Duration = Duration::from_secs(3);
@@ -25,10 +26,12 @@ const PATIENCE: Duration = Duration::from_millis(1200);
 const EDIT_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Calls {
-    /// The first response. Sent again when its answer was lost: where it had landed, the second is answered 40060.
+    /// The first response. After a failure it is sent again while time is left: where an earlier attempt of this call may have
+    /// landed, 40060 is success.
     ///
     /// # Errors
-    /// [`Error::Gone`] past three seconds, [`Error::AlreadyAcknowledged`] when someone was first.
+    /// [`Error::Gone`] past three seconds, [`Error::AlreadyAcknowledged`] when another call was first,
+    /// [`Error::OutcomeUnknown`] when every attempt failed and one may have landed.
     pub async fn respond(
         &self,
         interaction: Id<InteractionMarker>,
@@ -41,8 +44,7 @@ impl Calls {
         }
         let interactions = self.build().interaction(self.discord.application());
         let request = Request::built(
-            "POST /interactions/{interaction}/{token}/callback",
-            Repeat::Harmless,
+            endpoint::RESPOND,
             interactions
                 .create_response(interaction, token, response)
                 .try_into_request(),
@@ -155,11 +157,7 @@ impl Calls {
     /// [`Error::TokenExpired`] past fifteen minutes; do not ask then, since it counts against the invalid-request budget.
     /// [`Error::Gone`] when the member deleted the message.
     pub async fn edit_original(&self, token: &str, message: &InteractionResponseData) -> Result<(), Error> {
-        let request = Request::built(
-            "PATCH /webhooks/{application}/{token}/messages/@original",
-            Repeat::Harmless,
-            self.edit(token, message),
-        )?;
+        let request = Request::built(endpoint::EDIT_ORIGINAL, self.edit(token, message))?;
         self.clone().patience(EDIT_PATIENCE).send(request).await.map(drop)
     }
 
@@ -171,16 +169,16 @@ impl Calls {
     pub async fn delete_original(&self, token: &str) -> Result<(), Error> {
         let interactions = self.build().interaction(self.discord.application());
         let built = interactions.delete_response(token).try_into_request();
-        let route = "DELETE /webhooks/{application}/{token}/messages/@original";
-        let request = Request::built(route, Repeat::Harmless, built)?;
+        let request = Request::built(endpoint::DELETE_ORIGINAL, built)?;
         self.clone().patience(EDIT_PATIENCE).send(request).await.map(drop)
     }
 
-    /// Another message after the first response. Never repeated: a lost answer is [`Error::OutcomeUnknown`].
+    /// Another message after the first response. Never repeated: without a whole answer, or with a 5xx, it is
+    /// [`Error::OutcomeUnknown`].
     ///
     /// # Errors
     /// As [`Calls::edit_original`].
-    pub async fn send_followup(&self, token: &str, message: &InteractionResponseData) -> Result<Message, Error> {
+    pub async fn send_followup(&self, token: &str, message: &InteractionResponseData) -> Result<(), Error> {
         let interactions = self.build().interaction(self.discord.application());
         let mut followup = interactions.create_followup(token);
         if let Some(content) = &message.content {
@@ -198,12 +196,8 @@ impl Calls {
         if let Some(flags) = message.flags {
             followup = followup.flags(flags);
         }
-        let request = Request::built(
-            "POST /webhooks/{application}/{token}",
-            Repeat::Never,
-            followup.try_into_request(),
-        )?;
-        self.fetch(request).await
+        let request = Request::built(endpoint::FOLLOW_UP, followup.try_into_request())?;
+        self.send(request).await.map(drop)
     }
 
     fn edit(&self, token: &str, message: &InteractionResponseData) -> Result<Built, twilight_http::Error> {

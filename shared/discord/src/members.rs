@@ -6,8 +6,9 @@ use twilight_model::id::Id;
 use twilight_model::id::marker::{GuildMarker, RoleMarker, UserMarker};
 
 use crate::calls::Calls;
+use crate::endpoint;
 use crate::error::Error;
-use crate::request::{Repeat, Request};
+use crate::request::Request;
 
 /// Unknown member.
 const UNKNOWN_MEMBER: u64 = 10007;
@@ -34,11 +35,7 @@ impl Calls {
             return Ok(false);
         }
         let built = self.build().add_guild_member_role(guild, user, role).reason(reason);
-        let request = Request::built(
-            "PUT /guilds/{guild}/members/{user}/roles/{role}",
-            Repeat::Harmless,
-            built.try_into_request(),
-        )?;
+        let request = Request::built(endpoint::ASSIGN_ROLE, built.try_into_request())?;
         self.send(request).await.map(|_| true)
     }
 
@@ -58,11 +55,7 @@ impl Calls {
             return Ok(false);
         }
         let built = self.build().remove_guild_member_role(guild, user, role).reason(reason);
-        let request = Request::built(
-            "DELETE /guilds/{guild}/members/{user}/roles/{role}",
-            Repeat::Harmless,
-            built.try_into_request(),
-        )?;
+        let request = Request::built(endpoint::REMOVE_ROLE, built.try_into_request())?;
         self.send(request).await.map(|_| true)
     }
 
@@ -72,7 +65,7 @@ impl Calls {
     /// See [`Error`].
     pub async fn member(&self, guild: Id<GuildMarker>, user: Id<UserMarker>) -> Result<Option<Member>, Error> {
         let built = self.build().guild_member(guild, user).try_into_request();
-        let request = Request::built("GET /guilds/{guild}/members/{user}", Repeat::Harmless, built)?;
+        let request = Request::built(endpoint::MEMBER, built)?;
         match self.fetch(request).await {
             Ok(member) => Ok(Some(member)),
             Err(Error::Gone {
@@ -96,7 +89,7 @@ impl Calls {
         if let Some(after) = after {
             page = page.after(after);
         }
-        let request = Request::built("GET /guilds/{guild}/members", Repeat::Harmless, page.try_into_request())?;
+        let request = Request::built(endpoint::MEMBERS, page.try_into_request())?;
         self.fetch(request).await
     }
 

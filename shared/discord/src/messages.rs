@@ -9,8 +9,9 @@ use twilight_model::id::Id;
 use twilight_model::id::marker::{ChannelMarker, UserMarker};
 
 use crate::calls::Calls;
+use crate::endpoint;
 use crate::error::Error;
-use crate::request::{Repeat, Request};
+use crate::request::Request;
 
 impl Calls {
     /// Writes to one member directly. The same `nonce` within a few minutes is the same message, so a lost answer is asked
@@ -26,7 +27,7 @@ impl Calls {
     ) -> Result<Message, Error> {
         let built = self.build().create_private_channel(user).try_into_request();
         // Asked twice, Discord answers the same channel.
-        let request = Request::built("POST /users/@me/channels", Repeat::Harmless, built)?;
+        let request = Request::built(endpoint::OPEN_DM, built)?;
         let channel: Channel = self.fetch(request).await?;
         self.send_message(channel.id, message, nonce).await
     }
@@ -51,8 +52,7 @@ impl Calls {
         if let Some(components) = &message.components {
             create = create.components(components);
         }
-        let route = "POST /channels/{channel}/messages";
-        let mut request = Request::built(route, Repeat::Harmless, create.try_into_request())?;
+        let mut request = Request::built(endpoint::CREATE_MESSAGE, create.try_into_request())?;
         request.body = enforcing_nonce(&request.body)?.into();
         self.fetch(request).await
     }

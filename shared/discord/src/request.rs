@@ -3,23 +3,14 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 
+use crate::endpoint::Endpoint;
 use crate::error::Error;
 
-/// Whether a call may be sent again when its answer was lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Repeat {
-    /// Twice has the effect of once: reads, role PUTs, edits, and interaction callbacks, where the second is answered 40060.
-    Harmless,
-    /// Twice would do it twice: creations, follow-ups.
-    Never,
-}
-
-/// Method, path, body and what to do about a lost answer.
+/// Which call it is, with method, path and body.
 #[derive(Debug)]
 pub(crate) struct Request {
-    /// Route with its ids left out, for spans and metrics: `PUT /guilds/{guild}/members/{user}/roles/{role}`.
-    pub(crate) route: &'static str,
-    pub(crate) repeat: Repeat,
+    /// Route and class.
+    pub(crate) endpoint: Endpoint,
     pub(crate) method: Method,
     /// From the base of the API on: `guilds/1/roles`.
     pub(crate) path: String,
@@ -33,8 +24,7 @@ impl Request {
     /// # Errors
     /// [`Error::Invalid`] with twilight's reason.
     pub(crate) fn built(
-        route: &'static str,
-        repeat: Repeat,
+        endpoint: Endpoint,
         built: Result<twilight_http::request::Request, twilight_http::Error>,
     ) -> Result<Self, Error> {
         let built = built?;
@@ -49,8 +39,7 @@ impl Request {
             headers.insert(header::CONTENT_TYPE, value);
         }
         Ok(Self {
-            route,
-            repeat,
+            endpoint,
             method: Method::from_bytes(built.method().name().as_bytes()).map_err(Error::unsendable)?,
             path: built.path().to_owned(),
             headers,

@@ -1,14 +1,15 @@
-//! Sends one request to one of the proxy's replicas, and to the next where that does no harm.
+//! Sends one request to one of the proxy's replicas, and to the next where the table of `arrakis-discord-http` allows it.
 //!
-//! A refused connection and a proxy's `unreachable` mean that nothing happened: the next replica is asked, and when all
-//! have been, all again until the deadline. Anything after the request was on its way is repeated only where
-//! [`Repeat::Harmless`] says so.
+//! What is repeated here is what failed between this process and Discord's side of a proxy: a replica that refuses, is leaving,
+//! hangs, loses the connection or cannot reach Discord. What Discord answered has been repeated by the proxy already; only first
+//! responses, whose time is short, are repeated here as well.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arrakis_causes::causes;
-use arrakis_contracts::proxy::ProxyError;
+use arrakis_contracts::proxy::DEADLINE_MS;
+use arrakis_discord_http::{Attempts, CallClass, Decision, Ending, Failure};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body_util::{BodyExt, Full, Limited};
@@ -20,7 +21,7 @@ use url::Url;
 
 use crate::answer::Answer;
 use crate::error::Error;
-use crate::request::{Repeat, Request};
+use crate::request::Request;
 
 /// A proxy on this network connects in a millisecond; one that takes this long is gone.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -31,6 +32,8 @@ const AVOID: Duration = Duration::from_secs(2);
 /// Wait before all replicas are asked again; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// The proxy gives up this much before a try does: its answer tells whether anything was sent, and silence does not.
+const ANSWER_MARGIN: Duration = Duration::from_millis(250);
 /// The largest answer is a page of 1,000 members.
 const ANSWER_BYTES: usize = 8 << 20;
 
@@ -40,6 +43,15 @@ struct Replica {
     base: String,
     /// Until when it is asked last: milliseconds since the transport began.
     avoid_until_ms: AtomicU64,
+}
+
+/// No further try begins with less time. One that the deadline cuts off leaves open whether a call of the class "once" landed,
+/// which an earlier try had settled.
+const fn shortest_try(class: CallClass) -> Duration {
+    match class {
+        CallClass::Idempotent | CallClass::TimeBound => Duration::from_millis(100),
+        CallClass::Once => Duration::from_millis(600),
+    }
 }
 
 /// Connections to every replica.
@@ -54,12 +66,20 @@ pub(crate) struct Transport {
 /// What one try at one replica came to.
 enum Try {
     Answered(Answer),
-    /// Nothing can have happened at Discord.
-    Untouched(String),
-    /// It may have.
-    Lost(String),
+    Failed(Failure, String),
     /// Path or headers that HTTP cannot carry: no replica would do better.
     Unsendable(Error),
+}
+
+/// What a call came to.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    /// The body of the success, or why there is none. Empty where a repeated call found its effect in place.
+    pub(crate) result: Result<Bytes, Error>,
+    /// The last answer that arrived whole.
+    pub(crate) answer: Option<Answer>,
+    /// How many times the call was sent to a proxy.
+    pub(crate) tries: u32,
 }
 
 impl Transport {
@@ -83,61 +103,87 @@ impl Transport {
         }
     }
 
-    /// Sends `request` until it is answered, or `deadline` passes. Answers how many times it was sent, too.
-    /// `patience` bounds one try of a harmless call, so that a replica that hangs leaves time for another.
+    /// Sends `request` until the table ends it, or `deadline` passes. `patience` bounds one try of a call that may be repeated, so
+    /// that a replica that hangs leaves time for another.
     pub(crate) async fn send(
         &self,
         request: &Request,
         headers: &HeaderMap,
         deadline: Instant,
         patience: Option<Duration>,
-    ) -> (Result<Answer, Error>, u32) {
+    ) -> Sent {
+        let class = request.endpoint.class();
+        let mut attempts = Attempts::new(class, &request.method);
+        let mut sent = Sent {
+            result: Err(Error::Unavailable("no proxy is configured".to_owned())),
+            answer: None,
+            tries: 0,
+        };
         let mut pause = FIRST_PAUSE;
-        let mut sent = 0;
-        let mut last = "no proxy is configured".to_owned();
-        // Whether a try that nobody answered may have taken effect.
-        let mut may_have = false;
         loop {
             for replica in self.in_order() {
-                sent += 1;
-                let until = match (request.repeat, patience) {
-                    (Repeat::Harmless, Some(patience)) => deadline.min(Instant::now() + patience),
+                sent.tries += 1;
+                let until = match (class, patience) {
+                    (CallClass::Idempotent | CallClass::TimeBound, Some(patience)) => {
+                        deadline.min(Instant::now() + patience)
+                    }
                     _ => deadline,
                 };
-                match self.try_once(replica, request, headers, until).await {
-                    Try::Answered(answer) if answer.by_proxy() == Some(ProxyError::ShuttingDown) => {
-                        self.avoid(replica);
-                        last = format!("{} is leaving", replica.base);
-                    }
-                    Try::Answered(answer) if answer.by_proxy() == Some(ProxyError::Unreachable) => {
-                        last = format!("{} cannot reach Discord", replica.base);
-                    }
-                    Try::Answered(answer) => return (Ok(answer), sent),
-                    Try::Untouched(why) => {
-                        self.avoid(replica);
-                        last = why;
-                    }
-                    Try::Unsendable(error) => return (Err(error), sent),
-                    Try::Lost(why) if request.repeat == Repeat::Never => {
-                        return (Err(Error::OutcomeUnknown(why)), sent);
-                    }
-                    Try::Lost(why) => {
-                        may_have = true;
-                        self.avoid(replica);
-                        last = why;
-                    }
+                let tried = self.try_once(replica, request, headers, until).await;
+                let ended = self.judge(replica, tried, &mut attempts, &mut sent);
+                if ended {
+                    return sent;
                 }
-                if Instant::now() >= deadline {
-                    return (Err(unanswered(last, may_have)), sent);
+                if Instant::now() + shortest_try(class) >= deadline {
+                    return sent.out_of_time(&attempts);
                 }
             }
             let jittered = pause.mul_f64(0.5 + rand::random::<f64>() / 2.0);
-            if Instant::now() + jittered >= deadline {
-                return (Err(unanswered(last, may_have)), sent);
+            if Instant::now() + jittered + shortest_try(class) >= deadline {
+                return sent.out_of_time(&attempts);
             }
             sleep(jittered).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    /// Writes into `sent` what a try came to. Returns whether the call is over.
+    fn judge(&self, replica: &Replica, tried: Try, attempts: &mut Attempts, sent: &mut Sent) -> bool {
+        let (failure, error, here) = match tried {
+            Try::Unsendable(error) => {
+                sent.result = Err(error);
+                return true;
+            }
+            Try::Failed(failure, why) => {
+                self.avoid(replica);
+                (failure, Error::Unavailable(why), true)
+            }
+            Try::Answered(answer) => {
+                let failed = answer.failed();
+                let body = answer.body.clone();
+                sent.answer = Some(answer);
+                let Some(failed) = failed else {
+                    sent.result = Ok(body);
+                    return true;
+                };
+                if failed.leaving {
+                    self.avoid(replica);
+                }
+                let here = failed.is_repeated_here(attempts.class());
+                (failed.failure, failed.error, here)
+            }
+        };
+        let decision = attempts.failed(failure);
+        let (result, over) = match decision {
+            Decision::Success if attempts.may_have_landed() => (Ok(Bytes::new()), true),
+            // An earlier call was first: whether that is a success, the caller knows.
+            Decision::Success => (Err(error), true),
+            Decision::Repeat { .. } if here => (Err(error), false),
+            Decision::Repeat { exhausted } => (Err(error.ending(exhausted)), true),
+            Decision::End(ending) => (Err(error.ending(ending)), true),
+        };
+        sent.result = result;
+        over
     }
 
     /// Every replica, by turns, those that failed lately at the end.
@@ -166,6 +212,9 @@ impl Transport {
         if let Some(map) = built.headers_mut() {
             map.extend(request.headers.clone());
             map.extend(headers.clone());
+            let left = until.saturating_duration_since(Instant::now());
+            let left = (left - (left / 4).min(ANSWER_MARGIN)).as_millis();
+            map.insert(DEADLINE_MS, u64::try_from(left.max(1)).unwrap_or(u64::MAX).into());
         }
         let built = match built.body(Full::new(request.body.clone())) {
             Ok(built) => built,
@@ -176,14 +225,17 @@ impl Transport {
                 let why = format!("{}: {}", replica.base, causes(&error));
                 // hyper itself repeats on a new connection what an idle one, closed by its peer, did not take.
                 if error.is_connect() {
-                    Try::Untouched(why)
+                    Try::Failed(Failure::NotSent, why)
                 } else {
-                    Try::Lost(why)
+                    Try::Failed(Failure::ConnectionLost, why)
                 }
             })?;
             let (parts, body) = response.into_parts();
             let body = Limited::new(body, ANSWER_BYTES).collect().await;
-            let body = body.map_err(|why| Try::Lost(format!("{}: the answer broke off: {why}", replica.base)))?;
+            let body = body.map_err(|why| {
+                let why = format!("{}: the answer was cut off: {why}", replica.base);
+                Try::Failed(Failure::ConnectionLost, why)
+            })?;
             Ok::<_, Try>(Answer {
                 status: parts.status,
                 headers: parts.headers,
@@ -193,16 +245,29 @@ impl Transport {
         match timeout_at(until, exchange).await {
             Ok(Ok(answer)) => Try::Answered(answer),
             Ok(Err(failed)) => failed,
-            Err(_) => Try::Lost(format!("{} did not answer in time", replica.base)),
+            Err(_) => Try::Failed(Failure::NoAnswer, format!("{} did not answer in time", replica.base)),
         }
     }
 }
 
-/// Nobody answered before the deadline. A harmless call may be made again either way; who cannot do so must know which it was.
-fn unanswered(why: String, may_have: bool) -> Error {
-    if may_have {
-        Error::OutcomeUnknown(why)
-    } else {
-        Error::Unavailable(why)
+impl Sent {
+    /// The deadline passed before an attempt succeeded.
+    fn out_of_time(mut self, attempts: &Attempts) -> Self {
+        let ending = attempts.out_of_time(false);
+        self.result = self.result.map_err(|error| error.ending(ending));
+        self
+    }
+}
+
+impl Error {
+    /// The error of a call that ends so.
+    fn ending(self, ending: Ending) -> Self {
+        match (ending, self) {
+            (Ending::OutcomeUnknown, Self::Unavailable(why) | Self::OutcomeUnknown(why)) => Self::OutcomeUnknown(why),
+            (Ending::OutcomeUnknown, other) => Self::OutcomeUnknown(other.to_string()),
+            (Ending::RepeatLater, Self::OutcomeUnknown(why)) => Self::Unavailable(why),
+            (Ending::RepeatLater, other) if !other.is_passing() => Self::Unavailable(other.to_string()),
+            (Ending::RepeatLater | Ending::Refused, other) => other,
+        }
     }
 }

@@ -139,8 +139,20 @@ pub const POINTS: &[Point] = &[
         "worker.guard.compare",
         "commands are registered whether they differ or not",
     ),
+    point(
+        "worker.guard.under_way",
+        "a claim without a result counts as abandoned, however young it is",
+    ),
+    point(
+        "worker.guard.removed",
+        "that the worker itself removed an original response is forgotten",
+    ),
     point("proxy.guard.pause", "a 429's Retry-After is forgotten"),
     point("proxy.guard.repeat", "a POST whose answer was lost is sent again"),
+    point(
+        "discord.guard.response",
+        "a first response that failed is not repeated in place",
+    ),
     point("proxy.guard.token", "a dead token is taken for good"),
     point("proxy.guard.budget", "the budget of invalid requests has no end"),
     point("proxy.guard.terminal", "what Discord refused for good is sent again"),

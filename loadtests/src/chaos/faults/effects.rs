@@ -146,12 +146,12 @@ async fn over(stage: &mut Stage, id: u64) -> anyhow::Result<Value> {
         .await
 }
 
-fn followups(seen: &Value) -> usize {
+pub(super) fn followups(seen: &Value) -> usize {
     seen["followups"].as_array().map_or(0, Vec::len)
 }
 
 /// A member of the server that is not onboarded, and a channel there.
-async fn stranger(stage: &mut Stage) -> anyhow::Result<(u64, u64, u64)> {
+pub(super) async fn stranger(stage: &mut Stage) -> anyhow::Result<(u64, u64, u64)> {
     let mut servers = stage.plan().servers.iter();
     let server = servers.find(|server| server.community.is_none());
     let server = server.context("no server without a community")?.clone();
@@ -168,7 +168,7 @@ async fn stranger(stage: &mut Stage) -> anyhow::Result<(u64, u64, u64)> {
     Ok((server.guild, channel.parse()?, user))
 }
 
-async fn is_written_down(stage: &mut Stage, claim: &str) -> anyhow::Result<bool> {
+pub(super) async fn is_written_down(stage: &mut Stage, claim: &str) -> anyhow::Result<bool> {
     let mut connection = PgConnection::connect(&stage.platform().database().admin_url()).await?;
     let found: (i64,) = sqlx::query_as("select count(*) from platform_inbox where event_id = $1")
         .bind(claim)

@@ -5,6 +5,7 @@ mod broker;
 mod calls;
 mod effects;
 mod everything;
+mod failures;
 mod gateway;
 mod ingestor;
 mod jobs;
@@ -30,6 +31,7 @@ pub fn all() -> Vec<Scenario> {
         broker::SCENARIOS,
         effects::SCENARIOS,
         everything::SCENARIOS,
+        failures::SCENARIOS,
         gateway::SCENARIOS,
         ingestor::SCENARIOS,
         jobs::SCENARIOS,

@@ -23,5 +23,6 @@ mod partition;
 mod process;
 mod redis_trouble;
 mod repeats;
+mod responses;
 mod seats;
 mod token;

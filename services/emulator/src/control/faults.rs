@@ -36,12 +36,22 @@ pub(super) struct Request {
     event: Option<String>,
     mode: Option<String>,
     text: Option<String>,
+    after_effect: Option<bool>,
 }
 
 const KINDS: &str = "gateway_drop, gateway_half_open, gateway_reconnect, gateway_invalid_session, gateway_close, \
      gateway_heartbeat_request, gateway_send; gateway_no_heartbeat_ack, gateway_duplicate_dispatch, \
      gateway_dead_resume_host, gateway_refuse_resume, gateway_resume_answer, gateway_identify_answer, \
-     rest_latency, rest_status, rest_rate_limit, rest_lost_answer";
+     rest_latency, rest_status, rest_rate_limit, rest_lost_answer, \
+     rest_reset, rest_half_answer, rest_garbage, rest_slow_body";
+/// Kinds whose `after_effect` says whether the call is carried out.
+const WITH_EFFECT: [&str; 5] = [
+    "rest_status",
+    "rest_lost_answer",
+    "rest_reset",
+    "rest_half_answer",
+    "rest_garbage",
+];
 
 pub(super) async fn list(State(app): State<AppState>) -> Json<Value> {
     Json(json!({"faults": app.faults.list()}))
@@ -123,7 +133,14 @@ fn order(request: &Request) -> Result<Option<Order>, ControlError> {
 }
 
 fn armed(request: &Request) -> Result<FaultKind, ControlError> {
-    Ok(match request.kind.as_str() {
+    let kind = request.kind.as_str();
+    if request.after_effect.is_some() && !WITH_EFFECT.contains(&kind) {
+        return Err(bad(
+            format!("after_effect means nothing to {kind}"),
+            format!("it belongs to {}", WITH_EFFECT.join(", ")),
+        ));
+    }
+    Ok(match kind {
         "rest_latency" => FaultKind::RestLatency {
             ms: request
                 .ms
@@ -132,8 +149,11 @@ fn armed(request: &Request) -> Result<FaultKind, ControlError> {
         },
         "rest_status" => {
             let status = request.status.filter(|status| (200..600).contains(status));
-            FaultKind::RestStatus {
-                status: status.ok_or_else(|| bad("rest_status needs a status", "e.g. \"status\": 503"))?,
+            let status = status.ok_or_else(|| bad("rest_status needs a status", "e.g. \"status\": 503"))?;
+            if request.after_effect == Some(true) {
+                FaultKind::RestStatusAfterEffect { status }
+            } else {
+                FaultKind::RestStatus { status }
             }
         }
         "rest_rate_limit" => {
@@ -146,7 +166,22 @@ fn armed(request: &Request) -> Result<FaultKind, ControlError> {
                 retry_after: request.retry_after.unwrap_or(1.0).max(0.0),
             }
         }
+        "rest_lost_answer" if request.after_effect == Some(false) => FaultKind::RestNoAnswer { mode: mode(request)? },
         "rest_lost_answer" => FaultKind::RestLostAnswer { mode: mode(request)? },
+        "rest_reset" => FaultKind::RestReset {
+            after_effect: request.after_effect.unwrap_or(false),
+        },
+        "rest_half_answer" => FaultKind::RestHalfAnswer {
+            after_effect: request.after_effect.unwrap_or(true),
+        },
+        "rest_garbage" => FaultKind::RestGarbage {
+            after_effect: request.after_effect.unwrap_or(true),
+        },
+        "rest_slow_body" => FaultKind::RestSlowBody {
+            ms: request
+                .ms
+                .ok_or_else(|| bad("rest_slow_body needs ms", "e.g. \"ms\": 2000"))?,
+        },
         "gateway_no_heartbeat_ack" => FaultKind::GatewayNoHeartbeatAck,
         "gateway_duplicate_dispatch" => FaultKind::GatewayDuplicateDispatch {
             event: request.event.clone(),

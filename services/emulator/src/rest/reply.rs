@@ -3,6 +3,8 @@
 //! Owns the headers of rate limits and the `Date` header, which tells the emulator's time, since clients measure the
 //! offset of their clock by it.
 
+use std::time::Duration;
+
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
@@ -29,15 +31,35 @@ pub struct Reply {
     pub scope: Option<Scope>,
     /// Came from a fault of the control API.
     pub fault: bool,
-    /// Do not answer at all: cut the connection.
-    pub lost: bool,
-    /// The connection stays open and nothing comes.
-    pub hangs: bool,
+    /// How it reaches the caller.
+    pub delivery: Delivery,
+    /// Where it does not reach the caller, the connection ends in a TCP reset.
+    pub resets: bool,
     /// Refused by the edge, which knows no Discord headers.
     pub edge: bool,
 }
 
+/// How a response reaches its caller.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Delivery {
+    /// As it is.
+    #[default]
+    Whole,
+    /// Not at all: the connection ends without a byte.
+    Lost,
+    /// Not at all: the connection stays open.
+    Hangs,
+    /// Status, headers and half of the body, then the connection ends.
+    Half,
+    /// Headers at once, the body byte by byte within this time.
+    Slow(Duration),
+}
+
 const JSON: &str = "application/json";
+/// Pieces in which a slow body arrives.
+const PIECES: usize = 20;
+/// What a fault answers instead of JSON.
+const GARBAGE: &str = "<html><body>502 Bad Gateway</body></html>";
 
 impl Reply {
     fn new(status: StatusCode, body: String) -> Self {
@@ -48,8 +70,8 @@ impl Reply {
             body: body.into(),
             scope: None,
             fault: false,
-            lost: false,
-            hangs: false,
+            delivery: Delivery::Whole,
+            resets: false,
             edge: false,
         }
     }
@@ -138,6 +160,15 @@ impl Reply {
         }
     }
 
+    /// 200 with a body that is no JSON, as a middlebox might answer.
+    #[must_use]
+    pub fn garbage() -> Self {
+        Self {
+            fault: true,
+            ..Self::new(StatusCode::OK, GARBAGE.to_owned())
+        }
+    }
+
     /// Adds the headers of a bucket.
     pub fn add_bucket(&mut self, bucket: &BucketState) {
         self.headers.extend([
@@ -169,10 +200,13 @@ impl Reply {
     /// The HTTP response.
     #[must_use]
     pub fn into_response(self, now_ms: u64) -> Response {
-        if self.lost {
-            return cut();
-        }
-        let mut response = Response::new(Body::from(self.body));
+        let body = match self.delivery {
+            Delivery::Whole => Body::from(self.body),
+            Delivery::Lost | Delivery::Hangs => return cut(),
+            Delivery::Half => half(&self.body),
+            Delivery::Slow(time) => slowly(self.body, time),
+        };
+        let mut response = Response::new(body);
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         let mut put = |name: &'static str, value: &str| {
@@ -202,6 +236,37 @@ fn cut() -> Response {
         .headers_mut()
         .insert(header::CONTENT_LENGTH, HeaderValue::from_static("1"));
     response
+}
+
+/// Half of a body, then the end of the connection.
+fn half(body: &bytes::Bytes) -> Body {
+    let sent = body.slice(..body.len() / 2);
+    let ends = Err(std::io::Error::other("answer cut off on demand"));
+    // The head must leave before the failure, or the connection would end without a byte.
+    let chunks = futures_util::stream::unfold(Some((sent, ends)), |state| async {
+        let (sent, ends) = state?;
+        if sent.is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            return Some((ends, None));
+        }
+        Some((Ok(sent), Some((bytes::Bytes::new(), ends))))
+    });
+    Body::from_stream(chunks)
+}
+
+/// A body in twenty pieces at equal distances of time.
+fn slowly(body: bytes::Bytes, time: Duration) -> Body {
+    let piece = body.len().div_ceil(PIECES).max(1);
+    let pause = time / u32::try_from(PIECES).unwrap_or(1);
+    let chunks = futures_util::stream::unfold(body, move |mut left| async move {
+        if left.is_empty() {
+            return None;
+        }
+        tokio::time::sleep(pause).await;
+        let sent = left.split_to(piece.min(left.len()));
+        Some((Ok::<_, std::io::Error>(sent), left))
+    });
+    Body::from_stream(chunks)
 }
 
 #[expect(

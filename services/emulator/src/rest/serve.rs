@@ -14,12 +14,13 @@ use super::{
     call::Call,
     errors::{ApiError, ApiResult, ErrorCode},
     limits::Scope,
-    reply::Reply,
+    reply::{Delivery, Reply},
     route::{Access, Found, Route, find},
     validate::query::Query,
 };
 use crate::{
-    faults::{RestAnswer, RestFault},
+    faults::{RestAnswer, RestEnd, RestFault},
+    http_server::ResetOnClose,
     model::Timestamp,
     traffic::RestCall,
 };
@@ -28,6 +29,7 @@ use crate::{
 pub async fn serve(State(rest): State<Rest>, ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request) -> Response {
     let started = Instant::now();
     let now_ms = rest.app.clock.now_ms();
+    let reset = request.extensions().get::<ResetOnClose>().cloned();
     let mut record = RestCall {
         at_ms: now_ms,
         method: request.method().to_string(),
@@ -60,8 +62,14 @@ pub async fn serve(State(rest): State<Rest>, ConnectInfo(peer): ConnectInfo<Sock
         rest.limits.count_invalid(peer.ip(), now_ms);
     }
     rest.app.traffic.rest(record);
-    if reply.hangs {
-        return std::future::pending().await;
+    match reply.delivery {
+        Delivery::Hangs => return std::future::pending().await,
+        Delivery::Lost if reply.resets => {
+            if let Some(reset) = reset {
+                reset.set();
+            }
+        }
+        _ => {}
     }
     reply.into_response(rest.app.clock.now_ms())
 }
@@ -116,19 +124,23 @@ async fn answer(rest: &Rest, request: Request, record: &mut RestCall) -> Reply {
     };
     record.request = body.logged();
     let fault = rest.app.faults.for_rest(parts.method.as_str(), route.template, path);
-    let (mut lose, mut hang) = (false, false);
+    let mut end = None;
     if let Some(RestFault { delay, answer }) = fault {
         record.fault = true;
         tokio::time::sleep(delay).await;
         match answer {
-            Some(RestAnswer::LoseAnswer) => lose = true,
-            Some(RestAnswer::HangAnswer) => hang = true,
-            Some(RestAnswer::Status(status)) => return Reply::of_status(status),
-            Some(RestAnswer::RateLimited { scope, retry_after }) => return faulty_limit(&scope, retry_after),
+            Some(RestAnswer {
+                after_effect: false,
+                end,
+            }) => return struck(Reply::of_status(200), end),
+            Some(RestAnswer {
+                after_effect: true,
+                end: after,
+            }) => end = Some(after),
             None => {}
         }
     }
-    let mut reply = limited(rest, &route, &params, &parts.headers, record, || {
+    let reply = limited(rest, &route, &params, &parts.headers, record, || {
         let call = Call {
             app: rest.app.clone(),
             limits: std::sync::Arc::clone(&rest.limits),
@@ -151,7 +163,32 @@ async fn answer(rest: &Rest, request: Request, record: &mut RestCall) -> Reply {
                 .into_owned(),
         );
     }
-    (reply.lost, reply.hangs) = (lose, hang);
+    record.effect_status = Some(reply.status.as_u16());
+    match end {
+        Some(end) => struck(reply, end),
+        None => reply,
+    }
+}
+
+/// What the caller sees of a reply that a fault strikes.
+fn struck(mut reply: Reply, end: RestEnd) -> Reply {
+    reply.fault = true;
+    match end {
+        RestEnd::Status(status) => return Reply::of_status(status),
+        RestEnd::RateLimited { scope, retry_after } => return faulty_limit(&scope, retry_after),
+        RestEnd::Garbage => return Reply::garbage(),
+        RestEnd::Cut => reply.delivery = Delivery::Lost,
+        RestEnd::Reset => (reply.delivery, reply.resets) = (Delivery::Lost, true),
+        RestEnd::Hang => reply.delivery = Delivery::Hangs,
+        RestEnd::Half => {
+            // A body there must be, or half of it could not be missing.
+            if reply.body.is_empty() {
+                reply = Reply::of_status(200);
+            }
+            reply.delivery = Delivery::Half;
+        }
+        RestEnd::SlowBody(time) => reply.delivery = Delivery::Slow(time),
+    }
     reply
 }
 

@@ -88,6 +88,98 @@ async fn statuses_and_limits_come_without_effect() {
     assert!(names.as_array().unwrap().iter().all(|role| role["name"] != "x"));
 }
 
+/// What a caller sees of a struck call.
+#[derive(Debug, PartialEq)]
+enum Seen {
+    Status(u16),
+    Closed,
+    Reset,
+    Silence,
+    Half,
+}
+
+/// Sends one request over a connection of its own.
+async fn raw(bot: &Bot, path: &str, content: &str) -> Seen {
+    let address = bot.emulator.addresses().rest.trim_start_matches("http://").to_owned();
+    let mut socket = TcpStream::connect(address.split('/').next().unwrap()).await.unwrap();
+    let body = json!({ "content": content }).to_string();
+    let request = format!(
+        "POST /api/v10{path} HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        bot.authorization(),
+        body.len()
+    );
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(std::time::Duration::from_secs(2), socket.read_to_end(&mut answer)).await;
+    let text = String::from_utf8_lossy(&answer).into_owned();
+    let whole = text.ends_with('}') || text.ends_with("0\r\n\r\n") || text.ends_with("</html>");
+    match read {
+        Err(_) => Seen::Silence,
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionReset && text.is_empty() => Seen::Reset,
+        Ok(_) if text.is_empty() => Seen::Closed,
+        Ok(_) if whole => Seen::Status(text.split(' ').nth(1).unwrap().parse().unwrap()),
+        Ok(_) => Seen::Half,
+    }
+}
+
+#[tokio::test]
+async fn every_failure_comes_before_and_after_the_effect() {
+    let bot = Bot::start().await;
+    let path = format!("/channels/{}/messages", bot.channel("general"));
+    let modes = [(DeadHost::Refuse, Seen::Closed), (DeadHost::Hang, Seen::Silence)];
+    let mut cases = vec![
+        (FaultKind::RestStatus { status: 502 }, Seen::Status(502), false),
+        (
+            FaultKind::RestStatusAfterEffect { status: 502 },
+            Seen::Status(502),
+            true,
+        ),
+        (
+            FaultKind::RestStatusAfterEffect { status: 404 },
+            Seen::Status(404),
+            true,
+        ),
+        (FaultKind::RestSlowBody { ms: 300 }, Seen::Status(200), true),
+    ];
+    for after_effect in [false, true] {
+        cases.push((FaultKind::RestReset { after_effect }, Seen::Reset, after_effect));
+        cases.push((FaultKind::RestHalfAnswer { after_effect }, Seen::Half, after_effect));
+        cases.push((FaultKind::RestGarbage { after_effect }, Seen::Status(200), after_effect));
+    }
+    for (mode, seen) in modes {
+        let again = if mode == DeadHost::Refuse {
+            Seen::Closed
+        } else {
+            Seen::Silence
+        };
+        cases.push((FaultKind::RestLostAnswer { mode }, seen, true));
+        cases.push((FaultKind::RestNoAnswer { mode }, again, false));
+    }
+    for (number, (kind, wanted, effect)) in cases.into_iter().enumerate() {
+        let content = format!("case {number}");
+        bot.arm(kind.clone(), "/channels/{channel_id}/messages");
+        assert_eq!(raw(&bot, &path, &content).await, wanted, "{kind:?}");
+        let entries = bot.emulator.app().traffic.since(0);
+        let last = entries.iter().rev().find_map(|entry| match &entry.record {
+            Record::Rest(call) => Some(call.clone()),
+            Record::Gateway(_) => None,
+        });
+        let last = last.unwrap();
+        assert_eq!(
+            (last.fault, last.effect_status),
+            (true, effect.then_some(200)),
+            "{kind:?}"
+        );
+        let listed = bot.get(&path).await.ok(200);
+        let stands = listed
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|message| message["content"] == content);
+        assert_eq!(stands, effect, "{kind:?}");
+    }
+}
+
 #[tokio::test]
 async fn every_call_is_recorded_with_its_route() {
     let bot = Bot::start().await;

@@ -1,7 +1,9 @@
 //! Puts an answer where the member looks for it.
 //!
 //! After a defer that is an edit of the first response, which may be repeated. What only the member may see, while the
-//! first response is public, takes its place: the public one is taken away and a private follow-up sent.
+//! first response is public, takes its place: the public one is removed and a private follow-up sent. That it is about to be
+//! removed is recorded before: an answer that finds it removed by us is sent as a follow-up as well, and one that finds it
+//! removed by somebody else is not wanted any more.
 
 use arrakis_broker::Verdict;
 use arrakis_discord::{Error, Result as Sent};
@@ -10,7 +12,10 @@ use twilight_model::http::interaction::InteractionResponseData;
 use super::refusal::Refusal;
 use super::{Ended, Interactions, Received, first_answer};
 use crate::commands::{Answer, Answers, CommandError, Entry, Reply, private};
-use crate::once::{Once, Said};
+use crate::once::{Once, Outcome};
+
+/// Unknown message.
+const UNKNOWN_MESSAGE: u64 = 10008;
 
 impl Interactions {
     /// For a deferred interaction.
@@ -40,39 +45,74 @@ impl Interactions {
         message: InteractionResponseData,
         alone: bool,
         what: &'static str,
-    ) -> Sent<Said> {
-        let token = &received.invocation.token;
+    ) -> Sent<Outcome> {
         match (first_answer(entry, &received.invocation), alone) {
-            (Answers::Deferred { private: true }, _) | (_, false) => {
-                received.calls.edit_original(token, &message).await?;
-                Ok(Said::Yes)
-            }
+            (Answers::Deferred { private: false }, false) => self.edit_or_follow_up(received, message, what).await,
+            (Answers::Deferred { private: true }, _) | (_, false) => self.edit(received, &message).await,
             (Answers::Deferred { private: false }, true) => {
-                match received.calls.delete_original(token).await {
+                if let Err(error) = self.once(received, "original").note_removal().await {
+                    return match what {
+                        "answer" => Err(Error::Unavailable(format!("recording a removal: {error}"))),
+                        // A word about the failure is for everybody's eyes, if need be.
+                        _ => self.edit(received, &message).await,
+                    };
+                }
+                match received.calls.delete_original(&received.invocation.token).await {
                     // Gone: a worker before us came as far as this.
                     Ok(()) | Err(Error::Gone { .. }) => {}
                     Err(error) => return Err(error),
                 }
-                self.follow_up(received, message, what).await
+                self.follow_up(received, private(message), what).await
             }
             // The pressed message stays.
-            (_, true) => self.follow_up(received, message, what).await,
+            (_, true) => self.follow_up(received, private(message), what).await,
         }
     }
 
-    async fn follow_up(&self, received: &Received, message: InteractionResponseData, what: &'static str) -> Sent<Said> {
-        let message = private(message);
-        let calls = &received.calls;
-        let send = Box::pin(async {
-            calls
-                .send_followup(&received.invocation.token, &message)
-                .await
-                .map(drop)
-        });
-        Box::pin(self.once(received, what).say(send)).await
+    async fn edit(&self, received: &Received, message: &InteractionResponseData) -> Sent<Outcome> {
+        let token = &received.invocation.token;
+        received.calls.edit_original(token, message).await?;
+        Ok(Outcome::Sent)
     }
 
-    fn once<'a>(&'a self, received: &'a Received, what: &'static str) -> Once<'a> {
+    /// A public answer: in place of "thinking…", or as a message of its own where we removed that.
+    async fn edit_or_follow_up(
+        &self,
+        received: &Received,
+        message: InteractionResponseData,
+        what: &'static str,
+    ) -> Sent<Outcome> {
+        let edited = self.edit(received, &message).await;
+        let Err(Error::Gone {
+            code: UNKNOWN_MESSAGE, ..
+        }) = edited
+        else {
+            return edited;
+        };
+        match self.once(received, "original").was_removed().await {
+            Ok(true) => self.follow_up(received, message, what).await,
+            Ok(false) => edited,
+            Err(error) => Err(Error::Unavailable(format!(
+                "who removed the original response: {error}"
+            ))),
+        }
+    }
+
+    async fn follow_up(
+        &self,
+        received: &Received,
+        message: InteractionResponseData,
+        what: &'static str,
+    ) -> Sent<Outcome> {
+        let token = &received.invocation.token;
+        let send = |left| {
+            let calls = received.calls.clone().within(left);
+            Box::pin(async move { calls.send_followup(token, &message).await })
+        };
+        Box::pin(self.once(received, what).send(send)).await
+    }
+
+    pub(super) fn once<'a>(&'a self, received: &'a Received, what: &'static str) -> Once<'a> {
         Once {
             services: &self.services,
             guild: received.invocation.guild,
@@ -81,16 +121,22 @@ impl Interactions {
         }
     }
 
-    async fn placed(&self, received: &Received, entry: &Entry, sent: Sent<Said>, outcome: &'static str) -> Ended {
+    async fn placed(&self, received: &Received, entry: &Entry, sent: Sent<Outcome>, outcome: &'static str) -> Ended {
         match sent {
-            Ok(Said::Unknown) => Ended::done("unknown"),
-            Ok(Said::Yes) => {
+            Ok(Outcome::Unknown) => Ended::done("unknown"),
+            Ok(Outcome::UnderWay) => Ended {
+                outcome: "retry",
+                verdict: Verdict::Retry {
+                    error: "another copy of this message may be sending the answer right now".to_owned(),
+                },
+            },
+            Ok(Outcome::Sent) => {
                 let age = received.deadline.age();
                 let answer = self.services.metrics.answer.with_label_values(&[entry.definition.name]);
                 answer.observe(age.as_secs_f64());
                 Ended::done(outcome)
             }
-            // The member dismissed the message, or the token died on the way.
+            // Somebody removed the message, or the token died on the way.
             Err(Error::Gone { .. }) => Ended::done("gone"),
             Err(Error::TokenExpired) => self.too_late(),
             Err(error) => self.failed(received, entry, error.into()).await,
@@ -145,6 +191,11 @@ impl Interactions {
             // It may stand there, and by the time of a retry the three seconds are over: there is no way left to find out.
             Err(Error::OutcomeUnknown(why)) => {
                 Box::pin(self.once(received, "first_response").record(&why)).await;
+                Ended::done("unknown")
+            }
+            // This attempt had no effect, an earlier worker's may have had one.
+            Err(error) if error.is_passing() && received.was_begun() => {
+                Box::pin(self.once(received, "first_response").record(&error.to_string())).await;
                 Ended::done("unknown")
             }
             // By the time of a retry the three seconds are over.

@@ -99,7 +99,7 @@ impl Interactions {
 }
 
 /// Whether a retry would come while the answer can still be put in place.
-fn comes_in_time(received: &Received) -> bool {
+pub(super) fn comes_in_time(received: &Received) -> bool {
     let attempts = received.delivery.attempts();
     let wait = RETRY_SECONDS.get(attempts as usize).copied().unwrap_or(u32::MAX);
     attempts + 1 < MAX_ATTEMPTS

@@ -15,6 +15,8 @@ mod events;
 mod failures;
 mod jobs;
 mod leader;
+mod matrix;
+mod once;
 mod platform;
 mod poison;
 mod start;

@@ -1,12 +1,13 @@
 //! Discord's API over a transport: keeps to the limits, repeats what may be repeated, says what it waits for.
 //!
-//! A call that sets something (GET, PUT, PATCH, DELETE) is harmless to repeat. A POST makes something: once it may have
-//! arrived it is never repeated here; the executor looks for what it made.
+//! What a failure means is decided by the table of `arrakis-discord-http`. A creation that may have landed is never repeated here:
+//! the executor looks for what it made.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use arrakis_discord_http::{Attempts, CallClass, Decision, Ending, Failure, decide};
 use bytes::Bytes;
 use http::Method;
 use serde::de::DeserializeOwned;
@@ -44,6 +45,8 @@ impl Default for Patience {
     }
 }
 
+/// Tries of a call whose answer cannot be read.
+const UNREADABLE_TRIES: u32 = 3;
 /// An edge that says 429 and not for how long is asked again after this, and so many times.
 const SILENT_EDGE: (Duration, u32) = (Duration::from_secs(10), 6);
 /// Waits of less are not worth telling.
@@ -134,9 +137,7 @@ impl Discord {
             body: None,
             reason: None,
         };
-        let call = words(&request);
-        let body = self.call(request).await?;
-        parse(&call, &body)
+        self.read(&request).await
     }
 
     /// Writes, and reads the answer where there is one (`null` for 204).
@@ -156,12 +157,33 @@ impl Discord {
             body: body.map(|body| Bytes::from(body.to_string())),
             reason: Some(reason.clone()),
         };
-        let call = words(&request);
-        let body = self.call(request).await?;
-        if body.is_empty() {
-            return Ok(Value::Null);
+        self.read(&request).await
+    }
+
+    /// Makes a call and reads its answer; one that cannot be read is asked for again where that does no harm.
+    async fn read<T: DeserializeOwned>(&self, request: &Request) -> Result<T, CallError> {
+        let mut tries = 0;
+        loop {
+            let body = self.call(request).await?;
+            let body = if body.is_empty() && request.method != Method::GET {
+                Bytes::from_static(b"null")
+            } else {
+                body
+            };
+            tries += 1;
+            match parse(request, &body) {
+                Err(CallError::Unreadable { call, why }) if tries < UNREADABLE_TRIES => {
+                    let attempt = tries + 1;
+                    self.progress.event(Event::Retrying {
+                        call: call.clone(),
+                        why: format!("the answer cannot be read: {why}"),
+                        attempt,
+                    });
+                    self.pause(Wait::Backoff, &call, self.patience.pause * tries).await?;
+                }
+                read => return read,
+            }
         }
-        parse(&call, &body)
     }
 
     /// Waits, unless cancelled.
@@ -185,9 +207,9 @@ impl Discord {
         }
     }
 
-    async fn call(&self, request: Request) -> Result<Bytes, CallError> {
-        let (route, call) = (Route::of(&request.method, &request.path), words(&request));
-        let harmless = request.method != Method::POST;
+    async fn call(&self, request: &Request) -> Result<Bytes, CallError> {
+        let (route, call) = (Route::of(&request.method, &request.path), words(request));
+        let mut attempts = Attempts::new(class(request), &request.method);
         let (mut tries, mut silent) = (0, 0);
         loop {
             self.wait_for_turn(&route, &call).await?;
@@ -195,31 +217,39 @@ impl Discord {
                 return Err(CallError::Cancelled { call });
             }
             tries += 1;
-            let sent = self.transport.send(&request).await;
-            let why = match sent {
-                Ok(answer) => {
-                    self.limits.learn(&route, &answer.headers, Instant::now());
-                    self.learn_clock(&answer);
-                    if answer.status.as_u16() == 429 {
-                        tries -= 1;
-                        self.stay_away(&call, &request, &answer, &mut silent).await?;
-                        continue;
-                    }
-                    if !answer.status.is_server_error() {
-                        return finish(&call, answer);
-                    }
-                    let why = server_error(answer.status, &answer.body);
-                    if !harmless {
-                        return Err(CallError::OutcomeUnknown { call, why });
-                    }
-                    why
+            let sent = self.transport.send(request).await;
+            if let Ok(answer) = &sent {
+                self.limits.learn(&route, &answer.headers, Instant::now());
+                self.learn_clock(answer);
+            }
+            let (failure, why) = match &sent {
+                Ok(answer) => match failure_of(answer) {
+                    None => return finish(&call, answer),
+                    Some(failure) => (failure, server_error(answer.status, &answer.body)),
+                },
+                Err(SendError::Denied(why)) => {
+                    return Err(CallError::Denied {
+                        call,
+                        why: why.clone(),
+                    });
                 }
-                Err(SendError::Lost(why)) if !harmless => return Err(CallError::OutcomeUnknown { call, why }),
-                Err(SendError::Denied(why)) => return Err(CallError::Denied { call, why }),
-                Err(SendError::Lost(why) | SendError::NotSent(why)) => why,
+                Err(SendError::NotSent(why)) => (Failure::NotSent, why.clone()),
+                Err(SendError::Lost(why)) => (Failure::ConnectionLost, why.clone()),
             };
+            let exhausted = match attempts.failed(failure) {
+                Decision::Success => return Ok(Bytes::new()),
+                Decision::End(ending) => return Err(ended(ending, call, why, sent.ok().as_ref())),
+                Decision::Repeat { exhausted } => exhausted,
+            };
+            if failure == Failure::RateLimited
+                && let Ok(answer) = &sent
+            {
+                tries -= 1;
+                self.stay_away(&call, request, answer, &mut silent).await?;
+                continue;
+            }
             if tries >= self.patience.tries {
-                return Err(CallError::Unavailable { call, why });
+                return Err(ended(exhausted, call, why, sent.ok().as_ref()));
             }
             self.progress.event(Event::Retrying {
                 call: call.clone(),
@@ -293,18 +323,48 @@ fn words(request: &Request) -> String {
     format!("{} {}", request.method, request.path)
 }
 
-fn finish(call: &str, answer: Answer) -> Result<Bytes, CallError> {
+/// The class of a request. Nothing that gaib creates has a nonce.
+fn class(request: &Request) -> CallClass {
+    let path = request.path.split('?').next().unwrap_or_default();
+    let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    CallClass::of(&request.method, &segments, false)
+}
+
+fn failure_of(answer: &Answer) -> Option<Failure> {
+    if answer.status.is_success() {
+        return None;
+    }
+    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    Failure::of_answer(answer.status, body["code"].as_u64().unwrap_or(0))
+}
+
+/// The error of a call that ends so: Discord's refusal where it answered with one.
+fn ended(ending: Ending, call: String, why: String, answer: Option<&Answer>) -> CallError {
+    match (ending, answer) {
+        (Ending::OutcomeUnknown, _) => CallError::OutcomeUnknown { call, why },
+        (_, Some(answer)) if answer.status.is_client_error() || answer.status.is_redirection() => finish(&call, answer)
+            .err()
+            .unwrap_or(CallError::Unavailable { call, why }),
+        _ => CallError::Unavailable { call, why },
+    }
+}
+
+fn finish(call: &str, answer: &Answer) -> Result<Bytes, CallError> {
     match answer.status.as_u16() {
-        200..=299 => Ok(answer.body),
+        200..=299 => Ok(answer.body.clone()),
         401 => Err(CallError::TokenRefused),
         _ => Err(CallError::refused(call, answer.status, &answer.body)),
     }
 }
 
-fn parse<T: DeserializeOwned>(call: &str, body: &[u8]) -> Result<T, CallError> {
-    serde_json::from_slice(body).map_err(|why| CallError::Unreadable {
-        call: call.to_owned(),
-        why: why.to_string(),
+/// Reads an answer. One of a creation that cannot be read leaves open what was created: the executor looks for it.
+fn parse<T: DeserializeOwned>(request: &Request, body: &[u8]) -> Result<T, CallError> {
+    serde_json::from_slice(body).map_err(|why| {
+        let (call, why) = (words(request), why.to_string());
+        match decide(class(request), Failure::UnreadableAnswer) {
+            Decision::End(Ending::OutcomeUnknown) => CallError::OutcomeUnknown { call, why },
+            _ => CallError::Unreadable { call, why },
+        }
     })
 }
 

@@ -13,7 +13,7 @@ use crate::bench::{Bench, configuration};
 use crate::support::{Cut, Strike, Watched, empty};
 
 /// A bit of everything that an apply does: creations, a private channel, the bot's role, settings, an order.
-fn small() -> Configuration {
+pub(crate) fn small() -> Configuration {
     configuration(&[
         ("server", json!({"name": "Sietch Tabr", "verification_level": "medium"})),
         (

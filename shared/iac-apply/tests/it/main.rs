@@ -9,6 +9,7 @@
 mod answers;
 mod apply;
 mod bench;
+mod failures;
 mod http;
 mod interruptions;
 mod kinds;

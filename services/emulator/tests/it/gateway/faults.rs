@@ -169,6 +169,11 @@ async fn faults_that_cannot_be_are_refused_with_a_way_out() {
         (json!({"kind": "rest_lost_answer", "probability": 3.0}), "probability"),
         (json!({"kind": "rest_rate_limit", "scope": "galaxy"}), "not a scope"),
         (json!({"kind": "rest_lost_answer", "colour": "red"}), "colour"),
+        (json!({"kind": "rest_slow_body"}), "needs ms"),
+        (
+            json!({"kind": "rest_latency", "ms": 1, "after_effect": true}),
+            "after_effect",
+        ),
         (Value::Null, "not what is expected"),
     ] {
         let (_, error) = emu.refused("faults", fault.clone()).await;

@@ -8,7 +8,6 @@ use arrakis_broker::{ConsumeOptions, Failures, Stop, consume};
 use arrakis_cache::{Cache, CacheOptions};
 use arrakis_config::Secret;
 use arrakis_contracts::names;
-use arrakis_discord::{Discord, DiscordConfig};
 use arrakis_telemetry::Metrics;
 use arrakis_test_support::eventually;
 use arrakis_themes::Registry;
@@ -17,6 +16,7 @@ use arrakis_worker::commands::{Answer, Answers, Call, Command, Commands, Definit
 use arrakis_worker::failure::Failure;
 use arrakis_worker::gate::Open;
 use arrakis_worker::interactions::Interactions;
+use arrakis_worker::interactions::refusal::Refusal;
 use arrakis_worker::metrics::WorkerMetrics;
 use arrakis_worker::services::Services;
 use async_trait::async_trait;
@@ -24,10 +24,9 @@ use twilight_model::application::command::{CommandOptionChoice, CommandOptionCho
 use twilight_model::channel::message::Component;
 use twilight_model::channel::message::component::{ActionRow, TextInput, TextInputStyle};
 use twilight_model::http::interaction::InteractionResponseData;
-use twilight_model::id::Id;
 use twilight_util::builder::command::StringBuilder;
 
-use super::{CREDENTIAL, Platform};
+use super::Platform;
 
 /// What a command does when it is run.
 #[derive(Clone, Copy)]
@@ -39,6 +38,9 @@ pub enum How {
     Hangs,
     HangsOnce,
     OpensAForm,
+    /// In private, whatever was deferred.
+    Refuses,
+    RefusesOnce,
 }
 
 /// A command that does it.
@@ -46,6 +48,7 @@ pub struct Broken {
     pub name: &'static str,
     pub how: How,
     pub answers: Answers,
+    pub presses: Answers,
     pub ran: Arc<AtomicU32>,
 }
 
@@ -55,8 +58,14 @@ impl Broken {
             name,
             how,
             answers,
+            presses: Answers::Deferred { private: true },
             ran: Arc::default(),
         }
+    }
+
+    /// Whose buttons are answered in another way.
+    pub fn pressed(self, presses: Answers) -> Self {
+        Self { presses, ..self }
     }
 }
 
@@ -72,7 +81,7 @@ impl Command for Broken {
     fn definition(&self) -> Definition {
         Definition {
             cooldown: Duration::ZERO,
-            presses: Answers::Deferred { private: true },
+            presses: self.presses,
             ..Definition::new(self.name, "A command of a test")
                 .option(StringBuilder::new("word", "A word").autocomplete(true))
                 .answered(self.answers)
@@ -89,7 +98,13 @@ impl Command for Broken {
             How::Hangs | How::HangsOnce => std::future::pending().await,
             How::Fails => Err(Failure::permanent("the moon is missing").into()),
             How::OpensAForm => Ok(Reply::Form(form(self.name))),
+            How::RefusesOnce if self.ran.load(Ordering::Relaxed) > 1 => Ok(Reply::Message(text("answered"))),
+            How::Refuses | How::RefusesOnce => Err(Refusal::new("It is refused.", "Do something else.").into()),
         }
+    }
+
+    async fn press(&self, _call: &Call<'_>, _arguments: &[&str]) -> Answer {
+        Ok(Reply::Message(text("pressed")))
     }
 
     async fn submit(&self, call: &Call<'_>, arguments: &[&str]) -> Answer {
@@ -165,15 +180,10 @@ impl Bench {
 impl Platform {
     /// Services as a worker has them, with these commands.
     pub fn services(&self, commands: Vec<Box<dyn Command>>, metrics: &Metrics) -> Services {
-        let config = DiscordConfig {
-            proxies: vec![format!("http://{}", self.proxy).parse().unwrap()],
-            credential: Secret::new(CREDENTIAL),
-            application: Id::new(self.emulator.app().options.application_id.0),
-        };
         Services {
             database: self.database.clone(),
             cache: Cache::new(&Secret::new(self.redis.url()), CacheOptions::default()).unwrap(),
-            discord: Discord::new(&config).unwrap(),
+            discord: self.discord(self.proxy),
             publisher: self.publisher.clone(),
             themes: Registry::load(None).unwrap(),
             commands: Commands::new(commands),
@@ -186,6 +196,11 @@ impl Platform {
 
     /// Registers these commands and consumes interactions with them.
     pub async fn bench(&self, commands: Vec<Box<dyn Command>>) -> Bench {
+        self.bench_of(commands, 10).await
+    }
+
+    /// The same with so many at once.
+    pub async fn bench_of(&self, commands: Vec<Box<dyn Command>>, prefetch: u16) -> Bench {
         let metrics = Metrics::new();
         let services = Arc::new(self.services(commands, &metrics));
         register(&services.discord.bulk(None), &services.commands)
@@ -194,7 +209,7 @@ impl Platform {
         let options = ConsumeOptions {
             isolation: arrakis_broker::Isolation::default(),
             queue: names::INTERACTIONS.to_owned(),
-            prefetch: 10,
+            prefetch,
             limit: Some(Duration::from_secs(60)),
             failures: Failures::new(self.publisher.clone()),
             topology: None,

@@ -113,6 +113,23 @@ impl Courier {
         courier
     }
 
+    /// The dispatch of this interaction; others stay.
+    pub async fn interaction(&self, id: &str) -> Dispatch {
+        let wanted = format!("\"id\":\"{id}\"");
+        eventually(
+            || async {
+                let mut held = self.held.lock();
+                let place = held.iter().position(|dispatch| {
+                    let about = String::from_utf8_lossy(&dispatch.body).contains(&wanted);
+                    about && dispatch.event == "INTERACTION_CREATE" && dispatch.json()["id"] == id
+                })?;
+                held.remove(place)
+            },
+            format!("the dispatch of interaction {id}"),
+        )
+        .await
+    }
+
     /// The next dispatch of this name; others stay.
     pub async fn next(&self, event: &str) -> Dispatch {
         eventually(

@@ -9,16 +9,18 @@ mod worker;
 use std::net::SocketAddr;
 
 use arrakis_broker::{Link, Message, Outcome, Publisher, Settings, Topology};
-use arrakis_config::{Reader, Service, Source};
+use arrakis_config::{Reader, Secret, Service, Source};
 use arrakis_contracts::labels::Headers;
 use arrakis_contracts::{EventId, Labels, names};
 use arrakis_db::{Database, TenantTx};
+use arrakis_discord::{Discord, DiscordConfig};
 use arrakis_discord_proxy as proxy;
 use arrakis_runtime::Runtime;
 use arrakis_test_support::{TestDatabase, TestRedis, TestVhost, eventually};
 use discord_emulator::{Emulator, Options};
 use serde_json::Value;
 use tokio::net::TcpListener;
+use twilight_model::id::Id;
 
 pub use self::bench::{Broken, How};
 pub use self::control::{Control, embed};
@@ -57,20 +59,26 @@ impl Drop for StopOnDrop {
 impl Platform {
     /// Everything but a worker, with one onboarded server and one that is not.
     pub async fn start() -> Self {
+        Self::tuned(Options::default(), |_| {}).await
+    }
+
+    /// The same with another emulator and other figures of the proxy.
+    pub async fn tuned(options: Options, tune: impl FnOnce(&mut proxy::Tuning)) -> Self {
         arrakis_runtime::install_crypto();
         let (test_database, vhost, redis) = (
             TestDatabase::create().await,
             TestVhost::create().await,
             TestRedis::create(),
         );
-        let emulator = Emulator::start(Options::default()).await.unwrap();
+        let emulator = Emulator::start(options).await.unwrap();
         let control = Control::new(emulator.addresses());
         let database = test_database.database().await;
         let community = seed::community(&control, &database).await;
         let link = Link::open(&Settings::new(vhost.url()), "test");
         let topology = Topology::new(arrakis_broker::Priorities::Classic);
         topology.declare(&link.live().await.unwrap()).await.unwrap();
-        let (proxy, proxy_runtime) = start_proxy(&emulator, &redis).await;
+        let base = emulator.addresses().rest.clone();
+        let (proxy, proxy_runtime) = start_proxy(&emulator.token(), &base, &redis, tune).await;
         let courier = Courier::connect(emulator.addresses(), &emulator.token()).await;
         Self {
             publisher: Publisher::new(link.clone()),
@@ -147,6 +155,11 @@ impl Platform {
         self.courier.next(event).await
     }
 
+    /// What Discord told the bot of this interaction, without taking it to the queue.
+    pub async fn dispatch_of(&self, interaction: &str) -> Dispatch {
+        self.courier.interaction(interaction).await
+    }
+
     /// Takes a dispatch to the queue, as the ingestor does.
     pub async fn publish(&self, dispatch: &Dispatch) {
         self.publish_labelled(dispatch, &dispatch.labels()).await;
@@ -216,19 +229,58 @@ pub fn labels(event: &str, id: &str, guild: Option<u64>) -> Labels {
     }
 }
 
-async fn start_proxy(emulator: &Emulator, redis: &TestRedis) -> (SocketAddr, StopOnDrop) {
+async fn start_proxy(
+    token: &str,
+    base: &str,
+    redis: &TestRedis,
+    tune: impl FnOnce(&mut proxy::Tuning),
+) -> (SocketAddr, StopOnDrop) {
     let pairs = [
-        ("DISCORD_TOKEN", emulator.token()),
-        ("DISCORD_API_BASE", emulator.addresses().rest.clone()),
+        ("DISCORD_TOKEN", token.to_owned()),
+        ("DISCORD_API_BASE", base.to_owned()),
         ("PROXY_CREDENTIALS", format!("worker={CREDENTIAL}")),
         ("REDIS_URL", redis.url()),
     ];
-    let config = Reader::load(Service::DiscordProxy, Source::pairs(pairs), proxy::Config::read).unwrap();
+    let mut config = Reader::load(Service::DiscordProxy, Source::pairs(pairs), proxy::Config::read).unwrap();
+    tune(&mut config.tuning);
     let runtime = Runtime::for_test(Service::DiscordProxy);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(proxy::serve_on(listener, config, runtime.clone()));
     (address, StopOnDrop(runtime))
+}
+
+/// A further proxy with a Redis of its own: what it learns stays with it.
+pub struct OtherProxy {
+    pub address: SocketAddr,
+    _runtime: StopOnDrop,
+    _redis: TestRedis,
+}
+
+impl Platform {
+    /// A further proxy in front of this API.
+    pub async fn other_proxy(&self, base: &str, tune: impl FnOnce(&mut proxy::Tuning)) -> OtherProxy {
+        let redis = TestRedis::create();
+        let (address, runtime) = start_proxy(&self.emulator.token(), base, &redis, tune).await;
+        // It is listened to before it is built.
+        let answers = async || reqwest::get(format!("http://{address}/")).await.is_ok();
+        eventually(answers, "the proxy to answer").await;
+        OtherProxy {
+            address,
+            _runtime: runtime,
+            _redis: redis,
+        }
+    }
+
+    /// A client that calls through this proxy, as a worker has it.
+    pub fn discord(&self, proxy: SocketAddr) -> Discord {
+        let config = DiscordConfig {
+            proxies: vec![format!("http://{proxy}").parse().unwrap()],
+            credential: Secret::new(CREDENTIAL),
+            application: Id::new(self.emulator.app().options.application_id.0),
+        };
+        Discord::new(&config).unwrap()
+    }
 }
 
 /// A lock on a table, held by a connection of its own.

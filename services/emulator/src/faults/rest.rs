@@ -1,0 +1,108 @@
+//! What an armed fault does to a REST call: whether the call is carried out, and how it ends.
+
+use std::time::Duration;
+
+use super::{DeadHost, FaultKind};
+
+/// What a fault does to one REST call. Applied by `rest` before anything else but recording.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RestFault {
+    /// Wait this long before going on.
+    pub delay: Duration,
+    /// Then end the call like this, or handle it as usual when `None`.
+    pub answer: Option<RestAnswer>,
+}
+
+/// How a fault ends a call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RestAnswer {
+    /// Whether the call is carried out before.
+    pub after_effect: bool,
+    /// What the caller sees.
+    pub end: RestEnd,
+}
+
+/// What the caller of a struck call sees.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RestEnd {
+    /// This status.
+    Status(u16),
+    /// 429 with this scope (`user`, `global`, `shared`) and `Retry-After` in seconds.
+    RateLimited {
+        /// `X-RateLimit-Scope`.
+        scope: String,
+        /// Seconds.
+        retry_after: f64,
+    },
+    /// The connection is closed without a byte.
+    Cut,
+    /// The connection is reset (TCP RST) without a byte.
+    Reset,
+    /// The connection stays open without a byte.
+    Hang,
+    /// Status, headers and half of the body, then the connection is closed.
+    Half,
+    /// 200 with a body that is no JSON.
+    Garbage,
+    /// The usual answer, whose body takes this long to arrive.
+    SlowBody(Duration),
+}
+
+impl RestAnswer {
+    /// Ends the call without carrying it out.
+    #[must_use]
+    pub const fn before(end: RestEnd) -> Self {
+        Self {
+            after_effect: false,
+            end,
+        }
+    }
+
+    /// Carries the call out, then ends it.
+    #[must_use]
+    pub const fn after(end: RestEnd) -> Self {
+        Self {
+            after_effect: true,
+            end,
+        }
+    }
+
+    const fn when(after_effect: bool, end: RestEnd) -> Self {
+        Self { after_effect, end }
+    }
+}
+
+impl FaultKind {
+    /// What it does to a REST call: `None` for a fault of the gateway, `Some(None)` for one that only delays.
+    pub(super) fn rest(&self) -> Option<Option<RestAnswer>> {
+        let answer = match self {
+            Self::RestLatency { .. } => return Some(None),
+            Self::RestStatus { status } => RestAnswer::before(RestEnd::Status(*status)),
+            Self::RestStatusAfterEffect { status } => RestAnswer::after(RestEnd::Status(*status)),
+            Self::RestRateLimit { scope, retry_after } => RestAnswer::before(RestEnd::RateLimited {
+                scope: scope.clone(),
+                retry_after: *retry_after,
+            }),
+            Self::RestLostAnswer { mode } => RestAnswer::after(dead(*mode)),
+            Self::RestNoAnswer { mode } => RestAnswer::before(dead(*mode)),
+            Self::RestReset { after_effect } => RestAnswer::when(*after_effect, RestEnd::Reset),
+            Self::RestHalfAnswer { after_effect } => RestAnswer::when(*after_effect, RestEnd::Half),
+            Self::RestGarbage { after_effect } => RestAnswer::when(*after_effect, RestEnd::Garbage),
+            Self::RestSlowBody { ms } => RestAnswer::after(RestEnd::SlowBody(Duration::from_millis(*ms))),
+            Self::GatewayNoHeartbeatAck
+            | Self::GatewayDuplicateDispatch { .. }
+            | Self::GatewayDeadResumeHost { .. }
+            | Self::GatewayRefuseResume
+            | Self::GatewayResumeAnswer { .. }
+            | Self::GatewayIdentifyAnswer { .. } => return None,
+        };
+        Some(Some(answer))
+    }
+}
+
+const fn dead(mode: DeadHost) -> RestEnd {
+    match mode {
+        DeadHost::Refuse => RestEnd::Cut,
+        DeadHost::Hang => RestEnd::Hang,
+    }
+}

@@ -1,0 +1,202 @@
+//! Every call of `arrakis-discord`, as the matrix makes it: something of its own to act upon, and the call itself.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrakis_discord::{Calls, Endpoint, Error};
+use serde_json::{Value, json};
+use twilight_model::application::command::{Command, CommandType};
+use twilight_model::guild::Permissions;
+use twilight_model::http::channel_position::Position;
+use twilight_model::http::interaction::InteractionResponseData;
+use twilight_model::id::Id;
+use twilight_util::builder::command::CommandBuilder;
+
+use crate::platform::Platform;
+
+type Called = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+/// One call, ready to be made.
+pub struct Case {
+    /// Part of its path that no other case's call of this route has.
+    pub path: String,
+    pub make: Box<dyn FnOnce(Calls) -> Called + Send>,
+}
+
+macro_rules! case {
+    ($path:expr, |$calls:ident| $body:expr) => {
+        Case {
+            path: $path.to_string(),
+            make: Box::new(move |$calls: Calls| Box::pin(async move { $body.await.map(drop) })),
+        }
+    };
+}
+
+fn id<T>(value: &Value) -> Id<T> {
+    value.as_str().unwrap().parse().unwrap()
+}
+
+fn text(words: &str) -> InteractionResponseData {
+    InteractionResponseData {
+        content: Some(words.to_owned()),
+        ..InteractionResponseData::default()
+    }
+}
+
+/// The command that members use here.
+pub fn command() -> Command {
+    CommandBuilder::new("matrix", "For the matrix", CommandType::ChatInput).build()
+}
+
+impl Platform {
+    /// An interaction of a member, not answered: its id and token.
+    pub async fn interaction(&self) -> (String, String) {
+        let made = json!({
+            "kind": "command", "guild_id": self.community.guild, "channel_id": self.community.channel,
+            "user_id": "chani", "name": "matrix", "force": true,
+        });
+        let made = self.control.post("/interactions", made).await;
+        let part = |name: &str| made[name].as_str().unwrap().to_owned();
+        (part("id"), part("token"))
+    }
+
+    /// The same, answered by a callback of this type, past every fault.
+    async fn answered_interaction(&self, kind: u8) -> String {
+        let body = json!({"type": kind, "data": {"content": "first"}});
+        // On a busy machine three seconds may be over before the callback is sent.
+        for _ in 0..5 {
+            let (id, token) = self.interaction().await;
+            let base = &self.emulator.addresses().rest;
+            let url = format!("{base}/interactions/{id}/{token}/callback");
+            let answer = reqwest::Client::new().post(url).json(&body).send().await.unwrap();
+            if answer.status().is_success() {
+                return token;
+            }
+        }
+        panic!("no interaction could be answered within its three seconds");
+    }
+
+    /// A role, or a channel, of the case's own.
+    async fn made(&self, kind: &str, name: &str) -> Value {
+        let path = format!("/guilds/{}/{kind}", self.community.guild);
+        self.control.post(&path, json!({ "name": name })).await["id"].clone()
+    }
+}
+
+/// The case of an endpoint; a call that has none fails the matrix.
+pub async fn case(platform: &Platform, endpoint: Endpoint) -> Case {
+    static NUMBER: AtomicU64 = AtomicU64::new(1);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let name = format!("case-{number}");
+    let guild = platform.community.guild.parse().unwrap();
+    let channel = platform.community.channel.clone();
+    let user = platform.community.user("stilgar").parse().unwrap();
+    match endpoint.route() {
+        "POST /interactions/{interaction}/{token}/callback" => {
+            let (interaction, token) = platform.interaction().await;
+            case!(interaction.clone(), |calls| calls.reply(
+                interaction.parse().unwrap(),
+                &token,
+                text("answered")
+            ))
+        }
+        "PATCH /webhooks/{application}/{token}/messages/@original" => {
+            let token = platform.answered_interaction(5).await;
+            case!(token.clone(), |calls| calls.edit_original(&token, &text("edited")))
+        }
+        "DELETE /webhooks/{application}/{token}/messages/@original" => {
+            let token = platform.answered_interaction(4).await;
+            case!(token.clone(), |calls| calls.delete_original(&token))
+        }
+        "POST /webhooks/{application}/{token}" => {
+            let token = platform.answered_interaction(4).await;
+            case!(token.clone(), |calls| calls.send_followup(&token, &text("more")))
+        }
+        "POST /users/@me/channels" => case!("/users/@me/channels", |calls| calls.send_dm(
+            user,
+            &text("hello"),
+            number
+        )),
+        "POST /channels/{channel}/messages" => case!(channel.clone(), |calls| calls.send_message(
+            channel.parse().unwrap(),
+            &text("hello"),
+            number
+        )),
+        "GET /users/@me" => case!("/users/@me", |calls| calls.probe()),
+        "GET /guilds/{guild}" => case!("/guilds/", |calls| calls.guild(guild)),
+        "GET /guilds/{guild}/roles" => case!("/roles", |calls| calls.roles(guild)),
+        "GET /guilds/{guild}/channels" => case!("/channels", |calls| calls.channels(guild)),
+        "POST /guilds/{guild}/roles" => case!("/roles", |calls| calls.create_role(
+            guild,
+            &name,
+            Permissions::empty(),
+            "matrix",
+            |role| role
+        )),
+        "PATCH /guilds/{guild}/roles/{role}" => {
+            let role = platform.made("roles", &name).await;
+            case!(role.as_str().unwrap(), |calls| calls.edit_role(
+                guild,
+                id(&role),
+                "matrix",
+                |role| role.hoist(true)
+            ))
+        }
+        "PATCH /guilds/{guild}/roles" => {
+            let role = platform.made("roles", &name).await;
+            let position = serde_json::from_value(json!([{"id": role, "position": 1}])).unwrap();
+            let position: Vec<twilight_model::guild::RolePosition> = position;
+            case!("/roles", |calls| calls.move_roles(guild, &position, "matrix"))
+        }
+        "POST /guilds/{guild}/channels" => case!("/channels", |calls| calls.create_channel(
+            guild,
+            &name,
+            "matrix",
+            |channel| channel
+        )),
+        "PATCH /channels/{channel}" => {
+            let channel = platform.made("channels", &name).await;
+            case!(channel.as_str().unwrap(), |calls| calls.edit_channel(
+                id(&channel),
+                "matrix",
+                |channel| channel.nsfw(true)
+            ))
+        }
+        "PATCH /guilds/{guild}/channels" => {
+            let position = [Position::from((channel.parse().unwrap(), 0))];
+            case!("/channels", |calls| calls.move_channels(guild, &position))
+        }
+        "PUT /guilds/{guild}/members/{user}/roles/{role}" => {
+            let role = platform.made("roles", &name).await;
+            case!(role.as_str().unwrap(), |calls| calls.assign_role(
+                guild,
+                user,
+                id(&role),
+                None,
+                "matrix"
+            ))
+        }
+        "DELETE /guilds/{guild}/members/{user}/roles/{role}" => {
+            let role = platform.made("roles", &name).await;
+            let path = format!("/guilds/{guild}/members/{user}");
+            platform
+                .control
+                .call(reqwest::Method::PATCH, &path, Some(json!({"add_roles": [role]})))
+                .await;
+            case!(role.as_str().unwrap(), |calls| calls.remove_role(
+                guild,
+                user,
+                id(&role),
+                None,
+                "matrix"
+            ))
+        }
+        "GET /guilds/{guild}/members/{user}" => case!("/members/", |calls| calls.member(guild, user)),
+        "GET /guilds/{guild}/members" => case!("/members", |calls| calls.members(guild, None)),
+        "GET /applications/{application}/commands" => case!("/commands", |calls| calls.global_commands()),
+        "PUT /applications/{application}/commands" => {
+            case!("/commands", |calls| calls.set_global_commands(&[command()]))
+        }
+        other => panic!("{other} has no case in the failure matrix: add one to matrix/calls.rs"),
+    }
+}

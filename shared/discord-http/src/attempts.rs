@@ -1,0 +1,144 @@
+//! The attempts of one call: the table, and what earlier attempts of the same call may have done.
+
+use http::Method;
+
+use crate::class::CallClass;
+use crate::decision::{Decision, Ending, decide};
+use crate::failure::Failure;
+
+/// What is known of the attempts of one call.
+#[derive(Debug, Clone)]
+pub struct Attempts {
+    class: CallClass,
+    deletes: bool,
+    may_have_landed: bool,
+}
+
+impl Attempts {
+    /// No attempt yet.
+    #[must_use]
+    pub fn new(class: CallClass, method: &Method) -> Self {
+        Self {
+            class,
+            deletes: *method == Method::DELETE,
+            may_have_landed: false,
+        }
+    }
+
+    /// The call's class.
+    #[must_use]
+    pub const fn class(&self) -> CallClass {
+        self.class
+    }
+
+    /// Whether a failed attempt may have taken effect.
+    #[must_use]
+    pub const fn may_have_landed(&self) -> bool {
+        self.may_have_landed
+    }
+
+    /// An attempt failed. Three things differ from the table when an earlier attempt may have landed:
+    ///
+    /// - A DELETE that is answered 404 succeeded: the earlier attempt deleted the object.
+    /// - A first response that is answered 10062 is unknown, not refused: the three seconds ended after an attempt that may have
+    ///   landed.
+    /// - A first response of which a later attempt certainly did not land is unknown as well.
+    pub fn failed(&mut self, failure: Failure) -> Decision {
+        let before = self.may_have_landed;
+        self.may_have_landed |= failure.may_have_landed();
+        let decision = decide(self.class, failure);
+        if !before {
+            return decision;
+        }
+        match (self.class, failure, decision) {
+            (CallClass::Idempotent, Failure::Gone, _) if self.deletes => Decision::Success,
+            (CallClass::TimeBound, Failure::InteractionOver, _) => Decision::End(Ending::OutcomeUnknown),
+            (CallClass::TimeBound, _, Decision::Repeat { .. }) => Decision::Repeat {
+                exhausted: Ending::OutcomeUnknown,
+            },
+            _ => decision,
+        }
+    }
+
+    /// How the call ends when time is over while an attempt waits for its turn or its answer. `sent` when one was under way.
+    #[must_use]
+    pub fn out_of_time(&self, sent: bool) -> Ending {
+        if self.class != CallClass::Idempotent && (sent || self.may_have_landed) {
+            Ending::OutcomeUnknown
+        } else {
+            Ending::RepeatLater
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(class: CallClass, method: &Method, failures: &[Failure]) -> Decision {
+        let mut attempts = Attempts::new(class, method);
+        let mut last = Decision::Success;
+        for failure in failures {
+            last = attempts.failed(*failure);
+        }
+        last
+    }
+
+    #[test]
+    fn a_404_after_a_lost_delete_is_success() {
+        let twice = |method, first| after(CallClass::Idempotent, method, &[first, Failure::Gone]);
+        assert_eq!(twice(&Method::DELETE, Failure::ServerError), Decision::Success);
+        assert_eq!(twice(&Method::DELETE, Failure::ConnectionLost), Decision::Success);
+        assert_eq!(
+            twice(&Method::DELETE, Failure::NotSent),
+            Decision::End(Ending::Refused),
+            "nothing of ours deleted it"
+        );
+        assert_eq!(
+            twice(&Method::PATCH, Failure::ServerError),
+            Decision::End(Ending::Refused),
+            "an edit of what is gone did not succeed"
+        );
+    }
+
+    #[test]
+    fn a_first_response_that_came_too_late_after_a_lost_one_is_unknown() {
+        let ends = |failures: &[Failure]| after(CallClass::TimeBound, &Method::POST, failures);
+        assert_eq!(ends(&[Failure::InteractionOver]), Decision::End(Ending::Refused));
+        assert_eq!(
+            ends(&[Failure::NotSent, Failure::InteractionOver]),
+            Decision::End(Ending::Refused)
+        );
+        assert_eq!(
+            ends(&[Failure::ServerError, Failure::InteractionOver]),
+            Decision::End(Ending::OutcomeUnknown)
+        );
+        assert_eq!(
+            ends(&[Failure::NoAnswer, Failure::NotSent]),
+            Decision::Repeat {
+                exhausted: Ending::OutcomeUnknown
+            }
+        );
+        assert_eq!(
+            ends(&[Failure::NoAnswer, Failure::AlreadyAcknowledged]),
+            Decision::Success
+        );
+    }
+
+    #[test]
+    fn time_over_is_unknown_only_where_a_second_call_would_harm() {
+        for (class, sent, wanted) in [
+            (CallClass::Idempotent, true, Ending::RepeatLater),
+            (CallClass::TimeBound, true, Ending::OutcomeUnknown),
+            (CallClass::TimeBound, false, Ending::RepeatLater),
+            (CallClass::Once, true, Ending::OutcomeUnknown),
+            (CallClass::Once, false, Ending::RepeatLater),
+        ] {
+            assert_eq!(
+                Attempts::new(class, &Method::POST).out_of_time(sent),
+                wanted,
+                "{class} {sent}"
+            );
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Every call that this client makes, with its class. A call cannot be built without one of these.
+
+use arrakis_discord_http::CallClass;
+
+/// A call that this client makes: its route and what sending it twice does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Endpoint {
+    route: &'static str,
+    class: CallClass,
+}
+
+impl Endpoint {
+    /// Method and path with ids left out, for spans and metrics: `PUT /guilds/{guild}/members/{user}/roles/{role}`.
+    pub const fn route(&self) -> &'static str {
+        self.route
+    }
+
+    /// What sending it twice does.
+    pub const fn class(&self) -> CallClass {
+        self.class
+    }
+}
+
+macro_rules! endpoints {
+    ($($name:ident = $route:literal, $class:ident;)*) => {
+        $(pub(crate) const $name: Endpoint = Endpoint { route: $route, class: CallClass::$class };)*
+
+        /// All calls. The failure matrix walks this list.
+        pub const ENDPOINTS: &[Endpoint] = &[$($name),*];
+    };
+}
+
+endpoints! {
+    RESPOND = "POST /interactions/{interaction}/{token}/callback", TimeBound;
+    EDIT_ORIGINAL = "PATCH /webhooks/{application}/{token}/messages/@original", Idempotent;
+    DELETE_ORIGINAL = "DELETE /webhooks/{application}/{token}/messages/@original", Idempotent;
+    // The request of "execute webhook" has no nonce.
+    FOLLOW_UP = "POST /webhooks/{application}/{token}", Once;
+    // Discord returns the channel that exists.
+    OPEN_DM = "POST /users/@me/channels", Idempotent;
+    // Always with a nonce that Discord enforces.
+    CREATE_MESSAGE = "POST /channels/{channel}/messages", Idempotent;
+    CURRENT_USER = "GET /users/@me", Idempotent;
+    GUILD = "GET /guilds/{guild}", Idempotent;
+    ROLES = "GET /guilds/{guild}/roles", Idempotent;
+    CHANNELS = "GET /guilds/{guild}/channels", Idempotent;
+    CREATE_ROLE = "POST /guilds/{guild}/roles", Once;
+    EDIT_ROLE = "PATCH /guilds/{guild}/roles/{role}", Idempotent;
+    MOVE_ROLES = "PATCH /guilds/{guild}/roles", Idempotent;
+    CREATE_CHANNEL = "POST /guilds/{guild}/channels", Once;
+    EDIT_CHANNEL = "PATCH /channels/{channel}", Idempotent;
+    MOVE_CHANNELS = "PATCH /guilds/{guild}/channels", Idempotent;
+    ASSIGN_ROLE = "PUT /guilds/{guild}/members/{user}/roles/{role}", Idempotent;
+    REMOVE_ROLE = "DELETE /guilds/{guild}/members/{user}/roles/{role}", Idempotent;
+    MEMBER = "GET /guilds/{guild}/members/{user}", Idempotent;
+    MEMBERS = "GET /guilds/{guild}/members", Idempotent;
+    COMMANDS = "GET /applications/{application}/commands", Idempotent;
+    SET_COMMANDS = "PUT /applications/{application}/commands", Idempotent;
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::*;
+
+    /// The discord-proxy derives the class from the call itself: both must agree, or it would repeat what must not be.
+    #[test]
+    fn every_class_is_the_one_that_a_proxy_derives() {
+        for endpoint in ENDPOINTS {
+            let (method, path) = endpoint.route.split_once(" /").unwrap();
+            let segments: Vec<&str> = path.split('/').collect();
+            let with_nonce = *endpoint == CREATE_MESSAGE;
+            let derived = CallClass::of(&Method::from_bytes(method.as_bytes()).unwrap(), &segments, with_nonce);
+            assert_eq!(endpoint.class, derived, "{}", endpoint.route);
+        }
+    }
+
+    #[test]
+    fn no_route_is_listed_twice() {
+        let mut routes: Vec<_> = ENDPOINTS.iter().map(Endpoint::route).collect();
+        routes.sort_unstable();
+        routes.dedup();
+        assert_eq!(routes.len(), ENDPOINTS.len());
+    }
+}

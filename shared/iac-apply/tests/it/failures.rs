@@ -1,0 +1,198 @@
+//! gaib's calls against every failure that Discord can answer with, before and after the effect. What took effect is read from the
+//! emulator's record.
+
+use arrakis_discord_http::CallClass;
+use arrakis_iac_apply::http::{CallError, Discord, Reason};
+use discord_emulator::faults::{Condition, DeadHost, FaultKind};
+use discord_emulator::traffic::Record;
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::bench::Bench;
+use crate::interruptions::small;
+use crate::support::{Server, empty};
+
+/// How a call ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Ends {
+    Success,
+    /// Nothing to fear from the same run later.
+    Later,
+    Unknown,
+    Refused,
+}
+
+/// A failure, whether the struck call is carried out, and whether it strikes every attempt.
+struct Row {
+    kind: FaultKind,
+    effect: bool,
+    lasting: bool,
+}
+
+fn rows() -> Vec<Row> {
+    let row = |kind, effect, lasting| Row { kind, effect, lasting };
+    let mut rows = vec![
+        row(FaultKind::RestStatus { status: 403 }, false, true),
+        row(FaultKind::RestStatus { status: 401 }, false, true),
+        row(FaultKind::RestStatus { status: 502 }, false, false),
+        row(FaultKind::RestStatus { status: 503 }, false, true),
+        row(FaultKind::RestStatusAfterEffect { status: 502 }, true, false),
+        row(FaultKind::RestStatusAfterEffect { status: 500 }, true, true),
+        row(
+            FaultKind::RestRateLimit {
+                scope: "user".to_owned(),
+                retry_after: 0.05,
+            },
+            false,
+            false,
+        ),
+    ];
+    for after_effect in [false, true] {
+        rows.push(row(FaultKind::RestReset { after_effect }, after_effect, false));
+        rows.push(row(FaultKind::RestHalfAnswer { after_effect }, after_effect, false));
+        rows.push(row(FaultKind::RestGarbage { after_effect }, after_effect, false));
+    }
+    for mode in [DeadHost::Refuse, DeadHost::Hang] {
+        rows.push(row(FaultKind::RestLostAnswer { mode }, true, false));
+        rows.push(row(FaultKind::RestNoAnswer { mode }, false, false));
+    }
+    rows
+}
+
+impl Row {
+    fn expected(&self, class: CallClass) -> Ends {
+        match (&self.kind, class) {
+            (FaultKind::RestStatus { status: 401 | 403 }, _) => Ends::Refused,
+            (FaultKind::RestRateLimit { .. }, _) => Ends::Success,
+            (_, CallClass::Once) => Ends::Unknown,
+            (_, _) if self.lasting => Ends::Later,
+            (_, _) => Ends::Success,
+        }
+    }
+}
+
+/// Every kind of call that gaib makes: a read, a change, a removal, a creation of each kind.
+async fn calls(discord: &Discord, server: &Server, number: usize) -> Vec<(Method, String, Option<Value>)> {
+    let guild = server.made.guild_id;
+    let named = |name: &str| json!({ "name": format!("{name}-{number}") });
+    let made = async |name: &str| {
+        let path = format!("/guilds/{guild}/channels");
+        let made = discord.write(Method::POST, &path, Some(&named(name)), &because()).await;
+        made.unwrap()["id"].as_str().unwrap().to_owned()
+    };
+    let (kept, removed) = (made("kept").await, made("removed").await);
+    let overwrite = json!({"type": 0, "allow": "1024", "deny": "0"});
+    let rule = json!({"name": format!("rule-{number}"), "event_type": 1, "trigger_type": 1,
+        "trigger_metadata": {"keyword_filter": ["spice"]}, "actions": [{"type": 1}]});
+    let pixel = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==";
+    let emoji = json!({"name": format!("emoji_{number}"), "image": pixel});
+    let event = json!({"name": format!("event-{number}"), "privacy_level": 2, "entity_type": 3,
+        "scheduled_start_time": "2999-01-01T00:00:00Z", "scheduled_end_time": "2999-01-02T00:00:00Z",
+        "entity_metadata": {"location": "Arrakis"}});
+    vec![
+        (Method::GET, format!("/guilds/{guild}/roles"), None),
+        (Method::PATCH, format!("/channels/{kept}"), Some(json!({"nsfw": true}))),
+        (
+            Method::PUT,
+            format!("/channels/{kept}/permissions/{guild}"),
+            Some(overwrite),
+        ),
+        (Method::DELETE, format!("/channels/{removed}"), None),
+        (Method::POST, format!("/guilds/{guild}/roles"), Some(named("role"))),
+        (
+            Method::POST,
+            format!("/guilds/{guild}/channels"),
+            Some(named("channel")),
+        ),
+        (Method::POST, format!("/channels/{kept}/webhooks"), Some(named("hook"))),
+        (Method::POST, format!("/guilds/{guild}/emojis"), Some(emoji)),
+        (
+            Method::POST,
+            format!("/guilds/{guild}/auto-moderation/rules"),
+            Some(rule),
+        ),
+        (Method::POST, format!("/guilds/{guild}/scheduled-events"), Some(event)),
+    ]
+}
+
+fn because() -> Reason {
+    Reason::new("gaib: failures")
+}
+
+fn ends(called: Result<Value, CallError>) -> Ends {
+    match called {
+        Ok(_) => Ends::Success,
+        Err(CallError::Unavailable { .. }) => Ends::Later,
+        Err(CallError::OutcomeUnknown { .. }) => Ends::Unknown,
+        Err(CallError::Refused { .. } | CallError::TokenRefused) => Ends::Refused,
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn every_call_against_every_failure() {
+    for (number, row) in rows().into_iter().enumerate() {
+        let server = Server::start(empty()).await;
+        let (discord, _) = server.client();
+        for (method, path, body) in calls(&discord, &server, number).await {
+            let class = if method == Method::POST {
+                CallClass::Once
+            } else {
+                CallClass::Idempotent
+            };
+            let app = server.emulator.app();
+            let when = Condition {
+                count: (!row.lasting).then_some(1),
+                method: Some(method.to_string()),
+                path: Some(path.clone()),
+                ..Condition::default()
+            };
+            let since = app.traffic.since(0).last().map_or(0, |entry| entry.n);
+            app.faults.arm(row.kind.clone(), when);
+            let called = match method {
+                Method::GET => discord.get(&path).await,
+                _ => discord.write(method.clone(), &path, body.as_ref(), &because()).await,
+            };
+            app.faults.clear();
+            let calls = app.traffic.since(since);
+            let effects = calls
+                .iter()
+                .filter(|entry| {
+                    matches!(&entry.record, Record::Rest(call) if call.method == method.as_str()
+                        && call.path == path && matches!(call.effect_status, Some(200..=299)))
+                })
+                .count();
+            let case = format!("{method} {path}, {:?}", row.kind);
+            let (ended, expected) = (ends(called), row.expected(class));
+            assert_eq!(ended, expected, "{case}: {effects} effects");
+            match (expected, class) {
+                (Ends::Success, CallClass::Once) => assert_eq!(effects, 1, "{case}"),
+                (Ends::Success, _) => assert!(effects >= 1, "{case}: {effects}"),
+                (Ends::Later, _) => assert_eq!(effects > 0, row.effect, "{case}: {effects}"),
+                (Ends::Unknown, _) => assert_eq!(effects, usize::from(row.effect), "{case}"),
+                (Ends::Refused, _) => assert_eq!(effects, 0, "{case}"),
+            }
+        }
+    }
+}
+
+/// Whatever the first creation, or the first request of any kind, comes to: the server ends as it was configured, with nothing
+/// twice.
+#[tokio::test]
+async fn an_apply_converges_whatever_a_request_comes_to() {
+    for method in ["POST", "PATCH", "PUT"] {
+        for row in rows().into_iter().filter(|row| !row.lasting) {
+            let bench = Bench::start(empty()).await;
+            let at_first = bench.live().await;
+            let when = Condition {
+                count: Some(1),
+                method: Some(method.to_owned()),
+                ..Condition::default()
+            };
+            bench.server.emulator.app().faults.arm(row.kind.clone(), when);
+            let applied = bench.apply(&small()).await;
+            assert!(applied.is_ok(), "{method}, {:?}: {:?}", row.kind, applied.err());
+            bench.assert_applied(&small(), &at_first).await;
+        }
+    }
+}
