@@ -184,6 +184,20 @@ print_addresses() { # WORKERS
     list=$(addresses "$1")
     good "Arrakis is up; Ctrl-C stops everything"
     printf '\n%s\n\n' "$list"
+    if $discord_is_emulated; then three_things_to_try; fi
+}
+
+three_things_to_try() {
+    cat <<TRY
+  Open $bold$emulator_page$plain and try:
+
+    1. ${bold}Ctrl+K${plain}  @chani  ${bold}Enter${plain}      you are Chani now, and in no server yet
+    2. ${bold}Ctrl+K${plain}  *Sietch ${bold}Enter${plain}      you join, and the role of your tier arrives
+    3. /position  ${bold}Enter${plain}  ${bold}Enter${plain}    your rank, holding and tier; then /leaderboard and its buttons
+
+  ${bold}Ctrl+.${plain} shows every gateway frame and REST call as it happens.
+
+TRY
 }
 
 addresses() { # WORKERS

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::plan::{Member, Plan, Server, TOKEN_PROFILE};
+use super::talk;
 use crate::platform::Emulator;
 
 /// Id of a theme's role, by its place in the theme.
@@ -39,7 +40,9 @@ pub(super) async fn write(
             Some(community) => {
                 let theme = themes.theme(community.theme)?;
                 let roles = roles_of_members(admin, server, CommunityId::from_uuid(community.id), theme, now).await?;
-                themed(server, theme, &roles)
+                let mut guild = themed(server, theme, &roles);
+                guild["messages"] = messages(server, community.theme);
+                guild
             }
             None => bare(server),
         };
@@ -123,6 +126,18 @@ fn themed(server: &Server, theme: &Theme, roles: &[Vec<String>]) -> Value {
         "owner": server.members.first().map(|member| &member.name),
         "roles": list, "channels": channels, "members": members,
     })
+}
+
+/// What members said.
+fn messages(server: &Server, theme: &str) -> Value {
+    let lines = talk::of_theme(theme);
+    let said = lines.iter().enumerate().filter_map(|(place, (speaker, channel, text))| {
+        let author = &server.members.get(*speaker)?.name;
+        Some(json!({
+            "channel": channel, "author": author, "content": text, "minutes_ago": talk::minutes_ago(place, lines.len()),
+        }))
+    });
+    said.collect()
 }
 
 /// A server as it is before it is onboarded.

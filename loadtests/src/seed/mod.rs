@@ -7,6 +7,7 @@ mod holders;
 mod names;
 pub mod plan;
 mod postgres;
+mod talk;
 
 use anyhow::Context as _;
 use arrakis_config::Secret;

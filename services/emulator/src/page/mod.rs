@@ -20,26 +20,36 @@ use crate::AppState;
 /// Records that the traffic panel shows of what happened before it was opened.
 const RECENT: usize = 100;
 
-/// Path, media type, text.
-const ASSETS: &[(&str, &str, &str)] = &[
-    ("/", HTML, include_str!("assets/index.html")),
+/// Path, media type, content.
+const ASSETS: &[(&str, &str, &[u8])] = &[
+    ("/", HTML, include_bytes!("assets/index.html")),
     (
         "/assets/app.css",
         "text/css; charset=utf-8",
-        include_str!("assets/app.css"),
+        include_bytes!("assets/app.css"),
     ),
-    ("/assets/icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
-    ("/assets/api.js", SCRIPT, include_str!("assets/api.js")),
-    ("/assets/app.js", SCRIPT, include_str!("assets/app.js")),
-    ("/assets/components.js", SCRIPT, include_str!("assets/components.js")),
-    ("/assets/composer.js", SCRIPT, include_str!("assets/composer.js")),
-    ("/assets/dialogs.js", SCRIPT, include_str!("assets/dialogs.js")),
-    ("/assets/dom.js", SCRIPT, include_str!("assets/dom.js")),
-    ("/assets/listbox.js", SCRIPT, include_str!("assets/listbox.js")),
-    ("/assets/markdown.js", SCRIPT, include_str!("assets/markdown.js")),
-    ("/assets/messages.js", SCRIPT, include_str!("assets/messages.js")),
-    ("/assets/switcher.js", SCRIPT, include_str!("assets/switcher.js")),
-    ("/assets/traffic.js", SCRIPT, include_str!("assets/traffic.js")),
+    (
+        "/assets/emoji.woff2",
+        "font/woff2",
+        include_bytes!("assets/emoji.woff2"),
+    ),
+    (
+        "/assets/emoji-font-license.txt",
+        "text/plain; charset=utf-8",
+        include_bytes!("emoji-font-license.txt"),
+    ),
+    ("/assets/icon.svg", "image/svg+xml", include_bytes!("assets/icon.svg")),
+    ("/assets/api.js", SCRIPT, include_bytes!("assets/api.js")),
+    ("/assets/app.js", SCRIPT, include_bytes!("assets/app.js")),
+    ("/assets/components.js", SCRIPT, include_bytes!("assets/components.js")),
+    ("/assets/composer.js", SCRIPT, include_bytes!("assets/composer.js")),
+    ("/assets/dialogs.js", SCRIPT, include_bytes!("assets/dialogs.js")),
+    ("/assets/dom.js", SCRIPT, include_bytes!("assets/dom.js")),
+    ("/assets/listbox.js", SCRIPT, include_bytes!("assets/listbox.js")),
+    ("/assets/markdown.js", SCRIPT, include_bytes!("assets/markdown.js")),
+    ("/assets/messages.js", SCRIPT, include_bytes!("assets/messages.js")),
+    ("/assets/switcher.js", SCRIPT, include_bytes!("assets/switcher.js")),
+    ("/assets/traffic.js", SCRIPT, include_bytes!("assets/traffic.js")),
 ];
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -52,8 +62,8 @@ const POLICY: &str =
 /// The page, to be merged with the control API.
 pub fn router(app: AppState) -> Router {
     let mut router = Router::new();
-    for &(path, kind, text) in ASSETS {
-        router = router.route(path, get(move || async move { asset(kind, text) }));
+    for &(path, kind, content) in ASSETS {
+        router = router.route(path, get(move || async move { asset(kind, content) }));
     }
     router
         .route("/page/view", get(view::view))
@@ -74,14 +84,14 @@ async fn recent_traffic(State(app): State<AppState>) -> Json<serde_json::Value> 
     Json(serde_json::json!(recent))
 }
 
-fn asset(kind: &'static str, text: &'static str) -> Response {
+fn asset(kind: &'static str, content: &'static [u8]) -> Response {
     let headers = [
         (header::CONTENT_TYPE, kind),
         (header::CONTENT_SECURITY_POLICY, POLICY),
         // A newer build must show at once.
         (header::CACHE_CONTROL, "no-cache"),
     ];
-    (headers, text).into_response()
+    (headers, content).into_response()
 }
 
 #[cfg(test)]

@@ -19,7 +19,8 @@ const MESSAGES: usize = 100;
 /// Members listed. Larger servers show the first of them, as Discord's own list loads them piece by piece.
 const MEMBERS: usize = 600;
 
-/// Where the page is. What is missing or gone is replaced by the first that this member may see.
+/// Where the page is. What is missing or gone is replaced: a server by the first, a channel by the liveliest that this member
+/// may see.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Place {
@@ -107,6 +108,7 @@ impl<'a> Looking<'a> {
         let shown = place
             .channel
             .and_then(|id| channels.iter().chain(&dms).find(|channel| channel.id == id))
+            .or_else(|| self.liveliest(&channels))
             .or_else(|| channels.iter().find(|channel| channel.kind == ChannelKind::Text))
             .or_else(|| channels.iter().find(|channel| channel.kind.holds_messages()));
         View {
@@ -116,6 +118,25 @@ impl<'a> Looking<'a> {
             channel: shown.map(|channel| self.channel_json(channel)),
             commands: self.commands(shown.copied()),
         }
+    }
+
+    /// Of the channels with messages, the one with the most; those in which this member may write go first.
+    fn liveliest<'c>(&self, channels: &'c [&'a Channel]) -> Option<&'c &'a Channel> {
+        let messages = |channel: &Channel| {
+            self.state
+                .messages
+                .get(&channel.id)
+                .map_or(0, std::collections::BTreeMap::len)
+        };
+        let writes = |channel: &Channel| {
+            let now = self.state.now();
+            self.guild.is_some_and(|guild| {
+                permissions::in_channel(guild, channel, self.user.id, now).contains(Permissions::SEND_MESSAGES)
+            })
+        };
+        let lively = channels.iter().rev().filter(|channel| messages(channel) > 0);
+        // The last of equals is taken: in the order of the list, the first.
+        lively.max_by_key(|channel| (writes(channel), messages(channel)))
     }
 
     fn viewer(&self) -> Value {

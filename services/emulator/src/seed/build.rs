@@ -1,14 +1,16 @@
 //! From a description to a server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 
-use super::spec::{BotSpec, ChannelSpec, GuildSpec, MemberSpec, Names, OverwriteSpec, PermissionSpec, RoleSpec};
+use super::spec::{
+    BotSpec, ChannelSpec, GuildSpec, MemberSpec, MessageSpec, Names, OverwriteSpec, PermissionSpec, RoleSpec,
+};
 use crate::{
     model::{
-        Channel, ChannelKind, Guild, Id, Member, Overwrite, OverwriteKind, Permissions, Role, RoleColors, RoleTags,
-        Timestamp, User,
+        Author, Channel, ChannelKind, Guild, Id, Member, Message, Overwrite, OverwriteKind, Permissions, Role,
+        RoleColors, RoleTags, Timestamp, User,
     },
     world::State,
 };
@@ -95,6 +97,7 @@ pub fn build(state: &mut State, spec: &GuildSpec) -> Result<Made, SeedError> {
         let id = find(&builder.made.channels, "system_channel", "a channel", name)?;
         builder.guild.system_channel_id = Some(id);
     }
+    let messages = messages(&builder, &spec.messages)?;
     let Builder {
         guild,
         mut made,
@@ -107,7 +110,40 @@ pub fn build(state: &mut State, spec: &GuildSpec) -> Result<Made, SeedError> {
         state.users.entry(user.id).or_insert(user);
     }
     state.add_guild(guild);
+    for message in messages {
+        state.put_message(message);
+    }
     Ok(made)
+}
+
+/// The messages that stand in the server from the start. Ids follow from the time, so equal times are told apart by a
+/// millisecond each.
+fn messages(builder: &Builder<'_>, specs: &[MessageSpec]) -> Result<Vec<Message>, SeedError> {
+    let mut messages = Vec::with_capacity(specs.len());
+    let mut taken = HashSet::new();
+    for (place, spec) in specs.iter().enumerate() {
+        let at = |field: &str| format!("guild.messages[{place}].{field}");
+        let channel = find(&builder.made.channels, &at("channel"), "a channel", &spec.channel)?;
+        let author = find(&builder.made.members, &at("author"), "a member", &spec.author)?;
+        if !(1..=2_000).contains(&spec.content.chars().count()) {
+            return Err(invalid(&at("content"), "1 to 2000 characters are needed"));
+        }
+        let mut time = builder.now.0.saturating_sub(spec.minutes_ago.saturating_mul(60_000));
+        while !taken.insert(time) {
+            time += 1;
+        }
+        messages.push(Message::text(
+            Id::at_ms(time),
+            channel,
+            Some(builder.guild.id),
+            Author::User(author),
+            &spec.content,
+            Timestamp(time),
+        ));
+    }
+    // A channel's last message is the one that is put in last.
+    messages.sort_by_key(|message| message.id);
+    Ok(messages)
 }
 
 struct Builder<'a> {

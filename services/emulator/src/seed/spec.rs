@@ -38,6 +38,22 @@ pub struct GuildSpec {
     pub members: Vec<MemberSpec>,
     /// Name of the channel where joins are announced.
     pub system_channel: Option<String>,
+    /// What members said, in any order.
+    pub messages: Vec<MessageSpec>,
+}
+
+/// A message that stands in a channel from the start.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MessageSpec {
+    /// Name of the channel.
+    pub channel: String,
+    /// User name of the member who wrote it.
+    pub author: String,
+    /// 1–2,000 characters.
+    pub content: String,
+    /// Minutes ago that it was written.
+    pub minutes_ago: u64,
 }
 
 /// The bot in a server.
