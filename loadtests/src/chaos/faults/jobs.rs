@@ -118,7 +118,10 @@ async fn killed(stage: &mut Stage) -> anyhow::Result<()> {
     let sound = stage.armed(Vec::new());
     stage.platform().spawn_worker(&sound)?.ready().await;
     ends(stage).await?;
-    lacking.is_made_good(stage, deaths).await
+    lacking.is_made_good(stage, deaths).await?;
+    // Deeds are judged too, on the platform as it is now.
+    stage.platform().spawn_ingestor(&[])?.ready().await;
+    Ok(())
 }
 
 async fn handed_over(stage: &mut Stage) -> anyhow::Result<()> {
@@ -143,7 +146,10 @@ async fn handed_over(stage: &mut Stage) -> anyhow::Result<()> {
         format!("{before} roles given"),
     );
     ends(stage).await?;
-    lacking.is_made_good(stage, 1).await
+    lacking.is_made_good(stage, 1).await?;
+    // Deeds are judged too, on the platform as it is now.
+    stage.platform().spawn_ingestor(&[])?.ready().await;
+    Ok(())
 }
 
 /// Waits until every job has ended, and notes whether all of them have ended well.

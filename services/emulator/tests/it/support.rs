@@ -81,6 +81,13 @@ impl Emu {
         self.control(Method::GET, path, None).await
     }
 
+    /// What the page reads.
+    pub(crate) async fn page(&self, path: &str) -> Value {
+        let url = format!("{}/page/{path}", self.emulator.addresses().control);
+        let text = self.http.get(url).send().await.unwrap().text().await.unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
     pub(crate) async fn post(&self, path: &str, body: Value) -> Value {
         self.control(Method::POST, path, Some(body)).await
     }

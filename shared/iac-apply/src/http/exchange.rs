@@ -44,15 +44,5 @@ async fn send(request: reqwest::RequestBuilder) -> Result<Answer, SendError> {
 
 /// The causes of an error, since reqwest's own message is "error sending request".
 fn causes(error: &reqwest::Error) -> String {
-    let mut causes = Vec::new();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        causes.push(error.to_string());
-        cause = error.source();
-    }
-    if causes.is_empty() {
-        "the request failed".to_owned()
-    } else {
-        causes.join(": ")
-    }
+    arrakis_causes::causes_below(error).unwrap_or_else(|| "the request failed".to_owned())
 }

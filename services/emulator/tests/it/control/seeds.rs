@@ -173,3 +173,62 @@ async fn a_connected_bot_is_told_of_new_servers() {
     assert_eq!(client.event("GUILD_CREATE").await["name"], "Sietch Tabr");
     assert_eq!(client.event("GUILD_CREATE").await["name"], "Arrakeen Market");
 }
+
+#[tokio::test]
+async fn page_opens_on_the_channel_with_the_most_messages_that_the_member_may_write_in() {
+    let emu = Emu::start().await;
+    let said = |channel: &str, minutes_ago: u64| json!({"channel": channel, "author": "ani", "content": "hello", "minutes_ago": minutes_ago});
+    emu.post(
+        "seed",
+        json!({"kind": "server", "guild": {
+            "name": "Sietch",
+            "channels": [
+                {"name": "empty"},
+                {"name": "news", "writable_by": []},
+                {"name": "few"},
+                {"name": "lively"},
+                {"name": "hidden", "visible_to": []},
+            ],
+            "members": [{"name": "ani"}],
+            "messages": [
+                said("news", 1), said("news", 2), said("news", 3), said("few", 1), said("lively", 2), said("lively", 1),
+                said("hidden", 5), said("hidden", 5), said("hidden", 5), said("hidden", 5),
+            ],
+        }}),
+    )
+    .await;
+    let view = emu.page("view").await;
+    assert_eq!(view["channel"]["title"], "#lively");
+    let messages = view["channel"]["messages"].as_array().unwrap();
+    assert_eq!(messages.len(), 2);
+    assert!(
+        messages[0]["timestamp"].as_str() < messages[1]["timestamp"].as_str(),
+        "{messages:?}"
+    );
+    let wrong = json!({"kind": "server", "guild": {"name": "Other", "members": [{"name": "ani"}], "messages": [said("nowhere", 1)]}});
+    let (status, why) = emu.refused("seed", wrong).await;
+    assert!(
+        status == 400 && why.contains("guild.messages[0].channel"),
+        "{status} {why}"
+    );
+}
+
+#[tokio::test]
+async fn page_ships_an_emoji_font_with_its_licence() {
+    let emu = Emu::start().await;
+    let page = &emu.emulator.addresses().page;
+    let get = async |path: &str| reqwest::get(format!("{page}{path}")).await.unwrap();
+    let font = get("assets/emoji.woff2").await;
+    assert_eq!(font.headers()["content-type"], "font/woff2");
+    assert_eq!(&font.bytes().await.unwrap()[..4], b"wOF2");
+    let licence = get("assets/emoji-font-license.txt").await.text().await.unwrap();
+    assert!(licence.contains("SIL OPEN FONT LICENSE"));
+    assert!(
+        get("assets/app.css")
+            .await
+            .text()
+            .await
+            .unwrap()
+            .contains("/assets/emoji.woff2")
+    );
+}

@@ -114,6 +114,46 @@ async fn a_resume_can_be_refused() {
 }
 
 #[tokio::test]
+async fn resume_can_be_answered_otherwise_and_the_session_stays() {
+    let emu = Emu::lively().await;
+    let (client, ready) = emu.identified(INTENTS).await;
+    let seq = client.seq;
+    client.close(4900).await;
+    let resuming = async |fault: Value| {
+        emu.fault(fault).await;
+        let mut again = emu.connect_to_resume().await;
+        again.send(emu.resume(&ready["session_id"], seq)).await;
+        again
+    };
+    let fault = |mode: &str| json!({"kind": "gateway_resume_answer", "mode": mode, "count": 1});
+    resuming(fault("reset")).await.dropped().await;
+    let mut invalid = resuming(fault("invalid_session")).await;
+    assert_eq!(invalid.op(9).await["d"], true);
+    let closed = json!({"kind": "gateway_resume_answer", "mode": "close", "code": 4000, "count": 1});
+    assert_eq!(resuming(closed).await.closed().await, 4000);
+    let mut silent = resuming(fault("silence")).await;
+    silent.send(json!({"op": 1, "d": seq})).await;
+    assert_eq!(silent.payload().await["op"], 11, "heartbeats are acknowledged");
+    let mut again = emu.connect_to_resume().await;
+    again.send(emu.resume(&ready["session_id"], seq)).await;
+    again.event("RESUMED").await;
+}
+
+#[tokio::test]
+async fn identify_can_be_answered_otherwise() {
+    let emu = Emu::lively().await;
+    emu.fault(json!({"kind": "gateway_identify_answer", "mode": "reset", "count": 1}))
+        .await;
+    let mut client = emu.connect().await;
+    client.send(emu.identify(INTENTS, json!([0, 1]))).await;
+    client.dropped().await;
+    emu.identified(INTENTS).await;
+    let refused = json!({"kind": "gateway_resume_answer", "mode": "close"});
+    let (status, why) = emu.refused("faults", refused).await;
+    assert!(status == 400 && why.contains("needs a code"), "{status} {why}");
+}
+
+#[tokio::test]
 async fn a_frame_cut_off_can_be_sent() {
     let emu = Emu::lively().await;
     let (client, _) = emu.identified(INTENTS).await;
