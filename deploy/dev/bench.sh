@@ -12,7 +12,7 @@ command_bench() {
     services_for_run bench bench
     say "building (release; only what is measured)"
     binaries=$root/target/release
-    cargo_attached build "${locked[@]}" --release --bins -p arrakis-ingestor -p arrakis-worker -p arrakis-discord-proxy \
+    cargo_built build "${locked[@]}" --release --bins -p arrakis-ingestor -p arrakis-worker -p arrakis-discord-proxy \
         -p discord-emulator -p loadtests || die "the build failed" "cargo's message above says where"
     services_for_run_are_up
     commit=$(git -C "$root" rev-parse --short HEAD 2>/dev/null || echo unknown)

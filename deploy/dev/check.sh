@@ -7,6 +7,7 @@ command_check() {
     use_instance check
     take_lock check
     local failed=()
+    ensure_cargo rustfmt clippy
     if ! command -v shellcheck >/dev/null; then ensure_packages shellcheck; fi
 
     step 'formatting (cargo fmt --all repairs it)' cargo_attached fmt --all --check
@@ -19,9 +20,9 @@ command_check() {
     else
         say "dependencies: left to continuous integration, cargo-deny is not installed here"
     fi
-    step 'lints' cargo_attached clippy "${locked[@]}" --workspace --all-targets --all-features -- --deny warnings
+    step 'lints' cargo_built clippy "${locked[@]}" --workspace --all-targets --all-features -- --deny warnings
     RUSTDOCFLAGS='--deny warnings' step 'documentation' \
-        cargo_attached doc "${locked[@]}" --workspace --all-features --no-deps
+        cargo_built doc "${locked[@]}" --workspace --all-features --no-deps
 
     if ((${#failed[@]} > 0)); then die "failed: $(printf '%s; ' "${failed[@]}" | sed 's/; $//')"; fi
     good "all checks passed"

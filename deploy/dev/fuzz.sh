@@ -39,6 +39,10 @@ command_fuzz() {
     local packages
     mapfile -t packages < <(fuzz_packages "$target")
     use_instance fuzz
+    ensure_tools
+    say "building (optimised, with overflow checks)"
+    cargo_built test "${locked[@]}" --profile fuzz "${packages[@]}" --lib --no-run ||
+        die "the build failed" "cargo's message above says where"
     # One after the other: a case that hangs is told by its time.
     cargo_attached test "${locked[@]}" --profile fuzz "${packages[@]}" --lib "fuzz::$target" -- \
         --nocapture --test-threads=1 || status=$?

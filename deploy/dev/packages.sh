@@ -14,6 +14,46 @@ missing_packages() {
     fi
 }
 
+# The packages of the tools that a run of this instance calls beside the services: what the harness in loadtests/ and the tests
+# start by name. To add one: a line here.
+missing_tools() {
+    command -v cc >/dev/null || echo gcc libc6-dev
+    case $instance_name in
+    chaos)
+        # clocks-an-hour-off loads the library; minority-partition makes network namespaces; disk-full mounts a tmpfs.
+        local faketime=(/usr/lib/*/faketime/libfaketimeMT.so.1)
+        ((${#faketime[@]} > 0)) || echo libfaketime
+        command -v ip >/dev/null || echo iproute2
+        command -v mount >/dev/null || echo mount
+        command -v setpriv >/dev/null || echo util-linux
+        ;;
+    esac
+    case $instance_name in
+    chaos | test) if [[ -z $(postgres_bin) ]] && ! command -v psql >/dev/null; then echo postgresql-client; fi ;;
+    esac
+}
+
+ensure_tools() {
+    local missing
+    ensure_cargo
+    mapfile -t missing < <(missing_tools | tr ' ' '\n')
+    ensure_packages "${missing[@]}"
+}
+
+# Rust comes from rustup, which is its user's to install: it is named with the line that does it.
+ensure_cargo() { # [COMPONENT…]: rustfmt, clippy
+    local component missing=()
+    command -v cargo >/dev/null ||
+        die "cargo is not installed" "install Rust with rustup: https://rustup.rs; rust-version in Cargo.toml says which" 69
+    for component in "$@"; do
+        case $component in
+        rustfmt) cargo fmt --version >/dev/null 2>&1 || missing+=(rustfmt) ;;
+        clippy) cargo clippy --version >/dev/null 2>&1 || missing+=(clippy) ;;
+        esac
+    done
+    ((${#missing[@]} == 0)) || die "missing here: ${missing[*]}" "rustup component add ${missing[*]}" 69
+}
+
 ensure_packages() { # PACKAGE…
     (($# > 0)) || return 0
     if ((EUID != 0)) || ! command -v apt-get >/dev/null; then

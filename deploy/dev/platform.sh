@@ -26,6 +26,7 @@ command_up() {
     use_instance up
     take_lock up
     clear_leftovers
+    ensure_tools
     at_exit stop_everything
     rm -f "$instance"/logs/*.log
     start_services
@@ -44,7 +45,7 @@ build_binaries() { # RELEASE
     binaries=$root/target/debug
     if $1; then profile=(--release) binaries=$root/target/release; fi
     say "building (cargo build ${profile[*]:-})"
-    cargo_attached build --locked --workspace --bins "${profile[@]}" ||
+    cargo_built build --locked --workspace --bins "${profile[@]}" ||
         die "the build failed" "cargo's message above says where"
 }
 
@@ -53,6 +54,23 @@ cargo_attached() {
     only_with SQLX_OFFLINE=true CARGO_TARGET_DIR="$root/target"
     run_attached cargo "${only_with[@]}" --chdir="$root" cargo "$@"
 }
+
+# The same for a build, whose hundreds of lines go to a log and leave one line of progress here. What cargo has to say about the
+# code is shown when it fails.
+cargo_built() {
+    local log=$instance/logs/build.log status=0
+    mkdir -p "$instance/logs"
+    only_with SQLX_OFFLINE=true CARGO_TARGET_DIR="$root/target" CARGO_TERM_COLOR=never CARGO_TERM_PROGRESS_WHEN=always \
+        CARGO_TERM_PROGRESS_WIDTH=100
+    run_with_progress build "$log" "${only_with[@]}" --chdir="$root" cargo "$@" || status=$?
+    build_words "$log" >"$log.words"
+    mv "$log.words" "$log"
+    if ((status != 0)); then grep -vE '^ +(Compiling|Checking|Documenting|Download|Updating|Locking|Adding|Blocking|Fresh|Dirty) ?' "$log" >&"$screen" || true; fi
+    return "$status"
+}
+
+# A log without cargo's progress bar, which ends in a carriage return each time.
+build_words() { tr '\r' '\n' <"$1" | grep -vE '^ *(Building \[|Downloading .*remaining|Fetch \[|$)' || true; }
 
 # ---- Discord, or the emulator -----------------------------------------------------------------------------------------------
 

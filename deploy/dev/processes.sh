@@ -83,6 +83,24 @@ run_quietly() {
     return "$status"
 }
 
+# run_with_progress NAME LOG COMMAND…: run_attached with the output in a log, and a line of how far cargo is.
+run_with_progress() {
+    local log=$2 record child status=0 since_us=${EPOCHREALTIME/[.,]/}
+    record=$(next_record "$1")
+    shift 2
+    setsid bash -c "$record_and_become" run "$record" group:TERM "$boot_id" "$@" >"$log" 2>&1 </dev/null {lock_fd}>&- {screen}>&- &
+    child=$!
+    progress_said_at=0
+    while kill -0 "$child" 2>/dev/null; do
+        say_progress "$log" $(((${EPOCHREALTIME/[.,]/} - since_us) / 1000000))
+        pause 0.5
+    done
+    erase_wait
+    wait "$child" || status=$?
+    rm -f "$record"
+    return "$status"
+}
+
 # send_signal PID SIGNAL, as a record has it.
 send_signal() {
     local target=$1

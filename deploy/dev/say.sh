@@ -57,6 +57,31 @@ say_waiting() { # WHAT SECONDS
     fi
 }
 
+# How far a build is, from the end of its log: cargo's own count of crates, or what else it does. On a terminal the line rewrites
+# itself twice a second; elsewhere there is one every 30 s.
+progress_said_at=0
+say_progress() { # LOG SECONDS
+    if $quiet; then return; fi
+    local end count what
+    if ! $is_terminal && (($2 < progress_said_at + 30)); then return; fi
+    end=$(tail -c 2000 "$1" 2>/dev/null | tr '\r' '\n' | grep -v '^ *$' | tail -n 8 || true)
+    count=$(grep -oE '[0-9]+/[0-9]+' <<<"$end" | tail -n 1 || true)
+    what=$(tail -n 1 <<<"$end")
+    case $what in
+    *Blocking*) what='waiting for another cargo' ;;
+    *Download*) what='downloading crates' ;;
+    *Updating* | *Locking*) what='looking up versions' ;;
+    *) what=${count:+"$count crates"} ;;
+    esac
+    what="building: ${what:-starting} ($2 s; log: ${1#"$root/"})"
+    if $is_terminal; then
+        printf '\r\e[K%s[%s]%s %s' "$dim" "$(elapsed)" "$plain" "$what" >&"$screen"
+    elif (($2 > 0)); then
+        say "$what"
+        progress_said_at=$2
+    fi
+}
+
 # wait_until WHAT LIMIT_SECONDS CONDITION…: asks ten times a second. False when the limit has passed, or when the process
 # whose name is in `awaited` has ended, so that the condition cannot come true any more.
 awaited=

@@ -6,6 +6,7 @@ command_selftest() {
     (($# == 0)) || usage_error "selftest takes no arguments" "./dev selftest"
     use_instance selftest
     take_lock selftest
+    ensure_tools
     clear_leftovers
     at_exit end_selftest
     # As ./dev test builds, so that one build serves both.

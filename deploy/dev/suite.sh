@@ -9,6 +9,7 @@ if [[ -n ${CI:-} ]]; then locked=(--locked); fi
 services_for_run() { # INSTANCE COMMAND
     use_instance "$1"
     take_lock "$2"
+    ensure_tools
     if [[ -e $instance/kept ]] && services_are_running; then
         say "using the services that ./dev services started"
         services_were_kept=true
@@ -59,7 +60,7 @@ run_nextest() {
     local doc_status=0 status=0
     say "building the programs and their tests"
     build_suite || return
-    cargo_attached nextest run "${locked[@]}" --workspace --all-features --no-run || return
+    cargo_built nextest run "${locked[@]}" --workspace --all-features --no-run || return
     services_for_run_are_up
     if (($# == 0)); then
         say "running the documentation's examples"
@@ -73,11 +74,11 @@ run_nextest() {
 
 # Programs and tests in one go: cargo chooses the features of dependencies for both at once. One after the other would
 # build a part of the dependencies twice.
-build_suite() { cargo_attached build "${locked[@]}" --workspace --all-features --bins --tests; }
+build_suite() { cargo_built build "${locked[@]}" --workspace --all-features --bins --tests; }
 
 run_cargo_test() {
     build_suite || return
-    cargo_attached test "${locked[@]}" --workspace --all-features --no-run || return
+    cargo_built test "${locked[@]}" --workspace --all-features --no-run || return
     services_for_run_are_up
     cargo_tested test "${locked[@]}" --workspace --all-features --no-fail-fast "$@"
 }
@@ -123,6 +124,7 @@ command_chaos() {
             ;;
         esac
     done
+    ((EUID == 0)) || warn "not root: disk-full mounts a file system and minority-partition makes network namespaces; both will fail"
     services_for_run chaos chaos
     build_binaries false
     services_for_run_are_up
@@ -133,12 +135,14 @@ command_chaos() {
 chaos_help() {
     cat <<HELP
 ${bold}./dev chaos${plain} NAME…|--all [--without-guard] [--seed N]   faults thrown at everything under load, judged by a ledger
+${bold}./dev chaos${plain} kill-anything --minutes N                 a soak: random processes are killed for so long, then the ledger judges
 ${bold}./dev chaos${plain} --list                                    the scenarios, by row of the catalogue
 
   NAME             a scenario by name, or a row of the catalogue by number; several may be given
   --all            every scenario; a row without one counts as failed
   --without-guard  takes away what protects against each fault, and wants the scenario red
   --seed N         draws the schedule of the load; the same seed gives the same (default 1)
+  --minutes N      how long kill-anything goes on (default: nine seconds); it reports once a minute and ends by itself
 
 The result is a table, and target/chaos/latest.json; logs of what failed are in target/chaos/logs. It ends with 1 when a scenario
 did not come out as wanted, and the last line names it. docs/faults.md explains.
