@@ -66,4 +66,4 @@ pub const PROCESS_BACK: Duration = Duration::from_secs(5);
 /// The flow runs again within this time once a broker is up again.
 pub const BROKER_BACK: Duration = Duration::from_secs(10);
 /// Rows of the catalogue.
-pub const FAULTS: std::ops::RangeInclusive<u8> = 1..=51;
+pub const FAULTS: std::ops::RangeInclusive<u8> = 1..=52;

@@ -15,6 +15,7 @@ use lapin::types::FieldTable;
 
 use crate::channel::Channel;
 use crate::delivery::{Delivery, Settled};
+use crate::failures::now_ms;
 use crate::link::{LinkClosed, Live};
 use crate::message::{Message, fits_short};
 use crate::publisher::{Outcome, PublishError, Publisher};
@@ -50,6 +51,9 @@ pub struct Replayed {
     pub replayed: u32,
     /// Ids of letters whose origin queue does not exist, or is not known. They stay dead letters.
     pub homeless: Vec<String>,
+    /// Ids of events first received so long ago that what they did may be forgotten before they are handled. They stay dead
+    /// letters.
+    pub too_old: Vec<String>,
 }
 
 /// Why the tool stopped.
@@ -111,7 +115,9 @@ impl DeadLetters {
         Ok(found)
     }
 
-    /// Puts letters back into the queues they came from, under their ids, as if never tried.
+    /// Puts letters back into the queues they came from, under their ids, as if never tried. An event is put back for
+    /// [`arrakis_contracts::dead_letter::REPLAYABLE`] after its first receipt: each replay that fails is a new letter, and without that bound one could outlive
+    /// the claims that keep its effects from being doubled.
     ///
     /// # Errors
     /// When the broker does not answer or confirm. What was replayed by then is replayed; nothing is lost.
@@ -121,6 +127,10 @@ impl DeadLetters {
         while let Some(delivery) = walk.next().await? {
             let letter = describe(&delivery);
             if !selection.has(&letter) {
+                continue;
+            }
+            if letter.is_too_old_to_replay(now_ms()) {
+                done.too_old.push(letter.id);
                 continue;
             }
             if self.put_back(&delivery, &letter).await? {
@@ -249,8 +259,13 @@ pub(crate) fn replayed(delivery: &Delivery, letter: &DeadLetter) -> Option<Messa
     ] {
         message.headers.remove(name);
     }
-    let key = HeaderValue::Text(letter.origin_key.clone());
-    message.headers.insert(headers::ORIGIN_KEY.to_owned(), key);
+    let mut set = |name: &str, value: HeaderValue| message.headers.insert(name.to_owned(), value);
+    set(headers::ORIGIN_KEY, HeaderValue::Text(letter.origin_key.clone()));
+    // Whoever handles it knows that it may have been handled before.
+    set(
+        headers::REPLAYS,
+        HeaderValue::Integer(i64::from(delivery.replays()) + 1),
+    );
     Some(message)
 }
 
@@ -267,10 +282,11 @@ pub(crate) fn describe(delivery: &Delivery) -> DeadLetter {
         .or_else(|| delivery.text("x-first-death-queue"));
     let error = delivery.text(headers::LAST_ERROR).map(str::to_owned);
     let error = error.or_else(|| broker.map(|why| format!("given up by the broker: {why}")));
-    let dead_at = match delivery.headers().get(headers::DEAD_AT_MS) {
-        Some(HeaderValue::Integer(ms)) => u64::try_from(*ms).unwrap_or(0),
-        _ => 0,
+    let integer = |name: &str| match delivery.headers().get(name) {
+        Some(HeaderValue::Integer(number)) => u64::try_from(*number).ok(),
+        _ => None,
     };
+    let dead_at = integer(headers::DEAD_AT_MS).unwrap_or(0);
     DeadLetter {
         id: delivery.message_id().unwrap_or_default().to_owned(),
         kind: delivery.kind().unwrap_or_default().to_owned(),
@@ -280,6 +296,7 @@ pub(crate) fn describe(delivery: &Delivery) -> DeadLetter {
         error: error.unwrap_or_default(),
         attempts: delivery.attempts(),
         dead_at_ms: dead_at,
+        received_ms: integer(headers::RECEIVED_US).map(|us| us / 1_000),
         body_bytes: delivery.body().len(),
     }
 }

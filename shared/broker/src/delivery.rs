@@ -144,6 +144,20 @@ impl Delivery {
         count(headers::RETURNS).max(count(DELIVERY_COUNT))
     }
 
+    /// How many times an operator replayed it.
+    pub fn replays(&self) -> u32 {
+        match self.0.headers.get(headers::REPLAYS) {
+            Some(HeaderValue::Integer(replays)) => u32::try_from(*replays).unwrap_or(u32::MAX),
+            _ => 0,
+        }
+    }
+
+    /// Whether it may have been handled before, wholly or in part: tried, given back, delivered to a consumer that died, or
+    /// replayed.
+    pub fn may_have_been_handled(&self) -> bool {
+        self.redelivered() || self.attempts() > 0 || self.returns() > 0 || self.replays() > 0
+    }
+
     /// Whether it has come back and nobody has counted it yet.
     pub(crate) fn is_uncounted_return(&self) -> bool {
         self.redelivered() && !self.0.headers.contains_key(DELIVERY_COUNT)

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrakis_contracts::dead_letter::DeadReason;
 use arrakis_contracts::labels::HeaderValue;
-use arrakis_contracts::{headers, names};
+use arrakis_contracts::{headers, names, redact};
 use arrakis_fail_point as fail_point;
 
 use crate::delivery::{Delivery, Settled};
@@ -68,7 +68,7 @@ impl Failures {
         mark(&mut copy, delivery, delivery.attempts() + 1, error);
         let mut text = |name: &str, value: HeaderValue| copy.headers.insert(name.to_owned(), value);
         text(headers::DEAD_REASON, HeaderValue::Text(reason.name().to_owned()));
-        text(headers::DEAD_AT_MS, HeaderValue::Integer(now_ms()));
+        text(headers::DEAD_AT_MS, HeaderValue::Integer(now_ms().cast_signed()));
         self.move_to(delivery, &copy).await
     }
 
@@ -110,7 +110,9 @@ impl Failures {
 pub(crate) fn mark(copy: &mut Message, delivery: &Delivery, attempts: u32, error: &str) {
     let mut set = |name: &str, value: HeaderValue| copy.headers.insert(name.to_owned(), value);
     set(headers::ATTEMPTS, HeaderValue::Integer(i64::from(attempts)));
-    set(headers::LAST_ERROR, HeaderValue::Text(shorten(error).to_owned()));
+    // An error may quote what it was about.
+    let error = redact::text(error);
+    set(headers::LAST_ERROR, HeaderValue::Text(shorten(&error).to_owned()));
     set(headers::ORIGIN_KEY, HeaderValue::Text(delivery.origin_key().to_owned()));
     set(headers::ORIGIN_QUEUE, HeaderValue::Text(delivery.queue().to_owned()));
 }
@@ -119,9 +121,10 @@ fn shorten(text: &str) -> &str {
     &text[..text.floor_char_boundary(ERROR_BYTES)]
 }
 
-fn now_ms() -> i64 {
+/// Now, in milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

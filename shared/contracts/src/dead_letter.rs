@@ -1,6 +1,22 @@
 //! What a dead letter says about itself.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
+
+/// How long after its first receipt an event may be replayed, however often it has been until then. The queue of dead letters
+/// keeps a letter as long (`x-message-ttl`).
+pub const REPLAYABLE: Duration = Duration::from_secs(7 * DAY);
+/// How long after its first receipt an event that may have been handled before is handled again. A replayed event waits in its
+/// queue, and the clocks of two machines differ.
+pub const HANDLED_AGAIN: Duration = Duration::from_secs(8 * DAY);
+/// How long a claim on an event is kept. While an event may be handled again, what it has done already must be known, or it
+/// would be done twice: a claim is made at the first receipt or later, so it outlives [`HANDLED_AGAIN`].
+pub const CLAIMS_KEPT: Duration = Duration::from_secs(9 * DAY);
+
+const DAY: u64 = 24 * 3_600;
+const _: () =
+    assert!(REPLAYABLE.as_secs() < HANDLED_AGAIN.as_secs() && HANDLED_AGAIN.as_secs() < CLAIMS_KEPT.as_secs());
 
 /// Why a message was given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -14,6 +30,8 @@ pub enum DeadReason {
     Unreadable,
     /// The broker gave it up after too many deliveries: it took its consumer down each time.
     DeliveryLimit,
+    /// It may have been handled before, so long ago that what it did is no longer known.
+    Expired,
 }
 
 impl DeadReason {
@@ -24,14 +42,21 @@ impl DeadReason {
             Self::Exhausted => "exhausted",
             Self::Unreadable => "unreadable",
             Self::DeliveryLimit => "delivery_limit",
+            Self::Expired => "expired",
         }
     }
 
     /// Reads a header's value.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Permanent, Self::Exhausted, Self::Unreadable, Self::DeliveryLimit]
-            .into_iter()
-            .find(|r| r.name() == name)
+        [
+            Self::Permanent,
+            Self::Exhausted,
+            Self::Unreadable,
+            Self::DeliveryLimit,
+            Self::Expired,
+        ]
+        .into_iter()
+        .find(|r| r.name() == name)
     }
 }
 
@@ -56,4 +81,15 @@ pub struct DeadLetter {
     pub dead_at_ms: u64,
     /// Size of the body in bytes.
     pub body_bytes: usize,
+    /// When an event was first received, in milliseconds since 1970; nothing for a job, whose row says what became of it.
+    pub received_ms: Option<u64>,
+}
+
+impl DeadLetter {
+    /// Whether what it may have done already could be forgotten before it is handled again.
+    #[must_use]
+    pub fn is_too_old_to_replay(&self, now_ms: u64) -> bool {
+        let age = |received: u64| Duration::from_millis(now_ms.saturating_sub(received));
+        self.received_ms.is_some_and(|received| age(received) >= REPLAYABLE)
+    }
 }

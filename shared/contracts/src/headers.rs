@@ -32,3 +32,5 @@ pub const ORIGIN_QUEUE: &str = "origin_queue";
 pub const DEAD_AT_MS: &str = "dead_at_ms";
 /// Whether the failure was permanent (`permanent`) or retries ran out (`exhausted`) or nothing could read it (`unreadable`).
 pub const DEAD_REASON: &str = "dead_reason";
+/// How many times an operator replayed it.
+pub const REPLAYS: &str = "replays";

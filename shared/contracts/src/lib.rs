@@ -11,6 +11,7 @@ pub mod job;
 pub mod labels;
 pub mod names;
 pub mod proxy;
+pub mod redact;
 pub mod routing;
 
 pub use dead_letter::DeadLetter;

@@ -171,9 +171,9 @@ impl Communities<'_> {
     /// Changes by which rules members are measured. What follows for members is a tier sync's work.
     ///
     /// # Errors
-    /// When the database is away.
+    /// When the database is away, or the community is gone.
     pub async fn set_theme(&mut self, theme: &ThemeId, rule_set: &RuleSetId) -> Result<(), DbError> {
-        named!(
+        let done = named!(
             "community.set_theme",
             sqlx::query!(
                 "update communities set theme = $2, rule_set = $3, updated_at = now() where community_id = $1",
@@ -183,15 +183,15 @@ impl Communities<'_> {
             )
             .execute(&mut **self.connection)
         )?;
-        Ok(())
+        changed_one("community.set_theme", done.rows_affected())
     }
 
     /// Freezes the community, or thaws it with `None`. Freezing again changes the reason and keeps the time.
     ///
     /// # Errors
-    /// When the database is away.
+    /// When the database is away, or the community is gone: nothing is frozen then.
     pub async fn freeze(&mut self, reason: Option<&str>) -> Result<(), DbError> {
-        named!(
+        let done = named!(
             "community.freeze",
             sqlx::query!(
                 "update communities
@@ -203,7 +203,7 @@ impl Communities<'_> {
             )
             .execute(&mut **self.connection)
         )?;
-        Ok(())
+        changed_one("community.freeze", done.rows_affected())
     }
 
     /// Which Discord role stands for which role of the theme.
@@ -262,6 +262,15 @@ impl Communities<'_> {
             .execute(&mut **self.connection)
         )?;
         Ok(done.rows_affected() > 0)
+    }
+}
+
+/// An UPDATE of no row is no error to Postgres: whoever froze a community that is gone would believe it frozen.
+fn changed_one(query: &'static str, rows: u64) -> Result<(), DbError> {
+    if rows == 1 {
+        Ok(())
+    } else {
+        Err(DbError::new(query, sqlx::Error::RowNotFound))
     }
 }
 

@@ -61,8 +61,7 @@ impl TenantTx {
         Ok(())
     }
 
-    /// Forgets claims from before `before`: a dead letter may be replayed for seven days, so keep eight. Answers how many
-    /// went.
+    /// Forgets claims from before `before`, which no event that may be handled again is older than. Answers how many went.
     ///
     /// # Errors
     /// When the database is away.

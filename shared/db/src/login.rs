@@ -58,7 +58,7 @@ struct Found {
 }
 
 const FOUND: &str = "
-with me as (select oid, * from pg_roles where rolname in (current_user, session_user)),
+with me as (select * from pg_roles where rolname in (current_user, session_user)),
      relation as (
         select c.oid, c.relowner, c.relkind from pg_class c join pg_namespace n on n.oid = c.relnamespace
          where n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and c.relkind in ('r', 'p', 'v', 'm', 'S', 'f'))

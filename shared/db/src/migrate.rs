@@ -73,8 +73,25 @@ pub(crate) async fn close_database(owner: &mut PgConnection) -> Result<(), DbErr
                 execute format('revoke temporary, create on database %I from public', current_database());
              end $$"
         )
-        .execute(owner)
+        .execute(&mut *owner)
     )?;
+    // REVOKE by somebody who may not is a warning and no error.
+    let open: bool = named!(
+        "schema.is_closed",
+        sqlx::query_scalar(
+            "select has_database_privilege('arrakis_app', current_database(), 'temporary')
+                 or has_database_privilege('arrakis_app', current_database(), 'create')"
+        )
+        .fetch_one(owner)
+    )?;
+    if open {
+        return Err(DbError::Schema(
+            "arrakis_app may still make temporary tables or schemas in this database, and the login of DATABASE_OWNER_URL cannot \
+             take that right away, since it does not own the database: let its owner run `alter database … owner to arrakis_owner` \
+             and migrate again"
+                .to_owned(),
+        ));
+    }
     Ok(())
 }
 

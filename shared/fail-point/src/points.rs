@@ -147,13 +147,17 @@ pub const POINTS: &[Point] = &[
         "worker.guard.removed",
         "that the worker itself removed an original response is forgotten",
     ),
+    point(
+        "runtime.guard.connections",
+        "a listener's first connections keep their places for ever, whatever they send",
+    ),
     point("proxy.guard.pause", "a 429's Retry-After is forgotten"),
     point("proxy.guard.repeat", "a POST whose answer was lost is sent again"),
     point(
         "discord.guard.response",
         "a first response that failed is not repeated in place",
     ),
-    point("proxy.guard.token", "a dead token is taken for good"),
+    point("proxy.guard.token", "a 401 is passed on and makes no token dead"),
     point("proxy.guard.budget", "the budget of invalid requests has no end"),
     point("proxy.guard.terminal", "what Discord refused for good is sent again"),
     point("proxy.guard.share", "without Redis every call goes at once"),

@@ -9,6 +9,7 @@ mod failures;
 mod gateway;
 mod ingestor;
 mod jobs;
+mod listeners;
 mod partition;
 mod poison;
 mod postgres;
@@ -35,6 +36,7 @@ pub fn all() -> Vec<Scenario> {
         gateway::SCENARIOS,
         ingestor::SCENARIOS,
         jobs::SCENARIOS,
+        listeners::SCENARIOS,
         partition::SCENARIOS,
         poison::SCENARIOS,
         postgres::SCENARIOS,

@@ -172,7 +172,7 @@ async fn every_key_goes_away_by_itself() {
         2 => Reply::limited("user", 0.1).bucket("b", 5, 0, 0.1),
         3 => Reply::limited("global", 0.1),
         4 => Reply::status(403, "{}"),
-        _ => Reply::status(401, "{}"),
+        _ => Reply::status(401, r#"{"message":"401: Unauthorized","code":0}"#),
     })
     .await;
     let replica = world.replica().await;
@@ -186,10 +186,9 @@ async fn every_key_goes_away_by_itself() {
     ] {
         replica.get(path).await;
     }
-    eventually("invalid requests are shared", || {
-        !world.redis.command::<Vec<String>>(&["KEYS", "*invalid:*"]).is_empty()
-    })
-    .await;
+    for (what, pattern) in [("invalid requests are shared", "*invalid:*"), ("the dead token is shared", "*dead")] {
+        eventually(what, || !world.redis.command::<Vec<String>>(&["KEYS", pattern]).is_empty()).await;
+    }
     let keys: Vec<String> = world.redis.command(&["KEYS", "*"]);
     for kind in ["state", "members", "global", "route:", "bucket:", "dead", "invalid:"] {
         assert!(

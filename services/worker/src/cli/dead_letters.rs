@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use arrakis_broker::{DeadLetters as Letters, Publisher, Selection, Settings};
-use arrakis_contracts::DeadLetter;
+use arrakis_contracts::dead_letter::REPLAYABLE;
+use arrakis_contracts::{DeadLetter, redact};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -25,7 +26,7 @@ pub(super) enum DeadLetters {
         #[arg(long)]
         json: bool,
     },
-    /// Shows one with its headers and body
+    /// Shows one with its headers and body, tokens left out
     Show {
         /// Event or job id, as `list` prints it
         id: String,
@@ -33,7 +34,7 @@ pub(super) enum DeadLetters {
         #[arg(long)]
         json: bool,
     },
-    /// Puts letters back into the queues they came from, under their ids
+    /// Puts letters back into the queues they came from, under their ids; events for seven days after their first receipt
     Replay(Which),
     /// Removes letters for good
     Purge {
@@ -101,7 +102,7 @@ async fn list(letters: &Letters, limit: usize, json: bool) -> anyhow::Result<Exi
     let found = letters.list(limit).await?;
     for letter in &found {
         if json {
-            print_json(letter)?;
+            print_json(&without_tokens(letter))?;
         } else {
             print(line(letter))?;
         }
@@ -114,6 +115,14 @@ async fn list(letters: &Letters, limit: usize, json: bool) -> anyhow::Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
+/// A letter of an earlier build may have a token in its error.
+fn without_tokens(letter: &DeadLetter) -> DeadLetter {
+    DeadLetter {
+        error: redact::text(&letter.error),
+        ..letter.clone()
+    }
+}
+
 fn line(letter: &DeadLetter) -> String {
     format!(
         "{}  {}  {}  {} after {} attempt(s), {}: {}",
@@ -123,7 +132,7 @@ fn line(letter: &DeadLetter) -> String {
         letter.reason.name(),
         letter.attempts,
         at(letter.dead_at_ms),
-        letter.error
+        redact::text(&letter.error)
     )
 }
 
@@ -147,10 +156,9 @@ async fn show(letters: &Letters, id: &str, json: bool) -> anyhow::Result<ExitCod
         .iter()
         .map(|(name, value)| (name.clone(), header(value)))
         .collect();
-    // A poison message need not be text.
-    let body = String::from_utf8_lossy(delivery.body());
+    let body = redact::body(delivery.body());
     if json {
-        print_json(&json!({"letter": letter, "headers": headers, "body": body}))?;
+        print_json(&json!({"letter": without_tokens(&letter), "headers": headers, "body": body}))?;
     } else {
         print(line(&letter))?;
         print(format_args!("routing key: {}", letter.origin_key))?;
@@ -165,7 +173,7 @@ async fn show(letters: &Letters, id: &str, json: bool) -> anyhow::Result<ExitCod
 fn header(value: &arrakis_contracts::labels::HeaderValue) -> Value {
     match value {
         arrakis_contracts::labels::HeaderValue::Integer(number) => json!(number),
-        arrakis_contracts::labels::HeaderValue::Text(text) => json!(text),
+        arrakis_contracts::labels::HeaderValue::Text(text) => json!(redact::text(text)),
     }
 }
 
@@ -177,11 +185,19 @@ async fn replay(letters: &Letters, which: &Which) -> anyhow::Result<ExitCode> {
             "{id} stays: the queue it came from does not exist (any more)"
         ));
     }
-    if done.replayed == 0 && which.id.is_some() {
+    for id in &done.too_old {
+        say(format_args!(
+            "{id} stays: it was first received more than {} days ago, and what it has done already may no longer be known, so \
+             that handling it again could do it twice",
+            REPLAYABLE.as_secs() / 86_400
+        ));
+    }
+    let staying = done.homeless.len() + done.too_old.len();
+    if done.replayed == 0 && staying == 0 && which.id.is_some() {
         say("no dead letter has this id");
         return Ok(ExitCode::FAILURE);
     }
-    Ok(if done.homeless.is_empty() {
+    Ok(if staying == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

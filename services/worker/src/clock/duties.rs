@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use arrakis_broker::Link;
-use arrakis_contracts::JobKind;
+use arrakis_contracts::{JobKind, dead_letter};
 use arrakis_db::CommunityId;
 use time::OffsetDateTime;
 
@@ -28,8 +28,8 @@ const TIME_KNOWN_WITHIN: Duration = Duration::from_secs(5);
 const AT_ONCE: u32 = 100;
 /// Commands are registered again after a failure.
 const REGISTER_AGAIN: Duration = Duration::from_secs(30);
-/// Claims of the inbox are kept longer than dead letters, which may be replayed for seven days.
-const CLAIMS_KEPT: time::Duration = time::Duration::days(8);
+/// Claims of the inbox outlive every event that may be handled again.
+const CLAIMS_KEPT: time::Duration = time::Duration::seconds(dead_letter::CLAIMS_KEPT.as_secs().cast_signed());
 /// Ended jobs are kept for those who ask what happened.
 const JOBS_KEPT: time::Duration = time::Duration::days(30);
 

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use arrakis_broker::{Delivery, Handler, Verdict};
 use arrakis_contracts::Labels;
-use arrakis_contracts::dead_letter::DeadReason;
+use arrakis_contracts::dead_letter::{DeadReason, HANDLED_AGAIN};
 use arrakis_db::{Told, patiently};
 use arrakis_runtime::fail_point;
 use async_trait::async_trait;
@@ -176,6 +176,9 @@ impl Handler for Events {
             labels,
             body: delivery.body().clone(),
         };
+        if delivery.may_have_been_handled() && is_expired(&event, self.services.now()) {
+            return expired(&event);
+        }
         let handled = self.handle_one(&event).instrument(span.clone());
         let verdict = patiently(PATIENCE, handled).await;
         let took = delivery.received().elapsed();
@@ -265,6 +268,23 @@ pub(crate) fn verdict(failure: Failure) -> Verdict {
             error: failure.to_string(),
         },
         Failure::Drop(why) => Verdict::Drop { why },
+    }
+}
+
+/// Whether the claims of an event that may have been handled before could be forgotten.
+fn is_expired(event: &Event, now: OffsetDateTime) -> bool {
+    now - event.at() >= HANDLED_AGAIN
+}
+
+fn expired(event: &Event) -> Verdict {
+    Verdict::DeadLetter {
+        reason: DeadReason::Expired,
+        error: format!(
+            "first received at {} and perhaps handled before; what it has done already is known for {} days, so it is not handled \
+             again",
+            event.at(),
+            HANDLED_AGAIN.as_secs() / 86_400
+        ),
     }
 }
 

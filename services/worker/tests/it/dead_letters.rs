@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use arrakis_broker::Message;
+use arrakis_contracts::labels::HeaderValue;
 use arrakis_contracts::names;
 use arrakis_test_support::{Process, eventually};
 use serde_json::{Value, json};
@@ -139,4 +141,93 @@ async fn wrong_usage_is_told_apart_from_a_wrong_environment() {
         .await;
     assert_eq!(status.code(), Some(78));
     assert!(text.contains("AMQP_URL is not set"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_are_shown_nowhere() {
+    const TOKEN: &str = "aW50ZXJhY3Rpb246c2VjcmV0";
+    let platform = Platform::start().await;
+    let nested = json!({"id": "1", "token": TOKEN}).to_string();
+    let body =
+        json!({"token": TOKEN, "data": {"name": "position"}, "raw": nested, "url": format!("/webhooks/7/{TOKEN}")});
+    let mut headers = labels("INTERACTION_CREATE", "with-token", None).headers();
+    for (name, text) in [
+        ("last_error", format!("POST /interactions/5/{TOKEN}/callback failed")),
+        ("dead_reason", "permanent".to_owned()),
+        ("origin_queue", names::INTERACTIONS.to_owned()),
+    ] {
+        headers.insert(name.to_owned(), HeaderValue::Text(text));
+    }
+    let mut message = Message::new(
+        "",
+        names::DEAD_LETTERS,
+        "with-token",
+        "INTERACTION_CREATE",
+        body.to_string(),
+    );
+    message.headers = headers;
+    platform.publisher.publish(&message).await.unwrap();
+    platform.until_messages(names::DEAD_LETTERS, 1).await;
+    for arguments in [
+        vec!["list"],
+        vec!["list", "--json"],
+        vec!["show", "with-token"],
+        vec!["show", "with-token", "--json"],
+    ] {
+        let (code, lines) = tool(&platform, &arguments).await;
+        let text = lines.join("\n");
+        assert_eq!(code, 0, "{text}");
+        assert!(
+            !text.contains(TOKEN) && text.contains("[redacted]"),
+            "{arguments:?}: {text}"
+        );
+    }
+    let (_, lines) = tool(&platform, &["show", "with-token"]).await;
+    assert!(lines.join("\n").contains("position"), "the rest is shown: {lines:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_is_not_handled_again_when_what_it_did_may_be_forgotten() {
+    let (platform, _worker) = Platform::with_worker().await;
+    let long_ago = |id: &str, days: u64| {
+        let mut old = labels("GUILD_MEMBER_ADD", id, None);
+        old.received_us -= days * 24 * 3_600 * 1_000_000;
+        old.headers()
+    };
+    let tried = |mut headers: arrakis_contracts::labels::Headers, name: &str| {
+        headers.insert(name.to_owned(), HeaderValue::Integer(1));
+        headers
+    };
+    for (id, headers) in [
+        // Never handled, however old: its body is at fault.
+        ("old-and-new", long_ago("old-and-new", 30)),
+        ("replayed-in-time", tried(long_ago("replayed-in-time", 7), "replays")),
+        ("replayed-too-late", tried(long_ago("replayed-too-late", 8), "replays")),
+        ("tried-long-ago", tried(long_ago("tried-long-ago", 8), "attempts")),
+        ("returned-long-ago", tried(long_ago("returned-long-ago", 8), "returns")),
+    ] {
+        platform
+            .publish_raw("member.join", id, "GUILD_MEMBER_ADD", headers, b"{}".to_vec())
+            .await;
+    }
+    platform.until_messages(names::DEAD_LETTERS, 5).await;
+    let listed = letters(&platform).await;
+    for (id, reason) in [
+        ("old-and-new", "permanent"),
+        ("replayed-in-time", "permanent"),
+        ("replayed-too-late", "expired"),
+        ("tried-long-ago", "expired"),
+        ("returned-long-ago", "expired"),
+    ] {
+        let letter = listed.iter().find(|letter| letter["id"] == id).unwrap();
+        assert_eq!(letter["reason"], reason, "{letter}");
+    }
+    let (code, lines) = tool(&platform, &["replay", "tried-long-ago"]).await;
+    assert_eq!(code, 1);
+    assert!(
+        lines
+            .join("\n")
+            .contains("tried-long-ago stays: it was first received more than 7 days ago"),
+        "{lines:?}"
+    );
 }

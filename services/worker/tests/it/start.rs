@@ -156,3 +156,33 @@ async fn tasks_print_data_and_end() {
         assert!(text.contains(&format!("{variable} is not set")), "{text}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_that_row_level_security_does_not_hold_is_refused_by_name() {
+    let platform = Platform::start().await;
+    for (login, word) in [
+        (platform.owner_url(), "arrakis_owner"),
+        (platform.admin_url(), "arrakis_admin"),
+    ] {
+        let mut environment = platform.environment();
+        environment.retain(|(name, _)| *name != "DATABASE_URL");
+        environment.push(("DATABASE_URL", login.clone()));
+        environment.push(("HEALTH_ADDR", "127.0.0.1:0".to_owned()));
+        let (status, text) = Process::start_at(program(), &[], environment).output(LIMIT).await;
+        assert_eq!(status.code(), Some(78), "{text}");
+        assert!(
+            text.contains(word) && text.contains("arrakis_app") && text.contains("DATABASE_URL"),
+            "{text}"
+        );
+    }
+    for (url, word) in [
+        (platform.app_url(), "arrakis_app"),
+        (platform.admin_url(), "arrakis_admin"),
+    ] {
+        let (status, text) = Process::start_at(program(), &["migrate"], [("DATABASE_OWNER_URL", url)])
+            .output(LIMIT)
+            .await;
+        assert_eq!(status.code(), Some(78), "{text}");
+        assert!(text.contains(word) && text.contains("arrakis_owner"), "{text}");
+    }
+}

@@ -1,6 +1,7 @@
 use arrakis_broker::{DeadLetters, Failures, Selection, Stop, Verdict};
 use arrakis_contracts::dead_letter::DeadReason;
-use arrakis_contracts::names;
+use arrakis_contracts::labels::HeaderValue;
+use arrakis_contracts::{headers, names};
 use arrakis_test_support::eventually;
 
 use crate::world::{World, join};
@@ -235,5 +236,98 @@ async fn after_the_last_wait_it_is_a_dead_letter() {
         (DeadReason::Exhausted, arrakis_broker::MAX_ATTEMPTS)
     );
     let _ = Failures::new(world.publisher());
+    world.finish(&[names::DEAD_LETTERS]).await;
+}
+
+/// A letter of an event that was first received so long ago.
+async fn letter_of_age(world: &World, id: &str, days: u64) -> DeadLetters {
+    let stop = Stop::default();
+    let consumer = world.consume(world.consume_options(names::EVENTS_GUILD), &stop, async |_| {
+        Verdict::DeadLetter {
+            reason: DeadReason::Permanent,
+            error: "no such role".to_owned(),
+        }
+    });
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
+    let received = now - std::time::Duration::from_secs(days * 24 * 3_600);
+    let mut message = join(id);
+    let received = HeaderValue::Integer(i64::try_from(received.as_micros()).unwrap());
+    message.headers.insert(headers::RECEIVED_US.to_owned(), received);
+    world.publisher().publish(&message).await.unwrap();
+    eventually(async || world.count(names::DEAD_LETTERS).await == 1, "the letter").await;
+    stop.soft.cancel();
+    consumer.await.unwrap();
+    DeadLetters::new(world.publisher())
+}
+
+#[tokio::test]
+async fn an_event_whose_effects_may_be_forgotten_is_not_replayed() {
+    let world = World::new().await;
+    let tool = letter_of_age(&world, "old", 7).await;
+    for selection in [
+        Selection::One("old".to_owned()),
+        Selection::Kind("GUILD_MEMBER_ADD".to_owned()),
+        Selection::All,
+    ] {
+        let replayed = tool.replay(&selection).await.unwrap();
+        assert_eq!((replayed.replayed, replayed.too_old), (0, vec!["old".to_owned()]));
+    }
+    assert_eq!(ids(&tool.list(10).await.unwrap()), ["old"]);
+    world.finish(&[names::DEAD_LETTERS]).await;
+}
+
+#[tokio::test]
+async fn a_replayed_event_says_so_and_keeps_the_time_of_its_first_receipt() {
+    let world = World::new().await;
+    let tool = letter_of_age(&world, "young", 6).await;
+    let before = tool.list(1).await.unwrap()[0].received_ms;
+    assert!(before.is_some());
+    assert_eq!(tool.replay(&Selection::All).await.unwrap().replayed, 1);
+    let (seen, mut deliveries) = tokio::sync::mpsc::unbounded_channel();
+    let stop = Stop::default();
+    let consumer = world.consume(world.consume_options(names::EVENTS_GUILD), &stop, move |delivery| {
+        seen.send(delivery).unwrap();
+        async {
+            Verdict::DeadLetter {
+                reason: DeadReason::Permanent,
+                error: "still no such role".to_owned(),
+            }
+        }
+    });
+    let delivery = deliveries.recv().await.unwrap();
+    assert_eq!((delivery.attempts(), delivery.replays()), (0, 1));
+    assert!(delivery.may_have_been_handled());
+    eventually(async || world.count(names::DEAD_LETTERS).await == 1, "the letter again").await;
+    stop.soft.cancel();
+    consumer.await.unwrap();
+    assert_eq!(
+        tool.list(1).await.unwrap()[0].received_ms,
+        before,
+        "the clock is not set back"
+    );
+    world.finish(&[names::DEAD_LETTERS]).await;
+}
+
+#[tokio::test]
+async fn a_token_in_an_error_is_not_written_into_the_letter() {
+    let world = World::new().await;
+    let stop = Stop::default();
+    let consumer = world.consume(world.consume_options(names::EVENTS_GUILD), &stop, async |_| {
+        Verdict::DeadLetter {
+            reason: DeadReason::Permanent,
+            error: "PATCH /webhooks/7/aW50ZXJhY3Rpb246c2VjcmV0/messages/@original was answered 404".to_owned(),
+        }
+    });
+    world.publisher().publish(&join("with-token")).await.unwrap();
+    eventually(async || world.count(names::DEAD_LETTERS).await == 1, "the letter").await;
+    stop.soft.cancel();
+    consumer.await.unwrap();
+    let letters = DeadLetters::new(world.publisher()).list(1).await.unwrap();
+    assert_eq!(
+        letters[0].error,
+        "PATCH /webhooks/7/[redacted]/messages/@original was answered 404"
+    );
     world.finish(&[names::DEAD_LETTERS]).await;
 }

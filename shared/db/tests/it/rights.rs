@@ -1,7 +1,7 @@
 //! What the three logins may not do.
 
 use arrakis_config::Secret;
-use arrakis_db::{Admin, DatabaseOptions};
+use arrakis_db::{Admin, Database, DatabaseOptions, DbError};
 use arrakis_test_support::TestDatabase;
 use sqlx::AssertSqlSafe;
 
@@ -135,4 +135,193 @@ async fn the_admin_spans_tenants_and_the_app_is_no_admin() {
         .await
         .unwrap_err();
     assert!(refused.to_string().contains("does not span tenants"), "{refused}");
+}
+
+/// What the application may do, relation by relation: one letter for each right, as `\\dp` prints them. A new table is added
+/// here with what its queries need.
+const APP_MAY: [(&str, &str); 22] = [
+    ("_sqlx_migrations", "r"),
+    ("audit_log", "ar"),
+    ("badges", "arw"),
+    ("communities", "arw"),
+    ("eligibility_admin_overrides", "arw"),
+    ("eligibility_burn_events", "arwd"),
+    ("eligibility_claim_events", "arwd"),
+    ("eligibility_current", "arwd"),
+    ("eligibility_health_status", "arw"),
+    ("eligibility_snapshots", "arwd"),
+    ("guild_routes", "ar"),
+    ("inbox", "ard"),
+    ("jobs", "arwd"),
+    ("platform_audit_log", "ar"),
+    ("platform_inbox", "ard"),
+    ("platform_jobs", "arwd"),
+    ("profile_activity", "arwd"),
+    ("profiles", "arw"),
+    ("role_bindings", "arwd"),
+    ("tiers_reached", "ar"),
+    ("token_profiles", "arw"),
+    ("wallet_verifications", "arw"),
+];
+
+#[tokio::test]
+async fn the_app_may_do_exactly_what_its_queries_need() {
+    let test = TestDatabase::create().await;
+    let mut app = connect(&test.app_url()).await;
+    let found: Vec<(String, String)> = sqlx::query_as(
+        "select c.oid::regclass::text,
+                concat_ws('', case when has_table_privilege(c.oid, 'insert') then 'a' end,
+                              case when has_table_privilege(c.oid, 'select') then 'r' end,
+                              case when has_table_privilege(c.oid, 'update') then 'w' end,
+                              case when has_table_privilege(c.oid, 'delete') then 'd' end,
+                              case when has_table_privilege(c.oid, 'truncate') then 'D' end,
+                              case when has_table_privilege(c.oid, 'references') then 'x' end,
+                              case when has_table_privilege(c.oid, 'trigger') then 't' end)
+           from pg_class c join pg_namespace n on n.oid = c.relnamespace
+          where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+          order by 1",
+    )
+    .fetch_all(&mut app)
+    .await
+    .unwrap();
+    let wanted: Vec<(String, String)> = APP_MAY
+        .iter()
+        .map(|(table, rights)| ((*table).to_owned(), (*rights).to_owned()))
+        .collect();
+    assert_eq!(found, wanted);
+    // Beside tables: nothing but to connect, to look into the schema, and to read the time.
+    let others: Vec<String> = sqlx::query_scalar(
+        "select what from (values
+             ('temporary tables', has_database_privilege(current_database(), 'temporary')),
+             ('schemas', has_database_privilege(current_database(), 'create')),
+             ('tables', has_schema_privilege('public', 'create'))) as known (what, may)
+          where may
+         union all
+         select 'sequence ' || c.oid::regclass from pg_class c join pg_namespace n on n.oid = c.relnamespace
+          where c.relkind = 'S' and n.nspname !~ '^pg_' and has_sequence_privilege(c.oid, 'usage')
+         union all
+         select 'function ' || p.oid::regprocedure from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+          where n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and has_function_privilege(p.oid, 'execute')
+         union all
+         select 'column ' || a.attrelid::regclass || '.' || a.attname from pg_attribute a
+           join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
+          where a.attacl is not null and n.nspname !~ '^pg_'
+         union all
+         select 'server ' || srvname from pg_foreign_server where has_server_privilege(oid, 'usage')
+         union all
+         select 'default privileges of ' || defaclrole::regrole from pg_default_acl",
+    )
+    .fetch_all(&mut app)
+    .await
+    .unwrap();
+    assert_eq!(others, Vec::<String>::new());
+}
+
+/// A login made for one test; it goes with it.
+struct Login {
+    name: String,
+    owner: String,
+}
+
+impl Login {
+    async fn make(two: &TwoTenants, options: &str) -> Self {
+        let name = format!("arrakis_test_login_{}", uuid::Uuid::new_v4().simple());
+        let owner = two.database.owner_url();
+        let mut connection = connect(&owner).await;
+        run(
+            &mut connection,
+            &format!("create role {name} login password 'secret' {options}"),
+        )
+        .await
+        .unwrap();
+        for grant in ["usage on schema public", "select on _sqlx_migrations"] {
+            run(&mut connection, &format!("grant {grant} to {name}")).await.unwrap();
+        }
+        Self { name, owner }
+    }
+
+    fn url(&self, two: &TwoTenants) -> Secret {
+        let mut url = url::Url::parse(&two.database.app_url()).unwrap();
+        url.set_username(&self.name).unwrap();
+        url.set_password(Some("secret")).unwrap();
+        Secret::new(url.to_string())
+    }
+
+    async fn remove(self) {
+        let mut connection = connect(&self.owner).await;
+        for sql in [
+            format!("drop owned by {}", self.name),
+            format!("drop role {}", self.name),
+        ] {
+            run(&mut connection, &sql).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_login_with_more_rights_than_the_apps_is_refused_with_the_reason() {
+    let two = TwoTenants::create().await;
+    let name = two.database.name();
+    for (options, grants, word) in [
+        ("", "", ""),
+        ("createrole", "", "CREATEROLE"),
+        ("in role arrakis_owner", "", "owner"),
+        ("", "truncate on profiles", "TRUNCATE profiles"),
+        ("", "temporary on database {name}", "temporary tables"),
+        ("", "create on schema public", "tables in the schema public"),
+    ] {
+        let login = Login::make(&two, options).await;
+        if !grants.is_empty() {
+            let mut owner = connect(&two.database.owner_url()).await;
+            let grants = grants.replace("{name}", name);
+            run(&mut owner, &format!("grant {grants} to {}", login.name))
+                .await
+                .unwrap();
+        }
+        let connected = Database::connect(&login.url(&two), DatabaseOptions::default()).await;
+        let said = connected.as_ref().err().map(ToString::to_string).unwrap_or_default();
+        drop(connected);
+        assert_eq!(said.is_empty(), word.is_empty(), "{options} {grants}: {said}");
+        assert!(said.contains(word), "{options} {grants}: {said}");
+        if !word.is_empty() && grants.is_empty() {
+            assert!(said.contains(&login.name) && said.contains("arrakis_app"), "{said}");
+        }
+        login.remove().await;
+    }
+}
+
+#[tokio::test]
+async fn owner_and_admin_are_not_taken_for_the_app() {
+    let two = TwoTenants::create().await;
+    for (url, login, word) in [
+        (two.database.owner_url(), "arrakis_owner", "CREATEROLE"),
+        (two.database.admin_url(), "arrakis_admin", "BYPASSRLS"),
+    ] {
+        let refused = Database::connect(&Secret::new(url), DatabaseOptions::default())
+            .await
+            .unwrap_err();
+        assert!(matches!(refused, DbError::Login(_)), "{refused}");
+        let said = refused.to_string();
+        assert!(
+            said.contains(login) && said.contains(word) && said.contains("DATABASE_URL"),
+            "{said}"
+        );
+    }
+    for url in [two.database.app_url(), two.database.admin_url()] {
+        let refused = arrakis_db::migrate(&url).await.unwrap_err();
+        assert!(matches!(refused, DbError::Login(_)), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_role_that_was_set_does_not_hide_the_login() {
+    let two = TwoTenants::create().await;
+    let login = Login::make(&two, "in role arrakis_owner").await;
+    let mut url = url::Url::parse(login.url(&two).expose()).unwrap();
+    url.query_pairs_mut().append_pair("options", "-c role=arrakis_owner");
+    let refused = Database::connect(&Secret::new(url.to_string()), DatabaseOptions::default())
+        .await
+        .unwrap_err();
+    assert!(refused.to_string().contains(&login.name), "{refused}");
+    login.remove().await;
 }

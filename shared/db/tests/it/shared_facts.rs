@@ -40,6 +40,18 @@ async fn a_guild_leads_to_its_community_and_to_one_alone() {
 }
 
 #[tokio::test]
+async fn freezing_a_community_that_is_gone_is_an_error() {
+    let (_test, database, _) = one_community().await;
+    let mut tx = database.tenant(arrakis_db::CommunityId::new()).await.unwrap();
+    let mut settings = tx.communities();
+    settings.freeze(Some("an incident")).await.unwrap_err();
+    settings
+        .set_theme(&ThemeId::new("basic").unwrap(), &RuleSetId::new("ranked").unwrap())
+        .await
+        .unwrap_err();
+}
+
+#[tokio::test]
 async fn settings_and_role_bindings_follow_what_is_set() {
     let (_test, database, community) = one_community().await;
     let mut tx = database.tenant(community).await.unwrap();

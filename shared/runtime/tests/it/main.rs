@@ -1,13 +1,17 @@
 //! The health endpoints over real HTTP.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
+mod listeners;
 
 use arrakis_config::Service;
-use arrakis_runtime::{Runtime, router};
+use arrakis_runtime::{HttpLimits, Runtime, router};
+use tokio_util::sync::CancellationToken;
 
 async fn serve(runtime: &Runtime) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(axum::serve(listener, router(runtime.clone())).into_future());
+    let server = runtime.http_server("health", HttpLimits::for_health());
+    tokio::spawn(server.serve(listener, router(runtime.clone()), CancellationToken::new()));
     base
 }
 

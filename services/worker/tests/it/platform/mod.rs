@@ -130,6 +130,16 @@ impl Platform {
         self.test_database.owner_url()
     }
 
+    /// URL of the database's app login: what `DATABASE_URL` is.
+    pub fn app_url(&self) -> String {
+        self.test_database.app_url()
+    }
+
+    /// URL of the database's admin login.
+    pub fn admin_url(&self) -> String {
+        self.test_database.admin_url()
+    }
+
     pub async fn commands_registered(&self) {
         eventually(
             || async { !self.control.get("/commands").await.as_array().unwrap().is_empty() },

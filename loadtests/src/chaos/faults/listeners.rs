@@ -1,0 +1,93 @@
+//! Listeners whose peers do not let go.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use crate::chaos::Invariant::{I1, I3, I5, I6};
+use crate::chaos::{Guard, Scenario, Shape, Stage};
+
+/// More than the usual soft limit of open files.
+const CROWD: usize = 1_100;
+/// A monitor that waits longer calls the process dead.
+const MONITOR: Duration = Duration::from_secs(5);
+
+/// What the connections of a crowd send before they stop.
+const KINDS: [&str; 4] = [
+    "",
+    "GET /livez HTTP/1.1\r\nhost: x\r\nx-more: ",
+    "POST /api/v10/channels/1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\nhalf",
+    "GET /livez HTTP/1.1\r\nhost: x\r\n\r\nGET /li",
+];
+
+pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
+    fault: 52,
+    name: "connections-held-open",
+    what: "1,100 half-open requests on the proxy's port and on every health port",
+    proves: &[I1, I3, I5, I6],
+    guard: Guard::FailPoint("runtime.guard.connections=skip"),
+    run: |stage| Box::pin(held_open(stage)),
+}];
+
+async fn held_open(stage: &mut Stage) -> anyhow::Result<()> {
+    arrakis_runtime::raise_limit();
+    stage.start(Shape::default()).await?;
+    stage.load(20).await?;
+    stage.flows(20).await?;
+    let platform = stage.platform();
+    let health: Vec<String> = platform
+        .proxies
+        .iter()
+        .chain(&platform.workers)
+        .chain(&platform.ingestors)
+        .map(|replica| replica.health_addr().to_owned())
+        .collect();
+    let callers = platform.proxy_urls();
+    let callers = callers.iter().map(|url| url.trim_start_matches("http://").to_owned());
+    let mut crowd = Vec::new();
+    for address in callers.chain(health.clone()) {
+        crowd.extend(crowd_at(&address).await?);
+    }
+    for address in &health {
+        let alive = is_alive(address).await;
+        stage.expect(I5, "/livez answers while every place is taken", alive.is_ok(), format!("{alive:?}"));
+    }
+    // Members are answered and joins have their effect, over connections that are new and over those that were there.
+    stage.flows(40).await?;
+    for address in &health {
+        let alive = is_alive(address).await;
+        stage.expect(I5, "/livez answers after that", alive.is_ok(), format!("{alive:?}"));
+    }
+    let evicted = stage.platform().proxies[0]
+        .metric(
+            "arrakis_http_connections_closed_total",
+            &[("listener", "health"), ("why", "evicted")],
+        )
+        .await
+        .unwrap_or(0.0);
+    stage.expect(I6, "evicted connections are counted", evicted >= 900.0, evicted);
+    drop(crowd);
+    stage.quiet().await?;
+    stage.judge().await?;
+    Ok(())
+}
+
+async fn crowd_at(address: &str) -> anyhow::Result<Vec<TcpStream>> {
+    let mut crowd = Vec::new();
+    for number in 0..CROWD {
+        let mut stream = TcpStream::connect(address).await.with_context(|| address.to_owned())?;
+        // One that was closed for a newer one may refuse what is sent.
+        let _ = stream.write_all(KINDS[number % KINDS.len()].as_bytes()).await;
+        crowd.push(stream);
+    }
+    Ok(crowd)
+}
+
+async fn is_alive(address: &str) -> anyhow::Result<()> {
+    let client = reqwest::Client::builder().no_proxy().timeout(MONITOR).build()?;
+    let answer = client.get(format!("http://{address}/livez")).send().await?;
+    answer.error_for_status()?;
+    Ok(())
+}

@@ -1,0 +1,256 @@
+//! Takes tokens out of what people read: dead letters, errors, logs.
+//!
+//! An interaction's token lets whoever has it speak as the bot for fifteen minutes, a webhook's token for ever. They stand in
+//! bodies (as JSON, as JSON inside a JSON string, as JSON that was cut off), in URLs, and in errors that quote any of these.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+/// What stands in a token's place.
+const REDACTED: &str = "[redacted]";
+/// Begin of every interaction's token: "interaction:" in base64.
+const INTERACTION_TOKEN: &str = "aW50ZXJhY3Rpb246";
+/// Shortest third part of a bot token.
+const SIGNATURE: usize = 20;
+/// JSON within a string of JSON is read so many levels deep; what lies deeper is treated as text.
+const LEVELS: u32 = 8;
+
+/// Whether a field of this name holds a secret.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name == "token"
+        || name.ends_with("_token")
+        || ["secret", "password", "authorization"]
+            .iter()
+            .any(|word| name.contains(word))
+}
+
+/// A body, without tokens: read as JSON where it is JSON, else as text.
+pub fn body(bytes: &[u8]) -> String {
+    match serde_json::from_slice::<Value>(bytes) {
+        Ok(mut value) => {
+            redact_value(&mut value, LEVELS);
+            value.to_string()
+        }
+        // A poison message need not be text.
+        Err(_) => text(&String::from_utf8_lossy(bytes)),
+    }
+}
+
+fn redact_value(value: &mut Value, levels: u32) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields.iter_mut() {
+                if is_secret(name) && !value.is_null() {
+                    *value = Value::from(REDACTED);
+                } else {
+                    redact_value(value, levels);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| redact_value(item, levels)),
+        Value::String(string) => {
+            let redacted = redact_string(string, levels);
+            *string = redacted;
+        }
+        _ => {}
+    }
+}
+
+/// A string of JSON, which may be JSON itself.
+fn redact_string(string: &str, levels: u32) -> String {
+    let nested = levels > 0 && string.trim_start().starts_with(['{', '[', '"']);
+    match serde_json::from_str::<Value>(string) {
+        Ok(mut value) if nested => {
+            redact_value(&mut value, levels - 1);
+            value.to_string()
+        }
+        _ => text(string),
+    }
+}
+
+/// A text, without tokens: those in the paths of Discord's URLs, those after a field's name, and what has a token's form.
+pub fn text(text: &str) -> String {
+    let text = after_names(text);
+    let text = in_paths(&text);
+    words(&text).into_owned()
+}
+
+/// Redacts what follows `"token":`, however often its quotes are escaped, also where the end is missing.
+fn after_names(text: &str) -> String {
+    let mut redacted = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, name, after)) = next_name(rest) {
+        redacted.push_str(before);
+        redacted.push_str(name);
+        let value = after.trim_start_matches([' ', '\t', '\n', '\r', ':', '\\', '"']);
+        let lead = after.len() - value.len();
+        let end = value.find(['"', '\\', ',', '}', '\n']).unwrap_or(value.len());
+        if is_secret(name) && after[..lead].contains(':') && end > 0 && !value.starts_with("null") {
+            redacted.push_str(&after[..lead]);
+            redacted.push_str(REDACTED);
+            rest = &value[end..];
+        } else {
+            rest = after;
+        }
+    }
+    redacted.push_str(rest);
+    redacted
+}
+
+/// The next quoted word: what stands before it, the word, what comes behind it.
+fn next_name(text: &str) -> Option<(&str, &str, &str)> {
+    let open = text.find('"')? + 1;
+    let length = text[open..].find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-');
+    let length = length.unwrap_or(text.len() - open);
+    Some((&text[..open], &text[open..open + length], &text[open + length..]))
+}
+
+/// Redacts the token in `/webhooks/{id}/{token}` and `/interactions/{id}/{token}`.
+fn in_paths(text: &str) -> String {
+    let mut redacted = String::with_capacity(text.len());
+    let mut rest = text;
+    let find = |text: &str| {
+        ["/webhooks/", "/interactions/"]
+            .iter()
+            .filter_map(|path| Some(text.find(path)? + path.len()))
+            .min()
+    };
+    while let Some(at) = find(rest) {
+        let (before, after) = rest.split_at(at);
+        redacted.push_str(before);
+        let id = after.bytes().take_while(u8::is_ascii_digit).count();
+        let tail = &after[id..];
+        rest = tail;
+        redacted.push_str(&after[..id]);
+        let Some(token) = tail.strip_prefix('/').filter(|_| id > 0) else {
+            continue;
+        };
+        let length = token.bytes().take_while(|byte| is_of_a_token(*byte)).count();
+        if length > 0 {
+            redacted.push('/');
+            redacted.push_str(REDACTED);
+            rest = &token[length..];
+        }
+    }
+    redacted.push_str(rest);
+    redacted
+}
+
+/// Redacts words that have the form of an interaction's token or of a bot's.
+fn words(text: &str) -> Cow<'_, str> {
+    let is_token = |word: &str| word.starts_with(INTERACTION_TOKEN) || is_bot_token(word);
+    let boundary = |c: char| !c.is_ascii() || !(is_of_a_token(c as u8) || c == '.');
+    if !text.split(boundary).any(is_token) {
+        return Cow::Borrowed(text);
+    }
+    let mut redacted = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = rest.find(boundary).unwrap_or(rest.len());
+        let (word, behind) = rest.split_at(end);
+        redacted.push_str(if is_token(word) { REDACTED } else { word });
+        let skip = behind.chars().next().map_or(0, char::len_utf8);
+        redacted.push_str(&behind[..skip]);
+        rest = &behind[skip..];
+    }
+    Cow::Owned(redacted)
+}
+
+/// An id, a time and a signature, each in base64url.
+fn is_bot_token(word: &str) -> bool {
+    let parts: Vec<&str> = word.split('.').collect();
+    matches!(parts[..], [id, time, signature] if id.len() >= 17 && time.len() >= 5 && signature.len() >= SIGNATURE)
+}
+
+fn is_of_a_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'=' | b'+' | b'%' | b'~')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "aW50ZXJhY3Rpb246MTIz";
+
+    #[test]
+    fn tokens_in_bodies_are_hidden_in_every_form() {
+        let nested = serde_json::json!({"id": "1", "token": TOKEN, "data": {"name": "position"}}).to_string();
+        let twice = serde_json::json!({ "body": nested }).to_string();
+        let thrice = serde_json::json!({ "body": [{"inner": twice}] }).to_string();
+        let long = format!("{nested:>5}{}", " ".repeat(3));
+        for (name, body_) in [
+            ("plain", nested.clone()),
+            ("padded", long),
+            ("nested", twice),
+            ("nested twice", thrice.clone()),
+            ("cut off", nested[..nested.len() - 9].to_owned()),
+            (
+                "cut off in the token",
+                format!(r#"{{"id":"1","name":"position","token":"{TOKEN}"#),
+            ),
+            (
+                "nested and cut off",
+                format!("{}, position", &thrice[..thrice.len() - 2]),
+            ),
+            (
+                "escaped name",
+                format!(r#"{{"\u0074oken":"{TOKEN}","name":"position"}}"#),
+            ),
+            ("an array", format!("[{nested}]")),
+            ("capital letters", format!(r#"{{"Token":"{TOKEN}","name":"position"}}"#)),
+            (
+                "spaces",
+                format!("{{ \"token\" :\t\"{TOKEN}\", \"name\": \"position\" "),
+            ),
+            ("a message", format!(r#"{{"content":"see {TOKEN} of position"}}"#)),
+            (
+                "a URL",
+                format!(r#"{{"url":"https://discord.com/api/v10/webhooks/1/{TOKEN}/messages/@original?position"}}"#),
+            ),
+        ] {
+            let shown = body(body_.as_bytes());
+            assert!(!shown.contains(TOKEN), "{name}: {shown}");
+            assert!(shown.contains(REDACTED), "{name}: {shown}");
+            assert!(shown.contains("position"), "{name}: the rest stays: {shown}");
+        }
+    }
+
+    #[test]
+    fn a_webhooks_token_and_a_bots_are_hidden_in_text() {
+        let bot = "MTIzNDU2Nzg5MDEyMzQ1Njc4.GaBcDe.abcdefghijklmnopqrstuvwxyz0123456789AB";
+        for (text_, shown) in [
+            (
+                "POST https://discord.com/api/webhooks/5/s3cret-Tok_en?wait=true failed",
+                "POST https://discord.com/api/webhooks/5/[redacted]?wait=true failed",
+            ),
+            (
+                "/interactions/5/abc/callback, then /webhooks/6/def/messages/@original",
+                "/interactions/5/[redacted]/callback, then /webhooks/6/[redacted]/messages/@original",
+            ),
+            (
+                "/webhooks/5 and /webhooks/ and /webhooks/x/y",
+                "/webhooks/5 and /webhooks/ and /webhooks/x/y",
+            ),
+            ("the tier's token is BGT", "the tier's token is BGT"),
+            (r#"{"token_profile_id":"bgt","x""#, r#"{"token_profile_id":"bgt","x""#),
+            (r#"{"token":null,"x""#, r#"{"token":null,"x""#),
+            ("Sietch 沙丘 \u{1}", "Sietch 沙丘 \u{1}"),
+        ] {
+            assert_eq!(text(text_), shown);
+        }
+        assert_eq!(text(&format!("Bot {bot}, again")), "Bot [redacted], again");
+    }
+
+    #[test]
+    fn what_holds_no_secret_is_kept_as_it_is() {
+        let plain = r#"{"custom_id":"token:5","guild_id":"1","roles":["2"],"token":null}"#;
+        assert_eq!(
+            serde_json::from_str::<Value>(&body(plain.as_bytes())).unwrap(),
+            serde_json::from_str::<Value>(plain).unwrap()
+        );
+        assert_eq!(body(b"\xff\xfe"), "\u{fffd}\u{fffd}");
+        assert_eq!(body(b""), "");
+    }
+}
