@@ -84,13 +84,9 @@ impl Database {
 
     pub(crate) async fn connect_as(purpose: Purpose, url: &Secret, options: DatabaseOptions) -> Result<Self, DbError> {
         let database = Self::connect_unchecked(url, options).await?;
-        let mut lease = database.lease("login.check").await?;
-        login::check(&mut lease, purpose).await?;
-        lease.done();
+        login::check_by(&database.pool, purpose).await?;
         migrate::check_schema(&database.pool).await?;
-        let mut lease = database.lease("login.check_leftovers").await?;
-        login::check_leftovers(&mut lease, purpose).await?;
-        lease.done();
+        login::check_leftovers_by(&database.pool, purpose).await?;
         Ok(database)
     }
 

@@ -6,6 +6,8 @@
 
 use sqlx::PgConnection;
 
+use crate::migrate::CHECK_WITHIN;
+use crate::pool::Pool;
 use crate::{DbError, measure::named};
 
 /// What a connection is for.
@@ -78,6 +80,15 @@ select current_user::text as in_force, session_user::text as logged_in,
            as member_of,
        (select min(relation.oid::regclass::text) from me, relation
          where relkind in ('r', 'p') and has_table_privilege(me.oid, relation.oid, 'truncate')) as truncates";
+
+/// [`check`] by a connection of a pool.
+pub(crate) async fn check_by(pool: &Pool, purpose: Purpose) -> Result<(), DbError> {
+    let lease = pool.acquire(CHECK_WITHIN).await;
+    let mut lease = lease.map_err(|error| DbError::new("login.connect", error))?;
+    check(&mut lease, purpose).await?;
+    lease.done();
+    Ok(())
+}
 
 /// Refuses a login that may do more, or less, than its purpose needs.
 ///
@@ -156,10 +167,12 @@ impl Found {
 ///
 /// # Errors
 /// [`DbError::Login`] with what is left open and the command that closes it.
-pub(crate) async fn check_leftovers(connection: &mut PgConnection, purpose: Purpose) -> Result<(), DbError> {
+pub(crate) async fn check_leftovers_by(pool: &Pool, purpose: Purpose) -> Result<(), DbError> {
     if purpose != Purpose::App {
         return Ok(());
     }
+    let lease = pool.acquire(CHECK_WITHIN).await;
+    let mut lease = lease.map_err(|error| DbError::new("login.connect", error))?;
     let open: Vec<String> = named!(
         "login.leftovers",
         sqlx::query_scalar(
@@ -169,8 +182,9 @@ pub(crate) async fn check_leftovers(connection: &mut PgConnection, purpose: Purp
                  ('tables in the schema public', has_schema_privilege('public', 'create'))) as known (what, open)
               where open"
         )
-        .fetch_all(connection)
+        .fetch_all(&mut *lease)
     )?;
+    lease.done();
     if open.is_empty() {
         return Ok(());
     }

@@ -12,8 +12,8 @@ use crate::{DbError, catalogue, measure::named};
 
 static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 
-/// How long the check of the schema may wait for a connection.
-const CHECK_WITHIN: Duration = Duration::from_secs(3);
+/// How long a check at the start may wait for a connection.
+pub(crate) const CHECK_WITHIN: Duration = Duration::from_secs(3);
 
 /// Key of the advisory lock that one migrates under while others wait: "arrakis" in ASCII, so that whoever finds it in
 /// `pg_locks` can read it.

@@ -198,7 +198,7 @@ async fn the_app_may_do_exactly_what_its_queries_need() {
           where may
          union all
          select 'sequence ' || c.oid::regclass from pg_class c join pg_namespace n on n.oid = c.relnamespace
-          where c.relkind = 'S' and n.nspname !~ '^pg_' and has_sequence_privilege(c.oid, 'usage')
+          where n.nspname !~ '^pg_' and case when c.relkind = 'S' then has_sequence_privilege(c.oid, 'usage') else false end
          union all
          select 'function ' || p.oid::regprocedure from pg_proc p join pg_namespace n on n.oid = p.pronamespace
           where n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and has_function_privilege(p.oid, 'execute')
@@ -221,23 +221,34 @@ async fn the_app_may_do_exactly_what_its_queries_need() {
 struct Login {
     name: String,
     owner: String,
+    granted: Vec<String>,
 }
 
 impl Login {
     async fn make(two: &TwoTenants, options: &str) -> Self {
         let name = format!("arrakis_test_login_{}", uuid::Uuid::new_v4().simple());
-        let owner = two.database.owner_url();
-        let mut connection = connect(&owner).await;
-        run(
-            &mut connection,
-            &format!("create role {name} login password 'secret' {options}"),
-        )
-        .await
-        .unwrap();
-        for grant in ["usage on schema public", "select on _sqlx_migrations"] {
-            run(&mut connection, &format!("grant {grant} to {name}")).await.unwrap();
+        let mut login = Self {
+            owner: two.database.owner_url(),
+            granted: Vec::new(),
+            name,
+        };
+        login
+            .sql(&format!("create role {} login password 'secret' {options}", login.name))
+            .await;
+        for right in ["usage on schema public", "select on _sqlx_migrations"] {
+            login.grant(right).await;
         }
-        Self { name, owner }
+        login
+    }
+
+    async fn sql(&self, sql: &str) {
+        let mut owner = connect(&self.owner).await;
+        run(&mut owner, sql).await.unwrap();
+    }
+
+    async fn grant(&mut self, right: &str) {
+        self.sql(&format!("grant {right} to {}", self.name)).await;
+        self.granted.push(right.to_owned());
     }
 
     fn url(&self, two: &TwoTenants) -> Secret {
@@ -248,13 +259,10 @@ impl Login {
     }
 
     async fn remove(self) {
-        let mut connection = connect(&self.owner).await;
-        for sql in [
-            format!("drop owned by {}", self.name),
-            format!("drop role {}", self.name),
-        ] {
-            run(&mut connection, &sql).await.unwrap();
+        for right in &self.granted {
+            self.sql(&format!("revoke {right} from {}", self.name)).await;
         }
+        self.sql(&format!("drop role {}", self.name)).await;
     }
 }
 
@@ -270,13 +278,9 @@ async fn a_login_with_more_rights_than_the_apps_is_refused_with_the_reason() {
         ("", "temporary on database {name}", "temporary tables"),
         ("", "create on schema public", "tables in the schema public"),
     ] {
-        let login = Login::make(&two, options).await;
+        let mut login = Login::make(&two, options).await;
         if !grants.is_empty() {
-            let mut owner = connect(&two.database.owner_url()).await;
-            let grants = grants.replace("{name}", name);
-            run(&mut owner, &format!("grant {grants} to {}", login.name))
-                .await
-                .unwrap();
+            login.grant(&grants.replace("{name}", name)).await;
         }
         let connected = Database::connect(&login.url(&two), DatabaseOptions::default()).await;
         let said = connected.as_ref().err().map(ToString::to_string).unwrap_or_default();
