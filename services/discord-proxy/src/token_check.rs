@@ -201,6 +201,7 @@ impl TokenCheck {
             tenant: None,
             urgency: Some(Urgency::Interactive),
             deadline: Some(LONGEST),
+            class: None,
         };
         Some(Call::new(
             Arc::new(Caller::of_the_proxy()),
