@@ -9,7 +9,7 @@ use std::{
 use clap::{Parser, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
-use crate::{Emulator, Options, gateway::Intents, model::Id, seed::lively};
+use crate::{Emulator, Options, connections::raise_file_limit, gateway::Intents, model::Id, seed::lively};
 
 /// Arguments are wrong (`EX_USAGE`); clap's own code for it is 2.
 const USAGE: u8 = 64;
@@ -52,6 +52,10 @@ pub struct Arguments {
         value_name = "ADDR:PORT"
     )]
     control_addr: SocketAddr,
+    /// Further host names by which the control API and the page may be called. Loopback names and the listen address always
+    /// may; other hosts are refused, since a web page could point its own domain name here.
+    #[arg(long, env = "EMULATOR_CONTROL_HOSTS", value_delimiter = ',', value_name = "HOST")]
+    control_host: Vec<String>,
     /// Bot token; the default is made from the application id and printed at start.
     #[arg(long, env = "EMULATOR_TOKEN", hide_env_values = true)]
     token: Option<String>,
@@ -149,6 +153,7 @@ impl Arguments {
             gateway_addr: self.gateway_addr,
             resume_addr: self.resume_addr,
             control_addr: self.control_addr,
+            control_hosts: self.control_host,
             privileged_intents: intents.fold(Intents::empty(), Intents::union),
             token: self
                 .token
@@ -196,6 +201,7 @@ pub fn run() -> ExitCode {
         // Reported by `eprintln!`, which panics where standard error itself is closed.
         .log_internal_errors(false)
         .init();
+    raise_file_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -1,5 +1,8 @@
 //! Serves a router over HTTP/1.1, each connection a tracked task, so that stopping ends open connections too: a test that
 //! takes Discord away must not have it answer on a pooled connection.
+//!
+//! Bounds: [`HEAD_WITHIN`] for a request's head and for an idle connection, [`BODY_WITHIN`] for its body (the readers of
+//! bodies hold to it), and a number of connections for each listener. Connections above it wait in the kernel's queue.
 
 use std::{
     io,
@@ -22,35 +25,69 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
+    sync::Semaphore,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Accepts until stopped.
-pub(crate) fn serve(tasks: &TaskTracker, listener: TcpListener, router: Router, stop: &CancellationToken) {
+use crate::web_guard::LocalAddress;
+
+/// Time from the opening of a connection, or from the end of its last request, to the end of the next request's head.
+const HEAD_WITHIN: Duration = Duration::from_secs(30);
+/// Time for the whole body of a request.
+pub(crate) const BODY_WITHIN: Duration = Duration::from_secs(30);
+
+/// Accepts until stopped, up to `connections` at a time.
+pub(crate) fn serve(
+    tasks: &TaskTracker,
+    listener: TcpListener,
+    router: Router,
+    connections: usize,
+    stop: &CancellationToken,
+) {
     let (tracker, stop) = (tasks.clone(), stop.clone());
+    let places = Arc::new(Semaphore::new(connections));
     tasks.spawn(async move {
         loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+            let (stream, peer, place) = tokio::select! {
+                accepted = accept(&listener, &places) => accepted,
                 () = stop.cancelled() => return,
             };
-            match accepted {
-                Ok((stream, peer)) => {
-                    let reset = ResetOnClose::default();
-                    let router = router
-                        .clone()
-                        .layer(Extension(ConnectInfo(peer)))
-                        .layer(Extension(reset.clone()));
-                    tracker.spawn(connection(Connection { stream, reset }, peer, router, stop.clone()));
-                }
-                Err(error) => {
-                    // Out of file descriptors, most likely: others may end in the meantime.
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            }
+            let reset = ResetOnClose::default();
+            let router = router
+                .clone()
+                .layer(Extension(ConnectInfo(peer)))
+                .layer(Extension(reset.clone()));
+            let stop = stop.clone();
+            tracker.spawn(async move {
+                connection(Connection { stream, reset }, peer, router, stop).await;
+                drop(place);
+            });
         }
     });
+}
+
+/// The next connection, once there is a place for it.
+pub(crate) async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit) {
+    loop {
+        let Ok(place) = Arc::clone(places).acquire_owned().await else {
+            // The semaphore is never closed.
+            return std::future::pending().await;
+        };
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let _ = stream.set_nodelay(true);
+                return (stream, peer, place);
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: others may end in the meantime.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
 }
 
 /// Makes a connection end in a TCP reset instead of an orderly close. Every request has its connection's one as an extension.
@@ -121,10 +158,11 @@ impl AsyncWrite for Connection {
 }
 
 async fn connection(stream: Connection, peer: SocketAddr, router: Router, stop: CancellationToken) {
-    let _ = stream.stream.set_nodelay(true);
-    let service = TowerToHyperService::new(router);
+    let Ok(local) = stream.stream.local_addr() else { return };
+    let service = TowerToHyperService::new(router.layer(Extension(LocalAddress(local))));
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WITHIN)
         .serve_connection(TokioIo::new(stream), service);
     tokio::select! {
         result = served.with_upgrades() => if let Err(error) = result {

@@ -17,10 +17,12 @@ pub mod seed;
 pub mod traffic;
 pub mod world;
 
+mod connections;
 mod control;
 mod http_server;
 mod options;
 mod stats;
+mod web_guard;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -33,6 +35,7 @@ pub use stats::StatsReport;
 
 use crate::{
     clock::Clock,
+    connections::ConnectionLimits,
     faults::Faults,
     gateway::Hub,
     load::Load,
@@ -115,11 +118,16 @@ impl Emulator {
         };
         let app = assemble(options, addresses);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        http_server::serve(&tasks, rest, rest::router(app.clone()), &stop);
-        gateway::serve(app.clone(), gateway, gateway::Role::Gateway, &tasks, &stop);
-        gateway::serve(app.clone(), resume, gateway::Role::Resume, &tasks, &stop);
-        let outside = control::router(app.clone()).merge(page::router(app.clone()));
-        http_server::serve(&tasks, control, outside, &stop);
+        let limits = ConnectionLimits::of_process();
+        http_server::serve(&tasks, rest, rest::router(app.clone()), limits.rest, &stop);
+        for (listener, role) in [(gateway, gateway::Role::Gateway), (resume, gateway::Role::Resume)] {
+            gateway::serve(app.clone(), listener, role, limits.gateway, &tasks, &stop);
+        }
+        let allowed_hosts: Arc<[String]> = app.options.control_hosts.clone().into();
+        let outside = control::router(app.clone())
+            .merge(page::router(app.clone()))
+            .layer(axum::middleware::from_fn_with_state(allowed_hosts, web_guard::check));
+        http_server::serve(&tasks, control, outside, limits.control, &stop);
         tasks.close();
         Ok(Self { app, stop, tasks })
     }
@@ -169,6 +177,7 @@ fn assemble(options: Options, addresses: Addresses) -> AppState {
         description: "Runs on the emulator.".to_owned(),
         verify_key: "0".repeat(64),
         privileged_intents: options.privileged_intents,
+        settings: std::collections::BTreeMap::new(),
     };
     let token = options
         .token

@@ -18,6 +18,8 @@ pub struct Options {
     pub resume_addr: SocketAddr,
     /// Where control API and page listen.
     pub control_addr: SocketAddr,
+    /// Host names by which the control API and the page may be called, besides loopback names and the listen address.
+    pub control_hosts: Vec<String>,
     /// Bot token; `None` derives one from the application.
     pub token: Option<String>,
     /// Application, and with it the bot's user id.
@@ -52,6 +54,7 @@ impl Default for Options {
             gateway_addr: free,
             resume_addr: free,
             control_addr: free,
+            control_hosts: Vec::new(),
             token: None,
             application_id: Id(1_100_000_000_000_000_001),
             application_name: "Arrakis".to_owned(),

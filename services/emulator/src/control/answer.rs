@@ -9,6 +9,8 @@ use http::{Method, StatusCode, Uri};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::http_server::BODY_WITHIN;
+
 /// A refusal.
 #[derive(Clone, Debug)]
 pub(super) struct ControlError {
@@ -85,8 +87,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ControlError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Self::Rejection> {
-        let bytes = axum::body::to_bytes(request.into_body(), 32 * 1_024 * 1_024)
+        let read = axum::body::to_bytes(request.into_body(), 32 * 1_024 * 1_024);
+        let bytes = tokio::time::timeout(BODY_WITHIN, read)
             .await
+            .map_err(|_| bad("the body did not arrive within 30 seconds", "send it at once"))?
             .map_err(|error| bad(format!("the body cannot be read: {error}"), "send at most 32 MiB"))?;
         let bytes = if bytes.is_empty() { b"{}".as_slice() } else { &bytes };
         serde_json::from_slice(bytes).map(Self).map_err(|error| {

@@ -1,8 +1,11 @@
 //! Accepts connections, on the gateway's address and on the one for resuming.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
 use tokio_tungstenite::{
     WebSocketStream, accept_hdr_async_with_config,
     tungstenite::{
@@ -13,7 +16,7 @@ use tokio_tungstenite::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::connection;
-use crate::{AppState, faults::DeadHost};
+use crate::{AppState, faults::DeadHost, http_server::accept};
 
 /// Which of the two listeners it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +26,9 @@ pub(crate) enum Role {
     /// `resume_gateway_url`, which a fault can kill.
     Resume,
 }
+
+/// Most bytes of a message that are read at all.
+const MAX_MESSAGE: usize = 1_024 * 1_024;
 
 /// The query of the connection's URL.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,32 +51,34 @@ impl Query {
                 "compress" => &mut parsed.compress,
                 _ => continue,
             };
-            *slot = Some(value.into_owned());
+            *slot = Some(value.into_owned()).filter(|value| !value.is_empty());
         }
         parsed
     }
 }
 
-/// Accepts until stopped. Each connection is a task of the tracker.
-pub(crate) fn serve(app: AppState, listener: TcpListener, role: Role, tasks: &TaskTracker, stop: &CancellationToken) {
+/// Accepts until stopped, up to `connections` at a time. Each connection is a task of the tracker.
+pub(crate) fn serve(
+    app: AppState,
+    listener: TcpListener,
+    role: Role,
+    connections: usize,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
     let (tracker, stop) = (tasks.clone(), stop.clone());
+    let places = Arc::new(Semaphore::new(connections));
     tasks.spawn(async move {
         loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+            let (stream, peer, place) = tokio::select! {
+                accepted = accept(&listener, &places) => accepted,
                 () = stop.cancelled() => return,
             };
-            match accepted {
-                Ok((stream, peer)) => {
-                    let _ = stream.set_nodelay(true);
-                    tracker.spawn(handle(app.clone(), stream, peer, role, stop.clone()));
-                }
-                Err(error) => {
-                    // Out of file descriptors, most likely: others may end in the meantime.
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            }
+            let handled = handle(app.clone(), stream, peer, role, stop.clone());
+            tracker.spawn(async move {
+                handled.await;
+                drop(place);
+            });
         }
     });
 }
@@ -104,8 +112,12 @@ async fn handshake(
         query = Query::parse(request.uri().query().unwrap_or_default());
         Ok(response)
     };
-    // The default of 128 KiB for reading is much for a thousand small connections; clients send at most 4 KiB.
-    let config = WebSocketConfig::default().read_buffer_size(8 * 1_024);
+    // The default of 128 KiB for reading is much for a thousand small connections; clients send at most 4 KiB. What is a
+    // little longer is refused by the reader with 4002; what is far longer ends the connection.
+    let config = WebSocketConfig::default()
+        .read_buffer_size(8 * 1_024)
+        .max_message_size(Some(MAX_MESSAGE))
+        .max_frame_size(Some(MAX_MESSAGE));
     let socket = accept_hdr_async_with_config(stream, note_query, Some(config)).await?;
     Ok((socket, query))
 }

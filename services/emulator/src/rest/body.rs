@@ -11,6 +11,7 @@ use super::{
     call::{Body, UploadedFile},
     errors::{ApiResult, ErrorCode},
 };
+use crate::http_server::BODY_WITHIN;
 
 /// Bytes of one file of a bot: <https://discord.com/developers/docs/reference#uploading-files>.
 pub const MAX_FILE_BYTES: usize = 10 * 1_024 * 1_024;
@@ -22,14 +23,15 @@ pub const LOGGED_CHARACTERS: usize = 16 * 1_024;
 /// Reads the body of a request.
 ///
 /// # Errors
-/// 40005 when too large, 50109 when the JSON does not parse.
+/// 40005 when too large, 50109 when the JSON does not parse, 408 when it does not arrive within [`BODY_WITHIN`].
 pub async fn read(headers: &HeaderMap, body: HttpBody) -> ApiResult<Body> {
     let content_type = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    let bytes = body::to_bytes(body, MAX_REQUEST_BYTES)
+    let bytes = tokio::time::timeout(BODY_WITHIN, body::to_bytes(body, MAX_REQUEST_BYTES))
         .await
+        .map_err(|_| ErrorCode::RequestTimeout)?
         .map_err(|_| ErrorCode::RequestTooLarge)?;
     if let Ok(boundary) = multer::parse_boundary(content_type) {
         return read_multipart(bytes, boundary).await;

@@ -108,6 +108,8 @@ pub struct Application {
     pub verify_key: String,
     /// Privileged intents that are switched on in the developer portal; asking for another closes with 4014.
     pub privileged_intents: Intents,
+    /// What else a bot has set of its application, by the field's name.
+    pub settings: BTreeMap<&'static str, serde_json::Value>,
 }
 
 impl Application {

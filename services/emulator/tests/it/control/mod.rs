@@ -19,6 +19,7 @@ mod members;
 mod messages;
 mod seeds;
 mod structure;
+mod web_pages;
 
 use http::Method;
 use serde_json::{Value, json};

@@ -1,0 +1,65 @@
+//! How many connections each listener may have at once.
+//!
+//! All listeners share the process's file descriptors, so each gets a part of them: a client that fills REST or the gateway
+//! with connections leaves the control API reachable.
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// Descriptors for everything but connections: listeners, logs, libraries.
+const RESERVED: usize = 64;
+
+/// Connections by listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ConnectionLimits {
+    /// REST.
+    pub(crate) rest: usize,
+    /// Control API and page.
+    pub(crate) control: usize,
+    /// The gateway, and as many again where sessions are resumed.
+    pub(crate) gateway: usize,
+}
+
+impl ConnectionLimits {
+    /// The parts of this process's limit on open files (`RLIMIT_NOFILE`).
+    pub(crate) fn of_process() -> Self {
+        let files = getrlimit(Resource::RLIMIT_NOFILE).map_or(1_024, |(soft, _)| soft);
+        Self::of_files(usize::try_from(files).unwrap_or(usize::MAX))
+    }
+
+    fn of_files(files: usize) -> Self {
+        let free = files.saturating_sub(RESERVED).max(16);
+        Self {
+            rest: (free / 4).min(8_192),
+            control: (free / 8).min(512),
+            gateway: (free / 4).min(65_536),
+        }
+    }
+}
+
+/// Raises the soft limit on open files to the hard one, as far as that is allowed. For the binary alone: a library does not
+/// change its process.
+pub(crate) fn raise_file_limit() {
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit on open files could not be raised");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_never_exceed_the_whole_and_are_never_nothing() {
+        for files in [0, 64, 256, 1_024, 4_096, 65_536, 1 << 20, usize::MAX] {
+            let limits = ConnectionLimits::of_files(files);
+            let sum = limits.rest + limits.control + 2 * limits.gateway;
+            assert!(sum <= files.saturating_sub(RESERVED).max(16), "{files}: {limits:?}");
+            assert!(
+                limits.rest > 0 && limits.control > 0 && limits.gateway > 0,
+                "{files}: {limits:?}"
+            );
+        }
+    }
+}
