@@ -1,16 +1,22 @@
-//! Transport compression: one stream per connection, flushed after each payload.
-//! <https://discord.com/developers/docs/events/gateway#transport-compression>
+//! Transport compression, one stream per connection flushed after each payload, and payload compression, each large payload
+//! on its own. <https://discord.com/developers/docs/events/gateway#encoding-and-compression>
 
-use std::io;
+use std::io::{self, Write as _};
 
-use flate2::{Compress, Compression, FlushCompress, Status};
+use flate2::{Compress, Compression, FlushCompress, Status, write::ZlibEncoder};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 use zstd::stream::raw::{Encoder as ZstdEncoder, InBuffer, Operation, OutBuffer};
+
+/// Payloads from this many bytes on are compressed on their own where a client takes that. Discord does not publish its
+/// measure; READY and `GUILD_CREATE` are above it.
+const PACKET: usize = 1_024;
 
 /// How payloads travel; made once for each connection.
 pub(super) enum Encoder {
     /// Text frames.
     Plain,
+    /// Text frames, and binary frames of a zlib stream each for large payloads: `compress` of IDENTIFY.
+    Packets,
     /// Binary frames of one zlib stream, each ending in `00 00 FF FF`.
     Zlib(Compress),
     /// Binary frames of one zstd stream.
@@ -21,6 +27,7 @@ impl std::fmt::Debug for Encoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Plain => "Plain",
+            Self::Packets => "Packets",
             Self::Zlib(_) => "Zlib",
             Self::Zstd(_) => "Zstd",
         })
@@ -38,13 +45,21 @@ impl Encoder {
         }
     }
 
+    /// From now on compresses large payloads one by one. Transport compression takes precedence.
+    pub(super) fn compress_packets(&mut self) {
+        if matches!(self, Self::Plain) {
+            *self = Self::Packets;
+        }
+    }
+
     /// The frame for one payload.
     ///
     /// # Errors
     /// When the compressor fails, which only a lack of memory can cause.
     pub(super) fn frame(&mut self, payload: &str) -> io::Result<Message> {
         match self {
-            Self::Plain => Ok(Message::text(payload)),
+            Self::Packets if payload.len() >= PACKET => packet(payload.as_bytes()).map(binary),
+            Self::Plain | Self::Packets => Ok(Message::text(payload)),
             Self::Zlib(stream) => zlib(stream, payload.as_bytes()).map(binary),
             Self::Zstd(stream) => zstd(stream, payload.as_bytes()).map(binary),
         }
@@ -53,6 +68,12 @@ impl Encoder {
 
 fn binary(bytes: Vec<u8>) -> Message {
     Message::Binary(Bytes::from(bytes))
+}
+
+fn packet(input: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = ZlibEncoder::new(Vec::with_capacity(input.len() / 2 + 64), Compression::fast());
+    encoder.write_all(input)?;
+    encoder.finish()
 }
 
 fn zlib(stream: &mut Compress, input: &[u8]) -> io::Result<Vec<u8>> {
@@ -144,6 +165,27 @@ mod tests {
             decoder.flush(&mut target).unwrap();
             assert!(target.as_slice() == payload.as_bytes());
         }
+    }
+
+    #[test]
+    fn large_payloads_are_compressed_alone_when_the_client_takes_that() {
+        let mut encoder = Encoder::for_query(None).unwrap();
+        encoder.compress_packets();
+        for payload in payloads() {
+            let frame = encoder.frame(&payload).unwrap();
+            assert_eq!(frame.is_text(), payload.len() < PACKET);
+            if frame.is_binary() {
+                let mut text = String::new();
+                let bytes = bytes(frame);
+                flate2::read::ZlibDecoder::new(&*bytes)
+                    .read_to_string(&mut text)
+                    .unwrap();
+                assert!(text == payload);
+            }
+        }
+        let mut transport = Encoder::for_query(Some("zlib-stream")).unwrap();
+        transport.compress_packets();
+        assert!(bytes(transport.frame("{}").unwrap()).ends_with(&[0, 0, 0xFF, 0xFF]));
     }
 
     #[test]

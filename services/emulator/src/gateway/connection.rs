@@ -38,6 +38,8 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 pub(super) struct Connection {
     pub(super) app: AppState,
     pub(super) id: u64,
+    /// The `v` of the URL, 6 to 10.
+    pub(super) version: u8,
     pub(super) session: Option<Arc<Session>>,
     out: UnboundedSender<Out>,
     sends: VecDeque<Instant>,
@@ -64,7 +66,12 @@ pub(super) async fn run(app: AppState, socket: WebSocketStream<TcpStream>, query
     let (out, requests) = mpsc::unbounded_channel();
     let id = app.hub.open(orders_in);
     let encoder = Encoder::for_query(query.compress.as_deref());
-    let refusal = refuse_query(&query, encoder.is_some());
+    let version = read_version(&query);
+    let refusal = version
+        .as_ref()
+        .err()
+        .cloned()
+        .or_else(|| refuse_query(&query, encoder.is_some()));
     let writer = Writer {
         app: app.clone(),
         connection: id,
@@ -78,6 +85,7 @@ pub(super) async fn run(app: AppState, socket: WebSocketStream<TcpStream>, query
     let mut connection = Connection {
         app,
         id,
+        version: version.unwrap_or(*VERSIONS.end()),
         session: None,
         out,
         sends: VecDeque::new(),
@@ -112,14 +120,25 @@ fn patience(app: &AppState) -> Duration {
     Duration::from_millis(app.options.heartbeat_interval_ms + app.options.heartbeat_interval_ms / 2)
 }
 
+/// The versions that Discord serves; the first is what a URL without `v` means.
+/// <https://discord.com/developers/docs/reference#api-versioning>
+const VERSIONS: std::ops::RangeInclusive<u8> = 6..=10;
+
+/// The version of the connection.
+fn read_version(query: &Query) -> Result<u8, Refusal> {
+    let Some(version) = query.version.as_deref() else {
+        return Ok(*VERSIONS.start());
+    };
+    let known = version.parse().ok().filter(|version| VERSIONS.contains(version));
+    known.ok_or_else(|| {
+        let why = format!("v={version}; versions 6 to 10 are served, use v=10");
+        Refusal::new(CloseCode::InvalidApiVersion, why)
+    })
+}
+
 fn refuse_query(query: &Query, compression_known: bool) -> Option<Refusal> {
-    let version = query.version.as_deref();
-    if version != Some("10") {
-        let why = format!("v={}; this gateway speaks v=10", version.unwrap_or_default());
-        return Some(Refusal::new(CloseCode::InvalidApiVersion, why));
-    }
     if let Some(encoding) = query.encoding.as_deref().filter(|encoding| *encoding != "json") {
-        let why = format!("encoding={encoding} is not spoken here; use encoding=json");
+        let why = format!("encoding={encoding} is not spoken by this emulator; use encoding=json");
         return Some(Refusal::new(CloseCode::DecodeError, why));
     }
     if !compression_known {
@@ -220,6 +239,7 @@ impl Connection {
             Incoming::VoiceState(request) => requests::voice(&self.app, self.identified()?, &request),
             Incoming::RequestMembers(request) => requests::members(&self.app, self.identified()?, &request),
             Incoming::RequestSounds(request) => requests::sounds(&self.app, self.identified()?, &request),
+            Incoming::RequestChannelInfo(request) => requests::channel_info(&self.app, self.identified()?, &request),
         }
         Ok(())
     }
@@ -307,9 +327,10 @@ impl Connection {
             Incoming::Resume(_) => (6, true),
             Incoming::RequestMembers(_) => (8, false),
             Incoming::RequestSounds(_) => (31, false),
+            Incoming::RequestChannelInfo(_) => (43, false),
         };
         let detail = if secret {
-            redacted(incoming)
+            payload::redacted(bytes)
         } else {
             String::from_utf8_lossy(bytes).into_owned()
         };
@@ -326,19 +347,6 @@ impl Connection {
             detail,
             ..GatewayFrame::default()
         });
-    }
-}
-
-/// What is shown of a payload that carries the token.
-fn redacted(incoming: &Incoming) -> String {
-    match incoming {
-        Incoming::Identify(identify) => {
-            serde_json::json!({"shard": identify.shard, "intents": identify.intents, "token": "[redacted]"}).to_string()
-        }
-        Incoming::Resume(resume) => {
-            serde_json::json!({"session_id": resume.session_id, "seq": resume.seq, "token": "[redacted]"}).to_string()
-        }
-        _ => String::new(),
     }
 }
 

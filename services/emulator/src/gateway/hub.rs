@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    model::Id,
     traffic::Traffic,
     world::{Dispatch, State},
 };
@@ -33,7 +34,13 @@ pub struct Hub {
     connections: Mutex<BTreeMap<u64, Connected>>,
     next_connection: AtomicU64,
     limits: Mutex<StartLimits>,
+    /// When all members of a server were last asked for, Unix milliseconds.
+    all_members: Mutex<HashMap<Id, u64>>,
 }
+
+/// Milliseconds between two requests for all members of one server.
+/// <https://discord.com/developers/docs/change-log#introducing-rate-limit-when-requesting-all-guild-members>
+const ALL_MEMBERS_MS: u64 = 30_000;
 
 /// A connection as the hub knows it.
 #[derive(Debug)]
@@ -101,6 +108,7 @@ impl Hub {
             connections: Mutex::default(),
             next_connection: AtomicU64::new(1),
             limits: Mutex::new(StartLimits::new(session_start_limit, max_concurrency)),
+            all_members: Mutex::default(),
         }
     }
 
@@ -141,6 +149,20 @@ impl Hub {
     /// Counts an identify.
     pub(super) fn identify(&self, shard: u64) -> Verdict {
         self.limits.lock().identify(shard, self.clock.now_ms())
+    }
+
+    /// Counts a request for all members of a server, or says how many milliseconds are missing.
+    pub(super) fn take_all_members(&self, guild: Id) -> Result<(), u64> {
+        let now = self.clock.now_ms();
+        let mut asked = self.all_members.lock();
+        asked.retain(|_, at| *at + ALL_MEMBERS_MS > now);
+        match asked.get(&guild) {
+            Some(at) => Err(*at + ALL_MEMBERS_MS - now),
+            None => {
+                asked.insert(guild, now);
+                Ok(())
+            }
+        }
     }
 
     /// Adds a session, from now on offered every dispatch. Called under the world's lock.

@@ -38,7 +38,7 @@ impl Connection {
             return Ok(());
         }
         let allowed = self.app.world.read(|state| state.application.privileged_intents);
-        let intents = identify.intents(allowed)?;
+        let intents = identify.intents(self.version, allowed)?;
         let guilds = self.app.world.read(|state| guilds_of(state, shard).len());
         if guilds > MAX_GUILDS_PER_SHARD {
             let why = format!("{guilds} servers on this shard; at most {MAX_GUILDS_PER_SHARD}, use more shards");
@@ -61,6 +61,9 @@ impl Connection {
             }
         }
         self.app.traffic.count(Stats::identified);
+        if identify.compresses() {
+            self.send(Out::CompressPackets);
+        }
         let session = self.start_session(shard, intents);
         self.hold(&session, 0);
         Ok(())
@@ -80,18 +83,19 @@ impl Connection {
             self.invalidate(false);
             return Ok(());
         };
-        if resume.seq > session.seq() {
+        let seq = resume.seq.unwrap_or(0);
+        if seq > session.seq() {
             self.app.hub.remove_session(&session.id);
-            let why = format!("seq {} was never sent, the last is {}", resume.seq, session.seq());
+            let why = format!("seq {seq} was never sent, the last is {}", session.seq());
             return Err(Refusal::new(CloseCode::InvalidSequence, why));
         }
-        if !session.can_replay(resume.seq) {
+        if !session.can_replay(seq) {
             self.app.hub.remove_session(&session.id);
             self.invalidate(false);
             return Ok(());
         }
         self.app.traffic.count(Stats::resumed);
-        self.hold(&session, resume.seq);
+        self.hold(&session, seq);
         session.push("RESUMED", r#"{"_trace":["[\"emulator\"]"]}"#.into());
         Ok(())
     }
@@ -136,7 +140,7 @@ impl Connection {
             .into();
         self.app.world.read(|state| {
             let guilds = guilds_of(state, shard);
-            let ready = ready(state, &self.app, &id, shard, &guilds);
+            let ready = ready(state, &self.app, self.version, &id, (shard, &guilds));
             let pending = if intents.contains(Intents::GUILDS) {
                 guilds
             } else {
@@ -182,7 +186,7 @@ fn guilds_of(state: &State, shard: [u64; 2]) -> BTreeSet<Id> {
 }
 
 /// <https://discord.com/developers/docs/events/gateway-events#ready>
-fn ready(state: &State, app: &AppState, id: &str, shard: [u64; 2], guilds: &BTreeSet<Id>) -> Value {
+fn ready(state: &State, app: &AppState, version: u8, id: &str, (shard, guilds): ([u64; 2], &BTreeSet<Id>)) -> Value {
     let mut user = json!(state.users.get(&state.bot_id));
     user["verified"] = true.into();
     user["mfa_enabled"] = false.into();
@@ -190,7 +194,7 @@ fn ready(state: &State, app: &AppState, id: &str, shard: [u64; 2], guilds: &BTre
     user["flags"] = 0.into();
     let guilds: Vec<Value> = guilds.iter().map(|id| json!({"id": id, "unavailable": true})).collect();
     json!({
-        "v": 10,
+        "v": version,
         "user": user,
         "guilds": guilds,
         "session_id": id,

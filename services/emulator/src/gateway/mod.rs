@@ -1,4 +1,4 @@
-//! The gateway: a WebSocket listener that speaks Discord's protocol, v10.
+//! The gateway: a WebSocket listener that speaks Discord's protocol, v6 to v10 alike.
 //!
 //! Owns sessions, sequence numbers, replay, intents, shards, identify limits and compression. Refuses to know what an event
 //! means: it is handed finished dispatches by `world`. <https://discord.com/developers/docs/events/gateway>
@@ -12,6 +12,7 @@ mod connection;
 mod hub;
 mod identify;
 mod intents;
+mod lenient;
 mod limits;
 mod listener;
 mod payload;

@@ -1,10 +1,17 @@
-//! What clients send, read strictly, and the frames that are not dispatches.
+//! What clients send, and the frames that are not dispatches.
 //! <https://discord.com/developers/docs/events/gateway-events#send-events>
+//!
+//! Read as Discord reads it. An optional field may be absent or null; fields that nobody knows are ignored; ids and numbers
+//! may be numbers or texts of digits (`lenient.rs`). The payload itself (4002), its opcode (4001), token (4004), shard (4010),
+//! version (4012) and intents (4013, 4014) are checked strictly.
 
-use serde::Deserialize;
-use serde_json::{Value, json, value::RawValue};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Map, Value, json};
 
-use super::{CloseCode, Intents};
+use super::{
+    CloseCode, Intents,
+    lenient::{OneOrMany, whole, whole_of},
+};
 use crate::model::Id;
 
 /// Most bytes of a client's payload.
@@ -27,6 +34,8 @@ pub(super) enum Incoming {
     RequestMembers(RequestMembers),
     /// Op 31.
     RequestSounds(RequestSounds),
+    /// Op 43.
+    RequestChannelInfo(RequestChannelInfo),
 }
 
 /// Op 2.
@@ -34,34 +43,37 @@ pub(super) enum Incoming {
 pub(super) struct Identify {
     /// With or without `Bot `.
     pub(super) token: String,
-    /// Required: os, browser, device.
-    pub(super) properties: serde_json::Map<String, Value>,
+    /// What the client is. Required, but no property in particular: libraries of before 2022 write `$os` for `os`.
+    #[serde(rename = "properties")]
+    _properties: Map<String, Value>,
     /// Bit set, checked by [`Identify::intents`].
-    pub(super) intents: Option<Value>,
-    /// Number and count.
-    pub(super) shard: Option<Value>,
+    intents: Option<Value>,
+    /// Number and count, checked by [`Identify::shard`].
+    shard: Option<Value>,
     /// 50–250.
-    pub(super) large_threshold: Option<u64>,
+    #[serde(default, deserialize_with = "whole")]
+    large_threshold: Option<u64>,
     /// Initial presence.
-    pub(super) presence: Option<Presence>,
+    presence: Option<Presence>,
+    /// Whether large payloads may come compressed; ignored with transport compression.
+    compress: Option<bool>,
 }
 
-/// Op 3, and part of op 2.
+/// Op 3, and part of op 2. Nobody sees a bot's presence here, so it is checked and forgotten. `since` is not even looked at:
+/// serenity sends an object.
 #[derive(Debug, Deserialize)]
 pub(super) struct Presence {
-    /// `online`, `dnd`, `idle`, `invisible`, `offline`.
-    pub(super) status: String,
-    /// What it is doing. Required, but nobody sees a bot's activity here.
+    /// `online`, `dnd`, `idle`, `invisible`, `offline`; absent, null or empty (discordgo) is `online`.
+    status: Option<String>,
+    /// What it is doing.
     #[serde(rename = "activities")]
-    _activities: Vec<Activity>,
-}
-
-/// An activity.
-#[derive(Debug, Deserialize)]
-pub(super) struct Activity {
-    /// Shown text.
-    #[serde(rename = "name")]
-    _name: String,
+    _activities: Option<Vec<Map<String, Value>>>,
+    /// The same before v8: one activity. Several libraries still send it.
+    #[serde(rename = "game")]
+    _game: Option<Map<String, Value>>,
+    /// Whether the client is away.
+    #[serde(rename = "afk")]
+    _afk: Option<bool>,
 }
 
 /// Op 4.
@@ -72,9 +84,9 @@ pub(super) struct VoiceState {
     /// Voice channel; `None` leaves.
     pub(super) channel_id: Option<Id>,
     /// Muted by oneself.
-    pub(super) self_mute: bool,
+    pub(super) self_mute: Option<bool>,
     /// Deafened by oneself.
-    pub(super) self_deaf: bool,
+    pub(super) self_deaf: Option<bool>,
 }
 
 /// Op 6.
@@ -84,45 +96,48 @@ pub(super) struct Resume {
     pub(super) token: String,
     /// From READY.
     pub(super) session_id: String,
-    /// Last number received.
-    pub(super) seq: u64,
+    /// Last number received; absent or null is none.
+    #[serde(default, deserialize_with = "whole")]
+    pub(super) seq: Option<u64>,
 }
 
 /// Op 8.
 #[derive(Debug, Deserialize)]
 pub(super) struct RequestMembers {
-    /// Server.
-    pub(super) guild_id: Id,
-    /// Start of the name; empty is everyone.
+    /// Server; older libraries send a list.
+    pub(super) guild_id: OneOrMany,
+    /// Start of the name; empty or absent is everyone.
     pub(super) query: Option<String>,
-    /// Most members; 0 is no limit, with an empty query.
-    #[serde(default)]
-    pub(super) limit: u64,
+    /// Most members; 0 or absent is no limit, with an empty query.
+    #[serde(default, deserialize_with = "whole")]
+    pub(super) limit: Option<u64>,
     /// These users instead of a query.
     pub(super) user_ids: Option<OneOrMany>,
-    /// Given back in the chunks, up to 32 bytes.
-    pub(super) nonce: Option<String>,
-}
-
-/// Discord accepts both.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-pub(super) enum OneOrMany {
-    /// One id.
-    One(Id),
-    /// Several.
-    Many(Vec<Id>),
+    /// Whether the chunks are to have `presences`.
+    pub(super) presences: Option<bool>,
+    /// Given back in the chunks; ignored unless it is a text of up to 32 bytes.
+    nonce: Option<Value>,
 }
 
 /// Op 31.
 #[derive(Debug, Deserialize)]
 pub(super) struct RequestSounds {
     /// Servers.
-    pub(super) guild_ids: Vec<Id>,
+    pub(super) guild_ids: OneOrMany,
+}
+
+/// Op 43.
+#[derive(Debug, Deserialize)]
+pub(super) struct RequestChannelInfo {
+    /// Server.
+    pub(super) guild_id: Id,
+    /// `status`, `voice_start_time`.
+    #[serde(rename = "fields")]
+    _fields: Vec<String>,
 }
 
 /// Why a payload closes the connection, with words that say what to do.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     /// Close code.
     pub(super) code: CloseCode,
@@ -143,31 +158,25 @@ impl Refusal {
 /// 4001 or 4002 with the reason.
 pub(super) fn read(bytes: &[u8]) -> Result<Incoming, Refusal> {
     #[derive(Deserialize)]
-    struct Envelope<'a> {
+    struct Envelope {
         op: u64,
-        #[serde(borrow)]
-        d: Option<&'a RawValue>,
+        d: Option<Value>,
     }
     let bad = |why: String| Refusal::new(CloseCode::DecodeError, why);
     if bytes.len() > MAX_PAYLOAD {
         return Err(bad(format!("{} bytes; a payload may have {MAX_PAYLOAD}", bytes.len())));
     }
-    let envelope: Envelope<'_> =
-        serde_json::from_slice(bytes).map_err(|error| bad(format!("not a payload: {error}")))?;
-    let d = envelope.d.map_or("null", RawValue::get);
-    fn body<'a, T: Deserialize<'a>>(op: u64, d: &'a str) -> Result<T, Refusal> {
-        serde_json::from_str(d).map_err(|error| Refusal::new(CloseCode::DecodeError, format!("d of op {op}: {error}")))
-    }
+    let envelope: Envelope = serde_json::from_slice(bytes).map_err(|error| bad(format!("not a payload: {error}")))?;
+    let d = envelope.d.unwrap_or_default();
     Ok(match envelope.op {
-        1 => body::<Option<u64>>(1, d).map(|_| Incoming::Heartbeat)?,
+        1 => heartbeat(&d)?,
         2 => Incoming::Identify(body(2, d)?),
-        3 => body::<Presence>(3, d)
-            .and_then(|presence| presence.check())
-            .map(|()| Incoming::Presence)?,
+        3 => body::<Presence>(3, d)?.check().map(|()| Incoming::Presence)?,
         4 => Incoming::VoiceState(body(4, d)?),
         6 => Incoming::Resume(body(6, d)?),
         8 => Incoming::RequestMembers(body(8, d)?),
         31 => Incoming::RequestSounds(body(31, d)?),
+        43 => Incoming::RequestChannelInfo(body(43, d)?),
         op => {
             return Err(Refusal::new(
                 CloseCode::UnknownOpcode,
@@ -177,34 +186,55 @@ pub(super) fn read(bytes: &[u8]) -> Result<Incoming, Refusal> {
     })
 }
 
+fn body<T: DeserializeOwned>(op: u64, d: Value) -> Result<T, Refusal> {
+    serde_json::from_value(d).map_err(|error| Refusal::new(CloseCode::DecodeError, format!("d of op {op}: {error}")))
+}
+
+/// `d` is the last number received, or null before the first.
+fn heartbeat(d: &Value) -> Result<Incoming, Refusal> {
+    if d.is_null() || whole_of(d).is_some() {
+        return Ok(Incoming::Heartbeat);
+    }
+    let why = format!("d of op 1: {d} is neither null nor a sequence number");
+    Err(Refusal::new(CloseCode::DecodeError, why))
+}
+
 impl Presence {
     /// Refuses a status that does not exist.
     ///
     /// # Errors
     /// 4002.
-    pub(super) fn check(&self) -> Result<(), Refusal> {
-        if matches!(
-            self.status.as_str(),
-            "online" | "dnd" | "idle" | "invisible" | "offline"
-        ) {
-            return Ok(());
+    fn check(&self) -> Result<(), Refusal> {
+        match self.status.as_deref() {
+            None | Some("" | "online" | "dnd" | "idle" | "invisible" | "offline") => Ok(()),
+            Some(other) => Err(Refusal::new(
+                CloseCode::DecodeError,
+                format!("{other:?} is not a status: online, dnd, idle, invisible or offline"),
+            )),
         }
-        Err(Refusal::new(
-            CloseCode::DecodeError,
-            format!("{:?} is not a status", self.status),
-        ))
     }
 }
 
 impl Identify {
-    /// The intents, all of them known and allowed.
+    /// The intents of a session of this version, all of them known and allowed.
+    ///
+    /// Up to v7 they may be left out, which means all that the application may have. Up to v9 the content of messages comes
+    /// to every application that has the intent switched on, whether it asks or not.
     ///
     /// # Errors
     /// 4013 and 4014.
-    pub(super) fn intents(&self, allowed: Intents) -> Result<Intents, Refusal> {
+    pub(super) fn intents(&self, version: u8, allowed: Intents) -> Result<Intents, Refusal> {
         let invalid = |why: String| Refusal::new(CloseCode::InvalidIntents, why);
-        let number = self.intents.as_ref().and_then(Value::as_u64);
-        let bits = number.ok_or_else(|| invalid("intents are required and are a number".to_owned()))?;
+        let implied = if version < 10 {
+            allowed & Intents::MESSAGE_CONTENT
+        } else {
+            Intents::empty()
+        };
+        let bits = match self.intents.as_ref().filter(|value| !value.is_null()) {
+            None if version < 8 => return Ok((Intents::all() - Intents::PRIVILEGED) | allowed),
+            None => return Err(invalid(format!("intents are required in v{version}"))),
+            Some(value) => whole_of(value).ok_or_else(|| invalid(format!("intents {value} are not a whole number")))?,
+        };
         let unknown = bits & !Intents::all().bits();
         if unknown != 0 {
             return Err(invalid(format!("bits {unknown:#x} are no intents")));
@@ -212,7 +242,7 @@ impl Identify {
         let intents = Intents::from_bits_retain(bits);
         let refused = intents & Intents::PRIVILEGED & !allowed;
         if refused.is_empty() {
-            return Ok(intents);
+            return Ok(intents | implied);
         }
         let names: Vec<&str> = refused.iter_names().map(|(name, _)| name).collect();
         let why = format!("privileged, not switched on for this application: {}", names.join(", "));
@@ -227,8 +257,9 @@ impl Identify {
         let Some(value) = self.shard.as_ref().filter(|value| !value.is_null()) else {
             return Ok([0, 1]);
         };
-        match serde_json::from_value::<[u64; 2]>(value.clone()) {
-            Ok([id, count]) if id < count => Ok([id, count]),
+        let numbers: Option<Vec<u64>> = value.as_array().and_then(|list| list.iter().map(whole_of).collect());
+        match numbers.as_deref() {
+            Some([id, count]) if id < count => Ok([*id, *count]),
             _ => Err(Refusal::new(
                 CloseCode::InvalidShard,
                 format!("shard {value} is not [number, count], number < count"),
@@ -236,23 +267,46 @@ impl Identify {
         }
     }
 
+    /// Whether payloads may come compressed one by one.
+    pub(super) fn compresses(&self) -> bool {
+        self.compress.unwrap_or(false)
+    }
+
     /// What else must hold.
     ///
     /// # Errors
     /// 4002.
     pub(super) fn check(&self) -> Result<(), Refusal> {
-        let bad = |why: String| Err(Refusal::new(CloseCode::DecodeError, why));
-        for key in ["os", "browser", "device"] {
-            // Libraries of the old school write `$os`; Discord still takes it.
-            if !self.properties.contains_key(key) && !self.properties.contains_key(&format!("${key}")) {
-                return bad(format!("properties.{key} is required"));
-            }
-        }
         if let Some(threshold) = self.large_threshold.filter(|threshold| !(50..=250).contains(threshold)) {
-            return bad(format!("large_threshold {threshold} is not between 50 and 250"));
+            let why = format!("large_threshold {threshold} is not between 50 and 250");
+            return Err(Refusal::new(CloseCode::DecodeError, why));
         }
         self.presence.as_ref().map_or(Ok(()), Presence::check)
     }
+}
+
+impl RequestMembers {
+    /// The nonce, when it is one that Discord gives back.
+    pub(super) fn nonce(&self) -> Option<&str> {
+        self.nonce
+            .as_ref()
+            .and_then(Value::as_str)
+            .filter(|nonce| nonce.len() <= 32)
+    }
+
+    /// Whether all members are asked for, which takes a privileged intent and is limited.
+    pub(super) fn is_for_everyone(&self) -> bool {
+        self.user_ids.is_none() && self.query.as_deref().unwrap_or_default().is_empty() && self.limit.unwrap_or(0) == 0
+    }
+}
+
+/// A payload with the token in its `d` taken out, for the record.
+pub(super) fn redacted(bytes: &[u8]) -> String {
+    let mut payload: Value = serde_json::from_slice(bytes).unwrap_or_default();
+    if let Some(token) = payload.pointer_mut("/d/token") {
+        *token = "[redacted]".into();
+    }
+    payload.to_string()
 }
 
 /// The token without its `Bot ` prefix.
@@ -278,6 +332,15 @@ mod tests {
         read(payload.as_bytes()).unwrap_err().code.number()
     }
 
+    fn identify(d: Value) -> Identify {
+        let mut whole = json!({"token": "t", "properties": {}});
+        whole.as_object_mut().unwrap().extend(d.as_object().unwrap().clone());
+        match read(json!({"op": 2, "d": whole}).to_string().as_bytes()) {
+            Ok(Incoming::Identify(identify)) => *identify,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn bad_payloads_name_their_close_code() {
         assert_eq!(code("{\"op\":0,"), 4002);
@@ -286,30 +349,60 @@ mod tests {
         assert_eq!(code("{\"op\":1,\"d\":\"soon\"}"), 4002);
         assert_eq!(code("{\"op\":0,\"d\":null}"), 4001);
         assert_eq!(code("{\"op\":99,\"d\":null}"), 4001);
-        assert_eq!(
-            code(&format!(
-                "{{\"op\":1,\"d\":null,\"x\":\"{}\"}}",
-                "y".repeat(MAX_PAYLOAD)
-            )),
-            4002
-        );
+        let long = format!("{{\"op\":1,\"d\":null,\"x\":\"{}\"}}", "y".repeat(MAX_PAYLOAD));
+        assert_eq!(code(&long), 4002);
     }
 
     #[test]
     fn intents_are_checked_against_what_exists_and_what_is_switched_on() {
-        let identify = |intents: Value| {
-            let d = json!({"op": 2, "d": {"token": "t", "properties": {}, "intents": intents}}).to_string();
-            let Ok(Incoming::Identify(identify)) = read(d.as_bytes()) else {
-                panic!("not an identify")
-            };
-            identify
-                .intents(Intents::GUILD_MEMBERS)
+        let intents = |intents: Value| {
+            identify(json!({ "intents": intents }))
+                .intents(10, Intents::GUILD_MEMBERS)
                 .map_err(|refusal| refusal.code.number())
         };
-        assert_eq!(identify(json!(3)), Ok(Intents::GUILDS | Intents::GUILD_MEMBERS));
-        assert_eq!(identify(json!(1_u64 << 17)), Err(4013));
-        assert_eq!(identify(json!(-1)), Err(4013));
-        assert_eq!(identify(Value::Null), Err(4013));
-        assert_eq!(identify(json!(1 << 15)), Err(4014));
+        assert_eq!(intents(json!(3)), Ok(Intents::GUILDS | Intents::GUILD_MEMBERS));
+        assert_eq!(intents(json!("3")), Ok(Intents::GUILDS | Intents::GUILD_MEMBERS));
+        assert_eq!(intents(json!(3.0)), Ok(Intents::GUILDS | Intents::GUILD_MEMBERS));
+        for wrong in [
+            json!(1_u64 << 17),
+            json!(-1),
+            json!(1.5),
+            json!("all"),
+            json!([1]),
+            Value::Null,
+        ] {
+            assert_eq!(intents(wrong.clone()), Err(4013), "{wrong}");
+        }
+        assert_eq!(intents(json!(1 << 15)), Err(4014));
+    }
+
+    #[test]
+    fn intents_may_be_left_out_up_to_v7_and_content_comes_unasked_up_to_v9() {
+        let allowed = Intents::MESSAGE_CONTENT;
+        for version in [6, 7] {
+            let all = identify(json!({})).intents(version, allowed).unwrap();
+            assert!(all.contains(Intents::GUILDS | Intents::MESSAGE_CONTENT) && !all.contains(Intents::GUILD_MEMBERS));
+        }
+        for version in [8, 9, 10] {
+            assert_eq!(
+                identify(json!({})).intents(version, allowed).unwrap_err().code.number(),
+                4013
+            );
+        }
+        let asked = identify(json!({"intents": 1 << 9}));
+        assert!(asked.intents(9, allowed).unwrap().contains(Intents::MESSAGE_CONTENT));
+        assert!(
+            !asked
+                .intents(9, Intents::empty())
+                .unwrap()
+                .contains(Intents::MESSAGE_CONTENT)
+        );
+        assert!(!asked.intents(10, allowed).unwrap().contains(Intents::MESSAGE_CONTENT));
+    }
+
+    #[test]
+    fn the_token_is_taken_out_of_the_record() {
+        let shown = redacted(br#"{"op":2,"d":{"token":"secret","intents":1}}"#);
+        assert!(!shown.contains("secret") && shown.contains("\"intents\":1"), "{shown}");
     }
 }

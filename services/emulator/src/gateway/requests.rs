@@ -1,10 +1,10 @@
-//! What an identified client may ask for: members, sounds, a voice channel.
+//! What an identified client may ask for: members, sounds, channel info, a voice channel.
 
 use serde_json::{Value, json};
 
 use super::{
     Intents,
-    payload::{OneOrMany, RequestMembers, RequestSounds, VoiceState},
+    payload::{RequestChannelInfo, RequestMembers, RequestSounds, VoiceState},
     session::Session,
 };
 use crate::{
@@ -21,17 +21,37 @@ const MOST_FOUND: usize = 100;
 /// Op 8 → `GUILD_MEMBERS_CHUNK`, as many as needed, to this session alone.
 /// <https://discord.com/developers/docs/events/gateway-events#request-guild-members>
 pub(super) fn members(app: &AppState, session: &Session, request: &RequestMembers) {
-    let everyone = request.user_ids.is_none() && request.query.as_deref() == Some("") && request.limit == 0;
+    let everyone = request.is_for_everyone();
     if everyone && !session.intents.contains(Intents::GUILD_MEMBERS) {
         tracing::info!("asked for all members without the GUILD_MEMBERS intent: no answer, as on Discord");
         return;
     }
+    for id in request.guild_id.ids() {
+        if everyone
+            && app.options.rate_limits
+            && let Err(retry_after_ms) = app.hub.take_all_members(*id)
+        {
+            session.push("RATE_LIMITED", to_body(&rate_limited(*id, request, retry_after_ms)));
+            continue;
+        }
+        members_of(app, session, *id, request);
+    }
+}
+
+/// <https://discord.com/developers/docs/events/gateway-events#rate-limited>
+fn rate_limited(guild: Id, request: &RequestMembers, retry_after_ms: u64) -> Value {
+    let mut meta = json!({"guild_id": guild});
+    if let Some(nonce) = request.nonce() {
+        meta["nonce"] = json!(nonce);
+    }
+    #[expect(clippy::cast_precision_loss, reason = "at most thirty seconds")]
+    let seconds = retry_after_ms as f64 / 1_000.0;
+    json!({"opcode": 8, "retry_after": seconds, "meta": meta})
+}
+
+fn members_of(app: &AppState, session: &Session, id: Id, request: &RequestMembers) {
     app.world.read(|state| {
-        let Some(guild) = state
-            .guilds
-            .get(&request.guild_id)
-            .filter(|guild| session.covers(Some(guild.id)))
-        else {
+        let Some(guild) = state.guilds.get(&id).filter(|guild| session.covers(Some(guild.id))) else {
             return;
         };
         let (found, not_found) = select(state, guild, request);
@@ -52,8 +72,11 @@ pub(super) fn members(app: &AppState, session: &Session, request: &RequestMember
             if !not_found.is_empty() {
                 d["not_found"] = json!(not_found);
             }
-            // A nonce over 32 bytes is ignored.
-            if let Some(nonce) = request.nonce.as_ref().filter(|nonce| nonce.len() <= 32) {
+            // Everybody is offline here, so the list is empty.
+            if request.presences == Some(true) && session.intents.contains(Intents::GUILD_PRESENCES) {
+                d["presences"] = json!([]);
+            }
+            if let Some(nonce) = request.nonce() {
                 d["nonce"] = json!(nonce);
             }
             session.push("GUILD_MEMBERS_CHUNK", to_body(&d));
@@ -63,17 +86,14 @@ pub(super) fn members(app: &AppState, session: &Session, request: &RequestMember
 
 fn select(state: &State, guild: &Guild, request: &RequestMembers) -> (Vec<Id>, Vec<Id>) {
     if let Some(ids) = &request.user_ids {
-        let ids = match ids {
-            OneOrMany::One(id) => std::slice::from_ref(id),
-            OneOrMany::Many(ids) => ids.as_slice(),
-        };
         return ids
+            .ids()
             .iter()
             .take(MOST_FOUND)
             .partition(|id| guild.members.contains_key(id));
     }
     let query = request.query.as_deref().unwrap_or_default().to_lowercase();
-    let most = match usize::try_from(request.limit).unwrap_or(usize::MAX) {
+    let most = match usize::try_from(request.limit.unwrap_or(0)).unwrap_or(usize::MAX) {
         0 if query.is_empty() => usize::MAX,
         0 => MOST_FOUND,
         limit => limit.min(MOST_FOUND),
@@ -97,6 +117,7 @@ pub(super) fn sounds(app: &AppState, session: &Session, request: &RequestSounds)
     app.world.read(|state| {
         let known = request
             .guild_ids
+            .ids()
             .iter()
             .filter(|id| session.covers(Some(**id)) && state.guilds.contains_key(id));
         for guild in known {
@@ -106,6 +127,15 @@ pub(super) fn sounds(app: &AppState, session: &Session, request: &RequestSounds)
             );
         }
     });
+}
+
+/// Op 43 → `CHANNEL_INFO`; nobody is in voice here, so no channel has anything to tell.
+pub(super) fn channel_info(app: &AppState, session: &Session, request: &RequestChannelInfo) {
+    let guild = request.guild_id;
+    let known = app.world.read(|state| state.guilds.contains_key(&guild));
+    if known && session.covers(Some(guild)) {
+        session.push("CHANNEL_INFO", to_body(&json!({"guild_id": guild, "channels": []})));
+    }
 }
 
 /// Op 4 → `VOICE_STATE_UPDATE` of the bot. No voice server exists, so none is named.
@@ -125,7 +155,7 @@ pub(super) fn voice(app: &AppState, session: &Session, request: &VoiceState) {
             "member": state.member_view(guild.id, state.bot_id),
             "session_id": session.id,
             "deaf": false, "mute": false, "self_video": false, "suppress": false,
-            "self_deaf": request.self_deaf, "self_mute": request.self_mute,
+            "self_deaf": request.self_deaf.unwrap_or(false), "self_mute": request.self_mute.unwrap_or(false),
             "request_to_speak_timestamp": null,
         });
         session.push("VOICE_STATE_UPDATE", to_body(&d));

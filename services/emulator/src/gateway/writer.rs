@@ -33,6 +33,8 @@ pub(super) enum Out {
     Raw(String),
     /// Send the session's events after this number.
     Attach(Arc<Session>, u64),
+    /// Compress large payloads one by one, unless the transport compresses all of them.
+    CompressPackets,
     /// Send no more events.
     Detach,
     /// Close with code and reason, then end.
@@ -87,6 +89,10 @@ impl Writer {
             Out::Raw(text) => self.socket.send(Message::text(text)).await,
             Out::Attach(session, sent) => {
                 self.attached = Some((session, sent));
+                Ok(())
+            }
+            Out::CompressPackets => {
+                self.encoder.compress_packets();
                 Ok(())
             }
             Out::Detach => {

@@ -40,3 +40,36 @@ async fn zlib_stream() {
 async fn zstd_stream() {
     whole_session("zstd-stream").await;
 }
+
+#[tokio::test]
+async fn compress_of_identify_compresses_large_payloads_alone() {
+    use std::io::Read as _;
+    use tokio_tungstenite::tungstenite::Message;
+
+    let emu = Emu::lively().await;
+    let mut client = emu.connect().await;
+    let mut identify = emu.identify(INTENTS, json!([0, 1]));
+    identify["d"]["compress"] = json!(true);
+    client.send(identify).await;
+    let mut seen = Vec::new();
+    while seen.len() < 3 {
+        let text = match client.next_message().await.unwrap().unwrap() {
+            Message::Binary(bytes) => {
+                let mut text = String::new();
+                flate2::read::ZlibDecoder::new(&bytes[..])
+                    .read_to_string(&mut text)
+                    .unwrap();
+                assert!(text.len() >= 1_024, "{text}");
+                text
+            }
+            Message::Text(text) => {
+                assert!(text.len() < 1_024, "{text}");
+                text.to_string()
+            }
+            other => panic!("{other:?}"),
+        };
+        let payload: serde_json::Value = serde_json::from_str(&text).unwrap();
+        seen.push(payload["t"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(seen, ["READY", "GUILD_CREATE", "GUILD_CREATE"]);
+}

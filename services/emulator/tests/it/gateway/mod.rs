@@ -12,6 +12,7 @@ mod faults;
 mod heartbeat;
 mod identify;
 mod intents;
+mod leniency;
 mod load;
 mod requests;
 mod resume;
