@@ -20,6 +20,10 @@ use jsonschema::{Draft, Validator};
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
+mod samples;
+
+pub use samples::{Body, Sample};
+
 /// The variable that names the document.
 pub const VARIABLE: &str = "DISCORD_OPENAPI";
 const SCHEMAS: &str = "#/components/schemas/";

@@ -215,6 +215,8 @@ pub struct Channel {
     pub available_tags: Vec<ForumTag>,
     /// Emoji on a forum's posts.
     pub default_reaction_emoji: Option<Value>,
+    /// How tags are combined when a forum's posts are searched: `match_all` or `match_some`.
+    pub default_tag_setting: Option<String>,
     /// Order of a forum's posts.
     pub default_sort_order: Option<u8>,
     /// Layout of a forum.
@@ -267,6 +269,7 @@ impl Channel {
             default_thread_rate_limit_per_user: None,
             flags: 0,
             available_tags: Vec::new(),
+            default_tag_setting: None,
             default_reaction_emoji: None,
             default_sort_order: None,
             default_forum_layout: None,
@@ -335,6 +338,9 @@ fn serialize_kind<M: SerializeMap>(out: &mut M, channel: &Channel) -> Result<(),
     if kind.is_forum() {
         out.serialize_entry("available_tags", &channel.available_tags)?;
         out.serialize_entry("default_reaction_emoji", &channel.default_reaction_emoji)?;
+        if let Some(setting) = &channel.default_tag_setting {
+            out.serialize_entry("default_tag_setting", setting)?;
+        }
         out.serialize_entry("default_sort_order", &channel.default_sort_order)?;
         out.serialize_entry("default_forum_layout", &channel.default_forum_layout.unwrap_or(0))?;
     }

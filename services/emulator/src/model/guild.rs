@@ -28,6 +28,10 @@ pub struct Guild {
     pub icon: Option<String>,
     /// Hash of the invite's background.
     pub splash: Option<String>,
+    /// Hash of the background in discovery.
+    pub discovery_splash: Option<String>,
+    /// Hash of the picture above the guide.
+    pub home_header: Option<String>,
     /// Hash of the banner.
     pub banner: Option<String>,
     /// Text of a community server.
@@ -103,6 +107,8 @@ impl Guild {
             name: name.to_owned(),
             icon: None,
             splash: None,
+            discovery_splash: None,
+            home_header: None,
             banner: None,
             description: None,
             owner_id,
@@ -144,12 +150,80 @@ impl Guild {
         self.features.iter().any(|f| f == feature)
     }
 
+    /// Clears every reference to a channel that is gone, but for overwrites and threads. Says whether the server's own fields
+    /// changed.
+    pub fn forget_channel(&mut self, id: Id) -> bool {
+        let slots = [
+            &mut self.afk_channel_id,
+            &mut self.system_channel_id,
+            &mut self.rules_channel_id,
+            &mut self.public_updates_channel_id,
+            &mut self.safety_alerts_channel_id,
+        ];
+        let mut changed = false;
+        for slot in slots.into_iter().filter(|slot| **slot == Some(id)) {
+            *slot = None;
+            changed = true;
+        }
+        if let Some(screen) = &mut self.welcome_screen {
+            screen.welcome_channels.retain(|channel| channel.channel_id != id);
+        }
+        self.onboarding.default_channel_ids.retain(|channel| *channel != id);
+        for option in self
+            .onboarding
+            .prompts
+            .iter_mut()
+            .flat_map(|prompt| &mut prompt.options)
+        {
+            option.channel_ids.retain(|channel| *channel != id);
+        }
+        for rule in self.automod_rules.values_mut() {
+            rule.exempt_channels.retain(|channel| *channel != id);
+        }
+        for event in self.scheduled_events.values_mut() {
+            event.channel_id = event.channel_id.filter(|channel| *channel != id);
+        }
+        changed
+    }
+
+    /// Clears every reference to a role that is gone, but for the role's own entry.
+    pub fn forget_role(&mut self, id: Id) {
+        for member in self.members.values_mut() {
+            member.roles.retain(|held| *held != id);
+        }
+        for channel in self.channels.values_mut() {
+            channel.permission_overwrites.retain(|overwrite| overwrite.id != id);
+        }
+        for emoji in self.emojis.values_mut() {
+            emoji.roles.retain(|allowed| *allowed != id);
+        }
+        for option in self
+            .onboarding
+            .prompts
+            .iter_mut()
+            .flat_map(|prompt| &mut prompt.options)
+        {
+            option.role_ids.retain(|role| *role != id);
+        }
+        for rule in self.automod_rules.values_mut() {
+            rule.exempt_roles.retain(|role| *role != id);
+        }
+    }
+
     /// Roles from the highest to @everyone.
     #[must_use]
     pub fn roles_by_rank(&self) -> Vec<&Role> {
         let mut roles: Vec<&Role> = self.roles.values().collect();
         roles.sort_by_key(|role| std::cmp::Reverse(role.rank()));
         roles
+    }
+
+    /// The place of each role above @everyone, which is 0, counted without gaps: equal positions are told apart by id.
+    #[must_use]
+    pub fn ranks(&self) -> BTreeMap<Id, i64> {
+        let mut roles: Vec<&Role> = self.roles.values().collect();
+        roles.sort_by_key(|role| (role.id != self.id, role.rank()));
+        (0..).zip(roles).map(|(place, role)| (role.id, place)).collect()
     }
 
     /// Writes the fields that REST and the gateway share: all but channels, threads and members.
@@ -161,9 +235,9 @@ impl Guild {
         out.serialize_entry("name", &self.name)?;
         out.serialize_entry("icon", &self.icon)?;
         out.serialize_entry("description", &self.description)?;
-        out.serialize_entry("home_header", &None::<String>)?;
+        out.serialize_entry("home_header", &self.home_header)?;
         out.serialize_entry("splash", &self.splash)?;
-        out.serialize_entry("discovery_splash", &None::<String>)?;
+        out.serialize_entry("discovery_splash", &self.discovery_splash)?;
         out.serialize_entry("features", &self.features)?;
         out.serialize_entry("banner", &self.banner)?;
         out.serialize_entry("owner_id", &self.owner_id)?;

@@ -13,6 +13,8 @@ pub struct Member {
     pub nick: Option<String>,
     /// Hash of the avatar in this server.
     pub avatar: Option<String>,
+    /// Hash of the banner in this server.
+    pub banner: Option<String>,
     /// Roles, without @everyone.
     pub roles: Vec<Id>,
     /// When they joined.
@@ -39,6 +41,7 @@ impl Member {
             user_id,
             nick: None,
             avatar: None,
+            banner: None,
             roles: Vec::new(),
             joined_at,
             premium_since: None,
@@ -118,7 +121,7 @@ impl<'a> MemberFields<'a> {
         Self {
             nick: member.nick.as_deref(),
             avatar: member.avatar.as_deref(),
-            banner: None,
+            banner: member.banner.as_deref(),
             roles: &member.roles,
             joined_at: member.joined_at,
             premium_since: member.premium_since,

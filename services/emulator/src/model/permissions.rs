@@ -6,7 +6,11 @@ use bitflags::bitflags;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 bitflags! {
-    /// A set of permissions. In JSON it is a decimal string. Unknown bits are kept.
+    /// A set of permissions. In JSON it is a decimal string.
+    ///
+    /// [`Permissions::all`] is every bit that Discord knows, 0 to 53 by its OpenAPI document. REST drops other bits wherever it reads permissions
+    /// (roles, overwrites, commands); seeds and the control API keep them, so that a server can be made as a later Discord
+    /// might return it.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct Permissions: u64 {
         /// Make invites.
@@ -103,6 +107,9 @@ bitflags! {
         const USE_EXTERNAL_SOUNDS = 1 << 45;
         /// Send voice messages.
         const SEND_VOICE_MESSAGES = 1 << 46;
+        /// Use Clyde, an assistant that Discord removed in 2023. No longer documented, but still granted to @everyone of
+        /// a new server.
+        const USE_CLYDE_AI = 1 << 47;
         /// Set the voice channel's status.
         const SET_VOICE_CHANNEL_STATUS = 1 << 48;
         /// Send polls.
@@ -113,6 +120,9 @@ bitflags! {
         const PIN_MESSAGES = 1 << 51;
         /// Be exempt from slow mode.
         const BYPASS_SLOWMODE = 1 << 52;
+        // Not documented; the highest bit that Discord's OpenAPI document lets pass (`maximum` of
+        // `default_member_permissions`).
+        const _ = 1 << 53;
     }
 }
 
@@ -186,6 +196,13 @@ mod tests {
         assert_eq!(set.bits(), 0xC00);
         assert_eq!(set.names(), ["VIEW_CHANNEL", "SEND_MESSAGES"]);
         assert_eq!(Permissions::from_names(["FLY"]), Err("FLY".to_owned()));
+    }
+
+    #[test]
+    fn every_bit_up_to_53_is_known_and_the_default_has_no_other() {
+        assert_eq!(Permissions::all().bits(), 18_014_398_509_481_983);
+        assert!(Permissions::all().contains(Permissions::DEFAULT_EVERYONE));
+        assert!(Permissions::DEFAULT_EVERYONE.contains(Permissions::USE_CLYDE_AI));
     }
 
     #[test]

@@ -81,7 +81,6 @@ pub enum BucketClass {
     ManageWebhooks,
     ExecuteWebhook,
     WebhookMessage,
-    InteractionCallback,
 }
 
 impl BucketClass {
@@ -111,7 +110,6 @@ impl BucketClass {
             Self::Reaction => (1, 250),
             Self::Threads => (10, 10_000),
             Self::ExecuteWebhook | Self::WebhookMessage => (5, 2_000),
-            Self::InteractionCallback => (5, 1_000),
         }
     }
 
@@ -416,7 +414,7 @@ mod tests {
     fn windows_that_are_over_are_forgotten() {
         let limits = Limits::default();
         for index in 0..20_000_u64 {
-            let key = key(BucketClass::InteractionCallback, &index.to_string());
+            let key = key(BucketClass::BulkDelete, &index.to_string());
             limits.take_bucket(key, index).unwrap();
         }
         // A window lasts a second, so about a thousand are alive at any time.

@@ -55,6 +55,35 @@ impl State {
         }
         self.audit_overwrites(guild, id, &before.permission_overwrites, cause);
         self.emit_channel(id);
+        self.drop_unknown_tags(guild, id);
+    }
+
+    /// Takes tags that a forum no longer has from its posts.
+    fn drop_unknown_tags(&mut self, guild: Id, forum: Id) {
+        let Some(server) = self.guilds.get_mut(&guild) else {
+            return;
+        };
+        let Some(channel) = server.channels.get(&forum).filter(|channel| channel.kind.is_forum()) else {
+            return;
+        };
+        let known: Vec<Id> = channel.available_tags.iter().map(|tag| tag.id).collect();
+        let mut changed = Vec::new();
+        for post in server
+            .channels
+            .values_mut()
+            .filter(|post| post.parent_id == Some(forum))
+        {
+            if let Some(thread) = &mut post.thread {
+                let before = thread.applied_tags.len();
+                thread.applied_tags.retain(|tag| known.contains(tag));
+                if thread.applied_tags.len() < before {
+                    changed.push(post.id);
+                }
+            }
+        }
+        for post in changed {
+            self.emit_channel(post);
+        }
     }
 
     /// Moves channels; events go out for those that changed.
@@ -76,14 +105,7 @@ impl State {
         let Some(channel) = server.channels.remove(&id) else {
             return;
         };
-        let slots = [
-            &mut server.system_channel_id,
-            &mut server.afk_channel_id,
-            &mut server.rules_channel_id,
-        ];
-        for slot in slots.into_iter().filter(|slot| **slot == Some(id)) {
-            *slot = None;
-        }
+        let server_changed = server.forget_channel(id);
         let children: Vec<(Id, bool)> = server
             .channels
             .values()
@@ -106,6 +128,9 @@ impl State {
         };
         let name = if thread { "THREAD_DELETE" } else { "CHANNEL_DELETE" };
         self.emit(Dispatch::of_guild(name, guild, Intents::GUILDS, &d).about(id));
+        if let Some(server) = self.guilds.get(&guild).filter(|_| server_changed) {
+            self.emit(Dispatch::of_guild("GUILD_UPDATE", guild, Intents::GUILDS, server));
+        }
         for (child, is_thread) in children {
             if is_thread {
                 if let Some(server) = self.guilds.get_mut(&guild) {

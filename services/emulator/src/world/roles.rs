@@ -11,18 +11,14 @@ use crate::{
 };
 
 impl State {
-    /// Adds a role. Roles at or above its position, @everyone apart, move up by one, as on Discord.
+    /// Adds a role. Others keep their positions, so that several may have the same; the lower id ranks above. Moving a role
+    /// numbers them anew. <https://github.com/discord/discord-api-docs/issues/1778>
     pub fn create_role(&mut self, guild: Id, role: Role, cause: &Cause) {
         let Some(server) = self.guilds.get_mut(&guild) else {
             return;
         };
         let changes = differences(None::<&Role>, Some(&role));
         let id = role.id;
-        for other in server.roles.values_mut() {
-            if other.id != guild && other.position >= role.position {
-                other.position += 1;
-            }
-        }
         server.roles.insert(id, role);
         self.audit(guild, cause, AuditAction::RoleCreate, Some(id), changes, None);
         self.emit_role("GUILD_ROLE_CREATE", guild, id);
@@ -43,40 +39,33 @@ impl State {
         self.emit_role("GUILD_ROLE_UPDATE", guild, id);
     }
 
-    /// Moves roles, then numbers all of them anew from @everyone up, without gaps. Events go out for those that moved.
+    /// Moves roles, then numbers all of them anew from @everyone up, without gaps. Events go out for those whose position
+    /// changed. Without moves nothing happens.
     pub fn move_roles(&mut self, guild: Id, positions: &[(Id, i64)], cause: &Cause) {
-        let Some(server) = self.guilds.get_mut(&guild) else {
+        let Some(server) = self.guilds.get_mut(&guild).filter(|_| !positions.is_empty()) else {
             return;
         };
-        let before: BTreeMap<Id, i64> = server.roles.values().map(|role| (role.id, role.position)).collect();
+        let stored: BTreeMap<Id, i64> = server.roles.values().map(|role| (role.id, role.position)).collect();
+        let before = server.ranks();
+        for role in server.roles.values_mut() {
+            role.position = before.get(&role.id).copied().unwrap_or(role.position);
+        }
         for (id, position) in positions {
             if let Some(role) = server.roles.get_mut(id) {
                 role.position = *position;
             }
         }
         let wanted: Vec<Id> = positions.iter().map(|(id, _)| *id).collect();
-        let mut order: Vec<&mut Role> = server.roles.values_mut().filter(|role| role.id != guild).collect();
-        // At equal positions the role that was moved goes below the one that stayed when it came from below, else above.
-        order.sort_by_key(|role| {
-            let came_from = before.get(&role.id).copied().unwrap_or(0);
-            let moved = wanted.contains(&role.id);
-            let side = if !moved || wanted.len() > 1 {
-                0
-            } else if came_from < role.position {
-                1
-            } else {
-                -1
-            };
-            (role.position, side, std::cmp::Reverse(role.id))
-        });
-        for (index, role) in order.into_iter().enumerate() {
-            role.position = i64::try_from(index).unwrap_or(i64::MAX - 1) + 1;
-        }
+        number(
+            server.roles.values_mut().filter(|role| role.id != guild).collect(),
+            &wanted,
+            &before,
+        );
         let moved: Vec<(Id, i64, i64)> = server
             .roles
             .values()
             .filter_map(|role| {
-                let old = *before.get(&role.id)?;
+                let old = *stored.get(&role.id)?;
                 (old != role.position).then_some((role.id, old, role.position))
             })
             .collect();
@@ -99,15 +88,7 @@ impl State {
             return;
         };
         let Some(role) = server.roles.remove(&id) else { return };
-        for member in server.members.values_mut() {
-            member.roles.retain(|held| *held != id);
-        }
-        for channel in server.channels.values_mut() {
-            channel.permission_overwrites.retain(|overwrite| overwrite.id != id);
-        }
-        for emoji in server.emojis.values_mut() {
-            emoji.roles.retain(|allowed| *allowed != id);
-        }
+        server.forget_role(id);
         let changes = differences(Some(&role), None::<&Role>);
         self.audit(guild, cause, AuditAction::RoleDelete, Some(id), changes, None);
         let d = json!({"guild_id": guild, "role_id": id});
@@ -120,5 +101,24 @@ impl State {
         };
         let d = json!({"guild_id": guild, "role": role});
         self.emit(Dispatch::of_guild(name, guild, Intents::GUILDS, &d).about(id));
+    }
+}
+
+/// Numbers roles from 1 in the order of their positions. At equal positions the role that was moved alone goes above the one
+/// that stayed when it came from below, else below; of several the lower id goes above.
+fn number(mut roles: Vec<&mut Role>, moved: &[Id], before: &BTreeMap<Id, i64>) {
+    roles.sort_by_key(|role| {
+        let came_from = before.get(&role.id).copied().unwrap_or(0);
+        let side = if moved.len() > 1 || !moved.contains(&role.id) {
+            0
+        } else if came_from < role.position {
+            1
+        } else {
+            -1
+        };
+        (role.position, side, std::cmp::Reverse(role.id))
+    });
+    for (position, role) in (1..).zip(roles) {
+        role.position = position;
     }
 }

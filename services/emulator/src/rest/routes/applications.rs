@@ -3,13 +3,17 @@
 use http::Method;
 use serde_json::{Value, json};
 
+use super::cdn::store_image;
 use crate::{
     rest::{
         call::{Answer, Call},
         errors::{ApiResult, ErrorCode},
         limits::BucketClass,
         route::{Route, bot},
-        validate::form::{Given, Length, read_body},
+        validate::{
+            form::{Form, Given, Length, read_body},
+            image::read_image,
+        },
     },
     world::State,
 };
@@ -32,11 +36,13 @@ pub(super) const ROUTES: &[Route] = &[
     ),
 ];
 
+const IMAGE_BYTES: usize = 10 * 1_024 * 1_024;
+
 fn view(state: &State) -> Value {
     let application = &state.application;
     let bot = state.users.get(&state.bot_id);
     let flags = application.flags();
-    json!({
+    let mut view = json!({
         "id": application.id,
         "name": application.name,
         "icon": null,
@@ -59,7 +65,11 @@ fn view(state: &State) -> Value {
         "explicit_content_filter": 0,
         "team": null,
         "eligible_oauth2_scopes": ["applications.commands", "bot"],
-    })
+    });
+    for (key, value) in &application.settings {
+        view[*key] = value.clone();
+    }
+    view
 }
 
 /// The person who owns the application: the owner of the first server, or the bot where there is none.
@@ -81,13 +91,82 @@ fn get_by_id(call: &Call) -> ApiResult<Answer> {
     get_own(call)
 }
 
+/// Settings of the developer portal that a bot may change: kept, shown, and without further effect.
+/// <https://discord.com/developers/docs/resources/application#edit-current-application>
+fn read_settings(form: &Form<'_>) -> Vec<(&'static str, Given<Value>)> {
+    let url = |key| form.url(key, 512, &["https", "http"]).map(Value::from);
+    let pick = |key: &str, choices: &[i64]| form.choice(key, choices).map(Value::from);
+    let object = |key| form.form(key).map(|form| Value::Object(form.fields().clone()));
+    form.integer("flags", 0, i64::from(i32::MAX));
+    form.form("install_params").map(|params| {
+        params.entries("scopes", Length::up_to(1_521));
+        params.permissions("permissions");
+    });
+    vec![
+        (
+            "custom_install_url",
+            form.url("custom_install_url", 2_048, &["https", "http", "discord"])
+                .map(Value::from),
+        ),
+        ("interactions_endpoint_url", url("interactions_endpoint_url")),
+        (
+            "role_connections_verification_url",
+            url("role_connections_verification_url"),
+        ),
+        ("event_webhooks_url", url("event_webhooks_url")),
+        ("event_webhooks_status", pick("event_webhooks_status", &[1, 2])),
+        (
+            "event_webhooks_types",
+            texts(form, "event_webhooks_types", 1_521, 152_133),
+        ),
+        ("explicit_content_filter", pick("explicit_content_filter", &[0, 1])),
+        (
+            "max_participants",
+            form.integer("max_participants", -1, i64::from(i32::MAX))
+                .map(Value::from),
+        ),
+        ("tags", texts(form, "tags", 5, 20)),
+        ("install_params", object("install_params")),
+        ("integration_types_config", object("integration_types_config")),
+    ]
+}
+
+/// A list of texts of bounded length.
+fn texts(form: &Form<'_>, key: &str, most: usize, longest: usize) -> Given<Value> {
+    form.entries(key, Length::up_to(most)).map(|entries| {
+        for (index, entry) in entries.iter().enumerate() {
+            let length = entry.as_str().map_or(0, |text| text.chars().count());
+            if let Some((code, message)) = Length::between(1, longest).refusal(length) {
+                form.refuse(&format!("{key}.{index}"), code, message);
+            }
+        }
+        Value::from(entries.clone())
+    })
+}
+
 fn edit_own(call: &Call) -> ApiResult<Answer> {
-    let description = read_body(call.json()?, |form| form.text("description", Length::up_to(400)))?;
+    let (description, pictures, settings) = read_body(call.json()?, |form| {
+        let picture = |key| (key, read_image(form, key, IMAGE_BYTES));
+        let pictures = [picture("icon"), picture("cover_image")];
+        (
+            form.text("description", Length::up_to(400)),
+            pictures,
+            read_settings(form),
+        )
+    })?;
     call.app.world.write(|state| {
         match description {
             Given::Absent => {}
             Given::Null => state.application.description.clear(),
             Given::Value(text) => state.application.description = text,
+        }
+        let pictures = pictures.map(|(key, image)| (key, image.map(|image| store_image(state, &image).into())));
+        for (key, given) in settings.into_iter().chain(pictures) {
+            match given {
+                Given::Absent => {}
+                Given::Null => drop(state.application.settings.remove(key)),
+                Given::Value(value) => drop(state.application.settings.insert(key, value)),
+            }
         }
         Ok(Answer::json(&view(state)))
     })

@@ -18,6 +18,7 @@ use crate::{
             form::{Given, Length, read_list},
         },
     },
+    world::State,
 };
 
 /// Routes of this file.
@@ -33,10 +34,31 @@ fn move_channels(call: &Call) -> ApiResult<Answer> {
     let entries = read_list(call.json()?, Length::up_to(500), read_position)?;
     call.app.world.write(|state| {
         let guild = state.guild_with(id, Permissions::MANAGE_CHANNELS)?;
+        for entry in &entries {
+            check_move(state, guild, entry)?;
+        }
         let changed = moved(guild, &entries)?;
         state.move_channels(id, changed, &call.cause());
         Ok(Answer::NoContent)
     })
+}
+
+/// Positions take `MANAGE_CHANNELS` in the server alone, so that a channel that the bot does not see can be moved too. Another
+/// category takes it in the channel and in the category, and taking over the category's overwrites `MANAGE_ROLES`.
+fn check_move(state: &State, guild: &Guild, entry: &ChannelPosition) -> ApiResult<()> {
+    let channel = guild.channels.get(&Id(entry.id)).ok_or(ErrorCode::UnknownChannel)?;
+    let parent = entry.parent_id.clone().map(Id).or_keep(channel.parent_id);
+    if parent == channel.parent_id {
+        return Ok(());
+    }
+    state.channel_with(channel.id, Permissions::MANAGE_CHANNELS)?;
+    if let Some(parent) = parent.filter(|parent| guild.channels.contains_key(parent)) {
+        state.channel_with(parent, Permissions::MANAGE_CHANNELS)?;
+    }
+    if entry.lock_permissions {
+        state.channel_with(channel.id, Permissions::MANAGE_ROLES)?;
+    }
+    Ok(())
 }
 
 /// The channels as they shall be, numbered anew from 0 per sort and category; only those that differ.

@@ -13,7 +13,8 @@ use crate::{
         limits::BucketClass,
         route::{Route, bot},
         validate::{
-            channel::{ChannelForm, check_kind_limits, max_bitrate, normalize_name, read_channel},
+            channel::{ChannelForm, check_kind_limits, max_bitrate, read_channel},
+            channel_name::normalize_name,
             form::{Given, read_body},
         },
     },
@@ -117,12 +118,13 @@ fn create(call: &Call) -> ApiResult<Answer> {
     let guild_id = call.id("guild_id")?;
     call.app.world.write(|state| {
         let guild = state.guild_with(guild_id, Permissions::MANAGE_CHANNELS)?;
-        let highest = max_bitrate(guild.premium_tier);
+        let highest = max_bitrate(guild);
         let form = read_body(call.json()?, |form| {
             let read = read_channel(form, true, highest);
             check_kind_limits(form, &read, read.kind.as_value().copied().unwrap_or(0));
             read
         })?;
+        check_tag_names(&form)?;
         let kind = check_kind(guild, form.kind.as_value().copied().unwrap_or(0))?;
         if guild
             .channels
@@ -216,20 +218,40 @@ fn change(state: &mut State, channel: &mut Channel, form: &ChannelForm) {
         .default_reaction_emoji
         .clone()
         .or_keep(channel.default_reaction_emoji.take());
+    channel.default_tag_setting = form
+        .default_tag_setting
+        .clone()
+        .or_keep(channel.default_tag_setting.take());
     if let Given::Value(flags) = form.flags {
         channel.flags = u64::try_from(flags).unwrap_or(0);
     }
     match &form.available_tags {
         Given::Absent => {}
         Given::Null => channel.available_tags.clear(),
-        Given::Value(tags) => channel.available_tags = tags.iter().map(|tag| to_tag(state, tag)).collect(),
+        Given::Value(tags) => {
+            let mut known: Vec<Id> = channel.available_tags.iter().map(|tag| tag.id).collect();
+            channel.available_tags = tags.iter().map(|tag| to_tag(state, tag, &mut known)).collect();
+        }
     }
 }
 
-fn to_tag(state: &mut State, tag: &Value) -> ForumTag {
+/// Refuses two tags of the same name.
+fn check_tag_names(form: &ChannelForm) -> ApiResult<()> {
+    let tags = form.available_tags.as_value().map_or(&[][..], Vec::as_slice);
+    let doubled = |(index, tag): (usize, &Value)| tags[..index].iter().any(|other| other["name"] == tag["name"]);
+    if tags.iter().enumerate().any(doubled) {
+        return Err(ErrorCode::TagNamesNotUnique.into());
+    }
+    Ok(())
+}
+
+/// A tag of a form. An id that is not one of the channel's tags is ignored, as on Discord
+/// (<https://github.com/discord/discord-api-docs/issues/5613>): the tag is new and gets an id of its own.
+fn to_tag(state: &mut State, tag: &Value, known: &mut Vec<Id>) -> ForumTag {
     let id = |key: &str| tag[key].as_str().and_then(|text| text.parse::<Id>().ok());
+    let same = id("id").and_then(|id| known.iter().position(|known| *known == id));
     ForumTag {
-        id: id("id").unwrap_or_else(|| state.next_id()),
+        id: same.map_or_else(|| state.next_id(), |index| known.swap_remove(index)),
         name: tag["name"].as_str().unwrap_or_default().to_owned(),
         moderated: tag["moderated"] == true,
         emoji_id: id("emoji_id"),
@@ -254,7 +276,7 @@ fn edit(call: &Call) -> ApiResult<Answer> {
             .ok_or(ErrorCode::UnknownChannel)?;
         let mut channel = known.clone();
         let form = read_body(call.json()?, |form| {
-            let read = read_channel(form, false, max_bitrate(guild.premium_tier));
+            let read = read_channel(form, false, max_bitrate(guild));
             check_kind_limits(
                 form,
                 &read,
@@ -262,6 +284,7 @@ fn edit(call: &Call) -> ApiResult<Answer> {
             );
             read
         })?;
+        check_tag_names(&form)?;
         if let Given::Value(kind) = form.kind {
             channel.kind = converted(guild, &channel, kind)?;
         }

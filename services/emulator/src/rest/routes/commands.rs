@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::applications::require_own;
 use crate::{
-    model::{Command, CommandOption, Id, Permissions},
+    model::{Command, CommandOption, Id},
     rest::{
         call::{Answer, Call, Gate},
         errors::{ApiError, ApiResult, ErrorCode, FieldErrors},
@@ -209,7 +209,6 @@ fn change(command: &mut Command, form: &CommandForm) {
     command.default_member_permissions = form
         .default_member_permissions
         .clone()
-        .map(Permissions::from_bits_retain)
         .or_keep(command.default_member_permissions);
     command.dm_permission = form.dm_permission.clone().or_default(command.dm_permission, true);
     command.nsfw = form.nsfw.clone().or_default(command.nsfw, false);

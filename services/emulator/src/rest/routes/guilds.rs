@@ -65,9 +65,9 @@ fn preview(call: &Call) -> ApiResult<Answer> {
             "name": guild.name,
             "icon": guild.icon,
             "description": guild.description,
-            "home_header": null,
+            "home_header": guild.home_header,
             "splash": guild.splash,
-            "discovery_splash": null,
+            "discovery_splash": guild.discovery_splash,
             "features": guild.features,
             "approximate_member_count": guild.members.len(),
             "approximate_presence_count": guild.members.len(),
@@ -99,9 +99,8 @@ fn no_new_guilds(_: &Call) -> ApiResult<Answer> {
 struct GuildForm {
     name: Given<String>,
     description: Given<String>,
-    icon: Given<Image>,
-    banner: Given<Image>,
-    splash: Given<Image>,
+    /// Icon, banner, splash, discovery splash, home header.
+    pictures: [Given<Image>; 5],
     numbers: [Given<i64>; 5],
     channels: [Given<u64>; 5],
     preferred_locale: Given<String>,
@@ -116,9 +115,8 @@ fn read(form: &Form<'_>) -> GuildForm {
     GuildForm {
         name: form.text("name", Length::between(2, 100)),
         description: form.text("description", Length::up_to(300)),
-        icon: read_image(form, "icon", IMAGE_BYTES),
-        banner: read_image(form, "banner", IMAGE_BYTES),
-        splash: read_image(form, "splash", IMAGE_BYTES),
+        pictures: ["icon", "banner", "splash", "discovery_splash", "home_header"]
+            .map(|key| read_image(form, key, IMAGE_BYTES)),
         numbers: [
             form.choice("verification_level", &[0, 1, 2, 3, 4]),
             form.choice("default_message_notifications", &[0, 1]),
@@ -164,14 +162,23 @@ fn edit(call: &Call) -> ApiResult<Answer> {
         let guild = state.guild_with(id, Permissions::MANAGE_GUILD)?;
         check_channels(guild, &form)?;
         check_community(state, guild, &form)?;
-        let [icon, banner, splash] = [form.icon.clone(), form.banner.clone(), form.splash.clone()]
+        let pictures = form
+            .pictures
+            .clone()
             .map(|image| image.map(|image| store_image(state, &image)));
         state.update_guild(
             id,
             |guild| {
-                guild.icon = icon.or_keep(guild.icon.take());
-                guild.banner = banner.or_keep(guild.banner.take());
-                guild.splash = splash.or_keep(guild.splash.take());
+                let slots = [
+                    &mut guild.icon,
+                    &mut guild.banner,
+                    &mut guild.splash,
+                    &mut guild.discovery_splash,
+                    &mut guild.home_header,
+                ];
+                for (slot, picture) in slots.into_iter().zip(pictures) {
+                    *slot = picture.or_keep(slot.take());
+                }
                 change(guild, &form);
             },
             &call.cause(),

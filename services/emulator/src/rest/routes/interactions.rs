@@ -18,9 +18,8 @@ use crate::{
     rest::{
         call::{Answer, Call},
         errors::{ApiError, ApiResult, ErrorCode},
-        limits::BucketClass,
         permissions,
-        route::{Route, by_token},
+        route::{Access, Route},
         validate::{
             command::read_choices,
             form::{Form, Given, Length, read_body},
@@ -32,12 +31,14 @@ use crate::{
 };
 
 /// Routes of this file.
-pub(super) const ROUTES: &[Route] = &[by_token(
-    &Method::POST,
-    "/interactions/{interaction_id}/{interaction_token}/callback",
-    BucketClass::InteractionCallback,
-    callback,
-)];
+pub(super) const ROUTES: &[Route] = &[Route {
+    method: &Method::POST,
+    template: "/interactions/{interaction_id}/{interaction_token}/callback",
+    // Discord sends no bucket here, and libraries complain of one.
+    class: None,
+    access: Access::Interaction,
+    handler: callback,
+}];
 
 /// Callback types by Discord's numbers.
 mod kind {

@@ -3,6 +3,7 @@
 use http::Method;
 use serde_json::Value;
 
+use super::cdn::store_image;
 use crate::{
     gateway::Intents,
     model::{Guild, Id, Member, Permissions, Role, Timestamp},
@@ -12,7 +13,10 @@ use crate::{
         limits::BucketClass,
         permissions,
         route::{Route, bot},
-        validate::form::{Form, Given, Length, read_body},
+        validate::{
+            form::{Form, Given, Length, read_body},
+            image::{Image, read_image},
+        },
     },
     world::State,
 };
@@ -47,6 +51,7 @@ pub(super) const ROUTES: &[Route] = &[
 
 const ONE: &str = "/guilds/{guild_id}/members/{user_id}";
 const ROLE: &str = "/guilds/{guild_id}/members/{user_id}/roles/{role_id}";
+const IMAGE_BYTES: usize = 10 * 1_024 * 1_024;
 /// A timeout lasts at most this long.
 const LONGEST_TIMEOUT_MS: u64 = 28 * 24 * 60 * 60 * 1_000;
 
@@ -308,7 +313,13 @@ fn check_assignable(state: &State, guild: &Guild, role: &Role) -> ApiResult<()> 
 
 fn edit_own(call: &Call) -> ApiResult<Answer> {
     let guild = call.id("guild_id")?;
-    let nick = read_body(call.json()?, |form| form.text("nick", Length::up_to(32)))?;
+    let (nick, avatar, banner) = read_body(call.json()?, |form| {
+        // The text of the profile is in no answer.
+        form.text("bio", Length::up_to(400));
+        let nick = form.text("nick", Length::up_to(32));
+        let picture = |key| read_image(form, key, IMAGE_BYTES);
+        (nick, picture("avatar"), picture("banner"))
+    })?;
     call.app.world.write(|state| {
         let bot = state.bot_id;
         let mut member = find(state, guild, bot)?.clone();
@@ -316,6 +327,9 @@ fn edit_own(call: &Call) -> ApiResult<Answer> {
             state.guild_with(guild, Permissions::CHANGE_NICKNAME)?;
         }
         member.nick = nick.or_keep(member.nick.take()).filter(|nick| !nick.is_empty());
+        let mut store = |image: Given<Image>| image.map(|image| store_image(state, &image));
+        member.avatar = store(avatar).or_keep(member.avatar.take());
+        member.banner = store(banner).or_keep(member.banner.take());
         state.update_member(guild, member, &call.cause());
         view(state, guild, bot)
     })

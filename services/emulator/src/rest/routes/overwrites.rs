@@ -35,8 +35,8 @@ pub(super) fn to_model(form: &OverwriteForm) -> Overwrite {
         } else {
             OverwriteKind::Role
         },
-        allow: Permissions::from_bits_truncate(form.allow),
-        deny: Permissions::from_bits_truncate(form.deny),
+        allow: form.allow,
+        deny: form.deny,
     }
 }
 
@@ -141,13 +141,14 @@ fn editable(state: &State, id: Id) -> ApiResult<Channel> {
 
 fn put(call: &Call) -> ApiResult<Answer> {
     let (id, target) = (call.id("channel_id")?, call.id("overwrite_id")?);
-    let form = read_body(call.json()?, |form| read_overwrite(form, target.0))?;
     call.app.world.write(|state| {
         let mut channel = editable(state, id)?;
         let guild = channel
             .guild_id
             .and_then(|guild| state.guilds.get(&guild))
             .ok_or(ErrorCode::UnknownChannel)?;
+        let is_member = u8::from(!guild.roles.contains_key(&target));
+        let form = read_body(call.json()?, |form| read_overwrite(form, target.0, is_member))?;
         let before = channel.permission_overwrites.clone();
         let own = grantable(state, guild, Some(&channel), channel.parent_id);
         check_bits(guild, own, &before, &[form])?;

@@ -104,7 +104,6 @@ fn check_features(guild: &Guild, form: &RoleForm) -> ApiResult<()> {
 /// Bits that the bot would give or take must be its own.
 fn check_granted(state: &State, guild: &Guild, changed: Permissions) -> ApiResult<()> {
     let own = permissions::in_guild(guild, state.bot_id, state.now());
-    // Bits that no permission has (Discord sets one in @everyone's default) are nobody's to lack.
     if own.contains(changed & Permissions::all()) {
         Ok(())
     } else {
@@ -121,7 +120,7 @@ fn create(call: &Call) -> ApiResult<Answer> {
             return Err(ErrorCode::MaximumRoles.into());
         }
         check_features(guild, &form)?;
-        let granted = match form.permissions.clone().map(Permissions::from_bits_retain) {
+        let granted = match form.permissions {
             Given::Value(granted) => {
                 check_granted(state, guild, granted)?;
                 granted
@@ -169,8 +168,7 @@ fn edit(call: &Call) -> ApiResult<Answer> {
         let (guild, role) = editable(state, guild_id, role_id)?;
         check_features(guild, &form)?;
         let mut role = role.clone();
-        if let Given::Value(bits) = form.permissions {
-            let wanted = Permissions::from_bits_retain(bits);
+        if let Given::Value(wanted) = form.permissions {
             check_granted(state, guild, wanted.symmetric_difference(role.permissions))?;
             role.permissions = wanted;
         }
@@ -215,17 +213,20 @@ fn move_roles(call: &Call) -> ApiResult<Answer> {
     let entries = read_list(call.json()?, Length::up_to(MAXIMUM), read_position)?;
     call.app.world.write(|state| {
         let guild = state.guild_with(id, Permissions::MANAGE_ROLES)?;
+        // Positions are compared by rank, since several roles may have the same one.
+        let ranks = guild.ranks();
+        let rank = |id: Id| ranks.get(&id).copied().unwrap_or(0);
+        let own = permissions::highest_role(guild, state.bot_id).map_or(0, |highest| rank(highest.id));
         let mut positions = Vec::with_capacity(entries.len());
         for entry in &entries {
             let role = guild.roles.get(&Id(entry.id)).ok_or(ErrorCode::UnknownRole)?;
-            let Some(position) = entry.position.filter(|position| *position != role.position) else {
+            let Some(position) = entry.position.filter(|position| *position != rank(role.id)) else {
                 continue;
             };
             if role.id == guild.id {
                 return Err(ErrorCode::InvalidRole.into());
             }
             // Neither the role nor the place where it goes may be at or above the bot's own.
-            let own = permissions::highest_role(guild, state.bot_id).map_or(0, |highest| highest.position);
             let reaches = guild.owner_id == state.bot_id || position < own;
             if !reaches || !permissions::is_above_role(guild, state.bot_id, role) {
                 return Err(ErrorCode::MissingPermissions.into());

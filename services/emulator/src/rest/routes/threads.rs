@@ -60,6 +60,11 @@ pub(super) const ROUTES: &[Route] = &[
     ),
 ];
 
+/// Flag of a forum whose posts need a tag.
+const REQUIRE_TAG: u64 = 1 << 4;
+/// Flag of a post that stays on top of its forum.
+const PINNED: u64 = 1 << 1;
+
 struct ThreadForm {
     name: Given<String>,
     archive_after: Given<i64>,
@@ -69,6 +74,7 @@ struct ThreadForm {
     archived: Given<bool>,
     locked: Given<bool>,
     tags: Given<Vec<u64>>,
+    flags: Given<i64>,
 }
 
 fn read(form: &Form<'_>, create: bool) -> ThreadForm {
@@ -84,6 +90,7 @@ fn read(form: &Form<'_>, create: bool) -> ThreadForm {
         archived: form.flag("archived"),
         locked: form.flag("locked"),
         tags: form.snowflakes("applied_tags", Length::up_to(5)),
+        flags: form.integer("flags", 0, i64::from(i32::MAX)),
     }
 }
 
@@ -116,18 +123,33 @@ fn build(state: &State, parent: &Channel, id: Id, kind: ChannelKind, form: &Thre
         locked: false,
         invitable: form.invitable.clone().value().unwrap_or(true),
         create_timestamp: now,
-        applied_tags: form
-            .tags
-            .clone()
-            .value()
-            .unwrap_or_default()
-            .into_iter()
-            .map(Id)
-            .collect(),
+        applied_tags: known_tags(parent, form.tags.as_value().map_or(&[], Vec::as_slice)),
         members: vec![state.bot_id],
         message_count: 0,
     });
     Some(thread)
+}
+
+/// Tags of a form that the forum has, in the order sent; others are ignored, as unknown ids of `available_tags` are.
+fn known_tags(forum: &Channel, tags: &[u64]) -> Vec<Id> {
+    let known = |id: &Id| forum.kind.is_forum() && forum.available_tags.iter().any(|tag| tag.id == *id);
+    tags.iter().map(|id| Id(*id)).filter(known).collect()
+}
+
+/// Refuses a post without a tag where one is required, and the change of a moderated tag by who does not moderate.
+fn check_tags(state: &State, forum: &Channel, before: &[Id], after: &[Id]) -> ApiResult<()> {
+    if !forum.kind.is_forum() {
+        return Ok(());
+    }
+    if after.is_empty() && forum.flags & REQUIRE_TAG != 0 {
+        return Err(ErrorCode::TagRequired.into());
+    }
+    let differs = |id: &Id| before.contains(id) != after.contains(id);
+    let moderated = forum.available_tags.iter().any(|tag| tag.moderated && differs(&tag.id));
+    if moderated {
+        state.channel_with(forum.id, Permissions::MANAGE_THREADS)?;
+    }
+    Ok(())
 }
 
 fn start(call: &Call) -> ApiResult<Answer> {
@@ -156,9 +178,10 @@ fn start(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// A post in a forum by a webhook; gives its id.
+/// A post in a forum by a webhook, with the `applied_tags` of the call; gives its id.
 pub(super) fn start_named(call: &Call, state: &mut State, parent: &Channel, name: &str) -> ApiResult<Id> {
-    let form = read_body(&json!({ "name": name }), |form| read(form, true))?;
+    let tags = call.body.json.as_ref().and_then(|body| body.get("applied_tags"));
+    let form = read_body(&json!({ "name": name, "applied_tags": tags }), |form| read(form, true))?;
     let id = state.next_id();
     finish(call, state, parent, id, ChannelKind::PublicThread, &form)?;
     Ok(id)
@@ -176,6 +199,8 @@ fn start_post(call: &Call, state: &mut State, parent: &Channel, form: &ThreadFor
     })?
     .ok_or(ErrorCode::InvalidFormBody)?;
     compose::require_content(&first, &call.body.files)?;
+    let tags = known_tags(parent, form.tags.as_value().map_or(&[], Vec::as_slice));
+    check_tags(state, parent, &[], &tags)?;
     let id = state.next_id();
     finish(call, state, parent, id, ChannelKind::PublicThread, form)?;
     let mut message = Message::text(id, id, parent.guild_id, Author::User(state.bot_id), "", state.now());
@@ -228,6 +253,7 @@ pub(super) fn edit(call: &Call, state: &mut State, id: Id) -> ApiResult<Answer> 
     let mut channel = state.channel(id).cloned().ok_or(ErrorCode::UnknownChannel)?;
     let manages = state.channel_with(id, Permissions::MANAGE_THREADS).is_ok();
     let now = state.now();
+    let parent = channel.parent_id.and_then(|parent| state.channel(parent)).cloned();
     let Some(thread) = &mut channel.thread else {
         return Err(ErrorCode::WrongChannelKind.into());
     };
@@ -250,10 +276,16 @@ pub(super) fn edit(call: &Call, state: &mut State, id: Id) -> ApiResult<Answer> 
         thread.auto_archive_duration = u32::try_from(minutes).unwrap_or(1_440);
     }
     if let Given::Value(tags) = &form.tags {
-        thread.applied_tags = tags.iter().map(|id| Id(*id)).collect();
+        let forum = parent.as_ref().ok_or(ErrorCode::UnknownChannel)?;
+        let tags = known_tags(forum, tags);
+        check_tags(state, forum, &thread.applied_tags, &tags)?;
+        thread.applied_tags = tags;
     }
     if let Given::Value(name) = &form.name {
         channel.name.clone_from(name);
+    }
+    if let (Given::Value(flags), true) = (&form.flags, parent.is_some_and(|parent| parent.kind.is_forum())) {
+        channel.flags = u64::try_from(*flags).unwrap_or(0) & PINNED;
     }
     if let Given::Value(seconds) = form.slow_mode {
         channel.rate_limit_per_user = u32::try_from(seconds).unwrap_or(0);

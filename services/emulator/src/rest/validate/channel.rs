@@ -1,4 +1,4 @@
-//! Channel forms: create, edit, positions, and the normalisation of names.
+//! Channel forms: create, edit, positions.
 //!
 //! Source: <https://discord.com/developers/docs/resources/channel#modify-channel-json-params-guild-channel>. Whether a
 //! kind is allowed in this server (community) and what permissions it takes is the route's to say.
@@ -9,6 +9,7 @@ use super::{
     form::{Form, Given, Length},
     overwrite::{OverwriteForm, read_overwrites},
 };
+use crate::model::Guild;
 
 /// Channel kinds by Discord's numbers.
 pub mod kind {
@@ -63,6 +64,8 @@ pub struct ChannelForm {
     pub default_forum_layout: Given<i64>,
     /// Forum tags as they come back, without ids where they are new.
     pub available_tags: Given<Vec<Value>>,
+    /// How tags are combined when posts are searched: `match_all` or `match_some`.
+    pub default_tag_setting: Given<String>,
     /// Emoji of the reaction button of forum posts.
     pub default_reaction_emoji: Given<Value>,
     /// Channel flags.
@@ -100,6 +103,7 @@ pub fn read_channel(form: &Form<'_>, create: bool, max_bitrate: i64) -> ChannelF
         default_sort_order: form.choice("default_sort_order", &[0, 1]),
         default_forum_layout: form.choice("default_forum_layout", &[0, 1, 2]),
         available_tags: read_tags(form),
+        default_tag_setting: read_tag_setting(form),
         default_reaction_emoji: form.form("default_reaction_emoji").map(|emoji| {
             json!({
                 "emoji_id": emoji.snowflake("emoji_id").value().map(|id| id.to_string()),
@@ -110,16 +114,27 @@ pub fn read_channel(form: &Form<'_>, create: bool, max_bitrate: i64) -> ChannelF
     }
 }
 
+fn read_tag_setting(form: &Form<'_>) -> Given<String> {
+    match form.text("default_tag_setting", Length::up_to(100)) {
+        Given::Value(text) if !matches!(text.as_str(), "match_all" | "match_some") => {
+            let message = "Value must be one of {'match_all', 'match_some'}.";
+            form.refuse("default_tag_setting", "BASE_TYPE_CHOICES", message);
+            Given::Absent
+        }
+        given => given,
+    }
+}
+
 fn read_tags(form: &Form<'_>) -> Given<Vec<Value>> {
     form.forms("available_tags", Length::up_to(20)).map(|tags| {
-        let mut names: Vec<String> = Vec::with_capacity(tags.len());
         tags.iter()
             .map(|tag| {
-                let name = tag.required_text("name", Length::between(1, 50));
-                if names.contains(&name) {
-                    tag.refuse("name", "FORUM_TAG_NAMES_NOT_UNIQUE", "Tag names must be unique");
+                // A name may be empty, but not left out.
+                let name = tag.text("name", Length::up_to(50));
+                if matches!(name, Given::Null) || !tag.has("name") {
+                    tag.refuse("name", "BASE_TYPE_REQUIRED", "This field is required");
                 }
-                names.push(name.clone());
+                let name = name.value().unwrap_or_default();
                 json!({
                     "id": tag.snowflake("id").value().map(|id| id.to_string()),
                     "name": name,
@@ -170,37 +185,16 @@ pub fn check_kind_limits(form: &Form<'_>, read: &ChannelForm, channel_kind: u8) 
     }
 }
 
-/// The highest bitrate by boost level (0 to 3), in bits a second.
-pub const fn max_bitrate(premium_tier: u8) -> i64 {
-    match premium_tier {
+/// The highest bitrate of a server's voice channels, in bits a second. `VIP_REGIONS` gives what boost level 3 gives.
+/// <https://discord.com/developers/docs/resources/channel#modify-channel-json-params-guild-channel>
+pub fn max_bitrate(guild: &Guild) -> i64 {
+    match guild.premium_tier {
+        _ if guild.has_feature("VIP_REGIONS") => 384_000,
         0 => 96_000,
         1 => 128_000,
         2 => 256_000,
         _ => 384_000,
     }
-}
-
-/// The name as Discord keeps it: text, announcement, forum and media channels are lower case with dashes for white
-/// space, repeated dashes collapse, ASCII punctuation is dropped; other kinds keep what was sent, trimmed.
-pub fn normalize_name(channel_kind: u8, name: &str) -> String {
-    if !matches!(
-        channel_kind,
-        kind::TEXT | kind::ANNOUNCEMENT | kind::FORUM | kind::MEDIA
-    ) {
-        return name.trim().to_owned();
-    }
-    let mut normal = String::with_capacity(name.len());
-    for character in name.trim().chars().flat_map(char::to_lowercase) {
-        let dash = character == '-' || character.is_whitespace();
-        if dash && normal.ends_with('-') {
-            continue;
-        }
-        let dropped = character.is_ascii_punctuation() && !matches!(character, '-' | '_');
-        if !dropped {
-            normal.push(if dash { '-' } else { character });
-        }
-    }
-    if normal.is_empty() { "-".to_owned() } else { normal }
 }
 
 /// One entry of a bulk change of channel positions.
@@ -230,22 +224,6 @@ pub fn read_position(form: &Form<'_>) -> ChannelPosition {
 mod tests {
     use super::*;
     use crate::rest::validate::form::read_body;
-
-    #[test]
-    fn names_are_normalised_by_kind() {
-        for (sent, kept) in [
-            ("General Chat", "general-chat"),
-            ("a  -  b", "a-b"),
-            ("ÄPFEL", "äpfel"),
-            ("what?!", "what"),
-            ("👋-hello", "👋-hello"),
-            ("under_score", "under_score"),
-        ] {
-            assert_eq!(normalize_name(kind::TEXT, sent), kept);
-            assert_eq!(normalize_name(kind::TEXT, kept), kept, "a second time changes nothing");
-        }
-        assert_eq!(normalize_name(kind::VOICE, " Talk Here "), "Talk Here");
-    }
 
     #[test]
     fn limits_depend_on_the_kind() {

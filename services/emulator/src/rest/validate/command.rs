@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use serde_json::{Map, Value, json};
 
 use super::form::{Form, Given, Length};
+use crate::model::Permissions;
 
 /// Command kinds: slash command, on a user, on a message.
 pub const CHAT_INPUT: i64 = 1;
@@ -42,7 +43,7 @@ pub struct CommandForm {
     /// Options in the form in which they come back.
     pub options: Given<Vec<Value>>,
     /// Bits that a member needs; `null` is everyone, 0 nobody but administrators.
-    pub default_member_permissions: Given<u64>,
+    pub default_member_permissions: Given<Permissions>,
     /// Whether it is usable in direct messages (deprecated).
     pub dm_permission: Given<bool>,
     /// Where it is usable.

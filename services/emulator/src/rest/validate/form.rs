@@ -5,7 +5,10 @@
 
 use serde_json::{Map, Value};
 
-use crate::rest::errors::{ApiResult, ErrorCode, FieldErrors};
+use crate::{
+    model::Permissions,
+    rest::errors::{ApiResult, ErrorCode, FieldErrors},
+};
 
 /// A field of a partial form: left out, sent as `null`, or sent with a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -346,13 +349,13 @@ impl<'a> Form<'a> {
         }
     }
 
-    /// Permission bits, as a text of digits or a number.
-    pub fn permissions(&self, key: &str) -> Given<u64> {
+    /// Permission bits, as a text of digits or a number. Bits that Discord does not know are dropped.
+    pub fn permissions(&self, key: &str) -> Given<Permissions> {
         match self.raw(key) {
             None => Given::Absent,
             Some(Value::Null) => Given::Null,
             Some(value) => match snowflake(value) {
-                Some(bits) => Given::Value(bits),
+                Some(bits) => Given::Value(Permissions::from_bits_truncate(bits)),
                 None => {
                     self.refuse(
                         key,

@@ -7,6 +7,7 @@
 
 pub mod automod;
 pub mod channel;
+pub mod channel_name;
 pub mod command;
 pub mod community;
 pub mod component;

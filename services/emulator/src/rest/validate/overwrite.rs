@@ -3,6 +3,7 @@
 //! Source: <https://discord.com/developers/docs/resources/channel#overwrite-object>.
 
 use super::form::{Form, Given, Length};
+use crate::model::Permissions;
 
 /// One overwrite as a bot sends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,9 +13,9 @@ pub struct OverwriteForm {
     /// 0 role, 1 member.
     pub kind: u8,
     /// Bits allowed.
-    pub allow: u64,
+    pub allow: Permissions,
     /// Bits denied.
-    pub deny: u64,
+    pub deny: Permissions,
 }
 
 /// Overwrites that one request may set.
@@ -41,9 +42,17 @@ pub fn read_overwrites(form: &Form<'_>) -> Given<Vec<OverwriteForm>> {
 }
 
 /// Reads the body of `PUT /channels/{channel}/permissions/{id}`.
-pub fn read_overwrite(form: &Form<'_>, id: u64) -> OverwriteForm {
-    form.require("type");
-    read_bits(form, id)
+///
+/// `type` is documented as required, while Discord's OpenAPI document lets it be null or left out: then it is `default`.
+pub fn read_overwrite(form: &Form<'_>, id: u64, default: u8) -> OverwriteForm {
+    OverwriteForm {
+        kind: if form.has("type") {
+            read_bits(form, id).kind
+        } else {
+            default
+        },
+        ..read_bits(form, id)
+    }
 }
 
 fn read_bits(form: &Form<'_>, id: u64) -> OverwriteForm {
@@ -56,8 +65,8 @@ fn read_bits(form: &Form<'_>, id: u64) -> OverwriteForm {
     OverwriteForm {
         id,
         kind: u8::from(kind == 1),
-        allow: form.permissions("allow").value().unwrap_or(0),
-        deny: form.permissions("deny").value().unwrap_or(0),
+        allow: form.permissions("allow").value().unwrap_or_default(),
+        deny: form.permissions("deny").value().unwrap_or_default(),
     }
 }
 
@@ -78,8 +87,8 @@ mod tests {
             [OverwriteForm {
                 id: 5,
                 kind: 0,
-                allow: 0,
-                deny: 2_048
+                allow: Permissions::empty(),
+                deny: Permissions::SEND_MESSAGES
             }]
         );
     }

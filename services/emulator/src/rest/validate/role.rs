@@ -6,10 +6,7 @@ use super::{
     form::{Form, Given, Length},
     image::{Image, read_image},
 };
-
-/// Every permission bit that Discord knows: 0 to 52 without the unused 47
-/// (<https://discord.com/developers/docs/topics/permissions#permissions-bitwise-permission-flags>).
-pub const KNOWN_PERMISSIONS: u64 = (1 << 53) - 1 - (1 << 47);
+use crate::model::Permissions;
 
 /// Primary, secondary and tertiary colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +24,8 @@ pub struct ColorsForm {
 pub struct RoleForm {
     /// 1 to 100 characters; `null` is the default name.
     pub name: Given<String>,
-    /// Permission bits; unknown ones are dropped.
-    pub permissions: Given<u64>,
+    /// Permission bits.
+    pub permissions: Given<Permissions>,
     /// The deprecated single colour.
     pub color: Given<u32>,
     /// The three colours.
@@ -47,7 +44,7 @@ pub struct RoleForm {
 pub fn read_role(form: &Form<'_>) -> RoleForm {
     RoleForm {
         name: form.text("name", Length::between(1, 100)),
-        permissions: form.permissions("permissions").map(|bits| bits & KNOWN_PERMISSIONS),
+        permissions: form.permissions("permissions"),
         color: color(form, "color"),
         colors: form.form("colors").map(|colors| read_colors(&colors)),
         hoist: form.flag("hoist"),
@@ -97,9 +94,10 @@ mod tests {
 
     #[test]
     fn unknown_bits_are_dropped_and_known_kept() {
-        let bits = ((1_u64 << 60) | (1 << 52) | 8).to_string();
+        let bits = ((1_u64 << 60) | (1 << 54) | (1 << 52) | (1 << 47) | 8).to_string();
         let role = read_body(&json!({ "permissions": bits }), read_role).unwrap();
-        assert_eq!(role.permissions, Given::Value((1 << 52) | 8));
+        let known = Permissions::from_bits_retain((1 << 52) | (1 << 47) | 8);
+        assert_eq!(role.permissions, Given::Value(known));
     }
 
     #[test]
