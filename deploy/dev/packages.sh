@@ -11,6 +11,10 @@ missing_packages() {
     if [[ $instance_name == test ]]; then
         command -v chromium >/dev/null || echo chromium
         command -v chromedriver >/dev/null || echo chromium-driver
+        # Bots of other client libraries are run against the emulator.
+        command -v node >/dev/null || echo nodejs
+        command -v npm >/dev/null || echo npm
+        if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then echo python3-venv; fi
     fi
 }
 

@@ -4,6 +4,7 @@
 
 mod control;
 mod gateway;
+mod libraries;
 mod rest_support;
 mod support;
 
@@ -11,6 +12,7 @@ mod rest_access;
 mod rest_channels;
 mod rest_commands;
 mod rest_community;
+mod rest_document;
 mod rest_events;
 mod rest_faults;
 mod rest_interactions;
@@ -18,7 +20,9 @@ mod rest_limits;
 mod rest_members;
 mod rest_messages;
 mod rest_openapi;
+mod rest_references;
 mod rest_roles;
 mod rest_servers;
 mod rest_twilight;
+mod rest_values;
 mod rest_webhooks;
