@@ -171,3 +171,55 @@ async fn connection(stream: Connection, peer: SocketAddr, router: Router, stop: 
         () = stop.cancelled() => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// A listener with room for this many connections, and its address.
+    async fn listener(connections: usize, tasks: &TaskTracker, stop: &CancellationToken) -> SocketAddr {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/", get(|| async { "served" }));
+        serve(tasks, listener, router, connections, stop);
+        address
+    }
+
+    async fn ask(stream: &mut TcpStream) -> String {
+        let request = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn a_full_listener_makes_others_wait_and_leaves_other_listeners_alone() {
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let full = listener(2, &tasks, &stop).await;
+        let other = listener(2, &tasks, &stop).await;
+        // Half a request each: nothing is answered, nothing is closed.
+        let mut half = Vec::new();
+        for _ in 0..2 {
+            let mut stream = TcpStream::connect(full).await.unwrap();
+            stream.write_all(b"GET / HT").await.unwrap();
+            half.push(stream);
+        }
+        let mut waiting = TcpStream::connect(full).await.unwrap();
+        let mut elsewhere = TcpStream::connect(other).await.unwrap();
+        assert!(ask(&mut elsewhere).await.ends_with("served"));
+        let answered = tokio::spawn(async move { ask(&mut waiting).await });
+        tokio::task::yield_now().await;
+        assert!(!answered.is_finished(), "answered above the limit");
+        half.pop();
+        assert!(answered.await.unwrap().ends_with("served"));
+        stop.cancel();
+        tasks.close();
+        tasks.wait().await;
+    }
+}

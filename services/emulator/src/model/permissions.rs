@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 bitflags! {
     /// A set of permissions. In JSON it is a decimal string.
     ///
-    /// [`Permissions::all`] is every bit that Discord knows, 0 to 53 by its OpenAPI document. REST drops other bits wherever it reads permissions
-    /// (roles, overwrites, commands); seeds and the control API keep them, so that a server can be made as a later Discord
+    /// [`Permissions::all`] is every bit that Discord knows, 0 to 53 by its OpenAPI document. REST drops other bits in roles and overwrites and
+    /// refuses them in commands; seeds and the control API keep them, so that a server can be made as a later Discord
     /// might return it.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct Permissions: u64 {

@@ -247,7 +247,10 @@ async fn one_call_moves_many_but_changes_one_category() {
     // The bot does not see the council: it may change its position, which is the server's, and not its category.
     let hidden = |change: Value| {
         let mut entry = json!({"id": id("council")});
-        entry.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        entry
+            .as_object_mut()
+            .unwrap()
+            .extend(change.as_object().unwrap().clone());
         json!([entry])
     };
     bot.patch(&channels(&bot), hidden(json!({"position": 3}))).await.ok(204);

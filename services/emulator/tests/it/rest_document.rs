@@ -210,7 +210,6 @@ async fn targets(bot: &Bot) -> Vec<Target> {
         ("announcement", 5),
         ("stage", 13),
         ("forum", 15),
-        ("media", 16),
     ] {
         let made = bot.post(&channels, json!({"name": name, "type": kind})).await.ok(201);
         let path = format!("/channels/{}", text(&made["id"]));
@@ -247,7 +246,7 @@ async fn clean(bot: &Bot, target: &Target, reply: &Value) {
 async fn start() -> Bot {
     let mut server = sietch();
     server["bot"]["permissions"] = json!(["ADMINISTRATOR"]);
-    server["features"] = json!(["ROLE_ICONS", "ENHANCED_ROLE_COLORS"]);
+    server["features"] = json!(["ROLE_ICONS"]);
     let options = discord_emulator::Options {
         rate_limits: false,
         ..Default::default()
@@ -335,6 +334,15 @@ async fn unknown_fields_are_ignored_and_required_ones_are_required() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The status of a PATCH that is not compared with the document, which has ids as texts.
+async fn unchecked(bot: &Bot, path: &str, body: &Value) -> u16 {
+    let request = bot
+        .client
+        .patch(bot.url(path))
+        .header("authorization", bot.authorization());
+    request.json(body).send().await.unwrap().status().as_u16()
+}
+
 #[tokio::test]
 async fn ids_may_be_numbers_and_numbers_texts() {
     let bot = start().await;
@@ -362,8 +370,9 @@ async fn ids_may_be_numbers_and_numbers_texts() {
             json!({"permissions": 1024, "color": "255"}),
         ),
     ] {
-        bot.patch(&path, body).await.ok(200);
+        let status = unchecked(&bot, &path, &body).await;
+        assert_eq!(status, 200, "{path} {body}");
     }
     let positions = json!([{"id": id(bot.channel("general")), "position": "1"}]);
-    bot.patch(&format!("{guild}/channels"), positions).await.ok(204);
+    assert_eq!(unchecked(&bot, &format!("{guild}/channels"), &positions).await, 204);
 }

@@ -98,9 +98,10 @@ fn read_settings(form: &Form<'_>) -> Vec<(&'static str, Given<Value>)> {
     let pick = |key: &str, choices: &[i64]| form.choice(key, choices).map(Value::from);
     let object = |key| form.form(key).map(|form| Value::Object(form.fields().clone()));
     form.integer("flags", 0, i64::from(i32::MAX));
-    form.form("install_params").map(|params| {
-        params.entries("scopes", Length::up_to(1_521));
-        params.permissions("permissions");
+    let install_params = form.form("install_params").map(|params| {
+        let scopes = params.entries("scopes", Length::up_to(1_521)).value().cloned();
+        let permissions = params.permissions("permissions").value();
+        json!({ "scopes": scopes.unwrap_or_default(), "permissions": permissions.unwrap_or_default() })
     });
     vec![
         (
@@ -126,7 +127,7 @@ fn read_settings(form: &Form<'_>) -> Vec<(&'static str, Given<Value>)> {
                 .map(Value::from),
         ),
         ("tags", texts(form, "tags", 5, 20)),
-        ("install_params", object("install_params")),
+        ("install_params", install_params),
         ("integration_types_config", object("integration_types_config")),
     ]
 }

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value, json};
 
-use super::form::{Form, Given, Length};
+use super::form::{Form, Given, Length, snowflake};
 use crate::model::Permissions;
 
 /// Command kinds: slash command, on a user, on a message.
@@ -54,6 +54,19 @@ pub struct CommandForm {
     pub nsfw: Given<bool>,
 }
 
+/// The permissions that a member needs. Unlike elsewhere, bits that Discord does not know are refused: its `OpenAPI` document
+/// has a `maximum` here.
+fn read_needed(form: &Form<'_>) -> Given<Permissions> {
+    let highest = Permissions::all().bits();
+    let sent = form.raw("default_member_permissions").and_then(snowflake);
+    if sent.is_some_and(|bits| bits > highest) {
+        let message = format!("int value should be less than or equal to {highest}.");
+        form.refuse("default_member_permissions", "NUMBER_TYPE_MAX", message);
+        return Given::Absent;
+    }
+    form.permissions("default_member_permissions")
+}
+
 /// Reads a command. `current_kind` is `None` on create, the command's kind on edit.
 pub fn read_command(form: &Form<'_>, current_kind: Option<i64>) -> CommandForm {
     let kind = current_kind.unwrap_or_else(|| form.choice("type", &[1, 2, 3]).value().unwrap_or(CHAT_INPUT));
@@ -84,7 +97,7 @@ pub fn read_command(form: &Form<'_>, current_kind: Option<i64>) -> CommandForm {
         description,
         description_localizations: read_localizations(form, "description_localizations", 100, false),
         options,
-        default_member_permissions: form.permissions("default_member_permissions"),
+        default_member_permissions: read_needed(form),
         dm_permission: form.flag("dm_permission"),
         contexts: read_set(form, "contexts", &[0, 1, 2]),
         integration_types: read_set(form, "integration_types", &[0, 1]),
