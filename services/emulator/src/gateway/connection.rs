@@ -138,7 +138,7 @@ fn read_version(query: &Query) -> Result<u8, Refusal> {
 
 fn refuse_query(query: &Query, compression_known: bool) -> Option<Refusal> {
     if let Some(encoding) = query.encoding.as_deref().filter(|encoding| *encoding != "json") {
-        let why = format!("encoding={encoding} is not spoken by this emulator; use encoding=json");
+        let why = format!("encoding={encoding} is not supported by this emulator; use encoding=json");
         return Some(Refusal::new(CloseCode::DecodeError, why));
     }
     if !compression_known {

@@ -34,7 +34,7 @@ pub struct Hub {
     connections: Mutex<BTreeMap<u64, Connected>>,
     next_connection: AtomicU64,
     limits: Mutex<StartLimits>,
-    /// When all members of a server were last asked for, Unix milliseconds.
+    /// When all members of a server were last requested, Unix milliseconds.
     all_members: Mutex<HashMap<Id, u64>>,
 }
 
@@ -151,7 +151,10 @@ impl Hub {
         self.limits.lock().identify(shard, self.clock.now_ms())
     }
 
-    /// Counts a request for all members of a server, or says how many milliseconds are missing.
+    /// Counts a request for all members of a server.
+    ///
+    /// # Errors
+    /// Milliseconds until the next request is allowed.
     pub(super) fn take_all_members(&self, guild: Id) -> Result<(), u64> {
         let now = self.clock.now_ms();
         let mut asked = self.all_members.lock();

@@ -1,4 +1,4 @@
-//! The gateway: a WebSocket listener that speaks Discord's protocol, v6 to v10 alike.
+//! The gateway: a WebSocket listener that implements Discord's protocol; versions 6 to 10 are served alike.
 //!
 //! Owns sessions, sequence numbers, replay, intents, shards, identify limits and compression. Refuses to know what an event
 //! means: it is handed finished dispatches by `world`. <https://discord.com/developers/docs/events/gateway>

@@ -1,7 +1,7 @@
 //! What clients send, and the frames that are not dispatches.
 //! <https://discord.com/developers/docs/events/gateway-events#send-events>
 //!
-//! Read as Discord reads it. An optional field may be absent or null; fields that nobody knows are ignored; ids and numbers
+//! Payloads are parsed as leniently as Discord does. An optional field may be absent or null; unknown fields are ignored; ids and numbers
 //! may be numbers or texts of digits (`lenient.rs`). The payload itself (4002), its opcode (4001), token (4004), shard (4010),
 //! version (4012) and intents (4013, 4014) are checked strictly.
 
@@ -59,8 +59,8 @@ pub(super) struct Identify {
     compress: Option<bool>,
 }
 
-/// Op 3, and part of op 2. Nobody sees a bot's presence here, so it is checked and forgotten. `since` is not even looked at:
-/// serenity sends an object.
+/// Op 3, and part of op 2. The emulator does not show a bot's presence: it is checked and
+/// discarded. `since` is not checked, since serenity sends an object.
 #[derive(Debug, Deserialize)]
 pub(super) struct Presence {
     /// `online`, `dnd`, `idle`, `invisible`, `offline`; absent, null or empty (discordgo) is `online`.
@@ -219,7 +219,7 @@ impl Identify {
     /// The intents of a session of this version, all of them known and allowed.
     ///
     /// Up to v7 they may be left out, which means all that the application may have. Up to v9 the content of messages comes
-    /// to every application that has the intent switched on, whether it asks or not.
+    /// to every application that has the intent switched on, with or without the bit.
     ///
     /// # Errors
     /// 4013 and 4014.
@@ -294,7 +294,7 @@ impl RequestMembers {
             .filter(|nonce| nonce.len() <= 32)
     }
 
-    /// Whether all members are asked for, which takes a privileged intent and is limited.
+    /// Whether all members are requested, which takes a privileged intent and is limited.
     pub(super) fn is_for_everyone(&self) -> bool {
         self.user_ids.is_none() && self.query.as_deref().unwrap_or_default().is_empty() && self.limit.unwrap_or(0) == 0
     }

@@ -1,4 +1,4 @@
-//! What an identified client may ask for: members, sounds, channel info, a voice channel.
+//! What an identified client may request: members, sounds, channel info, a voice channel.
 
 use serde_json::{Value, json};
 
@@ -72,7 +72,7 @@ fn members_of(app: &AppState, session: &Session, id: Id, request: &RequestMember
             if !not_found.is_empty() {
                 d["not_found"] = json!(not_found);
             }
-            // Everybody is offline here, so the list is empty.
+            // All members are offline in the emulator, so the list is empty.
             if request.presences == Some(true) && session.intents.contains(Intents::GUILD_PRESENCES) {
                 d["presences"] = json!([]);
             }
@@ -129,7 +129,7 @@ pub(super) fn sounds(app: &AppState, session: &Session, request: &RequestSounds)
     });
 }
 
-/// Op 43 → `CHANNEL_INFO`; nobody is in voice here, so no channel has anything to tell.
+/// Op 43 → `CHANNEL_INFO`; no member is ever in a voice channel of the emulator, so the list is empty.
 pub(super) fn channel_info(app: &AppState, session: &Session, request: &RequestChannelInfo) {
     let guild = request.guild_id;
     let known = app.world.read(|state| state.guilds.contains_key(&guild));

@@ -150,7 +150,7 @@ impl Guild {
         self.features.iter().any(|f| f == feature)
     }
 
-    /// Clears every reference to a channel that is gone, but for overwrites and threads. Says whether the server's own fields
+    /// Clears every reference to a channel that is gone, but for overwrites and threads. Returns whether the server's own fields
     /// changed.
     pub fn forget_channel(&mut self, id: Id) -> bool {
         let slots = [

@@ -8,9 +8,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 bitflags! {
     /// A set of permissions. In JSON it is a decimal string.
     ///
-    /// [`Permissions::all`] is every bit that Discord knows, 0 to 53 by its OpenAPI document. REST drops other bits in roles and overwrites and
-    /// refuses them in commands; seeds and the control API keep them, so that a server can be made as a later Discord
-    /// might return it.
+    /// [`Permissions::all`] is every bit that Discord knows, 0 to 53 by its `OpenAPI` document. REST drops other bits in roles
+    /// and overwrites and refuses them in commands; seeds and the control API keep them, so that a server can be made as a
+    /// later Discord might return it.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct Permissions: u64 {
         /// Make invites.
@@ -120,7 +120,7 @@ bitflags! {
         const PIN_MESSAGES = 1 << 51;
         /// Be exempt from slow mode.
         const BYPASS_SLOWMODE = 1 << 52;
-        // Not documented; the highest bit that Discord's OpenAPI document lets pass (`maximum` of
+        // Not documented; the highest bit that Discord's OpenAPI document allows (`maximum` of
         // `default_member_permissions`).
         const _ = 1 << 53;
     }

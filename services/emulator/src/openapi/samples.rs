@@ -16,7 +16,7 @@ pub struct Sample {
     pub value: Value,
 }
 
-/// What the document says of a request's body.
+/// The document's schema of a request's body, as values to send.
 #[derive(Clone, Debug, Default)]
 pub struct Body {
     /// Values for single fields: null where it is allowed, the ends of ranges and lengths, each choice of an enumeration,
@@ -27,7 +27,7 @@ pub struct Body {
 }
 
 impl Checker {
-    /// What the document says of the JSON body of a call. Where a route takes one of several bodies, `variant` is the name
+    /// The values and required fields of the JSON body of a call. Where a route takes one of several bodies, `variant` is the name
     /// of the wanted schema. `None` when the document has no such body.
     #[must_use]
     pub fn body(&self, method: &str, template: &str, variant: Option<&str>) -> Option<Body> {
@@ -74,7 +74,7 @@ impl Checker {
         for variant in variants {
             self.values(variant, values);
         }
-        // Beside variants that are constants the type says nothing new.
+        // The type of an enumeration adds no value to its constants.
         if values.len() == before {
             typed(fields, values);
         }
@@ -98,7 +98,7 @@ fn typed(schema: &Map<String, Value>, values: &mut Vec<Value>) {
                 values.extend(schema.get("maximum").cloned());
             }
             "array" if number("minItems").unwrap_or(0) == 0 => values.push(Value::Array(Vec::new())),
-            // Ids, times, addresses and pictures mean something.
+            // Ids, times, addresses and images have a format of their own.
             "string"
                 if !["format", "contentEncoding", "pattern"]
                     .iter()

@@ -8,7 +8,7 @@ import sys
 import discord
 import yarl
 
-# These two constants point it at the emulator: it does not ask for the gateway's address.
+# These two constants point it at the emulator: discord.py does not request the gateway's address.
 discord.http.Route.BASE = os.environ["EMULATOR_API"] + "/v10"
 discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(os.environ["EMULATOR_GATEWAY"])
 

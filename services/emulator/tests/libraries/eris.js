@@ -5,7 +5,7 @@ const net = require("net");
 
 const saw = (text) => console.log(text);
 
-// Eris speaks HTTPS only. Its option `rest.agent` makes the connections, here plain ones to the emulator.
+// Eris supports HTTPS only. Its option `rest.agent` makes the connections, here plain ones to the emulator.
 const api = new URL(process.env.EMULATOR_API);
 const agent = new https.Agent({ keepAlive: true });
 agent.createConnection = () => net.connect(Number(api.port), api.hostname);

@@ -33,16 +33,11 @@ async def on_started(_: hikari.StartedEvent) -> None:
     channels = ",".join(sorted(channel.name for channel in guild.get_channels().values()))
     roles = ",".join(sorted(role.name for role in guild.get_roles().values()))
     saw(f"server {guild.name} with channels {channels} and roles {roles}")
-    found: asyncio.Future = asyncio.get_running_loop().create_future()
-
-    async def chunk(event: hikari.MemberChunkEvent) -> None:
-        found.set_result(event.members)
-
-    bot.subscribe(hikari.MemberChunkEvent, chunk)
-    await bot.request_guild_members(guild, nonce="all")
-    members = ",".join(sorted(member.username for member in (await found).values()))
+    # hikari requests the members of each server by itself.
+    while len(guild.get_members()) < guild.member_count:
+        await asyncio.sleep(0.01)
+    members = ",".join(sorted(member.username for member in guild.get_members().values()))
     saw(f"members {members}")
-    bot.unsubscribe(hikari.MemberChunkEvent, chunk)
     application = await bot.rest.fetch_application()
     option = hikari.CommandOption(
         type=hikari.OptionType.INTEGER, name="amount", description="How much", is_required=True

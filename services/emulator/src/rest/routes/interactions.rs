@@ -34,7 +34,7 @@ use crate::{
 pub(super) const ROUTES: &[Route] = &[Route {
     method: &Method::POST,
     template: "/interactions/{interaction_id}/{interaction_token}/callback",
-    // Discord sends no bucket here, and libraries complain of one.
+    // Discord sends no bucket headers for this route, and hikari logs an error when there are some.
     class: None,
     access: Access::Interaction,
     handler: callback,

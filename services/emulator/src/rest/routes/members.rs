@@ -314,7 +314,7 @@ fn check_assignable(state: &State, guild: &Guild, role: &Role) -> ApiResult<()> 
 fn edit_own(call: &Call) -> ApiResult<Answer> {
     let guild = call.id("guild_id")?;
     let (nick, avatar, banner) = read_body(call.json()?, |form| {
-        // The text of the profile is in no answer.
+        // The profile's text is in no response.
         form.text("bio", Length::up_to(400));
         let nick = form.text("nick", Length::up_to(32));
         let picture = |key| read_image(form, key, IMAGE_BYTES);

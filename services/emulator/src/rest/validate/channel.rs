@@ -129,7 +129,7 @@ fn read_tags(form: &Form<'_>) -> Given<Vec<Value>> {
     form.forms("available_tags", Length::up_to(20)).map(|tags| {
         tags.iter()
             .map(|tag| {
-                // A name may be empty, but not left out.
+                // An empty name is valid, an absent one is not.
                 let name = tag.text("name", Length::up_to(50));
                 if matches!(name, Given::Null) || !tag.has("name") {
                     tag.refuse("name", "BASE_TYPE_REQUIRED", "This field is required");

@@ -54,7 +54,7 @@ pub struct CommandForm {
     pub nsfw: Given<bool>,
 }
 
-/// The permissions that a member needs. Unlike elsewhere, bits that Discord does not know are refused: its `OpenAPI` document
+/// The permissions that a member needs. Unlike in roles and overwrites, unknown bits are refused: its `OpenAPI` document
 /// has a `maximum` here.
 fn read_needed(form: &Form<'_>) -> Given<Permissions> {
     let highest = Permissions::all().bits();

@@ -43,7 +43,7 @@ pub fn read_overwrites(form: &Form<'_>) -> Given<Vec<OverwriteForm>> {
 
 /// Reads the body of `PUT /channels/{channel}/permissions/{id}`.
 ///
-/// `type` is documented as required, while Discord's OpenAPI document lets it be null or left out: then it is `default`.
+/// `type` is documented as required, while Discord's OpenAPI document allows null and absence: then it is `default`.
 pub fn read_overwrite(form: &Form<'_>, id: u64, default: u8) -> OverwriteForm {
     OverwriteForm {
         kind: if form.has("type") {

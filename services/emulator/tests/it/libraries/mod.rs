@@ -1,8 +1,8 @@
-//! Bots of client libraries that others wrote, unmodified, against the emulator: the third opinion after the documents and
-//! twilight.
+//! Bots of client libraries that others wrote, unmodified, against the emulator: a check that is independent of the documents
+//! and of twilight.
 //!
 //! Each library has a bot in `tests/libraries`, pointed at the emulator by the library's own options alone (`EMULATOR_API` is
-//! the base without version, `EMULATOR_GATEWAY` the gateway for the one library that does not ask for it). The bot prints a
+//! the base without version, `EMULATOR_GATEWAY` the gateway for discord.py, which does not request its address). The bot prints a
 //! line for what it sees and ends when its stdin does. Its part:
 //!
 //! 1. connect with a presence; print the server, its channels and roles as the library cached them; fetch the members;

@@ -7,7 +7,7 @@ use serde_json::Value;
 /// The transcript.
 pub(super) fn of(lines: &[String], ledger: &[Value]) -> String {
     let mut text = String::from("saw\n");
-    // Libraries hand out what comes with a RESUME at once, in whatever order.
+    // Libraries dispatch the events of a RESUME concurrently: their order varies.
     let (scene, resumed) = lines.split_at(lines.len().saturating_sub(2));
     let mut resumed = resumed.to_vec();
     resumed.sort();
@@ -44,7 +44,7 @@ pub(super) fn of(lines: &[String], ledger: &[Value]) -> String {
             call["method"].as_str().unwrap(),
             call["status"]
         );
-        // How often a library asks again is a matter of timing.
+        // The number of repeated requests depends on timing.
         if line != before {
             text.push_str(&line);
         }
