@@ -232,13 +232,14 @@ fn is_same(read: &Value, set: &Value) -> bool {
     read == set || read.as_str().is_some_and(|text| text == set.to_string())
 }
 
-/// Undoes what would use up a limit: rules, channels, roles and events made meanwhile.
+/// Deletes what a sample made and would use up a limit or a name.
 async fn clean(bot: &Bot, target: &Target, reply: &Value) {
     let limited = [
         "/guilds/{guild_id}/auto-moderation/rules",
         "/guilds/{guild_id}/channels",
         "/guilds/{guild_id}/roles",
         "/guilds/{guild_id}/scheduled-events",
+        "/applications/{application_id}/commands",
     ];
     if target.method == Method::POST && limited.contains(&target.template) {
         let id = reply["id"].as_str().unwrap();

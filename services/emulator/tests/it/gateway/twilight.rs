@@ -18,7 +18,13 @@ fn intents() -> Intents {
 
 fn builder(emu: &Emu, intents: Intents) -> ConfigBuilder {
     // The queue is twilight's own; a bucket for each identify keeps it from waiting.
-    ConfigBuilder::new(emu.token(), intents).proxy_url(emu.emulator.addresses().gateway.clone())
+    builder_with_token(emu, emu.token(), intents)
+}
+
+fn builder_with_token(emu: &Emu, token: String, intents: Intents) -> ConfigBuilder {
+    // twilight makes a TLS client whatever the address, which needs a provider; a second installation is an error.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    ConfigBuilder::new(token, intents).proxy_url(emu.emulator.addresses().gateway.clone())
 }
 
 fn shard(emu: &Emu) -> Shard {
@@ -189,8 +195,7 @@ async fn fatal_closes_end_it() {
         ..Options::default()
     })
     .await;
-    let wrong_token =
-        ConfigBuilder::new("wrong".to_owned(), Intents::GUILDS).proxy_url(emu.emulator.addresses().gateway.clone());
+    let wrong_token = builder_with_token(&emu, "wrong".to_owned(), Intents::GUILDS);
     let disallowed = builder(&emu, Intents::GUILD_MEMBERS);
     for (config, code) in [(wrong_token.build(), 4004), (disallowed.build(), 4014)] {
         let mut shard = Shard::with_config(ShardId::ONE, config);
