@@ -256,7 +256,7 @@ impl SavedPlan<'_> {
         if live.fingerprint() != plan.made_from.live {
             return Err(stale("the server was changed since"));
         }
-        let findings = plan::preflight(plan, &live);
+        let findings = plan::preflight(plan, &live, &state);
         planning::show(context, plan, &findings);
         check(plan, &findings, plan.allow_replace || self.allow_replace)?;
         if self.snapshot {

@@ -208,7 +208,7 @@ pub(super) fn decide(
         })
     })?;
     plan.made_from.workspace = workspace.name.as_str().to_owned();
-    let findings = plan::preflight(&plan, live);
+    let findings = plan::preflight(&plan, live, state);
     Ok((plan, findings))
 }
 

@@ -4,13 +4,14 @@
 //! that cannot simply be repeated: a pending record goes to the state first, and where one is found (an answer was lost, a
 //! process was killed) the server is looked through for what it made before anything else is made.
 
+mod answer;
 mod error;
 
 use std::collections::BTreeSet;
 
 use arrakis_iac::live::Live;
 use arrakis_iac::model::{Address, Attributes, Overwrite, Snowflake, Target, same_name};
-use arrakis_iac::plan::{Place, Plan, Step, find_pending};
+use arrakis_iac::plan::{Mode, Place, Plan, Step, find_pending, overwrite_key};
 use arrakis_iac::state::{Entry, Pending, State, StateError};
 use http::Method;
 use serde_json::{Value, json};
@@ -131,6 +132,10 @@ impl<'a> Executor<'a> {
                 words,
             };
             self.step(&run, step, state).await?;
+            if let (Step::Refresh { address, .. }, Mode::RefreshOnly) = (step, plan.mode) {
+                state.altered.remove(address);
+                self.save(state).await?;
+            }
             progress.event(Event::StepDone {
                 index,
                 id: step.address().and_then(|address| state.id(address)).map(Snowflake::get),
@@ -138,7 +143,7 @@ impl<'a> Executor<'a> {
                 elapsed: began.elapsed(),
             });
         }
-        Ok(())
+        self.check_overwrites(plan, live, state).await
     }
 
     async fn step(&mut self, run: &Run<'_>, step: &Step, state: &mut State) -> Result<(), ApplyError> {
@@ -151,8 +156,9 @@ impl<'a> Executor<'a> {
                 attributes,
                 fields,
             } => {
-                self.update(run, *id, attributes, fields, state).await?;
+                let answer = self.update(run, *id, attributes, fields, state).await?;
                 record_update(state, address, *id, attributes);
+                answer::record(state, run, (address, attributes), Some(fields), &answer);
             }
             Step::PutOverwrite {
                 address,
@@ -171,7 +177,7 @@ impl<'a> Executor<'a> {
                         other => drop(other.map_err(|error| run.call(error))?),
                     }
                 }
-                state.forget(address);
+                state.delete(address);
             }
             Step::Adopt {
                 address,
@@ -246,26 +252,37 @@ impl<'a> Executor<'a> {
             pending: &pending,
             earlier: earlier.as_ref(),
         };
-        let made = self.make(run, &attempt, &writing, state).await?;
+        let (made, answer) = self.make(run, &attempt, &writing, state).await?;
         let later = write::fields_after_create(&made.attributes);
-        state.record(address.clone(), just_made(made.clone()));
+        let first = just_made(made.clone());
+        state.record(address.clone(), first.clone());
+        answer::record(state, run, (address, &first.attributes), None, &answer);
         if !later.is_empty() {
             self.save(state).await?;
-            self.update(run, made.id, &made.attributes, &later, state).await?;
-            record_update(state, address, made.id, &made.attributes);
+            // Of the rest the state goes on saying what Discord keeps.
+            let recorded = state
+                .entry(address)
+                .map_err(|error| run.state(error))?
+                .attributes
+                .clone();
+            let then = recorded.with_fields(&made.attributes, &later);
+            let answer = self.update(run, made.id, &then, &later, state).await?;
+            record_update(state, address, made.id, &then);
+            answer::record(state, run, (address, &then), Some(&later), &answer);
         }
         Ok(())
     }
 
     /// Asks for it until it is there. Where it fails and it is certain that this try made nothing, the pending record becomes
-    /// what it was before: an earlier try stays recorded until it is resolved.
+    /// what it was before: an earlier try stays recorded until it is resolved. Returns Discord's answer too, which is `null`
+    /// for what was found after an answer was lost.
     async fn make(
         &mut self,
         run: &Run<'_>,
         attempt: &Attempt<'_>,
         writing: &Writing,
         state: &mut State,
-    ) -> Result<Entry, ApplyError> {
+    ) -> Result<(Entry, Value), ApplyError> {
         let Attempt {
             address,
             pending,
@@ -286,12 +303,12 @@ impl<'a> Executor<'a> {
                         step: run.words.clone(),
                     })?;
                     let attributes = pending.attributes.clone();
-                    return Ok(Entry { id, attributes });
+                    return Ok((Entry { id, attributes }, answer));
                 }
                 Err(error @ CallError::OutcomeUnknown { .. }) => {
                     let looks = self.discord.patience().looks.len();
                     if let Some(found) = self.look(run, address, pending, state, looks).await? {
-                        return Ok(found);
+                        return Ok((found, Value::Null));
                     }
                     unknown = Some(error);
                 }
@@ -373,15 +390,14 @@ impl<'a> Executor<'a> {
         attributes: &Attributes,
         fields: &[String],
         state: &State,
-    ) -> Result<(), ApplyError> {
+    ) -> Result<Value, ApplyError> {
         let current = match write::needs_current(attributes.kind(), id, run.guild(), fields) {
             Some(path) => self.discord.get(&path).await.map_err(|error| run.call(error))?,
             None => Value::Null,
         };
         let writing = write::update(id, attributes, fields, &current, &self.context(run, state));
         let writing = writing.map_err(|error| run.form(error))?;
-        self.send(run, writing).await.map_err(|error| run.call(error))?;
-        Ok(())
+        self.send(run, writing).await.map_err(|error| run.call(error))
     }
 
     async fn overwrite(
@@ -413,6 +429,7 @@ impl<'a> Executor<'a> {
             other => drop(other.map_err(|error| run.call(error))?),
         }
         state.record_overwrite(address, target, overwrite);
+        state.ask_again(address, &[overwrite_key(target)]);
         Ok(())
     }
 

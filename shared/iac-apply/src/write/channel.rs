@@ -9,7 +9,7 @@ use super::form::{Form, FormError, Names, is_wanted, text_or_null};
 
 /// All in one request, overwrites among them: no moment in which a private channel is open.
 pub(super) fn create(channel: &Channel, context: &Context<'_>) -> Result<Form, FormError> {
-    let mut form = form(channel, None, &Value::Null, context)?;
+    let mut form = form(channel, None, context)?;
     form.set("type", channel.kind.wire());
     if let Some(overwrites) = &channel.overwrites {
         let overwrites: Result<Vec<Value>, FormError> = overwrites
@@ -31,7 +31,7 @@ pub(super) fn update(
     current: &Value,
     context: &Context<'_>,
 ) -> Result<Form, FormError> {
-    let mut form = form(channel, Some(fields), current, context)?;
+    let mut form = form(channel, Some(fields), context)?;
     if is_wanted(Some(fields), "kind") {
         form.set("type", channel.kind.wire());
     }
@@ -87,7 +87,7 @@ pub(crate) fn overwrite(
     Ok((id, body))
 }
 
-fn form(channel: &Channel, wanted: Names<'_>, current: &Value, context: &Context<'_>) -> Result<Form, FormError> {
+fn form(channel: &Channel, wanted: Names<'_>, context: &Context<'_>) -> Result<Form, FormError> {
     let mut form = Form::default();
     form.put(wanted, "name", "name", channel.name.as_ref(), |name| json!(name));
     form.try_put(wanted, "category", "parent_id", channel.category.as_ref(), |category| {
@@ -113,7 +113,7 @@ fn form(channel: &Channel, wanted: Names<'_>, current: &Value, context: &Context
         |one| json!(one.value().map(|one| one.wire())),
     );
     voice(&mut form, channel, wanted);
-    posts(&mut form, channel, wanted, current, context)?;
+    posts(&mut form, channel, wanted, context)?;
     Ok(form)
 }
 
@@ -137,15 +137,9 @@ fn voice(form: &mut Form, channel: &Channel, wanted: Names<'_>) {
     });
 }
 
-fn posts(
-    form: &mut Form,
-    channel: &Channel,
-    wanted: Names<'_>,
-    current: &Value,
-    context: &Context<'_>,
-) -> Result<(), FormError> {
+fn posts(form: &mut Form, channel: &Channel, wanted: Names<'_>, context: &Context<'_>) -> Result<(), FormError> {
     form.try_put(wanted, "tags", "available_tags", channel.tags.as_ref(), |tags| {
-        tags.iter().map(|one| tag(one, current, context)).collect()
+        tags.iter().map(|one| tag(one, context)).collect()
     })?;
     let reaction = channel.default_reaction.as_ref();
     form.try_put(
@@ -180,14 +174,13 @@ fn posts(
     Ok(())
 }
 
-/// A tag keeps its id, and so its posts, as long as its name stays.
-fn tag(tag: &Tag, current: &Value, context: &Context<'_>) -> Result<Value, FormError> {
+/// A tag that exists is sent with its id, so that it keeps its posts.
+fn tag(tag: &Tag, context: &Context<'_>) -> Result<Value, FormError> {
     let mut form = emoji(tag.emoji.as_ref(), context)?;
     form["name"] = json!(tag.name);
     form["moderated"] = json!(tag.moderated);
-    let known = current["available_tags"].as_array().into_iter().flatten();
-    if let Some(same) = known.into_iter().find(|known| known["name"] == tag.name.as_str()) {
-        form["id"] = same["id"].clone();
+    if let Some(id) = tag.id {
+        form["id"] = json!(id.to_string());
     }
     Ok(form)
 }

@@ -168,13 +168,13 @@ pub(crate) fn update(
     }
 }
 
-/// Where to read what an update has to build on, when it has to: Discord takes flags, features, tags and questions whole,
+/// Where to read what an update has to build on, when it has to: Discord takes flags, features and questions whole,
 /// and some of each may not be managed.
 pub(crate) fn needs_current(kind: Kind, id: Snowflake, guild: Snowflake, fields: &[String]) -> Option<String> {
     let touches = |names: &[&str]| fields.iter().any(|field| names.contains(&field.as_str()));
     match kind {
         Kind::Server if touches(&["community"]) => Some(format!("/guilds/{guild}")),
-        Kind::Channel if touches(&["tags", "require_tag", "hide_download_options"]) => Some(format!("/channels/{id}")),
+        Kind::Channel if touches(&["require_tag", "hide_download_options"]) => Some(format!("/channels/{id}")),
         Kind::Onboarding if touches(&["prompts"]) => Some(format!("/guilds/{guild}/onboarding")),
         _ => None,
     }

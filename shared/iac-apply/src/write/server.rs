@@ -93,7 +93,23 @@ pub(super) fn form(
     for (field, key, channel) in channels {
         form.try_put(wanted, field, key, channel.as_ref(), id)?;
     }
+    if fields.iter().any(|field| field == "community") && server.community == Some(true) {
+        with_required_channels(&mut form, fields, current);
+    }
     Ok(form)
+}
+
+/// Discord switches Community on only in a request that names both channels, even those that the server has already
+/// (<https://github.com/discord/discord-api-docs/issues/6015>).
+fn with_required_channels(form: &mut Form, fields: &[String], current: &Value) {
+    for (field, key) in [
+        ("rules_channel", "rules_channel_id"),
+        ("public_updates_channel", "public_updates_channel_id"),
+    ] {
+        if !fields.iter().any(|sent| sent == field) && current[key].is_string() {
+            form.set(key, current[key].clone());
+        }
+    }
 }
 
 /// Discord takes the list of features whole.

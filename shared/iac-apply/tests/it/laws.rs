@@ -160,7 +160,7 @@ impl AnyChannel {
 }
 
 prop_compose! {
-    fn any_configuration()(
+    pub(crate) fn any_configuration()(
         roles in vec(role(), 0..4),
         categories in vec((select(vec!["Rock", "Sand", "🏛️"]), maybe(overwrites())), 0..3),
         channels in vec(channel(), 0..6),
@@ -190,7 +190,7 @@ prop_compose! {
     }
 }
 
-fn cases(few: u32) -> ProptestConfig {
+pub(crate) fn cases(few: u32) -> ProptestConfig {
     let asked = ProptestConfig::default();
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() {
         asked.cases
@@ -201,7 +201,7 @@ fn cases(few: u32) -> ProptestConfig {
 }
 
 /// A server with things of its own among which the managed ones must find their place.
-fn before() -> Value {
+pub(crate) fn before() -> Value {
     json!({ "name": "Before", "community": true, "roles": [{"name": "Above"}, {"name": "Naib"}],
         "channels": [{"name": "Hall", "kind": "category", "channels": [{"name": "own"}, {"name": "talk", "kind": "voice"}]},
             {"name": "general"}] })
@@ -265,7 +265,7 @@ async fn law(one: Configuration, other: Configuration) {
 }
 
 /// One for all cases: connections live in it.
-fn runtime() -> &'static Runtime {
+pub(crate) fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| Runtime::new().unwrap())
 }

@@ -6,16 +6,19 @@
     reason = "a test that fails here has found what it looks for"
 )]
 
+mod altered;
 mod answers;
 mod apply;
 mod bench;
 mod failures;
+mod full;
 mod http;
 mod interruptions;
 mod kinds;
 mod laws;
 mod pace;
 mod pending;
+mod preflight;
 mod private;
 mod store;
 mod support;

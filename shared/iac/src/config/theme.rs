@@ -125,6 +125,7 @@ fn of_channel(channel: &ThemeChannel, category: &Address) -> Channel {
         },
         ThemeKind::Forum { tags } => {
             let tag = |name: &String| Tag {
+                id: None,
                 name: name.clone(),
                 moderated: false,
                 emoji: None,

@@ -7,6 +7,7 @@
 //! To add a collection, give its resources an id and attributes and [`Live::insert`] them.
 
 mod names;
+mod permissions;
 mod read;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +19,9 @@ use sha2::{Digest, Sha256};
 use crate::model::{Attributes, Channel, Kind, Role, Server, Snowflake};
 
 pub use names::{Kinds, Names, map_references};
-pub use read::{Collections, FLAG_HIDE_DOWNLOAD_OPTIONS, FLAG_REQUIRE_TAG, UnknownValue, Unreadable};
+pub use read::{
+    Collections, FLAG_HIDE_DOWNLOAD_OPTIONS, FLAG_REQUIRE_TAG, UnknownValue, Unreadable, read_answer, read_channels,
+};
 
 /// A resource as it is. All attributes that Discord tells of are given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +68,9 @@ pub struct Live {
     /// Kinds that were not read: nothing is known of such resources, not even whether there are any.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub unread: BTreeSet<Kind>,
+    /// Emoji that move: they have a limit of their own.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub animated_emoji: BTreeSet<Snowflake>,
     /// Everything else. Threads are not part of it.
     #[serde(serialize_with = "as_list", deserialize_with = "from_list")]
     resources: BTreeMap<(Kind, Snowflake), LiveResource>,
@@ -83,6 +89,7 @@ impl Live {
             foreign_channels: 0,
             unknown: Vec::new(),
             unread: BTreeSet::new(),
+            animated_emoji: BTreeSet::new(),
             resources: BTreeMap::new(),
         };
         live.insert(LiveResource {

@@ -147,6 +147,29 @@ impl Attributes {
         each!(self, inner => inner.release(name));
     }
 
+    /// The same, with the attributes of these names as `other` has them; unchanged when the kinds differ.
+    #[must_use]
+    pub fn with_fields(&self, other: &Self, fields: &[String]) -> Self {
+        if self.kind() != other.kind() {
+            return self.clone();
+        }
+        let (mut map, theirs) = (self.to_map(), other.to_map());
+        for field in fields {
+            match theirs.get(field) {
+                Some(value) => map.insert(field.clone(), value.clone()),
+                None => map.remove(field),
+            };
+        }
+        self.with_map(map)
+    }
+
+    /// Attributes of the same kind out of a map by name; unchanged when it holds a value that they cannot have.
+    #[must_use]
+    pub fn with_map(&self, mut map: serde_json::Map<String, serde_json::Value>) -> Self {
+        map.insert("resource".to_owned(), self.kind().name().into());
+        serde_json::from_value(map.into()).unwrap_or_else(|_| self.clone())
+    }
+
     /// Everything it refers to, in no particular order.
     #[must_use]
     pub fn references(&self) -> Vec<&Reference> {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Clearable, EmojiReference, Overwrites, Reference};
+use super::{Clearable, EmojiReference, Overwrites, Reference, Snowflake};
 
 choices! {
     /// Kinds of channels, with Discord's numbers: <https://discord.com/developers/docs/resources/channel#channel-object-channel-types>.
@@ -137,10 +137,13 @@ choices! {
     }
 }
 
-/// A tag that posts may have. Tags are told apart by name.
+/// A tag that posts may have. A configuration tells tags apart by name, Discord by id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tag {
+    /// Discord's id, by which posts refer to it. Known of tags that exist; a configuration has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Snowflake>,
     /// What is shown.
     pub name: String,
     /// Only those who manage threads may set it.

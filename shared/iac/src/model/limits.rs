@@ -45,6 +45,8 @@ pub const MOST_TAGS: usize = 20;
 pub const TAG_NAME: RangeInclusive<usize> = 1..=50;
 /// Characters of an emoji's name.
 pub const EMOJI_NAME: RangeInclusive<usize> = 2..=32;
+/// Emoji of a server by boost level, 0 to 3: so many that are animated and so many that are not.
+pub const EMOJI_BY_LEVEL: [usize; 4] = [50, 100, 150, 250];
 /// Bytes of an emoji's picture.
 pub const EMOJI_BYTES: usize = 256 * 1024;
 /// Characters of a sticker's name.

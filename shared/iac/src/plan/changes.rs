@@ -2,24 +2,31 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::altered;
 use super::compare::{differing_fields, forces_replacement, normalised};
 use super::document::{Action, Change, Reason};
 use super::known::{Known, Managed};
 use super::scope::Scope;
+use super::tags;
 use crate::model::{Address, Attributes, Configuration, Kind, Reference};
 
 /// What is wanted of the configured resources in scope: normalised, with the same names for things as what is known.
 pub(super) type Wanted = BTreeMap<Address, Attributes>;
 
-/// Prepares the configuration for comparison.
-pub(super) fn wanted(configuration: &Configuration, managed: &Managed) -> Wanted {
+/// Prepares the configuration for comparison. What Discord is known to keep otherwise than it is asked for is wanted as
+/// Discord keeps it, and a sentence says so.
+pub(super) fn wanted(configuration: &Configuration, managed: &Managed, scope: &Scope) -> (Wanted, Vec<String>) {
+    let mut notes = Vec::new();
     let prepared = configuration.resources.iter().map(|(address, resource)| {
-        (
-            address.clone(),
-            normalised(managed.names.localised(&resource.attributes)),
-        )
+        let mut attributes = normalised(managed.names.localised(&resource.attributes));
+        if let Some(known) = managed.known.get(address) {
+            tags::identify(&mut attributes, known);
+            let altered = altered::accept(address, &mut attributes, known);
+            notes.extend(altered.into_iter().filter(|_| scope.includes(address)));
+        }
+        (address.clone(), attributes)
     });
-    prepared.collect()
+    (prepared.collect(), notes)
 }
 
 /// Changes of configured resources, in the configuration's order; then of those that are no longer in it.

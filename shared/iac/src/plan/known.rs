@@ -5,8 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
 use super::compare::{differing_fields, filled, normalised};
 use super::document::{Drift, Reason};
+use super::tags;
 use crate::live::{Live, LiveResource, Names};
 use crate::model::{Address, Attributes, Clearable, Kind, Reference, Snowflake, same_name};
 use crate::state::{Pending, State};
@@ -25,6 +28,8 @@ pub(super) struct Known {
     pub(super) live: Option<Attributes>,
     /// Why it is to be taken into the state, when it is not in there yet.
     pub(super) adopted: Option<Reason>,
+    /// What was asked for and is kept otherwise by Discord (see [`super::altered`]).
+    pub(super) altered: BTreeMap<String, Value>,
 }
 
 /// All of it.
@@ -78,13 +83,15 @@ impl Managed {
         };
         let mut known = BTreeMap::new();
         for (address, entry) in &state.resources {
-            let recorded = normalised(names.localised(&entry.attributes));
+            let mut recorded = normalised(names.localised(&entry.attributes));
             let live = attributes_of(address, entry.id).map(|live| filled(live, &recorded));
+            tags::fill_ids(&mut recorded, live.as_ref());
             let one = Known {
                 id: entry.id,
                 recorded: Some(recorded),
                 live,
                 adopted: None,
+                altered: state.altered.get(address).cloned().unwrap_or_default(),
             };
             known.insert(address.clone(), one);
         }
@@ -97,6 +104,7 @@ impl Managed {
                     recorded: None,
                     live,
                     adopted: Some(reason),
+                    altered: BTreeMap::new(),
                 },
             );
         }

@@ -8,19 +8,24 @@
 //!
 //! To add a kind: its place among the phases of `steps`, and what forces its replacement in `compare`.
 
+mod altered;
 mod changes;
 mod compare;
 mod document;
+mod fit;
 mod known;
 mod notes;
+mod opening;
 mod order;
 mod overwrites;
 mod preflight;
 mod prune;
+mod room;
 mod rules;
 mod scope;
 mod simulate;
 mod steps;
+pub(crate) mod tags;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -29,11 +34,12 @@ use crate::live::Live;
 use crate::model::{Address, Configuration, Kind, Snowflake};
 use crate::state::State;
 
+pub use altered::{Altered, compare as compare_answer, compare_overwrites, overwrite_key};
 pub use document::{
     Action, Change, Counts, Drift, MadeFrom, Mode, Place, Plan, PlanFileError, Reason, Reorder, Step, VERSION,
 };
 pub use known::find_pending;
-pub use preflight::{Finding, absent_members, members, preflight};
+pub use preflight::{Finding, RULES, Rule, absent_members, members, preflight, rules_table};
 pub use simulate::{SimulationError, simulate};
 
 use known::Managed;
@@ -138,7 +144,7 @@ pub fn plan(configuration: &Configuration, state: &State, live: &Live, options: 
         broken_rules: Vec::new(),
     };
     match options.mode {
-        Mode::Apply => of_configuration(&mut plan, &wanted, &managed, live),
+        Mode::Apply => of_configuration(&mut plan, &wanted, &managed, live, state),
         Mode::RefreshOnly => refresh_only(&mut plan, &managed),
         Mode::Destroy => destroy(&mut plan, &managed, live),
     }
@@ -157,9 +163,9 @@ pub fn plan(configuration: &Configuration, state: &State, live: &Live, options: 
     Ok(plan)
 }
 
-fn of_configuration(plan: &mut Plan, configuration: &Configuration, managed: &Managed, live: &Live) {
+fn of_configuration(plan: &mut Plan, configuration: &Configuration, managed: &Managed, live: &Live, state: &State) {
     let scope = Scope::with_dependencies(&plan.targets, configuration);
-    let wanted = changes::wanted(configuration, managed);
+    let (wanted, altered) = changes::wanted(configuration, managed, &scope);
     plan.drift = managed.drift(|address| wanted.get(address).cloned());
     plan.drift.retain(|drift| scope.includes(&drift.address));
     plan.changes = changes::decide(configuration, &wanted, managed, &scope);
@@ -173,11 +179,15 @@ fn of_configuration(plan: &mut Plan, configuration: &Configuration, managed: &Ma
     steps.extend(steps::steps(&plan.changes, &wanted, managed, live));
     let orders = order::orders(configuration, &wanted, managed, live, &plan.changes, &scope);
     steps.extend(orders.steps);
+    let (steps, waiting) = fit::fit(steps, live, state);
     plan.steps = steps;
     plan.reorders = orders.reorders;
     plan.notes = notes::notes(&plan.changes, managed, live);
     plan.notes.extend(orders.notes);
     plan.broken_rules = rules::in_the_way(&configuration.broken_rules, &plan.changes);
+    plan.notes.extend(waiting);
+    plan.notes.extend(tags::notes(&plan.changes));
+    plan.notes.extend(altered);
 }
 
 fn refresh_only(plan: &mut Plan, managed: &Managed) {

@@ -1,12 +1,12 @@
 //! Carrying a plan out on a snapshot instead of a server.
 //!
 //! Does what Discord would do, as its documentation tells: new roles at the bottom, new channels behind their like,
-//! channels that follow their category, what a removal takes with it. For tests of the planner and for a look ahead; it
-//! checks no permissions.
+//! channels that follow their category, what a removal takes with it. For tests of the planner, for preflight and for
+//! putting steps in order. [`simulate`] refuses what would pass one of Discord's limits; it checks no permissions.
 
 use std::collections::BTreeMap;
 
-use super::document::{Place, Plan, Step};
+use super::document::{Mode, Place, Plan, Step};
 use crate::live::{Live, LiveResource, map_references};
 use crate::model::{Address, Attributes, Clearable, Kind, Reference, Role, Server, Snowflake, Target, normalised_name};
 use crate::state::{Entry, State};
@@ -24,34 +24,51 @@ pub struct SimulationError {
 /// The server and the state after a plan.
 ///
 /// # Errors
-/// When a step refers to what is not there: the plan's order is wrong, or it was not made from these.
+/// When a step refers to what is not there or passes a limit: the plan's order is wrong, or it was not made from these.
 pub fn simulate(live: &Live, state: &State, plan: &Plan) -> Result<(Live, State), SimulationError> {
-    let highest = live.resources().map(|resource| resource.id.get()).max().unwrap_or(0);
-    let mut run = Run {
-        live: live.clone(),
-        state: state.clone(),
-        next: highest + 1,
-    };
-    run.state.guild_id = Some(live.guild_id);
+    let mut run = Run::new(live, state);
     for step in &plan.steps {
-        run.carry_out(step).map_err(|reason| SimulationError {
+        let refuse = |reason| SimulationError {
             step: step.describe(),
             reason,
-        })?;
+        };
+        if let Some(limit) = run.passes(step) {
+            let most = limit.most(live.boost_level);
+            return Err(refuse(format!("Discord allows {most} {limit}, and there are as many")));
+        }
+        run.carry_out(step).map_err(refuse)?;
+        if let (Step::Refresh { address, .. }, Mode::RefreshOnly) = (step, plan.mode) {
+            run.state.altered.remove(address);
+        }
     }
     Ok((run.live, run.state))
 }
 
-struct Run {
-    live: Live,
-    state: State,
+/// A server and a state on the way through a plan.
+#[derive(Clone)]
+pub(super) struct Run {
+    pub(super) live: Live,
+    pub(super) state: State,
     next: u64,
 }
 
 type Outcome = Result<(), String>;
 
 impl Run {
-    fn carry_out(&mut self, step: &Step) -> Outcome {
+    /// At the beginning.
+    pub(super) fn new(live: &Live, state: &State) -> Self {
+        let highest = live.resources().map(|resource| resource.id.get()).max().unwrap_or(0);
+        let mut run = Self {
+            live: live.clone(),
+            state: state.clone(),
+            next: highest + 1,
+        };
+        run.state.guild_id = Some(live.guild_id);
+        run
+    }
+
+    /// Does what Discord would do. Limits and permissions are for others to check.
+    pub(super) fn carry_out(&mut self, step: &Step) -> Outcome {
         match step {
             Step::Create { address, attributes } => self.create(address, attributes),
             Step::Update {
@@ -108,8 +125,8 @@ impl Run {
             .ok_or_else(|| format!("{address} is not in the state"))
     }
 
-    /// As Discord keeps it: references by id, names normalised.
-    fn stored(&self, attributes: &Attributes) -> Result<Attributes, String> {
+    /// As Discord keeps it: references by id, names normalised, new tags with an id.
+    fn stored(&mut self, attributes: &Attributes) -> Result<Attributes, String> {
         let mut stored = attributes.clone();
         let mut missing = None;
         map_references(&mut stored, &mut |_, reference| {
@@ -127,8 +144,17 @@ impl Run {
             if let Some(name) = &mut channel.name {
                 *name = normalised_name(channel.kind, name);
             }
+            if let Some(overwrites) = &mut channel.overwrites
+                && let Some(own) = overwrites.remove(&Target::Bot)
+            {
+                overwrites.insert(Target::Member(self.live.bot.user_id), own);
+            }
             if let Some(Clearable::Set(Reference::Id(category))) = &channel.category {
                 self.live.get(Kind::Category, *category).ok_or("its category is gone")?;
+            }
+            for tag in channel.tags.iter_mut().flatten().filter(|tag| tag.id.is_none()) {
+                tag.id = Snowflake::new(self.next);
+                self.next += 1;
             }
         }
         Ok(stored)
@@ -165,6 +191,9 @@ impl Run {
             }
             _ => {}
         }
+        if self.creation_is_animated(attributes) {
+            self.live.animated_emoji.insert(id);
+        }
         self.live.insert(LiveResource {
             id,
             attributes: stored,
@@ -184,21 +213,7 @@ impl Run {
     fn update(&mut self, address: &Address, id: Snowflake, attributes: &Attributes, fields: &[String]) -> Outcome {
         let stored = self.stored(attributes)?;
         let found = self.live.get_mut(address.kind(), id).ok_or("it is gone")?;
-        // By way of the map, so that only what is named changes.
-        let mut map = found.attributes.to_map();
-        let said = stored.to_map();
-        for field in fields {
-            match said.get(field) {
-                Some(value) => map.insert(field.clone(), value.clone()),
-                None => map.remove(field),
-            };
-        }
-        let resource = match address.kind() {
-            Kind::Category => "category".to_owned(),
-            kind => kind.name().to_owned(),
-        };
-        map.insert("resource".to_owned(), resource.into());
-        found.attributes = serde_json::from_value(map.into()).map_err(|error| error.to_string())?;
+        found.attributes = found.attributes.with_fields(&stored, fields);
         if let Attributes::Server(Server {
             community: Some(community),
             ..
@@ -223,6 +238,7 @@ impl Run {
         let id = self.id(address)?;
         let stored = match target {
             Target::Role(Reference::Address(role)) => Target::Role(Reference::Id(self.id(role)?)),
+            Target::Bot => Target::Member(self.live.bot.user_id),
             other => other.clone(),
         };
         let found = self.live.get_mut(address.kind(), id).ok_or("it is gone")?;
@@ -307,7 +323,15 @@ impl Run {
                 overwrites.remove(&Target::Role(Reference::Id(id)));
             }
         }
-        self.state.forget(address);
+        if address.kind() == Kind::Channel {
+            let webhooks: Vec<Snowflake> = self.live.of_kind(Kind::Webhook).map(|webhook| webhook.id).collect();
+            for webhook in webhooks {
+                if self.channel_of_webhook(webhook) == Some(id) {
+                    self.live.remove(Kind::Webhook, webhook);
+                }
+            }
+        }
+        self.state.delete(address);
         Ok(())
     }
 }

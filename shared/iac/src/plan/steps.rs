@@ -2,7 +2,8 @@
 //!
 //! What withholds permissions from roles comes first, what grants them last. What other things refer to comes before
 //! them: roles, emoji, categories, channels; the server's settings between the channels that they name and the channels that
-//! only a community has. Removals come after what replaces them, unless Discord's limits leave no room for both.
+//! only a community has. Removals come after what replaces them; [`super::fit`] changes that where Discord's limits leave no
+//! room for both.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +15,6 @@ use super::document::{Action, Change, Reason, Step};
 use super::known::Managed;
 use super::overwrites::{self, Node};
 use crate::live::Live;
-use crate::model::limits::{MOST_CHANNELS, MOST_ROLES};
 use crate::model::{Address, Attributes, Kind, Overwrites, Reference, Role, Target};
 
 /// Steps by phase; they are carried out in the order of the fields.
@@ -137,22 +137,12 @@ fn removal(change: &Change) -> Option<Step> {
     }
 }
 
-/// Removals of channels and roles come late, unless there would be too many meanwhile. The other kinds have few places
-/// each, so there they come first.
+/// Removals of channels and roles come late, after what replaces them. The other kinds have few places each, so there they
+/// come first. Where a server has no room for both, [`super::fit`] puts removals forward.
 fn removals(changes: &[Change], live: &Live, phases: &mut Phases) {
-    let created = |kind: Kind| {
-        changes
-            .iter()
-            .filter(|change| change.action == Action::Create && change.address.kind() == kind)
-            .count()
-    };
-    let channels = live.of_kind(Kind::Channel).count() + live.of_kind(Kind::Category).count() + live.foreign_channels;
-    let channels_first = channels + created(Kind::Channel) + created(Kind::Category) > MOST_CHANNELS;
-    let roles_first = live.of_kind(Kind::Role).count() + created(Kind::Role) > MOST_ROLES;
     for step in backwards(changes, live) {
         let early = match step.address().map(Address::kind) {
-            Some(Kind::Channel | Kind::Category) => channels_first,
-            Some(Kind::Role) => roles_first,
+            Some(Kind::Channel | Kind::Category | Kind::Role) => false,
             _ => matches!(step, Step::Delete { .. }),
         };
         if early {
@@ -465,7 +455,8 @@ pub(super) fn refreshes(managed: &Managed, includes: impl Fn(&Address) -> bool) 
             }),
             (Some(recorded), Some(live)) => {
                 let attributes = live.narrowed_to(recorded);
-                if !differing_fields(recorded, &attributes).is_empty() {
+                // A refresh of what Discord keeps otherwise than asked has the next apply ask again.
+                if !differing_fields(recorded, &attributes).is_empty() || !known.altered.is_empty() {
                     steps.push(Step::Refresh { address, attributes });
                 }
             }

@@ -3,7 +3,7 @@
 use super::attributes::{difference, mark, whole};
 use super::style::{Color, Style};
 use crate::model::{Address, Attributes, Snowflake};
-use crate::plan::{Action, Change, Counts, Drift, Finding, Mode, Plan, Reason, Reorder};
+use crate::plan::{Action, Change, Counts, Drift, Finding, Mode, Plan, Reason, Reorder, tags};
 
 /// The whole plan: drift, changes, orders, words, counts.
 #[must_use]
@@ -253,6 +253,11 @@ fn one(change: &Change, style: Style) -> String {
         false => String::new(),
     };
     let mut text = format!("  # {address} {words}{lost}\n");
+    let removed = tags::removed(change);
+    if !removed.is_empty() {
+        let warning = format!("# posts lose the tags `{}`", removed.join("`, `"));
+        text.push_str(&format!("  {}\n", style.paint(Color::Red, &warning)));
+    }
     if let (Some(origin), true) = (&change.origin, change.action != Action::Create) {
         text.push_str(&format!(
             "  {}\n",

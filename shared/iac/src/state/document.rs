@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::live::{Kinds, Names, map_references};
-use crate::model::{Address, Attributes, Overwrite, Reference, Snowflake, Target};
+use crate::model::{Address, Attributes, Kind, Overwrite, Reference, Snowflake, Target};
 
 /// The version that this gaib writes.
 pub const VERSION: u32 = 1;
@@ -74,6 +75,10 @@ pub struct State {
     /// What may exist.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pending: BTreeMap<Address, Pending>,
+    /// Values that gaib asked for and that Discord keeps otherwise, by attribute (see [`crate::plan::Altered`]). What Discord
+    /// keeps is in `resources`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub altered: BTreeMap<Address, BTreeMap<String, Value>>,
 }
 
 /// Why bytes are no state, or a transition was refused.
@@ -137,6 +142,7 @@ impl State {
             guild_id: None,
             resources: BTreeMap::new(),
             pending: BTreeMap::new(),
+            altered: BTreeMap::new(),
         }
     }
 
@@ -210,9 +216,44 @@ impl State {
     /// It does not exist, or is no longer managed. Whoever refers to it does so by id from now on.
     pub fn forget(&mut self, address: &Address) -> Option<Entry> {
         self.pending.remove(address);
+        self.altered.remove(address);
         let entry = self.resources.remove(address)?;
         self.rename_references(address, &Reference::Id(entry.id));
         Some(entry)
+    }
+
+    /// It was deleted from the server. Discord removes the overwrites of a deleted role.
+    pub fn delete(&mut self, address: &Address) {
+        let Some(entry) = self.forget(address) else { return };
+        if address.kind() != Kind::Role {
+            return;
+        }
+        let target = Target::Role(Reference::Id(entry.id));
+        for other in self.resources.values_mut() {
+            if let Attributes::Channel(channel) | Attributes::Category(channel) = &mut other.attributes
+                && let Some(overwrites) = &mut channel.overwrites
+            {
+                overwrites.remove(&target);
+            }
+        }
+    }
+
+    /// Attributes of a resource were asked for anew: what Discord did with an earlier request for them no longer counts.
+    pub fn ask_again(&mut self, address: &Address, keys: &[String]) {
+        if let Some(altered) = self.altered.get_mut(address) {
+            altered.retain(|key, _| !keys.contains(key));
+            if altered.is_empty() {
+                self.altered.remove(address);
+            }
+        }
+    }
+
+    /// Discord keeps other values than those that were asked for. `attributes` has the values that it keeps.
+    pub fn record_altered(&mut self, address: &Address, attributes: Attributes, asked: BTreeMap<String, Value>) {
+        if let Some(entry) = self.resources.get_mut(address).filter(|_| !asked.is_empty()) {
+            entry.attributes = attributes;
+            self.altered.entry(address.clone()).or_default().extend(asked);
+        }
     }
 
     /// A creation came to nothing: it is certain that nothing was made, by this try or an earlier one.
@@ -276,6 +317,9 @@ impl State {
         }
         let entry = self.resources.remove(from).ok_or_else(|| self.unknown(from))?;
         self.resources.insert(to.clone(), entry);
+        if let Some(altered) = self.altered.remove(from) {
+            self.altered.insert(to.clone(), altered);
+        }
         self.rename_references(from, &Reference::Address(to.clone()));
         Ok(())
     }

@@ -202,6 +202,15 @@ fn every_attribute_has_an_example_that_differs_from_its_default() {
     }
 }
 
+/// The ids of tags are the server's to give.
+fn without_tag_ids(attributes: &Attributes) -> Attributes {
+    let mut attributes = attributes.clone();
+    if let Attributes::Channel(channel) = &mut attributes {
+        channel.tags.iter_mut().flatten().for_each(|tag| tag.id = None);
+    }
+    attributes
+}
+
 #[test]
 fn a_change_by_hand_from_and_to_the_default_is_seen_and_undone() {
     let mut seen = 0;
@@ -234,7 +243,7 @@ fn a_change_by_hand_from_and_to_the_default_is_seen_and_undone() {
                 assert!(!made.drift.is_empty(), "{kind} {of} {field}");
                 let (after, _) = simulate(&live, &state, &made).unwrap_or_else(|error| panic!("{field}: {error}"));
                 let id = found.and_then(|change| change.id).unwrap();
-                let attributes = |live: &Live| live.get(kind, id).unwrap().attributes.clone();
+                let attributes = |live: &Live| without_tag_ids(&live.get(kind, id).unwrap().attributes);
                 assert_eq!(attributes(&after), attributes(&before), "{kind} {of} {field}");
                 seen += 1;
             }
@@ -271,7 +280,7 @@ fn an_export_sets_every_attribute_of_another_server() {
             let (after, _) = simulate(&live, &state, &made).unwrap_or_else(|error| panic!("{kind} {of}: {error}"));
             let id = if kind.is_single() { id(GUILD) } else { id(600) };
             let managed = |live: &Live| {
-                let mut map = live.get(kind, id).unwrap().attributes.to_map();
+                let mut map = without_tag_ids(&live.get(kind, id).unwrap().attributes).to_map();
                 map.retain(|field, _| !NOT_COMPARED.contains(&field.as_str()));
                 map
             };

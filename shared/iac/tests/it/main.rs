@@ -8,6 +8,7 @@ mod export;
 mod hostile;
 mod odd;
 mod plan;
+mod preflight_docs;
 mod random;
 mod references;
 mod required;

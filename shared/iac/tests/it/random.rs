@@ -172,6 +172,7 @@ fn channel(world: &World) -> impl Strategy<Value = Channel> + use<> {
         option::of(select(VideoQuality::ALL)),
     );
     let tag = (text(20), any::<bool>(), option::of(emoji(world))).prop_map(|(name, moderated, emoji)| Tag {
+        id: None,
         name,
         moderated,
         emoji,

@@ -137,8 +137,9 @@ fn cases() -> Vec<(&'static str, &'static str, Value)> {
 }
 
 fn unresolved(configuration: &Configuration, live: &Live, options: &Options) -> Vec<Finding> {
-    let plan = plan(configuration, &State::new("x"), live, options).unwrap();
-    let mut findings = preflight(&plan, live);
+    let state = State::new("x");
+    let plan = plan(configuration, &state, live, options).unwrap();
+    let mut findings = preflight(&plan, live, &state);
     findings.retain(|finding| finding.blocking && finding.what.contains("not on this server"));
     findings
 }
@@ -260,9 +261,9 @@ fn an_id_of_nothing_that_the_server_has_already_stays() {
         let plan = plan(&configuration, &state, &live, &options).unwrap();
         assert_eq!(plan.changes.len(), 1);
         assert!(
-            preflight(&plan, &live).iter().all(|finding| !finding.blocking),
+            preflight(&plan, &live, &state).iter().all(|finding| !finding.blocking),
             "{:#?}",
-            preflight(&plan, &live)
+            preflight(&plan, &live, &state)
         );
     }
 }

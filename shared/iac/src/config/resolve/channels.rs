@@ -295,6 +295,7 @@ fn read_tags(tags: &List<TagEntry>, names: &Names, reader: &mut Reader<'_>) -> V
             reader.break_rule(name.at, format!("the tag `{}` is there twice", name.value.0));
         }
         read.push(Tag {
+            id: None,
             name: name.value.0.clone(),
             moderated: tag.value.moderated.as_ref().is_some_and(|moderated| moderated.value.0),
             emoji: tag.value.emoji.as_ref().and_then(|emoji| names.emoji(emoji, reader)),

@@ -137,6 +137,7 @@ const fn flag(bit: u64) -> i64 {
 fn tags(sent: &[wire::Tag], unknown: &mut Unknowns<'_>) -> Option<Vec<Tag>> {
     let understood = sent.iter().map(|tag| {
         Some(Tag {
+            id: tag.id.as_str().and_then(|id| id.parse().ok()),
             name: tag.name.clone(),
             moderated: tag.moderated,
             emoji: wire::used_emoji(tag.emoji_id, tag.emoji_name.as_deref())?,

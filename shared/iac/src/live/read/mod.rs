@@ -6,6 +6,7 @@
 //!
 //! To add a kind, add a file that reads its collection and a field of [`Collections`].
 
+mod answer;
 mod automod;
 mod channel;
 mod community;
@@ -24,6 +25,7 @@ use serde_json::Value;
 use super::{Live, LiveBot, LiveResource};
 use crate::model::{Attributes, Kind, Snowflake};
 
+pub use answer::{read_answer, read_channels};
 pub use channel::{FLAG_HIDE_DOWNLOAD_OPTIONS, FLAG_REQUIRE_TAG};
 pub use unknown::UnknownValue;
 
@@ -98,6 +100,8 @@ impl Live {
         let roles = role::resources(&guild, &live.bot, &mut unknown);
         let (known, foreign) = channel::resources(&channels, guild.id, &mut unknown);
         live.foreign_channels = foreign;
+        let animated = guild.emojis.iter().filter(|emoji| emoji.animated == Some(true));
+        live.animated_emoji = animated.map(|emoji| emoji.id).collect();
         let mut all = vec![roles, known, expression::emojis(&guild), expression::stickers(&guild)];
         let (id, enabled) = (guild.id, live.features.contains("WELCOME_SCREEN_ENABLED"));
         if let Some(webhooks) = &collections.webhooks {

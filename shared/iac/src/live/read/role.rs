@@ -8,12 +8,24 @@ use super::{plain, wire};
 use crate::model::{Attributes, Clearable, Kind, Role, Snowflake};
 
 pub(super) fn resources(guild: &wire::Guild, bot: &LiveBot, unknown: &mut Vec<UnknownValue>) -> Vec<LiveResource> {
-    let resource = |role: &wire::Role| LiveResource {
+    guild
+        .roles
+        .iter()
+        .map(|role| resource(role, guild.id, bot, unknown))
+        .collect()
+}
+
+pub(super) fn resource(
+    role: &wire::Role,
+    guild: Snowflake,
+    bot: &LiveBot,
+    unknown: &mut Vec<UnknownValue>,
+) -> LiveResource {
+    LiveResource {
         managed: role.managed,
         position: role.position,
-        ..plain(role.id, Attributes::Role(attributes(role, guild.id, bot, unknown)))
-    };
-    guild.roles.iter().map(resource).collect()
+        ..plain(role.id, Attributes::Role(attributes(role, guild, bot, unknown)))
+    }
 }
 
 fn attributes(role: &wire::Role, guild: Snowflake, bot: &LiveBot, unknown: &mut Vec<UnknownValue>) -> Role {

@@ -178,6 +178,9 @@ pub(super) fn used_emoji(id: Option<Snowflake>, name: Option<&str>) -> Option<Op
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Tag {
+    /// A tag of which no id can be read is told apart by its name.
+    #[serde(default)]
+    pub(super) id: Value,
     pub(super) name: String,
     pub(super) moderated: bool,
     #[serde(deserialize_with = "nullable")]
@@ -219,6 +222,8 @@ pub(super) struct Emoji {
     pub(super) name: String,
     pub(super) roles: Vec<Snowflake>,
     pub(super) managed: bool,
+    #[serde(default)]
+    pub(super) animated: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]

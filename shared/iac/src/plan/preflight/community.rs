@@ -1,100 +1,173 @@
-//! What only a community server has, and what it must keep.
+//! What only a community server has, what it takes to become one, and what it must keep.
 
-use std::collections::BTreeMap;
+use arrakis_domain::Permission;
 
-use super::{Check, Finding, finding, list};
-use crate::model::{Address, Attributes, ChannelKind, Clearable, Kind, Reference};
-use crate::plan::document::Step;
+use super::{Problem, Sent, Walk, rules};
+use crate::model::{Address, Attributes, Clearable, ContentFilter, Kind, Reference, Server, Snowflake, Verification};
 
-impl Check<'_> {
-    /// Whether the server is a community once the plan is carried out.
-    fn will_be_community(&self) -> bool {
-        let server = self
-            .plan
-            .changes
-            .iter()
-            .find(|change| change.address == Address::SERVER);
-        let said = server.and_then(|change| match &change.after {
-            Some(Attributes::Server(server)) => server.community,
-            _ => None,
-        });
-        said.unwrap_or_else(|| self.live.is_community())
+/// Settings of the server that name a channel.
+const CHANNELS: [&str; 5] = [
+    "afk_channel",
+    "system_channel",
+    "rules_channel",
+    "public_updates_channel",
+    "safety_alerts_channel",
+];
+/// Those that a community server must have.
+const KEPT: [&str; 2] = ["rules_channel", "public_updates_channel"];
+
+fn setting<'a>(server: &'a Server, field: &str) -> Option<&'a Clearable<Reference>> {
+    match field {
+        "afk_channel" => server.afk_channel.as_ref(),
+        "system_channel" => server.system_channel.as_ref(),
+        "rules_channel" => server.rules_channel.as_ref(),
+        "public_updates_channel" => server.public_updates_channel.as_ref(),
+        _ => server.safety_alerts_channel.as_ref(),
+    }
+}
+
+impl Walk {
+    fn settings(&self) -> Server {
+        let live = &self.run.live;
+        match live.get(Kind::Server, live.guild_id).map(|found| &found.attributes) {
+            Some(Attributes::Server(server)) => server.clone(),
+            _ => Server::default(),
+        }
     }
 
-    pub(super) fn community(&self, findings: &mut Vec<Finding>) {
-        if !self.will_be_community() {
-            let mut by_kind: BTreeMap<ChannelKind, Vec<Address>> = BTreeMap::new();
-            for (address, channel) in self.written_channels() {
-                if channel.kind.needs_community() {
-                    by_kind.entry(channel.kind).or_default().push(address.clone());
-                }
-            }
-            for (kind, addresses) in by_kind {
-                let concerned: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-                let instead = if kind.is_voice() { "voice" } else { "text" };
-                findings.push(finding(
-                    format!("{kind} channels are for community servers, and this is none: {}", list(&concerned)),
-                    format!("enable Community (Server Settings, Enable Community, or `community: true` of the server), or write `kind: {instead}` instead"),
-                    addresses,
-                ));
-            }
-            let singles = [Address::WELCOME_SCREEN, Address::ONBOARDING];
-            for address in singles.into_iter().filter(|address| {
-                self.plan
-                    .changes
-                    .iter()
-                    .any(|change| change.address == *address && change.after.is_some())
-            }) {
-                let what = format!(
-                    "the {} is for community servers, and this is none",
-                    address.kind().words()
-                );
-                findings.push(finding(
-                    what,
-                    "enable Community first (Server Settings, Enable Community)",
-                    vec![address],
+    /// As which setting a community server keeps a channel.
+    pub(super) fn kept_as(&self, id: Snowflake) -> Option<&'static str> {
+        let settings = self.settings();
+        let is_it = |field: &&str| {
+            let named = setting(&settings, field).and_then(Clearable::value);
+            named.and_then(|reference| self.run.resolve(reference)) == Some(id)
+        };
+        KEPT.into_iter().find(is_it).filter(|_| self.run.live.is_community())
+    }
+
+    pub(super) fn server(&mut self, address: &Address, server: &Server, sent: &Sent<'_>) {
+        self.named_channels(address, server, sent);
+        let is_community = self.run.live.is_community();
+        let community = server
+            .community
+            .filter(|_| sent.has("community"))
+            .unwrap_or(is_community);
+        if community != is_community && !self.bot_permissions().contains(Permission::Administrator) {
+            self.problems.push(Problem::new(
+                rules::COMMUNITY_SWITCH,
+                address,
+                "only an administrator switches Community on or off, and the bot is none",
+                "give the bot's role ADMINISTRATOR, or switch it by hand (Server Settings, Enable Community)",
+            ));
+        }
+        if community {
+            self.kept_channels(address, server, sent);
+        }
+        if community && !is_community {
+            self.becomes_community(address, server, sent);
+        }
+    }
+
+    /// Channels that the settings name must be of the right kind.
+    fn named_channels(&mut self, address: &Address, server: &Server, sent: &Sent<'_>) {
+        for field in CHANNELS.into_iter().filter(|field| sent.has(field)) {
+            let named = setting(server, field).and_then(Clearable::value);
+            let Some((reference, id)) = named.and_then(|named| Some((named, self.run.resolve(named)?))) else {
+                continue;
+            };
+            if !self.fits_setting(field, id) {
+                let kind = if field == "afk_channel" {
+                    "a voice"
+                } else {
+                    "a text or announcement"
+                };
+                self.problems.push(Problem::new(
+                    rules::SERVER_CHANNEL,
+                    address,
+                    format!("`{field}` of the server is {kind} channel, and {reference} is none"),
+                    "name another channel",
                 ));
             }
         }
-        self.kept_by_community(findings);
+    }
+
+    /// A community server has rules and updates channels: none is missing, none is taken away.
+    fn kept_channels(&mut self, address: &Address, server: &Server, sent: &Sent<'_>) {
+        let settings = self.settings();
+        let was_community = self.run.live.is_community();
+        for field in KEPT {
+            let is_sent = sent.has(field);
+            let is_missing = match setting(server, field).filter(|_| is_sent) {
+                Some(said) => said.value().is_none(),
+                // What an existing community lacks was not taken away by this plan.
+                None => !was_community && setting(&settings, field).and_then(Clearable::value).is_none(),
+            };
+            if is_missing {
+                self.problems.push(Problem::new(
+                    rules::COMMUNITY_CHANNELS,
+                    address,
+                    format!("a community server has a `{field}`, and this one would have none"),
+                    format!("write `{field}: NAME` with a text channel under `server`, or `community: false`"),
+                ));
+            }
+        }
+    }
+
+    fn becomes_community(&mut self, address: &Address, server: &Server, sent: &Sent<'_>) {
+        let settings = self.settings();
+        let level = server.verification_level.filter(|_| sent.has("verification_level"));
+        let filter = server
+            .explicit_content_filter
+            .filter(|_| sent.has("explicit_content_filter"));
+        let lacking = [
+            (
+                level.or(settings.verification_level) == Some(Verification::None),
+                "verification_level: low",
+            ),
+            (
+                filter.or(settings.explicit_content_filter) != Some(ContentFilter::AllMembers),
+                "explicit_content_filter: all_members",
+            ),
+        ];
+        let lines: Vec<&str> = lacking
+            .into_iter()
+            .filter(|(lacks, _)| *lacks)
+            .map(|(_, line)| line)
+            .collect();
+        if !lines.is_empty() {
+            self.problems.push(Problem::warning(
+                rules::COMMUNITY_SAFETY,
+                address,
+                "Discord's own dialogue makes a server a community only with a verified e-mail address of members and a filter for all of them; it may raise these settings or refuse",
+                format!("write `{}` under `server`", lines.join("`, `")),
+            ));
+        }
     }
 
     /// Discord does not let go of the rules channel and of the channel of its updates (error 50074).
-    fn kept_by_community(&self, findings: &mut Vec<Finding>) {
-        let named = self
-            .live
-            .get(Kind::Server, self.live.guild_id)
-            .map(|server| &server.attributes);
-        let Some(Attributes::Server(server)) = named.filter(|_| self.live.is_community()) else {
-            return;
-        };
-        let changed = |field: &str| {
-            let server = self
-                .plan
-                .changes
-                .iter()
-                .find(|change| change.address == Address::SERVER);
-            server.is_some_and(|change| change.fields.iter().any(|name| name == field || name == "community"))
-        };
-        let kept = [
-            ("rules_channel", &server.rules_channel),
-            ("public_updates_channel", &server.public_updates_channel),
-        ];
-        for (field, reference) in kept {
-            let Some(Reference::Id(kept)) = reference.as_ref().and_then(Clearable::value) else {
-                continue;
-            };
-            let removed = self.plan.steps.iter().find_map(|step| match step {
-                Step::Delete { address, id } if id == kept => Some(address),
-                _ => None,
-            });
-            if let Some(address) = removed.filter(|_| !changed(field)) {
-                findings.push(finding(
-                    format!("{address} is the server's {field}, which a community server must have"),
-                    format!("choose another channel as `{field}` of the server first (Server Settings, Community), or keep it: `gaib server state rm {address}`"),
-                    vec![address.clone()],
-                ));
-            }
+    pub(super) fn community_deletion(&mut self, address: &Address, id: Snowflake) {
+        if let Some(field) = self.kept_as(id) {
+            self.problems.push(Problem::new(
+                rules::COMMUNITY_DELETION,
+                address,
+                format!("{{}} is the server's {field}, which a community server must have"),
+                format!("choose another channel as `{field}` of the server first (Server Settings, Community), or keep it: `gaib server state rm {address}`"),
+            ));
+        }
+    }
+
+    /// Welcome screen and onboarding.
+    pub(super) fn community_only(&mut self, address: &Address) {
+        if !self.run.live.is_community() {
+            self.problems.push(Problem::new(
+                rules::COMMUNITY_ONLY,
+                address,
+                format!(
+                    "the {} is for community servers, and this is none",
+                    address.kind().words()
+                ),
+                "enable Community first (Server Settings, Enable Community)",
+            ));
         }
     }
 }

@@ -1,156 +1,160 @@
 //! Discord's limits: how many, how large, and what boosts add.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::{Check, Finding, finding, list};
-use crate::model::limits::{BITRATE_BY_LEVEL, MOST_CHANNELS, MOST_IN_CATEGORY, MOST_ROLES, STAGE_BITRATE};
-use crate::model::{Address, Attributes, ChannelKind, Clearable, Kind, Reference};
-use crate::plan::document::Action;
+use super::{Problem, Sent, Walk, rules};
+use crate::model::limits::{BITRATE_BY_LEVEL, STAGE_BITRATE};
+use crate::model::{Address, Channel, ChannelKind, Clearable, Kind, Role, Snowflake, Webhook};
+use crate::plan::document::Step;
+use crate::plan::room::Limit;
 
-impl Check<'_> {
-    pub(super) fn limits(&self, findings: &mut Vec<Finding>) {
-        let count = |kind: Kind, action: Action| {
-            self.plan
-                .changes
-                .iter()
-                .filter(|change| change.action == action && change.address.kind() == kind)
-                .count()
-        };
-        let after = |kind: Kind| {
-            (self.live.of_kind(kind).count() + count(kind, Action::Create)).saturating_sub(count(kind, Action::Delete))
-        };
-        let roles = after(Kind::Role);
-        if roles > MOST_ROLES && count(Kind::Role, Action::Create) > 0 {
-            findings.push(finding(
-                format!("the server would have {roles} roles (@everyone among them), and Discord allows {MOST_ROLES}"),
-                "remove roles from the server or from the configuration",
-                Vec::new(),
-            ));
-        }
-        let channels = after(Kind::Channel) + after(Kind::Category) + self.live.foreign_channels;
-        if channels > MOST_CHANNELS && count(Kind::Channel, Action::Create) + count(Kind::Category, Action::Create) > 0
-        {
-            findings.push(finding(
-                format!("the server would have {channels} channels and categories, and Discord allows {MOST_CHANNELS}"),
-                "remove channels from the server or from the configuration",
-                Vec::new(),
-            ));
-        }
-        self.full_categories(findings);
-    }
-
-    fn full_categories(&self, findings: &mut Vec<Finding>) {
-        let mut ids: BTreeMap<&Address, Reference> = BTreeMap::new();
-        for change in &self.plan.changes {
-            if let Some(id) = change.id {
-                ids.insert(&change.address, Reference::Id(id));
-            }
-        }
-        let mut members: BTreeMap<Reference, (i64, bool)> = BTreeMap::new();
-        let mut add = |category: Option<&Clearable<Reference>>, number: i64| {
-            let Some(reference) = category.and_then(Clearable::value) else {
-                return;
-            };
-            let reference = reference
-                .address()
-                .and_then(|address| ids.get(address))
-                .unwrap_or(reference);
-            let (count, grows) = members.entry(reference.clone()).or_default();
-            *count += number;
-            *grows |= number > 0;
-        };
-        let touched: BTreeSet<_> = self
-            .plan
-            .changes
-            .iter()
-            .filter(|change| change.address.kind() == Kind::Channel)
-            .filter_map(|change| change.id)
-            .collect();
-        for channel in self.live.of_kind(Kind::Channel) {
-            if let Attributes::Channel(attributes) = &channel.attributes
-                && !touched.contains(&channel.id)
-            {
-                add(attributes.category.as_ref(), 1);
-            }
-        }
-        for change in &self.plan.changes {
-            let after = match (&change.after, change.id) {
-                (Some(Attributes::Channel(after)), id) => after
-                    .category
-                    .as_ref()
-                    .or_else(|| self.live.channel(id?)?.category.as_ref()),
-                _ => None,
-            };
-            add(after, 1);
-        }
-        for (category, (count, grows)) in members {
-            let count = usize::try_from(count).unwrap_or(0);
-            if grows && count > MOST_IN_CATEGORY {
-                findings.push(finding(
-                    format!("the category {category} would have {count} channels, and Discord allows {MOST_IN_CATEGORY} in a category"),
-                    "put some of them into another category",
-                    category.address().into_iter().cloned().collect(),
-                ));
+impl Walk {
+    /// Whether there is room for what a step makes or moves.
+    pub(super) fn limits(&mut self, step: &Step) {
+        let level = self.run.live.boost_level;
+        let Some(address) = step.address() else { return };
+        for limit in self.run.adds_to(step) {
+            let count = self.run.count(limit) + 1;
+            if count > limit.most(level) {
+                self.passed.push((limit, address.clone(), count));
             }
         }
     }
 
-    pub(super) fn boosts(&self, findings: &mut Vec<Finding>) {
-        let level = usize::from(self.live.boost_level).min(3);
-        for (address, channel) in self.written_channels() {
-            let most = if channel.kind == ChannelKind::Stage {
-                STAGE_BITRATE
-            } else {
-                BITRATE_BY_LEVEL[level]
+    /// The findings about limits that are passed.
+    pub(super) fn passed_limits(&mut self) {
+        let mut by_limit: BTreeMap<Limit, (usize, Vec<Address>)> = BTreeMap::new();
+        for (limit, address, count) in std::mem::take(&mut self.passed) {
+            let (most, addresses) = by_limit.entry(limit).or_default();
+            *most = count.max(*most);
+            addresses.push(address);
+        }
+        for (limit, (count, addresses)) in by_limit {
+            let allowed = limit.most(self.run.live.boost_level);
+            let on_the_way = self.run.count(limit) <= allowed;
+            let when = if on_the_way { "on the way, " } else { "" };
+            let what = format!(
+                "{when}{} would have {count} {limit}, and Discord allows {allowed}",
+                self.whose(limit)
+            );
+            let what_to_do = match on_the_way {
+                true => {
+                    "nothing that goes can go before what comes; apply in two steps: first without what is new, then all of it"
+                }
+                false => what_makes_room(limit),
             };
-            if let Some(bitrate) = channel
-                .bitrate
-                .filter(|bitrate| channel.kind.is_voice() && *bitrate > most)
-            {
-                findings.push(finding(
-                    format!("{address} asks for a bitrate of {bitrate}, and {most} is the most for a {} at boost level {level}", channel.kind),
-                    format!("write `bitrate: {most}` or less, or boost the server"),
-                    vec![address.clone()],
-                ));
+            for address in addresses {
+                self.problems
+                    .push(Problem::new(rule_of(limit), &address, what.clone(), what_to_do));
             }
         }
-        let features = [
-            ("ENHANCED_ROLE_COLORS", "gradient colours"),
-            ("ROLE_ICONS", "role icons"),
+    }
+
+    fn whose(&self, limit: Limit) -> String {
+        match limit {
+            Limit::Category(id) => format!("the category {}", self.name_of(Kind::Category, id)),
+            Limit::Webhooks(id) => self.name_of(Kind::Channel, id),
+            _ => "the server".to_owned(),
+        }
+    }
+
+    fn name_of(&self, kind: Kind, id: Snowflake) -> String {
+        let mut managed = self.run.state.resources.iter();
+        let found = managed.find(|(address, entry)| address.kind() == kind && entry.id == id);
+        found.map_or_else(|| id.to_string(), |(address, _)| address.to_string())
+    }
+
+    /// Bitrates are more with boosts.
+    pub(super) fn bitrate(&mut self, address: &Address, channel: &Channel, sent: &Sent<'_>) {
+        let live = &self.run.live;
+        let level = usize::from(live.boost_level).min(3);
+        let most = match channel.kind {
+            ChannelKind::Stage => STAGE_BITRATE,
+            _ if live.features.contains("VIP_REGIONS") => BITRATE_BY_LEVEL[3],
+            _ => BITRATE_BY_LEVEL[level],
+        };
+        let asked = channel
+            .bitrate
+            .filter(|bitrate| sent.has("bitrate") && channel.kind.is_voice() && *bitrate > most);
+        if let Some(bitrate) = asked {
+            self.problems.push(Problem::new(
+                rules::BITRATE,
+                address,
+                format!(
+                    "{{}} asks for a bitrate of {bitrate}, and {most} is the most for a {} at boost level {level}",
+                    channel.kind
+                ),
+                format!("write `bitrate: {most}` or less, or boost the server"),
+            ));
+        }
+    }
+
+    /// Icons and gradients of roles come with boosts.
+    pub(super) fn boosted_role(&mut self, address: &Address, role: &Role, sent: &Sent<'_>) {
+        let has_icon = sent.has("unicode_emoji") && role.unicode_emoji.as_ref().is_some_and(|emoji| !emoji.is_empty());
+        let colors = [
+            ("secondary_color", &role.secondary_color),
+            ("tertiary_color", &role.tertiary_color),
         ];
-        for (feature, what) in features {
-            if self.live.features.contains(feature) {
-                continue;
-            }
-            let asked = self.plan.changes.iter().filter(|change| {
-                matches!(change.action, Action::Create | Action::Update | Action::Adopt)
-                    && asks_for(feature, change.after.as_ref())
-            });
-            let addresses: Vec<Address> = asked.map(|change| change.address.clone()).collect();
-            if !addresses.is_empty() {
-                let concerned: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-                findings.push(finding(
-                    format!(
-                        "this server has no {what} (it lacks the feature {feature}): {}",
-                        list(&concerned)
-                    ),
+        let has_gradient = colors
+            .into_iter()
+            .any(|(field, color)| sent.has(field) && color.as_ref().and_then(Clearable::value).is_some());
+        let asked = [
+            (has_icon, rules::ROLE_ICON, "ROLE_ICONS", "role icons"),
+            (
+                has_gradient,
+                rules::ROLE_GRADIENT,
+                "ENHANCED_ROLE_COLORS",
+                "gradient colours",
+            ),
+        ];
+        for (is_asked, rule, feature, words) in asked {
+            if is_asked && !self.run.live.features.contains(feature) {
+                self.problems.push(Problem::new(
+                    rule,
+                    address,
+                    format!("this server has no {words} (it lacks the feature {feature}): {{}}"),
                     "boost the server, or take them out of the configuration",
-                    addresses,
                 ));
             }
+        }
+    }
+
+    /// Discord keeps some names to itself.
+    pub(super) fn webhook_name(&mut self, address: &Address, webhook: &Webhook, sent: &Sent<'_>) {
+        let name = webhook.name.as_deref().unwrap_or_default().to_lowercase();
+        let reserved = ["clyde", "discord"].into_iter().find(|word| name.contains(word));
+        if let Some(word) = reserved.filter(|_| sent.has("name")) {
+            self.problems.push(Problem::new(
+                rules::WEBHOOK_NAME,
+                address,
+                format!("the name of a webhook must not contain `{word}`: {{}}"),
+                "give it another name",
+            ));
         }
     }
 }
 
-fn asks_for(feature: &str, attributes: Option<&Attributes>) -> bool {
-    let Some(Attributes::Role(role)) = attributes else {
-        return false;
-    };
-    match feature {
-        "ROLE_ICONS" => role.unicode_emoji.as_ref().is_some_and(|emoji| !emoji.is_empty()),
-        _ => [&role.secondary_color, &role.tertiary_color]
-            .into_iter()
-            .flatten()
-            .any(|color| color.value().is_some()),
+const fn rule_of(limit: Limit) -> &'static str {
+    match limit {
+        Limit::Roles => rules::ROLES_LIMIT,
+        Limit::Channels => rules::CHANNELS_LIMIT,
+        Limit::Category(_) => rules::CATEGORY_LIMIT,
+        Limit::Webhooks(_) => rules::WEBHOOKS_LIMIT,
+        Limit::Automod(_) => rules::AUTOMOD_LIMIT,
+        Limit::Emoji { .. } => rules::EMOJI_LIMIT,
+        Limit::Events => rules::EVENTS_LIMIT,
+    }
+}
+
+const fn what_makes_room(limit: Limit) -> &'static str {
+    match limit {
+        Limit::Roles => "remove roles from the server or from the configuration",
+        Limit::Channels => "remove channels from the server or from the configuration",
+        Limit::Category(_) => "put some of them into another category",
+        Limit::Webhooks(_) => "put some of them into another channel",
+        Limit::Automod(_) => "remove rules from the server or from the configuration",
+        Limit::Emoji { .. } => "remove emoji from the server or from the configuration, or boost the server",
+        Limit::Events => "remove events from the server or from the configuration",
     }
 }

@@ -1,15 +1,21 @@
 //! Whether a plan can succeed, told before the first write.
 //!
-//! Owns what Discord would refuse halfway: the bot's permissions and place among the roles, kinds of channels that only a
-//! community has, limits. Each finding says what would be needed. To add a check: a method in the file of its concern, and a
-//! line in [`preflight`].
+//! Walks through the steps on a copy of the server and asks of each, at the moment before it, whether Discord would refuse
+//! it. So a rule is checked on what changes and not on what was there before, and on the way and not only at the end. Each
+//! finding says what would be needed.
+//!
+//! To add a check: a row in [`rules`], a method in the file of its concern, a line in [`Walk::check`], and a case for each
+//! side in the tests.
 
+mod channels;
 mod community;
+mod granting;
 mod limits;
 mod permissions;
 mod references;
 mod roles;
 mod rules;
+mod values;
 
 pub(super) use references::exists;
 pub use references::{absent_members, members};
@@ -17,13 +23,20 @@ pub use references::{absent_members, members};
 use arrakis_domain::Permissions;
 use serde::{Deserialize, Serialize};
 
-use super::document::{Action, Mode, Plan};
+use super::document::{Action, Mode, Plan, Step};
+use super::room::Limit;
+use super::simulate::Run;
 use crate::live::{Live, LiveResource};
-use crate::model::{Address, Attributes, Channel};
+use crate::model::{Address, Attributes, Kind};
+use crate::state::State;
+
+pub use rules::{RULES, Rule, rules_table};
 
 /// Something that stands in the way of a plan, or is likely to surprise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
+    /// Which of [`RULES`] it is about.
+    pub rule: String,
     /// Discord would refuse: nothing must be sent.
     pub blocking: bool,
     /// What is wrong, and why.
@@ -34,44 +47,178 @@ pub struct Finding {
     pub addresses: Vec<Address>,
 }
 
-/// Everything that stands in the way of `plan` on the server that it was made from.
+/// Everything that stands in the way of `plan` on the server and with the state that it was made from.
 #[must_use]
-pub fn preflight(plan: &Plan, live: &Live) -> Vec<Finding> {
+pub fn preflight(plan: &Plan, live: &Live, state: &State) -> Vec<Finding> {
     if plan.mode == Mode::RefreshOnly {
         return Vec::new();
     }
-    let check = Check {
-        plan,
-        live,
-        permissions: live.bot_permissions(),
+    let mut walk = Walk {
+        run: Run::new(live, state),
+        problems: Vec::new(),
+        lacking: permissions::Lacking::default(),
+        refused: granting::Refused::default(),
+        passed: Vec::new(),
     };
-    let mut findings = Vec::new();
-    check.rules(&mut findings);
-    check.references(&mut findings);
-    check.own_permissions(&mut findings);
-    check.hierarchy(&mut findings);
-    check.granted(&mut findings);
-    check.community(&mut findings);
-    check.limits(&mut findings);
-    check.boosts(&mut findings);
-    check.shut_out(&mut findings);
-    findings
+    for step in &plan.steps {
+        walk.check(step);
+        // What refers to nothing is reported by `references`.
+        let _ = walk.run.carry_out(step);
+    }
+    let check = Check { plan, live };
+    check.values(&mut walk.problems);
+    check.references(&mut walk.problems);
+    check.hierarchy(&mut walk.problems);
+    walk.shut_out(plan);
+    walk.lacking_permissions();
+    walk.refused_bits();
+    walk.passed_limits();
+    findings(walk.problems)
 }
 
 /// A plan against the server that it was made from.
 struct Check<'a> {
     plan: &'a Plan,
     live: &'a Live,
-    permissions: Permissions,
 }
 
-fn finding(what: String, what_to_do: impl Into<String>, addresses: Vec<Address>) -> Finding {
-    Finding {
-        blocking: true,
-        what,
-        what_to_do: what_to_do.into(),
-        addresses,
+/// The way through a plan.
+struct Walk {
+    run: Run,
+    problems: Vec<Problem>,
+    lacking: permissions::Lacking,
+    refused: granting::Refused,
+    /// Limits that are passed, each with what passes it and how many there are then.
+    passed: Vec<(Limit, Address, usize)>,
+}
+
+/// What one step, or one resource, does against a rule. Equal ones of several resources become one finding.
+#[derive(Debug)]
+struct Problem {
+    rule: &'static str,
+    blocking: bool,
+    /// `{}` stands for the addresses.
+    what: String,
+    what_to_do: String,
+    address: Option<Address>,
+}
+
+impl Problem {
+    fn new(rule: &'static str, address: &Address, what: impl Into<String>, what_to_do: impl Into<String>) -> Self {
+        Self {
+            rule,
+            blocking: true,
+            what: what.into(),
+            what_to_do: what_to_do.into(),
+            address: Some(address.clone()),
+        }
     }
+
+    fn warning(rule: &'static str, address: &Address, what: impl Into<String>, what_to_do: impl Into<String>) -> Self {
+        Self {
+            blocking: false,
+            ..Self::new(rule, address, what, what_to_do)
+        }
+    }
+}
+
+impl Walk {
+    /// Everything that Discord asks of a step.
+    fn check(&mut self, step: &Step) {
+        if !step.is_a_request() {
+            return;
+        }
+        self.permissions(step);
+        self.granted(step);
+        self.limits(step);
+        match step {
+            Step::Create { address, attributes } => self.written(address, attributes, None),
+            Step::Update {
+                address,
+                attributes,
+                fields,
+                ..
+            } => self.written(address, attributes, Some(fields)),
+            Step::Delete { address, id } => self.community_deletion(address, *id),
+            _ => {}
+        }
+    }
+
+    /// `fields` are those that are sent; all, when it is made.
+    fn written(&mut self, address: &Address, attributes: &Attributes, fields: Option<&Vec<String>>) {
+        let sent = Sent(fields);
+        match attributes {
+            Attributes::Server(server) => self.server(address, server, &sent),
+            Attributes::Role(role) => self.boosted_role(address, role, &sent),
+            Attributes::Channel(channel) => {
+                self.channel_kind(address, channel, &sent);
+                self.bitrate(address, channel, &sent);
+            }
+            Attributes::Webhook(webhook) => self.webhook_name(address, webhook, &sent),
+            Attributes::Automod(rule) => self.automod_timeout(address, rule, &sent),
+            Attributes::WelcomeScreen(_) => self.community_only(address),
+            Attributes::Onboarding(onboarding) => {
+                self.community_only(address);
+                self.onboarding(address, onboarding);
+            }
+            Attributes::Sticker(_) if fields.is_none() => self.problems.push(Problem::new(
+                rules::STICKER_UPLOAD,
+                address,
+                "a sticker cannot be made by gaib: {}",
+                "upload it (Server Settings, Stickers) and take it in: `gaib server import ADDRESS ID`",
+            )),
+            _ => {}
+        }
+    }
+
+    fn bot_permissions(&self) -> Permissions {
+        self.run.live.bot_permissions()
+    }
+}
+
+/// Which attributes a request has.
+struct Sent<'a>(Option<&'a Vec<String>>);
+
+impl Sent<'_> {
+    fn has(&self, field: &str) -> bool {
+        self.0.is_none_or(|fields| fields.iter().any(|name| name == field))
+    }
+
+    const fn is_creation(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+/// Puts equal problems together, in the order of the rules.
+fn findings(problems: Vec<Problem>) -> Vec<Finding> {
+    let mut grouped: Vec<(Problem, Vec<Address>)> = Vec::new();
+    for problem in problems {
+        let same = grouped.iter_mut().find(|(known, _)| {
+            known.rule == problem.rule && known.what == problem.what && known.what_to_do == problem.what_to_do
+        });
+        match same {
+            Some((_, addresses)) => addresses.extend(problem.address),
+            None => {
+                let addresses = problem.address.clone().into_iter().collect();
+                grouped.push((problem, addresses));
+            }
+        }
+    }
+    let place = |rule: &str| RULES.iter().position(|known| known.id == rule);
+    grouped.sort_by_key(|(problem, _)| place(problem.rule));
+    let finding = |(problem, mut addresses): (Problem, Vec<Address>)| {
+        addresses.sort();
+        addresses.dedup();
+        let names: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        Finding {
+            rule: problem.rule.to_owned(),
+            blocking: problem.blocking,
+            what: problem.what.replace("{}", &list(&names)),
+            what_to_do: problem.what_to_do,
+            addresses,
+        }
+    };
+    grouped.into_iter().map(finding).collect()
 }
 
 /// At most five by name, and how many more.
@@ -88,18 +235,27 @@ impl Check<'_> {
         let id = change.and_then(|change| change.id)?;
         self.live.get(address.kind(), id)
     }
+}
 
-    /// Categories and channels that are made or changed, as they will be.
-    fn written_channels(&self) -> impl Iterator<Item = (&Address, &Channel)> {
-        let written = self.plan.changes.iter().filter(|change| {
-            matches!(
-                change.action,
-                Action::Create | Action::Update | Action::Replace | Action::Adopt
-            )
-        });
-        written.filter_map(|change| match &change.after {
-            Some(Attributes::Channel(channel) | Attributes::Category(channel)) => Some((&change.address, channel)),
-            _ => None,
-        })
+impl Walk {
+    /// A bot that is no administrator must be let into what it closes to everyone, or it cannot change it again.
+    fn shut_out(&mut self, plan: &Plan) {
+        for change in &plan.changes {
+            let is_written = matches!(change.action, Action::Create | Action::Replace)
+                || change.fields.iter().any(|field| field == "overwrites");
+            if !is_written || !matches!(change.address.kind(), Kind::Channel | Kind::Category) {
+                continue;
+            }
+            let id = self.run.state.id(&change.address);
+            let channel = id.and_then(|id| self.run.live.channel(id));
+            if channel.is_some_and(|channel| self.run.live.bot_permissions_in(channel) == Permissions::NONE) {
+                self.problems.push(Problem::new(
+                    rules::BOT_SHUT_OUT,
+                    &change.address,
+                    "the bot is no administrator and would shut itself out of {}",
+                    "add `bot: { allow: [VIEW_CHANNEL, MANAGE_CHANNELS, MANAGE_ROLES] }` to its overwrites, or give the bot ADMINISTRATOR",
+                ));
+            }
+        }
     }
 }

@@ -1,181 +1,218 @@
-//! What the bot may do, and so may grant.
+//! What the bot must be allowed for each request, on the server or in the channel.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use arrakis_domain::{Permission, Permissions};
 
-use super::{Check, Finding, finding, list};
-use crate::model::{Address, Attributes, Channel, Kind, Overwrite, Reference, Role, Target, permission_names};
-use crate::plan::document::{Action, Step};
+use super::{Problem, Walk, list, rules};
+use crate::model::{Address, Attributes, AutomodAction, Channel, Clearable, EventPlace, Kind, Reference};
+use crate::plan::document::Step;
 
-impl Check<'_> {
-    /// What the bot must be allowed for each kind of request.
-    pub(super) fn own_permissions(&self, findings: &mut Vec<Finding>) {
-        let mut needed: BTreeMap<&str, (Permissions, Vec<Address>)> = BTreeMap::new();
-        for step in self.plan.steps.iter().filter(|step| step.is_a_request()) {
-            for permission in needed_for(step) {
-                let (bits, addresses) = needed.entry(permission.name()).or_default();
-                *bits = Permissions::of(&[permission]);
-                addresses.extend(step.address().cloned());
+/// What is missing over a whole plan: told as one sum.
+#[derive(Debug, Default)]
+pub(super) struct Lacking {
+    permissions: BTreeSet<Permission>,
+    addresses: BTreeSet<Address>,
+}
+
+/// What a request needs.
+struct Need {
+    permissions: Vec<Permission>,
+    /// The channel in which Discord looks; `None` for the server.
+    channel: Option<Channel>,
+}
+
+impl Walk {
+    pub(super) fn permissions(&mut self, step: &Step) {
+        let address = step.address().cloned();
+        for need in self.needs(step) {
+            let own = match &need.channel {
+                Some(channel) => {
+                    let own = self.run.live.bot_permissions_in(channel);
+                    if self.is_out_of_reach(channel, own, step) {
+                        continue;
+                    }
+                    own
+                }
+                None => self.bot_permissions(),
+            };
+            let missing = need
+                .permissions
+                .into_iter()
+                .filter(|permission| !own.contains(*permission));
+            let missing: Vec<Permission> = missing.collect();
+            if !missing.is_empty() {
+                self.lacking.permissions.extend(missing);
+                self.lacking.addresses.extend(address.clone());
             }
-        }
-        for (name, (bits, mut addresses)) in needed {
-            if bits.without(self.permissions).is_empty() {
-                continue;
-            }
-            addresses.sort();
-            addresses.dedup();
-            let concerned: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-            findings.push(finding(
-                format!("the bot lacks {name}, which is needed for {}", list(&concerned)),
-                format!("give the bot's role {name} (Server Settings, Roles), or invite the bot again with it"),
-                addresses,
-            ));
         }
     }
 
-    /// Nobody grants what they do not have.
-    pub(super) fn granted(&self, findings: &mut Vec<Finding>) {
-        let mut refused: BTreeMap<u64, Vec<Address>> = BTreeMap::new();
-        let mut refuse = |bits: Permissions, address: &Address| {
-            let lacking = bits.without(self.permissions);
-            if !lacking.is_empty() {
-                refused.entry(lacking.bits()).or_default().push(address.clone());
-            }
+    /// Whether the bot does not see a channel or cannot join it. Reports that instead of all that it lacks there.
+    fn is_out_of_reach(&mut self, channel: &Channel, own: Permissions, step: &Step) -> bool {
+        let (what, what_to_do) = if !own.contains(Permission::ViewChannel) {
+            (
+                "the bot does not see {}, and so cannot change it",
+                "add `bot: { allow: [VIEW_CHANNEL] }` to its overwrites by hand (the channel's settings, Permissions), or give the bot ADMINISTRATOR",
+            )
+        } else if channel.kind.is_voice() && !own.contains(Permission::Connect) {
+            (
+                "the bot may not join {}, and so cannot change it",
+                "allow the bot CONNECT there by hand (the channel's settings, Permissions), or give the bot ADMINISTRATOR",
+            )
+        } else {
+            return false;
         };
-        for change in &self.plan.changes {
-            let Some(after) = &change.after else { continue };
-            match (after, &change.before) {
-                (Attributes::Role(after), before) => {
-                    let known = match before {
-                        Some(Attributes::Role(Role { permissions, .. })) => permissions.unwrap_or_default(),
-                        _ => Permissions::NONE,
-                    };
-                    refuse(after.permissions.unwrap_or_default().without(known), &change.address);
-                }
-                (Attributes::Channel(after) | Attributes::Category(after), before) => {
-                    let nothing = Channel::default();
-                    let before = match before {
-                        Some(Attributes::Channel(before) | Attributes::Category(before))
-                            if change.action != Action::Replace =>
-                        {
-                            before
-                        }
-                        _ => &nothing,
-                    };
-                    refuse(changed_bits(before, after), &change.address);
-                }
-                _ => {}
-            }
+        if let Some(address) = step.address() {
+            self.problems
+                .push(Problem::new(rules::CHANNEL_ACCESS, address, what, what_to_do));
         }
-        for (bits, mut addresses) in refused {
-            addresses.sort();
-            addresses.dedup();
-            let lacking = names_of(Permissions::from_bits(bits));
-            let concerned: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-            findings.push(finding(
-                format!(
-                    "the bot does not have {lacking} itself and so cannot give or withhold it in {}",
-                    list(&concerned)
-                ),
-                if bits == Permission::Administrator.bits() {
-                    "give the bot's own role ADMINISTRATOR, or take it out of the configuration".to_owned()
-                } else {
-                    format!("give the bot's own role {lacking} (or ADMINISTRATOR), or take it out of the configuration")
-                },
-                addresses,
-            ));
-        }
+        true
     }
 
-    /// A bot that is no administrator must be let into what it closes to everyone, or it cannot change it again.
-    pub(super) fn shut_out(&self, findings: &mut Vec<Finding>) {
-        if self.permissions.contains(Permission::Administrator) {
+    /// The finding about all that is missing.
+    pub(super) fn lacking_permissions(&mut self) {
+        let Lacking { permissions, addresses } = std::mem::take(&mut self.lacking);
+        if permissions.is_empty() {
             return;
         }
-        let sees = |overwrite: &Overwrite| overwrite.allow.contains(Permission::ViewChannel);
-        let mut shut = Vec::new();
-        for (address, channel) in self.written_channels() {
-            let Some(overwrites) = &channel.overwrites else {
-                continue;
-            };
-            let closed = overwrites
-                .get(&Target::Everyone)
-                .is_some_and(|everyone| everyone.deny.contains(Permission::ViewChannel));
-            let let_in = overwrites.iter().any(|(target, overwrite)| match target {
-                Target::Bot => sees(overwrite),
-                Target::Role(Reference::Id(id)) => self.live.bot.roles.contains(id) && sees(overwrite),
-                Target::Role(Reference::Address(role)) => sees(overwrite) && self.is_of_bot(role),
-                _ => false,
-            });
-            if closed && !let_in {
-                shut.push(address.clone());
+        let names: Vec<String> = permissions.iter().map(ToString::to_string).collect();
+        let (names, is) = (names.join(", "), if names.len() == 1 { "is" } else { "are" });
+        let concerned: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        let whom = match concerned.is_empty() {
+            true => "the order of channels or roles".to_owned(),
+            false => list(&concerned),
+        };
+        let what = format!("the bot lacks {names}, which {is} needed for {whom}");
+        let what_to_do = format!(
+            "grant: {names} (Server Settings, Roles, the bot's role), or invite the bot again with {}",
+            if is == "is" { "it" } else { "them" }
+        );
+        let mut problem = Problem::new(rules::BOT_PERMISSIONS, &Address::SERVER, what, what_to_do);
+        problem.address = None;
+        self.problems.push(problem);
+    }
+
+    /// Sources: the pages of each resource at <https://discord.com/developers/docs/resources>.
+    fn needs(&self, step: &Step) -> Vec<Need> {
+        use Permission as P;
+        let on_server = |permissions: &[Permission]| Need {
+            permissions: permissions.to_vec(),
+            channel: None,
+        };
+        let Some(address) = step.address() else {
+            let moves_roles = matches!(step, Step::MoveRoles { .. });
+            return vec![on_server(&[if moves_roles {
+                P::ManageRoles
+            } else {
+                P::ManageChannels
+            }])];
+        };
+        let live = &self.run.live;
+        let there = |reference: Option<&Reference>| {
+            let id = reference.and_then(|reference| self.run.resolve(reference));
+            id.and_then(|id| live.channel(id)).cloned()
+        };
+        let itself = || there(Some(&Reference::Address(address.clone())));
+        let in_channel = |permissions: &[Permission], channel: Option<Channel>| Need {
+            permissions: permissions.to_vec(),
+            channel,
+        };
+        match (address.kind(), step) {
+            (_, Step::PutOverwrite { .. } | Step::DeleteOverwrite { .. }) => {
+                vec![in_channel(&[P::ManageRoles], itself())]
             }
+            (Kind::Role, _) => vec![on_server(&[P::ManageRoles])],
+            (Kind::Category | Kind::Channel, Step::Create { .. }) => vec![on_server(&[P::ManageChannels])],
+            (Kind::Category | Kind::Channel, _) => vec![in_channel(&[P::ManageChannels], itself())],
+            (Kind::Server | Kind::WelcomeScreen | Kind::Automod, _) => vec![on_server(&[P::ManageGuild])],
+            (Kind::Onboarding, _) => vec![on_server(&[P::ManageGuild, P::ManageRoles])],
+            (Kind::Emoji | Kind::Sticker, Step::Create { .. }) => vec![on_server(&[P::CreateGuildExpressions])],
+            (Kind::Emoji | Kind::Sticker, _) => vec![on_server(&[P::ManageGuildExpressions])],
+            (Kind::Webhook, _) => self
+                .webhook_channels(step)
+                .into_iter()
+                .map(|channel| in_channel(&[P::ManageWebhooks], Some(channel)))
+                .collect(),
+            (Kind::Event, Step::Create { attributes, .. }) => event_needs(P::CreateEvents, attributes, there),
+            (Kind::Event, Step::Update { attributes, .. }) => event_needs(P::ManageEvents, attributes, there),
+            (Kind::Event, _) => vec![on_server(&[P::ManageEvents])],
         }
-        if !shut.is_empty() {
-            let concerned: Vec<String> = shut.iter().map(ToString::to_string).collect();
-            findings.push(finding(
-                format!("the bot is no administrator and would shut itself out of {}", list(&concerned)),
-                "add `bot: { allow: [VIEW_CHANNEL, MANAGE_CHANNELS, MANAGE_ROLES] }` to its overwrites, or give the bot ADMINISTRATOR",
-                shut,
+    }
+
+    /// The channels of a webhook: where it is, and where it will be.
+    fn webhook_channels(&self, step: &Step) -> Vec<Channel> {
+        let now = match step {
+            Step::Update { id, .. } | Step::Delete { id, .. } => self.run.channel_of_webhook(*id),
+            _ => None,
+        };
+        let next = match step {
+            Step::Create {
+                attributes: Attributes::Webhook(webhook),
+                ..
+            }
+            | Step::Update {
+                attributes: Attributes::Webhook(webhook),
+                ..
+            } => webhook.channel.as_ref().and_then(|channel| self.run.resolve(channel)),
+            _ => None,
+        };
+        let ids: BTreeSet<_> = [now, next].into_iter().flatten().collect();
+        ids.into_iter()
+            .filter_map(|id| self.run.live.channel(id))
+            .cloned()
+            .collect()
+    }
+
+    /// A rule that times members out is for those who may do it themselves.
+    pub(super) fn automod_timeout(
+        &mut self,
+        address: &Address,
+        rule: &crate::model::AutomodRule,
+        sent: &super::Sent<'_>,
+    ) {
+        let times_out = rule
+            .actions
+            .iter()
+            .flatten()
+            .any(|action| matches!(action, AutomodAction::Timeout { .. }));
+        if times_out && sent.has("actions") && !self.bot_permissions().contains(Permission::ModerateMembers) {
+            self.problems.push(Problem::new(
+                rules::AUTOMOD_TIMEOUT,
+                address,
+                "the bot lacks MODERATE_MEMBERS, which the action `timeout` needs: {}",
+                "grant: MODERATE_MEMBERS (Server Settings, Roles, the bot's role), or take the action out of the configuration",
             ));
         }
     }
-
-    /// Whether the bot has, or is given, a role of the plan.
-    fn is_of_bot(&self, role: &Address) -> bool {
-        let held = self
-            .of_address(role)
-            .is_some_and(|role| self.live.bot.roles.contains(&role.id));
-        held || self
-            .plan
-            .steps
-            .iter()
-            .any(|step| matches!(step, Step::BotRole { address, give: true } if address == role))
-    }
 }
 
-fn names_of(permissions: Permissions) -> String {
-    permission_names(permissions).join(", ")
-}
-
-/// Bits that differ between two sets of overwrites.
-fn changed_bits(before: &Channel, after: &Channel) -> Permissions {
-    let Some(after) = &after.overwrites else {
-        return Permissions::NONE;
+/// <https://discord.com/developers/docs/resources/guild-scheduled-event#guild-scheduled-event-object-permissions-requirements>
+fn event_needs(
+    permission: Permission,
+    attributes: &Attributes,
+    there: impl Fn(Option<&Reference>) -> Option<Channel>,
+) -> Vec<Need> {
+    use Permission as P;
+    let place = match attributes {
+        Attributes::Event(event) => event.place.as_ref(),
+        _ => None,
     };
-    let nothing = BTreeMap::new();
-    let before = before.overwrites.as_ref().unwrap_or(&nothing);
-    let targets: BTreeSet<_> = before.keys().chain(after.keys()).collect();
-    targets.into_iter().fold(Permissions::NONE, |bits, target| {
-        let old = before.get(target).copied().unwrap_or_default();
-        let new = after.get(target).copied().unwrap_or_default();
-        bits | old.allow.without(new.allow)
-            | new.allow.without(old.allow)
-            | old.deny.without(new.deny)
-            | new.deny.without(old.deny)
-    })
+    let (permissions, channel) = match place {
+        Some(EventPlace::Stage(channel)) => (
+            vec![permission, P::ManageChannels, P::MuteMembers, P::MoveMembers],
+            there(Some(channel)),
+        ),
+        Some(EventPlace::Voice(channel)) => (vec![permission, P::ViewChannel, P::Connect], there(Some(channel))),
+        _ => (vec![permission], None),
+    };
+    vec![Need { permissions, channel }]
 }
 
-/// What a request needs: <https://discord.com/developers/docs/topics/permissions>.
-fn needed_for(step: &Step) -> Vec<Permission> {
-    let Some(address) = step.address() else {
-        return match step {
-            Step::MoveRoles { .. } => vec![Permission::ManageRoles],
-            _ => vec![Permission::ManageChannels],
-        };
-    };
-    match (address.kind(), step) {
-        (_, Step::PutOverwrite { .. } | Step::DeleteOverwrite { .. }) | (Kind::Role, _) => {
-            vec![Permission::ManageRoles]
-        }
-        (Kind::Category | Kind::Channel, _) => vec![Permission::ManageChannels],
-        (Kind::Server | Kind::WelcomeScreen | Kind::Automod, _) => vec![Permission::ManageGuild],
-        (Kind::Onboarding, _) => vec![Permission::ManageGuild, Permission::ManageRoles],
-        (Kind::Emoji | Kind::Sticker, Step::Create { .. }) => vec![Permission::CreateGuildExpressions],
-        (Kind::Emoji | Kind::Sticker, _) => vec![Permission::ManageGuildExpressions],
-        (Kind::Webhook, _) => vec![Permission::ManageWebhooks],
-        (Kind::Event, Step::Create { .. }) => vec![Permission::CreateEvents],
-        (Kind::Event, _) => vec![Permission::ManageEvents],
+/// The category of a channel that is about to be made.
+pub(super) const fn category_of(channel: &Channel) -> Option<&Reference> {
+    match &channel.category {
+        Some(Clearable::Set(category)) => Some(category),
+        _ => None,
     }
 }

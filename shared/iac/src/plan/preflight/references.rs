@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Check, Finding, finding, list};
+use super::{Check, Finding, Problem, list, rules};
 use crate::live::{Kinds, Live, map_references};
 use crate::model::{Address, Attributes, Kind, Overwrites, Reference, Snowflake, Target};
 use crate::plan::document::{Action, Change, Plan};
@@ -14,7 +14,7 @@ use crate::plan::document::{Action, Change, Plan};
 type Uses = BTreeMap<(Kind, Snowflake), BTreeSet<String>>;
 
 impl Check<'_> {
-    pub(super) fn references(&self, findings: &mut Vec<Finding>) {
+    pub(super) fn references(&self, problems: &mut Vec<Problem>) {
         let mut uses = Uses::new();
         let mut addresses: BTreeSet<Address> = BTreeSet::new();
         for change in &self.plan.changes {
@@ -30,17 +30,21 @@ impl Check<'_> {
             format!("{} {id} ({})", kind.words(), list(&uses))
         });
         let named: Vec<String> = named.collect();
-        findings.push(finding(
-            format!(
-                "{} named by id {} not on this server: {}",
-                count(named.len()),
-                if named.len() == 1 { "is" } else { "are" },
-                named.join("; ")
-            ),
-            "write an address or an id of this server instead, or take them out; `--drop-missing` plans without them, \
-             as for a copy of another server",
-            addresses.into_iter().collect(),
-        ));
+        let what = format!(
+            "{} named by id {} not on this server: {}",
+            count(named.len()),
+            if named.len() == 1 { "is" } else { "are" },
+            named.join("; ")
+        );
+        for address in addresses {
+            problems.push(Problem::new(
+                rules::REFERENCE,
+                &address,
+                what.clone(),
+                "write an address or an id of this server instead, or take them out; `--drop-missing` plans without them, \
+                 as for a copy of another server",
+            ));
+        }
     }
 }
 
@@ -156,6 +160,7 @@ pub fn absent_members(plan: &Plan, absent: &BTreeSet<Snowflake>) -> Option<Findi
     let ids: Vec<String> = absent.iter().map(|id| format!("member:{id}")).collect();
     let places: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     Some(Finding {
+        rule: rules::ABSENT_MEMBER.to_owned(),
         blocking: false,
         what: format!(
             "overwrites name users who are not on this server: {} (in {})",

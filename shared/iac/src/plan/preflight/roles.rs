@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Check, Finding, finding, list};
+use super::{Check, Problem, list, rules};
 use crate::live::LiveResource;
 use crate::model::{Address, Kind, Reference};
 use crate::plan::document::{Action, Step};
@@ -20,7 +20,7 @@ impl Check<'_> {
             || own.is_some_and(|own| self.rank(role) < self.rank(own))
     }
 
-    pub(super) fn hierarchy(&self, findings: &mut Vec<Finding>) {
+    pub(super) fn hierarchy(&self, problems: &mut Vec<Problem>) {
         let mut beyond = BTreeMap::new();
         let mut of_applications = BTreeMap::new();
         for step in &self.plan.steps {
@@ -74,17 +74,22 @@ impl Check<'_> {
                     "give the bot a role above them".to_owned(),
                 ),
             };
-            findings.push(finding(
-                format!("{where_it_is} {}", list(&roles)),
-                what_to_do,
-                beyond.into_keys().collect(),
-            ));
+            let what = format!("{where_it_is} {}", list(&roles));
+            for address in beyond.into_keys() {
+                problems.push(Problem::new(
+                    rules::ROLE_HIERARCHY,
+                    &address,
+                    what.clone(),
+                    what_to_do.clone(),
+                ));
+            }
         }
         for (address, name) in of_applications {
-            findings.push(finding(
+            problems.push(Problem::new(
+                rules::ROLE_MANAGED,
+                &address,
                 format!("the role `{name}` ({address}) belongs to an application or to boosting and cannot be removed or given"),
                 format!("forget it: `gaib server state rm {address}`"),
-                vec![address],
             ));
         }
     }

@@ -78,7 +78,7 @@ proptest! {
             plan.is_empty() && plan.steps.is_empty() && plan.drift.is_empty(),
             "{detail:?}: {}\n{:#?}\n{:#?}\n{yaml}", told(&plan), plan.reorders, plan.steps
         );
-        prop_assert!(preflight(&plan, &live).is_empty());
+        prop_assert!(preflight(&plan, &live, &state).is_empty());
         // Exported again, with the addresses that the state has, it is the same file.
         let managed = state.resources.iter().map(|(address, entry)| (address.clone(), entry.id)).collect();
         let again = to_yaml(&from_live(&live, &assign(&live, &managed), detail), "a test");

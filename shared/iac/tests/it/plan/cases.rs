@@ -241,7 +241,7 @@ fn the_rules_channel_of_a_community_stays() {
     };
     settings.rules_channel = Some(arrakis_iac::model::Clearable::Set(rules.into()));
     let plan = world.plan(&configuration([]));
-    let findings = preflight(&plan, &world.live);
+    let findings = preflight(&plan, &world.live, &world.state);
     assert!(
         findings
             .iter()
@@ -265,7 +265,7 @@ fn too_many_in_a_category_are_told_before() {
             .insert(address(&format!("channel.c{number}")), resource);
     }
     let plan = world.plan(&wanted);
-    let findings = preflight(&plan, &world.live);
+    let findings = preflight(&plan, &world.live, &world.state);
     assert_eq!(findings.len(), 1);
     assert!(findings[0].what.contains("51 channels"), "{findings:?}");
 }

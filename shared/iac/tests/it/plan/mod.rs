@@ -3,5 +3,6 @@
 mod cases;
 mod generate;
 mod laws;
+mod limits;
 mod size;
 pub(crate) mod world;

@@ -59,6 +59,10 @@ fn the_largest_server_is_planned_and_settles() {
         started.elapsed()
     );
     assert_eq!(plan.counts().add, 248 + 500);
+    let started = std::time::Instant::now();
+    let findings = arrakis_iac::plan::preflight(&plan, &world.live, &world.state);
+    println!("checked it in {:?}", started.elapsed());
+    assert!(findings.is_empty(), "{findings:#?}");
     // Each thing once, one request for the order of roles, one for that of channels.
     assert_eq!(plan.steps.len(), 248 + 500 + 2);
     world.apply(&plan);

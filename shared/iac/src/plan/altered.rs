@@ -1,0 +1,186 @@
+//! Values that Discord keeps otherwise than they were asked for: a name that it rewrites, a permission bit that it drops.
+//!
+//! Apply compares each answer with what it sent ([`compare`]) and records what differs. While the configuration asks for
+//! the same value and the server keeps the same other one, a plan does not ask again: it reports the difference
+//! ([`accept`]). A change on either side, or `apply --refresh-only`, makes it ask again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::compare::{filled, normalised};
+use super::known::Known;
+use super::tags;
+use crate::live::Names;
+use crate::model::{Address, Attributes, Channel, Overwrite, Overwrites, Target};
+
+/// What an answer of Discord's says otherwise than was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Altered {
+    /// The attributes as Discord keeps them: what the state records.
+    pub attributes: Attributes,
+    /// The values that were asked for, by key: the name of an attribute, or `overwrites.TARGET` for one overwrite. `null`
+    /// where nothing was asked for.
+    pub asked: BTreeMap<String, Value>,
+}
+
+/// Attributes that an answer does not tell.
+const NOT_ANSWERED: [&str; 3] = ["given_to_bot", "image", "avatar"];
+
+/// The key of one overwrite.
+#[must_use]
+pub fn overwrite_key(target: &Target) -> String {
+    format!("overwrites.{target}")
+}
+
+/// Compares what was asked for (references by address) with what Discord answered (references by id). `fields` are the
+/// attributes that were sent; `None` for all.
+#[must_use]
+pub fn compare(asked: &Attributes, fields: Option<&[String]>, answered: &Attributes, names: &Names) -> Altered {
+    let mut asked = normalised(asked.clone());
+    let found = filled(normalised(names.localised(answered)), &asked);
+    tags::learn_ids(&mut asked, &found);
+    let (mut kept, wanted, found_map) = (asked.to_map(), asked.to_map(), found.to_map());
+    let mut altered = BTreeMap::new();
+    for (field, value) in &wanted {
+        let was_sent = fields.is_none_or(|fields| fields.contains(field));
+        let is_told = found_map.contains_key(field) && !NOT_ANSWERED.contains(&field.as_str());
+        if field == "overwrites" || !was_sent || !is_told || found_map.get(field) == Some(value) {
+            continue;
+        }
+        kept.insert(field.clone(), found_map[field].clone());
+        altered.insert(field.clone(), tags::without_ids(field, value));
+    }
+    let mut attributes = asked.with_map(kept);
+    if fields.is_none_or(|fields| fields.iter().any(|field| field == "overwrites"))
+        && let (Some(wanted), Some(found)) = (overwrites_of(&asked), overwrites_of(&found))
+    {
+        altered.extend(altered_overwrites(wanted, found, |_| true));
+        set_overwrites(&mut attributes, found.clone());
+    }
+    Altered {
+        attributes,
+        asked: altered,
+    }
+}
+
+/// Compares the overwrites of `targets` (of all, when `None`) that the state records with those that Discord has.
+#[must_use]
+pub fn compare_overwrites(
+    recorded: &Attributes,
+    targets: Option<&BTreeSet<Target>>,
+    found: &Attributes,
+    names: &Names,
+) -> Altered {
+    let found = names.localised(found);
+    let mut altered = Altered {
+        attributes: recorded.clone(),
+        asked: BTreeMap::new(),
+    };
+    if let (Some(wanted), Some(found)) = (overwrites_of(recorded), overwrites_of(&found)) {
+        let is_asked = |target: &Target| targets.is_none_or(|targets| targets.contains(target));
+        altered.asked = altered_overwrites(wanted, found, is_asked);
+        let mut kept = wanted.clone();
+        for target in wanted.keys().chain(found.keys()).filter(|target| is_asked(target)) {
+            put(&mut kept, target, found.get(target));
+        }
+        set_overwrites(&mut altered.attributes, kept);
+    }
+    altered
+}
+
+fn altered_overwrites(
+    wanted: &Overwrites,
+    found: &Overwrites,
+    is_asked: impl Fn(&Target) -> bool,
+) -> BTreeMap<String, Value> {
+    let targets: BTreeSet<&Target> = wanted.keys().chain(found.keys()).collect();
+    let differing = targets
+        .into_iter()
+        .filter(|target| is_asked(target) && wanted.get(*target) != found.get(*target));
+    differing
+        .map(|target| (overwrite_key(target), as_value(wanted.get(target))))
+        .collect()
+}
+
+/// Puts into `wanted` what Discord keeps of it, where that is known. Gives a sentence for each.
+pub(super) fn accept(address: &Address, wanted: &mut Attributes, known: &Known) -> Vec<String> {
+    let (Some(live), Some(recorded)) = (&known.live, &known.recorded) else {
+        return Vec::new();
+    };
+    let mut notes = Vec::new();
+    let (live_map, recorded_map) = (live.to_map(), recorded.to_map());
+    for (key, asked) in &known.altered {
+        let shown = match key.strip_prefix("overwrites.") {
+            Some(target) => accept_overwrite(wanted, target, asked, live, recorded),
+            None => {
+                let mut map = wanted.to_map();
+                let kept = live_map.get(key);
+                let wanted_now = map.get(key).map(|value| tags::without_ids(key, value));
+                if wanted_now.as_ref() != Some(asked) || kept != recorded_map.get(key) {
+                    continue;
+                }
+                kept.map(|kept| {
+                    map.insert(key.clone(), kept.clone());
+                    *wanted = wanted.with_map(map);
+                    kept.clone()
+                })
+            }
+        };
+        if let Some(kept) = shown {
+            notes.push(format!(
+                "{address}: `{key}` was asked for as {asked}, and Discord keeps {kept}. It is not sent again. Write what Discord \
+                 keeps into the configuration, or run `gaib server apply --refresh-only` to have the next apply send it again"
+            ));
+        }
+    }
+    notes
+}
+
+fn accept_overwrite(
+    wanted: &mut Attributes,
+    target: &str,
+    asked: &Value,
+    live: &Attributes,
+    recorded: &Attributes,
+) -> Option<Value> {
+    let target: Target = target.parse().ok()?;
+    let kept = overwrites_of(live)?.get(&target);
+    if kept != overwrites_of(recorded)?.get(&target) {
+        return None;
+    }
+    let mut overwrites = overwrites_of(wanted)?.clone();
+    if as_value(overwrites.get(&target)) != *asked {
+        return None;
+    }
+    put(&mut overwrites, &target, kept);
+    set_overwrites(wanted, overwrites);
+    Some(as_value(kept))
+}
+
+fn as_value(overwrite: Option<&Overwrite>) -> Value {
+    // A plain struct: serde_json cannot fail on it.
+    serde_json::to_value(overwrite).unwrap_or_default()
+}
+
+fn put(overwrites: &mut Overwrites, target: &Target, overwrite: Option<&Overwrite>) {
+    match overwrite {
+        Some(overwrite) => overwrites.insert(target.clone(), *overwrite),
+        None => overwrites.remove(target),
+    };
+}
+
+const fn overwrites_of(attributes: &Attributes) -> Option<&Overwrites> {
+    match attributes {
+        Attributes::Channel(Channel { overwrites, .. }) | Attributes::Category(Channel { overwrites, .. }) => {
+            overwrites.as_ref()
+        }
+        _ => None,
+    }
+}
+
+fn set_overwrites(attributes: &mut Attributes, now: Overwrites) {
+    if let Attributes::Channel(channel) | Attributes::Category(channel) = attributes {
+        channel.overwrites = Some(now);
+    }
+}

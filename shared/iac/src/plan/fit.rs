@@ -1,0 +1,329 @@
+//! Puts steps in an order in which no limit of Discord's is passed on the way.
+//!
+//! The phases of [`super::steps`] make first and remove last, so that what is replaced is there until its successor is.
+//! A server near a limit has no room for that: then whatever leaves goes before whatever comes. What leaves a full
+//! category moves on if its new place has room, is deleted if nothing refers to it any more, and else waits outside of all
+//! categories, with its own permissions, until its turn comes. Where nothing makes room the order stays as it is, and
+//! preflight says so before the first write.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use super::document::Step;
+use super::opening::opens;
+use super::room::{Limit, trigger_of};
+use super::simulate::Run;
+use crate::live::Live;
+use crate::model::{Address, Attributes, Channel, Clearable, Kind, Reference, Server, Snowflake, Target};
+use crate::state::State;
+
+/// The same steps, reordered and with steps between them where that is needed. A sentence for each channel that waits outside
+/// of its category.
+pub(super) fn fit(steps: Vec<Step>, live: &Live, state: &State) -> (Vec<Step>, Vec<String>) {
+    if !is_near_a_limit(&steps, live, state) {
+        return (steps, Vec::new());
+    }
+    let mut fitting = Fitting {
+        run: Run::new(live, state),
+        left: steps.into(),
+        done: Vec::new(),
+        notes: Vec::new(),
+        outcome: None,
+    };
+    while let Some(step) = fitting.left.pop_front() {
+        while let Some(limit) = fitting.run.passes(&step) {
+            let Some(earlier) = fitting.make_room(&step, limit) else {
+                break;
+            };
+            fitting.carry_out(earlier);
+        }
+        fitting.carry_out(step);
+    }
+    (fitting.done, fitting.notes)
+}
+
+/// Whether a limit would be passed if everything were made before anything is removed.
+fn is_near_a_limit(steps: &[Step], live: &Live, state: &State) -> bool {
+    let run = Run::new(live, state);
+    let mut added: std::collections::BTreeMap<Limit, usize> = std::collections::BTreeMap::new();
+    for step in steps {
+        for limit in run.adds_to(step) {
+            *added.entry(limit).or_default() += 1;
+        }
+    }
+    added
+        .into_iter()
+        .any(|(limit, more)| run.count(limit) + more > limit.most(live.boost_level))
+}
+
+struct Fitting {
+    run: Run,
+    left: VecDeque<Step>,
+    done: Vec<Step>,
+    notes: Vec<String>,
+    /// The server once all is done; found when it is first needed.
+    outcome: Option<Live>,
+}
+
+impl Fitting {
+    fn carry_out(&mut self, step: Step) {
+        // A step that cannot be carried out is reported by preflight.
+        let _ = self.run.carry_out(&step);
+        self.done.push(step);
+    }
+
+    /// A step that makes room, taken out of those that are left or added to them.
+    fn make_room(&mut self, step: &Step, limit: Limit) -> Option<Step> {
+        match limit {
+            Limit::Category(category) => {
+                let found = self
+                    .move_out(category, &mut BTreeSet::from([category]))
+                    .or_else(|| self.deletion_in(category));
+                match found {
+                    Some(index) => self.left.remove(index),
+                    None => self.park(category),
+                }
+            }
+            Limit::Channels => {
+                let wanted = self.run.adds_to(step);
+                let category = wanted.iter().find_map(|limit| match limit {
+                    Limit::Category(id) => Some(*id),
+                    _ => None,
+                });
+                let best = category.and_then(|category| self.deletion_in(category));
+                let index = best.or_else(|| self.find(|this, index| this.is_free_deletion(index)))?;
+                self.left.remove(index)
+            }
+            Limit::Roles => self.role_deletion(),
+            Limit::Webhooks(channel) => {
+                let index = self.webhook_out(channel, &mut BTreeSet::from([channel]))?;
+                self.left.remove(index)
+            }
+            Limit::Automod(trigger) => {
+                let index = self.find(|this, index| {
+                    this.deletes(index, Kind::Automod, |found| trigger_of(found) == Some(trigger))
+                })?;
+                self.left.remove(index)
+            }
+            Limit::Emoji { .. } => {
+                let index = self.find(|this, index| this.deletes(index, Kind::Emoji, |_| true))?;
+                self.left.remove(index)
+            }
+            Limit::Events => {
+                let index = self.find(|this, index| this.deletes(index, Kind::Event, |_| true))?;
+                self.left.remove(index)
+            }
+        }
+    }
+
+    fn find(&self, fits: impl Fn(&Self, usize) -> bool) -> Option<usize> {
+        (0..self.left.len()).find(|index| fits(self, *index))
+    }
+
+    fn deletes(&self, index: usize, wanted: Kind, fits: impl Fn(&Attributes) -> bool) -> bool {
+        match &self.left[index] {
+            Step::Delete { address, id } if address.kind() == wanted => {
+                let found = self.run.live.get(wanted, *id);
+                found.is_some_and(|found| fits(&found.attributes))
+            }
+            _ => false,
+        }
+    }
+
+    /// A move of a channel out of a category, into one that has room; of a chain of full ones, the last.
+    fn move_out(&self, category: Snowflake, visited: &mut BTreeSet<Snowflake>) -> Option<usize> {
+        let leaving: Vec<usize> = (0..self.left.len())
+            .filter(|index| self.leaves(*index, category))
+            .collect();
+        let has_room = leaving
+            .iter()
+            .find(|index| self.run.passes(&self.left[**index]).is_none());
+        if let Some(index) = has_room {
+            return Some(*index);
+        }
+        for index in leaving {
+            if let Some(Limit::Category(next)) = self.run.passes(&self.left[index])
+                && visited.insert(next)
+                && let Some(found) = self.move_out(next, visited).or_else(|| self.deletion_in(next))
+            {
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    /// Whether a step that is left takes a channel out of a category, and can come now: all that it refers to is there.
+    fn leaves(&self, index: usize, category: Snowflake) -> bool {
+        let Step::Update {
+            address,
+            id,
+            attributes: Attributes::Channel(after),
+            fields,
+        } = &self.left[index]
+        else {
+            return false;
+        };
+        let now = self
+            .run
+            .live
+            .channel(*id)
+            .and_then(|channel| self.run.category_of(channel));
+        let next = self.run.category_of(after);
+        let is_there = |reference: &Reference| self.run.resolve(reference).is_some();
+        // A change of kind may need what an earlier step gives: a community.
+        address.kind() == Kind::Channel
+            && fields.iter().any(|field| field == "category")
+            && fields.iter().all(|field| field != "kind")
+            && now == Some(category)
+            && next != Some(category)
+            && after.category.as_ref().and_then(Clearable::value).is_none_or(is_there)
+            && next.is_none_or(|next| self.run.live.get(Kind::Category, next).is_some())
+    }
+
+    /// A deletion of a channel of a category that nothing stands in the way of.
+    fn deletion_in(&self, category: Snowflake) -> Option<usize> {
+        self.find(|this, index| match &this.left[index] {
+            Step::Delete { address, id } if address.kind() == Kind::Channel => {
+                let channel = this.run.live.channel(*id);
+                let within = channel.and_then(|channel| this.run.category_of(channel));
+                within == Some(category) && this.is_free_deletion(index)
+            }
+            _ => false,
+        })
+    }
+
+    /// Whether a step deletes a channel or category to which nothing refers that is changed before it.
+    fn is_free_deletion(&self, index: usize) -> bool {
+        let Step::Delete { address, id } = &self.left[index] else {
+            return false;
+        };
+        if !matches!(address.kind(), Kind::Channel | Kind::Category) || self.is_kept_by_community(*id) {
+            return false;
+        }
+        let is_category = address.kind() == Kind::Category;
+        self.left.iter().take(index).all(|step| match step {
+            Step::Update { address, id: other, .. } => {
+                // A category that goes leaves its channels outside of all categories, from where they move on.
+                let is_of_it = is_category && address.kind() == Kind::Channel;
+                let found = self.run.live.get(address.kind(), *other).filter(|_| !is_of_it);
+                found.is_none_or(|found| !found.attributes.references().contains(&&Reference::Id(*id)))
+            }
+            // What is made in its place comes after it in any case.
+            _ => true,
+        })
+    }
+
+    fn is_kept_by_community(&self, id: Snowflake) -> bool {
+        let live = &self.run.live;
+        let server = live.get(Kind::Server, live.guild_id).map(|server| &server.attributes);
+        let Some(Attributes::Server(Server {
+            rules_channel,
+            public_updates_channel,
+            ..
+        })) = server.filter(|_| live.is_community())
+        else {
+            return false;
+        };
+        let named = [rules_channel, public_updates_channel].into_iter().flatten();
+        named
+            .filter_map(Clearable::value)
+            .any(|reference| self.run.resolve(reference) == Some(id))
+    }
+
+    /// Sets a channel outside of all categories that leaves this one later. Its overwrites stay as they are.
+    fn park(&mut self, category: Snowflake) -> Option<Step> {
+        let leaving = self.left.iter().find_map(|step| {
+            match step {
+                Step::Update {
+                    address,
+                    id,
+                    attributes: Attributes::Channel(after),
+                    fields,
+                } if fields.iter().any(|field| field == "category")
+                    && self.run.category_of(after) != Some(category) =>
+                {
+                    Some((address, *id))
+                }
+                Step::Delete { address, id } if address.kind() == Kind::Channel => Some((address, *id)),
+                _ => None,
+            }
+            .filter(|(_, id)| {
+                let channel = self.run.live.channel(*id);
+                channel.and_then(|channel| self.run.category_of(channel)) == Some(category)
+            })
+        });
+        let (address, id): (&Address, Snowflake) = leaving?;
+        let Attributes::Channel(recorded) = &self.run.state.resources.get(address)?.attributes else {
+            return None;
+        };
+        let attributes = Channel {
+            category: Some(Clearable::Cleared),
+            ..recorded.clone()
+        };
+        let address = address.clone();
+        self.notes.push(format!(
+            "{address} waits outside of all categories for a moment, with its own permissions: its category is full"
+        ));
+        Some(Step::Update {
+            address,
+            id,
+            attributes: Attributes::Channel(attributes),
+            fields: vec!["category".to_owned()],
+        })
+    }
+
+    /// A move of a webhook out of a channel, into one that has room.
+    fn webhook_out(&self, channel: Snowflake, visited: &mut BTreeSet<Snowflake>) -> Option<usize> {
+        let leaving: Vec<usize> = (0..self.left.len())
+            .filter(|index| match &self.left[*index] {
+                Step::Update { address, id, .. } if address.kind() == Kind::Webhook => {
+                    let adds = self.run.adds_to(&self.left[*index]);
+                    self.run.channel_of_webhook(*id) == Some(channel) && !adds.is_empty()
+                }
+                _ => false,
+            })
+            .collect();
+        let has_room = leaving
+            .iter()
+            .find(|index| self.run.passes(&self.left[**index]).is_none());
+        if let Some(index) = has_room {
+            return Some(*index);
+        }
+        leaving
+            .into_iter()
+            .find_map(|index| match self.run.passes(&self.left[index]) {
+                Some(Limit::Webhooks(next)) if visited.insert(next) => self.webhook_out(next, visited),
+                _ => None,
+            })
+    }
+
+    /// The deletion of a role without which nobody sees what they see neither before nor after. Overwrites go with a role:
+    /// the steps that would remove them are dropped.
+    fn role_deletion(&mut self) -> Option<Step> {
+        let outcome = self.outcome().clone();
+        let index = self.find(|this, index| match &this.left[index] {
+            Step::Delete { address, id } if address.kind() == Kind::Role && !this.run.live.bot.roles.contains(id) => {
+                let mut then = this.run.clone();
+                then.carry_out(&this.left[index]).is_ok() && !opens(&this.run.live, &then.live, &outcome)
+            }
+            _ => false,
+        })?;
+        let step = self.left.remove(index)?;
+        if let Some(role) = step.address() {
+            let gone = Target::from(role.clone());
+            self.left
+                .retain(|step| !matches!(step, Step::DeleteOverwrite { target, .. } if *target == gone));
+        }
+        Some(step)
+    }
+
+    fn outcome(&mut self) -> &Live {
+        let (run, left) = (&self.run, &self.left);
+        self.outcome.get_or_insert_with(|| {
+            let mut run = run.clone();
+            for step in left {
+                let _ = run.carry_out(step);
+            }
+            run.live
+        })
+    }
+}

@@ -1,0 +1,93 @@
+//! Kinds of channels, and what other things ask of them.
+
+use arrakis_domain::Permission;
+
+use super::{Problem, Sent, Walk, rules};
+use crate::model::limits::{ONBOARDING_LEAST_CHANNELS, ONBOARDING_LEAST_WRITABLE};
+use crate::model::{Address, Attributes, Channel, ChannelKind, Kind, Onboarding, OnboardingMode, Reference, Snowflake};
+
+impl Walk {
+    /// A kind that only a community has.
+    pub(super) fn channel_kind(&mut self, address: &Address, channel: &Channel, sent: &Sent<'_>) {
+        if !sent.has("kind") {
+            return;
+        }
+        let kind = channel.kind;
+        // Text and announcement channels turn into each other, in both directions, on community servers alone.
+        let needs_community = kind.needs_community() || !sent.is_creation();
+        if needs_community && !self.run.live.is_community() {
+            let instead = if kind.is_voice() { "voice" } else { "text" };
+            let what = match sent.is_creation() {
+                true => format!("{kind} channels are for community servers, and this is none: {{}}"),
+                false => format!("channels become {kind} channels on community servers, and this is none: {{}}"),
+            };
+            self.problems.push(Problem::new(
+                rules::CHANNEL_KIND,
+                address,
+                what,
+                format!("enable Community (Server Settings, Enable Community, or `community: true` of the server), or write `kind: {instead}` instead"),
+            ));
+        }
+        let id = self.run.state.id(address).filter(|_| !sent.is_creation());
+        if let Some(field) = id.and_then(|id| self.kept_as(id)) {
+            self.problems.push(Problem::new(
+                rules::CHANNEL_CONVERSION,
+                address,
+                format!("{{}} is the server's {field}, which stays a text channel"),
+                format!("choose another channel as `{field}` of the server first"),
+            ));
+        }
+    }
+
+    /// What onboarding must show to everybody while it is on.
+    pub(super) fn onboarding(&mut self, address: &Address, onboarding: &Onboarding) {
+        let live = &self.run.live;
+        let found = live.get(Kind::Onboarding, live.guild_id).map(|found| &found.attributes);
+        let known = match found {
+            Some(Attributes::Onboarding(known)) => known.clone(),
+            _ => Onboarding::default(),
+        };
+        let is_on = onboarding.enabled.or(known.enabled) == Some(true);
+        let mode = onboarding.mode.or(known.mode);
+        let channels = onboarding.default_channels.as_ref().or(known.default_channels.as_ref());
+        let mut shown: Vec<&Reference> = channels.into_iter().flatten().collect();
+        if mode == Some(OnboardingMode::Advanced) {
+            let prompts = onboarding.prompts.as_ref().or(known.prompts.as_ref());
+            let options = prompts.into_iter().flatten().flat_map(|prompt| &prompt.options);
+            shown.extend(options.flat_map(|option| &option.channels));
+        }
+        let ids: std::collections::BTreeSet<Snowflake> = shown
+            .into_iter()
+            .filter_map(|reference| self.run.resolve(reference))
+            .collect();
+        let may = |id: &&Snowflake, permission| {
+            let channel = live.channel(**id);
+            channel.is_some_and(|channel| live.member_permissions_in(channel, None).contains(permission))
+        };
+        let visible = ids.iter().filter(|id| may(id, Permission::ViewChannel)).count();
+        let writable = ids.iter().filter(|id| may(id, Permission::SendMessages)).count();
+        if is_on && (visible < ONBOARDING_LEAST_CHANNELS || writable < ONBOARDING_LEAST_WRITABLE) {
+            self.problems.push(Problem::new(
+                rules::ONBOARDING_CHANNELS,
+                address,
+                format!(
+                    "onboarding that is on shows {ONBOARDING_LEAST_CHANNELS} channels to everybody, and everybody may write in {ONBOARDING_LEAST_WRITABLE} of them; here it is {visible} and {writable}"
+                ),
+                "name more channels in `default_channels`, or let @everyone see them and write in them",
+            ));
+        }
+    }
+
+    /// Whether a channel has the kind that a setting of the server wants.
+    pub(super) fn fits_setting(&self, field: &str, id: Snowflake) -> bool {
+        let kind = self.run.live.get(Kind::Channel, id).map(|found| &found.attributes);
+        let Some(Attributes::Channel(Channel { kind, .. })) = kind else {
+            // What is not there is reported by whoever resolves references.
+            return true;
+        };
+        match field {
+            "afk_channel" => *kind == ChannelKind::Voice,
+            _ => matches!(kind, ChannelKind::Text | ChannelKind::Announcement),
+        }
+    }
+}

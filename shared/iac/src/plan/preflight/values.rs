@@ -1,0 +1,27 @@
+//! Rules of Discord's that configured values break.
+
+use super::{Check, Problem, rules};
+
+impl Check<'_> {
+    /// One finding for each value, however many resources it concerns.
+    pub(super) fn values(&self, problems: &mut Vec<Problem>) {
+        let mut known: Vec<String> = Vec::new();
+        for rule in &self.plan.broken_rules {
+            let place = rule
+                .origin
+                .as_ref()
+                .map(|origin| format!("{}:{}:{}: ", origin.file, origin.line, origin.column));
+            let what = format!("{}{}: {}", place.unwrap_or_default(), rule.address, rule.reason);
+            if known.contains(&what) {
+                continue;
+            }
+            known.push(what.clone());
+            problems.push(Problem::new(
+                rules::VALUE,
+                &rule.address,
+                what,
+                "correct the value; only what the server has already may stay as it is",
+            ));
+        }
+    }
+}
