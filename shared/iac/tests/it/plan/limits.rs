@@ -590,3 +590,13 @@ fn role_permissions_do_not_matter_to_room() {
             .any(|finding| finding.rule == "roles-limit")
     );
 }
+
+#[test]
+fn categories_of_a_full_server_are_exchanged() {
+    let before = filled(&[50, 50, 49, 49, 49, 49, 49, 48, 48], 50);
+    let mut after = before.clone();
+    exchange_category(&mut after, 0, 0);
+    exchange_category(&mut after, 1, 1);
+    let mut world = world_of(&before);
+    lawful(&mut world, &after.0).unwrap();
+}
