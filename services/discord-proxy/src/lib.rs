@@ -60,6 +60,9 @@ use crate::upstream::Upstream;
 /// Time to answer what was sent when the process is asked to leave: the longest attempt and a little.
 const GRACE: std::time::Duration = std::time::Duration::from_secs(18);
 
+/// How long a start waits for Discord's word on a token that Redis calls dead.
+const START_CHECK: std::time::Duration = std::time::Duration::from_secs(3);
+
 /// Listens where the configuration says, and serves until shutdown.
 ///
 /// # Errors
@@ -86,7 +89,8 @@ pub async fn serve_on(listener: TcpListener, config: Config, runtime: Runtime) -
     let hard = runtime.shutdown.hard.clone();
     // Redis says whether the token is dead; whoever comes meanwhile waits in the listener's queue.
     built.limits.beat_once().await;
-    built.check.at_start().await;
+    // A Discord that hangs does not keep interactions waiting: they need no token.
+    let _ = tokio::time::timeout(START_CHECK, built.check.at_start()).await;
     let beating = tokio::spawn({
         let (limits, stop) = (Arc::clone(&built.limits), hard.clone());
         async move { limits.beat(stop).await }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrakis_contracts::dead_letter::DeadReason;
+use arrakis_contracts::redact;
 use arrakis_fail_point as fail_point;
 use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
@@ -360,7 +361,7 @@ async fn settle(options: &ConsumeOptions, delivery: &Delivery, verdict: Verdict)
     let moved = match &verdict {
         Verdict::Done => Ok(delivery.ack().await),
         Verdict::Drop { why } => {
-            tracing::info!(queue, id, why, "dropped");
+            tracing::info!(queue, id, why = redact::text(why), "dropped");
             Ok(delivery.ack().await)
         }
         Verdict::Retry { .. } if fail_point::skips("worker.guard.retry_wait") => Ok(delivery.give_back().await),
@@ -368,14 +369,21 @@ async fn settle(options: &ConsumeOptions, delivery: &Delivery, verdict: Verdict)
             tracing::warn!(
                 queue,
                 id,
-                error,
+                // An error may quote what it was about.
+                error = redact::text(error),
                 attempts = delivery.attempts() + 1,
                 "failed; trying again later"
             );
             options.failures.retry(delivery, error).await
         }
         Verdict::DeadLetter { reason, error } => {
-            tracing::error!(queue, id, error, reason = reason.name(), "failed for good");
+            tracing::error!(
+                queue,
+                id,
+                error = redact::text(error),
+                reason = reason.name(),
+                "failed for good"
+            );
             options.failures.dead_letter(delivery, *reason, error).await
         }
         Verdict::GiveBack => Ok(delivery.give_back().await),

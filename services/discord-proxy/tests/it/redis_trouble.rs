@@ -186,8 +186,14 @@ async fn every_key_goes_away_by_itself() {
     ] {
         replica.get(path).await;
     }
-    for (what, pattern) in [("invalid requests are shared", "*invalid:*"), ("the dead token is shared", "*dead")] {
-        eventually(what, || !world.redis.command::<Vec<String>>(&["KEYS", pattern]).is_empty()).await;
+    for (what, pattern) in [
+        ("invalid requests are shared", "*invalid:*"),
+        ("the dead token is shared", "*dead"),
+    ] {
+        eventually(what, || {
+            !world.redis.command::<Vec<String>>(&["KEYS", pattern]).is_empty()
+        })
+        .await;
     }
     let keys: Vec<String> = world.redis.command(&["KEYS", "*"]);
     for kind in ["state", "members", "global", "route:", "bucket:", "dead", "invalid:"] {

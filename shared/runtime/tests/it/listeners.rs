@@ -43,15 +43,15 @@ async fn listen(callers: HttpLimits, health: HttpLimits) -> Listening {
     let app = Router::new()
         .route("/", any(|body: Bytes| async move { body.len().to_string() }))
         .route("/large", get(|| async { vec![b'a'; 32 << 20] }))
-        .route("/slow", get(|| async {
-            tokio::time::sleep(Duration::from_secs(4)).await;
-            "late"
-        }));
+        .route(
+            "/slow",
+            get(|| async {
+                tokio::time::sleep(Duration::from_secs(4)).await;
+                "late"
+            }),
+        );
     let mut addresses = Vec::new();
-    for (name, limits, router) in [
-        ("callers", callers, app),
-        ("health", health, router(runtime.clone())),
-    ] {
+    for (name, limits, router) in [("callers", callers, app), ("health", health, router(runtime.clone()))] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         addresses.push(listener.local_addr().unwrap());
         tokio::spawn(runtime.http_server(name, limits).serve(listener, router, stop.clone()));
@@ -67,25 +67,40 @@ async fn listen(callers: HttpLimits, health: HttpLimits) -> Listening {
 impl Listening {
     fn metric(&self, line: &str) -> f64 {
         let text = self.runtime.metrics.render();
-        let found = text.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' ')?.parse().ok());
+        let found = text
+            .lines()
+            .find_map(|found| found.strip_prefix(line)?.strip_prefix(' ')?.parse().ok());
         found.unwrap_or_else(|| panic!("no metric {line} in\n{text}"))
     }
 
     fn closed(&self, listener: &str, why: &str) -> f64 {
-        self.metric(&format!("arrakis_http_connections_closed_total{{listener=\"{listener}\",why=\"{why}\"}}"))
+        self.metric(&format!(
+            "arrakis_http_connections_closed_total{{listener=\"{listener}\",why=\"{why}\"}}"
+        ))
     }
 
     async fn until_closed(&self, listener: &str, why: &str, count: f64) {
         let began = Instant::now();
         while self.closed(listener, why) < count {
-            assert!(began.elapsed() < PATIENCE, "{why}: {} of {count}", self.closed(listener, why));
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{why}: {} of {count}",
+                self.closed(listener, why)
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
     /// A call and a question about health, each on a new connection, are answered.
     async fn answers(&self) {
-        assert_eq!(ask(self.health, "GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await, "alive\n");
+        assert_eq!(
+            ask(
+                self.health,
+                "GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+            )
+            .await,
+            "alive\n"
+        );
         let call = "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 5\r\n\r\nhello";
         assert_eq!(ask(self.callers, call).await, "5");
     }
@@ -109,10 +124,19 @@ async fn ask(address: SocketAddr, request: &str) -> String {
 const KINDS: [(&str, &str); 6] = [
     ("nothing", ""),
     ("half a head", "GET / HTTP/1.1\r\nhost: x\r\nx-more: "),
-    ("half a body", "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\nhalf"),
-    ("half a chunk", "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n64\r\nhalf"),
+    (
+        "half a body",
+        "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\nhalf",
+    ),
+    (
+        "half a chunk",
+        "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n64\r\nhalf",
+    ),
     ("a request, then nothing", "GET / HTTP/1.1\r\nhost: x\r\n\r\n"),
-    ("two requests and half a third", "GET / HTTP/1.1\r\nhost: x\r\n\r\nGET / HTTP/1.1\r\nhost: x\r\n\r\nGET / HT"),
+    (
+        "two requests and half a third",
+        "GET / HTTP/1.1\r\nhost: x\r\n\r\nGET / HTTP/1.1\r\nhost: x\r\n\r\nGET / HT",
+    ),
 ];
 
 async fn crowd(address: SocketAddr, sends: &str) -> Vec<TcpStream> {
@@ -153,8 +177,11 @@ async fn a_crowd_of_any_kind_on_either_port_keeps_nobody_out() {
             };
             let crowd = crowd(address, sends).await;
             listening.answers().await;
-            let evicted = (CROWD - places) as f64;
-            listening.until_closed(name, "evicted", evicted).await;
+            // Health answers a body that it does not read, and closes.
+            let is_kept_open = !(on_health && sends.starts_with("POST"));
+            if is_kept_open {
+                listening.until_closed(name, "evicted", (CROWD - places) as f64).await;
+            }
             let open = listening.metric(&format!("arrakis_http_connections{{listener=\"{name}\"}}"));
             assert!(open <= places as f64, "{kind}: {open} connections");
             for _ in 0..20 {
@@ -169,7 +196,10 @@ async fn a_crowd_of_any_kind_on_either_port_keeps_nobody_out() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_is_being_answered_is_not_cut_off_by_a_crowd() {
     let listening = listen(patient(HttpLimits::for_callers(), 50), HttpLimits::for_health()).await;
-    let slow = tokio::spawn(ask(listening.callers, "GET /slow HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"));
+    let slow = tokio::spawn(ask(
+        listening.callers,
+        "GET /slow HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+    ));
     tokio::time::timeout(PATIENCE, async {
         while listening.metric("arrakis_http_connections{listener=\"callers\"}") < 1.0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -189,16 +219,28 @@ async fn when_every_place_is_being_served_a_new_connection_is_refused_and_health
     let mut busy = Vec::new();
     for _ in 0..20 {
         let mut stream = TcpStream::connect(listening.callers).await.unwrap();
-        stream.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        stream
+            .write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .unwrap();
         busy.push(stream);
     }
     let mut refused = 0.0;
     while refused < 1.0 {
         let mut stream = TcpStream::connect(listening.callers).await.unwrap();
-        let _ = stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+        let _ = stream
+            .write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            .await;
         let _ = stream.read_to_end(&mut Vec::new()).await;
         refused = listening.closed("callers", "refused");
-        assert_eq!(ask(listening.health, "GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await, "alive\n");
+        assert_eq!(
+            ask(
+                listening.health,
+                "GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+            )
+            .await,
+            "alive\n"
+        );
     }
     for stream in &mut busy {
         let mut answer = [0; 15];
@@ -220,8 +262,14 @@ async fn each_kind_of_waiting_ends_and_is_counted() {
     for (sends, why) in [
         ("", "header_time"),
         ("GET / HTTP/1.1\r\nhost: x\r\nx-more: ", "header_time"),
-        ("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\nhalf", "body_time"),
-        ("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n64\r\nhalf", "body_time"),
+        (
+            "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\nhalf",
+            "body_time",
+        ),
+        (
+            "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n64\r\nhalf",
+            "body_time",
+        ),
         ("GET / HTTP/1.1\r\nhost: x\r\n\r\n", "idle_time"),
         ("GET / HTTP/1.1\r\nhost: x\r\n\r\nGET / HT", "idle_time"),
     ] {
@@ -238,9 +286,15 @@ async fn a_byte_at_a_time_does_not_prolong_anything() {
     let listening = listen(short(HttpLimits::for_callers()), short(HttpLimits::for_health())).await;
     for (begin, why) in [
         ("GET / HTTP/1.1\r\nhost: x\r\nx-more: ", "header_time"),
-        ("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n", "body_time"),
+        (
+            "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n",
+            "body_time",
+        ),
         // Behind a request that was answered, too.
-        ("GET / HTTP/1.1\r\nhost: x\r\n\r\nGET / HTTP/1.1\r\nx-more: ", "header_time"),
+        (
+            "GET / HTTP/1.1\r\nhost: x\r\n\r\nGET / HTTP/1.1\r\nx-more: ",
+            "header_time",
+        ),
     ] {
         let before = listening.closed("callers", why);
         let mut stream = TcpStream::connect(listening.callers).await.unwrap();
@@ -258,7 +312,10 @@ async fn a_byte_at_a_time_does_not_prolong_anything() {
 async fn who_does_not_read_the_answer_is_let_go() {
     let listening = listen(short(HttpLimits::for_callers()), short(HttpLimits::for_health())).await;
     let mut stream = TcpStream::connect(listening.callers).await.unwrap();
-    stream.write_all(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    stream
+        .write_all(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
     listening.until_closed("callers", "write_time", 1.0).await;
     is_closed(&mut stream, "large").await;
 }
@@ -275,13 +332,24 @@ async fn a_head_too_large_is_answered_431_and_one_just_small_enough_is_read() {
     stream.write_all(head(33 << 10).as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
-    assert!(answer.starts_with(b"HTTP/1.1 431"), "{}", String::from_utf8_lossy(&answer));
+    assert!(
+        answer.starts_with(b"HTTP/1.1 431"),
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
     let many: String = (0..200).map(|number| format!("x-{number}: 1\r\n")).collect();
     let mut stream = TcpStream::connect(listening.callers).await.unwrap();
-    stream.write_all(format!("GET / HTTP/1.1\r\nhost: x\r\n{many}\r\n").as_bytes()).await.unwrap();
+    stream
+        .write_all(format!("GET / HTTP/1.1\r\nhost: x\r\n{many}\r\n").as_bytes())
+        .await
+        .unwrap();
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
-    assert!(answer.starts_with(b"HTTP/1.1 431"), "{}", String::from_utf8_lossy(&answer));
+    assert!(
+        answer.starts_with(b"HTTP/1.1 431"),
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -290,7 +358,14 @@ async fn a_long_call_and_a_large_body_that_keeps_coming_are_not_cut_off() {
     limits.body_time = Duration::from_secs(30);
     let listening = listen(limits, HttpLimits::for_health()).await;
     // Longer than every other limit.
-    assert_eq!(ask(listening.callers, "GET /slow HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await, "late");
+    assert_eq!(
+        ask(
+            listening.callers,
+            "GET /slow HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+        )
+        .await,
+        "late"
+    );
     let mut stream = TcpStream::connect(listening.callers).await.unwrap();
     let head = "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 40\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
