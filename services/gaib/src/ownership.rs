@@ -52,7 +52,8 @@ pub fn claim(
         Ok(lock) => lock,
         Err(error @ StoreError::ServerLocked { .. }) => return Err(Failure::new(error)),
         Err(error) => {
-            refuse_rival(workspace, guild, state, None)?;
+            // What cannot be written may still be read.
+            refuse_rival(workspace, guild, state, servers.owner(guild.get()).unwrap_or_default())?;
             warn_unrecorded(context, &error);
             return Ok(Claim { _lock: None });
         }

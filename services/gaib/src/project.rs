@@ -159,13 +159,14 @@ pub fn read(path: &Path) -> std::io::Result<Vec<u8>> {
 /// # Errors
 /// When the disk refuses.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let target = std::fs::canonicalize(path);
-    // A link is followed, and what is no file (`/dev/null`, a pipe) is written to: a rename would replace it.
-    let path = match &target {
-        Ok(target) if target.is_dir() || target.is_file() => target,
-        Ok(target) => return std::fs::write(target, bytes).or_fail(format_args!("write {}", path.display())),
-        Err(_) => path,
-    };
+    // What is no file (`/dev/null`, a pipe behind `/dev/stdout`) is written to, and a link is followed: a rename would replace
+    // them.
+    let is_special = std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
+    if is_special {
+        return std::fs::write(path, bytes).or_fail(format_args!("write {}", path.display()));
+    }
+    let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let path = target.as_path();
     let parent = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
@@ -188,4 +189,32 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_followed_and_what_is_no_file_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = |name: &str| folder.path().join(name);
+        write(&of("a/b/file"), b"one").unwrap();
+        std::os::unix::fs::symlink(of("a/b/file"), of("link")).unwrap();
+        write(&of("link"), b"two").unwrap();
+        assert!(std::fs::symlink_metadata(of("link")).unwrap().is_symlink());
+        assert_eq!(std::fs::read(of("a/b/file")).unwrap(), b"two");
+        // As `/dev/stdout` in `gaib … | head`: a link to a pipe, which has no path of its own.
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let number = std::os::fd::AsRawFd::as_raw_fd(&writer);
+        std::os::unix::fs::symlink(format!("/proc/self/fd/{number}"), of("pipe")).unwrap();
+        write(&of("pipe"), b"three").unwrap();
+        assert!(std::fs::symlink_metadata(of("pipe")).unwrap().is_symlink());
+        drop(writer);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "three");
+        assert!(write(folder.path(), b"four").is_err());
+        assert!(read(Path::new("/dev/zero")).unwrap_err().to_string().contains("64 MiB"));
+    }
 }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::commands::Context;
 use crate::error::{Failure, Result};
-use crate::project::{Project, store_folder};
+use crate::project::{CONFIGURATION, Project, store_folder};
 use crate::settings::{Connection, guild_id};
 
 /// A workspace: where its state is.
@@ -35,12 +35,14 @@ impl Workspace {
     /// The one that is named, or selected, in this folder.
     ///
     /// # Errors
-    /// When there is no such workspace, or neither `.gaib/config.yaml` nor a state while one is `needed`.
+    /// When there is no such workspace, or neither `.gaib/config.yaml` nor a configuration nor a state while one is `needed`.
     pub async fn open(named: Option<&str>, needed: bool) -> Result<Self> {
         let backend = Local::new(store_folder(Path::new("")), host());
         // `gaib apply FILE` leaves states in a folder without `.gaib/config.yaml`.
         let project = match Project::open("")? {
-            None if needed && states(&backend).is_empty() => Some(Project::required()?),
+            None if needed && states(&backend).is_empty() && !Path::new(CONFIGURATION).exists() => {
+                Some(Project::required()?)
+            }
             other => other,
         };
         let name = match named {

@@ -52,7 +52,12 @@ async fn held_open(stage: &mut Stage) -> anyhow::Result<()> {
     }
     for address in &health {
         let alive = is_alive(address).await;
-        stage.expect(I5, "/livez answers while every place is taken", alive.is_ok(), format!("{alive:?}"));
+        stage.expect(
+            I5,
+            "/livez answers while every place is taken",
+            alive.is_ok(),
+            format!("{alive:?}"),
+        );
     }
     // Members are answered and joins have their effect, over connections that are new and over those that were there.
     stage.flows(40).await?;

@@ -241,7 +241,12 @@ async fn token_revoked(stage: &mut Stage) -> anyhow::Result<()> {
     // A second opinion comes before the token is called dead.
     let both = async |stage: &mut Stage| Ok(proxies(stage, "arrakis_proxy_token_dead", &[]).await? == 2.0);
     let known = tokio::time::timeout(PROCESS_BACK, stage.until("both proxies to know", both)).await;
-    stage.expect(I4, "a second opinion is asked for at once", matches!(known, Ok(Ok(()))), format!("{known:?}"));
+    stage.expect(
+        I4,
+        "a second opinion is asked for at once",
+        matches!(known, Ok(Ok(()))),
+        format!("{known:?}"),
+    );
     for number in 0..20 {
         let answer = caller.get(number % 2, &path).await?;
         let said = answer.proxy_error.as_deref();
@@ -254,7 +259,12 @@ async fn token_revoked(stage: &mut Stage) -> anyhow::Result<()> {
     }
     let seen = Seen::all(stage).await?;
     let refused = seen.iter().filter(|seen| seen.status == 401).count();
-    stage.expect(I4, "Discord saw the dead token twice: the call and the second opinion", refused == 2, refused);
+    stage.expect(
+        I4,
+        "Discord saw the dead token twice: the call and the second opinion",
+        refused == 2,
+        refused,
+    );
     let dead = proxies(stage, "arrakis_proxy_token_dead", &[]).await?;
     stage.expect(I6, "both proxies say that the token is dead", dead == 2.0, dead);
     let health = stage.platform().proxies[1].health().await?;

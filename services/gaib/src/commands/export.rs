@@ -25,7 +25,7 @@ pub(super) async fn run(context: &Context, arguments: &server::Export) -> Result
     if let Some(path) = arguments
         .output
         .as_deref()
-        .filter(|path| path.exists() && !arguments.force)
+        .filter(|path| (path.is_file() || path.is_dir()) && !arguments.force)
     {
         return Err(Failure::new(format!("{} is there already", path.display()))
             .help("add --force to replace it, or name another file"));

@@ -228,10 +228,7 @@ impl Discord {
                     Some(failure) => (failure, server_error(answer.status, &answer.body)),
                 },
                 Err(SendError::Denied(why)) => {
-                    return Err(CallError::Denied {
-                        call,
-                        why: why.clone(),
-                    });
+                    return Err(CallError::Denied { call, why: why.clone() });
                 }
                 Err(SendError::NotSent(why)) => (Failure::NotSent, why.clone()),
                 Err(SendError::Lost(why)) => (Failure::ConnectionLost, why.clone()),

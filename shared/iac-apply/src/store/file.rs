@@ -6,8 +6,10 @@ use std::path::Path;
 
 use super::StoreError;
 
-/// Replaces a file: a temporary one beside it, to disk, renamed, the folder to disk.
+/// Replaces a file: a temporary one beside it, to disk, renamed, the folder to disk. A link is followed.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let path = target.as_path();
     let folder = path.parent().unwrap_or(Path::new("."));
     let write = || -> io::Result<()> {
         let mut temporary = tempfile::Builder::new().prefix(".gaib-").tempfile_in(folder)?;

@@ -210,3 +210,18 @@ fn marker_of_a_server_names_its_workspace_and_outlives_the_lock() {
         );
     }
 }
+
+#[tokio::test]
+async fn state_that_is_a_link_stays_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = local(&folder);
+    let shared = folder.path().join("shared.json");
+    std::fs::write(&shared, "old").unwrap();
+    let path = store.state_path(&default());
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(&shared, &path).unwrap();
+    let mut guard = store.lock(&default(), &holder("stilgar")).await.unwrap();
+    guard.write(b"new").await.unwrap();
+    assert_eq!(std::fs::read(&shared).unwrap(), b"new");
+    assert!(std::fs::symlink_metadata(&path).unwrap().is_symlink());
+}
