@@ -63,12 +63,12 @@ async fn a_copy_of_another_server_tells_at_once_what_it_lacks() {
     );
     let refused = session.gaib("server apply --auto-approve").await;
     assert_eq!(refused.code, 1);
-    let told = &refused.stderr;
+    let message = &refused.stderr;
     assert!(
-        told.contains("4711") && told.contains("4712") && told.contains("--drop-missing"),
-        "{told}"
+        message.contains("4711") && message.contains("4712") && message.contains("--drop-missing"),
+        "{message}"
     );
-    assert!(told.contains("member:4713"), "{told}");
+    assert!(message.contains("member:4713"), "{message}");
     let copied = session.gaib("server apply --auto-approve --drop-missing").await;
     assert_eq!(copied.code, 0, "{}", copied.stderr);
     assert_eq!(
@@ -87,6 +87,13 @@ async fn a_value_that_breaks_a_limit_is_refused_where_it_is_sent() {
     session.write(
         "discord-server.yaml",
         &format!("roles:\n  guard:\n    name: {}\n", "x".repeat(101)),
+    );
+    let invalid = session.gaib("server validate").await;
+    assert_eq!(invalid.code, 1);
+    let message = &invalid.stderr;
+    assert!(
+        message.contains("3:11: role.guard: the text has 101 characters"),
+        "{message}"
     );
     let refused = session.gaib("server plan").await;
     assert_eq!(refused.code, 1);

@@ -64,13 +64,16 @@ async fn an_answer_without_roles_is_an_error_that_names_call_and_field() {
     });
     let error = read(&discord, bench.guild(), &bench.kinds).await.unwrap_err();
     assert!(matches!(error, ReadError::Unreadable(_)), "{error:?}");
-    let told = error.to_string();
-    assert!(told.contains("GET /guilds/{id}") && told.contains("`roles`"), "{told}");
+    let message = error.to_string();
+    assert!(
+        message.contains("GET /guilds/{id}") && message.contains("`roles`"),
+        "{message}"
+    );
     let null = bent(&bench, path, |answer| {
         change(answer, |guild| guild["roles"][1]["permissions"] = Value::Null)
     });
-    let told = read(&null, bench.guild(), &bench.kinds).await.unwrap_err().to_string();
-    assert!(told.contains("roles[1].permissions"), "{told}");
+    let message = read(&null, bench.guild(), &bench.kinds).await.unwrap_err().to_string();
+    assert!(message.contains("roles[1].permissions"), "{message}");
 }
 
 #[tokio::test]

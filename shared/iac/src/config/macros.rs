@@ -36,7 +36,7 @@ macro_rules! document {
                     let before = reader.broken.len();
                     $(if name.text == $crate::config::macros::key(stringify!($field)) {
                         read.$field = $crate::config::reader::FromNode::read(value, reader);
-                        reader.below(before, &name.text);
+                        reader.prefix_broken_rules(before, &name.text);
                         continue;
                     })*
                     $crate::config::macros::refuse_key(name, value, Self::KEYS, reader);

@@ -118,7 +118,7 @@ impl<'a> Reader<'a> {
         self.push(self.source.problem(at, reason));
     }
 
-    /// Notes that the value at a place breaks a rule of Discord's. Whoever reads what the value is in adds what that is.
+    /// Records that the value at a place breaks a rule of Discord's. The readers of the enclosing maps add the path.
     pub(crate) fn break_rule(&mut self, at: Mark, reason: impl Into<String>) {
         self.broken.push(Broken {
             of: Subject::Path(Vec::new()),
@@ -127,8 +127,8 @@ impl<'a> Reader<'a> {
         });
     }
 
-    /// The rules that were broken since there were `before` of them concern what is under this key.
-    pub(crate) fn below(&mut self, before: usize, key: &str) {
+    /// Prefixes the paths of the broken rules behind the first `before` with this key.
+    pub(crate) fn prefix_broken_rules(&mut self, before: usize, key: &str) {
         for broken in self.broken.iter_mut().skip(before) {
             if let Subject::Path(path) = &mut broken.of {
                 path.push(key.to_owned());
@@ -136,8 +136,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads something whose broken rules concern these parts of a resource.
-    pub(crate) fn about<T>(&mut self, address: &Address, parts: &[Part], read: impl FnOnce(&mut Self) -> T) -> T {
+    /// Reads a value, and assigns the rules that it breaks to these parts of a resource.
+    pub(crate) fn with_subject<T>(
+        &mut self,
+        address: &Address,
+        parts: &[Part],
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> T {
         let before = self.broken.len();
         let value = read(self);
         for broken in self.broken.iter_mut().skip(before) {
@@ -148,9 +153,9 @@ impl<'a> Reader<'a> {
         value
     }
 
-    /// Notes that parts of a resource break a rule of Discord's.
+    /// Records that parts of a resource break a rule of Discord's.
     pub(crate) fn break_rule_of(&mut self, at: Mark, address: &Address, parts: &[Part], reason: impl Into<String>) {
-        self.about(address, parts, |reader| reader.break_rule(at, reason));
+        self.with_subject(address, parts, |reader| reader.break_rule(at, reason));
     }
 
     /// Notes a wrong name and suggests the nearest of the right ones.

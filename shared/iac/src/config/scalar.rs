@@ -400,7 +400,7 @@ impl<T: FromNode> FromNode for Named<T> {
             let at = if name.at.line == 0 { value.at } else { name.at };
             let before = reader.broken.len();
             let entry = T::read(value, reader);
-            reader.below(before, &name.text);
+            reader.prefix_broken_rules(before, &name.text);
             if let Some(value) = entry {
                 read.push((
                     At {

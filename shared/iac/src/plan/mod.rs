@@ -184,7 +184,7 @@ fn of_configuration(plan: &mut Plan, configuration: &Configuration, managed: &Ma
     plan.reorders = orders.reorders;
     plan.notes = notes::notes(&plan.changes, managed, live);
     plan.notes.extend(orders.notes);
-    plan.broken_rules = rules::in_the_way(&configuration.broken_rules, &plan.changes);
+    plan.broken_rules = rules::blocking(&configuration.broken_rules, &plan.changes);
     plan.notes.extend(waiting);
     plan.notes.extend(tags::notes(&plan.changes));
     plan.notes.extend(altered);

@@ -1,12 +1,12 @@
-//! Which broken rules stand in the way of a plan: those about what it sends. What a server has already may stay.
+//! Broken rules that block a plan: those of the values that it sends. Values that the server has already do not count.
 
 use std::collections::BTreeMap;
 
 use super::document::{Action, Change};
 use crate::model::{Attributes, BrokenRule, Overwrites, Part, Target};
 
-/// The rules that break what `changes` send.
-pub(super) fn in_the_way(broken: &[BrokenRule], changes: &[Change]) -> Vec<BrokenRule> {
+/// The rules that the values break which `changes` send.
+pub(super) fn blocking(broken: &[BrokenRule], changes: &[Change]) -> Vec<BrokenRule> {
     let changes: BTreeMap<_, _> = changes.iter().map(|change| (&change.address, change)).collect();
     let sent = |rule: &&BrokenRule| {
         let change = changes.get(&rule.address);

@@ -206,7 +206,7 @@ fn a_copy_goes_without_them_on_demand() {
     }
 }
 
-/// All of them in one finding, each with its places: a copy of another server is not told one at a time.
+/// All of them in one finding, each with its places: a copy of another server is not message one at a time.
 #[test]
 fn all_are_told_at_once() {
     let mut configuration = Configuration::default();

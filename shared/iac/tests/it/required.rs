@@ -281,23 +281,26 @@ fn a_required_field_that_is_missing_or_null_is_an_error_that_names_it() {
         let removed = read_with(call, &object, |object| {
             object.as_object_mut().unwrap().remove(&field);
         });
-        let told = removed
+        let message = removed
             .expect_err(&format!("{object}/{field} of call {call} is not needed"))
             .to_string();
         let name = REQUIRED[call].0;
-        assert!(told.contains(&format!("GET {name}")), "{told}");
+        assert!(message.contains(&format!("GET {name}")), "{message}");
         assert!(
-            told.contains(&field) && told.contains(&path(&object)),
-            "{object}/{field}: {told}"
+            message.contains(&field) && message.contains(&path(&object)),
+            "{object}/{field}: {message}"
         );
         let null = read_with(call, &object, |object| object[field.as_str()] = Value::Null);
         if nullable {
             assert!(null.is_ok(), "{object}/{field}: {null:?}");
         } else {
-            let told = null
+            let message = null
                 .expect_err(&format!("null {object}/{field} of call {call} is taken"))
                 .to_string();
-            assert!(told.contains(&field) && told.contains(&format!("GET {name}")), "{told}");
+            assert!(
+                message.contains(&field) && message.contains(&format!("GET {name}")),
+                "{message}"
+            );
         }
     }
     assert!(tried > 180, "{tried}");
@@ -342,10 +345,10 @@ fn an_answer_that_is_no_list_or_null_is_an_error() {
             }
             let mut answers = answers();
             answers[call].1 = wrong.clone();
-            let told = Live::read(&collections(&answers))
+            let message = Live::read(&collections(&answers))
                 .expect_err(&format!("{wrong} of call {call}"))
                 .to_string();
-            assert!(told.contains(REQUIRED[call].0), "{told}");
+            assert!(message.contains(REQUIRED[call].0), "{message}");
         }
     }
 }
@@ -353,11 +356,11 @@ fn an_answer_that_is_no_list_or_null_is_an_error() {
 #[test]
 fn values_that_nobody_knows_are_left_alone_and_told() {
     let live = read_with(4, "/0", |rule| rule["trigger_type"] = json!(42)).unwrap();
-    let told: Vec<String> = live.unknown.iter().map(ToString::to_string).collect();
-    assert_eq!(told.len(), 1);
+    let message: Vec<String> = live.unknown.iter().map(ToString::to_string).collect();
+    assert_eq!(message.len(), 1);
     assert!(
-        told[0].contains("automod rule `r` (40)") && told[0].contains("`trigger`, `42`"),
-        "{told:?}"
+        message[0].contains("automod rule `r` (40)") && message[0].contains("`trigger`, `42`"),
+        "{message:?}"
     );
     let keyword = |live: &Live| {
         live.of_kind(Kind::Automod)
@@ -412,7 +415,7 @@ fn what_the_document_requires_is_required() {
             });
             let null = read_with(call, &object, |object| object[field.as_str()] = Value::Null);
             let unread = |read: &Result<Live, Unreadable>| {
-                matches!(read, Err(_)) || read.as_ref().is_ok_and(|live| *live == complete)
+                read.is_err() || read.as_ref().is_ok_and(|live| *live == complete)
             };
             assert!(
                 forgiven || unread(&removed),

@@ -243,7 +243,7 @@ fn read(
         thread_slow_mode: entry.thread_slow_mode.as_ref().map(|seconds| seconds.value.0),
         tags: entry.tags.as_ref().map(|tags| {
             let part = [Part::Attribute("tags".to_owned())];
-            reader.about(address, &part, |reader| read_tags(&tags.value, names, reader))
+            reader.with_subject(address, &part, |reader| read_tags(&tags.value, names, reader))
         }),
         require_tag: entry.require_tag.as_ref().map(|required| required.value.0),
         default_reaction: reaction(entry, names, reader),

@@ -69,7 +69,7 @@ fn emoji(document: &ServerFile, names: &Names, draft: &mut Draft, reader: &mut R
             name: Some(shown),
             image: image(own.image.as_ref()),
             roles: own.roles.as_ref().map(|roles| {
-                reader.about(&address, &attribute("roles"), |reader| {
+                reader.with_subject(&address, &attribute("roles"), |reader| {
                     names.links(&roles.value.0, &[Kind::Role], reader)
                 })
             }),
@@ -190,7 +190,7 @@ fn welcome_screen(entry: &WelcomeEntry, names: &Names, reader: &mut Reader<'_>) 
 
 fn onboarding(entry: &OnboardingEntry, names: &Names, reader: &mut Reader<'_>) -> Onboarding {
     let prompts = entry.prompts.as_ref().map(|list| {
-        reader.about(&Address::ONBOARDING, &attribute("prompts"), |reader| {
+        reader.with_subject(&Address::ONBOARDING, &attribute("prompts"), |reader| {
             prompts(&list.value, names, reader)
         })
     });
@@ -198,7 +198,7 @@ fn onboarding(entry: &OnboardingEntry, names: &Names, reader: &mut Reader<'_>) -
         enabled: entry.enabled.as_ref().map(|enabled| enabled.value.0),
         mode: entry.mode.as_ref().map(|mode| mode.value.0),
         default_channels: entry.default_channels.as_ref().map(|list| {
-            reader.about(&Address::ONBOARDING, &attribute("default_channels"), |reader| {
+            reader.with_subject(&Address::ONBOARDING, &attribute("default_channels"), |reader| {
                 names.links(&list.value.0, CHANNEL_OR_CATEGORY, reader)
             })
         }),

@@ -48,7 +48,7 @@ fn read(
 ) -> AutomodRule {
     let own = &entry.value;
     let trigger = match &own.trigger {
-        Some(trigger) => reader.about(address, &[Part::Attribute("trigger".to_owned())], |reader| {
+        Some(trigger) => reader.with_subject(address, &[Part::Attribute("trigger".to_owned())], |reader| {
             read_trigger(trigger, reader)
         }),
         None => {
@@ -59,7 +59,7 @@ fn read(
     // Which actions fit depends on the trigger.
     let parts = ["actions", "trigger"].map(|field| Part::Attribute(field.to_owned()));
     let actions: Option<Vec<_>> = own.actions.as_ref().map(|actions| {
-        reader.about(address, &parts, |reader| {
+        reader.with_subject(address, &parts, |reader| {
             let read = |action| read_action(action, trigger.as_ref(), names, reader);
             actions.value.0.iter().filter_map(read).collect()
         })
@@ -73,7 +73,7 @@ fn read(
     }
     let mut links = |list: Option<&At<List<_>>>, field: &str, kinds: &[Kind], most: usize| {
         let list = list?;
-        reader.about(address, &[Part::Attribute(field.to_owned())], |reader| {
+        reader.with_subject(address, &[Part::Attribute(field.to_owned())], |reader| {
             limit(list, most, "entries", reader);
             Some(names.links(&list.value.0, kinds, reader))
         })

@@ -1,7 +1,7 @@
 //! Servers as Discord can return them, whatever today's rules say of them: everything is taken in, and nothing changes.
 
 mod community;
-mod dice;
+mod random;
 mod server;
 
 use std::collections::BTreeMap;
@@ -15,19 +15,19 @@ use arrakis_iac::state::State;
 use proptest::prelude::*;
 
 use crate::export::cases;
-use dice::Dice;
+use random::Random;
 
-/// A server by chance: a greater `size` has more of everything.
+/// A server at random: a greater `size` has more of everything.
 fn collections(seed: u64, size: u64) -> Collections {
-    let mut dice = Dice::new(seed);
-    let ids = server::Ids::throw(&mut dice, size);
-    let mut collections = server::collections(&mut dice, &ids);
-    community::add(&mut dice, &ids, &mut collections);
+    let mut random = Random::new(seed);
+    let ids = server::Ids::generate(&mut random, size);
+    let mut collections = server::collections(&mut random, &ids);
+    community::add(&mut random, &ids, &mut collections);
     collections
 }
 
 /// Exports all of it, reads the export back, and takes it in as `gaib server import --all` does.
-fn taken_in(live: &Live, detail: Detail) -> (String, Configuration, State) {
+fn imported(live: &Live, detail: Detail) -> (String, Configuration, State) {
     let addresses = assign(live, &BTreeMap::new());
     let yaml = to_yaml(&from_live(live, &addresses, detail), "a test");
     let configuration = crate::export::read_back(&yaml);
@@ -46,8 +46,8 @@ fn planned(configuration: &Configuration, state: &State, live: &Live) -> Plan {
 }
 
 /// What changes, attribute by attribute.
-fn told(plan: &Plan) -> String {
-    let mut told = String::new();
+fn describe(plan: &Plan) -> String {
+    let mut text = String::new();
     for change in &plan.changes {
         let map = |attributes: &Option<arrakis_iac::model::Attributes>| {
             attributes
@@ -58,10 +58,10 @@ fn told(plan: &Plan) -> String {
         let (before, after) = (map(&change.before), map(&change.after));
         for field in &change.fields {
             let (before, after) = (before.get(field), after.get(field));
-            told.push_str(&format!("{}: {field}: {before:?} -> {after:?}\n", change.address));
+            text.push_str(&format!("{}: {field}: {before:?} -> {after:?}\n", change.address));
         }
     }
-    told
+    text
 }
 
 proptest! {
@@ -69,14 +69,14 @@ proptest! {
 
     /// More by `PROPTEST_CASES`.
     #[test]
-    fn any_server_is_taken_in_and_plans_to_no_change(seed in any::<u64>(), size in 0_u64..8, readable in any::<bool>()) {
+    fn any_server_imports_without_changes(seed in any::<u64>(), size in 0_u64..8, readable in any::<bool>()) {
         let live = Live::read(&collections(seed, size)).unwrap();
         let detail = if readable { Detail::Readable } else { Detail::Complete };
-        let (yaml, configuration, state) = taken_in(&live, detail);
+        let (yaml, configuration, state) = imported(&live, detail);
         let plan = planned(&configuration, &state, &live);
         prop_assert!(
             plan.is_empty() && plan.steps.is_empty() && plan.drift.is_empty(),
-            "{detail:?}: {}\n{:#?}\n{:#?}\n{yaml}", told(&plan), plan.reorders, plan.steps
+            "{detail:?}: {}\n{:#?}\n{:#?}\n{yaml}", describe(&plan), plan.reorders, plan.steps
         );
         prop_assert!(preflight(&plan, &live, &state).is_empty());
         // Exported again, with the addresses that the state has, it is the same file.
@@ -88,11 +88,11 @@ proptest! {
 
 /// Of the many servers of the property, most must have what it is about, or it proves nothing.
 #[test]
-fn servers_by_chance_break_rules_and_hold_unknown_values() {
+fn random_servers_break_rules_and_hold_unknown_values() {
     let (mut broken, mut unknown, mut servers) = (BTreeMap::new(), BTreeMap::new(), 0);
     for seed in 0..300 {
         let live = Live::read(&collections(seed, 8)).unwrap();
-        let (_, configuration, _) = taken_in(&live, Detail::Readable);
+        let (_, configuration, _) = imported(&live, Detail::Readable);
         servers += u32::from(!configuration.broken_rules.is_empty() && !live.unknown.is_empty());
         for rule in &configuration.broken_rules {
             *broken
@@ -114,12 +114,12 @@ fn servers_by_chance_break_rules_and_hold_unknown_values() {
 
 /// The server has more of what today's limits allow than any rule: 258 roles, 520 channels, 55 in a category, 130 overwrites.
 #[test]
-fn a_server_beyond_every_limit_is_taken_in() {
+fn a_server_beyond_every_limit_imports_without_changes() {
     let live = Live::read(&server::beyond_limits()).unwrap();
-    let (yaml, configuration, state) = taken_in(&live, Detail::Readable);
+    let (yaml, configuration, state) = imported(&live, Detail::Readable);
     let plan = planned(&configuration, &state, &live);
     assert!(plan.is_empty() && plan.steps.is_empty(), "{:#?}\n{yaml}", plan.changes);
-    let told: Vec<&str> = configuration
+    let reasons: Vec<&str> = configuration
         .broken_rules
         .iter()
         .map(|rule| rule.reason.as_str())
@@ -131,6 +131,9 @@ fn a_server_beyond_every_limit_is_taken_in() {
         "100 overwrites",
         "20 tags",
     ] {
-        assert!(told.iter().any(|reason| reason.contains(part)), "{part}: {told:#?}");
+        assert!(
+            reasons.iter().any(|reason| reason.contains(part)),
+            "{part}: {reasons:#?}"
+        );
     }
 }

@@ -1,11 +1,11 @@
-//! Chance that a seed decides, and values that are hard to take.
+//! Random values from a seed, edge cases among them.
 
 use serde_json::{Value, json};
 
-/// SplitMix64: <https://prng.di.unimi.it/splitmix64.c>.
-pub(super) struct Dice(u64);
+/// The generator `SplitMix64`: <https://prng.di.unimi.it/splitmix64.c>.
+pub(super) struct Random(u64);
 
-impl Dice {
+impl Random {
     pub(super) const fn new(seed: u64) -> Self {
         Self(seed)
     }
