@@ -10,12 +10,14 @@ use std::rc::Rc;
 use arrakis_themes::{Place, Problem};
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, options};
 
-/// Largest file, in bytes. A server at all of Discord's limits takes about a fourth of it.
-pub(crate) const MOST_BYTES: usize = 8 * 1024 * 1024;
+/// Largest file, in bytes. A server with 500 channels of 100 overwrites each takes about half of it.
+pub(crate) const MOST_BYTES: usize = 16 * 1024 * 1024;
 /// Deepest nesting. The deepest path of a configuration has nine steps.
 const MOST_DEPTH: usize = 32;
-/// Most texts, lists and maps, with each alias counted as what it stands for.
+/// Most texts, lists and maps of a file that is not large, with each alias counted as what it stands for.
 const MOST_NODES: usize = 250_000;
+/// A large file may have as many as it has bytes by this: overwrites take about ten bytes each.
+const BYTES_PER_NODE: usize = 4;
 
 /// A place in the file, counted from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -153,6 +155,7 @@ pub(crate) fn parse(source: &Source<'_>, text: &str, problems: &mut Vec<Problem>
         anchors: HashMap::new(),
         root: None,
         nodes: 0,
+        most_nodes: MOST_NODES.max(text.len() / BYTES_PER_NODE),
     };
     for event in Parser::new_from_str_with_options(text, options) {
         let told = match event {
@@ -224,6 +227,7 @@ struct Builder<'a, 'p> {
     anchors: HashMap<usize, Rc<Node>>,
     root: Option<Rc<Node>>,
     nodes: usize,
+    most_nodes: usize,
 }
 
 impl Builder<'_, '_> {
@@ -326,10 +330,11 @@ impl Builder<'_, '_> {
     fn close(&mut self, node: Rc<Node>, anchor: usize) -> Result<(), Stop> {
         // Lists and maps count through what is in them, and aliases through what they stand for.
         self.nodes += 1;
-        if self.nodes > MOST_NODES || node.weight > MOST_NODES {
+        let most = self.most_nodes;
+        if self.nodes > most || node.weight > most {
             return Err(Stop(
                 node.at,
-                format!("more than {MOST_NODES} values, aliases counted as what they stand for"),
+                format!("more than {most} values, aliases counted as what they stand for"),
             ));
         }
         if anchor != 0 {
@@ -340,7 +345,7 @@ impl Builder<'_, '_> {
             return Ok(());
         };
         open.weight = open.weight.saturating_add(node.weight);
-        let (at, too_heavy) = (node.at, open.weight > MOST_NODES);
+        let (at, too_heavy) = (node.at, open.weight > most);
         match &mut open.content {
             Content::List(items) => items.push(node),
             Content::Map { entries, key, places } => match key.take() {
@@ -368,7 +373,7 @@ impl Builder<'_, '_> {
         match too_heavy {
             true => Err(Stop(
                 at,
-                format!("more than {MOST_NODES} values, aliases counted as what they stand for"),
+                format!("more than {most} values, aliases counted as what they stand for"),
             )),
             false => Ok(()),
         }

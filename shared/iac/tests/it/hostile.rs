@@ -57,7 +57,7 @@ fn what_is_too_much_is_refused() {
     let wide = format!("a: [{}]", "1,".repeat(250_001));
     let spread_wide = format!("a: &a [{}]\nb: [{}]\n", "1,".repeat(2_500), "*a,".repeat(101));
     let long = format!("server: {{ name: {} }}", "x".repeat(4_000_000));
-    let huge = vec![b'#'; 9 * 1024 * 1024];
+    let huge = vec![b'#'; 17 * 1024 * 1024];
     let chain: String = (0..5_000)
         .map(|number| format!("  v{number}: {{ default: \"${{v{}}}\" }}\n", number + 1))
         .collect();

@@ -414,9 +414,8 @@ fn what_the_document_requires_is_required() {
                 object.as_object_mut().unwrap().remove(&field);
             });
             let null = read_with(call, &object, |object| object[field.as_str()] = Value::Null);
-            let unread = |read: &Result<Live, Unreadable>| {
-                read.is_err() || read.as_ref().is_ok_and(|live| *live == complete)
-            };
+            let unread =
+                |read: &Result<Live, Unreadable>| read.is_err() || read.as_ref().is_ok_and(|live| *live == complete);
             assert!(
                 forgiven || unread(&removed),
                 "{name} {pointer} is required by the document and read as if it were not"
