@@ -332,7 +332,7 @@ mod tests {
         read(payload.as_bytes()).unwrap_err().code.number()
     }
 
-    fn identify(d: Value) -> Identify {
+    fn identify(d: &Value) -> Identify {
         let mut whole = json!({"token": "t", "properties": {}});
         whole.as_object_mut().unwrap().extend(d.as_object().unwrap().clone());
         match read(json!({"op": 2, "d": whole}).to_string().as_bytes()) {
@@ -356,7 +356,7 @@ mod tests {
     #[test]
     fn intents_are_checked_against_what_exists_and_what_is_switched_on() {
         let intents = |intents: Value| {
-            identify(json!({ "intents": intents }))
+            identify(&json!({ "intents": intents }))
                 .intents(10, Intents::GUILD_MEMBERS)
                 .map_err(|refusal| refusal.code.number())
         };
@@ -380,16 +380,20 @@ mod tests {
     fn intents_may_be_left_out_up_to_v7_and_content_comes_unasked_up_to_v9() {
         let allowed = Intents::MESSAGE_CONTENT;
         for version in [6, 7] {
-            let all = identify(json!({})).intents(version, allowed).unwrap();
+            let all = identify(&json!({})).intents(version, allowed).unwrap();
             assert!(all.contains(Intents::GUILDS | Intents::MESSAGE_CONTENT) && !all.contains(Intents::GUILD_MEMBERS));
         }
         for version in [8, 9, 10] {
             assert_eq!(
-                identify(json!({})).intents(version, allowed).unwrap_err().code.number(),
+                identify(&json!({}))
+                    .intents(version, allowed)
+                    .unwrap_err()
+                    .code
+                    .number(),
                 4013
             );
         }
-        let asked = identify(json!({"intents": 1 << 9}));
+        let asked = identify(&json!({"intents": 1 << 9}));
         assert!(asked.intents(9, allowed).unwrap().contains(Intents::MESSAGE_CONTENT));
         assert!(
             !asked

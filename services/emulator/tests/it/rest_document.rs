@@ -229,7 +229,8 @@ async fn targets(bot: &Bot) -> Vec<Target> {
 
 /// Whether a value was read as it was set; bit sets are numbers in the document and texts in responses.
 fn is_same(read: &Value, set: &Value) -> bool {
-    read == set || read.as_str().is_some_and(|text| text == set.to_string())
+    let text = set.to_string();
+    read == set || read.as_str() == Some(text.as_str())
 }
 
 /// Deletes what a sample made and would use up a limit or a name.

@@ -38,6 +38,7 @@ pub(super) struct Library {
 
 impl Library {
     /// The command that runs the bot, or `None`, said on stdout, when the library cannot be had here.
+    #[expect(clippy::print_stdout, reason = "a skipped test is to be seen in its output")]
     pub(super) async fn command(&self) -> Option<Command> {
         let installed = match self.install().await {
             Ok(folder) => folder,

@@ -14,6 +14,12 @@
 //! The test plays the member, then drops the connection. What the library sent over the gateway and REST is kept as a
 //! snapshot without ids, and every REST exchange is checked against Discord's OpenAPI document where that is present.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests fail by panicking"
+)]
+
 mod install;
 mod scene;
 mod transcript;
