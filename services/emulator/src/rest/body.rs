@@ -23,7 +23,7 @@ pub const LOGGED_CHARACTERS: usize = 16 * 1_024;
 /// Reads the body of a request.
 ///
 /// # Errors
-/// 40005 when too large, 50109 when the JSON does not parse, 408 when it does not arrive within [`BODY_WITHIN`].
+/// 40005 when too large, 50109 when the JSON does not parse, 408 when it does not arrive within 30 seconds.
 pub async fn read(headers: &HeaderMap, body: HttpBody) -> ApiResult<Body> {
     let content_type = headers
         .get(header::CONTENT_TYPE)
