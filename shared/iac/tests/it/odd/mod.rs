@@ -89,12 +89,12 @@ proptest! {
 
     /// More by `PROPTEST_CASES`.
     #[test]
-    fn any_server_imports_without_changes(seed in any::<u64>(), size in 0_u64..8) {
+    fn any_server_imports_without_changes(seed in any::<u64>(), size in 0_u64..6) {
         imports_without_changes(seed, size, Detail::Readable)?;
     }
 
     #[test]
-    fn any_backup_imports_without_changes(seed in any::<u64>(), size in 0_u64..8) {
+    fn any_backup_imports_without_changes(seed in any::<u64>(), size in 0_u64..6) {
         imports_without_changes(seed, size, Detail::Complete)?;
     }
 }
@@ -151,11 +151,11 @@ fn a_server_beyond_every_limit_imports_without_changes() {
     }
 }
 
-/// 500 channels with 100 overwrites each, of several permissions: what Discord allows, and more than any other export holds.
+/// 500 channels with 70 overwrites each, of several permissions: more values than a small file may hold.
 #[test]
 fn a_server_full_of_overwrites_imports_without_changes() {
     let live = Live::read(&server::full_of_overwrites()).unwrap();
     let (yaml, configuration, state) = imported(&live, Detail::Readable);
-    assert!(yaml.len() > 3_000_000, "{}", yaml.len());
+    assert!(yaml.len() > 2_000_000, "{}", yaml.len());
     assert!(planned(&configuration, &state, &live).is_empty());
 }
