@@ -47,11 +47,18 @@ async fn every_call_against_every_failure() {
     let platform = platform().await;
     let registered = platform.discord(platform.proxy).bulk(None);
     registered.set_global_commands(&[calls::command()]).await.unwrap();
-    let of_endpoints = stream::iter(ENDPOINTS)
+    // By this one the proxy asks about the token itself, while others are answered 401: it comes last.
+    let (asked_by_proxy, others): (Vec<_>, Vec<_>) = ENDPOINTS
+        .iter()
+        .partition(|endpoint| endpoint.route() == "GET /users/@me");
+    let mut of_endpoints = stream::iter(others)
         .map(|endpoint| of_endpoint(&platform, *endpoint))
         .buffer_unordered(AT_ONCE)
         .collect::<Vec<_>>()
         .await;
+    for endpoint in asked_by_proxy {
+        of_endpoints.push(of_endpoint(&platform, *endpoint).await);
+    }
     let mut wrong = Vec::new();
     let mut measured = Measured::new();
     for (endpoint, results) in of_endpoints {
@@ -124,6 +131,8 @@ async fn of_case(platform: &Platform, endpoint: Endpoint, row: Row) -> Option<Re
         return None;
     }
     let effects = effects(platform, since, (method, route, &case.path));
+    // What is read has no effect that could be there twice.
+    let effects = (method != "GET").then_some(effects);
     let judged = judge(row, endpoint.class(), &called, effects);
     Some(judged.map_err(|why| format!("{why}\n{}", platform.seen_since(since, &case.path))))
 }
@@ -136,7 +145,7 @@ fn struck(platform: &Platform, since: u64, path: &str) -> bool {
         .any(|entry| matches!(&entry.record, Record::Rest(call) if call.fault && call.path.contains(path)))
 }
 
-fn judge(row: Row, class: CallClass, called: &Result<(), Error>, effects: usize) -> Result<Ends, String> {
+fn judge(row: Row, class: CallClass, called: &Result<(), Error>, effects: Option<usize>) -> Result<Ends, String> {
     let ends = match called {
         Ok(()) => Ends::Success,
         Err(Error::OutcomeUnknown(_)) => Ends::Unknown,
@@ -146,10 +155,12 @@ fn judge(row: Row, class: CallClass, called: &Result<(), Error>, effects: usize)
     let (expected, (least, most)) = (row.expected(class), row.effects(class));
     if ends != expected {
         return Err(format!(
-            "ended as {ends:?} instead of {expected:?}: {called:?}; {effects} effects"
+            "ended as {ends:?} instead of {expected:?}: {called:?}; effects: {effects:?}"
         ));
     }
-    if !(least..=most).contains(&effects) {
+    if let Some(effects) = effects
+        && !(least..=most).contains(&effects)
+    {
         return Err(format!(
             "had its effect {effects} times, not {least} to {most}: {called:?}"
         ));
