@@ -172,13 +172,13 @@ async fn difference_names_attribute_asked_and_kept_and_ends_with_the_configurati
             (
                 "channel.gate",
                 json!({ "kind": "text", "name": "what?! now", "topic": topic, "category": "none",
-                "overwrites": { "everyone": { "deny": ["BIT_47", "SPEAK"] } } }),
+                "overwrites": { "everyone": { "deny": ["BIT_60", "SPEAK"] } } }),
             ),
         ])
     };
     let bench = Bench::start(before()).await;
     // A bit that the emulator, as Discord, does not keep in roles.
-    let asked = config(json!(["VIEW_CHANNEL", "BIT_47"]), "of water");
+    let asked = config(json!(["VIEW_CHANNEL", "BIT_60"]), "of water");
     bench.apply(&asked).await.unwrap();
     let second = bench.plan(&asked, Mode::Apply).await;
     assert!(second.is_empty(), "{:#?}", second.changes);
@@ -188,12 +188,12 @@ async fn difference_names_attribute_asked_and_kept_and_ends_with_the_configurati
         .find(|note| note.starts_with("role.naib"))
         .unwrap_or_else(|| panic!("{:?}", second.notes));
     assert!(
-        note.contains("`permissions`") && note.contains("BIT_47") && note.contains("Discord keeps [\"VIEW_CHANNEL\"]"),
+        note.contains("`permissions`") && note.contains("BIT_60") && note.contains("Discord keeps [\"VIEW_CHANNEL\"]"),
         "{note}"
     );
     // Another attribute changes: the one that is kept otherwise is not sent with it.
     let (plan, _) = bench
-        .apply(&config(json!(["VIEW_CHANNEL", "BIT_47"]), "of spice"))
+        .apply(&config(json!(["VIEW_CHANNEL", "BIT_60"]), "of spice"))
         .await
         .unwrap();
     let fields: Vec<_> = plan
@@ -220,7 +220,7 @@ async fn hand_change_of_a_value_that_is_kept_otherwise_is_drift() {
     let bench = Bench::start(before()).await;
     let asked = configuration(&[(
         "role.naib",
-        json!({ "name": "Naib", "permissions": ["VIEW_CHANNEL", "BIT_47"] }),
+        json!({ "name": "Naib", "permissions": ["VIEW_CHANNEL", "BIT_60"] }),
     )]);
     bench.apply(&asked).await.unwrap();
     let id = bench.state().await.id(&"role.naib".parse().unwrap()).unwrap();
