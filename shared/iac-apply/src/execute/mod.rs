@@ -231,7 +231,7 @@ impl<'a> Executor<'a> {
             && let Some(found) = self.look(run, address, pending, state, 1).await?
         {
             // It is what was asked for then; the next plan tells whether that is still what is wanted.
-            state.record(address.clone(), just_made(found));
+            state.record(address.clone(), just_made(&found));
             return Ok(());
         }
         let writing = write::create(attributes, &self.context(run, state)).map_err(|error| run.form(error))?;
@@ -254,7 +254,7 @@ impl<'a> Executor<'a> {
         };
         let (made, answer) = self.make(run, &attempt, &writing, state).await?;
         let later = write::fields_after_create(&made.attributes);
-        let first = just_made(made.clone());
+        let first = just_made(&made);
         state.record(address.clone(), first.clone());
         answer::record(state, run, (address, &first.attributes), None, &answer);
         if !later.is_empty() {
@@ -372,7 +372,7 @@ impl<'a> Executor<'a> {
         {
             let looks = self.discord.patience().looks.len();
             if let Some(found) = self.look(run, address, &pending, state, looks).await? {
-                state.record(address.clone(), just_made(found));
+                state.record(address.clone(), just_made(&found));
                 self.discord.progress().event(Event::Note {
                     message: format!("{address} is kept in the state; plan again to decide about it."),
                 });
@@ -485,11 +485,11 @@ fn found_as_asked(address: &Address, pending: &Pending, state: &State, live: &Li
 }
 
 /// What the state records of a creation whose further requests are not made yet.
-fn just_made(made: Entry) -> Entry {
+fn just_made(made: &Entry) -> Entry {
     let later = write::fields_after_create(&made.attributes);
     Entry {
+        id: made.id,
         attributes: made_without(&made.attributes, &later),
-        ..made
     }
 }
 

@@ -90,7 +90,7 @@ impl Fitting {
                     _ => None,
                 });
                 let best = category.and_then(|category| self.deletion_in(category));
-                let index = best.or_else(|| self.find(|this, index| this.is_free_deletion(index)))?;
+                let index = best.or_else(|| self.find(Self::is_free_deletion))?;
                 self.left.remove(index)
             }
             Limit::Roles => self.role_deletion(),
