@@ -48,7 +48,7 @@ async fn every_call_against_every_failure() {
     let registered = platform.discord(platform.proxy).bulk(None);
     registered.set_global_commands(&[calls::command()]).await.unwrap();
     // By this one the proxy asks about the token itself, while others are answered 401: it comes last.
-    let (asked_by_proxy, others): (Vec<_>, Vec<_>) = ENDPOINTS
+    let (asked_by_proxy, others): (Vec<&Endpoint>, Vec<&Endpoint>) = ENDPOINTS
         .iter()
         .partition(|endpoint| endpoint.route() == "GET /users/@me");
     let mut of_endpoints = stream::iter(others)
