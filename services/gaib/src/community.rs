@@ -11,6 +11,7 @@ use arrakis_domain::Permission;
 use arrakis_iac::config::from_theme;
 use arrakis_iac::live::Live;
 use arrakis_iac::model::{Address, Attributes, Channel, ChannelKind, Configuration, Kind, Server, Target};
+use arrakis_iac::plan::{Action, Change, Plan};
 use arrakis_themes::Registry;
 
 use crate::configuration::Source;
@@ -62,6 +63,29 @@ pub fn fit(source: &mut Source, live: &Live, printer: Printer) {
         ),
         Some(&advice(&source.configuration)),
     );
+}
+
+/// The lines for a plan that makes channels of its own configuration which only a Community server has: preflight refuses it.
+pub fn advise(plan: &Plan, configuration: &Configuration, live: &Live, printer: Printer) {
+    let will_be = plan.changes.iter().find_map(|change| match &change.after {
+        Some(Attributes::Server(server)) => server.community,
+        _ => None,
+    });
+    let is_written = |change: &Change| !matches!(change.action, Action::Delete | Action::Forget);
+    let needs_community =
+        |change: &Change| matches!(&change.after, Some(Attributes::Channel(channel)) if channel.kind.needs_community());
+    let refused = plan
+        .changes
+        .iter()
+        .any(|change| is_written(change) && needs_community(change));
+    if !refused || will_be.unwrap_or_else(|| live.is_community()) {
+        return;
+    }
+    if let Some(lines) = lines(configuration) {
+        printer.note(&format!(
+            "These lines in discord-server.yaml make the server a Community (the bot needs ADMINISTRATOR):\n\n{lines}"
+        ));
+    }
 }
 
 /// How to make the server a Community, with the lines for discord-server.yaml.

@@ -24,7 +24,7 @@ pub struct Claim {
 
 /// Another workspace that manages the server.
 #[derive(Debug)]
-struct Rival {
+struct OtherWorkspace {
     workspace: String,
     /// The folder that holds its `.gaib/`; `None` for the present one.
     folder: Option<PathBuf>,
@@ -45,7 +45,7 @@ pub fn claim(
     operation: &str,
 ) -> Result<Claim> {
     let Some(servers) = servers(context)? else {
-        refuse_rival(workspace, guild, state, None)?;
+        refuse_other_workspace(workspace, guild, state, None)?;
         return Ok(Claim { _lock: None });
     };
     let lock = match servers.lock(guild.get(), &holder(operation)) {
@@ -53,12 +53,12 @@ pub fn claim(
         Err(error @ StoreError::ServerLocked { .. }) => return Err(Failure::new(error)),
         Err(error) => {
             // What cannot be written may still be read.
-            refuse_rival(workspace, guild, state, servers.owner(guild.get()).unwrap_or_default())?;
+            refuse_other_workspace(workspace, guild, state, servers.owner(guild.get()).unwrap_or_default())?;
             warn_unrecorded(context, &error);
             return Ok(Claim { _lock: None });
         }
     };
-    refuse_rival(workspace, guild, state, lock.owner().map_err(Failure::of_store)?)?;
+    refuse_other_workspace(workspace, guild, state, lock.owner().map_err(Failure::of_store)?)?;
     let own = Owner::new(workspace.name.as_str(), workspace.state_file(), state.lineage.as_str());
     if let Err(error) = lock.claim(&own) {
         warn_unrecorded(context, &error);
@@ -73,7 +73,7 @@ pub fn claim(
 pub fn check(context: &Context, workspace: &Workspace, guild: Snowflake, state: &State) -> Result<()> {
     // A marker that cannot be read is reported by the operation that has to write it.
     let owner = servers(context)?.and_then(|servers| servers.owner(guild.get()).ok()?);
-    refuse_rival(workspace, guild, state, owner)
+    refuse_other_workspace(workspace, guild, state, owner)
 }
 
 /// Where markers are kept; `None` where the user has no home folder.
@@ -91,13 +91,13 @@ fn warn_unrecorded(context: &Context, error: &StoreError) {
     );
 }
 
-fn refuse_rival(workspace: &Workspace, guild: Snowflake, state: &State, owner: Option<Owner>) -> Result<()> {
-    let rival = match owner.and_then(|owner| elsewhere(workspace, guild, state, &owner)) {
-        Some(rival) => Some(rival),
+fn refuse_other_workspace(workspace: &Workspace, guild: Snowflake, state: &State, owner: Option<Owner>) -> Result<()> {
+    let other = match owner.and_then(|owner| elsewhere(workspace, guild, state, &owner)) {
+        Some(other) => Some(other),
         None if manages(state, guild) => None,
         None => sibling(workspace, guild),
     };
-    rival.map_or(Ok(()), |rival| Err(refusal(workspace, guild, &rival)))
+    other.map_or(Ok(()), |other| Err(refusal(workspace, guild, &other)))
 }
 
 fn manages(state: &State, guild: Snowflake) -> bool {
@@ -105,7 +105,7 @@ fn manages(state: &State, guild: Snowflake) -> bool {
 }
 
 /// The owner by the marker, unless it is this workspace, manages the server no more, or holds an older copy of this state.
-fn elsewhere(workspace: &Workspace, guild: Snowflake, own: &State, owner: &Owner) -> Option<Rival> {
+fn elsewhere(workspace: &Workspace, guild: Snowflake, own: &State, owner: &Owner) -> Option<OtherWorkspace> {
     if owner.state == workspace.state_file() {
         return None;
     }
@@ -119,7 +119,7 @@ fn elsewhere(workspace: &Workspace, guild: Snowflake, own: &State, owner: &Owner
         false => None,
     };
     let folder = owner.folder().unwrap_or(Path::new("")).to_owned();
-    Some(Rival {
+    Some(OtherWorkspace {
         workspace: owner.workspace.clone(),
         folder: (folder != workspace.folder()).then_some(folder),
         resources: theirs.resources.len(),
@@ -128,14 +128,14 @@ fn elsewhere(workspace: &Workspace, guild: Snowflake, own: &State, owner: &Owner
 }
 
 /// Another workspace of the same folder whose state manages the server.
-fn sibling(workspace: &Workspace, guild: Snowflake) -> Option<Rival> {
+fn sibling(workspace: &Workspace, guild: Snowflake) -> Option<OtherWorkspace> {
     let others = workspace.states().into_iter();
     let managing = others.filter(|(name, state)| *name != workspace.name && manages(state, guild));
-    managing.map(|(name, state)| rival_here(&name, &state)).next()
+    managing.map(|(name, state)| of_this_folder(&name, &state)).next()
 }
 
-fn rival_here(name: &WorkspaceName, state: &State) -> Rival {
-    Rival {
+fn of_this_folder(name: &WorkspaceName, state: &State) -> OtherWorkspace {
+    OtherWorkspace {
         workspace: name.as_str().to_owned(),
         folder: None,
         resources: state.resources.len(),
@@ -143,17 +143,17 @@ fn rival_here(name: &WorkspaceName, state: &State) -> Rival {
     }
 }
 
-fn refusal(workspace: &Workspace, guild: Snowflake, rival: &Rival) -> Failure {
-    let place = match &rival.folder {
+fn refusal(workspace: &Workspace, guild: Snowflake, other: &OtherWorkspace) -> Failure {
+    let place = match &other.folder {
         Some(folder) => format!(" in {}", folder.display()),
         None => String::new(),
     };
-    let chdir = match &rival.folder {
+    let chdir = match &other.folder {
         Some(folder) => format!(" -C {}", shell_word(&folder.to_string_lossy())),
         None => String::new(),
     };
-    let (name, own) = (&rival.workspace, &workspace.name);
-    if let Some((theirs, ours)) = rival.newer {
+    let (name, own) = (&other.workspace, &workspace.name);
+    if let Some((theirs, ours)) = other.newer {
         return Failure::new(format!(
             "the state of workspace {own} is an old copy (serial {ours}): workspace {name}{place} has the same state with serial {theirs}"
         ))
@@ -162,7 +162,7 @@ fn refusal(workspace: &Workspace, guild: Snowflake, rival: &Rival) -> Failure {
              `gaib server state push newer.json --workspace {own}`"
         ));
     }
-    let noun = if rival.resources == 1 { "resource" } else { "resources" };
+    let noun = if other.resources == 1 { "resource" } else { "resources" };
     let source = match &workspace.source {
         Some(file) => format!(" --file {}", shell_word(&file.to_string_lossy())),
         None => String::new(),
@@ -170,7 +170,7 @@ fn refusal(workspace: &Workspace, guild: Snowflake, rival: &Rival) -> Failure {
     Failure::new(format!(
         "server {guild} is managed by workspace {name}{place} ({} {noun}), and a server is managed by one workspace: workspace \
          {own} would make everything a second time",
-        rival.resources
+        other.resources
     ))
     .help(format!(
         "go on there: `gaib{chdir} server apply --workspace {name}{source}`; or move the server into this workspace: \

@@ -163,6 +163,7 @@ async fn under_lock(context: &Context, mut job: Job<'_>, guard: &mut dyn Guard) 
     let (plan, mut findings) = planning::decide(job.workspace, &job.source.configuration, &state, &live, &job.options)?;
     findings.extend(planning::absent_members(&work.discord, &plan).await?);
     planning::show(context, &plan, &findings);
+    community::advise(&plan, &job.source.configuration, &live, context.printer);
     if plan.steps.is_empty() {
         return Ok(ExitStatus::Success);
     }

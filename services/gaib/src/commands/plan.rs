@@ -167,6 +167,9 @@ async fn make(context: &Context, arguments: &server::Sources, wanted: &Wanted<'_
     }
     let (plan, mut findings) = decide(&workspace, &source.configuration, &state, &live, options)?;
     findings.extend(absent_members(&discord, &plan).await?);
+    if wanted.carry_out {
+        community::advise(&plan, &source.configuration, &live, context.printer);
+    }
     Ok((plan, findings))
 }
 

@@ -235,6 +235,24 @@ async fn announcement_channel_of_a_theme_becomes_text_on_an_ordinary_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn announcement_channel_of_a_configuration_is_refused_with_the_lines_to_add() {
+    let mut session = Session::with(json!({ "name": "Sietch Tabr", "community": false })).await;
+    session.gaib(&format!("server init --guild {GUILD}")).await;
+    let own = "channels:\n  rules: {}\n  council: { overwrites: { everyone: { deny: [VIEW_CHANNEL] } } }\n  news: { kind: announcement }\n";
+    session.write("discord-server.yaml", own);
+    for line in ["server plan", "server apply --auto-approve"] {
+        let refused = session.gaib(line).await;
+        assert_eq!(refused.code, 1, "{line}");
+        for lines in [
+            "  rules_channel: channel.rules\n",
+            "  public_updates_channel: channel.council\n",
+        ] {
+            assert!(refused.stderr.contains(lines), "{line}: {}", refused.stderr);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn init_with_community_makes_an_ordinary_server_a_community() {
     let mut session = Session::with(json!({ "name": "Sietch Tabr", "community": false })).await;
     let alone = session.gaib("server init --community").await;
