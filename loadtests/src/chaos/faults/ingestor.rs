@@ -53,8 +53,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         fault: 37,
         name: "lease-lost-while-stopped",
-        what: "the holder is stopped for two seconds, its shard's queue is deleted, and members join meanwhile",
-        proves: &[I1, I2, I4, I5],
+        what: "the holder is stopped for four seconds, its shard's queue is deleted, and 300 members join meanwhile",
+        proves: &[I1, I2, I4],
         guard: Guard::FailPoint("broker.guard.lease=skip"),
         run: |stage| Box::pin(lease_lost_while_stopped(stage)),
     },
@@ -239,18 +239,17 @@ async fn lease_lost_while_stopped(stage: &mut Stage) -> anyhow::Result<()> {
     stage.start(Shape::default().ingestors(2)).await?;
     let url = stage.platform().vhost().url();
     let published = PublishedJoins::record(&url).await?;
-    stage.load(30).await?;
-    stage.flows(40).await?;
+    stage.load(10).await?;
+    stage.flows(20).await?;
     let before = identifies(stage).await?;
     let held = holder(stage).await?;
     stage.platform().ingestors[held].hang();
     delete_queue(&url, &names::shard(0)).await?;
-    for _ in 0..10 {
-        stage.burst(20).await?;
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    // Without the lock, the standby has identified by then, and what follows is sent to both.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    stage.flood(300).await?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     stage.platform().ingestors[held].go_on();
-    stage.recovers(PROCESS_BACK).await?;
     stage.flows(20).await?;
     stage.quiet().await?;
     stage.settle().await?;
@@ -258,7 +257,7 @@ async fn lease_lost_while_stopped(stage: &mut Stage) -> anyhow::Result<()> {
     stage.expect(
         I2,
         format!("none of {joins} joins is published under two event ids"),
-        joins > 0 && doubled == 0,
+        joins >= 300 && doubled == 0,
         doubled,
     );
     none_spent(stage, before).await
