@@ -3,7 +3,7 @@
 //! Such a call is made at most once. A claim is committed before the call, a second one (`#said`) after Discord's answer. A claim
 //! without the second one has three meanings, told apart by its age on Postgres' clock:
 //!
-//! - Younger than [`ABANDONED_AFTER`]: another worker may be sending right now. The message is retried later.
+//! - Younger than 4.9 s: another worker may be sending right now. The message is retried later.
 //! - Older: whoever claimed it ended between sending and recording. Whether Discord has it is unknown, and that is recorded: an
 //!   audit entry `discord.outcome_unknown` where there is a community, a row of the platform's inbox where there is none, and a
 //!   metric.
