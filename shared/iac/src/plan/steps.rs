@@ -116,14 +116,16 @@ pub(super) fn backwards(changes: &[Change], live: &Live) -> Vec<Step> {
         .resources()
         .map(|resource| ((resource.attributes.kind(), resource.id), resource.position))
         .collect();
-    // The lowest roles first: a bot that ranks by one of them keeps its rank to the end.
+    // The lowest roles first: a bot that ranks by one of them keeps its rank to the end. Of roles with equal positions the one
+    // with the lower id ranks above.
     order.sort_by_key(|change| {
+        let kind = change.address.kind();
         let position = change
             .id
-            .and_then(|id| positions.get(&(change.address.kind(), id)))
-            .copied()
+            .and_then(|id| positions.get(&(kind, id)).copied())
             .unwrap_or(0);
-        (std::cmp::Reverse(change.address.kind()), position, &change.address)
+        let below = change.id.filter(|_| kind == Kind::Role).map(std::cmp::Reverse);
+        (std::cmp::Reverse(kind), position, below, &change.address)
     });
     order.into_iter().filter_map(removal).collect()
 }

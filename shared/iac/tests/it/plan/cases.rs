@@ -4,7 +4,7 @@ use arrakis_domain::{Color, Permission, Permissions};
 use arrakis_iac::model::{Attributes, Channel, ChannelKind, Kind, Overwrites, Role, Target};
 use arrakis_iac::plan::{Action, Mode, Options, Reason, preflight};
 use arrakis_iac::render::{self, Style};
-use arrakis_iac::state::Pending;
+use arrakis_iac::state::{Entry, Pending};
 
 use super::world::{
     World, address, allow, category, channel, configuration, deny, id, live_channel, live_role, role, steps, within,
@@ -350,4 +350,23 @@ fn a_role_that_was_dragged_above_the_bot_is_told_and_left_there() {
     let plan = world.plan(&ordered);
     assert_eq!(steps(&plan), [""; 0]);
     assert!(render::plan(&plan, Style::default()).contains("role.usul stands above the bot's own role"));
+}
+
+/// Discord gives new roles position 1, and of equal positions the lower id ranks above.
+#[test]
+fn roles_of_equal_position_are_removed_from_the_lowest_up() {
+    let mut world = World::new();
+    let names = ["role.high", "role.middle", "role.low"];
+    for (name, number) in names.into_iter().zip([2_001, 2_002, 2_003]) {
+        let found = live_role(number, name, 1, Permissions::NONE);
+        let entry = Entry {
+            id: found.id,
+            attributes: found.attributes.clone(),
+        };
+        world.live.insert(found);
+        world.state.record(address(name), entry);
+    }
+    let plan = world.plan(&configuration([]));
+    let expected = ["delete role.low", "delete role.middle", "delete role.high"];
+    assert_eq!(steps(&plan), expected);
 }
