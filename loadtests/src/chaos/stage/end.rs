@@ -51,14 +51,13 @@ impl Stage {
         Ok(true)
     }
 
-    /// Whether a join and a command that needs Postgres, which are in no ledger, have their effects.
+    /// Whether a join, which is in no ledger, has its effect. Not a command: its use would be counted and belong to nobody.
     async fn serves(&mut self) -> anyhow::Result<bool> {
         let cast = self.cast.clone().context("the platform has not been started")?;
         let sent = Sent::default();
         let members = Members::new(self.discord(), cast, sent.clone());
         let mut ledger = Ledger::new(self.discord(), self.rows(), sent);
         members.join().await?;
-        members.command("position").await?;
         let deadline = Instant::now() + SERVES;
         while Instant::now() < deadline {
             // Postgres itself may be away.
