@@ -28,6 +28,9 @@ pub(crate) struct BotToken {
     state: Mutex<State>,
     dead: watch::Sender<bool>,
     suspected: Notify,
+    /// Held while health is told, so that the newest state is told last. Never together with `state`: whoever reads health holds
+    /// a lock of its own and asks for the state.
+    telling: Mutex<()>,
     health: Component,
     metric: IntGauge,
 }
@@ -80,6 +83,7 @@ impl BotToken {
             state: Mutex::default(),
             dead: watch::Sender::new(false),
             suspected: Notify::new(),
+            telling: Mutex::default(),
             health,
             metric,
         })
@@ -221,10 +225,17 @@ impl BotToken {
 
     /// When this replica checks a dead token again.
     pub(crate) fn next_check(&self, at_ms: u64) {
-        let mut state = self.state.lock();
-        if let Some(death) = &mut state.death {
+        if let Some(death) = &mut self.state.lock().death {
             death.next_check_ms = Some(at_ms);
-            self.health.down(advice(death));
+        }
+        self.tell_health();
+    }
+
+    fn tell_health(&self) {
+        let _telling = self.telling.lock();
+        match self.death() {
+            Some(death) => self.health.down(advice(&death)),
+            None => self.health.up_with("not refused"),
         }
     }
 
@@ -234,12 +245,12 @@ impl BotToken {
         state.death = Some(death);
         state.suspect = None;
         drop(state);
-        self.dead.send_replace(true);
         self.metric.set(1);
         if new {
             tracing::error!(fingerprint = self.fingerprint, "{words}");
         }
-        self.health.down(words);
+        self.tell_health();
+        self.dead.send_replace(true);
     }
 
     fn revives(&self, mut state: parking_lot::MutexGuard<'_, State>, why: &str) {
@@ -252,7 +263,7 @@ impl BotToken {
         if was_dead {
             tracing::warn!(fingerprint = self.fingerprint, why, "the bot token is used again");
         }
-        self.health.up_with("not refused");
+        self.tell_health();
     }
 }
 
