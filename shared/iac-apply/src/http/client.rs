@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use arrakis_discord_http::{Attempts, CallClass, Decision, Ending, Failure, decide};
+use arrakis_discord_http::{Attempts, CallClass, Decision, Ending, Failure};
 use bytes::Bytes;
 use http::Method;
 use serde::de::DeserializeOwned;
@@ -160,18 +160,20 @@ impl Discord {
         self.read(&request).await
     }
 
-    /// Makes a call and reads its answer; one that cannot be read is asked for again where that does no harm.
+    /// Makes a call and reads its answer; one that cannot be read is asked for again where that does no harm. A call whose answer
+    /// could not be read may have landed, which the attempts after it are judged by: a DELETE then answered 404 succeeded.
     async fn read<T: DeserializeOwned>(&self, request: &Request) -> Result<T, CallError> {
+        let mut attempts = Attempts::new(class(request), &request.method);
         let mut tries = 0;
         loop {
-            let body = self.call(request).await?;
+            let body = self.call(request, &mut attempts).await?;
             let body = if body.is_empty() && request.method != Method::GET {
                 Bytes::from_static(b"null")
             } else {
                 body
             };
             tries += 1;
-            match parse(request, &body) {
+            match parse(request, &body, &mut attempts) {
                 Err(CallError::Unreadable { call, why }) if tries < UNREADABLE_TRIES => {
                     let attempt = tries + 1;
                     self.progress.event(Event::Retrying {
@@ -207,9 +209,8 @@ impl Discord {
         }
     }
 
-    async fn call(&self, request: &Request) -> Result<Bytes, CallError> {
+    async fn call(&self, request: &Request, attempts: &mut Attempts) -> Result<Bytes, CallError> {
         let (route, call) = (Route::of(&request.method, &request.path), words(request));
-        let mut attempts = Attempts::new(class(request), &request.method);
         let (mut tries, mut silent) = (0, 0);
         loop {
             self.wait_for_turn(&route, &call).await?;
@@ -355,10 +356,10 @@ fn finish(call: &str, answer: &Answer) -> Result<Bytes, CallError> {
 }
 
 /// Reads an answer. One of a creation that cannot be read leaves open what was created: the executor looks for it.
-fn parse<T: DeserializeOwned>(request: &Request, body: &[u8]) -> Result<T, CallError> {
+fn parse<T: DeserializeOwned>(request: &Request, body: &[u8], attempts: &mut Attempts) -> Result<T, CallError> {
     serde_json::from_slice(body).map_err(|why| {
         let (call, why) = (words(request), why.to_string());
-        match decide(class(request), Failure::UnreadableAnswer) {
+        match attempts.failed(Failure::UnreadableAnswer) {
             Decision::End(Ending::OutcomeUnknown) => CallError::OutcomeUnknown { call, why },
             _ => CallError::Unreadable { call, why },
         }
