@@ -43,13 +43,13 @@ enum TokenTask {
     Status(At),
     /// Forgets that Discord refused the bot token, at every replica, and asks Discord at once
     ///
-    /// Needs DISCORD_TOKEN as the replica has it. Where Redis is away, run it for each replica.
+    /// Needs `DISCORD_TOKEN` as the replica has it. Where Redis is away, run it for each replica.
     Clear(At),
 }
 
 #[derive(Debug, clap::Args)]
 struct At {
-    /// Address of the replica's port for callers; default: PROXY_LISTEN_ADDR on this machine
+    /// Address of the replica's port for callers; default: `PROXY_LISTEN_ADDR` on this machine
     #[arg(long, value_name = "HOST:PORT")]
     address: Option<SocketAddr>,
     /// Print the replica's answer as one JSON object

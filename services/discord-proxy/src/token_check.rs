@@ -219,7 +219,7 @@ impl TokenCheck {
             match self.marks.clear(cleared_ms).await {
                 Ok(()) => self.token.cleared(cleared_ms),
                 Err(trouble) => {
-                    tracing::debug!(%trouble, "the other replicas do not know yet that the token is used again")
+                    tracing::debug!(%trouble, "the other replicas do not know yet that the token is used again");
                 }
             }
         }

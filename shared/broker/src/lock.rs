@@ -1,6 +1,6 @@
 //! A lock that lasts exactly as long as the connection that took it: an exclusive queue.
 //!
-//! The broker refuses an exclusive queue to every other connection (405 RESOURCE_LOCKED) and deletes it with the connection
+//! The broker refuses an exclusive queue to every other connection (405 `RESOURCE_LOCKED`) and deletes it with the connection
 //! of its owner. A process that is stopped, or that lost a consumer or a channel, therefore keeps the lock, and a process
 //! whose connection the broker closed has lost it together with the ability to publish.
 //! <https://www.rabbitmq.com/docs/queues#exclusive-queues>

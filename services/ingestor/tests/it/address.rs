@@ -32,7 +32,7 @@ async fn the_gateway_is_asked_for_version_10_json_and_compression() {
     connecting.abort();
 }
 
-/// Discord asks every client to send one: https://discord.com/developers/docs/reference#user-agent
+/// Discord asks every client to send one: <https://discord.com/developers/docs/reference#user-agent>
 #[tokio::test]
 async fn rest_and_the_gateway_are_sent_our_user_agent() {
     let rest = TcpListener::bind("127.0.0.1:0").await.unwrap();

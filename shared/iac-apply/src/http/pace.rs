@@ -10,7 +10,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// Requests in any [`WINDOW`]: half of what Discord allows to a bot, so that the platform on the same token has the other half.
+/// Requests in any 1.1 s: half of what Discord allows to a bot, so that the platform on the same token has the other half.
 pub const PACE: usize = 25;
 /// Length of the window.
 const WINDOW: Duration = Duration::from_millis(1_100);

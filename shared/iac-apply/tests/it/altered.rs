@@ -41,7 +41,7 @@ impl Mangling {
                     let dice = self.dice(path, key);
                     if value.is_object() || value.is_array() {
                         self.mangle(&format!("{path}/{key}"), value);
-                    } else if dice % 3 == 0
+                    } else if dice.is_multiple_of(3)
                         && let Some(other) = mangled(key, value, dice)
                         && other != *value
                     {
@@ -63,7 +63,7 @@ impl Mangling {
 /// Another value that the server can keep.
 fn mangled(key: &str, value: &Value, dice: u64) -> Option<Value> {
     Some(match (key, value) {
-        ("name", Value::String(name)) if dice % 2 == 0 => json!(format!("{name}x")),
+        ("name", Value::String(name)) if dice.is_multiple_of(2) => json!(format!("{name}x")),
         ("name", Value::String(name)) => {
             let short: String = name.chars().take(name.chars().count().div_ceil(2).max(2)).collect();
             json!(short.trim().to_owned() + "y")

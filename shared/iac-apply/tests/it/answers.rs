@@ -70,7 +70,7 @@ async fn an_answer_without_roles_is_an_error_that_names_call_and_field() {
         "{message}"
     );
     let null = bent(&bench, path, |answer| {
-        change(answer, |guild| guild["roles"][1]["permissions"] = Value::Null)
+        change(answer, |guild| guild["roles"][1]["permissions"] = Value::Null);
     });
     let message = read(&null, bench.guild(), &bench.kinds).await.unwrap_err().to_string();
     assert!(message.contains("roles[1].permissions"), "{message}");

@@ -101,7 +101,7 @@ impl Case {
     }
 }
 
-fn text(name: &str, more: Value) -> Value {
+fn text(name: &str, more: &Value) -> Value {
     let mut value = json!({ "kind": "text", "name": name, "category": "none" });
     for (key, given) in more.as_object().unwrap() {
         value[key] = given.clone();
@@ -109,14 +109,17 @@ fn text(name: &str, more: Value) -> Value {
     value
 }
 
+/// A resource by its number: address and value.
+type ResourceOf = fn(usize) -> (String, Value);
+
 fn many(count: usize, each: impl Fn(usize) -> (String, Value)) -> Resources {
     (0..count).map(each).collect()
 }
 
 fn permissions() -> Vec<Case> {
     use Verdict::{Allowed, Refused, Reported};
-    let renamed = [("channel.gate", text("wall", json!({})))];
-    let gate = |overwrites: Value| [("channel.gate", text("gate", json!({ "overwrites": overwrites })))];
+    let renamed = [("channel.gate", text("wall", &json!({})))];
+    let gate = |overwrites: Value| [("channel.gate", text("gate", &json!({ "overwrites": overwrites })))];
     let (open, mute) = (gate(json!({})), gate(json!({ "everyone": { "deny": ["SPEAK"] } })));
     let closed = gate(json!({ "everyone": { "deny": ["VIEW_CHANNEL"] } }));
     let let_in = gate(json!({ "everyone": { "deny": ["VIEW_CHANNEL"] },
@@ -267,7 +270,10 @@ fn permissions() -> Vec<Case> {
             ("role.judge", json!({ "name": "Judge", "permissions": [] })),
             (
                 "channel.gate",
-                text("gate", json!({ "overwrites": { "role.judge": { "deny": ["SPEAK"] } } })),
+                text(
+                    "gate",
+                    &json!({ "overwrites": { "role.judge": { "deny": ["SPEAK"] } } }),
+                ),
             ),
         ]),
         case("bot-shut-out", "a bot closes a channel to itself", Reported)
@@ -280,18 +286,18 @@ fn permissions() -> Vec<Case> {
             .bot(&["MANAGE_GUILD"])
             .after(&[(
                 "automod.a",
-                automod("keyword", json!([{ "type": "timeout", "seconds": 60 }])),
+                automod("keyword", &json!([{ "type": "timeout", "seconds": 60 }])),
             )]),
         case("automod-timeout", "a timeout by a bot that may", Allowed)
             .bot(&["MANAGE_GUILD", "MODERATE_MEMBERS"])
             .after(&[(
                 "automod.a",
-                automod("keyword", json!([{ "type": "timeout", "seconds": 60 }])),
+                automod("keyword", &json!([{ "type": "timeout", "seconds": 60 }])),
             )]),
     ]
 }
 
-fn automod(trigger: &str, actions: Value) -> Value {
+fn automod(trigger: &str, actions: &Value) -> Value {
     let trigger = match trigger {
         "keyword" => json!({ "type": "keyword", "keywords": ["spice"] }),
         other => json!({ "type": other }),
@@ -302,8 +308,8 @@ fn automod(trigger: &str, actions: Value) -> Value {
 fn community() -> Vec<Case> {
     use Verdict::{Allowed, Refused, Reported, Warned};
     let two = [
-        ("channel.rules", text("rules", json!({}))),
-        ("channel.staff", text("staff", json!({}))),
+        ("channel.rules", text("rules", &json!({}))),
+        ("channel.staff", text("staff", &json!({}))),
     ];
     let server = |more: Value| {
         let mut value = json!({ "rules_channel": "channel.rules", "public_updates_channel": "channel.staff" });
@@ -341,7 +347,7 @@ fn community() -> Vec<Case> {
     let screen = [("welcome_screen", json!({ "enabled": true, "description": "walk" }))];
     let shown = |count: usize| {
         let mut list = many(count, |index| {
-            (format!("channel.c{index}"), text(&format!("c{index}"), json!({})))
+            (format!("channel.c{index}"), text(&format!("c{index}"), &json!({})))
         });
         let names: Vec<String> = list.iter().map(|(key, _)| key.clone()).collect();
         list.push((
@@ -442,7 +448,7 @@ fn limits() -> Vec<Case> {
         cases.push(
             case("channels-limit", "one more channel", verdict)
                 .spec(json!({ "name": "Carthag", "channels": channels }))
-                .after(&[("channel.new", text("new", json!({})))]),
+                .after(&[("channel.new", text("new", &json!({})))]),
         );
     }
     let rock = (
@@ -459,7 +465,7 @@ fn limits() -> Vec<Case> {
         one.after.extend(many(count, inside));
         cases.push(one);
     }
-    let numbered: [(&'static str, usize, fn(usize) -> (String, Value)); 4] = [
+    let numbered: [(&'static str, usize, ResourceOf); 4] = [
         ("emoji-limit", 50, |index| {
             (
                 format!("emoji.e{index}"),
@@ -475,7 +481,7 @@ fn limits() -> Vec<Case> {
         ("automod-limit", 6, |index| {
             (
                 format!("automod.a{index}"),
-                automod("keyword", json!([{ "type": "block_message" }])),
+                automod("keyword", &json!([{ "type": "block_message" }])),
             )
         }),
         ("events-limit", 100, |index| {
@@ -487,7 +493,7 @@ fn limits() -> Vec<Case> {
     for (rule, most, each) in numbered {
         for (count, verdict) in [(most + 1, Refused), (most, Allowed)] {
             let mut one = case(rule, "as many as there may be, or one more", verdict);
-            one.after = vec![("channel.gate".to_owned(), text("gate", json!({})))];
+            one.after = vec![("channel.gate".to_owned(), text("gate", &json!({})))];
             one.after.extend(many(count, each));
             cases.push(one);
         }
@@ -515,7 +521,7 @@ fn values() -> Vec<Case> {
     let with = |feature: &str| json!({ "name": "Carthag", "features": [feature] });
     let webhook = |name: &str| {
         [
-            ("channel.gate", text("gate", json!({}))),
+            ("channel.gate", text("gate", &json!({}))),
             ("webhook.w", json!({ "name": name, "channel": "channel.gate" })),
         ]
     };
