@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use arrakis_broker::topology::shard_state;
-use arrakis_broker::{Lease, Priorities};
+use arrakis_broker::{Lease, LeaseError, Priorities};
 use arrakis_contracts::names::lease_lock;
 
 use arrakis_test_support::eventually;
@@ -130,11 +130,15 @@ async fn standby_does_not_get_a_deleted_queues_lease_while_the_holders_connectio
         let link = world.another_link();
         let (waits, mut told) = tokio::sync::watch::channel(0);
         let standby = tokio::spawn(async move {
-            let (lease, value) =
-                Lease::acquire(&link, &shard_state(0, kind), || waits.send_modify(|count| *count += 1))
-                    .await
-                    .unwrap();
-            (lease, value, link)
+            let (queue, waiting) = (shard_state(0, kind), || waits.send_modify(|count| *count += 1));
+            loop {
+                match Lease::acquire(&link, &queue, waiting).await {
+                    Ok((lease, value)) => return (lease, value, link),
+                    // The queue was deleted under its consumer.
+                    Err(LeaseError::Lost(_)) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
         });
         told.wait_for(|count| *count > 0).await.unwrap();
         delete_queue(&world, &queue.name).await;
