@@ -259,7 +259,12 @@ async fn an_edit_whose_answer_is_lost_is_made_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_postgres_is_stuck_commands_wait_in_retries_and_help_answers() {
-    let (platform, _worker) = Platform::with_worker().await;
+    let (platform, worker) = Platform::with_worker().await;
+    // A job of the start that meets the lock would wait in the same retry queue. The reconcile asks for one sync.
+    for kind in ["reconcile", "tier-sync"] {
+        let line = format!("arrakis_worker_jobs_total{{kind=\"{kind}\",outcome=\"done\"}}");
+        worker.until_metric(&line, 1.0).await;
+    }
     let lock = platform.lock("guild_routes").await;
     let waits = platform.run("chani", "position", json!({})).await;
     let help = platform.run("chani", "help", json!({})).await;
