@@ -72,10 +72,13 @@ async fn held_open(stage: &mut Stage) -> anyhow::Result<()> {
         )
         .await
         .unwrap_or(0.0);
-    stage.expect(I6, "evicted connections are counted", evicted >= 900.0, evicted);
+    // The others keep their places, or are closed for their slowness while the crowd still grows.
+    let most = f64::from(u32::try_from(CROWD)?) / 2.0;
+    stage.expect(I6, "evicted connections are counted", evicted >= most, evicted);
     drop(crowd);
     stage.quiet().await?;
-    stage.judge().await?;
+    let tally = stage.judge().await?;
+    stage.expect(I3, "no command expires", tally.expired == 0, tally.expired);
     Ok(())
 }
 

@@ -69,7 +69,7 @@ impl Interactions {
         }
     }
 
-    async fn edit(&self, received: &Received, message: &InteractionResponseData) -> Sent<Outcome> {
+    pub(super) async fn edit(&self, received: &Received, message: &InteractionResponseData) -> Sent<Outcome> {
         let token = &received.invocation.token;
         received.calls.edit_original(token, message).await?;
         Ok(Outcome::Sent)

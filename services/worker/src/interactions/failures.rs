@@ -31,7 +31,7 @@ impl Interactions {
                 // A pressed message shows no "thinking…" and stays as it is.
                 let waiting = matches!(first_answer(entry, &received.invocation), Answers::Deferred { .. });
                 if waiting && received.delivery.attempts() == 0 {
-                    self.tell(received, entry, &again(), false, "again").await;
+                    self.announce_retry(received).await;
                 }
                 Ended {
                     outcome: "retry",
@@ -45,7 +45,7 @@ impl Interactions {
     }
 
     async fn give_up(&self, received: &Received, entry: &Entry, reason: DeadReason, failure: &Failure) -> Ended {
-        self.tell(received, entry, &sorry(received), true, "sorry").await;
+        self.tell(received, entry, &sorry(received)).await;
         Ended {
             outcome: "failed",
             verdict: Verdict::DeadLetter {
@@ -87,12 +87,22 @@ impl Interactions {
         }
     }
 
+    /// Replaces "thinking…" by a notice. Where the original response is gone there is nothing to replace, and a follow-up would
+    /// stand beside the answer.
+    async fn announce_retry(&self, received: &Received) {
+        if received.deadline.token_lives()
+            && let Err(error) = self.edit(received, &again().message()).await
+        {
+            tracing::warn!(%error, "the notice of a retry could not be placed");
+        }
+    }
+
     /// As well as can be: what failed may be the very way to the member.
-    async fn tell(&self, received: &Received, entry: &Entry, words: &Refusal, alone: bool, what: &'static str) {
+    async fn tell(&self, received: &Received, entry: &Entry, words: &Refusal) {
         if !received.deadline.token_lives() {
             return;
         }
-        if let Err(error) = self.place(received, entry, words.message(), alone, what).await {
+        if let Err(error) = self.place(received, entry, words.message(), true, "sorry").await {
             tracing::warn!(%error, "the member could not be told");
         }
     }
