@@ -25,8 +25,7 @@ use crate::gate::Gate;
 use crate::interactions::invocation::Invocation;
 use crate::metrics::WorkerMetrics;
 
-/// How long the shortcut past done events lasts; redeliveries and replays within hours come this far. The inbox remembers
-/// for eight days.
+/// How long the Redis shortcut for handled events lasts. Claims in the inbox are kept for nine days (`CLAIMS_KEPT`).
 const DONE: Ttl = Ttl::seconds(24 * 3600);
 /// How long a role change of ours is known as ours. Its event comes within a second; a change by hand of the same role
 /// within this time waits for the next reconcile.

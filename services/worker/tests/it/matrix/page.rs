@@ -70,13 +70,20 @@ fn table() -> String {
         text.push('\n');
     }
     text.push_str(
-        "\n- *Repeat in place*: by the discord-proxy, up to 4 attempts with growing pauses; a first response up to 12 within its three\n\
-         \x20 seconds, with another attempt beside one that has no answer after 700 ms. Between worker and proxy: at the next replica.\n\
-         - *Repeat later*: by the message's retry after 5, 25 and 125 s, the job's next attempt, or the operator's next `gaib` run.\n\
+        "\n\
+         - *Repeat in place*: by the discord-proxy. At most 4 failed attempts with pauses of 200 ms, doubling up to 4 s; at most 3 repeats after\n\
+         \x20 429, each after Discord's wait. A first response: at most 12 failed attempts within its three seconds; when one has no answer after\n\
+         \x20 700 ms, another is sent beside it, at most 3 at once. Between worker and proxy: at the next replica.\n\
+         - *Repeat later*: by the message's retry after 5, 25 and 125 s, the job's next attempt, or the operator's next `gaib` run. Exception:\n\
+         \x20 Discord accepts no first response after three seconds. The retry of a defer only finds out whether an earlier defer was accepted\n\
+         \x20 (40060) or not (10062); an immediate answer ends as `expired`.\n\
          - *Outcome unknown*: recorded, never repeated. gaib looks for what it may have created before it creates again.\n\
-         - *Refuse*: the caller's error, with Discord's code.\n\n\
-         After an earlier attempt of the same call that may have landed, a DELETE answered 404 is a success, and a first response answered\n\
-         10062 is unknown.\n",
+         - *Refuse*: the caller's error, with Discord's code.\n\
+         \n\
+         Three rules apply after an earlier attempt of the same call that may have taken effect: a DELETE answered 404 is a success; a first\n\
+         response answered 10062 has an unknown outcome; a first response whose later attempts fail with 429 or are not sent has an unknown\n\
+         outcome, too. When the deadline ends while an attempt is in flight, or after one that may have taken effect, a \"time-bound\" or \"once\"\n\
+         call has an unknown outcome.\n",
     );
     text
 }
@@ -85,7 +92,8 @@ fn results(measured: &Measured) -> String {
     let mut text = format!(
         "## Measured\n\n\
          Each of {} calls against each of {} failures, through the proxy, to the emulated Discord. \"First attempt\" failures strike once,\n\
-         lasting ones every attempt. The number is how often the call took effect by the emulator's record.\n\n\
+         lasting ones every attempt. The number is how often the emulator recorded the effect; an idempotent call may have it several times\n\
+         with the same result.\n\n\
          | failure | strikes |",
         ENDPOINTS.len(),
         ROWS.len()
@@ -103,7 +111,7 @@ fn results(measured: &Measured) -> String {
             seen.dedup();
             let effects = match row.effects(class) {
                 (least, most) if least == most => least.to_string(),
-                (least, _) => format!("{least} or more, of the same"),
+                (least, _) => format!("{least} or more (same result)"),
             };
             text.push_str(&format!(" {}: {effects} |", seen.join(", ")));
         }
