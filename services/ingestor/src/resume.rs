@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 /// Limits on attempts to connect a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionLimits {
-    /// Failures in a row, without a single replayed event, after which a session is given up, but not before
-    /// `give_up_after` is over.
+    /// Failed RESUMEs in a row without a replayed event after which the session is given up, once `give_up_after` has also
+    /// passed.
     pub failures: u32,
     /// Shortest time from the first of these failures to the last.
     pub give_up_after: Duration,

@@ -42,7 +42,8 @@ impl Attempts {
     /// - A DELETE that is answered 404 succeeded: the earlier attempt deleted the object.
     /// - A first response that is answered 10062 is unknown, not refused: the three seconds ended after an attempt that may have
     ///   landed.
-    /// - A first response of which a later attempt certainly did not land is unknown as well.
+    /// - A first response whose later attempts were not carried out (429, not sent) is unknown as well: the earlier one may have
+    ///   landed.
     pub fn failed(&mut self, failure: Failure) -> Decision {
         let before = self.may_have_landed;
         self.may_have_landed |= failure.may_have_landed();
@@ -60,7 +61,8 @@ impl Attempts {
         }
     }
 
-    /// How the call ends when time is over while an attempt waits for its turn or its answer. `sent` when one was under way.
+    /// The ending when the deadline passes. `sent`: an attempt is in flight. Idempotent calls, and calls of which no attempt can
+    /// have landed, are repeated later; all others have an unknown outcome.
     #[must_use]
     pub fn out_of_time(&self, sent: bool) -> Ending {
         if self.class != CallClass::Idempotent && (sent || self.may_have_landed) {

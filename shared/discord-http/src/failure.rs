@@ -28,7 +28,7 @@ pub enum Failure {
     Gone,
     /// Any other 3xx or 4xx: Discord did not carry the call out and will not.
     Refused,
-    /// 401: Discord did not accept the bot token. The call was not carried out.
+    /// 401: this call was refused and not carried out. Whether the token is invalid is decided by the discord-proxy's check.
     Unauthorized,
     /// 429, or a wait that is longer than the caller's deadline. The call was not carried out.
     RateLimited,
