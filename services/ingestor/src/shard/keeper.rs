@@ -120,11 +120,21 @@ impl Task {
     async fn run(mut self) {
         let mut backoff = Backoff::broker();
         let mut term = 0;
+        // A lease that was lost may be had again in a moment, and its queue may have been deleted with the state: a process that
+        // is stopped meanwhile still writes what it wanted to keep.
+        let (stop, wanted) = (self.stop.clone(), self.wanted.clone());
+        let end = async move {
+            stop.cancelled().await;
+            if wanted.borrow().is_some() {
+                tokio::time::sleep(LAST_WRITE).await;
+            }
+        };
+        tokio::pin!(end);
         loop {
             let waiting = || drop(self.hold.send_replace(Hold::Waiting { others: true }));
             let acquired = tokio::select! {
                 acquired = Lease::acquire(&self.link, &self.queue, waiting) => acquired,
-                () = self.stop.cancelled() => return,
+                () = &mut end => return,
             };
             match acquired {
                 Ok((lease, value)) => {
@@ -153,7 +163,7 @@ impl Task {
             self.hold.send_replace(Hold::Waiting { others: false });
             tokio::select! {
                 () = tokio::time::sleep(backoff.next_wait()) => {}
-                () = self.stop.cancelled() => return,
+                () = &mut end => return,
             }
         }
     }
