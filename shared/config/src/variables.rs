@@ -153,7 +153,7 @@ macro_rules! variables {
 variables! {
     /// Bot token.
     DISCORD_TOKEN = Variable::required("DISCORD_TOKEN", TO_DISCORD, "MTIzNDU2Nzg5MDEyMzQ1Njc4.GaBcDe.example",
-        "bot token of the Discord application; workers never see it").secret().older("DISCORD_BOT_TOKEN");
+        "bot token of the Discord application").secret().older("DISCORD_BOT_TOKEN");
     /// Base of Discord's REST API.
     DISCORD_API_BASE = Variable::defaulted("DISCORD_API_BASE", TO_DISCORD, "https://discord.com/api/v10",
         "base of Discord's REST API, ending in /api/v10; https://, or http:// to this machine; the gateway's address comes from GET /gateway/bot there");

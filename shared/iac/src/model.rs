@@ -50,5 +50,5 @@ pub use reference::{EmojiReference, Reference, ReferenceError};
 pub use role::Role;
 pub use rule::{BrokenRule, Part};
 pub use server::{AfkTimeout, ContentFilter, Locale, Notifications, Server, SystemMessage, Verification};
-pub use snowflake::Snowflake;
+pub use snowflake::{ID_DIGITS, IdError, Snowflake};
 pub use webhook::Webhook;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use arrakis_domain::Value;
 use arrakis_themes::{Problem, as_text, expand, nearest};
 
-use super::tree::{Mark, Name, Node, Source, Tree, shortened};
+use super::tree::{COLOUR_IN_COMMENT, Mark, Name, Node, Source, Tree, shortened};
 use crate::model::{Address, Part};
 
 /// Most problems that are told: nobody reads more, and a hostile file could ask for any number.
@@ -92,7 +92,10 @@ impl<'a> Reader<'a> {
         let place = |problem: &Problem| problem.place.as_ref().map(|place| (place.line, place.column));
         self.problems.sort_by_key(place);
         if self.untold > 0 {
-            let reason = format!("{} more problems are not shown; mend these first", self.untold);
+            let reason = match self.untold {
+                1 => "1 more problem is not shown; correct these first".to_owned(),
+                more => format!("{more} more problems are not shown; correct these first"),
+            };
             self.problems.push(Problem::about(self.source.file, reason));
         }
         self.problems
@@ -199,10 +202,7 @@ impl<'a> Reader<'a> {
         match &node.tree {
             Tree::Scalar { text, .. } if !node.is_nothing() => self.expanded(text, node.at),
             Tree::Scalar { .. } if self.source.line(node.at).contains(": #") => {
-                self.refuse(
-                    node.at,
-                    "a `#` starts a comment in YAML; put colours into quotes, like \"#FFD700\"",
-                );
+                self.refuse(node.at, COLOUR_IN_COMMENT);
                 None
             }
             // `${name}` without quotes is fine, but `{name}` and `[name]` are a map and a list.

@@ -15,6 +15,7 @@ use crate::model::{
     Address, Attributes, Channel, ChannelKind, Clearable, Configuration, Key, Kind, Overwrite, Overwrites, Resource,
     Role, Server, Tag, Target, ThemeUse,
 };
+use crate::words::with_article;
 
 /// What a theme makes of a server: its roles, categories, channels with who may do what, and settings.
 #[must_use]
@@ -255,7 +256,10 @@ fn set_variables(
         let put_in = |text: &str| arrakis_themes::expand(text, lookup).map_err(|(_, reason)| reason);
         match typed(kind, &value.value, put_in) {
             Ok(value) => drop(settings.variables.insert(name.value.clone(), written(&value))),
-            Err(reason) => reader.refuse(value.at, format!("`{}`, a {}: {reason}", name.value, kind.as_str())),
+            Err(reason) => reader.refuse(
+                value.at,
+                format!("`{}`, {}: {reason}", name.value, with_article(kind.as_str())),
+            ),
         }
     }
     for (name, variable) in known {

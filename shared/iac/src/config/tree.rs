@@ -77,6 +77,34 @@ impl Node {
     }
 }
 
+/// What to do about a colour that YAML takes for a comment.
+pub(crate) const COLOUR_IN_COMMENT: &str = "a `#` starts a comment in YAML; put colours into quotes, like \"#FFD700\"";
+/// How far above the place where the parser stops a colour without quotes is looked for, in lines.
+const MOST_LINES_BACK: usize = 200;
+
+/// The column, from 0, of a `#` that begins a comment where a value is expected and is followed by the digits of a colour.
+fn colour_in_comment(line: &str) -> Option<usize> {
+    let mut quote = None;
+    let mut before = (None, None);
+    for (column, (byte, sign)) in line.char_indices().enumerate() {
+        match (quote, sign) {
+            (None, '"' | '\'') => quote = Some(sign),
+            (Some(open), _) if open == sign => quote = None,
+            (None, '#') if before.0.is_none_or(char::is_whitespace) => {
+                let digits = line[byte + 1..].chars().take_while(char::is_ascii_hexdigit).count();
+                let follows_key = matches!(before.1, Some(':' | ',' | '[' | '-'));
+                return (follows_key && matches!(digits, 3..=8)).then_some(column);
+            }
+            _ => {}
+        }
+        before.0 = Some(sign);
+        if !sign.is_whitespace() {
+            before.1 = Some(sign);
+        }
+    }
+    None
+}
+
 /// The text of a file by lines, for messages.
 #[derive(Debug)]
 pub(crate) struct Source<'a> {
@@ -98,6 +126,29 @@ impl<'a> Source<'a> {
             .and_then(|index| self.lines.get(index))
             .copied()
             .unwrap_or_default()
+    }
+
+    /// The place of a colour without quotes, at or above `at`: YAML takes it and the rest of its line, with the brackets in it,
+    /// for a comment.
+    fn colour_in_comment(&self, at: Mark) -> Option<Mark> {
+        let below = usize::try_from(at.line).unwrap_or(usize::MAX).min(self.lines.len());
+        let found = self.lines[..below].iter().enumerate().rev();
+        found.take(MOST_LINES_BACK).find_map(|(index, line)| {
+            let column = colour_in_comment(line)?;
+            let number = |value: usize| u32::try_from(value + 1).unwrap_or(u32::MAX);
+            Some(Mark {
+                line: number(index),
+                column: number(column),
+            })
+        })
+    }
+
+    /// Why the parser stopped; at the colour without quotes that probably misled it, where there is one.
+    fn stopped(&self, at: Mark, reason: String) -> Stop {
+        match self.colour_in_comment(at) {
+            Some(colour) => Stop(colour, format!("{reason}; {COLOUR_IN_COMMENT}")),
+            None => Stop(at, reason),
+        }
     }
 
     pub(crate) fn problem(&self, at: Mark, reason: impl Into<String>) -> Problem {
@@ -160,7 +211,7 @@ pub(crate) fn parse(source: &Source<'_>, text: &str, problems: &mut Vec<Problem>
     for event in Parser::new_from_str_with_options(text, options) {
         let told = match event {
             Ok((event, span)) => builder.take(event, span),
-            Err(error) => Err(Stop(mark(*error.marker()), explain(&error))),
+            Err(error) => Err(source.stopped(mark(*error.marker()), explain(&error))),
         };
         if let Err(Stop(at, reason)) = told {
             let problem = source.problem(at, reason);

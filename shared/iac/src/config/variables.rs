@@ -13,6 +13,7 @@ use super::document::{FlagEntry, VariableEntry};
 use super::reader::{At, FromNode, MOST_EXPANDED, Reader};
 use super::scalar::{Link, List, Named, Text, Truth};
 use super::tree::{self, Mark, Node, Source, Tree, shortened};
+use crate::words::with_article;
 
 /// Longest chain of variables of which each names the next.
 const LONGEST_CHAIN: usize = 32;
@@ -209,7 +210,7 @@ impl Given {
     /// The value, of this type.
     pub(crate) fn value(&self, name: &str, kind: VariableType) -> Result<Value, Problem> {
         let value = typed(kind, &self.entry, |text| Ok(text.to_owned()));
-        value.map_err(|reason| self.problem(name, &format!("`{name}`, a {}: {reason}", kind.as_str())))
+        value.map_err(|reason| self.problem(name, &format!("`{name}`, {}: {reason}", with_article(kind.as_str()))))
     }
 }
 
@@ -367,7 +368,10 @@ impl Solver<'_> {
             Ok(value) => return Some(value),
             Err(_) if silent => {}
             Err(reason) => {
-                let reason = format!("the default of `{name}`, a {}, does not fit: {reason}", kind.as_str());
+                let reason = format!(
+                    "the default of `{name}`, {}, does not fit: {reason}",
+                    with_article(kind.as_str())
+                );
                 reader.refuse(default.at, reason);
             }
         }

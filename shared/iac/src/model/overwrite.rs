@@ -7,7 +7,7 @@ use std::str::FromStr;
 use arrakis_domain::Permissions;
 use serde::{Deserialize, Serialize};
 
-use super::{Address, Kind, Reference, ReferenceError, Snowflake};
+use super::{Address, IdError, Kind, Reference, ReferenceError, Snowflake};
 
 /// Whom an overwrite is about. Written `everyone`, `bot`, `role.naib`, `role:41771983423143937`, `member:41771983423143937`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,7 +29,7 @@ pub enum TargetError {
     #[error(transparent)]
     Reference(#[from] ReferenceError),
     /// An id that is none.
-    #[error("`{0}` is not an id of Discord's")]
+    #[error("{}", IdError::new(.0))]
     Id(String),
     /// A reference to something that permissions are not given to, or a bare id.
     #[error(
@@ -55,7 +55,11 @@ impl FromStr for Target {
 
     fn from_str(text: &str) -> Result<Self, TargetError> {
         let shown = || text.chars().take(100).collect::<String>();
-        let id = |digits: &str| digits.parse::<Snowflake>().map_err(|_| TargetError::Id(shown()));
+        let id = |digits: &str| {
+            digits
+                .parse::<Snowflake>()
+                .map_err(|_| TargetError::Id(digits.chars().take(100).collect()))
+        };
         match text {
             "everyone" => return Ok(Self::Everyone),
             "bot" => return Ok(Self::Bot),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Address, AddressError, Snowflake};
+use super::{Address, AddressError, IdError, Snowflake};
 
 /// Names a resource: by address when it is managed, by id when it is not. Written `role.naib` or `41771983423143937`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,7 +21,7 @@ pub enum ReferenceError {
     #[error(transparent)]
     Address(#[from] AddressError),
     /// Digits that are no id.
-    #[error("`{0}` is not an id of Discord's")]
+    #[error("{}", IdError::new(.0))]
     Id(String),
 }
 

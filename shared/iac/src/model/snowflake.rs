@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::num::{NonZeroU64, ParseIntError};
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 /// The first millisecond of Discord, since the Unix epoch: <https://discord.com/developers/docs/reference#snowflakes>.
@@ -11,7 +12,49 @@ const DISCORD_EPOCH: u64 = 1_420_070_400_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Snowflake(NonZeroU64);
 
+/// Digits of an id. Discord opened in May 2015, when its ids had 17 digits; 64 bits hold 20.
+pub const ID_DIGITS: RangeInclusive<usize> = 17..=20;
+
+/// Why a text that a person wrote is no id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{text}` is not an id of Discord's: an id is a number of {} to {} digits{}",
+    ID_DIGITS.start(),
+    ID_DIGITS.end(),
+    digits.map(|digits| format!(", and this has {digits}")).unwrap_or_default()
+)]
+pub struct IdError {
+    text: String,
+    /// How many digits it has, where it has nothing else and the number of them is wrong.
+    digits: Option<usize>,
+}
+
+impl IdError {
+    /// About `text`, of which at most 40 signs are kept.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        Self {
+            text: text.chars().take(40).collect(),
+            digits: (is_number && !ID_DIGITS.contains(&text.len())).then_some(text.len()),
+        }
+    }
+}
+
 impl Snowflake {
+    /// From a text that a person wrote: a number with as many digits as Discord's ids have.
+    ///
+    /// # Errors
+    /// What an id is, and what is wrong with this one.
+    pub fn written(text: &str) -> Result<Self, IdError> {
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+        let id = text
+            .parse()
+            .ok()
+            .filter(|_| is_number && ID_DIGITS.contains(&text.len()));
+        id.ok_or_else(|| IdError::new(text))
+    }
+
     /// From a number; `None` for 0, which is no id.
     #[must_use]
     pub const fn new(id: u64) -> Option<Self> {
@@ -49,3 +92,28 @@ impl FromStr for Snowflake {
 }
 
 serde_as_text!(Snowflake);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn written_id_has_17_to_20_digits() {
+        for right in ["41771983423143937", "1200000000000000777", "18446744073709551615"] {
+            assert_eq!(Snowflake::written(right).unwrap().to_string(), right);
+        }
+        for (wrong, digits) in [
+            ("123", Some(", and this has 3")),
+            ("112233445566778899001", Some(", and this has 21")),
+            ("99999999999999999999", None),
+            ("00000000000000000000", None),
+            ("+1200000000000000777", None),
+            ("general", None),
+            ("", None),
+        ] {
+            let told = Snowflake::written(wrong).unwrap_err().to_string();
+            let what_it_is = "is not an id of Discord's: an id is a number of 17 to 20 digits";
+            assert_eq!(told, format!("`{wrong}` {what_it_is}{}", digits.unwrap_or_default()));
+        }
+    }
+}

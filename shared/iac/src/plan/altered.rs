@@ -13,6 +13,7 @@ use super::known::Known;
 use super::tags;
 use crate::live::Names;
 use crate::model::{Address, Attributes, Channel, Overwrite, Overwrites, Target};
+use crate::words::told_apart;
 
 /// What an answer of Discord's says otherwise than was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,11 +124,12 @@ pub(super) fn accept(address: &Address, wanted: &mut Attributes, known: &Known) 
                 kept.map(|kept| {
                     map.insert(key.clone(), kept.clone());
                     *wanted = wanted.with_map(map);
-                    kept.clone()
+                    tags::without_ids(key, kept)
                 })
             }
         };
-        if let Some(kept) = shown {
+        // Equal values need no note.
+        if let Some((asked, kept)) = shown.and_then(|kept| told_apart(&asked.to_string(), &kept.to_string())) {
             notes.push(format!(
                 "{address}: `{key}` was asked for as {asked}, and Discord keeps {kept}. It is not sent again. Write what Discord \
                  keeps into the configuration, or run `gaib server apply --refresh-only` to have the next apply send it again"
@@ -182,5 +184,50 @@ const fn overwrites_of(attributes: &Attributes) -> Option<&Overwrites> {
 fn set_overwrites(attributes: &mut Attributes, now: Overwrites) {
     if let Attributes::Channel(channel) | Attributes::Category(channel) = attributes {
         channel.overwrites = Some(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Snowflake;
+
+    fn channel(name: &str) -> Attributes {
+        Attributes::Channel(Channel {
+            name: Some(name.to_owned()),
+            ..Channel::default()
+        })
+    }
+
+    /// Notes of a channel that was asked for as `asked` and is kept as `kept`.
+    fn notes(asked: &str, kept: &str) -> Vec<String> {
+        let known = Known {
+            id: Snowflake::new(7).unwrap(),
+            recorded: Some(channel(kept)),
+            live: Some(channel(kept)),
+            adopted: None,
+            altered: BTreeMap::from([("name".to_owned(), Value::from(asked))]),
+        };
+        let mut wanted = channel(asked);
+        let notes = accept(&"channel.lobby".parse().unwrap(), &mut wanted, &known);
+        assert_eq!(wanted, channel(kept), "it is not sent again");
+        notes
+    }
+
+    #[test]
+    fn note_shows_a_difference_that_print_hides() {
+        let hidden = notes("lob\u{200b}by", "lobby");
+        let shown = "asked for as \"lob\\u{200b}by\", and Discord keeps \"lobby\"";
+        assert!(hidden.len() == 1 && hidden[0].contains(shown), "{hidden:?}");
+        let plain = notes("lobby!", "lobby");
+        assert!(
+            plain[0].contains("asked for as \"lobby!\", and Discord keeps \"lobby\""),
+            "{plain:?}"
+        );
+    }
+
+    #[test]
+    fn equal_values_make_no_note() {
+        assert_eq!(notes("lobby", "lobby"), Vec::<String>::new());
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::live::digest;
 use crate::model::{Address, Attributes, BrokenRule, Kind, Origin, Overwrite, Reference, Snowflake, Target, ThemeUse};
+use crate::words::counted;
 
 /// The version that this gaib writes.
 pub const VERSION: u32 = 2;
@@ -276,8 +277,8 @@ impl Step {
             Self::DeleteOverwrite { address, target } => format!("remove permissions of {target} from {address}"),
             Self::BotRole { address, give: true } => format!("give {address} to the bot"),
             Self::BotRole { address, give: false } => format!("take {address} from the bot"),
-            Self::MoveRoles { places } => format!("order {} roles", places.len()),
-            Self::MoveChannels { places } => format!("order {} channels", places.len()),
+            Self::MoveRoles { places } => format!("order {}", counted(places.len(), "role")),
+            Self::MoveChannels { places } => format!("order {}", counted(places.len(), "channel")),
             Self::Delete { address, .. } => format!("delete {address}"),
             Self::Adopt { address, .. } => format!("adopt {address}"),
             Self::Refresh { address, .. } => format!("refresh {address} in the state"),

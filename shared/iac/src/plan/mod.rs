@@ -70,7 +70,7 @@ pub enum PlanError {
         live: Snowflake,
     },
     /// The state or the configuration has resources of a kind that was not read from the server. They are not taken for gone.
-    #[error("the {}s of the server were not read, and the configuration or the state has some", .0.words())]
+    #[error("the {} of the server were not read, and the configuration or the state has some", crate::words::plural(.0.words()))]
     Unread(Kind),
     /// A target is nothing that is known.
     #[error("the target `{address}` is neither in the configuration nor in the state{}", nearest.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]

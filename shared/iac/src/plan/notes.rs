@@ -6,6 +6,7 @@ use super::document::{Action, Change};
 use super::known::Managed;
 use crate::live::Live;
 use crate::model::{Attributes, Kind, Snowflake};
+use crate::words::with_article;
 
 /// Things that are made although the server has one of that name which nobody manages.
 pub(super) fn notes(changes: &[Change], managed: &Managed, live: &Live) -> Vec<String> {
@@ -35,9 +36,9 @@ pub(super) fn notes(changes: &[Change], managed: &Managed, live: &Live) -> Vec<S
             ));
         }
         Some(format!(
-            "{address} will be made although the server has a {} `{shown}` that is not managed; \
+            "{address} will be made although the server has {} `{shown}` that is not managed; \
              `gaib server import {address} {id}` takes that one instead",
-            kind.words()
+            with_article(kind.words())
         ))
     })
     .collect()

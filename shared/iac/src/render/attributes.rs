@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::style::{Color, Style};
 use crate::model::{Attributes, Overwrite, Overwrites, permission_names};
+use crate::words::told_apart;
 
 /// Lines of a resource that is made (`+`), removed (`-`) or shown (` `).
 pub(super) fn whole(attributes: &Attributes, sign: char, style: Style) -> Vec<String> {
@@ -77,24 +78,35 @@ pub(super) fn difference(
                 );
             }
             _ => {
-                let show = |map: &serde_json::Map<String, Value>| map.get(field).map_or("(not set)".to_owned(), value);
-                let (sign, text) = match (old.get(field), new.get(field)) {
-                    (old, new) if old == new => ('~', format!("{} -> (known after apply)", show(&new_map(new, field)))),
-                    _ => ('~', format!("{} -> {}", show(&old), show(&new))),
-                };
-                lines.push(format!("{} {field:<width$} = {text}{suffix}", mark(sign, style)));
+                let text = changed_value(old.get(field), new.get(field));
+                lines.push(format!("{} {field:<width$} = {text}{suffix}", mark('~', style)));
             }
         }
     }
     lines
 }
 
-/// A map with one entry, for a field whose text stays while what it refers to gets another id.
-fn new_map(value: Option<&Value>, field: &str) -> serde_json::Map<String, Value> {
-    value
-        .map(|value| (field.to_owned(), value.clone()))
-        .into_iter()
-        .collect()
+/// `old -> new`, with the difference in print. The text of a reference may stay while what it refers to gets another id.
+fn changed_value(old: Option<&Value>, new: Option<&Value>) -> String {
+    let show = |value: Option<&Value>, written: fn(&Value) -> String| value.map_or("(not set)".to_owned(), written);
+    if old == new {
+        return format!("{} -> (known after apply)", cut(&show(new, whole_value)));
+    }
+    let short = told_apart(&show(old, whole_value), &show(new, whole_value));
+    // `[a, b]` may be one text or two: JSON has the quotes.
+    let (old, new) = short.unwrap_or_else(|| (show(old, Value::to_string), show(new, Value::to_string)));
+    // Long texts are cut around the first difference.
+    let same = old.chars().zip(new.chars()).take_while(|(old, new)| old == new).count();
+    let is_long = old.chars().count().max(new.chars().count()) > LONGEST;
+    let skipped = match is_long && same > LONGEST / 2 {
+        true => same - LONGEST / 4,
+        false => 0,
+    };
+    let part = |text: &str| match skipped {
+        0 => cut(text),
+        _ => format!("…{}", cut(&text.chars().skip(skipped).collect::<String>())),
+    };
+    format!("{} -> {}", part(&old), part(&new))
 }
 
 fn width<'a>(fields: impl Iterator<Item = &'a str>) -> usize {
@@ -111,19 +123,28 @@ pub(super) fn mark(sign: char, style: Style) -> String {
     style.paint(color, &sign.to_string())
 }
 
+/// Most signs of a value that are shown.
+const LONGEST: usize = 200;
+
 /// A value as it is written in YAML, near enough; long texts are cut.
 fn value(value: &Value) -> String {
-    const LONGEST: usize = 200;
-    let text = match value {
+    cut(&whole_value(value))
+}
+
+fn whole_value(value: &Value) -> String {
+    match value {
         Value::Array(items) if items.iter().all(Value::is_string) => {
             let items: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
             format!("[{}]", items.join(", "))
         }
         other => other.to_string(),
-    };
+    }
+}
+
+fn cut(text: &str) -> String {
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
+        None => text.to_owned(),
     }
 }
 
@@ -182,4 +203,27 @@ fn overwrite_lines(before: Option<&Overwrites>, after: Option<&Overwrites>, styl
         }
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn changed_value_shows_where_it_differs() {
+        let shown = |old: Value, new: Value| changed_value(Some(&old), Some(&new));
+        assert_eq!(shown(json!("a"), json!("b")), "\"a\" -> \"b\"");
+        assert_eq!(shown(json!("a"), json!("a")), "\"a\" -> (known after apply)");
+        assert_eq!(shown(json!("a\u{200b}"), json!("a")), "\"a\\u{200b}\" -> \"a\"");
+        assert_eq!(shown(json!(["a, b"]), json!(["a", "b"])), "[\"a, b\"] -> [\"a\",\"b\"]");
+        assert_eq!(changed_value(None, Some(&json!(1))), "(not set) -> 1");
+        let long = "x".repeat(900);
+        let text = shown(json!(format!("{long}old")), json!(format!("{long}new")));
+        assert!(
+            text.contains("old\" -> …") && text.ends_with("new\"") && text.len() < 300,
+            "{text}"
+        );
+    }
 }

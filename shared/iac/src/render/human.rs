@@ -4,6 +4,7 @@ use super::attributes::{difference, mark, whole};
 use super::style::{Color, Style};
 use crate::model::{Address, Attributes, Snowflake};
 use crate::plan::{Action, Change, Counts, Drift, Finding, Mode, Plan, Reason, Reorder, tags};
+use crate::words::counted;
 
 /// The whole plan: drift, changes, orders, words, counts.
 #[must_use]
@@ -52,10 +53,9 @@ pub fn differences(plan: &Plan, style: Style) -> String {
         text.push_str(&order(reorder, style));
     }
     let count = plan.changes.len() + plan.reorders.len();
-    let noun = if count == 1 { "difference" } else { "differences" };
     text.push_str(&format!(
-        "\n{} {noun}. `gaib server apply` makes the server as it is configured.\n",
-        style.paint(Color::Bold, &count.to_string())
+        "\n{}. `gaib server apply` makes the server as it is configured.\n",
+        style.paint(Color::Bold, &counted(count, "difference"))
     ));
     text
 }
@@ -154,12 +154,10 @@ pub fn summary(plan: &Plan, style: Style) -> String {
     text.push('.');
     let lost = plan.losses().count();
     if lost > 0 {
-        let channels = if lost == 1 {
-            "1 channel is"
-        } else {
-            &format!("{lost} channels are")
-        };
-        let warning = format!("{channels} replaced, and the messages in it are lost; apply needs --allow-replace.");
+        let (verb, them) = if lost == 1 { ("is", "it") } else { ("are", "them") };
+        let channels = counted(lost, "channel");
+        let warning =
+            format!("{channels} {verb} replaced, and the messages in {them} are lost; apply needs --allow-replace.");
         text.push_str(&format!("\n{}", style.paint(Color::Red, &warning)));
     }
     text
@@ -188,7 +186,7 @@ pub fn outcome(operation: &str, counts: &Counts) -> String {
 fn nothing(plan: &Plan, style: Style) -> String {
     let words = match plan.mode {
         Mode::Destroy => "Nothing is managed, so there is nothing to destroy.",
-        _ => "No changes. The server is as the configuration says.",
+        _ => "No changes. The server matches the configuration.",
     };
     let mut text = format!("{}\n", style.paint(Color::Bold, words));
     for note in &plan.notes {
@@ -200,8 +198,10 @@ fn nothing(plan: &Plan, style: Style) -> String {
 fn refreshed(plan: &Plan, style: Style) -> String {
     let words = match plan.steps.len() {
         0 => "No changes. The state is as the server is.".to_owned(),
-        1 => "The state would be brought up to date in 1 place. The server is not touched.".to_owned(),
-        count => format!("The state would be brought up to date in {count} places. The server is not touched."),
+        count => format!(
+            "The state would be brought up to date in {}. The server is not touched.",
+            counted(count, "place")
+        ),
     };
     format!("{}\n", style.paint(Color::Bold, &words))
 }

@@ -109,12 +109,37 @@ pub enum StateError {
     #[error("`{0}` is in the state already")]
     Taken(Address),
     /// The id is managed under another address.
-    #[error("{id} is in the state already, as `{address}`")]
+    #[error("`{wanted}` cannot have the id {id}: it is in the state already, as `{address}`")]
     IdTaken {
         /// The id.
         id: Snowflake,
         /// Its address.
         address: Address,
+        /// The address that was given for it.
+        wanted: Address,
+    },
+    /// Two addresses have one id.
+    #[error("`{one}` and `{other}` have one id, {id}; at Discord that is one thing, which has one address")]
+    SameId {
+        /// The id.
+        id: Snowflake,
+        /// The first address.
+        one: Address,
+        /// The second address.
+        other: Address,
+    },
+    /// @everyone has one address, and nothing else has it.
+    #[error(
+        "`role.everyone` is the role of all members, whose id is the server's; no other role has that address or that id"
+    )]
+    Everyone,
+    /// The attributes are those of another kind.
+    #[error("`{address}` has the attributes of {}", crate::words::with_article(kind.words()))]
+    OtherAttributes {
+        /// The address.
+        address: Address,
+        /// What the attributes are of.
+        kind: Kind,
     },
     /// Another kind.
     #[error("`{from}` cannot become `{to}`: they are of different kinds")]
@@ -124,6 +149,21 @@ pub enum StateError {
         /// The address as it should be.
         to: Address,
     },
+}
+
+/// Kinds whose ids are of one sort at Discord: a category is a channel there.
+const fn id_space(kind: Kind) -> Kind {
+    match kind {
+        Kind::Category => Kind::Channel,
+        other => other,
+    }
+}
+
+/// What serde_json says, without the place at its end.
+fn without_place(error: &serde_json::Error) -> String {
+    let told = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    told.strip_suffix(&place).map_or(told.clone(), str::to_owned)
 }
 
 #[derive(Deserialize)]
@@ -154,13 +194,54 @@ impl State {
         let malformed = |error: serde_json::Error| StateError::Malformed {
             line: error.line(),
             column: error.column(),
-            reason: error.to_string(),
+            reason: match bytes.trim_ascii().is_empty() {
+                true => "it is empty".to_owned(),
+                // serde_json names the place, too.
+                false => without_place(&error),
+            },
         };
         let VersionAlone { version } = serde_json::from_slice(bytes).map_err(malformed)?;
         if version == 0 || version > u64::from(VERSION) {
             return Err(StateError::Version(version));
         }
-        serde_json::from_slice(bytes).map_err(malformed)
+        let state: Self = serde_json::from_slice(bytes).map_err(malformed)?;
+        let of_other_kind = |(address, entry): &(&Address, &Entry)| entry.attributes.kind() != address.kind();
+        match state.resources.iter().find(of_other_kind) {
+            Some((address, entry)) => Err(StateError::OtherAttributes {
+                address: address.clone(),
+                kind: entry.attributes.kind(),
+            }),
+            None => Ok(state),
+        }
+    }
+
+    /// That no two addresses stand for one thing at Discord. A state may have been edited by hand.
+    ///
+    /// # Errors
+    /// [`StateError::SameId`], with both addresses; [`StateError::Everyone`].
+    pub fn check_ids(&self) -> Result<(), StateError> {
+        let mut known: BTreeMap<(Kind, Snowflake), &Address> = BTreeMap::new();
+        for (address, entry) in &self.resources {
+            if let Some(one) = known.insert((id_space(address.kind()), entry.id), address) {
+                return Err(StateError::SameId {
+                    id: entry.id,
+                    one: one.clone(),
+                    other: address.clone(),
+                });
+            }
+            self.check_everyone(address, entry.id)?;
+        }
+        Ok(())
+    }
+
+    /// @everyone is the role whose id is the server's.
+    fn check_everyone(&self, address: &Address, id: Snowflake) -> Result<(), StateError> {
+        let is_server = self.guild_id.is_none_or(|guild| guild == id);
+        let has_its_id = self.guild_id == Some(id) && address.kind() == Kind::Role;
+        match (address.is_everyone(), is_server, has_its_id) {
+            (true, false, _) | (false, _, true) => Err(StateError::Everyone),
+            _ => Ok(()),
+        }
     }
 
     /// The document as text, ending in a line break.
@@ -176,6 +257,18 @@ impl State {
     pub fn advance(&mut self) -> Vec<u8> {
         self.serial += 1;
         self.to_bytes()
+    }
+
+    /// Whether nothing is managed, and nothing may exist.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.resources.is_empty() && self.pending.is_empty()
+    }
+
+    /// Whether something on this server is managed, or may exist.
+    #[must_use]
+    pub fn manages(&self, guild: Snowflake) -> bool {
+        self.guild_id == Some(guild) && !self.is_empty()
     }
 
     /// The id of what is managed under an address.
@@ -290,13 +383,16 @@ impl State {
         if self.resources.contains_key(&address) {
             return Err(StateError::Taken(address));
         }
-        let same = |(known, other): &(&Address, &Entry)| other.id == entry.id && known.kind() == address.kind();
+        let space = id_space(address.kind());
+        let same = |(known, other): &(&Address, &Entry)| other.id == entry.id && id_space(known.kind()) == space;
         if let Some((known, _)) = self.resources.iter().find(same) {
             return Err(StateError::IdTaken {
                 id: entry.id,
                 address: known.clone(),
+                wanted: address,
             });
         }
+        self.check_everyone(&address, entry.id)?;
         self.record(address, entry);
         Ok(())
     }
@@ -314,6 +410,9 @@ impl State {
         }
         if self.resources.contains_key(to) || self.pending.contains_key(to) {
             return Err(StateError::Taken(to.clone()));
+        }
+        if from.is_everyone() || to.is_everyone() {
+            return Err(StateError::Everyone);
         }
         let entry = self.resources.remove(from).ok_or_else(|| self.unknown(from))?;
         self.resources.insert(to.clone(), entry);

@@ -1,0 +1,124 @@
+//! Words of messages: plurals, articles, and values whose difference can be seen.
+//!
+//! Owns the only plural and the only article of gaib's messages. Nouns are lower-case English; add an irregular one here.
+
+/// `1 resource`, `2 resources`, `0 categories`.
+#[must_use]
+pub fn counted(count: usize, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun}"),
+        _ => format!("{count} {}", plural(noun)),
+    }
+}
+
+/// `roles`, `categories`, `switches`.
+#[must_use]
+pub fn plural(noun: &str) -> String {
+    let is_vowel = |sign: char| "aeiou".contains(sign);
+    if let Some(stem) = noun.strip_suffix('y')
+        && !stem.ends_with(is_vowel)
+    {
+        return format!("{stem}ies");
+    }
+    let hisses = ["s", "x", "ch", "sh"].iter().any(|end| noun.ends_with(end));
+    format!("{noun}{}", if hisses { "es" } else { "s" })
+}
+
+/// `a role`, `an automod rule`.
+#[must_use]
+pub fn with_article(noun: &str) -> String {
+    let starts_with_vowel = noun.starts_with(|sign: char| "aeio".contains(sign));
+    let article = if starts_with_vowel { "an" } else { "a" };
+    format!("{article} {noun}")
+}
+
+/// Two texts that differ, written so that the difference can be seen: signs without width are written as their code points,
+/// and so are letters that are not ASCII where the texts differ (letters of other alphabets and composed letters are drawn
+/// alike). `None` for equal texts.
+#[must_use]
+pub fn told_apart(one: &str, other: &str) -> Option<(String, String)> {
+    if one == other {
+        return None;
+    }
+    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
+    let same = |(one, other): &(&char, &char)| one == other;
+    let shortest = one.len().min(other.len());
+    let start = one.iter().zip(&other).take_while(same).count();
+    let end = one.iter().rev().zip(other.iter().rev()).take_while(same).count();
+    let end = end.min(shortest - start);
+    let shown = |text: &[char]| {
+        let differing = start..text.len() - end;
+        let signs = text.iter().enumerate();
+        let signs =
+            signs.map(
+                |(place, sign)| match is_unseen(*sign) || (differing.contains(&place) && is_ambiguous(*sign)) {
+                    true => sign.escape_unicode().to_string(),
+                    false => sign.to_string(),
+                },
+            );
+        signs.collect()
+    };
+    Some((shown(&one), shown(&other)))
+}
+
+/// Letters and marks that may be drawn like other ones.
+fn is_ambiguous(sign: char) -> bool {
+    !sign.is_ascii() && (sign.is_alphanumeric() || matches!(sign, '\u{300}'..='\u{36f}'))
+}
+
+/// Signs that most terminals draw as nothing or as a space.
+fn is_unseen(sign: char) -> bool {
+    let no_width = matches!(
+        sign,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}'
+    );
+    no_width || sign.is_control() || (sign.is_whitespace() && sign != ' ')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Kind;
+
+    #[test]
+    fn one_is_singular_and_every_other_number_plural() {
+        assert_eq!(counted(1, "resource"), "1 resource");
+        assert_eq!(counted(0, "resource"), "0 resources");
+        assert_eq!(counted(2, "category"), "2 categories");
+        assert_eq!(counted(2, "key"), "2 keys");
+        assert_eq!(counted(3, "switch"), "3 switches");
+    }
+
+    #[test]
+    fn every_kind_has_its_article() {
+        for kind in Kind::ALL {
+            let text = with_article(kind.words());
+            let vowel = kind.words().starts_with(['a', 'e', 'i', 'o']);
+            assert_eq!(text.starts_with("an "), vowel, "{text}");
+        }
+        assert_eq!(with_article("automod rule"), "an automod rule");
+    }
+
+    #[test]
+    fn values_that_differ_differ_in_print() {
+        assert_eq!(told_apart("lobby", "lobby"), None);
+        let shown = |one: &str, other: &str| told_apart(one, other).unwrap();
+        assert_eq!(
+            shown("lob\u{200b}by", "lobby"),
+            ("lob\\u{200b}by".to_owned(), "lobby".to_owned())
+        );
+        assert_eq!(shown("a b", "a\u{a0}b"), ("a b".to_owned(), "a\\u{a0}b".to_owned()));
+        // Composed and decomposed, Latin and Cyrillic: drawn alike.
+        let (one, other) = shown("caf\u{e9}", "cafe\u{301}");
+        assert!(one != other && one.is_ascii() && other.is_ascii(), "{one} {other}");
+        let (one, other) = shown("l\u{43e}bby", "lobby");
+        assert_eq!((one.as_str(), other.as_str()), ("l\\u{43e}bby", "lobby"));
+        // What differs in ASCII stays as it is written.
+        assert_eq!(
+            shown("👋 Água", "👋-Água"),
+            ("👋 Água".to_owned(), "👋-Água".to_owned())
+        );
+    }
+}
