@@ -57,7 +57,7 @@ pub fn fit(source: &mut Source, live: &Live, printer: Printer) {
     printer.diagnostic(
         Severity::Warning,
         &format!(
-            "{} is a text channel here: announcement channels need a Community server, and server {} is none",
+            "{} is a text channel here: announcement channels need a Community server, and server {} is not one",
             changed.join(", "),
             live.guild_id
         ),
@@ -92,8 +92,8 @@ pub fn advise(plan: &Plan, configuration: &Configuration, live: &Live, printer: 
 fn advice(configuration: &Configuration) -> String {
     match lines(configuration) {
         Some(lines) => format!(
-            "to have announcement channels, enable Community in Discord (Server Settings, Enable Community), or let gaib do it \
-             (the bot needs ADMINISTRATOR) with these lines in discord-server.yaml (`gaib server init --theme NAME --community` \
+            "to have announcement channels, enable Community in Discord (Server Settings, Enable Community), or add these lines to discord-server.yaml (the bot \
+             needs ADMINISTRATOR) (`gaib server init --theme NAME --community` \
              writes them):\n\n{lines}"
         ),
         None => {

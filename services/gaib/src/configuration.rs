@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use arrakis_iac::config::{self, Inputs, Loaded, VariableFile};
 use arrakis_iac::model::{Address, Attributes, Configuration, Image};
+use arrakis_iac::words::counted;
 use arrakis_iac_apply::{Folder, Pictures as _};
 use arrakis_themes::{Problems, Registry};
 use serde_json::json;
@@ -101,9 +102,8 @@ fn wrong(name: &str, problems: &Problems, printer: Printer) -> Failure {
             "line": problem.place.as_ref().map(|place| place.line), "column": problem.place.as_ref().map(|place| place.column),
         }));
     }
-    let count = problems.0.len();
-    let noun = if count == 1 { "problem" } else { "problems" };
-    Failure::new(format!("{count} {noun} with the configuration {name}\n\n{problems}\n"))
+    let count = counted(problems.0.len(), "problem");
+    Failure::new(format!("{count} with the configuration {name}\n\n{problems}\n"))
         .help("correct what is named above; nothing was changed")
 }
 

@@ -34,13 +34,23 @@ impl Failure {
         self
     }
 
-    /// A failure of the store: what its message does not say is what to do about the disk.
+    /// A failure of the store: what to do about a file that is damaged or a disk that refuses. The other messages have it.
     pub fn of_store(error: StoreError) -> Self {
-        let about_the_disk = matches!(error, StoreError::Io { .. });
+        let what_to_do = match &error {
+            StoreError::Io { .. } => Some(ABOUT_THE_DISK.to_owned()),
+            StoreError::LockRecord { .. } => {
+                Some("delete this file if no gaib is running in this workspace".to_owned())
+            }
+            StoreError::Selection { .. } => Some("`gaib server workspace select NAME` writes it again".to_owned()),
+            StoreError::Owner { guild, .. } => Some(format!(
+                "`gaib server state release --guild {guild}` removes it; do so if no workspace of another folder manages the server"
+            )),
+            _ => None,
+        };
         let failure = Self::new(error);
-        match about_the_disk {
-            true => failure.help(ABOUT_THE_DISK),
-            false => failure,
+        match what_to_do {
+            Some(what_to_do) => failure.help(what_to_do),
+            None => failure,
         }
     }
 

@@ -17,6 +17,7 @@ pub mod printer;
 pub mod progress;
 pub mod project;
 pub mod prompt;
+pub mod recovery;
 pub mod session;
 pub mod settings;
 pub mod table;

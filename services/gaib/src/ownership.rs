@@ -5,10 +5,12 @@
 //! manages the server, so nothing has to be released: `destroy`, `state rm` and a deleted folder end ownership. Workspaces
 //! of other machines and users are not seen; see docs/decisions/0034.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use arrakis_iac::model::Snowflake;
 use arrakis_iac::state::State;
+use arrakis_iac::words::counted;
 use arrakis_iac_apply::store::{Owner, ServerLock, Servers, StoreError, WorkspaceName};
 
 use crate::commands::Context;
@@ -19,21 +21,31 @@ use crate::session::{Workspace, holder};
 /// The right to change a server, held until it is dropped.
 #[derive(Debug)]
 pub struct Claim {
-    _lock: Option<ServerLock>,
+    lock: Option<ServerLock>,
 }
 
 /// Another workspace that manages the server.
 #[derive(Debug)]
 struct OtherWorkspace {
-    workspace: String,
+    name: String,
     /// The folder that holds its `.gaib/`; `None` for the present one.
     folder: Option<PathBuf>,
-    resources: usize,
-    /// It holds a newer copy of the same state: its serial, and ours.
-    newer: Option<(u64, u64)>,
+    state: OtherState,
 }
 
-/// Takes the lock of a server and its ownership, for an operation that changes the server or takes it into the state.
+/// What is known of the state of another workspace.
+#[derive(Debug)]
+enum OtherState {
+    /// It manages so many resources.
+    Manages(usize),
+    /// It is a newer copy of the state of this workspace: its serial, and ours.
+    Newer(u64, u64),
+    /// It cannot be read, or its file is gone: why. Whether it manages the server is not known.
+    Unreadable(String),
+}
+
+/// Takes the lock of a server, for an operation that changes the server or takes it into the state. [`Claim::record`] writes
+/// the marker, once there is a state.
 ///
 /// # Errors
 /// When another operation holds the lock, or another workspace manages the server: which, and how to go on.
@@ -46,7 +58,7 @@ pub fn claim(
 ) -> Result<Claim> {
     let Some(servers) = servers(context)? else {
         refuse_other_workspace(workspace, guild, state, None)?;
-        return Ok(Claim { _lock: None });
+        return Ok(Claim { lock: None });
     };
     let lock = match servers.lock(guild.get(), &holder(operation)) {
         Ok(lock) => lock,
@@ -55,32 +67,68 @@ pub fn claim(
             // What cannot be written may still be read.
             refuse_other_workspace(workspace, guild, state, servers.owner(guild.get()).unwrap_or_default())?;
             warn_unrecorded(context, &error);
-            return Ok(Claim { _lock: None });
+            return Ok(Claim { lock: None });
         }
     };
     refuse_other_workspace(workspace, guild, state, lock.owner().map_err(Failure::of_store)?)?;
-    let own = Owner::new(workspace.name.as_str(), workspace.state_file(), state.lineage.as_str());
-    if let Err(error) = lock.claim(&own) {
-        warn_unrecorded(context, &error);
+    let claim = Claim { lock: Some(lock) };
+    if state.manages(guild) {
+        claim.record(context, workspace, state);
     }
-    Ok(Claim { _lock: Some(lock) })
+    Ok(claim)
+}
+
+impl Claim {
+    /// Writes the marker of the server. The state must be on disk before: a marker whose state file is not there says that the
+    /// state is gone. A folder that cannot be written is a warning.
+    pub fn record(&self, context: &Context, workspace: &Workspace, state: &State) {
+        let Some(lock) = &self.lock else { return };
+        let own = Owner::new(workspace.name.as_str(), workspace.state_file(), state.lineage.as_str());
+        if let Err(error) = lock.claim(&own) {
+            warn_unrecorded(context, &error);
+        }
+    }
 }
 
 /// The same question for a command that only reads: whether [`claim`] would be refused. Takes no lock and writes nothing.
 ///
 /// # Errors
-/// When another workspace manages the server.
+/// When another workspace manages the server, or its marker cannot be read.
 pub fn check(context: &Context, workspace: &Workspace, guild: Snowflake, state: &State) -> Result<()> {
-    // A marker that cannot be read is reported by the operation that has to write it.
-    let owner = servers(context)?.and_then(|servers| servers.owner(guild.get()).ok()?);
+    let owner = match servers(context)?.map(|servers| servers.owner(guild.get())) {
+        Some(Err(error @ StoreError::Owner { .. })) => return Err(Failure::of_store(error)),
+        // A folder that cannot be read is a warning of the operation that writes there.
+        owner => owner.and_then(std::result::Result::ok).flatten(),
+    };
     refuse_other_workspace(workspace, guild, state, owner)
 }
 
 /// Where markers are kept; `None` where the user has no home folder.
-fn servers(context: &Context) -> Result<Option<Servers>> {
+///
+/// # Errors
+/// When the environment cannot be used.
+pub fn servers(context: &Context) -> Result<Option<Servers>> {
     let discord = context.environment.discord()?;
     let folder = context.environment.state_home()?;
     Ok(folder.map(|folder| Servers::new(folder.join("gaib/servers"), &discord)))
+}
+
+/// A sentence that names the workspaces of this folder that manage the server (any server where none is given), and the
+/// options to use them; `None` where there is none but `workspace`.
+#[must_use]
+pub fn suggestion(workspace: &Workspace, guild: Option<Snowflake>) -> Option<String> {
+    let others = workspace.states().into_iter();
+    let others = others.filter(|(name, state)| *name != workspace.name && !state.is_empty());
+    let mut sentences = others.filter_map(|(name, state)| {
+        let managed = state.guild_id.filter(|managed| guild.is_none_or(|guild| guild == *managed))?;
+        Some(format!(
+            "workspace {name} manages server {managed} ({}): `--workspace {name}` uses it, `gaib server workspace select {name}` \
+             selects it",
+            counted(state.resources.len(), "resource")
+        ))
+    });
+    let first = sentences.next()?;
+    Some(sentences.fold(first, |text, next| format!("{text}; {next}")))
 }
 
 fn warn_unrecorded(context: &Context, error: &StoreError) {
@@ -94,93 +142,116 @@ fn warn_unrecorded(context: &Context, error: &StoreError) {
 fn refuse_other_workspace(workspace: &Workspace, guild: Snowflake, state: &State, owner: Option<Owner>) -> Result<()> {
     let other = match owner.and_then(|owner| elsewhere(workspace, guild, state, &owner)) {
         Some(other) => Some(other),
-        None if manages(state, guild) => None,
+        None if state.manages(guild) => None,
         None => sibling(workspace, guild),
     };
     other.map_or(Ok(()), |other| Err(refusal(workspace, guild, &other)))
 }
 
-fn manages(state: &State, guild: Snowflake) -> bool {
-    state.guild_id == Some(guild) && state.resources.len() + state.pending.len() > 0
-}
-
-/// The owner by the marker, unless it is this workspace, manages the server no more, or holds an older copy of this state.
+/// The owner by the marker, unless it is this workspace, manages the server no more, or holds an older copy of this state. A
+/// workspace whose folder is gone manages nothing; one whose state is damaged or gone may.
 fn elsewhere(workspace: &Workspace, guild: Snowflake, own: &State, owner: &Owner) -> Option<OtherWorkspace> {
     if owner.state == workspace.state_file() {
         return None;
     }
-    let theirs = State::from_bytes(&std::fs::read(&owner.state).ok()?).ok()?;
-    if !manages(&theirs, guild) {
-        return None;
-    }
-    let newer = match theirs.lineage == own.lineage {
-        true if own.serial >= theirs.serial => return None,
-        true => Some((theirs.serial, own.serial)),
-        false => None,
+    let state = match std::fs::read(&owner.state) {
+        Ok(bytes) => match State::from_bytes(&bytes) {
+            Ok(theirs) if !theirs.manages(guild) => return None,
+            Ok(theirs) if theirs.lineage != own.lineage => OtherState::Manages(theirs.resources.len()),
+            Ok(theirs) if own.serial >= theirs.serial => return None,
+            Ok(theirs) => OtherState::Newer(theirs.serial, own.serial),
+            Err(error) => OtherState::Unreadable(format!("cannot be read ({}: {error})", owner.state.display())),
+        },
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let has_folder = owner.state.parent().is_some_and(Path::is_dir);
+            has_folder
+                .then(|| OtherState::Unreadable(format!("is gone (there is no file {})", owner.state.display())))?
+        }
+        // The folder of the workspace is a file now, and so on.
+        Err(error) if error.kind() == ErrorKind::NotADirectory => return None,
+        Err(error) => OtherState::Unreadable(format!("cannot be read ({}: {error})", owner.state.display())),
     };
     let folder = owner.folder().unwrap_or(Path::new("")).to_owned();
     Some(OtherWorkspace {
-        workspace: owner.workspace.clone(),
+        name: owner.workspace.clone(),
         folder: (folder != workspace.folder()).then_some(folder),
-        resources: theirs.resources.len(),
-        newer,
+        state,
     })
 }
 
 /// Another workspace of the same folder whose state manages the server.
 fn sibling(workspace: &Workspace, guild: Snowflake) -> Option<OtherWorkspace> {
-    let others = workspace.states().into_iter();
-    let managing = others.filter(|(name, state)| *name != workspace.name && manages(state, guild));
-    managing.map(|(name, state)| of_this_folder(&name, &state)).next()
+    let mut others = workspace.states().into_iter();
+    let (name, state) = others.find(|(name, state)| *name != workspace.name && state.manages(guild))?;
+    Some(of_this_folder(&name, &state))
 }
 
 fn of_this_folder(name: &WorkspaceName, state: &State) -> OtherWorkspace {
     OtherWorkspace {
-        workspace: name.as_str().to_owned(),
+        name: name.as_str().to_owned(),
         folder: None,
-        resources: state.resources.len(),
-        newer: None,
+        state: OtherState::Manages(state.resources.len()),
     }
 }
 
 fn refusal(workspace: &Workspace, guild: Snowflake, other: &OtherWorkspace) -> Failure {
-    let place = match &other.folder {
-        Some(folder) => format!(" in {}", folder.display()),
-        None => String::new(),
+    let (place, command) = match &other.folder {
+        Some(folder) => (
+            format!(" in {}", folder.display()),
+            format!("gaib -C {} server", shell_word(&folder.to_string_lossy())),
+        ),
+        None => (String::new(), workspace.command()),
     };
-    let chdir = match &other.folder {
-        Some(folder) => format!(" -C {}", shell_word(&folder.to_string_lossy())),
-        None => String::new(),
-    };
-    let (name, own) = (&other.workspace, &workspace.name);
-    if let Some((theirs, ours)) = other.newer {
-        return Failure::new(format!(
+    let (name, own) = (&other.name, &workspace.name);
+    let here = workspace.command();
+    match &other.state {
+        OtherState::Newer(theirs, ours) => Failure::new(format!(
             "the state of workspace {own} is an old copy (serial {ours}): workspace {name}{place} has the same state with serial {theirs}"
         ))
         .help(format!(
-            "go on there, or fetch the newer state: `gaib{chdir} server state pull --workspace {name} > newer.json`, then \
-             `gaib server state push newer.json --workspace {own}`"
-        ));
+            "go on there, or fetch the newer state: `{command} state pull --workspace {name} > newer.json`, then `{here} state \
+             push newer.json --workspace {own}`"
+        )),
+        OtherState::Unreadable(why) => Failure::new(format!(
+            "server {guild} is managed by workspace {name}{place}, whose state {why}"
+        ))
+        .help(format!(
+            "put a copy of the state in place there: `{command} state push FILE --workspace {name}`; or end its ownership: \
+             `{here} state release --guild {guild}`"
+        )),
+        OtherState::Manages(resources) => Failure::new(format!(
+            "server {guild} is managed by workspace {name}{place} ({}), not by workspace {own}; a server is managed by one \
+             workspace, a second one would create everything again",
+            counted(*resources, "resource")
+        ))
+        .help(ways_on(workspace, other, &command)),
     }
-    let noun = if other.resources == 1 { "resource" } else { "resources" };
+}
+
+/// Go on in the other workspace, move the server into this one, or end the other's ownership.
+fn ways_on(workspace: &Workspace, other: &OtherWorkspace, command: &str) -> String {
+    let (name, own, here) = (&other.name, &workspace.name, workspace.command());
     let source = match &workspace.source {
         Some(file) => format!(" --file {}", shell_word(&file.to_string_lossy())),
         None => String::new(),
     };
-    Failure::new(format!(
-        "server {guild} is managed by workspace {name}{place} ({} {noun}), and a server is managed by one workspace: workspace \
-         {own} would make everything a second time",
-        other.resources
-    ))
-    .help(format!(
-        "go on there: `gaib{chdir} server apply --workspace {name}{source}`; or move the server into this workspace: \
-         `gaib{chdir} server state pull --workspace {name} > moved.json`, then `gaib server state push moved.json --workspace \
-         {own}`; or end its ownership and keep the server as it is: `gaib{chdir} server state rm --all --workspace {name}`"
-    ))
+    let go_on = match &other.folder {
+        Some(_) => format!("go on there: `{command} apply --workspace {name}{source}`"),
+        None => format!(
+            "go on there: add `--workspace {name}` to this command (`{command} apply --workspace {name}{source}`), or select it: \
+             `{command} workspace select {name}`"
+        ),
+    };
+    format!(
+        "{go_on}; or move the server into this workspace: `{command} state pull --workspace {name} > moved.json`, then `{here} \
+         state push moved.json --workspace {own}`; or end its ownership and keep the server as it is: `{command} state rm --all \
+         --workspace {name}`"
+    )
 }
 
 /// A word as a shell takes it.
-fn shell_word(text: &str) -> String {
+#[must_use]
+pub fn shell_word(text: &str) -> String {
     let plain = |sign: char| sign.is_ascii_alphanumeric() || "/._-+:@%".contains(sign);
     match !text.is_empty() && text.chars().all(plain) {
         true => text.to_owned(),

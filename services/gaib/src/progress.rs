@@ -64,10 +64,10 @@ impl Progress for Reporter {
                 let why = match why {
                     Wait::Bucket => "Discord allows no more of these for now",
                     Wait::Pace => "gaib sends no more than half of Discord's global limit",
-                    Wait::RateLimited => "Discord asked to wait (429)",
-                    Wait::Global => "Discord asked the whole bot to wait (429)",
+                    Wait::RateLimited => "Discord's rate limit was reached (429)",
+                    Wait::Global => "Discord's global rate limit was reached (429)",
                     Wait::Rename => "Discord allows two renames of a channel in ten minutes",
-                    Wait::Backoff => "it failed in a way that passes",
+                    Wait::Backoff => "the last attempt failed",
                 };
                 self.printer
                     .note(&format!("Waiting {} before {call}: {why}.", seconds(duration)));

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use arrakis_iac::model::Snowflake;
 use arrakis_iac_apply::store::WorkspaceName;
 use serde::{Deserialize, Serialize};
 
@@ -50,12 +51,13 @@ impl Project {
             Err(error) => return Err(error).or_fail(format_args!("read {}", path.display())),
         };
         let file: ProjectFile = serde_saphyr::from_str(&text).map_err(|error| {
-            Failure::new(format!("could not read {}: {error}", path.display()))
-                .help("correct it, or delete it and run `gaib server init` again; the state is kept elsewhere")
+            Failure::new(format!("could not read {}: {error}", path.display())).help(
+                "correct it, or delete it and run `gaib server init --force`; the states are in .gaib/workspaces/",
+            )
         })?;
         if file.version != 1 {
             return Err(Failure::new(format!(
-                "{} has version {}, and this gaib knows version 1",
+                "{} has version {}, and this gaib reads version 1",
                 path.display(),
                 file.version
             ))
@@ -71,7 +73,7 @@ impl Project {
     pub fn required() -> Result<Self> {
         Self::open("")?.ok_or_else(|| {
             let here = std::env::current_dir().unwrap_or_default();
-            Failure::new(format!("{} is no folder of gaib's: it has no {FILE}", here.display()))
+            Failure::new(format!("{} has no {FILE}, which gaib needs", here.display()))
                 .help("`gaib server init` makes one here; `--chdir DIRECTORY` works in another folder")
         })
     }
@@ -123,7 +125,7 @@ impl Project {
     }
 
     /// Remembers a workspace's server; forgets it with `None`.
-    pub fn set_guild(&mut self, workspace: &WorkspaceName, guild: Option<u64>) {
+    pub fn set_guild(&mut self, workspace: &WorkspaceName, guild: Option<Snowflake>) {
         let workspace = workspace.as_str().to_owned();
         match guild {
             Some(guild) => self.file.guilds.insert(workspace, guild.to_string()),

@@ -29,10 +29,10 @@ impl Prompt {
     pub fn confirm(self, question: &str, expected: &str, instead: &str) -> Result<()> {
         let refused = |why: &str| Failure::new(format!("{question} {why}")).help(instead);
         if !self.input {
-            return Err(refused("Nobody may be asked (--input=false)."));
+            return Err(refused("Questions are off (--input=false)."));
         }
         if self.printer.is_json() {
-            return Err(refused("Nobody can be asked (--json)."));
+            return Err(refused("Questions are off with --json."));
         }
         self.printer
             .prompt(&format!("{question}\n  Only `{expected}` is accepted: "));
@@ -43,7 +43,7 @@ impl Prompt {
             self.printer.prompt("\n");
         }
         match read {
-            Ok(0) => Err(refused("There was nobody to answer (stdin is closed).")),
+            Ok(0) => Err(refused("There was no answer (stdin is closed).")),
             Ok(_) if answer.trim() == expected => Ok(()),
             Ok(_) => Err(Failure::new("Cancelled: nothing was changed.")),
             Err(error) => Err(refused(&format!("The answer could not be read: {error}."))),

@@ -14,7 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::commands::Context;
 use crate::error::{Failure, Result};
+use crate::ownership;
 use crate::project::{CONFIGURATION, Project, store_folder};
+use crate::recovery;
 use crate::settings::{Connection, guild_id};
 
 /// A workspace: where its state is.
@@ -28,11 +30,14 @@ pub struct Workspace {
     pub project: Option<Project>,
     /// The configuration file that was named on the command line, absolute.
     pub source: Option<PathBuf>,
+    /// It is that of a single file ([`Workspace::beside`]).
+    pub is_beside_a_file: bool,
     root: PathBuf,
 }
 
 impl Workspace {
-    /// The one that is named, or selected, in this folder.
+    /// The one that is named, else the selected one, else `default`. A command never uses another one by itself, but for
+    /// [`Workspace::open_for`].
     ///
     /// # Errors
     /// When there is no such workspace, or neither `.gaib/config.yaml` nor a configuration nor a state while one is `needed`.
@@ -50,49 +55,65 @@ impl Workspace {
             None => backend.selected().await.map_err(Failure::of_store)?,
         };
         if !backend.workspaces().await.map_err(Failure::of_store)?.contains(&name) {
-            return Err(Failure::new(format!("there is no workspace {name}")).help(format!(
-                "`gaib server workspace ls` lists them; `gaib server workspace new {name}` makes it"
-            )));
+            return Err(match named {
+                Some(_) => Failure::new(format!("there is no workspace {name}")).help(format!(
+                    "`gaib server workspace ls` lists them; `gaib server workspace new {name}` makes it"
+                )),
+                None => Failure::new(format!(
+                    "the selected workspace, {name}, does not exist (.gaib/workspace names it)"
+                ))
+                .help("`gaib server workspace ls` lists them; `gaib server workspace select NAME` selects another one"),
+            });
         }
         Ok(Self {
             name,
             backend,
             project,
             source: None,
+            is_beside_a_file: false,
             root: PathBuf::new(),
         })
     }
 
-    /// The same for a command about a server: where no workspace is named and the selected one does not manage the server,
-    /// the workspace of this folder that does (`gaib apply FILE --guild ID` makes one that nobody selects).
+    /// Another workspace of the same folder, which may not exist yet.
+    #[must_use]
+    pub fn named(&self, name: WorkspaceName) -> Self {
+        Self {
+            name,
+            backend: self.backend.clone(),
+            project: self.project.clone(),
+            source: None,
+            is_beside_a_file: false,
+            root: self.root.clone(),
+        }
+    }
+
+    /// The same for a command with `--guild ID`: where no workspace is named and the selected one manages another server, the
+    /// workspace `guild-ID`, which `gaib apply FILE --guild ID` makes and which `--guild ID` names. A selected workspace that
+    /// manages nothing stays: [`crate::ownership`] refuses it where another one manages the server.
     ///
     /// # Errors
-    /// As [`Workspace::open`].
+    /// As [`Workspace::open`], and when `guild` is no id.
     pub async fn open_for(context: &Context, named: Option<&str>, needed: bool, guild: Option<&str>) -> Result<Self> {
         let mut workspace = Self::open(named, needed).await?;
-        if named.is_some() {
-            return Ok(workspace);
-        }
-        // An unreadable state is reported by the command that needs it.
-        let Ok(own) = workspace.state().await else {
+        let (None, Some(guild)) = (named, guild) else {
             return Ok(workspace);
         };
-        let guild = workspace.wanted_guild(guild, context, own.as_ref())?;
-        let managing: Vec<(WorkspaceName, State)> = workspace
-            .states()
-            .into_iter()
-            .filter(|(_, state)| state.resources.len() + state.pending.len() > 0)
-            .filter(|(_, state)| guild.is_none() || state.guild_id == guild)
-            .collect();
-        if managing.iter().any(|(name, _)| *name == workspace.name) {
+        let guild = guild_id("--guild", guild)?;
+        // An unreadable state is reported by the command that needs it.
+        let Ok(Some(own)) = workspace.state().await else {
+            return Ok(workspace);
+        };
+        if own.is_empty() || own.guild_id == Some(guild) {
             return Ok(workspace);
         }
-        if let [(name, state)] = managing.as_slice() {
-            let guild = state.guild_id.map(|guild| format!(", which manages server {guild}"));
+        let name: WorkspaceName = format!("guild-{guild}").parse().map_err(Failure::of_store)?;
+        let manages = |(other, state): &(WorkspaceName, State)| *other == name && state.manages(guild);
+        if workspace.states().iter().any(manages) {
             context
                 .printer
-                .note(&format!("Using workspace {name}{}.", guild.unwrap_or_default()));
-            workspace.name = name.clone();
+                .note(&format!("Using workspace {name}, which manages server {guild}."));
+            workspace.name = name;
         }
         Ok(workspace)
     }
@@ -113,8 +134,37 @@ impl Workspace {
             backend,
             project: None,
             source: None,
+            is_beside_a_file: true,
             root: root.to_owned(),
         })
+    }
+
+    /// After `gaib apply FILE`: selects this workspace in a folder where none was selected and `default` has no state, so that
+    /// the other commands find the state; else says how they do.
+    ///
+    /// # Errors
+    /// When the selection cannot be read or written.
+    pub async fn select_if_first(&self, context: &Context) -> Result<()> {
+        let chosen = self.backend.chosen().await.map_err(Failure::of_store)?;
+        if chosen.as_ref() == Some(&self.name) {
+            return Ok(());
+        }
+        let name = &self.name;
+        let default = WorkspaceName::default();
+        let is_free = chosen.is_none() && !self.backend.state_path(&default).exists();
+        if is_free && Project::open(self.root.as_path())?.is_none() {
+            self.backend.select(name).await.map_err(Failure::of_store)?;
+            context
+                .printer
+                .note(&format!("Selected workspace {name}: the other commands use its state."));
+        } else {
+            context.printer.note(&format!(
+                "The state is in workspace {name}, and workspace {} is selected: add `--workspace {name}` to the other commands, \
+                 or select it with `gaib server workspace select {name}`.",
+                chosen.unwrap_or(default)
+            ));
+        }
+        Ok(())
     }
 
     /// The same with the configuration file that was named on the command line.
@@ -139,6 +189,24 @@ impl Workspace {
         self.state_file().ancestors().nth(4).unwrap_or(Path::new("")).to_owned()
     }
 
+    /// How a command begins that works in this folder: `gaib server`, with `-C FOLDER` where it is not the present one.
+    #[must_use]
+    pub fn command(&self) -> String {
+        match self.root.as_os_str().is_empty() {
+            true => "gaib server".to_owned(),
+            false => format!("gaib -C {} server", ownership::shell_word(&self.root.to_string_lossy())),
+        }
+    }
+
+    /// The option that names this workspace, with a space before it; nothing for `default`.
+    #[must_use]
+    pub fn option(&self) -> String {
+        match self.name == WorkspaceName::default() {
+            true => String::new(),
+            false => format!(" --workspace {}", self.name),
+        }
+    }
+
     /// Every workspace of this folder with a state that can be read.
     #[must_use]
     pub fn states(&self) -> Vec<(WorkspaceName, State)> {
@@ -156,27 +224,41 @@ impl Workspace {
     /// # Errors
     /// When it cannot be read.
     pub async fn state(&self) -> Result<Option<State>> {
-        let Some(bytes) = self.backend.read(&self.name).await.map_err(Failure::of_store)? else {
+        let path = self.backend.state_path(&self.name);
+        let bytes = self.backend.read(&self.name).await;
+        let bytes = bytes.map_err(|error| recovery::damaged(self, &error.to_string()))?;
+        let Some(bytes) = bytes else {
             return Ok(None);
         };
-        let path = self.backend.state_path(&self.name);
-        State::from_bytes(&bytes).map(Some).map_err(|error| {
-            Failure::new(format!("could not read the state {}: {error}", path.display())).help(format!(
-                "the one before it is {}.backup; `gaib server state push FILE` puts a state in place",
-                path.display()
-            ))
-        })
+        State::from_bytes(&bytes)
+            .map(Some)
+            .map_err(|error| recovery::damaged(self, &format!("could not read the state {}: {error}", path.display())))
     }
 
     /// The state, or the beginning of one.
     ///
     /// # Errors
-    /// When it cannot be read.
-    pub async fn state_or_new(&self) -> Result<State> {
-        Ok(self
-            .state()
-            .await?
-            .unwrap_or_else(|| State::new(uuid::Uuid::new_v4().to_string())))
+    /// When it cannot be read, or is gone although this workspace manages a server.
+    pub async fn state_or_new(&self, context: &Context) -> Result<State> {
+        match self.state().await? {
+            Some(state) => Ok(state),
+            None => {
+                recovery::refuse_lost_state(context, self)?;
+                Ok(State::new(uuid::Uuid::new_v4().to_string()))
+            }
+        }
+    }
+
+    /// Writes `state` under a lock that is held, where nothing was written yet: a server is changed, and its marker written,
+    /// only when there is a state.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn begin_locked(&self, guard: &mut dyn Guard, state: &State) -> Result<()> {
+        if self.state().await?.is_none() {
+            guard.write(&state.to_bytes()).await.map_err(Failure::of_store)?;
+        }
+        Ok(())
     }
 
     /// Writes `state` where nothing was written yet, so that its lineage is kept; returns what is there then.
@@ -218,54 +300,55 @@ impl Workspace {
         Ok(guard)
     }
 
-    /// Which server: what is said, else the environment, else what `init` or the state remembers.
+    /// Which server: `--guild`, else the environment, else what `init` or the state remembers.
     ///
     /// # Errors
-    /// When nothing says it, or what does is no id.
+    /// When nothing names one, or what does is no id.
     pub fn guild(&self, said: Option<&str>, context: &Context, state: Option<&State>) -> Result<Snowflake> {
         self.wanted_guild(said, context, state)?.ok_or_else(|| {
-            let known: Vec<String> = self
-                .states()
-                .iter()
-                .filter_map(|(name, state)| Some(format!("{name} (server {})", state.guild_id?)))
-                .collect();
-            let others = match known.as_slice() {
-                [] => String::new(),
-                _ => format!("; this folder has the workspaces {}", known.join(", ")),
-            };
-            Failure::new(format!(
-                "it is not said which server workspace {} belongs to{others}",
-                self.name
-            ))
-            .help("add --guild ID, set DISCORD_GUILD_ID, or write it down once with `gaib server init --guild ID`")
+            let failure = Failure::new(format!("workspace {} belongs to no server yet", self.name));
+            match ownership::suggestion(self, None) {
+                Some(other) => failure.help(format!("{other}; for another server add --guild ID")),
+                None => failure.help(
+                    "add --guild ID, set DISCORD_GUILD_ID, or write it down once with `gaib server init --guild ID`",
+                ),
+            }
         })
     }
 
-    fn wanted_guild(&self, said: Option<&str>, context: &Context, state: Option<&State>) -> Result<Option<Snowflake>> {
-        let number = match said {
-            Some(said) => Some(guild_id(said)?),
+    /// The same; `None` when nothing names one.
+    ///
+    /// # Errors
+    /// When what names one is no id.
+    pub fn wanted_guild(
+        &self,
+        said: Option<&str>,
+        context: &Context,
+        state: Option<&State>,
+    ) -> Result<Option<Snowflake>> {
+        let named = match said {
+            Some(said) => Some(guild_id("--guild", said)?),
             None => match context.environment.guild()? {
                 Some(guild) => Some(guild),
                 None => self.remembered_guild()?,
             },
         };
-        let of_state = state.and_then(|state| state.guild_id);
-        Ok(number.and_then(Snowflake::new).or(of_state))
+        Ok(named.or(state.and_then(|state| state.guild_id)))
     }
 
     /// The server that `.gaib/config.yaml` names for this workspace.
     ///
     /// # Errors
     /// When what it names is no id.
-    pub fn remembered_guild(&self) -> Result<Option<u64>> {
+    pub fn remembered_guild(&self) -> Result<Option<Snowflake>> {
         let named = self.project.as_ref().and_then(|project| project.guild(&self.name));
         let id = |text: &str| {
-            text.parse::<u64>().ok().filter(|id| *id > 0).ok_or_else(|| {
+            Snowflake::written(text).map_err(|error| {
                 Failure::new(format!(
-                    ".gaib/config.yaml: the server of workspace {} is {text:?}, which is not a server's id",
+                    ".gaib/config.yaml: the server of workspace {}: {error}",
                     self.name
                 ))
-                .help("correct it there: an id is a number of 17 to 20 digits")
+                .help("correct it there")
             })
         };
         named.map(id).transpose()

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use arrakis_config::{Reader, Secret, Service, Source, variables};
+use arrakis_iac::model::Snowflake;
 use url::Url;
 
 use crate::arguments::{GlobalArguments, VariableArguments};
@@ -114,17 +115,14 @@ impl Environment {
     ///
     /// # Errors
     /// When it is no id.
-    pub fn guild(&self) -> Result<Option<u64>> {
+    pub fn guild(&self) -> Result<Option<Snowflake>> {
         self.read(|reader| {
             let Some(text) = reader.optional::<String>(&variables::DISCORD_GUILD_ID)? else {
                 return Some(None);
             };
-            match text.parse::<u64>() {
-                Ok(id) if id > 0 => Some(Some(id)),
-                _ => reader.refuse(
-                    &variables::DISCORD_GUILD_ID,
-                    "a server's id is a number of 17 to 20 digits",
-                ),
+            match Snowflake::written(&text) {
+                Ok(id) => Some(Some(id)),
+                Err(error) => reader.refuse(&variables::DISCORD_GUILD_ID, error.to_string()),
             }
         })
     }
@@ -194,14 +192,14 @@ fn proxy_replicas(reader: &mut Reader) -> Option<Vec<Url>> {
     }
 }
 
-/// Reads `--guild`.
+/// Reads the id of a server that `option` names.
 ///
 /// # Errors
 /// When it is no id.
-pub fn guild_id(text: &str) -> Result<u64> {
-    text.parse::<u64>().ok().filter(|id| *id > 0).ok_or_else(|| {
-        Failure::new(format!("--guild {text}: not a server's id"))
-            .help("an id is a number of 17 to 20 digits: in Discord, right-click the server's name, Copy Server ID (Developer Mode)")
+pub fn guild_id(option: &str, text: &str) -> Result<Snowflake> {
+    Snowflake::written(text).map_err(|error| {
+        Failure::new(format!("{option}: {error}"))
+            .help("copy it in Discord: right-click the server's name, Copy Server ID (Developer Mode)")
     })
 }
 
@@ -336,7 +334,11 @@ mod tests {
 
     #[test]
     fn a_server_is_named_by_a_number() {
-        assert_eq!(guild_id("1200000000000000000").unwrap(), 1_200_000_000_000_000_000);
-        assert!(guild_id("Sietch").is_err() && guild_id("0").is_err());
+        let id = guild_id("--guild", "1200000000000000000").unwrap();
+        assert_eq!(id.get(), 1_200_000_000_000_000_000);
+        for wrong in ["Sietch", "0", "1234567890"] {
+            let refused = guild_id("--guild", wrong).unwrap_err();
+            assert!(refused.summary().contains("17 to 20 digits"), "{refused:?}");
+        }
     }
 }

@@ -27,14 +27,14 @@ A first server, from a theme:
 
   export DISCORD_TOKEN=…                               the bot's token; it needs Manage Roles and Manage Channels
   gaib server theme ls                                 what there is
-  gaib server init --theme sietch --guild 1234567890   writes discord-server.yaml and .gaib/
+  gaib server init --theme sietch --guild ID           writes discord-server.yaml and .gaib/
   gaib server validate                                 checks the file, without token and network
   gaib server plan                                     what would change
   gaib server apply                                    changes it, after asking
 
 A server that is there already:
 
-  gaib server init --guild 1234567890
+  gaib server init --guild ID                          its id: 17 to 20 digits
   gaib server export -o discord-server.yaml            the live server as configuration
   gaib server import --all                             and from now on gaib manages it
 
@@ -84,7 +84,7 @@ pub struct GlobalArguments {
     /// Write without colours (as `NO_COLOR` does)
     #[arg(long, global = true)]
     pub no_color: bool,
-    /// Whether questions may be asked; with `--input=false` a command that would have to ask fails instead
+    /// Whether gaib may ask questions; with `--input=false` a command that needs an answer fails
     #[arg(long, global = true, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
     pub input: bool,
 }
@@ -99,7 +99,7 @@ pub enum Command {
     #[command(long_about = "\
 Apply one configuration file to a server in one step.
 
-For a file that `gaib server export` wrote, say: no `init` is needed. The state is kept beside the file, in \
+For example a file that `gaib server export` wrote. No `init` is needed. The state is kept beside the file, in \
 .gaib/workspaces/guild-ID, so that a second run changes only what differs.")]
     Apply(ApplyFile),
     /// Write completions for a shell to stdout
@@ -134,10 +134,10 @@ pub struct ApplyFile {
     pub drop_missing: bool,
 }
 
-/// Which server a command speaks to.
+/// The server that a command is about.
 #[derive(Clone, Debug, Default, Args)]
 pub struct GuildArgument {
-    /// Id of the server [environment: `DISCORD_GUILD_ID`; else what `init` wrote down]
+    /// Id of the server [environment: `DISCORD_GUILD_ID`; else the one that `init` recorded]
     #[arg(long, value_name = "ID")]
     pub guild: Option<String>,
 }

@@ -20,7 +20,7 @@ pub enum ServerCommand {
     Plan(Plan),
     /// Compare the configuration with the live server, attribute by attribute
     Diff(Diff),
-    /// Change the server so that it is as the configuration says
+    /// Change the server so that it matches the configuration
     Apply(Apply),
     /// Remove what is managed, and nothing else
     Destroy(Destroy),
@@ -37,11 +37,11 @@ pub enum ServerCommand {
     /// Themes: what there is, what is in one, whether one of your own is right
     #[command(subcommand, arg_required_else_help = true)]
     Theme(ThemeCommand),
-    /// Hold the state's lock, so that nobody changes the server meanwhile
+    /// Hold the state's lock, so that no apply changes the server meanwhile
     Lock(Lock),
     /// Release the lock that `gaib server lock` took
     Unlock(Unlock),
-    /// Release a lock that its holder left behind; ID stands in the refusal that it caused
+    /// Release a lock that its holder left behind; the refusal that it causes has its ID
     ForceUnlock(ForceUnlock),
 }
 
@@ -260,7 +260,7 @@ pub struct ForceUnlock {
 /// `gaib server unlock`.
 #[derive(Debug, Args)]
 pub struct Unlock {
-    /// The lock's id; whichever it is when it is not said
+    /// The lock's id; without it, the lock that is held
     pub id: Option<String>,
     /// The workspace
     #[command(flatten)]

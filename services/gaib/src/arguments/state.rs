@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::GuildArgument;
 use super::server::WorkspaceArgument;
 
 /// Commands about the state.
@@ -11,16 +12,24 @@ use super::server::WorkspaceArgument;
 pub enum StateCommand {
     /// List the addresses that are managed
     Ls(Ls),
-    /// Show what is known of one address: id and attributes
+    /// Show one address: id and attributes
     Show(Show),
-    /// Forget an address; the server keeps the thing
+    /// Forget an address; nothing is removed from the server
     Rm(Rm),
     /// Give an address another name; the server is not touched
     Mv(Mv),
     /// Write the whole state to stdout
     Pull(WorkspaceArgument),
-    /// Replace the state by a file; refused when it has another lineage or is older
+    /// Replace the state by a file; refused when it has another lineage or is older. A damaged state is kept under another name
     Push(Push),
+    /// End the ownership of a server by a workspace whose state is gone or damaged
+    #[command(long_about = "\
+End the ownership of a server by a workspace whose state is gone or damaged.
+
+gaib keeps a record of the workspace that manages each server, so that no second workspace makes everything again. This removes \
+the record; the server and all files of the workspace stay as they are. Where the state can be read, `gaib server state rm \
+--all` ends the ownership.")]
+    Release(Release),
 }
 
 /// `gaib server state ls`.
@@ -60,9 +69,9 @@ pub struct Rm {
 /// `gaib server state mv`.
 #[derive(Debug, Args)]
 pub struct Mv {
-    /// The address as it is
+    /// The present address
     pub from: String,
-    /// The address as it shall be
+    /// The new address
     pub to: String,
     /// The workspace
     #[command(flatten)]
@@ -74,6 +83,23 @@ pub struct Mv {
 pub struct Push {
     /// The state to put in place; `-` reads it from stdin
     pub file: PathBuf,
+    /// Do not ask before a damaged state is replaced
+    #[arg(long)]
+    pub force: bool,
+    /// The workspace
+    #[command(flatten)]
+    pub workspace: WorkspaceArgument,
+}
+
+/// `gaib server state release`.
+#[derive(Debug, Args)]
+pub struct Release {
+    /// The server; without it, those that this workspace manages
+    #[command(flatten)]
+    pub guild: GuildArgument,
+    /// Do not ask
+    #[arg(long)]
+    pub force: bool,
     /// The workspace
     #[command(flatten)]
     pub workspace: WorkspaceArgument,

@@ -11,7 +11,7 @@ pub enum ThemeCommand {
     Ls,
     /// Show a theme: version, description, tags, counts, variables, flags
     Info(Info),
-    /// Check a theme's folder and say what is wrong with it
+    /// Check a theme's folder and list what is wrong with it
     Validate(Validate),
 }
 

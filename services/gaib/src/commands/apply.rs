@@ -8,7 +8,8 @@ use arrakis_iac::model::Snowflake;
 use arrakis_iac::plan::{self, Finding, Mode, Options, Plan, Step};
 use arrakis_iac::render;
 use arrakis_iac::state::State;
-use arrakis_iac_apply::store::Guard;
+use arrakis_iac::words::counted;
+use arrakis_iac_apply::store::{Guard, WorkspaceName};
 use arrakis_iac_apply::{ApplyError, Executor, Folder};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -23,7 +24,9 @@ use crate::exit::ExitStatus;
 use crate::ownership;
 use crate::progress::Reporter;
 use crate::project::{self, Project};
+use crate::recovery;
 use crate::session::{Workspace, connect, read_live};
+use crate::settings::guild_id;
 
 /// What is to be done, and how.
 struct Job<'a> {
@@ -48,8 +51,7 @@ pub(super) async fn run(context: &Context, arguments: &server::Apply) -> Result<
             snapshot: arguments.snapshot,
             allow_replace: arguments.consent.allow_replace,
         };
-        let for_guild = saved.plan.made_from.guild_id.to_string();
-        let workspace = Workspace::open_for(context, named, true, Some(&for_guild)).await?;
+        let workspace = Workspace::open(named, true).await?;
         return saved.apply(context, &workspace).await;
     }
     let workspace = Workspace::open_for(context, named, !has_source, guild).await?;
@@ -108,11 +110,11 @@ pub(super) async fn file(context: &Context, arguments: &ApplyFile) -> Result<Exi
     let values = context.environment.values(&arguments.variables)?;
     let source = configuration::read(&arguments.file, &theme::registry(context)?, &values, context.printer)?;
     let guild = match arguments.guild.guild.as_deref() {
-        Some(said) => Some(crate::settings::guild_id(said)?),
+        Some(said) => Some(guild_id("--guild", said)?),
         None => context.environment.guild()?,
     };
-    let guild = guild.and_then(Snowflake::new).ok_or_else(|| {
-        Failure::new("it is not said which server to apply the file to").help("add --guild ID, or set DISCORD_GUILD_ID")
+    let guild = guild.ok_or_else(|| {
+        Failure::new("no server is named to apply the file to").help("add --guild ID, or set DISCORD_GUILD_ID")
     })?;
     let workspace = Workspace::beside(&source.folder, guild)
         .await?
@@ -154,9 +156,9 @@ async fn apply(context: &Context, job: Job<'_>) -> Result<ExitStatus> {
 }
 
 async fn under_lock(context: &Context, mut job: Job<'_>, guard: &mut dyn Guard) -> Result<ExitStatus> {
-    let mut state = job.workspace.state_or_new().await?;
+    let mut state = job.workspace.state_or_new(context).await?;
     let guild = job.workspace.guild(job.guild, context, Some(&state))?;
-    let _claim = ownership::claim(context, job.workspace, guild, &state, operation(&job.options))?;
+    let claim = ownership::claim(context, job.workspace, guild, &state, operation(&job.options))?;
     let work = Work::new(context, guild)?;
     let live = read_live(&work.discord, guild, &plan::kinds(&job.source.configuration, &state)).await?;
     community::fit(&mut job.source, &live, context.printer);
@@ -176,6 +178,11 @@ async fn under_lock(context: &Context, mut job: Job<'_>, guard: &mut dyn Guard) 
     }
     if job.snapshot {
         keep_snapshot(context, job.workspace, &live, &state)?;
+    }
+    job.workspace.begin_locked(guard, &state).await?;
+    claim.record(context, job.workspace, &state);
+    if job.workspace.is_beside_a_file {
+        job.workspace.select_if_first(context).await?;
     }
     work.carry_out(context, (&plan, &live), &mut state, guard, &job.source.folder)
         .await?;
@@ -203,17 +210,18 @@ fn question(plan: &Plan, guild: Snowflake) -> (String, &'static str) {
 fn check(plan: &Plan, findings: &[Finding], allow_replace: bool) -> Result<()> {
     let blocking = findings.iter().filter(|finding| finding.blocking).count();
     if blocking > 0 {
-        let noun = if blocking == 1 { "reason" } else { "reasons" };
         return Err(Failure::new(format!(
-            "nothing was changed: Discord would refuse this plan, for {blocking} {noun} (above)"
+            "nothing was changed: Discord would refuse this plan, for {} (above)",
+            counted(blocking, "reason")
         ))
-        .help("do what is said there and apply again"));
+        .help("do what is written there and apply again"));
     }
     if !allow_replace && plan.losses().next().is_some() {
         let lost: Vec<String> = plan.losses().map(|change| change.address.to_string()).collect();
         return Err(Failure::new(format!(
-            "nothing was changed: the messages in {} would be lost, since Discord cannot change its kind in place",
-            lost.join(", ")
+            "nothing was changed: the messages in {} would be lost, since Discord cannot change {} kind in place",
+            lost.join(", "),
+            if lost.len() == 1 { "its" } else { "their" }
         ))
         .help("add --allow-replace if that is meant; else give the new channel another logical name and remove the old one later"));
     }
@@ -250,13 +258,14 @@ impl SavedPlan<'_> {
 
     async fn under_lock(&self, context: &Context, workspace: &Workspace, guard: &mut dyn Guard) -> Result<ExitStatus> {
         let (plan, guild) = (&self.plan, self.plan.made_from.guild_id);
-        let mut state = self.own_state(workspace).await?;
-        let _claim = ownership::claim(context, workspace, guild, &state, "apply a saved plan")?;
+        let mut state = self.own_state(context, workspace).await?;
+        let claim = ownership::claim(context, workspace, guild, &state, "apply a saved plan")?;
         let work = Work::new(context, guild)?;
         let live = read_live(&work.discord, guild, &plan.made_from.kinds).await?;
         if live.fingerprint() != plan.made_from.live {
             return Err(stale("the server was changed since"));
         }
+        planning::check_ids(&state)?;
         let findings = plan::preflight(plan, &live, &state);
         planning::show(context, plan, &findings);
         check(plan, &findings, plan.allow_replace || self.allow_replace)?;
@@ -267,27 +276,29 @@ impl SavedPlan<'_> {
         let folder = folder
             .and_then(|path| path.parent().map(Path::to_owned))
             .unwrap_or_default();
+        claim.record(context, workspace, &state);
         work.carry_out(context, (plan, &live), &mut state, guard, &folder)
             .await?;
         Ok(ExitStatus::Success)
     }
 
     /// The state that the plan was made from; anything else is refused. A plan belongs to one workspace and one server.
-    async fn own_state(&self, workspace: &Workspace) -> Result<State> {
+    async fn own_state(&self, context: &Context, workspace: &Workspace) -> Result<State> {
         let from = &self.plan.made_from;
-        let named = self.guild.map(crate::settings::guild_id).transpose()?;
-        if let Some(named) = named.filter(|named| *named != from.guild_id.get()) {
+        let named = self.guild.map(|said| guild_id("--guild", said)).transpose()?;
+        if let Some(named) = named.filter(|named| *named != from.guild_id) {
             let what = format!("the plan is for server {}, not for {named}", from.guild_id);
             return Err(Failure::new(what).help("leave --guild out"));
         }
         let remembered = workspace.remembered_guild()?;
-        if let Some(remembered) = remembered.filter(|remembered| *remembered != from.guild_id.get()) {
+        if let Some(remembered) = remembered.filter(|remembered| *remembered != from.guild_id) {
             return Err(self.foreign(workspace, &format!("which belongs to server {remembered}")));
         }
         if workspace.name.as_str() != from.workspace {
             return Err(self.foreign(workspace, "another workspace"));
         }
         let Some(state) = workspace.state().await? else {
+            recovery::refuse_lost_state(context, workspace)?;
             return Err(self.foreign(workspace, "which has no state"));
         };
         if state.lineage != from.lineage {
@@ -304,6 +315,20 @@ impl SavedPlan<'_> {
 
     fn foreign(&self, workspace: &Workspace, what_this_is: &str) -> Failure {
         let from = &self.plan.made_from;
+        let is_its = |(name, state): &(WorkspaceName, State)| {
+            name.as_str() == from.workspace && state.lineage == from.lineage && *name != workspace.name
+        };
+        let help = match workspace.states().iter().any(is_its) {
+            true => format!(
+                "apply it there: `gaib server apply {} --workspace {}`; for this workspace make a plan of its own with `gaib \
+                 server plan --out FILE`",
+                ownership::shell_word(&self.path.to_string_lossy()),
+                from.workspace
+            ),
+            false => "apply it in the folder and workspace where it was made, with the state.json from there; for this workspace \
+                      make a plan of its own with `gaib server plan --out FILE`"
+                .to_owned(),
+        };
         Failure::new(format!(
             "nothing was changed: the plan {} belongs to workspace {} (server {}, state with lineage {}), and this is workspace \
              {}, {what_this_is}",
@@ -313,10 +338,7 @@ impl SavedPlan<'_> {
             from.lineage,
             workspace.name
         ))
-        .help(
-            "apply it in the folder and workspace where it was made, with the state.json from there; for this workspace make \
-             a plan of its own with `gaib server plan --out FILE`",
-        )
+        .help(help)
     }
 }
 
@@ -425,10 +447,10 @@ impl Work {
     }
 
     fn ended(&self, plan: &Plan, error: &ApplyError) -> Failure {
-        let (done, steps) = (self.reporter.done(), plan.steps.len());
+        let (done, steps) = (self.reporter.done(), counted(plan.steps.len(), "step"));
         if matches!(error, ApplyError::Store(_)) {
             return Failure::new(format!(
-                "ended after {done} of {steps} steps, and the state does not have the last one: {error}"
+                "ended after {done} of {steps}, and the state does not have the last one: {error}"
             ))
             .help(format!(
                 "{ABOUT_THE_DISK}; then run the same again: it looks on the server for what the last step made"
@@ -439,8 +461,8 @@ impl Work {
             _ => "`gaib server apply` goes on from there: what is done is in the state, and nothing is done twice",
         };
         match error.is_cancelled() {
-            true => Failure::new(format!("stopped after {done} of {steps} steps")).help(again),
-            false => Failure::new(format!("ended after {done} of {steps} steps: {error}")).help(again),
+            true => Failure::new(format!("stopped after {done} of {steps}")).help(again),
+            false => Failure::new(format!("ended after {done} of {steps}: {error}")).help(again),
         }
     }
 }

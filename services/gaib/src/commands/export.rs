@@ -7,6 +7,7 @@ use arrakis_iac::export::{self, Detail};
 use arrakis_iac::live::Live;
 use arrakis_iac::model::{Address, Snowflake};
 use arrakis_iac::state::State;
+use arrakis_iac::words::counted;
 use arrakis_iac_apply::http::Discord;
 use arrakis_iac_apply::{ReadError, all_kinds, read};
 use serde_json::json;
@@ -16,6 +17,7 @@ use crate::arguments::server;
 use crate::commands::Context;
 use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
+use crate::ownership;
 use crate::printer::Severity;
 use crate::project;
 use crate::session::{Workspace, connect_quietly};
@@ -35,8 +37,14 @@ pub(super) async fn run(context: &Context, arguments: &server::Export) -> Result
         arguments.guild.guild.as_deref(),
     );
     let workspace = Workspace::open_for(context, named, false, said).await?;
-    let state = workspace.state_or_new().await?;
+    let state = workspace.state().await?;
+    let state = state.unwrap_or_else(|| State::new(uuid::Uuid::new_v4().to_string()));
     let guild = workspace.guild(said, context, Some(&state))?;
+    if !state.manages(guild)
+        && let Some(other) = ownership::suggestion(&workspace, Some(guild))
+    {
+        printer.note(&format!("Exported with workspace {}: {other}.", workspace.name));
+    }
     let discord = connect_quietly(context, guild)?;
     let live = read_everything(context, &discord, guild).await?;
     let everything = arguments.include_unmanaged || state.resources.is_empty();
@@ -44,7 +52,8 @@ pub(super) async fn run(context: &Context, arguments: &server::Export) -> Result
     warn_of_unknown(context, &live);
     if left > 0 {
         printer.note(&format!(
-            "Left out {left} resources that are not managed; --include-unmanaged writes them too."
+            "Left out {} on the server, not managed here; --include-unmanaged writes everything.",
+            counted(left, "resource")
         ));
     }
     if arguments.backup {
@@ -72,7 +81,7 @@ pub(super) async fn read_everything(context: &Context, discord: &Discord, guild:
     let failed = |error: ReadError| Failure::new(format!("could not read server {guild}: {error}"));
     match read(discord, guild, &all_kinds()).await {
         Err(error @ ReadError::Forbidden { .. }) => {
-            let why = format!("{error}; such things are left out");
+            let why = format!("{error}; these are left out");
             context.printer.diagnostic(Severity::Warning, &why, None);
             let mut kinds = all_kinds();
             if let ReadError::Forbidden { kinds: forbidden, .. } = error {

@@ -6,6 +6,7 @@ use arrakis_iac::live::Live;
 use arrakis_iac::model::{Configuration, Snowflake};
 use arrakis_iac::plan::Mode;
 use arrakis_iac::state::State;
+use arrakis_iac::words::counted;
 use serde_json::json;
 
 use crate::arguments::server;
@@ -22,13 +23,18 @@ pub(super) async fn run(context: &Context, arguments: &server::Import) -> Result
     let sources = &arguments.sources;
     let workspace = planning::workspace_of(context, sources).await?;
     let mut guard = workspace.lock(context, "import").await?;
-    let mut state = workspace.state_or_new().await?;
+    // Everything is taken in again where the state is gone; one resource of many is no new beginning.
+    let mut state = match (workspace.state().await?, arguments.all) {
+        (None, true) => State::new(uuid::Uuid::new_v4().to_string()),
+        _ => workspace.state_or_new(context).await?,
+    };
+    planning::check_ids(&state)?;
     let guild = workspace.guild(sources.guild.guild.as_deref(), context, Some(&state))?;
     if let Some(of) = state.guild_id.filter(|of| *of != guild) {
         return Err(Failure::new(format!("the state is of server {of}, not of {guild}"))
             .help("use another workspace for this server"));
     }
-    let _claim = ownership::claim(context, &workspace, guild, &state, "import")?;
+    let claim = ownership::claim(context, &workspace, guild, &state, "import")?;
     let discord = connect_quietly(context, guild)?;
     let live = export::read_everything(context, &discord, guild).await?;
     let outcome = match (&arguments.address, &arguments.id) {
@@ -38,6 +44,7 @@ pub(super) async fn run(context: &Context, arguments: &server::Import) -> Result
     let changed = outcome?;
     if changed {
         guard.write(&state.advance()).await.map_err(Failure::of_store)?;
+        claim.record(context, &workspace, &state);
     }
     guard.release().await.map_err(Failure::of_store)?;
     Ok(ExitStatus::Success)
@@ -52,11 +59,10 @@ fn one(
     live: &Live,
 ) -> Result<bool> {
     let address = planning::address(address)?;
-    let id: Snowflake = id.parse().map_err(|_| {
-        Failure::new(format!("{id}: not an id of Discord's"))
-            .help("an id is a number: right-click the thing in Discord, Copy ID (Developer Mode)")
+    let id = Snowflake::written(id).map_err(|error| {
+        Failure::new(error).help("copy it in Discord: right-click the role, channel, …, Copy ID (Developer Mode)")
     })?;
-    // One resource can be taken in before the configuration says it.
+    // One resource can be taken in before it is in the configuration.
     let configuration = planning::sources(context, workspace, sources, Mode::Apply)
         .ok()
         .map(|source| source.configuration);
@@ -113,13 +119,13 @@ fn all(
     for address in &found.missing {
         printer.message(&json!({"type": "not_found", "address": address}));
         printer.note(&format!(
-            "{address}: the server has nothing, or several things, of this name; the next apply would make it."
+            "{address}: the server has none of this name, or several; the next apply would create it."
         ));
     }
     if !found.left.is_empty() {
         printer.note(&format!(
-            "{} things on the server are not in the configuration and stay unmanaged.",
-            found.left.len()
+            "Not in the configuration, and so not managed: {} on the server.",
+            counted(found.left.len(), "resource")
         ));
     }
     printer.text(&format!("{imported} imported, {} managed.\n", state.resources.len()));

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use arrakis_domain::Theme;
+use arrakis_iac::model::Snowflake;
+use arrakis_iac::state::State;
 use arrakis_iac_apply::store::{Backend as _, Local, WorkspaceName};
 use serde_json::json;
 
@@ -12,13 +14,16 @@ use crate::community;
 use crate::configuration;
 use crate::error::{Failure, OrFail as _, Result};
 use crate::exit::ExitStatus;
+use crate::ownership;
+use crate::printer::Severity;
 use crate::project::{self, Project, store_folder};
+use crate::session::Workspace;
 use crate::settings::guild_id;
 
 const EMPTY: &str = "\
-# A Discord server as it should be; what is not said here is left as it is. `gaib server plan` shows what would change.
-# For a server that is there already: `gaib server import --all` writes it down here and manages it from then on.
-# A beginning, to be taken out of its comments:
+# A Discord server as it should be; what is not in this file is left as it is. `gaib server plan` shows what would change.
+# For a server that is there already: `gaib server import --all` writes it into this file and manages it from then on.
+# An example; remove the `#` to use it:
 #
 # roles:
 #   moderator: { name: Moderator, color: \"#E67E22\", hoist: true, permissions: [KICK_MEMBERS, MANAGE_MESSAGES] }
@@ -40,7 +45,7 @@ pub(super) async fn run(context: &Context, arguments: &server::Init) -> Result<E
             .help("`gaib server plan` works with it as it is; --force replaces it"));
     }
     let guild = match arguments.guild.guild.as_deref() {
-        Some(said) => Some(guild_id(said)?),
+        Some(said) => Some(guild_id("--guild", said)?),
         None => context.environment.guild()?,
     };
     let text = match &arguments.theme {
@@ -59,6 +64,7 @@ pub(super) async fn run(context: &Context, arguments: &server::Init) -> Result<E
         .select(&workspace)
         .await
         .map_err(Failure::of_store)?;
+    warn_of_other_workspace(context, guild).await?;
     let path = path.display().to_string();
     context
         .printer
@@ -68,11 +74,24 @@ pub(super) async fn run(context: &Context, arguments: &server::Init) -> Result<E
         .text(&format!("Wrote {path} and .gaib/ (workspace {workspace}).\n"));
     context.printer.note(match guild {
         Some(_) => "Next: gaib server plan",
-        None => {
-            "Next: gaib server plan --guild ID (or write the server down with `gaib server init --guild ID --force`)"
-        }
+        None => "Next: gaib server plan --guild ID (or record the server with `gaib server init --guild ID --force`)",
     });
     Ok(ExitStatus::Success)
+}
+
+/// A folder may be made for a server that another workspace manages, to move the server there; an apply would be refused.
+async fn warn_of_other_workspace(context: &Context, guild: Option<Snowflake>) -> Result<()> {
+    let workspace = Workspace::open(Some(WorkspaceName::default().as_str()), true).await?;
+    // A state that cannot be read is reported by the commands that use it.
+    let Some(guild) = guild else { return Ok(()) };
+    let state = workspace.state().await.ok().flatten();
+    let state = state.unwrap_or_else(|| State::new(uuid::Uuid::new_v4().to_string()));
+    if let Err(refused) = ownership::check(context, &workspace, guild, &state) {
+        context
+            .printer
+            .diagnostic(Severity::Warning, refused.summary(), refused.what_to_do());
+    }
+    Ok(())
 }
 
 /// A configuration that uses a theme, with the values that were given, checked before it is written.
@@ -82,7 +101,7 @@ fn of_theme(context: &Context, name: &str, arguments: &server::Init) -> Result<S
     let values = context.environment.values(&arguments.variables)?;
     let source = configuration::of_theme(name, &themes, &values, context.printer)?;
     let mut text = format!(
-        "# {} {}: {}\n# `gaib server theme info {name}` lists its variables and flags; what this file says besides wins over the theme.\n",
+        "# {} {}: {}\n# `gaib server theme info {name}` lists its variables and flags; values in this file replace the theme's.\n",
         theme.name, theme.version, theme.description
     );
     let mut flags = values.flags.clone();
@@ -119,7 +138,7 @@ fn of_theme(context: &Context, name: &str, arguments: &server::Init) -> Result<S
             .help("leave --community out, and enable Community in Discord (Server Settings, Enable Community)")
         })?;
         text.push_str(&format!(
-            "\n# Enables Community, which announcement channels need. Discord asks for these channels.\n{lines}"
+            "\n# Enables Community, which announcement channels need. Discord requires these channels.\n{lines}"
         ));
     }
     text.push_str(&example_of(theme));

@@ -10,7 +10,7 @@ use crate::exit::ExitStatus;
 use crate::session::{Workspace, holder};
 
 pub(super) async fn lock(context: &Context, arguments: &Lock) -> Result<ExitStatus> {
-    let workspace = Workspace::open_for(context, arguments.workspace.workspace.as_deref(), true, None).await?;
+    let workspace = Workspace::open(arguments.workspace.workspace.as_deref(), true).await?;
     let operation = arguments.reason.as_deref().unwrap_or("locked by hand");
     let record = workspace
         .backend
@@ -23,12 +23,14 @@ pub(super) async fn lock(context: &Context, arguments: &Lock) -> Result<ExitStat
     context
         .printer
         .text(&format!("Locked workspace {}: {}\n", workspace.name, record.id));
-    context.printer.note("Nobody applies until `gaib server unlock`.");
+    context
+        .printer
+        .note("Every apply is refused until `gaib server unlock`.");
     Ok(ExitStatus::Success)
 }
 
 pub(super) async fn unlock(context: &Context, arguments: &Unlock) -> Result<ExitStatus> {
-    let workspace = Workspace::open_for(context, arguments.workspace.workspace.as_deref(), true, None).await?;
+    let workspace = Workspace::open(arguments.workspace.workspace.as_deref(), true).await?;
     let id = match &arguments.id {
         Some(id) => id.clone(),
         None => {
@@ -38,7 +40,7 @@ pub(super) async fn unlock(context: &Context, arguments: &Unlock) -> Result<Exit
                 .await
                 .map_err(Failure::of_store)?;
             held.ok_or_else(|| {
-                Failure::new(format!("workspace {} is not locked", workspace.name)).help("go on: nobody holds it")
+                Failure::new(format!("workspace {} is not locked", workspace.name)).help("nothing needs to be unlocked")
             })?
             .record
             .id
@@ -60,10 +62,10 @@ pub(super) async fn unlock(context: &Context, arguments: &Unlock) -> Result<Exit
 }
 
 pub(super) async fn force(context: &Context, arguments: &ForceUnlock) -> Result<ExitStatus> {
-    let workspace = Workspace::open_for(context, arguments.workspace.workspace.as_deref(), true, None).await?;
+    let workspace = Workspace::open(arguments.workspace.workspace.as_deref(), true).await?;
     if !arguments.force {
         let question = format!(
-            "Is it certain that whoever holds lock {} has ended? Two applies at once undo each other.",
+            "Has the holder of lock {} certainly ended? Two applies at once undo each other's changes.",
             arguments.id
         );
         context

@@ -7,7 +7,7 @@ use arrakis_iac::live::Live;
 use arrakis_iac::model::{Address, Configuration};
 use arrakis_iac::plan::{self, Finding, Mode, Options, Plan};
 use arrakis_iac::render::{self, Style};
-use arrakis_iac::state::State;
+use arrakis_iac::state::{State, StateError};
 use arrakis_iac_apply::http::Discord;
 use serde_json::json;
 
@@ -153,10 +153,16 @@ async fn make(context: &Context, arguments: &server::Sources, wanted: &Wanted<'_
     let said = arguments.guild.guild.as_deref();
     let workspace = workspace_of(context, arguments).await?;
     let mut source = sources(context, &workspace, arguments, options.mode)?;
-    let mut state = workspace.state_or_new().await?;
+    let mut state = workspace.state_or_new(context).await?;
     let guild = workspace.guild(said, context, Some(&state))?;
     if wanted.carry_out {
         ownership::check(context, &workspace, guild, &state)?;
+    } else if !state.manages(guild)
+        && let Some(other) = ownership::suggestion(&workspace, Some(guild))
+    {
+        context
+            .printer
+            .note(&format!("Compared with workspace {}: {other}.", workspace.name));
     }
     let discord = connect_quietly(context, guild)?;
     let live = read_live(&discord, guild, &plan::kinds(&source.configuration, &state)).await?;
@@ -196,6 +202,7 @@ pub(super) fn decide(
     live: &Live,
     options: &Options,
 ) -> Result<(Plan, Vec<Finding>)> {
+    check_ids(state)?;
     let mut plan = plan::plan(configuration, state, live, options).map_err(|error| {
         Failure::new(&error).help(match error {
             plan::PlanError::OtherServer { .. } => {
@@ -213,6 +220,19 @@ pub(super) fn decide(
     plan.made_from.workspace = workspace.name.as_str().to_owned();
     let findings = plan::preflight(&plan, live, state);
     Ok((plan, findings))
+}
+
+/// Refuses a state in which two addresses have one id: each would be changed, and removed, by the other's configuration.
+pub(super) fn check_ids(state: &State) -> Result<()> {
+    state.check_ids().map_err(|error| {
+        let address = match &error {
+            StateError::SameId { other, .. } => other.to_string(),
+            _ => "ADDRESS".to_owned(),
+        };
+        Failure::new(format!("the state is wrong: {error}")).help(format!(
+            "`gaib server state rm {address}` forgets one of them; nothing is removed from the server"
+        ))
+    })
 }
 
 /// Shows a plan with what stands in its way.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use arrakis_domain::{Theme, Value};
+use arrakis_iac::words::counted;
 use arrakis_themes::{Registry, RegistryError, Settings, ThemeFolder, ThemeTemplate};
 use serde_json::json;
 
@@ -153,8 +154,6 @@ fn check(context: &Context, path: &Path) -> Result<()> {
     let label = folder.label.clone();
     let theme = ThemeTemplate::parse(folder).and_then(|template| template.resolve(&Settings::default()));
     let theme = theme.map_err(|problems| {
-        let count = problems.0.len();
-        let noun = if count == 1 { "problem" } else { "problems" };
         for problem in &problems.0 {
             context.printer.message(&json!({
                 "type": "problem", "file": problem.file, "reason": problem.reason, "suggestion": problem.suggestion,
@@ -162,16 +161,21 @@ fn check(context: &Context, path: &Path) -> Result<()> {
                 "column": problem.place.as_ref().map(|place| place.column),
             }));
         }
-        Failure::new(format!("{label}: {count} {noun}\n\n{problems}\n"))
-            .help("correct what is named above and validate again")
+        let count = counted(problems.0.len(), "problem");
+        Failure::new(format!("{label}: {count}\n\n{problems}\n")).help("correct what is named above and validate again")
     })?;
     let [variables, roles, categories, channels] = counts(&theme);
     context
         .printer
         .message(&json!({"type": "theme_valid", "id": theme.id.as_str(), "version": theme.version}));
     context.printer.text(&format!(
-        "{label}: {} {} is valid: {variables} variables, {roles} roles, {categories} categories, {channels} channels.\n",
-        theme.name, theme.version
+        "{label}: {} {} is valid: {}, {}, {}, {}.\n",
+        theme.name,
+        theme.version,
+        counted(variables, "variable"),
+        counted(roles, "role"),
+        counted(categories, "category"),
+        counted(channels, "channel")
     ));
     Ok(())
 }

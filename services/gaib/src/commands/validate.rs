@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use arrakis_iac::model::{Configuration, Kind};
+use arrakis_iac::words::counted;
 use serde_json::json;
 
 use crate::arguments::server;
@@ -61,21 +62,12 @@ fn report_broken_rules(context: &Context, configuration: &Configuration) {
 
 /// `15 roles, 9 categories, 23 channels`; kinds of which there is nothing are left out, but for these three.
 fn contents(configuration: &Configuration) -> String {
-    let counted = Kind::ALL
+    let counts = Kind::ALL
         .iter()
         .map(|kind| (*kind, configuration.of_kind(*kind).count()));
     let always = [Kind::Role, Kind::Category, Kind::Channel];
-    let parts = counted
+    let parts = counts
         .filter(|(kind, count)| *kind != Kind::Server && (*count > 0 || always.contains(kind)))
-        .map(|(kind, count)| format!("{count} {}", plural(kind, count)));
+        .map(|(kind, count)| counted(count, kind.words()));
     parts.collect::<Vec<_>>().join(", ")
-}
-
-fn plural(kind: Kind, count: usize) -> String {
-    let word = kind.words();
-    match (count, word.strip_suffix('y')) {
-        (1, _) => word.to_owned(),
-        (_, Some(stem)) => format!("{stem}ies"),
-        (_, None) => format!("{word}s"),
-    }
 }

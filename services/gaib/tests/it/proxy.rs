@@ -85,7 +85,7 @@ async fn refusals_of_the_proxy_are_explained() {
     session.environment("DISCORD_PROXY_CREDENTIAL", Some("another"));
     let unknown = session.gaib("server plan").await;
     assert!(
-        unknown.code == 1 && unknown.stderr.contains("it does not know DISCORD_PROXY_CREDENTIAL"),
+        unknown.code == 1 && unknown.stderr.contains("the proxy refuses DISCORD_PROXY_CREDENTIAL"),
         "{}",
         unknown.stderr
     );

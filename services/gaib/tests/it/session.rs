@@ -28,7 +28,7 @@ pub(crate) struct Session {
     pub(crate) emulator: Emulator,
     pub(crate) folder: TempDir,
     /// Where the user's records are kept.
-    _state_home: TempDir,
+    state_home: TempDir,
     variables: Vec<(String, String)>,
     transcript: String,
     /// What was last printed at length.
@@ -66,7 +66,7 @@ impl Session {
         Self {
             emulator,
             folder: TempDir::new().unwrap(),
-            _state_home: state_home,
+            state_home,
             variables,
             transcript: String::new(),
             long: String::new(),
@@ -78,6 +78,11 @@ impl Session {
         self.variables.retain(|(known, _)| known != name);
         self.variables
             .extend(value.map(|value| (name.to_owned(), value.to_owned())));
+    }
+
+    /// Where the user's records are kept.
+    pub(crate) fn state_home(&self) -> &Path {
+        self.state_home.path()
     }
 
     pub(crate) fn command(&self, line: &str) -> Command {
@@ -123,6 +128,8 @@ impl Session {
             stderr: String::from_utf8(output.stderr).unwrap(),
             code: output.status.code().unwrap(),
         };
+        assert_grammar(&outcome.stderr);
+        assert_grammar(&outcome.stdout);
         let typed = answer.map(|answer| format!(" <<< {answer:?}")).unwrap_or_default();
         self.note(&format!("$ gaib {line}{typed}\n"));
         let stdout = self.shortened(&outcome.stdout);
@@ -191,6 +198,36 @@ impl Session {
         let text = text.replace(&format!(" by {} on {}", who.who, who.host), " by <who> on <host>");
         let text = text.replace(&self.emulator.addresses().rest, "<api>");
         without_process(&normal(&text))
+    }
+}
+
+/// Nouns that gaib counts.
+const COUNTED: [&str; 14] = [
+    "things",
+    "resources",
+    "problems",
+    "roles",
+    "channels",
+    "categories",
+    "steps",
+    "differences",
+    "reasons",
+    "places",
+    "variables",
+    "characters",
+    "days",
+    "hours",
+];
+
+/// One is singular, and `an` stands before a vowel, in everything that any command prints.
+#[track_caller]
+pub(crate) fn assert_grammar(text: &str) {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    for pair in words.windows(2) {
+        let (first, second) = (pair[0], pair[1].trim_end_matches([',', '.', ':', ';', ')']));
+        let is_plural_of_one = first == "1" && COUNTED.contains(&second);
+        let lacks_n = first == "a" && second.len() > 1 && second.starts_with(['a', 'e', 'i', 'o']);
+        assert!(!is_plural_of_one && !lacks_n, "`{first} {second}` in: {text}");
     }
 }
 

@@ -79,6 +79,9 @@ async fn workspaces_and_states_that_are_pushed() {
         .gaib("server workspace new staging --guild 1200000000000000999")
         .await;
     session.gaib("server state push first.json").await;
+    let other = first.replace(GUILD, "1200000000000000999");
+    std::fs::write(session.folder.path().join("other.json"), other).unwrap();
+    session.gaib("server state push other.json").await;
     session.gaib("server plan").await;
     session.gaib("server workspace ls").await;
     session.gaib("server workspace delete staging").await;

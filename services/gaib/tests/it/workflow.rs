@@ -26,7 +26,7 @@ async fn a_server_from_a_theme_to_its_end() {
     let settled = session.gaib("server diff --detailed-exitcode").await;
     assert_eq!(
         (settled.stdout.as_str(), settled.code),
-        ("No changes. The server is as the configuration says.\n", 0)
+        ("No changes. The server matches the configuration.\n", 0)
     );
     session
         .by_hand(Method::PATCH, "roles/Naib", json!({ "color": "#112233" }))
@@ -44,7 +44,7 @@ async fn a_server_from_a_theme_to_its_end() {
     let again = session.gaib("server plan --file out.yaml --detailed-exitcode").await;
     assert_eq!(
         (again.stdout.as_str(), again.code),
-        ("No changes. The server is as the configuration says.\n", 0)
+        ("No changes. The server matches the configuration.\n", 0)
     );
     session.answering("server destroy", Some("no\n")).await;
     let destroyed = session.gaib("server destroy --auto-approve").await;

@@ -19,7 +19,7 @@ pub struct FieldError {
 pub enum CallError {
     /// 401.
     #[error(
-        "Discord does not know this token (401); copy it anew from the developer portal, page \"Bot\", into DISCORD_TOKEN"
+        "Discord refuses this token (401); copy it again from the developer portal, page \"Bot\", into DISCORD_TOKEN"
     )]
     TokenRefused,
     /// Any other 4xx.

@@ -59,7 +59,7 @@ impl fmt::Debug for Token {
 pub enum HttpsError {
     /// The token holds what no token holds.
     #[error(
-        "the bot token is empty or holds spaces or control characters; copy it anew from the developer portal, page \"Bot\""
+        "the bot token is empty or holds spaces or control characters; copy it again from the developer portal, page \"Bot\""
     )]
     Token,
     /// TLS cannot be set up.

@@ -134,7 +134,7 @@ fn answered_by_proxy(answer: Answer, name: &str, request: &Request) -> Result<An
             SendError::NotSent(format!("the discord-proxy reports {name}: {message}")),
         ),
         Some(ProxyError::UnknownCaller) => Err(SendError::Denied(
-            "it does not know DISCORD_PROXY_CREDENTIAL; set it to gaib's entry in the proxy's PROXY_CREDENTIALS"
+            "the proxy refuses DISCORD_PROXY_CREDENTIAL; set it to gaib's entry in the proxy's PROXY_CREDENTIALS"
                 .to_owned(),
         )),
         Some(ProxyError::NotAllowed) => Err(SendError::Denied(format!(

@@ -18,6 +18,32 @@ pub enum StoreError {
         /// Why.
         source: io::Error,
     },
+    /// The record of a lock is damaged.
+    #[error("the record of the lock, {}, cannot be read: {reason}", path.display())]
+    LockRecord {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The name of the selected workspace is damaged.
+    #[error("the name of the selected workspace cannot be read from {}: {reason}", path.display())]
+    Selection {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The record of the workspace that manages a server is damaged.
+    #[error("the record of the workspace that manages server {guild}, {}, cannot be read: {reason}", path.display())]
+    Owner {
+        /// The server.
+        guild: u64,
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// Somebody holds the lock.
     #[error("the state of workspace {workspace} is locked: {record}; {}", what_to_do(record, *alive))]
     Locked {
@@ -41,7 +67,7 @@ pub enum StoreError {
     NotLocked(WorkspaceName),
     /// Unlocking by another id.
     #[error(
-        "the lock of workspace {workspace} has the id {held}, not {asked}; look again at who holds it before you take it away"
+        "the lock of workspace {workspace} has the id {held}, not {asked}; check its holder before you take it away"
     )]
     OtherLock {
         /// Of which workspace.

@@ -165,7 +165,10 @@ impl Files {
         };
         serde_json::from_slice(&bytes)
             .map(Some)
-            .map_err(|error| failed("read (delete it if no gaib is running)", &self.record, error.into()))
+            .map_err(|error| StoreError::LockRecord {
+                path: self.record.clone(),
+                reason: error.to_string(),
+            })
     }
 }
 
@@ -221,6 +224,27 @@ impl Guard for LocalGuard {
 
     fn left_behind(&self) -> Option<&LockRecord> {
         self.left_behind.as_ref()
+    }
+
+    async fn set_aside(&mut self) -> Result<Option<String>, StoreError> {
+        let now = OffsetDateTime::now_utc();
+        let (date, time) = (now.date(), now.time());
+        let stamp = format!(
+            "{}{:02}{:02}T{:02}{:02}{:02}.{:03}Z",
+            date.year(),
+            u8::from(date.month()),
+            date.day(),
+            time.hour(),
+            time.minute(),
+            time.second(),
+            time.millisecond()
+        );
+        let aside = self.files.folder.join(format!("state.json.damaged-{stamp}"));
+        match fs::rename(&self.files.state, &aside) {
+            Ok(()) => Ok(Some(aside.display().to_string())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(failed("move away", &self.files.state, source)),
+        }
     }
 
     async fn write(&mut self, state: &[u8]) -> Result<(), StoreError> {
@@ -318,19 +342,19 @@ impl Backend for Local {
         fs::remove_dir_all(&folder).map_err(|source| failed("remove", &folder, source))
     }
 
-    async fn selected(&self) -> Result<WorkspaceName, StoreError> {
+    async fn chosen(&self) -> Result<Option<WorkspaceName>, StoreError> {
         let path = self.root.join("workspace");
         let Some(bytes) = file::read(&path)? else {
-            return Ok(WorkspaceName::default());
+            return Ok(None);
         };
         let name = String::from_utf8_lossy(&bytes);
-        name.trim().parse().map_err(|error: StoreError| {
-            failed(
-                "take the selected workspace (`gaib server workspace select NAME` writes it anew) from",
-                &path,
-                io::Error::other(error.to_string()),
-            )
-        })
+        name.trim()
+            .parse()
+            .map(Some)
+            .map_err(|error: StoreError| StoreError::Selection {
+                path,
+                reason: error.to_string(),
+            })
     }
 
     async fn select(&self, workspace: &WorkspaceName) -> Result<(), StoreError> {

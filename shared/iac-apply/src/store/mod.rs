@@ -79,11 +79,19 @@ pub trait Backend: Debug + Send + Sync {
     /// [`StoreError::NoWorkspace`], [`StoreError::Locked`].
     async fn delete_workspace(&self, workspace: &WorkspaceName) -> Result<(), StoreError>;
 
-    /// The workspace that is chosen.
+    /// The workspace that was chosen; `None` when none was.
     ///
     /// # Errors
     /// It cannot be read.
-    async fn selected(&self) -> Result<WorkspaceName, StoreError>;
+    async fn chosen(&self) -> Result<Option<WorkspaceName>, StoreError>;
+
+    /// The workspace that was chosen, else `default`.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    async fn selected(&self) -> Result<WorkspaceName, StoreError> {
+        Ok(self.chosen().await?.unwrap_or_default())
+    }
 
     /// Chooses a workspace.
     ///
@@ -100,6 +108,13 @@ pub trait Guard: Debug + Send + Sync {
 
     /// A lock that a process left behind when it died, and that was taken over.
     fn left_behind(&self) -> Option<&LockRecord>;
+
+    /// Moves a damaged state away, so that the next write replaces neither it nor the previous one. Returns its new name,
+    /// `None` where there is no state.
+    ///
+    /// # Errors
+    /// It cannot be moved.
+    async fn set_aside(&mut self) -> Result<Option<String>, StoreError>;
 
     /// Replaces the state: either whole or not at all. The first write of a guard keeps what was there as the previous one.
     ///

@@ -87,7 +87,31 @@ impl Servers {
     /// # Errors
     /// It cannot be read.
     pub fn owner(&self, guild: u64) -> Result<Option<Owner>, StoreError> {
-        read_owner(&self.folder(guild).join("owner.json"))
+        read_owner(guild, &self.folder(guild).join("owner.json"))
+    }
+
+    /// The servers, of every Discord, whose marker names this state file. Markers that cannot be read are left out.
+    #[must_use]
+    pub fn owned_by(&self, state: &Path) -> Vec<u64> {
+        let below = |folder: &Path| {
+            fs::read_dir(folder)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .map(|entry| entry.path())
+        };
+        let servers = self
+            .root
+            .parent()
+            .into_iter()
+            .flat_map(below)
+            .flat_map(|discord| below(&discord));
+        let owned = servers.filter_map(|folder| {
+            let guild = folder.file_name()?.to_str()?.parse().ok()?;
+            let owner = read_owner(guild, &folder.join("owner.json")).ok()??;
+            (owner.state == state).then_some(guild)
+        });
+        owned.collect()
     }
 
     /// Takes the lock of a server for an operation. It ends with the returned value, or with the process.
@@ -116,6 +140,7 @@ impl Servers {
         let text = serde_json::to_vec_pretty(&own).map_err(|error| failed("write", &record, error.into()))?;
         file::replace(&record, &text)?;
         Ok(ServerLock {
+            guild,
             owner: folder.join("owner.json"),
             record,
             system,
@@ -126,6 +151,7 @@ impl Servers {
 /// The lock of a server, held until it is dropped.
 #[derive(Debug)]
 pub struct ServerLock {
+    guild: u64,
     owner: PathBuf,
     record: PathBuf,
     system: File,
@@ -137,7 +163,15 @@ impl ServerLock {
     /// # Errors
     /// It cannot be read.
     pub fn owner(&self) -> Result<Option<Owner>, StoreError> {
-        read_owner(&self.owner)
+        read_owner(self.guild, &self.owner)
+    }
+
+    /// Removes the marker, whatever it names.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn release(&self) -> Result<(), StoreError> {
+        file::remove(&self.owner)
     }
 
     /// Writes the marker.
@@ -160,17 +194,20 @@ impl Drop for ServerLock {
     }
 }
 
-fn read_owner(path: &Path) -> Result<Option<Owner>, StoreError> {
+fn read_owner(guild: u64, path: &Path) -> Result<Option<Owner>, StoreError> {
     let Some(bytes) = file::read(path)? else {
         return Ok(None);
     };
-    let unreadable =
-        |error: std::io::Error| failed("read (delete it if no other workspace manages the server)", path, error);
-    let owner: Owner = serde_json::from_slice(&bytes).map_err(|error| unreadable(error.into()))?;
+    let unreadable = |reason: String| StoreError::Owner {
+        guild,
+        path: path.to_owned(),
+        reason,
+    };
+    let owner: Owner = serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))?;
     match owner.version {
         VERSION => Ok(Some(owner)),
-        version => Err(unreadable(std::io::Error::other(format!(
+        version => Err(unreadable(format!(
             "it has version {version}, and this gaib reads version {VERSION}; use a newer gaib"
-        )))),
+        ))),
     }
 }

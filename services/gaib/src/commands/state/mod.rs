@@ -1,26 +1,28 @@
-//! `gaib server state ls / show / rm / mv / pull / push`.
+//! `gaib server state ls / show / rm / mv / pull / push / release`.
 
-use std::io::Read as _;
-use std::path::Path;
+mod push;
+mod release;
 
 use arrakis_iac::model::Address;
 use arrakis_iac::render::{self, Style};
-use arrakis_iac::state::{State, check_push};
+use arrakis_iac::state::State;
 use serde_json::json;
 
 use crate::arguments::server::WorkspaceArgument;
 use crate::arguments::state::{Rm, StateCommand};
-use crate::commands::{Context, plan::address};
-use crate::error::{Failure, OrFail as _, Result};
+use crate::commands::Context;
+use crate::commands::plan::{address, check_ids};
+use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
-use crate::project;
+use crate::ownership;
+use crate::recovery;
 use crate::session::Workspace;
 
 pub(super) async fn run(context: &Context, command: &StateCommand) -> Result<ExitStatus> {
     match command {
         StateCommand::Ls(arguments) => {
-            let workspace = open(context, &arguments.workspace).await?;
-            let state = workspace.state_or_new().await?;
+            let workspace = open(&arguments.workspace).await?;
+            let state = workspace.state_or_new(context).await?;
             list(
                 context,
                 &workspace,
@@ -29,50 +31,62 @@ pub(super) async fn run(context: &Context, command: &StateCommand) -> Result<Exi
             );
         }
         StateCommand::Show(arguments) => {
-            let workspace = open(context, &arguments.workspace).await?;
-            show(context, &workspace.state_or_new().await?, &arguments.address)?;
+            let workspace = open(&arguments.workspace).await?;
+            show(context, &workspace.state_or_new(context).await?, &arguments.address)?;
         }
         StateCommand::Rm(arguments) => {
-            let workspace = open(context, &arguments.workspace).await?;
+            let workspace = open(&arguments.workspace).await?;
             change(context, &workspace, "state rm", |state| {
                 remove(context, state, arguments)
             })
             .await?;
         }
         StateCommand::Mv(arguments) => {
-            let workspace = open(context, &arguments.workspace).await?;
+            let workspace = open(&arguments.workspace).await?;
             change(context, &workspace, "state mv", |state| {
                 rename(context, state, &arguments.from, &arguments.to)
             })
             .await?;
         }
         StateCommand::Pull(arguments) => {
-            let workspace = open(context, arguments).await?;
-            let state = workspace.state().await?.ok_or_else(|| nothing(&workspace))?;
+            let workspace = open(arguments).await?;
+            let state = present(context, &workspace).await?;
             context.printer.document(&String::from_utf8_lossy(&state.to_bytes()));
         }
         StateCommand::Push(arguments) => {
-            let workspace = open(context, &arguments.workspace).await?;
-            push(context, &workspace, &arguments.file).await?;
+            let workspace = open(&arguments.workspace).await?;
+            push::run(context, &workspace, arguments).await?;
         }
+        StateCommand::Release(arguments) => release::run(context, arguments).await?,
     }
     Ok(ExitStatus::Success)
 }
 
-async fn open(context: &Context, argument: &WorkspaceArgument) -> Result<Workspace> {
-    Workspace::open_for(context, argument.workspace.as_deref(), false, None).await
+async fn open(argument: &WorkspaceArgument) -> Result<Workspace> {
+    Workspace::open(argument.workspace.as_deref(), false).await
 }
 
-fn nothing(workspace: &Workspace) -> Failure {
-    Failure::new(format!("workspace {} has no state yet", workspace.name))
-        .help("`gaib server apply` or `gaib server import` begins one")
+/// The state, which must be there.
+async fn present(context: &Context, workspace: &Workspace) -> Result<State> {
+    if let Some(state) = workspace.state().await? {
+        return Ok(state);
+    }
+    recovery::refuse_lost_state(context, workspace)?;
+    let begins = "`gaib server apply` or `gaib server import` begins one";
+    let failure = Failure::new(format!("workspace {} has no state yet", workspace.name));
+    Err(match ownership::suggestion(workspace, None) {
+        Some(other) => failure.help(format!("{other}; {begins} here")),
+        None => failure.help(begins),
+    })
 }
 
 fn list(context: &Context, workspace: &Workspace, state: &State, prefix: &str) {
     let listed = |address: &Address| address.to_string().starts_with(prefix);
     if !state.resources.keys().any(listed) {
-        context.printer.note(&match prefix {
-            "" => format!(
+        let other = ownership::suggestion(workspace, None).filter(|_| state.is_empty());
+        context.printer.note(&match (prefix, other) {
+            ("", Some(other)) => format!("Nothing is managed in workspace {}; {other}.", workspace.name),
+            ("", None) => format!(
                 "Nothing is managed in workspace {}. `gaib server apply` and `gaib server import` take resources into the state.",
                 workspace.name
             ),
@@ -145,6 +159,7 @@ fn rename(context: &Context, state: &mut State, from: &str, to: &str) -> Result<
     state
         .rename(&from, &to)
         .map_err(|error| Failure::new(error).help("`gaib server state ls` lists what is managed"))?;
+    check_ids(state)?;
     context
         .printer
         .message(&json!({"type": "renamed", "from": from, "to": to}));
@@ -162,45 +177,8 @@ async fn change(
     change: impl FnOnce(&mut State) -> Result<()>,
 ) -> Result<()> {
     let mut guard = workspace.lock(context, operation).await?;
-    let mut state = workspace.state().await?.ok_or_else(|| nothing(workspace))?;
+    let mut state = present(context, workspace).await?;
     change(&mut state)?;
     guard.write(&state.advance()).await.map_err(Failure::of_store)?;
     guard.release().await.map_err(Failure::of_store)
-}
-
-async fn push(context: &Context, workspace: &Workspace, path: &Path) -> Result<()> {
-    let name = path.display().to_string();
-    let mut bytes = Vec::new();
-    match path == Path::new("-") {
-        true => drop(
-            std::io::stdin()
-                .read_to_end(&mut bytes)
-                .or_fail("read the state from stdin")?,
-        ),
-        false => {
-            bytes = project::read(path).map_err(|error| {
-                Failure::new(format!("could not read the state {name}: {error}"))
-                    .help("name a file that `gaib server state pull` wrote, or `-` for stdin")
-            })?;
-        }
-    }
-    let mut pushed = State::from_bytes(&bytes).map_err(|error| {
-        Failure::new(format!("{name} is no state: {error}")).help("a state is what `gaib server state pull` writes")
-    })?;
-    let mut guard = workspace.lock(context, "state push").await?;
-    let present = workspace.state().await?;
-    check_push(present.as_ref(), &pushed).map_err(|error| {
-        Failure::new(format!("{name} was not put in place: {error}"))
-            .help("`gaib server state pull` shows the present state; a workspace of its own (`gaib server workspace new`) takes any state")
-    })?;
-    guard.write(&pushed.advance()).await.map_err(Failure::of_store)?;
-    guard.release().await.map_err(Failure::of_store)?;
-    context
-        .printer
-        .message(&json!({"type": "pushed", "serial": pushed.serial, "lineage": pushed.lineage}));
-    context.printer.text(&format!(
-        "Put {name} in place as the state of workspace {} (serial {}).\n",
-        workspace.name, pushed.serial
-    ));
-    Ok(())
 }

@@ -1,0 +1,221 @@
+//! A command works in the workspace that is named or selected, and in no other one.
+
+use crate::session::{GUILD, Outcome, Session, exists};
+
+const ONE_ROLE: &str = "roles:\n  guard: { name: Guard }\n";
+const OTHER_GUILD: &str = "1200000000000000999";
+
+#[track_caller]
+fn assert_refused(outcome: &Outcome, words: &[&str]) {
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    assert_eq!(outcome.stdout, "", "{outcome:?}");
+    for word in words {
+        assert!(outcome.stderr.contains(word), "no {word:?} in {}", outcome.stderr);
+    }
+}
+
+/// The server is managed by `default`, and `staging`, which manages nothing, is selected.
+async fn with_empty_selection(guild_of_staging: &str) -> Session {
+    let mut session = Session::start().await;
+    session.gaib(&format!("server init --guild {GUILD}")).await;
+    session.write("discord-server.yaml", ONE_ROLE);
+    let made = session
+        .gaib(&format!("server workspace new staging{guild_of_staging}"))
+        .await;
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    let applied = session.gaib("server apply --workspace default --auto-approve").await;
+    assert_eq!(applied.code, 0, "{}", applied.stderr);
+    session
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn selected_workspace_that_manages_nothing_is_never_left() {
+    for guild_of_staging in [format!(" --guild {GUILD}"), String::new()] {
+        let mut session = with_empty_selection(&guild_of_staging).await;
+        let words = ["workspace default", "--workspace default", "workspace select default"];
+        for line in [
+            "server plan",
+            "server plan --out x.plan",
+            "server plan --refresh-only",
+            "server apply --auto-approve",
+            "server apply --refresh-only --auto-approve",
+            "server apply --destroy --auto-approve",
+            "server destroy --auto-approve",
+            "server import --all",
+            "server import role.guard 1200000000000000111",
+        ] {
+            assert_refused(&session.gaib(line).await, &words);
+            let named = session.gaib(&format!("{line} --guild {GUILD}")).await;
+            assert_refused(&named, &words);
+        }
+        for line in [
+            "server state pull",
+            "server state rm role.guard",
+            "server state mv role.guard role.other",
+        ] {
+            assert_refused(
+                &session.gaib(line).await,
+                &["workspace staging has no state yet", "--workspace default"],
+            );
+        }
+        let listed = session.gaib("server state ls").await;
+        assert!(listed.stdout.is_empty(), "{listed:?}");
+        assert!(listed.stderr.contains("--workspace default"), "{}", listed.stderr);
+        let diff = session.gaib(&format!("server diff --guild {GUILD}")).await;
+        assert_eq!(diff.code, 0, "{}", diff.stderr);
+        assert!(diff.stderr.contains("--workspace default"), "{}", diff.stderr);
+        assert!(!exists(&session, "x.plan") && !exists(&session, ".gaib/workspaces/staging/state.json"));
+        // The advice works, and nothing was removed before.
+        assert_eq!(
+            session
+                .gaib("server plan --workspace default --detailed-exitcode")
+                .await
+                .code,
+            0
+        );
+        session.gaib("server workspace select default").await;
+        let destroyed = session.gaib("server destroy --auto-approve").await;
+        assert!(destroyed.stdout.contains("1 destroyed"), "{destroyed:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn saved_plan_is_applied_in_the_selected_workspace_alone() {
+    let mut session = with_empty_selection(&format!(" --guild {GUILD}")).await;
+    session.write("discord-server.yaml", &ONE_ROLE.replace("Guard", "Warden"));
+    let planned = session.gaib("server plan --workspace default --out x.plan").await;
+    assert_eq!(planned.code, 0, "{}", planned.stderr);
+    let refused = session.gaib("server apply x.plan").await;
+    assert_refused(
+        &refused,
+        &[
+            "belongs to workspace default",
+            "server apply x.plan --workspace default",
+        ],
+    );
+    let applied = session.gaib("server apply x.plan --workspace default").await;
+    assert_eq!(applied.code, 0, "{}", applied.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn folder_without_a_selection_suggests_and_changes_nothing() {
+    let mut session = Session::start().await;
+    session.write("f.yaml", ONE_ROLE);
+    session
+        .gaib(&format!("apply f.yaml --guild {GUILD} --auto-approve"))
+        .await;
+    // As in a clone, where the selection is not committed.
+    std::fs::remove_file(session.folder.path().join(".gaib/workspace")).unwrap();
+    let option = format!("--workspace guild-{GUILD}");
+    for line in [
+        "server destroy --auto-approve",
+        "server apply --file f.yaml --auto-approve",
+        "server plan --file f.yaml",
+    ] {
+        assert_refused(&session.gaib(line).await, &[&option]);
+        assert_refused(&session.gaib(&format!("{line} --guild {GUILD}")).await, &[&option]);
+    }
+    for line in [
+        "server state ls".to_owned(),
+        format!("server diff --file f.yaml --guild {GUILD}"),
+    ] {
+        let read = session.gaib(&line).await;
+        assert!(read.code == 0 && read.stderr.contains(&option), "{line}: {read:?}");
+    }
+    let destroyed = session.gaib(&format!("server destroy {option} --auto-approve")).await;
+    assert!(destroyed.stdout.contains("1 destroyed"), "{destroyed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn server_that_is_named_selects_the_workspace_of_its_single_file() {
+    let mut session = Session::start().await;
+    session.gaib(&format!("server init --guild {OTHER_GUILD}")).await;
+    session.write("discord-server.yaml", ONE_ROLE);
+    session.write("f.yaml", ONE_ROLE);
+    // The selected workspace manages another server.
+    std::fs::write(
+        session.folder.path().join(".gaib/workspaces/default/state.json"),
+        format!(
+            "{{\"version\": 1, \"serial\": 3, \"lineage\": \"a\", \"guild_id\": \"{OTHER_GUILD}\", \"resources\": {{\"role.a\": \
+             {{\"id\": \"1200000000000000998\", \"attributes\": {{\"resource\": \"role\", \"name\": \"A\"}}}}}}}}"
+        ),
+    )
+    .unwrap();
+    let applied = session
+        .gaib(&format!("apply f.yaml --guild {GUILD} --auto-approve"))
+        .await;
+    assert_eq!(applied.code, 0, "{}", applied.stderr);
+    assert!(
+        applied.stderr.contains(&format!("--workspace guild-{GUILD}")),
+        "{}",
+        applied.stderr
+    );
+    let plan = session
+        .gaib(&format!(
+            "server plan --file f.yaml --guild {GUILD} --detailed-exitcode"
+        ))
+        .await;
+    assert_eq!(plan.code, 0, "{plan:?}");
+    assert!(
+        plan.stderr.contains(&format!("Using workspace guild-{GUILD}")),
+        "{}",
+        plan.stderr
+    );
+    let destroyed = session
+        .gaib(&format!("server destroy --guild {GUILD} --auto-approve"))
+        .await;
+    assert!(destroyed.stdout.contains("1 destroyed"), "{destroyed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_workspace_for_a_managed_server_is_refused() {
+    let mut session = Session::start().await;
+    session.gaib(&format!("server init --guild {GUILD}")).await;
+    session.write("discord-server.yaml", ONE_ROLE);
+    session.gaib("server apply --auto-approve").await;
+    let refused = session
+        .gaib(&format!("server workspace new staging --guild {GUILD}"))
+        .await;
+    assert_refused(
+        &refused,
+        &[
+            "managed by workspace default",
+            "workspace select default",
+            "without --guild",
+        ],
+    );
+    assert!(!exists(&session, ".gaib/workspaces/staging"));
+    assert!(session.gaib("server workspace ls").await.stdout.contains("* default"));
+    // In another folder, too; and `init` there warns.
+    let second = session.folder.path().join("second");
+    std::fs::create_dir_all(&second).unwrap();
+    let made = session.gaib_in(&second, &format!("server init --guild {GUILD}")).await;
+    assert!(
+        made.code == 0 && made.stderr.contains("managed by workspace default in"),
+        "{made:?}"
+    );
+    let refused = session
+        .gaib_in(&second, &format!("server workspace new staging --guild {GUILD}"))
+        .await;
+    assert_refused(&refused, &["managed by workspace default in"]);
+    // The advice, to the letter.
+    assert_eq!(session.gaib("server workspace new staging").await.code, 0);
+    let state = session.gaib("server state pull --workspace default").await.stdout;
+    std::fs::write(session.folder.path().join("moved.json"), state).unwrap();
+    let pushed = session.gaib("server state push moved.json --workspace staging").await;
+    assert_eq!(pushed.code, 0, "{}", pushed.stderr);
+    let plan = session.gaib("server plan --detailed-exitcode").await;
+    assert_eq!(plan.code, 0, "{plan:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn selection_of_a_workspace_that_is_gone_is_an_error() {
+    let mut session = with_empty_selection("").await;
+    std::fs::remove_dir_all(session.folder.path().join(".gaib/workspaces/staging")).unwrap();
+    for line in ["server destroy --auto-approve", "server state ls", "server lock"] {
+        assert_refused(
+            &session.gaib(line).await,
+            &["staging, does not exist", "workspace select"],
+        );
+    }
+}

@@ -1,0 +1,146 @@
+//! Messages: numbers and articles, ids, colours without quotes.
+
+use crate::session::{GUILD, Session};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_is_singular_and_an_stands_before_a_vowel() {
+    let mut session = Session::start().await;
+    session.gaib(&format!("server init --guild {GUILD}")).await;
+    session.write(
+        "discord-server.yaml",
+        "roles:\n  guard: { name: Guard }\nautomod:\n  calm: { name: Calm, enabled: true, trigger: { spam: true }, actions: [{ \
+         block_message: No. }] }\n",
+    );
+    let applied = session.gaib("server apply --auto-approve").await;
+    assert_eq!(applied.code, 0, "{}", applied.stderr);
+    session.gaib("server state rm automod.calm").await;
+    let planned = session.gaib("server plan").await;
+    assert!(
+        planned
+            .stdout
+            .contains("although the server has an automod rule `Calm` that is not managed"),
+        "{}",
+        planned.stdout
+    );
+    let imported = session.gaib("server import --all").await;
+    assert!(imported.stdout.contains("1 imported, 2 managed"), "{imported:?}");
+    session.gaib("server state rm role.guard").await;
+    let exported = session.gaib("server export").await;
+    assert!(exported.stderr.contains("--include-unmanaged"), "{}", exported.stderr);
+    session.gaib("server workspace new other").await;
+    let deleted = session.gaib("server workspace delete other").await;
+    assert_eq!(deleted.code, 1);
+    session.gaib("server workspace select default").await;
+    let valid = session.gaib("server validate").await;
+    assert!(
+        valid
+            .stdout
+            .contains("1 role, 0 categories, 0 channels, 1 automod rule."),
+        "{}",
+        valid.stdout
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn id_of_wrong_digits_is_explained_wherever_it_is_given() {
+    let mut session = Session::start().await;
+    let what = "an id is a number of 17 to 20 digits";
+    for id in [
+        "123",
+        "12345678901234567890123",
+        "99999999999999999999",
+        "general",
+        "12a4",
+        "0",
+    ] {
+        for line in [
+            format!("server init --force --guild {id}"),
+            format!("server plan --guild {id}"),
+            format!("server export --guild {id}"),
+            format!("server destroy --guild {id}"),
+            format!("server workspace new x --guild {id}"),
+            format!("server state release --guild {id}"),
+        ] {
+            if line.contains("plan") {
+                session.gaib("server init --force").await;
+            }
+            let refused = session.gaib(&line).await;
+            assert!(
+                refused.code == 1 && refused.stderr.contains(what),
+                "{line}: {refused:?}"
+            );
+        }
+        session.write("f.yaml", "roles: {}\n");
+        let refused = session.gaib(&format!("apply f.yaml --guild {id}")).await;
+        assert!(refused.code == 1 && refused.stderr.contains(what), "{refused:?}");
+        let refused = session
+            .gaib(&format!("server import role.x {id} --guild {GUILD}"))
+            .await;
+        assert!(refused.code == 1 && refused.stderr.contains(what), "{refused:?}");
+        session.environment("DISCORD_GUILD_ID", Some(id));
+        let refused = session.gaib("server plan").await;
+        assert!(refused.code == 1 && refused.stderr.contains(what), "{refused:?}");
+        session.environment("DISCORD_GUILD_ID", None);
+        session.write(
+            ".gaib/config.yaml",
+            &format!("version: 1\nconfiguration: f.yaml\nguilds:\n  default: \"{id}\"\n"),
+        );
+        let refused = session.gaib("server plan").await;
+        assert!(refused.code == 1 && refused.stderr.contains(what), "{refused:?}");
+        std::fs::remove_file(session.folder.path().join(".gaib/config.yaml")).unwrap();
+    }
+    session.write(
+        "f.yaml",
+        "channels:\n  a: { overwrites: { \"role:x1\": { allow: [VIEW_CHANNEL] } } }\n",
+    );
+    let refused = session.gaib("server validate --file f.yaml").await;
+    assert!(refused.stderr.contains(what), "{}", refused.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn colour_without_quotes_is_named_where_it_is() {
+    let mut session = Session::start().await;
+    for (text, place) in [
+        ("roles:\n  a: { color: #123456 }\n  b: { name: B }\n", "f.yaml:2:15"),
+        ("roles:\n  a: { name: A, color: #123 }\n", "f.yaml:2:24"),
+        (
+            "roles:\n  a: { color: #FFD700, hoist: true }\nchannels:\n  b: { topic: \"it's #1\" }\n",
+            "f.yaml:2:15",
+        ),
+        ("roles:\n  a:\n    color: #1ABC9C\n", "f.yaml:3:"),
+    ] {
+        session.write("f.yaml", text);
+        let refused = session.gaib("server validate --file f.yaml").await;
+        assert_eq!(refused.code, 1, "{text}");
+        let hint = "a `#` starts a comment in YAML; put colours into quotes, like \"#FFD700\"";
+        assert!(
+            refused.stderr.contains(hint) && refused.stderr.contains(place),
+            "{text}{}",
+            refused.stderr
+        );
+    }
+    // Another mistake is not blamed on a colour in quotes or a comment.
+    session.write(
+        "f.yaml",
+        "roles:\n  a: { color: \"#123456\" } # guards\n  b: { name: B\n",
+    );
+    let refused = session.gaib("server validate --file f.yaml").await;
+    assert!(
+        refused.code == 1 && !refused.stderr.contains("starts a comment"),
+        "{}",
+        refused.stderr
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_token_is_explained_for_gaib() {
+    let mut session = Session::start().await;
+    session.environment("DISCORD_TOKEN", None);
+    session.gaib(&format!("server init --guild {GUILD}")).await;
+    let refused = session.gaib("server plan").await;
+    assert!(
+        refused.code == 1 && refused.stderr.contains("DISCORD_TOKEN") && !refused.stderr.contains("workers"),
+        "{}",
+        refused.stderr
+    );
+}
