@@ -44,12 +44,30 @@ enum OtherState {
     Unreadable(String),
 }
 
-/// Takes the lock of a server, for an operation that changes the server or takes it into the state. [`Claim::record`] writes
-/// the marker, once there is a state.
+/// Takes the lock of a server and, where the state on disk manages it, its ownership: for an operation that changes the server
+/// or takes it into the state.
 ///
 /// # Errors
 /// When another operation holds the lock, or another workspace manages the server: which, and how to go on.
 pub fn claim(
+    context: &Context,
+    workspace: &Workspace,
+    guild: Snowflake,
+    state: &State,
+    operation: &str,
+) -> Result<Claim> {
+    let claim = lock(context, workspace, guild, state, operation)?;
+    if state.manages(guild) {
+        claim.record(context, workspace, state);
+    }
+    Ok(claim)
+}
+
+/// Takes the lock of a server alone. [`Claim::record`] takes the ownership, once `state` is on disk.
+///
+/// # Errors
+/// As [`claim`].
+pub fn lock(
     context: &Context,
     workspace: &Workspace,
     guild: Snowflake,
@@ -71,11 +89,7 @@ pub fn claim(
         }
     };
     refuse_other_workspace(workspace, guild, state, lock.owner().map_err(Failure::of_store)?)?;
-    let claim = Claim { lock: Some(lock) };
-    if state.manages(guild) {
-        claim.record(context, workspace, state);
-    }
-    Ok(claim)
+    Ok(Claim { lock: Some(lock) })
 }
 
 impl Claim {
@@ -85,6 +99,17 @@ impl Claim {
         let Some(lock) = &self.lock else { return };
         let own = Owner::new(workspace.name.as_str(), workspace.state_file(), state.lineage.as_str());
         if let Err(error) = lock.claim(&own) {
+            warn_unrecorded(context, &error);
+        }
+    }
+
+    /// Removes the marker when an operation has ended after which `state` manages nothing: a state file that is deleted later
+    /// is then no loss.
+    pub fn settle(&self, context: &Context, state: &State) {
+        let Some(lock) = self.lock.as_ref().filter(|_| state.is_empty()) else {
+            return;
+        };
+        if let Err(error) = lock.release() {
             warn_unrecorded(context, &error);
         }
     }
@@ -181,17 +206,28 @@ fn elsewhere(workspace: &Workspace, guild: Snowflake, own: &State, owner: &Owner
 
 /// Another workspace of the same folder whose state manages the server.
 fn sibling(workspace: &Workspace, guild: Snowflake) -> Option<OtherWorkspace> {
-    let mut others = workspace.states().into_iter();
-    let (name, state) = others.find(|(name, state)| *name != workspace.name && state.manages(guild))?;
-    Some(of_this_folder(&name, &state))
-}
-
-fn of_this_folder(name: &WorkspaceName, state: &State) -> OtherWorkspace {
-    OtherWorkspace {
+    let of_this_folder = |name: &WorkspaceName, state| OtherWorkspace {
         name: name.as_str().to_owned(),
         folder: None,
-        state: OtherState::Manages(state.resources.len()),
+        state,
+    };
+    let mut others = workspace.states().into_iter();
+    if let Some((name, state)) = others.find(|(name, state)| *name != workspace.name && state.manages(guild)) {
+        return Some(of_this_folder(&name, OtherState::Manages(state.resources.len())));
     }
+    // A state that cannot be read may manage the server that its workspace was made for.
+    let names = workspace.backend.names().unwrap_or_default().into_iter();
+    let mut made_for_it = names.filter(|name| *name != workspace.name && workspace.is_made_for(name, guild));
+    made_for_it.find_map(|name| {
+        let path = workspace.backend.state_path(&name);
+        let why = match std::fs::read(&path) {
+            Ok(bytes) => State::from_bytes(&bytes).err()?.to_string(),
+            Err(error) if error.kind() == ErrorKind::NotFound => return None,
+            Err(error) => error.to_string(),
+        };
+        let why = format!("cannot be read ({}: {why})", path.display());
+        Some(of_this_folder(&name, OtherState::Unreadable(why)))
+    })
 }
 
 fn refusal(workspace: &Workspace, guild: Snowflake, other: &OtherWorkspace) -> Failure {

@@ -207,6 +207,13 @@ impl Workspace {
         }
     }
 
+    /// Whether a workspace of this folder was made for this server, by `.gaib/config.yaml` or by its name.
+    #[must_use]
+    pub fn is_made_for(&self, name: &WorkspaceName, guild: Snowflake) -> bool {
+        let recorded = self.project.as_ref().and_then(|project| project.guild(name));
+        recorded == Some(guild.to_string().as_str()) || name.as_str() == format!("guild-{guild}")
+    }
+
     /// Every workspace of this folder with a state that can be read.
     #[must_use]
     pub fn states(&self) -> Vec<(WorkspaceName, State)> {

@@ -186,6 +186,7 @@ async fn under_lock(context: &Context, mut job: Job<'_>, guard: &mut dyn Guard) 
     }
     work.carry_out(context, (&plan, &live), &mut state, guard, &job.source.folder)
         .await?;
+    claim.settle(context, &state);
     Ok(ExitStatus::Success)
 }
 
@@ -279,6 +280,7 @@ impl SavedPlan<'_> {
         claim.record(context, workspace, &state);
         work.carry_out(context, (plan, &live), &mut state, guard, &folder)
             .await?;
+        claim.settle(context, &state);
         Ok(ExitStatus::Success)
     }
 

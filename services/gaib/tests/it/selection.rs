@@ -209,6 +209,23 @@ async fn new_workspace_for_a_managed_server_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn damaged_selection_is_an_error_that_names_the_command_that_corrects_it() {
+    let mut session = with_empty_selection("").await;
+    for damaged in ["", "../up", "two words", "\u{0}"] {
+        std::fs::write(session.folder.path().join(".gaib/workspace"), damaged).unwrap();
+        for line in [
+            "server destroy --auto-approve",
+            "server state ls",
+            "server workspace ls",
+        ] {
+            assert_refused(&session.gaib(line).await, &[".gaib/workspace", "workspace select NAME"]);
+        }
+        assert_eq!(session.gaib("server workspace select default").await.code, 0);
+        assert_eq!(session.gaib("server plan --detailed-exitcode").await.code, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn selection_of_a_workspace_that_is_gone_is_an_error() {
     let mut session = with_empty_selection("").await;
     std::fs::remove_dir_all(session.folder.path().join(".gaib/workspaces/staging")).unwrap();

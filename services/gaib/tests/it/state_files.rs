@@ -337,6 +337,51 @@ async fn refused_and_cancelled_first_applies_leave_no_lost_state() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn state_file_that_manages_nothing_may_be_deleted() {
+    for end in ["server destroy --auto-approve", "server state rm --all"] {
+        let mut session = managed().await;
+        assert_eq!(session.gaib(end).await.code, 0, "{end}");
+        fs::remove_file(path(&session, STATE)).unwrap();
+        let planned = session.gaib("server plan").await;
+        assert!(planned.stdout.contains("2 to add"), "{end}: {planned:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_workspace_with_a_damaged_state_still_owns_the_server() {
+    let mut session = Session::start().await;
+    session.gaib(&format!("server init --guild {GUILD}")).await;
+    session.write("discord-server.yaml", TWO_ROLES);
+    session
+        .gaib(&format!("server workspace new staging --guild {GUILD}"))
+        .await;
+    session.gaib("server apply --workspace default --auto-approve").await;
+    fs::write(path(&session, STATE), "{").unwrap();
+    // Also on a machine that has no markers.
+    for with_markers in [true, false] {
+        if !with_markers {
+            fs::remove_dir_all(session.state_home().join("gaib")).unwrap();
+        }
+        for line in ["server plan", "server apply --auto-approve", "server import --all"] {
+            let refused = session.gaib(line).await;
+            assert_refused(&refused, &["workspace default", "cannot be read", "state push FILE"]);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pushed_state_is_the_newer_copy_at_once() {
+    let mut session = managed().await;
+    let second = path(&session, "second");
+    fs::create_dir_all(&second).unwrap();
+    session.gaib_in(&second, &format!("server init --guild {GUILD}")).await;
+    fs::copy(path(&session, "copy.json"), second.join("moved.json")).unwrap();
+    let pushed = session.gaib_in(&second, "server state push moved.json").await;
+    assert_eq!(pushed.code, 0, "{}", pushed.stderr);
+    assert_refused(&session.gaib("server apply --auto-approve").await, &["old copy"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn workspace_with_a_lost_state_is_deleted_with_force_alone() {
     let mut session = Session::start().await;
     session.gaib("server init").await;

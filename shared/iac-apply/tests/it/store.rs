@@ -55,6 +55,26 @@ async fn the_previous_state_is_the_one_before_the_operation() {
 }
 
 #[tokio::test]
+async fn damaged_state_is_set_aside_and_replaces_no_previous_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = local(&folder);
+    for state in [b"one", b"two"] {
+        let mut guard = store.lock(&default(), &holder("stilgar")).await.unwrap();
+        guard.write(state).await.unwrap();
+    }
+    std::fs::write(store.state_path(&default()), b"damaged").unwrap();
+    let mut guard = store.lock(&default(), &holder("stilgar")).await.unwrap();
+    let aside = guard.set_aside().await.unwrap().unwrap();
+    assert_eq!(std::fs::read(&aside).unwrap(), b"damaged");
+    assert_eq!(guard.set_aside().await.unwrap(), None);
+    guard.write(b"three").await.unwrap();
+    drop(guard);
+    let read = |bytes: Option<Vec<u8>>| String::from_utf8(bytes.unwrap()).unwrap();
+    assert_eq!(read(store.read(&default()).await.unwrap()), "three");
+    assert_eq!(read(store.read_previous(&default()).await.unwrap()), "one");
+}
+
+#[tokio::test]
 async fn one_operation_holds_the_lock_and_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let store = local(&folder);
@@ -142,6 +162,7 @@ async fn workspaces_are_made_chosen_and_deleted() {
     let store = local(&folder);
     let staging = WorkspaceName::from_str("staging").unwrap();
     assert_eq!(store.selected().await.unwrap(), default());
+    assert_eq!(store.chosen().await.unwrap(), None);
     assert!(matches!(store.select(&staging).await, Err(StoreError::NoWorkspace(_))));
     assert!(matches!(
         store.lock(&staging, &holder("x")).await,

@@ -159,7 +159,7 @@ const fn id_space(kind: Kind) -> Kind {
     }
 }
 
-/// What serde_json says, without the place at its end.
+/// What `serde_json` writes, without the place at its end.
 fn without_place(error: &serde_json::Error) -> String {
     let told = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());

@@ -180,5 +180,9 @@ async fn change(
     let mut state = present(context, workspace).await?;
     change(&mut state)?;
     guard.write(&state.advance()).await.map_err(Failure::of_store)?;
+    if state.is_empty() {
+        let servers = recovery::owned_servers(context, workspace);
+        recovery::release(context, &servers, &workspace.state_file())?;
+    }
     guard.release().await.map_err(Failure::of_store)
 }

@@ -94,14 +94,20 @@ async fn under_lock(
         );
         return Err(Failure::new(what).help("name the workspace of that server with --workspace, or make one for it"));
     }
-    if let Some(guild) = pushed.guild_id.filter(|_| !pushed.is_empty()) {
-        ownership::check(context, workspace, guild, pushed)?;
-    }
+    let claim = match pushed.guild_id.filter(|_| !pushed.is_empty()) {
+        Some(guild) => Some(ownership::lock(context, workspace, guild, pushed, "state push")?),
+        None => None,
+    };
     if !present && let Some(aside) = guard.set_aside().await.map_err(Failure::of_store)? {
         context.printer.message(&json!({"type": "set_aside", "file": aside}));
         context.printer.note(&format!("Kept the damaged state as {aside}."));
     }
-    guard.write(&pushed.advance()).await.map_err(Failure::of_store)
+    guard.write(&pushed.advance()).await.map_err(Failure::of_store)?;
+    // From now on a copy of this state in another folder is the older one.
+    if let Some(claim) = claim {
+        claim.record(context, workspace, pushed);
+    }
+    Ok(())
 }
 
 fn refused(workspace: &Workspace, name: &str, error: &PushError) -> Failure {

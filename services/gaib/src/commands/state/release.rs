@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 
+use arrakis_iac::model::Snowflake;
 use arrakis_iac::state::State;
 use arrakis_iac_apply::store::{Owner, ServerLock, StoreError};
 use serde_json::json;
@@ -25,7 +26,7 @@ pub(super) async fn run(context: &Context, arguments: &Release) -> Result<()> {
     };
     if guilds.is_empty() {
         let guild = workspace.wanted_guild(arguments.guild.guild.as_deref(), context, None)?;
-        guilds.extend(guild.map(|guild| guild.get()));
+        guilds.extend(guild.map(Snowflake::get));
     }
     if guilds.is_empty() {
         context.printer.note(&format!(
