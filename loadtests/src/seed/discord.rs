@@ -154,7 +154,7 @@ fn bare(server: &Server) -> Value {
 fn role_json(id: u64, role: &Role) -> Value {
     json!({
         "id": id.to_string(), "name": role.name, "color": role.color.to_string(), "hoist": role.hoist,
-        "mentionable": role.mentionable, "permissions": role.permissions.bits().to_string(),
+        "mentionable": role.mentionable, "permissions": role.permissions.to_string(),
     })
 }
 
@@ -187,7 +187,7 @@ fn overwrite_json(overwrite: &Overwrite, theme: &Theme) -> Value {
             .map_or_else(|| key.to_string(), |role| role.name.clone())
     };
     let role = overwrite.role.as_ref().map_or_else(|| "@everyone".to_owned(), name);
-    json!({"role": role, "allow": overwrite.allow.bits().to_string(), "deny": overwrite.deny.bits().to_string()})
+    json!({"role": role, "allow": overwrite.allow.to_string(), "deny": overwrite.deny.to_string()})
 }
 
 fn member_json(member: &Member, roles: &[String]) -> Value {

@@ -33,7 +33,7 @@ pub use evaluation::{Evaluation, EvaluationDifference};
 pub use grouped::{Grouped, Rounding};
 pub use key::{BadgeId, CategoryKey, ChannelKey, KeyError, RoleKey, RuleSetId, ThemeId, TierId};
 pub use ladder::{Ladder, LadderError, Rung, TierChange};
-pub use permission::{Permission, Permissions, UnknownPermission};
+pub use permission::{Permission, Permissions, PermissionsError, UnknownPermission};
 pub use progress::{Missing, Progress};
 pub use rank::{Rank, RankError};
 pub use roles::{Protection, Role, RoleBindings, RoleDifference, RoleId, RoleRule};

@@ -1,4 +1,7 @@
-//! Discord's permissions by name, each one bit of a 64-bit set.
+//! Discord's permissions by name, each one bit of a set.
+//!
+//! Discord sends a set as the decimal text of an integer "of variable length": bits beyond 64 are kept, compared and sent back
+//! like any other, up to [`Permissions::BITS`].
 //!
 //! Source: <https://discord.com/developers/docs/topics/permissions>. To add one, add a line to the table; a test compares
 //! it with twilight's.
@@ -123,24 +126,61 @@ impl fmt::Display for Permission {
     }
 }
 
-/// A set of permissions. Serde speaks Discord's form, the bits as a decimal string.
+/// A set of permissions, known and unknown ones. Serde and [`fmt::Display`] write Discord's form, the bits as a decimal number.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct Permissions(u64);
+pub struct Permissions([u64; WORDS]);
+
+/// Words of 64 bits of a set, the least significant first.
+const WORDS: usize = 4;
+/// The greatest power of ten below 2^64: digits are read and written in groups of 19.
+const GROUP: u64 = 10_000_000_000_000_000_000;
+const GROUP_DIGITS: usize = 19;
+
+/// A text that is no set of permissions.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PermissionsError {
+    /// Something else than decimal digits, or nothing.
+    #[error("permission bits are a decimal string")]
+    NotDecimal,
+    /// More bits than a set has.
+    #[error(
+        "the permission bits are 2^{} or more, and this version handles {} bits",
+        Permissions::BITS,
+        Permissions::BITS
+    )]
+    TooLarge,
+}
 
 impl Permissions {
     /// None.
-    pub const NONE: Self = Self(0);
+    pub const NONE: Self = Self([0; WORDS]);
+    /// Every bit, named or not.
+    pub const ALL: Self = Self([u64::MAX; WORDS]);
+    /// How many bits a set has.
+    pub const BITS: u32 = 256;
 
-    /// From Discord's bits, unknown ones included, so that nothing is lost on the way through.
+    /// From Discord's bits, as far as they are below 64, unknown ones included. [`str::parse`] takes all of them.
     #[must_use]
     pub const fn from_bits(bits: u64) -> Self {
-        Self(bits)
+        let mut words = [0; WORDS];
+        words[0] = bits;
+        Self(words)
     }
 
-    /// Discord's bits.
+    /// The set with this bit alone; `None` for one beyond [`Self::BITS`].
     #[must_use]
-    pub const fn bits(self) -> u64 {
-        self.0
+    pub const fn of_bit(bit: u32) -> Option<Self> {
+        if bit >= Self::BITS {
+            return None;
+        }
+        let mut words = [0; WORDS];
+        words[(bit / u64::BITS) as usize] = 1 << (bit % u64::BITS);
+        Some(Self(words))
+    }
+
+    /// The numbers of its bits, named or not, from the least.
+    pub fn bit_numbers(self) -> impl Iterator<Item = u32> {
+        (0..Self::BITS).filter(move |bit| self.0[(bit / u64::BITS) as usize] & (1 << (bit % u64::BITS)) != 0)
     }
 
     /// A set of these; `const`, for tables.
@@ -152,31 +192,48 @@ impl Permissions {
             bits |= permissions[index].bits();
             index += 1;
         }
-        Self(bits)
+        Self::from_bits(bits)
     }
 
     /// Whether it is in the set.
     #[must_use]
     pub const fn contains(self, permission: Permission) -> bool {
-        self.0 & permission.bits() != 0
+        self.0[0] & permission.bits() != 0
     }
 
     /// Nothing in it.
     #[must_use]
     pub const fn is_empty(self) -> bool {
-        self.0 == 0
+        let mut index = 0;
+        while index < WORDS {
+            if self.0[index] != 0 {
+                return false;
+            }
+            index += 1;
+        }
+        true
     }
 
     /// What both hold.
     #[must_use]
-    pub const fn intersection(self, other: Self) -> Self {
-        Self(self.0 & other.0)
+    pub const fn intersection(mut self, other: Self) -> Self {
+        let mut index = 0;
+        while index < WORDS {
+            self.0[index] &= other.0[index];
+            index += 1;
+        }
+        self
     }
 
     /// What this holds and the other does not.
     #[must_use]
-    pub const fn without(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
+    pub const fn without(mut self, other: Self) -> Self {
+        let mut index = 0;
+        while index < WORDS {
+            self.0[index] &= !other.0[index];
+            index += 1;
+        }
+        self
     }
 
     /// The permissions in it that have a name, by bit.
@@ -186,19 +243,48 @@ impl Permissions {
             .copied()
             .filter(move |permission| self.contains(*permission))
     }
+
+    /// This number times `factor`, plus `summand`; `None` beyond [`Self::BITS`].
+    fn scaled(mut self, factor: u64, summand: u64) -> Option<Self> {
+        let mut carry = u128::from(summand);
+        for word in &mut self.0 {
+            let product = u128::from(*word) * u128::from(factor) + carry;
+            *word = low(product);
+            carry = product >> u64::BITS;
+        }
+        (carry == 0).then_some(self)
+    }
+
+    /// Quotient and remainder of this number by [`GROUP`].
+    fn divided(mut self) -> (Self, u64) {
+        let mut rest = 0;
+        for word in self.0.iter_mut().rev() {
+            let dividend = u128::from(rest) << u64::BITS | u128::from(*word);
+            *word = low(dividend / u128::from(GROUP));
+            rest = low(dividend % u128::from(GROUP));
+        }
+        (self, rest)
+    }
+}
+
+/// The least 64 bits.
+#[allow(clippy::cast_possible_truncation, reason = "the rest is the caller's carry")]
+const fn low(number: u128) -> u64 {
+    number as u64
 }
 
 impl BitOr for Permissions {
     type Output = Self;
 
-    fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+    fn bitor(mut self, other: Self) -> Self {
+        self |= other;
+        self
     }
 }
 
 impl BitOrAssign for Permissions {
     fn bitor_assign(&mut self, other: Self) {
-        self.0 |= other.0;
+        self.0.iter_mut().zip(other.0).for_each(|(word, other)| *word |= other);
     }
 }
 
@@ -206,30 +292,64 @@ impl FromIterator<Permission> for Permissions {
     fn from_iter<I: IntoIterator<Item = Permission>>(permissions: I) -> Self {
         permissions
             .into_iter()
-            .fold(Self::NONE, |set, one| set | Self(one.bits()))
+            .fold(Self::NONE, |set, one| set | Self::from_bits(one.bits()))
+    }
+}
+
+impl FromStr for Permissions {
+    type Err = PermissionsError;
+
+    fn from_str(text: &str) -> Result<Self, PermissionsError> {
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(PermissionsError::NotDecimal);
+        }
+        let digits = text.bytes().map(|digit| u64::from(digit - b'0'));
+        let mut set = Self::NONE;
+        for digit in digits {
+            set = set.scaled(10, digit).ok_or(PermissionsError::TooLarge)?;
+        }
+        Ok(set)
+    }
+}
+
+impl fmt::Display for Permissions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (mut quotient, first) = self.divided();
+        let mut groups = vec![first];
+        while !quotient.is_empty() {
+            let (next, group) = quotient.divided();
+            groups.push(group);
+            quotient = next;
+        }
+        let mut groups = groups.into_iter().rev();
+        let mut text = groups.next().unwrap_or(0).to_string();
+        for group in groups {
+            text.push_str(&format!("{group:0GROUP_DIGITS$}"));
+        }
+        f.pad_integral(true, "", &text)
     }
 }
 
 /// The names, which a test's reader understands and a number would not tell.
 impl fmt::Debug for Permissions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<&str> = self.iter().map(Permission::name).collect();
-        write!(f, "[{}]", names.join(" | "))
+        let named = Self::of(Permission::ALL);
+        let names = self.iter().map(|permission| permission.name().to_owned());
+        let unknown = self.without(named).bit_numbers().map(|bit| format!("BIT_{bit}"));
+        write!(f, "[{}]", names.chain(unknown).collect::<Vec<_>>().join(" | "))
     }
 }
 
 impl Serialize for Permissions {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+        serializer.collect_str(self)
     }
 }
 
 impl<'de> Deserialize<'de> for Permissions {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse()
-            .map(Self)
-            .map_err(|_| serde::de::Error::custom("permission bits are a decimal string"))
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -275,5 +395,52 @@ mod tests {
         assert_eq!(serde_json::from_str::<Permissions>("\"3145728\"").unwrap(), both);
         assert_eq!(format!("{both:?}"), "[CONNECT | SPEAK]");
         assert!("SEND_MESAGES".parse::<Permission>().is_err());
+    }
+
+    #[test]
+    fn bits_beyond_64_are_read_compared_and_written_unchanged() {
+        for text in [
+            "0",
+            "8",
+            "18446744073709551615",
+            "18446744073709551616",
+            "10000000000000000000",
+            "100000000000000000000000000000000000000",
+            "340282366920938463463374607431768211456",
+            "115792089237316195423570985008687907853269984665640564039457584007913129639935",
+        ] {
+            let set: Permissions = text.parse().unwrap();
+            assert_eq!(set.to_string(), text);
+            assert_eq!(serde_json::to_string(&set).unwrap(), format!("\"{text}\""));
+            let bits = set.bit_numbers().filter_map(Permissions::of_bit);
+            assert_eq!(bits.fold(Permissions::NONE, |sum, bit| sum | bit), set, "{text}");
+            assert_eq!(set.without(set), Permissions::NONE);
+            assert_eq!(set.intersection(Permissions::ALL), set);
+        }
+        let high: Permissions = "18446744073709551616".parse().unwrap();
+        assert_eq!(high.bit_numbers().collect::<Vec<_>>(), [64]);
+        assert!(!high.is_empty());
+        assert_eq!(format!("{high:?}"), "[BIT_64]");
+        assert_eq!(
+            high | Permissions::from_bits(1),
+            "18446744073709551617".parse().unwrap()
+        );
+    }
+
+    #[test]
+    fn a_text_that_is_no_set_is_refused() {
+        for text in ["", "-1", "+1", " 1", "0x8", "1.0"] {
+            assert_eq!(
+                text.parse::<Permissions>(),
+                Err(PermissionsError::NotDecimal),
+                "{text:?}"
+            );
+        }
+        let beyond = "115792089237316195423570985008687907853269984665640564039457584007913129639936";
+        let error = beyond.parse::<Permissions>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the permission bits are 2^256 or more, and this version handles 256 bits"
+        );
     }
 }

@@ -81,8 +81,8 @@ pub(crate) fn overwrite(
     };
     let body = json!({
         "type": kind,
-        "allow": overwrite.allow.bits().to_string(),
-        "deny": overwrite.deny.bits().to_string(),
+        "allow": overwrite.allow.to_string(),
+        "deny": overwrite.deny.to_string(),
     });
     Ok((id, body))
 }
@@ -193,4 +193,36 @@ pub(super) fn emoji(emoji: Option<&EmojiReference>, context: &Context<'_>) -> Re
         Some(EmojiReference::Own(reference)) => (Some(context.id(reference)?.to_string()), None),
     };
     Ok(json!({ "emoji_id": id, "emoji_name": name }))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrakis_domain::Permissions;
+    use arrakis_iac::state::State;
+
+    use super::*;
+    use crate::Folder;
+
+    #[test]
+    fn bits_beyond_64_are_sent_as_they_were_read() {
+        let (guild, bot) = (Snowflake::new(1).unwrap(), Snowflake::new(2).unwrap());
+        let (state, pictures) = (State::new("lineage"), Folder("".into()));
+        let context = Context {
+            guild,
+            bot,
+            state: &state,
+            pictures: &pictures,
+        };
+        let read = |text: &str| text.parse::<Permissions>().unwrap();
+        let sent = Overwrite {
+            allow: read("340282366920938463463374607431768211456"),
+            deny: read("18446744073709551617"),
+        };
+        let (id, body) = overwrite(&Target::Everyone, sent, &context).unwrap();
+        assert_eq!(id, guild);
+        assert_eq!(
+            body,
+            json!({ "type": 0, "allow": "340282366920938463463374607431768211456", "deny": "18446744073709551617" })
+        );
+    }
 }

@@ -27,7 +27,7 @@ fn form(role: &Role, wanted: Names<'_>) -> Form {
         "permissions",
         "permissions",
         role.permissions.as_ref(),
-        |bits| json!(bits.bits().to_string()),
+        |bits| json!(bits.to_string()),
     );
     form.put(wanted, "hoist", "hoist", role.hoist.as_ref(), |flag| json!(flag));
     form.put(

@@ -262,5 +262,5 @@ async fn a_refusal_says_which_step_and_why_and_keeps_what_was_done() {
     let Attributes::Role(role) = &live.get(Kind::Role, role.id).unwrap().attributes else {
         panic!("a role")
     };
-    assert_eq!(role.permissions.map(arrakis_domain::Permissions::bits), Some(0));
+    assert_eq!(role.permissions, Some(arrakis_domain::Permissions::NONE));
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use arrakis_domain::{Permission, Permissions};
 use arrakis_iac::model::{Attributes, Configuration, Kind, Target};
 use arrakis_iac_apply::http::{Answer, Request, SendError, Transport};
 use arrakis_iac_apply::read;
@@ -33,9 +34,9 @@ impl Transport for Watchman {
                     .overwrites
                     .as_ref()
                     .and_then(|all| all.get(&Target::Everyone));
-                let denied = everyone.map_or(0, |overwrite| overwrite.deny.bits());
+                let denied = everyone.map_or(Permissions::NONE, |overwrite| overwrite.deny);
                 assert!(
-                    denied & (1 << 10) != 0,
+                    denied.contains(Permission::ViewChannel),
                     "open after {} {}",
                     request.method,
                     request.path

@@ -187,7 +187,7 @@ impl Live {
     /// What the bot may do everywhere; all of it for the owner and an administrator.
     #[must_use]
     pub fn bot_permissions(&self) -> Permissions {
-        let all = Permissions::from_bits(u64::MAX);
+        let all = Permissions::ALL;
         let own = self.bot.roles.iter().copied().chain([self.guild_id]);
         let bits = own
             .filter_map(|id| self.role(id)?.permissions)

@@ -58,7 +58,7 @@ impl Live {
         let of = |id: Snowflake| self.role(id).and_then(|role| role.permissions).unwrap_or_default();
         let base = of(self.guild_id) | role.map(of).unwrap_or_default();
         if base.contains(Permission::Administrator) {
-            return Permissions::from_bits(u64::MAX);
+            return Permissions::ALL;
         }
         let nothing = Overwrites::new();
         let overwrites = channel.overwrites.as_ref().unwrap_or(&nothing);

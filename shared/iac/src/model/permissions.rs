@@ -6,11 +6,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// The names of what is in a set, by bit; a bit without a name is `BIT_n`.
 #[must_use]
 pub fn permission_names(permissions: Permissions) -> Vec<String> {
-    let bits = permissions.bits();
-    (0..u64::BITS)
-        .filter(|bit| bits & (1 << bit) != 0)
+    permissions
+        .bit_numbers()
         .map(|bit| {
-            let named = Permission::ALL.iter().find(|permission| permission.bits() == 1 << bit);
+            let named = Permission::ALL.iter().find(|permission| **permission as u32 == bit);
             named.map_or_else(|| format!("BIT_{bit}"), |permission| permission.name().to_owned())
         })
         .collect()
@@ -23,7 +22,7 @@ pub fn permission_by_name(name: &str) -> Option<Permissions> {
         return Some(Permissions::from_bits(permission.bits()));
     }
     let bit: u32 = name.strip_prefix("BIT_")?.parse().ok()?;
-    (bit < u64::BITS).then(|| Permissions::from_bits(1 << bit))
+    Permissions::of_bit(bit)
 }
 
 /// A set that serde writes as a list of names.

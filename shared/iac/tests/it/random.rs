@@ -35,6 +35,10 @@ fn text(most: usize) -> impl Strategy<Value = String> {
 fn bits() -> impl Strategy<Value = Permissions> {
     prop_oneof![
         any::<u64>().prop_map(Permissions::from_bits),
+        (any::<u64>(), any::<u64>()).prop_map(|(low, high)| {
+            let wide = u128::from(high) << 64 | u128::from(low);
+            wide.to_string().parse().unwrap()
+        }),
         Just(Permissions::NONE),
         (0_u64..1 << 53).prop_map(Permissions::from_bits)
     ]

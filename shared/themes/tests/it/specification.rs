@@ -199,9 +199,9 @@ fn meant(audience: &str, role: Option<&str>) -> bool {
 /// What a member who has this one role may do in a channel, by Discord's rules; @everyone may do all of it elsewhere.
 fn permissions_in(channel: &Channel, role: Option<&Role>) -> Permissions {
     if role.is_some_and(|role| role.permissions.contains(Permission::Administrator)) {
-        return Permissions::from_bits(u64::MAX);
+        return Permissions::ALL;
     }
-    let mut may = Permissions::from_bits(u64::MAX).without(Permissions::of(&[Permission::Administrator]));
+    let mut may = Permissions::ALL.without(Permissions::of(&[Permission::Administrator]));
     let overwrites = channel.access.overwrites();
     for overwrite in overwrites.iter().filter(|one| one.role.is_none()) {
         may = may.without(overwrite.deny) | overwrite.allow;

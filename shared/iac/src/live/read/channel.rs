@@ -35,7 +35,7 @@ fn resource(kind: ChannelKind, channel: &wire::Channel, guild: Snowflake, unknow
         _ => Attributes::Channel(attributes),
     };
     LiveResource {
-        position: channel.position,
+        position: wire::position(channel.position),
         ..plain(channel.id, attributes)
     }
 }
@@ -51,8 +51,9 @@ fn attributes(kind: ChannelKind, channel: &wire::Channel, guild: Snowflake, unkn
         return attributes;
     }
     // Absent where Discord has nothing to say: none, no limit, not set.
-    let mut seconds =
-        |field: &str, sent: Option<i64>| unknown.check(field, count(sent.unwrap_or(0)), sent.unwrap_or_default());
+    let mut seconds = |field: &str, sent: Option<wire::Integer>| {
+        unknown.check(field, count(sent.unwrap_or(0)), sent.unwrap_or_default())
+    };
     attributes.slow_mode = seconds("slow_mode", channel.rate_limit_per_user);
     if kind.is_voice() {
         attributes.user_limit = seconds("user_limit", channel.user_limit);
@@ -78,7 +79,7 @@ fn attributes(kind: ChannelKind, channel: &wire::Channel, guild: Snowflake, unkn
     attributes
 }
 
-fn count(sent: i64) -> Option<u32> {
+fn count(sent: wire::Integer) -> Option<u32> {
     u32::try_from(sent).ok()
 }
 
@@ -130,8 +131,8 @@ fn posts(kind: ChannelKind, channel: &wire::Channel, attributes: &mut Channel, u
     }
 }
 
-const fn flag(bit: u64) -> i64 {
-    bit.cast_signed()
+fn flag(bit: u64) -> wire::Integer {
+    bit.into()
 }
 
 fn tags(sent: &[wire::Tag], unknown: &mut Unknowns<'_>) -> Option<Vec<Tag>> {
@@ -149,7 +150,7 @@ fn tags(sent: &[wire::Tag], unknown: &mut Unknowns<'_>) -> Option<Vec<Tag>> {
 }
 
 /// Everyone by that name; a member by id, the bot too. An overwrite for something else than a role or a member is passed
-/// over: overwrites are changed one by one, so it stays. `None` when they were not sent, or one has bits beyond 64.
+/// over: overwrites are changed one by one, so it stays. `None` when they were not sent, or one has more bits than [`Permissions::BITS`](arrakis_domain::Permissions::BITS).
 fn overwrites(sent: Option<&[wire::Overwrite]>, guild: Snowflake, unknown: &mut Unknowns<'_>) -> Option<Overwrites> {
     let target = |overwrite: &wire::Overwrite| match overwrite.kind {
         0 if overwrite.id == guild => Some(Target::Everyone),

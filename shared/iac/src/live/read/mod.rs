@@ -95,7 +95,7 @@ impl Live {
         let mut unknown = Vec::new();
         let settings = server::attributes(&guild, &mut unknown);
         let mut live = Self::new(guild.id, guild.owner_id, bot, settings);
-        live.boost_level = u8::try_from(guild.premium_tier).unwrap_or(0);
+        live.boost_level = u8::try_from(guild.premium_tier.max(0)).unwrap_or(u8::MAX);
         live.features = guild.features.iter().cloned().collect();
         let roles = role::resources(&guild, &live.bot, &mut unknown);
         let (known, foreign) = channel::resources(&channels, guild.id, &mut unknown);

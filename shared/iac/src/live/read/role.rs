@@ -23,7 +23,7 @@ pub(super) fn resource(
 ) -> LiveResource {
     LiveResource {
         managed: role.managed,
-        position: role.position,
+        position: wire::position(role.position),
         ..plain(role.id, Attributes::Role(attributes(role, guild, bot, unknown)))
     }
 }
@@ -37,7 +37,7 @@ fn attributes(role: &wire::Role, guild: Snowflake, bot: &LiveBot, unknown: &mut 
             ..Role::default()
         };
     }
-    let mut optional = |field: &str, sent: Option<i64>| match sent {
+    let mut optional = |field: &str, sent: Option<wire::Integer>| match sent {
         None => Some(Clearable::Cleared),
         Some(sent) => unknown.check(field, color(sent), sent).map(Clearable::Set),
     };
@@ -58,7 +58,7 @@ fn attributes(role: &wire::Role, guild: Snowflake, bot: &LiveBot, unknown: &mut 
 }
 
 /// Colours have 24 bits.
-fn color(sent: i64) -> Option<Color> {
+fn color(sent: wire::Integer) -> Option<Color> {
     let rgb = u32::try_from(sent).ok().filter(|rgb| *rgb <= 0xff_ff_ff);
     rgb.map(Color::from_rgb)
 }

@@ -73,6 +73,6 @@ impl<'a> Unknowns<'a> {
 }
 
 /// A number as Discord's enumerations are numbered; `None` for a negative one.
-pub(super) fn number<T>(sent: i64, understand: impl Fn(u64) -> Option<T>) -> Option<T> {
+pub(super) fn number<T>(sent: super::wire::Integer, understand: impl Fn(u64) -> Option<T>) -> Option<T> {
     understand(u64::try_from(sent).ok()?)
 }

@@ -6,7 +6,7 @@ use super::{LiveResource, Unreadable, plain, wire};
 use crate::model::{Attributes, Reference, Webhook};
 
 /// <https://discord.com/developers/docs/resources/webhook#webhook-object-webhook-types>
-const INCOMING: i64 = 1;
+const INCOMING: wire::Integer = 1;
 
 pub(super) fn resources(value: &Value) -> Result<Vec<LiveResource>, Unreadable> {
     let webhooks: Vec<wire::Webhook> = wire::read("GET /guilds/{id}/webhooks", value)?;

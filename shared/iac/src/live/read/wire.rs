@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use arrakis_domain::Permissions;
+use arrakis_domain::{Permissions, PermissionsError};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -47,7 +47,17 @@ fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> 
     Option::deserialize(deserializer)
 }
 
-/// Permission bits. Discord documents them as integers of any length in decimal text; those beyond 64 bits are kept as text.
+/// An integer of a JSON answer. Wider than any that JSON numbers can hold exactly, so that no value is cut off; whether it makes
+/// sense is decided where it is understood.
+pub(super) type Integer = i128;
+
+/// The nearest position: positions are compared with each other and nothing else.
+pub(super) fn position(sent: Integer) -> i64 {
+    i64::try_from(sent).unwrap_or(if sent < 0 { i64::MIN } else { i64::MAX })
+}
+
+/// Permission bits. Discord documents them as integers of any length in decimal text; more than [`Permissions::BITS`] are kept
+/// as text.
 #[derive(Debug)]
 pub(super) enum Bits {
     Known(Permissions),
@@ -66,7 +76,7 @@ impl Bits {
 impl fmt::Display for Bits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Known(bits) => bits.bits().fmt(f),
+            Self::Known(bits) => bits.fmt(f),
             Self::Longer(text) => f.write_str(text),
         }
     }
@@ -76,9 +86,9 @@ impl<'de> Deserialize<'de> for Bits {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         match text.parse() {
-            Ok(bits) => Ok(Self::Known(Permissions::from_bits(bits))),
-            Err(_) if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(Self::Longer(text)),
-            Err(_) => Err(D::Error::custom("permission bits are a decimal string")),
+            Ok(bits) => Ok(Self::Known(bits)),
+            Err(PermissionsError::TooLarge) => Ok(Self::Longer(text)),
+            Err(error @ PermissionsError::NotDecimal) => Err(D::Error::custom(error)),
         }
     }
 }
@@ -90,16 +100,16 @@ pub(super) struct Guild {
     pub(super) name: String,
     #[serde(deserialize_with = "nullable")]
     pub(super) description: Option<String>,
-    pub(super) verification_level: i64,
-    pub(super) default_message_notifications: i64,
-    pub(super) explicit_content_filter: i64,
+    pub(super) verification_level: Integer,
+    pub(super) default_message_notifications: Integer,
+    pub(super) explicit_content_filter: Integer,
     pub(super) preferred_locale: String,
     #[serde(deserialize_with = "nullable")]
     pub(super) afk_channel_id: Option<Snowflake>,
-    pub(super) afk_timeout: i64,
+    pub(super) afk_timeout: Integer,
     #[serde(deserialize_with = "nullable")]
     pub(super) system_channel_id: Option<Snowflake>,
-    pub(super) system_channel_flags: i64,
+    pub(super) system_channel_flags: Integer,
     #[serde(deserialize_with = "nullable")]
     pub(super) rules_channel_id: Option<Snowflake>,
     #[serde(deserialize_with = "nullable")]
@@ -107,7 +117,7 @@ pub(super) struct Guild {
     #[serde(deserialize_with = "nullable")]
     pub(super) safety_alerts_channel_id: Option<Snowflake>,
     pub(super) premium_progress_bar_enabled: bool,
-    pub(super) premium_tier: i64,
+    pub(super) premium_tier: Integer,
     pub(super) features: Vec<String>,
     pub(super) roles: Vec<Role>,
     pub(super) emojis: Vec<Emoji>,
@@ -116,11 +126,11 @@ pub(super) struct Guild {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Colors {
-    pub(super) primary_color: i64,
+    pub(super) primary_color: Integer,
     #[serde(deserialize_with = "nullable")]
-    pub(super) secondary_color: Option<i64>,
+    pub(super) secondary_color: Option<Integer>,
     #[serde(deserialize_with = "nullable")]
-    pub(super) tertiary_color: Option<i64>,
+    pub(super) tertiary_color: Option<Integer>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -131,7 +141,7 @@ pub(super) struct Role {
     pub(super) hoist: bool,
     pub(super) mentionable: bool,
     pub(super) managed: bool,
-    pub(super) position: i64,
+    pub(super) position: Integer,
     pub(super) permissions: Bits,
     #[serde(deserialize_with = "nullable")]
     pub(super) unicode_emoji: Option<String>,
@@ -152,7 +162,7 @@ pub(super) struct Member {
 pub(super) struct Overwrite {
     pub(super) id: Snowflake,
     #[serde(rename = "type")]
-    pub(super) kind: i64,
+    pub(super) kind: Integer,
     pub(super) allow: Bits,
     pub(super) deny: Bits,
 }
@@ -194,24 +204,24 @@ pub(super) struct Tag {
 pub(super) struct Channel {
     pub(super) id: Snowflake,
     #[serde(rename = "type")]
-    pub(super) kind: i64,
+    pub(super) kind: Integer,
     pub(super) name: String,
-    pub(super) position: i64,
-    pub(super) flags: i64,
+    pub(super) position: Integer,
+    pub(super) flags: Integer,
     pub(super) parent_id: Option<Snowflake>,
     pub(super) topic: Option<String>,
     pub(super) nsfw: Option<bool>,
-    pub(super) rate_limit_per_user: Option<i64>,
-    pub(super) bitrate: Option<i64>,
-    pub(super) user_limit: Option<i64>,
+    pub(super) rate_limit_per_user: Option<Integer>,
+    pub(super) bitrate: Option<Integer>,
+    pub(super) user_limit: Option<Integer>,
     pub(super) rtc_region: Option<String>,
-    pub(super) video_quality_mode: Option<i64>,
-    pub(super) default_auto_archive_duration: Option<i64>,
-    pub(super) default_thread_rate_limit_per_user: Option<i64>,
+    pub(super) video_quality_mode: Option<Integer>,
+    pub(super) default_auto_archive_duration: Option<Integer>,
+    pub(super) default_thread_rate_limit_per_user: Option<Integer>,
     pub(super) available_tags: Option<Vec<Tag>>,
     pub(super) default_reaction_emoji: Option<UsedEmoji>,
-    pub(super) default_sort_order: Option<i64>,
-    pub(super) default_forum_layout: Option<i64>,
+    pub(super) default_sort_order: Option<Integer>,
+    pub(super) default_forum_layout: Option<Integer>,
     pub(super) default_tag_setting: Option<String>,
     pub(super) permission_overwrites: Option<Vec<Overwrite>>,
 }
@@ -239,7 +249,7 @@ pub(super) struct Sticker {
 pub(super) struct Webhook {
     pub(super) id: Snowflake,
     #[serde(rename = "type")]
-    pub(super) kind: i64,
+    pub(super) kind: Integer,
     #[serde(deserialize_with = "nullable")]
     pub(super) channel_id: Option<Snowflake>,
     /// The reference lets it be `null`, the OpenAPI document does not.
@@ -252,7 +262,7 @@ pub(super) struct AutomodRule {
     pub(super) id: Snowflake,
     pub(super) name: String,
     pub(super) enabled: bool,
-    pub(super) trigger_type: i64,
+    pub(super) trigger_type: Integer,
     /// Its shape depends on the trigger.
     pub(super) trigger_metadata: Option<Value>,
     pub(super) actions: Vec<AutomodAction>,
@@ -263,7 +273,7 @@ pub(super) struct AutomodRule {
 #[derive(Debug, Deserialize)]
 pub(super) struct AutomodAction {
     #[serde(rename = "type")]
-    pub(super) kind: i64,
+    pub(super) kind: Integer,
     /// Its shape depends on the kind.
     pub(super) metadata: Option<Value>,
 }
@@ -277,13 +287,13 @@ pub(super) struct Words {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Presets {
-    pub(super) presets: Vec<i64>,
+    pub(super) presets: Vec<Integer>,
     pub(super) allow_list: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Mentions {
-    pub(super) mention_total_limit: i64,
+    pub(super) mention_total_limit: Integer,
     pub(super) mention_raid_protection_enabled: bool,
 }
 
@@ -299,7 +309,7 @@ pub(super) struct Alert {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Timeout {
-    pub(super) duration_seconds: i64,
+    pub(super) duration_seconds: Integer,
 }
 
 #[derive(Debug, Deserialize)]
@@ -322,7 +332,7 @@ pub(super) struct WelcomeChannel {
 #[derive(Debug, Deserialize)]
 pub(super) struct Onboarding {
     pub(super) enabled: bool,
-    pub(super) mode: i64,
+    pub(super) mode: Integer,
     pub(super) default_channel_ids: Vec<Snowflake>,
     pub(super) prompts: Vec<Prompt>,
 }
@@ -331,7 +341,7 @@ pub(super) struct Onboarding {
 pub(super) struct Prompt {
     pub(super) title: String,
     #[serde(rename = "type")]
-    pub(super) kind: i64,
+    pub(super) kind: Integer,
     pub(super) single_select: bool,
     pub(super) required: bool,
     pub(super) in_onboarding: bool,
@@ -367,7 +377,7 @@ pub(super) struct Event {
     pub(super) scheduled_start_time: String,
     #[serde(deserialize_with = "nullable")]
     pub(super) scheduled_end_time: Option<String>,
-    pub(super) entity_type: i64,
+    pub(super) entity_type: Integer,
     #[serde(deserialize_with = "nullable")]
     pub(super) channel_id: Option<Snowflake>,
     /// An object for an event outside Discord, `null` else.

@@ -6,6 +6,7 @@ mod server;
 
 use std::collections::BTreeMap;
 
+use arrakis_domain::Permissions;
 use arrakis_iac::export::{Detail, assign, from_live, to_yaml};
 use arrakis_iac::import::{import, matches};
 use arrakis_iac::live::{Collections, Live};
@@ -13,6 +14,7 @@ use arrakis_iac::model::Configuration;
 use arrakis_iac::plan::{Options, Plan, plan, preflight};
 use arrakis_iac::state::State;
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use crate::export::cases;
 use random::Random;
@@ -158,4 +160,102 @@ fn a_server_full_of_overwrites_imports_without_changes() {
     let (yaml, configuration, state) = imported(&live, Detail::Readable);
     assert!(yaml.len() > 2_000_000, "{}", yaml.len());
     assert!(planned(&configuration, &state, &live).is_empty());
+}
+
+/// A small server that has a channel; random overwrites may hold more bits than are handled, so these are replaced.
+fn small_server() -> Collections {
+    let mut collections = (0..)
+        .map(|seed| collections(seed, 3))
+        .find(|collections| channel_at(&collections.channels).is_some())
+        .unwrap();
+    for channel in collections.channels.as_array_mut().unwrap() {
+        channel["permission_overwrites"] = json!([]);
+    }
+    for role in collections.guild["roles"].as_array_mut().unwrap() {
+        role["permissions"] = json!("8");
+    }
+    collections
+}
+
+fn channel_at(channels: &Value) -> Option<usize> {
+    channels
+        .as_array()
+        .unwrap()
+        .iter()
+        .position(|channel| channel["type"] == 0)
+}
+
+#[test]
+fn permission_bits_beyond_64_are_managed_like_any_other() {
+    let bits = |numbers: &[u32]| {
+        let bits = numbers.iter().map(|bit| Permissions::of_bit(*bit).unwrap());
+        json!(bits.fold(Permissions::NONE, |sum, bit| sum | bit).to_string())
+    };
+    let mut collections = small_server();
+    let channel = channel_at(&collections.channels).unwrap();
+    collections.guild["roles"][0]["permissions"] = bits(&[3, 64, 128]);
+    collections.channels[channel]["permission_overwrites"] = json!([
+        { "id": server::GUILD.to_string(), "type": 0, "allow": bits(&[65, 255]), "deny": bits(&[10, 64]) },
+    ]);
+    let live = Live::read(&collections).unwrap();
+    assert!(
+        live.unknown
+            .iter()
+            .all(|value| value.field != "overwrites" && value.field != "permissions")
+    );
+    let (yaml, configuration, state) = imported(&live, Detail::Readable);
+    for bit in ["BIT_64", "BIT_65", "BIT_128", "BIT_255"] {
+        assert!(yaml.contains(bit), "{bit} is missing in\n{yaml}");
+    }
+    assert!(planned(&configuration, &state, &live).is_empty());
+    // By hand the highest bits are taken away: that is seen, and planned to be put back.
+    collections.guild["roles"][0]["permissions"] = bits(&[3, 64]);
+    collections.channels[channel]["permission_overwrites"][0]["allow"] = bits(&[65]);
+    let changed = Live::read(&collections).unwrap();
+    let plan = planned(&configuration, &state, &changed);
+    let text = describe(&plan);
+    assert!(text.contains("permissions") && text.contains("overwrites"), "{text}");
+    assert_eq!(plan.changes.len(), 2, "{text}");
+    let steps = serde_json::to_string(&plan.steps).unwrap();
+    assert!(steps.contains("BIT_128") && steps.contains("BIT_255"), "{steps}");
+}
+
+#[test]
+fn more_permission_bits_than_are_handled_are_told_and_left_as_they_are() {
+    let mut collections = small_server();
+    // 2^256.
+    let beyond = json!("115792089237316195423570985008687907853269984665640564039457584007913129639936");
+    collections.guild["roles"][0]["permissions"] = beyond.clone();
+    let live = Live::read(&collections).unwrap();
+    assert!(
+        live.unknown
+            .iter()
+            .any(|value| value.field == "permissions" && json!(value.value) == beyond)
+    );
+    let (_, configuration, state) = imported(&live, Detail::Readable);
+    assert!(planned(&configuration, &state, &live).is_empty());
+}
+
+#[test]
+fn numbers_of_any_size_are_read_and_the_rest_of_the_server_with_them() {
+    let mut collections = small_server();
+    let channel = channel_at(&collections.channels).unwrap();
+    for number in [json!(u64::MAX), json!(i64::MIN), json!(i64::MAX), json!(-1)] {
+        collections.guild["roles"][0]["position"] = number.clone();
+        collections.guild["system_channel_flags"] = number.clone();
+        collections.guild["premium_tier"] = number.clone();
+        collections.guild["verification_level"] = number.clone();
+        for field in [
+            "position",
+            "flags",
+            "rate_limit_per_user",
+            "default_thread_rate_limit_per_user",
+        ] {
+            collections.channels[channel][field] = number.clone();
+        }
+        let live = Live::read(&collections).unwrap_or_else(|error| panic!("{number}: {error}"));
+        let (_, configuration, state) = imported(&live, Detail::Readable);
+        let plan = planned(&configuration, &state, &live);
+        assert!(plan.is_empty(), "{number}: {}", describe(&plan));
+    }
 }

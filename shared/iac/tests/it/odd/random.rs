@@ -52,11 +52,14 @@ impl Random {
         }
     }
 
-    /// Permission bits, of 64 at most and, rarely, of more.
+    /// Permission bits: of 64, of more, and, rarely, of more than this version handles.
     pub(super) fn bits(&mut self) -> Value {
         match self.below(40) {
+            // 2^65 and 2^127 + 2^64, which are handled, and 2^256.
             0 => json!("36893488147419103232"),
-            1..=9 => json!(self.next().to_string()),
+            1 => json!("170141183460469231750134047789593657344"),
+            2 => json!("115792089237316195423570985008687907853269984665640564039457584007913129639936"),
+            3..=9 => json!(self.next().to_string()),
             _ => json!((1_u64 << self.below(64)).to_string()),
         }
     }
