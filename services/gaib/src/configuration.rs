@@ -4,12 +4,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use arrakis_iac::config::{self, Inputs, Loaded, VariableFile};
-use arrakis_iac::model::{Address, Attributes, Configuration, Image};
+use arrakis_iac::model::{Address, Configuration};
 use arrakis_iac::words::counted;
-use arrakis_iac_apply::{Folder, Pictures as _};
+use arrakis_iac_apply::{Folder, Pictures as _, digest};
 use arrakis_themes::{Problems, Registry};
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 
 use crate::community;
 use crate::error::{Failure, Result};
@@ -68,7 +67,7 @@ fn from_bytes(
     for warning in warnings {
         printer.diagnostic(Severity::Warning, &warning.to_string(), None);
     }
-    look_at_pictures(&mut configuration, &folder)?;
+    look_at_pictures(&mut configuration, &folder);
     let theme_announcements = community::announcements_of_theme(&configuration, themes);
     Ok(Source {
         configuration,
@@ -107,27 +106,13 @@ fn wrong(name: &str, problems: &Problems, printer: Printer) -> Failure {
         .help("correct what is named above; nothing was changed")
 }
 
-/// Discord gives no picture back to compare, so the digest of each is what is compared.
-fn look_at_pictures(configuration: &mut Configuration, folder: &Path) -> Result<()> {
+/// Discord gives no image back to compare, so the digest of each file is what is compared. A file that cannot be read has none:
+/// only what uploads it needs it, and a plan reports it there.
+fn look_at_pictures(configuration: &mut Configuration, folder: &Path) {
     let pictures = Folder(folder.to_owned());
-    for (address, resource) in &mut configuration.resources {
-        let image: Option<&mut Image> = match &mut resource.attributes {
-            Attributes::Emoji(emoji) => emoji.image.as_mut(),
-            Attributes::Sticker(sticker) => sticker.image.as_mut(),
-            Attributes::Webhook(webhook) => webhook.avatar.as_mut(),
-            Attributes::Event(event) => event.image.as_mut(),
-            _ => None,
-        };
-        let Some(image) = image else { continue };
-        let bytes = pictures.bytes(image).map_err(|why| {
-            Failure::new(format!("the picture of {address}: {why}"))
-                .help("paths are relative to the configuration's folder")
-        })?;
-        let digest = Sha256::digest(&bytes)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        image.sha256 = Some(digest);
+    for resource in configuration.resources.values_mut() {
+        if let Some(Some(image)) = resource.attributes.image_mut() {
+            image.sha256 = pictures.bytes(image).ok().map(|bytes| digest(&bytes));
+        }
     }
-    Ok(())
 }

@@ -12,6 +12,7 @@ pub mod community;
 pub mod configuration;
 pub mod error;
 pub mod exit;
+pub mod images;
 pub mod ownership;
 pub mod printer;
 pub mod progress;

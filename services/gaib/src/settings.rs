@@ -99,6 +99,14 @@ impl Environment {
         })
     }
 
+    /// `DISCORD_API_BASE`. Behind a discord-proxy, too.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub fn api_base(&self) -> Result<Url> {
+        self.read(Reader::discord_api_base)
+    }
+
     /// The folder for records that are kept for a user: `XDG_STATE_HOME`, else `.local/state` in the home folder. `None`
     /// where there is no home folder either.
     ///

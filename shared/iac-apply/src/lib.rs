@@ -7,6 +7,7 @@
 //!
 //! To add a kind of resource: a collection in `read/`, a form in `write/`, and it is planned and applied like the others.
 
+mod cdn;
 mod event;
 mod execute;
 pub mod http;
@@ -15,8 +16,9 @@ mod read;
 pub mod store;
 mod write;
 
+pub use cdn::{Cdn, CdnError};
 pub use event::{Event, Progress, Silent, Wait};
 pub use execute::{ApplyError, Executor};
-pub use picture::{Folder, Pictures};
+pub use picture::{Folder, Pictures, check_image, digest, largest_image, unusable_images};
 pub use read::{ReadError, absent_members, all_kinds, read};
 pub use write::FormError;

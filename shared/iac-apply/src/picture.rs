@@ -3,9 +3,12 @@
 use std::fmt::Debug;
 use std::path::PathBuf;
 
-use arrakis_iac::model::Image;
+use arrakis_iac::model::limits::{AVATAR_BYTES, EMOJI_BYTES, EVENT_IMAGE_BYTES, STICKER_BYTES};
+use arrakis_iac::model::{Image, Kind};
+use arrakis_iac::plan::{self, Finding, Plan};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest as _, Sha256};
 
 /// Gives the bytes of pictures.
 pub trait Pictures: Debug + Send + Sync {
@@ -33,6 +36,107 @@ pub(crate) fn data_uri(bytes: &[u8]) -> Result<String, String> {
     Ok(format!("data:{kind};base64,{}", STANDARD.encode(bytes)))
 }
 
+/// The form and the size of image that Discord takes for a kind of resource.
+struct Accepted {
+    types: &'static [&'static str],
+    in_words: &'static str,
+    most: usize,
+}
+
+const STILL_OR_ANIMATED: &[&str] = &["image/png", "image/jpeg", "image/gif", "image/webp"];
+
+const fn accepted(kind: Kind) -> Option<Accepted> {
+    let (types, in_words, most): (&[&str], _, _) = match kind {
+        Kind::Emoji => (
+            &["image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"],
+            "PNG, JPEG, GIF, WebP or AVIF",
+            EMOJI_BYTES,
+        ),
+        Kind::Sticker => (
+            &["image/png", "image/gif", "application/json"],
+            "PNG, APNG, GIF or Lottie",
+            STICKER_BYTES,
+        ),
+        Kind::Webhook => (STILL_OR_ANIMATED, "PNG, JPEG, GIF or WebP", AVATAR_BYTES),
+        Kind::Event => (STILL_OR_ANIMATED, "PNG, JPEG, GIF or WebP", EVENT_IMAGE_BYTES),
+        _ => return None,
+    };
+    Some(Accepted { types, in_words, most })
+}
+
+/// Whether Discord takes these bytes as the image of a resource of this kind.
+///
+/// # Errors
+/// Why it would not.
+pub fn check_image(kind: Kind, bytes: &[u8]) -> Result<(), String> {
+    let Some(accepted) = accepted(kind) else { return Ok(()) };
+    let found = media_type(bytes).or_else(|| is_json(bytes).then_some("application/json"));
+    match found {
+        None if bytes.is_empty() => return Err("the file is empty".to_owned()),
+        Some(found) if accepted.types.contains(&found) => {}
+        Some(found) => return Err(format!("it is {found}, and Discord takes {} there", accepted.in_words)),
+        None => {
+            return Err(format!(
+                "by its first bytes it is no image; Discord takes {}",
+                accepted.in_words
+            ));
+        }
+    }
+    if bytes.len() > accepted.most {
+        return Err(format!(
+            "it has {} bytes, and Discord takes {} at most",
+            bytes.len(),
+            accepted.most
+        ));
+    }
+    Ok(())
+}
+
+/// Bytes of the largest image that a resource of this kind may have; 0 for kinds without one.
+#[must_use]
+pub fn largest_image(kind: Kind) -> usize {
+    accepted(kind).map_or(0, |accepted| accepted.most)
+}
+
+/// The findings about images that a plan would upload and cannot: files that are absent, unreadable, of another type, too large,
+/// or another file than the one that the plan was made with.
+#[must_use]
+pub fn unusable_images(plan: &Plan, pictures: &dyn Pictures) -> Vec<Finding> {
+    let unusable = plan::sent_images(plan).filter_map(|(address, image)| {
+        let why = usable(address.kind(), image, pictures).err()?;
+        Some((address.clone(), why))
+    });
+    plan::unusable_images(&unusable.collect::<Vec<_>>())
+}
+
+fn usable(kind: Kind, image: &Image, pictures: &dyn Pictures) -> Result<(), String> {
+    let bytes = pictures.bytes(image)?;
+    check_image(kind, &bytes).map_err(|why| format!("{}: {why}", image.path))?;
+    match &image.sha256 {
+        Some(planned) if *planned != digest(&bytes) => Err(format!(
+            "{} was changed since the plan was made; make the plan again",
+            image.path
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// SHA-256 of a file, in hexadecimal, as [`Image::sha256`] has it.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    Sha256::digest(bytes)
+        .iter()
+        .fold(String::with_capacity(64), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+fn is_json(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&b'{') && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
+}
+
 fn media_type(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [0x89, b'P', b'N', b'G', ..] => Some("image/png"),
@@ -53,5 +157,22 @@ mod tests {
         assert_eq!(data_uri(b"GIF89a").unwrap(), "data:image/gif;base64,R0lGODlh");
         assert_eq!(media_type(b"RIFF....WEBPVP8 "), Some("image/webp"));
         assert!(data_uri(b"<svg/>").is_err());
+    }
+
+    #[test]
+    fn an_image_of_another_type_or_too_large_is_refused_with_the_reason() {
+        let png = |length: usize| [b"\x89PNG\r\n\x1a\n".as_slice(), &vec![0; length - 8]].concat();
+        assert_eq!(check_image(Kind::Emoji, &png(EMOJI_BYTES)), Ok(()));
+        let why = |kind, bytes: &[u8]| check_image(kind, bytes).unwrap_err();
+        assert!(why(Kind::Emoji, &png(EMOJI_BYTES + 1)).contains("262145 bytes"));
+        assert!(why(Kind::Emoji, b"").contains("empty"));
+        assert!(why(Kind::Emoji, b"<svg/>").contains("no image"));
+        assert!(why(Kind::Emoji, b"{}").contains("application/json"));
+        assert!(why(Kind::Webhook, b"....ftypavif").contains("image/avif"));
+        assert_eq!(check_image(Kind::Sticker, b"{}"), Ok(()));
+        assert_eq!(check_image(Kind::Event, &png(EMOJI_BYTES + 1)), Ok(()));
+        for kind in [Kind::Emoji, Kind::Sticker, Kind::Webhook, Kind::Event] {
+            assert!(check_image(kind, &png(largest_image(kind) + 1)).is_err(), "{kind:?}");
+        }
     }
 }

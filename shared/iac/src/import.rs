@@ -62,9 +62,25 @@ pub fn import(
     let mut attributes = names.localised(&found.attributes);
     if let Some(wanted) = configuration.and_then(|configuration| configuration.get(address)) {
         attributes = attributes.narrowed_to(wanted);
+        let is_export = configuration.is_some_and(|configuration| configuration.managed_defaults);
+        take_image(
+            &mut attributes,
+            wanted,
+            is_export && live.images.contains_key(&(kind, id)),
+        );
     }
     state.guild_id = Some(live.guild_id);
     Ok(state.adopt(address.clone(), Entry { id, attributes })?)
+}
+
+/// Discord gives no image back to compare. The image of an emoji or sticker cannot be changed in place, so the configured one is
+/// taken for the one that is there. Of what can be changed, an export's image is the one that was downloaded.
+fn take_image(attributes: &mut Attributes, wanted: &Attributes, is_downloaded: bool) {
+    if (matches!(attributes.kind(), Kind::Emoji | Kind::Sticker) || is_downloaded)
+        && let Some(image) = attributes.image_mut()
+    {
+        *image = wanted.image().cloned();
+    }
 }
 
 /// Finds what the configured addresses stand for that are not in the state yet.

@@ -10,7 +10,7 @@ use arrakis_iac::render;
 use arrakis_iac::state::State;
 use arrakis_iac::words::counted;
 use arrakis_iac_apply::store::{Guard, WorkspaceName};
-use arrakis_iac_apply::{ApplyError, Executor, Folder};
+use arrakis_iac_apply::{ApplyError, Executor, Folder, unusable_images};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -162,7 +162,7 @@ async fn under_lock(context: &Context, mut job: Job<'_>, guard: &mut dyn Guard) 
     let work = Work::new(context, guild)?;
     let live = read_live(&work.discord, guild, &plan::kinds(&job.source.configuration, &state)).await?;
     community::fit(&mut job.source, &live, context.printer);
-    let (plan, mut findings) = planning::decide(job.workspace, &job.source.configuration, &state, &live, &job.options)?;
+    let (plan, mut findings) = planning::decide(job.workspace, &job.source, &state, &live, &job.options)?;
     findings.extend(planning::absent_members(&work.discord, &plan).await?);
     planning::show(context, &plan, &findings);
     community::advise(&plan, &job.source.configuration, &live, context.printer);
@@ -177,7 +177,7 @@ async fn under_lock(context: &Context, mut job: Job<'_>, guard: &mut dyn Guard) 
         context.prompt.confirm(&question, "yes", instead)?;
     }
     if job.snapshot {
-        keep_snapshot(context, job.workspace, &live, &state)?;
+        keep_snapshot(context, job.workspace, &live, &state).await?;
     }
     job.workspace.begin_locked(guard, &state).await?;
     claim.record(context, job.workspace, &state);
@@ -267,16 +267,17 @@ impl SavedPlan<'_> {
             return Err(stale("the server was changed since"));
         }
         planning::check_ids(&state)?;
-        let findings = plan::preflight(plan, &live, &state);
-        planning::show(context, plan, &findings);
-        check(plan, &findings, plan.allow_replace || self.allow_replace)?;
-        if self.snapshot {
-            keep_snapshot(context, workspace, &live, &state)?;
-        }
         let folder = workspace.project.as_ref().map(Project::configuration);
         let folder = folder
             .and_then(|path| path.parent().map(Path::to_owned))
             .unwrap_or_default();
+        let mut findings = plan::preflight(plan, &live, &state);
+        findings.extend(unusable_images(plan, &Folder(folder.clone())));
+        planning::show(context, plan, &findings);
+        check(plan, &findings, plan.allow_replace || self.allow_replace)?;
+        if self.snapshot {
+            keep_snapshot(context, workspace, &live, &state).await?;
+        }
         claim.record(context, workspace, &state);
         work.carry_out(context, (plan, &live), &mut state, guard, &folder)
             .await?;
@@ -349,9 +350,9 @@ fn stale(why: &str) -> Failure {
         .help("make it again with `gaib server plan --out FILE`, and look at it again")
 }
 
-fn keep_snapshot(context: &Context, workspace: &Workspace, live: &Live, state: &State) -> Result<()> {
+async fn keep_snapshot(context: &Context, workspace: &Workspace, live: &Live, state: &State) -> Result<()> {
     let path = workspace.path(format!("snapshots/{}.yaml", export::time_for_names()));
-    export::keep(live, state, &path)?;
+    export::keep(context, workspace, live, state, &path).await?;
     context
         .printer
         .message(&json!({"type": "snapshot_kept", "file": path.display().to_string()}));
@@ -459,11 +460,16 @@ impl Work {
             ));
         }
         let again = match plan.mode {
-            Mode::Destroy => "`gaib server destroy` goes on from there: what is done is in the state",
-            _ => "`gaib server apply` goes on from there: what is done is in the state, and nothing is done twice",
+            Mode::Destroy => "the same command goes on from there: what is done is in the state",
+            _ => "the same command goes on from there: what is done is in the state, and nothing is done twice",
         };
         match error.is_cancelled() {
             true => Failure::new(format!("stopped after {done} of {steps}")).help(again),
+            false if error.stays() => {
+                Failure::new(format!("ended after {done} of {steps}: {error}")).help(format!(
+                    "run again unchanged, it ends at the same step: correct what is named here first; then {again}"
+                ))
+            }
             false => Failure::new(format!("ended after {done} of {steps}: {error}")).help(again),
         }
     }

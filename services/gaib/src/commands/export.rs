@@ -5,11 +5,11 @@ use std::path::Path;
 
 use arrakis_iac::export::{self, Detail};
 use arrakis_iac::live::Live;
-use arrakis_iac::model::{Address, Snowflake};
+use arrakis_iac::model::{Address, Configuration, Snowflake};
 use arrakis_iac::state::State;
 use arrakis_iac::words::counted;
 use arrakis_iac_apply::http::Discord;
-use arrakis_iac_apply::{ReadError, all_kinds, read};
+use arrakis_iac_apply::{Cdn, ReadError, all_kinds, read};
 use serde_json::json;
 use time::OffsetDateTime;
 
@@ -18,8 +18,9 @@ use crate::commands::Context;
 use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
 use crate::ownership;
+use crate::images::{self, Images, Missing, Naming};
 use crate::printer::Severity;
-use crate::project;
+use crate::project::{self, Project};
 use crate::session::{Workspace, connect_quietly};
 
 pub(super) async fn run(context: &Context, arguments: &server::Export) -> Result<ExitStatus> {
@@ -48,19 +49,27 @@ pub(super) async fn run(context: &Context, arguments: &server::Export) -> Result
     let discord = connect_quietly(context, guild)?;
     let live = read_everything(context, &discord, guild).await?;
     let everything = arguments.include_unmanaged || state.resources.is_empty();
-    let (text, left) = to_yaml(&live, &state, everything, Detail::Readable);
+    let mut export = Exported::of(&live, &state, everything, Detail::Readable);
+    match &arguments.output {
+        Some(file) => {
+            let images = images(context, &workspace, file, Naming::Addresses, arguments.force)?;
+            export.with_images(context, &images, &live, &state).await?;
+        }
+        None => export.without_images(context, &live),
+    }
+    let text = export.text();
     warn_of_unknown(context, &live);
-    if left > 0 {
+    if export.left > 0 {
         printer.note(&format!(
             "Left out {} on the server, not managed here; --include-unmanaged writes everything.",
-            counted(left, "resource")
+            counted(export.left, "resource")
         ));
     }
     if arguments.backup {
         let folder = workspace.path(format!("exports/{guild}"));
         let dated = folder.join(format!("config.{}.yaml", time_for_names()));
-        keep(&live, &state, &dated)?;
-        keep(&live, &state, &folder.join("config.latest.yaml"))?;
+        keep(context, &workspace, &live, &state, &dated).await?;
+        keep(context, &workspace, &live, &state, &folder.join("config.latest.yaml")).await?;
         printer.message(&json!({"type": "export_kept", "file": dated.display().to_string()}));
         printer.note(&format!("Kept a copy in {}.", dated.display()));
     }
@@ -100,30 +109,129 @@ pub(super) fn warn_of_unknown(context: &Context, live: &Live) {
     }
 }
 
-/// YAML of a server, and how much of it is left out.
-pub(super) fn to_yaml(live: &Live, state: &State, everything: bool, detail: Detail) -> (String, usize) {
-    let managed: BTreeMap<Address, Snowflake> = state
-        .resources
-        .iter()
-        .map(|(address, entry)| (address.clone(), entry.id))
-        .collect();
-    let mut addresses = export::assign(live, &managed);
-    let all = addresses.len();
-    if !everything {
-        addresses.retain(|address, _| managed.contains_key(address));
+/// A server, about to be written.
+pub(super) struct Exported {
+    configuration: Configuration,
+    addresses: BTreeMap<Address, Snowflake>,
+    comment: String,
+    /// How many resources are left out.
+    left: usize,
+}
+
+impl Exported {
+    /// The server: what is managed, or everything.
+    pub(super) fn of(live: &Live, state: &State, everything: bool, detail: Detail) -> Self {
+        let managed: BTreeMap<Address, Snowflake> = state
+            .resources
+            .iter()
+            .map(|(address, entry)| (address.clone(), entry.id))
+            .collect();
+        let mut addresses = export::assign(live, &managed);
+        let all = addresses.len();
+        if !everything {
+            addresses.retain(|address, _| managed.contains_key(address));
+        }
+        Self {
+            configuration: export::from_live(live, &addresses, detail),
+            comment: format!(
+                "Server {} as it was at Discord when `gaib server export` read it.",
+                live.guild_id
+            ),
+            left: all - addresses.len(),
+            addresses,
+        }
     }
-    let left = all - addresses.len();
-    let configuration = export::from_live(live, &addresses, detail);
-    let comment = format!(
-        "Server {} as it was at Discord when `gaib server export` read it.",
-        live.guild_id
-    );
-    (export::to_yaml(&configuration, &comment), left)
+
+    /// The YAML.
+    pub(super) fn text(&self) -> String {
+        export::to_yaml(&self.configuration, &self.comment)
+    }
+
+    /// Writes the images beside the file and names them. What is missing is told, and noted in the file.
+    pub(super) async fn with_images(
+        &mut self,
+        context: &Context,
+        images: &Images<'_>,
+        live: &Live,
+        state: &State,
+    ) -> Result<()> {
+        let missing = images
+            .export(live, &self.addresses, state, &mut self.configuration)
+            .await?;
+        for Missing { address, why } in &missing {
+            let what = format!("the image of {address} was not exported: {why}");
+            context
+                .printer
+                .message(&json!({"type": "image_missing", "address": address, "reason": why}));
+            context
+                .printer
+                .diagnostic(Severity::Warning, &what, Some(NEEDED_ELSEWHERE));
+        }
+        if !missing.is_empty() {
+            let lines = missing
+                .iter()
+                .map(|Missing { address, why }| format!("  {address}: {why}"));
+            self.note_missing("These images could not be exported:", lines);
+        }
+        Ok(())
+    }
+
+    /// On stdout there is no folder to write images into.
+    fn without_images(&mut self, context: &Context, live: &Live) {
+        let missing = images::addresses(live, &self.addresses, &self.configuration);
+        if missing.is_empty() {
+            return;
+        }
+        context.printer.note(&format!(
+            "Left out {} images; --output FILE downloads them into a folder beside FILE.",
+            missing.len()
+        ));
+        let lines = missing.iter().map(|address| format!("  {address}"));
+        self.note_missing("Exported without images (`--output FILE` downloads them):", lines);
+    }
+
+    fn note_missing(&mut self, heading: &str, lines: impl Iterator<Item = String>) {
+        let lines: Vec<String> = lines.collect();
+        self.comment.push_str(&format!(
+            "\n\n{heading}\n{}\nOn this server nothing is missing. To make an emoji on another server, write `image: FILE` under it.",
+            lines.join("\n")
+        ));
+    }
+}
+
+const NEEDED_ELSEWHERE: &str = "this server needs no image for what it has; for another server put one beside the file and write `image: FILE` under the resource";
+
+/// Where the images of a file go.
+pub(super) fn images<'a>(
+    context: &Context,
+    workspace: &Workspace,
+    file: &'a Path,
+    naming: Naming,
+    force: bool,
+) -> Result<Images<'a>> {
+    let configuration = workspace.project.as_ref().map(Project::configuration);
+    let sources = configuration.and_then(|path| path.parent().map(Path::to_owned));
+    Ok(Images {
+        cdn: Cdn::of_api(&context.environment.api_base()?).map_err(Failure::new)?,
+        file,
+        naming,
+        force,
+        sources: sources.unwrap_or_default(),
+    })
 }
 
 /// Keeps the whole server, every attribute of it.
-pub(super) fn keep(live: &Live, state: &State, path: &Path) -> Result<()> {
-    project::write(path, to_yaml(live, state, true, Detail::Complete).0.as_bytes())
+pub(super) async fn keep(
+    context: &Context,
+    workspace: &Workspace,
+    live: &Live,
+    state: &State,
+    path: &Path,
+) -> Result<()> {
+    let mut export = Exported::of(live, state, true, Detail::Complete);
+    let images = images(context, workspace, path, Naming::Contents, true)?;
+    export.with_images(context, &images, live, state).await?;
+    project::write(path, export.text().as_bytes())
 }
 
 /// Now, as file names take it: `20261121T141500Z`.

@@ -10,10 +10,12 @@ use arrakis_iac::words::counted;
 use serde_json::json;
 
 use crate::arguments::server;
+use crate::commands::export::Exported;
 use crate::commands::{Context, export, plan as planning, theme};
 use crate::configuration;
 use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
+use crate::images::Naming;
 use crate::ownership;
 use crate::printer::Severity;
 use crate::project::{self, CONFIGURATION, Project};
@@ -39,7 +41,7 @@ pub(super) async fn run(context: &Context, arguments: &server::Import) -> Result
     let live = export::read_everything(context, &discord, guild).await?;
     let outcome = match (&arguments.address, &arguments.id) {
         (Some(address), Some(id)) => one(context, &workspace, sources, (address, id), &mut state, &live),
-        _ => all(context, &workspace, sources, &mut state, &live),
+        _ => all(context, &workspace, sources, &mut state, &live).await,
     };
     let changed = outcome?;
     if changed {
@@ -93,7 +95,7 @@ fn refused(error: &ImportError) -> Failure {
     Failure::new(error).help(help)
 }
 
-fn all(
+async fn all(
     context: &Context,
     workspace: &Workspace,
     sources: &server::Sources,
@@ -101,7 +103,7 @@ fn all(
     live: &Live,
 ) -> Result<bool> {
     let printer = context.printer;
-    let configuration = configuration_or_export(context, workspace, sources, state, live)?;
+    let configuration = configuration_or_export(context, workspace, sources, state, live).await?;
     let found = import::matches(&configuration, state, live);
     let mut imported = 0;
     for (address, id) in &found.found {
@@ -144,7 +146,7 @@ fn warn_of_broken_rules(context: &Context, configuration: &Configuration) {
 }
 
 /// What is configured; where nothing is, the whole server is written down first.
-fn configuration_or_export(
+async fn configuration_or_export(
     context: &Context,
     workspace: &Workspace,
     sources: &server::Sources,
@@ -162,8 +164,10 @@ fn configuration_or_export(
             return Ok(source.configuration);
         }
     }
-    let (text, _) = export::to_yaml(live, state, true, Detail::Readable);
-    project::write(&path, text.as_bytes())?;
+    let mut exported = Exported::of(live, state, true, Detail::Readable);
+    let images = export::images(context, workspace, &path, Naming::Addresses, false)?;
+    exported.with_images(context, &images, live, state).await?;
+    project::write(&path, exported.text().as_bytes())?;
     context.printer.note(&format!(
         "The configuration was empty: wrote the server to {}.",
         path.display()

@@ -9,6 +9,7 @@ use arrakis_iac::plan::{self, Finding, Mode, Options, Plan};
 use arrakis_iac::render::{self, Style};
 use arrakis_iac::state::{State, StateError};
 use arrakis_iac_apply::http::Discord;
+use arrakis_iac_apply::{Folder, unusable_images};
 use serde_json::json;
 
 use crate::arguments::server;
@@ -171,7 +172,7 @@ async fn make(context: &Context, arguments: &server::Sources, wanted: &Wanted<'_
         // A kept plan names the state that it belongs to, so there must be one.
         state = workspace.begin_state(context, state).await?;
     }
-    let (plan, mut findings) = decide(&workspace, &source.configuration, &state, &live, options)?;
+    let (plan, mut findings) = decide(&workspace, &source, &state, &live, options)?;
     findings.extend(absent_members(&discord, &plan).await?);
     if wanted.carry_out {
         community::advise(&plan, &source.configuration, &live, context.printer);
@@ -197,13 +198,13 @@ pub(super) async fn absent_members(discord: &Discord, plan: &Plan) -> Result<Opt
 /// Plans, and looks whether the plan can succeed.
 pub(super) fn decide(
     workspace: &Workspace,
-    configuration: &Configuration,
+    source: &Source,
     state: &State,
     live: &Live,
     options: &Options,
 ) -> Result<(Plan, Vec<Finding>)> {
     check_ids(state)?;
-    let mut plan = plan::plan(configuration, state, live, options).map_err(|error| {
+    let mut plan = plan::plan(&source.configuration, state, live, options).map_err(|error| {
         Failure::new(&error).help(match error {
             plan::PlanError::OtherServer { .. } => {
                 "name the right server with --guild, or use another workspace for this one"
@@ -218,7 +219,8 @@ pub(super) fn decide(
         })
     })?;
     plan.made_from.workspace = workspace.name.as_str().to_owned();
-    let findings = plan::preflight(&plan, live, state);
+    let mut findings = plan::preflight(&plan, live, state);
+    findings.extend(unusable_images(&plan, &Folder(source.folder.clone())));
     Ok((plan, findings))
 }
 

@@ -5,6 +5,7 @@ mod bad_files;
 mod broken;
 mod by_hand;
 mod examples;
+mod images;
 mod interrupted;
 mod killed;
 mod messages;

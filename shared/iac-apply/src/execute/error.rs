@@ -62,6 +62,19 @@ pub enum ApplyError {
 }
 
 impl ApplyError {
+    /// Whether the same again would end at the same step: what the request needs is wrong or missing, or Discord refused it.
+    #[must_use]
+    pub const fn stays(&self) -> bool {
+        matches!(
+            self,
+            Self::Form { .. }
+                | Self::Call {
+                    source: CallError::Refused { .. } | CallError::Denied { .. },
+                    ..
+                }
+        )
+    }
+
     /// Whether somebody asked to stop.
     #[must_use]
     pub const fn is_cancelled(&self) -> bool {

@@ -4,12 +4,13 @@
 //! the change. Every row of the table of rules has a case on each side.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use arrakis_iac::import::import;
 use arrakis_iac::model::{Address, Snowflake};
 use arrakis_iac::plan::{Mode, Options, RULES, plan, preflight};
-use arrakis_iac_apply::all_kinds;
 use arrakis_iac_apply::store::{Backend, Holder, WorkspaceName};
+use arrakis_iac_apply::{Folder, all_kinds, unusable_images};
 use discord_emulator::model::Permissions;
 use discord_emulator::world::Cause;
 use serde_json::{Value, json};
@@ -526,7 +527,43 @@ fn values() -> Vec<Case> {
         ]
     };
     let boosted = json!({ "name": "Carthag", "premium_tier": 2 });
+    let emoji = |name: &str, image: Value| {
+        let mut value = json!({ "name": name });
+        if !image.is_null() {
+            value["image"] = json!({ "path": image });
+        }
+        [("emoji.spice", value)]
+    };
+    let avatar = |file: &str| {
+        [
+            ("channel.gate", text("gate", &json!({}))),
+            (
+                "webhook.w",
+                json!({ "name": "News", "channel": "channel.gate", "avatar": { "path": file } }),
+            ),
+        ]
+    };
+    let event = |file: &str| {
+        [(
+            "event.moot",
+            json!({ "name": "Moot", "start": "2999-01-01T18:00:00Z", "end": "2999-01-01T20:00:00Z",
+            "place": { "external": "the great bled" }, "image": { "path": file } }),
+        )]
+    };
     vec![
+        case("image", "an emoji without an image", Refused).after(&emoji("spice", Value::Null)),
+        case("image", "an emoji whose file is absent", Refused).after(&emoji("spice", json!("absent.png"))),
+        case("image", "an emoji whose file is no image", Refused).after(&emoji("spice", json!("drawing.svg"))),
+        case("image", "an emoji of more than 256 KiB", Refused).after(&emoji("spice", json!("257kib.png"))),
+        case("image", "an emoji of 256 KiB", Allowed).after(&emoji("spice", json!("256kib.png"))),
+        case("image", "an emoji that exists is renamed without its file", Allowed)
+            .before(&emoji("spice", json!("spice.png")))
+            .after(&emoji("melange", Value::Null)),
+        case("image", "an avatar of more than 8 MiB", Refused).after(&avatar("8193kib.png")),
+        case("image", "an avatar of 8 MiB", Allowed).after(&avatar("8192kib.png")),
+        case("image", "an avatar whose file is absent", Refused).after(&avatar("absent.png")),
+        case("image", "an event with an image of more than 10 MiB", Refused).after(&event("10241kib.png")),
+        case("image", "an event with an image of 10 MiB", Allowed).after(&event("10240kib.png")),
         case("bitrate", "more than the boost level gives", Refused).after(&hall("hall", 128_000)),
         case("bitrate", "what the boost level gives", Allowed).after(&hall("hall", 96_000)),
         case("bitrate", "boosts are lost and the channel is renamed", Allowed)
@@ -561,9 +598,27 @@ struct Outcome {
     error: Option<String>,
 }
 
+/// Files that the case names: `257kib.png` is a picture of so many KiB.
+fn write_images(folder: &Path, case: &Case) {
+    std::fs::write(folder.join("spice.png"), PNG).unwrap();
+    std::fs::write(folder.join("drawing.svg"), "<svg/>").unwrap();
+    let named = case
+        .after
+        .iter()
+        .flat_map(|(_, value)| [&value["image"]["path"], &value["avatar"]["path"]]);
+    for file in named.filter_map(Value::as_str) {
+        let Some(kib) = file.strip_suffix("kib.png") else {
+            continue;
+        };
+        let mut bytes = PNG.to_vec();
+        bytes.resize(kib.parse::<usize>().unwrap() * 1_024, 0);
+        std::fs::write(folder.join(file), bytes).unwrap();
+    }
+}
+
 async fn run(case: &Case) -> Outcome {
     let mut bench = Bench::start(case.spec.clone()).await;
-    std::fs::write(bench.folder.path().join("spice.png"), PNG).unwrap();
+    write_images(bench.folder.path(), case);
     bench.kinds = all_kinds();
     let list = |resources: &Resources| -> arrakis_iac::model::Configuration {
         let borrowed: Vec<(&str, Value)> = resources
@@ -588,7 +643,8 @@ async fn run(case: &Case) -> Outcome {
         ..Options::default()
     };
     let plan = plan(&list(&case.after), &state, &live, &options).unwrap();
-    let findings = preflight(&plan, &live, &state);
+    let mut findings = preflight(&plan, &live, &state);
+    findings.extend(unusable_images(&plan, &Folder(bench.folder.path().to_owned())));
     let (discord, _) = bench.server.client();
     let error = bench.carry_out(&discord, &plan, &live).await.err();
     Outcome {

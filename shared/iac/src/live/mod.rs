@@ -6,6 +6,7 @@
 //!
 //! To add a collection, give its resources an id and attributes and [`Live::insert`] them.
 
+mod image;
 mod names;
 mod permissions;
 mod read;
@@ -18,6 +19,7 @@ use sha2::{Digest, Sha256};
 
 use crate::model::{Attributes, Channel, Kind, Role, Server, Snowflake};
 
+pub use image::LiveImage;
 pub use names::{Kinds, Names, map_references};
 pub use read::{
     Collections, FLAG_HIDE_DOWNLOAD_OPTIONS, FLAG_REQUIRE_TAG, UnknownValue, Unreadable, read_answer, read_channels,
@@ -71,6 +73,9 @@ pub struct Live {
     /// Emoji that move: they have a limit of their own.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub animated_emoji: BTreeSet<Snowflake>,
+    /// Where the images of resources are. No part of the fingerprint: a plan compares digests of files.
+    #[serde(skip)]
+    pub images: BTreeMap<(Kind, Snowflake), LiveImage>,
     /// Everything else. Threads are not part of it.
     #[serde(serialize_with = "as_list", deserialize_with = "from_list")]
     resources: BTreeMap<(Kind, Snowflake), LiveResource>,
@@ -90,6 +95,7 @@ impl Live {
             unknown: Vec::new(),
             unread: BTreeSet::new(),
             animated_emoji: BTreeSet::new(),
+            images: BTreeMap::new(),
             resources: BTreeMap::new(),
         };
         live.insert(LiveResource {

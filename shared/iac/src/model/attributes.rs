@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AutomodAction, AutomodRule, Channel, Clearable, Emoji, EmojiReference, Event, EventPlace, Kind, Onboarding,
+    AutomodAction, AutomodRule, Channel, Clearable, Emoji, EmojiReference, Event, EventPlace, Image, Kind, Onboarding,
     Reference, Role, Server, Sticker, Target, Webhook, WelcomeScreen,
 };
 
@@ -168,6 +168,45 @@ impl Attributes {
     pub fn with_map(&self, mut map: serde_json::Map<String, serde_json::Value>) -> Self {
         map.insert("resource".to_owned(), self.kind().name().into());
         serde_json::from_value(map.into()).unwrap_or_else(|_| self.clone())
+    }
+
+    /// Name of the attribute that is an image; `None` for kinds without one.
+    #[must_use]
+    pub const fn image_field(&self) -> Option<&'static str> {
+        match self {
+            Self::Emoji(_) | Self::Sticker(_) | Self::Event(_) => Some("image"),
+            Self::Webhook(_) => Some("avatar"),
+            _ => None,
+        }
+    }
+
+    /// The image that it is to have.
+    #[must_use]
+    pub fn image(&self) -> Option<&Image> {
+        match self {
+            Self::Emoji(emoji) => emoji.image.as_ref(),
+            Self::Sticker(sticker) => sticker.image.as_ref(),
+            Self::Webhook(webhook) => webhook.avatar.as_ref(),
+            Self::Event(event) => event.image.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Whether Discord takes another image later. The image of an emoji or sticker stays.
+    #[must_use]
+    pub const fn replaces_image(&self) -> bool {
+        matches!(self, Self::Webhook(_) | Self::Event(_))
+    }
+
+    /// The image, to be set; `None` for kinds without an image.
+    pub fn image_mut(&mut self) -> Option<&mut Option<Image>> {
+        match self {
+            Self::Emoji(emoji) => Some(&mut emoji.image),
+            Self::Sticker(sticker) => Some(&mut sticker.image),
+            Self::Webhook(webhook) => Some(&mut webhook.avatar),
+            Self::Event(event) => Some(&mut event.image),
+            _ => None,
+        }
     }
 
     /// Everything it refers to, in no particular order.

@@ -57,6 +57,10 @@ pub const STICKER_DESCRIPTION: RangeInclusive<usize> = 2..=100;
 pub const STICKER_TAGS: RangeInclusive<usize> = 1..=200;
 /// Bytes of a sticker's picture.
 pub const STICKER_BYTES: usize = 512 * 1024;
+/// Bytes of a webhook's avatar.
+pub const AVATAR_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of the image of a scheduled event.
+pub const EVENT_IMAGE_BYTES: usize = 10 * 1024 * 1024;
 /// Characters of a webhook's name.
 pub const WEBHOOK_NAME: RangeInclusive<usize> = 1..=80;
 /// Webhooks of a channel.

@@ -4,7 +4,12 @@ use crate::model::{Attributes, AutomodRule, Channel, Emoji, Image, Sticker, norm
 
 /// Names of the managed attributes of `wanted` that differ in `found`, in the order in which people are told of them.
 pub(super) fn differing_fields(wanted: &Attributes, found: &Attributes) -> Vec<String> {
-    let narrowed = found.narrowed_to(wanted);
+    let mut narrowed = found.narrowed_to(wanted);
+    if let (Some(image), Some(own)) = (wanted.image(), narrowed.image_mut())
+        && own.as_ref().is_some_and(|own| is_same_image(own, image))
+    {
+        *own = Some(image.clone());
+    }
     if narrowed == *wanted {
         return Vec::new();
     }
@@ -28,30 +33,24 @@ pub(super) fn normalised(mut attributes: Attributes) -> Attributes {
 
 /// What is live, with what Discord never tells of filled in from what is recorded: pictures.
 pub(super) fn filled(mut live: Attributes, recorded: &Attributes) -> Attributes {
-    fn fill(live: &mut Option<Image>, recorded: Option<&Image>) {
-        if live.is_none() {
-            *live = recorded.cloned();
-        }
-    }
-    match (&mut live, recorded) {
-        (Attributes::Emoji(live), Attributes::Emoji(recorded)) => fill(&mut live.image, recorded.image.as_ref()),
-        (Attributes::Sticker(live), Attributes::Sticker(recorded)) => fill(&mut live.image, recorded.image.as_ref()),
-        (Attributes::Webhook(live), Attributes::Webhook(recorded)) => fill(&mut live.avatar, recorded.avatar.as_ref()),
-        (Attributes::Event(live), Attributes::Event(recorded)) => fill(&mut live.image, recorded.image.as_ref()),
-        _ => {}
+    if let Some(image) = live.image_mut().filter(|image| image.is_none()) {
+        *image = recorded.image().cloned();
     }
     live
 }
 
-/// Whether a picture is another one: by digest where both are known, else by path.
-fn other_picture(one: Option<&Image>, other: Option<&Image>) -> bool {
-    match (one, other) {
-        (Some(one), Some(other)) => match (&one.sha256, &other.sha256) {
-            (Some(one), Some(other)) => one != other,
-            _ => one.path != other.path,
-        },
-        _ => false,
+/// Whether two files are the same image: by digest where both are known, else by path. The digest of a file that cannot be
+/// read is unknown.
+fn is_same_image(one: &Image, other: &Image) -> bool {
+    match (&one.sha256, &other.sha256) {
+        (Some(one), Some(other)) => one == other,
+        _ => one.path == other.path,
     }
+}
+
+/// Whether an image takes the place of another one.
+fn other_picture(one: Option<&Image>, other: Option<&Image>) -> bool {
+    one.zip(other).is_some_and(|(one, other)| !is_same_image(one, other))
 }
 
 /// Names of the attributes that Discord cannot change in place, so that the resource must be made anew.

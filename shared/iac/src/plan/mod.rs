@@ -39,7 +39,9 @@ pub use document::{
     Action, Change, Counts, Drift, MadeFrom, Mode, Place, Plan, PlanFileError, Reason, Reorder, Step, VERSION,
 };
 pub use known::find_pending;
-pub use preflight::{Finding, RULES, Rule, absent_members, members, preflight, rules_table};
+pub use preflight::{
+    Finding, RULES, Rule, absent_members, members, preflight, rules_table, sent_images, unusable_images,
+};
 pub use simulate::{SimulationError, simulate};
 
 use known::Managed;

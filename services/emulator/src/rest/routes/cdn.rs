@@ -23,6 +23,7 @@ pub(super) const ROUTES: &[Route] = &[
     file("/icons/{owner}/{name}", get_image),
     file("/avatars/{owner}/{name}", get_image),
     file("/role-icons/{owner}/{name}", get_image),
+    file("/guild-events/{owner}/{name}", get_image),
 ];
 
 const fn file(template: &'static str, handler: Handler) -> Route {

@@ -6,7 +6,7 @@ use super::unknown::{UnknownValue, Unknowns};
 use super::{LiveResource, Unreadable, plain, wire};
 use crate::model::{Attributes, Clearable, Event, EventPlace, Kind, Reference};
 
-const CALL: &str = "GET /guilds/{id}/scheduled-events";
+pub(super) const CALL: &str = "GET /guilds/{id}/scheduled-events";
 
 pub(super) fn resources(value: &Value, unknown: &mut Vec<UnknownValue>) -> Result<Vec<LiveResource>, Unreadable> {
     let events: Vec<wire::Event> = wire::read(CALL, value)?;

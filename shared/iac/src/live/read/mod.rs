@@ -12,6 +12,7 @@ mod channel;
 mod community;
 mod event;
 mod expression;
+mod image;
 mod role;
 mod server;
 mod unknown;
@@ -102,10 +103,12 @@ impl Live {
         live.foreign_channels = foreign;
         let animated = guild.emojis.iter().filter(|emoji| emoji.animated == Some(true));
         live.animated_emoji = animated.map(|emoji| emoji.id).collect();
+        live.images = image::of_guild(&guild);
         let mut all = vec![roles, known, expression::emojis(&guild), expression::stickers(&guild)];
         let (id, enabled) = (guild.id, live.features.contains("WELCOME_SCREEN_ENABLED"));
         if let Some(webhooks) = &collections.webhooks {
             all.push(webhook::resources(webhooks)?);
+            live.images.extend(image::of_webhooks(webhooks)?);
         }
         if let Some(rules) = &collections.automod {
             all.push(automod::resources(rules, &mut unknown)?);
@@ -118,6 +121,7 @@ impl Live {
         }
         if let Some(events) = &collections.events {
             all.push(event::resources(events, &mut unknown)?);
+            live.images.extend(image::of_events(events)?);
         }
         all.into_iter().flatten().for_each(|resource| live.insert(resource));
         live.unknown = unknown;

@@ -243,6 +243,9 @@ pub(super) struct Sticker {
     #[serde(deserialize_with = "nullable")]
     pub(super) description: Option<String>,
     pub(super) tags: String,
+    /// Only for its image.
+    #[serde(default)]
+    pub(super) format_type: Value,
 }
 
 #[derive(Debug, Deserialize)]
@@ -255,6 +258,9 @@ pub(super) struct Webhook {
     /// The reference lets it be `null`, the OpenAPI document does not.
     #[serde(deserialize_with = "nullable")]
     pub(super) name: Option<String>,
+    /// Only for its image.
+    #[serde(default)]
+    pub(super) avatar: Value,
 }
 
 #[derive(Debug, Deserialize)]
@@ -382,6 +388,9 @@ pub(super) struct Event {
     pub(super) channel_id: Option<Snowflake>,
     /// An object for an event outside Discord, `null` else.
     pub(super) entity_metadata: Option<Value>,
+    /// Only for its image.
+    #[serde(default)]
+    pub(super) image: Value,
 }
 
 #[derive(Debug, Deserialize)]

@@ -10,6 +10,7 @@
 mod channels;
 mod community;
 mod granting;
+mod images;
 mod limits;
 mod permissions;
 mod references;
@@ -17,6 +18,7 @@ mod roles;
 mod rules;
 mod values;
 
+pub use images::{sent_images, unusable_images};
 pub(super) use references::exists;
 pub use references::{absent_members, members};
 
@@ -154,6 +156,7 @@ impl Walk {
                 self.channel_kind(address, channel, &sent);
                 self.bitrate(address, channel, &sent);
             }
+            Attributes::Emoji(emoji) => self.emoji_image(address, emoji, &sent),
             Attributes::Webhook(webhook) => self.webhook_name(address, webhook, &sent),
             Attributes::Automod(rule) => self.automod_timeout(address, rule, &sent),
             Attributes::WelcomeScreen(_) => self.community_only(address),

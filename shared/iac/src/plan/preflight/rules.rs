@@ -120,6 +120,9 @@ rules! {
     AUTOMOD_TIMEOUT "automod-timeout" "automod: actions"
         "The bot has MODERATE_MEMBERS when a rule gets the action `timeout`."
         "https://discord.com/developers/docs/resources/auto-moderation#auto-moderation-action-object-action-types";
+    IMAGE "image" "emoji: image; webhooks: avatar; events: image"
+        "An emoji that is made has an image. A file that is uploaded can be read, is PNG, JPEG, GIF, WebP or, for an emoji, AVIF, and has at most 256 KiB for an emoji, 8 MiB for an avatar and 10 MiB for an event."
+        "https://discord.com/developers/docs/reference#image-data";
     STICKER_UPLOAD "sticker-upload" "stickers"
         "A limit of gaib's: a sticker is uploaded in Discord's settings and then imported."
         "";

@@ -1,0 +1,185 @@
+//! Discord's content network, which serves images without a token:
+//! <https://discord.com/developers/docs/reference#image-formatting>.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use url::Url;
+
+use crate::http::{Https, HttpsError};
+
+/// Discord's own.
+const DISCORDS: &str = "https://cdn.discordapp.com";
+const DISCORDS_MEDIA: &str = "https://media.discordapp.net";
+/// Attempts of one download.
+const TRIES: u32 = 4;
+/// Pause after the first failure; it doubles.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Longest pause that an answer may ask for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Bound of one download.
+const BOUND: Duration = Duration::from_secs(30);
+
+/// An image that cannot be downloaded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CdnError {
+    /// No image there, or the content network does not give it.
+    #[error("{url} was answered {status}")]
+    Refused {
+        /// What was asked for.
+        url: String,
+        /// The answer's status.
+        status: u16,
+    },
+    /// Nothing, or no whole answer, came after several attempts.
+    #[error("{url} cannot be downloaded: {why}")]
+    Unavailable {
+        /// What was asked for.
+        url: String,
+        /// Why.
+        why: String,
+    },
+    /// More bytes than the image may have.
+    #[error("{url} has more than {most} bytes")]
+    TooLarge {
+        /// What was asked for.
+        url: String,
+        /// The limit.
+        most: usize,
+    },
+}
+
+/// Downloads images.
+#[derive(Clone, Debug)]
+pub struct Cdn {
+    client: reqwest::Client,
+    base: String,
+}
+
+impl Cdn {
+    /// The content network that belongs to an API: Discord's own, or, where the API is an emulator, the same host.
+    ///
+    /// # Errors
+    /// TLS cannot be set up.
+    pub fn of_api(api_base: &Url) -> Result<Self, HttpsError> {
+        Ok(Self {
+            client: Https::client(api_base)?,
+            base: base(api_base),
+        })
+    }
+
+    /// The image at a path below the base, of at most so many bytes.
+    ///
+    /// # Errors
+    /// It is not there, too large, or nothing came after several attempts.
+    pub async fn image(&self, path: &str, most: usize) -> Result<Vec<u8>, CdnError> {
+        let url = self.url(path);
+        let (mut attempt, mut pause) = (1, PAUSE);
+        loop {
+            let tried = tokio::time::timeout(BOUND, self.attempt(&url, most)).await;
+            let tried = tried.unwrap_or_else(|_| Tried::failed(&format!("no answer within {} s", BOUND.as_secs())));
+            match tried {
+                Tried::Ended(result) => return result,
+                Tried::Failed { why, .. } if attempt == TRIES => return Err(CdnError::Unavailable { url, why }),
+                Tried::Failed { wait, .. } => tokio::time::sleep(wait.unwrap_or(pause).min(LONGEST_PAUSE)).await,
+            }
+            pause *= 2;
+            attempt += 1;
+        }
+    }
+
+    /// GIF stickers are on another host: <https://discord.com/developers/docs/reference#image-formatting-cdn-endpoints>.
+    fn url(&self, path: &str) -> String {
+        let is_gif_sticker = path.starts_with("/stickers/") && path.ends_with(".gif");
+        match self.base == DISCORDS && is_gif_sticker {
+            true => format!("{DISCORDS_MEDIA}{path}"),
+            false => format!("{}{path}", self.base),
+        }
+    }
+
+    async fn attempt(&self, url: &str, most: usize) -> Tried {
+        let mut response = match self.client.get(url).send().await {
+            Ok(response) => response,
+            Err(error) => return Tried::failed(&causes(&error)),
+        };
+        let status = response.status();
+        if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
+            let header = response.headers().get(http::header::RETRY_AFTER);
+            let seconds = header.and_then(|value| value.to_str().ok()?.parse().ok());
+            return Tried::Failed {
+                why: format!("it was answered {}", status.as_u16()),
+                wait: seconds.map(Duration::from_secs),
+            };
+        }
+        let url = url.to_owned();
+        if !status.is_success() {
+            let status = status.as_u16();
+            return Tried::Ended(Err(CdnError::Refused { url, status }));
+        }
+        let mut bytes = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if bytes.len() + chunk.len() > most => {
+                    return Tried::Ended(Err(CdnError::TooLarge { url, most }));
+                }
+                Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+                Ok(None) => return Tried::Ended(Ok(bytes)),
+                Err(error) => return Tried::failed(&format!("the answer was cut off: {}", causes(&error))),
+            }
+        }
+    }
+}
+
+/// What an attempt came to.
+enum Tried {
+    Ended(Result<Vec<u8>, CdnError>),
+    /// Another attempt may succeed, after this wait where the answer names one.
+    Failed {
+        why: String,
+        wait: Option<Duration>,
+    },
+}
+
+impl Tried {
+    fn failed(why: &str) -> Self {
+        Self::Failed {
+            why: why.to_owned(),
+            wait: None,
+        }
+    }
+}
+
+fn causes(error: &reqwest::Error) -> String {
+    arrakis_causes::causes_below(error).unwrap_or_else(|| "the request failed".to_owned())
+}
+
+fn base(api_base: &Url) -> String {
+    let host = api_base.host_str().unwrap_or_default();
+    let is_discord = ["discord.com", "discordapp.com"].iter().any(|domain| {
+        let below = host.strip_suffix(domain);
+        below.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    });
+    if is_discord {
+        return DISCORDS.to_owned();
+    }
+    let text = api_base.as_str().trim_end_matches('/');
+    text.strip_suffix("/api/v10").unwrap_or(text).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_content_network_belongs_to_the_api() {
+        for (api, cdn) in [
+            ("https://discord.com/api/v10", DISCORDS),
+            ("https://canary.discord.com/api/v10/", DISCORDS),
+            ("http://127.0.0.1:8080/api/v10", "http://127.0.0.1:8080"),
+            ("http://localhost:8080/discord/api/v10", "http://localhost:8080/discord"),
+            ("https://notdiscord.com/api/v10", "https://notdiscord.com"),
+        ] {
+            assert_eq!(base(&api.parse().unwrap()), cdn, "{api}");
+        }
+    }
+}
