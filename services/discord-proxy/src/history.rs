@@ -240,7 +240,9 @@ fn failure(call: &Call, sent: &Sent) -> Option<Failure> {
         Sent::Answered(answer) if answer.status.is_success() => Failure::of_body(&answer.body),
         Sent::Answered(answer) => {
             let body: ErrorBody = serde_json::from_slice(&answer.body).unwrap_or_default();
-            Failure::of_answer(answer.status, body.code)
+            let path = call.path_and_query.split('?').next().unwrap_or_default();
+            let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+            Failure::of_answer(&call.method, &segments, answer.status, body.code)
         }
         Sent::Not(_) => Some(Failure::NotSent),
         Sent::Lost(_) => Some(Failure::ConnectionLost),

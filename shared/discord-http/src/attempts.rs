@@ -39,7 +39,7 @@ impl Attempts {
 
     /// An attempt failed. Three things differ from the table when an earlier attempt may have landed:
     ///
-    /// - A DELETE that is answered 404 succeeded: the earlier attempt deleted the object.
+    /// - A DELETE that is answered 404 or with an "unknown" code of its object succeeded: the earlier attempt deleted the object.
     /// - A first response that is answered 10062 is unknown, not refused: the three seconds ended after an attempt that may have
     ///   landed.
     /// - A first response whose later attempts were not carried out (429, not sent) is unknown as well: the earlier one may have
@@ -75,6 +75,8 @@ impl Attempts {
 
 #[cfg(test)]
 mod tests {
+    use http::StatusCode;
+
     use super::*;
 
     fn after(class: CallClass, method: &Method, failures: &[Failure]) -> Decision {
@@ -101,6 +103,80 @@ mod tests {
             Decision::End(Ending::Refused),
             "an edit of what is gone did not succeed"
         );
+    }
+
+    /// Every DELETE of Discord's OpenAPI document whose object has an "unknown" code, with that code.
+    const DELETES: [(&str, u64); 28] = [
+        ("applications/1/commands/2", 10_063),
+        ("applications/1/emojis/2", 10_014),
+        ("applications/1/entitlements/2", 10_029),
+        ("applications/1/guilds/2/commands/3", 10_063),
+        ("channels/1", 10_003),
+        ("channels/1/messages/2", 10_008),
+        ("channels/1/messages/pins/2", 10_008),
+        ("channels/1/messages/2/reactions/x/@me", 10_014),
+        ("channels/1/messages/2/reactions/x/3", 10_014),
+        ("channels/1/permissions/2", 10_009),
+        ("channels/1/pins/2", 10_008),
+        ("channels/1/recipients/2", 10_013),
+        ("channels/1/thread-members/2", 10_007),
+        ("guilds/1/auto-moderation/rules/2", 10_066),
+        ("guilds/1/bans/2", 10_026),
+        ("guilds/1/emojis/2", 10_014),
+        ("guilds/1/integrations/2", 10_005),
+        ("guilds/1/members/2", 10_007),
+        ("guilds/1/members/2/roles/3", 10_011),
+        ("guilds/1/roles/2", 10_011),
+        ("guilds/1/scheduled-events/2", 10_070),
+        ("guilds/1/soundboard-sounds/2", 10_097),
+        ("guilds/1/stickers/2", 10_060),
+        ("guilds/1/templates/x", 10_057),
+        ("invites/x", 10_006),
+        ("stage-instances/1", 10_067),
+        ("webhooks/1", 10_015),
+        ("webhooks/1/t", 10_015),
+    ];
+
+    #[test]
+    fn every_delete_whose_object_is_unknown_after_a_lost_answer_is_success() {
+        let answered = |path: &str, code| {
+            let segments: Vec<&str> = path.split('/').collect();
+            Failure::of_answer(&Method::DELETE, &segments, StatusCode::NOT_FOUND, code).unwrap()
+        };
+        let lost = Failure::ALL.into_iter().filter(|failure| failure.may_have_landed());
+        for first in lost {
+            for (path, code) in DELETES {
+                let again = answered(path, code);
+                assert_eq!(
+                    after(CallClass::Idempotent, &Method::DELETE, &[first, again]),
+                    Decision::Success,
+                    "{path} {code} after {first:?}"
+                );
+                assert_eq!(
+                    after(CallClass::Idempotent, &Method::DELETE, &[again]),
+                    Decision::End(Ending::Refused),
+                    "{path}: nothing of ours deleted it"
+                );
+            }
+            assert_eq!(
+                after(
+                    CallClass::Idempotent,
+                    &Method::DELETE,
+                    &[first, answered("guilds/1/roles/2", 10_004)]
+                ),
+                Decision::End(Ending::Refused),
+                "a bot that left the server does not know whether the role is there"
+            );
+            assert_eq!(
+                after(
+                    CallClass::Idempotent,
+                    &Method::DELETE,
+                    &[first, answered("webhooks/1/t/messages/@original", 10_015)]
+                ),
+                Decision::End(Ending::Refused),
+                "the token is over, and the message may be there"
+            );
+        }
     }
 
     #[test]

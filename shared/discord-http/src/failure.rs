@@ -1,6 +1,6 @@
 //! The failures that a client of Discord can tell apart.
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 /// Discord's error codes that the table distinguishes.
 /// <https://discord.com/developers/docs/topics/opcodes-and-status-codes#json>
@@ -9,7 +9,10 @@ pub mod codes {
     pub const ALREADY_ACKNOWLEDGED: u64 = 40_060;
     /// The interaction is older than three seconds, or does not exist.
     pub const UNKNOWN_INTERACTION: u64 = 10_062;
-    /// The interaction's token belongs to no webhook (any more).
+    /// The bot is not on the server, or there is none.
+    pub const UNKNOWN_GUILD: u64 = 10_004;
+    /// Of a call that answers an interaction: its token belongs to no webhook (any more). Of a call about a webhook: there is no such
+    /// webhook.
     pub const UNKNOWN_WEBHOOK: u64 = 10_015;
     /// The interaction's token is older than fifteen minutes.
     pub const INVALID_WEBHOOK_TOKEN: u64 = 50_027;
@@ -22,7 +25,7 @@ pub mod codes {
 pub enum Failure {
     /// Code 40060: the interaction has its first response.
     AlreadyAcknowledged,
-    /// Codes 10062, 10015, 50027: the interaction, or its token, does not exist any more.
+    /// Codes 10062, 10015, 50027 of a call that answers an interaction: the interaction, or its token, does not exist any more.
     InteractionOver,
     /// 404 or another "Unknown …" code: the object of the call does not exist.
     Gone,
@@ -61,10 +64,13 @@ impl Failure {
         Self::UnreadableAnswer,
     ];
 
-    /// The failure of an answer that arrived whole; `None` for a success. `code` is Discord's error code, 0 where the body has
-    /// none.
+    /// The failure of an answer that arrived whole; `None` for a success. `method` and `segments` are the call's (its path below the
+    /// API version, split at slashes, without query); `code` is Discord's error code, 0 where the body has none.
+    ///
+    /// The codes of an interaction's webhook are also those of any other webhook: of a call about the webhook itself, 10015 is that
+    /// webhook's own "unknown" code, as 10003 is a channel's.
     #[must_use]
-    pub fn of_answer(status: StatusCode, code: u64) -> Option<Self> {
+    pub fn of_answer(method: &Method, segments: &[&str], status: StatusCode, code: u64) -> Option<Self> {
         if status.is_success() {
             return None;
         }
@@ -72,6 +78,9 @@ impl Failure {
             (500.., _) | (408, _) => Self::ServerError,
             (429, _) => Self::RateLimited,
             (_, codes::ALREADY_ACKNOWLEDGED) => Self::AlreadyAcknowledged,
+            (_, codes::UNKNOWN_WEBHOOK) if is_about_webhook(method, segments) => Self::Gone,
+            // The bot is not on the server any more, and what is on it may be there as before.
+            (_, codes::UNKNOWN_GUILD) if *method == Method::DELETE && segments.len() > 2 => Self::Refused,
             (_, codes::UNKNOWN_INTERACTION | codes::UNKNOWN_WEBHOOK | codes::INVALID_WEBHOOK_TOKEN) => {
                 Self::InteractionOver
             }
@@ -111,7 +120,7 @@ impl Failure {
     pub const fn describe(self) -> &'static str {
         match self {
             Self::AlreadyAcknowledged => "code 40060, already acknowledged",
-            Self::InteractionOver => "codes 10062, 10015, 50027: interaction or token over",
+            Self::InteractionOver => "codes 10062, 10015, 50027 of an interaction's calls: interaction or token over",
             Self::Gone => "404, other \"Unknown …\" codes",
             Self::Refused => "any other 3xx or 4xx",
             Self::Unauthorized => "401",
@@ -122,6 +131,17 @@ impl Failure {
             Self::NoAnswer => "no whole answer in time",
             Self::UnreadableAnswer => "2xx whose body is not Discord's",
         }
+    }
+}
+
+/// Whether the object of a call is a webhook: `/webhooks/{id}` or, other than to execute it, `/webhooks/{id}/{token}`; or webhooks
+/// of a channel or server.
+fn is_about_webhook(method: &Method, segments: &[&str]) -> bool {
+    match segments {
+        ["webhooks", _] => true,
+        ["webhooks", _, _] => *method != Method::POST,
+        ["webhooks" | "interactions", ..] => false,
+        _ => true,
     }
 }
 
@@ -166,7 +186,30 @@ mod tests {
             (599, 0, Some(Failure::ServerError)),
         ] {
             let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(Failure::of_answer(status, code), wanted, "{status} {code}");
+            let segments = ["webhooks", "1", "t", "messages", "@original"];
+            let failure = Failure::of_answer(&Method::PATCH, &segments, status, code);
+            assert_eq!(failure, wanted, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_webhook_is_gone_where_the_call_is_about_the_webhook() {
+        for (method, path, wanted) in [
+            (Method::DELETE, "webhooks/1", Failure::Gone),
+            (Method::DELETE, "webhooks/1/t", Failure::Gone),
+            (Method::PATCH, "webhooks/1", Failure::Gone),
+            (Method::GET, "webhooks/1/t", Failure::Gone),
+            (Method::POST, "webhooks/1/t", Failure::InteractionOver),
+            (
+                Method::DELETE,
+                "webhooks/1/t/messages/@original",
+                Failure::InteractionOver,
+            ),
+            (Method::POST, "interactions/1/t/callback", Failure::InteractionOver),
+        ] {
+            let segments: Vec<&str> = path.split('/').collect();
+            let failure = Failure::of_answer(&method, &segments, StatusCode::NOT_FOUND, 10_015);
+            assert_eq!(failure, Some(wanted), "{method} {path}");
         }
     }
 }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use arrakis_contracts::proxy::{self, ProxyError};
+use arrakis_contracts::redact;
 use arrakis_discord_http::{CallClass, Failure, codes};
 use arrakis_fail_point as fail_point;
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -60,11 +61,22 @@ const MOST_WORDS: usize = 500;
 /// Fields at fault that are told, and bytes of each step to them.
 const MOST_FIELDS: usize = 20;
 const MOST_STEP: usize = 100;
+/// Bytes of a body that is no JSON that are looked at.
+const PAGE_START: usize = 2_048;
 /// Longest time to stay away that is believed.
 const LONGEST_AWAY: Duration = Duration::from_secs(24 * 3_600);
 
+/// The segments of a request's path.
+fn segments(path: &str) -> Vec<&str> {
+    path.split('?').next().unwrap_or_default().split('/').collect()
+}
+
+/// Words of a stranger without tokens (a page of an intermediary may repeat the path of the call), and not too many of them. Tokens
+/// are taken out first: the beginning of one has no longer its form.
 fn clipped(text: &str, bytes: usize) -> String {
-    text[..text.floor_char_boundary(bytes)].to_owned()
+    let mut text = redact::text(text);
+    text.truncate(text.floor_char_boundary(bytes));
+    text
 }
 
 impl Answer {
@@ -87,11 +99,12 @@ impl Answer {
         self.headers.get(http::header::DATE)?.to_str().ok()
     }
 
-    /// Why it is no success; `None` for a success.
-    pub(crate) fn failed(&self) -> Option<Failed> {
+    /// Why it is no success; `None` for a success. `method` and `path` (from the base of the API on) are the request's.
+    pub(crate) fn failed(&self, method: &Method, path: &str) -> Option<Failed> {
         if self.status.is_success() {
             let failure = Failure::of_body(&self.body)?;
-            let start = clipped(&String::from_utf8_lossy(&self.body), MOST_STEP);
+            let start = &self.body[..self.body.len().min(PAGE_START)];
+            let start = clipped(&String::from_utf8_lossy(start), MOST_STEP);
             return Some(Failed {
                 failure,
                 error: Error::Unreadable(format!("status {} with a body that is no JSON: {start}", self.status)),
@@ -105,7 +118,7 @@ impl Answer {
         match self.by_proxy() {
             Some(error) => Some(self.refused_by_proxy(error, &said)),
             None => Some(Failed {
-                failure: Failure::of_answer(self.status, said.code)?,
+                failure: Failure::of_answer(method, &segments(path), self.status, said.code)?,
                 error: self.refused_by_discord(&said),
                 leaving: false,
                 unrepeated: self.asked().is_none() && self.status.as_u16() >= 500,
@@ -223,7 +236,9 @@ mod tests {
             headers: map,
             body: Bytes::copy_from_slice(body.as_bytes()),
         };
-        answer.failed().map_or(Ok(()), Err)
+        answer
+            .failed(&Method::PATCH, "webhooks/1/t/messages/@original")
+            .map_or(Ok(()), Err)
     }
 
     fn error(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Error {

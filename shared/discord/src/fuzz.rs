@@ -55,7 +55,10 @@ fn answers() {
             clock.observe(date, 1_795_257_504_000, 1_795_257_504_080);
         }
         let _ = (clock.offset_ms(), answer.asked());
-        match answer.failed().map(|failed| failed.error) {
+        match answer
+            .failed(&http::Method::PATCH, "webhooks/1/t/messages/@original")
+            .map(|failed| failed.error)
+        {
             None => "a success".to_owned(),
             Some(error) => {
                 if let Error::RateLimited { retry_after } = &error {

@@ -130,7 +130,7 @@ impl Transport {
                     _ => deadline,
                 };
                 let tried = self.try_once(replica, request, headers, until).await;
-                let ended = self.judge(replica, tried, &mut attempts, &mut sent);
+                let ended = self.judge(replica, request, tried, &mut attempts, &mut sent);
                 if ended {
                     return sent;
                 }
@@ -148,7 +148,14 @@ impl Transport {
     }
 
     /// Writes into `sent` what a try came to. Returns whether the call is over.
-    fn judge(&self, replica: &Replica, tried: Try, attempts: &mut Attempts, sent: &mut Sent) -> bool {
+    fn judge(
+        &self,
+        replica: &Replica,
+        request: &Request,
+        tried: Try,
+        attempts: &mut Attempts,
+        sent: &mut Sent,
+    ) -> bool {
         let (failure, error, here) = match tried {
             Try::Unsendable(error) => {
                 sent.result = Err(error);
@@ -159,7 +166,7 @@ impl Transport {
                 (failure, Error::Unavailable(why), true)
             }
             Try::Answered(answer) => {
-                let failed = answer.failed();
+                let failed = answer.failed(&request.method, &request.path);
                 let body = answer.body.clone();
                 sent.answer = Some(answer);
                 let Some(failed) = failed else {

@@ -188,3 +188,35 @@ async fn a_replica_that_leaves_answers_what_it_sent_and_hands_on_what_waits() {
     assert_eq!((answered, handed_on), (50, 30));
     assert_eq!(world.upstream.count(), 50);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delete_whose_object_is_unknown_after_a_lost_answer_is_a_success() {
+    let deletes = [
+        ("/channels/5", 10_003),
+        ("/guilds/1/roles/5", 10_011),
+        ("/guilds/1/emojis/5", 10_014),
+        ("/webhooks/5", 10_015),
+        ("/guilds/1/auto-moderation/rules/5", 10_066),
+        ("/guilds/1/scheduled-events/5", 10_070),
+    ];
+    let world = World::new(move |seen| {
+        let code = deletes.iter().find(|(path, _)| seen.path.ends_with(path)).unwrap().1;
+        match seen.number % 4 {
+            0 => Reply::Cut,
+            2 => Reply::status(502, ""),
+            _ => Reply::status(404, &format!(r#"{{"message":"Unknown","code":{code}}}"#)),
+        }
+    })
+    .await;
+    let replica = world.replica().await;
+    for (path, _) in deletes {
+        for _ in ["a lost answer", "a failure"] {
+            let answer = send(replica.call_as(crate::support::GAIB, Method::DELETE, path)).await;
+            assert_eq!(
+                (answer.status, answer.header("x-arrakis-attempts")),
+                (204, Some("2")),
+                "{path}: {answer:?}"
+            );
+        }
+    }
+}

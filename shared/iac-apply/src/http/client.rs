@@ -224,7 +224,7 @@ impl Discord {
                 self.learn_clock(answer);
             }
             let (failure, why) = match &sent {
-                Ok(answer) => match failure_of(answer) {
+                Ok(answer) => match failure_of(request, answer) {
                     None => return finish(&call, answer),
                     Some(failure) => (failure, server_error(answer.status, &answer.body)),
                 },
@@ -323,17 +323,25 @@ fn words(request: &Request) -> String {
 
 /// The class of a request. Nothing that gaib creates has a nonce.
 fn class(request: &Request) -> CallClass {
-    let path = request.path.split('?').next().unwrap_or_default();
-    let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-    CallClass::of(&request.method, &segments, false)
+    CallClass::of(&request.method, &segments(request), false)
 }
 
-fn failure_of(answer: &Answer) -> Option<Failure> {
+fn segments(request: &Request) -> Vec<&str> {
+    let path = request.path.split('?').next().unwrap_or_default();
+    path.trim_start_matches('/').split('/').collect()
+}
+
+fn failure_of(request: &Request, answer: &Answer) -> Option<Failure> {
     if answer.status.is_success() {
         return None;
     }
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-    Failure::of_answer(answer.status, body["code"].as_u64().unwrap_or(0))
+    Failure::of_answer(
+        &request.method,
+        &segments(request),
+        answer.status,
+        body["code"].as_u64().unwrap_or(0),
+    )
 }
 
 /// The error of a call that ends so: Discord's refusal where it answered with one.

@@ -89,8 +89,9 @@ async fn calls(discord: &Discord, server: &Server, number: usize) -> Vec<(Method
     let event = json!({"name": format!("event-{number}"), "privacy_level": 2, "entity_type": 3,
         "scheduled_start_time": "2999-01-01T00:00:00Z", "scheduled_end_time": "2999-01-02T00:00:00Z",
         "entity_metadata": {"location": "Arrakis"}});
-    vec![
-        (Method::GET, format!("/guilds/{guild}/roles"), None),
+    let mut calls = removals(discord, server, (&kept, &overwrite, &rule, &emoji, &event), number).await;
+    calls.extend([
+        (Method::GET, format!("/guilds/{guild}/channels"), None),
         (Method::PATCH, format!("/channels/{kept}"), Some(json!({"nsfw": true}))),
         (
             Method::PUT,
@@ -112,7 +113,48 @@ async fn calls(discord: &Discord, server: &Server, number: usize) -> Vec<(Method
             Some(rule),
         ),
         (Method::POST, format!("/guilds/{guild}/scheduled-events"), Some(event)),
-    ]
+    ]);
+    calls
+}
+
+/// Every DELETE that gaib makes but those of stickers, which the emulator has not: each of something that is there.
+async fn removals(
+    discord: &Discord,
+    server: &Server,
+    (channel, overwrite, rule, emoji, event): (&str, &Value, &Value, &Value, &Value),
+    number: usize,
+) -> Vec<(Method, String, Option<Value>)> {
+    let (guild, bot) = (server.made.guild_id, server.emulator.app().options.application_id);
+    let made = async |path: String, mut body: Value| {
+        if let Some(name) = body["name"].as_str() {
+            body["name"] = json!(name.replace(&number.to_string(), &format!("{number}x")));
+        }
+        let made = discord.write(Method::POST, &path, Some(&body), &because()).await;
+        made.unwrap()["id"].as_str().unwrap().to_owned()
+    };
+    let role = made(format!("/guilds/{guild}/roles"), json!({ "name": "removed" })).await;
+    let given = made(format!("/guilds/{guild}/roles"), json!({ "name": "given" })).await;
+    let of_bot = format!("/guilds/{guild}/members/{bot}/roles/{given}");
+    let of_role = format!("/channels/{channel}/permissions/{given}");
+    discord.write(Method::PUT, &of_bot, None, &because()).await.unwrap();
+    discord
+        .write(Method::PUT, &of_role, Some(overwrite), &because())
+        .await
+        .unwrap();
+    let webhook = made(format!("/channels/{channel}/webhooks"), json!({ "name": "removed" })).await;
+    let emoji = made(format!("/guilds/{guild}/emojis"), emoji.clone()).await;
+    let rule = made(format!("/guilds/{guild}/auto-moderation/rules"), rule.clone()).await;
+    let event = made(format!("/guilds/{guild}/scheduled-events"), event.clone()).await;
+    let paths = [
+        format!("/guilds/{guild}/roles/{role}"),
+        of_bot,
+        of_role,
+        format!("/webhooks/{webhook}"),
+        format!("/guilds/{guild}/emojis/{emoji}"),
+        format!("/guilds/{guild}/auto-moderation/rules/{rule}"),
+        format!("/guilds/{guild}/scheduled-events/{event}"),
+    ];
+    paths.map(|path| (Method::DELETE, path, None)).to_vec()
 }
 
 fn because() -> Reason {

@@ -80,10 +80,11 @@ fn table() -> String {
          - *Outcome unknown*: recorded, never repeated. gaib looks for what it may have created before it creates again.\n\
          - *Refuse*: the caller's error, with Discord's code.\n\
          \n\
-         Three rules apply after an earlier attempt of the same call that may have taken effect: a DELETE answered 404 is a success; a first\n\
-         response answered 10062 has an unknown outcome; a first response whose later attempts fail with 429 or are not sent has an unknown\n\
-         outcome, too. When the deadline ends while an attempt is in flight, or after one that may have taken effect, a \"time-bound\" or \"once\"\n\
-         call has an unknown outcome.\n",
+         Three rules apply after an earlier attempt of the same call that may have taken effect: a DELETE answered 404 or with the \"Unknown …\"\n\
+         code of its object (10003 channel, 10008 message, 10011 role; 10015 where the call is about a webhook itself) is a success, unless the\n\
+         bot left the server (10004); a first response answered 10062 has an unknown outcome; a first response whose later attempts fail with\n\
+         429 or are not sent has an unknown outcome, too. When the deadline ends while an attempt is in flight, or after one that may have\n\
+         taken effect, a \"time-bound\" or \"once\" call has an unknown outcome.\n",
     );
     text
 }
