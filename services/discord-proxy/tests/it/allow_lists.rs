@@ -29,25 +29,33 @@ fn is_endpoint(literal: &str) -> bool {
     })
 }
 
-#[test]
-fn a_worker_may_ask_exactly_what_its_client_can_call() {
+/// The allow-list of a caller is exactly what the sources below a folder name: nothing is missing, and nothing is unused.
+fn assert_allowed_exactly(caller: &str, sources: &str) {
     let mut callable = BTreeSet::new();
-    endpoints(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/discord/src"),
-        &mut callable,
-    );
+    endpoints(&Path::new(env!("CARGO_MANIFEST_DIR")).join(sources), &mut callable);
     assert!(callable.len() >= 20, "the client's endpoints are found: {callable:?}");
     let lists = AllowLists::built_in().unwrap();
     let allowed: BTreeSet<String> = lists
-        .of("worker")
+        .of(caller)
         .unwrap()
         .entries()
         .map(|(method, path)| format!("{method} {path}"))
         .collect();
     let missing: Vec<_> = callable.difference(&allowed).collect();
     let unused: Vec<_> = allowed.difference(&callable).collect();
-    assert!(missing.is_empty(), "the worker calls what it may not: {missing:?}");
-    assert!(unused.is_empty(), "the worker may ask what it never calls: {unused:?}");
+    assert!(missing.is_empty(), "{caller} calls what it may not: {missing:?}");
+    assert!(unused.is_empty(), "{caller} may ask what it never calls: {unused:?}");
+}
+
+#[test]
+fn a_worker_may_ask_exactly_what_its_client_can_call() {
+    assert_allowed_exactly("worker", "../../shared/discord/src");
+}
+
+/// A test of iac-apply makes every call of its list and finds no other.
+#[test]
+fn gaib_may_ask_exactly_what_it_calls() {
+    assert_allowed_exactly("gaib", "../../shared/iac-apply/src");
 }
 
 /// Routes whose answers hold a secret. Of Discord's OpenAPI document: every operation whose answer has a field with "token",

@@ -5,6 +5,7 @@
 //! it waits for. Refused here: any knowledge of resources.
 
 mod client;
+mod endpoint;
 mod error;
 mod exchange;
 mod https;
@@ -19,6 +20,7 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use bytes::Bytes;
 pub use client::{Discord, Patience};
+pub use endpoint::ENDPOINTS;
 pub use error::{CallError, FieldError};
 use http::{HeaderMap, Method, StatusCode};
 pub use https::{Https, HttpsError, Token};

@@ -10,6 +10,7 @@ mod altered;
 mod answers;
 mod apply;
 mod bench;
+mod endpoints;
 mod failures;
 mod full;
 mod http;
