@@ -15,6 +15,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use arrakis_contracts::redact;
 use arrakis_db::{Actor, CommunityId, DbError, NewAuditEntry};
 use arrakis_discord::Error;
 use arrakis_runtime::fail_point;
@@ -223,6 +224,7 @@ impl Once<'_> {
     /// Counts and records an unknown outcome. Without a claim (Postgres was away) counting is all that can be done.
     async fn unknown(&self, claimed: Option<Option<CommunityId>>, why: &str) -> Result<Outcome, Error> {
         self.services.metrics.unknown.with_label_values(&[self.what]).inc();
+        let why = &recordable(why);
         tracing::warn!(what = self.what, why, "outcome of a Discord call is unknown");
         let Some(community) = claimed else {
             return Ok(Outcome::Unknown);
@@ -243,7 +245,7 @@ impl Once<'_> {
                 actor: Actor::System("worker".to_owned()),
                 action: OUTCOME_UNKNOWN,
                 subject: self.event,
-                reason: Some(&why[..why.floor_char_boundary(REASON_BYTES)]),
+                reason: Some(why),
                 detail: json!({"what": self.what}),
             })
             .await?;
@@ -254,6 +256,7 @@ impl Once<'_> {
     /// For a call that Discord itself guards and whose outcome is unknown all the same: it is recorded, nothing else.
     pub(crate) async fn record(self, why: &str) {
         self.services.metrics.unknown.with_label_values(&[self.what]).inc();
+        let why = &recordable(why);
         let written = match self.community().await {
             Ok(community) => self.write_down(community, why).await,
             Err(error) => Err(error),
@@ -262,6 +265,14 @@ impl Once<'_> {
             tracing::error!(%error, event = self.event, what = self.what, why, "an unknown outcome could not be recorded");
         }
     }
+}
+
+/// A reason as logs and audit entries keep it: without tokens (an answer that an error quotes may repeat the path of the call), and
+/// not too long. Tokens are taken out first: the beginning of one has no longer its form.
+fn recordable(why: &str) -> String {
+    let mut why = redact::text(why);
+    why.truncate(why.floor_char_boundary(REASON_BYTES));
+    why
 }
 
 /// What the committed claims mean: `all` are the claim itself, its `#said` and its `#unknown`.
@@ -298,6 +309,24 @@ mod tests {
         assert_eq!(of(&[("k", 4_899)]), Claimed::UnderWay);
         assert_eq!(of(&[("k", 4_900)]), Claimed::Abandoned);
         assert_eq!(of(&[]), Claimed::UnderWay);
+    }
+
+    #[test]
+    fn a_recorded_reason_holds_no_token_wherever_it_is_cut() {
+        let token = format!("aW50ZXJhY3Rpb246{}", "x".repeat(180));
+        for before in [0, 30, REASON_BYTES - 60, REASON_BYTES - 20, REASON_BYTES - 3] {
+            for quoted in [
+                format!("POST /webhooks/1/{token}/messages failed"),
+                format!("a body that is no JSON: <h1>{token}</h1>"),
+                format!("{{\"token\":\"{token}\"}}"),
+            ] {
+                let why = format!("{}ü {quoted}", "w ".repeat(before / 2));
+                let recorded = recordable(&why);
+                assert!(!recorded.contains("aW50ZXJhY3Rp"), "{recorded}");
+                assert!(recorded.len() <= REASON_BYTES);
+            }
+        }
+        assert_eq!(recordable("no answer within 700 ms"), "no answer within 700 ms");
     }
 
     #[test]
