@@ -155,12 +155,13 @@ local function bucket_of(route, major, bot)
 end
 
 local changed = {}
-local function charge(id, name, opens, left)
+local function charge(id, name, opens, left, charged)
   if name == '' then return end
   changed[name] = true
   local flight, key = prefix .. 'flight:' .. name, prefix .. 'bucket:' .. name
   redis.call('ZADD', flight, now + lease, id)
   redis.call('PEXPIRE', flight, lease + 1000)
+  if charged then return end
   if opens then
     -- The window's end is a guess until the first answer tells it.
     redis.call('HSET', key, 'remaining', left - 1, 'reset', now + 10000, 'guess', '1', 'set_at', now)
@@ -168,6 +169,15 @@ local function charge(id, name, opens, left)
   elseif left then
     redis.call('HINCRBY', key, 'remaining', -1)
   end
+end
+
+-- A replica that asks again for a call that has its place never got the answer that gave it (Redis was slow, or the connection was
+-- cut). It gets the same place: a place that nobody uses would keep others, and this call too, from theirs.
+local function has_flight(ask)
+  local hash = redis.call('HGET', prefix .. 'route:' .. ask.route, 'hash')
+  if hash == '-' then return false, '' end
+  local name = (hash or ('?' .. ask.route)) .. ':' .. ask.major
+  return redis.call('ZSCORE', prefix .. 'flight:' .. name, ask.id) ~= false, name
 end
 
 local asks, mine = {}, { {}, {}, {} }
@@ -180,6 +190,14 @@ for i = 1, tonumber(ARGV[15]) do
   asks[i] = ask
   local word, ms
   word, ms, ask.name, ask.opens, ask.left = bucket_of(ask.route, ask.major, ask.bot)
+  local flies, name = has_flight(ask)
+  local placed = ask.bot and redis.call('ZSCORE', global, ask.id) ~= false
+  local paused = word == 'route' and redis.call('EXISTS', prefix .. 'pause:' .. ask.route .. ':' .. ask.major) == 1
+  if (flies or (placed and name == '')) and not paused then
+    word, ms, ask.name, ask.charged = nil, 0, name, flies
+  else
+    placed = false
+  end
   if ask.bot and mark ~= '' then
     ask.word, ask.ms = 'dead', 0
   elseif word then
@@ -188,10 +206,14 @@ for i = 1, tonumber(ARGV[15]) do
     ask.ms = edge
   elseif ask.bot and pause > 0 then
     ask.ms = pause
+  elseif placed then
+    redis.call('ZADD', global, now + held_longest, ask.id)
+    charge(ask.id, ask.name, nil, nil, true)
+    ask.word, ask.ms, ask.bucket = 'go', 0, ask.name
   elseif ask.bot then
     table.insert(mine[ask.class], ask)
   else
-    charge(ask.id, ask.name, ask.opens, ask.left)
+    charge(ask.id, ask.name, ask.opens, ask.left, ask.charged)
     ask.word, ask.ms, ask.bucket = 'go', 0, ask.name
   end
 end
@@ -279,14 +301,14 @@ while free > 0 do
   if ours then
     local ask = table.remove(mine[class], at)
     local word, ms = nil, 0
-    if changed[ask.name] then
+    if changed[ask.name] and not ask.charged then
       word, ms, ask.name, ask.opens, ask.left = bucket_of(ask.route, ask.major, ask.bot)
     end
     if word then
       ask.word, ask.ms = word, ms
     else
       redis.call('ZADD', global, now + held_longest, ask.id)
-      charge(ask.id, ask.name, ask.opens, ask.left)
+      charge(ask.id, ask.name, ask.opens, ask.left, ask.charged)
       ask.word, ask.ms, ask.bucket = 'go', 0, ask.name
       free, held, advanced = free - 1, held + 1, true
       local start = real[class][ask.tenant]

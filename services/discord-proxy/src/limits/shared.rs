@@ -50,14 +50,28 @@ struct Mode {
     shared: bool,
     /// When Redis last heard of this replica, at the earliest.
     heard: Instant,
-    /// Exchanges in a row without an answer.
+    /// Exchanges in a row without an answer. Those that were under way together count as one.
     silent: u32,
+    /// When the last of them was found to have none.
+    silent_at: Option<Instant>,
     /// Redis's memory, as last seen.
     epoch: String,
     /// Redis gave this replica a seat.
     seated: bool,
     /// When every window has ended that began before Redis reckoned with this replica's own places.
     own_from: Instant,
+}
+
+impl Mode {
+    /// Counts an exchange without an answer; whether there were two in a row. One moment in which Redis does not answer meets all
+    /// exchanges that are under way: those count once.
+    fn is_silent_twice(&mut self, began: Instant) -> bool {
+        if self.silent_at.is_none_or(|at| began >= at) {
+            self.silent += 1;
+            self.silent_at = Some(Instant::now());
+        }
+        self.silent >= 2
+    }
 }
 
 /// Discord's limits.
@@ -97,6 +111,7 @@ impl Limits {
                 shared: false,
                 heard: Instant::now(),
                 silent: 0,
+                silent_at: None,
                 epoch: String::new(),
                 seated: false,
                 own_from: Instant::now(),
@@ -122,9 +137,10 @@ impl Limits {
     /// Decides which of `asks` may leave now.
     pub(crate) async fn acquire(&self, asks: &[Ask]) -> Round {
         if self.is_shared() {
+            let began = Instant::now();
             match self.ask_redis(asks, (0, Duration::ZERO)).await {
                 Ok(round) => return round,
-                Err(trouble) => self.note_trouble(&trouble),
+                Err(trouble) => self.note_trouble(&trouble, began),
             }
             if self.is_shared() {
                 let verdicts = asks.iter().map(|_| wait(Reason::Answer, ONCE_MORE)).collect();
@@ -190,8 +206,9 @@ impl Limits {
     /// Tells Redis what became of a call.
     pub(crate) async fn tell(&self, slot: &Slot, fate: &Fate) {
         let arguments = complete_arguments(slot, fate, self.config.max_replicas);
+        let began = Instant::now();
         if let Err(trouble) = self.redis.run::<i64>(&self.complete, &arguments).await {
-            self.note_trouble(&trouble);
+            self.note_trouble(&trouble, began);
         }
     }
 
@@ -228,8 +245,9 @@ impl Limits {
     pub(crate) async fn beat_once(&self) {
         self.local.lock().tidy(Instant::now());
         if self.is_shared() {
+            let began = Instant::now();
             if let Err(trouble) = self.ask_redis(&[], (0, Duration::ZERO)).await {
-                self.note_trouble(&trouble);
+                self.note_trouble(&trouble, began);
             }
             return;
         }
@@ -260,12 +278,12 @@ impl Limits {
         }
     }
 
-    /// No lock is held while health is told: whoever reads health asks back who decides.
-    fn note_trouble(&self, trouble: &RedisTrouble) {
+    /// An exchange that began then had no answer, or was refused. No lock is held while health is told: whoever reads health asks
+    /// back who decides.
+    fn note_trouble(&self, trouble: &RedisTrouble, began: Instant) {
         {
             let mut mode = self.mode.lock();
-            mode.silent += 1;
-            if !mode.shared || (*trouble == RedisTrouble::Silent && mode.silent < 2) {
+            if !mode.shared || (*trouble == RedisTrouble::Silent && !mode.is_silent_twice(began)) {
                 return;
             }
             mode.shared = false;
@@ -314,6 +332,7 @@ impl Limits {
             let mut mode = self.mode.lock();
             mode.heard = sent;
             mode.silent = 0;
+            mode.silent_at = None;
             mode.epoch.clone_from(&head[0]);
             if mode.seated != seated {
                 mode.seated = seated;

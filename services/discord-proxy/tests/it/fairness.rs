@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use http::Method;
+use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
-use crate::support::{Replica, Reply, Seen, World, send};
+use crate::support::{Replica, Reply, Seen, World, eventually, most_in, send};
 
 const WINDOW: Duration = Duration::from_millis(1_100);
 
@@ -49,73 +50,164 @@ impl Load {
     }
 }
 
+fn tenant_of(call: &Seen) -> Option<usize> {
+    call.path.rsplit('/').next()?.parse().ok()
+}
+
 fn by_tenant(seen: &[Seen]) -> BTreeMap<usize, usize> {
     let mut counts = BTreeMap::new();
-    for call in seen {
-        let tenant = call.path.rsplit('/').next().unwrap().parse().unwrap();
+    for tenant in seen.iter().filter_map(tenant_of) {
         *counts.entry(tenant).or_default() += 1;
     }
     counts
 }
 
+/// Time that the machine did not give this process, as far as its timers show.
+#[derive(Debug, Default)]
+struct Stolen(Mutex<Duration>);
+
+impl Stolen {
+    const TICK: Duration = Duration::from_millis(5);
+
+    /// Measures until the test ends.
+    fn watch() -> Arc<Self> {
+        let stolen = Arc::<Self>::default();
+        let watched = Arc::clone(&stolen);
+        tokio::spawn(async move {
+            loop {
+                let slept = Instant::now();
+                tokio::time::sleep(Self::TICK).await;
+                // A timer has a resolution of one millisecond.
+                let late = slept.elapsed().saturating_sub(Self::TICK + Duration::from_millis(2));
+                *watched.0.lock() += late;
+            }
+        });
+        stolen
+    }
+
+    fn so_far(&self) -> Duration {
+        *self.0.lock()
+    }
+}
+
+/// Of each tenant so many calls wait at each of the two replicas before the first window is over.
+fn waiting_calls(tenant: usize) -> [usize; 2] {
+    match tenant {
+        // One asks for far more than all others, and at one replica only; nine at the other only; the rest at both.
+        0 => [200, 0],
+        1..=9 => [0, 16],
+        _ => [8, 8],
+    }
+}
+
+const TENANTS: usize = 20;
+const URGENT: usize = 900;
+
+/// Puts every tenant's calls into the queues, while the first window is not answered.
+async fn fill(world: &World, replicas: &[Replica; 2], gate: &AtomicBool) -> JoinSet<u16> {
+    let mut calls = JoinSet::new();
+    let mut count = 0;
+    for tenant in 0..TENANTS {
+        for (replica, waiting) in replicas.iter().zip(waiting_calls(tenant)) {
+            for _ in 0..waiting {
+                let call = replica
+                    .call(Method::GET, &format!("/guilds/{tenant}"))
+                    .header("x-arrakis-tenant", tenant)
+                    .header("x-arrakis-urgency", "bulk")
+                    .header("x-arrakis-deadline-ms", "30000");
+                calls.spawn(async move { send(call).await.status });
+                count += 1;
+            }
+        }
+    }
+    eventually("every call waits or is under way", || {
+        let waiting: f64 = replicas.iter().map(Replica::waiting).sum();
+        waiting as usize + world.upstream.count() == count
+    })
+    .await;
+    gate.store(true, Ordering::SeqCst);
+    calls
+}
+
+/// Sends urgent calls one after the other, each with a call that needs no turn: how many more calls than that one each is passed by.
+async fn passed_by(world: &World, replicas: &[Replica; 2]) -> Vec<usize> {
+    let mut passed = Vec::new();
+    for number in 0..20 {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        let replica = &replicas[number % 2];
+        let (guild, callback) = (
+            format!("/guilds/{}", URGENT + number),
+            format!("/interactions/{number}/t/callback"),
+        );
+        let urgent = replica
+            .call(Method::GET, &guild)
+            .header("x-arrakis-urgency", "interactive");
+        let (urgent, free) = tokio::join!(send(urgent), send(replica.call(Method::POST, &callback)));
+        assert_eq!((urgent.status, free.status), (200, 200));
+        let seen = world.upstream.seen();
+        let place = |path: &str| seen.iter().position(|call| call.path.ends_with(path)).unwrap();
+        passed.push(place(&guild).saturating_sub(place(&callback)));
+    }
+    passed.sort_unstable();
+    passed
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_tenant_has_its_share_wherever_it_asks_and_what_is_urgent_passes() {
-    const TENANTS: usize = 20;
-    const URGENT: usize = 900;
-    let world = World::new(|_| Reply::ok()).await;
+    let gate = Arc::new(AtomicBool::new(false));
+    let first_window = Arc::clone(&gate);
+    let world = World::new(move |_| Reply::ok().behind(&first_window)).await;
     let replicas = [world.replica().await, world.replica().await];
-    let mut load = Load::new();
-    // One asks for far more than all others, and at one replica only; nine at the other only; the rest at both.
-    load.keep(&replicas[0], 0, "bulk", 300);
-    for tenant in 1..TENANTS {
-        if tenant >= 10 {
-            load.keep(&replicas[0], tenant, "bulk", 3);
-        }
-        load.keep(&replicas[1], tenant, "bulk", 3);
+    let mut calls = fill(&world, &replicas, &gate).await;
+    let (begun, stolen) = (Instant::now(), Stolen::watch());
+    let before = world.upstream.count();
+    let passed = passed_by(&world, &replicas).await;
+    while let Some(status) = calls.join_next().await {
+        assert_eq!(status.unwrap(), 200);
     }
-    // What passes an urgent call on its way: by the upstream's order, not by our clock.
-    let begun = Instant::now();
-    let mut passed = Vec::new();
-    for number in 0..40 {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        let before = world.upstream.count();
-        let call = replicas[number % 2].call(Method::GET, &format!("/guilds/{}", URGENT + number));
-        let answer = send(call.header("x-arrakis-urgency", "interactive")).await;
-        assert_eq!(answer.status, 200);
-        let seen = world.upstream.seen();
-        let path = format!("/api/v10/guilds/{}", URGENT + number);
-        passed.push(
-            seen.iter()
-                .position(|call| call.path == path)
-                .unwrap()
-                .saturating_sub(before),
-        );
-    }
-    load.end();
+    let lost = stolen.so_far();
     let seen = world.upstream.seen();
-    assert!(
-        world.upstream.most_in(WINDOW) <= 50,
-        "{}",
-        world.upstream.most_in(WINDOW)
-    );
-    // By the upstream's clock, from the second window on.
-    let steady: Vec<_> = seen.iter().filter(|call| call.at > begun + WINDOW).cloned().collect();
-    let span = steady.last().unwrap().at - steady[0].at;
-    let safe = span.as_secs_f64() / WINDOW.as_secs_f64() * 50.0;
-    assert!(steady.len() as f64 >= safe * 0.9, "{} of {safe:.0}", steady.len());
-    let mut counts = by_tenant(&steady);
-    counts.retain(|tenant, _| *tenant < TENANTS);
-    let fair = counts.values().sum::<usize>() as f64 / TENANTS as f64;
-    assert_eq!(counts.len(), TENANTS);
-    for (tenant, count) in &counts {
+    let bound: Vec<_> = seen
+        .iter()
+        .filter(|call| call.path.contains("/guilds/"))
+        .map(|call| call.at)
+        .collect();
+    let most = most_in(&bound, WINDOW);
+    assert!(most <= 50, "{most}");
+    // As long as everybody still waits, everybody has as many turns as the others: by the upstream's order, not by a clock.
+    let mut counts = by_tenant(&seen[..before]);
+    let mut turns: BTreeMap<usize, usize> = (0..TENANTS).map(|tenant| (tenant, 0)).collect();
+    for call in &seen[before..] {
+        let Some(tenant) = tenant_of(call).filter(|tenant| *tenant < TENANTS) else {
+            continue;
+        };
+        *turns.entry(tenant).or_default() += 1;
+        *counts.entry(tenant).or_default() += 1;
+        if counts[&tenant] == waiting_calls(tenant).iter().sum::<usize>() {
+            break;
+        }
+    }
+    let fair = turns.values().sum::<usize>() as f64 / TENANTS as f64;
+    assert!(fair >= 5.0, "too few turns to tell: {turns:?}");
+    // A replica that does not run for 150 ms leaves its turns to the other (WISH in acquire.lua): what the machine took away.
+    let left_to_others = lost.as_secs_f64() / WINDOW.as_secs_f64() * 50.0 / TENANTS as f64;
+    for (tenant, count) in &turns {
         assert!(
-            *count as f64 >= fair * 0.8,
-            "tenant {tenant}: {count} of {fair:.1}; {counts:?}"
+            *count as f64 >= fair * 0.8 - 1.0 - left_to_others,
+            "tenant {tenant}: {count} of {fair:.1}; {lost:?} lost; {turns:?}"
         );
     }
     // A quarter of a second is eleven calls.
-    passed.sort_unstable();
-    assert!(passed[38] <= 11, "{passed:?}");
+    assert!(passed[passed.len() - 2] <= 11, "{passed:?}");
+    // The rate is used, but for time in which the machine did not run us.
+    let bound: Vec<_> = bound.into_iter().filter(|at| *at > begun).collect();
+    let span = (*bound.last().unwrap() - begun).saturating_sub(WINDOW + lost);
+    let safe = span.as_secs_f64() / WINDOW.as_secs_f64() * 50.0;
+    assert!(
+        bound.len() as f64 >= safe * 0.9,
+        "{} of {safe:.0}; {lost:?} lost",
+        bound.len()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

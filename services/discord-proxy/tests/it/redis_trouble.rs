@@ -21,6 +21,28 @@ async fn burst(replicas: &[crate::support::Replica], count: usize) -> usize {
         .count()
 }
 
+/// The exchange that asks for the call's turn is carried out after the replica has given it up: the place that it gave is found by the
+/// next one. Without that it would be held against the call itself, for 20 s as the only one of an unknown bucket.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn place_whose_grant_was_lost_is_used_by_its_call() {
+    let world = World::new(|_| Reply::ok()).await;
+    let replica = world.replica().await;
+    for number in 0..5 {
+        world.redis.hang();
+        let path = format!("/guilds/{}", 1_000 + number);
+        let call = replica
+            .call(Method::GET, &path)
+            .header("x-arrakis-deadline-ms", "15000");
+        let call = tokio::spawn(send(call));
+        // Longer than one exchange, shorter than two.
+        tokio::time::sleep(Duration::from_millis(220)).await;
+        world.redis.wake();
+        let answer = call.await.unwrap();
+        assert_eq!(answer.status, 200, "{answer:?}");
+        eventually("Redis decides again", || replica.trouble("redis").is_none()).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_killed_under_load_leaves_each_replica_its_share_and_it_comes_back() {
     let mut world = World::new(|_| Reply::ok()).await;

@@ -128,6 +128,15 @@ impl Replica {
         (state["status"] != "up").then(|| state["detail"].as_str().unwrap_or_default().to_owned())
     }
 
+    /// How many calls wait here.
+    pub(crate) fn waiting(&self) -> f64 {
+        let text = self.runtime.metrics.render();
+        let lines = text.lines().filter(|line| line.starts_with("arrakis_proxy_waiting"));
+        lines
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+
     /// A figure of `/metrics`, such as `arrakis_proxy_token_dead`.
     pub(crate) fn metric(&self, line: &str) -> f64 {
         let text = self.runtime.metrics.render();

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -35,6 +35,10 @@ pub(crate) enum Reply {
         headers: Vec<(&'static str, String)>,
         body: String,
         after: Duration,
+        /// Answered only once so many calls have arrived.
+        together: usize,
+        /// Answered only once this is set.
+        gate: Option<Arc<AtomicBool>>,
     },
     /// The connection is cut: the call has arrived, and its answer is lost.
     Cut,
@@ -52,6 +56,8 @@ impl Reply {
             headers: Vec::new(),
             body: body.to_owned(),
             after: Duration::ZERO,
+            together: 0,
+            gate: None,
         }
     }
 
@@ -74,6 +80,22 @@ impl Reply {
     pub(crate) fn after(mut self, time: Duration) -> Self {
         if let Self::Answer { after, .. } = &mut self {
             *after = time;
+        }
+        self
+    }
+
+    /// Answered only once so many calls have arrived: they are under way together, however slow the machine is.
+    pub(crate) fn together(mut self, calls: usize) -> Self {
+        if let Self::Answer { together, .. } = &mut self {
+            *together = calls;
+        }
+        self
+    }
+
+    /// Answered only once the gate is open.
+    pub(crate) fn behind(mut self, open: &Arc<AtomicBool>) -> Self {
+        if let Self::Answer { gate, .. } = &mut self {
+            *gate = Some(Arc::clone(open));
         }
         self
     }
@@ -203,7 +225,13 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Result<Response<
             headers,
             body,
             after,
+            together,
+            gate,
         } => {
+            let closed = || gate.as_ref().is_some_and(|gate| !gate.load(Ordering::SeqCst));
+            while shared.count.load(Ordering::SeqCst) < together || closed() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
             tokio::time::sleep(after).await;
             let mut response = Response::builder().status(status);
             for (name, value) in headers {
