@@ -9,6 +9,14 @@ pub enum FormError {
     /// An address that is not in the state.
     #[error("`{0}` is not there yet: the step that makes it is missing from the plan; make the plan again")]
     Unresolved(Address),
+    /// An answer without what has to be sent back whole.
+    #[error("Discord's answer to `{call}` has no `{field}`, which would be lost; nothing was changed: try again later")]
+    Unread {
+        /// The call.
+        call: &'static str,
+        /// What it lacks.
+        field: &'static str,
+    },
     /// An attribute without which Discord makes nothing.
     #[error("the attribute `{0}` is needed to make it")]
     Missing(&'static str),

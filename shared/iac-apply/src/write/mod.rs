@@ -32,6 +32,11 @@ pub(crate) struct Writing {
 }
 
 impl Writing {
+    /// Method and path, as errors name a call.
+    pub(crate) fn words(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+
     fn new(method: Method, path: String, body: Value) -> Self {
         Self {
             method,
@@ -123,6 +128,11 @@ pub(crate) fn update(
     current: &Value,
     context: &Context<'_>,
 ) -> Result<Writing, FormError> {
+    if let Some((call, field)) = needed_of_current(attributes.kind(), fields)
+        && !current[field].is_array()
+    {
+        return Err(FormError::Unread { call, field });
+    }
     let guild = context.guild;
     let some = Some(fields);
     let patch = |path: String, form: Form| Ok(Writing::new(Method::PATCH, path, form.into()));
@@ -180,6 +190,16 @@ pub(crate) fn needs_current(kind: Kind, id: Snowflake, guild: Snowflake, fields:
     }
 }
 
+/// The call and the list that an update takes over from what Discord says: a list that is missing is not an empty one.
+fn needed_of_current(kind: Kind, fields: &[String]) -> Option<(&'static str, &'static str)> {
+    let touches = |name: &str| fields.iter().any(|field| field == name);
+    match kind {
+        Kind::Server if touches("community") => Some(("GET /guilds/{id}", "features")),
+        Kind::Onboarding if touches("prompts") => Some(("GET /guilds/{id}/onboarding", "prompts")),
+        _ => None,
+    }
+}
+
 /// The request that deletes it; `None` for what is there on every server.
 pub(crate) fn delete(kind: Kind, id: Snowflake, guild: Snowflake) -> Option<Writing> {
     let path = match kind {
@@ -204,5 +224,47 @@ pub(crate) fn fields_after_create(attributes: &Attributes) -> Vec<String> {
     match attributes {
         Attributes::Channel(channel) => channel::after_create(channel),
         _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrakis_iac::model::{Onboarding, Server};
+    use serde_json::json;
+
+    use super::*;
+    use crate::picture::Folder;
+
+    /// Discord takes features and questions whole: those that are not sent back are removed.
+    #[test]
+    fn a_list_that_discord_did_not_send_is_not_taken_for_empty() {
+        let (state, pictures) = (State::new("lineage"), Folder(std::path::PathBuf::new()));
+        let id = Snowflake::new(1).unwrap_or_else(|| panic!("an id"));
+        let context = Context {
+            guild: id,
+            bot: id,
+            state: &state,
+            pictures: &pictures,
+        };
+        let server = Attributes::Server(Server {
+            community: Some(true),
+            ..Server::default()
+        });
+        let onboarding = Attributes::Onboarding(Onboarding {
+            prompts: Some(Vec::new()),
+            ..Onboarding::default()
+        });
+        for (attributes, own, list) in [(server, "community", "features"), (onboarding, "prompts", "prompts")] {
+            let fields = [own.to_owned()];
+            for current in [json!({}), json!({ list: null }), Value::Null] {
+                let refused = update(id, &attributes, &fields, &current, &context);
+                let message = refused.map(drop).map_err(|error| error.to_string());
+                assert!(
+                    message.is_err_and(|message| message.contains(&format!("`{list}`"))),
+                    "{current}"
+                );
+            }
+            assert!(update(id, &attributes, &fields, &json!({ list: [] }), &context).is_ok());
+        }
     }
 }
