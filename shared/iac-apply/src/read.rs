@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use arrakis_iac::live::{Collections, Live, Unreadable};
+use arrakis_iac::live::{Collections, Live, Unreadable, read_me};
 use arrakis_iac::model::{Kind, Snowflake};
 use serde_json::Value;
 
@@ -116,14 +116,15 @@ pub async fn read(discord: &Discord, guild: Snowflake, kinds: &BTreeSet<Kind>) -
         _ => error.into(),
     };
     let me: Value = discord.get("/users/@me").await?;
-    let me = me["id"].as_str().unwrap_or_default().to_owned();
-    let (own, channels) = (format!("{base}/members/{me}"), format!("{base}/channels"));
+    let bot = read_me(&me)?;
+    let (own, channels) = (format!("{base}/members/{bot}"), format!("{base}/channels"));
     let (found, channels, bot) = tokio::join!(
         discord.get::<Value>(&base),
         discord.get::<Value>(&channels),
         discord.get::<Value>(&own)
     );
     let mut collections = Collections {
+        me,
         guild: found.map_err(of_guild)?,
         channels: channels.map_err(of_guild)?,
         bot: bot.map_err(of_guild)?,

@@ -31,6 +31,16 @@ pub enum ImportError {
         /// Its id.
         id: Snowflake,
     },
+    /// It is there, and of a kind that is unknown.
+    #[error("the {} {id} cannot be read: Discord sent `{value}` as its kind, which is unknown to this version of gaib", kind.words())]
+    Unreadable {
+        /// What was looked for.
+        kind: Kind,
+        /// Its id.
+        id: Snowflake,
+        /// The kind that Discord sent.
+        value: String,
+    },
     /// It belongs to an application or to boosting.
     #[error(
         "the role `{0}` belongs to an application or to boosting; it can be neither made nor removed, so it cannot be managed"
@@ -53,7 +63,15 @@ pub fn import(
     live: &Live,
 ) -> Result<(), ImportError> {
     let kind = address.kind();
-    let found = live.get(kind, id).ok_or(ImportError::NotThere { kind, id })?;
+    let absent = || match live.unreadable(kind, id) {
+        Some(value) => ImportError::Unreadable {
+            kind,
+            id,
+            value: value.value.clone(),
+        },
+        None => ImportError::NotThere { kind, id },
+    };
+    let found = live.get(kind, id).ok_or_else(absent)?;
     if found.managed {
         let name = found.attributes.name().unwrap_or_default().to_owned();
         return Err(ImportError::OfAnApplication(name));

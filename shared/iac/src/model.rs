@@ -43,7 +43,7 @@ pub use configuration::{Configuration, Origin, Resource, ThemeUse};
 pub use defaults::{Defaults, WITHOUT_DEFAULT};
 pub use event::{Event, EventPlace, Timestamp, TimestampError};
 pub use expression::{Emoji, Image, Sticker};
-pub use names::{normalised_name, same_name};
+pub use names::{folded_name, normalised_name, stored_name};
 pub use overwrite::{Overwrite, Overwrites, Target, TargetError};
 pub use permissions::{PermissionNames, permission_by_name, permission_names};
 pub use reference::{EmojiReference, Reference, ReferenceError};

@@ -212,7 +212,7 @@ fn check(plan: &Plan, findings: &[Finding], allow_replace: bool) -> Result<()> {
     let blocking = findings.iter().filter(|finding| finding.blocking).count();
     if blocking > 0 {
         return Err(Failure::new(format!(
-            "nothing was changed: Discord would refuse this plan, for {} (above)",
+            "nothing was changed: this plan cannot succeed, for {} (above)",
             counted(blocking, "reason")
         ))
         .help("do what is written there and apply again"));
@@ -465,11 +465,9 @@ impl Work {
         };
         match error.is_cancelled() {
             true => Failure::new(format!("stopped after {done} of {steps}")).help(again),
-            false if error.stays() => {
-                Failure::new(format!("ended after {done} of {steps}: {error}")).help(format!(
-                    "run again unchanged, it ends at the same step: correct what is named here first; then {again}"
-                ))
-            }
+            false if error.stays() => Failure::new(format!("ended after {done} of {steps}: {error}")).help(format!(
+                "run again unchanged, it ends at the same step: correct what is named here first; then {again}"
+            )),
             false => Failure::new(format!("ended after {done} of {steps}: {error}")).help(again),
         }
     }

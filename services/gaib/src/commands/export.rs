@@ -6,6 +6,7 @@ use std::path::Path;
 use arrakis_iac::export::{self, Detail};
 use arrakis_iac::live::Live;
 use arrakis_iac::model::{Address, Configuration, Snowflake};
+use arrakis_iac::plan::held;
 use arrakis_iac::state::State;
 use arrakis_iac::words::counted;
 use arrakis_iac_apply::http::Discord;
@@ -17,8 +18,8 @@ use crate::arguments::server;
 use crate::commands::Context;
 use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
-use crate::ownership;
 use crate::images::{self, Images, Missing, Naming};
+use crate::ownership;
 use crate::printer::Severity;
 use crate::project::{self, Project};
 use crate::session::{Workspace, connect_quietly};
@@ -59,6 +60,7 @@ pub(super) async fn run(context: &Context, arguments: &server::Export) -> Result
     }
     let text = export.text();
     warn_of_unknown(context, &live);
+    warn_of_unreadable(context, &live, &state);
     if export.left > 0 {
         printer.note(&format!(
             "Left out {} on the server, not managed here; --include-unmanaged writes everything.",
@@ -106,6 +108,19 @@ pub(super) async fn read_everything(context: &Context, discord: &Discord, guild:
 pub(super) fn warn_of_unknown(context: &Context, live: &Live) {
     for value in &live.unknown {
         context.printer.diagnostic(Severity::Warning, &value.to_string(), None);
+    }
+}
+
+/// What is managed and exists, and cannot be read: it is not in the export, and what refers to it names its id.
+fn warn_of_unreadable(context: &Context, live: &Live, state: &State) {
+    for (address, entry) in &state.resources {
+        if let Some(why) = held(address, entry, live).filter(|_| live.get(address.kind(), entry.id).is_none()) {
+            let reason = format!(
+                "{address} (id {}) is left out: {why}. It stays managed; what refers to it names its id",
+                entry.id
+            );
+            context.printer.diagnostic(Severity::Warning, &reason, None);
+        }
     }
 }
 

@@ -87,6 +87,7 @@ fn refused(error: &ImportError) -> Failure {
         ImportError::NotThere { .. } => {
             "look whether kind and id fit: `gaib server export --include-unmanaged` lists what there is"
         }
+        ImportError::Unreadable { .. } => "use a newer gaib",
         ImportError::OfAnApplication(_) => "refer to it by id where you need it, as in `role:ID`",
         ImportError::State(_) => {
             "`gaib server state show ADDRESS` shows what is managed; `state rm` forgets it, `state mv` renames it"

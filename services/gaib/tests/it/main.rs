@@ -19,4 +19,5 @@ mod taken_in;
 mod teaching;
 mod texts;
 mod together;
+mod unreadable;
 mod workflow;

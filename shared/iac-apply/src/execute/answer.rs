@@ -23,11 +23,22 @@ pub(super) fn record(
     let sent: Vec<String> = fields.map_or_else(|| asked.to_map().keys().cloned().collect(), <[String]>::to_vec);
     state.ask_again(address, &sent);
     let bot = run.plan.made_from.bot_id;
-    let Ok(Some(answered)) = read_answer(address.kind(), answer, run.guild(), bot) else {
-        return;
-    };
-    let names = state.names(run.guild(), bot);
-    let altered = compare_answer(asked, fields, &answered, &names);
+    if let Ok(Some(answered)) = read_answer(address.kind(), answer, run.guild(), bot) {
+        record_kept(state, run, (address, asked), fields, &answered);
+    }
+}
+
+/// The same of what Discord keeps, as it was read.
+pub(super) fn record_kept(
+    state: &mut State,
+    run: &Run<'_>,
+    (address, asked): (&Address, &Attributes),
+    fields: Option<&[String]>,
+    kept: &Attributes,
+) {
+    let sent: Vec<String> = fields.map_or_else(|| asked.to_map().keys().cloned().collect(), <[String]>::to_vec);
+    let names = state.names(run.guild(), run.plan.made_from.bot_id);
+    let altered = compare_answer(asked, fields, kept, &names);
     let Some(entry) = state.resources.get_mut(address) else {
         return;
     };

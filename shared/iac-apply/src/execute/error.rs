@@ -1,5 +1,6 @@
 //! Why a plan was not carried out to its end.
 
+use arrakis_iac::model::{Address, Snowflake};
 use arrakis_iac::state::StateError;
 
 use crate::http::CallError;
@@ -26,11 +27,19 @@ pub enum ApplyError {
         /// Why.
         source: ReadError,
     },
-    /// The answer to a creation tells no id.
-    #[error("{step}: Discord's answer tells no id; run the same again, it looks for what was made")]
-    NoId {
+    /// An answer was lost, and something came that may have been made by the request, or by somebody else.
+    #[error(
+        "{step}: outcome unknown: the answer was lost, and {} may have been made by the request; look at it in Discord. If gaib made it: \
+         `gaib server import {address} ID`. If somebody else did: `gaib server state rm {address}`. Then run the same again",
+        ids(candidates)
+    )]
+    Unclear {
         /// The step.
         step: String,
+        /// What was to be made.
+        address: Address,
+        /// Ids of what may have been made.
+        candidates: Vec<Snowflake>,
     },
     /// A request cannot be made.
     #[error("{step}: {source}")]
@@ -85,5 +94,14 @@ impl ApplyError {
                 ..
             }
         )
+    }
+}
+
+/// Ids for people.
+fn ids(candidates: &[Snowflake]) -> String {
+    let ids: Vec<String> = candidates.iter().map(ToString::to_string).collect();
+    match ids.as_slice() {
+        [one] => one.clone(),
+        several => format!("one of {}", several.join(", ")),
     }
 }

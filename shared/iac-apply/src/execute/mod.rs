@@ -1,43 +1,27 @@
 //! Carries out a plan, step by step, and decides nothing.
 //!
-//! After each step the state is written, so that it says what exists wherever the process ends. A creation is the one step
-//! that cannot simply be repeated: a pending record goes to the state first, and where one is found (an answer was lost, a
-//! process was killed) the server is looked through for what it made before anything else is made.
+//! After each step the state is written, so that it says what exists wherever the process ends. Creations, which cannot simply
+//! be repeated, are in `create`; what Discord keeps otherwise than it was asked for is recorded by `answer`.
 
 mod answer;
+mod create;
 mod error;
 
-use std::collections::BTreeSet;
-
 use arrakis_iac::live::Live;
-use arrakis_iac::model::{Address, Attributes, Overwrite, Snowflake, Target, same_name};
-use arrakis_iac::plan::{Mode, Place, Plan, Step, find_pending, overwrite_key};
-use arrakis_iac::state::{Entry, Pending, State, StateError};
+use arrakis_iac::model::{Address, Attributes, Overwrite, Snowflake, Target};
+use arrakis_iac::plan::{Mode, Place, Plan, Step, overwrite_key};
+use arrakis_iac::state::{Entry, State, StateError};
 use http::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 pub use error::ApplyError;
 
-use crate::event::{Event, Wait};
+use crate::event::Event;
 use crate::http::{CallError, Discord, Reason};
 use crate::picture::Pictures;
-use crate::read;
 use crate::store::Guard;
 use crate::write::{self, Context, FormError, Writing};
-
-/// How long after a creation was asked for it may still take effect, in milliseconds: far longer than any request lives.
-const STILL_TO_COME_MS: u64 = 600_000;
-
-/// A creation that is asked for.
-#[derive(Clone, Copy)]
-struct Attempt<'a> {
-    address: &'a Address,
-    /// Its record, with that of earlier tries in it.
-    pending: &'a Pending,
-    /// The record of earlier tries alone.
-    earlier: Option<&'a Pending>,
-}
 
 /// Carries out plans under a lock.
 #[derive(Debug)]
@@ -59,19 +43,6 @@ struct Run<'a> {
 impl Run<'_> {
     fn guild(&self) -> Snowflake {
         self.plan.made_from.guild_id
-    }
-
-    /// What has this kind and name already.
-    fn alike(&self, attributes: &Attributes) -> BTreeSet<Snowflake> {
-        let alike = self.live.of_kind(attributes.kind());
-        let alike = alike.filter(|found| match (&found.attributes, attributes) {
-            (Attributes::Channel(found), Attributes::Channel(asked)) => {
-                let names = found.name.as_deref().zip(asked.name.as_deref());
-                names.is_some_and(|(one, other)| same_name(asked.kind, one, other))
-            }
-            (found, asked) => found.name() == asked.name(),
-        });
-        alike.map(|found| found.id).collect()
     }
 
     fn call(&self, source: CallError) -> ApplyError {
@@ -143,7 +114,8 @@ impl<'a> Executor<'a> {
                 elapsed: began.elapsed(),
             });
         }
-        self.check_overwrites(plan, live, state).await
+        self.check_overwrites(plan, live, state).await?;
+        self.settle_repeated(live, state).await
     }
 
     async fn step(&mut self, run: &Run<'_>, step: &Step, state: &mut State) -> Result<(), ApplyError> {
@@ -217,170 +189,6 @@ impl<'a> Executor<'a> {
     async fn send(&self, run: &Run<'_>, writing: Writing) -> Result<Value, CallError> {
         let Writing { method, path, body } = writing;
         self.discord.write(method, &path, body.as_ref(), &run.reason).await
-    }
-
-    async fn create(
-        &mut self,
-        run: &Run<'_>,
-        address: &Address,
-        attributes: &Attributes,
-        state: &mut State,
-    ) -> Result<(), ApplyError> {
-        let earlier = state.pending.get(address).cloned();
-        if let Some(pending) = &earlier
-            && let Some(found) = self.look(run, address, pending, state, 1).await?
-        {
-            // It is what was asked for then; the next plan tells whether that is still what is wanted.
-            state.record(address.clone(), just_made(&found));
-            return Ok(());
-        }
-        let writing = write::create(attributes, &self.context(run, state)).map_err(|error| run.form(error))?;
-        // What an earlier try asked for may still come: it goes on being looked for.
-        let pending = match &earlier {
-            Some(earlier) => earlier.asked_again(attributes, run.alike(attributes)),
-            None => Pending {
-                since_ms: self.discord.now_ms(),
-                attributes: attributes.clone(),
-                others: run.alike(attributes),
-                asked_before: Vec::new(),
-            },
-        };
-        state.begin_create(address.clone(), pending.clone());
-        self.save(state).await?;
-        let attempt = Attempt {
-            address,
-            pending: &pending,
-            earlier: earlier.as_ref(),
-        };
-        let (made, answer) = self.make(run, &attempt, &writing, state).await?;
-        let later = write::fields_after_create(&made.attributes);
-        let first = just_made(&made);
-        state.record(address.clone(), first.clone());
-        answer::record(state, run, (address, &first.attributes), None, &answer);
-        if !later.is_empty() {
-            self.save(state).await?;
-            // Of the rest the state goes on saying what Discord keeps.
-            let recorded = state
-                .entry(address)
-                .map_err(|error| run.state(error))?
-                .attributes
-                .clone();
-            let then = recorded.with_fields(&made.attributes, &later);
-            let answer = self.update(run, made.id, &then, &later, state).await?;
-            record_update(state, address, made.id, &then);
-            answer::record(state, run, (address, &then), Some(&later), &answer);
-        }
-        Ok(())
-    }
-
-    /// Asks for it until it is there. Where it fails and it is certain that this try made nothing, the pending record becomes
-    /// what it was before: an earlier try stays recorded until it is resolved. Returns Discord's answer too, which is `null`
-    /// for what was found after an answer was lost.
-    async fn make(
-        &mut self,
-        run: &Run<'_>,
-        attempt: &Attempt<'_>,
-        writing: &Writing,
-        state: &mut State,
-    ) -> Result<(Entry, Value), ApplyError> {
-        let Attempt {
-            address,
-            pending,
-            earlier,
-        } = *attempt;
-        let mut unknown = None;
-        for _ in 0..self.discord.patience().tries.max(1) {
-            let sent = self.discord.write(
-                writing.method.clone(),
-                &writing.path,
-                writing.body.as_ref(),
-                &run.reason,
-            );
-            match sent.await {
-                Ok(answer) => {
-                    let id = answer["id"].as_str().and_then(|id| id.parse().ok());
-                    let id = id.ok_or_else(|| ApplyError::NoId {
-                        step: run.words.clone(),
-                    })?;
-                    let attributes = pending.attributes.clone();
-                    return Ok((Entry { id, attributes }, answer));
-                }
-                Err(error @ CallError::OutcomeUnknown { .. }) => {
-                    let looks = self.discord.patience().looks.len();
-                    if let Some(found) = self.look(run, address, pending, state, looks).await? {
-                        return Ok((found, Value::Null));
-                    }
-                    unknown = Some(error);
-                }
-                Err(error @ CallError::Unreadable { .. }) => return Err(run.call(error)),
-                Err(error) => {
-                    if unknown.is_none() {
-                        match earlier {
-                            Some(earlier) => state.begin_create(address.clone(), earlier.clone()),
-                            None => state.give_up(address),
-                        }
-                        self.save(state).await?;
-                    }
-                    return Err(run.call(error));
-                }
-            }
-        }
-        let step = run.words.clone();
-        Err(unknown.map_or(ApplyError::NoId { step }, |error| run.call(error)))
-    }
-
-    /// Looks through the server for what may have been made, `times` with growing pauses: an answer may be lost before the
-    /// thing is there. Returns its id and what was asked for.
-    async fn look(
-        &self,
-        run: &Run<'_>,
-        address: &Address,
-        pending: &Pending,
-        state: &State,
-        times: usize,
-    ) -> Result<Option<Entry>, ApplyError> {
-        let progress = self.discord.progress();
-        progress.event(Event::LookingFor {
-            address: address.to_string(),
-        });
-        for pause in self.discord.patience().looks.iter().take(times.max(1)) {
-            let waited = self.discord.pause(Wait::Backoff, &run.words, *pause).await;
-            waited.map_err(|error| run.call(error))?;
-            let kinds = [address.kind()].into();
-            let live = read::read(self.discord, run.guild(), &kinds).await;
-            let live = live.map_err(|source| ApplyError::Look {
-                step: run.words.clone(),
-                source,
-            })?;
-            if let Some(found) = found_as_asked(address, pending, state, &live) {
-                progress.event(Event::Found {
-                    address: address.to_string(),
-                    id: found.id.get(),
-                });
-                return Ok(Some(found));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Drops an address from the state. A creation that was lost a moment ago may still take effect, so it is looked for once
-    /// more before its record goes; what is found stays managed, and the next plan decides about it.
-    async fn forget(&self, run: &Run<'_>, address: &Address, state: &mut State) -> Result<(), ApplyError> {
-        let pending = state.pending.get(address).cloned();
-        if let Some(pending) = pending.filter(|_| !state.resources.contains_key(address))
-            && self.discord.now_ms() < pending.since_ms.saturating_add(STILL_TO_COME_MS)
-        {
-            let looks = self.discord.patience().looks.len();
-            if let Some(found) = self.look(run, address, &pending, state, looks).await? {
-                state.record(address.clone(), just_made(&found));
-                self.discord.progress().event(Event::Note {
-                    message: format!("{address} is kept in the state; plan again to decide about it."),
-                });
-                return Ok(());
-            }
-        }
-        state.forget(address);
-        Ok(())
     }
 
     async fn update(
@@ -467,29 +275,6 @@ impl<'a> Executor<'a> {
             .await;
         sent.map_err(|error| run.call(error))?;
         Ok(())
-    }
-}
-
-/// What of a pending record is on the server, with what was asked for by the try that made it.
-fn found_as_asked(address: &Address, pending: &Pending, state: &State, live: &Live) -> Option<Entry> {
-    pending.asked().find_map(|asked| {
-        let one = Pending {
-            attributes: asked.clone(),
-            asked_before: Vec::new(),
-            ..pending.clone()
-        };
-        let id = find_pending(address, &one, state, live)?;
-        let attributes = asked.clone();
-        Some(Entry { id, attributes })
-    })
-}
-
-/// What the state records of a creation whose further requests are not made yet.
-fn just_made(made: &Entry) -> Entry {
-    let later = write::fields_after_create(&made.attributes);
-    Entry {
-        id: made.id,
-        attributes: made_without(&made.attributes, &later),
     }
 }
 

@@ -31,7 +31,8 @@ pub struct Patience {
     pub tries: u32,
     /// Pause after the first failure; doubles with each.
     pub pause: Duration,
-    /// How often, and after which pauses, a server is looked through for what a lost answer may have made.
+    /// How often, and after which pauses, a server is looked through for what a lost answer may have made. An effect that
+    /// arrives later than their sum after the failure is not found by the same run.
     pub looks: Vec<Duration>,
 }
 
@@ -40,8 +41,17 @@ impl Default for Patience {
         Self {
             tries: 5,
             pause: Duration::from_millis(500),
-            looks: [0, 1, 4].map(Duration::from_secs).to_vec(),
+            looks: [0, 1, 2, 4, 8].map(Duration::from_secs).to_vec(),
         }
+    }
+}
+
+impl Patience {
+    /// How long a server is looked through, in milliseconds.
+    #[must_use]
+    pub fn looks_ms(&self) -> u64 {
+        let total: Duration = self.looks.iter().sum();
+        u64::try_from(total.as_millis()).unwrap_or(u64::MAX)
     }
 }
 
@@ -377,6 +387,11 @@ fn parse<T: DeserializeOwned>(request: &Request, body: &[u8], attempts: &mut Att
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_is_looked_through_for_fifteen_seconds() {
+        assert_eq!(Patience::default().looks_ms(), 15_000);
+    }
 
     #[test]
     fn discords_clock_is_read_from_its_date() {

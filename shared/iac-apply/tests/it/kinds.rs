@@ -17,7 +17,8 @@ use crate::apply::conforms;
 use crate::bench::{Bench, configuration};
 
 /// A picture of one pixel.
-const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00";
+pub(crate) const PNG: &[u8] =
+    b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00";
 
 async fn bench() -> Bench {
     let channels: Vec<Value> = ["a", "b", "c", "d", "e", "f", "g"]

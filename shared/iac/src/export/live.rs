@@ -105,14 +105,12 @@ fn of_channel(resource: &LiveResource) -> Option<&Channel> {
 }
 
 /// The server as a configuration of the resources that have an address (see [`assign`]; hand in fewer to export fewer).
-/// References to anything else are by id.
+/// References to anything else are by id, also to what has an address and is not exported, since it is gone or unreadable.
 #[must_use]
 pub fn from_live(live: &Live, addresses: &BTreeMap<Address, Snowflake>, detail: Detail) -> Configuration {
-    let names = Names::new(
-        live.guild_id,
-        live.bot.user_id,
-        addresses.iter().map(|(address, id)| (address, *id)),
-    );
+    let exported = addresses.iter().map(|(address, id)| (address, *id));
+    let exported = exported.filter(|(address, id)| live.get(address.kind(), *id).is_some());
+    let names = Names::new(live.guild_id, live.bot.user_id, exported);
     let by_id: HashMap<(Kind, Snowflake), &Address> = addresses
         .iter()
         .map(|(address, id)| ((address.kind(), *id), address))

@@ -23,6 +23,7 @@ pub use image::LiveImage;
 pub use names::{Kinds, Names, map_references};
 pub use read::{
     Collections, FLAG_HIDE_DOWNLOAD_OPTIONS, FLAG_REQUIRE_TAG, UnknownValue, Unreadable, read_answer, read_channels,
+    read_me,
 };
 
 /// A resource as it is. All attributes that Discord tells of are given.
@@ -67,6 +68,16 @@ pub struct Live {
     /// Values that this version does not know: their attributes are `None`, and left as they are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unknown: Vec<UnknownValue>,
+    /// What exists and cannot be read, since a value that decides how it is read is unknown: the kind of a channel or of a
+    /// webhook, what triggers a rule of auto moderation, the kind of place of an event. It is never taken for gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<UnknownValue>,
+    /// Kinds whose list has an entry without content: what is not found may be this entry, so it is never taken for gone.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub incomplete: BTreeSet<Kind>,
+    /// Discord sent channels without positions: the order of channels is unknown, and not changed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub channels_unordered: bool,
     /// Kinds that were not read: nothing is known of such resources, not even whether there are any.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub unread: BTreeSet<Kind>,
@@ -93,6 +104,9 @@ impl Live {
             bot,
             foreign_channels: 0,
             unknown: Vec::new(),
+            unreadable: Vec::new(),
+            incomplete: BTreeSet::new(),
+            channels_unordered: false,
             unread: BTreeSet::new(),
             animated_emoji: BTreeSet::new(),
             images: BTreeMap::new(),
@@ -122,6 +136,16 @@ impl Live {
     #[must_use]
     pub fn get(&self, kind: Kind, id: Snowflake) -> Option<&LiveResource> {
         self.resources.get(&(kind, id))
+    }
+
+    /// The value that keeps a resource of this kind and id from being read, if there is one. A channel whose kind is unknown
+    /// may be a category as well.
+    #[must_use]
+    pub fn unreadable(&self, kind: Kind, id: Snowflake) -> Option<&UnknownValue> {
+        let is_tree = |kind| matches!(kind, Kind::Channel | Kind::Category);
+        self.unreadable
+            .iter()
+            .find(|value| value.id == id && (value.kind == kind || (is_tree(value.kind) && is_tree(kind))))
     }
 
     /// A resource, to be changed.

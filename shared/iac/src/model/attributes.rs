@@ -88,6 +88,21 @@ impl Attributes {
         }
     }
 
+    /// The name, to be changed; `None` where it is not managed or there is none.
+    pub fn name_mut(&mut self) -> Option<&mut String> {
+        match self {
+            Self::Server(server) => server.name.as_mut(),
+            Self::Role(role) => role.name.as_mut(),
+            Self::Category(channel) | Self::Channel(channel) => channel.name.as_mut(),
+            Self::Emoji(emoji) => emoji.name.as_mut(),
+            Self::Sticker(sticker) => sticker.name.as_mut(),
+            Self::Webhook(webhook) => webhook.name.as_mut(),
+            Self::Automod(rule) => rule.name.as_mut(),
+            Self::Event(event) => event.name.as_mut(),
+            Self::WelcomeScreen(_) | Self::Onboarding(_) => None,
+        }
+    }
+
     /// Names of the attributes of its kind, in the order in which people are told of them.
     #[must_use]
     pub fn fields(&self) -> &'static [&'static str] {

@@ -1,6 +1,6 @@
 //! Names as Discord writes them.
 
-use super::ChannelKind;
+use super::{Attributes, ChannelKind};
 
 /// The name as Discord stores it for this kind of channel.
 ///
@@ -30,10 +30,26 @@ pub fn normalised_name(kind: ChannelKind, name: &str) -> String {
     normal
 }
 
-/// Whether Discord would store both names alike.
+/// The name of a resource as Discord stores it: of channels and categories see [`normalised_name`]; all other names lose the
+/// white space at their ends, as every text of a request does.
 #[must_use]
-pub fn same_name(kind: ChannelKind, one: &str, other: &str) -> bool {
-    normalised_name(kind, one) == normalised_name(kind, other)
+pub fn stored_name(attributes: &Attributes) -> Option<String> {
+    let name = attributes.name()?;
+    Some(match attributes {
+        Attributes::Channel(channel) | Attributes::Category(channel) => normalised_name(channel.kind, name),
+        _ => name.trim().to_owned(),
+    })
+}
+
+/// A name without what Discord is known to rewrite, or may: case, white space, ASCII punctuation, control characters. Two names
+/// that are equal so are alike; whether they are of one thing, something else must say.
+#[must_use]
+pub fn folded_name(name: &str) -> String {
+    let dropped = |sign: &char| sign.is_whitespace() || sign.is_ascii_punctuation() || sign.is_control();
+    name.chars()
+        .flat_map(char::to_lowercase)
+        .filter(|sign| !dropped(sign))
+        .collect()
 }
 
 #[cfg(test)]

@@ -207,6 +207,7 @@ mod tests {
             live: Some(channel(kept)),
             adopted: None,
             altered: BTreeMap::from([("name".to_owned(), Value::from(asked))]),
+            held: false,
         };
         let mut wanted = channel(asked);
         let notes = accept(&"channel.lobby".parse().unwrap(), &mut wanted, &known);

@@ -33,7 +33,7 @@ pub(super) fn wanted(configuration: &Configuration, managed: &Managed, scope: &S
 pub(super) fn decide(configuration: &Configuration, wanted: &Wanted, managed: &Managed, scope: &Scope) -> Vec<Change> {
     let mut changes: Vec<Change> = Vec::new();
     for (address, resource) in &configuration.resources {
-        if !scope.includes(address) {
+        if !scope.includes(address) || managed.is_held(address) {
             continue;
         }
         let change = of_configured(address, &wanted[address], managed.known.get(address));
@@ -46,7 +46,7 @@ pub(super) fn decide(configuration: &Configuration, wanted: &Wanted, managed: &M
     let gone = managed
         .known
         .iter()
-        .filter(|(address, _)| !configuration.resources.contains_key(*address));
+        .filter(|(address, known)| !configuration.resources.contains_key(*address) && !known.held);
     changes.extend(
         gone.filter(|(address, _)| scope.includes(address))
             .map(|(address, known)| removal(address, known, Reason::NotConfigured)),
@@ -152,7 +152,7 @@ fn follow_replacements(changes: &mut Vec<Change>, wanted: &Wanted, managed: &Man
                 .filter_map(Reference::address)
                 .any(|address| replaced.contains(address))
         };
-        if !refers(attributes) || replaced.contains(address) || !scope.includes(address) {
+        if !refers(attributes) || replaced.contains(address) || !scope.includes(address) || managed.is_held(address) {
             continue;
         }
         let Some(Known {

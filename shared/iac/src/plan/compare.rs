@@ -1,6 +1,6 @@
 //! Comparing attributes: what is wanted with what is.
 
-use crate::model::{Attributes, AutomodRule, Channel, Emoji, Image, Sticker, normalised_name};
+use crate::model::{Attributes, AutomodRule, Channel, Emoji, Image, Sticker, stored_name};
 
 /// Names of the managed attributes of `wanted` that differ in `found`, in the order in which people are told of them.
 pub(super) fn differing_fields(wanted: &Attributes, found: &Attributes) -> Vec<String> {
@@ -23,10 +23,10 @@ pub(super) fn differing_fields(wanted: &Attributes, found: &Attributes) -> Vec<S
 
 /// As Discord would store it: names normalised. Both sides of a comparison go through this.
 pub(super) fn normalised(mut attributes: Attributes) -> Attributes {
-    if let Attributes::Channel(channel) | Attributes::Category(channel) = &mut attributes
-        && let Some(name) = &mut channel.name
+    if let Some(stored) = stored_name(&attributes)
+        && let Some(name) = attributes.name_mut()
     {
-        *name = normalised_name(channel.kind, name);
+        *name = stored;
     }
     attributes
 }

@@ -1,7 +1,7 @@
 //! What is managed, with what the server says of it: the state, refreshed.
 //!
-//! Finds again what an interrupted apply made (its pending record says what to look for), and notices what somebody else
-//! changed or removed.
+//! Takes in what an interrupted apply made (see [`super::lost`]), notices what somebody else changed or removed, and keeps
+//! what exists and cannot be read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,13 +9,12 @@ use serde_json::Value;
 
 use super::compare::{differing_fields, filled, normalised};
 use super::document::{Drift, Reason};
+use super::lost::{LostCreation, Search};
 use super::tags;
 use crate::live::{Live, LiveResource, Names};
-use crate::model::{Address, Attributes, Clearable, Kind, Reference, Snowflake, same_name};
-use crate::state::{Pending, State};
-
-/// How far Discord's clock may be behind the one that wrote the pending record, in milliseconds.
-const CLOCK_SKEW_MS: u64 = 5_000;
+use crate::model::{Address, Attributes, Kind, Snowflake};
+use crate::state::{Entry, State};
+use crate::words::with_article;
 
 /// A managed resource.
 #[derive(Clone, Debug)]
@@ -30,6 +29,38 @@ pub(super) struct Known {
     pub(super) adopted: Option<Reason>,
     /// What was asked for and is kept otherwise by Discord (see [`super::altered`]).
     pub(super) altered: BTreeMap<String, Value>,
+    /// It exists and cannot be read (see [`held`]): `live` is what the state says, and no step touches it.
+    pub(super) held: bool,
+}
+
+/// Why a managed resource that exists, or may exist, cannot be read; `None` when it can, or is gone. It is neither changed
+/// nor made again nor forgotten, and what refers to it goes on referring to it.
+#[must_use]
+pub fn held(address: &Address, entry: &Entry, live: &Live) -> Option<String> {
+    let (kind, id) = (address.kind(), entry.id);
+    let found = live.get(kind, id);
+    if let Some(value) = live.unreadable(kind, id) {
+        let is_managed = entry.attributes.to_map().contains_key(&value.field);
+        return (found.is_none() || is_managed).then(|| {
+            format!(
+                "Discord sent `{}` as its `{}`, which is unknown to this version of gaib",
+                value.value, value.field
+            )
+        });
+    }
+    if found.is_some() {
+        return None;
+    }
+    let other = match kind {
+        Kind::Channel => Kind::Category,
+        Kind::Category => Kind::Channel,
+        _ => {
+            let why = "Discord sent a list with an entry without content, which may be it";
+            return live.incomplete.contains(&kind).then(|| why.to_owned());
+        }
+    };
+    let found = live.get(other, id).is_some();
+    found.then(|| format!("Discord sent it as {}", with_article(other.words())))
 }
 
 /// All of it.
@@ -46,22 +77,19 @@ impl Managed {
     pub(super) fn find<'a>(state: &State, live: &Live, configured: impl Iterator<Item = &'a Address>) -> Self {
         let mut ids: BTreeMap<Address, (Snowflake, Reason)> = BTreeMap::new();
         let mut lost = Vec::new();
-        let mut taken: BTreeSet<(Kind, Snowflake)> = state
-            .resources
-            .iter()
-            .map(|(address, entry)| (address.kind(), entry.id))
-            .collect();
+        let mut search = Search::new(state, live);
         // Categories before channels: a channel is looked for in the category that was found.
         for (address, pending) in &state.pending {
             if state.resources.contains_key(address) {
                 continue;
             }
-            match look_for(address, pending, state, live, &ids, &taken) {
-                Some(id) => {
-                    taken.insert((address.kind(), id));
+            match search.find(address, pending) {
+                LostCreation::Found { id, .. } => {
                     ids.insert(address.clone(), (id, Reason::FoundAgain));
                 }
-                None => lost.push(address.clone()),
+                LostCreation::Absent => lost.push(address.clone()),
+                // The record stays; preflight reports it.
+                LostCreation::Unclear(_) => {}
             }
         }
         for address in configured.filter(|address| address.is_permanent()) {
@@ -69,13 +97,20 @@ impl Managed {
                 ids.insert(address.clone(), (live.guild_id, Reason::AlwaysThere));
             }
         }
+        let is_held = |(address, entry): &(&Address, &Entry)| held(address, entry, live).is_some();
+        let held: BTreeSet<&Address> = state
+            .resources
+            .iter()
+            .filter(is_held)
+            .map(|(address, _)| address)
+            .collect();
         // An id that is gone stands for nothing: what still refers to it refers to the old thing, not to its successor.
         let recorded = state.resources.iter().map(|(address, entry)| (address, entry.id));
         let all = recorded.chain(ids.iter().map(|(address, (id, _))| (address, *id)));
         let names = Names::new(
             live.guild_id,
             live.bot.user_id,
-            all.filter(|(address, id)| live.get(address.kind(), *id).is_some()),
+            all.filter(|(address, id)| held.contains(address) || live.get(address.kind(), *id).is_some()),
         );
         let attributes_of = |address: &Address, id| {
             let found: Option<&LiveResource> = live.get(address.kind(), id);
@@ -84,7 +119,11 @@ impl Managed {
         let mut known = BTreeMap::new();
         for (address, entry) in &state.resources {
             let mut recorded = normalised(names.localised(&entry.attributes));
-            let live = attributes_of(address, entry.id).map(|live| filled(live, &recorded));
+            let held = held.contains(address);
+            let live = match held {
+                true => Some(recorded.clone()),
+                false => attributes_of(address, entry.id).map(|live| filled(live, &recorded)),
+            };
             tags::fill_ids(&mut recorded, live.as_ref());
             let one = Known {
                 id: entry.id,
@@ -92,6 +131,7 @@ impl Managed {
                 live,
                 adopted: None,
                 altered: state.altered.get(address).cloned().unwrap_or_default(),
+                held,
             };
             known.insert(address.clone(), one);
         }
@@ -105,10 +145,16 @@ impl Managed {
                     live,
                     adopted: Some(reason),
                     altered: BTreeMap::new(),
+                    held: false,
                 },
             );
         }
         Self { names, known, lost }
+    }
+
+    /// Whether it exists and cannot be read.
+    pub(super) fn is_held(&self, address: &Address) -> bool {
+        self.known.get(address).is_some_and(|known| known.held)
     }
 
     /// What somebody else changed, of the attributes that the state has and `managed` keeps.
@@ -136,57 +182,5 @@ impl Managed {
             }
         }
         drift
-    }
-}
-
-/// What a creation made whose end is not known, if it is on the server and in no state yet.
-#[must_use]
-pub fn find_pending(address: &Address, pending: &Pending, state: &State, live: &Live) -> Option<Snowflake> {
-    let managed = state
-        .resources
-        .iter()
-        .map(|(address, entry)| (address.kind(), entry.id));
-    look_for(address, pending, state, live, &BTreeMap::new(), &managed.collect())
-}
-
-/// What a create whose answer was lost may have made: of the same kind and name, in the same category, not older than the
-/// request, and nobody's else. Of several the oldest, which is the first that could have been it.
-fn look_for(
-    address: &Address,
-    pending: &Pending,
-    state: &State,
-    live: &Live,
-    found: &BTreeMap<Address, (Snowflake, Reason)>,
-    taken: &BTreeSet<(Kind, Snowflake)>,
-) -> Option<Snowflake> {
-    let resolve = |reference: &Reference| match reference {
-        Reference::Id(id) => Some(*id),
-        Reference::Address(address) => state.id(address).or_else(|| found.get(address).map(|(id, _)| *id)),
-    };
-    let earliest = pending.since_ms.saturating_sub(CLOCK_SKEW_MS);
-    live.of_kind(address.kind())
-        .filter(|resource| resource.id.created_at_ms() >= earliest && !resource.managed)
-        .filter(|resource| !taken.contains(&(address.kind(), resource.id)) && !pending.others.contains(&resource.id))
-        .find(|resource| {
-            pending
-                .asked()
-                .any(|asked| is_like(asked, &resource.attributes, &resolve))
-        })
-        .map(|resource| resource.id)
-}
-
-fn is_like(asked: &Attributes, found: &Attributes, resolve: &impl Fn(&Reference) -> Option<Snowflake>) -> bool {
-    match (asked, found) {
-        (Attributes::Channel(asked), Attributes::Channel(found))
-        | (Attributes::Category(asked), Attributes::Category(found)) => {
-            let parent = |category: &Option<Clearable<Reference>>| {
-                category.as_ref().and_then(Clearable::value).and_then(resolve)
-            };
-            let names = asked.name.as_deref().zip(found.name.as_deref());
-            asked.kind == found.kind
-                && names.is_some_and(|(one, other)| same_name(found.kind, one, other))
-                && (asked.category.is_none() || parent(&asked.category) == parent(&found.category))
-        }
-        _ => asked.name().is_some() && asked.name() == found.name(),
     }
 }

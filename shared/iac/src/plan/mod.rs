@@ -3,7 +3,7 @@
 //! Owns the comparison of configuration, state and live server, and every decision that follows from it. Refuses input and
 //! output, clocks and chance: equal arguments give equal plans.
 //!
-//! The way: `known` refreshes what the state knows, `changes` decides for each resource, `steps` and `order` say
+//! The way: `known` refreshes what the state knows and `lost` finds what an interrupted apply made, `changes` decides for each resource, `steps` and `order` say
 //! in which requests, `overwrites` keeps private what is private. [`preflight`] says whether a plan can succeed.
 //!
 //! To add a kind: its place among the phases of `steps`, and what forces its replacement in `compare`.
@@ -14,6 +14,7 @@ mod compare;
 mod document;
 mod fit;
 mod known;
+mod lost;
 mod notes;
 mod opening;
 mod order;
@@ -38,7 +39,8 @@ pub use altered::{Altered, compare as compare_answer, compare_overwrites, overwr
 pub use document::{
     Action, Change, Counts, Drift, MadeFrom, Mode, Place, Plan, PlanFileError, Reason, Reorder, Step, VERSION,
 };
-pub use known::find_pending;
+pub use known::held;
+pub use lost::{LostCreation, STILL_TO_COME_MS, find_doubles, find_pending, there_before};
 pub use preflight::{
     Finding, RULES, Rule, absent_members, members, preflight, rules_table, sent_images, unusable_images,
 };

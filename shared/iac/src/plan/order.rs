@@ -63,7 +63,13 @@ pub(super) fn orders(
         notes: Vec::new(),
     };
     context.roles(&mut orders);
-    context.channels(&mut orders);
+    match live.channels_unordered {
+        false => context.channels(&mut orders),
+        true => orders.notes.push(
+            "Discord sent channels without their positions: the order of categories and channels is left as it is"
+                .to_owned(),
+        ),
+    }
     orders
 }
 

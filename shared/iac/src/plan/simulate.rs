@@ -150,7 +150,9 @@ impl Run {
                 overwrites.insert(Target::Member(self.live.bot.user_id), own);
             }
             if let Some(Clearable::Set(Reference::Id(category))) = &channel.category {
-                self.live.get(Kind::Category, *category).ok_or("its category is gone")?;
+                let found = self.live.get(Kind::Category, *category).is_some();
+                let is_there = found || self.live.unreadable(Kind::Category, *category).is_some();
+                is_there.then_some(()).ok_or("its category is gone")?;
             }
             for tag in channel.tags.iter_mut().flatten().filter(|tag| tag.id.is_none()) {
                 tag.id = Snowflake::new(self.next);
@@ -304,7 +306,11 @@ impl Run {
     }
 
     fn delete(&mut self, address: &Address, id: Snowflake) -> Outcome {
-        self.live.remove(address.kind(), id).ok_or("it is gone")?;
+        let count = self.live.unreadable.len();
+        self.live.unreadable.retain(|value| value.id != id);
+        let was_unreadable = self.live.unreadable.len() < count;
+        let was_there = self.live.remove(address.kind(), id).is_some() || was_unreadable;
+        was_there.then_some(()).ok_or("it is gone")?;
         self.live.bot.roles.remove(&id);
         let rest: BTreeMap<Snowflake, Kind> = [Kind::Channel, Kind::Category]
             .into_iter()

@@ -359,7 +359,7 @@ fn overwrite_steps(changes: &[Change], wanted: &Wanted, managed: &Managed, live:
     let known = managed
         .known
         .iter()
-        .filter(|(_, known)| known.live.is_some())
+        .filter(|(_, known)| known.live.is_some() && !known.held)
         .map(|(address, _)| address);
     let made = changes
         .iter()
@@ -421,7 +421,7 @@ pub(super) fn silent_refreshes(
     let changing: BTreeSet<&Address> = changes.iter().map(|change| &change.address).collect();
     let mut steps = Vec::new();
     for (address, attributes) in wanted {
-        let Some(known) = managed.known.get(address) else {
+        let Some(known) = managed.known.get(address).filter(|known| !known.held) else {
             continue;
         };
         let Some(live) = &known.live else { continue };
@@ -446,7 +446,8 @@ pub(super) fn silent_refreshes(
 /// Steps that bring the state up to date and nothing else.
 pub(super) fn refreshes(managed: &Managed, includes: impl Fn(&Address) -> bool) -> Vec<Step> {
     let mut steps = Vec::new();
-    for (address, known) in managed.known.iter().filter(|(address, _)| includes(address)) {
+    let readable = managed.known.iter().filter(|(_, known)| !known.held);
+    for (address, known) in readable.filter(|(address, _)| includes(address)) {
         let (address, id) = (address.clone(), known.id);
         match (&known.recorded, &known.live) {
             (_, None) => steps.push(Step::Forget { address }),

@@ -27,9 +27,12 @@ pub struct Entry {
 pub struct Pending {
     /// When, in milliseconds since the Unix epoch, by Discord's clock where that is known. What was made is not older.
     pub since_ms: u64,
+    /// When it was asked for the last time, by the same clock; absent for [`Pending::since_ms`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again_ms: Option<u64>,
     /// What was asked for.
     pub attributes: Attributes,
-    /// Ids of what was there before and has its kind and name: none of them is what was made.
+    /// Ids of what has its kind and was there before, as far as its age does not say so: none of them is what was made.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub others: BTreeSet<Snowflake>,
     /// What was asked for by earlier tries, where it differs from [`Pending::attributes`]: each of them may exist, too.
@@ -43,14 +46,18 @@ impl Pending {
         std::iter::once(&self.attributes).chain(self.asked_before.iter().rev())
     }
 
-    /// The record of another try while the earlier one is not resolved. `others` are ids of what has the kind and name that
-    /// is asked for now; they count only where this was not asked for before.
+    /// When it was asked for the last time.
     #[must_use]
-    pub fn asked_again(&self, attributes: &Attributes, others: BTreeSet<Snowflake>) -> Self {
+    pub fn last_ms(&self) -> u64 {
+        self.again_ms.unwrap_or(self.since_ms)
+    }
+
+    /// The record of another try at `now_ms`, made since nothing of `others`, which were there by then, came of the earlier ones.
+    #[must_use]
+    pub fn asked_again(&self, attributes: &Attributes, others: BTreeSet<Snowflake>, now_ms: u64) -> Self {
         let mut next = self.clone();
-        if !self.asked().any(|asked| asked == attributes) {
-            next.others.extend(others);
-        }
+        next.others.extend(others);
+        next.again_ms = Some(now_ms);
         next.asked_before
             .push(std::mem::replace(&mut next.attributes, attributes.clone()));
         next.asked_before.retain(|asked| asked != attributes);
@@ -75,6 +82,10 @@ pub struct State {
     /// What may exist.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pending: BTreeMap<Address, Pending>,
+    /// What was asked for again since an answer was lost and nothing was found: what exists twice if the earlier request took
+    /// effect after all.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub repeated: BTreeMap<Address, Pending>,
     /// Values that gaib asked for and that Discord keeps otherwise, by attribute (see [`crate::plan::Altered`]). What Discord
     /// keeps is in `resources`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -182,6 +193,7 @@ impl State {
             guild_id: None,
             resources: BTreeMap::new(),
             pending: BTreeMap::new(),
+            repeated: BTreeMap::new(),
             altered: BTreeMap::new(),
         }
     }
@@ -309,6 +321,7 @@ impl State {
     /// It does not exist, or is no longer managed. Whoever refers to it does so by id from now on.
     pub fn forget(&mut self, address: &Address) -> Option<Entry> {
         self.pending.remove(address);
+        self.repeated.remove(address);
         self.altered.remove(address);
         let entry = self.resources.remove(address)?;
         self.rename_references(address, &Reference::Id(entry.id));
@@ -418,6 +431,9 @@ impl State {
         self.resources.insert(to.clone(), entry);
         if let Some(altered) = self.altered.remove(from) {
             self.altered.insert(to.clone(), altered);
+        }
+        if let Some(repeated) = self.repeated.remove(from) {
+            self.repeated.insert(to.clone(), repeated);
         }
         self.rename_references(from, &Reference::Address(to.clone()));
         Ok(())

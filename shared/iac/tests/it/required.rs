@@ -22,11 +22,13 @@ fn collections(answers: &[(String, Value)]) -> Collections {
         welcome_screen,
         onboarding,
         events,
+        me,
     ] = answers
     else {
-        panic!("eight calls");
+        panic!("nine calls");
     };
     Collections {
+        me: me.1.clone(),
         guild: guild.1.clone(),
         channels: channels.1.clone(),
         bot: bot.1.clone(),
@@ -100,7 +102,6 @@ const REQUIRED: &[(&str, &[&str])] = &[
             "features",
             "roles",
             "emojis",
-            "stickers",
             "roles/*/id",
             "roles/*/name",
             "roles/*/colors",
@@ -112,11 +113,8 @@ const REQUIRED: &[(&str, &[&str])] = &[
             "roles/*/managed",
             "roles/*/position",
             "roles/*/permissions",
-            "roles/*/unicode_emoji?",
             "emojis/*/id",
             "emojis/*/name",
-            "emojis/*/roles",
-            "emojis/*/managed",
             "stickers/*/id",
             "stickers/*/name",
             "stickers/*/description?",
@@ -129,8 +127,6 @@ const REQUIRED: &[(&str, &[&str])] = &[
             "*/id",
             "*/type",
             "*/name",
-            "*/position",
-            "*/flags",
             "*/permission_overwrites/*/id",
             "*/permission_overwrites/*/type",
             "*/permission_overwrites/*/allow",
@@ -143,7 +139,7 @@ const REQUIRED: &[(&str, &[&str])] = &[
             "3/default_reaction_emoji/emoji_name?",
         ],
     ),
-    ("/guilds/{id}/members/{bot}", &["user", "user/id", "roles"]),
+    ("/guilds/{id}/members/{bot}", &["roles"]),
     ("/guilds/{id}/webhooks", &["*/id", "*/type", "*/channel_id?", "*/name?"]),
     (
         "/guilds/{id}/auto-moderation/rules",
@@ -221,6 +217,7 @@ const REQUIRED: &[(&str, &[&str])] = &[
             "0/entity_metadata/location",
         ],
     ),
+    ("/users/@me", &["id"]),
 ];
 
 /// Whether a pointer without its first slash is meant by a pattern of the list.
@@ -337,7 +334,7 @@ fn an_optional_field_that_is_missing_or_null_is_tolerated() {
 
 #[test]
 fn an_answer_that_is_no_list_or_null_is_an_error() {
-    for call in 0..8 {
+    for call in 0..9 {
         for wrong in [Value::Null, json!({ "message": "?" }), json!("x"), json!([1])] {
             // The caller gives `null` for a server without a welcome screen.
             if call == 5 && wrong.is_null() {
@@ -372,6 +369,79 @@ fn values_that_nobody_knows_are_left_alone_and_told() {
     assert_eq!((live.foreign_channels, live.of_kind(Kind::Channel).count()), (1, 2));
 }
 
+fn snowflake(id: u64) -> Snowflake {
+    Snowflake::new(id).unwrap()
+}
+
+/// Of what has an unknown kind nothing but id and kind is needed.
+#[test]
+fn things_of_an_unknown_kind_are_there_and_unreadable() {
+    let live = read_with(1, "/1", |channel| {
+        *channel = json!({ "id": "7", "type": 99, "name": null, "available_tags": 1 });
+    });
+    let live = live.unwrap();
+    for kind in [Kind::Channel, Kind::Category] {
+        assert_eq!(live.unreadable(kind, snowflake(7)).unwrap().value, "99", "{kind}");
+    }
+    assert!(live.unreadable(Kind::Role, snowflake(7)).is_none());
+    let live = read_with(3, "/0", |webhook| *webhook = json!({ "id": "20", "type": 77 })).unwrap();
+    assert!(live.unreadable(Kind::Webhook, snowflake(20)).is_some());
+    assert_eq!(live.unknown, [], "followed channels and applications have webhooks too");
+    let live = read_with(4, "/1", |rule| rule["trigger_type"] = json!(42)).unwrap();
+    assert!(live.unreadable(Kind::Automod, snowflake(41)).is_some());
+    let live = read_with(7, "/1", |event| event["entity_type"] = json!(42)).unwrap();
+    assert!(live.unreadable(Kind::Event, snowflake(61)).is_some());
+    let mut answers = answers();
+    answers[4].1[2] = Value::Null;
+    let live = Live::read(&collections(&answers)).unwrap();
+    assert_eq!(live.incomplete, [Kind::Automod].into());
+}
+
+/// What the reference lets be absent has its default there, unless that would have something forgotten or moved.
+#[test]
+fn fields_that_may_be_absent_have_their_documented_defaults() {
+    let mut answers = answers();
+    remove(&mut answers, "/0/stickers");
+    for field in ["roles", "managed", "animated"] {
+        remove(&mut answers, &format!("/0/emojis/0/{field}"));
+    }
+    remove(&mut answers, "/0/roles/1/unicode_emoji");
+    for channel in 0..4 {
+        remove(&mut answers, &format!("/1/{channel}/position"));
+        remove(&mut answers, &format!("/1/{channel}/flags"));
+    }
+    remove(&mut answers, "/2/user");
+    let live = Live::read(&collections(&answers)).unwrap();
+    assert!(live.unread.contains(&Kind::Sticker) && live.channels_unordered);
+    let emoji = live.get(Kind::Emoji, snowflake(30)).unwrap();
+    assert!(!emoji.managed && live.animated_emoji.is_empty());
+    assert!(matches!(&emoji.attributes, Attributes::Emoji(emoji) if emoji.roles == Some(Vec::new())));
+    assert_eq!(live.role(snowflake(5)).unwrap().unicode_emoji.as_deref(), Some(""));
+    assert_eq!(live.channel(snowflake(9)).unwrap().require_tag, Some(false));
+    assert_eq!(live.bot.user_id, snowflake(2));
+}
+
+/// Removes a field of an answer: the number of the call, then the pointer within it.
+fn remove(answers: &mut [(String, Value)], pointer: &str) {
+    let (call, pointer) = pointer.trim_start_matches('/').split_once('/').unwrap();
+    let (object, field) = pointer
+        .rsplit_once('/')
+        .map_or(("", pointer), |(object, field)| (object, field));
+    let object = if object.is_empty() {
+        String::new()
+    } else {
+        format!("/{object}")
+    };
+    let answer = &mut answers[call.parse::<usize>().unwrap()].1;
+    let removed = answer
+        .pointer_mut(&object)
+        .unwrap()
+        .as_object_mut()
+        .unwrap()
+        .remove(field);
+    assert!(removed.is_some(), "{pointer}");
+}
+
 /// Where Discord's practice differs from its document, by the name of the field.
 const UNLIKE_THE_DOCUMENT: &[&str] = &[
     // The reference lets answers of onboarding have no emoji and no description.
@@ -387,6 +457,18 @@ const UNLIKE_THE_DOCUMENT: &[&str] = &[
     "2/entity_metadata",
     // The reference calls the name of a webhook nullable.
     "*/name",
+    // A tag of which no id can be read is told apart by its name.
+    "*/available_tags/*/id",
+    // It says where the image is, and nothing else.
+    "stickers/*/format_type",
+    // The reference lets these be absent.
+    "stickers",
+    "roles/*/unicode_emoji",
+    "emojis/*/roles",
+    "emojis/*/managed",
+    "emojis/*/animated",
+    "*/position",
+    "*/flags",
 ];
 
 /// Every field that Discord's document requires is required here, or not read at all.

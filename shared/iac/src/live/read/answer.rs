@@ -36,8 +36,7 @@ pub fn read_answer(
             vec![role::resource(&found, guild, &bot, &mut unknown)]
         }
         Kind::Category | Kind::Channel => {
-            let found: wire::Channel = wire::read("PATCH /channels/{id}", answer)?;
-            channel::resources(&[found], guild, &mut unknown).0
+            channel::resources("PATCH /channels/{id}", &list(), guild, &mut unknown)?.known
         }
         Kind::Emoji => {
             let found: wire::Emoji = wire::read("PATCH /guilds/{id}/emojis/{emoji}", answer)?;
@@ -47,9 +46,9 @@ pub fn read_answer(
             let found: wire::Sticker = wire::read("PATCH /guilds/{id}/stickers/{sticker}", answer)?;
             vec![expression::sticker(&found)]
         }
-        Kind::Webhook => webhook::resources(&list())?,
-        Kind::Automod => automod::resources(&list(), &mut unknown)?,
-        Kind::Event => event::resources(&list(), &mut unknown)?,
+        Kind::Webhook => webhook::resources(&list())?.0,
+        Kind::Automod => automod::resources(&list(), &mut unknown, &mut Vec::new())?.0,
+        Kind::Event => event::resources(&list(), &mut unknown, &mut Vec::new())?,
         Kind::Onboarding => vec![community::onboarding(answer, guild, &mut unknown)?],
         // The answer does not tell whether the screen is shown.
         Kind::WelcomeScreen => return Ok(None),
@@ -62,7 +61,6 @@ pub fn read_answer(
 /// # Errors
 /// When the answer has not the shape that Discord's documents give it.
 pub fn read_channels(answer: &Value, guild: Snowflake) -> Result<Vec<(Snowflake, Attributes)>, Unreadable> {
-    let channels: Vec<wire::Channel> = wire::read("GET /guilds/{id}/channels", answer)?;
-    let (found, _) = channel::resources(&channels, guild, &mut Vec::new());
+    let found = channel::resources(channel::LIST, answer, guild, &mut Vec::new())?.known;
     Ok(found.into_iter().map(|found| (found.id, found.attributes)).collect())
 }

@@ -10,19 +10,30 @@ use crate::model::{Attributes, AutomodAction, AutomodPreset, AutomodRule, Automo
 
 const CALL: &str = "GET /guilds/{id}/auto-moderation/rules";
 
-pub(super) fn resources(value: &Value, unknown: &mut Vec<UnknownValue>) -> Result<Vec<LiveResource>, Unreadable> {
-    // The OpenAPI document lets a rule be `null`.
+/// Discord's numbers of the triggers that are known.
+const TRIGGERS: [wire::Integer; 5] = [1, 3, 4, 5, 6];
+
+/// The rules, and whether that is all of them: the OpenAPI document lets a rule be `null`. A trigger cannot be changed, so a
+/// rule with an unknown one is noted as unreadable too.
+pub(super) fn resources(
+    value: &Value,
+    unknown: &mut Vec<UnknownValue>,
+    unreadable: &mut Vec<UnknownValue>,
+) -> Result<(Vec<LiveResource>, bool), Unreadable> {
     let rules: Vec<Option<wire::AutomodRule>> = wire::read(CALL, value)?;
+    let is_complete = rules.iter().all(Option::is_some);
     let rules = rules.into_iter().enumerate();
-    rules
-        .filter_map(|(index, rule)| Some(resource(index, rule?, unknown)))
-        .collect()
+    let found: Result<_, _> = rules
+        .filter_map(|(index, rule)| Some(resource(index, rule?, unknown, unreadable)))
+        .collect();
+    Ok((found?, is_complete))
 }
 
 fn resource(
     index: usize,
     rule: wire::AutomodRule,
     unknown: &mut Vec<UnknownValue>,
+    unreadable: &mut Vec<UnknownValue>,
 ) -> Result<LiveResource, Unreadable> {
     let trigger = trigger(index, &rule)?;
     let actions: Vec<Option<AutomodAction>> = rule
@@ -32,6 +43,9 @@ fn resource(
         .map(|(number, one)| action(&format!("[{index}].actions[{number}].metadata"), one))
         .collect::<Result<_, _>>()?;
     let mut unknown = Unknowns::of(Kind::Automod, rule.id, &rule.name, unknown);
+    if !TRIGGERS.contains(&rule.trigger_type) {
+        unreadable.push(unknown.value("trigger", rule.trigger_type));
+    }
     let kinds: Vec<String> = rule.actions.iter().map(|action| action.kind.to_string()).collect();
     let references = |ids: Vec<Snowflake>| Some(ids.into_iter().map(Reference::Id).collect());
     let attributes = AutomodRule {

@@ -1,7 +1,9 @@
 //! Categories and channels.
 
+use serde_json::Value;
+
 use super::unknown::{UnknownValue, Unknowns, number};
-use super::{LiveResource, plain, wire};
+use super::{LiveResource, Unreadable, plain, wire};
 use crate::model::{
     Attributes, AutoArchive, Channel, ChannelKind, Clearable, ForumLayout, Kind, Overwrite, Overwrites, Reference,
     Snowflake, SortOrder, Tag, TagMatch, Target, VideoQuality,
@@ -12,20 +14,42 @@ pub const FLAG_REQUIRE_TAG: u64 = 1 << 4;
 /// The same page.
 pub const FLAG_HIDE_DOWNLOAD_OPTIONS: u64 = 1 << 15;
 
-/// Those of known kinds, and how many are of others (directories, what comes next): those are left alone.
+/// The call that lists channels.
+pub(super) const LIST: &str = "GET /guilds/{id}/channels";
+
+/// The channels of a list.
+#[derive(Debug, Default)]
+pub(super) struct Channels {
+    /// Those of known kinds.
+    pub(super) known: Vec<LiveResource>,
+    /// Those of other kinds (directories, what comes next), by the value of their kind. Of those nothing else is read.
+    pub(super) unreadable: Vec<UnknownValue>,
+    /// One of them came without its position.
+    pub(super) unordered: bool,
+}
+
+/// Reads what `call` answered: a list of channels.
 pub(super) fn resources(
-    channels: &[wire::Channel],
+    call: &'static str,
+    value: &Value,
     guild: Snowflake,
     unknown: &mut Vec<UnknownValue>,
-) -> (Vec<LiveResource>, usize) {
-    let mut known = Vec::with_capacity(channels.len());
-    for channel in channels {
-        let mut unknown = Unknowns::of(Kind::Channel, channel.id, &channel.name, unknown);
-        let kind = unknown.check("kind", number(channel.kind, ChannelKind::from_wire), channel.kind);
-        known.extend(kind.map(|kind| resource(kind, channel, guild, &mut unknown)));
+) -> Result<Channels, Unreadable> {
+    let heads: Vec<wire::Head> = wire::read(call, value)?;
+    let mut channels = Channels::default();
+    for (index, head) in heads.into_iter().enumerate() {
+        let name = head.name.unwrap_or_default();
+        let mut unknown = Unknowns::of(Kind::Channel, head.id, &name, unknown);
+        match unknown.check("kind", number(head.kind, ChannelKind::from_wire), head.kind) {
+            Some(kind) => {
+                let channel: wire::Channel = wire::read_part(call, &format!("[{index}]"), value.get(index))?;
+                channels.unordered |= channel.position.is_none();
+                channels.known.push(resource(kind, &channel, guild, &mut unknown));
+            }
+            None => channels.unreadable.push(unknown.value("kind", head.kind)),
+        }
     }
-    let foreign = channels.len() - known.len();
-    (known, foreign)
+    Ok(channels)
 }
 
 fn resource(kind: ChannelKind, channel: &wire::Channel, guild: Snowflake, unknown: &mut Unknowns<'_>) -> LiveResource {
@@ -35,7 +59,7 @@ fn resource(kind: ChannelKind, channel: &wire::Channel, guild: Snowflake, unknow
         _ => Attributes::Channel(attributes),
     };
     LiveResource {
-        position: wire::position(channel.position),
+        position: channel.position.map_or(0, wire::position),
         ..plain(channel.id, attributes)
     }
 }
@@ -102,7 +126,8 @@ fn voice(channel: &wire::Channel, attributes: &mut Channel, unknown: &mut Unknow
 /// What only forums and media channels have.
 fn posts(kind: ChannelKind, channel: &wire::Channel, attributes: &mut Channel, unknown: &mut Unknowns<'_>) {
     attributes.tags = channel.available_tags.as_deref().and_then(|sent| tags(sent, unknown));
-    attributes.require_tag = Some(channel.flags & flag(FLAG_REQUIRE_TAG) != 0);
+    let flags = channel.flags.unwrap_or(0);
+    attributes.require_tag = Some(flags & flag(FLAG_REQUIRE_TAG) != 0);
     attributes.default_reaction = match &channel.default_reaction_emoji {
         None => Some(Clearable::Cleared),
         Some(sent) => {
@@ -127,7 +152,7 @@ fn posts(kind: ChannelKind, channel: &wire::Channel, attributes: &mut Channel, u
         let sent = channel.default_forum_layout.unwrap_or(0);
         attributes.layout = unknown.check("layout", number(sent, ForumLayout::from_wire), sent);
     } else {
-        attributes.hide_download_options = Some(channel.flags & flag(FLAG_HIDE_DOWNLOAD_OPTIONS) != 0);
+        attributes.hide_download_options = Some(flags & flag(FLAG_HIDE_DOWNLOAD_OPTIONS) != 0);
     }
 }
 

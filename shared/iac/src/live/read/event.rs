@@ -8,15 +8,33 @@ use crate::model::{Attributes, Clearable, Event, EventPlace, Kind, Reference};
 
 pub(super) const CALL: &str = "GET /guilds/{id}/scheduled-events";
 
-pub(super) fn resources(value: &Value, unknown: &mut Vec<UnknownValue>) -> Result<Vec<LiveResource>, Unreadable> {
+/// Discord's numbers of the kinds of places that are known.
+const PLACES: std::ops::RangeInclusive<wire::Integer> = 1..=3;
+
+/// The events. One with an unknown kind of place is noted as unreadable too.
+pub(super) fn resources(
+    value: &Value,
+    unknown: &mut Vec<UnknownValue>,
+    unreadable: &mut Vec<UnknownValue>,
+) -> Result<Vec<LiveResource>, Unreadable> {
     let events: Vec<wire::Event> = wire::read(CALL, value)?;
     let numbered = events.into_iter().enumerate();
-    numbered.map(|(index, event)| resource(index, event, unknown)).collect()
+    numbered
+        .map(|(index, event)| resource(index, event, unknown, unreadable))
+        .collect()
 }
 
-fn resource(index: usize, event: wire::Event, unknown: &mut Vec<UnknownValue>) -> Result<LiveResource, Unreadable> {
+fn resource(
+    index: usize,
+    event: wire::Event,
+    unknown: &mut Vec<UnknownValue>,
+    unreadable: &mut Vec<UnknownValue>,
+) -> Result<LiveResource, Unreadable> {
     let place = place(index, &event)?;
     let mut unknown = Unknowns::of(Kind::Event, event.id, &event.name, unknown);
+    if !PLACES.contains(&event.entity_type) {
+        unreadable.push(unknown.value("place", event.entity_type));
+    }
     let place = unknown.check("place", place, event.entity_type);
     let mut time = |field: &str, text: &str| unknown.check(field, text.parse().ok(), text);
     let start = time("start", &event.scheduled_start_time);

@@ -11,16 +11,16 @@ pub(super) fn emoji(emoji: &wire::Emoji) -> LiveResource {
     let attributes = Emoji {
         name: Some(emoji.name.clone()),
         image: None,
-        roles: Some(emoji.roles.iter().copied().map(Reference::Id).collect()),
+        roles: Some(emoji.roles.iter().flatten().copied().map(Reference::Id).collect()),
     };
     LiveResource {
-        managed: emoji.managed,
+        managed: emoji.managed.unwrap_or(false),
         ..plain(emoji.id, Attributes::Emoji(attributes))
     }
 }
 
 pub(super) fn stickers(guild: &wire::Guild) -> Vec<LiveResource> {
-    guild.stickers.iter().map(sticker).collect()
+    guild.stickers.iter().flatten().map(sticker).collect()
 }
 
 pub(super) fn sticker(sticker: &wire::Sticker) -> LiveResource {

@@ -16,21 +16,22 @@ pub(super) fn of_guild(guild: &wire::Guild) -> Images {
         let animated = emoji.animated == Some(true);
         ((Kind::Emoji, emoji.id), LiveImage::of_emoji(emoji.id, animated))
     });
-    let stickers = guild.stickers.iter().filter_map(|sticker| {
+    let stickers = guild.stickers.iter().flatten().filter_map(|sticker| {
         let image = LiveImage::of_sticker(sticker.id, sticker.format_type.as_i64()?.into())?;
         Some(((Kind::Sticker, sticker.id), image))
     });
     emoji.chain(stickers).collect()
 }
 
-/// Avatars of webhooks.
-pub(super) fn of_webhooks(value: &Value) -> Result<Images, Unreadable> {
-    let webhooks: Vec<wire::Webhook> = wire::read("GET /guilds/{id}/webhooks", value)?;
-    let images = webhooks.iter().filter_map(|webhook| {
-        let image = LiveImage::of_avatar(webhook.id, webhook.avatar.as_str()?)?;
-        Some(((Kind::Webhook, webhook.id), image))
+/// Avatars of webhooks, of whatever kind they are.
+pub(super) fn of_webhooks(value: &Value) -> Images {
+    let webhooks = value.as_array().into_iter().flatten();
+    let images = webhooks.filter_map(|webhook| {
+        let id = webhook["id"].as_str()?.parse().ok()?;
+        let image = LiveImage::of_avatar(id, webhook["avatar"].as_str()?)?;
+        Some(((Kind::Webhook, id), image))
     });
-    Ok(images.collect())
+    images.collect()
 }
 
 /// Cover images of scheduled events.

@@ -33,6 +33,8 @@ pub use unknown::UnknownValue;
 /// What Discord answered, as it came.
 #[derive(Clone, Debug, Default)]
 pub struct Collections {
+    /// `GET /users/@me`: the bot.
+    pub me: Value,
     /// `GET /guilds/{id}`; roles, emoji and stickers are in it.
     pub guild: Value,
     /// `GET /guilds/{id}/channels`.
@@ -87,31 +89,41 @@ impl Live {
     /// What has not the shape that Discord's documents give it, named by call and field.
     pub fn read(collections: &Collections) -> Result<Self, Unreadable> {
         let guild: wire::Guild = wire::read("GET /guilds/{id}", &collections.guild)?;
-        let channels: Vec<wire::Channel> = wire::read("GET /guilds/{id}/channels", &collections.channels)?;
         let bot: wire::Member = wire::read("GET /guilds/{id}/members/{bot}", &collections.bot)?;
         let bot = LiveBot {
-            user_id: bot.user.id,
+            user_id: read_me(&collections.me)?,
             roles: bot.roles.into_iter().collect(),
         };
-        let mut unknown = Vec::new();
+        let (mut unknown, mut unreadable) = (Vec::new(), Vec::new());
         let settings = server::attributes(&guild, &mut unknown);
         let mut live = Self::new(guild.id, guild.owner_id, bot, settings);
         live.boost_level = u8::try_from(guild.premium_tier.max(0)).unwrap_or(u8::MAX);
         live.features = guild.features.iter().cloned().collect();
         let roles = role::resources(&guild, &live.bot, &mut unknown);
-        let (known, foreign) = channel::resources(&channels, guild.id, &mut unknown);
-        live.foreign_channels = foreign;
+        let channels = channel::resources(channel::LIST, &collections.channels, guild.id, &mut unknown)?;
+        live.foreign_channels = channels.unreadable.len();
+        live.channels_unordered = channels.unordered;
+        unreadable.extend(channels.unreadable);
         let animated = guild.emojis.iter().filter(|emoji| emoji.animated == Some(true));
         live.animated_emoji = animated.map(|emoji| emoji.id).collect();
         live.images = image::of_guild(&guild);
-        let mut all = vec![roles, known, expression::emojis(&guild), expression::stickers(&guild)];
+        let mut all = vec![
+            roles,
+            channels.known,
+            expression::emojis(&guild),
+            expression::stickers(&guild),
+        ];
         let (id, enabled) = (guild.id, live.features.contains("WELCOME_SCREEN_ENABLED"));
         if let Some(webhooks) = &collections.webhooks {
-            all.push(webhook::resources(webhooks)?);
-            live.images.extend(image::of_webhooks(webhooks)?);
+            let (incoming, others) = webhook::resources(webhooks)?;
+            all.push(incoming);
+            unreadable.extend(others);
+            live.images.extend(image::of_webhooks(webhooks));
         }
         if let Some(rules) = &collections.automod {
-            all.push(automod::resources(rules, &mut unknown)?);
+            let (rules, is_complete) = automod::resources(rules, &mut unknown, &mut unreadable)?;
+            all.push(rules);
+            live.incomplete.extend((!is_complete).then_some(Kind::Automod));
         }
         if let Some(screen) = &collections.welcome_screen {
             all.push(vec![community::welcome_screen(screen, id, enabled, &mut unknown)?]);
@@ -120,14 +132,26 @@ impl Live {
             all.push(vec![community::onboarding(onboarding, id, &mut unknown)?]);
         }
         if let Some(events) = &collections.events {
-            all.push(event::resources(events, &mut unknown)?);
+            all.push(event::resources(events, &mut unknown, &mut unreadable)?);
             live.images.extend(image::of_events(events)?);
         }
         all.into_iter().flatten().for_each(|resource| live.insert(resource));
         live.unknown = unknown;
+        live.unreadable = unreadable;
         live.unread = collections.unread();
+        // The reference lets a server come without its stickers. That is not the same as having none.
+        live.unread.extend(guild.stickers.is_none().then_some(Kind::Sticker));
         Ok(live)
     }
+}
+
+/// The bot's user id, out of `GET /users/@me`.
+///
+/// # Errors
+/// When the answer has no id.
+pub fn read_me(answer: &Value) -> Result<Snowflake, Unreadable> {
+    let user: wire::User = wire::read("GET /users/@me", answer)?;
+    Ok(user.id)
 }
 
 /// Something with nothing but an id and attributes.

@@ -36,7 +36,7 @@ impl fmt::Display for UnknownValue {
             "{subject} `{name}` ({id}): the value of `{field}`, `{value}`, is unknown to this version of gaib; "
         )?;
         f.write_str(if *kind == Kind::Channel && field == "kind" {
-            "the channel cannot be managed"
+            "the channel cannot be managed, and what refers to it names its id"
         } else {
             "the attribute is left as it is"
         })
@@ -60,15 +60,20 @@ impl<'a> Unknowns<'a> {
     /// The value as it was understood; `None` is noted as unknown with what was sent.
     pub(super) fn check<T>(&mut self, field: &str, understood: Option<T>, sent: impl fmt::Display) -> Option<T> {
         if understood.is_none() {
-            self.found.push(UnknownValue {
-                kind: self.kind,
-                id: self.id,
-                name: self.name.clone(),
-                field: field.to_owned(),
-                value: sent.to_string().chars().take(100).collect(),
-            });
+            self.found.push(self.value(field, sent));
         }
         understood
+    }
+
+    /// An unknown value of the resource.
+    pub(super) fn value(&self, field: &str, sent: impl fmt::Display) -> UnknownValue {
+        UnknownValue {
+            kind: self.kind,
+            id: self.id,
+            name: self.name.clone(),
+            field: field.to_owned(),
+            value: sent.to_string().chars().take(100).collect(),
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! What Discord's OpenAPI document calls `required` is required here: an answer without it, or with `null` where the document
 //! allows none, is an error that names the call and the field. Nothing is read as empty that was not sent. Fields that the
-//! document leaves optional are `Option`s with a default.
+//! document, or Discord's reference, leaves optional are `Option`s with the reference's default. Where a default would have
+//! something forgotten or moved (stickers, positions of channels), their absence is noted in the snapshot instead.
 
 use std::fmt;
 
@@ -121,7 +122,8 @@ pub(super) struct Guild {
     pub(super) features: Vec<String>,
     pub(super) roles: Vec<Role>,
     pub(super) emojis: Vec<Emoji>,
-    pub(super) stickers: Vec<Sticker>,
+    /// Required by the OpenAPI document; the reference lets it be absent.
+    pub(super) stickers: Option<Vec<Sticker>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -143,7 +145,7 @@ pub(super) struct Role {
     pub(super) managed: bool,
     pub(super) position: Integer,
     pub(super) permissions: Bits,
-    #[serde(deserialize_with = "nullable")]
+    /// Required by the OpenAPI document; the reference lets it be absent.
     pub(super) unicode_emoji: Option<String>,
 }
 
@@ -152,10 +154,19 @@ pub(super) struct User {
     pub(super) id: Snowflake,
 }
 
+/// Whose member it is, the call says: the reference lets `user` be absent.
 #[derive(Debug, Deserialize)]
 pub(super) struct Member {
-    pub(super) user: User,
     pub(super) roles: Vec<Snowflake>,
+}
+
+/// What decides how something is read. All else may be missing where the kind is unknown.
+#[derive(Debug, Deserialize)]
+pub(super) struct Head {
+    pub(super) id: Snowflake,
+    #[serde(rename = "type")]
+    pub(super) kind: Integer,
+    pub(super) name: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -199,15 +210,14 @@ pub(super) struct Tag {
     pub(super) emoji_name: Option<String>,
 }
 
-/// A channel of any kind. What depends on the kind is optional.
+/// A channel of a known kind. What depends on the kind is optional.
 #[derive(Debug, Deserialize)]
 pub(super) struct Channel {
     pub(super) id: Snowflake,
-    #[serde(rename = "type")]
-    pub(super) kind: Integer,
     pub(super) name: String,
-    pub(super) position: Integer,
-    pub(super) flags: Integer,
+    /// Required by the OpenAPI document, as are the flags; the reference lets both be absent.
+    pub(super) position: Option<Integer>,
+    pub(super) flags: Option<Integer>,
     pub(super) parent_id: Option<Snowflake>,
     pub(super) topic: Option<String>,
     pub(super) nsfw: Option<bool>,
@@ -230,9 +240,9 @@ pub(super) struct Channel {
 pub(super) struct Emoji {
     pub(super) id: Snowflake,
     pub(super) name: String,
-    pub(super) roles: Vec<Snowflake>,
-    pub(super) managed: bool,
-    #[serde(default)]
+    /// Required by the OpenAPI document, as is `managed`; the reference lets both be absent.
+    pub(super) roles: Option<Vec<Snowflake>>,
+    pub(super) managed: Option<bool>,
     pub(super) animated: Option<bool>,
 }
 
@@ -251,16 +261,11 @@ pub(super) struct Sticker {
 #[derive(Debug, Deserialize)]
 pub(super) struct Webhook {
     pub(super) id: Snowflake,
-    #[serde(rename = "type")]
-    pub(super) kind: Integer,
     #[serde(deserialize_with = "nullable")]
     pub(super) channel_id: Option<Snowflake>,
     /// The reference lets it be `null`, the OpenAPI document does not.
     #[serde(deserialize_with = "nullable")]
     pub(super) name: Option<String>,
-    /// Only for its image.
-    #[serde(default)]
-    pub(super) avatar: Value,
 }
 
 #[derive(Debug, Deserialize)]

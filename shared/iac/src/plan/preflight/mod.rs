@@ -16,6 +16,7 @@ mod permissions;
 mod references;
 mod roles;
 mod rules;
+mod unresolved;
 mod values;
 
 pub use images::{sent_images, unusable_images};
@@ -53,7 +54,9 @@ pub struct Finding {
 #[must_use]
 pub fn preflight(plan: &Plan, live: &Live, state: &State) -> Vec<Finding> {
     if plan.mode == Mode::RefreshOnly {
-        return Vec::new();
+        let mut problems = unresolved::unreadable(plan, live, state);
+        problems.extend(unresolved::doubled(live, state));
+        return findings(problems);
     }
     let mut walk = Walk {
         run: Run::new(live, state),
@@ -68,6 +71,9 @@ pub fn preflight(plan: &Plan, live: &Live, state: &State) -> Vec<Finding> {
         let _ = walk.run.carry_out(step);
     }
     let check = Check { plan, live };
+    walk.problems.extend(unresolved::unreadable(plan, live, state));
+    walk.problems.extend(unresolved::unknown_outcomes(plan, live, state));
+    walk.problems.extend(unresolved::doubled(live, state));
     check.values(&mut walk.problems);
     check.references(&mut walk.problems);
     check.hierarchy(&mut walk.problems);

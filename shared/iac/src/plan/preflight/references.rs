@@ -89,12 +89,9 @@ fn missing(change: &Change, live: &Live, uses: &mut Uses) -> bool {
 
 /// Whether the server has something of one of these kinds with the id.
 pub(in crate::plan) fn exists(live: &Live, kinds: Kinds, id: Snowflake) -> bool {
-    // A channel of a kind that is unknown here may be meant as well as any other.
-    let unknown = || {
-        let mut unknown = live.unknown.iter();
-        kinds.contains(&Kind::Channel) && unknown.any(|value| value.id == id && value.field == "kind")
-    };
-    kinds.iter().any(|kind| live.get(*kind, id).is_some()) || unknown()
+    // What cannot be read may be meant as well as anything else.
+    let is_there = |kind: &Kind| live.get(*kind, id).is_some() || live.unreadable(*kind, id).is_some();
+    kinds.iter().any(is_there)
 }
 
 /// The attributes that a change sends: of an update those that differ, and of overwrites the ones that differ.

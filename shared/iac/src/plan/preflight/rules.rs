@@ -24,6 +24,15 @@ macro_rules! rules {
 }
 
 rules! {
+    OUTCOME_UNKNOWN "outcome-unknown" "everything that is made"
+        "A rule of gaib's: nothing is made again while something on the server may have come from an earlier request for it whose answer was lost."
+        "";
+    DOUBLED "doubled" "everything that is made"
+        "A warning of gaib's: what was asked for again after a lost answer is there once. The earlier request may take effect after all."
+        "";
+    UNREADABLE "unreadable" "everything that is managed"
+        "A warning: what is managed and there has a kind that this version of gaib knows. What has another is neither changed nor made again nor forgotten."
+        "";
     VALUE "value" "every attribute"
         "A value that is sent has the length, the range and the form that Discord takes. Values that the server has already may stay."
         "https://discord.com/developers/docs/reference";

@@ -71,12 +71,13 @@ pub(super) fn collections(random: &mut Random, ids: &Ids) -> Collections {
     let others: Vec<(u64, i64)> = ids.channels.iter().map(|id| (*id, *random.one_of(&kinds))).collect();
     let all: Vec<(u64, i64)> = channels.chain(others).chain([(777, 99)]).collect();
     Collections {
+        me: json!({ "id": BOT.to_string() }),
         guild: guild(random, ids),
         channels: all
             .into_iter()
             .map(|(id, kind)| channel(random, ids, id, kind))
             .collect(),
-        bot: json!({ "user": { "id": BOT.to_string() }, "roles": ["1002"] }),
+        bot: json!({ "roles": ["1002"] }),
         ..Collections::default()
     }
 }

@@ -160,6 +160,7 @@ fn what_an_interrupted_apply_made_is_found_again_and_nothing_else_is_taken_for_i
         address("channel.gate"),
         Pending {
             since_ms: 2_000_000_000_000,
+            again_ms: None,
             others: [].into(),
             attributes,
             asked_before: Vec::new(),

@@ -2,7 +2,9 @@
 
 mod cases;
 mod generate;
+mod held;
 mod laws;
 mod limits;
+mod lost;
 mod size;
 pub(crate) mod world;
