@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     call::{Body, UploadedFile},
-    errors::{ApiResult, ErrorCode},
+    errors::{ApiError, ApiResult, ErrorCode},
 };
 use crate::http_server::BODY_WITHIN;
 
@@ -23,7 +23,8 @@ pub const LOGGED_CHARACTERS: usize = 16 * 1_024;
 /// Reads the body of a request.
 ///
 /// # Errors
-/// 40005 when too large, 50109 when the JSON does not parse, 408 when it does not arrive within 30 seconds.
+/// 40005 when too large, 50109 when the JSON does not parse, 408 when it does not arrive within 30 seconds, 50035 for a content
+/// type other than the three that Discord reads.
 pub async fn read(headers: &HeaderMap, body: HttpBody) -> ApiResult<Body> {
     let content_type = headers
         .get(header::CONTENT_TYPE)
@@ -39,8 +40,17 @@ pub async fn read(headers: &HeaderMap, body: HttpBody) -> ApiResult<Body> {
     if bytes.is_empty() {
         return Ok(Body::default());
     }
-    if content_type.starts_with("application/x-www-form-urlencoded") {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return read_form(&bytes);
+    }
+    if !essence.eq_ignore_ascii_case("application/json") {
+        // The code is documented, the words are from memory.
+        return Err(ApiError::field(
+            "",
+            "CONTENT_TYPE_INVALID",
+            "Expected \"Content-Type\" header to be one of {'application/json'}.",
+        ));
     }
     let json = serde_json::from_slice(&bytes).map_err(|_| ErrorCode::InvalidJson)?;
     Ok(Body {
@@ -168,6 +178,33 @@ mod tests {
         assert_eq!(cut.unwrap_err().code, 50109);
         let large = vec![b' '; MAX_REQUEST_BYTES + 1];
         assert_eq!(read(&json, HttpBody::from(large)).await.unwrap_err().code, 40005);
+    }
+
+    #[tokio::test]
+    async fn json_under_another_content_type_is_refused_and_an_empty_body_passes() {
+        for accepted in [
+            "application/json",
+            "application/json; charset=utf-8",
+            "Application/JSON",
+        ] {
+            assert!(
+                read(&headers(accepted), HttpBody::from("{}")).await.is_ok(),
+                "{accepted}"
+            );
+        }
+        for refused in ["text/plain", "application/jsonp", "text/plain; charset=utf-8"] {
+            let error = read(&headers(refused), HttpBody::from("{}")).await.unwrap_err();
+            let code = &error.errors.unwrap()["_errors"][0]["code"];
+            assert_eq!(
+                (error.code, code.as_str()),
+                (50035, Some("CONTENT_TYPE_INVALID")),
+                "{refused}"
+            );
+            assert!(read(&headers(refused), HttpBody::empty()).await.is_ok());
+        }
+        let none = HeaderMap::new();
+        assert_eq!(read(&none, HttpBody::from("{}")).await.unwrap_err().code, 50035);
+        assert!(read(&none, HttpBody::empty()).await.is_ok());
     }
 
     #[test]

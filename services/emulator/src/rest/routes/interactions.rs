@@ -21,7 +21,7 @@ use crate::{
         permissions,
         route::{Access, Route},
         validate::{
-            command::read_choices,
+            command_value::read_choices,
             form::{Form, Given, Length, read_body},
             message::{MessageForm, Sender, read_message},
             modal::read_modal,

@@ -27,6 +27,26 @@ pub mod kind {
 /// Kinds that a server channel may have.
 pub const GUILD_KINDS: &[i64] = &[0, 2, 4, 5, 13, 14, 15, 16];
 
+/// Kinds that `channel_types` of a select or an option may name. The OpenAPI document has all but 16, the documentation has that.
+const NAMED_KINDS: &[i64] = &[0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15, 16];
+
+/// `channel_types` of a channel select or of a command's channel option.
+pub fn read_channel_types(form: &Form<'_>) -> Given<Vec<Value>> {
+    form.entries("channel_types", Length::up_to(NAMED_KINDS.len()))
+        .map(|entries| {
+            for (index, entry) in entries.iter().enumerate() {
+                if !entry.as_i64().is_some_and(|kind| NAMED_KINDS.contains(&kind)) {
+                    form.refuse(
+                        &format!("channel_types.{index}"),
+                        "BASE_TYPE_CHOICES",
+                        format!("Value must be one of {NAMED_KINDS:?}."),
+                    );
+                }
+            }
+            entries.clone()
+        })
+}
+
 /// What a bot may set on a server channel.
 #[derive(Clone, Debug)]
 pub struct ChannelForm {

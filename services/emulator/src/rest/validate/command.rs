@@ -7,17 +7,16 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value, json};
 
-use super::form::{Form, Given, Length, snowflake};
+use super::{
+    command_value::read_value_rules,
+    form::{Form, Given, Length, snowflake},
+};
 use crate::model::Permissions;
 
 /// Command kinds: slash command, on a user, on a message.
 pub const CHAT_INPUT: i64 = 1;
 const SUB_COMMAND: i64 = 1;
 const SUB_COMMAND_GROUP: i64 = 2;
-const STRING: i64 = 3;
-const INTEGER: i64 = 4;
-const CHANNEL: i64 = 7;
-const NUMBER: i64 = 10;
 /// Characters of name, descriptions and values of one command, the longest localisation counting.
 const MAX_CHARACTERS: usize = 8_000;
 
@@ -89,7 +88,11 @@ pub fn read_command(form: &Form<'_>, current_kind: Option<i64>) -> CommandForm {
         }
         create.then(String::new)
     };
-    let options = if slash { read_options(form, 0) } else { Given::Absent };
+    let options = if slash {
+        read_options(form, 0)
+    } else {
+        refuse_options(form)
+    };
     let command = CommandForm {
         kind,
         name,
@@ -114,6 +117,21 @@ pub fn read_command(form: &Form<'_>, current_kind: Option<i64>) -> CommandForm {
     command
 }
 
+/// Commands on users and messages take no options. Libraries send an empty list; the code is from memory.
+fn refuse_options(form: &Form<'_>) -> Given<Vec<Value>> {
+    if form
+        .raw("options")
+        .is_some_and(|options| options.as_array().is_none_or(|list| !list.is_empty()) && !options.is_null())
+    {
+        form.refuse(
+            "options",
+            "APPLICATION_COMMAND_CONTEXT_MENU_OPTIONS_NOT_ALLOWED",
+            "Context menu commands cannot have options",
+        );
+    }
+    Given::Absent
+}
+
 fn read_name(form: &Form<'_>, slash: bool) -> String {
     let name = form.required_text("name", Length::between(1, 32));
     if slash && !name.is_empty() && !is_command_name(&name) {
@@ -131,7 +149,7 @@ fn is_command_name(name: &str) -> bool {
     })
 }
 
-fn read_localizations(form: &Form<'_>, key: &str, max: usize, names: bool) -> Given<Map<String, Value>> {
+pub(super) fn read_localizations(form: &Form<'_>, key: &str, max: usize, names: bool) -> Given<Map<String, Value>> {
     form.form(key).map(|texts| {
         let mut read = Map::new();
         for (locale, value) in texts.fields() {
@@ -270,108 +288,6 @@ fn read_option(form: &Form<'_>, kind: i64, depth: u8) -> Map<String, Value> {
     option
 }
 
-/// Choices, autocomplete, bounds and channel kinds of an option that takes a value.
-fn read_value_rules(form: &Form<'_>, kind: i64, option: &mut Map<String, Value>) {
-    let takes_choices = matches!(kind, STRING | INTEGER | NUMBER);
-    let autocomplete = form.flag("autocomplete").value().unwrap_or(false);
-    let choices = form.forms("choices", Length::up_to(25)).value().unwrap_or_default();
-    if autocomplete && (!takes_choices || !choices.is_empty()) {
-        form.refuse(
-            "autocomplete",
-            "APPLICATION_COMMAND_OPTIONS_CHOICES_AUTOCOMPLETE",
-            "Autocomplete can only be used on string, integer and number options without choices",
-        );
-    }
-    if autocomplete {
-        option.insert("autocomplete".to_owned(), json!(true));
-    }
-    if !choices.is_empty() {
-        if takes_choices {
-            option.insert("choices".to_owned(), Value::Array(read_choices(&choices, kind)));
-        } else {
-            form.refuse(
-                "choices",
-                "APPLICATION_COMMAND_OPTIONS_CHOICES_NOT_ALLOWED",
-                "Choices can only be used on string, integer and number options",
-            );
-        }
-    }
-    if kind == STRING {
-        for (key, min) in [("min_length", 0), ("max_length", 1)] {
-            if let Given::Value(length) = form.integer(key, min, 6_000) {
-                option.insert(key.to_owned(), json!(length));
-            }
-        }
-    }
-    if matches!(kind, INTEGER | NUMBER) {
-        for key in ["min_value", "max_value"] {
-            match form.raw(key) {
-                None | Some(Value::Null) => {}
-                Some(value) if value.is_i64() || value.is_u64() || (kind == NUMBER && value.is_number()) => {
-                    option.insert(key.to_owned(), value.clone());
-                }
-                Some(value) => form.refuse(key, "NUMBER_TYPE_COERCE", format!("Value {value} is not int.")),
-            }
-        }
-    }
-    if kind == CHANNEL
-        && let Given::Value(kinds) = form.entries("channel_types", Length::up_to(13))
-    {
-        option.insert("channel_types".to_owned(), json!(kinds));
-    }
-}
-
-/// Reads choices of an option or of an autocomplete answer; values must be of the option's kind.
-pub fn read_choices(choices: &[Form<'_>], kind: i64) -> Vec<Value> {
-    let mut names = HashSet::new();
-    choices
-        .iter()
-        .map(|choice| {
-            let name = choice.required_text("name", Length::between(1, 100));
-            if !names.insert(name.clone()) {
-                choice.refuse(
-                    "",
-                    "APPLICATION_COMMAND_OPTIONS_CHOICE_NAMES_DUPLICATED",
-                    "Option choice names must be unique",
-                );
-            }
-            let mut read = Map::new();
-            read.insert("name".to_owned(), json!(name));
-            if let Given::Value(texts) = read_localizations(choice, "name_localizations", 100, false) {
-                read.insert("name_localizations".to_owned(), Value::Object(texts));
-            }
-            read.insert("value".to_owned(), read_choice_value(choice, kind));
-            Value::Object(read)
-        })
-        .collect()
-}
-
-fn read_choice_value(choice: &Form<'_>, kind: i64) -> Value {
-    if choice.raw("value").is_none_or(Value::is_null) {
-        choice.refuse("value", "BASE_TYPE_REQUIRED", "This field is required");
-        return Value::Null;
-    }
-    let limit = 9_007_199_254_740_992_i64;
-    match kind {
-        INTEGER => choice
-            .integer("value", -limit, limit)
-            .value()
-            .map_or(Value::Null, Value::from),
-        NUMBER => match choice.raw("value") {
-            Some(value) if value.is_number() => value.clone(),
-            Some(value) => {
-                choice.refuse("value", "NUMBER_TYPE_COERCE", format!("Value {value} is not float."));
-                Value::Null
-            }
-            None => Value::Null,
-        },
-        _ => choice
-            .text("value", Length::up_to(6_000))
-            .value()
-            .map_or(Value::Null, Value::from),
-    }
-}
-
 /// Name, description and values over the whole command; of localisations the longest counts.
 fn count_characters(fields: &Map<String, Value>) -> usize {
     let length = |key: &str| {
@@ -481,6 +397,19 @@ mod tests {
         let body = json!({"name": "x", "description": "d", "options": [
             {"type": 3, "name": "n", "description": "d", "autocomplete": true, "choices": [{"name": "a", "value": "b"}]}]});
         assert!(read(&body).is_err());
+    }
+
+    #[test]
+    fn commands_on_users_and_messages_take_no_options() {
+        let option = json!({"type": 3, "name": "o", "description": "d"});
+        for kind in [2, 3] {
+            let body = |options: Value| json!({"name": "Report", "type": kind, "options": options});
+            assert_eq!(
+                code(&body(json!([option])), "/options"),
+                "APPLICATION_COMMAND_CONTEXT_MENU_OPTIONS_NOT_ALLOWED"
+            );
+            assert!(read(&body(json!([]))).is_ok() && read(&body(Value::Null)).is_ok());
+        }
     }
 
     #[test]

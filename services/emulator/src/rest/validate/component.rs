@@ -1,7 +1,7 @@
-//! Action rows, buttons and selects of messages: limits and the form in which they come back.
+//! Action rows and buttons of messages: limits and the form in which they come back.
 //!
 //! Source: <https://discord.com/developers/docs/components/reference>. The kinds that need the flag `IS_COMPONENTS_V2`
-//! are in `component_v2`, text inputs and labels in `modal`. To add a kind, add a reader and its line in `read_part`.
+//! are in `component_v2`, selects in `select`, text inputs and labels in `modal`. To add a kind, add a reader and its line in `read_part`.
 
 use std::collections::HashSet;
 
@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::{
     component_v2,
     form::{Form, Given, Length},
+    select::{read_entity_select, read_string_select},
 };
 
 /// Component kinds by Discord's numbers.
@@ -267,100 +268,6 @@ pub fn read_emoji(form: &Form<'_>) -> Value {
     Value::Object(emoji)
 }
 
-fn read_string_select(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
-    let mut select = read_select_frame(form, kind::STRING_SELECT, layout);
-    if !form.require("options") {
-        return select;
-    }
-    let Given::Value(options) = form.forms("options", Length::between(1, 25)) else {
-        return select;
-    };
-    let mut values = HashSet::new();
-    let mut read = Vec::with_capacity(options.len());
-    for option in &options {
-        let mut entry = Map::new();
-        let value = option.required_text("value", Length::between(1, 100));
-        if !values.insert(value.clone()) {
-            option.refuse(
-                "",
-                "SELECT_COMPONENT_OPTION_VALUE_DUPLICATED",
-                "The specified option value is already used",
-            );
-        }
-        entry.insert(
-            "label".to_owned(),
-            json!(option.required_text("label", Length::between(1, 100))),
-        );
-        entry.insert("value".to_owned(), json!(value));
-        insert_some(
-            &mut entry,
-            "description",
-            option.text("description", Length::up_to(100)).value().map(Value::from),
-        );
-        insert_some(
-            &mut entry,
-            "emoji",
-            option.form("emoji").value().map(|emoji| read_emoji(&emoji)),
-        );
-        if option.flag("default") == Given::Value(true) {
-            entry.insert("default".to_owned(), json!(true));
-        }
-        read.push(Value::Object(entry));
-    }
-    if select["max_values"].as_u64().is_some_and(|max| max > read.len() as u64) {
-        form.refuse(
-            "max_values",
-            "NUMBER_TYPE_MAX",
-            format!("int value should be less than or equal to {}.", read.len()),
-        );
-    }
-    select.insert("options".to_owned(), Value::Array(read));
-    select
-}
-
-fn read_entity_select(form: &Form<'_>, found: i64, layout: &mut Layout) -> Map<String, Value> {
-    let mut select = read_select_frame(form, found, layout);
-    if found == kind::CHANNEL_SELECT
-        && let Given::Value(kinds) = form.entries("channel_types", Length::up_to(13))
-    {
-        select.insert("channel_types".to_owned(), json!(kinds));
-    }
-    if let Given::Value(defaults) = form.forms("default_values", Length::up_to(25)) {
-        let read: Vec<Value> = defaults
-            .iter()
-            .map(|entry| {
-                let id = entry.snowflake("id").value().unwrap_or_default();
-                json!({ "id": id.to_string(), "type": entry.required_text("type", Length::up_to(10)) })
-            })
-            .collect();
-        select.insert("default_values".to_owned(), Value::Array(read));
-    }
-    select
-}
-
-fn read_select_frame(form: &Form<'_>, found: i64, layout: &mut Layout) -> Map<String, Value> {
-    let mut select = layout.begin(form, found);
-    layout.custom_id(form, &mut select);
-    insert_some(
-        &mut select,
-        "placeholder",
-        form.text("placeholder", Length::up_to(150)).value().map(Value::from),
-    );
-    let min = form.integer("min_values", 0, 25).value().unwrap_or(1);
-    let max = form.integer("max_values", 1, 25).value().unwrap_or(1);
-    if min > max {
-        form.refuse(
-            "min_values",
-            "SELECT_COMPONENT_MIN_GREATER_THAN_MAX",
-            "The min number of values cannot be greater than the max",
-        );
-    }
-    select.insert("min_values".to_owned(), json!(min));
-    select.insert("max_values".to_owned(), json!(max));
-    insert_disabled(form, &mut select);
-    select
-}
-
 /// Puts `value` under `key` when there is one.
 pub fn insert_some(component: &mut Map<String, Value>, key: &str, value: Option<Value>) {
     if let Some(value) = value {
@@ -368,7 +275,7 @@ pub fn insert_some(component: &mut Map<String, Value>, key: &str, value: Option<
     }
 }
 
-fn insert_disabled(form: &Form<'_>, component: &mut Map<String, Value>) {
+pub(super) fn insert_disabled(form: &Form<'_>, component: &mut Map<String, Value>) {
     if let Given::Value(disabled) = form.flag("disabled") {
         component.insert("disabled".to_owned(), json!(disabled));
     }
@@ -427,26 +334,6 @@ mod tests {
         assert_eq!(
             parts["2"]["custom_id"]["_errors"][0]["code"],
             "BUTTON_COMPONENT_CUSTOM_ID_URL_MUTUALLY_EXCLUSIVE"
-        );
-    }
-
-    #[test]
-    fn selects_are_bounded() {
-        let options: Vec<Value> = (0..26)
-            .map(|index| json!({"label": "x", "value": index.to_string()}))
-            .collect();
-        let errors =
-            read(&json!([{"type": 1, "components": [{"type": 3, "custom_id": "s", "options": options}]}])).unwrap_err();
-        assert_eq!(
-            errors["components"]["0"]["components"]["0"]["options"]["_errors"][0]["code"],
-            "BASE_TYPE_BAD_LENGTH"
-        );
-        let twice = json!([{"label": "x", "value": "1"}, {"label": "y", "value": "1"}]);
-        let errors =
-            read(&json!([{"type": 1, "components": [{"type": 3, "custom_id": "s", "options": twice}]}])).unwrap_err();
-        assert_eq!(
-            errors["components"]["0"]["components"]["0"]["options"]["1"]["_errors"][0]["code"],
-            "SELECT_COMPONENT_OPTION_VALUE_DUPLICATED"
         );
     }
 
