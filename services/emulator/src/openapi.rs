@@ -7,7 +7,8 @@
 //!
 //! Known differences between document and practice, which the checker forgives: codes of form errors are words, not
 //! integers (as Discord's own reference shows them); integers may be sent as texts of digits (permissions always are) and
-//! the ids of attachments as numbers; what the document does not list is not judged when it was refused.
+//! the ids of attachments as numbers; forwards exist, which Discord's documentation has and the document has not; what the document
+//! does not list is not judged when it was refused.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -142,6 +143,9 @@ impl Checker {
         let form_error = &mut document["components"]["schemas"]["InnerErrors"]["properties"]["_errors"]["items"];
         *form_error = json!({ "type": "object", "required": ["code", "message"],
             "properties": { "code": { "type": "string" }, "message": { "type": "string" } } });
+        if let Some(kinds) = document["components"]["schemas"]["MessageReferenceType"]["oneOf"].as_array_mut() {
+            kinds.push(json!({ "title": "FORWARD", "const": 1 }));
+        }
         Ok(Self {
             document,
             validators: Mutex::default(),

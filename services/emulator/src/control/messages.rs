@@ -100,7 +100,18 @@ pub(super) async fn send(
         let guild = names::guild(state, &guild)?;
         let channel = names::channel(guild, &channel)?;
         let user = names::member(state, guild, &text.user_id)?;
-        let may = require(state, guild, channel, user, Permissions::SEND_MESSAGES, "write in")?;
+        let needed = if channel.kind.is_thread() {
+            Permissions::SEND_MESSAGES_IN_THREADS
+        } else {
+            Permissions::SEND_MESSAGES
+        };
+        let may = require(state, guild, channel, user, needed, "write in")?;
+        if channel.thread.as_ref().is_some_and(|thread| thread.locked) && !may.contains(Permissions::MANAGE_THREADS) {
+            return Err(forbidden(
+                format!("{} is locked", channel.name),
+                "play a member who has MANAGE_THREADS, or unlock it: PATCH /channels/{id} {\"locked\": false} by the bot",
+            ));
+        }
         if !channel.kind.holds_messages() {
             return Err(bad(
                 format!("{} holds no messages", channel.name),

@@ -145,6 +145,15 @@ pub struct ForumTag {
     pub emoji_name: Option<String>,
 }
 
+/// Somebody in a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThreadMember {
+    /// The user.
+    pub user_id: Id,
+    /// When they joined, or were added.
+    pub joined: Timestamp,
+}
+
 /// What only a thread has.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ThreadState {
@@ -164,10 +173,18 @@ pub struct ThreadState {
     pub create_timestamp: Timestamp,
     /// Tags of a forum post.
     pub applied_tags: Vec<Id>,
-    /// Who is in it.
-    pub members: Vec<Id>,
+    /// Who is in it, in the order of joining.
+    pub members: Vec<ThreadMember>,
     /// Messages in it, the first not counted.
     pub message_count: u64,
+}
+
+impl ThreadState {
+    /// This user's membership.
+    #[must_use]
+    pub fn member(&self, user: Id) -> Option<&ThreadMember> {
+        self.members.iter().find(|member| member.user_id == user)
+    }
 }
 
 /// A channel. Fields that its kind does not have keep their defaults and are not serialised.

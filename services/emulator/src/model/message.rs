@@ -15,6 +15,8 @@ pub const FLAG_LOADING: u64 = 1 << 7;
 pub const FLAG_COMPONENTS_V2: u64 = 1 << 15;
 /// `flags` bit: embeds are hidden.
 pub const FLAG_SUPPRESS_EMBEDS: u64 = 1 << 2;
+/// `flags` bit: it forwards another message.
+pub const FLAG_HAS_SNAPSHOT: u64 = 1 << 14;
 /// `flags` bit: no push notification.
 pub const FLAG_SUPPRESS_NOTIFICATIONS: u64 = 1 << 12;
 
@@ -81,8 +83,10 @@ pub struct Message {
     pub kind: u8,
     /// Application that sent it, for answers to interactions and webhooks of applications.
     pub application_id: Option<Id>,
-    /// What it replies to.
+    /// What it replies to, or forwards.
     pub message_reference: Option<Value>,
+    /// The forwarded message as it was then, in the form of `message_snapshots`.
+    pub snapshot: Option<Value>,
     /// Bit set; see the constants here.
     pub flags: u64,
     /// Interaction that it answers, as `interaction_metadata`.
@@ -118,6 +122,7 @@ impl Message {
             kind: 0,
             application_id: None,
             message_reference: None,
+            snapshot: None,
             flags: 0,
             interaction_metadata: None,
             components: Vec::new(),

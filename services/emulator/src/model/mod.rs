@@ -23,7 +23,7 @@ pub mod webhook;
 
 pub use audit::{AuditAction, AuditEntry, Change};
 pub use automod::AutomodRule;
-pub use channel::{Channel, ChannelKind, ForumTag, Overwrite, OverwriteKind, ThreadState};
+pub use channel::{Channel, ChannelKind, ForumTag, Overwrite, OverwriteKind, ThreadMember, ThreadState};
 pub use command::{Command, CommandChoice, CommandOption};
 pub use community::{Onboarding, OnboardingOption, OnboardingPrompt, WelcomeChannel, WelcomeScreen};
 pub use emoji::Emoji;

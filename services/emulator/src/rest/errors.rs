@@ -33,6 +33,8 @@ pub enum ErrorCode {
     UnknownWebhook,
     UnknownBan,
     UnknownInteraction,
+    UnknownVoiceState,
+    UnknownCommandPermissions,
     UnknownApplicationCommand,
     UnknownWelcomeScreen,
     UnknownScheduledEvent,
@@ -44,6 +46,7 @@ pub enum ErrorCode {
     MaximumEmojis,
     MaximumReactions,
     MaximumChannels,
+    MaximumAttachments,
     MaximumCommands,
     MaximumDailyCommandCreates,
     MaximumScheduledEvents,
@@ -59,6 +62,7 @@ pub enum ErrorCode {
     CannotSendEmptyMessage,
     CannotMessageUser,
     CannotSendInVoice,
+    CannotExecuteOnSystemMessage,
     MissingPermissions,
     BulkDeleteCount,
     WrongChannelKind,
@@ -72,12 +76,17 @@ pub enum ErrorCode {
     NeedsBoosts,
     ThreadArchived,
     ThreadAlreadyCreated,
+    ThreadLocked,
+    CannotForwardUnread,
     BulkDeleteTooOld,
     InvalidFormBody,
     InvalidApiVersion,
     CannotDeleteCommunityChannel,
     InvalidJson,
     WebhooksNotInForums,
+    WebhookThreadTwice,
+    WebhookThreadOutsideForum,
+    WidgetDisabled,
     FailedToBan,
 }
 
@@ -102,6 +111,8 @@ impl ErrorCode {
             Self::UnknownWebhook => (404, 10015, "Unknown Webhook"),
             Self::UnknownBan => (404, 10026, "Unknown Ban"),
             Self::UnknownInteraction => (404, 10062, "Unknown interaction"),
+            Self::UnknownVoiceState => (404, 10065, "Unknown Voice State"),
+            Self::UnknownCommandPermissions => (404, 10066, "Unknown application command permissions"),
             Self::UnknownApplicationCommand => (404, 10063, "Unknown application command"),
             Self::UnknownWelcomeScreen => (404, 10069, "Unknown Guild Welcome Screen"),
             Self::UnknownScheduledEvent => (404, 10070, "Unknown Guild Scheduled Event"),
@@ -117,6 +128,7 @@ impl ErrorCode {
             Self::MaximumEmojis => (400, 30008, "Maximum number of emojis reached"),
             Self::MaximumReactions => (400, 30010, "Maximum number of reactions reached (20)"),
             Self::MaximumChannels => (400, 30013, "Maximum number of guild channels reached (500)"),
+            Self::MaximumAttachments => (400, 30015, "Maximum number of attachments in a message reached (10)"),
             Self::MaximumCommands => (400, 30032, "Maximum number of application commands reached (100)"),
             Self::MaximumDailyCommandCreates => (
                 429,
@@ -140,6 +152,7 @@ impl ErrorCode {
             Self::CannotSendEmptyMessage => (400, 50006, "Cannot send an empty message"),
             Self::CannotMessageUser => (403, 50007, "Cannot send messages to this user"),
             Self::CannotSendInVoice => (400, 50008, "Cannot send messages in a non-text channel"),
+            Self::CannotExecuteOnSystemMessage => (403, 50021, "Cannot execute action on a system message"),
             Self::MissingPermissions => (403, 50013, "Missing Permissions"),
             Self::BulkDeleteCount => (
                 400,
@@ -159,6 +172,13 @@ impl ErrorCode {
             Self::NeedsBoosts => (403, 50101, "This server needs more boosts to perform this action"),
             Self::ThreadArchived => (400, 50083, "Thread is archived"),
             Self::ThreadAlreadyCreated => (400, 160_004, "A thread has already been created for this message"),
+            // The words of the next two are documented; their HTTP statuses are not and are from memory.
+            Self::ThreadLocked => (400, 160_005, "Thread is locked"),
+            Self::CannotForwardUnread => (
+                403,
+                160_014,
+                "You cannot forward a message whose content you cannot read.",
+            ),
             Self::BulkDeleteTooOld => (
                 400,
                 50034,
@@ -173,6 +193,13 @@ impl ErrorCode {
                 220_001,
                 "Webhooks posted to forum channels must have a thread_name or thread_id",
             ),
+            Self::WebhookThreadTwice => (
+                400,
+                220_002,
+                "Webhooks posted to forum channels cannot have both a thread_name and thread_id",
+            ),
+            Self::WebhookThreadOutsideForum => (400, 220_003, "Webhooks can only create threads in forum channels"),
+            Self::WidgetDisabled => (403, 50004, "Widget Disabled"),
             Self::FailedToBan => (400, 500_000, "Failed to ban users"),
         }
     }

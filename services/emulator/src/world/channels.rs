@@ -193,7 +193,7 @@ impl State {
         }
     }
 
-    fn emit_channel(&self, id: Id) {
+    pub(super) fn emit_channel(&self, id: Id) {
         let Some(channel) = self.channel(id) else { return };
         let Some(guild) = channel.guild_id else { return };
         let name = if channel.kind.is_thread() {

@@ -209,6 +209,8 @@ impl Serialize for GuildCreate<'_> {
                 .channels
                 .values()
                 .filter(move |channel| channel.kind.is_thread() == threads)
+                // Archived threads are not sent: they are listed by REST.
+                .filter(|channel| channel.thread.as_ref().is_none_or(|thread| !thread.archived))
         };
         let mut out = serializer.serialize_map(None)?;
         guild.serialize_fields(&mut out)?;

@@ -41,6 +41,13 @@ impl State {
         if server.members.remove(&user).is_none() {
             return false;
         }
+        for thread in server
+            .channels
+            .values_mut()
+            .filter_map(|channel| channel.thread.as_mut())
+        {
+            thread.members.retain(|member| member.user_id != user);
+        }
         let d = json!({"guild_id": guild, "user": self.users.get(&user)});
         self.emit(Dispatch::of_guild(
             "GUILD_MEMBER_REMOVE",

@@ -15,9 +15,12 @@ use crate::{
 const KEPT: usize = 20_000;
 
 impl State {
-    /// Puts a message into its channel. Ephemeral ones reach nobody by the gateway.
+    /// Puts a message into its channel, which opens an archived thread. Ephemeral ones reach nobody by the gateway.
     pub fn create_message(&mut self, message: Message) {
         let (id, channel) = (message.id, message.channel_id);
+        if !message.is_ephemeral() {
+            self.unarchive(channel);
+        }
         self.put_message(message);
         self.emit_message("MESSAGE_CREATE", channel, id);
     }

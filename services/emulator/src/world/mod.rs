@@ -18,6 +18,7 @@ mod members;
 mod messages;
 mod reactions;
 mod roles;
+mod threads;
 mod view;
 
 use std::{

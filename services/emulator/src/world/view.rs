@@ -62,6 +62,29 @@ impl State {
         Value::Object(view)
     }
 
+    /// A message as an entry of `message_snapshots`: <https://discord.com/developers/docs/resources/message#message-snapshot-object>.
+    #[must_use]
+    pub fn snapshot_of(&self, message: &Message) -> Value {
+        let fields = self.message_fields(message);
+        let kept = [
+            "type",
+            "content",
+            "mentions",
+            "mention_roles",
+            "attachments",
+            "embeds",
+            "timestamp",
+            "edited_timestamp",
+            "flags",
+            "components",
+        ];
+        let copy: Map<String, Value> = fields
+            .into_iter()
+            .filter(|(key, _)| kept.contains(&key.as_str()))
+            .collect();
+        json!({ "message": copy })
+    }
+
     fn reactions_view(&self, message: &Message) -> Value {
         let view = |reaction: &crate::model::Reaction| {
             json!({
@@ -135,6 +158,10 @@ impl State {
         );
         add("application_id", message.application_id.map(|id| json!(id)));
         add("message_reference", message.message_reference.clone());
+        add(
+            "message_snapshots",
+            message.snapshot.as_ref().map(|snapshot| json!([snapshot])),
+        );
         add("interaction_metadata", message.interaction_metadata.clone());
         add("nonce", message.nonce.clone());
         if message.kind == 19 {

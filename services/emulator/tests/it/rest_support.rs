@@ -238,6 +238,33 @@ impl Bot {
         self.call(Method::DELETE, path, None).await
     }
 
+    /// Names of the bot's permissions in the server of [`sietch`].
+    pub(crate) fn bot_permissions(&self) -> Vec<String> {
+        serde_json::from_value(sietch()["bot"]["permissions"].clone()).unwrap()
+    }
+
+    /// Takes permissions from the bot's role.
+    pub(crate) async fn forbid(&self, permissions: &[&str]) {
+        let role = format!("/guilds/{}/roles/{}", self.guild(), self.made.bot_role_id);
+        let mut left = self.bot_permissions();
+        left.retain(|name| !permissions.contains(&name.as_str()));
+        self.control(Method::PATCH, &role, json!({ "permissions": left })).await;
+    }
+
+    /// A call of the control API; status and answer.
+    pub(crate) async fn try_control(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
+        let url = format!("{}/control{path}", self.emulator.addresses().control);
+        let answer = self.client.request(method, url).json(&body).send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
+    /// A call of the control API that must succeed.
+    pub(crate) async fn control(&self, method: Method, path: &str, body: Value) -> Value {
+        let (status, answer) = self.try_control(method, path, body).await;
+        assert_eq!(status, 200, "{path}: {answer}");
+        answer
+    }
+
     pub(crate) fn guild(&self) -> Id {
         self.made.guild_id
     }

@@ -150,3 +150,31 @@ async fn a_webhook_posts_in_a_forum_under_a_title() {
     );
     assert!(sent["author"]["avatar"].is_string());
 }
+
+#[tokio::test]
+async fn a_webhook_starts_threads_in_forums_alone_and_not_in_a_thread() {
+    let bot = Bot::start().await;
+    let path = by_token(&made(&bot).await);
+    let body = json!({"content": "x", "thread_name": "t"});
+    bot.open_call(Method::POST, &path, Some(body.clone()))
+        .await
+        .refused(400, 220_003);
+    let forum = json!({"name": "forum", "type": 15});
+    let forum = bot
+        .post(&format!("/guilds/{}/channels", bot.guild()), forum)
+        .await
+        .ok(201);
+    let hooks = format!("/channels/{}/webhooks", forum["id"].as_str().unwrap());
+    let path = by_token(&bot.post(&hooks, json!({"name": "w"})).await.ok(200));
+    let post = bot
+        .open_call(Method::POST, &format!("{path}?wait=true"), Some(body.clone()))
+        .await
+        .ok(200);
+    let within = format!("{path}?thread_id={}", post["channel_id"].as_str().unwrap());
+    bot.open_call(Method::POST, &within, Some(body))
+        .await
+        .refused(400, 220_002);
+    bot.open_call(Method::POST, &within, Some(json!({"content": "y"})))
+        .await
+        .ok(204);
+}

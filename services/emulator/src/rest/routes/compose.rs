@@ -1,10 +1,13 @@
-//! From a message form to a message: files, mentions, embeds.
+//! From a message form to a message: mentions, embeds, stored files. Which files a message may have is in `files`.
 //!
 //! Shared by channel messages, interaction answers and webhooks. Whether the sender may do it is theirs to check.
 
 use serde_json::Value;
 
-use super::cdn::{dimensions, guess_type};
+use super::{
+    cdn::{dimensions, guess_type},
+    files,
+};
 use crate::{
     model::{
         Attachment, Embed, Id, Message, Permissions,
@@ -24,16 +27,15 @@ use crate::{
 /// Flags that a sender may set on a new message, the ephemeral one aside.
 const SENDER_FLAGS: u64 = FLAG_SUPPRESS_EMBEDS | FLAG_SUPPRESS_NOTIFICATIONS | FLAG_COMPONENTS_V2;
 
-/// Refuses a message that shows nothing.
+/// Refuses a new message that shows nothing, or whose files do not fit it.
 ///
 /// # Errors
-/// 50006.
-pub(super) fn require_content(form: &MessageForm, files: &[UploadedFile]) -> ApiResult<()> {
-    if form.is_empty() && files.is_empty() {
-        Err(ErrorCode::CannotSendEmptyMessage.into())
-    } else {
-        Ok(())
+/// 50006; those of [`files::check`].
+pub(super) fn check_new(form: &MessageForm, uploaded: &[UploadedFile]) -> ApiResult<()> {
+    if form.is_empty() && uploaded.is_empty() && form.forwarded().is_none() {
+        return Err(ErrorCode::CannotSendEmptyMessage.into());
     }
+    files::check(form, uploaded, None)
 }
 
 /// Fills a new message from its form. `mentions_all` is whether its author may mention @everyone and every role.
@@ -54,8 +56,9 @@ pub(super) fn fill(state: &mut State, message: &mut Message, form: &MessageForm,
 /// Changes a message by an edit form.
 ///
 /// # Errors
-/// 50006 when nothing is left to show.
+/// 50006 when nothing is left to show; those of [`files::check`].
 pub(super) fn edit(state: &mut State, message: &mut Message, form: &MessageForm, call: &Call) -> ApiResult<()> {
+    files::check(form, &call.body.files, Some(message))?;
     if let Given::Value(flags) = form.flags {
         let editable = FLAG_SUPPRESS_EMBEDS | FLAG_COMPONENTS_V2;
         message.flags =
@@ -79,7 +82,8 @@ pub(super) fn edit(state: &mut State, message: &mut Message, form: &MessageForm,
     let shows = !message.content.is_empty()
         || !message.embeds.is_empty()
         || !message.components.is_empty()
-        || !message.attachments.is_empty();
+        || !message.attachments.is_empty()
+        || message.snapshot.is_some();
     if !shows {
         return Err(ErrorCode::CannotSendEmptyMessage.into());
     }
@@ -141,7 +145,7 @@ fn store_files(
 }
 
 /// Discord keeps letters, digits, dots, dashes and underscores of a file name.
-fn safe_name(name: &str) -> String {
+pub(super) fn safe_name(name: &str) -> String {
     let base = name.rsplit(['/', '\\']).next().unwrap_or(name);
     let safe: String = base
         .chars()

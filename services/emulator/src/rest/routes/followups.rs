@@ -59,7 +59,7 @@ pub(super) fn create(call: &Call) -> ApiResult<Answer> {
         let interaction = answered(call, state, token)?.clone();
         let all = mentions_all(state, &interaction);
         let form = form?;
-        compose::require_content(&form, &call.body.files)?;
+        compose::check_new(&form, &call.body.files)?;
         let loading = find(state, &interaction, Target::Original)
             .ok()
             .filter(|message| message.flags & FLAG_LOADING != 0)

@@ -137,7 +137,7 @@ fn read_response(call: &Call, state: &State, interaction: &Interaction) -> ApiRe
     .ok_or_else(|| ErrorCode::InvalidFormBody.into())
     .and_then(|(found, response)| {
         if let Response::Message(message) = &response {
-            compose::require_content(message, &call.body.files)?;
+            compose::check_new(message, &call.body.files)?;
         }
         Ok((found, response))
     })

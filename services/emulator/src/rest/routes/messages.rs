@@ -3,9 +3,12 @@
 use http::Method;
 use serde_json::Value;
 
-use super::{compose, users::accepts_messages};
+use super::{
+    compose, forwards,
+    threads::{require_active, require_unlocked},
+    users::accepts_messages,
+};
 use crate::{
-    gateway::Intents,
     model::{
         Author, Channel, ChannelKind, Id, Message, Permissions,
         message::{FLAG_COMPONENTS_V2, FLAG_SUPPRESS_EMBEDS},
@@ -62,12 +65,7 @@ const FOURTEEN_DAYS_MS: u64 = 14 * 24 * 60 * 60 * 1_000;
 /// A message as the bot may see it: without the message content intent, what others wrote is blank.
 pub(super) fn view(state: &State, message: &Message) -> Value {
     let mut view = state.message_view(message);
-    let open = state.application.privileged_intents.contains(Intents::MESSAGE_CONTENT)
-        || message.guild_id.is_none()
-        || message.author.id() == state.bot_id
-        || message.application_id == Some(state.application.id)
-        || message.mentions.contains(&state.bot_id);
-    if !open {
+    if !forwards::reads(state, message) {
         view["content"] = "".into();
         for key in ["embeds", "attachments", "components"] {
             view[key] = Value::Array(Vec::new());
@@ -150,7 +148,7 @@ pub(super) fn require_text(channel: &Channel) -> ApiResult<()> {
 fn create(call: &Call) -> ApiResult<Answer> {
     let channel = call.id("channel_id")?;
     let form = read_body(&call.json_or_empty(), |form| read_message(form, Sender::Bot, 0))?;
-    compose::require_content(&form, &call.body.files)?;
+    compose::check_new(&form, &call.body.files)?;
     call.app.world.write(|state| {
         let granted = may_send(state, channel, &form, !call.body.files.is_empty())?;
         if let Some(earlier) = sent_before(state, channel, &form, call) {
@@ -159,7 +157,11 @@ fn create(call: &Call) -> ApiResult<Answer> {
         let guild = state.channel(channel).and_then(|channel| channel.guild_id);
         let id = state.next_id();
         let mut message = Message::text(id, channel, guild, Author::User(state.bot_id), "", state.now());
-        set_reference(state, &mut message, &form, granted)?;
+        if let Some(forwarded) = form.forwarded() {
+            forwards::set(state, &mut message, forwarded)?;
+        } else {
+            set_reference(state, &mut message, &form, granted)?;
+        }
         compose::fill(state, &mut message, &form, call, compose::may_mention_all(granted));
         notify_replied(state, &mut message, &form);
         let nonce = message.nonce.clone();
@@ -200,6 +202,7 @@ fn may_send(state: &State, channel: Id, form: &MessageForm, files: bool) -> ApiR
         needed |= Permissions::SEND_TTS_MESSAGES;
     }
     state.channel_with(channel, needed)?;
+    require_unlocked(state, home)?;
     let guild = home.guild_id.and_then(|guild| state.guilds.get(&guild));
     Ok(guild.map(|guild| permissions::in_channel(guild, home, state.bot_id, state.now())))
 }
@@ -278,6 +281,8 @@ fn edit(call: &Call) -> ApiResult<Answer> {
         if home.kind == ChannelKind::Dm && !home.recipients.iter().all(|user| accepts_messages(state, *user)) {
             return Err(ErrorCode::CannotMessageUser.into());
         }
+        require_unlocked(state, home)?;
+        require_active(home)?;
         let mut message = find(state, channel, id)?.clone();
         let current = message.flags & FLAG_COMPONENTS_V2;
         let form = read_body(&call.json_or_empty(), |form| read_message(form, Sender::Bot, current))?;

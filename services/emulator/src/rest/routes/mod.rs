@@ -14,7 +14,9 @@ mod commands;
 mod community;
 mod compose;
 mod emojis;
+mod files;
 mod followups;
+mod forwards;
 mod gateway;
 mod guilds;
 mod interactions;
@@ -25,6 +27,8 @@ mod pins;
 mod reactions;
 mod roles;
 mod scheduled_events;
+mod thread_lists;
+mod thread_members;
 mod threads;
 mod users;
 mod webhook_messages;
@@ -51,6 +55,8 @@ pub fn all() -> Vec<Route> {
         channel_positions::ROUTES,
         overwrites::ROUTES,
         threads::ROUTES,
+        thread_members::ROUTES,
+        thread_lists::ROUTES,
         members::ROUTES,
         bans::ROUTES,
         emojis::ROUTES,

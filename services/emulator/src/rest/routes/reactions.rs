@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::messages::find;
+use super::{messages::find, threads::require_active};
 use crate::{
     model::{Id, Permissions, User},
     rest::{
@@ -59,7 +59,8 @@ fn place(call: &Call) -> ApiResult<(Id, Id)> {
 fn add(call: &Call) -> ApiResult<Answer> {
     let (channel, id) = place(call)?;
     call.app.world.write(|state| {
-        state.channel_with(channel, Permissions::READ_MESSAGE_HISTORY)?;
+        let home = state.channel_with(channel, Permissions::READ_MESSAGE_HISTORY)?;
+        require_active(home)?;
         let message = find(state, channel, id)?;
         let emoji = emoji(call, state)?;
         if !message.reactions.iter().any(|known| known.emoji == emoji) {

@@ -1,12 +1,12 @@
-//! Threads: start, edit, join, leave, list those that are active.
+//! Threads: start and edit. Who is in them is in `thread_members`, lists of them in `thread_lists`.
 //! <https://discord.com/developers/docs/resources/channel#start-thread-from-message>
 
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{compose, messages};
 use crate::{
-    model::{Author, Channel, ChannelKind, Id, Message, Permissions, ThreadState},
+    model::{Author, Channel, ChannelKind, Id, Message, Permissions, ThreadMember, ThreadState},
     rest::{
         call::{Answer, Call, Gate},
         errors::{ApiResult, ErrorCode},
@@ -34,36 +34,52 @@ pub(super) const ROUTES: &[Route] = &[
         BucketClass::Threads,
         start_from_message,
     ),
-    bot(
-        &Method::GET,
-        "/channels/{channel_id}/thread-members",
-        BucketClass::Threads,
-        list_members,
-    ),
-    bot(
-        &Method::PUT,
-        "/channels/{channel_id}/thread-members/@me",
-        BucketClass::Threads,
-        join,
-    ),
-    bot(
-        &Method::DELETE,
-        "/channels/{channel_id}/thread-members/@me",
-        BucketClass::Threads,
-        leave,
-    ),
-    bot(
-        &Method::GET,
-        "/guilds/{guild_id}/threads/active",
-        BucketClass::Threads,
-        list_active,
-    ),
 ];
 
 /// Flag of a forum whose posts need a tag.
 const REQUIRE_TAG: u64 = 1 << 4;
 /// Flag of a post that stays on top of its forum.
 const PINNED: u64 = 1 << 1;
+
+/// The thread of this id, when the bot sees it.
+///
+/// # Errors
+/// 10003, 50001; 50024 for channels of other kinds.
+pub(super) fn thread_of(state: &State, id: Id) -> ApiResult<&Channel> {
+    let channel = state.channel_with(id, Permissions::VIEW_CHANNEL)?;
+    if channel.kind.is_thread() {
+        Ok(channel)
+    } else {
+        Err(ErrorCode::WrongChannelKind.into())
+    }
+}
+
+/// Refuses an archived thread: all that can be done there is to send a message, which opens it, and to delete one.
+/// Channels of other kinds pass. <https://discord.com/developers/docs/topics/threads#active-archived-threads>
+///
+/// # Errors
+/// 50083.
+pub(super) fn require_active(channel: &Channel) -> ApiResult<()> {
+    if channel.thread.as_ref().is_some_and(|thread| thread.archived) {
+        Err(ErrorCode::ThreadArchived.into())
+    } else {
+        Ok(())
+    }
+}
+
+/// Refuses a thread that moderators locked, for a bot that does not moderate. Channels of other kinds pass.
+/// <https://discord.com/developers/docs/topics/threads#locked-threads>
+///
+/// # Errors
+/// 160005.
+pub(super) fn require_unlocked(state: &State, channel: &Channel) -> ApiResult<()> {
+    let locked = channel.thread.as_ref().is_some_and(|thread| thread.locked);
+    if locked && state.channel_with(channel.id, Permissions::MANAGE_THREADS).is_err() {
+        Err(ErrorCode::ThreadLocked.into())
+    } else {
+        Ok(())
+    }
+}
 
 struct ThreadForm {
     name: Given<String>,
@@ -124,7 +140,10 @@ fn build(state: &State, parent: &Channel, id: Id, kind: ChannelKind, form: &Thre
         invitable: form.invitable.clone().value().unwrap_or(true),
         create_timestamp: now,
         applied_tags: known_tags(parent, form.tags.as_value().map_or(&[], Vec::as_slice)),
-        members: vec![state.bot_id],
+        members: vec![ThreadMember {
+            user_id: state.bot_id,
+            joined: now,
+        }],
         message_count: 0,
     });
     Some(thread)
@@ -198,7 +217,7 @@ fn start_post(call: &Call, state: &mut State, parent: &Channel, form: &ThreadFor
             .map(|message| read_message(&message, Sender::Bot, 0))
     })?
     .ok_or(ErrorCode::InvalidFormBody)?;
-    compose::require_content(&first, &call.body.files)?;
+    compose::check_new(&first, &call.body.files)?;
     let tags = known_tags(parent, form.tags.as_value().map_or(&[], Vec::as_slice));
     check_tags(state, parent, &[], &tags)?;
     let id = state.next_id();
@@ -261,6 +280,9 @@ pub(super) fn edit(call: &Call, state: &mut State, id: Id) -> ApiResult<Answer> 
     if !manages && (!own || form.locked.is_given() || form.slow_mode.is_given()) {
         return Err(ErrorCode::MissingPermissions.into());
     }
+    if thread.locked && !manages {
+        return Err(ErrorCode::ThreadLocked.into());
+    }
     if thread.archived && form.archived.as_value() != Some(&false) {
         return Err(ErrorCode::ThreadArchived.into());
     }
@@ -293,78 +315,4 @@ pub(super) fn edit(call: &Call, state: &mut State, id: Id) -> ApiResult<Answer> 
     state.update_channel(channel, &call.cause());
     let channel = state.channel(id).ok_or(ErrorCode::UnknownChannel)?;
     Ok(Answer::json(&state.channel_view(channel)))
-}
-
-fn thread_of(state: &State, id: Id) -> ApiResult<Channel> {
-    let channel = state.channel_with(id, Permissions::VIEW_CHANNEL)?;
-    if channel.kind.is_thread() {
-        Ok(channel.clone())
-    } else {
-        Err(ErrorCode::WrongChannelKind.into())
-    }
-}
-
-fn list_members(call: &Call) -> ApiResult<Answer> {
-    let id = call.id("channel_id")?;
-    call.app.world.read(|state| {
-        let thread = thread_of(state, id)?.thread;
-        let members: Vec<Value> = thread
-            .into_iter()
-            .flat_map(|thread| {
-                let joined = thread.create_timestamp;
-                thread
-                    .members
-                    .into_iter()
-                    .map(move |user| json!({ "id": id, "user_id": user, "join_timestamp": joined, "flags": 0 }))
-            })
-            .collect();
-        Ok(Answer::json(&members))
-    })
-}
-
-fn join(call: &Call) -> ApiResult<Answer> {
-    set_membership(call, true)
-}
-
-fn leave(call: &Call) -> ApiResult<Answer> {
-    set_membership(call, false)
-}
-
-fn set_membership(call: &Call, member: bool) -> ApiResult<Answer> {
-    let id = call.id("channel_id")?;
-    call.app.world.write(|state| {
-        let mut channel = thread_of(state, id)?;
-        let bot = state.bot_id;
-        if let Some(thread) = &mut channel.thread {
-            if thread.archived {
-                return Err(ErrorCode::ThreadArchived.into());
-            }
-            thread.members.retain(|user| *user != bot);
-            if member {
-                thread.members.push(bot);
-            }
-        }
-        state.update_channel(channel, &call.cause());
-        Ok(Answer::NoContent)
-    })
-}
-
-fn list_active(call: &Call) -> ApiResult<Answer> {
-    let id = call.id("guild_id")?;
-    call.app.world.read(|state| {
-        let guild = state.guild_for_bot(id)?;
-        let open = |channel: &&Channel| channel.thread.as_ref().is_some_and(|thread| !thread.archived);
-        let threads: Vec<&Channel> = guild.channels.values().filter(open).collect();
-        let members: Vec<Value> = threads
-            .iter()
-            .filter_map(|channel| Some((channel.id, channel.thread.as_ref()?)))
-            .filter(|(_, thread)| thread.members.contains(&state.bot_id))
-            .map(|(id, thread)| {
-                json!({ "id": id, "user_id": state.bot_id, "join_timestamp": thread.create_timestamp, "flags": 0 })
-            })
-            .collect();
-        Ok(Answer::json(
-            &json!({ "threads": threads, "members": members, "has_more": false }),
-        ))
-    })
 }

@@ -81,7 +81,7 @@ fn create(call: &Call) -> ApiResult<Answer> {
     call.app.world.write(|state| {
         let webhook = webhook(call, state)?.clone();
         let form = read_body(&call.json_or_empty(), |form| read_message(form, Sender::Webhook, 0))?;
-        compose::require_content(&form, &call.body.files)?;
+        compose::check_new(&form, &call.body.files)?;
         let author = Author::Webhook {
             id: webhook.id,
             name: form
@@ -118,18 +118,29 @@ fn destination(
     name: Option<&str>,
 ) -> ApiResult<(Id, Id)> {
     let home = state.channel(webhook.channel_id).ok_or(ErrorCode::UnknownChannel)?;
+    let name = name.filter(|name| !name.is_empty());
+    if name.is_some() && !home.kind.is_forum() {
+        return Err(ErrorCode::WebhookThreadOutsideForum.into());
+    }
+    if name.is_some() && thread.is_some() {
+        return Err(ErrorCode::WebhookThreadTwice.into());
+    }
     if let Some(id) = thread {
         let thread = state.channel(id).filter(|thread| thread.parent_id == Some(home.id));
-        let thread = thread.ok_or(ErrorCode::UnknownChannel)?.id;
+        let thread = thread.ok_or(ErrorCode::UnknownChannel)?;
+        // A message opens an archived thread, and a locked one is opened by moderators alone. That a webhook does not count
+        // as one is not documented.
+        if thread.thread.as_ref().is_some_and(|own| own.archived && own.locked) {
+            return Err(ErrorCode::ThreadLocked.into());
+        }
+        let thread = thread.id;
         return Ok((thread, state.next_id()));
     }
     if !home.kind.is_forum() {
         return Ok((home.id, state.next_id()));
     }
     let home = home.clone();
-    let name = name
-        .filter(|name| !name.is_empty())
-        .ok_or(ErrorCode::WebhooksNotInForums)?;
+    let name = name.ok_or(ErrorCode::WebhooksNotInForums)?;
     let id = threads::start_named(call, state, &home, name)?;
     Ok((id, id))
 }

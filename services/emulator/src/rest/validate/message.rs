@@ -58,7 +58,12 @@ pub struct AttachmentForm {
     pub description: Option<String>,
 }
 
-/// Message replied to.
+/// `type` of a message reference.
+const REPLY: i64 = 0;
+/// `type` of a message reference.
+const FORWARD: i64 = 1;
+
+/// Message replied to, or forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReferenceForm {
     /// The message.
@@ -92,7 +97,7 @@ pub struct MessageForm {
     pub nonce: Option<Value>,
     /// Whether a nonce used within a few minutes gives back the earlier message.
     pub enforce_nonce: bool,
-    /// Message replied to.
+    /// Message replied to, or forwarded.
     pub reference: Option<ReferenceForm>,
     /// Name shown, webhooks only.
     pub username: Option<String>,
@@ -100,6 +105,8 @@ pub struct MessageForm {
     pub avatar_url: Option<String>,
     /// Name of the new forum thread, webhooks only.
     pub thread_name: Option<String>,
+    /// Where the form is in the body, for errors that are found after reading.
+    pub path: Vec<String>,
 }
 
 impl MessageForm {
@@ -107,6 +114,11 @@ impl MessageForm {
     pub fn is_empty(&self) -> bool {
         let filled = |list: &Given<Vec<Value>>| list.as_value().is_some_and(|list| !list.is_empty());
         self.content.as_value().is_none_or(String::is_empty) && !filled(&self.embeds) && !filled(&self.components)
+    }
+
+    /// The message that this one forwards.
+    pub fn forwarded(&self) -> Option<ReferenceForm> {
+        self.reference.filter(|reference| reference.kind == FORWARD)
     }
 }
 
@@ -141,6 +153,7 @@ pub fn read_message(form: &Form<'_>, sender: Sender, current_flags: u64) -> Mess
         thread_name: webhook
             .then(|| form.text("thread_name", Length::up_to(100)).value())
             .flatten(),
+        path: form.path_of(""),
     }
 }
 
@@ -203,10 +216,14 @@ fn read_reference(form: &Form<'_>) -> Option<ReferenceForm> {
     if !form.require("message_id") {
         return None;
     }
+    let kind = form.choice("type", &[REPLY, FORWARD]).value().unwrap_or(REPLY);
+    if kind == FORWARD {
+        form.require("channel_id");
+    }
     Some(ReferenceForm {
         message_id: form.snowflake("message_id").value()?,
         fail_if_not_exists: form.flag("fail_if_not_exists").value().unwrap_or(true),
-        kind: form.choice("type", &[0, 1]).value().unwrap_or(0),
+        kind,
         channel_id: form.snowflake("channel_id").value(),
     })
 }
