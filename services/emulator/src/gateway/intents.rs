@@ -52,6 +52,9 @@ bitflags! {
 }
 
 impl Intents {
+    /// Bits that are documented nowhere and accepted all the same: that Discord accepts them is known from libraries that set
+    /// them (interactions.py sets 17 in "all"). They select no events here.
+    pub const UNDOCUMENTED: u64 = 1 << 17 | 1 << 18 | 1 << 19 | 1 << 22 | 1 << 23;
     /// Those that must be switched on in the developer portal.
     pub const PRIVILEGED: Self = Self::GUILD_MEMBERS
         .union(Self::GUILD_PRESENCES)

@@ -235,11 +235,11 @@ impl Identify {
             None => return Err(invalid(format!("intents are required in v{version}"))),
             Some(value) => whole_of(value).ok_or_else(|| invalid(format!("intents {value} are not a whole number")))?,
         };
-        let unknown = bits & !Intents::all().bits();
+        let unknown = bits & !(Intents::all().bits() | Intents::UNDOCUMENTED);
         if unknown != 0 {
             return Err(invalid(format!("bits {unknown:#x} are no intents")));
         }
-        let intents = Intents::from_bits_retain(bits);
+        let intents = Intents::from_bits_truncate(bits);
         let refused = intents & Intents::PRIVILEGED & !allowed;
         if refused.is_empty() {
             return Ok(intents | implied);
@@ -363,8 +363,16 @@ mod tests {
         assert_eq!(intents(json!(3)), Ok(Intents::GUILDS | Intents::GUILD_MEMBERS));
         assert_eq!(intents(json!("3")), Ok(Intents::GUILDS | Intents::GUILD_MEMBERS));
         assert_eq!(intents(json!(3.0)), Ok(Intents::GUILDS | Intents::GUILD_MEMBERS));
+        for undocumented in [17, 18, 19, 22, 23] {
+            assert_eq!(
+                intents(json!(1 | 1_u64 << undocumented)),
+                Ok(Intents::GUILDS),
+                "{undocumented}"
+            );
+        }
         for wrong in [
-            json!(1_u64 << 17),
+            json!(1_u64 << 26),
+            json!(1_u64 << 63),
             json!(-1),
             json!(1.5),
             json!("all"),

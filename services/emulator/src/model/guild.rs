@@ -62,6 +62,10 @@ pub struct Guild {
     pub public_updates_channel_id: Option<Id>,
     /// Where safety alerts go.
     pub safety_alerts_channel_id: Option<Id>,
+    /// The widget can be read by everyone.
+    pub widget_enabled: bool,
+    /// Where the widget's invite would lead.
+    pub widget_channel_id: Option<Id>,
     /// Boost level 0–3.
     pub premium_tier: u8,
     /// Boosts.
@@ -124,6 +128,8 @@ impl Guild {
             rules_channel_id: None,
             public_updates_channel_id: None,
             safety_alerts_channel_id: None,
+            widget_enabled: false,
+            widget_channel_id: None,
             premium_tier: 0,
             premium_subscription_count: 0,
             premium_progress_bar_enabled: false,
@@ -159,6 +165,7 @@ impl Guild {
             &mut self.rules_channel_id,
             &mut self.public_updates_channel_id,
             &mut self.safety_alerts_channel_id,
+            &mut self.widget_channel_id,
         ];
         let mut changed = false;
         for slot in slots.into_iter().filter(|slot| **slot == Some(id)) {
@@ -247,8 +254,8 @@ impl Guild {
         out.serialize_entry("afk_timeout", &self.afk_timeout)?;
         out.serialize_entry("system_channel_id", &self.system_channel_id)?;
         out.serialize_entry("system_channel_flags", &self.system_channel_flags)?;
-        out.serialize_entry("widget_enabled", &false)?;
-        out.serialize_entry("widget_channel_id", &None::<Id>)?;
+        out.serialize_entry("widget_enabled", &self.widget_enabled)?;
+        out.serialize_entry("widget_channel_id", &self.widget_channel_id)?;
         out.serialize_entry("verification_level", &self.verification_level)?;
         out.serialize_entry("roles", &Values(&self.roles))?;
         out.serialize_entry("default_message_notifications", &self.default_message_notifications)?;

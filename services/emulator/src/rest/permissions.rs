@@ -68,6 +68,20 @@ pub fn in_channel(guild: &Guild, channel: &Channel, user: Id, now: Timestamp) ->
     implied(granted, channel.kind)
 }
 
+/// Whether @everyone sees a channel, apart from what members have by other roles.
+#[must_use]
+pub fn everyone_sees(guild: &Guild, channel: &Channel) -> bool {
+    let base = guild
+        .roles
+        .get(&guild.id)
+        .map(|role| role.permissions)
+        .unwrap_or_default();
+    let own = channel.permission_overwrites.iter();
+    let own = own.filter(|overwrite| overwrite.id == guild.id);
+    let granted = own.fold(base, |granted, overwrite| (granted - overwrite.deny) | overwrite.allow);
+    granted.contains(Permissions::VIEW_CHANNEL)
+}
+
 /// What a timed out member keeps: <https://discord.com/developers/docs/topics/permissions#permissions-for-timed-out-members>.
 const TIMED_OUT: Permissions = Permissions::VIEW_CHANNEL.union(Permissions::READ_MESSAGE_HISTORY);
 

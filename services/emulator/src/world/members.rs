@@ -67,6 +67,15 @@ impl State {
         gone
     }
 
+    /// Inactive members are removed. One entry of the audit log is written for all of them.
+    pub fn prune(&mut self, guild: Id, users: &[Id], days: u64, cause: &Cause) {
+        for user in users {
+            self.leave(guild, *user);
+        }
+        let options = json!({"delete_member_days": days.to_string(), "members_removed": users.len().to_string()});
+        self.audit(guild, cause, AuditAction::MemberPrune, None, Vec::new(), Some(options));
+    }
+
     /// A user is banned, and leaves when a member; messages since `delete_since` go with them.
     pub fn ban(&mut self, guild: Id, user: Id, delete_since: Option<Timestamp>, cause: &Cause) {
         let Some(server) = self.guilds.get_mut(&guild) else {

@@ -25,6 +25,7 @@ mod rest_openapi;
 mod rest_references;
 mod rest_roles;
 mod rest_servers;
+mod rest_small_routes;
 mod rest_threads;
 mod rest_twilight;
 mod rest_values;

@@ -34,6 +34,12 @@ pub(super) const ROUTES: &[Route] = &[
         BucketClass::Application,
         get_by_id,
     ),
+    bot(
+        &Method::PATCH,
+        "/applications/{application_id}",
+        BucketClass::Application,
+        edit_by_id,
+    ),
 ];
 
 const IMAGE_BYTES: usize = 10 * 1_024 * 1_024;
@@ -47,6 +53,8 @@ fn view(state: &State) -> Value {
         "name": application.name,
         "icon": null,
         "description": application.description,
+        // Deprecated and not in the OpenAPI document; that it is still sent, empty, is from memory. interactions.py requires it.
+        "summary": "",
         "type": null,
         "bot": bot,
         "bot_public": true,
@@ -149,11 +157,7 @@ fn edit_own(call: &Call) -> ApiResult<Answer> {
     let (description, pictures, settings) = read_body(call.json()?, |form| {
         let picture = |key| (key, read_image(form, key, IMAGE_BYTES));
         let pictures = [picture("icon"), picture("cover_image")];
-        (
-            form.text("description", Length::up_to(400)),
-            pictures,
-            read_settings(form),
-        )
+        (read_description(form), pictures, read_settings(form))
     })?;
     call.app.world.write(|state| {
         match description {
@@ -171,6 +175,21 @@ fn edit_own(call: &Call) -> ApiResult<Answer> {
         }
         Ok(Answer::json(&view(state)))
     })
+}
+
+fn edit_by_id(call: &Call) -> ApiResult<Answer> {
+    require_own(call)?;
+    edit_own(call)
+}
+
+/// Discord's documentation has a text, its OpenAPI document an object with the text as `default`; both are accepted.
+fn read_description(form: &Form<'_>) -> Given<String> {
+    let length = Length::up_to(400);
+    if form.raw("description").is_some_and(Value::is_object) {
+        let texts = form.form("description").value();
+        return texts.map_or(Given::Absent, |texts| texts.text("default", length));
+    }
+    form.text("description", length)
 }
 
 /// Refuses an application other than the caller's.

@@ -42,12 +42,16 @@ pub(super) const ROUTES: &[Route] = &[
         BucketClass::ReadCommands,
         list_permissions,
     ),
+    bot(&Method::GET, PERMISSIONS, BucketClass::ReadCommands, get_permissions),
+    bot(&Method::PUT, PERMISSIONS, BucketClass::WriteCommands, edit_permissions),
 ];
 
 const GLOBAL: &str = "/applications/{application_id}/commands";
 const GLOBAL_ONE: &str = "/applications/{application_id}/commands/{command_id}";
 const GUILD: &str = "/applications/{application_id}/guilds/{guild_id}/commands";
 const GUILD_ONE: &str = "/applications/{application_id}/guilds/{guild_id}/commands/{command_id}";
+
+const PERMISSIONS: &str = "/applications/{application_id}/guilds/{guild_id}/commands/{command_id}/permissions";
 
 /// Commands of each kind in one scope.
 const fn maximum(kind: u8) -> usize {
@@ -321,4 +325,21 @@ fn list_permissions(call: &Call) -> ApiResult<Answer> {
         scope(call, state)?;
         Ok(Answer::json(&json!([])))
     })
+}
+
+/// The same for one command, global ones included: where nothing was changed there is no object, and the code says so.
+fn get_permissions(call: &Call) -> ApiResult<Answer> {
+    call.app.world.read(|state| {
+        let scope = scope(call, state)?;
+        let command = state.commands.get(&call.id("command_id")?);
+        command
+            .filter(|command| command.guild_id.is_none() || command.guild_id == scope)
+            .ok_or(ErrorCode::UnknownApplicationCommand)?;
+        Err(ErrorCode::UnknownCommandPermissions.into())
+    })
+}
+
+/// Takes a Bearer token of a member: bots cannot use it. That the code is 20001 is from memory.
+fn edit_permissions(_: &Call) -> ApiResult<Answer> {
+    Err(ErrorCode::BotsCannotUse.into())
 }

@@ -24,15 +24,19 @@ mod members;
 mod messages;
 mod overwrites;
 mod pins;
+mod prune;
 mod reactions;
 mod roles;
 mod scheduled_events;
+mod sounds;
 mod thread_lists;
 mod thread_members;
 mod threads;
 mod users;
+mod voice_states;
 mod webhook_messages;
 mod webhooks;
+mod widget;
 
 use super::route::Route;
 
@@ -65,6 +69,10 @@ pub fn all() -> Vec<Route> {
         community::ROUTES,
         scheduled_events::ROUTES,
         audit_log::ROUTES,
+        widget::ROUTES,
+        prune::ROUTES,
+        voice_states::ROUTES,
+        sounds::ROUTES,
     ]
     .concat()
 }
