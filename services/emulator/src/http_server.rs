@@ -2,7 +2,8 @@
 //! takes Discord away must not have it answer on a pooled connection.
 //!
 //! Bounds: [`HEAD_WITHIN`] for a request's head and for an idle connection, [`BODY_WITHIN`] for its body (the readers of
-//! bodies hold to it), and a number of connections for each listener. Connections above it wait in the kernel's queue.
+//! bodies hold to it), and a number of connections for each listener. Above it the connection that has been idle longest is closed
+//! (`places`).
 
 use std::{
     io,
@@ -17,7 +18,7 @@ use std::{
 };
 
 use axum::{Extension, Router, extract::ConnectInfo};
-use hyper::server::conn::http1;
+use hyper::{Request, body::Incoming, server::conn::http1, service::Service as _, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -25,11 +26,13 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::web_guard::LocalAddress;
+use crate::{
+    places::{Arriving, Leaving, Place, Places},
+    web_guard::LocalAddress,
+};
 
 /// Time from the opening of a connection, or from the end of its last request, to the end of the next request's head.
 const HEAD_WITHIN: Duration = Duration::from_secs(30);
@@ -45,7 +48,7 @@ pub(crate) fn serve(
     stop: &CancellationToken,
 ) {
     let (tracker, stop) = (tasks.clone(), stop.clone());
-    let places = Arc::new(Semaphore::new(connections));
+    let places = Places::new(connections);
     tasks.spawn(async move {
         loop {
             let (stream, peer, place) = tokio::select! {
@@ -58,28 +61,18 @@ pub(crate) fn serve(
                 .layer(Extension(ConnectInfo(peer)))
                 .layer(Extension(reset.clone()));
             let stop = stop.clone();
-            tracker.spawn(async move {
-                connection(Connection { stream, reset }, peer, router, stop).await;
-                drop(place);
-            });
+            tracker.spawn(connection(Connection { stream, reset }, peer, router, place, stop));
         }
     });
 }
 
-/// The next connection, once there is a place for it.
-pub(crate) async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit) {
+/// The next connection, and the place that there is or is made for it.
+pub(crate) async fn accept(listener: &TcpListener, places: &Places) -> (TcpStream, SocketAddr, Place) {
     loop {
-        let Ok(place) = Arc::clone(places).acquire_owned().await else {
-            // The semaphore is never closed.
-            return std::future::pending().await;
-        };
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let _ = stream.set_nodelay(true);
-                return (stream, peer, place);
+                return (stream, peer, places.take().await);
             }
             Err(error) => {
                 // Out of file descriptors, most likely: others may end in the meantime.
@@ -157,9 +150,20 @@ impl AsyncWrite for Connection {
     }
 }
 
-async fn connection(stream: Connection, peer: SocketAddr, router: Router, stop: CancellationToken) {
+async fn connection(stream: Connection, peer: SocketAddr, router: Router, place: Place, stop: CancellationToken) {
     let Ok(local) = stream.stream.local_addr() else { return };
-    let service = TowerToHyperService::new(router.layer(Extension(LocalAddress(local))));
+    let router = TowerToHyperService::new(router.layer(Extension(LocalAddress(local))));
+    let place = Arc::new(place);
+    let watched = Arc::clone(&place);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let place = Arc::clone(&watched);
+        let answered = router.call(request.map(|body| Arriving::new(body, Arc::clone(&place))));
+        async move {
+            answered
+                .await
+                .map(|response| response.map(|body| Leaving::new(body, place)))
+        }
+    });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
@@ -168,6 +172,7 @@ async fn connection(stream: Connection, peer: SocketAddr, router: Router, stop: 
         result = served.with_upgrades() => if let Err(error) = result {
             tracing::debug!(%peer, %error, "an HTTP connection ended early");
         },
+        () = place.ended() => {}
         () = stop.cancelled() => {}
     }
 }
@@ -176,47 +181,115 @@ async fn connection(stream: Connection, peer: SocketAddr, router: Router, stop: 
 mod tests {
     use std::net::Ipv4Addr;
 
-    use axum::routing::get;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use axum::{body::Body, routing::get};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        sync::Barrier,
+        time::timeout,
+    };
 
     use super::*;
 
-    /// A listener with room for this many connections, and its address.
-    async fn listener(connections: usize, tasks: &TaskTracker, stop: &CancellationToken) -> SocketAddr {
+    /// How long a test waits for what must come.
+    const SOON: Duration = Duration::from_secs(10);
+
+    /// A listener with room for this many connections, and its address. `/slow` meets the test at the
+    /// barrier when it is called and before it answers, `/stream` begins a response that never ends.
+    async fn listener(connections: usize, tasks: &TaskTracker, stop: &CancellationToken) -> (SocketAddr, Arc<Barrier>) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = Router::new().route("/", get(|| async { "served" }));
+        let barrier = Arc::new(Barrier::new(2));
+        let slow = Arc::clone(&barrier);
+        let endless = || async { Body::from_stream(futures_util::stream::pending::<Result<Vec<u8>, io::Error>>()) };
+        let router = Router::new()
+            .route("/", get(|| async { "served" }).post(|_: String| async { "served" }))
+            .route("/stream", get(endless))
+            .route(
+                "/slow",
+                get(move || {
+                    let slow = Arc::clone(&slow);
+                    async move {
+                        slow.wait().await;
+                        slow.wait().await;
+                        "served"
+                    }
+                }),
+            );
         serve(tasks, listener, router, connections, stop);
-        address
+        (address, barrier)
     }
 
-    async fn ask(stream: &mut TcpStream) -> String {
-        let request = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
-        stream.write_all(request).await.unwrap();
+    async fn send(address: SocketAddr, text: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(text.as_bytes()).await.unwrap();
+        stream
+    }
+
+    async fn rest_of(mut stream: TcpStream) -> String {
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
+        timeout(SOON, stream.read_to_string(&mut answer))
+            .await
+            .unwrap()
+            .unwrap();
         answer
     }
 
+    fn request(path: &str) -> String {
+        format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+    }
+
     #[tokio::test]
-    async fn a_full_listener_makes_others_wait_and_leaves_other_listeners_alone() {
+    async fn connections_without_a_whole_request_make_room_for_others() {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let full = listener(2, &tasks, &stop).await;
-        let other = listener(2, &tasks, &stop).await;
-        // Half a request each: nothing is answered, nothing is closed.
-        let mut half = Vec::new();
-        for _ in 0..2 {
-            let mut stream = TcpStream::connect(full).await.unwrap();
-            stream.write_all(b"GET / HT").await.unwrap();
-            half.push(stream);
+        let (address, _) = listener(2, &tasks, &stop).await;
+        let halves = [
+            "",
+            "GET / HT",
+            "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\nhalf",
+        ];
+        let mut open = Vec::new();
+        for half in halves.iter().cycle().take(30) {
+            open.push(send(address, half).await);
         }
-        let mut waiting = TcpStream::connect(full).await.unwrap();
-        let mut elsewhere = TcpStream::connect(other).await.unwrap();
-        assert!(ask(&mut elsewhere).await.ends_with("served"));
-        let answered = tokio::spawn(async move { ask(&mut waiting).await });
-        tokio::task::yield_now().await;
+        for _ in 0..3 {
+            assert!(rest_of(send(address, &request("/")).await).await.ends_with("served"));
+        }
+        // The oldest ones were closed, without a byte.
+        assert_eq!(rest_of(open.remove(0)).await, "");
+        stop.cancel();
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_is_kept_until_room_is_needed() {
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let (address, _) = listener(1, &tasks, &stop).await;
+        let mut kept = send(address, "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+        let mut head = [0; 12];
+        timeout(SOON, kept.read_exact(&mut head)).await.unwrap().unwrap();
+        assert_eq!(&head, b"HTTP/1.1 200");
+        assert!(rest_of(send(address, &request("/")).await).await.ends_with("served"));
+        let mut rest = Vec::new();
+        timeout(SOON, kept.read_to_end(&mut rest)).await.unwrap().unwrap();
+        stop.cancel();
+    }
+
+    #[tokio::test]
+    async fn requests_in_work_keep_their_places_and_leave_other_listeners_alone() {
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let (full, barrier) = listener(2, &tasks, &stop).await;
+        let (other, _) = listener(2, &tasks, &stop).await;
+        let mut streaming = send(full, &request("/stream")).await;
+        let mut head = [0; 12];
+        timeout(SOON, streaming.read_exact(&mut head)).await.unwrap().unwrap();
+        let working = send(full, &request("/slow")).await;
+        barrier.wait().await;
+        let waiting = send(full, &request("/")).await;
+        assert!(rest_of(send(other, &request("/")).await).await.ends_with("served"));
+        let answered = tokio::spawn(rest_of(waiting));
+        tokio::time::sleep(Duration::from_millis(50)).await;
         assert!(!answered.is_finished(), "answered above the limit");
-        half.pop();
+        barrier.wait().await;
+        assert!(rest_of(working).await.ends_with("served"));
         assert!(answered.await.unwrap().ends_with("served"));
         stop.cancel();
         tasks.close();

@@ -21,6 +21,7 @@ mod connections;
 mod control;
 mod http_server;
 mod options;
+mod places;
 mod stats;
 mod web_guard;
 

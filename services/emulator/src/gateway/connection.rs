@@ -4,12 +4,11 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream::SplitStream};
 use tokio::{
-    net::TcpStream,
     sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
     task::JoinHandle,
     time::{Instant, sleep_until, timeout},
 };
-use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
+use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -17,7 +16,7 @@ use super::{
     compression::Encoder,
     hub::Order,
     keeps_session,
-    listener::Query,
+    listener::{Query, Socket},
     payload::{self, Incoming, Refusal},
     requests,
     session::Session,
@@ -60,7 +59,7 @@ enum End {
 }
 
 /// Serves one connection until it ends.
-pub(super) async fn run(app: AppState, socket: WebSocketStream<TcpStream>, query: Query, stop: CancellationToken) {
+pub(super) async fn run(app: AppState, socket: Socket, query: Query, stop: CancellationToken) {
     let (sink, mut stream) = socket.split();
     let (orders_in, mut orders) = mpsc::unbounded_channel();
     let (out, requests) = mpsc::unbounded_channel();
@@ -170,7 +169,7 @@ impl Connection {
 
     async fn serve(
         &mut self,
-        stream: &mut SplitStream<WebSocketStream<TcpStream>>,
+        stream: &mut SplitStream<Socket>,
         orders: &mut UnboundedReceiver<Order>,
         writer: &JoinHandle<()>,
     ) -> End {

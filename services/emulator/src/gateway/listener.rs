@@ -1,11 +1,8 @@
 //! Accepts connections, on the gateway's address and on the one for resuming.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::{
     WebSocketStream, accept_hdr_async_with_config,
     tungstenite::{
@@ -15,8 +12,19 @@ use tokio_tungstenite::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::connection;
-use crate::{AppState, faults::DeadHost, http_server::accept};
+use super::{
+    connection,
+    handshake::{self, Replayed},
+};
+use crate::{
+    AppState,
+    faults::DeadHost,
+    http_server::accept,
+    places::{Place, Places},
+};
+
+/// A client's WebSocket.
+pub(super) type Socket = WebSocketStream<Replayed>;
 
 /// Which of the two listeners it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,45 +75,51 @@ pub(crate) fn serve(
     stop: &CancellationToken,
 ) {
     let (tracker, stop) = (tasks.clone(), stop.clone());
-    let places = Arc::new(Semaphore::new(connections));
+    let places = Places::new(connections);
     tasks.spawn(async move {
         loop {
             let (stream, peer, place) = tokio::select! {
                 accepted = accept(&listener, &places) => accepted,
                 () = stop.cancelled() => return,
             };
-            let handled = handle(app.clone(), stream, peer, role, stop.clone());
-            tracker.spawn(async move {
-                handled.await;
-                drop(place);
-            });
+            tracker.spawn(handle(app.clone(), stream, peer, role, place, stop.clone()));
         }
     });
 }
 
-async fn handle(app: AppState, stream: TcpStream, peer: SocketAddr, role: Role, stop: CancellationToken) {
+async fn handle(app: AppState, stream: TcpStream, peer: SocketAddr, role: Role, place: Place, stop: CancellationToken) {
     if role == Role::Resume {
         match app.faults.dead_resume_host() {
             Some(DeadHost::Refuse) => return,
-            Some(DeadHost::Hang) => return stop.cancelled().await,
+            Some(DeadHost::Hang) => {
+                place.busy();
+                return stop.cancelled().await;
+            }
             None => {}
         }
     }
-    let handshake = tokio::time::timeout(Duration::from_secs(10), handshake(stream));
+    let handshake = tokio::time::timeout(Duration::from_secs(10), accept_socket(stream));
     let accepted = tokio::select! {
         accepted = handshake => accepted,
+        () = place.ended() => return,
         () = stop.cancelled() => return,
     };
     match accepted {
-        Ok(Ok((socket, query))) => connection::run(app, socket, query, stop).await,
-        Ok(Err(error)) => tracing::debug!(%peer, %error, "not a WebSocket handshake"),
+        Ok(Ok(Some((socket, query)))) => {
+            place.busy();
+            connection::run(app, socket, query, stop).await;
+        }
+        Ok(Ok(None)) => {}
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "no WebSocket handshake"),
         Err(_) => tracing::debug!(%peer, "no handshake within ten seconds"),
     }
 }
 
-async fn handshake(
-    stream: TcpStream,
-) -> Result<(WebSocketStream<TcpStream>, Query), Box<dyn std::error::Error + Send + Sync>> {
+/// The WebSocket, or `None` for a request that was none and has its response.
+async fn accept_socket(stream: TcpStream) -> Result<Option<(Socket, Query)>, Box<dyn std::error::Error + Send + Sync>> {
+    let Some(stream) = handshake::read(stream).await? else {
+        return Ok(None);
+    };
     let mut query = Query::default();
     #[expect(clippy::result_large_err, reason = "the library's signature")]
     let note_query = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
@@ -119,7 +133,7 @@ async fn handshake(
         .max_message_size(Some(MAX_MESSAGE))
         .max_frame_size(Some(MAX_MESSAGE));
     let socket = accept_hdr_async_with_config(stream, note_query, Some(config)).await?;
-    Ok((socket, query))
+    Ok(Some((socket, query)))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 mod close;
 mod compression;
 mod connection;
+mod handshake;
 mod hub;
 mod identify;
 mod intents;

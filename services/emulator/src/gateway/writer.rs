@@ -3,18 +3,16 @@
 use std::sync::Arc;
 
 use futures_util::{SinkExt as _, stream::SplitSink};
-use tokio::{net::TcpStream, sync::mpsc::UnboundedReceiver};
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{
-        Message,
-        protocol::{CloseFrame, frame::coding::CloseCode as WireCode},
-    },
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_tungstenite::tungstenite::{
+    Message,
+    protocol::{CloseFrame, frame::coding::CloseCode as WireCode},
 };
 
 use super::{
     CloseCode,
     compression::Encoder,
+    listener::Socket,
     session::{Frame, Next, Session},
 };
 use crate::{AppState, traffic::GatewayFrame};
@@ -41,13 +39,12 @@ pub(super) enum Out {
     Close(u16, String),
 }
 
-type Socket = SplitSink<WebSocketStream<TcpStream>, Message>;
 type WireError = tokio_tungstenite::tungstenite::Error;
 
 pub(super) struct Writer {
     pub(super) app: AppState,
     pub(super) connection: u64,
-    pub(super) socket: Socket,
+    pub(super) socket: SplitSink<Socket, Message>,
     pub(super) encoder: Encoder,
     pub(super) requests: UnboundedReceiver<Out>,
     pub(super) attached: Option<(Arc<Session>, u64)>,

@@ -11,6 +11,7 @@ mod cli;
 mod clock;
 mod commands;
 mod components;
+mod connections;
 mod faults;
 mod gateway;
 mod ledger;

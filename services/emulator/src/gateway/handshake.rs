@@ -1,0 +1,234 @@
+//! The head of a client's request: read before the WebSocket handshake, so that whoever is no WebSocket client gets an HTTP response
+//! that names the mistake. What Discord's edge responds to such requests is not documented; the statuses are those of RFC 6455 and
+//! RFC 9110.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
+    net::TcpStream,
+    time::timeout,
+};
+
+/// Most bytes of a head.
+const MAX_HEAD: usize = 16 * 1_024;
+/// How long a refused client may take to read the response and leave.
+const LEAVE_WITHIN: Duration = Duration::from_secs(1);
+
+/// A stream of which the beginning has been read and is read once more.
+#[derive(Debug)]
+pub(super) struct Replayed {
+    head: io::Cursor<Vec<u8>>,
+    stream: TcpStream,
+}
+
+/// Why a request is no handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mistake {
+    NotHttp,
+    TooLong,
+    Method,
+    NotAnUpgrade,
+    Version,
+    Key,
+}
+
+impl Mistake {
+    /// Status line, further headers, and what to do.
+    const fn response(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::NotHttp => ("400 Bad Request", "", "this is not an HTTP/1.1 request"),
+            Self::TooLong => (
+                "431 Request Header Fields Too Large",
+                "",
+                "the request line and headers may have 16 KiB",
+            ),
+            Self::Method => (
+                "405 Method Not Allowed",
+                "Allow: GET\r\n",
+                "a WebSocket handshake is a GET",
+            ),
+            Self::NotAnUpgrade => (
+                "426 Upgrade Required",
+                "Upgrade: websocket\r\n",
+                "this is the gateway: connect to it with a WebSocket client (ws://)",
+            ),
+            Self::Version => (
+                "426 Upgrade Required",
+                "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+                "the WebSocket version must be 13",
+            ),
+            Self::Key => (
+                "400 Bad Request",
+                "",
+                "Sec-WebSocket-Key must be 16 bytes in base64, 24 characters",
+            ),
+        }
+    }
+}
+
+/// Reads the head of a request. `None` when it is no handshake: the client has its response then.
+///
+/// # Errors
+/// Those of the stream.
+pub(super) async fn read(mut stream: TcpStream) -> io::Result<Option<Replayed>> {
+    let mut head = Vec::new();
+    let checked = loop {
+        if let Some(end) = find_end(&head) {
+            break check(&head[..end]);
+        }
+        if head.len() > MAX_HEAD {
+            break Err(Mistake::TooLong);
+        }
+        if !could_be_http(&head) {
+            break Err(Mistake::NotHttp);
+        }
+        if stream.read_buf(&mut head).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    };
+    match checked {
+        Ok(()) => Ok(Some(Replayed {
+            head: io::Cursor::new(head),
+            stream,
+        })),
+        Err(mistake) => {
+            tracing::debug!(?mistake, "not a WebSocket handshake");
+            refuse(stream, mistake).await?;
+            Ok(None)
+        }
+    }
+}
+
+/// Writes the response and reads what is still on its way: closing with unread bytes would reset the connection, and the response
+/// with it.
+async fn refuse(mut stream: TcpStream, mistake: Mistake) -> io::Result<()> {
+    let (status, headers, what_to_do) = mistake.response();
+    let length = what_to_do.len() + 1;
+    let response = format!(
+        "HTTP/1.1 {status}\r\n{headers}Connection: close\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n{what_to_do}\n"
+    );
+    stream.write_all(response.as_bytes()).await?;
+    stream.shutdown().await?;
+    let mut rest = [0; 4_096];
+    let leaving = async { while stream.read(&mut rest).await.is_ok_and(|read| read > 0) {} };
+    let _ = timeout(LEAVE_WITHIN, leaving).await;
+    Ok(())
+}
+
+fn find_end(head: &[u8]) -> Option<usize> {
+    head.windows(4).position(|four| four == b"\r\n\r\n")
+}
+
+/// Whether what has arrived can be the beginning of a request: letters of a method, then a space.
+fn could_be_http(head: &[u8]) -> bool {
+    let method = head.iter().position(|byte| *byte == b' ').unwrap_or(head.len());
+    method <= 16 && head[..method].iter().all(u8::is_ascii_uppercase)
+}
+
+fn check(head: &[u8]) -> Result<(), Mistake> {
+    let text = std::str::from_utf8(head).map_err(|_| Mistake::NotHttp)?;
+    let mut lines = text.split("\r\n");
+    let mut request = lines.next().unwrap_or_default().split(' ');
+    let (method, version) = (request.next(), request.nth(1));
+    if version != Some("HTTP/1.1") || request.next().is_some() {
+        return Err(Mistake::NotHttp);
+    }
+    if method != Some("GET") {
+        return Err(Mistake::Method);
+    }
+    let headers: Vec<(&str, &str)> = lines.filter_map(|line| line.split_once(':')).collect();
+    let value = |name: &str| {
+        let found = headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.map_or("", |(_, value)| value.trim())
+    };
+    let lists = |name: &str, word: &str| {
+        value(name)
+            .split(',')
+            .any(|part| part.trim().eq_ignore_ascii_case(word))
+    };
+    if !lists("upgrade", "websocket") || !lists("connection", "upgrade") {
+        return Err(Mistake::NotAnUpgrade);
+    }
+    if value("sec-websocket-version") != "13" {
+        return Err(Mistake::Version);
+    }
+    if value("sec-websocket-key").len() != 24 {
+        return Err(Mistake::Key);
+    }
+    Ok(())
+}
+
+impl AsyncRead for Replayed {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let head = Pin::new(&mut self.head).poll_read(cx, buffer);
+        if buffer.filled().len() > before || buffer.remaining() == 0 {
+            return head;
+        }
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Replayed {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==";
+
+    fn checked(lines: &[&str]) -> Result<(), Mistake> {
+        check(lines.join("\r\n").as_bytes())
+    }
+
+    #[test]
+    fn a_handshake_passes_and_each_mistake_has_its_response() {
+        let get = "GET /?v=10 HTTP/1.1";
+        let (upgrade, connection) = ("Upgrade: WebSocket", "Connection: keep-alive, Upgrade");
+        assert_eq!(
+            checked(&[get, upgrade, connection, "Sec-WebSocket-Version: 13", KEY]),
+            Ok(())
+        );
+        let cases: [(&[&str], Mistake); 7] = [
+            (&[get, "host: x"], Mistake::NotAnUpgrade),
+            (&[get, upgrade], Mistake::NotAnUpgrade),
+            (
+                &[get, upgrade, connection, "sec-websocket-version: 12", KEY],
+                Mistake::Version,
+            ),
+            (&[get, upgrade, connection, "sec-websocket-version: 13"], Mistake::Key),
+            (&["POST / HTTP/1.1"], Mistake::Method),
+            (&["PRI * HTTP/2.0"], Mistake::NotHttp),
+            (&["GET / and more HTTP/1.1"], Mistake::NotHttp),
+        ];
+        for (lines, mistake) in cases {
+            assert_eq!(checked(lines), Err(mistake), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_begin_no_request_are_not_waited_for() {
+        assert!(could_be_http(b"") && could_be_http(b"GE") && could_be_http(b"GET / "));
+        for bytes in [&b"\x16\x03\x01"[..], b"hello there", b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"] {
+            assert!(!could_be_http(bytes), "{bytes:?}");
+        }
+    }
+}

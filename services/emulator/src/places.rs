@@ -1,0 +1,252 @@
+//! How many connections a listener serves at once, and which of them ends when it is full.
+//!
+//! A connection is idle while it waits for a request: before the first one has arrived whole, and between two. When all places are
+//! taken, the connection that has been idle longest makes room for a new one, so that clients that open connections and send
+//! nothing, or half of a request, cannot keep others out. Connections with a request in work are never ended; where all are, new
+//! ones wait.
+
+use std::{
+    collections::BTreeMap,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use hyper::body::{Body, Frame, SizeHint};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+/// The places of one listener. Clones are the same places.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    free: Arc<Semaphore>,
+    idle: Arc<Idle>,
+}
+
+#[derive(Debug, Default)]
+struct Idle {
+    /// By when they became idle, counted up.
+    since: Mutex<(u64, BTreeMap<u64, CancellationToken>)>,
+    another: Notify,
+}
+
+impl Places {
+    /// Room for this many connections.
+    pub(crate) fn new(count: usize) -> Self {
+        Self {
+            free: Arc::new(Semaphore::new(count)),
+            idle: Arc::default(),
+        }
+    }
+
+    /// A place for a new connection, which begins idle.
+    pub(crate) async fn take(&self) -> Place {
+        let mut made_room = false;
+        loop {
+            // Made before the places are looked at: it notices every connection that becomes idle from here on.
+            let another = self.idle.another.notified();
+            let free = Arc::clone(&self.free);
+            if self.free.available_permits() == 0 && !made_room {
+                made_room = self.end_longest_idle();
+            }
+            tokio::select! {
+                permit = free.acquire_owned() => match permit {
+                    Ok(permit) => return Place::new(permit, Arc::clone(&self.idle)),
+                    // The semaphore is never closed.
+                    Err(_) => return std::future::pending().await,
+                },
+                () = another => {}
+            }
+        }
+    }
+
+    /// Whether there was one.
+    fn end_longest_idle(&self) -> bool {
+        let longest = self.idle.since.lock().1.pop_first();
+        if let Some((_, end)) = &longest {
+            tracing::debug!("all connections are taken: the one that was idle longest is closed");
+            end.cancel();
+        }
+        longest.is_some()
+    }
+}
+
+/// A connection's place. Dropping it gives it back.
+#[derive(Debug)]
+pub(crate) struct Place {
+    _permit: OwnedSemaphorePermit,
+    idle: Arc<Idle>,
+    since: Mutex<Option<u64>>,
+    end: CancellationToken,
+}
+
+impl Place {
+    fn new(permit: OwnedSemaphorePermit, idle: Arc<Idle>) -> Self {
+        let place = Self {
+            _permit: permit,
+            idle,
+            since: Mutex::new(None),
+            end: CancellationToken::new(),
+        };
+        place.idle();
+        place
+    }
+
+    /// A request has arrived.
+    pub(crate) fn busy(&self) {
+        if let Some(since) = self.since.lock().take() {
+            self.idle.since.lock().1.remove(&since);
+        }
+    }
+
+    /// Its response has been sent.
+    pub(crate) fn idle(&self) {
+        let mut since = self.since.lock();
+        if since.is_none() {
+            let mut idle = self.idle.since.lock();
+            idle.0 += 1;
+            let now = idle.0;
+            idle.1.insert(now, self.end.clone());
+            *since = Some(now);
+            self.idle.another.notify_waiters();
+        }
+    }
+
+    /// Waits until the connection has to make room.
+    pub(crate) async fn ended(&self) {
+        self.end.cancelled().await;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.busy();
+    }
+}
+
+/// The body of a request: when it has arrived whole, its connection is busy.
+#[derive(Debug)]
+pub(crate) struct Arriving<B> {
+    body: B,
+    place: Arc<Place>,
+}
+
+impl<B: Body> Arriving<B> {
+    /// Watches a body; the connection is busy at once where there is none.
+    pub(crate) fn new(body: B, place: Arc<Place>) -> Self {
+        if body.is_end_stream() {
+            place.busy();
+        }
+        Self { body, place }
+    }
+}
+
+impl<B: Body + Unpin> Body for Arriving<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if frame.is_none() || self.body.is_end_stream() {
+            self.place.busy();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The body of a response: when it is gone, its connection is idle.
+#[derive(Debug)]
+pub(crate) struct Leaving<B> {
+    body: B,
+    place: Arc<Place>,
+}
+
+impl<B> Leaving<B> {
+    /// Watches a body.
+    pub(crate) const fn new(body: B, place: Arc<Place>) -> Self {
+        Self { body, place }
+    }
+}
+
+impl<B> Drop for Leaving<B> {
+    fn drop(&mut self) {
+        self.place.idle();
+    }
+}
+
+impl<B: Body + Unpin> Body for Leaving<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    #[tokio::test]
+    async fn the_longest_idle_connection_makes_room() {
+        let places = Places::new(2);
+        let (first, second) = (places.take().await, places.take().await);
+        // A request in between: the first is idle for a shorter time now.
+        first.busy();
+        first.idle();
+        let next = tokio::spawn({
+            let places = places.clone();
+            async move { places.take().await }
+        });
+        timeout(SOON, second.ended()).await.unwrap();
+        assert!(!first.end.is_cancelled());
+        drop(second);
+        timeout(SOON, next).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_busy_connection_is_waited_for_until_it_is_idle() {
+        let places = Places::new(1);
+        let first = places.take().await;
+        first.busy();
+        let next = tokio::spawn({
+            let places = places.clone();
+            async move { places.take().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!next.is_finished() && !first.end.is_cancelled());
+        first.idle();
+        timeout(SOON, first.ended()).await.unwrap();
+        drop(first);
+        timeout(SOON, next).await.unwrap().unwrap();
+    }
+}
