@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     AppState,
-    model::{Id, Timestamp, User},
+    model::{Id, Timestamp, User, user::shown_name},
     world::{self, Cause},
 };
 
@@ -62,12 +62,9 @@ pub(super) struct Person {
 
 /// Finds the user who is meant, or makes one.
 fn person(state: &mut world::State, person: &Person) -> Result<Id, ControlError> {
-    let named = person.name.as_deref().and_then(|name| state.user_named(name));
-    if let Some(id) = person
-        .user_id
-        .filter(|id| state.users.contains_key(id))
-        .or(named.filter(|_| person.user_id.is_none()))
-    {
+    let name = person.name.as_deref().filter(|_| person.user_id.is_none());
+    let named = name.map_or(Ok(None), |name| names::named(state, name))?;
+    if let Some(id) = person.user_id.filter(|id| state.users.contains_key(id)).or(named) {
         return Ok(id);
     }
     let name = person.name.as_deref().unwrap_or_default();
@@ -82,7 +79,7 @@ fn person(state: &mut world::State, person: &Person) -> Result<Id, ControlError>
             "give a name of 2 to 32 lower-case letters, digits, dots and underscores; put others into \"display\"",
         ));
     }
-    if named.is_some() {
+    if !state.users_named(name).is_empty() {
         return Err(conflict(
             format!("{name} is another user's name"),
             "leave user_id out to mean that user",
@@ -121,7 +118,9 @@ pub(super) async fn edit_user(
             .users
             .get_mut(&id)
             .ok_or_else(|| missing("the user is gone", "try again"))?;
-        user.global_name = edit.display.or_else(|| user.global_name.take());
+        if let Some(display) = edit.display {
+            user.global_name = shown_name(&display);
+        }
         user.accepts_dms = edit.accepts_dms.unwrap_or(user.accepts_dms);
         Ok(Json(json!(user)))
     })
@@ -197,7 +196,7 @@ pub(super) async fn edit(
         let actor = edit
             .by
             .as_deref()
-            .map_or(Ok(guild.owner_id), |name| names::user(state, name))?;
+            .map_or(Ok(guild.owner_id), |name| names::user_near(state, guild, name))?;
         let ids = |list: &[String]| -> Result<Vec<Id>, ControlError> {
             list.iter()
                 .map(|name| names::role(guild, name).map(|role| role.id))
@@ -215,10 +214,11 @@ pub(super) async fn edit(
         let mut seen = std::collections::BTreeSet::new();
         member.roles.retain(|role| seen.insert(*role));
         if let Some(nick) = edit.nick {
+            let nick = nick.as_deref().and_then(shown_name);
             if nick.as_ref().is_some_and(|nick| nick.chars().count() > 32) {
                 return Err(bad("a nickname has at most 32 characters", "shorten it"));
             }
-            member.nick = nick.filter(|nick| !nick.is_empty());
+            member.nick = nick;
         }
         if let Some(until) = edit.timeout_until {
             member.communication_disabled_until = until;
@@ -247,7 +247,7 @@ pub(super) async fn ban(
             actor: guild.owner_id,
             reason: body.reason,
         };
-        let (guild, user) = (guild.id, names::user(state, &user)?);
+        let (guild, user) = (guild.id, names::user_near(state, guild, &user)?);
         state.ban(guild, user, None, &cause);
         Ok(Json(json!({"banned": user, "guild_id": guild})))
     })
@@ -257,7 +257,13 @@ pub(super) async fn unban(State(app): State<AppState>, Path((guild, user)): Path
     app.world.write(|state| {
         let guild = names::guild(state, &guild)?;
         let cause = Cause::by(guild.owner_id);
-        let (guild, user) = (guild.id, names::user(state, &user)?);
+        // Of several with the name the one who is banned.
+        let banned = state
+            .users_named(&user)
+            .into_iter()
+            .find(|id| guild.bans.contains_key(id));
+        let user = banned.map_or_else(|| names::user(state, &user), Ok)?;
+        let guild = guild.id;
         if state.unban(guild, user, &cause) {
             return Ok(Json(json!({"unbanned": user, "guild_id": guild})));
         }

@@ -1,6 +1,6 @@
 //! Things by id or by name, so that a person at a shell need not copy snowflakes.
 
-use super::answer::{ControlError, missing};
+use super::answer::{ControlError, conflict, missing};
 use crate::{
     model::{Channel, Guild, Id, Role},
     world::State,
@@ -24,10 +24,12 @@ pub(super) fn guild<'a>(state: &'a State, text: &str) -> Result<&'a Guild, Contr
         })
 }
 
-/// A user by id or user name.
+/// A user by id or user name, in whichever server.
 pub(super) fn user(state: &State, text: &str) -> Result<Id, ControlError> {
-    let by_id = text.parse().ok().filter(|id: &Id| state.users.contains_key(id));
-    by_id.or_else(|| state.user_named(text)).ok_or_else(|| {
+    if let Some(id) = text.parse().ok().filter(|id: &Id| state.users.contains_key(id)) {
+        return Ok(id);
+    }
+    named(state, text)?.ok_or_else(|| {
         missing(
             format!("there is no user {text:?}"),
             "GET /control/users lists them; POST …/members lets a new one join",
@@ -35,9 +37,36 @@ pub(super) fn user(state: &State, text: &str) -> Result<Id, ControlError> {
     })
 }
 
+/// The user with this user name; several with the same name are refused.
+pub(super) fn named(state: &State, name: &str) -> Result<Option<Id>, ControlError> {
+    match state.users_named(name)[..] {
+        [] => Ok(None),
+        [id] => Ok(Some(id)),
+        ref several => {
+            let ids: Vec<String> = several.iter().map(ToString::to_string).collect();
+            let error = format!("{} users are named {name:?}: {}", ids.len(), ids.join(", "));
+            Err(conflict(error, "name one of them by id"))
+        }
+    }
+}
+
+/// A user by id or user name; where several have the name, the member of this server.
+pub(super) fn user_near(state: &State, guild: &Guild, text: &str) -> Result<Id, ControlError> {
+    let of_guild = |id: &Id| guild.members.contains_key(id);
+    match state
+        .users_named(text)
+        .iter()
+        .filter(|id| of_guild(id))
+        .collect::<Vec<_>>()[..]
+    {
+        [id] => Ok(*id),
+        _ => user(state, text),
+    }
+}
+
 /// A member of a server by id or user name.
 pub(super) fn member(state: &State, guild: &Guild, text: &str) -> Result<Id, ControlError> {
-    let id = user(state, text)?;
+    let id = user_near(state, guild, text)?;
     if guild.members.contains_key(&id) {
         return Ok(id);
     }

@@ -29,6 +29,13 @@ pub struct User {
     pub accepts_dms: bool,
 }
 
+/// A nickname or shown name as Discord keeps it: without white space at its ends, and none when nothing is left.
+#[must_use]
+pub fn shown_name(text: &str) -> Option<String> {
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
 impl User {
     /// A person with this name and nothing else set.
     #[must_use]
@@ -37,7 +44,7 @@ impl User {
             id,
             username: username.to_owned(),
             discriminator: "0".to_owned(),
-            global_name: shown.map(str::to_owned),
+            global_name: shown.and_then(shown_name),
             avatar: None,
             bot: false,
             banner: None,

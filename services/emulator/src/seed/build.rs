@@ -10,7 +10,7 @@ use super::spec::{
 use crate::{
     model::{
         Author, Channel, ChannelKind, Guild, Id, Member, Message, Overwrite, OverwriteKind, Permissions, Role,
-        RoleColors, RoleTags, Timestamp, User,
+        RoleColors, RoleTags, Timestamp, User, user::shown_name,
     },
     world::State,
 };
@@ -341,7 +341,11 @@ impl Builder<'_> {
 
     fn add_member(&mut self, spec: &MemberSpec) -> Result<Id, SeedError> {
         let place = format!("member {:?}", spec.name);
-        let known = spec.user_id.or_else(|| self.state.user_named(&spec.name));
+        let named = self.state.users_named(&spec.name);
+        if spec.user_id.is_none() && named.len() > 1 {
+            return Err(invalid(&place, "several users have this name: give the user_id"));
+        }
+        let known = spec.user_id.or_else(|| named.first().copied());
         if spec.name.is_empty() && known.is_none_or(|id| !self.state.users.contains_key(&id)) {
             return Err(invalid("member", "a name is needed, or the id of a user who exists"));
         }
@@ -362,7 +366,7 @@ impl Builder<'_> {
         let joined = Timestamp(self.now.0.saturating_sub(spec.joined_days_ago * DAY_MS));
         let member = Member {
             roles: roles?,
-            nick: spec.nick.clone(),
+            nick: spec.nick.as_deref().and_then(shown_name),
             ..Member::joined(id, joined)
         };
         if self.guild.members.insert(id, member).is_some() {

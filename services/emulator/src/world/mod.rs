@@ -208,13 +208,13 @@ impl State {
         }
     }
 
-    /// The user with this user name.
+    /// The users with this user name, by id. At Discord there is one at most; seeds can make several.
     #[must_use]
-    pub fn user_named(&self, name: &str) -> Option<Id> {
-        self.users
-            .values()
-            .find(|user| user.username == name)
-            .map(|user| user.id)
+    pub fn users_named(&self, name: &str) -> Vec<Id> {
+        let named = self.users.values().filter(|user| user.username == name);
+        let mut ids: Vec<Id> = named.map(|user| user.id).collect();
+        ids.sort_unstable();
+        ids
     }
 
     /// A message.

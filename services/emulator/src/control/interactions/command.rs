@@ -385,12 +385,15 @@ impl Judge<'_, '_> {
             text.parse::<Id>()
                 .map_err(|_| bad(format!("{text:?} is not an id"), "use an id"))
         };
-        let user = |_| names::user(self.scene.state, &text);
+        let near = || match guild {
+            Some(guild) => names::user_near(self.scene.state, guild, &text),
+            None => names::user(self.scene.state, &text),
+        };
         let id = match (known.kind, guild) {
             (7, Some(guild)) => names::channel(guild, &text).map(|channel| channel.id),
             (8, Some(guild)) => names::role(guild, &text).map(|role| role.id),
-            (9, Some(guild)) => names::role(guild, &text).map(|role| role.id).or_else(user),
-            _ => names::user(self.scene.state, &text),
+            (9, Some(guild)) => names::role(guild, &text).map(|role| role.id).or_else(|_| near()),
+            _ => near(),
         };
         let id = if self.scene.force {
             id.or_else(|_| number())?

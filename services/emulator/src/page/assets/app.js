@@ -143,9 +143,10 @@ function drawChannels(view) {
   byId("guild-name").textContent = view.guild?.name ?? "No server";
   const items = (view.guild?.channels ?? []).map((channel) => ({ ...channel, here: channel.id === view.channel?.id }));
   reconcile(byId("channel-list"), items, (item) => item.id, (item) => item.kind === 4
-    ? h("h3", {}, item.name)
+    ? h("h3", { title: item.name }, item.name)
     : h("button", { type: "button", class: "channel", "aria-current": item.here ? "page" : null, dataset: { focus: item.id },
-        onclick: () => context.go({ channel: item.id }) }, h("span", { class: "mark", "aria-hidden": "true" }, MARKS[item.kind] ?? "#"), item.name,
+        onclick: () => context.go({ channel: item.id }) }, h("span", { class: "mark", "aria-hidden": "true" }, MARKS[item.kind] ?? "#"),
+        h("span", { class: "name", title: item.name }, item.name),
         item.locked && h("span", { class: "lock", title: "not everyone sees this channel", "aria-label": "private" }, "🔒")));
   oneStop(byId("channel-list"), ".channel");
 }

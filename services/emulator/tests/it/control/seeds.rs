@@ -232,3 +232,25 @@ async fn page_ships_an_emoji_font_with_its_licence() {
             .contains("/assets/emoji.woff2")
     );
 }
+
+/// Whether long names fit was looked at in a browser; that the rules for it are there is checked here.
+#[tokio::test]
+async fn names_on_the_page_are_cut_where_they_do_not_fit() {
+    let emu = Emu::start().await;
+    let control = &emu.emulator.addresses().control;
+    let get = async |path: &str| {
+        reqwest::get(format!("{control}/assets/{path}"))
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap()
+    };
+    let sheet = get("app.css").await;
+    let rule = sheet.lines().find(|line| line.contains(".channel .name {")).unwrap();
+    assert!(
+        rule.contains("min-width: 0") && rule.contains("text-overflow: ellipsis"),
+        "{rule}"
+    );
+    assert!(get("app.js").await.contains(r#"class: "name", title: item.name"#));
+}
