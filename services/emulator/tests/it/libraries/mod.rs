@@ -81,3 +81,25 @@ async fn nextcord() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn py_cord() {
+    play(Library {
+        name: "py-cord",
+        version: "2.8.1",
+        registry: Registry::Pypi,
+        bot: "pycord_bot.py",
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn interactions_py() {
+    play(Library {
+        name: "discord-py-interactions",
+        version: "5.16.0",
+        registry: Registry::Pypi,
+        bot: "interactionspy_bot.py",
+    })
+    .await;
+}

@@ -63,6 +63,8 @@ fn masked(value: &Value) -> Value {
                     (_, Value::Null) => Value::Null,
                     ("nonce" | "session_id" | "seq" | "since", value) if value != 0 => format!("[{key}]").into(),
                     ("os", _) => "[os]".into(),
+                    // A set in py-cord, whose order varies.
+                    ("contexts", Value::Array(entries)) => sorted(entries),
                     (_, value) => masked(value),
                 };
                 (key.clone(), value)
@@ -74,6 +76,12 @@ fn masked(value: &Value) -> Value {
         Value::Number(number) if is_id(&number.to_string()) => "[id, a number]".into(),
         other => other.clone(),
     }
+}
+
+fn sorted(entries: &[Value]) -> Value {
+    let mut entries = entries.to_vec();
+    entries.sort_by_key(ToString::to_string);
+    entries.into()
 }
 
 /// A text without numbers like `1.2.3`: libraries name those of what they are made with.
