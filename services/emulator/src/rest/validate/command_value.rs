@@ -141,7 +141,7 @@ mod tests {
     use crate::rest::validate::{command::read_command, form::read_body};
 
     /// The errors of a command with this one option.
-    fn errors(option: Value) -> Option<Value> {
+    fn errors(option: &Value) -> Option<Value> {
         let mut whole = json!({"name": "o", "description": "d"});
         whole
             .as_object_mut()
@@ -160,18 +160,18 @@ mod tests {
             (10, "min_value", "max_value"),
             (3, "min_length", "max_length"),
         ] {
-            assert_eq!(errors(json!({"type": kind, low: 5, high: 5})), None);
-            let found = errors(json!({"type": kind, low: 6, high: 5})).unwrap();
+            assert_eq!(errors(&json!({"type": kind, low: 5, high: 5})), None);
+            let found = errors(&json!({"type": kind, low: 6, high: 5})).unwrap();
             let code = &found["options"]["0"][low]["_errors"][0]["code"];
             assert_eq!(code, "APPLICATION_COMMAND_OPTIONS_MIN_GREATER_THAN_MAX", "{found}");
         }
-        assert_eq!(errors(json!({"type": 10, "min_value": -0.5, "max_value": 0.5})), None);
+        assert_eq!(errors(&json!({"type": 10, "min_value": -0.5, "max_value": 0.5})), None);
     }
 
     #[test]
     fn channel_types_exist() {
-        assert_eq!(errors(json!({"type": 7, "channel_types": [0, 5, 16]})), None);
-        let found = errors(json!({"type": 7, "channel_types": [0, 99]})).unwrap();
+        assert_eq!(errors(&json!({"type": 7, "channel_types": [0, 5, 16]})), None);
+        let found = errors(&json!({"type": 7, "channel_types": [0, 99]})).unwrap();
         assert_eq!(
             found["options"]["0"]["channel_types"]["1"]["_errors"][0]["code"],
             "BASE_TYPE_CHOICES"
