@@ -5,7 +5,9 @@
 
 use std::fmt;
 
+use arrakis_broker::Verdict;
 use arrakis_causes::causes;
+use arrakis_contracts::dead_letter::DeadReason;
 use arrakis_db::DbError;
 use arrakis_discord::Error as DiscordError;
 use arrakis_runtime::fail_point;
@@ -63,6 +65,22 @@ impl fmt::Display for Failure {
         match self {
             Self::Retry(error) | Self::Permanent(error) => f.write_str(&causes(error.as_ref())),
             Self::Drop(reason) => f.write_str(reason),
+        }
+    }
+}
+
+/// What the consumer does about a failure.
+impl From<Failure> for Verdict {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Retry(_) => Self::Retry {
+                error: failure.to_string(),
+            },
+            Failure::Permanent(_) => Self::DeadLetter {
+                reason: DeadReason::Permanent,
+                error: failure.to_string(),
+            },
+            Failure::Drop(why) => Self::Drop { why },
         }
     }
 }

@@ -6,8 +6,8 @@ use arrakis_fuzz::Fuzz;
 use crate::Config;
 use crate::commands::Commands;
 use crate::events;
+use crate::interaction::invocation::{Invocation, InvocationData};
 use crate::interactions::deadline::Deadline;
-use crate::interactions::invocation::{Ask, Invocation};
 
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -27,25 +27,27 @@ fn read_interaction(commands: &Commands, body: &[u8]) -> String {
     else {
         return "no such command".to_owned();
     };
-    match &invocation.ask {
-        Ask::Command { options, .. } | Ask::Suggest { options, .. } => match options.check(&definition.options) {
-            Ok(()) => format!("/{}", definition.name),
-            Err(refusal) => {
-                let words = refusal.message().embeds.unwrap_or_default();
-                let words = words
-                    .first()
-                    .and_then(|embed| embed.description.clone())
-                    .unwrap_or_default();
-                assert!(
-                    words.chars().count() <= 4_096,
-                    "Discord takes no embed with {} characters",
-                    words.chars().count()
-                );
-                refusal.what
+    match &invocation.data {
+        InvocationData::Command { options, .. } | InvocationData::Autocomplete { options, .. } => {
+            match options.check(&definition.options) {
+                Ok(()) => format!("/{}", definition.name),
+                Err(refusal) => {
+                    let words = refusal.message().embeds.unwrap_or_default();
+                    let words = words
+                        .first()
+                        .and_then(|embed| embed.description.clone())
+                        .unwrap_or_default();
+                    assert!(
+                        words.chars().count() <= 4_096,
+                        "Discord takes no embed with {} characters",
+                        words.chars().count()
+                    );
+                    refusal.what
+                }
             }
-        },
-        Ask::Press { values, .. } => format!("press {}", values.len() > 1),
-        Ask::Submit { fields, .. } => format!("form {}", fields.len() > 1),
+        }
+        InvocationData::Component { values, .. } => format!("press {}", values.len() > 1),
+        InvocationData::ModalSubmit { fields, .. } => format!("form {}", fields.len() > 1),
     }
 }
 

@@ -4,6 +4,7 @@
 //! discord-proxy) and any state that outlives a message. To add a command, an event or a job: one file and one line, in
 //! `commands/`, `events/` or `jobs/`.
 
+pub mod at_most_once;
 mod cli;
 pub mod clock;
 pub mod commands;
@@ -13,13 +14,12 @@ pub mod events;
 pub mod failure;
 #[cfg(test)]
 mod fuzz;
-pub mod gate;
 mod health;
+pub mod interaction;
 pub mod interactions;
 pub mod jobs;
+pub mod load_shedding;
 pub mod metrics;
-pub mod once;
-pub mod pressure;
 pub mod render;
 pub mod roles;
 mod serve;

@@ -29,7 +29,7 @@ pub struct WorkerMetrics {
     pub answer: HistogramVec,
     /// Interactions that were past their three seconds.
     pub expired: IntCounter,
-    /// Answers that came past the fifteen minutes and were not sent.
+    /// Replies that are not sent because the interaction token has expired.
     pub too_late: IntCounter,
     /// Words and answers of which nobody can tell whether Discord has them, by what they were.
     pub unknown: IntCounterVec,
@@ -113,7 +113,7 @@ impl WorkerMetrics {
             ),
             too_late: metrics.counter(
                 "arrakis_worker_answers_too_late_total",
-                "Answers that were ready after the fifteen minutes and were not sent.",
+                "Replies that were not sent because the interaction token expired after fifteen minutes.",
             ),
             unknown: counter(
                 "arrakis_worker_unknown_outcomes_total",

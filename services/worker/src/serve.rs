@@ -25,10 +25,10 @@ use crate::events::Events;
 use crate::health::{Components, Links, probe};
 use crate::interactions::Interactions;
 use crate::jobs::Jobs;
+use crate::load_shedding::LoadShedding;
 use crate::metrics::WorkerMetrics;
-use crate::pressure::Pressure;
 use crate::services::Services;
-use crate::{clock, gate, jobs};
+use crate::{clock, jobs};
 
 /// The first question to the proxies teaches us Discord's clock; a start does not wait for it longer than this.
 const PROBE: Duration = Duration::from_millis(500);
@@ -55,11 +55,13 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
     )?;
     services.publisher = services.publisher.with_topology(topology.clone());
     let services = Arc::new(services);
+    let commands = Arc::new(Commands::default());
     // Whether it answers is health's business.
     let _ = tokio::time::timeout(PROBE, probe(&services)).await;
     let consumers = Consumers {
         config: &config,
         services: &services,
+        commands: &commands,
         links: &links,
         topology: &topology,
         isolation: Isolation::default(),
@@ -77,6 +79,7 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
     tokio::spawn(components.watch(services.clone(), links.clone(), queues, runtime.shutdown.hard.clone()));
     let clock = clock::run(
         services.clone(),
+        commands,
         links.publish.clone(),
         config.database_url.clone(),
         soft.clone(),
@@ -112,8 +115,6 @@ async fn connect(config: &Config, runtime: &Runtime, links: &Links) -> anyhow::R
             .map_err(|error| Fatal::configuration(format!("DISCORD_PROXY_CREDENTIAL: {error}")))?,
         publisher: Publisher::new(links.publish.clone()),
         themes,
-        commands: Commands::default(),
-        gate: Arc::new(gate::Open),
         metrics,
         command_limit: config.command_limit,
         stale_after: config.stale_after,
@@ -170,6 +171,7 @@ fn differs(error: &TopologyError) -> Fatal {
 struct Consumers<'a> {
     config: &'a Config,
     services: &'a Arc<Services>,
+    commands: &'a Arc<Commands>,
     links: &'a Links,
     topology: &'a Arc<Topology>,
     isolation: Isolation,
@@ -184,14 +186,15 @@ impl Consumers<'_> {
         let mut running = Running::new();
         let mut queues = Vec::new();
         let prefetch = self.config.prefetch;
-        let pressure = Arc::new(Pressure::default());
+        let load_shedding = Arc::new(LoadShedding::default());
         for queue in self.topology.interaction_queues() {
             queues.push(queue.to_owned());
-            let handler = Interactions::new(self.services.clone()).under(pressure.clone());
+            let handler = Interactions::new(self.services.clone(), self.commands.clone())
+                .with_load_shedding(load_shedding.clone());
             let limit = self.config.command_limit + WORDS_LIMIT;
             self.consume(&mut running, queue, prefetch.interactions, limit, handler);
         }
-        let handler = Events::new(self.services.clone()).under(pressure);
+        let handler = Events::new(self.services.clone()).with_load_shedding(load_shedding);
         for queue in [names::EVENTS_GUILD, names::EVENTS_MESSAGE] {
             queues.push(queue.to_owned());
             self.consume(

@@ -30,6 +30,10 @@ impl CacheKey {
         Self(Key::new("cache", &all))
     }
 
+    pub(crate) fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
     /// A member's profile.
     #[must_use]
     pub fn profile(tenant: impl Display, user: impl Display) -> Self {

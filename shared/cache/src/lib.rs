@@ -14,6 +14,7 @@ mod keys;
 mod limit;
 mod line;
 mod link;
+mod marker;
 mod session;
 
 pub use cached::{CacheKey, PROFILE_TTL};

@@ -1,4 +1,4 @@
-//! What members do, by day.
+//! Activity of members, counted by day.
 
 use arrakis_domain::ACTIVITY_WINDOW_DAYS;
 use arrakis_fail_point as fail_point;
@@ -7,16 +7,16 @@ use time::{Duration, OffsetDateTime};
 
 use crate::{DbError, Profiles, TenantTx, UserId, measure::named, statements};
 
-/// What a member did.
+/// Something a member did that is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
+pub enum Activity {
     /// Used a command.
     Command,
     /// Wrote a message.
     Message,
 }
 
-impl Deed {
+impl Activity {
     /// Commands and messages to be added.
     fn counts(self) -> (i32, i32) {
         match self {
@@ -36,15 +36,15 @@ impl TenantTx {
         mut self,
         event_id: &str,
         user: UserId,
-        deed: Deed,
+        activity: Activity,
         at: OffsetDateTime,
     ) -> Result<bool, DbError> {
         if fail_point::skips("worker.guard.inbox") {
-            self.profiles().count(user, deed, at).await?;
+            self.profiles().count(user, activity, at).await?;
             self.commit().await?;
             return Ok(true);
         }
-        let words = statements::count_once(self.community, event_id, user, deed.counts(), at);
+        let words = statements::count_once(self.community, event_id, user, activity.counts(), at);
         let span = tracing::info_span!("db.activity.count_once");
         let row = self.commit_after("activity.count_once", span, &words).await?;
         let counted = row
@@ -55,13 +55,13 @@ impl TenantTx {
 }
 
 impl Profiles<'_> {
-    /// Counts a deed of a member who is known; of others nothing is kept. Not safe to repeat by itself: claim the event in
+    /// Counts a activity of a member who is known; of others nothing is kept. Not safe to repeat by itself: claim the event in
     /// the same transaction, or use [`TenantTx::commit_counted`].
     ///
     /// # Errors
     /// When the database is away.
-    pub async fn count(&mut self, user: UserId, deed: Deed, at: OffsetDateTime) -> Result<(), DbError> {
-        let (commands, messages) = deed.counts();
+    pub async fn count(&mut self, user: UserId, activity: Activity, at: OffsetDateTime) -> Result<(), DbError> {
+        let (commands, messages) = activity.counts();
         named!(
             "activity.count",
             sqlx::query!(

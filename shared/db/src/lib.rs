@@ -36,7 +36,7 @@ pub mod scratch;
 mod statements;
 mod token_profiles;
 
-pub use activity::Deed;
+pub use activity::Activity;
 pub use admin::{Admin, CommunityLine};
 pub use audit::{Actor, AuditEntry, NewAuditEntry};
 pub use badges::{BadgeSource, Badges, HeldBadge, LineageEntry, SHARED_ALREADY};

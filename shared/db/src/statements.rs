@@ -51,7 +51,7 @@ pub(crate) fn enter_guild(guild: i64) -> String {
     format!("execute enter_guild({guild})")
 }
 
-/// Counts a deed of these numbers of commands and messages once for an event, and says whether it did.
+/// Counts a activity of these numbers of commands and messages once for an event, and says whether it did.
 pub(crate) fn count_once(
     community: CommunityId,
     event_id: &str,

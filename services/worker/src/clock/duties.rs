@@ -9,7 +9,7 @@ use arrakis_contracts::{JobKind, dead_letter};
 use arrakis_db::CommunityId;
 use time::OffsetDateTime;
 
-use crate::commands::registration;
+use crate::commands::{Commands, registration};
 use crate::failure::Failure;
 use crate::jobs::{self, reconcile};
 use crate::services::Services;
@@ -42,8 +42,8 @@ pub struct Duties {
 
 impl Duties {
     /// Does them for as long as it is polled.
-    pub(super) async fn run(mut self, services: &Services, link: &Link) {
-        tokio::join!(register(services), self.timed(services, link));
+    pub(super) async fn run(mut self, services: &Services, commands: &Commands, link: &Link) {
+        tokio::join!(register(services, commands), self.timed(services, link));
     }
 
     async fn timed(&mut self, services: &Services, link: &Link) {
@@ -114,9 +114,9 @@ fn log(doing: &'static str, done: Result<(), Failure>) {
     }
 }
 
-async fn register(services: &Services) {
+async fn register(services: &Services, commands: &Commands) {
     let calls = services.discord.bulk(None);
-    while let Err(error) = registration::register(&calls, &services.commands).await {
+    while let Err(error) = registration::register(&calls, commands).await {
         tracing::warn!(%error, "commands could not be registered; trying again");
         tokio::time::sleep(REGISTER_AGAIN).await;
     }

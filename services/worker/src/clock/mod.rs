@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use duties::{Duties, publish_lost};
 
+use crate::commands::Commands;
 use crate::services::Services;
 
 /// How often a candidate asks whether it leads, and a leader whether it still does.
@@ -24,10 +25,16 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 const REST: Duration = Duration::from_secs(2);
 
 /// Runs for leader until told to stop, and leads while it is.
-pub async fn run(services: Arc<Services>, link: Link, database_url: Secret, stop: CancellationToken) {
+pub async fn run(
+    services: Arc<Services>,
+    commands: Arc<Commands>,
+    link: Link,
+    database_url: Secret,
+    stop: CancellationToken,
+) {
     while !stop.is_cancelled() {
         match Leader::candidate(&database_url, Leadership::Clock).await {
-            Ok(leader) => Box::pin(stand(&services, &link, leader, &stop)).await,
+            Ok(leader) => Box::pin(stand(&services, &commands, &link, leader, &stop)).await,
             Err(error) => tracing::warn!(%error, "cannot stand for leader"),
         }
         services.metrics.leader.set(0);
@@ -39,7 +46,7 @@ pub async fn run(services: Arc<Services>, link: Link, database_url: Secret, stop
 }
 
 /// Until the connection is lost or we are told to stop.
-async fn stand(services: &Services, link: &Link, mut leader: Leader, stop: &CancellationToken) {
+async fn stand(services: &Services, commands: &Commands, link: &Link, mut leader: Leader, stop: &CancellationToken) {
     loop {
         match leader.leads().await {
             Ok(true) => break,
@@ -58,7 +65,7 @@ async fn stand(services: &Services, link: &Link, mut leader: Leader, stop: &Canc
     services.metrics.leader.set(1);
     let lost = tokio::select! {
         error = keep(&mut leader) => Some(error),
-        () = Duties::default().run(services, link) => None,
+        () = Duties::default().run(services, commands, link) => None,
         () = stop.cancelled() => None,
     };
     services.metrics.leader.set(0);

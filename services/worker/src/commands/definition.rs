@@ -1,4 +1,4 @@
-//! What a command says of itself: the one source for registration, dispatch and `/help`.
+//! A command's definition: registration, dispatch and `/help` are derived from it.
 
 use std::time::Duration;
 
@@ -8,64 +8,74 @@ use twilight_model::guild::Permissions;
 use twilight_model::oauth::ApplicationIntegrationType;
 use twilight_util::builder::command::CommandBuilder;
 
-/// How an interaction is answered first. Whether an answer is private is fixed by it.
+/// The first response to an interaction. It decides whether the reply is ephemeral.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answers {
-    /// "Thinking…" at once, the answer by an edit. For whatever reads a database.
+pub enum ResponseMode {
+    /// "Thinking…" immediately, the reply by an edit. For a command that reads a database.
     Deferred {
-        /// Only the member sees it.
-        private: bool,
+        /// Only the member sees the reply.
+        ephemeral: bool,
     },
-    /// For a press: acknowledged at once, and the message it is on is edited.
-    Update,
-    /// With the answer itself, within three seconds. For what needs nothing but itself.
+    /// For a component: deferred immediately, then the message that contains the component is edited.
+    DeferredUpdate,
+    /// The reply itself, within three seconds. For a command that waits for nothing.
     Immediate,
-    /// With a form, which cannot be deferred.
+    /// A modal, which cannot be deferred.
     Modal,
 }
 
-/// Where a command works.
+impl ResponseMode {
+    /// Whether the first response is a defer.
+    pub const fn is_deferred(self) -> bool {
+        match self {
+            Self::Deferred { .. } | Self::DeferredUpdate => true,
+            Self::Immediate | Self::Modal => false,
+        }
+    }
+}
+
+/// Where a command can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
+pub enum CommandScope {
     /// In onboarded servers.
     Community,
     /// In every server, and in direct messages.
     Anywhere,
 }
 
-/// A command, declared. To make one: [`Definition::new`], then the methods for what is not as usual.
+/// A command's definition: [`Definition::new`], then the methods for whatever differs from its defaults.
 #[derive(Debug, Clone)]
 pub struct Definition {
-    /// Name, 1 to 32 lower-case characters; first segment of its custom ids, too.
+    /// Name, 1 to 32 lower-case characters; also the first segment of its components' custom ids.
     pub name: &'static str,
-    /// One line, up to 100 characters: in Discord's list, and in `/help`.
+    /// One line of up to 100 characters, shown by Discord and by `/help`.
     pub description: &'static str,
     /// Options, in the order shown.
     pub options: Vec<CommandOption>,
-    /// Who sees it unless the server's admins say otherwise; `None` for everybody. Checked again where it is dispatched.
+    /// Permissions that a member needs; `None` for every member. An admin can override what Discord shows, so the worker checks again.
     pub permissions: Option<Permissions>,
-    /// How the command itself is answered.
-    pub answers: Answers,
-    /// How presses of its buttons and selects, and its forms, are answered.
-    pub presses: Answers,
-    /// Least time between two uses by the same member.
+    /// First response to the command.
+    pub response: ResponseMode,
+    /// First response to its components and modals.
+    pub component_response: ResponseMode,
+    /// Shortest time between two uses by one member.
     pub cooldown: Duration,
-    /// Where it works.
-    pub scope: Scope,
+    /// Where it can be used.
+    pub scope: CommandScope,
 }
 
 impl Definition {
-    /// A command of a community that reads: deferred, private, three seconds of cooldown.
+    /// A command of a community: deferred, ephemeral, with a cooldown of three seconds.
     pub const fn new(name: &'static str, description: &'static str) -> Self {
         Self {
             name,
             description,
             options: Vec::new(),
             permissions: None,
-            answers: Answers::Deferred { private: true },
-            presses: Answers::Update,
+            response: ResponseMode::Deferred { ephemeral: true },
+            component_response: ResponseMode::DeferredUpdate,
             cooldown: Duration::from_secs(3),
-            scope: Scope::Community,
+            scope: CommandScope::Community,
         }
     }
 
@@ -76,37 +86,37 @@ impl Definition {
         self
     }
 
-    /// The answer is seen by the whole channel.
+    /// The reply is visible to the channel.
     #[must_use]
     pub const fn public(mut self) -> Self {
-        self.answers = Answers::Deferred { private: false };
+        self.response = ResponseMode::Deferred { ephemeral: false };
         self
     }
 
-    /// Answers in another way.
+    /// Sets the first response to the command.
     #[must_use]
-    pub const fn answered(mut self, answers: Answers) -> Self {
-        self.answers = answers;
+    pub const fn response(mut self, response: ResponseMode) -> Self {
+        self.response = response;
         self
     }
 
-    /// Works in another place.
+    /// Sets where the command can be used.
     #[must_use]
-    pub const fn works(mut self, scope: Scope) -> Self {
+    pub const fn scope(mut self, scope: CommandScope) -> Self {
         self.scope = scope;
         self
     }
 
-    /// As Discord is told. Every default is spelled out, so that what is registered can be compared with it.
+    /// The command as it is registered with Discord. Every default is explicit, so that it can be compared with what Discord returns.
     pub fn registered(&self) -> Registered {
         self.builder().build()
     }
 
-    /// The builder, which can check what it builds.
+    /// The builder of the registered command; it can validate.
     pub(super) fn builder(&self) -> CommandBuilder {
         let contexts = match self.scope {
-            Scope::Community => vec![InteractionContextType::Guild],
-            Scope::Anywhere => vec![InteractionContextType::Guild, InteractionContextType::BotDm],
+            CommandScope::Community => vec![InteractionContextType::Guild],
+            CommandScope::Anywhere => vec![InteractionContextType::Guild, InteractionContextType::BotDm],
         };
         let mut builder = CommandBuilder::new(self.name, self.description, CommandType::ChatInput)
             .contexts(contexts)

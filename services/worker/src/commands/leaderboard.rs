@@ -9,11 +9,12 @@ use arrakis_domain::{Ladder, Standing, TierId};
 use async_trait::async_trait;
 use twilight_util::builder::command::IntegerBuilder;
 
-use super::{Answer, Call, Command, CommandError, Definition, Reply, message, outdated};
+use super::{Command, CommandContext, Definition, outdated_component};
 use crate::community::{Community, user_id};
 use crate::failure::Failure;
-use crate::interactions::invocation::Ask;
-use crate::interactions::refusal::Refusal;
+use crate::interaction::invocation::InvocationData;
+use crate::interaction::refusal::Refusal;
+use crate::interaction::reply::{CommandError, CommandResult, Reply, message};
 use crate::render::leaderboard::{self, Line, PAGE_SIZE, Page, Turn};
 use crate::services::Services;
 
@@ -32,35 +33,36 @@ impl Command for Leaderboard {
             .public()
     }
 
-    async fn run(&self, call: &Call<'_>) -> Answer {
-        let asked = match &call.invocation.ask {
-            Ask::Command { options, .. } => options.integer("page"),
+    async fn run(&self, context: &CommandContext<'_>) -> CommandResult {
+        let asked = match &context.invocation.data {
+            InvocationData::Command { options, .. } => options.integer("page"),
             _ => None,
         };
         let number = u32::try_from(asked.unwrap_or(1)).unwrap_or(u32::MAX);
-        answer(call, Turn::To(number)).await.map(Reply::Message)
+        answer(context, Turn::To(number)).await.map(Reply::Message)
     }
 
-    async fn press(&self, call: &Call<'_>, arguments: &[&str]) -> Answer {
-        let turn = Turn::read(arguments).ok_or_else(outdated)?;
-        let turned = answer(call, turn).await?;
-        match &call.invocation.ask {
-            Ask::Press {
-                asked_by: Some(owner), ..
-            } if *owner != call.invocation.author.id => Ok(Reply::Private(turned)),
+    async fn component(&self, context: &CommandContext<'_>, arguments: &[&str]) -> CommandResult {
+        let turn = Turn::read(arguments).ok_or_else(outdated_component)?;
+        let turned = answer(context, turn).await?;
+        match &context.invocation.data {
+            InvocationData::Component {
+                command_user: Some(owner),
+                ..
+            } if *owner != context.invocation.author.id => Ok(Reply::Private(turned)),
             _ => Ok(Reply::Message(turned)),
         }
     }
 }
 
 async fn answer(
-    call: &Call<'_>,
+    context: &CommandContext<'_>,
     turn: Turn,
 ) -> Result<twilight_model::http::interaction::InteractionResponseData, CommandError> {
-    let community = call.community()?;
+    let community = context.community()?;
     let token = &community.record.token_profile;
-    let me = user_id(call.invocation.author.id)?;
-    let mut tx = call.tx().await?;
+    let me = user_id(context.invocation.author.id)?;
+    let mut tx = context.tx().await?;
     let number = match turn {
         Turn::To(number) => number,
         Turn::ToMe => {
@@ -68,8 +70,8 @@ async fn answer(
             leaderboard::page_of(position.ok_or_else(|| not_ranked(community))?)
         }
     };
-    let (number, read) = read(call.services, &mut tx, community, number).await?;
-    let scene = call.scene()?;
+    let (number, read) = read(context.services, &mut tx, community, number).await?;
+    let scene = context.scene()?;
     let tiers = tiers(&read, scene.ladder);
     let page = Page {
         lines: lines(&read, &tiers, me),

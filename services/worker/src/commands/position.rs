@@ -3,8 +3,9 @@
 use arrakis_domain::{Balance, Rank, Zones};
 use async_trait::async_trait;
 
-use super::{Answer, Call, Command, Definition, Reply, message};
+use super::{Command, CommandContext, Definition};
 use crate::community::user_id;
+use crate::interaction::reply::{CommandResult, Reply, message};
 use crate::render::position::{self, Neighbour};
 
 /// The command.
@@ -20,11 +21,11 @@ impl Command for Position {
         )
     }
 
-    async fn run(&self, call: &Call<'_>) -> Answer {
-        let community = call.community()?;
+    async fn run(&self, context: &CommandContext<'_>) -> CommandResult {
+        let community = context.community()?;
         let token = &community.record.token_profile;
-        let user = user_id(call.invocation.author.id)?;
-        let place = call
+        let user = user_id(context.invocation.author.id)?;
+        let place = context
             .tx()
             .await?
             .profiles()
@@ -38,7 +39,7 @@ impl Command for Position {
             below: neighbour(rank.and_then(|rank| rank.checked_add(1)), place.below),
             entry: place.entry,
         };
-        let embed = position::embed(&call.scene()?, &shown);
+        let embed = position::embed(&context.scene()?, &shown);
         Ok(Reply::Message(message(embed, Vec::new())))
     }
 }

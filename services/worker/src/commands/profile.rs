@@ -4,10 +4,11 @@ use arrakis_db::{Measurable, UserId};
 use async_trait::async_trait;
 use twilight_util::builder::command::UserBuilder;
 
-use super::{Answer, Call, Command, CommandError, Definition, Reply, message};
+use super::{Command, CommandContext, Definition};
 use crate::community::user_id;
-use crate::interactions::invocation::Ask;
-use crate::interactions::refusal::Refusal;
+use crate::interaction::invocation::InvocationData;
+use crate::interaction::refusal::Refusal;
+use crate::interaction::reply::{CommandError, CommandResult, Reply, message};
 use crate::render::profile;
 
 /// The command.
@@ -31,20 +32,20 @@ impl Command for Profile {
         .option(UserBuilder::new("member", "Whose card; yours when left out"))
     }
 
-    async fn run(&self, call: &Call<'_>) -> Answer {
-        let subject = subject(call)?;
-        let community = call.community()?;
+    async fn run(&self, context: &CommandContext<'_>) -> CommandResult {
+        let subject = subject(context)?;
+        let community = context.community()?;
         let token = &community.record.token_profile;
-        let now = call.services.now();
-        let mut tx = call.tx().await?;
+        let now = context.services.now();
+        let mut tx = context.tx().await?;
         let early = community.theme.early();
         let measurable = tx.profiles().measurable(token, subject.user, now, early).await?;
-        let record = call.services.profile(&mut tx, community, subject.user).await?;
+        let record = context.services.profile(&mut tx, community.id(), subject.user).await?;
         let record = record.filter(|record| record.left_at.is_none());
         let (Some(record), Some(Measurable { member, facts })) = (record, measurable) else {
             return Err(unknown(&subject).into());
         };
-        let scene = call.scene()?;
+        let scene = context.scene()?;
         let evaluation = community.theme.evaluate(scene.ladder, member.standing, &facts);
         let roles: Vec<_> = community.theme.desired_roles(&evaluation, &facts).into_iter().collect();
         let shown = profile::Profile {
@@ -63,10 +64,10 @@ impl Command for Profile {
     }
 }
 
-fn subject(call: &Call<'_>) -> Result<Subject, CommandError> {
-    let author = &call.invocation.author;
-    let asked = match &call.invocation.ask {
-        Ask::Command { options, .. } => options.user("member"),
+fn subject(context: &CommandContext<'_>) -> Result<Subject, CommandError> {
+    let author = &context.invocation.author;
+    let asked = match &context.invocation.data {
+        InvocationData::Command { options, .. } => options.user("member"),
         _ => None,
     };
     let (id, name) = asked.map_or((author.id, Some(author.name.as_str())), |(id, name)| (id, name));

@@ -3,7 +3,8 @@
 use arrakis_domain::Zones;
 use async_trait::async_trait;
 
-use super::{Answer, Call, Command, Definition, Reply, message};
+use super::{Command, CommandContext, Definition};
+use crate::interaction::reply::{CommandResult, Reply, message};
 use crate::render::stats;
 
 /// The command.
@@ -15,10 +16,10 @@ impl Command for Stats {
         Definition::new("stats", "The community in numbers: members, tiers, what entry takes").public()
     }
 
-    async fn run(&self, call: &Call<'_>) -> Answer {
-        let community = call.community()?;
+    async fn run(&self, context: &CommandContext<'_>) -> CommandResult {
+        let community = context.community()?;
         let token = &community.record.token_profile;
-        let mut tx = call.tx().await?;
+        let mut tx = context.tx().await?;
         let numbers = tx.profiles().numbers().await?;
         let wallets = tx.eligibility().holder_count(token).await?;
         let entry = tx.eligibility().entry_threshold(token, Zones::STANDARD).await?;
@@ -31,7 +32,7 @@ impl Command for Stats {
             entry,
         };
         Ok(Reply::Message(message(
-            stats::embed(&call.scene()?, &shown),
+            stats::embed(&context.scene()?, &shown),
             Vec::new(),
         )))
     }

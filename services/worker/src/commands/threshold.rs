@@ -4,8 +4,9 @@ use arrakis_db::{DbError, Holder, TenantTx, TokenProfileId};
 use arrakis_domain::{Balance, EntryThreshold, Zones};
 use async_trait::async_trait;
 
-use super::{Answer, Call, Command, Definition, Reply, message};
+use super::{Command, CommandContext, Definition};
 use crate::community::user_id;
+use crate::interaction::reply::{CommandResult, Reply, message};
 use crate::render::threshold;
 
 /// The command.
@@ -21,14 +22,14 @@ impl Command for Threshold {
         )
     }
 
-    async fn run(&self, call: &Call<'_>) -> Answer {
-        let community = call.community()?;
+    async fn run(&self, context: &CommandContext<'_>) -> CommandResult {
+        let community = context.community()?;
         let token = &community.record.token_profile;
-        let mut tx = call.tx().await?;
+        let mut tx = context.tx().await?;
         let (entry, waiting) = entry_and_waiting(&mut tx, token, Zones::STANDARD).await?;
         let member = tx
             .profiles()
-            .standing(token, user_id(call.invocation.author.id)?)
+            .standing(token, user_id(context.invocation.author.id)?)
             .await?;
         let shown = threshold::Threshold {
             entry,
@@ -38,7 +39,7 @@ impl Command for Threshold {
                 .filter(|member| member.wallet.is_some())
                 .map(|member| member.standing),
         };
-        let embed = threshold::embed(&call.scene()?, &shown);
+        let embed = threshold::embed(&context.scene()?, &shown);
         Ok(Reply::Message(message(embed, Vec::new())))
     }
 }

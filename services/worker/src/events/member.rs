@@ -1,9 +1,7 @@
-//! What the three member events have in common: who it is, and putting roles right.
+//! What the three member events have in common: the member, and the repair of roles.
 
-use arrakis_db::{Actor, NewAuditEntry};
 use arrakis_domain::{RoleDifference, RoleKey};
 use serde::Deserialize;
-use serde_json::json;
 use time::OffsetDateTime;
 use twilight_model::id::Id;
 use twilight_model::id::marker::{GuildMarker, RoleMarker, UserMarker};
@@ -50,8 +48,8 @@ impl Member {
     }
 }
 
-/// Changes a member's roles and writes down what could not be changed.
-pub(super) async fn put_right(
+/// Changes a member's roles and records those that could not be changed.
+pub(super) async fn repair_roles(
     services: &Services,
     event: &Event,
     community: &Community,
@@ -64,40 +62,8 @@ pub(super) async fn put_right(
         .sync(community.guild())
         .traced(&event.labels.traceparent);
     let applied = roles::change(services, &calls, community, user, difference, cause).await?;
-    report_broken(services, community, &applied).await?;
+    roles::record_broken(services, community, &applied).await?;
     Ok(applied)
-}
-
-/// Writes broken roles down by name, once for each role and day, and forgets bindings to roles that are gone.
-pub(crate) async fn report_broken(
-    services: &Services,
-    community: &Community,
-    applied: &Applied,
-) -> Result<(), Failure> {
-    if applied.broken.is_empty() {
-        return Ok(());
-    }
-    let mut tx = services.database.tenant(community.id()).await?;
-    let day = services.now().date();
-    for broken in &applied.broken {
-        tracing::warn!(role = %broken.key, why = broken.why, "a role cannot be given or taken");
-        if let Some(role) = broken.role.filter(|_| broken.deleted) {
-            tx.communities().unbind_role(role).await?;
-        }
-        // The claim makes it one entry a day, however many members the role concerns.
-        if tx.claim(&format!("role-broken:{}:{day}", broken.key)).await? {
-            tx.audit(&NewAuditEntry {
-                actor: Actor::System("roles".to_owned()),
-                action: "role.broken",
-                subject: broken.key.as_str(),
-                reason: Some(&broken.why),
-                detail: json!({"discord_role": broken.role.map(|role| role.to_string())}),
-            })
-            .await?;
-        }
-    }
-    tx.commit().await?;
-    Ok(())
 }
 
 /// Names of roles, for an audit entry.

@@ -8,7 +8,7 @@
 use arrakis_db::Join;
 use async_trait::async_trait;
 
-use super::member::{Member, put_right};
+use super::member::{Member, repair_roles};
 use super::{Effect, Event, EventHandler};
 use crate::community::{Community, user_id};
 use crate::failure::Failure;
@@ -68,7 +68,7 @@ impl EventHandler for MemberJoin {
         let measured = measure(&mut tx, &community, user, services.now()).await?;
         let bindings = tx.communities().role_bindings().await?;
         tx.commit().await?;
-        services.forget_member(&community, user).await;
+        services.uncache_profile(community.id(), user).await;
         let Some(measured) = measured.filter(|measured| measured.left_at.is_none()) else {
             return Ok(Effect::Nothing("left meanwhile"));
         };
@@ -76,7 +76,7 @@ impl EventHandler for MemberJoin {
             return Ok(Effect::Nothing("the community is frozen"));
         }
         let difference = difference(&community, &measured, &member.roles, &bindings);
-        put_right(services, event, &community, member.user.id, &difference, "join").await?;
+        repair_roles(services, event, &community, member.user.id, &difference, "join").await?;
         Ok(Effect::Done)
     }
 }

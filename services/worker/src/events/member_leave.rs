@@ -55,7 +55,7 @@ impl EventHandler for MemberLeave {
             Some(false) => {
                 // It may be this very leave again, whose first handler was killed before it came to the cache.
                 drop(tx);
-                services.forget_member(&community, user).await;
+                services.uncache_profile(community.id(), user).await;
                 return Ok(Effect::Nothing("something later is known"));
             }
             None => {
@@ -81,7 +81,7 @@ impl EventHandler for MemberLeave {
             .await?;
         }
         tx.commit().await?;
-        services.forget_member(&community, user).await;
+        services.uncache_profile(community.id(), user).await;
         Ok(Effect::Done)
     }
 }

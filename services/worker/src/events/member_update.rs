@@ -12,11 +12,11 @@ use arrakis_domain::{RoleBindings, RoleDifference};
 use async_trait::async_trait;
 use serde_json::json;
 
-use super::member::{Member, names, put_right};
+use super::member::{Member, names, repair_roles};
 use super::{Effect, Event, EventHandler};
 use crate::community::{Community, user_id};
 use crate::failure::Failure;
-use crate::roles::{Measured, difference, measure};
+use crate::roles::{Measured, difference, measure, without_announced};
 use crate::services::Services;
 
 /// `GUILD_MEMBER_UPDATE`.
@@ -47,7 +47,7 @@ impl EventHandler for MemberUpdate {
             return Ok(Effect::Done);
         }
         audit(services, event, &community, &member, &by_hand).await?;
-        put_right(services, event, &community, member.user.id, &by_hand, "put right").await?;
+        repair_roles(services, event, &community, member.user.id, &by_hand, "put right").await?;
         Ok(Effect::Done)
     }
 }
@@ -83,7 +83,7 @@ async fn follow(
     let bindings = tx.communities().role_bindings().await?;
     tx.commit().await?;
     if changed {
-        services.forget_member(community, user).await;
+        services.uncache_profile(community.id(), user).await;
     }
     Ok(Some((measured, bindings)))
 }
@@ -98,7 +98,7 @@ async fn done_by_hand(
     bindings: &RoleBindings,
 ) -> Result<RoleDifference, Failure> {
     let then = difference(community, measured, &member.roles, bindings);
-    let then = services.without_announced(community, member.user.id, then).await;
+    let then = without_announced(services, community.id(), member.user.id, then).await;
     if then.is_empty() {
         return Ok(then);
     }
@@ -110,7 +110,7 @@ async fn done_by_hand(
         return Ok(RoleDifference::default());
     };
     let now = difference(community, measured, &today.roles, bindings);
-    Ok(services.without_announced(community, member.user.id, now).await)
+    Ok(without_announced(services, community.id(), member.user.id, now).await)
 }
 
 /// Before the change, so that a crash in between leaves an entry and not a silent change; the claim makes it one entry.

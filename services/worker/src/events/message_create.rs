@@ -3,7 +3,7 @@
 //!
 //! Twice is safe: counted under the inbox's claim.
 
-use arrakis_db::Deed;
+use arrakis_db::Activity;
 use async_trait::async_trait;
 use serde::Deserialize;
 use twilight_model::id::Id;
@@ -39,7 +39,8 @@ impl EventHandler for MessageCreate {
             return Ok(Effect::Nothing("the server is not onboarded"));
         };
         let user = user_id(body.author.id)?;
-        tx.commit_counted(event.id(), user, Deed::Message, event.at()).await?;
+        tx.commit_counted(event.id(), user, Activity::Message, event.at())
+            .await?;
         Ok(Effect::Done)
     }
 }

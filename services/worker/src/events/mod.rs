@@ -16,10 +16,7 @@ mod member_update;
 mod message_create;
 mod role_delete;
 
-pub(crate) use self::member::report_broken;
-
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrakis_broker::{Delivery, Handler, Verdict};
 use arrakis_contracts::Labels;
@@ -33,12 +30,9 @@ use time::OffsetDateTime;
 use tracing::{Instrument, field, info_span};
 
 use crate::failure::Failure;
+use crate::load_shedding::LoadShedding;
 use crate::metrics::unreadable;
-use crate::pressure::Pressure;
-use crate::services::Services;
-
-/// How long an event, or a job, waits for Postgres where it is, before it uses up a retry.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+use crate::services::{POSTGRES_WAIT, Services};
 
 /// Every event that has an effect.
 fn all() -> Vec<Box<dyn EventHandler>> {
@@ -144,7 +138,7 @@ pub trait EventHandler: Send + Sync {
 pub struct Events {
     services: Arc<Services>,
     handlers: Arc<Vec<Box<dyn EventHandler>>>,
-    pressure: Arc<Pressure>,
+    load_shedding: Arc<LoadShedding>,
 }
 
 impl std::fmt::Debug for Events {
@@ -158,7 +152,7 @@ impl std::fmt::Debug for Events {
 impl Handler for Events {
     async fn handle(&self, delivery: Delivery) -> Verdict {
         self.services.metrics.waited(&delivery);
-        self.pressure.let_commands_first().await;
+        self.load_shedding.yield_to_interactions().await;
         let labels = match delivery.labels() {
             Ok(labels) => labels,
             Err(error) => return parked(unreadable(&error)),
@@ -180,7 +174,7 @@ impl Handler for Events {
             return expired(&event);
         }
         let handled = self.handle_one(&event).instrument(span.clone());
-        let verdict = patiently(PATIENCE, handled).await;
+        let verdict = patiently(POSTGRES_WAIT, handled).await;
         let took = delivery.received().elapsed();
         span.record("duration_ms", u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
         verdict
@@ -193,14 +187,14 @@ impl Events {
         Self {
             services,
             handlers: Arc::new(all()),
-            pressure: Arc::default(),
+            load_shedding: Arc::default(),
         }
     }
 
-    /// The same, waiting while a worker is behind with its commands.
+    /// Shares the load shedding of other consumers of this process.
     #[must_use]
-    pub fn under(self, pressure: Arc<Pressure>) -> Self {
-        Self { pressure, ..self }
+    pub fn with_load_shedding(self, load_shedding: Arc<LoadShedding>) -> Self {
+        Self { load_shedding, ..self }
     }
 
     async fn handle_one(&self, event: &Event) -> Verdict {
@@ -234,7 +228,7 @@ impl Events {
             }
             Err(failure) => {
                 counted(failure.class());
-                verdict(failure)
+                failure.into()
             }
         }
     }
@@ -254,20 +248,6 @@ impl Events {
             .with_label_values(&["unknown", "permanent"])
             .inc();
         parked(format!("no handler for {name} in this build; deploy the worker first"))
-    }
-}
-
-/// What the consumer does about a failure.
-pub(crate) fn verdict(failure: Failure) -> Verdict {
-    match failure {
-        Failure::Retry(_) => Verdict::Retry {
-            error: failure.to_string(),
-        },
-        Failure::Permanent(_) => Verdict::DeadLetter {
-            reason: DeadReason::Permanent,
-            error: failure.to_string(),
-        },
-        Failure::Drop(why) => Verdict::Drop { why },
     }
 }
 

@@ -1,105 +1,73 @@
-//! Interactions: from a message of the queue to an answer that stands in Discord.
+//! The pipeline of an interaction, from its message to the reply in Discord.
 //!
-//! Decode → drop what is done → acknowledge to Discord → run the command → put the answer in place → acknowledge to the
-//! broker. Owns the order and the two limits of time; refuses to know any command. What is guarded by what:
-//! `docs/effects.md`. How an answer is put in place is `answer.rs`', what a command does `commands/`'.
+//! Consume → decode (`received.rs`) → defer (`defer.rs`) → route and run the command (`run.rs`) → reply (`reply.rs`) →
+//! acknowledge the message. [`Interactions`] owns this order; each stage is a function in its own file. What a failure leads to
+//! is in `failures.rs`, the time limits of Discord in `deadline.rs`. No command is known here by name. Which effect is guarded
+//! by what: `docs/effects.md`.
 
-mod acknowledge;
-mod answer;
+mod autocomplete;
 pub mod deadline;
+mod defer;
+mod deliver;
 mod failures;
-pub mod invocation;
-pub mod options;
-pub mod refusal;
+mod in_flight;
+mod received;
+mod reply;
 mod run;
-mod unread;
+mod undecodable;
 
 use std::sync::Arc;
 
 use arrakis_broker::{Delivery, Handler, Verdict};
-use arrakis_contracts::Labels;
 use arrakis_contracts::dead_letter::DeadReason;
-use arrakis_discord::Calls;
 use arrakis_runtime::fail_point;
 use tracing::{Instrument, field, info_span};
+use twilight_model::guild::Permissions;
 
-use self::acknowledge::Acknowledged;
-use self::deadline::Deadline;
-use self::invocation::{Ask, Invocation};
-use self::refusal::Refusal;
-use self::unread::Unread;
-use crate::commands::{Answers, Entry};
-use crate::metrics::unreadable;
-use crate::pressure::Pressure;
+use self::defer::Deferral;
+use self::in_flight::InFlight;
+use self::received::{Handled, Received, decode};
+use crate::commands::{CommandEntry, Commands, outdated_component};
+use crate::interaction::invocation::{Invocation, InvocationData};
+use crate::interaction::refusal::Refusal;
+use crate::load_shedding::LoadShedding;
 use crate::services::Services;
 
-/// Handles the queue of interactions.
+/// Handles the queues of interactions.
 #[derive(Debug, Clone)]
 pub struct Interactions {
     services: Arc<Services>,
-    pressure: Arc<Pressure>,
-}
-
-/// One interaction on its way.
-#[derive(Debug)]
-pub(crate) struct Received {
-    pub(crate) delivery: Delivery,
-    pub(crate) labels: Labels,
-    pub(crate) invocation: Invocation,
-    pub(crate) deadline: Deadline,
-    pub(crate) calls: Calls,
-}
-
-impl Received {
-    /// Whether somebody may have begun with it before.
-    pub(crate) fn was_begun(&self) -> bool {
-        self.delivery.redelivered() || self.delivery.returns() > 0 || self.delivery.attempts() > 0
-    }
-}
-
-/// How an interaction ended, for the metric.
-pub(crate) struct Ended {
-    pub(crate) outcome: &'static str,
-    pub(crate) verdict: Verdict,
-}
-
-impl Ended {
-    pub(crate) fn done(outcome: &'static str) -> Self {
-        Self {
-            outcome,
-            verdict: Verdict::Done,
-        }
-    }
-
-    pub(crate) fn dropped(outcome: &'static str, why: impl Into<String>) -> Self {
-        Self {
-            outcome,
-            verdict: Verdict::Drop { why: why.into() },
-        }
-    }
+    commands: Arc<Commands>,
+    load_shedding: Arc<LoadShedding>,
 }
 
 impl Handler for Interactions {
     async fn handle(&self, delivery: Delivery) -> Verdict {
         self.services.metrics.waited(&delivery);
-        let received = match self.read(delivery) {
+        let received = match decode(&self.services, delivery) {
             Ok(received) => received,
-            Err(unread) => {
+            Err(undecodable) => {
                 if fail_point::skips("worker.guard.unreadable") {
                     return Verdict::GiveBack;
                 }
-                self.tell_unread(&unread).await;
+                undecodable::notify_member(&self.services, &undecodable).await;
                 return Verdict::DeadLetter {
                     reason: DeadReason::Unreadable,
-                    error: unread.why,
+                    error: undecodable.why,
                 };
             }
         };
-        // Before anything that costs: under overload most of what comes is passed over, and the faster, the sooner somebody is
-        // met who can still be answered.
-        if self.passes_over(&received) {
-            let why = "its three seconds were over on arrival, or too nearly for a worker that is behind";
-            return self.count(&received, self.expired(&received, why));
+        let in_flight = InFlight {
+            services: &self.services,
+            commands: &self.commands,
+            load_shedding: &self.load_shedding,
+            received: &received,
+        };
+        // Before anything slow: under overload most interactions are shed, and the sooner that is done, the more of the others
+        // are replied to in time.
+        if in_flight.is_shed() {
+            let why = "the three seconds were over on arrival, or nearly over while the worker is overloaded";
+            return self.count(&received, in_flight.expired(why));
         }
         let span = info_span!(
             "interaction.command.handle",
@@ -112,184 +80,113 @@ impl Handler for Interactions {
             outcome = field::Empty,
             duration_ms = field::Empty,
         );
-        self.handle_one(&received).instrument(span).await
+        let handled = handle_received(in_flight).instrument(span.clone()).await;
+        span.record("outcome", handled.outcome);
+        let took = received.delivery.received().elapsed();
+        span.record("duration_ms", u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+        self.count(&received, handled)
     }
 }
 
 impl Interactions {
-    /// Handles interactions with these services.
-    pub fn new(services: Arc<Services>) -> Self {
+    /// Handles interactions with these services and commands.
+    pub fn new(services: Arc<Services>, commands: Arc<Commands>) -> Self {
         Self {
             services,
-            pressure: Arc::default(),
+            commands,
+            load_shedding: Arc::default(),
         }
     }
 
-    /// The same, sharing with others whether this worker is behind.
+    /// Shares the load shedding of other consumers of this process.
     #[must_use]
-    pub fn under(self, pressure: Arc<Pressure>) -> Self {
-        Self { pressure, ..self }
+    pub fn with_load_shedding(self, load_shedding: Arc<LoadShedding>) -> Self {
+        Self { load_shedding, ..self }
     }
 
-    fn read(&self, delivery: Delivery) -> Result<Received, Box<Unread>> {
-        let read = delivery
-            .labels()
-            .map_err(|error| unreadable(&error))
-            .and_then(|labels| {
-                let invocation = Invocation::read(delivery.body()).map_err(|error| error.to_string())?;
-                Ok((labels, invocation))
-            });
-        let (labels, invocation) = match read {
-            Ok(read) => read,
-            Err(why) => return Err(Box::new(Unread { delivery, why })),
-        };
-        let discord = &self.services.discord;
-        let mut offset_ms = discord.clock_offset_ms().unwrap_or(labels.clock_offset_ms);
-        if fail_point::skips("worker.guard.clock") {
-            offset_ms = 0;
-        }
-        let calls = discord.interactive(invocation.guild).traced(&labels.traceparent);
-        Ok(Received {
-            deadline: Deadline::new(&invocation.id, offset_ms),
-            calls,
-            delivery,
-            labels,
-            invocation,
-        })
-    }
-
-    async fn handle_one(&self, received: &Received) -> Verdict {
-        let ended = self.answer(received).await;
-        let span = tracing::Span::current();
-        span.record("outcome", ended.outcome);
-        let took = received.delivery.received().elapsed();
-        span.record("duration_ms", u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
-        self.count(received, ended)
-    }
-
-    fn count(&self, received: &Received, ended: Ended) -> Verdict {
+    fn count(&self, received: &Received, handled: Handled) -> Verdict {
         let invocation = &received.invocation;
-        // A stranger may send any name; only ours become labels.
-        let known = self.services.commands.get(invocation.command());
+        // A name sent by a client is used as a label only if it is one of our commands.
+        let known = self.commands.get(invocation.command());
         let command = known.map_or("unknown", |entry| entry.definition.name);
-        let labels = [command, invocation.kind(), ended.outcome];
+        let labels = [command, invocation.kind(), handled.outcome];
         self.services.metrics.interactions.with_label_values(&labels).inc();
-        ended.verdict
-    }
-
-    /// Whether nobody has begun with it and nobody is to.
-    fn passes_over(&self, received: &Received) -> bool {
-        if received.was_begun() || fail_point::skips("worker.guard.expiry") {
-            return false;
-        }
-        let (age, late) = (received.deadline.age(), received.deadline.response_is_late());
-        self.pressure.leaves_out(age, late)
-    }
-
-    async fn answer(&self, received: &Received) -> Ended {
-        let services = &self.services;
-        let event = &received.labels.event_id;
-        let entry = services.commands.get(received.invocation.command());
-        let deferred = entry.is_some_and(|entry| is_deferred(first_answer(entry, &received.invocation)));
-        // Who can be deferred at once is not kept waiting by a question to Redis: the first delivery is nearly always the only
-        // one, and Discord refuses the second first response.
-        let at_once = deferred && !received.was_begun();
-        // What is tried again is done again, whoever was done with it meanwhile: an earlier try may have put "I am trying again"
-        // in the place of another copy's answer.
-        let again = received.delivery.attempts() > 0;
-        if !at_once && !again && services.was_done(event).await {
-            return already_done();
-        }
-        let Some(entry) = entry else {
-            return self
-                .refuse_at_once(received, &unknown(&received.invocation), "unknown_command")
-                .await;
-        };
-        if let Err(refusal) = check(entry, &received.invocation) {
-            return self.refuse_at_once(received, &refusal, "refused").await;
-        }
-        let ended = if deferred {
-            self.deferred(received, entry, at_once).await
-        } else {
-            self.immediate(received, entry).await
-        };
-        if ended.verdict == Verdict::Done {
-            services.mark_done(event).await;
-        }
-        ended
-    }
-
-    /// Acknowledges first, and only then looks at anything that takes time. `unasked` when nobody has looked whether it is done.
-    async fn deferred(&self, received: &Received, entry: &Entry, unasked: bool) -> Ended {
-        let acknowledge = self.acknowledge(received, first_answer(entry, &received.invocation));
-        let was_done = async { unasked && self.services.was_done(&received.labels.event_id).await };
-        let (acknowledged, was_done) = tokio::join!(acknowledge, was_done);
-        if was_done {
-            return already_done();
-        }
-        match acknowledged {
-            Acknowledged::Yes => {}
-            Acknowledged::Expired(why) => {
-                self.pressure.behind();
-                return self.expired(received, why);
-            }
-            Acknowledged::Failed(ended) => return ended,
-        }
-        let answer = self.run(received, entry).await;
-        self.put_in_place(received, entry, answer).await
-    }
-
-    /// Runs the command and answers with what it says, all within three seconds.
-    async fn immediate(&self, received: &Received, entry: &Entry) -> Ended {
-        if let Ask::Suggest { .. } = received.invocation.ask {
-            return self.suggest(received, entry).await;
-        }
-        let answer = self.run(received, entry).await;
-        self.answer_at_once(received, entry, answer).await
-    }
-
-    pub(crate) fn expired(&self, received: &Received, why: impl Into<String>) -> Ended {
-        self.services.metrics.expired.inc();
-        if let Some(expired) = self.pressure.expired() {
-            let age_ms = u64::try_from(received.deadline.age().as_millis()).unwrap_or(u64::MAX);
-            tracing::warn!(expired, age_ms, "interactions came too late and are not answered");
-        }
-        Ended::dropped("expired", why)
+        handled.verdict
     }
 }
 
-fn is_deferred(answers: Answers) -> bool {
-    match answers {
-        Answers::Deferred { .. } | Answers::Update => true,
-        Answers::Immediate | Answers::Modal => false,
+async fn handle_received(in_flight: InFlight<'_>) -> Handled {
+    let received = in_flight.received;
+    let event = &received.labels.event_id;
+    let entry = in_flight.commands.get(received.invocation.command());
+    let deferred = entry.is_some_and(|entry| in_flight.response_mode(entry).is_deferred());
+    // The defer does not wait for Redis: the first delivery is nearly always the only one, and Discord refuses a second first
+    // response.
+    let defer_first = deferred && !received.may_have_been_started();
+    // A retry runs even if another copy is done: an earlier attempt may have replaced that copy's reply by a notice.
+    let is_retry = received.delivery.attempts() > 0;
+    if !defer_first && !is_retry && in_flight.services.was_done(event).await {
+        return Handled::already_done();
     }
-}
-
-fn already_done() -> Ended {
-    Ended::dropped("already_done", "done before")
-}
-
-/// How this interaction is answered first.
-pub(crate) fn first_answer(entry: &Entry, invocation: &Invocation) -> Answers {
-    match invocation.ask {
-        Ask::Command { .. } => entry.definition.answers,
-        Ask::Press { .. } | Ask::Submit { .. } => entry.definition.presses,
-        // Suggestions cannot be deferred.
-        Ask::Suggest { .. } => Answers::Immediate,
+    let Some(entry) = entry else {
+        let refusal = unknown_command(&received.invocation);
+        return deliver::respond_with_refusal(in_flight, &refusal, "unknown_command").await;
+    };
+    if let Err(refusal) = check(entry, &received.invocation) {
+        return deliver::respond_with_refusal(in_flight, &refusal, "refused").await;
     }
+    let handled = if deferred {
+        handle_deferred(in_flight, entry, defer_first).await
+    } else {
+        handle_immediate(in_flight, entry).await
+    };
+    if handled.verdict == Verdict::Done {
+        in_flight.services.mark_done(event).await;
+    }
+    handled
 }
 
-/// What can be refused by looking at the interaction alone.
-fn check(entry: &Entry, invocation: &Invocation) -> Result<(), Refusal> {
-    if let Ask::Command { options, .. } = &invocation.ask {
+/// Defers before anything slow. `check_done`: whether the done marker has not been read yet.
+async fn handle_deferred(in_flight: InFlight<'_>, entry: &CommandEntry, check_done: bool) -> Handled {
+    let received = in_flight.received;
+    let deferral = defer::defer(in_flight, in_flight.response_mode(entry));
+    let was_done = async { check_done && in_flight.services.was_done(&received.labels.event_id).await };
+    let (deferral, was_done) = tokio::join!(deferral, was_done);
+    if was_done {
+        return Handled::already_done();
+    }
+    match deferral {
+        Deferral::Accepted => {}
+        Deferral::Expired(why) => {
+            in_flight.load_shedding.note_late();
+            return in_flight.expired(why);
+        }
+        Deferral::Failed(handled) => return handled,
+    }
+    let result = run::run(in_flight, entry).await;
+    reply::reply(in_flight, entry, result).await
+}
+
+/// Runs the command and responds with its reply, all within three seconds.
+async fn handle_immediate(in_flight: InFlight<'_>, entry: &CommandEntry) -> Handled {
+    if let InvocationData::Autocomplete { .. } = in_flight.received.invocation.data {
+        return autocomplete::autocomplete(in_flight, entry).await;
+    }
+    let result = run::run(in_flight, entry).await;
+    reply::respond(in_flight, result).await
+}
+
+/// Checks options and permissions, which the interaction alone contains.
+fn check(entry: &CommandEntry, invocation: &Invocation) -> Result<(), Refusal> {
+    if let InvocationData::Command { options, .. } = &invocation.data {
         options.check(&entry.definition.options)?;
     }
     let Some(needed) = entry.definition.permissions else {
         return Ok(());
     };
-    // Discord shows the command only to those who may, but an admin of the server can have changed that.
+    // Discord shows the command only to members with the permissions, but an admin can have changed that.
     let has = invocation.author.permissions;
-    if has.contains(needed) || has.contains(twilight_model::guild::Permissions::ADMINISTRATOR) {
+    if has.contains(needed) || has.contains(Permissions::ADMINISTRATOR) {
         return Ok(());
     }
     Err(Refusal::new(
@@ -298,12 +195,12 @@ fn check(entry: &Entry, invocation: &Invocation) -> Result<(), Refusal> {
     ))
 }
 
-fn unknown(invocation: &Invocation) -> Refusal {
-    match &invocation.ask {
-        Ask::Command { name, .. } | Ask::Suggest { name, .. } => Refusal::new(
+fn unknown_command(invocation: &Invocation) -> Refusal {
+    match &invocation.data {
+        InvocationData::Command { name, .. } | InvocationData::Autocomplete { name, .. } => Refusal::new(
             format!("I do not know the command `/{}`.", name.replace('`', "'")),
             "It may have been withdrawn; see /help for what I can do here.",
         ),
-        Ask::Press { .. } | Ask::Submit { .. } => crate::commands::outdated(),
+        InvocationData::Component { .. } | InvocationData::ModalSubmit { .. } => outdated_component(),
     }
 }

@@ -1,191 +1,170 @@
-//! Runs a command: finds its community, keeps its cooldown, bounds its time, catches its panic.
+//! Runs a command: opens its community, applies its cooldown, limits its time, catches its panic.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use arrakis_db::TenantTx;
+use arrakis_db::{Activity, TenantTx};
 use arrakis_runtime::fail_point;
 use futures_util::FutureExt as _;
 use tokio::time::timeout;
 use twilight_model::id::Id;
 use twilight_model::id::marker::GuildMarker;
 
-use super::invocation::Ask;
-use super::refusal::Refusal;
-use super::{Ended, Interactions, Received, first_answer};
-use crate::commands::{Answer, Answers, Call, CommandError, Entry, Scope};
-use crate::community::Community;
+use super::in_flight::InFlight;
+use crate::commands::{CommandContext, CommandEntry, CommandScope, ResponseMode};
+use crate::community::{Community, user_id};
 use crate::failure::Failure;
+use crate::interaction::invocation::InvocationData;
+use crate::interaction::refusal::Refusal;
+use crate::interaction::reply::{CommandError, CommandResult};
 
-/// With the limit passed over, for fault runs.
-const FOR_EVER: Duration = Duration::from_secs(3600);
-/// How long a command that works anywhere waits for its community.
-const NEAR: Duration = Duration::from_millis(400);
-/// What an answer at once leaves of the three seconds for its way to Discord.
-const WAY: Duration = Duration::from_millis(400);
+/// The time limit while the fail point skips the guard.
+const NO_LIMIT: Duration = Duration::from_secs(3600);
+/// How long a command with the scope `Anywhere` waits for its community.
+const OPTIONAL_COMMUNITY_LIMIT: Duration = Duration::from_millis(400);
+/// The part of the three seconds that an immediate response needs to reach Discord.
+pub(super) const TRANSIT_TIME: Duration = Duration::from_millis(400);
 
-impl Interactions {
-    pub(super) async fn run(&self, received: &Received, entry: &Entry) -> Answer {
-        let limit = match first_answer(entry, &received.invocation) {
-            Answers::Deferred { .. } | Answers::Update => self.services.command_limit,
-            Answers::Immediate | Answers::Modal => received.deadline.response_left().saturating_sub(WAY),
-        };
-        let guarded = AssertUnwindSafe(self.run_unguarded(received, entry)).catch_unwind();
-        let limit = if fail_point::skips("worker.guard.limit") {
-            FOR_EVER
-        } else {
-            limit
-        };
-        match timeout(limit, guarded).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(panic)) => {
-                let words = panic.downcast_ref::<String>().map(String::as_str);
-                let words = words.or_else(|| panic.downcast_ref::<&str>().copied());
-                Err(Failure::retry(format!("the command panicked: {}", words.unwrap_or("no words"))).into())
-            }
-            Err(_) => Err(Failure::retry(format!("the command was stopped after {} ms", limit.as_millis())).into()),
+/// Runs the command within its time limit.
+pub(super) async fn run(in_flight: InFlight<'_>, entry: &CommandEntry) -> CommandResult {
+    let InFlight { services, received, .. } = in_flight;
+    let limit = match in_flight.response_mode(entry) {
+        ResponseMode::Deferred { .. } | ResponseMode::DeferredUpdate => services.command_limit,
+        ResponseMode::Immediate | ResponseMode::Modal => received.deadline.response_left().saturating_sub(TRANSIT_TIME),
+    };
+    let limit = if fail_point::skips("worker.guard.limit") {
+        NO_LIMIT
+    } else {
+        limit
+    };
+    let guarded = AssertUnwindSafe(run_unguarded(in_flight, entry)).catch_unwind();
+    match timeout(limit, guarded).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(panic)) => {
+            let message = panic.downcast_ref::<String>().map(String::as_str);
+            let message = message.or_else(|| panic.downcast_ref::<&str>().copied());
+            let message = message.unwrap_or("no message");
+            Err(Failure::retry(format!("the command panicked: {message}")).into())
         }
+        Err(_) => Err(Failure::retry(format!("the command was stopped after {} ms", limit.as_millis())).into()),
     }
+}
 
-    async fn run_unguarded(&self, received: &Received, entry: &Entry) -> Answer {
-        let services = &*self.services;
-        let invocation = &received.invocation;
-        fail_point::hit_at("worker.running", &[invocation.command()]).await;
-        let (community, tx) = self.community(received, entry).await?.unzip();
-        let call = Call::new(services, invocation, community.as_ref(), tx);
-        if let Some(refusal) = services.gate.refusal(&call, &entry.definition).await? {
-            return Err(refusal.into());
+async fn run_unguarded(in_flight: InFlight<'_>, entry: &CommandEntry) -> CommandResult {
+    let InFlight { services, received, .. } = in_flight;
+    let invocation = &received.invocation;
+    fail_point::hit_at("worker.running", &[invocation.command()]).await;
+    let (community, tx) = open_community(in_flight, entry).await?.unzip();
+    let context = CommandContext::new(services, in_flight.commands, invocation, community.as_ref(), tx);
+    start_cooldown(in_flight, entry, community.as_ref()).await?;
+    let (result, is_command) = match &invocation.data {
+        InvocationData::Command { .. } | InvocationData::Autocomplete { .. } => {
+            (entry.command.run(&context).await, true)
         }
-        self.cool_down(received, entry, community.as_ref()).await?;
-        let (answer, counts) = match &invocation.ask {
-            Ask::Command { .. } | Ask::Suggest { .. } => (entry.command.run(&call).await, true),
-            Ask::Press { custom_id, .. } => (entry.command.press(&call, &arguments(custom_id)).await, false),
-            Ask::Submit { custom_id, .. } => (entry.command.submit(&call, &arguments(custom_id)).await, false),
-        };
-        let tx = call.into_tx();
-        match (&answer, tx, &community) {
-            // What was answered counts as used.
-            (Ok(_), Some(tx), _) if counts => services.record_use(tx, invocation, &received.labels.event_id).await,
-            (Ok(_), Some(tx), _) => tx.commit().await?,
-            // What failed may be tried again at once.
-            (Err(CommandError::Failed(_)), _, Some(community)) if counts => {
-                services
-                    .end_cool_down(community, invocation.command(), invocation.author.id)
-                    .await;
-            }
-            _ => {}
+        InvocationData::Component { custom_id, .. } => {
+            (entry.command.component(&context, &arguments(custom_id)).await, false)
         }
-        answer
+        InvocationData::ModalSubmit { custom_id, .. } => {
+            (entry.command.modal_submit(&context, &arguments(custom_id)).await, false)
+        }
+    };
+    let tx = context.into_tx();
+    match (&result, tx, &community) {
+        // A command with a reply is counted.
+        (Ok(_), Some(tx), _) if is_command => count_use(in_flight, tx).await,
+        (Ok(_), Some(tx), _) => tx.commit().await?,
+        // The member may repeat a failed command immediately.
+        (Err(CommandError::Failed(_)), _, Some(community)) if is_command => {
+            services
+                .cache
+                .end_cooldown(community.id(), invocation.command(), invocation.author.id)
+                .await;
+        }
+        _ => {}
     }
+    result
+}
 
-    /// The server's community with a transaction on its rows, or the word that there is none.
-    async fn community(
-        &self,
-        received: &Received,
-        entry: &Entry,
-    ) -> Result<Option<(Community, TenantTx)>, CommandError> {
-        let found = match (received.invocation.guild, entry.definition.scope) {
-            (None, _) => None,
-            (Some(guild), Scope::Community) => Community::open(&self.services, guild).await?,
-            (Some(guild), Scope::Anywhere) => self.community_if_near(guild).await,
-        };
-        match (entry.definition.scope, found) {
-            (_, Some(community)) => Ok(Some(community)),
-            (Scope::Anywhere, None) => Ok(None),
-            (Scope::Community, None) => Err(not_onboarded(received.invocation.guild.is_some()).into()),
-        }
-    }
-
-    /// For what works without one: a database that is slow or away leaves it out.
-    async fn community_if_near(&self, guild: Id<GuildMarker>) -> Option<(Community, TenantTx)> {
-        match timeout(NEAR, Community::open(&self.services, guild)).await {
-            Ok(Ok(community)) => community,
-            Ok(Err(failure)) => {
-                tracing::warn!(%failure, "answering without the community");
-                None
-            }
-            Err(_) => {
-                tracing::warn!("answering without the community: Postgres takes too long");
-                None
-            }
-        }
-    }
-
-    /// Presses of buttons turn pages and are not slowed.
-    async fn cool_down(
-        &self,
-        received: &Received,
-        entry: &Entry,
-        community: Option<&Community>,
-    ) -> Result<(), Refusal> {
-        let (Ask::Command { name, .. }, Some(community)) = (&received.invocation.ask, community) else {
-            return Ok(());
-        };
-        let cooldown = entry.definition.cooldown;
-        // What was refused is not tried again, and who failed ended the cooldown: a retry is not asked. Any other copy is known
-        // by the event that began the cooldown.
-        if cooldown.is_zero() || received.delivery.attempts() > 0 {
-            return Ok(());
-        }
+/// Counts the use of a command, once for each interaction, and commits its transaction. The reply does not depend on it, so a
+/// failure is only logged.
+async fn count_use(in_flight: InFlight<'_>, tx: TenantTx) {
+    let InFlight { services, received, .. } = in_flight;
+    let counted = async {
+        let user = user_id(received.invocation.author.id)?;
         let event = received.labels.event_id.as_str();
-        let left = self
-            .services
-            .cool_down(community, name, received.invocation.author.id, event, cooldown)
-            .await;
-        left.map_or(Ok(()), |left| {
-            let seconds = left.as_millis().div_ceil(1000).max(1);
-            let unit = if seconds == 1 { "second" } else { "seconds" };
-            Err(Refusal::new(
-                format!("You have just used `/{name}`."),
-                format!("Try again in {seconds} {unit}."),
-            ))
-        })
+        tx.commit_counted(event, user, Activity::Command, services.now())
+            .await?;
+        Ok::<_, Failure>(())
+    };
+    if let Err(failure) = counted.await {
+        tracing::warn!(%failure, "the use of a command was not counted");
     }
+}
 
-    /// Suggestions: at once or not at all, and never an error to someone who is typing.
-    pub(super) async fn suggest(&self, received: &Received, entry: &Entry) -> Ended {
-        let limit = received.deadline.response_left().saturating_sub(WAY);
-        let suggested = AssertUnwindSafe(self.suggestions(received, entry)).catch_unwind();
-        let choices = match timeout(limit, suggested).await {
-            Ok(Ok(Ok(choices))) => choices,
-            Ok(Ok(Err(failure))) => {
-                tracing::warn!(%failure, "no suggestions");
-                Vec::new()
-            }
-            Ok(Err(_)) | Err(_) => {
-                tracing::warn!("no suggestions: the command panicked or took too long");
-                Vec::new()
-            }
-        };
-        let invocation = &received.invocation;
-        let calls = received.calls.clone().within(received.deadline.response_left());
-        let sent = calls.suggest(invocation.id, &invocation.token, choices).await;
-        self.first_response(received, sent).await
+/// The server's community with a transaction on its rows, or the refusal that there is none.
+async fn open_community(
+    in_flight: InFlight<'_>,
+    entry: &CommandEntry,
+) -> Result<Option<(Community, TenantTx)>, CommandError> {
+    let guild = in_flight.received.invocation.guild;
+    let opened = match (guild, entry.definition.scope) {
+        (None, _) => None,
+        (Some(guild), CommandScope::Community) => Community::open(in_flight.services, guild).await?,
+        (Some(guild), CommandScope::Anywhere) => open_optional_community(in_flight, guild).await,
+    };
+    match (entry.definition.scope, opened) {
+        (_, Some(community)) => Ok(Some(community)),
+        (CommandScope::Anywhere, None) => Ok(None),
+        (CommandScope::Community, None) => Err(not_onboarded(guild.is_some()).into()),
     }
+}
 
-    async fn suggestions(
-        &self,
-        received: &Received,
-        entry: &Entry,
-    ) -> Result<Vec<twilight_model::application::command::CommandOptionChoice>, Failure> {
-        let Ask::Suggest { focused, typed, .. } = &received.invocation.ask else {
-            return Ok(Vec::new());
-        };
-        let opened = match received.invocation.guild {
-            Some(guild) => Community::open(&self.services, guild).await?,
-            None => None,
-        };
-        let (community, tx) = opened.unzip();
-        let call = Call::new(&self.services, &received.invocation, community.as_ref(), tx);
-        if call.community.is_none() && entry.definition.scope == Scope::Community {
-            return Ok(Vec::new());
+/// For a command that works without a community: a Postgres that is slow or unavailable means that there is none.
+async fn open_optional_community(in_flight: InFlight<'_>, guild: Id<GuildMarker>) -> Option<(Community, TenantTx)> {
+    let opened = Community::open(in_flight.services, guild);
+    match timeout(OPTIONAL_COMMUNITY_LIMIT, opened).await {
+        Ok(Ok(community)) => community,
+        Ok(Err(failure)) => {
+            tracing::warn!(%failure, "running the command without its community");
+            None
         }
-        let suggested = entry.command.suggest(&call, focused, typed).await;
-        if let Some(tx) = call.into_tx() {
-            tx.commit().await?;
+        Err(_) => {
+            tracing::warn!("running the command without its community: Postgres did not respond in time");
+            None
         }
-        suggested
     }
+}
+
+/// Starts the command's cooldown, or refuses while an earlier one lasts. Components have none.
+async fn start_cooldown(
+    in_flight: InFlight<'_>,
+    entry: &CommandEntry,
+    community: Option<&Community>,
+) -> Result<(), Refusal> {
+    let InFlight { services, received, .. } = in_flight;
+    let (InvocationData::Command { name, .. }, Some(community)) = (&received.invocation.data, community) else {
+        return Ok(());
+    };
+    let cooldown = entry.definition.cooldown;
+    // A refused command is not retried, and a failed one ended its cooldown, so a retry needs none. Another copy of the message is
+    // recognised by the event that started the cooldown.
+    if cooldown.is_zero() || received.delivery.attempts() > 0 {
+        return Ok(());
+    }
+    let event = received.labels.event_id.as_str();
+    let user = received.invocation.author.id;
+    let Some(left) = services
+        .start_cooldown(community.id(), name, user, event, cooldown)
+        .await
+    else {
+        return Ok(());
+    };
+    let seconds = left.as_millis().div_ceil(1000).max(1);
+    let unit = if seconds == 1 { "second" } else { "seconds" };
+    Err(Refusal::new(
+        format!("You have just used `/{name}`."),
+        format!("Try again in {seconds} {unit}."),
+    ))
 }
 
 fn arguments(custom_id: &str) -> Vec<&str> {

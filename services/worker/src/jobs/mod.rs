@@ -20,9 +20,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, field, info_span};
 
 use crate::community::Community;
-use crate::events::PATIENCE;
 use crate::failure::Failure;
-use crate::services::Services;
+use crate::services::{POSTGRES_WAIT, Services};
 
 /// How long one run may take before it is stopped and tried again. Well below the broker's `consumer_timeout` of 30 minutes;
 /// kinds that take longer run in parts of [`PART`].
@@ -122,7 +121,7 @@ impl Handler for Jobs {
             duration_ms = field::Empty,
         );
         let handled = self.handle_one(&delivery, &job).instrument(span.clone());
-        let verdict = patiently(PATIENCE, handled).await;
+        let verdict = patiently(POSTGRES_WAIT, handled).await;
         let took = delivery.received().elapsed();
         span.record("duration_ms", u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
         let labels = [job.kind.name(), verdict.name()];
@@ -143,7 +142,7 @@ impl Jobs {
 
     async fn handle_one(&self, delivery: &Delivery, job: &Job) -> Verdict {
         let Some(handler) = self.handlers.iter().find(|handler| handler.kind() == job.kind) else {
-            return crate::events::verdict(Failure::permanent(format!("no handler for {} in this build", job.kind)));
+            return Failure::permanent(format!("no handler for {} in this build", job.kind)).into();
         };
         match self.begin(delivery, job).await {
             Ok(Begun::Yes(begun)) => {
@@ -155,7 +154,7 @@ impl Jobs {
                 }
             }
             Ok(Begun::No(why)) => Verdict::Drop { why },
-            Err(failure) => crate::events::verdict(failure),
+            Err(failure) => failure.into(),
         }
     }
 

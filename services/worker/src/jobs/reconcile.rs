@@ -18,10 +18,9 @@ use twilight_model::id::marker::{RoleMarker, UserMarker};
 
 use super::{JobHandler, Planned, Run, enqueue, tier_sync};
 use crate::community::user_id;
-use crate::events::report_broken;
 use crate::failure::Failure;
-use crate::interactions::invocation::display_name;
-use crate::roles::{Applied, Broken, difference, measure};
+use crate::interaction::invocation::display_name;
+use crate::roles::{self, Applied, Broken, difference, measure};
 
 /// Hours between two reconciles of a community.
 const EVERY_HOURS: u8 = 6;
@@ -111,7 +110,7 @@ async fn check_roles(run: &Run<'_>, roles: &[Role], members: &[Member]) -> Resul
             deleted,
         });
     }
-    report_broken(run.services, run.community, &found).await?;
+    roles::record_broken(run.services, run.community, &found).await?;
     let gone: Vec<_> = found
         .broken
         .into_iter()
@@ -183,7 +182,7 @@ async fn leaves(run: &Run<'_>, people: &[Member], asked: OffsetDateTime) -> Resu
         }
         tx.commit().await?;
         for user in chunk {
-            run.services.forget_member(run.community, *user).await;
+            run.services.uncache_profile(run.community.id(), *user).await;
         }
     }
     Ok(missing.len())

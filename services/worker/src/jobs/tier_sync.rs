@@ -18,7 +18,6 @@ use twilight_model::id::marker::{RoleMarker, UserMarker};
 
 use super::{JobHandler, PART, Planned, Run, enqueue};
 use crate::community::user_id;
-use crate::events::report_broken;
 use crate::failure::Failure;
 use crate::roles::{self, Applied, difference, measure};
 
@@ -100,7 +99,7 @@ async fn one(run: &Run<'_>, user: Id<UserMarker>) -> Result<(), Failure> {
         return Ok(());
     };
     let applied = sync(run, user, &member.roles).await?;
-    report_broken(run.services, run.community, &applied).await
+    roles::record_broken(run.services, run.community, &applied).await
 }
 
 /// Everybody, or who is wanted.
@@ -125,12 +124,12 @@ async fn several(run: &Run<'_>, payload: &Payload) -> Result<(), Failure> {
         }
         let (_, rest) = members.split_at(done + 1);
         if began.elapsed() > PART && !rest.is_empty() {
-            report_broken(run.services, run.community, &broken).await?;
+            roles::record_broken(run.services, run.community, &broken).await?;
             return go_on_later(run, payload, member.user.id, rest).await;
         }
     }
     run.progress(members.len(), Some(members.len())).await?;
-    report_broken(run.services, run.community, &broken).await
+    roles::record_broken(run.services, run.community, &broken).await
 }
 
 async fn go_on_later(run: &Run<'_>, payload: &Payload, after: Id<UserMarker>, rest: &[Member]) -> Result<(), Failure> {
@@ -165,7 +164,7 @@ async fn sync(run: &Run<'_>, user: Id<UserMarker>, actual: &[Id<RoleMarker>]) ->
         return Ok(Applied::default());
     };
     if measured.tier_changed {
-        services.forget_member(community, known).await;
+        services.uncache_profile(community.id(), known).await;
     }
     let difference = difference(community, &measured, actual, &bindings);
     let calls = services.discord.sync(community.guild());

@@ -1,4 +1,4 @@
-//! Answers as members see them: from domain data to embeds and buttons.
+//! Replies as members see them: from domain data to embeds and buttons.
 //!
 //! Owns the words, the colours of the theme, and how amounts, ranks and times are written. Refuses to fetch anything: every
 //! function is pure, so that each answer has its snapshot. Every answer ends with a clear next step and says as of when

@@ -76,7 +76,10 @@ pub async fn apply(
         if applied.left {
             return Ok(applied);
         }
-        let sent = calls.assign_role(guild, user, id(*role), None, &reason).await.map(drop);
+        let Some(id) = discord_id(*role, key, &mut applied) else {
+            continue;
+        };
+        let sent = calls.assign_role(guild, user, id, None, &reason).await.map(drop);
         if sort(sent, *role, key, &mut applied)? {
             metrics.roles.with_label_values(&["given", cause]).inc();
             applied.given.push(key.clone());
@@ -86,7 +89,10 @@ pub async fn apply(
         if applied.left {
             break;
         }
-        let sent = calls.remove_role(guild, user, id(*role), None, &reason).await.map(drop);
+        let Some(id) = discord_id(*role, key, &mut applied) else {
+            continue;
+        };
+        let sent = calls.remove_role(guild, user, id, None, &reason).await.map(drop);
         if sort(sent, *role, key, &mut applied)? {
             metrics.roles.with_label_values(&["taken", cause]).inc();
             applied.taken.push(key.clone());
@@ -95,9 +101,18 @@ pub async fn apply(
     Ok(applied)
 }
 
-fn id(role: RoleId) -> Id<RoleMarker> {
-    // Zero is no id and Discord never gives it; were it stored, the call would be refused as unknown.
-    Id::new_checked(role.0).unwrap_or(Id::new(1))
+/// The role's id at Discord. Zero is no id: a binding that contains it is recorded as broken.
+fn discord_id(role: RoleId, key: &RoleKey, applied: &mut Applied) -> Option<Id<RoleMarker>> {
+    let id = Id::new_checked(role.0);
+    if id.is_none() {
+        applied.broken.push(Broken {
+            key: key.clone(),
+            role: Some(role),
+            why: "the role binding contains 0, which is no role id".to_owned(),
+            deleted: true,
+        });
+    }
+    id
 }
 
 /// Whether the change took effect; notes why not, or fails with what passes.

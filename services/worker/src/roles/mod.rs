@@ -4,11 +4,15 @@
 //! it found (`measure.rs`); changing is idempotent, since a role that is there is not given again and Discord takes the same
 //! PUT twice (`apply.rs`).
 
+mod announcements;
 mod apply;
 mod measure;
+mod record_broken;
 
+pub(crate) use announcements::without_announced;
 pub use apply::{Applied, Broken, apply};
 pub use measure::{Measured, difference, measure};
+pub(crate) use record_broken::record_broken;
 
 use arrakis_discord::Calls;
 use arrakis_domain::RoleDifference;
@@ -32,8 +36,8 @@ pub(crate) async fn change(
     difference: &RoleDifference,
     cause: &'static str,
 ) -> Result<Applied, Failure> {
-    services.announce_changes(community, user, difference).await;
+    announcements::announce(services, community.id(), user, difference).await;
     let applied = apply(calls, community.guild(), user, difference, cause, &services.metrics).await;
-    services.withdraw_changes(community, user, difference).await;
+    announcements::withdraw(services, community.id(), user, difference).await;
     applied
 }

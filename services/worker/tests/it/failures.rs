@@ -5,14 +5,14 @@ use std::sync::atomic::Ordering;
 
 use arrakis_contracts::labels::HeaderValue;
 use arrakis_contracts::{headers, names};
-use arrakis_worker::commands::Answers;
+use arrakis_worker::commands::ResponseMode;
 use reqwest::Method;
 use serde_json::json;
 
 use crate::platform::{Broken, Dispatch, How, Platform, embed};
 
-const PRIVATE: Answers = Answers::Deferred { private: true };
-const PUBLIC: Answers = Answers::Deferred { private: false };
+const PRIVATE: ResponseMode = ResponseMode::Deferred { ephemeral: true };
+const PUBLIC: ResponseMode = ResponseMode::Deferred { ephemeral: false };
 
 /// The snowflake of a moment so long ago.
 fn snowflake(ago_ms: u64) -> String {
@@ -189,7 +189,7 @@ async fn a_command_that_panics_harms_no_other() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_must_be_answered_at_once_is_not_tried_again() {
     let platform = Platform::start().await;
-    let command = Broken::new("now", How::Retries, Answers::Immediate);
+    let command = Broken::new("now", How::Retries, ResponseMode::Immediate);
     let ran = Arc::clone(&command.ran);
     let _bench = platform.bench(vec![Box::new(command)]).await;
     let id = platform.run("chani", "now", json!({})).await;
@@ -210,7 +210,7 @@ async fn what_must_be_answered_at_once_is_not_tried_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_form_opens_and_what_was_written_is_answered() {
     let platform = Platform::start().await;
-    let command = Broken::new("form", How::OpensAForm, Answers::Modal);
+    let command = Broken::new("form", How::OpensAForm, ResponseMode::Modal);
     let _bench = platform.bench(vec![Box::new(command)]).await;
     let opened = platform.run("chani", "form", json!({})).await;
     let view = platform.until(&opened, |view| view["callback_type"] == 9).await;
@@ -387,7 +387,7 @@ async fn a_follow_up_whose_answer_is_lost_is_written_down_and_not_said_again() {
     let entries = tx.audit_entries(100).await.unwrap();
     let unknown: Vec<_> = entries
         .iter()
-        .filter(|entry| entry.action == arrakis_worker::once::OUTCOME_UNKNOWN)
+        .filter(|entry| entry.action == arrakis_worker::at_most_once::OUTCOME_UNKNOWN)
         .collect();
     assert_eq!(unknown.len(), 1, "{entries:#?}");
     assert_eq!(unknown[0].subject, id);

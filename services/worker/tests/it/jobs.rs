@@ -27,7 +27,7 @@ async fn until_ended(platform: &Platform, id: &str) -> JobRow {
 }
 
 async fn enqueue(platform: &Platform, planned: &jobs::Planned) -> bool {
-    let services = platform.services(Vec::new(), &Metrics::new());
+    let services = platform.services(&Metrics::new());
     jobs::enqueue(&services, platform.community.id, planned).await.unwrap()
 }
 
@@ -221,7 +221,7 @@ async fn a_wake_up_that_was_lost_is_sent_again() {
     };
     assert!(tx.jobs().enqueue(&made).await.unwrap());
     tx.commit().await.unwrap();
-    let services = platform.services(Vec::new(), &Metrics::new());
+    let services = platform.services(&Metrics::new());
     // Too soon to call it lost.
     publish_lost(&services, &platform.link, OffsetDateTime::now_utc())
         .await

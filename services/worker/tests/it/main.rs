@@ -9,6 +9,7 @@
 )]
 
 mod answers;
+mod at_most_once;
 mod commands;
 mod dead_letters;
 mod events;
@@ -16,7 +17,6 @@ mod failures;
 mod jobs;
 mod leader;
 mod matrix;
-mod once;
 mod platform;
 mod poison;
 mod start;

@@ -59,3 +59,19 @@ async fn errors_are_not_remembered_and_what_another_version_wrote_is_read_anew()
     assert_eq!(value, Ok(5));
     assert_every_key_ends(&redis);
 }
+
+/// A cached value that was removed cannot be written again for some seconds; a marker can.
+#[tokio::test]
+async fn marker_is_set_again_immediately_after_it_was_cleared() {
+    let redis = TestRedis::create();
+    let cache = cache(&redis);
+    let key = CacheKey::new("role-change", &[&"tenant", &7]);
+    assert!(!cache.has_marker(&key).await);
+    for _ in 0..2 {
+        assert!(cache.set_marker(&key, PROFILE_TTL).await);
+        assert!(cache.has_marker(&key).await);
+        assert_every_key_ends(&redis);
+        assert!(cache.clear_marker(&key).await);
+        assert!(!cache.has_marker(&key).await);
+    }
+}

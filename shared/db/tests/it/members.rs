@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use arrakis_db::{
-    BadgeSource, CommunityId, DbError, Deed, Join, Measurable, SHARED_ALREADY, TenantTx, Told, WALLET_IS_ANOTHERS,
+    Activity, BadgeSource, CommunityId, DbError, Join, Measurable, SHARED_ALREADY, TenantTx, Told, WALLET_IS_ANOTHERS,
 };
 use arrakis_domain::{Address, BadgeId, TierId};
 use time::macros::datetime;
@@ -185,13 +185,13 @@ async fn the_facts_that_badges_rest_on() {
         now,
         now,
     ] {
-        tx.profiles().count(user(7), Deed::Command, at).await.unwrap();
+        tx.profiles().count(user(7), Activity::Command, at).await.unwrap();
     }
     tx.profiles()
-        .count(user(7), Deed::Message, now - Duration::days(1))
+        .count(user(7), Activity::Message, now - Duration::days(1))
         .await
         .unwrap();
-    tx.profiles().count(user(99), Deed::Message, now).await.unwrap();
+    tx.profiles().count(user(99), Activity::Message, now).await.unwrap();
     let naib = tier("naib");
     tx.profiles()
         .record_tier(user(7), Some(&naib), Some(&naib), now)
@@ -399,17 +399,21 @@ async fn a_deed_counts_once_for_an_event_and_with_the_transaction() {
     for event in ["1", "it's; rollback; --", r"\', 'x'); commit; --", "ñ🪱", "$$", "\u{1}"] {
         for first in [true, false] {
             let tx = database.tenant(community).await.unwrap();
-            let counted = tx.commit_counted(event, user(7), Deed::Command, at).await.unwrap();
+            let counted = tx.commit_counted(event, user(7), Activity::Command, at).await.unwrap();
             assert_eq!(counted, first, "{event}");
         }
         let mut tx = database.tenant(community).await.unwrap();
         assert!(!tx.claim(event).await.unwrap(), "{event} is claimed as it is");
     }
     let tx = database.tenant(community).await.unwrap();
-    assert!(tx.commit_counted("message", user(7), Deed::Message, at).await.unwrap());
+    assert!(
+        tx.commit_counted("message", user(7), Activity::Message, at)
+            .await
+            .unwrap()
+    );
     let tx = database.tenant(community).await.unwrap();
     assert!(
-        tx.commit_counted("nobody's", user(99), Deed::Message, at)
+        tx.commit_counted("nobody's", user(99), Activity::Message, at)
             .await
             .unwrap()
     );
@@ -429,7 +433,7 @@ async fn a_deed_counts_once_for_an_event_and_with_the_transaction() {
     // What the schema refuses is an error, and the whole transaction is undone with it.
     let mut tx = database.tenant(community).await.unwrap();
     tx.profiles().rename(user(7), "Sihaya").await.unwrap();
-    let refused = tx.commit_counted("", user(7), Deed::Command, at).await.unwrap_err();
+    let refused = tx.commit_counted("", user(7), Activity::Command, at).await.unwrap_err();
     assert!(
         refused.to_string().starts_with("activity.count_once: refused by"),
         "{refused}"

@@ -9,8 +9,6 @@ mod profile;
 mod stats;
 mod threshold;
 
-use std::sync::Arc;
-
 use arrakis_broker::{Link, Publisher, Settings};
 use arrakis_cache::{Cache, CacheOptions};
 use arrakis_config::Secret;
@@ -20,11 +18,11 @@ use arrakis_domain::{Address, Balance, Plan};
 use arrakis_telemetry::Metrics;
 use arrakis_test_support::TestDatabase;
 use arrakis_themes::Registry;
-use arrakis_worker::commands::{Call, CommandError, Commands, Reply};
+use arrakis_worker::commands::{CommandContext, Commands};
 use arrakis_worker::community::Community;
-use arrakis_worker::gate::Open;
-use arrakis_worker::interactions::invocation::{Ask, Invocation};
-use arrakis_worker::interactions::refusal::Refusal;
+use arrakis_worker::interaction::invocation::{Invocation, InvocationData};
+use arrakis_worker::interaction::refusal::Refusal;
+use arrakis_worker::interaction::reply::{CommandError, Reply};
 use arrakis_worker::metrics::WorkerMetrics;
 use arrakis_worker::services::Services;
 use serde_json::{Value, json};
@@ -38,6 +36,7 @@ const NOWHERE: &str = "127.0.0.1:1";
 pub(crate) struct Desk {
     _database: TestDatabase,
     services: Services,
+    commands: Commands,
     pub(crate) community: Community,
 }
 
@@ -85,6 +84,7 @@ impl Desk {
         let services = services(database);
         let community = Community::load(&services, community).await.unwrap().unwrap();
         Self {
+            commands: Commands::default(),
             _database: test,
             services,
             community,
@@ -119,7 +119,7 @@ impl Desk {
     /// A command by a member, with options as Discord sends them.
     pub(crate) async fn run(&self, command: &str, user: u64, options: Value) -> Result<Answered, Refusal> {
         let invocation = invocation(command, user, &options);
-        let entry = self.services.commands.get(command).unwrap();
+        let entry = self.commands.get(command).unwrap();
         let answer = entry.command.run(&self.call(&invocation).await).await;
         answered(answer)
     }
@@ -127,20 +127,29 @@ impl Desk {
     /// A press of a button by a member, on the answer to a command of `owner`.
     pub(crate) async fn press(&self, custom_id: &str, user: u64, owner: u64) -> Result<Answered, Refusal> {
         let mut invocation = invocation("unused", user, &json!([]));
-        invocation.ask = Ask::Press {
+        invocation.data = InvocationData::Component {
             custom_id: custom_id.to_owned(),
             values: Vec::new(),
-            asked_by: Some(Id::new(owner)),
+            command_user: Some(Id::new(owner)),
         };
         let segments: Vec<&str> = custom_id.split(':').collect();
-        let entry = self.services.commands.get(segments[0]).unwrap();
-        let answer = entry.command.press(&self.call(&invocation).await, &segments[1..]).await;
+        let entry = self.commands.get(segments[0]).unwrap();
+        let answer = entry
+            .command
+            .component(&self.call(&invocation).await, &segments[1..])
+            .await;
         answered(answer)
     }
 
-    async fn call<'a>(&'a self, invocation: &'a Invocation) -> Call<'a> {
+    async fn call<'a>(&'a self, invocation: &'a Invocation) -> CommandContext<'a> {
         let tx = self.tenant().await;
-        Call::new(&self.services, invocation, Some(&self.community), Some(tx))
+        CommandContext::new(
+            &self.services,
+            &self.commands,
+            invocation,
+            Some(&self.community),
+            Some(tx),
+        )
     }
 }
 
@@ -221,8 +230,6 @@ fn services(database: Database) -> Services {
         discord: Discord::new(&discord).unwrap(),
         publisher: Publisher::new(Link::open(&Settings::new(format!("amqp://{NOWHERE}")), "unused")),
         themes: Registry::load(None).unwrap(),
-        commands: Commands::default(),
-        gate: Arc::new(Open),
         metrics: WorkerMetrics::new(&Metrics::new()),
         command_limit: std::time::Duration::from_secs(2),
         stale_after: Duration::hours(7),

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use arrakis_db::AuditEntry;
-use arrakis_worker::commands::Answers;
-use arrakis_worker::once::OUTCOME_UNKNOWN;
+use arrakis_worker::at_most_once::OUTCOME_UNKNOWN;
+use arrakis_worker::commands::ResponseMode;
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
@@ -60,15 +60,15 @@ const fn way(act: Act, struck: (&'static str, &'static str), kind: u64) -> Way {
 }
 
 fn commands() -> Vec<Box<dyn arrakis_worker::commands::Command>> {
-    let private = Answers::Deferred { private: true };
-    let public = Answers::Deferred { private: false };
+    let private = ResponseMode::Deferred { ephemeral: true };
+    let public = ResponseMode::Deferred { ephemeral: false };
     vec![
         Box::new(Broken::new("private", How::Answers, private)),
         Box::new(Broken::new("public", How::Answers, public)),
         Box::new(Broken::new("refuses", How::Refuses, public)),
-        Box::new(Broken::new("now", How::Answers, Answers::Immediate).pressed(Answers::Immediate)),
-        Box::new(Broken::new("form", How::OpensAForm, Answers::Modal)),
-        Box::new(Broken::new("update", How::Answers, private).pressed(Answers::Update)),
+        Box::new(Broken::new("now", How::Answers, ResponseMode::Immediate).pressed(ResponseMode::Immediate)),
+        Box::new(Broken::new("form", How::OpensAForm, ResponseMode::Modal)),
+        Box::new(Broken::new("update", How::Answers, private).pressed(ResponseMode::DeferredUpdate)),
     ]
 }
 

@@ -12,11 +12,11 @@ use arrakis_telemetry::Metrics;
 use arrakis_test_support::eventually;
 use arrakis_themes::Registry;
 use arrakis_worker::commands::registration::register;
-use arrakis_worker::commands::{Answer, Answers, Call, Command, Commands, Definition, Reply};
+use arrakis_worker::commands::{Command, CommandContext, Commands, Definition, ResponseMode};
 use arrakis_worker::failure::Failure;
-use arrakis_worker::gate::Open;
+use arrakis_worker::interaction::refusal::Refusal;
+use arrakis_worker::interaction::reply::{CommandResult, Reply};
 use arrakis_worker::interactions::Interactions;
-use arrakis_worker::interactions::refusal::Refusal;
 use arrakis_worker::metrics::WorkerMetrics;
 use arrakis_worker::services::Services;
 use async_trait::async_trait;
@@ -47,24 +47,24 @@ pub enum How {
 pub struct Broken {
     pub name: &'static str,
     pub how: How,
-    pub answers: Answers,
-    pub presses: Answers,
+    pub answers: ResponseMode,
+    pub presses: ResponseMode,
     pub ran: Arc<AtomicU32>,
 }
 
 impl Broken {
-    pub fn new(name: &'static str, how: How, answers: Answers) -> Self {
+    pub fn new(name: &'static str, how: How, answers: ResponseMode) -> Self {
         Self {
             name,
             how,
             answers,
-            presses: Answers::Deferred { private: true },
+            presses: ResponseMode::Deferred { ephemeral: true },
             ran: Arc::default(),
         }
     }
 
     /// Whose buttons are answered in another way.
-    pub fn pressed(self, presses: Answers) -> Self {
+    pub fn pressed(self, presses: ResponseMode) -> Self {
         Self { presses, ..self }
     }
 }
@@ -81,14 +81,14 @@ impl Command for Broken {
     fn definition(&self) -> Definition {
         Definition {
             cooldown: Duration::ZERO,
-            presses: self.presses,
+            component_response: self.presses,
             ..Definition::new(self.name, "A command of a test")
                 .option(StringBuilder::new("word", "A word").autocomplete(true))
-                .answered(self.answers)
+                .response(self.answers)
         }
     }
 
-    async fn run(&self, _call: &Call<'_>) -> Answer {
+    async fn run(&self, _context: &CommandContext<'_>) -> CommandResult {
         self.ran.fetch_add(1, Ordering::Relaxed);
         match self.how {
             How::Answers => Ok(Reply::Message(text("answered"))),
@@ -97,18 +97,20 @@ impl Command for Broken {
             How::HangsOnce if self.ran.load(Ordering::Relaxed) > 1 => Ok(Reply::Message(text("answered"))),
             How::Hangs | How::HangsOnce => std::future::pending().await,
             How::Fails => Err(Failure::permanent("the moon is missing").into()),
-            How::OpensAForm => Ok(Reply::Form(form(self.name))),
+            How::OpensAForm => Ok(Reply::Modal(form(self.name))),
             How::RefusesOnce if self.ran.load(Ordering::Relaxed) > 1 => Ok(Reply::Message(text("answered"))),
             How::Refuses | How::RefusesOnce => Err(Refusal::new("It is refused.", "Do something else.").into()),
         }
     }
 
-    async fn press(&self, _call: &Call<'_>, _arguments: &[&str]) -> Answer {
+    async fn component(&self, _context: &CommandContext<'_>, _arguments: &[&str]) -> CommandResult {
         Ok(Reply::Message(text("pressed")))
     }
 
-    async fn submit(&self, call: &Call<'_>, arguments: &[&str]) -> Answer {
-        let arrakis_worker::interactions::invocation::Ask::Submit { fields, .. } = &call.invocation.ask else {
+    async fn modal_submit(&self, context: &CommandContext<'_>, arguments: &[&str]) -> CommandResult {
+        let arrakis_worker::interaction::invocation::InvocationData::ModalSubmit { fields, .. } =
+            &context.invocation.data
+        else {
             panic!("no form");
         };
         Ok(Reply::Message(text(&format!(
@@ -118,7 +120,12 @@ impl Command for Broken {
         ))))
     }
 
-    async fn suggest(&self, _: &Call<'_>, option: &str, typed: &str) -> Result<Vec<CommandOptionChoice>, Failure> {
+    async fn autocomplete(
+        &self,
+        _: &CommandContext<'_>,
+        option: &str,
+        typed: &str,
+    ) -> Result<Vec<CommandOptionChoice>, Failure> {
         Ok(vec![CommandOptionChoice {
             name: format!("{option} {typed}!"),
             name_localizations: None,
@@ -178,16 +185,14 @@ impl Bench {
 }
 
 impl Platform {
-    /// Services as a worker has them, with these commands.
-    pub fn services(&self, commands: Vec<Box<dyn Command>>, metrics: &Metrics) -> Services {
+    /// Services as a worker has them.
+    pub fn services(&self, metrics: &Metrics) -> Services {
         Services {
             database: self.database.clone(),
             cache: Cache::new(&Secret::new(self.redis.url()), CacheOptions::default()).unwrap(),
             discord: self.discord(self.proxy),
             publisher: self.publisher.clone(),
             themes: Registry::load(None).unwrap(),
-            commands: Commands::new(commands),
-            gate: Arc::new(Open),
             metrics: WorkerMetrics::new(metrics),
             command_limit: std::time::Duration::from_secs(2),
             stale_after: time::Duration::hours(7),
@@ -202,10 +207,9 @@ impl Platform {
     /// The same with so many at once.
     pub async fn bench_of(&self, commands: Vec<Box<dyn Command>>, prefetch: u16) -> Bench {
         let metrics = Metrics::new();
-        let services = Arc::new(self.services(commands, &metrics));
-        register(&services.discord.bulk(None), &services.commands)
-            .await
-            .unwrap();
+        let services = Arc::new(self.services(&metrics));
+        let commands = Arc::new(Commands::new(commands));
+        register(&services.discord.bulk(None), &commands).await.unwrap();
         let options = ConsumeOptions {
             isolation: arrakis_broker::Isolation::default(),
             queue: names::INTERACTIONS.to_owned(),
@@ -217,7 +221,7 @@ impl Platform {
         };
         let (link, stop) = (self.link.clone(), Stop::default());
         let stopping = stop.clone();
-        tokio::spawn(async move { consume(&link, options, Interactions::new(services), &stopping).await });
+        tokio::spawn(async move { consume(&link, options, Interactions::new(services, commands), &stopping).await });
         Bench { stop, metrics }
     }
 }

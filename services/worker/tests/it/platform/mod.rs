@@ -193,7 +193,7 @@ impl Platform {
         assert_eq!(self.publisher.publish(&message).await.unwrap(), Outcome::Confirmed);
     }
 
-    /// A member runs a command. Answers the interaction's id.
+    /// A member runs a command. Returns the interaction's id.
     pub async fn run(&self, user: &str, command: &str, options: Value) -> String {
         let id = self.play(user, command, options).await;
         self.deliver("INTERACTION_CREATE").await;

@@ -1,16 +1,16 @@
-//! Answers that Discord does not recognise when they come twice, and original responses that the worker itself removed.
+//! Replies that Discord does not recognise when they come twice, and original responses that the worker itself removed.
 
 use std::time::Duration;
 
 use arrakis_contracts::names;
-use arrakis_worker::commands::Answers;
-use arrakis_worker::once::OUTCOME_UNKNOWN;
+use arrakis_worker::at_most_once::OUTCOME_UNKNOWN;
+use arrakis_worker::commands::ResponseMode;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::platform::{Broken, How, Platform};
 
-const PUBLIC: Answers = Answers::Deferred { private: false };
+const PUBLIC: ResponseMode = ResponseMode::Deferred { ephemeral: false };
 const ON_FOLLOW_UPS: &str = "/webhooks/{application}/{token}";
 
 impl Platform {
@@ -141,7 +141,11 @@ async fn an_original_that_somebody_else_removed_is_not_answered_again() {
 async fn a_first_response_that_fails_for_all_of_its_time_is_recorded_as_unknown() {
     let platform = Platform::start().await;
     let bench = platform
-        .bench(vec![Box::new(Broken::new("now", How::Answers, Answers::Immediate))])
+        .bench(vec![Box::new(Broken::new(
+            "now",
+            How::Answers,
+            ResponseMode::Immediate,
+        ))])
         .await;
     platform
         .fault(json!({"kind": "rest_status", "status": 502, "after_effect": true, "route": "/interactions/*"}))

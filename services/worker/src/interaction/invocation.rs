@@ -1,7 +1,6 @@
-//! What a member did, read from Discord's interaction into what a command needs to know.
+//! An interaction, read into the fields that commands need.
 //!
-//! Owns the reading; refuses to judge: whether options suit the command is `options.rs`', whether the command exists the
-//! dispatcher's.
+//! It only reads: `options.rs` checks whether options suit the command, and the pipeline whether the command exists.
 
 use std::collections::BTreeMap;
 
@@ -18,36 +17,36 @@ use super::options::Options;
 /// One interaction.
 #[derive(Debug, Clone)]
 pub struct Invocation {
-    /// Its snowflake, which holds when Discord made it.
+    /// Its snowflake, which contains the time at which Discord created it.
     pub id: Id<InteractionMarker>,
-    /// Good for one first response and fifteen minutes of edits.
+    /// Valid for one first response, and for edits and follow-ups within fifteen minutes.
     pub token: String,
     /// Server; `None` in direct messages.
     pub guild: Option<Id<GuildMarker>>,
     /// Channel.
     pub channel: Option<Id<ChannelMarker>>,
-    /// Who.
+    /// The member or user who caused it.
     pub author: Author,
-    /// What.
-    pub ask: Ask,
+    /// What it contains.
+    pub data: InvocationData,
 }
 
-/// Who did it.
+/// The member or user who caused an interaction.
 #[derive(Debug, Clone)]
 pub struct Author {
     /// User.
     pub id: Id<UserMarker>,
-    /// As the server shows it: nickname, else display name, else user name.
+    /// Name as the server shows it: nickname, else display name, else user name.
     pub name: String,
-    /// What the member may do in the channel, as Discord computed it.
+    /// The member's permissions in the channel, as Discord computed them.
     pub permissions: Permissions,
     /// The member's roles.
     pub roles: Vec<Id<RoleMarker>>,
 }
 
-/// What was done.
+/// What the interaction contains, by its type.
 #[derive(Debug, Clone)]
-pub enum Ask {
+pub enum InvocationData {
     /// A slash command.
     Command {
         /// Name.
@@ -55,28 +54,28 @@ pub enum Ask {
         /// Options as typed.
         options: Options,
     },
-    /// An option that completes itself is being typed.
-    Suggest {
+    /// A request for suggestions for an option that is being typed.
+    Autocomplete {
         /// Name of the command.
         name: String,
         /// Options so far.
         options: Options,
-        /// The option being typed.
+        /// Name of the option that is being typed.
         focused: String,
-        /// What stands there.
+        /// Its text so far.
         typed: String,
     },
-    /// A button or a select.
-    Press {
+    /// A button was clicked, or values were selected.
+    Component {
         /// `command:arguments`.
         custom_id: String,
-        /// What was selected.
+        /// The selected values.
         values: Vec<String>,
-        /// Who ran the command that the message answers.
-        asked_by: Option<Id<UserMarker>>,
+        /// Who ran the command whose reply contains the component.
+        command_user: Option<Id<UserMarker>>,
     },
-    /// A form was sent.
-    Submit {
+    /// A modal was submitted.
+    ModalSubmit {
         /// `command:arguments`.
         custom_id: String,
         /// Text by field.
@@ -84,16 +83,16 @@ pub enum Ask {
     },
 }
 
-/// Why a body is no interaction that we could answer.
+/// Why a body cannot be read as an interaction that this build handles.
 #[derive(Debug, thiserror::Error)]
 pub enum InvocationError {
     /// Not JSON, or not an interaction as Discord documents it.
-    #[error("the body is no interaction: {0}")]
+    #[error("the body is not an interaction: {0}")]
     Malformed(#[from] serde_json::Error),
-    /// A kind that this build does not know.
-    #[error("interactions of kind {0:?} are not known here")]
+    /// A type that this build does not handle.
+    #[error("interactions of type {0:?} are not handled by this build")]
     UnknownKind(InteractionType),
-    /// Something that its kind always has is missing.
+    /// A field that its type always has is missing.
     #[error("the interaction has no {0}")]
     Missing(&'static str),
 }
@@ -102,11 +101,11 @@ impl Invocation {
     /// Reads the body of a message.
     ///
     /// # Errors
-    /// When it is no interaction, or of a kind that has no answer here.
+    /// When it is not an interaction, or of a type that this build does not handle.
     pub fn read(body: &[u8]) -> Result<Self, InvocationError> {
         let interaction: Interaction = serde_json::from_slice(body)?;
         let author = author(&interaction)?;
-        let asked_by = interaction
+        let command_user = interaction
             .message
             .as_ref()
             .and_then(|message| message.interaction_metadata.as_ref())
@@ -123,27 +122,27 @@ impl Invocation {
             guild: interaction.guild_id,
             channel,
             author,
-            ask: ask(interaction.kind, interaction.data, asked_by)?,
+            data: read_data(interaction.kind, interaction.data, command_user)?,
         })
     }
 
-    /// The command that answers: its name, or the first segment of a custom id.
+    /// The command that handles it: its name, or the first segment of a custom id.
     pub fn command(&self) -> &str {
-        match &self.ask {
-            Ask::Command { name, .. } | Ask::Suggest { name, .. } => name,
-            Ask::Press { custom_id, .. } | Ask::Submit { custom_id, .. } => {
+        match &self.data {
+            InvocationData::Command { name, .. } | InvocationData::Autocomplete { name, .. } => name,
+            InvocationData::Component { custom_id, .. } | InvocationData::ModalSubmit { custom_id, .. } => {
                 custom_id.split(':').next().unwrap_or_default()
             }
         }
     }
 
-    /// Kind, for spans and metrics.
+    /// Name of its type, for spans and metrics.
     pub const fn kind(&self) -> &'static str {
-        match self.ask {
-            Ask::Command { .. } => "command",
-            Ask::Suggest { .. } => "autocomplete",
-            Ask::Press { .. } => "component",
-            Ask::Submit { .. } => "modal",
+        match self.data {
+            InvocationData::Command { .. } => "command",
+            InvocationData::Autocomplete { .. } => "autocomplete",
+            InvocationData::Component { .. } => "component",
+            InvocationData::ModalSubmit { .. } => "modal",
         }
     }
 }
@@ -167,35 +166,39 @@ pub(crate) fn display_name(user: &User) -> String {
     user.global_name.clone().unwrap_or_else(|| user.name.clone())
 }
 
-fn ask(
+fn read_data(
     kind: InteractionType,
     data: Option<InteractionData>,
-    asked_by: Option<Id<UserMarker>>,
-) -> Result<Ask, InvocationError> {
+    command_user: Option<Id<UserMarker>>,
+) -> Result<InvocationData, InvocationError> {
     match (kind, data) {
-        (InteractionType::ApplicationCommand, Some(InteractionData::ApplicationCommand(data))) => Ok(Ask::Command {
-            name: data.name.clone(),
-            options: Options::new(data.options, data.resolved.as_ref()),
-        }),
+        (InteractionType::ApplicationCommand, Some(InteractionData::ApplicationCommand(data))) => {
+            Ok(InvocationData::Command {
+                name: data.name.clone(),
+                options: Options::new(data.options, data.resolved.as_ref()),
+            })
+        }
         (InteractionType::ApplicationCommandAutocomplete, Some(InteractionData::ApplicationCommand(data))) => {
             let focused = data.options.iter().find_map(|option| match &option.value {
                 CommandOptionValue::Focused(typed, _) => Some((option.name.clone(), typed.clone())),
                 _ => None,
             });
             let (focused, typed) = focused.ok_or(InvocationError::Missing("focused option"))?;
-            Ok(Ask::Suggest {
+            Ok(InvocationData::Autocomplete {
                 name: data.name.clone(),
                 options: Options::new(data.options, data.resolved.as_ref()),
                 focused,
                 typed,
             })
         }
-        (InteractionType::MessageComponent, Some(InteractionData::MessageComponent(data))) => Ok(Ask::Press {
-            custom_id: data.custom_id,
-            values: data.values,
-            asked_by,
-        }),
-        (InteractionType::ModalSubmit, Some(InteractionData::ModalSubmit(data))) => Ok(Ask::Submit {
+        (InteractionType::MessageComponent, Some(InteractionData::MessageComponent(data))) => {
+            Ok(InvocationData::Component {
+                custom_id: data.custom_id,
+                values: data.values,
+                command_user,
+            })
+        }
+        (InteractionType::ModalSubmit, Some(InteractionData::ModalSubmit(data))) => Ok(InvocationData::ModalSubmit {
             fields: fields(&data),
             custom_id: data.custom_id,
         }),

@@ -1,0 +1,85 @@
+//! What a command runs with: services, the invocation, and its community with one transaction.
+
+use arrakis_db::TenantTx;
+use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
+
+use super::Commands;
+use crate::community::Community;
+use crate::failure::Failure;
+use crate::interaction::invocation::Invocation;
+use crate::interaction::reply::CommandError;
+use crate::render::{Freshness, Scene};
+use crate::services::Services;
+
+/// What a command runs with.
+#[derive(Debug)]
+pub struct CommandContext<'a> {
+    /// Postgres, Redis, Discord.
+    pub services: &'a Services,
+    /// Every command of this worker.
+    pub commands: &'a Commands,
+    /// Who sent the interaction, and what it contains.
+    pub invocation: &'a Invocation,
+    /// The server's community; `None` only for commands with [`super::CommandScope::Anywhere`].
+    pub community: Option<&'a Community>,
+    tx: Mutex<Option<TenantTx>>,
+}
+
+impl<'a> CommandContext<'a> {
+    /// A context in this community, with a transaction on its rows.
+    pub fn new(
+        services: &'a Services,
+        commands: &'a Commands,
+        invocation: &'a Invocation,
+        community: Option<&'a Community>,
+        tx: Option<TenantTx>,
+    ) -> Self {
+        Self {
+            services,
+            commands,
+            invocation,
+            community,
+            tx: Mutex::new(tx),
+        }
+    }
+
+    /// The only transaction of the command, in which the community was read and the use of the command is counted. The caller of
+    /// the command commits it. A command does not wait for anything slow while the transaction is open.
+    ///
+    /// # Errors
+    /// As [`CommandContext::community`].
+    pub async fn tx(&self) -> Result<MappedMutexGuard<'_, TenantTx>, CommandError> {
+        let tx = self.tx.lock().await;
+        MutexGuard::try_map(tx, Option::as_mut)
+            .map_err(|_| Failure::permanent("a command with the scope `Anywhere` requires its community's rows").into())
+    }
+
+    /// Ends the context and returns its transaction, for the caller to commit.
+    pub(crate) fn into_tx(self) -> Option<TenantTx> {
+        self.tx.into_inner()
+    }
+
+    /// The community; always present for a command with [`super::CommandScope::Community`].
+    ///
+    /// # Errors
+    /// When a command with the scope `Anywhere` requires it: a fault of the code.
+    pub fn community(&self) -> Result<&Community, CommandError> {
+        let missing = || Failure::permanent("a command with the scope `Anywhere` requires its community");
+        self.community.ok_or_else(|| missing().into())
+    }
+
+    /// What each reply of a community is rendered with: theme, tier rules, the token's symbol, and the age of the ranking.
+    ///
+    /// # Errors
+    /// As [`CommandContext::community`].
+    pub(crate) fn scene(&self) -> Result<Scene<'_>, CommandError> {
+        let community = self.community()?;
+        let token = &community.record.token;
+        Ok(Scene {
+            theme: &community.theme,
+            ladder: community.ladder()?,
+            symbol: &token.symbol,
+            freshness: Freshness::new(token.last_success_at, self.services.now(), self.services.stale_after),
+        })
+    }
+}

@@ -1,0 +1,66 @@
+//! One interaction with what each stage of the pipeline needs.
+
+use arrakis_runtime::fail_point;
+
+use super::received::{Handled, Received};
+use crate::at_most_once::AtMostOnce;
+use crate::commands::{CommandEntry, Commands, ResponseMode};
+use crate::interaction::invocation::InvocationData;
+use crate::load_shedding::LoadShedding;
+use crate::services::Services;
+
+/// One interaction with what each stage needs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct InFlight<'a> {
+    pub(super) services: &'a Services,
+    pub(super) commands: &'a Commands,
+    pub(super) load_shedding: &'a LoadShedding,
+    pub(super) received: &'a Received,
+}
+
+impl<'a> InFlight<'a> {
+    /// The first response to this interaction, if its command is this one.
+    pub(super) fn response_mode(self, entry: &CommandEntry) -> ResponseMode {
+        match self.received.invocation.data {
+            InvocationData::Command { .. } => entry.definition.response,
+            InvocationData::Component { .. } | InvocationData::ModalSubmit { .. } => {
+                entry.definition.component_response
+            }
+            // Suggestions cannot be deferred.
+            InvocationData::Autocomplete { .. } => ResponseMode::Immediate,
+        }
+    }
+
+    /// Whether the interaction was not started and is too late to start.
+    pub(super) fn is_shed(self) -> bool {
+        if self.received.may_have_been_started() || fail_point::skips("worker.guard.expiry") {
+            return false;
+        }
+        let deadline = &self.received.deadline;
+        self.load_shedding.sheds(deadline.age(), deadline.response_is_late())
+    }
+
+    /// Counts an interaction that no first response reached in time.
+    pub(super) fn expired(self, why: impl Into<String>) -> Handled {
+        self.services.metrics.expired.inc();
+        if let Some(expired) = self.load_shedding.count_expired() {
+            let age_ms = u64::try_from(self.received.deadline.age().as_millis()).unwrap_or(u64::MAX);
+            tracing::warn!(
+                expired,
+                age_ms,
+                "interactions expired: no first response within three seconds"
+            );
+        }
+        Handled::dropped("expired", why)
+    }
+
+    /// A call to Discord for this interaction that is made at most once. `call` names it among the interaction's calls.
+    pub(super) fn at_most_once(self, call: &'static str) -> AtMostOnce<'a> {
+        AtMostOnce {
+            services: self.services,
+            guild: self.received.invocation.guild,
+            event: self.received.labels.event_id.as_str(),
+            call,
+        }
+    }
+}

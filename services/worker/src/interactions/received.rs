@@ -1,0 +1,122 @@
+//! An interaction as it was delivered, decoded, and the outcome of handling it.
+
+use std::time::Duration;
+
+use arrakis_broker::{Delivery, MAX_ATTEMPTS, Verdict};
+use arrakis_contracts::Labels;
+use arrakis_contracts::dead_letter::DeadReason;
+use arrakis_contracts::names::RETRY_SECONDS;
+use arrakis_discord::{Calls, Error};
+use arrakis_runtime::fail_point;
+
+use super::deadline::Deadline;
+use crate::interaction::invocation::Invocation;
+use crate::metrics::unreadable;
+use crate::services::Services;
+
+/// A decoded interaction.
+#[derive(Debug)]
+pub(super) struct Received {
+    pub(super) delivery: Delivery,
+    pub(super) labels: Labels,
+    pub(super) invocation: Invocation,
+    pub(super) deadline: Deadline,
+    /// Calls to Discord for this interaction.
+    pub(super) calls: Calls,
+}
+
+/// A delivery that this build cannot decode.
+#[derive(Debug)]
+pub(super) struct Undecodable {
+    pub(super) delivery: Delivery,
+    pub(super) why: String,
+}
+
+/// Decodes labels and body of a delivery.
+pub(super) fn decode(services: &Services, delivery: Delivery) -> Result<Received, Box<Undecodable>> {
+    let decoded = delivery
+        .labels()
+        .map_err(|error| unreadable(&error))
+        .and_then(|labels| {
+            let invocation = Invocation::read(delivery.body()).map_err(|error| error.to_string())?;
+            Ok((labels, invocation))
+        });
+    let (labels, invocation) = match decoded {
+        Ok(decoded) => decoded,
+        Err(why) => return Err(Box::new(Undecodable { delivery, why })),
+    };
+    let discord = &services.discord;
+    let mut offset_ms = discord.clock_offset_ms().unwrap_or(labels.clock_offset_ms);
+    if fail_point::skips("worker.guard.clock") {
+        offset_ms = 0;
+    }
+    let calls = discord.interactive(invocation.guild).traced(&labels.traceparent);
+    Ok(Received {
+        deadline: Deadline::new(&invocation.id, offset_ms),
+        calls,
+        delivery,
+        labels,
+        invocation,
+    })
+}
+
+impl Received {
+    /// Whether a retry of the message would be delivered while the interaction's token is valid.
+    pub(super) fn retry_is_in_time(&self) -> bool {
+        let attempts = self.delivery.attempts();
+        let wait = RETRY_SECONDS.get(attempts as usize).copied().unwrap_or(u32::MAX);
+        let wait = Duration::from_secs(u64::from(wait));
+        attempts + 1 < MAX_ATTEMPTS && self.deadline.token_lives_after(wait)
+    }
+
+    /// Whether an earlier delivery may have been handled in part.
+    pub(super) fn may_have_been_started(&self) -> bool {
+        self.delivery.redelivered() || self.delivery.returns() > 0 || self.delivery.attempts() > 0
+    }
+}
+
+/// The outcome of handling an interaction: the label of the metric, and what happens to the message.
+#[derive(Debug)]
+pub(super) struct Handled {
+    pub(super) outcome: &'static str,
+    pub(super) verdict: Verdict,
+}
+
+impl Handled {
+    pub(super) fn done(outcome: &'static str) -> Self {
+        Self {
+            outcome,
+            verdict: Verdict::Done,
+        }
+    }
+
+    pub(super) fn dropped(outcome: &'static str, why: impl Into<String>) -> Self {
+        Self {
+            outcome,
+            verdict: Verdict::Drop { why: why.into() },
+        }
+    }
+
+    pub(super) fn retry(error: impl Into<String>) -> Self {
+        Self {
+            outcome: "retry",
+            verdict: Verdict::Retry { error: error.into() },
+        }
+    }
+
+    /// Discord or the proxy refused the first response permanently: a fault of the code or the configuration. The member cannot be
+    /// notified.
+    pub(super) fn refused_first_response(error: &Error) -> Self {
+        Self {
+            outcome: "failed",
+            verdict: Verdict::DeadLetter {
+                reason: DeadReason::Permanent,
+                error: format!("first response: {error}"),
+            },
+        }
+    }
+
+    pub(super) fn already_done() -> Self {
+        Self::dropped("already_done", "an earlier delivery was handled")
+    }
+}

@@ -1,0 +1,84 @@
+//! Role changes that the worker is about to make, announced in Redis, so that the member update which Discord sends for each of them
+//! is not taken for a change by hand. With Redis unavailable nothing is announced, and the comparison with Discord decides.
+
+use arrakis_cache::{CacheKey, Ttl};
+use arrakis_db::CommunityId;
+use arrakis_domain::{RoleDifference, RoleId};
+use twilight_model::id::Id;
+use twilight_model::id::marker::UserMarker;
+
+use crate::services::Services;
+
+/// How long an announcement lasts. Discord sends the event within a second; a change of the same role by hand within this time is
+/// repaired by the next reconcile.
+const ANNOUNCEMENT_TTL: Ttl = Ttl::seconds(15);
+
+/// Announces that these roles of a member will change.
+pub(super) async fn announce(
+    services: &Services,
+    community: CommunityId,
+    user: Id<UserMarker>,
+    difference: &RoleDifference,
+) {
+    for (direction, role) in changes(difference) {
+        let key = key(community, user, direction, role);
+        services.cache.set_marker(&key, ANNOUNCEMENT_TTL).await;
+    }
+}
+
+/// Withdraws the announcements once the changes are made: a later change of the same role is made by somebody else.
+pub(super) async fn withdraw(
+    services: &Services,
+    community: CommunityId,
+    user: Id<UserMarker>,
+    difference: &RoleDifference,
+) {
+    for (direction, role) in changes(difference) {
+        services
+            .cache
+            .clear_marker(&key(community, user, direction, role))
+            .await;
+    }
+}
+
+/// The part of a difference that is not announced.
+pub(crate) async fn without_announced(
+    services: &Services,
+    community: CommunityId,
+    user: Id<UserMarker>,
+    mut difference: RoleDifference,
+) -> RoleDifference {
+    for (direction, role) in changes(&difference) {
+        if services.cache.has_marker(&key(community, user, direction, role)).await {
+            difference
+                .add
+                .retain(|id, _| direction != Direction::Assign || *id != role);
+            difference
+                .remove
+                .retain(|id, _| direction != Direction::Remove || *id != role);
+        }
+    }
+    difference
+}
+
+/// Whether a role is assigned or removed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Assign,
+    Remove,
+}
+
+/// Each change of a difference.
+fn changes(difference: &RoleDifference) -> Vec<(Direction, RoleId)> {
+    let assigned = difference.add.keys().map(|role| (Direction::Assign, *role));
+    let removed = difference.remove.keys().map(|role| (Direction::Remove, *role));
+    assigned.chain(removed).collect()
+}
+
+fn key(community: CommunityId, user: Id<UserMarker>, direction: Direction, role: RoleId) -> CacheKey {
+    let direction = match direction {
+        Direction::Assign => "give",
+        Direction::Remove => "take",
+    };
+    CacheKey::new("role-change", &[&community, &user, &direction, &role])
+}
