@@ -14,6 +14,7 @@ command_check() {
     step 'scripts' run_attached shellcheck env --chdir="$root" shellcheck --external-sources --check-sourced \
         dev .ci/run deploy/dev/sqlx-prepare.sh
     step 'arrows between crates' check_arrows
+    step 'circles between modules' check_module_cycles
     step 'actions pinned to commits' check_actions
     if cargo deny --version >/dev/null 2>&1; then
         step 'dependencies' cargo_attached deny --log-level error check bans licenses sources
