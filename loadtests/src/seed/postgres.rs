@@ -1,7 +1,7 @@
 //! Writes the plan to Postgres, by way of the same operations that the services use.
 
 use anyhow::Context as _;
-use arrakis_db::{Admin, BadgeSource, CommunityId, Deed, GuildId, NewCommunity, TenantTx, TokenProfile, UserId};
+use arrakis_db::{Activity, Admin, BadgeSource, CommunityId, GuildId, NewCommunity, TenantTx, TokenProfile, UserId};
 use arrakis_domain::{Address, BadgeId, BadgeRule, Ladder, RoleId, RoleKey, RuleSetId, Standing, Theme, ThemeId};
 use arrakis_themes::Registry;
 use time::{Duration, OffsetDateTime};
@@ -137,7 +137,7 @@ impl Writer<'_> {
         self.standing(tx, user, member.holder, joined).await?;
         for day in 0..member.active_days {
             tx.profiles()
-                .count(user, Deed::Message, self.now - Duration::days(i64::from(day)))
+                .count(user, Activity::Message, self.now - Duration::days(i64::from(day)))
                 .await?;
         }
         if let Some(badge) = self.given_badge().filter(|_| member.contributor) {

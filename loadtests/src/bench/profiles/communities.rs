@@ -1,7 +1,7 @@
 //! Communities in Postgres for the emulator's servers for load: every member known, with a verified wallet and a rank.
 
 use anyhow::Context as _;
-use arrakis_db::{Admin, CommunityId, Deed, GuildId, NewCommunity, TokenProfile, UserId};
+use arrakis_db::{Activity, Admin, CommunityId, GuildId, NewCommunity, TokenProfile, UserId};
 use arrakis_domain::{Address, RuleSetId, ThemeId};
 use arrakis_themes::Registry;
 use serde_json::Value;
@@ -115,7 +115,7 @@ async fn write_community(
         // An empty table that fills while it is measured is planned for as an empty one.
         for day in 1..=ACTIVE_DAYS {
             let at = now - Duration::days(day);
-            tx.profiles().count(user, Deed::Command, at).await?;
+            tx.profiles().count(user, Activity::Command, at).await?;
         }
     }
     Ok(tx.commit().await?)
