@@ -63,11 +63,13 @@ pub enum NotACredential {
 /// Why credentials and allow-lists do not fit together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadCallers {
-    /// A name without a list.
-    #[error("caller {name} has no allow-list; there are lists for {known}")]
+    /// A name without a list. The name is not told: where name and credential were exchanged, it is the credential.
+    #[error(
+        "item {number} names a caller that has no allow-list; there are lists for {known}; each item reads name=credential"
+    )]
     Unlisted {
-        /// The name.
-        name: String,
+        /// Which item, from 1.
+        number: usize,
         /// Names that have lists.
         known: String,
     },
@@ -107,10 +109,10 @@ impl Callers {
     pub fn new(credentials: Vec<Credential>, lists: &AllowLists) -> Result<Self, BadCallers> {
         let mut seen = HashSet::new();
         let mut callers = Vec::new();
-        for Credential { name, hash } in credentials {
+        for (number, Credential { name, hash }) in (1..).zip(credentials) {
             let Some(allowed) = lists.of(&name) else {
                 return Err(BadCallers::Unlisted {
-                    name,
+                    number,
                     known: lists.names(),
                 });
             };

@@ -189,15 +189,7 @@ impl Environment {
 }
 
 fn proxy_replicas(reader: &mut Reader) -> Option<Vec<Url>> {
-    let variable = &variables::DISCORD_PROXY_URL;
-    let replicas = reader.list::<Url>(variable)?;
-    match replicas.iter().find(|url| !matches!(url.scheme(), "http" | "https")) {
-        Some(url) => reader.refuse(
-            variable,
-            format!("it begins with {}://, and http:// or https:// is needed", url.scheme()),
-        ),
-        None => Some(replicas),
-    }
+    reader.proxy_urls(&["http", "https"])
 }
 
 /// Reads the id of a server that `option` names.

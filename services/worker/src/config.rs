@@ -8,7 +8,6 @@ use arrakis_broker::Settings as BrokerSettings;
 use arrakis_config::{Reader, Secret, Variable, variables};
 use arrakis_discord::DiscordConfig;
 use twilight_model::id::Id;
-use url::Url;
 
 /// An interaction's token lives this long; a try of a command that takes longer can be answered to nobody.
 const TOKEN_SECONDS: u32 = 15 * 60;
@@ -110,19 +109,7 @@ fn within(reader: &mut Reader, variable: &Variable, sensible: RangeInclusive<u32
 
 /// What a caller of the proxies needs.
 pub fn discord(reader: &mut Reader) -> Option<DiscordConfig> {
-    let proxies = reader.list::<Url>(&variables::DISCORD_PROXY_URL).and_then(|urls| {
-        let other = urls
-            .iter()
-            .find(|url| url.scheme() != "http" || url.host_str().is_none())
-            .cloned();
-        match other {
-            None => Some(urls),
-            Some(url) => reader.refuse(
-                &variables::DISCORD_PROXY_URL,
-                format!("\"{url}\": a proxy is reached inside the private network, by http://host:port"),
-            ),
-        }
-    });
+    let proxies = reader.proxy_urls(&["http"]);
     let credential = reader.secret(&variables::DISCORD_PROXY_CREDENTIAL);
     let application = match reader.required::<u64>(&variables::DISCORD_APPLICATION_ID) {
         Some(number) => match Id::new_checked(number) {
@@ -177,6 +164,27 @@ mod tests {
             let error = load(&[(name, value)]).unwrap_err();
             assert!(error.contains(name) && error.contains(sensible), "{error}");
         }
+    }
+
+    #[test]
+    fn no_error_shows_a_secret() {
+        for (name, value) in [
+            ("AMQP_URL", "SEKRET:SEKRET@h"),
+            ("AMQP_URL", "http://u:SEKRET@h"),
+            ("DATABASE_URL", "SEKRET"),
+            ("DATABASE_URL", "sekret://u:SEKRET@h/d"),
+            ("REDIS_URL", "SEKRET:x@h"),
+            ("DISCORD_PROXY_URL", "http://user:SEKRET@a:1"),
+            ("DISCORD_PROXY_URL", "http://b:1,http://SEKRET@a:1"),
+            ("DISCORD_PROXY_URL", "http://a:1/?key=SEKRET"),
+            ("DISCORD_PROXY_URL", "user:SEKRET@a:1"),
+        ] {
+            let error = load(&[(name, value)]).unwrap_err();
+            assert!(error.contains(name), "{name}={value}: {error}");
+            assert!(!error.to_uppercase().contains("SEKRET"), "{name}={value}: {error}");
+        }
+        let error = load(&[("DISCORD_PROXY_URL", "http://a:1/api/v10")]).unwrap_err();
+        assert!(error.contains("give http://host:port alone"), "{error}");
     }
 
     #[test]

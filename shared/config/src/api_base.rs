@@ -63,6 +63,10 @@ impl std::error::Error for BadApiBase {}
 /// assert!(error.contains("https://discord.com/api/v10"));
 /// ```
 pub fn discord_api_base(text: &str) -> Result<Url, BadApiBase> {
+    if !text.contains("://") {
+        // What stands before a colon would be taken for a scheme, and shown: it may be a password.
+        return Err(BadApiBase::Malformed("it does not begin with https://".to_owned()));
+    }
     let mut url = Url::parse(text).map_err(|why| BadApiBase::Malformed(why.to_string()))?;
     if !matches!(url.scheme(), "https" | "http") {
         return Err(BadApiBase::Scheme(url.scheme().to_owned()));

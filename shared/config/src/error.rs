@@ -46,6 +46,19 @@ impl fmt::Display for ConfigErrors {
     }
 }
 
+/// What stands in place of a value that may hold a secret.
+const REDACTED: &str = "[redacted]";
+
+/// A value as an error may show it. A variable that is not declared secret can hold one all the same, where somebody wrote a password
+/// or a key into an address: whatever has a user part, a query or a fragment is not shown.
+pub(crate) fn shown(value: &str) -> String {
+    if value.contains(['@', '?', '#']) {
+        REDACTED.to_owned()
+    } else {
+        value.to_owned()
+    }
+}
+
 impl Problem {
     pub(crate) fn missing(variable: &Variable) -> Self {
         Self {
@@ -60,9 +73,9 @@ impl Problem {
         Self {
             key: variable.name.to_owned(),
             value: Some(if variable.secret {
-                "[redacted]".to_owned()
+                REDACTED.to_owned()
             } else {
-                value.to_owned()
+                shown(value)
             }),
             why: why.into(),
             example: variable.assignment(),

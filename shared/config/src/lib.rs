@@ -7,6 +7,7 @@
 
 mod api_base;
 mod error;
+mod proxy_url;
 mod reader;
 mod reference;
 mod secret;
@@ -14,6 +15,7 @@ pub mod variables;
 
 pub use api_base::{BadApiBase, discord_api_base, is_loopback};
 pub use error::{ConfigErrors, EXIT_CODE, Problem};
+pub use proxy_url::{BadProxyUrl, proxy_url};
 pub use reader::{Reader, Source};
 pub use reference::env_example;
 pub use secret::Secret;

@@ -5,10 +5,11 @@ use std::str::FromStr;
 
 use url::Url;
 
-use crate::api_base::{BadApiBase, discord_api_base};
-use crate::error::{ConfigErrors, Problem};
+use crate::api_base::discord_api_base;
+use crate::error::{ConfigErrors, Problem, shown};
+use crate::proxy_url::proxy_url;
 use crate::secret::Secret;
-use crate::variables::{DISCORD_API_BASE, Service, VARIABLES, Variable};
+use crate::variables::{DISCORD_API_BASE, DISCORD_PROXY_URL, Service, VARIABLES, Variable};
 
 /// Where values come from: the process's environment, or pairs given by a test.
 #[derive(Debug, Clone, Default)]
@@ -148,18 +149,22 @@ impl Reader {
         let raw = self.required::<String>(variable)?;
         match discord_api_base(&raw) {
             Ok(url) => Some(url),
-            Err(why @ BadApiBase::Credentials) => {
-                // The value holds a secret: it is not printed.
-                self.problems.push(Problem {
-                    key: variable.name.to_owned(),
-                    value: Some("[redacted]".to_owned()),
-                    why: why.to_string(),
-                    example: variable.assignment(),
-                });
-                None
-            }
             Err(why) => self.refuse(variable, why.to_string()),
         }
+    }
+
+    /// The replicas of the discord-proxy, from `DISCORD_PROXY_URL`, with one of these schemes: see [`crate::proxy_url`].
+    pub fn proxy_urls(&mut self, schemes: &[&str]) -> Option<Vec<Url>> {
+        let variable = &DISCORD_PROXY_URL;
+        let texts = self.list::<String>(variable)?;
+        let mut urls = Vec::new();
+        for (number, text) in (1..).zip(&texts) {
+            match proxy_url(text, schemes) {
+                Ok(url) => urls.push(url),
+                Err(why) => return self.refuse(variable, format!("address {number}: {why}")),
+            }
+        }
+        Some(urls)
     }
 
     /// A comma-separated list that must have at least one item.
@@ -169,10 +174,12 @@ impl Reader {
     {
         let raw = self.required::<String>(variable)?;
         let mut items = Vec::new();
-        for item in raw.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+        let texts = raw.split(',').map(str::trim).filter(|item| !item.is_empty());
+        for (number, item) in (1..).zip(texts) {
             match item.parse() {
                 Ok(value) => items.push(value),
-                Err(why) => return self.refuse(variable, format!("\"{item}\": {why}")),
+                Err(why) if variable.secret => return self.refuse(variable, format!("item {number}: {why}")),
+                Err(why) => return self.refuse(variable, format!("\"{}\": {why}", shown(item))),
             }
         }
         if items.is_empty() {
@@ -198,6 +205,10 @@ impl Reader {
                     .map(|scheme| format!("{scheme}://"))
                     .collect::<Vec<_>>()
                     .join(" or ");
+                if variable.secret {
+                    // Without a scheme, what stands before the first colon is read as one: a user's name, or a password.
+                    return self.refuse(variable, format!("it begins otherwise, and {wanted} is needed"));
+                }
                 self.refuse(
                     variable,
                     format!("it begins with {}://, and {wanted} is needed", url.scheme()),
