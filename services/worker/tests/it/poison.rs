@@ -37,7 +37,7 @@ async fn poison_is_parked_and_the_next_message_handled() {
         "INTERACTION_CREATE",
         good("INTERACTION_CREATE"),
         b"not json",
-        "no interaction",
+        "not an interaction",
     )
     .await;
     parked(
@@ -46,7 +46,7 @@ async fn poison_is_parked_and_the_next_message_handled() {
         "INTERACTION_CREATE",
         good("INTERACTION_CREATE"),
         b"{\"id\":\"1\"}",
-        "no interaction",
+        "not an interaction",
     )
     .await;
     parked(
