@@ -12,6 +12,7 @@ use crate::budget::{Allowance, Budget, Knows};
 use crate::call::Call;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
+use crate::route::Lane;
 use crate::token::BotToken;
 
 /// Everything that may forbid a call.
@@ -70,11 +71,20 @@ impl Admission {
         if call.route.lane.needs_token() && self.token.is_dead() {
             return Err(Refusal::token_dead());
         }
-        let Some(pause) = self.limits.edge_pause() else {
+        let Some(pause) = self.edge_pause() else {
             return Ok(());
         };
+        // The scheduler gives no turn before the pause is over; a first response waits by itself (respond.rs).
+        if call.route.lane != Lane::Callback && Instant::now() + pause <= call.queue_deadline {
+            return Ok(());
+        }
         let words = "Discord's edge wants nothing from this address for a while";
         Err(Refusal::new(ProxyError::WaitedTooLong, words).retry_after(pause))
+    }
+
+    /// How long the edge before Discord wants nothing from this address.
+    pub(crate) fn edge_pause(&self) -> Option<Duration> {
+        self.limits.edge_pause()
     }
 }
 

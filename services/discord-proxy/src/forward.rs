@@ -108,26 +108,40 @@ impl Forwarder {
         Ok(self.attempt(&call, ticket, 1).await)
     }
 
+    /// Sends a call of the proxy's own once and at once, whatever pause Discord asked for: it finds out whether the pause lasts.
+    pub(crate) async fn probe(self: &Arc<Self>, call: Arc<Call>) -> Sent {
+        self.attempt(&call, None, 1).await
+    }
+
     /// Admits the call and waits for its turn. An interaction's callback needs none.
     async fn turn(&self, call: &Call, again: bool) -> Result<Option<Ticket>, Refusal> {
-        self.admission.admit(call).await?;
-        let turns = match call.route.lane {
-            Lane::Callback => return Ok(None),
-            Lane::Webhook => &self.webhook_turns,
-            Lane::Bot => &self.bot_turns,
-        };
-        let want = Want {
-            lane: call.lane.clone(),
-            tenant: Arc::clone(&call.tenant),
-            urgency: call.urgency,
-            bot: call.route.lane.needs_token(),
-            deadline: call.queue_deadline,
-            again,
-        };
-        let ticket = turns.turn(want).await.map_err(|no_turn| refusal_for(&no_turn))?;
-        // Much may have changed while it waited.
-        self.admission.check(call)?;
-        Ok(Some(ticket))
+        let mut again = again;
+        loop {
+            self.admission.admit(call).await?;
+            let turns = match call.route.lane {
+                Lane::Callback => return Ok(None),
+                Lane::Webhook => &self.webhook_turns,
+                Lane::Bot => &self.bot_turns,
+            };
+            let want = Want {
+                lane: call.lane.clone(),
+                tenant: Arc::clone(&call.tenant),
+                urgency: call.urgency,
+                bot: call.route.lane.needs_token(),
+                deadline: call.queue_deadline,
+                again,
+            };
+            let ticket = turns.turn(want).await.map_err(|no_turn| refusal_for(&no_turn))?;
+            // Much may have changed while it waited.
+            self.admission.check(call)?;
+            let Some(pause) = self.admission.edge_pause() else {
+                return Ok(Some(ticket));
+            };
+            // Redis gave the turn before it was told of the pause.
+            drop(ticket);
+            tokio::time::sleep(pause).await;
+            again = true;
+        }
     }
 
     /// Sends the call once, and waits no longer than the caller does.
@@ -220,7 +234,7 @@ impl Forwarder {
         }
         match ticket {
             Some(ticket) => ticket.settle_behind(Fate::Answered(learned)),
-            None if matches!(learned.pause, Some(Pause::Edge(_))) => {
+            None if matches!(learned.pause, Some(Pause::Edge(_) | Pause::Global(_))) => {
                 self.limits.complete(&no_slot(call), &Fate::Answered(learned)).await;
             }
             None => {}
@@ -228,7 +242,7 @@ impl Forwarder {
     }
 }
 
-/// A callback has no place to give back; only the edge's pause is told.
+/// A callback, or a call of the proxy's own, has no place to give back; only a pause of all calls is told.
 fn no_slot(call: &Call) -> Slot {
     Slot {
         id: String::new(),

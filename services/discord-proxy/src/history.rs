@@ -10,21 +10,21 @@ use arrakis_contracts::proxy::ProxyError;
 use arrakis_discord_http::{Attempts, CallClass, Decision, Ending, Failure};
 use arrakis_runtime::fail_point;
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
-use serde::Deserialize;
+use http::{HeaderMap, Method, StatusCode, header};
 
 use crate::call::Call;
 use crate::forward::Forwarded;
-use crate::limits::headers;
+use crate::limits::{MARGIN, headers};
 use crate::refusal::Refusal;
 use crate::route::Lane;
 use crate::upstream::{Answer, Sent};
 
-/// 429 answers to one call before they are passed on: each counts against the budget.
+/// Repeats of one call after a 429 before the 429 is passed on: each counts against the budget. A first response has as many as
+/// after other failures, since its time is short.
 const MOST_LIMITED: u32 = 3;
 
 /// No further attempt begins with less time: cut off by the deadline, it would leave open what an earlier one had settled.
-const SHORTEST_ATTEMPT: Duration = Duration::from_millis(100);
+pub(crate) const SHORTEST_ATTEMPT: Duration = Duration::from_millis(100);
 
 /// How failures of a class are repeated.
 struct Pace {
@@ -97,7 +97,8 @@ impl History {
             Decision::Success => match sent {
                 // Another call was first: the caller decides what that means.
                 Sent::Answered(answer) if self.attempts == 1 => Next::Tell(answer),
-                _ => Next::Tell(in_place()),
+                Sent::Answered(answer) => Next::Tell(in_place(&answer)),
+                Sent::Not(_) | Sent::Lost(_) => Next::Tell(in_place(&Answer::no_content())),
             },
             Decision::Repeat { exhausted } => {
                 let again = match &sent {
@@ -114,6 +115,10 @@ impl History {
                     }
                     None => self.ended(call, sent, exhausted),
                 }
+            }
+            Decision::End(Ending::RepeatLater) if failure == Failure::Refused => {
+                let why = "an attempt failed, and then Discord refused the call; the next call finds out whether it is refused";
+                Next::Refuse(lost(call, why).after(self.attempts))
             }
             Decision::End(ending) => self.ended(call, sent, ending),
         }
@@ -144,12 +149,12 @@ impl History {
     fn limited(&mut self, call: &Call, answer: &Answer) -> Option<Next> {
         self.limited += 1;
         let wait = headers::retry_after(&answer.headers, &answer.body);
-        let pause = if call.route.lane == Lane::Callback {
-            wait
+        let (pause, most) = if call.route.lane == Lane::Callback {
+            (wait + MARGIN, RESPONSE.most)
         } else {
-            Duration::ZERO
+            (Duration::ZERO, MOST_LIMITED)
         };
-        let may = self.limited < MOST_LIMITED && Instant::now() + wait <= call.queue_deadline;
+        let may = self.limited <= most && Instant::now() + wait.max(pause) <= call.queue_deadline;
         may.then_some(Next::Again { why: "limited", pause })
     }
 
@@ -191,12 +196,13 @@ impl History {
     /// have landed.
     pub(crate) fn revised(&self, call: &Call, ended: Result<Forwarded, Refusal>) -> Result<Forwarded, Refusal> {
         let unknown = |why: &str| Err(lost(call, why).after(self.attempts));
+        let says_nothing = self.known.revised(Ending::Refused) == Ending::OutcomeUnknown;
         match ended {
-            Ok(forwarded) if self.known.may_have_landed() => unknown(&format!(
+            Ok(forwarded) if says_nothing => unknown(&format!(
                 "an attempt failed, and another was answered {}",
                 forwarded.answer.status
             )),
-            Err(refusal) if self.known.may_have_landed() && refusal.error != ProxyError::OutcomeUnknown => {
+            Err(refusal) if says_nothing && refusal.error != ProxyError::OutcomeUnknown => {
                 unknown(&format!("an attempt failed, and then: {}", refusal.message))
             }
             ended => ended,
@@ -229,32 +235,37 @@ impl Pace {
 
 /// The failure of an attempt; `None` for a success. A reset and silence are decided alike.
 fn failure(call: &Call, sent: &Sent) -> Option<Failure> {
-    #[derive(Default, Deserialize)]
-    struct ErrorBody {
-        #[serde(default)]
-        code: u64,
-    }
     match sent {
         // What is read may be a picture.
         Sent::Answered(answer) if answer.status.is_success() && call.method == Method::GET => None,
         Sent::Answered(answer) if answer.status.is_success() => Failure::of_body(&answer.body),
         Sent::Answered(answer) => {
-            let body: ErrorBody = serde_json::from_slice(&answer.body).unwrap_or_default();
             let path = call.path_and_query.split('?').next().unwrap_or_default();
             let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-            Failure::of_answer(&call.method, &segments, answer.status, body.code)
+            Failure::of_response(&call.method, &segments, answer.status, &answer.body)
         }
         Sent::Not(_) => Some(Failure::NotSent),
         Sent::Lost(_) => Some(Failure::ConnectionLost),
     }
 }
 
-/// What is answered when a repeated call finds the effect of an earlier attempt in place.
-fn in_place() -> Answer {
-    Answer {
-        status: StatusCode::NO_CONTENT,
-        headers: HeaderMap::new(),
-        body: Bytes::new(),
+/// What is answered when a repeated call finds the effect of an earlier attempt in place; with Discord's time, by which callers
+/// set their clocks.
+fn in_place(found: &Answer) -> Answer {
+    let mut answer = Answer::no_content();
+    if let Some(date) = found.headers.get(header::DATE) {
+        answer.headers.insert(header::DATE, date.clone());
+    }
+    answer
+}
+
+impl Answer {
+    fn no_content() -> Self {
+        Self {
+            status: StatusCode::NO_CONTENT,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        }
     }
 }
 

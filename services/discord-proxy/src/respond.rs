@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::call::Call;
 use crate::forward::{Forwarded, Forwarder, broken_off};
-use crate::history::{History, Next};
+use crate::history::{History, Next, SHORTEST_ATTEMPT};
 use crate::refusal::Refusal;
 use crate::upstream::Sent;
 
@@ -60,6 +60,11 @@ impl Forwarder {
                 () = sleep_until(deadline) => return response.out_of_time(&call),
                 () = sleep_until(response.next.0), if may_send => {
                     if let Err(refusal) = self.admission.admit(&call).await {
+                        let again = refusal.retry_after.map(|wait| Instant::now() + wait);
+                        if let Some(again) = again.filter(|again| *again + SHORTEST_ATTEMPT < deadline) {
+                            response.next = (again, "limited");
+                            continue;
+                        }
                         if response.under_way.is_empty() {
                             return response.history.end(&call, refusal);
                         }

@@ -152,6 +152,10 @@ async fn exchange(request: reqwest::RequestBuilder) -> Sent {
         Err(error) => return Sent::Lost(words(&error)),
     };
     let status = response.status();
+    if status.is_informational() {
+        // As the end of an exchange it is no answer; passed on, it would end the caller's connection.
+        return Sent::Lost(format!("{status} came in place of an answer"));
+    }
     let mut body = BytesMut::new();
     loop {
         match response.chunk().await {

@@ -146,11 +146,23 @@ async fn redis(component: &Component, services: &Services) {
 async fn proxy(component: &Component, services: &Services) {
     loop {
         match probe(services).await {
-            Ok(()) => component.up(),
+            Ok(()) => tell_refusing(component, &services.discord.refusing_proxies()),
             Err(error) => component.degraded(error.to_string()),
         }
         tokio::time::sleep(PROXY_EVERY).await;
     }
+}
+
+/// The others serve; but when they fail, nobody does.
+fn tell_refusing(component: &Component, refusing: &[String]) {
+    if refusing.is_empty() {
+        return component.up();
+    }
+    component.degraded(format!(
+        "{} does not know this service's credential (unknown-caller): give that replica the value of DISCORD_PROXY_CREDENTIAL \
+         in its PROXY_CREDENTIALS",
+        refusing.join(", ")
+    ));
 }
 
 /// One cheap call: says whether a proxy and Discord answer, and teaches us Discord's clock.

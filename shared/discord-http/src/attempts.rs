@@ -11,6 +11,7 @@ use crate::failure::Failure;
 pub struct Attempts {
     class: CallClass,
     deletes: bool,
+    reads: bool,
     may_have_landed: bool,
 }
 
@@ -21,6 +22,7 @@ impl Attempts {
         Self {
             class,
             deletes: *method == Method::DELETE,
+            reads: *method == Method::GET,
             may_have_landed: false,
         }
     }
@@ -40,10 +42,10 @@ impl Attempts {
     /// An attempt failed. Three things differ from the table when an earlier attempt may have landed:
     ///
     /// - A DELETE that is answered 404 or with an "unknown" code of its object succeeded: the earlier attempt deleted the object.
-    /// - A first response that is answered 10062 is unknown, not refused: the three seconds ended after an attempt that may have
-    ///   landed.
-    /// - A first response whose later attempts were not carried out (429, not sent) is unknown as well: the earlier one may have
-    ///   landed.
+    /// - A first response that is refused afterwards (10062, 401, 403, 404, …) or not carried out (429, not sent) is unknown, not
+    ///   refused: the refusal is about the later attempt alone.
+    /// - A write of the class "idempotent" that is refused afterwards is repeated later: the next call alone finds out whether it
+    ///   is refused. An object that is gone is gone, whatever the earlier attempt did.
     pub fn failed(&mut self, failure: Failure) -> Decision {
         let before = self.may_have_landed;
         self.may_have_landed |= failure.may_have_landed();
@@ -53,11 +55,25 @@ impl Attempts {
         }
         match (self.class, failure, decision) {
             (CallClass::Idempotent, Failure::Gone, _) if self.deletes => Decision::Success,
-            (CallClass::TimeBound, Failure::InteractionOver, _) => Decision::End(Ending::OutcomeUnknown),
             (CallClass::TimeBound, _, Decision::Repeat { .. }) => Decision::Repeat {
                 exhausted: Ending::OutcomeUnknown,
             },
+            (CallClass::TimeBound, _, Decision::End(ending)) => Decision::End(self.revised(ending)),
+            (CallClass::Idempotent, Failure::Refused, Decision::End(_)) if !self.reads => {
+                Decision::End(Ending::RepeatLater)
+            }
             _ => decision,
+        }
+    }
+
+    /// The ending of a call of which one attempt ended so, now that all its attempts are known: a refusal, or an attempt without
+    /// effect, says nothing about another one that may have landed.
+    #[must_use]
+    pub fn revised(&self, ending: Ending) -> Ending {
+        if self.class == CallClass::TimeBound && self.may_have_landed {
+            Ending::OutcomeUnknown
+        } else {
+            ending
         }
     }
 
@@ -201,6 +217,39 @@ mod tests {
             ends(&[Failure::NoAnswer, Failure::AlreadyAcknowledged]),
             Decision::Success
         );
+    }
+
+    #[test]
+    fn refusal_after_an_attempt_that_may_have_landed_is_no_refusal() {
+        let refusals = [
+            Failure::InteractionOver,
+            Failure::Gone,
+            Failure::Refused,
+            Failure::Unauthorized,
+        ];
+        for first in Failure::ALL.into_iter().filter(|first| first.may_have_landed()) {
+            for refusal in refusals {
+                assert_eq!(
+                    after(CallClass::TimeBound, &Method::POST, &[first, refusal]),
+                    Decision::End(Ending::OutcomeUnknown),
+                    "{first:?} {refusal:?}"
+                );
+                assert_ne!(
+                    after(CallClass::Idempotent, &Method::PUT, &[first, Failure::Refused]),
+                    Decision::End(Ending::Refused),
+                    "{first:?}"
+                );
+            }
+            assert_eq!(
+                after(CallClass::Idempotent, &Method::GET, &[first, Failure::Refused]),
+                Decision::End(Ending::Refused),
+                "a read has no effect"
+            );
+        }
+        for refusal in refusals {
+            let decision = after(CallClass::TimeBound, &Method::POST, &[Failure::NotSent, refusal]);
+            assert_eq!(decision, Decision::End(Ending::Refused), "{refusal:?}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The failures that a client of Discord can tell apart.
 
 use http::{Method, StatusCode};
+use serde::Deserialize;
 
 /// Discord's error codes that the table distinguishes.
 /// <https://discord.com/developers/docs/topics/opcodes-and-status-codes#json>
@@ -18,6 +19,22 @@ pub mod codes {
     pub const INVALID_WEBHOOK_TOKEN: u64 = 50_027;
     /// "Unknown …" of every kind.
     pub const UNKNOWN: std::ops::Range<u64> = 10_001..11_000;
+
+    /// The code of a body in Discord's error form, an object with a number `code` and a text `message`; `None` for every other
+    /// body. <https://discord.com/developers/docs/reference#error-messages>
+    #[must_use]
+    pub fn of_body(body: &[u8]) -> Option<u64> {
+        let form: super::ErrorForm = serde_json::from_slice(body).ok()?;
+        Some(form.code)
+    }
+}
+
+/// The fields that every error body of Discord has.
+#[derive(Deserialize)]
+struct ErrorForm {
+    code: u64,
+    #[serde(rename = "message")]
+    _message: String,
 }
 
 /// Why one attempt of a call did not succeed.
@@ -29,7 +46,7 @@ pub enum Failure {
     InteractionOver,
     /// 404 or another "Unknown …" code: the object of the call does not exist.
     Gone,
-    /// Any other 3xx or 4xx: Discord did not carry the call out and will not.
+    /// Any other 4xx in Discord's error form: Discord did not carry the call out and will not.
     Refused,
     /// 401: this call was refused and not carried out. Whether the token is invalid is decided by the discord-proxy's check.
     Unauthorized,
@@ -43,8 +60,8 @@ pub enum Failure {
     ConnectionLost,
     /// The request was sent, and no whole answer arrived in time.
     NoAnswer,
-    /// A 2xx answer whose body is not Discord's: no JSON, or not what the caller needs. Something between us and Discord may have
-    /// made it.
+    /// An answer that Discord does not send: 1xx, 3xx, a 4xx without Discord's error form, a 2xx whose body is no JSON or not what
+    /// the caller needs. An intermediary may have made it, before or after Discord carried the call out.
     UnreadableAnswer,
 }
 
@@ -64,7 +81,20 @@ impl Failure {
         Self::UnreadableAnswer,
     ];
 
-    /// The failure of an answer that arrived whole; `None` for a success. `method` and `segments` are the call's (its path below the
+    /// The failure of an answer that arrived whole; `None` for a success. A 4xx counts as Discord's only in Discord's error form
+    /// ([`codes::of_body`]): a proxy, a firewall or a captive page also answers 403 and 404. `method` and `segments` as for
+    /// [`Failure::of_answer`].
+    #[must_use]
+    pub fn of_response(method: &Method, segments: &[&str], status: StatusCode, body: &[u8]) -> Option<Self> {
+        match codes::of_body(body) {
+            Some(code) => Self::of_answer(method, segments, status, code),
+            // A 429 of the edge has no form; its limit counts all the same.
+            None if status.is_client_error() && !matches!(status.as_u16(), 408 | 429) => Some(Self::UnreadableAnswer),
+            None => Self::of_answer(method, segments, status, 0),
+        }
+    }
+
+    /// The failure of an answer of Discord's; `None` for a success. `method` and `segments` are the call's (its path below the
     /// API version, split at slashes, without query); `code` is Discord's error code, 0 where the body has none.
     ///
     /// The codes of an interaction's webhook are also those of any other webhook: of a call about the webhook itself, 10015 is that
@@ -75,6 +105,8 @@ impl Failure {
             return None;
         }
         Some(match (status.as_u16(), code) {
+            // Discord's API sends neither; the call may have been carried out before somebody answered so.
+            (..=199 | 300..=399, _) => Self::UnreadableAnswer,
             (500.., _) | (408, _) => Self::ServerError,
             (429, _) => Self::RateLimited,
             (_, codes::ALREADY_ACKNOWLEDGED) => Self::AlreadyAcknowledged,
@@ -122,14 +154,16 @@ impl Failure {
             Self::AlreadyAcknowledged => "code 40060, already acknowledged",
             Self::InteractionOver => "codes 10062, 10015, 50027 of an interaction's calls: interaction or token over",
             Self::Gone => "404, other \"Unknown …\" codes",
-            Self::Refused => "any other 3xx or 4xx",
+            Self::Refused => "any other 4xx in Discord's error form",
             Self::Unauthorized => "401",
             Self::RateLimited => "429, or a wait beyond the deadline",
             Self::ServerError => "5xx, 408",
             Self::NotSent => "not sent: connection refused, TLS or connect timeout",
             Self::ConnectionLost => "connection reset, closed, or answer cut off after sending",
             Self::NoAnswer => "no whole answer in time",
-            Self::UnreadableAnswer => "2xx whose body is not Discord's",
+            Self::UnreadableAnswer => {
+                "not Discord's answer: 1xx, 3xx, 4xx without Discord's error form, 2xx without JSON"
+            }
         }
     }
 }
@@ -168,7 +202,9 @@ mod tests {
         for (status, code, wanted) in [
             (200, 0, None),
             (204, 0, None),
-            (302, 0, Some(Failure::Refused)),
+            (101, 0, Some(Failure::UnreadableAnswer)),
+            (302, 0, Some(Failure::UnreadableAnswer)),
+            (307, 50_035, Some(Failure::UnreadableAnswer)),
             (400, 40_060, Some(Failure::AlreadyAcknowledged)),
             (404, 10_062, Some(Failure::InteractionOver)),
             (404, 10_015, Some(Failure::InteractionOver)),
@@ -211,5 +247,43 @@ mod tests {
             let failure = Failure::of_answer(&method, &segments, StatusCode::NOT_FOUND, 10_015);
             assert_eq!(failure, Some(wanted), "{method} {path}");
         }
+    }
+
+    #[test]
+    fn refusal_without_discords_form_is_an_intermediarys() {
+        let form = br#"{"message":"404: Not Found","code":0}"#;
+        let of = |status, body: &[u8]| {
+            Failure::of_response(
+                &Method::PATCH,
+                &["webhooks", "1", "t", "messages", "@original"],
+                StatusCode::from_u16(status).unwrap(),
+                body,
+            )
+        };
+        for (status, wanted) in [
+            (400, Failure::Refused),
+            (401, Failure::Unauthorized),
+            (403, Failure::Refused),
+            (404, Failure::Gone),
+            (405, Failure::Refused),
+        ] {
+            assert_eq!(of(status, form), Some(wanted), "{status}");
+            for other in [
+                "",
+                "<html>",
+                "{}",
+                r#"{"message":"no route matched"}"#,
+                r#"{"code":"403","message":"x"}"#,
+                r#"["message"]"#,
+            ] {
+                let found = of(status, other.as_bytes());
+                assert_eq!(found, Some(Failure::UnreadableAnswer), "{status} {other:?}");
+            }
+        }
+        assert_eq!(of(429, b"<html>"), Some(Failure::RateLimited));
+        assert_eq!(of(408, b""), Some(Failure::ServerError));
+        assert_eq!(of(503, b"<html>"), Some(Failure::ServerError));
+        assert_eq!(of(101, b""), Some(Failure::UnreadableAnswer));
+        assert_eq!(of(204, b""), None);
     }
 }

@@ -42,8 +42,19 @@ pub(crate) struct Failed {
     pub(crate) error: Error,
     /// The replica is shutting down.
     pub(crate) leaving: bool,
+    /// The replica refused this service, and another one may not.
+    pub(crate) refusal: Option<ReplicaRefusal>,
     /// It failed before or behind a proxy that did not, or could not, repeat the call by itself.
     unrepeated: bool,
+}
+
+/// How one replica of the proxy refuses this service. Replicas differ while a credential is exchanged or a version rolled out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReplicaRefusal {
+    /// It does not know the credential.
+    Credential,
+    /// Its allow-list lacks the call.
+    Call,
 }
 
 impl Failed {
@@ -53,6 +64,14 @@ impl Failed {
             return false;
         }
         self.unrepeated || (class == CallClass::TimeBound && self.failure.may_have_landed())
+    }
+
+    /// How long a limit asks to wait. A proxy waits no longer than one try of ours may take; the whole call may have more time.
+    pub(crate) fn limited_for(&self) -> Option<Duration> {
+        match self.error {
+            Error::RateLimited { retry_after } if self.failure == Failure::RateLimited => Some(retry_after),
+            _ => None,
+        }
     }
 }
 
@@ -91,9 +110,10 @@ impl Answer {
         self.headers.get(proxy::ATTEMPTS)?.to_str().ok()?.parse().ok()
     }
 
-    /// When Discord made the answer; `None` for one of the proxy's own.
+    /// When Discord made the answer; `None` for one of the proxy's own, or of a gateway between us and the proxy.
     pub(crate) fn discords_date(&self) -> Option<&str> {
-        if self.headers.contains_key(proxy::PROXY_ERROR) {
+        let of_discord = self.asked().is_some_and(|attempts| attempts > 0);
+        if !of_discord || self.headers.contains_key(proxy::PROXY_ERROR) {
             return None;
         }
         self.headers.get(http::header::DATE)?.to_str().ok()
@@ -109,33 +129,66 @@ impl Answer {
                 failure,
                 error: Error::Unreadable(format!("status {} with a body that is no JSON: {start}", self.status)),
                 leaving: false,
+                refusal: None,
                 unrepeated: true,
             });
         }
-        // A gateway between us and the proxy may answer in HTML: then the status alone speaks.
         let mut said: ErrorBody = serde_json::from_slice(&self.body).unwrap_or_default();
         said.message = clipped(&said.message, MOST_WORDS);
         match self.by_proxy() {
             Some(error) => Some(self.refused_by_proxy(error, &said)),
-            None => Some(Failed {
-                failure: Failure::of_answer(method, &segments(path), self.status, said.code)?,
-                error: self.refused_by_discord(&said),
-                leaving: false,
-                unrepeated: self.asked().is_none() && self.status.as_u16() >= 500,
-            }),
+            None => self.refused_beyond(method, path, &said),
         }
+    }
+
+    /// An answer that is not the proxy's own. The proxy counts its attempts on each answer that it passes on; without the count,
+    /// or without Discord's error form, an intermediary refused, and that says nothing about the call.
+    fn refused_beyond(&self, method: &Method, path: &str, said: &ErrorBody) -> Option<Failed> {
+        let by_proxy = self.asked().is_some();
+        let failure = match Failure::of_response(method, &segments(path), self.status, &self.body)? {
+            failure @ (Failure::RateLimited | Failure::ServerError) => failure,
+            failure if by_proxy => failure,
+            _ => Failure::UnreadableAnswer,
+        };
+        let error = if failure == Failure::UnreadableAnswer {
+            let between = if by_proxy {
+                "the discord-proxy and Discord"
+            } else {
+                "this service and the discord-proxy"
+            };
+            let start = clipped(&String::from_utf8_lossy(&self.body), MOST_STEP);
+            Error::Unavailable(format!(
+                "status {} that is not Discord's: something between {between} answered: {start}",
+                self.status
+            ))
+        } else {
+            self.refused_by_discord(said)
+        };
+        Some(Failed {
+            failure,
+            error,
+            leaving: false,
+            refusal: None,
+            unrepeated: !by_proxy,
+        })
     }
 
     fn refused_by_proxy(&self, error: ProxyError, said: &ErrorBody) -> Failed {
         let words = format!("{error}: {}", said.message);
+        let refusal = match error {
+            ProxyError::UnknownCaller => Some(ReplicaRefusal::Credential),
+            ProxyError::NotAllowed => Some(ReplicaRefusal::Call),
+            _ => None,
+        };
         let (failure, unrepeated, error) = match error {
             ProxyError::WaitedTooLong => {
                 let retry_after = self.retry_after(said);
                 (Failure::RateLimited, false, Error::RateLimited { retry_after })
             }
-            ProxyError::UnknownCaller | ProxyError::NotAllowed | ProxyError::BadRequest | ProxyError::BodyTooLarge => {
-                (Failure::Refused, false, Error::Refused(words))
-            }
+            // Not sent to Discord. Another replica may know the credential, or another version may allow the call.
+            ProxyError::UnknownCaller => (Failure::NotSent, true, Error::Unavailable(words)),
+            ProxyError::NotAllowed => (Failure::NotSent, true, Error::Refused(words)),
+            ProxyError::BadRequest | ProxyError::BodyTooLarge => (Failure::Refused, false, Error::Refused(words)),
             ProxyError::InvalidRequestBudget | ProxyError::TokenDead => {
                 (Failure::NotSent, false, Error::Unavailable(words))
             }
@@ -146,6 +199,7 @@ impl Answer {
             failure,
             error,
             leaving: self.by_proxy() == Some(ProxyError::ShuttingDown),
+            refusal,
             unrepeated,
         }
     }
@@ -247,7 +301,7 @@ mod tests {
 
     #[test]
     fn discords_codes_become_what_a_caller_branches_on() {
-        let class = |status, body| error(status, &[], body).class();
+        let class = |status, body| error(status, &[(proxy::ATTEMPTS, "1")], body).class();
         assert_eq!(class(404, r#"{"code":10062,"message":"Unknown interaction"}"#), "gone");
         assert_eq!(class(400, r#"{"code":10011,"message":"Unknown Role"}"#), "gone");
         assert_eq!(class(400, r#"{"code":40060,"message":"x"}"#), "already_acknowledged");
@@ -289,7 +343,7 @@ mod tests {
     fn nested_field_errors_are_named_by_their_path() {
         let body = r#"{"code":50035,"message":"Invalid Form Body","errors":{"embeds":{"0":{"title":{"_errors":
             [{"code":"BASE_TYPE_MAX_LENGTH","message":"Must be 256 or fewer in length."}]}}}}}"#;
-        let error = error(400, &[], body);
+        let error = error(400, &[(proxy::ATTEMPTS, "1")], body);
         assert_eq!(
             error.to_string(),
             "invalid: Invalid Form Body (code 50035): embeds.0.title Must be 256 or fewer in length. (BASE_TYPE_MAX_LENGTH)"
@@ -299,6 +353,55 @@ mod tests {
     #[test]
     fn a_success_has_not_failed() {
         assert!(answer(204, &[], "").is_ok());
+    }
+
+    #[test]
+    fn refusal_of_an_intermediary_is_no_refusal_of_discords() {
+        let discords = r#"{"code":10011,"message":"Unknown Role"}"#;
+        let asked = [(proxy::ATTEMPTS, "1")];
+        for status in [302, 400, 401, 403, 404] {
+            for (headers, body) in [
+                (&asked[..], "<html>"),
+                (&asked[..], ""),
+                (&[], "<html>"),
+                (&[], discords),
+            ] {
+                let failed = answer(status, headers, body).unwrap_err();
+                assert_eq!(failed.failure, Failure::UnreadableAnswer, "{status} {headers:?} {body}");
+                assert!(
+                    failed.error.is_passing(),
+                    "{status} {headers:?} {body}: {}",
+                    failed.error
+                );
+                assert_eq!(failed.is_repeated_here(CallClass::Idempotent), headers.is_empty());
+            }
+        }
+        assert_eq!(error(404, &asked, discords).class(), "gone");
+        assert_eq!(error(429, &[], "<html>").class(), "rate_limited");
+    }
+
+    #[test]
+    fn date_counts_only_where_the_proxy_passed_discords_answer_on() {
+        let date = |headers: &[(&'static str, &'static str)]| {
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                map.insert(*name, value.parse().unwrap());
+            }
+            map.insert("date", "Sat, 21 Nov 2026 00:00:00 GMT".parse().unwrap());
+            let answer = Answer {
+                status: StatusCode::OK,
+                headers: map,
+                body: Bytes::new(),
+            };
+            answer.discords_date().is_some()
+        };
+        assert!(date(&[(proxy::ATTEMPTS, "1")]));
+        assert!(!date(&[(proxy::ATTEMPTS, "0")]), "Discord was not asked");
+        assert!(!date(&[]), "a gateway's own");
+        assert!(!date(&[
+            (proxy::ATTEMPTS, "1"),
+            (proxy::PROXY_ERROR, "outcome-unknown")
+        ]));
     }
 
     #[test]
@@ -312,10 +415,6 @@ mod tests {
         assert!(
             here(502, &[], CallClass::Idempotent),
             "a gateway between us and the proxy"
-        );
-        assert!(
-            !here(429, &asked, CallClass::TimeBound),
-            "a limit is waited for by the proxy"
         );
         assert!(here(502, &[(proxy::PROXY_ERROR, "unreachable")], CallClass::Once));
         assert!(!here(503, &[(proxy::PROXY_ERROR, "token-dead")], CallClass::Idempotent));

@@ -15,7 +15,6 @@ use twilight_model::id::marker::GuildMarker;
 
 use crate::answer::Answer;
 use crate::client::{Discord, Finished};
-use crate::clock::now_ms;
 use crate::error::Error;
 use crate::request::Request;
 
@@ -114,14 +113,13 @@ impl Calls {
     async fn finish(&self, request: &Request, until: Instant) -> Result<Bytes, Error> {
         let route = request.endpoint.route();
         let began = Instant::now();
-        let sent_ms = now_ms();
         let transport = &self.discord.inner.transport;
         let headers = self.headers(request);
         fail_point::hit_at("worker.calling", &[route]).await;
         let sent = transport.send(request, &headers, until, self.patience).await;
         fail_point::hit_at("worker.called", &[route]).await;
         if let Some(date) = sent.answer.as_ref().and_then(Answer::discords_date) {
-            self.discord.inner.clock.observe(date, sent_ms, now_ms());
+            self.discord.inner.clock.observe(date, began, Instant::now());
         }
         let finished = Finished {
             route,

@@ -116,6 +116,17 @@ impl Discord {
         self.inner.clock.offset_ms()
     }
 
+    /// The least offset of Discord's clock that may be right, in milliseconds: an interaction is no older than it says.
+    /// `elsewhere` is an offset that another process measured; it counts until two answers agreed here.
+    pub fn least_clock_offset_ms(&self, elsewhere: i64) -> i64 {
+        self.inner.clock.least_offset_ms(elsewhere)
+    }
+
+    /// Addresses of the proxy's replicas that did not know this service's credential when they were last asked.
+    pub fn refusing_proxies(&self) -> Vec<String> {
+        self.inner.transport.refusing()
+    }
+
     /// Calls while a member waits.
     pub fn interactive(&self, guild: Option<Id<GuildMarker>>) -> Calls {
         Calls::new(self.clone(), guild, Urgency::Interactive, Duration::from_secs(10))

@@ -6,6 +6,7 @@ use std::time::Duration;
 use arrakis_fuzz::{Fuzz, HttpText};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use tokio::time::Instant;
 
 use crate::answer::Answer;
 use crate::clock::DiscordClock;
@@ -52,9 +53,10 @@ fn answers() {
         let answer = answer(input);
         let clock = DiscordClock::default();
         if let Some(date) = answer.discords_date() {
-            clock.observe(date, 1_795_257_504_000, 1_795_257_504_080);
+            let sent = Instant::now();
+            clock.observe(date, sent, sent + Duration::from_millis(80));
         }
-        let _ = (clock.offset_ms(), answer.asked());
+        let _ = (clock.offset_ms(), clock.least_offset_ms(0), answer.asked());
         match answer
             .failed(&http::Method::PATCH, "webhooks/1/t/messages/@original")
             .map(|failed| failed.error)

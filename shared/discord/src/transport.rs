@@ -2,7 +2,7 @@
 //!
 //! What is repeated here is what failed between this process and Discord's side of a proxy: a replica that refuses, is leaving,
 //! hangs, loses the connection or cannot reach Discord. What Discord answered has been repeated by the proxy already; only first
-//! responses, whose time is short, are repeated here as well.
+//! responses, whose time is short, are repeated here as well, and a limit is waited for where one try was too short for it.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -16,10 +16,11 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Failed, ReplicaRefusal};
 use crate::error::Error;
 use crate::request::Request;
 
@@ -36,6 +37,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 const ANSWER_MARGIN: Duration = Duration::from_millis(250);
 /// The largest answer is a page of 1,000 members.
 const ANSWER_BYTES: usize = 8 << 20;
+/// Limits that one call waits for here; each answer may have been a 429 of Discord's.
+const MOST_LIMITED: u32 = 4;
 
 #[derive(Debug)]
 struct Replica {
@@ -43,6 +46,8 @@ struct Replica {
     base: String,
     /// Until when it is asked last: milliseconds since the transport began.
     avoid_until_ms: AtomicU64,
+    /// Whether it did not know our credential when it was last asked.
+    refuses: Mutex<bool>,
 }
 
 /// No further try begins with less time. One that the deadline cuts off leaves open whether a call of the class "once" landed,
@@ -82,6 +87,25 @@ pub(crate) struct Sent {
     pub(crate) tries: u32,
 }
 
+/// What follows a try.
+enum Next {
+    Over,
+    AnotherReplica,
+    /// A limit wants it later.
+    After(Duration),
+}
+
+/// What is known of one call.
+struct Progress<'a> {
+    attempts: Attempts,
+    sent: Sent,
+    /// Whether one try may take less than the call: then a limit is waited for here.
+    tries_are_short: bool,
+    limited: u32,
+    /// Replicas that refused this service.
+    refused_by: Vec<&'a str>,
+}
+
 impl Transport {
     pub(crate) fn new(proxies: &[Url]) -> Self {
         let mut connector = HttpConnector::new();
@@ -94,6 +118,7 @@ impl Transport {
         let replicas = proxies.iter().map(|url| Replica {
             base: format!("{}/api/v10/", url.as_str().trim_end_matches('/')),
             avoid_until_ms: AtomicU64::new(0),
+            refuses: Mutex::new(false),
         });
         Self {
             http,
@@ -113,16 +138,22 @@ impl Transport {
         patience: Option<Duration>,
     ) -> Sent {
         let class = request.endpoint.class();
-        let mut attempts = Attempts::new(class, &request.method);
-        let mut sent = Sent {
-            result: Err(Error::Unavailable("no proxy is configured".to_owned())),
-            answer: None,
-            tries: 0,
+        let mut progress = Progress {
+            attempts: Attempts::new(class, &request.method),
+            sent: Sent {
+                result: Err(Error::Unavailable("no proxy is configured".to_owned())),
+                answer: None,
+                tries: 0,
+            },
+            tries_are_short: patience.is_some(),
+            limited: 0,
+            refused_by: Vec::new(),
         };
+        let is_over_after = |wait: Duration| Instant::now() + wait + shortest_try(class) >= deadline;
         let mut pause = FIRST_PAUSE;
         loop {
             for replica in self.in_order() {
-                sent.tries += 1;
+                progress.sent.tries += 1;
                 let until = match (class, patience) {
                     (CallClass::Idempotent | CallClass::TimeBound, Some(patience)) => {
                         deadline.min(Instant::now() + patience)
@@ -130,67 +161,63 @@ impl Transport {
                     _ => deadline,
                 };
                 let tried = self.try_once(replica, request, headers, until).await;
-                let ended = self.judge(replica, request, tried, &mut attempts, &mut sent);
-                if ended {
-                    return sent;
+                let wait = match self.judge(replica, request, tried, &mut progress) {
+                    Next::Over => return progress.sent,
+                    Next::AnotherReplica => Duration::ZERO,
+                    Next::After(wait) => wait,
+                };
+                if is_over_after(wait) {
+                    return progress.out_of_time();
                 }
-                if Instant::now() + shortest_try(class) >= deadline {
-                    return sent.out_of_time(&attempts);
+                if !wait.is_zero() {
+                    sleep(wait).await;
                 }
             }
             let jittered = pause.mul_f64(0.5 + rand::random::<f64>() / 2.0);
-            if Instant::now() + jittered + shortest_try(class) >= deadline {
-                return sent.out_of_time(&attempts);
+            if is_over_after(jittered) {
+                return progress.out_of_time();
             }
             sleep(jittered).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    /// Writes into `sent` what a try came to. Returns whether the call is over.
-    fn judge(
-        &self,
-        replica: &Replica,
-        request: &Request,
-        tried: Try,
-        attempts: &mut Attempts,
-        sent: &mut Sent,
-    ) -> bool {
-        let (failure, error, here) = match tried {
+    /// Writes into `progress` what a try came to.
+    fn judge<'a>(&'a self, replica: &'a Replica, request: &Request, tried: Try, progress: &mut Progress<'a>) -> Next {
+        match tried {
             Try::Unsendable(error) => {
-                sent.result = Err(error);
-                return true;
+                progress.sent.result = Err(error);
+                Next::Over
             }
             Try::Failed(failure, why) => {
                 self.avoid(replica);
-                (failure, Error::Unavailable(why), true)
+                progress.failed(failure, Error::Unavailable(why), true)
             }
             Try::Answered(answer) => {
                 let failed = answer.failed(&request.method, &request.path);
+                let refused = failed.as_ref().and_then(|failed| failed.refusal);
+                *replica.refuses.lock() = refused == Some(ReplicaRefusal::Credential);
                 let body = answer.body.clone();
-                sent.answer = Some(answer);
+                progress.sent.answer = Some(answer);
                 let Some(failed) = failed else {
-                    sent.result = Ok(body);
-                    return true;
+                    progress.sent.result = Ok(body);
+                    return Next::Over;
                 };
-                if failed.leaving {
+                if failed.leaving || refused.is_some() {
                     self.avoid(replica);
                 }
-                let here = failed.is_repeated_here(attempts.class());
-                (failed.failure, failed.error, here)
+                if refused.is_some() {
+                    return progress.refused(&replica.base, failed.error, self.replicas.len());
+                }
+                progress.answered(failed)
             }
-        };
-        let decision = attempts.failed(failure);
-        let (result, over) = match decision {
-            Decision::Success if attempts.may_have_landed() => (Ok(Bytes::new()), true),
-            // An earlier call was first: whether that is a success, the caller knows.
-            Decision::Success => (Err(error), true),
-            Decision::Repeat { .. } if here => (Err(error), false),
-            Decision::Repeat { exhausted } => (Err(error.ending(exhausted)), true),
-            Decision::End(ending) => (Err(error.ending(ending)), true),
-        };
-        sent.result = result;
-        over
+        }
+    }
+
+    /// The replicas that did not know this service's credential when they were last asked.
+    pub(crate) fn refusing(&self) -> Vec<String> {
+        let refusing = self.replicas.iter().filter(|replica| *replica.refuses.lock());
+        refusing.map(|replica| replica.base.clone()).collect()
     }
 
     /// Every replica, by turns, those that failed lately at the end.
@@ -257,16 +284,71 @@ impl Transport {
     }
 }
 
-impl Sent {
+impl<'a> Progress<'a> {
+    /// A try failed. `here`: whether this process repeats it where the table says so.
+    fn failed(&mut self, failure: Failure, error: Error, here: bool) -> Next {
+        let (result, next) = match self.attempts.failed(failure) {
+            Decision::Success if self.attempts.may_have_landed() => (Ok(Bytes::new()), Next::Over),
+            // An earlier call was first: whether that is a success, the caller knows.
+            Decision::Success => (Err(error), Next::Over),
+            Decision::Repeat { .. } if here => (Err(error), Next::AnotherReplica),
+            Decision::Repeat { exhausted } => (Err(error.ending(exhausted)), Next::Over),
+            Decision::End(ending) => (Err(error.ending(ending)), Next::Over),
+        };
+        self.sent.result = result;
+        next
+    }
+
+    fn answered(&mut self, failed: Failed) -> Next {
+        let limited_for = failed.limited_for().filter(|_| self.tries_are_short);
+        let here = failed.is_repeated_here(self.attempts.class());
+        if let Some(wait) = limited_for {
+            self.limited += 1;
+            let here = self.limited <= MOST_LIMITED;
+            return match self.failed(failed.failure, failed.error, here) {
+                Next::AnotherReplica => Next::After(wait),
+                next => next,
+            };
+        }
+        self.failed(failed.failure, failed.error, here)
+    }
+
+    /// A replica refused this service. When all do, the call is over.
+    fn refused(&mut self, replica: &'a str, error: Error, replicas: usize) -> Next {
+        if !self.refused_by.contains(&replica) {
+            self.refused_by.push(replica);
+        }
+        let error = error.of_replica(replica);
+        let next = self.failed(Failure::NotSent, error.clone(), true);
+        if self.refused_by.len() < replicas {
+            return next;
+        }
+        self.sent.result = Err(match self.attempts.out_of_time(false) {
+            Ending::OutcomeUnknown => error.ending(Ending::OutcomeUnknown),
+            // What none of them allows is a matter of configuration; a credential may be about to be exchanged.
+            Ending::RepeatLater | Ending::Refused => error,
+        });
+        Next::Over
+    }
+
     /// The deadline passed before an attempt succeeded.
-    fn out_of_time(mut self, attempts: &Attempts) -> Self {
-        let ending = attempts.out_of_time(false);
-        self.result = self.result.map_err(|error| error.ending(ending));
-        self
+    fn out_of_time(mut self) -> Sent {
+        let ending = self.attempts.out_of_time(false);
+        self.sent.result = self.sent.result.map_err(|error| error.ending(ending));
+        self.sent
     }
 }
 
 impl Error {
+    /// The same, with the replica that refused.
+    fn of_replica(self, replica: &str) -> Self {
+        match self {
+            Self::Unavailable(why) => Self::Unavailable(format!("{replica}: {why}")),
+            Self::Refused(why) => Self::Refused(format!("{replica}: {why}")),
+            other => other,
+        }
+    }
+
     /// The error of a call that ends so.
     fn ending(self, ending: Ending) -> Self {
         match (ending, self) {

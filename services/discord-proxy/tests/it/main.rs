@@ -18,6 +18,7 @@ mod emulator;
 mod fairness;
 mod global_limit;
 mod lanes;
+mod limited_responses;
 mod operator;
 mod partition;
 mod process;

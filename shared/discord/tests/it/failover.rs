@@ -117,6 +117,117 @@ async fn a_callback_whose_answer_was_lost_goes_to_another_replica() {
     }
 }
 
+/// A refusal of Discord's, passed on by the proxy.
+const FORBIDDEN: &str = "HTTP/1.1 403 Forbidden\r\nx-arrakis-attempts: 1\r\ncontent-length: 46\r\n\r\n\
+    {\"message\":\"Missing Permissions\",\"code\":50013}";
+/// A proxy that must not wait as long as Discord's limit wants.
+const LIMITED: &str = "HTTP/1.1 429 Too Many Requests\r\nx-arrakis-attempts: 1\r\nretry-after: 1\r\ncontent-length: 48\r\n\r\n\
+    {\"message\":\"x\",\"retry_after\":0.3,\"global\":false}";
+const UNKNOWN_CALLER: &str = "HTTP/1.1 401 Unauthorized\r\nx-arrakis-proxy-error: unknown-caller\r\nx-arrakis-attempts: 0\r\n\
+    content-length: 29\r\n\r\n{\"message\":\"no one\",\"code\":0}";
+/// A gateway before the proxy.
+const GATEWAY_404: &str = "HTTP/1.1 404 Not Found\r\ncontent-type: text/html\r\ncontent-length: 6\r\n\r\n<html>";
+const GATEWAY_FORM: &str = "HTTP/1.1 404 Not Found\r\ncontent-length: 42\r\n\r\n\
+    {\"message\":\"Unknown Role   \",\"code\":10011}";
+/// Discord failed after the effect, and the proxy could not repeat.
+const FAILED: &str = "HTTP/1.1 502 Bad Gateway\r\nx-arrakis-attempts: 1\r\ncontent-length: 6\r\n\r\n<html>";
+
+#[tokio::test]
+async fn first_response_waits_for_a_limit_that_one_try_is_too_short_for() {
+    let peer = Peer::start(Act::Answers(&[LIMITED, LIMITED, NO_CONTENT])).await;
+    let calls = client(&[&peer.url])
+        .interactive(None)
+        .within(Duration::from_millis(2_900));
+    let began = std::time::Instant::now();
+    assert_eq!(calls.defer_reply(Id::new(1), "token", true).await, Ok(()));
+    assert_eq!(peer.asked().len(), 3);
+    assert!(began.elapsed() >= Duration::from_millis(600), "each wait was kept");
+    // Where the wait outlasts the call, it ends at once.
+    let peer = Peer::start(Act::Answer(LIMITED)).await;
+    let calls = client(&[&peer.url])
+        .interactive(None)
+        .within(Duration::from_millis(300));
+    let outcome = calls.defer_reply(Id::new(1), "token", true).await;
+    assert!(matches!(outcome, Err(Error::RateLimited { .. })), "{outcome:?}");
+    assert_eq!(peer.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn first_response_refused_after_an_attempt_that_may_have_landed_is_unknown() {
+    let peer = Peer::start(Act::Answers(&[FAILED, FORBIDDEN])).await;
+    let calls = client(&[&peer.url])
+        .interactive(None)
+        .within(Duration::from_millis(2_900));
+    let outcome = calls.defer_reply(Id::new(1), "token", true).await;
+    assert!(matches!(outcome, Err(Error::OutcomeUnknown(_))), "{outcome:?}");
+    let peer = Peer::start(Act::Answer(FORBIDDEN)).await;
+    let calls = client(&[&peer.url]).interactive(None);
+    let outcome = calls.defer_reply(Id::new(1), "token", true).await;
+    assert!(
+        matches!(outcome, Err(Error::Forbidden { code: 50_013, .. })),
+        "{outcome:?}"
+    );
+}
+
+#[tokio::test]
+async fn replica_that_does_not_know_the_credential_is_passed_over_and_named() {
+    let (old, new) = (
+        Peer::start(Act::Answer(UNKNOWN_CALLER)).await,
+        Peer::start(Act::Answer(NO_CONTENT)).await,
+    );
+    let discord = client(&[&old.url, &new.url]);
+    for number in 1..=4 {
+        let calls = discord.interactive(None);
+        assert_eq!(calls.defer_reply(Id::new(number), "token", true).await, Ok(()));
+        assert_eq!(calls.send_followup("token", &message("hi")).await, Ok(()));
+    }
+    assert_eq!(new.asked().len(), 8);
+    let refusing = discord.refusing_proxies();
+    assert_eq!(refusing.len(), 1);
+    assert!(refusing[0].starts_with(old.url.as_str()), "{refusing:?}");
+}
+
+#[tokio::test]
+async fn credential_that_no_replica_knows_ends_the_call_at_once_and_can_be_retried() {
+    let (one, other) = (
+        Peer::start(Act::Answer(UNKNOWN_CALLER)).await,
+        Peer::start(Act::Answer(UNKNOWN_CALLER)).await,
+    );
+    let calls = client(&[&one.url, &other.url]).interactive(None);
+    let error = calls.edit_original("token", &message("hi")).await.unwrap_err();
+    assert!(
+        error.is_passing() && error.to_string().contains("unknown-caller"),
+        "{error}"
+    );
+    assert_eq!((one.asked().len(), other.asked().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn refusal_of_a_gateway_goes_to_the_next_replica() {
+    for answer in [GATEWAY_404, GATEWAY_FORM] {
+        let (behind, direct) = (
+            Peer::start(Act::Answer(answer)).await,
+            Peer::start(Act::Answer(NO_CONTENT)).await,
+        );
+        let discord = client(&[&behind.url, &direct.url]);
+        for _ in 0..2 {
+            let calls = discord.sync(Id::new(5));
+            let given = calls
+                .assign_role(Id::new(5), Id::new(6), Id::new(8), None, "tier")
+                .await;
+            assert_eq!(given, Ok(true));
+        }
+        let alone = client(&[&behind.url])
+            .sync(Id::new(5))
+            .within(Duration::from_millis(400));
+        let error = alone
+            .assign_role(Id::new(5), Id::new(6), Id::new(8), None, "tier")
+            .await
+            .unwrap_err();
+        assert!(error.is_passing(), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn with_every_replica_gone_a_call_says_so_within_its_deadline() {
     let calls = client(&[&nobody().await])

@@ -11,6 +11,8 @@ use url::Url;
 pub(crate) enum Act {
     /// Answers with these bytes.
     Answer(&'static str),
+    /// Answers the first request with the first of these, the next with the next, all further ones with the last.
+    Answers(&'static [&'static str]),
     /// Closes the connection.
     Close,
     /// Keeps it open and says nothing.
@@ -58,8 +60,16 @@ pub(crate) async fn nobody() -> Url {
 
 async fn serve(mut stream: TcpStream, act: Act, asked: Arc<Mutex<Vec<String>>>) {
     while let Some(request) = read(&mut stream).await {
-        asked.lock().unwrap().push(request);
+        let number = {
+            let mut asked = asked.lock().unwrap();
+            asked.push(request);
+            asked.len() - 1
+        };
         match act {
+            Act::Answers(texts) => {
+                let text = texts[number.min(texts.len() - 1)];
+                stream.write_all(text.as_bytes()).await.unwrap();
+            }
             Act::Answer(text) => stream.write_all(text.as_bytes()).await.unwrap(),
             Act::Close => return,
             Act::Hang => std::future::pending().await,

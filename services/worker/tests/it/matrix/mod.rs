@@ -3,6 +3,7 @@
 
 mod calls;
 mod page;
+mod pairs;
 mod paths;
 mod rows;
 
@@ -145,13 +146,17 @@ fn struck(platform: &Platform, since: u64, path: &str) -> bool {
         .any(|entry| matches!(&entry.record, Record::Rest(call) if call.fault && call.path.contains(path)))
 }
 
-fn judge(row: Row, class: CallClass, called: &Result<(), Error>, effects: Option<usize>) -> Result<Ends, String> {
-    let ends = match called {
+fn outcome(called: &Result<(), Error>) -> Ends {
+    match called {
         Ok(()) => Ends::Success,
         Err(Error::OutcomeUnknown(_)) => Ends::Unknown,
         Err(error) if error.is_passing() => Ends::RepeatLater,
         Err(_) => Ends::Refused,
-    };
+    }
+}
+
+fn judge(row: Row, class: CallClass, called: &Result<(), Error>, effects: Option<usize>) -> Result<Ends, String> {
+    let ends = outcome(called);
     let (expected, (least, most)) = (row.expected(class), row.effects(class));
     if ends != expected {
         return Err(format!(

@@ -72,19 +72,26 @@ fn table() -> String {
     text.push_str(
         "\n\
          - *Repeat in place*: by the discord-proxy. At most 4 failed attempts with pauses of 200 ms, doubling up to 4 s; at most 3 repeats after\n\
-         \x20 429, each after Discord's wait. A first response: at most 12 failed attempts within its three seconds; when one has no answer after\n\
-         \x20 700 ms, another is sent beside it, at most 3 at once. Between worker and proxy: at the next replica.\n\
+         \x20 429, each after Discord's wait. A first response: at most 12 failed attempts, and 12 repeats after 429, within its three seconds;\n\
+         \x20 when one has no answer after 700 ms, another is sent beside it, at most 3 at once. Between worker and proxy: at the next replica,\n\
+         \x20 also when a replica does not know the credential or does not allow the call; after a 429 that one try is too short for, when its\n\
+         \x20 wait is over. When every replica refuses so, the call ends: an unknown credential is repeated later, a call that none allows refused.\n\
          - *Repeat later*: by the message's retry after 5, 25 and 125 s, the job's next attempt, or the operator's next `gaib` run. Exception:\n\
          \x20 Discord accepts no first response after three seconds. The retry of a defer only finds out whether an earlier defer was accepted\n\
          \x20 (40060) or not (10062); an immediate answer ends as `expired`.\n\
          - *Outcome unknown*: recorded, never repeated. gaib looks for what it may have created before it creates again.\n\
          - *Refuse*: the caller's error, with Discord's code.\n\
          \n\
-         Three rules apply after an earlier attempt of the same call that may have taken effect: a DELETE answered 404 or with the \"Unknown …\"\n\
+         Discord's error form is a JSON object with a number `code` and a text `message`. On the worker's side an answer must also have the\n\
+         proxy's header `x-arrakis-attempts`. Any other refusal was made by an intermediary and is no statement of Discord's.\n\
+         \n\
+         Rules after an earlier attempt of the same call that may have taken effect: a DELETE answered 404 or with the \"Unknown …\"\n\
          code of its object (10003 channel, 10008 message, 10011 role; 10015 where the call is about a webhook itself) is a success, unless the\n\
-         bot left the server (10004); a first response answered 10062 has an unknown outcome; a first response whose later attempts fail with\n\
-         429 or are not sent has an unknown outcome, too. When the deadline ends while an attempt is in flight, or after one that may have\n\
-         taken effect, a \"time-bound\" or \"once\" call has an unknown outcome.\n",
+         bot left the server (10004); a first response\n\
+         that is refused (10062, 401, 403, 404, any other 4xx), limited or not sent afterwards has an unknown outcome; another write that is\n\
+         refused (not 404) is repeated later, which finds out whether it is refused. When the deadline ends while an attempt is in flight,\n\
+         or after one that may have taken effect, a \"time-bound\" or \"once\"\n\
+         call has an unknown outcome.\n",
     );
     text
 }

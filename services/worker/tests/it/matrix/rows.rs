@@ -69,7 +69,7 @@ const fn lasting(name: &'static str, failure: Failure, effect: bool, fault: &'st
 }
 
 /// Every failure, before and after the effect.
-pub const ROWS: [Row; 22] = [
+pub const ROWS: [Row; 24] = [
     lasting("403", Failure::Refused, false, r#"{"kind":"rest_status","status":403}"#),
     lasting("404", Failure::Gone, false, r#"{"kind":"rest_status","status":404}"#),
     Row {
@@ -81,6 +81,18 @@ pub const ROWS: [Row; 22] = [
         Failure::RateLimited,
         false,
         r#"{"kind":"rest_rate_limit","retry_after":0.2}"#,
+    ),
+    once(
+        "429 that asks for 1 s",
+        Failure::RateLimited,
+        false,
+        r#"{"kind":"rest_rate_limit","retry_after":1.0}"#,
+    ),
+    once(
+        "429 three times",
+        Failure::RateLimited,
+        false,
+        r#"{"kind":"rest_rate_limit","retry_after":0.05,"count":3}"#,
     ),
     once(
         "500 before the effect",
@@ -231,9 +243,14 @@ impl Row {
         for (key, value) in [("method", method), ("route", route), ("path", path)] {
             fault[key] = json!(value);
         }
-        if !self.lasting {
+        if !self.lasting && fault["count"].is_null() {
             fault["count"] = json!(1);
         }
         Some(fault)
+    }
+
+    /// Whether a call that it strikes is carried out, and its caller cannot know.
+    pub fn may_have_landed(&self) -> bool {
+        self.effect && !self.lasting && self.failure.may_have_landed()
     }
 }
