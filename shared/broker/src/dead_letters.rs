@@ -54,6 +54,10 @@ pub struct Replayed {
     /// Ids of events first received so long ago that what they did may be forgotten before they are handled. They stay dead
     /// letters.
     pub too_old: Vec<String>,
+    /// Ids of interactions to which Discord accepts no reply any more. They stay dead letters.
+    pub unanswerable: Vec<String>,
+    /// Ids of letters that name a queue which is not one of events, jobs or interactions, with that name. They stay dead letters.
+    pub misplaced: Vec<(String, String)>,
 }
 
 /// Why the tool stopped.
@@ -131,6 +135,14 @@ impl DeadLetters {
             }
             if letter.is_too_old_to_replay(now_ms()) {
                 done.too_old.push(letter.id);
+                continue;
+            }
+            if letter.is_unanswerable(now_ms()) {
+                done.unanswerable.push(letter.id);
+                continue;
+            }
+            if !letter.origin_queue.is_empty() && !names::takes_replays(&letter.origin_queue) {
+                done.misplaced.push((letter.id, letter.origin_queue));
                 continue;
             }
             if self.put_back(&delivery, &letter).await? {
@@ -244,9 +256,9 @@ async fn count(channel: &Channel) -> lapin::Result<u32> {
     Ok(queue.message_count())
 }
 
-/// A letter as it goes back to its queue, as if never tried; `None` where it does not say to which.
+/// A letter as it goes back to its queue, as if never tried; `None` where it does not say to which, or to one that takes none.
 pub(crate) fn replayed(delivery: &Delivery, letter: &DeadLetter) -> Option<Message> {
-    if letter.origin_queue.is_empty() || !fits_short(&letter.origin_queue) {
+    if !names::takes_replays(&letter.origin_queue) || !fits_short(&letter.origin_queue) {
         return None;
     }
     let mut message = delivery.to_message("", letter.origin_queue.as_str());

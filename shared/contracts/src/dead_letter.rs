@@ -10,6 +10,9 @@ pub const REPLAYABLE: Duration = Duration::from_secs(7 * DAY);
 /// How long after its first receipt an event that may have been handled before is handled again. A replayed event waits in its
 /// queue, and the clocks of two machines differ.
 pub const HANDLED_AGAIN: Duration = Duration::from_secs(8 * DAY);
+/// How long after its first receipt an interaction may be replayed: Discord takes a reply for fifteen minutes, and half of one is left
+/// for the replay itself.
+pub const INTERACTION_REPLAYABLE: Duration = Duration::from_secs(14 * 60 + 30);
 /// How long a claim on an event is kept. While an event may be handled again, what it has done already must be known, or it
 /// would be done twice: a claim is made at the first receipt or later, so it outlives [`HANDLED_AGAIN`].
 pub const CLAIMS_KEPT: Duration = Duration::from_secs(9 * DAY);
@@ -30,7 +33,8 @@ pub enum DeadReason {
     Unreadable,
     /// The broker gave it up after too many deliveries: it took its consumer down each time.
     DeliveryLimit,
-    /// It may have been handled before, so long ago that what it did is no longer known.
+    /// It may have been handled before, so long ago that what it did is no longer known; or it is a replayed interaction to which
+    /// Discord accepts no reply any more.
     Expired,
 }
 
@@ -89,7 +93,17 @@ impl DeadLetter {
     /// Whether what it may have done already could be forgotten before it is handled again.
     #[must_use]
     pub fn is_too_old_to_replay(&self, now_ms: u64) -> bool {
+        self.is_older(REPLAYABLE, now_ms)
+    }
+
+    /// Whether it is an interaction to which Discord accepts no reply any more.
+    #[must_use]
+    pub fn is_unanswerable(&self, now_ms: u64) -> bool {
+        self.kind == "INTERACTION_CREATE" && self.is_older(INTERACTION_REPLAYABLE, now_ms)
+    }
+
+    fn is_older(&self, than: Duration, now_ms: u64) -> bool {
         let age = |received: u64| Duration::from_millis(now_ms.saturating_sub(received));
-        self.received_ms.is_some_and(|received| age(received) >= REPLAYABLE)
+        self.received_ms.is_some_and(|received| age(received) >= than)
     }
 }

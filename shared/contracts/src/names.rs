@@ -39,3 +39,49 @@ pub fn lease_lock(queue: &str) -> String {
 pub fn identify_bucket(bucket: u32) -> String {
     format!("arrakis.ingestor.identify.{bucket}")
 }
+
+/// Whether a dead letter may be put back into this queue: workers consume it. A letter says by itself where it came from, and the
+/// other queues hold what no letter may get into, such as an ingestor's session.
+#[must_use]
+pub fn takes_replays(queue: &str) -> bool {
+    let of_family = |family: &str| {
+        let rest = queue.strip_prefix(family).and_then(|rest| rest.strip_prefix('.'));
+        rest.is_some_and(|name| !name.is_empty() && !name.contains('.'))
+    };
+    [INTERACTIONS, EVENTS_GUILD, EVENTS_MESSAGE, SYNTHESIS].contains(&queue)
+        || of_family(INTERACTIONS)
+        || of_family(JOBS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_go_back_to_queues_of_workers_only() {
+        for queue in [
+            INTERACTIONS,
+            "arrakis.interactions.command",
+            EVENTS_GUILD,
+            EVENTS_MESSAGE,
+            "arrakis.jobs.reconcile",
+            SYNTHESIS,
+        ] {
+            assert!(takes_replays(queue), "{queue}");
+        }
+        for queue in [
+            "",
+            "arrakis.jobs",
+            "arrakis.jobs.",
+            DEAD_LETTERS,
+            UNROUTED,
+            "arrakis.retry.5s",
+            "arrakis.ingestor.shard.0",
+            "arrakis.ingestor.identify.0",
+            "arrakis.interactions.a.b",
+            "somebody-elses",
+        ] {
+            assert!(!takes_replays(queue), "{queue}");
+        }
+    }
+}

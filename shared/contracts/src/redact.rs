@@ -86,7 +86,7 @@ fn after_names(text: &str) -> String {
         redacted.push_str(name);
         let value = after.trim_start_matches([' ', '\t', '\n', '\r', ':', '\\', '"']);
         let lead = after.len() - value.len();
-        let end = value.find(['"', '\\', ',', '}', '\n']).unwrap_or(value.len());
+        let end = end_of_value(value, after[..lead].trim_start_matches(['\\', '"']).contains('"'));
         if is_secret(name) && after[..lead].contains(':') && end > 0 && !value.starts_with("null") {
             redacted.push_str(&after[..lead]);
             redacted.push_str(REDACTED);
@@ -97,6 +97,16 @@ fn after_names(text: &str) -> String {
     }
     redacted.push_str(rest);
     redacted
+}
+
+/// Where a value ends: a quoted one at its quote, before the backslashes that escape that quote, and whatever stands in between; where
+/// the quote was cut off, at the end of the text.
+fn end_of_value(value: &str, quoted: bool) -> usize {
+    if !quoted {
+        return value.find(['"', '\\', ',', '}', '\n']).unwrap_or(value.len());
+    }
+    let end = value.find('"').unwrap_or(value.len());
+    value[..end].trim_end_matches('\\').len()
 }
 
 /// The next quoted word: what stands before it, the word, what comes behind it.
@@ -127,7 +137,7 @@ fn in_paths(text: &str) -> String {
         let Some(token) = tail.strip_prefix('/').filter(|_| id > 0) else {
             continue;
         };
-        let length = token.bytes().take_while(|byte| is_of_a_token(*byte)).count();
+        let length = end_of_word(token, false);
         if length > 0 {
             redacted.push('/');
             redacted.push_str(REDACTED);
@@ -138,24 +148,71 @@ fn in_paths(text: &str) -> String {
     redacted
 }
 
-/// Redacts words that have the form of an interaction's token or of a bot's.
+/// Redacts words that have the form of an interaction's token or of a bot's. A line break within a word, raw or as an escape, does not
+/// end it: what follows may be the rest of the token.
 fn words(text: &str) -> Cow<'_, str> {
-    let is_token = |word: &str| word.starts_with(INTERACTION_TOKEN) || is_bot_token(word);
-    let boundary = |c: char| !c.is_ascii() || !(is_of_a_token(c as u8) || c == '.');
-    if !text.split(boundary).any(is_token) {
-        return Cow::Borrowed(text);
-    }
-    let mut redacted = String::with_capacity(text.len());
-    let mut rest = text;
+    let is_token = |word: &str| {
+        let word = without_breaks(word);
+        word.contains(INTERACTION_TOKEN) || is_bot_token(&word)
+    };
+    let mut redacted = String::new();
+    let (mut rest, mut found) = (text, false);
     while !rest.is_empty() {
-        let end = rest.find(boundary).unwrap_or(rest.len());
-        let (word, behind) = rest.split_at(end);
-        redacted.push_str(if is_token(word) { REDACTED } else { word });
+        let (word, behind) = rest.split_at(end_of_word(rest, true));
+        let hidden = !word.is_empty() && is_token(word);
+        found |= hidden;
+        redacted.push_str(if hidden { REDACTED } else { word });
         let skip = behind.chars().next().map_or(0, char::len_utf8);
         redacted.push_str(&behind[..skip]);
         rest = &behind[skip..];
     }
-    Cow::Owned(redacted)
+    if found {
+        Cow::Owned(redacted)
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// How a line break looks in text, and in a string of JSON.
+const BREAKS: [&str; 9] = ["\n", "\r", "\t", "\\n", "\\r", "\\t", "\\u000a", "\\u000d", "\\u000A"];
+
+/// The line break at the beginning of the text, with the backslashes that escape its own.
+fn leading_break(text: &str) -> Option<usize> {
+    let escapes = text.len() - text.trim_start_matches('\\').len();
+    let from = escapes.saturating_sub(1);
+    let found = BREAKS.iter().find(|line_break| text[from..].starts_with(*line_break))?;
+    Some(from + found.len())
+}
+
+/// Where the word at the beginning of the text ends. `dots`: whether they belong to it, as in a bot's token.
+fn end_of_word(text: &str, dots: bool) -> usize {
+    let mut at = 0;
+    while let Some(character) = text[at..].chars().next() {
+        if character.is_ascii() && (is_of_a_token(character as u8) || (dots && character == '.')) {
+            at += 1;
+        } else if let Some(length) = leading_break(&text[at..]) {
+            at += length;
+        } else {
+            break;
+        }
+    }
+    at
+}
+
+fn without_breaks(word: &str) -> Cow<'_, str> {
+    if !word.contains(['\n', '\r', '\t', '\\']) {
+        return Cow::Borrowed(word);
+    }
+    let mut joined = String::with_capacity(word.len());
+    let mut rest = word;
+    while let Some(character) = rest.chars().next() {
+        let skip = leading_break(rest);
+        if skip.is_none() {
+            joined.push(character);
+        }
+        rest = &rest[skip.unwrap_or(character.len_utf8())..];
+    }
+    Cow::Owned(joined)
 }
 
 /// An id, a time and a signature, each in base64url.
@@ -241,6 +298,35 @@ mod tests {
             assert_eq!(text(text_), shown);
         }
         assert_eq!(text(&format!("Bot {bot}, again")), "Bot [redacted], again");
+    }
+
+    #[test]
+    fn a_token_with_a_line_break_in_it_is_hidden_whole() {
+        let (first, second) = ("aW50ZXJhY3Rpb246MTIz", "NDU2Nzg5OnNlY3JldA");
+        for line_break in ["\n", "\r\n", "\\n", "\\\\n", "\\u000a"] {
+            let split = format!("{first}{line_break}{second}");
+            let early = format!("aW50ZXJh{line_break}Y3Rpb246{second}");
+            for (name, text_) in [
+                ("text", format!("failed with {split} at position")),
+                ("text, early", format!("failed with {early} at position")),
+                ("a field", format!(r#"{{"token":"{split}","name":"position"}}"#)),
+                ("a field cut off", format!(r#"{{"name":"position","token":"{split}"#)),
+                (
+                    "a field of a webhook",
+                    format!(r#"{{"token":"s3cret{line_break}{second}","name":"position""#),
+                ),
+                (
+                    "a path",
+                    format!("POST /webhooks/5/s3cret{line_break}{second}/messages at position"),
+                ),
+                ("a value", format!(r#"{{"content":"see {early}","name":"position"}}"#)),
+            ] {
+                for shown in [body(text_.as_bytes()), text(&text_)] {
+                    assert!(!shown.contains(second), "{name} {line_break:?}: {shown}");
+                    assert!(shown.contains("position"), "{name} {line_break:?}: {shown}");
+                }
+            }
+        }
     }
 
     #[test]

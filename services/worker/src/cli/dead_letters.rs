@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::output::{print, print_json, say};
+use super::output::{print, print_json, printable, say};
 use super::topology::connect;
 use super::with_config;
 
@@ -126,13 +126,13 @@ fn without_tokens(letter: &DeadLetter) -> DeadLetter {
 fn line(letter: &DeadLetter) -> String {
     format!(
         "{}  {}  {}  {} after {} attempt(s), {}: {}",
-        letter.id,
-        letter.kind,
-        letter.origin_queue,
+        printable(&letter.id),
+        printable(&letter.kind),
+        printable(&letter.origin_queue),
         letter.reason.name(),
         letter.attempts,
         at(letter.dead_at_ms),
-        redact::text(&letter.error)
+        printable(&redact::text(&letter.error))
     )
 }
 
@@ -147,7 +147,8 @@ fn at(ms: u64) -> String {
 async fn show(letters: &Letters, id: &str, json: bool) -> anyhow::Result<ExitCode> {
     let Some((letter, delivery)) = letters.show(id).await? else {
         say(format_args!(
-            "no dead letter has the id {id}; `arrakis-worker dead-letters list` prints them"
+            "no dead letter has the id {}; `arrakis-worker dead-letters list` prints them",
+            printable(id)
         ));
         return Ok(ExitCode::FAILURE);
     };
@@ -161,11 +162,11 @@ async fn show(letters: &Letters, id: &str, json: bool) -> anyhow::Result<ExitCod
         print_json(&json!({"letter": without_tokens(&letter), "headers": headers, "body": body}))?;
     } else {
         print(line(&letter))?;
-        print(format_args!("routing key: {}", letter.origin_key))?;
+        print(format_args!("routing key: {}", printable(&letter.origin_key)))?;
         for (name, value) in &headers {
-            print(format_args!("{name}: {value}"))?;
+            print(format_args!("{}: {}", printable(name), printable(&value.to_string())))?;
         }
-        print(format_args!("\n{body}"))?;
+        print(format_args!("\n{}", printable(&body)))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -182,17 +183,33 @@ async fn replay(letters: &Letters, which: &Which) -> anyhow::Result<ExitCode> {
     say(format_args!("{} replayed", done.replayed));
     for id in &done.homeless {
         say(format_args!(
-            "{id} stays: the queue it came from does not exist (any more)"
+            "{} stays: the queue it came from does not exist (any more)",
+            printable(id)
         ));
     }
     for id in &done.too_old {
         say(format_args!(
-            "{id} stays: it was first received more than {} days ago, and what it has done already may no longer be known, so \
+            "{} stays: it was first received more than {} days ago, and what it has done already may no longer be known, so \
              that handling it again could do it twice",
+            printable(id),
             REPLAYABLE.as_secs() / 86_400
         ));
     }
-    let staying = done.homeless.len() + done.too_old.len();
+    for id in &done.unanswerable {
+        say(format_args!(
+            "{} stays: Discord accepts a reply to an interaction for 15 minutes, and this one is older; its member has to run the \
+             command again. Remove the letter with `arrakis-worker dead-letters purge {0} --yes`",
+            printable(id)
+        ));
+    }
+    for (id, queue) in &done.misplaced {
+        say(format_args!(
+            "{} stays: it names the queue {}, and letters go back to queues of events, jobs and interactions only",
+            printable(id),
+            printable(queue)
+        ));
+    }
+    let staying = done.homeless.len() + done.too_old.len() + done.unanswerable.len() + done.misplaced.len();
     if done.replayed == 0 && staying == 0 && which.id.is_some() {
         say("no dead letter has this id");
         return Ok(ExitCode::FAILURE);

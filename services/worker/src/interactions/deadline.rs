@@ -1,7 +1,8 @@
 //! The two limits of an interaction's life, counted on Discord's clock.
 //!
 //! An interaction's id holds when Discord made it. Our clock may be off, so "now" is ours plus an offset: the one that this
-//! process measured by Discord's own answers, else the ingestor's, which came with the labels.
+//! process measured by Discord's own answers, else the ingestor's, which came with the labels. While they contradict each other, the
+//! one by which the interaction is youngest: a first response that is late costs one call (10062), one not sent costs the answer.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

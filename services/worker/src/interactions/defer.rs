@@ -5,16 +5,11 @@
 //! needed. Within the three seconds a failed call is repeated by the client and the discord-proxy; after them, a later delivery
 //! only finds out whether the first response took effect.
 
-use std::time::Duration;
-
 use arrakis_discord::Error;
 
 use super::in_flight::InFlight;
 use super::received::Handled;
 use crate::commands::ResponseMode;
-
-/// Time limit of the call when it is sent after the three seconds, to find out whether an earlier one took effect.
-const LATE_CALL_LIMIT: Duration = Duration::from_secs(3);
 
 /// The outcome of the defer.
 pub(super) enum Deferral {
@@ -30,13 +25,7 @@ pub(super) enum Deferral {
 pub(super) async fn defer(in_flight: InFlight<'_>, mode: ResponseMode) -> Deferral {
     let InFlight { services, received, .. } = in_flight;
     let invocation = &received.invocation;
-    let is_late = received.may_have_been_started() && received.deadline.response_is_late();
-    let limit = if is_late {
-        LATE_CALL_LIMIT
-    } else {
-        received.deadline.response_left()
-    };
-    let calls = received.calls.clone().within(limit);
+    let calls = received.calls.clone().within(received.response_limit());
     services
         .metrics
         .defer_sent

@@ -102,7 +102,7 @@ async fn follow_up(
 pub(super) async fn respond_with_refusal(in_flight: InFlight<'_>, refusal: &Refusal, outcome: &'static str) -> Handled {
     let received = in_flight.received;
     let invocation = &received.invocation;
-    let calls = received.calls.clone().within(received.deadline.response_left());
+    let calls = received.calls.clone().within(received.response_limit());
     // An autocomplete request can only be answered with suggestions.
     let sent = if invocation.kind() == "autocomplete" {
         calls.suggest(invocation.id, &invocation.token, Vec::new()).await

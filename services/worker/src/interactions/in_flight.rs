@@ -1,5 +1,7 @@
 //! One interaction with what each stage of the pipeline needs.
 
+use arrakis_broker::Verdict;
+use arrakis_contracts::dead_letter::DeadReason;
 use arrakis_runtime::fail_point;
 
 use super::received::{Handled, Received};
@@ -51,7 +53,23 @@ impl<'a> InFlight<'a> {
                 "interactions expired: no first response within three seconds"
             );
         }
-        Handled::dropped("expired", why)
+        self.unanswerable("expired", why)
+    }
+
+    /// Discord takes no reply to the interaction any more. One that an operator replayed stays a dead letter, with the reason;
+    /// dropped, it would look answered.
+    pub(super) fn unanswerable(self, outcome: &'static str, why: impl Into<String>) -> Handled {
+        let why = why.into();
+        if !self.received.is_replayed() {
+            return Handled::dropped(outcome, why);
+        }
+        Handled {
+            outcome,
+            verdict: Verdict::DeadLetter {
+                reason: DeadReason::Expired,
+                error: format!("replayed, but Discord accepts no reply to this interaction any more: {why}"),
+            },
+        }
     }
 
     /// A call to Discord for this interaction that is made at most once. `call` names it among the interaction's calls.

@@ -14,6 +14,9 @@ use crate::interaction::invocation::Invocation;
 use crate::metrics::unreadable;
 use crate::services::Services;
 
+/// Time limit of a first response that is sent after the three seconds, to find out whether an earlier one took effect.
+const LATE_CALL_LIMIT: Duration = Duration::from_secs(3);
+
 /// A decoded interaction.
 #[derive(Debug)]
 pub(super) struct Received {
@@ -46,7 +49,7 @@ pub(super) fn decode(services: &Services, delivery: Delivery) -> Result<Received
         Err(why) => return Err(Box::new(Undecodable { delivery, why })),
     };
     let discord = &services.discord;
-    let mut offset_ms = discord.clock_offset_ms().unwrap_or(labels.clock_offset_ms);
+    let mut offset_ms = discord.least_clock_offset_ms(labels.clock_offset_ms);
     if fail_point::skips("worker.guard.clock") {
         offset_ms = 0;
     }
@@ -69,9 +72,23 @@ impl Received {
         attempts + 1 < MAX_ATTEMPTS && self.deadline.token_lives_after(wait)
     }
 
-    /// Whether an earlier delivery may have been handled in part.
+    /// Whether an earlier delivery may have been handled in part: this one is a redelivery, a retry or a replay.
     pub(super) fn may_have_been_started(&self) -> bool {
-        self.delivery.redelivered() || self.delivery.returns() > 0 || self.delivery.attempts() > 0
+        self.delivery.may_have_been_handled()
+    }
+
+    /// Time limit of the first response.
+    pub(super) fn response_limit(&self) -> Duration {
+        if self.may_have_been_started() && self.deadline.response_is_late() {
+            LATE_CALL_LIMIT
+        } else {
+            self.deadline.response_left()
+        }
+    }
+
+    /// Whether an operator replayed it from the dead letters: then it is never dropped without a reply.
+    pub(super) fn is_replayed(&self) -> bool {
+        self.delivery.replays() > 0
     }
 }
 

@@ -1,9 +1,9 @@
 //! Replies with a command's result: after a defer by an edit, which may be repeated, or a follow-up; without one by the first response.
 
-use arrakis_broker::Verdict;
 use arrakis_discord::{Error, Result as CallResult};
+use twilight_model::http::interaction::InteractionResponseData;
 
-use super::deliver::{deliver, finish_response, respond_with_refusal};
+use super::deliver::{deliver, edit_original, finish_response, respond_with_refusal};
 use super::failures::{deferred_failed, immediate_failed};
 use super::in_flight::InFlight;
 use super::received::Handled;
@@ -62,25 +62,49 @@ pub(super) async fn respond(in_flight: InFlight<'_>, result: CommandResult) -> H
     let received = in_flight.received;
     let invocation = &received.invocation;
     let (id, token) = (invocation.id, &invocation.token);
-    let calls = received.calls.clone().within(received.deadline.response_left());
-    let sent = match result {
-        Ok(Reply::Modal(modal)) => calls.modal(id, token, modal).await,
-        Ok(Reply::Message(message)) if invocation.kind() == "component" => calls.update(id, token, message).await,
-        Ok(Reply::Message(message)) => calls.reply(id, token, message).await,
-        Ok(Reply::Private(message)) => calls.reply(id, token, ephemeral(message)).await,
+    let calls = received.calls.clone().within(received.response_limit());
+    let (message, is_update) = match result {
+        Ok(Reply::Modal(modal)) => {
+            let sent = calls.modal(id, token, modal).await;
+            return finish_response(in_flight, sent).await;
+        }
+        Ok(Reply::Message(message)) => (message, invocation.kind() == "component"),
+        Ok(Reply::Private(message)) => (ephemeral(message), false),
         Err(CommandError::Refused(refusal)) => return respond_with_refusal(in_flight, &refusal, "refused").await,
         Err(CommandError::Failed(failure)) => return immediate_failed(in_flight, failure).await,
     };
-    finish_response(in_flight, sent).await
+    let replayed = received.is_replayed().then(|| message.clone());
+    let sent = if is_update {
+        calls.update(id, token, message).await
+    } else {
+        calls.reply(id, token, message).await
+    };
+    match (sent, replayed) {
+        // The first response was the notice that the command had failed.
+        (Err(Error::AlreadyAcknowledged), Some(message)) => replace_notice(in_flight, message).await,
+        (sent, _) => finish_response(in_flight, sent).await,
+    }
+}
+
+/// Puts the reply of a replayed command in place of the notice that its member was shown.
+async fn replace_notice(in_flight: InFlight<'_>, message: InteractionResponseData) -> Handled {
+    let received = in_flight.received;
+    if !received.deadline.token_lives() {
+        return token_expired(in_flight);
+    }
+    match edit_original(in_flight, &message).await {
+        Ok(_) => Handled::done("answered"),
+        Err(Error::Gone { .. }) => Handled::done("gone"),
+        Err(Error::TokenExpired) => token_expired(in_flight),
+        Err(error) if error.is_passing() && received.retry_is_in_time() => {
+            Handled::retry(format!("replacing the notice: {error}"))
+        }
+        Err(error) => Handled::refused_first_response(&error),
+    }
 }
 
 fn token_expired(in_flight: InFlight<'_>) -> Handled {
     in_flight.services.metrics.too_late.inc();
     tracing::warn!("the reply is not sent: the interaction's token expired after fifteen minutes");
-    Handled {
-        outcome: "too_late",
-        verdict: Verdict::Drop {
-            why: "the interaction's token has expired".to_owned(),
-        },
-    }
+    in_flight.unanswerable("too_late", "the interaction's token has expired")
 }

@@ -30,6 +30,8 @@ pub(super) async fn run(in_flight: InFlight<'_>, entry: &CommandEntry) -> Comman
     let InFlight { services, received, .. } = in_flight;
     let limit = match in_flight.response_mode(entry) {
         ResponseMode::Deferred { .. } | ResponseMode::DeferredUpdate => services.command_limit,
+        // Its three seconds are over: the reply takes the place of a notice.
+        _ if received.is_replayed() => services.command_limit,
         ResponseMode::Immediate | ResponseMode::Modal => received.deadline.response_left().saturating_sub(TRANSIT_TIME),
     };
     let limit = if fail_point::skips("worker.guard.limit") {

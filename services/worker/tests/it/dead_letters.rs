@@ -7,9 +7,10 @@ use arrakis_broker::Message;
 use arrakis_contracts::labels::HeaderValue;
 use arrakis_contracts::names;
 use arrakis_test_support::{Process, eventually};
+use arrakis_worker::commands::{Command, ResponseMode};
 use serde_json::{Value, json};
 
-use crate::platform::{Platform, labels};
+use crate::platform::{Broken, How, Platform, labels};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -184,6 +185,105 @@ async fn tokens_are_shown_nowhere() {
     }
     let (_, lines) = tool(&platform, &["show", "with-token"]).await;
     assert!(lines.join("\n").contains("position"), "the rest is shown: {lines:?}");
+}
+
+/// Runs commands that fail once; replays their dead letters.
+async fn replayed_interaction(platform: &Platform, name: &str) -> Value {
+    let id = platform.run("chani", name, json!({})).await;
+    platform.until_messages(names::DEAD_LETTERS, 1).await;
+    let (code, lines) = tool(platform, &["replay", &id]).await;
+    assert_eq!((code, lines), (0, vec!["1 replayed".to_owned()]));
+    let answered = |view: &Value| {
+        let follow_ups = view["followups"].as_array().unwrap();
+        let mut messages = follow_ups.iter().chain([&view["message"]]);
+        messages.any(|message| message["content"] == "answered")
+    };
+    let view = platform.until(&id, answered).await;
+    platform.until_messages(names::INTERACTIONS, 0).await;
+    assert!(letters(platform).await.is_empty());
+    view
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replayed_interaction_is_answered_within_its_fifteen_minutes() {
+    let platform = Platform::start().await;
+    let broken = |name, mode| -> Box<dyn Command> { Box::new(Broken::new(name, How::FailsOnce, mode)) };
+    let _bench = platform
+        .bench(vec![
+            broken("private", ResponseMode::Deferred { ephemeral: true }),
+            broken("public", ResponseMode::Deferred { ephemeral: false }),
+            broken("now", ResponseMode::Immediate),
+        ])
+        .await;
+    // Past the three seconds, so that no first response is accepted any more.
+    for name in ["private", "public", "now"] {
+        let view = replayed_interaction(&platform, name).await;
+        assert_eq!(view["state"], "answered", "{name}: {view:#}");
+    }
+    platform.vhost.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replayed_interaction_that_discord_does_not_accept_any_more_stays_a_dead_letter() {
+    let platform = Platform::start().await;
+    let mode = ResponseMode::Deferred { ephemeral: true };
+    let _bench = platform
+        .bench(vec![Box::new(Broken::new("private", How::Answers, mode))])
+        .await;
+    let id = platform.play("chani", "private", json!({})).await;
+    let dispatch = platform.dispatch("INTERACTION_CREATE").await;
+    // It never had a first response.
+    platform.control.post("/clock", json!({"advance_ms": 4_000})).await;
+    let labels = dispatch.labels();
+    let mut headers = labels.headers();
+    headers.insert("replays".to_owned(), HeaderValue::Integer(1));
+    platform
+        .publish_raw(&dispatch.key(), &id, &labels.event, headers, dispatch.body.clone())
+        .await;
+    platform.until_messages(names::DEAD_LETTERS, 1).await;
+    let letter = &letters(&platform).await[0];
+    assert_eq!(letter["reason"], "expired");
+    assert!(
+        letter["error"].as_str().unwrap().contains("accepts no reply"),
+        "{letter:#}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn letters_of_strangers_do_not_act_on_the_terminal() {
+    let platform = Platform::start().await;
+    let mut headers = labels("GUILD_MEMBER_ADD", "strange", None).headers();
+    for (name, text) in [
+        ("last_error", "\u{1b}[2Jcleared\nforged-line  GUILD_DANCE"),
+        ("dead_reason", "permanent"),
+        ("origin_queue", "arrakis.ingestor.shard.0\r"),
+        ("no\u{1b}te", "\u{9b}31m"),
+    ] {
+        headers.insert(name.to_owned(), HeaderValue::Text(text.to_owned()));
+    }
+    let body = b"\x1b[31mred\nforged-line".to_vec();
+    let mut message = Message::new("", names::DEAD_LETTERS, "strange", "GUILD_MEMBER_ADD", body);
+    message.headers = headers;
+    platform.publisher.publish(&message).await.unwrap();
+    platform.until_messages(names::DEAD_LETTERS, 1).await;
+    for arguments in [
+        vec!["list"],
+        vec!["list", "--json"],
+        vec!["show", "strange"],
+        vec!["show", "strange", "--json"],
+        vec!["replay", "strange"],
+    ] {
+        let (_, lines) = tool(&platform, &arguments).await;
+        for line in &lines {
+            assert!(!line.chars().any(char::is_control), "{arguments:?}: {line:?}");
+            assert!(!line.starts_with("forged-line"), "{arguments:?}: {line:?}");
+        }
+    }
+    assert_eq!(
+        letters(&platform).await.len(),
+        1,
+        "it is not replayed into the ingestor's queue"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

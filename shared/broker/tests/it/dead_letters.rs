@@ -131,6 +131,62 @@ async fn a_letter_without_a_home_stays() {
     world.finish(&[names::DEAD_LETTERS]).await;
 }
 
+/// A letter that says this of itself.
+async fn letter_of(world: &World, id: &str, kind: &str, origin_queue: &str, age: std::time::Duration) {
+    let text = |text: &str| HeaderValue::Text(text.to_owned());
+    let mut letter = arrakis_broker::Message::new("", names::DEAD_LETTERS, id, kind, b"{}".to_vec());
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
+    let received = i64::try_from((now - age).as_micros()).unwrap();
+    for (name, value) in [
+        (headers::ORIGIN_QUEUE, text(origin_queue)),
+        (headers::DEAD_REASON, text("permanent")),
+        (headers::RECEIVED_US, HeaderValue::Integer(received)),
+    ] {
+        letter.headers.insert(name.to_owned(), value);
+    }
+    world.publisher().publish(&letter).await.unwrap();
+    eventually(async || world.count(names::DEAD_LETTERS).await == 1, "the letter").await;
+}
+
+#[tokio::test]
+async fn letter_goes_back_to_queues_of_events_jobs_and_interactions_only() {
+    let world = World::new().await;
+    let shard = names::shard(0);
+    let channel = world.link.live().await.unwrap().channel().await.unwrap();
+    channel
+        .queue_declare(
+            shard.as_str().into(),
+            lapin::options::QueueDeclareOptions::durable(),
+            Default::default(),
+        )
+        .await
+        .unwrap();
+    letter_of(&world, "stray", "GUILD_MEMBER_ADD", &shard, std::time::Duration::ZERO).await;
+    let tool = DeadLetters::new(world.publisher());
+    let replayed = tool.replay(&Selection::All).await.unwrap();
+    assert_eq!(
+        (replayed.replayed, replayed.misplaced),
+        (0, vec![("stray".to_owned(), shard.clone())])
+    );
+    assert_eq!(world.count(&shard).await, 0, "the ingestor's queue is untouched");
+    assert_eq!(ids(&tool.list(10).await.unwrap()), ["stray"]);
+    world.finish(&[names::DEAD_LETTERS]).await;
+}
+
+#[tokio::test]
+async fn interaction_past_its_fifteen_minutes_is_not_replayed() {
+    let world = World::new().await;
+    let age = std::time::Duration::from_secs(16 * 60);
+    letter_of(&world, "late", "INTERACTION_CREATE", names::INTERACTIONS, age).await;
+    let tool = DeadLetters::new(world.publisher());
+    let replayed = tool.replay(&Selection::All).await.unwrap();
+    assert_eq!((replayed.replayed, replayed.unanswerable), (0, vec!["late".to_owned()]));
+    assert_eq!(ids(&tool.list(10).await.unwrap()), ["late"]);
+    world.finish(&[names::DEAD_LETTERS]).await;
+}
+
 #[tokio::test]
 async fn purge_removes_what_is_meant() {
     let world = World::new().await;
