@@ -14,7 +14,7 @@ use clap::{Parser, Subcommand};
 use serde_json::Value;
 
 use crate::config::{Config, read_token};
-use crate::operator::{CLEAR, STATUS};
+use crate::operator::{CLEAR, CLEAR_PAUSES, PAUSES, STATUS};
 use crate::token::operator_credential;
 
 /// A check of the token, its turn included, and a little.
@@ -35,6 +35,9 @@ enum Task {
     /// Shows or clears what a running replica knows of its bot token
     #[command(subcommand)]
     Token(TokenTask),
+    /// Shows or ends the pauses that Discord asked for
+    #[command(subcommand)]
+    Limits(LimitsTask),
 }
 
 #[derive(Debug, Subcommand)]
@@ -44,6 +47,17 @@ enum TokenTask {
     /// Forgets that Discord refused the bot token, at every replica, and asks Discord at once
     ///
     /// Needs `DISCORD_TOKEN` as the replica has it. Where Redis is away, run it for each replica.
+    Clear(At),
+}
+
+#[derive(Debug, Subcommand)]
+enum LimitsTask {
+    /// Prints which calls are paused and until when, as the replica knows it
+    Status(At),
+    /// Ends every pause and opens the windows of used-up buckets, at every replica
+    ///
+    /// Where Discord still limits, its next 429 makes the pause again. Needs `DISCORD_TOKEN` as the replica has it. Where Redis is away,
+    /// run it for each replica.
     Clear(At),
 }
 
@@ -62,11 +76,28 @@ pub fn run(arguments: Arguments) -> ExitCode {
     match arguments.task {
         None => arrakis_runtime::run(Service::DiscordProxy, Threads::One, Config::read, crate::serve),
         Some(Task::Token(task)) => task.run(),
+        Some(Task::Limits(task)) => task.run(),
     }
 }
 
-impl TokenTask {
-    fn run(self) -> ExitCode {
+/// One question to a running replica.
+#[derive(Debug, Clone, Copy)]
+struct Question {
+    method: &'static str,
+    path: &'static str,
+}
+
+impl Question {
+    const fn get(path: &'static str) -> Self {
+        Self { method: "GET", path }
+    }
+
+    const fn post(path: &'static str) -> Self {
+        Self { method: "POST", path }
+    }
+
+    /// Asks the replica and reports its answer.
+    fn run(self, at: &At, report: impl FnOnce(&Value) -> ExitCode) -> ExitCode {
         let read = |reader: &mut Reader| {
             let token = read_token(reader);
             let listen = reader.defaulted::<SocketAddr>(&variables::PROXY_LISTEN_ADDR);
@@ -80,13 +111,14 @@ impl TokenTask {
             }
         };
         install_crypto();
+        let address = at.address.unwrap_or_else(|| on_this_machine(listen));
         let asked = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| format!("the async runtime cannot start: {error}"))
-            .and_then(|runtime| runtime.block_on(self.ask(&token, listen)));
+            .and_then(|runtime| runtime.block_on(self.ask(&token, address)));
         match asked {
-            Ok(status) => self.report(&status),
+            Ok(answer) => report(&answer),
             Err(why) => {
                 say(format_args!("arrakis-discord-proxy: {why}"));
                 ExitCode::FAILURE
@@ -94,19 +126,13 @@ impl TokenTask {
         }
     }
 
-    fn at(&self) -> &At {
-        match self {
-            Self::Status(at) | Self::Clear(at) => at,
-        }
-    }
-
-    async fn ask(&self, token: &Secret, listen: SocketAddr) -> Result<Value, String> {
-        let address = self.at().address.unwrap_or_else(|| on_this_machine(listen));
+    async fn ask(self, token: &Secret, address: SocketAddr) -> Result<Value, String> {
         let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build();
         let client = client.map_err(|error| format!("the HTTP client cannot be built: {error}"))?;
-        let request = match self {
-            Self::Status(_) => client.get(format!("http://{address}{STATUS}")),
-            Self::Clear(_) => client.post(format!("http://{address}{CLEAR}")),
+        let url = format!("http://{address}{}", self.path);
+        let request = match self.method {
+            "GET" => client.get(url),
+            _ => client.post(url),
         };
         let answer = request.bearer_auth(operator_credential(token).expose()).send().await;
         let answer = answer.map_err(|error| {
@@ -124,21 +150,80 @@ impl TokenTask {
         let message = body["message"].as_str().unwrap_or("no message");
         Err(format!("{address} answered {status}: {message}"))
     }
+}
 
-    fn report(&self, status: &Value) -> ExitCode {
-        let dead = status["state"] == "dead";
-        if self.at().json {
-            print(status);
-        } else {
-            print(words(status));
-        }
-        if matches!(self, Self::Clear(_)) && status["shared"] == false {
-            say(
-                "Redis is away: the other replicas do not know of it yet; run this command for each of them, or wait for Redis",
-            );
-        }
-        if dead { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+impl TokenTask {
+    fn run(self) -> ExitCode {
+        let (question, at, clears) = match &self {
+            Self::Status(at) => (Question::get(STATUS), at, false),
+            Self::Clear(at) => (Question::post(CLEAR), at, true),
+        };
+        question.run(at, |status| {
+            at.print(status, words);
+            if clears {
+                warn_unshared(status);
+            }
+            failure_if(status["state"] == "dead")
+        })
     }
+}
+
+impl LimitsTask {
+    fn run(self) -> ExitCode {
+        let (question, at, clears) = match &self {
+            Self::Status(at) => (Question::get(PAUSES), at, false),
+            Self::Clear(at) => (Question::post(CLEAR_PAUSES), at, true),
+        };
+        question.run(at, |limits| {
+            at.print(limits, pauses);
+            if clears {
+                warn_unshared(limits);
+            }
+            failure_if(limits["pauses"].as_array().is_none_or(|pauses| !pauses.is_empty()))
+        })
+    }
+}
+
+impl At {
+    fn print(&self, answer: &Value, words: impl FnOnce(&Value) -> String) {
+        if self.json {
+            print(answer);
+        } else {
+            print(words(answer));
+        }
+    }
+}
+
+fn failure_if(failed: bool) -> ExitCode {
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn warn_unshared(answer: &Value) {
+    if answer["shared"] == false {
+        say(
+            "Redis is away: the other replicas do not know of it yet; run this command for each of them, or wait for Redis",
+        );
+    }
+}
+
+fn pauses(limits: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or("unknown").to_owned();
+    let mut words = format!("replica {}:", text(&limits["replica"]));
+    let pauses = limits["pauses"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if pauses.is_empty() {
+        words.push_str(" no pause");
+    }
+    for pause in pauses {
+        let what = match pause["of"].as_str() {
+            Some("edge") => "every call from this address, asked for by Discord's edge".to_owned(),
+            Some("global") => "every call of the bot".to_owned(),
+            Some(of) => format!("{of} {}", text(&pause["name"])),
+            None => "unknown".to_owned(),
+        };
+        let (until, left) = (text(&pause["until"]), &pause["seconds_left"]);
+        words.push_str(&format!("\npaused until {until} ({left} s left): {what}"));
+    }
+    words
 }
 
 fn words(status: &Value) -> String {

@@ -53,6 +53,26 @@ pub struct Tuning {
     pub budget: BudgetTuning,
     /// When a dead token is checked again.
     pub token: TokenTuning,
+    /// When a long pause is checked.
+    pub pauses: PauseTuning,
+}
+
+/// Times between two checks of a pause of all calls; each costs an invalid request where the pause lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PauseTuning {
+    /// Time to the first check; it doubles.
+    pub first_check: Duration,
+    /// Longest time between two.
+    pub longest_interval: Duration,
+}
+
+impl Default for PauseTuning {
+    fn default() -> Self {
+        Self {
+            first_check: Duration::from_secs(15),
+            longest_interval: Duration::from_secs(120),
+        }
+    }
 }
 
 /// Times between two checks of a token that Discord refuses; each costs an invalid request where it is refused again.
@@ -100,6 +120,7 @@ impl Default for Tuning {
             own_places_after: Duration::from_secs(10),
             budget: BudgetTuning::default(),
             token: TokenTuning::default(),
+            pauses: PauseTuning::default(),
         }
     }
 }
@@ -279,6 +300,29 @@ mod tests {
             let error = read(&[(name, value)]).unwrap_err();
             assert!(error.contains(name) && error.contains(word), "{name}={value}: {error}");
             assert!(!error.contains("0123456789abcdef"), "{error}");
+        }
+    }
+
+    #[test]
+    fn no_error_shows_a_secret() {
+        for (name, value) in [
+            ("DISCORD_TOKEN", "SEKRET with a space"),
+            ("PROXY_CREDENTIALS", "worker=SEKRET"),
+            ("PROXY_CREDENTIALS", "SEKRET"),
+            ("PROXY_CREDENTIALS", "worker=0123456789abcdef,SEKRET"),
+            ("PROXY_CREDENTIALS", "SEKRET0123456789=0123456789abcdef"),
+            ("PROXY_CREDENTIALS", "=SEKRET0123456789"),
+            ("REDIS_URL", "SEKRET@h"),
+            ("REDIS_URL", "sekret:x@h"),
+            ("REDIS_URL", "http://:SEKRET@h"),
+            ("DISCORD_API_BASE", "https://discord.com/api/v10?x=SEKRET"),
+            ("DISCORD_API_BASE", "https://discord.com/api/v10#SEKRET"),
+            ("DISCORD_API_BASE", "https://bot:SEKRET@discord.com/api/v10"),
+            ("DISCORD_API_BASE", "bot:SEKRET@discord.com"),
+        ] {
+            let error = read(&[(name, value)]).unwrap_err();
+            assert!(error.contains(name), "{name}={value}: {error}");
+            assert!(!error.to_uppercase().contains("SEKRET"), "{name}={value}: {error}");
         }
     }
 }

@@ -19,6 +19,7 @@ mod history;
 mod limits;
 mod metrics;
 mod operator;
+mod pause_check;
 mod place;
 mod pulse;
 mod refusal;
@@ -41,7 +42,7 @@ use tokio::net::TcpListener;
 pub use crate::allow_list::{AllowList, AllowLists, BadAllowLists};
 pub use crate::callers::{BadCallers, Caller, Callers, Credential, NotACredential};
 pub use crate::cli::{Arguments, run};
-pub use crate::config::{BudgetTuning, Config, TokenTuning, Tuning};
+pub use crate::config::{BudgetTuning, Config, PauseTuning, TokenTuning, Tuning};
 
 use crate::admission::Admission;
 use crate::budget::Budget;
@@ -50,6 +51,7 @@ use crate::forward::Forwarder;
 use crate::limits::{Limits, LimitsConfig, Redis};
 use crate::metrics::Metrics;
 use crate::operator::Operator;
+use crate::pause_check::PauseCheck;
 use crate::pulse::Pulse;
 use crate::schedule::{Room, Scheduler};
 use crate::token::BotToken;
@@ -96,6 +98,7 @@ pub async fn serve_on(listener: TcpListener, config: Config, runtime: Runtime) -
         async move { limits.beat(stop).await }
     });
     let checking = tokio::spawn(Arc::clone(&built.check).run(runtime.shutdown.soft.clone()));
+    let pausing = tokio::spawn(built.pause_check.run(runtime.shutdown.soft.clone()));
     tracing::info!(%address, "callers are served");
     let server = runtime.http_server("callers", HttpLimits::for_callers());
     tokio::select! {
@@ -103,7 +106,7 @@ pub async fn serve_on(listener: TcpListener, config: Config, runtime: Runtime) -
         () = hard.cancelled() => {}
     }
     // Nothing is on its way any more: another replica need not reckon with this one.
-    for task in [beating, checking] {
+    for task in [beating, checking, pausing] {
         task.abort();
         let _ = task.await;
     }
@@ -116,6 +119,7 @@ struct Built {
     edge: Edge,
     limits: Arc<Limits>,
     check: Arc<TokenCheck>,
+    pause_check: PauseCheck,
 }
 
 fn build(config: Config, address: SocketAddr, runtime: &Runtime) -> Result<Built, Fatal> {
@@ -185,20 +189,34 @@ fn build(config: Config, address: SocketAddr, runtime: &Runtime) -> Result<Built
     let check = Arc::new(TokenCheck {
         forwarder: Arc::clone(&forwarder),
         token,
-        marks: TokenMarks::new(redis),
+        marks: TokenMarks::new(redis.clone()),
         replica: replica.clone(),
         tuning: config.tuning.token,
         checks,
         checking: tokio::sync::Mutex::default(),
     });
-    let operator = Operator(Arc::clone(&check));
+    let pause_check = PauseCheck {
+        forwarder: Arc::clone(&forwarder),
+        marks: TokenMarks::new(redis),
+        replica,
+        tuning: config.tuning.pauses,
+        health: runtime.health.component("limits"),
+    };
+    pause_check.health.up();
+    let operator = Operator {
+        check: Arc::clone(&check),
+        limits: Arc::clone(&limits),
+    };
     let shown = operator.clone();
     runtime.health.details("token", move || shown.status());
     let shown = Arc::clone(&limits);
-    runtime.health.details(
-        "limits",
-        move || json!({ "decided_by": if shown.is_shared() { "redis" } else { "this replica" }, "seat": shown.is_seated() }),
-    );
+    runtime.health.details("limits", move || {
+        json!({
+            "decided_by": if shown.is_shared() { "redis" } else { "this replica" },
+            "seat": shown.is_seated(),
+            "pauses": pause_check::shown(&shown.pauses()),
+        })
+    });
     // Answers that arrive while the process leaves are still learned from: this ends with the hard token.
     tokio::spawn({
         let stop = runtime.shutdown.hard.clone();
@@ -208,5 +226,6 @@ fn build(config: Config, address: SocketAddr, runtime: &Runtime) -> Result<Built
         edge: Edge::new((config.callers, config.application), forwarder, operator, config.tuning),
         limits,
         check,
+        pause_check,
     })
 }

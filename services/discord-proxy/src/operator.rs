@@ -1,4 +1,5 @@
-//! What an operator may ask of a running replica: `/operator/token`, for `arrakis-discord-proxy token status|clear`.
+//! What an operator may ask of a running replica: `/operator/token` and `/operator/limits`, for `arrakis-discord-proxy token|limits
+//! status|clear`.
 //!
 //! Its credential is made from the bot token (`token.rs`): whoever may hold the token may ask, and no caller can.
 
@@ -11,6 +12,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use crate::limits::Limits;
+use crate::pause_check::shown;
 use crate::token::rfc3339;
 use crate::token_check::{Outcome, TokenCheck};
 
@@ -21,9 +24,17 @@ pub(crate) const STATUS: &str = "/operator/token";
 /// Forgets that the token is dead, and asks Discord (POST).
 pub(crate) const CLEAR: &str = "/operator/token/clear";
 
+/// Pauses in force (GET).
+pub(crate) const PAUSES: &str = "/operator/limits";
+/// Ends every pause, at every replica (POST).
+pub(crate) const CLEAR_PAUSES: &str = "/operator/limits/clear";
+
 /// The operator's door.
 #[derive(Debug, Clone)]
-pub(crate) struct Operator(pub(crate) Arc<TokenCheck>);
+pub(crate) struct Operator {
+    pub(crate) check: Arc<TokenCheck>,
+    pub(crate) limits: Arc<Limits>,
+}
 
 impl Operator {
     /// Answers a request that is an operator's; `None` for all others.
@@ -33,7 +44,7 @@ impl Operator {
             return None;
         }
         if !self.is_operator(parts) {
-            let token = self.0.token.fingerprint();
+            let token = self.check.token.fingerprint();
             return Some(answer(
                 StatusCode::UNAUTHORIZED,
                 &json!({ "message": format!(
@@ -45,15 +56,29 @@ impl Operator {
         Some(match (&parts.method, path) {
             (&Method::GET, STATUS) => answer(StatusCode::OK, &self.status()),
             (&Method::POST, CLEAR) => {
-                let outcome = self.0.clear().await;
+                let outcome = self.check.clear().await;
                 let mut status = self.status();
                 status["discord"] = json!(said(&outcome));
                 answer(StatusCode::OK, &status)
             }
+            (&Method::GET, PAUSES) => answer(StatusCode::OK, &self.pauses(self.limits.is_shared())),
+            (&Method::POST, CLEAR_PAUSES) => {
+                let shared = self.limits.clear_pauses().await;
+                answer(StatusCode::OK, &self.pauses(shared))
+            }
             _ => answer(
                 StatusCode::NOT_FOUND,
-                &json!({ "message": format!("there are GET {STATUS} and POST {CLEAR}") }),
+                &json!({ "message": format!("there are GET {STATUS}, POST {CLEAR}, GET {PAUSES} and POST {CLEAR_PAUSES}") }),
             ),
+        })
+    }
+
+    /// Pauses in force. `shared`: whether the other replicas have the same.
+    fn pauses(&self, shared: bool) -> Value {
+        json!({
+            "replica": self.check.replica,
+            "shared": shared,
+            "pauses": shown(&self.limits.pauses()),
         })
     }
 
@@ -63,17 +88,17 @@ impl Operator {
             return false;
         };
         let hash: [u8; 32] = Sha256::digest(credential).into();
-        bool::from(hash.as_slice().ct_eq(self.0.token.operator_hash().as_slice()))
+        bool::from(hash.as_slice().ct_eq(self.check.token.operator_hash().as_slice()))
     }
 
     /// What is known of the token; shown in `/health`, too.
     pub(crate) fn status(&self) -> Value {
-        let token = &self.0.token;
+        let token = &self.check.token;
         let mut status = json!({
             "fingerprint": token.fingerprint(),
-            "replica": self.0.replica,
+            "replica": self.check.replica,
             "state": if token.is_dead() { "dead" } else { "not refused" },
-            "shared": self.0.is_shared(),
+            "shared": self.check.is_shared(),
         });
         if let Some(death) = token.death() {
             status["since"] = json!(rfc3339(death.since_ms));

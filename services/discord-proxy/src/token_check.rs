@@ -182,7 +182,7 @@ impl TokenCheck {
     }
 
     async fn ask(&self, turn: Turn) -> Outcome {
-        let Some(call) = self.call() else {
+        let Some(call) = own_call() else {
             return Outcome::Unknown("the call cannot be made".to_owned());
         };
         match self.forwarder.once(Arc::new(call), turn == Turn::Waits).await {
@@ -192,25 +192,6 @@ impl TokenCheck {
             Ok(Sent::Not(why) | Sent::Lost(why)) => Outcome::Unknown(why),
             Err(refusal) => Outcome::Unknown(refusal.message),
         }
-    }
-
-    fn call(&self) -> Option<Call> {
-        let path = format!("/api/v10{PATH}");
-        let route = Route::of(&Method::GET, &segments(&path).ok()?);
-        let manner = Manner {
-            tenant: None,
-            urgency: Some(Urgency::Interactive),
-            deadline: Some(LONGEST),
-            class: None,
-        };
-        Some(Call::new(
-            Arc::new(Caller::of_the_proxy()),
-            (Method::GET, PATH.to_owned()),
-            route,
-            (&HeaderMap::new(), Bytes::new()),
-            manner,
-            (Instant::now(), LONGEST),
-        ))
     }
 
     /// Tells Redis what it does not know yet. What fails is tried again with the next heartbeat.
@@ -230,6 +211,26 @@ impl TokenCheck {
             }
         }
     }
+}
+
+/// A call of the proxy's own that every valid token may make.
+pub(crate) fn own_call() -> Option<Call> {
+    let path = format!("/api/v10{PATH}");
+    let route = Route::of(&Method::GET, &segments(&path).ok()?);
+    let manner = Manner {
+        tenant: None,
+        urgency: Some(Urgency::Interactive),
+        deadline: Some(LONGEST),
+        class: None,
+    };
+    Some(Call::new(
+        Arc::new(Caller::of_the_proxy()),
+        (Method::GET, PATH.to_owned()),
+        route,
+        (&HeaderMap::new(), Bytes::new()),
+        manner,
+        (Instant::now(), LONGEST),
+    ))
 }
 
 /// Whether a check waits for its turn under the bot's limits.

@@ -8,7 +8,7 @@
 --          14 what proves that an earlier replica with the same proof is dead ('' when nothing does), 15 number of asks;
 --          then for each ask: id, route, major, bot (0/1), urgency (0-2), tenant
 -- Answers  epoch, mark of a dead token ('' when none), ms of the edge's pause, limit in force, places held, seat (0/1), turns reached in each class
---          (three); then for each ask: word, ms, bucket, the tenant's turns. Words: go, global, route, answer, dead.
+--          (three), ms of the global pause, when pauses were last cleared and resumed ('' when never); then for each ask: word, ms, bucket, the tenant's turns. Words: go, global, route, answer, dead.
 local prefix = KEYS[1]
 local clock = redis.call('TIME')
 local exact = clock[1] * 1000 + clock[2] / 1000
@@ -32,7 +32,7 @@ redis.call('SET', prefix .. 'beat', now, 'PX', 60000)
 -- 1. Has Redis forgotten? A replica that remembers another epoch proves that places were lost with the old data: hold
 --    everything for as long as they could still count, and reckon for a while with replicas that decide for themselves.
 local is = redis.call('HMGET', state, 'epoch', 'hold', 'amnesia', 'pause', 'paused_at', 'edge', 'edged_at', 'paced',
-  'level0', 'level1', 'level2', 'passed1', 'passed2')
+  'level0', 'level1', 'level2', 'passed1', 'passed2', 'cleared', 'resumed')
 local epoch, hold_until, amnesia_until = is[1], tonumber(is[2]) or 0, tonumber(is[3]) or 0
 if not epoch then
   epoch = fresh
@@ -104,10 +104,17 @@ end
 redis.call('PEXPIRE', global, 60000)
 local held = redis.call('ZCARD', global)
 
-local function until_time(at, set_at)
-  -- A time that was set in the future was set by a clock that has since gone back: it no longer counts.
+-- A time that was set in the future was set by a clock that has since gone back: it no longer counts.
+local function mark_time(at)
+  at = tonumber(at) or 0
+  return at > now + 1000 and 0 or at
+end
+local cleared = mark_time(is[14])
+local resumed = math.max(cleared, mark_time(is[15]))
+local function until_time(at, set_at, void)
   at, set_at = tonumber(at) or 0, tonumber(set_at) or 0
-  if set_at > now + 1000 then return 0 end
+  -- What was set before the pauses were ended is void (end_pauses.lua).
+  if set_at > now + 1000 or set_at <= (void or cleared) then return 0 end
   return math.max(0, at - now)
 end
 local hold = math.max(0, hold_until - now)
@@ -115,8 +122,8 @@ if hold > held_longest then
   hold = held_longest
   redis.call('HSET', state, 'hold', now + hold)
 end
-local edge = until_time(is[6], is[7])
-local pause = math.max(hold, until_time(is[4], is[5]), edge)
+local edge, global_pause = until_time(is[6], is[7], resumed), until_time(is[4], is[5], resumed)
+local pause = math.max(hold, global_pause, edge)
 local mark = redis.call('GET', prefix .. 'dead') or ''
 
 -- 4. Buckets. Whether one lets a call through: word and ms when not; else its name, and how to charge it.
@@ -362,7 +369,7 @@ elseif any then
 end
 
 local out = { epoch, mark, tostring(edge), tostring(limit), tostring(held), seat and '1' or '0',
-  tostring(level[1]), tostring(level[2]), tostring(level[3]) }
+  tostring(level[1]), tostring(level[2]), tostring(level[3]), tostring(global_pause), is[14] or '', is[15] or '' }
 for _, ask in ipairs(asks) do
   out[#out + 1] = ask.word
   out[#out + 1] = tostring(math.ceil(ask.ms))

@@ -10,6 +10,14 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local id, fate, bot, charged, route, major = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4], ARGV[5], ARGV[6]
 local state, global = prefix .. 'state', prefix .. 'global'
 local day = 86400000
+-- What was set before the pauses were ended is void (end_pauses.lua).
+local marks = redis.call('HMGET', state, 'cleared', 'resumed')
+local function mark_time(at)
+  at = tonumber(at) or 0
+  return at > now + 1000 and 0 or at
+end
+local cleared = mark_time(marks[1])
+local resumed = math.max(cleared, mark_time(marks[2]))
 
 -- The call reached Discord before it was answered: its place counts for one window from now, no longer.
 if bot then
@@ -46,7 +54,7 @@ elseif hash ~= '' then
   -- Calls that are on their way may be missing from what the answer counted.
   local left = math.max(0, remaining - redis.call('ZCARD', flight))
   local reset, is = now + reset_after, redis.call('HMGET', key, 'remaining', 'reset', 'guess', 'set_at')
-  local running = is[1] and tonumber(is[2]) > now and tonumber(is[4]) <= now + 1000
+  local running = is[1] and tonumber(is[2]) > now and tonumber(is[4]) <= now + 1000 and tonumber(is[4]) > cleared
   if running and is[3] ~= '1' then
     if reset < tonumber(is[2]) - 1000 and remaining < limit - 1 then
       -- Told of the window before this one.
@@ -73,7 +81,8 @@ local pause, ms = ARGV[12], tonumber(ARGV[13])
 local function later(field, set_at)
   local is = redis.call('HMGET', state, field, set_at)
   local till = tonumber(is[1]) or 0
-  if (tonumber(is[2]) or 0) > now + 1000 then till = 0 end
+  local set = tonumber(is[2]) or 0
+  if set > now + 1000 or set <= resumed then till = 0 end
   redis.call('HSET', state, field, math.max(till, now + ms), set_at, now)
   redis.call('PEXPIRE', state, day + ms)
 end

@@ -10,8 +10,19 @@ use serde::Deserialize;
 
 use super::{Bucket, Learned, MARGIN, Pause};
 
-/// Longest pause that is believed: a malformed figure must not stop a route for ever.
+/// Longest figure that is read at all.
 const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3_600);
+/// Longest pause that one answer makes, by whose limit it is. After it calls go on, and where the limit still holds, their 429 makes
+/// the next one: one figure, wrong or right, never stops calls for longer.
+///
+/// The global limit counts in seconds
+/// (<https://discord.com/developers/docs/topics/rate-limits#global-rate-limit>).
+const LONGEST_GLOBAL: Duration = Duration::from_secs(60);
+/// The edge counts invalid requests over ten minutes
+/// (<https://discord.com/developers/docs/topics/rate-limits#invalid-request-limit-aka-cloudflare-bans>).
+const LONGEST_EDGE: Duration = Duration::from_secs(600);
+/// The longest window of a route that is known: two changes of a channel's name or topic in ten minutes.
+const LONGEST_ROUTE: Duration = Duration::from_secs(600);
 /// Pause after a 429 that does not say how long.
 const UNTOLD: Duration = Duration::from_secs(5);
 
@@ -29,6 +40,15 @@ pub(crate) enum Scope {
 }
 
 impl Scope {
+    /// Longest pause that one answer makes.
+    const fn longest_pause(self) -> Duration {
+        match self {
+            Self::User | Self::Shared => LONGEST_ROUTE,
+            Self::Global => LONGEST_GLOBAL,
+            Self::Edge => LONGEST_EDGE,
+        }
+    }
+
     /// Name, for metrics.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -75,7 +95,7 @@ fn bucket(headers: &HeaderMap) -> Option<Bucket> {
         hash: hash.to_owned(),
         limit,
         remaining: number(headers, "x-ratelimit-remaining")?,
-        reset_after: header_seconds(headers, "x-ratelimit-reset-after")? + MARGIN,
+        reset_after: header_seconds(headers, "x-ratelimit-reset-after")?.min(LONGEST_ROUTE) + MARGIN,
     })
 }
 
@@ -94,19 +114,21 @@ pub(crate) fn scope(headers: &HeaderMap, body: &[u8]) -> Scope {
 }
 
 /// How long a 429 asks to wait: the larger of header (whole seconds, rounded up) and body (exact) when they differ by more
-/// than rounding, else the exact one.
+/// than rounding, else the exact one. A figure beyond the longest pause of its kind loses to one within it.
 pub(crate) fn retry_after(headers: &HeaderMap, body: &[u8]) -> Duration {
+    let longest = scope(headers, body).longest_pause();
     let header = header_seconds(headers, "retry-after");
     let body = serde_json::from_slice::<Body>(body)
         .unwrap_or_default()
         .retry_after
         .and_then(seconds);
-    match (header, body) {
-        (Some(header), Some(body)) if header > body + Duration::from_secs(1) => header,
+    let told = match (header, body) {
+        (Some(header), Some(body)) if header > body + Duration::from_secs(1) && header <= longest => header,
         (_, Some(body)) => body,
         (Some(header), None) => header,
         (None, None) => header_seconds(headers, "x-ratelimit-reset-after").unwrap_or(UNTOLD),
-    }
+    };
+    told.min(longest)
 }
 
 /// Everything that an answer tells about limits.
@@ -195,6 +217,29 @@ mod tests {
         );
         assert_eq!(scope(&HeaderMap::new(), b"<html>banned</html>"), Scope::Edge);
         assert_eq!(scope(&HeaderMap::new(), said), Scope::User);
+    }
+
+    #[test]
+    fn absurd_figure_makes_no_pause_longer_than_its_kind_has() {
+        let day = "86400";
+        let edge = headers(&[("retry-after", day)]);
+        assert_eq!(retry_after(&edge, b"<html>"), LONGEST_EDGE);
+        let global = headers(&[("retry-after", day), ("x-ratelimit-global", "true")]);
+        let body = br#"{"message":"x","retry_after":86400.0,"global":true}"#;
+        assert_eq!(retry_after(&global, body), LONGEST_GLOBAL);
+        let user = headers(&[("retry-after", day), ("x-ratelimit-scope", "user")]);
+        assert_eq!(retry_after(&user, br#"{"retry_after":86400}"#), LONGEST_ROUTE);
+        // One of two figures is believable.
+        let absurd = headers(&[("retry-after", "1000000000"), ("x-ratelimit-scope", "user")]);
+        assert_eq!(
+            retry_after(&absurd, br#"{"retry_after":0.2}"#),
+            Duration::from_millis(200)
+        );
+        let mut used_up = headers(&GOOD);
+        used_up.insert("x-ratelimit-remaining", "0".parse().unwrap());
+        used_up.insert("x-ratelimit-reset-after", "86400000".parse().unwrap());
+        let bucket = learn(StatusCode::OK, &used_up, b"").bucket.unwrap();
+        assert_eq!(bucket.reset_after, LONGEST_ROUTE + MARGIN);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod learn;
 mod own;
+mod pauses;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

@@ -163,6 +163,45 @@ pub(crate) struct Bucket {
     pub reset_after: Duration,
 }
 
+/// Whose calls a pause in force stops.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PauseOf {
+    /// Every call from this address.
+    Edge,
+    /// Every call of the bot.
+    Global,
+    /// One route with one major parameter.
+    Route(String),
+    /// A used-up bucket whose window lasts long.
+    Bucket(String),
+}
+
+impl PauseOf {
+    /// Whether it stops all calls.
+    pub(crate) fn is_of_all(&self) -> bool {
+        matches!(self, Self::Edge | Self::Global)
+    }
+
+    /// Name, for operators.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Edge => "edge",
+            Self::Global => "global",
+            Self::Route(_) => "route",
+            Self::Bucket(_) => "bucket",
+        }
+    }
+}
+
+/// A pause that has time left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct InForce {
+    /// Whose calls it stops.
+    pub of: PauseOf,
+    /// For how long.
+    pub left: Duration,
+}
+
 /// A pause that Discord asked for with a 429, with our margin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pause {

@@ -7,6 +7,8 @@
 //! one, because there are more, or because it has not met Redis yet, keeps to one call at a time. So however many replicas lose
 //! Redis together, they stay below the limit.
 
+mod pauses;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -16,6 +18,7 @@ use parking_lot::Mutex;
 use prometheus::IntGauge;
 use tokio_util::sync::CancellationToken;
 
+use self::pauses::Told;
 use super::local::Local;
 use super::redis::{Redis, RedisTrouble};
 use super::script::Script;
@@ -60,6 +63,10 @@ struct Mode {
     seated: bool,
     /// When every window has ended that began before Redis reckoned with this replica's own places.
     own_from: Instant,
+    /// When pauses were last ended, as Redis has it; `None` before it was asked.
+    cleared: Option<String>,
+    /// The same for the pauses of all calls.
+    resumed: Option<String>,
 }
 
 impl Mode {
@@ -81,6 +88,7 @@ pub(crate) struct Limits {
     redis: Redis,
     acquire: Script,
     complete: Script,
+    end_pauses: Script,
     mode: Mutex<Mode>,
     local: Mutex<Local>,
     token: Arc<BotToken>,
@@ -107,6 +115,7 @@ impl Limits {
             redis,
             acquire: Script::new(include_str!("acquire.lua")),
             complete: Script::new(include_str!("complete.lua")),
+            end_pauses: Script::new(include_str!("end_pauses.lua")),
             mode: Mutex::new(Mode {
                 shared: false,
                 heard: Instant::now(),
@@ -115,6 +124,8 @@ impl Limits {
                 epoch: String::new(),
                 seated: false,
                 own_from: Instant::now(),
+                cleared: None,
+                resumed: None,
             }),
             token,
             health,
@@ -320,7 +331,7 @@ impl Limits {
         let answer: Vec<String> = self.redis.run(&self.acquire, &arguments).await?;
         let malformed =
             || RedisTrouble::Refuses("the limiter's script answered in a form that is not its own".to_owned());
-        let (head, rest) = answer.split_at_checked(9).ok_or_else(malformed)?;
+        let (head, rest) = answer.split_at_checked(12).ok_or_else(malformed)?;
         let verdicts: Option<Vec<(Verdict, u64)>> = rest.chunks(4).map(verdict).collect();
         let verdicts = verdicts
             .filter(|verdicts| verdicts.len() == asks.len())
@@ -342,10 +353,12 @@ impl Limits {
         }
         self.in_force.set(head[3].parse().unwrap_or(0));
         self.token.heard(token_marks::read(&head[1]), sent);
-        if let Some(pause) = head[2].parse().ok().filter(|ms| *ms > 0).map(Duration::from_millis) {
-            self.local.lock().learn_edge(Instant::now() + pause);
-            self.edge.store(true, Ordering::Release);
-        }
+        self.hear(&Told {
+            edge_ms: &head[2],
+            global_ms: &head[9],
+            cleared: &head[10],
+            resumed: &head[11],
+        });
         let (verdicts, had) = verdicts.into_iter().unzip();
         Ok(Round {
             verdicts,

@@ -21,6 +21,7 @@ mod lanes;
 mod limited_responses;
 mod operator;
 mod partition;
+mod pauses;
 mod process;
 mod redis_trouble;
 mod repeats;

@@ -90,9 +90,13 @@ impl Process {
 
 /// Runs `arrakis-discord-proxy token …`; answers the exit code and what it said.
 async fn token(arguments: &[&str], token: &str, address: SocketAddr) -> (Option<i32>, String) {
+    operate("token", arguments, token, address).await
+}
+
+async fn operate(task: &str, arguments: &[&str], token: &str, address: SocketAddr) -> (Option<i32>, String) {
     let mut command = Command::new(PROGRAM);
     command
-        .arg("token")
+        .arg(task)
         .args(arguments)
         .env_clear()
         .env("DISCORD_TOKEN", token)
@@ -215,12 +219,54 @@ async fn a_new_token_and_a_restart_is_all_that_a_reset_takes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clearing_limits_at_one_replica_ends_the_pause_at_all_of_them() {
+    let absurd = || Reply::status(429, "<html>").with("retry-after", 86_400);
+    let world = World::new(move |seen| if seen.number == 0 { absurd() } else { Reply::ok() }).await;
+    let replicas = [Process::start(&world, TOKEN).await, Process::start(&world, TOKEN).await];
+    let limits = async |task: &str, at: usize| operate("limits", &[task], TOKEN, replicas[at].address).await;
+    let (code, said) = limits("status", 0).await;
+    assert!(code == Some(0) && said.contains("no pause"), "{said}");
+    let call = client().request(Method::GET, format!("http://{}/api/v10/guilds/1", replicas[0].address));
+    let call = call.header("x-arrakis-deadline-ms", 200).bearer_auth(CREDENTIAL);
+    assert_eq!(send(call).await.status, 429);
+    for (at, replica) in replicas.iter().enumerate() {
+        replica
+            .until("the pause", |health| {
+                health["components"]["limits"]["status"] == "degraded"
+            })
+            .await;
+        let (code, said) = limits("status", at).await;
+        assert!(
+            code == Some(1) && said.contains("every call from this address"),
+            "{said}"
+        );
+    }
+    // The advice of /health.
+    let health = replicas[1].health().await;
+    let advice = health["components"]["limits"]["detail"].as_str().unwrap();
+    assert!(advice.contains("`arrakis-discord-proxy limits clear`"), "{advice}");
+    let (code, said) = limits("clear", 1).await;
+    assert!(code == Some(0) && said.contains("no pause"), "{said}");
+    for replica in &replicas {
+        replica
+            .until("the end", |health| health["components"]["limits"]["status"] == "up")
+            .await;
+        assert_eq!(replica.call().await, (200, None));
+    }
+    // And across a restart.
+    let restarted = Process::start(&world, TOKEN).await;
+    assert_eq!(restarted.call().await, (200, None));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_caller_is_an_operator() {
     let (_, world) = world().await;
     let replica = world.replica().await;
     for (method, path) in [
         (Method::GET, "/operator/token"),
         (Method::POST, "/operator/token/clear"),
+        (Method::GET, "/operator/limits"),
+        (Method::POST, "/operator/limits/clear"),
     ] {
         let url = format!("http://{}{path}", replica.address);
         let bare = send(client().request(method.clone(), &url)).await;
