@@ -25,7 +25,65 @@ pub(crate) enum Answer {
     /// It refused it: a full queue with `reject-publish`, or a queue in trouble.
     Refused,
     /// Nobody knows: the channel or connection went away first.
-    Unknown(String),
+    Unknown(Interruption),
+}
+
+/// Why a channel or a connection is of no more use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Interruption {
+    /// AMQP reply code of the broker's close, if it closed.
+    pub(crate) reply_code: Option<u16>,
+    /// In words.
+    pub(crate) why: String,
+}
+
+/// Reply codes by which the broker refuses one message and not the publisher: content too large, precondition failed (larger
+/// than `max_message_size`, for one), frame error, syntax error. <https://www.rabbitmq.com/amqp-0-9-1-reference#constants>
+const OF_ONE_MESSAGE: [u16; 4] = [311, 406, 501, 502];
+/// Reply code of an exchange or queue that does not exist.
+const NOT_FOUND: u16 = 404;
+
+impl Interruption {
+    /// Whether one of the messages under way may be what the broker cannot take.
+    pub(crate) fn concerns_a_message(&self) -> bool {
+        self.reply_code.is_some_and(|code| OF_ONE_MESSAGE.contains(&code))
+    }
+
+    /// Whether the exchange that was published to does not exist.
+    pub(crate) fn misses_an_exchange(&self) -> bool {
+        self.reply_code == Some(NOT_FOUND) && self.why.contains("no exchange")
+    }
+}
+
+impl From<&lapin::Error> for Interruption {
+    fn from(error: &lapin::Error) -> Self {
+        let reply_code = match error.kind() {
+            lapin::ErrorKind::ProtocolError(refusal) => Some(refusal.get_id()),
+            _ => None,
+        };
+        Self {
+            reply_code,
+            why: error.to_string(),
+        }
+    }
+}
+
+impl From<String> for Interruption {
+    fn from(why: String) -> Self {
+        Self { reply_code: None, why }
+    }
+}
+
+impl From<&str> for Interruption {
+    fn from(why: &str) -> Self {
+        Self::from(why.to_owned())
+    }
+}
+
+impl std::fmt::Display for Interruption {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.why)
+    }
 }
 
 /// A channel on which every publish is confirmed.
@@ -96,7 +154,7 @@ pub(crate) async fn send(channel: Channel, outgoing: Outgoing) -> Answer {
         }
         Ok(Confirmation::Nack(_)) if fail_point::skips("broker.guard.refused") => Answer::Confirmed,
         Ok(Confirmation::Nack(_)) => Answer::Refused,
-        Ok(Confirmation::NotRequested) => Answer::Unknown("the channel does not confirm".to_owned()),
-        Err(error) => Answer::Unknown(error.to_string()),
+        Ok(Confirmation::NotRequested) => Answer::Unknown("the channel does not confirm".into()),
+        Err(error) => Answer::Unknown((&error).into()),
     }
 }

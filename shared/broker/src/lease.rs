@@ -186,12 +186,12 @@ impl Lease {
         let publish = confirm::publish(self.channel.clone(), message(&self.queue, write, value));
         let answer = tokio::select! {
             answer = publish => answer,
-            () = self.live.gone() => Answer::Unknown("the connection was lost".to_owned()),
-            () = overdue(&self.link) => Answer::Unknown("the value was not confirmed in time".to_owned()),
+            () = self.live.gone() => Answer::Unknown("the connection was lost".into()),
+            () = overdue(&self.link) => Answer::Unknown("the value was not confirmed in time".into()),
         };
         match answer {
             Answer::Confirmed => self.write = write,
-            Answer::Unknown(why) => return Err(LeaseError::Lost(why)),
+            Answer::Unknown(interruption) => return Err(LeaseError::Lost(interruption.why)),
             answer => return Err(LeaseError::Lost(format!("the value was not taken: {answer:?}"))),
         }
         Ok(())

@@ -40,7 +40,7 @@ pub use lease::{Lease, LeaseError};
 pub use link::{Link, LinkClosed, LinkOptions, LinkState, Live};
 pub use lock::LOCK_VALID;
 pub use message::Message;
-pub use pipeline::{Fence, Lag, Pipeline, PipelineOptions, PipelineSender, Progress};
+pub use pipeline::{Fence, Lag, Pipeline, PipelineHealth, PipelineOptions, PipelineSender, Progress, Stall};
 pub use publisher::{Outcome, PublishError, Publisher};
 pub use settings::{Priorities, Settings};
 pub use slots::{SlotError, take_slot};

@@ -16,6 +16,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use tokio::time::Instant;
 
 use crate::channel::Channel;
+use crate::confirm::Interruption;
 use crate::link::{Link, Live};
 
 /// How long a confirmed lock allows publishing. An operator can delete an exclusive queue with `rabbitmqctl`; a holder that
@@ -136,7 +137,7 @@ impl LockCheck {
         live: &Live,
         channel: &Channel,
         within: Duration,
-    ) -> Result<(), String> {
+    ) -> Result<(), Interruption> {
         self.refresh = None;
         // A process that was stopped while it waited for the answer asks again.
         while !self.is_valid(Instant::now()) {
@@ -145,7 +146,10 @@ impl LockCheck {
                 match tokio::time::timeout(within, live.guard(&mut confirming)).await {
                     Ok(answer) => break answer.map_err(|error| self.refused(&error))?,
                     Err(_) if link.is_blocked() => {}
-                    Err(_) => return Err(format!("the lease was not confirmed within {} s", within.as_secs())),
+                    Err(_) => {
+                        let why = format!("the lease was not confirmed within {} s", within.as_secs());
+                        return Err(why.into());
+                    }
                 }
             };
             self.confirmed_at = Some(at);
@@ -171,7 +175,7 @@ impl LockCheck {
     ///
     /// # Errors
     /// Why the lock is not confirmed.
-    pub(crate) async fn refreshed(&mut self) -> Result<(), String> {
+    pub(crate) async fn refreshed(&mut self) -> Result<(), Interruption> {
         let Some(refresh) = &mut self.refresh else {
             return std::future::pending().await;
         };
@@ -181,11 +185,11 @@ impl LockCheck {
         Ok(())
     }
 
-    fn refused(&self, error: &lapin::Error) -> String {
+    fn refused(&self, error: &lapin::Error) -> Interruption {
         if is_locked(error) {
-            format!("another connection holds \"{}\"", self.name)
+            format!("another connection holds \"{}\"", self.name).into()
         } else {
-            error.to_string()
+            error.into()
         }
     }
 }

@@ -124,7 +124,17 @@ impl Publisher {
                     self.declare_again(topology, deadline).await?;
                 }
                 Ok(Ok(Answer::Refused)) => last = "the broker refused it (a full queue?)".to_owned(),
-                Ok(Ok(Answer::Unknown(why))) => last = why,
+                Ok(Ok(Answer::Unknown(interruption))) => {
+                    let again = interruption.misses_an_exchange() && !fail_point::skips("broker.guard.redeclare");
+                    if let Some(topology) = self.topology.as_ref().filter(|_| again) {
+                        tracing::error!(
+                            why = interruption.why,
+                            "an exchange is missing; declaring the topology again"
+                        );
+                        self.declare_again(topology, deadline).await?;
+                    }
+                    last = interruption.why;
+                }
                 Ok(Err(closed)) => return Err(closed.into()),
                 Err(_) => {
                     return Err(PublishError::GaveUp {
@@ -156,14 +166,14 @@ impl Publisher {
             Some(channel) => channel,
             None => match confirm::confirming_channel(&live).await {
                 Ok(channel) => channel,
-                Err(error) => return Ok(Answer::Unknown(error.to_string())),
+                Err(error) => return Ok(Answer::Unknown((&error).into())),
             },
         };
         *tries += 1;
         let answer = tokio::select! {
             answer = confirm::publish(channel.clone(), message.clone()) => answer,
-            () = live.gone() => return Ok(Answer::Unknown("the connection was lost".to_owned())),
-            () = tokio::time::sleep(TRY) => Answer::Unknown(format!("no confirmation within {} s", TRY.as_secs())),
+            () = live.gone() => return Ok(Answer::Unknown("the connection was lost".into())),
+            () = tokio::time::sleep(TRY) => Answer::Unknown(format!("no confirmation within {} s", TRY.as_secs()).into()),
         };
         match answer {
             Answer::Unknown(_) => drop(channel),

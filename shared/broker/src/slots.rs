@@ -34,8 +34,15 @@ pub async fn take_slot(link: &Link, queue: &Queue) -> Result<(), SlotError> {
         match try_once(link, queue).await? {
             Answer::Confirmed => return Ok(()),
             Answer::Refused => tracing::debug!(queue = queue.name, "the slot is taken"),
-            Answer::Returned { reply: why, .. } | Answer::Unknown(why) => {
-                tracing::warn!(queue = queue.name, why, "the slot could not be asked for; trying again");
+            Answer::Returned { reply, .. } => {
+                tracing::warn!(
+                    queue = queue.name,
+                    reply,
+                    "the slot could not be asked for; trying again"
+                );
+            }
+            Answer::Unknown(why) => {
+                tracing::warn!(queue = queue.name, %why, "the slot could not be asked for; trying again");
             }
         }
         let wait = rand::rng().random_range(100..400);
@@ -47,19 +54,19 @@ async fn try_once(link: &Link, queue: &Queue) -> Result<Answer, SlotError> {
     let live = link.live().await?;
     tokio::select! {
         answer = try_on(&live, queue) => answer,
-        () = live.gone() => Ok(Answer::Unknown("the connection was lost".to_owned())),
+        () = live.gone() => Ok(Answer::Unknown("the connection was lost".into())),
     }
 }
 
 async fn try_on(live: &Live, queue: &Queue) -> Result<Answer, SlotError> {
-    let unknown = |error: lapin::Error| Answer::Unknown(error.to_string());
+    let unknown = |error: lapin::Error| Answer::Unknown((&error).into());
     let channel = match confirm::confirming_channel(live).await {
         Ok(channel) => channel,
         Err(error) => return Ok(unknown(error)),
     };
     match declare_queue(&channel, queue).await {
         Ok(_) => {}
-        Err(error) if error.is_transient() => return Ok(Answer::Unknown(error.to_string())),
+        Err(error) if error.is_transient() => return Ok(Answer::Unknown(error.to_string().into())),
         Err(error) => return Err(error.into()),
     }
     let message = Message::new("", queue.name.as_str(), queue.name.as_str(), "slot", Bytes::new());

@@ -11,6 +11,7 @@ mod management;
 mod pipeline;
 mod publisher;
 mod slots;
+mod stalls;
 mod tls;
 mod topology;
 mod world;

@@ -24,10 +24,10 @@ pub(crate) async fn call(method: Method, path: &str, body: Option<Value>) -> Val
     serde_json::from_str(&text).unwrap_or(Value::Null)
 }
 
-/// Bounds a queue from outside, as an operator's policy does.
+/// Bounds a queue from outside, as an operator's policy does: it refuses what is too much.
 pub(crate) async fn bound_queue(vhost: &str, queue: &str, length: u32) {
-    let policy =
-        json!({ "pattern": format!("^{queue}$"), "definition": { "max-length": length }, "apply-to": "queues" });
+    let definition = json!({ "max-length": length, "overflow": "reject-publish" });
+    let policy = json!({ "pattern": format!("^{queue}$"), "definition": definition, "apply-to": "queues" });
     call(Method::PUT, &format!("/api/policies/{vhost}/bound"), Some(policy)).await;
 }
 
