@@ -104,7 +104,9 @@ fn needed(intents: Intents, events: &AllowList) -> Intents {
 }
 
 /// A slip of the pen must not cost the memory of a billion shards.
-const MOST_SHARDS: u32 = 65_536;
+pub(crate) const MOST_SHARDS: u32 = 65_536;
+/// Shards of one process: 2.5 million servers. Each costs some 200 KB once it is connected, and their tasks share one thread.
+pub(crate) const MOST_SHARDS_HELD: u32 = 1_024;
 
 fn shards(reader: &mut Reader) -> Option<Shards> {
     let count = reader.optional::<u32>(&variables::SHARD_COUNT);
@@ -121,6 +123,12 @@ fn shards(reader: &mut Reader) -> Option<Shards> {
         && last >= count
     {
         let why = format!("with SHARD_COUNT={count} the last shard is {}", count - 1);
+        return reader.refuse(&variables::SHARD_RANGE, why);
+    }
+    if let Some((first, last)) = range
+        && last - first >= MOST_SHARDS_HELD
+    {
+        let why = format!("a process holds at most {MOST_SHARDS_HELD} shards; start more of them with a range each");
         return reader.refuse(&variables::SHARD_RANGE, why);
     }
     Some(Shards { count, range })
@@ -292,5 +300,6 @@ mod tests {
         assert!(refusal(&[("SHARD_COUNT", "0")]).contains("at least one shard"));
         assert!(refusal(&[("SHARD_COUNT", "4000000000")]).contains("not believed"));
         assert!(refusal(&[("SHARD_RANGE", "3-2")]).contains("not after the last"));
+        assert!(refusal(&[("SHARD_RANGE", "0-1024")]).contains("at most 1024 shards"));
     }
 }

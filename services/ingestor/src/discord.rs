@@ -8,8 +8,8 @@ use arrakis_broker::Backoff;
 use arrakis_causes::causes;
 use arrakis_config::{Secret, is_loopback};
 use arrakis_runtime::Fatal;
-use http::{HeaderMap, HeaderValue, header};
-use twilight_http::error::ErrorType;
+use http::{HeaderValue, StatusCode, header};
+use serde::Deserialize;
 use url::Url;
 
 use crate::clock::{ClockOffset, now_ms};
@@ -25,6 +25,10 @@ pub(crate) const USER_AGENT: &str = concat!(
 );
 /// How long the call may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest answer that is read; Discord's have some 200 bytes.
+const LONGEST_BODY: usize = 64 << 10;
+/// Longest wait that a 429 is granted: one request an hour does no harm, and a nonsense value costs no more than that.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 
 /// What Discord says of its gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,8 +52,24 @@ pub(crate) struct GatewayInfo {
 pub(crate) enum AskError {
     #[error("Discord refuses the bot token (401)")]
     Unauthorized,
+    #[error("{why}")]
+    RateLimited {
+        why: String,
+        /// How long Discord wants us to wait, bounded.
+        retry_after: Duration,
+    },
     #[error("{0}")]
     Away(String),
+}
+
+impl AskError {
+    /// How long to wait at least before the next attempt.
+    pub(crate) fn retry_after(&self) -> Duration {
+        match self {
+            Self::RateLimited { retry_after, .. } => *retry_after,
+            Self::Unauthorized | Self::Away(_) => Duration::ZERO,
+        }
+    }
 }
 
 /// Where to ask, and with what.
@@ -60,44 +80,77 @@ pub(crate) struct Discord {
     clock: Arc<ClockOffset>,
 }
 
+/// What is read of the answer. Numbers beyond what they can mean are cut, and refused where they are used.
+/// <https://discord.com/developers/docs/events/gateway#get-gateway-bot>
+#[derive(Deserialize)]
+struct Answer {
+    url: String,
+    shards: u64,
+    session_start_limit: SessionStartLimit,
+}
+
+#[derive(Deserialize)]
+struct SessionStartLimit {
+    max_concurrency: u64,
+    remaining: u64,
+    total: u64,
+    reset_after: u64,
+}
+
+/// The body of a 429. <https://discord.com/developers/docs/topics/rate-limits#exceeding-a-rate-limit>
+#[derive(Deserialize)]
+struct TooMany {
+    retry_after: f64,
+}
+
 impl Discord {
     pub(crate) fn new(token: Secret, api: ApiBase, clock: Arc<ClockOffset>) -> Self {
         Self { token, api, clock }
     }
 
-    /// Asks once, and learns Discord's clock from the answer.
+    /// Sends one request, and learns Discord's clock from the answer. Repeating it is the caller's matter: a client that
+    /// repeats a 429 by itself (as twilight-http does) would do so against the pace below.
     pub(crate) async fn ask(&self) -> Result<GatewayInfo, AskError> {
-        // Made for each call and dropped after it: calls are hours apart, and an idle client holds memory.
-        let client = twilight_http::Client::builder()
-            .token(self.token.expose().to_owned())
-            .proxy(self.api.authority.clone(), self.api.plain)
-            .timeout(TIMEOUT)
-            .default_headers(HeaderMap::from_iter([(
-                header::USER_AGENT,
-                HeaderValue::from_static(USER_AGENT),
-            )]))
-            .build();
+        let call = format!("GET {}/gateway/bot", self.api);
+        let away = |why: String| AskError::Away(format!("{call}: {why}"));
         let asked_ms = now_ms();
-        let answer = client.gateway().authed().await.map_err(|error| self.explain(&error))?;
+        let response = match self.request().await {
+            Ok(response) => response,
+            Err(error) if error.is_timeout() => return Err(away(format!("no answer within {} s", TIMEOUT.as_secs()))),
+            Err(error) => return Err(away(causes(&error.without_url()))),
+        };
         let received_ms = now_ms();
-        if let Some((_, date)) = answer.headers().find(|(name, _)| *name == "date") {
-            self.clock.learn(&String::from_utf8_lossy(date), asked_ms, received_ms);
+        match response.status() {
+            StatusCode::OK => {}
+            StatusCode::UNAUTHORIZED => return Err(AskError::Unauthorized),
+            StatusCode::TOO_MANY_REQUESTS => return Err(too_many(&call, response).await),
+            status => return Err(AskError::Away(format!("{call} answers {status}"))),
         }
-        let info = answer.model().await.map_err(|error| {
-            AskError::Away(format!(
-                "GET {}/gateway/bot: the answer cannot be read: {error}",
-                self.api
-            ))
-        })?;
-        Ok(GatewayInfo {
-            url: gateway_url(&info.url)
-                .map_err(|why| AskError::Away(format!("GET {}/gateway/bot: {why}", self.api)))?,
-            shards: info.shards.max(1),
-            max_concurrency: u32::from(info.session_start_limit.max_concurrency).max(1),
-            remaining: info.session_start_limit.remaining,
-            total: info.session_start_limit.total,
-            reset_after: Duration::from_millis(info.session_start_limit.reset_after),
-        })
+        if let Some(date) = response.headers().get(header::DATE) {
+            let date = String::from_utf8_lossy(date.as_bytes());
+            self.clock.learn(&date, asked_ms, received_ms);
+        }
+        let body = body(response).await.map_err(away)?;
+        let answer: Answer = serde_json::from_slice(&body)
+            .map_err(|error| AskError::Away(format!("{call}: the answer cannot be read: {error}")))?;
+        GatewayInfo::read(&answer).map_err(|why| AskError::Away(format!("{call}: {why}")))
+    }
+
+    async fn request(&self) -> reqwest::Result<reqwest::Response> {
+        // Made for each call and dropped after it: calls are hours apart, and an idle client holds memory.
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(TIMEOUT)
+            .user_agent(USER_AGENT)
+            .build()?;
+        let token = self.token.expose().trim_start_matches("Bot ");
+        let mut request = client.get(format!("{}/gateway/bot", self.api));
+        if let Ok(mut value) = HeaderValue::from_str(&format!("Bot {token}")) {
+            value.set_sensitive(true);
+            request = request.header(header::AUTHORIZATION, value);
+        }
+        request.send().await
     }
 
     /// Asks until Discord answers. `away` is told why it did not.
@@ -106,28 +159,83 @@ impl Discord {
     /// When Discord refuses the token: asking again would only count against the limit of invalid requests.
     pub(crate) async fn ask_until_answered(&self, away: impl Fn(&str)) -> Result<GatewayInfo, Fatal> {
         let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(30));
+        let mut logged = None;
         loop {
-            match self.ask().await {
+            let error = match self.ask().await {
                 Ok(info) => return Ok(info),
                 Err(AskError::Unauthorized) => return Err(refused_token("GET /gateway/bot answers 401")),
-                Err(AskError::Away(why)) => {
-                    tracing::warn!(why, "Discord cannot be asked for its gateway; trying on");
-                    away(&why);
-                    tokio::time::sleep(backoff.next_wait()).await;
-                }
+                Err(error) => error,
+            };
+            let why = error.to_string();
+            let wait = backoff.next_wait().max(error.retry_after());
+            away(&format!("{why}; next attempt in {} s", wait.as_secs_f64().ceil()));
+            // Logged once for each new reason; health has it for as long as it lasts.
+            if logged.as_ref() != Some(&why) {
+                tracing::warn!(
+                    why,
+                    wait_ms = wait.as_millis(),
+                    "the gateway's address cannot be read from Discord; trying on"
+                );
+                logged = Some(why);
             }
+            tokio::time::sleep(wait).await;
         }
     }
+}
 
-    fn explain(&self, error: &twilight_http::Error) -> AskError {
-        let call = format!("GET {}/gateway/bot", self.api);
-        match error.kind() {
-            ErrorType::Unauthorized => AskError::Unauthorized,
-            ErrorType::Response { status, .. } if status.get() == 401 => AskError::Unauthorized,
-            ErrorType::Response { status, .. } => AskError::Away(format!("{call} answers {status}")),
-            ErrorType::RequestTimedOut => AskError::Away(format!("{call}: no answer within {} s", TIMEOUT.as_secs())),
-            _ => AskError::Away(format!("{call}: {}", causes(error))),
+impl GatewayInfo {
+    fn read(answer: &Answer) -> Result<Self, String> {
+        let cut = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        let limit = &answer.session_start_limit;
+        Ok(Self {
+            url: gateway_url(&answer.url)?,
+            shards: cut(answer.shards).max(1),
+            max_concurrency: cut(limit.max_concurrency).max(1),
+            remaining: cut(limit.remaining),
+            total: cut(limit.total),
+            reset_after: Duration::from_millis(limit.reset_after),
+        })
+    }
+}
+
+/// The body, if it is no longer than an answer can be.
+async fn body(mut response: reqwest::Response) -> Result<Vec<u8>, String> {
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() > LONGEST_BODY => {
+                return Err(format!("the answer is longer than {LONGEST_BODY} bytes"));
+            }
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => return Ok(body),
+            Err(error) => return Err(causes(&error.without_url())),
         }
+    }
+}
+
+/// A 429 of Discord (JSON, with a scope) or of Cloudflare in front of it (HTML, often for hours).
+async fn too_many(call: &str, response: reqwest::Response) -> AskError {
+    let text = |name: &str| {
+        let value = response.headers().get(name).and_then(|value| value.to_str().ok());
+        value.map(|value| value[..value.floor_char_boundary(20)].to_owned())
+    };
+    let of_header = text("retry-after").and_then(|value| value.parse::<f64>().ok());
+    let scope = text("x-ratelimit-scope");
+    let body = body(response).await.unwrap_or_default();
+    let of_body = serde_json::from_slice::<TooMany>(&body).ok();
+    let limit = match (&scope, &of_body) {
+        (Some(scope), _) => format!("rate limit of scope {scope}"),
+        (None, Some(_)) => "rate limit of Discord".to_owned(),
+        (None, None) => "rate limit, not by Discord's API: Cloudflare blocks this address for some time".to_owned(),
+    };
+    let seconds = of_header
+        .unwrap_or(0.0)
+        .max(of_body.map_or(0.0, |body| body.retry_after));
+    let wanted = Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_RETRY_AFTER);
+    let retry_after = wanted.min(LONGEST_RETRY_AFTER);
+    AskError::RateLimited {
+        why: format!("{call} answers 429 ({limit})"),
+        retry_after,
     }
 }
 

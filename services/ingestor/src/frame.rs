@@ -29,7 +29,9 @@ pub(crate) struct Frame<'a> {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Ready {
     pub(crate) session_id: String,
-    pub(crate) resume_gateway_url: String,
+    /// Text that is an address, or anything else: a session without one is resumed at the gateway's own address.
+    #[serde(default)]
+    pub(crate) resume_gateway_url: Option<serde_json::Value>,
 }
 
 /// Op 10.
@@ -57,6 +59,14 @@ pub(crate) enum FrameError {
     Malformed(#[from] serde_json::Error),
     #[error("the dispatch has no {0}")]
     Missing(&'static str),
+    #[error("the payload of op {op} cannot be read: {error}")]
+    Payload { op: u8, error: serde_json::Error },
+    #[error("twilight-gateway cannot read the frame (op {0})")]
+    Misread(u8),
+    #[error("the sequence number {seq} cannot follow {last}")]
+    Sequence { last: u64, seq: u64 },
+    #[error("the pipeline to the broker has no room")]
+    NoRoom,
 }
 
 impl<'a> Frame<'a> {
@@ -67,7 +77,7 @@ impl<'a> Frame<'a> {
     /// The payload read as `T`.
     pub(crate) fn payload<T: Deserialize<'a>>(&self) -> Result<T, FrameError> {
         let raw = self.d.ok_or(FrameError::Missing("d"))?;
-        Ok(serde_json::from_str(raw.get())?)
+        serde_json::from_str(raw.get()).map_err(|error| FrameError::Payload { op: self.op, error })
     }
 }
 

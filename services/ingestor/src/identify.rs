@@ -1,4 +1,5 @@
-//! When a shard may identify: the session-start budget first, then the slot of its `max_concurrency` bucket.
+//! When a shard may identify, and at which address: the session-start budget first, then the slot of its `max_concurrency`
+//! bucket. Keeps Discord's newest answer to `GET /gateway/bot`.
 //! <https://discord.com/developers/docs/events/gateway#session-start-limit-object>
 
 use std::collections::HashMap;
@@ -6,19 +7,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrakis_broker::topology::identify_slot;
-use arrakis_broker::{Link, take_slot};
+use arrakis_broker::{Backoff, Link, take_slot};
 use arrakis_runtime::{Component, Fatal, fail_point};
 use tokio::sync::{Mutex, oneshot};
 use tokio::time::Instant;
 use twilight_gateway::queue::Queue;
 
-use crate::discord::{Discord, GatewayInfo};
+use crate::discord::{AskError, Discord, GatewayInfo, refused_token};
 use crate::metrics::Metrics;
 
 /// How long an answer serves. Discord answers this call twice in five seconds, and many shards begin at once.
 const ANSWER_SERVES: Duration = Duration::from_secs(30);
 /// How long to wait at most before the budget is read again.
 const LOOK_AGAIN: Duration = Duration::from_secs(300);
+/// Waits between two questions for the gateway's address while it cannot be connected to.
+const ADDRESS_WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// Gives shards their turn. Cloning shares it.
 #[derive(Debug, Clone)]
@@ -28,12 +31,19 @@ pub(crate) struct IdentifyQueue(Arc<Inner>);
 struct Inner {
     link: Link,
     discord: Discord,
-    max_concurrency: u32,
     component: Component,
     metrics: Metrics,
     known: Mutex<Known>,
+    /// What every shard reads of the newest answer.
+    newest: parking_lot::Mutex<Newest>,
     /// When each shard last had its turn.
     granted: parking_lot::Mutex<HashMap<u32, Instant>>,
+}
+
+#[derive(Debug)]
+struct Newest {
+    url: Arc<str>,
+    max_concurrency: u32,
 }
 
 /// The budget as it was last said, less what was used since.
@@ -41,23 +51,36 @@ struct Inner {
 struct Known {
     info: GatewayInfo,
     at: Instant,
+    /// When the address may be asked for again because it failed, and the waits before that.
+    ask_again_at: Instant,
+    waits: Backoff,
+}
+
+fn address_waits() -> Backoff {
+    Backoff::new(ADDRESS_WAITS.0, ADDRESS_WAITS.1)
 }
 
 impl IdentifyQueue {
     pub(crate) fn new(link: Link, discord: Discord, info: GatewayInfo, component: Component, metrics: Metrics) -> Self {
         component.up();
-        let max_concurrency = info.max_concurrency;
+        let newest = Newest {
+            url: info.url.as_str().into(),
+            max_concurrency: info.max_concurrency,
+        };
+        let now = Instant::now();
         let known = Mutex::new(Known {
             info,
-            at: Instant::now(),
+            at: now,
+            ask_again_at: now,
+            waits: address_waits(),
         });
         Self(Arc::new(Inner {
             link,
             discord,
-            max_concurrency,
             component,
             metrics,
             known,
+            newest: parking_lot::Mutex::new(newest),
             granted: parking_lot::Mutex::default(),
         }))
     }
@@ -65,6 +88,52 @@ impl IdentifyQueue {
     /// When this shard last had its turn to identify.
     pub(crate) fn granted(&self, shard: u32) -> Option<Instant> {
         self.0.granted.lock().get(&shard).copied()
+    }
+
+    /// The gateway's address, as Discord said last.
+    pub(crate) fn gateway_url(&self) -> Arc<str> {
+        self.0.newest.lock().url.clone()
+    }
+
+    /// The gateway answers at its address.
+    pub(crate) fn address_works(&self) {
+        // Whoever asks at this moment resets it at the next.
+        if let Ok(mut known) = self.0.known.try_lock() {
+            known.waits = address_waits();
+        }
+    }
+
+    /// The gateway does not answer at its address: asks for it once more, unless that was done a moment ago. Without an answer
+    /// the old address stays.
+    ///
+    /// # Errors
+    /// When Discord refuses the token.
+    pub(crate) async fn address_failed(&self) -> Result<(), Fatal> {
+        let inner = &self.0;
+        // A shard that asks at this moment asks for all.
+        let Ok(mut known) = inner.known.try_lock() else {
+            return Ok(());
+        };
+        if Instant::now() < known.ask_again_at {
+            return Ok(());
+        }
+        let wait = known.waits.next_wait();
+        let answer = inner.discord.ask().await;
+        let retry_after = match answer {
+            Ok(info) => {
+                inner.learn(&mut known, info);
+                inner.component.up();
+                Duration::ZERO
+            }
+            Err(AskError::Unauthorized) => return Err(refused_token("GET /gateway/bot answers 401")),
+            Err(error) => {
+                tracing::warn!(%error, "the gateway's address cannot be read anew; the old one stays");
+                inner.component.degraded(error.to_string());
+                error.retry_after()
+            }
+        };
+        known.ask_again_at = Instant::now() + wait.max(retry_after);
+        Ok(())
     }
 
     /// Waits until the session-start budget allows one more identify, before a connection is made for it.
@@ -78,10 +147,8 @@ impl IdentifyQueue {
             let mut known = inner.known.lock().await;
             if known.at.elapsed() >= ANSWER_SERVES || hold_back(&known.info).is_some() {
                 let away = |why: &str| inner.component.degraded(why);
-                *known = Known {
-                    info: inner.discord.ask_until_answered(away).await?,
-                    at: Instant::now(),
-                };
+                let info = inner.discord.ask_until_answered(away).await?;
+                inner.learn(&mut known, info);
             }
             let wait = hold_back(&known.info);
             if wait.is_none() {
@@ -110,6 +177,19 @@ impl IdentifyQueue {
     }
 }
 
+impl Inner {
+    fn learn(&self, known: &mut Known, info: GatewayInfo) {
+        let mut newest = self.newest.lock();
+        if *newest.url != *info.url {
+            tracing::warn!(before = %newest.url, now = info.url, "the gateway's address changed");
+            newest.url = info.url.as_str().into();
+        }
+        newest.max_concurrency = info.max_concurrency;
+        known.info = info;
+        known.at = Instant::now();
+    }
+}
+
 /// How long to wait, if the last hundredth of the budget is reached. It is kept for a person who must restart something.
 fn hold_back(info: &GatewayInfo) -> Option<Duration> {
     if fail_point::skips("ingestor.guard.budget") {
@@ -126,7 +206,8 @@ impl Queue for IdentifyQueue {
         let inner = self.0.clone();
         tokio::spawn(async move {
             let mut sender = sender;
-            let slot = identify_slot(shard % inner.max_concurrency);
+            let max_concurrency = inner.newest.lock().max_concurrency;
+            let slot = identify_slot(shard % max_concurrency);
             tokio::select! {
                 taken = take_slot(&inner.link, &slot) => match taken {
                     Ok(()) => {

@@ -28,7 +28,9 @@ pub(crate) struct Metrics {
 }
 
 /// Why events were missed: the values of the label.
-pub(crate) const GAP_REASONS: [&str; 5] = [
+pub(crate) const GAP_REASONS: [&str; 7] = [
+    "sequence",
+    "unpublishable",
     "invalid_session",
     "close_code",
     "shard_count",
@@ -58,7 +60,7 @@ impl Metrics {
             ),
             gaps: registry.counter_vec(
                 "arrakis_ingestor_gaps_total",
-                "Sessions lost, and events with them; reconciliation repairs.",
+                "Events missed or given up, by cause; reconciliation repairs.",
                 &["reason"],
             ),
             identifies: registry.counter("arrakis_ingestor_identifies_total", "Sessions begun."),
@@ -98,7 +100,7 @@ impl Metrics {
             ),
             publishing: registry.gauge_vec(
                 "arrakis_ingestor_publishing",
-                "Messages resent, refused, detoured, unroutable since the shard was taken.",
+                "Messages resent, refused, detoured, unroutable, given up since the shard was taken, and waiting after a refusal.",
                 &["shard", "what"],
             ),
             blocked: registry.gauge(
@@ -189,6 +191,8 @@ impl Metrics {
             ("refused", progress.refused),
             ("detoured", progress.detoured),
             ("unroutable", progress.unroutable),
+            ("given_up", progress.given_up),
+            ("waiting", progress.refused_waiting as u64),
         ] {
             let value = i64::try_from(value).unwrap_or(i64::MAX);
             self.publishing.with_label_values(&[shard.as_str(), what]).set(value);

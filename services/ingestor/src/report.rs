@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrakis_broker::{Link, LinkState};
+use arrakis_broker::{Link, LinkState, Stall};
 use arrakis_runtime::{Component, Runtime};
 use serde_json::{Value, json};
 
@@ -14,6 +14,10 @@ use crate::status::{ShardStatus, State};
 /// Resident memory above which the process is not healthy.
 const MEMORY_LIMIT: u64 = 75 << 20;
 const EVERY: Duration = Duration::from_secs(1);
+/// How long no confirmation may come, or a refused message may wait, before the broker counts as degraded.
+const DEGRADED_AFTER: Duration = Duration::from_secs(5);
+/// How long no confirmation may come before it counts as down. A confirmation that is overdue takes ten seconds to be noticed.
+const DOWN_AFTER: Duration = Duration::from_secs(15);
 
 /// What is reported on.
 pub(crate) struct Report {
@@ -63,7 +67,7 @@ impl Report {
             matches!(link, LinkState::Blocked { .. }),
         );
         match link {
-            LinkState::Up => self.broker.up(),
+            LinkState::Up => self.publishing(),
             LinkState::Blocked { why } => self.broker.degraded(format!("the broker takes no messages: {why}")),
             LinkState::Connecting { why } if why.is_empty() => self.broker.down("connecting"),
             LinkState::Connecting { why } => self.broker.down(why),
@@ -95,5 +99,85 @@ impl Report {
         self.runtime
             .health
             .role(if held == 0 && standby > 0 { "standby" } else { "active" });
+    }
+
+    /// The connection stands; whether messages are confirmed is another matter.
+    fn publishing(&self) {
+        let stalls = self.shards.iter().filter_map(|shard| {
+            let (is_down, text) = explain(&shard.stall()?)?;
+            Some((is_down, format!("shard {}: {text}", shard.id)))
+        });
+        let stalls: Vec<_> = stalls.collect();
+        let text = || {
+            stalls
+                .iter()
+                .map(|(_, text)| text.as_str())
+                .collect::<Vec<_>>()
+                .join("; ")
+        };
+        if stalls.is_empty() {
+            self.broker.up();
+        } else if stalls.iter().any(|(is_down, _)| *is_down) {
+            self.broker.down(text());
+        } else {
+            self.broker.degraded(text());
+        }
+    }
+}
+
+/// Whether a stall takes the shard down, and in words; `None` while it is as short as a slow broker's.
+fn explain(stall: &Stall) -> Option<(bool, String)> {
+    if stall.nothing_confirmed_for >= DEGRADED_AFTER {
+        let seconds = stall.nothing_confirmed_for.as_secs();
+        let text = format!(
+            "{} messages unconfirmed, none for {seconds} s: {}",
+            stall.unconfirmed, stall.why
+        );
+        return Some((stall.nothing_confirmed_for >= DOWN_AFTER, text));
+    }
+    let seconds = stall.refused_for.as_secs();
+    (stall.refused > 0 && stall.refused_for >= DEGRADED_AFTER).then(|| {
+        let text = format!(
+            "{} refused messages wait, the first for {seconds} s: {}",
+            stall.refused, stall.why
+        );
+        (false, text)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stall(nothing_confirmed: u64, refused: usize, refused_for: u64) -> Stall {
+        Stall {
+            unconfirmed: 160,
+            nothing_confirmed_for: Duration::from_secs(nothing_confirmed),
+            refused,
+            refused_for: Duration::from_secs(refused_for),
+            why: "a queue is full".to_owned(),
+        }
+    }
+
+    #[test]
+    fn stall_is_degraded_and_then_down() {
+        assert_eq!(explain(&stall(4, 0, 0)), None);
+        assert_eq!(explain(&stall(4, 9, 4)), None);
+        for (stall, is_down, words) in [
+            (
+                stall(5, 0, 0),
+                false,
+                "160 messages unconfirmed, none for 5 s: a queue is full",
+            ),
+            (stall(15, 0, 0), true, "none for 15 s"),
+            (
+                stall(0, 9, 70),
+                false,
+                "9 refused messages wait, the first for 70 s: a queue is full",
+            ),
+        ] {
+            let (down, text) = explain(&stall).unwrap();
+            assert!(down == is_down && text.contains(words), "{text}");
+        }
     }
 }

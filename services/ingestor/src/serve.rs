@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::ClockOffset;
-use crate::config::{Config, Shards};
+use crate::config::{Config, MOST_SHARDS, MOST_SHARDS_HELD, Shards};
 use crate::discord::{Discord, GatewayInfo, USER_AGENT};
 use crate::identify::IdentifyQueue;
 use crate::metrics::Metrics;
@@ -77,7 +77,6 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
         config,
         link.clone(),
         topology,
-        info,
         count,
         queue,
         clock,
@@ -133,12 +132,28 @@ async fn declare(link: &Link, topology: &Topology, away: impl Fn(String)) -> any
 /// How many shards there are, and which are ours.
 pub(crate) fn division(shards: Shards, info: &GatewayInfo) -> anyhow::Result<(u32, Vec<u32>)> {
     let count = shards.count.unwrap_or(info.shards);
+    if count > MOST_SHARDS {
+        return Err(Fatal::configuration(format!(
+            "GET /gateway/bot recommends {count} shards, which is beyond what is possible ({MOST_SHARDS}). Set SHARD_COUNT to the \
+             number of shards (a shard takes 2,500 servers), the same for every process"
+        ))
+        .into());
+    }
     let (first, last) = shards.range.unwrap_or((0, count - 1));
     if last >= count {
         return Err(Fatal::configuration(format!(
             "SHARD_RANGE={first}-{last} does not fit: Discord recommends {count} shards, so the last is {}. Set SHARD_COUNT, the \
              same for every process",
             count - 1
+        ))
+        .into());
+    }
+    if last - first >= MOST_SHARDS_HELD {
+        return Err(Fatal::configuration(format!(
+            "{} shards ({first}-{last} of {count}) are more than one process holds ({MOST_SHARDS_HELD}). Set SHARD_RANGE, for instance \
+             0-{}, and start another process for each further range, with SHARD_COUNT={count} for all",
+            last - first + 1,
+            MOST_SHARDS_HELD - 1
         ))
         .into());
     }
@@ -183,6 +198,26 @@ mod tests {
             range: Some((2, 3)),
         };
         assert_eq!(division(said, &info(2)).unwrap(), (4, vec![2, 3]));
+    }
+
+    #[test]
+    fn shards_beyond_what_is_possible_are_configuration() {
+        let range = Some((2, 3));
+        for (said, recommended, words) in [
+            (Shards::default(), u32::MAX, "4294967295 shards"),
+            (Shards { count: None, range }, 200_000, "Set SHARD_COUNT"),
+            (Shards::default(), 20_000, "Set SHARD_RANGE, for instance 0-1023"),
+        ] {
+            let error = division(said, &info(recommended)).unwrap_err();
+            assert_eq!(error.downcast_ref::<Fatal>().unwrap().exit_code, 78, "{error}");
+            assert!(error.to_string().contains(words), "{error}");
+        }
+        let said = Shards {
+            count: Some(4),
+            range: None,
+        };
+        assert_eq!(division(said, &info(u32::MAX)).unwrap().1.len(), 4);
+        assert_eq!(division(Shards::default(), &info(1_024)).unwrap().1.len(), 1_024);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::discord::gateway_url;
 use crate::frame::{FrameError, Ready};
@@ -38,7 +39,12 @@ impl Session {
         if !is_id(&ready.session_id) {
             return Err(FrameError::Missing("session id of 1 to 256 bytes"));
         }
-        let (resume_url, why) = match gateway_url(&ready.resume_gateway_url) {
+        let checked = match &ready.resume_gateway_url {
+            Some(Value::String(url)) => gateway_url(url),
+            Some(_) => Err("READY has a resume_gateway_url that is no text".to_owned()),
+            None => Err("READY has no resume_gateway_url".to_owned()),
+        };
+        let (resume_url, why) = match checked {
             Ok(url) => (Some(url), None),
             Err(why) => (None, Some(why)),
         };
@@ -98,7 +104,8 @@ impl Saved {
     pub(crate) fn decode(value: &[u8]) -> Option<Self> {
         match serde_json::from_slice::<Self>(value) {
             Ok(mut saved) if saved.v == VERSION => {
-                saved.session = saved.session.filter(|session| is_id(&session.id));
+                let is_seq = saved.seq <= HIGHEST_SEQ;
+                saved.session = saved.session.filter(|session| is_seq && is_id(&session.id));
                 if let Some(session) = &mut saved.session {
                     session.resume_url = session.resume_url.take().and_then(|url| gateway_url(&url).ok());
                 }
@@ -117,6 +124,25 @@ impl Saved {
             }
         }
     }
+}
+
+/// Highest number that is taken for a sequence number: what every JSON reader holds without rounding. At a million events a
+/// second a session reaches it after 285 years.
+const HIGHEST_SEQ: u64 = (1 << 53) - 1;
+
+/// What a dispatch's sequence number is to the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// One more.
+    Next,
+    /// So many numbers in between did not come.
+    Jump(u64),
+    /// The same.
+    Same,
+    /// Less.
+    Back,
+    /// No sequence number.
+    Impossible,
 }
 
 /// Which sequence numbers are under way.
@@ -139,6 +165,17 @@ impl Tracker {
         self.received = self.received.max(seq);
         if let Some(number) = number {
             self.outstanding.push_back((number, seq));
+        }
+    }
+
+    /// What this sequence number is to the last one.
+    pub(crate) fn step(&self, seq: u64) -> Step {
+        match seq.checked_sub(self.received) {
+            Some(1) if seq <= HIGHEST_SEQ => Step::Next,
+            _ if seq > HIGHEST_SEQ => Step::Impossible,
+            Some(0) => Step::Same,
+            Some(more) => Step::Jump(more - 1),
+            None => Step::Back,
         }
     }
 
@@ -196,6 +233,30 @@ mod tests {
             .unwrap()
             .replace("\"v\":1", "\"v\":2");
         assert_eq!(Saved::decode(newer.as_bytes()), None);
+    }
+
+    #[test]
+    fn sequence_numbers_are_compared_with_the_last() {
+        let mut tracker = Tracker::default();
+        tracker.begin(50);
+        for (seq, step) in [
+            (51, Step::Next),
+            (52, Step::Jump(1)),
+            (HIGHEST_SEQ, Step::Jump(HIGHEST_SEQ - 51)),
+            (50, Step::Same),
+            (49, Step::Back),
+            (0, Step::Back),
+            (HIGHEST_SEQ + 1, Step::Impossible),
+            (u64::MAX, Step::Impossible),
+        ] {
+            assert_eq!(tracker.step(seq), step, "{seq}");
+        }
+    }
+
+    #[test]
+    fn stored_sequence_number_that_is_none_costs_a_session() {
+        let saved = Saved::new("me", 1, Some(session()), u64::MAX);
+        assert_eq!(Saved::decode(&saved.encode()).unwrap().session, None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use arrakis_broker::{PipelineHealth, Stall};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
@@ -49,6 +50,8 @@ struct Inner {
     since: Instant,
     numbers: Numbers,
     last_close: Option<String>,
+    /// Of the pipeline that the shard's events go through, while the shard is held.
+    pipeline: Option<PipelineHealth>,
 }
 
 /// One shard's status.
@@ -65,6 +68,7 @@ impl ShardStatus {
             since: Instant::now(),
             numbers: Numbers::default(),
             last_close: None,
+            pipeline: None,
         };
         Self {
             id,
@@ -79,6 +83,16 @@ impl ShardStatus {
             tracing::info!(shard = self.id, state = state.name(), "shard");
         }
         inner.state = state;
+    }
+
+    /// The pipeline of a period of holding the shard, and `None` at its end.
+    pub(crate) fn publishes_by(&self, pipeline: Option<PipelineHealth>) {
+        self.inner.lock().pipeline = pipeline;
+    }
+
+    /// What waits for the broker, if anything does.
+    pub(crate) fn stall(&self) -> Option<Stall> {
+        self.inner.lock().pipeline.as_ref().and_then(PipelineHealth::stall)
     }
 
     pub(crate) fn closed(&self, why: &str) {
@@ -99,6 +113,7 @@ impl ShardStatus {
 
     /// As `/health` shows it.
     pub(crate) fn document(&self) -> Value {
+        let stall = self.stall();
         let inner = self.inner.lock();
         let numbers = &inner.numbers;
         json!({
@@ -111,6 +126,8 @@ impl ShardStatus {
             "confirmed_seq": numbers.confirmed,
             "seq_lag": numbers.received.saturating_sub(numbers.confirmed),
             "unconfirmed_messages": numbers.pending,
+            "nothing_confirmed_for_seconds": stall.as_ref().map(|stall| stall.nothing_confirmed_for.as_secs()),
+            "refused_messages": stall.as_ref().map_or(0, |stall| stall.refused),
             "held_frames": numbers.held,
             "identified": numbers.identified,
             "resumed": numbers.resumed,

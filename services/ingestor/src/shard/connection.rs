@@ -1,7 +1,9 @@
 //! One gateway connection, from open to close.
 //!
 //! twilight would reconnect by itself; here a connection that ended is dropped and the next one is made with the session
-//! that we keep, so that pace, resume host and sequence number are ours to decide.
+//! that we keep, so that pace, resume host and sequence number are ours to decide. `receive` works in what the gateway says.
+
+mod receive;
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,10 +11,9 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use arrakis_causes::causes;
-use arrakis_runtime::{Fatal, fail_point};
+use arrakis_runtime::Fatal;
 use bytes::Bytes;
-use futures_util::{Stream as _, StreamExt as _};
+use futures_util::Stream as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use twilight_gateway::error::{ReceiveMessageError, ReceiveMessageErrorType};
@@ -20,19 +21,15 @@ use twilight_gateway::{CloseFrame, ConfigBuilder, Message, Shard, ShardState};
 
 use super::Holding;
 use super::beat::Beat;
-use super::close::{After, after};
 use super::keeper::{Hold, Keeper};
-use crate::clock::{now_ms, now_us};
-use crate::frame::{Context, Frame, FrameError, Hello, Ready, label};
+use crate::clock::now_us;
+use crate::frame::Frame;
 use crate::identify::IdentifyQueue;
-use crate::session::Session;
 use crate::status::State;
 
 /// How long the first word of the gateway may take; a resume host has less, since there is another address to try.
 const HELLO_WITHIN: Duration = Duration::from_secs(15);
 const RESUME_HELLO_WITHIN: Duration = Duration::from_secs(5);
-/// How long the gateway may be silent while it replays.
-const REPLAY_WITHIN: Duration = Duration::from_secs(30);
 /// How long a close frame of ours may take to be sent and answered.
 const GOODBYE: Duration = Duration::from_secs(1);
 /// How long the acknowledgement of a heartbeat is waited for under backpressure.
@@ -44,8 +41,6 @@ const HELD_BYTES: usize = 4 << 20;
 /// How much longer than two heartbeats of the broker's a connection is kept while another consumer seems to hold the shard. It
 /// may be our own former connection, which the broker takes for alive until two heartbeats are missing.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
-/// How often the same frame is asked for again before it is given up.
-const UNREADABLE_TRIES: u32 = 2;
 
 /// How a connection ended.
 pub(super) enum Ended {
@@ -66,6 +61,8 @@ pub(super) struct Why {
     pub(super) session_is_gone: Option<&'static str>,
     /// The host that sessions are resumed on does not answer.
     pub(super) resume_host_is_dead: bool,
+    /// The gateway does not answer at the address that Discord named.
+    pub(super) gateway_is_dead: bool,
     /// The gateway was reached and the session was not resumed, without a word that it is gone.
     pub(super) resume_failed: bool,
 }
@@ -77,6 +74,7 @@ impl Why {
             detail: detail.into(),
             session_is_gone: None,
             resume_host_is_dead: false,
+            gateway_is_dead: false,
             resume_failed: false,
         }
     }
@@ -121,8 +119,35 @@ pub(super) struct Connection<'a> {
     opened: Instant,
 }
 
-/// What the gateway said: a message, or that it is gone without one.
+/// What twilight gives: a message, or that the gateway is gone without one.
 type Said = Option<Result<Message, ReceiveMessageError>>;
+
+/// What the gateway said.
+enum Heard {
+    /// A frame.
+    Text(Bytes),
+    /// A frame that twilight cannot read, and so has not worked in.
+    Misread(Bytes),
+    Closed(Option<CloseFrame<'static>>),
+    Failed(ReceiveMessageError),
+    Gone,
+}
+
+fn heard(said: Said) -> Heard {
+    match said {
+        Some(Ok(Message::Text(text))) => Heard::Text(text.into()),
+        Some(Ok(Message::Close(frame))) => Heard::Closed(frame),
+        // Its own error text holds the frame, and with it tokens of interactions.
+        Some(Err(error)) if matches!(error.kind(), ReceiveMessageErrorType::Deserializing { .. }) => {
+            match error.into_parts().0 {
+                ReceiveMessageErrorType::Deserializing { event } => Heard::Misread(event.into()),
+                _ => Heard::Gone,
+            }
+        }
+        Some(Err(error)) => Heard::Failed(error),
+        None => Heard::Gone,
+    }
+}
 
 enum Next {
     Message(Said),
@@ -136,9 +161,12 @@ enum Next {
 
 impl<'a> Connection<'a> {
     pub(super) fn open(holding: &'a mut Holding) -> Self {
-        let mut config = ConfigBuilder::from(holding.shared.twilight.clone());
+        let gateway_url = holding.shared.identify.gateway_url();
+        // Without `proxy_url` twilight would fall back to Discord's own address, whatever `GET /gateway/bot` said.
+        let config = ConfigBuilder::from(holding.shared.twilight.clone());
+        let mut config = config.proxy_url(gateway_url.to_string());
         let mut on_resume_host = false;
-        let mut address = holding.shared.gateway_url.as_str();
+        let mut address = &*gateway_url;
         if let Some(session) = &holding.session {
             config = config.session(twilight_gateway::Session::new(
                 holding.tracker.last(),
@@ -146,7 +174,7 @@ impl<'a> Connection<'a> {
             ));
             if let Some(url) = session.resume_url.as_deref().filter(|_| !holding.resume_host_is_dead) {
                 config = config.resume_url(url.to_owned());
-                on_resume_host = url != holding.shared.gateway_url;
+                on_resume_host = *url != *gateway_url;
                 address = url;
             }
         }
@@ -209,7 +237,7 @@ impl<'a> Connection<'a> {
                 () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() && room => Next::Silent,
             };
             let ended = match next {
-                Next::Message(said) => self.received(said, keeper),
+                Next::Message(said) => self.received(heard(said), keeper),
                 Next::Beat => self.beat_the_heart(keeper).await,
                 Next::Room => None,
                 Next::Lease => self.lease(keeper)?,
@@ -236,7 +264,7 @@ impl<'a> Connection<'a> {
     /// Whether the connection's end counts as a failed RESUME. What ends it for our own reasons, or before the gateway's first
     /// word, says nothing about the session.
     fn resume_failed(&self, why: &Why) -> bool {
-        let ours = matches!(why.cause, "backpressure" | "unreadable");
+        let ours = matches!(why.cause, "backpressure" | "unreadable" | "sequence");
         self.resuming && self.said_hello && !ours && why.session_is_gone.is_none()
     }
 
@@ -278,141 +306,6 @@ impl<'a> Connection<'a> {
         self.holding.save(keeper);
     }
 
-    /// Handles what the gateway said, when there is room for it.
-    fn received(&mut self, said: Said, keeper: &Keeper) -> Option<Ended> {
-        match said {
-            Some(Ok(Message::Text(text))) => self.frame(&Bytes::from(text), Receipt::now(), keeper),
-            Some(Ok(Message::Close(frame))) => Some(self.closed(frame.as_ref())),
-            Some(Err(error)) => self.failed(&error),
-            None => Some(self.lost("dropped", "the connection broke off")),
-        }
-    }
-
-    fn frame(&mut self, text: &Bytes, receipt: Receipt, keeper: &Keeper) -> Option<Ended> {
-        let frame = match Frame::read(text) {
-            Ok(frame) => frame,
-            Err(error) => return self.unreadable(&error),
-        };
-        match frame.op {
-            0 => {
-                self.deadline = self.deadline.map(|_| Instant::now() + REPLAY_WITHIN);
-                match self.dispatch(text, &frame, receipt, keeper) {
-                    Ok(()) => None,
-                    Err(error) => self.unreadable(&error),
-                }
-            }
-            7 => Some(self.lost("reconnect", "Discord asks to reconnect (op 7)")),
-            9 => {
-                let resumable = frame.payload::<bool>().unwrap_or(false);
-                let mut why = Why::new(
-                    "invalid_session",
-                    format!("invalid session (op 9, resumable: {resumable})"),
-                );
-                why.session_is_gone = (!resumable).then_some("invalid_session");
-                Some(Ended::Lost(why))
-            }
-            10 => {
-                self.said_hello = true;
-                if let Ok(hello) = frame.payload::<Hello>() {
-                    self.beat.hello(hello.heartbeat_interval);
-                }
-                // A new session may have to wait long for its turn; a zombie is then noticed by its heartbeat.
-                self.deadline = self
-                    .resuming
-                    .then(|| Instant::now() + self.holding.shared.limits.resume_answer);
-                None
-            }
-            _ => None,
-        }
-    }
-
-    fn dispatch(
-        &mut self,
-        text: &Bytes,
-        frame: &Frame<'_>,
-        receipt: Receipt,
-        keeper: &Keeper,
-    ) -> Result<(), FrameError> {
-        let event = frame.t.as_deref().ok_or(FrameError::Missing("t"))?;
-        let seq = frame.s.ok_or(FrameError::Missing("s"))?;
-        match event {
-            "READY" => return self.ready(frame, seq, keeper),
-            "RESUMED" => {
-                self.resumed(seq);
-                return Ok(());
-            }
-            _ => {}
-        }
-        let holding = &mut *self.holding;
-        if seq <= holding.tracker.last() {
-            // Replays may repeat what is already on its way or confirmed.
-            holding.shared.metrics.repeated();
-            return Ok(());
-        }
-        if !holding.shared.events.allows(event) {
-            holding.shared.metrics.skipped();
-            holding.tracker.received(seq, None);
-            return Ok(());
-        }
-        let Some(session) = &holding.session else {
-            return Err(FrameError::Missing("session before it"));
-        };
-        let context = Context {
-            shard: holding.status.id,
-            shards: holding.shared.shards,
-            session: &session.id,
-            session_since_ms: session.since_ms,
-            received_us: receipt.us,
-            clock_offset_ms: holding.shared.clock.ms(),
-        };
-        let mut message = label(text, frame, context)?;
-        message.received = Some(receipt.at);
-        fail_point::hit_now("ingestor.received", &[event]);
-        // There is room: it was asked for before this frame was read.
-        let number = holding.sender.send(message).ok();
-        holding.shared.metrics.forwarded(event);
-        holding.tracker.received(seq, number);
-        Ok(())
-    }
-
-    fn ready(&mut self, frame: &Frame<'_>, seq: u64, keeper: &Keeper) -> Result<(), FrameError> {
-        let ready: Ready = frame.payload()?;
-        let since_ms = now_ms() + self.holding.shared.clock.ms();
-        let (session, left_out) = Session::begin(ready, since_ms)?;
-        if let Some(why) = left_out {
-            tracing::warn!(
-                shard = self.holding.status.id,
-                why,
-                "the resume address is left out; the first one serves"
-            );
-        }
-        tracing::info!(shard = self.holding.status.id, session = session.id, "session begun");
-        let holding = &mut *self.holding;
-        holding.session = Some(session);
-        holding.resume_host_is_dead = false;
-        holding.forget_resume_failures();
-        holding.tracker.begin(seq);
-        holding.status.update(|numbers| numbers.identified += 1);
-        self.active();
-        self.holding.save(keeper);
-        Ok(())
-    }
-
-    fn resumed(&mut self, seq: u64) {
-        tracing::info!(shard = self.holding.status.id, seq, "session resumed");
-        self.holding.tracker.received(seq, None);
-        self.holding.forget_resume_failures();
-        self.holding.shared.metrics.resumed();
-        self.holding.status.update(|numbers| numbers.resumed += 1);
-        self.active();
-    }
-
-    fn active(&mut self) {
-        self.deadline = None;
-        self.resuming = false;
-        self.holding.status.set(State::Active);
-    }
-
     /// The broker takes nothing, and a heartbeat is due: reads the one frame that comes with it.
     async fn beat_the_heart(&mut self, keeper: &Keeper) -> Option<Ended> {
         let polled = tokio::select! {
@@ -421,13 +314,9 @@ impl<'a> Connection<'a> {
             () = tokio::time::sleep(ACK) => None,
         };
         self.beat.polled(self.gateway.latency().sent());
-        match polled? {
-            Some(Ok(Message::Text(text))) => {
-                let text = Bytes::from(text);
-                // Only dispatches need room.
-                if Frame::read(&text).is_ok_and(|frame| frame.op != 0) {
-                    return self.frame(&text, Receipt::now(), keeper);
-                }
+        match heard(polled?) {
+            // Only dispatches need room.
+            Heard::Text(text) | Heard::Misread(text) if !Frame::read(&text).is_ok_and(|frame| frame.op != 0) => {
                 self.held_bytes += text.len();
                 self.held.push_back(HeldFrame {
                     text,
@@ -460,60 +349,12 @@ impl<'a> Connection<'a> {
         let mut why = Why::new(cause, detail);
         // A host that closes before its first word is as dead as one that does not answer.
         why.resume_host_is_dead = self.on_resume_host && !self.said_hello;
+        why.gateway_is_dead = !self.on_resume_host && !self.said_hello;
         Ended::Lost(why)
     }
 
     fn silent(&self) -> Ended {
         self.lost("silent", "the gateway says nothing")
-    }
-
-    fn closed(&self, frame: Option<&CloseFrame<'_>>) -> Ended {
-        let code = frame.map(|frame| frame.code);
-        let detail = match frame {
-            Some(frame) => format!("close code {}: {}", frame.code, frame.reason),
-            None => "closed without a code".to_owned(),
-        };
-        match after(code, self.holding.status.id, self.holding.shared.shards) {
-            After::Stop(fatal) => Ended::Fatal(fatal),
-            After::Resume => self.lost("closed", detail),
-            After::NewSession => {
-                let mut why = Why::new("closed", detail);
-                why.session_is_gone = Some("close_code");
-                Ended::Lost(why)
-            }
-        }
-    }
-
-    fn failed(&mut self, error: &ReceiveMessageError) -> Option<Ended> {
-        // twilight's words for a frame that it cannot read hold the frame, and with it tokens of interactions.
-        match error.kind() {
-            ReceiveMessageErrorType::Deserializing { .. } => self.unreadable(&FrameError::Missing("op, t or s")),
-            ReceiveMessageErrorType::Reconnect => {
-                let mut why = Why::new("unreachable", causes(error));
-                why.resume_host_is_dead = self.on_resume_host;
-                Some(Ended::Lost(why))
-            }
-            _ => Some(self.lost("compression", "a frame could not be decompressed")),
-        }
-    }
-
-    /// A frame that cannot be read is asked for again by resuming before it; one that stays so is given up and counted.
-    fn unreadable(&mut self, error: &FrameError) -> Option<Ended> {
-        let holding = &mut *self.holding;
-        holding.shared.metrics.unreadable();
-        let last = holding.tracker.last();
-        let (seq, tries) = holding.unreadable;
-        holding.unreadable = if seq == last { (seq, tries + 1) } else { (last, 1) };
-        let tries = holding.unreadable.1;
-        // Without a session nothing can follow: the pace of connecting and the identify budget bound the trying.
-        if tries <= UNREADABLE_TRIES || holding.session.is_none() {
-            tracing::error!(shard = holding.status.id, %error, after_seq = last, tries, "unreadable frame; asking for it again");
-            return Some(self.lost("unreadable", error.to_string()));
-        }
-        tracing::error!(shard = holding.status.id, %error, after_seq = last, "unreadable frame given up");
-        holding.shared.metrics.gap("unreadable_frame");
-        holding.status.update(|numbers| numbers.gaps += 1);
-        None
     }
 
     /// Leaves so that the session stays: never 1000 or 1001. What comes meanwhile is not read; it is replayed.
@@ -528,7 +369,8 @@ impl<'a> Connection<'a> {
         }
         self.gateway.close(CloseFrame::RESUME);
         let closed = async {
-            while let Some(Ok(message)) = self.gateway.next().await {
+            // twilight may panic here as anywhere else.
+            while let Some(Ok(message)) = next(&mut self.gateway, false).await {
                 // After its own close twilight would connect anew; a hello says that it has.
                 let hello = matches!(&message, Message::Text(text) if Frame::read(text.as_bytes()).is_ok_and(|frame| frame.op == 10));
                 if hello || message.is_close() {

@@ -1,7 +1,7 @@
 //! One shard: waits for its lease, keeps a session, connects again and again, and leaves so that the next can resume.
 //!
-//! `keeper` holds the lease, `connection` is one gateway connection from open to close, `close` says what a close code
-//! means, `pace` how soon to connect again, `beat` when to poll under backpressure.
+//! `keeper` holds the lease, `connection` is one gateway connection from open to close and works its frames in, `close` says
+//! what a close code means, `pace` how soon to connect again, `beat` when to poll under backpressure.
 
 mod beat;
 mod close;
@@ -21,7 +21,6 @@ use twilight_gateway::{ConfigBuilder, ShardId};
 
 use crate::clock::{ClockOffset, now_ms};
 use crate::config::Config;
-use crate::discord::GatewayInfo;
 use crate::identify::IdentifyQueue;
 use crate::metrics::Metrics;
 use crate::resume::{ResumeFailures, SessionLimits};
@@ -39,6 +38,8 @@ const WINDOW_BYTES: usize = 512 << 10;
 /// How long a shard without a gateway connection waits for a lease that another consumer of the broker seems to hold. It may
 /// be our own former connection, which the broker has not buried yet.
 const GIVE_UP: Duration = Duration::from_secs(3);
+/// How often a gap in the sequence numbers is logged; each is counted.
+const LOG_JUMPS_EVERY: Duration = Duration::from_secs(10);
 /// How long leaving waits for confirmations.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -47,7 +48,6 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub(crate) struct Shared {
     link: Link,
     topology: Arc<Topology>,
-    gateway_url: String,
     shards: u32,
     window: usize,
     limits: SessionLimits,
@@ -66,23 +66,19 @@ impl Shared {
         config: Config,
         link: Link,
         topology: Arc<Topology>,
-        info: GatewayInfo,
         shards: u32,
         identify: IdentifyQueue,
         clock: Arc<ClockOffset>,
         metrics: Metrics,
         holder: String,
     ) -> Self {
-        // Cloned for each connection: the clones share the TLS context. Without `proxy_url` twilight would fall back to
-        // Discord's own address, whatever `GET /gateway/bot` said.
+        // Cloned for each connection: the clones share the TLS context. The address is added to each.
         let twilight = ConfigBuilder::new(config.token.expose().to_owned(), config.intents)
-            .proxy_url(info.url.clone())
             .queue(identify.clone())
             .build();
         Self {
             link,
             topology,
-            gateway_url: info.url,
             shards,
             window: config.window,
             limits: config.limits,
@@ -175,8 +171,14 @@ pub(super) struct Holding {
     resume_host_is_dead: bool,
     /// Attempts to resume the session that failed since it was last connected.
     resume_failures: ResumeFailures,
+    /// The gateway did not answer at its address; Discord is asked for it again.
+    gateway_is_dead: bool,
     /// A frame that could not be read: after which sequence number, and how often.
     unreadable: (u64, u32),
+    /// Messages of the pipeline that were given up, as far as they are counted.
+    given_up: u64,
+    /// When a jump of the sequence numbers was logged last.
+    jump_logged: Option<tokio::time::Instant>,
 }
 
 impl Holding {
@@ -195,6 +197,7 @@ impl Holding {
         };
         let stop_pipeline = CancellationToken::new();
         let (sender, _task) = Pipeline::start(shared.link.clone(), options, stop_pipeline.clone());
+        status.publishes_by(Some(sender.health()));
         let mut tracker = Tracker::default();
         let mut session = None;
         let mut resume_failures = ResumeFailures::default();
@@ -238,7 +241,10 @@ impl Holding {
             stop_pipeline,
             resume_host_is_dead: resume_failures.avoid_resume_address(),
             resume_failures,
+            gateway_is_dead: false,
             unreadable: (0, 0),
+            given_up: 0,
+            jump_logged: None,
         }
     }
 
@@ -284,9 +290,8 @@ impl Holding {
         self.shared.metrics.closed(why.cause);
         self.status.closed(&format!("{}: {}", why.cause, why.detail));
         self.status.set(State::Connecting(why.detail.clone()));
-        if why.resume_host_is_dead {
-            self.resume_host_is_dead = true;
-        }
+        self.resume_host_is_dead |= why.resume_host_is_dead;
+        self.gateway_is_dead |= why.gateway_is_dead;
         if why.resume_failed {
             self.resume_failed(&why.detail);
         }
@@ -343,6 +348,35 @@ impl Holding {
         self.status.update(|numbers| numbers.gaps += 1);
     }
 
+    /// A dispatch came whose sequence number is too high by so many: events that Discord counted did not come.
+    fn jumped(&mut self, seq: u64, missing: u64) {
+        self.sequence_gap(
+            seq,
+            &format!("{missing} sequence numbers are missing: their events did not come"),
+        );
+    }
+
+    /// Counts a gap in the session's sequence numbers, and logs it unless one was logged a moment ago.
+    fn sequence_gap(&mut self, seq: u64, what: &str) {
+        let now = tokio::time::Instant::now();
+        if self
+            .jump_logged
+            .is_none_or(|at| now.duration_since(at) >= LOG_JUMPS_EVERY)
+        {
+            self.jump_logged = Some(now);
+            let last_seq = self.tracker.last();
+            tracing::error!(
+                shard = self.status.id,
+                last_seq,
+                seq,
+                what,
+                "a gap in the gateway's sequence numbers"
+            );
+        }
+        self.shared.metrics.gap("sequence");
+        self.status.update(|numbers| numbers.gaps += 1);
+    }
+
     /// Waits for the lease, for room, and for the budget if a new session is needed. `false` when another process had the
     /// shard meanwhile.
     async fn ready_to_connect(&mut self, keeper: &mut Keeper) -> anyhow::Result<bool> {
@@ -365,6 +399,9 @@ impl Holding {
         }
         if fail_point::skips("ingestor.guard.resume") {
             self.session = None;
+        }
+        if std::mem::take(&mut self.gateway_is_dead) {
+            self.shared.identify.address_failed().await?;
         }
         if self.session.is_none() {
             self.status
@@ -408,6 +445,11 @@ impl Holding {
             numbers.pending = progress.pending;
         });
         self.shared.metrics.publishing(self.status.id, progress);
+        for _ in self.given_up..progress.given_up {
+            self.shared.metrics.gap("unpublishable");
+            self.status.update(|numbers| numbers.gaps += 1);
+        }
+        self.given_up = progress.given_up;
     }
 
     /// Lets what is under way be confirmed before the session is kept for the last time.
@@ -433,5 +475,6 @@ impl Drop for Holding {
     fn drop(&mut self) {
         // A pipeline of a period that is over must publish nothing more.
         self.stop_pipeline.cancel();
+        self.status.publishes_by(None);
     }
 }
