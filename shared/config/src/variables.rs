@@ -208,7 +208,7 @@ variables! {
     /// Number of shards.
     SHARD_COUNT = Variable::optional("SHARD_COUNT", INGESTOR, "4", "number of shards in all; default: Discord's recommendation");
     /// Shards of this process.
-    SHARD_RANGE = Variable::optional("SHARD_RANGE", INGESTOR, "0-3", "shards of this process, first-last; default: all");
+    SHARD_RANGE = Variable::optional("SHARD_RANGE", INGESTOR, "0-3", "shards of this process, first-last, at most 1,024; default: all");
     /// Gateway intents.
     INGESTOR_INTENTS = Variable::defaulted("INGESTOR_INTENTS", INGESTOR, "guilds,guild_members,guild_messages",
         "gateway intents, separated by commas; message content is never asked for");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use arrakis_contracts::names;
-use lapin::options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::options::{BasicPublishOptions, ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use serde_json::json;
@@ -19,6 +19,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         proves: &[I1, I5],
         guard: Guard::FailPoint("broker.guard.redeclare=skip"),
         run: |stage| Box::pin(queue_deleted(stage)),
+    },
+    Scenario {
+        fault: 8,
+        name: "exchange-deleted",
+        what: "exchange.delete of the events' exchange, and its queues stay",
+        proves: &[I1, I5],
+        guard: Guard::FailPoint("broker.guard.redeclare=skip"),
+        run: |stage| Box::pin(exchange_deleted(stage)),
     },
     Scenario {
         fault: 9,
@@ -79,6 +87,20 @@ async fn queue_deleted(stage: &mut Stage) -> anyhow::Result<()> {
     // What came while there was no queue is kept by the alternate exchange, for an operator.
     stage.patience(Duration::from_secs(8));
     delete(stage, names::EVENTS_GUILD).await?;
+    stage.load(8).await?;
+    stage.recovers(BROKER_BACK).await?;
+    Ok(())
+}
+
+/// The ingestor's channel is closed at the next publish. Nothing was accepted that the exchange could lose.
+async fn exchange_deleted(stage: &mut Stage) -> anyhow::Result<()> {
+    stage.start(Shape::default()).await?;
+    stage.load(8).await?;
+    stage.flows(8).await?;
+    let (connection, channel) = operator(stage).await?;
+    let options = ExchangeDeleteOptions::default();
+    channel.exchange_delete(names::EVENTS.into(), options).await?;
+    connection.close(200, "done".into()).await?;
     stage.load(8).await?;
     stage.recovers(BROKER_BACK).await?;
     Ok(())

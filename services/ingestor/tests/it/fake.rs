@@ -144,6 +144,10 @@ impl Conversation {
         let _ = self.socket.send(Message::text(text)).await;
     }
 
+    pub(crate) async fn send_bytes(&mut self, bytes: Vec<u8>) {
+        let _ = self.socket.send(Message::binary(bytes)).await;
+    }
+
     pub(crate) async fn ready(&mut self, seq: u64) {
         let d = json!({ "session_id": "s", "resume_gateway_url": "" });
         self.dispatch("READY", seq, &d).await;

@@ -1,5 +1,7 @@
 //! A gateway that breaks its own rules: sequence numbers, READY, HELLO, op 9.
 
+use std::io::Write as _;
+
 use arrakis_test_support::eventually;
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
@@ -225,6 +227,51 @@ async fn panic_of_twilight_while_it_closes_ends_the_connection_alone() {
     let ingestor = start(&world, &gateway).await;
     assert_eq!(seqs(&world.take_events(2).await), [2, 4]);
     ingestor.healthy_as("active").await;
+    ingestor.stop().await;
+    world.finish(&[]).await;
+}
+
+/// 40 MiB in 40 KB: the connection ends before they are decompressed.
+#[tokio::test]
+async fn message_that_decompresses_to_too_much_ends_the_connection_alone() {
+    let world = World::new().await;
+    let mut text = vec![b' '; 40 << 20];
+    text.extend(b"{\"op\":11,\"d\":null}");
+    let bomb = if cfg!(feature = "zstd") {
+        let mut stream = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+        stream.write_all(&text).unwrap();
+        stream.flush().unwrap();
+        stream.get_ref().clone()
+    } else {
+        let mut bomb = Vec::with_capacity(1 << 20);
+        let mut stream = flate2::Compress::new(flate2::Compression::new(4), true);
+        stream
+            .compress_vec(&text, &mut bomb, flate2::FlushCompress::Sync)
+            .unwrap();
+        bomb
+    };
+    let gateway = Gateway::start(move |_, mut connection| {
+        let bomb = bomb.clone();
+        async move {
+            match connection.resumes_after() {
+                None => {
+                    connection.ready(1).await;
+                    connection.joins([2]).await;
+                    connection.send_bytes(bomb).await;
+                }
+                Some(seq) => {
+                    connection.resumed(seq + 1).await;
+                    connection.joins([seq + 2]).await;
+                }
+            }
+            connection.stay().await;
+        }
+        .boxed()
+    })
+    .await;
+    let ingestor = start(&world, &gateway).await;
+    assert_eq!(seqs(&world.take_events(2).await), [2, 4]);
+    assert_eq!((gateway.count(2), gateway.count(6)), (1, 1));
     ingestor.stop().await;
     world.finish(&[]).await;
 }

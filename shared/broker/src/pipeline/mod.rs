@@ -9,11 +9,12 @@
 //! Order: what the broker accepts at the first try keeps the order of sending. What it refused, or returned because no queue
 //! wanted it, comes later, in no particular order.
 //!
-//! `window` holds what is not confirmed, `task` publishes it, `one_by_one` finds what cannot be published, `notice` says what
+//! `window` holds what is not confirmed, `task` publishes it on the channel of `open`, `one_by_one` finds what cannot be published, `notice` says what
 //! is wrong in the log and to health.
 
 mod notice;
 mod one_by_one;
+mod open;
 mod task;
 mod window;
 

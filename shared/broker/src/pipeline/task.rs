@@ -9,15 +9,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
-use crate::channel::Channel;
 use crate::confirm::{self, Answer, Interruption, Outgoing};
 use crate::link::{Link, LinkClosed, Live};
 use crate::lock::LockCheck;
 use crate::message::Message;
-use crate::unanswered::{Answered, Unanswered};
+use crate::unanswered::Answered;
 
 use super::notice::{Notice, Reason};
 use super::one_by_one::OneByOne;
+use super::open::{Open, close, refreshed};
 use super::window::Window;
 use super::{PipelineOptions, Progress};
 
@@ -27,9 +27,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// Wait before a message is tried again that no queue wanted.
 const RETURNED_WAIT: Duration = Duration::from_secs(1);
-/// How long a channel is used on which messages are refused. RabbitMQ keeps for each channel that a quorum queue is full, and
-/// takes that back when a message leaves the queue, but not when its limit is lifted; a new channel asks anew.
-const REFUSED_CHANNEL: Duration = Duration::from_secs(10);
 
 /// The task's state.
 pub(super) struct Task {
@@ -54,24 +51,6 @@ enum End {
     Reopen,
     /// A new channel, after a wait.
     Again(Interruption),
-}
-
-/// A channel in use, and what is unanswered on it.
-struct Open {
-    live: Arc<Live>,
-    channel: Channel,
-    in_flight: Unanswered,
-    lock: Option<LockCheck>,
-    /// Since when messages are refused on it.
-    refused_since: Option<Instant>,
-}
-
-impl Open {
-    /// Whether the channel is to be replaced, since it has been refusing for long.
-    fn is_worn(&self) -> bool {
-        self.refused_since
-            .is_some_and(|since| since.elapsed() >= REFUSED_CHANNEL)
-    }
 }
 
 impl Task {
@@ -157,13 +136,7 @@ impl Task {
             Err(error) => return End::Again((&error).into()),
         };
         let lock = self.options.fence.as_ref().map(|fence| LockCheck::new(&fence.lock));
-        let mut open = Open {
-            live,
-            channel,
-            in_flight: Unanswered::default(),
-            lock,
-            refused_since: None,
-        };
+        let mut open = Open::new(live, channel, lock);
         match self.publish_on(&mut open, backoff).await {
             Ok(end) => end,
             Err(interruption) => End::Again(self.mend(&open.live, interruption).await),
@@ -496,19 +469,5 @@ impl Task {
         let within = self.options.confirm_within;
         let overdue = self.window.is_overdue(since, within);
         overdue.then(|| format!("no confirmation within {} s", within.as_secs()))
-    }
-}
-
-/// Closes a channel, if the broker answers soon; otherwise it closes when it is dropped.
-async fn close(channel: &Channel, why: &str) {
-    let close = channel.close(200, why.into());
-    let _ = tokio::time::timeout(Duration::from_secs(1), close).await;
-}
-
-/// Waits for the confirmation of the lock that is under way, for ever when there is none.
-async fn refreshed(lock: &mut Option<LockCheck>) -> Result<(), Interruption> {
-    match lock {
-        Some(lock) => lock.refreshed().await,
-        None => std::future::pending().await,
     }
 }

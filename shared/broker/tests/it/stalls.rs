@@ -29,7 +29,7 @@ fn start_with(world: &World, window: usize) -> PipelineSender {
 
 async fn send(sender: &mut PipelineSender, message: Message) {
     let room = tokio::time::timeout(Duration::from_secs(10), sender.room()).await;
-    assert!(room.expect("room within 10 s"));
+    assert_eq!(room, Ok(true), "room within 10 s");
     sender.send(message).unwrap();
 }
 
