@@ -6,7 +6,7 @@
 
 use flate2::{Decompress, FlushDecompress};
 
-/// Most bytes of one message, compressed or not. The largest of Discord's, a GUILD_CREATE, has some megabytes.
+/// Most bytes of one message, compressed or not. The largest of Discord's, a `GUILD_CREATE`, has some megabytes.
 pub(crate) const MOST_BYTES: usize = 32 << 20;
 /// Most bytes that deflate makes of one.
 const DEFLATE_RATIO: usize = 1_032;

@@ -42,10 +42,11 @@ impl Limits {
         if !self.is_shared() {
             return false;
         }
+        let began = Instant::now();
         match self.redis.run::<i64>(&self.end_pauses, &[name.to_owned()]).await {
             Ok(_) => true,
             Err(trouble) => {
-                self.note_trouble(&trouble);
+                self.note_trouble(&trouble, began);
                 false
             }
         }
