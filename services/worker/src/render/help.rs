@@ -34,7 +34,7 @@ pub fn embed(theme: Option<&Theme>, commands: &[Entry<'_>]) -> Embed {
         .collect();
     let next = match theme {
         Some(_) => "Start with `/position`: it shows where you stand.",
-        None => "InvocationData an admin of your server to set the community up; then there is more to see here.",
+        None => "Ask an admin of your server to set the community up; then there is more to see here.",
     };
     EmbedBuilder::new()
         .color(color.rgb())

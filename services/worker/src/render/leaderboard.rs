@@ -88,7 +88,7 @@ pub fn embed(scene: &Scene<'_>, page: &Page<'_>) -> Embed {
     let words = &scene.theme.words;
     if page.lines.is_empty() {
         let lead = format!("No {} here has a wallet in the ranking yet.", words.member);
-        let next = "InvocationData an admin of this server to link wallets, then look again.";
+        let next = "Ask an admin of this server to link wallets, then look again.";
         return scene
             .embed(title, scene.theme.accent, &[lead])
             .field(next_step(next))

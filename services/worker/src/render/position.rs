@@ -7,7 +7,7 @@ use super::{Scene, narrow, next_step, text, threshold, wide};
 
 /// What a member without a verified wallet is told to do.
 pub(super) const LINK_A_WALLET: &str =
-    "InvocationData an admin of this server to link your wallet to you; then `/position` shows where you stand.";
+    "Ask an admin of this server to link your wallet to you; then `/position` shows where you stand.";
 
 /// What `/position` shows.
 #[derive(Debug, Clone, Copy)]

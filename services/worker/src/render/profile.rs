@@ -67,7 +67,7 @@ pub fn unknown(name: &str, own: bool) -> (String, String) {
         let what = "I do not know you in this server yet.".to_owned();
         return (
             what,
-            "InvocationData an admin to bring you in; `/leaderboard` and `/threshold` work meanwhile.".to_owned(),
+            "Ask an admin to bring you in; `/leaderboard` and `/threshold` work meanwhile.".to_owned(),
         );
     }
     let what = format!("{} is not a member that I know here.", text::name(name));
