@@ -141,7 +141,6 @@ async fn try_case(platform: &Platform, way: Way, row: Row) -> Result<(), String>
     }
     let effects = |struck: (&str, &str), part: &str| super::effects(platform, 0, (struck.0, struck.1, part));
     let callbacks = effects(CALLBACK, id);
-    let follow_ups = effects(FOLLOW_UP, token);
     let wanted = match (way.act, unknown_wanted) {
         (Act::Command("refuses"), true) => usize::from(row.effect),
         (Act::Command("refuses"), false) => 1,
@@ -150,6 +149,11 @@ async fn try_case(platform: &Platform, way: Way, row: Row) -> Result<(), String>
     if callbacks != 1 || view["callback_type"] != way.kind {
         return Err(format!("{callbacks} first responses: {view:#}"));
     }
+    if effects(FOLLOW_UP, token) < wanted {
+        // The emulator shows a message before it has recorded the call that made it.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let follow_ups = effects(FOLLOW_UP, token);
     if follow_ups != wanted {
         return Err(format!("{follow_ups} follow-ups instead of {wanted}: {view:#}"));
     }
