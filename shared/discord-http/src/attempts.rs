@@ -180,7 +180,7 @@ mod tests {
                     &Method::DELETE,
                     &[first, answered("guilds/1/roles/2", 10_004)]
                 ),
-                Decision::End(Ending::Refused),
+                Decision::End(Ending::RepeatLater),
                 "a bot that left the server does not know whether the role is there"
             );
             assert_eq!(

@@ -257,7 +257,9 @@ impl Discord {
                 continue;
             }
             if tries >= self.patience.tries {
-                return Err(ended(exhausted, call, why, sent.ok().as_ref()));
+                // A refusal that is not in Discord's error form is an intermediary's: it states nothing about the resource.
+                let refusal = sent.ok().filter(|_| failure != Failure::UnreadableAnswer);
+                return Err(ended(exhausted, call, why, refusal.as_ref()));
             }
             self.progress.event(Event::Retrying {
                 call: call.clone(),
@@ -342,16 +344,7 @@ fn segments(request: &Request) -> Vec<&str> {
 }
 
 fn failure_of(request: &Request, answer: &Answer) -> Option<Failure> {
-    if answer.status.is_success() {
-        return None;
-    }
-    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-    Failure::of_answer(
-        &request.method,
-        &segments(request),
-        answer.status,
-        body["code"].as_u64().unwrap_or(0),
-    )
+    Failure::of_response(&request.method, &segments(request), answer.status, &answer.body)
 }
 
 /// The error of a call that ends so: Discord's refusal where it answered with one.

@@ -194,8 +194,8 @@ pub(crate) fn needs_current(kind: Kind, id: Snowflake, guild: Snowflake, fields:
 fn needed_of_current(kind: Kind, fields: &[String]) -> Option<(&'static str, &'static str)> {
     let touches = |name: &str| fields.iter().any(|field| field == name);
     match kind {
-        Kind::Server if touches("community") => Some(("GET /guilds/{id}", "features")),
-        Kind::Onboarding if touches("prompts") => Some(("GET /guilds/{id}/onboarding", "prompts")),
+        Kind::Server if touches("community") => Some(("GET /guilds/{guild}", "features")),
+        Kind::Onboarding if touches("prompts") => Some(("GET /guilds/{guild}/onboarding", "prompts")),
         _ => None,
     }
 }

@@ -8,7 +8,7 @@ use arrakis_iac::config::{Inputs, load};
 use arrakis_iac::export::{Detail, assign, from_live, to_yaml};
 use arrakis_iac::model::{Configuration, Kind, Snowflake};
 use arrakis_iac::plan::{Mode, Options, PlanError, plan};
-use arrakis_iac_apply::http::{Answer, Request, SendError, Transport};
+use arrakis_iac_apply::http::{Answer, CallError, Request, SendError, Transport};
 use arrakis_iac_apply::{ReadError, absent_members, all_kinds, read};
 use arrakis_themes::Registry;
 use async_trait::async_trait;
@@ -98,6 +98,32 @@ async fn a_collection_that_is_not_there_is_not_taken_for_empty() {
         };
         let refused = plan(&config, &bench.state().await, &live, &options).unwrap_err();
         assert_eq!(refused, PlanError::Unread(Kind::Webhook), "{mode:?}");
+    }
+}
+
+/// A firewall's or a gateway's 404 states nothing about the server: a resource must not be forgotten because of it.
+#[tokio::test]
+async fn refusal_without_discords_error_form_is_an_outage() {
+    let bench = Bench::start(empty()).await;
+    for status in [http::StatusCode::NOT_FOUND, http::StatusCode::FORBIDDEN] {
+        let bend = match status {
+            http::StatusCode::NOT_FOUND => |answer: &mut Answer| {
+                answer.status = http::StatusCode::NOT_FOUND;
+                answer.body = b"<html>no such page</html>".to_vec().into();
+            },
+            _ => |answer: &mut Answer| {
+                answer.status = http::StatusCode::FORBIDDEN;
+                answer.body = b"<html>blocked</html>".to_vec().into();
+            },
+        };
+        let discord = bent(&bench, format!("/guilds/{}/webhooks", bench.guild()), bend);
+        let error = read(&discord, bench.guild(), &all_kinds()).await.unwrap_err();
+        let message = error.to_string();
+        assert!(
+            matches!(&error, ReadError::Call(CallError::Unavailable { .. })),
+            "{error:?}"
+        );
+        assert!(message.contains(status.as_str()), "{message}");
     }
 }
 
