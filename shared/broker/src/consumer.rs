@@ -229,7 +229,7 @@ impl<H: Handler> Consuming<H> {
                 () = stop.hard.cancelled() => break,
             }
         }
-        if fail_point::skips("worker.guard.give_back") {
+        if fail_point::skips("broker.guard.requeue") {
             std::process::exit(0);
         }
         // What the broker had sent already and nobody has begun goes back at once, so that another worker takes it now.
@@ -247,10 +247,10 @@ impl<H: Handler> Consuming<H> {
         let handler = self.handler.clone();
         let options = self.options.clone();
         self.tasks.spawn(async move {
-            if fail_point::skips("worker.guard.ack") {
+            if fail_point::skips("broker.guard.ack") {
                 delivery.ack().await;
             }
-            let guarded = !fail_point::skips("worker.guard.isolation");
+            let guarded = !fail_point::skips("broker.guard.isolation");
             if guarded && delivery.is_uncounted_return() {
                 let moved = options.failures.count_return(&delivery).await;
                 settled(&options, &delivery, &Verdict::GiveBack, moved).await;
@@ -300,11 +300,11 @@ impl<H: Handler> Consuming<H> {
 
 async fn handle_and_settle<H: Handler>(handler: &H, options: &ConsumeOptions, delivery: &Delivery) {
     let names = names(delivery);
-    fail_point::hit_at("worker.consumed", &names).await;
+    fail_point::hit_at("broker.consumed", &names).await;
     let verdict = run(handler, options, delivery).await;
-    fail_point::hit_at("worker.handled", &names).await;
+    fail_point::hit_at("broker.handled", &names).await;
     settle(options, delivery, verdict).await;
-    fail_point::hit_at("worker.acked", &names).await;
+    fail_point::hit_at("broker.acked", &names).await;
 }
 
 /// By what a fail point tells one message from another.
@@ -319,22 +319,22 @@ fn names(delivery: &Delivery) -> [&str; 3] {
 async fn run<H: Handler>(handler: &H, options: &ConsumeOptions, delivery: &Delivery) -> Verdict {
     // The handler is called inside the guarded future: it may panic before its first await.
     let guarded = AssertUnwindSafe(async {
-        fail_point::hit_at("worker.handling", &names(delivery)).await;
-        if fail_point::skips_at("worker.failing", &names(delivery)) {
-            let error = "fail point worker.failing".to_owned();
+        fail_point::hit_at("broker.handling", &names(delivery)).await;
+        if fail_point::skips_at("broker.failing", &names(delivery)) {
+            let error = "fail point broker.failing".to_owned();
             return Verdict::Retry { error };
         }
         handler.handle(delivery.clone()).await
     })
     .catch_unwind();
-    let limit = options.limit.filter(|_| !fail_point::skips("worker.guard.limit"));
+    let limit = options.limit.filter(|_| !fail_point::skips("broker.guard.limit"));
     let finished = match limit {
         Some(limit) => tokio::time::timeout(limit, guarded).await,
         None => Ok(guarded.await),
     };
     match finished {
         Ok(Ok(verdict)) => verdict,
-        Ok(Err(_)) if fail_point::skips("worker.guard.panic") => std::process::abort(),
+        Ok(Err(_)) if fail_point::skips("broker.guard.panic") => std::process::abort(),
         Ok(Err(panic)) => {
             options.events.panicked(&options.queue);
             let words = panic.downcast_ref::<String>().map(String::as_str);
@@ -364,7 +364,7 @@ async fn settle(options: &ConsumeOptions, delivery: &Delivery, verdict: Verdict)
             tracing::info!(queue, id, why = redact::text(why), "dropped");
             Ok(delivery.ack().await)
         }
-        Verdict::Retry { .. } if fail_point::skips("worker.guard.retry_wait") => Ok(delivery.give_back().await),
+        Verdict::Retry { .. } if fail_point::skips("broker.guard.retry_wait") => Ok(delivery.give_back().await),
         Verdict::Retry { error } => {
             tracing::warn!(
                 queue,

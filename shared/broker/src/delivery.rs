@@ -170,7 +170,7 @@ impl Delivery {
     pub fn labels(&self) -> Result<Labels, LabelError> {
         let read = Labels::read(self.message_id(), self.kind(), self.headers());
         if let Err(LabelError::UnknownVersion(_)) = read
-            && fail_point::skips("worker.guard.version")
+            && fail_point::skips("broker.guard.version")
         {
             let mut map = self.headers().clone();
             map.insert(
@@ -193,7 +193,7 @@ impl Delivery {
     /// Tells the broker that it is done.
     pub async fn ack(&self) -> Settled {
         let settled = self.settle(self.0.acker.ack(BasicAckOptions::default())).await;
-        if settled == Settled::Stale && fail_point::skips("worker.guard.stale_ack") {
+        if settled == Settled::Stale && fail_point::skips("broker.guard.stale_ack") {
             return Settled::Yes;
         }
         settled

@@ -40,7 +40,7 @@ impl Failures {
     /// # Errors
     /// When the copy was not confirmed. The original is then not acknowledged.
     pub async fn retry(&self, delivery: &Delivery, error: &str) -> Result<Settled, PublishError> {
-        let counted = if fail_point::skips("worker.guard.attempts") {
+        let counted = if fail_point::skips("broker.guard.attempts") {
             0
         } else {
             delivery.attempts()
@@ -94,7 +94,7 @@ impl Failures {
     async fn move_to(&self, delivery: &Delivery, copy: &Message) -> Result<Settled, PublishError> {
         match self.publisher.publish(copy).await? {
             Outcome::Confirmed => {
-                fail_point::hit_at("worker.settling", &[delivery.queue()]).await;
+                fail_point::hit_at("broker.settling", &[delivery.queue()]).await;
                 Ok(delivery.ack().await)
             }
             // The exchange has no queue: not acknowledging is the only way to lose nothing.

@@ -251,6 +251,6 @@ variables! {
     /// Log format.
     LOG_FORMAT = Variable::defaulted("LOG_FORMAT", EVERY, "json", "json or text");
     /// Fail points.
-    ARRAKIS_FAIL_POINTS = Variable::optional("ARRAKIS_FAIL_POINTS", EVERY, "worker.consumed=kill@3",
+    ARRAKIS_FAIL_POINTS = Variable::optional("ARRAKIS_FAIL_POINTS", EVERY, "broker.consumed=kill@3",
         "places at which a debug build kills itself, hangs or passes over a guard, for fault runs (docs/faults.md); a release build refuses it");
 }

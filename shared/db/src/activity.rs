@@ -39,7 +39,7 @@ impl TenantTx {
         activity: Activity,
         at: OffsetDateTime,
     ) -> Result<bool, DbError> {
-        if fail_point::skips("worker.guard.inbox") {
+        if fail_point::skips("db.guard.inbox") {
             self.profiles().count(user, activity, at).await?;
             self.commit().await?;
             return Ok(true);

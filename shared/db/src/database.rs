@@ -195,7 +195,7 @@ impl Database {
 
     /// Lets a query ask for a connection, or refuses it; nobody looks where the guard is passed over.
     async fn admitted(&self, query: &'static str) -> Result<Option<Attempt<'_>>, DbError> {
-        if fail_point::skips("worker.guard.breaker") {
+        if fail_point::skips("db.guard.breaker") {
             return Ok(None);
         }
         match self.breaker.admit().await {
@@ -317,7 +317,7 @@ fn refused_by_breaker() -> sqlx::Error {
 
 /// The SQL that makes the rows of one tenant exist until the transaction ends. `community` is SQL of type text.
 fn set_tenant(community: &str) -> String {
-    if fail_point::skips("worker.guard.tenant") {
+    if fail_point::skips("db.guard.tenant") {
         // What happens to those who set it for the connection: it outlives the transaction.
         return format!(
             "set_config('app.current_tenant', coalesce(nullif(current_setting('app.current_tenant', true), ''), {community}), false)"
@@ -329,7 +329,7 @@ fn set_tenant(community: &str) -> String {
 /// The SQL that sets the tenant of a guild where it has one.
 fn enter_guild(guild: GuildId) -> String {
     let guild = guild.stored();
-    if fail_point::skips("worker.guard.tenant") {
+    if fail_point::skips("db.guard.tenant") {
         let set = set_tenant("community_id::text");
         return format!("select {set} as tenant from guild_routes where guild_id = {guild}");
     }
@@ -384,9 +384,9 @@ impl TenantTx {
     /// When a statement of the transaction had failed; then nothing of it was kept. When the database is away; then it is
     /// unknown whether the transaction took place, and the caller's message comes again.
     pub async fn commit(self) -> Result<(), DbError> {
-        fail_point::hit("worker.committing").await;
+        fail_point::hit("db.committing").await;
         commit(self.transaction).await?;
-        fail_point::hit("worker.committed").await;
+        fail_point::hit("db.committed").await;
         Ok(())
     }
 
@@ -397,11 +397,11 @@ impl TenantTx {
         span: tracing::Span,
         words: &str,
     ) -> Result<Option<PgRow>, DbError> {
-        fail_point::hit("worker.committing").await;
+        fail_point::hit("db.committing").await;
         let words = format!("{words}; commit");
         let last = run_named(name, span, self.transaction.say(Words::Executing(&words))).await?;
         self.transaction.done();
-        fail_point::hit("worker.committed").await;
+        fail_point::hit("db.committed").await;
         Ok(last)
     }
 

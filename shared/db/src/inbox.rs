@@ -24,7 +24,7 @@ impl TenantTx {
             )
             .execute(&mut *self.transaction)
         )?;
-        Ok(done.rows_affected() > 0 || fail_point::skips("worker.guard.inbox"))
+        Ok(done.rows_affected() > 0 || fail_point::skips("db.guard.inbox"))
     }
 
     /// The committed claims among these, with their age by Postgres' clock.
@@ -93,7 +93,7 @@ impl GlobalTx {
             )
             .execute(&mut *self.transaction)
         )?;
-        Ok(done.rows_affected() > 0 || fail_point::skips("worker.guard.inbox"))
+        Ok(done.rows_affected() > 0 || fail_point::skips("db.guard.inbox"))
     }
 
     /// [`TenantTx::claim_ages`] for events of no community.

@@ -105,22 +105,22 @@ mod tests {
 
     #[tokio::test]
     async fn hits_are_counted_by_what_is_in_hand() {
-        arm("worker.called[defer]=skip@2;worker.calling=skip@2+".parse().unwrap());
-        let second: Vec<bool> = (0..3).map(|_| skips("worker.called", &["edit", "defer"])).collect();
+        arm("discord.called[defer]=skip@2;discord.calling=skip@2+".parse().unwrap());
+        let second: Vec<bool> = (0..3).map(|_| skips("discord.called", &["edit", "defer"])).collect();
         assert_eq!(second, [false, true, false]);
-        assert!(!skips("worker.called", &["edit"]));
-        let later: Vec<bool> = (0..3).map(|_| skips("worker.calling", &[])).collect();
+        assert!(!skips("discord.called", &["edit"]));
+        let later: Vec<bool> = (0..3).map(|_| skips("discord.calling", &[])).collect();
         assert_eq!(later, [false, true, true]);
         arm(Spec::default());
-        assert!(!skips("worker.calling", &[]));
-        hit("worker.consumed", &[]).await;
+        assert!(!skips("discord.calling", &[]));
+        hit("broker.consumed", &[]).await;
     }
 
     #[test]
     fn the_same_seed_chooses_the_same_hits() {
         let state = |seed| {
-            arm(format!("seed={seed};worker.acked=skip%30").parse().unwrap());
-            (0..50).map(|_| skips("worker.acked", &[])).collect::<Vec<_>>()
+            arm(format!("seed={seed};broker.acked=skip%30").parse().unwrap());
+            (0..50).map(|_| skips("broker.acked", &[])).collect::<Vec<_>>()
         };
         let first = state(1);
         assert_eq!(first, state(1));
@@ -130,8 +130,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_hangs_never_goes_on() {
-        arm("worker.consumed=hang".parse().unwrap());
-        let passed = tokio::time::timeout(Duration::from_millis(20), hit("worker.consumed", &[])).await;
+        arm("broker.consumed=hang".parse().unwrap());
+        let passed = tokio::time::timeout(Duration::from_millis(20), hit("broker.consumed", &[])).await;
         assert!(passed.is_err());
     }
 }

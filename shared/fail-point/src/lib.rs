@@ -5,10 +5,10 @@
 //! has neither SIGKILL nor probabilities with a seed nor places that are told apart by what is handled there.
 //!
 //! ```text
-//! worker.consumed=kill            SIGKILL at the first hit
-//! worker.called[defer]=kill@3     at the third call of this kind
-//! worker.committed=sleep(500)%10  at one hit in ten, for 500 ms; `seed=7` among the points makes it the same ten each time
-//! worker.guard.inbox=skip         the guard is passed over
+//! broker.consumed=kill            SIGKILL at the first hit
+//! discord.called[defer]=kill@3     at the third call of this kind
+//! db.committed=sleep(500)%10  at one hit in ten, for 500 ms; `seed=7` among the points makes it the same ten each time
+//! db.guard.inbox=skip         the guard is passed over
 //! ```
 //!
 //! Several are separated by `;`. `@N+` means from the Nth hit on. To add a point: a line in `points.rs`, a line in

@@ -61,7 +61,7 @@ pub struct Spec {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SpecError {
     /// Not of the form `name=action`.
-    #[error("\"{0}\" is no fail point; example: worker.consumed=kill@3")]
+    #[error("\"{0}\" is no fail point; example: broker.consumed=kill@3")]
     Form(String),
     /// No such point.
     #[error("there is no fail point \"{0}\"; the list is in docs/faults.md")]
@@ -157,14 +157,14 @@ mod tests {
 
     #[test]
     fn a_specification_reads_as_written() {
-        let spec: Spec = "seed=7; worker.called[defer]=kill@3;worker.committed=sleep(500)%10;worker.guard.inbox=skip;worker.consumed=hang@2+"
+        let spec: Spec = "seed=7; discord.called[defer]=kill@3;db.committed=sleep(500)%10;db.guard.inbox=skip;broker.consumed=hang@2+"
             .parse()
             .unwrap();
         assert_eq!(spec.seed, 7);
         assert_eq!(
             spec.points[0],
             Armed {
-                name: "worker.called",
+                name: "discord.called",
                 what: Some("defer".to_owned()),
                 action: Action::Kill,
                 when: When::Nth(3),
@@ -180,11 +180,11 @@ mod tests {
     #[test]
     fn what_cannot_be_meant_is_refused_by_name() {
         let error = |text: &str| text.parse::<Spec>().unwrap_err().to_string();
-        assert!(error("worker.consumed").contains("worker.consumed"));
-        assert!(error("worker.called[defer=kill").contains("worker.called[defer=kill"));
+        assert!(error("broker.consumed").contains("broker.consumed"));
+        assert!(error("discord.called[defer=kill").contains("discord.called[defer=kill"));
         assert!(error("worker.cosumed=kill").contains("\"worker.cosumed\""));
         for action in ["explode", "kill@0", "kill@x", "kill%101", "sleep", "sleep(x)"] {
-            assert!(error(&format!("worker.consumed={action}")).contains(action), "{action}");
+            assert!(error(&format!("broker.consumed={action}")).contains(action), "{action}");
         }
     }
 }

@@ -29,7 +29,7 @@ const HELPS: usize = 8;
 /// What they may take; they wait behind others for a place at their worker.
 const NO_DATABASE_MS: u64 = 2_000;
 /// What stays wrong is dropped; what passes must not be taken for it.
-const PASSING: Guard = Guard::FailPoint("worker.guard.passing=skip");
+const PASSING: Guard = Guard::FailPoint("worker.guard.transient=skip");
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -45,7 +45,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "postgres-breaker",
         what: "no connection to be had while members run a command that needs none",
         proves: &[I3],
-        guard: Guard::FailPoint("worker.guard.breaker=skip"),
+        guard: Guard::FailPoint("db.guard.breaker=skip"),
         run: |stage| Box::pin(breaker(stage)),
     },
     Scenario {
@@ -77,7 +77,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "tenants-under-attack",
         what: "sessions ended and connections used up while two tenants share few of them",
         proves: &[I1, I8],
-        guard: Guard::FailPoint("worker.guard.tenant=skip"),
+        guard: Guard::FailPoint("db.guard.tenant=skip"),
         run: |stage| Box::pin(tenants(stage)),
     },
 ];

@@ -14,7 +14,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "confirm-lost",
         what: "what the broker says does not reach the ingestor, then the connection is cut",
         proves: &[I1, I2],
-        guard: Guard::FailPoint("worker.guard.inbox=skip;worker.guard.done=skip"),
+        guard: Guard::FailPoint("db.guard.inbox=skip;worker.guard.done=skip"),
         run: |stage| Box::pin(confirm_lost(stage)),
     },
     Scenario {

@@ -283,7 +283,7 @@ impl Task {
             async move { (number, round, confirm::send(publishing, outgoing).await) },
             async move { drop(waiting.wait_for_confirms().await) },
         );
-        fail_point::hit_at("ingestor.published", &[entry.message.routing_key.as_str()]).await;
+        fail_point::hit_at("broker.published", &[entry.message.routing_key.as_str()]).await;
         Ok(())
     }
 
@@ -340,7 +340,7 @@ impl Task {
             }
             match answer {
                 Answer::Confirmed => {
-                    fail_point::hit("ingestor.confirmed").await;
+                    fail_point::hit("broker.confirmed").await;
                     confirmed |= self.confirmed(number, round, open);
                 }
                 Answer::Refused => self.refused(number, round, open).await?,
