@@ -18,7 +18,7 @@ use twilight_model::id::marker::UserMarker;
 
 use crate::metrics::WorkerMetrics;
 
-/// Time to live of done markers. Claims in the inbox are kept for nine days (`CLAIMS_KEPT`).
+/// Time to live of done markers. Claims in the inbox are kept for nine days (`CLAIM_RETENTION`).
 const DONE_MARKER_TTL: Ttl = Ttl::seconds(24 * 3600);
 /// How long an event or a job waits for a Postgres connection before it uses up a retry.
 pub(crate) const POSTGRES_WAIT: Duration = Duration::from_secs(60);

@@ -1,19 +1,19 @@
-//! Takes tokens out of what people read: dead letters, errors, logs.
+//! Removes tokens from text for people: dead letters, errors, logs.
 //!
-//! An interaction's token lets whoever has it speak as the bot for fifteen minutes, a webhook's token for ever. They stand in
-//! bodies (as JSON, as JSON inside a JSON string, as JSON that was cut off), in URLs, and in errors that quote any of these.
+//! An interaction's token allows sending messages as the bot for fifteen minutes; a webhook's token never expires. Tokens occur in
+//! bodies (JSON, JSON in a JSON string, truncated JSON), in URLs, and in errors that quote them.
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 
-/// What stands in a token's place.
+/// Replaces a token.
 const REDACTED: &str = "[redacted]";
-/// Begin of every interaction's token: "interaction:" in base64.
+/// Prefix of every interaction token: "interaction:" in base64.
 const INTERACTION_TOKEN: &str = "aW50ZXJhY3Rpb246";
-/// Shortest third part of a bot token.
+/// Shortest third part of a bot token, in bytes.
 const SIGNATURE: usize = 20;
-/// JSON within a string of JSON is read so many levels deep; what lies deeper is treated as text.
+/// Levels of JSON in JSON strings that are parsed; deeper ones are treated as text.
 const LEVELS: u32 = 8;
 
 /// Whether a field of this name holds a secret.
@@ -26,14 +26,14 @@ fn is_secret(name: &str) -> bool {
             .any(|word| name.contains(word))
 }
 
-/// A body, without tokens: read as JSON where it is JSON, else as text.
+/// Returns a body without tokens. It is treated as JSON, or as text if it is not JSON.
 pub fn body(bytes: &[u8]) -> String {
     match serde_json::from_slice::<Value>(bytes) {
         Ok(mut value) => {
             redact_value(&mut value, LEVELS);
             value.to_string()
         }
-        // A poison message need not be text.
+        // A poison message may not be UTF-8.
         Err(_) => text(&String::from_utf8_lossy(bytes)),
     }
 }
@@ -70,7 +70,7 @@ fn redact_string(string: &str, levels: u32) -> String {
     }
 }
 
-/// A text, without tokens: those in the paths of Discord's URLs, those after a field's name, and what has a token's form.
+/// Returns a text without tokens: those in paths of Discord's URLs, those after a field's name, and words in the form of a token.
 pub fn text(text: &str) -> String {
     let text = after_names(text);
     let text = in_paths(&text);

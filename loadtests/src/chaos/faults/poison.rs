@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use arrakis_contracts::dead_letter::DeadReason;
+use arrakis_contracts::dead_letter::DeadLetterReason;
 use arrakis_contracts::labels::HeaderValue;
 use arrakis_contracts::{DeadLetter, headers, names};
 use tokio::time::{Instant, sleep};
@@ -107,7 +107,7 @@ async fn unreadable(stage: &mut Stage) -> anyhow::Result<()> {
     let found = letters(&door, 5).await?;
     let parked = found
         .iter()
-        .filter(|letter| letter.reason == DeadReason::Unreadable)
+        .filter(|letter| letter.reason == DeadLetterReason::Unreadable)
         .count();
     stage.expect(I1, "each is parked with its reason", parked == 5, format!("{found:?}"));
     stage.flows(20).await?;

@@ -7,7 +7,7 @@ use lapin::types::FieldTable;
 use crate::world::{World, ascending, seqs};
 
 #[tokio::test]
-async fn a_cut_broker_connection_loses_and_reorders_nothing_and_keeps_the_gateway() {
+async fn lost_broker_connection_keeps_order_and_the_gateway_connection() {
     let world = World::new().await;
     let ingestor = world.ingestor();
     world.connected(1).await;
@@ -31,7 +31,7 @@ async fn a_cut_broker_connection_loses_and_reorders_nothing_and_keeps_the_gatewa
 
 /// While the broker takes nothing, hearts beat, memory is bounded, and afterwards everything arrives.
 #[tokio::test]
-async fn a_stalled_broker_is_waited_for_while_the_heart_beats() {
+async fn heartbeats_are_sent_while_the_broker_is_stalled() {
     let world = World::with(|options| options.heartbeat_interval_ms = 400).await;
     let ingestor = world.ingestor_with(&[("INGESTOR_WINDOW", "16")]);
     world.connected(1).await;
@@ -57,7 +57,7 @@ async fn a_stalled_broker_is_waited_for_while_the_heart_beats() {
 }
 
 #[tokio::test]
-async fn without_a_broker_it_waits_and_says_so() {
+async fn missing_broker_is_reported_down() {
     let world = World::new().await;
     world.proxy.refuse(true);
     let ingestor = world.ingestor();
@@ -70,11 +70,11 @@ async fn without_a_broker_it_waits_and_says_so() {
 }
 
 #[tokio::test]
-async fn an_event_without_a_binding_is_kept_apart() {
+async fn event_without_a_binding_is_in_the_unrouted_queue() {
     let world = World::new().await;
     let ingestor = world.ingestor();
     ingestor.healthy_as("active").await;
-    let channel = world.link.live().await.unwrap().channel().await.unwrap();
+    let channel = world.connection.current().await.unwrap().channel().await.unwrap();
     channel
         .queue_unbind(
             names::EVENTS_GUILD.into(),
@@ -93,7 +93,7 @@ async fn an_event_without_a_binding_is_kept_apart() {
 
 /// Two for one shard: one owns it, the other is a standby that is ready, and takes over within seconds.
 #[tokio::test]
-async fn a_second_ingestor_is_a_standby_that_takes_over() {
+async fn second_ingestor_is_a_standby_and_takes_over() {
     let world = World::new().await;
     let first = world.ingestor();
     first.healthy_as("active").await;
@@ -113,7 +113,7 @@ async fn a_second_ingestor_is_a_standby_that_takes_over() {
 
 /// The holder loses the broker for good; the standby has the session, and the loser stands by instead of fighting for it.
 #[tokio::test]
-async fn who_has_lost_the_broker_gives_the_shard_up() {
+async fn ingestor_that_lost_the_broker_stops_holding_the_shard() {
     let world = World::new().await;
     let first = world.ingestor();
     first.healthy_as("active").await;

@@ -73,7 +73,7 @@ async fn resume_that_fails_each_time_ends_in_a_new_session(answer: SessionAnswer
 }
 
 #[tokio::test]
-async fn every_resume_that_fails_each_time_ends_in_a_new_session_and_a_counted_gap() {
+async fn persistently_failing_resume_ends_in_a_new_session_and_a_gap() {
     let tasks = ANSWERS.map(|answer| tokio::spawn(resume_that_fails_each_time_ends_in_a_new_session(answer)));
     for task in tasks {
         task.await.unwrap();
@@ -99,7 +99,7 @@ async fn resume_that_fails_for_a_while_keeps_the_session(answer: SessionAnswer) 
 }
 
 #[tokio::test]
-async fn every_resume_that_fails_for_a_while_keeps_the_session() {
+async fn temporarily_failing_resume_keeps_the_session() {
     let tasks = ANSWERS.map(|answer| tokio::spawn(resume_that_fails_for_a_while_keeps_the_session(answer)));
     for task in tasks {
         task.await.unwrap();
@@ -143,7 +143,7 @@ async fn restarts_continue_the_count_of_failed_resumes() {
 }
 
 #[tokio::test]
-async fn identify_that_is_not_answered_is_sent_again() {
+async fn identify_without_ready_is_repeated() {
     for answer in [SessionAnswer::Silence, SessionAnswer::Reset, SessionAnswer::Close(4000)] {
         let world = World::new().await;
         let fault = arm(&world, FaultKind::GatewayIdentifyAnswer { answer }, Some(2));

@@ -25,7 +25,7 @@ async fn resumes_after(order: Order) {
 }
 
 #[tokio::test]
-async fn a_dropped_socket_is_resumed() {
+async fn dropped_socket_is_resumed() {
     resumes_after(Order::Drop).await;
 }
 
@@ -40,7 +40,7 @@ async fn op_9_true_is_resumed() {
 }
 
 #[tokio::test]
-async fn an_ordinary_close_code_is_resumed() {
+async fn resumable_close_code_is_resumed() {
     resumes_after(Order::Close(4000)).await;
 }
 
@@ -81,7 +81,7 @@ async fn close_code_4009_begins_a_new_session() {
 
 /// Leaves with a code that keeps the session; the next process resumes it, with what happened in between.
 #[tokio::test]
-async fn a_restart_misses_nothing_and_identifies_no_second_time() {
+async fn restart_resumes_without_a_second_identify() {
     let world = World::with(|options| options.shards = Some(2)).await;
     let first = world.ingestor();
     // Both sessions are known, and so kept: one whose READY nobody has read yet cannot be resumed by anybody.
@@ -112,7 +112,7 @@ async fn a_restart_misses_nothing_and_identifies_no_second_time() {
 }
 
 #[tokio::test]
-async fn a_dead_resume_host_is_replaced_by_the_first_address() {
+async fn unreachable_resume_host_is_replaced_by_the_gateways_url() {
     for mode in [DeadHost::Refuse, DeadHost::Hang] {
         let world = World::new().await;
         let ingestor = world.ingestor();
@@ -132,7 +132,7 @@ async fn a_dead_resume_host_is_replaced_by_the_first_address() {
 }
 
 #[tokio::test]
-async fn a_missing_heartbeat_acknowledgement_is_a_dead_connection() {
+async fn missing_heartbeat_acknowledgement_ends_the_connection() {
     let world = World::with(|options| options.heartbeat_interval_ms = 300).await;
     world.discord.app().faults.arm(
         FaultKind::GatewayNoHeartbeatAck,
@@ -151,7 +151,7 @@ async fn a_missing_heartbeat_acknowledgement_is_a_dead_connection() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_closes_at_once_is_not_met_in_a_hot_loop() {
+async fn gateway_that_closes_at_once_is_called_with_waits() {
     let world = World::new().await;
     let ingestor = world.ingestor();
     world.connected(1).await;
@@ -172,7 +172,7 @@ async fn a_gateway_that_closes_at_once_is_not_met_in_a_hot_loop() {
 
 /// One bucket, two shards of two processes: the second identify waits for the slot of the first.
 #[tokio::test]
-async fn identifies_of_one_bucket_wait_for_each_other_across_processes() {
+async fn identifies_of_one_bucket_are_spaced_across_processes() {
     let world = World::with(|options| {
         options.max_concurrency = 1;
         options.shards = Some(2);
@@ -189,7 +189,7 @@ async fn identifies_of_one_bucket_wait_for_each_other_across_processes() {
 }
 
 #[tokio::test]
-async fn an_exhausted_session_start_budget_is_waited_for_and_said() {
+async fn exhausted_session_start_limit_is_reported_and_waited_for() {
     let world = World::new().await;
     world.discord.app().hub.set_limits(None, Some(0), None);
     let ingestor = world.ingestor();

@@ -29,11 +29,11 @@ fn broker(ingestor: &Ingestor) -> (String, String) {
 }
 
 #[tokio::test]
-async fn deleted_exchange_is_declared_again_and_loses_nothing() {
+async fn deleted_exchange_is_declared_again_and_nothing_is_lost() {
     let world = World::new().await;
     let ingestor = world.ingestor();
     ingestor.healthy_as("active").await;
-    let channel = world.link.live().await.unwrap().channel().await.unwrap();
+    let channel = world.connection.current().await.unwrap().channel().await.unwrap();
     for _ in 0..3 {
         world.joins(20);
         let options = ExchangeDeleteOptions::default();
@@ -49,7 +49,7 @@ async fn deleted_exchange_is_declared_again_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn missing_permission_is_named_degraded_and_then_down() {
+async fn missing_permission_is_named_as_degraded_and_then_down() {
     let world = World::new().await;
     let ingestor = world.ingestor();
     ingestor.healthy_as("active").await;
@@ -80,7 +80,7 @@ async fn missing_permission_is_named_degraded_and_then_down() {
 }
 
 #[tokio::test]
-async fn refused_interactions_are_named_and_member_events_go_on() {
+async fn refused_interactions_are_named_and_member_events_are_published() {
     let world = World::new().await;
     let ingestor = world.ingestor_with(&[("INGESTOR_WINDOW", "8")]);
     ingestor.healthy_as("active").await;

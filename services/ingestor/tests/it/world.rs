@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use arrakis_broker::{Link, Priorities, Settings, Topology};
+use arrakis_broker::{BrokerConnection, BrokerSettings, Priorities, Topology};
 use arrakis_config::{Reader, Service, Source};
 use arrakis_contracts::{Labels, names};
 use arrakis_ingestor::{Config, SessionLimits};
@@ -25,7 +25,7 @@ pub(crate) struct World {
     pub(crate) vhost: TestVhost,
     /// Between the ingestors and the broker.
     pub(crate) proxy: FaultProxy,
-    pub(crate) link: Link,
+    pub(crate) connection: BrokerConnection,
     next_person: std::sync::atomic::AtomicU64,
 }
 
@@ -46,7 +46,7 @@ impl World {
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut Options)) -> Self {
-        arrakis_runtime::install_crypto();
+        arrakis_runtime::install_crypto_provider();
         if let Some(filter) = std::env::var("RUST_LOG").ok().and_then(|filter| filter.parse().ok()) {
             let _ = arrakis_telemetry::init_logs(arrakis_telemetry::LogFormat::Text, filter);
         }
@@ -64,12 +64,12 @@ impl World {
         });
         let vhost = TestVhost::create().await;
         let proxy = FaultProxy::start(&vhost.url()).await;
-        let link = Link::open(&Settings::new(vhost.url()), "test");
+        let connection = BrokerConnection::open(&BrokerSettings::new(vhost.url()), "test");
         Self {
             discord,
             vhost,
             proxy,
-            link,
+            connection,
             next_person: 1.into(),
         }
     }
@@ -134,7 +134,7 @@ impl World {
     /// Takes everything out of a queue until there are `count` different events in it, without those that an identify
     /// brings.
     pub(crate) async fn take(&self, queue: &str, count: usize) -> Vec<Got> {
-        let channel = self.link.live().await.unwrap().channel().await.unwrap();
+        let channel = self.connection.current().await.unwrap().channel().await.unwrap();
         let mut all: Vec<Got> = Vec::new();
         let mut seen = HashSet::new();
         let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
@@ -169,7 +169,7 @@ impl World {
 
     /// Deletes a queue, as an operator might.
     pub(crate) async fn delete_queue(&self, queue: &str) {
-        let channel = self.link.live().await.unwrap().channel().await.unwrap();
+        let channel = self.connection.current().await.unwrap().channel().await.unwrap();
         channel
             .queue_delete(queue.into(), QueueDeleteOptions::default())
             .await
@@ -179,7 +179,7 @@ impl World {
 
     /// Messages that lie ready in a queue; 0 where there is no such queue.
     pub(crate) async fn count(&self, queue: &str) -> u32 {
-        let channel = self.link.live().await.unwrap().channel().await.unwrap();
+        let channel = self.connection.current().await.unwrap().channel().await.unwrap();
         let options = QueueDeclareOptions {
             passive: true,
             ..QueueDeclareOptions::durable()

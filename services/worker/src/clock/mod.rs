@@ -9,7 +9,7 @@ mod duties;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrakis_broker::Link;
+use arrakis_broker::BrokerConnection;
 use arrakis_config::Secret;
 use arrakis_db::{Leader, Leadership};
 use tokio_util::sync::CancellationToken;
@@ -28,7 +28,7 @@ const REST: Duration = Duration::from_secs(2);
 pub async fn run(
     services: Arc<Services>,
     commands: Arc<Commands>,
-    link: Link,
+    link: BrokerConnection,
     database_url: Secret,
     stop: CancellationToken,
 ) {
@@ -46,7 +46,13 @@ pub async fn run(
 }
 
 /// Until the connection is lost or we are told to stop.
-async fn stand(services: &Services, commands: &Commands, link: &Link, mut leader: Leader, stop: &CancellationToken) {
+async fn stand(
+    services: &Services,
+    commands: &Commands,
+    link: &BrokerConnection,
+    mut leader: Leader,
+    stop: &CancellationToken,
+) {
     loop {
         match leader.leads().await {
             Ok(true) => break,

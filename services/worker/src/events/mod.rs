@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use arrakis_broker::{Delivery, Handler, Verdict};
 use arrakis_contracts::Labels;
-use arrakis_contracts::dead_letter::{DeadReason, HANDLED_AGAIN};
+use arrakis_contracts::dead_letter::{DeadLetterReason, MAX_REDELIVERY_AGE};
 use arrakis_db::{Told, patiently};
 use arrakis_runtime::fail_point;
 use async_trait::async_trait;
@@ -253,27 +253,27 @@ impl Events {
 
 /// Whether the claims of an event that may have been handled before could be forgotten.
 fn is_expired(event: &Event, now: OffsetDateTime) -> bool {
-    now - event.at() >= HANDLED_AGAIN
+    now - event.at() >= MAX_REDELIVERY_AGE
 }
 
 fn expired(event: &Event) -> Verdict {
     Verdict::DeadLetter {
-        reason: DeadReason::Expired,
+        reason: DeadLetterReason::Expired,
         error: format!(
             "first received at {} and perhaps handled before; what it has done already is known for {} days, so it is not handled \
              again",
             event.at(),
-            HANDLED_AGAIN.as_secs() / 86_400
+            MAX_REDELIVERY_AGE.as_secs() / 86_400
         ),
     }
 }
 
 fn parked(error: String) -> Verdict {
     if fail_point::skips("worker.guard.unreadable") {
-        return Verdict::GiveBack;
+        return Verdict::Requeue;
     }
     Verdict::DeadLetter {
-        reason: DeadReason::Unreadable,
+        reason: DeadLetterReason::Unreadable,
         error,
     }
 }

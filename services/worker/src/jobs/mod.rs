@@ -10,8 +10,8 @@ pub mod tier_sync;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrakis_broker::{Delivery, Handler, MAX_ATTEMPTS, Message, Outcome as Published, Verdict};
-use arrakis_contracts::dead_letter::DeadReason;
+use arrakis_broker::{Delivery, Handler, MAX_ATTEMPTS, Message, PublishOutcome as Published, Verdict};
+use arrakis_contracts::dead_letter::DeadLetterReason;
 use arrakis_contracts::{Job, JobKind, headers, names};
 use arrakis_db::{CommunityId, JobState, NewJob, Outcome, Start, patiently};
 use async_trait::async_trait;
@@ -107,7 +107,7 @@ impl Handler for Jobs {
             Ok(job) => job,
             Err(error) => {
                 return Verdict::DeadLetter {
-                    reason: DeadReason::Unreadable,
+                    reason: DeadLetterReason::Unreadable,
                     error: error.to_string(),
                 };
             }
@@ -150,7 +150,7 @@ impl Jobs {
                 let run = begun.run(&self.services, job);
                 tokio::select! {
                     done = handler.run(&run) => self.end(delivery, &run, done).await,
-                    () = leaving(&self.stop) => Verdict::GiveBack,
+                    () = leaving(&self.stop) => Verdict::Requeue,
                 }
             }
             Ok(Begun::No(why)) => Verdict::Drop { why },
@@ -233,8 +233,8 @@ impl Jobs {
             }
             (Err(failure), _) => {
                 let reason = match failure {
-                    Failure::Permanent(_) => DeadReason::Permanent,
-                    _ => DeadReason::Exhausted,
+                    Failure::Permanent(_) => DeadLetterReason::Permanent,
+                    _ => DeadLetterReason::Exhausted,
                 };
                 let error = text.clone();
                 (Outcome::Failed { error: &text }, Verdict::DeadLetter { reason, error })

@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use arrakis_broker::take_slot;
-use arrakis_broker::topology::{IDENTIFY_SLOT_MS, identify_slot};
+use arrakis_broker::topology::{IDENTIFY_SLOT_MS, identify_slot_queue};
 
 use crate::world::World;
 
@@ -11,12 +11,12 @@ use crate::world::World;
 async fn one_slot_at_a_time_across_connections() {
     let world = World::bare().await;
     let begin = Instant::now();
-    let first = world.another_link();
-    take_slot(&first, &identify_slot(0)).await.unwrap();
+    let first = world.another_connection();
+    take_slot(&first, &identify_slot_queue(0)).await.unwrap();
     first.close().await;
-    take_slot(&world.link, &identify_slot(1)).await.unwrap();
+    take_slot(&world.connection, &identify_slot_queue(1)).await.unwrap();
     let other_bucket = begin.elapsed();
-    take_slot(&world.link, &identify_slot(0)).await.unwrap();
+    take_slot(&world.connection, &identify_slot_queue(0)).await.unwrap();
     let slot = Duration::from_millis(IDENTIFY_SLOT_MS.unsigned_abs());
     // The broker's own timer decides; this only says that the slot was waited for at all.
     assert!(begin.elapsed() >= slot.mul_f64(0.9), "{:?}", begin.elapsed());

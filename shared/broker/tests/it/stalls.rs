@@ -24,7 +24,7 @@ fn start_with(world: &World, window: usize) -> PipelineSender {
         window,
         ..world.pipeline_options()
     };
-    Pipeline::start(world.link.clone(), options, CancellationToken::new()).0
+    Pipeline::start(world.connection.clone(), options, CancellationToken::new()).0
 }
 
 async fn send(sender: &mut PipelineSender, message: Message) {
@@ -54,12 +54,12 @@ fn command(id: impl Into<String>) -> Message {
 
 /// Waits until health gives a reason with these words.
 async fn says(health: &PipelineHealth, words: &str) {
-    let said = async || health.stall().is_some_and(|stall| stall.why.contains(words));
+    let said = async || health.stall().is_some_and(|stall| stall.reason.contains(words));
     eventually(said, format!("a stall because of {words:?}: {:?}", health.stall())).await;
 }
 
 async fn delete_exchange(world: &World) {
-    let channel = world.link.live().await.unwrap().channel().await.unwrap();
+    let channel = world.connection.current().await.unwrap().channel().await.unwrap();
     let delete = channel.exchange_delete(names::EVENTS.into(), ExchangeDeleteOptions::default());
     delete.await.unwrap();
 }
@@ -97,7 +97,7 @@ async fn exchange_of_another_type_is_named_and_its_deletion_ends_the_stall() {
     let world = World::new().await;
     let mut sender = start(&world);
     delete_exchange(&world).await;
-    let channel = world.link.live().await.unwrap().channel().await.unwrap();
+    let channel = world.connection.current().await.unwrap().channel().await.unwrap();
     let options = ExchangeDeclareOptions {
         durable: true,
         ..ExchangeDeclareOptions::default()
@@ -116,7 +116,7 @@ async fn exchange_of_another_type_is_named_and_its_deletion_ends_the_stall() {
 }
 
 #[tokio::test]
-async fn missing_permission_to_publish_is_named_and_waited_for() {
+async fn missing_permission_to_publish_is_named_and_publishing_resumes_with_it() {
     let world = World::new().await;
     let user: Url = required_variable("AMQP_URL").parse().unwrap();
     let path = format!("/api/permissions/{}/{}", world.vhost.name(), user.username());
@@ -186,7 +186,7 @@ async fn refused_interactions_do_not_stall_member_events_behind_them() {
     assert_eq!(first_seen(&world.take_all(names::EVENTS_GUILD, 200).await), ids);
     let stall = sender.health().stall().unwrap();
     assert!(stall.refused > 30, "{stall:?}");
-    assert!(stall.why.contains("interaction.command.x"), "{stall:?}");
+    assert!(stall.reason.contains("interaction.command.x"), "{stall:?}");
     management::unbound_queue(world.vhost.name()).await;
     all_confirmed(&sender).await;
     assert_eq!(first_seen(&world.take_all(names::INTERACTIONS, 40).await).len(), 40);
@@ -195,7 +195,7 @@ async fn refused_interactions_do_not_stall_member_events_behind_them() {
 
 /// Nobody consumes, so nothing leaves the full queues when their limit is lifted: only a new channel sees that there is room.
 #[tokio::test]
-async fn events_whose_queue_and_detour_refuse_do_not_stall_interactions() {
+async fn events_refused_by_both_routes_do_not_stall_interactions() {
     let world = World::new().await;
     management::bound_queue(
         world.vhost.name(),
@@ -225,7 +225,7 @@ async fn events_whose_queue_and_detour_refuse_do_not_stall_interactions() {
 
 /// Beyond a bound the sender has no room, so that memory is bounded; nothing is lost.
 #[tokio::test]
-async fn what_is_refused_is_bounded() {
+async fn number_of_refused_messages_is_bounded() {
     let world = World::new().await;
     management::bound_queue(world.vhost.name(), names::INTERACTIONS, 1).await;
     let mut sender = start(&world);

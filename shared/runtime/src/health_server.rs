@@ -1,4 +1,5 @@
-//! `/livez` (the process itself), `/readyz` (may it take work), `/health` (diagnostic JSON), `/metrics` (Prometheus).
+//! The health endpoints: `/livez` (the process runs), `/readyz` (it accepts work), `/health` (diagnostic JSON), `/metrics`
+//! (Prometheus).
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -6,11 +7,11 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 
-use crate::health::Status;
-use crate::start::Runtime;
+use crate::health::HealthStatus;
+use crate::runtime::Runtime;
 
-/// The four endpoints of a service.
-pub fn router(runtime: Runtime) -> Router {
+/// The router of a service's health endpoints: `/livez`, `/readyz`, `/health` and `/metrics`.
+pub fn health_router(runtime: Runtime) -> Router {
     Router::new()
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(readyz))
@@ -19,8 +20,8 @@ pub fn router(runtime: Runtime) -> Router {
         .with_state(runtime)
 }
 
-fn code(status: Status) -> StatusCode {
-    if status == Status::Down {
+fn code(status: HealthStatus) -> StatusCode {
+    if status == HealthStatus::Down {
         StatusCode::SERVICE_UNAVAILABLE
     } else {
         StatusCode::OK
@@ -28,13 +29,13 @@ fn code(status: Status) -> StatusCode {
 }
 
 async fn readyz(State(runtime): State<Runtime>) -> impl IntoResponse {
-    // A draining process must get no new work from whoever balances it.
+    // A load balancer must send no new work to a draining process.
     if runtime.shutdown.soft.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned());
     }
     let status = runtime.health.status();
-    let mut text = runtime.health.troubles().join("\n");
-    if status != Status::Down {
+    let mut text = runtime.health.unhealthy_components().join("\n");
+    if status != HealthStatus::Down {
         text.insert_str(0, "ready\n");
     }
     if !text.ends_with('\n') {

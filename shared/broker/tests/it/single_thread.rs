@@ -5,33 +5,34 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use arrakis_broker::topology::shard_state;
+use arrakis_broker::topology::shard_state_queue;
 use arrakis_broker::{
-    Lease, Link, LinkOptions, Message, Pipeline, PipelineOptions, PipelineSender, Priorities, Settings,
+    BrokerConnection, BrokerSettings, ConnectionOptions, Lease, Message, Pipeline, PipelineOptions, PipelineSender,
+    Priorities,
 };
 use arrakis_contracts::names;
-use arrakis_one_thread::OneThread;
+use arrakis_one_thread::SingleThreadRuntime;
 use arrakis_test_support::{Terms, Way, eventually};
 use tokio_util::sync::CancellationToken;
 
 use crate::world::{World, all_confirmed, first_seen, join};
 
 /// Runs a test as a service of one thread is run.
-fn run<F: Future<Output = ()> + Send + 'static>(test: impl FnOnce(Arc<OneThread>) -> F) {
-    let thread = OneThread::new().unwrap();
+fn run<F: Future<Output = ()> + Send + 'static>(test: impl FnOnce(Arc<SingleThreadRuntime>) -> F) {
+    let thread = SingleThreadRuntime::new().unwrap();
     thread.run(test(thread.clone()));
 }
 
-/// The world, with the link that publishes on the process's only thread.
-async fn world(thread: Arc<OneThread>) -> World {
+/// The world, with the connection that publishes on the process's only thread.
+async fn world(thread: Arc<SingleThreadRuntime>) -> World {
     let mut world = World::new().await;
-    let options = LinkOptions {
-        thread: Some(thread),
-        ..LinkOptions::default()
+    let options = ConnectionOptions {
+        single_thread: Some(thread),
+        ..ConnectionOptions::default()
     };
-    let settings = Settings::new(world.proxy.in_front_of(&world.vhost.url()));
-    world.link = Link::open_with(&settings, "test of one thread", options);
-    world.link.live().await.unwrap();
+    let settings = BrokerSettings::new(world.proxy.in_front_of(&world.vhost.url()));
+    world.connection = BrokerConnection::open_with(&settings, "test of one thread", options);
+    world.connection.current().await.unwrap();
     world
 }
 
@@ -44,8 +45,8 @@ async fn runs_on() -> String {
 /// It begins with the first thing that the broker says after the handshake.
 async fn is_driven(world: &World) {
     let driven = async || {
-        let live = world.link.live().await.unwrap();
-        let _ = live.channel().await;
+        let amqp = world.connection.current().await.unwrap();
+        let _ = amqp.channel().await;
         runs_on().await == "lapin-io-loop"
     };
     eventually(driven, "lapin's thread to run the tasks").await;
@@ -57,32 +58,32 @@ fn pipeline(world: &World) -> PipelineSender {
         window_bytes: 4 << 20,
         ..world.pipeline_options()
     };
-    Pipeline::start(world.link.clone(), options, CancellationToken::new()).0
+    Pipeline::start(world.connection.clone(), options, CancellationToken::new()).0
 }
 
 #[test]
-fn lapins_thread_runs_the_tasks_for_as_long_as_it_is_connected() {
+fn lapins_thread_runs_the_tasks_while_it_is_connected() {
     let here = thread::current().name().unwrap().to_owned();
     run(async move |thread| {
         let world = world(thread).await;
         is_driven(&world).await;
-        let first = world.link.live().await.unwrap();
+        let first = world.connection.current().await.unwrap();
         world.proxy.cut();
-        first.gone().await;
+        first.closed().await;
         is_driven(&world).await;
-        world.link.close().await;
+        world.connection.close().await;
         eventually(async || runs_on().await == here, "the place to be given back").await;
         // Timers and sockets go on where they were.
         tokio::time::sleep(Duration::from_millis(5)).await;
-        Link::open(&Settings::new(world.vhost.url()), "test")
-            .live()
+        BrokerConnection::open(&BrokerSettings::new(world.vhost.url()), "test")
+            .current()
             .await
             .unwrap();
     });
 }
 
 #[test]
-fn a_broker_that_goes_away_leaves_the_tasks_running() {
+fn tasks_run_on_after_the_broker_is_lost() {
     let here = thread::current().name().unwrap().to_owned();
     run(async move |thread| {
         let world = world(thread).await;
@@ -91,13 +92,13 @@ fn a_broker_that_goes_away_leaves_the_tasks_running() {
         world.proxy.cut();
         eventually(async || runs_on().await == here, "the place to be given back").await;
         world.proxy.refuse(false);
-        world.link.live().await.unwrap();
+        world.connection.current().await.unwrap();
         is_driven(&world).await;
     });
 }
 
 #[test]
-fn everything_arrives_in_order_whatever_becomes_of_the_connection() {
+fn messages_keep_their_order_across_lost_connections() {
     run(async move |thread| {
         let world = world(thread).await;
         let mut sender = pipeline(&world);
@@ -111,7 +112,7 @@ fn everything_arrives_in_order_whatever_becomes_of_the_connection() {
         }
         all_confirmed(&sender).await;
         let world = World {
-            link: world.another_link(),
+            connection: world.another_connection(),
             ..world
         };
         assert_eq!(first_seen(&world.take_all(names::EVENTS_GUILD, 450).await), ids);
@@ -121,7 +122,7 @@ fn everything_arrives_in_order_whatever_becomes_of_the_connection() {
 
 /// lapin cannot write and waits in a read: it must hear that there is room again.
 #[test]
-fn a_slow_connection_takes_what_its_buffers_do_not_hold() {
+fn slow_connection_accepts_more_than_its_buffers() {
     run(async move |thread| {
         let world = world(thread).await;
         is_driven(&world).await;
@@ -151,13 +152,13 @@ fn a_slow_connection_takes_what_its_buffers_do_not_hold() {
 
 /// A lease consumes, acknowledges, publishes and closes its channel: all of what a shard does beside its events.
 #[test]
-fn a_lease_is_taken_written_and_released() {
+fn lease_is_acquired_written_and_released() {
     run(async move |thread| {
         let world = world(thread).await;
         is_driven(&world).await;
-        let queue = shard_state(0, Priorities::Classes);
+        let queue = shard_state_queue(0, Priorities::Classes);
         for round in 0..3_u8 {
-            let (mut lease, value) = Lease::acquire(&world.link, &queue, || {}).await.unwrap();
+            let (mut lease, value) = Lease::acquire(&world.connection, &queue, || {}).await.unwrap();
             assert_eq!(
                 value.as_deref(),
                 round

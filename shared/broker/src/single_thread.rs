@@ -1,12 +1,13 @@
-//! lapin's own thread runs our tasks while it waits for its socket.
+//! An async runtime for lapin whose I/O thread runs the tasks of the process while it waits for its socket.
 //!
-//! lapin works on a thread of its own that waits on a queue: a publish wakes it, our thread is woken to tell it that its socket
-//! is readable, and is woken again by what was read. At low rates these hand-overs are most of what a message costs. Here lapin
-//! is given a socket whose read, where it would have to wait, runs the tasks of the process until there is something to read or
-//! to write. Both ends are then the same thread, and an event costs the wake-ups of the two sockets and no more.
+//! lapin runs its I/O loop on a thread of its own. With tokio's reactor on another thread, each message costs several switches
+//! between the two threads, which at low rates is most of its cost. The socket of this module, when a read would block, runs
+//! the tasks of the process on lapin's thread until the socket is readable or the I/O loop has work. One thread then does both,
+//! and a message costs the wake-ups of the two sockets (gateway and broker) only.
 //!
-//! Only a process of one thread can do so ([`OneThread`]); everywhere else lapin gets tokio as usual. What is not seen by the
-//! [`Bell`], lapin is not told: everything that hands it frames rings ([`crate::channel::Channel`], lapin's own tasks).
+//! This needs a process of one thread ([`SingleThreadRuntime`]); other processes give lapin tokio's reactor. While the socket
+//! waits, lapin sees new frames only when [`LoopWaker`] is woken. [`crate::channel::Channel`] and the executor below wake it
+//! whenever they may have queued a frame.
 
 use std::future::Future;
 use std::io;
@@ -17,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::{Duration, Instant};
 
-use arrakis_one_thread::{OneThread, Place};
+use arrakis_one_thread::{SingleThreadRuntime, Takeover};
 use async_rs::Tokio;
 use async_rs::traits::{Executor, Reactor, RuntimeKit};
 use async_rs::util::Task;
@@ -26,48 +27,48 @@ use futures_util::{AsyncRead, AsyncWrite, Stream};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Longest time in which lapin's loop is not entered: a ring that was forgotten costs this and no more.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Longest time until lapin's I/O loop runs again. It bounds the delay that a missing wake-up causes.
+const LOOP_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Says that lapin has something to do.
+/// Wakes lapin's I/O loop, which may have frames to write.
 #[derive(Debug, Default)]
-pub(crate) struct Bell {
-    /// Whether anybody listens: not before the connection is made, and never where lapin's thread only works for itself.
-    heard: AtomicBool,
-    rung: AtomicBool,
+pub(crate) struct LoopWaker {
+    /// Whether the I/O loop runs our tasks. `false` until the connection is open, and always without [`SingleThreadRuntime`].
+    enabled: AtomicBool,
+    woken: AtomicBool,
     waker: AtomicWaker,
 }
 
-impl Bell {
-    /// From now on the socket may run our tasks while lapin waits. Not during the handshake, which lapin awaits as a task.
-    pub(crate) fn hear(&self) {
-        self.heard.store(true, Ordering::Release);
+impl LoopWaker {
+    /// Lets the socket run our tasks from now on. During the handshake it must not: lapin awaits that as a task.
+    pub(crate) fn enable(&self) {
+        self.enabled.store(true, Ordering::Release);
     }
 
-    fn is_heard(&self) -> bool {
-        self.heard.load(Ordering::Acquire)
+    fn is_enabled(&self) -> bool {
+        self.enabled.load(Ordering::Acquire)
     }
 
-    pub(crate) fn ring(&self) {
-        if self.is_heard() && !self.rung.swap(true, Ordering::AcqRel) {
+    pub(crate) fn wake(&self) {
+        if self.is_enabled() && !self.woken.swap(true, Ordering::AcqRel) {
             self.waker.wake();
         }
     }
 
-    /// Rings after each poll of a future that may give lapin something to do.
-    pub(crate) async fn rung<F: Future>(&self, future: F) -> F::Output {
+    /// Wakes the I/O loop after each poll of a future that may queue frames.
+    pub(crate) async fn wake_after<F: Future>(&self, future: F) -> F::Output {
         let mut future = std::pin::pin!(future);
         std::future::poll_fn(|context| {
             let polled = future.as_mut().poll(context);
-            self.ring();
+            self.wake();
             polled
         })
         .await
     }
 
-    fn poll_rung(&self, context: &mut Context<'_>) -> Poll<()> {
+    fn poll_woken(&self, context: &mut Context<'_>) -> Poll<()> {
         self.waker.register(context.waker());
-        if self.rung.swap(false, Ordering::AcqRel) {
+        if self.woken.swap(false, Ordering::AcqRel) {
             Poll::Ready(())
         } else {
             Poll::Pending
@@ -75,27 +76,27 @@ impl Bell {
     }
 }
 
-/// What lapin runs on: tokio, but for its socket.
+/// lapin's async runtime: tokio with the socket of this module.
 #[derive(Debug, Clone)]
-pub(crate) struct Kit {
+pub(crate) struct SingleThreadKit {
     tokio: Tokio,
-    thread: Arc<OneThread>,
-    bell: Arc<Bell>,
+    thread: Arc<SingleThreadRuntime>,
+    loop_waker: Arc<LoopWaker>,
 }
 
-impl Kit {
-    pub(crate) fn new(thread: Arc<OneThread>, bell: Arc<Bell>) -> Self {
+impl SingleThreadKit {
+    pub(crate) fn new(thread: Arc<SingleThreadRuntime>, loop_waker: Arc<LoopWaker>) -> Self {
         Self {
             tokio: Tokio::default().with_handle(thread.handle().clone()),
             thread,
-            bell,
+            loop_waker,
         }
     }
 }
 
-impl RuntimeKit for Kit {}
+impl RuntimeKit for SingleThreadKit {}
 
-impl Executor for Kit {
+impl Executor for SingleThreadKit {
     type Task<T: Send + 'static> = <Tokio as Executor>::Task<T>;
 
     fn block_on<T, F: Future<Output = T>>(&self, future: F) -> T {
@@ -103,8 +104,8 @@ impl Executor for Kit {
     }
 
     fn spawn<T: Send + 'static, F: Future<Output = T> + Send + 'static>(&self, future: F) -> Task<Self::Task<T>> {
-        let bell = self.bell.clone();
-        self.tokio.spawn(async move { bell.rung(future).await })
+        let loop_waker = self.loop_waker.clone();
+        self.tokio.spawn(async move { loop_waker.wake_after(future).await })
     }
 
     fn spawn_blocking<T: Send + 'static, F: FnOnce() -> T + Send + 'static>(&self, work: F) -> Task<Self::Task<T>> {
@@ -112,7 +113,7 @@ impl Executor for Kit {
     }
 }
 
-impl Reactor for Kit {
+impl Reactor for SingleThreadKit {
     type TcpStream = Socket;
     type Sleep = <Tokio as Reactor>::Sleep;
 
@@ -135,31 +136,31 @@ impl Reactor for Kit {
         &self,
         address: SocketAddr,
     ) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
-        let (thread, bell) = (self.thread.clone(), self.bell.clone());
+        let (thread, loop_waker) = (self.thread.clone(), self.loop_waker.clone());
         async move {
             let tcp = TcpStream::connect(address).await?;
             tcp.set_nodelay(true)?;
             Ok(Socket {
                 tcp,
                 thread,
-                bell,
-                place: None,
-                fed: false,
+                loop_waker,
+                takeover: None,
+                has_unparsed: false,
             })
         }
     }
 }
 
-/// A connection whose reader runs our tasks while it waits.
+/// A TCP socket whose read runs our tasks while it waits.
 #[derive(Debug)]
 pub(crate) struct Socket {
     tcp: TcpStream,
-    thread: Arc<OneThread>,
-    bell: Arc<Bell>,
+    thread: Arc<SingleThreadRuntime>,
+    loop_waker: Arc<LoopWaker>,
     /// Held from the first wait to the end of the connection.
-    place: Option<Place>,
-    /// Whether lapin has read something that it has not looked at: it reads until it would have to wait.
-    fed: bool,
+    takeover: Option<Takeover>,
+    /// Whether the last read returned bytes. lapin parses them only after a read that would block.
+    has_unparsed: bool,
 }
 
 impl Socket {
@@ -169,16 +170,16 @@ impl Socket {
         Poll::Ready(Ok(buffer.filled().len()))
     }
 
-    /// Runs our tasks until something can be read, or lapin has something to do (`None`).
-    fn wait(&mut self, place: &Place, buffer: &mut [u8]) -> Option<io::Result<usize>> {
-        place.drive(async {
+    /// Runs our tasks until bytes are read, or the I/O loop is woken (`None`).
+    fn wait(&mut self, takeover: &Takeover, buffer: &mut [u8]) -> Option<io::Result<usize>> {
+        takeover.block_on(async {
             let work = std::future::poll_fn(|context| {
                 if let Poll::Ready(read) = self.poll_tcp(context, buffer) {
                     return Poll::Ready(Some(read));
                 }
-                self.bell.poll_rung(context).map(|()| None)
+                self.loop_waker.poll_woken(context).map(|()| None)
             });
-            tokio::time::timeout(LOOK_EVERY, work).await.unwrap_or(None)
+            tokio::time::timeout(LOOP_INTERVAL, work).await.unwrap_or(None)
         })
     }
 }
@@ -186,31 +187,31 @@ impl Socket {
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        // A read that is awaited by a task (the handshake, the end of TLS) must not run tasks itself.
-        if !this.bell.is_heard() || tokio::runtime::Handle::try_current().is_ok() {
+        // A read inside a task (the handshake, the end of TLS) must not run tasks itself.
+        if !this.loop_waker.is_enabled() || tokio::runtime::Handle::try_current().is_ok() {
             return this.poll_tcp(context, buffer);
         }
-        let Some(place) = this.place.take().or_else(|| this.thread.take_place()) else {
+        let Some(takeover) = this.takeover.take().or_else(|| this.thread.take_over()) else {
             return this.poll_tcp(context, buffer);
         };
-        let read = if std::mem::take(&mut this.fed) {
+        let read = if std::mem::take(&mut this.has_unparsed) {
             match this.poll_tcp(&mut Context::from_waker(Waker::noop()), buffer) {
                 Poll::Ready(read) => Some(read),
                 Poll::Pending => None,
             }
         } else {
-            this.wait(&place, buffer)
+            this.wait(&takeover, buffer)
         };
         match read {
             Some(Ok(bytes)) if bytes > 0 => {
-                this.fed = true;
-                this.place = Some(place);
+                this.has_unparsed = true;
+                this.takeover = Some(takeover);
                 Poll::Ready(Ok(bytes))
             }
-            // The end of the connection: our tasks go on where they were.
+            // The connection has ended: dropping the takeover returns our tasks to the first thread.
             Some(end) => Poll::Ready(end),
             None => {
-                this.place = Some(place);
+                this.takeover = Some(takeover);
                 context.waker().wake_by_ref();
                 Poll::Pending
             }
@@ -224,9 +225,9 @@ impl AsyncWrite for Socket {
         if let Poll::Ready(written) = Pin::new(&mut this.tcp).poll_write(context, bytes) {
             return Poll::Ready(written);
         }
-        // lapin is told by the bell that there is room again, since it will be waiting in a read.
-        let waker = Waker::from(Arc::new(Room {
-            bell: this.bell.clone(),
+        // lapin will wait in a read, so a writable socket must wake its I/O loop.
+        let waker = Waker::from(Arc::new(WritableWaker {
+            loop_waker: this.loop_waker.clone(),
             waker: context.waker().clone(),
         }));
         Pin::new(&mut this.tcp).poll_write(&mut Context::from_waker(&waker), bytes)
@@ -241,15 +242,15 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// Tells lapin that its socket takes bytes again, and rings.
-struct Room {
-    bell: Arc<Bell>,
+/// Wakes lapin's write task and its I/O loop when the socket is writable.
+struct WritableWaker {
+    loop_waker: Arc<LoopWaker>,
     waker: Waker,
 }
 
-impl Wake for Room {
+impl Wake for WritableWaker {
     fn wake(self: Arc<Self>) {
         self.waker.wake_by_ref();
-        self.bell.ring();
+        self.loop_waker.wake();
     }
 }
