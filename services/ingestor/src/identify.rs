@@ -20,8 +20,6 @@ use crate::metrics::Metrics;
 const CACHE_TIME: Duration = Duration::from_secs(30);
 /// Longest wait before the session start limit is read again.
 const MAX_LIMIT_WAIT: Duration = Duration::from_secs(300);
-/// Shortest and longest wait between two reads of the gateway's URL while the gateway is unreachable.
-const URL_WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// Grants IDENTIFY to shards. Clones share it.
 #[derive(Debug, Clone)]
@@ -56,8 +54,9 @@ struct SessionStartLimit {
     url_waits: Backoff,
 }
 
+/// Waits between two reads of the gateway's URL while the gateway is unreachable.
 fn url_waits() -> Backoff {
-    Backoff::new(URL_WAITS.0, URL_WAITS.1)
+    Backoff::new(Duration::from_secs(1), Duration::from_secs(60))
 }
 
 impl IdentifyQueue {

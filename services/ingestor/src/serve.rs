@@ -8,6 +8,7 @@ use arrakis_broker::{Backoff, BrokerConnection, ConnectionOptions, Topology, Top
 use arrakis_runtime::{Fatal, Runtime};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use twilight_gateway::ConfigBuilder;
 
 use crate::clock::ClockOffset;
 use crate::config::{Config, MAX_SHARDS, MAX_SHARDS_HELD, Shards};
@@ -74,16 +75,21 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
     };
     reporter.add_health_details(clock.clone());
     let reporting = tokio::spawn(reporter.run());
-    let shared = Arc::new(ShardContext::new(
-        config,
-        connection.clone(),
+    let shared = Arc::new(ShardContext {
+        twilight: ConfigBuilder::new(config.token.expose().to_owned(), config.intents)
+            .queue(queue.clone())
+            .build(),
+        connection: connection.clone(),
         topology,
-        count,
-        queue,
+        shards: count,
+        window: config.window,
+        limits: config.limits,
+        events: config.events,
+        identify: queue,
         clock,
         metrics,
         holder,
-    ));
+    });
     let result = run_shards(&shared, statuses, &soft).await;
     reporting.abort();
     connection.close().await;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use arrakis_one_thread::SingleThreadRuntime;
 use tokio::sync::oneshot;
 
-/// The thread that a task runs on now.
+/// The thread on which a task runs at present.
 async fn runs_on(one: &Arc<SingleThreadRuntime>) -> ThreadId {
     one.handle().spawn(async { thread::current().id() }).await.unwrap()
 }
@@ -61,7 +61,7 @@ fn end_of_the_future_wakes_the_waiting_thread() {
             until.await.unwrap();
         });
     });
-    // The place is never given back before the future has ended.
+    // The takeover lasts until the future has ended.
     assert_eq!(one.run(ended), Ok(7));
     stop.send(()).unwrap();
     driver.join().unwrap();

@@ -17,10 +17,10 @@ use arrakis_contracts::names;
 use arrakis_runtime::{Fatal, fail_point};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use twilight_gateway::{ConfigBuilder, ShardId};
+use twilight_gateway::ShardId;
 
 use crate::clock::{ClockOffset, now_ms};
-use crate::config::Config;
+use crate::events::AllowList;
 use crate::identify::IdentifyQueue;
 use crate::metrics::Metrics;
 use crate::resume::{ResumeFailures, SessionLimits};
@@ -46,50 +46,21 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// What all shards of the process share.
 #[derive(Debug)]
 pub(crate) struct ShardContext {
-    connection: BrokerConnection,
-    topology: Arc<Topology>,
-    shards: u32,
-    window: usize,
-    limits: SessionLimits,
-    events: crate::events::AllowList,
-    identify: IdentifyQueue,
-    clock: Arc<ClockOffset>,
-    metrics: Metrics,
+    pub(crate) connection: BrokerConnection,
+    pub(crate) topology: Arc<Topology>,
+    /// Total number of shards.
+    pub(crate) shards: u32,
+    /// Largest number of unconfirmed messages of a shard.
+    pub(crate) window: usize,
+    pub(crate) limits: SessionLimits,
+    pub(crate) events: AllowList,
+    pub(crate) identify: IdentifyQueue,
+    pub(crate) clock: Arc<ClockOffset>,
+    pub(crate) metrics: Metrics,
     /// Id of this process in the stored state.
-    holder: String,
-    twilight: twilight_gateway::Config<IdentifyQueue>,
-}
-
-impl ShardContext {
-    #[expect(clippy::too_many_arguments, reason = "called once, where all of them are created")]
-    pub(crate) fn new(
-        config: Config,
-        connection: BrokerConnection,
-        topology: Arc<Topology>,
-        shards: u32,
-        identify: IdentifyQueue,
-        clock: Arc<ClockOffset>,
-        metrics: Metrics,
-        holder: String,
-    ) -> Self {
-        // Cloned for each connection, which sets its URL. The clones share the TLS context.
-        let twilight = ConfigBuilder::new(config.token.expose().to_owned(), config.intents)
-            .queue(identify.clone())
-            .build();
-        Self {
-            connection,
-            topology,
-            shards,
-            window: config.window,
-            limits: config.limits,
-            events: config.events,
-            identify,
-            clock,
-            metrics,
-            holder,
-            twilight,
-        }
-    }
+    pub(crate) holder: String,
+    /// Cloned for each gateway connection, which sets its URL. The clones share the TLS context.
+    pub(crate) twilight: twilight_gateway::Config<IdentifyQueue>,
 }
 
 /// Runs a shard until `stop` is cancelled.
@@ -180,8 +151,10 @@ pub(super) struct LeasePeriod {
     resume_failures: ResumeFailures,
     /// The gateway's URL must be read again: its host is unreachable.
     gateway_failed: bool,
-    /// The last sequence number before an unreadable frame, and how often that frame was received.
-    unreadable: (u64, u32),
+    /// The last sequence number before an unreadable frame.
+    unreadable_after: u64,
+    /// How often that frame was received.
+    unreadable_attempts: u32,
     /// Number of messages given up by the pipeline that are counted as gaps.
     given_up: u64,
     /// When a sequence gap was last logged.
@@ -249,7 +222,8 @@ impl LeasePeriod {
             resume_host_failed: resume_failures.avoid_resume_url(),
             resume_failures,
             gateway_failed: false,
-            unreadable: (0, 0),
+            unreadable_after: 0,
+            unreadable_attempts: 0,
             given_up: 0,
             gap_logged_at: None,
         }

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use twilight_gateway::{ConfigBuilder, Intents, Shard, ShardId};
 
-/// Version, encoding and compression stand in the address that twilight connects to; compression is what was compiled in.
+/// The URL to which twilight connects has version, encoding and compression. A feature of the crate sets the compression.
 #[tokio::test]
 async fn gateway_url_has_version_10_json_and_compression() {
     arrakis_runtime::install_crypto_provider();
@@ -32,7 +32,7 @@ async fn gateway_url_has_version_10_json_and_compression() {
     connecting.abort();
 }
 
-/// Discord asks every client to send one: <https://discord.com/developers/docs/reference#user-agent>
+/// Discord requires one from every client: <https://discord.com/developers/docs/reference#user-agent>
 #[tokio::test]
 async fn rest_and_gateway_requests_have_the_user_agent() {
     let rest = TcpListener::bind("127.0.0.1:0").await.unwrap();

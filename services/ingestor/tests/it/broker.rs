@@ -29,7 +29,7 @@ async fn lost_broker_connection_keeps_order_and_the_gateway_connection() {
     world.finish(&[]).await;
 }
 
-/// While the broker takes nothing, hearts beat, memory is bounded, and afterwards everything arrives.
+/// While the broker accepts no messages, heartbeats are sent and memory is bounded; afterwards all events are published.
 #[tokio::test]
 async fn heartbeats_are_sent_while_the_broker_is_stalled() {
     let world = World::with(|options| options.heartbeat_interval_ms = 400).await;
@@ -62,7 +62,7 @@ async fn missing_broker_is_reported_down() {
     world.proxy.refuse(true);
     let ingestor = world.ingestor();
     let down = async || ingestor.document()["components"]["broker"]["status"] == "down";
-    eventually(down, "the broker to be said to be down").await;
+    eventually(down, "the broker to be reported down").await;
     assert_eq!(world.discord.app().hub.connections(), 0);
     world.proxy.refuse(false);
     ingestor.healthy_as("active").await;
@@ -91,7 +91,7 @@ async fn event_without_a_binding_is_in_the_unrouted_queue() {
     world.finish(&[]).await;
 }
 
-/// Two for one shard: one owns it, the other is a standby that is ready, and takes over within seconds.
+/// Of two ingestors of one shard one holds the lease. The other is a ready standby and takes over within seconds.
 #[tokio::test]
 async fn second_ingestor_is_a_standby_and_takes_over() {
     let world = World::new().await;
@@ -111,7 +111,7 @@ async fn second_ingestor_is_a_standby_and_takes_over() {
     world.finish(&[]).await;
 }
 
-/// The holder loses the broker for good; the standby has the session, and the loser stands by instead of fighting for it.
+/// The holder loses the broker permanently. The standby resumes the session, and the former holder does not reconnect to the gateway.
 #[tokio::test]
 async fn ingestor_that_lost_the_broker_stops_holding_the_shard() {
     let world = World::new().await;
@@ -138,7 +138,7 @@ async fn ingestor_that_lost_the_broker_stops_holding_the_shard() {
     world.finish(&[]).await;
 }
 
-/// An operator deletes the queue while its holder is at work: the holder goes on, and the standby stays one.
+/// An operator deletes the shard's queue: the holder keeps the lease, and the standby stays one.
 #[tokio::test]
 async fn deleted_shard_queue_does_not_move_the_shard() {
     let world = World::new().await;
@@ -156,7 +156,7 @@ async fn deleted_shard_queue_does_not_move_the_shard() {
     let got = world.take_events(300).await;
     assert!(ascending(&seqs(&got)));
     assert_eq!((world.stats().identifies, world.stats().resumes), (1, 0));
-    // Session and sequence number were written into the new queue.
+    // Session and sequence number are written to the new queue.
     let last = *seqs(&got).last().unwrap();
     first.confirmed(0, last).await;
     first.stop().await;

@@ -7,7 +7,7 @@ async fn refused_token_stops_the_ingestor() {
     let world = World::new().await;
     let fatal = world
         .ingestor_with(&[("DISCORD_TOKEN", "MTIz.wrong.token")])
-        .gives_up()
+        .fatal_error()
         .await;
     assert!(
         fatal.message.contains("DISCORD_TOKEN") && fatal.message.contains("401"),
@@ -19,7 +19,7 @@ async fn refused_token_stops_the_ingestor() {
 #[tokio::test]
 async fn disallowed_intents_stop_the_ingestor() {
     let world = World::with(|options| options.privileged_intents = Intents::empty()).await;
-    let fatal = world.ingestor().gives_up().await;
+    let fatal = world.ingestor().fatal_error().await;
     assert!(
         fatal.message.contains("4014") && fatal.message.contains("Server Members Intent"),
         "{fatal}"
@@ -38,7 +38,7 @@ async fn fatal_close_code_stops_all_shards_and_others_stay_resumable() {
         session: None,
     };
     assert_eq!(world.discord.app().hub.order(&target, &Order::Close(4004)), 1);
-    let fatal = ingestor.gives_up().await;
+    let fatal = ingestor.fatal_error().await;
     assert!(
         fatal.message.contains("4004") && fatal.message.contains("DISCORD_TOKEN"),
         "{fatal}"
@@ -69,7 +69,7 @@ async fn differing_topology_is_refused_by_name() {
         )
         .await
         .unwrap();
-    let fatal = world.ingestor().gives_up().await;
+    let fatal = world.ingestor().fatal_error().await;
     assert!(
         fatal.message.contains("exchange \"arrakis.events\"") && fatal.message.contains("fanout there"),
         "{fatal}"
@@ -80,7 +80,7 @@ async fn differing_topology_is_refused_by_name() {
 #[tokio::test]
 async fn shard_range_beyond_the_recommendation_is_a_configuration_error() {
     let world = World::new().await;
-    let fatal = world.ingestor_with(&[("SHARD_RANGE", "0-5")]).gives_up().await;
+    let fatal = world.ingestor_with(&[("SHARD_RANGE", "0-5")]).fatal_error().await;
     assert!(
         fatal.message.contains("SHARD_RANGE=0-5") && fatal.exit_code == 78,
         "{fatal}"

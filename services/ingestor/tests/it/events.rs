@@ -3,7 +3,7 @@ use discord_emulator::gateway::Order;
 
 use crate::world::{World, ascending, seqs};
 
-/// Sends a dispatch as these very bytes, with the sequence number that the session would have next.
+/// Sends a dispatch with this exact text and the session's next sequence number.
 fn raw(world: &World, event: &str, d: &str) -> u64 {
     let seq = world.discord.app().hub.sessions()[0].seq + 1_000;
     assert_eq!(
@@ -77,7 +77,7 @@ async fn events_keep_their_order_and_unlisted_ones_are_not_forwarded() {
     assert!(seqs.len() == 300 && ascending(&seqs));
     assert_eq!(got.len(), 300, "nothing came twice");
     assert_eq!(world.count(names::EVENTS_MESSAGE).await, 0);
-    // Chat is not even asked for.
+    // The intents for messages are not requested.
     let intents = world.discord.app().hub.sessions()[0].intents;
     assert_eq!(intents, 0b11, "guilds and members");
     ingestor.stop().await;
@@ -135,7 +135,7 @@ async fn repeated_dispatch_is_forwarded_once() {
     world.finish(&[]).await;
 }
 
-/// The same event has the same id whoever receives it, so a resumed session repeats ids and not events.
+/// An event has the same id each time it is received, so a resumed session repeats ids and not events.
 #[tokio::test]
 async fn unreadable_frame_is_received_again_by_resume() {
     let world = World::new().await;

@@ -48,7 +48,7 @@ async fn sequence_gap_is_counted_and_its_event_forwarded() {
     world.finish(&[]).await;
 }
 
-/// A number that is none, or goes back, for once: resuming brings the events that it hid.
+/// One sequence number out of range or lower than the last: RESUME replays the event.
 #[tokio::test]
 async fn sequence_number_out_of_range_causes_a_resume() {
     for odd in [1 << 63, u64::MAX, 1] {
@@ -81,7 +81,7 @@ async fn sequence_number_out_of_range_causes_a_resume() {
     }
 }
 
-/// A session that stays so is given up, and its events are not taken for repeated ones.
+/// A session whose numbers stay invalid is given up, and its events do not count as repeated.
 #[tokio::test]
 async fn session_with_persistently_invalid_sequence_numbers_is_given_up() {
     let world = World::new().await;
@@ -106,7 +106,7 @@ async fn session_with_persistently_invalid_sequence_numbers_is_given_up() {
     let session_is_new = async || ingestor.shard(0)["identified"] == 2 && ingestor.shard(0)["confirmed_seq"] == 3;
     eventually(session_is_new, "a second session").await;
     assert_eq!((gateway.count(2), gateway.count(6)), (2, 2));
-    // The jump to 50, and the end of the session.
+    // The gap before 50, and the lost session.
     assert_eq!(gaps(&ingestor, "sequence"), "2");
     ingestor.stop().await;
 }
@@ -165,7 +165,7 @@ async fn session_without_a_resume_url_is_resumed_at_the_gateways_url() {
     }
 }
 
-/// What a connection says at its end in `/health`.
+/// Waits for the reason of the last close in `/health`.
 async fn closes_with(interval: Value, frame: Option<&'static str>, words: &str) {
     let world = World::new().await;
     let gateway = Gateway::start_with(interval, move |_, mut connection| {
@@ -201,7 +201,7 @@ async fn unreadable_payload_is_named_by_its_opcode() {
     .await;
 }
 
-/// twilight panics at a heartbeat interval of zero, and may meet one while it closes.
+/// twilight panics at a heartbeat interval of zero, also while it closes.
 #[tokio::test]
 async fn panic_of_twilight_during_close_ends_only_the_connection() {
     let world = World::new().await;

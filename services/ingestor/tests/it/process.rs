@@ -24,7 +24,7 @@ fn start(world: &World, health: &str) -> Process {
     Process::start_at(Path::new(PROGRAM), &[], variables)
 }
 
-/// SIGKILL at any moment: the next process resumes and replays what was not confirmed; the sets are equal.
+/// SIGKILL at any time: the next process resumes and receives unconfirmed events again; sent and published events are equal.
 #[tokio::test]
 async fn repeatedly_killed_ingestor_loses_nothing_and_identifies_once() {
     let world = World::new().await;
@@ -103,8 +103,8 @@ async fn fatal_close_code_ends_the_process_with_its_reason() {
     assert!(!text.contains(&world.discord.token()), "the token is not logged");
 }
 
-/// 10,000 servers on four shards, every one announced, forwarded and confirmed, in well under the 50 MB that a process may
-/// have. The figure is printed.
+/// 10,000 servers on four shards, all published and confirmed, in less than the 50 MB that a process may
+/// use. The test prints the figure.
 #[tokio::test]
 async fn ten_thousand_servers_on_four_shards_take_less_than_50_mb() {
     let world = World::with(|options| {
@@ -147,7 +147,7 @@ async fn ten_thousand_servers_on_four_shards_take_less_than_50_mb() {
     assert!(process.ended(Duration::from_secs(20)).await.success());
 }
 
-/// The holder is stopped, its queue is deleted, and it wakes up with events in its socket: no event is published under two
+/// The holder is suspended, its queue is deleted, and it continues with events in its socket: no event is published under two
 /// sessions, and none is lost.
 #[tokio::test]
 async fn suspended_holder_whose_queue_was_deleted_publishes_nothing_twice() {
@@ -175,7 +175,7 @@ async fn suspended_holder_whose_queue_was_deleted_publishes_nothing_twice() {
     assert_eq!(sessions.len(), 1, "events of more than one session");
     assert_eq!(seqs(&got).len(), 420);
     assert_eq!(world.stats().identifies, 1);
-    // The value was written again: a new holder resumes.
+    // The state is stored again: a new holder resumes.
     world.joins(10);
     world.take_events(10).await;
     holder.kill().await;

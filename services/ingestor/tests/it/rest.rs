@@ -39,7 +39,7 @@ async fn rate_limit_is_waited_for(headers: &'static str, body: &'static str, lea
     ingestor.stop().await;
 }
 
-/// One request, and the next when Discord, or Cloudflare, allows it. twilight-http sent 50 a second.
+/// One request, and the next one when Discord or Cloudflare allows it. twilight-http sent 50 in a second.
 #[tokio::test]
 async fn rate_limits_of_get_gateway_bot_are_respected() {
     let wait = Duration::from_secs(2);
@@ -53,7 +53,7 @@ async fn rate_limits_of_get_gateway_bot_are_respected() {
     );
 }
 
-/// A wait that is longer than anything makes no sense is bounded, and can be left by SIGTERM.
+/// An excessive wait is bounded, and SIGTERM ends it.
 #[tokio::test]
 async fn stop_during_a_rate_limit_is_immediate() {
     let world = World::new().await;
@@ -104,13 +104,13 @@ async fn impossible_shard_counts_are_refused_with_the_correction() {
         let rest = Rest::start(move |_| gateway_bot("ws://127.0.0.1:9", shards)).await;
         let fatal = world
             .ingestor_with(&[("DISCORD_API_BASE", rest.base())])
-            .gives_up()
+            .fatal_error()
             .await;
         assert!(fatal.message.contains(words) && fatal.exit_code == 78, "{fatal}");
     }
 }
 
-/// The address that Discord named at the start is dead; the one that it names now serves.
+/// The gateway's URL at the start is unreachable; the present one is reachable.
 #[tokio::test]
 async fn unreachable_gateway_url_is_read_again() {
     let world = World::new().await;

@@ -6,7 +6,7 @@ use discord_emulator::gateway::Order;
 
 use crate::world::{World, ascending, seqs};
 
-/// After an order the session is resumed, and nothing is missed.
+/// After a command to the emulator the session is resumed, and no event is missed.
 async fn resumes_after(order: Order) {
     let world = World::new().await;
     let ingestor = world.ingestor();
@@ -44,7 +44,7 @@ async fn resumable_close_code_is_resumed() {
     resumes_after(Order::Close(4000)).await;
 }
 
-/// After an order the session is gone: a new one, and a counted gap.
+/// After a command to the emulator the session is lost: a new one begins, and a gap is counted.
 async fn begins_anew_after(order: Order, reason: &str) {
     let world = World::new().await;
     let ingestor = world.ingestor();
@@ -79,12 +79,12 @@ async fn close_code_4009_begins_a_new_session() {
     begins_anew_after(Order::Close(4009), "close_code").await;
 }
 
-/// Leaves with a code that keeps the session; the next process resumes it, with what happened in between.
+/// The close code keeps the session; the next process resumes it and receives the events sent meanwhile.
 #[tokio::test]
 async fn restart_resumes_without_a_second_identify() {
     let world = World::with(|options| options.shards = Some(2)).await;
     let first = world.ingestor();
-    // Both sessions are known, and so kept: one whose READY nobody has read yet cannot be resumed by anybody.
+    // Both sessions are stored: a session whose READY was not received cannot be resumed.
     first.healthy_as("active").await;
     world.joins(10);
     first.stop().await;
@@ -161,7 +161,7 @@ async fn gateway_that_closes_at_once_is_called_with_waits() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    // For two seconds every connection is dropped as soon as it holds a session.
+    // For two seconds every connection is dropped as soon as it has a session.
     let _ = tokio::time::timeout(Duration::from_secs(2), closer).await;
     let resumes = world.stats().resumes;
     assert!((1..=8).contains(&resumes), "{resumes} resumes in two seconds");
@@ -170,7 +170,7 @@ async fn gateway_that_closes_at_once_is_called_with_waits() {
     ingestor.stop().await;
 }
 
-/// One bucket, two shards of two processes: the second identify waits for the slot of the first.
+/// Two shards of two processes in one bucket: the second IDENTIFY waits for the slot.
 #[tokio::test]
 async fn identifies_of_one_bucket_are_spaced_across_processes() {
     let world = World::with(|options| {
@@ -198,7 +198,7 @@ async fn exhausted_session_start_limit_is_reported_and_waited_for() {
             .as_str()
             .is_some_and(|why| why.contains("Waiting"))
     };
-    eventually(says, "the ingestor to say that it waits").await;
+    eventually(says, "the ingestor to report that it waits").await;
     assert_eq!(ingestor.document()["components"]["identify"]["status"], "degraded");
     assert_eq!(
         (world.stats().identifies, world.discord.app().hub.connections()),

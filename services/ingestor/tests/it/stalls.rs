@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::world::{Ingestor, World, ascending, seqs};
 
-/// Calls the broker's management.
+/// Calls the broker's management API.
 async fn manage(method: Method, path: &str, body: &Value) {
     let base: Url = required_variable("RABBITMQ_MANAGEMENT_URL").parse().unwrap();
     let mut url = base.join(path).unwrap();
@@ -60,7 +60,7 @@ async fn missing_permission_is_named_as_degraded_and_then_down() {
         manage(Method::PUT, &path, &rights).await;
     };
     permit("^(amq.default|arrakis.ingestor.*)$").await;
-    // A channel remembers what it was allowed.
+    // A channel caches permissions.
     world.proxy.cut();
     world.joins(10);
     for status in ["degraded", "down"] {

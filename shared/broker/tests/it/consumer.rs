@@ -86,7 +86,7 @@ async fn soft_stop_finishes_running_handlers_and_requeues_the_rest() {
             Verdict::Done
         }
     });
-    eventually(async || started.load(Ordering::SeqCst) == 4, "four to be held").await;
+    eventually(async || started.load(Ordering::SeqCst) == 4, "four deliveries").await;
     stop.soft.cancel();
     release.close();
     consumer.await.unwrap();
@@ -106,7 +106,7 @@ async fn hard_stop_cancels_handlers_and_the_message_is_redelivered() {
         count.fetch_add(1, Ordering::SeqCst);
         std::future::pending()
     });
-    eventually(async || started.load(Ordering::SeqCst) == 1, "the message to be held").await;
+    eventually(async || started.load(Ordering::SeqCst) == 1, "the delivery").await;
     stop.soft.cancel();
     stop.hard.cancel();
     consumer.await.unwrap();
@@ -114,7 +114,7 @@ async fn hard_stop_cancels_handlers_and_the_message_is_redelivered() {
     world.finish(&[]).await;
 }
 
-/// The effect happened, the acknowledgement came too late: it is known, and the message comes again.
+/// The acknowledgement is too late: it is reported as stale, and the message is redelivered.
 #[tokio::test]
 async fn stale_acknowledgement_is_reported() {
     let world = World::new().await;

@@ -16,7 +16,7 @@ async fn counts_of_an_unknown_queue_are_none() {
     };
     assert_eq!(queue_counts(&world.connection, names::EVENTS_GUILD).await, Some(three));
     assert_eq!(queue_counts(&world.connection, "no-such-queue").await, None);
-    // The refusal closed a channel and not the connection.
+    // The refusal closed the channel and not the connection.
     assert_eq!(queue_counts(&world.connection, names::EVENTS_GUILD).await, Some(three));
     assert_eq!(world.take_all(names::EVENTS_GUILD, 3).await.len(), 3);
     world.finish(&[]).await;

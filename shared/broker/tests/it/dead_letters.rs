@@ -6,7 +6,7 @@ use arrakis_test_support::eventually;
 
 use crate::world::{World, join};
 
-/// Kills `count` joins and answers the tool.
+/// Dead-letters `count` joins, and returns the dead letters.
 async fn with_letters(world: &World, count: usize) -> DeadLetters {
     let stop = StopTokens::default();
     let consumer = world.consume(world.consume_options(names::EVENTS_GUILD), &stop, async |_| {
@@ -40,7 +40,7 @@ fn ids(letters: &[arrakis_contracts::DeadLetter]) -> Vec<&str> {
 async fn listing_shows_the_reason_and_keeps_letters_in_order() {
     let world = World::new().await;
     let tool = with_letters(&world, 5).await;
-    // More often than the default delivery limit of newer brokers.
+    // More often than the default delivery limit of RabbitMQ 4.
     for _ in 0..25 {
         let letters = tool.list(100).await.unwrap();
         assert_eq!(
@@ -137,7 +137,7 @@ async fn letter_without_an_origin_queue_stays() {
     world.finish(&[names::DEAD_LETTERS]).await;
 }
 
-/// A letter that says this of itself.
+/// A letter with these headers.
 async fn letter_of(world: &World, id: &str, kind: &str, origin_queue: &str, age: std::time::Duration) {
     let text = |text: &str| HeaderValue::Text(text.to_owned());
     let mut letter = arrakis_broker::Message::new("", names::DEAD_LETTERS, id, kind, b"{}".to_vec());
@@ -212,7 +212,7 @@ async fn purge_removes_the_selected_letters() {
     world.finish(&[]).await;
 }
 
-/// A message that takes its consumer down each time is given up by the broker itself, and the tool says so.
+/// The broker dead-letters a message at the delivery limit; the letter has that reason.
 #[tokio::test]
 async fn letter_dead_lettered_by_the_broker_is_described() {
     let world = World::new().await;
@@ -251,7 +251,7 @@ async fn letter_dead_lettered_by_the_broker_is_described() {
     world.finish(&[]).await;
 }
 
-/// The three waits, then the dead-letter queue; counted in our own header.
+/// A message waits three times and then is a dead letter. The header `attempts` counts.
 #[tokio::test]
 async fn failed_message_waits_in_the_retry_queue_and_returns_to_its_queue() {
     let world = World::new().await;
@@ -309,7 +309,7 @@ async fn message_is_a_dead_letter_after_the_last_attempt() {
     world.finish(&[names::DEAD_LETTERS]).await;
 }
 
-/// A letter of an event that was first received so long ago.
+/// A letter of an event that was first received this long ago.
 async fn letter_of_age(world: &World, id: &str, days: u64) -> DeadLetters {
     let stop = StopTokens::default();
     let consumer = world.consume(world.consume_options(names::EVENTS_GUILD), &stop, async |_| {

@@ -47,7 +47,7 @@ async fn standby_receives_the_newest_value_when_the_holder_dies() {
         let _ = told.await;
         lease.write("new").await.unwrap();
         assert!(!standby.is_finished());
-        // No goodbye: the connection is cut from outside, as a crash would.
+        // The connection is cut without a close, as by a crash.
         drop(lease);
         world.connection.close().await;
         let (_lease, value, _link) = tokio::time::timeout(Duration::from_secs(10), standby)
@@ -94,11 +94,11 @@ async fn two_processes_that_start_together_get_one_lease() {
     first.write("mine").await.unwrap();
     let second = async { if first_is_a { b.await } else { a.await } };
     tokio::pin!(second);
-    // Each saw a queue without consumers when it came; whoever waits must know it all the same, or it never says "standby".
+    // Each found a queue without consumers at its start. The one that waits must still report that it is a standby.
     let told = || std::future::ready(waits.load(std::sync::atomic::Ordering::Relaxed) > 0);
     tokio::select! {
         _ = &mut second => panic!("both hold it"),
-        () = eventually(told, "the other to be told that it waits") => {}
+        () = eventually(told, "the other process to report that it waits") => {}
     }
     first.release().await;
     let (_lease, value) = tokio::time::timeout(Duration::from_secs(10), second)
@@ -144,7 +144,7 @@ async fn standby_does_not_get_a_deleted_queues_lease_while_the_holders_connectio
             loop {
                 match Lease::acquire(&connection, &queue, waiting).await {
                     Ok((lease, value)) => return (lease, value, connection),
-                    // The queue was deleted under its consumer.
+                    // The queue was deleted while it was consumed.
                     Err(LeaseError::Lost(_)) => {}
                     Err(error) => panic!("{error}"),
                 }
@@ -154,7 +154,7 @@ async fn standby_does_not_get_a_deleted_queues_lease_while_the_holders_connectio
         delete_queue(&world, &queue.name).await;
         assert!(lease.lost().await.contains("cancelled"), "{kind:?}");
         drop(lease);
-        // The standby ends with the queue, comes again, is delivered the empty value, and finds the lock held.
+        // The standby's consumer ends with the queue. It starts again, receives the empty value, and finds the lock held.
         let before = *told.borrow_and_update();
         told.wait_for(|count| *count > before + 6).await.unwrap();
         assert!(!standby.is_finished(), "{kind:?}: two hold the lease");
@@ -176,7 +176,7 @@ async fn deleted_lock_loses_the_lease() {
     let world = World::bare().await;
     let queue = shard_state_queue(0, Priorities::Classic);
     let (mut lease, _) = Lease::acquire(&world.connection, &queue, || {}).await.unwrap();
-    // Only the holder's connection may do this over AMQP; an operator can with rabbitmqctl.
+    // Over AMQP only the holder's connection may delete the lock; an operator can use rabbitmqctl.
     delete_queue(&world, &lease_lock(&queue.name)).await;
     assert_eq!(lease.lost().await, "the lock was deleted");
 }

@@ -51,7 +51,7 @@ async fn unconfirmed_messages_are_sent_again_in_order_after_a_lost_connection() 
     all_confirmed(&sender).await;
     let got = world.take_all(names::EVENTS_GUILD, 3_000).await;
     assert_eq!(first_seen(&got), ids);
-    // No more came twice than were in the window at each cut.
+    // At most the messages of one window are repeated for each lost connection.
     assert!(got.len() <= 3_000 + 4 * 33, "{}", got.len());
     world.finish(&[]).await;
 }
@@ -67,7 +67,7 @@ async fn full_queue_of_events_does_not_stall_interactions() {
         message
     };
     let mut joins = 0;
-    // Far more than the window holds: without the detour it would fill and stand still.
+    // More than the window holds: without the alternative route the pipeline would stall.
     while sender.progress().detoured < 50 {
         send(&mut sender, detoured(format!("join-{joins}"))).await;
         joins += 1;
@@ -83,7 +83,7 @@ async fn full_queue_of_events_does_not_stall_interactions() {
     assert_eq!(world.take_all(names::INTERACTIONS, 1).await, ["command"]);
     management::unbound_queue(world.vhost.name()).await;
     all_confirmed(&sender).await;
-    // The refused ones come back from their detour, under their ids.
+    // Refused messages return from the retry queue, under their ids.
     let got = world.take_all(names::EVENTS_GUILD, joins).await;
     assert_eq!(first_seen(&got).len(), joins);
     world.finish(&[]).await;
@@ -100,7 +100,7 @@ async fn deleted_queues_are_declared_again_and_nothing_is_lost() {
             .unwrap();
     }
     let mut sender = start(&world);
-    // Enough for confirmations of several at once, in which the broker tells of returns in any order.
+    // Enough for confirmations of several messages at once, with returns in any order.
     let ids: Vec<String> = (0..200).map(|number| number.to_string()).collect();
     for id in &ids {
         send(&mut sender, join(id.clone())).await;
@@ -128,7 +128,7 @@ async fn nothing_is_published_on_a_connection_without_the_lease() {
     };
     let (mut sender, _task) = Pipeline::start(world.connection.clone(), fenced, CancellationToken::new());
     send(&mut sender, join("fenced")).await;
-    // The same broker serves another publisher meanwhile, so time has passed for both.
+    // Another publisher's confirmations show that the broker had time to process messages.
     for number in 0..50 {
         world
             .publisher()
@@ -144,7 +144,7 @@ async fn nothing_is_published_on_a_connection_without_the_lease() {
     world.finish(&[]).await;
 }
 
-/// The lock of the lease is gone and another connection has taken it, while our connection and its epoch are unchanged.
+/// Another connection has taken the lock of the lease, while this connection and its epoch are unchanged.
 #[tokio::test]
 async fn nothing_is_published_while_another_connection_holds_the_lock() {
     let world = World::new().await;
@@ -164,7 +164,7 @@ async fn nothing_is_published_while_another_connection_holds_the_lock() {
     lease.release().await;
     let other = world.another_connection();
     let (others, _) = Lease::acquire(&other, &queue, || {}).await.unwrap();
-    // What was confirmed of the lock before is valid no more.
+    // The last confirmation of the lock has expired.
     tokio::time::sleep(LOCK_VALID).await;
     for number in 0..3 {
         send(&mut sender, join(format!("fenced-{number}"))).await;

@@ -17,13 +17,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::world::{World, all_confirmed, first_seen, join};
 
-/// Runs a test as a service of one thread is run.
+/// Runs a test as a service with one thread.
 fn run<F: Future<Output = ()> + Send + 'static>(test: impl FnOnce(Arc<SingleThreadRuntime>) -> F) {
     let thread = SingleThreadRuntime::new().unwrap();
     thread.run(test(thread.clone()));
 }
 
-/// The world, with the connection that publishes on the process's only thread.
+/// A world whose connection uses the process's only thread.
 async fn world(thread: Arc<SingleThreadRuntime>) -> World {
     let mut world = World::new().await;
     let options = ConnectionOptions {
@@ -36,13 +36,13 @@ async fn world(thread: Arc<SingleThreadRuntime>) -> World {
     world
 }
 
-/// Name of the thread that tasks run on now.
+/// Name of the thread on which tasks run at present.
 async fn runs_on() -> String {
     let name = async { thread::current().name().unwrap_or_default().to_owned() };
     tokio::spawn(name).await.unwrap()
 }
 
-/// It begins with the first thing that the broker says after the handshake.
+/// Waits until lapin's thread runs the tasks: from the first frame after the handshake on.
 async fn is_driven(world: &World) {
     let driven = async || {
         let amqp = world.connection.current().await.unwrap();
@@ -72,8 +72,8 @@ fn lapins_thread_runs_the_tasks_while_it_is_connected() {
         first.closed().await;
         is_driven(&world).await;
         world.connection.close().await;
-        eventually(async || runs_on().await == here, "the place to be given back").await;
-        // Timers and sockets go on where they were.
+        eventually(async || runs_on().await == here, "the takeover to end").await;
+        // Timers and sockets still work.
         tokio::time::sleep(Duration::from_millis(5)).await;
         BrokerConnection::open(&BrokerSettings::new(world.vhost.url()), "test")
             .current()
@@ -90,7 +90,7 @@ fn tasks_run_on_after_the_broker_is_lost() {
         is_driven(&world).await;
         world.proxy.refuse(true);
         world.proxy.cut();
-        eventually(async || runs_on().await == here, "the place to be given back").await;
+        eventually(async || runs_on().await == here, "the takeover to end").await;
         world.proxy.refuse(false);
         world.connection.current().await.unwrap();
         is_driven(&world).await;
@@ -120,7 +120,7 @@ fn messages_keep_their_order_across_lost_connections() {
     });
 }
 
-/// lapin cannot write and waits in a read: it must hear that there is room again.
+/// lapin's write is blocked and it waits in a read: a writable socket must wake it.
 #[test]
 fn slow_connection_accepts_more_than_its_buffers() {
     run(async move |thread| {
@@ -150,7 +150,7 @@ fn slow_connection_accepts_more_than_its_buffers() {
     });
 }
 
-/// A lease consumes, acknowledges, publishes and closes its channel: all of what a shard does beside its events.
+/// A lease consumes, acknowledges, publishes and closes its channel, which is all that a shard does beside publishing events.
 #[test]
 fn lease_is_acquired_written_and_released() {
     run(async move |thread| {

@@ -52,10 +52,10 @@ fn command(id: impl Into<String>) -> Message {
     )
 }
 
-/// Waits until health gives a reason with these words.
-async fn says(health: &PipelineHealth, words: &str) {
-    let said = async || health.stall().is_some_and(|stall| stall.reason.contains(words));
-    eventually(said, format!("a stall because of {words:?}: {:?}", health.stall())).await;
+/// Waits until health reports a stall whose reason contains `words`.
+async fn stalled_because(health: &PipelineHealth, words: &str) {
+    let stalled = async || health.stall().is_some_and(|stall| stall.reason.contains(words));
+    eventually(stalled, format!("a stall because of {words:?}: {:?}", health.stall())).await;
 }
 
 async fn delete_exchange(world: &World) {
@@ -106,7 +106,7 @@ async fn exchange_of_another_type_is_named_and_its_deletion_ends_the_stall() {
     let made = channel.exchange_declare(names::EVENTS.into(), kind, options, FieldTable::default());
     made.await.unwrap();
     let ids = send_joins(&mut sender, 10).await;
-    says(&sender.health(), "exists and differs").await;
+    stalled_because(&sender.health(), "exists and differs").await;
     delete_exchange(&world).await;
     all_confirmed(&sender).await;
     let mut got = first_seen(&world.take_all(names::EVENTS_GUILD, 10).await);
@@ -126,17 +126,18 @@ async fn missing_permission_to_publish_is_named_and_publishing_resumes_with_it()
     };
     let mut sender = start(&world);
     permit("^amq.default$").await;
-    // A channel remembers what it was allowed.
+    // A channel caches permissions.
     world.proxy.cut();
     let ids = send_joins(&mut sender, 10).await;
-    says(&sender.health(), "ACCESS_REFUSED").await;
+    stalled_because(&sender.health(), "ACCESS_REFUSED").await;
     permit(".*").await;
     all_confirmed(&sender).await;
     assert_eq!(first_seen(&world.take_all(names::EVENTS_GUILD, 10).await), ids);
     world.finish(&[]).await;
 }
 
-/// A message at which the broker closes something each time, among others: they arrive in their order, and it is given up.
+/// Sends a message that makes the broker close the channel or connection, among others: the others are stored in order, and it is
+/// given up.
 async fn given_up_alone(poison: Message) {
     let world = World::new().await;
     let mut sender = start(&world);
@@ -154,7 +155,7 @@ async fn given_up_alone(poison: Message) {
     world.finish(&[]).await;
 }
 
-/// As one larger than `max_message_size`: the broker closes the channel with 406.
+/// The broker closes the channel with 406, as for a message larger than `max_message_size`.
 #[tokio::test]
 async fn message_that_closes_its_channel_is_given_up_alone() {
     let mut poison = join("poison");
@@ -178,7 +179,7 @@ async fn refused_interactions_do_not_stall_member_events_behind_them() {
     let world = World::new().await;
     management::bound_queue(world.vhost.name(), names::INTERACTIONS, 1).await;
     let mut sender = start_with(&world, 4);
-    // Far more than the window holds.
+    // More than the window holds.
     for number in 0..40 {
         send(&mut sender, command(format!("command-{number}"))).await;
     }
@@ -193,7 +194,7 @@ async fn refused_interactions_do_not_stall_member_events_behind_them() {
     world.finish(&[]).await;
 }
 
-/// Nobody consumes, so nothing leaves the full queues when their limit is lifted: only a new channel sees that there is room.
+/// Without consumers nothing leaves the full queues when their limit is removed: only a new channel finds that there is room.
 #[tokio::test]
 async fn events_refused_by_both_routes_do_not_stall_interactions() {
     let world = World::new().await;
@@ -223,7 +224,7 @@ async fn events_refused_by_both_routes_do_not_stall_interactions() {
     world.finish(&[]).await;
 }
 
-/// Beyond a bound the sender has no room, so that memory is bounded; nothing is lost.
+/// At the limit of refused messages the sender has no room; nothing is lost.
 #[tokio::test]
 async fn number_of_refused_messages_is_bounded() {
     let world = World::new().await;

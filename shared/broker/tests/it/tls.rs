@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::world::{World, all_confirmed, join};
 
-/// Listens with a certificate for `localhost`, hands on to the broker of `url`, and answers the settings that lead here.
+/// Listens with a certificate for `localhost` and forwards to the broker of `url`. Returns the settings of this listener.
 async fn door(url: &str) -> BrokerSettings {
-    // A second provider may be compiled in; an error says that one is chosen already.
+    // An error means that a provider is installed already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -79,10 +79,13 @@ async fn carries(world: &World, connection: BrokerConnection) {
 async fn unknown_certificate_is_refused_and_a_configured_authority_accepted() {
     let world = World::new().await;
     let settings = door(&world.vhost.url()).await;
-    let unknown = BrokerConnection::open(&BrokerSettings::new(settings.url.expose()), "test of a stranger");
+    let unknown = BrokerConnection::open(
+        &BrokerSettings::new(settings.url.expose()),
+        "test of an unknown authority",
+    );
     let told =
         async || matches!(unknown.state(), ConnectionState::Connecting { reason } if reason.contains("AMQP_CA_FILE"));
-    eventually(told, "a certificate of nobody known to be refused").await;
+    eventually(told, "a certificate of an unknown authority to be refused").await;
     unknown.close().await;
     let connection = BrokerConnection::open(&settings, "test of TLS");
     carries(&world, connection.clone()).await;
@@ -90,7 +93,7 @@ async fn unknown_certificate_is_refused_and_a_configured_authority_accepted() {
     world.finish(&[]).await;
 }
 
-/// TLS lies between lapin and the socket that runs the tasks.
+/// TLS is between lapin and the socket that runs the tasks.
 #[test]
 fn single_threaded_process_connects_with_tls() {
     let thread = SingleThreadRuntime::new().unwrap();

@@ -1,4 +1,4 @@
-//! A virtual host with links, and short ways to publish and read.
+//! A virtual host with connections, and functions to publish and read.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use arrakis_test_support::{FaultProxy, TestVhost, eventually};
 use lapin::options::{BasicGetOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 
-/// A virtual host of this test's own, the topology in it, and a connection.
+/// A virtual host of the test with the topology, and a connection.
 pub(crate) struct World {
     pub(crate) vhost: TestVhost,
     /// Between the links and the broker.
@@ -50,7 +50,7 @@ impl World {
         Publisher::new(self.connection.clone()).with_limit(Duration::from_secs(15))
     }
 
-    /// A second connection, as services have one to consume.
+    /// A second connection, as services use to consume.
     pub(crate) fn another_connection(&self) -> BrokerConnection {
         BrokerConnection::open(
             &BrokerSettings::new(self.proxy.in_front_of(&self.vhost.url())),
@@ -130,7 +130,7 @@ impl World {
         ids
     }
 
-    /// Messages that lie ready in a queue; 0 where there is no such queue.
+    /// Number of messages that are ready in a queue; 0 if there is no such queue.
     pub(crate) async fn count(&self, queue: &str) -> u32 {
         let channel = self.connection.current().await.unwrap().channel().await.unwrap();
         let options = QueueDeclareOptions {

@@ -1,4 +1,4 @@
-//! The health endpoints over real HTTP.
+//! The health endpoints and the limits of the HTTP server.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -257,9 +257,12 @@ impl Connection<'_> {
             _ => "unreadable",
         };
         let last = period.tracker.last();
-        let (seq, attempts) = period.unreadable;
-        period.unreadable = if seq == last { (seq, attempts + 1) } else { (last, 1) };
-        let attempts = period.unreadable.1;
+        let attempts = if period.unreadable_after == last {
+            period.unreadable_attempts + 1
+        } else {
+            1
+        };
+        (period.unreadable_after, period.unreadable_attempts) = (last, attempts);
         // Without a session the frame cannot be skipped. The waits between connections and the session start limit bound the retries.
         if attempts <= MAX_UNREADABLE_RETRIES || period.session.is_none() {
             tracing::error!(shard = period.status.id, %error, after_seq = last, attempts, "unreadable frame; resuming to receive it again");
