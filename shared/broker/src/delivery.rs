@@ -108,7 +108,7 @@ impl Delivery {
         self.0.kind.as_deref()
     }
 
-    /// `priority`.
+    /// AMQP priority, 0 to 10.
     pub fn priority(&self) -> Option<u8> {
         self.0.priority
     }

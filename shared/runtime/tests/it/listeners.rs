@@ -1,5 +1,5 @@
-//! Listeners under peers that do not let go: raw sockets that send nothing, half a request, a byte now and then, or that do not
-//! read. Whoever asks properly is answered while it lasts.
+//! Listeners with slow and idle peers: raw sockets that send nothing, an incomplete request or single bytes, or that do not read.
+//! Proper requests are handled meanwhile.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -13,11 +13,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-/// More than any listener has places here, and than the usual soft limit of open files.
+/// More connections than the slots of the listeners in these tests, and than the usual soft limit of open files.
 const CROWD: usize = 1_100;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A service with a port for callers and a port for health, each under its own limits.
+/// A service with a port for callers and a port for health, each with its own limits.
 struct Listening {
     runtime: Runtime,
     callers: SocketAddr,
@@ -25,7 +25,7 @@ struct Listening {
     stop: CancellationToken,
 }
 
-/// Short times, so that a test sees them pass.
+/// Short time limits.
 fn short(limits: HttpLimits) -> HttpLimits {
     HttpLimits {
         header_time: Duration::from_millis(1_500),
@@ -94,7 +94,7 @@ impl Listening {
         }
     }
 
-    /// A call and a question about health, each on a new connection, are answered.
+    /// Asserts that a request and a health request succeed, each on a new connection.
     async fn answers(&self) {
         assert_eq!(
             ask(
@@ -109,7 +109,7 @@ impl Listening {
     }
 }
 
-/// Sends a request and answers the body of the 200 that comes back.
+/// Sends a request and returns the body of the response, which must be 200.
 async fn ask(address: SocketAddr, request: &str) -> String {
     let exchange = async {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -123,7 +123,7 @@ async fn ask(address: SocketAddr, request: &str) -> String {
     answer.split("\r\n\r\n").nth(1).unwrap_or_default().to_owned()
 }
 
-/// What each of a crowd's connections sends before it stops.
+/// What each of many idle connections sends before it stops.
 const KINDS: [(&str, &str); 6] = [
     ("nothing", ""),
     ("half a head", "GET / HTTP/1.1\r\nhost: x\r\nx-more: "),
@@ -146,14 +146,14 @@ async fn crowd(address: SocketAddr, sends: &str) -> Vec<TcpStream> {
     let mut crowd = Vec::new();
     for _ in 0..CROWD {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        // A connection that was closed for a newer one may refuse what is sent.
+        // A connection that was evicted may refuse the bytes.
         let _ = stream.write_all(sends.as_bytes()).await;
         crowd.push(stream);
     }
     crowd
 }
 
-/// Limits whose times do not pass: places alone decide.
+/// Time limits that do not pass in a test, so that only the slots matter.
 fn patient(limits: HttpLimits, connections: usize) -> HttpLimits {
     let long = Duration::from_secs(3_600);
     HttpLimits {
