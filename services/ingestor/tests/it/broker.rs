@@ -13,7 +13,7 @@ async fn a_cut_broker_connection_loses_and_reorders_nothing_and_keeps_the_gatewa
     world.connected(1).await;
     for _ in 0..4 {
         world.joins(250);
-        world.proxy.cut();
+        world.proxy.close_connections();
         world.joins(250);
     }
     let got = world.take_events(2_000).await;
@@ -121,7 +121,7 @@ async fn who_has_lost_the_broker_gives_the_shard_up() {
     let second = world.ingestor_with(&[("AMQP_URL", direct.as_str())]);
     second.healthy_as("standby").await;
     world.proxy.refuse(true);
-    world.proxy.cut();
+    world.proxy.close_connections();
     second.healthy_as("active").await;
     world.joins(10);
     world.proxy.refuse(false);

@@ -135,7 +135,7 @@ async fn a_stale_acknowledgement_is_noticed() {
         }
     });
     begun.notified().await;
-    world.proxy.cut();
+    world.proxy.close_connections();
     eventually(async || seen.lock().len() == 2, "the second delivery").await;
     stop.soft.cancel();
     consumer.await.unwrap();

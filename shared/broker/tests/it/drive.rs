@@ -11,7 +11,7 @@ use arrakis_broker::{
 };
 use arrakis_contracts::names;
 use arrakis_one_thread::OneThread;
-use arrakis_test_support::{Terms, Way, eventually};
+use arrakis_test_support::{Direction, TrafficFaults, eventually};
 use tokio_util::sync::CancellationToken;
 
 use crate::world::{World, all_confirmed, first_seen, join};
@@ -29,7 +29,7 @@ async fn world(thread: Arc<OneThread>) -> World {
         thread: Some(thread),
         ..LinkOptions::default()
     };
-    let settings = Settings::new(world.proxy.in_front_of(&world.vhost.url()));
+    let settings = Settings::new(world.proxy.proxied_url(&world.vhost.url()));
     world.link = Link::open_with(&settings, "test of one thread", options);
     world.link.live().await.unwrap();
     world
@@ -67,7 +67,7 @@ fn lapins_thread_runs_the_tasks_for_as_long_as_it_is_connected() {
         let world = world(thread).await;
         is_driven(&world).await;
         let first = world.link.live().await.unwrap();
-        world.proxy.cut();
+        world.proxy.close_connections();
         first.gone().await;
         is_driven(&world).await;
         world.link.close().await;
@@ -88,7 +88,7 @@ fn a_broker_that_goes_away_leaves_the_tasks_running() {
         let world = world(thread).await;
         is_driven(&world).await;
         world.proxy.refuse(true);
-        world.proxy.cut();
+        world.proxy.close_connections();
         eventually(async || runs_on().await == here, "the place to be given back").await;
         world.proxy.refuse(false);
         world.link.live().await.unwrap();
@@ -104,7 +104,7 @@ fn everything_arrives_in_order_whatever_becomes_of_the_connection() {
         let ids: Vec<String> = (0..450).map(|number| number.to_string()).collect();
         for (number, id) in ids.iter().enumerate() {
             if number % 150 == 75 {
-                world.proxy.cut();
+                world.proxy.close_connections();
             }
             assert!(sender.room().await);
             sender.send(join(id.clone())).unwrap();
@@ -125,11 +125,11 @@ fn a_slow_connection_takes_what_its_buffers_do_not_hold() {
     run(async move |thread| {
         let world = world(thread).await;
         is_driven(&world).await;
-        let slow = Terms {
+        let slow = TrafficFaults {
             rate: Some(8 << 20),
-            ..Terms::default()
+            ..TrafficFaults::default()
         };
-        world.proxy.set(Way::ToServer, slow);
+        world.proxy.set(Direction::ToServer, slow);
         let mut sender = pipeline(&world);
         for number in 0..10 {
             assert!(sender.room().await);

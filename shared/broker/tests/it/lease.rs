@@ -62,7 +62,7 @@ async fn a_cut_connection_loses_the_lease_and_gives_it_back_with_the_value() {
     let queue = shard_state(0, Priorities::Classic);
     let (mut lease, _) = Lease::acquire(&world.link, &queue, || {}).await.unwrap();
     lease.write("kept").await.unwrap();
-    world.proxy.cut();
+    world.proxy.close_connections();
     lease.lost().await;
     let (lease, value) = Lease::acquire(&world.link, &queue, || {}).await.unwrap();
     assert_eq!(value.as_deref(), Some(&b"kept"[..]));

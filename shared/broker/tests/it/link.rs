@@ -12,7 +12,7 @@ async fn a_cut_connection_is_made_again_with_the_next_epoch() {
     let world = World::bare().await;
     let first = world.link.live().await.unwrap();
     assert_eq!(first.epoch, 1);
-    world.proxy.cut();
+    world.proxy.close_connections();
     first.gone().await;
     let second = world.link.live().await.unwrap();
     assert_eq!(second.epoch, 2);

@@ -39,7 +39,7 @@ async fn after_a_cut_connection_everything_unconfirmed_comes_again_in_order() {
     let ids: Vec<String> = (0..3_000).map(|number| number.to_string()).collect();
     for (number, id) in ids.iter().enumerate() {
         if number % 1_000 == 500 {
-            world.proxy.cut();
+            world.proxy.close_connections();
         }
         send(&mut sender, join(id.clone())).await;
     }

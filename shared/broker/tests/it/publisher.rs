@@ -47,7 +47,7 @@ async fn a_lost_connection_is_survived_under_the_same_ids() {
     let ids: Vec<String> = (0..200).map(|number| number.to_string()).collect();
     for (number, id) in ids.iter().enumerate() {
         if number % 50 == 25 {
-            world.proxy.cut();
+            world.proxy.close_connections();
         }
         assert_eq!(publisher.publish(&join(id.clone())).await.unwrap(), Outcome::Confirmed);
     }

@@ -127,7 +127,7 @@ async fn missing_permission_to_publish_is_named_and_waited_for() {
     let mut sender = start(&world);
     permit("^amq.default$").await;
     // A channel remembers what it was allowed.
-    world.proxy.cut();
+    world.proxy.close_connections();
     let ids = send_joins(&mut sender, 10).await;
     says(&sender.health(), "ACCESS_REFUSED").await;
     permit(".*").await;

@@ -26,7 +26,7 @@ impl World {
     pub(crate) async fn bare() -> Self {
         let vhost = TestVhost::create().await;
         let proxy = FaultProxy::start(&vhost.url()).await;
-        let settings = Settings::new(proxy.in_front_of(&vhost.url()));
+        let settings = Settings::new(proxy.proxied_url(&vhost.url()));
         let link = Link::open(&settings, format!("test {}", vhost.name()));
         Self {
             vhost,
@@ -49,7 +49,7 @@ impl World {
     /// A second link, as services have one to consume.
     pub(crate) fn another_link(&self) -> Link {
         Link::open(
-            &Settings::new(self.proxy.in_front_of(&self.vhost.url())),
+            &Settings::new(self.proxy.proxied_url(&self.vhost.url())),
             "test consumer",
         )
     }

@@ -1,6 +1,6 @@
 //! The ranking, and members measured against it.
 
-use arrakis_db::{CommunityId, Database, GuildId, RankingPlace, SyncHealth};
+use arrakis_db::{CommunityId, Database, GuildId, RankingPosition, SyncHealth};
 use arrakis_domain::{Address, Balance, EntryThreshold, Rank, Standing, TierId, Zones};
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
@@ -48,7 +48,7 @@ async fn with_members(database: &Database, community: CommunityId, ranks: impl I
 }
 
 #[tokio::test]
-async fn the_largest_and_the_smallest_holding_come_back_as_they_were() {
+async fn largest_and_smallest_holding_round_trip() {
     let (_test, database, _) = one_community().await;
     let mut tx = database.global().await.unwrap();
     let holdings = [
@@ -72,7 +72,7 @@ async fn the_largest_and_the_smallest_holding_come_back_as_they_were() {
 }
 
 #[tokio::test]
-async fn what_entry_takes_and_who_waits() {
+async fn entry_threshold_and_waitlist_zone() {
     let (_test, database, _) = one_community().await;
     let threshold = async |database: &Database| {
         let mut tx = database.global().await.unwrap();
@@ -107,14 +107,14 @@ async fn what_entry_takes_and_who_waits() {
 }
 
 #[tokio::test]
-async fn a_place_tells_the_neighbours_and_what_entry_takes() {
+async fn ranking_position_has_neighbours_and_entry_threshold() {
     let (_test, database, community) = one_community().await;
     rank_wallets(&database, 80, 1).await;
     with_members(&database, community, [1, 5, 80]).await;
     let mut tx = database.tenant(community).await.unwrap();
     tx.profiles().join(user(500), "No wallet", NOON).await.unwrap();
     let entry = EntryThreshold::Holding { balance: held(69) };
-    let place = |number: u32, above: Option<u32>, below: Option<u32>| RankingPlace {
+    let place = |number: u32, above: Option<u32>, below: Option<u32>| RankingPosition {
         wallet: Some(address(number)),
         standing: Standing::new(Rank::new(number), held(number)),
         above: above.map(held),
@@ -128,12 +128,12 @@ async fn a_place_tells_the_neighbours_and_what_entry_takes() {
     ] {
         let told = tx
             .profiles()
-            .ranking_place(&token(), user(member), Zones::STANDARD)
+            .ranking_position(&token(), user(member), Zones::STANDARD)
             .await
             .unwrap();
         assert_eq!(told, expected, "{member}");
     }
-    let nowhere = RankingPlace {
+    let nowhere = RankingPosition {
         wallet: None,
         standing: Standing::default(),
         above: None,
@@ -144,7 +144,7 @@ async fn a_place_tells_the_neighbours_and_what_entry_takes() {
     for nobody in [500, 501] {
         let told = tx
             .profiles()
-            .ranking_place(&token(), user(nobody), Zones::STANDARD)
+            .ranking_position(&token(), user(nobody), Zones::STANDARD)
             .await
             .unwrap();
         assert_eq!(told, nowhere, "{nobody}");
@@ -154,10 +154,10 @@ async fn a_place_tells_the_neighbours_and_what_entry_takes() {
     let mut tx = database.tenant(community).await.unwrap();
     let told = tx
         .profiles()
-        .ranking_place(&token(), user(80), Zones::STANDARD)
+        .ranking_position(&token(), user(80), Zones::STANDARD)
         .await
         .unwrap();
-    let outside = RankingPlace {
+    let outside = RankingPosition {
         wallet: Some(address(80)),
         entry: EntryThreshold::PlacesFree { free: 9 },
         ..nowhere
@@ -166,7 +166,7 @@ async fn a_place_tells_the_neighbours_and_what_entry_takes() {
 }
 
 #[tokio::test]
-async fn a_community_comes_with_the_face_of_its_token() {
+async fn community_is_read_with_its_token() {
     let (_test, database, community) = one_community().await;
     let token = async || {
         let mut tx = database.tenant(community).await.unwrap();
@@ -179,7 +179,7 @@ async fn a_community_comes_with_the_face_of_its_token() {
 }
 
 #[tokio::test]
-async fn a_guild_leads_to_a_transaction_with_the_same_community_that_its_id_leads_to() {
+async fn transaction_by_guild_has_the_same_community_as_by_id() {
     let (_test, database, community) = one_community().await;
     let guild = GuildId::new(100).unwrap();
     let both_ways = async || {
@@ -194,7 +194,7 @@ async fn a_guild_leads_to_a_transaction_with_the_same_community_that_its_id_lead
     assert_eq!(both_ways().await.frozen, None);
     rank_wallets(&database, 1, 1).await;
     let mut tx = database.tenant(community).await.unwrap();
-    tx.communities().freeze(Some("it's Arrakis' own")).await.unwrap();
+    tx.communities().set_frozen(Some("it's Arrakis' own")).await.unwrap();
     tx.commit().await.unwrap();
     let frozen = both_ways().await;
     assert_eq!(frozen.frozen.unwrap().reason, "it's Arrakis' own");
@@ -213,7 +213,7 @@ async fn a_guild_leads_to_a_transaction_with_the_same_community_that_its_id_lead
 }
 
 #[tokio::test]
-async fn readers_see_the_old_ranking_or_the_new_one_and_never_a_mixture() {
+async fn readers_see_the_old_ranking_or_the_new_one() {
     let (_test, database, community) = one_community().await;
     rank_wallets(&database, 100, 1).await;
     let mut writer = database.global().await.unwrap();
@@ -241,7 +241,7 @@ async fn readers_see_the_old_ranking_or_the_new_one_and_never_a_mixture() {
 }
 
 #[tokio::test]
-async fn health_counts_failures_until_a_success() {
+async fn sync_health_counts_failures_until_a_success() {
     let (_test, database, _) = one_community().await;
     let mut tx = database.global().await.unwrap();
     assert_eq!(
@@ -275,7 +275,7 @@ async fn health_counts_failures_until_a_success() {
 }
 
 #[tokio::test]
-async fn the_leaderboard_pages_in_order_of_rank_and_knows_everybody_s_place() {
+async fn leaderboard_pages_are_in_order_of_rank_with_positions() {
     let (_test, database, community) = one_community().await;
     rank_wallets(&database, 60, 1).await;
     with_members(&database, community, (2..=50).step_by(2)).await;
@@ -314,7 +314,7 @@ async fn the_leaderboard_pages_in_order_of_rank_and_knows_everybody_s_place() {
 }
 
 #[tokio::test]
-async fn a_sync_walks_every_member_once_with_rank_and_holding() {
+async fn pages_of_standings_contain_each_member_once() {
     let (_test, database, community) = one_community().await;
     rank_wallets(&database, 10, 1).await;
     with_members(&database, community, 1..=12).await;
@@ -343,7 +343,7 @@ async fn a_sync_walks_every_member_once_with_rank_and_holding() {
     assert_eq!(one.standing, Standing::new(Rank::new(3), held(3)));
     let same = tx
         .profiles()
-        .measurable(&token(), user(3), NOON, 0)
+        .evaluation_input(&token(), user(3), NOON, 0)
         .await
         .unwrap()
         .unwrap();
@@ -351,7 +351,7 @@ async fn a_sync_walks_every_member_once_with_rank_and_holding() {
 }
 
 #[tokio::test]
-async fn the_numbers_leave_out_who_left_and_who_is_another_community_s() {
+async fn counts_exclude_members_who_left_and_other_communities() {
     let (_test, database, community) = one_community().await;
     let other = onboard(&database, 200).await;
     with_members(&database, other, 1..=7).await;
@@ -366,7 +366,7 @@ async fn the_numbers_leave_out_who_left_and_who_is_another_community_s() {
             .unwrap();
     }
     tx.profiles().leave(user(3), NOON).await.unwrap();
-    let numbers = tx.profiles().numbers().await.unwrap();
+    let numbers = tx.profiles().counts().await.unwrap();
     assert_eq!((numbers.members, numbers.verified), (3, 2));
     assert_eq!(numbers.by_tier.into_iter().collect::<Vec<_>>(), [(naib, 2)]);
 }
