@@ -126,12 +126,12 @@ async fn ranking_position_has_neighbours_and_entry_threshold() {
         (5, place(5, Some(4), Some(6))),
         (80, place(80, Some(79), None)),
     ] {
-        let told = tx
+        let position = tx
             .profiles()
             .ranking_position(&token(), user(member), Zones::STANDARD)
             .await
             .unwrap();
-        assert_eq!(told, expected, "{member}");
+        assert_eq!(position, expected, "{member}");
     }
     let nowhere = RankingPosition {
         wallet: None,
@@ -140,19 +140,19 @@ async fn ranking_position_has_neighbours_and_entry_threshold() {
         below: None,
         entry,
     };
-    // A member without a wallet, and somebody who was never seen.
-    for nobody in [500, 501] {
-        let told = tx
+    // A member without a wallet, and a user without a profile.
+    for unranked in [500, 501] {
+        let position = tx
             .profiles()
-            .ranking_position(&token(), user(nobody), Zones::STANDARD)
+            .ranking_position(&token(), user(unranked), Zones::STANDARD)
             .await
             .unwrap();
-        assert_eq!(told, nowhere, "{nobody}");
+        assert_eq!(position, nowhere, "{unranked}");
     }
     tx.commit().await.unwrap();
     rank_wallets(&database, 60, 2).await;
     let mut tx = database.tenant(community).await.unwrap();
-    let told = tx
+    let position = tx
         .profiles()
         .ranking_position(&token(), user(80), Zones::STANDARD)
         .await
@@ -162,7 +162,7 @@ async fn ranking_position_has_neighbours_and_entry_threshold() {
         entry: EntryThreshold::PlacesFree { free: 9 },
         ..nowhere
     };
-    assert_eq!(told, outside);
+    assert_eq!(position, outside);
 }
 
 #[tokio::test]
@@ -249,7 +249,7 @@ async fn sync_health_counts_failures_until_a_success() {
         SyncHealth::default()
     );
     tx.replace_ranking(&token(), &[], 10, NOON).await.unwrap();
-    for error in ["RPC is away", "RPC is still away"] {
+    for error in ["RPC is unavailable", "RPC is still unavailable"] {
         tx.eligibility()
             .record_failure(&token(), error, NOON + Duration::hours(6))
             .await
@@ -258,7 +258,7 @@ async fn sync_health_counts_failures_until_a_success() {
     let ill = tx.eligibility().sync_health(&token()).await.unwrap();
     assert_eq!(
         (ill.consecutive_failures, ill.last_error.as_deref()),
-        (2, Some("RPC is still away"))
+        (2, Some("RPC is still unavailable"))
     );
     assert_eq!(
         (ill.last_success_at, ill.last_attempt_at),
@@ -308,8 +308,8 @@ async fn leaderboard_pages_are_in_order_of_rank_with_positions() {
             Some(entry.position)
         );
     }
-    for nobody in [4, 900, 901, 12345] {
-        assert_eq!(tx.profiles().position(&token(), user(nobody)).await.unwrap(), None);
+    for absent in [4, 900, 901, 12345] {
+        assert_eq!(tx.profiles().position(&token(), user(absent)).await.unwrap(), None);
     }
 }
 

@@ -136,7 +136,7 @@ pub(crate) async fn set_tenant(connection: &mut PgConnection, tenant: Option<Com
         .unwrap();
 }
 
-/// Runs SQL and answers the number of rows it changed, or the SQLSTATE with which it was refused.
+/// Runs SQL; returns the number of rows it changed, or the SQLSTATE with which it was refused.
 pub(crate) async fn run(connection: &mut PgConnection, sql: &str) -> Result<u64, String> {
     match sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await {
         Ok(done) => Ok(done.rows_affected()),
@@ -185,7 +185,7 @@ pub(crate) fn user(id: u64) -> UserId {
     UserId::new(id).unwrap()
 }
 
-/// A community by the front door, as onboarding makes one.
+/// A community that is created as onboarding creates one.
 pub(crate) async fn onboard(database: &Database, guild: u64) -> CommunityId {
     let community = CommunityId::new();
     let mut tx = database.tenant(community).await.unwrap();

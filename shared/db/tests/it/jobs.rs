@@ -77,7 +77,7 @@ async fn transient_failure_is_due_again_and_permanent_failure_keeps_its_error() 
         jobs.start(ID, NOON).await.unwrap();
         let later = NOON + Duration::seconds(25);
         let retry = JobOutcome::Retry {
-            error: "Discord is away",
+            error: "Discord is unavailable",
             due_at: later,
         };
         assert!(jobs.end(ID, 1, &retry).await.unwrap());
@@ -92,7 +92,7 @@ async fn transient_failure_is_due_again_and_permanent_failure_keeps_its_error() 
                 ID,
                 2,
                 &JobOutcome::Failed {
-                    error: "the server is gone"
+                    error: "the server was deleted"
                 }
             )
             .await
@@ -101,7 +101,7 @@ async fn transient_failure_is_due_again_and_permanent_failure_keeps_its_error() 
         let row = jobs.get(ID).await.unwrap().unwrap();
         assert_eq!(
             (row.state, row.attempts, row.error.as_deref()),
-            (JobState::Failed, 2, Some("the server is gone"))
+            (JobState::Failed, 2, Some("the server was deleted"))
         );
         assert_eq!(
             jobs.start(ID, later).await.unwrap(),
