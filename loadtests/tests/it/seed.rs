@@ -35,7 +35,7 @@ async fn members_are_in_both_places_with_the_roles_of_their_tier() {
             assert!(found.roles.contains(&role), "{} has no role of {tier}", member.name);
         }
     }
-    let numbers = tx.profiles().numbers().await.unwrap();
+    let numbers = tx.profiles().counts().await.unwrap();
     assert_eq!(numbers.members as usize, tabr.members.len());
     tx.rollback().await.unwrap();
 

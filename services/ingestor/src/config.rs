@@ -156,7 +156,7 @@ impl FromStr for Range {
 }
 
 impl ApiBase {
-    /// Splits an address that [`arrakis_config::discord_api_base`] accepts. `None` when it has no host.
+    /// Splits an address that [`arrakis_config::parse_discord_api_base`] accepts. `None` when it has no host.
     fn split(url: &Url) -> Option<Self> {
         let prefix = url.path().trim_end_matches('/').strip_suffix("/api/v10")?;
         let host = url.host_str()?;

@@ -104,7 +104,7 @@ fn gateway_frames() {
         "\"joined_at\":\"",
     ];
     Fuzz::target(HERE, "gateway_frames")
-        .words(&words)
+        .dictionary(&words)
         .cases(8_000)
         .run(read_frame);
 }
@@ -127,9 +127,9 @@ fn gateway_addresses() {
         "\\",
     ];
     Fuzz::target(HERE, "gateway_addresses")
-        .words(&words)
+        .dictionary(&words)
         .cases(8_000)
-        .longest(2_048)
+        .max_length(2_048)
         .run(|text| {
             let Ok(text) = std::str::from_utf8(text) else {
                 return "no text".to_owned();
@@ -162,7 +162,7 @@ fn stored_sessions() {
         "\"since_ms\":",
     ];
     Fuzz::target(HERE, "stored_sessions")
-        .words(&words)
+        .dictionary(&words)
         .cases(8_000)
         .run(|value| match StoredState::decode(value) {
             Some(saved) => {
@@ -182,8 +182,8 @@ fn stored_sessions() {
 fn dates() {
     let words = ["Sat, ", "21 Nov 2026", "GMT", " 9999 ", " 0000 ", "23:59:60"];
     Fuzz::target(HERE, "dates")
-        .words(&words)
-        .longest(512)
+        .dictionary(&words)
+        .max_length(512)
         .cases(8_000)
         .run(|date| {
             let clock = ClockOffset::default();
@@ -201,9 +201,9 @@ fn configuration() {
         .collect();
     let words: Vec<_> = names.iter().map(String::as_str).collect();
     let fuzz = Fuzz::target(HERE, "configuration")
-        .words(&words)
+        .dictionary(&words)
         .cases(400)
-        .memory(64, 4 << 20);
+        .max_memory(64, 4 << 20);
     fuzz.run(|text| {
         let text = String::from_utf8_lossy(text);
         let pairs = text.lines().filter_map(|line| line.split_once('='));

@@ -87,7 +87,7 @@ impl From<Failure> for Verdict {
 
 impl From<DbError> for Failure {
     fn from(error: DbError) -> Self {
-        if error.is_passing() && !fail_point::skips("worker.guard.transient") {
+        if error.is_transient() && !fail_point::skips("worker.guard.transient") {
             Self::Retry(error.into())
         } else {
             Self::Permanent(error.into())

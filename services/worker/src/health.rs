@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrakis_broker::{BrokerConnection, ConnectionState};
-use arrakis_cache::State;
+use arrakis_cache::CacheState;
 use arrakis_runtime::{Health, HealthComponent};
 use tokio_util::sync::CancellationToken;
 use twilight_model::id::marker::GuildMarker;
@@ -69,7 +69,7 @@ impl Components {
                 broker(&self.broker, &links),
                 postgres(&self.postgres, &services),
                 redis(&self.redis, &services),
-                services.cache.keep_asking(EVERY),
+                services.cache.ping_periodically(EVERY),
                 proxy(&self.proxy, &services),
                 depth(&services, &links.consume, &queues),
             )
@@ -118,7 +118,7 @@ async fn postgres(component: &HealthComponent, services: &Services) {
             Ok(took) => component.up_with(format!("{} ms", took.as_millis())),
             Err(error) => component.down(error.to_string()),
         }
-        let pool = services.database.pool_use();
+        let pool = services.database.pool_usage();
         let gauge = |state, value: u32| services.metrics.pool.with_label_values(&[state]).set(i64::from(value));
         gauge("open", pool.open);
         gauge("idle", pool.idle);
@@ -135,9 +135,9 @@ async fn redis(component: &HealthComponent, services: &Services) {
     let mut state = services.cache.state();
     loop {
         match &*state.borrow_and_update() {
-            State::Up => component.up(),
-            State::Away(why) => component.degraded(format!("going on without cooldowns and caches: {why}")),
-            State::Unknown => component.degraded("not asked yet"),
+            CacheState::Available => component.up(),
+            CacheState::Unavailable(why) => component.degraded(format!("going on without cooldowns and caches: {why}")),
+            CacheState::Unknown => component.degraded("not asked yet"),
         }
         if state.changed().await.is_err() {
             return;

@@ -127,7 +127,7 @@ async fn database(config: &Config, runtime: &Runtime, options: DatabaseOptions) 
     loop {
         let error = match Database::connect(&config.database_url, options.clone()).await {
             Ok(database) => return Ok(database),
-            Err(error) if error.is_passing() => error,
+            Err(error) if error.is_transient() => error,
             Err(error @ DbError::Login(_)) => return Err(Fatal::configuration(error.to_string()).into()),
             Err(error) => return Err(error.into()),
         };

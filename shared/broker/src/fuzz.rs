@@ -57,8 +57,8 @@ fn deliveries() {
         "INTERACTION_CREATE",
     ];
     let fuzz = Fuzz::target(env!("CARGO_MANIFEST_DIR"), "deliveries")
-        .words(&words)
-        .longest(120 << 10)
+        .dictionary(&words)
+        .max_length(120 << 10)
         .cases(3_000);
     fuzz.run(|input| {
         let delivery = match delivery(input) {

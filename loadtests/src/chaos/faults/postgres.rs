@@ -248,7 +248,7 @@ async fn failover(stage: &mut Stage) -> anyhow::Result<()> {
     // Who connects by name is sent to the new primary; here the name is an address that leads there.
     let entrance = FaultProxy::start(&database.app_url()).await;
     drop(database);
-    let [owner, app, admin] = primary.urls().map(|url| entrance.in_front_of(&url));
+    let [owner, app, admin] = primary.urls().map(|url| entrance.proxied_url(&url));
     let database = TestDatabase::create_at(&owner, &app, &admin).await;
     start_on(stage, database, Shape::default()).await?;
     let followed = async |_: &mut Stage| Ok(lag(&primary).await? == 0);
@@ -278,13 +278,13 @@ async fn failover(stage: &mut Stage) -> anyhow::Result<()> {
         "the standby was {before} bytes behind when all was done, and {lag} at the fault"
     ));
     primary.kill().await;
-    entrance.cut();
+    entrance.close_connections();
     standby.promote().await?;
     standby
         .sql("alter system set synchronous_standby_names = ''; select pg_reload_conf()")
         .await?;
-    entrance.lead_to(&standby.in_place_of(&stage.platform().database().app_url())?);
-    entrance.cut();
+    entrance.set_target(&standby.in_place_of(&stage.platform().database().app_url())?);
+    entrance.close_connections();
     stage.recovers(BACK).await?;
     nothing_dropped(stage).await?;
     stage.keep((primary, standby, entrance));

@@ -363,12 +363,12 @@ async fn stale(stage: &mut Stage) -> anyhow::Result<()> {
     stage.prepare(&shape).await?;
     let url = stage.platform().vhost().url();
     let between = FaultProxy::start(&url).await;
-    shape = shape.worker_env("AMQP_URL", between.in_front_of(&url));
+    shape = shape.worker_env("AMQP_URL", between.proxied_url(&url));
     stage.start_services(shape).await?;
     stage.load(15).await?;
     for _ in 0..3 {
         stage.flows(5).await?;
-        between.cut();
+        between.close_connections();
     }
     let stale =
         async |stage: &mut Stage| anyhow::Ok(stage.worker_metric("arrakis_worker_stale_acks_total", &[]).await? > 0.0);

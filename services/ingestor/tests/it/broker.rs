@@ -13,7 +13,7 @@ async fn lost_broker_connection_keeps_order_and_the_gateway_connection() {
     world.connected(1).await;
     for _ in 0..4 {
         world.joins(250);
-        world.proxy.cut();
+        world.proxy.close_connections();
         world.joins(250);
     }
     let got = world.take_events(2_000).await;
@@ -121,7 +121,7 @@ async fn ingestor_that_lost_the_broker_stops_holding_the_shard() {
     let second = world.ingestor_with(&[("AMQP_URL", direct.as_str())]);
     second.healthy_as("standby").await;
     world.proxy.refuse(true);
-    world.proxy.cut();
+    world.proxy.close_connections();
     second.healthy_as("active").await;
     world.joins(10);
     world.proxy.refuse(false);

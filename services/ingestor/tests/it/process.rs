@@ -159,13 +159,13 @@ async fn suspended_holder_whose_queue_was_deleted_publishes_nothing_twice() {
     let mut standby = start(&world, &second);
     standby.ready(&second).await;
     world.joins(20);
-    holder.hang();
+    holder.suspend();
     world.delete_queue(&names::shard(0)).await;
     for _ in 0..10 {
         world.joins(20);
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    holder.go_on();
+    holder.resume();
     for _ in 0..10 {
         world.joins(20);
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -61,7 +61,7 @@ async fn missing_permission_is_named_as_degraded_and_then_down() {
     };
     permit("^(amq.default|arrakis.ingestor.*)$").await;
     // A channel caches permissions.
-    world.proxy.cut();
+    world.proxy.close_connections();
     world.joins(10);
     for status in ["degraded", "down"] {
         let said = async || {

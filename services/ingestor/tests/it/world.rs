@@ -79,7 +79,7 @@ impl World {
         vec![
             ("DISCORD_TOKEN", self.discord.token()),
             ("DISCORD_API_BASE", self.discord.addresses().rest.clone()),
-            ("AMQP_URL", self.proxy.in_front_of(&self.vhost.url())),
+            ("AMQP_URL", self.proxy.proxied_url(&self.vhost.url())),
         ]
     }
 

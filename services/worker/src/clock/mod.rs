@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use arrakis_broker::BrokerConnection;
 use arrakis_config::Secret;
-use arrakis_db::{Leader, Leadership};
+use arrakis_db::{LeaderElection, Leadership};
 use tokio_util::sync::CancellationToken;
 
 pub use duties::{Duties, publish_lost};
@@ -33,7 +33,7 @@ pub async fn run(
     stop: CancellationToken,
 ) {
     while !stop.is_cancelled() {
-        match Leader::candidate(&database_url, Leadership::Clock).await {
+        match LeaderElection::connect(&database_url, Leadership::ScheduledJobs).await {
             Ok(leader) => Box::pin(stand(&services, &commands, &link, leader, &stop)).await,
             Err(error) => tracing::warn!(%error, "cannot stand for leader"),
         }
@@ -50,11 +50,11 @@ async fn stand(
     services: &Services,
     commands: &Commands,
     link: &BrokerConnection,
-    mut leader: Leader,
+    mut leader: LeaderElection,
     stop: &CancellationToken,
 ) {
     loop {
-        match leader.leads().await {
+        match leader.try_lead().await {
             Ok(true) => break,
             Ok(false) => {}
             Err(error) => {
@@ -82,10 +82,10 @@ async fn stand(
 }
 
 /// Asks for as long as the lock is held; answers why it is not any more.
-async fn keep(leader: &mut Leader) -> String {
+async fn keep(leader: &mut LeaderElection) -> String {
     loop {
         tokio::time::sleep(ASK_EVERY).await;
-        match leader.leads().await {
+        match leader.try_lead().await {
             Ok(true) => {}
             Ok(false) => return "the lock is another's".to_owned(),
             Err(error) => return error.to_string(),

@@ -199,7 +199,7 @@ async fn who_came_or_went_unseen_is_found() {
 async fn a_frozen_community_keeps_its_roles() {
     let platform = Platform::start().await;
     let mut tx = platform.tenant().await;
-    tx.communities().freeze(Some("a drill")).await.unwrap();
+    tx.communities().set_frozen(Some("a drill")).await.unwrap();
     tx.commit().await.unwrap();
     let _worker = platform.worker().await;
     settled(&platform).await;

@@ -12,7 +12,7 @@ async fn lost_connection_is_opened_again_with_the_next_epoch() {
     let world = World::bare().await;
     let first = world.connection.current().await.unwrap();
     assert_eq!(first.epoch, 1);
-    world.proxy.cut();
+    world.proxy.close_connections();
     first.closed().await;
     let second = world.connection.current().await.unwrap();
     assert_eq!(second.epoch, 2);

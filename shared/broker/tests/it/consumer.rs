@@ -135,7 +135,7 @@ async fn stale_acknowledgement_is_reported() {
         }
     });
     begun.notified().await;
-    world.proxy.cut();
+    world.proxy.close_connections();
     eventually(async || seen.lock().len() == 2, "the second delivery").await;
     stop.soft.cancel();
     consumer.await.unwrap();

@@ -65,7 +65,7 @@ async fn lost_connection_loses_the_lease_and_keeps_the_value() {
     let queue = shard_state_queue(0, Priorities::Classic);
     let (mut lease, _) = Lease::acquire(&world.connection, &queue, || {}).await.unwrap();
     lease.write("kept").await.unwrap();
-    world.proxy.cut();
+    world.proxy.close_connections();
     lease.lost().await;
     let (lease, value) = Lease::acquire(&world.connection, &queue, || {}).await.unwrap();
     assert_eq!(value.as_deref(), Some(&b"kept"[..]));

@@ -44,7 +44,7 @@ async fn unconfirmed_messages_are_sent_again_in_order_after_a_lost_connection() 
     let ids: Vec<String> = (0..3_000).map(|number| number.to_string()).collect();
     for (number, id) in ids.iter().enumerate() {
         if number % 1_000 == 500 {
-            world.proxy.cut();
+            world.proxy.close_connections();
         }
         send(&mut sender, join(id.clone())).await;
     }

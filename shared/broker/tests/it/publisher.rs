@@ -47,7 +47,7 @@ async fn publish_is_repeated_with_the_same_id_after_a_lost_connection() {
     let ids: Vec<String> = (0..200).map(|number| number.to_string()).collect();
     for (number, id) in ids.iter().enumerate() {
         if number % 50 == 25 {
-            world.proxy.cut();
+            world.proxy.close_connections();
         }
         assert_eq!(
             publisher.publish(&join(id.clone())).await.unwrap(),

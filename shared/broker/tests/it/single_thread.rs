@@ -12,7 +12,7 @@ use arrakis_broker::{
 };
 use arrakis_contracts::names;
 use arrakis_one_thread::SingleThreadRuntime;
-use arrakis_test_support::{Terms, Way, eventually};
+use arrakis_test_support::{Direction, TrafficFaults, eventually};
 use tokio_util::sync::CancellationToken;
 
 use crate::world::{World, all_confirmed, first_seen, join};
@@ -30,7 +30,7 @@ async fn world(thread: Arc<SingleThreadRuntime>) -> World {
         single_thread: Some(thread),
         ..ConnectionOptions::default()
     };
-    let settings = BrokerSettings::new(world.proxy.in_front_of(&world.vhost.url()));
+    let settings = BrokerSettings::new(world.proxy.proxied_url(&world.vhost.url()));
     world.connection = BrokerConnection::open_with(&settings, "test of one thread", options);
     world.connection.current().await.unwrap();
     world
@@ -68,7 +68,7 @@ fn lapins_thread_runs_the_tasks_while_it_is_connected() {
         let world = world(thread).await;
         is_driven(&world).await;
         let first = world.connection.current().await.unwrap();
-        world.proxy.cut();
+        world.proxy.close_connections();
         first.closed().await;
         is_driven(&world).await;
         world.connection.close().await;
@@ -89,7 +89,7 @@ fn tasks_run_on_after_the_broker_is_lost() {
         let world = world(thread).await;
         is_driven(&world).await;
         world.proxy.refuse(true);
-        world.proxy.cut();
+        world.proxy.close_connections();
         eventually(async || runs_on().await == here, "the takeover to end").await;
         world.proxy.refuse(false);
         world.connection.current().await.unwrap();
@@ -105,7 +105,7 @@ fn messages_keep_their_order_across_lost_connections() {
         let ids: Vec<String> = (0..450).map(|number| number.to_string()).collect();
         for (number, id) in ids.iter().enumerate() {
             if number % 150 == 75 {
-                world.proxy.cut();
+                world.proxy.close_connections();
             }
             assert!(sender.room().await);
             sender.send(join(id.clone())).unwrap();
@@ -126,11 +126,11 @@ fn slow_connection_accepts_more_than_its_buffers() {
     run(async move |thread| {
         let world = world(thread).await;
         is_driven(&world).await;
-        let slow = Terms {
+        let slow = TrafficFaults {
             rate: Some(8 << 20),
-            ..Terms::default()
+            ..TrafficFaults::default()
         };
-        world.proxy.set(Way::ToServer, slow);
+        world.proxy.set(Direction::ToServer, slow);
         let mut sender = pipeline(&world);
         for number in 0..10 {
             assert!(sender.room().await);

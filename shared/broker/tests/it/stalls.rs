@@ -127,7 +127,7 @@ async fn missing_permission_to_publish_is_named_and_publishing_resumes_with_it()
     let mut sender = start(&world);
     permit("^amq.default$").await;
     // A channel caches permissions.
-    world.proxy.cut();
+    world.proxy.close_connections();
     let ids = send_joins(&mut sender, 10).await;
     stalled_because(&sender.health(), "ACCESS_REFUSED").await;
     permit(".*").await;

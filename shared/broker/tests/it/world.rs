@@ -26,7 +26,7 @@ impl World {
     pub(crate) async fn bare() -> Self {
         let vhost = TestVhost::create().await;
         let proxy = FaultProxy::start(&vhost.url()).await;
-        let settings = BrokerSettings::new(proxy.in_front_of(&vhost.url()));
+        let settings = BrokerSettings::new(proxy.proxied_url(&vhost.url()));
         let connection = BrokerConnection::open(&settings, format!("test {}", vhost.name()));
         Self {
             vhost,
@@ -53,7 +53,7 @@ impl World {
     /// A second connection, as services use to consume.
     pub(crate) fn another_connection(&self) -> BrokerConnection {
         BrokerConnection::open(
-            &BrokerSettings::new(self.proxy.in_front_of(&self.vhost.url())),
+            &BrokerSettings::new(self.proxy.proxied_url(&self.vhost.url())),
             "test consumer",
         )
     }

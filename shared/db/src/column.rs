@@ -1,4 +1,4 @@
-//! From columns to domain types: what the domain refuses becomes an error that names table and column.
+//! Converts column values to domain types. A value that the domain refuses is an error that names table and column.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -8,13 +8,13 @@ use time::OffsetDateTime;
 
 use crate::{DbError, UserId};
 
-/// A column on its way out of a row.
+/// A table and a column of it.
 #[derive(Clone, Copy)]
 pub(crate) struct Column(pub(crate) &'static str, pub(crate) &'static str);
 
 impl Column {
-    pub(crate) fn corrupt(self, value: impl Display, why: impl Display) -> DbError {
-        DbError::corrupt(self.0, self.1, value, why)
+    pub(crate) fn corrupt(self, value: impl Display, reason: impl Display) -> DbError {
+        DbError::corrupt(self.0, self.1, value, reason)
     }
 
     pub(crate) fn parse<T: FromStr<Err: Display>>(self, text: &str) -> Result<T, DbError> {
@@ -25,8 +25,8 @@ impl Column {
         text.map(|text| self.parse(text)).transpose()
     }
 
-    /// Microseconds since 1970, which is as fine as Postgres counts.
-    pub(crate) fn moment(self, us: i64) -> Result<OffsetDateTime, DbError> {
+    /// A time from microseconds since 1970, PostgreSQL's resolution.
+    pub(crate) fn time(self, us: i64) -> Result<OffsetDateTime, DbError> {
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(us) * 1000).map_err(|why| self.corrupt(us, why))
     }
 
@@ -34,7 +34,7 @@ impl Column {
         UserId::try_from(id).map_err(|why| self.corrupt(id, why))
     }
 
-    /// Raw units as text: `numeric` is cast on the other side of the border, so that no library in between rounds.
+    /// A balance from raw units as text: the query casts `numeric` to text, so that no library rounds it.
     pub(crate) fn balance(self, units: &str) -> Result<Balance, DbError> {
         Balance::from_units_text(units).map_err(|why| self.corrupt(units, why))
     }
@@ -43,7 +43,7 @@ impl Column {
         Rank::try_from(i64::from(number)).map_err(|why| self.corrupt(number, why))
     }
 
-    /// A count or another number that is never negative.
+    /// A number that is never negative.
     pub(crate) fn count<T: TryFrom<i64>>(self, number: i64) -> Result<T, DbError> {
         T::try_from(number).map_err(|_| self.corrupt(number, "out of range"))
     }
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_domain_refuses_names_table_and_column() {
+    fn invalid_value_is_an_error_with_table_and_column() {
         let error = Column("eligibility_current", "rank").rank(0).unwrap_err().to_string();
         assert!(
             error.starts_with("eligibility_current.rank holds `0`: a rank is"),

@@ -1,4 +1,4 @@
-//! Every query has a name, `<entity>.<verb>`: of its span `db.<entity>.<verb>`, in its errors, and in the log when it is slow.
+//! Runs each query under a name, `<entity>.<verb>`. The name is in its span `db.<entity>.<verb>`, its errors, and the log of slow queries.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -7,27 +7,27 @@ use tracing::{Instrument, Span};
 
 use crate::DbError;
 
-/// A query slower than this is logged. Ordinary ones stay well below it.
+/// A query slower than this is logged. Ordinary queries are much faster.
 pub const SLOW_QUERY: Duration = Duration::from_millis(50);
 
 /// Runs a query under its name: `named!("profile.by_user", query.fetch_optional(conn))`.
 macro_rules! named {
     ($name:literal, $query:expr) => {
-        $crate::measure::run_named($name, tracing::info_span!(concat!("db.", $name)), $query).await
+        $crate::named_query::run_named($name, tracing::info_span!(concat!("db.", $name)), $query).await
     };
 }
 pub(crate) use named;
 
-/// A query that has said nothing for so long is given up. Longer than the server's own limits: this is for a server that is
-/// gone without a word, whose connection would otherwise hang for a quarter of an hour.
-pub const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+/// Time limit of a query on the client's side. Longer than the server's own limits: it ends queries to a server whose connection was
+/// lost without a close, which would otherwise hang for a quarter of an hour.
+pub const QUERY_TIMEOUT: Duration = Duration::from_secs(15);
 
 pub(crate) async fn run_named<T>(
     name: &'static str,
     span: Span,
     query: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, DbError> {
-    run_within(ANSWER_WITHIN, name, span, query).await
+    run_within(QUERY_TIMEOUT, name, span, query).await
 }
 
 async fn run_within<T>(
@@ -37,20 +37,20 @@ async fn run_within<T>(
     query: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, DbError> {
     let started = Instant::now();
-    let answered = tokio::time::timeout(limit, query.instrument(span.clone())).await;
+    let responded = tokio::time::timeout(limit, query.instrument(span.clone())).await;
     let took = started.elapsed();
     if took >= SLOW_QUERY {
         let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         tracing::warn!(parent: &span, query = name, duration_ms, "slow query");
     }
-    let silent = |_| {
+    let timed_out = |_| {
         Err(sqlx::Error::Io(std::io::Error::new(
             std::io::ErrorKind::TimedOut,
-            "no answer",
+            "no response",
         )))
     };
-    answered
-        .unwrap_or_else(silent)
+    responded
+        .unwrap_or_else(timed_out)
         .map_err(|source| DbError::new(name, source))
 }
 
@@ -59,15 +59,15 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_server_that_says_nothing_is_given_up_and_may_be_asked_again() {
-        let silence = std::future::pending::<Result<(), sqlx::Error>>();
-        let error = run_within(Duration::from_millis(20), "profile.join", Span::none(), silence)
+    async fn query_without_response_ends_in_a_transient_error() {
+        let no_response = std::future::pending::<Result<(), sqlx::Error>>();
+        let error = run_within(Duration::from_millis(20), "profile.join", Span::none(), no_response)
             .await
             .unwrap_err();
-        assert!(error.is_passing(), "{error}");
+        assert!(error.is_transient(), "{error}");
         assert_eq!(
             error.to_string(),
-            "profile.join: Postgres is away: error communicating with database: no answer"
+            "profile.join: PostgreSQL is unavailable: error communicating with database: no response"
         );
     }
 }

@@ -1,39 +1,39 @@
-//! All that measuring a member asks, in one round trip.
+//! Everything that the evaluation of a member needs, read in one round trip.
 
 use std::collections::BTreeSet;
 
 use arrakis_domain::{ACTIVITY_WINDOW_DAYS, MemberFacts};
 use time::{Duration, OffsetDateTime};
 
+use crate::column::Column;
 use crate::leaderboard::StandingRow;
-use crate::row::Column;
-use crate::{DbError, MemberStanding, Profiles, TokenProfileId, UserId, measure::named};
+use crate::{DbError, MemberStanding, Profiles, TokenProfileId, UserId, named_query::named};
 
-/// A member, and what the rules want to know of them.
+/// A member with the facts that the theme's rules depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Measurable {
-    /// With rank, holding and what was written down at the last evaluation.
+pub struct EvaluationInput {
+    /// The member with rank, holding and the result of the last evaluation.
     pub member: MemberStanding,
-    /// What they did and reached.
+    /// Facts for the rules: tenure, activity, tiers reached, badges given.
     pub facts: MemberFacts,
 }
 
 impl Profiles<'_> {
-    /// A member, here or gone, as of `now`; `None` for who is not known. Their place in the order of joining is looked for among
-    /// the first `early` alone: counting all who came before costs the more the larger a community is.
+    /// The evaluation input of a member, present or not, as of `now`; `None` without a profile. The join order is determined only for
+    /// the first `early` members: counting all earlier members is slow in a large community.
     ///
     /// # Errors
-    /// When the database is away or a row is corrupt.
-    pub async fn measurable(
+    /// When the database is unavailable or a row is corrupt.
+    pub async fn evaluation_input(
         &mut self,
         token: &TokenProfileId,
         user: UserId,
         now: OffsetDateTime,
         early: u32,
-    ) -> Result<Option<Measurable>, DbError> {
+    ) -> Result<Option<EvaluationInput>, DbError> {
         let first_day = (now - Duration::days(i64::from(ACTIVITY_WINDOW_DAYS) - 1)).date();
         let row = named!(
-            "profile.measurable",
+            "profile.evaluation_input",
             sqlx::query!(
                 r#"select me.user_id, me.display_name, me.wallet, me.tier, me.highest_tier, me.protected, me.left_at,
                           e.rank as "rank?", e.held::text as held,
@@ -95,6 +95,6 @@ impl Profiles<'_> {
             rank: row.rank,
             held: row.held,
         })?;
-        Ok(Some(Measurable { member, facts }))
+        Ok(Some(EvaluationInput { member, facts }))
     }
 }

@@ -1,40 +1,40 @@
-//! A member's place in the ranking, and what lies around it: all that `/position` tells, in one round trip.
+//! A member's position in the ranking with its neighbours: everything that `/position` shows, read in one round trip.
 
 use arrakis_domain::{Address, Balance, EntryThreshold, Standing, Zones};
 
+use crate::column::Column;
 use crate::eligibility::Eligibility;
 use crate::leaderboard::standing;
-use crate::row::Column;
-use crate::{DbError, Profiles, TokenProfileId, UserId, measure::named};
+use crate::{DbError, Profiles, TokenProfileId, UserId, named_query::named};
 
-/// Where a member stands.
+/// A member's position in the ranking.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RankingPlace {
-    /// Their wallet; `None` without one, and for who is not known.
+pub struct RankingPosition {
+    /// Verified wallet; `None` without one, and without a profile.
     pub wallet: Option<Address>,
-    /// Rank and holding; nothing of either without a wallet or outside the ranking.
+    /// Rank and holding; no rank and a zero holding without a wallet or outside of the ranking.
     pub standing: Standing,
-    /// What the wallet one rank better holds.
+    /// Holding of the wallet one rank better.
     pub above: Option<Balance>,
-    /// What the wallet one rank worse holds.
+    /// Holding of the wallet one rank worse.
     pub below: Option<Balance>,
-    /// What entry takes.
+    /// Holding that entry takes.
     pub entry: EntryThreshold,
 }
 
 impl Profiles<'_> {
-    /// The place of a member, of one who has left, or of somebody who is not known.
+    /// Position of a user, whether or not there is a profile and the member is present.
     ///
     /// # Errors
-    /// When the database is away or a row is corrupt.
-    pub async fn ranking_place(
+    /// When the database is unavailable or a row is corrupt.
+    pub async fn ranking_position(
         &mut self,
         token: &TokenProfileId,
         user: UserId,
         zones: Zones,
-    ) -> Result<RankingPlace, DbError> {
+    ) -> Result<RankingPosition, DbError> {
         let row = named!(
-            "profile.ranking_place",
+            "profile.ranking_position",
             sqlx::query!(
                 r#"select p.wallet as "wallet?", e.rank as "rank?", e.held::text as "held?",
                           (select held::text from eligibility_current
@@ -61,7 +61,7 @@ impl Profiles<'_> {
             Some(balance) => EntryThreshold::Holding { balance },
             None => self.eligibility().entry_threshold(token, zones).await?,
         };
-        Ok(RankingPlace {
+        Ok(RankingPosition {
             wallet: Column("profiles", "wallet").parse_some(row.wallet.as_deref())?,
             standing: standing(row.rank, row.held.as_deref())?,
             above: held(row.above)?,

@@ -1,18 +1,18 @@
-//! Inputs that are more than one piece, written as a person would write them in a file of the corpus.
+//! Parses corpus files that hold several parts: an HTTP message, environment variables, files.
 
-/// A message of HTTP: first line, headers, and after an empty line the body.
+/// An HTTP message: first line, headers, and after an empty line the body.
 #[derive(Debug)]
-pub struct HttpText<'a> {
+pub struct HttpInput<'a> {
     /// First line.
     pub first: &'a str,
-    /// Names and values, as far as there is a colon.
+    /// Names and values of the lines with a colon.
     pub headers: Vec<(&'a str, &'a [u8])>,
-    /// The rest.
+    /// The body.
     pub body: &'a [u8],
 }
 
-impl<'a> HttpText<'a> {
-    /// Takes an input apart. Whatever it is, something comes of it.
+impl<'a> HttpInput<'a> {
+    /// Parses an input; every input has a result.
     #[must_use]
     pub fn read(input: &'a [u8]) -> Self {
         let (mut rest, mut lines) = (input, Vec::new());
@@ -40,14 +40,13 @@ impl<'a> HttpText<'a> {
     }
 }
 
-/// `NAME=value`, a line each, as in a file of environment variables. Variables that name a file are left out: which files
-/// there are is not the reader's matter.
+/// Parses lines of `NAME=value`. Variables that end in `_FILE` are left out, because the parsers under test must not read files.
 pub fn variables(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let pairs = text.lines().filter_map(|line| line.split_once('='));
     pairs.filter(|(name, _)| !name.ends_with("_FILE"))
 }
 
-/// Files in one input, each after a line `=== name`.
+/// Parses files in one input, each after a line `=== name`.
 pub fn files(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let parts = text.split("=== ").skip(1);
     parts.filter_map(|part| part.split_once('\n'))
