@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 macro_rules! permissions {
     ($($variant:ident $name:literal $bit:literal $doc:literal)*) => {
-        /// One permission.
+        /// A permission of Discord, by its name in the API.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
         pub enum Permission {
