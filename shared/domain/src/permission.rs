@@ -1,7 +1,7 @@
 //! Discord's permissions: the names, and sets of them.
 //!
-//! Discord sends a set as a decimal integer "of variable length". Unknown bits, also those beyond 64, are kept, compared and sent back, up to
-//! [`Permissions::BITS`].
+//! Discord sends a set as a decimal integer "of variable length". Unknown bits, also those beyond 64, are kept, compared
+//! and sent back, up to [`Permissions::BITS`].
 //!
 //! Source: <https://discord.com/developers/docs/topics/permissions>. To add one, add a line to the table; a test compares
 //! it with twilight's.
