@@ -73,8 +73,8 @@ impl Cache {
         Ok(value)
     }
 
-    /// Removes a cached value. Call it after the commit that changed the value. False when Redis is unavailable: the old value may
-    /// then be read until its time to live ends.
+    /// Removes a cached value. Call it after the commit that changed the value. False when Redis is unavailable: the old
+    /// value may then be read until its time to live ends.
     pub async fn invalidate(&self, key: &CacheKey) -> bool {
         let mut set = Cmd::new();
         set.arg("SET")

@@ -122,8 +122,8 @@ impl Cache {
         Ok(started.elapsed())
     }
 
-    /// Sends `PING` at this interval for ever, so that [`Cache::state`] is current while no other command is sent. Run it beside
-    /// the service and drop it with the service.
+    /// Sends `PING` at this interval for ever, so that [`Cache::state`] is current while no other command is sent. Run it
+    /// beside the service and drop it with the service.
     pub async fn ping_periodically(&self, every: Duration) {
         loop {
             // The result is in the state.
@@ -170,8 +170,8 @@ impl Cache {
 }
 
 impl Shared {
-    /// A circuit breaker. After a failure commands fail at once until the pause is over; then one is sent, and the others go on
-    /// failing meanwhile. So a Redis that hangs costs one caller the time limit and not every one.
+    /// A circuit breaker. After a failure commands fail at once until the pause is over; then one is sent, and the others
+    /// go on failing meanwhile. So a Redis that hangs costs one caller the time limit and not every one.
     fn check_circuit(&self) -> Result<(), String> {
         let mut failing = self.failing.lock();
         match failing.as_mut() {

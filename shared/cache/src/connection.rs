@@ -1,8 +1,8 @@
 //! One multiplexed Redis connection for a whole process: commands that are sent at the same time share packets.
 //!
-//! A pool costs more than it gives here: each use of a pooled connection begins with a `PING`, so that every command takes two
-//! round trips. This connection is never checked. When it turns out to be closed, the command is sent once more on a new one, so
-//! a command must be safe to repeat. Why not redis' `ConnectionManager`: `docs/decisions/0037`.
+//! A pool costs more than it gives here: each use of a pooled connection begins with a `PING`, so that every command takes
+//! two round trips. This connection is never checked. When it turns out to be closed, the command is sent once more on a
+//! new one, so a command must be safe to repeat. Why not redis' `ConnectionManager`: `docs/decisions/0037`.
 
 use std::fmt;
 use std::time::Duration;
@@ -59,8 +59,8 @@ impl RedisConnection {
         })
     }
 
-    /// Runs `query` on the connection within `limit`, connecting included. `query` runs a second time, on a new connection, when
-    /// the connection turns out to be closed.
+    /// Runs `query` on the connection within `limit`, connecting included. `query` runs a second time, on a new connection,
+    /// when the connection turns out to be closed.
     ///
     /// # Errors
     /// When there is no response; the next query then opens a new connection.
@@ -88,7 +88,8 @@ impl RedisConnection {
             Ok(Err(error)) => error.into(),
             Err(_) => QueryError::TimedOut(limit),
         };
-        // Pending responses on this connection would delay later commands. A server that refuses commands may be a replica by now.
+        // Pending responses on this connection would delay later commands. A server that refuses commands may be a replica
+        // by now.
         if let Some(number) = used {
             self.discard(number);
         }

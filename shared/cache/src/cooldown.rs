@@ -30,8 +30,8 @@ impl Cooldown {
 impl Cache {
     /// Begins a cooldown of this length, or returns how long the current one lasts. Of two concurrent calls one is allowed.
     ///
-    /// `event` is the id of the interaction. The same event is allowed again when its message is redelivered: it is not refused by
-    /// the cooldown that it began itself.
+    /// `event` is the id of the interaction. The same event is allowed again when its message is redelivered: it is not
+    /// refused by the cooldown that it began itself.
     pub async fn cooldown(
         &self,
         tenant: impl Display,

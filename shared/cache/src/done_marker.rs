@@ -1,4 +1,5 @@
-//! `done:{event}`: a shortcut past an event whose effect is committed. The inbox in PostgreSQL decides; this only saves its query.
+//! `done:{event}`: a shortcut past an event whose effect is committed. The inbox in PostgreSQL decides; this only saves its
+//! query.
 
 use std::fmt::Display;
 

@@ -1,12 +1,13 @@
 //! Redis: cooldowns, sessions, rate limits, cached values, and done markers. No fact depends on it: facts are in PostgreSQL.
 //!
-//! Owns the names of keys, a time to live for each (no key can be written without a [`Ttl`]), a time limit for each command, and
-//! the result of each operation while Redis is unavailable: a cooldown allows the command, a cached value is loaded from its
-//! source, a done marker is unknown, a session operation fails with a text for the member. Refuses to delay its callers: after a
-//! failure commands fail at once, and one at a time is sent to find out whether Redis is available again.
+//! Owns the names of keys, a time to live for each (no key can be written without a [`Ttl`]), a time limit for each
+//! command, and the result of each operation while Redis is unavailable: a cooldown allows the command, a cached value is
+//! loaded from its source, a done marker is unknown, a session operation fails with a text for the member. Refuses to delay
+//! its callers: after a failure commands fail at once, and one at a time is sent to find out whether Redis is available
+//! again.
 //!
-//! To add a use: a module with its keys made by `keys`, a result type with a variant for "Redis is unavailable", and a test of
-//! both.
+//! To add a use: a module with its keys made by `keys`, a result type with a variant for "Redis is unavailable", and a test
+//! of both.
 
 mod cached;
 mod client;

@@ -5,7 +5,8 @@ use deadpool_redis::redis::Cmd;
 use crate::{Cache, CacheKey, Ttl};
 
 impl Cache {
-    /// Sets a marker for this time, also when it was set or cleared a moment ago. False when Redis is unavailable and nothing is set.
+    /// Sets a marker for this time, also when it was set or cleared a moment ago. False when Redis is unavailable and
+    /// nothing is set.
     pub async fn set_marker(&self, key: &CacheKey, ttl: Ttl) -> bool {
         let mut set = Cmd::new();
         set.arg("SET")

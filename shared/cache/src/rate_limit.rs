@@ -26,8 +26,8 @@ pub enum RateLimit {
     Uncounted,
 }
 
-/// Counts a use and, with the first use of a window, sets the window's end in the same step: a key without a time to live would
-/// count for ever.
+/// Counts a use and, with the first use of a window, sets the window's end in the same step: a key without a time to live
+/// would count for ever.
 static COUNT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local used = redis.call('INCR', KEYS[1])

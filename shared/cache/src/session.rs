@@ -1,7 +1,7 @@
 //! `sess:{tenant}:{type}:{user}` and `sess:id:{session}`: the state of a dialog of several messages with one member.
 //!
-//! A member has at most one session of a type. A new one replaces it, and the old one's id then finds nothing. Every update names
-//! the version that was read: of two clicks on one button one succeeds.
+//! A member has at most one session of a type. A new one replaces it, and the old one's id then finds nothing. Every update
+//! names the version that was read: of two clicks on one button one succeeds.
 
 use std::fmt::Display;
 use std::sync::LazyLock;

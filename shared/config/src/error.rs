@@ -49,8 +49,8 @@ impl fmt::Display for ConfigErrors {
 /// Printed instead of a value that may hold a secret.
 const REDACTED: &str = "[redacted]";
 
-/// A value as an error may print it. A variable that is not declared secret may still hold a secret, such as a password in a URL: a value
-/// with a user part, a query or a fragment is redacted.
+/// A value as an error may print it. A variable that is not declared secret may still hold a secret, such as a password in
+/// a URL: a value with a user part, a query or a fragment is redacted.
 pub(crate) fn printable(value: &str) -> String {
     if value.contains(['@', '?', '#']) {
         REDACTED.to_owned()

@@ -25,8 +25,8 @@ impl Source {
         )
     }
 
-    /// Removes the variables whose names begin with `prefix`, and returns them by the rest of their names. For variables whose names the
-    /// user chooses, such as those with [`crate::variables::GAIB_VAR_PREFIX`].
+    /// Removes the variables whose names begin with `prefix`, and returns them by the rest of their names. For variables
+    /// whose names the user chooses, such as those with [`crate::variables::GAIB_VAR_PREFIX`].
     pub fn take_prefixed(&mut self, prefix: &str) -> BTreeMap<String, String> {
         let keys: Vec<String> = self.0.keys().filter(|key| key.starts_with(prefix)).cloned().collect();
         let taken = keys.into_iter().filter_map(|key| {
@@ -42,8 +42,8 @@ impl Source {
     }
 }
 
-/// Reads one service's variables. Each method records a problem and returns `None`, so that a `read` function first reads every variable
-/// and then builds its struct with `?`: one start reports all problems.
+/// Reads one service's variables. Each method records a problem and returns `None`, so that a `read` function first reads
+/// every variable and then builds its struct with `?`: one start reports all problems.
 ///
 /// ```
 /// # use arrakis_config::{variables, Reader, Secret, Service, Source};
@@ -152,7 +152,8 @@ impl Reader {
         }
     }
 
-    /// The addresses of the discord-proxy's replicas, from `DISCORD_PROXY_URL`, each with one of these schemes: see [`crate::parse_proxy_url`].
+    /// The addresses of the discord-proxy's replicas, from `DISCORD_PROXY_URL`, each with one of these schemes: see
+    /// [`crate::parse_proxy_url`].
     pub fn proxy_urls(&mut self, schemes: &[&str]) -> Option<Vec<Url>> {
         let variable = &DISCORD_PROXY_URL;
         let texts = self.list::<String>(variable)?;
@@ -205,7 +206,8 @@ impl Reader {
                     .collect::<Vec<_>>()
                     .join(" or ");
                 if variable.secret {
-                    // In a value without a scheme, the text before the first colon is parsed as one: a user name, or a password.
+                    // In a value without a scheme, the text before the first colon is parsed as one: a user name, or a
+                    // password.
                     return self.refuse(variable, format!("the URL must begin with {wanted}"));
                 }
                 self.refuse(
@@ -259,7 +261,8 @@ const MAX_EDITS: usize = 3;
 fn nearest(key: &str) -> Option<&'static str> {
     let candidates = VARIABLES
         .iter()
-        // The distance is at least the difference in length. A name can be of any length, and a long one takes long to compare.
+        // The distance is at least the difference in length. A name can be of any length, and a long one takes long to
+        // compare.
         .filter(|variable| variable.name.len().abs_diff(key.len()) <= MAX_EDITS)
         .map(|variable| (strsim::levenshtein(key, variable.name), variable.name));
     candidates

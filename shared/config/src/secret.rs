@@ -4,8 +4,8 @@ use std::fmt;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-/// A secret value: bot token, credential, URL with a password. `Debug` and `Display` print `[redacted]`; the memory is overwritten when
-/// the value is dropped.
+/// A secret value: bot token, credential, URL with a password. `Debug` and `Display` print `[redacted]`; the memory is
+/// overwritten when the value is dropped.
 #[derive(Clone)]
 pub struct Secret(SecretString);
 

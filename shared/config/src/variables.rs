@@ -1,7 +1,7 @@
 //! Declarations of the environment variables: name, services that read it, requirement, default, example, meaning.
 //!
-//! Names that operators and other tools rely on have no prefix. A service's own settings begin with its prefix (`INGESTOR_`, `WORKER_`,
-//! `PROXY_`, `GAIB_`); an undeclared name with the prefix is refused at the start.
+//! Names that operators and other tools rely on have no prefix. A service's own settings begin with its prefix
+//! (`INGESTOR_`, `WORKER_`, `PROXY_`, `GAIB_`); an undeclared name with the prefix is refused at the start.
 
 /// A process that reads configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

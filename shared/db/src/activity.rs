@@ -27,8 +27,8 @@ impl Activity {
 }
 
 impl TenantTx {
-    /// Claims an event as [`TenantTx::claim`] does, counts as [`Profiles::count_activity`] does, and commits, in one round trip, because
-    /// each command needs it. False when the event was claimed before, and then nothing is counted.
+    /// Claims an event as [`TenantTx::claim`] does, counts as [`Profiles::count_activity`] does, and commits, in one round
+    /// trip, because each command needs it. False when the event was claimed before, and then nothing is counted.
     ///
     /// # Errors
     /// As those. Whether the activity was counted is then unknown; a retry is safe because of the claim.
@@ -55,8 +55,8 @@ impl TenantTx {
 }
 
 impl Profiles<'_> {
-    /// Counts an activity of a member who has a profile; of others nothing is stored. Not safe to repeat by itself: claim the event in
-    /// the same transaction, or use [`TenantTx::count_once_and_commit`].
+    /// Counts an activity of a member who has a profile; of others nothing is stored. Not safe to repeat by itself: claim
+    /// the event in the same transaction, or use [`TenantTx::count_once_and_commit`].
     ///
     /// # Errors
     /// When the database is unavailable.

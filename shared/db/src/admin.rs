@@ -27,8 +27,8 @@ pub struct CommunitySummary {
 }
 
 impl Admin {
-    /// Connects, and checks the schema and that the login has BYPASSRLS (without it no tenant's rows are visible) and is neither a
-    /// superuser nor the owner.
+    /// Connects, and checks the schema and that the login has BYPASSRLS (without it no tenant's rows are visible) and is
+    /// neither a superuser nor the owner.
     ///
     /// # Errors
     /// As [`Database::connect`], and when the login is not the admin's.
@@ -69,7 +69,8 @@ impl Admin {
             .collect()
     }
 
-    /// A transaction for one community. Row-level security does not apply to this login; each query's own condition selects the tenant.
+    /// A transaction for one community. Row-level security does not apply to this login; each query's own condition selects
+    /// the tenant.
     ///
     /// # Errors
     /// When no connection is available in time.

@@ -1,10 +1,10 @@
 //! Limits the share of the pool that background work (events, jobs) may use.
 //!
-//! Events and jobs come in any number and keep connections busy as long as there are some. A command that came then would wait
-//! behind them for a connection, although its first response is due within three seconds. So work within
-//! [`crate::with_connection_wait`] acquires a permit before a connection, and there are half as many permits as connections: the
-//! other half is reserved for interactive work. Waiting for a permit is no sign of an unavailable PostgreSQL, so the circuit breaker
-//! does not count it.
+//! Events and jobs come in any number and keep connections busy as long as there are some. A command that came then would
+//! wait behind them for a connection, although its first response is due within three seconds. So work within
+//! [`crate::with_connection_wait`] acquires a permit before a connection, and there are half as many permits as
+//! connections: the other half is reserved for interactive work. Waiting for a permit is no sign of an unavailable
+//! PostgreSQL, so the circuit breaker does not count it.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -98,7 +98,8 @@ impl Badges<'_> {
     /// Awards a badge to a member. False when the member holds it already.
     ///
     /// # Errors
-    /// A conflict with [`SHARED_ONCE_CONSTRAINT`] when the giver has shared it before; a conflict when the member has no profile.
+    /// A conflict with [`SHARED_ONCE_CONSTRAINT`] when the giver has shared it before; a conflict when the member has no
+    /// profile.
     pub async fn award(
         &mut self,
         user: UserId,
@@ -159,8 +160,8 @@ impl Badges<'_> {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Awards the badges of `earned` that a member lacks, and revokes badges of source [`BadgeSource::Rule`] that are not in `earned`.
-    /// Given and shared badges do not change. Returns the number of changes.
+    /// Awards the badges of `earned` that a member lacks, and revokes badges of source [`BadgeSource::Rule`] that are not
+    /// in `earned`. Given and shared badges do not change. Returns the number of changes.
     ///
     /// # Errors
     /// When the database is unavailable, or the member has no profile.

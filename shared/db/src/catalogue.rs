@@ -1,5 +1,5 @@
-//! Checks in PostgreSQL's catalogue that row-level security protects every tenant table. A worker does not start when a table with a
-//! column `community_id` is unprotected; tests check the same.
+//! Checks in PostgreSQL's catalogue that row-level security protects every tenant table. A worker does not start when a
+//! table with a column `community_id` is unprotected; tests check the same.
 
 use std::fmt;
 
@@ -91,8 +91,8 @@ pub async fn unprotected_tables(connection: &mut PgConnection) -> Result<Vec<Unp
     Ok(unprotected)
 }
 
-/// There must be one policy for all commands and roles with the tenant condition in USING and WITH CHECK, and no other: permissive
-/// policies are combined with OR.
+/// There must be one policy for all commands and roles with the tenant condition in USING and WITH CHECK, and no other:
+/// permissive policies are combined with OR.
 async fn policy_lacks(connection: &mut PgConnection, table: i64, name: &str) -> Result<Vec<String>, DbError> {
     let policies: Vec<PolicyRow> = named!(
         "catalogue.policies",

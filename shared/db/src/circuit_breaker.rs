@@ -1,12 +1,13 @@
 //! Circuit breaker of the pool: refuses callers at once while the pool has no connections, and tries again by itself.
 //!
-//! Without it every handler waits for the whole acquire timeout and occupies a slot of the consumer meanwhile: a command that needs
-//! no database waits behind those that get no connection. While the circuit is open a query fails at once with a transient error,
-//! and the message waits in a retry queue.
+//! Without it every handler waits for the whole acquire timeout and occupies a slot of the consumer meanwhile: a command
+//! that needs no database waits behind those that get no connection. While the circuit is open a query fails at once with a
+//! transient error, and the message waits in a retry queue.
 //!
-//! It opens by the share of recent callers that got no connection, and not by failures in a row: an overloaded PostgreSQL still
-//! serves a connection now and then, and each of those would restart such a row. After a pause a few callers are admitted as probes
-//! (half-open). All of them must be served to close the circuit; one that is not served opens it again for longer.
+//! It opens by the share of recent callers that got no connection, and not by failures in a row: an overloaded PostgreSQL
+//! still serves a connection now and then, and each of those would restart such a row. After a pause a few callers are
+//! admitted as probes (half-open). All of them must be served to close the circuit; one that is not served opens it again
+//! for longer.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -36,10 +37,11 @@ tokio::task_local! {
     static CONNECTION_WAIT: Duration;
 }
 
-/// Runs background work (an event, a job), in which a query waits up to `limit` where the circuit breaker would refuse it at once.
+/// Runs background work (an event, a job), in which a query waits up to `limit` where the circuit breaker would refuse it
+/// at once.
 ///
-/// The work then pauses while PostgreSQL is unavailable, instead of using up its retries. All background work together may use half
-/// of the pool's connections, so that interactive work never waits behind it.
+/// The work then pauses while PostgreSQL is unavailable, instead of using up its retries. All background work together may
+/// use half of the pool's connections, so that interactive work never waits behind it.
 pub async fn with_connection_wait<F: Future>(limit: Duration, work: F) -> F::Output {
     CONNECTION_WAIT.scope(limit, work).await
 }

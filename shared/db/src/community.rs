@@ -187,7 +187,8 @@ impl Communities<'_> {
         changed_one("community.set_theme", done.rows_affected())
     }
 
-    /// Freezes the community with a reason, or ends the freeze with `None`. A second freeze changes the reason and keeps the time.
+    /// Freezes the community with a reason, or ends the freeze with `None`. A second freeze changes the reason and keeps
+    /// the time.
     ///
     /// # Errors
     /// When the database is unavailable, or the community does not exist: nothing is frozen then.
@@ -266,7 +267,8 @@ impl Communities<'_> {
     }
 }
 
-/// An error unless one row changed. An UPDATE of no row is no error in PostgreSQL: a freeze of a missing community would seem to succeed.
+/// An error unless one row changed. An UPDATE of no row is no error in PostgreSQL: a freeze of a missing community would
+/// seem to succeed.
 fn changed_one(query: &'static str, rows: u64) -> Result<(), DbError> {
     if rows == 1 {
         Ok(())

@@ -1,8 +1,8 @@
 //! [`Database`]: connecting, time limits, and the two kinds of transaction.
 //!
-//! [`Database::tenant`] is the only way to tenant tables; [`Database::global`] opens a transaction on tables without a tenant.
-//! Queries are in the module of their entity and not here. To add an entity: a module with its queries, and a method on the
-//! transaction that may use it.
+//! [`Database::tenant`] is the only way to tenant tables; [`Database::global`] opens a transaction on tables without a
+//! tenant. Queries are in the module of their entity and not here. To add an entity: a module with its queries, and a
+//! method on the transaction that may use it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,12 +72,12 @@ pub struct PoolUsage {
 }
 
 impl Database {
-    /// Connects with the application's login, waiting for a server that is not up yet, and checks the schema and that row-level
-    /// security applies to the login.
+    /// Connects with the application's login, waiting for a server that is not up yet, and checks the schema and that
+    /// row-level security applies to the login.
     ///
     /// # Errors
-    /// When the deadline passes, the login is refused or has more rights than the application's, or the schema is not the one that
-    /// this build needs; the text states what to do.
+    /// When the deadline passes, the login is refused or has more rights than the application's, or the schema is not the
+    /// one that this build needs; the text states what to do.
     pub async fn connect(url: &Secret, options: DatabaseOptions) -> Result<Self, DbError> {
         Self::connect_as(Purpose::App, url, options).await
     }
@@ -134,8 +134,8 @@ impl Database {
         })
     }
 
-    /// As [`Database::tenant`], for the community of a guild, which is found and read in the same round trip. `None` when the guild
-    /// has no community.
+    /// As [`Database::tenant`], for the community of a guild, which is found and read in the same round trip. `None` when
+    /// the guild has no community.
     ///
     /// # Errors
     /// When no connection is available in time, or the community's row is corrupt.
@@ -387,8 +387,8 @@ impl TenantTx {
     /// Commits the transaction.
     ///
     /// # Errors
-    /// When a statement of the transaction had failed: the transaction was rolled back. When the database is unavailable: whether the
-    /// transaction was committed is unknown, and the caller's message must be handled again.
+    /// When a statement of the transaction had failed: the transaction was rolled back. When the database is unavailable:
+    /// whether the transaction was committed is unknown, and the caller's message must be handled again.
     pub async fn commit(self) -> Result<(), DbError> {
         fail_point::hit("db.committing").await;
         commit(self.transaction).await?;
@@ -447,9 +447,9 @@ async fn rollback(mut transaction: PooledConnection) -> Result<(), DbError> {
     Ok(())
 }
 
-/// SAVEPOINT before COMMIT, so that a failed transaction is an error. PostgreSQL responds to a COMMIT after a failed statement with
-/// ROLLBACK, and to one outside of a transaction with a warning; the driver reports neither. SAVEPOINT fails in both cases, and
-/// PostgreSQL skips what follows a failed statement in one message
+/// SAVEPOINT before COMMIT, so that a failed transaction is an error. PostgreSQL responds to a COMMIT after a failed
+/// statement with ROLLBACK, and to one outside of a transaction with a warning; the driver reports neither. SAVEPOINT fails
+/// in both cases, and PostgreSQL skips what follows a failed statement in one message
 /// (<https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT>).
 const COMMIT: &str = "savepoint committing; commit";
 

@@ -1,7 +1,7 @@
 //! The ranking of wallets by their holding, the entry threshold, and the state of the sync. The same for every community.
 //!
-//! Both kinds of transaction give access, because these tables have no tenant. Does not read chains: a sync passes a finished ranking to
-//! [`GlobalTx::replace_ranking`].
+//! Both kinds of transaction give access, because these tables have no tenant. Does not read chains: a sync passes a
+//! finished ranking to [`GlobalTx::replace_ranking`].
 
 use arrakis_domain::{Address, Balance, EntryThreshold, Rank, Standing, Zone, Zones};
 use sqlx::PgConnection;
@@ -236,9 +236,9 @@ impl Eligibility<'_> {
 }
 
 impl GlobalTx {
-    /// Replaces the ranking by `holdings`, in order of rank, best rank first, as of `block`. Also stores a snapshot and records the
-    /// success. Readers see the old ranking until the commit and the new one after it, never a mixture. Concurrent replacements run one
-    /// after the other.
+    /// Replaces the ranking by `holdings`, in order of rank, best rank first, as of `block`. Also stores a snapshot and
+    /// records the success. Readers see the old ranking until the commit and the new one after it, never a mixture.
+    /// Concurrent replacements run one after the other.
     ///
     /// # Errors
     /// When the database is unavailable, or an address occurs twice (a conflict).

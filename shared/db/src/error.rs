@@ -129,8 +129,8 @@ fn classify(code: &str) -> Class {
         // Connection exceptions, shutdown, crash, start-up, too many connections.
         "57P01" | "57P02" | "57P03" | "53300" => Class::Unavailable,
         code if code.starts_with("08") => Class::Unavailable,
-        // Serialization failure, deadlock, lock and statement timeouts, idle in transaction for too long; and a statement after a
-        // failed one, such as the savepoint before a commit: the transaction was rolled back.
+        // Serialization failure, deadlock, lock and statement timeouts, idle in transaction for too long; and a statement
+        // after a failed one, such as the savepoint before a commit: the transaction was rolled back.
         "40001" | "40P01" | "55P03" | "57014" | "25P02" | "25P03" => Class::Contended,
         _ => Class::Refused,
     }

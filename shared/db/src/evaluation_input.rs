@@ -19,8 +19,8 @@ pub struct EvaluationInput {
 }
 
 impl Profiles<'_> {
-    /// The evaluation input of a member, present or not, as of `now`; `None` without a profile. The join order is determined only for
-    /// the first `early` members: counting all earlier members is slow in a large community.
+    /// The evaluation input of a member, present or not, as of `now`; `None` without a profile. The join order is
+    /// determined only for the first `early` members: counting all earlier members is slow in a large community.
     ///
     /// # Errors
     /// When the database is unavailable or a row is corrupt.

@@ -1,4 +1,5 @@
-//! The inbox: claims of events whose effect is committed. A claim is written in the transaction of the effect: both commit or neither.
+//! The inbox: claims of events whose effect is committed. A claim is written in the transaction of the effect: both commit
+//! or neither.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,8 +10,8 @@ use time::OffsetDateTime;
 use crate::{DbError, GlobalTx, TenantTx, named_query::named};
 
 impl TenantTx {
-    /// Claims an event in this transaction. True when the claim is new; false when another transaction has committed it, and with it the
-    /// event's effect. Waits while another transaction holds an uncommitted claim.
+    /// Claims an event in this transaction. True when the claim is new; false when another transaction has committed it,
+    /// and with it the event's effect. Waits while another transaction holds an uncommitted claim.
     ///
     /// # Errors
     /// When the database is unavailable or the wait exceeds the lock timeout.

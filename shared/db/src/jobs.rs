@@ -1,8 +1,8 @@
 //! Jobs: one row each. `docs/jobs.md` has the diagram of states.
 //!
-//! The queue's message only wakes a worker; the row decides. [`TenantTx::jobs`] are a community's jobs, [`GlobalTx::jobs`] the
-//! platform's, in tables of the same columns. Each write names the number of the attempt, so that an earlier attempt that still runs
-//! changes nothing.
+//! The queue's message only wakes a worker; the row decides. [`TenantTx::jobs`] are a community's jobs, [`GlobalTx::jobs`]
+//! the platform's, in tables of the same columns. Each write names the number of the attempt, so that an earlier attempt
+//! that still runs changes nothing.
 
 mod queries;
 
@@ -194,8 +194,8 @@ impl Jobs<'_> {
         on_table!(self, get(id))?.map(JobRow::try_from).transpose()
     }
 
-    /// Begins an attempt. A job that is running already begins another attempt: its message was redelivered, or its worker died. Two
-    /// attempts may then run; writes of the earlier one are ignored.
+    /// Begins an attempt. A job that is running already begins another attempt: its message was redelivered, or its worker
+    /// died. Two attempts may then run; writes of the earlier one are ignored.
     ///
     /// # Errors
     /// When the database is unavailable or the row is corrupt.
@@ -231,8 +231,9 @@ impl Jobs<'_> {
         }
     }
 
-    /// Jobs that are due and do not run, the longest due first. The leader publishes their messages again, because a message may be lost
-    /// between the commit of the row and the queue. Includes running jobs whose row was not updated since `silent_since`.
+    /// Jobs that are due and do not run, the longest due first. The leader publishes their messages again, because a
+    /// message may be lost between the commit of the row and the queue. Includes running jobs whose row was not updated
+    /// since `silent_since`.
     ///
     /// # Errors
     /// When the database is unavailable or a row is corrupt.

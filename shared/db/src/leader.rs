@@ -1,8 +1,9 @@
 //! Leader election among the workers: the leader holds an advisory lock.
 //!
-//! The lock belongs to a connection outside of every pool, and is released when that connection ends, for whatever reason. The server
-//! detects a leader whose machine is down by TCP keepalives; the leader detects an unavailable server by its queries. Two leaders may
-//! overlap for seconds. That is harmless: the id of a scheduled job consists of its kind and time slot.
+//! The lock belongs to a connection outside of every pool, and is released when that connection ends, for whatever reason.
+//! The server detects a leader whose machine is down by TCP keepalives; the leader detects an unavailable server by its
+//! queries. Two leaders may overlap for seconds. That is harmless: the id of a scheduled job consists of its kind and time
+//! slot.
 
 use std::time::Duration;
 
@@ -70,8 +71,8 @@ impl LeaderElection {
         })
     }
 
-    /// Whether this worker is the leader: tries to take the lock, or checks that the connection which holds it is alive. Call it every
-    /// few seconds.
+    /// Whether this worker is the leader: tries to take the lock, or checks that the connection which holds it is alive.
+    /// Call it every few seconds.
     ///
     /// # Errors
     /// When the database does not respond in time. The leadership is lost then: drop this and connect again.
@@ -102,8 +103,8 @@ impl LeaderElection {
         )
     }
 
-    /// Server settings by which the server detects a lost leader: idle time, interval and count of TCP keepalives (seconds, seconds,
-    /// probes), and how long sent data may stay unacknowledged (milliseconds).
+    /// Server settings by which the server detects a lost leader: idle time, interval and count of TCP keepalives (seconds,
+    /// seconds, probes), and how long sent data may stay unacknowledged (milliseconds).
     ///
     /// # Errors
     /// When the database is unavailable.

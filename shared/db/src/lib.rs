@@ -1,8 +1,8 @@
 //! PostgreSQL: migrations, tenant transactions, queries. The only crate that uses sqlx.
 //!
 //! Owns the schema (`migrations/`), the checks of the three logins' rights, the transactions ([`Database::tenant`] for one
-//! community's rows, [`Database::global`] for tables without a tenant, [`Admin`] for the few operations that span communities), and
-//! one module of queries for each entity. Contains no rules: `arrakis-domain` defines tiers and badges.
+//! community's rows, [`Database::global`] for tables without a tenant, [`Admin`] for the few operations that span
+//! communities), and one module of queries for each entity. Contains no rules: `arrakis-domain` defines tiers and badges.
 //!
 //! To add a query: a method in its entity's module, with its own condition on the tenant besides row-level security, then
 //! `deploy/dev/sqlx-prepare.sh`. To add a table: `migrations/README.md`.

@@ -1,8 +1,8 @@
 //! Checks that a login has the rights of its purpose and no others: row-level security must apply to the application's login.
 //!
-//! A superuser, a login with BYPASSRLS, an owner of the tables, and a member of any of their roles can read and write every tenant's
-//! rows, or can grant themselves that right. So none of them is accepted as the application's login. The checks cover the current
-//! role and the session's login: `RESET ROLE` undoes `SET ROLE`.
+//! A superuser, a login with BYPASSRLS, an owner of the tables, and a member of any of their roles can read and write every
+//! tenant's rows, or can grant themselves that right. So none of them is accepted as the application's login. The checks
+//! cover the current role and the session's login: `RESET ROLE` undoes `SET ROLE`.
 
 use sqlx::PgConnection;
 

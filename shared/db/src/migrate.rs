@@ -22,8 +22,8 @@ pub struct MigrationSummary {
     pub to: i64,
 }
 
-/// Applies the migrations that the database of `owner_url` lacks. Safe to repeat and to run concurrently: an advisory lock makes all
-/// but one process wait.
+/// Applies the migrations that the database of `owner_url` lacks. Safe to repeat and to run concurrently: an advisory lock
+/// makes all but one process wait.
 ///
 /// # Errors
 /// When a login is missing, a migration fails (it is rolled back), or one that was applied has been edited since.
@@ -36,8 +36,8 @@ pub(crate) async fn migrate_with(options: &PgConnectOptions) -> Result<Migration
     let mut owner = named!("schema.connect", options.connect())?;
     check_logins(&mut owner).await?;
     login::check(&mut owner, Purpose::Owner).await?;
-    // Held until this connection is closed. sqlx's own lock covers the migrations alone, and two concurrent grants on one table fail
-    // with "tuple concurrently updated".
+    // Held until this connection is closed. sqlx's own lock covers the migrations alone, and two concurrent grants on one
+    // table fail with "tuple concurrently updated".
     named!(
         "schema.lock",
         sqlx::query("select pg_advisory_lock($1)")
@@ -57,9 +57,9 @@ pub(crate) async fn migrate_with(options: &PgConnectOptions) -> Result<Migration
     Ok(MigrationSummary { from, to })
 }
 
-/// Revokes from PUBLIC the right to create temporary tables and schemas, which PostgreSQL grants in a new database: row-level security
-/// does not apply to temporary tables, and they fill the disk. Not a migration: a copy or a restored dump of a database does not have
-/// the privileges of the original.
+/// Revokes from PUBLIC the right to create temporary tables and schemas, which PostgreSQL grants in a new database:
+/// row-level security does not apply to temporary tables, and they fill the disk. Not a migration: a copy or a restored
+/// dump of a database does not have the privileges of the original.
 pub(crate) async fn revoke_public_rights(owner: &mut PgConnection) -> Result<(), DbError> {
     named!(
         "schema.revoke_public_rights",
@@ -107,8 +107,8 @@ pub fn schema_fingerprint() -> String {
     format!("{sum:016x}")
 }
 
-/// Refuses a database whose schema version is older than this build needs, or that has a tenant table which row-level security does
-/// not protect. A newer schema is accepted: migrations are applied before a deploy.
+/// Refuses a database whose schema version is older than this build needs, or that has a tenant table which row-level
+/// security does not protect. A newer schema is accepted: migrations are applied before a deploy.
 ///
 /// # Errors
 /// [`DbError::Schema`] with the remedy.

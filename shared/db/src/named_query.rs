@@ -1,4 +1,5 @@
-//! Runs each query under a name, `<entity>.<verb>`. The name is in its span `db.<entity>.<verb>`, its errors, and the log of slow queries.
+//! Runs each query under a name, `<entity>.<verb>`. The name is in its span `db.<entity>.<verb>`, its errors, and the log
+//! of slow queries.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -18,8 +19,8 @@ macro_rules! named {
 }
 pub(crate) use named;
 
-/// Time limit of a query on the client's side. Longer than the server's own limits: it ends queries to a server whose connection was
-/// lost without a close, which would otherwise hang for a quarter of an hour.
+/// Time limit of a query on the client's side. Longer than the server's own limits: it ends queries to a server whose
+/// connection was lost without a close, which would otherwise hang for a quarter of an hour.
 pub const QUERY_TIMEOUT: Duration = Duration::from_secs(15);
 
 pub(crate) async fn run_named<T>(

@@ -1,9 +1,9 @@
 //! The connection pool, and [`PooledConnection`], the one way to use a connection of it.
 //!
-//! deadpool keeps the connections. sqlx's own pool sends two queries to the server at every return, which is half of all round trips
-//! of a short transaction (`docs/decisions/0028`). Here a connection whose transaction has ended returns to the pool without a
-//! message. A connection that was dropped within a transaction is rolled back first, in a task of its own and within a time limit;
-//! one that cannot be rolled back is closed, so that neither a tenant nor a lock is left on it.
+//! deadpool keeps the connections. sqlx's own pool sends two queries to the server at every return, which is half of all
+//! round trips of a short transaction (`docs/decisions/0028`). Here a connection whose transaction has ended returns to the
+//! pool without a message. A connection that was dropped within a transaction is rolled back first, in a task of its own
+//! and within a time limit; one that cannot be rolled back is closed, so that neither a tenant nor a lock is left on it.
 
 use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
@@ -128,8 +128,8 @@ impl Pool {
         }
     }
 
-    /// Acquires a connection and runs these statements on it, which begin a transaction. A connection that turns out to be closed is
-    /// replaced: nothing was done on it yet.
+    /// Acquires a connection and runs these statements on it, which begin a transaction. A connection that turns out to be
+    /// closed is replaced: nothing was done on it yet.
     pub(crate) async fn begin(
         &self,
         statements: Statements<'_>,
@@ -158,7 +158,8 @@ impl Pool {
     }
 }
 
-/// Whether connecting again may help: the server is unreachable, is starting, has no connection left, or closed the connection.
+/// Whether connecting again may help: the server is unreachable, is starting, has no connection left, or closed the
+/// connection.
 fn is_unavailable(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) => true,
@@ -189,7 +190,8 @@ impl PooledConnection {
         let (sql, prepares) = match statements {
             Statements::Plain(sql) => (sql.to_owned(), false),
             Statements::UsingPrepared(sql) if object.prepared == Prepared::Yes => (sql.to_owned(), false),
-            // In the same message, with the first use of a connection and not when it is opened: PREPARE waits for locks on tables.
+            // In the same message, with the first use of a connection and not when it is opened: PREPARE waits for locks on
+            // tables.
             Statements::UsingPrepared(sql) => (format!("{} {sql}", statements::PREPARE), true),
         };
         if prepares {

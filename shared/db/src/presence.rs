@@ -1,8 +1,8 @@
 //! Which members are present, by the gateway's join and leave events.
 //!
-//! These events are handled late, repeatedly, concurrently and out of order. Within one gateway session their sequence numbers order
-//! them. Between sessions only times do: Discord's own time of a join, and the time at which a leave was received, which may be
-//! minutes after it happened.
+//! These events are handled late, repeatedly, concurrently and out of order. Within one gateway session their sequence
+//! numbers order them. Between sessions only times do: Discord's own time of a join, and the time at which a leave was
+//! received, which may be minutes after it happened.
 
 use time::OffsetDateTime;
 
@@ -106,8 +106,8 @@ impl Profiles<'_> {
         })
     }
 
-    /// As [`Profiles::leave`], by an event. A user without a profile is recorded as having left, so that an earlier join which is handled
-    /// later does not make the user appear present.
+    /// As [`Profiles::leave`], by an event. A user without a profile is recorded as having left, so that an earlier join
+    /// which is handled later does not make the user appear present.
     ///
     /// # Errors
     /// When the database is unavailable.
@@ -143,8 +143,8 @@ impl Profiles<'_> {
         Ok(inserted == Some(false))
     }
 
-    /// Records that a member is present because a request to Discord confirmed it: a recorded leave is then out of date, whatever its
-    /// time. For a join that [`Profiles::join_by_event`] found stale.
+    /// Records that a member is present because a request to Discord confirmed it: a recorded leave is then out of date,
+    /// whatever its time. For a join that [`Profiles::join_by_event`] found stale.
     ///
     /// # Errors
     /// When the database is unavailable.

@@ -1,6 +1,7 @@
 //! Profiles: name, joining and leaving, wallet, and the tier of the last evaluation.
 //!
-//! Activity is in `activity`, holdings in `leaderboard`. Every write is safe to repeat: an event may be delivered twice and out of order.
+//! Activity is in `activity`, holdings in `leaderboard`. Every write is safe to repeat: an event may be delivered twice and
+//! out of order.
 
 use arrakis_domain::{Address, TierId};
 use serde::{Deserialize, Serialize};
@@ -152,8 +153,8 @@ impl Profiles<'_> {
         row.map(Profile::try_from).transpose()
     }
 
-    /// Records that a member joined. `joined_at` is Discord's time of joining; it distinguishes a rejoin from a join event that is handled
-    /// after the leave event which followed it.
+    /// Records that a member joined. `joined_at` is Discord's time of joining; it distinguishes a rejoin from a join event
+    /// that is handled after the leave event which followed it.
     ///
     /// # Errors
     /// When the database is unavailable.
@@ -166,7 +167,8 @@ impl Profiles<'_> {
         self.join_by_event(user, display_name, joined_at, None).await
     }
 
-    /// Records that a member left. The row stays: a rejoin restores wallet, history and badges. True when the member was present.
+    /// Records that a member left. The row stays: a rejoin restores wallet, history and badges. True when the member was
+    /// present.
     ///
     /// # Errors
     /// When the database is unavailable.
@@ -240,8 +242,8 @@ impl Profiles<'_> {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Puts a member on the waitlist, or removes the member with `None`. A repeated call keeps the first time. True when the member has a
-    /// profile.
+    /// Puts a member on the waitlist, or removes the member with `None`. A repeated call keeps the first time. True when
+    /// the member has a profile.
     ///
     /// # Errors
     /// When the database is unavailable.
@@ -262,8 +264,8 @@ impl Profiles<'_> {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Records the result of an evaluation: the current tier and the highest one ever held. A tier that is held for the first time is
-    /// added to [`Profiles::tiers_reached`]. True when either tier changed.
+    /// Records the result of an evaluation: the current tier and the highest one ever held. A tier that is held for the
+    /// first time is added to [`Profiles::tiers_reached`]. True when either tier changed.
     ///
     /// # Errors
     /// When the database is unavailable.

@@ -1,5 +1,5 @@
-//! Databases for tests: each is a copy of a template to which the migrations were applied once. Only `arrakis-test-support` uses this
-//! module; it is here because no other crate uses SQL.
+//! Databases for tests: each is a copy of a template to which the migrations were applied once. Only `arrakis-test-support`
+//! uses this module; it is here because no other crate uses SQL.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,8 +9,8 @@ use crate::{DbError, migrate, named_query::named};
 
 /// Key of the advisory lock of the process that creates the template.
 const TEMPLATE_LOCK: i64 = 0x6172_7261_6b69_7300;
-/// Prefixes of database names. A template's name continues with the fingerprint of the schema, that of a test's database with the time
-/// of its creation in seconds.
+/// Prefixes of database names. A template's name continues with the fingerprint of the schema, that of a test's database
+/// with the time of its creation in seconds.
 const TEMPLATE_PREFIX: &str = "arrakis_template_";
 const TEST_PREFIX: &str = "arrakis_test_";
 /// A test's database older than this was left by a test that was killed.
@@ -28,7 +28,8 @@ pub async fn create(owner_url: &str) -> Result<String, DbError> {
         create_template(&mut owner, &options, &template).await?;
     }
     let name = format!("{TEST_PREFIX}{}_{}", seconds_now(), uuid::Uuid::new_v4().simple());
-    // The names above hold only letters, digits and underscores. Copying files takes a fifth of the time of logging every page.
+    // The names above hold only letters, digits and underscores. Copying files takes a fifth of the time of logging every
+    // page.
     named!(
         "scratch.create",
         sqlx::raw_sql(AssertSqlSafe(format!(
@@ -48,8 +49,8 @@ pub async fn create(owner_url: &str) -> Result<String, DbError> {
     Ok(name)
 }
 
-/// Drops a database that [`create`] created. Ends the sessions that these logins still have in it: PostgreSQL permits each login to
-/// end only its own.
+/// Drops a database that [`create`] created. Ends the sessions that these logins still have in it: PostgreSQL permits each
+/// login to end only its own.
 ///
 /// # Errors
 /// When the server is unavailable or refuses.
@@ -88,8 +89,8 @@ async fn end_sessions(login: &PgConnectOptions, name: &str) -> Result<(), DbErro
     named!("scratch.close", connection.close())
 }
 
-/// Creates the template in one process, while the others wait for the lock. The template gets its name last, so that an incomplete one
-/// is never copied.
+/// Creates the template in one process, while the others wait for the lock. The template gets its name last, so that an
+/// incomplete one is never copied.
 async fn create_template(owner: &mut PgConnection, options: &PgConnectOptions, template: &str) -> Result<(), DbError> {
     // Without a time limit: another process may be creating the template.
     let waiting = sqlx::query("select pg_advisory_lock($1)")

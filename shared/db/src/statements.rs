@@ -1,9 +1,9 @@
 //! Statements that nearly every transaction of a community begins and ends with, prepared in SQL.
 //!
-//! Several statements in one message are one round trip, but the protocol cannot prepare such a message: PostgreSQL would plan each
-//! statement every time. So these are prepared by `PREPARE` when a connection first needs them, and executed by name with literals.
-//! A literal must be safe: a number, a UUID, or the bytes of a text in hex. Results are in text format. Why:
-//! `docs/decisions/0030`.
+//! Several statements in one message are one round trip, but the protocol cannot prepare such a message: PostgreSQL would
+//! plan each statement every time. So these are prepared by `PREPARE` when a connection first needs them, and executed by
+//! name with literals. A literal must be safe: a number, a UUID, or the bytes of a text in hex. Results are in text format.
+//! Why: `docs/decisions/0030`.
 
 use time::OffsetDateTime;
 
@@ -24,8 +24,8 @@ pub(crate) const PREPARE: &str = concat!(
        join token_profiles t using (token_profile_id)
        left join eligibility_health_status h using (token_profile_id)
       where c.community_id = nullif(current_setting('app.current_tenant', true), '')::uuid;",
-    // Claims an event ($2) and counts the activity of a member ($3), if there is such a profile. False, and nothing counted, when
-    // the event was claimed before.
+    // Claims an event ($2) and counts the activity of a member ($3), if there is such a profile. False, and nothing
+    // counted, when the event was claimed before.
     "prepare count_once (uuid, text, bigint, integer, integer, timestamptz) as
      with claimed as (
          insert into inbox (community_id, event_id) values ($1, $2) on conflict do nothing returning community_id),

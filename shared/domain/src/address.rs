@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Address of a wallet. Printed and stored in lower case, parsed in any case: the mixed case of EIP-55 is a checksum against typing errors
-/// and not a part of the address.
+/// Address of a wallet. Printed and stored in lower case, parsed in any case: the mixed case of EIP-55 is a checksum
+/// against typing errors and not a part of the address.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address([u8; 20]);
 

@@ -1,6 +1,7 @@
 //! Badges and the rules by which members earn them.
 //!
-//! To add a rule, add a variant to [`BadgeRule`], the facts that it needs to [`MemberFacts`], and its YAML key to the loader of themes.
+//! To add a rule, add a variant to [`BadgeRule`], the facts that it needs to [`MemberFacts`], and its YAML key to the
+//! loader of themes.
 
 use std::collections::BTreeSet;
 

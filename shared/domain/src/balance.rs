@@ -1,7 +1,7 @@
 //! Exact token amounts: 256-bit integers of 18 decimals, never floats.
 //!
-//! Parses and prints amounts without loss. Signs, exponents, thousands separators and more than 18 decimals are refused, because programs
-//! interpret them differently. For display see [`Balance::grouped`].
+//! Parses and prints amounts without loss. Signs, exponents, thousands separators and more than 18 decimals are refused,
+//! because programs interpret them differently. For display see [`Balance::grouped`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,8 +14,8 @@ use crate::grouped::{GroupedBalance, Rounding};
 
 /// An amount of a token in raw units of 10⁻¹⁸ token.
 ///
-/// `Display` and `FromStr` use decimal tokens (`1111.5`). Serde uses raw units as a decimal string (`"1111500000000000000000"`), which no
-/// JSON parser rounds.
+/// `Display` and `FromStr` use decimal tokens (`1111.5`). Serde uses raw units as a decimal string
+/// (`"1111500000000000000000"`), which no JSON parser rounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Balance(U256);
 

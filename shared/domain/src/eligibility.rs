@@ -14,7 +14,7 @@ pub struct Zones {
 }
 
 impl Zones {
-    /// Ranks 1 to 7, 8 to 69, 70 to 100.
+    /// Council: ranks 1 to 7; eligible: 8 to 69; waitlist: 70 to 100.
     pub const STANDARD: Self = Self {
         council: Rank::literal(7),
         entry: Rank::literal(69),

@@ -1,7 +1,7 @@
 //! Ladders: the tiers of a rule set in order, highest first, each with its rule.
 //!
-//! [`Ladder::new`] refuses a ladder in which a better rank or a larger balance could result in a lower tier, or in which a tier can never
-//! be held. The loader of themes adds file, line and column to its errors.
+//! [`Ladder::new`] refuses a ladder in which a better rank or a larger balance could result in a lower tier, or in which a
+//! tier can never be held. The loader of themes adds file, line and column to its errors.
 
 use std::cmp::Ordering;
 
@@ -183,8 +183,8 @@ impl Ladder {
         self.rungs.iter().find(|rung| &rung.tier == tier).map(|rung| &rung.rule)
     }
 
-    /// Compares two tiers; a higher tier is greater, no tier is the least. A tier that is not in the ladder (one of an earlier version of the
-    /// theme) counts as no tier.
+    /// Compares two tiers; a higher tier is greater, no tier is the least. A tier that is not in the ladder (one of an
+    /// earlier version of the theme) counts as no tier.
     #[must_use]
     pub fn compare(&self, left: Option<&TierId>, right: Option<&TierId>) -> Ordering {
         self.height(left).cmp(&self.height(right))

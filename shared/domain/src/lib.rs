@@ -1,11 +1,11 @@
 //! Types and rules of a token-gated community.
 //!
-//! Owns exact balances, ranks, addresses, tier ladders, badges, the zones of the ranking, the roles that a member should have, and the
-//! structure of a theme. Every function is a pure function of its arguments: no input or output, no clock, no random source, no floating
-//! point, no dependency on another crate of the workspace.
+//! Owns exact balances, ranks, addresses, tier ladders, badges, the zones of the ranking, the roles that a member should
+//! have, and the structure of a theme. Every function is a pure function of its arguments: no input or output, no clock, no
+//! random source, no floating point, no dependency on another crate of the workspace.
 //!
-//! To add a rule, add a variant to its enum ([`BadgeRule`], [`RoleRule`]) or a field to [`TierRule`]; the compiler reports the matches that
-//! must handle it.
+//! To add a rule, add a variant to its enum ([`BadgeRule`], [`RoleRule`]) or a field to [`TierRule`]; the compiler reports
+//! the matches that must handle it.
 
 mod address;
 mod badge;

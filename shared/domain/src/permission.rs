@@ -1,7 +1,7 @@
 //! Discord's permissions: the names, and sets of them.
 //!
-//! Discord sends a set as a decimal integer "of variable length". Unknown bits, also those beyond 64, are kept, compared and sent back, up to
-//! [`Permissions::BITS`].
+//! Discord sends a set as a decimal integer "of variable length". Unknown bits, also those beyond 64, are kept, compared
+//! and sent back, up to [`Permissions::BITS`].
 //!
 //! Source: <https://discord.com/developers/docs/topics/permissions>. To add one, add a line to the table; a test compares
 //! it with twilight's.
@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 macro_rules! permissions {
     ($($variant:ident $name:literal $bit:literal $doc:literal)*) => {
-        /// One permission.
+        /// A permission of Discord, by its name in the API.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
         pub enum Permission {

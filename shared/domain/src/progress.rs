@@ -34,8 +34,9 @@ pub struct Progress {
 impl Ladder {
     /// Progress towards the tier above the current one; `None` for the highest tier.
     ///
-    /// For a balance the permille counts from the threshold of the current tier (0 without one). For a rank it is the required rank divided by
-    /// the current one: rank 138 is half of the way to 69. When a rule requires both, the smaller permille counts.
+    /// For a balance the permille counts from the threshold of the current tier (0 without one). For a rank it is the
+    /// required rank divided by the current one: rank 138 is half of the way to 69. When a rule requires both, the smaller
+    /// permille counts.
     #[must_use]
     pub fn progress(&self, standing: Standing) -> Option<Progress> {
         let held = self.position_of(standing);

@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A position in the ranking of wallets, from 1. A smaller rank is better; `Ord` is that of the number, so the better rank is the lesser one.
+/// A position in the ranking of wallets, from 1. A smaller rank is better; `Ord` is that of the number, so the better rank
+/// is the lesser one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Rank(NonZeroU32);

@@ -1,7 +1,7 @@
 //! The roles that a member should have, and the changes that lead there.
 //!
-//! Compares the theme's automatic roles with the roles that a member has. Never changes a role that the theme does not assign: the
-//! server's other roles, managed roles, the bot's role.
+//! Compares the theme's automatic roles with the roles that a member has. Never changes a role that the theme does not
+//! assign: the server's other roles, managed roles, the bot's role.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -110,8 +110,8 @@ pub struct RoleDifference {
     pub add: BTreeMap<RoleId, RoleKey>,
     /// Roles to remove, with their keys.
     pub remove: BTreeMap<RoleId, RoleKey>,
-    /// Roles that the member should have but that are not bound: deleted on the server, or never created. Reported to the admin; the other
-    /// changes are still applied.
+    /// Roles that the member should have but that are not bound: deleted on the server, or never created. Reported to the
+    /// admin; the other changes are still applied.
     pub unbound: BTreeSet<RoleKey>,
 }
 

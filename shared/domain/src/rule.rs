@@ -65,8 +65,8 @@ impl RankRange {
         self.last
     }
 
-    /// Whether this rank is at least as good as the worst one of the range. A better rank than `first` counts, too: a member with such a rank
-    /// gets this tier when the balance is below a higher tier's minimum.
+    /// Whether this rank is at least as good as the worst one of the range. A better rank than `first` counts, too: a
+    /// member with such a rank gets this tier when the balance is below a higher tier's minimum.
     #[must_use]
     pub fn reached_by(self, rank: Rank) -> bool {
         self.last.is_none_or(|last| rank <= last)
@@ -162,7 +162,8 @@ impl TierRule {
         self.minimum
     }
 
-    /// Whether a member with this standing meets the rule. A better rank and a larger balance then meet it, too: tiers are monotone in both.
+    /// Whether a member with this standing meets the rule. A better rank and a larger balance then meet it, too: tiers are
+    /// monotone in both.
     #[must_use]
     pub fn holds(&self, standing: Standing) -> bool {
         let rank = self

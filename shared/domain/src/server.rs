@@ -1,7 +1,7 @@
 //! The server of a theme: categories, channels, and access to them.
 //!
-//! Converts access (who reads, who writes) to Discord's overwrites. `gaib` plans from these types and makes no decisions of its own about
-//! permissions.
+//! Converts access (who reads, who writes) to Discord's overwrites. `gaib` plans from these types and makes no decisions of
+//! its own about permissions.
 
 use std::collections::BTreeSet;
 
@@ -19,8 +19,8 @@ pub struct Category {
 }
 
 impl Category {
-    /// The overwrites of the category itself: it is visible to those who see at least one of its channels. A channel that is added by hand is
-    /// then not more open than the others.
+    /// The overwrites of the category itself: it is visible to those who see at least one of its channels. A channel that
+    /// is added by hand is then not more open than the others.
     #[must_use]
     pub fn overwrites(&self) -> Vec<Overwrite> {
         let mut seen_by = Audience::default();
@@ -205,8 +205,8 @@ impl Access {
 
     /// The overwrites: everyone's first, then those of roles, ordered by key.
     ///
-    /// A permission that not everyone has is denied to everyone and allowed to roles; none is denied to a role. Discord combines the allowed
-    /// permissions of all roles of a member, so a further role never removes a permission.
+    /// A permission that not everyone has is denied to everyone and allowed to roles; none is denied to a role. Discord
+    /// combines the allowed permissions of all roles of a member, so a further role never removes a permission.
     #[must_use]
     pub fn overwrites(&self) -> Vec<Overwrite> {
         let levels = self.levels();

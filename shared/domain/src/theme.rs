@@ -1,6 +1,7 @@
 //! [`Theme`]: tiers, badges, roles, texts and server of a community, as data.
 //!
-//! `arrakis-themes` reads and checks theme files, so every [`Theme`] is consistent: ids are unique, and every reference is resolved.
+//! `arrakis-themes` reads and checks theme files, so every [`Theme`] is consistent: ids are unique, and every reference is
+//! resolved.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -236,8 +237,8 @@ impl Theme {
             .find(|role| matches!(&role.given_to, RoleRule::Tier(of) if of == tier))
     }
 
-    /// The ladder of a rule set. The default one for `None` and for an id that the theme does not have, which a community may have chosen under
-    /// another theme.
+    /// The ladder of a rule set. The default one for `None` and for an id that the theme does not have, which a community
+    /// may have chosen under another theme.
     #[must_use]
     pub fn ladder(&self, rules: Option<&RuleSetId>) -> Option<&Ladder> {
         rules
@@ -251,7 +252,8 @@ impl Theme {
         tier.and_then(|id| self.tier(id)).map_or(self.accent, |tier| tier.color)
     }
 
-    /// Largest number of first members to whom an [`BadgeRule::Early`](crate::BadgeRule::Early) badge applies; 0 without such a badge.
+    /// Largest number of first members to whom an [`BadgeRule::Early`](crate::BadgeRule::Early) badge applies; 0 without
+    /// such a badge.
     #[must_use]
     pub fn early_member_limit(&self) -> u32 {
         let firsts = self.badges.iter().filter_map(|badge| match badge.earned_by {

@@ -40,7 +40,8 @@ impl<'a> HttpInput<'a> {
     }
 }
 
-/// Parses lines of `NAME=value`. Variables that end in `_FILE` are left out, because the parsers under test must not read files.
+/// Parses lines of `NAME=value`. Variables that end in `_FILE` are left out, because the parsers under test must not read
+/// files.
 pub fn variables(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let pairs = text.lines().filter_map(|line| line.split_once('='));
     pairs.filter(|(name, _)| !name.ends_with("_FILE"))

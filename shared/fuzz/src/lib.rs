@@ -1,12 +1,12 @@
 //! A fuzzer for parsers of untrusted input: mutates a corpus and runs the parser on the results.
 //!
-//! A run tries every file of the corpus, then mutations of them. Each input must keep three properties: no panic, memory in proportion to the
-//! input, no hang. An input with a new outcome is added to the inputs that are mutated, so that a run gets past the first check of a parser.
-//! An input that violates a property is minimised, written into the corpus as `found-…`, and is a test from then on. Why not cargo-fuzz:
-//! `docs/decisions/0016`.
+//! A run tries every file of the corpus, then mutations of them. Each input must keep three properties: no panic, memory in
+//! proportion to the input, no hang. An input with a new outcome is added to the inputs that are mutated, so that a run
+//! gets past the first check of a parser. An input that violates a property is minimised, written into the corpus as
+//! `found-…`, and is a test from then on. Why not cargo-fuzz: `docs/decisions/0016`.
 //!
-//! To add a target: a test in a module `fuzz` of the parser's crate, and a folder `fuzz/{target}` beside its sources with a few valid inputs.
-//! `./dev fuzz` finds it by the module's name.
+//! To add a target: a test in a module `fuzz` of the parser's crate, and a folder `fuzz/{target}` beside its sources with a
+//! few valid inputs. `./dev fuzz` finds it by the module's name.
 //!
 //! | variable | means |
 //! |---|---|
@@ -109,7 +109,8 @@ impl Fuzz {
         self
     }
 
-    /// Runs the target. The target returns a description of the outcome, which should differ between the branches of the parser.
+    /// Runs the target. The target returns a description of the outcome, which should differ between the branches of the
+    /// parser.
     ///
     /// # Panics
     /// When an input violates a property, with the file to which it was written; when there is no corpus.
@@ -260,7 +261,8 @@ fn minimise(mut input: Vec<u8>, violates: impl Fn(&[u8]) -> bool) -> Vec<u8> {
     input
 }
 
-/// A hash of an outcome without its digits and its text after the first quote, so that outcomes which quote the input are equal.
+/// A hash of an outcome without its digits and its text after the first quote, so that outcomes which quote the input are
+/// equal.
 fn outcome_hash(outcome: &str) -> u64 {
     let mut hash = DefaultHasher::new();
     for byte in outcome

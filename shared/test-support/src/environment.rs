@@ -32,8 +32,8 @@ pub(crate) fn with_path(url: &Url, path: &str) -> String {
     url.to_string()
 }
 
-/// Runs a future to completion from a destructor, in a thread with its own runtime: the test's runtime may have ended. Errors are printed,
-/// because a destructor may run during a panic.
+/// Runs a future to completion from a destructor, in a thread with its own runtime: the test's runtime may have ended.
+/// Errors are printed, because a destructor may run during a panic.
 pub(crate) fn run_in_thread<F>(what: &str, future: F)
 where
     F: Future<Output = Result<(), String>> + Send + 'static,

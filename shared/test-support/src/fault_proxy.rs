@@ -1,4 +1,5 @@
-//! [`FaultProxy`]: a TCP proxy in front of a service that closes, stalls, resets, delays, slices and throttles its connections.
+//! [`FaultProxy`]: a TCP proxy in front of a service that closes, stalls, resets, delays, slices and throttles its
+//! connections.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

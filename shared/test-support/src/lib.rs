@@ -1,8 +1,8 @@
-//! Resources of a test, separate for each test so that tests run concurrently: a database, a vhost, a Redis database, processes, a fault
-//! proxy; and [`eventually`] instead of sleeping.
+//! Resources of a test, separate for each test so that tests run concurrently: a database, a vhost, a Redis database,
+//! processes, a fault proxy; and [`eventually`] instead of sleeping.
 //!
-//! The services are real. `./dev test` sets the environment variables with their addresses; without these a test fails with a message. The
-//! types panic instead of returning errors: a test without its resources has failed.
+//! The services are real. `./dev test` sets the environment variables with their addresses; without these a test fails with
+//! a message. The types panic instead of returning errors: a test without its resources has failed.
 
 mod database;
 mod environment;

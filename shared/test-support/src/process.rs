@@ -24,7 +24,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a program of this workspace with these arguments and, besides a few such as PATH, only these environment variables.
+    /// Starts a program of this workspace with these arguments and, besides a few such as PATH, only these environment
+    /// variables.
     ///
     /// # Panics
     /// When it was not built or cannot be started.
@@ -207,7 +208,8 @@ fn collect(stream: impl AsyncRead + Unpin + Send + 'static, lines: &Arc<Mutex<Ve
     });
 }
 
-/// The path of a program. It is two folders above the running test: `target/debug/deps/test` and `target/debug/arrakis-worker`.
+/// The path of a program. It is two folders above the running test: `target/debug/deps/test` and
+/// `target/debug/arrakis-worker`.
 fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap_or_default();
     let path = test

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long [`eventually`] waits. Long, because it costs nothing when the condition becomes true, and the machine may be busy.
+/// How long [`eventually`] waits. Long, because it costs nothing when the condition becomes true, and the machine may be
+/// busy.
 const LIMIT: Duration = Duration::from_secs(20);
 /// Interval at which the condition is checked.
 const INTERVAL: Duration = Duration::from_millis(20);

@@ -1,7 +1,7 @@
 //! The YAML documents of a theme: their keys and types.
 //!
-//! Every scalar is a text with its location until [`crate::resolve`] has substituted variables, so that any value may be a `${name}` and every
-//! problem has a location. The parser refuses unknown keys.
+//! Every scalar is a text with its location until [`crate::resolve`] has substituted variables, so that any value may be a
+//! `${name}` and every problem has a location. The parser refuses unknown keys.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! Theme folders: the built-in ones, which are embedded in the binary, and an operator's own, which are read from a directory.
+//! Theme folders: the built-in ones, which are embedded in the binary, and an operator's own, which are read from a
+//! directory.
 //!
 //! A folder with a missing file is refused, and one with an unknown YAML file, which would be ignored.
 

@@ -43,7 +43,8 @@ impl SourceLocation {
     }
 }
 
-/// The character, or `�` for a control character and for one that changes the direction of writing, which a terminal would execute.
+/// The character, or `�` for a control character and for one that changes the direction of writing, which a terminal would
+/// execute.
 fn visible(character: char) -> char {
     let is_directional =
         matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -206,8 +207,8 @@ fn one_of(known: &[&str]) -> String {
     }
 }
 
-/// The known name that is most similar to `written`, if it is similar enough: it differs in at most a third of the letters, or it is the only
-/// name that begins with `written`.
+/// The known name that is most similar to `written`, if it is similar enough: it differs in at most a third of the letters,
+/// or it is the only name that begins with `written`.
 #[must_use]
 pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let lower = written.to_lowercase();

@@ -1,7 +1,7 @@
 //! Resolves a template to a theme: substitutes variables, checks values, resolves references.
 //!
-//! One module for each file of a theme. Each reports problems to its [`Reader`] and continues, so that an author sees all of them at once. The
-//! result is a theme only without problems.
+//! One module for each file of a theme. Each reports problems to its [`Reader`] and continues, so that an author sees all
+//! of them at once. The result is a theme only without problems.
 
 mod badges;
 mod channels;
@@ -28,7 +28,8 @@ impl ThemeTemplate {
     ///
     /// # Errors
     ///
-    /// All problems, in order of files: invalid values, unresolved variables and references, and inconsistencies between files.
+    /// All problems, in order of files: invalid values, unresolved variables and references, and inconsistencies between
+    /// files.
     pub fn resolve(&self, settings: &Settings) -> Result<Theme, Problems> {
         theme(self, settings)
     }

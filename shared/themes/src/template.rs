@@ -7,8 +7,8 @@ use crate::document::{Badges, Channels, Manifest, Roles, Server, Tiers};
 use crate::folder::ThemeFolder;
 use crate::problem::{Problem, Problems};
 
-/// A theme as its files define it: every file is well-formed and has only known keys. [`ThemeTemplate::resolve`] substitutes variables and
-/// checks the theme as a whole.
+/// A theme as its files define it: every file is well-formed and has only known keys. [`ThemeTemplate::resolve`]
+/// substitutes variables and checks the theme as a whole.
 #[derive(Clone, Debug)]
 pub struct ThemeTemplate {
     pub(crate) id: ThemeId,

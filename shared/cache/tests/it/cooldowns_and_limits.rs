@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use arrakis_cache::{Cooldown, DoneState, Limit, Ttl};
+use arrakis_cache::{Cooldown, DoneState, RateLimit, Ttl};
 use arrakis_test_support::{TestRedis, eventually};
 
 use crate::{assert_every_key_has_a_ttl, cache};

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use arrakis_cache::{
-    Cache, CacheKey, CacheOptions, Cooldown, DoneState, Limit, PROFILE_TTL, SessionError, SessionName, State, Ttl,
+    Cache, CacheKey, CacheOptions, CacheState, Cooldown, DoneState, PROFILE_TTL, RateLimit, SessionError, SessionName,
+    Ttl,
 };
 use arrakis_config::Secret;
 use arrakis_test_support::{Process, eventually};

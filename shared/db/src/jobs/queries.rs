@@ -1,4 +1,5 @@
-//! The SQL of jobs, once for both tables. `$1` is the community; it is null for the platform's table, which has no such column.
+//! The SQL of jobs, once for both tables. `$1` is the community; it is null for the platform's table, which has no such
+//! column.
 
 use serde_json::Value;
 use sqlx::PgConnection;

@@ -5,8 +5,8 @@ use arrakis_domain::{Plan, RuleSetId, ThemeId};
 use arrakis_test_support::TestDatabase;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-/// For each tenant table the required columns after `community_id`, and their values. `{n}` is the tenant's number, for values that must differ
-/// between tenants. A tenant table without an entry fails the tests.
+/// For each tenant table the required columns after `community_id`, and their values. `{n}` is the tenant's number, for
+/// values that must differ between tenants. A tenant table without an entry fails the tests.
 const ROWS: [(&str, &str, &str); 10] = [
     (
         "communities",

@@ -1,5 +1,5 @@
-//! As tenant B: read, update, delete, insert and move tenant A's rows, in every tenant table of the catalogue. With the application's login, and
-//! with the owner's, which has every right, so that only row-level security (FORCE) can refuse.
+//! As tenant B: read, update, delete, insert and move tenant A's rows, in every tenant table of the catalogue. With the
+//! application's login, and with the owner's, which has every right, so that only row-level security (FORCE) can refuse.
 
 use arrakis_db::CommunityId;
 use sqlx::PgConnection;

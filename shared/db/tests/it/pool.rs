@@ -98,8 +98,8 @@ async fn connection_with_unknown_prepared_statements_is_closed() {
     let guild = database.routes().await.unwrap().first().unwrap().0;
     let open = async || database.community_of(guild).await;
     let mut owner = connect(&two.database.owner_url()).await;
-    // Dropped while it waits for a lock on a table: first within PREPARE, so the connection is closed; then with everything prepared, so it
-    // is rolled back and used again.
+    // Dropped while it waits for a lock on a table: first within PREPARE, so the connection is closed; then with everything
+    // prepared, so it is rolled back and used again.
     for _ in 0..2 {
         run(&mut owner, "begin; lock table guild_routes in access exclusive mode")
             .await

@@ -137,8 +137,8 @@ async fn admin_login_spans_tenants_and_app_login_is_refused_as_admin() {
     assert!(refused.to_string().contains("has no BYPASSRLS"), "{refused}");
 }
 
-/// Rights of the application's login, relation by relation: one letter for each right, as `\\dp` prints them. A new table is added
-/// here with what its queries need.
+/// Rights of the application's login, relation by relation: one letter for each right, as `\\dp` prints them. A new table
+/// is added here with what its queries need.
 const APP_RIGHTS: [(&str, &str); 22] = [
     ("_sqlx_migrations", "r"),
     ("audit_log", "ar"),

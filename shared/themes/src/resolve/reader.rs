@@ -1,4 +1,5 @@
-//! [`Reader`]: reads values of one file, substitutes variables, checks types and lengths, and records problems with their locations.
+//! [`Reader`]: reads values of one file, substitutes variables, checks types and lengths, and records problems with their
+//! locations.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
