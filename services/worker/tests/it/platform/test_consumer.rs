@@ -1,4 +1,4 @@
-//! A consumer of interactions with commands of the test's own: ones that fail in every way.
+//! A consumer of interactions with test commands, which fail in every way.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -28,80 +28,84 @@ use twilight_util::builder::command::StringBuilder;
 
 use super::Platform;
 
-/// What a command does when it is run.
+/// What a test command does.
 #[derive(Clone, Copy)]
-pub enum How {
-    Answers,
+pub enum Behavior {
+    Replies,
     Panics,
-    Retries,
-    Fails,
+    FailsTemporarily,
+    FailsPermanently,
     FailsOnce,
     Hangs,
     HangsOnce,
-    OpensAForm,
-    /// In private, whatever was deferred.
+    OpensModal,
     Refuses,
     RefusesOnce,
 }
 
-/// A command that does it.
-pub struct Broken {
+/// A command with this behavior.
+pub struct TestCommand {
     pub name: &'static str,
-    pub how: How,
-    pub answers: ResponseMode,
-    pub presses: ResponseMode,
-    pub ran: Arc<AtomicU32>,
+    pub behavior: Behavior,
+    pub response: ResponseMode,
+    pub component_response: ResponseMode,
+    pub runs: Arc<AtomicU32>,
 }
 
-impl Broken {
-    pub fn new(name: &'static str, how: How, answers: ResponseMode) -> Self {
+impl TestCommand {
+    pub fn new(name: &'static str, behavior: Behavior, response: ResponseMode) -> Self {
         Self {
             name,
-            how,
-            answers,
-            presses: ResponseMode::Deferred { ephemeral: true },
-            ran: Arc::default(),
+            behavior,
+            response,
+            component_response: ResponseMode::Deferred { ephemeral: true },
+            runs: Arc::default(),
         }
     }
 
-    /// Whose buttons are answered in another way.
-    pub fn pressed(self, presses: ResponseMode) -> Self {
-        Self { presses, ..self }
+    /// Sets the first response to the command's components.
+    pub fn component_response(self, component_response: ResponseMode) -> Self {
+        Self {
+            component_response,
+            ..self
+        }
     }
 }
 
-fn text(words: &str) -> InteractionResponseData {
+fn text(content: &str) -> InteractionResponseData {
     InteractionResponseData {
-        content: Some(words.to_owned()),
+        content: Some(content.to_owned()),
         ..InteractionResponseData::default()
     }
 }
 
 #[async_trait]
-impl Command for Broken {
+impl Command for TestCommand {
     fn definition(&self) -> Definition {
         Definition {
             cooldown: Duration::ZERO,
-            component_response: self.presses,
+            component_response: self.component_response,
             ..Definition::new(self.name, "A command of a test")
                 .option(StringBuilder::new("word", "A word").autocomplete(true))
-                .response(self.answers)
+                .response(self.response)
         }
     }
 
     async fn run(&self, _context: &CommandContext<'_>) -> CommandResult {
-        self.ran.fetch_add(1, Ordering::Relaxed);
-        match self.how {
-            How::Answers => Ok(Reply::Message(text("answered"))),
-            How::Panics => panic!("as it was asked to"),
-            How::Retries => Err(Failure::retry("the chain is slow").into()),
-            How::HangsOnce if self.ran.load(Ordering::Relaxed) > 1 => Ok(Reply::Message(text("answered"))),
-            How::Hangs | How::HangsOnce => std::future::pending().await,
-            How::FailsOnce if self.ran.load(Ordering::Relaxed) > 1 => Ok(Reply::Message(text("answered"))),
-            How::Fails | How::FailsOnce => Err(Failure::permanent("the moon is missing").into()),
-            How::OpensAForm => Ok(Reply::Modal(form(self.name))),
-            How::RefusesOnce if self.ran.load(Ordering::Relaxed) > 1 => Ok(Reply::Message(text("answered"))),
-            How::Refuses | How::RefusesOnce => Err(Refusal::new("It is refused.", "Do something else.").into()),
+        self.runs.fetch_add(1, Ordering::Relaxed);
+        match self.behavior {
+            Behavior::Replies => Ok(Reply::Message(text("answered"))),
+            Behavior::Panics => panic!("a panic of the test"),
+            Behavior::FailsTemporarily => Err(Failure::retry("a temporary error").into()),
+            Behavior::HangsOnce if self.runs.load(Ordering::Relaxed) > 1 => Ok(Reply::Message(text("answered"))),
+            Behavior::Hangs | Behavior::HangsOnce => std::future::pending().await,
+            Behavior::FailsOnce if self.runs.load(Ordering::Relaxed) > 1 => Ok(Reply::Message(text("answered"))),
+            Behavior::FailsPermanently | Behavior::FailsOnce => Err(Failure::permanent("a permanent error").into()),
+            Behavior::OpensModal => Ok(Reply::Modal(modal(self.name))),
+            Behavior::RefusesOnce if self.runs.load(Ordering::Relaxed) > 1 => Ok(Reply::Message(text("answered"))),
+            Behavior::Refuses | Behavior::RefusesOnce => {
+                Err(Refusal::new("It is refused.", "Do something else.").into())
+            }
         }
     }
 
@@ -113,7 +117,7 @@ impl Command for Broken {
         let arrakis_worker::interaction::invocation::InvocationData::ModalSubmit { fields, .. } =
             &context.invocation.data
         else {
-            panic!("no form");
+            panic!("not a modal");
         };
         Ok(Reply::Message(text(&format!(
             "{}: {}",
@@ -136,10 +140,10 @@ impl Command for Broken {
     }
 }
 
-fn form(name: &str) -> InteractionResponseData {
+fn modal(name: &str) -> InteractionResponseData {
     #[expect(
         deprecated,
-        reason = "the label of a text input in an action row, as older forms have it"
+        reason = "the label of a text input in an action row, the older format of modals"
     )]
     let input = Component::TextInput(TextInput {
         id: None,
@@ -154,7 +158,7 @@ fn form(name: &str) -> InteractionResponseData {
     });
     InteractionResponseData {
         custom_id: Some(format!("{name}:a:b")),
-        title: Some("A form".to_owned()),
+        title: Some("A modal".to_owned()),
         components: Some(vec![Component::ActionRow(ActionRow {
             id: None,
             components: vec![input],
@@ -163,22 +167,22 @@ fn form(name: &str) -> InteractionResponseData {
     }
 }
 
-/// The consumer. Dropping it stops it.
-pub struct Bench {
+/// A running consumer. Dropping it stops it.
+pub struct TestConsumer {
     stop: StopTokens,
     metrics: Metrics,
 }
 
-impl Drop for Bench {
+impl Drop for TestConsumer {
     fn drop(&mut self) {
         self.stop.soft.cancel();
         self.stop.hard.cancel();
     }
 }
 
-impl Bench {
-    /// Waits until so many interactions with this command have ended so.
-    pub async fn until_ended(&self, command: &str, outcome: &str, count: u64) {
+impl TestConsumer {
+    /// Waits until this number of interactions with this command have this outcome.
+    pub async fn until_outcome(&self, command: &str, outcome: &str, count: u64) {
         let labels = format!("command=\"{command}\",kind=\"command\",outcome=\"{outcome}\"");
         let line = format!("arrakis_worker_interactions_total{{{labels}}} {count}");
         let ended = async || self.metrics.render().lines().any(|found| found == line);
@@ -187,7 +191,7 @@ impl Bench {
 }
 
 impl Platform {
-    /// Services as a worker has them.
+    /// The services of a worker.
     pub fn services(&self, metrics: &Metrics) -> Services {
         Services {
             database: self.database.clone(),
@@ -202,12 +206,12 @@ impl Platform {
     }
 
     /// Registers these commands and consumes interactions with them.
-    pub async fn bench(&self, commands: Vec<Box<dyn Command>>) -> Bench {
-        self.bench_of(commands, 10).await
+    pub async fn consume(&self, commands: Vec<Box<dyn Command>>) -> TestConsumer {
+        self.consume_with_prefetch(commands, 10).await
     }
 
-    /// The same with so many at once.
-    pub async fn bench_of(&self, commands: Vec<Box<dyn Command>>, prefetch: u16) -> Bench {
+    /// The same with this prefetch.
+    pub async fn consume_with_prefetch(&self, commands: Vec<Box<dyn Command>>, prefetch: u16) -> TestConsumer {
         let metrics = Metrics::new();
         let services = Arc::new(self.services(&metrics));
         let commands = Arc::new(Commands::new(commands));
@@ -224,6 +228,6 @@ impl Platform {
         let (link, stop) = (self.link.clone(), StopTokens::default());
         let stopping = stop.clone();
         tokio::spawn(async move { consume(&link, options, Interactions::new(services, commands), &stopping).await });
-        Bench { stop, metrics }
+        TestConsumer { stop, metrics }
     }
 }

@@ -1,23 +1,23 @@
-//! The failures that the matrix injects, and what each must come to by the class of the call.
+//! The failures that the matrix injects, and the expected outcome of each by the class of the call.
 
 use arrakis_discord_http::{CallClass, Failure};
 use serde_json::{Value, json};
 
-/// How a call ends.
+/// The outcome of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Ends {
-    /// It succeeds.
+pub enum CallOutcome {
+    /// The call succeeds.
     Success,
-    /// It fails, and its message, job or run repeats it later.
+    /// The call fails, and is repeated later by its message, job or run.
     RepeatLater,
-    /// It fails as unknown, and is never repeated.
+    /// The outcome is unknown; the call is never repeated.
     Unknown,
-    /// It fails for good.
+    /// The call is refused.
     Refused,
 }
 
-impl Ends {
-    /// In words for the docs.
+impl CallOutcome {
+    /// Text for the docs.
     pub fn describe(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -28,52 +28,52 @@ impl Ends {
     }
 }
 
-/// Where a failure is injected.
+/// Where a fault is injected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// The emulator strikes the call with this fault.
+pub enum FaultTarget {
+    /// In the emulator, with this fault.
     Emulator(&'static str),
-    /// The same, behind a proxy of the case's own: what it learns of the token stays with it.
+    /// In the emulator, with a proxy of its own, which keeps the token status apart from other cases.
     OwnProxy(&'static str),
-    /// Nothing listens at the API's address.
-    Nowhere,
+    /// A proxy for an address without a listener.
+    Unreachable,
 }
 
-/// A failure.
+/// A failure of the matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Row {
+pub struct FailureCase {
     pub name: &'static str,
     pub failure: Failure,
-    pub place: Place,
-    /// Whether the struck call is carried out.
+    pub target: FaultTarget,
+    /// Whether the failed call takes effect.
     pub effect: bool,
-    /// Whether every attempt is struck, or the first alone.
+    /// Whether every attempt fails, or only the first.
     pub lasting: bool,
 }
 
-const fn once(name: &'static str, failure: Failure, effect: bool, fault: &'static str) -> Row {
-    Row {
+const fn once(name: &'static str, failure: Failure, effect: bool, fault: &'static str) -> FailureCase {
+    FailureCase {
         name,
         failure,
-        place: Place::Emulator(fault),
+        target: FaultTarget::Emulator(fault),
         effect,
         lasting: false,
     }
 }
 
-const fn lasting(name: &'static str, failure: Failure, effect: bool, fault: &'static str) -> Row {
-    Row {
+const fn lasting(name: &'static str, failure: Failure, effect: bool, fault: &'static str) -> FailureCase {
+    FailureCase {
         lasting: true,
         ..once(name, failure, effect, fault)
     }
 }
 
 /// Every failure, before and after the effect.
-pub const ROWS: [Row; 24] = [
+pub const FAILURES: [FailureCase; 24] = [
     lasting("403", Failure::Refused, false, r#"{"kind":"rest_status","status":403}"#),
     lasting("404", Failure::Gone, false, r#"{"kind":"rest_status","status":404}"#),
-    Row {
-        place: Place::OwnProxy(r#"{"kind":"rest_status","status":401}"#),
+    FailureCase {
+        target: FaultTarget::OwnProxy(r#"{"kind":"rest_status","status":401}"#),
         ..once("401", Failure::Unauthorized, false, "")
     },
     once(
@@ -130,10 +130,10 @@ pub const ROWS: [Row; 24] = [
         true,
         r#"{"kind":"rest_status","status":502,"after_effect":true}"#,
     ),
-    Row {
+    FailureCase {
         name: "not sent: connection refused",
         failure: Failure::NotSent,
-        place: Place::Nowhere,
+        target: FaultTarget::Unreachable,
         effect: false,
         lasting: true,
     },
@@ -162,31 +162,31 @@ pub const ROWS: [Row; 24] = [
         r#"{"kind":"rest_lost_answer"}"#,
     ),
     once(
-        "answer cut off before the effect",
+        "response cut off before the effect",
         Failure::ConnectionLost,
         false,
         r#"{"kind":"rest_half_answer","after_effect":false}"#,
     ),
     once(
-        "answer cut off after the effect",
+        "response cut off after the effect",
         Failure::ConnectionLost,
         true,
         r#"{"kind":"rest_half_answer"}"#,
     ),
     once(
-        "no answer, before the effect",
+        "no response, before the effect",
         Failure::NoAnswer,
         false,
         r#"{"kind":"rest_lost_answer","mode":"hang","after_effect":false}"#,
     ),
     once(
-        "no answer, after the effect",
+        "no response, after the effect",
         Failure::NoAnswer,
         true,
         r#"{"kind":"rest_lost_answer","mode":"hang"}"#,
     ),
     once(
-        "body takes longer than the attempt",
+        "response body takes longer than the attempt",
         Failure::NoAnswer,
         true,
         r#"{"kind":"rest_slow_body","ms":30000}"#,
@@ -205,38 +205,37 @@ pub const ROWS: [Row; 24] = [
     ),
 ];
 
-impl Row {
-    /// What a call of this class must come to. Written down here by hand and not asked of the table, so that the one checks the
-    /// other.
-    pub fn expected(&self, class: CallClass) -> Ends {
+impl FailureCase {
+    /// The expected outcome of a call of this class. It does not use the table in the code, so that it checks the table.
+    pub fn expected(&self, class: CallClass) -> CallOutcome {
         use CallClass::{Idempotent, Once, TimeBound};
         match (self.failure, class) {
-            (Failure::Refused | Failure::Gone, _) | (Failure::Unauthorized, TimeBound) => Ends::Refused,
-            (Failure::Unauthorized | Failure::NotSent, _) => Ends::RepeatLater,
-            (Failure::RateLimited, _) => Ends::Success,
-            (_, Once) => Ends::Unknown,
-            (_, Idempotent) if self.lasting => Ends::RepeatLater,
-            (_, TimeBound) if self.lasting => Ends::Unknown,
-            (_, Idempotent | TimeBound) => Ends::Success,
+            (Failure::Refused | Failure::Gone, _) | (Failure::Unauthorized, TimeBound) => CallOutcome::Refused,
+            (Failure::Unauthorized | Failure::NotSent, _) => CallOutcome::RepeatLater,
+            (Failure::RateLimited, _) => CallOutcome::Success,
+            (_, Once) => CallOutcome::Unknown,
+            (_, Idempotent) if self.lasting => CallOutcome::RepeatLater,
+            (_, TimeBound) if self.lasting => CallOutcome::Unknown,
+            (_, Idempotent | TimeBound) => CallOutcome::Success,
         }
     }
 
-    /// How often a call of this class must have had its effect, at least and at most. An idempotent call may have it again: that
-    /// changes nothing.
+    /// Expected number of effects of a call of this class, minimum and maximum. An idempotent call may take effect again, with the same
+    /// result.
     pub fn effects(&self, class: CallClass) -> (usize, usize) {
-        let struck = usize::from(self.effect);
+        let effect = usize::from(self.effect);
         match (self.expected(class), class) {
-            (Ends::Success, CallClass::Idempotent) => (1, 2),
-            (Ends::Success, CallClass::TimeBound | CallClass::Once) => (1, 1),
-            (Ends::RepeatLater, CallClass::Idempotent) if self.effect => (1, usize::MAX),
-            (Ends::RepeatLater | Ends::Refused, _) => (0, 0),
-            (Ends::Unknown, _) => (struck, struck),
+            (CallOutcome::Success, CallClass::Idempotent) => (1, 2),
+            (CallOutcome::Success, CallClass::TimeBound | CallClass::Once) => (1, 1),
+            (CallOutcome::RepeatLater, CallClass::Idempotent) if self.effect => (1, usize::MAX),
+            (CallOutcome::RepeatLater | CallOutcome::Refused, _) => (0, 0),
+            (CallOutcome::Unknown, _) => (effect, effect),
         }
     }
 
-    /// The fault for the control API, for this method, route and part of the path.
+    /// The fault for the emulator's control API, for calls with this method, route and part of the path.
     pub fn fault(&self, method: &str, route: &str, path: &str) -> Option<Value> {
-        let (Place::Emulator(fault) | Place::OwnProxy(fault)) = self.place else {
+        let (FaultTarget::Emulator(fault) | FaultTarget::OwnProxy(fault)) = self.target else {
             return None;
         };
         let mut fault: Value = serde_json::from_str(fault).unwrap();
@@ -249,8 +248,8 @@ impl Row {
         Some(fault)
     }
 
-    /// Whether a call that it strikes is carried out, and its caller cannot know.
-    pub fn may_have_landed(&self) -> bool {
+    /// Whether the failed call takes effect and its caller receives no response.
+    pub fn has_unknown_effect(&self) -> bool {
         self.effect && !self.lasting && self.failure.may_have_landed()
     }
 }

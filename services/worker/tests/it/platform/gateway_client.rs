@@ -1,5 +1,5 @@
-//! Stands at the gateway in the ingestor's place and holds what Discord tells, so that a test decides what reaches the queue,
-//! when and how often.
+//! A gateway client in place of the ingestor. It keeps the dispatches that it receives, so that a test decides which of them are
+//! published, when, and how often.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-/// One dispatch.
+/// A dispatch of the gateway.
 #[derive(Debug, Clone)]
 pub struct Dispatch {
     pub event: String,
@@ -63,12 +63,13 @@ impl Dispatch {
     }
 }
 
-pub struct Courier {
-    held: Arc<Mutex<VecDeque<Dispatch>>>,
+/// A client that is connected to the emulator's gateway.
+pub struct GatewayClient {
+    received: Arc<Mutex<VecDeque<Dispatch>>>,
     task: tokio::task::JoinHandle<()>,
 }
 
-impl Drop for Courier {
+impl Drop for GatewayClient {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -83,7 +84,7 @@ struct Frame<'a> {
     d: Option<&'a RawValue>,
 }
 
-impl Courier {
+impl GatewayClient {
     pub async fn connect(addresses: &Addresses, token: &str) -> Self {
         let url = format!("{}/?v=10&encoding=json", addresses.gateway);
         let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
@@ -92,15 +93,15 @@ impl Courier {
         let properties = json!({"os": "linux", "browser": "test", "device": "test"});
         let identify = json!({"op": 2, "d": {"token": token, "intents": intents, "properties": properties}});
         socket.send(Message::text(identify.to_string())).await.unwrap();
-        let held = Arc::new(Mutex::new(VecDeque::new()));
-        let inbox = held.clone();
+        let received = Arc::new(Mutex::new(VecDeque::new()));
+        let sink = received.clone();
         let task = tokio::spawn(async move {
-            // A test is over before the first heartbeat is due.
+            // A test ends before the first heartbeat is due.
             while let Some(Ok(message)) = socket.next().await {
                 let Message::Text(text) = message else { continue };
                 let frame: Frame<'_> = serde_json::from_str(&text).unwrap();
                 if let (0, Some(event), Some(seq), Some(body)) = (frame.op, frame.t, frame.s, frame.d) {
-                    inbox.lock().push_back(Dispatch {
+                    sink.lock().push_back(Dispatch {
                         event,
                         seq,
                         body: body.get().as_bytes().to_vec(),
@@ -108,35 +109,35 @@ impl Courier {
                 }
             }
         });
-        let courier = Self { held, task };
-        courier.next("READY").await;
-        courier
+        let client = Self { received, task };
+        client.next("READY").await;
+        client
     }
 
-    /// The dispatch of this interaction; others stay.
+    /// Removes and returns the dispatch of this interaction.
     pub async fn interaction(&self, id: &str) -> Dispatch {
         let wanted = format!("\"id\":\"{id}\"");
         eventually(
             || async {
-                let mut held = self.held.lock();
-                let place = held.iter().position(|dispatch| {
-                    let about = String::from_utf8_lossy(&dispatch.body).contains(&wanted);
-                    about && dispatch.event == "INTERACTION_CREATE" && dispatch.json()["id"] == id
+                let mut received = self.received.lock();
+                let index = received.iter().position(|dispatch| {
+                    let has_id = String::from_utf8_lossy(&dispatch.body).contains(&wanted);
+                    has_id && dispatch.event == "INTERACTION_CREATE" && dispatch.json()["id"] == id
                 })?;
-                held.remove(place)
+                received.remove(index)
             },
             format!("the dispatch of interaction {id}"),
         )
         .await
     }
 
-    /// The next dispatch of this name; others stay.
+    /// Removes and returns the next dispatch of this event.
     pub async fn next(&self, event: &str) -> Dispatch {
         eventually(
             || async {
-                let mut held = self.held.lock();
-                let place = held.iter().position(|dispatch| dispatch.event == event)?;
-                held.remove(place)
+                let mut received = self.received.lock();
+                let index = received.iter().position(|dispatch| dispatch.event == event)?;
+                received.remove(index)
             },
             format!("a dispatch {event}"),
         )

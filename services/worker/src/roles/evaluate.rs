@@ -1,10 +1,10 @@
-//! Measures a member against the theme and writes down the tier.
+//! Evaluates a member by the theme's rules and stores the tier.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use arrakis_db::{EvaluationInput, TenantTx, UserId};
-use arrakis_domain::{Evaluation, MemberFacts, RoleBindings, RoleDifference, RoleId, RoleKey, RoleProtection, TierId};
+use arrakis_domain::{Ladder, RoleBindings, RoleDifference, RoleId, RoleKey, RoleProtection, TierId};
 use time::OffsetDateTime;
 use twilight_model::id::Id;
 use twilight_model::id::marker::RoleMarker;
@@ -12,35 +12,31 @@ use twilight_model::id::marker::RoleMarker;
 use crate::community::Community;
 use crate::failure::Failure;
 
-/// A member measured.
+/// The evaluation of a member.
 #[derive(Debug, Clone)]
-pub struct Measured {
-    /// Tier and badges.
-    pub evaluation: Evaluation,
-    /// What the rules looked at.
-    pub facts: MemberFacts,
-    /// Roles of the theme that the member should have.
+pub struct MemberEvaluation {
+    /// The theme's roles that the member should have.
     pub desired: BTreeSet<RoleKey>,
-    /// Whether roles given by hand stay.
+    /// Whether roles that were assigned by hand are kept.
     pub protection: RoleProtection,
-    /// Whether the tier is another than the one written down before.
+    /// Whether the tier differs from the one that was stored.
     pub tier_changed: bool,
-    /// When the member left; `None` while they are here.
+    /// When the member left; `None` if the member is in the server.
     pub left_at: Option<OffsetDateTime>,
-    /// Name as it is known.
+    /// The stored name.
     pub display_name: String,
 }
 
-/// Measures a member and writes the tier down; `None` for who is not known here. Measuring twice writes the same.
+/// Evaluates a member and stores the tier; `None` if the member has no profile. A repeated evaluation stores the same.
 ///
 /// # Errors
-/// When Postgres is away or a row is corrupt.
-pub async fn measure(
+/// If Postgres is unavailable or a row is corrupt.
+pub async fn evaluate_member(
     tx: &mut TenantTx,
     community: &Community,
     user: UserId,
     now: OffsetDateTime,
-) -> Result<Option<Measured>, Failure> {
+) -> Result<Option<MemberEvaluation>, Failure> {
     let ladder = community.ladder()?;
     let token = &community.record.token_profile;
     let early = community.theme.early_member_limit();
@@ -50,18 +46,15 @@ pub async fn measure(
     };
     let tier = ladder.tier_of(member.standing).cloned();
     let is_first = tier.as_ref().is_some_and(|tier| !facts.reached.contains(tier));
-    // What is reached now counts at once, not from the next time on.
+    // A tier that is reached now counts in this evaluation.
     facts.reached.extend(tier.clone());
     let evaluation = community.theme.evaluate(ladder, member.standing, &facts);
-    let highest = highest(ladder, member.highest_tier.as_ref(), tier.as_ref());
-    // Most measurements find what is written down already, and then two questions need not be asked.
+    let highest = highest_tier(ladder, member.highest_tier.as_ref(), tier.as_ref());
+    // Most evaluations change nothing, and then two statements are saved.
     let changes = is_first || member.tier != tier || member.highest_tier.as_ref() != highest;
     let tier_changed = changes && tx.profiles().record_tier(user, tier.as_ref(), highest, now).await?;
-    let desired = community.theme.desired_roles(&evaluation, &facts);
-    Ok(Some(Measured {
-        evaluation,
-        facts,
-        desired,
+    Ok(Some(MemberEvaluation {
+        desired: community.theme.desired_roles(&evaluation, &facts),
         protection: if member.protected {
             RoleProtection::Protected
         } else {
@@ -73,11 +66,7 @@ pub async fn measure(
     }))
 }
 
-fn highest<'a>(
-    ladder: &arrakis_domain::Ladder,
-    before: Option<&'a TierId>,
-    now: Option<&'a TierId>,
-) -> Option<&'a TierId> {
+fn highest_tier<'a>(ladder: &Ladder, before: Option<&'a TierId>, now: Option<&'a TierId>) -> Option<&'a TierId> {
     if ladder.compare(before, now) == Ordering::Less {
         now
     } else {
@@ -85,15 +74,14 @@ fn highest<'a>(
     }
 }
 
-/// What to change so that a member who has `actual` has what the measurement says.
-pub fn difference(
+/// The roles to assign and remove so that a member with the roles `actual` has those of the evaluation.
+pub fn role_difference(
     community: &Community,
-    measured: &Measured,
+    evaluation: &MemberEvaluation,
     actual: &[Id<RoleMarker>],
     bindings: &RoleBindings,
 ) -> RoleDifference {
     let actual: BTreeSet<_> = actual.iter().map(|id| RoleId(id.get())).collect();
-    community
-        .theme
-        .role_difference(&measured.desired, &actual, bindings, measured.protection)
+    let theme = &community.theme;
+    theme.role_difference(&evaluation.desired, &actual, bindings, evaluation.protection)
 }

@@ -1,40 +1,37 @@
-//! From a message in the queue to what Discord received.
+//! Interactions from the queue to the reply at Discord.
 
+use arrakis_worker::commands::Commands;
 use serde_json::{Value, json};
 
-use crate::platform::{Platform, embed};
+use crate::platform::{Platform, assert_description, assert_refusal, description, embed, follow_ups, is_ephemeral};
 
-/// Type 4: a message at once. Type 5: "thinking…". Type 6: a press acknowledged.
+/// Types of interaction callbacks: 4 is a message, 5 shows "thinking…", 6 defers an update of the message with the component.
 const MESSAGE: u64 = 4;
 const DEFERRED: u64 = 5;
 const DEFERRED_UPDATE: u64 = 6;
 
-/// The private word that a refusal is.
-fn refusal(message: &Value) -> &str {
-    assert_eq!(message["flags"].as_u64().unwrap() & 64, 64, "not private: {message:#}");
-    embed(message)["description"].as_str().unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn six_commands_answer_as_they_declare() {
+async fn every_command_replies_as_defined() {
     let (platform, worker) = Platform::with_worker().await;
-    for (command, callback, private) in [
+    let commands = [
         ("position", DEFERRED, true),
         ("profile", DEFERRED, true),
         ("leaderboard", DEFERRED, false),
         ("threshold", DEFERRED, true),
         ("stats", DEFERRED, false),
         ("help", MESSAGE, true),
-    ] {
-        let id = platform.run("chani", command, json!({})).await;
-        let answer = platform.control.answered(&id).await;
-        assert_eq!(answer["callback_type"], callback, "{command}");
-        assert_eq!(answer["ephemeral"], private, "{command}");
+    ];
+    assert_eq!(commands.len(), Commands::default().definitions().count());
+    for (command, callback, ephemeral) in commands {
+        let id = platform.run_command("chani", command, json!({})).await;
+        let reply = platform.control.answered(&id).await;
+        assert_eq!(reply["callback_type"], callback, "{command}");
+        assert_eq!(reply["ephemeral"], ephemeral, "{command}");
         assert!(
-            !embed(&answer["message"])["title"].as_str().unwrap().is_empty(),
+            !embed(&reply["message"])["title"].as_str().unwrap().is_empty(),
             "{command}"
         );
-        assert_eq!(answer["followups"], json!([]), "{command}");
+        assert_eq!(reply["followups"], json!([]), "{command}");
     }
     platform.until_messages("arrakis.interactions", 0).await;
     let deferred = worker.metric("arrakis_worker_defer_seconds_count");
@@ -48,12 +45,12 @@ async fn six_commands_answer_as_they_declare() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn position_tells_rank_holding_and_tier() {
+async fn position_shows_rank_holding_and_tier() {
     let (platform, _worker) = Platform::with_worker().await;
-    let id = platform.run("stilgar", "position", json!({})).await;
-    let answer = platform.control.answered(&id).await;
-    let text = embed(&answer["message"]).to_string();
-    // Chani and eighty strangers are before.
+    let id = platform.run_command("stilgar", "position", json!({})).await;
+    let reply = platform.control.answered(&id).await;
+    let text = embed(&reply["message"]).to_string();
+    // Chani and eighty other wallets rank above.
     assert!(
         text.contains("Rank 82") && text.contains("1,500") && text.contains("Usul"),
         "{text}"
@@ -61,27 +58,27 @@ async fn position_tells_rank_holding_and_tier() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_defer_leaves_before_postgres_is_asked() {
+async fn defer_is_sent_before_postgres_is_read() {
     let (platform, _worker) = Platform::with_worker().await;
     let lock = platform.lock("guild_routes").await;
-    let id = platform.run("chani", "position", json!({})).await;
+    let id = platform.run_command("chani", "position", json!({})).await;
     platform.until_state(&id, "deferred").await;
     lock.release().await;
     platform.control.answered(&id).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unknown_command_gets_a_private_word() {
+async fn unknown_command_is_refused() {
     let (platform, worker) = Platform::with_worker().await;
-    let id = platform.play("chani", "stats", json!({})).await;
+    let id = platform.send_command("chani", "stats", json!({})).await;
     let mut dispatch = platform.dispatch("INTERACTION_CREATE").await;
     let mut body = dispatch.json();
     body["data"]["name"] = json!("dance");
     dispatch.body = serde_json::to_vec(&body).unwrap();
     platform.publish(&dispatch).await;
-    let answer = platform.control.answered(&id).await;
-    assert_eq!(answer["callback_type"], MESSAGE);
-    assert!(refusal(&answer["message"]).contains("I do not know the command `/dance`"));
+    let reply = platform.control.answered(&id).await;
+    assert_eq!(reply["callback_type"], MESSAGE);
+    assert_refusal(&reply["message"], "I do not know the command `/dance`");
     worker
         .until_metric(
             "arrakis_worker_interactions_total{command=\"unknown\",kind=\"command\",outcome=\"unknown_command\"}",
@@ -91,70 +88,74 @@ async fn an_unknown_command_gets_a_private_word() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wrong_option_gets_a_private_word_that_says_what_is_right() {
+async fn invalid_option_is_refused_with_the_accepted_values() {
     let (platform, _worker) = Platform::with_worker().await;
-    let id = platform.run("chani", "leaderboard", json!({"page": 0})).await;
-    let answer = platform.control.answered(&id).await;
-    assert_eq!(answer["callback_type"], MESSAGE);
-    let text = refusal(&answer["message"]);
-    assert_eq!(text, "`page` cannot be 0.\nIt takes a whole number from 1 on.");
+    let id = platform.run_command("chani", "leaderboard", json!({"page": 0})).await;
+    let reply = platform.control.answered(&id).await;
+    assert_eq!(reply["callback_type"], MESSAGE);
+    assert_refusal(
+        &reply["message"],
+        "`page` cannot be 0.\nIt takes a whole number from 1 on.",
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_not_onboarded_is_told_in_private_whatever_the_command() {
+async fn command_in_a_server_that_is_not_onboarded_is_refused() {
     let (platform, _worker) = Platform::with_worker().await;
-    let there = |command: &str| {
+    let in_other_guild = |command: &str| {
         json!({
-            "kind": "command", "guild_id": platform.community.stranger_guild, "name": command, "force": true,
-            "channel_id": platform.community.stranger_channel, "user_id": "stranger",
+            "kind": "command", "guild_id": platform.community.other_guild, "name": command, "force": true,
+            "channel_id": platform.community.other_channel, "user_id": "stranger",
         })
     };
-    let private = platform.control.interact(there("position")).await;
+    let ephemeral = platform.control.interact(in_other_guild("position")).await;
     platform.deliver("INTERACTION_CREATE").await;
-    let answer = platform.control.answered(&private).await;
-    assert!(refusal(&answer["message"]).contains("not been set up"));
-    // The command answers in public: what was deferred in public is taken away, and the word is private all the same.
-    let public = platform.control.interact(there("stats")).await;
+    let reply = platform.control.answered(&ephemeral).await;
+    assert_refusal(&reply["message"], "not been set up");
+    // The reply of this command is public: the public original response is deleted, and the refusal is an ephemeral follow-up.
+    let public = platform.control.interact(in_other_guild("stats")).await;
     platform.deliver("INTERACTION_CREATE").await;
-    let view = platform
-        .until(&public, |view| !view["followups"].as_array().unwrap().is_empty())
-        .await;
-    assert!(refusal(&view["followups"][0]).contains("not been set up"));
-    assert_eq!(view["message"], Value::Null, "the public answer stays: {view:#}");
-    // Help works everywhere.
-    let help = platform.control.interact(there("help")).await;
+    let view = platform.until(&public, |view| !follow_ups(view).is_empty()).await;
+    assert_refusal(&follow_ups(&view)[0], "not been set up");
+    assert_eq!(
+        view["message"],
+        Value::Null,
+        "the original response was not deleted: {view:#}"
+    );
+    // /help works without a community.
+    let help = platform.control.interact(in_other_guild("help")).await;
     platform.deliver("INTERACTION_CREATE").await;
-    let answer = platform.control.answered(&help).await;
-    let text = embed(&answer["message"]).to_string();
+    let reply = platform.control.answered(&help).await;
+    let text = embed(&reply["message"]).to_string();
     assert!(text.contains("/help") && !text.contains("/stats"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_command_cools_down_for_each_member() {
+async fn cooldown_is_of_one_member() {
     let (platform, _worker) = Platform::with_worker().await;
-    let mut words = Vec::new();
+    let mut descriptions = Vec::new();
     for user in ["chani", "chani", "stilgar"] {
-        let id = platform.run(user, "position", json!({})).await;
-        let answer = platform.control.answered(&id).await;
-        words.push(embed(&answer["message"])["description"].as_str().unwrap().to_owned());
+        let id = platform.run_command(user, "position", json!({})).await;
+        let reply = platform.control.answered(&id).await;
+        descriptions.push(description(&reply["message"]).to_owned());
     }
     assert!(
-        words[1].contains("You have just used `/position`.") && words[1].contains("Try again in"),
-        "{words:?}"
+        descriptions[1].contains("You have just used `/position`.") && descriptions[1].contains("Try again in"),
+        "{descriptions:?}"
     );
     assert!(
-        !words[0].contains("just used") && !words[2].contains("just used"),
-        "{words:?}"
+        !descriptions[0].contains("just used") && !descriptions[2].contains("just used"),
+        "{descriptions:?}"
     );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_press_turns_the_page_for_who_asked_and_gives_others_their_own() {
+async fn click_by_another_member_is_replied_to_with_an_ephemeral_copy() {
     let (platform, _worker) = Platform::with_worker().await;
-    let asked = platform.run("chani", "leaderboard", json!({})).await;
-    let answer = platform.control.answered(&asked).await;
-    let message = answer["message"]["id"].as_str().unwrap().to_owned();
-    let press = async |user: &str| {
+    let original = platform.run_command("chani", "leaderboard", json!({})).await;
+    let reply = platform.control.answered(&original).await;
+    let message = reply["message"]["id"].as_str().unwrap().to_owned();
+    let click = async |user: &str| {
         let id = platform
             .control
             .press(&platform.community, user, &message, "leaderboard:me")
@@ -162,27 +163,22 @@ async fn a_press_turns_the_page_for_who_asked_and_gives_others_their_own() {
         platform.deliver("INTERACTION_CREATE").await;
         id
     };
-    let own = press("chani").await;
+    let own = click("chani").await;
     let own = platform.control.answered(&own).await;
     assert_eq!(own["callback_type"], DEFERRED_UPDATE);
     assert_eq!(own["followups"], json!([]));
-    let other = press("stilgar").await;
-    let other = platform
-        .until(&other, |view| !view["followups"].as_array().unwrap().is_empty())
-        .await;
-    let copy = &other["followups"][0];
-    assert_eq!(copy["flags"].as_u64().unwrap() & 64, 64, "{copy:#}");
-    assert!(
-        embed(copy)["description"].as_str().unwrap().contains("stilgar** (you)"),
-        "{copy:#}"
-    );
+    let other = click("stilgar").await;
+    let other = platform.until(&other, |view| !follow_ups(view).is_empty()).await;
+    let copy = &follow_ups(&other)[0];
+    assert!(is_ephemeral(copy), "{copy:#}");
+    assert_description(copy, "stilgar** (you)");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_button_of_an_older_version_is_told_so() {
+async fn button_of_an_older_version_is_refused() {
     let (platform, _worker) = Platform::with_worker().await;
-    let asked = platform.run("chani", "leaderboard", json!({})).await;
-    let message = platform.control.answered(&asked).await["message"]["id"]
+    let original = platform.run_command("chani", "leaderboard", json!({})).await;
+    let message = platform.control.answered(&original).await["message"]["id"]
         .as_str()
         .unwrap()
         .to_owned();
@@ -200,10 +196,10 @@ async fn a_button_of_an_older_version_is_told_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_same_interaction_twice_is_answered_once_and_counted_once() {
+async fn interaction_that_is_delivered_twice_is_replied_to_and_counted_once() {
     let (platform, worker) = Platform::with_worker().await;
     let other = platform.worker().await;
-    let id = platform.play("chani", "position", json!({})).await;
+    let id = platform.send_command("chani", "position", json!({})).await;
     let dispatch = platform.dispatch("INTERACTION_CREATE").await;
     platform.publish(&dispatch).await;
     platform.publish(&dispatch).await;
@@ -223,15 +219,15 @@ async fn the_same_interaction_twice_is_answered_once_and_counted_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn commands_answer_without_redis() {
+async fn command_is_replied_to_without_redis() {
     let platform = Platform::start().await;
     let mut environment = platform.environment();
     environment.retain(|(name, _)| *name != "REDIS_URL");
-    // A port where nobody listens.
+    // A port without a listener.
     environment.push(("REDIS_URL", "redis://127.0.0.1:1/0".to_owned()));
     let worker = crate::platform::Worker::start(&environment).await;
     platform.commands_registered().await;
-    let id = platform.run("chani", "position", json!({})).await;
+    let id = platform.run_command("chani", "position", json!({})).await;
     platform.control.answered(&id).await;
     let troubles = worker.runtime.health.unhealthy_components();
     assert!(
