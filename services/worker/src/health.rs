@@ -136,7 +136,7 @@ async fn watch_redis(component: &HealthComponent, services: &Services) {
         match &*state.borrow_and_update() {
             CacheState::Available => component.up(),
             CacheState::Unavailable(why) => {
-                component.degraded(format!("unavailable, cooldowns and caches are off: {why}"))
+                component.degraded(format!("unavailable, cooldowns and caches are off: {why}"));
             }
             CacheState::Unknown => component.degraded("not checked yet"),
         }

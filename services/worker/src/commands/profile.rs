@@ -42,7 +42,7 @@ impl Command for Profile {
         let evaluation_input = tx.profiles().evaluation_input(token, subject.user, now, early).await?;
         let record = context.services.profile(&mut tx, community.id(), subject.user).await?;
         let record = record.filter(|record| record.left_at.is_none());
-        let (Some(record), Some(EvaluationInput { member, facts })) = (record, input) else {
+        let (Some(record), Some(EvaluationInput { member, facts })) = (record, evaluation_input) else {
             return Err(unknown_member(&subject).into());
         };
         let render = context.render_context()?;

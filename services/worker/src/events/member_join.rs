@@ -55,17 +55,14 @@ impl EventHandler for MemberJoin {
             }
             tx = services.database.tenant(community.id()).await?;
         }
-        if tx.claim(event.id()).await?
-            && tx
-                .profiles()
-                .join_by_event(user, member.name(), joined_at, Some(event.gateway_position()))
-                .await?
-                == JoinOutcome::Stale
-            && may_have_left
-        {
-            tx.profiles()
-                .confirm_present(user, member.name(), joined_at, event.gateway_position())
-                .await?;
+        if tx.claim(event.id()).await? {
+            let (name, position) = (member.name(), event.gateway_position());
+            let mut profiles = tx.profiles();
+            let stored = profiles.join_by_event(user, name, joined_at, Some(position)).await?;
+            if stored == JoinOutcome::Stale && may_have_left {
+                // Discord has just returned the member.
+                profiles.confirm_present(user, name, joined_at, position).await?;
+            }
         }
         let evaluation = evaluate_member(&mut tx, &community, user, services.now()).await?;
         let bindings = tx.communities().role_bindings().await?;

@@ -9,7 +9,7 @@ mod tasks;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrakis_broker::Link;
+use arrakis_broker::BrokerConnection;
 use arrakis_config::Secret;
 use arrakis_db::{LeaderElection, Leadership};
 use tokio_util::sync::CancellationToken;

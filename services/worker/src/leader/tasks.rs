@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use arrakis_broker::Link;
+use arrakis_broker::BrokerConnection;
 use arrakis_contracts::{JobKind, dead_letter};
 use arrakis_db::CommunityId;
 use backon::{ConstantBuilder, Retryable as _};
