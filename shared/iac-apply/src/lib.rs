@@ -5,20 +5,20 @@
 //! done is in the plan. Prints nothing, asks nothing, reads no environment: progress goes out as [`Event`]s, choices come in
 //! as arguments.
 //!
-//! To add a kind of resource: a collection in `read/`, a form in `write/`, and it is planned and applied like the others.
+//! To add a kind of resource: see `kinds`.
 
 mod cdn;
 mod event;
 mod execute;
 pub mod http;
+mod kinds;
 mod picture;
 mod read;
 pub mod store;
-mod write;
 
 pub use cdn::{Cdn, CdnError};
 pub use event::{Event, Progress, Silent, Wait};
 pub use execute::{ApplyError, Executor};
+pub use kinds::FormError;
 pub use picture::{Folder, Pictures, check_image, digest, largest_image, unusable_images};
 pub use read::{ReadError, absent_members, all_kinds, read};
-pub use write::FormError;

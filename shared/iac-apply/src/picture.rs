@@ -3,8 +3,7 @@
 use std::fmt::Debug;
 use std::path::PathBuf;
 
-use arrakis_iac::model::limits::{AVATAR_BYTES, EMOJI_BYTES, EVENT_IMAGE_BYTES, STICKER_BYTES};
-use arrakis_iac::model::{Image, Kind};
+use arrakis_iac::model::{Image, ImageFormat, Kind};
 use arrakis_iac::plan::{self, Finding, Plan};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -32,36 +31,9 @@ impl Pictures for Folder {
 
 /// As Discord takes pictures: <https://discord.com/developers/docs/reference#image-data>.
 pub(crate) fn data_uri(bytes: &[u8]) -> Result<String, String> {
-    let kind = media_type(bytes).ok_or("it is neither PNG, JPEG, GIF, WebP nor AVIF")?;
-    Ok(format!("data:{kind};base64,{}", STANDARD.encode(bytes)))
-}
-
-/// The form and the size of image that Discord takes for a kind of resource.
-struct Accepted {
-    types: &'static [&'static str],
-    in_words: &'static str,
-    most: usize,
-}
-
-const STILL_OR_ANIMATED: &[&str] = &["image/png", "image/jpeg", "image/gif", "image/webp"];
-
-const fn accepted(kind: Kind) -> Option<Accepted> {
-    let (types, in_words, most): (&[&str], _, _) = match kind {
-        Kind::Emoji => (
-            &["image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"],
-            "PNG, JPEG, GIF, WebP or AVIF",
-            EMOJI_BYTES,
-        ),
-        Kind::Sticker => (
-            &["image/png", "image/gif", "application/json"],
-            "PNG, APNG, GIF or Lottie",
-            STICKER_BYTES,
-        ),
-        Kind::Webhook => (STILL_OR_ANIMATED, "PNG, JPEG, GIF or WebP", AVATAR_BYTES),
-        Kind::Event => (STILL_OR_ANIMATED, "PNG, JPEG, GIF or WebP", EVENT_IMAGE_BYTES),
-        _ => return None,
-    };
-    Some(Accepted { types, in_words, most })
+    let format = format(bytes).filter(|format| *format != ImageFormat::Lottie);
+    let format = format.ok_or("it is neither PNG, JPEG, GIF, WebP nor AVIF")?;
+    Ok(format!("data:{};base64,{}", media_type(format), STANDARD.encode(bytes)))
 }
 
 /// Whether Discord takes these bytes as the image of a resource of this kind.
@@ -69,24 +41,29 @@ const fn accepted(kind: Kind) -> Option<Accepted> {
 /// # Errors
 /// Why it would not.
 pub fn check_image(kind: Kind, bytes: &[u8]) -> Result<(), String> {
-    let Some(accepted) = accepted(kind) else { return Ok(()) };
-    let found = media_type(bytes).or_else(|| is_json(bytes).then_some("application/json"));
-    match found {
+    let Some(accepted) = kind.image() else { return Ok(()) };
+    match format(bytes) {
         None if bytes.is_empty() => return Err("the file is empty".to_owned()),
-        Some(found) if accepted.types.contains(&found) => {}
-        Some(found) => return Err(format!("it is {found}, and Discord takes {} there", accepted.in_words)),
+        Some(found) if accepted.formats.contains(&found) => {}
+        Some(found) => {
+            return Err(format!(
+                "it is {}, and Discord takes {} there",
+                media_type(found),
+                accepted.formats_text
+            ));
+        }
         None => {
             return Err(format!(
                 "by its first bytes it is no image; Discord takes {}",
-                accepted.in_words
+                accepted.formats_text
             ));
         }
     }
-    if bytes.len() > accepted.most {
+    if bytes.len() > accepted.max_bytes {
         return Err(format!(
             "it has {} bytes, and Discord takes {} at most",
             bytes.len(),
-            accepted.most
+            accepted.max_bytes
         ));
     }
     Ok(())
@@ -95,7 +72,7 @@ pub fn check_image(kind: Kind, bytes: &[u8]) -> Result<(), String> {
 /// Bytes of the largest image that a resource of this kind may have; 0 for kinds without one.
 #[must_use]
 pub fn largest_image(kind: Kind) -> usize {
-    accepted(kind).map_or(0, |accepted| accepted.most)
+    kind.image().map_or(0, |image| image.max_bytes)
 }
 
 /// The findings about images that a plan would upload and cannot: files that are absent, unreadable, of another type, too large,
@@ -137,25 +114,40 @@ fn is_json(bytes: &[u8]) -> bool {
     bytes.first() == Some(&b'{') && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
 }
 
-fn media_type(bytes: &[u8]) -> Option<&'static str> {
+/// The format of a file, by its first bytes.
+fn format(bytes: &[u8]) -> Option<ImageFormat> {
     match bytes {
-        [0x89, b'P', b'N', b'G', ..] => Some("image/png"),
-        [0xff, 0xd8, 0xff, ..] => Some("image/jpeg"),
-        [b'G', b'I', b'F', b'8', ..] => Some("image/gif"),
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some("image/webp"),
-        [_, _, _, _, b'f', b't', b'y', b'p', b'a', b'v', b'i', b'f', ..] => Some("image/avif"),
-        _ => None,
+        [0x89, b'P', b'N', b'G', ..] => Some(ImageFormat::Png),
+        [0xff, 0xd8, 0xff, ..] => Some(ImageFormat::Jpeg),
+        [b'G', b'I', b'F', b'8', ..] => Some(ImageFormat::Gif),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(ImageFormat::WebP),
+        [_, _, _, _, b'f', b't', b'y', b'p', b'a', b'v', b'i', b'f', ..] => Some(ImageFormat::Avif),
+        _ => is_json(bytes).then_some(ImageFormat::Lottie),
+    }
+}
+
+/// The media type of a format.
+pub(crate) const fn media_type(format: ImageFormat) -> &'static str {
+    match format {
+        ImageFormat::Png => "image/png",
+        ImageFormat::Jpeg => "image/jpeg",
+        ImageFormat::Gif => "image/gif",
+        ImageFormat::WebP => "image/webp",
+        ImageFormat::Avif => "image/avif",
+        ImageFormat::Lottie => "application/json",
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use arrakis_iac::model::limits::EMOJI_BYTES;
+
     use super::*;
 
     #[test]
     fn a_picture_is_known_by_its_first_bytes() {
         assert_eq!(data_uri(b"GIF89a").unwrap(), "data:image/gif;base64,R0lGODlh");
-        assert_eq!(media_type(b"RIFF....WEBPVP8 "), Some("image/webp"));
+        assert_eq!(format(b"RIFF....WEBPVP8 "), Some(ImageFormat::WebP));
         assert!(data_uri(b"<svg/>").is_err());
     }
 

@@ -32,47 +32,6 @@ pub enum ReadError {
     Unreadable(#[from] Unreadable),
 }
 
-/// A collection that not every run needs.
-struct Further {
-    kind: Kind,
-    path: &'static str,
-    what: &'static str,
-    permission: &'static str,
-}
-
-const FURTHER: [Further; 5] = [
-    Further {
-        kind: Kind::Webhook,
-        path: "webhooks",
-        what: "webhooks",
-        permission: "MANAGE_WEBHOOKS",
-    },
-    Further {
-        kind: Kind::Automod,
-        path: "auto-moderation/rules",
-        what: "rules of auto moderation",
-        permission: "MANAGE_GUILD",
-    },
-    Further {
-        kind: Kind::WelcomeScreen,
-        path: "welcome-screen",
-        what: "the welcome screen",
-        permission: "MANAGE_GUILD",
-    },
-    Further {
-        kind: Kind::Onboarding,
-        path: "onboarding",
-        what: "onboarding",
-        permission: "MANAGE_GUILD",
-    },
-    Further {
-        kind: Kind::Event,
-        path: "scheduled-events",
-        what: "scheduled events",
-        permission: "VIEW_CHANNEL",
-    },
-];
-
 /// Every kind that can be read.
 #[must_use]
 pub fn all_kinds() -> BTreeSet<Kind> {
@@ -131,30 +90,24 @@ pub async fn read(discord: &Discord, guild: Snowflake, kinds: &BTreeSet<Kind>) -
         ..Collections::default()
     };
     let (mut forbidden, mut what, mut permissions) = (BTreeSet::new(), Vec::new(), Vec::new());
-    for further in FURTHER.iter().filter(|further| kinds.contains(&further.kind)) {
-        let answer = match discord.get(&format!("{base}/{}", further.path)).await {
+    for kind in kinds {
+        let Some(list) = kind.list() else { continue };
+        let answer = match discord.get(&format!("{base}/{}", list.path)).await {
             Ok(answer) => answer,
-            Err(error) if error.is_gone() && further.kind == Kind::WelcomeScreen => Value::Null,
+            Err(error) if error.is_gone() && list.is_nullable => Value::Null,
             // A server, or an API, without such a thing.
             Err(error) if error.is_gone() => continue,
             Err(error) if error.code() == Some(50_013) => {
-                forbidden.insert(further.kind);
-                what.push(further.what);
-                if !permissions.contains(&further.permission) {
-                    permissions.push(further.permission);
+                forbidden.insert(*kind);
+                what.push(list.what);
+                if !permissions.contains(&list.permission) {
+                    permissions.push(list.permission);
                 }
                 continue;
             }
             Err(error) => return Err(error.into()),
         };
-        let slot = match further.kind {
-            Kind::Webhook => &mut collections.webhooks,
-            Kind::Automod => &mut collections.automod,
-            Kind::WelcomeScreen => &mut collections.welcome_screen,
-            Kind::Onboarding => &mut collections.onboarding,
-            _ => &mut collections.events,
-        };
-        *slot = Some(answer);
+        collections.lists.insert(*kind, answer);
     }
     if !what.is_empty() {
         return Err(ReadError::Forbidden {

@@ -4,20 +4,13 @@
 //! and, where one is near, the right spelling: unknown keys, bad values, unresolved variables and references, cycles,
 //! duplicate names, Discord's limits. Whatever the bytes are, memory and time are bounded.
 //!
-//! To add a key: a field in `document.rs`, its meaning in `resolve/`, a line in the export. Steps: `tree` (YAML with places)
-//! → `variables` → `document` (types) → `resolve` (the model).
-
-#[macro_use]
-mod macros;
+//! Steps: `yaml::tree` (YAML with places) → `variables` → `document` (types) → `resolve` (the model). What the resources of a
+//! kind may have is declared in `kinds`.
 
 mod document;
-mod overwrites;
-mod reader;
 mod resolve;
-mod scalar;
 mod schema;
 mod theme;
-mod tree;
 mod variables;
 
 use std::collections::BTreeSet;
@@ -25,10 +18,10 @@ use std::collections::BTreeSet;
 use arrakis_themes::{Problem, Problems, Registry};
 
 use crate::model::Configuration;
+use crate::yaml::reader::{FromNode, Reader};
+use crate::yaml::scalar::Named;
+use crate::yaml::tree::{self, Source};
 use document::{FlagEntry, ServerFile, VariableEntry};
-use reader::{FromNode, Reader};
-use scalar::Named;
-use tree::Source;
 use variables::ThemeEntry;
 
 pub use schema::schema;

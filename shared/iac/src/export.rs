@@ -2,14 +2,10 @@
 //!
 //! Owns the logical names that unmanaged resources get, and the writing of YAML. Refuses to lose anything: permissions
 //! without a name are written as bits, references to what is not exported by id.
-//!
-//! To add an attribute: [`crate::model`] gives it its name and value; only what YAML writes in another shape than state
-//! (triggers, places, pictures) has a line in `document.rs`.
 
 mod document;
 mod live;
 mod slug;
-mod yaml;
 
 pub use document::to_yaml;
 pub use live::{Detail, assign, from_live};

@@ -91,10 +91,11 @@ pub fn import(
     Ok(state.adopt(address.clone(), Entry { id, attributes })?)
 }
 
-/// Discord gives no image back to compare. The image of an emoji or sticker cannot be changed in place, so the configured one is
-/// taken for the one that is there. Of what can be changed, an export's image is the one that was downloaded.
+/// Discord gives no image back to compare. An image that cannot be changed in place (of an emoji or sticker) is taken for the one
+/// that is there. Of what can be changed, an export's image is the one that was downloaded.
 fn take_image(attributes: &mut Attributes, wanted: &Attributes, is_downloaded: bool) {
-    if (matches!(attributes.kind(), Kind::Emoji | Kind::Sticker) || is_downloaded)
+    let is_replaceable = attributes.kind().image().is_some_and(|image| image.is_replaceable);
+    if (!is_replaceable || is_downloaded)
         && let Some(image) = attributes.image_mut()
     {
         *image = wanted.image().cloned();

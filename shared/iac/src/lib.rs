@@ -4,17 +4,24 @@
 //! a live server. Refuses input and output of every kind: it reads bytes that a caller read, and hands out values that a
 //! caller carries out. Every function is a pure function of its arguments.
 //!
-//! To add a kind of resource: a line in [`model::Kind`], a struct of attributes, a variant of [`model::Attributes`]; the
-//! compiler names what is left.
+//! To add a kind of resource: see `kinds`.
+
+#[macro_use]
+mod values;
+#[macro_use]
+mod yaml;
 
 pub mod config;
 pub mod export;
 #[cfg(test)]
 mod fuzz;
 pub mod import;
+mod kinds;
 pub mod live;
 pub mod model;
 pub mod plan;
 pub mod render;
+mod rules;
 pub mod state;
+mod wire;
 pub mod words;

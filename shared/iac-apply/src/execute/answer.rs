@@ -22,8 +22,7 @@ pub(super) fn record(
 ) {
     let sent: Vec<String> = fields.map_or_else(|| asked.to_map().keys().cloned().collect(), <[String]>::to_vec);
     state.ask_again(address, &sent);
-    let bot = run.plan.made_from.bot_id;
-    if let Ok(Some(answered)) = read_answer(address.kind(), answer, run.guild(), bot) {
+    if let Ok(Some(answered)) = read_answer(address.kind(), answer, run.guild()) {
         record_kept(state, run, (address, asked), fields, &answered);
     }
 }

@@ -13,8 +13,8 @@ use serde_json::Value;
 use super::{ApplyError, Executor, Run, answer, made_without, record_update};
 use crate::event::{Event, Wait};
 use crate::http::CallError;
+use crate::kinds::{self, WriteRequest};
 use crate::read;
-use crate::write::{self, Writing};
 
 /// A creation that is asked for.
 struct Attempt<'a> {
@@ -65,7 +65,7 @@ impl Executor<'_> {
             state.record(address.clone(), just_made(&found.entry));
             return Ok(());
         }
-        let writing = write::create(attributes, &self.context(run, state)).map_err(|error| run.form(error))?;
+        let writing = kinds::create(attributes, &self.context(run, state)).map_err(|error| run.form(error))?;
         let now_ms = self.discord.now_ms();
         // What an earlier try asked for may still come: it goes on being looked for.
         let pending = match &earlier {
@@ -101,7 +101,7 @@ impl Executor<'_> {
         state: &mut State,
     ) -> Result<(), ApplyError> {
         let entry = &made.entry;
-        let later = write::fields_after_create(&entry.attributes);
+        let later = kinds::fields_after_create(&entry.attributes);
         let first = just_made(entry);
         state.record(address.clone(), first.clone());
         let asked = (address, &first.attributes);
@@ -132,7 +132,7 @@ impl Executor<'_> {
         &mut self,
         run: &Run<'_>,
         attempt: Attempt<'_>,
-        writing: &Writing,
+        writing: &WriteRequest,
         state: &mut State,
     ) -> Result<Made, ApplyError> {
         let Attempt {
@@ -185,7 +185,7 @@ impl Executor<'_> {
     }
 
     /// Asks for it once. A success without an id leaves the outcome unknown.
-    async fn ask(&self, run: &Run<'_>, writing: &Writing) -> Result<(Snowflake, Value), CallError> {
+    async fn ask(&self, run: &Run<'_>, writing: &WriteRequest) -> Result<(Snowflake, Value), CallError> {
         let (method, body) = (writing.method.clone(), writing.body.as_ref());
         let answer = self.discord.write(method, &writing.path, body, &run.reason).await?;
         match answer["id"].as_str().and_then(|id| id.parse().ok()) {
@@ -313,7 +313,7 @@ impl Executor<'_> {
 
 /// What the state records of a creation whose further requests are not made yet.
 fn just_made(made: &Entry) -> Entry {
-    let later = write::fields_after_create(&made.attributes);
+    let later = kinds::fields_after_create(&made.attributes);
     Entry {
         id: made.id,
         attributes: made_without(&made.attributes, &later),

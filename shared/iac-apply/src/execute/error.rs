@@ -4,9 +4,9 @@ use arrakis_iac::model::{Address, Snowflake};
 use arrakis_iac::state::StateError;
 
 use crate::http::CallError;
+use crate::kinds::FormError;
 use crate::read::ReadError;
 use crate::store::StoreError;
-use crate::write::FormError;
 
 /// What ended it. Whatever was done before is in the state: the same again finishes it.
 #[derive(Debug, thiserror::Error)]

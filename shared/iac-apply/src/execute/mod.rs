@@ -19,9 +19,9 @@ pub use error::ApplyError;
 
 use crate::event::Event;
 use crate::http::{CallError, Discord, Reason};
+use crate::kinds::{self, Context, FormError, WriteRequest};
 use crate::picture::Pictures;
 use crate::store::Guard;
-use crate::write::{self, Context, FormError, Writing};
 
 /// Carries out plans under a lock.
 #[derive(Debug)]
@@ -142,7 +142,7 @@ impl<'a> Executor<'a> {
             Step::MoveRoles { places } => return self.move_all(run, "roles", places, state).await,
             Step::MoveChannels { places } => return self.move_all(run, "channels", places, state).await,
             Step::Delete { address, id } => {
-                if let Some(writing) = write::delete(address.kind(), *id, run.guild()) {
+                if let Some(writing) = kinds::delete(address.kind(), *id, run.guild()) {
                     match self.send(run, writing).await {
                         // Somebody was faster.
                         Err(error) if error.is_gone() => {}
@@ -186,8 +186,8 @@ impl<'a> Executor<'a> {
         }
     }
 
-    async fn send(&self, run: &Run<'_>, writing: Writing) -> Result<Value, CallError> {
-        let Writing { method, path, body } = writing;
+    async fn send(&self, run: &Run<'_>, writing: WriteRequest) -> Result<Value, CallError> {
+        let WriteRequest { method, path, body } = writing;
         self.discord.write(method, &path, body.as_ref(), &run.reason).await
     }
 
@@ -199,11 +199,11 @@ impl<'a> Executor<'a> {
         fields: &[String],
         state: &State,
     ) -> Result<Value, ApplyError> {
-        let current = match write::needs_current(attributes.kind(), id, run.guild(), fields) {
-            Some(path) => self.discord.get(&path).await.map_err(|error| run.call(error))?,
+        let current = match kinds::current(attributes.kind(), id, run.guild(), fields) {
+            Some(current) => self.discord.get(&current.path).await.map_err(|error| run.call(error))?,
             None => Value::Null,
         };
-        let writing = write::update(id, attributes, fields, &current, &self.context(run, state));
+        let writing = kinds::update(id, attributes, fields, &current, &self.context(run, state));
         let writing = writing.map_err(|error| run.form(error))?;
         self.send(run, writing).await.map_err(|error| run.call(error))
     }
@@ -217,7 +217,7 @@ impl<'a> Executor<'a> {
         state: &mut State,
     ) -> Result<(), ApplyError> {
         let channel = state.entry(address).map_err(|error| run.state(error))?.id;
-        let form = write::overwrite(target, overwrite.unwrap_or_default(), &self.context(run, state));
+        let form = kinds::overwrite(target, overwrite.unwrap_or_default(), &self.context(run, state));
         let (id, body) = match form {
             Ok(form) => form,
             // A role that is gone took its overwrites with it.

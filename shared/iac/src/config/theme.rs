@@ -8,14 +8,14 @@ use arrakis_domain::{
 };
 use arrakis_themes::{Registry, RegistryError, Settings};
 
-use super::reader::Reader;
-use super::tree::shortened;
 use super::variables::{Given, ThemeMap, state, typed};
 use crate::model::{
     Address, Attributes, Channel, ChannelKind, Clearable, Configuration, Key, Kind, Overwrite, Overwrites, Resource,
     Role, Server, Tag, Target, ThemeUse,
 };
 use crate::words::with_article;
+use crate::yaml::reader::Reader;
+use crate::yaml::tree::shortened;
 
 /// What a theme makes of a server: its roles, categories, channels with who may do what, and settings.
 #[must_use]

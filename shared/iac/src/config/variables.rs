@@ -10,10 +10,10 @@ use arrakis_themes::{Problem, as_text, expand, is_name, parse_value};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::document::{FlagEntry, VariableEntry};
-use super::reader::{At, FromNode, MOST_EXPANDED, Reader};
-use super::scalar::{Link, List, Named, Text, Truth};
-use super::tree::{self, Mark, Node, Source, Tree, shortened};
 use crate::words::with_article;
+use crate::yaml::reader::{At, FromNode, MOST_EXPANDED, Reader};
+use crate::yaml::scalar::{Link, List, Named, Text, Truth};
+use crate::yaml::tree::{self, Mark, Node, Source, Tree, shortened};
 
 /// Longest chain of variables of which each names the next.
 const LONGEST_CHAIN: usize = 32;

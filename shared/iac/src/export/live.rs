@@ -63,13 +63,11 @@ pub fn assign(live: &Live, managed: &BTreeMap<Address, Snowflake>) -> BTreeMap<A
 
 /// The address of what every server has.
 fn permanent(live: &Live, kind: Kind, id: Snowflake) -> Option<Address> {
-    match kind {
-        Kind::Server => Some(Address::SERVER),
-        Kind::WelcomeScreen => Some(Address::WELCOME_SCREEN),
-        Kind::Onboarding => Some(Address::ONBOARDING),
-        Kind::Role if id == live.guild_id => Key::new(Address::EVERYONE_KEY).ok().map(|key| Address::of(kind, key)),
-        _ => None,
+    if kind == Kind::Role {
+        let everyone = Key::new(Address::EVERYONE_KEY).ok().map(|key| Address::of(kind, key));
+        return everyone.filter(|_| id == live.guild_id);
     }
+    Address::new(kind, None).ok()
 }
 
 /// `general`, `general-2`, `general-3`; a long name loses its end for the number.
@@ -90,17 +88,15 @@ fn in_order(live: &Live, kind: Kind) -> Vec<&LiveResource> {
             let mut channels = live.channels_in_order();
             channels.retain(|channel| channel.attributes.kind() == kind);
             // Discord shows voices below everything else.
-            channels.sort_by_key(|channel| of_channel(channel).is_some_and(|channel| channel.kind.is_voice()));
+            channels.sort_by_key(|channel| {
+                channel
+                    .attributes
+                    .channel()
+                    .is_some_and(|channel| channel.kind.is_voice())
+            });
             channels
         }
         _ => live.of_kind(kind).collect(),
-    }
-}
-
-fn of_channel(resource: &LiveResource) -> Option<&Channel> {
-    match &resource.attributes {
-        Attributes::Channel(channel) | Attributes::Category(channel) => Some(channel),
-        _ => None,
     }
 }
 

@@ -6,7 +6,6 @@
 //!
 //! To add a collection, give its resources an id and attributes and [`Live::insert`] them.
 
-mod image;
 mod names;
 mod permissions;
 mod read;
@@ -17,29 +16,13 @@ use arrakis_domain::{Permission, Permissions};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
+use crate::kinds::Abilities;
 use crate::model::{Attributes, Channel, Kind, Role, Server, Snowflake};
 
-pub use image::LiveImage;
-pub use names::{Kinds, Names, map_references};
-pub use read::{
-    Collections, FLAG_HIDE_DOWNLOAD_OPTIONS, FLAG_REQUIRE_TAG, UnknownValue, Unreadable, read_answer, read_channels,
-    read_me,
-};
-
-/// A resource as it is. All attributes that Discord tells of are given.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LiveResource {
-    /// Its id. @everyone, the server and what it has one of go by the server's id.
-    pub id: Snowflake,
-    /// What it is, with references by id. Text as Discord stores it.
-    pub attributes: Attributes,
-    /// Discord's position of a role (the greater is the higher), category or channel (the lesser is the higher); else 0.
-    #[serde(default)]
-    pub position: i64,
-    /// A role that belongs to an application, a subscription or boosting: nobody may delete it or give it away.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub managed: bool,
-}
+pub use crate::kinds::{FLAG_HIDE_DOWNLOAD_OPTIONS, FLAG_REQUIRE_TAG, LiveResource};
+pub use crate::wire::{LiveImage, UnknownValue, Unreadable};
+pub use names::Names;
+pub use read::{Collections, read_answer, read_channels, read_me};
 
 /// The bot that asks, as a member of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -196,10 +179,7 @@ impl Live {
     #[must_use]
     pub fn channel(&self, id: Snowflake) -> Option<&Channel> {
         let found = self.get(Kind::Channel, id).or_else(|| self.get(Kind::Category, id))?;
-        match &found.attributes {
-            Attributes::Channel(channel) | Attributes::Category(channel) => Some(channel),
-            _ => None,
-        }
+        found.attributes.channel()
     }
 
     /// Whether it is a community server, which announcement, stage, forum and media channels need.
@@ -226,6 +206,15 @@ impl Live {
             all
         } else {
             bits
+        }
+    }
+
+    /// What the server and the bot on it can do.
+    pub(crate) fn abilities(&self) -> Abilities<'_> {
+        Abilities {
+            boost_level: self.boost_level,
+            features: &self.features,
+            bot_permissions: self.bot_permissions(),
         }
     }
 

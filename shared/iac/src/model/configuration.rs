@@ -4,17 +4,16 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Address, Attributes, BrokenRule, Clearable, Kind, Reference};
+use super::{Address, Attributes, BrokenRule, Clearable, Kind, Origin, Reference};
 
-/// Where a resource is written, for messages.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Origin {
-    /// The file, as the caller called it.
-    pub file: String,
-    /// From 1.
-    pub line: u64,
-    /// From 1, in characters.
-    pub column: u64,
+choices! {
+    /// What an attribute means that a configuration does not write. Discord has no numbers for it.
+    pub enum Defaults {
+        /// It is left as it is.
+        Unmanaged "unmanaged" = 0,
+        /// It has Discord's default.
+        Managed "managed" = 1,
+    }
 }
 
 /// A resource as it should be.

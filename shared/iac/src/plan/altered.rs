@@ -12,7 +12,7 @@ use super::compare::{filled, normalised};
 use super::known::Known;
 use super::tags;
 use crate::live::Names;
-use crate::model::{Address, Attributes, Channel, Overwrite, Overwrites, Target};
+use crate::model::{Address, Attributes, Overwrite, Overwrites, Target};
 use crate::words::told_apart;
 
 /// What an answer of Discord's says otherwise than was asked.
@@ -24,9 +24,6 @@ pub struct Altered {
     /// where nothing was asked for.
     pub asked: BTreeMap<String, Value>,
 }
-
-/// Attributes that an answer does not tell.
-const NOT_ANSWERED: [&str; 3] = ["given_to_bot", "image", "avatar"];
 
 /// The key of one overwrite.
 #[must_use]
@@ -43,9 +40,12 @@ pub fn compare(asked: &Attributes, fields: Option<&[String]>, answered: &Attribu
     tags::learn_ids(&mut asked, &found);
     let (mut kept, wanted, found_map) = (asked.to_map(), asked.to_map(), found.to_map());
     let mut altered = BTreeMap::new();
+    // An answer has neither images nor roles of the bot.
+    let image = asked.kind().image();
     for (field, value) in &wanted {
         let was_sent = fields.is_none_or(|fields| fields.contains(field));
-        let is_told = found_map.contains_key(field) && !NOT_ANSWERED.contains(&field.as_str());
+        let is_image = image.is_some_and(|image| image.field == field);
+        let is_told = found_map.contains_key(field) && field != "given_to_bot" && !is_image;
         if field == "overwrites" || !was_sent || !is_told || found_map.get(field) == Some(value) {
             continue;
         }
@@ -54,7 +54,7 @@ pub fn compare(asked: &Attributes, fields: Option<&[String]>, answered: &Attribu
     }
     let mut attributes = asked.with_map(kept);
     if fields.is_none_or(|fields| fields.iter().any(|field| field == "overwrites"))
-        && let (Some(wanted), Some(found)) = (overwrites_of(&asked), overwrites_of(&found))
+        && let (Some(wanted), Some(found)) = (asked.overwrites(), found.overwrites())
     {
         altered.extend(altered_overwrites(wanted, found, |_| true));
         set_overwrites(&mut attributes, found.clone());
@@ -78,7 +78,7 @@ pub fn compare_overwrites(
         attributes: recorded.clone(),
         asked: BTreeMap::new(),
     };
-    if let (Some(wanted), Some(found)) = (overwrites_of(recorded), overwrites_of(&found)) {
+    if let (Some(wanted), Some(found)) = (recorded.overwrites(), found.overwrites()) {
         let is_asked = |target: &Target| targets.is_none_or(|targets| targets.contains(target));
         altered.asked = altered_overwrites(wanted, found, is_asked);
         let mut kept = wanted.clone();
@@ -147,11 +147,11 @@ fn accept_overwrite(
     recorded: &Attributes,
 ) -> Option<Value> {
     let target: Target = target.parse().ok()?;
-    let kept = overwrites_of(live)?.get(&target);
-    if kept != overwrites_of(recorded)?.get(&target) {
+    let kept = live.overwrites()?.get(&target);
+    if kept != recorded.overwrites()?.get(&target) {
         return None;
     }
-    let mut overwrites = overwrites_of(wanted)?.clone();
+    let mut overwrites = wanted.overwrites()?.clone();
     if as_value(overwrites.get(&target)) != *asked {
         return None;
     }
@@ -172,17 +172,8 @@ fn put(overwrites: &mut Overwrites, target: &Target, overwrite: Option<&Overwrit
     };
 }
 
-const fn overwrites_of(attributes: &Attributes) -> Option<&Overwrites> {
-    match attributes {
-        Attributes::Channel(Channel { overwrites, .. }) | Attributes::Category(Channel { overwrites, .. }) => {
-            overwrites.as_ref()
-        }
-        _ => None,
-    }
-}
-
 fn set_overwrites(attributes: &mut Attributes, now: Overwrites) {
-    if let Attributes::Channel(channel) | Attributes::Category(channel) = attributes {
+    if let Some(channel) = attributes.channel_mut() {
         channel.overwrites = Some(now);
     }
 }
@@ -190,7 +181,7 @@ fn set_overwrites(attributes: &mut Attributes, now: Overwrites) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Snowflake;
+    use crate::model::{Channel, Snowflake};
 
     fn channel(name: &str) -> Attributes {
         Attributes::Channel(Channel {

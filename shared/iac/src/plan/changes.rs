@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::altered;
-use super::compare::{differing_fields, forces_replacement, normalised};
+use super::compare::{differing_fields, normalised};
 use super::document::{Action, Change, Reason};
 use super::known::{Known, Managed};
 use super::scope::Scope;
@@ -74,7 +74,7 @@ fn of_configured(address: &Address, wanted: &Attributes, known: Option<&Known>) 
     };
     let before = live.narrowed_to(wanted);
     let fields = differing_fields(wanted, live);
-    let forces = forces_replacement(live, wanted);
+    let forces: Vec<String> = live.forces_replacement(wanted).map(str::to_owned).into_iter().collect();
     let action = match (fields.is_empty(), forces.is_empty(), adopted) {
         (_, false, _) => Action::Replace,
         (_, _, Some(Reason::FoundAgain)) => Action::Adopt,

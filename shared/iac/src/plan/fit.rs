@@ -10,8 +10,8 @@ use std::collections::{BTreeSet, VecDeque};
 
 use super::document::Step;
 use super::opening::opens;
-use super::room::{Limit, trigger_of};
 use super::simulate::Run;
+use crate::kinds::{Group, Limit};
 use crate::live::Live;
 use crate::model::{Address, Attributes, Channel, Clearable, Kind, Reference, Server, Snowflake, Target};
 use crate::state::State;
@@ -52,7 +52,7 @@ fn is_near_a_limit(steps: &[Step], live: &Live, state: &State) -> bool {
     }
     added
         .into_iter()
-        .any(|(limit, more)| run.count(limit) + more > limit.most(live.boost_level))
+        .any(|(limit, more)| run.count(limit) + more > run.bound(limit).most)
 }
 
 struct Fitting {
@@ -73,57 +73,45 @@ impl Fitting {
 
     /// A step that makes room, taken out of those that are left or added to them.
     fn make_room(&mut self, step: &Step, limit: Limit) -> Option<Step> {
-        match limit {
-            Limit::Category(category) => {
+        let index = match (limit.kind, limit.group) {
+            (Kind::Channel, Group::Within(category)) => {
                 let found = self
                     .move_out(category, &mut BTreeSet::from([category]))
                     .or_else(|| self.deletion_in(category));
                 match found {
-                    Some(index) => self.left.remove(index),
-                    None => self.park(category),
+                    Some(index) => index,
+                    None => return self.park(category),
                 }
             }
-            Limit::Channels => {
+            (Kind::Channel, _) => {
                 let wanted = self.run.adds_to(step);
-                let category = wanted.iter().find_map(|limit| match limit {
-                    Limit::Category(id) => Some(*id),
-                    _ => None,
+                let category = wanted.iter().find_map(|limit| match limit.group {
+                    Group::Within(id) => Some(id),
+                    Group::All | Group::Variant(_) | Group::Animated(_) => None,
                 });
                 let best = category.and_then(|category| self.deletion_in(category));
-                let index = best.or_else(|| self.find(Self::is_free_deletion))?;
-                self.left.remove(index)
+                best.or_else(|| self.find(Self::is_free_deletion))?
             }
-            Limit::Roles => self.role_deletion(),
-            Limit::Webhooks(channel) => {
-                let index = self.webhook_out(channel, &mut BTreeSet::from([channel]))?;
-                self.left.remove(index)
-            }
-            Limit::Automod(trigger) => {
-                let index = self.find(|this, index| {
-                    this.deletes(index, Kind::Automod, |found| trigger_of(found) == Some(trigger))
-                })?;
-                self.left.remove(index)
-            }
-            Limit::Emoji { .. } => {
-                let index = self.find(|this, index| this.deletes(index, Kind::Emoji, |_| true))?;
-                self.left.remove(index)
-            }
-            Limit::Events => {
-                let index = self.find(|this, index| this.deletes(index, Kind::Event, |_| true))?;
-                self.left.remove(index)
-            }
-        }
+            (Kind::Role, _) => return self.role_deletion(),
+            (Kind::Webhook, Group::Within(channel)) => self.webhook_out(channel, &mut BTreeSet::from([channel]))?,
+            (kind, group) => self.find(|this, index| this.deletes(index, kind, group))?,
+        };
+        self.left.remove(index)
     }
 
     fn find(&self, fits: impl Fn(&Self, usize) -> bool) -> Option<usize> {
         (0..self.left.len()).find(|index| fits(self, *index))
     }
 
-    fn deletes(&self, index: usize, wanted: Kind, fits: impl Fn(&Attributes) -> bool) -> bool {
+    /// Whether a step that is left deletes a resource of this kind: of this variant, where the limit is the variant's.
+    fn deletes(&self, index: usize, wanted: Kind, group: Group) -> bool {
         match &self.left[index] {
             Step::Delete { address, id } if address.kind() == wanted => {
                 let found = self.run.live.get(wanted, *id);
-                found.is_some_and(|found| fits(&found.attributes))
+                let limit = Limit { kind: wanted, group };
+                found.is_some_and(|found| {
+                    !matches!(group, Group::Variant(_)) || self.run.limits_of(&found.attributes).contains(&limit)
+                })
             }
             _ => false,
         }
@@ -141,7 +129,10 @@ impl Fitting {
             return Some(*index);
         }
         for index in leaving {
-            if let Some(Limit::Category(next)) = self.run.passes(&self.left[index])
+            if let Some(Limit {
+                kind: Kind::Channel,
+                group: Group::Within(next),
+            }) = self.run.passes(&self.left[index])
                 && visited.insert(next)
                 && let Some(found) = self.move_out(next, visited).or_else(|| self.deletion_in(next))
             {
@@ -291,7 +282,10 @@ impl Fitting {
         leaving
             .into_iter()
             .find_map(|index| match self.run.passes(&self.left[index]) {
-                Some(Limit::Webhooks(next)) if visited.insert(next) => self.webhook_out(next, visited),
+                Some(Limit {
+                    kind: Kind::Webhook,
+                    group: Group::Within(next),
+                }) if visited.insert(next) => self.webhook_out(next, visited),
                 _ => None,
             })
     }

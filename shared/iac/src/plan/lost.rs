@@ -10,16 +10,12 @@
 //!
 //! The first of these that fits exactly one thing has found it. Where it fits several, or something came that fits none, the
 //! outcome is unclear: it could have come of the request or from somebody else, and a person has to decide.
-//!
-//! To add a kind, say in [`is_same_place`] what of it Discord never rewrites.
 
 use std::collections::BTreeSet;
 
 use super::altered;
 use crate::live::{Live, LiveResource, Names};
-use crate::model::{
-    Address, Attributes, AutomodTrigger, Clearable, EventPlace, Kind, Reference, Snowflake, folded_name, stored_name,
-};
+use crate::model::{Address, Attributes, Kind, Reference, Snowflake, folded_name};
 use crate::state::{Pending, State};
 
 /// How far Discord's clock may be behind the one that wrote the pending record, in milliseconds.
@@ -127,10 +123,10 @@ impl<'a> Search<'a> {
         let names = self.names();
         let tests: [(bool, Likeness<'_>); 3] = [
             (false, &|asked, found| {
-                stored_name(asked).is_some() && stored_name(asked) == stored_name(found)
+                asked.stored_name().is_some() && asked.stored_name() == found.stored_name()
             }),
             (true, &|asked, found| {
-                let fold = |attributes: &Attributes| stored_name(attributes).map(|name| folded_name(&name));
+                let fold = |attributes: &Attributes| attributes.stored_name().map(|name| folded_name(&name));
                 fold(asked).is_some_and(|name| !name.is_empty() && fold(found) == Some(name))
             }),
             (true, &|asked, found| differs_in_name_alone(asked, found, &names)),
@@ -196,40 +192,9 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn is_same(&self, asked: Option<&Reference>, found: Option<&Reference>) -> bool {
-        match (asked, found) {
-            (None, None) => true,
-            (Some(asked), Some(found)) => {
-                let asked = self.resolve(asked);
-                asked.is_some() && asked == self.resolve(found)
-            }
-            _ => false,
-        }
-    }
-
     /// Whether the kind and the place are those that were asked for, as far as both are known.
     fn is_same_place(&self, asked: &Attributes, found: &Attributes) -> bool {
-        match (asked, found) {
-            (Attributes::Channel(asked), Attributes::Channel(found))
-            | (Attributes::Category(asked), Attributes::Category(found)) => {
-                asked.kind == found.kind
-                    && asked.category.as_ref().is_none_or(|wanted| {
-                        self.is_same(wanted.value(), found.category.as_ref().and_then(Clearable::value))
-                    })
-            }
-            (Attributes::Webhook(asked), Attributes::Webhook(found)) => {
-                asked.channel.is_none() || self.is_same(asked.channel.as_ref(), found.channel.as_ref())
-            }
-            (Attributes::Automod(asked), Attributes::Automod(found)) => {
-                let trigger = |trigger: &Option<AutomodTrigger>| trigger.as_ref().map(AutomodTrigger::wire);
-                found.trigger.is_none() || trigger(&asked.trigger) == trigger(&found.trigger)
-            }
-            (Attributes::Event(asked), Attributes::Event(found)) => {
-                let wire = |place: &Option<EventPlace>| place.as_ref().map(EventPlace::wire);
-                found.place.is_none() || wire(&asked.place) == wire(&found.place)
-            }
-            _ => asked.kind() == found.kind(),
-        }
+        asked.is_same_place(found, &|reference| self.resolve(reference))
     }
 }
 

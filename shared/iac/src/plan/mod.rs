@@ -5,8 +5,6 @@
 //!
 //! The way: `known` refreshes what the state knows and `lost` finds what an interrupted apply made, `changes` decides for each resource, `steps` and `order` say
 //! in which requests, `overwrites` keeps private what is private. [`preflight`] says whether a plan can succeed.
-//!
-//! To add a kind: its place among the phases of `steps`, and what forces its replacement in `compare`.
 
 mod altered;
 mod changes;
@@ -35,15 +33,14 @@ use crate::live::Live;
 use crate::model::{Address, Configuration, Kind, Snowflake};
 use crate::state::State;
 
+pub use crate::rules::{RULES, Rule, rules_table};
 pub use altered::{Altered, compare as compare_answer, compare_overwrites, overwrite_key};
 pub use document::{
     Action, Change, Counts, Drift, MadeFrom, Mode, Place, Plan, PlanFileError, Reason, Reorder, Step, VERSION,
 };
 pub use known::held;
 pub use lost::{LostCreation, STILL_TO_COME_MS, find_doubles, find_pending, there_before};
-pub use preflight::{
-    Finding, RULES, Rule, absent_members, members, preflight, rules_table, sent_images, unusable_images,
-};
+pub use preflight::{Finding, absent_members, members, preflight, sent_images, unusable_images};
 pub use simulate::{SimulationError, simulate};
 
 use known::Managed;

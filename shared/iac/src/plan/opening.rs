@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::live::Live;
-use crate::model::{Attributes, Kind, Snowflake};
+use crate::model::{Kind, Snowflake};
 
 /// Whether a member of the server (with no role, or with any one of them) may do something in a channel at `then` that is
 /// denied to them both at `now` and at `outcome`. Members whose only role is gone are members without a role.
@@ -13,7 +13,7 @@ pub(super) fn opens(now: &Live, then: &Live, outcome: &Live) -> bool {
     members.extend(roles.into_iter().filter(|role| *role != now.guild_id).map(Some));
     let channels = then.of_kind(Kind::Channel).chain(then.of_kind(Kind::Category));
     channels.into_iter().any(|found| {
-        let (Attributes::Channel(channel) | Attributes::Category(channel)) = &found.attributes else {
+        let Some(channel) = found.attributes.channel() else {
             return false;
         };
         let (Some(before), Some(after)) = (now.channel(found.id), outcome.channel(found.id)) else {

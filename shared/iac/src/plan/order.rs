@@ -10,7 +10,7 @@ use super::document::{Action, Change, Place, Reorder, Step};
 use super::known::Managed;
 use super::scope::Scope;
 use crate::live::{Live, LiveResource};
-use crate::model::{Address, Attributes, ChannelKind, Clearable, Configuration, Kind, Reference, Snowflake};
+use crate::model::{Address, ChannelKind, Clearable, Configuration, Kind, Reference, Snowflake};
 
 /// Orders that change, and the requests for it.
 pub(super) struct Orders {
@@ -170,7 +170,7 @@ impl Context<'_> {
             if self.leaving.contains(&(kind, channel.id)) {
                 continue;
             }
-            let (Attributes::Channel(attributes) | Attributes::Category(attributes)) = &channel.attributes else {
+            let Some(attributes) = channel.attributes.channel() else {
                 continue;
             };
             let member = self.member(channel.attributes.kind(), channel.id);
@@ -256,12 +256,8 @@ impl Context<'_> {
         if !self.scope.includes(address) {
             return None;
         }
-        match self.wanted.get(address)? {
-            Attributes::Channel(channel) | Attributes::Category(channel) => {
-                Some((channel.category.as_ref(), channel.kind))
-            }
-            _ => None,
-        }
+        let channel = self.wanted.get(address)?.channel()?;
+        Some((channel.category.as_ref(), channel.kind))
     }
 
     /// Whether a category is removed by this plan.

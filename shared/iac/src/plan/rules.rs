@@ -21,19 +21,13 @@ fn sends(change: &Change, part: &Part) -> bool {
         Action::Create | Action::Replace => return true,
         Action::Update | Action::Adopt => {}
     }
-    let (before, after) = (overwrites(change.before.as_ref()), overwrites(change.after.as_ref()));
+    let before = change.before.as_ref().and_then(Attributes::overwrites);
+    let after = change.after.as_ref().and_then(Attributes::overwrites);
     match part {
         Part::Creation => false,
         Part::Attribute(name) => change.fields.contains(name),
         Part::Overwrite(target) => one(before, target) != one(after, target),
         Part::OverwriteCount => after.map_or(0, Overwrites::len) > before.map_or(0, Overwrites::len),
-    }
-}
-
-fn overwrites(attributes: Option<&Attributes>) -> Option<&Overwrites> {
-    match attributes? {
-        Attributes::Channel(channel) | Attributes::Category(channel) => channel.overwrites.as_ref(),
-        _ => None,
     }
 }
 

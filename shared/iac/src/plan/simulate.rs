@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::document::{Mode, Place, Plan, Step};
-use crate::live::{Live, LiveResource, map_references};
+use crate::live::{Live, LiveResource};
 use crate::model::{Address, Attributes, Clearable, Kind, Reference, Role, Server, Snowflake, Target, normalised_name};
 use crate::state::{Entry, State};
 
@@ -33,8 +33,11 @@ pub fn simulate(live: &Live, state: &State, plan: &Plan) -> Result<(Live, State)
             reason,
         };
         if let Some(limit) = run.passes(step) {
-            let most = limit.most(live.boost_level);
-            return Err(refuse(format!("Discord allows {most} {limit}, and there are as many")));
+            let bound = run.bound(limit);
+            return Err(refuse(format!(
+                "Discord allows {} {}, and there are as many",
+                bound.most, bound.what
+            )));
         }
         run.carry_out(step).map_err(refuse)?;
         if let (Step::Refresh { address, .. }, Mode::RefreshOnly) = (step, plan.mode) {
@@ -129,7 +132,7 @@ impl Run {
     fn stored(&mut self, attributes: &Attributes) -> Result<Attributes, String> {
         let mut stored = attributes.clone();
         let mut missing = None;
-        map_references(&mut stored, &mut |_, reference| {
+        stored.map_references(&mut |_, reference| {
             if let Reference::Address(address) = reference {
                 match self.state.id(address) {
                     Some(id) => *reference = Reference::Id(id),
@@ -140,7 +143,7 @@ impl Run {
         if let Some(address) = missing {
             return Err(format!("{address} is referred to and not there"));
         }
-        if let Attributes::Channel(channel) | Attributes::Category(channel) = &mut stored {
+        if let Some(channel) = stored.channel_mut() {
             if let Some(name) = &mut channel.name {
                 *name = normalised_name(channel.kind, name);
             }
@@ -244,7 +247,7 @@ impl Run {
             other => other.clone(),
         };
         let found = self.live.get_mut(address.kind(), id).ok_or("it is gone")?;
-        let (Attributes::Channel(channel) | Attributes::Category(channel)) = &mut found.attributes else {
+        let Some(channel) = found.attributes.channel_mut() else {
             return Err("it has no overwrites".to_owned());
         };
         let overwrites = channel.overwrites.get_or_insert_default();
@@ -317,8 +320,10 @@ impl Run {
             .flat_map(|kind| self.live.of_kind(kind).map(move |channel| (channel.id, kind)))
             .collect();
         for (other, kind) in rest {
-            let Some(Attributes::Channel(channel) | Attributes::Category(channel)) =
-                self.live.get_mut(kind, other).map(|other| &mut other.attributes)
+            let Some(channel) = self
+                .live
+                .get_mut(kind, other)
+                .and_then(|other| other.attributes.channel_mut())
             else {
                 continue;
             };

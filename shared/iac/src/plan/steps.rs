@@ -14,51 +14,21 @@ use super::compare::differing_fields;
 use super::document::{Action, Change, Reason, Step};
 use super::known::Managed;
 use super::overwrites::{self, Node};
+use crate::kinds::Phase;
 use crate::live::Live;
-use crate::model::{Address, Attributes, Kind, Overwrites, Reference, Role, Target};
+use crate::model::{Address, Attributes, Kind, Reference, Role, Target};
 
-/// Steps by phase; they are carried out in the order of the fields.
+/// Steps by phase.
 #[derive(Debug, Default)]
-struct Phases {
-    state: Vec<Step>,
-    early_removals: Vec<Step>,
-    withhold: Vec<Step>,
-    roles: Vec<Step>,
-    expressions: Vec<Step>,
-    categories: Vec<Step>,
-    named_channels: Vec<Step>,
-    server: Vec<Step>,
-    channels: Vec<Step>,
-    overwrites: Vec<Step>,
-    inheriting: Vec<Step>,
-    grant: Vec<Step>,
-    rest: Vec<Step>,
-    removals: Vec<Step>,
-    farewell: Vec<Step>,
-    afterwards: Vec<Step>,
-}
+struct Phases(BTreeMap<Phase, Vec<Step>>);
 
 impl Phases {
+    fn of(&mut self, phase: Phase) -> &mut Vec<Step> {
+        self.0.entry(phase).or_default()
+    }
+
     fn into_steps(self) -> Vec<Step> {
-        let phases = [
-            self.state,
-            self.early_removals,
-            self.withhold,
-            self.roles,
-            self.expressions,
-            self.categories,
-            self.named_channels,
-            self.server,
-            self.channels,
-            self.overwrites,
-            self.inheriting,
-            self.grant,
-            self.rest,
-            self.removals,
-            self.farewell,
-            self.afterwards,
-        ];
-        phases.into_iter().flatten().collect()
+        self.0.into_values().flatten().collect()
     }
 }
 
@@ -69,9 +39,9 @@ pub(super) fn steps(changes: &[Change], wanted: &Wanted, managed: &Managed, live
     let edited = edited_categories(changes);
     let (overwrite_steps, followers) = overwrite_steps(changes, wanted, managed, live);
     let careful = !overwrite_steps.is_empty();
-    phases.overwrites = overwrite_steps;
+    *phases.of(Phase::Overwrites) = overwrite_steps;
     for change in changes {
-        state_steps(change, managed, &mut phases.state);
+        state_steps(change, managed, phases.of(Phase::State));
         let before_commands = matches!(change.action, Action::Update | Action::Adopt);
         if before_commands
             && let (Some(Attributes::Role(before)), Some(Attributes::Role(after))) = (&change.before, &change.after)
@@ -81,16 +51,12 @@ pub(super) fn steps(changes: &[Change], wanted: &Wanted, managed: &Managed, live
         }
         let is_named = named.contains(&change.address);
         let phase = match change.address.kind() {
-            Kind::Role => &mut phases.roles,
-            Kind::Emoji | Kind::Sticker => &mut phases.expressions,
-            Kind::Category => &mut phases.categories,
-            Kind::Channel if is_named => &mut phases.named_channels,
-            Kind::Channel if inherits(change, &edited) => &mut phases.inheriting,
-            Kind::Channel => &mut phases.channels,
-            Kind::Server if leaves_community(change) => &mut phases.farewell,
-            Kind::Server => &mut phases.server,
-            _ => &mut phases.rest,
+            Kind::Channel if is_named => Phase::NamedChannels,
+            Kind::Channel if inherits(change, &edited) => Phase::Inheriting,
+            Kind::Server if leaves_community(change) => Phase::Farewell,
+            kind => kind.phase(),
         };
+        let phase = phases.of(phase);
         match change.action {
             Action::Create | Action::Replace => create(change, phase),
             Action::Update | Action::Adopt => phase.extend(update(change)),
@@ -99,7 +65,7 @@ pub(super) fn steps(changes: &[Change], wanted: &Wanted, managed: &Managed, live
     }
     for address in followers {
         if let Some(attributes) = wanted.get(&address) {
-            phases.afterwards.push(Step::Refresh {
+            phases.of(Phase::Afterwards).push(Step::Refresh {
                 address,
                 attributes: attributes.clone(),
             });
@@ -143,15 +109,11 @@ fn removal(change: &Change) -> Option<Step> {
 /// come first. Where a server has no room for both, [`super::fit`] puts removals forward.
 fn removals(changes: &[Change], live: &Live, phases: &mut Phases) {
     for step in backwards(changes, live) {
-        let early = match step.address().map(Address::kind) {
-            Some(Kind::Channel | Kind::Category | Kind::Role) => false,
-            _ => matches!(step, Step::Delete { .. }),
+        let phase = match (&step, step.address()) {
+            (Step::Delete { .. }, Some(address)) => address.kind().removal_phase(),
+            _ => Phase::Removals,
         };
-        if early {
-            phases.early_removals.push(step);
-        } else {
-            phases.removals.push(step);
-        }
+        phases.of(phase).push(step);
     }
 }
 
@@ -220,8 +182,8 @@ fn update(change: &Change) -> Option<Step> {
         return None;
     };
     let mut attributes = after.clone();
-    if let (Attributes::Channel(after) | Attributes::Category(after), Some(before)) = (&mut attributes, &change.before)
-        && let Attributes::Channel(before) | Attributes::Category(before) = before
+    if let (Some(after), Some(before)) = (attributes.channel_mut(), &change.before)
+        && let Some(before) = before.channel()
         && after.overwrites.is_some()
     {
         after.overwrites = Some(before.overwrites.clone().unwrap_or_default());
@@ -277,24 +239,26 @@ fn role_update(change: &Change, before: &Role, after: &Role, careful: bool, phas
     };
     if changes_permissions && careful && gains {
         if loses {
-            phases.withhold.push(with(old.intersection(new), fields.clone(), had));
+            phases
+                .of(Phase::Withhold)
+                .push(with(old.intersection(new), fields.clone(), had));
         } else {
             fields.retain(|field| field != "permissions");
             if !fields.is_empty() {
-                phases.roles.push(with(old, fields, had));
+                phases.of(Phase::Roles).push(with(old, fields, had));
             }
         }
         phases
-            .grant
+            .of(Phase::Grant)
             .push(with(new, vec!["permissions".to_owned()], given_by_then));
     } else if !fields.is_empty() {
-        let phase = if loses { &mut phases.withhold } else { &mut phases.roles };
-        phase.push(with(new, fields, had));
+        let phase = if loses { Phase::Withhold } else { Phase::Roles };
+        phases.of(phase).push(with(new, fields, had));
     }
     if change.fields.iter().any(|field| field == "given_to_bot") {
         let give = after.given_to_bot == Some(true);
-        let phase = if give { &mut phases.roles } else { &mut phases.farewell };
-        phase.push(Step::BotRole {
+        let phase = if give { Phase::Roles } else { Phase::Farewell };
+        phases.of(phase).push(Step::BotRole {
             address: address.clone(),
             give,
         });
@@ -349,12 +313,7 @@ fn leaves_community(change: &Change) -> bool {
 fn overwrite_steps(changes: &[Change], wanted: &Wanted, managed: &Managed, live: &Live) -> (Vec<Step>, Vec<Address>) {
     let by_address: BTreeMap<&Address, &Change> = changes.iter().map(|change| (&change.address, change)).collect();
     let mut nodes = BTreeMap::new();
-    let overwrites = |attributes: Option<&Attributes>| -> Option<Overwrites> {
-        match attributes {
-            Some(Attributes::Channel(channel) | Attributes::Category(channel)) => channel.overwrites.clone(),
-            _ => None,
-        }
-    };
+    let overwrites = |attributes: Option<&Attributes>| attributes.and_then(Attributes::overwrites).cloned();
     let is_tree = |address: &&Address| matches!(address.kind(), Kind::Category | Kind::Channel);
     let known = managed
         .known

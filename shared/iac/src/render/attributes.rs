@@ -21,7 +21,7 @@ pub(super) fn whole(attributes: &Attributes, sign: char, style: Style) -> Vec<St
     let width = width(fields.iter().copied().filter(|field| *field != "overwrites"));
     let mut lines = Vec::new();
     for field in fields {
-        match (field, overwrites(attributes)) {
+        match (field, attributes.overwrites()) {
             ("overwrites", Some(overwrites)) => {
                 lines.push(format!("{} overwrites", mark(sign, style)));
                 for (target, overwrite) in overwrites {
@@ -62,7 +62,7 @@ pub(super) fn difference(
         match (field.as_str(), before, after) {
             ("overwrites", before, after) => {
                 lines.push(format!("{} overwrites", mark('~', style)));
-                lines.extend(overwrite_lines(overwrites(before), overwrites(after), style));
+                lines.extend(overwrite_lines(before.overwrites(), after.overwrites(), style));
             }
             ("permissions", Attributes::Role(before), Attributes::Role(after)) => {
                 lines.push(format!("{} permissions", mark('~', style)));
@@ -145,13 +145,6 @@ fn cut(text: &str) -> String {
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
-    }
-}
-
-fn overwrites(attributes: &Attributes) -> Option<&Overwrites> {
-    match attributes {
-        Attributes::Channel(channel) | Attributes::Category(channel) => channel.overwrites.as_ref(),
-        _ => None,
     }
 }
 

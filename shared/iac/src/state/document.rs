@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::live::{Kinds, Names, map_references};
-use crate::model::{Address, Attributes, Kind, Overwrite, Reference, Snowflake, Target};
+use crate::live::Names;
+use crate::model::{Address, Attributes, Kind, Kinds, Overwrite, Reference, Snowflake, Target};
 
 /// The version that this gaib writes.
 pub const VERSION: u32 = 1;
@@ -336,7 +336,7 @@ impl State {
         }
         let target = Target::Role(Reference::Id(entry.id));
         for other in self.resources.values_mut() {
-            if let Attributes::Channel(channel) | Attributes::Category(channel) = &mut other.attributes
+            if let Some(channel) = other.attributes.channel_mut()
                 && let Some(overwrites) = &mut channel.overwrites
             {
                 overwrites.remove(&target);
@@ -369,8 +369,10 @@ impl State {
 
     /// An overwrite of a category or channel was set (`Some`) or removed.
     pub fn record_overwrite(&mut self, address: &Address, target: &Target, overwrite: Option<Overwrite>) {
-        let Some(Attributes::Channel(channel) | Attributes::Category(channel)) =
-            self.resources.get_mut(address).map(|entry| &mut entry.attributes)
+        let Some(channel) = self
+            .resources
+            .get_mut(address)
+            .and_then(|entry| entry.attributes.channel_mut())
         else {
             return;
         };
@@ -452,7 +454,7 @@ impl State {
                 .iter()
                 .any(|reference| reference.address() == Some(from))
             {
-                map_references(&mut entry.attributes, &mut change);
+                entry.attributes.map_references(&mut change);
             }
         }
     }

@@ -32,11 +32,15 @@ fn collections(answers: &[(String, Value)]) -> Collections {
         guild: guild.1.clone(),
         channels: channels.1.clone(),
         bot: bot.1.clone(),
-        webhooks: Some(webhooks.1.clone()),
-        automod: Some(automod.1.clone()),
-        welcome_screen: Some(welcome_screen.1.clone()),
-        onboarding: Some(onboarding.1.clone()),
-        events: Some(events.1.clone()),
+        lists: [
+            (Kind::Webhook, webhooks),
+            (Kind::Automod, automod),
+            (Kind::WelcomeScreen, welcome_screen),
+            (Kind::Onboarding, onboarding),
+            (Kind::Event, events),
+        ]
+        .map(|(kind, answer)| (kind, answer.1.clone()))
+        .into(),
     }
 }
 

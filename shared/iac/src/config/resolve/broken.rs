@@ -1,9 +1,9 @@
 //! Rules of Discord's that values break, by resource and attribute.
 
-use super::Draft;
-use super::names::address;
-use crate::config::reader::{Broken, Reader, Subject};
+use crate::kinds::Draft;
 use crate::model::{Address, BrokenRule, Kind, Origin, Part};
+use crate::yaml::address;
+use crate::yaml::reader::{Broken, Reader, Subject};
 
 /// What the reader noted, of the resources that are there, in the order of the file.
 pub(super) fn rules(draft: &Draft, reader: &mut Reader<'_>) -> Vec<BrokenRule> {
@@ -40,31 +40,14 @@ pub(super) fn rules(draft: &Draft, reader: &mut Reader<'_>) -> Vec<BrokenRule> {
 fn located(path: &[String]) -> Option<(Address, Part)> {
     let mut keys = path.iter().rev().map(String::as_str);
     let section = keys.next()?;
-    let single = match section {
-        "server" => Some(Address::SERVER),
-        "welcome_screen" => Some(Address::WELCOME_SCREEN),
-        "onboarding" => Some(Address::ONBOARDING),
-        _ => None,
-    };
-    let (address, field) = match single {
-        Some(address) => (address, keys.next()?),
-        None => {
-            let kind = match section {
-                "roles" => Kind::Role,
-                "categories" => Kind::Category,
-                "channels" => Kind::Channel,
-                "emoji" => Kind::Emoji,
-                "stickers" => Kind::Sticker,
-                "webhooks" => Kind::Webhook,
-                "automod" => Kind::Automod,
-                "events" => Kind::Event,
-                _ => return None,
-            };
-            let (key, field) = (keys.next()?, keys.next()?);
-            match (kind, field) {
-                (Kind::Category, "channels") => (address(Kind::Channel, keys.next()?)?, keys.next()?),
-                _ => (address(kind, key)?, field),
-            }
+    let kind = *Kind::ALL.iter().find(|kind| kind.section() == section)?;
+    let (address, field) = if kind.is_single() {
+        (Address::new(kind, None).ok()?, keys.next()?)
+    } else {
+        let (key, field) = (keys.next()?, keys.next()?);
+        match (kind, field) {
+            (Kind::Category, "channels") => (address(Kind::Channel, keys.next()?)?, keys.next()?),
+            _ => (address(kind, key)?, field),
         }
     };
     let attribute = match field {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::Draft;
-use crate::config::reader::Reader;
+use crate::kinds::Draft;
 use crate::model::limits::{MOST_CHANNELS, MOST_IN_CATEGORY, MOST_ROLES};
 use crate::model::{Address, Attributes, Clearable, Kind, Part, Reference, Server};
+use crate::yaml::reader::Reader;
 
 pub(super) fn check(draft: &mut Draft, reader: &mut Reader<'_>) {
     count_roles(draft, reader);

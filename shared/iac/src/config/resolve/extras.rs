@@ -3,9 +3,9 @@
 use super::names::entries;
 use super::{Draft, Names, present};
 use crate::config::document::{EventEntry, OnboardingEntry, PromptEntry, ServerFile, WelcomeEntry};
-use crate::config::reader::{At, Reader};
-use crate::config::scalar::{List, Text};
-use crate::config::tree::Mark;
+use crate::yaml::reader::{At, Reader};
+use crate::yaml::scalar::{List, Text};
+use crate::yaml::tree::Mark;
 use crate::model::limits::{
     MOST_EVENTS, ONBOARDING_OPTIONS, ONBOARDING_PROMPTS, STICKER_DESCRIPTION, WELCOME_CHANNELS,
 };
@@ -278,7 +278,7 @@ fn prompt(entry: &At<PromptEntry>, names: &Names, reader: &mut Reader<'_>) -> Op
             channels,
         });
     }
-    let yes = |truth: Option<&At<crate::config::scalar::Truth>>| truth.is_some_and(|truth| truth.value.0);
+    let yes = |truth: Option<&At<crate::yaml::scalar::Truth>>| truth.is_some_and(|truth| truth.value.0);
     Some(OnboardingPrompt {
         title: title.value.0.clone(),
         kind: own

@@ -2,19 +2,19 @@
 
 use indexmap::IndexMap;
 
-use super::names::{address, entries};
-use super::{Draft, Names};
 use crate::config::document::ServerFile;
-use crate::config::reader::{At, Reader};
-use crate::config::scalar::Link;
+use crate::kinds::Draft;
 use crate::model::{Address, Kind, Reference};
+use crate::yaml::reader::{At, Reader};
+use crate::yaml::scalar::Link;
+use crate::yaml::{Names, address, entries};
 
 /// A wish to stand next to another.
 struct Wish {
     who: Address,
     next_to: Address,
     behind: bool,
-    at: crate::config::tree::Mark,
+    at: crate::yaml::tree::Mark,
 }
 
 pub(super) fn place(document: &ServerFile, names: &Names, draft: &mut Draft, reader: &mut Reader<'_>) {

@@ -5,8 +5,8 @@ use arrakis_domain::{Color, Permissions};
 use super::names::entries;
 use super::{Draft, Names, present};
 use crate::config::document::{RoleEntry, ServerFile};
-use crate::config::reader::{At, Reader};
-use crate::config::scalar::{Hue, OrNone};
+use crate::yaml::reader::{At, Reader};
+use crate::yaml::scalar::{Hue, OrNone};
 use crate::model::{Attributes, Clearable, Kind, Part, Role};
 
 pub(super) fn build(document: &ServerFile, names: &Names, draft: &mut Draft, reader: &mut Reader<'_>) {
@@ -49,7 +49,7 @@ pub(super) fn build(document: &ServerFile, names: &Names, draft: &mut Draft, rea
 }
 
 fn read(entry: &RoleEntry) -> Role {
-    let set = |list: &At<crate::config::scalar::List<crate::config::scalar::PermissionName>>| {
+    let set = |list: &At<crate::yaml::scalar::List<crate::yaml::scalar::PermissionName>>| {
         list.value
             .0
             .iter()

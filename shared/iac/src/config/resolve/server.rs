@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Draft, Names};
 use crate::config::document::{ServerEntry, ServerFile};
-use crate::config::reader::Reader;
+use crate::yaml::reader::Reader;
 use crate::model::{Address, Attributes, Clearable, Kind, Part, Reference, Server};
 
 pub(super) fn build(document: &ServerFile, names: &Names, draft: &mut Draft, reader: &mut Reader<'_>) {

@@ -2,13 +2,14 @@
 
 use arrakis_domain::Permission;
 
-use super::{Problem, Sent, Walk, rules};
+use super::{Problem, Walk, rules};
+use crate::kinds::Sent;
 use crate::model::limits::{ONBOARDING_LEAST_CHANNELS, ONBOARDING_LEAST_WRITABLE};
 use crate::model::{Address, Attributes, Channel, ChannelKind, Kind, Onboarding, OnboardingMode, Reference, Snowflake};
 
 impl Walk {
     /// A kind that only a community has.
-    pub(super) fn channel_kind(&mut self, address: &Address, channel: &Channel, sent: &Sent<'_>) {
+    pub(super) fn channel_kind(&mut self, address: &Address, channel: &Channel, sent: Sent<'_>) {
         if !sent.has("kind") {
             return;
         }

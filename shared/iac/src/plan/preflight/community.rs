@@ -2,7 +2,8 @@
 
 use arrakis_domain::Permission;
 
-use super::{Problem, Sent, Walk, rules};
+use super::{Problem, Walk, rules};
+use crate::kinds::Sent;
 use crate::model::{Address, Attributes, Clearable, ContentFilter, Kind, Reference, Server, Snowflake, Verification};
 
 /// Settings of the server that name a channel.
@@ -45,7 +46,7 @@ impl Walk {
         KEPT.into_iter().find(is_it).filter(|_| self.run.live.is_community())
     }
 
-    pub(super) fn server(&mut self, address: &Address, server: &Server, sent: &Sent<'_>) {
+    pub(super) fn server(&mut self, address: &Address, server: &Server, sent: Sent<'_>) {
         self.named_channels(address, server, sent);
         let is_community = self.run.live.is_community();
         let community = server
@@ -69,7 +70,7 @@ impl Walk {
     }
 
     /// Channels that the settings name must be of the right kind.
-    fn named_channels(&mut self, address: &Address, server: &Server, sent: &Sent<'_>) {
+    fn named_channels(&mut self, address: &Address, server: &Server, sent: Sent<'_>) {
         for field in CHANNELS.into_iter().filter(|field| sent.has(field)) {
             let named = setting(server, field).and_then(Clearable::value);
             let Some((reference, id)) = named.and_then(|named| Some((named, self.run.resolve(named)?))) else {
@@ -92,7 +93,7 @@ impl Walk {
     }
 
     /// A community server has rules and updates channels: none is missing, none is taken away.
-    fn kept_channels(&mut self, address: &Address, server: &Server, sent: &Sent<'_>) {
+    fn kept_channels(&mut self, address: &Address, server: &Server, sent: Sent<'_>) {
         let settings = self.settings();
         let was_community = self.run.live.is_community();
         for field in KEPT {
@@ -113,7 +114,7 @@ impl Walk {
         }
     }
 
-    fn becomes_community(&mut self, address: &Address, server: &Server, sent: &Sent<'_>) {
+    fn becomes_community(&mut self, address: &Address, server: &Server, sent: Sent<'_>) {
         let settings = self.settings();
         let level = server.verification_level.filter(|_| sent.has("verification_level"));
         let filter = server

@@ -3,22 +3,34 @@
 //! What a file holds is looked up by whoever can read it: [`sent_images`] names the files, [`unusable_images`] reports those that
 //! Discord would refuse.
 
-use super::{Finding, Problem, Sent, Walk, findings, rules};
-use crate::model::{Address, Emoji, Image};
+use super::{Finding, Problem, Walk, findings, rules};
+use crate::kinds::Sent;
+use crate::model::{Address, Attributes, Image};
 use crate::plan::document::{Plan, Step};
+use crate::words::with_article;
 
 const WHAT_TO_DO: &str = "put a usable file there (paths are relative to the configuration's folder), name another file, or take the resource out of the configuration";
 
 impl Walk {
-    /// Discord makes no emoji without an image.
-    pub(super) fn emoji_image(&mut self, address: &Address, emoji: &Emoji, sent: &Sent<'_>) {
-        if sent.is_creation() && emoji.image.is_none() {
+    /// Discord creates no resource of some kinds without an image.
+    pub(super) fn required_image(&mut self, address: &Address, attributes: &Attributes, sent: Sent<'_>) {
+        let Some(image) = attributes.kind().image() else { return };
+        if sent.is_creation() && image.is_required && attributes.image().is_none() {
+            let kind = attributes.kind().words();
             self.problems.push(Problem::new(
                 rules::IMAGE,
                 address,
-                "an emoji that is made needs an image, and the configuration names none: {}",
-                "write `image: FILE` under the emoji (PNG, JPEG, GIF, WebP or AVIF, at most 256 KiB); `gaib server export --output FILE` \
-                 of the server that has it downloads the image; or take the emoji out of the configuration",
+                format!(
+                    "{} that is made needs an image, and the configuration names none: {{}}",
+                    with_article(kind)
+                ),
+                format!(
+                    "write `{}: FILE` under the {kind} ({}, at most {} KiB); `gaib server export --output FILE` \
+                     of the server that has it downloads the image; or take the {kind} out of the configuration",
+                    image.field,
+                    image.formats_text,
+                    image.max_bytes / 1024
+                ),
             ));
         }
     }
@@ -34,8 +46,8 @@ pub fn sent_images(plan: &Plan) -> impl Iterator<Item = (&Address, &Image)> {
             fields,
             ..
         } => {
-            let field = attributes.image_field().filter(|_| attributes.replaces_image())?;
-            let is_sent = fields.iter().any(|sent| sent == field);
+            let image = attributes.kind().image().filter(|image| image.is_replaceable)?;
+            let is_sent = fields.iter().any(|sent| sent == image.field);
             Some((address, attributes.image().filter(|_| is_sent)?))
         }
         _ => None,

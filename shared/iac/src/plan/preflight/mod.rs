@@ -15,7 +15,6 @@ mod limits;
 mod permissions;
 mod references;
 mod roles;
-mod rules;
 mod unresolved;
 mod values;
 
@@ -27,13 +26,12 @@ use arrakis_domain::Permissions;
 use serde::{Deserialize, Serialize};
 
 use super::document::{Action, Mode, Plan, Step};
-use super::room::Limit;
 use super::simulate::Run;
+use crate::kinds::{Limit, Sent, Violation};
 use crate::live::{Live, LiveResource};
 use crate::model::{Address, Attributes, Kind};
+use crate::rules::{self, RULES};
 use crate::state::State;
-
-pub use rules::{RULES, Rule, rules_table};
 
 /// Something that stands in the way of a plan, or is likely to surprise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,55 +144,36 @@ impl Walk {
                 attributes,
                 fields,
                 ..
-            } => self.written(address, attributes, Some(fields)),
+            } => self.written(address, attributes, Some(fields.as_slice())),
             Step::Delete { address, id } => self.community_deletion(address, *id),
             _ => {}
         }
     }
 
     /// `fields` are those that are sent; all, when it is made.
-    fn written(&mut self, address: &Address, attributes: &Attributes, fields: Option<&Vec<String>>) {
+    fn written(&mut self, address: &Address, attributes: &Attributes, fields: Option<&[String]>) {
         let sent = Sent(fields);
+        let abilities = self.run.live.abilities();
+        let violations = attributes.violations(sent, &abilities);
+        let problem =
+            |violation: Violation| Problem::new(violation.rule, address, violation.what, violation.what_to_do);
+        self.problems.extend(violations.into_iter().map(problem));
+        self.required_image(address, attributes, sent);
+        // What depends on other resources of the server.
         match attributes {
-            Attributes::Server(server) => self.server(address, server, &sent),
-            Attributes::Role(role) => self.boosted_role(address, role, &sent),
-            Attributes::Channel(channel) => {
-                self.channel_kind(address, channel, &sent);
-                self.bitrate(address, channel, &sent);
-            }
-            Attributes::Emoji(emoji) => self.emoji_image(address, emoji, &sent),
-            Attributes::Webhook(webhook) => self.webhook_name(address, webhook, &sent),
-            Attributes::Automod(rule) => self.automod_timeout(address, rule, &sent),
+            Attributes::Server(server) => self.server(address, server, sent),
+            Attributes::Channel(channel) => self.channel_kind(address, channel, sent),
             Attributes::WelcomeScreen(_) => self.community_only(address),
             Attributes::Onboarding(onboarding) => {
                 self.community_only(address);
                 self.onboarding(address, onboarding);
             }
-            Attributes::Sticker(_) if fields.is_none() => self.problems.push(Problem::new(
-                rules::STICKER_UPLOAD,
-                address,
-                "a sticker cannot be made by gaib: {}",
-                "upload it (Server Settings, Stickers) and take it in: `gaib server import ADDRESS ID`",
-            )),
             _ => {}
         }
     }
 
     fn bot_permissions(&self) -> Permissions {
         self.run.live.bot_permissions()
-    }
-}
-
-/// Which attributes a request has.
-struct Sent<'a>(Option<&'a Vec<String>>);
-
-impl Sent<'_> {
-    fn has(&self, field: &str) -> bool {
-        self.0.is_none_or(|fields| fields.iter().any(|name| name == field))
-    }
-
-    const fn is_creation(&self) -> bool {
-        self.0.is_none()
     }
 }
 

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Check, Finding, Problem, list, rules};
-use crate::live::{Kinds, Live, map_references};
-use crate::model::{Address, Attributes, Kind, Overwrites, Reference, Snowflake, Target};
+use crate::live::Live;
+use crate::model::{Address, Attributes, Kind, Kinds, Reference, Snowflake, Target};
 use crate::plan::document::{Action, Change, Plan};
 
 /// Where an id is used: the resource and its attribute.
@@ -73,7 +73,7 @@ fn missing(change: &Change, live: &Live, uses: &mut Uses) -> bool {
         for other in sent.fields().iter().filter(|other| *other != field) {
             one.release(other);
         }
-        map_references(&mut one, &mut |kinds: Kinds, reference: &mut Reference| {
+        one.map_references(&mut |kinds, reference| {
             if let Reference::Id(id) = reference
                 && !exists(live, kinds, *id)
                 && let Some(kind) = kinds.first()
@@ -107,20 +107,18 @@ pub(in crate::plan) fn sent(change: &Change) -> Option<Attributes> {
             sent.release(field);
         }
     }
-    let before = overwrites(change.before.as_ref()).cloned().unwrap_or_default();
-    if let Attributes::Channel(channel) | Attributes::Category(channel) = &mut sent
+    let before = change
+        .before
+        .as_ref()
+        .and_then(Attributes::overwrites)
+        .cloned()
+        .unwrap_or_default();
+    if let Some(channel) = sent.channel_mut()
         && let Some(overwrites) = &mut channel.overwrites
     {
         overwrites.retain(|target, overwrite| before.get(target) != Some(overwrite));
     }
     Some(sent)
-}
-
-fn overwrites(attributes: Option<&Attributes>) -> Option<&Overwrites> {
-    match attributes? {
-        Attributes::Channel(channel) | Attributes::Category(channel) => channel.overwrites.as_ref(),
-        _ => None,
-    }
 }
 
 /// Members in the overwrites that a plan sends. The live server does not hold its members: whoever carries the plan out asks
@@ -132,7 +130,11 @@ pub fn members(plan: &Plan) -> BTreeSet<Snowflake> {
 
 fn members_of(change: &Change) -> Vec<Snowflake> {
     let sent = sent(change);
-    let targets = overwrites(sent.as_ref()).into_iter().flat_map(BTreeMap::keys);
+    let targets = sent
+        .as_ref()
+        .and_then(Attributes::overwrites)
+        .into_iter()
+        .flat_map(BTreeMap::keys);
     let members = targets.filter_map(|target| match target {
         Target::Member(id) => Some(*id),
         _ => None,

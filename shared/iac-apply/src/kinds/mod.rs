@@ -1,0 +1,248 @@
+//! How each kind of resource is written to Discord, one module each.
+//!
+//! Owns the requests that create, change and delete a resource, and the JSON of them. References become ids here and nowhere else.
+//! To add a kind: a file with its [`Requests`], and a row in the table below. How the kind is read and compared is defined in
+//! `arrakis-iac`.
+
+mod automod;
+mod channel;
+mod emoji;
+mod event;
+mod form;
+mod onboarding;
+mod role;
+mod server;
+mod sticker;
+mod webhook;
+mod welcome_screen;
+
+use arrakis_iac::model::{Attributes, Kind, Reference, Snowflake};
+use arrakis_iac::state::State;
+use http::Method;
+use serde_json::Value;
+
+pub(crate) use channel::overwrite;
+use form::Form;
+pub use form::FormError;
+
+use crate::picture::Pictures;
+
+/// How a kind of resource is written to Discord. Nothing has a default: the compiler names what a new kind lacks.
+trait Requests {
+    /// The request that creates it.
+    fn create(&self, context: &Context<'_>) -> Result<WriteRequest, FormError>;
+
+    /// The request that changes `fields` of it. `current` is the answer to [`Requests::current`].
+    fn update(
+        &self,
+        id: Snowflake,
+        fields: &[String],
+        current: &Value,
+        context: &Context<'_>,
+    ) -> Result<WriteRequest, FormError>;
+
+    /// The request that deletes it; `None` for what every server has.
+    fn delete(id: Snowflake, guild: Snowflake) -> Option<WriteRequest>;
+
+    /// What a change of `fields` has to build on: what Discord takes whole, and of which some may not be managed.
+    fn current(id: Snowflake, guild: Snowflake, fields: &[String]) -> Option<Current>;
+
+    /// Names of the attributes that Discord does not take in the request that creates it: a further request sets them.
+    fn fields_after_create(&self) -> Vec<String>;
+}
+
+/// What is read before a change.
+pub(crate) struct Current {
+    pub(crate) path: String,
+    /// The call, and the list in its answer that the change takes over. A list that is missing is not an empty one.
+    needed: Option<(&'static str, &'static str)>,
+}
+
+/// The table of kinds.
+macro_rules! table {
+    ($($kind:ident: $attributes:ty;)+) => {
+        /// Evaluates an expression with the attributes, whatever their kind.
+        macro_rules! each {
+            ($any:expr, $inner:ident => $body:expr) => {
+                match $any { $(Attributes::$kind($inner) => $body,)+ }
+            };
+        }
+
+        /// Evaluates an expression with the type of a kind's attributes.
+        macro_rules! by_kind {
+            ($any:expr, $type:ident => $body:expr) => {
+                match $any { $(Kind::$kind => { type $type = $attributes; $body })+ }
+            };
+        }
+    };
+}
+
+table! {
+    Server: arrakis_iac::model::Server;
+    Role: arrakis_iac::model::Role;
+    Category: arrakis_iac::model::Channel;
+    Channel: arrakis_iac::model::Channel;
+    Emoji: arrakis_iac::model::Emoji;
+    Sticker: arrakis_iac::model::Sticker;
+    Webhook: arrakis_iac::model::Webhook;
+    Automod: arrakis_iac::model::AutomodRule;
+    WelcomeScreen: arrakis_iac::model::WelcomeScreen;
+    Onboarding: arrakis_iac::model::Onboarding;
+    Event: arrakis_iac::model::Event;
+}
+
+/// A request that writes a resource.
+#[derive(Debug)]
+pub(crate) struct WriteRequest {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) body: Option<Value>,
+}
+
+impl WriteRequest {
+    /// Method and path, as errors name a call.
+    pub(crate) fn words(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+
+    fn new(method: Method, path: String, form: Form) -> Self {
+        Self {
+            method,
+            path,
+            body: Some(form.into()),
+        }
+    }
+
+    fn post(path: String, form: Form) -> Self {
+        Self::new(Method::POST, path, form)
+    }
+
+    fn patch(path: String, form: Form) -> Self {
+        Self::new(Method::PATCH, path, form)
+    }
+
+    const fn delete(path: String) -> Self {
+        Self {
+            method: Method::DELETE,
+            path,
+            body: None,
+        }
+    }
+}
+
+/// What forms look things up in.
+pub(crate) struct Context<'a> {
+    pub(crate) guild: Snowflake,
+    pub(crate) bot: Snowflake,
+    pub(crate) state: &'a State,
+    pub(crate) pictures: &'a dyn Pictures,
+}
+
+impl Context<'_> {
+    /// The id behind a reference.
+    ///
+    /// # Errors
+    /// It is in neither state nor plan: an earlier step did not make it.
+    pub(crate) fn id(&self, reference: &Reference) -> Result<Snowflake, FormError> {
+        match reference {
+            Reference::Id(id) => Ok(*id),
+            Reference::Address(address) if address.is_everyone() => Ok(self.guild),
+            Reference::Address(address) => {
+                let id = self.state.id(address);
+                id.ok_or_else(|| FormError::Unresolved(address.clone()))
+            }
+        }
+    }
+
+    pub(crate) fn ids(&self, references: &[Reference]) -> Result<Vec<String>, FormError> {
+        references
+            .iter()
+            .map(|reference| Ok(self.id(reference)?.to_string()))
+            .collect()
+    }
+}
+
+/// The request that creates a resource.
+///
+/// # Errors
+/// A reference that leads nowhere, a picture that cannot be read, a kind of which a server has exactly one.
+pub(crate) fn create(attributes: &Attributes, context: &Context<'_>) -> Result<WriteRequest, FormError> {
+    each!(attributes, own => own.create(context))
+}
+
+/// The request that changes `fields` of a resource. `current` is the answer to [`current`].
+///
+/// # Errors
+/// A reference that leads nowhere, a picture that cannot be read.
+pub(crate) fn update(
+    id: Snowflake,
+    attributes: &Attributes,
+    fields: &[String],
+    current: &Value,
+    context: &Context<'_>,
+) -> Result<WriteRequest, FormError> {
+    let needed = self::current(attributes.kind(), id, context.guild, fields).and_then(|current| current.needed);
+    if let Some((call, field)) = needed
+        && !current[field].is_array()
+    {
+        return Err(FormError::Unread { call, field });
+    }
+    each!(attributes, own => own.update(id, fields, current, context))
+}
+
+/// What a change of `fields` has to build on: what Discord takes whole, and of which some may not be managed.
+pub(crate) fn current(kind: Kind, id: Snowflake, guild: Snowflake, fields: &[String]) -> Option<Current> {
+    by_kind!(kind, T => T::current(id, guild, fields))
+}
+
+/// The request that deletes a resource; `None` for what every server has.
+pub(crate) fn delete(kind: Kind, id: Snowflake, guild: Snowflake) -> Option<WriteRequest> {
+    by_kind!(kind, T => T::delete(id, guild))
+}
+
+/// Names of the attributes that Discord does not take in the request that creates a resource: a further request sets them.
+pub(crate) fn fields_after_create(attributes: &Attributes) -> Vec<String> {
+    each!(attributes, own => own.fields_after_create())
+}
+
+#[cfg(test)]
+mod tests {
+    use arrakis_iac::model::{Onboarding, Server};
+    use serde_json::json;
+
+    use super::*;
+    use crate::picture::Folder;
+
+    /// Discord takes features and questions whole: those that are not sent back are removed.
+    #[test]
+    fn a_list_that_discord_did_not_send_is_not_taken_for_empty() {
+        let (state, pictures) = (State::new("lineage"), Folder(std::path::PathBuf::new()));
+        let id = Snowflake::new(1).unwrap_or_else(|| panic!("an id"));
+        let context = Context {
+            guild: id,
+            bot: id,
+            state: &state,
+            pictures: &pictures,
+        };
+        let server = Attributes::Server(Server {
+            community: Some(true),
+            ..Server::default()
+        });
+        let onboarding = Attributes::Onboarding(Onboarding {
+            prompts: Some(Vec::new()),
+            ..Onboarding::default()
+        });
+        for (attributes, own, list) in [(server, "community", "features"), (onboarding, "prompts", "prompts")] {
+            let fields = [own.to_owned()];
+            for current in [json!({}), json!({ list: null }), Value::Null] {
+                let refused = update(id, &attributes, &fields, &current, &context);
+                let message = refused.map(drop).map_err(|error| error.to_string());
+                assert!(
+                    message.is_err_and(|message| message.contains(&format!("`{list}`"))),
+                    "{current}"
+                );
+            }
+            assert!(update(id, &attributes, &fields, &json!({ list: [] }), &context).is_ok());
+        }
+    }
+}

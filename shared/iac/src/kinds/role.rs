@@ -1,0 +1,394 @@
+//! Roles.
+
+use std::collections::BTreeSet;
+
+use arrakis_domain::{Color, Permission, Permissions};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::definition::{
+    Abilities, Bound, Definition, Group, Limit, ListRequest, ReadContext, Requirement, Resolve, Sent, Violation, Write,
+};
+use super::draft::{Draft, Section, present, resource_entry};
+use super::server::Guild;
+use super::{Attributes, LiveResource};
+use crate::rules;
+use crate::values::limits::MOST_ROLES;
+use crate::values::{Clearable, Image, ImageAttribute, Kind, Kinds, Overwrites, Part, Reference, Snowflake};
+use crate::wire::{self, Bits, Integer, UnknownValue, Unknowns, Unreadable, nullable};
+use crate::yaml::reader::{At, Reader};
+use crate::yaml::scalar::{Hue, Limited, Link, List, Named, OrNone, PermissionName, Text, Truth};
+use crate::yaml::{Names, Yaml};
+
+attributes! {
+    /// A role. `role.everyone` has permissions alone.
+    pub struct Role {
+        /// What Discord shows.
+        name: String,
+        /// Its colour; `#000000` is none.
+        color: Color,
+        /// The second colour of a gradient, on servers that have gradients.
+        secondary_color: Clearable<Color>,
+        /// The third colour of a holographic role, on servers that have them.
+        tertiary_color: Clearable<Color>,
+        /// Shown apart in the list of members.
+        hoist: bool,
+        /// Anybody may mention it.
+        mentionable: bool,
+        /// What its holders may do everywhere. A role that is made is always sent these: Discord would else copy @everyone's.
+        @with("crate::values::optional_names") permissions: Permissions,
+        /// A Unicode emoji as its icon, on servers that have role icons; empty for none.
+        unicode_emoji: String,
+        /// The bot that applies is given it.
+        given_to_bot: bool,
+    }
+}
+
+document! {
+    /// A role.
+    pub(crate) struct RoleEntry {
+        /// What Discord shows; the logical name when nothing is said.
+        name: Limited<1, 100>,
+        /// Its colour, `#RRGGBB`; `#000000` is none.
+        color: Hue,
+        /// The second colour of a gradient, or `none`; on servers that have gradients.
+        secondary_color: OrNone<Hue>,
+        /// The third colour of a holographic role, or `none`.
+        tertiary_color: OrNone<Hue>,
+        /// Shown apart in the list of members.
+        hoist: Truth,
+        /// Anybody may mention it.
+        mentionable: Truth,
+        /// What its holders may do everywhere.
+        permissions: List<PermissionName>,
+        /// A Unicode emoji as its icon; empty for none. On servers that have role icons.
+        unicode_emoji: Limited<0, 100>,
+        /// The bot that applies is given it.
+        given_to_bot: Truth,
+        /// Attributes that are left as they are, whatever `defaults` says and whatever a theme sets.
+        unmanaged: List<Text<1, 50>>,
+        /// The flag that drops it while it is off.
+        flag: Text<1, 50>,
+        /// The role directly above it, where its place in the file does not say it.
+        after: Link,
+        /// The role directly below it, where its place in the file does not say it.
+        before: Link,
+    }
+}
+
+resource_entry!(RoleEntry, flag);
+
+impl Section for Named<RoleEntry> {
+    fn build(section: &At<Self>, names: &Names, draft: &mut Draft, reader: &mut Reader<'_>) {
+        for (address, name, entry) in present(section, Kind::Role, names) {
+            let own = written(&entry.value);
+            let mut role = match draft.resources.get(&address) {
+                Some(Attributes::Role(theirs)) => theirs.clone(),
+                _ => Role::default(),
+            };
+            role.override_with(own);
+            if address.is_everyone() {
+                refuse_more_than_permissions(entry, reader);
+            } else {
+                role.name.get_or_insert_with(|| name.value.clone());
+                // Discord would copy @everyone's permissions to a role that is made without any.
+                role.permissions.get_or_insert(Permissions::NONE);
+            }
+            if role
+                .tertiary_color
+                .as_ref()
+                .is_some_and(|color| color.value().is_some())
+                && role
+                    .secondary_color
+                    .as_ref()
+                    .is_none_or(|color| color.value().is_none())
+            {
+                let parts = ["secondary_color", "tertiary_color"].map(|field| Part::Attribute(field.to_owned()));
+                reader.break_rule_of(
+                    name.at,
+                    &address,
+                    &parts,
+                    "a role with a third colour has a second one, too",
+                );
+            }
+            draft.put(address, Attributes::Role(role), name.at);
+        }
+    }
+}
+
+fn written(entry: &RoleEntry) -> Role {
+    let set = |list: &At<List<PermissionName>>| {
+        list.value
+            .0
+            .iter()
+            .fold(Permissions::NONE, |set, permission| set | permission.value.0)
+    };
+    Role {
+        name: entry.name.as_ref().map(|name| name.value.0.clone()),
+        color: entry.color.as_ref().map(|color| color.value.0),
+        secondary_color: written_color(entry.secondary_color.as_ref()),
+        tertiary_color: written_color(entry.tertiary_color.as_ref()),
+        hoist: entry.hoist.as_ref().map(|hoist| hoist.value.0),
+        mentionable: entry.mentionable.as_ref().map(|mentionable| mentionable.value.0),
+        permissions: entry.permissions.as_ref().map(set),
+        unicode_emoji: entry.unicode_emoji.as_ref().map(|emoji| emoji.value.0.clone()),
+        given_to_bot: entry.given_to_bot.as_ref().map(|given| given.value.0),
+    }
+}
+
+fn written_color(entry: Option<&At<OrNone<Hue>>>) -> Option<Clearable<Color>> {
+    entry.map(|color| match &color.value.0 {
+        Clearable::Cleared => Clearable::Cleared,
+        Clearable::Set(Hue(color)) => Clearable::Set(*color),
+    })
+}
+
+/// @everyone has permissions and nothing else that could be changed.
+fn refuse_more_than_permissions(entry: &At<RoleEntry>, reader: &mut Reader<'_>) {
+    let RoleEntry {
+        name,
+        color,
+        secondary_color,
+        tertiary_color,
+        hoist,
+        mentionable,
+        permissions: _,
+        unicode_emoji,
+        given_to_bot,
+        unmanaged: _,
+        flag: _,
+        after,
+        before,
+    } = &entry.value;
+    let marks = [
+        name.as_ref().map(|one| one.at),
+        color.as_ref().map(|one| one.at),
+        secondary_color.as_ref().map(|one| one.at),
+        tertiary_color.as_ref().map(|one| one.at),
+        hoist.as_ref().map(|one| one.at),
+        mentionable.as_ref().map(|one| one.at),
+        unicode_emoji.as_ref().map(|one| one.at),
+        given_to_bot.as_ref().map(|one| one.at),
+        after.as_ref().map(|one| one.at),
+        before.as_ref().map(|one| one.at),
+    ];
+    for at in marks.into_iter().flatten() {
+        reader.refuse(
+            at,
+            "`everyone` is the role of all members: it has `permissions`, and nothing else can be set",
+        );
+    }
+}
+
+impl Definition for Role {
+    const IMAGE: Option<ImageAttribute> = None;
+    const LIST: Option<ListRequest> = None;
+    const SHORT_REFERENCES: &'static [(&'static str, &'static str)] = &[];
+    const CONTAINER: Option<&'static str> = None;
+
+    fn of(attributes: &Attributes) -> Option<&Self> {
+        match attributes {
+            Attributes::Role(role) => Some(role),
+            _ => None,
+        }
+    }
+
+    fn name(&self) -> Option<&String> {
+        self.name.as_ref()
+    }
+
+    fn name_mut(&mut self) -> Option<&mut String> {
+        self.name.as_mut()
+    }
+
+    fn stored_name(&self, name: &str) -> String {
+        name.trim().to_owned()
+    }
+
+    fn image(&self) -> Option<&Image> {
+        None
+    }
+
+    fn image_mut(&mut self) -> Option<&mut Option<Image>> {
+        None
+    }
+
+    fn defaults(&self) -> Self {
+        Self {
+            name: None,
+            color: Some(Color::from_rgb(0)),
+            secondary_color: Some(Clearable::Cleared),
+            tertiary_color: Some(Clearable::Cleared),
+            hoist: Some(false),
+            mentionable: Some(false),
+            permissions: Some(Permissions::NONE),
+            unicode_emoji: Some(String::new()),
+            given_to_bot: Some(false),
+        }
+    }
+
+    fn references(&self) -> Vec<&Reference> {
+        Vec::new()
+    }
+
+    fn map_references(&mut self, _: &mut dyn FnMut(Kinds, &mut Reference)) {}
+
+    fn remove_references(&mut self, _: &dyn Fn(&Reference) -> bool) -> bool {
+        true
+    }
+
+    fn forces_replacement(&self, _: &Self) -> Option<&'static str> {
+        None
+    }
+
+    fn is_same_place(&self, _: &Self, _: Resolve<'_>) -> bool {
+        true
+    }
+
+    fn requirements(_: Write<'_, Self>) -> Vec<Requirement> {
+        Requirement::on_server(&[Permission::ManageRoles])
+    }
+
+    fn limits(&self, _: Resolve<'_>) -> Vec<Limit> {
+        vec![Limit::all(Kind::Role)]
+    }
+
+    fn bound(_: Group, _: u8) -> Bound {
+        Bound {
+            most: MOST_ROLES,
+            what: "roles (@everyone among them)",
+            rule: rules::ROLES_LIMIT,
+            what_to_do: "remove roles from the server or from the configuration",
+        }
+    }
+
+    fn violations(&self, sent: Sent<'_>, server: &Abilities<'_>) -> Vec<Violation> {
+        let has_icon = sent.has("unicode_emoji") && self.unicode_emoji.as_ref().is_some_and(|emoji| !emoji.is_empty());
+        let colors = [
+            ("secondary_color", &self.secondary_color),
+            ("tertiary_color", &self.tertiary_color),
+        ];
+        let has_gradient = colors
+            .into_iter()
+            .any(|(field, color)| sent.has(field) && color.as_ref().and_then(Clearable::value).is_some());
+        let asked = [
+            (has_icon, rules::ROLE_ICON, "ROLE_ICONS", "role icons"),
+            (
+                has_gradient,
+                rules::ROLE_GRADIENT,
+                "ENHANCED_ROLE_COLORS",
+                "gradient colours",
+            ),
+        ];
+        let lacking = asked
+            .into_iter()
+            .filter(|(is_asked, _, feature, _)| *is_asked && !server.features.contains(*feature));
+        lacking
+            .map(|(_, rule, feature, what)| Violation {
+                rule,
+                what: format!("this server has no {what} (it lacks the feature {feature}): {{}}"),
+                what_to_do: "boost the server, or take them out of the configuration".to_owned(),
+            })
+            .collect()
+    }
+
+    fn written(&self, _: &str, _: Option<&Overwrites>) -> Option<Vec<(String, Yaml)>> {
+        None
+    }
+
+    fn read_answer(answer: &Value, server: ReadContext<'_>) -> Result<Option<Attributes>, Unreadable> {
+        let found: RoleObject = wire::read("PATCH /guilds/{id}/roles/{role}", answer)?;
+        let role = resource(&found, server.guild, &BTreeSet::new(), &mut Vec::new());
+        Ok(Some(role.attributes))
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Colors {
+    primary_color: Integer,
+    #[serde(deserialize_with = "nullable")]
+    secondary_color: Option<Integer>,
+    #[serde(deserialize_with = "nullable")]
+    tertiary_color: Option<Integer>,
+}
+
+/// A role as Discord sends it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct RoleObject {
+    pub(crate) id: Snowflake,
+    pub(crate) name: String,
+    pub(crate) colors: Colors,
+    pub(crate) hoist: bool,
+    pub(crate) mentionable: bool,
+    pub(crate) managed: bool,
+    pub(crate) position: Integer,
+    pub(crate) permissions: Bits,
+    /// Required by the OpenAPI document; the reference lets it be absent.
+    pub(crate) unicode_emoji: Option<String>,
+}
+
+/// The roles in an answer; `bot_roles` are those that the bot has.
+pub(crate) fn read(
+    guild: &Guild,
+    bot_roles: &BTreeSet<Snowflake>,
+    unknown: &mut Vec<UnknownValue>,
+) -> Vec<LiveResource> {
+    guild
+        .roles
+        .iter()
+        .map(|role| resource(role, guild.id, bot_roles, unknown))
+        .collect()
+}
+
+fn resource(
+    role: &RoleObject,
+    guild: Snowflake,
+    bot_roles: &BTreeSet<Snowflake>,
+    unknown: &mut Vec<UnknownValue>,
+) -> LiveResource {
+    LiveResource {
+        managed: role.managed,
+        position: wire::position(role.position),
+        ..LiveResource::new(role.id, Attributes::Role(attributes(role, guild, bot_roles, unknown)))
+    }
+}
+
+fn attributes(
+    role: &RoleObject,
+    guild: Snowflake,
+    bot_roles: &BTreeSet<Snowflake>,
+    unknown: &mut Vec<UnknownValue>,
+) -> Role {
+    let mut unknown = Unknowns::of(Kind::Role, role.id, &role.name, unknown);
+    let permissions = unknown.check("permissions", role.permissions.known(), &role.permissions);
+    if role.id == guild {
+        return Role {
+            permissions,
+            ..Role::default()
+        };
+    }
+    let mut optional = |field: &str, sent: Option<Integer>| match sent {
+        None => Some(Clearable::Cleared),
+        Some(sent) => unknown.check(field, color(sent), sent).map(Clearable::Set),
+    };
+    let secondary_color = optional("secondary_color", role.colors.secondary_color);
+    let tertiary_color = optional("tertiary_color", role.colors.tertiary_color);
+    let primary = role.colors.primary_color;
+    Role {
+        name: Some(role.name.clone()),
+        color: unknown.check("color", color(primary), primary),
+        secondary_color,
+        tertiary_color,
+        hoist: Some(role.hoist),
+        mentionable: Some(role.mentionable),
+        permissions,
+        unicode_emoji: Some(role.unicode_emoji.clone().unwrap_or_default()),
+        given_to_bot: Some(bot_roles.contains(&role.id)),
+    }
+}
+
+/// Colours have 24 bits.
+fn color(sent: Integer) -> Option<Color> {
+    let rgb = u32::try_from(sent).ok().filter(|rgb| *rgb <= 0xff_ff_ff);
+    rgb.map(Color::from_rgb)
+}

@@ -1,0 +1,128 @@
+//! From Discord's JSON to [`Live`]: what one GET for each collection says, normalised to the model.
+//!
+//! References are ids, never addresses. Discord adds fields and numbers at any time: a field that is unknown here is passed
+//! over; an attribute whose value is unknown is `None`, so that it is not managed, and is noted in [`Live::unknown`]. Refuses
+//! an answer that lacks a field which Discord requires: what was not sent is never taken for empty.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::{Live, LiveBot};
+use crate::kinds::{Guild, LIST_CHANNELS, ReadContext, ReadNotes, read_channel_list, read_roles, read_server};
+use crate::model::{Attributes, Kind, Snowflake};
+use crate::wire::{self, Member, Unreadable, User};
+
+/// What Discord answered, as it came.
+#[derive(Clone, Debug, Default)]
+pub struct Collections {
+    /// `GET /users/@me`: the bot.
+    pub me: Value,
+    /// `GET /guilds/{id}`; roles, emoji and stickers are in it.
+    pub guild: Value,
+    /// `GET /guilds/{id}/channels`.
+    pub channels: Value,
+    /// `GET /guilds/{id}/members/{bot}`.
+    pub bot: Value,
+    /// The answers to [`Kind::list`], of the kinds that were asked for.
+    pub lists: BTreeMap<Kind, Value>,
+}
+
+impl Live {
+    /// Reads Discord's answers.
+    ///
+    /// # Errors
+    /// What has not the shape that Discord's documents give it, named by call and field.
+    pub fn read(collections: &Collections) -> Result<Self, Unreadable> {
+        let guild: Guild = wire::read("GET /guilds/{id}", &collections.guild)?;
+        let bot: Member = wire::read("GET /guilds/{id}/members/{bot}", &collections.bot)?;
+        let bot = LiveBot {
+            user_id: read_me(&collections.me)?,
+            roles: bot.roles.into_iter().collect(),
+        };
+        let mut notes = ReadNotes::default();
+        let settings = read_server(&guild, &mut notes.unknown);
+        let mut live = Self::new(guild.id, guild.owner_id, bot, settings);
+        live.boost_level = u8::try_from(guild.premium_tier.max(0)).unwrap_or(u8::MAX);
+        live.features = guild.features.iter().cloned().collect();
+        let roles = read_roles(&guild, &live.bot.roles, &mut notes.unknown);
+        let channels = read_channel_list(LIST_CHANNELS, &collections.channels, guild.id, &mut notes.unknown)?;
+        live.foreign_channels = channels.unreadable.len();
+        live.channels_unordered = channels.unordered;
+        notes.unreadable.extend(channels.unreadable);
+        let animated = guild.emojis.iter().filter(|emoji| emoji.is_animated());
+        live.animated_emoji = animated.map(|emoji| emoji.id).collect();
+        let emoji = guild.emojis.iter();
+        let stickers = guild.stickers.iter().flatten();
+        let images = emoji
+            .clone()
+            .map(|emoji| (Kind::Emoji, emoji.id, Some(emoji.live_image())));
+        let images = images.chain(
+            stickers
+                .clone()
+                .map(|sticker| (Kind::Sticker, sticker.id, sticker.live_image())),
+        );
+        live.images = images
+            .filter_map(|(kind, id, image)| Some(((kind, id), image?)))
+            .collect();
+        let mut all = roles;
+        all.extend(channels.known);
+        all.extend(emoji.map(|emoji| emoji.resource()));
+        all.extend(stickers.map(|sticker| sticker.resource()));
+        let context = ReadContext {
+            guild: guild.id,
+            features: &live.features,
+        };
+        for (kind, answer) in &collections.lists {
+            if let Some(list) = kind.list() {
+                all.extend((list.read)(answer, context, &mut notes)?);
+            }
+        }
+        all.into_iter().for_each(|resource| live.insert(resource));
+        live.unknown = notes.unknown;
+        live.unreadable = notes.unreadable;
+        live.incomplete = notes.incomplete;
+        live.images.extend(notes.images);
+        let listed = Kind::ALL.iter().filter(|kind| kind.list().is_some());
+        let unread = listed.filter(|kind| !collections.lists.contains_key(kind));
+        live.unread = unread.copied().collect();
+        // The reference lets a server come without its stickers. That is not the same as having none.
+        live.unread.extend(guild.stickers.is_none().then_some(Kind::Sticker));
+        Ok(live)
+    }
+}
+
+/// The bot's user id, out of `GET /users/@me`.
+///
+/// # Errors
+/// When the answer has no id.
+pub fn read_me(answer: &Value) -> Result<Snowflake, Unreadable> {
+    let user: User = wire::read("GET /users/@me", answer)?;
+    Ok(user.id)
+}
+
+/// What Discord answers to a request that makes or changes a resource, as attributes with references by id. `None` when
+/// the answer tells nothing of it.
+///
+/// # Errors
+/// When the answer has not the shape that Discord's documents give it.
+pub fn read_answer(kind: Kind, answer: &Value, guild: Snowflake) -> Result<Option<Attributes>, Unreadable> {
+    if !answer.is_object() {
+        return Ok(None);
+    }
+    let features = BTreeSet::new();
+    let server = ReadContext {
+        guild,
+        features: &features,
+    };
+    kind.read_answer(answer, server)
+}
+
+/// The overwrites and the rest of all channels and categories, by id, out of `GET /guilds/{id}/channels`.
+///
+/// # Errors
+/// When the answer has not the shape that Discord's documents give it.
+pub fn read_channels(answer: &Value, guild: Snowflake) -> Result<Vec<(Snowflake, Attributes)>, Unreadable> {
+    let found = read_channel_list(LIST_CHANNELS, answer, guild, &mut Vec::new())?.known;
+    Ok(found.into_iter().map(|found| (found.id, found.attributes)).collect())
+}
