@@ -101,13 +101,7 @@ fn usable(kind: Kind, image: &Image, pictures: &dyn Pictures) -> Result<(), Stri
 /// SHA-256 of a file, in hexadecimal, as [`Image::sha256`] has it.
 #[must_use]
 pub fn digest(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    Sha256::digest(bytes)
-        .iter()
-        .fold(String::with_capacity(64), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    hex::encode(Sha256::digest(bytes))
 }
 
 fn is_json(bytes: &[u8]) -> bool {
@@ -115,7 +109,7 @@ fn is_json(bytes: &[u8]) -> bool {
 }
 
 /// The format of a file, by its first bytes.
-fn format(bytes: &[u8]) -> Option<ImageFormat> {
+pub(crate) fn format(bytes: &[u8]) -> Option<ImageFormat> {
     match bytes {
         [0x89, b'P', b'N', b'G', ..] => Some(ImageFormat::Png),
         [0xff, 0xd8, 0xff, ..] => Some(ImageFormat::Jpeg),

@@ -105,6 +105,9 @@ rules! {
     EMOJI_LIMIT "emoji-limit" "emoji"
         "At no moment are there more emoji than the boost level gives: 50, 100, 150 or 250 that are animated, and as many that are not."
         "https://discord.com/developers/docs/resources/emoji#create-guild-emoji";
+    STICKERS_LIMIT "stickers-limit" "stickers"
+        "At no moment are there more stickers than the boost level gives: 5, 15, 30 or 60."
+        "https://discord.com/developers/docs/resources/sticker#create-guild-sticker";
     WEBHOOKS_LIMIT "webhooks-limit" "webhooks: channel"
         "At no moment are there more than 15 webhooks in a channel."
         "https://discord.com/developers/docs/topics/opcodes-and-status-codes#json";
@@ -129,12 +132,12 @@ rules! {
     AUTOMOD_TIMEOUT "automod-timeout" "automod: actions"
         "The bot has MODERATE_MEMBERS when a rule gets the action `timeout`."
         "https://discord.com/developers/docs/resources/auto-moderation#auto-moderation-action-object-action-types";
-    IMAGE "image" "emoji: image; webhooks: avatar; events: image"
-        "An emoji that is made has an image. A file that is uploaded can be read, is PNG, JPEG, GIF, WebP or, for an emoji, AVIF, and has at most 256 KiB for an emoji, 8 MiB for an avatar and 10 MiB for an event."
+    IMAGE "image" "emoji and stickers: image; webhooks: avatar; events: image"
+        "An emoji or a sticker that is made has an image. A file that is uploaded can be read, is PNG, JPEG, GIF, WebP or, for an emoji, AVIF, for a sticker PNG, APNG, GIF or Lottie, and has at most 256 KiB for an emoji, 512 KiB for a sticker, 8 MiB for an avatar and 10 MiB for an event."
         "https://discord.com/developers/docs/reference#image-data";
-    STICKER_UPLOAD "sticker-upload" "stickers"
-        "A limit of gaib's: a sticker is uploaded in Discord's settings and then imported."
-        "";
+    STICKER_LOTTIE "sticker-lottie" "stickers: image"
+        "A Lottie file is uploaded as a sticker on servers with the feature VERIFIED or PARTNERED."
+        "https://discord.com/developers/docs/resources/sticker#create-guild-sticker";
 }
 
 /// The table in Markdown.

@@ -186,8 +186,8 @@ impl Executor<'_> {
 
     /// Asks for it once. A success without an id leaves the outcome unknown.
     async fn ask(&self, run: &Run<'_>, writing: &WriteRequest) -> Result<(Snowflake, Value), CallError> {
-        let (method, body) = (writing.method.clone(), writing.body.as_ref());
-        let answer = self.discord.write(method, &writing.path, body, &run.reason).await?;
+        let (method, body) = (writing.method.clone(), writing.body.clone());
+        let answer = self.discord.send(method, &writing.path, body, &run.reason).await?;
         match answer["id"].as_str().and_then(|id| id.parse().ok()) {
             Some(id) => Ok((id, answer)),
             None => Err(CallError::OutcomeUnknown {

@@ -188,7 +188,7 @@ impl<'a> Executor<'a> {
 
     async fn send(&self, run: &Run<'_>, writing: WriteRequest) -> Result<Value, CallError> {
         let WriteRequest { method, path, body } = writing;
-        self.discord.write(method, &path, body.as_ref(), &run.reason).await
+        self.discord.send(method, &path, body, &run.reason).await
     }
 
     async fn update(

@@ -25,6 +25,7 @@ pub(crate) use channel::overwrite;
 use form::Form;
 pub use form::FormError;
 
+use crate::http::{Body, Upload};
 use crate::picture::Pictures;
 
 /// How a kind of resource is written to Discord. Nothing has a default: the compiler names what a new kind lacks.
@@ -96,7 +97,7 @@ table! {
 pub(crate) struct WriteRequest {
     pub(crate) method: Method,
     pub(crate) path: String,
-    pub(crate) body: Option<Value>,
+    pub(crate) body: Option<Body>,
 }
 
 impl WriteRequest {
@@ -109,7 +110,7 @@ impl WriteRequest {
         Self {
             method,
             path,
-            body: Some(form.into()),
+            body: Some(Body::json(&form.into())),
         }
     }
 
@@ -119,6 +120,15 @@ impl WriteRequest {
 
     fn patch(path: String, form: Form) -> Self {
         Self::new(Method::PATCH, path, form)
+    }
+
+    /// A POST with a file, which Discord takes as `multipart/form-data` and not as a data URI.
+    fn upload(path: String, upload: Upload) -> Self {
+        Self {
+            method: Method::POST,
+            path,
+            body: Some(Body::Form(upload)),
+        }
     }
 
     const fn delete(path: String) -> Self {

@@ -1,15 +1,36 @@
 //! Requests that write stickers. <https://discord.com/developers/docs/resources/sticker>
 
-use arrakis_iac::model::{Snowflake, Sticker};
+use arrakis_iac::model::{Kind, Snowflake, Sticker};
 use serde_json::{Value, json};
 
 use super::form::{Form, FormError, Names};
 use super::{Context, Current, Requests, WriteRequest};
+use crate::http::Upload;
+use crate::picture::{check_image, format, media_type};
 
 impl Requests for Sticker {
-    fn create(&self, _: &Context<'_>) -> Result<WriteRequest, FormError> {
-        Err(FormError::Unsupported(
-            "a sticker is uploaded in Discord's settings and then imported",
+    fn create(&self, context: &Context<'_>) -> Result<WriteRequest, FormError> {
+        let image = self.image.as_ref().ok_or(FormError::Missing("image"))?;
+        let refuse = |why: String| FormError::Picture {
+            path: image.path.clone(),
+            why,
+        };
+        let file = context.pictures.bytes(image).map_err(refuse)?;
+        check_image(Kind::Sticker, &file).map_err(refuse)?;
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let upload = Upload {
+            fields: vec![
+                ("name", text(&self.name)),
+                ("description", text(&self.description)),
+                ("tags", text(&self.tags)),
+            ],
+            file_name: image.path.rsplit('/').next().unwrap_or_default().to_owned(),
+            media_type: format(&file).map_or("", media_type),
+            file: file.into(),
+        };
+        Ok(WriteRequest::upload(
+            format!("/guilds/{}/stickers", context.guild),
+            upload,
         ))
     }
 

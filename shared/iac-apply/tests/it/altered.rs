@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrakis_iac::model::{Attributes, Configuration, Kind};
 use arrakis_iac::plan::{Mode, Options, Step, plan};
-use arrakis_iac_apply::http::{Answer, Https, Request, SendError, Transport};
+use arrakis_iac_apply::http::{Answer, Body, Https, Request, SendError, Transport};
 use async_trait::async_trait;
 use http::Method;
 use parking_lot::Mutex;
@@ -86,11 +86,12 @@ impl Transport for Mangling {
     async fn send(&self, request: &Request) -> Result<Answer, SendError> {
         let mut request = request.clone();
         // Positions and the roles of members are orders and not values.
-        let is_order = request.body.as_ref().is_some_and(|body| body.first() == Some(&b'['));
-        if let (Some(body), false) = (&request.body, is_order) {
+        if let Some(Body::Json(body)) = &request.body
+            && body.first() != Some(&b'[')
+        {
             let mut value: Value = serde_json::from_slice(body).unwrap();
             self.mangle(&request.path, &mut value);
-            request.body = Some(serde_json::to_vec(&value).unwrap().into());
+            request.body = Some(Body::json(&value));
         }
         self.inner.send(&request).await
     }

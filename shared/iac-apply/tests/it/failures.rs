@@ -2,7 +2,7 @@
 //! emulator's record.
 
 use arrakis_discord_http::CallClass;
-use arrakis_iac_apply::http::{CallError, Discord, Reason};
+use arrakis_iac_apply::http::{Body, CallError, Discord, Reason, Upload};
 use discord_emulator::faults::{Condition, DeadHost, FaultKind};
 use discord_emulator::traffic::Record;
 use http::Method;
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::bench::Bench;
 use crate::interruptions::small;
+use crate::kinds::PNG;
 use crate::support::{Server, empty};
 
 /// How a call ends.
@@ -72,7 +73,7 @@ impl Row {
 }
 
 /// Every kind of call that gaib makes: a read, a change, a removal, a creation of each kind.
-async fn calls(discord: &Discord, server: &Server, number: usize) -> Vec<(Method, String, Option<Value>)> {
+async fn calls(discord: &Discord, server: &Server, number: usize) -> Vec<(Method, String, Option<Body>)> {
     let guild = server.made.guild_id;
     let named = |name: &str| json!({ "name": format!("{name}-{number}") });
     let made = async |name: &str| {
@@ -114,10 +115,28 @@ async fn calls(discord: &Discord, server: &Server, number: usize) -> Vec<(Method
         ),
         (Method::POST, format!("/guilds/{guild}/scheduled-events"), Some(event)),
     ]);
+    let mut calls: Vec<_> = calls
+        .into_iter()
+        .map(|(method, path, body)| (method, path, body.as_ref().map(Body::json)))
+        .collect();
+    calls.push((Method::POST, format!("/guilds/{guild}/stickers"), Some(sticker())));
     calls
 }
 
-/// Every DELETE that gaib makes but those of stickers, which the emulator has not: each of something that is there.
+fn sticker() -> Body {
+    Body::Form(Upload {
+        fields: vec![
+            ("name", "worm".to_owned()),
+            ("description", String::new()),
+            ("tags", "fire".to_owned()),
+        ],
+        file_name: "worm.png".to_owned(),
+        media_type: "image/png",
+        file: PNG.into(),
+    })
+}
+
+/// Every DELETE that gaib makes: each of something that is there.
 async fn removals(
     discord: &Discord,
     server: &Server,
@@ -145,12 +164,16 @@ async fn removals(
     let emoji = made(format!("/guilds/{guild}/emojis"), emoji.clone()).await;
     let rule = made(format!("/guilds/{guild}/auto-moderation/rules"), rule.clone()).await;
     let event = made(format!("/guilds/{guild}/scheduled-events"), event.clone()).await;
+    let path = format!("/guilds/{guild}/stickers");
+    let sticker = discord.send(Method::POST, &path, Some(sticker()), &because()).await;
+    let sticker = sticker.unwrap()["id"].as_str().unwrap().to_owned();
     let paths = [
         format!("/guilds/{guild}/roles/{role}"),
         of_bot,
         of_role,
         format!("/webhooks/{webhook}"),
         format!("/guilds/{guild}/emojis/{emoji}"),
+        format!("/guilds/{guild}/stickers/{sticker}"),
         format!("/guilds/{guild}/auto-moderation/rules/{rule}"),
         format!("/guilds/{guild}/scheduled-events/{event}"),
     ];
@@ -193,7 +216,7 @@ async fn every_call_against_every_failure() {
             app.faults.arm(row.kind.clone(), when);
             let called = match method {
                 Method::GET => discord.get(&path).await,
-                _ => discord.write(method.clone(), &path, body.as_ref(), &because()).await,
+                _ => discord.send(method.clone(), &path, body, &because()).await,
             };
             app.faults.clear();
             let calls = app.traffic.since(since);

@@ -1,4 +1,4 @@
-//! The further kinds: emoji, webhooks, auto moderation, welcome screen, onboarding, scheduled events. Each is made, changed,
+//! The further kinds: emoji, stickers, webhooks, auto moderation, welcome screen, onboarding, scheduled events. Each is made, changed,
 //! exported, taken in and removed like the others, and each exchange agrees with Discord's document.
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use arrakis_iac::import::{import, matches};
 use arrakis_iac::model::{Configuration, Kind};
 use arrakis_iac::plan::{Options, plan};
 use arrakis_iac::state::State;
-use arrakis_iac_apply::all_kinds;
+use arrakis_iac_apply::{all_kinds, digest};
 use arrakis_themes::Registry;
 use serde_json::{Value, json};
 
@@ -54,6 +54,11 @@ fn all(bench: &Bench, other: bool) -> Configuration {
         (
             "emoji.spice",
             json!({ "name": word("spice", "melange"), "image": { "path": "spice.png" }, "roles": ["role.fremen"] }),
+        ),
+        (
+            "sticker.spice",
+            json!({ "name": word("Spice", "Melange"), "description": word("glows", ""), "tags": word("fire", "sparkles"),
+                "image": { "path": "spice.png" } }),
         ),
         (
             "webhook.news",
@@ -103,6 +108,7 @@ async fn every_kind_is_made_changed_exported_taken_in_and_removed() {
     let live = bench.live().await;
     for (kind, count) in [
         (Kind::Emoji, 1),
+        (Kind::Sticker, 1),
         (Kind::Webhook, 1),
         (Kind::Automod, 2),
         (Kind::Event, 1),
@@ -112,7 +118,7 @@ async fn every_kind_is_made_changed_exported_taken_in_and_removed() {
     conforms(&bench);
     bench.destroy().await.unwrap();
     let gone = bench.live().await;
-    for kind in [Kind::Emoji, Kind::Webhook, Kind::Automod, Kind::Event] {
+    for kind in [Kind::Emoji, Kind::Sticker, Kind::Webhook, Kind::Automod, Kind::Event] {
         assert_eq!(gone.of_kind(kind).count(), 0, "{kind}");
     }
 }
@@ -169,4 +175,31 @@ async fn a_picture_that_is_missing_is_named_before_anything_is_sent_for_it() {
     let error = bench.apply(&config).await.unwrap_err();
     assert!(error.to_string().contains("gone.png"), "{error}");
     assert!(bench.state().await.pending.is_empty());
+}
+
+#[tokio::test]
+async fn another_image_replaces_a_sticker() {
+    let bench = bench().await;
+    let larger = [PNG, &[0; 24]].concat();
+    std::fs::write(bench.folder.path().join("larger.png"), larger).unwrap();
+    let sticker = |file: &str| {
+        let bytes = std::fs::read(bench.folder.path().join(file)).unwrap();
+        let image = json!({ "path": file, "sha256": digest(&bytes) });
+        configuration(&[(
+            "sticker.spice",
+            json!({ "name": "Spice", "tags": "fire", "image": image }),
+        )])
+    };
+    let id = async || {
+        let live = bench.live().await;
+        let ids: Vec<_> = live.of_kind(Kind::Sticker).map(|sticker| sticker.id).collect();
+        assert_eq!(ids.len(), 1);
+        ids[0]
+    };
+    bench.apply(&sticker("spice.png")).await.unwrap();
+    let first = id().await;
+    bench.apply(&sticker("spice.png")).await.unwrap();
+    assert_eq!(id().await, first, "the same image changes nothing");
+    bench.apply(&sticker("larger.png")).await.unwrap();
+    assert_ne!(id().await, first);
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrakis_iac::model::{Configuration, Kind};
 use arrakis_iac::plan::{Mode, preflight};
-use arrakis_iac_apply::http::{Answer, Https, Patience, Request, SendError, Transport};
+use arrakis_iac_apply::http::{Answer, Body, Https, Patience, Request, SendError, Transport};
 use arrakis_iac_apply::{ApplyError, all_kinds};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -125,10 +125,13 @@ impl Meddling {
 }
 
 fn changed(request: &Request, change: impl Fn(&mut Value)) -> Request {
-    let mut body: Value = serde_json::from_slice(request.body.as_ref().unwrap()).unwrap();
+    let Some(Body::Json(body)) = &request.body else {
+        panic!("a creation with JSON");
+    };
+    let mut body: Value = serde_json::from_slice(body).unwrap();
     change(&mut body);
     Request {
-        body: Some(serde_json::to_vec(&body).unwrap().into()),
+        body: Some(Body::json(&body)),
         ..request.clone()
     }
 }

@@ -466,7 +466,11 @@ fn limits() -> Vec<Case> {
         one.after.extend(many(count, inside));
         cases.push(one);
     }
-    let numbered: [(&'static str, usize, ResourceOf); 4] = [
+    let numbered: [(&'static str, usize, ResourceOf); 5] = [
+        ("stickers-limit", 5, |index| {
+            let value = json!({ "name": format!("s{index}"), "tags": "fire", "image": { "path": "spice.png" } });
+            (format!("sticker.s{index}"), value)
+        }),
         ("emoji-limit", 50, |index| {
             (
                 format!("emoji.e{index}"),
@@ -503,7 +507,7 @@ fn limits() -> Vec<Case> {
 }
 
 fn values() -> Vec<Case> {
-    use Verdict::{Allowed, Refused, Reported};
+    use Verdict::{Allowed, Refused};
     let hall = |name: &str, bitrate: u32| {
         [(
             "channel.hall",
@@ -533,6 +537,13 @@ fn values() -> Vec<Case> {
             value["image"] = json!({ "path": image });
         }
         [("emoji.spice", value)]
+    };
+    let sticker = |image: Value| {
+        let mut value = json!({ "name": "spice", "tags": "fire", "description": "" });
+        if !image.is_null() {
+            value["image"] = json!({ "path": image });
+        }
+        [("sticker.s", value)]
     };
     let avatar = |file: &str| {
         [
@@ -586,10 +597,13 @@ fn values() -> Vec<Case> {
             .after(&gradient),
         case("webhook-name", "a reserved word", Refused).after(&webhook("My DisCord news")),
         case("webhook-name", "another word", Allowed).after(&webhook("News")),
-        case("sticker-upload", "a sticker that is not there", Reported).after(&[(
-            "sticker.s",
-            json!({ "name": "spice", "tags": "fire", "description": "" }),
-        )]),
+        case("image", "a sticker without an image", Refused).after(&sticker(Value::Null)),
+        case("image", "a sticker of more than 512 KiB", Refused).after(&sticker(json!("513kib.png"))),
+        case("image", "a sticker of 512 KiB", Allowed).after(&sticker(json!("512kib.png"))),
+        case("sticker-lottie", "a Lottie file in a usual server", Refused).after(&sticker(json!("worm.json"))),
+        case("sticker-lottie", "a Lottie file in a partnered server", Allowed)
+            .spec(with("PARTNERED"))
+            .after(&sticker(json!("worm.json"))),
     ]
 }
 
@@ -602,6 +616,8 @@ struct Outcome {
 fn write_images(folder: &Path, case: &Case) {
     std::fs::write(folder.join("spice.png"), PNG).unwrap();
     std::fs::write(folder.join("drawing.svg"), "<svg/>").unwrap();
+    let lottie = r#"{ "v": "5.5", "w": 320, "h": 320, "fr": 30, "ip": 0, "op": 30, "layers": [] }"#;
+    std::fs::write(folder.join("worm.json"), lottie).unwrap();
     let named = case
         .after
         .iter()
@@ -734,16 +750,9 @@ async fn what_preflight_lets_through_is_applied_and_what_it_refuses_is_refused()
         wrong.join("\n")
     );
     for rule in RULES {
-        // The emulator has no stickers that could be imported. Values and members are looked at by whoever reads the
-        // configuration and the members: their tests are with those. What is unknown of a server is in `lost` and `unreadable`.
-        let elsewhere = [
-            "sticker-upload",
-            "value",
-            "absent-member",
-            "outcome-unknown",
-            "doubled",
-            "unreadable",
-        ];
+        // Values and members are checked by what reads the configuration and the members: their tests are with those. What is
+        // unknown of a server is in `lost` and `unreadable`.
+        let elsewhere = ["value", "absent-member", "outcome-unknown", "doubled", "unreadable"];
         let elsewhere = elsewhere.contains(&rule.id);
         let both = elsewhere || sides.get(rule.id).is_some_and(|sides| sides.len() == 2);
         assert!(both, "the rule `{}` lacks a case on one side", rule.id);

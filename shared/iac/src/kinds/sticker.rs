@@ -10,7 +10,7 @@ use super::definition::{
 use super::draft::{Draft, Section, attribute, image, present, resource_entry};
 use super::{Attributes, LiveResource};
 use crate::rules;
-use crate::values::limits::{STICKER_BYTES, STICKER_DESCRIPTION};
+use crate::values::limits::{STICKER_BYTES, STICKER_DESCRIPTION, STICKERS_BY_LEVEL};
 use crate::values::{Image, ImageAttribute, ImageFormat, Kind, Kinds, Overwrites, Part, Reference, Snowflake};
 use crate::wire::{self, LiveImage, Unreadable, nullable};
 use crate::yaml::reader::{At, Reader};
@@ -94,7 +94,7 @@ impl Definition for Sticker {
         formats: &[ImageFormat::Png, ImageFormat::Gif, ImageFormat::Lottie],
         formats_text: "PNG, APNG, GIF or Lottie",
         max_bytes: STICKER_BYTES,
-        is_required: false,
+        is_required: true,
         is_replaceable: false,
     });
     const LIST: Option<ListRequest> = None;
@@ -161,21 +161,29 @@ impl Definition for Sticker {
     }
 
     fn limits(&self, _: Resolve<'_>) -> Vec<Limit> {
-        Vec::new()
+        vec![Limit::all(Kind::Sticker)]
     }
 
-    fn bound(_: Group, _: u8) -> Bound {
-        Bound::NONE
+    fn bound(_: Group, boost_level: u8) -> Bound {
+        Bound {
+            most: STICKERS_BY_LEVEL[usize::from(boost_level).min(3)],
+            what: "stickers",
+            rule: rules::STICKERS_LIMIT,
+            what_to_do: "remove stickers from the server or from the configuration, or boost the server",
+        }
     }
 
     fn violations(&self, sent: Sent<'_>, server: &Abilities<'_>) -> Vec<Violation> {
-        let creation = Violation {
-            rule: rules::STICKER_UPLOAD,
-            what: "a sticker cannot be made by gaib: {}".to_owned(),
-            what_to_do: "upload it (Server Settings, Stickers) and take it in: `gaib server import ADDRESS ID`"
+        let is_lottie = self.image.as_ref().is_some_and(Image::is_json);
+        let has_lottie = server.features.contains("VERIFIED") || server.features.contains("PARTNERED");
+        let violation = Violation {
+            rule: rules::STICKER_LOTTIE,
+            what: "only verified and partnered servers have Lottie stickers: {}".to_owned(),
+            what_to_do: "use a PNG, APNG or GIF file as the image, or take the sticker out of the configuration"
                 .to_owned(),
         };
-        sent.is_creation().then_some(creation).into_iter().collect()
+        let is_violated = sent.is_creation() && is_lottie && !has_lottie;
+        is_violated.then_some(violation).into_iter().collect()
     }
 
     fn written(&self, field: &str, _: Option<&Overwrites>) -> Option<Vec<(String, Yaml)>> {

@@ -235,15 +235,9 @@ impl Live {
 
 /// SHA-256 of a value as JSON, in hexadecimal.
 pub(crate) fn digest(value: &impl Serialize) -> String {
-    use std::fmt::Write as _;
     // Plain structs with text keys: serde_json cannot fail on them.
     let bytes = serde_json::to_vec(value).unwrap_or_default();
-    Sha256::digest(bytes)
-        .iter()
-        .fold(String::with_capacity(64), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    hex::encode(Sha256::digest(bytes))
 }
 
 type Resources = BTreeMap<(Kind, Snowflake), LiveResource>;

@@ -88,18 +88,12 @@ impl Configuration {
     /// SHA-256, in hexadecimal, of what it says and in which order; where it is written changes nothing.
     #[must_use]
     pub fn digest(&self) -> String {
-        use std::fmt::Write as _;
         let said: Vec<(&Address, &Attributes)> = self
             .resources
             .iter()
             .map(|(address, resource)| (address, &resource.attributes))
             .collect();
         let bytes = serde_json::to_vec(&said).unwrap_or_default();
-        Sha256::digest(bytes)
-            .iter()
-            .fold(String::with_capacity(64), |mut text, byte| {
-                let _ = write!(text, "{byte:02x}");
-                text
-            })
+        hex::encode(Sha256::digest(bytes))
     }
 }

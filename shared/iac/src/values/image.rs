@@ -28,6 +28,11 @@ impl Image {
         one.zip(other).is_some_and(|(one, other)| !one.is_same(other))
     }
 
+    /// Whether the path names a JSON file: a Lottie animation.
+    pub(crate) fn is_json(&self) -> bool {
+        self.path.to_ascii_lowercase().ends_with(".json")
+    }
+
     /// Whether the path names a GIF, which may be animated.
     pub(crate) fn is_gif(&self) -> bool {
         self.path.to_ascii_lowercase().ends_with(".gif")

@@ -55,6 +55,8 @@ pub const STICKER_NAME: RangeInclusive<usize> = 2..=30;
 pub const STICKER_DESCRIPTION: RangeInclusive<usize> = 2..=100;
 /// Characters of a sticker's tags.
 pub const STICKER_TAGS: RangeInclusive<usize> = 1..=200;
+/// Stickers of a server by boost level, 0 to 3.
+pub const STICKERS_BY_LEVEL: [usize; 4] = [5, 15, 30, 60];
 /// Bytes of a sticker's picture.
 pub const STICKER_BYTES: usize = 512 * 1024;
 /// Bytes of a webhook's avatar.
