@@ -157,7 +157,7 @@ pub(crate) struct ReadNotes {
 }
 
 /// A request that writes a resource, with the attributes before (as they are on the server) and after.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) enum Write<'a, T> {
     Create(&'a T),
     Update { before: Option<&'a T>, after: &'a T },
@@ -166,15 +166,15 @@ pub(crate) enum Write<'a, T> {
 
 impl<'a, T> Write<'a, T> {
     /// The attributes before the request, of a resource that exists.
-    pub(crate) const fn before(self) -> Option<&'a T> {
+    pub(crate) const fn before(&self) -> Option<&'a T> {
         match self {
             Self::Create(_) => None,
-            Self::Update { before, .. } | Self::Delete { before } => before,
+            Self::Update { before, .. } | Self::Delete { before } => *before,
         }
     }
 
     /// The attributes after the request.
-    pub(crate) const fn after(self) -> Option<&'a T> {
+    pub(crate) const fn after(&self) -> Option<&'a T> {
         match self {
             Self::Create(after) | Self::Update { after, .. } => Some(after),
             Self::Delete { .. } => None,

@@ -57,8 +57,11 @@ pub(crate) trait Entries {
 
 impl<E: ResourceEntry> Entries for At<Named<E>> {
     fn resources(&self) -> Vec<(Option<&At<String>>, &dyn ResourceEntry)> {
-        let entry = |(name, entry): &'_ (At<String>, At<E>)| (Some(name), &entry.value as &dyn ResourceEntry);
-        entries(Some(self)).iter().map(entry).collect()
+        let mut all: Vec<(Option<&At<String>>, &dyn ResourceEntry)> = Vec::new();
+        for (name, entry) in entries(Some(self)) {
+            all.push((Some(name), &entry.value));
+        }
+        all
     }
 }
 

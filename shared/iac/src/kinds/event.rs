@@ -13,7 +13,7 @@ use super::definition::{
     Abilities, Bound, Definition, Group, Limit, ListRequest, ReadContext, ReadNotes, Requirement, Resolve, Sent,
     Violation, Write,
 };
-use super::draft::{Draft, Section, image, present, resource_entry};
+use super::draft::{Draft, Section, image, resource_entry};
 use super::{Attributes, LiveResource};
 use crate::rules;
 use crate::values::limits::{EVENT_IMAGE_BYTES, MOST_EVENTS};

@@ -78,6 +78,6 @@ impl<'a> Unknowns<'a> {
 }
 
 /// A number as Discord's enumerations are numbered; `None` for a negative one.
-pub(crate) fn number<T>(sent: super::wire::Integer, understand: impl Fn(u64) -> Option<T>) -> Option<T> {
+pub(crate) fn number<T>(sent: super::Integer, understand: impl Fn(u64) -> Option<T>) -> Option<T> {
     understand(u64::try_from(sent).ok()?)
 }

@@ -194,7 +194,7 @@ fn limit<T>(list: &At<List<T>>, most: usize, what: &str, reader: &mut Reader<'_>
     }
 }
 
-fn texts<const LEAST: usize, const MOST: usize>(
+fn read_texts<const LEAST: usize, const MOST: usize>(
     list: Option<&At<List<Limited<LEAST, MOST>>>>,
     most: usize,
     what: &str,
@@ -229,12 +229,12 @@ fn read_trigger(entry: &At<TriggerEntry>, reader: &mut Reader<'_>) -> Option<Aut
     }
     let words = |entry: &At<WordsEntry>, reader: &mut Reader<'_>| {
         let own = &entry.value;
-        let keywords = texts(own.keywords.as_ref(), AUTOMOD_KEYWORDS, "words", reader);
-        let patterns = texts(own.patterns.as_ref(), AUTOMOD_PATTERNS, "patterns", reader);
+        let keywords = read_texts(own.keywords.as_ref(), AUTOMOD_KEYWORDS, "words", reader);
+        let patterns = read_texts(own.patterns.as_ref(), AUTOMOD_PATTERNS, "patterns", reader);
         (
             keywords,
             patterns,
-            texts(own.allow.as_ref(), AUTOMOD_ALLOW, "words that are let through", reader),
+            read_texts(own.allow.as_ref(), AUTOMOD_ALLOW, "words that are let through", reader),
         )
     };
     if let Some(entry) = keyword {
@@ -267,7 +267,7 @@ fn read_trigger(entry: &At<TriggerEntry>, reader: &mut Reader<'_>) -> Option<Aut
                 "which lists is missing; write `presets: [profanity, sexual_content, slurs]`, or some of them",
             );
         }
-        let allow = texts(
+        let allow = read_texts(
             entry.value.allow.as_ref(),
             AUTOMOD_PRESET_ALLOW,
             "words that are let through",
