@@ -24,7 +24,7 @@ const BOUND: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CdnError {
     /// No image there, or the content network does not give it.
-    #[error("{url} was answered {status}")]
+    #[error("the content network answered {url} with status {status}")]
     Refused {
         /// What was asked for.
         url: String,
@@ -77,7 +77,7 @@ impl Cdn {
         let (mut attempt, mut pause) = (1, PAUSE);
         loop {
             let tried = tokio::time::timeout(BOUND, self.attempt(&url, most)).await;
-            let tried = tried.unwrap_or_else(|_| Tried::failed(&format!("no answer within {} s", BOUND.as_secs())));
+            let tried = tried.unwrap_or_else(|_| Tried::failed(&format!("no response within {} s", BOUND.as_secs())));
             match tried {
                 Tried::Ended(result) => return result,
                 Tried::Failed { why, .. } if attempt == TRIES => return Err(CdnError::Unavailable { url, why }),
@@ -107,7 +107,7 @@ impl Cdn {
             let header = response.headers().get(http::header::RETRY_AFTER);
             let seconds = header.and_then(|value| value.to_str().ok()?.parse().ok());
             return Tried::Failed {
-                why: format!("it was answered {}", status.as_u16()),
+                why: format!("status {}", status.as_u16()),
                 wait: seconds.map(Duration::from_secs),
             };
         }
@@ -124,7 +124,7 @@ impl Cdn {
                 }
                 Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
                 Ok(None) => return Tried::Ended(Ok(bytes)),
-                Err(error) => return Tried::failed(&format!("the answer was cut off: {}", causes(&error))),
+                Err(error) => return Tried::failed(&format!("the response ended early: {}", causes(&error))),
             }
         }
     }

@@ -47,21 +47,21 @@ pub fn check_image(kind: Kind, bytes: &[u8]) -> Result<(), String> {
         Some(found) if accepted.formats.contains(&found) => {}
         Some(found) => {
             return Err(format!(
-                "it is {}, and Discord takes {} there",
+                "it is {}, and Discord accepts {}",
                 media_type(found),
                 accepted.formats_text
             ));
         }
         None => {
             return Err(format!(
-                "by its first bytes it is no image; Discord takes {}",
+                "its content is not an image; Discord accepts {}",
                 accepted.formats_text
             ));
         }
     }
     if bytes.len() > accepted.max_bytes {
         return Err(format!(
-            "it has {} bytes, and Discord takes {} at most",
+            "it has {} bytes, and Discord accepts at most {}",
             bytes.len(),
             accepted.max_bytes
         ));
@@ -91,7 +91,7 @@ fn usable(kind: Kind, image: &Image, pictures: &dyn Pictures) -> Result<(), Stri
     check_image(kind, &bytes).map_err(|why| format!("{}: {why}", image.path))?;
     match &image.sha256 {
         Some(planned) if *planned != digest(&bytes) => Err(format!(
-            "{} was changed since the plan was made; make the plan again",
+            "{} was changed after the plan was created; create the plan again",
             image.path
         )),
         _ => Ok(()),
@@ -152,7 +152,7 @@ mod tests {
         let why = |kind, bytes: &[u8]| check_image(kind, bytes).unwrap_err();
         assert!(why(Kind::Emoji, &png(EMOJI_BYTES + 1)).contains("262145 bytes"));
         assert!(why(Kind::Emoji, b"").contains("empty"));
-        assert!(why(Kind::Emoji, b"<svg/>").contains("no image"));
+        assert!(why(Kind::Emoji, b"<svg/>").contains("not an image"));
         assert!(why(Kind::Emoji, b"{}").contains("application/json"));
         assert!(why(Kind::Webhook, b"....ftypavif").contains("image/avif"));
         assert_eq!(check_image(Kind::Sticker, b"{}"), Ok(()));

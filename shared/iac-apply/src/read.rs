@@ -15,7 +15,7 @@ pub enum ReadError {
     #[error("the bot is not on server {0}, or there is no such server; check the id and invite the bot")]
     NoServer(Snowflake),
     /// The bot lacks what collections need.
-    #[error("the bot may not read {}; grant: {} (Server Settings, Roles, the bot's role)", what.join(", "), permissions.join(", "))]
+    #[error("the bot is not allowed to read {}; grant: {} (Server Settings, Roles, the bot's role)", what.join(", "), permissions.join(", "))]
     Forbidden {
         /// The kinds of these collections.
         kinds: BTreeSet<Kind>,

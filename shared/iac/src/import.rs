@@ -43,7 +43,7 @@ pub enum ImportError {
     },
     /// It belongs to an application or to boosting.
     #[error(
-        "the role `{0}` belongs to an application or to boosting; it can be neither made nor removed, so it cannot be managed"
+        "the role `{0}` is managed by an application or by boosting; it can be neither created nor deleted, so gaib cannot manage it"
     )]
     OfAnApplication(String),
     /// The state refuses it.

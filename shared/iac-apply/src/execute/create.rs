@@ -179,7 +179,7 @@ impl Executor<'_> {
         }
         let nothing = || CallError::OutcomeUnknown {
             call: writing.words(),
-            why: "it was never asked for".to_owned(),
+            why: "the request was not sent".to_owned(),
         };
         Err(run.call(unknown.unwrap_or_else(nothing)))
     }
@@ -192,7 +192,7 @@ impl Executor<'_> {
             Some(id) => Ok((id, answer)),
             None => Err(CallError::OutcomeUnknown {
                 call: writing.words(),
-                why: "the answer has no `id`".to_owned(),
+                why: "the response has no `id`".to_owned(),
             }),
         }
     }
@@ -294,11 +294,11 @@ impl Executor<'_> {
                 Look::Found(found) => {
                     state.record(address.clone(), just_made(&found.entry));
                     Some(format!(
-                        "{address} is kept in the state; plan again to decide about it."
+                        "{address} exists and stays in the state; the next plan includes it."
                     ))
                 }
                 Look::Unclear(_) => Some(format!(
-                    "{address} may have been made; its record is kept. Plan again to see what may have come of it."
+                    "{address} may have been created; its pending record stays in the state. The next plan shows the candidates."
                 )),
             };
             if let Some(message) = message {

@@ -20,7 +20,7 @@ pub enum ApplyError {
         source: CallError,
     },
     /// The server could not be looked through for what a lost answer may have made.
-    #[error("{step}: looking for what may have been made already: {source}")]
+    #[error("{step}: the search for the created resource failed: {source}")]
     Look {
         /// The step.
         step: String,
@@ -29,8 +29,8 @@ pub enum ApplyError {
     },
     /// An answer was lost, and something came that may have been made by the request, or by somebody else.
     #[error(
-        "{step}: outcome unknown: the answer was lost, and {} may have been made by the request; look at it in Discord. If gaib made it: \
-         `gaib server import {address} ID`. If somebody else did: `gaib server state rm {address}`. Then run the same again",
+        "{step}: outcome unknown: the answer was lost, and {} may have been made by the request; look at it in Discord. If gaib created it: \
+         `gaib server import {address} ID`. If another user created it: `gaib server state rm {address}`. Then run the same again",
         ids(candidates)
     )]
     Unclear {
@@ -50,7 +50,7 @@ pub enum ApplyError {
         source: FormError,
     },
     /// The plan and the state do not fit.
-    #[error("{step}: {source}; make the plan again")]
+    #[error("{step}: {source}; create the plan again")]
     State {
         /// The step.
         step: String,
@@ -58,7 +58,9 @@ pub enum ApplyError {
         source: StateError,
     },
     /// The plan was made from another state.
-    #[error("the plan was made from the state with lineage {planned}, and this one has {present}; make the plan again")]
+    #[error(
+        "the plan was created from the state with lineage {planned}, and this state has lineage {present}; create the plan again"
+    )]
     Lineage {
         /// Of the plan.
         planned: String,

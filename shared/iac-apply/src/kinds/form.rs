@@ -10,10 +10,12 @@ use crate::picture::data_uri;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FormError {
     /// An address that is not in the state.
-    #[error("`{0}` is not there yet: the step that makes it is missing from the plan; make the plan again")]
+    #[error("`{0}` does not exist yet, and no earlier step of the plan creates it; create the plan again")]
     Unresolved(Address),
     /// An answer without what has to be sent back whole.
-    #[error("Discord's answer to `{call}` has no `{field}`, which would be lost; nothing was changed: try again later")]
+    #[error(
+        "Discord's answer to `{call}` has no `{field}`, so the change would remove what it contains; nothing was changed: try again later"
+    )]
     Unread {
         /// The call.
         call: &'static str,
@@ -21,10 +23,10 @@ pub enum FormError {
         field: &'static str,
     },
     /// An attribute without which Discord makes nothing.
-    #[error("the attribute `{0}` is needed to make it")]
+    #[error("the attribute `{0}` is required to create it")]
     Missing(&'static str),
     /// A picture.
-    #[error("the picture {path}: {why}")]
+    #[error("the image {path}: {why}")]
     Picture {
         /// Its path.
         path: String,
@@ -39,7 +41,7 @@ pub enum FormError {
 impl FormError {
     /// The creation of a kind of which a server has exactly one.
     pub(crate) const SINGLE: Self =
-        Self::Unsupported("a server has exactly one of it, which is changed and never made");
+        Self::Unsupported("every server has exactly one of it, which is changed and never created");
 }
 
 /// Names of the attributes to send; `None` is all that are given.

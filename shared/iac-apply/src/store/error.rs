@@ -66,9 +66,7 @@ pub enum StoreError {
     #[error("workspace {0} is not locked; there is nothing to do")]
     NotLocked(WorkspaceName),
     /// Unlocking by another id.
-    #[error(
-        "the lock of workspace {workspace} has the id {held}, not {asked}; check its holder before you take it away"
-    )]
+    #[error("the lock of workspace {workspace} has the id {held}, not {asked}; check its holder before you remove it")]
     OtherLock {
         /// Of which workspace.
         workspace: WorkspaceName,
@@ -79,7 +77,7 @@ pub enum StoreError {
     },
     /// Taking the lock from an operation that runs.
     #[error(
-        "the operation that holds the lock is running: {0}; stop it first (Ctrl-C lets it finish its request and save)"
+        "the operation that holds the lock is running: {0}; stop it first (after Ctrl-C it finishes its request and saves the state)"
     )]
     Alive(Box<LockRecord>),
     /// A simple unlock of an operation's lock.
@@ -92,7 +90,7 @@ pub enum StoreError {
     WorkspaceName(String),
     /// No such workspace.
     #[error(
-        "there is no workspace {0}; `gaib server workspace ls` lists them, `gaib server workspace new {0}` makes it"
+        "there is no workspace {0}; `gaib server workspace ls` lists them, `gaib server workspace new {0}` creates it"
     )]
     NoWorkspace(WorkspaceName),
     /// It exists already.
@@ -108,10 +106,10 @@ fn what_to_do(record: &LockRecord, alive: bool) -> String {
     if alive {
         "wait until it has ended, or stop it".to_owned()
     } else if record.process.is_none() {
-        format!("`gaib server unlock {}` gives it back", record.id)
+        format!("`gaib server unlock {}` releases it", record.id)
     } else {
         format!(
-            "if it is certain that it has ended, `gaib server force-unlock {}` takes the lock away",
+            "if it is certain that it has ended, `gaib server force-unlock {}` removes the lock",
             record.id
         )
     }

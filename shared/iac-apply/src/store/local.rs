@@ -211,7 +211,7 @@ impl LocalGuard {
 impl Drop for LocalGuard {
     fn drop(&mut self) {
         if let Err(error) = self.give_back() {
-            tracing::warn!(%error, "a lock could not be given back");
+            tracing::warn!(%error, "a lock could not be released");
         }
     }
 }

@@ -301,5 +301,5 @@ async fn renamed_tag_keeps_its_id_and_a_removed_one_is_reported() {
     assert_eq!(tag_ids(&bench).await, expected);
     let removed = bench.plan(&forum(&["lost", "ancient"]), Mode::Apply).await;
     let text = arrakis_iac::render::plan(&removed, arrakis_iac::render::Style { color: true });
-    assert!(text.contains("posts lose the tags `new`"), "{text}");
+    assert!(text.contains("posts will lose the tags `new`"), "{text}");
 }

@@ -251,7 +251,7 @@ async fn a_name_that_was_rewritten_in_an_unknown_way_is_recorded() {
     let told = plan
         .notes
         .iter()
-        .filter(|note| note.contains("`name` was asked for as"))
+        .filter(|note| note.contains("`name` was sent as"))
         .count();
     assert_eq!(told, everything().resources.len(), "{:#?}", plan.notes);
 }

@@ -226,7 +226,7 @@ pub(crate) fn used(
         .keys()
         .filter(|address| !configuration.resources.contains_key(*address));
     let mut absent: BTreeMap<Address, String> = switched_off
-        .map(|address| (address.clone(), "a flag of the theme switches it off".to_owned()))
+        .map(|address| (address.clone(), "a flag of the theme excludes it".to_owned()))
         .collect();
     leave_out(entry, &mut configuration, &mut absent, reader);
     Some(Base { configuration, absent })
@@ -251,7 +251,7 @@ fn set_variables(
             let value = scope
                 .get(other)
                 .ok_or_else(|| format!("there is no variable `{other}` in this file"))?;
-            arrakis_themes::as_text(value).ok_or_else(|| format!("`{other}` is a list and fits into no text"))
+            arrakis_themes::as_text(value).ok_or_else(|| format!("`{other}` is a list and cannot be part of a text"))
         };
         let put_in = |text: &str| arrakis_themes::expand(text, lookup).map_err(|(_, reason)| reason);
         match typed(kind, &value.value, put_in) {
@@ -335,7 +335,7 @@ fn leave_out(
     left_out.extend(below);
     for address in left_out {
         configuration.resources.shift_remove(&address);
-        absent.insert(address, "`theme.without` leaves it out".to_owned());
+        absent.insert(address, "`theme.without` excludes it".to_owned());
     }
     // What is left may have been open to a role that is not there any more.
     let gone = |target: &Target| matches!(target, Target::Role(role) if role.address().is_some_and(|role| absent.contains_key(role)));

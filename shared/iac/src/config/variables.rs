@@ -57,7 +57,7 @@ impl FromNode for TypeName {
         let found = TYPES.into_iter().find(|kind| kind.as_str() == text);
         if found.is_none() {
             let known = TYPES.map(|kind| format!("`{}`", kind.as_str())).join(", ");
-            let reason = format!("`{}` is no type; expected one of {known}", shortened(&text));
+            let reason = format!("`{}` is not a type; expected one of {known}", shortened(&text));
             reader.refuse_near(node.at, reason, &text, TYPES.map(VariableType::as_str));
         }
         found.map(Self)
@@ -96,7 +96,7 @@ impl FromNode for DefaultEntry {
                         Tree::Scalar { text, .. } if !item.is_nothing() => texts.push(text.clone()),
                         _ => {
                             let what = item.what();
-                            reader.refuse(item.at, format!("a list of a variable holds texts, not {what}"));
+                            reader.refuse(item.at, format!("a list variable contains texts, not {what}"));
                         }
                     }
                 }
@@ -151,7 +151,7 @@ impl FromNode for ThemeEntry {
         }
         let map = ThemeMap::read(node, reader)?;
         if map.name.is_none() {
-            reader.refuse(node.at, "which theme is missing; write `name: sietch`");
+            reader.refuse(node.at, "the `name` of the theme is missing; write `name: sietch`");
         }
         Some(Self(map))
     }
@@ -321,7 +321,7 @@ impl Solver<'_> {
             (None, Some(default)) => self.default(name, kind, default, path, reader),
             (None, None) => {
                 let reason =
-                    format!("`{name}` has no value; give it by `--var {name}=…`, `GAIB_VAR_{name}` or a default");
+                    format!("`{name}` has no value; set it by `--var {name}=…`, `GAIB_VAR_{name}` or a default");
                 reader.refuse(at, reason);
                 None
             }
@@ -349,7 +349,9 @@ impl Solver<'_> {
                     return Err(format!("it refers to itself: {} → {other}", path.join(" → ")));
                 }
                 if path.len() > LONGEST_CHAIN {
-                    return Err(format!("more than {LONGEST_CHAIN} variables name one another"));
+                    return Err(format!(
+                        "a chain of more than {LONGEST_CHAIN} variables that refer to one another"
+                    ));
                 }
                 if !self.declared.contains_key(other) {
                     return Err(format!("there is no variable `{}`", shortened(other)));
@@ -358,7 +360,7 @@ impl Solver<'_> {
                     silent = true;
                     return Err(String::new());
                 };
-                as_text(&value).ok_or_else(|| format!("`{other}` is a list and fits into no text"))
+                as_text(&value).ok_or_else(|| format!("`{other}` is a list and cannot be part of a text"))
             };
             expand(text, lookup).map_err(|(_, reason)| reason)
         };
@@ -388,7 +390,7 @@ pub(crate) fn typed(
     let mut expanded = |text: &str| {
         let text = put_in(text)?;
         match text.len() > MOST_EXPANDED {
-            true => Err(format!("it comes to more than {MOST_EXPANDED} bytes")),
+            true => Err(format!("the value has more than {MOST_EXPANDED} bytes")),
             false => Ok(text),
         }
     };

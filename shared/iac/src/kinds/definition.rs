@@ -251,7 +251,7 @@ impl Limit {
 pub(crate) struct Bound {
     /// How many there may be.
     pub(crate) most: usize,
-    /// What is counted: `roles (@everyone among them)`.
+    /// What is counted: `roles (including @everyone)`.
     pub(crate) what: &'static str,
     /// The rule of preflight.
     pub(crate) rule: &'static str,

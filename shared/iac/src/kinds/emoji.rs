@@ -60,7 +60,7 @@ impl Section for Named<EmojiEntry> {
                     at,
                     &address,
                     &attribute("name"),
-                    format!("`{shown}` is no name of an emoji: 2 to 32 letters, digits and `_`"),
+                    format!("`{shown}` is not the name of an emoji: 2 to 32 letters, digits and `_`"),
                 );
             }
             let emoji = Emoji {

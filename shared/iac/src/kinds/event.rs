@@ -179,10 +179,7 @@ fn event(
     let places = [own.stage.is_some(), own.voice.is_some(), own.location.is_some()];
     let places = places.into_iter().filter(|given| *given).count();
     if places > 1 {
-        reader.refuse(
-            name.at,
-            "an event takes place on a `stage`, in a `voice` channel or at a `location`: one of them",
-        );
+        reader.refuse(name.at, "an event has exactly one of `stage`, `voice` and `location`");
     }
     let place = match (&own.stage, &own.voice, &own.location) {
         (Some(stage), _, _) => names.needed(stage, Kind::Channel, reader).map(EventPlace::Stage),
@@ -215,11 +212,11 @@ fn check_event(
 ) {
     let creation = [Part::Creation];
     if own.start.is_none() {
-        let reason = "when the event begins is missing; write `start: 2026-12-24T18:00:00Z`";
+        let reason = "`start` is missing; write `start: 2026-12-24T18:00:00Z`";
         reader.break_rule_of(at, address, &creation, reason);
     }
     if own.stage.is_none() && own.voice.is_none() && own.location.is_none() {
-        let reason = "an event takes place on a `stage`, in a `voice` channel or at a `location`: one of them";
+        let reason = "an event has exactly one of `stage`, `voice` and `location`";
         reader.break_rule_of(at, address, &creation, reason);
     }
     if let (Some(start), Some(Clearable::Set(end)), Some(written)) = (start, end, &own.end)

@@ -185,7 +185,7 @@ fn prompts(list: &List<PromptEntry>, names: &Names, reader: &mut Reader<'_>) -> 
             continue;
         };
         if read.iter().any(|before| before.title == prompt.title) {
-            reader.break_rule(own.at, format!("the question `{}` is there twice", prompt.title));
+            reader.break_rule(own.at, format!("the question `{}` occurs twice", prompt.title));
         }
         read.push(prompt);
     }
@@ -216,7 +216,7 @@ fn prompt(entry: &At<PromptEntry>, names: &Names, reader: &mut Reader<'_>) -> Op
             continue;
         };
         if options.iter().any(|before| before.title == title.value.0) {
-            reader.break_rule(title.at, format!("the answer `{}` is there twice", title.value.0));
+            reader.break_rule(title.at, format!("the answer `{}` occurs twice", title.value.0));
         }
         if one.roles.is_none() && one.channels.is_none() {
             reader.break_rule(

@@ -175,7 +175,7 @@ fn refuse_more_than_permissions(entry: &At<RoleEntry>, reader: &mut Reader<'_>) 
     for at in marks.into_iter().flatten() {
         reader.refuse(
             at,
-            "`everyone` is the role of all members: it has `permissions`, and nothing else can be set",
+            "`everyone` is the role of all members; only its `permissions` can be set",
         );
     }
 }
@@ -256,7 +256,7 @@ impl Definition for Role {
     fn bound(_: Group, _: u8) -> Bound {
         Bound {
             most: MOST_ROLES,
-            what: "roles (@everyone among them)",
+            what: "roles (including @everyone)",
             rule: rules::ROLES_LIMIT,
             what_to_do: "remove roles from the server or from the configuration",
         }
@@ -287,7 +287,7 @@ impl Definition for Role {
             .map(|(_, rule, feature, what)| Violation {
                 rule,
                 what: format!("this server has no {what} (it lacks the feature {feature}): {{}}"),
-                what_to_do: "boost the server, or take them out of the configuration".to_owned(),
+                what_to_do: "boost the server, or remove them from the configuration".to_owned(),
             })
             .collect()
     }

@@ -293,7 +293,7 @@ impl Section for ServerEntry {
             ] {
                 if *channel == Some(Clearable::Cleared) {
                     let parts = ["community", key].map(|field| Part::Attribute(field.to_owned()));
-                    let reason = format!("a community server needs a `{key}`, and here it is `none`");
+                    let reason = format!("a community server requires a `{key}`, and here it is `none`");
                     reader.break_rule_of(at, &Address::SERVER, &parts, reason);
                 }
             }

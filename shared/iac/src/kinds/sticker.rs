@@ -80,7 +80,7 @@ impl Section for Named<StickerEntry> {
                     name.at,
                     &address,
                     &[Part::Creation],
-                    "the emoji that the sticker goes with is missing; write its name under `tags`",
+                    "`tags`, the name of a related Unicode emoji, is missing",
                 );
             }
             draft.put(address, Attributes::Sticker(sticker), name.at);
@@ -179,7 +179,7 @@ impl Definition for Sticker {
         let violation = Violation {
             rule: rules::STICKER_LOTTIE,
             what: "only verified and partnered servers have Lottie stickers: {}".to_owned(),
-            what_to_do: "use a PNG, APNG or GIF file as the image, or take the sticker out of the configuration"
+            what_to_do: "use a PNG, APNG or GIF file as the image, or remove the sticker from the configuration"
                 .to_owned(),
         };
         let is_violated = sent.is_creation() && is_lottie && !has_lottie;

@@ -58,13 +58,13 @@ impl Section for Named<WebhookEntry> {
             };
             let lower = shown.to_lowercase();
             for word in RESERVED_NAMES.into_iter().filter(|word| lower.contains(word)) {
-                let reason = format!("Discord lets no webhook be called `{word}`");
+                let reason = format!("Discord refuses a webhook with the name `{word}`");
                 reader.break_rule_of(at, &address, &attribute("name"), reason);
             }
             let channel = match &own.channel {
                 Some(channel) => names.needed(channel, Kind::Channel, reader),
                 None => {
-                    let reason = "the `channel` that the webhook writes to is missing";
+                    let reason = "the `channel` of the webhook is missing";
                     reader.break_rule_of(name.at, &address, &[Part::Creation], reason);
                     None
                 }

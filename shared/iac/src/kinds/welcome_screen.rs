@@ -86,7 +86,7 @@ fn welcome_screen(entry: &WelcomeEntry, names: &Names, reader: &mut Reader<'_>) 
                 over.at,
                 &Address::WELCOME_SCREEN,
                 &attribute("channels"),
-                format!("more than {WELCOME_CHANNELS} channels; the welcome screen has room for no more"),
+                format!("more than {WELCOME_CHANNELS} channels; the welcome screen has no more"),
             );
         }
         let mut read = Vec::new();

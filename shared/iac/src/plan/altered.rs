@@ -131,8 +131,8 @@ pub(super) fn accept(address: &Address, wanted: &mut Attributes, known: &Known) 
         // Equal values need no note.
         if let Some((asked, kept)) = shown.and_then(|kept| told_apart(&asked.to_string(), &kept.to_string())) {
             notes.push(format!(
-                "{address}: `{key}` was asked for as {asked}, and Discord keeps {kept}. It is not sent again. Write what Discord \
-                 keeps into the configuration, or run `gaib server apply --refresh-only` to have the next apply send it again"
+                "{address}: `{key}` was sent as {asked}, and Discord stores {kept}. It is not sent again. Write the stored value \
+                 into the configuration, or run `gaib server apply --refresh-only` to have the next apply send it again"
             ));
         }
     }
@@ -209,11 +209,11 @@ mod tests {
     #[test]
     fn note_shows_a_difference_that_print_hides() {
         let hidden = notes("lob\u{200b}by", "lobby");
-        let shown = "asked for as \"lob\\u{200b}by\", and Discord keeps \"lobby\"";
+        let shown = "sent as \"lob\\u{200b}by\", and Discord stores \"lobby\"";
         assert!(hidden.len() == 1 && hidden[0].contains(shown), "{hidden:?}");
         let plain = notes("lobby!", "lobby");
         assert!(
-            plain[0].contains("asked for as \"lobby!\", and Discord keeps \"lobby\""),
+            plain[0].contains("sent as \"lobby!\", and Discord stores \"lobby\""),
             "{plain:?}"
         );
     }

@@ -342,11 +342,13 @@ pub enum PlanFileError {
     },
     /// Of another gaib.
     #[error(
-        "it has version {0}, and this gaib carries out version {VERSION}; make it again with `gaib server plan --out`"
+        "it has version {0}, and this version of gaib applies version {VERSION}; create it again with `gaib server plan --out`"
     )]
     Version(u64),
     /// Changed since.
-    #[error("it was changed after it was made (its digest does not fit); make it again with `gaib server plan --out`")]
+    #[error(
+        "it was changed after it was created (its digest does not match); create it again with `gaib server plan --out`"
+    )]
     Digest,
 }
 

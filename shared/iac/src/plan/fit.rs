@@ -252,7 +252,7 @@ impl Fitting {
         };
         let address = address.clone();
         self.notes.push(format!(
-            "{address} waits outside of all categories for a moment, with its own permissions: its category is full"
+            "{address} is temporarily moved out of all categories, with its own overwrites, because its category is full"
         ));
         Some(Step::Update {
             address,

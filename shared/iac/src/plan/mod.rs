@@ -63,7 +63,7 @@ pub struct Options {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// The state is of another server.
-    #[error("the state is of server {state}, and the server that was read is {live}")]
+    #[error("the state belongs to server {state}, and the server that was read is {live}")]
     OtherServer {
         /// Of the state.
         state: Snowflake,

@@ -32,12 +32,12 @@ pub(super) fn notes(changes: &[Change], managed: &Managed, live: &Live) -> Vec<S
         let (address, shown) = (&change.address, change.name.as_deref().unwrap_or_default());
         if live.get(kind, *id).is_some_and(|found| found.managed) {
             return Some(format!(
-                "{address} will be made beside the role `{shown}` ({id}), which belongs to an application and stays"
+                "{address} will be created beside the role `{shown}` ({id}), which an application manages and which stays"
             ));
         }
         Some(format!(
-            "{address} will be made although the server has {} `{shown}` that is not managed; \
-             `gaib server import {address} {id}` takes that one instead",
+            "{address} will be created although the server has {} `{shown}` that is not managed; \
+             `gaib server import {address} {id}` imports that one instead",
             with_article(kind.words())
         ))
     })

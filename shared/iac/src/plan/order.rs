@@ -66,8 +66,7 @@ pub(super) fn orders(
     match live.channels_unordered {
         false => context.channels(&mut orders),
         true => orders.notes.push(
-            "Discord sent channels without their positions: the order of categories and channels is left as it is"
-                .to_owned(),
+            "Discord sent channels without positions: the order of categories and channels does not change".to_owned(),
         ),
     }
     orders
@@ -155,7 +154,7 @@ impl Context<'_> {
         wrong
             .map(|(_, member)| {
                 format!(
-                    "{} stands above the bot's own role, where the bot cannot move it, and the configuration puts it lower; \
+                    "{} is above the bot's highest role, where the bot cannot move it, and the configuration has it lower; \
                      drag the bot's role above it (Server Settings, Roles)",
                     member.reference
                 )

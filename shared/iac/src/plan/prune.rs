@@ -26,9 +26,9 @@ pub(super) fn prune(configuration: &mut Configuration, managed: &Managed, live: 
         let stays = resource.attributes.remove_references(&is_gone) || known.is_some();
         let ids: Vec<String> = gone.iter().map(ToString::to_string).collect();
         let what = if stays {
-            "loses what it says of"
+            "loses its references to"
         } else {
-            "is left out, since it needs"
+            "is ignored because it requires"
         };
         notes.push(format!("{address} {what} {}: not on this server", ids.join(", ")));
         stays

@@ -35,7 +35,7 @@ pub fn simulate(live: &Live, state: &State, plan: &Plan) -> Result<(Live, State)
         if let Some(limit) = run.passes(step) {
             let bound = run.bound(limit);
             return Err(refuse(format!(
-                "Discord allows {} {}, and there are as many",
+                "Discord allows {} {}, and the limit is reached",
                 bound.most, bound.what
             )));
         }

@@ -151,7 +151,7 @@ pub(super) fn notes(changes: &[Change]) -> Vec<String> {
             let known = before.iter().find(|known| known.id.is_some() && known.id == tag.id);
             if let Some(known) = known.filter(|known| known.name != tag.name) {
                 notes.push(format!(
-                    "{}: the tag `{}` is renamed to `{}`; its posts keep it",
+                    "{}: the tag `{}` is renamed to `{}`; its posts keep the tag",
                     change.address, known.name, tag.name
                 ));
             }
@@ -159,8 +159,8 @@ pub(super) fn notes(changes: &[Change]) -> Vec<String> {
         let removed = removed(change);
         if !removed.is_empty() {
             notes.push(format!(
-                "{}: the tags `{}` are removed, and posts lose them; if one of them was meant to be renamed, rename it in an \
-                 apply of its own",
+                "{}: the tags `{}` are removed from the channel and its posts; to rename a tag, rename it in an \
+                 apply without other changes of tags",
                 change.address,
                 removed.join("`, `")
             ));

@@ -106,7 +106,7 @@ pub enum StateError {
         reason: String,
     },
     /// Of a later gaib.
-    #[error("it has version {0}, and this gaib reads versions up to {VERSION}; use a newer gaib")]
+    #[error("it has version {0}, and this version of gaib reads up to {VERSION}; use a newer gaib")]
     Version(u64),
     /// Nothing is managed under this address.
     #[error("`{address}` is not in the state{}", nearest.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
@@ -130,7 +130,7 @@ pub enum StateError {
         wanted: Address,
     },
     /// Two addresses have one id.
-    #[error("`{one}` and `{other}` have one id, {id}; at Discord that is one thing, which has one address")]
+    #[error("`{one}` and `{other}` have the same id, {id}; a resource has exactly one address")]
     SameId {
         /// The id.
         id: Snowflake,

@@ -6,7 +6,7 @@ use super::State;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PushError {
     /// It began elsewhere.
-    #[error("its lineage is {pushed}, and the present state's is {present}: it is the state of another beginning")]
+    #[error("its lineage is {pushed}, and the current state has lineage {present}: they are not versions of one state")]
     Lineage {
         /// Of the one that is pushed.
         pushed: String,
@@ -15,7 +15,7 @@ pub enum PushError {
     },
     /// It is older.
     #[error(
-        "its serial is {pushed}, and the present state's is {present}: it is older, and what was written since would be lost"
+        "its serial is {pushed}, and the current state has serial {present}: it is older, and later changes would be lost"
     )]
     Older {
         /// Of the one that is pushed.
@@ -24,10 +24,10 @@ pub enum PushError {
         present: u64,
     },
     /// Both claim the same serial and say different things.
-    #[error("both have serial {0} and differ: one was changed by hand")]
+    #[error("both have serial {0} and differ: one was edited")]
     Differs(u64),
     /// It belongs to another server.
-    #[error("it is of server {pushed}, and the present state is of server {present}")]
+    #[error("it belongs to server {pushed}, and the current state belongs to server {present}")]
     Guild {
         /// Of the one that is pushed.
         pushed: String,

@@ -106,16 +106,16 @@ serde_as_text!(Key);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// The part before the dot names no kind.
-    #[error("`{0}` is no kind of resource; an address reads like `role.naib`, `channel.general` or `server`")]
+    #[error("`{0}` is not a kind of resource; an address has the form `role.naib`, `channel.general` or `server`")]
     Kind(String),
     /// The part behind the dot is no key.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// A kind with many resources and no key.
-    #[error("`{0}` needs a name behind it, like `{0}.example`")]
+    #[error("`{0}` requires a logical name, like `{0}.example`")]
     KeyMissing(Kind),
     /// A kind with one resource and a key.
-    #[error("there is one {words} in a server; its address is `{0}`", words = .0.words())]
+    #[error("a server has one {words}; its address is `{0}`", words = .0.words())]
     KeyGiven(Kind),
 }
 

@@ -11,7 +11,7 @@ pub trait Choice: Copy + 'static {
 
 /// A name that is none of those there are.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{name}` is not known here; it is one of {}", .known.join(", "))]
+#[error("`{name}` is unknown; expected one of {}", .known.join(", "))]
 pub struct UnknownName {
     /// What was written.
     pub name: String,

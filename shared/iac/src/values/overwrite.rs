@@ -33,7 +33,7 @@ pub enum TargetError {
     Id(String),
     /// A reference to something that permissions are not given to, or a bare id.
     #[error(
-        "permissions are given to `everyone`, `bot`, a role (`role.naib`, `role:ID`) or a member (`member:ID`), not to `{0}`"
+        "the target of an overwrite is `everyone`, `bot`, a role (`role.naib`, `role:ID`) or a member (`member:ID`), not `{0}`"
     )]
     NotATarget(String),
 }

@@ -23,9 +23,7 @@ pub(crate) use unknown::{Unknowns, number};
 
 /// An answer of Discord's that lacks what its OpenAPI document requires, or has another type there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "Discord's answer to `{call}` cannot be read: {why}, at `{at}`; nothing was changed or forgotten: try again later"
-)]
+#[error("Discord's answer to `{call}` cannot be read: {why}, at `{at}`; nothing was changed: try again later")]
 pub struct Unreadable {
     /// The call, e.g. `GET /guilds/{id}`.
     pub call: &'static str,

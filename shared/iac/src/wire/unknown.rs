@@ -36,9 +36,9 @@ impl fmt::Display for UnknownValue {
             "{subject} `{name}` ({id}): the value of `{field}`, `{value}`, is unknown to this version of gaib; "
         )?;
         f.write_str(if *kind == Kind::Channel && field == "kind" {
-            "the channel cannot be managed, and what refers to it names its id"
+            "the channel cannot be managed; references to it use its id"
         } else {
-            "the attribute is left as it is"
+            "the attribute does not change"
         })
     }
 }

@@ -42,7 +42,7 @@ impl Names {
             _ => {
                 let reason = match text.split_once('.') {
                     Some((other, _)) if Kind::from_name(other).is_some_and(|other| other != kind) => {
-                        format!("`{}` is no {}", shortened(text), kind.words())
+                        format!("`{}` is not a {}", shortened(text), kind.words())
                     }
                     _ => format!("there is no {} `{}`", kind.words(), shortened(text)),
                 };
@@ -98,7 +98,10 @@ impl Names {
                 continue;
             };
             if !seen.insert(reference.clone()) {
-                reader.break_rule(link.at, format!("`{}` is in this list twice", shortened(&link.value.0)));
+                reader.break_rule(
+                    link.at,
+                    format!("`{}` occurs in this list twice", shortened(&link.value.0)),
+                );
             }
             found.push(reference);
         }
@@ -111,7 +114,7 @@ impl Names {
         let found = self.link(link, kind, reader);
         if found.is_none() && reader.count() == before {
             let reason = format!(
-                "the {} `{}` is not there: {}; drop this by the same flag",
+                "the {} `{}` is not part of the configuration: {}; use the same flag here",
                 kind.words(),
                 shortened(&link.value.0),
                 self.why(link, kind)

@@ -222,7 +222,7 @@ impl<'a> Reader<'a> {
         if !fits && before <= MOST_EXPANDED_IN_ALL {
             self.refuse(
                 at,
-                format!("the variables of this file come to more than {MOST_EXPANDED_IN_ALL} bytes"),
+                format!("the values of the variables in this file have more than {MOST_EXPANDED_IN_ALL} bytes"),
             );
         }
         fits
@@ -236,11 +236,11 @@ impl<'a> Reader<'a> {
         let scope = &self.scope;
         let mut silent = false;
         let lookup = |name: &str| match scope.values.get(name) {
-            Some(value) => as_text(value).ok_or_else(|| format!("`{name}` is a list and fits into no text")),
+            Some(value) => as_text(value).ok_or_else(|| format!("`{name}` is a list and cannot be part of a text")),
             None => {
                 silent |= scope.broken.contains(name);
                 Err(match scope.flags.contains(name) {
-                    true => format!("`{name}` is a flag; write `flag: {name}` on what it governs"),
+                    true => format!("`{name}` is a flag; write `flag: {name}` in the resources that depend on it"),
                     false => format!("there is no variable `{}`", shortened(name)),
                 })
             }

@@ -130,7 +130,7 @@ impl FromNode for FormatVersion {
         let text = reader.text(node)?;
         if text != "1" {
             let reason = format!(
-                "`{}` is not a version of the format that is known here; 1 is",
+                "`{}` is not a supported format version; the only version is 1",
                 shortened(&text)
             );
             reader.refuse(node.at, reason);
@@ -211,7 +211,7 @@ impl<T: crate::values::Choice> FromNode for Pick<T> {
         let names: Vec<&str> = T::all().iter().map(|one| one.text()).collect();
         let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
         let reason = format!(
-            "`{}` is not known here; expected one of {}",
+            "`{}` is unknown; expected one of {}",
             shortened(&text),
             quoted.join(", ")
         );

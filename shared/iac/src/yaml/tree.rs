@@ -160,10 +160,7 @@ impl<'a> Source<'a> {
 /// The bytes as text: UTF-8, with or without a byte order mark, and no larger than a configuration can be.
 pub(crate) fn text<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, Problem> {
     if bytes.len() > MOST_BYTES {
-        let reason = format!(
-            "the file has {} bytes; a configuration has at most {MOST_BYTES}",
-            bytes.len()
-        );
+        let reason = format!("the file has {} bytes; the maximum is {MOST_BYTES}", bytes.len());
         return Err(Problem::about(file, reason));
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
@@ -182,7 +179,7 @@ pub(crate) fn text<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, Problem> 
             .lines()
             .nth(usize::try_from(line).unwrap_or(1) - 1)
             .unwrap_or_default();
-        let reason = "a NUL stands here, which no YAML file may hold; is this a text file?";
+        let reason = "a NUL character, which YAML does not allow; is this a text file?";
         return Err(Problem::at_place(file, Place::new(line, column, shown), reason));
     }
     Ok(text)
@@ -231,7 +228,7 @@ fn explain(error: &ScanError) -> String {
     let told = error.info();
     let lower = told.to_lowercase();
     if lower.contains("recursion") || lower.contains("nest") {
-        return format!("more than {MOST_DEPTH} levels deep; a configuration is not");
+        return format!("more than {MOST_DEPTH} levels of nesting; a configuration has fewer");
     }
     let hint = if lower.contains("tab") {
         "; indent with spaces"
@@ -321,7 +318,7 @@ impl Builder<'_, '_> {
             Event::SequenceEnd | Event::MappingEnd => self.end(),
             Event::Alias(id) => match self.anchors.get(&id).cloned() {
                 Some(node) => self.close(node, 0),
-                None => Err(Stop(at, "this alias stands inside what it stands for".to_owned())),
+                None => Err(Stop(at, "this alias is inside the value that it refers to".to_owned())),
             },
             _ => Ok(()),
         }
@@ -338,7 +335,7 @@ impl Builder<'_, '_> {
         if self.open.len() >= MOST_DEPTH {
             return Err(Stop(
                 at,
-                format!("more than {MOST_DEPTH} levels deep; a configuration is not"),
+                format!("more than {MOST_DEPTH} levels of nesting; a configuration has fewer"),
             ));
         }
         if let Some(Open {
@@ -385,7 +382,7 @@ impl Builder<'_, '_> {
         if self.nodes > most || node.weight > most {
             return Err(Stop(
                 node.at,
-                format!("more than {most} values, aliases counted as what they stand for"),
+                format!("more than {most} values, with each alias counted as the value that it refers to"),
             ));
         }
         if anchor != 0 {
@@ -411,7 +408,7 @@ impl Builder<'_, '_> {
                     // A key written here wins over one that was merged in, as YAML wants it.
                     Some(index) if entries[*index].0.at == MERGED => entries[*index] = (name, node),
                     Some(_) => {
-                        let reason = format!("the key `{}` is there twice", shortened(&name.text));
+                        let reason = format!("the key `{}` occurs twice", shortened(&name.text));
                         self.problems.push(self.source.problem(name.at, reason));
                     }
                     None => {
@@ -424,7 +421,7 @@ impl Builder<'_, '_> {
         match too_heavy {
             true => Err(Stop(
                 at,
-                format!("more than {most} values, aliases counted as what they stand for"),
+                format!("more than {most} values, with each alias counted as the value that it refers to"),
             )),
             false => Ok(()),
         }
@@ -435,7 +432,7 @@ impl Builder<'_, '_> {
         let Tree::Map(theirs) = &node.tree else {
             let problem = self
                 .source
-                .problem(name.at, "`<<` takes in a map, like `<<: *defaults`");
+                .problem(name.at, "`<<` requires a map, like `<<: *defaults`");
             self.problems.push(problem);
             return;
         };

@@ -100,7 +100,7 @@ refused! {
 #[test]
 fn limits_of_discord() {
     let roles: String = (0..250).map(|number| format!("  r{number}: {{}}\n")).collect();
-    assert!(refusal(&format!("roles:\n{roles}")).contains("250 roles; a server has room for 249 beside @everyone"));
+    assert!(refusal(&format!("roles:\n{roles}")).contains("250 roles; a server has at most 249 besides @everyone"));
     let channels: String = (0..51).map(|number| format!("      c{number}: {{}}\n")).collect();
     let crowded = refusal(&format!("categories:\n  a:\n    channels:\n{channels}"));
     assert!(crowded.contains("more than 50 channels in `category.a`"), "{crowded}");
@@ -217,7 +217,7 @@ channels:
     let alone = read(yaml, &off("staff")).unwrap().configuration;
     assert_eq!(channel(&alone, "channel.lobby").overwrites.as_ref().unwrap().len(), 1);
     let needed = format!("{yaml}webhooks: {{ w: {{ channel: quiet }} }}");
-    assert!(refusal_with(&needed, &off("voice")).contains("drop this by the same flag"));
+    assert!(refusal_with(&needed, &off("voice")).contains("use the same flag here"));
 }
 
 #[test]

@@ -84,7 +84,10 @@ fn what_is_too_much_is_refused() {
         (huge.as_slice(), "bytes; a configuration has at most"),
         (chain.as_bytes(), "more than 32 variables"),
         (many.as_bytes(), "more problems are not shown"),
-        (spread.as_bytes(), "the variables of this file come to more than"),
+        (
+            spread.as_bytes(),
+            "the values of the variables in this file have more than",
+        ),
     ] {
         let told = told(bytes);
         assert!(

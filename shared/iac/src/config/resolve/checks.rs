@@ -23,7 +23,7 @@ fn count_roles(draft: &Draft, reader: &mut Reader<'_>) {
     // @everyone is one of them, whether it is managed or not.
     if let Some(over) = roles.get(MOST_ROLES - 1) {
         let reason = format!(
-            "{} roles; a server has room for {} beside @everyone",
+            "{} roles; a server has at most {} besides @everyone",
             roles.len(),
             MOST_ROLES - 1
         );
@@ -40,7 +40,7 @@ fn count_channels(draft: &Draft, reader: &mut Reader<'_>) {
         };
         total += 1;
         if total == MOST_CHANNELS + 1 {
-            let reason = format!("more than {MOST_CHANNELS} categories and channels; a server has room for no more");
+            let reason = format!("more than {MOST_CHANNELS} categories and channels; a server has no more");
             reader.break_rule_of(draft.mark(address), address, &[Part::Creation], reason);
         }
         let Some(category) = channel.category.as_ref().and_then(Clearable::value) else {
@@ -49,8 +49,7 @@ fn count_channels(draft: &Draft, reader: &mut Reader<'_>) {
         let count = in_category.entry(category).or_default();
         *count += 1;
         if *count == MOST_IN_CATEGORY + 1 {
-            let reason =
-                format!("more than {MOST_IN_CATEGORY} channels in `{category}`; a category has room for no more");
+            let reason = format!("more than {MOST_IN_CATEGORY} channels in `{category}`; a category has no more");
             let part = Part::Attribute("category".to_owned());
             reader.break_rule_of(draft.mark(address), address, &[part], reason);
         }
@@ -76,7 +75,7 @@ fn check_community(draft: &Draft, reader: &mut Reader<'_>) {
                 draft.mark(address),
                 address,
                 &[Part::Creation],
-                format!("`{address}` needs a community server, and `server.community` is false"),
+                format!("`{address}` requires a community server, and `server.community` is false"),
             );
         }
     }

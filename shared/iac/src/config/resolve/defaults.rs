@@ -71,7 +71,7 @@ fn names(list: &At<List<Text<1, 50>>>, fields: &[&str], written: &[&str], reader
         } else if keys.iter().any(|key| written.contains(key)) {
             reader.refuse(
                 name.at,
-                format!("`{text}` is written here, so that it is managed; keep one of both"),
+                format!("`{text}` is configured here and is therefore managed; remove it here or from `unmanaged`"),
             );
         } else {
             names.push(text.clone());

@@ -60,7 +60,7 @@ impl Adding<'_, '_> {
             Ok(key) => key,
             Err(_) => {
                 let reason = format!(
-                    "`{}` is not a logical name; use 1 to {LONGEST_KEY} lower-case letters, digits, `-` and `_`, starting with a letter, and put what people read under `name`",
+                    "`{}` is not a logical name; use 1 to {LONGEST_KEY} lower-case letters, digits, `-` and `_`, starting with a letter, and write the displayed name under `name`",
                     shortened(&name.value)
                 );
                 match slug(&name.value, kind) {
@@ -72,7 +72,10 @@ impl Adding<'_, '_> {
         };
         let address = Address::of(kind, key);
         if let Some(before) = self.names.known.get(&address).filter(|before| before.line > 0) {
-            let reason = format!("`{address}` is there twice; the first stands in line {}", before.line);
+            let reason = format!(
+                "`{address}` is defined twice; the first definition is in line {}",
+                before.line
+            );
             self.reader.refuse(name.at, reason);
         }
         self.names.known.insert(address.clone(), name.at);

@@ -21,10 +21,7 @@ pub(super) fn place(document: &ServerFile, names: &Names, draft: &mut Draft, rea
     let mut wishes = Vec::new();
     let mut wish = |kind: Kind, name: &At<String>, after: Option<&At<Link>>, before: Option<&At<Link>>| {
         if let (Some(_), Some(before)) = (after, before) {
-            reader.refuse(
-                before.at,
-                "`after` and `before` together; one of them says where it stands",
-            );
+            reader.refuse(before.at, "`after` and `before` exclude each other; use one of them");
         }
         for (link, behind) in [(after, true), (before, false)] {
             let Some(link) = link else { continue };
@@ -35,7 +32,7 @@ pub(super) fn place(document: &ServerFile, names: &Names, draft: &mut Draft, rea
                 continue;
             };
             match who == next_to {
-                true => reader.refuse(link.at, format!("`{}` cannot stand next to itself", name.value)),
+                true => reader.refuse(link.at, format!("`{}` cannot be placed next to itself", name.value)),
                 false => wishes.push(Wish {
                     who,
                     next_to,
@@ -93,7 +90,7 @@ fn grant(mut wishes: Vec<Wish>, draft: &mut Draft, reader: &mut Reader<'_>) {
             if let Some(first) = waiting.first() {
                 reader.refuse(
                     first.at,
-                    format!("a cycle: each of {shown} waits for the place of another"),
+                    format!("a cycle: each of {shown} is placed relative to another one of them"),
                 );
             }
             return;

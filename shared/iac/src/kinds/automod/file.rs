@@ -118,7 +118,7 @@ impl Section for Named<AutomodEntry> {
             // Which of them the server has already is not known here: none may be made while there are too many.
             let too_many = rules.get(&wire).filter(|rules| rules.len() > most);
             for (address, at) in too_many.into_iter().flatten() {
-                let reason = format!("more than {most} rules with this trigger; Discord takes no more");
+                let reason = format!("more than {most} rules with this trigger; Discord accepts no more");
                 reader.break_rule_of(*at, address, &[Part::Creation], reason);
             }
         }
@@ -138,7 +138,7 @@ fn rule(
             read_trigger(trigger, reader)
         }),
         None => {
-            reader.break_rule_of(name.at, address, &[Part::Creation], "what sets the rule off is missing; write `trigger:` with one of `keyword`, `spam`, `preset`, `mention_spam`, `member_profile`");
+            reader.break_rule_of(name.at, address, &[Part::Creation], "the `trigger` is missing; write `trigger:` with one of `keyword`, `spam`, `preset`, `mention_spam`, `member_profile`");
             None
         }
     };
@@ -190,7 +190,7 @@ fn rule(
 
 fn limit<T>(list: &At<List<T>>, most: usize, what: &str, reader: &mut Reader<'_>) {
     if let Some(over) = list.value.0.get(most) {
-        reader.break_rule(over.at, format!("more than {most} {what}; Discord takes no more"));
+        reader.break_rule(over.at, format!("more than {most} {what}; Discord accepts no more"));
     }
 }
 
@@ -234,7 +234,7 @@ fn read_trigger(entry: &At<TriggerEntry>, reader: &mut Reader<'_>) -> Option<Aut
         (
             keywords,
             patterns,
-            read_texts(own.allow.as_ref(), AUTOMOD_ALLOW, "words that are let through", reader),
+            read_texts(own.allow.as_ref(), AUTOMOD_ALLOW, "allowed words", reader),
         )
     };
     if let Some(entry) = keyword {
@@ -264,13 +264,13 @@ fn read_trigger(entry: &At<TriggerEntry>, reader: &mut Reader<'_>) -> Option<Aut
         if presets.is_empty() {
             reader.break_rule(
                 entry.at,
-                "which lists is missing; write `presets: [profanity, sexual_content, slurs]`, or some of them",
+                "`presets` is missing; write `presets: [profanity, sexual_content, slurs]`, or some of them",
             );
         }
         let allow = read_texts(
             entry.value.allow.as_ref(),
             AUTOMOD_PRESET_ALLOW,
-            "words that are let through",
+            "allowed words",
             reader,
         );
         return Some(AutomodTrigger::Preset { presets, allow });
@@ -279,7 +279,7 @@ fn read_trigger(entry: &At<TriggerEntry>, reader: &mut Reader<'_>) -> Option<Aut
         let Some(limit) = &entry.value.limit else {
             reader.refuse(
                 entry.at,
-                "how many mentions a message may have is missing; write `limit: 5`",
+                "`limit`, the maximum number of mentions in a message, is missing; write `limit: 5`",
             );
             return None;
         };
@@ -334,7 +334,7 @@ fn read_action(
         ) {
             reader.break_rule(
                 seconds.at,
-                "`timeout` goes with the triggers `keyword` and `mention_spam`",
+                "`timeout` requires one of the triggers `keyword` and `mention_spam`",
             );
         }
         return Some(AutomodAction::Timeout {
@@ -342,7 +342,7 @@ fn read_action(
         });
     }
     if trigger.is_some() && !profile {
-        reader.break_rule(entry.at, "`block_member` goes with the trigger `member_profile`");
+        reader.break_rule(entry.at, "`block_member` requires the trigger `member_profile`");
     }
     Some(AutomodAction::BlockMember)
 }

@@ -314,7 +314,7 @@ impl Definition for AutomodRule {
         vec![Violation {
             rule: rules::AUTOMOD_TIMEOUT,
             what: "the bot lacks MODERATE_MEMBERS, which the action `timeout` needs: {}".to_owned(),
-            what_to_do: "grant: MODERATE_MEMBERS (Server Settings, Roles, the bot's role), or take the action out of the configuration"
+            what_to_do: "grant: MODERATE_MEMBERS (Server Settings, Roles, the bot's role), or remove the action from the configuration"
                 .to_owned(),
         }]
     }

@@ -111,7 +111,7 @@ impl FromNode for ListedKind {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
         match Pick::read(node, reader)? {
             Pick(ChannelKind::Category) => {
-                reader.refuse(node.at, "a category stands under `categories`");
+                reader.refuse(node.at, "a category belongs under `categories`");
                 None
             }
             Pick(kind) => Some(Self(kind)),
@@ -154,7 +154,7 @@ impl Section for Named<CategoryEntry> {
                     value: OverwritesEntry::Synced,
                     at,
                 }) => {
-                    reader.refuse(*at, "a category is in no category that it could be `synced` with");
+                    reader.refuse(*at, "a category has no parent category to be `synced` with");
                 }
                 None => {}
             }
@@ -163,7 +163,7 @@ impl Section for Named<CategoryEntry> {
         for (category, _, entry) in present(section, Kind::Category, names) {
             for (name, channel) in entries(entry.value.channels.as_ref()) {
                 if let Some(misplaced) = &channel.value.category {
-                    reader.refuse(misplaced.at, format!("this channel stands under `{category}` already"));
+                    reader.refuse(misplaced.at, format!("this channel is under `{category}` already"));
                 }
                 build_channel(name, channel, Some(&category), names, draft, reader);
             }
@@ -249,15 +249,12 @@ fn synced(channel: &Channel, at: Mark, draft: &Draft, reader: &mut Reader<'_>) -
         Some(_) => {
             reader.refuse(
                 at,
-                "its category has no `overwrites` that this could be synced with; write some, even `{}`",
+                "its category has no `overwrites` to be synced with; add `overwrites`, even `{}`",
             );
             None
         }
         None => {
-            reader.refuse(
-                at,
-                "this channel is in no category of this file that it could be synced with",
-            );
+            reader.refuse(at, "this channel has no category in this file to be synced with");
             None
         }
     }
@@ -327,7 +324,7 @@ fn check_limits(address: &Address, entry: &ChannelEntry, kind: ChannelKind, read
             limit.at,
             "user_limit",
             format!(
-                "a voice channel has room for at most {} members; 0 is no limit",
+                "a voice channel has at most {} members; 0 is no limit",
                 USER_LIMIT.end()
             ),
         );
@@ -409,7 +406,7 @@ fn read_tags(tags: &List<TagEntry>, names: &Names, reader: &mut Reader<'_>) -> V
             continue;
         };
         if read.iter().any(|before| before.name == name.value.0) {
-            reader.break_rule(name.at, format!("the tag `{}` is there twice", name.value.0));
+            reader.break_rule(name.at, format!("the tag `{}` occurs twice", name.value.0));
         }
         read.push(Tag {
             id: None,

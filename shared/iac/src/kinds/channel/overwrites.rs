@@ -75,7 +75,7 @@ pub(super) fn read(
             over.at,
             address,
             &[Part::OverwriteCount],
-            format!("more than {MOST_OVERWRITES} overwrites; Discord takes no more for one channel"),
+            format!("more than {MOST_OVERWRITES} overwrites; Discord accepts no more for one channel"),
         );
     }
     for (name, entry) in &entries.0 {
@@ -85,7 +85,7 @@ pub(super) fn read(
         let (allow, deny) = (set(entry.value.allow.as_ref()), set(entry.value.deny.as_ref()));
         check_both(address, &target, &entry.value, allow, reader);
         if overwrites.insert(target, Overwrite { allow, deny }).is_some() {
-            reader.refuse(name.at, format!("`{}` is meant twice here", shortened(&name.value)));
+            reader.refuse(name.at, format!("`{}` occurs twice here", shortened(&name.value)));
         }
     }
     overwrites

@@ -19,8 +19,8 @@ impl Walk {
         if needs_community && !self.run.live.is_community() {
             let instead = if kind.is_voice() { "voice" } else { "text" };
             let what = match sent.is_creation() {
-                true => format!("{kind} channels are for community servers, and this is none: {{}}"),
-                false => format!("channels become {kind} channels on community servers, and this is none: {{}}"),
+                true => format!("{kind} channels require a community server, and this server is not one: {{}}"),
+                false => format!("the change to {kind} requires a community server, and this server is not one: {{}}"),
             };
             self.problems.push(Problem::new(
                 rules::CHANNEL_KIND,
@@ -72,9 +72,9 @@ impl Walk {
                 rules::ONBOARDING_CHANNELS,
                 address,
                 format!(
-                    "onboarding that is on shows {ONBOARDING_LEAST_CHANNELS} channels to everybody, and everybody may write in {ONBOARDING_LEAST_WRITABLE} of them; here it is {visible} and {writable}"
+                    "enabled onboarding requires {ONBOARDING_LEAST_CHANNELS} channels that @everyone can view, and @everyone must be able to send messages in {ONBOARDING_LEAST_WRITABLE} of them; this configuration has {visible} and {writable}"
                 ),
-                "name more channels in `default_channels`, or let @everyone see them and write in them",
+                "add channels to `default_channels`, or allow @everyone VIEW_CHANNEL and SEND_MESSAGES in them",
             ));
         }
     }

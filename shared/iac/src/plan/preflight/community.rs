@@ -57,8 +57,8 @@ impl Walk {
             self.problems.push(Problem::new(
                 rules::COMMUNITY_SWITCH,
                 address,
-                "only an administrator switches Community on or off, and the bot is none",
-                "give the bot's role ADMINISTRATOR, or switch it by hand (Server Settings, Enable Community)",
+                "only an administrator can enable or disable Community, and the bot is not one",
+                "give the bot's role ADMINISTRATOR, or change it manually (Server Settings, Enable Community)",
             ));
         }
         if community {
@@ -85,8 +85,8 @@ impl Walk {
                 self.problems.push(Problem::new(
                     rules::SERVER_CHANNEL,
                     address,
-                    format!("`{field}` of the server is {kind} channel, and {reference} is none"),
-                    "name another channel",
+                    format!("`{field}` of the server requires {kind} channel, and {reference} is not one"),
+                    "configure another channel",
                 ));
             }
         }
@@ -107,7 +107,7 @@ impl Walk {
                 self.problems.push(Problem::new(
                     rules::COMMUNITY_CHANNELS,
                     address,
-                    format!("a community server has a `{field}`, and this one would have none"),
+                    format!("a community server requires a `{field}`, and this one would have none"),
                     format!("write `{field}: NAME` with a text channel under `server`, or `community: false`"),
                 ));
             }
@@ -139,7 +139,7 @@ impl Walk {
             self.problems.push(Problem::warning(
                 rules::COMMUNITY_SAFETY,
                 address,
-                "Discord's own dialogue makes a server a community only with a verified e-mail address of members and a filter for all of them; it may raise these settings or refuse",
+                "Discord's settings page requires these values when Community is enabled; Discord may change the settings or refuse the request",
                 format!("write `{}` under `server`", lines.join("`, `")),
             ));
         }
@@ -164,7 +164,7 @@ impl Walk {
                 rules::COMMUNITY_ONLY,
                 address,
                 format!(
-                    "the {} is for community servers, and this is none",
+                    "the {} requires a community server, and this server is not one",
                     address.kind().words()
                 ),
                 "enable Community first (Server Settings, Enable Community)",

@@ -87,7 +87,7 @@ impl Walk {
             self.problems.push(Problem::new(
                 rules::OVERWRITE_MANAGE_ROLES,
                 address,
-                "only an administrator makes a channel with MANAGE_ROLES in its overwrites: {}",
+                "only an administrator can create a channel with MANAGE_ROLES in its overwrites: {}",
                 "give the bot's own role ADMINISTRATOR; or apply without MANAGE_ROLES first and add it afterwards, which a bot \
                  with MANAGE_ROLES on the server may do",
             ));
@@ -146,13 +146,13 @@ impl Walk {
             let names = permission_names(lacked.bits).join(", ");
             let concerned: Vec<String> = lacked.addresses.iter().map(ToString::to_string).collect();
             let what = format!(
-                "the bot does not have {names} itself and so cannot give or withhold it in {}",
+                "the bot does not have {names} and cannot allow or deny it in {}",
                 list(&concerned)
             );
             let what_to_do = if lacked.bits == Permissions::of(&[Permission::Administrator]) {
-                "give the bot's own role ADMINISTRATOR, or take it out of the configuration".to_owned()
+                "give the bot's own role ADMINISTRATOR, or remove it from the configuration".to_owned()
             } else {
-                format!("give the bot's own role {names} (or ADMINISTRATOR), or take it out of the configuration")
+                format!("give the bot's own role {names} (or ADMINISTRATOR), or remove it from the configuration")
             };
             for address in &lacked.addresses {
                 self.problems

@@ -9,7 +9,7 @@ use crate::model::{Address, Attributes, Image};
 use crate::plan::document::{Plan, Step};
 use crate::words::with_article;
 
-const WHAT_TO_DO: &str = "put a usable file there (paths are relative to the configuration's folder), name another file, or take the resource out of the configuration";
+const WHAT_TO_DO: &str = "replace the file (paths are relative to the configuration's folder), configure another file, or remove the resource from the configuration";
 
 impl Walk {
     /// Discord creates no resource of some kinds without an image.
@@ -21,12 +21,12 @@ impl Walk {
                 rules::IMAGE,
                 address,
                 format!(
-                    "{} that is made needs an image, and the configuration names none: {{}}",
+                    "{} requires an image when it is created, and the configuration has none: {{}}",
                     with_article(kind)
                 ),
                 format!(
                     "write `{}: FILE` under the {kind} ({}, at most {} KiB); `gaib server export --output FILE` \
-                     of the server that has it downloads the image; or take the {kind} out of the configuration",
+                     of the server that has it downloads the image; or remove the {kind} from the configuration",
                     image.field,
                     image.formats_text,
                     image.max_bytes / 1024

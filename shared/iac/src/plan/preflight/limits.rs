@@ -31,15 +31,15 @@ impl Walk {
             let bound = self.run.bound(limit);
             let allowed = bound.most;
             let on_the_way = self.run.count(limit) <= allowed;
-            let when = if on_the_way { "on the way, " } else { "" };
+            let when = if on_the_way { "during the apply, " } else { "" };
             let what = format!(
-                "{when}{} would have {count} {}, and Discord allows {allowed}",
+                "{when}{} would have {count} {}, but Discord allows {allowed}",
                 self.whose(limit),
                 bound.what
             );
             let what_to_do = match on_the_way {
                 true => {
-                    "nothing that goes can go before what comes; apply in two steps: first without what is new, then all of it"
+                    "no removal can precede the creation; apply in two steps: first without the new resources, then the whole configuration"
                 }
                 false => bound.what_to_do,
             };

@@ -240,7 +240,7 @@ impl Walk {
                 self.problems.push(Problem::new(
                     rules::BOT_SHUT_OUT,
                     &change.address,
-                    "the bot is no administrator and would shut itself out of {}",
+                    "the bot is not an administrator and would lose its access to {}",
                     "add `bot: { allow: [VIEW_CHANNEL, MANAGE_CHANNELS, MANAGE_ROLES] }` to its overwrites, or give the bot ADMINISTRATOR",
                 ));
             }

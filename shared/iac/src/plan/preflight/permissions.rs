@@ -53,13 +53,13 @@ impl Walk {
     fn is_out_of_reach(&mut self, channel: &Channel, own: Permissions, step: &Step) -> bool {
         let (what, what_to_do) = if !own.contains(Permission::ViewChannel) {
             (
-                "the bot does not see {}, and so cannot change it",
-                "add `bot: { allow: [VIEW_CHANNEL] }` to its overwrites by hand (the channel's settings, Permissions), or give the bot ADMINISTRATOR",
+                "the bot cannot view {} and therefore cannot change it",
+                "add `bot: { allow: [VIEW_CHANNEL] }` to its overwrites manually (the channel's settings, Permissions), or give the bot ADMINISTRATOR",
             )
         } else if channel.kind.is_voice() && !own.contains(Permission::Connect) {
             (
-                "the bot may not join {}, and so cannot change it",
-                "allow the bot CONNECT there by hand (the channel's settings, Permissions), or give the bot ADMINISTRATOR",
+                "the bot is not allowed to join {} and therefore cannot change it",
+                "allow the bot CONNECT there manually (the channel's settings, Permissions), or give the bot ADMINISTRATOR",
             )
         } else {
             return false;
@@ -84,7 +84,7 @@ impl Walk {
             true => "the order of channels or roles".to_owned(),
             false => list(&concerned),
         };
-        let what = format!("the bot lacks {names}, which {is} needed for {whom}");
+        let what = format!("the bot lacks {names}, which {is} required for {whom}");
         let what_to_do = format!(
             "grant: {names} (Server Settings, Roles, the bot's role), or invite the bot again with {}",
             if is == "is" { "it" } else { "them" }

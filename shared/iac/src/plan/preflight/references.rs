@@ -31,7 +31,7 @@ impl Check<'_> {
         });
         let named: Vec<String> = named.collect();
         let what = format!(
-            "{} named by id {} not on this server: {}",
+            "{} referenced by id {} not on this server: {}",
             count(named.len()),
             if named.len() == 1 { "is" } else { "are" },
             named.join("; ")
@@ -41,7 +41,7 @@ impl Check<'_> {
                 rules::REFERENCE,
                 &address,
                 what.clone(),
-                "write an address or an id of this server instead, or take them out; `--drop-missing` plans without them, \
+                "use an address or an id of this server instead, or remove them; `--drop-missing` plans without them, \
                  as for a copy of another server",
             ));
         }
@@ -162,11 +162,11 @@ pub fn absent_members(plan: &Plan, absent: &BTreeSet<Snowflake>) -> Option<Findi
         rule: rules::ABSENT_MEMBER.to_owned(),
         blocking: false,
         what: format!(
-            "overwrites name users who are not on this server: {} (in {})",
+            "overwrites reference users who are not members of this server: {} (in {})",
             list(&ids),
             list(&places)
         ),
-        what_to_do: "take them out, unless these users are to join: Discord keeps an overwrite for any user".to_owned(),
+        what_to_do: "remove them, unless these users will join: Discord accepts an overwrite for any user".to_owned(),
         addresses,
     })
 }

@@ -64,13 +64,13 @@ impl Check<'_> {
             let own = self.live.bot_role().and_then(|role| role.attributes.name());
             let (where_it_is, what_to_do) = match own {
                 Some(own) => (
-                    format!("the bot's highest role `{own}` does not stand above"),
+                    format!("the bot's highest role `{own}` is not above"),
                     format!(
-                        "drag `{own}` above them (Server Settings, Roles); Discord lets nobody touch a role at or above their own"
+                        "drag `{own}` above them (Server Settings, Roles); Discord refuses changes of roles at or above the highest role of the bot"
                     ),
                 ),
                 None => (
-                    "the bot has no role that stands above".to_owned(),
+                    "the bot has no role above".to_owned(),
                     "give the bot a role above them".to_owned(),
                 ),
             };
@@ -88,8 +88,8 @@ impl Check<'_> {
             problems.push(Problem::new(
                 rules::ROLE_MANAGED,
                 &address,
-                format!("the role `{name}` ({address}) belongs to an application or to boosting and cannot be removed or given"),
-                format!("forget it: `gaib server state rm {address}`"),
+                format!("the role `{name}` ({address}) is managed by an application or by boosting and cannot be deleted or assigned"),
+                format!("remove it from the state: `gaib server state rm {address}`"),
             ));
         }
     }

@@ -22,15 +22,15 @@ pub(super) fn unreadable(plan: &Plan, live: &Live, state: &State) -> Vec<Problem
             .iter()
             .any(|step| matches!(step, Step::Delete { address: of, .. } if of == address));
         let outcome = if deleted {
-            "it is deleted by its id, whatever it is"
+            "it is deleted by its id"
         } else {
-            "it stays managed, and no step touches it"
+            "it stays managed, and no step changes it"
         };
         problems.push(Problem::warning(
             rules::UNREADABLE,
             address,
             format!("{{}} (id {}) cannot be read: {why}; {outcome}", entry.id),
-            "use a newer gaib; `gaib server state rm ADDRESS` ends its management, and the server keeps it",
+            "use a newer gaib; `gaib server state rm ADDRESS` removes it from the state; it stays on the server",
         ));
     }
     problems
@@ -55,13 +55,13 @@ pub(super) fn unknown_outcomes(plan: &Plan, live: &Live, state: &State) -> Vec<P
         }
         let ids: Vec<String> = candidates.iter().map(ToString::to_string).collect();
         let what = format!(
-            "the outcome of an earlier request for {{}} is unknown: its answer was lost, and it may have made {} ({})",
+            "the outcome of an earlier request for {{}} is unknown: no response was received, and the request may have created {} ({})",
             if ids.len() == 1 { "this" } else { "one of these" },
             list(&ids)
         );
         let kind = address.kind();
         let what_to_do = format!(
-            "look at it in Discord ({} by id). If gaib made it: `gaib server import {address} ID`. If somebody else did: \
+            "check it in Discord ({} by id). If gaib created it: `gaib server import {address} ID`. If another user created it: \
              `gaib server state rm {address}`, then plan again",
             kind.words()
         );
@@ -81,11 +81,11 @@ pub(super) fn doubled(live: &Live, state: &State) -> Vec<Problem> {
             rules::DOUBLED,
             &address,
             format!(
-                "{{}} seems to be there twice: it was made again after a lost answer, and an earlier request seems to have made {} \
+                "{{}} seems to exist twice: it was created again after a missing response, and an earlier request seems to have created {} \
                  after all",
                 list(&ids)
             ),
-            "look at it in Discord and delete it there, if nothing uses it",
+            "check it in Discord and delete it there if it is unused",
         )
     };
     doubles.map(problem).collect()

@@ -20,7 +20,7 @@ impl Check<'_> {
                 rules::VALUE,
                 &rule.address,
                 what,
-                "correct the value; only what the server has already may stay as it is",
+                "correct the value; only a value that the server has already can stay",
             ));
         }
     }

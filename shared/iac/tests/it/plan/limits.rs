@@ -409,7 +409,7 @@ fn what_cannot_be_done_on_the_way_is_said_before_the_first_write() {
     let findings = preflight(&plan, &world.live, &world.state);
     assert_eq!(findings.len(), 1, "{findings:#?}");
     assert_eq!(findings[0].rule, "channels-limit");
-    assert!(findings[0].what.starts_with("on the way, "), "{findings:#?}");
+    assert!(findings[0].what.starts_with("during the apply, "), "{findings:#?}");
     assert!(simulate(&world.live, &world.state, &plan).is_err());
 }
 
