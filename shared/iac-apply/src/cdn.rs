@@ -77,11 +77,16 @@ impl Cdn {
         let (mut attempt, mut pause) = (1, PAUSE);
         loop {
             let tried = tokio::time::timeout(BOUND, self.attempt(&url, most)).await;
-            let tried = tried.unwrap_or_else(|_| Tried::failed(&format!("no response within {} s", BOUND.as_secs())));
+            let tried =
+                tried.unwrap_or_else(|_| DownloadAttempt::failed(&format!("no response within {} s", BOUND.as_secs())));
             match tried {
-                Tried::Ended(result) => return result,
-                Tried::Failed { why, .. } if attempt == TRIES => return Err(CdnError::Unavailable { url, why }),
-                Tried::Failed { wait, .. } => tokio::time::sleep(wait.unwrap_or(pause).min(LONGEST_PAUSE)).await,
+                DownloadAttempt::Ended(result) => return result,
+                DownloadAttempt::Failed { why, .. } if attempt == TRIES => {
+                    return Err(CdnError::Unavailable { url, why });
+                }
+                DownloadAttempt::Failed { wait, .. } => {
+                    tokio::time::sleep(wait.unwrap_or(pause).min(LONGEST_PAUSE)).await
+                }
             }
             pause *= 2;
             attempt += 1;
@@ -97,16 +102,16 @@ impl Cdn {
         }
     }
 
-    async fn attempt(&self, url: &str, most: usize) -> Tried {
+    async fn attempt(&self, url: &str, most: usize) -> DownloadAttempt {
         let mut response = match self.client.get(url).send().await {
             Ok(response) => response,
-            Err(error) => return Tried::failed(&causes(&error)),
+            Err(error) => return DownloadAttempt::failed(&causes(&error)),
         };
         let status = response.status();
         if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
             let header = response.headers().get(http::header::RETRY_AFTER);
             let seconds = header.and_then(|value| value.to_str().ok()?.parse().ok());
-            return Tried::Failed {
+            return DownloadAttempt::Failed {
                 why: format!("status {}", status.as_u16()),
                 wait: seconds.map(Duration::from_secs),
             };
@@ -114,24 +119,24 @@ impl Cdn {
         let url = url.to_owned();
         if !status.is_success() {
             let status = status.as_u16();
-            return Tried::Ended(Err(CdnError::Refused { url, status }));
+            return DownloadAttempt::Ended(Err(CdnError::Refused { url, status }));
         }
         let mut bytes = Vec::new();
         loop {
             match response.chunk().await {
                 Ok(Some(chunk)) if bytes.len() + chunk.len() > most => {
-                    return Tried::Ended(Err(CdnError::TooLarge { url, most }));
+                    return DownloadAttempt::Ended(Err(CdnError::TooLarge { url, most }));
                 }
                 Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
-                Ok(None) => return Tried::Ended(Ok(bytes)),
-                Err(error) => return Tried::failed(&format!("the response ended early: {}", causes(&error))),
+                Ok(None) => return DownloadAttempt::Ended(Ok(bytes)),
+                Err(error) => return DownloadAttempt::failed(&format!("the response ended early: {}", causes(&error))),
             }
         }
     }
 }
 
 /// What an attempt came to.
-enum Tried {
+enum DownloadAttempt {
     Ended(Result<Vec<u8>, CdnError>),
     /// Another attempt may succeed, after this wait where the answer names one.
     Failed {
@@ -140,7 +145,7 @@ enum Tried {
     },
 }
 
-impl Tried {
+impl DownloadAttempt {
     fn failed(why: &str) -> Self {
         Self::Failed {
             why: why.to_owned(),

@@ -11,7 +11,7 @@ use crate::state::{Entry, State, StateError};
 
 /// What was found for a configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Matches {
+pub struct ImportMatches {
     /// Addresses that are not in the state, with the ids of what they stand for, in an order in which they can be adopted.
     pub found: Vec<(Address, Snowflake)>,
     /// Configured addresses that the server has nothing for, or more than one thing.
@@ -104,7 +104,7 @@ fn take_image(attributes: &mut Attributes, wanted: &Attributes, is_downloaded: b
 
 /// Finds what the configured addresses stand for that are not in the state yet.
 #[must_use]
-pub fn matches(configuration: &Configuration, state: &State, live: &Live) -> Matches {
+pub fn matches(configuration: &Configuration, state: &State, live: &Live) -> ImportMatches {
     let managed: BTreeMap<Address, Snowflake> = state
         .resources
         .iter()
@@ -112,12 +112,12 @@ pub fn matches(configuration: &Configuration, state: &State, live: &Live) -> Mat
         .collect();
     // An export gives the same server the same names: a configuration that came from one fits by address.
     let exported = export::assign(live, &managed);
-    let mut search = Search {
+    let mut search = ImportSearch {
         live,
         found: managed.clone(),
         taken: taken(&managed),
     };
-    let mut matches = Matches::default();
+    let mut matches = ImportMatches::default();
     let mut kinds: Vec<(&Address, &Attributes)> = configuration
         .resources
         .iter()
@@ -154,13 +154,13 @@ fn is_permanent(resource: &LiveResource, live: &Live) -> bool {
     kind.is_single() || (kind == Kind::Role && resource.id == live.guild_id)
 }
 
-struct Search<'a> {
+struct ImportSearch<'a> {
     live: &'a Live,
     found: BTreeMap<Address, Snowflake>,
     taken: BTreeSet<(Kind, Snowflake)>,
 }
 
-impl Search<'_> {
+impl ImportSearch<'_> {
     fn find(&self, address: &Address, wanted: &Attributes, exported: Option<Snowflake>) -> Option<Snowflake> {
         let kind = address.kind();
         if address.is_permanent() {

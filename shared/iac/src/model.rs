@@ -7,14 +7,14 @@ mod configuration;
 
 pub use crate::kinds::{
     AfkTimeout, Attributes, AutoArchive, AutomodAction, AutomodPreset, AutomodRule, AutomodTrigger, Channel,
-    ChannelKind, ContentFilter, Emoji, Event, EventPlace, ForumLayout, ListRequest, Locale, Notifications, Onboarding,
-    OnboardingMode, OnboardingOption, OnboardingPrompt, PromptKind, Role, Server, SortOrder, Sticker, SystemMessage,
-    Tag, TagMatch, Timestamp, TimestampError, Verification, VideoQuality, Webhook, WelcomeChannel, WelcomeScreen,
-    folded_name, normalised_name,
+    ChannelKind, ContentFilter, Emoji, Event, EventLocation, ForumLayout, ListRequest, Locale, Notifications,
+    Onboarding, OnboardingMode, OnboardingOption, OnboardingPrompt, PromptKind, Role, Server, SortOrder, Sticker,
+    SystemMessage, Tag, TagMatch, Timestamp, TimestampError, Verification, VideoQuality, Webhook, WelcomeChannel,
+    WelcomeScreen, folded_name, normalised_name,
 };
 pub use crate::values::{
     Address, AddressError, BrokenRule, Choice, Clearable, EmojiReference, ID_DIGITS, IdError, Image, ImageAttribute,
-    ImageFormat, Key, KeyError, Kind, Kinds, Origin, Overwrite, Overwrites, Part, PermissionNames, Reference,
-    ReferenceError, Snowflake, Target, TargetError, UnknownName, limits, permission_by_name, permission_names,
+    ImageFormat, Key, KeyError, Kind, Kinds, Origin, Overwrite, Overwrites, PermissionNames, Reference, ReferenceError,
+    RulePart, Snowflake, Target, TargetError, UnknownName, limits, permission_by_name, permission_names,
 };
 pub use configuration::{Configuration, Defaults, Resource, ThemeUse};

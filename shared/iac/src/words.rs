@@ -36,7 +36,7 @@ pub fn with_article(noun: &str) -> String {
 /// and so are letters that are not ASCII where the texts differ (letters of other alphabets and composed letters are drawn
 /// alike). `None` for equal texts.
 #[must_use]
-pub fn told_apart(one: &str, other: &str) -> Option<(String, String)> {
+pub fn visible_difference(one: &str, other: &str) -> Option<(String, String)> {
     if one == other {
         return None;
     }
@@ -103,8 +103,8 @@ mod tests {
 
     #[test]
     fn values_that_differ_differ_in_print() {
-        assert_eq!(told_apart("lobby", "lobby"), None);
-        let shown = |one: &str, other: &str| told_apart(one, other).unwrap();
+        assert_eq!(visible_difference("lobby", "lobby"), None);
+        let shown = |one: &str, other: &str| visible_difference(one, other).unwrap();
         assert_eq!(
             shown("lob\u{200b}by", "lobby"),
             ("lob\\u{200b}by".to_owned(), "lobby".to_owned())

@@ -9,13 +9,13 @@ use arrakis_iac::plan::{Plan, Step, compare_answer, compare_overwrites};
 use arrakis_iac::state::State;
 use serde_json::Value;
 
-use super::{ApplyError, Executor, Run};
+use super::{ApplyError, Executor, StepContext};
 
 /// Records how an answer differs from what was asked of `address`. `fields` are those that were sent; all, when it was
 /// made. An answer that cannot be read records nothing: the next plan reads the server itself.
 pub(super) fn record(
     state: &mut State,
-    run: &Run<'_>,
+    run: &StepContext<'_>,
     (address, asked): (&Address, &Attributes),
     fields: Option<&[String]>,
     answer: &Value,
@@ -30,7 +30,7 @@ pub(super) fn record(
 /// The same of what Discord keeps, as it was read.
 pub(super) fn record_kept(
     state: &mut State,
-    run: &Run<'_>,
+    run: &StepContext<'_>,
     (address, asked): (&Address, &Attributes),
     fields: Option<&[String]>,
     kept: &Attributes,

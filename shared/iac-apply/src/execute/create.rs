@@ -2,22 +2,22 @@
 //!
 //! A pending record goes to the state before the request. Where the answer is lost, the server is looked through for what was
 //! made; the request is made again only after a look that shows that nothing was. What came and cannot be told apart from
-//! somebody else's ends the run: see [`LostCreation`].
+//! somebody else's ends the run: see [`CreationOutcome`].
 
 use arrakis_iac::live::Live;
 use arrakis_iac::model::{Address, Attributes, Snowflake};
-use arrakis_iac::plan::{LostCreation, STILL_TO_COME_MS, find_doubles, find_pending, there_before};
+use arrakis_iac::plan::{CreationOutcome, LATEST_EFFECT_MS, find_doubles, find_pending, ids_before};
 use arrakis_iac::state::{Entry, Pending, State};
 use serde_json::Value;
 
-use super::{ApplyError, Executor, Run, answer, made_without, record_update};
+use super::{ApplyError, Executor, StepContext, answer, made_without, record_update};
 use crate::event::{Event, Wait};
 use crate::http::CallError;
 use crate::kinds::{self, WriteRequest};
 use crate::read;
 
 /// A creation that is asked for.
-struct Attempt<'a> {
+struct CreationAttempt<'a> {
     address: &'a Address,
     /// Its record, with that of earlier tries in it.
     pending: Pending,
@@ -26,14 +26,14 @@ struct Attempt<'a> {
 }
 
 /// What was made.
-struct Made {
+struct CreatedResource {
     /// With what was asked for.
     entry: Entry,
-    kept: Kept,
+    kept: StoredAttributes,
 }
 
 /// What Discord keeps of it.
-enum Kept {
+enum StoredAttributes {
     /// By the answer to the request.
     Answer(Value),
     /// By a look through the server.
@@ -41,8 +41,8 @@ enum Kept {
 }
 
 /// What a look through the server shows.
-enum Look {
-    Found(Box<Made>),
+enum SearchOutcome {
+    Found(Box<CreatedResource>),
     Absent,
     Unclear(Vec<Snowflake>),
 }
@@ -50,14 +50,14 @@ enum Look {
 impl Executor<'_> {
     pub(super) async fn create(
         &mut self,
-        run: &Run<'_>,
+        run: &StepContext<'_>,
         address: &Address,
         attributes: &Attributes,
         state: &mut State,
     ) -> Result<(), ApplyError> {
         let earlier = state.pending.get(address).cloned();
         if let Some(pending) = &earlier
-            && let Look::Found(found) = self
+            && let SearchOutcome::Found(found) = self
                 .look_clearly(run, address, pending, state, self.looks_left(pending))
                 .await?
         {
@@ -70,20 +70,20 @@ impl Executor<'_> {
         // What an earlier try asked for may still come: it goes on being looked for.
         let pending = match &earlier {
             Some(earlier) => {
-                let others = there_before(address.kind(), run.live, earlier.since_ms);
+                let others = ids_before(address.kind(), run.live, earlier.since_ms);
                 earlier.asked_again(attributes, others, now_ms)
             }
             None => Pending {
                 since_ms: now_ms,
                 again_ms: None,
                 attributes: attributes.clone(),
-                others: there_before(address.kind(), run.live, now_ms),
+                others: ids_before(address.kind(), run.live, now_ms),
                 asked_before: Vec::new(),
             },
         };
         state.begin_create(address.clone(), pending.clone());
         self.save(state).await?;
-        let attempt = Attempt {
+        let attempt = CreationAttempt {
             address,
             pending,
             earlier,
@@ -95,9 +95,9 @@ impl Executor<'_> {
     /// Records what was made, and asks for what takes requests of its own.
     async fn finish(
         &mut self,
-        run: &Run<'_>,
+        run: &StepContext<'_>,
         address: &Address,
-        made: &Made,
+        made: &CreatedResource,
         state: &mut State,
     ) -> Result<(), ApplyError> {
         let entry = &made.entry;
@@ -106,8 +106,8 @@ impl Executor<'_> {
         state.record(address.clone(), first.clone());
         let asked = (address, &first.attributes);
         match &made.kept {
-            Kept::Answer(answer) => answer::record(state, run, asked, None, answer),
-            Kept::Live(kept) => answer::record_kept(state, run, asked, None, kept),
+            StoredAttributes::Answer(answer) => answer::record(state, run, asked, None, answer),
+            StoredAttributes::Live(kept) => answer::record_kept(state, run, asked, None, kept),
         }
         if later.is_empty() {
             return Ok(());
@@ -130,12 +130,12 @@ impl Executor<'_> {
     /// what it was before: an earlier try stays recorded until it is resolved.
     async fn make(
         &mut self,
-        run: &Run<'_>,
-        attempt: Attempt<'_>,
+        run: &StepContext<'_>,
+        attempt: CreationAttempt<'_>,
         writing: &WriteRequest,
         state: &mut State,
-    ) -> Result<Made, ApplyError> {
-        let Attempt {
+    ) -> Result<CreatedResource, ApplyError> {
+        let CreationAttempt {
             address,
             mut pending,
             earlier,
@@ -149,9 +149,9 @@ impl Executor<'_> {
                     if unknown.is_some() || earlier.is_some() {
                         state.repeated.insert(address.clone(), pending);
                     }
-                    return Ok(Made {
+                    return Ok(CreatedResource {
                         entry: Entry { id, attributes },
-                        kept: Kept::Answer(answer),
+                        kept: StoredAttributes::Answer(answer),
                     });
                 }
                 Err(error @ CallError::OutcomeUnknown { .. }) => {
@@ -160,7 +160,8 @@ impl Executor<'_> {
                     state.begin_create(address.clone(), pending.clone());
                     self.save(state).await?;
                     let looks = self.discord.patience().looks.len();
-                    if let Look::Found(found) = self.look_clearly(run, address, &pending, state, looks).await? {
+                    if let SearchOutcome::Found(found) = self.look_clearly(run, address, &pending, state, looks).await?
+                    {
                         return Ok(*found);
                     }
                     unknown = Some(error);
@@ -185,7 +186,7 @@ impl Executor<'_> {
     }
 
     /// Asks for it once. A success without an id leaves the outcome unknown.
-    async fn ask(&self, run: &Run<'_>, writing: &WriteRequest) -> Result<(Snowflake, Value), CallError> {
+    async fn ask(&self, run: &StepContext<'_>, writing: &WriteRequest) -> Result<(Snowflake, Value), CallError> {
         let (method, body) = (writing.method.clone(), writing.body.clone());
         let answer = self.discord.send(method, &writing.path, body, &run.reason).await?;
         match answer["id"].as_str().and_then(|id| id.parse().ok()) {
@@ -207,14 +208,14 @@ impl Executor<'_> {
     /// Looks for what a pending creation made. An unclear outcome is an error.
     async fn look_clearly(
         &self,
-        run: &Run<'_>,
+        run: &StepContext<'_>,
         address: &Address,
         pending: &Pending,
         state: &State,
         times: usize,
-    ) -> Result<Look, ApplyError> {
+    ) -> Result<SearchOutcome, ApplyError> {
         match self.look(run, address, pending, state, times).await? {
-            Look::Unclear(candidates) => Err(ApplyError::Unclear {
+            SearchOutcome::Unclear(candidates) => Err(ApplyError::Unclear {
                 step: run.words.clone(),
                 address: address.clone(),
                 candidates,
@@ -226,38 +227,38 @@ impl Executor<'_> {
     /// Looks through the server `times` with growing pauses: an answer may be lost before the thing is there.
     async fn look(
         &self,
-        run: &Run<'_>,
+        run: &StepContext<'_>,
         address: &Address,
         pending: &Pending,
         state: &State,
         times: usize,
-    ) -> Result<Look, ApplyError> {
+    ) -> Result<SearchOutcome, ApplyError> {
         let progress = self.discord.progress();
         progress.event(Event::LookingFor {
             address: address.to_string(),
         });
-        let mut last = Look::Absent;
+        let mut last = SearchOutcome::Absent;
         for pause in self.discord.patience().looks.iter().take(times.max(1)) {
             let waited = self.discord.pause(Wait::Backoff, &run.words, *pause).await;
             waited.map_err(|error| run.call(error))?;
             let kinds = [address.kind()].into();
             let live = read::read(self.discord, run.guild(), &kinds).await;
-            let live = live.map_err(|source| ApplyError::Look {
+            let live = live.map_err(|source| ApplyError::SearchOutcome {
                 step: run.words.clone(),
                 source,
             })?;
             last = match find_pending(address, pending, state, &live) {
-                LostCreation::Absent => Look::Absent,
-                LostCreation::Unclear(candidates) => Look::Unclear(candidates),
-                LostCreation::Found { id, asked } => {
+                CreationOutcome::Absent => SearchOutcome::Absent,
+                CreationOutcome::Unclear(candidates) => SearchOutcome::Unclear(candidates),
+                CreationOutcome::Found { id, asked } => {
                     progress.event(Event::Found {
                         address: address.to_string(),
                         id: id.get(),
                     });
                     let kept = live.get(address.kind(), id).map(|found| found.attributes.clone());
-                    let kept = Kept::Live(kept.map_or_else(|| asked.clone(), Box::new));
+                    let kept = StoredAttributes::Live(kept.map_or_else(|| asked.clone(), Box::new));
                     let entry = Entry { id, attributes: *asked };
-                    return Ok(Look::Found(Box::new(Made { entry, kept })));
+                    return Ok(SearchOutcome::Found(Box::new(CreatedResource { entry, kept })));
                 }
             };
         }
@@ -273,7 +274,7 @@ impl Executor<'_> {
             .collect();
         let count = state.repeated.len();
         state.repeated.retain(|address, pending| {
-            doubled.contains(address) || now_ms < pending.last_ms().saturating_add(STILL_TO_COME_MS)
+            doubled.contains(address) || now_ms < pending.last_ms().saturating_add(LATEST_EFFECT_MS)
         });
         if state.repeated.len() < count {
             self.save(state).await?;
@@ -283,21 +284,26 @@ impl Executor<'_> {
 
     /// Drops an address from the state. A creation that was lost a moment ago may still take effect, so it is looked for once
     /// more before its record goes; what is found stays managed, and the next plan decides about it.
-    pub(super) async fn forget(&self, run: &Run<'_>, address: &Address, state: &mut State) -> Result<(), ApplyError> {
+    pub(super) async fn forget(
+        &self,
+        run: &StepContext<'_>,
+        address: &Address,
+        state: &mut State,
+    ) -> Result<(), ApplyError> {
         let pending = state.pending.get(address).cloned();
         if let Some(pending) = pending.filter(|_| !state.resources.contains_key(address))
-            && self.discord.now_ms() < pending.last_ms().saturating_add(STILL_TO_COME_MS)
+            && self.discord.now_ms() < pending.last_ms().saturating_add(LATEST_EFFECT_MS)
         {
             let looks = self.discord.patience().looks.len();
             let message = match self.look(run, address, &pending, state, looks).await? {
-                Look::Absent => None,
-                Look::Found(found) => {
+                SearchOutcome::Absent => None,
+                SearchOutcome::Found(found) => {
                     state.record(address.clone(), just_made(&found.entry));
                     Some(format!(
                         "{address} exists and stays in the state; the next plan includes it."
                     ))
                 }
-                Look::Unclear(_) => Some(format!(
+                SearchOutcome::Unclear(_) => Some(format!(
                     "{address} may have been created; its pending record stays in the state. The next plan shows the candidates."
                 )),
             };

@@ -21,7 +21,7 @@ pub enum ApplyError {
     },
     /// The server could not be looked through for what a lost answer may have made.
     #[error("{step}: the search for the created resource failed: {source}")]
-    Look {
+    SearchOutcome {
         /// The step.
         step: String,
         /// Why.

@@ -9,7 +9,7 @@ mod error;
 
 use arrakis_iac::live::Live;
 use arrakis_iac::model::{Address, Attributes, Overwrite, Snowflake, Target};
-use arrakis_iac::plan::{Mode, Place, Plan, Step, overwrite_key};
+use arrakis_iac::plan::{Mode, Plan, ResourcePosition, Step, overwrite_key};
 use arrakis_iac::state::{Entry, State, StateError};
 use http::Method;
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ pub struct Executor<'a> {
 }
 
 /// The step that is carried out, with what every part of it needs.
-struct Run<'a> {
+struct StepContext<'a> {
     plan: &'a Plan,
     live: &'a Live,
     /// `create role.naib`.
@@ -40,7 +40,7 @@ struct Run<'a> {
     reason: Reason,
 }
 
-impl Run<'_> {
+impl StepContext<'_> {
     fn guild(&self) -> Snowflake {
         self.plan.made_from.guild_id
     }
@@ -96,7 +96,7 @@ impl<'a> Executor<'a> {
                 index,
                 step: words.clone(),
             });
-            let run = Run {
+            let run = StepContext {
                 plan,
                 live,
                 reason: Reason::new(&format!("gaib plan {name}: {words}")),
@@ -118,7 +118,7 @@ impl<'a> Executor<'a> {
         self.settle_repeated(live, state).await
     }
 
-    async fn step(&mut self, run: &Run<'_>, step: &Step, state: &mut State) -> Result<(), ApplyError> {
+    async fn step(&mut self, run: &StepContext<'_>, step: &Step, state: &mut State) -> Result<(), ApplyError> {
         state.guild_id = Some(run.guild());
         match step {
             Step::Create { address, attributes } => self.create(run, address, attributes, state).await?,
@@ -177,7 +177,7 @@ impl<'a> Executor<'a> {
         Ok(self.guard.write(&bytes).await?)
     }
 
-    fn context<'b>(&'b self, run: &Run<'_>, state: &'b State) -> Context<'b> {
+    fn context<'b>(&'b self, run: &StepContext<'_>, state: &'b State) -> Context<'b> {
         Context {
             guild: run.guild(),
             bot: run.plan.made_from.bot_id,
@@ -186,14 +186,14 @@ impl<'a> Executor<'a> {
         }
     }
 
-    async fn send(&self, run: &Run<'_>, writing: WriteRequest) -> Result<Value, CallError> {
+    async fn send(&self, run: &StepContext<'_>, writing: WriteRequest) -> Result<Value, CallError> {
         let WriteRequest { method, path, body } = writing;
         self.discord.send(method, &path, body, &run.reason).await
     }
 
     async fn update(
         &self,
-        run: &Run<'_>,
+        run: &StepContext<'_>,
         id: Snowflake,
         attributes: &Attributes,
         fields: &[String],
@@ -210,7 +210,7 @@ impl<'a> Executor<'a> {
 
     async fn overwrite(
         &mut self,
-        run: &Run<'_>,
+        run: &StepContext<'_>,
         address: &Address,
         target: &Target,
         overwrite: Option<Overwrite>,
@@ -243,7 +243,7 @@ impl<'a> Executor<'a> {
 
     async fn bot_role(
         &mut self,
-        run: &Run<'_>,
+        run: &StepContext<'_>,
         address: &Address,
         give: bool,
         state: &mut State,
@@ -261,7 +261,13 @@ impl<'a> Executor<'a> {
     }
 
     /// All in one request. Positions are not in the state: there is nothing to write.
-    async fn move_all(&self, run: &Run<'_>, what: &str, places: &[Place], state: &State) -> Result<(), ApplyError> {
+    async fn move_all(
+        &self,
+        run: &StepContext<'_>,
+        what: &str,
+        places: &[ResourcePosition],
+        state: &State,
+    ) -> Result<(), ApplyError> {
         let context = self.context(run, state);
         let entries: Result<Vec<Value>, FormError> = places
             .iter()

@@ -3,7 +3,7 @@
 use arrakis_iac::model::{AutomodAction, AutomodRule, AutomodTrigger, Snowflake};
 use serde_json::{Value, json};
 
-use super::form::{Form, FormError, Names, is_wanted};
+use super::form::{FieldFilter, Form, FormError, is_wanted};
 use super::{Context, Current, Requests, WriteRequest};
 
 impl Requests for AutomodRule {
@@ -38,7 +38,7 @@ impl Requests for AutomodRule {
     }
 }
 
-fn form(rule: &AutomodRule, wanted: Names<'_>, context: &Context<'_>) -> Result<Form, FormError> {
+fn form(rule: &AutomodRule, wanted: FieldFilter<'_>, context: &Context<'_>) -> Result<Form, FormError> {
     let mut form = Form::default();
     form.put(wanted, "name", "name", rule.name.as_ref(), |name| json!(name));
     form.put(wanted, "enabled", "enabled", rule.enabled.as_ref(), |flag| json!(flag));

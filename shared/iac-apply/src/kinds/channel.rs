@@ -4,7 +4,7 @@ use arrakis_iac::live::{FLAG_HIDE_DOWNLOAD_OPTIONS, FLAG_REQUIRE_TAG};
 use arrakis_iac::model::{Channel, EmojiReference, Overwrite, Snowflake, Tag, Target};
 use serde_json::{Value, json};
 
-use super::form::{Form, FormError, Names, is_wanted, text_or_null};
+use super::form::{FieldFilter, Form, FormError, is_wanted, text_or_null};
 use super::{Context, Current, Requests, WriteRequest};
 
 impl Requests for Channel {
@@ -109,7 +109,7 @@ pub(crate) fn overwrite(
     Ok((id, body))
 }
 
-fn form(channel: &Channel, wanted: Names<'_>, context: &Context<'_>) -> Result<Form, FormError> {
+fn form(channel: &Channel, wanted: FieldFilter<'_>, context: &Context<'_>) -> Result<Form, FormError> {
     let mut form = Form::default();
     form.put(wanted, "name", "name", channel.name.as_ref(), |name| json!(name));
     form.try_put(wanted, "category", "parent_id", channel.category.as_ref(), |category| {
@@ -139,7 +139,7 @@ fn form(channel: &Channel, wanted: Names<'_>, context: &Context<'_>) -> Result<F
     Ok(form)
 }
 
-fn voice(form: &mut Form, channel: &Channel, wanted: Names<'_>) {
+fn voice(form: &mut Form, channel: &Channel, wanted: FieldFilter<'_>) {
     form.put(wanted, "bitrate", "bitrate", channel.bitrate.as_ref(), |bits| {
         json!(bits)
     });
@@ -159,7 +159,7 @@ fn voice(form: &mut Form, channel: &Channel, wanted: Names<'_>) {
     });
 }
 
-fn posts(form: &mut Form, channel: &Channel, wanted: Names<'_>, context: &Context<'_>) -> Result<(), FormError> {
+fn posts(form: &mut Form, channel: &Channel, wanted: FieldFilter<'_>, context: &Context<'_>) -> Result<(), FormError> {
     form.try_put(wanted, "tags", "available_tags", channel.tags.as_ref(), |tags| {
         tags.iter().map(|one| tag(one, context)).collect()
     })?;

@@ -3,7 +3,7 @@
 use arrakis_iac::model::{Emoji, Snowflake};
 use serde_json::{Value, json};
 
-use super::form::{Form, FormError, Names, picture};
+use super::form::{FieldFilter, Form, FormError, picture};
 use super::{Context, Current, Requests, WriteRequest};
 
 impl Requests for Emoji {
@@ -37,7 +37,7 @@ impl Requests for Emoji {
 }
 
 /// Discord does not take another picture later, so it goes only when all goes.
-fn form(emoji: &Emoji, wanted: Names<'_>, context: &Context<'_>) -> Result<Form, FormError> {
+fn form(emoji: &Emoji, wanted: FieldFilter<'_>, context: &Context<'_>) -> Result<Form, FormError> {
     let mut form = Form::default();
     form.put(wanted, "name", "name", emoji.name.as_ref(), |name| json!(name));
     form.try_put(wanted, "roles", "roles", emoji.roles.as_ref(), |roles| {

@@ -1,9 +1,9 @@
 //! Requests that write scheduled events. <https://discord.com/developers/docs/resources/guild-scheduled-event>
 
-use arrakis_iac::model::{Clearable, Event, EventPlace, Snowflake};
+use arrakis_iac::model::{Clearable, Event, EventLocation, Snowflake};
 use serde_json::{Value, json};
 
-use super::form::{Form, FormError, Names, is_wanted, picture, text_or_null};
+use super::form::{FieldFilter, Form, FormError, is_wanted, picture, text_or_null};
 use super::{Context, Current, Requests, WriteRequest};
 
 impl Requests for Event {
@@ -39,7 +39,7 @@ impl Requests for Event {
 /// Seen by the members of the server; Discord has no other level.
 const GUILD_ONLY: u64 = 2;
 
-fn form(event: &Event, wanted: Names<'_>, context: &Context<'_>) -> Result<Form, FormError> {
+fn form(event: &Event, wanted: FieldFilter<'_>, context: &Context<'_>) -> Result<Form, FormError> {
     let mut form = Form::default();
     form.put(wanted, "name", "name", event.name.as_ref(), |name| json!(name));
     form.put(
@@ -66,10 +66,10 @@ fn form(event: &Event, wanted: Names<'_>, context: &Context<'_>) -> Result<Form,
     {
         form.set("entity_type", place.wire());
         let (channel, location) = match place {
-            EventPlace::Stage(channel) | EventPlace::Voice(channel) => {
+            EventLocation::Stage(channel) | EventLocation::Voice(channel) => {
                 (json!(context.id(channel)?.to_string()), Value::Null)
             }
-            EventPlace::External(location) => (Value::Null, json!({ "location": location })),
+            EventLocation::External(location) => (Value::Null, json!({ "location": location })),
         };
         form.set("channel_id", channel);
         form.set("entity_metadata", location);

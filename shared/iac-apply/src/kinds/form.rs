@@ -45,7 +45,7 @@ impl FormError {
 }
 
 /// Names of the attributes to send; `None` is all that are given.
-pub(crate) type Names<'a> = Option<&'a [String]>;
+pub(crate) type FieldFilter<'a> = Option<&'a [String]>;
 
 /// A JSON object in the making.
 #[derive(Debug, Default)]
@@ -60,7 +60,7 @@ impl Form {
     /// Puts in an attribute that is given and wanted.
     pub(crate) fn put<T>(
         &mut self,
-        wanted: Names<'_>,
+        wanted: FieldFilter<'_>,
         field: &str,
         key: &str,
         value: Option<&T>,
@@ -76,7 +76,7 @@ impl Form {
     /// The same, where finding the value may fail.
     pub(crate) fn try_put<T>(
         &mut self,
-        wanted: Names<'_>,
+        wanted: FieldFilter<'_>,
         field: &str,
         key: &str,
         value: Option<&T>,
@@ -97,7 +97,7 @@ impl From<Form> for Value {
     }
 }
 
-pub(crate) fn is_wanted(wanted: Names<'_>, field: &str) -> bool {
+pub(crate) fn is_wanted(wanted: FieldFilter<'_>, field: &str) -> bool {
     wanted.is_none_or(|names| names.iter().any(|name| name == field))
 }
 

@@ -4,7 +4,7 @@ use arrakis_domain::Color;
 use arrakis_iac::model::{Clearable, Role, Snowflake};
 use serde_json::{Value, json};
 
-use super::form::{Form, FormError, Names, is_wanted, text_or_null};
+use super::form::{FieldFilter, Form, FormError, is_wanted, text_or_null};
 use super::{Context, Current, Requests, WriteRequest};
 
 impl Requests for Role {
@@ -44,7 +44,7 @@ impl Requests for Role {
     }
 }
 
-fn form(role: &Role, wanted: Names<'_>) -> Form {
+fn form(role: &Role, wanted: FieldFilter<'_>) -> Form {
     let mut form = Form::default();
     form.put(wanted, "name", "name", role.name.as_ref(), |name| json!(name));
     form.put(

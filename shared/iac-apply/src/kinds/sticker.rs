@@ -3,7 +3,7 @@
 use arrakis_iac::model::{Kind, Snowflake, Sticker};
 use serde_json::{Value, json};
 
-use super::form::{Form, FormError, Names};
+use super::form::{FieldFilter, Form, FormError};
 use super::{Context, Current, Requests, WriteRequest};
 use crate::http::Upload;
 use crate::picture::{check_image, format, media_type};
@@ -58,7 +58,7 @@ impl Requests for Sticker {
     }
 }
 
-fn form(sticker: &Sticker, wanted: Names<'_>) -> Form {
+fn form(sticker: &Sticker, wanted: FieldFilter<'_>) -> Form {
     let mut form = Form::default();
     form.put(wanted, "name", "name", sticker.name.as_ref(), |name| json!(name));
     form.put(

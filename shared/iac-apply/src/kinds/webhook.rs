@@ -3,7 +3,7 @@
 use arrakis_iac::model::{Snowflake, Webhook};
 use serde_json::{Value, json};
 
-use super::form::{Form, FormError, Names, picture};
+use super::form::{FieldFilter, Form, FormError, picture};
 use super::{Context, Current, Requests, WriteRequest};
 
 impl Requests for Webhook {
@@ -40,7 +40,7 @@ impl Requests for Webhook {
 }
 
 /// The channel of a new webhook is in the path.
-fn form(webhook: &Webhook, wanted: Names<'_>, context: &Context<'_>) -> Result<Form, FormError> {
+fn form(webhook: &Webhook, wanted: FieldFilter<'_>, context: &Context<'_>) -> Result<Form, FormError> {
     let mut form = Form::default();
     form.put(wanted, "name", "name", webhook.name.as_ref(), |name| json!(name));
     form.try_put(wanted, "avatar", "avatar", webhook.avatar.as_ref(), |image| {

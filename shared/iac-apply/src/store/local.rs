@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use time::OffsetDateTime;
 
 use super::file::{self, failed};
-use super::{Backend, Guard, Held, Holder, LockRecord, StoreError, WorkspaceName};
+use super::{Backend, Guard, HeldLock, Holder, LockRecord, StoreError, WorkspaceName};
 
 /// A folder of states.
 #[derive(Clone, Debug)]
@@ -280,11 +280,11 @@ impl Backend for Local {
         Ok(guard.record.clone())
     }
 
-    async fn held(&self, workspace: &WorkspaceName) -> Result<Option<Held>, StoreError> {
+    async fn held(&self, workspace: &WorkspaceName) -> Result<Option<HeldLock>, StoreError> {
         let files = self.files(workspace);
         let Some(record) = files.record()? else { return Ok(None) };
         let alive = files.try_system_lock()?.is_none();
-        Ok(Some(Held { record, alive }))
+        Ok(Some(HeldLock { record, alive }))
     }
 
     async fn unlock(&self, workspace: &WorkspaceName, id: &str, force: bool) -> Result<LockRecord, StoreError> {
@@ -299,7 +299,7 @@ impl Backend for Local {
                 asked: id.to_owned(),
             });
         }
-        // Held while the record is removed, so that nobody's new record is removed instead.
+        // held while the record is removed, so that nobody's new record is removed instead.
         let Some(_system) = files.try_system_lock()? else {
             return Err(StoreError::Alive(Box::new(record)));
         };

@@ -67,7 +67,7 @@ impl fmt::Display for LockRecord {
 
 /// A lock, and what is known of its holder.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct HeldLock {
     /// Who holds it.
     pub record: LockRecord,
     /// The holder is running on this machine.

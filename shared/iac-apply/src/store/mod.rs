@@ -17,7 +17,7 @@ use async_trait::async_trait;
 
 pub use error::StoreError;
 pub use local::Local;
-pub use lock::{Held, Holder, LockRecord};
+pub use lock::{HeldLock, Holder, LockRecord};
 pub use name::WorkspaceName;
 pub use servers::{Owner, ServerLock, Servers};
 
@@ -52,7 +52,7 @@ pub trait Backend: Debug + Send + Sync {
     ///
     /// # Errors
     /// It cannot be read.
-    async fn held(&self, workspace: &WorkspaceName) -> Result<Option<Held>, StoreError>;
+    async fn held(&self, workspace: &WorkspaceName) -> Result<Option<HeldLock>, StoreError>;
 
     /// Takes the lock away from whoever holds it under this id. With `force`, also from an operation that has gone; never
     /// from one that is alive on this machine.

@@ -7,7 +7,7 @@ use crate::kinds::{
     RoleEntry, Section, ServerEntry, StickerEntry, WebhookEntry, WelcomeEntry, each_kind,
 };
 use crate::model::{Defaults, Kind};
-use crate::yaml::Names;
+use crate::yaml::KnownAddresses;
 use crate::yaml::reader::{At, Reader};
 use crate::yaml::scalar::{Early, FormatVersion, Named, Pick, Text, Truth};
 
@@ -52,7 +52,7 @@ macro_rules! server_file {
             }
 
             /// Builds the resources of all sections. Each notes what is wrong and goes on.
-            pub(crate) fn build(&self, names: &Names, draft: &mut Draft, reader: &mut Reader<'_>) {
+            pub(crate) fn build(&self, names: &KnownAddresses, draft: &mut Draft, reader: &mut Reader<'_>) {
                 $(if let Some(section) = &self.$section {
                     Section::build(section, names, draft, reader);
                 })+

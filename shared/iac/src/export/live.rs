@@ -4,7 +4,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::slug::slug;
-use crate::live::{Live, LiveResource, Names};
+use crate::live::{AddressIndex, Live, LiveResource};
 use crate::model::limits::LONGEST_KEY;
 use crate::model::{Address, Attributes, Channel, Configuration, Key, Kind, Resource, Role, Snowflake};
 
@@ -106,7 +106,7 @@ fn in_order(live: &Live, kind: Kind) -> Vec<&LiveResource> {
 pub fn from_live(live: &Live, addresses: &BTreeMap<Address, Snowflake>, detail: Detail) -> Configuration {
     let exported = addresses.iter().map(|(address, id)| (address, *id));
     let exported = exported.filter(|(address, id)| live.get(address.kind(), *id).is_some());
-    let names = Names::new(live.guild_id, live.bot.user_id, exported);
+    let names = AddressIndex::new(live.guild_id, live.bot.user_id, exported);
     let by_id: HashMap<(Kind, Snowflake), &Address> = addresses
         .iter()
         .map(|(address, id)| ((address.kind(), *id), address))

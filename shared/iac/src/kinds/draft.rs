@@ -6,11 +6,11 @@ use arrakis_themes::Problem;
 use indexmap::IndexMap;
 
 use super::Attributes;
-use crate::values::{Address, Image, Kind, Part};
+use crate::values::{Address, Image, Kind, RulePart};
 use crate::yaml::reader::{At, Reader};
 use crate::yaml::scalar::{List, Named, Text};
 use crate::yaml::tree::Mark;
-use crate::yaml::{Names, entries};
+use crate::yaml::{KnownAddresses, entries};
 
 /// Resources as they are built, with where each is written.
 #[derive(Default)]
@@ -35,7 +35,7 @@ impl Draft {
 /// A section of the file: the resources of a kind, or the one resource of a kind.
 pub(crate) trait Section: Sized {
     /// Builds the resources. Each notes what is wrong and goes on.
-    fn build(section: &At<Self>, names: &Names, draft: &mut Draft, reader: &mut Reader<'_>);
+    fn build(section: &At<Self>, names: &KnownAddresses, draft: &mut Draft, reader: &mut Reader<'_>);
 }
 
 /// The keys that every resource of a file has.
@@ -99,8 +99,8 @@ macro_rules! resource_entry {
 pub(crate) use resource_entry;
 
 /// The part of a resource that is this attribute.
-pub(crate) fn attribute(name: &str) -> [Part; 1] {
-    [Part::Attribute(name.to_owned())]
+pub(crate) fn attribute(name: &str) -> [RulePart; 1] {
+    [RulePart::Attribute(name.to_owned())]
 }
 
 /// The image at a path. Whoever carries the plan out reads the file.
@@ -115,7 +115,7 @@ pub(crate) fn image(path: Option<&At<Text<1, 1024>>>) -> Option<Image> {
 pub(crate) fn present<'a, E>(
     section: &'a At<Named<E>>,
     kind: Kind,
-    names: &Names,
+    names: &KnownAddresses,
 ) -> Vec<(Address, &'a At<String>, &'a At<E>)> {
     let entries = entries(Some(section)).iter();
     entries

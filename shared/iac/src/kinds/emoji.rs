@@ -15,7 +15,7 @@ use crate::values::{Image, ImageAttribute, ImageFormat, Kind, Kinds, Overwrites,
 use crate::wire::{self, LiveImage, Unreadable};
 use crate::yaml::reader::{At, Reader};
 use crate::yaml::scalar::{Limited, Link, List, Named, Text};
-use crate::yaml::{Names, Yaml};
+use crate::yaml::{KnownAddresses, Yaml};
 
 attributes! {
     /// An emoji of the server's own. Its picture cannot be changed: another one is a replacement.
@@ -48,7 +48,7 @@ document! {
 resource_entry!(EmojiEntry, flag);
 
 impl Section for Named<EmojiEntry> {
-    fn build(section: &At<Self>, names: &Names, draft: &mut Draft, reader: &mut Reader<'_>) {
+    fn build(section: &At<Self>, names: &KnownAddresses, draft: &mut Draft, reader: &mut Reader<'_>) {
         for (address, name, entry) in present(section, Kind::Emoji, names) {
             let own = &entry.value;
             let (shown, at) = match &own.name {

@@ -18,14 +18,14 @@ use super::{Attributes, LiveResource};
 use crate::rules;
 use crate::values::limits::{EVENT_IMAGE_BYTES, MOST_EVENTS};
 use crate::values::{
-    Address, CHANNEL, Clearable, Image, ImageAttribute, ImageFormat, Kind, Kinds, Overwrites, Part, Reference,
+    Address, CHANNEL, Clearable, Image, ImageAttribute, ImageFormat, Kind, Kinds, Overwrites, Reference, RulePart,
     Snowflake,
 };
-use crate::wire::{self, Integer, LiveImage, Unknowns, Unreadable, nullable};
+use crate::wire::{self, Integer, LiveImage, UnknownValues, Unreadable, nullable};
 use crate::yaml::reader::{At, Reader};
 use crate::yaml::scalar::{Limited, Link, List, Named, OrNone, Text};
 use crate::yaml::tree::Mark;
-use crate::yaml::{Names, Yaml, entries, link};
+use crate::yaml::{KnownAddresses, Yaml, entries, link};
 
 /// An instant, written by RFC 3339 in UTC. Discord keeps milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,7 +68,7 @@ serde_as_text!(Timestamp);
 /// Where an event takes place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum EventPlace {
+pub enum EventLocation {
     /// On a stage.
     Stage(Reference),
     /// In a voice channel.
@@ -77,7 +77,7 @@ pub enum EventPlace {
     External(String),
 }
 
-impl EventPlace {
+impl EventLocation {
     /// Discord's number of the kind of place.
     #[must_use]
     pub const fn wire(&self) -> u64 {
@@ -110,7 +110,7 @@ attributes! {
         /// When it ends; `none` where nothing is said.
         end: Clearable<Timestamp>,
         /// Where.
-        place: EventPlace,
+        place: EventLocation,
         /// The picture over it.
         image: Image,
     }
@@ -145,12 +145,12 @@ document! {
 resource_entry!(EventEntry, flag);
 
 impl Section for Named<EventEntry> {
-    fn build(section: &At<Self>, names: &Names, draft: &mut Draft, reader: &mut Reader<'_>) {
+    fn build(section: &At<Self>, names: &KnownAddresses, draft: &mut Draft, reader: &mut Reader<'_>) {
         for (index, (name, entry)) in entries(Some(section)).iter().enumerate() {
             if let Some(address) = names.present(Kind::Event, name) {
                 if index >= MOST_EVENTS {
                     let reason = format!("more than {MOST_EVENTS} scheduled events; a server has no more");
-                    reader.break_rule_of(name.at, &address, &[Part::Creation], reason);
+                    reader.break_rule_of(name.at, &address, &[RulePart::Creation], reason);
                 }
                 let event = event(&address, name, entry, names, reader);
                 draft.put(address, Attributes::Event(event), name.at);
@@ -163,7 +163,7 @@ fn event(
     address: &Address,
     name: &At<String>,
     entry: &At<EventEntry>,
-    names: &Names,
+    names: &KnownAddresses,
     reader: &mut Reader<'_>,
 ) -> Event {
     let own = &entry.value;
@@ -182,9 +182,9 @@ fn event(
         reader.refuse(name.at, "an event has exactly one of `stage`, `voice` and `location`");
     }
     let place = match (&own.stage, &own.voice, &own.location) {
-        (Some(stage), _, _) => names.needed(stage, Kind::Channel, reader).map(EventPlace::Stage),
-        (_, Some(voice), _) => names.needed(voice, Kind::Channel, reader).map(EventPlace::Voice),
-        (_, _, Some(location)) => Some(EventPlace::External(location.value.0.clone())),
+        (Some(stage), _, _) => names.needed(stage, Kind::Channel, reader).map(EventLocation::Stage),
+        (_, Some(voice), _) => names.needed(voice, Kind::Channel, reader).map(EventLocation::Voice),
+        (_, _, Some(location)) => Some(EventLocation::External(location.value.0.clone())),
         _ => None,
     };
     check_event(address, name.at, own, (start, end), reader);
@@ -210,7 +210,7 @@ fn check_event(
     (start, end): (Option<Timestamp>, Option<Clearable<Timestamp>>),
     reader: &mut Reader<'_>,
 ) {
-    let creation = [Part::Creation];
+    let creation = [RulePart::Creation];
     if own.start.is_none() {
         let reason = "`start` is missing; write `start: 2026-12-24T18:00:00Z`";
         reader.break_rule_of(at, address, &creation, reason);
@@ -222,13 +222,13 @@ fn check_event(
     if let (Some(start), Some(Clearable::Set(end)), Some(written)) = (start, end, &own.end)
         && end <= start
     {
-        let parts = ["start", "end"].map(|field| Part::Attribute(field.to_owned()));
+        let parts = ["start", "end"].map(|field| RulePart::Attribute(field.to_owned()));
         reader.break_rule_of(written.at, address, &parts, "the event ends before it begins");
     }
     if let Some(location) = &own.location
         && !matches!(end, Some(Clearable::Set(_)))
     {
-        let parts = ["place", "end"].map(|field| Part::Attribute(field.to_owned()));
+        let parts = ["place", "end"].map(|field| RulePart::Attribute(field.to_owned()));
         reader.break_rule_of(location.at, address, &parts, "an event outside Discord needs an `end`");
     }
 }
@@ -288,17 +288,25 @@ impl Definition for Event {
     }
 
     fn references(&self) -> Vec<&Reference> {
-        self.place.as_ref().and_then(EventPlace::channel).into_iter().collect()
+        self.place
+            .as_ref()
+            .and_then(EventLocation::channel)
+            .into_iter()
+            .collect()
     }
 
     fn map_references(&mut self, change: &mut dyn FnMut(Kinds, &mut Reference)) {
-        if let Some(EventPlace::Stage(channel) | EventPlace::Voice(channel)) = &mut self.place {
+        if let Some(EventLocation::Stage(channel) | EventLocation::Voice(channel)) = &mut self.place {
             change(CHANNEL, channel);
         }
     }
 
     fn remove_references(&mut self, is_gone: &dyn Fn(&Reference) -> bool) -> bool {
-        !self.place.as_ref().and_then(EventPlace::channel).is_some_and(is_gone)
+        !self
+            .place
+            .as_ref()
+            .and_then(EventLocation::channel)
+            .is_some_and(is_gone)
     }
 
     fn forces_replacement(&self, _: &Self) -> Option<&'static str> {
@@ -306,7 +314,7 @@ impl Definition for Event {
     }
 
     fn is_same_place(&self, found: &Self, _: Resolve<'_>) -> bool {
-        let wire = |place: &Option<EventPlace>| place.as_ref().map(EventPlace::wire);
+        let wire = |place: &Option<EventLocation>| place.as_ref().map(EventLocation::wire);
         found.place.is_none() || wire(&self.place) == wire(&found.place)
     }
 
@@ -319,17 +327,17 @@ impl Definition for Event {
             Write::Delete { .. } => return Requirement::on_server(&[P::ManageEvents]),
         };
         match &event.place {
-            Some(EventPlace::Stage(channel)) => {
+            Some(EventLocation::Stage(channel)) => {
                 let permissions = [permission, P::ManageChannels, P::MuteMembers, P::MoveMembers];
                 vec![Requirement::in_channel(&permissions, channel)]
             }
-            Some(EventPlace::Voice(channel)) => {
+            Some(EventLocation::Voice(channel)) => {
                 vec![Requirement::in_channel(
                     &[permission, P::ViewChannel, P::Connect],
                     channel,
                 )]
             }
-            Some(EventPlace::External(_)) | None => Requirement::on_server(&[permission]),
+            Some(EventLocation::External(_)) | None => Requirement::on_server(&[permission]),
         }
     }
 
@@ -353,9 +361,9 @@ impl Definition for Event {
     fn written(&self, field: &str, _: Option<&Overwrites>) -> Option<Vec<(String, Yaml)>> {
         match field {
             "place" => Some(vec![match self.place.as_ref()? {
-                EventPlace::Stage(channel) => ("stage".to_owned(), link(channel, "channel.")),
-                EventPlace::Voice(channel) => ("voice".to_owned(), link(channel, "channel.")),
-                EventPlace::External(location) => ("location".to_owned(), Yaml::text(location)),
+                EventLocation::Stage(channel) => ("stage".to_owned(), link(channel, "channel.")),
+                EventLocation::Voice(channel) => ("voice".to_owned(), link(channel, "channel.")),
+                EventLocation::External(location) => ("location".to_owned(), Yaml::text(location)),
             }]),
             "image" => Some(vec![(field.to_owned(), Yaml::text(&self.image.as_ref()?.path))]),
             _ => None,
@@ -412,7 +420,7 @@ fn read(value: &Value, _: ReadContext<'_>, notes: &mut ReadNotes) -> Result<Vec<
 
 fn resource(index: usize, event: EventObject, notes: &mut ReadNotes) -> Result<LiveResource, Unreadable> {
     let place = live_place(index, &event)?;
-    let mut unknown = Unknowns::of(Kind::Event, event.id, &event.name, &mut notes.unknown);
+    let mut unknown = UnknownValues::of(Kind::Event, event.id, &event.name, &mut notes.unknown);
     if !PLACES.contains(&event.entity_type) {
         notes.unreadable.push(unknown.value("place", event.entity_type));
     }
@@ -435,15 +443,15 @@ fn resource(index: usize, event: EventObject, notes: &mut ReadNotes) -> Result<L
 }
 
 /// Where it takes place; `None` for a kind of place that is unknown, or whose channel is gone.
-fn live_place(index: usize, event: &EventObject) -> Result<Option<EventPlace>, Unreadable> {
+fn live_place(index: usize, event: &EventObject) -> Result<Option<EventLocation>, Unreadable> {
     let channel = event.channel_id.map(Reference::Id);
     Ok(match event.entity_type {
-        1 => channel.map(EventPlace::Stage),
-        2 => channel.map(EventPlace::Voice),
+        1 => channel.map(EventLocation::Stage),
+        2 => channel.map(EventLocation::Voice),
         3 => {
             let at = format!("[{index}].entity_metadata");
             let found: Location = wire::read_part(CALL, &at, event.entity_metadata.as_ref())?;
-            Some(EventPlace::External(found.location))
+            Some(EventLocation::External(found.location))
         }
         _ => None,
     })

@@ -41,7 +41,7 @@ pub(crate) use draft::{Draft, Entries, ResourceEntry, Section};
 pub use emoji::Emoji;
 pub(crate) use emoji::EmojiEntry;
 pub(crate) use event::EventEntry;
-pub use event::{Event, EventPlace, Timestamp, TimestampError};
+pub use event::{Event, EventLocation, Timestamp, TimestampError};
 pub(crate) use onboarding::OnboardingEntry;
 pub use onboarding::{Onboarding, OnboardingMode, OnboardingOption, OnboardingPrompt, PromptKind};
 pub use resource::LiveResource;

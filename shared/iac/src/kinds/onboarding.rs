@@ -15,10 +15,10 @@ use crate::values::{
     Address, CHANNEL_OR_CATEGORY, EMOJI, EmojiReference, Image, ImageAttribute, Kind, Kinds, Overwrites, ROLE,
     Reference, Snowflake,
 };
-use crate::wire::{self, Integer, Unknowns, Unreadable, nullable, number};
+use crate::wire::{self, Integer, UnknownValues, Unreadable, nullable, number};
 use crate::yaml::reader::{At, Reader};
 use crate::yaml::scalar::{EmojiLink, Limited, Link, List, Pick, Text, Truth};
-use crate::yaml::{Names, Yaml, emoji, link};
+use crate::yaml::{KnownAddresses, Yaml, emoji, link};
 
 choices! {
     /// What counts towards the seven channels that onboarding must show.
@@ -148,13 +148,13 @@ document! {
 resource_entry!(OnboardingEntry);
 
 impl Section for OnboardingEntry {
-    fn build(section: &At<Self>, names: &Names, draft: &mut Draft, reader: &mut Reader<'_>) {
+    fn build(section: &At<Self>, names: &KnownAddresses, draft: &mut Draft, reader: &mut Reader<'_>) {
         let onboarding = onboarding(&section.value, names, reader);
         draft.put(Address::ONBOARDING, Attributes::Onboarding(onboarding), section.at);
     }
 }
 
-fn onboarding(entry: &OnboardingEntry, names: &Names, reader: &mut Reader<'_>) -> Onboarding {
+fn onboarding(entry: &OnboardingEntry, names: &KnownAddresses, reader: &mut Reader<'_>) -> Onboarding {
     let prompts = entry.prompts.as_ref().map(|list| {
         reader.with_subject(&Address::ONBOARDING, &attribute("prompts"), |reader| {
             prompts(&list.value, names, reader)
@@ -172,7 +172,7 @@ fn onboarding(entry: &OnboardingEntry, names: &Names, reader: &mut Reader<'_>) -
     }
 }
 
-fn prompts(list: &List<PromptEntry>, names: &Names, reader: &mut Reader<'_>) -> Vec<OnboardingPrompt> {
+fn prompts(list: &List<PromptEntry>, names: &KnownAddresses, reader: &mut Reader<'_>) -> Vec<OnboardingPrompt> {
     if let Some(over) = list.0.get(ONBOARDING_PROMPTS) {
         reader.break_rule(
             over.at,
@@ -192,7 +192,7 @@ fn prompts(list: &List<PromptEntry>, names: &Names, reader: &mut Reader<'_>) -> 
     read
 }
 
-fn prompt(entry: &At<PromptEntry>, names: &Names, reader: &mut Reader<'_>) -> Option<OnboardingPrompt> {
+fn prompt(entry: &At<PromptEntry>, names: &KnownAddresses, reader: &mut Reader<'_>) -> Option<OnboardingPrompt> {
     let own = &entry.value;
     let Some(title) = &own.title else {
         reader.refuse(entry.at, "the question's `title` is missing");
@@ -468,7 +468,7 @@ struct OptionEmojiObject {
 
 fn read(value: &Value, server: ReadContext<'_>, notes: &mut ReadNotes) -> Result<Vec<LiveResource>, Unreadable> {
     let sent: OnboardingObject = wire::read("GET /guilds/{id}/onboarding", value)?;
-    let mut unknown = Unknowns::of(Kind::Onboarding, server.guild, "", &mut notes.unknown);
+    let mut unknown = UnknownValues::of(Kind::Onboarding, server.guild, "", &mut notes.unknown);
     let kinds: Vec<String> = sent.prompts.iter().map(|prompt| prompt.kind.to_string()).collect();
     let prompts: Option<Vec<OnboardingPrompt>> = sent.prompts.into_iter().map(live_prompt).collect();
     let attributes = Onboarding {

@@ -14,11 +14,11 @@ use super::server::Guild;
 use super::{Attributes, LiveResource};
 use crate::rules;
 use crate::values::limits::MOST_ROLES;
-use crate::values::{Clearable, Image, ImageAttribute, Kind, Kinds, Overwrites, Part, Reference, Snowflake};
-use crate::wire::{self, Bits, Integer, UnknownValue, Unknowns, Unreadable, nullable};
+use crate::values::{Clearable, Image, ImageAttribute, Kind, Kinds, Overwrites, Reference, RulePart, Snowflake};
+use crate::wire::{self, Bits, Integer, UnknownValue, UnknownValues, Unreadable, nullable};
 use crate::yaml::reader::{At, Reader};
 use crate::yaml::scalar::{Hue, Limited, Link, List, Named, OrNone, PermissionName, Text, Truth};
-use crate::yaml::{Names, Yaml};
+use crate::yaml::{KnownAddresses, Yaml};
 
 attributes! {
     /// A role. `role.everyone` has permissions alone.
@@ -79,7 +79,7 @@ document! {
 resource_entry!(RoleEntry, flag);
 
 impl Section for Named<RoleEntry> {
-    fn build(section: &At<Self>, names: &Names, draft: &mut Draft, reader: &mut Reader<'_>) {
+    fn build(section: &At<Self>, names: &KnownAddresses, draft: &mut Draft, reader: &mut Reader<'_>) {
         for (address, name, entry) in present(section, Kind::Role, names) {
             let own = written(&entry.value);
             let mut role = match draft.resources.get(&address) {
@@ -103,7 +103,7 @@ impl Section for Named<RoleEntry> {
                     .as_ref()
                     .is_none_or(|color| color.value().is_none())
             {
-                let parts = ["secondary_color", "tertiary_color"].map(|field| Part::Attribute(field.to_owned()));
+                let parts = ["secondary_color", "tertiary_color"].map(|field| RulePart::Attribute(field.to_owned()));
                 reader.break_rule_of(
                     name.at,
                     &address,
@@ -359,7 +359,7 @@ fn attributes(
     bot_roles: &BTreeSet<Snowflake>,
     unknown: &mut Vec<UnknownValue>,
 ) -> Role {
-    let mut unknown = Unknowns::of(Kind::Role, role.id, &role.name, unknown);
+    let mut unknown = UnknownValues::of(Kind::Role, role.id, &role.name, unknown);
     let permissions = unknown.check("permissions", role.permissions.known(), &role.permissions);
     if role.id == guild {
         return Role {

@@ -15,12 +15,12 @@ use super::emoji::EmojiObject;
 use super::role::RoleObject;
 use super::sticker::StickerObject;
 use crate::values::{
-    Address, CHANNEL, Clearable, Image, ImageAttribute, Kind, Kinds, Overwrites, Part, Reference, Snowflake,
+    Address, CHANNEL, Clearable, Image, ImageAttribute, Kind, Kinds, Overwrites, Reference, RulePart, Snowflake,
 };
-use crate::wire::{self, Integer, UnknownValue, Unknowns, Unreadable, nullable, number};
+use crate::wire::{self, Integer, UnknownValue, UnknownValues, Unreadable, nullable, number};
 use crate::yaml::reader::{At, Reader};
 use crate::yaml::scalar::{Limited, Link, List, OrNone, Pick, Text, Truth};
-use crate::yaml::{Names, Yaml};
+use crate::yaml::{KnownAddresses, Yaml};
 
 choices! {
     /// What a member must have before writing.
@@ -245,7 +245,7 @@ document! {
 resource_entry!(ServerEntry);
 
 impl Section for ServerEntry {
-    fn build(section: &At<Self>, names: &Names, draft: &mut Draft, reader: &mut Reader<'_>) {
+    fn build(section: &At<Self>, names: &KnownAddresses, draft: &mut Draft, reader: &mut Reader<'_>) {
         let at = section.at;
         let entry = &section.value;
         let mut channel =
@@ -292,7 +292,7 @@ impl Section for ServerEntry {
                 (&server.public_updates_channel, "public_updates_channel"),
             ] {
                 if *channel == Some(Clearable::Cleared) {
-                    let parts = ["community", key].map(|field| Part::Attribute(field.to_owned()));
+                    let parts = ["community", key].map(|field| RulePart::Attribute(field.to_owned()));
                     let reason = format!("a community server requires a `{key}`, and here it is `none`");
                     reader.break_rule_of(at, &Address::SERVER, &parts, reason);
                 }
@@ -472,7 +472,7 @@ pub(crate) struct Guild {
 
 /// The settings in an answer.
 pub(crate) fn read(guild: &Guild, unknown: &mut Vec<UnknownValue>) -> Server {
-    let mut unknown = Unknowns::of(Kind::Server, guild.id, &guild.name, unknown);
+    let mut unknown = UnknownValues::of(Kind::Server, guild.id, &guild.name, unknown);
     let channel = |id: Option<Snowflake>| Some(Clearable::from(id.map(Reference::Id)));
     let (level, notifications) = (guild.verification_level, guild.default_message_notifications);
     let (filter, timeout) = (guild.explicit_content_filter, guild.afk_timeout);

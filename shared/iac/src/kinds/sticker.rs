@@ -11,11 +11,11 @@ use super::draft::{Draft, Section, attribute, image, present, resource_entry};
 use super::{Attributes, LiveResource};
 use crate::rules;
 use crate::values::limits::{STICKER_BYTES, STICKER_DESCRIPTION, STICKERS_BY_LEVEL};
-use crate::values::{Image, ImageAttribute, ImageFormat, Kind, Kinds, Overwrites, Part, Reference, Snowflake};
+use crate::values::{Image, ImageAttribute, ImageFormat, Kind, Kinds, Overwrites, Reference, RulePart, Snowflake};
 use crate::wire::{self, LiveImage, Unreadable, nullable};
 use crate::yaml::reader::{At, Reader};
 use crate::yaml::scalar::{Limited, List, Named, Text};
-use crate::yaml::{Names, Yaml};
+use crate::yaml::{KnownAddresses, Yaml};
 
 attributes! {
     /// A sticker of the server's own. Its picture cannot be changed: another one is a replacement.
@@ -52,7 +52,7 @@ document! {
 resource_entry!(StickerEntry, flag);
 
 impl Section for Named<StickerEntry> {
-    fn build(section: &At<Self>, names: &Names, draft: &mut Draft, reader: &mut Reader<'_>) {
+    fn build(section: &At<Self>, names: &KnownAddresses, draft: &mut Draft, reader: &mut Reader<'_>) {
         for (address, name, entry) in present(section, Kind::Sticker, names) {
             let own = &entry.value;
             if let Some(description) = &own.description {
@@ -79,7 +79,7 @@ impl Section for Named<StickerEntry> {
                 reader.break_rule_of(
                     name.at,
                     &address,
-                    &[Part::Creation],
+                    &[RulePart::Creation],
                     "`tags`, the name of a related Unicode emoji, is missing",
                 );
             }

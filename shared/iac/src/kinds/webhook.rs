@@ -12,11 +12,13 @@ use super::draft::{Draft, Section, attribute, image, present, resource_entry};
 use super::{Attributes, LiveResource};
 use crate::rules;
 use crate::values::limits::{AVATAR_BYTES, MOST_WEBHOOKS};
-use crate::values::{CHANNEL, Image, ImageAttribute, ImageFormat, Kind, Kinds, Overwrites, Part, Reference, Snowflake};
-use crate::wire::{self, Integer, LiveImage, Unknowns, Unreadable, nullable};
+use crate::values::{
+    CHANNEL, Image, ImageAttribute, ImageFormat, Kind, Kinds, Overwrites, Reference, RulePart, Snowflake,
+};
+use crate::wire::{self, Integer, LiveImage, UnknownValues, Unreadable, nullable};
 use crate::yaml::reader::{At, Reader};
 use crate::yaml::scalar::{Limited, Link, List, Named, Text};
-use crate::yaml::{Names, Yaml};
+use crate::yaml::{KnownAddresses, Yaml};
 
 attributes! {
     /// An incoming webhook. Its token is a secret and never part of configuration or state.
@@ -49,7 +51,7 @@ document! {
 resource_entry!(WebhookEntry, flag);
 
 impl Section for Named<WebhookEntry> {
-    fn build(section: &At<Self>, names: &Names, draft: &mut Draft, reader: &mut Reader<'_>) {
+    fn build(section: &At<Self>, names: &KnownAddresses, draft: &mut Draft, reader: &mut Reader<'_>) {
         for (address, name, entry) in present(section, Kind::Webhook, names) {
             let own = &entry.value;
             let (shown, at) = match &own.name {
@@ -65,7 +67,7 @@ impl Section for Named<WebhookEntry> {
                 Some(channel) => names.needed(channel, Kind::Channel, reader),
                 None => {
                     let reason = "the `channel` of the webhook is missing";
-                    reader.break_rule_of(name.at, &address, &[Part::Creation], reason);
+                    reader.break_rule_of(name.at, &address, &[RulePart::Creation], reason);
                     None
                 }
             };
@@ -237,7 +239,7 @@ fn read(value: &Value, _: ReadContext<'_>, notes: &mut ReadNotes) -> Result<Vec<
             let name = head.name.unwrap_or_default();
             notes
                 .unreadable
-                .push(Unknowns::of(Kind::Webhook, head.id, &name, &mut Vec::new()).value("kind", head.kind));
+                .push(UnknownValues::of(Kind::Webhook, head.id, &name, &mut Vec::new()).value("kind", head.kind));
             continue;
         }
         let webhook: WebhookObject = wire::read_part(CALL, &format!("[{index}]"), value.get(index))?;

@@ -14,10 +14,10 @@ use crate::values::limits::WELCOME_CHANNELS;
 use crate::values::{
     Address, CHANNEL, EMOJI, EmojiReference, Image, ImageAttribute, Kind, Kinds, Overwrites, Reference, Snowflake,
 };
-use crate::wire::{self, Unknowns, Unreadable, nullable};
+use crate::wire::{self, UnknownValues, Unreadable, nullable};
 use crate::yaml::reader::{At, Reader};
 use crate::yaml::scalar::{EmojiLink, Limited, Link, List, Text, Truth};
-use crate::yaml::{Names, Yaml, emoji, link};
+use crate::yaml::{KnownAddresses, Yaml, emoji, link};
 
 /// A channel that the welcome screen points to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,13 +73,13 @@ document! {
 resource_entry!(WelcomeEntry);
 
 impl Section for WelcomeEntry {
-    fn build(section: &At<Self>, names: &Names, draft: &mut Draft, reader: &mut Reader<'_>) {
+    fn build(section: &At<Self>, names: &KnownAddresses, draft: &mut Draft, reader: &mut Reader<'_>) {
         let screen = welcome_screen(&section.value, names, reader);
         draft.put(Address::WELCOME_SCREEN, Attributes::WelcomeScreen(screen), section.at);
     }
 }
 
-fn welcome_screen(entry: &WelcomeEntry, names: &Names, reader: &mut Reader<'_>) -> WelcomeScreen {
+fn welcome_screen(entry: &WelcomeEntry, names: &KnownAddresses, reader: &mut Reader<'_>) -> WelcomeScreen {
     let channels = entry.channels.as_ref().map(|channels| {
         if let Some(over) = channels.value.0.get(WELCOME_CHANNELS) {
             reader.break_rule_of(
@@ -282,7 +282,7 @@ fn read(value: &Value, server: ReadContext<'_>, notes: &mut ReadNotes) -> Result
     let names = sent.iter().filter_map(|channel| channel.emoji_name.as_deref());
     let names = names.collect::<Vec<_>>().join(", ");
     let channels =
-        Unknowns::of(Kind::WelcomeScreen, server.guild, "", &mut notes.unknown).check("channels", channels, names);
+        UnknownValues::of(Kind::WelcomeScreen, server.guild, "", &mut notes.unknown).check("channels", channels, names);
     let attributes = WelcomeScreen {
         enabled: Some(server.features.contains("WELCOME_SCREEN_ENABLED")),
         description: Some(description),

@@ -1,7 +1,7 @@
 //! What a server is at Discord at one moment.
 //!
 //! Owns the snapshot that plans, exports and imports are made from: whatever one GET per collection tells, in the words of
-//! [`crate::model`]. References in it are by id; [`Names`] gives those that are managed their addresses. Refuses to know how
+//! [`crate::model`]. References in it are by id; [`AddressIndex`] gives those that are managed their addresses. Refuses to know how
 //! it was read.
 //!
 //! To add a collection, give its resources an id and attributes and [`Live::insert`] them.
@@ -21,7 +21,7 @@ use crate::model::{Attributes, Channel, Kind, Role, Server, Snowflake};
 
 pub use crate::kinds::{FLAG_HIDE_DOWNLOAD_OPTIONS, FLAG_REQUIRE_TAG, LiveResource};
 pub use crate::wire::{LiveImage, UnknownValue, Unreadable};
-pub use names::Names;
+pub use names::AddressIndex;
 pub use read::{Collections, read_answer, read_channels, read_me};
 
 /// The bot that asks, as a member of the server.

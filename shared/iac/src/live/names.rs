@@ -6,13 +6,13 @@ use crate::model::{Address, Attributes, Kind, Reference, Snowflake, Target};
 
 /// Which address stands for which id, and who @everyone and the bot are.
 #[derive(Clone, Debug)]
-pub struct Names {
+pub struct AddressIndex {
     guild_id: Snowflake,
     bot_id: Snowflake,
     addresses: BTreeMap<(Kind, Snowflake), Address>,
 }
 
-impl Names {
+impl AddressIndex {
     /// From the addresses that are managed with their ids.
     pub fn new<'a>(
         guild_id: Snowflake,

@@ -9,15 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::compare::{filled, normalised};
-use super::known::Known;
+use super::known::ManagedResource;
 use super::tags;
-use crate::live::Names;
+use crate::live::AddressIndex;
 use crate::model::{Address, Attributes, Overwrite, Overwrites, Target};
-use crate::words::told_apart;
+use crate::words::visible_difference;
 
 /// What an answer of Discord's says otherwise than was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Altered {
+pub struct AlteredValues {
     /// The attributes as Discord keeps them: what the state records.
     pub attributes: Attributes,
     /// The values that were asked for, by key: the name of an attribute, or `overwrites.TARGET` for one overwrite. `null`
@@ -34,7 +34,12 @@ pub fn overwrite_key(target: &Target) -> String {
 /// Compares what was asked for (references by address) with what Discord answered (references by id). `fields` are the
 /// attributes that were sent; `None` for all.
 #[must_use]
-pub fn compare(asked: &Attributes, fields: Option<&[String]>, answered: &Attributes, names: &Names) -> Altered {
+pub fn compare(
+    asked: &Attributes,
+    fields: Option<&[String]>,
+    answered: &Attributes,
+    names: &AddressIndex,
+) -> AlteredValues {
     let mut asked = normalised(asked.clone());
     let found = filled(normalised(names.localised(answered)), &asked);
     tags::learn_ids(&mut asked, &found);
@@ -59,7 +64,7 @@ pub fn compare(asked: &Attributes, fields: Option<&[String]>, answered: &Attribu
         altered.extend(altered_overwrites(wanted, found, |_| true));
         set_overwrites(&mut attributes, found.clone());
     }
-    Altered {
+    AlteredValues {
         attributes,
         asked: altered,
     }
@@ -71,10 +76,10 @@ pub fn compare_overwrites(
     recorded: &Attributes,
     targets: Option<&BTreeSet<Target>>,
     found: &Attributes,
-    names: &Names,
-) -> Altered {
+    names: &AddressIndex,
+) -> AlteredValues {
     let found = names.localised(found);
-    let mut altered = Altered {
+    let mut altered = AlteredValues {
         attributes: recorded.clone(),
         asked: BTreeMap::new(),
     };
@@ -105,7 +110,7 @@ fn altered_overwrites(
 }
 
 /// Puts into `wanted` what Discord keeps of it, where that is known. Gives a sentence for each.
-pub(super) fn accept(address: &Address, wanted: &mut Attributes, known: &Known) -> Vec<String> {
+pub(super) fn accept(address: &Address, wanted: &mut Attributes, known: &ManagedResource) -> Vec<String> {
     let (Some(live), Some(recorded)) = (&known.live, &known.recorded) else {
         return Vec::new();
     };
@@ -129,7 +134,7 @@ pub(super) fn accept(address: &Address, wanted: &mut Attributes, known: &Known) 
             }
         };
         // Equal values need no note.
-        if let Some((asked, kept)) = shown.and_then(|kept| told_apart(&asked.to_string(), &kept.to_string())) {
+        if let Some((asked, kept)) = shown.and_then(|kept| visible_difference(&asked.to_string(), &kept.to_string())) {
             notes.push(format!(
                 "{address}: `{key}` was sent as {asked}, and Discord stores {kept}. It is not sent again. Write the stored value \
                  into the configuration, or run `gaib server apply --refresh-only` to have the next apply send it again"
@@ -192,7 +197,7 @@ mod tests {
 
     /// Notes of a channel that was asked for as `asked` and is kept as `kept`.
     fn notes(asked: &str, kept: &str) -> Vec<String> {
-        let known = Known {
+        let known = ManagedResource {
             id: Snowflake::new(7).unwrap(),
             recorded: Some(channel(kept)),
             live: Some(channel(kept)),

@@ -5,17 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::altered;
 use super::compare::{differing_fields, normalised};
 use super::document::{Action, Change, Reason};
-use super::known::{Known, Managed};
-use super::scope::Scope;
+use super::known::{ManagedResource, ManagedResources};
+use super::scope::TargetScope;
 use super::tags;
 use crate::model::{Address, Attributes, Configuration, Kind, Reference};
 
 /// What is wanted of the configured resources in scope: normalised, with the same names for things as what is known.
-pub(super) type Wanted = BTreeMap<Address, Attributes>;
+pub(super) type WantedAttributes = BTreeMap<Address, Attributes>;
 
 /// Prepares the configuration for comparison. What Discord is known to keep otherwise than it is asked for is wanted as
 /// Discord keeps it, and a sentence says so.
-pub(super) fn wanted(configuration: &Configuration, managed: &Managed, scope: &Scope) -> (Wanted, Vec<String>) {
+pub(super) fn wanted(
+    configuration: &Configuration,
+    managed: &ManagedResources,
+    scope: &TargetScope,
+) -> (WantedAttributes, Vec<String>) {
     let mut notes = Vec::new();
     let prepared = configuration.resources.iter().map(|(address, resource)| {
         let mut attributes = normalised(managed.names.localised(&resource.attributes));
@@ -30,7 +34,12 @@ pub(super) fn wanted(configuration: &Configuration, managed: &Managed, scope: &S
 }
 
 /// Changes of configured resources, in the configuration's order; then of those that are no longer in it.
-pub(super) fn decide(configuration: &Configuration, wanted: &Wanted, managed: &Managed, scope: &Scope) -> Vec<Change> {
+pub(super) fn decide(
+    configuration: &Configuration,
+    wanted: &WantedAttributes,
+    managed: &ManagedResources,
+    scope: &TargetScope,
+) -> Vec<Change> {
     let mut changes: Vec<Change> = Vec::new();
     for (address, resource) in &configuration.resources {
         if !scope.includes(address) || managed.is_held(address) {
@@ -54,8 +63,8 @@ pub(super) fn decide(configuration: &Configuration, wanted: &Wanted, managed: &M
     changes
 }
 
-fn of_configured(address: &Address, wanted: &Attributes, known: Option<&Known>) -> Option<Change> {
-    let Some(Known {
+fn of_configured(address: &Address, wanted: &Attributes, known: Option<&ManagedResource>) -> Option<Change> {
+    let Some(ManagedResource {
         id,
         live: Some(live),
         adopted,
@@ -98,7 +107,7 @@ fn of_configured(address: &Address, wanted: &Attributes, known: Option<&Known>) 
 }
 
 /// The change of a managed resource that is to go.
-pub(super) fn removal(address: &Address, known: &Known, reason: Reason) -> Change {
+pub(super) fn removal(address: &Address, known: &ManagedResource, reason: Reason) -> Change {
     let action = if known.live.is_none() || address.is_permanent() {
         Action::Forget
     } else {
@@ -135,7 +144,12 @@ fn change(address: &Address, action: Action, reason: Reason) -> Change {
 }
 
 /// What is made anew has another id: whoever refers to it must be told. A webhook goes with its channel and is made again.
-fn follow_replacements(changes: &mut Vec<Change>, wanted: &Wanted, managed: &Managed, scope: &Scope) {
+fn follow_replacements(
+    changes: &mut Vec<Change>,
+    wanted: &WantedAttributes,
+    managed: &ManagedResources,
+    scope: &TargetScope,
+) {
     let replaced: BTreeSet<Address> = changes
         .iter()
         .filter(|change| change.action == Action::Replace)
@@ -155,7 +169,7 @@ fn follow_replacements(changes: &mut Vec<Change>, wanted: &Wanted, managed: &Man
         if !refers(attributes) || replaced.contains(address) || !scope.includes(address) || managed.is_held(address) {
             continue;
         }
-        let Some(Known {
+        let Some(ManagedResource {
             id, live: Some(live), ..
         }) = managed.known.get(address)
         else {

@@ -18,7 +18,7 @@ pub struct Plan {
     /// Version of the document's shape.
     pub version: u32,
     /// What it was made from. It is stale when any of that has changed.
-    pub made_from: MadeFrom,
+    pub made_from: PlanInputs,
     /// What for.
     pub mode: Mode,
     /// Only these and what they need; empty for everything.
@@ -45,7 +45,7 @@ pub struct Plan {
 /// What a plan was made from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct MadeFrom {
+pub struct PlanInputs {
     /// The server.
     pub guild_id: Snowflake,
     /// The bot, as whom `bot` is understood.
@@ -172,7 +172,7 @@ pub struct Reorder {
 /// A role or a channel with its position.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Place {
+pub struct ResourcePosition {
     /// Which. What is not managed keeps its place and is named by id.
     pub of: Reference,
     /// Discord's position.
@@ -229,12 +229,12 @@ pub enum Step {
     /// Order roles, in one request.
     MoveRoles {
         /// Each role below the bot's highest, with its position.
-        places: Vec<Place>,
+        places: Vec<ResourcePosition>,
     },
     /// Order categories or channels, in one request. No entry changes its category.
     MoveChannels {
         /// Each member of the groups whose order changes, with its position.
-        places: Vec<Place>,
+        places: Vec<ResourcePosition>,
     },
     /// Remove it.
     Delete {

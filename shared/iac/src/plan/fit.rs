@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use super::document::Step;
 use super::opening::opens;
-use super::simulate::Run;
+use super::simulate::Simulation;
 use crate::kinds::{Group, Limit};
 use crate::live::Live;
 use crate::model::{Address, Attributes, Channel, Clearable, Kind, Reference, Server, Snowflake, Target};
@@ -22,8 +22,8 @@ pub(super) fn fit(steps: Vec<Step>, live: &Live, state: &State) -> (Vec<Step>, V
     if !is_near_a_limit(&steps, live, state) {
         return (steps, Vec::new());
     }
-    let mut fitting = Fitting {
-        run: Run::new(live, state),
+    let mut fitting = LimitOrdering {
+        run: Simulation::new(live, state),
         left: steps.into(),
         done: Vec::new(),
         notes: Vec::new(),
@@ -43,7 +43,7 @@ pub(super) fn fit(steps: Vec<Step>, live: &Live, state: &State) -> (Vec<Step>, V
 
 /// Whether a limit would be passed if everything were made before anything is removed.
 fn is_near_a_limit(steps: &[Step], live: &Live, state: &State) -> bool {
-    let run = Run::new(live, state);
+    let run = Simulation::new(live, state);
     let mut added: std::collections::BTreeMap<Limit, usize> = std::collections::BTreeMap::new();
     for step in steps {
         for limit in run.adds_to(step) {
@@ -55,8 +55,8 @@ fn is_near_a_limit(steps: &[Step], live: &Live, state: &State) -> bool {
         .any(|(limit, more)| run.count(limit) + more > run.bound(limit).most)
 }
 
-struct Fitting {
-    run: Run,
+struct LimitOrdering {
+    run: Simulation,
     left: VecDeque<Step>,
     done: Vec<Step>,
     notes: Vec<String>,
@@ -64,7 +64,7 @@ struct Fitting {
     outcome: Option<Live>,
 }
 
-impl Fitting {
+impl LimitOrdering {
     fn carry_out(&mut self, step: Step) {
         // A step that cannot be carried out is reported by preflight.
         let _ = self.run.carry_out(&step);

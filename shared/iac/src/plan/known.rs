@@ -9,16 +9,16 @@ use serde_json::Value;
 
 use super::compare::{differing_fields, filled, normalised};
 use super::document::{Drift, Reason};
-use super::lost::{LostCreation, Search};
+use super::lost::{CreationOutcome, CreationSearch};
 use super::tags;
-use crate::live::{Live, LiveResource, Names};
+use crate::live::{AddressIndex, Live, LiveResource};
 use crate::model::{Address, Attributes, Kind, Snowflake};
 use crate::state::{Entry, State};
 use crate::words::with_article;
 
 /// A managed resource.
 #[derive(Clone, Debug)]
-pub(super) struct Known {
+pub(super) struct ManagedResource {
     /// Its id.
     pub(super) id: Snowflake,
     /// What the state says; `None` when it is not in there yet.
@@ -65,31 +65,31 @@ pub fn held(address: &Address, entry: &Entry, live: &Live) -> Option<String> {
 
 /// All of it.
 #[derive(Clone, Debug)]
-pub(super) struct Managed {
-    pub(super) names: Names,
-    pub(super) known: BTreeMap<Address, Known>,
+pub(super) struct ManagedResources {
+    pub(super) names: AddressIndex,
+    pub(super) known: BTreeMap<Address, ManagedResource>,
     /// Pending records of which nothing was found.
     pub(super) lost: Vec<Address>,
 }
 
-impl Managed {
+impl ManagedResources {
     /// Looks everything up. `configured` names the resources that are there on every server and may have to be adopted.
     pub(super) fn find<'a>(state: &State, live: &Live, configured: impl Iterator<Item = &'a Address>) -> Self {
         let mut ids: BTreeMap<Address, (Snowflake, Reason)> = BTreeMap::new();
         let mut lost = Vec::new();
-        let mut search = Search::new(state, live);
+        let mut search = CreationSearch::new(state, live);
         // Categories before channels: a channel is looked for in the category that was found.
         for (address, pending) in &state.pending {
             if state.resources.contains_key(address) {
                 continue;
             }
             match search.find(address, pending) {
-                LostCreation::Found { id, .. } => {
+                CreationOutcome::Found { id, .. } => {
                     ids.insert(address.clone(), (id, Reason::FoundAgain));
                 }
-                LostCreation::Absent => lost.push(address.clone()),
+                CreationOutcome::Absent => lost.push(address.clone()),
                 // The record stays; preflight reports it.
-                LostCreation::Unclear(_) => {}
+                CreationOutcome::Unclear(_) => {}
             }
         }
         for address in configured.filter(|address| address.is_permanent()) {
@@ -107,7 +107,7 @@ impl Managed {
         // An id that is gone stands for nothing: what still refers to it refers to the old thing, not to its successor.
         let recorded = state.resources.iter().map(|(address, entry)| (address, entry.id));
         let all = recorded.chain(ids.iter().map(|(address, (id, _))| (address, *id)));
-        let names = Names::new(
+        let names = AddressIndex::new(
             live.guild_id,
             live.bot.user_id,
             all.filter(|(address, id)| held.contains(address) || live.get(address.kind(), *id).is_some()),
@@ -125,7 +125,7 @@ impl Managed {
                 false => attributes_of(address, entry.id).map(|live| filled(live, &recorded)),
             };
             tags::fill_ids(&mut recorded, live.as_ref());
-            let one = Known {
+            let one = ManagedResource {
                 id: entry.id,
                 recorded: Some(recorded),
                 live,
@@ -139,7 +139,7 @@ impl Managed {
             let live = attributes_of(&address, id);
             known.insert(
                 address,
-                Known {
+                ManagedResource {
                     id,
                     recorded: None,
                     live,

@@ -14,7 +14,7 @@
 use std::collections::BTreeSet;
 
 use super::altered;
-use crate::live::{Live, LiveResource, Names};
+use crate::live::{AddressIndex, Live, LiveResource};
 use crate::model::{Address, Attributes, Kind, Reference, Snowflake, folded_name};
 use crate::state::{Pending, State};
 
@@ -22,14 +22,14 @@ use crate::state::{Pending, State};
 const CLOCK_SKEW_MS: u64 = 5_000;
 
 /// How long after a creation was asked for it may still take effect, in milliseconds: far longer than any request lives.
-pub const STILL_TO_COME_MS: u64 = 600_000;
+pub const LATEST_EFFECT_MS: u64 = 600_000;
 
 /// Attributes that take requests of their own after the creation.
 const LATER: [&str; 3] = ["given_to_bot", "require_tag", "hide_download_options"];
 
 /// What came of a creation whose answer was lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LostCreation {
+pub enum CreationOutcome {
     /// The server has nothing that could have come of it.
     Absent,
     /// This came of it.
@@ -46,7 +46,7 @@ pub enum LostCreation {
 /// Ids of a kind that the server has and that are not older than a request of `since_ms`: nothing of them came of a request
 /// that is made after the server was read.
 #[must_use]
-pub fn there_before(kind: Kind, live: &Live, since_ms: u64) -> BTreeSet<Snowflake> {
+pub fn ids_before(kind: Kind, live: &Live, since_ms: u64) -> BTreeSet<Snowflake> {
     let earliest = since_ms.saturating_sub(CLOCK_SKEW_MS);
     let readable = live.of_kind(kind).map(|resource| resource.id);
     let unreadable = live.unreadable.iter().map(|value| value.id);
@@ -58,14 +58,14 @@ pub fn there_before(kind: Kind, live: &Live, since_ms: u64) -> BTreeSet<Snowflak
 
 /// Looks through the server for what a creation made whose end is not known.
 #[must_use]
-pub fn find_pending(address: &Address, pending: &Pending, state: &State, live: &Live) -> LostCreation {
-    Search::new(state, live).find(address, pending)
+pub fn find_pending(address: &Address, pending: &Pending, state: &State, live: &Live) -> CreationOutcome {
+    CreationSearch::new(state, live).find(address, pending)
 }
 
 /// Managed resources that were asked for again after an answer was lost, with what an earlier request for them made after all.
 #[must_use]
 pub fn find_doubles(state: &State, live: &Live) -> Vec<(Address, Vec<Snowflake>)> {
-    let search = Search::new(state, live);
+    let search = CreationSearch::new(state, live);
     let doubles = state.repeated.iter().map(|(address, pending)| {
         let alike = search.alike(address, pending);
         (address.clone(), alike.into_iter().map(|(id, _)| id).collect::<Vec<_>>())
@@ -74,7 +74,7 @@ pub fn find_doubles(state: &State, live: &Live) -> Vec<(Address, Vec<Snowflake>)
 }
 
 /// A server that is looked through, and what on it is known to be something else.
-pub(super) struct Search<'a> {
+pub(super) struct CreationSearch<'a> {
     state: &'a State,
     live: &'a Live,
     /// What was found so far and is in no state yet.
@@ -82,7 +82,7 @@ pub(super) struct Search<'a> {
     taken: BTreeSet<(Kind, Snowflake)>,
 }
 
-impl<'a> Search<'a> {
+impl<'a> CreationSearch<'a> {
     pub(super) fn new(state: &'a State, live: &'a Live) -> Self {
         let managed = state.resources.iter();
         Self {
@@ -95,26 +95,26 @@ impl<'a> Search<'a> {
 
     /// Looks for one. What is found is nothing else's from then on. Look for categories before channels: a channel is looked
     /// for in the category that was found.
-    pub(super) fn find(&mut self, address: &Address, pending: &Pending) -> LostCreation {
+    pub(super) fn find(&mut self, address: &Address, pending: &Pending) -> CreationOutcome {
         let outcome = self.look(address, pending);
-        if let LostCreation::Found { id, .. } = &outcome {
+        if let CreationOutcome::Found { id, .. } = &outcome {
             self.taken.insert((address.kind(), *id));
             self.found.push((address.clone(), *id));
         }
         outcome
     }
 
-    fn look(&self, address: &Address, pending: &Pending) -> LostCreation {
+    fn look(&self, address: &Address, pending: &Pending) -> CreationOutcome {
         match self.alike(address, pending).as_slice() {
-            [(id, asked)] => LostCreation::Found {
+            [(id, asked)] => CreationOutcome::Found {
                 id: *id,
                 asked: Box::new((*asked).clone()),
             },
             [] => match self.unlike(address, pending) {
-                others if others.is_empty() => LostCreation::Absent,
-                others => LostCreation::Unclear(others),
+                others if others.is_empty() => CreationOutcome::Absent,
+                others => CreationOutcome::Unclear(others),
             },
-            several => LostCreation::Unclear(several.iter().map(|(id, _)| *id).collect()),
+            several => CreationOutcome::Unclear(several.iter().map(|(id, _)| *id).collect()),
         }
     }
 
@@ -175,10 +175,10 @@ impl<'a> Search<'a> {
         id.created_at_ms() >= earliest && !self.taken.contains(&(kind, id)) && !pending.others.contains(&id)
     }
 
-    fn names(&self) -> Names {
+    fn names(&self) -> AddressIndex {
         let managed = self.state.resources.iter().map(|(address, entry)| (address, entry.id));
         let found = self.found.iter().map(|(address, id)| (address, *id));
-        Names::new(self.live.guild_id, self.live.bot.user_id, managed.chain(found))
+        AddressIndex::new(self.live.guild_id, self.live.bot.user_id, managed.chain(found))
     }
 
     /// The id behind a reference.
@@ -199,13 +199,13 @@ impl<'a> Search<'a> {
 }
 
 fn is_in_time(pending: &Pending, id: Snowflake) -> bool {
-    id.created_at_ms() <= pending.last_ms().saturating_add(STILL_TO_COME_MS)
+    id.created_at_ms() <= pending.last_ms().saturating_add(LATEST_EFFECT_MS)
 }
 
 type Likeness<'a> = &'a dyn Fn(&Attributes, &Attributes) -> bool;
 
 /// Whether Discord keeps everything that was asked for, or tells nothing of it, the name aside.
-fn differs_in_name_alone(asked: &Attributes, found: &Attributes, names: &Names) -> bool {
+fn differs_in_name_alone(asked: &Attributes, found: &Attributes, names: &AddressIndex) -> bool {
     let fields: Vec<String> = asked.to_map().keys().cloned().collect();
     let fields: Vec<String> = fields
         .into_iter()

@@ -34,17 +34,18 @@ use crate::model::{Address, Configuration, Kind, Snowflake};
 use crate::state::State;
 
 pub use crate::rules::{RULES, Rule, rules_table};
-pub use altered::{Altered, compare as compare_answer, compare_overwrites, overwrite_key};
+pub use altered::{AlteredValues, compare as compare_answer, compare_overwrites, overwrite_key};
 pub use document::{
-    Action, Change, Counts, Drift, MadeFrom, Mode, Place, Plan, PlanFileError, Reason, Reorder, Step, VERSION,
+    Action, Change, Counts, Drift, Mode, Plan, PlanFileError, PlanInputs, Reason, Reorder, ResourcePosition, Step,
+    VERSION,
 };
 pub use known::held;
-pub use lost::{LostCreation, STILL_TO_COME_MS, find_doubles, find_pending, there_before};
+pub use lost::{CreationOutcome, LATEST_EFFECT_MS, find_doubles, find_pending, ids_before};
 pub use preflight::{Finding, absent_members, members, preflight, sent_images, unusable_images};
 pub use simulate::{SimulationError, simulate};
 
-use known::Managed;
-use scope::Scope;
+use known::ManagedResources;
+use scope::TargetScope;
 
 /// What a plan is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -115,7 +116,7 @@ pub fn plan(configuration: &Configuration, state: &State, live: &Live, options: 
         &nothing
     };
     check_targets(configuration, state, &options.targets)?;
-    let managed = Managed::find(state, live, configuration.resources.keys());
+    let managed = ManagedResources::find(state, live, configuration.resources.keys());
     let mut notes = Vec::new();
     let mut wanted = Cow::Borrowed(configuration);
     if options.drop_missing {
@@ -123,7 +124,7 @@ pub fn plan(configuration: &Configuration, state: &State, live: &Live, options: 
     }
     let mut plan = Plan {
         version: VERSION,
-        made_from: MadeFrom {
+        made_from: PlanInputs {
             guild_id: live.guild_id,
             bot_id: live.bot.user_id,
             workspace: String::new(),
@@ -164,8 +165,14 @@ pub fn plan(configuration: &Configuration, state: &State, live: &Live, options: 
     Ok(plan)
 }
 
-fn of_configuration(plan: &mut Plan, configuration: &Configuration, managed: &Managed, live: &Live, state: &State) {
-    let scope = Scope::with_dependencies(&plan.targets, configuration);
+fn of_configuration(
+    plan: &mut Plan,
+    configuration: &Configuration,
+    managed: &ManagedResources,
+    live: &Live,
+    state: &State,
+) {
+    let scope = TargetScope::with_dependencies(&plan.targets, configuration);
     let (wanted, altered) = changes::wanted(configuration, managed, &scope);
     plan.drift = managed.drift(|address| wanted.get(address).cloned());
     plan.drift.retain(|drift| scope.includes(&drift.address));
@@ -191,18 +198,18 @@ fn of_configuration(plan: &mut Plan, configuration: &Configuration, managed: &Ma
     plan.notes.extend(altered);
 }
 
-fn refresh_only(plan: &mut Plan, managed: &Managed) {
+fn refresh_only(plan: &mut Plan, managed: &ManagedResources) {
     let scope = match plan.targets.is_empty() {
-        true => Scope::Everything,
-        false => Scope::Only(plan.targets.iter().cloned().collect()),
+        true => TargetScope::Everything,
+        false => TargetScope::Only(plan.targets.iter().cloned().collect()),
     };
     plan.drift = managed.drift(|_| None);
     plan.drift.retain(|drift| scope.includes(&drift.address));
     plan.steps = steps::refreshes(managed, |address| scope.includes(address));
 }
 
-fn destroy(plan: &mut Plan, managed: &Managed, live: &Live) {
-    let scope = Scope::with_dependents(&plan.targets, managed);
+fn destroy(plan: &mut Plan, managed: &ManagedResources, live: &Live) {
+    let scope = TargetScope::with_dependents(&plan.targets, managed);
     let known = managed.known.iter().filter(|(address, _)| scope.includes(address));
     plan.changes = known
         .map(|(address, known)| changes::removal(address, known, Reason::Destroy))

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::document::{Action, Change};
-use super::known::Managed;
+use super::known::ManagedResources;
 use crate::live::Live;
 use crate::model::{Attributes, Kind, Snowflake};
 use crate::words::with_article;
 
 /// Things that are made although the server has one of that name which nobody manages.
-pub(super) fn notes(changes: &[Change], managed: &Managed, live: &Live) -> Vec<String> {
+pub(super) fn notes(changes: &[Change], managed: &ManagedResources, live: &Live) -> Vec<String> {
     let taken: BTreeSet<(Kind, Snowflake)> = managed
         .known
         .iter()

@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::changes::Wanted;
-use super::document::{Action, Change, Place, Reorder, Step};
-use super::known::Managed;
-use super::scope::Scope;
+use super::changes::WantedAttributes;
+use super::document::{Action, Change, Reorder, ResourcePosition, Step};
+use super::known::ManagedResources;
+use super::scope::TargetScope;
 use crate::live::{Live, LiveResource};
 use crate::model::{Address, ChannelKind, Clearable, Configuration, Kind, Reference, Snowflake};
 
@@ -22,21 +22,21 @@ pub(super) struct Orders {
 
 /// A member of a group that is sorted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Member {
+struct OrderMember {
     reference: Reference,
     /// Made, or moved here, by this plan.
     arrives: bool,
-    /// Place in the configuration, of what is configured.
+    /// ResourcePosition in the configuration, of what is configured.
     configured: Option<usize>,
 }
 
 pub(super) fn orders(
     configuration: &Configuration,
-    wanted: &Wanted,
-    managed: &Managed,
+    wanted: &WantedAttributes,
+    managed: &ManagedResources,
     live: &Live,
     changes: &[Change],
-    scope: &Scope,
+    scope: &TargetScope,
 ) -> Orders {
     let arrivals: BTreeSet<&Address> = changes
         .iter()
@@ -48,7 +48,7 @@ pub(super) fn orders(
         .filter(|change| matches!(change.action, Action::Delete | Action::Replace))
         .filter_map(|change| Some((change.address.kind(), change.id?)))
         .collect();
-    let context = Context {
+    let context = OrderContext {
         configuration,
         wanted,
         managed,
@@ -72,25 +72,25 @@ pub(super) fn orders(
     orders
 }
 
-struct Context<'a> {
+struct OrderContext<'a> {
     configuration: &'a Configuration,
-    wanted: &'a Wanted,
-    managed: &'a Managed,
+    wanted: &'a WantedAttributes,
+    managed: &'a ManagedResources,
     live: &'a Live,
     arrivals: BTreeSet<&'a Address>,
     leaving: BTreeSet<(Kind, Snowflake)>,
-    scope: &'a Scope,
+    scope: &'a TargetScope,
 }
 
 /// Channels are sorted among their like: those of messages, those of voices, categories.
-type Group = (Option<Reference>, u8);
+type ChannelGroup = (Option<Reference>, u8);
 
-impl Context<'_> {
+impl OrderContext<'_> {
     fn roles(&self, orders: &mut Orders) {
         let stays =
             |role: &&&LiveResource| role.id != self.live.guild_id && !self.leaving.contains(&(Kind::Role, role.id));
         let live = self.live.roles_in_order();
-        let mut members: Vec<Member> = live
+        let mut members: Vec<OrderMember> = live
             .iter()
             .filter(stays)
             .map(|role| self.member(Kind::Role, role.id))
@@ -99,7 +99,7 @@ impl Context<'_> {
         members.extend(
             self.arriving(Kind::Role)
                 .filter(|(address, _)| !address.is_everyone())
-                .map(|(address, place)| Member {
+                .map(|(address, place)| OrderMember {
                     reference: address.clone().into(),
                     arrives: true,
                     configured: Some(place),
@@ -116,11 +116,11 @@ impl Context<'_> {
             return;
         }
         orders.reorders.extend(reorder("roles", &members, &sorted));
-        let places: Vec<Place> = sorted
+        let places: Vec<ResourcePosition> = sorted
             .iter()
             .enumerate()
             .skip(below)
-            .map(|(index, member)| Place {
+            .map(|(index, member)| ResourcePosition {
                 of: member.reference.clone(),
                 position: i64::try_from(sorted.len() - index).unwrap_or(i64::MAX),
             })
@@ -132,7 +132,7 @@ impl Context<'_> {
     }
 
     /// Index of the first role below the bot's own: it moves no other.
-    fn first_in_reach(&self, members: &[Member]) -> usize {
+    fn first_in_reach(&self, members: &[OrderMember]) -> usize {
         let own = self.live.bot_role().filter(|_| !self.live.bot_is_owner());
         own.map_or(0, |own| {
             let own = self.member(Kind::Role, own.id).reference;
@@ -142,7 +142,7 @@ impl Context<'_> {
     }
 
     /// Says which roles stand above the bot although the configuration puts others before them.
-    fn out_of_order(&self, members: &[Member], below: usize) -> Vec<String> {
+    fn out_of_order(&self, members: &[OrderMember], below: usize) -> Vec<String> {
         let wrong = members.iter().take(below).enumerate().filter(|(index, member)| {
             let behind = members.iter().skip(index + 1).filter_map(|other| other.configured);
             let address = member.reference.address();
@@ -163,7 +163,7 @@ impl Context<'_> {
     }
 
     fn channels(&self, orders: &mut Orders) {
-        let mut groups: BTreeMap<Group, Vec<Member>> = BTreeMap::new();
+        let mut groups: BTreeMap<ChannelGroup, Vec<OrderMember>> = BTreeMap::new();
         for channel in self.live.channels_in_order() {
             let kind = channel.attributes.kind();
             if self.leaving.contains(&(kind, channel.id)) {
@@ -187,7 +187,7 @@ impl Context<'_> {
             groups
                 .entry((now, like(kind_now)))
                 .or_default()
-                .push(Member { arrives, ..member });
+                .push(OrderMember { arrives, ..member });
         }
         for kind in [Kind::Category, Kind::Channel] {
             for (address, place) in self.arriving(kind) {
@@ -195,7 +195,7 @@ impl Context<'_> {
                     continue;
                 };
                 let group = (self.parent(category), like(kind));
-                let member = Member {
+                let member = OrderMember {
                     reference: address.clone().into(),
                     arrives: true,
                     configured: Some(place),
@@ -212,7 +212,7 @@ impl Context<'_> {
                 continue;
             }
             orders.reorders.extend(reorder(&words(&group), &members, &sorted));
-            let numbered = (0..).zip(&sorted).map(|(position, member)| Place {
+            let numbered = (0..).zip(&sorted).map(|(position, member)| ResourcePosition {
                 of: member.reference.clone(),
                 position,
             });
@@ -224,8 +224,8 @@ impl Context<'_> {
     }
 
     /// Whether the order must be sent: it differs, or something new came whose place is Discord's choice.
-    fn needs_request(&self, members: &[Member], sorted: &[Member]) -> bool {
-        let in_scope = |member: &Member| {
+    fn needs_request(&self, members: &[OrderMember], sorted: &[OrderMember]) -> bool {
+        let in_scope = |member: &OrderMember| {
             let address = member.reference.address();
             address.is_some_and(|address| member.configured.is_some() && self.scope.includes(address))
         };
@@ -233,9 +233,9 @@ impl Context<'_> {
         members.len() > 1 && (members != sorted || arrives) && members.iter().any(in_scope)
     }
 
-    fn member(&self, kind: Kind, id: Snowflake) -> Member {
+    fn member(&self, kind: Kind, id: Snowflake) -> OrderMember {
         let address = self.managed.names.address(kind, id);
-        Member {
+        OrderMember {
             reference: address.map_or(Reference::Id(id), |address| address.clone().into()),
             arrives: false,
             configured: address.and_then(|address| self.configuration.resources.get_index_of(address)),
@@ -284,7 +284,7 @@ const fn like(kind: ChannelKind) -> u8 {
     }
 }
 
-fn words((parent, like): &Group) -> String {
+fn words((parent, like): &ChannelGroup) -> String {
     let what = match like {
         2 => return "categories".to_owned(),
         1 => "voice channels",
@@ -297,11 +297,11 @@ fn words((parent, like): &Group) -> String {
 }
 
 /// The configured members in the configuration's order, in the places that configured members take up.
-fn sorted(members: &[Member]) -> Vec<Member> {
-    let mut configured: Vec<&Member> = members.iter().filter(|member| member.configured.is_some()).collect();
+fn sorted(members: &[OrderMember]) -> Vec<OrderMember> {
+    let mut configured: Vec<&OrderMember> = members.iter().filter(|member| member.configured.is_some()).collect();
     configured.sort_by_key(|member| member.configured);
     let mut next = configured.into_iter();
-    let place = |member: &Member| match member.configured {
+    let place = |member: &OrderMember| match member.configured {
         Some(_) => next.next().unwrap_or(member).clone(),
         None => member.clone(),
     };
@@ -309,8 +309,8 @@ fn sorted(members: &[Member]) -> Vec<Member> {
 }
 
 /// What a person is told: nothing, when only newcomers found their places.
-fn reorder(of: &str, members: &[Member], sorted: &[Member]) -> Option<Reorder> {
-    let names = |members: &[Member]| -> Vec<String> {
+fn reorder(of: &str, members: &[OrderMember], sorted: &[OrderMember]) -> Option<Reorder> {
+    let names = |members: &[OrderMember]| -> Vec<String> {
         let staying = members
             .iter()
             .filter(|member| member.configured.is_some() && !member.arrives);

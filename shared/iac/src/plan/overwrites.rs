@@ -14,7 +14,7 @@ use crate::model::{Address, Kind, Overwrite, Overwrites, Target};
 
 /// A managed category or channel, once everything is made and in its category.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(super) struct OverwriteNode {
     /// Its category, if that is managed.
     pub(super) parent: Option<Address>,
     /// Its overwrites, references by address.
@@ -30,11 +30,11 @@ const APART: Overwrite = Overwrite {
 };
 
 /// One request: `None` removes.
-type Edit = (Target, Option<Overwrite>);
+type OverwriteEdit = (Target, Option<Overwrite>);
 
 /// All edits, channels before their categories. `own` are roles that the bot alone has. Gives the channels too that change
 /// by following their category, with no edit of their own.
-pub(super) fn steps(mut nodes: BTreeMap<Address, Node>, own: &BTreeSet<Target>) -> (Vec<Step>, Vec<Address>) {
+pub(super) fn steps(mut nodes: BTreeMap<Address, OverwriteNode>, own: &BTreeSet<Target>) -> (Vec<Step>, Vec<Address>) {
     let mut steps = Vec::new();
     let followers: Vec<Address> = nodes
         .iter()
@@ -42,7 +42,7 @@ pub(super) fn steps(mut nodes: BTreeMap<Address, Node>, own: &BTreeSet<Target>) 
         .map(|(address, _)| address.clone())
         .collect();
     let following: BTreeSet<&Address> = followers.iter().collect();
-    let changing = |kind: Kind, nodes: &BTreeMap<Address, Node>| -> Vec<Address> {
+    let changing = |kind: Kind, nodes: &BTreeMap<Address, OverwriteNode>| -> Vec<Address> {
         let changing = nodes
             .iter()
             .filter(|(address, node)| address.kind() == kind && changes(node));
@@ -85,18 +85,22 @@ pub(super) fn steps(mut nodes: BTreeMap<Address, Node>, own: &BTreeSet<Target>) 
     (steps, followers)
 }
 
-fn changes(node: &Node) -> bool {
+fn changes(node: &OverwriteNode) -> bool {
     node.wanted.as_ref().is_some_and(|wanted| *wanted != node.current)
 }
 
 /// Whether it is as its category is and should become what its category becomes: Discord does that by itself.
-fn follows(node: &Node, nodes: &BTreeMap<Address, Node>) -> bool {
+fn follows(node: &OverwriteNode, nodes: &BTreeMap<Address, OverwriteNode>) -> bool {
     let category = node.parent.as_ref().and_then(|parent| nodes.get(parent));
     category.is_some_and(|category| category.current == node.current && category.wanted == node.wanted)
 }
 
 /// Channels that the next edit of their category would reach and must not.
-fn dragged(category: &Address, nodes: &BTreeMap<Address, Node>, following: &BTreeSet<&Address>) -> Vec<Address> {
+fn dragged(
+    category: &Address,
+    nodes: &BTreeMap<Address, OverwriteNode>,
+    following: &BTreeSet<&Address>,
+) -> Vec<Address> {
     let current = &nodes[category].current;
     let children = nodes.iter().filter(|(address, node)| {
         node.parent.as_ref() == Some(category)
@@ -108,7 +112,7 @@ fn dragged(category: &Address, nodes: &BTreeMap<Address, Node>, following: &BTre
 }
 
 /// An overwrite for the bot that differs from the one it has there.
-fn mark_for(node: &Node) -> Overwrite {
+fn mark_for(node: &OverwriteNode) -> Overwrite {
     match node.current.get(&Target::Bot) {
         Some(known) if *known == APART => Overwrite::default(),
         _ => APART,
@@ -116,7 +120,7 @@ fn mark_for(node: &Node) -> Overwrite {
 }
 
 /// What Discord does when a category was edited.
-fn follow(category: &Address, before: &Overwrites, nodes: &mut BTreeMap<Address, Node>) {
+fn follow(category: &Address, before: &Overwrites, nodes: &mut BTreeMap<Address, OverwriteNode>) {
     let now = nodes[category].current.clone();
     let children = nodes.values_mut().filter(|node| node.parent.as_ref() == Some(category));
     for child in children.filter(|child| child.current == *before) {
@@ -124,7 +128,7 @@ fn follow(category: &Address, before: &Overwrites, nodes: &mut BTreeMap<Address,
     }
 }
 
-fn apply(nodes: &mut BTreeMap<Address, Node>, address: &Address, (target, overwrite): &Edit) {
+fn apply(nodes: &mut BTreeMap<Address, OverwriteNode>, address: &Address, (target, overwrite): &OverwriteEdit) {
     let Some(node) = nodes.get_mut(address) else { return };
     match overwrite {
         Some(overwrite) => node.current.insert(target.clone(), *overwrite),
@@ -132,7 +136,7 @@ fn apply(nodes: &mut BTreeMap<Address, Node>, address: &Address, (target, overwr
     };
 }
 
-fn step(address: &Address, (target, overwrite): Edit) -> Step {
+fn step(address: &Address, (target, overwrite): OverwriteEdit) -> Step {
     let address = address.clone();
     match overwrite {
         Some(overwrite) => Step::PutOverwrite {
@@ -146,7 +150,7 @@ fn step(address: &Address, (target, overwrite): Edit) -> Step {
 
 /// The edits from what is to what should be: first what grants to the bot alone (or it might shut itself out), then what
 /// withholds, then what grants. An overwrite that does both goes by way of what both old and new allow.
-fn edits_of(node: &Node, own: &BTreeSet<Target>) -> Vec<Edit> {
+fn edits_of(node: &OverwriteNode, own: &BTreeSet<Target>) -> Vec<OverwriteEdit> {
     let Some(wanted) = &node.wanted else { return Vec::new() };
     let targets: BTreeSet<&Target> = node.current.keys().chain(wanted.keys()).collect();
     let (mut first, mut withholding, mut granting, mut last) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());

@@ -1,14 +1,14 @@
 //! A configuration without the ids that name nothing on the server: what of another server's export can come along.
 
 use super::compare::differing_fields;
-use super::known::Managed;
+use super::known::ManagedResources;
 use super::preflight::exists;
 use crate::live::Live;
 use crate::model::{Attributes, Configuration, Reference, Snowflake};
 
 /// Takes the ids out that the server does not have, of what differs from the server. Gives a note for each resource that
 /// loses something.
-pub(super) fn prune(configuration: &mut Configuration, managed: &Managed, live: &Live) -> Vec<String> {
+pub(super) fn prune(configuration: &mut Configuration, managed: &ManagedResources, live: &Live) -> Vec<String> {
     let mut notes = Vec::new();
     configuration.resources.retain(|address, resource| {
         let known = managed.known.get(address).and_then(|known| known.live.as_ref());

@@ -4,11 +4,11 @@
 //! [`super::fit`]; what there is no room for is reported by preflight.
 
 use super::document::Step;
-use super::simulate::Run;
+use super::simulate::Simulation;
 use crate::kinds::{Bound, Group, Limit};
 use crate::model::{Attributes, Channel, Clearable, Kind, Reference, Snowflake, Webhook};
 
-impl Run {
+impl Simulation {
     /// The limits towards which a step adds one resource each.
     pub(super) fn adds_to(&self, step: &Step) -> Vec<Limit> {
         match step {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::document::{Action, Change};
-use crate::model::{Attributes, BrokenRule, Overwrites, Part, Target};
+use crate::model::{Attributes, BrokenRule, Overwrites, RulePart, Target};
 
 /// The rules that the values break which `changes` send.
 pub(super) fn blocking(broken: &[BrokenRule], changes: &[Change]) -> Vec<BrokenRule> {
@@ -15,7 +15,7 @@ pub(super) fn blocking(broken: &[BrokenRule], changes: &[Change]) -> Vec<BrokenR
     broken.iter().filter(sent).cloned().collect()
 }
 
-fn sends(change: &Change, part: &Part) -> bool {
+fn sends(change: &Change, part: &RulePart) -> bool {
     match change.action {
         Action::Delete | Action::Forget => return false,
         Action::Create | Action::Replace => return true,
@@ -24,10 +24,10 @@ fn sends(change: &Change, part: &Part) -> bool {
     let before = change.before.as_ref().and_then(Attributes::overwrites);
     let after = change.after.as_ref().and_then(Attributes::overwrites);
     match part {
-        Part::Creation => false,
-        Part::Attribute(name) => change.fields.contains(name),
-        Part::Overwrite(target) => one(before, target) != one(after, target),
-        Part::OverwriteCount => after.map_or(0, Overwrites::len) > before.map_or(0, Overwrites::len),
+        RulePart::Creation => false,
+        RulePart::Attribute(name) => change.fields.contains(name),
+        RulePart::Overwrite(target) => one(before, target) != one(after, target),
+        RulePart::OverwriteCount => after.map_or(0, Overwrites::len) > before.map_or(0, Overwrites::len),
     }
 }
 

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use super::known::Managed;
+use super::known::ManagedResources;
 use crate::model::{Address, Configuration, Reference};
 
 /// Everything, or targets with what they need.
 #[derive(Clone, Debug)]
-pub(super) enum Scope {
+pub(super) enum TargetScope {
     Everything,
     Only(BTreeSet<Address>),
 }
 
-impl Scope {
+impl TargetScope {
     /// Targets and everything they refer to.
     pub(super) fn with_dependencies(targets: &[Address], configuration: &Configuration) -> Self {
         if targets.is_empty() {
@@ -31,7 +31,7 @@ impl Scope {
     }
 
     /// Targets and everything managed that refers to them: what cannot stay when they go.
-    pub(super) fn with_dependents(targets: &[Address], managed: &Managed) -> Self {
+    pub(super) fn with_dependents(targets: &[Address], managed: &ManagedResources) -> Self {
         if targets.is_empty() {
             return Self::Everything;
         }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::document::{Mode, Place, Plan, Step};
+use super::document::{Mode, Plan, ResourcePosition, Step};
 use crate::live::{Live, LiveResource};
 use crate::model::{Address, Attributes, Clearable, Kind, Reference, Role, Server, Snowflake, Target, normalised_name};
 use crate::state::{Entry, State};
@@ -26,7 +26,7 @@ pub struct SimulationError {
 /// # Errors
 /// When a step refers to what is not there or passes a limit: the plan's order is wrong, or it was not made from these.
 pub fn simulate(live: &Live, state: &State, plan: &Plan) -> Result<(Live, State), SimulationError> {
-    let mut run = Run::new(live, state);
+    let mut run = Simulation::new(live, state);
     for step in &plan.steps {
         let refuse = |reason| SimulationError {
             step: step.describe(),
@@ -49,7 +49,7 @@ pub fn simulate(live: &Live, state: &State, plan: &Plan) -> Result<(Live, State)
 
 /// A server and a state on the way through a plan.
 #[derive(Clone)]
-pub(super) struct Run {
+pub(super) struct Simulation {
     pub(super) live: Live,
     pub(super) state: State,
     next: u64,
@@ -57,7 +57,7 @@ pub(super) struct Run {
 
 type Outcome = Result<(), String>;
 
-impl Run {
+impl Simulation {
     /// At the beginning.
     pub(super) fn new(live: &Live, state: &State) -> Self {
         let highest = live.resources().map(|resource| resource.id.get()).max().unwrap_or(0);
@@ -290,7 +290,7 @@ impl Run {
         Ok(())
     }
 
-    fn moved(&mut self, places: &[Place]) -> Outcome {
+    fn moved(&mut self, places: &[ResourcePosition]) -> Outcome {
         for place in places {
             let id = match &place.of {
                 Reference::Id(id) => *id,

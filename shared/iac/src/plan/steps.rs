@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrakis_domain::Permissions;
 
-use super::changes::Wanted;
+use super::changes::WantedAttributes;
 use super::compare::differing_fields;
 use super::document::{Action, Change, Reason, Step};
-use super::known::Managed;
-use super::overwrites::{self, Node};
+use super::known::ManagedResources;
+use super::overwrites::{self, OverwriteNode};
 use crate::kinds::Phase;
 use crate::live::Live;
 use crate::model::{Address, Attributes, Kind, Reference, Role, Target};
@@ -33,7 +33,12 @@ impl Phases {
 }
 
 /// All steps but the orders.
-pub(super) fn steps(changes: &[Change], wanted: &Wanted, managed: &Managed, live: &Live) -> Vec<Step> {
+pub(super) fn steps(
+    changes: &[Change],
+    wanted: &WantedAttributes,
+    managed: &ManagedResources,
+    live: &Live,
+) -> Vec<Step> {
     let mut phases = Phases::default();
     let named = named_by_server(changes);
     let edited = edited_categories(changes);
@@ -118,7 +123,7 @@ fn removals(changes: &[Change], live: &Live, phases: &mut Phases) {
 }
 
 /// What the state has to learn before anything is sent.
-fn state_steps(change: &Change, managed: &Managed, steps: &mut Vec<Step>) {
+fn state_steps(change: &Change, managed: &ManagedResources, steps: &mut Vec<Step>) {
     let Some(known) = managed.known.get(&change.address) else {
         return;
     };
@@ -310,7 +315,12 @@ fn leaves_community(change: &Change) -> bool {
 }
 
 /// Overwrites of everything managed, as they are when all is made and moved, and the steps to what they should be.
-fn overwrite_steps(changes: &[Change], wanted: &Wanted, managed: &Managed, live: &Live) -> (Vec<Step>, Vec<Address>) {
+fn overwrite_steps(
+    changes: &[Change],
+    wanted: &WantedAttributes,
+    managed: &ManagedResources,
+    live: &Live,
+) -> (Vec<Step>, Vec<Address>) {
     let by_address: BTreeMap<&Address, &Change> = changes.iter().map(|change| (&change.address, change)).collect();
     let mut nodes = BTreeMap::new();
     let overwrites = |attributes: Option<&Attributes>| attributes.and_then(Attributes::overwrites).cloned();
@@ -339,7 +349,7 @@ fn overwrite_steps(changes: &[Change], wanted: &Wanted, managed: &Managed, live:
             Some(_) => overwrites(after),
             None => overwrites(wanted.get(address)).map(|_| overwrites(is_live).unwrap_or_default()),
         };
-        let node = Node {
+        let node = OverwriteNode {
             parent: place.and_then(parent).flatten(),
             current: overwrites(current).unwrap_or_default(),
             wanted,
@@ -373,8 +383,8 @@ fn parent(attributes: &Attributes) -> Option<Option<Address>> {
 /// asks for, or attributes came under management, or left it.
 pub(super) fn silent_refreshes(
     changes: &[Change],
-    wanted: &Wanted,
-    managed: &Managed,
+    wanted: &WantedAttributes,
+    managed: &ManagedResources,
     includes: impl Fn(&Address) -> bool,
 ) -> Vec<Step> {
     let changing: BTreeSet<&Address> = changes.iter().map(|change| &change.address).collect();
@@ -403,7 +413,7 @@ pub(super) fn silent_refreshes(
 }
 
 /// Steps that bring the state up to date and nothing else.
-pub(super) fn refreshes(managed: &Managed, includes: impl Fn(&Address) -> bool) -> Vec<Step> {
+pub(super) fn refreshes(managed: &ManagedResources, includes: impl Fn(&Address) -> bool) -> Vec<Step> {
     let mut steps = Vec::new();
     let readable = managed.known.iter().filter(|(_, known)| !known.held);
     for (address, known) in readable.filter(|(address, _)| includes(address)) {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::document::Change;
-use super::known::Known;
+use super::known::ManagedResource;
 use crate::model::{Attributes, Snowflake, Tag};
 
 /// The tags of a channel, where they are managed.
@@ -28,7 +28,7 @@ fn tags_mut(attributes: &mut Attributes) -> Option<&mut Vec<Tag>> {
 }
 
 /// Gives wanted tags the ids of the server's.
-pub(super) fn identify(wanted: &mut Attributes, known: &Known) {
+pub(super) fn identify(wanted: &mut Attributes, known: &ManagedResource) {
     if let (Some(wanted), Some(live)) = (tags_mut(wanted), tags_of(known.live.as_ref())) {
         let recorded = tags_of(known.recorded.as_ref()).map_or(&[][..], Vec::as_slice);
         identify_tags(wanted, recorded, live);

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::style::{Color, Style};
 use crate::model::{Attributes, Overwrite, Overwrites, permission_names};
-use crate::words::told_apart;
+use crate::words::visible_difference;
 
 /// Lines of a resource that is made (`+`), removed (`-`) or shown (` `).
 pub(super) fn whole(attributes: &Attributes, sign: char, style: Style) -> Vec<String> {
@@ -92,7 +92,7 @@ fn changed_value(old: Option<&Value>, new: Option<&Value>) -> String {
     if old == new {
         return format!("{} -> (known after apply)", cut(&show(new, whole_value)));
     }
-    let short = told_apart(&show(old, whole_value), &show(new, whole_value));
+    let short = visible_difference(&show(old, whole_value), &show(new, whole_value));
     // `[a, b]` may be one text or two: JSON has the quotes.
     let (old, new) = short.unwrap_or_else(|| (show(old, Value::to_string), show(new, Value::to_string)));
     // Long texts are cut around the first difference.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::live::Names;
+use crate::live::AddressIndex;
 use crate::model::{Address, Attributes, Kind, Kinds, Overwrite, Reference, Snowflake, Target};
 
 /// The version that this gaib writes.
@@ -86,7 +86,7 @@ pub struct State {
     /// effect after all.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub repeated: BTreeMap<Address, Pending>,
-    /// Values that gaib asked for and that Discord keeps otherwise, by attribute (see [`crate::plan::Altered`]). What Discord
+    /// Values that gaib asked for and that Discord keeps otherwise, by attribute (see [`crate::plan::AlteredValues`]). What Discord
     /// keeps is in `resources`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub altered: BTreeMap<Address, BTreeMap<String, Value>>,
@@ -299,8 +299,8 @@ impl State {
 
     /// Which address stands for which id.
     #[must_use]
-    pub fn names(&self, guild_id: Snowflake, bot_id: Snowflake) -> Names {
-        Names::new(
+    pub fn names(&self, guild_id: Snowflake, bot_id: Snowflake) -> AddressIndex {
+        AddressIndex::new(
             guild_id,
             bot_id,
             self.resources.iter().map(|(address, entry)| (address, entry.id)),

@@ -25,5 +25,5 @@ pub(crate) use permissions::optional_names;
 pub use permissions::{PermissionNames, permission_by_name, permission_names};
 pub(crate) use reference::{CATEGORY, CHANNEL, CHANNEL_OR_CATEGORY, EMOJI, ROLE};
 pub use reference::{EmojiReference, Kinds, Reference, ReferenceError};
-pub use rule::{BrokenRule, Origin, Part};
+pub use rule::{BrokenRule, Origin, RulePart};
 pub use snowflake::{ID_DIGITS, IdError, Snowflake};

@@ -21,7 +21,7 @@ pub struct Origin {
 /// What of a resource a rule is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Part {
+pub enum RulePart {
     /// Making it: something is missing without which Discord makes nothing, or there are too many of its kind.
     Creation,
     /// The attribute of this name, which Discord takes whole.
@@ -39,7 +39,7 @@ pub struct BrokenRule {
     /// The resource.
     pub address: Address,
     /// What of it.
-    pub part: Part,
+    pub part: RulePart,
     /// Where the value is written; `None` for a value of a theme.
     pub origin: Option<Origin>,
     /// The rule, and how it is broken.

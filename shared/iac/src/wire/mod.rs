@@ -19,7 +19,7 @@ use crate::values::{EmojiReference, Reference, Snowflake};
 
 pub use image::LiveImage;
 pub use unknown::UnknownValue;
-pub(crate) use unknown::{Unknowns, number};
+pub(crate) use unknown::{UnknownValues, number};
 
 /// An answer of Discord's that lacks what its OpenAPI document requires, or has another type there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -44,14 +44,14 @@ impl fmt::Display for UnknownValue {
 }
 
 /// Collects unknown values of one resource.
-pub(crate) struct Unknowns<'a> {
+pub(crate) struct UnknownValues<'a> {
     kind: Kind,
     id: Snowflake,
     name: String,
     found: &'a mut Vec<UnknownValue>,
 }
 
-impl<'a> Unknowns<'a> {
+impl<'a> UnknownValues<'a> {
     pub(crate) fn of(kind: Kind, id: Snowflake, name: &str, found: &'a mut Vec<UnknownValue>) -> Self {
         let name = name.to_owned();
         Self { kind, id, name, found }

@@ -12,5 +12,5 @@ pub(crate) mod scalar;
 pub(crate) mod tree;
 mod write;
 
-pub(crate) use names::{Names, address, entries};
+pub(crate) use names::{KnownAddresses, address, entries};
 pub(crate) use write::{Yaml, emoji, link, strip, texts};

@@ -8,7 +8,7 @@ use super::tree::{Mark, shortened};
 use crate::values::{Address, Clearable, EmojiReference, Key, Kind, Reference};
 
 /// What may be referred to.
-pub(crate) struct Names {
+pub(crate) struct KnownAddresses {
     /// Addresses of the file and its theme, with where each is written.
     pub(crate) known: BTreeMap<Address, Mark>,
     /// Addresses that are not there, with why.
@@ -20,7 +20,7 @@ pub(crate) fn address(kind: Kind, key: &str) -> Option<Address> {
     Key::new(key).ok().map(|key| Address::of(kind, key))
 }
 
-impl Names {
+impl KnownAddresses {
     /// The address of an entry that is there: a good key, known, and dropped by no flag.
     pub(crate) fn present(&self, kind: Kind, name: &At<String>) -> Option<Address> {
         let address = address(kind, &name.value)?;

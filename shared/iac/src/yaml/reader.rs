@@ -7,7 +7,7 @@ use arrakis_domain::Value;
 use arrakis_themes::{Problem, as_text, expand, nearest};
 
 use super::tree::{COLOUR_IN_COMMENT, Mark, Name, Node, Source, Tree, shortened};
-use crate::values::{Address, Part};
+use crate::values::{Address, RulePart};
 
 /// Most problems that are told: nobody reads more, and a hostile file could ask for any number.
 const MOST_PROBLEMS: usize = 200;
@@ -46,26 +46,26 @@ pub(crate) struct Scope {
 
 /// A rule of Discord's that a value breaks. The value is taken nevertheless: see [`crate::values::BrokenRule`].
 #[derive(Clone, Debug)]
-pub(crate) struct Broken {
-    pub(crate) of: Subject,
+pub(crate) struct RuleBreak {
+    pub(crate) of: RuleSubject,
     pub(crate) at: Mark,
     pub(crate) reason: String,
 }
 
 /// What a broken rule is about.
 #[derive(Clone, Debug)]
-pub(crate) enum Subject {
+pub(crate) enum RuleSubject {
     /// The value at this path of keys, innermost first.
     Path(Vec<String>),
     /// Parts of a resource.
-    Parts(Address, Vec<Part>),
+    Parts(Address, Vec<RulePart>),
 }
 
 /// Problems of one file, as they are found.
 pub(crate) struct Reader<'a> {
     pub(crate) source: &'a Source<'a>,
     pub(crate) scope: Scope,
-    pub(crate) broken: Vec<Broken>,
+    pub(crate) broken: Vec<RuleBreak>,
     problems: Vec<Problem>,
     /// Problems beyond those that are told.
     untold: usize,
@@ -123,8 +123,8 @@ impl<'a> Reader<'a> {
 
     /// Records that the value at a place breaks a rule of Discord's. The readers of the enclosing maps add the path.
     pub(crate) fn break_rule(&mut self, at: Mark, reason: impl Into<String>) {
-        self.broken.push(Broken {
-            of: Subject::Path(Vec::new()),
+        self.broken.push(RuleBreak {
+            of: RuleSubject::Path(Vec::new()),
             at,
             reason: reason.into(),
         });
@@ -133,7 +133,7 @@ impl<'a> Reader<'a> {
     /// Prefixes the paths of the broken rules behind the first `before` with this key.
     pub(crate) fn prefix_broken_rules(&mut self, before: usize, key: &str) {
         for broken in self.broken.iter_mut().skip(before) {
-            if let Subject::Path(path) = &mut broken.of {
+            if let RuleSubject::Path(path) = &mut broken.of {
                 path.push(key.to_owned());
             }
         }
@@ -143,21 +143,21 @@ impl<'a> Reader<'a> {
     pub(crate) fn with_subject<T>(
         &mut self,
         address: &Address,
-        parts: &[Part],
+        parts: &[RulePart],
         read: impl FnOnce(&mut Self) -> T,
     ) -> T {
         let before = self.broken.len();
         let value = read(self);
         for broken in self.broken.iter_mut().skip(before) {
-            if matches!(broken.of, Subject::Path(_)) {
-                broken.of = Subject::Parts(address.clone(), parts.to_vec());
+            if matches!(broken.of, RuleSubject::Path(_)) {
+                broken.of = RuleSubject::Parts(address.clone(), parts.to_vec());
             }
         }
         value
     }
 
     /// Records that parts of a resource break a rule of Discord's.
-    pub(crate) fn break_rule_of(&mut self, at: Mark, address: &Address, parts: &[Part], reason: impl Into<String>) {
+    pub(crate) fn break_rule_of(&mut self, at: Mark, address: &Address, parts: &[RulePart], reason: impl Into<String>) {
         self.with_subject(address, parts, |reader| reader.break_rule(at, reason));
     }
 

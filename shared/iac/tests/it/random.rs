@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use arrakis_domain::{Color, Permissions};
 use arrakis_iac::model::{
     Address, Attributes, AutoArchive, AutomodAction, AutomodPreset, AutomodRule, AutomodTrigger, Channel, ChannelKind,
-    Clearable, Configuration, Emoji, EmojiReference, Event, EventPlace, ForumLayout, Image, Key, Kind, Onboarding,
+    Clearable, Configuration, Emoji, EmojiReference, Event, EventLocation, ForumLayout, Image, Key, Kind, Onboarding,
     OnboardingMode, OnboardingOption, OnboardingPrompt, Overwrite, Overwrites, PromptKind, Reference, Resource, Role,
     Server, Snowflake, SortOrder, Sticker, SystemMessage, Tag, TagMatch, Target, Timestamp, Verification, VideoQuality,
     Webhook, WelcomeChannel, WelcomeScreen, normalised_name,
@@ -371,9 +371,9 @@ fn small(world: &World, kind: Kind) -> BoxedStrategy<Attributes> {
             .boxed(),
         _ => {
             let place = prop_oneof![
-                reference(&world.channels).prop_map(EventPlace::Stage),
-                reference(&world.channels).prop_map(EventPlace::Voice),
-                text(100).prop_map(EventPlace::External),
+                reference(&world.channels).prop_map(EventLocation::Stage),
+                reference(&world.channels).prop_map(EventLocation::Voice),
+                text(100).prop_map(EventLocation::External),
             ];
             (
                 text(100),

@@ -1,19 +1,19 @@
 //! Rules of Discord's that values break, by resource and attribute.
 
 use crate::kinds::Draft;
-use crate::model::{Address, BrokenRule, Kind, Origin, Part};
+use crate::model::{Address, BrokenRule, Kind, Origin, RulePart};
 use crate::yaml::address;
-use crate::yaml::reader::{Broken, Reader, Subject};
+use crate::yaml::reader::{Reader, RuleBreak, RuleSubject};
 
 /// What the reader noted, of the resources that are there, in the order of the file.
 pub(super) fn rules(draft: &Draft, reader: &mut Reader<'_>) -> Vec<BrokenRule> {
     let mut noted = std::mem::take(&mut reader.broken);
     noted.sort_by_key(|broken| broken.at);
     let file = reader.source.file;
-    let located = noted.into_iter().flat_map(|Broken { of, at, reason }| {
+    let located = noted.into_iter().flat_map(|RuleBreak { of, at, reason }| {
         let (address, parts) = match of {
-            Subject::Parts(address, parts) => (Some(address), parts),
-            Subject::Path(path) => {
+            RuleSubject::Parts(address, parts) => (Some(address), parts),
+            RuleSubject::Path(path) => {
                 located(&path).map_or((None, Vec::new()), |(address, part)| (Some(address), vec![part]))
             }
         };
@@ -37,7 +37,7 @@ pub(super) fn rules(draft: &Draft, reader: &mut Reader<'_>) -> Vec<BrokenRule> {
 }
 
 /// The resource and attribute at a path of keys, innermost first.
-fn located(path: &[String]) -> Option<(Address, Part)> {
+fn located(path: &[String]) -> Option<(Address, RulePart)> {
     let mut keys = path.iter().rev().map(String::as_str);
     let section = keys.next()?;
     let kind = *Kind::ALL.iter().find(|kind| kind.section() == section)?;
@@ -54,5 +54,5 @@ fn located(path: &[String]) -> Option<(Address, Part)> {
         "stage" | "voice" | "location" => "place",
         other => other,
     };
-    Some((address, Part::Attribute(attribute.to_owned())))
+    Some((address, RulePart::Attribute(attribute.to_owned())))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::kinds::Draft;
 use crate::model::limits::{MOST_CHANNELS, MOST_IN_CATEGORY, MOST_ROLES};
-use crate::model::{Address, Attributes, Clearable, Kind, Part, Reference, Server};
+use crate::model::{Address, Attributes, Clearable, Kind, Reference, RulePart, Server};
 use crate::yaml::reader::Reader;
 
 pub(super) fn check(draft: &mut Draft, reader: &mut Reader<'_>) {
@@ -27,7 +27,7 @@ fn count_roles(draft: &Draft, reader: &mut Reader<'_>) {
             roles.len(),
             MOST_ROLES - 1
         );
-        reader.break_rule_of(draft.mark(over), over, &[Part::Creation], reason);
+        reader.break_rule_of(draft.mark(over), over, &[RulePart::Creation], reason);
     }
 }
 
@@ -41,7 +41,7 @@ fn count_channels(draft: &Draft, reader: &mut Reader<'_>) {
         total += 1;
         if total == MOST_CHANNELS + 1 {
             let reason = format!("more than {MOST_CHANNELS} categories and channels; a server has no more");
-            reader.break_rule_of(draft.mark(address), address, &[Part::Creation], reason);
+            reader.break_rule_of(draft.mark(address), address, &[RulePart::Creation], reason);
         }
         let Some(category) = channel.category.as_ref().and_then(Clearable::value) else {
             continue;
@@ -50,7 +50,7 @@ fn count_channels(draft: &Draft, reader: &mut Reader<'_>) {
         *count += 1;
         if *count == MOST_IN_CATEGORY + 1 {
             let reason = format!("more than {MOST_IN_CATEGORY} channels in `{category}`; a category has no more");
-            let part = Part::Attribute("category".to_owned());
+            let part = RulePart::Attribute("category".to_owned());
             reader.break_rule_of(draft.mark(address), address, &[part], reason);
         }
     }
@@ -74,7 +74,7 @@ fn check_community(draft: &Draft, reader: &mut Reader<'_>) {
             reader.break_rule_of(
                 draft.mark(address),
                 address,
-                &[Part::Creation],
+                &[RulePart::Creation],
                 format!("`{address}` requires a community server, and `server.community` is false"),
             );
         }

@@ -11,13 +11,18 @@ use crate::model::{Address, Key, Kind};
 use crate::yaml::reader::{At, Reader};
 use crate::yaml::scalar::Text;
 use crate::yaml::tree::{Mark, shortened};
-use crate::yaml::{Names, address, entries};
+use crate::yaml::{KnownAddresses, address, entries};
 
 /// Every address that a file and its theme have.
-pub(super) fn of(document: &ServerFile, base: &Base, flags: &BTreeMap<String, bool>, reader: &mut Reader<'_>) -> Names {
+pub(super) fn of(
+    document: &ServerFile,
+    base: &Base,
+    flags: &BTreeMap<String, bool>,
+    reader: &mut Reader<'_>,
+) -> KnownAddresses {
     let theirs = base.configuration.resources.keys().chain(base.absent.keys());
     let known = theirs.map(|address| (address.clone(), Mark::default())).collect();
-    let names = Names {
+    let names = KnownAddresses {
         known,
         dropped: base.absent.clone(),
     };
@@ -48,7 +53,7 @@ pub(super) fn of(document: &ServerFile, base: &Base, flags: &BTreeMap<String, bo
 
 /// The addresses that were found so far, the flags by name, and where problems go.
 struct Adding<'f, 'r> {
-    names: Names,
+    names: KnownAddresses,
     flags: &'f BTreeMap<String, bool>,
     reader: &'f mut Reader<'r>,
 }

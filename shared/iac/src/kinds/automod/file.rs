@@ -9,11 +9,11 @@ use crate::values::limits::{
     AUTOMOD_ACTIONS, AUTOMOD_ALLOW, AUTOMOD_EXEMPT_CHANNELS, AUTOMOD_EXEMPT_ROLES, AUTOMOD_KEYWORDS, AUTOMOD_PATTERNS,
     AUTOMOD_PRESET_ALLOW, AUTOMOD_RULES,
 };
-use crate::values::{Address, Kind, Part};
+use crate::values::{Address, Kind, RulePart};
 use crate::yaml::reader::{At, Reader};
 use crate::yaml::scalar::{Limited, Link, List, Named, Number, Pick, Text, Truth};
 use crate::yaml::tree::Mark;
-use crate::yaml::{Names, Yaml, link, texts};
+use crate::yaml::{KnownAddresses, Yaml, link, texts};
 
 document! {
     /// A rule of auto moderation.
@@ -102,7 +102,7 @@ document! {
 resource_entry!(AutomodEntry, flag);
 
 impl Section for Named<AutomodEntry> {
-    fn build(section: &At<Self>, names: &Names, draft: &mut Draft, reader: &mut Reader<'_>) {
+    fn build(section: &At<Self>, names: &KnownAddresses, draft: &mut Draft, reader: &mut Reader<'_>) {
         let mut rules: BTreeMap<u64, Vec<(Address, Mark)>> = BTreeMap::new();
         for (address, name, entry) in present(section, Kind::Automod, names) {
             let rule = rule(&address, name, entry, names, reader);
@@ -119,7 +119,7 @@ impl Section for Named<AutomodEntry> {
             let too_many = rules.get(&wire).filter(|rules| rules.len() > most);
             for (address, at) in too_many.into_iter().flatten() {
                 let reason = format!("more than {most} rules with this trigger; Discord accepts no more");
-                reader.break_rule_of(*at, address, &[Part::Creation], reason);
+                reader.break_rule_of(*at, address, &[RulePart::Creation], reason);
             }
         }
     }
@@ -129,21 +129,21 @@ fn rule(
     address: &Address,
     name: &At<String>,
     entry: &At<AutomodEntry>,
-    names: &Names,
+    names: &KnownAddresses,
     reader: &mut Reader<'_>,
 ) -> AutomodRule {
     let own = &entry.value;
     let trigger = match &own.trigger {
-        Some(trigger) => reader.with_subject(address, &[Part::Attribute("trigger".to_owned())], |reader| {
+        Some(trigger) => reader.with_subject(address, &[RulePart::Attribute("trigger".to_owned())], |reader| {
             read_trigger(trigger, reader)
         }),
         None => {
-            reader.break_rule_of(name.at, address, &[Part::Creation], "the `trigger` is missing; write `trigger:` with one of `keyword`, `spam`, `preset`, `mention_spam`, `member_profile`");
+            reader.break_rule_of(name.at, address, &[RulePart::Creation], "the `trigger` is missing; write `trigger:` with one of `keyword`, `spam`, `preset`, `mention_spam`, `member_profile`");
             None
         }
     };
     // Which actions fit depends on the trigger.
-    let parts = ["actions", "trigger"].map(|field| Part::Attribute(field.to_owned()));
+    let parts = ["actions", "trigger"].map(|field| RulePart::Attribute(field.to_owned()));
     let actions: Option<Vec<_>> = own.actions.as_ref().map(|actions| {
         reader.with_subject(address, &parts, |reader| {
             let read = |action| read_action(action, trigger.as_ref(), names, reader);
@@ -159,7 +159,7 @@ fn rule(
     }
     let mut links = |list: Option<&At<List<_>>>, field: &str, kinds: &[Kind], most: usize| {
         let list = list?;
-        reader.with_subject(address, &[Part::Attribute(field.to_owned())], |reader| {
+        reader.with_subject(address, &[RulePart::Attribute(field.to_owned())], |reader| {
             limit(list, most, "entries", reader);
             Some(names.links(&list.value.0, kinds, reader))
         })
@@ -294,7 +294,7 @@ fn read_trigger(entry: &At<TriggerEntry>, reader: &mut Reader<'_>) -> Option<Aut
 fn read_action(
     entry: &At<ActionEntry>,
     trigger: Option<&AutomodTrigger>,
-    names: &Names,
+    names: &KnownAddresses,
     reader: &mut Reader<'_>,
 ) -> Option<AutomodAction> {
     let ActionEntry {

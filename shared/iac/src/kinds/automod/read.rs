@@ -9,7 +9,7 @@ use super::{AutomodAction, AutomodPreset, AutomodRule, AutomodTrigger};
 use crate::kinds::definition::{ReadContext, ReadNotes};
 use crate::kinds::{Attributes, LiveResource};
 use crate::values::{Kind, Reference, Snowflake};
-use crate::wire::{self, Integer, Unknowns, Unreadable, number};
+use crate::wire::{self, Integer, UnknownValues, Unreadable, number};
 
 const CALL: &str = "GET /guilds/{id}/auto-moderation/rules";
 
@@ -91,7 +91,7 @@ fn resource(index: usize, rule: RuleObject, notes: &mut ReadNotes) -> Result<Liv
         .enumerate()
         .map(|(number, one)| action(&format!("[{index}].actions[{number}].metadata"), one))
         .collect::<Result<_, _>>()?;
-    let mut unknown = Unknowns::of(Kind::Automod, rule.id, &rule.name, &mut notes.unknown);
+    let mut unknown = UnknownValues::of(Kind::Automod, rule.id, &rule.name, &mut notes.unknown);
     if !TRIGGERS.contains(&rule.trigger_type) {
         notes.unreadable.push(unknown.value("trigger", rule.trigger_type));
     }

@@ -9,13 +9,13 @@ use super::{AutoArchive, Channel, ChannelKind, ForumLayout, SortOrder, Tag, TagM
 use crate::kinds::Attributes;
 use crate::kinds::draft::{Draft, Section, present, resource_entry};
 use crate::values::limits::{MOST_TAGS, STAGE_BITRATE, TOPIC, USER_LIMIT};
-use crate::values::{Address, Clearable, EmojiReference, Kind, Overwrites, Part, Reference};
+use crate::values::{Address, Clearable, EmojiReference, Kind, Overwrites, Reference, RulePart};
 use crate::yaml::reader::{At, FromNode, Reader};
 use crate::yaml::scalar::{
     EmojiLink, Limited, Link, List, Named, Number, OrNone, Pick, Text, Truth, inline_schema, or_variable,
 };
 use crate::yaml::tree::{Mark, Node};
-use crate::yaml::{Names, entries};
+use crate::yaml::{KnownAddresses, entries};
 
 document! {
     /// A category.
@@ -130,7 +130,7 @@ resource_entry!(ChannelEntry, flag);
 
 /// Builds the categories, then their channels.
 impl Section for Named<CategoryEntry> {
-    fn build(section: &At<Self>, names: &Names, draft: &mut Draft, reader: &mut Reader<'_>) {
+    fn build(section: &At<Self>, names: &KnownAddresses, draft: &mut Draft, reader: &mut Reader<'_>) {
         for (address, name, entry) in present(section, Kind::Category, names) {
             let mut category = match draft.resources.get(&address) {
                 Some(Attributes::Category(theirs)) => theirs.clone(),
@@ -172,7 +172,7 @@ impl Section for Named<CategoryEntry> {
 }
 
 impl Section for Named<ChannelEntry> {
-    fn build(section: &At<Self>, names: &Names, draft: &mut Draft, reader: &mut Reader<'_>) {
+    fn build(section: &At<Self>, names: &KnownAddresses, draft: &mut Draft, reader: &mut Reader<'_>) {
         for (name, channel) in entries(Some(section)) {
             build_channel(name, channel, None, names, draft, reader);
         }
@@ -183,7 +183,7 @@ fn build_channel(
     name: &At<String>,
     entry: &At<ChannelEntry>,
     under: Option<&Address>,
-    names: &Names,
+    names: &KnownAddresses,
     draft: &mut Draft,
     reader: &mut Reader<'_>,
 ) {
@@ -292,7 +292,7 @@ fn refuse_misplaced(entry: &ChannelEntry, kind: ChannelKind, reader: &mut Reader
 /// Discord's limits of this kind of channel.
 fn check_limits(address: &Address, entry: &ChannelEntry, kind: ChannelKind, reader: &mut Reader<'_>) {
     let mut check = |at: Mark, field: &str, reason: String| {
-        reader.break_rule_of(at, address, &[Part::Attribute(field.to_owned())], reason);
+        reader.break_rule_of(at, address, &[RulePart::Attribute(field.to_owned())], reason);
     };
     if let Some(topic) = entry.topic.as_ref().filter(|_| !kind.has_posts()) {
         let length = topic.value.0.chars().count();
@@ -336,7 +336,7 @@ fn read(
     entry: &ChannelEntry,
     kind: ChannelKind,
     category: Option<Clearable<Reference>>,
-    names: &Names,
+    names: &KnownAddresses,
     reader: &mut Reader<'_>,
 ) -> Channel {
     Channel {
@@ -356,7 +356,7 @@ fn read(
         auto_archive: entry.auto_archive.as_ref().map(picked),
         thread_slow_mode: entry.thread_slow_mode.as_ref().map(|seconds| seconds.value.0),
         tags: entry.tags.as_ref().map(|tags| {
-            let part = [Part::Attribute("tags".to_owned())];
+            let part = [RulePart::Attribute("tags".to_owned())];
             reader.with_subject(address, &part, |reader| read_tags(&tags.value, names, reader))
         }),
         require_tag: entry.require_tag.as_ref().map(|required| required.value.0),
@@ -376,7 +376,11 @@ fn picked<T: Copy>(entry: &At<OrNone<Pick<T>>>) -> Clearable<T> {
     }
 }
 
-fn reaction(entry: &ChannelEntry, names: &Names, reader: &mut Reader<'_>) -> Option<Clearable<EmojiReference>> {
+fn reaction(
+    entry: &ChannelEntry,
+    names: &KnownAddresses,
+    reader: &mut Reader<'_>,
+) -> Option<Clearable<EmojiReference>> {
     let At {
         value: OrNone(emoji),
         at,
@@ -395,7 +399,7 @@ fn reaction(entry: &ChannelEntry, names: &Names, reader: &mut Reader<'_>) -> Opt
     }
 }
 
-fn read_tags(tags: &List<TagEntry>, names: &Names, reader: &mut Reader<'_>) -> Vec<Tag> {
+fn read_tags(tags: &List<TagEntry>, names: &KnownAddresses, reader: &mut Reader<'_>) -> Vec<Tag> {
     if let Some(over) = tags.0.get(MOST_TAGS) {
         reader.break_rule(over.at, format!("more than {MOST_TAGS} tags; a forum has no more"));
     }

@@ -8,7 +8,7 @@ use super::ChannelKind;
 /// and `_` is dropped, dashes in a row become one. Voice channels, stages and categories keep what was sent, without the
 /// white space at its ends. A name of which nothing is left becomes `-`.
 ///
-/// What Discord rewrites beyond this is recorded when it happens: see [`crate::plan::Altered`].
+/// What Discord rewrites beyond this is recorded when it happens: see [`crate::plan::AlteredValues`].
 #[must_use]
 pub fn normalised_name(kind: ChannelKind, name: &str) -> String {
     let name = name.trim();

@@ -4,11 +4,11 @@ use arrakis_domain::Permissions;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::values::limits::MOST_OVERWRITES;
-use crate::values::{Address, Kind, Overwrite, Overwrites, Part, Reference, Target, permission_names};
+use crate::values::{Address, Kind, Overwrite, Overwrites, Reference, RulePart, Target, permission_names};
 use crate::yaml::reader::{At, FromNode, Reader};
 use crate::yaml::scalar::{Link, List, Named, PermissionName};
 use crate::yaml::tree::{Node, Tree, shortened};
-use crate::yaml::{Names, Yaml};
+use crate::yaml::{KnownAddresses, Yaml};
 
 /// The word for "as the category has them".
 const SYNCED: &str = "synced";
@@ -66,7 +66,7 @@ impl JsonSchema for OverwritesEntry {
 pub(super) fn read(
     address: &Address,
     entries: &Named<OverwriteEntry>,
-    names: &Names,
+    names: &KnownAddresses,
     reader: &mut Reader<'_>,
 ) -> Overwrites {
     let mut overwrites = Overwrites::new();
@@ -74,7 +74,7 @@ pub(super) fn read(
         reader.break_rule_of(
             over.at,
             address,
-            &[Part::OverwriteCount],
+            &[RulePart::OverwriteCount],
             format!("more than {MOST_OVERWRITES} overwrites; Discord accepts no more for one channel"),
         );
     }
@@ -91,7 +91,7 @@ pub(super) fn read(
     overwrites
 }
 
-fn target(name: &At<String>, names: &Names, reader: &mut Reader<'_>) -> Option<Target> {
+fn target(name: &At<String>, names: &KnownAddresses, reader: &mut Reader<'_>) -> Option<Target> {
     let text = &name.value;
     if text.contains(':') || matches!(text.as_str(), "everyone" | "bot") {
         let target = text.parse::<Target>();
@@ -129,7 +129,7 @@ fn check_both(address: &Address, target: &Target, entry: &OverwriteEntry, allow:
         if !both.is_empty() {
             let names = permission_names(both).join(", ");
             let reason = format!("`{names}` is both allowed and denied; keep one");
-            reader.break_rule_of(denied.at, address, &[Part::Overwrite(target.clone())], reason);
+            reader.break_rule_of(denied.at, address, &[RulePart::Overwrite(target.clone())], reason);
         }
     }
 }

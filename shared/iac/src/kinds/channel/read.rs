@@ -10,7 +10,8 @@ use super::{
 use crate::kinds::{Attributes, LiveResource};
 use crate::values::{Clearable, Kind, Overwrite, Overwrites, Reference, Snowflake, Target};
 use crate::wire::{
-    self, Bits, Head, Integer, UnknownValue, Unknowns, Unreadable, UsedEmoji, nullable, number, position, used_emoji,
+    self, Bits, Head, Integer, UnknownValue, UnknownValues, Unreadable, UsedEmoji, nullable, number, position,
+    used_emoji,
 };
 
 /// A channel of a known kind. What depends on the kind is optional.
@@ -86,7 +87,7 @@ pub(crate) fn read(
     let mut channels = Channels::default();
     for (index, head) in heads.into_iter().enumerate() {
         let name = head.name.unwrap_or_default();
-        let mut unknown = Unknowns::of(Kind::Channel, head.id, &name, unknown);
+        let mut unknown = UnknownValues::of(Kind::Channel, head.id, &name, unknown);
         match unknown.check("kind", number(head.kind, ChannelKind::from_wire), head.kind) {
             Some(kind) => {
                 let channel: ChannelObject = wire::read_part(call, &format!("[{index}]"), value.get(index))?;
@@ -99,7 +100,12 @@ pub(crate) fn read(
     Ok(channels)
 }
 
-fn resource(kind: ChannelKind, channel: &ChannelObject, guild: Snowflake, unknown: &mut Unknowns<'_>) -> LiveResource {
+fn resource(
+    kind: ChannelKind,
+    channel: &ChannelObject,
+    guild: Snowflake,
+    unknown: &mut UnknownValues<'_>,
+) -> LiveResource {
     let attributes = attributes(kind, channel, guild, unknown);
     let attributes = match kind {
         ChannelKind::Category => Attributes::Category(attributes),
@@ -111,7 +117,12 @@ fn resource(kind: ChannelKind, channel: &ChannelObject, guild: Snowflake, unknow
     }
 }
 
-fn attributes(kind: ChannelKind, channel: &ChannelObject, guild: Snowflake, unknown: &mut Unknowns<'_>) -> Channel {
+fn attributes(
+    kind: ChannelKind,
+    channel: &ChannelObject,
+    guild: Snowflake,
+    unknown: &mut UnknownValues<'_>,
+) -> Channel {
     let mut attributes = Channel {
         kind,
         name: Some(channel.name.clone()),
@@ -154,7 +165,7 @@ fn count(sent: Integer) -> Option<u32> {
 }
 
 /// What only voice channels and stages have.
-fn voice(channel: &ChannelObject, attributes: &mut Channel, unknown: &mut Unknowns<'_>) {
+fn voice(channel: &ChannelObject, attributes: &mut Channel, unknown: &mut UnknownValues<'_>) {
     attributes.bitrate = channel
         .bitrate
         .and_then(|sent| unknown.check("bitrate", count(sent), sent));
@@ -170,7 +181,7 @@ fn voice(channel: &ChannelObject, attributes: &mut Channel, unknown: &mut Unknow
 }
 
 /// What only forums and media channels have.
-fn posts(kind: ChannelKind, channel: &ChannelObject, attributes: &mut Channel, unknown: &mut Unknowns<'_>) {
+fn posts(kind: ChannelKind, channel: &ChannelObject, attributes: &mut Channel, unknown: &mut UnknownValues<'_>) {
     attributes.tags = channel.available_tags.as_deref().and_then(|sent| tags(sent, unknown));
     let flags = channel.flags.unwrap_or(0);
     attributes.require_tag = Some(flags & flag(FLAG_REQUIRE_TAG) != 0);
@@ -206,7 +217,7 @@ fn flag(bit: u64) -> Integer {
     bit.into()
 }
 
-fn tags(sent: &[TagObject], unknown: &mut Unknowns<'_>) -> Option<Vec<Tag>> {
+fn tags(sent: &[TagObject], unknown: &mut UnknownValues<'_>) -> Option<Vec<Tag>> {
     let understood = sent.iter().map(|tag| {
         Some(Tag {
             id: tag.id.as_str().and_then(|id| id.parse().ok()),
@@ -222,7 +233,11 @@ fn tags(sent: &[TagObject], unknown: &mut Unknowns<'_>) -> Option<Vec<Tag>> {
 
 /// Everyone by that name; a member by id, the bot too. An overwrite for something else than a role or a member is passed
 /// over: overwrites are changed one by one, so it stays. `None` when they were not sent, or one has more bits than [`Permissions::BITS`](arrakis_domain::Permissions::BITS).
-fn overwrites(sent: Option<&[OverwriteObject]>, guild: Snowflake, unknown: &mut Unknowns<'_>) -> Option<Overwrites> {
+fn overwrites(
+    sent: Option<&[OverwriteObject]>,
+    guild: Snowflake,
+    unknown: &mut UnknownValues<'_>,
+) -> Option<Overwrites> {
     let target = |overwrite: &OverwriteObject| match overwrite.kind {
         0 if overwrite.id == guild => Some(Target::Everyone),
         0 => Some(Target::Role(Reference::Id(overwrite.id))),

@@ -2,12 +2,12 @@
 
 use arrakis_domain::Permission;
 
-use super::{Problem, Walk, rules};
+use super::{Problem, StepChecks, rules};
 use crate::kinds::Sent;
 use crate::model::limits::{ONBOARDING_LEAST_CHANNELS, ONBOARDING_LEAST_WRITABLE};
 use crate::model::{Address, Attributes, Channel, ChannelKind, Kind, Onboarding, OnboardingMode, Reference, Snowflake};
 
-impl Walk {
+impl StepChecks {
     /// A kind that only a community has.
     pub(super) fn channel_kind(&mut self, address: &Address, channel: &Channel, sent: Sent<'_>) {
         if !sent.has("kind") {

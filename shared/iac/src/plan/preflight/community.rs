@@ -2,7 +2,7 @@
 
 use arrakis_domain::Permission;
 
-use super::{Problem, Walk, rules};
+use super::{Problem, StepChecks, rules};
 use crate::kinds::Sent;
 use crate::model::{Address, Attributes, Clearable, ContentFilter, Kind, Reference, Server, Snowflake, Verification};
 
@@ -27,7 +27,7 @@ fn setting<'a>(server: &'a Server, field: &str) -> Option<&'a Clearable<Referenc
     }
 }
 
-impl Walk {
+impl StepChecks {
     fn settings(&self) -> Server {
         let live = &self.run.live;
         match live.get(Kind::Server, live.guild_id).map(|found| &found.attributes) {

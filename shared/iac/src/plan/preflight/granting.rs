@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use arrakis_domain::{Permission, Permissions};
 
 use super::permissions::category_of;
-use super::{Problem, Walk, list, rules};
+use super::{Problem, StepChecks, list, rules};
 use crate::model::{
     Address, Attributes, Channel, Kind, Overwrite, Overwrites, Reference, Snowflake, Target, permission_names,
 };
@@ -13,18 +13,18 @@ use crate::plan::document::Step;
 
 /// What is refused over a whole plan, for roles and for overwrites.
 #[derive(Debug, Default)]
-pub(super) struct Refused {
-    roles: Lacked,
-    overwrites: Lacked,
+pub(super) struct RefusedGrants {
+    roles: RefusedPermissions,
+    overwrites: RefusedPermissions,
 }
 
 #[derive(Debug, Default)]
-struct Lacked {
+struct RefusedPermissions {
     bits: Permissions,
     addresses: BTreeSet<Address>,
 }
 
-impl Lacked {
+impl RefusedPermissions {
     fn add(&mut self, bits: Permissions, address: &Address) {
         // Bits that no permission has are nobody's to lack.
         let known = Permissions::of(Permission::ALL);
@@ -36,7 +36,7 @@ impl Lacked {
     }
 }
 
-impl Walk {
+impl StepChecks {
     pub(super) fn granted(&mut self, step: &Step) {
         match step {
             Step::Create { address, attributes } => match attributes {
@@ -138,7 +138,7 @@ impl Walk {
 
     /// The findings about all that is refused.
     pub(super) fn refused_bits(&mut self) {
-        let Refused { roles, overwrites } = std::mem::take(&mut self.refused);
+        let RefusedGrants { roles, overwrites } = std::mem::take(&mut self.refused);
         for (rule, lacked) in [(rules::ROLE_GRANT, roles), (rules::OVERWRITE_GRANT, overwrites)] {
             if lacked.bits.is_empty() {
                 continue;

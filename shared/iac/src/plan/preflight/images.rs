@@ -3,7 +3,7 @@
 //! What a file holds is looked up by whoever can read it: [`sent_images`] names the files, [`unusable_images`] reports those that
 //! Discord would refuse.
 
-use super::{Finding, Problem, Walk, findings, rules};
+use super::{Finding, Problem, StepChecks, findings, rules};
 use crate::kinds::Sent;
 use crate::model::{Address, Attributes, Image};
 use crate::plan::document::{Plan, Step};
@@ -11,7 +11,7 @@ use crate::words::with_article;
 
 const WHAT_TO_DO: &str = "replace the file (paths are relative to the configuration's folder), configure another file, or remove the resource from the configuration";
 
-impl Walk {
+impl StepChecks {
     /// Discord creates no resource of some kinds without an image.
     pub(super) fn required_image(&mut self, address: &Address, attributes: &Attributes, sent: Sent<'_>) {
         let Some(image) = attributes.kind().image() else { return };

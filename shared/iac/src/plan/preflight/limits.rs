@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{Problem, Walk};
+use super::{Problem, StepChecks};
 use crate::kinds::{Group, Limit};
 use crate::model::{Address, Kind, Snowflake};
 use crate::plan::document::Step;
 
-impl Walk {
+impl StepChecks {
     /// Whether there is room for what a step makes or moves.
     pub(super) fn limits(&mut self, step: &Step) {
         let Some(address) = step.address() else { return };

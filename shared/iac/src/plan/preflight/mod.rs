@@ -4,7 +4,7 @@
 //! it. So a rule is checked on what changes and not on what was there before, and on the way and not only at the end. Each
 //! finding says what would be needed.
 //!
-//! To add a check: a row in [`rules`], a method in the file of its concern, a line in [`Walk::check`], and a case for each
+//! To add a check: a row in [`rules`], a method in the file of its concern, a line in [`StepChecks::check`], and a case for each
 //! side in the tests.
 
 mod channels;
@@ -26,7 +26,7 @@ use arrakis_domain::Permissions;
 use serde::{Deserialize, Serialize};
 
 use super::document::{Action, Mode, Plan, Step};
-use super::simulate::Run;
+use super::simulate::Simulation;
 use crate::kinds::{Limit, Sent, Violation};
 use crate::live::{Live, LiveResource};
 use crate::model::{Address, Attributes, Kind};
@@ -56,11 +56,11 @@ pub fn preflight(plan: &Plan, live: &Live, state: &State) -> Vec<Finding> {
         problems.extend(unresolved::doubled(live, state));
         return findings(problems);
     }
-    let mut walk = Walk {
-        run: Run::new(live, state),
+    let mut walk = StepChecks {
+        run: Simulation::new(live, state),
         problems: Vec::new(),
-        lacking: permissions::Lacking::default(),
-        refused: granting::Refused::default(),
+        lacking: permissions::MissingPermissions::default(),
+        refused: granting::RefusedGrants::default(),
         passed: Vec::new(),
     };
     for step in &plan.steps {
@@ -68,7 +68,7 @@ pub fn preflight(plan: &Plan, live: &Live, state: &State) -> Vec<Finding> {
         // What refers to nothing is reported by `references`.
         let _ = walk.run.carry_out(step);
     }
-    let check = Check { plan, live };
+    let check = PlanChecks { plan, live };
     walk.problems.extend(unresolved::unreadable(plan, live, state));
     walk.problems.extend(unresolved::unknown_outcomes(plan, live, state));
     walk.problems.extend(unresolved::doubled(live, state));
@@ -83,17 +83,17 @@ pub fn preflight(plan: &Plan, live: &Live, state: &State) -> Vec<Finding> {
 }
 
 /// A plan against the server that it was made from.
-struct Check<'a> {
+struct PlanChecks<'a> {
     plan: &'a Plan,
     live: &'a Live,
 }
 
 /// The way through a plan.
-struct Walk {
-    run: Run,
+struct StepChecks {
+    run: Simulation,
     problems: Vec<Problem>,
-    lacking: permissions::Lacking,
-    refused: granting::Refused,
+    lacking: permissions::MissingPermissions,
+    refused: granting::RefusedGrants,
     /// Limits that are passed, each with what passes it and how many there are then.
     passed: Vec<(Limit, Address, usize)>,
 }
@@ -128,7 +128,7 @@ impl Problem {
     }
 }
 
-impl Walk {
+impl StepChecks {
     /// Everything that Discord asks of a step.
     fn check(&mut self, step: &Step) {
         if !step.is_a_request() {
@@ -217,7 +217,7 @@ fn list(items: &[String]) -> String {
     }
 }
 
-impl Check<'_> {
+impl PlanChecks<'_> {
     fn of_address(&self, address: &Address) -> Option<&LiveResource> {
         let change = self.plan.changes.iter().find(|change| change.address == *address);
         let id = change.and_then(|change| change.id)?;
@@ -225,7 +225,7 @@ impl Check<'_> {
     }
 }
 
-impl Walk {
+impl StepChecks {
     /// A bot that is no administrator must be let into what it closes to everyone, or it cannot change it again.
     fn shut_out(&mut self, plan: &Plan) {
         for change in &plan.changes {

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use arrakis_domain::{Permission, Permissions};
 
-use super::{Problem, Walk, list, rules};
+use super::{Problem, StepChecks, list, rules};
 use crate::kinds::{CheckedAt, Requirement, Write};
 use crate::model::{Address, Channel, Clearable, Kind, Reference};
 use crate::plan::document::Step;
 
 /// What is missing over a whole plan: told as one sum.
 #[derive(Debug, Default)]
-pub(super) struct Lacking {
+pub(super) struct MissingPermissions {
     permissions: BTreeSet<Permission>,
     addresses: BTreeSet<Address>,
 }
@@ -23,7 +23,7 @@ struct Need {
     channel: Option<Channel>,
 }
 
-impl Walk {
+impl StepChecks {
     pub(super) fn permissions(&mut self, step: &Step) {
         let address = step.address().cloned();
         for need in self.needs(step) {
@@ -73,7 +73,7 @@ impl Walk {
 
     /// The finding about all that is missing.
     pub(super) fn lacking_permissions(&mut self) {
-        let Lacking { permissions, addresses } = std::mem::take(&mut self.lacking);
+        let MissingPermissions { permissions, addresses } = std::mem::take(&mut self.lacking);
         if permissions.is_empty() {
             return;
         }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Check, Finding, Problem, list, rules};
+use super::{Finding, PlanChecks, Problem, list, rules};
 use crate::live::Live;
 use crate::model::{Address, Attributes, Kind, Kinds, Reference, Snowflake, Target};
 use crate::plan::document::{Action, Change, Plan};
@@ -13,7 +13,7 @@ use crate::plan::document::{Action, Change, Plan};
 /// Where an id is used: the resource and its attribute.
 type Uses = BTreeMap<(Kind, Snowflake), BTreeSet<String>>;
 
-impl Check<'_> {
+impl PlanChecks<'_> {
     pub(super) fn references(&self, problems: &mut Vec<Problem>) {
         let mut uses = Uses::new();
         let mut addresses: BTreeSet<Address> = BTreeSet::new();

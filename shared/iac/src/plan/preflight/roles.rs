@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Check, Problem, list, rules};
+use super::{PlanChecks, Problem, list, rules};
 use crate::live::LiveResource;
 use crate::model::{Address, Kind, Reference};
 use crate::plan::document::{Action, Step};
 
-impl Check<'_> {
+impl PlanChecks<'_> {
     fn rank(&self, role: &LiveResource) -> (i64, std::cmp::Reverse<u64>) {
         (role.position, std::cmp::Reverse(role.id.get()))
     }

@@ -5,7 +5,7 @@ use super::{Problem, list, rules};
 use crate::live::Live;
 use crate::plan::document::{Mode, Plan, Step};
 use crate::plan::known::held;
-use crate::plan::lost::{LostCreation, find_doubles, find_pending};
+use crate::plan::lost::{CreationOutcome, find_doubles, find_pending};
 use crate::state::State;
 
 /// Managed resources that exist and cannot be read.
@@ -43,7 +43,7 @@ pub(super) fn unknown_outcomes(plan: &Plan, live: &Live, state: &State) -> Vec<P
         if state.resources.contains_key(address) || plan.mode == Mode::RefreshOnly {
             continue;
         }
-        let LostCreation::Unclear(candidates) = find_pending(address, pending, state, live) else {
+        let CreationOutcome::Unclear(candidates) = find_pending(address, pending, state, live) else {
             continue;
         };
         let makes = plan

@@ -1,8 +1,8 @@
 //! Rules of Discord's that configured values break.
 
-use super::{Check, Problem, rules};
+use super::{PlanChecks, Problem, rules};
 
-impl Check<'_> {
+impl PlanChecks<'_> {
     /// One finding for each value, however many resources it concerns.
     pub(super) fn values(&self, problems: &mut Vec<Problem>) {
         let mut known: Vec<String> = Vec::new();

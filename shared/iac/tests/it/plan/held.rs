@@ -6,8 +6,8 @@ use arrakis_domain::Permission;
 use arrakis_iac::export::{Detail, assign, from_live, to_yaml};
 use arrakis_iac::live::UnknownValue;
 use arrakis_iac::model::{
-    Attributes, AutomodAction, AutomodRule, AutomodTrigger, Channel, Clearable, Configuration, Event, EventPlace, Kind,
-    Overwrites, Reference, Target, Webhook,
+    Attributes, AutomodAction, AutomodRule, AutomodTrigger, Channel, Clearable, Configuration, Event, EventLocation,
+    Kind, Overwrites, Reference, Target, Webhook,
 };
 use arrakis_iac::plan::{Finding, Mode, Options, preflight};
 
@@ -38,7 +38,7 @@ fn wanted() -> Configuration {
         name: Some("Festival".to_owned()),
         start: Some("2999-01-01T00:00:00Z".parse().unwrap()),
         end: Some(Clearable::Set("2999-01-02T00:00:00Z".parse().unwrap())),
-        place: Some(EventPlace::External("Arrakeen".to_owned())),
+        place: Some(EventLocation::External("Arrakeen".to_owned())),
         ..Event::default()
     };
     let rock = Channel {

@@ -5,7 +5,7 @@
 use arrakis_domain::{Permission, Permissions};
 use arrakis_iac::model::{
     Address, Attributes, AutomodAction, AutomodPreset, AutomodRule, AutomodTrigger, Channel, ChannelKind, Clearable,
-    Configuration, Event, EventPlace, Key, Kind, Overwrites, Reference, Resource, Role, Server, Target, Webhook,
+    Configuration, Event, EventLocation, Key, Kind, Overwrites, Reference, Resource, Role, Server, Target, Webhook,
 };
 use arrakis_iac::plan::{Plan, Step, preflight, simulate};
 use proptest::prelude::*;
@@ -469,7 +469,7 @@ fn webhooks_and_events_at_their_limits_are_exchanged() {
                 address(&format!("event.e{number}")),
                 Attributes::Event(Event {
                     name: Some(format!("E{number}")),
-                    place: Some(EventPlace::External("here".to_owned())),
+                    place: Some(EventLocation::External("here".to_owned())),
                     ..Event::default()
                 }),
             );

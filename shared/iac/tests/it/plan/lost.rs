@@ -5,9 +5,9 @@ use arrakis_domain::{Color, Permission, Permissions};
 use arrakis_iac::live::LiveResource;
 use arrakis_iac::model::{
     Address, Attributes, AutomodAction, AutomodRule, AutomodTrigger, Channel, ChannelKind, Clearable, Emoji, Event,
-    EventPlace, Overwrites, Reference, Role, Snowflake, Webhook,
+    EventLocation, Overwrites, Reference, Role, Snowflake, Webhook,
 };
-use arrakis_iac::plan::{Action, LostCreation, Mode, Options, Reason, find_pending, preflight};
+use arrakis_iac::plan::{Action, CreationOutcome, Mode, Options, Reason, find_pending, preflight};
 use arrakis_iac::state::Pending;
 
 use super::world::{World, address, channel, configuration, id, role, steps};
@@ -45,14 +45,14 @@ fn there(world: &mut World, id: Snowflake, attributes: Attributes) {
     });
 }
 
-fn outcome(world: &World, text: &str) -> LostCreation {
+fn outcome(world: &World, text: &str) -> CreationOutcome {
     let address: Address = address(text);
     find_pending(&address, &world.state.pending[&address], &world.state, &world.live)
 }
 
-fn found(id: Snowflake, asked: &Attributes) -> LostCreation {
+fn found(id: Snowflake, asked: &Attributes) -> CreationOutcome {
     let asked = Box::new(asked.clone());
-    LostCreation::Found { id, asked }
+    CreationOutcome::Found { id, asked }
 }
 
 /// Of each kind that can be made something with this name.
@@ -105,7 +105,7 @@ fn of_each_kind(name: &str) -> Vec<(&'static str, Attributes)> {
             "event.x",
             Attributes::Event(Event {
                 name: name(),
-                place: Some(EventPlace::External("Arrakeen".to_owned())),
+                place: Some(EventLocation::External("Arrakeen".to_owned())),
                 ..Event::default()
             }),
         ),
@@ -131,7 +131,7 @@ fn every_kind_is_found_however_discord_wrote_its_name() {
     for (sent, kept) in names {
         for (text, attributes) in of_each_kind(sent) {
             let mut world = lost(text, &attributes);
-            assert_eq!(outcome(&world, text), LostCreation::Absent, "{text}");
+            assert_eq!(outcome(&world, text), CreationOutcome::Absent, "{text}");
             there(&mut world, later(10), renamed(&attributes, kept));
             assert_eq!(
                 outcome(&world, text),
@@ -160,7 +160,7 @@ fn the_likest_is_taken() {
         there(&mut world, later(3), renamed(&attributes, "Guard"));
         let taken = outcome(&world, text);
         assert!(
-            taken == found(later(3), &attributes) || matches!(&taken, LostCreation::Unclear(ids) if ids.len() == 2),
+            taken == found(later(3), &attributes) || matches!(&taken, CreationOutcome::Unclear(ids) if ids.len() == 2),
             "{text}: {taken:?}"
         );
     }
@@ -180,7 +180,7 @@ fn what_could_be_somebody_elses_stops_the_plan_and_names_it() {
     let mut world = lost("role.guard", &asked);
     // A role that somebody makes at the same time: another name, other permissions.
     there(&mut world, later(10), Attributes::Role(role("Friends")));
-    assert_eq!(outcome(&world, "role.guard"), LostCreation::Unclear(vec![later(10)]));
+    assert_eq!(outcome(&world, "role.guard"), CreationOutcome::Unclear(vec![later(10)]));
     let config = configuration([("role.guard", asked)]);
     let plan = world.plan(&config);
     let findings = preflight(&plan, &world.live, &world.state);
@@ -221,7 +221,7 @@ fn two_of_one_name_are_not_guessed_between() {
         there(&mut world, later(20), attributes.clone());
         assert_eq!(
             outcome(&world, text),
-            LostCreation::Unclear(vec![later(10), later(20)]),
+            CreationOutcome::Unclear(vec![later(10), later(20)]),
             "{text}"
         );
     }
@@ -249,10 +249,10 @@ fn what_was_there_before_or_is_elsewhere_or_came_much_later_is_something_else() 
         later(3_600_000),
         in_category(1_600, "temporary", ChannelKind::Text),
     );
-    assert_eq!(outcome(&world, "channel.gate"), LostCreation::Absent);
+    assert_eq!(outcome(&world, "channel.gate"), CreationOutcome::Absent);
     there(&mut world, later(12), in_category(1_600, "gate", ChannelKind::Text));
     assert_eq!(outcome(&world, "channel.gate"), found(later(12), &asked));
     let pending = world.state.pending.get_mut(&address("channel.gate")).unwrap();
     pending.others.insert(later(12));
-    assert_eq!(outcome(&world, "channel.gate"), LostCreation::Absent);
+    assert_eq!(outcome(&world, "channel.gate"), CreationOutcome::Absent);
 }
