@@ -85,7 +85,7 @@ impl Cdn {
                     return Err(CdnError::Unavailable { url, why });
                 }
                 DownloadAttempt::Failed { wait, .. } => {
-                    tokio::time::sleep(wait.unwrap_or(pause).min(LONGEST_PAUSE)).await
+                    tokio::time::sleep(wait.unwrap_or(pause).min(LONGEST_PAUSE)).await;
                 }
             }
             pause *= 2;

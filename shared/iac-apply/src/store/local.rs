@@ -299,7 +299,7 @@ impl Backend for Local {
                 asked: id.to_owned(),
             });
         }
-        // held while the record is removed, so that nobody's new record is removed instead.
+        // Held while the record is removed, so that nobody's new record is removed instead.
         let Some(_system) = files.try_system_lock()? else {
             return Err(StoreError::Alive(Box::new(record)));
         };

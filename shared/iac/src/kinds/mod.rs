@@ -39,7 +39,7 @@ pub(crate) use definition::{
 };
 pub(crate) use draft::{Draft, Entries, ResourceEntry, Section};
 pub use emoji::Emoji;
-pub(crate) use emoji::EmojiEntry;
+pub(crate) use emoji::{EmojiEntry, EmojiObject};
 pub(crate) use event::EventEntry;
 pub use event::{Event, EventLocation, Timestamp, TimestampError};
 pub(crate) use onboarding::OnboardingEntry;
@@ -50,7 +50,7 @@ pub(crate) use role::{RoleEntry, read as read_roles};
 pub use server::{AfkTimeout, ContentFilter, Locale, Notifications, Server, SystemMessage, Verification};
 pub(crate) use server::{Guild, ServerEntry, read as read_server};
 pub use sticker::Sticker;
-pub(crate) use sticker::StickerEntry;
+pub(crate) use sticker::{StickerEntry, StickerObject};
 pub use webhook::Webhook;
 pub(crate) use webhook::WebhookEntry;
 pub(crate) use welcome_screen::WelcomeEntry;
@@ -215,10 +215,10 @@ impl Kind {
     }
 
     /// The permissions that a request needs which writes a resource of the kind.
-    pub(crate) fn requirements(self, write: Write<'_, Attributes>) -> Vec<Requirement> {
+    pub(crate) fn requirements(self, write: &Write<'_, Attributes>) -> Vec<Requirement> {
         by_kind!(self, T => {
             let before = write.before().and_then(T::of);
-            match write {
+            match *write {
                 Write::Create(after) => T::of(after).map(Write::Create),
                 Write::Update { after, .. } => T::of(after).map(|after| Write::Update { before, after }),
                 Write::Delete { .. } => Some(Write::Delete { before }),

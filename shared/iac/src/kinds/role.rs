@@ -304,7 +304,7 @@ impl Definition for Role {
 }
 
 #[derive(Debug, Deserialize)]
-struct Colors {
+pub(crate) struct Colors {
     primary_color: Integer,
     #[serde(deserialize_with = "nullable")]
     secondary_color: Option<Integer>,

@@ -9,7 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::{Live, LiveBot};
-use crate::kinds::{Guild, LIST_CHANNELS, ReadContext, ReadNotes, read_channel_list, read_roles, read_server};
+use crate::kinds::{
+    EmojiObject, Guild, LIST_CHANNELS, ReadContext, ReadNotes, StickerObject, read_channel_list, read_roles,
+    read_server,
+};
 use crate::model::{Attributes, Kind, Snowflake};
 use crate::wire::{self, Member, Unreadable, User};
 
@@ -67,8 +70,8 @@ impl Live {
             .collect();
         let mut all = roles;
         all.extend(channels.known);
-        all.extend(emoji.map(|emoji| emoji.resource()));
-        all.extend(stickers.map(|sticker| sticker.resource()));
+        all.extend(emoji.map(EmojiObject::resource));
+        all.extend(stickers.map(StickerObject::resource));
         let context = ReadContext {
             guild: guild.id,
             features: &live.features,

@@ -26,7 +26,7 @@ struct OrderMember {
     reference: Reference,
     /// Made, or moved here, by this plan.
     arrives: bool,
-    /// ResourcePosition in the configuration, of what is configured.
+    /// Index in the configuration; `None` for a resource that is not configured.
     configured: Option<usize>,
 }
 

@@ -6,9 +6,9 @@ use std::str::FromStr;
 use super::limits::LONGEST_KEY;
 
 choices! {
-    /// Kinds of resources, in the order in which they are made. The number is the place in that order; Discord has none.
+    /// The kind of a resource. Kinds are ordered as a plan creates them; the number is the position in that order, not one of Discord.
     pub enum Kind {
-        /// The server itself: one, never made and never removed.
+        /// The settings of the server: every server has them, so they are never created or deleted.
         Server "server" = 0,
         /// A role.
         Role "role" = 1,
@@ -34,13 +34,13 @@ choices! {
 }
 
 impl Kind {
-    /// Whether a server has exactly one, so that its address has no key.
+    /// Whether every server has exactly one resource of the kind. Its address has no key.
     #[must_use]
     pub const fn is_single(self) -> bool {
         matches!(self, Self::Server | Self::WelcomeScreen | Self::Onboarding)
     }
 
-    /// As people read it: `automod rule`.
+    /// The name in messages: `automod rule`.
     #[must_use]
     pub const fn words(self) -> &'static str {
         match self {
@@ -52,23 +52,23 @@ impl Kind {
     }
 }
 
-/// A text that cannot be the key of an address.
+/// The text is not a valid key of an address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is not a logical name; use 1 to {LONGEST_KEY} lower-case letters, digits, `-` and `_`, starting with a letter"
 )]
 pub struct KeyError(String);
 
-/// The part of an address behind the dot: lower-case letters, digits, `-` and `_`, starting with a letter.
+/// The logical name of a resource: the part of an address after the dot. Lower-case letters, digits, `-` and `_`; the first is a letter.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(String);
 
 impl Key {
-    /// Checks the text and makes it a key.
+    /// A key from a text.
     ///
     /// # Errors
     ///
-    /// When it is empty, too long, or holds anything but lower-case letters, digits, `-` and `_`, a letter first.
+    /// The text is empty, longer than [`LONGEST_KEY`] bytes, contains another character, or does not start with a letter.
     pub fn new(text: impl Into<String>) -> Result<Self, KeyError> {
         let text = text.into();
         let starts_well = text.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
@@ -102,26 +102,26 @@ impl FromStr for Key {
 
 serde_as_text!(Key);
 
-/// Why a text is no address.
+/// The text is not a valid address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// The part before the dot names no kind.
+    /// The part before the dot is not a kind.
     #[error("`{0}` is not a kind of resource; an address has the form `role.naib`, `channel.general` or `server`")]
     Kind(String),
-    /// The part behind the dot is no key.
+    /// The part after the dot is not a key.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// A kind with many resources and no key.
+    /// The key is missing, and a server has several resources of the kind.
     #[error("`{0}` requires a logical name, like `{0}.example`")]
     KeyMissing(Kind),
-    /// A kind with one resource and a key.
+    /// There is a key, and a server has only one resource of the kind.
     #[error("a server has one {words}; its address is `{0}`", words = .0.words())]
     KeyGiven(Kind),
 }
 
-/// Names a resource within a configuration and a state: `role.naib`, `server`.
+/// Identifies a resource in a configuration and a state: `role.naib`, `server`.
 ///
-/// The order is that of [`Kind`], then of keys.
+/// Addresses are ordered by [`Kind`], then by key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {
     kind: Kind,
@@ -145,14 +145,14 @@ impl Address {
         key: None,
     };
 
-    /// The key of @everyone among roles. The role is there on each server: it is changed, never made or removed.
+    /// The key of the role @everyone, which exists on every server: it is changed, never created or deleted.
     pub const EVERYONE_KEY: &str = "everyone";
 
-    /// From its parts.
+    /// An address from a kind and a key.
     ///
     /// # Errors
     ///
-    /// When the key is missing or given where it must not be.
+    /// The key is missing, or the kind has none.
     pub fn new(kind: Kind, key: Option<Key>) -> Result<Self, AddressError> {
         match (kind.is_single(), &key) {
             (true, Some(_)) => Err(AddressError::KeyGiven(kind)),
@@ -161,7 +161,7 @@ impl Address {
         }
     }
 
-    /// The address of this kind and key. The key is dropped for a kind of which there is one.
+    /// The address of this kind and key. The key is ignored for a kind of which every server has exactly one.
     #[must_use]
     pub fn of(kind: Kind, key: Key) -> Self {
         Self {
@@ -176,7 +176,7 @@ impl Address {
         self.kind
     }
 
-    /// Its key; `None` for a kind of which there is one.
+    /// Its key; `None` for a kind of which every server has exactly one.
     #[must_use]
     pub const fn key(&self) -> Option<&Key> {
         self.key.as_ref()
@@ -188,7 +188,7 @@ impl Address {
         self.kind == Kind::Role && self.key.as_ref().is_some_and(|key| key.as_str() == Self::EVERYONE_KEY)
     }
 
-    /// Whether the resource is there on every server, so that it is changed and forgotten, never made or removed.
+    /// Whether every server has the resource. It is changed and removed from the state, never created or deleted.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         self.kind.is_single() || self.is_everyone()

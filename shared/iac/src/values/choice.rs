@@ -1,21 +1,21 @@
 //! Enumerations by name, and what is wrong with a name that is not among the known ones.
 
-/// An enumeration whose members have names, for what reads and describes all such alike.
+/// An enumeration whose variants have names in YAML: read and described in the JSON schema generically.
 pub trait Choice: Copy + 'static {
-    /// All members, in Discord's order.
+    /// All variants, in Discord's order.
     fn all() -> &'static [Self];
 
-    /// The member's name in YAML and state.
+    /// The variant's name in YAML and state.
     fn text(self) -> &'static str;
 }
 
-/// A name that is none of those there are.
+/// The text is not the name of a variant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{name}` is unknown; expected one of {}", .known.join(", "))]
 pub struct UnknownName {
-    /// What was written.
+    /// The text.
     pub name: String,
-    /// What there is.
+    /// The valid names.
     pub known: Vec<&'static str>,
 }
 

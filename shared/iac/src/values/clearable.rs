@@ -1,16 +1,16 @@
-//! A value that may be taken away, beside not being managed at all.
+//! A value that a configuration can set or remove.
 
 use std::fmt::Display;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A value, or none on purpose; written `none`. `Option<Clearable<T>>` so tells "leave it" from "take it away".
+/// A value, or the instruction to remove it, written `none`. In `Option<Clearable<T>>`, `None` means that the attribute is not managed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Clearable<T> {
-    /// None, on purpose.
+    /// The value is removed.
     Cleared,
-    /// This value.
+    /// The value is set.
     Set(T),
 }
 
@@ -18,7 +18,7 @@ pub enum Clearable<T> {
 pub(crate) const NONE: &str = "none";
 
 impl<T> Clearable<T> {
-    /// The value, if there is one.
+    /// The value; `None` when it is removed.
     pub const fn value(&self) -> Option<&T> {
         match self {
             Self::Cleared => None,

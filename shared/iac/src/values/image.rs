@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A picture beside the configuration. Discord gives no picture back to compare, so the digest in state is what is compared.
+/// An image file. Discord does not return the uploaded file, so comparisons use the digest in the state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Image {
-    /// Path of the file, relative to the configuration.
+    /// Path of the file, relative to the folder of the configuration.
     pub path: String,
-    /// SHA-256 of the file in hexadecimal, once somebody has read it.
+    /// SHA-256 of the file in hexadecimal; `None` until the file was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
 }

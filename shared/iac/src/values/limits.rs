@@ -1,19 +1,19 @@
-//! Discord's limits, and ours: what is refused before anything is sent.
+//! Discord's limits, and those of gaib, which are checked before a request is sent.
 //!
 //! Sources: <https://discord.com/developers/docs/resources/guild>, <https://discord.com/developers/docs/resources/channel>
 //! and Discord's OpenAPI document.
 
 use std::ops::RangeInclusive;
 
-/// Longest logical name, in bytes. Ours: Discord knows none.
+/// Maximum length of a logical name, in bytes. A limit of gaib: Discord has no logical names.
 pub const LONGEST_KEY: usize = 50;
-/// Roles in a server, @everyone among them.
+/// Maximum number of roles of a server, including @everyone.
 pub const MOST_ROLES: usize = 250;
-/// Channels and categories in a server.
+/// Maximum number of channels and categories of a server.
 pub const MOST_CHANNELS: usize = 500;
-/// Channels in a category.
+/// Maximum number of channels in a category.
 pub const MOST_IN_CATEGORY: usize = 50;
-/// Overwrites in one request.
+/// Maximum number of overwrites in one request.
 pub const MOST_OVERWRITES: usize = 100;
 /// Characters of a role's or channel's name.
 pub const NAME: RangeInclusive<usize> = 1..=100;
@@ -41,7 +41,7 @@ pub const USER_LIMIT: RangeInclusive<u32> = 0..=99;
 pub const STAGE_USER_LIMIT: RangeInclusive<u32> = 0..=10_000;
 /// Tags of a forum.
 pub const MOST_TAGS: usize = 20;
-/// Characters of a tag, by the OpenAPI document; Discord's guide says 20, but what a live server has must be exportable.
+/// Characters of a tag, by the OpenAPI document; Discord's guide says 20, but existing values of a server must be exportable.
 pub const TAG_NAME: RangeInclusive<usize> = 1..=50;
 /// Characters of an emoji's name.
 pub const EMOJI_NAME: RangeInclusive<usize> = 2..=32;
@@ -69,30 +69,30 @@ pub const WEBHOOK_NAME: RangeInclusive<usize> = 1..=80;
 pub const MOST_WEBHOOKS: usize = 15;
 /// Characters of an automod rule's name.
 pub const AUTOMOD_NAME: RangeInclusive<usize> = 1..=100;
-/// Words of a rule.
+/// Maximum number of keywords of a rule.
 pub const AUTOMOD_KEYWORDS: usize = 1_000;
-/// Characters of a word.
+/// Characters of a keyword.
 pub const AUTOMOD_KEYWORD: RangeInclusive<usize> = 1..=60;
-/// Patterns of a rule.
+/// Maximum number of patterns of a rule.
 pub const AUTOMOD_PATTERNS: usize = 10;
 /// Characters of a pattern.
 pub const AUTOMOD_PATTERN: RangeInclusive<usize> = 1..=260;
-/// Words that a keyword rule lets through.
+/// Maximum number of allowed words of a keyword rule.
 pub const AUTOMOD_ALLOW: usize = 100;
-/// Words that a rule of Discord's lists lets through.
+/// Maximum number of allowed words of a rule with Discord's word lists.
 pub const AUTOMOD_PRESET_ALLOW: usize = 1_000;
 /// Actions of a rule.
 pub const AUTOMOD_ACTIONS: RangeInclusive<usize> = 1..=5;
-/// Roles that a rule does not bind.
+/// Maximum number of exempt roles of a rule.
 pub const AUTOMOD_EXEMPT_ROLES: usize = 20;
-/// Channels where a rule does not look.
+/// Maximum number of exempt channels of a rule.
 pub const AUTOMOD_EXEMPT_CHANNELS: usize = 50;
 /// Mentions of a message.
 pub const AUTOMOD_MENTIONS: RangeInclusive<u32> = 1..=50;
 /// Seconds of a timeout: four weeks at most.
 pub const AUTOMOD_TIMEOUT: RangeInclusive<u32> = 1..=2_419_200;
-/// Characters of what a blocked author is told. By the OpenAPI document; Discord's guide says 150, but what a live
-/// server has must be exportable.
+/// Characters of the message to a blocked author. By the OpenAPI document; Discord's guide says 150, but existing
+/// values of a server must be exportable.
 pub const AUTOMOD_MESSAGE: RangeInclusive<usize> = 0..=300;
 /// Rules by Discord's number of their trigger: keyword, spam, preset, mention spam, member profile.
 pub const AUTOMOD_RULES: [(u64, usize); 5] = [(1, 6), (3, 1), (4, 1), (5, 1), (6, 1)];
@@ -100,7 +100,7 @@ pub const AUTOMOD_RULES: [(u64, usize); 5] = [(1, 6), (3, 1), (4, 1), (5, 1), (6
 pub const WELCOME_CHANNELS: usize = 5;
 /// Characters of the welcome screen's text.
 pub const WELCOME_DESCRIPTION: RangeInclusive<usize> = 0..=140;
-/// Characters of what is said of a channel on the welcome screen.
+/// Characters of the description of a channel on the welcome screen.
 pub const WELCOME_CHANNEL_DESCRIPTION: RangeInclusive<usize> = 1..=50;
 /// Questions of onboarding.
 pub const ONBOARDING_PROMPTS: usize = 15;
@@ -110,11 +110,11 @@ pub const ONBOARDING_OPTIONS: RangeInclusive<usize> = 1..=50;
 pub const ONBOARDING_TITLE: RangeInclusive<usize> = 1..=100;
 /// Characters of an answer.
 pub const ONBOARDING_OPTION_TITLE: RangeInclusive<usize> = 1..=50;
-/// Characters of what an answer means.
+/// Characters of the description of an answer.
 pub const ONBOARDING_OPTION_DESCRIPTION: RangeInclusive<usize> = 0..=100;
-/// Channels that onboarding must show when it is on.
+/// Minimum number of channels that enabled onboarding shows.
 pub const ONBOARDING_LEAST_CHANNELS: usize = 7;
-/// Of these, channels in which everybody may write.
+/// Minimum number of these channels in which @everyone can send messages.
 pub const ONBOARDING_LEAST_WRITABLE: usize = 5;
 /// Characters of an event's name.
 pub const EVENT_NAME: RangeInclusive<usize> = 1..=100;

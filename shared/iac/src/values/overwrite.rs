@@ -1,4 +1,4 @@
-//! Who may do what in a channel or a category, other than everywhere.
+//! Permission overwrites of channels and categories.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,29 +9,29 @@ use serde::{Deserialize, Serialize};
 
 use super::{Address, IdError, Kind, Reference, ReferenceError, Snowflake};
 
-/// Whom an overwrite is about. Written `everyone`, `bot`, `role.naib`, `role:41771983423143937`, `member:41771983423143937`.
+/// The target of an overwrite. Written `everyone`, `bot`, `role.naib`, `role:41771983423143937`, `member:41771983423143937`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Target {
-    /// Everybody: the role whose id is the server's.
+    /// @everyone: the role whose id is the server's.
     Everyone,
-    /// The bot that applies, as a member.
+    /// The bot that applies the plan, as a member.
     Bot,
-    /// Holders of a role.
+    /// A role.
     Role(Reference),
-    /// One member, by user id.
+    /// A member, by user id.
     Member(Snowflake),
 }
 
-/// Why a text names nobody.
+/// The text is not a valid target.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
-    /// No reference.
+    /// The text is not a reference.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
-    /// An id that is none.
+    /// The id is invalid.
     #[error("{}", IdError::new(.0))]
     Id(String),
-    /// A reference to something that permissions are not given to, or a bare id.
+    /// A reference to a resource that is not a role, or an id without `role:` or `member:`.
     #[error(
         "the target of an overwrite is `everyone`, `bot`, a role (`role.naib`, `role:ID`) or a member (`member:ID`), not `{0}`"
     )]
@@ -91,19 +91,19 @@ impl From<Address> for Target {
     }
 }
 
-/// What one target is granted and denied. Discord may return a bit in both; nothing is sent that has one.
+/// Permissions that one target is allowed and denied. Discord may return a bit in both; gaib sends no bit in both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Overwrite {
-    /// Granted.
+    /// Allowed permissions.
     #[serde(default, with = "super::permissions::names")]
     pub allow: Permissions,
-    /// Denied.
+    /// Denied permissions.
     #[serde(default, with = "super::permissions::names")]
     pub deny: Permissions,
 }
 
-/// All overwrites of a channel or a category. When given they are managed as a whole: a target that is not here has none.
+/// All overwrites of a channel or a category by target. They are managed as a whole: a target that is absent has no overwrite.
 ///
-/// A channel whose overwrites equal its category's is what Discord calls synced.
+/// Discord calls a channel synced when its overwrites equal those of its category.
 pub type Overwrites = BTreeMap<Target, Overwrite>;

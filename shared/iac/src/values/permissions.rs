@@ -3,7 +3,7 @@
 use arrakis_domain::{Permission, Permissions};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The names of what is in a set, by bit; a bit without a name is `BIT_n`.
+/// The names of the permissions in a set, ordered by bit. A bit without a name is `BIT_n`.
 #[must_use]
 pub fn permission_names(permissions: Permissions) -> Vec<String> {
     permissions
@@ -15,7 +15,7 @@ pub fn permission_names(permissions: Permissions) -> Vec<String> {
         .collect()
 }
 
-/// The permission of this name, or the bit of `BIT_n`.
+/// The permission with this name, or the bit of `BIT_n`; `None` for an unknown name.
 #[must_use]
 pub fn permission_by_name(name: &str) -> Option<Permissions> {
     if let Ok(permission) = name.parse::<Permission>() {
@@ -25,7 +25,7 @@ pub fn permission_by_name(name: &str) -> Option<Permissions> {
     Permissions::of_bit(bit)
 }
 
-/// A set that serde writes as a list of names.
+/// A set of permissions that serde writes as a list of names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PermissionNames(pub Permissions);
 

@@ -1,21 +1,21 @@
-//! What one resource says of another: its address, or an id that nobody manages here.
+//! References between resources: by address, or by id.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::{Address, AddressError, IdError, Kind, Snowflake};
 
-/// Names a resource: by address when it is managed, by id when it is not. Written `role.naib` or `41771983423143937`.
+/// A reference to a resource: by address when it is managed, by id when it is not. Written `role.naib` or `41771983423143937`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reference {
     /// A managed resource.
     Address(Address),
-    /// Something on the server that is not managed here.
+    /// A resource of the server that is not managed.
     Id(Snowflake),
 }
 
-/// Kinds of resources that a reference may name, the usual one first. An id alone does not say: @everyone has the id of its
-/// server, and so has the first channel of an old one.
+/// Kinds that the target of a reference may have, the usual one first. An id does not determine the kind: @everyone, its server and
+/// the first channel of an old server have the same id.
 pub type Kinds = &'static [Kind];
 
 pub(crate) const ROLE: Kinds = &[Kind::Role];
@@ -24,19 +24,19 @@ pub(crate) const CHANNEL: Kinds = &[Kind::Channel];
 pub(crate) const CHANNEL_OR_CATEGORY: Kinds = &[Kind::Channel, Kind::Category];
 pub(crate) const EMOJI: Kinds = &[Kind::Emoji];
 
-/// Why a text is no reference.
+/// The text is not a valid reference.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
     /// Neither an address nor an id.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// Digits that are no id.
+    /// The digits are not a valid id.
     #[error("{}", IdError::new(.0))]
     Id(String),
 }
 
 impl Reference {
-    /// The address, of a managed resource.
+    /// The address; `None` for a reference by id.
     #[must_use]
     pub const fn address(&self) -> Option<&Address> {
         match self {
@@ -83,12 +83,12 @@ impl FromStr for Reference {
 
 serde_as_text!(Reference);
 
-/// An emoji: one of Unicode's, or one of the server's own. Written `🔥`, `emoji.spice` or by id.
+/// A Unicode emoji or an emoji of the server. Written `🔥`, `emoji.spice` or by id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EmojiReference {
-    /// One of Unicode's.
+    /// A Unicode emoji.
     Unicode(String),
-    /// The server's own.
+    /// An emoji of the server.
     Own(Reference),
 }
 
@@ -116,7 +116,7 @@ impl FromStr for EmojiReference {
 serde_as_text!(EmojiReference);
 
 impl EmojiReference {
-    /// The reference to one of the server's own; `None` for one of Unicode's.
+    /// The reference to an emoji of the server; `None` for a Unicode emoji.
     #[must_use]
     pub const fn own(&self) -> Option<&Reference> {
         match self {
@@ -125,7 +125,7 @@ impl EmojiReference {
         }
     }
 
-    /// The reference to one of the server's own, to be changed; `None` for one of Unicode's.
+    /// The mutable reference to an emoji of the server; `None` for a Unicode emoji.
     pub const fn own_mut(&mut self) -> Option<&mut Reference> {
         match self {
             Self::Own(reference) => Some(reference),

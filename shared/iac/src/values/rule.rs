@@ -1,47 +1,47 @@
-//! Rules of Discord's that a configuration breaks.
+//! Rules of Discord that values of a configuration break.
 //!
-//! A server may have what Discord would no longer take: names that were forbidden since, more overwrites than one request may
-//! hold. Such a value can be read, exported and kept; a broken rule stands in the way only of a plan that sends the value.
+//! A server may have values that Discord does not accept any more: names that were forbidden later, more overwrites than one
+//! request may contain. Such a value can be read and exported; a broken rule blocks only a plan that sends the value.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Address, Target};
 
-/// Where a resource is written, for messages.
+/// The position of a resource in a file, for messages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
-    /// The file, as the caller called it.
+    /// The file name that the caller passed.
     pub file: String,
-    /// From 1.
+    /// Line, from 1.
     pub line: u64,
-    /// From 1, in characters.
+    /// Column in characters, from 1.
     pub column: u64,
 }
 
-/// What of a resource a rule is about.
+/// The part of a resource that breaks a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RulePart {
-    /// Making it: something is missing without which Discord makes nothing, or there are too many of its kind.
+    /// Its creation: an attribute is missing that Discord requires, or there are too many resources of the kind.
     Creation,
-    /// The attribute of this name, which Discord takes whole.
+    /// The attribute with this name.
     Attribute(String),
     /// One overwrite of a category or channel.
     Overwrite(Target),
-    /// How many overwrites a category or channel has.
+    /// The number of overwrites of a category or channel.
     OverwriteCount,
 }
 
-/// A rule that a value of the configuration breaks.
+/// A rule of Discord that a value of the configuration breaks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BrokenRule {
     /// The resource.
     pub address: Address,
-    /// What of it.
+    /// The part of it.
     pub part: RulePart,
-    /// Where the value is written; `None` for a value of a theme.
+    /// The position of the value in the file; `None` for a value of a theme.
     pub origin: Option<Origin>,
-    /// The rule, and how it is broken.
+    /// The rule, and how the value breaks it.
     pub reason: String,
 }

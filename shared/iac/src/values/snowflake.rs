@@ -1,21 +1,22 @@
-//! Discord's ids.
+//! Ids of Discord.
 
 use std::fmt;
 use std::num::{NonZeroU64, ParseIntError};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-/// The first millisecond of Discord, since the Unix epoch: <https://discord.com/developers/docs/reference#snowflakes>.
+/// The first millisecond of snowflakes, since the Unix epoch: <https://discord.com/developers/docs/reference#snowflakes>.
 const DISCORD_EPOCH: u64 = 1_420_070_400_000;
 
-/// An id at Discord, which tells when its thing was made. Written as decimal text: it is larger than what JSON numbers hold.
+/// A Discord id, which contains the time of creation: <https://discord.com/developers/docs/reference#snowflakes>. Serialized as decimal
+/// text, since JSON numbers are not exact at 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Snowflake(NonZeroU64);
 
-/// Digits of an id. Discord opened in May 2015, when its ids had 17 digits; 64 bits hold 20.
+/// Number of digits of an id. The first ids, of May 2015, have 17 digits; 64 bits hold 20.
 pub const ID_DIGITS: RangeInclusive<usize> = 17..=20;
 
-/// Why a text that a person wrote is no id.
+/// The text, from user input, is not a valid id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{text}` is not an id of Discord's: an id is a number of {} to {} digits{}",
@@ -25,12 +26,12 @@ pub const ID_DIGITS: RangeInclusive<usize> = 17..=20;
 )]
 pub struct IdError {
     text: String,
-    /// How many digits it has, where it has nothing else and the number of them is wrong.
+    /// The number of digits, when the text is a number with too few or too many.
     digits: Option<usize>,
 }
 
 impl IdError {
-    /// About `text`, of which at most 40 signs are kept.
+    /// The error for `text`, of which 40 characters are kept.
     #[must_use]
     pub fn new(text: &str) -> Self {
         let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -42,10 +43,10 @@ impl IdError {
 }
 
 impl Snowflake {
-    /// From a text that a person wrote: a number with as many digits as Discord's ids have.
+    /// An id from user input: a number with 17 to 20 digits.
     ///
     /// # Errors
-    /// What an id is, and what is wrong with this one.
+    /// The text is not a number with 17 to 20 digits.
     pub fn written(text: &str) -> Result<Self, IdError> {
         let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
         let id = text
@@ -55,7 +56,7 @@ impl Snowflake {
         id.ok_or_else(|| IdError::new(text))
     }
 
-    /// From a number; `None` for 0, which is no id.
+    /// An id from a number; `None` for 0.
     #[must_use]
     pub const fn new(id: u64) -> Option<Self> {
         match NonZeroU64::new(id) {
@@ -70,7 +71,7 @@ impl Snowflake {
         self.0.get()
     }
 
-    /// When it was made, in milliseconds since the Unix epoch.
+    /// Time of creation, in milliseconds since the Unix epoch.
     #[must_use]
     pub const fn created_at_ms(self) -> u64 {
         (self.0.get() >> 22) + DISCORD_EPOCH

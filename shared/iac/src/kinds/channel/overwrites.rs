@@ -25,9 +25,9 @@ pub(crate) enum OverwritesEntry {
 document! {
     /// What one target is granted and denied.
     pub(crate) struct OverwriteEntry {
-        /// Granted.
+        /// Allowed permissions.
         allow: List<PermissionName>,
-        /// Denied.
+        /// Denied permissions.
         deny: List<PermissionName>,
     }
 }

@@ -105,17 +105,17 @@ impl StepChecks {
                 permissions: vec![Permission::ManageRoles],
                 at: CheckedAt::Itself,
             }],
-            Step::Create { address, attributes } => address.kind().requirements(Write::Create(attributes)),
+            Step::Create { address, attributes } => address.kind().requirements(&Write::Create(attributes)),
             Step::Update {
                 address,
                 id,
                 attributes,
                 ..
-            } => address.kind().requirements(Write::Update {
+            } => address.kind().requirements(&Write::Update {
                 before: found(address.kind(), *id),
                 after: attributes,
             }),
-            Step::Delete { address, id } => address.kind().requirements(Write::Delete {
+            Step::Delete { address, id } => address.kind().requirements(&Write::Delete {
                 before: found(address.kind(), *id),
             }),
             Step::Adopt { .. } | Step::Refresh { .. } | Step::Forget { .. } => Vec::new(),
