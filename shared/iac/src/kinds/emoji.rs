@@ -18,29 +18,29 @@ use crate::yaml::scalar::{Limited, Link, List, Named, Text};
 use crate::yaml::{KnownAddresses, Yaml};
 
 attributes! {
-    /// An emoji of the server's own. Its picture cannot be changed: another one is a replacement.
+    /// An emoji of the server. Discord cannot change its image: another image is a replacement.
     pub struct Emoji {
         /// Name, 2 to 32 letters, digits and underscores.
         name: String,
         /// PNG, JPEG, GIF, WebP or AVIF, at most 256 KiB.
         image: Image,
-        /// Roles that may use it; nobody named is everybody.
+        /// Roles that can use it; empty for all members.
         roles: Vec<Reference>,
     }
 }
 
 document! {
-    /// An emoji of the server's own.
+    /// An emoji of the server.
     pub(crate) struct EmojiEntry {
-        /// Its name, 2 to 32 letters, digits and `_`; the logical name with `_` for `-` when nothing is said.
+        /// Its name, 2 to 32 letters, digits and `_`; the logical name with `_` for `-` when absent.
         name: Limited<2, 32>,
-        /// The picture: a path relative to this file.
+        /// The image file: a path relative to this file.
         image: Text<1, 1024>,
-        /// Roles that alone may use it.
+        /// Roles that can use it; absent for all members.
         roles: List<Link>,
-        /// Attributes that are left as they are, whatever `defaults` says and whatever a theme sets.
+        /// Attributes that are not managed, whatever `defaults` and a theme contain.
         unmanaged: List<Text<1, 50>>,
-        /// The flag that drops it while it is off.
+        /// The flag that removes it from the configuration while the flag is off.
         flag: Text<1, 50>,
     }
 }
@@ -203,7 +203,7 @@ impl Definition for Emoji {
 pub(crate) struct EmojiObject {
     pub(crate) id: Snowflake,
     pub(crate) name: String,
-    /// Required by the OpenAPI document, as is `managed`; the reference lets both be absent.
+    /// Required by the OpenAPI document, as is `managed`; optional in the reference.
     pub(crate) roles: Option<Vec<Snowflake>>,
     pub(crate) managed: Option<bool>,
     pub(crate) animated: Option<bool>,

@@ -27,11 +27,11 @@ use crate::yaml::scalar::{Limited, Link, List, Named, OrNone, Text};
 use crate::yaml::tree::Mark;
 use crate::yaml::{KnownAddresses, Yaml, entries, link};
 
-/// An instant, written by RFC 3339 in UTC. Discord keeps milliseconds.
+/// A time in UTC, with milliseconds. Serialized by RFC 3339.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(OffsetDateTime);
 
-/// A text that is no instant.
+/// The text is not a time by RFC 3339.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a time; write it like `2026-12-24T18:00:00Z`")]
 pub struct TimestampError(String);
@@ -65,7 +65,7 @@ impl FromStr for Timestamp {
 
 serde_as_text!(Timestamp);
 
-/// Where an event takes place.
+/// The location of a scheduled event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventLocation {
@@ -73,12 +73,12 @@ pub enum EventLocation {
     Stage(Reference),
     /// In a voice channel.
     Voice(Reference),
-    /// Somewhere else, in words; such an event has an end.
+    /// A location outside Discord, as text; such an event has an end.
     External(String),
 }
 
 impl EventLocation {
-    /// Discord's number of the kind of place.
+    /// Discord's number of the entity type.
     #[must_use]
     pub const fn wire(&self) -> u64 {
         match self {
@@ -88,7 +88,7 @@ impl EventLocation {
         }
     }
 
-    /// The channel where it takes place; `None` for a place outside Discord.
+    /// The channel; `None` for a location outside Discord.
     #[must_use]
     pub const fn channel(&self) -> Option<&Reference> {
         match self {
@@ -101,17 +101,17 @@ impl EventLocation {
 attributes! {
     /// A scheduled event.
     pub struct Event {
-        /// What it is called.
+        /// The name.
         name: String,
-        /// What it is; empty for none.
+        /// The description; empty for none.
         description: String,
-        /// When it begins.
+        /// The start.
         start: Timestamp,
-        /// When it ends; `none` where nothing is said.
+        /// The end; `none` for an event without an end.
         end: Clearable<Timestamp>,
-        /// Where.
+        /// The location.
         place: EventLocation,
-        /// The picture over it.
+        /// The cover image.
         image: Image,
     }
 }
@@ -119,25 +119,25 @@ attributes! {
 document! {
     /// A scheduled event, on a `stage`, in a `voice` channel, or at a `location` elsewhere.
     pub(crate) struct EventEntry {
-        /// What it is called; the logical name when nothing is said.
+        /// The name; the logical name when absent.
         name: Limited<1, 100>,
-        /// What it is.
+        /// The description.
         description: Limited<0, 1000>,
-        /// When it begins, like `2026-12-24T18:00:00Z`.
+        /// The start, like `2026-12-24T18:00:00Z`.
         start: Text<1, 60>,
-        /// When it ends, or `none`; needed with a location.
+        /// The end, or `none`; required with a location.
         end: OrNone<Text<1, 60>>,
-        /// The stage where it takes place.
+        /// The stage of the event.
         stage: Link,
-        /// The voice channel where it takes place.
+        /// The voice channel of the event.
         voice: Link,
-        /// Where it takes place outside Discord.
+        /// A location outside Discord.
         location: Limited<1, 100>,
-        /// The picture over it: a path relative to this file.
+        /// The cover image: a path relative to this file.
         image: Text<1, 1024>,
-        /// Attributes that are left as they are, whatever `defaults` says and whatever a theme sets.
+        /// Attributes that are not managed, whatever `defaults` and a theme contain.
         unmanaged: List<Text<1, 50>>,
-        /// The flag that drops it while it is off.
+        /// The flag that removes it from the configuration while the flag is off.
         flag: Text<1, 50>,
     }
 }
@@ -202,7 +202,7 @@ fn event(
     }
 }
 
-/// What Discord wants of an event.
+/// Checks rules of Discord for events.
 fn check_event(
     address: &Address,
     at: Mark,
@@ -378,7 +378,7 @@ impl Definition for Event {
 
 const CALL: &str = "GET /guilds/{id}/scheduled-events";
 
-/// Discord's numbers of the kinds of places that are known.
+/// The known entity types.
 const PLACES: std::ops::RangeInclusive<Integer> = 1..=3;
 
 /// A scheduled event as Discord sends it.
@@ -386,7 +386,7 @@ const PLACES: std::ops::RangeInclusive<Integer> = 1..=3;
 struct EventObject {
     id: Snowflake,
     name: String,
-    /// Required by the OpenAPI document; the reference lets it be absent.
+    /// Required by the OpenAPI document; optional in the reference.
     description: Option<String>,
     scheduled_start_time: String,
     #[serde(deserialize_with = "nullable")]
@@ -406,7 +406,7 @@ struct Location {
     location: String,
 }
 
-/// Reads the events. One with an unknown kind of place is noted as unreadable too.
+/// Reads the events. One with an unknown entity type is noted as unreadable too.
 fn read(value: &Value, _: ReadContext<'_>, notes: &mut ReadNotes) -> Result<Vec<LiveResource>, Unreadable> {
     let events: Vec<EventObject> = wire::read(CALL, value)?;
     let image = |event: &EventObject| {
@@ -442,7 +442,7 @@ fn resource(index: usize, event: EventObject, notes: &mut ReadNotes) -> Result<L
     Ok(LiveResource::new(event.id, Attributes::Event(attributes)))
 }
 
-/// Where it takes place; `None` for a kind of place that is unknown, or whose channel is gone.
+/// The location; `None` for an unknown entity type, or for a channel that does not exist any more.
 fn live_place(index: usize, event: &EventObject) -> Result<Option<EventLocation>, Unreadable> {
     let channel = event.channel_id.map(Reference::Id);
     Ok(match event.entity_type {

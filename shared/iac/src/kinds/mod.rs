@@ -62,7 +62,7 @@ pub use welcome_screen::{WelcomeChannel, WelcomeScreen};
 macro_rules! each_kind {
     ($callback:ident) => {
         $callback! {
-            /// The server's own settings.
+            /// The settings of the server.
             Server(Server) server: ServerEntry, Server, EarlyRemovals;
             /// Roles by logical name, from the highest to the lowest. `everyone` is the role of all members.
             Role(Role) roles: Named<RoleEntry>, Roles, Removals;
@@ -70,9 +70,9 @@ macro_rules! each_kind {
             Category(Channel) categories: Named<CategoryEntry>, Categories, Removals;
             /// Channels that are in no category, or name it by `category`; by logical name, from the top.
             Channel(Channel) channels: Named<ChannelEntry>, Channels, Removals;
-            /// The server's own emoji by logical name.
+            /// Emoji of the server by logical name.
             Emoji(Emoji) emoji: Named<EmojiEntry>, Expressions, EarlyRemovals;
-            /// The server's own stickers by logical name.
+            /// Stickers of the server by logical name.
             Sticker(Sticker) stickers: Named<StickerEntry>, Expressions, EarlyRemovals;
             /// Incoming webhooks by logical name.
             Webhook(Webhook) webhooks: Named<WebhookEntry>, Rest, EarlyRemovals;
@@ -141,7 +141,7 @@ macro_rules! define_attributes {
                 match self { $(Self::$kind(_) => $attributes::FIELDS,)+ }
             }
 
-            /// Keeps only the attributes that `managed` has too; all when the kinds differ.
+            /// Only the attributes that `managed` has too; all when the kinds differ.
             #[must_use]
             pub fn narrowed_to(&self, managed: &Self) -> Self {
                 match (self, managed) {
@@ -230,13 +230,13 @@ impl Kind {
 }
 
 impl Attributes {
-    /// The name that Discord shows; `None` for what has no name of its own or when it is not managed.
+    /// The name that Discord shows; `None` for a kind without names, and when it is not managed.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         each!(self, own => own.name()).map(String::as_str)
     }
 
-    /// The name, to be changed; `None` where it is not managed or there is none.
+    /// The mutable name; `None` for a kind without names, and when it is not managed.
     pub fn name_mut(&mut self) -> Option<&mut String> {
         each!(self, own => own.name_mut())
     }
@@ -248,7 +248,7 @@ impl Attributes {
         each!(self, own => own.name().map(|name| own.stored_name(name)))
     }
 
-    /// The managed attributes by name, as serde writes them: what a comparison by attribute and `--json` show.
+    /// The managed attributes by name, as serde writes them: for comparisons by attribute and for `--json`.
     #[must_use]
     pub fn to_map(&self) -> serde_json::Map<String, Value> {
         // Plain structs with text keys: serde_json cannot fail on them.
@@ -258,7 +258,7 @@ impl Attributes {
         }
     }
 
-    /// Takes from `other` every attribute that this one lacks, but those named in `except`; nothing when the kinds differ.
+    /// Copies every attribute that is `None` from `other`, except those named in `except`; nothing when the kinds differ.
     pub fn complete_with(&mut self, other: &Self, except: &[String]) {
         same_kind!(self, other, (own, other) => own.complete_with(other, except), else {});
     }

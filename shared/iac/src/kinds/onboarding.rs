@@ -21,38 +21,38 @@ use crate::yaml::scalar::{EmojiLink, Limited, Link, List, Pick, Text, Truth};
 use crate::yaml::{KnownAddresses, Yaml, emoji, link};
 
 choices! {
-    /// What counts towards the seven channels that onboarding must show.
+    /// Which channels count towards the seven that onboarding must show.
     pub enum OnboardingMode {
-        /// The default channels alone.
+        /// Only the default channels.
         Default "default" = 0,
-        /// Those that answers lead to as well.
+        /// The default channels and those of options.
         Advanced "advanced" = 1,
     }
 }
 
 choices! {
-    /// How a question is asked.
+    /// The form of a question.
     pub enum PromptKind {
-        /// As buttons.
+        /// Buttons.
         MultipleChoice "multiple_choice" = 0,
-        /// As a list to choose from.
+        /// A dropdown list.
         Dropdown "dropdown" = 1,
     }
 }
 
-/// An answer to a question. Answers are told apart by title within their question.
+/// An option of a question. Its title identifies it within the question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OnboardingOption {
-    /// What is read.
+    /// The title.
     pub title: String,
-    /// What it means; empty for none.
+    /// The description; empty for none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
-    /// Shown before it.
+    /// The emoji before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub emoji: Option<EmojiReference>,
-    /// Roles that it gives.
+    /// Roles that it assigns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<Reference>,
     /// Channels that it shows.
@@ -60,37 +60,37 @@ pub struct OnboardingOption {
     pub channels: Vec<Reference>,
 }
 
-/// A question to new members. Questions are told apart by title.
+/// A question to new members. Its title identifies it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OnboardingPrompt {
-    /// What is asked.
+    /// The question.
     pub title: String,
-    /// How.
+    /// The form of the question.
     pub kind: PromptKind,
-    /// One answer at most.
+    /// Whether at most one option can be selected.
     #[serde(default)]
     pub single_select: bool,
-    /// An answer is needed.
+    /// Whether an option is required.
     #[serde(default)]
     pub required: bool,
-    /// Asked when joining; else only under "channels and roles".
+    /// Whether the question is part of the onboarding; otherwise it is only in "Channels & Roles".
     #[serde(default)]
     pub in_onboarding: bool,
-    /// Answers.
+    /// The options.
     pub options: Vec<OnboardingOption>,
 }
 
 attributes! {
     /// The onboarding of new members.
     pub struct Onboarding {
-        /// Whether it takes place.
+        /// Whether it is enabled.
         enabled: bool,
-        /// What counts towards the channels it must show.
+        /// Which channels count towards those that it must show.
         mode: OnboardingMode,
-        /// Channels that everybody sees.
+        /// Channels that every new member has.
         default_channels: Vec<Reference>,
-        /// Questions.
+        /// The questions.
         prompts: Vec<OnboardingPrompt>,
     }
 }
@@ -98,15 +98,15 @@ attributes! {
 document! {
     /// The onboarding of new members of a community server.
     pub(crate) struct OnboardingEntry {
-        /// Whether it takes place.
+        /// Whether it is enabled.
         enabled: Truth,
-        /// What counts towards the channels that it must show.
+        /// Which channels count towards those that it must show.
         mode: Pick<OnboardingMode>,
-        /// Channels that everybody sees.
+        /// Channels that every new member has.
         default_channels: List<Link>,
-        /// Questions.
+        /// The questions.
         prompts: List<PromptEntry>,
-        /// Attributes that are left as they are, whatever `defaults` says and whatever a theme sets.
+        /// Attributes that are not managed, whatever `defaults` and a theme contain.
         unmanaged: List<Text<1, 50>>,
     }
 }
@@ -114,31 +114,31 @@ document! {
 document! {
     /// A question to new members.
     pub(crate) struct PromptEntry {
-        /// What is asked.
+        /// The question.
         title: Limited<1, 100>,
-        /// How it is asked; `multiple_choice` when nothing is said.
+        /// The form of the question; `multiple_choice` when absent.
         kind: Pick<PromptKind>,
-        /// One answer at most.
+        /// Whether at most one option can be selected.
         single_select: Truth,
-        /// An answer is needed.
+        /// Whether an option is required.
         required: Truth,
-        /// Asked when joining; else only under "channels and roles".
+        /// Whether the question is part of the onboarding; otherwise it is only in "Channels & Roles".
         in_onboarding: Truth,
-        /// Answers.
+        /// The options.
         options: List<OptionEntry>,
     }
 }
 
 document! {
-    /// An answer, which gives roles or shows channels.
+    /// An option, which assigns roles or shows channels.
     pub(crate) struct OptionEntry {
-        /// What is read.
+        /// The title.
         title: Limited<1, 50>,
-        /// What it means.
+        /// The description.
         description: Limited<0, 100>,
-        /// Shown before it.
+        /// The emoji before it.
         emoji: EmojiLink,
-        /// Roles that it gives.
+        /// Roles that it assigns.
         roles: List<Link>,
         /// Channels that it shows.
         channels: List<Link>,
@@ -449,10 +449,10 @@ struct PromptObject {
 #[derive(Debug, Deserialize)]
 struct OptionObject {
     title: String,
-    /// The reference lets it be `null`, the OpenAPI document does not.
+    /// May be `null` by the reference, not by the OpenAPI document.
     #[serde(deserialize_with = "nullable")]
     description: Option<String>,
-    /// Required by the OpenAPI document; the reference lets it be absent for an answer without an emoji.
+    /// Required by the OpenAPI document; optional in the reference for an option without an emoji.
     emoji: Option<OptionEmojiObject>,
     role_ids: Vec<Snowflake>,
     channel_ids: Vec<Snowflake>,

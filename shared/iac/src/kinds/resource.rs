@@ -5,23 +5,23 @@ use serde::{Deserialize, Serialize};
 use super::Attributes;
 use crate::values::Snowflake;
 
-/// A resource as it is. All attributes that Discord tells of are given.
+/// A resource as it exists on the server. All attributes that Discord returned are set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveResource {
-    /// Its id. @everyone, the server and what it has one of go by the server's id.
+    /// Its id. @everyone, the server and kinds of which every server has exactly one have the server's id.
     pub id: Snowflake,
-    /// What it is, with references by id. Text as Discord stores it.
+    /// The attributes, with references by id and text as Discord stores it.
     pub attributes: Attributes,
-    /// Discord's position of a role (the greater is the higher), category or channel (the lesser is the higher); else 0.
+    /// Discord's position of a role (a greater one is higher), category or channel (a lesser one is higher); 0 for other kinds.
     #[serde(default)]
     pub position: i64,
-    /// A role that belongs to an application, a subscription or boosting: nobody may delete it or give it away.
+    /// Whether an integration manages it: a role of an application, a subscription or boosting cannot be deleted or assigned.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub managed: bool,
 }
 
 impl LiveResource {
-    /// A resource with an id and attributes, in no order, that nobody but the server manages.
+    /// A resource that has no position and that no integration manages.
     #[must_use]
     pub const fn new(id: Snowflake, attributes: Attributes) -> Self {
         Self {

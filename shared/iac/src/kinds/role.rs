@@ -21,25 +21,25 @@ use crate::yaml::scalar::{Hue, Limited, Link, List, Named, OrNone, PermissionNam
 use crate::yaml::{KnownAddresses, Yaml};
 
 attributes! {
-    /// A role. `role.everyone` has permissions alone.
+    /// The attributes of a role. `role.everyone` has only permissions.
     pub struct Role {
-        /// What Discord shows.
+        /// The name that Discord shows.
         name: String,
         /// Its colour; `#000000` is none.
         color: Color,
-        /// The second colour of a gradient, on servers that have gradients.
+        /// The second colour of a gradient, on servers with gradients.
         secondary_color: Clearable<Color>,
-        /// The third colour of a holographic role, on servers that have them.
+        /// The third colour of a holographic role, on servers with such roles.
         tertiary_color: Clearable<Color>,
-        /// Shown apart in the list of members.
+        /// Whether its members are listed separately.
         hoist: bool,
-        /// Anybody may mention it.
+        /// Whether every member can mention it.
         mentionable: bool,
-        /// What its holders may do everywhere. A role that is made is always sent these: Discord would else copy @everyone's.
+        /// Permissions on the server. They are always sent at creation, since Discord copies those of @everyone otherwise.
         @with("crate::values::optional_names") permissions: Permissions,
-        /// A Unicode emoji as its icon, on servers that have role icons; empty for none.
+        /// A Unicode emoji as its icon, on servers with role icons; empty for none.
         unicode_emoji: String,
-        /// The bot that applies is given it.
+        /// Whether the bot that applies the plan has the role.
         given_to_bot: bool,
     }
 }
@@ -47,31 +47,31 @@ attributes! {
 document! {
     /// A role.
     pub(crate) struct RoleEntry {
-        /// What Discord shows; the logical name when nothing is said.
+        /// The name that Discord shows; the logical name when absent.
         name: Limited<1, 100>,
         /// Its colour, `#RRGGBB`; `#000000` is none.
         color: Hue,
-        /// The second colour of a gradient, or `none`; on servers that have gradients.
+        /// The second colour of a gradient, or `none`; on servers with gradients.
         secondary_color: OrNone<Hue>,
         /// The third colour of a holographic role, or `none`.
         tertiary_color: OrNone<Hue>,
-        /// Shown apart in the list of members.
+        /// Whether its members are listed separately.
         hoist: Truth,
-        /// Anybody may mention it.
+        /// Whether every member can mention it.
         mentionable: Truth,
-        /// What its holders may do everywhere.
+        /// Permissions on the server.
         permissions: List<PermissionName>,
-        /// A Unicode emoji as its icon; empty for none. On servers that have role icons.
+        /// A Unicode emoji as its icon, on servers with role icons; empty for none.
         unicode_emoji: Limited<0, 100>,
-        /// The bot that applies is given it.
+        /// Whether the bot that applies the plan has the role.
         given_to_bot: Truth,
-        /// Attributes that are left as they are, whatever `defaults` says and whatever a theme sets.
+        /// Attributes that are not managed, whatever `defaults` and a theme contain.
         unmanaged: List<Text<1, 50>>,
-        /// The flag that drops it while it is off.
+        /// The flag that removes it from the configuration while the flag is off.
         flag: Text<1, 50>,
-        /// The role directly above it, where its place in the file does not say it.
+        /// The role directly above, where the order of the file is not the intended one.
         after: Link,
-        /// The role directly below it, where its place in the file does not say it.
+        /// The role directly below, where the order of the file is not the intended one.
         before: Link,
     }
 }
@@ -323,7 +323,7 @@ pub(crate) struct RoleObject {
     pub(crate) managed: bool,
     pub(crate) position: Integer,
     pub(crate) permissions: Bits,
-    /// Required by the OpenAPI document; the reference lets it be absent.
+    /// Required by the OpenAPI document; optional in the reference.
     pub(crate) unicode_emoji: Option<String>,
 }
 

@@ -23,7 +23,7 @@ use crate::yaml::scalar::{Limited, Link, List, OrNone, Pick, Text, Truth};
 use crate::yaml::{KnownAddresses, Yaml};
 
 choices! {
-    /// What a member must have before writing.
+    /// Verification that members need before they can send messages.
     pub enum Verification {
         /// Nothing.
         None "none" = 0,
@@ -39,7 +39,7 @@ choices! {
 }
 
 choices! {
-    /// What a new member is notified of.
+    /// Default notifications of members.
     pub enum Notifications {
         /// Every message.
         AllMessages "all_messages" = 0,
@@ -49,45 +49,45 @@ choices! {
 }
 
 choices! {
-    /// Whose media Discord looks through.
+    /// Members whose media Discord scans.
     pub enum ContentFilter {
-        /// Nobody's.
+        /// No members.
         Disabled "disabled" = 0,
-        /// Of members without roles.
+        /// Members without roles.
         MembersWithoutRoles "members_without_roles" = 1,
-        /// Everybody's.
+        /// All members.
         AllMembers "all_members" = 2,
     }
 }
 
 choices! {
-    /// After how long a silent member is moved to the AFK channel. The number is in seconds.
+    /// Inactivity after which a member is moved to the AFK channel. The number is in seconds.
     pub enum AfkTimeout {
-        /// A minute.
+        /// One minute.
         OneMinute "1m" = 60,
         /// Five minutes.
         FiveMinutes "5m" = 300,
         /// Fifteen minutes.
         FifteenMinutes "15m" = 900,
-        /// Half an hour.
+        /// Thirty minutes.
         ThirtyMinutes "30m" = 1800,
-        /// An hour.
+        /// One hour.
         OneHour "1h" = 3600,
     }
 }
 
 choices! {
-    /// Messages that Discord posts in the system channel. The number is the bit that suppresses one.
+    /// Messages of Discord in the system channel. The number is the flag that suppresses the message.
     pub enum SystemMessage {
-        /// Somebody joined.
+        /// A member joined.
         Join "join" = 1,
-        /// Somebody boosted.
+        /// A member boosted the server.
         Boost "boost" = 2,
         /// Tips for setting the server up.
         SetupTips "setup_tips" = 4,
         /// A sticker to reply to a join with.
         JoinReplies "join_replies" = 8,
-        /// Somebody subscribed to a role.
+        /// A member subscribed to a role.
         RoleSubscription "role_subscription" = 16,
         /// A sticker to reply to a subscription with.
         RoleSubscriptionReplies "role_subscription_replies" = 32,
@@ -95,7 +95,7 @@ choices! {
 }
 
 choices! {
-    /// Languages of Discord: <https://discord.com/developers/docs/reference#locales>. Discord writes the name.
+    /// Locales of Discord: <https://discord.com/developers/docs/reference#locales>. The API uses the name.
     pub enum Locale {
         /// Arabic.
         Ar "ar" = 0,
@@ -169,75 +169,75 @@ choices! {
 }
 
 attributes! {
-    /// The server's settings.
+    /// The settings of the server.
     pub struct Server {
         /// Its name, 2 to 100 characters.
         name: String,
-        /// What it is, for community servers; empty for none.
+        /// The description of a community server; empty for none.
         description: String,
-        /// What a member must have before writing.
+        /// Verification that members need before they can send messages.
         verification_level: Verification,
-        /// What a new member is notified of.
+        /// Default notifications of members.
         default_notifications: Notifications,
-        /// Whose media Discord looks through.
+        /// Members whose media Discord scans.
         explicit_content_filter: ContentFilter,
         /// The language of a community server.
         preferred_locale: Locale,
-        /// The voice channel where the silent are moved.
+        /// The AFK channel: a voice channel to which inactive members are moved.
         afk_channel: Clearable<Reference>,
-        /// After how long.
+        /// Inactivity after which a member is moved to the AFK channel.
         afk_timeout: AfkTimeout,
-        /// The text channel of Discord's own messages.
+        /// The text channel of system messages.
         system_channel: Clearable<Reference>,
-        /// Which of Discord's own messages are suppressed there.
+        /// System messages that are suppressed.
         suppressed_messages: BTreeSet<SystemMessage>,
-        /// Whether it is a community server, which announcement, stage, forum and media channels need.
+        /// Whether it is a community server, which announcement, stage, forum and media channels require.
         community: bool,
         /// The channel of the rules; a community server has one.
         rules_channel: Clearable<Reference>,
-        /// The channel where Discord tells moderators of changes; a community server has one.
+        /// The channel of Discord's updates for moderators; a community server has one.
         public_updates_channel: Clearable<Reference>,
-        /// The channel where Discord tells moderators of raids.
+        /// The channel of safety alerts for moderators.
         safety_alerts_channel: Clearable<Reference>,
-        /// Whether the bar of boosts is shown.
+        /// Whether the boost progress bar is shown.
         boost_progress_bar: bool,
     }
 }
 
 document! {
-    /// The server's own settings.
+    /// The settings of the server.
     pub(crate) struct ServerEntry {
         /// The server's name.
         name: Limited<2, 100>,
-        /// What the server is; of a community server.
+        /// The description of a community server.
         description: Limited<0, 300>,
-        /// What a member must have before writing.
+        /// Verification that members need before they can send messages.
         verification_level: Pick<Verification>,
-        /// What a new member is notified of.
+        /// Default notifications of members.
         default_notifications: Pick<Notifications>,
-        /// Whose media Discord looks through.
+        /// Members whose media Discord scans.
         explicit_content_filter: Pick<ContentFilter>,
         /// The language of a community server.
         preferred_locale: Pick<Locale>,
-        /// The voice channel where the silent are moved, or `none`.
+        /// The AFK channel, or `none`.
         afk_channel: OrNone<Link>,
-        /// After how long the silent are moved.
+        /// Inactivity after which a member is moved to the AFK channel.
         afk_timeout: Pick<AfkTimeout>,
-        /// The text channel of Discord's own messages, or `none`.
+        /// The text channel of system messages, or `none`.
         system_channel: OrNone<Link>,
-        /// Which of Discord's own messages are suppressed there.
+        /// System messages that are suppressed.
         suppressed_messages: List<Pick<SystemMessage>>,
-        /// Whether it is a community server; announcement, stage, forum and media channels need one.
+        /// Whether it is a community server; announcement, stage, forum and media channels require one.
         community: Truth,
         /// The channel of the rules, or `none`.
         rules_channel: OrNone<Link>,
-        /// The channel where Discord tells moderators of changes, or `none`.
+        /// The channel of Discord's updates for moderators, or `none`.
         public_updates_channel: OrNone<Link>,
-        /// The channel where Discord tells moderators of raids, or `none`.
+        /// The channel of safety alerts for moderators, or `none`.
         safety_alerts_channel: OrNone<Link>,
-        /// Whether the bar of boosts is shown.
+        /// Whether the boost progress bar is shown.
         boost_progress_bar: Truth,
-        /// Attributes that are left as they are, whatever `defaults` says and whatever a theme sets.
+        /// Attributes that are not managed, whatever `defaults` and a theme contain.
         unmanaged: List<Text<1, 50>>,
     }
 }
@@ -466,7 +466,7 @@ pub(crate) struct Guild {
     pub(crate) features: Vec<String>,
     pub(crate) roles: Vec<RoleObject>,
     pub(crate) emojis: Vec<EmojiObject>,
-    /// Required by the OpenAPI document; the reference lets it be absent.
+    /// Required by the OpenAPI document; optional in the reference.
     pub(crate) stickers: Option<Vec<StickerObject>>,
 }
 
@@ -504,7 +504,7 @@ pub(crate) fn read(guild: &Guild, unknown: &mut Vec<UnknownValue>) -> Server {
     }
 }
 
-/// Discord takes the flags whole: a set with a flag that is unknown here cannot be sent back.
+/// A request replaces all flags, so a set with an unknown flag cannot be managed.
 fn suppressed(flags: u64) -> Option<BTreeSet<SystemMessage>> {
     let known: u64 = SystemMessage::ALL.iter().map(|message| message.wire()).sum();
     let messages = SystemMessage::ALL.iter().copied();

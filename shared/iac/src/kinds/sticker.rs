@@ -18,13 +18,13 @@ use crate::yaml::scalar::{Limited, List, Named, Text};
 use crate::yaml::{KnownAddresses, Yaml};
 
 attributes! {
-    /// A sticker of the server's own. Its picture cannot be changed: another one is a replacement.
+    /// A sticker of the server. Discord cannot change its image: another image is a replacement.
     pub struct Sticker {
         /// Name, 2 to 30 characters.
         name: String,
-        /// What it shows, for those who cannot see it; empty, or 2 to 100 characters.
+        /// The description for screen readers; empty, or 2 to 100 characters.
         description: String,
-        /// The name of the Unicode emoji it goes with.
+        /// The name of a related Unicode emoji.
         tags: String,
         /// PNG, APNG, GIF or Lottie, at most 512 KiB.
         image: Image,
@@ -32,19 +32,19 @@ attributes! {
 }
 
 document! {
-    /// A sticker of the server's own.
+    /// A sticker of the server.
     pub(crate) struct StickerEntry {
-        /// Its name; the logical name when nothing is said.
+        /// Its name; the logical name when absent.
         name: Limited<2, 30>,
-        /// What it shows, for those who cannot see it.
+        /// The description for screen readers; empty, or 2 to 100 characters.
         description: Limited<0, 100>,
-        /// The name of the Unicode emoji it goes with.
+        /// The name of a related Unicode emoji.
         tags: Limited<1, 200>,
-        /// The picture: a path relative to this file.
+        /// The image file: a path relative to this file.
         image: Text<1, 1024>,
-        /// Attributes that are left as they are, whatever `defaults` says and whatever a theme sets.
+        /// Attributes that are not managed, whatever `defaults` and a theme contain.
         unmanaged: List<Text<1, 50>>,
-        /// The flag that drops it while it is off.
+        /// The flag that removes it from the configuration while the flag is off.
         flag: Text<1, 50>,
     }
 }

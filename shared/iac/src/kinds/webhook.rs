@@ -21,13 +21,13 @@ use crate::yaml::scalar::{Limited, Link, List, Named, Text};
 use crate::yaml::{KnownAddresses, Yaml};
 
 attributes! {
-    /// An incoming webhook. Its token is a secret and never part of configuration or state.
+    /// An incoming webhook. Its token is a secret and never part of a configuration or a state.
     pub struct Webhook {
-        /// Name under which it writes, 1 to 80 characters, without `clyde` and `discord`.
+        /// The name of the author of its messages, 1 to 80 characters, without `clyde` and `discord`.
         name: String,
-        /// The channel it writes to.
+        /// The channel of its messages.
         channel: Reference,
-        /// The picture beside its messages.
+        /// The avatar beside its messages.
         avatar: Image,
     }
 }
@@ -35,15 +35,15 @@ attributes! {
 document! {
     /// An incoming webhook. Its token is never written anywhere.
     pub(crate) struct WebhookEntry {
-        /// The name it writes under; the logical name when nothing is said.
+        /// The name of the author of its messages; the logical name when absent.
         name: Limited<1, 80>,
-        /// The channel it writes to.
+        /// The channel of its messages.
         channel: Link,
-        /// The picture beside its messages: a path relative to this file.
+        /// The avatar: a path of an image file, relative to this file.
         avatar: Text<1, 1024>,
-        /// Attributes that are left as they are, whatever `defaults` says and whatever a theme sets.
+        /// Attributes that are not managed, whatever `defaults` and a theme contain.
         unmanaged: List<Text<1, 50>>,
-        /// The flag that drops it while it is off.
+        /// The flag that removes it from the configuration while the flag is off.
         flag: Text<1, 50>,
     }
 }
@@ -211,7 +211,7 @@ impl Definition for Webhook {
     }
 }
 
-/// Discord reserves these words: the name of a webhook contains none of them.
+/// Words that Discord does not accept in the name of a webhook.
 const RESERVED_NAMES: [&str; 2] = ["clyde", "discord"];
 
 /// <https://discord.com/developers/docs/resources/webhook#webhook-object-webhook-types>
@@ -225,7 +225,7 @@ struct WebhookObject {
     id: Snowflake,
     #[serde(deserialize_with = "nullable")]
     channel_id: Option<Snowflake>,
-    /// The reference lets it be `null`, the OpenAPI document does not.
+    /// May be `null` by the reference, not by the OpenAPI document.
     #[serde(deserialize_with = "nullable")]
     name: Option<String>,
 }

@@ -23,11 +23,11 @@ use crate::yaml::{KnownAddresses, Yaml, emoji, link};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WelcomeChannel {
-    /// Which.
+    /// The channel.
     pub channel: Reference,
-    /// What it is for, 1 to 50 characters.
+    /// The description, 1 to 50 characters.
     pub description: String,
-    /// Shown before it.
+    /// The emoji before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub emoji: Option<EmojiReference>,
 }
@@ -35,9 +35,9 @@ pub struct WelcomeChannel {
 attributes! {
     /// The welcome screen.
     pub struct WelcomeScreen {
-        /// Whether it is shown.
+        /// Whether it is enabled.
         enabled: bool,
-        /// What the server is, at most 140 characters; empty for none.
+        /// The description of the server, at most 140 characters; empty for none.
         description: String,
         /// Up to five channels.
         channels: Vec<WelcomeChannel>,
@@ -47,13 +47,13 @@ attributes! {
 document! {
     /// The welcome screen of a community server.
     pub(crate) struct WelcomeEntry {
-        /// Whether it is shown.
+        /// Whether it is enabled.
         enabled: Truth,
-        /// What the server is.
+        /// The description of the server.
         description: Limited<0, 140>,
-        /// Up to five channels to begin with.
+        /// Up to five channels.
         channels: List<WelcomeChannelEntry>,
-        /// Attributes that are left as they are, whatever `defaults` says and whatever a theme sets.
+        /// Attributes that are not managed, whatever `defaults` and a theme contain.
         unmanaged: List<Text<1, 50>>,
     }
 }
@@ -61,11 +61,11 @@ document! {
 document! {
     /// A channel of the welcome screen.
     pub(crate) struct WelcomeChannelEntry {
-        /// Which channel.
+        /// The channel.
         channel: Link,
-        /// What it is for.
+        /// The description.
         description: Limited<1, 50>,
-        /// Shown before it.
+        /// The emoji before it.
         emoji: EmojiLink,
     }
 }

@@ -1,8 +1,7 @@
-//! What a server is at Discord at one moment.
+//! A snapshot of a server at Discord.
 //!
-//! Owns the snapshot that plans, exports and imports are made from: whatever one GET per collection tells, in the words of
-//! [`crate::model`]. References in it are by id; [`AddressIndex`] gives those that are managed their addresses. Refuses to know how
-//! it was read.
+//! Plans, exports and imports are made from the snapshot: the answers to one GET for each collection, in the types of
+//! [`crate::model`]. References are by id; [`AddressIndex`] replaces the ids of managed resources by addresses.
 //!
 //! To add a collection, give its resources an id and attributes and [`Live::insert`] them.
 
@@ -24,59 +23,59 @@ pub use crate::wire::{LiveImage, UnknownValue, Unreadable};
 pub use names::AddressIndex;
 pub use read::{Collections, read_answer, read_channels, read_me};
 
-/// The bot that asks, as a member of the server.
+/// The bot, as a member of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveBot {
     /// Its user id.
     pub user_id: Snowflake,
-    /// Its roles, @everyone aside.
+    /// Its roles, without @everyone.
     pub roles: BTreeSet<Snowflake>,
 }
 
-/// A server as it is.
+/// A snapshot of a server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Live {
     /// Its id.
     pub guild_id: Snowflake,
-    /// Its owner, who may do everything.
+    /// The owner, who has all permissions.
     pub owner_id: Snowflake,
     /// Boost level, 0 to 3.
     pub boost_level: u8,
-    /// Discord's features of the server, as in `COMMUNITY`.
+    /// Features of the server, as in `COMMUNITY`.
     pub features: BTreeSet<String>,
-    /// Who asks.
+    /// The bot that read the server.
     pub bot: LiveBot,
-    /// Channels of kinds that gaib does not know (a directory, say): they count towards the limits.
+    /// Number of channels of unknown kinds (a directory, for example). They count towards the limits.
     pub foreign_channels: usize,
-    /// Values that this version does not know: their attributes are `None`, and left as they are.
+    /// Values that this version does not know. Their attributes are `None` and therefore not managed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unknown: Vec<UnknownValue>,
-    /// What exists and cannot be read, since a value that decides how it is read is unknown: the kind of a channel or of a
-    /// webhook, what triggers a rule of auto moderation, the kind of place of an event. It is never taken for gone.
+    /// Resources that exist and cannot be read, since a value that determines their form is unknown: the kind of a channel or of a
+    /// webhook, the trigger of a rule of auto moderation, the entity type of an event. They do not count as deleted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<UnknownValue>,
-    /// Kinds whose list has an entry without content: what is not found may be this entry, so it is never taken for gone.
+    /// Kinds whose list has an entry without content. A resource that is not found may be this entry, so it does not count as deleted.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub incomplete: BTreeSet<Kind>,
-    /// Discord sent channels without positions: the order of channels is unknown, and not changed.
+    /// Whether Discord sent channels without positions. Their order is unknown, and a plan does not change it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub channels_unordered: bool,
-    /// Kinds that were not read: nothing is known of such resources, not even whether there are any.
+    /// Kinds that were not read. It is unknown whether the server has such resources.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub unread: BTreeSet<Kind>,
-    /// Emoji that move: they have a limit of their own.
+    /// Animated emoji, which have a limit of their own.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub animated_emoji: BTreeSet<Snowflake>,
-    /// Where the images of resources are. No part of the fingerprint: a plan compares digests of files.
+    /// Locations of the images of resources. Not part of the fingerprint: a plan compares digests of files.
     #[serde(skip)]
     pub images: BTreeMap<(Kind, Snowflake), LiveImage>,
-    /// Everything else. Threads are not part of it.
+    /// All resources. Threads are not part of them.
     #[serde(serialize_with = "as_list", deserialize_with = "from_list")]
     resources: BTreeMap<(Kind, Snowflake), LiveResource>,
 }
 
 impl Live {
-    /// A server with settings and nothing else.
+    /// A server that has only settings.
     #[must_use]
     pub fn new(guild_id: Snowflake, owner_id: Snowflake, bot: LiveBot, server: Server) -> Self {
         let mut live = Self {
@@ -104,25 +103,25 @@ impl Live {
         live
     }
 
-    /// Puts a resource in, in place of one with its kind and id.
+    /// Inserts a resource; replaces one with the same kind and id.
     pub fn insert(&mut self, resource: LiveResource) {
         self.resources
             .insert((resource.attributes.kind(), resource.id), resource);
     }
 
-    /// Takes a resource out.
+    /// Removes a resource and returns it.
     pub fn remove(&mut self, kind: Kind, id: Snowflake) -> Option<LiveResource> {
         self.resources.remove(&(kind, id))
     }
 
-    /// A resource.
+    /// The resource of this kind and id.
     #[must_use]
     pub fn get(&self, kind: Kind, id: Snowflake) -> Option<&LiveResource> {
         self.resources.get(&(kind, id))
     }
 
-    /// The value that keeps a resource of this kind and id from being read, if there is one. A channel whose kind is unknown
-    /// may be a category as well.
+    /// The unknown value that prevents the reading of a resource of this kind and id. A channel of unknown kind may be a
+    /// category.
     #[must_use]
     pub fn unreadable(&self, kind: Kind, id: Snowflake) -> Option<&UnknownValue> {
         let is_tree = |kind| matches!(kind, Kind::Channel | Kind::Category);
@@ -131,12 +130,12 @@ impl Live {
             .find(|value| value.id == id && (value.kind == kind || (is_tree(value.kind) && is_tree(kind))))
     }
 
-    /// A resource, to be changed.
+    /// The mutable resource of this kind and id.
     pub fn get_mut(&mut self, kind: Kind, id: Snowflake) -> Option<&mut LiveResource> {
         self.resources.get_mut(&(kind, id))
     }
 
-    /// Everything, by kind and id.
+    /// All resources, by kind and id.
     pub fn resources(&self) -> impl Iterator<Item = &LiveResource> {
         self.resources.values()
     }
@@ -147,7 +146,7 @@ impl Live {
             .filter(move |resource| resource.attributes.kind() == kind)
     }
 
-    /// Roles from the highest to the lowest, @everyone last. Of equal positions the lower id is the higher role.
+    /// Roles from the highest to the lowest, @everyone last. Of roles with equal positions, the one with the lower id is higher.
     #[must_use]
     pub fn roles_in_order(&self) -> Vec<&LiveResource> {
         let mut roles: Vec<&LiveResource> = self.of_kind(Kind::Role).collect();
@@ -155,7 +154,7 @@ impl Live {
         roles
     }
 
-    /// Categories and channels as Discord sorts them among their like: by position, then by id.
+    /// Categories and channels in the order in which Discord sorts each group: by position, then by id.
     #[must_use]
     pub fn channels_in_order(&self) -> Vec<&LiveResource> {
         let mut channels: Vec<&LiveResource> = self
@@ -166,7 +165,7 @@ impl Live {
         channels
     }
 
-    /// The role's attributes, of a role that is there.
+    /// The attributes of a role; `None` when it does not exist.
     #[must_use]
     pub fn role(&self, id: Snowflake) -> Option<&Role> {
         match &self.get(Kind::Role, id)?.attributes {
@@ -175,14 +174,14 @@ impl Live {
         }
     }
 
-    /// The attributes of a category or channel that is there.
+    /// The attributes of a category or channel; `None` when it does not exist.
     #[must_use]
     pub fn channel(&self, id: Snowflake) -> Option<&Channel> {
         let found = self.get(Kind::Channel, id).or_else(|| self.get(Kind::Category, id))?;
         found.attributes.channel()
     }
 
-    /// Whether it is a community server, which announcement, stage, forum and media channels need.
+    /// Whether it is a community server, which announcement, stage, forum and media channels require.
     #[must_use]
     pub fn is_community(&self) -> bool {
         self.features.contains("COMMUNITY")
@@ -194,7 +193,7 @@ impl Live {
         self.owner_id == self.bot.user_id
     }
 
-    /// What the bot may do everywhere; all of it for the owner and an administrator.
+    /// Permissions of the bot on the server; all for the owner and for an administrator.
     #[must_use]
     pub fn bot_permissions(&self) -> Permissions {
         let all = Permissions::ALL;
@@ -226,7 +225,7 @@ impl Live {
             .find(|role| self.bot.roles.contains(&role.id))
     }
 
-    /// SHA-256 of all of it, in hexadecimal: equal for equal servers.
+    /// SHA-256 of the snapshot, in hexadecimal: equal for equal servers.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         digest(self)

@@ -1,10 +1,10 @@
-//! Between ids and addresses.
+//! Addresses of ids.
 
 use std::collections::BTreeMap;
 
 use crate::model::{Address, Attributes, Kind, Reference, Snowflake, Target};
 
-/// Which address stands for which id, and who @everyone and the bot are.
+/// The addresses of managed resources by id, with the ids of @everyone and the bot.
 #[derive(Clone, Debug)]
 pub struct AddressIndex {
     guild_id: Snowflake,
@@ -13,7 +13,7 @@ pub struct AddressIndex {
 }
 
 impl AddressIndex {
-    /// From the addresses that are managed with their ids.
+    /// An index of managed addresses with their ids.
     pub fn new<'a>(
         guild_id: Snowflake,
         bot_id: Snowflake,
@@ -31,14 +31,14 @@ impl AddressIndex {
         }
     }
 
-    /// The address of what is managed, by kind and id.
+    /// The address of a managed resource, by kind and id.
     #[must_use]
     pub fn address(&self, kind: Kind, id: Snowflake) -> Option<&Address> {
         self.addresses.get(&(kind, id))
     }
 
-    /// The same attributes with an address in place of every id that has one. What is compared goes through this on both
-    /// sides, so that `member:ID` of the bot and `bot` are one.
+    /// The attributes with addresses in place of the ids of managed resources. Both sides of a comparison are converted, so
+    /// that `member:ID` of the bot equals `bot`.
     #[must_use]
     pub fn localised(&self, attributes: &Attributes) -> Attributes {
         let mut local = attributes.clone();
@@ -61,7 +61,7 @@ impl AddressIndex {
         local
     }
 
-    /// One way to name a target: `everyone` and `bot` rather than their ids, and addresses rather than ids.
+    /// The canonical form of a target: `everyone` and `bot` instead of their ids, and addresses instead of ids.
     #[must_use]
     pub fn target(&self, target: &Target) -> Target {
         match target {

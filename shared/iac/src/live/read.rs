@@ -1,4 +1,4 @@
-//! From Discord's JSON to [`Live`]: what one GET for each collection says, normalised to the model.
+//! From Discord's JSON to [`Live`]: the answers to one GET for each collection, in the types of the model.
 //!
 //! References are ids, never addresses. Discord adds fields and numbers at any time: a field that is unknown here is passed
 //! over; an attribute whose value is unknown is `None`, so that it is not managed, and is noted in [`Live::unknown`]. Refuses
@@ -16,7 +16,7 @@ use crate::kinds::{
 use crate::model::{Attributes, Kind, Snowflake};
 use crate::wire::{self, Member, Unreadable, User};
 
-/// What Discord answered, as it came.
+/// Answers of Discord, as received.
 #[derive(Clone, Debug, Default)]
 pub struct Collections {
     /// `GET /users/@me`: the bot.
@@ -27,7 +27,7 @@ pub struct Collections {
     pub channels: Value,
     /// `GET /guilds/{id}/members/{bot}`.
     pub bot: Value,
-    /// The answers to [`Kind::list`], of the kinds that were asked for.
+    /// The answers to the requests of [`Kind::list`], by kind; a kind that was not requested is absent.
     pub lists: BTreeMap<Kind, Value>,
 }
 
@@ -35,7 +35,7 @@ impl Live {
     /// Reads Discord's answers.
     ///
     /// # Errors
-    /// What has not the shape that Discord's documents give it, named by call and field.
+    /// An answer differs from Discord's documentation; the error names call and field.
     pub fn read(collections: &Collections) -> Result<Self, Unreadable> {
         let guild: Guild = wire::read("GET /guilds/{id}", &collections.guild)?;
         let bot: Member = wire::read("GET /guilds/{id}/members/{bot}", &collections.bot)?;
@@ -98,17 +98,17 @@ impl Live {
 /// The bot's user id, out of `GET /users/@me`.
 ///
 /// # Errors
-/// When the answer has no id.
+/// The answer has no id.
 pub fn read_me(answer: &Value) -> Result<Snowflake, Unreadable> {
     let user: User = wire::read("GET /users/@me", answer)?;
     Ok(user.id)
 }
 
-/// What Discord answers to a request that makes or changes a resource, as attributes with references by id. `None` when
-/// the answer tells nothing of it.
+/// The attributes, with references by id, in the answer to a request that creates or changes a resource. `None` when the
+/// answer does not have them.
 ///
 /// # Errors
-/// When the answer has not the shape that Discord's documents give it.
+/// The answer differs from Discord's documentation.
 pub fn read_answer(kind: Kind, answer: &Value, guild: Snowflake) -> Result<Option<Attributes>, Unreadable> {
     if !answer.is_object() {
         return Ok(None);
@@ -124,7 +124,7 @@ pub fn read_answer(kind: Kind, answer: &Value, guild: Snowflake) -> Result<Optio
 /// The overwrites and the rest of all channels and categories, by id, out of `GET /guilds/{id}/channels`.
 ///
 /// # Errors
-/// When the answer has not the shape that Discord's documents give it.
+/// The answer differs from Discord's documentation.
 pub fn read_channels(answer: &Value, guild: Snowflake) -> Result<Vec<(Snowflake, Attributes)>, Unreadable> {
     let found = read_channel_list(LIST_CHANNELS, answer, guild, &mut Vec::new())?.known;
     Ok(found.into_iter().map(|found| (found.id, found.attributes)).collect())

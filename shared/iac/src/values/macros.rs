@@ -17,16 +17,16 @@ macro_rules! attributes {
         }
 
         impl $name {
-            /// Names of its attributes, in the order in which people are told of them.
+            /// Names of its attributes, in the order in which they are displayed.
             pub const FIELDS: &'static [&'static str] = &[$(stringify!($required),)? $(stringify!($field),)*];
 
-            /// Takes every attribute that `other` has, and keeps the rest.
+            /// Replaces every attribute that is not `None` in `other`.
             pub fn override_with(&mut self, other: Self) {
                 $(self.$required = other.$required;)?
                 $(if other.$field.is_some() { self.$field = other.$field; })*
             }
 
-            /// Takes from `other` every attribute that this one lacks, but those named in `except`.
+            /// Copies every attribute that is `None` from `other`, except those named in `except`.
             pub fn complete_with(&mut self, other: &Self, except: &[String]) {
                 $(if self.$field.is_none() && !except.iter().any(|name| name == stringify!($field)) {
                     self.$field.clone_from(&other.$field);
@@ -38,7 +38,7 @@ macro_rules! attributes {
                 $(if name == stringify!($field) { self.$field = None; })*
             }
 
-            /// Keeps only the attributes that `managed` has too: what a comparison may look at.
+            /// Only the attributes that `managed` has too, for a comparison.
             #[must_use]
             pub fn narrowed_to(&self, managed: &Self) -> Self {
                 let mut narrowed = self.clone();
@@ -82,10 +82,10 @@ macro_rules! choices {
         }
 
         impl $name {
-            /// All of them, in Discord's order.
+            /// All variants, in Discord's order.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
-            /// As YAML and state write it.
+            /// The name in YAML and state.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
@@ -93,7 +93,7 @@ macro_rules! choices {
                 }
             }
 
-            /// As Discord's API writes it.
+            /// The number in Discord's API.
             #[must_use]
             pub const fn wire(self) -> u64 {
                 match self {
@@ -101,13 +101,13 @@ macro_rules! choices {
                 }
             }
 
-            /// From Discord's number; `None` for one that was added since.
+            /// The variant with this number of Discord; `None` for an unknown number.
             #[must_use]
             pub fn from_wire(number: u64) -> Option<Self> {
                 Self::ALL.iter().copied().find(|one| one.wire() == number)
             }
 
-            /// From the name.
+            /// The variant with this name; `None` for an unknown name.
             #[must_use]
             pub fn from_name(name: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|one| one.name() == name)

@@ -1,14 +1,14 @@
-//! Where Discord's content network has the images of resources:
+//! Locations of images in Discord's content network:
 //! <https://discord.com/developers/docs/reference#image-formatting-cdn-endpoints>.
 
 use crate::values::Snowflake;
 
-/// An image that a resource has.
+/// The location of the image of a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveImage {
-    /// Path and query below the content network's base, as in `/emojis/41771983423143937.png`.
+    /// Path and query, relative to the base URL of the content network, as in `/emojis/41771983423143937.png`.
     pub path: String,
-    /// Ending of a file with it, without the dot.
+    /// File name extension, without the dot.
     pub extension: &'static str,
 }
 

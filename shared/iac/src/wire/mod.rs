@@ -1,4 +1,4 @@
-//! Discord's JSON, as far as we look at it.
+//! Discord's JSON: common types and functions.
 //!
 //! What Discord's OpenAPI document calls `required` is required here: an answer without it, or with `null` where the document
 //! allows none, is an error that names the call and the field. Nothing is read as empty that was not sent. Fields that the
@@ -21,7 +21,7 @@ pub use image::LiveImage;
 pub use unknown::UnknownValue;
 pub(crate) use unknown::{UnknownValues, number};
 
-/// An answer of Discord's that lacks what its OpenAPI document requires, or has another type there.
+/// An answer of Discord lacks a field that the OpenAPI document requires, or has another type there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Discord's answer to `{call}` cannot be read: {why}, at `{at}`; nothing was changed: try again later")]
 pub struct Unreadable {
@@ -29,7 +29,7 @@ pub struct Unreadable {
     pub call: &'static str,
     /// Path of the field within the answer, e.g. `roles[3].permissions`; for an absent field, of what it is missing from.
     pub at: String,
-    /// What is wrong.
+    /// The reason.
     pub why: String,
 }
 

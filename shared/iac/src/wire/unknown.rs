@@ -1,4 +1,4 @@
-//! Values that Discord sent and this version does not know.
+//! Values of Discord that this version does not know.
 
 use std::fmt;
 
@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::values::{Kind, Snowflake};
 
-/// A value that cannot be managed, since this version does not know it. The attribute is left as it is.
+/// A value of Discord that this version does not know. The attribute is not managed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnknownValue {
     /// Kind of the resource.
     pub kind: Kind,
     /// Its id.
     pub id: Snowflake,
-    /// The name that Discord shows; empty for what has none.
+    /// The name that Discord shows; empty for a kind without names.
     pub name: String,
     /// Name of the attribute.
     pub field: String,
@@ -57,7 +57,7 @@ impl<'a> UnknownValues<'a> {
         Self { kind, id, name, found }
     }
 
-    /// The value as it was understood; `None` is noted as unknown with what was sent.
+    /// The value, if it is known; otherwise notes the sent value as unknown.
     pub(crate) fn check<T>(&mut self, field: &str, understood: Option<T>, sent: impl fmt::Display) -> Option<T> {
         if understood.is_none() {
             self.found.push(self.value(field, sent));

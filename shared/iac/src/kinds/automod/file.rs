@@ -18,37 +18,37 @@ use crate::yaml::{KnownAddresses, Yaml, link, texts};
 document! {
     /// A rule of auto moderation.
     pub(crate) struct AutomodEntry {
-        /// What moderators read; the logical name when nothing is said.
+        /// The name; the logical name when absent.
         name: Limited<1, 100>,
-        /// Whether it works.
+        /// Whether it is enabled.
         enabled: Truth,
-        /// What sets it off: one of `keyword`, `spam`, `preset`, `mention_spam`, `member_profile`.
+        /// The trigger: one of `keyword`, `spam`, `preset`, `mention_spam`, `member_profile`.
         trigger: TriggerEntry,
-        /// What it does.
+        /// The actions.
         actions: List<ActionEntry>,
-        /// Roles that it does not bind.
+        /// Exempt roles.
         exempt_roles: List<Link>,
-        /// Channels where it does not look.
+        /// Exempt channels.
         exempt_channels: List<Link>,
-        /// Attributes that are left as they are, whatever `defaults` says and whatever a theme sets.
+        /// Attributes that are not managed, whatever `defaults` and a theme contain.
         unmanaged: List<Text<1, 50>>,
-        /// The flag that drops it while it is off.
+        /// The flag that removes it from the configuration while the flag is off.
         flag: Text<1, 50>,
     }
 }
 
 document! {
-    /// What sets a rule off; one key.
+    /// The trigger of a rule; exactly one key.
     pub(crate) struct TriggerEntry {
-        /// Words in a message.
+        /// Keywords in a message.
         keyword: WordsEntry,
-        /// What Discord takes for spam; `true`.
+        /// Content that Discord classifies as spam; `true`.
         spam: Truth,
-        /// Words of Discord's own lists.
+        /// Words in Discord's word lists.
         preset: PresetEntry,
         /// Many mentions in a message.
         mention_spam: MentionsEntry,
-        /// Words in a member's profile.
+        /// Keywords in the profile of a member.
         member_profile: WordsEntry,
     }
 }
@@ -56,21 +56,21 @@ document! {
 document! {
     /// Words and patterns.
     pub(crate) struct WordsEntry {
-        /// Words; `*` at an end for any continuation.
+        /// Keywords; `*` at the start or the end matches any continuation.
         keywords: List<Limited<1, 60>>,
-        /// Regular expressions of Rust's flavour.
+        /// Regular expressions in the syntax of Rust's `regex` crate.
         patterns: List<Limited<1, 260>>,
-        /// What is let through.
+        /// Words that do not trigger the rule.
         allow: List<Limited<1, 60>>,
     }
 }
 
 document! {
-    /// Discord's own lists of words.
+    /// Word lists of Discord.
     pub(crate) struct PresetEntry {
-        /// Which lists.
+        /// The word lists.
         presets: List<Pick<AutomodPreset>>,
-        /// What is let through.
+        /// Words that do not trigger the rule.
         allow: List<Limited<1, 60>>,
     }
 }
@@ -78,23 +78,23 @@ document! {
 document! {
     /// Mentions in a message.
     pub(crate) struct MentionsEntry {
-        /// Most mentions that a message may have.
+        /// Maximum number of mentions in a message.
         limit: Number<1, 50>,
-        /// Whether Discord looks out for raids of mentions.
+        /// Whether Discord detects mention raids.
         raid_protection: Truth,
     }
 }
 
 document! {
-    /// What a rule does; one key.
+    /// An action of a rule; exactly one key.
     pub(crate) struct ActionEntry {
-        /// Keeps the message back; the text is what its author is told, empty for Discord's own words.
+        /// Blocks the message. The text is shown to its author; empty for the default text of Discord.
         block_message: Limited<0, 300>,
-        /// Tells moderators in this channel.
+        /// Sends an alert to this channel.
         alert: Link,
-        /// Keeps the author from writing for so many seconds.
+        /// Times the author out for this number of seconds.
         timeout: Number<1, 2419200>,
-        /// Keeps a member with such a profile from doing anything; `true`.
+        /// Blocks interactions of the member; `true`.
         block_member: Truth,
     }
 }

@@ -23,7 +23,7 @@ use crate::yaml::Yaml;
 pub(crate) use file::AutomodEntry;
 
 choices! {
-    /// Lists of words that Discord keeps.
+    /// Word lists of Discord.
     pub enum AutomodPreset {
         /// Swearing and cursing.
         Profanity "profanity" = 1,
@@ -34,49 +34,49 @@ choices! {
     }
 }
 
-/// What sets a rule off. The kind of trigger cannot be changed: another one is a replacement.
+/// The trigger of a rule. Discord cannot change the kind of trigger: another kind is a replacement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum AutomodTrigger {
-    /// Words in a message.
+    /// Keywords in a message.
     Keyword {
-        /// Words, `*` at an end for any continuation.
+        /// Keywords; `*` at the start or the end matches any continuation.
         #[serde(default)]
         keywords: Vec<String>,
-        /// Regular expressions of Rust's flavour.
+        /// Regular expressions in the syntax of Rust's `regex` crate.
         #[serde(default)]
         patterns: Vec<String>,
-        /// What is let through.
+        /// Words that do not trigger the rule.
         #[serde(default)]
         allow: Vec<String>,
     },
-    /// What Discord takes for spam.
+    /// Content that Discord classifies as spam.
     Spam,
-    /// Words of Discord's lists.
+    /// Words in Discord's word lists.
     Preset {
-        /// Which lists.
+        /// The word lists.
         presets: BTreeSet<AutomodPreset>,
-        /// What is let through.
+        /// Words that do not trigger the rule.
         #[serde(default)]
         allow: Vec<String>,
     },
     /// Many mentions in a message.
     MentionSpam {
-        /// Most mentions that a message may have.
+        /// Maximum number of mentions in a message.
         limit: u32,
-        /// Whether Discord looks out for raids of mentions.
+        /// Whether Discord detects mention raids.
         #[serde(default)]
         raid_protection: bool,
     },
-    /// Words in a member's profile.
+    /// Keywords in the profile of a member.
     MemberProfile {
-        /// Words, `*` at an end for any continuation.
+        /// Keywords; `*` at the start or the end matches any continuation.
         #[serde(default)]
         keywords: Vec<String>,
-        /// Regular expressions of Rust's flavour.
+        /// Regular expressions in the syntax of Rust's `regex` crate.
         #[serde(default)]
         patterns: Vec<String>,
-        /// What is let through.
+        /// Words that do not trigger the rule.
         #[serde(default)]
         allow: Vec<String>,
     },
@@ -95,7 +95,7 @@ impl AutomodTrigger {
         }
     }
 
-    /// Discord's number of the event it watches: 1 a message, 2 a member who joins or changes.
+    /// Discord's number of the event type: 1 for a message, 2 for a member who joins or changes their profile.
     #[must_use]
     pub const fn event_wire(&self) -> u64 {
         if matches!(self, Self::MemberProfile { .. }) {
@@ -106,27 +106,27 @@ impl AutomodTrigger {
     }
 }
 
-/// What a rule does.
+/// An action of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum AutomodAction {
-    /// Keeps the message back.
+    /// Blocks the message.
     BlockMessage {
-        /// What its author is told; empty for Discord's own words.
+        /// Text for the author; empty for the default text of Discord.
         #[serde(default)]
         message: String,
     },
-    /// Tells moderators.
+    /// Sends an alert to a channel.
     Alert {
-        /// Where.
+        /// The channel.
         channel: Reference,
     },
-    /// Keeps the author from writing for a while.
+    /// Times the author out.
     Timeout {
-        /// How long, up to four weeks.
+        /// Duration in seconds, up to four weeks.
         seconds: u32,
     },
-    /// Keeps a member with such a profile from doing anything.
+    /// Blocks interactions of the member.
     BlockMember,
 }
 
@@ -146,17 +146,17 @@ impl AutomodAction {
 attributes! {
     /// A rule of auto moderation.
     pub struct AutomodRule {
-        /// What moderators read.
+        /// The name.
         name: String,
-        /// Whether it works.
+        /// Whether it is enabled.
         enabled: bool,
-        /// What sets it off.
+        /// The trigger.
         trigger: AutomodTrigger,
-        /// What it does.
+        /// The actions.
         actions: Vec<AutomodAction>,
-        /// Whom it does not bind.
+        /// Exempt roles.
         exempt_roles: Vec<Reference>,
-        /// Where it does not look.
+        /// Exempt channels.
         exempt_channels: Vec<Reference>,
     }
 }

@@ -13,7 +13,7 @@ use crate::wire::{self, Integer, UnknownValues, Unreadable, number};
 
 const CALL: &str = "GET /guilds/{id}/auto-moderation/rules";
 
-/// Discord's numbers of the triggers that are known.
+/// Discord's numbers of the known triggers.
 const TRIGGERS: [Integer; 5] = [1, 3, 4, 5, 6];
 
 #[derive(Debug, Deserialize)]
@@ -108,7 +108,7 @@ fn resource(index: usize, rule: RuleObject, notes: &mut ReadNotes) -> Result<Liv
     Ok(LiveResource::new(rule.id, Attributes::Automod(attributes)))
 }
 
-/// What sets it off; `None` for a trigger, or one of Discord's lists, that is unknown.
+/// The trigger; `None` for an unknown trigger or an unknown word list of Discord.
 fn trigger(index: usize, rule: &RuleObject) -> Result<Option<AutomodTrigger>, Unreadable> {
     let at = format!("[{index}].trigger_metadata");
     let data = rule.trigger_metadata.as_ref();

@@ -20,17 +20,17 @@ use crate::yaml::{KnownAddresses, entries};
 document! {
     /// A category.
     pub(crate) struct CategoryEntry {
-        /// What Discord shows; the logical name when nothing is said.
+        /// The name that Discord shows; the logical name when absent.
         name: Limited<1, 100>,
-        /// Who may do what in it, other than everywhere.
+        /// Permission overwrites.
         overwrites: OverwritesEntry,
-        /// Attributes that are left as they are, whatever `defaults` says and whatever a theme sets.
+        /// Attributes that are not managed, whatever `defaults` and a theme contain.
         unmanaged: List<Text<1, 50>>,
-        /// The flag that drops it, with its channels, while it is off.
+        /// The flag that removes it and its channels from the configuration while the flag is off.
         flag: Text<1, 50>,
-        /// The category directly above it, where its place in the file does not say it.
+        /// The category directly above, where the order of the file is not the intended one.
         after: Link,
-        /// The category directly below it, where its place in the file does not say it.
+        /// The category directly below, where the order of the file is not the intended one.
         before: Link,
         /// Its channels by logical name, from the top.
         channels: Named<ChannelEntry>,
@@ -40,70 +40,70 @@ document! {
 document! {
     /// A channel.
     pub(crate) struct ChannelEntry {
-        /// What it is; `text` when nothing is said.
+        /// The kind; `text` when absent.
         kind: ListedKind,
-        /// What Discord shows; the logical name when nothing is said.
+        /// The name that Discord shows; the logical name when absent.
         name: Limited<1, 100>,
-        /// The category it is in, or `none`; where it does not stand under one.
+        /// The category, or `none`; for a channel that is not under a category of this file.
         category: OrNone<Link>,
-        /// What it is for; the guidelines of a forum.
+        /// The topic; the guidelines of a forum.
         topic: Limited<0, 4096>,
-        /// For adults alone.
+        /// Whether the channel is age-restricted.
         nsfw: Truth,
-        /// Seconds between two messages, or posts, of one member; 0 for none.
+        /// Slow mode: seconds between two messages or posts of a member; 0 for none.
         slow_mode: Number<0, 21600>,
         /// Bits per second of a voice channel (up to 96000, more on boosted servers) or a stage (up to 64000).
         bitrate: Number<8000, 384000>,
-        /// Most members at once; 0 for no limit. Up to 99 in a voice channel, 10000 on a stage.
+        /// Maximum number of members; 0 for no limit. Up to 99 in a voice channel, 10000 on a stage.
         user_limit: Number<0, 10000>,
-        /// The voice region; `none` lets Discord choose.
+        /// The voice region; `none` for automatic selection.
         region: OrNone<Limited<1, 100>>,
-        /// How good the pictures of cameras are.
+        /// Video quality of cameras.
         video_quality: Pick<VideoQuality>,
-        /// After how long without messages a thread is archived; `none` leaves it to Discord.
+        /// Inactivity after which a thread is archived; `none` for the default of Discord.
         auto_archive: OrNone<Pick<AutoArchive>>,
         /// Slow mode of new threads, in seconds.
         thread_slow_mode: Number<0, 21600>,
         /// Tags of a forum or a media channel.
         tags: List<TagEntry>,
-        /// A post needs a tag.
+        /// Whether a post requires a tag.
         require_tag: Truth,
-        /// The emoji of the button under a post, or `none`.
+        /// The default reaction of posts, or `none`.
         default_reaction: OrNone<EmojiLink>,
-        /// How posts are sorted at first, or `none`.
+        /// Initial sort order of posts, or `none`.
         sort_order: OrNone<Pick<SortOrder>>,
-        /// How posts of a forum are shown at first.
+        /// Initial layout of the posts of a forum.
         layout: Pick<ForumLayout>,
-        /// Which posts several chosen tags show; `none` leaves it to Discord.
+        /// Which posts match several selected tags; `none` for the default of Discord.
         tag_match: OrNone<Pick<TagMatch>>,
-        /// Media are shown without buttons to download them.
+        /// Whether media have no download options.
         hide_download_options: Truth,
-        /// Who may do what in it, other than everywhere; `synced` for the same as its category.
+        /// Permission overwrites; `synced` for those of the category.
         overwrites: OverwritesEntry,
-        /// Attributes that are left as they are, whatever `defaults` says and whatever a theme sets.
+        /// Attributes that are not managed, whatever `defaults` and a theme contain.
         unmanaged: List<Text<1, 50>>,
-        /// The flag that drops it while it is off.
+        /// The flag that removes it from the configuration while the flag is off.
         flag: Text<1, 50>,
-        /// The channel directly above it, where its place in the file does not say it.
+        /// The channel directly above, where the order of the file is not the intended one.
         after: Link,
-        /// The channel directly below it, where its place in the file does not say it.
+        /// The channel directly below, where the order of the file is not the intended one.
         before: Link,
     }
 }
 
 document! {
-    /// A tag that posts may have.
+    /// A tag for posts.
     pub(crate) struct TagEntry {
-        /// What is shown.
+        /// The name that Discord shows.
         name: Limited<1, 50>,
-        /// Only those who manage threads may set it.
+        /// Whether only members with MANAGE_THREADS can set it.
         moderated: Truth,
-        /// Shown before the name.
+        /// The emoji before the name.
         emoji: EmojiLink,
     }
 }
 
-/// A kind of channel that stands under `channels`: any but a category.
+/// A kind of channel that `channels` may contain: any but a category.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ListedKind(pub(crate) ChannelKind);
 
@@ -237,7 +237,7 @@ fn build_channel(
     draft.put(address, Attributes::Channel(channel), name.at);
 }
 
-/// The overwrites of its category, which are what Discord calls synced.
+/// The overwrites of its category: Discord calls such a channel synced.
 fn synced(channel: &Channel, at: Mark, draft: &Draft, reader: &mut Reader<'_>) -> Option<Overwrites> {
     let category = channel
         .category
@@ -260,7 +260,7 @@ fn synced(channel: &Channel, at: Mark, draft: &Draft, reader: &mut Reader<'_>) -
     }
 }
 
-/// Refuses what this kind of channel does not have.
+/// Refuses attributes that this kind of channel does not have.
 fn refuse_misplaced(entry: &ChannelEntry, kind: ChannelKind, reader: &mut Reader<'_>) {
     macro_rules! check {
         ($($field:ident for $whose:literal;)+) => {

@@ -35,43 +35,43 @@ pub const FLAG_HIDE_DOWNLOAD_OPTIONS: u64 = 1 << 15;
 choices! {
     /// Kinds of channels, with Discord's numbers: <https://discord.com/developers/docs/resources/channel#channel-object-channel-types>.
     pub enum ChannelKind {
-        /// Messages.
+        /// A text channel.
         Text "text" = 0,
-        /// Voices.
+        /// A voice channel.
         Voice "voice" = 2,
-        /// A heading over channels.
+        /// A category of channels.
         Category "category" = 4,
-        /// Messages that other servers may follow; needs a community server.
+        /// An announcement channel, which other servers can follow; requires a community server.
         Announcement "announcement" = 5,
-        /// A stage; needs a community server.
+        /// A stage; requires a community server.
         Stage "stage" = 13,
-        /// Posts under tags; needs a community server.
+        /// A forum; requires a community server.
         Forum "forum" = 15,
-        /// Posts with media; needs a community server.
+        /// A media channel; requires a community server.
         Media "media" = 16,
     }
 }
 
 impl ChannelKind {
-    /// Whether Discord makes this kind only on a community server (errors 50024 and 50035 elsewhere).
+    /// Whether the kind requires a community server (errors 50024 and 50035 elsewhere).
     #[must_use]
     pub const fn needs_community(self) -> bool {
         matches!(self, Self::Announcement | Self::Stage | Self::Forum | Self::Media)
     }
 
-    /// Whether it is for voices.
+    /// Whether it is a voice channel or a stage.
     #[must_use]
     pub const fn is_voice(self) -> bool {
         matches!(self, Self::Voice | Self::Stage)
     }
 
-    /// Whether it holds posts: threads under tags.
+    /// Whether it contains posts: threads with tags.
     #[must_use]
     pub const fn has_posts(self) -> bool {
         matches!(self, Self::Forum | Self::Media)
     }
 
-    /// Whether Discord writes its names in lower case with dashes.
+    /// Whether Discord stores its names in lower case with dashes.
     #[must_use]
     pub const fn normalises_names(self) -> bool {
         matches!(self, Self::Text | Self::Announcement | Self::Forum | Self::Media)
@@ -92,7 +92,7 @@ impl ChannelKind {
         }
     }
 
-    /// Whether Discord turns this kind into that one in place. Any other change is a replacement and loses the messages.
+    /// Whether Discord can change a channel of this kind to the other kind in place. Any other change is a replacement, which deletes the messages.
     #[must_use]
     pub const fn converts_to(self, other: Self) -> bool {
         matches!(
@@ -102,7 +102,7 @@ impl ChannelKind {
     }
 }
 
-/// A new channel is text when nothing is said.
+/// A new channel without a kind is a text channel.
 impl Default for ChannelKind {
     fn default() -> Self {
         Self::Text
@@ -110,23 +110,23 @@ impl Default for ChannelKind {
 }
 
 choices! {
-    /// After how long without messages a thread is archived. The number is in minutes.
+    /// Inactivity after which a thread is archived. The number is in minutes.
     pub enum AutoArchive {
-        /// An hour.
+        /// One hour.
         OneHour "1h" = 60,
-        /// A day.
+        /// One day.
         OneDay "1d" = 1440,
         /// Three days.
         ThreeDays "3d" = 4320,
-        /// A week.
+        /// One week.
         OneWeek "7d" = 10080,
     }
 }
 
 choices! {
-    /// How good the pictures of cameras are.
+    /// Video quality of cameras.
     pub enum VideoQuality {
-        /// Discord chooses.
+        /// Discord selects the quality.
         Auto "auto" = 1,
         /// 720p.
         Full "full" = 2,
@@ -134,19 +134,19 @@ choices! {
 }
 
 choices! {
-    /// How posts are sorted at first.
+    /// Initial sort order of posts.
     pub enum SortOrder {
-        /// The last written in first.
+        /// Most recent activity first.
         LatestActivity "latest_activity" = 0,
-        /// The newest first.
+        /// Most recent creation first.
         CreationDate "creation_date" = 1,
     }
 }
 
 choices! {
-    /// How posts are shown at first.
+    /// Initial layout of posts.
     pub enum ForumLayout {
-        /// Nothing is said.
+        /// No default.
         NotSet "not_set" = 0,
         /// As a list.
         List "list" = 1,
@@ -156,75 +156,75 @@ choices! {
 }
 
 choices! {
-    /// Which posts several chosen tags show. Discord writes the name.
+    /// Which posts match several selected tags. The API uses the name.
     pub enum TagMatch {
-        /// Those with all of them.
+        /// Posts with all of the tags.
         MatchAll "match_all" = 0,
-        /// Those with any of them.
+        /// Posts with at least one of the tags.
         MatchSome "match_some" = 1,
     }
 }
 
-/// A tag that posts may have. A configuration tells tags apart by name, Discord by id.
+/// A tag of a forum or media channel. A configuration identifies tags by name, Discord by id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tag {
-    /// Discord's id, by which posts refer to it. Known of tags that exist; a configuration has none.
+    /// The id of an existing tag, which posts refer to; `None` in a configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<Snowflake>,
-    /// What is shown.
+    /// The name that Discord shows.
     pub name: String,
-    /// Only those who manage threads may set it.
+    /// Whether only members with MANAGE_THREADS can set it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub moderated: bool,
-    /// Shown before the name.
+    /// The emoji before the name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub emoji: Option<EmojiReference>,
 }
 
 attributes! {
-    /// A category or a channel. A category has name and overwrites alone.
+    /// The attributes of a category or a channel. A category has only a name and overwrites.
     pub struct Channel(
-        /// What it is.
+        /// The kind of channel.
         kind: ChannelKind
     ) {
-        /// What Discord shows, as Discord writes it (see [`normalised_name`]).
+        /// The name, as Discord stores it (see [`normalised_name`]).
         name: String,
         /// The category it is in.
         category: Clearable<Reference>,
-        /// What it is for; the guidelines of a forum. Empty for none.
+        /// The topic; the guidelines of a forum. Empty for none.
         topic: String,
-        /// For adults alone.
+        /// Whether the channel is age-restricted.
         nsfw: bool,
-        /// Seconds between two messages of one member; between two posts in a forum. 0 for none.
+        /// Slow mode: seconds between two messages of a member, in a forum between two posts; 0 for none.
         slow_mode: u32,
         /// Bits per second of a voice channel or a stage.
         bitrate: u32,
-        /// Most members at once in a voice channel or a stage; 0 for no limit.
+        /// Maximum number of members in a voice channel or a stage; 0 for no limit.
         user_limit: u32,
-        /// The voice region; `none` lets Discord choose.
+        /// The voice region; `none` for automatic selection.
         region: Clearable<String>,
-        /// How good the pictures of cameras are.
+        /// Video quality of cameras.
         video_quality: VideoQuality,
-        /// After how long a new thread is archived; `none` leaves it to Discord.
+        /// Inactivity after which a new thread is archived; `none` for the default of Discord.
         auto_archive: Clearable<AutoArchive>,
         /// Slow mode of new threads, in seconds.
         thread_slow_mode: u32,
         /// Tags of a forum, in order.
         tags: Vec<Tag>,
-        /// A post needs a tag.
+        /// Whether a post requires a tag.
         require_tag: bool,
-        /// The emoji of the button under a post.
+        /// The default reaction of posts.
         default_reaction: Clearable<EmojiReference>,
-        /// How posts are sorted at first; `none` leaves it to each member.
+        /// Initial sort order of posts; `none` for the choice of each member.
         sort_order: Clearable<SortOrder>,
-        /// How posts are shown at first.
+        /// Initial layout of posts.
         layout: ForumLayout,
-        /// Which posts several chosen tags show; `none` leaves it to Discord.
+        /// Which posts match several selected tags; `none` for the default of Discord.
         tag_match: Clearable<TagMatch>,
-        /// Media are shown without buttons to download them.
+        /// Whether media have no download options.
         hide_download_options: bool,
-        /// Who may do what, other than everywhere; all of it when given.
+        /// Permission overwrites, managed as a whole.
         overwrites: Overwrites,
     }
 }

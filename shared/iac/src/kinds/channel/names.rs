@@ -5,8 +5,8 @@ use super::ChannelKind;
 /// The name as Discord stores it for this kind of channel.
 ///
 /// Text, announcement, forum and media channels: lower case, white space becomes a dash, ASCII punctuation other than `-`
-/// and `_` is dropped, dashes in a row become one. Voice channels, stages and categories keep what was sent, without the
-/// white space at its ends. A name of which nothing is left becomes `-`.
+/// and `_` is dropped, consecutive dashes become one. Voice channels, stages and categories keep what was sent, without the
+/// white space at its ends. An empty result becomes `-`.
 ///
 /// What Discord rewrites beyond this is recorded when it happens: see [`crate::plan::AlteredValues`].
 #[must_use]
@@ -30,8 +30,8 @@ pub fn normalised_name(kind: ChannelKind, name: &str) -> String {
     normal
 }
 
-/// A name without what Discord is known to rewrite, or may: case, white space, ASCII punctuation, control characters. Two names
-/// that are equal so are alike; whether they are of one thing, something else must say.
+/// A name without the characters that Discord changes, or may change: case, white space, ASCII punctuation, control characters. Resources
+/// with equal folded names are candidates for being the same resource, no more.
 #[must_use]
 pub fn folded_name(name: &str) -> String {
     let dropped = |sign: &char| sign.is_whitespace() || sign.is_ascii_punctuation() || sign.is_control();

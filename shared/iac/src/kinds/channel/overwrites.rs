@@ -10,20 +10,20 @@ use crate::yaml::scalar::{Link, List, Named, PermissionName};
 use crate::yaml::tree::{Node, Tree, shortened};
 use crate::yaml::{KnownAddresses, Yaml};
 
-/// The word for "as the category has them".
+/// The value for the overwrites of the category.
 const SYNCED: &str = "synced";
 
-/// Who may do what.
+/// The permission overwrites of a channel or category.
 #[derive(Clone, Debug)]
 pub(crate) enum OverwritesEntry {
-    /// The same as the category.
+    /// Those of the category.
     Synced,
     /// These.
     Own(Named<OverwriteEntry>),
 }
 
 document! {
-    /// What one target is granted and denied.
+    /// Permissions that one target is allowed and denied.
     pub(crate) struct OverwriteEntry {
         /// Allowed permissions.
         allow: List<PermissionName>,
@@ -122,7 +122,7 @@ fn set(list: Option<&At<List<PermissionName>>>) -> Permissions {
         .fold(Permissions::NONE, |set, one| set | one.value.0)
 }
 
-/// What a bit in both means is not documented, so none is sent; a server may have one.
+/// The effect of a bit in both is not documented, so gaib sends none; a server may have one.
 fn check_both(address: &Address, target: &Target, entry: &OverwriteEntry, allow: Permissions, reader: &mut Reader<'_>) {
     for denied in entry.deny.iter().flat_map(|deny| &deny.value.0) {
         let both = denied.value.0.intersection(allow);
@@ -150,7 +150,7 @@ pub(super) fn written(overwrites: &Overwrites) -> Yaml {
     Yaml::Map(overwrites.iter().map(entry).collect())
 }
 
-/// A role by its logical name, unless that is a word of its own here.
+/// A role by its logical name, unless the name is `everyone` or `bot`.
 fn short_target(target: &str) -> String {
     match target.strip_prefix("role.") {
         Some(key) if !matches!(key, "everyone" | "bot") => key.to_owned(),

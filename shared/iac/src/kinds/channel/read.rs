@@ -14,12 +14,12 @@ use crate::wire::{
     used_emoji,
 };
 
-/// A channel of a known kind. What depends on the kind is optional.
+/// A channel of a known kind as Discord sends it. Fields that depend on the kind are optional.
 #[derive(Debug, Deserialize)]
 struct ChannelObject {
     id: Snowflake,
     name: String,
-    /// Required by the OpenAPI document, as are the flags; the reference lets both be absent.
+    /// Required by the OpenAPI document, as are the flags; optional in the reference.
     position: Option<Integer>,
     flags: Option<Integer>,
     parent_id: Option<Snowflake>,
@@ -51,7 +51,7 @@ struct OverwriteObject {
 
 #[derive(Debug, Deserialize)]
 struct TagObject {
-    /// A tag of which no id can be read is told apart by its name.
+    /// A tag without a readable id is identified by its name.
     #[serde(default)]
     id: Value,
     name: String,
@@ -68,15 +68,15 @@ pub(crate) const LIST: &str = "GET /guilds/{id}/channels";
 /// The channels of a list.
 #[derive(Debug, Default)]
 pub(crate) struct Channels {
-    /// Those of known kinds.
+    /// Channels of known kinds.
     pub(crate) known: Vec<LiveResource>,
-    /// Those of other kinds (directories, what comes next), by the value of their kind. Of those nothing else is read.
+    /// Channels of unknown kinds (a directory, for example), by the value of their kind. Nothing else of them is read.
     pub(crate) unreadable: Vec<UnknownValue>,
-    /// One of them came without its position.
+    /// A channel was sent without its position.
     pub(crate) unordered: bool,
 }
 
-/// Reads what `call` answered: a list of channels.
+/// Reads a list of channels from the answer to `call`.
 pub(crate) fn read(
     call: &'static str,
     value: &Value,
@@ -164,7 +164,7 @@ fn count(sent: Integer) -> Option<u32> {
     u32::try_from(sent).ok()
 }
 
-/// What only voice channels and stages have.
+/// Reads the attributes that only voice channels and stages have.
 fn voice(channel: &ChannelObject, attributes: &mut Channel, unknown: &mut UnknownValues<'_>) {
     attributes.bitrate = channel
         .bitrate
@@ -180,7 +180,7 @@ fn voice(channel: &ChannelObject, attributes: &mut Channel, unknown: &mut Unknow
     attributes.video_quality = unknown.check("video_quality", number(quality, VideoQuality::from_wire), quality);
 }
 
-/// What only forums and media channels have.
+/// Reads the attributes that only forums and media channels have.
 fn posts(kind: ChannelKind, channel: &ChannelObject, attributes: &mut Channel, unknown: &mut UnknownValues<'_>) {
     attributes.tags = channel.available_tags.as_deref().and_then(|sent| tags(sent, unknown));
     let flags = channel.flags.unwrap_or(0);
