@@ -1,8 +1,8 @@
-//! Values that Discord keeps otherwise than they were asked for: a name that it rewrites, a permission bit that it drops.
+//! Values that Discord stores differently from what was sent: a name that it rewrites, a permission bit that it ignores.
 //!
-//! Apply compares each answer with what it sent ([`compare`]) and records what differs. While the configuration asks for
-//! the same value and the server keeps the same other one, a plan does not ask again: it reports the difference
-//! ([`accept`]). A change on either side, or `apply --refresh-only`, makes it ask again.
+//! Apply compares each answer with what it sent ([`compare`]) and records what differs. While the configuration has
+//! the same value and the server stores the same other one, a plan does not send the value again: it reports the difference
+//! ([`accept`]). After a change on either side, or `apply --refresh-only`, the value is sent again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,24 +15,24 @@ use crate::live::AddressIndex;
 use crate::model::{Address, Attributes, Overwrite, Overwrites, Target};
 use crate::words::visible_difference;
 
-/// What an answer of Discord's says otherwise than was asked.
+/// Values in Discord's answer that differ from those that were sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlteredValues {
-    /// The attributes as Discord keeps them: what the state records.
+    /// The attributes as Discord stores them, which the state records.
     pub attributes: Attributes,
-    /// The values that were asked for, by key: the name of an attribute, or `overwrites.TARGET` for one overwrite. `null`
-    /// where nothing was asked for.
+    /// The values that were sent, by key: the name of an attribute, or `overwrites.TARGET` for one overwrite. `null`
+    /// for an absent value.
     pub asked: BTreeMap<String, Value>,
 }
 
-/// The key of one overwrite.
+/// The key of an overwrite in [`AlteredValues::asked`].
 #[must_use]
 pub fn overwrite_key(target: &Target) -> String {
     format!("overwrites.{target}")
 }
 
-/// Compares what was asked for (references by address) with what Discord answered (references by id). `fields` are the
-/// attributes that were sent; `None` for all.
+/// Compares the attributes that were sent (references by address) with those in the answer (references by id). `fields` are the
+/// names of the attributes that were sent; `None` for all.
 #[must_use]
 pub fn compare(
     asked: &Attributes,
@@ -70,7 +70,7 @@ pub fn compare(
     }
 }
 
-/// Compares the overwrites of `targets` (of all, when `None`) that the state records with those that Discord has.
+/// Compares the recorded overwrites of `targets` (all targets when `None`) with those on the server.
 #[must_use]
 pub fn compare_overwrites(
     recorded: &Attributes,
@@ -109,7 +109,7 @@ fn altered_overwrites(
         .collect()
 }
 
-/// Puts into `wanted` what Discord keeps of it, where that is known. Gives a sentence for each.
+/// Replaces values in `wanted` by those that Discord is known to store instead. Returns a note for each.
 pub(super) fn accept(address: &Address, wanted: &mut Attributes, known: &ManagedResource) -> Vec<String> {
     let (Some(live), Some(recorded)) = (&known.live, &known.recorded) else {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! What happens to each resource: made, changed, replaced, removed, adopted, forgotten.
+//! The action on each resource: create, update, replace, delete, adopt or forget.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,11 +10,11 @@ use super::scope::TargetScope;
 use super::tags;
 use crate::model::{Address, Attributes, Configuration, Kind, Reference};
 
-/// What is wanted of the configured resources in scope: normalised, with the same names for things as what is known.
+/// The configured attributes by address, normalised, with references in the same form as those of managed resources.
 pub(super) type WantedAttributes = BTreeMap<Address, Attributes>;
 
-/// Prepares the configuration for comparison. What Discord is known to keep otherwise than it is asked for is wanted as
-/// Discord keeps it, and a sentence says so.
+/// Prepares the configuration for the comparison. Values that Discord is known to store differently are replaced by the stored
+/// ones, with a note for each.
 pub(super) fn wanted(
     configuration: &Configuration,
     managed: &ManagedResources,
@@ -33,7 +33,7 @@ pub(super) fn wanted(
     (prepared.collect(), notes)
 }
 
-/// Changes of configured resources, in the configuration's order; then of those that are no longer in it.
+/// Changes of configured resources in the order of the configuration, then of those that are no longer configured.
 pub(super) fn decide(
     configuration: &Configuration,
     wanted: &WantedAttributes,
@@ -106,7 +106,7 @@ fn of_configured(address: &Address, wanted: &Attributes, known: Option<&ManagedR
     })
 }
 
-/// The change of a managed resource that is to go.
+/// The change that removes a managed resource.
 pub(super) fn removal(address: &Address, known: &ManagedResource, reason: Reason) -> Change {
     let action = if known.live.is_none() || address.is_permanent() {
         Action::Forget
@@ -143,7 +143,8 @@ fn change(address: &Address, action: Action, reason: Reason) -> Change {
     }
 }
 
-/// What is made anew has another id: whoever refers to it must be told. A webhook goes with its channel and is made again.
+/// A replaced resource has a new id, so resources that refer to it are updated. A webhook is deleted with its channel and created
+/// again.
 fn follow_replacements(
     changes: &mut Vec<Change>,
     wanted: &WantedAttributes,
@@ -202,7 +203,7 @@ fn follow_replacements(
     }
 }
 
-/// Names of the attributes in which one of these addresses stands.
+/// Names of the attributes that contain one of these addresses.
 fn fields_that(attributes: &Attributes, replaced: &BTreeSet<Address>) -> Vec<String> {
     let names: Vec<String> = replaced.iter().map(|address| format!("\"{address}\"")).collect();
     let told = attributes.to_map().into_iter().filter(|(_, value)| {

@@ -1,10 +1,9 @@
-//! Puts steps in an order in which no limit of Discord's is passed on the way.
+//! Reorders steps so that no step exceeds one of Discord's limits.
 //!
-//! The phases of [`super::steps`] make first and remove last, so that what is replaced is there until its successor is.
-//! A server near a limit has no room for that: then whatever leaves goes before whatever comes. What leaves a full
-//! category moves on if its new place has room, is deleted if nothing refers to it any more, and else waits outside of all
-//! categories, with its own permissions, until its turn comes. Where nothing makes room the order stays as it is, and
-//! preflight says so before the first write.
+//! The phases of [`super::steps`] create first and delete last, so that a replaced resource exists until its successor exists.
+//! Near a limit, deletions precede creations instead. A channel that leaves a full category moves to its new category if that has
+//! room, is deleted if nothing refers to it any more, and is otherwise moved out of all categories with its own overwrites until
+//! its step comes. If no step makes room, the order stays, and preflight reports it before the first request.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -16,7 +15,7 @@ use crate::live::Live;
 use crate::model::{Address, Attributes, Channel, Clearable, Kind, Reference, Server, Snowflake, Target};
 use crate::state::State;
 
-/// The same steps, reordered and with steps between them where that is needed. A sentence for each channel that waits outside
+/// The steps in a possible order, with additional steps where necessary. Returns a note for each channel that is temporarily moved out
 /// of its category.
 pub(super) fn fit(steps: Vec<Step>, live: &Live, state: &State) -> (Vec<Step>, Vec<String>) {
     if !is_near_a_limit(&steps, live, state) {
@@ -41,7 +40,7 @@ pub(super) fn fit(steps: Vec<Step>, live: &Live, state: &State) -> (Vec<Step>, V
     (fitting.done, fitting.notes)
 }
 
-/// Whether a limit would be passed if everything were made before anything is removed.
+/// Whether a limit would be exceeded if all creations preceded all deletions.
 fn is_near_a_limit(steps: &[Step], live: &Live, state: &State) -> bool {
     let run = Simulation::new(live, state);
     let mut added: std::collections::BTreeMap<Limit, usize> = std::collections::BTreeMap::new();
@@ -60,7 +59,7 @@ struct LimitOrdering {
     left: VecDeque<Step>,
     done: Vec<Step>,
     notes: Vec<String>,
-    /// The server once all is done; found when it is first needed.
+    /// The server after all steps; computed on first use.
     outcome: Option<Live>,
 }
 
@@ -71,7 +70,7 @@ impl LimitOrdering {
         self.done.push(step);
     }
 
-    /// A step that makes room, taken out of those that are left or added to them.
+    /// A step that makes room: one of the remaining steps, or an additional one.
     fn make_room(&mut self, step: &Step, limit: Limit) -> Option<Step> {
         let index = match (limit.kind, limit.group) {
             (Kind::Channel, Group::Within(category)) => {
@@ -117,7 +116,7 @@ impl LimitOrdering {
         }
     }
 
-    /// A move of a channel out of a category, into one that has room; of a chain of full ones, the last.
+    /// Index of a step that moves a channel out of a category into one with room; of a chain of full categories, the last.
     fn move_out(&self, category: Snowflake, visited: &mut BTreeSet<Snowflake>) -> Option<usize> {
         let leaving: Vec<usize> = (0..self.left.len())
             .filter(|index| self.leaves(*index, category))
@@ -142,7 +141,7 @@ impl LimitOrdering {
         None
     }
 
-    /// Whether a step that is left takes a channel out of a category, and can come now: all that it refers to is there.
+    /// Whether a remaining step moves a channel out of a category and can be carried out now: its references exist.
     fn leaves(&self, index: usize, category: Snowflake) -> bool {
         let Step::Update {
             address,
@@ -170,7 +169,7 @@ impl LimitOrdering {
             && next.is_none_or(|next| self.run.live.get(Kind::Category, next).is_some())
     }
 
-    /// A deletion of a channel of a category that nothing stands in the way of.
+    /// Index of a possible deletion of a channel of a category.
     fn deletion_in(&self, category: Snowflake) -> Option<usize> {
         self.find(|this, index| match &this.left[index] {
             Step::Delete { address, id } if address.kind() == Kind::Channel => {
@@ -182,7 +181,7 @@ impl LimitOrdering {
         })
     }
 
-    /// Whether a step deletes a channel or category to which nothing refers that is changed before it.
+    /// Whether a step deletes a channel or category, and no earlier step changes a resource that refers to it.
     fn is_free_deletion(&self, index: usize) -> bool {
         let Step::Delete { address, id } = &self.left[index] else {
             return false;
@@ -220,7 +219,7 @@ impl LimitOrdering {
             .any(|reference| self.run.resolve(reference) == Some(id))
     }
 
-    /// Sets a channel outside of all categories that leaves this one later. Its overwrites stay as they are.
+    /// Moves a channel that leaves this category later out of all categories. Its overwrites do not change.
     fn park(&mut self, category: Snowflake) -> Option<Step> {
         let leaving = self.left.iter().find_map(|step| {
             match step {
@@ -262,7 +261,7 @@ impl LimitOrdering {
         })
     }
 
-    /// A move of a webhook out of a channel, into one that has room.
+    /// Index of a step that moves a webhook out of a channel into one with room.
     fn webhook_out(&self, channel: Snowflake, visited: &mut BTreeSet<Snowflake>) -> Option<usize> {
         let leaving: Vec<usize> = (0..self.left.len())
             .filter(|index| match &self.left[*index] {
@@ -290,8 +289,8 @@ impl LimitOrdering {
             })
     }
 
-    /// The deletion of a role without which nobody sees what they see neither before nor after. Overwrites go with a role:
-    /// the steps that would remove them are dropped.
+    /// The deletion of a role that grants no member permissions that they have neither before nor after the plan. Discord deletes the
+    /// overwrites of a role with it, so the steps that would remove them are removed.
     fn role_deletion(&mut self) -> Option<Step> {
         let outcome = self.outcome().clone();
         let index = self.find(|this, index| match &this.left[index] {

@@ -1,7 +1,7 @@
-//! What is managed, with what the server says of it: the state, refreshed.
+//! Managed resources with their attributes on the server: the refreshed state.
 //!
-//! Takes in what an interrupted apply made (see [`super::lost`]), notices what somebody else changed or removed, and keeps
-//! what exists and cannot be read.
+//! Adds resources that an interrupted apply created (see [`super::lost`]), detects changes and deletions outside of gaib, and keeps
+//! resources that exist and cannot be read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,20 +21,20 @@ use crate::words::with_article;
 pub(super) struct ManagedResource {
     /// Its id.
     pub(super) id: Snowflake,
-    /// What the state says; `None` when it is not in there yet.
+    /// The attributes in the state; `None` when the resource is not in the state yet.
     pub(super) recorded: Option<Attributes>,
-    /// What the server says, references by address; `None` when it is gone.
+    /// The attributes on the server, with references by address; `None` when the resource does not exist any more.
     pub(super) live: Option<Attributes>,
-    /// Why it is to be taken into the state, when it is not in there yet.
+    /// The reason for recording it in the state; `None` when it is in the state.
     pub(super) adopted: Option<Reason>,
-    /// What was asked for and is kept otherwise by Discord (see [`super::altered`]).
+    /// Values that were sent and that Discord stores differently (see [`super::altered`]).
     pub(super) altered: BTreeMap<String, Value>,
-    /// It exists and cannot be read (see [`held`]): `live` is what the state says, and no step touches it.
+    /// Whether it exists and cannot be read (see [`held`]): `live` has the attributes of the state, and no step changes it.
     pub(super) held: bool,
 }
 
-/// Why a managed resource that exists, or may exist, cannot be read; `None` when it can, or is gone. It is neither changed
-/// nor made again nor forgotten, and what refers to it goes on referring to it.
+/// The reason why a managed resource that exists, or may exist, cannot be read; `None` when it can be read, or does not exist. No plan
+/// changes, creates or forgets such a resource, and references to it stay.
 #[must_use]
 pub fn held(address: &Address, entry: &Entry, live: &Live) -> Option<String> {
     let (kind, id) = (address.kind(), entry.id);
@@ -63,17 +63,17 @@ pub fn held(address: &Address, entry: &Entry, live: &Live) -> Option<String> {
     found.then(|| format!("Discord sent it as {}", with_article(other.words())))
 }
 
-/// All of it.
+/// All managed resources.
 #[derive(Clone, Debug)]
 pub(super) struct ManagedResources {
     pub(super) names: AddressIndex,
     pub(super) known: BTreeMap<Address, ManagedResource>,
-    /// Pending records of which nothing was found.
+    /// Pending creations for which no resource was found.
     pub(super) lost: Vec<Address>,
 }
 
 impl ManagedResources {
-    /// Looks everything up. `configured` names the resources that are there on every server and may have to be adopted.
+    /// The managed resources. `configured` are addresses of the configuration; those that every server has are adopted.
     pub(super) fn find<'a>(state: &State, live: &Live, configured: impl Iterator<Item = &'a Address>) -> Self {
         let mut ids: BTreeMap<Address, (Snowflake, Reason)> = BTreeMap::new();
         let mut lost = Vec::new();
@@ -157,7 +157,7 @@ impl ManagedResources {
         self.known.get(address).is_some_and(|known| known.held)
     }
 
-    /// What somebody else changed, of the attributes that the state has and `managed` keeps.
+    /// Differences between state and server, in the attributes that `managed` returns.
     pub(super) fn drift(&self, managed: impl Fn(&Address) -> Option<Attributes>) -> Vec<Drift> {
         let mut drift = Vec::new();
         for (address, known) in &self.known {

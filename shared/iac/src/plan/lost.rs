@@ -1,15 +1,15 @@
-//! What came of a creation whose answer was lost.
+//! Outcomes of creations without a response.
 //!
-//! Owns the question which thing on the server, if any, was made by a request whose outcome is unknown. Discord has no key by
-//! which a creation could be found again, and it may store another name than it was sent. So everything is considered that
-//! the server did not have before the request, and compared with what was asked for:
+//! Finds the resource, if any, that a request with an unknown outcome created. Discord has no idempotency key for creations, and it
+//! may store another name than the one that was sent. So all resources that the server did not have before the request are
+//! compared with the attributes that were sent:
 //!
-//! 1. The name as Discord is known to store it.
-//! 2. The name without what Discord is known to rewrite: case, white space, ASCII punctuation.
-//! 3. All other attributes: the name may have been rewritten in a way that is unknown here.
+//! 1. by the name as Discord is known to store it;
+//! 2. by the name without case, white space and ASCII punctuation, which Discord is known to change;
+//! 3. by all other attributes, since Discord may have changed the name in another way.
 //!
-//! The first of these that fits exactly one thing has found it. Where it fits several, or something came that fits none, the
-//! outcome is unclear: it could have come of the request or from somebody else, and a person has to decide.
+//! The first comparison with exactly one match determines the resource. With several matches, or with new resources that match
+//! nothing, the outcome is unclear: the request or another user may have created them, and the operator has to decide.
 
 use std::collections::BTreeSet;
 
@@ -18,33 +18,33 @@ use crate::live::{AddressIndex, Live, LiveResource};
 use crate::model::{Address, Attributes, Kind, Reference, Snowflake, folded_name};
 use crate::state::{Pending, State};
 
-/// How far Discord's clock may be behind the one that wrote the pending record, in milliseconds.
+/// Tolerance for a Discord clock behind the clock of the pending record, in milliseconds.
 const CLOCK_SKEW_MS: u64 = 5_000;
 
-/// How long after a creation was asked for it may still take effect, in milliseconds: far longer than any request lives.
+/// Time after a creation request in which it may still take effect, in milliseconds: much longer than the lifetime of a request.
 pub const LATEST_EFFECT_MS: u64 = 600_000;
 
-/// Attributes that take requests of their own after the creation.
+/// Attributes that separate requests set after the creation.
 const LATER: [&str; 3] = ["given_to_bot", "require_tag", "hide_download_options"];
 
-/// What came of a creation whose answer was lost.
+/// The outcome of a creation without a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CreationOutcome {
-    /// The server has nothing that could have come of it.
+    /// The server has no resource that the request may have created.
     Absent,
-    /// This came of it.
+    /// The request created this resource.
     Found {
         /// Its id.
         id: Snowflake,
-        /// What was asked for by the request that made it.
+        /// The attributes that the request sent.
         asked: Box<Attributes>,
     },
-    /// One of these may have come of it, or none.
+    /// The request may have created one of these resources, or none.
     Unclear(Vec<Snowflake>),
 }
 
-/// Ids of a kind that the server has and that are not older than a request of `since_ms`: nothing of them came of a request
-/// that is made after the server was read.
+/// Ids of a kind that the server already has and that are not older than a request at `since_ms`. A request after the reading
+/// of the server created none of them.
 #[must_use]
 pub fn ids_before(kind: Kind, live: &Live, since_ms: u64) -> BTreeSet<Snowflake> {
     let earliest = since_ms.saturating_sub(CLOCK_SKEW_MS);
@@ -56,13 +56,13 @@ pub fn ids_before(kind: Kind, live: &Live, since_ms: u64) -> BTreeSet<Snowflake>
         .collect()
 }
 
-/// Looks through the server for what a creation made whose end is not known.
+/// Finds the resource that a pending creation created.
 #[must_use]
 pub fn find_pending(address: &Address, pending: &Pending, state: &State, live: &Live) -> CreationOutcome {
     CreationSearch::new(state, live).find(address, pending)
 }
 
-/// Managed resources that were asked for again after an answer was lost, with what an earlier request for them made after all.
+/// Managed resources whose creation was repeated after a missing response, with the ids that an earlier request created after all.
 #[must_use]
 pub fn find_doubles(state: &State, live: &Live) -> Vec<(Address, Vec<Snowflake>)> {
     let search = CreationSearch::new(state, live);
@@ -73,11 +73,11 @@ pub fn find_doubles(state: &State, live: &Live) -> Vec<(Address, Vec<Snowflake>)
     doubles.filter(|(_, ids)| !ids.is_empty()).collect()
 }
 
-/// A server that is looked through, and what on it is known to be something else.
+/// A search for created resources, with the resources that are known to have another origin.
 pub(super) struct CreationSearch<'a> {
     state: &'a State,
     live: &'a Live,
-    /// What was found so far and is in no state yet.
+    /// Resources that were found and are in no state yet.
     found: Vec<(Address, Snowflake)>,
     taken: BTreeSet<(Kind, Snowflake)>,
 }
@@ -93,8 +93,8 @@ impl<'a> CreationSearch<'a> {
         }
     }
 
-    /// Looks for one. What is found is nothing else's from then on. Look for categories before channels: a channel is looked
-    /// for in the category that was found.
+    /// Finds one resource, and excludes it from later searches. Search categories before channels: a channel is searched
+    /// in the category that was found.
     pub(super) fn find(&mut self, address: &Address, pending: &Pending) -> CreationOutcome {
         let outcome = self.look(address, pending);
         if let CreationOutcome::Found { id, .. } = &outcome {

@@ -1,10 +1,11 @@
-//! The plan: what has to happen so that a server is what its configuration says.
+//! The planner: the steps that bring a server to its configuration.
 //!
-//! Owns the comparison of configuration, state and live server, and every decision that follows from it. Refuses input and
-//! output, clocks and chance: equal arguments give equal plans.
+//! Owns the comparison of configuration, state and live server, and every decision that follows from it. It uses no input,
+//! output, clock or randomness: equal arguments give equal plans.
 //!
-//! The way: `known` refreshes what the state knows and `lost` finds what an interrupted apply made, `changes` decides for each resource, `steps` and `order` say
-//! in which requests, `overwrites` keeps private what is private. [`preflight`] says whether a plan can succeed.
+//! Order of work: `known` refreshes the state and `lost` finds resources that an interrupted apply created, `changes` decides on each resource,
+//! `steps` and `order` determine the requests, `overwrites` orders permission changes so that no private channel is open meanwhile.
+//! [`preflight`] checks whether a plan can succeed.
 
 mod altered;
 mod changes;
@@ -47,44 +48,44 @@ pub use simulate::{SimulationError, simulate};
 use known::ManagedResources;
 use scope::TargetScope;
 
-/// What a plan is asked for.
+/// Options of a plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// What for.
+    /// The purpose.
     pub mode: Mode,
-    /// Only these and what they need; empty for everything.
+    /// The plan covers only these resources and those that they refer to; empty for all.
     pub targets: Vec<Address>,
-    /// Replacements that lose messages may be carried out.
+    /// Whether replacements that delete messages are allowed.
     pub allow_replace: bool,
-    /// Ids that name nothing on the server are left out, with what needs them, as for a copy of another server.
+    /// Whether ids that do not exist on the server are ignored, with the resources that require them: for a copy of another server.
     pub drop_missing: bool,
 }
 
-/// Why there is no plan.
+/// A plan cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
-    /// The state is of another server.
+    /// The state belongs to another server.
     #[error("the state belongs to server {state}, and the server that was read is {live}")]
     OtherServer {
-        /// Of the state.
+        /// The server of the state.
         state: Snowflake,
-        /// The one that was read.
+        /// The server that was read.
         live: Snowflake,
     },
-    /// The state or the configuration has resources of a kind that was not read from the server. They are not taken for gone.
+    /// The state or the configuration has resources of a kind that was not read from the server.
     #[error("the {} of the server were not read, and the configuration or the state has some", crate::words::plural(.0.words()))]
     Unread(Kind),
-    /// A target is nothing that is known.
+    /// A target is neither in the configuration nor in the state.
     #[error("the target `{address}` is neither in the configuration nor in the state{}", nearest.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
     UnknownTarget {
-        /// What was asked for.
+        /// The target.
         address: Address,
-        /// The nearest address there is.
+        /// The most similar known address.
         nearest: Option<Address>,
     },
 }
 
-/// The kinds that a configuration and a state hold: what a live server must be read for.
+/// The kinds in a configuration and a state: those that must be read from the server.
 #[must_use]
 pub fn kinds(configuration: &Configuration, state: &State) -> BTreeSet<Kind> {
     let configured = configuration.resources.keys();
@@ -92,12 +93,12 @@ pub fn kinds(configuration: &Configuration, state: &State) -> BTreeSet<Kind> {
     configured.chain(managed).map(Address::kind).collect()
 }
 
-/// Decides what has to happen. Deterministic: equal arguments give equal plans.
+/// Makes a plan. Deterministic: equal arguments give equal plans.
 ///
-/// In [`Mode::Destroy`] and [`Mode::RefreshOnly`] the configuration is not looked at.
+/// In [`Mode::Destroy`] and [`Mode::RefreshOnly`] the configuration is ignored.
 ///
 /// # Errors
-/// When the state is of another server, or a target is unknown.
+/// See [`PlanError`].
 pub fn plan(configuration: &Configuration, state: &State, live: &Live, options: &Options) -> Result<Plan, PlanError> {
     if let Some(guild) = state.guild_id.filter(|guild| *guild != live.guild_id) {
         return Err(PlanError::OtherServer {

@@ -1,7 +1,7 @@
 //! Orders: of roles, of categories, of channels within a category.
 //!
-//! What is managed is put in the configuration's order, in the places that what is managed takes up; everything else keeps
-//! its place. So positions are never compared, which Discord renumbers as it likes.
+//! Managed resources are sorted by the configuration within the positions that managed resources have; other resources keep
+//! their positions. Only orders are compared, since Discord may renumber positions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,19 +12,19 @@ use super::scope::TargetScope;
 use crate::live::{Live, LiveResource};
 use crate::model::{Address, ChannelKind, Clearable, Configuration, Kind, Reference, Snowflake};
 
-/// Orders that change, and the requests for it.
+/// Changed orders, and the steps that change them.
 pub(super) struct Orders {
     pub(super) reorders: Vec<Reorder>,
     pub(super) steps: Vec<Step>,
-    /// Roles whose place is wrong and out of the bot's reach, in words.
+    /// Notes about roles that are in the wrong order and that the bot cannot move.
     pub(super) notes: Vec<String>,
 }
 
-/// A member of a group that is sorted.
+/// A role, category or channel of a sorted group.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct OrderMember {
     reference: Reference,
-    /// Made, or moved here, by this plan.
+    /// Whether this plan creates it or moves it into the group.
     arrives: bool,
     /// Index in the configuration; `None` for a resource that is not configured.
     configured: Option<usize>,
@@ -82,7 +82,7 @@ struct OrderContext<'a> {
     scope: &'a TargetScope,
 }
 
-/// Channels are sorted among their like: those of messages, those of voices, categories.
+/// Discord sorts text channels, voice channels and categories separately.
 type ChannelGroup = (Option<Reference>, u8);
 
 impl OrderContext<'_> {
@@ -131,7 +131,7 @@ impl OrderContext<'_> {
         }
     }
 
-    /// Index of the first role below the bot's own: it moves no other.
+    /// Index of the first role below the bot's highest role. The bot can move only these.
     fn first_in_reach(&self, members: &[OrderMember]) -> usize {
         let own = self.live.bot_role().filter(|_| !self.live.bot_is_owner());
         own.map_or(0, |own| {
@@ -141,7 +141,7 @@ impl OrderContext<'_> {
         })
     }
 
-    /// Says which roles stand above the bot although the configuration puts others before them.
+    /// Notes about roles above the bot's highest role that the configuration has lower.
     fn out_of_order(&self, members: &[OrderMember], below: usize) -> Vec<String> {
         let wrong = members.iter().take(below).enumerate().filter(|(index, member)| {
             let behind = members.iter().skip(index + 1).filter_map(|other| other.configured);
@@ -223,7 +223,7 @@ impl OrderContext<'_> {
         }
     }
 
-    /// Whether the order must be sent: it differs, or something new came whose place is Discord's choice.
+    /// Whether a request is necessary: the order differs, or the group has a new resource whose position Discord chose.
     fn needs_request(&self, members: &[OrderMember], sorted: &[OrderMember]) -> bool {
         let in_scope = |member: &OrderMember| {
             let address = member.reference.address();
@@ -242,7 +242,7 @@ impl OrderContext<'_> {
         }
     }
 
-    /// What this plan makes, in the configuration's order.
+    /// Resources that this plan creates, in the order of the configuration.
     fn arriving(&self, kind: Kind) -> impl Iterator<Item = (&Address, usize)> {
         let resources = self.configuration.resources.keys().enumerate();
         resources
@@ -250,7 +250,7 @@ impl OrderContext<'_> {
             .map(|(place, address)| (address, place))
     }
 
-    /// What is wanted of a category or channel in scope: its category, if that is managed, and its kind.
+    /// The configured category, if it is managed, and the kind of a category or channel in scope.
     fn wanted(&self, address: &Address) -> Option<(Option<&Clearable<Reference>>, ChannelKind)> {
         if !self.scope.includes(address) {
             return None;
@@ -296,7 +296,7 @@ fn words((parent, like): &ChannelGroup) -> String {
     }
 }
 
-/// The configured members in the configuration's order, in the places that configured members take up.
+/// The configured members in the order of the configuration, within the positions of configured members.
 fn sorted(members: &[OrderMember]) -> Vec<OrderMember> {
     let mut configured: Vec<&OrderMember> = members.iter().filter(|member| member.configured.is_some()).collect();
     configured.sort_by_key(|member| member.configured);
@@ -308,7 +308,7 @@ fn sorted(members: &[OrderMember]) -> Vec<OrderMember> {
     members.iter().map(place).collect()
 }
 
-/// What a person is told: nothing, when only newcomers found their places.
+/// The changed order for display; `None` when only new resources get their positions.
 fn reorder(of: &str, members: &[OrderMember], sorted: &[OrderMember]) -> Option<Reorder> {
     let names = |members: &[OrderMember]| -> Vec<String> {
         let staying = members

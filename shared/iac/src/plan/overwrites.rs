@@ -1,9 +1,9 @@
-//! Changing overwrites one by one, so that nothing private is open at any moment.
+//! The order of overwrite changes: no private channel is open at any time.
 //!
-//! Two rules keep that. What withholds comes before what grants, so that on the way from the old to the new nobody may do
-//! what neither allows. And since an edit of a category reaches every channel whose overwrites equal it at that moment
-//! (<https://discord.com/developers/docs/topics/permissions#permission-syncing>), a channel that must not follow is set
-//! apart first, by an overwrite for the bot that is removed afterwards.
+//! Two rules ensure this. Changes that deny precede changes that allow, so that no intermediate step grants a permission that neither the
+//! old nor the new overwrites grant. And since a change of a category also changes every channel whose overwrites equal those of the
+//! category (<https://discord.com/developers/docs/topics/permissions#permission-syncing>), a channel that must not change first gets a
+//! temporary overwrite for the bot.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,28 +12,28 @@ use arrakis_domain::{Permission, Permissions};
 use super::document::Step;
 use crate::model::{Address, Kind, Overwrite, Overwrites, Target};
 
-/// A managed category or channel, once everything is made and in its category.
+/// A managed category or channel, after all creations and moves.
 #[derive(Clone, Debug)]
 pub(super) struct OverwriteNode {
     /// Its category, if that is managed.
     pub(super) parent: Option<Address>,
     /// Its overwrites, references by address.
     pub(super) current: Overwrites,
-    /// What they should be; `None` when they are not managed.
+    /// The configured overwrites; `None` when they are not managed.
     pub(super) wanted: Option<Overwrites>,
 }
 
-/// Sets apart: nothing that matters to anybody, and enough to differ.
+/// The temporary overwrite for the bot: it has no effect and makes the overwrites differ from those of the category.
 const APART: Overwrite = Overwrite {
     allow: Permissions::of(&[Permission::ViewChannel]),
     deny: Permissions::NONE,
 };
 
-/// One request: `None` removes.
+/// A change of one overwrite; `None` removes it.
 type OverwriteEdit = (Target, Option<Overwrite>);
 
-/// All edits, channels before their categories. `own` are roles that the bot alone has. Gives the channels too that change
-/// by following their category, with no edit of their own.
+/// All changes, channels before their categories. `own` are roles that only the bot has. Returns also the channels that change
+/// with their category, without changes of their own.
 pub(super) fn steps(mut nodes: BTreeMap<Address, OverwriteNode>, own: &BTreeSet<Target>) -> (Vec<Step>, Vec<Address>) {
     let mut steps = Vec::new();
     let followers: Vec<Address> = nodes
@@ -89,13 +89,13 @@ fn changes(node: &OverwriteNode) -> bool {
     node.wanted.as_ref().is_some_and(|wanted| *wanted != node.current)
 }
 
-/// Whether it is as its category is and should become what its category becomes: Discord does that by itself.
+/// Whether it equals its category and should equal it afterwards: Discord then changes it with the category.
 fn follows(node: &OverwriteNode, nodes: &BTreeMap<Address, OverwriteNode>) -> bool {
     let category = node.parent.as_ref().and_then(|parent| nodes.get(parent));
     category.is_some_and(|category| category.current == node.current && category.wanted == node.wanted)
 }
 
-/// Channels that the next edit of their category would reach and must not.
+/// Channels that the next change of their category would change and must not.
 fn dragged(
     category: &Address,
     nodes: &BTreeMap<Address, OverwriteNode>,
@@ -111,7 +111,7 @@ fn dragged(
     children.map(|(address, _)| address.clone()).collect()
 }
 
-/// An overwrite for the bot that differs from the one it has there.
+/// An overwrite for the bot that differs from the present one.
 fn mark_for(node: &OverwriteNode) -> Overwrite {
     match node.current.get(&Target::Bot) {
         Some(known) if *known == APART => Overwrite::default(),
@@ -119,7 +119,7 @@ fn mark_for(node: &OverwriteNode) -> Overwrite {
     }
 }
 
-/// What Discord does when a category was edited.
+/// Applies a change of a category to its synced channels, like Discord.
 fn follow(category: &Address, before: &Overwrites, nodes: &mut BTreeMap<Address, OverwriteNode>) {
     let now = nodes[category].current.clone();
     let children = nodes.values_mut().filter(|node| node.parent.as_ref() == Some(category));
@@ -148,8 +148,9 @@ fn step(address: &Address, (target, overwrite): OverwriteEdit) -> Step {
     }
 }
 
-/// The edits from what is to what should be: first what grants to the bot alone (or it might shut itself out), then what
-/// withholds, then what grants. An overwrite that does both goes by way of what both old and new allow.
+/// The changes from the present to the configured overwrites: first those that allow only the bot more (it might lose access
+/// otherwise), then those that deny, then those that allow. An overwrite that does both has an intermediate value with the
+/// permissions that old and new have in common.
 fn edits_of(node: &OverwriteNode, own: &BTreeSet<Target>) -> Vec<OverwriteEdit> {
     let Some(wanted) = &node.wanted else { return Vec::new() };
     let targets: BTreeSet<&Target> = node.current.keys().chain(wanted.keys()).collect();

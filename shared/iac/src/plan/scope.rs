@@ -1,11 +1,11 @@
-//! How much of a configuration a plan is about.
+//! The resources that a plan covers.
 
 use std::collections::BTreeSet;
 
 use super::known::ManagedResources;
 use crate::model::{Address, Configuration, Reference};
 
-/// Everything, or targets with what they need.
+/// All resources, or targets with the resources that they require.
 #[derive(Clone, Debug)]
 pub(super) enum TargetScope {
     Everything,
@@ -30,7 +30,7 @@ impl TargetScope {
         Self::Only(included)
     }
 
-    /// Targets and everything managed that refers to them: what cannot stay when they go.
+    /// Targets and all managed resources that refer to them, which cannot exist without them.
     pub(super) fn with_dependents(targets: &[Address], managed: &ManagedResources) -> Self {
         if targets.is_empty() {
             return Self::Everything;

@@ -1,8 +1,8 @@
-//! Carrying a plan out on a snapshot instead of a server.
+//! Simulation of a plan on a snapshot of a server.
 //!
-//! Does what Discord would do, as its documentation tells: new roles at the bottom, new channels behind their like,
-//! channels that follow their category, what a removal takes with it. For tests of the planner, for preflight and for
-//! putting steps in order. [`simulate`] refuses what would pass one of Discord's limits; it checks no permissions.
+//! Behaves like Discord by its documentation: new roles at the bottom, new channels after those of their group, channels that
+//! follow their category, dependent deletions. Used by tests of the planner, by preflight and for the order of steps.
+//! [`simulate`] checks Discord's limits and no permissions.
 
 use std::collections::BTreeMap;
 
@@ -15,16 +15,17 @@ use crate::state::{Entry, State};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{step}: {reason}")]
 pub struct SimulationError {
-    /// What was to be done.
+    /// Description of the step.
     pub step: String,
-    /// Why it cannot be.
+    /// The reason.
     pub reason: String,
 }
 
 /// The server and the state after a plan.
 ///
 /// # Errors
-/// When a step refers to what is not there or passes a limit: the plan's order is wrong, or it was not made from these.
+/// A step refers to a resource that does not exist or exceeds a limit: the order of the plan is wrong, or the plan was made from
+/// other inputs.
 pub fn simulate(live: &Live, state: &State, plan: &Plan) -> Result<(Live, State), SimulationError> {
     let mut run = Simulation::new(live, state);
     for step in &plan.steps {
@@ -47,7 +48,7 @@ pub fn simulate(live: &Live, state: &State, plan: &Plan) -> Result<(Live, State)
     Ok((run.live, run.state))
 }
 
-/// A server and a state on the way through a plan.
+/// A server and a state during the simulation.
 #[derive(Clone)]
 pub(super) struct Simulation {
     pub(super) live: Live,
@@ -58,7 +59,7 @@ pub(super) struct Simulation {
 type Outcome = Result<(), String>;
 
 impl Simulation {
-    /// At the beginning.
+    /// The simulation before the first step.
     pub(super) fn new(live: &Live, state: &State) -> Self {
         let highest = live.resources().map(|resource| resource.id.get()).max().unwrap_or(0);
         let mut run = Self {
@@ -70,7 +71,7 @@ impl Simulation {
         run
     }
 
-    /// Does what Discord would do. Limits and permissions are for others to check.
+    /// Carries out a step like Discord. Checks neither limits nor permissions.
     pub(super) fn carry_out(&mut self, step: &Step) -> Outcome {
         match step {
             Step::Create { address, attributes } => self.create(address, attributes),

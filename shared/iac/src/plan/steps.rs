@@ -1,9 +1,9 @@
-//! From changes to steps, in the order in which nothing fails for want of something else and nothing private is open.
+//! From changes to steps, in an order in which each step finds what it requires and no private channel is open.
 //!
-//! What withholds permissions from roles comes first, what grants them last. What other things refer to comes before
-//! them: roles, emoji, categories, channels; the server's settings between the channels that they name and the channels that
-//! only a community has. Removals come after what replaces them; [`super::fit`] changes that where Discord's limits leave no
-//! room for both.
+//! Steps that remove permissions of roles are first, those that add permissions last. Resources precede those that refer to them:
+//! roles, emoji, categories, channels; the settings of the server are between the channels that they refer to and the channels that
+//! require a community. Deletions follow the creation of a replacement; [`super::fit`] changes the order where Discord's limits have
+//! no room for both.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,7 +32,7 @@ impl Phases {
     }
 }
 
-/// All steps but the orders.
+/// All steps except changes of positions.
 pub(super) fn steps(
     changes: &[Change],
     wanted: &WantedAttributes,
@@ -80,7 +80,7 @@ pub(super) fn steps(
     phases.into_steps()
 }
 
-/// Steps of a plan that removes everything in it: backwards.
+/// Steps that remove the resources of all changes, in reverse order of creation.
 pub(super) fn backwards(changes: &[Change], live: &Live) -> Vec<Step> {
     let mut order: Vec<&Change> = changes.iter().collect();
     let positions: BTreeMap<(Kind, _), i64> = live
@@ -110,8 +110,8 @@ fn removal(change: &Change) -> Option<Step> {
     }
 }
 
-/// Removals of channels and roles come late, after what replaces them. The other kinds have few places each, so there they
-/// come first. Where a server has no room for both, [`super::fit`] puts removals forward.
+/// Adds deletions. Those of channels and roles are late, after the creation of replacements; the other kinds have low limits, so their
+/// deletions are early.
 fn removals(changes: &[Change], live: &Live, phases: &mut Phases) {
     for step in backwards(changes, live) {
         let phase = match (&step, step.address()) {
@@ -122,7 +122,7 @@ fn removals(changes: &[Change], live: &Live, phases: &mut Phases) {
     }
 }
 
-/// What the state has to learn before anything is sent.
+/// Steps that update the state before the first request.
 fn state_steps(change: &Change, managed: &ManagedResources, steps: &mut Vec<Step>) {
     let Some(known) = managed.known.get(&change.address) else {
         return;
@@ -168,7 +168,7 @@ fn create(change: &Change, phase: &mut Vec<Step>) {
     }
 }
 
-/// Takes out whether the bot has the role, which is a request of its own.
+/// Replaces `given_to_bot`, which a separate request sets, and returns it.
 fn take_bot_role(attributes: &mut Attributes, instead: Option<bool>) -> Option<bool> {
     match attributes {
         Attributes::Role(role) if role.given_to_bot.is_some() => std::mem::replace(&mut role.given_to_bot, instead),
@@ -205,7 +205,7 @@ fn is_sent_with_others(field: &str) -> bool {
     field != "overwrites" && field != "given_to_bot"
 }
 
-/// A role that changes: what it loses early, what it gains late.
+/// A changed role: permissions that it loses early, permissions that it gains late.
 fn role_update(change: &Change, before: &Role, after: &Role, careful: bool, phases: &mut Phases) {
     let Some(id) = change.id else { return };
     let address = &change.address;
@@ -270,7 +270,7 @@ fn role_update(change: &Change, before: &Role, after: &Role, careful: bool, phas
     }
 }
 
-/// Channels that the server's new settings name: they must be there first.
+/// Channels that the new settings of the server refer to: they are created first.
 fn named_by_server(changes: &[Change]) -> BTreeSet<Address> {
     let server = changes.iter().find(|change| change.address == Address::SERVER);
     let Some(Attributes::Server(server)) = server.and_then(|change| change.after.as_ref()) else {
@@ -294,8 +294,7 @@ fn edited_categories(changes: &[Change]) -> BTreeSet<Address> {
     edited.map(|change| change.address.clone()).collect()
 }
 
-/// Whether a channel is made with the overwrites of a category that are about to change: it is made after that, or it would
-/// begin with the old ones.
+/// Whether a channel is created with the overwrites of a category that this plan changes: it is created after the change.
 fn inherits(change: &Change, edited: &BTreeSet<Address>) -> bool {
     let Some(Attributes::Channel(channel)) = &change.after else {
         return false;
@@ -305,7 +304,7 @@ fn inherits(change: &Change, edited: &BTreeSet<Address>) -> bool {
     made && channel.overwrites.is_none() && category.is_some_and(|category| edited.contains(&category))
 }
 
-/// Whether the server stops being a community, which its last announcement channel must not outlive.
+/// Whether Community is disabled, which requires that the announcement channels are deleted first.
 fn leaves_community(change: &Change) -> bool {
     let community = |attributes: &Option<Attributes>| match attributes {
         Some(Attributes::Server(server)) => server.community,
@@ -314,7 +313,7 @@ fn leaves_community(change: &Change) -> bool {
     community(&change.before) == Some(true) && community(&change.after) == Some(false)
 }
 
-/// Overwrites of everything managed, as they are when all is made and moved, and the steps to what they should be.
+/// Steps that change overwrites, after all creations and moves, and the channels that change with their category.
 fn overwrite_steps(
     changes: &[Change],
     wanted: &WantedAttributes,
@@ -368,7 +367,7 @@ fn overwrite_steps(
     overwrites::steps(nodes, &own)
 }
 
-/// The category, if it is said: `Some(None)` for none, or for one that is not managed.
+/// The category, if it is configured: `Some(None)` for no category, or for one that is not managed.
 fn parent(attributes: &Attributes) -> Option<Option<Address>> {
     match attributes {
         Attributes::Channel(channel) => channel
@@ -379,8 +378,8 @@ fn parent(attributes: &Attributes) -> Option<Option<Address>> {
     }
 }
 
-/// Refreshes of what did not change and is recorded differently: somebody made the change by hand that the configuration
-/// asks for, or attributes came under management, or left it.
+/// Refreshes of unchanged resources whose recorded attributes differ: another user made the configured change, or the set of
+/// managed attributes changed.
 pub(super) fn silent_refreshes(
     changes: &[Change],
     wanted: &WantedAttributes,
@@ -412,7 +411,7 @@ pub(super) fn silent_refreshes(
     steps
 }
 
-/// Steps that bring the state up to date and nothing else.
+/// Steps that only update the state.
 pub(super) fn refreshes(managed: &ManagedResources, includes: impl Fn(&Address) -> bool) -> Vec<Step> {
     let mut steps = Vec::new();
     let readable = managed.known.iter().filter(|(_, known)| !known.held);

@@ -1,8 +1,7 @@
-//! Tags of forums. Posts refer to a tag by its id, so a tag that is renamed must keep it.
+//! Tags of forums. Posts refer to a tag by its id, so a renamed tag keeps its id.
 //!
-//! A configuration has names, the server and the state have ids. [`identify`] decides which configured tag is which tag of
-//! the server: by name; else by the name under which the state knows its id; else by its place among the tags that were
-//! found, where that leaves one possibility.
+//! A configuration has only names. [`identify`] assigns the tags of the server to the configured tags: by name; otherwise by the name
+//! in the state; otherwise by its position among the assigned tags, where only one assignment is possible.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -109,7 +108,7 @@ fn by_place(wanted: &mut [Tag], live: &[Tag]) {
     }
 }
 
-/// What an answer says of new tags beside what was asked: their ids. They are recorded.
+/// Copies the ids of new tags from an answer.
 pub(super) fn learn_ids(asked: &mut Attributes, answered: &Attributes) {
     if let (Some(asked), Some(answered)) = (tags_mut(asked), tags_of(Some(answered))) {
         by_name(asked, answered);
