@@ -1,4 +1,4 @@
-//! Discord's content network, which serves images without a token:
+//! Downloads images from Discord's CDN, which requires no token:
 //! <https://discord.com/developers/docs/reference#image-formatting>.
 
 use std::time::Duration;
@@ -8,48 +8,48 @@ use url::Url;
 
 use crate::http::{Https, HttpsError};
 
-/// Discord's own.
+/// Discord's CDN.
 const DISCORDS: &str = "https://cdn.discordapp.com";
 const DISCORDS_MEDIA: &str = "https://media.discordapp.net";
-/// Attempts of one download.
+/// Maximum number of attempts of a download.
 const TRIES: u32 = 4;
-/// Pause after the first failure; it doubles.
+/// Pause after the first failure. It doubles with each failure.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Longest pause that an answer may ask for.
+/// Maximum pause that a response may request.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// Bound of one download.
+/// Timeout of a download.
 const BOUND: Duration = Duration::from_secs(30);
 
 /// An image that cannot be downloaded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CdnError {
-    /// No image there, or the content network does not give it.
-    #[error("the content network answered {url} with status {status}")]
+    /// The CDN answered with an error status.
+    #[error("the CDN answered {url} with status {status}")]
     Refused {
-        /// What was asked for.
+        /// The URL.
         url: String,
-        /// The answer's status.
+        /// The status.
         status: u16,
     },
-    /// Nothing, or no whole answer, came after several attempts.
+    /// No complete response after several attempts.
     #[error("{url} cannot be downloaded: {why}")]
     Unavailable {
-        /// What was asked for.
+        /// The URL.
         url: String,
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// More bytes than the image may have.
+    /// The image is too large.
     #[error("{url} has more than {most} bytes")]
     TooLarge {
-        /// What was asked for.
+        /// The URL.
         url: String,
-        /// The limit.
+        /// The maximum number of bytes.
         most: usize,
     },
 }
 
-/// Downloads images.
+/// A client of the CDN.
 #[derive(Clone, Debug)]
 pub struct Cdn {
     client: reqwest::Client,
@@ -57,7 +57,7 @@ pub struct Cdn {
 }
 
 impl Cdn {
-    /// The content network that belongs to an API: Discord's own, or, where the API is an emulator, the same host.
+    /// The CDN of an API: Discord's CDN, or, for an emulator, the host of the API.
     ///
     /// # Errors
     /// TLS cannot be set up.
@@ -68,10 +68,10 @@ impl Cdn {
         })
     }
 
-    /// The image at a path below the base, of at most so many bytes.
+    /// Downloads the image at a path below the base URL, of at most `most` bytes.
     ///
     /// # Errors
-    /// It is not there, too large, or nothing came after several attempts.
+    /// It does not exist, is too large, or several attempts failed.
     pub async fn image(&self, path: &str, most: usize) -> Result<Vec<u8>, CdnError> {
         let url = self.url(path);
         let (mut attempt, mut pause) = (1, PAUSE);
@@ -135,10 +135,10 @@ impl Cdn {
     }
 }
 
-/// What an attempt came to.
+/// The failure of an attempt.
 enum DownloadAttempt {
     Ended(Result<Vec<u8>, CdnError>),
-    /// Another attempt may succeed, after this wait where the answer names one.
+    /// A further attempt may succeed, after the requested pause.
     Failed {
         why: String,
         wait: Option<Duration>,

@@ -1,9 +1,8 @@
-//! Carries out plans at Discord.
+//! Applies plans at Discord.
 //!
-//! Owns everything between the pure engine (`arrakis-iac`) and the world: the HTTP client with Discord's rate limits, the
-//! reader of the live server, the store of the state with its lock, the executor, import. Refuses decisions: what is to be
-//! done is in the plan. Prints nothing, asks nothing, reads no environment: progress goes out as [`Event`]s, choices come in
-//! as arguments.
+//! Owns the input and output of the pure engine (`arrakis-iac`): the HTTP client with Discord's rate limits, the reader of the
+//! live server, the store of states with their locks, and the executor. The plan contains all decisions. The crate prints
+//! nothing and reads no environment variables: progress is reported as [`Event`]s, options are arguments.
 //!
 //! To add a kind of resource: see `kinds`.
 

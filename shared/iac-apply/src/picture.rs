@@ -1,4 +1,4 @@
-//! Pictures beside a configuration: whoever calls gives their bytes.
+//! Image files of a configuration. The caller provides their bytes.
 
 use std::fmt::Debug;
 use std::path::PathBuf;
@@ -9,16 +9,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
-/// Gives the bytes of pictures.
+/// A source of image files.
 pub trait Pictures: Debug + Send + Sync {
-    /// The bytes of one.
+    /// The content of an image file.
     ///
     /// # Errors
-    /// In words: why there are none.
+    /// The reason why the file cannot be read.
     fn bytes(&self, image: &Image) -> Result<Vec<u8>, String>;
 }
 
-/// Pictures in a folder: that of the configuration.
+/// Image files of a folder: that of the configuration.
 #[derive(Clone, Debug)]
 pub struct Folder(pub PathBuf);
 
@@ -29,17 +29,17 @@ impl Pictures for Folder {
     }
 }
 
-/// As Discord takes pictures: <https://discord.com/developers/docs/reference#image-data>.
+/// The bytes as a data URI: <https://discord.com/developers/docs/reference#image-data>.
 pub(crate) fn data_uri(bytes: &[u8]) -> Result<String, String> {
     let format = format(bytes).filter(|format| *format != ImageFormat::Lottie);
     let format = format.ok_or("it is neither PNG, JPEG, GIF, WebP nor AVIF")?;
     Ok(format!("data:{};base64,{}", media_type(format), STANDARD.encode(bytes)))
 }
 
-/// Whether Discord takes these bytes as the image of a resource of this kind.
+/// Checks whether Discord accepts these bytes as the image of a resource of this kind.
 ///
 /// # Errors
-/// Why it would not.
+/// The reason why Discord would refuse it.
 pub fn check_image(kind: Kind, bytes: &[u8]) -> Result<(), String> {
     let Some(accepted) = kind.image() else { return Ok(()) };
     match format(bytes) {
@@ -69,14 +69,14 @@ pub fn check_image(kind: Kind, bytes: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// Bytes of the largest image that a resource of this kind may have; 0 for kinds without one.
+/// Maximum size of the image of a kind, in bytes; 0 for kinds without an image.
 #[must_use]
 pub fn largest_image(kind: Kind) -> usize {
     kind.image().map_or(0, |image| image.max_bytes)
 }
 
-/// The findings about images that a plan would upload and cannot: files that are absent, unreadable, of another type, too large,
-/// or another file than the one that the plan was made with.
+/// The findings for images that a plan cannot upload: files that are absent, unreadable, of a wrong type, too large, or changed
+/// since the plan was made.
 #[must_use]
 pub fn unusable_images(plan: &Plan, pictures: &dyn Pictures) -> Vec<Finding> {
     let unusable = plan::sent_images(plan).filter_map(|(address, image)| {
@@ -98,7 +98,7 @@ fn usable(kind: Kind, image: &Image, pictures: &dyn Pictures) -> Result<(), Stri
     }
 }
 
-/// SHA-256 of a file, in hexadecimal, as [`Image::sha256`] has it.
+/// SHA-256 of a file in hexadecimal, as in [`Image::sha256`].
 #[must_use]
 pub fn digest(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
@@ -108,7 +108,7 @@ fn is_json(bytes: &[u8]) -> bool {
     bytes.first() == Some(&b'{') && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
 }
 
-/// The format of a file, by its first bytes.
+/// The format of an image, by its first bytes.
 pub(crate) fn format(bytes: &[u8]) -> Option<ImageFormat> {
     match bytes {
         [0x89, b'P', b'N', b'G', ..] => Some(ImageFormat::Png),

@@ -1,4 +1,4 @@
-//! Reads a live server: one GET for each collection, never one for each resource.
+//! Reads a live server, with one GET for each list of resources.
 
 use std::collections::BTreeSet;
 
@@ -8,43 +8,43 @@ use serde_json::Value;
 
 use crate::http::{CallError, Discord};
 
-/// A server that cannot be read.
+/// A failure to read a server.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The bot is not a member of it, or there is none with this id.
+    /// The bot is not on the server, or the server does not exist.
     #[error("the bot is not on server {0}, or there is no such server; check the id and invite the bot")]
     NoServer(Snowflake),
-    /// The bot lacks what collections need.
+    /// The bot lacks permissions that are required to read lists.
     #[error("the bot is not allowed to read {}; grant: {} (Server Settings, Roles, the bot's role)", what.join(", "), permissions.join(", "))]
     Forbidden {
-        /// The kinds of these collections.
+        /// The kinds that cannot be read.
         kinds: BTreeSet<Kind>,
-        /// Which collections.
+        /// The names of their lists.
         what: Vec<&'static str>,
-        /// What they need, each once.
+        /// The missing permissions.
         permissions: Vec<&'static str>,
     },
     /// A call failed.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// An answer has an unknown shape.
+    /// A response has an unknown form.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
 }
 
-/// Every kind that can be read.
+/// All kinds that can be read.
 #[must_use]
 pub fn all_kinds() -> BTreeSet<Kind> {
     Kind::ALL.iter().copied().collect()
 }
 
-/// Most members that are looked for, one request each.
+/// Maximum number of members that are looked up, with one request each.
 const MOST_LOOKED_FOR: usize = 50;
 
-/// Which of these users are not on the server. Of very many only the first are looked for: each is a request.
+/// The users that are not members of the server. Only the first of very many are looked up, since each is a request.
 ///
 /// # Errors
-/// A call failed otherwise than by saying that there is no such user or member.
+/// A call failed, other than by an unknown user or member.
 pub async fn absent_members(
     discord: &Discord,
     guild: Snowflake,
@@ -63,8 +63,8 @@ pub async fn absent_members(
     Ok(absent)
 }
 
-/// Reads a server. Roles, categories, channels, emoji, stickers and settings come always; of the further kinds those in
-/// `kinds`. Of what was not read nothing is known, so name every kind that configuration or state hold.
+/// Reads a server. Roles, categories, channels, emoji, stickers and settings are always read, other kinds only if they are in
+/// `kinds`: pass each kind of the configuration and the state.
 ///
 /// # Errors
 /// See [`ReadError`].
@@ -95,7 +95,7 @@ pub async fn read(discord: &Discord, guild: Snowflake, kinds: &BTreeSet<Kind>) -
         let answer = match discord.get(&format!("{base}/{}", list.path)).await {
             Ok(answer) => answer,
             Err(error) if error.is_gone() && list.is_nullable => Value::Null,
-            // A server, or an API, without such a thing.
+            // The server, or the API, does not have this kind.
             Err(error) if error.is_gone() => continue,
             Err(error) if error.code() == Some(50_013) => {
                 forbidden.insert(*kind);

@@ -1,7 +1,7 @@
-//! From a live server, or any configuration, to YAML that reads back as the same.
+//! Writes a live server, or any configuration, as YAML that loads to the same configuration.
 //!
-//! Owns the logical names that unmanaged resources get, and the writing of YAML. Refuses to lose anything: permissions
-//! without a name are written as bits, references to what is not exported by id.
+//! Owns the logical names of unmanaged resources and the format of the file. Nothing is lost: permissions without a name are
+//! written as bits, and references to resources that are not exported as ids.
 
 mod document;
 mod live;

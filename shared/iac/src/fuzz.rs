@@ -1,4 +1,4 @@
-//! Files of servers as an operator may write them, and what none of them may do to the reader: see `arrakis-fuzz`.
+//! Fuzz target of the configuration reader: see `arrakis-fuzz`.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ fn read(themes: &Registry, file: &[u8]) -> String {
             return last.unwrap_or_default();
         }
     };
-    // What is taken is whole: it can be written, and read again as the same.
+    // A valid configuration can be exported and loads to the same configuration.
     let yaml = to_yaml(&loaded.configuration, "");
     let back = match load("server.yaml", yaml.as_bytes(), themes, &Inputs::default()) {
         Ok(back) => to_yaml(&back.configuration, ""),
@@ -58,7 +58,7 @@ fn server_files() {
     ];
     let themes = Registry::load(None).unwrap();
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    // A theme's server is some hundred resources from one line of a file.
+    // A theme adds about a hundred resources with one line of a file.
     let fuzz = Fuzz::target(env!("CARGO_MANIFEST_DIR"), "server_files")
         .also(here.join("tests/corpus"))
         .also(here.join("../../services/gaib/examples"))

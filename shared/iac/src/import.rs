@@ -1,6 +1,6 @@
-//! Taking in what is there: which live thing an address of the configuration stands for.
+//! Import: matches addresses of the configuration with existing resources of the server.
 //!
-//! Owns the matching by what a person would go by. Refuses to guess: of several that could be meant none is taken.
+//! Owns the matching by name. An address with several candidates is not matched.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,52 +9,52 @@ use crate::live::{Live, LiveResource};
 use crate::model::{Address, Attributes, Clearable, Configuration, Kind, Reference, Snowflake, normalised_name};
 use crate::state::{Entry, State, StateError};
 
-/// What was found for a configuration.
+/// The existing resources that match a configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImportMatches {
-    /// Addresses that are not in the state, with the ids of what they stand for, in an order in which they can be adopted.
+    /// Addresses that are not in the state, with the ids of their resources, in an order in which they can be imported.
     pub found: Vec<(Address, Snowflake)>,
-    /// Configured addresses that the server has nothing for, or more than one thing.
+    /// Configured addresses without a resource on the server, or with several candidates.
     pub missing: Vec<Address>,
-    /// What is on the server and neither managed nor configured.
+    /// Resources of the server that are neither managed nor configured.
     pub left: Vec<(Kind, Snowflake)>,
 }
 
-/// Why one thing cannot be taken in.
+/// A resource that cannot be imported.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImportError {
-    /// Nothing of the kind has the id.
+    /// No resource of the kind has the id.
     #[error("the server has no {} with the id {id}", kind.words())]
     NotThere {
-        /// What was looked for.
+        /// The kind.
         kind: Kind,
-        /// Its id.
+        /// The id.
         id: Snowflake,
     },
-    /// It is there, and of a kind that is unknown.
+    /// The resource exists and has an unknown type.
     #[error("the {} {id} cannot be read: Discord sent `{value}` as its kind, which is unknown to this version of gaib", kind.words())]
     Unreadable {
-        /// What was looked for.
+        /// The kind.
         kind: Kind,
-        /// Its id.
+        /// The id.
         id: Snowflake,
-        /// The kind that Discord sent.
+        /// The type that Discord sent.
         value: String,
     },
-    /// It belongs to an application or to boosting.
+    /// A role of an application, of boosting or of a subscription.
     #[error(
         "the role `{0}` is managed by an application or by boosting; it can be neither created nor deleted, so gaib cannot manage it"
     )]
     OfAnApplication(String),
-    /// The state refuses it.
+    /// The address or the id is in the state already.
     #[error(transparent)]
     State(#[from] StateError),
 }
 
-/// Takes one thing into the state.
+/// Imports a resource into the state.
 ///
 /// # Errors
-/// When it is not there, cannot be managed, or the address or id is managed already.
+/// It does not exist or cannot be managed, or the address or id is in the state already.
 pub fn import(
     address: &Address,
     id: Snowflake,
@@ -91,8 +91,8 @@ pub fn import(
     Ok(state.adopt(address.clone(), Entry { id, attributes })?)
 }
 
-/// Discord gives no image back to compare. An image that cannot be changed in place (of an emoji or sticker) is taken for the one
-/// that is there. Of what can be changed, an export's image is the one that was downloaded.
+/// Discord does not return images. An image that cannot be changed (of an emoji or sticker) is assumed to be the existing one.
+/// An image of an export that can be changed is the downloaded one.
 fn take_image(attributes: &mut Attributes, wanted: &Attributes, is_downloaded: bool) {
     let is_replaceable = attributes.kind().image().is_some_and(|image| image.is_replaceable);
     if (!is_replaceable || is_downloaded)
@@ -102,7 +102,7 @@ fn take_image(attributes: &mut Attributes, wanted: &Attributes, is_downloaded: b
     }
 }
 
-/// Finds what the configured addresses stand for that are not in the state yet.
+/// Matches configured addresses that are not in the state with resources of the server.
 #[must_use]
 pub fn matches(configuration: &Configuration, state: &State, live: &Live) -> ImportMatches {
     let managed: BTreeMap<Address, Snowflake> = state
@@ -110,7 +110,7 @@ pub fn matches(configuration: &Configuration, state: &State, live: &Live) -> Imp
         .iter()
         .map(|(address, entry)| (address.clone(), entry.id))
         .collect();
-    // An export gives the same server the same names: a configuration that came from one fits by address.
+    // An export is deterministic: a configuration from an export matches by address.
     let exported = export::assign(live, &managed);
     let mut search = ImportSearch {
         live,
@@ -176,7 +176,7 @@ impl ImportSearch<'_> {
         }
     }
 
-    /// The same name; for channels also the same kind and category, as far as they are said.
+    /// Whether the names are equal and, for channels, the configured kind and category.
     fn is_like(&self, wanted: &Attributes, found: &Attributes) -> bool {
         match (wanted, found) {
             (Attributes::Channel(wanted), Attributes::Channel(found))

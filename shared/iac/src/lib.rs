@@ -1,8 +1,7 @@
 //! Discord servers as code: the engine of `gaib`, of the worker's wizard and of the backups.
 //!
-//! Owns the model of a server, its configuration in YAML, the document of state, the plan and its rendering, the export of
-//! a live server. Refuses input and output of every kind: it reads bytes that a caller read, and hands out values that a
-//! caller carries out. Every function is a pure function of its arguments.
+//! Owns the model of a server, its configuration in YAML, the state, the plan and its rendering, and the export of a live
+//! server. All functions are pure: the caller performs input and output.
 //!
 //! To add a kind of resource: see `kinds`.
 

@@ -1,7 +1,7 @@
-//! What a Discord server is made of: kinds, addresses, attributes, references.
+//! The model of a Discord server: kinds, addresses, attributes, references.
 //!
-//! The vocabulary that configuration, state, live server and plan share. An attribute that is `None` is not managed:
-//! it is left as it is on the server. References between resources are symbolic; only apply turns them into ids.
+//! Configuration, state, live server and plan share it. An attribute that is `None` is not managed: it stays unchanged on the
+//! server. References between resources are addresses; only apply resolves them to ids.
 
 mod configuration;
 

@@ -1,24 +1,24 @@
-//! The rules that preflight checks, as a table: what a person reads in the documentation, and what tests go through.
+//! The table of rules that preflight checks. The documentation and the tests use it.
 
-/// A rule of Discord's (or, where it says so, of gaib's) that a plan must keep.
+/// A rule that preflight checks: of Discord or, where its text states so, of gaib.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// Its name in [`crate::plan::Finding::rule`].
+    /// Id, as in [`crate::plan::Finding::rule`].
     pub id: &'static str,
-    /// Which resources and attributes it is about.
+    /// The resources and attributes that it applies to.
     pub about: &'static str,
-    /// What is checked.
+    /// The rule.
     pub text: &'static str,
-    /// Where Discord says so.
+    /// URL of Discord's documentation; empty for a rule of gaib.
     pub source: &'static str,
 }
 
-/// Builds the table.
+/// Declares the table and a constant for the id of each rule.
 macro_rules! rules {
     ($($(#[$doc:meta])* $name:ident $id:literal $about:literal $text:literal $source:literal;)+) => {
         $($(#[$doc])* pub(crate) const $name: &str = $id;)+
 
-        /// All of them, in the order in which findings are reported.
+        /// All rules, in the order of findings.
         pub const RULES: &[Rule] = &[$(Rule { id: $id, about: $about, text: $text, source: $source },)+];
     };
 }
@@ -140,7 +140,7 @@ rules! {
         "https://discord.com/developers/docs/resources/sticker#create-guild-sticker";
 }
 
-/// The table in Markdown.
+/// The table of rules in Markdown.
 #[must_use]
 pub fn rules_table() -> String {
     let mut text = String::from("| rule | about | what is checked |\n|---|---|---|\n");

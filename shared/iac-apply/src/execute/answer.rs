@@ -1,5 +1,5 @@
-//! What Discord answers beside what was asked: values that it keeps otherwise are recorded, so that the next plan reports
-//! them instead of asking for them again.
+//! Compares responses with requested values. Values that Discord stored differently are recorded, so that the next plan reports
+//! them instead of requesting them again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use super::{ApplyError, Executor, StepContext};
 
-/// Records how an answer differs from what was asked of `address`. `fields` are those that were sent; all, when it was
-/// made. An answer that cannot be read records nothing: the next plan reads the server itself.
+/// Records how a response differs from the attributes that were sent for `address`: `fields`, or all of a new resource. An
+/// unreadable response records nothing: the next plan reads the server.
 pub(super) fn record(
     state: &mut State,
     run: &StepContext<'_>,
@@ -27,7 +27,7 @@ pub(super) fn record(
     }
 }
 
-/// The same of what Discord keeps, as it was read.
+/// Records how stored attributes differ from requested ones.
 pub(super) fn record_kept(
     state: &mut State,
     run: &StepContext<'_>,
@@ -41,14 +41,14 @@ pub(super) fn record_kept(
     let Some(entry) = state.resources.get_mut(address) else {
         return;
     };
-    // The entry may have more than was asked: overwrites and roles of the bot are other steps'.
+    // Overwrites and roles of the bot in the entry are of other steps.
     entry.attributes = entry.attributes.with_fields(&altered.attributes, &sent);
     let attributes = entry.attributes.clone();
     state.record_altered(address, attributes, altered.asked);
 }
 
 impl Executor<'_> {
-    /// Requests for overwrites are answered without a body: after a plan with some, the channels are read once.
+    /// Responses to requests for overwrites have no body: after a plan with such requests, the channels are read once.
     pub(super) async fn check_overwrites(
         &mut self,
         plan: &Plan,
@@ -61,7 +61,7 @@ impl Executor<'_> {
         }
         let guild = live.guild_id;
         let answer = self.discord.get::<Value>(&format!("/guilds/{guild}/channels")).await;
-        // Everything is applied: a failure here leaves the comparison to the next apply.
+        // The plan is applied; after a failure here, the next apply compares.
         let Some(found) = answer.ok().and_then(|answer| read_channels(&answer, guild).ok()) else {
             return Ok(());
         };
@@ -84,7 +84,7 @@ impl Executor<'_> {
     }
 }
 
-/// Categories and channels whose overwrites a plan sets, with the targets; all targets of those that follow a category.
+/// Categories and channels whose overwrites a plan sets, with the targets; `None` for all targets of a synchronised channel.
 fn asked_overwrites(plan: &Plan) -> BTreeMap<Address, Option<BTreeSet<Target>>> {
     let mut asked: BTreeMap<Address, Option<BTreeSet<Target>>> = BTreeMap::new();
     for step in &plan.steps {

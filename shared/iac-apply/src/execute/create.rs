@@ -1,8 +1,8 @@
-//! Creations: the one kind of step that cannot simply be repeated.
+//! Creations, which cannot simply be repeated after a missing response.
 //!
-//! A pending record goes to the state before the request. Where the answer is lost, the server is looked through for what was
-//! made; the request is made again only after a look that shows that nothing was. What came and cannot be told apart from
-//! somebody else's ends the run: see [`CreationOutcome`].
+//! A pending record is written to the state before the request. If the response is missing, the resource is searched on the
+//! server; the request is repeated only after a search without a result. An ambiguous result ends the apply: see
+//! [`CreationOutcome`].
 
 use arrakis_iac::live::Live;
 use arrakis_iac::model::{Address, Attributes, Snowflake};
@@ -16,31 +16,31 @@ use crate::http::CallError;
 use crate::kinds::{self, WriteRequest};
 use crate::read;
 
-/// A creation that is asked for.
+/// A creation that is requested.
 struct CreationAttempt<'a> {
     address: &'a Address,
-    /// Its record, with that of earlier tries in it.
+    /// The pending record, which includes earlier attempts.
     pending: Pending,
-    /// The record of earlier tries alone.
+    /// The pending record of earlier attempts only.
     earlier: Option<Pending>,
 }
 
-/// What was made.
+/// A created resource.
 struct CreatedResource {
-    /// With what was asked for.
+    /// The requested attributes.
     entry: Entry,
     kept: StoredAttributes,
 }
 
-/// What Discord keeps of it.
+/// The source of the stored attributes.
 enum StoredAttributes {
-    /// By the answer to the request.
+    /// The response to the request.
     Answer(Value),
-    /// By a look through the server.
+    /// A search on the server.
     Live(Box<Attributes>),
 }
 
-/// What a look through the server shows.
+/// The result of a search on the server.
 enum SearchOutcome {
     Found(Box<CreatedResource>),
     Absent,
@@ -61,13 +61,13 @@ impl Executor<'_> {
                 .look_clearly(run, address, pending, state, self.looks_left(pending))
                 .await?
         {
-            // It is what was asked for then; the next plan tells whether that is still what is wanted.
+            // It has the attributes of the earlier request; the next plan compares them with the configuration.
             state.record(address.clone(), just_made(&found.entry));
             return Ok(());
         }
         let writing = kinds::create(attributes, &self.context(run, state)).map_err(|error| run.form(error))?;
         let now_ms = self.discord.now_ms();
-        // What an earlier try asked for may still come: it goes on being looked for.
+        // The earlier request may still take effect, so its record stays.
         let pending = match &earlier {
             Some(earlier) => {
                 let others = ids_before(address.kind(), run.live, earlier.since_ms);
@@ -92,7 +92,7 @@ impl Executor<'_> {
         self.finish(run, address, &made, state).await
     }
 
-    /// Records what was made, and asks for what takes requests of its own.
+    /// Records a created resource and makes the further requests that it requires.
     async fn finish(
         &mut self,
         run: &StepContext<'_>,
@@ -113,7 +113,7 @@ impl Executor<'_> {
             return Ok(());
         }
         self.save(state).await?;
-        // Of the rest the state goes on saying what Discord keeps.
+        // The other attributes in the state stay as Discord stored them.
         let recorded = state
             .entry(address)
             .map_err(|error| run.state(error))?
@@ -126,8 +126,8 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// Asks for it until it is there. Where it fails and it is certain that this try made nothing, the pending record becomes
-    /// what it was before: an earlier try stays recorded until it is resolved.
+    /// Requests the creation until the resource exists. If it certainly created nothing, the pending record is restored: an
+    /// earlier attempt stays recorded until it is resolved.
     async fn make(
         &mut self,
         run: &StepContext<'_>,
@@ -145,7 +145,7 @@ impl Executor<'_> {
             match self.ask(run, writing).await {
                 Ok((id, answer)) => {
                     let attributes = pending.attributes.clone();
-                    // An earlier request may still take effect: later plans look for that.
+                    // An earlier request may still take effect: later plans search for its result.
                     if unknown.is_some() || earlier.is_some() {
                         state.repeated.insert(address.clone(), pending);
                     }
@@ -155,7 +155,7 @@ impl Executor<'_> {
                     });
                 }
                 Err(error @ CallError::OutcomeUnknown { .. }) => {
-                    // The request may have waited for a long time before it was sent.
+                    // The request may have waited long before it was sent.
                     pending.again_ms = Some(self.discord.now_ms());
                     state.begin_create(address.clone(), pending.clone());
                     self.save(state).await?;
@@ -185,7 +185,7 @@ impl Executor<'_> {
         Err(run.call(unknown.unwrap_or_else(nothing)))
     }
 
-    /// Asks for it once. A success without an id leaves the outcome unknown.
+    /// Makes one request. The outcome of a success without an id is unknown.
     async fn ask(&self, run: &StepContext<'_>, writing: &WriteRequest) -> Result<(Snowflake, Value), CallError> {
         let (method, body) = (writing.method.clone(), writing.body.clone());
         let answer = self.discord.send(method, &writing.path, body, &run.reason).await?;
@@ -198,14 +198,14 @@ impl Executor<'_> {
         }
     }
 
-    /// How often an earlier run's creation is looked for: once, unless it was asked for a moment ago.
+    /// Number of searches for a creation of an earlier apply: one, unless it was requested recently.
     fn looks_left(&self, pending: &Pending) -> usize {
         let patience = self.discord.patience();
         let is_recent = self.discord.now_ms() <= pending.last_ms().saturating_add(patience.looks_ms());
         if is_recent { patience.looks.len() } else { 1 }
     }
 
-    /// Looks for what a pending creation made. An unclear outcome is an error.
+    /// Searches for the result of a pending creation. An ambiguous result is an error.
     async fn look_clearly(
         &self,
         run: &StepContext<'_>,
@@ -224,7 +224,7 @@ impl Executor<'_> {
         }
     }
 
-    /// Looks through the server `times` with growing pauses: an answer may be lost before the thing is there.
+    /// Searches on the server up to `times` times with growing pauses: the resource may appear after the lost response.
     async fn look(
         &self,
         run: &StepContext<'_>,
@@ -265,7 +265,7 @@ impl Executor<'_> {
         Ok(last)
     }
 
-    /// Drops the records of repeated creations whose earlier requests cannot take effect any more, and did not.
+    /// Removes the records of repeated creations whose earlier requests can no longer take effect.
     pub(super) async fn settle_repeated(&mut self, live: &Live, state: &mut State) -> Result<(), ApplyError> {
         let now_ms = self.discord.now_ms();
         let doubled: Vec<Address> = find_doubles(state, live)
@@ -282,8 +282,8 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// Drops an address from the state. A creation that was lost a moment ago may still take effect, so it is looked for once
-    /// more before its record goes; what is found stays managed, and the next plan decides about it.
+    /// Removes an address from the state. A recent creation without a response may still take effect, so it is searched once
+    /// more before its record is removed; a found resource stays managed, and the next plan decides about it.
     pub(super) async fn forget(
         &self,
         run: &StepContext<'_>,
@@ -317,7 +317,7 @@ impl Executor<'_> {
     }
 }
 
-/// What the state records of a creation whose further requests are not made yet.
+/// The attributes that the state records before the further requests of a creation.
 fn just_made(made: &Entry) -> Entry {
     let later = kinds::fields_after_create(&made.attributes);
     Entry {

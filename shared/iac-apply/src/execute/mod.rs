@@ -1,7 +1,7 @@
-//! Carries out a plan, step by step, and decides nothing.
+//! Applies a plan step by step.
 //!
-//! After each step the state is written, so that it says what exists wherever the process ends. Creations, which cannot simply
-//! be repeated, are in `create`; what Discord keeps otherwise than it was asked for is recorded by `answer`.
+//! The state is written after each step, so that it is correct wherever the process ends. Creations, which cannot simply be
+//! repeated, are in `create`; values that Discord stored differently are recorded by `answer`.
 
 mod answer;
 mod create;
@@ -23,7 +23,7 @@ use crate::kinds::{self, Context, FormError, WriteRequest};
 use crate::picture::Pictures;
 use crate::store::Guard;
 
-/// Carries out plans under a lock.
+/// Applies plans under a lock.
 #[derive(Debug)]
 pub struct Executor<'a> {
     discord: &'a Discord,
@@ -31,11 +31,11 @@ pub struct Executor<'a> {
     pictures: &'a dyn Pictures,
 }
 
-/// The step that is carried out, with what every part of it needs.
+/// The context of the current step.
 struct StepContext<'a> {
     plan: &'a Plan,
     live: &'a Live,
-    /// `create role.naib`.
+    /// Description of the step, as in `create role.naib`.
     words: String,
     reason: Reason,
 }
@@ -62,7 +62,7 @@ impl StepContext<'_> {
 }
 
 impl<'a> Executor<'a> {
-    /// An executor that writes the state by way of `guard`.
+    /// An executor that writes the state with `guard`.
     #[must_use]
     pub fn new(discord: &'a Discord, guard: &'a mut dyn Guard, pictures: &'a dyn Pictures) -> Self {
         Self {
@@ -72,11 +72,11 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Carries out `plan`, changing `state` as it goes. `live` is the server just before; whether the plan is stale is for
-    /// the caller to ask.
+    /// Applies `plan` and changes `state` with each step. `live` is the server immediately before. The caller checks that
+    /// the plan is not stale.
     ///
     /// # Errors
-    /// The first thing that goes wrong ends it; `state`, and the one that is written, say what is done.
+    /// The first error ends the apply. `state` and the written state contain the completed steps.
     pub async fn run(&mut self, plan: &Plan, live: &Live, state: &mut State) -> Result<(), ApplyError> {
         if plan.made_from.lineage != state.lineage {
             return Err(ApplyError::Lineage {
@@ -144,7 +144,7 @@ impl<'a> Executor<'a> {
             Step::Delete { address, id } => {
                 if let Some(writing) = kinds::delete(address.kind(), *id, run.guild()) {
                     match self.send(run, writing).await {
-                        // Somebody was faster.
+                        // It was deleted already.
                         Err(error) if error.is_gone() => {}
                         other => drop(other.map_err(|error| run.call(error))?),
                     }
@@ -220,7 +220,7 @@ impl<'a> Executor<'a> {
         let form = kinds::overwrite(target, overwrite.unwrap_or_default(), &self.context(run, state));
         let (id, body) = match form {
             Ok(form) => form,
-            // A role that is gone took its overwrites with it.
+            // Discord removes the overwrites of a deleted role.
             Err(FormError::Unresolved(_)) if overwrite.is_none() => {
                 state.record_overwrite(address, target, None);
                 return Ok(());
@@ -260,7 +260,7 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
-    /// All in one request. Positions are not in the state: there is nothing to write.
+    /// Moves all in one request. The state does not contain positions, so it does not change.
     async fn move_all(
         &self,
         run: &StepContext<'_>,
@@ -284,7 +284,7 @@ impl<'a> Executor<'a> {
     }
 }
 
-/// What it has when it is made: the rest follows in steps, or requests, of its own.
+/// The attributes of the creation request. Further steps or requests set the others.
 fn made_without(attributes: &Attributes, later: &[String]) -> Attributes {
     let mut made = attributes.clone();
     match &mut made {
@@ -303,7 +303,7 @@ fn made_without(attributes: &Attributes, later: &[String]) -> Attributes {
     made
 }
 
-/// Overwrites and the bot's roles are steps of their own: of them the state goes on saying what was.
+/// Overwrites and roles of the bot are separate steps: the state keeps their earlier values.
 fn record_update(state: &mut State, address: &Address, id: Snowflake, attributes: &Attributes) {
     let mut attributes = attributes.clone();
     let before = state.resources.get(address).map(|entry| &entry.attributes);

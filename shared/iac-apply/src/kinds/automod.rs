@@ -45,7 +45,7 @@ fn form(rule: &AutomodRule, wanted: FieldFilter<'_>, context: &Context<'_>) -> R
     if let Some(trigger) = &rule.trigger
         && is_wanted(wanted, "trigger")
     {
-        // The kind of trigger is decided when the rule is made.
+        // Discord accepts the type of the trigger only on creation.
         if wanted.is_none() {
             form.set("trigger_type", trigger.wire());
             form.set("event_type", trigger.event_wire());

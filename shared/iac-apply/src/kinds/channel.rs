@@ -9,7 +9,7 @@ use super::{Context, Current, Requests, WriteRequest};
 
 impl Requests for Channel {
     fn create(&self, context: &Context<'_>) -> Result<WriteRequest, FormError> {
-        // All in one request, overwrites among them: no moment in which a private channel is open.
+        // The overwrites are part of the request, so that a private channel is never open.
         let mut form = form(self, None, context)?;
         form.set("type", self.kind.wire());
         if let Some(overwrites) = &self.overwrites {
@@ -76,10 +76,10 @@ impl Requests for Channel {
     }
 }
 
-/// Attributes that Discord keeps as flags, which it takes whole.
+/// Attributes that are flags at Discord, which a request replaces together.
 const FLAGS: [&str; 2] = ["require_tag", "hide_download_options"];
 
-/// Flags are not among what a channel is created with.
+/// Discord does not accept flags on creation.
 fn flags_after_create(channel: &Channel) -> Vec<String> {
     let flags = [
         ("require_tag", channel.require_tag),
@@ -89,7 +89,7 @@ fn flags_after_create(channel: &Channel) -> Vec<String> {
     on.map(|(field, _)| field.to_owned()).collect()
 }
 
-/// Whom an overwrite is about, and its form.
+/// The target of an overwrite, and its JSON.
 pub(crate) fn overwrite(
     target: &Target,
     overwrite: Overwrite,
@@ -196,7 +196,7 @@ fn posts(form: &mut Form, channel: &Channel, wanted: FieldFilter<'_>, context: &
     Ok(())
 }
 
-/// A tag that exists is sent with its id, so that it keeps its posts.
+/// An existing tag is sent with its id, so that its posts keep it.
 fn tag(tag: &Tag, context: &Context<'_>) -> Result<Value, FormError> {
     let mut form = emoji(tag.emoji.as_ref(), context)?;
     form["name"] = json!(tag.name);

@@ -36,7 +36,7 @@ impl Requests for Emoji {
     }
 }
 
-/// Discord does not take another picture later, so it goes only when all goes.
+/// Discord accepts the image only on creation.
 fn form(emoji: &Emoji, wanted: FieldFilter<'_>, context: &Context<'_>) -> Result<Form, FormError> {
     let mut form = Form::default();
     form.put(wanted, "name", "name", emoji.name.as_ref(), |name| json!(name));

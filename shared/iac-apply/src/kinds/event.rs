@@ -36,7 +36,7 @@ impl Requests for Event {
     }
 }
 
-/// Seen by the members of the server; Discord has no other level.
+/// Visible to members of the server; Discord has no other level.
 const GUILD_ONLY: u64 = 2;
 
 fn form(event: &Event, wanted: FieldFilter<'_>, context: &Context<'_>) -> Result<Form, FormError> {
@@ -73,7 +73,7 @@ fn form(event: &Event, wanted: FieldFilter<'_>, context: &Context<'_>) -> Result
         };
         form.set("channel_id", channel);
         form.set("entity_metadata", location);
-        // An event that moves to a place outside Discord has to say when it ends.
+        // Discord requires the end of an event with an external location.
         if let Some(Clearable::Set(end)) = event.end.filter(|_| place.wire() == 3) {
             form.set("scheduled_end_time", end.to_string());
         }

@@ -1,4 +1,4 @@
-//! The body of a request, with only the fields that are wanted in it.
+//! The body of a request with a selection of attributes.
 
 use arrakis_iac::model::{Address, Image};
 use serde_json::{Map, Value};
@@ -6,58 +6,58 @@ use serde_json::{Map, Value};
 use super::Context;
 use crate::picture::data_uri;
 
-/// What keeps a request from being made.
+/// A request that cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FormError {
-    /// An address that is not in the state.
+    /// A reference to an address that is not in the state.
     #[error("`{0}` does not exist yet, and no earlier step of the plan creates it; create the plan again")]
     Unresolved(Address),
-    /// An answer without what has to be sent back whole.
+    /// A response without the list that must be sent again.
     #[error(
         "Discord's answer to `{call}` has no `{field}`, so the change would remove what it contains; nothing was changed: try again later"
     )]
     Unread {
-        /// The call.
+        /// Method and path.
         call: &'static str,
-        /// What it lacks.
+        /// Name of the list.
         field: &'static str,
     },
-    /// An attribute without which Discord makes nothing.
+    /// An attribute that the creation requires is absent.
     #[error("the attribute `{0}` is required to create it")]
     Missing(&'static str),
-    /// A picture.
+    /// An unusable image file.
     #[error("the image {path}: {why}")]
     Picture {
-        /// Its path.
+        /// Path of the file.
         path: String,
-        /// What is wrong.
+        /// The reason.
         why: String,
     },
-    /// Something that cannot be done.
+    /// An operation that Discord does not have.
     #[error("{0}")]
     Unsupported(&'static str),
 }
 
 impl FormError {
-    /// The creation of a kind of which a server has exactly one.
+    /// The creation of a kind that every server has exactly once.
     pub(crate) const SINGLE: Self =
         Self::Unsupported("every server has exactly one of it, which is changed and never created");
 }
 
-/// Names of the attributes to send; `None` is all that are given.
+/// Names of the attributes to send; `None` for all that are set.
 pub(crate) type FieldFilter<'a> = Option<&'a [String]>;
 
-/// A JSON object in the making.
+/// A JSON object that is being built.
 #[derive(Debug, Default)]
 pub(crate) struct Form(Map<String, Value>);
 
 impl Form {
-    /// Puts in what always goes.
+    /// Adds a field unconditionally.
     pub(crate) fn set(&mut self, key: &str, value: impl Into<Value>) {
         self.0.insert(key.to_owned(), value.into());
     }
 
-    /// Puts in an attribute that is given and wanted.
+    /// Adds an attribute that is set and selected.
     pub(crate) fn put<T>(
         &mut self,
         wanted: FieldFilter<'_>,
@@ -73,7 +73,7 @@ impl Form {
         }
     }
 
-    /// The same, where finding the value may fail.
+    /// Adds an attribute whose conversion may fail.
     pub(crate) fn try_put<T>(
         &mut self,
         wanted: FieldFilter<'_>,
@@ -101,7 +101,7 @@ pub(crate) fn is_wanted(wanted: FieldFilter<'_>, field: &str) -> bool {
     wanted.is_none_or(|names| names.iter().any(|name| name == field))
 }
 
-/// A text where empty means none.
+/// A text; `null` if it is empty.
 pub(crate) fn text_or_null(text: &str) -> Value {
     if text.is_empty() {
         Value::Null
@@ -110,7 +110,7 @@ pub(crate) fn text_or_null(text: &str) -> Value {
     }
 }
 
-/// An image as Discord takes it.
+/// An image as a data URI; `null` for none.
 pub(crate) fn picture(image: &Image, context: &Context<'_>) -> Result<Value, FormError> {
     let bytes = context.pictures.bytes(image);
     let uri = bytes.and_then(|bytes| data_uri(&bytes));

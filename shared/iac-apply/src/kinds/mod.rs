@@ -1,8 +1,8 @@
 //! How each kind of resource is written to Discord, one module each.
 //!
-//! Owns the requests that create, change and delete a resource, and the JSON of them. References become ids here and nowhere else.
-//! To add a kind: a file with its [`Requests`], and a row in the table below. How the kind is read and compared is defined in
-//! `arrakis-iac`.
+//! Owns the requests that create, change and delete a resource, and the JSON of them. References are resolved to ids only here.
+//! To add a kind: a file with its [`Requests`], and a row in the table below. `arrakis-iac` defines how the kind is read
+//! and compared.
 
 mod automod;
 mod channel;
@@ -28,12 +28,12 @@ pub use form::FormError;
 use crate::http::{Body, Upload};
 use crate::picture::Pictures;
 
-/// How a kind of resource is written to Discord. Nothing has a default: the compiler names what a new kind lacks.
+/// The requests that write a kind of resource. No method has a default, so that the compiler reports what a new kind lacks.
 trait Requests {
-    /// The request that creates it.
+    /// The request that creates a resource.
     fn create(&self, context: &Context<'_>) -> Result<WriteRequest, FormError>;
 
-    /// The request that changes `fields` of it. `current` is the answer to [`Requests::current`].
+    /// The request that changes `fields` of a resource. `current` is the answer to [`Requests::current`].
     fn update(
         &self,
         id: Snowflake,
@@ -42,20 +42,20 @@ trait Requests {
         context: &Context<'_>,
     ) -> Result<WriteRequest, FormError>;
 
-    /// The request that deletes it; `None` for what every server has.
+    /// The request that deletes a resource; `None` for a resource that every server has.
     fn delete(id: Snowflake, guild: Snowflake) -> Option<WriteRequest>;
 
-    /// What a change of `fields` has to build on: what Discord takes whole, and of which some may not be managed.
+    /// The request that reads a list before a change of `fields`: Discord replaces the whole list, and parts may be unmanaged.
     fn current(id: Snowflake, guild: Snowflake, fields: &[String]) -> Option<Current>;
 
-    /// Names of the attributes that Discord does not take in the request that creates it: a further request sets them.
+    /// Names of the attributes that Discord does not accept on creation: a further request sets them.
     fn fields_after_create(&self) -> Vec<String>;
 }
 
-/// What is read before a change.
+/// A request before a change.
 pub(crate) struct Current {
     pub(crate) path: String,
-    /// The call, and the list in its answer that the change takes over. A list that is missing is not an empty one.
+    /// The call, and the list in its response that the change includes. A missing list is an error, not an empty list.
     needed: Option<(&'static str, &'static str)>,
 }
 
@@ -122,7 +122,7 @@ impl WriteRequest {
         Self::new(Method::PATCH, path, form)
     }
 
-    /// A POST with a file, which Discord takes as `multipart/form-data` and not as a data URI.
+    /// A POST with a file as `multipart/form-data`.
     fn upload(path: String, upload: Upload) -> Self {
         Self {
             method: Method::POST,
@@ -140,7 +140,7 @@ impl WriteRequest {
     }
 }
 
-/// What forms look things up in.
+/// The context of forms: resolves references and images.
 pub(crate) struct Context<'a> {
     pub(crate) guild: Snowflake,
     pub(crate) bot: Snowflake,
@@ -149,10 +149,10 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// The id behind a reference.
+    /// The id of a reference.
     ///
     /// # Errors
-    /// It is in neither state nor plan: an earlier step did not make it.
+    /// It is not in the state: no earlier step created it.
     pub(crate) fn id(&self, reference: &Reference) -> Result<Snowflake, FormError> {
         match reference {
             Reference::Id(id) => Ok(*id),
@@ -175,7 +175,7 @@ impl Context<'_> {
 /// The request that creates a resource.
 ///
 /// # Errors
-/// A reference that leads nowhere, a picture that cannot be read, a kind of which a server has exactly one.
+/// An unresolved reference, an unreadable image, or a kind that every server has exactly once.
 pub(crate) fn create(attributes: &Attributes, context: &Context<'_>) -> Result<WriteRequest, FormError> {
     each!(attributes, own => own.create(context))
 }
@@ -183,7 +183,7 @@ pub(crate) fn create(attributes: &Attributes, context: &Context<'_>) -> Result<W
 /// The request that changes `fields` of a resource. `current` is the answer to [`current`].
 ///
 /// # Errors
-/// A reference that leads nowhere, a picture that cannot be read.
+/// An unresolved reference or an unreadable image.
 pub(crate) fn update(
     id: Snowflake,
     attributes: &Attributes,
@@ -200,17 +200,17 @@ pub(crate) fn update(
     each!(attributes, own => own.update(id, fields, current, context))
 }
 
-/// What a change of `fields` has to build on: what Discord takes whole, and of which some may not be managed.
+/// The request that reads a list before a change of `fields`: Discord replaces the whole list, and parts may be unmanaged.
 pub(crate) fn current(kind: Kind, id: Snowflake, guild: Snowflake, fields: &[String]) -> Option<Current> {
     by_kind!(kind, T => T::current(id, guild, fields))
 }
 
-/// The request that deletes a resource; `None` for what every server has.
+/// The request that deletes a resource; `None` for a resource that every server has.
 pub(crate) fn delete(kind: Kind, id: Snowflake, guild: Snowflake) -> Option<WriteRequest> {
     by_kind!(kind, T => T::delete(id, guild))
 }
 
-/// Names of the attributes that Discord does not take in the request that creates a resource: a further request sets them.
+/// Names of the attributes that Discord does not accept on creation: a further request sets them.
 pub(crate) fn fields_after_create(attributes: &Attributes) -> Vec<String> {
     each!(attributes, own => own.fields_after_create())
 }
@@ -223,7 +223,7 @@ mod tests {
     use super::*;
     use crate::picture::Folder;
 
-    /// Discord takes features and questions whole: those that are not sent back are removed.
+    /// Discord replaces features and questions: those that are not sent again are removed.
     #[test]
     fn a_list_that_discord_did_not_send_is_not_taken_for_empty() {
         let (state, pictures) = (State::new("lineage"), Folder(std::path::PathBuf::new()));

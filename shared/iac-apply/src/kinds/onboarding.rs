@@ -30,7 +30,7 @@ impl Requests for Onboarding {
     }
 
     fn current(_: Snowflake, guild: Snowflake, fields: &[String]) -> Option<Current> {
-        // Discord takes the questions whole; those that are not sent back are removed.
+        // Discord replaces the questions; those that are not sent again are removed.
         let has_prompts = fields.iter().any(|field| field == "prompts");
         has_prompts.then(|| Current {
             path: format!("/guilds/{guild}/onboarding"),
@@ -68,7 +68,7 @@ fn form(onboarding: &Onboarding, fields: &[String], current: &Value, context: &C
     Ok(form)
 }
 
-/// A question and an answer keep their ids, and so what members chose, as long as their titles stay.
+/// Questions and options with unchanged titles keep their ids, and so the choices of members.
 fn prompt(index: usize, prompt: &OnboardingPrompt, current: &Value, context: &Context<'_>) -> Result<Value, FormError> {
     let known = titled(&current["prompts"], &prompt.title);
     let options: Result<Vec<Value>, FormError> = prompt
@@ -76,7 +76,7 @@ fn prompt(index: usize, prompt: &OnboardingPrompt, current: &Value, context: &Co
         .iter()
         .map(|one| option(one, titled(&known["options"], &one.title), context))
         .collect();
-    // Discord wants an id of a new question too, and gives it another one.
+    // Discord requires an id for a new question, too, and replaces it.
     let id = known
         .get("id")
         .cloned()

@@ -77,7 +77,7 @@ fn form(role: &Role, wanted: FieldFilter<'_>) -> Form {
     form
 }
 
-/// Colours go together: what is left out of them is taken away.
+/// Discord replaces all colours together: one that is left out is removed.
 fn colors_of(role: &Role) -> Value {
     let optional = |color: Option<Clearable<Color>>| color.as_ref().and_then(Clearable::value).map(|color| color.rgb());
     json!({

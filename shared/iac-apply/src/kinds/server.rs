@@ -27,7 +27,7 @@ impl Requests for Server {
     }
 
     fn current(_: Snowflake, guild: Snowflake, fields: &[String]) -> Option<Current> {
-        // Discord takes the features whole; those that are not sent back are removed.
+        // Discord replaces the features; those that are not sent again are removed.
         let has_features = fields.iter().any(|field| field == "community");
         has_features.then(|| Current {
             path: format!("/guilds/{guild}"),
@@ -128,7 +128,7 @@ fn form(server: &Server, fields: &[String], current: &Value, context: &Context<'
     Ok(form)
 }
 
-/// Discord switches Community on only in a request that names both channels, even those that the server has already
+/// Discord enables Community only in a request with both channels, even if the server has them already
 /// (<https://github.com/discord/discord-api-docs/issues/6015>).
 fn with_required_channels(form: &mut Form, fields: &[String], current: &Value) {
     for (field, key) in [
@@ -141,7 +141,7 @@ fn with_required_channels(form: &mut Form, fields: &[String], current: &Value) {
     }
 }
 
-/// Discord takes the list of features whole.
+/// Discord replaces the whole list of features.
 fn features(current: &Value, community: bool) -> Value {
     let known = current["features"].as_array().into_iter().flatten();
     let others = known.filter(|feature| *feature != "COMMUNITY").cloned();

@@ -1,7 +1,7 @@
-//! States as files: `.gaib/workspaces/{name}/state.json`, with `state.json.backup`, `lock` and `lock.json` beside it, and
-//! the chosen workspace's name in `.gaib/workspace`.
+//! Stores states in files: `.gaib/workspaces/{name}/state.json`, with `state.json.backup`, `lock` and `lock.json` beside it.
+//! `.gaib/workspace` contains the name of the selected workspace.
 //!
-//! Files are small and a disk is quick, so calls are made where they are needed and not on a thread of their own.
+//! Files are small, so calls block and do not use a thread of their own.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use super::file::{self, failed};
 use super::{Backend, Guard, HeldLock, Holder, LockRecord, StoreError, WorkspaceName};
 
-/// A folder of states.
+/// The store in a local folder.
 #[derive(Clone, Debug)]
 pub struct Local {
     root: PathBuf,
@@ -21,8 +21,8 @@ pub struct Local {
 }
 
 impl Local {
-    /// States below `root`, which is `.gaib` in the folder of the configuration. `host` names this machine: locks of
-    /// another one are never taken for dead.
+    /// A store in `root`, which is `.gaib` in the folder of the configuration. `host` is the name of this machine: locks of
+    /// other machines never count as abandoned.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>, host: impl Into<String>) -> Self {
         Self {
@@ -31,13 +31,13 @@ impl Local {
         }
     }
 
-    /// Where the state of a workspace is.
+    /// The path of the state of a workspace.
     #[must_use]
     pub fn state_path(&self, workspace: &WorkspaceName) -> PathBuf {
         self.folder(workspace).join("state.json")
     }
 
-    /// All workspaces by name.
+    /// The names of all workspaces.
     ///
     /// # Errors
     /// They cannot be listed.
@@ -77,7 +77,7 @@ impl Local {
         }
     }
 
-    /// Takes the system's lock, and judges a record that is there nevertheless.
+    /// Takes the lock of the operating system, and checks an existing record.
     fn acquire(
         &self,
         workspace: &WorkspaceName,
@@ -92,7 +92,7 @@ impl Local {
             alive,
         };
         let Some(system) = files.try_system_lock()? else {
-            // A holder writes its record just after it has the lock: for a moment there is none.
+            // The holder writes its record after it takes the lock, so there may be none for a moment.
             let record = files.record()?.unwrap_or_else(|| unknown(&self.host));
             return Err(locked(record, true));
         };
@@ -124,7 +124,7 @@ impl Local {
     }
 }
 
-/// Somebody who has the system's lock and has not yet said who they are.
+/// The error for a holder that has not written its record yet.
 fn unknown(host: &str) -> LockRecord {
     let holder = Holder {
         who: "somebody".to_owned(),
@@ -144,7 +144,7 @@ struct Files {
 }
 
 impl Files {
-    /// The system's lock, or `None` while another process (or another guard of this one) has it.
+    /// The lock of the operating system; `None` while another process, or another guard of this process, holds it.
     fn try_system_lock(&self) -> Result<Option<File>, StoreError> {
         let open = OpenOptions::new()
             .create(true)
@@ -172,20 +172,20 @@ impl Files {
     }
 }
 
-/// The lock of a folder, held.
+/// A held lock of the operating system.
 #[derive(Debug)]
 struct LocalGuard {
     files: Files,
     record: LockRecord,
     left_behind: Option<LockRecord>,
-    /// Held until it is closed.
+    /// The lock is held until the file is closed.
     system: File,
     kept_previous: bool,
     given_back: bool,
 }
 
 impl LocalGuard {
-    /// The record goes first: whoever gets the system's lock next must not find it.
+    /// The record is removed before the lock, so that the next holder does not find it.
     fn give_back(&mut self) -> Result<(), StoreError> {
         if self.given_back {
             return Ok(());
@@ -197,8 +197,8 @@ impl LocalGuard {
             .map_err(|source| failed("unlock", &self.files.lock, source))
     }
 
-    /// Keeps what is there as the previous state, once for each operation: after an apply of fifty steps the state before
-    /// it is worth having, not the one before its last step.
+    /// Saves the current state as the backup, once for each operation: the backup is the state before an apply, not before
+    /// its last step.
     fn keep_previous(&mut self) -> Result<(), StoreError> {
         if let Some(bytes) = file::read(&self.files.state)?.filter(|_| !self.kept_previous) {
             file::replace(&self.files.previous, &bytes)?;
@@ -275,7 +275,7 @@ impl Backend for Local {
     async fn lock_for_long(&self, workspace: &WorkspaceName, holder: &Holder) -> Result<LockRecord, StoreError> {
         self.require(workspace)?;
         let mut guard = self.acquire(workspace, holder, None)?;
-        // The record stays when the system's lock goes.
+        // The record stays after the lock of the operating system is released.
         guard.given_back = true;
         Ok(guard.record.clone())
     }
@@ -299,7 +299,7 @@ impl Backend for Local {
                 asked: id.to_owned(),
             });
         }
-        // Held while the record is removed, so that nobody's new record is removed instead.
+        // Held while the record is removed, so that no new record is removed.
         let Some(_system) = files.try_system_lock()? else {
             return Err(StoreError::Alive(Box::new(record)));
         };

@@ -1,6 +1,6 @@
-//! `discord-server.yaml` as it is written: which sections there are and what each may hold.
+//! The format of `discord-server.yaml`: its sections.
 //!
-//! The types here and in `kinds` are the one source of the reader, the messages about unknown keys and the JSON schema.
+//! The reader, the messages about unknown keys and the JSON schema are derived from the types here and in `kinds`.
 
 use crate::kinds::{
     AutomodEntry, CategoryEntry, ChannelEntry, Draft, EmojiEntry, Entries, EventEntry, OnboardingEntry, ResourceEntry,
@@ -19,18 +19,19 @@ macro_rules! server_file {
         $kind:ident($attributes:ident) $section:ident: $entry:ty, $phase:ident, $removal:ident;
     )+) => {
         document! {
-            /// A Discord server as it should be. What is not said here is left as it is.
+            /// The configuration of a Discord server. Resources and attributes that are absent stay unchanged.
             pub(crate) struct ServerFile {
-                /// The format of this file; 1 when nothing is said.
+                /// The version of the format; 1 when absent.
                 version: FormatVersion,
-                /// The theme that this file builds on: its id, or a map with `name`, `variables`, `flags` and `without`.
+                /// The theme of this file: its id, or a map with `name`, `variables`, `flags` and `without`.
                 theme: Early<ThemeEntry>,
-                /// Variables, used as `${name}`. Set them by `--var name=value`, `--var-file` or `GAIB_VAR_name`.
+                /// Variables, used as `${name}` and set by `--var name=value`, `--var-file` or `GAIB_VAR_name`.
                 variables: Early<Named<VariableEntry>>,
-                /// Flags; `flag: name` on a resource drops it while the flag is off. Set them like variables.
+                /// Flags, set like variables. A resource with `flag: name` is removed from the configuration while the flag
+                /// is off.
                 flags: Early<Named<FlagEntry>>,
-                /// What an attribute means that is not written: `unmanaged` leaves it as it is, `managed` sets it to Discord's default. An
-                /// export says `managed`; `unmanaged` when nothing is said.
+                /// The meaning of absent attributes: `unmanaged` leaves them unchanged, `managed` sets them to the default
+                /// of Discord. `unmanaged` when absent; `managed` in exports.
                 defaults: Pick<Defaults>,
                 $(
                     #[doc = $doc]
@@ -40,8 +41,8 @@ macro_rules! server_file {
         }
 
         impl ServerFile {
-            /// The resources of all sections, each with its kind and its name; the one resource of a kind has no name.
-            /// Channels under a category are not among them.
+            /// The resources of all sections, with kind and name; `server`, `welcome_screen` and `onboarding` have no name.
+            /// Without channels of categories.
             pub(crate) fn resources(&self) -> Vec<(Kind, Option<&At<String>>, &dyn ResourceEntry)> {
                 let mut all = Vec::new();
                 $(
@@ -51,7 +52,7 @@ macro_rules! server_file {
                 all
             }
 
-            /// Builds the resources of all sections. Each notes what is wrong and goes on.
+            /// Builds the resources of all sections. Problems are collected in the reader.
             pub(crate) fn build(&self, names: &KnownAddresses, draft: &mut Draft, reader: &mut Reader<'_>) {
                 $(if let Some(section) = &self.$section {
                     Section::build(section, names, draft, reader);
@@ -64,23 +65,23 @@ macro_rules! server_file {
 each_kind!(server_file);
 
 document! {
-    /// A variable. Without a default it must be set.
+    /// A variable. It must be set if it has no default.
     pub(crate) struct VariableEntry {
-        /// Its type; `string` when nothing is said.
+        /// The type; `string` when absent.
         r#type: TypeName,
-        /// Its value when it is not set.
+        /// The default value.
         default: DefaultEntry,
-        /// What it changes.
+        /// The description.
         description: Text<1, 1024>,
     }
 }
 
 document! {
-    /// A flag, on or off.
+    /// A flag: on or off.
     pub(crate) struct FlagEntry {
-        /// Its state when it is not set; on when nothing is said.
+        /// The default state; on when absent.
         default: Truth,
-        /// What it governs.
+        /// The description.
         description: Text<1, 1024>,
     }
 }

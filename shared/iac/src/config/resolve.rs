@@ -1,7 +1,7 @@
-//! From what is written to the model: references met, flags obeyed, limits held, order found.
+//! From the document to the model: resolves references and flags, checks limits and determines the order.
 //!
-//! Two passes: [`names`] finds every address there is and which of them a flag drops; then each kind builds its resources
-//! (see `kinds`), notes what is wrong and goes on.
+//! Two passes: [`names`] collects all addresses and those that a flag removes; then each kind builds its resources (see
+//! `kinds`). Problems are collected in the reader.
 
 mod broken;
 mod checks;
@@ -19,7 +19,7 @@ use crate::kinds::Draft;
 use crate::model::{Configuration, Defaults, Origin, Resource};
 use crate::yaml::reader::Reader;
 
-/// The configuration and what is probably not meant. It counts only when the reader has no problems.
+/// The configuration and its warnings. Valid only if the reader has no problems.
 pub(crate) fn resolve(
     document: &ServerFile,
     base: Option<Base>,
@@ -58,7 +58,7 @@ pub(crate) fn resolve(
         marks,
         warnings,
     } = draft;
-    // Kinds stand together; within a kind the order is the author's.
+    // Grouped by kind; within a kind, in the order of the file.
     resources.sort_by(|one, _, other, _| one.kind().cmp(&other.kind()));
     let resources = resources
         .into_iter()

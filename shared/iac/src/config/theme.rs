@@ -1,4 +1,4 @@
-//! A theme as resources: what it makes of a server.
+//! The resources of a theme.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ use crate::words::with_article;
 use crate::yaml::reader::Reader;
 use crate::yaml::tree::shortened;
 
-/// What a theme makes of a server: its roles, categories, channels with who may do what, and settings.
+/// The resources of a theme: roles, categories, channels with overwrites, and settings.
 #[must_use]
 pub fn from_theme(theme: &Theme) -> Configuration {
     let mut configuration = Configuration {
@@ -66,7 +66,7 @@ pub fn from_theme(theme: &Theme) -> Configuration {
     configuration
 }
 
-/// Keys of themes follow the same rules as ours, so that this is never `None`.
+/// Keys of themes follow the rules of logical names, so this is never `None`.
 fn address(kind: Kind, key: &str) -> Option<Address> {
     Key::new(key).ok().map(|key| Address::of(kind, key))
 }
@@ -99,7 +99,7 @@ fn of_channel(channel: &ThemeChannel, category: &Address) -> Channel {
         overwrites: Some(overwrites(&channel.access.overwrites())),
         ..Channel::default()
     };
-    // Discord has no topic for voices.
+    // Discord has no topic for voice channels.
     let topic = (!channel.kind.is_voice()).then(|| channel.topic.clone());
     match &channel.kind {
         ThemeKind::Text { slow_mode_seconds } => Channel {
@@ -155,20 +155,20 @@ fn overwrites(theirs: &[ThemeOverwrite]) -> Overwrites {
             },
         ))
     });
-    // An overwrite that says nothing is one that Discord need not keep.
+    // Discord may drop an overwrite without permissions.
     ours.filter(|(_, overwrite)| *overwrite != Overwrite::default())
         .collect()
 }
 
-/// What a file builds on.
+/// The theme of a file.
 pub(crate) struct Base {
-    /// The theme's resources, without those that the file leaves out.
+    /// The resources of the theme, without those in `without`.
     pub(crate) configuration: Configuration,
-    /// What the theme would have with every flag on, with why it is not there.
+    /// Addresses of the theme that are absent, with the reason.
     pub(crate) absent: BTreeMap<Address, String>,
 }
 
-/// Finds the theme and puts the file's and the given values in. Its variables and flags join those of the file.
+/// Resolves the theme with the values of the file and the given ones. Adds its variables and flags to those of the file.
 pub(crate) fn used(
     entry: &ThemeMap,
     themes: &Registry,
@@ -280,7 +280,7 @@ fn set_variables(
     }
 }
 
-/// A value as a theme's settings take it.
+/// A value as a setting of a theme.
 fn written(value: &arrakis_domain::Value) -> String {
     match value {
         arrakis_domain::Value::List(items) => items.join(","),
@@ -337,7 +337,7 @@ fn leave_out(
         configuration.resources.shift_remove(&address);
         absent.insert(address, "`theme.without` excludes it".to_owned());
     }
-    // What is left may have been open to a role that is not there any more.
+    // The overwrites may refer to a role that was removed.
     let gone = |target: &Target| matches!(target, Target::Role(role) if role.address().is_some_and(|role| absent.contains_key(role)));
     for resource in configuration.resources.values_mut() {
         if let Attributes::Category(channel) | Attributes::Channel(channel) = &mut resource.attributes

@@ -5,9 +5,9 @@ use indexmap::IndexMap;
 use crate::model::{Address, Attributes, Clearable, Configuration, Kind, Overwrites};
 use crate::yaml::{Yaml, strip, texts};
 
-/// The configuration as YAML that [`crate::config::load`] reads back to the same. `comment` stands over it, line by line.
+/// The configuration as YAML that [`crate::config::load`] reads to the same configuration. `comment` becomes the first lines.
 ///
-/// Themes, variables and flags are gone: what they came to is written out.
+/// Themes, variables and flags are replaced by the resulting resources.
 #[must_use]
 pub fn to_yaml(configuration: &Configuration, comment: &str) -> String {
     let mut out = String::new();
@@ -68,7 +68,7 @@ fn key(address: &Address) -> String {
     address.key().map(ToString::to_string).unwrap_or_default()
 }
 
-/// Categories, each with its channels.
+/// The section of categories, with their channels.
 fn categories(configuration: &Configuration) -> Yaml {
     let category = |(address, attributes): (&Address, &Attributes)| {
         let mut fields = attributes_of(configuration, address, attributes, None);
@@ -78,7 +78,7 @@ fn categories(configuration: &Configuration) -> Yaml {
             .filter_map(|channel| Some((channel, configuration.get(channel)?)))
             .map(|(channel, attributes)| {
                 let mut fields = attributes_of(configuration, channel, attributes, own);
-                // Where it stands says which category it is in.
+                // The position in the file determines the category.
                 fields.retain(|(name, _)| name != "category");
                 (key(channel), Yaml::Map(fields))
             })
@@ -91,7 +91,7 @@ fn categories(configuration: &Configuration) -> Yaml {
     Yaml::Map(configuration.of_kind(Kind::Category).map(category).collect())
 }
 
-/// Channels in no category, or in one that is not managed.
+/// The section of channels in no category, or in an unmanaged one.
 fn loose_channels(configuration: &Configuration) -> Yaml {
     let stands_above = |attributes: &Attributes| {
         let category = attributes.channel()?.category.as_ref()?.value()?.address()?;
@@ -102,7 +102,7 @@ fn loose_channels(configuration: &Configuration) -> Yaml {
         .filter(|(_, attributes)| stands_above(attributes).is_none());
     let entry = |(address, attributes): (&Address, &Attributes)| {
         let mut fields = attributes_of(configuration, address, attributes, None);
-        // In no category is what is meant when nothing is said.
+        // No category is the default.
         if attributes
             .channel()
             .is_some_and(|channel| channel.category == Some(Clearable::Cleared))
@@ -114,7 +114,7 @@ fn loose_channels(configuration: &Configuration) -> Yaml {
     Yaml::Map(loose.map(entry).collect())
 }
 
-/// The attributes in the order in which people are told of them; `synced_with` are the overwrites of the category.
+/// The attributes in display order; `synced_with` are the overwrites of the category.
 fn attributes_of(
     configuration: &Configuration,
     address: &Address,
@@ -127,7 +127,7 @@ fn attributes_of(
     } else {
         serde_json::Map::new()
     };
-    // The defaults depend on the kind of channel, which has none itself.
+    // The kind has no default, and the other defaults depend on it.
     defaults.remove("kind");
     let (mut fields, mut unmanaged) = (Vec::new(), Vec::new());
     for field in attributes.fields() {
@@ -157,7 +157,7 @@ fn attributes_of(
     fields
 }
 
-/// Whether the reader gives the attribute a value of its own when nothing is written.
+/// Whether the reader sets the attribute when it is absent.
 fn is_implied(address: &Address, attributes: &Attributes, field: &str) -> bool {
     match field {
         "name" => !address.is_permanent(),

@@ -1,4 +1,4 @@
-//! A live server as a configuration: what is managed by its address, the rest by names made from Discord's.
+//! A live server as a configuration: managed resources keep their addresses, others get an address from their name.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -8,27 +8,27 @@ use crate::live::{AddressIndex, Live, LiveResource};
 use crate::model::limits::LONGEST_KEY;
 use crate::model::{Address, Attributes, Channel, Configuration, Key, Kind, Resource, Role, Snowflake};
 
-/// How much of each resource is written.
+/// Which attributes of a resource an export contains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Detail {
-    /// What differs from Discord's defaults, under `defaults: managed`: easy to read, and every attribute is managed.
+    /// Attributes that differ from Discord's defaults, with `defaults: managed`: short, and every attribute is managed.
     #[default]
     Readable,
-    /// Every attribute in full: for backups.
+    /// All attributes: for backups.
     Complete,
 }
 
-/// An address for every resource of a server that can be managed: those given keep theirs, the others get one from their
-/// name, by the order of the server, so that the same server always gets the same.
+/// Assigns an address to each manageable resource of a server. Those in `known` keep their address; the others get one from
+/// their name, in the order of the server, so that the result is deterministic.
 ///
-/// Roles that belong to applications, subscriptions or boosting are left out: they can be neither made nor removed.
+/// Roles of applications, subscriptions and boosting are left out, since they can be neither created nor deleted.
 #[must_use]
 pub fn assign(live: &Live, managed: &BTreeMap<Address, Snowflake>) -> BTreeMap<Address, Snowflake> {
     let mut assigned = managed.clone();
     let mut taken: BTreeSet<(Kind, Snowflake)> = managed.iter().map(|(address, id)| (address.kind(), *id)).collect();
     let mut next: HashMap<(Kind, String), usize> = HashMap::new();
     for kind in Kind::ALL {
-        // Discord answers with an empty one for a server that cannot have it.
+        // Discord returns an empty one for a server that is not a community.
         if matches!(kind, Kind::WelcomeScreen | Kind::Onboarding) && !live.is_community() {
             continue;
         }
@@ -42,7 +42,7 @@ pub fn assign(live: &Live, managed: &BTreeMap<Address, Snowflake>) -> BTreeMap<A
             }
             let base = slug(resource.attributes.name().unwrap_or_default(), *kind);
             let count = next.entry((*kind, base.clone())).or_insert(1);
-            // A server may have five hundred channels of one name; the counter is kept so that this stays quick.
+            // The counter keeps this fast for a server with 500 channels of the same name.
             loop {
                 let key = numbered(&base, *count);
                 *count += 1;
@@ -61,7 +61,7 @@ pub fn assign(live: &Live, managed: &BTreeMap<Address, Snowflake>) -> BTreeMap<A
     assigned
 }
 
-/// The address of what every server has.
+/// The address of a resource that every server has.
 fn permanent(live: &Live, kind: Kind, id: Snowflake) -> Option<Address> {
     if kind == Kind::Role {
         let everyone = Key::new(Address::EVERYONE_KEY).ok().map(|key| Address::of(kind, key));
@@ -70,7 +70,7 @@ fn permanent(live: &Live, kind: Kind, id: Snowflake) -> Option<Address> {
     Address::new(kind, None).ok()
 }
 
-/// `general`, `general-2`, `general-3`; a long name loses its end for the number.
+/// `general`, `general-2`, `general-3`; a long name is shortened for the number.
 fn numbered(base: &str, count: usize) -> String {
     if count == 1 {
         return base.to_owned();
@@ -80,14 +80,14 @@ fn numbered(base: &str, count: usize) -> String {
     format!("{}{number}", kept.trim_end_matches('-'))
 }
 
-/// The resources of a kind in the order in which people see them.
+/// The resources of a kind in the order of Discord's client.
 fn in_order(live: &Live, kind: Kind) -> Vec<&LiveResource> {
     match kind {
         Kind::Role => live.roles_in_order(),
         Kind::Category | Kind::Channel => {
             let mut channels = live.channels_in_order();
             channels.retain(|channel| channel.attributes.kind() == kind);
-            // Discord shows voices below everything else.
+            // Discord shows voice channels below all others.
             channels.sort_by_key(|channel| {
                 channel
                     .attributes
@@ -100,8 +100,8 @@ fn in_order(live: &Live, kind: Kind) -> Vec<&LiveResource> {
     }
 }
 
-/// The server as a configuration of the resources that have an address (see [`assign`]; hand in fewer to export fewer).
-/// References to anything else are by id, also to what has an address and is not exported, since it is gone or unreadable.
+/// The configuration of the resources in `addresses` (see [`assign`]; pass fewer to export fewer). References to other
+/// resources are ids, also to resources with an address that are absent or unreadable.
 #[must_use]
 pub fn from_live(live: &Live, addresses: &BTreeMap<Address, Snowflake>, detail: Detail) -> Configuration {
     let exported = addresses.iter().map(|(address, id)| (address, *id));
@@ -136,7 +136,7 @@ pub fn from_live(live: &Live, addresses: &BTreeMap<Address, Snowflake>, detail: 
     configuration
 }
 
-/// Takes off what this kind does not have.
+/// Removes attributes that this kind of channel does not have.
 fn fit(attributes: &mut Attributes, address: &Address) {
     match attributes {
         Attributes::Role(role) if address.is_everyone() => {

@@ -1,10 +1,10 @@
-//! Logical names from what people called things.
+//! Logical names from names of Discord.
 
 use crate::model::Kind;
 use crate::model::limits::LONGEST_KEY;
 
-/// The logical name that a name of Discord's suggests: lower-case letters and digits of it, with dashes between.
-/// `🏛️ Naib Council` becomes `naib-council`; what has no such letters is called by its kind.
+/// A logical name from a name of Discord: its letters and digits in lower case, separated by dashes.
+/// `🏛️ Naib Council` becomes `naib-council`; a name without letters and digits becomes the name of the kind.
 #[must_use]
 pub fn slug(name: &str, kind: Kind) -> String {
     let mut slug = String::new();
@@ -29,7 +29,7 @@ pub fn slug(name: &str, kind: Kind) -> String {
     }
 }
 
-/// What stands before a name that begins with a digit, or for one without any letter.
+/// The prefix of a name that begins with a digit, and the name of a resource without letters in its name.
 fn prefix(kind: Kind) -> &'static str {
     match kind {
         Kind::WelcomeScreen => "welcome",
@@ -37,7 +37,7 @@ fn prefix(kind: Kind) -> &'static str {
     }
 }
 
-/// A letter without its accents, where it has a plain one: names stay readable in French and Polish.
+/// The ASCII form of a letter with accents, as in French and Polish.
 fn plain(sign: char) -> impl Iterator<Item = char> {
     let text = match sign {
         'à' | 'á' | 'â' | 'ã' | 'å' | 'À' | 'Á' | 'Â' | 'Ã' | 'Å' | 'ą' | 'Ą' => "a",

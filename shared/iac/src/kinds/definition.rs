@@ -18,7 +18,8 @@ pub(crate) trait Definition: Sized {
     /// The request that lists the resources; `None` for what `GET /guilds/{id}` and `GET /guilds/{id}/channels` contain.
     const LIST: Option<ListRequest>;
 
-    /// Attributes whose references a file writes as logical names alone, each with the prefix that is left out: `("category", "category.")`.
+    /// Attributes whose references a file writes as logical names alone, each with the prefix that is left out:
+    /// `("category", "category.")`.
     const SHORT_REFERENCES: &'static [(&'static str, &'static str)];
 
     /// The attribute that names the resource which contains this one and has room for a limited number.

@@ -2,7 +2,8 @@
 //! limited and written to a file.
 //!
 //! To add a kind: a file with its attributes and their [`Definition`], a row in [`each_kind`], and its name in
-//! [`Kind`](crate::values::Kind). The compiler names what is missing. How the kind is written to Discord is defined in `arrakis-iac-apply`.
+//! [`Kind`](crate::values::Kind). The compiler names what is missing. How the kind is written to Discord is defined in
+//! `arrakis-iac-apply`.
 
 mod automod;
 mod channel;
@@ -150,8 +151,8 @@ macro_rules! define_attributes {
                 }
             }
 
-            /// The value that Discord gives each attribute of a new resource of this kind; for a channel, of its kind of channel.
-            /// Attributes that Discord gives no value are `None`.
+            /// The value that Discord gives each attribute of a new resource of this kind; for a channel, of its kind of
+            /// channel. Attributes that Discord gives no value are `None`.
             #[must_use]
             pub fn defaults(&self) -> Self {
                 match self { $(Self::$kind(own) => Self::$kind(own.defaults()),)+ }

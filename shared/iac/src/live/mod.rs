@@ -50,11 +50,12 @@ pub struct Live {
     /// Values that this version does not know. Their attributes are `None` and therefore not managed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unknown: Vec<UnknownValue>,
-    /// Resources that exist and cannot be read, since a value that determines their form is unknown: the kind of a channel or of a
-    /// webhook, the trigger of a rule of auto moderation, the entity type of an event. They do not count as deleted.
+    /// Resources that exist and cannot be read, since a value that determines their form is unknown: the kind of a channel
+    /// or of a webhook, the trigger of a rule of auto moderation, the entity type of an event. They do not count as deleted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<UnknownValue>,
-    /// Kinds whose list has an entry without content. A resource that is not found may be this entry, so it does not count as deleted.
+    /// Kinds whose list has an entry without content. A resource that is not found may be this entry, so it does not count
+    /// as deleted.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub incomplete: BTreeSet<Kind>,
     /// Whether Discord sent channels without positions. Their order is unknown, and a plan does not change it.
@@ -146,7 +147,8 @@ impl Live {
             .filter(move |resource| resource.attributes.kind() == kind)
     }
 
-    /// Roles from the highest to the lowest, @everyone last. Of roles with equal positions, the one with the lower id is higher.
+    /// Roles from the highest to the lowest, @everyone last. Of roles with equal positions, the one with the lower id is
+    /// higher.
     #[must_use]
     pub fn roles_in_order(&self) -> Vec<&LiveResource> {
         let mut roles: Vec<&LiveResource> = self.of_kind(Kind::Role).collect();

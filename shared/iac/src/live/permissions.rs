@@ -72,7 +72,7 @@ impl Live {
     }
 }
 
-/// Without VIEW_CHANNEL there are no permissions in a channel; without CONNECT, only some in a voice channel.
+/// Without `VIEW_CHANNEL` there are no permissions in a channel; without `CONNECT`, only some in a voice channel.
 fn implied(bits: Permissions, channel: &Channel) -> Permissions {
     if !bits.contains(Permission::ViewChannel) {
         return Permissions::NONE;

@@ -143,8 +143,8 @@ fn change(address: &Address, action: Action, reason: Reason) -> Change {
     }
 }
 
-/// A replaced resource has a new id, so resources that refer to it are updated. A webhook is deleted with its channel and created
-/// again.
+/// A replaced resource has a new id, so resources that refer to it are updated. A webhook is deleted with its channel and
+/// created again.
 fn follow_replacements(
     changes: &mut Vec<Change>,
     wanted: &WantedAttributes,

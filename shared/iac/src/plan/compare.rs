@@ -1,8 +1,8 @@
-//! Comparing attributes: what is wanted with what is.
+//! Compares wanted attributes with live ones.
 
 use crate::model::Attributes;
 
-/// Names of the managed attributes of `wanted` that differ in `found`, in the order in which people are told of them.
+/// Names of the managed attributes of `wanted` that differ in `found`, in display order.
 pub(super) fn differing_fields(wanted: &Attributes, found: &Attributes) -> Vec<String> {
     let mut narrowed = found.narrowed_to(wanted);
     if let (Some(image), Some(own)) = (wanted.image(), narrowed.image_mut())
@@ -21,7 +21,7 @@ pub(super) fn differing_fields(wanted: &Attributes, found: &Attributes) -> Vec<S
     fields.map(|field| (*field).to_owned()).collect()
 }
 
-/// As Discord would store it: names normalised. Both sides of a comparison go through this.
+/// The attributes with names as Discord stores them. Applied to both sides of a comparison.
 pub(super) fn normalised(mut attributes: Attributes) -> Attributes {
     if let Some(stored) = attributes.stored_name()
         && let Some(name) = attributes.name_mut()
@@ -31,7 +31,7 @@ pub(super) fn normalised(mut attributes: Attributes) -> Attributes {
     attributes
 }
 
-/// What is live, with what Discord never tells of filled in from what is recorded: pictures.
+/// Live attributes, with images from the state: Discord does not return images.
 pub(super) fn filled(mut live: Attributes, recorded: &Attributes) -> Attributes {
     if let Some(image) = live.image_mut().filter(|image| image.is_none()) {
         *image = recorded.image().cloned();

@@ -11,7 +11,8 @@ use crate::words::counted;
 /// The version of plan files that this gaib writes and applies.
 pub const VERSION: u32 = 2;
 
-/// A plan: the steps that bring a server to its configuration, and the changes that they cause. The executor makes no decisions.
+/// A plan: the steps that bring a server to its configuration, and the changes that they cause. The executor makes no
+/// decisions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {

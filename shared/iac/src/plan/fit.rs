@@ -1,9 +1,9 @@
 //! Reorders steps so that no step exceeds one of Discord's limits.
 //!
 //! The phases of [`super::steps`] create first and delete last, so that a replaced resource exists until its successor exists.
-//! Near a limit, deletions precede creations instead. A channel that leaves a full category moves to its new category if that has
-//! room, is deleted if nothing refers to it any more, and is otherwise moved out of all categories with its own overwrites until
-//! its step comes. If no step makes room, the order stays, and preflight reports it before the first request.
+//! Near a limit, deletions precede creations instead. A channel that leaves a full category moves to its new category if
+//! that has room, is deleted if nothing refers to it any more, and is otherwise moved out of all categories with its own
+//! overwrites until its step comes. If no step makes room, the order stays, and preflight reports it before the first request.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -15,8 +15,8 @@ use crate::live::Live;
 use crate::model::{Address, Attributes, Channel, Clearable, Kind, Reference, Server, Snowflake, Target};
 use crate::state::State;
 
-/// The steps in a possible order, with additional steps where necessary. Returns a note for each channel that is temporarily moved out
-/// of its category.
+/// The steps in a possible order, with additional steps where necessary. Returns a note for each channel that is temporarily
+/// moved out of its category.
 pub(super) fn fit(steps: Vec<Step>, live: &Live, state: &State) -> (Vec<Step>, Vec<String>) {
     if !is_near_a_limit(&steps, live, state) {
         return (steps, Vec::new());
@@ -289,8 +289,8 @@ impl LimitOrdering {
             })
     }
 
-    /// The deletion of a role that grants no member permissions that they have neither before nor after the plan. Discord deletes the
-    /// overwrites of a role with it, so the steps that would remove them are removed.
+    /// The deletion of a role that grants no member permissions that they have neither before nor after the plan. Discord
+    /// deletes the overwrites of a role with it, so the steps that would remove them are removed.
     fn role_deletion(&mut self) -> Option<Step> {
         let outcome = self.outcome().clone();
         let index = self.find(|this, index| match &this.left[index] {

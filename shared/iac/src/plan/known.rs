@@ -1,7 +1,7 @@
 //! Managed resources with their attributes on the server: the refreshed state.
 //!
-//! Adds resources that an interrupted apply created (see [`super::lost`]), detects changes and deletions outside of gaib, and keeps
-//! resources that exist and cannot be read.
+//! Adds resources that an interrupted apply created (see [`super::lost`]), detects changes and deletions outside of gaib,
+//! and keeps resources that exist and cannot be read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,8 +33,8 @@ pub(super) struct ManagedResource {
     pub(super) held: bool,
 }
 
-/// The reason why a managed resource that exists, or may exist, cannot be read; `None` when it can be read, or does not exist. No plan
-/// changes, creates or forgets such a resource, and references to it stay.
+/// The reason why a managed resource that exists, or may exist, cannot be read; `None` when it can be read, or does not
+/// exist. No plan changes, creates or forgets such a resource, and references to it stay.
 #[must_use]
 pub fn held(address: &Address, entry: &Entry, live: &Live) -> Option<String> {
     let (kind, id) = (address.kind(), entry.id);

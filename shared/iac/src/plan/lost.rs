@@ -1,8 +1,8 @@
 //! Outcomes of creations without a response.
 //!
-//! Finds the resource, if any, that a request with an unknown outcome created. Discord has no idempotency key for creations, and it
-//! may store another name than the one that was sent. So all resources that the server did not have before the request are
-//! compared with the attributes that were sent:
+//! Finds the resource, if any, that a request with an unknown outcome created. Discord has no idempotency key for creations,
+//! and it may store another name than the one that was sent. So all resources that the server did not have before the
+//! request are compared with the attributes that were sent:
 //!
 //! 1. by the name as Discord is known to store it;
 //! 2. by the name without case, white space and ASCII punctuation, which Discord is known to change;
@@ -21,7 +21,8 @@ use crate::state::{Pending, State};
 /// Tolerance for a Discord clock behind the clock of the pending record, in milliseconds.
 const CLOCK_SKEW_MS: u64 = 5_000;
 
-/// Time after a creation request in which it may still take effect, in milliseconds: much longer than the lifetime of a request.
+/// Time after a creation request in which it may still take effect, in milliseconds: much longer than the lifetime of a
+/// request.
 pub const LATEST_EFFECT_MS: u64 = 600_000;
 
 /// Attributes that separate requests set after the creation.
@@ -62,7 +63,8 @@ pub fn find_pending(address: &Address, pending: &Pending, state: &State, live: &
     CreationSearch::new(state, live).find(address, pending)
 }
 
-/// Managed resources whose creation was repeated after a missing response, with the ids that an earlier request created after all.
+/// Managed resources whose creation was repeated after a missing response, with the ids that an earlier request created
+/// after all.
 #[must_use]
 pub fn find_doubles(state: &State, live: &Live) -> Vec<(Address, Vec<Snowflake>)> {
     let search = CreationSearch::new(state, live);

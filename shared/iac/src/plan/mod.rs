@@ -3,9 +3,9 @@
 //! Owns the comparison of configuration, state and live server, and every decision that follows from it. It uses no input,
 //! output, clock or randomness: equal arguments give equal plans.
 //!
-//! Order of work: `known` refreshes the state and `lost` finds resources that an interrupted apply created, `changes` decides on each resource,
-//! `steps` and `order` determine the requests, `overwrites` orders permission changes so that no private channel is open meanwhile.
-//! [`preflight`] checks whether a plan can succeed.
+//! Order of work: `known` refreshes the state and `lost` finds resources that an interrupted apply created, `changes`
+//! decides on each resource, `steps` and `order` determine the requests, `overwrites` orders permission changes so that no
+//! private channel is open meanwhile. [`preflight`] checks whether a plan can succeed.
 
 mod altered;
 mod changes;
@@ -57,7 +57,8 @@ pub struct Options {
     pub targets: Vec<Address>,
     /// Whether replacements that delete messages are allowed.
     pub allow_replace: bool,
-    /// Whether ids that do not exist on the server are ignored, with the resources that require them: for a copy of another server.
+    /// Whether ids that do not exist on the server are ignored, with the resources that require them: for a copy of another
+    /// server.
     pub drop_missing: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Words for the reader that are neither changes nor mistakes.
+//! Notes for the user about the results of a plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use crate::live::Live;
 use crate::model::{Attributes, Kind, Snowflake};
 use crate::words::with_article;
 
-/// Things that are made although the server has one of that name which nobody manages.
+/// Notes about resources that are created although the server has an unmanaged resource with the same name.
 pub(super) fn notes(changes: &[Change], managed: &ManagedResources, live: &Live) -> Vec<String> {
     let taken: BTreeSet<(Kind, Snowflake)> = managed
         .known
@@ -44,7 +44,7 @@ pub(super) fn notes(changes: &[Change], managed: &ManagedResources, live: &Live)
     .collect()
 }
 
-/// What people would take for the same thing: the name, and for channels the sort of channel.
+/// The key by which a user may confuse resources: the name and, for channels, the kind of channel.
 fn key_of(attributes: &Attributes) -> Option<String> {
     match attributes {
         Attributes::Channel(channel) => Some(format!("{} {}", channel.kind.is_voice(), channel.name.as_deref()?)),

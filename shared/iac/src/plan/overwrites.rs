@@ -1,8 +1,8 @@
 //! The order of overwrite changes: no private channel is open at any time.
 //!
-//! Two rules ensure this. Changes that deny precede changes that allow, so that no intermediate step grants a permission that neither the
-//! old nor the new overwrites grant. And since a change of a category also changes every channel whose overwrites equal those of the
-//! category (<https://discord.com/developers/docs/topics/permissions#permission-syncing>), a channel that must not change first gets a
+//! Two rules ensure this. Changes that deny precede changes that allow, so that no intermediate step grants a permission
+//! that neither the old nor the new overwrites grant. And since a change of a category also changes every channel whose
+//! overwrites equal those of the category (<https://discord.com/developers/docs/topics/permissions#permission-syncing>), a channel that must not change first gets a
 //! temporary overwrite for the bot.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,4 @@
-//! A configuration without the ids that name nothing on the server: what of another server's export can come along.
+//! Removes ids that do not exist on the server from a configuration, such as an export of another server.
 
 use super::compare::differing_fields;
 use super::known::ManagedResources;
@@ -6,8 +6,8 @@ use super::preflight::exists;
 use crate::live::Live;
 use crate::model::{Attributes, Configuration, Reference, Snowflake};
 
-/// Takes the ids out that the server does not have, of what differs from the server. Gives a note for each resource that
-/// loses something.
+/// Removes ids that the server does not have, in attributes that differ from the server. Returns a note for each changed
+/// resource.
 pub(super) fn prune(configuration: &mut Configuration, managed: &ManagedResources, live: &Live) -> Vec<String> {
     let mut notes = Vec::new();
     configuration.resources.retain(|address, resource| {
@@ -36,7 +36,7 @@ pub(super) fn prune(configuration: &mut Configuration, managed: &ManagedResource
     notes
 }
 
-/// Ids in attributes that differ and that the server does not have.
+/// Ids in changed attributes that the server does not have.
 fn gone(attributes: &Attributes, differs: impl Fn(&str) -> bool, live: &Live) -> Vec<Snowflake> {
     let mut gone = Vec::new();
     for field in attributes.fields().iter().filter(|field| differs(field)) {

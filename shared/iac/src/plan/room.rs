@@ -1,7 +1,7 @@
-//! Discord's limits on how many there may be, and what a step would make of them.
+//! Discord's limits on numbers of resources, and the step that would exceed one.
 //!
-//! Owns the question whether a server has room for a step at the moment before it. What makes room is found by
-//! [`super::fit`]; what there is no room for is reported by preflight.
+//! Owns the check whether the server, as it is before a step, has room for the step. [`super::fit`] moves deletions ahead to
+//! make room; preflight reports steps without room.
 
 use super::document::Step;
 use super::simulate::Simulation;
@@ -9,7 +9,7 @@ use crate::kinds::{Bound, Group, Limit};
 use crate::model::{Attributes, Channel, Clearable, Kind, Reference, Snowflake, Webhook};
 
 impl Simulation {
-    /// The limits towards which a step adds one resource each.
+    /// The limits to whose count a step adds a resource.
     pub(super) fn adds_to(&self, step: &Step) -> Vec<Limit> {
         match step {
             Step::Create { attributes, .. } => self.limits_of(attributes),
@@ -38,13 +38,13 @@ impl Simulation {
         attributes.limits(&|reference| self.resolve(reference))
     }
 
-    /// Whether a creation makes an emoji that is animated.
+    /// Whether a creation results in an animated emoji.
     pub(super) fn creation_is_animated(&self, attributes: &Attributes) -> bool {
         let limits = self.limits_of(attributes);
         limits.iter().any(|limit| limit.group == Group::Animated(true))
     }
 
-    /// How many resources count towards a limit.
+    /// The number of resources that count towards a limit.
     pub(super) fn count(&self, limit: Limit) -> usize {
         let live = &self.live;
         let of_kind = live.of_kind(limit.kind);
@@ -52,7 +52,7 @@ impl Simulation {
             (Kind::Channel, Group::All) => {
                 of_kind.count() + live.of_kind(Kind::Category).count() + live.foreign_channels
             }
-            // Discord does not return images, so the snapshot has the animated ones by id.
+            // Discord does not return images; the snapshot has the ids of animated emoji.
             (_, Group::Animated(animated)) => of_kind
                 .filter(|found| !found.managed && live.animated_emoji.contains(&found.id) == animated)
                 .count(),
@@ -63,18 +63,18 @@ impl Simulation {
         }
     }
 
-    /// How many resources a limit allows on this server.
+    /// The maximum number of resources on this server.
     pub(super) fn bound(&self, limit: Limit) -> Bound {
         limit.kind.bound(limit.group, self.live.boost_level)
     }
 
-    /// The first limit that a step would pass now.
+    /// The first limit that a step would exceed.
     pub(super) fn passes(&self, step: &Step) -> Option<Limit> {
         let mut limits = self.adds_to(step).into_iter();
         limits.find(|limit| self.count(*limit) >= self.bound(*limit).most)
     }
 
-    /// The id behind a reference, when it leads somewhere.
+    /// The id of a reference; `None` if it is not resolved.
     pub(super) fn resolve(&self, reference: &Reference) -> Option<Snowflake> {
         match reference {
             Reference::Id(id) => Some(*id),

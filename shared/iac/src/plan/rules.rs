@@ -1,11 +1,11 @@
-//! Broken rules that block a plan: those of the values that it sends. Values that the server has already do not count.
+//! Broken rules of values that a plan sends, which block it. Existing values of the server can stay.
 
 use std::collections::BTreeMap;
 
 use super::document::{Action, Change};
 use crate::model::{Attributes, BrokenRule, Overwrites, RulePart, Target};
 
-/// The rules that the values break which `changes` send.
+/// The broken rules of values that `changes` send.
 pub(super) fn blocking(broken: &[BrokenRule], changes: &[Change]) -> Vec<BrokenRule> {
     let changes: BTreeMap<_, _> = changes.iter().map(|change| (&change.address, change)).collect();
     let sent = |rule: &&BrokenRule| {

@@ -24,8 +24,8 @@ pub struct SimulationError {
 /// The server and the state after a plan.
 ///
 /// # Errors
-/// A step refers to a resource that does not exist or exceeds a limit: the order of the plan is wrong, or the plan was made from
-/// other inputs.
+/// A step refers to a resource that does not exist or exceeds a limit: the order of the plan is wrong, or the plan was made
+/// from other inputs.
 pub fn simulate(live: &Live, state: &State, plan: &Plan) -> Result<(Live, State), SimulationError> {
     let mut run = Simulation::new(live, state);
     for step in &plan.steps {

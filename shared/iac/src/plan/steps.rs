@@ -1,9 +1,9 @@
 //! From changes to steps, in an order in which each step finds what it requires and no private channel is open.
 //!
-//! Steps that remove permissions of roles are first, those that add permissions last. Resources precede those that refer to them:
-//! roles, emoji, categories, channels; the settings of the server are between the channels that they refer to and the channels that
-//! require a community. Deletions follow the creation of a replacement; [`super::fit`] changes the order where Discord's limits have
-//! no room for both.
+//! Steps that remove permissions of roles are first, those that add permissions last. Resources precede those that refer to
+//! them: roles, emoji, categories, channels; the settings of the server are between the channels that they refer to and the
+//! channels that require a community. Deletions follow the creation of a replacement; [`super::fit`] changes the order where
+//! Discord's limits have no room for both.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -110,8 +110,8 @@ fn removal(change: &Change) -> Option<Step> {
     }
 }
 
-/// Adds deletions. Those of channels and roles are late, after the creation of replacements; the other kinds have low limits, so their
-/// deletions are early.
+/// Adds deletions. Those of channels and roles are late, after the creation of replacements; the other kinds have low
+/// limits, so their deletions are early.
 fn removals(changes: &[Change], live: &Live, phases: &mut Phases) {
     for step in backwards(changes, live) {
         let phase = match (&step, step.address()) {

@@ -1,7 +1,7 @@
 //! Tags of forums. Posts refer to a tag by its id, so a renamed tag keeps its id.
 //!
-//! A configuration has only names. [`identify`] assigns the tags of the server to the configured tags: by name; otherwise by the name
-//! in the state; otherwise by its position among the assigned tags, where only one assignment is possible.
+//! A configuration has only names. [`identify`] assigns the tags of the server to the configured tags: by name; otherwise by
+//! the name in the state; otherwise by its position among the assigned tags, where only one assignment is possible.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! Attributes as lines: what there is, and what becomes of it.
+//! Renders attributes and their changes as lines.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::style::{Color, Style};
 use crate::model::{Attributes, Overwrite, Overwrites, permission_names};
 use crate::words::visible_difference;
 
-/// Lines of a resource that is made (`+`), removed (`-`) or shown (` `).
+/// Lines of a resource that is created (`+`), deleted (`-`) or shown (` `).
 pub(super) fn whole(attributes: &Attributes, sign: char, style: Style) -> Vec<String> {
     let map = attributes.to_map();
     let fields: Vec<&str> = attributes
@@ -39,7 +39,7 @@ pub(super) fn whole(attributes: &Attributes, sign: char, style: Style) -> Vec<St
     lines
 }
 
-/// Lines of a resource that changes: the fields that do.
+/// Lines of the changed attributes of a resource.
 pub(super) fn difference(
     before: &Attributes,
     after: &Attributes,
@@ -86,16 +86,16 @@ pub(super) fn difference(
     lines
 }
 
-/// `old -> new`, with the difference in print. The text of a reference may stay while what it refers to gets another id.
+/// `old -> new`, with a visible difference. The texts are equal if a reference gets another id.
 fn changed_value(old: Option<&Value>, new: Option<&Value>) -> String {
     let show = |value: Option<&Value>, written: fn(&Value) -> String| value.map_or("(not set)".to_owned(), written);
     if old == new {
         return format!("{} -> (known after apply)", cut(&show(new, whole_value)));
     }
     let short = visible_difference(&show(old, whole_value), &show(new, whole_value));
-    // `[a, b]` may be one text or two: JSON has the quotes.
+    // JSON distinguishes a list from a text like `[a, b]`.
     let (old, new) = short.unwrap_or_else(|| (show(old, Value::to_string), show(new, Value::to_string)));
-    // Long texts are cut around the first difference.
+    // Long texts are shortened around the first difference.
     let same = old.chars().zip(new.chars()).take_while(|(old, new)| old == new).count();
     let is_long = old.chars().count().max(new.chars().count()) > LONGEST;
     let skipped = match is_long && same > LONGEST / 2 {
@@ -123,10 +123,10 @@ pub(super) fn mark(sign: char, style: Style) -> String {
     style.paint(color, &sign.to_string())
 }
 
-/// Most signs of a value that are shown.
+/// Maximum length of a displayed value, in characters.
 const LONGEST: usize = 200;
 
-/// A value as it is written in YAML, near enough; long texts are cut.
+/// A value in a form close to YAML; long texts are shortened.
 fn value(value: &Value) -> String {
     cut(&whole_value(value))
 }

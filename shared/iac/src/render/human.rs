@@ -1,4 +1,4 @@
-//! Plans for people.
+//! Renders plans as text.
 
 use super::attributes::{difference, mark, whole};
 use super::style::{Color, Style};
@@ -6,7 +6,7 @@ use crate::model::{Address, Attributes, Snowflake};
 use crate::plan::{Action, Change, Counts, Drift, Finding, Mode, Plan, Reason, Reorder, tags};
 use crate::words::counted;
 
-/// The whole plan: drift, changes, orders, words, counts.
+/// The whole plan: drift, changes, orders, notes, summary.
 #[must_use]
 pub fn plan(plan: &Plan, style: Style) -> String {
     let mut text = drift(&plan.drift, style);
@@ -34,7 +34,7 @@ pub fn plan(plan: &Plan, style: Style) -> String {
     text
 }
 
-/// The differences between configuration and server, without a word of what will be done.
+/// The differences between configuration and server.
 #[must_use]
 pub fn differences(plan: &Plan, style: Style) -> String {
     let mut text = drift(&plan.drift, style);
@@ -60,7 +60,7 @@ pub fn differences(plan: &Plan, style: Style) -> String {
     text
 }
 
-/// What somebody else changed; empty when nobody did.
+/// Changes outside of gaib; empty if there are none.
 #[must_use]
 pub fn drift(drift: &[Drift], style: Style) -> String {
     if drift.is_empty() {
@@ -101,7 +101,7 @@ pub fn drift(drift: &[Drift], style: Style) -> String {
     text
 }
 
-/// What stands in the way of a plan; empty when nothing does.
+/// The findings of preflight; empty if there are none.
 #[must_use]
 pub fn findings(findings: &[Finding], style: Style) -> String {
     let mut text = String::new();
@@ -118,7 +118,7 @@ pub fn findings(findings: &[Finding], style: Style) -> String {
     text
 }
 
-/// A resource by itself, as `state show` prints it.
+/// A resource, as `state show` prints it.
 #[must_use]
 pub fn resource(address: &Address, id: Snowflake, attributes: &Attributes, style: Style) -> String {
     let title = title(address, Some(attributes), attributes.name(), Some(id));
@@ -164,7 +164,7 @@ pub fn summary(plan: &Plan, style: Style) -> String {
     text
 }
 
-/// `Apply complete: 3 added, 1 changed, 0 destroyed, 2 reordered.`: what was carried out. `operation` is "Apply" or
+/// The summary of an apply: `Apply complete: 3 added, 1 changed, 0 destroyed, 2 reordered.` `operation` is "Apply" or
 /// "Destroy".
 #[must_use]
 pub fn outcome(operation: &str, counts: &Counts) -> String {

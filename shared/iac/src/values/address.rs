@@ -6,7 +6,8 @@ use std::str::FromStr;
 use super::limits::LONGEST_KEY;
 
 choices! {
-    /// The kind of a resource. Kinds are ordered as a plan creates them; the number is the position in that order, not one of Discord.
+    /// The kind of a resource. Kinds are ordered as a plan creates them; the number is the position in that order, not one
+    /// of Discord.
     pub enum Kind {
         /// The settings of the server: every server has them, so they are never created or deleted.
         Server "server" = 0,
@@ -59,7 +60,8 @@ impl Kind {
 )]
 pub struct KeyError(String);
 
-/// The logical name of a resource: the part of an address after the dot. Lower-case letters, digits, `-` and `_`; the first is a letter.
+/// The logical name of a resource: the part of an address after the dot. Lower-case letters, digits, `-` and `_`; the first
+/// is a letter.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(String);
 

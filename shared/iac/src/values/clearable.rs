@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A value, or the instruction to remove it, written `none`. In `Option<Clearable<T>>`, `None` means that the attribute is not managed.
+/// A value, or the instruction to remove it, written `none`. In `Option<Clearable<T>>`, `None` means that the attribute is
+/// not managed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Clearable<T> {
     /// The value is removed.

@@ -14,8 +14,8 @@ pub enum Reference {
     Id(Snowflake),
 }
 
-/// Kinds that the target of a reference may have, the usual one first. An id does not determine the kind: @everyone, its server and
-/// the first channel of an old server have the same id.
+/// Kinds that the target of a reference may have, the usual one first. An id does not determine the kind: @everyone, its
+/// server and the first channel of an old server have the same id.
 pub type Kinds = &'static [Kind];
 
 pub(crate) const ROLE: Kinds = &[Kind::Role];

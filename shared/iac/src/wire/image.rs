@@ -1,4 +1,4 @@
-//! Locations of images in Discord's content network:
+//! Locations of images in Discord's CDN:
 //! <https://discord.com/developers/docs/reference#image-formatting-cdn-endpoints>.
 
 use crate::values::Snowflake;
@@ -6,7 +6,7 @@ use crate::values::Snowflake;
 /// The location of the image of a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveImage {
-    /// Path and query, relative to the base URL of the content network, as in `/emojis/41771983423143937.png`.
+    /// Path and query, relative to the base URL of the CDN, as in `/emojis/41771983423143937.png`.
     pub path: String,
     /// File name extension, without the dot.
     pub extension: &'static str,
@@ -16,7 +16,7 @@ pub struct LiveImage {
 const SIZE: u32 = 2_048;
 
 impl LiveImage {
-    /// The image of a resource in a folder of the content network, by its hash. `None` for a hash that has other signs than a path segment may have.
+    /// The image of a resource in a folder of the CDN, by its hash. `None` if the hash is not valid in a path.
     pub(crate) fn by_hash(folder: &str, id: Snowflake, hash: &str) -> Option<Self> {
         let extension = if hash.starts_with("a_") { "gif" } else { "png" };
         let is_hash = !hash.is_empty() && hash.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');

@@ -66,8 +66,8 @@ pub(crate) fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deseriali
     Option::deserialize(deserializer)
 }
 
-/// An integer of a JSON answer. Wider than any that JSON numbers can hold exactly, so that no value is cut off; whether it makes
-/// sense is decided where it is understood.
+/// An integer of a JSON answer. Wider than any that JSON numbers can hold exactly, so that no value is cut off; whether it
+/// makes sense is decided where it is understood.
 pub(crate) type Integer = i128;
 
 /// The nearest position: positions are compared with each other and nothing else.

@@ -1,6 +1,6 @@
-//! One declaration for what a map of the file holds: the struct, how it is read, and what its JSON schema says.
+//! `document!`: declares a map of the file as a struct, with its reader and its JSON schema.
 
-/// A struct whose every field may be absent; unknown keys are refused with the nearest known one.
+/// Declares a struct whose fields are optional keys. Unknown keys are reported with the most similar known one.
 macro_rules! document {
     (
         $(#[doc = $doc:literal])*
@@ -15,10 +15,10 @@ macro_rules! document {
         }
 
         impl $name {
-            /// The keys it may have.
+            /// The allowed keys.
             pub(crate) const KEYS: &'static [&'static str] = &[$($crate::yaml::macros::key(stringify!($field)),)*];
 
-            /// The keys that are written.
+            /// The present keys.
             #[allow(dead_code, reason = "asked of resources alone")]
             pub(crate) fn written(&self) -> Vec<&'static str> {
                 let written = [$((self.$field.is_some(), $crate::yaml::macros::key(stringify!($field))),)*];
@@ -71,16 +71,16 @@ macro_rules! document {
 use super::reader::Reader;
 use super::tree::{Name, Node, shortened};
 
-/// A field's name as the file writes it.
+/// The key of a field.
 pub(crate) const fn key(field: &'static str) -> &'static str {
-    // `r#type` is Rust's way to write a field that is called `type`.
+    // A field `type` is written `r#type` in Rust.
     match field.as_bytes() {
         [b'r', b'#', ..] => field.split_at(2).1,
         _ => field,
     }
 }
 
-/// Refuses a key that nothing is known of.
+/// Reports an unknown key.
 pub(crate) fn refuse_key(name: &Name, value: &Node, known: &[&str], reader: &mut Reader<'_>) {
     if reader.is_full() {
         return;

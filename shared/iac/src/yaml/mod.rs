@@ -1,7 +1,7 @@
-//! Files that describe servers: YAML as it is read, with the place of each value, and as it is written.
+//! YAML of configurations: a reader that knows the position of each value, and a writer.
 //!
-//! Owns the tree of a file, the types of its values, the macro `document!` that declares a map of it, the addresses that a
-//! file may refer to, and the writer. What a kind of resource may have is declared by the kind.
+//! Owns the tree of a file, the types of its values, the macro `document!` that declares a map, the addresses that a file may
+//! reference, and the writer. Each kind declares its own attributes.
 
 #[macro_use]
 pub(crate) mod macros;

@@ -1,4 +1,4 @@
-//! The addresses that a file may refer to, and references by them.
+//! The addresses of a file, and the resolution of references.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,27 +7,27 @@ use super::scalar::{EmojiLink, Link, Named, OrNone};
 use super::tree::{Mark, shortened};
 use crate::values::{Address, Clearable, EmojiReference, Key, Kind, Reference};
 
-/// What may be referred to.
+/// The addresses that references may contain.
 pub(crate) struct KnownAddresses {
-    /// Addresses of the file and its theme, with where each is written.
+    /// Addresses of the file and its theme, with their positions.
     pub(crate) known: BTreeMap<Address, Mark>,
-    /// Addresses that are not there, with why.
+    /// Addresses that are removed from the configuration, with the reason.
     pub(crate) dropped: BTreeMap<Address, String>,
 }
 
-/// The address of a key that was found good.
+/// The address of a valid key.
 pub(crate) fn address(kind: Kind, key: &str) -> Option<Address> {
     Key::new(key).ok().map(|key| Address::of(kind, key))
 }
 
 impl KnownAddresses {
-    /// The address of an entry that is there: a good key, known, and dropped by no flag.
+    /// The address of a key; `None` if the key is invalid or a flag removes the resource.
     pub(crate) fn present(&self, kind: Kind, name: &At<String>) -> Option<Address> {
         let address = address(kind, &name.value)?;
         (!self.dropped.contains_key(&address)).then_some(address)
     }
 
-    /// What is meant by a key, an address or an id; `None` when it is wrong, which is told, or dropped, which is not.
+    /// Resolves a logical name, an address or an id; `None` if it is invalid, which is reported, or removed by a flag.
     pub(crate) fn link(&self, link: &At<Link>, kind: Kind, reader: &mut Reader<'_>) -> Option<Reference> {
         let text = &link.value.0;
         if text.bytes().next().is_some_and(|byte| byte.is_ascii_digit()) {
@@ -53,7 +53,7 @@ impl KnownAddresses {
         }
     }
 
-    /// Logical names of a kind.
+    /// The logical names of a kind.
     pub(crate) fn keys(&self, kind: Kind) -> Vec<String> {
         let of_kind = self.known.keys().filter(|address| address.kind() == kind);
         of_kind
@@ -61,7 +61,7 @@ impl KnownAddresses {
             .collect()
     }
 
-    /// The same of an attribute that may be `none`. Outside: `None` when nothing is said, it is wrong, or dropped.
+    /// Resolves an attribute that may be `none`. The outer `None` is an absent, invalid or removed reference.
     pub(crate) fn link_or_none(
         &self,
         link: Option<&At<OrNone<Link>>>,
@@ -84,8 +84,8 @@ impl KnownAddresses {
         }
     }
 
-    /// What several are meant by; those that a flag drops are left out. The first of `kinds` is meant by a bare logical name,
-    /// the others need the whole address.
+    /// Resolves several references, without those that a flag removes. A logical name without a kind is of the first of
+    /// `kinds`; the others require an address.
     pub(crate) fn links(&self, links: &[At<Link>], kinds: &[Kind], reader: &mut Reader<'_>) -> Vec<Reference> {
         let mut found = Vec::with_capacity(links.len());
         let mut seen = BTreeSet::new();
@@ -108,7 +108,7 @@ impl KnownAddresses {
         found
     }
 
-    /// What must be there: a reference to something dropped is refused too.
+    /// Resolves a required reference: reports one that a flag removes, too.
     pub(crate) fn needed(&self, link: &At<Link>, kind: Kind, reader: &mut Reader<'_>) -> Option<Reference> {
         let before = reader.count();
         let found = self.link(link, kind, reader);
@@ -132,7 +132,7 @@ impl KnownAddresses {
             .unwrap_or_default()
     }
 
-    /// An emoji of Unicode's, or one of the server's own.
+    /// Resolves a Unicode emoji or an emoji of the server.
     pub(crate) fn emoji(&self, emoji: &At<EmojiLink>, reader: &mut Reader<'_>) -> Option<EmojiReference> {
         let text = &emoji.value.0;
         if !text.is_ascii() {
@@ -146,7 +146,7 @@ impl KnownAddresses {
     }
 }
 
-/// The entries of a section that may be absent.
+/// The entries of an optional section.
 pub(crate) fn entries<T>(section: Option<&At<Named<T>>>) -> &[(At<String>, At<T>)] {
     section.map_or(&[], |section| &section.value.0)
 }

@@ -1,4 +1,4 @@
-//! Turns nodes into types: puts variables in, keeps what is wrong with its place, and goes on.
+//! Converts nodes to types, replaces variables, and collects problems with their positions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -9,22 +9,22 @@ use arrakis_themes::{Problem, as_text, expand, nearest};
 use super::tree::{COLOUR_IN_COMMENT, Mark, Name, Node, Source, Tree, shortened};
 use crate::values::{Address, RulePart};
 
-/// Most problems that are told: nobody reads more, and a hostile file could ask for any number.
+/// Maximum number of reported problems. Bounds the output for a hostile file.
 const MOST_PROBLEMS: usize = 200;
 
-/// Longest text that variables may come to, in bytes.
+/// Maximum length of a text after variables are replaced, in bytes.
 pub(crate) const MOST_EXPANDED: usize = 64 * 1024;
-/// Most bytes that variables may come to in a whole file.
+/// Maximum number of bytes that replaced variables add to a file.
 const MOST_EXPANDED_IN_ALL: usize = 16 * 1024 * 1024;
 
-/// Something and where it is written.
+/// A value and its position.
 #[derive(Clone, Debug)]
 pub(crate) struct At<T> {
     pub(crate) value: T,
     pub(crate) at: Mark,
 }
 
-/// Read from a node; what is wrong goes to the reader.
+/// A type that can be read from a node. Problems are collected in the reader.
 pub(crate) trait FromNode: Sized {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self>;
 }
@@ -35,16 +35,16 @@ impl<T: FromNode> FromNode for At<T> {
     }
 }
 
-/// Variables and what they are; those whose value is wrong are known and silent.
+/// Values of variables; `None` for a known variable with an invalid value, which is not reported again.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scope {
     pub(crate) values: BTreeMap<String, Value>,
     pub(crate) broken: BTreeSet<String>,
-    /// Names of flags, which are no variables but easily taken for such.
+    /// Names of flags, for a message about a flag that is used as a variable.
     pub(crate) flags: BTreeSet<String>,
 }
 
-/// A rule of Discord's that a value breaks. The value is taken nevertheless: see [`crate::values::BrokenRule`].
+/// A rule of Discord that a value breaks. The value stays: see [`crate::values::BrokenRule`].
 #[derive(Clone, Debug)]
 pub(crate) struct RuleBreak {
     pub(crate) of: RuleSubject,
@@ -52,24 +52,24 @@ pub(crate) struct RuleBreak {
     pub(crate) reason: String,
 }
 
-/// What a broken rule is about.
+/// The location of a broken rule.
 #[derive(Clone, Debug)]
 pub(crate) enum RuleSubject {
-    /// The value at this path of keys, innermost first.
+    /// A value, by its path of keys, innermost first.
     Path(Vec<String>),
     /// Parts of a resource.
     Parts(Address, Vec<RulePart>),
 }
 
-/// Problems of one file, as they are found.
+/// The reader of a file: its variables and its problems so far.
 pub(crate) struct Reader<'a> {
     pub(crate) source: &'a Source<'a>,
     pub(crate) scope: Scope,
     pub(crate) broken: Vec<RuleBreak>,
     problems: Vec<Problem>,
-    /// Problems beyond those that are told.
+    /// Number of problems that are not reported.
     untold: usize,
-    /// Bytes that variables came to so far.
+    /// Bytes that replaced variables added so far.
     expanded: usize,
 }
 
@@ -87,7 +87,7 @@ impl<'a> Reader<'a> {
         reader
     }
 
-    /// Everything that is wrong, in the order of the file; what is about the whole of it comes first.
+    /// All problems, in the order of the file; problems of the whole file come first.
     pub(crate) fn finish(mut self) -> Vec<Problem> {
         let place = |problem: &Problem| problem.place.as_ref().map(|place| (place.line, place.column));
         self.problems.sort_by_key(place);
@@ -109,19 +109,19 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Counts a problem that would not be told any more, before anybody words it.
+    /// Counts a problem beyond the maximum. Called before its message is created.
     pub(crate) fn is_full(&mut self) -> bool {
         let full = self.problems.len() >= MOST_PROBLEMS;
         self.untold += usize::from(full);
         full
     }
 
-    /// Notes what is wrong at a place.
+    /// Reports a problem at a position.
     pub(crate) fn refuse(&mut self, at: Mark, reason: impl Into<String>) {
         self.push(self.source.problem(at, reason));
     }
 
-    /// Records that the value at a place breaks a rule of Discord's. The readers of the enclosing maps add the path.
+    /// Records that a value breaks a rule of Discord. The readers of the enclosing maps add the path.
     pub(crate) fn break_rule(&mut self, at: Mark, reason: impl Into<String>) {
         self.broken.push(RuleBreak {
             of: RuleSubject::Path(Vec::new()),
@@ -130,7 +130,7 @@ impl<'a> Reader<'a> {
         });
     }
 
-    /// Prefixes the paths of the broken rules behind the first `before` with this key.
+    /// Adds a key to the paths of the broken rules after the first `before`.
     pub(crate) fn prefix_broken_rules(&mut self, before: usize, key: &str) {
         for broken in self.broken.iter_mut().skip(before) {
             if let RuleSubject::Path(path) = &mut broken.of {
@@ -156,12 +156,12 @@ impl<'a> Reader<'a> {
         value
     }
 
-    /// Records that parts of a resource break a rule of Discord's.
+    /// Records that parts of a resource break a rule of Discord.
     pub(crate) fn break_rule_of(&mut self, at: Mark, address: &Address, parts: &[RulePart], reason: impl Into<String>) {
         self.with_subject(address, parts, |reader| reader.break_rule(at, reason));
     }
 
-    /// Notes a wrong name and suggests the nearest of the right ones.
+    /// Reports an unknown name and suggests the most similar known one.
     pub(crate) fn refuse_near<'k>(
         &mut self,
         at: Mark,
@@ -169,7 +169,7 @@ impl<'a> Reader<'a> {
         written: &str,
         known: impl IntoIterator<Item = &'k str>,
     ) {
-        // Measuring a hostile text of megabytes against each name would take long and find nothing.
+        // Comparing a very long text with each name would be slow and useless.
         let suggestion = (written.len() <= 200 && self.problems.len() < MOST_PROBLEMS)
             .then(|| nearest(written, known))
             .flatten();
@@ -179,7 +179,7 @@ impl<'a> Reader<'a> {
         });
     }
 
-    /// Notes a correction that is known outright.
+    /// Reports a problem with a known correction.
     pub(crate) fn refuse_for(&mut self, at: Mark, reason: impl Into<String>, right: impl Into<String>) {
         self.push(Problem {
             suggestion: Some(right.into()),
@@ -187,17 +187,17 @@ impl<'a> Reader<'a> {
         });
     }
 
-    /// Notes what is wrong with the file as a whole.
+    /// Reports a problem of the whole file.
     pub(crate) fn refuse_file(&mut self, reason: impl Into<String>) {
         self.push(Problem::about(self.source.file, reason));
     }
 
-    /// How many problems there are so far.
+    /// Number of problems so far.
     pub(crate) fn count(&self) -> usize {
         self.problems.len() + self.untold
     }
 
-    /// The text of a scalar with its variables put in.
+    /// The text of a scalar, with variables replaced.
     pub(crate) fn text(&mut self, node: &Node) -> Option<String> {
         match &node.tree {
             Tree::Scalar { text, .. } if !node.is_nothing() => self.expanded(text, node.at),
@@ -205,7 +205,7 @@ impl<'a> Reader<'a> {
                 self.refuse(node.at, COLOUR_IN_COMMENT);
                 None
             }
-            // `${name}` without quotes is fine, but `{name}` and `[name]` are a map and a list.
+            // `${name}` is valid without quotes; `{name}` and `[name]` are a map and a list.
             _ => {
                 let reason = format!("one text or number is expected here, not {}", node.what());
                 self.refuse(node.at, reason);
@@ -214,7 +214,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Counts what variables come to; refuses, once, a file in which it is too much.
+    /// Counts bytes of replaced variables. Reports once that the maximum is exceeded.
     fn spend(&mut self, bytes: usize, at: Mark) -> bool {
         let before = self.expanded;
         self.expanded = before.saturating_add(bytes);
@@ -228,7 +228,7 @@ impl<'a> Reader<'a> {
         fits
     }
 
-    /// A text with its variables put in.
+    /// A text with variables replaced.
     fn expanded(&mut self, text: &str, at: Mark) -> Option<String> {
         if !text.contains("${") {
             return Some(text.to_owned());
@@ -263,7 +263,7 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// The list that a scalar stands for when it is exactly `${name}` and that is a list.
+    /// The list of a scalar that is exactly `${name}`, where the variable is a list.
     fn list_variable(&mut self, node: &Node) -> Option<Vec<Rc<Node>>> {
         let Tree::Scalar { text, .. } = &node.tree else {
             return None;
@@ -272,7 +272,7 @@ impl<'a> Reader<'a> {
         let Value::List(items) = self.scope.values.get(name)? else {
             return None;
         };
-        // Put in as it is: the signs `${` in an item are its own.
+        // An item is used unchanged, also if it contains `${`.
         let nodes: Vec<Rc<Node>> = items
             .iter()
             .map(|item| Rc::new(Node::text(node.at, &item.replace("${", "$${"))))
@@ -281,7 +281,7 @@ impl<'a> Reader<'a> {
         Some(if self.spend(bytes, node.at) { nodes } else { Vec::new() })
     }
 
-    /// The items of a list, with list variables put in.
+    /// The items of a list, with list variables replaced.
     pub(crate) fn items(&mut self, node: &Node) -> Option<Vec<Rc<Node>>> {
         if let Some(items) = self.list_variable(node) {
             return Some(items);
@@ -304,7 +304,7 @@ impl<'a> Reader<'a> {
         Some(whole)
     }
 
-    /// The entries of a map; nothing at all is an empty one.
+    /// The entries of a map; an empty value is an empty map.
     pub(crate) fn entries<'n>(&mut self, node: &'n Node) -> Option<&'n [(Name, Rc<Node>)]> {
         match &node.tree {
             Tree::Map(entries) => Some(entries),

@@ -1,6 +1,6 @@
-//! Types of single values, with what the JSON schema says of each.
+//! Types of values, with their JSON schemas.
 //!
-//! Each may be written as a text with `${name}` in it, so each schema allows that beside its own form.
+//! Any value may be a text with `${name}`, so each schema allows that too.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -12,15 +12,15 @@ use super::reader::{At, FromNode, Reader};
 use super::tree::{Node, shortened};
 use crate::values::{Clearable, permission_by_name};
 
-/// A text with a variable in it.
+/// The pattern of a text with a variable.
 const VARIABLE: &str = r"\$\{[a-z][a-z0-9_]*\}";
 
-/// What a schema allows beside the type's own form.
+/// The schema of a text with a variable, which each type allows.
 pub(crate) fn or_variable(own: &Schema) -> Schema {
     json_schema!({ "anyOf": [own, { "type": "string", "pattern": VARIABLE }] })
 }
 
-/// A schema that stands where it is used, under no name of its own.
+/// Declares a schema that is inlined.
 macro_rules! inline_schema {
     ([$($generics:tt)*] $type:ty, $name:literal, |$generator:ident| $body:expr) => {
         impl<$($generics)*> JsonSchema for $type {
@@ -43,7 +43,7 @@ pub(crate) use inline_schema;
 
 inline_schema!([T: JsonSchema] At<T>, "At", |generator| generator.subschema_for::<T>());
 
-/// A text of so many characters.
+/// A text of a number of characters.
 #[derive(Clone, Debug)]
 pub(crate) struct Text<const LEAST: usize, const MOST: usize>(pub(crate) String);
 
@@ -69,12 +69,12 @@ impl<const LEAST: usize, const MOST: usize> FromNode for Text<LEAST, MOST> {
 }
 
 inline_schema!([const LEAST: usize, const MOST: usize] Text<LEAST, MOST>, "Text", |_generator| {
-    // A text that YAML reads as a number or as a truth is a text here.
+    // A text that looks like a number or a boolean is a text here.
     or_variable(&json_schema!({ "type": ["string", "number", "boolean"], "minLength": LEAST, "maxLength": MOST }))
 });
 
-/// A text of which Discord takes so many characters. One that is shorter, longer or blank breaks a rule and is taken all the
-/// same: a server may have it.
+/// A text whose length Discord limits. A shorter, longer or blank one is accepted and breaks a rule, since an existing server
+/// may have it.
 #[derive(Clone, Debug)]
 pub(crate) struct Limited<const LEAST: usize, const MOST: usize>(pub(crate) String);
 
@@ -97,8 +97,7 @@ inline_schema!([const LEAST: usize, const MOST: usize] Limited<LEAST, MOST>, "Li
     or_variable(&json_schema!({ "type": ["string", "number", "boolean"], "minLength": LEAST, "maxLength": MOST }))
 });
 
-/// A whole number of which Discord takes those within limits. Any other breaks a rule and is taken all the same: a server may
-/// have it.
+/// An integer that Discord limits. One out of range is accepted and breaks a rule, since an existing server may have it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Number<const LEAST: u32, const MOST: u32>(pub(crate) u32);
 
@@ -121,7 +120,7 @@ inline_schema!([const LEAST: u32, const MOST: u32] Number<LEAST, MOST>, "Number"
     or_variable(&json_schema!({ "type": "integer", "minimum": LEAST, "maximum": MOST }))
 });
 
-/// The one version of the format.
+/// The version of the format.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FormatVersion;
 
@@ -184,7 +183,7 @@ impl FromNode for Color {
     }
 }
 
-/// A colour, for the schema.
+/// The schema of a colour.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hue(pub(crate) Color);
 
@@ -198,7 +197,7 @@ inline_schema!([] Hue, "Color", |_generator| {
     or_variable(&json_schema!({ "type": "string", "pattern": "^#[0-9A-Fa-f]{6}$" }))
 });
 
-/// One of an enumeration of the model.
+/// A value of an enumeration of the model.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pick<T>(pub(crate) T);
 
@@ -225,7 +224,7 @@ inline_schema!([T: crate::values::Choice] Pick<T>, "Choice", |_generator| {
     or_variable(&json_schema!({ "enum": names }))
 });
 
-/// A section that was read before the rest, since the rest needs it.
+/// A section that was read before the others, since they depend on it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Early<T>(PhantomData<T>);
 
@@ -255,7 +254,7 @@ inline_schema!([T: JsonSchema] OrNone<T>, "OrNone", |generator| {
     json_schema!({ "anyOf": [{ "const": "none" }, own] })
 });
 
-/// What is known of a resource by its key, its address or an id; resolved once all resources are known.
+/// A reference by logical name, address or id. Resolved when all resources are known.
 #[derive(Clone, Debug)]
 pub(crate) struct Link(pub(crate) String);
 
@@ -269,7 +268,7 @@ inline_schema!([] Link, "Reference", |_generator| {
     or_variable(&json_schema!({ "type": ["string", "integer"], "pattern": r"^([a-z_]+\.)?[a-z][a-z0-9_-]*$|^[0-9]+$" }))
 });
 
-/// An emoji of Unicode's, or a reference to one of the server's own.
+/// A Unicode emoji or a reference to an emoji of the server.
 #[derive(Clone, Debug)]
 pub(crate) struct EmojiLink(pub(crate) String);
 
@@ -281,11 +280,11 @@ impl FromNode for EmojiLink {
 
 inline_schema!([] EmojiLink, "Emoji", |_generator| json_schema!({ "type": ["string", "integer"], "maxLength": 100 }));
 
-/// A permission by Discord's name.
+/// A permission by its name at Discord.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PermissionName(pub(crate) Permissions);
 
-/// Names that people know from elsewhere: Discord's old ones, and those of its settings.
+/// Other names of permissions: Discord's old names, and those of its settings.
 const FORMER_NAMES: [(&str, &str); 11] = [
     ("CREATE_INSTANT_INVITE", "CREATE_INVITE"),
     ("MANAGE_SERVER", "MANAGE_GUILD"),
@@ -320,7 +319,7 @@ inline_schema!([] PermissionName, "Permission", |generator| {
     generator.subschema_for::<PermissionEnum>()
 });
 
-/// The names of all permissions, once in the schema rather than at each use.
+/// The names of all permissions; defined once in the schema.
 struct PermissionEnum;
 
 impl JsonSchema for PermissionEnum {
@@ -330,7 +329,7 @@ impl JsonSchema for PermissionEnum {
 
     fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
         let names: Vec<&str> = Permission::ALL.iter().map(|permission| permission.name()).collect();
-        // Not part of JSON Schema, and shown by the editors that know it.
+        // Not part of JSON Schema; supported by some editors.
         let told: Vec<&str> = Permission::ALL
             .iter()
             .map(|permission| permission.description())
@@ -344,7 +343,7 @@ impl JsonSchema for PermissionEnum {
     }
 }
 
-/// A list. Items that are wrong are left out, since the file is refused anyway.
+/// A list without its invalid items.
 #[derive(Clone, Debug)]
 pub(crate) struct List<T>(pub(crate) Vec<At<T>>);
 
@@ -360,11 +359,11 @@ inline_schema!([T: JsonSchema] List<T>, "List", |generator| {
     or_variable(&json_schema!({ "type": "array", "items": item }))
 });
 
-/// A map whose keys the author chooses, in the order of the file.
+/// A map with arbitrary keys, in the order of the file.
 #[derive(Clone, Debug)]
 pub(crate) struct Named<T>(pub(crate) Vec<(At<String>, At<T>)>);
 
-/// Not derived: an empty map has no need of an empty `T`.
+/// Not derived, since `T` need not be `Default`.
 impl<T> Default for Named<T> {
     fn default() -> Self {
         Self(Vec::new())
@@ -376,7 +375,7 @@ impl<T: FromNode> FromNode for Named<T> {
         let entries = reader.entries(node)?;
         let mut read = Vec::with_capacity(entries.len());
         for (name, value) in entries {
-            // A key that was merged in is told of where its value is written.
+            // A merged key is reported at the position of its value.
             let at = if name.at.line == 0 { value.at } else { name.at };
             let before = reader.broken.len();
             let entry = T::read(value, reader);

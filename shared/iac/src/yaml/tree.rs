@@ -1,8 +1,7 @@
-//! YAML as a tree of texts, lists and maps, each with its place; bounded in size, depth and time whatever the bytes are.
+//! Parses YAML to a tree of texts, lists and maps with positions. Size, depth and time are bounded for any input.
 //!
-//! Owns what of YAML is taken: one document, keys that are texts, anchors and aliases as long as what they stand for stays
-//! small, merge keys (`<<`). Refuses tags, several documents, duplicate keys. Types come later, so that every scalar may
-//! be a `${name}`.
+//! Owns the supported subset of YAML: one document, text keys, anchors and aliases of bounded size, merge keys (`<<`). Tags,
+//! several documents and duplicate keys are errors. All scalars are texts here, so that any value may be `${name}`.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -10,42 +9,42 @@ use std::rc::Rc;
 use arrakis_themes::{Place, Problem};
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, options};
 
-/// Largest file, in bytes. A server with 500 channels of 100 overwrites each takes about half of it.
+/// Maximum size of a file, in bytes. A server with 500 channels of 100 overwrites each needs about half of it.
 pub(crate) const MOST_BYTES: usize = 16 * 1024 * 1024;
-/// Deepest nesting. The deepest path of a configuration has nine steps.
+/// Maximum depth. A configuration has at most nine levels.
 const MOST_DEPTH: usize = 32;
-/// Most texts, lists and maps of a file that is not large, with each alias counted as what it stands for.
+/// Maximum number of nodes of a small file, with aliases expanded.
 const MOST_NODES: usize = 250_000;
-/// A large file may have as many as it has bytes by this: overwrites take about ten bytes each.
+/// A large file may have one node per this number of bytes: overwrites take about ten bytes each.
 const BYTES_PER_NODE: usize = 4;
 
-/// A place in the file, counted from 1.
+/// A position in the file, from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Mark {
     pub(crate) line: u32,
     pub(crate) column: u32,
 }
 
-/// A piece of the file and its place. Aliases share what they stand for.
+/// A value of the file with its position. Aliases share their target.
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) at: Mark,
     pub(crate) tree: Tree,
-    /// How many nodes it is, itself and aliases included.
+    /// Number of nodes, including this one, with aliases expanded.
     weight: usize,
 }
 
 #[derive(Debug)]
 pub(crate) enum Tree {
-    /// A text; `plain` without quotes, so that it may also be a number, `true`, or nothing at all.
+    /// A text. A `plain` one has no quotes, so it may be a number, a boolean or empty.
     Scalar { text: String, plain: bool },
     /// A list.
     List(Vec<Rc<Node>>),
-    /// A map, in the order of the file, each key once.
+    /// A map in the order of the file, with unique keys.
     Map(Vec<(Name, Rc<Node>)>),
 }
 
-/// A key of a map and its place.
+/// A key of a map with its position.
 #[derive(Clone, Debug)]
 pub(crate) struct Name {
     pub(crate) text: String,
@@ -53,12 +52,12 @@ pub(crate) struct Name {
 }
 
 impl Node {
-    /// Nothing: an empty value, `~` or `null`.
+    /// Whether it is an empty value, `~` or `null`.
     pub(crate) fn is_nothing(&self) -> bool {
         matches!(&self.tree, Tree::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 
-    /// What it is, for a message.
+    /// The type of the node, for messages.
     pub(crate) fn what(&self) -> &'static str {
         match &self.tree {
             _ if self.is_nothing() => "nothing",
@@ -77,12 +76,12 @@ impl Node {
     }
 }
 
-/// What to do about a colour that YAML takes for a comment.
+/// The hint for a colour that YAML parses as a comment.
 pub(crate) const COLOUR_IN_COMMENT: &str = "a `#` starts a comment in YAML; put colours into quotes, like \"#FFD700\"";
-/// How far above the place where the parser stops a colour without quotes is looked for, in lines.
+/// Number of lines above an error of the parser in which a colour without quotes is searched.
 const MOST_LINES_BACK: usize = 200;
 
-/// The column, from 0, of a `#` that begins a comment where a value is expected and is followed by the digits of a colour.
+/// The column, from 0, of a comment in place of a value that looks like a colour.
 fn colour_in_comment(line: &str) -> Option<usize> {
     let mut quote = None;
     let mut before = (None, None);
@@ -105,7 +104,7 @@ fn colour_in_comment(line: &str) -> Option<usize> {
     None
 }
 
-/// The text of a file by lines, for messages.
+/// The lines of a file, for messages.
 #[derive(Debug)]
 pub(crate) struct Source<'a> {
     pub(crate) file: &'a str,
@@ -128,8 +127,8 @@ impl<'a> Source<'a> {
             .unwrap_or_default()
     }
 
-    /// The place of a colour without quotes, at or above `at`: YAML takes it and the rest of its line, with the brackets in it,
-    /// for a comment.
+    /// The position of a colour without quotes at or above `at`. YAML parses it and the rest of the line, including closing
+    /// brackets, as a comment.
     fn colour_in_comment(&self, at: Mark) -> Option<Mark> {
         let below = usize::try_from(at.line).unwrap_or(usize::MAX).min(self.lines.len());
         let found = self.lines[..below].iter().enumerate().rev();
@@ -143,7 +142,7 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// Why the parser stopped; at the colour without quotes that probably misled it, where there is one.
+    /// The error of the parser, or the colour without quotes that probably caused it.
     fn stopped(&self, at: Mark, reason: String) -> Stop {
         match self.colour_in_comment(at) {
             Some(colour) => Stop(colour, format!("{reason}; {COLOUR_IN_COMMENT}")),
@@ -157,7 +156,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The bytes as text: UTF-8, with or without a byte order mark, and no larger than a configuration can be.
+/// The bytes as UTF-8 text without a byte order mark; at most the maximum size.
 pub(crate) fn text<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, Problem> {
     if bytes.len() > MOST_BYTES {
         let reason = format!("the file has {} bytes; the maximum is {MOST_BYTES}", bytes.len());
@@ -185,7 +184,7 @@ pub(crate) fn text<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, Problem> 
     Ok(text)
 }
 
-/// Line and column behind these bytes.
+/// Line and column at the end of these bytes.
 fn position(before: &[u8]) -> (u64, u64) {
     let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
     let last = before.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
@@ -193,7 +192,7 @@ fn position(before: &[u8]) -> (u64, u64) {
     (u64::try_from(line).unwrap_or(1), u64::try_from(column).unwrap_or(1))
 }
 
-/// Reads the one document of a file. What is wrong with its form goes to `problems`; `None` when nothing can be read.
+/// Parses the document of a file. Syntax errors are added to `problems`; `None` if nothing can be parsed.
 pub(crate) fn parse(source: &Source<'_>, text: &str, problems: &mut Vec<Problem>) -> Option<Rc<Node>> {
     let options = options! { emit_comments: false, flow_nesting_limit: 64, block_nesting_limit: 64, };
     let mut builder = Builder {
@@ -223,7 +222,7 @@ pub(crate) fn parse(source: &Source<'_>, text: &str, problems: &mut Vec<Problem>
     root
 }
 
-/// What the parser says, in a person's words where its own need the YAML specification.
+/// The message of the parser, replaced where it requires knowledge of the YAML specification.
 fn explain(error: &ScanError) -> String {
     let told = error.info();
     let lower = told.to_lowercase();
@@ -248,10 +247,10 @@ fn mark(marker: granit_parser::Marker) -> Mark {
     }
 }
 
-/// Why reading stops: what is after this cannot be understood, or would be too much.
+/// An error that ends parsing.
 struct Stop(Mark, String);
 
-/// A list or a map that is not closed yet.
+/// A list or map that is still open.
 struct Open {
     at: Mark,
     anchor: usize,
@@ -374,9 +373,9 @@ impl Builder<'_, '_> {
         self.close(Rc::new(Node { at, tree, weight }), anchor)
     }
 
-    /// Puts a finished node where it belongs.
+    /// Adds a complete node to the open list or map.
     fn close(&mut self, node: Rc<Node>, anchor: usize) -> Result<(), Stop> {
-        // Lists and maps count through what is in them, and aliases through what they stand for.
+        // Lists and maps are counted by their children, aliases by their targets.
         self.nodes += 1;
         let most = self.most_nodes;
         if self.nodes > most || node.weight > most {
@@ -405,7 +404,7 @@ impl Builder<'_, '_> {
                 }
                 Some(name) if name.text == "<<" => self.merge(&name, &node),
                 Some(name) => match places.get(&name.text) {
-                    // A key written here wins over one that was merged in, as YAML wants it.
+                    // A key of the map itself overrides a merged one, as YAML requires.
                     Some(index) if entries[*index].0.at == MERGED => entries[*index] = (name, node),
                     Some(_) => {
                         let reason = format!("the key `{}` occurs twice", shortened(&name.text));
@@ -427,7 +426,7 @@ impl Builder<'_, '_> {
         }
     }
 
-    /// `<<: *name`: the entries of that map, where none of the same key is written here.
+    /// `<<: *name`: adds the entries of that map whose keys are absent here.
     fn merge(&mut self, name: &Name, node: &Rc<Node>) {
         let Tree::Map(theirs) = &node.tree else {
             let problem = self
@@ -458,10 +457,10 @@ impl Builder<'_, '_> {
     }
 }
 
-/// The place of keys that were merged in while their map is open; the value's own place tells where they are written.
+/// The position of merged keys while their map is open. Messages use the position of the value.
 const MERGED: Mark = Mark { line: 0, column: 0 };
 
-/// A written name as it is repeated in a message: on one line, and not all of a very long one.
+/// A name for a message: on one line, and shortened.
 pub(crate) fn shortened(text: &str) -> String {
     const LONGEST: usize = 60;
     let sign = |sign: char| if sign.is_control() { '\u{fffd}' } else { sign };
@@ -473,7 +472,7 @@ pub(crate) fn shortened(text: &str) -> String {
 }
 
 impl Node {
-    /// A text that stands for one in the file.
+    /// A plain text, for tests.
     pub(crate) fn text(at: Mark, text: &str) -> Self {
         Self {
             at,

@@ -1,15 +1,15 @@
-//! YAML as people write it: block maps, short lists on one line, quotes only where they are needed.
+//! Writes YAML: block maps, short lists on one line, quotes only where required.
 
 use std::fmt::Write as _;
 
 use crate::values::{EmojiReference, Reference};
 
-/// What can be written.
+/// A value to write.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Yaml {
-    /// A text, in quotes where it needs them.
+    /// A text; quoted if required.
     Text(String),
-    /// A number, `true` or `false`.
+    /// A number or a boolean.
     Plain(String),
     /// A list.
     List(Vec<Self>),
@@ -25,7 +25,7 @@ impl Yaml {
         Self::Text(text.into())
     }
 
-    /// From what serde wrote. Maps come in the order of their keys.
+    /// Converts a JSON value. Maps are sorted by key.
     pub(crate) fn from_json(value: &serde_json::Value) -> Self {
         match value {
             serde_json::Value::String(text) => Self::text(text),
@@ -49,7 +49,7 @@ impl Yaml {
         }
     }
 
-    /// On one line, `None` when that would be too long to read.
+    /// The value on one line; `None` if that would be too long.
     fn on_one_line(&self, indent: usize) -> Option<String> {
         let empty =
             matches!(self, Self::List(items) if items.is_empty()) || matches!(self, Self::Map(map) if map.is_empty());
@@ -111,7 +111,7 @@ impl Yaml {
         Some(out)
     }
 
-    /// The lines of a map or a list, each indented by so many spaces.
+    /// The lines of a map or a list, indented.
     pub(crate) fn write_block(&self, indent: usize, out: &mut String) {
         match self {
             Self::Text(_) | Self::Plain(_) => {
@@ -151,7 +151,7 @@ impl Yaml {
         }
     }
 
-    /// Behind a dash: the first key of a map stands on the dash's line.
+    /// An item of a list. The first key of a map is on the line of the dash.
     fn write_item(&self, indent: usize, out: &mut String) {
         if let Some(line) = self.on_one_line(indent + 2) {
             let _ = writeln!(out, " {line}");
@@ -164,10 +164,10 @@ impl Yaml {
     }
 }
 
-/// Texts that YAML of one version or another reads as something else.
+/// Texts that some version of YAML parses as another type.
 const WORDS: [&str; 9] = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
 
-/// The text as YAML writes it, with `${` kept from being a variable.
+/// The text in YAML, with `${` escaped.
 pub(crate) fn quoted(text: &str) -> String {
     let text = text.replace("${", "$${");
     if is_plain(&text) {
@@ -197,7 +197,7 @@ pub(crate) fn quoted(text: &str) -> String {
     out
 }
 
-/// What is not printable in YAML, breaks lines, or cannot be seen.
+/// Whether a character is not printable in YAML, breaks lines or is invisible.
 fn must_be_escaped(sign: char) -> bool {
     let code = u32::from(sign);
     sign.is_control()
@@ -221,10 +221,10 @@ fn is_plain(text: &str) -> bool {
         && !WORDS.contains(&text.to_ascii_lowercase().as_str())
 }
 
-/// The value, each address of the kind with this prefix as its logical name alone.
+/// The value, with addresses of the kind with this prefix replaced by logical names.
 pub(crate) fn strip(value: Yaml, prefix: &str) -> Yaml {
     match value {
-        // `none` by itself is a word of the reader's.
+        // `none` has a meaning for the reader.
         Yaml::Text(text) => match text.strip_prefix(prefix) {
             Some(key) if key != "none" => Yaml::text(key),
             _ => Yaml::Text(text),
@@ -234,12 +234,12 @@ pub(crate) fn strip(value: Yaml, prefix: &str) -> Yaml {
     }
 }
 
-/// A reference, with its logical name alone where it begins with the prefix.
+/// A reference, without the prefix.
 pub(crate) fn link(reference: &Reference, prefix: &str) -> Yaml {
     strip(Yaml::text(reference.to_string()), prefix)
 }
 
-/// The key and the value of an emoji.
+/// Key and value of an emoji.
 pub(crate) fn emoji(emoji: Option<&EmojiReference>) -> Option<(String, Yaml)> {
     emoji.map(|emoji| ("emoji".to_owned(), Yaml::text(emoji.to_string())))
 }

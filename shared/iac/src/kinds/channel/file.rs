@@ -96,7 +96,7 @@ document! {
     pub(crate) struct TagEntry {
         /// The name that Discord shows.
         name: Limited<1, 50>,
-        /// Whether only members with MANAGE_THREADS can set it.
+        /// Whether only members with `MANAGE_THREADS` can set it.
         moderated: Truth,
         /// The emoji before the name.
         emoji: EmojiLink,

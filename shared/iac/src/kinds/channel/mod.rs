@@ -92,7 +92,8 @@ impl ChannelKind {
         }
     }
 
-    /// Whether Discord can change a channel of this kind to the other kind in place. Any other change is a replacement, which deletes the messages.
+    /// Whether Discord can change a channel of this kind to the other kind in place. Any other change is a replacement,
+    /// which deletes the messages.
     #[must_use]
     pub const fn converts_to(self, other: Self) -> bool {
         matches!(
@@ -174,7 +175,7 @@ pub struct Tag {
     pub id: Option<Snowflake>,
     /// The name that Discord shows.
     pub name: String,
-    /// Whether only members with MANAGE_THREADS can set it.
+    /// Whether only members with `MANAGE_THREADS` can set it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub moderated: bool,
     /// The emoji before the name.

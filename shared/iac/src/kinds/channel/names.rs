@@ -30,8 +30,8 @@ pub fn normalised_name(kind: ChannelKind, name: &str) -> String {
     normal
 }
 
-/// A name without the characters that Discord changes, or may change: case, white space, ASCII punctuation, control characters. Resources
-/// with equal folded names are candidates for being the same resource, no more.
+/// A name without the characters that Discord changes, or may change: case, white space, ASCII punctuation, control
+/// characters. Resources with equal folded names are candidates for being the same resource, no more.
 #[must_use]
 pub fn folded_name(name: &str) -> String {
     let dropped = |sign: &char| sign.is_whitespace() || sign.is_ascii_punctuation() || sign.is_control();

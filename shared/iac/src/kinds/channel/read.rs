@@ -232,7 +232,8 @@ fn tags(sent: &[TagObject], unknown: &mut UnknownValues<'_>) -> Option<Vec<Tag>>
 }
 
 /// Everyone by that name; a member by id, the bot too. An overwrite for something else than a role or a member is passed
-/// over: overwrites are changed one by one, so it stays. `None` when they were not sent, or one has more bits than [`Permissions::BITS`](arrakis_domain::Permissions::BITS).
+/// over: overwrites are changed one by one, so it stays. `None` when they were not sent, or one has more bits than
+/// [`Permissions::BITS`](arrakis_domain::Permissions::BITS).
 fn overwrites(
     sent: Option<&[OverwriteObject]>,
     guild: Snowflake,

@@ -1,4 +1,4 @@
-//! Kinds of channels, and what other things ask of them.
+//! Checks of the kinds of channels: where Discord allows a kind, and which kind a setting requires.
 
 use arrakis_domain::Permission;
 
@@ -8,13 +8,13 @@ use crate::model::limits::{ONBOARDING_LEAST_CHANNELS, ONBOARDING_LEAST_WRITABLE}
 use crate::model::{Address, Attributes, Channel, ChannelKind, Kind, Onboarding, OnboardingMode, Reference, Snowflake};
 
 impl StepChecks {
-    /// A kind that only a community has.
+    /// Reports kinds of channels that require a community server.
     pub(super) fn channel_kind(&mut self, address: &Address, channel: &Channel, sent: Sent<'_>) {
         if !sent.has("kind") {
             return;
         }
         let kind = channel.kind;
-        // Text and announcement channels turn into each other, in both directions, on community servers alone.
+        // Text channels become announcement channels, and the reverse, only on community servers.
         let needs_community = kind.needs_community() || !sent.is_creation();
         if needs_community && !self.run.live.is_community() {
             let instead = if kind.is_voice() { "voice" } else { "text" };
@@ -40,7 +40,7 @@ impl StepChecks {
         }
     }
 
-    /// What onboarding must show to everybody while it is on.
+    /// Reports enabled onboarding that shows @everyone fewer channels than Discord requires.
     pub(super) fn onboarding(&mut self, address: &Address, onboarding: &Onboarding) {
         let live = &self.run.live;
         let found = live.get(Kind::Onboarding, live.guild_id).map(|found| &found.attributes);
@@ -79,11 +79,11 @@ impl StepChecks {
         }
     }
 
-    /// Whether a channel has the kind that a setting of the server wants.
+    /// Whether a channel has a kind that a setting of the server accepts.
     pub(super) fn fits_setting(&self, field: &str, id: Snowflake) -> bool {
         let kind = self.run.live.get(Kind::Channel, id).map(|found| &found.attributes);
         let Some(Attributes::Channel(Channel { kind, .. })) = kind else {
-            // What is not there is reported by whoever resolves references.
+            // `references` reports an id that does not exist.
             return true;
         };
         match field {

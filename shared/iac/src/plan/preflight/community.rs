@@ -1,4 +1,4 @@
-//! What only a community server has, what it takes to become one, and what it must keep.
+//! Checks of community servers: what requires one, how a server becomes one, and what it must keep.
 
 use arrakis_domain::Permission;
 
@@ -6,7 +6,7 @@ use super::{Problem, StepChecks, rules};
 use crate::kinds::Sent;
 use crate::model::{Address, Attributes, Clearable, ContentFilter, Kind, Reference, Server, Snowflake, Verification};
 
-/// Settings of the server that name a channel.
+/// Settings of the server that reference a channel.
 const CHANNELS: [&str; 5] = [
     "afk_channel",
     "system_channel",
@@ -14,7 +14,7 @@ const CHANNELS: [&str; 5] = [
     "public_updates_channel",
     "safety_alerts_channel",
 ];
-/// Those that a community server must have.
+/// Those that a community server requires.
 const KEPT: [&str; 2] = ["rules_channel", "public_updates_channel"];
 
 fn setting<'a>(server: &'a Server, field: &str) -> Option<&'a Clearable<Reference>> {
@@ -36,7 +36,7 @@ impl StepChecks {
         }
     }
 
-    /// As which setting a community server keeps a channel.
+    /// The setting by which a community server requires a channel.
     pub(super) fn kept_as(&self, id: Snowflake) -> Option<&'static str> {
         let settings = self.settings();
         let is_it = |field: &&str| {
@@ -69,7 +69,7 @@ impl StepChecks {
         }
     }
 
-    /// Channels that the settings name must be of the right kind.
+    /// Reports settings that reference a channel of the wrong kind.
     fn named_channels(&mut self, address: &Address, server: &Server, sent: Sent<'_>) {
         for field in CHANNELS.into_iter().filter(|field| sent.has(field)) {
             let named = setting(server, field).and_then(Clearable::value);
@@ -92,7 +92,7 @@ impl StepChecks {
         }
     }
 
-    /// A community server has rules and updates channels: none is missing, none is taken away.
+    /// Reports a community server without a rules channel or an updates channel.
     fn kept_channels(&mut self, address: &Address, server: &Server, sent: Sent<'_>) {
         let settings = self.settings();
         let was_community = self.run.live.is_community();
@@ -100,7 +100,7 @@ impl StepChecks {
             let is_sent = sent.has(field);
             let is_missing = match setting(server, field).filter(|_| is_sent) {
                 Some(said) => said.value().is_none(),
-                // What an existing community lacks was not taken away by this plan.
+                // An existing community server may lack one already.
                 None => !was_community && setting(&settings, field).and_then(Clearable::value).is_none(),
             };
             if is_missing {
@@ -145,7 +145,7 @@ impl StepChecks {
         }
     }
 
-    /// Discord does not let go of the rules channel and of the channel of its updates (error 50074).
+    /// Reports the deletion of the rules channel or the updates channel, which Discord refuses (error 50074).
     pub(super) fn community_deletion(&mut self, address: &Address, id: Snowflake) {
         if let Some(field) = self.kept_as(id) {
             self.problems.push(Problem::new(
@@ -157,7 +157,7 @@ impl StepChecks {
         }
     }
 
-    /// Welcome screen and onboarding.
+    /// Reports a welcome screen or onboarding on a server that is not a community.
     pub(super) fn community_only(&mut self, address: &Address) {
         if !self.run.live.is_community() {
             self.problems.push(Problem::new(

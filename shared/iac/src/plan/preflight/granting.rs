@@ -1,4 +1,4 @@
-//! Nobody grants, or withholds, what they do not have.
+//! Checks that the bot has each permission that it grants or denies.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::model::{
 };
 use crate::plan::document::Step;
 
-/// What is refused over a whole plan, for roles and for overwrites.
+/// Permissions of a plan that the bot may not grant or deny, for roles and for overwrites.
 #[derive(Debug, Default)]
 pub(super) struct RefusedGrants {
     roles: RefusedPermissions,
@@ -26,7 +26,7 @@ struct RefusedPermissions {
 
 impl RefusedPermissions {
     fn add(&mut self, bits: Permissions, address: &Address) {
-        // Bits that no permission has are nobody's to lack.
+        // The bot cannot lack bits without a permission.
         let known = Permissions::of(Permission::ALL);
         let bits = bits.intersection(known);
         if !bits.is_empty() {
@@ -73,7 +73,7 @@ impl StepChecks {
         self.refused.roles.add(lacking, address);
     }
 
-    /// A channel with its overwrites in one request.
+    /// Checks the overwrites of a channel that is created.
     fn created(&mut self, address: &Address, channel: &Channel) {
         let Some(overwrites) = &channel.overwrites else { return };
         let bits = overwrites
@@ -94,7 +94,7 @@ impl StepChecks {
         }
     }
 
-    /// One overwrite of a channel that is there.
+    /// Checks an overwrite of an existing channel.
     fn put(&mut self, address: &Address, target: &Target, overwrite: &Overwrite) {
         let Some(channel) = self.run.state.id(address).and_then(|id| self.run.live.channel(id)) else {
             return;
@@ -117,7 +117,7 @@ impl StepChecks {
         self.refused.overwrites.add(lacking, address);
     }
 
-    /// A target as the server names it.
+    /// The target of an overwrite, with the id of the live server.
     fn by_id(&self, target: &Target) -> Target {
         match target {
             Target::Role(role) => {
@@ -129,14 +129,14 @@ impl StepChecks {
         }
     }
 
-    /// What the bot has on the server or in the category.
+    /// Permissions of the bot on the server or in the category.
     fn own_bits(&self, category: Option<Snowflake>) -> Permissions {
         let parent = category.and_then(|category| self.run.live.channel(category));
         let of_parent = parent.map_or(Permissions::NONE, |parent| self.run.live.bot_permissions_in(parent));
         self.bot_permissions() | of_parent
     }
 
-    /// The findings about all that is refused.
+    /// The findings for the whole plan.
     pub(super) fn refused_bits(&mut self) {
         let RefusedGrants { roles, overwrites } = std::mem::take(&mut self.refused);
         for (rule, lacked) in [(rules::ROLE_GRANT, roles), (rules::OVERWRITE_GRANT, overwrites)] {

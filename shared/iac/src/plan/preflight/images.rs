@@ -1,7 +1,6 @@
 //! Images that a plan uploads.
 //!
-//! What a file holds is looked up by whoever can read it: [`sent_images`] names the files, [`unusable_images`] reports those that
-//! Discord would refuse.
+//! The caller reads the files: [`sent_images`] returns them, and [`unusable_images`] reports those that Discord would refuse.
 
 use super::{Finding, Problem, StepChecks, findings, rules};
 use crate::kinds::Sent;
@@ -12,7 +11,7 @@ use crate::words::with_article;
 const WHAT_TO_DO: &str = "replace the file (paths are relative to the configuration's folder), configure another file, or remove the resource from the configuration";
 
 impl StepChecks {
-    /// Discord creates no resource of some kinds without an image.
+    /// Reports a resource that is created without a required image.
     pub(super) fn required_image(&mut self, address: &Address, attributes: &Attributes, sent: Sent<'_>) {
         let Some(image) = attributes.kind().image() else { return };
         if sent.is_creation() && image.is_required && attributes.image().is_none() {
@@ -36,7 +35,7 @@ impl StepChecks {
     }
 }
 
-/// The images that a plan uploads, each with its resource.
+/// The images that a plan uploads, with the addresses of their resources.
 pub fn sent_images(plan: &Plan) -> impl Iterator<Item = (&Address, &Image)> {
     plan.steps.iter().filter_map(|step| match step {
         Step::Create { address, attributes } => Some((address, attributes.image()?)),
@@ -54,7 +53,7 @@ pub fn sent_images(plan: &Plan) -> impl Iterator<Item = (&Address, &Image)> {
     })
 }
 
-/// The findings about images that cannot be sent, each with its resource and the reason.
+/// The findings for images that cannot be uploaded. Each image has the address of its resource and a reason.
 #[must_use]
 pub fn unusable_images(unusable: &[(Address, String)]) -> Vec<Finding> {
     let problem = |(address, why): &(Address, String)| {

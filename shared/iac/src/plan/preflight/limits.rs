@@ -1,4 +1,4 @@
-//! Discord's limits: how many there may be.
+//! Checks of Discord's limits on numbers of resources.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::model::{Address, Kind, Snowflake};
 use crate::plan::document::Step;
 
 impl StepChecks {
-    /// Whether there is room for what a step makes or moves.
+    /// Records the limits that a step would exceed.
     pub(super) fn limits(&mut self, step: &Step) {
         let Some(address) = step.address() else { return };
         for limit in self.run.adds_to(step) {
@@ -19,7 +19,7 @@ impl StepChecks {
         }
     }
 
-    /// The findings about limits that are passed.
+    /// The findings for exceeded limits.
     pub(super) fn passed_limits(&mut self) {
         let mut by_limit: BTreeMap<Limit, (usize, Vec<Address>)> = BTreeMap::new();
         for (limit, address, count) in std::mem::take(&mut self.passed) {

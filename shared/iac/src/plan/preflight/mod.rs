@@ -1,11 +1,10 @@
-//! Whether a plan can succeed, told before the first write.
+//! Preflight: whether Discord would refuse a plan, checked before the first write.
 //!
-//! Walks through the steps on a copy of the server and asks of each, at the moment before it, whether Discord would refuse
-//! it. So a rule is checked on what changes and not on what was there before, and on the way and not only at the end. Each
-//! finding says what would be needed.
+//! Simulates the steps on a copy of the server and checks each step against the server as it is before the step. So a rule
+//! applies to changed values, and at each step and not only at the end. Each finding states what is required.
 //!
-//! To add a check: a row in [`rules`], a method in the file of its concern, a line in [`StepChecks::check`], and a case for each
-//! side in the tests.
+//! To add a check: a row in [`rules`], a method in the file of its subject, a line in [`StepChecks::check`], and tests of a
+//! plan that passes and of one that fails.
 
 mod channels;
 mod community;
@@ -33,22 +32,22 @@ use crate::model::{Address, Attributes, Kind};
 use crate::rules::{self, RULES};
 use crate::state::State;
 
-/// Something that stands in the way of a plan, or is likely to surprise.
+/// A result of preflight: an obstacle or a warning.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// Which of [`RULES`] it is about.
+    /// Id of the rule in [`RULES`].
     pub rule: String,
-    /// Discord would refuse: nothing must be sent.
+    /// Whether it is an obstacle: the plan must not be applied.
     pub blocking: bool,
-    /// What is wrong, and why.
+    /// The problem.
     pub what: String,
-    /// What would be needed.
+    /// What is required.
     pub what_to_do: String,
-    /// Whom it concerns.
+    /// The affected resources.
     pub addresses: Vec<Address>,
 }
 
-/// Everything that stands in the way of `plan` on the server and with the state that it was made from.
+/// The findings for `plan`, on the server and with the state that it was made from.
 #[must_use]
 pub fn preflight(plan: &Plan, live: &Live, state: &State) -> Vec<Finding> {
     if plan.mode == Mode::RefreshOnly {
@@ -65,7 +64,7 @@ pub fn preflight(plan: &Plan, live: &Live, state: &State) -> Vec<Finding> {
     };
     for step in &plan.steps {
         walk.check(step);
-        // What refers to nothing is reported by `references`.
+        // `references` reports an id that does not exist.
         let _ = walk.run.carry_out(step);
     }
     let check = PlanChecks { plan, live };
@@ -82,28 +81,28 @@ pub fn preflight(plan: &Plan, live: &Live, state: &State) -> Vec<Finding> {
     findings(walk.problems)
 }
 
-/// A plan against the server that it was made from.
+/// The checks of a plan against the server that it was made from.
 struct PlanChecks<'a> {
     plan: &'a Plan,
     live: &'a Live,
 }
 
-/// The way through a plan.
+/// The checks of the steps, with the results so far.
 struct StepChecks {
     run: Simulation,
     problems: Vec<Problem>,
     lacking: permissions::MissingPermissions,
     refused: granting::RefusedGrants,
-    /// Limits that are passed, each with what passes it and how many there are then.
+    /// Exceeded limits, each with the resources that exceed it and the resulting number.
     passed: Vec<(Limit, Address, usize)>,
 }
 
-/// What one step, or one resource, does against a rule. Equal ones of several resources become one finding.
+/// A violation of a rule by one step or resource. Equal problems of several resources become one finding.
 #[derive(Debug)]
 struct Problem {
     rule: &'static str,
     blocking: bool,
-    /// `{}` stands for the addresses.
+    /// The message; `{}` is the placeholder of the addresses.
     what: String,
     what_to_do: String,
     address: Option<Address>,
@@ -129,7 +128,7 @@ impl Problem {
 }
 
 impl StepChecks {
-    /// Everything that Discord asks of a step.
+    /// Checks a step.
     fn check(&mut self, step: &Step) {
         if !step.is_a_request() {
             return;
@@ -150,7 +149,7 @@ impl StepChecks {
         }
     }
 
-    /// `fields` are those that are sent; all, when it is made.
+    /// Checks the attributes that are sent: `fields`, or all of a new resource.
     fn written(&mut self, address: &Address, attributes: &Attributes, fields: Option<&[String]>) {
         let sent = Sent(fields);
         let abilities = self.run.live.abilities();
@@ -159,7 +158,7 @@ impl StepChecks {
             |violation: Violation| Problem::new(violation.rule, address, violation.what, violation.what_to_do);
         self.problems.extend(violations.into_iter().map(problem));
         self.required_image(address, attributes, sent);
-        // What depends on other resources of the server.
+        // Checks that depend on other resources of the server.
         match attributes {
             Attributes::Server(server) => self.server(address, server, sent),
             Attributes::Channel(channel) => self.channel_kind(address, channel, sent),
@@ -177,7 +176,7 @@ impl StepChecks {
     }
 }
 
-/// Puts equal problems together, in the order of the rules.
+/// Groups equal problems, in the order of the rules.
 fn findings(problems: Vec<Problem>) -> Vec<Finding> {
     let mut grouped: Vec<(Problem, Vec<Address>)> = Vec::new();
     for problem in problems {
@@ -209,7 +208,7 @@ fn findings(problems: Vec<Problem>) -> Vec<Finding> {
     grouped.into_iter().map(finding).collect()
 }
 
-/// At most five by name, and how many more.
+/// Up to five addresses, and the number of the others.
 fn list(items: &[String]) -> String {
     match items.len() {
         0..=5 => items.join(", "),
@@ -226,7 +225,7 @@ impl PlanChecks<'_> {
 }
 
 impl StepChecks {
-    /// A bot that is no administrator must be let into what it closes to everyone, or it cannot change it again.
+    /// Reports overwrites that remove the access of a bot that is not an administrator: it could not change the channel again.
     fn shut_out(&mut self, plan: &Plan) {
         for change in &plan.changes {
             let is_written = matches!(change.action, Action::Create | Action::Replace)

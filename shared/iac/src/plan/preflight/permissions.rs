@@ -1,4 +1,4 @@
-//! What the bot must be allowed for each request, on the server or in the channel.
+//! Checks that the bot has the permissions that each request requires, on the server or in the channel.
 
 use std::collections::BTreeSet;
 
@@ -9,17 +9,17 @@ use crate::kinds::{CheckedAt, Requirement, Write};
 use crate::model::{Address, Channel, Clearable, Kind, Reference};
 use crate::plan::document::Step;
 
-/// What is missing over a whole plan: told as one sum.
+/// Missing permissions of the whole plan, which become one finding.
 #[derive(Debug, Default)]
 pub(super) struct MissingPermissions {
     permissions: BTreeSet<Permission>,
     addresses: BTreeSet<Address>,
 }
 
-/// What a request needs.
+/// The permissions that a request requires.
 struct Need {
     permissions: Vec<Permission>,
-    /// The channel in which Discord looks; `None` for the server.
+    /// The channel in which Discord checks them; `None` for the server.
     channel: Option<Channel>,
 }
 
@@ -49,7 +49,7 @@ impl StepChecks {
         }
     }
 
-    /// Whether the bot does not see a channel or cannot join it. Reports that instead of all that it lacks there.
+    /// Whether the bot cannot view or join a channel. Reports this instead of the permissions that it lacks there.
     fn is_out_of_reach(&mut self, channel: &Channel, own: Permissions, step: &Step) -> bool {
         let (what, what_to_do) = if !own.contains(Permission::ViewChannel) {
             (
@@ -71,7 +71,7 @@ impl StepChecks {
         true
     }
 
-    /// The finding about all that is missing.
+    /// The finding for the missing permissions.
     pub(super) fn lacking_permissions(&mut self) {
         let MissingPermissions { permissions, addresses } = std::mem::take(&mut self.lacking);
         if permissions.is_empty() {
@@ -139,7 +139,7 @@ impl StepChecks {
     }
 }
 
-/// The category of a channel that is about to be made.
+/// The category of a channel that a step creates.
 pub(super) const fn category_of(channel: &Channel) -> Option<&Reference> {
     match &channel.category {
         Some(Clearable::Set(category)) => Some(category),

@@ -1,7 +1,7 @@
-//! Ids that name nothing on the server.
+//! Checks that referenced ids exist on the server.
 //!
-//! Every id that the plan sends is looked up in the live server: roles, categories, channels, emoji. Members are looked up by
-//! whoever can ask Discord: see [`crate::plan::members`].
+//! Each sent id of a role, category, channel or emoji is looked up in the live server. The caller looks up members, since the
+//! live server does not contain them: see [`crate::plan::members`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::live::Live;
 use crate::model::{Address, Attributes, Kind, Kinds, Reference, Snowflake, Target};
 use crate::plan::document::{Action, Change, Plan};
 
-/// Where an id is used: the resource and its attribute.
+/// The resource and the attribute that contain an id.
 type Uses = BTreeMap<(Kind, Snowflake), BTreeSet<String>>;
 
 impl PlanChecks<'_> {
@@ -56,11 +56,11 @@ fn count(number: usize) -> String {
     }
 }
 
-/// Notes the ids in what a change sends that the server does not have; whether there are any.
+/// Collects the ids that a change sends and the server does not have. Returns whether there are any.
 fn missing(change: &Change, live: &Live, uses: &mut Uses) -> bool {
     let Some(sent) = sent(change) else { return false };
     let mut found = false;
-    // Most resources name no ids.
+    // Most resources contain no ids.
     if sent
         .references()
         .into_iter()
@@ -87,14 +87,14 @@ fn missing(change: &Change, live: &Live, uses: &mut Uses) -> bool {
     found
 }
 
-/// Whether the server has something of one of these kinds with the id.
+/// Whether the server has a resource of one of these kinds with the id.
 pub(in crate::plan) fn exists(live: &Live, kinds: Kinds, id: Snowflake) -> bool {
-    // What cannot be read may be meant as well as anything else.
+    // The id may be of an unreadable resource.
     let is_there = |kind: &Kind| live.get(*kind, id).is_some() || live.unreadable(*kind, id).is_some();
     kinds.iter().any(is_there)
 }
 
-/// The attributes that a change sends: of an update those that differ, and of overwrites the ones that differ.
+/// The attributes that a change sends. An update sends only changed attributes and overwrites.
 pub(in crate::plan) fn sent(change: &Change) -> Option<Attributes> {
     let mut sent = change.after.clone()?;
     match change.action {
@@ -121,8 +121,8 @@ pub(in crate::plan) fn sent(change: &Change) -> Option<Attributes> {
     Some(sent)
 }
 
-/// Members in the overwrites that a plan sends. The live server does not hold its members: whoever carries the plan out asks
-/// Discord for these, and tells of the absent ones by [`absent_members`].
+/// The members in overwrites that a plan sends. The live server does not contain members: the caller looks these up at Discord
+/// and passes the absent ones to [`absent_members`].
 #[must_use]
 pub fn members(plan: &Plan) -> BTreeSet<Snowflake> {
     plan.changes.iter().flat_map(members_of).collect()
@@ -142,8 +142,8 @@ fn members_of(change: &Change) -> Vec<Snowflake> {
     members.collect()
 }
 
-/// A warning of overwrites for users who are not on the server. Discord takes an overwrite for any user, so this is no
-/// obstacle: <https://github.com/discord/discord-api-docs/issues/2856>.
+/// Warnings for overwrites of users who are not members. Discord accepts an overwrite for any user:
+/// <https://github.com/discord/discord-api-docs/issues/2856>.
 #[must_use]
 pub fn absent_members(plan: &Plan, absent: &BTreeSet<Snowflake>) -> Option<Finding> {
     let named = |change: &&Change| members_of(change).iter().any(|member| absent.contains(member));

@@ -1,4 +1,4 @@
-//! The bot's place among the roles: nobody touches a role at or above their own highest.
+//! Checks of the role hierarchy: the bot cannot change a role at or above its highest role.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ impl PlanChecks<'_> {
         (role.position, std::cmp::Reverse(role.id.get()))
     }
 
-    /// Whether the bot may touch a role: it stands strictly below the bot's highest.
+    /// Whether the bot can change a role: the role is below the bot's highest role.
     fn reaches(&self, role: &LiveResource) -> bool {
         let own = self.live.bot_role();
         role.id == self.live.guild_id
@@ -94,7 +94,7 @@ impl PlanChecks<'_> {
         }
     }
 
-    /// New roles whose place in the order would be at or above the bot's highest.
+    /// New roles whose position would be at or above the bot's highest role.
     fn unplaceable(&self, beyond: &mut BTreeMap<Address, String>) {
         let placed: Option<BTreeSet<&Reference>> = self.plan.steps.iter().find_map(|step| match step {
             Step::MoveRoles { places } => Some(places.iter().map(|place| &place.of).collect()),

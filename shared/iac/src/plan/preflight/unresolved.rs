@@ -1,5 +1,4 @@
-//! What is on the server, or may be, and cannot be told for certain: creations whose outcome is unknown, and what is managed
-//! and cannot be read.
+//! Checks of uncertain resources: creations with an unknown outcome, and managed resources that cannot be read.
 
 use super::{Problem, list, rules};
 use crate::live::Live;
@@ -8,7 +7,7 @@ use crate::plan::known::held;
 use crate::plan::lost::{CreationOutcome, find_doubles, find_pending};
 use crate::state::State;
 
-/// Managed resources that exist and cannot be read.
+/// Reports managed resources that exist and cannot be read.
 pub(super) fn unreadable(plan: &Plan, live: &Live, state: &State) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (address, entry) in &state.resources {
@@ -36,7 +35,7 @@ pub(super) fn unreadable(plan: &Plan, live: &Live, state: &State) -> Vec<Problem
     problems
 }
 
-/// Creations that may have taken effect, where it is not certain by which thing on the server.
+/// Reports creations with an unknown outcome for which several resources on the server may be the result.
 pub(super) fn unknown_outcomes(plan: &Plan, live: &Live, state: &State) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (address, pending) in &state.pending {
@@ -72,7 +71,7 @@ pub(super) fn unknown_outcomes(plan: &Plan, live: &Live, state: &State) -> Vec<P
     problems
 }
 
-/// What was made again after a lost answer, and came of the earlier request after all.
+/// Reports resources that exist twice, since an earlier request without a response took effect after it was repeated.
 pub(super) fn doubled(live: &Live, state: &State) -> Vec<Problem> {
     let doubles = find_doubles(state, live).into_iter();
     let problem = |(address, ids): (_, Vec<crate::model::Snowflake>)| {

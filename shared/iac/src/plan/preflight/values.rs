@@ -1,9 +1,9 @@
-//! Rules of Discord's that configured values break.
+//! Findings for configured values that break a rule of Discord.
 
 use super::{PlanChecks, Problem, rules};
 
 impl PlanChecks<'_> {
-    /// One finding for each value, however many resources it concerns.
+    /// One finding for each value, also if several resources have it.
     pub(super) fn values(&self, problems: &mut Vec<Problem>) {
         let mut known: Vec<String> = Vec::new();
         for rule in &self.plan.broken_rules {
