@@ -16,7 +16,7 @@ const TRIES: u32 = 4;
 /// Pause after the first failure. It doubles with each failure.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Maximum pause that a response may request.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// Timeout of a download.
 const BOUND: Duration = Duration::from_secs(30);
 
@@ -61,7 +61,7 @@ impl Cdn {
     ///
     /// # Errors
     /// TLS cannot be set up.
-    pub fn of_api(api_base: &Url) -> Result<Self, HttpsError> {
+    pub fn for_api(api_base: &Url) -> Result<Self, HttpsError> {
         Ok(Self {
             client: Https::client(api_base)?,
             base: base(api_base),
@@ -85,7 +85,7 @@ impl Cdn {
                     return Err(CdnError::Unavailable { url, why });
                 }
                 DownloadAttempt::Failed { wait, .. } => {
-                    tokio::time::sleep(wait.unwrap_or(pause).min(LONGEST_PAUSE)).await;
+                    tokio::time::sleep(wait.unwrap_or(pause).min(MAX_PAUSE)).await;
                 }
             }
             pause *= 2;
@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_content_network_belongs_to_the_api() {
+    fn cdn_is_determined_by_the_api() {
         for (api, cdn) in [
             ("https://discord.com/api/v10", DISCORDS),
             ("https://canary.discord.com/api/v10/", DISCORDS),

@@ -105,8 +105,8 @@ pub trait Progress: Debug + Send + Sync {
 
 /// An observer that ignores events.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Silent;
+pub struct NoProgress;
 
-impl Progress for Silent {
+impl Progress for NoProgress {
     fn event(&self, _: Event) {}
 }

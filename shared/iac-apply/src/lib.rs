@@ -10,14 +10,14 @@ mod cdn;
 mod event;
 mod execute;
 pub mod http;
+mod image;
 mod kinds;
-mod picture;
 mod read;
 pub mod store;
 
 pub use cdn::{Cdn, CdnError};
-pub use event::{Event, Progress, Silent, Wait};
+pub use event::{Event, NoProgress, Progress, Wait};
 pub use execute::{ApplyError, Executor};
+pub use image::{ImageFolder, ImageSource, check_image, digest, max_image_bytes, unusable_images};
 pub use kinds::FormError;
-pub use picture::{Folder, Pictures, check_image, digest, largest_image, unusable_images};
 pub use read::{ReadError, absent_members, all_kinds, read};

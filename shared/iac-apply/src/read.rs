@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use arrakis_iac::live::{Collections, Live, Unreadable, read_me};
+use arrakis_iac::live::{Collections, LiveServer, Unreadable, read_me};
 use arrakis_iac::model::{Kind, Snowflake};
 use serde_json::Value;
 
@@ -39,7 +39,7 @@ pub fn all_kinds() -> BTreeSet<Kind> {
 }
 
 /// Maximum number of members that are looked up, with one request each.
-const MOST_LOOKED_FOR: usize = 50;
+const MAX_LOOKED_FOR: usize = 50;
 
 /// The users that are not members of the server. Only the first of very many are looked up, since each is a request.
 ///
@@ -51,7 +51,7 @@ pub async fn absent_members(
     users: &BTreeSet<Snowflake>,
 ) -> Result<BTreeSet<Snowflake>, CallError> {
     let mut absent = BTreeSet::new();
-    for user in users.iter().take(MOST_LOOKED_FOR) {
+    for user in users.iter().take(MAX_LOOKED_FOR) {
         match discord.get::<Value>(&format!("/guilds/{guild}/members/{user}")).await {
             Ok(_) => {}
             Err(error) if matches!(error.code(), Some(10_007 | 10_013)) => {
@@ -68,7 +68,7 @@ pub async fn absent_members(
 ///
 /// # Errors
 /// See [`ReadError`].
-pub async fn read(discord: &Discord, guild: Snowflake, kinds: &BTreeSet<Kind>) -> Result<Live, ReadError> {
+pub async fn read(discord: &Discord, guild: Snowflake, kinds: &BTreeSet<Kind>) -> Result<LiveServer, ReadError> {
     let base = format!("/guilds/{guild}");
     let of_guild = |error: CallError| match error.code() {
         Some(10_004 | 50_001) => ReadError::NoServer(guild),
@@ -116,5 +116,5 @@ pub async fn read(discord: &Discord, guild: Snowflake, kinds: &BTreeSet<Kind>) -
             permissions,
         });
     }
-    Ok(Live::read(&collections)?)
+    Ok(LiveServer::read(&collections)?)
 }

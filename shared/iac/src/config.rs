@@ -26,7 +26,7 @@ use variables::ThemeEntry;
 
 pub use schema::schema;
 pub use theme::from_theme;
-pub use variables::{Inputs, VariableFile};
+pub use variables::{VariableFile, VariableInputs};
 
 /// The result of loading a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub struct Loaded {
 /// # Errors
 ///
 /// All problems of the file and of the given variables, in the order of the file.
-pub fn load(file: &str, bytes: &[u8], themes: &Registry, inputs: &Inputs) -> Result<Loaded, Problems> {
+pub fn load(file: &str, bytes: &[u8], themes: &Registry, inputs: &VariableInputs) -> Result<Loaded, Problems> {
     let text = tree::text(file, bytes).map_err(|problem| Problems(vec![problem]))?;
     let source = Source::new(file, text);
     let mut problems = Vec::new();

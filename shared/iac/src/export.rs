@@ -8,5 +8,5 @@ mod live;
 mod slug;
 
 pub use document::to_yaml;
-pub use live::{Detail, assign, from_live};
+pub use live::{ExportDetail, assign, from_live};
 pub use slug::slug;

@@ -5,11 +5,11 @@ use std::path::Path;
 use arrakis_fuzz::Fuzz;
 use arrakis_themes::Registry;
 
-use crate::config::{Inputs, load};
+use crate::config::{VariableInputs, load};
 use crate::export::to_yaml;
 
 fn read(themes: &Registry, file: &[u8]) -> String {
-    let loaded = match load("server.yaml", file, themes, &Inputs::default()) {
+    let loaded = match load("server.yaml", file, themes, &VariableInputs::default()) {
         Ok(loaded) => loaded,
         Err(problems) => {
             assert!(
@@ -23,7 +23,7 @@ fn read(themes: &Registry, file: &[u8]) -> String {
     };
     // A valid configuration can be exported and loads to the same configuration.
     let yaml = to_yaml(&loaded.configuration, "");
-    let back = match load("server.yaml", yaml.as_bytes(), themes, &Inputs::default()) {
+    let back = match load("server.yaml", yaml.as_bytes(), themes, &VariableInputs::default()) {
         Ok(back) => to_yaml(&back.configuration, ""),
         Err(problems) => panic!("what was taken is refused when it is written: {problems}\n{yaml}"),
     };

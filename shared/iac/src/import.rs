@@ -5,9 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::export;
-use crate::live::{Live, LiveResource};
+use crate::live::{LiveResource, LiveServer};
 use crate::model::{Address, Attributes, Clearable, Configuration, Kind, Reference, Snowflake, normalised_name};
-use crate::state::{Entry, State, StateError};
+use crate::state::{State, StateEntry, StateError};
 
 /// The existing resources that match a configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct ImportMatches {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImportError {
     /// No resource of the kind has the id.
-    #[error("the server has no {} with the id {id}", kind.words())]
+    #[error("the server has no {} with the id {id}", kind.noun())]
     NotThere {
         /// The kind.
         kind: Kind,
@@ -32,7 +32,7 @@ pub enum ImportError {
         id: Snowflake,
     },
     /// The resource exists and has an unknown type.
-    #[error("the {} {id} cannot be read: Discord sent `{value}` as its kind, which is unknown to this version of gaib", kind.words())]
+    #[error("the {} {id} cannot be read: Discord sent `{value}` as its kind, which is unknown to this version of gaib", kind.noun())]
     Unreadable {
         /// The kind.
         kind: Kind,
@@ -60,7 +60,7 @@ pub fn import(
     id: Snowflake,
     configuration: Option<&Configuration>,
     state: &mut State,
-    live: &Live,
+    live: &LiveServer,
 ) -> Result<(), ImportError> {
     let kind = address.kind();
     let absent = || match live.unreadable(kind, id) {
@@ -77,9 +77,9 @@ pub fn import(
         return Err(ImportError::OfAnApplication(name));
     }
     let names = state.names(live.guild_id, live.bot.user_id);
-    let mut attributes = names.localised(&found.attributes);
+    let mut attributes = names.with_addresses(&found.attributes);
     if let Some(wanted) = configuration.and_then(|configuration| configuration.get(address)) {
-        attributes = attributes.narrowed_to(wanted);
+        attributes = attributes.restricted_to(wanted);
         let is_export = configuration.is_some_and(|configuration| configuration.managed_defaults);
         take_image(
             &mut attributes,
@@ -88,7 +88,7 @@ pub fn import(
         );
     }
     state.guild_id = Some(live.guild_id);
-    Ok(state.adopt(address.clone(), Entry { id, attributes })?)
+    Ok(state.import(address.clone(), StateEntry { id, attributes })?)
 }
 
 /// Discord does not return images. An image that cannot be changed (of an emoji or sticker) is assumed to be the existing one.
@@ -104,7 +104,7 @@ fn take_image(attributes: &mut Attributes, wanted: &Attributes, is_downloaded: b
 
 /// Matches configured addresses that are not in the state with resources of the server.
 #[must_use]
-pub fn matches(configuration: &Configuration, state: &State, live: &Live) -> ImportMatches {
+pub fn matches(configuration: &Configuration, state: &State, live: &LiveServer) -> ImportMatches {
     let managed: BTreeMap<Address, Snowflake> = state
         .resources
         .iter()
@@ -149,13 +149,13 @@ fn taken(managed: &BTreeMap<Address, Snowflake>) -> BTreeSet<(Kind, Snowflake)> 
     managed.iter().map(|(address, id)| (address.kind(), *id)).collect()
 }
 
-fn is_permanent(resource: &LiveResource, live: &Live) -> bool {
+fn is_permanent(resource: &LiveResource, live: &LiveServer) -> bool {
     let kind = resource.attributes.kind();
     kind.is_single() || (kind == Kind::Role && resource.id == live.guild_id)
 }
 
 struct ImportSearch<'a> {
-    live: &'a Live,
+    live: &'a LiveServer,
     found: BTreeMap<Address, Snowflake>,
     taken: BTreeSet<(Kind, Snowflake)>,
 }

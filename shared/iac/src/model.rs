@@ -10,11 +10,12 @@ pub use crate::kinds::{
     ChannelKind, ContentFilter, Emoji, Event, EventLocation, ForumLayout, ListRequest, Locale, Notifications,
     Onboarding, OnboardingMode, OnboardingOption, OnboardingPrompt, PromptKind, Role, Server, SortOrder, Sticker,
     SystemMessage, Tag, TagMatch, Timestamp, TimestampError, Verification, VideoQuality, Webhook, WelcomeChannel,
-    WelcomeScreen, folded_name, normalised_name,
+    WelcomeScreen, case_folded_name, normalised_name,
 };
 pub use crate::values::{
     Address, AddressError, BrokenRule, Choice, Clearable, EmojiReference, ID_DIGITS, IdError, Image, ImageAttribute,
-    ImageFormat, Key, KeyError, Kind, Kinds, Origin, Overwrite, Overwrites, PermissionNames, Reference, ReferenceError,
-    RulePart, Snowflake, Target, TargetError, UnknownName, limits, permission_by_name, permission_names,
+    ImageFormat, Kind, Kinds, LogicalName, LogicalNameError, Origin, Overwrite, Overwrites, PermissionNames, Reference,
+    ReferenceError, RulePart, Snowflake, Target, TargetError, UnknownName, limits, permission_by_name,
+    permission_names,
 };
 pub use configuration::{Configuration, Defaults, Resource, ThemeUse};

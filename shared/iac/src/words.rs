@@ -91,17 +91,17 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_has_its_article() {
+    fn every_kind_has_the_right_article() {
         for kind in Kind::ALL {
-            let text = with_article(kind.words());
-            let vowel = kind.words().starts_with(['a', 'e', 'i', 'o']);
+            let text = with_article(kind.noun());
+            let vowel = kind.noun().starts_with(['a', 'e', 'i', 'o']);
             assert_eq!(text.starts_with("an "), vowel, "{text}");
         }
         assert_eq!(with_article("automod rule"), "an automod rule");
     }
 
     #[test]
-    fn values_that_differ_differ_in_print() {
+    fn different_values_look_different() {
         assert_eq!(visible_difference("lobby", "lobby"), None);
         let shown = |one: &str, other: &str| visible_difference(one, other).unwrap();
         assert_eq!(

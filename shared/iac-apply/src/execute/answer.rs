@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arrakis_iac::live::{Live, read_answer, read_channels};
+use arrakis_iac::live::{LiveServer, read_answer, read_channels};
 use arrakis_iac::model::{Address, Attributes, Target};
 use arrakis_iac::plan::{Plan, Step, compare_answer, compare_overwrites};
 use arrakis_iac::state::State;
@@ -11,40 +11,41 @@ use serde_json::Value;
 
 use super::{ApplyError, Executor, StepContext};
 
-/// Records how a response differs from the attributes that were sent for `address`: `fields`, or all of a new resource. An
-/// unreadable response records nothing: the next plan reads the server.
-pub(super) fn record(
-    state: &mut State,
-    run: &StepContext<'_>,
-    (address, asked): (&Address, &Attributes),
-    fields: Option<&[String]>,
-    answer: &Value,
-) {
-    let sent: Vec<String> = fields.map_or_else(|| asked.to_map().keys().cloned().collect(), <[String]>::to_vec);
-    state.ask_again(address, &sent);
-    if let Ok(Some(answered)) = read_answer(address.kind(), answer, run.guild()) {
-        record_kept(state, run, (address, asked), fields, &answered);
+/// The attributes that a request sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent<'a> {
+    pub(super) address: &'a Address,
+    pub(super) attributes: &'a Attributes,
+    /// Names of the sent attributes; `None` for all, of a new resource.
+    pub(super) fields: Option<&'a [String]>,
+}
+
+impl Sent<'_> {
+    fn names(&self) -> Vec<String> {
+        let all = || self.attributes.to_map().keys().cloned().collect();
+        self.fields.map_or_else(all, <[String]>::to_vec)
+    }
+}
+
+/// Records how a response differs from the sent attributes. An unreadable response records nothing: the next plan reads the server.
+pub(super) fn record(state: &mut State, run: &StepContext<'_>, sent: Sent<'_>, answer: &Value) {
+    state.clear_altered(sent.address, &sent.names());
+    if let Ok(Some(stored)) = read_answer(sent.address.kind(), answer, run.guild()) {
+        record_stored(state, run, sent, &stored);
     }
 }
 
 /// Records how stored attributes differ from requested ones.
-pub(super) fn record_kept(
-    state: &mut State,
-    run: &StepContext<'_>,
-    (address, asked): (&Address, &Attributes),
-    fields: Option<&[String]>,
-    kept: &Attributes,
-) {
-    let sent: Vec<String> = fields.map_or_else(|| asked.to_map().keys().cloned().collect(), <[String]>::to_vec);
+pub(super) fn record_stored(state: &mut State, run: &StepContext<'_>, sent: Sent<'_>, stored: &Attributes) {
     let names = state.names(run.guild(), run.plan.made_from.bot_id);
-    let altered = compare_answer(asked, fields, kept, &names);
-    let Some(entry) = state.resources.get_mut(address) else {
+    let altered = compare_answer(sent.attributes, sent.fields, stored, &names);
+    let Some(entry) = state.resources.get_mut(sent.address) else {
         return;
     };
     // Overwrites and roles of the bot in the entry are of other steps.
-    entry.attributes = entry.attributes.with_fields(&altered.attributes, &sent);
+    entry.attributes = entry.attributes.with_fields(&altered.attributes, &sent.names());
     let attributes = entry.attributes.clone();
-    state.record_altered(address, attributes, altered.asked);
+    state.record_altered(sent.address, attributes, altered.requested);
 }
 
 impl Executor<'_> {
@@ -52,11 +53,11 @@ impl Executor<'_> {
     pub(super) async fn check_overwrites(
         &mut self,
         plan: &Plan,
-        live: &Live,
+        live: &LiveServer,
         state: &mut State,
     ) -> Result<(), ApplyError> {
-        let asked = asked_overwrites(plan);
-        if asked.is_empty() {
+        let requested = requested_overwrites(plan);
+        if requested.is_empty() {
             return Ok(());
         }
         let guild = live.guild_id;
@@ -68,14 +69,14 @@ impl Executor<'_> {
         let names = state.names(guild, live.bot.user_id);
         let by_id: BTreeMap<_, _> = found.into_iter().collect();
         let mut differs = false;
-        for (address, targets) in asked {
+        for (address, targets) in requested {
             let Some(entry) = state.resources.get(&address) else {
                 continue;
             };
             let Some(found) = by_id.get(&entry.id) else { continue };
             let altered = compare_overwrites(&entry.attributes, targets.as_ref(), found, &names);
-            differs |= !altered.asked.is_empty();
-            state.record_altered(&address, altered.attributes, altered.asked);
+            differs |= !altered.requested.is_empty();
+            state.record_altered(&address, altered.attributes, altered.requested);
         }
         if differs {
             self.save(state).await?;
@@ -85,16 +86,18 @@ impl Executor<'_> {
 }
 
 /// Categories and channels whose overwrites a plan sets, with the targets; `None` for all targets of a synchronised channel.
-fn asked_overwrites(plan: &Plan) -> BTreeMap<Address, Option<BTreeSet<Target>>> {
-    let mut asked: BTreeMap<Address, Option<BTreeSet<Target>>> = BTreeMap::new();
+fn requested_overwrites(plan: &Plan) -> BTreeMap<Address, Option<BTreeSet<Target>>> {
+    let mut requested: BTreeMap<Address, Option<BTreeSet<Target>>> = BTreeMap::new();
     for step in &plan.steps {
         if let Step::PutOverwrite { address, target, .. } | Step::DeleteOverwrite { address, target } = step {
-            let targets = asked.entry(address.clone()).or_insert_with(|| Some(BTreeSet::new()));
+            let targets = requested
+                .entry(address.clone())
+                .or_insert_with(|| Some(BTreeSet::new()));
             targets.get_or_insert_default().insert(target.clone());
         }
     }
-    if asked.is_empty() {
-        return asked;
+    if requested.is_empty() {
+        return requested;
     }
     for step in &plan.steps {
         if let Step::Refresh {
@@ -102,8 +105,8 @@ fn asked_overwrites(plan: &Plan) -> BTreeMap<Address, Option<BTreeSet<Target>>> 
             attributes: Attributes::Channel(_),
         } = step
         {
-            asked.entry(address.clone()).or_insert(None);
+            requested.entry(address.clone()).or_insert(None);
         }
     }
-    asked
+    requested
 }

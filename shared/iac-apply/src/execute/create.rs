@@ -4,12 +4,13 @@
 //! server; the request is repeated only after a search without a result. An ambiguous result ends the apply: see
 //! [`CreationOutcome`].
 
-use arrakis_iac::live::Live;
+use arrakis_iac::live::LiveServer;
 use arrakis_iac::model::{Address, Attributes, Snowflake};
-use arrakis_iac::plan::{CreationOutcome, LATEST_EFFECT_MS, find_doubles, find_pending, ids_before};
-use arrakis_iac::state::{Entry, Pending, State};
+use arrakis_iac::plan::{CreationOutcome, LATEST_EFFECT_MS, find_duplicates, find_pending, ids_before};
+use arrakis_iac::state::{PendingCreation, State, StateEntry};
 use serde_json::Value;
 
+use super::answer::Sent;
 use super::{ApplyError, Executor, StepContext, answer, made_without, record_update};
 use crate::event::{Event, Wait};
 use crate::http::CallError;
@@ -20,16 +21,16 @@ use crate::read;
 struct CreationAttempt<'a> {
     address: &'a Address,
     /// The pending record, which includes earlier attempts.
-    pending: Pending,
+    pending: PendingCreation,
     /// The pending record of earlier attempts only.
-    earlier: Option<Pending>,
+    earlier: Option<PendingCreation>,
 }
 
 /// A created resource.
 struct CreatedResource {
     /// The requested attributes.
-    entry: Entry,
-    kept: StoredAttributes,
+    entry: StateEntry,
+    stored: StoredAttributes,
 }
 
 /// The source of the stored attributes.
@@ -58,11 +59,11 @@ impl Executor<'_> {
         let earlier = state.pending.get(address).cloned();
         if let Some(pending) = &earlier
             && let SearchOutcome::Found(found) = self
-                .look_clearly(run, address, pending, state, self.looks_left(pending))
+                .search_unambiguously(run, address, pending, state, self.search_attempts(pending))
                 .await?
         {
             // It has the attributes of the earlier request; the next plan compares them with the configuration.
-            state.record(address.clone(), just_made(&found.entry));
+            state.record(address.clone(), before_further_requests(&found.entry));
             return Ok(());
         }
         let writing = kinds::create(attributes, &self.context(run, state)).map_err(|error| run.form(error))?;
@@ -71,9 +72,9 @@ impl Executor<'_> {
         let pending = match &earlier {
             Some(earlier) => {
                 let others = ids_before(address.kind(), run.live, earlier.since_ms);
-                earlier.asked_again(attributes, others, now_ms)
+                earlier.retried(attributes, others, now_ms)
             }
-            None => Pending {
+            None => PendingCreation {
                 since_ms: now_ms,
                 again_ms: None,
                 attributes: attributes.clone(),
@@ -88,7 +89,7 @@ impl Executor<'_> {
             pending,
             earlier,
         };
-        let made = self.make(run, attempt, &writing, state).await?;
+        let made = self.request_until_created(run, attempt, &writing, state).await?;
         self.finish(run, address, &made, state).await
     }
 
@@ -102,12 +103,16 @@ impl Executor<'_> {
     ) -> Result<(), ApplyError> {
         let entry = &made.entry;
         let later = kinds::fields_after_create(&entry.attributes);
-        let first = just_made(entry);
+        let first = before_further_requests(entry);
         state.record(address.clone(), first.clone());
-        let asked = (address, &first.attributes);
-        match &made.kept {
-            StoredAttributes::Answer(answer) => answer::record(state, run, asked, None, answer),
-            StoredAttributes::Live(kept) => answer::record_kept(state, run, asked, None, kept),
+        let sent = Sent {
+            address,
+            attributes: &first.attributes,
+            fields: None,
+        };
+        match &made.stored {
+            StoredAttributes::Answer(answer) => answer::record(state, run, sent, answer),
+            StoredAttributes::Live(stored) => answer::record_stored(state, run, sent, stored),
         }
         if later.is_empty() {
             return Ok(());
@@ -122,13 +127,18 @@ impl Executor<'_> {
         let then = recorded.with_fields(&entry.attributes, &later);
         let answer = self.update(run, entry.id, &then, &later, state).await?;
         record_update(state, address, entry.id, &then);
-        answer::record(state, run, (address, &then), Some(&later), &answer);
+        let sent = Sent {
+            address,
+            attributes: &then,
+            fields: Some(&later),
+        };
+        answer::record(state, run, sent, &answer);
         Ok(())
     }
 
     /// Requests the creation until the resource exists. If it certainly created nothing, the pending record is restored: an
     /// earlier attempt stays recorded until it is resolved.
-    async fn make(
+    async fn request_until_created(
         &mut self,
         run: &StepContext<'_>,
         attempt: CreationAttempt<'_>,
@@ -150,8 +160,8 @@ impl Executor<'_> {
                         state.repeated.insert(address.clone(), pending);
                     }
                     return Ok(CreatedResource {
-                        entry: Entry { id, attributes },
-                        kept: StoredAttributes::Answer(answer),
+                        entry: StateEntry { id, attributes },
+                        stored: StoredAttributes::Answer(answer),
                     });
                 }
                 Err(error @ CallError::OutcomeUnknown { .. }) => {
@@ -160,7 +170,8 @@ impl Executor<'_> {
                     state.begin_create(address.clone(), pending.clone());
                     self.save(state).await?;
                     let looks = self.discord.patience().looks.len();
-                    if let SearchOutcome::Found(found) = self.look_clearly(run, address, &pending, state, looks).await?
+                    if let SearchOutcome::Found(found) =
+                        self.search_unambiguously(run, address, &pending, state, looks).await?
                     {
                         return Ok(*found);
                     }
@@ -170,7 +181,7 @@ impl Executor<'_> {
                     if unknown.is_none() {
                         match earlier {
                             Some(earlier) => state.begin_create(address.clone(), earlier),
-                            None => state.give_up(address),
+                            None => state.remove_pending(address),
                         }
                         self.save(state).await?;
                     }
@@ -179,7 +190,7 @@ impl Executor<'_> {
             }
         }
         let nothing = || CallError::OutcomeUnknown {
-            call: writing.words(),
+            call: writing.call(),
             why: "the request was not sent".to_owned(),
         };
         Err(run.call(unknown.unwrap_or_else(nothing)))
@@ -192,31 +203,31 @@ impl Executor<'_> {
         match answer["id"].as_str().and_then(|id| id.parse().ok()) {
             Some(id) => Ok((id, answer)),
             None => Err(CallError::OutcomeUnknown {
-                call: writing.words(),
+                call: writing.call(),
                 why: "the response has no `id`".to_owned(),
             }),
         }
     }
 
     /// Number of searches for a creation of an earlier apply: one, unless it was requested recently.
-    fn looks_left(&self, pending: &Pending) -> usize {
+    fn search_attempts(&self, pending: &PendingCreation) -> usize {
         let patience = self.discord.patience();
-        let is_recent = self.discord.now_ms() <= pending.last_ms().saturating_add(patience.looks_ms());
+        let is_recent = self.discord.now_ms() <= pending.last_request_ms().saturating_add(patience.looks_ms());
         if is_recent { patience.looks.len() } else { 1 }
     }
 
     /// Searches for the result of a pending creation. An ambiguous result is an error.
-    async fn look_clearly(
+    async fn search_unambiguously(
         &self,
         run: &StepContext<'_>,
         address: &Address,
-        pending: &Pending,
+        pending: &PendingCreation,
         state: &State,
         times: usize,
     ) -> Result<SearchOutcome, ApplyError> {
         match self.look(run, address, pending, state, times).await? {
             SearchOutcome::Unclear(candidates) => Err(ApplyError::Unclear {
-                step: run.words.clone(),
+                step: run.step.clone(),
                 address: address.clone(),
                 candidates,
             }),
@@ -229,7 +240,7 @@ impl Executor<'_> {
         &self,
         run: &StepContext<'_>,
         address: &Address,
-        pending: &Pending,
+        pending: &PendingCreation,
         state: &State,
         times: usize,
     ) -> Result<SearchOutcome, ApplyError> {
@@ -239,26 +250,29 @@ impl Executor<'_> {
         });
         let mut last = SearchOutcome::Absent;
         for pause in self.discord.patience().looks.iter().take(times.max(1)) {
-            let waited = self.discord.pause(Wait::Backoff, &run.words, *pause).await;
+            let waited = self.discord.pause(Wait::Backoff, &run.step, *pause).await;
             waited.map_err(|error| run.call(error))?;
             let kinds = [address.kind()].into();
             let live = read::read(self.discord, run.guild(), &kinds).await;
-            let live = live.map_err(|source| ApplyError::SearchOutcome {
-                step: run.words.clone(),
+            let live = live.map_err(|source| ApplyError::Search {
+                step: run.step.clone(),
                 source,
             })?;
             last = match find_pending(address, pending, state, &live) {
                 CreationOutcome::Absent => SearchOutcome::Absent,
                 CreationOutcome::Unclear(candidates) => SearchOutcome::Unclear(candidates),
-                CreationOutcome::Found { id, asked } => {
+                CreationOutcome::Found { id, requested } => {
                     progress.event(Event::Found {
                         address: address.to_string(),
                         id: id.get(),
                     });
-                    let kept = live.get(address.kind(), id).map(|found| found.attributes.clone());
-                    let kept = StoredAttributes::Live(kept.map_or_else(|| asked.clone(), Box::new));
-                    let entry = Entry { id, attributes: *asked };
-                    return Ok(SearchOutcome::Found(Box::new(CreatedResource { entry, kept })));
+                    let stored = live.get(address.kind(), id).map(|found| found.attributes.clone());
+                    let stored = StoredAttributes::Live(stored.map_or_else(|| requested.clone(), Box::new));
+                    let entry = StateEntry {
+                        id,
+                        attributes: *requested,
+                    };
+                    return Ok(SearchOutcome::Found(Box::new(CreatedResource { entry, stored })));
                 }
             };
         }
@@ -266,15 +280,15 @@ impl Executor<'_> {
     }
 
     /// Removes the records of repeated creations whose earlier requests can no longer take effect.
-    pub(super) async fn settle_repeated(&mut self, live: &Live, state: &mut State) -> Result<(), ApplyError> {
+    pub(super) async fn settle_repeated(&mut self, live: &LiveServer, state: &mut State) -> Result<(), ApplyError> {
         let now_ms = self.discord.now_ms();
-        let doubled: Vec<Address> = find_doubles(state, live)
+        let doubled: Vec<Address> = find_duplicates(state, live)
             .into_iter()
             .map(|(address, _)| address)
             .collect();
         let count = state.repeated.len();
         state.repeated.retain(|address, pending| {
-            doubled.contains(address) || now_ms < pending.last_ms().saturating_add(LATEST_EFFECT_MS)
+            doubled.contains(address) || now_ms < pending.last_request_ms().saturating_add(LATEST_EFFECT_MS)
         });
         if state.repeated.len() < count {
             self.save(state).await?;
@@ -292,13 +306,13 @@ impl Executor<'_> {
     ) -> Result<(), ApplyError> {
         let pending = state.pending.get(address).cloned();
         if let Some(pending) = pending.filter(|_| !state.resources.contains_key(address))
-            && self.discord.now_ms() < pending.last_ms().saturating_add(LATEST_EFFECT_MS)
+            && self.discord.now_ms() < pending.last_request_ms().saturating_add(LATEST_EFFECT_MS)
         {
             let looks = self.discord.patience().looks.len();
             let message = match self.look(run, address, &pending, state, looks).await? {
                 SearchOutcome::Absent => None,
                 SearchOutcome::Found(found) => {
-                    state.record(address.clone(), just_made(&found.entry));
+                    state.record(address.clone(), before_further_requests(&found.entry));
                     Some(format!(
                         "{address} exists and stays in the state; the next plan includes it."
                     ))
@@ -318,9 +332,9 @@ impl Executor<'_> {
 }
 
 /// The attributes that the state records before the further requests of a creation.
-fn just_made(made: &Entry) -> Entry {
+fn before_further_requests(made: &StateEntry) -> StateEntry {
     let later = kinds::fields_after_create(&made.attributes);
-    Entry {
+    StateEntry {
         id: made.id,
         attributes: made_without(&made.attributes, &later),
     }

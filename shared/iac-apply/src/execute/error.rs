@@ -21,7 +21,7 @@ pub enum ApplyError {
     },
     /// The search for a resource whose creation has no response failed.
     #[error("{step}: the search for the created resource failed: {source}")]
-    SearchOutcome {
+    Search {
         /// Description of the step.
         step: String,
         /// The cause.

@@ -7,10 +7,10 @@ mod answer;
 mod create;
 mod error;
 
-use arrakis_iac::live::Live;
+use arrakis_iac::live::LiveServer;
 use arrakis_iac::model::{Address, Attributes, Overwrite, Snowflake, Target};
 use arrakis_iac::plan::{Mode, Plan, ResourcePosition, Step, overwrite_key};
-use arrakis_iac::state::{Entry, State, StateError};
+use arrakis_iac::state::{State, StateEntry, StateError};
 use http::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -19,24 +19,24 @@ pub use error::ApplyError;
 
 use crate::event::Event;
 use crate::http::{CallError, Discord, Reason};
+use crate::image::ImageSource;
 use crate::kinds::{self, Context, FormError, WriteRequest};
-use crate::picture::Pictures;
-use crate::store::Guard;
+use crate::store::StateLock;
 
 /// Applies plans under a lock.
 #[derive(Debug)]
 pub struct Executor<'a> {
     discord: &'a Discord,
-    guard: &'a mut dyn Guard,
-    pictures: &'a dyn Pictures,
+    guard: &'a mut dyn StateLock,
+    images: &'a dyn ImageSource,
 }
 
 /// The context of the current step.
 struct StepContext<'a> {
     plan: &'a Plan,
-    live: &'a Live,
+    live: &'a LiveServer,
     /// Description of the step, as in `create role.naib`.
-    words: String,
+    step: String,
     reason: Reason,
 }
 
@@ -46,17 +46,17 @@ impl StepContext<'_> {
     }
 
     fn call(&self, source: CallError) -> ApplyError {
-        let step = self.words.clone();
+        let step = self.step.clone();
         ApplyError::Call { step, source }
     }
 
     fn form(&self, source: FormError) -> ApplyError {
-        let step = self.words.clone();
+        let step = self.step.clone();
         ApplyError::Form { step, source }
     }
 
     fn state(&self, source: StateError) -> ApplyError {
-        let step = self.words.clone();
+        let step = self.step.clone();
         ApplyError::State { step, source }
     }
 }
@@ -64,12 +64,8 @@ impl StepContext<'_> {
 impl<'a> Executor<'a> {
     /// An executor that writes the state with `guard`.
     #[must_use]
-    pub fn new(discord: &'a Discord, guard: &'a mut dyn Guard, pictures: &'a dyn Pictures) -> Self {
-        Self {
-            discord,
-            guard,
-            pictures,
-        }
+    pub fn new(discord: &'a Discord, guard: &'a mut dyn StateLock, images: &'a dyn ImageSource) -> Self {
+        Self { discord, guard, images }
     }
 
     /// Applies `plan` and changes `state` with each step. `live` is the server immediately before. The caller checks that
@@ -77,7 +73,7 @@ impl<'a> Executor<'a> {
     ///
     /// # Errors
     /// The first error ends the apply. `state` and the written state contain the completed steps.
-    pub async fn run(&mut self, plan: &Plan, live: &Live, state: &mut State) -> Result<(), ApplyError> {
+    pub async fn run(&mut self, plan: &Plan, live: &LiveServer, state: &mut State) -> Result<(), ApplyError> {
         if plan.made_from.lineage != state.lineage {
             return Err(ApplyError::Lineage {
                 planned: plan.made_from.lineage.clone(),
@@ -90,17 +86,17 @@ impl<'a> Executor<'a> {
         });
         let name: String = plan.digest().chars().take(12).collect();
         for (index, step) in plan.steps.iter().enumerate() {
-            let words = step.describe();
+            let description = step.describe();
             let began = Instant::now();
             progress.event(Event::StepStarted {
                 index,
-                step: words.clone(),
+                step: description.clone(),
             });
             let run = StepContext {
                 plan,
                 live,
-                reason: Reason::new(&format!("gaib plan {name}: {words}")),
-                words,
+                reason: Reason::new(&format!("gaib plan {name}: {description}")),
+                step: description,
             };
             self.step(&run, step, state).await?;
             if let (Step::Refresh { address, .. }, Mode::RefreshOnly) = (step, plan.mode) {
@@ -110,7 +106,7 @@ impl<'a> Executor<'a> {
             progress.event(Event::StepDone {
                 index,
                 id: step.address().and_then(|address| state.id(address)).map(Snowflake::get),
-                step: run.words,
+                step: run.step,
                 elapsed: began.elapsed(),
             });
         }
@@ -130,7 +126,12 @@ impl<'a> Executor<'a> {
             } => {
                 let answer = self.update(run, *id, attributes, fields, state).await?;
                 record_update(state, address, *id, attributes);
-                answer::record(state, run, (address, attributes), Some(fields), &answer);
+                let sent = answer::Sent {
+                    address,
+                    attributes,
+                    fields: Some(fields),
+                };
+                answer::record(state, run, sent, &answer);
             }
             Step::PutOverwrite {
                 address,
@@ -156,16 +157,16 @@ impl<'a> Executor<'a> {
                 id,
                 attributes,
             } => {
-                let entry = Entry {
+                let entry = StateEntry {
                     id: *id,
                     attributes: attributes.clone(),
                 };
-                state.adopt(address.clone(), entry).map_err(|error| run.state(error))?;
+                state.import(address.clone(), entry).map_err(|error| run.state(error))?;
             }
             Step::Refresh { address, attributes } => {
                 let id = state.entry(address).map_err(|error| run.state(error))?.id;
                 let attributes = attributes.clone();
-                state.record(address.clone(), Entry { id, attributes });
+                state.record(address.clone(), StateEntry { id, attributes });
             }
             Step::Forget { address } => self.forget(run, address, state).await?,
         }
@@ -182,7 +183,7 @@ impl<'a> Executor<'a> {
             guild: run.guild(),
             bot: run.plan.made_from.bot_id,
             state,
-            pictures: self.pictures,
+            images: self.images,
         }
     }
 
@@ -237,7 +238,7 @@ impl<'a> Executor<'a> {
             other => drop(other.map_err(|error| run.call(error))?),
         }
         state.record_overwrite(address, target, overwrite);
-        state.ask_again(address, &[overwrite_key(target)]);
+        state.clear_altered(address, &[overwrite_key(target)]);
         Ok(())
     }
 
@@ -319,5 +320,5 @@ fn record_update(state: &mut State, address: &Address, id: Snowflake, attributes
         }
         _ => {}
     }
-    state.record(address.clone(), Entry { id, attributes });
+    state.record(address.clone(), StateEntry { id, attributes });
 }

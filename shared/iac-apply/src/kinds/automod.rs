@@ -47,8 +47,8 @@ fn form(rule: &AutomodRule, wanted: FieldFilter<'_>, context: &Context<'_>) -> R
     {
         // Discord accepts the type of the trigger only on creation.
         if wanted.is_none() {
-            form.set("trigger_type", trigger.wire());
-            form.set("event_type", trigger.event_wire());
+            form.set("trigger_type", trigger.discord_number());
+            form.set("event_type", trigger.discord_event_number());
         }
         if let Some(data) = metadata(trigger) {
             form.set("trigger_metadata", data);
@@ -81,7 +81,7 @@ fn metadata(trigger: &AutomodTrigger) -> Option<Value> {
         } => json!({ "keyword_filter": keywords, "regex_patterns": patterns, "allow_list": allow }),
         AutomodTrigger::Spam => return None,
         AutomodTrigger::Preset { presets, allow } => {
-            let presets: Vec<u64> = presets.iter().map(|one| one.wire()).collect();
+            let presets: Vec<u64> = presets.iter().map(|one| one.discord_number()).collect();
             json!({ "presets": presets, "allow_list": allow })
         }
         AutomodTrigger::MentionSpam { limit, raid_protection } => {
@@ -98,5 +98,5 @@ fn action(action: &AutomodAction, context: &Context<'_>) -> Result<Value, FormEr
         AutomodAction::Timeout { seconds } => json!({ "duration_seconds": seconds }),
         AutomodAction::BlockMember => json!({}),
     };
-    Ok(json!({ "type": action.wire(), "metadata": metadata }))
+    Ok(json!({ "type": action.discord_number(), "metadata": metadata }))
 }

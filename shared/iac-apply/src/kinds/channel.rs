@@ -11,7 +11,7 @@ impl Requests for Channel {
     fn create(&self, context: &Context<'_>) -> Result<WriteRequest, FormError> {
         // The overwrites are part of the request, so that a private channel is never open.
         let mut form = form(self, None, context)?;
-        form.set("type", self.kind.wire());
+        form.set("type", self.kind.discord_number());
         if let Some(overwrites) = &self.overwrites {
             let overwrites: Result<Vec<Value>, FormError> = overwrites
                 .iter()
@@ -35,7 +35,7 @@ impl Requests for Channel {
     ) -> Result<WriteRequest, FormError> {
         let mut form = form(self, Some(fields), context)?;
         if is_wanted(Some(fields), "kind") {
-            form.set("type", self.kind.wire());
+            form.set("type", self.kind.discord_number());
         }
         let managed = [
             ("require_tag", self.require_tag, FLAG_REQUIRE_TAG),
@@ -132,7 +132,7 @@ fn form(channel: &Channel, wanted: FieldFilter<'_>, context: &Context<'_>) -> Re
         "auto_archive",
         "default_auto_archive_duration",
         archive,
-        |one| json!(one.value().map(|one| one.wire())),
+        |one| json!(one.value().map(|one| one.discord_number())),
     );
     voice(&mut form, channel, wanted);
     posts(&mut form, channel, wanted, context)?;
@@ -155,7 +155,7 @@ fn voice(form: &mut Form, channel: &Channel, wanted: FieldFilter<'_>) {
     });
     let quality = channel.video_quality.as_ref();
     form.put(wanted, "video_quality", "video_quality_mode", quality, |one| {
-        json!(one.wire())
+        json!(one.discord_number())
     });
 }
 
@@ -177,14 +177,14 @@ fn posts(form: &mut Form, channel: &Channel, wanted: FieldFilter<'_>, context: &
     )?;
     let order = channel.sort_order.as_ref();
     form.put(wanted, "sort_order", "default_sort_order", order, |order| {
-        json!(order.value().map(|order| order.wire()))
+        json!(order.value().map(|order| order.discord_number()))
     });
     form.put(
         wanted,
         "layout",
         "default_forum_layout",
         channel.layout.as_ref(),
-        |one| json!(one.wire()),
+        |one| json!(one.discord_number()),
     );
     form.put(
         wanted,
@@ -223,17 +223,17 @@ mod tests {
     use arrakis_iac::state::State;
 
     use super::*;
-    use crate::Folder;
+    use crate::ImageFolder;
 
     #[test]
-    fn bits_beyond_64_are_sent_as_they_were_read() {
+    fn bits_above_64_are_sent_unchanged() {
         let (guild, bot) = (Snowflake::new(1).unwrap(), Snowflake::new(2).unwrap());
-        let (state, pictures) = (State::new("lineage"), Folder("".into()));
+        let (state, images) = (State::new("lineage"), ImageFolder("".into()));
         let context = Context {
             guild,
             bot,
             state: &state,
-            pictures: &pictures,
+            images: &images,
         };
         let read = |text: &str| text.parse::<Permissions>().unwrap();
         let sent = Overwrite {

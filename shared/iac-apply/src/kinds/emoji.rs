@@ -3,7 +3,7 @@
 use arrakis_iac::model::{Emoji, Snowflake};
 use serde_json::{Value, json};
 
-use super::form::{FieldFilter, Form, FormError, picture};
+use super::form::{FieldFilter, Form, FormError, image_data};
 use super::{Context, Current, Requests, WriteRequest};
 
 impl Requests for Emoji {
@@ -45,7 +45,7 @@ fn form(emoji: &Emoji, wanted: FieldFilter<'_>, context: &Context<'_>) -> Result
     })?;
     if wanted.is_none() {
         let image = emoji.image.as_ref().ok_or(FormError::Missing("image"))?;
-        form.set("image", picture(image, context)?);
+        form.set("image", image_data(image, context)?);
     }
     Ok(form)
 }

@@ -3,7 +3,7 @@
 use arrakis_iac::model::{Clearable, Event, EventLocation, Snowflake};
 use serde_json::{Value, json};
 
-use super::form::{FieldFilter, Form, FormError, is_wanted, picture, text_or_null};
+use super::form::{FieldFilter, Form, FormError, image_data, is_wanted, text_or_null};
 use super::{Context, Current, Requests, WriteRequest};
 
 impl Requests for Event {
@@ -56,7 +56,7 @@ fn form(event: &Event, wanted: FieldFilter<'_>, context: &Context<'_>) -> Result
         json!(time.value().map(ToString::to_string))
     });
     form.try_put(wanted, "image", "image", event.image.as_ref(), |image| {
-        picture(image, context)
+        image_data(image, context)
     })?;
     if wanted.is_none() {
         form.set("privacy_level", GUILD_ONLY);
@@ -64,7 +64,7 @@ fn form(event: &Event, wanted: FieldFilter<'_>, context: &Context<'_>) -> Result
     if let Some(place) = &event.place
         && is_wanted(wanted, "place")
     {
-        form.set("entity_type", place.wire());
+        form.set("entity_type", place.discord_number());
         let (channel, location) = match place {
             EventLocation::Stage(channel) | EventLocation::Voice(channel) => {
                 (json!(context.id(channel)?.to_string()), Value::Null)
@@ -74,7 +74,7 @@ fn form(event: &Event, wanted: FieldFilter<'_>, context: &Context<'_>) -> Result
         form.set("channel_id", channel);
         form.set("entity_metadata", location);
         // Discord requires the end of an event with an external location.
-        if let Some(Clearable::Set(end)) = event.end.filter(|_| place.wire() == 3) {
+        if let Some(Clearable::Set(end)) = event.end.filter(|_| place.discord_number() == 3) {
             form.set("scheduled_end_time", end.to_string());
         }
     }

@@ -4,7 +4,7 @@ use arrakis_iac::model::{Address, Image};
 use serde_json::{Map, Value};
 
 use super::Context;
-use crate::picture::data_uri;
+use crate::image::data_uri;
 
 /// A request that cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,7 +27,7 @@ pub enum FormError {
     Missing(&'static str),
     /// An unusable image file.
     #[error("the image {path}: {why}")]
-    Picture {
+    Image {
         /// Path of the file.
         path: String,
         /// The reason.
@@ -111,10 +111,10 @@ pub(crate) fn text_or_null(text: &str) -> Value {
 }
 
 /// An image as a data URI; `null` for none.
-pub(crate) fn picture(image: &Image, context: &Context<'_>) -> Result<Value, FormError> {
-    let bytes = context.pictures.bytes(image);
+pub(crate) fn image_data(image: &Image, context: &Context<'_>) -> Result<Value, FormError> {
+    let bytes = context.images.bytes(image);
     let uri = bytes.and_then(|bytes| data_uri(&bytes));
-    uri.map(Value::from).map_err(|why| FormError::Picture {
+    uri.map(Value::from).map_err(|why| FormError::Image {
         path: image.path.clone(),
         why,
     })

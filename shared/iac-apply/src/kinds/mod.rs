@@ -26,7 +26,7 @@ use form::Form;
 pub use form::FormError;
 
 use crate::http::{Body, Upload};
-use crate::picture::Pictures;
+use crate::image::ImageSource;
 
 /// The requests that write a kind of resource. No method has a default, so that the compiler reports what a new kind lacks.
 trait Requests {
@@ -101,8 +101,8 @@ pub(crate) struct WriteRequest {
 }
 
 impl WriteRequest {
-    /// Method and path, as errors name a call.
-    pub(crate) fn words(&self) -> String {
+    /// Method and path, for messages.
+    pub(crate) fn call(&self) -> String {
         format!("{} {}", self.method, self.path)
     }
 
@@ -145,7 +145,7 @@ pub(crate) struct Context<'a> {
     pub(crate) guild: Snowflake,
     pub(crate) bot: Snowflake,
     pub(crate) state: &'a State,
-    pub(crate) pictures: &'a dyn Pictures,
+    pub(crate) images: &'a dyn ImageSource,
 }
 
 impl Context<'_> {
@@ -221,18 +221,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::picture::Folder;
+    use crate::image::ImageFolder;
 
     /// Discord replaces features and questions: those that are not sent again are removed.
     #[test]
-    fn a_list_that_discord_did_not_send_is_not_taken_for_empty() {
-        let (state, pictures) = (State::new("lineage"), Folder(std::path::PathBuf::new()));
+    fn missing_list_is_an_error_and_not_empty() {
+        let (state, images) = (State::new("lineage"), ImageFolder(std::path::PathBuf::new()));
         let id = Snowflake::new(1).unwrap_or_else(|| panic!("an id"));
         let context = Context {
             guild: id,
             bot: id,
             state: &state,
-            pictures: &pictures,
+            images: &images,
         };
         let server = Attributes::Server(Server {
             community: Some(true),

@@ -49,7 +49,7 @@ fn form(onboarding: &Onboarding, fields: &[String], current: &Value, context: &C
         json!(flag)
     });
     form.put(wanted, "mode", "mode", onboarding.mode.as_ref(), |mode| {
-        json!(mode.wire())
+        json!(mode.discord_number())
     });
     let channels = onboarding.default_channels.as_ref();
     form.try_put(
@@ -83,7 +83,7 @@ fn prompt(index: usize, prompt: &OnboardingPrompt, current: &Value, context: &Co
         .unwrap_or_else(|| json!((index + 1).to_string()));
     Ok(json!({
         "id": id,
-        "type": prompt.kind.wire(),
+        "type": prompt.kind.discord_number(),
         "title": prompt.title,
         "single_select": prompt.single_select,
         "required": prompt.required,

@@ -52,7 +52,7 @@ fn form(server: &Server, fields: &[String], current: &Value, context: &Context<'
     );
     let level = server.verification_level.as_ref();
     form.put(wanted, "verification_level", "verification_level", level, |one| {
-        json!(one.wire())
+        json!(one.discord_number())
     });
     let notified = server.default_notifications.as_ref();
     form.put(
@@ -60,7 +60,7 @@ fn form(server: &Server, fields: &[String], current: &Value, context: &Context<'
         "default_notifications",
         "default_message_notifications",
         notified,
-        |one| json!(one.wire()),
+        |one| json!(one.discord_number()),
     );
     let filter = server.explicit_content_filter.as_ref();
     form.put(
@@ -68,7 +68,7 @@ fn form(server: &Server, fields: &[String], current: &Value, context: &Context<'
         "explicit_content_filter",
         "explicit_content_filter",
         filter,
-        |one| json!(one.wire()),
+        |one| json!(one.discord_number()),
     );
     let locale = server.preferred_locale.as_ref();
     form.put(wanted, "preferred_locale", "preferred_locale", locale, |one| {
@@ -79,7 +79,7 @@ fn form(server: &Server, fields: &[String], current: &Value, context: &Context<'
         "afk_timeout",
         "afk_timeout",
         server.afk_timeout.as_ref(),
-        |one| json!(one.wire()),
+        |one| json!(one.discord_number()),
     );
     let suppressed = server.suppressed_messages.as_ref();
     form.put(
@@ -87,7 +87,7 @@ fn form(server: &Server, fields: &[String], current: &Value, context: &Context<'
         "suppressed_messages",
         "system_channel_flags",
         suppressed,
-        |messages| json!(messages.iter().map(|one| one.wire()).sum::<u64>()),
+        |messages| json!(messages.iter().map(|one| one.discord_number()).sum::<u64>()),
     );
     let bar = server.boost_progress_bar.as_ref();
     form.put(

@@ -6,16 +6,16 @@ use serde_json::{Value, json};
 use super::form::{FieldFilter, Form, FormError};
 use super::{Context, Current, Requests, WriteRequest};
 use crate::http::Upload;
-use crate::picture::{check_image, format, media_type};
+use crate::image::{check_image, format, media_type};
 
 impl Requests for Sticker {
     fn create(&self, context: &Context<'_>) -> Result<WriteRequest, FormError> {
         let image = self.image.as_ref().ok_or(FormError::Missing("image"))?;
-        let refuse = |why: String| FormError::Picture {
+        let refuse = |why: String| FormError::Image {
             path: image.path.clone(),
             why,
         };
-        let file = context.pictures.bytes(image).map_err(refuse)?;
+        let file = context.images.bytes(image).map_err(refuse)?;
         check_image(Kind::Sticker, &file).map_err(refuse)?;
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let upload = Upload {

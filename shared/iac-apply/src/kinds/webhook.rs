@@ -3,7 +3,7 @@
 use arrakis_iac::model::{Snowflake, Webhook};
 use serde_json::{Value, json};
 
-use super::form::{FieldFilter, Form, FormError, picture};
+use super::form::{FieldFilter, Form, FormError, image_data};
 use super::{Context, Current, Requests, WriteRequest};
 
 impl Requests for Webhook {
@@ -44,7 +44,7 @@ fn form(webhook: &Webhook, wanted: FieldFilter<'_>, context: &Context<'_>) -> Re
     let mut form = Form::default();
     form.put(wanted, "name", "name", webhook.name.as_ref(), |name| json!(name));
     form.try_put(wanted, "avatar", "avatar", webhook.avatar.as_ref(), |image| {
-        picture(image, context)
+        image_data(image, context)
     })?;
     if wanted.is_some() {
         form.try_put(wanted, "channel", "channel_id", webhook.channel.as_ref(), |channel| {

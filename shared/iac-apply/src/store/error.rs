@@ -34,7 +34,7 @@ pub enum StoreError {
         /// The cause.
         reason: String,
     },
-    /// The ownership record of a server is invalid.
+    /// The marker of a server is invalid.
     #[error("the record of the workspace that manages server {guild}, {}, cannot be read: {reason}", path.display())]
     Owner {
         /// Id of the server.

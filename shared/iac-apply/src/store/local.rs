@@ -11,16 +11,16 @@ use async_trait::async_trait;
 use time::OffsetDateTime;
 
 use super::file::{self, failed};
-use super::{Backend, Guard, HeldLock, Holder, LockRecord, StoreError, WorkspaceName};
+use super::{Backend, HeldLock, LockHolder, LockRecord, StateLock, StoreError, WorkspaceName};
 
 /// The store in a local folder.
 #[derive(Clone, Debug)]
-pub struct Local {
+pub struct LocalStore {
     root: PathBuf,
     host: String,
 }
 
-impl Local {
+impl LocalStore {
     /// A store in `root`, which is `.gaib` in the folder of the configuration. `host` is the name of this machine: locks of
     /// other machines never count as abandoned.
     #[must_use]
@@ -81,7 +81,7 @@ impl Local {
     fn acquire(
         &self,
         workspace: &WorkspaceName,
-        holder: &Holder,
+        holder: &LockHolder,
         process: Option<u32>,
     ) -> Result<LocalGuard, StoreError> {
         let files = self.files(workspace);
@@ -126,7 +126,7 @@ impl Local {
 
 /// The error for a holder that has not written its record yet.
 fn unknown(host: &str) -> LockRecord {
-    let holder = Holder {
+    let holder = LockHolder {
         who: "somebody".to_owned(),
         host: host.to_owned(),
         operation: "an operation".to_owned(),
@@ -217,7 +217,7 @@ impl Drop for LocalGuard {
 }
 
 #[async_trait]
-impl Guard for LocalGuard {
+impl StateLock for LocalGuard {
     fn record(&self) -> &LockRecord {
         &self.record
     }
@@ -258,7 +258,7 @@ impl Guard for LocalGuard {
 }
 
 #[async_trait]
-impl Backend for Local {
+impl Backend for LocalStore {
     async fn read(&self, workspace: &WorkspaceName) -> Result<Option<Vec<u8>>, StoreError> {
         file::read(&self.files(workspace).state)
     }
@@ -267,12 +267,12 @@ impl Backend for Local {
         file::read(&self.files(workspace).previous)
     }
 
-    async fn lock(&self, workspace: &WorkspaceName, holder: &Holder) -> Result<Box<dyn Guard>, StoreError> {
+    async fn lock(&self, workspace: &WorkspaceName, holder: &LockHolder) -> Result<Box<dyn StateLock>, StoreError> {
         self.require(workspace)?;
         Ok(Box::new(self.acquire(workspace, holder, Some(std::process::id()))?))
     }
 
-    async fn lock_for_long(&self, workspace: &WorkspaceName, holder: &Holder) -> Result<LockRecord, StoreError> {
+    async fn lock_for_long(&self, workspace: &WorkspaceName, holder: &LockHolder) -> Result<LockRecord, StoreError> {
         self.require(workspace)?;
         let mut guard = self.acquire(workspace, holder, None)?;
         // The record stays after the lock of the operating system is released.
@@ -331,7 +331,7 @@ impl Backend for Local {
         if !self.folder(workspace).is_dir() {
             return Err(StoreError::NoWorkspace(workspace.clone()));
         }
-        let holder = Holder {
+        let holder = LockHolder {
             who: "gaib".to_owned(),
             host: self.host.clone(),
             operation: "workspace delete".to_owned(),

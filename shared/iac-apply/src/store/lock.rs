@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 /// The holder of a lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
+pub struct LockHolder {
     /// Name of the user, as in `stilgar`.
     pub who: String,
     /// Name of the machine.
@@ -41,7 +41,7 @@ pub struct LockRecord {
 }
 
 impl LockRecord {
-    pub(super) fn new(holder: &Holder, process: Option<u32>, now: OffsetDateTime) -> Self {
+    pub(super) fn new(holder: &LockHolder, process: Option<u32>, now: OffsetDateTime) -> Self {
         Self {
             id: Uuid::new_v4().to_string(),
             who: holder.who.clone(),

@@ -1,6 +1,6 @@
 //! Storage and locks of states.
 //!
-//! A [`Backend`] stores a state and a lock for each workspace; [`Local`] uses files in `.gaib/`. The content of a state is
+//! A [`Backend`] stores a state and a lock for each workspace; [`LocalStore`] uses files in `.gaib/`. The content of a state is
 //! opaque here: `arrakis-iac` parses it. A new backend implements the trait and runs the same tests.
 
 mod error;
@@ -15,10 +15,10 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 
 pub use error::StoreError;
-pub use local::Local;
-pub use lock::{HeldLock, Holder, LockRecord};
+pub use local::LocalStore;
+pub use lock::{HeldLock, LockHolder, LockRecord};
 pub use name::WorkspaceName;
-pub use servers::{Owner, ServerLock, Servers};
+pub use servers::{ServerLock, ServerMarker, ServerRecords};
 
 /// A store of states, by workspace.
 #[async_trait]
@@ -39,13 +39,13 @@ pub trait Backend: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::Locked`], with the record of the holder.
-    async fn lock(&self, workspace: &WorkspaceName, holder: &Holder) -> Result<Box<dyn Guard>, StoreError>;
+    async fn lock(&self, workspace: &WorkspaceName, holder: &LockHolder) -> Result<Box<dyn StateLock>, StoreError>;
 
     /// Takes the lock permanently, until [`Backend::unlock`].
     ///
     /// # Errors
     /// [`StoreError::Locked`], with the record of the holder.
-    async fn lock_for_long(&self, workspace: &WorkspaceName, holder: &Holder) -> Result<LockRecord, StoreError>;
+    async fn lock_for_long(&self, workspace: &WorkspaceName, holder: &LockHolder) -> Result<LockRecord, StoreError>;
 
     /// The current lock.
     ///
@@ -101,7 +101,7 @@ pub trait Backend: Debug + Send + Sync {
 
 /// A held lock of a workspace, which permits writes. Released when dropped.
 #[async_trait]
-pub trait Guard: Debug + Send + Sync {
+pub trait StateLock: Debug + Send + Sync {
     /// The record of the lock.
     fn record(&self) -> &LockRecord;
 

@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_cannot_leave_its_folder() {
+    fn workspace_name_cannot_leave_its_folder() {
         assert_eq!("staging-2".parse::<WorkspaceName>().unwrap().as_str(), "staging-2");
         for wrong in ["", ".", "..", "a/b", "-a", "a b", "ä", &"x".repeat(64)] {
             assert!(wrong.parse::<WorkspaceName>().is_err(), "{wrong}");

@@ -1,9 +1,9 @@
-//! Ownership and locks of Discord servers.
+//! ServerMarker and locks of Discord servers.
 //!
-//! The lock of a state prevents two operations in one workspace, but not two workspaces with one server. [`Servers`] prevents
-//! that for all workspaces of a user on a machine: a folder for each server contains a lock of the operating system (`lock`,
-//! with `lock.json` for readers) and an ownership record (`owner.json`). The record contains the path of a state file. The
-//! caller checks whether that state still manages the server, so a deleted folder or an empty state owns nothing.
+//! The lock of a state prevents two operations in one workspace, but not two workspaces with one server. [`ServerRecords`]
+//! prevents that for all workspaces of a user on a machine: a folder for each server contains a lock of the operating system
+//! (`lock`, with `lock.json` for readers) and a marker (`owner.json`). The record contains the path of a state
+//! file. The caller checks whether that state still manages the server, so a deleted folder or an empty state owns nothing.
 //!
 //! Not covered: workspaces of other users and machines.
 
@@ -14,20 +14,20 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::file::{self, failed};
-use super::{Holder, LockRecord, StoreError};
+use super::{LockHolder, LockRecord, StoreError};
 
 /// The version of `owner.json` that this gaib writes.
 const VERSION: u32 = 1;
 
-/// The ownership records and locks of the servers of one Discord API.
+/// The markers and locks of the servers of one Discord API.
 #[derive(Clone, Debug)]
-pub struct Servers {
+pub struct ServerRecords {
     root: PathBuf,
 }
 
-/// The ownership record of a server: the workspace that manages it.
+/// The marker of a server: the workspace that manages it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Owner {
+pub struct ServerMarker {
     /// Version of the format.
     pub version: u32,
     /// Name of the workspace.
@@ -41,7 +41,7 @@ pub struct Owner {
     pub since: OffsetDateTime,
 }
 
-impl Owner {
+impl ServerMarker {
     /// A record with the current time.
     #[must_use]
     pub fn new(workspace: impl Into<String>, state: impl Into<PathBuf>, lineage: impl Into<String>) -> Self {
@@ -62,7 +62,7 @@ impl Owner {
     }
 }
 
-impl Servers {
+impl ServerRecords {
     /// Records in `root` for the servers of the Discord API at `discord` (host and port): an emulator has its own ids.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>, discord: &str) -> Self {
@@ -81,11 +81,11 @@ impl Servers {
         self.root.join(guild.to_string())
     }
 
-    /// The ownership record of a server; `None` if there is none.
+    /// The marker of a server; `None` if there is none.
     ///
     /// # Errors
     /// A file cannot be read.
-    pub fn owner(&self, guild: u64) -> Result<Option<Owner>, StoreError> {
+    pub fn owner(&self, guild: u64) -> Result<Option<ServerMarker>, StoreError> {
         read_owner(guild, &self.folder(guild).join("owner.json"))
     }
 
@@ -117,7 +117,7 @@ impl Servers {
     ///
     /// # Errors
     /// [`StoreError::ServerLocked`], with the record of the holder.
-    pub fn lock(&self, guild: u64, holder: &Holder) -> Result<ServerLock, StoreError> {
+    pub fn lock(&self, guild: u64, holder: &LockHolder) -> Result<ServerLock, StoreError> {
         let folder = self.folder(guild);
         fs::create_dir_all(&folder).map_err(|source| failed("make", &folder, source))?;
         let (path, record) = (folder.join("lock"), folder.join("lock.json"));
@@ -157,15 +157,15 @@ pub struct ServerLock {
 }
 
 impl ServerLock {
-    /// The ownership record of the server.
+    /// The marker of the server.
     ///
     /// # Errors
     /// A file cannot be read.
-    pub fn owner(&self) -> Result<Option<Owner>, StoreError> {
+    pub fn owner(&self) -> Result<Option<ServerMarker>, StoreError> {
         read_owner(self.guild, &self.owner)
     }
 
-    /// Removes the ownership record.
+    /// Removes the marker.
     ///
     /// # Errors
     /// The file cannot be removed.
@@ -173,11 +173,11 @@ impl ServerLock {
         file::remove(&self.owner)
     }
 
-    /// Writes the ownership record.
+    /// Writes the marker.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn claim(&self, owner: &Owner) -> Result<(), StoreError> {
+    pub fn claim(&self, owner: &ServerMarker) -> Result<(), StoreError> {
         let text = serde_json::to_vec_pretty(owner).map_err(|error| failed("write", &self.owner, error.into()))?;
         file::replace(&self.owner, &text)
     }
@@ -193,7 +193,7 @@ impl Drop for ServerLock {
     }
 }
 
-fn read_owner(guild: u64, path: &Path) -> Result<Option<Owner>, StoreError> {
+fn read_owner(guild: u64, path: &Path) -> Result<Option<ServerMarker>, StoreError> {
     let Some(bytes) = file::read(path)? else {
         return Ok(None);
     };
@@ -202,7 +202,7 @@ fn read_owner(guild: u64, path: &Path) -> Result<Option<Owner>, StoreError> {
         path: path.to_owned(),
         reason,
     };
-    let owner: Owner = serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))?;
+    let owner: ServerMarker = serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))?;
     match owner.version {
         VERSION => Ok(Some(owner)),
         version => Err(unreadable(format!(

@@ -123,7 +123,7 @@ async fn converges(config: Configuration, seed: u64) {
     let (changed, _) = apply_mangled(&bench, &config, seed).await;
     let second = bench.plan(&config, Mode::Apply).await;
     assert!(
-        second.is_empty() && second.steps.iter().all(|step| !step.is_a_request()),
+        second.is_empty() && second.steps.iter().all(|step| !step.is_request()),
         "{changed} values were changed, and the second plan has {:#?} {:#?}\n{:#?}",
         second.changes,
         second.steps,
@@ -160,13 +160,13 @@ proptest! {
     #![proptest_config(cases(24))]
 
     #[test]
-    fn second_plan_is_empty_whatever_the_server_makes_of_the_first(config in any_configuration(), seed in any::<u64>()) {
+    fn second_plan_is_empty_if_the_server_alters_values(config in any_configuration(), seed in any::<u64>()) {
         runtime().block_on(converges(config, seed));
     }
 }
 
 #[tokio::test]
-async fn difference_names_attribute_asked_and_kept_and_ends_with_the_configuration() {
+async fn altered_value_is_noted_until_the_configuration_changes() {
     let config = |bits: Value, topic: &str| {
         configuration(&[
             ("role.naib", json!({ "name": "Naib", "permissions": bits })),
@@ -217,7 +217,7 @@ async fn difference_names_attribute_asked_and_kept_and_ends_with_the_configurati
 }
 
 #[tokio::test]
-async fn hand_change_of_a_value_that_is_kept_otherwise_is_drift() {
+async fn outside_change_of_an_altered_value_is_drift() {
     let bench = Bench::start(before()).await;
     let asked = configuration(&[(
         "role.naib",

@@ -195,7 +195,7 @@ fn ends(called: Result<Value, CallError>) -> Ends {
 }
 
 #[tokio::test]
-async fn every_call_against_every_failure() {
+async fn every_call_handles_every_failure() {
     for (number, row) in rows().into_iter().enumerate() {
         let server = Server::start(empty()).await;
         let (discord, _) = server.client();
@@ -244,7 +244,7 @@ async fn every_call_against_every_failure() {
 /// Whatever the first creation, or the first request of any kind, comes to: the server ends as it was configured, with nothing
 /// twice.
 #[tokio::test]
-async fn an_apply_converges_whatever_a_request_comes_to() {
+async fn apply_converges_after_any_failure() {
     for method in ["POST", "PATCH", "PUT"] {
         for row in rows().into_iter().filter(|row| !row.lasting) {
             let bench = Bench::start(empty()).await;

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use arrakis_iac::config::{Inputs, load};
-use arrakis_iac::export::{Detail, assign, from_live, to_yaml};
+use arrakis_iac::config::{VariableInputs, load};
+use arrakis_iac::export::{ExportDetail, assign, from_live, to_yaml};
 use arrakis_iac::import::{import, matches};
 use arrakis_iac::model::{Configuration, Kind};
 use arrakis_iac::plan::{Options, plan};
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::apply::conforms;
 use crate::bench::{Bench, configuration};
 
-/// A picture of one pixel.
+/// An image of one pixel.
 pub(crate) const PNG: &[u8] =
     b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00";
 
@@ -97,7 +97,7 @@ fn all(bench: &Bench, other: bool) -> Configuration {
 }
 
 #[tokio::test]
-async fn every_kind_is_made_changed_exported_taken_in_and_removed() {
+async fn every_kind_is_created_changed_exported_imported_and_deleted() {
     let bench = bench().await;
     let before = bench.live().await;
     for other in [false, true] {
@@ -124,7 +124,7 @@ async fn every_kind_is_made_changed_exported_taken_in_and_removed() {
 }
 
 #[tokio::test]
-async fn a_question_keeps_its_id_through_a_change() {
+async fn changed_onboarding_question_keeps_its_id() {
     let bench = bench().await;
     bench.apply(&all(&bench, false)).await.unwrap();
     let (discord, _) = bench.server.client();
@@ -141,17 +141,17 @@ async fn a_question_keeps_its_id_through_a_change() {
 }
 
 #[tokio::test]
-async fn what_is_exported_and_taken_in_plans_to_no_change() {
+async fn imported_export_plans_no_change() {
     let bench = bench().await;
     bench.apply(&all(&bench, false)).await.unwrap();
     let (live, themes) = (bench.live().await, Registry::load(None).unwrap());
     let yaml = to_yaml(
-        &from_live(&live, &assign(&live, &BTreeMap::new()), Detail::Complete),
+        &from_live(&live, &assign(&live, &BTreeMap::new()), ExportDetail::Complete),
         "",
     );
     // The example server is no true community: it has no channel for rules.
     let yaml = yaml.replace("  community: true\n", "");
-    let loaded = load("export.yaml", yaml.as_bytes(), &themes, &Inputs::default());
+    let loaded = load("export.yaml", yaml.as_bytes(), &themes, &VariableInputs::default());
     let config = loaded
         .unwrap_or_else(|problems| panic!("{problems}\n{yaml}"))
         .configuration;
@@ -169,7 +169,7 @@ async fn what_is_exported_and_taken_in_plans_to_no_change() {
 }
 
 #[tokio::test]
-async fn a_picture_that_is_missing_is_named_before_anything_is_sent_for_it() {
+async fn missing_image_is_an_error_before_its_request() {
     let bench = bench().await;
     let config = configuration(&[("emoji.gone", json!({ "name": "gone", "image": { "path": "gone.png" } }))]);
     let error = bench.apply(&config).await.unwrap_err();

@@ -9,15 +9,15 @@ use std::path::Path;
 use arrakis_iac::import::import;
 use arrakis_iac::model::{Address, Snowflake};
 use arrakis_iac::plan::{Mode, Options, RULES, plan, preflight};
-use arrakis_iac_apply::store::{Backend, Holder, WorkspaceName};
-use arrakis_iac_apply::{Folder, all_kinds, unusable_images};
+use arrakis_iac_apply::store::{Backend, LockHolder, WorkspaceName};
+use arrakis_iac_apply::{ImageFolder, all_kinds, unusable_images};
 use discord_emulator::model::Permissions;
 use discord_emulator::world::Cause;
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, configuration};
 
-/// A picture of one pixel.
+/// An image of one pixel.
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00";
 
 type Resources = Vec<(String, Value)>;
@@ -612,7 +612,7 @@ struct Outcome {
     error: Option<String>,
 }
 
-/// Files that the case names: `257kib.png` is a picture of so many KiB.
+/// Files that the case names: `257kib.png` is an image of so many KiB.
 fn write_images(folder: &Path, case: &Case) {
     std::fs::write(folder.join("spice.png"), PNG).unwrap();
     std::fs::write(folder.join("drawing.svg"), "<svg/>").unwrap();
@@ -647,7 +647,7 @@ async fn run(case: &Case) -> Outcome {
     if !case.before.is_empty() {
         bench.apply(&list(&case.before)).await.map_err(fail).ok();
     }
-    adopt(&bench, &case.adopted).await;
+    import(&bench, &case.adopted).await;
     restrict(&bench, case);
     // Without MANAGE_WEBHOOKS or MANAGE_GUILD some collections cannot be read: as `gaib` does, only what is there is read.
     let kinds: BTreeSet<_> = list(&case.after).resources.keys().map(Address::kind).collect();
@@ -660,7 +660,7 @@ async fn run(case: &Case) -> Outcome {
     };
     let plan = plan(&list(&case.after), &state, &live, &options).unwrap();
     let mut findings = preflight(&plan, &live, &state);
-    findings.extend(unusable_images(&plan, &Folder(bench.folder.path().to_owned())));
+    findings.extend(unusable_images(&plan, &ImageFolder(bench.folder.path().to_owned())));
     let (discord, _) = bench.server.client();
     let error = bench.carry_out(&discord, &plan, &live).await.err();
     Outcome {
@@ -670,7 +670,7 @@ async fn run(case: &Case) -> Outcome {
 }
 
 /// Takes roles of the server into the state, also those that `gaib` would not take in.
-async fn adopt(bench: &Bench, adopted: &[(&str, &str)]) {
+async fn import(bench: &Bench, adopted: &[(&str, &str)]) {
     if adopted.is_empty() {
         return;
     }
@@ -681,7 +681,7 @@ async fn adopt(bench: &Bench, adopted: &[(&str, &str)]) {
         live.get_mut(address.kind(), id).unwrap().managed = false;
         import(&address, id, None, &mut state, &live).unwrap();
     }
-    let holder = Holder {
+    let holder = LockHolder {
         who: "stilgar".to_owned(),
         host: "arrakeen".to_owned(),
         operation: "import".to_owned(),
@@ -715,7 +715,7 @@ fn restrict(bench: &Bench, case: &Case) {
 }
 
 #[tokio::test]
-async fn what_preflight_lets_through_is_applied_and_what_it_refuses_is_refused() {
+async fn preflight_agrees_with_the_server() {
     let cases: Vec<Case> = [permissions(), community(), limits(), values()]
         .into_iter()
         .flatten()

@@ -10,8 +10,8 @@ use arrakis_themes::{Registry, RegistryError, Settings};
 
 use super::variables::{Given, ThemeMap, state, typed};
 use crate::model::{
-    Address, Attributes, Channel, ChannelKind, Clearable, Configuration, Key, Kind, Overwrite, Overwrites, Resource,
-    Role, Server, Tag, Target, ThemeUse,
+    Address, Attributes, Channel, ChannelKind, Clearable, Configuration, Kind, LogicalName, Overwrite, Overwrites,
+    Resource, Role, Server, Tag, Target, ThemeUse,
 };
 use crate::words::with_article;
 use crate::yaml::reader::Reader;
@@ -68,7 +68,7 @@ pub fn from_theme(theme: &Theme) -> Configuration {
 
 /// Keys of themes follow the rules of logical names, so this is never `None`.
 fn address(kind: Kind, key: &str) -> Option<Address> {
-    Key::new(key).ok().map(|key| Address::of(kind, key))
+    LogicalName::new(key).ok().map(|key| Address::of(kind, key))
 }
 
 fn of_role(role: &ThemeRole) -> Role {

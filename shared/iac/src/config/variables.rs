@@ -11,16 +11,16 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::document::{FlagEntry, VariableEntry};
 use crate::words::with_article;
-use crate::yaml::reader::{At, FromNode, MOST_EXPANDED, Reader};
+use crate::yaml::reader::{At, FromNode, MAX_EXPANDED, Reader};
 use crate::yaml::scalar::{Link, List, Named, Text, Truth};
 use crate::yaml::tree::{self, Mark, Node, Source, Tree, shortened};
 
 /// Maximum length of a chain of variables of which each contains the next.
-const LONGEST_CHAIN: usize = 32;
+const MAX_CHAIN_LENGTH: usize = 32;
 
 /// Given values of variables and flags.
 #[derive(Clone, Debug, Default)]
-pub struct Inputs {
+pub struct VariableInputs {
     /// Values of `GAIB_VAR_name` in the environment, by name. Undeclared names are ignored, since an environment may serve
     /// several files.
     pub environment: BTreeMap<String, String>,
@@ -215,7 +215,7 @@ impl Given {
 }
 
 /// Given values by name; the last of each name.
-pub(crate) fn given(inputs: &Inputs, reader: &mut Reader<'_>) -> BTreeMap<String, Given> {
+pub(crate) fn given(inputs: &VariableInputs, reader: &mut Reader<'_>) -> BTreeMap<String, Given> {
     let mut all = BTreeMap::new();
     for (name, text) in &inputs.environment {
         let entry = DefaultEntry::Scalar(text.clone());
@@ -348,9 +348,9 @@ impl Solver<'_> {
                 if path.iter().any(|step| step == other) {
                     return Err(format!("it refers to itself: {} → {other}", path.join(" → ")));
                 }
-                if path.len() > LONGEST_CHAIN {
+                if path.len() > MAX_CHAIN_LENGTH {
                     return Err(format!(
-                        "a chain of more than {LONGEST_CHAIN} variables that refer to one another"
+                        "a chain of more than {MAX_CHAIN_LENGTH} variables that refer to one another"
                     ));
                 }
                 if !self.declared.contains_key(other) {
@@ -389,8 +389,8 @@ pub(crate) fn typed(
 ) -> Result<Value, String> {
     let mut expanded = |text: &str| {
         let text = put_in(text)?;
-        match text.len() > MOST_EXPANDED {
-            true => Err(format!("the value has more than {MOST_EXPANDED} bytes")),
+        match text.len() > MAX_EXPANDED {
+            true => Err(format!("the value has more than {MAX_EXPANDED} bytes")),
             false => Ok(text),
         }
     };

@@ -4,13 +4,13 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::slug::slug;
-use crate::live::{AddressIndex, Live, LiveResource};
-use crate::model::limits::LONGEST_KEY;
-use crate::model::{Address, Attributes, Channel, Configuration, Key, Kind, Resource, Role, Snowflake};
+use crate::live::{AddressIndex, LiveResource, LiveServer};
+use crate::model::limits::MAX_LOGICAL_NAME_LENGTH;
+use crate::model::{Address, Attributes, Channel, Configuration, Kind, LogicalName, Resource, Role, Snowflake};
 
 /// Which attributes of a resource an export contains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Detail {
+pub enum ExportDetail {
     /// Attributes that differ from Discord's defaults, with `defaults: managed`: short, and every attribute is managed.
     #[default]
     Readable,
@@ -23,7 +23,7 @@ pub enum Detail {
 ///
 /// Roles of applications, subscriptions and boosting are left out, since they can be neither created nor deleted.
 #[must_use]
-pub fn assign(live: &Live, managed: &BTreeMap<Address, Snowflake>) -> BTreeMap<Address, Snowflake> {
+pub fn assign(live: &LiveServer, managed: &BTreeMap<Address, Snowflake>) -> BTreeMap<Address, Snowflake> {
     let mut assigned = managed.clone();
     let mut taken: BTreeSet<(Kind, Snowflake)> = managed.iter().map(|(address, id)| (address.kind(), *id)).collect();
     let mut next: HashMap<(Kind, String), usize> = HashMap::new();
@@ -46,8 +46,8 @@ pub fn assign(live: &Live, managed: &BTreeMap<Address, Snowflake>) -> BTreeMap<A
             loop {
                 let key = numbered(&base, *count);
                 *count += 1;
-                let reserved = *kind == Kind::Role && matches!(key.as_str(), Address::EVERYONE_KEY | "bot");
-                let Some(key) = Key::new(key).ok().filter(|_| !reserved) else {
+                let reserved = *kind == Kind::Role && matches!(key.as_str(), Address::EVERYONE_NAME | "bot");
+                let Some(key) = LogicalName::new(key).ok().filter(|_| !reserved) else {
                     continue;
                 };
                 let address = Address::of(*kind, key);
@@ -62,9 +62,11 @@ pub fn assign(live: &Live, managed: &BTreeMap<Address, Snowflake>) -> BTreeMap<A
 }
 
 /// The address of a resource that every server has.
-fn permanent(live: &Live, kind: Kind, id: Snowflake) -> Option<Address> {
+fn permanent(live: &LiveServer, kind: Kind, id: Snowflake) -> Option<Address> {
     if kind == Kind::Role {
-        let everyone = Key::new(Address::EVERYONE_KEY).ok().map(|key| Address::of(kind, key));
+        let everyone = LogicalName::new(Address::EVERYONE_NAME)
+            .ok()
+            .map(|key| Address::of(kind, key));
         return everyone.filter(|_| id == live.guild_id);
     }
     Address::new(kind, None).ok()
@@ -76,12 +78,12 @@ fn numbered(base: &str, count: usize) -> String {
         return base.to_owned();
     }
     let number = format!("-{count}");
-    let kept: String = base.chars().take(LONGEST_KEY - number.len()).collect();
+    let kept: String = base.chars().take(MAX_LOGICAL_NAME_LENGTH - number.len()).collect();
     format!("{}{number}", kept.trim_end_matches('-'))
 }
 
 /// The resources of a kind in the order of Discord's client.
-fn in_order(live: &Live, kind: Kind) -> Vec<&LiveResource> {
+fn in_order(live: &LiveServer, kind: Kind) -> Vec<&LiveResource> {
     match kind {
         Kind::Role => live.roles_in_order(),
         Kind::Category | Kind::Channel => {
@@ -103,7 +105,7 @@ fn in_order(live: &Live, kind: Kind) -> Vec<&LiveResource> {
 /// The configuration of the resources in `addresses` (see [`assign`]; pass fewer to export fewer). References to other
 /// resources are ids, also to resources with an address that are absent or unreadable.
 #[must_use]
-pub fn from_live(live: &Live, addresses: &BTreeMap<Address, Snowflake>, detail: Detail) -> Configuration {
+pub fn from_live(live: &LiveServer, addresses: &BTreeMap<Address, Snowflake>, detail: ExportDetail) -> Configuration {
     let exported = addresses.iter().map(|(address, id)| (address, *id));
     let exported = exported.filter(|(address, id)| live.get(address.kind(), *id).is_some());
     let names = AddressIndex::new(live.guild_id, live.bot.user_id, exported);
@@ -112,7 +114,7 @@ pub fn from_live(live: &Live, addresses: &BTreeMap<Address, Snowflake>, detail: 
         .map(|(address, id)| ((address.kind(), *id), address))
         .collect();
     let mut configuration = Configuration {
-        managed_defaults: detail == Detail::Readable,
+        managed_defaults: detail == ExportDetail::Readable,
         ..Configuration::default()
     };
     for kind in Kind::ALL {
@@ -122,7 +124,7 @@ pub fn from_live(live: &Live, addresses: &BTreeMap<Address, Snowflake>, detail: 
                 false => by_id.get(&(*kind, resource.id)).map(|address| (*address).clone()),
             };
             let Some(address) = address else { continue };
-            let mut attributes = names.localised(&resource.attributes);
+            let mut attributes = names.with_addresses(&resource.attributes);
             fit(&mut attributes, &address);
             configuration.resources.insert(
                 address,

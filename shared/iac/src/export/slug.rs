@@ -1,7 +1,7 @@
 //! Logical names from names of Discord.
 
 use crate::model::Kind;
-use crate::model::limits::LONGEST_KEY;
+use crate::model::limits::MAX_LOGICAL_NAME_LENGTH;
 
 /// A logical name from a name of Discord: its letters and digits in lower case, separated by dashes.
 /// `🏛️ Naib Council` becomes `naib-council`; a name without letters and digits becomes the name of the kind.
@@ -14,7 +14,7 @@ pub fn slug(name: &str, kind: Kind) -> String {
             _ if !slug.is_empty() && !slug.ends_with('-') => slug.push('-'),
             _ => {}
         }
-        if slug.len() >= LONGEST_KEY {
+        if slug.len() >= MAX_LOGICAL_NAME_LENGTH {
             break;
         }
     }
@@ -23,7 +23,7 @@ pub fn slug(name: &str, kind: Kind) -> String {
         Some(b'a'..=b'z') => slug.to_owned(),
         Some(_) => format!("{}-{}", prefix(kind), slug.trim_start_matches('_'))
             .chars()
-            .take(LONGEST_KEY)
+            .take(MAX_LOGICAL_NAME_LENGTH)
             .collect(),
         None => prefix(kind).to_owned(),
     }
@@ -64,10 +64,10 @@ fn plain(sign: char) -> impl Iterator<Item = char> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Key;
+    use crate::model::LogicalName;
 
     #[test]
-    fn names_become_keys() {
+    fn names_become_logical_names() {
         for (name, key) in [
             ("🏛️ NAIB COUNCIL", "naib-council"),
             ("water-discipline", "water-discipline"),
@@ -86,8 +86,8 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn every_name_becomes_a_key(name in ".{0,120}") {
-            proptest::prop_assert!(Key::new(slug(&name, Kind::Automod)).is_ok(), "{}", slug(&name, Kind::Automod));
+        fn every_name_becomes_a_valid_logical_name(name in ".{0,120}") {
+            proptest::prop_assert!(LogicalName::new(slug(&name, Kind::Automod)).is_ok(), "{}", slug(&name, Kind::Automod));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a kind of resource defines, for everything that treats all kinds alike.
+//! The definition of a kind of resource, for code that treats all kinds alike.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::values::{Image, ImageAttribute, Kind, Kinds, Overwrites, Reference, S
 use crate::wire::{LiveImage, UnknownValue, Unreadable};
 use crate::yaml::Yaml;
 
-/// What a kind of resource defines. Nothing has a default: the compiler names what a new kind lacks.
+/// The definition of a kind of resource. No item has a default, so that the compiler reports what a new kind lacks.
 pub(crate) trait Definition: Sized {
     /// The attribute that is an image.
     const IMAGE: Option<ImageAttribute>;
@@ -81,17 +81,17 @@ pub(crate) trait Definition: Sized {
     fn read_answer(answer: &Value, server: ReadContext<'_>) -> Result<Option<Attributes>, Unreadable>;
 }
 
-/// Gives the id behind a reference.
+/// Resolves a reference to an id.
 pub(crate) type Resolve<'a> = &'a dyn Fn(&Reference) -> Option<Snowflake>;
 
-/// Phases of a plan; they are carried out in this order.
+/// The phases of a plan, in the order of their steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
-    /// The state is brought up to date.
+    /// Changes of the state only.
     State,
-    /// Resources of kinds with few places each are removed.
+    /// Deletions of kinds with low limits.
     EarlyRemovals,
-    /// Roles lose permissions.
+    /// Removals of role permissions.
     Withhold,
     /// Roles.
     Roles,
@@ -99,26 +99,26 @@ pub(crate) enum Phase {
     Expressions,
     /// Categories.
     Categories,
-    /// Channels that the server's settings name.
+    /// Channels that the server settings reference.
     NamedChannels,
-    /// The server's settings.
+    /// The server settings.
     Server,
     /// Other channels.
     Channels,
     /// Overwrites.
     Overwrites,
-    /// Channels that take over the changed overwrites of their category.
+    /// New channels with the changed overwrites of their category.
     Inheriting,
-    /// Roles gain permissions.
+    /// Grants of role permissions.
     Grant,
     /// Everything else.
     Rest,
-    /// Resources are removed after what replaces them.
+    /// Other deletions, after the creation of replacements.
     Removals,
-    /// What must outlive the removals: a community, the bot's own role.
-    Farewell,
-    /// The state records what followed by itself.
-    Afterwards,
+    /// Changes that must follow the deletions: disabling Community, removing a role of the bot.
+    AfterRemovals,
+    /// Updates of the state with effects of earlier steps.
+    Refreshes,
 }
 
 /// A request that lists the resources of a kind.
@@ -126,11 +126,11 @@ pub(crate) enum Phase {
 pub struct ListRequest {
     /// Path below `/guilds/{id}/`.
     pub path: &'static str,
-    /// What it lists, as messages name it: `scheduled events`.
+    /// Name of the list in messages: `scheduled events`.
     pub what: &'static str,
     /// The permission that the bot needs for it.
     pub permission: &'static str,
-    /// Whether the answer 404 means that the server has none, rather than that it cannot have one.
+    /// Whether status 404 means that the server has none.
     pub is_nullable: bool,
     /// Reads the answer.
     pub(crate) read: fn(&Value, ReadContext<'_>, &mut ReadNotes) -> Result<Vec<LiveResource>, Unreadable>,
@@ -144,7 +144,7 @@ pub(crate) struct ReadContext<'a> {
     pub(crate) features: &'a BTreeSet<String>,
 }
 
-/// What was found beside the resources while answers were read.
+/// Notes about unknown values in responses.
 #[derive(Debug, Default)]
 pub(crate) struct ReadNotes {
     /// Values that this version does not know.
@@ -232,11 +232,11 @@ pub(crate) struct Limit {
 pub(crate) enum Group {
     /// All of the server.
     All,
-    /// Those in this category or channel.
+    /// The resources in this category or channel.
     Within(Snowflake),
-    /// Those of a variant, by Discord's number.
+    /// The resources of a variant, by Discord's number.
     Variant(u64),
-    /// Those whose image is animated, or those whose image is not.
+    /// The resources with animated images, or those with other images.
     Animated(bool),
 }
 
@@ -252,11 +252,11 @@ impl Limit {
 pub(crate) struct Bound {
     /// How many there may be.
     pub(crate) most: usize,
-    /// What is counted: `roles (including @everyone)`.
+    /// The counted resources in messages: `roles (including @everyone)`.
     pub(crate) what: &'static str,
     /// The rule of preflight.
     pub(crate) rule: &'static str,
-    /// What makes room.
+    /// The hint to make room.
     pub(crate) what_to_do: &'static str,
 }
 
@@ -284,14 +284,14 @@ impl Sent<'_> {
     }
 }
 
-/// What a server and the bot on it can do.
+/// Features of the server and permissions of the bot.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Abilities<'a> {
     /// Boost level, 0 to 3.
     pub(crate) boost_level: u8,
     /// Discord's features of the server.
     pub(crate) features: &'a BTreeSet<String>,
-    /// What the bot may do everywhere.
+    /// Permissions of the bot on the server.
     pub(crate) bot_permissions: Permissions,
 }
 
@@ -300,7 +300,7 @@ pub(crate) struct Abilities<'a> {
 pub(crate) struct Violation {
     /// The rule of preflight.
     pub(crate) rule: &'static str,
-    /// What is wrong; `{}` stands for the addresses.
+    /// The problem; `{}` is the placeholder of the addresses.
     pub(crate) what: String,
     pub(crate) what_to_do: String,
 }

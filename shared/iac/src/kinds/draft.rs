@@ -34,7 +34,7 @@ impl Draft {
 
 /// A section of the file: the resources of a kind, or the one resource of a kind.
 pub(crate) trait Section: Sized {
-    /// Builds the resources. Each notes what is wrong and goes on.
+    /// Builds the resources. Problems are collected in the reader.
     fn build(section: &At<Self>, names: &KnownAddresses, draft: &mut Draft, reader: &mut Reader<'_>);
 }
 
@@ -46,7 +46,7 @@ pub(crate) trait ResourceEntry {
     /// The keys that are written.
     fn written(&self) -> Vec<&'static str>;
 
-    /// The flag that drops it while it is off; `None` for a kind that flags cannot drop.
+    /// The flag that removes it while the flag is off; `None` for a kind without flags.
     fn flag(&self) -> Option<&At<Text<1, 50>>>;
 }
 

@@ -16,7 +16,7 @@ use super::definition::{
 use super::draft::{Draft, Section, image, resource_entry};
 use super::{Attributes, LiveResource};
 use crate::rules;
-use crate::values::limits::{EVENT_IMAGE_BYTES, MOST_EVENTS};
+use crate::values::limits::{EVENT_IMAGE_BYTES, MAX_EVENTS};
 use crate::values::{
     Address, CHANNEL, Clearable, Image, ImageAttribute, ImageFormat, Kind, Kinds, Overwrites, Reference, RulePart,
     Snowflake,
@@ -80,7 +80,7 @@ pub enum EventLocation {
 impl EventLocation {
     /// Discord's number of the entity type.
     #[must_use]
-    pub const fn wire(&self) -> u64 {
+    pub const fn discord_number(&self) -> u64 {
         match self {
             Self::Stage(_) => 1,
             Self::Voice(_) => 2,
@@ -148,8 +148,8 @@ impl Section for Named<EventEntry> {
     fn build(section: &At<Self>, names: &KnownAddresses, draft: &mut Draft, reader: &mut Reader<'_>) {
         for (index, (name, entry)) in entries(Some(section)).iter().enumerate() {
             if let Some(address) = names.present(Kind::Event, name) {
-                if index >= MOST_EVENTS {
-                    let reason = format!("more than {MOST_EVENTS} scheduled events; a server has no more");
+                if index >= MAX_EVENTS {
+                    let reason = format!("more than {MAX_EVENTS} scheduled events; a server has no more");
                     reader.break_rule_of(name.at, &address, &[RulePart::Creation], reason);
                 }
                 let event = event(&address, name, entry, names, reader);
@@ -314,8 +314,8 @@ impl Definition for Event {
     }
 
     fn is_same_place(&self, found: &Self, _: Resolve<'_>) -> bool {
-        let wire = |place: &Option<EventLocation>| place.as_ref().map(EventLocation::wire);
-        found.place.is_none() || wire(&self.place) == wire(&found.place)
+        let number = |place: &Option<EventLocation>| place.as_ref().map(EventLocation::discord_number);
+        found.place.is_none() || number(&self.place) == number(&found.place)
     }
 
     fn requirements(write: Write<'_, Self>) -> Vec<Requirement> {
@@ -347,7 +347,7 @@ impl Definition for Event {
 
     fn bound(_: Group, _: u8) -> Bound {
         Bound {
-            most: MOST_EVENTS,
+            most: MAX_EVENTS,
             what: "scheduled events",
             rule: rules::EVENTS_LIMIT,
             what_to_do: "remove events from the server or from the configuration",

@@ -30,7 +30,7 @@ pub(crate) use automod::AutomodEntry;
 pub use automod::{AutomodAction, AutomodPreset, AutomodRule, AutomodTrigger};
 pub use channel::{
     AutoArchive, Channel, ChannelKind, FLAG_HIDE_DOWNLOAD_OPTIONS, FLAG_REQUIRE_TAG, ForumLayout, SortOrder, Tag,
-    TagMatch, VideoQuality, folded_name, normalised_name,
+    TagMatch, VideoQuality, case_folded_name, normalised_name,
 };
 pub(crate) use channel::{CategoryEntry, ChannelEntry, LIST as LIST_CHANNELS, read as read_channel_list};
 pub use definition::ListRequest;
@@ -57,9 +57,8 @@ pub(crate) use webhook::WebhookEntry;
 pub(crate) use welcome_screen::WelcomeEntry;
 pub use welcome_screen::{WelcomeChannel, WelcomeScreen};
 
-/// The table of kinds, in the order in which they are created. A row has the description of the section in a file, the
-/// kind and its attributes, the section and what it holds, the phase in which a plan writes such resources, and the
-/// phase in which it removes them.
+/// The table of kinds, in the order in which they are created. A row contains the description of the section in a file,
+/// the kind with the type of its attributes, the section with its type, the phase of writes, and the phase of deletions.
 macro_rules! each_kind {
     ($callback:ident) => {
         $callback! {
@@ -130,7 +129,7 @@ macro_rules! define_attributes {
         }
 
         impl Attributes {
-            /// Which kind it is of.
+            /// The kind.
             #[must_use]
             pub const fn kind(&self) -> Kind {
                 match self { $(Self::$kind(_) => Kind::$kind,)+ }
@@ -144,9 +143,9 @@ macro_rules! define_attributes {
 
             /// Only the attributes that `managed` has too; all when the kinds differ.
             #[must_use]
-            pub fn narrowed_to(&self, managed: &Self) -> Self {
+            pub fn restricted_to(&self, managed: &Self) -> Self {
                 match (self, managed) {
-                    $((Self::$kind(own), Self::$kind(managed)) => Self::$kind(own.narrowed_to(managed)),)+
+                    $((Self::$kind(own), Self::$kind(managed)) => Self::$kind(own.restricted_to(managed)),)+
                     _ => self.clone(),
                 }
             }
@@ -285,7 +284,7 @@ impl Attributes {
         self.with_map(map)
     }
 
-    /// Attributes of the same kind out of a map by name; unchanged when it holds a value that they cannot have.
+    /// The attributes with the values of a map by name; unchanged if a value is invalid.
     #[must_use]
     pub fn with_map(&self, mut map: serde_json::Map<String, Value>) -> Self {
         map.insert("resource".to_owned(), self.kind().name().into());

@@ -310,7 +310,7 @@ impl Definition for Onboarding {
         let mut found: Vec<&Reference> = self.default_channels.iter().flatten().collect();
         for option in self.prompts.iter().flatten().flat_map(|prompt| &prompt.options) {
             found.extend(option.roles.iter().chain(&option.channels));
-            found.extend(option.emoji.as_ref().and_then(EmojiReference::own));
+            found.extend(option.emoji.as_ref().and_then(EmojiReference::custom));
         }
         found
     }
@@ -323,7 +323,7 @@ impl Definition for Onboarding {
             option.roles.iter_mut().for_each(|role| change(ROLE, role));
             let channels = option.channels.iter_mut();
             channels.for_each(|channel| change(CHANNEL_OR_CATEGORY, channel));
-            if let Some(emoji) = option.emoji.as_mut().and_then(EmojiReference::own_mut) {
+            if let Some(emoji) = option.emoji.as_mut().and_then(EmojiReference::custom_mut) {
                 change(EMOJI, emoji);
             }
         }
@@ -337,9 +337,9 @@ impl Definition for Onboarding {
             for option in &mut prompt.options {
                 option.roles.retain(|role| !is_gone(role));
                 option.channels.retain(|channel| !is_gone(channel));
-                option.emoji.take_if(|emoji| emoji.own().is_some_and(is_gone));
+                option.emoji.take_if(|emoji| emoji.custom().is_some_and(is_gone));
             }
-            // Discord wants each answer to give or show something.
+            // Discord requires a role or a channel for each option.
             prompt
                 .options
                 .retain(|option| !option.roles.is_empty() || !option.channels.is_empty());
@@ -416,7 +416,7 @@ fn written_option(option: &OnboardingOption) -> Yaml {
     }
     fields.extend(emoji(option.emoji.as_ref()));
     let links = |links: &[Reference], prefix| Yaml::List(links.iter().map(|one| link(one, prefix)).collect());
-    // One of them must be there, even when what it named is gone.
+    // One of them is required, even if the referenced resource was deleted.
     if !option.roles.is_empty() || option.channels.is_empty() {
         fields.push(("roles".to_owned(), links(&option.roles, "role.")));
     }
@@ -473,7 +473,11 @@ fn read(value: &Value, server: ReadContext<'_>, notes: &mut ReadNotes) -> Result
     let prompts: Option<Vec<OnboardingPrompt>> = sent.prompts.into_iter().map(live_prompt).collect();
     let attributes = Onboarding {
         enabled: Some(sent.enabled),
-        mode: unknown.check("mode", number(sent.mode, OnboardingMode::from_wire), sent.mode),
+        mode: unknown.check(
+            "mode",
+            number(sent.mode, OnboardingMode::from_discord_number),
+            sent.mode,
+        ),
         default_channels: Some(sent.default_channel_ids.into_iter().map(Reference::Id).collect()),
         prompts: unknown.check("prompts", prompts, kinds.join(", ")),
     };
@@ -484,7 +488,7 @@ fn read(value: &Value, server: ReadContext<'_>, notes: &mut ReadNotes) -> Result
 fn live_prompt(prompt: PromptObject) -> Option<OnboardingPrompt> {
     Some(OnboardingPrompt {
         title: prompt.title,
-        kind: number(prompt.kind, PromptKind::from_wire)?,
+        kind: number(prompt.kind, PromptKind::from_discord_number)?,
         single_select: prompt.single_select,
         required: prompt.required,
         in_onboarding: prompt.in_onboarding,

@@ -1,4 +1,4 @@
-//! A resource as it is on a server.
+//! A resource of a live server.
 
 use serde::{Deserialize, Serialize};
 

@@ -13,7 +13,7 @@ use super::draft::{Draft, Section, present, resource_entry};
 use super::server::Guild;
 use super::{Attributes, LiveResource};
 use crate::rules;
-use crate::values::limits::MOST_ROLES;
+use crate::values::limits::MAX_ROLES;
 use crate::values::{Clearable, Image, ImageAttribute, Kind, Kinds, Overwrites, Reference, RulePart, Snowflake};
 use crate::wire::{self, Bits, Integer, UnknownValue, UnknownValues, Unreadable, nullable};
 use crate::yaml::reader::{At, Reader};
@@ -255,7 +255,7 @@ impl Definition for Role {
 
     fn bound(_: Group, _: u8) -> Bound {
         Bound {
-            most: MOST_ROLES,
+            most: MAX_ROLES,
             what: "roles (including @everyone)",
             rule: rules::ROLES_LIMIT,
             what_to_do: "remove roles from the server or from the configuration",

@@ -480,20 +480,24 @@ pub(crate) fn read(guild: &Guild, unknown: &mut Vec<UnknownValue>) -> Server {
     Server {
         name: Some(guild.name.clone()),
         description: Some(guild.description.clone().unwrap_or_default()),
-        verification_level: unknown.check("verification_level", number(level, Verification::from_wire), level),
+        verification_level: unknown.check(
+            "verification_level",
+            number(level, Verification::from_discord_number),
+            level,
+        ),
         default_notifications: unknown.check(
             "default_notifications",
-            number(notifications, Notifications::from_wire),
+            number(notifications, Notifications::from_discord_number),
             notifications,
         ),
         explicit_content_filter: unknown.check(
             "explicit_content_filter",
-            number(filter, ContentFilter::from_wire),
+            number(filter, ContentFilter::from_discord_number),
             filter,
         ),
         preferred_locale: unknown.check("preferred_locale", Locale::from_name(locale), locale),
         afk_channel: channel(guild.afk_channel_id),
-        afk_timeout: unknown.check("afk_timeout", number(timeout, AfkTimeout::from_wire), timeout),
+        afk_timeout: unknown.check("afk_timeout", number(timeout, AfkTimeout::from_discord_number), timeout),
         system_channel: channel(guild.system_channel_id),
         suppressed_messages: unknown.check("suppressed_messages", number(flags, suppressed), flags),
         community: Some(guild.features.iter().any(|feature| feature == "COMMUNITY")),
@@ -506,9 +510,13 @@ pub(crate) fn read(guild: &Guild, unknown: &mut Vec<UnknownValue>) -> Server {
 
 /// A request replaces all flags, so a set with an unknown flag cannot be managed.
 fn suppressed(flags: u64) -> Option<BTreeSet<SystemMessage>> {
-    let known: u64 = SystemMessage::ALL.iter().map(|message| message.wire()).sum();
+    let known: u64 = SystemMessage::ALL.iter().map(|message| message.discord_number()).sum();
     let messages = SystemMessage::ALL.iter().copied();
-    (flags & !known == 0).then(|| messages.filter(|message| flags & message.wire() != 0).collect())
+    (flags & !known == 0).then(|| {
+        messages
+            .filter(|message| flags & message.discord_number() != 0)
+            .collect()
+    })
 }
 
 impl From<VerificationLevel> for Verification {

@@ -1,4 +1,4 @@
-//! Incoming webhooks. Followed channels and interactions of applications have webhooks too; those are left alone.
+//! Incoming webhooks. Followed channels and interactions of applications have webhooks too; those are not managed.
 
 use arrakis_domain::Permission;
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use super::definition::{
 use super::draft::{Draft, Section, attribute, image, present, resource_entry};
 use super::{Attributes, LiveResource};
 use crate::rules;
-use crate::values::limits::{AVATAR_BYTES, MOST_WEBHOOKS};
+use crate::values::limits::{AVATAR_BYTES, MAX_WEBHOOKS};
 use crate::values::{
     CHANNEL, Image, ImageAttribute, ImageFormat, Kind, Kinds, Overwrites, Reference, RulePart, Snowflake,
 };
@@ -156,7 +156,7 @@ impl Definition for Webhook {
     }
 
     fn requirements(write: Write<'_, Self>) -> Vec<Requirement> {
-        // Where it is, and where it will be.
+        // The current channel and the new one.
         let channels = [write.before(), write.after()].map(|webhook| webhook?.channel.as_ref());
         let channels = channels.into_iter().flatten();
         channels
@@ -180,7 +180,7 @@ impl Definition for Webhook {
 
     fn bound(_: Group, _: u8) -> Bound {
         Bound {
-            most: MOST_WEBHOOKS,
+            most: MAX_WEBHOOKS,
             what: "webhooks",
             rule: rules::WEBHOOKS_LIMIT,
             what_to_do: "put some of them into another channel",
@@ -254,7 +254,7 @@ fn read(value: &Value, _: ReadContext<'_>, notes: &mut ReadNotes) -> Result<Vec<
     Ok(incoming)
 }
 
-/// Avatars of webhooks, of whatever kind they are.
+/// Avatars of webhooks of any kind.
 fn images(value: &Value) -> Vec<((Kind, Snowflake), LiveImage)> {
     let webhooks = value.as_array().into_iter().flatten();
     let images = webhooks.filter_map(|webhook| {

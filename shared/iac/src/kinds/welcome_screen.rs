@@ -170,7 +170,7 @@ impl Definition for WelcomeScreen {
         let channels = self.channels.iter().flatten();
         channels
             .flat_map(|channel| {
-                let emoji = channel.emoji.as_ref().and_then(EmojiReference::own);
+                let emoji = channel.emoji.as_ref().and_then(EmojiReference::custom);
                 [Some(&channel.channel), emoji].into_iter().flatten()
             })
             .collect()
@@ -179,7 +179,7 @@ impl Definition for WelcomeScreen {
     fn map_references(&mut self, change: &mut dyn FnMut(Kinds, &mut Reference)) {
         for channel in self.channels.iter_mut().flatten() {
             change(CHANNEL, &mut channel.channel);
-            if let Some(emoji) = channel.emoji.as_mut().and_then(EmojiReference::own_mut) {
+            if let Some(emoji) = channel.emoji.as_mut().and_then(EmojiReference::custom_mut) {
                 change(EMOJI, emoji);
             }
         }
@@ -189,7 +189,7 @@ impl Definition for WelcomeScreen {
         if let Some(channels) = &mut self.channels {
             channels.retain(|channel| !is_gone(&channel.channel));
             for channel in channels {
-                channel.emoji.take_if(|emoji| emoji.own().is_some_and(is_gone));
+                channel.emoji.take_if(|emoji| emoji.custom().is_some_and(is_gone));
             }
         }
         true

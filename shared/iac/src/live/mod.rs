@@ -3,7 +3,7 @@
 //! Plans, exports and imports are made from the snapshot: the answers to one GET for each collection, in the types of
 //! [`crate::model`]. References are by id; [`AddressIndex`] replaces the ids of managed resources by addresses.
 //!
-//! To add a collection, give its resources an id and attributes and [`Live::insert`] them.
+//! To add a collection, give its resources an id and attributes and [`LiveServer::insert`] them.
 
 mod names;
 mod permissions;
@@ -34,7 +34,7 @@ pub struct LiveBot {
 
 /// A snapshot of a server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Live {
+pub struct LiveServer {
     /// Its id.
     pub guild_id: Snowflake,
     /// The owner, who has all permissions.
@@ -75,7 +75,7 @@ pub struct Live {
     resources: BTreeMap<(Kind, Snowflake), LiveResource>,
 }
 
-impl Live {
+impl LiveServer {
     /// A server that has only settings.
     #[must_use]
     pub fn new(guild_id: Snowflake, owner_id: Snowflake, bot: LiveBot, server: Server) -> Self {
@@ -210,7 +210,7 @@ impl Live {
         }
     }
 
-    /// What the server and the bot on it can do.
+    /// Features of the server and permissions of the bot.
     pub(crate) fn abilities(&self) -> Abilities<'_> {
         Abilities {
             boost_level: self.boost_level,

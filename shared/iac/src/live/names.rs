@@ -40,7 +40,7 @@ impl AddressIndex {
     /// The attributes with addresses in place of the ids of managed resources. Both sides of a comparison are converted, so
     /// that `member:ID` of the bot equals `bot`.
     #[must_use]
-    pub fn localised(&self, attributes: &Attributes) -> Attributes {
+    pub fn with_addresses(&self, attributes: &Attributes) -> Attributes {
         let mut local = attributes.clone();
         local.map_references(&mut |kinds, reference| {
             if let Reference::Id(id) = reference

@@ -3,10 +3,10 @@
 
 use arrakis_domain::{Permission, Permissions};
 
-use super::Live;
+use super::LiveServer;
 use crate::model::{Channel, Overwrite, Overwrites, Reference, Snowflake, Target};
 
-impl Live {
+impl LiveServer {
     /// Permissions of the bot in a channel or category: those on the server, changed by the overwrites of @everyone, of
     /// its roles together, and of the bot. None in a channel that it cannot view.
     #[must_use]

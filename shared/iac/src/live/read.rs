@@ -1,14 +1,14 @@
-//! From Discord's JSON to [`Live`]: the answers to one GET for each collection, in the types of the model.
+//! Reads a [`LiveServer`] from Discord's JSON: the responses to one GET for each list.
 //!
-//! References are ids, never addresses. Discord adds fields and numbers at any time: a field that is unknown here is passed
-//! over; an attribute whose value is unknown is `None`, so that it is not managed, and is noted in [`Live::unknown`]. Refuses
-//! an answer that lacks a field which Discord requires: what was not sent is never taken for empty.
+//! References are ids, never addresses. Discord may add fields and values at any time: unknown fields are ignored; an attribute
+//! with an unknown value is `None`, so that it is not managed, and is recorded in [`LiveServer::unknown`]. A response without a
+//! required field is an error: a missing list is never read as an empty one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{Live, LiveBot};
+use super::{LiveBot, LiveServer};
 use crate::kinds::{
     EmojiObject, Guild, LIST_CHANNELS, ReadContext, ReadNotes, StickerObject, read_channel_list, read_roles,
     read_server,
@@ -16,26 +16,26 @@ use crate::kinds::{
 use crate::model::{Attributes, Kind, Snowflake};
 use crate::wire::{self, Member, Unreadable, User};
 
-/// Answers of Discord, as received.
+/// Responses of Discord, as received.
 #[derive(Clone, Debug, Default)]
 pub struct Collections {
     /// `GET /users/@me`: the bot.
     pub me: Value,
-    /// `GET /guilds/{id}`; roles, emoji and stickers are in it.
+    /// `GET /guilds/{id}`, including roles, emoji and stickers.
     pub guild: Value,
     /// `GET /guilds/{id}/channels`.
     pub channels: Value,
     /// `GET /guilds/{id}/members/{bot}`.
     pub bot: Value,
-    /// The answers to the requests of [`Kind::list`], by kind; a kind that was not requested is absent.
+    /// Responses to the requests of [`Kind::list`], by kind; a kind that was not requested is absent.
     pub lists: BTreeMap<Kind, Value>,
 }
 
-impl Live {
-    /// Reads Discord's answers.
+impl LiveServer {
+    /// Reads a server from responses.
     ///
     /// # Errors
-    /// An answer differs from Discord's documentation; the error names call and field.
+    /// A response differs from Discord's documentation; the error contains call and field.
     pub fn read(collections: &Collections) -> Result<Self, Unreadable> {
         let guild: Guild = wire::read("GET /guilds/{id}", &collections.guild)?;
         let bot: Member = wire::read("GET /guilds/{id}/members/{bot}", &collections.bot)?;
@@ -89,26 +89,26 @@ impl Live {
         let listed = Kind::ALL.iter().filter(|kind| kind.list().is_some());
         let unread = listed.filter(|kind| !collections.lists.contains_key(kind));
         live.unread = unread.copied().collect();
-        // The reference lets a server come without its stickers. That is not the same as having none.
+        // Discord may omit the stickers, which does not mean that there are none.
         live.unread.extend(guild.stickers.is_none().then_some(Kind::Sticker));
         Ok(live)
     }
 }
 
-/// The bot's user id, out of `GET /users/@me`.
+/// The bot's user id from `GET /users/@me`.
 ///
 /// # Errors
-/// The answer has no id.
+/// The response has no id.
 pub fn read_me(answer: &Value) -> Result<Snowflake, Unreadable> {
     let user: User = wire::read("GET /users/@me", answer)?;
     Ok(user.id)
 }
 
-/// The attributes, with references by id, in the answer to a request that creates or changes a resource. `None` when the
-/// answer does not have them.
+/// The attributes, with references by id, in the response to a request that creates or changes a resource. `None` if the
+/// response does not contain them.
 ///
 /// # Errors
-/// The answer differs from Discord's documentation.
+/// The response differs from Discord's documentation.
 pub fn read_answer(kind: Kind, answer: &Value, guild: Snowflake) -> Result<Option<Attributes>, Unreadable> {
     if !answer.is_object() {
         return Ok(None);
@@ -121,10 +121,10 @@ pub fn read_answer(kind: Kind, answer: &Value, guild: Snowflake) -> Result<Optio
     kind.read_answer(answer, server)
 }
 
-/// The overwrites and the rest of all channels and categories, by id, out of `GET /guilds/{id}/channels`.
+/// The attributes of all channels and categories, including overwrites, from `GET /guilds/{id}/channels`.
 ///
 /// # Errors
-/// The answer differs from Discord's documentation.
+/// The response differs from Discord's documentation.
 pub fn read_channels(answer: &Value, guild: Snowflake) -> Result<Vec<(Snowflake, Attributes)>, Unreadable> {
     let found = read_channel_list(LIST_CHANNELS, answer, guild, &mut Vec::new())?.known;
     Ok(found.into_iter().map(|found| (found.id, found.attributes)).collect())

@@ -22,10 +22,10 @@ pub struct AlteredValues {
     pub attributes: Attributes,
     /// The values that were sent, by key: the name of an attribute, or `overwrites.TARGET` for one overwrite. `null`
     /// for an absent value.
-    pub asked: BTreeMap<String, Value>,
+    pub requested: BTreeMap<String, Value>,
 }
 
-/// The key of an overwrite in [`AlteredValues::asked`].
+/// The key of an overwrite in [`AlteredValues::requested`].
 #[must_use]
 pub fn overwrite_key(target: &Target) -> String {
     format!("overwrites.{target}")
@@ -35,18 +35,18 @@ pub fn overwrite_key(target: &Target) -> String {
 /// names of the attributes that were sent; `None` for all.
 #[must_use]
 pub fn compare(
-    asked: &Attributes,
+    requested: &Attributes,
     fields: Option<&[String]>,
     answered: &Attributes,
     names: &AddressIndex,
 ) -> AlteredValues {
-    let mut asked = normalised(asked.clone());
-    let found = filled(normalised(names.localised(answered)), &asked);
-    tags::learn_ids(&mut asked, &found);
-    let (mut kept, wanted, found_map) = (asked.to_map(), asked.to_map(), found.to_map());
+    let mut requested = normalised(requested.clone());
+    let found = filled(normalised(names.with_addresses(answered)), &requested);
+    tags::learn_ids(&mut requested, &found);
+    let (mut kept, wanted, found_map) = (requested.to_map(), requested.to_map(), found.to_map());
     let mut altered = BTreeMap::new();
     // An answer has neither images nor roles of the bot.
-    let image = asked.kind().image();
+    let image = requested.kind().image();
     for (field, value) in &wanted {
         let was_sent = fields.is_none_or(|fields| fields.contains(field));
         let is_image = image.is_some_and(|image| image.field == field);
@@ -57,16 +57,16 @@ pub fn compare(
         kept.insert(field.clone(), found_map[field].clone());
         altered.insert(field.clone(), tags::without_ids(field, value));
     }
-    let mut attributes = asked.with_map(kept);
+    let mut attributes = requested.with_map(kept);
     if fields.is_none_or(|fields| fields.iter().any(|field| field == "overwrites"))
-        && let (Some(wanted), Some(found)) = (asked.overwrites(), found.overwrites())
+        && let (Some(wanted), Some(found)) = (requested.overwrites(), found.overwrites())
     {
         altered.extend(altered_overwrites(wanted, found, |_| true));
         set_overwrites(&mut attributes, found.clone());
     }
     AlteredValues {
         attributes,
-        asked: altered,
+        requested: altered,
     }
 }
 
@@ -78,16 +78,16 @@ pub fn compare_overwrites(
     found: &Attributes,
     names: &AddressIndex,
 ) -> AlteredValues {
-    let found = names.localised(found);
+    let found = names.with_addresses(found);
     let mut altered = AlteredValues {
         attributes: recorded.clone(),
-        asked: BTreeMap::new(),
+        requested: BTreeMap::new(),
     };
     if let (Some(wanted), Some(found)) = (recorded.overwrites(), found.overwrites()) {
-        let is_asked = |target: &Target| targets.is_none_or(|targets| targets.contains(target));
-        altered.asked = altered_overwrites(wanted, found, is_asked);
+        let is_requested = |target: &Target| targets.is_none_or(|targets| targets.contains(target));
+        altered.requested = altered_overwrites(wanted, found, is_requested);
         let mut kept = wanted.clone();
-        for target in wanted.keys().chain(found.keys()).filter(|target| is_asked(target)) {
+        for target in wanted.keys().chain(found.keys()).filter(|target| is_requested(target)) {
             put(&mut kept, target, found.get(target));
         }
         set_overwrites(&mut altered.attributes, kept);
@@ -98,12 +98,12 @@ pub fn compare_overwrites(
 fn altered_overwrites(
     wanted: &Overwrites,
     found: &Overwrites,
-    is_asked: impl Fn(&Target) -> bool,
+    is_requested: impl Fn(&Target) -> bool,
 ) -> BTreeMap<String, Value> {
     let targets: BTreeSet<&Target> = wanted.keys().chain(found.keys()).collect();
     let differing = targets
         .into_iter()
-        .filter(|target| is_asked(target) && wanted.get(*target) != found.get(*target));
+        .filter(|target| is_requested(target) && wanted.get(*target) != found.get(*target));
     differing
         .map(|target| (overwrite_key(target), as_value(wanted.get(target))))
         .collect()
@@ -116,14 +116,14 @@ pub(super) fn accept(address: &Address, wanted: &mut Attributes, known: &Managed
     };
     let mut notes = Vec::new();
     let (live_map, recorded_map) = (live.to_map(), recorded.to_map());
-    for (key, asked) in &known.altered {
+    for (key, requested) in &known.altered {
         let shown = match key.strip_prefix("overwrites.") {
-            Some(target) => accept_overwrite(wanted, target, asked, live, recorded),
+            Some(target) => accept_overwrite(wanted, target, requested, live, recorded),
             None => {
                 let mut map = wanted.to_map();
                 let kept = live_map.get(key);
                 let wanted_now = map.get(key).map(|value| tags::without_ids(key, value));
-                if wanted_now.as_ref() != Some(asked) || kept != recorded_map.get(key) {
+                if wanted_now.as_ref() != Some(requested) || kept != recorded_map.get(key) {
                     continue;
                 }
                 kept.map(|kept| {
@@ -134,9 +134,11 @@ pub(super) fn accept(address: &Address, wanted: &mut Attributes, known: &Managed
             }
         };
         // Equal values need no note.
-        if let Some((asked, kept)) = shown.and_then(|kept| visible_difference(&asked.to_string(), &kept.to_string())) {
+        if let Some((requested, kept)) =
+            shown.and_then(|kept| visible_difference(&requested.to_string(), &kept.to_string()))
+        {
             notes.push(format!(
-                "{address}: `{key}` was sent as {asked}, and Discord stores {kept}. It is not sent again. Write the stored value \
+                "{address}: `{key}` was sent as {requested}, and Discord stores {kept}. It is not sent again. Write the stored value \
                  into the configuration, or run `gaib server apply --refresh-only` to have the next apply send it again"
             ));
         }
@@ -195,7 +197,7 @@ mod tests {
         })
     }
 
-    /// Notes of a channel that was asked for as `asked` and is kept as `kept`.
+    /// Notes of a channel that was requested as `requested` and stored as `kept`.
     fn notes(asked: &str, kept: &str) -> Vec<String> {
         let known = ManagedResource {
             id: Snowflake::new(7).unwrap(),
@@ -212,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn note_shows_a_difference_that_print_hides() {
+    fn note_makes_an_invisible_difference_visible() {
         let hidden = notes("lob\u{200b}by", "lobby");
         let shown = "sent as \"lob\\u{200b}by\", and Discord stores \"lobby\"";
         assert!(hidden.len() == 1 && hidden[0].contains(shown), "{hidden:?}");
@@ -224,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_values_make_no_note() {
+    fn equal_values_have_no_note() {
         assert_eq!(notes("lobby", "lobby"), Vec::<String>::new());
     }
 }

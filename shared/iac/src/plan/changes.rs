@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::altered;
 use super::compare::{differing_fields, normalised};
-use super::document::{Action, Change, Reason};
+use super::document::{Action, Change, ChangeReason};
 use super::known::{ManagedResource, ManagedResources};
 use super::scope::TargetScope;
 use super::tags;
@@ -22,7 +22,7 @@ pub(super) fn wanted(
 ) -> (WantedAttributes, Vec<String>) {
     let mut notes = Vec::new();
     let prepared = configuration.resources.iter().map(|(address, resource)| {
-        let mut attributes = normalised(managed.names.localised(&resource.attributes));
+        let mut attributes = normalised(managed.names.with_addresses(&resource.attributes));
         if let Some(known) = managed.known.get(address) {
             tags::identify(&mut attributes, known);
             let altered = altered::accept(address, &mut attributes, known);
@@ -58,7 +58,7 @@ pub(super) fn decide(
         .filter(|(address, known)| !configuration.resources.contains_key(*address) && !known.held);
     changes.extend(
         gone.filter(|(address, _)| scope.includes(address))
-            .map(|(address, known)| removal(address, known, Reason::NotConfigured)),
+            .map(|(address, known)| removal(address, known, ChangeReason::NotConfigured)),
     );
     changes
 }
@@ -72,28 +72,28 @@ fn of_configured(address: &Address, wanted: &Attributes, known: Option<&ManagedR
     }) = known
     else {
         let reason = if known.is_some_and(|known| known.recorded.is_some()) {
-            Reason::Gone
+            ChangeReason::Gone
         } else {
-            Reason::Configured
+            ChangeReason::Configured
         };
         return Some(Change {
             after: Some(wanted.clone()),
             ..change(address, Action::Create, reason)
         });
     };
-    let before = live.narrowed_to(wanted);
+    let before = live.restricted_to(wanted);
     let fields = differing_fields(wanted, live);
     let forces: Vec<String> = live.forces_replacement(wanted).map(str::to_owned).into_iter().collect();
     let action = match (fields.is_empty(), forces.is_empty(), adopted) {
         (_, false, _) => Action::Replace,
-        (_, _, Some(Reason::FoundAgain)) => Action::Adopt,
+        (_, _, Some(ChangeReason::FoundAgain)) => Action::Adopt,
         (false, _, _) => Action::Update,
-        // What is there on every server is taken into the state without a word when nothing of it changes.
+        // Unchanged resources that every server has are recorded without a change in the plan.
         (true, _, _) => return None,
     };
     let reason = match (action, adopted) {
         (Action::Adopt, Some(reason)) => *reason,
-        _ => Reason::Configured,
+        _ => ChangeReason::Configured,
     };
     Some(Change {
         id: Some(*id),
@@ -107,16 +107,20 @@ fn of_configured(address: &Address, wanted: &Attributes, known: Option<&ManagedR
 }
 
 /// The change that removes a managed resource.
-pub(super) fn removal(address: &Address, known: &ManagedResource, reason: Reason) -> Change {
+pub(super) fn removal(address: &Address, known: &ManagedResource, reason: ChangeReason) -> Change {
     let action = if known.live.is_none() || address.is_permanent() {
         Action::Forget
     } else {
         Action::Delete
     };
-    let reason = if known.live.is_none() { Reason::Gone } else { reason };
+    let reason = if known.live.is_none() {
+        ChangeReason::Gone
+    } else {
+        reason
+    };
     let before = known.live.clone().or_else(|| known.recorded.clone());
     let before = match (&before, &known.recorded) {
-        (Some(before), Some(recorded)) => Some(before.narrowed_to(recorded)),
+        (Some(before), Some(recorded)) => Some(before.restricted_to(recorded)),
         _ => before,
     };
     Change {
@@ -127,7 +131,7 @@ pub(super) fn removal(address: &Address, known: &ManagedResource, reason: Reason
     }
 }
 
-fn change(address: &Address, action: Action, reason: Reason) -> Change {
+fn change(address: &Address, action: Action, reason: ChangeReason) -> Change {
     Change {
         address: address.clone(),
         action,
@@ -180,16 +184,16 @@ fn follow_replacements(
         let mut one = place.map_or_else(
             || Change {
                 id: Some(*id),
-                before: Some(live.narrowed_to(attributes)),
+                before: Some(live.restricted_to(attributes)),
                 after: Some(attributes.clone()),
-                ..change(address, Action::Update, Reason::Configured)
+                ..change(address, Action::Update, ChangeReason::Configured)
             },
             |place| changes.remove(place),
         );
         if address.kind() == Kind::Webhook {
             one = Change {
                 after: one.after,
-                ..change(address, Action::Create, Reason::Gone)
+                ..change(address, Action::Create, ChangeReason::Gone)
             };
         } else {
             let told = fields_that(attributes, &replaced);

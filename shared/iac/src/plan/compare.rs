@@ -4,7 +4,7 @@ use crate::model::Attributes;
 
 /// Names of the managed attributes of `wanted` that differ in `found`, in display order.
 pub(super) fn differing_fields(wanted: &Attributes, found: &Attributes) -> Vec<String> {
-    let mut narrowed = found.narrowed_to(wanted);
+    let mut narrowed = found.restricted_to(wanted);
     if let (Some(image), Some(own)) = (wanted.image(), narrowed.image_mut())
         && own.as_ref().is_some_and(|own| own.is_same(image))
     {

@@ -99,7 +99,7 @@ pub enum Action {
 /// The reason for an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Reason {
+pub enum ChangeReason {
     /// The resource differs from the configuration.
     Configured,
     /// The resource is no longer in the configuration.
@@ -123,7 +123,7 @@ pub struct Change {
     /// The action.
     pub action: Action,
     /// The reason.
-    pub reason: Reason,
+    pub reason: ChangeReason,
     /// Its id; `None` for a resource that does not exist.
     pub id: Option<Snowflake>,
     /// The name that Discord shows, or will show.
@@ -306,7 +306,7 @@ impl Step {
 
     /// Whether the step sends a request; otherwise it changes only the state.
     #[must_use]
-    pub const fn is_a_request(&self) -> bool {
+    pub const fn is_request(&self) -> bool {
         !matches!(self, Self::Adopt { .. } | Self::Refresh { .. } | Self::Forget { .. })
     }
 }

@@ -11,13 +11,13 @@ use super::document::Step;
 use super::opening::opens;
 use super::simulate::Simulation;
 use crate::kinds::{Group, Limit};
-use crate::live::Live;
+use crate::live::LiveServer;
 use crate::model::{Address, Attributes, Channel, Clearable, Kind, Reference, Server, Snowflake, Target};
 use crate::state::State;
 
 /// The steps in a possible order, with additional steps where necessary. Returns a note for each channel that is temporarily
 /// moved out of its category.
-pub(super) fn fit(steps: Vec<Step>, live: &Live, state: &State) -> (Vec<Step>, Vec<String>) {
+pub(super) fn fit(steps: Vec<Step>, live: &LiveServer, state: &State) -> (Vec<Step>, Vec<String>) {
     if !is_near_a_limit(&steps, live, state) {
         return (steps, Vec::new());
     }
@@ -41,7 +41,7 @@ pub(super) fn fit(steps: Vec<Step>, live: &Live, state: &State) -> (Vec<Step>, V
 }
 
 /// Whether a limit would be exceeded if all creations preceded all deletions.
-fn is_near_a_limit(steps: &[Step], live: &Live, state: &State) -> bool {
+fn is_near_a_limit(steps: &[Step], live: &LiveServer, state: &State) -> bool {
     let run = Simulation::new(live, state);
     let mut added: std::collections::BTreeMap<Limit, usize> = std::collections::BTreeMap::new();
     for step in steps {
@@ -60,7 +60,7 @@ struct LimitOrdering {
     done: Vec<Step>,
     notes: Vec<String>,
     /// The server after all steps; computed on first use.
-    outcome: Option<Live>,
+    outcome: Option<LiveServer>,
 }
 
 impl LimitOrdering {
@@ -192,12 +192,12 @@ impl LimitOrdering {
         let is_category = address.kind() == Kind::Category;
         self.left.iter().take(index).all(|step| match step {
             Step::Update { address, id: other, .. } => {
-                // A category that goes leaves its channels outside of all categories, from where they move on.
+                // The channels of a deleted category are in no category until they move.
                 let is_of_it = is_category && address.kind() == Kind::Channel;
                 let found = self.run.live.get(address.kind(), *other).filter(|_| !is_of_it);
                 found.is_none_or(|found| !found.attributes.references().contains(&&Reference::Id(*id)))
             }
-            // What is made in its place comes after it in any case.
+            // Its replacement is created after it in any case.
             _ => true,
         })
     }
@@ -309,7 +309,7 @@ impl LimitOrdering {
         Some(step)
     }
 
-    fn outcome(&mut self) -> &Live {
+    fn outcome(&mut self) -> &LiveServer {
         let (run, left) = (&self.run, &self.left);
         self.outcome.get_or_insert_with(|| {
             let mut run = run.clone();

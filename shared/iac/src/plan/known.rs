@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::compare::{differing_fields, filled, normalised};
-use super::document::{Drift, Reason};
+use super::document::{ChangeReason, Drift};
 use super::lost::{CreationOutcome, CreationSearch};
 use super::tags;
-use crate::live::{AddressIndex, Live, LiveResource};
+use crate::live::{AddressIndex, LiveResource, LiveServer};
 use crate::model::{Address, Attributes, Kind, Snowflake};
-use crate::state::{Entry, State};
+use crate::state::{State, StateEntry};
 use crate::words::with_article;
 
 /// A managed resource.
@@ -26,7 +26,7 @@ pub(super) struct ManagedResource {
     /// The attributes on the server, with references by address; `None` when the resource does not exist any more.
     pub(super) live: Option<Attributes>,
     /// The reason for recording it in the state; `None` when it is in the state.
-    pub(super) adopted: Option<Reason>,
+    pub(super) adopted: Option<ChangeReason>,
     /// Values that were sent and that Discord stores differently (see [`super::altered`]).
     pub(super) altered: BTreeMap<String, Value>,
     /// Whether it exists and cannot be read (see [`held`]): `live` has the attributes of the state, and no step changes it.
@@ -36,7 +36,7 @@ pub(super) struct ManagedResource {
 /// The reason why a managed resource that exists, or may exist, cannot be read; `None` when it can be read, or does not
 /// exist. No plan changes, creates or forgets such a resource, and references to it stay.
 #[must_use]
-pub fn held(address: &Address, entry: &Entry, live: &Live) -> Option<String> {
+pub fn held(address: &Address, entry: &StateEntry, live: &LiveServer) -> Option<String> {
     let (kind, id) = (address.kind(), entry.id);
     let found = live.get(kind, id);
     if let Some(value) = live.unreadable(kind, id) {
@@ -60,7 +60,7 @@ pub fn held(address: &Address, entry: &Entry, live: &Live) -> Option<String> {
         }
     };
     let found = live.get(other, id).is_some();
-    found.then(|| format!("Discord sent it as {}", with_article(other.words())))
+    found.then(|| format!("Discord sent it as {}", with_article(other.noun())))
 }
 
 /// All managed resources.
@@ -74,8 +74,8 @@ pub(super) struct ManagedResources {
 
 impl ManagedResources {
     /// The managed resources. `configured` are addresses of the configuration; those that every server has are adopted.
-    pub(super) fn find<'a>(state: &State, live: &Live, configured: impl Iterator<Item = &'a Address>) -> Self {
-        let mut ids: BTreeMap<Address, (Snowflake, Reason)> = BTreeMap::new();
+    pub(super) fn find<'a>(state: &State, live: &LiveServer, configured: impl Iterator<Item = &'a Address>) -> Self {
+        let mut ids: BTreeMap<Address, (Snowflake, ChangeReason)> = BTreeMap::new();
         let mut lost = Vec::new();
         let mut search = CreationSearch::new(state, live);
         // Categories before channels: a channel is looked for in the category that was found.
@@ -85,7 +85,7 @@ impl ManagedResources {
             }
             match search.find(address, pending) {
                 CreationOutcome::Found { id, .. } => {
-                    ids.insert(address.clone(), (id, Reason::FoundAgain));
+                    ids.insert(address.clone(), (id, ChangeReason::FoundAgain));
                 }
                 CreationOutcome::Absent => lost.push(address.clone()),
                 // The record stays; preflight reports it.
@@ -94,17 +94,17 @@ impl ManagedResources {
         }
         for address in configured.filter(|address| address.is_permanent()) {
             if !state.resources.contains_key(address) && live.get(address.kind(), live.guild_id).is_some() {
-                ids.insert(address.clone(), (live.guild_id, Reason::AlwaysThere));
+                ids.insert(address.clone(), (live.guild_id, ChangeReason::AlwaysThere));
             }
         }
-        let is_held = |(address, entry): &(&Address, &Entry)| held(address, entry, live).is_some();
+        let is_held = |(address, entry): &(&Address, &StateEntry)| held(address, entry, live).is_some();
         let held: BTreeSet<&Address> = state
             .resources
             .iter()
             .filter(is_held)
             .map(|(address, _)| address)
             .collect();
-        // An id that is gone stands for nothing: what still refers to it refers to the old thing, not to its successor.
+        // The id of a deleted resource has no address: references with it are to the old resource, not to its replacement.
         let recorded = state.resources.iter().map(|(address, entry)| (address, entry.id));
         let all = recorded.chain(ids.iter().map(|(address, (id, _))| (address, *id)));
         let names = AddressIndex::new(
@@ -114,11 +114,11 @@ impl ManagedResources {
         );
         let attributes_of = |address: &Address, id| {
             let found: Option<&LiveResource> = live.get(address.kind(), id);
-            found.map(|resource| normalised(names.localised(&resource.attributes)))
+            found.map(|resource| normalised(names.with_addresses(&resource.attributes)))
         };
         let mut known = BTreeMap::new();
         for (address, entry) in &state.resources {
-            let mut recorded = normalised(names.localised(&entry.attributes));
+            let mut recorded = normalised(names.with_addresses(&entry.attributes));
             let held = held.contains(address);
             let live = match held {
                 true => Some(recorded.clone()),
@@ -163,10 +163,10 @@ impl ManagedResources {
         for (address, known) in &self.known {
             let Some(recorded) = &known.recorded else { continue };
             let before = match managed(address) {
-                Some(managed) => recorded.narrowed_to(&managed),
+                Some(managed) => recorded.restricted_to(&managed),
                 None => recorded.clone(),
             };
-            let after = known.live.as_ref().map(|live| live.narrowed_to(&before));
+            let after = known.live.as_ref().map(|live| live.restricted_to(&before));
             let fields = match &after {
                 Some(after) => differing_fields(&before, after),
                 None => Vec::new(),

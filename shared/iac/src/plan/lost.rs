@@ -14,9 +14,9 @@
 use std::collections::BTreeSet;
 
 use super::altered;
-use crate::live::{AddressIndex, Live, LiveResource};
-use crate::model::{Address, Attributes, Kind, Reference, Snowflake, folded_name};
-use crate::state::{Pending, State};
+use crate::live::{AddressIndex, LiveResource, LiveServer};
+use crate::model::{Address, Attributes, Kind, Reference, Snowflake, case_folded_name};
+use crate::state::{PendingCreation, State};
 
 /// Tolerance for a Discord clock behind the clock of the pending record, in milliseconds.
 const CLOCK_SKEW_MS: u64 = 5_000;
@@ -38,7 +38,7 @@ pub enum CreationOutcome {
         /// Its id.
         id: Snowflake,
         /// The attributes that the request sent.
-        asked: Box<Attributes>,
+        requested: Box<Attributes>,
     },
     /// The request may have created one of these resources, or none.
     Unclear(Vec<Snowflake>),
@@ -47,7 +47,7 @@ pub enum CreationOutcome {
 /// Ids of a kind that the server already has and that are not older than a request at `since_ms`. A request after the reading
 /// of the server created none of them.
 #[must_use]
-pub fn ids_before(kind: Kind, live: &Live, since_ms: u64) -> BTreeSet<Snowflake> {
+pub fn ids_before(kind: Kind, live: &LiveServer, since_ms: u64) -> BTreeSet<Snowflake> {
     let earliest = since_ms.saturating_sub(CLOCK_SKEW_MS);
     let readable = live.of_kind(kind).map(|resource| resource.id);
     let unreadable = live.unreadable.iter().map(|value| value.id);
@@ -59,14 +59,14 @@ pub fn ids_before(kind: Kind, live: &Live, since_ms: u64) -> BTreeSet<Snowflake>
 
 /// Finds the resource that a pending creation created.
 #[must_use]
-pub fn find_pending(address: &Address, pending: &Pending, state: &State, live: &Live) -> CreationOutcome {
+pub fn find_pending(address: &Address, pending: &PendingCreation, state: &State, live: &LiveServer) -> CreationOutcome {
     CreationSearch::new(state, live).find(address, pending)
 }
 
 /// Managed resources whose creation was repeated after a missing response, with the ids that an earlier request created
 /// after all.
 #[must_use]
-pub fn find_doubles(state: &State, live: &Live) -> Vec<(Address, Vec<Snowflake>)> {
+pub fn find_duplicates(state: &State, live: &LiveServer) -> Vec<(Address, Vec<Snowflake>)> {
     let search = CreationSearch::new(state, live);
     let doubles = state.repeated.iter().map(|(address, pending)| {
         let alike = search.alike(address, pending);
@@ -78,14 +78,14 @@ pub fn find_doubles(state: &State, live: &Live) -> Vec<(Address, Vec<Snowflake>)
 /// A search for created resources, with the resources that are known to have another origin.
 pub(super) struct CreationSearch<'a> {
     state: &'a State,
-    live: &'a Live,
+    live: &'a LiveServer,
     /// Resources that were found and are in no state yet.
     found: Vec<(Address, Snowflake)>,
     taken: BTreeSet<(Kind, Snowflake)>,
 }
 
 impl<'a> CreationSearch<'a> {
-    pub(super) fn new(state: &'a State, live: &'a Live) -> Self {
+    pub(super) fn new(state: &'a State, live: &'a LiveServer) -> Self {
         let managed = state.resources.iter();
         Self {
             state,
@@ -97,7 +97,7 @@ impl<'a> CreationSearch<'a> {
 
     /// Finds one resource, and excludes it from later searches. Search categories before channels: a channel is searched
     /// in the category that was found.
-    pub(super) fn find(&mut self, address: &Address, pending: &Pending) -> CreationOutcome {
+    pub(super) fn find(&mut self, address: &Address, pending: &PendingCreation) -> CreationOutcome {
         let outcome = self.look(address, pending);
         if let CreationOutcome::Found { id, .. } = &outcome {
             self.taken.insert((address.kind(), *id));
@@ -106,11 +106,11 @@ impl<'a> CreationSearch<'a> {
         outcome
     }
 
-    fn look(&self, address: &Address, pending: &Pending) -> CreationOutcome {
+    fn look(&self, address: &Address, pending: &PendingCreation) -> CreationOutcome {
         match self.alike(address, pending).as_slice() {
-            [(id, asked)] => CreationOutcome::Found {
+            [(id, requested)] => CreationOutcome::Found {
                 id: *id,
-                asked: Box::new((*asked).clone()),
+                requested: Box::new((*requested).clone()),
             },
             [] => match self.unlike(address, pending) {
                 others if others.is_empty() => CreationOutcome::Absent,
@@ -120,35 +120,37 @@ impl<'a> CreationSearch<'a> {
         }
     }
 
-    /// What passes the first test that anything passes, each with what was asked for by the request that could have made it.
-    fn alike<'p>(&self, address: &Address, pending: &'p Pending) -> Vec<(Snowflake, &'p Attributes)> {
+    /// Candidates by the first test that has any, each with the attributes of the request that may have created it.
+    fn alike<'p>(&self, address: &Address, pending: &'p PendingCreation) -> Vec<(Snowflake, &'p Attributes)> {
         let names = self.names();
         let tests: [(bool, Likeness<'_>); 3] = [
-            (false, &|asked, found| {
-                asked.stored_name().is_some() && asked.stored_name() == found.stored_name()
+            (false, &|requested, found| {
+                requested.stored_name().is_some() && requested.stored_name() == found.stored_name()
             }),
-            (true, &|asked, found| {
-                let fold = |attributes: &Attributes| attributes.stored_name().map(|name| folded_name(&name));
-                fold(asked).is_some_and(|name| !name.is_empty() && fold(found) == Some(name))
+            (true, &|requested, found| {
+                let fold = |attributes: &Attributes| attributes.stored_name().map(|name| case_folded_name(&name));
+                fold(requested).is_some_and(|name| !name.is_empty() && fold(found) == Some(name))
             }),
-            (true, &|asked, found| differs_in_name_alone(asked, found, &names)),
+            (true, &|requested, found| {
+                differs_in_name_alone(requested, found, &names)
+            }),
         ];
         let new = self.new_ones(address, pending);
         let passing = tests.iter().map(|(is_bounded, is_like)| {
             let candidates = new.iter().filter(|found| !is_bounded || is_in_time(pending, found.id));
             let alike = candidates.filter_map(|found| {
-                let fits = |asked: &&Attributes| {
-                    self.is_same_place(asked, &found.attributes) && is_like(asked, &found.attributes)
+                let fits = |requested: &&Attributes| {
+                    self.is_same_place(requested, &found.attributes) && is_like(requested, &found.attributes)
                 };
-                Some((found.id, pending.asked().find(fits)?))
+                Some((found.id, pending.requested().find(fits)?))
             });
             alike.collect::<Vec<_>>()
         });
         passing.into_iter().find(|alike| !alike.is_empty()).unwrap_or_default()
     }
 
-    /// What came at that time and is not like what was asked for, or cannot be read.
-    fn unlike(&self, address: &Address, pending: &Pending) -> Vec<Snowflake> {
+    /// Resources of that time that differ from the requested attributes or cannot be read.
+    fn unlike(&self, address: &Address, pending: &PendingCreation) -> Vec<Snowflake> {
         let kind = address.kind();
         let readable = self.new_ones(address, pending).into_iter().map(|found| found.id);
         let unreadable = self.live.unreadable.iter().map(|value| value.id);
@@ -160,19 +162,19 @@ impl<'a> CreationSearch<'a> {
         all.filter(|id| is_in_time(pending, *id)).collect()
     }
 
-    /// What has the kind and the place, and was not there before.
-    fn new_ones(&self, address: &Address, pending: &Pending) -> Vec<&'a LiveResource> {
+    /// New resources of the same kind and place.
+    fn new_ones(&self, address: &Address, pending: &PendingCreation) -> Vec<&'a LiveResource> {
         let kind = address.kind();
         let new = self.live.of_kind(kind);
         let new = new.filter(|found| self.is_new(kind, pending, found.id) && !found.managed);
         let is_here = |found: &&LiveResource| {
-            let mut asked = pending.asked();
-            asked.any(|asked| self.is_same_place(asked, &found.attributes))
+            let mut requested = pending.requested();
+            requested.any(|requested| self.is_same_place(requested, &found.attributes))
         };
         new.filter(is_here).collect()
     }
 
-    fn is_new(&self, kind: Kind, pending: &Pending, id: Snowflake) -> bool {
+    fn is_new(&self, kind: Kind, pending: &PendingCreation, id: Snowflake) -> bool {
         let earliest = pending.since_ms.saturating_sub(CLOCK_SKEW_MS);
         id.created_at_ms() >= earliest && !self.taken.contains(&(kind, id)) && !pending.others.contains(&id)
     }
@@ -194,25 +196,25 @@ impl<'a> CreationSearch<'a> {
         }
     }
 
-    /// Whether the kind and the place are those that were asked for, as far as both are known.
-    fn is_same_place(&self, asked: &Attributes, found: &Attributes) -> bool {
-        asked.is_same_place(found, &|reference| self.resolve(reference))
+    /// Whether kind and place are as requested, where both are known.
+    fn is_same_place(&self, requested: &Attributes, found: &Attributes) -> bool {
+        requested.is_same_place(found, &|reference| self.resolve(reference))
     }
 }
 
-fn is_in_time(pending: &Pending, id: Snowflake) -> bool {
-    id.created_at_ms() <= pending.last_ms().saturating_add(LATEST_EFFECT_MS)
+fn is_in_time(pending: &PendingCreation, id: Snowflake) -> bool {
+    id.created_at_ms() <= pending.last_request_ms().saturating_add(LATEST_EFFECT_MS)
 }
 
 type Likeness<'a> = &'a dyn Fn(&Attributes, &Attributes) -> bool;
 
-/// Whether Discord keeps everything that was asked for, or tells nothing of it, the name aside.
-fn differs_in_name_alone(asked: &Attributes, found: &Attributes, names: &AddressIndex) -> bool {
-    let fields: Vec<String> = asked.to_map().keys().cloned().collect();
+/// Whether all known attributes except the name are as requested.
+fn differs_in_name_alone(requested: &Attributes, found: &Attributes, names: &AddressIndex) -> bool {
+    let fields: Vec<String> = requested.to_map().keys().cloned().collect();
     let fields: Vec<String> = fields
         .into_iter()
         .filter(|field| !LATER.contains(&field.as_str()))
         .collect();
-    let altered = altered::compare(asked, Some(&fields), found, names);
-    altered.asked.keys().all(|field| field == "name")
+    let altered = altered::compare(requested, Some(&fields), found, names);
+    altered.requested.keys().all(|field| field == "name")
 }

@@ -30,18 +30,18 @@ pub(crate) mod tags;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use crate::live::Live;
+use crate::live::LiveServer;
 use crate::model::{Address, Configuration, Kind, Snowflake};
 use crate::state::State;
 
 pub use crate::rules::{RULES, Rule, rules_table};
 pub use altered::{AlteredValues, compare as compare_answer, compare_overwrites, overwrite_key};
 pub use document::{
-    Action, Change, Counts, Drift, Mode, Plan, PlanFileError, PlanInputs, Reason, Reorder, ResourcePosition, Step,
-    VERSION,
+    Action, Change, ChangeReason, Counts, Drift, Mode, Plan, PlanFileError, PlanInputs, Reorder, ResourcePosition,
+    Step, VERSION,
 };
 pub use known::held;
-pub use lost::{CreationOutcome, LATEST_EFFECT_MS, find_doubles, find_pending, ids_before};
+pub use lost::{CreationOutcome, LATEST_EFFECT_MS, find_duplicates, find_pending, ids_before};
 pub use preflight::{Finding, absent_members, members, preflight, sent_images, unusable_images};
 pub use simulate::{SimulationError, simulate};
 
@@ -74,7 +74,7 @@ pub enum PlanError {
         live: Snowflake,
     },
     /// The state or the configuration has resources of a kind that was not read from the server.
-    #[error("the {} of the server were not read, and the configuration or the state has some", crate::words::plural(.0.words()))]
+    #[error("the {} of the server were not read, and the configuration or the state has some", crate::words::plural(.0.noun()))]
     Unread(Kind),
     /// A target is neither in the configuration nor in the state.
     #[error("the target `{address}` is neither in the configuration nor in the state{}", nearest.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
@@ -100,7 +100,12 @@ pub fn kinds(configuration: &Configuration, state: &State) -> BTreeSet<Kind> {
 ///
 /// # Errors
 /// See [`PlanError`].
-pub fn plan(configuration: &Configuration, state: &State, live: &Live, options: &Options) -> Result<Plan, PlanError> {
+pub fn plan(
+    configuration: &Configuration,
+    state: &State,
+    live: &LiveServer,
+    options: &Options,
+) -> Result<Plan, PlanError> {
     if let Some(guild) = state.guild_id.filter(|guild| *guild != live.guild_id) {
         return Err(PlanError::OtherServer {
             state: guild,
@@ -171,7 +176,7 @@ fn of_configuration(
     plan: &mut Plan,
     configuration: &Configuration,
     managed: &ManagedResources,
-    live: &Live,
+    live: &LiveServer,
     state: &State,
 ) {
     let scope = TargetScope::with_dependencies(&plan.targets, configuration);
@@ -210,11 +215,11 @@ fn refresh_only(plan: &mut Plan, managed: &ManagedResources) {
     plan.steps = steps::refreshes(managed, |address| scope.includes(address));
 }
 
-fn destroy(plan: &mut Plan, managed: &ManagedResources, live: &Live) {
+fn destroy(plan: &mut Plan, managed: &ManagedResources, live: &LiveServer) {
     let scope = TargetScope::with_dependents(&plan.targets, managed);
     let known = managed.known.iter().filter(|(address, _)| scope.includes(address));
     plan.changes = known
-        .map(|(address, known)| changes::removal(address, known, Reason::Destroy))
+        .map(|(address, known)| changes::removal(address, known, ChangeReason::Destroy))
         .collect();
     let adopt = plan.changes.iter().filter_map(|change| {
         let known = managed.known.get(&change.address)?;

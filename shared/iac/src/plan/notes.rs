@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::document::{Action, Change};
 use super::known::ManagedResources;
-use crate::live::Live;
+use crate::live::LiveServer;
 use crate::model::{Attributes, Kind, Snowflake};
 use crate::words::with_article;
 
 /// Notes about resources that are created although the server has an unmanaged resource with the same name.
-pub(super) fn notes(changes: &[Change], managed: &ManagedResources, live: &Live) -> Vec<String> {
+pub(super) fn notes(changes: &[Change], managed: &ManagedResources, live: &LiveServer) -> Vec<String> {
     let taken: BTreeSet<(Kind, Snowflake)> = managed
         .known
         .iter()
@@ -38,7 +38,7 @@ pub(super) fn notes(changes: &[Change], managed: &ManagedResources, live: &Live)
         Some(format!(
             "{address} will be created although the server has {} `{shown}` that is not managed; \
              `gaib server import {address} {id}` imports that one instead",
-            with_article(kind.words())
+            with_article(kind.noun())
         ))
     })
     .collect()

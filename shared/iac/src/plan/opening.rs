@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::live::Live;
+use crate::live::LiveServer;
 use crate::model::{Kind, Snowflake};
 
 /// Whether a member (without roles, or with one role) has a permission in a channel at `then` that they have neither at `now`
 /// nor at `outcome`. Members whose only role is deleted count as members without roles.
-pub(super) fn opens(now: &Live, then: &Live, outcome: &Live) -> bool {
+pub(super) fn opens(now: &LiveServer, then: &LiveServer, outcome: &LiveServer) -> bool {
     let roles: BTreeSet<Snowflake> = now.of_kind(Kind::Role).map(|role| role.id).collect();
     let mut members: Vec<Option<Snowflake>> = vec![None];
     members.extend(roles.into_iter().filter(|role| *role != now.guild_id).map(Some));

@@ -9,7 +9,7 @@ use super::changes::WantedAttributes;
 use super::document::{Action, Change, Reorder, ResourcePosition, Step};
 use super::known::ManagedResources;
 use super::scope::TargetScope;
-use crate::live::{Live, LiveResource};
+use crate::live::{LiveResource, LiveServer};
 use crate::model::{Address, ChannelKind, Clearable, Configuration, Kind, Reference, Snowflake};
 
 /// Changed orders, and the steps that change them.
@@ -34,7 +34,7 @@ pub(super) fn orders(
     configuration: &Configuration,
     wanted: &WantedAttributes,
     managed: &ManagedResources,
-    live: &Live,
+    live: &LiveServer,
     changes: &[Change],
     scope: &TargetScope,
 ) -> Orders {
@@ -76,7 +76,7 @@ struct OrderContext<'a> {
     configuration: &'a Configuration,
     wanted: &'a WantedAttributes,
     managed: &'a ManagedResources,
-    live: &'a Live,
+    live: &'a LiveServer,
     arrivals: BTreeSet<&'a Address>,
     leaving: BTreeSet<(Kind, Snowflake)>,
     scope: &'a TargetScope,
@@ -107,7 +107,7 @@ impl OrderContext<'_> {
         );
         let below = self.first_in_reach(&members);
         orders.notes.extend(self.out_of_order(&members, below));
-        // What stands above the bot keeps its place, as what nobody manages does.
+        // Roles above the bot and unmanaged roles keep their positions.
         for member in members.iter_mut().take(below) {
             member.configured = None;
         }
@@ -125,7 +125,7 @@ impl OrderContext<'_> {
                 position: i64::try_from(sorted.len() - index).unwrap_or(i64::MAX),
             })
             .collect();
-        // One role alone below the bot's has but one place.
+        // A single role below the bot's role has only one position.
         if places.len() > 1 || members != sorted {
             orders.steps.push(Step::MoveRoles { places });
         }
@@ -181,7 +181,7 @@ impl OrderContext<'_> {
                 ),
                 None => (was.clone(), attributes.kind),
             };
-            // A category that goes leaves its channels behind, in none.
+            // The channels of a deleted category are in no category.
             let now = now.filter(|category| !self.goes(category));
             let arrives = now != was;
             groups
@@ -205,13 +205,13 @@ impl OrderContext<'_> {
         }
         let mut places = Vec::new();
         for (group, mut members) in groups {
-            // What is moved in keeps a position of its old category, which says nothing here: it goes behind.
+            // The position of a moved channel is that of its old category, so it is sorted last.
             members.sort_by_key(|member| member.arrives);
             let sorted = sorted(&members);
             if !self.needs_request(&members, &sorted) {
                 continue;
             }
-            orders.reorders.extend(reorder(&words(&group), &members, &sorted));
+            orders.reorders.extend(reorder(&description(&group), &members, &sorted));
             let numbered = (0..).zip(&sorted).map(|(position, member)| ResourcePosition {
                 of: member.reference.clone(),
                 position,
@@ -284,7 +284,7 @@ const fn like(kind: ChannelKind) -> u8 {
     }
 }
 
-fn words((parent, like): &ChannelGroup) -> String {
+fn description((parent, like): &ChannelGroup) -> String {
     let what = match like {
         2 => return "categories".to_owned(),
         1 => "voice channels",

@@ -2,8 +2,10 @@
 //!
 //! Two rules ensure this. Changes that deny precede changes that allow, so that no intermediate step grants a permission
 //! that neither the old nor the new overwrites grant. And since a change of a category also changes every channel whose
-//! overwrites equal those of the category (<https://discord.com/developers/docs/topics/permissions#permission-syncing>), a channel that must not change first gets a
-//! temporary overwrite for the bot.
+//! overwrites equal those of the category (see below), a channel that must
+//! not change first gets a temporary overwrite for the bot.
+//!
+//! <https://discord.com/developers/docs/topics/permissions#permission-syncing>
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -163,7 +165,7 @@ fn edits_of(node: &OverwriteNode, own: &BTreeSet<Target>) -> Vec<OverwriteEdit> 
         let edit = (target.clone(), new.copied());
         let (old, new) = (old.copied().unwrap_or_default(), new.copied().unwrap_or_default());
         if own.contains(target) {
-            // Whether it comes first or last is a matter of what the bot itself may do in between.
+            // The position depends on the bot's own access between the steps.
             if grants(&old, &new) {
                 first.push(edit);
             } else {

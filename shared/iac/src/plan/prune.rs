@@ -3,18 +3,18 @@
 use super::compare::differing_fields;
 use super::known::ManagedResources;
 use super::preflight::exists;
-use crate::live::Live;
+use crate::live::LiveServer;
 use crate::model::{Attributes, Configuration, Reference, Snowflake};
 
 /// Removes ids that the server does not have, in attributes that differ from the server. Returns a note for each changed
 /// resource.
-pub(super) fn prune(configuration: &mut Configuration, managed: &ManagedResources, live: &Live) -> Vec<String> {
+pub(super) fn prune(configuration: &mut Configuration, managed: &ManagedResources, live: &LiveServer) -> Vec<String> {
     let mut notes = Vec::new();
     configuration.resources.retain(|address, resource| {
         let known = managed.known.get(address).and_then(|known| known.live.as_ref());
         let differs = |field: &str| {
             known.is_none_or(|known| {
-                let wanted = managed.names.localised(&resource.attributes);
+                let wanted = managed.names.with_addresses(&resource.attributes);
                 differing_fields(&wanted, known).iter().any(|name| name == field)
             })
         };
@@ -37,7 +37,7 @@ pub(super) fn prune(configuration: &mut Configuration, managed: &ManagedResource
 }
 
 /// Ids in changed attributes that the server does not have.
-fn gone(attributes: &Attributes, differs: impl Fn(&str) -> bool, live: &Live) -> Vec<Snowflake> {
+fn gone(attributes: &Attributes, differs: impl Fn(&str) -> bool, live: &LiveServer) -> Vec<Snowflake> {
     let mut gone = Vec::new();
     for field in attributes.fields().iter().filter(|field| differs(field)) {
         let mut one = attributes.clone();

@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 
 use super::document::{Mode, Plan, ResourcePosition, Step};
-use crate::live::{Live, LiveResource};
+use crate::live::{LiveResource, LiveServer};
 use crate::model::{Address, Attributes, Clearable, Kind, Reference, Role, Server, Snowflake, Target, normalised_name};
-use crate::state::{Entry, State};
+use crate::state::{State, StateEntry};
 
 /// A step that cannot be carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,7 +26,7 @@ pub struct SimulationError {
 /// # Errors
 /// A step refers to a resource that does not exist or exceeds a limit: the order of the plan is wrong, or the plan was made
 /// from other inputs.
-pub fn simulate(live: &Live, state: &State, plan: &Plan) -> Result<(Live, State), SimulationError> {
+pub fn simulate(live: &LiveServer, state: &State, plan: &Plan) -> Result<(LiveServer, State), SimulationError> {
     let mut run = Simulation::new(live, state);
     for step in &plan.steps {
         let refuse = |reason| SimulationError {
@@ -51,7 +51,7 @@ pub fn simulate(live: &Live, state: &State, plan: &Plan) -> Result<(Live, State)
 /// A server and a state during the simulation.
 #[derive(Clone)]
 pub(super) struct Simulation {
-    pub(super) live: Live,
+    pub(super) live: LiveServer,
     pub(super) state: State,
     next: u64,
 }
@@ -60,7 +60,7 @@ type Outcome = Result<(), String>;
 
 impl Simulation {
     /// The simulation before the first step.
-    pub(super) fn new(live: &Live, state: &State) -> Self {
+    pub(super) fn new(live: &LiveServer, state: &State) -> Self {
         let highest = live.resources().map(|resource| resource.id.get()).max().unwrap_or(0);
         let mut run = Self {
             live: live.clone(),
@@ -98,7 +98,7 @@ impl Simulation {
             } => {
                 self.state.record(
                     address.clone(),
-                    Entry {
+                    StateEntry {
                         id: *id,
                         attributes: attributes.clone(),
                     },
@@ -109,7 +109,7 @@ impl Simulation {
                 let id = self.id(address)?;
                 self.state.record(
                     address.clone(),
-                    Entry {
+                    StateEntry {
                         id,
                         attributes: attributes.clone(),
                     },
@@ -129,7 +129,7 @@ impl Simulation {
             .ok_or_else(|| format!("{address} is not in the state"))
     }
 
-    /// As Discord keeps it: references by id, names normalised, new tags with an id.
+    /// The attributes as Discord stores them: references by id, names normalised, new tags with an id.
     fn stored(&mut self, attributes: &Attributes) -> Result<Attributes, String> {
         let mut stored = attributes.clone();
         let mut missing = None;
@@ -208,7 +208,7 @@ impl Simulation {
         });
         self.state.record(
             address.clone(),
-            Entry {
+            StateEntry {
                 id,
                 attributes: attributes.clone(),
             },
@@ -232,7 +232,7 @@ impl Simulation {
         }
         self.state.record(
             address.clone(),
-            Entry {
+            StateEntry {
                 id,
                 attributes: attributes.clone(),
             },

@@ -11,11 +11,11 @@ use arrakis_domain::Permissions;
 
 use super::changes::WantedAttributes;
 use super::compare::differing_fields;
-use super::document::{Action, Change, Reason, Step};
+use super::document::{Action, Change, ChangeReason, Step};
 use super::known::ManagedResources;
 use super::overwrites::{self, OverwriteNode};
 use crate::kinds::Phase;
-use crate::live::Live;
+use crate::live::LiveServer;
 use crate::model::{Address, Attributes, Kind, Reference, Role, Target};
 
 /// Steps by phase.
@@ -37,7 +37,7 @@ pub(super) fn steps(
     changes: &[Change],
     wanted: &WantedAttributes,
     managed: &ManagedResources,
-    live: &Live,
+    live: &LiveServer,
 ) -> Vec<Step> {
     let mut phases = Phases::default();
     let named = named_by_server(changes);
@@ -58,7 +58,7 @@ pub(super) fn steps(
         let phase = match change.address.kind() {
             Kind::Channel if is_named => Phase::NamedChannels,
             Kind::Channel if inherits(change, &edited) => Phase::Inheriting,
-            Kind::Server if leaves_community(change) => Phase::Farewell,
+            Kind::Server if leaves_community(change) => Phase::AfterRemovals,
             kind => kind.phase(),
         };
         let phase = phases.of(phase);
@@ -70,7 +70,7 @@ pub(super) fn steps(
     }
     for address in followers {
         if let Some(attributes) = wanted.get(&address) {
-            phases.of(Phase::Afterwards).push(Step::Refresh {
+            phases.of(Phase::Refreshes).push(Step::Refresh {
                 address,
                 attributes: attributes.clone(),
             });
@@ -81,7 +81,7 @@ pub(super) fn steps(
 }
 
 /// Steps that remove the resources of all changes, in reverse order of creation.
-pub(super) fn backwards(changes: &[Change], live: &Live) -> Vec<Step> {
+pub(super) fn backwards(changes: &[Change], live: &LiveServer) -> Vec<Step> {
     let mut order: Vec<&Change> = changes.iter().collect();
     let positions: BTreeMap<(Kind, _), i64> = live
         .resources()
@@ -112,7 +112,7 @@ fn removal(change: &Change) -> Option<Step> {
 
 /// Adds deletions. Those of channels and roles are late, after the creation of replacements; the other kinds have low
 /// limits, so their deletions are early.
-fn removals(changes: &[Change], live: &Live, phases: &mut Phases) {
+fn removals(changes: &[Change], live: &LiveServer, phases: &mut Phases) {
     for step in backwards(changes, live) {
         let phase = match (&step, step.address()) {
             (Step::Delete { .. }, Some(address)) => address.kind().removal_phase(),
@@ -131,7 +131,7 @@ fn state_steps(change: &Change, managed: &ManagedResources, steps: &mut Vec<Step
     let (address, id) = (change.address.clone(), known.id);
     let attributes = change.before.clone().unwrap_or_else(|| live.clone());
     match (&known.adopted, change.action) {
-        (Some(Reason::FoundAgain | Reason::AlwaysThere), _) => steps.push(Step::Adopt {
+        (Some(ChangeReason::FoundAgain | ChangeReason::AlwaysThere), _) => steps.push(Step::Adopt {
             address,
             id,
             attributes,
@@ -222,7 +222,7 @@ fn role_update(change: &Change, before: &Role, after: &Role, careful: bool, phas
         .cloned()
         .collect();
     let changes_permissions = fields.iter().any(|field| field == "permissions");
-    // Whether the bot has the role is told by other steps: as it is when this one is carried out.
+    // Other steps set whether the bot has the role.
     let had = before.given_to_bot.or(after.given_to_bot.map(|_| false));
     let given_by_then = if after.given_to_bot == Some(true) {
         after.given_to_bot
@@ -262,7 +262,7 @@ fn role_update(change: &Change, before: &Role, after: &Role, careful: bool, phas
     }
     if change.fields.iter().any(|field| field == "given_to_bot") {
         let give = after.given_to_bot == Some(true);
-        let phase = if give { Phase::Roles } else { Phase::Farewell };
+        let phase = if give { Phase::Roles } else { Phase::AfterRemovals };
         phases.of(phase).push(Step::BotRole {
             address: address.clone(),
             give,
@@ -318,7 +318,7 @@ fn overwrite_steps(
     changes: &[Change],
     wanted: &WantedAttributes,
     managed: &ManagedResources,
-    live: &Live,
+    live: &LiveServer,
 ) -> (Vec<Step>, Vec<Address>) {
     let by_address: BTreeMap<&Address, &Change> = changes.iter().map(|change| (&change.address, change)).collect();
     let mut nodes = BTreeMap::new();
@@ -396,7 +396,7 @@ pub(super) fn silent_refreshes(
         if changing.contains(address) || !includes(address) {
             continue;
         }
-        let attributes = live.narrowed_to(attributes);
+        let attributes = live.restricted_to(attributes);
         let (address, id) = (address.clone(), known.id);
         match &known.recorded {
             Some(recorded) if *recorded == attributes => {}
@@ -425,8 +425,8 @@ pub(super) fn refreshes(managed: &ManagedResources, includes: impl Fn(&Address) 
                 attributes: live.clone(),
             }),
             (Some(recorded), Some(live)) => {
-                let attributes = live.narrowed_to(recorded);
-                // A refresh of what Discord keeps otherwise than asked has the next apply ask again.
+                let attributes = live.restricted_to(recorded);
+                // After a refresh of an altered value, the next apply requests the value again.
                 if !differing_fields(recorded, &attributes).is_empty() || !known.altered.is_empty() {
                     steps.push(Step::Refresh { address, attributes });
                 }

@@ -41,7 +41,7 @@ pub(super) fn fill_ids(recorded: &mut Attributes, live: Option<&Attributes>) {
     }
 }
 
-/// Tags by name alone, each id once.
+/// Matches tags by name, each id once.
 fn by_name(tags: &mut [Tag], live: &[Tag]) {
     let mut taken: BTreeSet<Snowflake> = tags.iter().filter_map(|tag| tag.id).collect();
     for tag in tags.iter_mut().filter(|tag| tag.id.is_none()) {
@@ -205,7 +205,7 @@ mod tests {
             (&["a2", "b"], &[Some(1), Some(2)]),
             (&["b", "c2"], &[Some(2), Some(3)]),
             (&["c", "b", "a2"], &[Some(3), Some(2), Some(1)]),
-            // Either of two may be meant: nothing is guessed.
+            // Two tags match, so no id is assigned.
             (&["x", "c"], &[None, Some(3)]),
         ];
         for (wanted, expected) in cases {
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn tag_renamed_by_hand_is_found_by_its_recorded_id() {
+    fn tag_renamed_outside_of_gaib_is_matched_by_recorded_id() {
         let recorded = live(&["a", "b"]);
         let by_hand = [tag("new", Some(9)), tag("renamed", Some(1)), tag("b", Some(2))];
         identified(&["a", "b"], &recorded, &by_hand, &[Some(1), Some(2)]);

@@ -97,9 +97,9 @@ fn changed_value(old: Option<&Value>, new: Option<&Value>) -> String {
     let (old, new) = short.unwrap_or_else(|| (show(old, Value::to_string), show(new, Value::to_string)));
     // Long texts are shortened around the first difference.
     let same = old.chars().zip(new.chars()).take_while(|(old, new)| old == new).count();
-    let is_long = old.chars().count().max(new.chars().count()) > LONGEST;
-    let skipped = match is_long && same > LONGEST / 2 {
-        true => same - LONGEST / 4,
+    let is_long = old.chars().count().max(new.chars().count()) > MAX_LENGTH;
+    let skipped = match is_long && same > MAX_LENGTH / 2 {
+        true => same - MAX_LENGTH / 4,
         false => 0,
     };
     let part = |text: &str| match skipped {
@@ -124,7 +124,7 @@ pub(super) fn mark(sign: char, style: Style) -> String {
 }
 
 /// Maximum length of a displayed value, in characters.
-const LONGEST: usize = 200;
+const MAX_LENGTH: usize = 200;
 
 /// A value in a form close to YAML; long texts are shortened.
 fn value(value: &Value) -> String {
@@ -142,7 +142,7 @@ fn whole_value(value: &Value) -> String {
 }
 
 fn cut(text: &str) -> String {
-    match text.char_indices().nth(LONGEST) {
+    match text.char_indices().nth(MAX_LENGTH) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn changed_value_shows_where_it_differs() {
+    fn changed_value_shows_the_difference() {
         let shown = |old: Value, new: Value| changed_value(Some(&old), Some(&new));
         assert_eq!(shown(json!("a"), json!("b")), "\"a\" -> \"b\"");
         assert_eq!(shown(json!("a"), json!("a")), "\"a\" -> (known after apply)");

@@ -3,7 +3,7 @@
 use super::attributes::{difference, mark, whole};
 use super::style::{Color, Style};
 use crate::model::{Address, Attributes, Snowflake};
-use crate::plan::{Action, Change, Counts, Drift, Finding, Mode, Plan, Reason, Reorder, tags};
+use crate::plan::{Action, Change, ChangeReason, Counts, Drift, Finding, Mode, Plan, Reorder, tags};
 use crate::words::counted;
 
 /// The whole plan: drift, changes, orders, notes, summary.
@@ -237,14 +237,14 @@ fn legend(plan: &Plan, style: Style) -> String {
 fn one(change: &Change, style: Style) -> String {
     let address = style.paint(Color::Bold, &change.address.to_string());
     let (sign, words) = match change.action {
-        Action::Create if change.reason == Reason::Gone => (
+        Action::Create if change.reason == ChangeReason::Gone => (
             '+',
             "no longer exists on the server and will be created again".to_owned(),
         ),
         Action::Create => ('+', "will be created".to_owned()),
         Action::Update => ('~', "will be updated in place".to_owned()),
         Action::Replace => ('±', format!("must be {}", style.paint(Color::Red, "replaced"))),
-        Action::Delete if change.reason == Reason::NotConfigured => (
+        Action::Delete if change.reason == ChangeReason::NotConfigured => (
             '-',
             format!(
                 "will be {} (it is not in the configuration)",
@@ -256,7 +256,7 @@ fn one(change: &Change, style: Style) -> String {
             '<',
             "was created by an interrupted apply and will be adopted".to_owned(),
         ),
-        Action::Forget if change.reason == Reason::Gone => (
+        Action::Forget if change.reason == ChangeReason::Gone => (
             '.',
             "no longer exists on the server and will be removed from the state".to_owned(),
         ),
@@ -320,13 +320,13 @@ fn block(sign: char, title: &str, lines: &[String], style: Style) -> String {
 fn kind(address: &Address, attributes: &Attributes) -> String {
     match attributes {
         Attributes::Channel(channel) => format!("{} channel", channel.kind),
-        _ => address.kind().words().to_owned(),
+        _ => address.kind().noun().to_owned(),
     }
 }
 
 fn title(address: &Address, attributes: Option<&Attributes>, name: Option<&str>, id: Option<Snowflake>) -> String {
     let mut text = attributes.map_or_else(
-        || address.kind().words().to_owned(),
+        || address.kind().noun().to_owned(),
         |attributes| kind(address, attributes),
     );
     if let Some(name) = name {

@@ -14,7 +14,7 @@ pub const VERSION: u32 = 1;
 /// A managed resource that exists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Entry {
+pub struct StateEntry {
     /// Id at Discord.
     pub id: Snowflake,
     /// The managed attributes as gaib last wrote or read them, with references by address.
@@ -24,46 +24,47 @@ pub struct Entry {
 /// A creation whose outcome is unknown: the resource may exist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Pending {
+pub struct PendingCreation {
     /// Time before the first request, in milliseconds since the Unix epoch, by Discord's clock where known. The resource is
     /// not older.
     pub since_ms: u64,
-    /// Time before the last request, by the same clock; absent if it equals [`Pending::since_ms`].
+    /// Time before the last request, by the same clock; absent if it equals [`PendingCreation::since_ms`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub again_ms: Option<u64>,
     /// Requested attributes.
     pub attributes: Attributes,
-    /// Ids of resources of the same kind that existed before. Those that are older than [`Pending::since_ms`] are left out.
+    /// Ids of resources of the same kind that existed before. Those that are older than [`PendingCreation::since_ms`] are
+    /// left out.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub others: BTreeSet<Snowflake>,
-    /// Requested attributes of earlier attempts, where they differ from [`Pending::attributes`]. Each attempt may have
+    /// Requested attributes of earlier attempts, where they differ from [`PendingCreation::attributes`]. Each attempt may have
     /// created a resource.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub asked_before: Vec<Attributes>,
 }
 
-impl Pending {
+impl PendingCreation {
     /// Requested attributes of all attempts, the newest first.
-    pub fn asked(&self) -> impl Iterator<Item = &Attributes> {
+    pub fn requested(&self) -> impl Iterator<Item = &Attributes> {
         std::iter::once(&self.attributes).chain(self.asked_before.iter().rev())
     }
 
     /// Time before the last request.
     #[must_use]
-    pub fn last_ms(&self) -> u64 {
+    pub fn last_request_ms(&self) -> u64 {
         self.again_ms.unwrap_or(self.since_ms)
     }
 
     /// The record of a further attempt at `now_ms`. None of `others`, which existed by then, is the result of an earlier
     /// attempt.
     #[must_use]
-    pub fn asked_again(&self, attributes: &Attributes, others: BTreeSet<Snowflake>, now_ms: u64) -> Self {
+    pub fn retried(&self, attributes: &Attributes, others: BTreeSet<Snowflake>, now_ms: u64) -> Self {
         let mut next = self.clone();
         next.others.extend(others);
         next.again_ms = Some(now_ms);
         next.asked_before
             .push(std::mem::replace(&mut next.attributes, attributes.clone()));
-        next.asked_before.retain(|asked| asked != attributes);
+        next.asked_before.retain(|requested| requested != attributes);
         next
     }
 }
@@ -81,14 +82,14 @@ pub struct State {
     /// Id of the server; `None` before the first read or write.
     pub guild_id: Option<Snowflake>,
     /// Existing resources by address.
-    pub resources: BTreeMap<Address, Entry>,
+    pub resources: BTreeMap<Address, StateEntry>,
     /// Creations with an unknown outcome, by address.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub pending: BTreeMap<Address, Pending>,
+    pub pending: BTreeMap<Address, PendingCreation>,
     /// Creations that were repeated after a missing response. The resource exists twice if the earlier request takes effect
     /// later.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub repeated: BTreeMap<Address, Pending>,
+    pub repeated: BTreeMap<Address, PendingCreation>,
     /// Requested values that Discord stored differently, by attribute (see [`crate::plan::AlteredValues`]). `resources` has the
     /// stored values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -148,7 +149,7 @@ pub enum StateError {
     )]
     Everyone,
     /// The attributes are of another kind than the address.
-    #[error("`{address}` has the attributes of {}", crate::words::with_article(kind.words()))]
+    #[error("`{address}` has the attributes of {}", crate::words::with_article(kind.noun()))]
     OtherAttributes {
         /// The address.
         address: Address,
@@ -220,7 +221,7 @@ impl State {
             return Err(StateError::Version(version));
         }
         let state: Self = serde_json::from_slice(bytes).map_err(malformed)?;
-        let of_other_kind = |(address, entry): &(&Address, &Entry)| entry.attributes.kind() != address.kind();
+        let of_other_kind = |(address, entry): &(&Address, &StateEntry)| entry.attributes.kind() != address.kind();
         match state.resources.iter().find(of_other_kind) {
             Some((address, entry)) => Err(StateError::OtherAttributes {
                 address: address.clone(),
@@ -296,7 +297,7 @@ impl State {
     ///
     /// # Errors
     /// [`StateError::Unknown`], with the most similar address.
-    pub fn entry(&self, address: &Address) -> Result<&Entry, StateError> {
+    pub fn entry(&self, address: &Address) -> Result<&StateEntry, StateError> {
         self.resources.get(address).ok_or_else(|| self.unknown(address))
     }
 
@@ -311,18 +312,18 @@ impl State {
     }
 
     /// Records a creation before its request.
-    pub fn begin_create(&mut self, address: Address, pending: Pending) {
+    pub fn begin_create(&mut self, address: Address, pending: PendingCreation) {
         self.pending.insert(address, pending);
     }
 
     /// Records a resource that was created, found or imported.
-    pub fn record(&mut self, address: Address, entry: Entry) {
+    pub fn record(&mut self, address: Address, entry: StateEntry) {
         self.pending.remove(&address);
         self.resources.insert(address, entry);
     }
 
     /// Removes a resource. References to it become ids.
-    pub fn forget(&mut self, address: &Address) -> Option<Entry> {
+    pub fn forget(&mut self, address: &Address) -> Option<StateEntry> {
         self.pending.remove(address);
         self.repeated.remove(address);
         self.altered.remove(address);
@@ -348,7 +349,7 @@ impl State {
     }
 
     /// Removes the altered values of attributes that were requested again.
-    pub fn ask_again(&mut self, address: &Address, keys: &[String]) {
+    pub fn clear_altered(&mut self, address: &Address, keys: &[String]) {
         if let Some(altered) = self.altered.get_mut(address) {
             altered.retain(|key, _| !keys.contains(key));
             if altered.is_empty() {
@@ -358,15 +359,15 @@ impl State {
     }
 
     /// Records values that Discord stored differently. `attributes` has the stored values.
-    pub fn record_altered(&mut self, address: &Address, attributes: Attributes, asked: BTreeMap<String, Value>) {
-        if let Some(entry) = self.resources.get_mut(address).filter(|_| !asked.is_empty()) {
+    pub fn record_altered(&mut self, address: &Address, attributes: Attributes, requested: BTreeMap<String, Value>) {
+        if let Some(entry) = self.resources.get_mut(address).filter(|_| !requested.is_empty()) {
             entry.attributes = attributes;
-            self.altered.entry(address.clone()).or_default().extend(asked);
+            self.altered.entry(address.clone()).or_default().extend(requested);
         }
     }
 
     /// Removes a pending creation that certainly created nothing.
-    pub fn give_up(&mut self, address: &Address) {
+    pub fn remove_pending(&mut self, address: &Address) {
         self.pending.remove(address);
     }
 
@@ -397,12 +398,12 @@ impl State {
     ///
     /// # Errors
     /// The address or the id is in the state already.
-    pub fn adopt(&mut self, address: Address, entry: Entry) -> Result<(), StateError> {
+    pub fn import(&mut self, address: Address, entry: StateEntry) -> Result<(), StateError> {
         if self.resources.contains_key(&address) {
             return Err(StateError::Taken(address));
         }
         let space = id_space(address.kind());
-        let same = |(known, other): &(&Address, &Entry)| other.id == entry.id && id_space(known.kind()) == space;
+        let same = |(known, other): &(&Address, &StateEntry)| other.id == entry.id && id_space(known.kind()) == space;
         if let Some((known, _)) = self.resources.iter().find(same) {
             return Err(StateError::IdTaken {
                 id: entry.id,

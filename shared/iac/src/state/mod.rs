@@ -8,5 +8,5 @@
 mod document;
 mod push;
 
-pub use document::{Entry, Pending, State, StateError, VERSION};
+pub use document::{PendingCreation, State, StateEntry, StateError, VERSION};
 pub use push::{PushError, check_push};

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_later_state_of_the_same_beginning_replaces() {
+    fn only_a_later_state_of_the_same_lineage_replaces_another() {
         let mut present = State::new("a");
         present.serial = 4;
         assert_eq!(check_push(None, &present), Ok(()));

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::limits::LONGEST_KEY;
+use super::limits::MAX_LOGICAL_NAME_LENGTH;
 
 choices! {
     /// The kind of a resource. Kinds are ordered as a plan creates them; the number is the position in that order, not one
@@ -43,7 +43,7 @@ impl Kind {
 
     /// The name in messages: `automod rule`.
     #[must_use]
-    pub const fn words(self) -> &'static str {
+    pub const fn noun(self) -> &'static str {
         match self {
             Self::Automod => "automod rule",
             Self::WelcomeScreen => "welcome screen",
@@ -56,29 +56,30 @@ impl Kind {
 /// The text is not a valid key of an address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is not a logical name; use 1 to {LONGEST_KEY} lower-case letters, digits, `-` and `_`, starting with a letter"
+    "`{0}` is not a logical name; use 1 to {MAX_LOGICAL_NAME_LENGTH} lower-case letters, digits, `-` and `_`, starting with a letter"
 )]
-pub struct KeyError(String);
+pub struct LogicalNameError(String);
 
 /// The logical name of a resource: the part of an address after the dot. Lower-case letters, digits, `-` and `_`; the first
 /// is a letter.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key(String);
+pub struct LogicalName(String);
 
-impl Key {
+impl LogicalName {
     /// A key from a text.
     ///
     /// # Errors
     ///
-    /// The text is empty, longer than [`LONGEST_KEY`] bytes, contains another character, or does not start with a letter.
-    pub fn new(text: impl Into<String>) -> Result<Self, KeyError> {
+    /// The text is empty, longer than [`MAX_LOGICAL_NAME_LENGTH`] bytes, contains another character, or does not start with
+    /// a letter.
+    pub fn new(text: impl Into<String>) -> Result<Self, LogicalNameError> {
         let text = text.into();
         let starts_well = text.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
         let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
-        if starts_well && text.len() <= LONGEST_KEY && text.bytes().all(allowed) {
+        if starts_well && text.len() <= MAX_LOGICAL_NAME_LENGTH && text.bytes().all(allowed) {
             return Ok(Self(text));
         }
-        Err(KeyError(text.chars().take(LONGEST_KEY).collect()))
+        Err(LogicalNameError(text.chars().take(MAX_LOGICAL_NAME_LENGTH).collect()))
     }
 
     /// The text.
@@ -88,21 +89,21 @@ impl Key {
     }
 }
 
-impl fmt::Display for Key {
+impl fmt::Display for LogicalName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl FromStr for Key {
-    type Err = KeyError;
+impl FromStr for LogicalName {
+    type Err = LogicalNameError;
 
-    fn from_str(text: &str) -> Result<Self, KeyError> {
+    fn from_str(text: &str) -> Result<Self, LogicalNameError> {
         Self::new(text)
     }
 }
 
-serde_as_text!(Key);
+serde_as_text!(LogicalName);
 
 /// The text is not a valid address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -112,12 +113,12 @@ pub enum AddressError {
     Kind(String),
     /// The part after the dot is not a key.
     #[error(transparent)]
-    Key(#[from] KeyError),
+    Key(#[from] LogicalNameError),
     /// The key is missing, and a server has several resources of the kind.
     #[error("`{0}` requires a logical name, like `{0}.example`")]
     KeyMissing(Kind),
     /// There is a key, and a server has only one resource of the kind.
-    #[error("a server has one {words}; its address is `{0}`", words = .0.words())]
+    #[error("a server has one {noun}; its address is `{0}`", noun = .0.noun())]
     KeyGiven(Kind),
 }
 
@@ -127,7 +128,7 @@ pub enum AddressError {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {
     kind: Kind,
-    key: Option<Key>,
+    key: Option<LogicalName>,
 }
 
 impl Address {
@@ -148,14 +149,14 @@ impl Address {
     };
 
     /// The key of the role @everyone, which exists on every server: it is changed, never created or deleted.
-    pub const EVERYONE_KEY: &str = "everyone";
+    pub const EVERYONE_NAME: &str = "everyone";
 
     /// An address from a kind and a key.
     ///
     /// # Errors
     ///
     /// The key is missing, or the kind has none.
-    pub fn new(kind: Kind, key: Option<Key>) -> Result<Self, AddressError> {
+    pub fn new(kind: Kind, key: Option<LogicalName>) -> Result<Self, AddressError> {
         match (kind.is_single(), &key) {
             (true, Some(_)) => Err(AddressError::KeyGiven(kind)),
             (false, None) => Err(AddressError::KeyMissing(kind)),
@@ -165,7 +166,7 @@ impl Address {
 
     /// The address of this kind and key. The key is ignored for a kind of which every server has exactly one.
     #[must_use]
-    pub fn of(kind: Kind, key: Key) -> Self {
+    pub fn of(kind: Kind, key: LogicalName) -> Self {
         Self {
             kind,
             key: (!kind.is_single()).then_some(key),
@@ -180,14 +181,14 @@ impl Address {
 
     /// Its key; `None` for a kind of which every server has exactly one.
     #[must_use]
-    pub const fn key(&self) -> Option<&Key> {
+    pub const fn key(&self) -> Option<&LogicalName> {
         self.key.as_ref()
     }
 
     /// Whether it is @everyone, `role.everyone`.
     #[must_use]
     pub fn is_everyone(&self) -> bool {
-        self.kind == Kind::Role && self.key.as_ref().is_some_and(|key| key.as_str() == Self::EVERYONE_KEY)
+        self.kind == Kind::Role && self.key.as_ref().is_some_and(|key| key.as_str() == Self::EVERYONE_NAME)
     }
 
     /// Whether every server has the resource. It is changed and removed from the state, never created or deleted.
@@ -215,7 +216,7 @@ impl FromStr for Address {
             None => (text, None),
         };
         let kind = Kind::from_name(kind).ok_or_else(|| AddressError::Kind(text.chars().take(100).collect()))?;
-        Self::new(kind, key.map(Key::new).transpose()?)
+        Self::new(kind, key.map(LogicalName::new).transpose()?)
     }
 }
 

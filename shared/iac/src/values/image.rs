@@ -1,4 +1,4 @@
-//! Images of resources: files beside a configuration, and what Discord takes.
+//! Images of resources: files of a configuration, and the formats that Discord accepts.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +23,7 @@ impl Image {
         }
     }
 
-    /// Whether an image takes the place of another one.
+    /// Whether two images differ.
     pub(crate) fn differs(one: Option<&Self>, other: Option<&Self>) -> bool {
         one.zip(other).is_some_and(|(one, other)| !one.is_same(other))
     }
@@ -56,7 +56,7 @@ pub enum ImageFormat {
     Lottie,
 }
 
-/// The attribute of a kind that is an image, and what Discord takes as its value.
+/// The image attribute of a kind, and the images that Discord accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImageAttribute {
     /// Name of the attribute.
@@ -69,6 +69,6 @@ pub struct ImageAttribute {
     pub max_bytes: usize,
     /// Whether Discord refuses a creation without an image.
     pub is_required: bool,
-    /// Whether Discord takes another image later; if not, another image is a replacement of the resource.
+    /// Whether Discord can change the image; if not, another image replaces the resource.
     pub is_replaceable: bool,
 }

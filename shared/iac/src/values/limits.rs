@@ -6,15 +6,15 @@
 use std::ops::RangeInclusive;
 
 /// Maximum length of a logical name, in bytes. A limit of gaib: Discord has no logical names.
-pub const LONGEST_KEY: usize = 50;
+pub const MAX_LOGICAL_NAME_LENGTH: usize = 50;
 /// Maximum number of roles of a server, including @everyone.
-pub const MOST_ROLES: usize = 250;
+pub const MAX_ROLES: usize = 250;
 /// Maximum number of channels and categories of a server.
-pub const MOST_CHANNELS: usize = 500;
+pub const MAX_CHANNELS: usize = 500;
 /// Maximum number of channels in a category.
-pub const MOST_IN_CATEGORY: usize = 50;
+pub const MAX_IN_CATEGORY: usize = 50;
 /// Maximum number of overwrites in one request.
-pub const MOST_OVERWRITES: usize = 100;
+pub const MAX_OVERWRITES: usize = 100;
 /// Characters of a role's or channel's name.
 pub const NAME: RangeInclusive<usize> = 1..=100;
 /// Characters of a server's name.
@@ -31,7 +31,7 @@ pub const SLOW_MODE: RangeInclusive<u32> = 0..=21_600;
 pub const BITRATE: RangeInclusive<u32> = 8_000..=384_000;
 /// Bits per second of a voice channel by boost level, 0 to 3.
 pub const BITRATE_BY_LEVEL: [u32; 4] = [96_000, 128_000, 256_000, 384_000];
-/// Most bits per second of a stage.
+/// Maximum bits per second of a stage.
 pub const STAGE_BITRATE: u32 = 64_000;
 /// Bits per second of a new voice channel.
 pub const DEFAULT_BITRATE: u32 = 64_000;
@@ -39,15 +39,15 @@ pub const DEFAULT_BITRATE: u32 = 64_000;
 pub const USER_LIMIT: RangeInclusive<u32> = 0..=99;
 /// Members at once on a stage; 0 for no limit.
 pub const STAGE_USER_LIMIT: RangeInclusive<u32> = 0..=10_000;
-/// Tags of a forum.
-pub const MOST_TAGS: usize = 20;
+/// Maximum number of tags of a forum.
+pub const MAX_TAGS: usize = 20;
 /// Characters of a tag, by the OpenAPI document; Discord's guide says 20, but existing values of a server must be exportable.
 pub const TAG_NAME: RangeInclusive<usize> = 1..=50;
 /// Characters of an emoji's name.
 pub const EMOJI_NAME: RangeInclusive<usize> = 2..=32;
-/// Emoji of a server by boost level, 0 to 3: so many that are animated and so many that are not.
+/// Emoji of a server by boost level, 0 to 3, separately for animated and other emoji.
 pub const EMOJI_BY_LEVEL: [usize; 4] = [50, 100, 150, 250];
-/// Bytes of an emoji's picture.
+/// Bytes of an emoji's image.
 pub const EMOJI_BYTES: usize = 256 * 1024;
 /// Characters of a sticker's name.
 pub const STICKER_NAME: RangeInclusive<usize> = 2..=30;
@@ -57,7 +57,7 @@ pub const STICKER_DESCRIPTION: RangeInclusive<usize> = 2..=100;
 pub const STICKER_TAGS: RangeInclusive<usize> = 1..=200;
 /// Stickers of a server by boost level, 0 to 3.
 pub const STICKERS_BY_LEVEL: [usize; 4] = [5, 15, 30, 60];
-/// Bytes of a sticker's picture.
+/// Bytes of a sticker's image.
 pub const STICKER_BYTES: usize = 512 * 1024;
 /// Bytes of a webhook's avatar.
 pub const AVATAR_BYTES: usize = 8 * 1024 * 1024;
@@ -65,8 +65,8 @@ pub const AVATAR_BYTES: usize = 8 * 1024 * 1024;
 pub const EVENT_IMAGE_BYTES: usize = 10 * 1024 * 1024;
 /// Characters of a webhook's name.
 pub const WEBHOOK_NAME: RangeInclusive<usize> = 1..=80;
-/// Webhooks of a channel.
-pub const MOST_WEBHOOKS: usize = 15;
+/// Maximum number of webhooks of a channel.
+pub const MAX_WEBHOOKS: usize = 15;
 /// Characters of an automod rule's name.
 pub const AUTOMOD_NAME: RangeInclusive<usize> = 1..=100;
 /// Maximum number of keywords of a rule.
@@ -113,9 +113,9 @@ pub const ONBOARDING_OPTION_TITLE: RangeInclusive<usize> = 1..=50;
 /// Characters of the description of an answer.
 pub const ONBOARDING_OPTION_DESCRIPTION: RangeInclusive<usize> = 0..=100;
 /// Minimum number of channels that enabled onboarding shows.
-pub const ONBOARDING_LEAST_CHANNELS: usize = 7;
+pub const ONBOARDING_MIN_CHANNELS: usize = 7;
 /// Minimum number of these channels in which @everyone can send messages.
-pub const ONBOARDING_LEAST_WRITABLE: usize = 5;
+pub const ONBOARDING_MIN_WRITABLE: usize = 5;
 /// Characters of an event's name.
 pub const EVENT_NAME: RangeInclusive<usize> = 1..=100;
 /// Characters of an event's description.
@@ -123,6 +123,6 @@ pub const EVENT_DESCRIPTION: RangeInclusive<usize> = 0..=1_000;
 /// Characters of a place outside Discord.
 pub const EVENT_LOCATION: RangeInclusive<usize> = 1..=100;
 /// Scheduled events of a server.
-pub const MOST_EVENTS: usize = 100;
+pub const MAX_EVENTS: usize = 100;
 /// Characters of an audit-log reason, before it is encoded.
 pub const AUDIT_REASON: RangeInclusive<usize> = 1..=512;

@@ -40,7 +40,7 @@ macro_rules! attributes {
 
             /// Only the attributes that `managed` has too, for a comparison.
             #[must_use]
-            pub fn narrowed_to(&self, managed: &Self) -> Self {
+            pub fn restricted_to(&self, managed: &Self) -> Self {
                 let mut narrowed = self.clone();
                 $(if managed.$field.is_none() { narrowed.$field = None; })*
                 narrowed
@@ -95,7 +95,7 @@ macro_rules! choices {
 
             /// The number in Discord's API.
             #[must_use]
-            pub const fn wire(self) -> u64 {
+            pub const fn discord_number(self) -> u64 {
                 match self {
                     $(Self::$variant => $wire,)+
                 }
@@ -103,8 +103,8 @@ macro_rules! choices {
 
             /// The variant with this number of Discord; `None` for an unknown number.
             #[must_use]
-            pub fn from_wire(number: u64) -> Option<Self> {
-                Self::ALL.iter().copied().find(|one| one.wire() == number)
+            pub fn from_discord_number(number: u64) -> Option<Self> {
+                Self::ALL.iter().copied().find(|one| one.discord_number() == number)
             }
 
             /// The variant with this name; `None` for an unknown name.

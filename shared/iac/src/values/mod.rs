@@ -16,7 +16,7 @@ mod reference;
 mod rule;
 mod snowflake;
 
-pub use address::{Address, AddressError, Key, KeyError, Kind};
+pub use address::{Address, AddressError, Kind, LogicalName, LogicalNameError};
 pub use choice::{Choice, UnknownName};
 pub use clearable::Clearable;
 pub use image::{Image, ImageAttribute, ImageFormat};

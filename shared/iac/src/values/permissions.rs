@@ -1,4 +1,4 @@
-//! Sets of permissions by Discord's names, with bits that have no name yet kept as `BIT_47`.
+//! Sets of permissions by Discord's names, with bits without a name as `BIT_47`.
 
 use arrakis_domain::{Permission, Permissions};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

@@ -118,7 +118,7 @@ serde_as_text!(EmojiReference);
 impl EmojiReference {
     /// The reference to an emoji of the server; `None` for a Unicode emoji.
     #[must_use]
-    pub const fn own(&self) -> Option<&Reference> {
+    pub const fn custom(&self) -> Option<&Reference> {
         match self {
             Self::Own(reference) => Some(reference),
             Self::Unicode(_) => None,
@@ -126,7 +126,7 @@ impl EmojiReference {
     }
 
     /// The mutable reference to an emoji of the server; `None` for a Unicode emoji.
-    pub const fn own_mut(&mut self) -> Option<&mut Reference> {
+    pub const fn custom_mut(&mut self) -> Option<&mut Reference> {
         match self {
             Self::Own(reference) => Some(reference),
             Self::Unicode(_) => None,

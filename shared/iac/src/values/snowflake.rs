@@ -8,8 +8,9 @@ use std::str::FromStr;
 /// The first millisecond of snowflakes, since the Unix epoch: <https://discord.com/developers/docs/reference#snowflakes>.
 const DISCORD_EPOCH: u64 = 1_420_070_400_000;
 
-/// A Discord id, which contains the time of creation: <https://discord.com/developers/docs/reference#snowflakes>. Serialized as decimal
-/// text, since JSON numbers are not exact at 64 bits.
+/// A Discord id, which contains the time of creation: <https://discord.com/developers/docs/reference#snowflakes>.
+///
+/// Serialized as decimal text, since JSON numbers are not exact at 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Snowflake(NonZeroU64);
 

@@ -1,9 +1,9 @@
 //! Discord's JSON: common types and functions.
 //!
-//! What Discord's OpenAPI document calls `required` is required here: an answer without it, or with `null` where the document
-//! allows none, is an error that names the call and the field. Nothing is read as empty that was not sent. Fields that the
-//! document, or Discord's reference, leaves optional are `Option`s with the reference's default. Where a default would have
-//! something forgotten or moved (stickers, positions of channels), their absence is noted in the snapshot instead.
+//! Fields that Discord's OpenAPI document requires are required here: a response without one, or with an undocumented `null`,
+//! is an error with the call and the field. A missing list is never read as an empty one. Optional fields are `Option`s with
+//! Discord's default. Where a default would cause a wrong deletion or move (stickers, positions of channels), the snapshot
+//! records that the field is absent.
 
 mod image;
 mod unknown;
@@ -21,19 +21,19 @@ pub use image::LiveImage;
 pub use unknown::UnknownValue;
 pub(crate) use unknown::{UnknownValues, number};
 
-/// An answer of Discord lacks a field that the OpenAPI document requires, or has another type there.
+/// A response in which a required field is absent or has a wrong type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Discord's answer to `{call}` cannot be read: {why}, at `{at}`; nothing was changed: try again later")]
 pub struct Unreadable {
     /// The call, e.g. `GET /guilds/{id}`.
     pub call: &'static str,
-    /// Path of the field within the answer, e.g. `roles[3].permissions`; for an absent field, of what it is missing from.
+    /// Path of the field in the response, e.g. `roles[3].permissions`; for an absent field, the path of its object.
     pub at: String,
     /// The reason.
     pub why: String,
 }
 
-/// Reads what a call answered.
+/// Reads the response to a call.
 pub(crate) fn read<T: DeserializeOwned>(call: &'static str, value: &Value) -> Result<T, Unreadable> {
     serde_path_to_error::deserialize(value).map_err(|error| Unreadable {
         call,
@@ -42,7 +42,7 @@ pub(crate) fn read<T: DeserializeOwned>(call: &'static str, value: &Value) -> Re
     })
 }
 
-/// Reads a part of an answer whose shape depends on another part; `at` is its path.
+/// Reads a part of a response whose form depends on another part; `at` is its path.
 pub(crate) fn read_part<T: DeserializeOwned>(
     call: &'static str,
     at: &str,
@@ -61,22 +61,21 @@ pub(crate) fn read_part<T: DeserializeOwned>(
     })
 }
 
-/// A field that must be there and may be `null`. Without this, serde takes an absent field for `null`.
+/// Deserializes a required field that may be `null`. Without this, serde accepts an absent field as `null`.
 pub(crate) fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     Option::deserialize(deserializer)
 }
 
-/// An integer of a JSON answer. Wider than any that JSON numbers can hold exactly, so that no value is cut off; whether it
-/// makes sense is decided where it is understood.
+/// An integer in a response. Wider than the exact range of JSON numbers, so that no value is truncated; its use checks the
+/// range.
 pub(crate) type Integer = i128;
 
-/// The nearest position: positions are compared with each other and nothing else.
+/// A position, saturated: positions are only compared with each other.
 pub(crate) fn position(sent: Integer) -> i64 {
     i64::try_from(sent).unwrap_or(if sent < 0 { i64::MIN } else { i64::MAX })
 }
 
-/// Permission bits. Discord documents them as integers of any length in decimal text; more than [`Permissions::BITS`] are kept
-/// as text.
+/// Permission bits. Discord sends them as decimal text of any length; more than [`Permissions::BITS`] bits stay text.
 #[derive(Debug)]
 pub(crate) enum Bits {
     Known(Permissions),
@@ -117,13 +116,13 @@ pub(crate) struct User {
     pub(crate) id: Snowflake,
 }
 
-/// Whose member it is, the call says: the reference lets `user` be absent.
+/// The call determines the user: Discord's documentation allows an absent `user`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Member {
     pub(crate) roles: Vec<Snowflake>,
 }
 
-/// What decides how something is read. All else may be missing where the kind is unknown.
+/// The type of an object. Its other fields may be absent if the type is unknown.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Head {
     pub(crate) id: Snowflake,
@@ -132,7 +131,7 @@ pub(crate) struct Head {
     pub(crate) name: Option<String>,
 }
 
-/// An emoji where it is used: an id of the server's own, or Unicode; neither for none.
+/// A used emoji: the id of an emoji of the server, or a Unicode emoji; neither for none.
 #[derive(Debug, Deserialize)]
 pub(crate) struct UsedEmoji {
     #[serde(deserialize_with = "nullable")]
@@ -141,7 +140,7 @@ pub(crate) struct UsedEmoji {
     pub(crate) emoji_name: Option<String>,
 }
 
-/// The emoji of this id or name. Outside: `None` for a name that stands for no emoji of Unicode's.
+/// The emoji with this id or name. The outer `None` is an invalid name.
 pub(crate) fn used_emoji(id: Option<Snowflake>, name: Option<&str>) -> Option<Option<EmojiReference>> {
     match (id, name) {
         (Some(id), _) => Some(Some(EmojiReference::Own(Reference::Id(id)))),

@@ -30,7 +30,7 @@ impl fmt::Display for UnknownValue {
             field,
             value,
         } = self;
-        let subject = kind.words();
+        let subject = kind.noun();
         write!(
             f,
             "{subject} `{name}` ({id}): the value of `{field}`, `{value}`, is unknown to this version of gaib; "
@@ -57,7 +57,7 @@ impl<'a> UnknownValues<'a> {
         Self { kind, id, name, found }
     }
 
-    /// The value, if it is known; otherwise notes the sent value as unknown.
+    /// The value, if it is known; otherwise records the sent value as unknown.
     pub(crate) fn check<T>(&mut self, field: &str, understood: Option<T>, sent: impl fmt::Display) -> Option<T> {
         if understood.is_none() {
             self.found.push(self.value(field, sent));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::reader::{At, Reader};
 use super::scalar::{EmojiLink, Link, Named, OrNone};
 use super::tree::{Mark, shortened};
-use crate::values::{Address, Clearable, EmojiReference, Key, Kind, Reference};
+use crate::values::{Address, Clearable, EmojiReference, Kind, LogicalName, Reference};
 
 /// The addresses that references may contain.
 pub(crate) struct KnownAddresses {
@@ -17,7 +17,7 @@ pub(crate) struct KnownAddresses {
 
 /// The address of a valid key.
 pub(crate) fn address(kind: Kind, key: &str) -> Option<Address> {
-    Key::new(key).ok().map(|key| Address::of(kind, key))
+    LogicalName::new(key).ok().map(|key| Address::of(kind, key))
 }
 
 impl KnownAddresses {
@@ -42,9 +42,9 @@ impl KnownAddresses {
             _ => {
                 let reason = match text.split_once('.') {
                     Some((other, _)) if Kind::from_name(other).is_some_and(|other| other != kind) => {
-                        format!("`{}` is not a {}", shortened(text), kind.words())
+                        format!("`{}` is not a {}", shortened(text), kind.noun())
                     }
-                    _ => format!("there is no {} `{}`", kind.words(), shortened(text)),
+                    _ => format!("there is no {} `{}`", kind.noun(), shortened(text)),
                 };
                 let known = self.keys(kind);
                 reader.refuse_near(link.at, reason, key, known.iter().map(String::as_str));
@@ -115,7 +115,7 @@ impl KnownAddresses {
         if found.is_none() && reader.count() == before {
             let reason = format!(
                 "the {} `{}` is not part of the configuration: {}; use the same flag here",
-                kind.words(),
+                kind.noun(),
                 shortened(&link.value.0),
                 self.why(link, kind)
             );

@@ -10,12 +10,12 @@ use super::tree::{COLOUR_IN_COMMENT, Mark, Name, Node, Source, Tree, shortened};
 use crate::values::{Address, RulePart};
 
 /// Maximum number of reported problems. Bounds the output for a hostile file.
-const MOST_PROBLEMS: usize = 200;
+const MAX_PROBLEMS: usize = 200;
 
 /// Maximum length of a text after variables are replaced, in bytes.
-pub(crate) const MOST_EXPANDED: usize = 64 * 1024;
+pub(crate) const MAX_EXPANDED: usize = 64 * 1024;
 /// Maximum number of bytes that replaced variables add to a file.
-const MOST_EXPANDED_IN_ALL: usize = 16 * 1024 * 1024;
+const MAX_EXPANDED_IN_ALL: usize = 16 * 1024 * 1024;
 
 /// A value and its position.
 #[derive(Clone, Debug)]
@@ -102,7 +102,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn push(&mut self, problem: Problem) {
-        if self.problems.len() < MOST_PROBLEMS {
+        if self.problems.len() < MAX_PROBLEMS {
             self.problems.push(problem);
         } else {
             self.untold += 1;
@@ -111,7 +111,7 @@ impl<'a> Reader<'a> {
 
     /// Counts a problem beyond the maximum. Called before its message is created.
     pub(crate) fn is_full(&mut self) -> bool {
-        let full = self.problems.len() >= MOST_PROBLEMS;
+        let full = self.problems.len() >= MAX_PROBLEMS;
         self.untold += usize::from(full);
         full
     }
@@ -170,7 +170,7 @@ impl<'a> Reader<'a> {
         known: impl IntoIterator<Item = &'k str>,
     ) {
         // Comparing a very long text with each name would be slow and useless.
-        let suggestion = (written.len() <= 200 && self.problems.len() < MOST_PROBLEMS)
+        let suggestion = (written.len() <= 200 && self.problems.len() < MAX_PROBLEMS)
             .then(|| nearest(written, known))
             .flatten();
         self.push(Problem {
@@ -218,11 +218,11 @@ impl<'a> Reader<'a> {
     fn spend(&mut self, bytes: usize, at: Mark) -> bool {
         let before = self.expanded;
         self.expanded = before.saturating_add(bytes);
-        let fits = self.expanded <= MOST_EXPANDED_IN_ALL;
-        if !fits && before <= MOST_EXPANDED_IN_ALL {
+        let fits = self.expanded <= MAX_EXPANDED_IN_ALL;
+        if !fits && before <= MAX_EXPANDED_IN_ALL {
             self.refuse(
                 at,
-                format!("the values of the variables in this file have more than {MOST_EXPANDED_IN_ALL} bytes"),
+                format!("the values of the variables in this file have more than {MAX_EXPANDED_IN_ALL} bytes"),
             );
         }
         fits

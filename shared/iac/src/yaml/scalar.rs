@@ -45,79 +45,79 @@ inline_schema!([T: JsonSchema] At<T>, "At", |generator| generator.subschema_for:
 
 /// A text of a number of characters.
 #[derive(Clone, Debug)]
-pub(crate) struct Text<const LEAST: usize, const MOST: usize>(pub(crate) String);
+pub(crate) struct Text<const MIN: usize, const MAX: usize>(pub(crate) String);
 
-impl<const LEAST: usize, const MOST: usize> FromNode for Text<LEAST, MOST> {
+impl<const MIN: usize, const MAX: usize> FromNode for Text<MIN, MAX> {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
         let text = reader.text(node)?;
         let length = text.chars().count();
-        if length < LEAST || (LEAST > 0 && text.trim().is_empty()) {
-            let reason = if LEAST == 1 {
+        if length < MIN || (MIN > 0 && text.trim().is_empty()) {
+            let reason = if MIN == 1 {
                 "a text is needed here".to_owned()
             } else {
-                format!("at least {LEAST} characters are needed here")
+                format!("at least {MIN} characters are needed here")
             };
             reader.refuse(node.at, reason);
             return None;
         }
-        if length > MOST {
-            reader.refuse(node.at, format!("the text has {length} characters; at most {MOST} fit"));
+        if length > MAX {
+            reader.refuse(node.at, format!("the text has {length} characters; at most {MAX} fit"));
             return None;
         }
         Some(Self(text))
     }
 }
 
-inline_schema!([const LEAST: usize, const MOST: usize] Text<LEAST, MOST>, "Text", |_generator| {
+inline_schema!([const MIN: usize, const MAX: usize] Text<MIN, MAX>, "Text", |_generator| {
     // A text that looks like a number or a boolean is a text here.
-    or_variable(&json_schema!({ "type": ["string", "number", "boolean"], "minLength": LEAST, "maxLength": MOST }))
+    or_variable(&json_schema!({ "type": ["string", "number", "boolean"], "minLength": MIN, "maxLength": MAX }))
 });
 
 /// A text whose length Discord limits. A shorter, longer or blank one is accepted and breaks a rule, since an existing server
 /// may have it.
 #[derive(Clone, Debug)]
-pub(crate) struct Limited<const LEAST: usize, const MOST: usize>(pub(crate) String);
+pub(crate) struct Limited<const MIN: usize, const MAX: usize>(pub(crate) String);
 
-impl<const LEAST: usize, const MOST: usize> FromNode for Limited<LEAST, MOST> {
+impl<const MIN: usize, const MAX: usize> FromNode for Limited<MIN, MAX> {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
         let text = reader.text(node)?;
         let length = text.chars().count();
-        if length > MOST {
-            reader.break_rule(node.at, format!("the text has {length} characters; at most {MOST} fit"));
-        } else if LEAST == 1 && text.trim().is_empty() {
+        if length > MAX {
+            reader.break_rule(node.at, format!("the text has {length} characters; at most {MAX} fit"));
+        } else if MIN == 1 && text.trim().is_empty() {
             reader.break_rule(node.at, "a text is needed here");
-        } else if length < LEAST || (LEAST > 0 && text.trim().is_empty()) {
-            reader.break_rule(node.at, format!("at least {LEAST} characters are needed here"));
+        } else if length < MIN || (MIN > 0 && text.trim().is_empty()) {
+            reader.break_rule(node.at, format!("at least {MIN} characters are needed here"));
         }
         Some(Self(text))
     }
 }
 
-inline_schema!([const LEAST: usize, const MOST: usize] Limited<LEAST, MOST>, "Limited", |_generator| {
-    or_variable(&json_schema!({ "type": ["string", "number", "boolean"], "minLength": LEAST, "maxLength": MOST }))
+inline_schema!([const MIN: usize, const MAX: usize] Limited<MIN, MAX>, "Limited", |_generator| {
+    or_variable(&json_schema!({ "type": ["string", "number", "boolean"], "minLength": MIN, "maxLength": MAX }))
 });
 
 /// An integer that Discord limits. One out of range is accepted and breaks a rule, since an existing server may have it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Number<const LEAST: u32, const MOST: u32>(pub(crate) u32);
+pub(crate) struct Number<const MIN: u32, const MAX: u32>(pub(crate) u32);
 
-impl<const LEAST: u32, const MOST: u32> FromNode for Number<LEAST, MOST> {
+impl<const MIN: u32, const MAX: u32> FromNode for Number<MIN, MAX> {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
         let text = reader.text(node)?;
-        let reason = || format!("`{}` is not a whole number from {LEAST} to {MOST}", shortened(&text));
+        let reason = || format!("`{}` is not a whole number from {MIN} to {MAX}", shortened(&text));
         let Ok(number) = text.parse() else {
             reader.refuse(node.at, reason());
             return None;
         };
-        if !(LEAST..=MOST).contains(&number) {
+        if !(MIN..=MAX).contains(&number) {
             reader.break_rule(node.at, reason());
         }
         Some(Self(number))
     }
 }
 
-inline_schema!([const LEAST: u32, const MOST: u32] Number<LEAST, MOST>, "Number", |_generator| {
-    or_variable(&json_schema!({ "type": "integer", "minimum": LEAST, "maximum": MOST }))
+inline_schema!([const MIN: u32, const MAX: u32] Number<MIN, MAX>, "Number", |_generator| {
+    or_variable(&json_schema!({ "type": "integer", "minimum": MIN, "maximum": MAX }))
 });
 
 /// The version of the format.

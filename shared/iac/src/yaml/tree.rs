@@ -10,11 +10,11 @@ use arrakis_themes::{Place, Problem};
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, options};
 
 /// Maximum size of a file, in bytes. A server with 500 channels of 100 overwrites each needs about half of it.
-pub(crate) const MOST_BYTES: usize = 16 * 1024 * 1024;
+pub(crate) const MAX_BYTES: usize = 16 * 1024 * 1024;
 /// Maximum depth. A configuration has at most nine levels.
-const MOST_DEPTH: usize = 32;
+const MAX_DEPTH: usize = 32;
 /// Maximum number of nodes of a small file, with aliases expanded.
-const MOST_NODES: usize = 250_000;
+const MAX_NODES: usize = 250_000;
 /// A large file may have one node per this number of bytes: overwrites take about ten bytes each.
 const BYTES_PER_NODE: usize = 4;
 
@@ -79,7 +79,7 @@ impl Node {
 /// The hint for a colour that YAML parses as a comment.
 pub(crate) const COLOUR_IN_COMMENT: &str = "a `#` starts a comment in YAML; put colours into quotes, like \"#FFD700\"";
 /// Number of lines above an error of the parser in which a colour without quotes is searched.
-const MOST_LINES_BACK: usize = 200;
+const MAX_LINES_BACK: usize = 200;
 
 /// The column, from 0, of a comment in place of a value that looks like a colour.
 fn colour_in_comment(line: &str) -> Option<usize> {
@@ -132,7 +132,7 @@ impl<'a> Source<'a> {
     fn colour_in_comment(&self, at: Mark) -> Option<Mark> {
         let below = usize::try_from(at.line).unwrap_or(usize::MAX).min(self.lines.len());
         let found = self.lines[..below].iter().enumerate().rev();
-        found.take(MOST_LINES_BACK).find_map(|(index, line)| {
+        found.take(MAX_LINES_BACK).find_map(|(index, line)| {
             let column = colour_in_comment(line)?;
             let number = |value: usize| u32::try_from(value + 1).unwrap_or(u32::MAX);
             Some(Mark {
@@ -158,8 +158,8 @@ impl<'a> Source<'a> {
 
 /// The bytes as UTF-8 text without a byte order mark; at most the maximum size.
 pub(crate) fn text<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, Problem> {
-    if bytes.len() > MOST_BYTES {
-        let reason = format!("the file has {} bytes; the maximum is {MOST_BYTES}", bytes.len());
+    if bytes.len() > MAX_BYTES {
+        let reason = format!("the file has {} bytes; the maximum is {MAX_BYTES}", bytes.len());
         return Err(Problem::about(file, reason));
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
@@ -202,7 +202,7 @@ pub(crate) fn parse(source: &Source<'_>, text: &str, problems: &mut Vec<Problem>
         anchors: HashMap::new(),
         root: None,
         nodes: 0,
-        most_nodes: MOST_NODES.max(text.len() / BYTES_PER_NODE),
+        most_nodes: MAX_NODES.max(text.len() / BYTES_PER_NODE),
     };
     for event in Parser::new_from_str_with_options(text, options) {
         let told = match event {
@@ -227,7 +227,7 @@ fn explain(error: &ScanError) -> String {
     let told = error.info();
     let lower = told.to_lowercase();
     if lower.contains("recursion") || lower.contains("nest") {
-        return format!("more than {MOST_DEPTH} levels of nesting; a configuration has fewer");
+        return format!("more than {MAX_DEPTH} levels of nesting; a configuration has fewer");
     }
     let hint = if lower.contains("tab") {
         "; indent with spaces"
@@ -331,10 +331,10 @@ impl Builder<'_, '_> {
     }
 
     fn begin(&mut self, at: Mark, anchor: usize, content: Content) -> Result<(), Stop> {
-        if self.open.len() >= MOST_DEPTH {
+        if self.open.len() >= MAX_DEPTH {
             return Err(Stop(
                 at,
-                format!("more than {MOST_DEPTH} levels of nesting; a configuration has fewer"),
+                format!("more than {MAX_DEPTH} levels of nesting; a configuration has fewer"),
             ));
         }
         if let Some(Open {
@@ -462,10 +462,10 @@ const MERGED: Mark = Mark { line: 0, column: 0 };
 
 /// A name for a message: on one line, and shortened.
 pub(crate) fn shortened(text: &str) -> String {
-    const LONGEST: usize = 60;
+    const MAX_LENGTH: usize = 60;
     let sign = |sign: char| if sign.is_control() { '\u{fffd}' } else { sign };
-    let mut shown: String = text.chars().take(LONGEST).map(sign).collect();
-    if text.chars().nth(LONGEST).is_some() {
+    let mut shown: String = text.chars().take(MAX_LENGTH).map(sign).collect();
+    if text.chars().nth(MAX_LENGTH).is_some() {
         shown.push('…');
     }
     shown

@@ -18,7 +18,7 @@ pub(crate) enum Yaml {
 }
 
 /// Maximum line length, in characters, of a list or a map in flow style. A single longer text still gets a line of its own.
-const WIDEST: usize = 110;
+const MAX_WIDTH: usize = 110;
 
 impl Yaml {
     pub(crate) fn text(text: impl Into<String>) -> Self {
@@ -56,7 +56,7 @@ impl Yaml {
         let mut line = String::new();
         self.write_flow(&mut line);
         let scalar = matches!(self, Self::Text(_) | Self::Plain(_));
-        (scalar || empty || (self.is_short() && indent + line.chars().count() <= WIDEST)).then_some(line)
+        (scalar || empty || (self.is_short() && indent + line.chars().count() <= MAX_WIDTH)).then_some(line)
     }
 
     fn write_flow(&self, out: &mut String) {
@@ -84,7 +84,7 @@ impl Yaml {
         }
     }
 
-    /// A list of scalars in flow style, broken between items so that lines stay within [`WIDEST`]. `None` for other values.
+    /// A list of scalars in flow style, broken between items so that lines stay within [`MAX_WIDTH`]. `None` for other values.
     fn wrapped_list(&self, indent: usize) -> Option<String> {
         let Self::List(items) = self else { return None };
         if items.is_empty() || !self.is_short() {
@@ -98,7 +98,7 @@ impl Yaml {
             text.push(if index + 1 == items.len() { ']' } else { ',' });
             let length = text.chars().count();
             // The space before an item counts as well.
-            if index > 0 && width + 1 + length > WIDEST {
+            if index > 0 && width + 1 + length > MAX_WIDTH {
                 let _ = write!(out, "\n{:1$}", "", indent + 1);
                 width = indent + 1;
             } else if index > 0 {
@@ -266,12 +266,12 @@ mod tests {
         assert!(lines[2].starts_with("       PERMISSION_"), "{text}");
         assert!(text.trim_end().ends_with("PERMISSION_39]"), "{text}");
         assert!((5..=8).contains(&lines.len()), "{text}");
-        assert!(lines.iter().all(|line| line.chars().count() <= WIDEST), "{text}");
+        assert!(lines.iter().all(|line| line.chars().count() <= MAX_WIDTH), "{text}");
         assert!(lines.iter().all(|line| line.trim_end() == *line), "{text}");
     }
 
     #[test]
-    fn quotes_stand_where_they_are_needed() {
+    fn text_is_quoted_where_required() {
         for plain in [
             "general",
             "Big table",

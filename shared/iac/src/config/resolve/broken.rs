@@ -5,7 +5,7 @@ use crate::model::{Address, BrokenRule, Kind, Origin, RulePart};
 use crate::yaml::address;
 use crate::yaml::reader::{Reader, RuleBreak, RuleSubject};
 
-/// What the reader noted, of the resources that are there, in the order of the file.
+/// The broken rules of the resources of the configuration, in the order of the file.
 pub(super) fn rules(draft: &Draft, reader: &mut Reader<'_>) -> Vec<BrokenRule> {
     let mut noted = std::mem::take(&mut reader.broken);
     noted.sort_by_key(|broken| broken.at);

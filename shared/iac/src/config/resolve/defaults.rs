@@ -1,4 +1,4 @@
-//! `defaults` and `unmanaged`: what an attribute means that is not written.
+//! `defaults` and `unmanaged`: the meaning of absent attributes.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub(super) fn apply(document: &ServerFile, managed_defaults: bool, draft: &mut D
         for name in released {
             attributes.release(name);
         }
-        // @everyone has permissions alone, and Discord gives them no default.
+        // @everyone has only permissions, which have no default at Discord.
         if managed_defaults && !address.is_everyone() {
             let defaults = attributes.defaults();
             attributes.complete_with(&defaults, released);

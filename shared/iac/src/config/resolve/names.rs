@@ -6,8 +6,8 @@ use crate::config::document::ServerFile;
 use crate::config::theme::Base;
 use crate::export::slug;
 use crate::kinds::{CategoryEntry, ChannelEntry};
-use crate::model::limits::LONGEST_KEY;
-use crate::model::{Address, Key, Kind};
+use crate::model::limits::MAX_LOGICAL_NAME_LENGTH;
+use crate::model::{Address, Kind, LogicalName};
 use crate::yaml::reader::{At, Reader};
 use crate::yaml::scalar::Text;
 use crate::yaml::tree::{Mark, shortened};
@@ -27,7 +27,7 @@ pub(super) fn of(
         dropped: base.absent.clone(),
     };
     let mut adding = Adding { names, flags, reader };
-    // Categories and channels follow: a channel goes with its category.
+    // Categories and channels follow: a channel is removed with its category.
     let others = document.resources().into_iter();
     for (kind, name, entry) in others.filter(|(kind, ..)| !matches!(kind, Kind::Category | Kind::Channel)) {
         if let Some(name) = name {
@@ -61,11 +61,11 @@ struct Adding<'f, 'r> {
 impl Adding<'_, '_> {
     fn add(&mut self, kind: Kind, name: &At<String>, flag: Option<&At<Text<1, 50>>>) -> Option<Address> {
         let off = self.off(flag);
-        let key = match Key::new(name.value.clone()) {
+        let key = match LogicalName::new(name.value.clone()) {
             Ok(key) => key,
             Err(_) => {
                 let reason = format!(
-                    "`{}` is not a logical name; use 1 to {LONGEST_KEY} lower-case letters, digits, `-` and `_`, starting with a letter, and write the displayed name under `name`",
+                    "`{}` is not a logical name; use 1 to {MAX_LOGICAL_NAME_LENGTH} lower-case letters, digits, `-` and `_`, starting with a letter, and write the displayed name under `name`",
                     shortened(&name.value)
                 );
                 match slug(&name.value, kind) {
@@ -99,14 +99,14 @@ impl Adding<'_, '_> {
 
     fn add_channel(&mut self, name: &At<String>, entry: &ChannelEntry, category: Option<Address>) {
         let channel = self.add(Kind::Channel, name, entry.flag.as_ref());
-        // What is in a category that is dropped goes with it.
+        // Channels of a removed category are removed too.
         let why = category.and_then(|category| self.names.dropped.get(&category).cloned());
         if let (Some(channel), Some(why)) = (channel, why) {
             self.names.dropped.entry(channel).or_insert(why);
         }
     }
 
-    /// Why what this flag governs is not there; `None` when it is.
+    /// The reason why the flag removes its resources; `None` if the flag is on.
     fn off(&mut self, flag: Option<&At<Text<1, 50>>>) -> Option<String> {
         let flag = flag?;
         let name = &flag.value.0;

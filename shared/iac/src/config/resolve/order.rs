@@ -98,7 +98,7 @@ fn place_all(mut placements: Vec<Placement>, draft: &mut Draft, reader: &mut Rea
             }
             return;
         }
-        // Those that stand behind the same one keep their order only when the last is moved first.
+        // Resources after the same one keep their order if the last is moved first.
         let (behind, before): (Vec<Placement>, Vec<Placement>) =
             ready.into_iter().partition(|placement| placement.behind);
         for placement in before.into_iter().chain(behind.into_iter().rev()) {

@@ -108,7 +108,7 @@ impl Section for Named<AutomodEntry> {
             let rule = rule(&address, name, entry, names, reader);
             if let Some(trigger) = &rule.trigger {
                 rules
-                    .entry(trigger.wire())
+                    .entry(trigger.discord_number())
                     .or_default()
                     .push((address.clone(), name.at));
             }
@@ -194,8 +194,8 @@ fn limit<T>(list: &At<List<T>>, most: usize, what: &str, reader: &mut Reader<'_>
     }
 }
 
-fn read_texts<const LEAST: usize, const MOST: usize>(
-    list: Option<&At<List<Limited<LEAST, MOST>>>>,
+fn read_texts<const MIN: usize, const MAX: usize>(
+    list: Option<&At<List<Limited<MIN, MAX>>>>,
     most: usize,
     what: &str,
     reader: &mut Reader<'_>,

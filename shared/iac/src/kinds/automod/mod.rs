@@ -85,7 +85,7 @@ pub enum AutomodTrigger {
 impl AutomodTrigger {
     /// Discord's number of the kind of trigger.
     #[must_use]
-    pub const fn wire(&self) -> u64 {
+    pub const fn discord_number(&self) -> u64 {
         match self {
             Self::Keyword { .. } => 1,
             Self::Spam => 3,
@@ -97,7 +97,7 @@ impl AutomodTrigger {
 
     /// Discord's number of the event type: 1 for a message, 2 for a member who joins or changes their profile.
     #[must_use]
-    pub const fn event_wire(&self) -> u64 {
+    pub const fn discord_event_number(&self) -> u64 {
         if matches!(self, Self::MemberProfile { .. }) {
             2
         } else {
@@ -133,7 +133,7 @@ pub enum AutomodAction {
 impl AutomodAction {
     /// Discord's number.
     #[must_use]
-    pub const fn wire(&self) -> u64 {
+    pub const fn discord_number(&self) -> u64 {
         match self {
             Self::BlockMessage { .. } => 1,
             Self::Alert { .. } => 2,
@@ -265,7 +265,7 @@ impl Definition for AutomodRule {
     }
 
     fn is_same_place(&self, found: &Self, _: Resolve<'_>) -> bool {
-        let trigger = |trigger: &Option<AutomodTrigger>| trigger.as_ref().map(AutomodTrigger::wire);
+        let trigger = |trigger: &Option<AutomodTrigger>| trigger.as_ref().map(AutomodTrigger::discord_number);
         found.trigger.is_none() || trigger(&self.trigger) == trigger(&found.trigger)
     }
 
@@ -278,7 +278,7 @@ impl Definition for AutomodRule {
         trigger
             .map(|trigger| Limit {
                 kind: Kind::Automod,
-                group: Group::Variant(trigger.wire()),
+                group: Group::Variant(trigger.discord_number()),
             })
             .into_iter()
             .collect()

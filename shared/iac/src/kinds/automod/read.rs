@@ -127,7 +127,7 @@ fn trigger(index: usize, rule: &RuleObject) -> Result<Option<AutomodTrigger>, Un
             let presets: Option<BTreeSet<_>> = lists
                 .presets
                 .iter()
-                .map(|list| number(*list, AutomodPreset::from_wire))
+                .map(|list| number(*list, AutomodPreset::from_discord_number))
                 .collect();
             presets.map(|presets| AutomodTrigger::Preset {
                 presets,

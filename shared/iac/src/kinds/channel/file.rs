@@ -8,7 +8,7 @@ use super::overwrites::{self, OverwritesEntry};
 use super::{AutoArchive, Channel, ChannelKind, ForumLayout, SortOrder, Tag, TagMatch, VideoQuality, normalised_name};
 use crate::kinds::Attributes;
 use crate::kinds::draft::{Draft, Section, present, resource_entry};
-use crate::values::limits::{MOST_TAGS, STAGE_BITRATE, TOPIC, USER_LIMIT};
+use crate::values::limits::{MAX_TAGS, STAGE_BITRATE, TOPIC, USER_LIMIT};
 use crate::values::{Address, Clearable, EmojiReference, Kind, Overwrites, Reference, RulePart};
 use crate::yaml::reader::{At, FromNode, Reader};
 use crate::yaml::scalar::{
@@ -210,7 +210,7 @@ fn build_channel(
     let own = read(&address, entry, kind, category, names, reader);
     let mut channel = theirs.unwrap_or_default();
     if channel.kind != kind {
-        // What the theme says of the other kind may not be there in this one.
+        // The kind may lack attributes that the theme sets for another kind.
         channel = Channel {
             name: channel.name,
             topic: channel.topic.filter(|_| kind.has("topic")),
@@ -221,7 +221,7 @@ fn build_channel(
     }
     channel.override_with(own);
     channel.name.get_or_insert_with(|| normalised_name(kind, &name.value));
-    // A channel that stands by itself is in no category, rather than in whichever somebody dragged it to.
+    // A channel outside of categories is in no category, also if a user moved it to one.
     channel.category.get_or_insert(Clearable::Cleared);
     match &entry.overwrites {
         None => {}
@@ -400,8 +400,8 @@ fn reaction(
 }
 
 fn read_tags(tags: &List<TagEntry>, names: &KnownAddresses, reader: &mut Reader<'_>) -> Vec<Tag> {
-    if let Some(over) = tags.0.get(MOST_TAGS) {
-        reader.break_rule(over.at, format!("more than {MOST_TAGS} tags; a forum has no more"));
+    if let Some(over) = tags.0.get(MAX_TAGS) {
+        reader.break_rule(over.at, format!("more than {MAX_TAGS} tags; a forum has no more"));
     }
     let mut read: Vec<Tag> = Vec::new();
     for tag in &tags.0 {

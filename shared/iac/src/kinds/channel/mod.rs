@@ -15,7 +15,7 @@ use super::definition::{
     Violation, Write,
 };
 use crate::rules;
-use crate::values::limits::{BITRATE_BY_LEVEL, DEFAULT_BITRATE, MOST_CHANNELS, MOST_IN_CATEGORY, STAGE_BITRATE};
+use crate::values::limits::{BITRATE_BY_LEVEL, DEFAULT_BITRATE, MAX_CHANNELS, MAX_IN_CATEGORY, STAGE_BITRATE};
 use crate::values::{
     CATEGORY, Clearable, EMOJI, EmojiReference, Image, ImageAttribute, Kind, Kinds, Overwrites, ROLE, Reference,
     Snowflake, Target,
@@ -24,7 +24,7 @@ use crate::wire::Unreadable;
 use crate::yaml::{Yaml, emoji};
 
 pub(crate) use file::{CategoryEntry, ChannelEntry};
-pub use names::{folded_name, normalised_name};
+pub use names::{case_folded_name, normalised_name};
 pub(crate) use read::{LIST, read};
 
 /// <https://discord.com/developers/docs/resources/channel#channel-object-channel-flags>
@@ -298,7 +298,7 @@ impl Definition for Channel {
         let category = self.category.as_ref().and_then(Clearable::value);
         let reaction = self.default_reaction.as_ref().and_then(Clearable::value);
         let tags = self.tags.iter().flatten().filter_map(|tag| tag.emoji.as_ref());
-        let emoji = reaction.into_iter().chain(tags).filter_map(EmojiReference::own);
+        let emoji = reaction.into_iter().chain(tags).filter_map(EmojiReference::custom);
         let targets = self.overwrites.iter().flat_map(Overwrites::keys);
         let roles = targets.filter_map(|target| match target {
             Target::Role(role) => Some(role),
@@ -315,7 +315,7 @@ impl Definition for Channel {
             change(EMOJI, emoji);
         }
         for tag in self.tags.iter_mut().flatten() {
-            if let Some(emoji) = tag.emoji.as_mut().and_then(EmojiReference::own_mut) {
+            if let Some(emoji) = tag.emoji.as_mut().and_then(EmojiReference::custom_mut) {
                 change(EMOJI, emoji);
             }
         }
@@ -343,7 +343,7 @@ impl Definition for Channel {
             self.default_reaction = Some(Clearable::Cleared);
         }
         for tag in self.tags.iter_mut().flatten() {
-            tag.emoji.take_if(|emoji| emoji.own().is_some_and(is_gone));
+            tag.emoji.take_if(|emoji| emoji.custom().is_some_and(is_gone));
         }
         if let Some(overwrites) = &mut self.overwrites {
             overwrites.retain(|target, _| !matches!(target, Target::Role(role) if is_gone(role)));
@@ -392,13 +392,13 @@ impl Definition for Channel {
     fn bound(group: Group, _: u8) -> Bound {
         match group {
             Group::Within(_) => Bound {
-                most: MOST_IN_CATEGORY,
+                most: MAX_IN_CATEGORY,
                 what: "channels",
                 rule: rules::CATEGORY_LIMIT,
                 what_to_do: "put some of them into another category",
             },
             _ => Bound {
-                most: MOST_CHANNELS,
+                most: MAX_CHANNELS,
                 what: "channels and categories",
                 rule: rules::CHANNELS_LIMIT,
                 what_to_do: "remove channels from the server or from the configuration",

@@ -33,7 +33,7 @@ pub fn normalised_name(kind: ChannelKind, name: &str) -> String {
 /// A name without the characters that Discord changes, or may change: case, white space, ASCII punctuation, control
 /// characters. Resources with equal folded names are candidates for being the same resource, no more.
 #[must_use]
-pub fn folded_name(name: &str) -> String {
+pub fn case_folded_name(name: &str) -> String {
     let dropped = |sign: &char| sign.is_whitespace() || sign.is_ascii_punctuation() || sign.is_control();
     name.chars()
         .flat_map(char::to_lowercase)
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_names_lose_case_spaces_and_punctuation() {
+    fn names_of_text_channels_are_normalised() {
         let cases = [
             ("what?! now", "what-now"),
             ("General  Chat", "general-chat"),
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn other_names_lose_the_space_around_them() {
+    fn other_names_are_trimmed() {
         for kind in [ChannelKind::Voice, ChannelKind::Stage, ChannelKind::Category] {
             assert_eq!(normalised_name(kind, "  What?! Now "), "What?! Now");
         }

@@ -3,7 +3,7 @@
 use arrakis_domain::Permissions;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::values::limits::MOST_OVERWRITES;
+use crate::values::limits::MAX_OVERWRITES;
 use crate::values::{Address, Kind, Overwrite, Overwrites, Reference, RulePart, Target, permission_names};
 use crate::yaml::reader::{At, FromNode, Reader};
 use crate::yaml::scalar::{Link, List, Named, PermissionName};
@@ -70,12 +70,12 @@ pub(super) fn read(
     reader: &mut Reader<'_>,
 ) -> Overwrites {
     let mut overwrites = Overwrites::new();
-    if let Some((over, _)) = entries.0.get(MOST_OVERWRITES) {
+    if let Some((over, _)) = entries.0.get(MAX_OVERWRITES) {
         reader.break_rule_of(
             over.at,
             address,
             &[RulePart::OverwriteCount],
-            format!("more than {MOST_OVERWRITES} overwrites; Discord accepts no more for one channel"),
+            format!("more than {MAX_OVERWRITES} overwrites; Discord accepts no more for one channel"),
         );
     }
     for (name, entry) in &entries.0 {

@@ -88,7 +88,7 @@ pub(crate) fn read(
     for (index, head) in heads.into_iter().enumerate() {
         let name = head.name.unwrap_or_default();
         let mut unknown = UnknownValues::of(Kind::Channel, head.id, &name, unknown);
-        match unknown.check("kind", number(head.kind, ChannelKind::from_wire), head.kind) {
+        match unknown.check("kind", number(head.kind, ChannelKind::from_discord_number), head.kind) {
             Some(kind) => {
                 let channel: ChannelObject = wire::read_part(call, &format!("[{index}]"), value.get(index))?;
                 channels.unordered |= channel.position.is_none();
@@ -132,7 +132,7 @@ fn attributes(
     if kind == ChannelKind::Category {
         return attributes;
     }
-    // Absent where Discord has nothing to say: none, no limit, not set.
+    // Absent for none, no limit or not set.
     let mut seconds =
         |field: &str, sent: Option<Integer>| unknown.check(field, count(sent.unwrap_or(0)), sent.unwrap_or_default());
     attributes.slow_mode = seconds("slow_mode", channel.rate_limit_per_user);
@@ -150,7 +150,7 @@ fn attributes(
         attributes.auto_archive = match channel.default_auto_archive_duration {
             None => Some(Clearable::Cleared),
             Some(sent) => unknown
-                .check("auto_archive", number(sent, AutoArchive::from_wire), sent)
+                .check("auto_archive", number(sent, AutoArchive::from_discord_number), sent)
                 .map(Clearable::Set),
         };
     }
@@ -171,13 +171,17 @@ fn voice(channel: &ChannelObject, attributes: &mut Channel, unknown: &mut Unknow
         .and_then(|sent| unknown.check("bitrate", count(sent), sent));
     attributes.region = match channel.rtc_region.as_deref() {
         None => Some(Clearable::Cleared),
-        // The word stands for an absent region.
+        // `none` is an absent region.
         Some(sent) => unknown
             .check("region", (sent != "none").then(|| sent.to_owned()), sent)
             .map(Clearable::Set),
     };
     let quality = channel.video_quality_mode.unwrap_or(1);
-    attributes.video_quality = unknown.check("video_quality", number(quality, VideoQuality::from_wire), quality);
+    attributes.video_quality = unknown.check(
+        "video_quality",
+        number(quality, VideoQuality::from_discord_number),
+        quality,
+    );
 }
 
 /// Reads the attributes that only forums and media channels have.
@@ -196,7 +200,7 @@ fn posts(kind: ChannelKind, channel: &ChannelObject, attributes: &mut Channel, u
     attributes.sort_order = match channel.default_sort_order {
         None => Some(Clearable::Cleared),
         Some(sent) => unknown
-            .check("sort_order", number(sent, SortOrder::from_wire), sent)
+            .check("sort_order", number(sent, SortOrder::from_discord_number), sent)
             .map(Clearable::Set),
     };
     attributes.tag_match = match channel.default_tag_setting.as_deref() {
@@ -207,7 +211,7 @@ fn posts(kind: ChannelKind, channel: &ChannelObject, attributes: &mut Channel, u
     };
     if kind == ChannelKind::Forum {
         let sent = channel.default_forum_layout.unwrap_or(0);
-        attributes.layout = unknown.check("layout", number(sent, ForumLayout::from_wire), sent);
+        attributes.layout = unknown.check("layout", number(sent, ForumLayout::from_discord_number), sent);
     } else {
         attributes.hide_download_options = Some(flags & flag(FLAG_HIDE_DOWNLOAD_OPTIONS) != 0);
     }

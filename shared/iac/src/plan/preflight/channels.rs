@@ -4,7 +4,7 @@ use arrakis_domain::Permission;
 
 use super::{Problem, StepChecks, rules};
 use crate::kinds::Sent;
-use crate::model::limits::{ONBOARDING_LEAST_CHANNELS, ONBOARDING_LEAST_WRITABLE};
+use crate::model::limits::{ONBOARDING_MIN_CHANNELS, ONBOARDING_MIN_WRITABLE};
 use crate::model::{Address, Attributes, Channel, ChannelKind, Kind, Onboarding, OnboardingMode, Reference, Snowflake};
 
 impl StepChecks {
@@ -67,12 +67,12 @@ impl StepChecks {
         };
         let visible = ids.iter().filter(|id| may(id, Permission::ViewChannel)).count();
         let writable = ids.iter().filter(|id| may(id, Permission::SendMessages)).count();
-        if is_on && (visible < ONBOARDING_LEAST_CHANNELS || writable < ONBOARDING_LEAST_WRITABLE) {
+        if is_on && (visible < ONBOARDING_MIN_CHANNELS || writable < ONBOARDING_MIN_WRITABLE) {
             self.problems.push(Problem::new(
                 rules::ONBOARDING_CHANNELS,
                 address,
                 format!(
-                    "enabled onboarding requires {ONBOARDING_LEAST_CHANNELS} channels that @everyone can view, and @everyone must be able to send messages in {ONBOARDING_LEAST_WRITABLE} of them; this configuration has {visible} and {writable}"
+                    "enabled onboarding requires {ONBOARDING_MIN_CHANNELS} channels that @everyone can view, and @everyone must be able to send messages in {ONBOARDING_MIN_WRITABLE} of them; this configuration has {visible} and {writable}"
                 ),
                 "add channels to `default_channels`, or allow @everyone VIEW_CHANNEL and SEND_MESSAGES in them",
             ));

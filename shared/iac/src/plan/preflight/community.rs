@@ -165,7 +165,7 @@ impl StepChecks {
                 address,
                 format!(
                     "the {} requires a community server, and this server is not one",
-                    address.kind().words()
+                    address.kind().noun()
                 ),
                 "enable Community first (Server Settings, Enable Community)",
             ));

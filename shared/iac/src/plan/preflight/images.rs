@@ -15,7 +15,7 @@ impl StepChecks {
     pub(super) fn required_image(&mut self, address: &Address, attributes: &Attributes, sent: Sent<'_>) {
         let Some(image) = attributes.kind().image() else { return };
         if sent.is_creation() && image.is_required && attributes.image().is_none() {
-            let kind = attributes.kind().words();
+            let kind = attributes.kind().noun();
             self.problems.push(Problem::new(
                 rules::IMAGE,
                 address,

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use super::document::{Action, Mode, Plan, Step};
 use super::simulate::Simulation;
 use crate::kinds::{Limit, Sent, Violation};
-use crate::live::{Live, LiveResource};
+use crate::live::{LiveResource, LiveServer};
 use crate::model::{Address, Attributes, Kind};
 use crate::rules::{self, RULES};
 use crate::state::State;
@@ -49,7 +49,7 @@ pub struct Finding {
 
 /// The findings for `plan`, on the server and with the state that it was made from.
 #[must_use]
-pub fn preflight(plan: &Plan, live: &Live, state: &State) -> Vec<Finding> {
+pub fn preflight(plan: &Plan, live: &LiveServer, state: &State) -> Vec<Finding> {
     if plan.mode == Mode::RefreshOnly {
         let mut problems = unresolved::unreadable(plan, live, state);
         problems.extend(unresolved::doubled(live, state));
@@ -84,7 +84,7 @@ pub fn preflight(plan: &Plan, live: &Live, state: &State) -> Vec<Finding> {
 /// The checks of a plan against the server that it was made from.
 struct PlanChecks<'a> {
     plan: &'a Plan,
-    live: &'a Live,
+    live: &'a LiveServer,
 }
 
 /// The checks of the steps, with the results so far.
@@ -130,7 +130,7 @@ impl Problem {
 impl StepChecks {
     /// Checks a step.
     fn check(&mut self, step: &Step) {
-        if !step.is_a_request() {
+        if !step.is_request() {
             return;
         }
         self.permissions(step);

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Finding, PlanChecks, Problem, list, rules};
-use crate::live::Live;
+use crate::live::LiveServer;
 use crate::model::{Address, Attributes, Kind, Kinds, Reference, Snowflake, Target};
 use crate::plan::document::{Action, Change, Plan};
 
@@ -27,7 +27,7 @@ impl PlanChecks<'_> {
         }
         let named = uses.iter().map(|((kind, id), uses)| {
             let uses: Vec<String> = uses.iter().cloned().collect();
-            format!("{} {id} ({})", kind.words(), list(&uses))
+            format!("{} {id} ({})", kind.noun(), list(&uses))
         });
         let named: Vec<String> = named.collect();
         let what = format!(
@@ -57,7 +57,7 @@ fn count(number: usize) -> String {
 }
 
 /// Collects the ids that a change sends and the server does not have. Returns whether there are any.
-fn missing(change: &Change, live: &Live, uses: &mut Uses) -> bool {
+fn missing(change: &Change, live: &LiveServer, uses: &mut Uses) -> bool {
     let Some(sent) = sent(change) else { return false };
     let mut found = false;
     // Most resources contain no ids.
@@ -88,7 +88,7 @@ fn missing(change: &Change, live: &Live, uses: &mut Uses) -> bool {
 }
 
 /// Whether the server has a resource of one of these kinds with the id.
-pub(in crate::plan) fn exists(live: &Live, kinds: Kinds, id: Snowflake) -> bool {
+pub(in crate::plan) fn exists(live: &LiveServer, kinds: Kinds, id: Snowflake) -> bool {
     // The id may be of an unreadable resource.
     let is_there = |kind: &Kind| live.get(*kind, id).is_some() || live.unreadable(*kind, id).is_some();
     kinds.iter().any(is_there)

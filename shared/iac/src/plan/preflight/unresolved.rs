@@ -1,14 +1,14 @@
 //! Checks of uncertain resources: creations with an unknown outcome, and managed resources that cannot be read.
 
 use super::{Problem, list, rules};
-use crate::live::Live;
+use crate::live::LiveServer;
 use crate::plan::document::{Mode, Plan, Step};
 use crate::plan::known::held;
-use crate::plan::lost::{CreationOutcome, find_doubles, find_pending};
+use crate::plan::lost::{CreationOutcome, find_duplicates, find_pending};
 use crate::state::State;
 
 /// Reports managed resources that exist and cannot be read.
-pub(super) fn unreadable(plan: &Plan, live: &Live, state: &State) -> Vec<Problem> {
+pub(super) fn unreadable(plan: &Plan, live: &LiveServer, state: &State) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (address, entry) in &state.resources {
         let Some(why) =
@@ -36,7 +36,7 @@ pub(super) fn unreadable(plan: &Plan, live: &Live, state: &State) -> Vec<Problem
 }
 
 /// Reports creations with an unknown outcome for which several resources on the server may be the result.
-pub(super) fn unknown_outcomes(plan: &Plan, live: &Live, state: &State) -> Vec<Problem> {
+pub(super) fn unknown_outcomes(plan: &Plan, live: &LiveServer, state: &State) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (address, pending) in &state.pending {
         if state.resources.contains_key(address) || plan.mode == Mode::RefreshOnly {
@@ -62,7 +62,7 @@ pub(super) fn unknown_outcomes(plan: &Plan, live: &Live, state: &State) -> Vec<P
         let what_to_do = format!(
             "check it in Discord ({} by id). If gaib created it: `gaib server import {address} ID`. If another user created it: \
              `gaib server state rm {address}`, then plan again",
-            kind.words()
+            kind.noun()
         );
         let mut problem = Problem::new(rules::OUTCOME_UNKNOWN, address, what, what_to_do);
         problem.blocking = makes;
@@ -72,8 +72,8 @@ pub(super) fn unknown_outcomes(plan: &Plan, live: &Live, state: &State) -> Vec<P
 }
 
 /// Reports resources that exist twice, since an earlier request without a response took effect after it was repeated.
-pub(super) fn doubled(live: &Live, state: &State) -> Vec<Problem> {
-    let doubles = find_doubles(state, live).into_iter();
+pub(super) fn doubled(live: &LiveServer, state: &State) -> Vec<Problem> {
+    let doubles = find_duplicates(state, live).into_iter();
     let problem = |(address, ids): (_, Vec<crate::model::Snowflake>)| {
         let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
         Problem::warning(

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
 /// A source of image files.
-pub trait Pictures: Debug + Send + Sync {
+pub trait ImageSource: Debug + Send + Sync {
     /// The content of an image file.
     ///
     /// # Errors
@@ -20,9 +20,9 @@ pub trait Pictures: Debug + Send + Sync {
 
 /// Image files of a folder: that of the configuration.
 #[derive(Clone, Debug)]
-pub struct Folder(pub PathBuf);
+pub struct ImageFolder(pub PathBuf);
 
-impl Pictures for Folder {
+impl ImageSource for ImageFolder {
     fn bytes(&self, image: &Image) -> Result<Vec<u8>, String> {
         let path = self.0.join(&image.path);
         std::fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))
@@ -71,23 +71,23 @@ pub fn check_image(kind: Kind, bytes: &[u8]) -> Result<(), String> {
 
 /// Maximum size of the image of a kind, in bytes; 0 for kinds without an image.
 #[must_use]
-pub fn largest_image(kind: Kind) -> usize {
+pub fn max_image_bytes(kind: Kind) -> usize {
     kind.image().map_or(0, |image| image.max_bytes)
 }
 
 /// The findings for images that a plan cannot upload: files that are absent, unreadable, of a wrong type, too large, or changed
 /// since the plan was made.
 #[must_use]
-pub fn unusable_images(plan: &Plan, pictures: &dyn Pictures) -> Vec<Finding> {
+pub fn unusable_images(plan: &Plan, images: &dyn ImageSource) -> Vec<Finding> {
     let unusable = plan::sent_images(plan).filter_map(|(address, image)| {
-        let why = usable(address.kind(), image, pictures).err()?;
+        let why = usable(address.kind(), image, images).err()?;
         Some((address.clone(), why))
     });
     plan::unusable_images(&unusable.collect::<Vec<_>>())
 }
 
-fn usable(kind: Kind, image: &Image, pictures: &dyn Pictures) -> Result<(), String> {
-    let bytes = pictures.bytes(image)?;
+fn usable(kind: Kind, image: &Image, images: &dyn ImageSource) -> Result<(), String> {
+    let bytes = images.bytes(image)?;
     check_image(kind, &bytes).map_err(|why| format!("{}: {why}", image.path))?;
     match &image.sha256 {
         Some(planned) if *planned != digest(&bytes) => Err(format!(
@@ -139,14 +139,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_picture_is_known_by_its_first_bytes() {
+    fn format_is_detected_by_first_bytes() {
         assert_eq!(data_uri(b"GIF89a").unwrap(), "data:image/gif;base64,R0lGODlh");
         assert_eq!(format(b"RIFF....WEBPVP8 "), Some(ImageFormat::WebP));
         assert!(data_uri(b"<svg/>").is_err());
     }
 
     #[test]
-    fn an_image_of_another_type_or_too_large_is_refused_with_the_reason() {
+    fn image_of_wrong_type_or_size_is_refused_with_reason() {
         let png = |length: usize| [b"\x89PNG\r\n\x1a\n".as_slice(), &vec![0; length - 8]].concat();
         assert_eq!(check_image(Kind::Emoji, &png(EMOJI_BYTES)), Ok(()));
         let why = |kind, bytes: &[u8]| check_image(kind, bytes).unwrap_err();
@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(check_image(Kind::Sticker, b"{}"), Ok(()));
         assert_eq!(check_image(Kind::Event, &png(EMOJI_BYTES + 1)), Ok(()));
         for kind in [Kind::Emoji, Kind::Sticker, Kind::Webhook, Kind::Event] {
-            assert!(check_image(kind, &png(largest_image(kind) + 1)).is_err(), "{kind:?}");
+            assert!(check_image(kind, &png(max_image_bytes(kind) + 1)).is_err(), "{kind:?}");
         }
     }
 }
