@@ -1,4 +1,4 @@
-//! ServerMarker and locks of Discord servers.
+//! Markers and locks of Discord servers.
 //!
 //! The lock of a state prevents two operations in one workspace, but not two workspaces with one server. [`ServerRecords`]
 //! prevents that for all workspaces of a user on a machine: a folder for each server contains a lock of the operating system

@@ -647,7 +647,7 @@ async fn run(case: &Case) -> Outcome {
     if !case.before.is_empty() {
         bench.apply(&list(&case.before)).await.map_err(fail).ok();
     }
-    import(&bench, &case.adopted).await;
+    import_resources(&bench, &case.adopted).await;
     restrict(&bench, case);
     // Without MANAGE_WEBHOOKS or MANAGE_GUILD some collections cannot be read: as `gaib` does, only what is there is read.
     let kinds: BTreeSet<_> = list(&case.after).resources.keys().map(Address::kind).collect();
@@ -670,7 +670,7 @@ async fn run(case: &Case) -> Outcome {
 }
 
 /// Takes roles of the server into the state, also those that `gaib` would not take in.
-async fn import(bench: &Bench, adopted: &[(&str, &str)]) {
+async fn import_resources(bench: &Bench, adopted: &[(&str, &str)]) {
     if adopted.is_empty() {
         return;
     }
