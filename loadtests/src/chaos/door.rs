@@ -2,7 +2,10 @@
 //! makes every event come twice.
 
 use anyhow::{Context as _, ensure};
-use arrakis_broker::{DeadLetters, Link, Message, Outcome, Publisher, Selection, Settings, queue_counts};
+use arrakis_broker::{
+    BrokerConnection, BrokerSettings, DeadLetterSelection, DeadLetters, Message, PublishOutcome, Publisher,
+    queue_counts,
+};
 use arrakis_contracts::labels::Headers;
 use arrakis_contracts::{DeadLetter, EventId, Labels, names};
 use futures_util::StreamExt as _;
@@ -32,7 +35,7 @@ impl Door {
     pub(super) fn new(url: &str) -> Self {
         Self {
             url: url.to_owned(),
-            publisher: Publisher::new(Link::open(&Settings::new(url), "chaos")),
+            publisher: Publisher::new(BrokerConnection::open(&BrokerSettings::new(url), "chaos")),
         }
     }
 
@@ -58,7 +61,7 @@ impl Door {
     pub(super) async fn send(&self, message: Message) -> anyhow::Result<()> {
         let outcome = self.publisher.publish(&message).await?;
         ensure!(
-            outcome == Outcome::Confirmed,
+            outcome == PublishOutcome::Confirmed,
             "{} was not taken: {outcome:?}",
             message.id
         );
@@ -84,7 +87,7 @@ impl Door {
     /// # Errors
     /// When there is no such queue.
     pub(super) async fn waiting(&self, queue: &str) -> anyhow::Result<u32> {
-        let counts = queue_counts(self.publisher.link(), queue).await;
+        let counts = queue_counts(self.publisher.connection(), queue).await;
         Ok(counts.with_context(|| format!("{queue} cannot be counted"))?.messages)
     }
 
@@ -101,8 +104,14 @@ impl Door {
     /// # Errors
     /// When the broker does not answer.
     pub(super) async fn replay(&self) -> anyhow::Result<u32> {
-        let done = DeadLetters::new(self.publisher.clone()).replay(&Selection::All).await?;
-        ensure!(done.homeless.is_empty(), "letters without a home: {:?}", done.homeless);
+        let done = DeadLetters::new(self.publisher.clone())
+            .replay(&DeadLetterSelection::All)
+            .await?;
+        ensure!(
+            done.queue_missing.is_empty(),
+            "letters without a home: {:?}",
+            done.queue_missing
+        );
         Ok(done.replayed)
     }
 
@@ -181,7 +190,7 @@ pub(super) fn labels(id: &str, event: &str, guild: u64) -> Labels {
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap_or_default();
     Labels {
-        event_id: EventId::received(id),
+        event_id: EventId::from_message(id),
         event: event.to_owned(),
         shard: 0,
         shards: 1,

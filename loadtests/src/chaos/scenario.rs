@@ -37,7 +37,7 @@ impl fmt::Display for Invariant {
 /// What keeps a scenario green, and how it is taken away.
 #[derive(Debug, Clone, Copy)]
 pub enum Guard {
-    /// Points that are armed in every process of Arrakis, such as `worker.guard.inbox=skip`.
+    /// Points that are armed in every process of Arrakis, such as `db.guard.inbox=skip`.
     FailPoint(&'static str),
     /// What the scenario does differently when [`Stage::guarded`] says no, in words.
     Harness(&'static str),

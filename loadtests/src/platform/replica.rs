@@ -71,12 +71,12 @@ impl Replica {
 
     /// SIGSTOP: it is there, and does nothing.
     pub fn hang(&self) {
-        self.process.hang();
+        self.process.suspend();
     }
 
     /// SIGCONT.
     pub fn go_on(&self) {
-        self.process.go_on();
+        self.process.resume();
     }
 
     /// Waits for its end.

@@ -6,7 +6,7 @@ use std::path::Path;
 use loadtests::chaos::{Lab, Terms, by_name, faults, run};
 
 async fn play(names: &[&str], guarded: bool) {
-    arrakis_runtime::install_crypto();
+    arrakis_runtime::install_crypto_provider();
     let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).join("chaos");
     let mut lab = Lab::default();
     let terms = Terms {

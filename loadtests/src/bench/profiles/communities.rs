@@ -115,7 +115,7 @@ async fn write_community(
         // An empty table that fills while it is measured is planned for as an empty one.
         for day in 1..=ACTIVE_DAYS {
             let at = now - Duration::days(day);
-            tx.profiles().count(user, Activity::Command, at).await?;
+            tx.profiles().count_activity(user, Activity::Command, at).await?;
         }
     }
     Ok(tx.commit().await?)

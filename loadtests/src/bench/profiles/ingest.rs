@@ -266,7 +266,7 @@ async fn blocked(bench: &mut Bench, site: &mut Site) -> anyhow::Result<u64> {
         plain.purge(queue).await?;
     }
     let proxy = FaultProxy::start(&site.vhost.url()).await;
-    let through = proxy.in_front_of(&site.vhost.url());
+    let through = proxy.proxied_url(&site.vhost.url());
     site.start_ingestor_at(&through, true).await?;
     let watch = Watch::begin(&site.processes())?;
     let began = Instant::now();

@@ -45,7 +45,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "ack-timeout",
         what: "consumer_timeout of 2 s and an answer that takes 6 s",
         proves: &[I2, I5, I6],
-        guard: Guard::FailPoint("worker.guard.inbox=skip;worker.guard.done=skip"),
+        guard: Guard::FailPoint("db.guard.inbox=skip;worker.guard.done=skip"),
         run: |stage| Box::pin(ack_timeout(stage)),
     },
 ];

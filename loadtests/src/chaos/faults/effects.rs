@@ -24,7 +24,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "killed-around-answers",
         what: "SIGKILL before and after defer, edit and follow-up, and before the acknowledgement",
         proves: &[I1, I2],
-        guard: Guard::FailPoint("worker.guard.inbox=skip;worker.guard.done=skip"),
+        guard: Guard::FailPoint("db.guard.inbox=skip;worker.guard.done=skip"),
         run: |stage| Box::pin(answers(stage)),
     },
     Scenario {
@@ -32,7 +32,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "killed-around-roles",
         what: "SIGKILL before and after a role is given and taken, and before the acknowledgement",
         proves: &[I1, I2],
-        guard: Guard::FailPoint("worker.guard.ack=skip"),
+        guard: Guard::FailPoint("broker.guard.ack=skip"),
         run: |stage| Box::pin(roles(stage)),
     },
     Scenario {
@@ -48,9 +48,9 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 /// The moments at which a worker dies around a call.
 fn moments(route: &str, queue_key: &str) -> [(&'static str, String); 3] {
     [
-        ("before the call", format!("worker.calling[{route}]=kill")),
-        ("after the call", format!("worker.called[{route}]=kill")),
-        ("before the ack", format!("worker.handled[{queue_key}]=kill")),
+        ("before the call", format!("discord.calling[{route}]=kill")),
+        ("after the call", format!("discord.called[{route}]=kill")),
+        ("before the ack", format!("broker.handled[{queue_key}]=kill")),
     ]
 }
 
@@ -288,12 +288,12 @@ async fn registration(stage: &mut Stage) -> anyhow::Result<()> {
     stage.prepare(&Shape::default()).await?;
     // The first leader dies before it registers: `start_services` would wait for it in vain.
     stage.platform().start_proxy().await?;
-    let variables = stage.armed(vec![(POINTS.to_owned(), format!("worker.calling[{REGISTER}]=kill"))]);
+    let variables = stage.armed(vec![(POINTS.to_owned(), format!("discord.calling[{REGISTER}]=kill"))]);
     stage.platform().spawn_worker(&variables)?;
     dies(stage, 0).await?;
     let none = registrations(stage).await?;
     stage.expect(I2, "killed before the call: nothing is registered", none == 0, none);
-    start_armed(stage, 0, Some(&format!("worker.called[{REGISTER}]=kill"))).await;
+    start_armed(stage, 0, Some(&format!("discord.called[{REGISTER}]=kill"))).await;
     dies(stage, 0).await?;
     let one = registrations(stage).await?;
     stage.expect(I2, "killed after the call: registered once", one == 1, one);

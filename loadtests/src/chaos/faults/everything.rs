@@ -37,7 +37,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "kill-anything",
         what: "SIGKILL of random processes at random moments",
         proves: &[I1, I2, I5],
-        guard: Guard::FailPoint("worker.guard.ack=skip"),
+        guard: Guard::FailPoint("broker.guard.ack=skip"),
         run: |stage| Box::pin(kill_anything(stage)),
     },
 ];

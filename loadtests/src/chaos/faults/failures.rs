@@ -16,7 +16,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "first-responses-fail",
         what: "one first response in four fails: 5xx before and after the effect, resets before and after it",
         proves: &[I1, I2, I3],
-        guard: Guard::FailPoint("discord.guard.response=skip"),
+        guard: Guard::FailPoint("discord.guard.response=skip;proxy.guard.response=skip"),
         run: |stage| Box::pin(first_responses(stage)),
     },
     Scenario {

@@ -64,13 +64,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 async fn dies_at_every_seam(stage: &mut Stage) -> anyhow::Result<()> {
     // Not at once: it shall have kept a session and be at work.
     let seams = [
-        "received=kill@25",
-        "published=kill@25",
-        "confirmed=kill@25",
-        "checkpointed=kill@3",
+        "ingestor.received=kill@25",
+        "broker.published=kill@25",
+        "broker.confirmed=kill@25",
+        "ingestor.checkpointed=kill@3",
     ];
     let armed = |stage: &Stage, seam: &str| {
-        let spec = (arrakis_fail_point::VARIABLE.to_owned(), format!("ingestor.{seam}"));
+        let spec = (arrakis_fail_point::VARIABLE.to_owned(), seam.to_owned());
         stage.armed(vec![spec]).remove(0).1
     };
     stage.start(Shape::default()).await?;

@@ -15,7 +15,7 @@ use crate::chaos::door::Door;
 use crate::chaos::{Guard, PROCESS_BACK, Scenario, Shape, Stage};
 
 /// A message that is acknowledged before its job has ended is gone with its worker, and the row is silent for minutes.
-const ACK: Guard = Guard::FailPoint("worker.guard.ack=skip");
+const ACK: Guard = Guard::FailPoint("broker.guard.ack=skip");
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -90,10 +90,10 @@ async fn killed(stage: &mut Stage) -> anyhow::Result<()> {
     // The first leads, finds who lacks what, and asks for the sync.
     let mut deaths = 0;
     for (when, points) in [
-        ("before a role is given", format!("worker.calling[{GIVE}]=kill@3")),
-        ("after a role is given", format!("worker.called[{GIVE}]=kill@2")),
-        (AFTER_THE_LAST, format!("worker.called[{GIVE}]=kill")),
-        ("after the row's end", "worker.handled[tier-sync]=kill".to_owned()),
+        ("before a role is given", format!("discord.calling[{GIVE}]=kill@3")),
+        ("after a role is given", format!("discord.called[{GIVE}]=kill@2")),
+        (AFTER_THE_LAST, format!("discord.called[{GIVE}]=kill")),
+        ("after the row's end", "broker.handled[tier-sync]=kill".to_owned()),
     ] {
         // How many calls are left by then depends on what came before.
         let points = if when == AFTER_THE_LAST {
@@ -127,7 +127,7 @@ async fn killed(stage: &mut Stage) -> anyhow::Result<()> {
 async fn handed_over(stage: &mut Stage) -> anyhow::Result<()> {
     let lacking = begin(stage).await?;
     // What is left is more than the leaving worker has time for.
-    let slow = stage.armed(vec![(POINTS.to_owned(), format!("worker.called[{GIVE}]=sleep(1500)"))]);
+    let slow = stage.armed(vec![(POINTS.to_owned(), format!("discord.called[{GIVE}]=sleep(1500)"))]);
     stage.platform().spawn_worker(&slow)?.ready().await;
     let under_way = async |stage: &mut Stage| Ok(given(stage).await?.len() >= 2);
     stage.until("the sync to be under way", under_way).await?;

@@ -32,7 +32,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
 }];
 
 async fn held_open(stage: &mut Stage) -> anyhow::Result<()> {
-    arrakis_runtime::raise_limit();
+    arrakis_runtime::raise_open_file_limit();
     stage.start(Shape::default()).await?;
     stage.load(20).await?;
     stage.flows(20).await?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use arrakis_contracts::dead_letter::DeadReason;
+use arrakis_contracts::dead_letter::DeadLetterReason;
 use arrakis_contracts::labels::HeaderValue;
 use arrakis_contracts::{DeadLetter, headers, names};
 use tokio::time::{Instant, sleep};
@@ -30,7 +30,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "poison-panics",
         what: "a message over which the handler panics each time",
         proves: &[I1, I5],
-        guard: Guard::FailPoint("worker.guard.panic=skip"),
+        guard: Guard::FailPoint("broker.guard.panic=skip"),
         run: |stage| Box::pin(panics(stage)),
     },
     Scenario {
@@ -38,7 +38,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "poison-aborts",
         what: "a message that takes its worker down each time, among neighbours",
         proves: &[I1, I2],
-        guard: Guard::FailPoint("worker.guard.isolation=skip"),
+        guard: Guard::FailPoint("broker.guard.isolation=skip"),
         run: |stage| Box::pin(aborts(stage)),
     },
     Scenario {
@@ -46,7 +46,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "retry-storm",
         what: "10,000 events fail at once while commands are run and people join",
         proves: &[I1, I3, I5],
-        guard: Guard::FailPoint("worker.guard.retry_wait=skip"),
+        guard: Guard::FailPoint("broker.guard.retry_wait=skip"),
         run: |stage| Box::pin(storm(stage)),
     },
     Scenario {
@@ -54,7 +54,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "unknown-version",
         what: "labels of a contract version that this build does not know",
         proves: &[I1],
-        guard: Guard::FailPoint("worker.guard.version=skip"),
+        guard: Guard::FailPoint("broker.guard.version=skip"),
         run: |stage| Box::pin(unknown_version(stage)),
     },
 ];
@@ -107,7 +107,7 @@ async fn unreadable(stage: &mut Stage) -> anyhow::Result<()> {
     let found = letters(&door, 5).await?;
     let parked = found
         .iter()
-        .filter(|letter| letter.reason == DeadReason::Unreadable)
+        .filter(|letter| letter.reason == DeadLetterReason::Unreadable)
         .count();
     stage.expect(I1, "each is parked with its reason", parked == 5, format!("{found:?}"));
     stage.flows(20).await?;
@@ -120,7 +120,7 @@ fn headers_of_nobody() -> arrakis_contracts::labels::Headers {
 }
 
 async fn panics(stage: &mut Stage) -> anyhow::Result<()> {
-    let points = "worker.handling[poison]=panic";
+    let points = "broker.handling[poison]=panic";
     stage.start(Shape::default().worker_env(POINTS, points)).await?;
     let door = Door::new(&stage.platform().vhost().url());
     stage.load(30).await?;
@@ -151,7 +151,7 @@ async fn panics(stage: &mut Stage) -> anyhow::Result<()> {
 
 async fn aborts(stage: &mut Stage) -> anyhow::Result<()> {
     const MOST_DEATHS: u32 = 14;
-    let points = "worker.consumed[poison]=abort";
+    let points = "broker.consumed[poison]=abort";
     let shape = Shape::default().worker_env("WORKER_EVENT_PREFETCH", "10");
     stage.start(shape).await?;
     let door = Door::new(&stage.platform().vhost().url());
@@ -211,7 +211,7 @@ async fn storm(stage: &mut Stage) -> anyhow::Result<()> {
     const JOINS: Duration = Duration::from_secs(15);
     const EVERY: Duration = Duration::from_millis(200);
     let shape = Shape::default()
-        .worker_env(POINTS, "worker.failing[member.storm]=skip")
+        .worker_env(POINTS, "broker.failing[member.storm]=skip")
         .worker_env("WORKER_EVENT_PREFETCH", "30")
         // What is shown is the storm, and not what it costs to print it.
         .worker_env("RUST_LOG", "off");

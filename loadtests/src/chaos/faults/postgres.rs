@@ -29,7 +29,7 @@ const HELPS: usize = 8;
 /// What they may take; they wait behind others for a place at their worker.
 const NO_DATABASE_MS: u64 = 2_000;
 /// What stays wrong is dropped; what passes must not be taken for it.
-const PASSING: Guard = Guard::FailPoint("worker.guard.passing=skip");
+const PASSING: Guard = Guard::FailPoint("worker.guard.transient=skip");
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -45,7 +45,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "postgres-breaker",
         what: "no connection to be had while members run a command that needs none",
         proves: &[I3],
-        guard: Guard::FailPoint("worker.guard.breaker=skip"),
+        guard: Guard::FailPoint("db.guard.breaker=skip"),
         run: |stage| Box::pin(breaker(stage)),
     },
     Scenario {
@@ -77,7 +77,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "tenants-under-attack",
         what: "sessions ended and connections used up while two tenants share few of them",
         proves: &[I1, I8],
-        guard: Guard::FailPoint("worker.guard.tenant=skip"),
+        guard: Guard::FailPoint("db.guard.tenant=skip"),
         run: |stage| Box::pin(tenants(stage)),
     },
 ];
@@ -248,7 +248,7 @@ async fn failover(stage: &mut Stage) -> anyhow::Result<()> {
     // Who connects by name is sent to the new primary; here the name is an address that leads there.
     let entrance = FaultProxy::start(&database.app_url()).await;
     drop(database);
-    let [owner, app, admin] = primary.urls().map(|url| entrance.in_front_of(&url));
+    let [owner, app, admin] = primary.urls().map(|url| entrance.proxied_url(&url));
     let database = TestDatabase::create_at(&owner, &app, &admin).await;
     start_on(stage, database, Shape::default()).await?;
     let followed = async |_: &mut Stage| Ok(lag(&primary).await? == 0);
@@ -278,13 +278,13 @@ async fn failover(stage: &mut Stage) -> anyhow::Result<()> {
         "the standby was {before} bytes behind when all was done, and {lag} at the fault"
     ));
     primary.kill().await;
-    entrance.cut();
+    entrance.close_connections();
     standby.promote().await?;
     standby
         .sql("alter system set synchronous_standby_names = ''; select pg_reload_conf()")
         .await?;
-    entrance.lead_to(&standby.in_place_of(&stage.platform().database().app_url())?);
-    entrance.cut();
+    entrance.set_target(&standby.in_place_of(&stage.platform().database().app_url())?);
+    entrance.close_connections();
     stage.recovers(BACK).await?;
     nothing_dropped(stage).await?;
     stage.keep((primary, standby, entrance));

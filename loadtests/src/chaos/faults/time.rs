@@ -30,7 +30,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "dead-letters-replayed-twice",
         what: "two copies of each dead letter, replayed by two operators",
         proves: &[I1, I2],
-        guard: Guard::FailPoint("worker.guard.inbox=skip;worker.guard.done=skip"),
+        guard: Guard::FailPoint("db.guard.inbox=skip;worker.guard.done=skip"),
         run: |stage| Box::pin(replayed(stage)),
     },
 ];

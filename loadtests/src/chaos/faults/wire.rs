@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrakis_test_support::{FaultProxy, Terms, Way};
+use arrakis_test_support::{Direction, FaultProxy, TrafficFaults};
 
 use crate::chaos::Invariant::{I1, I2, I3, I5, I7};
 use crate::chaos::{BROKER_BACK, Guard, Scenario, Shape, Stage};
@@ -14,7 +14,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "confirm-lost",
         what: "what the broker says does not reach the ingestor, then the connection is cut",
         proves: &[I1, I2],
-        guard: Guard::FailPoint("worker.guard.inbox=skip;worker.guard.done=skip"),
+        guard: Guard::FailPoint("db.guard.inbox=skip;worker.guard.done=skip"),
         run: |stage| Box::pin(confirm_lost(stage)),
     },
     Scenario {
@@ -49,7 +49,7 @@ async fn proxied_ingestor(stage: &mut Stage, shape: Shape) -> anyhow::Result<Arc
     let url = stage.platform().vhost().url();
     let proxy = stage.proxy_to(&url).await;
     stage
-        .start_services(shape.ingestor_env("AMQP_URL", proxy.in_front_of(&url)))
+        .start_services(shape.ingestor_env("AMQP_URL", proxy.proxied_url(&url)))
         .await?;
     Ok(proxy)
 }
@@ -60,20 +60,20 @@ async fn confirm_lost(stage: &mut Stage) -> anyhow::Result<()> {
     stage.load(8).await?;
     stage.flows(4).await?;
     stage.settle().await?;
-    let swallowed = Terms {
+    let swallowed = TrafficFaults {
         swallowed: true,
-        ..Terms::default()
+        ..TrafficFaults::default()
     };
     for _ in 0..3 {
-        proxy.set(Way::ToClient, swallowed);
+        proxy.set(Direction::ToClient, swallowed);
         for _ in 0..4 {
             stage.one_command("position").await?;
             stage.one_leave().await?;
         }
         // They have their effect, and a command is not three seconds old: what comes again is acted on unless it is known.
         stage.settle().await?;
-        proxy.set(Way::ToClient, Terms::default());
-        proxy.cut();
+        proxy.set(Direction::ToClient, TrafficFaults::default());
+        proxy.close_connections();
         stage.drained_ingestor().await?;
     }
     let resent = stage
@@ -89,14 +89,18 @@ async fn reset_in_mid_frame(stage: &mut Stage) -> anyhow::Result<()> {
     stage.load(8).await?;
     stage.flows(6).await?;
     for bytes in [150, 900, 333, 4_001, 700] {
-        let way = if bytes % 2 == 0 { Way::ToServer } else { Way::ToClient };
-        let cut = Terms {
+        let way = if bytes % 2 == 0 {
+            Direction::ToServer
+        } else {
+            Direction::ToClient
+        };
+        let cut = TrafficFaults {
             reset_after: Some(bytes),
-            ..Terms::default()
+            ..TrafficFaults::default()
         };
         proxy.set(way, cut);
         tokio::time::sleep(Duration::from_millis(400)).await;
-        proxy.set(way, Terms::default());
+        proxy.set(way, TrafficFaults::default());
     }
     stage.recovers(BROKER_BACK).await?;
     Ok(())
@@ -105,10 +109,10 @@ async fn reset_in_mid_frame(stage: &mut Stage) -> anyhow::Result<()> {
 async fn latency_and_slicing(stage: &mut Stage) -> anyhow::Result<()> {
     let proxy = stage.start_behind_proxy(Shape::default(), "").await?;
     let delay = Duration::from_millis(if stage.guarded() { 20 } else { 2_000 });
-    proxy.set_both(Terms {
+    proxy.set_both_directions(TrafficFaults {
         delay,
         slice: Some(11),
-        ..Terms::default()
+        ..TrafficFaults::default()
     });
     stage.load(8).await?;
     stage.flows(16).await?;
@@ -128,10 +132,10 @@ async fn bandwidth_cap(stage: &mut Stage) -> anyhow::Result<()> {
     let shape = Shape::default().ingestor_env("INGESTOR_WINDOW", window.to_string());
     let proxy = proxied_ingestor(stage, shape).await?;
     proxy.set(
-        Way::ToServer,
-        Terms {
+        Direction::ToServer,
+        TrafficFaults {
             rate: Some(20_000),
-            ..Terms::default()
+            ..TrafficFaults::default()
         },
     );
     stage.burst(20).await?;
@@ -149,6 +153,6 @@ async fn bandwidth_cap(stage: &mut Stage) -> anyhow::Result<()> {
         most,
     );
     stage.expect(I7, "memory of the ingestor", megabytes < 75, format!("{megabytes} MB"));
-    proxy.set(Way::ToServer, Terms::default());
+    proxy.set(Direction::ToServer, TrafficFaults::default());
     Ok(())
 }

@@ -25,7 +25,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "worker-terminated",
         what: "SIGTERM to a worker in the middle of commands",
         proves: &[I1, I2, I5],
-        guard: Guard::FailPoint("worker.guard.give_back=skip"),
+        guard: Guard::FailPoint("broker.guard.requeue=skip"),
         run: |stage| Box::pin(terminated(stage)),
     },
     Scenario {
@@ -33,7 +33,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "worker-killed-at-seams",
         what: "SIGKILL of a worker at each seam between delivery and acknowledgement",
         proves: &[I1, I2, I5],
-        guard: Guard::FailPoint("worker.guard.ack=skip"),
+        guard: Guard::FailPoint("broker.guard.ack=skip"),
         run: |stage| Box::pin(killed_at_seams(stage)),
     },
     Scenario {
@@ -41,7 +41,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "worker-killed-before-ack",
         what: "SIGKILL of a worker whose work is done and not acknowledged, again and again",
         proves: &[I1, I2],
-        guard: Guard::FailPoint("worker.guard.inbox=skip;worker.guard.done=skip"),
+        guard: Guard::FailPoint("db.guard.inbox=skip;worker.guard.done=skip"),
         run: |stage| Box::pin(killed_before_ack(stage)),
     },
     Scenario {
@@ -49,7 +49,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "handler-hangs",
         what: "as many commands hang as a worker handles at once",
         proves: &[I1, I5, I6],
-        guard: Guard::FailPoint("worker.guard.limit=skip"),
+        guard: Guard::FailPoint("broker.guard.limit=skip;worker.guard.limit=skip"),
         run: |stage| Box::pin(hangs(stage)),
     },
     Scenario {
@@ -73,7 +73,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "same-event-twice",
         what: "every event comes twice, to two workers at once",
         proves: &[I1, I2],
-        guard: Guard::FailPoint("worker.guard.inbox=skip;worker.guard.done=skip"),
+        guard: Guard::FailPoint("db.guard.inbox=skip;worker.guard.done=skip"),
         run: |stage| Box::pin(twice(stage)),
     },
     Scenario {
@@ -81,7 +81,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "stale-ack",
         what: "the connection is cut between the work and its acknowledgement",
         proves: &[I1, I2, I6],
-        guard: Guard::FailPoint("worker.guard.stale_ack=skip"),
+        guard: Guard::FailPoint("broker.guard.stale_ack=skip"),
         run: |stage| Box::pin(stale(stage)),
     },
 ];
@@ -151,16 +151,16 @@ async fn killed_at_seams(stage: &mut Stage) -> anyhow::Result<()> {
     stage.load(20).await?;
     stage.flows(5).await?;
     for seam in [
-        "consumed",
-        "handling",
-        "committing",
-        "committed",
-        "calling",
-        "called",
-        "handled",
-        "acked",
+        "broker.consumed",
+        "broker.handling",
+        "db.committing",
+        "db.committed",
+        "discord.calling",
+        "discord.called",
+        "broker.handled",
+        "broker.acked",
     ] {
-        start_armed(stage, 0, Some(&format!("worker.{seam}=kill@2"))).await;
+        start_armed(stage, 0, Some(&format!("{seam}=kill@2"))).await;
         dies(stage, 0).await?;
     }
     stage.platform().workers[1].kill().await;
@@ -193,7 +193,7 @@ async fn killed_before_ack(stage: &mut Stage) -> anyhow::Result<()> {
     stage.load(20).await?;
     stage.flows(5).await?;
     for queue in [names::INTERACTIONS, names::EVENTS_GUILD, names::INTERACTIONS] {
-        start_armed(stage, 0, Some(&format!("worker.handled[{queue}]=kill@3"))).await;
+        start_armed(stage, 0, Some(&format!("broker.handled[{queue}]=kill@3"))).await;
         dies(stage, 0).await?;
     }
     start_sound(stage, 0).await;
@@ -239,7 +239,7 @@ async fn hangs(stage: &mut Stage) -> anyhow::Result<()> {
 }
 
 async fn slow(stage: &mut Stage) -> anyhow::Result<()> {
-    let points = format!("worker.consumed[{}]=sleep(800)", names::INTERACTIONS);
+    let points = format!("broker.consumed[{}]=sleep(800)", names::INTERACTIONS);
     // Few at once, so that the load is more than it can do.
     let shape = Shape::default().worker_env("WORKER_PREFETCH", "10");
     stage.start(shape.worker_env(POINTS, points)).await?;
@@ -279,7 +279,7 @@ async fn slow(stage: &mut Stage) -> anyhow::Result<()> {
 
 async fn inversion(stage: &mut Stage) -> anyhow::Result<()> {
     const FLOOD: u32 = 2_000;
-    let points = "worker.consumed[interaction.button.flood]=sleep(30)";
+    let points = "broker.consumed[interaction.button.flood]=sleep(30)";
     stage.start(Shape::default().worker_env(POINTS, points)).await?;
     let door = Door::new(&stage.platform().vhost().url());
     let priority = if stage.guarded() { 8 } else { 10 };
@@ -337,7 +337,7 @@ pub(super) async fn slowest_of_a_hundred(stage: &mut Stage) -> anyhow::Result<Op
 async fn twice(stage: &mut Stage) -> anyhow::Result<()> {
     let shape = Shape::default()
         .workers(2)
-        .worker_env(POINTS, "worker.committing=sleep(30)");
+        .worker_env(POINTS, "db.committing=sleep(30)");
     stage.start(shape).await?;
     let door = Door::new(&stage.platform().vhost().url());
     let doubling = door.double().await?;
@@ -359,16 +359,16 @@ async fn twice(stage: &mut Stage) -> anyhow::Result<()> {
 }
 
 async fn stale(stage: &mut Stage) -> anyhow::Result<()> {
-    let mut shape = Shape::default().worker_env(POINTS, "worker.handled=sleep(300)");
+    let mut shape = Shape::default().worker_env(POINTS, "broker.handled=sleep(300)");
     stage.prepare(&shape).await?;
     let url = stage.platform().vhost().url();
     let between = FaultProxy::start(&url).await;
-    shape = shape.worker_env("AMQP_URL", between.in_front_of(&url));
+    shape = shape.worker_env("AMQP_URL", between.proxied_url(&url));
     stage.start_services(shape).await?;
     stage.load(15).await?;
     for _ in 0..3 {
         stage.flows(5).await?;
-        between.cut();
+        between.close_connections();
     }
     let stale =
         async |stage: &mut Stage| anyhow::Ok(stage.worker_metric("arrakis_worker_stale_acks_total", &[]).await? > 0.0);

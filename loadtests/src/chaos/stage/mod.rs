@@ -224,7 +224,7 @@ impl Stage {
         self.prepare(&shape).await?;
         let url = self.platform().vhost().url();
         let proxy = self.proxy_to(&url).await;
-        let url = format!("{}{query}", proxy.in_front_of(&url));
+        let url = format!("{}{query}", proxy.proxied_url(&url));
         self.start_services(shape.broker_env("AMQP_URL", &url)).await?;
         Ok(proxy)
     }

@@ -183,12 +183,12 @@ impl Rabbit {
 
     /// SIGSTOP: connections stay open and nobody answers.
     pub fn hang(&self) {
-        self.server.hang();
+        self.server.suspend();
     }
 
     /// SIGCONT.
     pub fn go_on(&self) {
-        self.server.go_on();
+        self.server.resume();
     }
 
     /// What it printed.

@@ -80,12 +80,12 @@ impl Redis {
 
     /// SIGSTOP: connections stay, no answer comes.
     pub fn hang(&self) {
-        self.process.hang();
+        self.process.suspend();
     }
 
     /// SIGCONT.
     pub fn go_on(&self) {
-        self.process.go_on();
+        self.process.resume();
     }
 
     /// A script that does not end; everybody else hears BUSY. [`Redis::mend`] ends it.
