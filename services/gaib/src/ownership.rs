@@ -83,12 +83,12 @@ pub fn lock(
         Err(error @ StoreError::ServerLocked { .. }) => return Err(Failure::new(error)),
         Err(error) => {
             // What cannot be written may still be read.
-            refuse_other_workspace(workspace, guild, state, servers.owner(guild.get()).unwrap_or_default())?;
+            refuse_other_workspace(workspace, guild, state, servers.marker(guild.get()).unwrap_or_default())?;
             warn_unrecorded(context, &error);
             return Ok(Claim { lock: None });
         }
     };
-    refuse_other_workspace(workspace, guild, state, lock.owner().map_err(Failure::of_store)?)?;
+    refuse_other_workspace(workspace, guild, state, lock.marker().map_err(Failure::of_store)?)?;
     Ok(Claim { lock: Some(lock) })
 }
 
@@ -120,7 +120,7 @@ impl Claim {
 /// # Errors
 /// When another workspace manages the server, or its marker cannot be read.
 pub fn check(context: &Context, workspace: &Workspace, guild: Snowflake, state: &State) -> Result<()> {
-    let owner = match servers(context)?.map(|servers| servers.owner(guild.get())) {
+    let owner = match servers(context)?.map(|servers| servers.marker(guild.get())) {
         Some(Err(error @ StoreError::Owner { .. })) => return Err(Failure::of_store(error)),
         // A folder that cannot be read is a warning of the operation that writes there.
         owner => owner.and_then(std::result::Result::ok).flatten(),

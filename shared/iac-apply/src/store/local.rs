@@ -272,7 +272,7 @@ impl Backend for LocalStore {
         Ok(Box::new(self.acquire(workspace, holder, Some(std::process::id()))?))
     }
 
-    async fn lock_for_long(&self, workspace: &WorkspaceName, holder: &LockHolder) -> Result<LockRecord, StoreError> {
+    async fn lock_permanently(&self, workspace: &WorkspaceName, holder: &LockHolder) -> Result<LockRecord, StoreError> {
         self.require(workspace)?;
         let mut guard = self.acquire(workspace, holder, None)?;
         // The record stays after the lock of the operating system is released.

@@ -45,7 +45,7 @@ pub trait Backend: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::Locked`], with the record of the holder.
-    async fn lock_for_long(&self, workspace: &WorkspaceName, holder: &LockHolder) -> Result<LockRecord, StoreError>;
+    async fn lock_permanently(&self, workspace: &WorkspaceName, holder: &LockHolder) -> Result<LockRecord, StoreError>;
 
     /// The current lock.
     ///

@@ -85,13 +85,13 @@ impl ServerRecords {
     ///
     /// # Errors
     /// A file cannot be read.
-    pub fn owner(&self, guild: u64) -> Result<Option<ServerMarker>, StoreError> {
-        read_owner(guild, &self.folder(guild).join("owner.json"))
+    pub fn marker(&self, guild: u64) -> Result<Option<ServerMarker>, StoreError> {
+        read_marker(guild, &self.folder(guild).join("owner.json"))
     }
 
     /// The servers, of any Discord API, whose record contains this state file. Unreadable records are left out.
     #[must_use]
-    pub fn owned_by(&self, state: &Path) -> Vec<u64> {
+    pub fn servers_of(&self, state: &Path) -> Vec<u64> {
         let below = |folder: &Path| {
             fs::read_dir(folder)
                 .into_iter()
@@ -107,7 +107,7 @@ impl ServerRecords {
             .flat_map(|discord| below(&discord));
         let owned = servers.filter_map(|folder| {
             let guild = folder.file_name()?.to_str()?.parse().ok()?;
-            let owner = read_owner(guild, &folder.join("owner.json")).ok()??;
+            let owner = read_marker(guild, &folder.join("owner.json")).ok()??;
             (owner.state == state).then_some(guild)
         });
         owned.collect()
@@ -161,8 +161,8 @@ impl ServerLock {
     ///
     /// # Errors
     /// A file cannot be read.
-    pub fn owner(&self) -> Result<Option<ServerMarker>, StoreError> {
-        read_owner(self.guild, &self.owner)
+    pub fn marker(&self) -> Result<Option<ServerMarker>, StoreError> {
+        read_marker(self.guild, &self.owner)
     }
 
     /// Removes the marker.
@@ -193,7 +193,7 @@ impl Drop for ServerLock {
     }
 }
 
-fn read_owner(guild: u64, path: &Path) -> Result<Option<ServerMarker>, StoreError> {
+fn read_marker(guild: u64, path: &Path) -> Result<Option<ServerMarker>, StoreError> {
     let Some(bytes) = file::read(path)? else {
         return Ok(None);
     };

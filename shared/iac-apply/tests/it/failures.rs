@@ -90,7 +90,15 @@ async fn calls(discord: &Discord, server: &Server, number: usize) -> Vec<(Method
     let event = json!({"name": format!("event-{number}"), "privacy_level": 2, "entity_type": 3,
         "scheduled_start_time": "2999-01-01T00:00:00Z", "scheduled_end_time": "2999-01-02T00:00:00Z",
         "entity_metadata": {"location": "Arrakis"}});
-    let mut calls = removals(discord, server, (&kept, &overwrite, &rule, &emoji, &event), number).await;
+    let mut calls = {
+        let bodies = Bodies {
+            overwrite: &overwrite,
+            rule: &rule,
+            emoji: &emoji,
+            event: &event,
+        };
+        removals(discord, server, &kept, bodies, number).await
+    };
     calls.extend([
         (Method::GET, format!("/guilds/{guild}/channels"), None),
         (Method::PATCH, format!("/channels/{kept}"), Some(json!({"nsfw": true}))),
@@ -136,11 +144,21 @@ fn sticker() -> Body {
     })
 }
 
-/// Every DELETE that gaib makes: each of something that is there.
+/// Bodies of the requests that create resources.
+#[derive(Clone, Copy)]
+struct Bodies<'a> {
+    overwrite: &'a Value,
+    rule: &'a Value,
+    emoji: &'a Value,
+    event: &'a Value,
+}
+
+/// Creates a resource for each DELETE that gaib makes. Returns the DELETE calls.
 async fn removals(
     discord: &Discord,
     server: &Server,
-    (channel, overwrite, rule, emoji, event): (&str, &Value, &Value, &Value, &Value),
+    channel: &str,
+    bodies: Bodies<'_>,
     number: usize,
 ) -> Vec<(Method, String, Option<Value>)> {
     let (guild, bot) = (server.made.guild_id, server.emulator.app().options.application_id);
@@ -157,13 +175,13 @@ async fn removals(
     let of_role = format!("/channels/{channel}/permissions/{given}");
     discord.write(Method::PUT, &of_bot, None, &because()).await.unwrap();
     discord
-        .write(Method::PUT, &of_role, Some(overwrite), &because())
+        .write(Method::PUT, &of_role, Some(bodies.overwrite), &because())
         .await
         .unwrap();
     let webhook = made(format!("/channels/{channel}/webhooks"), json!({ "name": "removed" })).await;
-    let emoji = made(format!("/guilds/{guild}/emojis"), emoji.clone()).await;
-    let rule = made(format!("/guilds/{guild}/auto-moderation/rules"), rule.clone()).await;
-    let event = made(format!("/guilds/{guild}/scheduled-events"), event.clone()).await;
+    let emoji = made(format!("/guilds/{guild}/emojis"), bodies.emoji.clone()).await;
+    let rule = made(format!("/guilds/{guild}/auto-moderation/rules"), bodies.rule.clone()).await;
+    let event = made(format!("/guilds/{guild}/scheduled-events"), bodies.event.clone()).await;
     let path = format!("/guilds/{guild}/stickers");
     let sticker = discord.send(Method::POST, &path, Some(sticker()), &because()).await;
     let sticker = sticker.unwrap()["id"].as_str().unwrap().to_owned();

@@ -131,7 +131,7 @@ async fn abandoned_lock_is_taken_over_only_on_the_same_machine() {
 async fn permanent_lock_is_released_by_id() {
     let folder = tempfile::tempdir().unwrap();
     let store = local(&folder);
-    let record = store.lock_for_long(&default(), &holder("stilgar")).await.unwrap();
+    let record = store.lock_permanently(&default(), &holder("stilgar")).await.unwrap();
     let refused = store.lock(&default(), &holder("chani")).await.unwrap_err();
     assert!(
         refused.to_string().contains(&format!("unlock {}", record.id)),
@@ -210,12 +210,12 @@ fn server_lock_is_exclusive_and_names_its_holder() {
 fn marker_outlives_the_lock() {
     let folder = tempfile::tempdir().unwrap();
     let servers = ServerRecords::new(folder.path(), "discord.com");
-    assert_eq!(servers.owner(7).unwrap(), None);
+    assert_eq!(servers.marker(7).unwrap(), None);
     let owner = ServerMarker::new("default", "/srv/sietch/.gaib/workspaces/default/state.json", "lineage");
     let lock = servers.lock(7, &holder("stilgar")).unwrap();
     lock.claim(&owner).unwrap();
     drop(lock);
-    let read = servers.owner(7).unwrap().unwrap();
+    let read = servers.marker(7).unwrap().unwrap();
     assert_eq!((read.workspace.as_str(), read.lineage.as_str()), ("default", "lineage"));
     assert_eq!(read.folder().unwrap().to_str(), Some("/srv/sietch"));
     for (text, why) in [
@@ -226,7 +226,7 @@ fn marker_outlives_the_lock() {
         ),
     ] {
         std::fs::write(folder.path().join("discord.com/7/owner.json"), text).unwrap();
-        let unreadable = servers.owner(7).unwrap_err().to_string();
+        let unreadable = servers.marker(7).unwrap_err().to_string();
         assert!(
             unreadable.contains("owner.json") && unreadable.contains(why),
             "{unreadable}"

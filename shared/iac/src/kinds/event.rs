@@ -187,8 +187,7 @@ fn event(
         (_, _, Some(location)) => Some(EventLocation::External(location.value.0.clone())),
         _ => None,
     };
-    check_event(address, name.at, own, (start, end), reader);
-    Event {
+    let event = Event {
         name: Some(
             own.name
                 .as_ref()
@@ -199,17 +198,13 @@ fn event(
         end,
         place,
         image: image(own.image.as_ref()),
-    }
+    };
+    check_event(address, name.at, own, &event, reader);
+    event
 }
 
 /// Checks rules of Discord for events.
-fn check_event(
-    address: &Address,
-    at: Mark,
-    own: &EventEntry,
-    (start, end): (Option<Timestamp>, Option<Clearable<Timestamp>>),
-    reader: &mut Reader<'_>,
-) {
+fn check_event(address: &Address, at: Mark, own: &EventEntry, event: &Event, reader: &mut Reader<'_>) {
     let creation = [RulePart::Creation];
     if own.start.is_none() {
         let reason = "`start` is missing; write `start: 2026-12-24T18:00:00Z`";
@@ -219,14 +214,14 @@ fn check_event(
         let reason = "an event has exactly one of `stage`, `voice` and `location`";
         reader.break_rule_of(at, address, &creation, reason);
     }
-    if let (Some(start), Some(Clearable::Set(end)), Some(written)) = (start, end, &own.end)
+    if let (Some(start), Some(Clearable::Set(end)), Some(written)) = (event.start, event.end, &own.end)
         && end <= start
     {
         let parts = ["start", "end"].map(|field| RulePart::Attribute(field.to_owned()));
         reader.break_rule_of(written.at, address, &parts, "the event ends before it begins");
     }
     if let Some(location) = &own.location
-        && !matches!(end, Some(Clearable::Set(_)))
+        && !matches!(event.end, Some(Clearable::Set(_)))
     {
         let parts = ["place", "end"].map(|field| RulePart::Attribute(field.to_owned()));
         reader.break_rule_of(location.at, address, &parts, "an event outside Discord needs an `end`");

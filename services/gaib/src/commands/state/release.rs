@@ -44,7 +44,7 @@ pub(super) async fn run(context: &Context, arguments: &Release) -> Result<()> {
 }
 
 fn one(context: &Context, arguments: &Release, guild: u64, lock: &ServerLock) -> Result<()> {
-    let what = match lock.owner() {
+    let what = match lock.marker() {
         Ok(None) => {
             context
                 .printer
