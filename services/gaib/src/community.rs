@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use arrakis_domain::Permission;
 use arrakis_iac::config::from_theme;
-use arrakis_iac::live::Live;
+use arrakis_iac::live::LiveServer;
 use arrakis_iac::model::{Address, Attributes, Channel, ChannelKind, Configuration, Kind, Server, Target};
 use arrakis_iac::plan::{Action, Change, Plan};
 use arrakis_themes::Registry;
@@ -32,7 +32,7 @@ pub fn announcements_of_theme(configuration: &Configuration, themes: &Registry) 
 }
 
 /// Makes the theme's announcement channels text channels where the server is no Community and does not become one.
-pub fn fit(source: &mut Source, live: &Live, printer: Printer) {
+pub fn fit(source: &mut Source, live: &LiveServer, printer: Printer) {
     let server = source.configuration.get(&Address::SERVER);
     let asked = match server {
         Some(Attributes::Server(server)) => server.community,
@@ -66,7 +66,7 @@ pub fn fit(source: &mut Source, live: &Live, printer: Printer) {
 }
 
 /// The lines for a plan that makes channels of its own configuration which only a Community server has: preflight refuses it.
-pub fn advise(plan: &Plan, configuration: &Configuration, live: &Live, printer: Printer) {
+pub fn advise(plan: &Plan, configuration: &Configuration, live: &LiveServer, printer: Printer) {
     let will_be = plan.changes.iter().find_map(|change| match &change.after {
         Some(Attributes::Server(server)) => server.community,
         _ => None,

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use arrakis_iac::config::{self, Inputs, Loaded, VariableFile};
+use arrakis_iac::config::{self, Loaded, VariableFile, VariableInputs};
 use arrakis_iac::model::{Address, Configuration};
 use arrakis_iac::words::counted;
-use arrakis_iac_apply::{Folder, Pictures as _, digest};
+use arrakis_iac_apply::{ImageFolder, ImageSource as _, digest};
 use arrakis_themes::{Problems, Registry};
 use serde_json::json;
 
@@ -76,7 +76,7 @@ fn from_bytes(
     })
 }
 
-fn inputs(values: &Values) -> Result<Inputs> {
+fn inputs(values: &Values) -> Result<VariableInputs> {
     let mut files = Vec::new();
     for path in &values.files {
         let name = path.display().to_string();
@@ -87,7 +87,7 @@ fn inputs(values: &Values) -> Result<Inputs> {
         files.push(VariableFile { name, bytes });
     }
     let flags = values.flags.iter().map(|(name, on)| (name.clone(), on.to_string()));
-    Ok(Inputs {
+    Ok(VariableInputs {
         environment: values.environment.clone(),
         files,
         arguments: values.variables.clone().into_iter().chain(flags).collect(),
@@ -109,7 +109,7 @@ fn wrong(name: &str, problems: &Problems, printer: Printer) -> Failure {
 /// Discord gives no image back to compare, so the digest of each file is what is compared. A file that cannot be read has none:
 /// only what uploads it needs it, and a plan reports it there.
 fn look_at_pictures(configuration: &mut Configuration, folder: &Path) {
-    let pictures = Folder(folder.to_owned());
+    let pictures = ImageFolder(folder.to_owned());
     for resource in configuration.resources.values_mut() {
         if let Some(Some(image)) = resource.attributes.image_mut() {
             image.sha256 = pictures.bytes(image).ok().map(|bytes| digest(&bytes));

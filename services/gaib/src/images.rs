@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use arrakis_iac::live::{Live, LiveImage};
+use arrakis_iac::live::{LiveImage, LiveServer};
 use arrakis_iac::model::{Address, Configuration, Image, Kind, Snowflake};
 use arrakis_iac::state::State;
-use arrakis_iac_apply::{Cdn, Folder, Pictures as _, check_image, digest, largest_image};
+use arrakis_iac_apply::{Cdn, ImageFolder, ImageSource as _, check_image, digest, max_image_bytes};
 use tokio::task::JoinSet;
 
 use crate::error::{Failure, Result};
@@ -68,7 +68,7 @@ impl Images<'_> {
     /// When a file cannot be written, or is there with other bytes.
     pub async fn export(
         &self,
-        live: &Live,
+        live: &LiveServer,
         addresses: &BTreeMap<Address, Snowflake>,
         state: &State,
         configuration: &mut Configuration,
@@ -112,7 +112,7 @@ impl Images<'_> {
     /// another image), or of an earlier export.
     fn known(&self, one: &Wanted) -> Option<Vec<u8>> {
         let uploaded = one.recorded.as_ref().and_then(|image| {
-            let bytes = Folder(self.sources.clone()).bytes(image).ok()?;
+            let bytes = ImageFolder(self.sources.clone()).bytes(image).ok()?;
             (Some(digest(&bytes)) == image.sha256).then_some(bytes)
         });
         let earlier = || {
@@ -170,7 +170,7 @@ impl Images<'_> {
 
 /// The images that Discord has of the configured resources.
 fn wanted(
-    live: &Live,
+    live: &LiveServer,
     addresses: &BTreeMap<Address, Snowflake>,
     state: &State,
     configuration: &Configuration,
@@ -189,7 +189,11 @@ fn wanted(
 
 /// Addresses in a configuration whose images an export would download.
 #[must_use]
-pub fn addresses(live: &Live, addresses: &BTreeMap<Address, Snowflake>, configuration: &Configuration) -> Vec<Address> {
+pub fn addresses(
+    live: &LiveServer,
+    addresses: &BTreeMap<Address, Snowflake>,
+    configuration: &Configuration,
+) -> Vec<Address> {
     let wanted = wanted(live, addresses, &State::new(""), configuration);
     wanted.into_iter().map(|one| one.address).collect()
 }
@@ -197,7 +201,7 @@ pub fn addresses(live: &Live, addresses: &BTreeMap<Address, Snowflake>, configur
 async fn download(cdn: &Cdn, one: &Wanted) -> std::result::Result<Vec<u8>, String> {
     let kind: Kind = one.address.kind();
     let bytes = cdn
-        .image(&one.live.path, largest_image(kind))
+        .image(&one.live.path, max_image_bytes(kind))
         .await
         .map_err(|error| error.to_string())?;
     check_image(kind, &bytes).map_err(|why| format!("{}: {why}", one.live.path))?;

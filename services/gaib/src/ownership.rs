@@ -1,7 +1,7 @@
 //! One Discord server is managed by one workspace.
 //!
 //! Owns the refusal of a second workspace: one of the same folder (its state names the server), or one of another folder on
-//! this machine (the marker that `store::Servers` keeps for a server). A marker counts only while the state that it names
+//! this machine (the marker that `store::ServerRecords` keeps for a server). A marker counts only while the state that it names
 //! manages the server, so nothing has to be released: `destroy`, `state rm` and a deleted folder end ownership. Workspaces
 //! of other machines and users are not seen; see docs/decisions/0034.
 
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use arrakis_iac::model::Snowflake;
 use arrakis_iac::state::State;
 use arrakis_iac::words::counted;
-use arrakis_iac_apply::store::{Owner, ServerLock, Servers, StoreError, WorkspaceName};
+use arrakis_iac_apply::store::{ServerLock, ServerMarker, ServerRecords, StoreError, WorkspaceName};
 
 use crate::commands::Context;
 use crate::error::{Failure, Result};
@@ -83,12 +83,12 @@ pub fn lock(
         Err(error @ StoreError::ServerLocked { .. }) => return Err(Failure::new(error)),
         Err(error) => {
             // What cannot be written may still be read.
-            refuse_other_workspace(workspace, guild, state, servers.owner(guild.get()).unwrap_or_default())?;
+            refuse_other_workspace(workspace, guild, state, servers.marker(guild.get()).unwrap_or_default())?;
             warn_unrecorded(context, &error);
             return Ok(Claim { lock: None });
         }
     };
-    refuse_other_workspace(workspace, guild, state, lock.owner().map_err(Failure::of_store)?)?;
+    refuse_other_workspace(workspace, guild, state, lock.marker().map_err(Failure::of_store)?)?;
     Ok(Claim { lock: Some(lock) })
 }
 
@@ -97,7 +97,7 @@ impl Claim {
     /// state is gone. A folder that cannot be written is a warning.
     pub fn record(&self, context: &Context, workspace: &Workspace, state: &State) {
         let Some(lock) = &self.lock else { return };
-        let own = Owner::new(workspace.name.as_str(), workspace.state_file(), state.lineage.as_str());
+        let own = ServerMarker::new(workspace.name.as_str(), workspace.state_file(), state.lineage.as_str());
         if let Err(error) = lock.claim(&own) {
             warn_unrecorded(context, &error);
         }
@@ -120,7 +120,7 @@ impl Claim {
 /// # Errors
 /// When another workspace manages the server, or its marker cannot be read.
 pub fn check(context: &Context, workspace: &Workspace, guild: Snowflake, state: &State) -> Result<()> {
-    let owner = match servers(context)?.map(|servers| servers.owner(guild.get())) {
+    let owner = match servers(context)?.map(|servers| servers.marker(guild.get())) {
         Some(Err(error @ StoreError::Owner { .. })) => return Err(Failure::of_store(error)),
         // A folder that cannot be read is a warning of the operation that writes there.
         owner => owner.and_then(std::result::Result::ok).flatten(),
@@ -132,10 +132,10 @@ pub fn check(context: &Context, workspace: &Workspace, guild: Snowflake, state: 
 ///
 /// # Errors
 /// When the environment cannot be used.
-pub fn servers(context: &Context) -> Result<Option<Servers>> {
+pub fn servers(context: &Context) -> Result<Option<ServerRecords>> {
     let discord = context.environment.discord()?;
     let folder = context.environment.state_home()?;
-    Ok(folder.map(|folder| Servers::new(folder.join("gaib/servers"), &discord)))
+    Ok(folder.map(|folder| ServerRecords::new(folder.join("gaib/servers"), &discord)))
 }
 
 /// A sentence that names the workspaces of this folder that manage the server (any server where none is given), and the
@@ -164,7 +164,12 @@ fn warn_unrecorded(context: &Context, error: &StoreError) {
     );
 }
 
-fn refuse_other_workspace(workspace: &Workspace, guild: Snowflake, state: &State, owner: Option<Owner>) -> Result<()> {
+fn refuse_other_workspace(
+    workspace: &Workspace,
+    guild: Snowflake,
+    state: &State,
+    owner: Option<ServerMarker>,
+) -> Result<()> {
     let other = match owner.and_then(|owner| elsewhere(workspace, guild, state, &owner)) {
         Some(other) => Some(other),
         None if state.manages(guild) => None,
@@ -175,7 +180,7 @@ fn refuse_other_workspace(workspace: &Workspace, guild: Snowflake, state: &State
 
 /// The owner by the marker, unless it is this workspace, manages the server no more, or holds an older copy of this state. A
 /// workspace whose folder is gone manages nothing; one whose state is damaged or gone may.
-fn elsewhere(workspace: &Workspace, guild: Snowflake, own: &State, owner: &Owner) -> Option<OtherWorkspace> {
+fn elsewhere(workspace: &Workspace, guild: Snowflake, own: &State, owner: &ServerMarker) -> Option<OtherWorkspace> {
     if owner.state == workspace.state_file() {
         return None;
     }

@@ -62,7 +62,7 @@ pub fn lost_servers(context: &Context, workspace: &Workspace) -> Vec<u64> {
 #[must_use]
 pub fn owned_servers(context: &Context, workspace: &Workspace) -> Vec<u64> {
     let servers = ownership::servers(context).ok().flatten();
-    servers.map_or_else(Vec::new, |servers| servers.owned_by(&workspace.state_file()))
+    servers.map_or_else(Vec::new, |servers| servers.servers_of(&workspace.state_file()))
 }
 
 /// Removes the markers of these servers that name this state file, each under its lock.
@@ -73,7 +73,7 @@ pub fn release(context: &Context, guilds: &[u64], state: &Path) -> Result<()> {
     let Some(servers) = ownership::servers(context)? else {
         return Ok(());
     };
-    let is_own = |guild: &&u64| matches!(servers.owner(**guild), Ok(Some(owner)) if owner.state == state);
+    let is_own = |guild: &&u64| matches!(servers.marker(**guild), Ok(Some(owner)) if owner.state == state);
     for guild in guilds.iter().filter(is_own) {
         let lock = servers.lock(*guild, &holder("release"));
         lock.and_then(|lock| lock.release()).map_err(Failure::of_store)?;

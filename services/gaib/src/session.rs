@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrakis_iac::live::Live;
+use arrakis_iac::live::LiveServer;
 use arrakis_iac::model::{Kind, Snowflake};
 use arrakis_iac::state::State;
 use arrakis_iac_apply::http::{Discord, Https, Proxy, Token, Transport};
-use arrakis_iac_apply::store::{Backend, Guard, Holder, Local, StoreError, WorkspaceName};
-use arrakis_iac_apply::{Progress, Silent, read};
+use arrakis_iac_apply::store::{Backend, LocalStore, LockHolder, StateLock, StoreError, WorkspaceName};
+use arrakis_iac_apply::{NoProgress, Progress, read};
 use tokio_util::sync::CancellationToken;
 
 use crate::commands::Context;
@@ -25,7 +25,7 @@ pub struct Workspace {
     /// Its name.
     pub name: WorkspaceName,
     /// Where states are kept.
-    pub backend: Local,
+    pub backend: LocalStore,
     /// The folder, where there is one.
     pub project: Option<Project>,
     /// The configuration file that was named on the command line, absolute.
@@ -42,7 +42,7 @@ impl Workspace {
     /// # Errors
     /// When there is no such workspace, or neither `.gaib/config.yaml` nor a configuration nor a state while one is `needed`.
     pub async fn open(named: Option<&str>, needed: bool) -> Result<Self> {
-        let backend = Local::new(store_folder(Path::new("")), host());
+        let backend = LocalStore::new(store_folder(Path::new("")), host());
         // `gaib apply FILE` leaves states in a folder without `.gaib/config.yaml`.
         let project = match Project::open("")? {
             None if needed && states(&backend).is_empty() && !Path::new(CONFIGURATION).exists() => {
@@ -124,7 +124,7 @@ impl Workspace {
     /// When its folder cannot be made.
     pub async fn beside(root: &Path, guild: Snowflake) -> Result<Self> {
         let name: WorkspaceName = format!("guild-{guild}").parse().map_err(Failure::of_store)?;
-        let backend = Local::new(store_folder(root), host());
+        let backend = LocalStore::new(store_folder(root), host());
         match backend.create_workspace(&name).await {
             Ok(()) | Err(StoreError::WorkspaceExists(_)) => {}
             Err(error) => return Err(Failure::of_store(error)),
@@ -261,7 +261,7 @@ impl Workspace {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub async fn begin_locked(&self, guard: &mut dyn Guard, state: &State) -> Result<()> {
+    pub async fn begin_locked(&self, guard: &mut dyn StateLock, state: &State) -> Result<()> {
         if self.state().await?.is_none() {
             guard.write(&state.to_bytes()).await.map_err(Failure::of_store)?;
         }
@@ -293,7 +293,7 @@ impl Workspace {
     ///
     /// # Errors
     /// When somebody has it: who, since when, what for.
-    pub async fn lock(&self, context: &Context, operation: &str) -> Result<Box<dyn Guard>> {
+    pub async fn lock(&self, context: &Context, operation: &str) -> Result<Box<dyn StateLock>> {
         let guard = self
             .backend
             .lock(&self.name, &holder(operation))
@@ -363,7 +363,7 @@ impl Workspace {
 }
 
 /// Every workspace with a state that can be read.
-fn states(backend: &Local) -> Vec<(WorkspaceName, State)> {
+fn states(backend: &LocalStore) -> Vec<(WorkspaceName, State)> {
     let names = backend.names().unwrap_or_default().into_iter();
     let read = names.filter_map(|name| {
         let bytes = std::fs::read(backend.state_path(&name)).ok()?;
@@ -376,7 +376,7 @@ fn states(backend: &Local) -> Vec<(WorkspaceName, State)> {
 ///
 /// # Errors
 /// When Discord refuses or is out of reach.
-pub async fn read_live(discord: &Discord, guild: Snowflake, kinds: &BTreeSet<Kind>) -> Result<Live> {
+pub async fn read_live(discord: &Discord, guild: Snowflake, kinds: &BTreeSet<Kind>) -> Result<LiveServer> {
     read(discord, guild, kinds)
         .await
         .map_err(|error| Failure::new(format!("could not read server {guild}: {error}")))
@@ -413,14 +413,14 @@ pub fn connect(
 /// # Errors
 /// As [`connect`].
 pub fn connect_quietly(context: &Context, guild: Snowflake) -> Result<Discord> {
-    connect(context, guild, Arc::new(Silent), CancellationToken::new())
+    connect(context, guild, Arc::new(NoProgress), CancellationToken::new())
 }
 
 /// Who asks for a lock.
 #[must_use]
-pub fn holder(operation: &str) -> Holder {
+pub fn holder(operation: &str) -> LockHolder {
     let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten();
-    Holder {
+    LockHolder {
         who: user.map_or_else(|| nix::unistd::getuid().to_string(), |user| user.name),
         host: host(),
         operation: operation.to_owned(),

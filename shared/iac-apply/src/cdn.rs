@@ -1,4 +1,4 @@
-//! Discord's content network, which serves images without a token:
+//! Downloads images from Discord's CDN, which requires no token:
 //! <https://discord.com/developers/docs/reference#image-formatting>.
 
 use std::time::Duration;
@@ -8,48 +8,48 @@ use url::Url;
 
 use crate::http::{Https, HttpsError};
 
-/// Discord's own.
+/// Discord's CDN.
 const DISCORDS: &str = "https://cdn.discordapp.com";
 const DISCORDS_MEDIA: &str = "https://media.discordapp.net";
-/// Attempts of one download.
+/// Maximum number of attempts of a download.
 const TRIES: u32 = 4;
-/// Pause after the first failure; it doubles.
+/// Pause after the first failure. It doubles with each failure.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Longest pause that an answer may ask for.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// Bound of one download.
+/// Maximum pause that a response may request.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+/// Timeout of a download.
 const BOUND: Duration = Duration::from_secs(30);
 
 /// An image that cannot be downloaded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CdnError {
-    /// No image there, or the content network does not give it.
-    #[error("{url} was answered {status}")]
+    /// The CDN answered with an error status.
+    #[error("the CDN answered {url} with status {status}")]
     Refused {
-        /// What was asked for.
+        /// The URL.
         url: String,
-        /// The answer's status.
+        /// The status.
         status: u16,
     },
-    /// Nothing, or no whole answer, came after several attempts.
+    /// No complete response after several attempts.
     #[error("{url} cannot be downloaded: {why}")]
     Unavailable {
-        /// What was asked for.
+        /// The URL.
         url: String,
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// More bytes than the image may have.
+    /// The image is too large.
     #[error("{url} has more than {most} bytes")]
     TooLarge {
-        /// What was asked for.
+        /// The URL.
         url: String,
-        /// The limit.
+        /// The maximum number of bytes.
         most: usize,
     },
 }
 
-/// Downloads images.
+/// A client of the CDN.
 #[derive(Clone, Debug)]
 pub struct Cdn {
     client: reqwest::Client,
@@ -57,31 +57,36 @@ pub struct Cdn {
 }
 
 impl Cdn {
-    /// The content network that belongs to an API: Discord's own, or, where the API is an emulator, the same host.
+    /// The CDN of an API: Discord's CDN, or, for an emulator, the host of the API.
     ///
     /// # Errors
     /// TLS cannot be set up.
-    pub fn of_api(api_base: &Url) -> Result<Self, HttpsError> {
+    pub fn for_api(api_base: &Url) -> Result<Self, HttpsError> {
         Ok(Self {
             client: Https::client(api_base)?,
             base: base(api_base),
         })
     }
 
-    /// The image at a path below the base, of at most so many bytes.
+    /// Downloads the image at a path below the base URL, of at most `most` bytes.
     ///
     /// # Errors
-    /// It is not there, too large, or nothing came after several attempts.
+    /// It does not exist, is too large, or several attempts failed.
     pub async fn image(&self, path: &str, most: usize) -> Result<Vec<u8>, CdnError> {
         let url = self.url(path);
         let (mut attempt, mut pause) = (1, PAUSE);
         loop {
             let tried = tokio::time::timeout(BOUND, self.attempt(&url, most)).await;
-            let tried = tried.unwrap_or_else(|_| Tried::failed(&format!("no answer within {} s", BOUND.as_secs())));
+            let tried =
+                tried.unwrap_or_else(|_| DownloadAttempt::failed(&format!("no response within {} s", BOUND.as_secs())));
             match tried {
-                Tried::Ended(result) => return result,
-                Tried::Failed { why, .. } if attempt == TRIES => return Err(CdnError::Unavailable { url, why }),
-                Tried::Failed { wait, .. } => tokio::time::sleep(wait.unwrap_or(pause).min(LONGEST_PAUSE)).await,
+                DownloadAttempt::Ended(result) => return result,
+                DownloadAttempt::Failed { why, .. } if attempt == TRIES => {
+                    return Err(CdnError::Unavailable { url, why });
+                }
+                DownloadAttempt::Failed { wait, .. } => {
+                    tokio::time::sleep(wait.unwrap_or(pause).min(MAX_PAUSE)).await;
+                }
             }
             pause *= 2;
             attempt += 1;
@@ -97,50 +102,50 @@ impl Cdn {
         }
     }
 
-    async fn attempt(&self, url: &str, most: usize) -> Tried {
+    async fn attempt(&self, url: &str, most: usize) -> DownloadAttempt {
         let mut response = match self.client.get(url).send().await {
             Ok(response) => response,
-            Err(error) => return Tried::failed(&causes(&error)),
+            Err(error) => return DownloadAttempt::failed(&causes(&error)),
         };
         let status = response.status();
         if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
             let header = response.headers().get(http::header::RETRY_AFTER);
             let seconds = header.and_then(|value| value.to_str().ok()?.parse().ok());
-            return Tried::Failed {
-                why: format!("it was answered {}", status.as_u16()),
+            return DownloadAttempt::Failed {
+                why: format!("status {}", status.as_u16()),
                 wait: seconds.map(Duration::from_secs),
             };
         }
         let url = url.to_owned();
         if !status.is_success() {
             let status = status.as_u16();
-            return Tried::Ended(Err(CdnError::Refused { url, status }));
+            return DownloadAttempt::Ended(Err(CdnError::Refused { url, status }));
         }
         let mut bytes = Vec::new();
         loop {
             match response.chunk().await {
                 Ok(Some(chunk)) if bytes.len() + chunk.len() > most => {
-                    return Tried::Ended(Err(CdnError::TooLarge { url, most }));
+                    return DownloadAttempt::Ended(Err(CdnError::TooLarge { url, most }));
                 }
                 Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
-                Ok(None) => return Tried::Ended(Ok(bytes)),
-                Err(error) => return Tried::failed(&format!("the answer was cut off: {}", causes(&error))),
+                Ok(None) => return DownloadAttempt::Ended(Ok(bytes)),
+                Err(error) => return DownloadAttempt::failed(&format!("the response ended early: {}", causes(&error))),
             }
         }
     }
 }
 
-/// What an attempt came to.
-enum Tried {
+/// The failure of an attempt.
+enum DownloadAttempt {
     Ended(Result<Vec<u8>, CdnError>),
-    /// Another attempt may succeed, after this wait where the answer names one.
+    /// A further attempt may succeed, after the requested pause.
     Failed {
         why: String,
         wait: Option<Duration>,
     },
 }
 
-impl Tried {
+impl DownloadAttempt {
     fn failed(why: &str) -> Self {
         Self::Failed {
             why: why.to_owned(),
@@ -171,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_content_network_belongs_to_the_api() {
+    fn cdn_is_determined_by_the_api() {
         for (api, cdn) in [
             ("https://discord.com/api/v10", DISCORDS),
             ("https://canary.discord.com/api/v10/", DISCORDS),

@@ -1,95 +1,95 @@
-//! What happens while a plan is carried out, for whoever watches.
+//! Events of an apply, for observers.
 //!
-//! To tell of something new, add a variant; watchers match with a wildcard.
+//! To add an event, add a variant; observers match with a wildcard.
 
 use std::fmt::Debug;
 use std::time::Duration;
 
 use serde::Serialize;
 
-/// One thing that happened.
+/// An event of an apply.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
-    /// A plan is begun.
+    /// The apply begins.
     Started {
-        /// Steps in it.
+        /// Number of steps.
         steps: usize,
     },
-    /// A step is begun.
+    /// A step begins.
     StepStarted {
-        /// Its place in the plan, from 0.
+        /// Index in the plan, from 0.
         index: usize,
-        /// What it does, e.g. `create role.naib`.
+        /// Description of the step, e.g. `create role.naib`.
         step: String,
     },
-    /// A step is done and the state says so.
+    /// A step has ended and the state is written.
     StepDone {
-        /// Its place in the plan, from 0.
+        /// Index in the plan, from 0.
         index: usize,
-        /// What it did.
+        /// Description of the step.
         step: String,
-        /// The resource's id at Discord, where it has one.
+        /// Id of the resource; `None` for a resource without one.
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<u64>,
-        /// How long it took.
+        /// Duration of the step.
         #[serde(rename = "elapsed_ms", serialize_with = "milliseconds")]
         elapsed: Duration,
     },
-    /// Nothing is sent for a while.
+    /// A call waits before it is sent.
     Waiting {
-        /// Why.
+        /// The reason.
         why: Wait,
-        /// The call that waits, e.g. `PATCH /channels/123`.
+        /// Method and path, e.g. `PATCH /channels/123`.
         call: String,
-        /// How long.
+        /// Duration of the wait.
         #[serde(rename = "for_ms", serialize_with = "milliseconds")]
         duration: Duration,
     },
-    /// A call failed in a way that passes, and is made again.
+    /// A call failed temporarily and is retried.
     Retrying {
-        /// The call.
+        /// Method and path.
         call: String,
-        /// What went wrong.
+        /// The failure.
         why: String,
-        /// Which try comes next, from 2.
+        /// Number of the next attempt, from 2.
         attempt: u32,
     },
-    /// It is not known whether something was made: the server is looked through for it.
+    /// The outcome of a creation is unknown: the resource is searched on the server.
     LookingFor {
-        /// Its address.
+        /// Address of the resource.
         address: String,
     },
-    /// It was found, and is not made again.
+    /// The search found the resource; it is not created again.
     Found {
-        /// Its address.
+        /// Address of the resource.
         address: String,
-        /// Its id at Discord.
+        /// Id of the resource.
         id: u64,
     },
-    /// A word for the reader.
+    /// A note for the user.
     Note {
-        /// The word.
+        /// The text.
         message: String,
     },
 }
 
-/// Why nothing is sent.
+/// The reason of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Wait {
-    /// The requests that Discord allows on this route are used up; its headers say when there are more.
+    /// The rate limit of the route is reached, by the headers of its responses.
     Bucket,
-    /// This client has sent as many requests as it allows itself in a second.
+    /// The client has reached its own maximum of requests per second.
     Pace,
-    /// Discord answered 429 for this call.
+    /// Discord answered the call with status 429.
     RateLimited,
-    /// Discord answered 429 for everything that this bot does.
+    /// Discord answered with status 429 for all calls of the bot.
     Global,
-    /// A channel is renamed (or its topic changed) at most twice in ten minutes.
+    /// Discord allows two changes of a channel's name or topic in ten minutes.
     Rename,
-    /// The call failed in a way that passes.
+    /// The call failed temporarily.
     Backoff,
 }
 
@@ -97,16 +97,16 @@ fn milliseconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Res
     serializer.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// Somebody who watches. Called between requests: be quick.
+/// An observer of an apply. It is called between requests and must return quickly.
 pub trait Progress: Debug + Send + Sync {
-    /// Something happened.
+    /// Receives an event.
     fn event(&self, event: Event);
 }
 
-/// Nobody watches.
+/// An observer that ignores events.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Silent;
+pub struct NoProgress;
 
-impl Progress for Silent {
+impl Progress for NoProgress {
     fn event(&self, _: Event) {}
 }

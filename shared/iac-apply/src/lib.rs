@@ -1,24 +1,23 @@
-//! Carries out plans at Discord.
+//! Applies plans at Discord.
 //!
-//! Owns everything between the pure engine (`arrakis-iac`) and the world: the HTTP client with Discord's rate limits, the
-//! reader of the live server, the store of the state with its lock, the executor, import. Refuses decisions: what is to be
-//! done is in the plan. Prints nothing, asks nothing, reads no environment: progress goes out as [`Event`]s, choices come in
-//! as arguments.
+//! Owns the input and output of the pure engine (`arrakis-iac`): the HTTP client with Discord's rate limits, the reader of the
+//! live server, the store of states with their locks, and the executor. The plan contains all decisions. The crate prints
+//! nothing and reads no environment variables: progress is reported as [`Event`]s, options are arguments.
 //!
-//! To add a kind of resource: a collection in `read/`, a form in `write/`, and it is planned and applied like the others.
+//! To add a kind of resource: see `kinds`.
 
 mod cdn;
 mod event;
 mod execute;
 pub mod http;
-mod picture;
+mod image;
+mod kinds;
 mod read;
 pub mod store;
-mod write;
 
 pub use cdn::{Cdn, CdnError};
-pub use event::{Event, Progress, Silent, Wait};
+pub use event::{Event, NoProgress, Progress, Wait};
 pub use execute::{ApplyError, Executor};
-pub use picture::{Folder, Pictures, check_image, digest, largest_image, unusable_images};
+pub use image::{ImageFolder, ImageSource, check_image, digest, max_image_bytes, unusable_images};
+pub use kinds::FormError;
 pub use read::{ReadError, absent_members, all_kinds, read};
-pub use write::FormError;

@@ -1,98 +1,57 @@
-//! Reads a live server: one GET for each collection, never one for each resource.
+//! Reads a live server, with one GET for each list of resources.
 
 use std::collections::BTreeSet;
 
-use arrakis_iac::live::{Collections, Live, Unreadable, read_me};
+use arrakis_iac::live::{Collections, LiveServer, Unreadable, read_me};
 use arrakis_iac::model::{Kind, Snowflake};
 use serde_json::Value;
 
 use crate::http::{CallError, Discord};
 
-/// A server that cannot be read.
+/// A failure to read a server.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The bot is not a member of it, or there is none with this id.
+    /// The bot is not on the server, or the server does not exist.
     #[error("the bot is not on server {0}, or there is no such server; check the id and invite the bot")]
     NoServer(Snowflake),
-    /// The bot lacks what collections need.
-    #[error("the bot may not read {}; grant: {} (Server Settings, Roles, the bot's role)", what.join(", "), permissions.join(", "))]
+    /// The bot lacks permissions that are required to read lists.
+    #[error("the bot is not allowed to read {}; grant: {} (Server Settings, Roles, the bot's role)", what.join(", "), permissions.join(", "))]
     Forbidden {
-        /// The kinds of these collections.
+        /// The kinds that cannot be read.
         kinds: BTreeSet<Kind>,
-        /// Which collections.
+        /// The names of their lists.
         what: Vec<&'static str>,
-        /// What they need, each once.
+        /// The missing permissions.
         permissions: Vec<&'static str>,
     },
     /// A call failed.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// An answer has an unknown shape.
+    /// A response has an unknown form.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
 }
 
-/// A collection that not every run needs.
-struct Further {
-    kind: Kind,
-    path: &'static str,
-    what: &'static str,
-    permission: &'static str,
-}
-
-const FURTHER: [Further; 5] = [
-    Further {
-        kind: Kind::Webhook,
-        path: "webhooks",
-        what: "webhooks",
-        permission: "MANAGE_WEBHOOKS",
-    },
-    Further {
-        kind: Kind::Automod,
-        path: "auto-moderation/rules",
-        what: "rules of auto moderation",
-        permission: "MANAGE_GUILD",
-    },
-    Further {
-        kind: Kind::WelcomeScreen,
-        path: "welcome-screen",
-        what: "the welcome screen",
-        permission: "MANAGE_GUILD",
-    },
-    Further {
-        kind: Kind::Onboarding,
-        path: "onboarding",
-        what: "onboarding",
-        permission: "MANAGE_GUILD",
-    },
-    Further {
-        kind: Kind::Event,
-        path: "scheduled-events",
-        what: "scheduled events",
-        permission: "VIEW_CHANNEL",
-    },
-];
-
-/// Every kind that can be read.
+/// All kinds that can be read.
 #[must_use]
 pub fn all_kinds() -> BTreeSet<Kind> {
     Kind::ALL.iter().copied().collect()
 }
 
-/// Most members that are looked for, one request each.
-const MOST_LOOKED_FOR: usize = 50;
+/// Maximum number of members that are looked up, with one request each.
+const MAX_LOOKED_FOR: usize = 50;
 
-/// Which of these users are not on the server. Of very many only the first are looked for: each is a request.
+/// The users that are not members of the server. Only the first of very many are looked up, since each is a request.
 ///
 /// # Errors
-/// A call failed otherwise than by saying that there is no such user or member.
+/// A call failed, other than by an unknown user or member.
 pub async fn absent_members(
     discord: &Discord,
     guild: Snowflake,
     users: &BTreeSet<Snowflake>,
 ) -> Result<BTreeSet<Snowflake>, CallError> {
     let mut absent = BTreeSet::new();
-    for user in users.iter().take(MOST_LOOKED_FOR) {
+    for user in users.iter().take(MAX_LOOKED_FOR) {
         match discord.get::<Value>(&format!("/guilds/{guild}/members/{user}")).await {
             Ok(_) => {}
             Err(error) if matches!(error.code(), Some(10_007 | 10_013)) => {
@@ -104,12 +63,12 @@ pub async fn absent_members(
     Ok(absent)
 }
 
-/// Reads a server. Roles, categories, channels, emoji, stickers and settings come always; of the further kinds those in
-/// `kinds`. Of what was not read nothing is known, so name every kind that configuration or state hold.
+/// Reads a server. Roles, categories, channels, emoji, stickers and settings are always read, other kinds only if they are in
+/// `kinds`: pass each kind of the configuration and the state.
 ///
 /// # Errors
 /// See [`ReadError`].
-pub async fn read(discord: &Discord, guild: Snowflake, kinds: &BTreeSet<Kind>) -> Result<Live, ReadError> {
+pub async fn read(discord: &Discord, guild: Snowflake, kinds: &BTreeSet<Kind>) -> Result<LiveServer, ReadError> {
     let base = format!("/guilds/{guild}");
     let of_guild = |error: CallError| match error.code() {
         Some(10_004 | 50_001) => ReadError::NoServer(guild),
@@ -131,30 +90,24 @@ pub async fn read(discord: &Discord, guild: Snowflake, kinds: &BTreeSet<Kind>) -
         ..Collections::default()
     };
     let (mut forbidden, mut what, mut permissions) = (BTreeSet::new(), Vec::new(), Vec::new());
-    for further in FURTHER.iter().filter(|further| kinds.contains(&further.kind)) {
-        let answer = match discord.get(&format!("{base}/{}", further.path)).await {
+    for kind in kinds {
+        let Some(list) = kind.list() else { continue };
+        let answer = match discord.get(&format!("{base}/{}", list.path)).await {
             Ok(answer) => answer,
-            Err(error) if error.is_gone() && further.kind == Kind::WelcomeScreen => Value::Null,
-            // A server, or an API, without such a thing.
+            Err(error) if error.is_gone() && list.is_nullable => Value::Null,
+            // The server, or the API, does not have this kind.
             Err(error) if error.is_gone() => continue,
             Err(error) if error.code() == Some(50_013) => {
-                forbidden.insert(further.kind);
-                what.push(further.what);
-                if !permissions.contains(&further.permission) {
-                    permissions.push(further.permission);
+                forbidden.insert(*kind);
+                what.push(list.what);
+                if !permissions.contains(&list.permission) {
+                    permissions.push(list.permission);
                 }
                 continue;
             }
             Err(error) => return Err(error.into()),
         };
-        let slot = match further.kind {
-            Kind::Webhook => &mut collections.webhooks,
-            Kind::Automod => &mut collections.automod,
-            Kind::WelcomeScreen => &mut collections.welcome_screen,
-            Kind::Onboarding => &mut collections.onboarding,
-            _ => &mut collections.events,
-        };
-        *slot = Some(answer);
+        collections.lists.insert(*kind, answer);
     }
     if !what.is_empty() {
         return Err(ReadError::Forbidden {
@@ -163,5 +116,5 @@ pub async fn read(discord: &Discord, guild: Snowflake, kinds: &BTreeSet<Kind>) -
             permissions,
         });
     }
-    Ok(Live::read(&collections)?)
+    Ok(LiveServer::read(&collections)?)
 }

@@ -1,23 +1,16 @@
-//! `discord-server.yaml`: from bytes to a [`Configuration`], or everything that is wrong with them at once.
+//! `discord-server.yaml`: from bytes to a [`Configuration`], or all of its problems.
 //!
-//! Owns the format, variables and flags, the use of a theme, and the JSON schema. Refuses, with file, line, column, reason
-//! and, where one is near, the right spelling: unknown keys, bad values, unresolved variables and references, cycles,
-//! duplicate names, Discord's limits. Whatever the bytes are, memory and time are bounded.
+//! Owns the format, variables and flags, the use of a theme, and the JSON schema. Reports unknown keys, invalid values,
+//! unresolved variables and references, cycles and duplicate names, with file, line, column, reason and the most similar
+//! spelling. Memory and time are bounded for any input.
 //!
-//! To add a key: a field in `document.rs`, its meaning in `resolve/`, a line in the export. Steps: `tree` (YAML with places)
-//! → `variables` → `document` (types) → `resolve` (the model).
-
-#[macro_use]
-mod macros;
+//! Steps: `yaml::tree` (YAML with places) → `variables` → `document` (types) → `resolve` (the model). The attributes of each
+//! kind are declared in `kinds`.
 
 mod document;
-mod overwrites;
-mod reader;
 mod resolve;
-mod scalar;
 mod schema;
 mod theme;
-mod tree;
 mod variables;
 
 use std::collections::BTreeSet;
@@ -25,31 +18,31 @@ use std::collections::BTreeSet;
 use arrakis_themes::{Problem, Problems, Registry};
 
 use crate::model::Configuration;
+use crate::yaml::reader::{FromNode, Reader};
+use crate::yaml::scalar::Named;
+use crate::yaml::tree::{self, Source};
 use document::{FlagEntry, ServerFile, VariableEntry};
-use reader::{FromNode, Reader};
-use scalar::Named;
-use tree::Source;
 use variables::ThemeEntry;
 
 pub use schema::schema;
 pub use theme::from_theme;
-pub use variables::{Inputs, VariableFile};
+pub use variables::{VariableFile, VariableInputs};
 
-/// What a file was read to.
+/// The result of loading a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loaded {
-    /// What the server should be.
+    /// The configuration.
     pub configuration: Configuration,
-    /// What is allowed and probably not meant.
+    /// Valid input that is probably a mistake.
     pub warnings: Vec<Problem>,
 }
 
-/// Reads a configuration. `file` is what a person calls it; `themes` are those it may build on.
+/// Loads a configuration. `file` is the name of the file in messages; `themes` are the available themes.
 ///
 /// # Errors
 ///
-/// Everything that is wrong with the file and with what was given for its variables, in the order of the file.
-pub fn load(file: &str, bytes: &[u8], themes: &Registry, inputs: &Inputs) -> Result<Loaded, Problems> {
+/// All problems of the file and of the given variables, in the order of the file.
+pub fn load(file: &str, bytes: &[u8], themes: &Registry, inputs: &VariableInputs) -> Result<Loaded, Problems> {
     let text = tree::text(file, bytes).map_err(|problem| Problems(vec![problem]))?;
     let source = Source::new(file, text);
     let mut problems = Vec::new();

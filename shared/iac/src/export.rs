@@ -1,16 +1,12 @@
-//! From a live server, or any configuration, to YAML that reads back as the same.
+//! Writes a live server, or any configuration, as YAML that loads to the same configuration.
 //!
-//! Owns the logical names that unmanaged resources get, and the writing of YAML. Refuses to lose anything: permissions
-//! without a name are written as bits, references to what is not exported by id.
-//!
-//! To add an attribute: [`crate::model`] gives it its name and value; only what YAML writes in another shape than state
-//! (triggers, places, pictures) has a line in `document.rs`.
+//! Owns the logical names of unmanaged resources and the format of the file. Nothing is lost: permissions without a name are
+//! written as bits, and references to resources that are not exported as ids.
 
 mod document;
 mod live;
 mod slug;
-mod yaml;
 
 pub use document::to_yaml;
-pub use live::{Detail, assign, from_live};
+pub use live::{ExportDetail, assign, from_live};
 pub use slug::slug;

@@ -1,15 +1,15 @@
-//! Files of servers as an operator may write them, and what none of them may do to the reader: see `arrakis-fuzz`.
+//! Fuzz target of the configuration reader: see `arrakis-fuzz`.
 
 use std::path::Path;
 
 use arrakis_fuzz::Fuzz;
 use arrakis_themes::Registry;
 
-use crate::config::{Inputs, load};
+use crate::config::{VariableInputs, load};
 use crate::export::to_yaml;
 
 fn read(themes: &Registry, file: &[u8]) -> String {
-    let loaded = match load("server.yaml", file, themes, &Inputs::default()) {
+    let loaded = match load("server.yaml", file, themes, &VariableInputs::default()) {
         Ok(loaded) => loaded,
         Err(problems) => {
             assert!(
@@ -21,9 +21,9 @@ fn read(themes: &Registry, file: &[u8]) -> String {
             return last.unwrap_or_default();
         }
     };
-    // What is taken is whole: it can be written, and read again as the same.
+    // A valid configuration can be exported and loads to the same configuration.
     let yaml = to_yaml(&loaded.configuration, "");
-    let back = match load("server.yaml", yaml.as_bytes(), themes, &Inputs::default()) {
+    let back = match load("server.yaml", yaml.as_bytes(), themes, &VariableInputs::default()) {
         Ok(back) => to_yaml(&back.configuration, ""),
         Err(problems) => panic!("what was taken is refused when it is written: {problems}\n{yaml}"),
     };
@@ -58,7 +58,7 @@ fn server_files() {
     ];
     let themes = Registry::load(None).unwrap();
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    // A theme's server is some hundred resources from one line of a file.
+    // A theme adds about a hundred resources with one line of a file.
     let fuzz = Fuzz::target(env!("CARGO_MANIFEST_DIR"), "server_files")
         .extra_corpus(here.join("tests/corpus"))
         .extra_corpus(here.join("../../services/gaib/examples"))

@@ -1,66 +1,66 @@
-//! Taking in what is there: which live thing an address of the configuration stands for.
+//! Import: matches addresses of the configuration with existing resources of the server.
 //!
-//! Owns the matching by what a person would go by. Refuses to guess: of several that could be meant none is taken.
+//! Owns the matching by name. An address with several candidates is not matched.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::export;
-use crate::live::{Live, LiveResource};
+use crate::live::{LiveResource, LiveServer};
 use crate::model::{Address, Attributes, Clearable, Configuration, Kind, Reference, Snowflake, normalised_name};
-use crate::state::{Entry, State, StateError};
+use crate::state::{State, StateEntry, StateError};
 
-/// What was found for a configuration.
+/// The existing resources that match a configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Matches {
-    /// Addresses that are not in the state, with the ids of what they stand for, in an order in which they can be adopted.
+pub struct ImportMatches {
+    /// Addresses that are not in the state, with the ids of their resources, in an order in which they can be imported.
     pub found: Vec<(Address, Snowflake)>,
-    /// Configured addresses that the server has nothing for, or more than one thing.
+    /// Configured addresses without a resource on the server, or with several candidates.
     pub missing: Vec<Address>,
-    /// What is on the server and neither managed nor configured.
+    /// Resources of the server that are neither managed nor configured.
     pub left: Vec<(Kind, Snowflake)>,
 }
 
-/// Why one thing cannot be taken in.
+/// A resource that cannot be imported.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImportError {
-    /// Nothing of the kind has the id.
-    #[error("the server has no {} with the id {id}", kind.words())]
+    /// No resource of the kind has the id.
+    #[error("the server has no {} with the id {id}", kind.noun())]
     NotThere {
-        /// What was looked for.
+        /// The kind.
         kind: Kind,
-        /// Its id.
+        /// The id.
         id: Snowflake,
     },
-    /// It is there, and of a kind that is unknown.
-    #[error("the {} {id} cannot be read: Discord sent `{value}` as its kind, which is unknown to this version of gaib", kind.words())]
+    /// The resource exists and has an unknown type.
+    #[error("the {} {id} cannot be read: Discord sent `{value}` as its kind, which is unknown to this version of gaib", kind.noun())]
     Unreadable {
-        /// What was looked for.
+        /// The kind.
         kind: Kind,
-        /// Its id.
+        /// The id.
         id: Snowflake,
-        /// The kind that Discord sent.
+        /// The type that Discord sent.
         value: String,
     },
-    /// It belongs to an application or to boosting.
+    /// A role of an application, of boosting or of a subscription.
     #[error(
-        "the role `{0}` belongs to an application or to boosting; it can be neither made nor removed, so it cannot be managed"
+        "the role `{0}` is managed by an application or by boosting; it can be neither created nor deleted, so gaib cannot manage it"
     )]
     OfAnApplication(String),
-    /// The state refuses it.
+    /// The address or the id is in the state already.
     #[error(transparent)]
     State(#[from] StateError),
 }
 
-/// Takes one thing into the state.
+/// Imports a resource into the state.
 ///
 /// # Errors
-/// When it is not there, cannot be managed, or the address or id is managed already.
+/// It does not exist or cannot be managed, or the address or id is in the state already.
 pub fn import(
     address: &Address,
     id: Snowflake,
     configuration: Option<&Configuration>,
     state: &mut State,
-    live: &Live,
+    live: &LiveServer,
 ) -> Result<(), ImportError> {
     let kind = address.kind();
     let absent = || match live.unreadable(kind, id) {
@@ -77,9 +77,9 @@ pub fn import(
         return Err(ImportError::OfAnApplication(name));
     }
     let names = state.names(live.guild_id, live.bot.user_id);
-    let mut attributes = names.localised(&found.attributes);
+    let mut attributes = names.with_addresses(&found.attributes);
     if let Some(wanted) = configuration.and_then(|configuration| configuration.get(address)) {
-        attributes = attributes.narrowed_to(wanted);
+        attributes = attributes.restricted_to(wanted);
         let is_export = configuration.is_some_and(|configuration| configuration.managed_defaults);
         take_image(
             &mut attributes,
@@ -88,35 +88,36 @@ pub fn import(
         );
     }
     state.guild_id = Some(live.guild_id);
-    Ok(state.adopt(address.clone(), Entry { id, attributes })?)
+    Ok(state.import(address.clone(), StateEntry { id, attributes })?)
 }
 
-/// Discord gives no image back to compare. The image of an emoji or sticker cannot be changed in place, so the configured one is
-/// taken for the one that is there. Of what can be changed, an export's image is the one that was downloaded.
+/// Discord does not return images. An image that cannot be changed (of an emoji or sticker) is assumed to be the existing one.
+/// An image of an export that can be changed is the downloaded one.
 fn take_image(attributes: &mut Attributes, wanted: &Attributes, is_downloaded: bool) {
-    if (matches!(attributes.kind(), Kind::Emoji | Kind::Sticker) || is_downloaded)
+    let is_replaceable = attributes.kind().image().is_some_and(|image| image.is_replaceable);
+    if (!is_replaceable || is_downloaded)
         && let Some(image) = attributes.image_mut()
     {
         *image = wanted.image().cloned();
     }
 }
 
-/// Finds what the configured addresses stand for that are not in the state yet.
+/// Matches configured addresses that are not in the state with resources of the server.
 #[must_use]
-pub fn matches(configuration: &Configuration, state: &State, live: &Live) -> Matches {
+pub fn matches(configuration: &Configuration, state: &State, live: &LiveServer) -> ImportMatches {
     let managed: BTreeMap<Address, Snowflake> = state
         .resources
         .iter()
         .map(|(address, entry)| (address.clone(), entry.id))
         .collect();
-    // An export gives the same server the same names: a configuration that came from one fits by address.
+    // An export is deterministic: a configuration from an export matches by address.
     let exported = export::assign(live, &managed);
-    let mut search = Search {
+    let mut search = ImportSearch {
         live,
         found: managed.clone(),
         taken: taken(&managed),
     };
-    let mut matches = Matches::default();
+    let mut matches = ImportMatches::default();
     let mut kinds: Vec<(&Address, &Attributes)> = configuration
         .resources
         .iter()
@@ -148,18 +149,18 @@ fn taken(managed: &BTreeMap<Address, Snowflake>) -> BTreeSet<(Kind, Snowflake)> 
     managed.iter().map(|(address, id)| (address.kind(), *id)).collect()
 }
 
-fn is_permanent(resource: &LiveResource, live: &Live) -> bool {
+fn is_permanent(resource: &LiveResource, live: &LiveServer) -> bool {
     let kind = resource.attributes.kind();
     kind.is_single() || (kind == Kind::Role && resource.id == live.guild_id)
 }
 
-struct Search<'a> {
-    live: &'a Live,
+struct ImportSearch<'a> {
+    live: &'a LiveServer,
     found: BTreeMap<Address, Snowflake>,
     taken: BTreeSet<(Kind, Snowflake)>,
 }
 
-impl Search<'_> {
+impl ImportSearch<'_> {
     fn find(&self, address: &Address, wanted: &Attributes, exported: Option<Snowflake>) -> Option<Snowflake> {
         let kind = address.kind();
         if address.is_permanent() {
@@ -175,7 +176,7 @@ impl Search<'_> {
         }
     }
 
-    /// The same name; for channels also the same kind and category, as far as they are said.
+    /// Whether the names are equal and, for channels, the configured kind and category.
     fn is_like(&self, wanted: &Attributes, found: &Attributes) -> bool {
         match (wanted, found) {
             (Attributes::Channel(wanted), Attributes::Channel(found))

@@ -1,20 +1,26 @@
 //! Discord servers as code: the engine of `gaib`, of the worker's wizard and of the backups.
 //!
-//! Owns the model of a server, its configuration in YAML, the document of state, the plan and its rendering, the export of
-//! a live server. Refuses input and output of every kind: it reads bytes that a caller read, and hands out values that a
-//! caller carries out. Every function is a pure function of its arguments.
+//! Owns the model of a server, its configuration in YAML, the state, the plan and its rendering, and the export of a live
+//! server. All functions are pure: the caller performs input and output.
 //!
-//! To add a kind of resource: a line in [`model::Kind`], a struct of attributes, a variant of [`model::Attributes`]; the
-//! compiler names what is left.
+//! To add a kind of resource: see `kinds`.
+
+#[macro_use]
+mod values;
+#[macro_use]
+mod yaml;
 
 pub mod config;
 pub mod export;
 #[cfg(test)]
 mod fuzz;
 pub mod import;
+mod kinds;
 pub mod live;
 pub mod model;
 pub mod plan;
 pub mod render;
+mod rules;
 pub mod state;
+mod wire;
 pub mod words;

@@ -1,6 +1,6 @@
-//! Words of messages: plurals, articles, and values whose difference can be seen.
+//! Grammar of messages: plurals, articles, and texts with a visible difference.
 //!
-//! Owns the only plural and the only article of gaib's messages. Nouns are lower-case English; add an irregular one here.
+//! Nouns are lower-case English. Add irregular plurals here.
 
 /// `1 resource`, `2 resources`, `0 categories`.
 #[must_use]
@@ -32,11 +32,10 @@ pub fn with_article(noun: &str) -> String {
     format!("{article} {noun}")
 }
 
-/// Two texts that differ, written so that the difference can be seen: signs without width are written as their code points,
-/// and so are letters that are not ASCII where the texts differ (letters of other alphabets and composed letters are drawn
-/// alike). `None` for equal texts.
+/// Two texts with a visible difference: characters without width are written as code points, and so are letters that are not
+/// ASCII where the texts differ, since letters of other alphabets and composed letters look alike. `None` for equal texts.
 #[must_use]
-pub fn told_apart(one: &str, other: &str) -> Option<(String, String)> {
+pub fn visible_difference(one: &str, other: &str) -> Option<(String, String)> {
     if one == other {
         return None;
     }
@@ -61,12 +60,12 @@ pub fn told_apart(one: &str, other: &str) -> Option<(String, String)> {
     Some((shown(&one), shown(&other)))
 }
 
-/// Letters and marks that may be drawn like other ones.
+/// Letters and marks that may look like others.
 fn is_ambiguous(sign: char) -> bool {
     !sign.is_ascii() && (sign.is_alphanumeric() || matches!(sign, '\u{300}'..='\u{36f}'))
 }
 
-/// Signs that most terminals draw as nothing or as a space.
+/// Characters that most terminals show as nothing or as a space.
 fn is_unseen(sign: char) -> bool {
     let no_width = matches!(
         sign,
@@ -92,30 +91,30 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_has_its_article() {
+    fn every_kind_has_the_right_article() {
         for kind in Kind::ALL {
-            let text = with_article(kind.words());
-            let vowel = kind.words().starts_with(['a', 'e', 'i', 'o']);
+            let text = with_article(kind.noun());
+            let vowel = kind.noun().starts_with(['a', 'e', 'i', 'o']);
             assert_eq!(text.starts_with("an "), vowel, "{text}");
         }
         assert_eq!(with_article("automod rule"), "an automod rule");
     }
 
     #[test]
-    fn values_that_differ_differ_in_print() {
-        assert_eq!(told_apart("lobby", "lobby"), None);
-        let shown = |one: &str, other: &str| told_apart(one, other).unwrap();
+    fn different_values_look_different() {
+        assert_eq!(visible_difference("lobby", "lobby"), None);
+        let shown = |one: &str, other: &str| visible_difference(one, other).unwrap();
         assert_eq!(
             shown("lob\u{200b}by", "lobby"),
             ("lob\\u{200b}by".to_owned(), "lobby".to_owned())
         );
         assert_eq!(shown("a b", "a\u{a0}b"), ("a b".to_owned(), "a\\u{a0}b".to_owned()));
-        // Composed and decomposed, Latin and Cyrillic: drawn alike.
+        // Composed and decomposed, Latin and Cyrillic letters look alike.
         let (one, other) = shown("caf\u{e9}", "cafe\u{301}");
         assert!(one != other && one.is_ascii() && other.is_ascii(), "{one} {other}");
         let (one, other) = shown("l\u{43e}bby", "lobby");
         assert_eq!((one.as_str(), other.as_str()), ("l\\u{43e}bby", "lobby"));
-        // What differs in ASCII stays as it is written.
+        // Differences in ASCII stay unchanged.
         assert_eq!(
             shown("👋 Água", "👋-Água"),
             ("👋 Água".to_owned(), "👋-Água".to_owned())

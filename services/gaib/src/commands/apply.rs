@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrakis_iac::live::Live;
+use arrakis_iac::live::LiveServer;
 use arrakis_iac::model::Snowflake;
 use arrakis_iac::plan::{self, Finding, Mode, Options, Plan, Step};
 use arrakis_iac::render;
 use arrakis_iac::state::State;
 use arrakis_iac::words::counted;
-use arrakis_iac_apply::store::{Guard, WorkspaceName};
-use arrakis_iac_apply::{ApplyError, Executor, Folder, unusable_images};
+use arrakis_iac_apply::store::{StateLock, WorkspaceName};
+use arrakis_iac_apply::{ApplyError, Executor, ImageFolder, unusable_images};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -155,7 +155,7 @@ async fn apply(context: &Context, job: Job<'_>) -> Result<ExitStatus> {
     result.and_then(|status| released.map(|()| status))
 }
 
-async fn under_lock(context: &Context, mut job: Job<'_>, guard: &mut dyn Guard) -> Result<ExitStatus> {
+async fn under_lock(context: &Context, mut job: Job<'_>, guard: &mut dyn StateLock) -> Result<ExitStatus> {
     let mut state = job.workspace.state_or_new(context).await?;
     let guild = job.workspace.guild(job.guild, context, Some(&state))?;
     let claim = ownership::claim(context, job.workspace, guild, &state, operation(&job.options))?;
@@ -171,7 +171,7 @@ async fn under_lock(context: &Context, mut job: Job<'_>, guard: &mut dyn Guard) 
     }
     check(&plan, &findings, job.options.allow_replace)?;
     // Bringing the state up to date touches nothing of anybody's.
-    let touches = plan.steps.iter().any(Step::is_a_request) || !plan.changes.is_empty();
+    let touches = plan.steps.iter().any(Step::is_request) || !plan.changes.is_empty();
     if touches && !job.auto_approve {
         let (question, instead) = question(&plan, guild);
         context.prompt.confirm(&question, "yes", instead)?;
@@ -257,7 +257,12 @@ impl SavedPlan<'_> {
         result.and_then(|status| released.map(|()| status))
     }
 
-    async fn under_lock(&self, context: &Context, workspace: &Workspace, guard: &mut dyn Guard) -> Result<ExitStatus> {
+    async fn under_lock(
+        &self,
+        context: &Context,
+        workspace: &Workspace,
+        guard: &mut dyn StateLock,
+    ) -> Result<ExitStatus> {
         let (plan, guild) = (&self.plan, self.plan.made_from.guild_id);
         let mut state = self.own_state(context, workspace).await?;
         let claim = ownership::claim(context, workspace, guild, &state, "apply a saved plan")?;
@@ -272,7 +277,7 @@ impl SavedPlan<'_> {
             .and_then(|path| path.parent().map(Path::to_owned))
             .unwrap_or_default();
         let mut findings = plan::preflight(plan, &live, &state);
-        findings.extend(unusable_images(plan, &Folder(folder.clone())));
+        findings.extend(unusable_images(plan, &ImageFolder(folder.clone())));
         planning::show(context, plan, &findings);
         check(plan, &findings, plan.allow_replace || self.allow_replace)?;
         if self.snapshot {
@@ -350,7 +355,7 @@ fn stale(why: &str) -> Failure {
         .help("make it again with `gaib server plan --out FILE`, and look at it again")
 }
 
-async fn keep_snapshot(context: &Context, workspace: &Workspace, live: &Live, state: &State) -> Result<()> {
+async fn keep_snapshot(context: &Context, workspace: &Workspace, live: &LiveServer, state: &State) -> Result<()> {
     let path = workspace.path(format!("snapshots/{}.yaml", export::time_for_names()));
     export::keep(context, workspace, live, state, &path).await?;
     context
@@ -410,13 +415,13 @@ impl Work {
     async fn carry_out(
         &self,
         context: &Context,
-        (plan, live): (&Plan, &Live),
+        (plan, live): (&Plan, &LiveServer),
         state: &mut State,
-        guard: &mut dyn Guard,
+        guard: &mut dyn StateLock,
         pictures: &Path,
     ) -> Result<()> {
         let printer = context.printer;
-        let pictures = Folder(pictures.to_owned());
+        let pictures = ImageFolder(pictures.to_owned());
         let mut executor = Executor::new(&self.discord, guard, &pictures);
         let cancelled = self.cancelled.clone();
         let watch = tokio::spawn(async move {

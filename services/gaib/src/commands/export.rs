@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use arrakis_iac::export::{self, Detail};
-use arrakis_iac::live::Live;
+use arrakis_iac::export::{self, ExportDetail};
+use arrakis_iac::live::LiveServer;
 use arrakis_iac::model::{Address, Configuration, Snowflake};
 use arrakis_iac::plan::held;
 use arrakis_iac::state::State;
@@ -50,7 +50,7 @@ pub(super) async fn run(context: &Context, arguments: &server::Export) -> Result
     let discord = connect_quietly(context, guild)?;
     let live = read_everything(context, &discord, guild).await?;
     let everything = arguments.include_unmanaged || state.resources.is_empty();
-    let mut export = Exported::of(&live, &state, everything, Detail::Readable);
+    let mut export = Exported::of(&live, &state, everything, ExportDetail::Readable);
     match &arguments.output {
         Some(file) => {
             let images = images(context, &workspace, file, Naming::Addresses, arguments.force)?;
@@ -88,7 +88,7 @@ pub(super) async fn run(context: &Context, arguments: &server::Export) -> Result
 }
 
 /// Reads every kind that the bot may read.
-pub(super) async fn read_everything(context: &Context, discord: &Discord, guild: Snowflake) -> Result<Live> {
+pub(super) async fn read_everything(context: &Context, discord: &Discord, guild: Snowflake) -> Result<LiveServer> {
     let failed = |error: ReadError| Failure::new(format!("could not read server {guild}: {error}"));
     match read(discord, guild, &all_kinds()).await {
         Err(error @ ReadError::Forbidden { .. }) => {
@@ -105,14 +105,14 @@ pub(super) async fn read_everything(context: &Context, discord: &Discord, guild:
 }
 
 /// Values that this version does not know, and so does not manage.
-pub(super) fn warn_of_unknown(context: &Context, live: &Live) {
+pub(super) fn warn_of_unknown(context: &Context, live: &LiveServer) {
     for value in &live.unknown {
         context.printer.diagnostic(Severity::Warning, &value.to_string(), None);
     }
 }
 
 /// What is managed and exists, and cannot be read: it is not in the export, and what refers to it names its id.
-fn warn_of_unreadable(context: &Context, live: &Live, state: &State) {
+fn warn_of_unreadable(context: &Context, live: &LiveServer, state: &State) {
     for (address, entry) in &state.resources {
         if let Some(why) = held(address, entry, live).filter(|_| live.get(address.kind(), entry.id).is_none()) {
             let reason = format!(
@@ -135,7 +135,7 @@ pub(super) struct Exported {
 
 impl Exported {
     /// The server: what is managed, or everything.
-    pub(super) fn of(live: &Live, state: &State, everything: bool, detail: Detail) -> Self {
+    pub(super) fn of(live: &LiveServer, state: &State, everything: bool, detail: ExportDetail) -> Self {
         let managed: BTreeMap<Address, Snowflake> = state
             .resources
             .iter()
@@ -167,7 +167,7 @@ impl Exported {
         &mut self,
         context: &Context,
         images: &Images<'_>,
-        live: &Live,
+        live: &LiveServer,
         state: &State,
     ) -> Result<()> {
         let missing = images
@@ -192,7 +192,7 @@ impl Exported {
     }
 
     /// On stdout there is no folder to write images into.
-    fn without_images(&mut self, context: &Context, live: &Live) {
+    fn without_images(&mut self, context: &Context, live: &LiveServer) {
         let missing = images::addresses(live, &self.addresses, &self.configuration);
         if missing.is_empty() {
             return;
@@ -227,7 +227,7 @@ pub(super) fn images<'a>(
     let configuration = workspace.project.as_ref().map(Project::configuration);
     let sources = configuration.and_then(|path| path.parent().map(Path::to_owned));
     Ok(Images {
-        cdn: Cdn::of_api(&context.environment.api_base()?).map_err(Failure::new)?,
+        cdn: Cdn::for_api(&context.environment.api_base()?).map_err(Failure::new)?,
         file,
         naming,
         force,
@@ -239,11 +239,11 @@ pub(super) fn images<'a>(
 pub(super) async fn keep(
     context: &Context,
     workspace: &Workspace,
-    live: &Live,
+    live: &LiveServer,
     state: &State,
     path: &Path,
 ) -> Result<()> {
-    let mut export = Exported::of(live, state, true, Detail::Complete);
+    let mut export = Exported::of(live, state, true, ExportDetail::Complete);
     let images = images(context, workspace, path, Naming::Contents, true)?;
     export.with_images(context, &images, live, state).await?;
     project::write(path, export.text().as_bytes())

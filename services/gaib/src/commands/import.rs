@@ -1,8 +1,8 @@
 //! `gaib server import`: what is there becomes managed. The server is not touched.
 
-use arrakis_iac::export::Detail;
+use arrakis_iac::export::ExportDetail;
 use arrakis_iac::import::{self, ImportError};
-use arrakis_iac::live::Live;
+use arrakis_iac::live::LiveServer;
 use arrakis_iac::model::{Configuration, Snowflake};
 use arrakis_iac::plan::Mode;
 use arrakis_iac::state::State;
@@ -58,7 +58,7 @@ fn one(
     sources: &server::Sources,
     (address, id): (&str, &str),
     state: &mut State,
-    live: &Live,
+    live: &LiveServer,
 ) -> Result<bool> {
     let address = planning::address(address)?;
     let id = Snowflake::written(id).map_err(|error| {
@@ -101,7 +101,7 @@ async fn all(
     workspace: &Workspace,
     sources: &server::Sources,
     state: &mut State,
-    live: &Live,
+    live: &LiveServer,
 ) -> Result<bool> {
     let printer = context.printer;
     let configuration = configuration_or_export(context, workspace, sources, state, live).await?;
@@ -152,7 +152,7 @@ async fn configuration_or_export(
     workspace: &Workspace,
     sources: &server::Sources,
     state: &State,
-    live: &Live,
+    live: &LiveServer,
 ) -> Result<Configuration> {
     let path = sources
         .file
@@ -165,7 +165,7 @@ async fn configuration_or_export(
             return Ok(source.configuration);
         }
     }
-    let mut exported = Exported::of(live, state, true, Detail::Readable);
+    let mut exported = Exported::of(live, state, true, ExportDetail::Readable);
     let images = export::images(context, workspace, &path, Naming::Addresses, false)?;
     exported.with_images(context, &images, live, state).await?;
     project::write(&path, exported.text().as_bytes())?;

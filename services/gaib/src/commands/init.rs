@@ -5,7 +5,7 @@ use std::path::Path;
 use arrakis_domain::Theme;
 use arrakis_iac::model::Snowflake;
 use arrakis_iac::state::State;
-use arrakis_iac_apply::store::{Backend as _, Local, WorkspaceName};
+use arrakis_iac_apply::store::{Backend as _, LocalStore, WorkspaceName};
 use serde_json::json;
 
 use crate::arguments::server;
@@ -60,7 +60,7 @@ pub(super) async fn run(context: &Context, arguments: &server::Init) -> Result<E
     project.save()?;
     let states = store_folder(Path::new("")).join("workspaces").join(workspace.as_str());
     std::fs::create_dir_all(&states).or_fail(format_args!("make {}", states.display()))?;
-    Local::new(store_folder(Path::new("")), "")
+    LocalStore::new(store_folder(Path::new("")), "")
         .select(&workspace)
         .await
         .map_err(Failure::of_store)?;

@@ -14,7 +14,7 @@ pub(super) async fn lock(context: &Context, arguments: &Lock) -> Result<ExitStat
     let operation = arguments.reason.as_deref().unwrap_or("locked by hand");
     let record = workspace
         .backend
-        .lock_for_long(&workspace.name, &holder(operation))
+        .lock_permanently(&workspace.name, &holder(operation))
         .await
         .map_err(Failure::of_store)?;
     context

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use arrakis_iac::live::Live;
+use arrakis_iac::live::LiveServer;
 use arrakis_iac::model::{Address, Configuration};
 use arrakis_iac::plan::{self, Finding, Mode, Options, Plan};
 use arrakis_iac::render::{self, Style};
 use arrakis_iac::state::{State, StateError};
 use arrakis_iac_apply::http::Discord;
-use arrakis_iac_apply::{Folder, unusable_images};
+use arrakis_iac_apply::{ImageFolder, unusable_images};
 use serde_json::json;
 
 use crate::arguments::server;
@@ -200,7 +200,7 @@ pub(super) fn decide(
     workspace: &Workspace,
     source: &Source,
     state: &State,
-    live: &Live,
+    live: &LiveServer,
     options: &Options,
 ) -> Result<(Plan, Vec<Finding>)> {
     check_ids(state)?;
@@ -220,7 +220,7 @@ pub(super) fn decide(
     })?;
     plan.made_from.workspace = workspace.name.as_str().to_owned();
     let mut findings = plan::preflight(&plan, live, state);
-    findings.extend(unusable_images(&plan, &Folder(source.folder.clone())));
+    findings.extend(unusable_images(&plan, &ImageFolder(source.folder.clone())));
     Ok((plan, findings))
 }
 

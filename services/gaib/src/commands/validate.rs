@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use arrakis_iac::model::{Address, Configuration, Kind, Origin, Resource};
 use arrakis_iac::words::counted;
-use arrakis_iac_apply::{Folder, Pictures as _, check_image};
+use arrakis_iac_apply::{ImageFolder, ImageSource as _, check_image};
 use serde_json::json;
 
 use crate::arguments::server;
@@ -45,7 +45,7 @@ pub(super) fn run(context: &Context, arguments: &server::Validate) -> Result<Exi
 
 /// Files that Discord would refuse if they were sent, each with its place.
 fn unusable_images(source: &Source) -> Vec<String> {
-    let pictures = Folder(source.folder.clone());
+    let pictures = ImageFolder(source.folder.clone());
     let problem = |(address, resource): (&Address, &Resource)| {
         let image = resource.attributes.image()?;
         let bytes = pictures.bytes(image);
@@ -90,7 +90,7 @@ fn report_images(context: &Context, configuration: &Configuration, unusable: &[S
     if !without.is_empty() {
         let message = format!(
             "{} without an image, which is right only for emoji that exist and are managed: {}",
-            counted(without.len(), Kind::Emoji.words()),
+            counted(without.len(), Kind::Emoji.noun()),
             without.join(", ")
         );
         let help = "write `image: FILE` under each that a server is to get; `gaib server plan` tells which";
@@ -118,6 +118,6 @@ fn contents(configuration: &Configuration) -> String {
     let always = [Kind::Role, Kind::Category, Kind::Channel];
     let parts = counts
         .filter(|(kind, count)| *kind != Kind::Server && (*count > 0 || always.contains(kind)))
-        .map(|(kind, count)| counted(count, kind.words()));
+        .map(|(kind, count)| counted(count, kind.noun()));
     parts.collect::<Vec<_>>().join(", ")
 }

@@ -299,8 +299,8 @@ async fn an_image_that_discord_would_refuse_stops_the_plan_before_the_first_writ
         ("absent.png", "cannot read"),
         ("folder.png", "cannot read"),
         ("empty.png", "the file is empty"),
-        ("drawing.svg", "no image"),
-        ("large.png", "262152 bytes, and Discord takes 262144"),
+        ("drawing.svg", "not an image"),
+        ("large.png", "262152 bytes, and Discord accepts at most 262144"),
     ] {
         session.write(
             "discord-server.yaml",

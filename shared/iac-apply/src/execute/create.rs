@@ -1,48 +1,49 @@
-//! Creations: the one kind of step that cannot simply be repeated.
+//! Creations, which cannot simply be repeated after a missing response.
 //!
-//! A pending record goes to the state before the request. Where the answer is lost, the server is looked through for what was
-//! made; the request is made again only after a look that shows that nothing was. What came and cannot be told apart from
-//! somebody else's ends the run: see [`LostCreation`].
+//! A pending record is written to the state before the request. If the response is missing, the resource is searched on the
+//! server; the request is repeated only after a search without a result. An ambiguous result ends the apply: see
+//! [`CreationOutcome`].
 
-use arrakis_iac::live::Live;
+use arrakis_iac::live::LiveServer;
 use arrakis_iac::model::{Address, Attributes, Snowflake};
-use arrakis_iac::plan::{LostCreation, STILL_TO_COME_MS, find_doubles, find_pending, there_before};
-use arrakis_iac::state::{Entry, Pending, State};
+use arrakis_iac::plan::{CreationOutcome, LATEST_EFFECT_MS, find_duplicates, find_pending, ids_before};
+use arrakis_iac::state::{PendingCreation, State, StateEntry};
 use serde_json::Value;
 
-use super::{ApplyError, Executor, Run, answer, made_without, record_update};
+use super::answer::Sent;
+use super::{ApplyError, Executor, StepContext, answer, made_without, record_update};
 use crate::event::{Event, Wait};
 use crate::http::CallError;
+use crate::kinds::{self, WriteRequest};
 use crate::read;
-use crate::write::{self, Writing};
 
-/// A creation that is asked for.
-struct Attempt<'a> {
+/// A creation that is requested.
+struct CreationAttempt<'a> {
     address: &'a Address,
-    /// Its record, with that of earlier tries in it.
-    pending: Pending,
-    /// The record of earlier tries alone.
-    earlier: Option<Pending>,
+    /// The pending record, which includes earlier attempts.
+    pending: PendingCreation,
+    /// The pending record of earlier attempts only.
+    earlier: Option<PendingCreation>,
 }
 
-/// What was made.
-struct Made {
-    /// With what was asked for.
-    entry: Entry,
-    kept: Kept,
+/// A created resource.
+struct CreatedResource {
+    /// The requested attributes.
+    entry: StateEntry,
+    stored: StoredAttributes,
 }
 
-/// What Discord keeps of it.
-enum Kept {
-    /// By the answer to the request.
+/// The source of the stored attributes.
+enum StoredAttributes {
+    /// The response to the request.
     Answer(Value),
-    /// By a look through the server.
+    /// A search on the server.
     Live(Box<Attributes>),
 }
 
-/// What a look through the server shows.
-enum Look {
-    Found(Box<Made>),
+/// The result of a search on the server.
+enum SearchOutcome {
+    Found(Box<CreatedResource>),
     Absent,
     Unclear(Vec<Snowflake>),
 }
@@ -50,70 +51,74 @@ enum Look {
 impl Executor<'_> {
     pub(super) async fn create(
         &mut self,
-        run: &Run<'_>,
+        run: &StepContext<'_>,
         address: &Address,
         attributes: &Attributes,
         state: &mut State,
     ) -> Result<(), ApplyError> {
         let earlier = state.pending.get(address).cloned();
         if let Some(pending) = &earlier
-            && let Look::Found(found) = self
-                .look_clearly(run, address, pending, state, self.looks_left(pending))
+            && let SearchOutcome::Found(found) = self
+                .search_unambiguously(run, address, pending, state, self.search_attempts(pending))
                 .await?
         {
-            // It is what was asked for then; the next plan tells whether that is still what is wanted.
-            state.record(address.clone(), just_made(&found.entry));
+            // It has the attributes of the earlier request; the next plan compares them with the configuration.
+            state.record(address.clone(), before_further_requests(&found.entry));
             return Ok(());
         }
-        let writing = write::create(attributes, &self.context(run, state)).map_err(|error| run.form(error))?;
+        let writing = kinds::create(attributes, &self.context(run, state)).map_err(|error| run.form(error))?;
         let now_ms = self.discord.now_ms();
-        // What an earlier try asked for may still come: it goes on being looked for.
+        // The earlier request may still take effect, so its record stays.
         let pending = match &earlier {
             Some(earlier) => {
-                let others = there_before(address.kind(), run.live, earlier.since_ms);
-                earlier.asked_again(attributes, others, now_ms)
+                let others = ids_before(address.kind(), run.live, earlier.since_ms);
+                earlier.retried(attributes, others, now_ms)
             }
-            None => Pending {
+            None => PendingCreation {
                 since_ms: now_ms,
                 again_ms: None,
                 attributes: attributes.clone(),
-                others: there_before(address.kind(), run.live, now_ms),
+                others: ids_before(address.kind(), run.live, now_ms),
                 asked_before: Vec::new(),
             },
         };
         state.begin_create(address.clone(), pending.clone());
         self.save(state).await?;
-        let attempt = Attempt {
+        let attempt = CreationAttempt {
             address,
             pending,
             earlier,
         };
-        let made = self.make(run, attempt, &writing, state).await?;
+        let made = self.request_until_created(run, attempt, &writing, state).await?;
         self.finish(run, address, &made, state).await
     }
 
-    /// Records what was made, and asks for what takes requests of its own.
+    /// Records a created resource and makes the further requests that it requires.
     async fn finish(
         &mut self,
-        run: &Run<'_>,
+        run: &StepContext<'_>,
         address: &Address,
-        made: &Made,
+        made: &CreatedResource,
         state: &mut State,
     ) -> Result<(), ApplyError> {
         let entry = &made.entry;
-        let later = write::fields_after_create(&entry.attributes);
-        let first = just_made(entry);
+        let later = kinds::fields_after_create(&entry.attributes);
+        let first = before_further_requests(entry);
         state.record(address.clone(), first.clone());
-        let asked = (address, &first.attributes);
-        match &made.kept {
-            Kept::Answer(answer) => answer::record(state, run, asked, None, answer),
-            Kept::Live(kept) => answer::record_kept(state, run, asked, None, kept),
+        let sent = Sent {
+            address,
+            attributes: &first.attributes,
+            fields: None,
+        };
+        match &made.stored {
+            StoredAttributes::Answer(answer) => answer::record(state, run, sent, answer),
+            StoredAttributes::Live(stored) => answer::record_stored(state, run, sent, stored),
         }
         if later.is_empty() {
             return Ok(());
         }
         self.save(state).await?;
-        // Of the rest the state goes on saying what Discord keeps.
+        // The other attributes in the state stay as Discord stored them.
         let recorded = state
             .entry(address)
             .map_err(|error| run.state(error))?
@@ -122,20 +127,25 @@ impl Executor<'_> {
         let then = recorded.with_fields(&entry.attributes, &later);
         let answer = self.update(run, entry.id, &then, &later, state).await?;
         record_update(state, address, entry.id, &then);
-        answer::record(state, run, (address, &then), Some(&later), &answer);
+        let sent = Sent {
+            address,
+            attributes: &then,
+            fields: Some(&later),
+        };
+        answer::record(state, run, sent, &answer);
         Ok(())
     }
 
-    /// Asks for it until it is there. Where it fails and it is certain that this try made nothing, the pending record becomes
-    /// what it was before: an earlier try stays recorded until it is resolved.
-    async fn make(
+    /// Requests the creation until the resource exists. If it certainly created nothing, the pending record is restored: an
+    /// earlier attempt stays recorded until it is resolved.
+    async fn request_until_created(
         &mut self,
-        run: &Run<'_>,
-        attempt: Attempt<'_>,
-        writing: &Writing,
+        run: &StepContext<'_>,
+        attempt: CreationAttempt<'_>,
+        writing: &WriteRequest,
         state: &mut State,
-    ) -> Result<Made, ApplyError> {
-        let Attempt {
+    ) -> Result<CreatedResource, ApplyError> {
+        let CreationAttempt {
             address,
             mut pending,
             earlier,
@@ -145,22 +155,24 @@ impl Executor<'_> {
             match self.ask(run, writing).await {
                 Ok((id, answer)) => {
                     let attributes = pending.attributes.clone();
-                    // An earlier request may still take effect: later plans look for that.
+                    // An earlier request may still take effect: later plans search for its result.
                     if unknown.is_some() || earlier.is_some() {
                         state.repeated.insert(address.clone(), pending);
                     }
-                    return Ok(Made {
-                        entry: Entry { id, attributes },
-                        kept: Kept::Answer(answer),
+                    return Ok(CreatedResource {
+                        entry: StateEntry { id, attributes },
+                        stored: StoredAttributes::Answer(answer),
                     });
                 }
                 Err(error @ CallError::OutcomeUnknown { .. }) => {
-                    // The request may have waited for a long time before it was sent.
+                    // The request may have waited long before it was sent.
                     pending.again_ms = Some(self.discord.now_ms());
                     state.begin_create(address.clone(), pending.clone());
                     self.save(state).await?;
                     let looks = self.discord.patience().looks.len();
-                    if let Look::Found(found) = self.look_clearly(run, address, &pending, state, looks).await? {
+                    if let SearchOutcome::Found(found) =
+                        self.search_unambiguously(run, address, &pending, state, looks).await?
+                    {
                         return Ok(*found);
                     }
                     unknown = Some(error);
@@ -169,7 +181,7 @@ impl Executor<'_> {
                     if unknown.is_none() {
                         match earlier {
                             Some(earlier) => state.begin_create(address.clone(), earlier),
-                            None => state.give_up(address),
+                            None => state.remove_pending(address),
                         }
                         self.save(state).await?;
                     }
@@ -178,44 +190,44 @@ impl Executor<'_> {
             }
         }
         let nothing = || CallError::OutcomeUnknown {
-            call: writing.words(),
-            why: "it was never asked for".to_owned(),
+            call: writing.call(),
+            why: "the request was not sent".to_owned(),
         };
         Err(run.call(unknown.unwrap_or_else(nothing)))
     }
 
-    /// Asks for it once. A success without an id leaves the outcome unknown.
-    async fn ask(&self, run: &Run<'_>, writing: &Writing) -> Result<(Snowflake, Value), CallError> {
-        let (method, body) = (writing.method.clone(), writing.body.as_ref());
-        let answer = self.discord.write(method, &writing.path, body, &run.reason).await?;
+    /// Makes one request. The outcome of a success without an id is unknown.
+    async fn ask(&self, run: &StepContext<'_>, writing: &WriteRequest) -> Result<(Snowflake, Value), CallError> {
+        let (method, body) = (writing.method.clone(), writing.body.clone());
+        let answer = self.discord.send(method, &writing.path, body, &run.reason).await?;
         match answer["id"].as_str().and_then(|id| id.parse().ok()) {
             Some(id) => Ok((id, answer)),
             None => Err(CallError::OutcomeUnknown {
-                call: writing.words(),
-                why: "the answer has no `id`".to_owned(),
+                call: writing.call(),
+                why: "the response has no `id`".to_owned(),
             }),
         }
     }
 
-    /// How often an earlier run's creation is looked for: once, unless it was asked for a moment ago.
-    fn looks_left(&self, pending: &Pending) -> usize {
+    /// Number of searches for a creation of an earlier apply: one, unless it was requested recently.
+    fn search_attempts(&self, pending: &PendingCreation) -> usize {
         let patience = self.discord.patience();
-        let is_recent = self.discord.now_ms() <= pending.last_ms().saturating_add(patience.looks_ms());
+        let is_recent = self.discord.now_ms() <= pending.last_request_ms().saturating_add(patience.looks_ms());
         if is_recent { patience.looks.len() } else { 1 }
     }
 
-    /// Looks for what a pending creation made. An unclear outcome is an error.
-    async fn look_clearly(
+    /// Searches for the result of a pending creation. An ambiguous result is an error.
+    async fn search_unambiguously(
         &self,
-        run: &Run<'_>,
+        run: &StepContext<'_>,
         address: &Address,
-        pending: &Pending,
+        pending: &PendingCreation,
         state: &State,
         times: usize,
-    ) -> Result<Look, ApplyError> {
+    ) -> Result<SearchOutcome, ApplyError> {
         match self.look(run, address, pending, state, times).await? {
-            Look::Unclear(candidates) => Err(ApplyError::Unclear {
-                step: run.words.clone(),
+            SearchOutcome::Unclear(candidates) => Err(ApplyError::Unclear {
+                step: run.step.clone(),
                 address: address.clone(),
                 candidates,
             }),
@@ -223,57 +235,60 @@ impl Executor<'_> {
         }
     }
 
-    /// Looks through the server `times` with growing pauses: an answer may be lost before the thing is there.
+    /// Searches on the server up to `times` times with growing pauses: the resource may appear after the lost response.
     async fn look(
         &self,
-        run: &Run<'_>,
+        run: &StepContext<'_>,
         address: &Address,
-        pending: &Pending,
+        pending: &PendingCreation,
         state: &State,
         times: usize,
-    ) -> Result<Look, ApplyError> {
+    ) -> Result<SearchOutcome, ApplyError> {
         let progress = self.discord.progress();
         progress.event(Event::LookingFor {
             address: address.to_string(),
         });
-        let mut last = Look::Absent;
+        let mut last = SearchOutcome::Absent;
         for pause in self.discord.patience().looks.iter().take(times.max(1)) {
-            let waited = self.discord.pause(Wait::Backoff, &run.words, *pause).await;
+            let waited = self.discord.pause(Wait::Backoff, &run.step, *pause).await;
             waited.map_err(|error| run.call(error))?;
             let kinds = [address.kind()].into();
             let live = read::read(self.discord, run.guild(), &kinds).await;
-            let live = live.map_err(|source| ApplyError::Look {
-                step: run.words.clone(),
+            let live = live.map_err(|source| ApplyError::Search {
+                step: run.step.clone(),
                 source,
             })?;
             last = match find_pending(address, pending, state, &live) {
-                LostCreation::Absent => Look::Absent,
-                LostCreation::Unclear(candidates) => Look::Unclear(candidates),
-                LostCreation::Found { id, asked } => {
+                CreationOutcome::Absent => SearchOutcome::Absent,
+                CreationOutcome::Unclear(candidates) => SearchOutcome::Unclear(candidates),
+                CreationOutcome::Found { id, requested } => {
                     progress.event(Event::Found {
                         address: address.to_string(),
                         id: id.get(),
                     });
-                    let kept = live.get(address.kind(), id).map(|found| found.attributes.clone());
-                    let kept = Kept::Live(kept.map_or_else(|| asked.clone(), Box::new));
-                    let entry = Entry { id, attributes: *asked };
-                    return Ok(Look::Found(Box::new(Made { entry, kept })));
+                    let stored = live.get(address.kind(), id).map(|found| found.attributes.clone());
+                    let stored = StoredAttributes::Live(stored.map_or_else(|| requested.clone(), Box::new));
+                    let entry = StateEntry {
+                        id,
+                        attributes: *requested,
+                    };
+                    return Ok(SearchOutcome::Found(Box::new(CreatedResource { entry, stored })));
                 }
             };
         }
         Ok(last)
     }
 
-    /// Drops the records of repeated creations whose earlier requests cannot take effect any more, and did not.
-    pub(super) async fn settle_repeated(&mut self, live: &Live, state: &mut State) -> Result<(), ApplyError> {
+    /// Removes the records of repeated creations whose earlier requests can no longer take effect.
+    pub(super) async fn settle_repeated(&mut self, live: &LiveServer, state: &mut State) -> Result<(), ApplyError> {
         let now_ms = self.discord.now_ms();
-        let doubled: Vec<Address> = find_doubles(state, live)
+        let doubled: Vec<Address> = find_duplicates(state, live)
             .into_iter()
             .map(|(address, _)| address)
             .collect();
         let count = state.repeated.len();
         state.repeated.retain(|address, pending| {
-            doubled.contains(address) || now_ms < pending.last_ms().saturating_add(STILL_TO_COME_MS)
+            doubled.contains(address) || now_ms < pending.last_request_ms().saturating_add(LATEST_EFFECT_MS)
         });
         if state.repeated.len() < count {
             self.save(state).await?;
@@ -281,24 +296,29 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// Drops an address from the state. A creation that was lost a moment ago may still take effect, so it is looked for once
-    /// more before its record goes; what is found stays managed, and the next plan decides about it.
-    pub(super) async fn forget(&self, run: &Run<'_>, address: &Address, state: &mut State) -> Result<(), ApplyError> {
+    /// Removes an address from the state. A recent creation without a response may still take effect, so it is searched once
+    /// more before its record is removed; a found resource stays managed, and the next plan decides about it.
+    pub(super) async fn forget(
+        &self,
+        run: &StepContext<'_>,
+        address: &Address,
+        state: &mut State,
+    ) -> Result<(), ApplyError> {
         let pending = state.pending.get(address).cloned();
         if let Some(pending) = pending.filter(|_| !state.resources.contains_key(address))
-            && self.discord.now_ms() < pending.last_ms().saturating_add(STILL_TO_COME_MS)
+            && self.discord.now_ms() < pending.last_request_ms().saturating_add(LATEST_EFFECT_MS)
         {
             let looks = self.discord.patience().looks.len();
             let message = match self.look(run, address, &pending, state, looks).await? {
-                Look::Absent => None,
-                Look::Found(found) => {
-                    state.record(address.clone(), just_made(&found.entry));
+                SearchOutcome::Absent => None,
+                SearchOutcome::Found(found) => {
+                    state.record(address.clone(), before_further_requests(&found.entry));
                     Some(format!(
-                        "{address} is kept in the state; plan again to decide about it."
+                        "{address} exists and stays in the state; the next plan includes it."
                     ))
                 }
-                Look::Unclear(_) => Some(format!(
-                    "{address} may have been made; its record is kept. Plan again to see what may have come of it."
+                SearchOutcome::Unclear(_) => Some(format!(
+                    "{address} may have been created; its pending record stays in the state. The next plan shows the candidates."
                 )),
             };
             if let Some(message) = message {
@@ -311,10 +331,10 @@ impl Executor<'_> {
     }
 }
 
-/// What the state records of a creation whose further requests are not made yet.
-fn just_made(made: &Entry) -> Entry {
-    let later = write::fields_after_create(&made.attributes);
-    Entry {
+/// The attributes that the state records before the further requests of a creation.
+fn before_further_requests(made: &StateEntry) -> StateEntry {
+    let later = kinds::fields_after_create(&made.attributes);
+    StateEntry {
         id: made.id,
         attributes: made_without(&made.attributes, &later),
     }

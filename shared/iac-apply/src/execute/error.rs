@@ -1,77 +1,79 @@
-//! Why a plan was not carried out to its end.
+//! Errors of an apply.
 
 use arrakis_iac::model::{Address, Snowflake};
 use arrakis_iac::state::StateError;
 
 use crate::http::CallError;
+use crate::kinds::FormError;
 use crate::read::ReadError;
 use crate::store::StoreError;
-use crate::write::FormError;
 
-/// What ended it. Whatever was done before is in the state: the same again finishes it.
+/// The error that ended an apply. The state contains all earlier steps: another apply completes the plan.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// A call failed, was refused, or was not made since somebody asked to stop.
+    /// A call failed, was refused, or was cancelled.
     #[error("{step}: {source}")]
     Call {
-        /// The step, as in `create role.naib`.
+        /// Description of the step, as in `create role.naib`.
         step: String,
-        /// Why.
+        /// The cause.
         source: CallError,
     },
-    /// The server could not be looked through for what a lost answer may have made.
-    #[error("{step}: looking for what may have been made already: {source}")]
-    Look {
-        /// The step.
+    /// The search for a resource whose creation has no response failed.
+    #[error("{step}: the search for the created resource failed: {source}")]
+    Search {
+        /// Description of the step.
         step: String,
-        /// Why.
+        /// The cause.
         source: ReadError,
     },
-    /// An answer was lost, and something came that may have been made by the request, or by somebody else.
+    /// A response is missing, and new resources may be the result of the request or of another user.
     #[error(
-        "{step}: outcome unknown: the answer was lost, and {} may have been made by the request; look at it in Discord. If gaib made it: \
-         `gaib server import {address} ID`. If somebody else did: `gaib server state rm {address}`. Then run the same again",
+        "{step}: outcome unknown: the answer was lost, and {} may have been made by the request; look at it in Discord. If gaib created it: \
+         `gaib server import {address} ID`. If another user created it: `gaib server state rm {address}`. Then run the same again",
         ids(candidates)
     )]
     Unclear {
-        /// The step.
+        /// Description of the step.
         step: String,
-        /// What was to be made.
+        /// Address of the requested resource.
         address: Address,
-        /// Ids of what may have been made.
+        /// Ids of the candidates.
         candidates: Vec<Snowflake>,
     },
-    /// A request cannot be made.
+    /// A request cannot be built.
     #[error("{step}: {source}")]
     Form {
-        /// The step.
+        /// Description of the step.
         step: String,
-        /// Why.
+        /// The cause.
         source: FormError,
     },
-    /// The plan and the state do not fit.
-    #[error("{step}: {source}; make the plan again")]
+    /// A step is not valid for the state.
+    #[error("{step}: {source}; create the plan again")]
     State {
-        /// The step.
+        /// Description of the step.
         step: String,
-        /// Why.
+        /// The cause.
         source: StateError,
     },
     /// The plan was made from another state.
-    #[error("the plan was made from the state with lineage {planned}, and this one has {present}; make the plan again")]
+    #[error(
+        "the plan was created from the state with lineage {planned}, and this state has lineage {present}; create the plan again"
+    )]
     Lineage {
-        /// Of the plan.
+        /// Serial in the plan.
         planned: String,
-        /// Of the state.
+        /// Serial of the state.
         present: String,
     },
-    /// The state could not be written. What the last step did is not in it.
+    /// The state could not be written. It does not contain the last step.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl ApplyError {
-    /// Whether the same again would end at the same step: what the request needs is wrong or missing, or Discord refused it.
+    /// Whether another apply of the plan would fail at the same step: the request is invalid, or Discord refused it.
     #[must_use]
     pub const fn stays(&self) -> bool {
         matches!(
@@ -84,7 +86,7 @@ impl ApplyError {
         )
     }
 
-    /// Whether somebody asked to stop.
+    /// Whether the apply was cancelled.
     #[must_use]
     pub const fn is_cancelled(&self) -> bool {
         matches!(
@@ -97,7 +99,7 @@ impl ApplyError {
     }
 }
 
-/// Ids for people.
+/// Ids for messages.
 fn ids(candidates: &[Snowflake]) -> String {
     let ids: Vec<String> = candidates.iter().map(ToString::to_string).collect();
     match ids.as_slice() {

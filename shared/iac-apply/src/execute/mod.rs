@@ -1,16 +1,16 @@
-//! Carries out a plan, step by step, and decides nothing.
+//! Applies a plan step by step.
 //!
-//! After each step the state is written, so that it says what exists wherever the process ends. Creations, which cannot simply
-//! be repeated, are in `create`; what Discord keeps otherwise than it was asked for is recorded by `answer`.
+//! The state is written after each step, so that it is correct wherever the process ends. Creations, which cannot simply be
+//! repeated, are in `create`; values that Discord stored differently are recorded by `answer`.
 
 mod answer;
 mod create;
 mod error;
 
-use arrakis_iac::live::Live;
+use arrakis_iac::live::LiveServer;
 use arrakis_iac::model::{Address, Attributes, Overwrite, Snowflake, Target};
-use arrakis_iac::plan::{Mode, Place, Plan, Step, overwrite_key};
-use arrakis_iac::state::{Entry, State, StateError};
+use arrakis_iac::plan::{Mode, Plan, ResourcePosition, Step, overwrite_key};
+use arrakis_iac::state::{State, StateEntry, StateError};
 use http::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -19,65 +19,61 @@ pub use error::ApplyError;
 
 use crate::event::Event;
 use crate::http::{CallError, Discord, Reason};
-use crate::picture::Pictures;
-use crate::store::Guard;
-use crate::write::{self, Context, FormError, Writing};
+use crate::image::ImageSource;
+use crate::kinds::{self, Context, FormError, WriteRequest};
+use crate::store::StateLock;
 
-/// Carries out plans under a lock.
+/// Applies plans under a lock.
 #[derive(Debug)]
 pub struct Executor<'a> {
     discord: &'a Discord,
-    guard: &'a mut dyn Guard,
-    pictures: &'a dyn Pictures,
+    guard: &'a mut dyn StateLock,
+    images: &'a dyn ImageSource,
 }
 
-/// The step that is carried out, with what every part of it needs.
-struct Run<'a> {
+/// The context of the current step.
+struct StepContext<'a> {
     plan: &'a Plan,
-    live: &'a Live,
-    /// `create role.naib`.
-    words: String,
+    live: &'a LiveServer,
+    /// Description of the step, as in `create role.naib`.
+    step: String,
     reason: Reason,
 }
 
-impl Run<'_> {
+impl StepContext<'_> {
     fn guild(&self) -> Snowflake {
         self.plan.made_from.guild_id
     }
 
     fn call(&self, source: CallError) -> ApplyError {
-        let step = self.words.clone();
+        let step = self.step.clone();
         ApplyError::Call { step, source }
     }
 
     fn form(&self, source: FormError) -> ApplyError {
-        let step = self.words.clone();
+        let step = self.step.clone();
         ApplyError::Form { step, source }
     }
 
     fn state(&self, source: StateError) -> ApplyError {
-        let step = self.words.clone();
+        let step = self.step.clone();
         ApplyError::State { step, source }
     }
 }
 
 impl<'a> Executor<'a> {
-    /// An executor that writes the state by way of `guard`.
+    /// An executor that writes the state with `guard`.
     #[must_use]
-    pub fn new(discord: &'a Discord, guard: &'a mut dyn Guard, pictures: &'a dyn Pictures) -> Self {
-        Self {
-            discord,
-            guard,
-            pictures,
-        }
+    pub fn new(discord: &'a Discord, guard: &'a mut dyn StateLock, images: &'a dyn ImageSource) -> Self {
+        Self { discord, guard, images }
     }
 
-    /// Carries out `plan`, changing `state` as it goes. `live` is the server just before; whether the plan is stale is for
-    /// the caller to ask.
+    /// Applies `plan` and changes `state` with each step. `live` is the server immediately before. The caller checks that
+    /// the plan is not stale.
     ///
     /// # Errors
-    /// The first thing that goes wrong ends it; `state`, and the one that is written, say what is done.
-    pub async fn run(&mut self, plan: &Plan, live: &Live, state: &mut State) -> Result<(), ApplyError> {
+    /// The first error ends the apply. `state` and the written state contain the completed steps.
+    pub async fn run(&mut self, plan: &Plan, live: &LiveServer, state: &mut State) -> Result<(), ApplyError> {
         if plan.made_from.lineage != state.lineage {
             return Err(ApplyError::Lineage {
                 planned: plan.made_from.lineage.clone(),
@@ -90,17 +86,17 @@ impl<'a> Executor<'a> {
         });
         let name: String = plan.digest().chars().take(12).collect();
         for (index, step) in plan.steps.iter().enumerate() {
-            let words = step.describe();
+            let description = step.describe();
             let began = Instant::now();
             progress.event(Event::StepStarted {
                 index,
-                step: words.clone(),
+                step: description.clone(),
             });
-            let run = Run {
+            let run = StepContext {
                 plan,
                 live,
-                reason: Reason::new(&format!("gaib plan {name}: {words}")),
-                words,
+                reason: Reason::new(&format!("gaib plan {name}: {description}")),
+                step: description,
             };
             self.step(&run, step, state).await?;
             if let (Step::Refresh { address, .. }, Mode::RefreshOnly) = (step, plan.mode) {
@@ -110,7 +106,7 @@ impl<'a> Executor<'a> {
             progress.event(Event::StepDone {
                 index,
                 id: step.address().and_then(|address| state.id(address)).map(Snowflake::get),
-                step: run.words,
+                step: run.step,
                 elapsed: began.elapsed(),
             });
         }
@@ -118,7 +114,7 @@ impl<'a> Executor<'a> {
         self.settle_repeated(live, state).await
     }
 
-    async fn step(&mut self, run: &Run<'_>, step: &Step, state: &mut State) -> Result<(), ApplyError> {
+    async fn step(&mut self, run: &StepContext<'_>, step: &Step, state: &mut State) -> Result<(), ApplyError> {
         state.guild_id = Some(run.guild());
         match step {
             Step::Create { address, attributes } => self.create(run, address, attributes, state).await?,
@@ -130,7 +126,12 @@ impl<'a> Executor<'a> {
             } => {
                 let answer = self.update(run, *id, attributes, fields, state).await?;
                 record_update(state, address, *id, attributes);
-                answer::record(state, run, (address, attributes), Some(fields), &answer);
+                let sent = answer::Sent {
+                    address,
+                    attributes,
+                    fields: Some(fields),
+                };
+                answer::record(state, run, sent, &answer);
             }
             Step::PutOverwrite {
                 address,
@@ -142,9 +143,9 @@ impl<'a> Executor<'a> {
             Step::MoveRoles { places } => return self.move_all(run, "roles", places, state).await,
             Step::MoveChannels { places } => return self.move_all(run, "channels", places, state).await,
             Step::Delete { address, id } => {
-                if let Some(writing) = write::delete(address.kind(), *id, run.guild()) {
+                if let Some(writing) = kinds::delete(address.kind(), *id, run.guild()) {
                     match self.send(run, writing).await {
-                        // Somebody was faster.
+                        // It was deleted already.
                         Err(error) if error.is_gone() => {}
                         other => drop(other.map_err(|error| run.call(error))?),
                     }
@@ -156,16 +157,16 @@ impl<'a> Executor<'a> {
                 id,
                 attributes,
             } => {
-                let entry = Entry {
+                let entry = StateEntry {
                     id: *id,
                     attributes: attributes.clone(),
                 };
-                state.adopt(address.clone(), entry).map_err(|error| run.state(error))?;
+                state.import(address.clone(), entry).map_err(|error| run.state(error))?;
             }
             Step::Refresh { address, attributes } => {
                 let id = state.entry(address).map_err(|error| run.state(error))?.id;
                 let attributes = attributes.clone();
-                state.record(address.clone(), Entry { id, attributes });
+                state.record(address.clone(), StateEntry { id, attributes });
             }
             Step::Forget { address } => self.forget(run, address, state).await?,
         }
@@ -177,50 +178,50 @@ impl<'a> Executor<'a> {
         Ok(self.guard.write(&bytes).await?)
     }
 
-    fn context<'b>(&'b self, run: &Run<'_>, state: &'b State) -> Context<'b> {
+    fn context<'b>(&'b self, run: &StepContext<'_>, state: &'b State) -> Context<'b> {
         Context {
             guild: run.guild(),
             bot: run.plan.made_from.bot_id,
             state,
-            pictures: self.pictures,
+            images: self.images,
         }
     }
 
-    async fn send(&self, run: &Run<'_>, writing: Writing) -> Result<Value, CallError> {
-        let Writing { method, path, body } = writing;
-        self.discord.write(method, &path, body.as_ref(), &run.reason).await
+    async fn send(&self, run: &StepContext<'_>, writing: WriteRequest) -> Result<Value, CallError> {
+        let WriteRequest { method, path, body } = writing;
+        self.discord.send(method, &path, body, &run.reason).await
     }
 
     async fn update(
         &self,
-        run: &Run<'_>,
+        run: &StepContext<'_>,
         id: Snowflake,
         attributes: &Attributes,
         fields: &[String],
         state: &State,
     ) -> Result<Value, ApplyError> {
-        let current = match write::needs_current(attributes.kind(), id, run.guild(), fields) {
-            Some(path) => self.discord.get(&path).await.map_err(|error| run.call(error))?,
+        let current = match kinds::current(attributes.kind(), id, run.guild(), fields) {
+            Some(current) => self.discord.get(&current.path).await.map_err(|error| run.call(error))?,
             None => Value::Null,
         };
-        let writing = write::update(id, attributes, fields, &current, &self.context(run, state));
+        let writing = kinds::update(id, attributes, fields, &current, &self.context(run, state));
         let writing = writing.map_err(|error| run.form(error))?;
         self.send(run, writing).await.map_err(|error| run.call(error))
     }
 
     async fn overwrite(
         &mut self,
-        run: &Run<'_>,
+        run: &StepContext<'_>,
         address: &Address,
         target: &Target,
         overwrite: Option<Overwrite>,
         state: &mut State,
     ) -> Result<(), ApplyError> {
         let channel = state.entry(address).map_err(|error| run.state(error))?.id;
-        let form = write::overwrite(target, overwrite.unwrap_or_default(), &self.context(run, state));
+        let form = kinds::overwrite(target, overwrite.unwrap_or_default(), &self.context(run, state));
         let (id, body) = match form {
             Ok(form) => form,
-            // A role that is gone took its overwrites with it.
+            // Discord removes the overwrites of a deleted role.
             Err(FormError::Unresolved(_)) if overwrite.is_none() => {
                 state.record_overwrite(address, target, None);
                 return Ok(());
@@ -237,13 +238,13 @@ impl<'a> Executor<'a> {
             other => drop(other.map_err(|error| run.call(error))?),
         }
         state.record_overwrite(address, target, overwrite);
-        state.ask_again(address, &[overwrite_key(target)]);
+        state.clear_altered(address, &[overwrite_key(target)]);
         Ok(())
     }
 
     async fn bot_role(
         &mut self,
-        run: &Run<'_>,
+        run: &StepContext<'_>,
         address: &Address,
         give: bool,
         state: &mut State,
@@ -260,8 +261,14 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
-    /// All in one request. Positions are not in the state: there is nothing to write.
-    async fn move_all(&self, run: &Run<'_>, what: &str, places: &[Place], state: &State) -> Result<(), ApplyError> {
+    /// Moves all in one request. The state does not contain positions, so it does not change.
+    async fn move_all(
+        &self,
+        run: &StepContext<'_>,
+        what: &str,
+        places: &[ResourcePosition],
+        state: &State,
+    ) -> Result<(), ApplyError> {
         let context = self.context(run, state);
         let entries: Result<Vec<Value>, FormError> = places
             .iter()
@@ -278,7 +285,7 @@ impl<'a> Executor<'a> {
     }
 }
 
-/// What it has when it is made: the rest follows in steps, or requests, of its own.
+/// The attributes of the creation request. Further steps or requests set the others.
 fn made_without(attributes: &Attributes, later: &[String]) -> Attributes {
     let mut made = attributes.clone();
     match &mut made {
@@ -297,7 +304,7 @@ fn made_without(attributes: &Attributes, later: &[String]) -> Attributes {
     made
 }
 
-/// Overwrites and the bot's roles are steps of their own: of them the state goes on saying what was.
+/// Overwrites and roles of the bot are separate steps: the state keeps their earlier values.
 fn record_update(state: &mut State, address: &Address, id: Snowflake, attributes: &Attributes) {
     let mut attributes = attributes.clone();
     let before = state.resources.get(address).map(|entry| &entry.attributes);
@@ -313,5 +320,5 @@ fn record_update(state: &mut State, address: &Address, id: Snowflake, attributes
         }
         _ => {}
     }
-    state.record(address.clone(), Entry { id, attributes });
+    state.record(address.clone(), StateEntry { id, attributes });
 }

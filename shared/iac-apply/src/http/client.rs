@@ -21,7 +21,7 @@ use super::error::{CallError, server_error};
 use super::limits::RateLimits;
 use super::pace::{PACE, Pace};
 use super::route::Route;
-use super::{Answer, Reason, Request, SendError, Transport};
+use super::{Answer, Body, Reason, Request, SendError, Transport};
 use crate::event::{Event, Progress, Wait};
 
 /// How failures that pass are met.
@@ -150,7 +150,7 @@ impl Discord {
         self.read(&request).await
     }
 
-    /// Writes, and reads the answer where there is one (`null` for 204).
+    /// Writes JSON, and reads the answer where there is one (`null` for 204).
     ///
     /// # Errors
     /// See [`CallError`].
@@ -161,10 +161,24 @@ impl Discord {
         body: Option<&Value>,
         reason: &Reason,
     ) -> Result<Value, CallError> {
+        self.send(method, path, body.map(Body::json), reason).await
+    }
+
+    /// Writes a body of any media type, and reads the answer where there is one (`null` for 204).
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Body>,
+        reason: &Reason,
+    ) -> Result<Value, CallError> {
         let request = Request {
             method,
             path: path.to_owned(),
-            body: body.map(|body| Bytes::from(body.to_string())),
+            body,
             reason: Some(reason.clone()),
         };
         self.read(&request).await

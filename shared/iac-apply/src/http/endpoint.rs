@@ -25,6 +25,7 @@ pub const ENDPOINTS: &[&str] = &[
     "POST /guilds/{guild}/emojis",
     "PATCH /guilds/{guild}/emojis/{emoji}",
     "DELETE /guilds/{guild}/emojis/{emoji}",
+    "POST /guilds/{guild}/stickers",
     "PATCH /guilds/{guild}/stickers/{sticker}",
     "DELETE /guilds/{guild}/stickers/{sticker}",
     "GET /guilds/{guild}/webhooks",

@@ -13,7 +13,7 @@ const LARGEST: usize = 32 << 20;
 pub(super) async fn exchange(request: reqwest::RequestBuilder, bound: Duration) -> Result<Answer, SendError> {
     match tokio::time::timeout(bound, send(request)).await {
         Ok(sent) => sent,
-        Err(_) => Err(SendError::Lost(format!("no answer within {} s", bound.as_secs()))),
+        Err(_) => Err(SendError::Lost(format!("no response within {} s", bound.as_secs()))),
     }
 }
 

@@ -137,13 +137,10 @@ impl Transport for Https {
         {
             headers.insert("x-audit-log-reason", value);
         }
-        if request.body.is_some() {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        }
         let url = format!("{}{}", self.base, request.path);
         let built = self.client.request(request.method.clone(), url).headers(headers);
         let built = match &request.body {
-            Some(body) => built.body(body.clone()),
+            Some(body) => body.attach(built)?,
             None if request.method == http::Method::GET => built,
             // Discord wants to be told that there is no body.
             None => built.body(Bytes::new()),

@@ -4,6 +4,7 @@
 //! discord-proxy. [`Discord`] is on top of either: it keeps to the rate limits, repeats what may be repeated, and says what
 //! it waits for. Refused here: any knowledge of resources.
 
+mod body;
 mod client;
 mod endpoint;
 mod error;
@@ -18,6 +19,7 @@ mod route;
 use std::fmt::Debug;
 
 use async_trait::async_trait;
+pub use body::{Body, Upload};
 use bytes::Bytes;
 pub use client::{Discord, Patience};
 pub use endpoint::ENDPOINTS;
@@ -35,8 +37,8 @@ pub struct Request {
     pub method: Method,
     /// Below the API's base, with the slash: `/guilds/1/roles`.
     pub path: String,
-    /// JSON.
-    pub body: Option<Bytes>,
+    /// Body.
+    pub body: Option<Body>,
     /// For the audit log.
     pub reason: Option<Reason>,
 }

@@ -99,13 +99,10 @@ impl Proxy {
         {
             headers.insert("x-audit-log-reason", value);
         }
-        if request.body.is_some() {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        }
         let url = format!("{replica}{}", request.path);
         let built = self.client.request(request.method.clone(), url).headers(headers);
         let built = match &request.body {
-            Some(body) => built.body(body.clone()),
+            Some(body) => body.attach(built)?,
             None if request.method == http::Method::GET => built,
             None => built.body(Bytes::new()),
         };

@@ -1,101 +1,99 @@
-//! What can go wrong with the store.
+//! Errors of the store.
 
 use std::io;
 use std::path::PathBuf;
 
 use super::{LockRecord, WorkspaceName};
 
-/// Why the store did not do what it was asked.
+/// An error of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The disk refused.
+    /// A file operation failed.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {
-        /// As in "read".
+        /// The operation, as in "read".
         what: &'static str,
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The record of a lock is damaged.
+    /// The record of a lock is invalid.
     #[error("the record of the lock, {}, cannot be read: {reason}", path.display())]
     LockRecord {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         reason: String,
     },
-    /// The name of the selected workspace is damaged.
+    /// The name of the selected workspace is invalid.
     #[error("the name of the selected workspace cannot be read from {}: {reason}", path.display())]
     Selection {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         reason: String,
     },
-    /// The record of the workspace that manages a server is damaged.
+    /// The marker of a server is invalid.
     #[error("the record of the workspace that manages server {guild}, {}, cannot be read: {reason}", path.display())]
     Owner {
-        /// The server.
+        /// Id of the server.
         guild: u64,
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         reason: String,
     },
-    /// Somebody holds the lock.
+    /// Another operation holds the lock.
     #[error("the state of workspace {workspace} is locked: {record}; {}", what_to_do(record, *alive))]
     Locked {
-        /// Of which workspace.
+        /// The workspace.
         workspace: WorkspaceName,
-        /// Who holds it.
+        /// The record of the lock.
         record: Box<LockRecord>,
-        /// Whether the holder is known to be running on this machine.
+        /// Whether the holder is running on this machine.
         alive: bool,
     },
-    /// Another operation is changing the server, from whatever workspace.
+    /// Another operation is changing the server, from any workspace.
     #[error("server {guild} is being changed by {}; wait until it has ended, or stop it", holder_of(record.as_deref()))]
     ServerLocked {
-        /// The server.
+        /// Id of the server.
         guild: u64,
-        /// Who holds its lock; `None` when the holder has not written its record yet.
+        /// The record of the lock; `None` if the holder has not written it yet.
         record: Option<Box<LockRecord>>,
     },
-    /// Unlocking what is not locked.
+    /// Unlocking a workspace that is not locked.
     #[error("workspace {0} is not locked; there is nothing to do")]
     NotLocked(WorkspaceName),
-    /// Unlocking by another id.
-    #[error(
-        "the lock of workspace {workspace} has the id {held}, not {asked}; check its holder before you take it away"
-    )]
+    /// Unlocking with a wrong id.
+    #[error("the lock of workspace {workspace} has the id {held}, not {asked}; check its holder before you remove it")]
     OtherLock {
-        /// Of which workspace.
+        /// The workspace.
         workspace: WorkspaceName,
-        /// Its id.
+        /// Id of the lock.
         held: String,
-        /// The id that was given.
+        /// The given id.
         asked: String,
     },
-    /// Taking the lock from an operation that runs.
+    /// Unlocking while the operation is running.
     #[error(
-        "the operation that holds the lock is running: {0}; stop it first (Ctrl-C lets it finish its request and save)"
+        "the operation that holds the lock is running: {0}; stop it first (after Ctrl-C it finishes its request and saves the state)"
     )]
     Alive(Box<LockRecord>),
-    /// A simple unlock of an operation's lock.
+    /// Unlocking the lock of an operation without force.
     #[error("the lock belongs to an operation: {0}; if it is certain that it has ended, use force-unlock with its id")]
     OfAnOperation(Box<LockRecord>),
-    /// A name that no workspace can have.
+    /// An invalid name of a workspace.
     #[error(
         "{0:?} cannot be a workspace's name: use 1 to 63 letters, digits, - and _, beginning with a letter or digit"
     )]
     WorkspaceName(String),
-    /// No such workspace.
+    /// The workspace does not exist.
     #[error(
-        "there is no workspace {0}; `gaib server workspace ls` lists them, `gaib server workspace new {0}` makes it"
+        "there is no workspace {0}; `gaib server workspace ls` lists them, `gaib server workspace new {0}` creates it"
     )]
     NoWorkspace(WorkspaceName),
-    /// It exists already.
+    /// The workspace exists already.
     #[error("there is a workspace {0} already; `gaib server workspace select {0}` chooses it")]
     WorkspaceExists(WorkspaceName),
 }
@@ -108,10 +106,10 @@ fn what_to_do(record: &LockRecord, alive: bool) -> String {
     if alive {
         "wait until it has ended, or stop it".to_owned()
     } else if record.process.is_none() {
-        format!("`gaib server unlock {}` gives it back", record.id)
+        format!("`gaib server unlock {}` releases it", record.id)
     } else {
         format!(
-            "if it is certain that it has ended, `gaib server force-unlock {}` takes the lock away",
+            "if it is certain that it has ended, `gaib server force-unlock {}` removes the lock",
             record.id
         )
     }

@@ -1,4 +1,4 @@
-//! Files that are either old or new, whatever ends the process or the machine in between.
+//! Atomic replacement of files.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -6,7 +6,8 @@ use std::path::Path;
 
 use super::StoreError;
 
-/// Replaces a file: a temporary one beside it, to disk, renamed, the folder to disk. A link is followed.
+/// Replaces a file atomically and durably: writes a temporary file beside it, syncs, renames and syncs the folder. Follows
+/// links.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let path = target.as_path();
@@ -21,7 +22,7 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     write().map_err(|source| failed("write", path, source))
 }
 
-/// What is in a file, or `None` where there is none.
+/// The content of a file; `None` if it does not exist.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
@@ -30,7 +31,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     }
 }
 
-/// Removes a file that may be gone already.
+/// Removes a file that may not exist.
 pub(super) fn remove(path: &Path) -> Result<(), StoreError> {
     match fs::remove_file(path) {
         Ok(()) => Ok(()),
@@ -39,7 +40,7 @@ pub(super) fn remove(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// A rename is on disk when its folder is.
+/// Syncs the folder of a file, which makes a rename durable.
 fn sync_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) {
         File::open(folder)?.sync_all()

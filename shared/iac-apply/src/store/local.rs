@@ -1,7 +1,7 @@
-//! States as files: `.gaib/workspaces/{name}/state.json`, with `state.json.backup`, `lock` and `lock.json` beside it, and
-//! the chosen workspace's name in `.gaib/workspace`.
+//! Stores states in files: `.gaib/workspaces/{name}/state.json`, with `state.json.backup`, `lock` and `lock.json` beside it.
+//! `.gaib/workspace` contains the name of the selected workspace.
 //!
-//! Files are small and a disk is quick, so calls are made where they are needed and not on a thread of their own.
+//! Files are small, so calls block and do not use a thread of their own.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -11,18 +11,18 @@ use async_trait::async_trait;
 use time::OffsetDateTime;
 
 use super::file::{self, failed};
-use super::{Backend, Guard, Held, Holder, LockRecord, StoreError, WorkspaceName};
+use super::{Backend, HeldLock, LockHolder, LockRecord, StateLock, StoreError, WorkspaceName};
 
-/// A folder of states.
+/// The store in a local folder.
 #[derive(Clone, Debug)]
-pub struct Local {
+pub struct LocalStore {
     root: PathBuf,
     host: String,
 }
 
-impl Local {
-    /// States below `root`, which is `.gaib` in the folder of the configuration. `host` names this machine: locks of
-    /// another one are never taken for dead.
+impl LocalStore {
+    /// A store in `root`, which is `.gaib` in the folder of the configuration. `host` is the name of this machine: locks of
+    /// other machines never count as abandoned.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>, host: impl Into<String>) -> Self {
         Self {
@@ -31,13 +31,13 @@ impl Local {
         }
     }
 
-    /// Where the state of a workspace is.
+    /// The path of the state of a workspace.
     #[must_use]
     pub fn state_path(&self, workspace: &WorkspaceName) -> PathBuf {
         self.folder(workspace).join("state.json")
     }
 
-    /// All workspaces by name.
+    /// The names of all workspaces.
     ///
     /// # Errors
     /// They cannot be listed.
@@ -77,11 +77,11 @@ impl Local {
         }
     }
 
-    /// Takes the system's lock, and judges a record that is there nevertheless.
+    /// Takes the lock of the operating system, and checks an existing record.
     fn acquire(
         &self,
         workspace: &WorkspaceName,
-        holder: &Holder,
+        holder: &LockHolder,
         process: Option<u32>,
     ) -> Result<LocalGuard, StoreError> {
         let files = self.files(workspace);
@@ -92,7 +92,7 @@ impl Local {
             alive,
         };
         let Some(system) = files.try_system_lock()? else {
-            // A holder writes its record just after it has the lock: for a moment there is none.
+            // The holder writes its record after it takes the lock, so there may be none for a moment.
             let record = files.record()?.unwrap_or_else(|| unknown(&self.host));
             return Err(locked(record, true));
         };
@@ -124,9 +124,9 @@ impl Local {
     }
 }
 
-/// Somebody who has the system's lock and has not yet said who they are.
+/// The error for a holder that has not written its record yet.
 fn unknown(host: &str) -> LockRecord {
-    let holder = Holder {
+    let holder = LockHolder {
         who: "somebody".to_owned(),
         host: host.to_owned(),
         operation: "an operation".to_owned(),
@@ -144,7 +144,7 @@ struct Files {
 }
 
 impl Files {
-    /// The system's lock, or `None` while another process (or another guard of this one) has it.
+    /// The lock of the operating system; `None` while another process, or another guard of this process, holds it.
     fn try_system_lock(&self) -> Result<Option<File>, StoreError> {
         let open = OpenOptions::new()
             .create(true)
@@ -172,20 +172,20 @@ impl Files {
     }
 }
 
-/// The lock of a folder, held.
+/// A held lock of the operating system.
 #[derive(Debug)]
 struct LocalGuard {
     files: Files,
     record: LockRecord,
     left_behind: Option<LockRecord>,
-    /// Held until it is closed.
+    /// The lock is held until the file is closed.
     system: File,
     kept_previous: bool,
     given_back: bool,
 }
 
 impl LocalGuard {
-    /// The record goes first: whoever gets the system's lock next must not find it.
+    /// The record is removed before the lock, so that the next holder does not find it.
     fn give_back(&mut self) -> Result<(), StoreError> {
         if self.given_back {
             return Ok(());
@@ -197,8 +197,8 @@ impl LocalGuard {
             .map_err(|source| failed("unlock", &self.files.lock, source))
     }
 
-    /// Keeps what is there as the previous state, once for each operation: after an apply of fifty steps the state before
-    /// it is worth having, not the one before its last step.
+    /// Saves the current state as the backup, once for each operation: the backup is the state before an apply, not before
+    /// its last step.
     fn keep_previous(&mut self) -> Result<(), StoreError> {
         if let Some(bytes) = file::read(&self.files.state)?.filter(|_| !self.kept_previous) {
             file::replace(&self.files.previous, &bytes)?;
@@ -211,13 +211,13 @@ impl LocalGuard {
 impl Drop for LocalGuard {
     fn drop(&mut self) {
         if let Err(error) = self.give_back() {
-            tracing::warn!(%error, "a lock could not be given back");
+            tracing::warn!(%error, "a lock could not be released");
         }
     }
 }
 
 #[async_trait]
-impl Guard for LocalGuard {
+impl StateLock for LocalGuard {
     fn record(&self) -> &LockRecord {
         &self.record
     }
@@ -258,7 +258,7 @@ impl Guard for LocalGuard {
 }
 
 #[async_trait]
-impl Backend for Local {
+impl Backend for LocalStore {
     async fn read(&self, workspace: &WorkspaceName) -> Result<Option<Vec<u8>>, StoreError> {
         file::read(&self.files(workspace).state)
     }
@@ -267,24 +267,24 @@ impl Backend for Local {
         file::read(&self.files(workspace).previous)
     }
 
-    async fn lock(&self, workspace: &WorkspaceName, holder: &Holder) -> Result<Box<dyn Guard>, StoreError> {
+    async fn lock(&self, workspace: &WorkspaceName, holder: &LockHolder) -> Result<Box<dyn StateLock>, StoreError> {
         self.require(workspace)?;
         Ok(Box::new(self.acquire(workspace, holder, Some(std::process::id()))?))
     }
 
-    async fn lock_for_long(&self, workspace: &WorkspaceName, holder: &Holder) -> Result<LockRecord, StoreError> {
+    async fn lock_permanently(&self, workspace: &WorkspaceName, holder: &LockHolder) -> Result<LockRecord, StoreError> {
         self.require(workspace)?;
         let mut guard = self.acquire(workspace, holder, None)?;
-        // The record stays when the system's lock goes.
+        // The record stays after the lock of the operating system is released.
         guard.given_back = true;
         Ok(guard.record.clone())
     }
 
-    async fn held(&self, workspace: &WorkspaceName) -> Result<Option<Held>, StoreError> {
+    async fn held(&self, workspace: &WorkspaceName) -> Result<Option<HeldLock>, StoreError> {
         let files = self.files(workspace);
         let Some(record) = files.record()? else { return Ok(None) };
         let alive = files.try_system_lock()?.is_none();
-        Ok(Some(Held { record, alive }))
+        Ok(Some(HeldLock { record, alive }))
     }
 
     async fn unlock(&self, workspace: &WorkspaceName, id: &str, force: bool) -> Result<LockRecord, StoreError> {
@@ -299,7 +299,7 @@ impl Backend for Local {
                 asked: id.to_owned(),
             });
         }
-        // Held while the record is removed, so that nobody's new record is removed instead.
+        // Held while the record is removed, so that no new record is removed.
         let Some(_system) = files.try_system_lock()? else {
             return Err(StoreError::Alive(Box::new(record)));
         };
@@ -331,7 +331,7 @@ impl Backend for Local {
         if !self.folder(workspace).is_dir() {
             return Err(StoreError::NoWorkspace(workspace.clone()));
         }
-        let holder = Holder {
+        let holder = LockHolder {
             who: "gaib".to_owned(),
             host: self.host.clone(),
             operation: "workspace delete".to_owned(),

@@ -1,9 +1,8 @@
-//! Who holds the lock of a workspace.
+//! Records of locks.
 //!
-//! An operation's lock is two things: a record that others read, and the operating system's lock on a file, which ends
-//! with the process whatever ends it. A record without the system's lock was left by a process that died: on the same
-//! machine it is taken over, since the kernel vouches for the death; a record of another machine (a shared folder) is not,
-//! since nobody here can know.
+//! The lock of an operation is a record for readers and a lock of the operating system on a file, which ends with the process.
+//! A record without the lock was left by a process that ended. On the same machine the lock is taken over. A record of another
+//! machine (in a shared folder) is not, since this machine cannot check the process.
 
 use std::fmt;
 
@@ -12,37 +11,37 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
-/// Who asks for a lock.
+/// The holder of a lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
-    /// A person, as in `stilgar`.
+pub struct LockHolder {
+    /// Name of the user, as in `stilgar`.
     pub who: String,
-    /// The machine.
+    /// Name of the machine.
     pub host: String,
-    /// What for, as in `apply`.
+    /// The operation, as in `apply`.
     pub operation: String,
 }
 
-/// A lock as others see it.
+/// The record of a lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockRecord {
-    /// To name it by when it is taken away.
+    /// Id, for `force-unlock`.
     pub id: String,
-    /// Who holds it.
+    /// Name of the user.
     pub who: String,
-    /// On which machine.
+    /// Name of the machine.
     pub host: String,
-    /// What for.
+    /// The operation.
     pub operation: String,
-    /// Since when.
+    /// Time of the lock.
     #[serde(with = "time::serde::rfc3339")]
     pub since: OffsetDateTime,
-    /// The process of an operation; `None` for a lock that was taken to be kept.
+    /// Process id of the operation; `None` for a permanent lock.
     pub process: Option<u32>,
 }
 
 impl LockRecord {
-    pub(super) fn new(holder: &Holder, process: Option<u32>, now: OffsetDateTime) -> Self {
+    pub(super) fn new(holder: &LockHolder, process: Option<u32>, now: OffsetDateTime) -> Self {
         Self {
             id: Uuid::new_v4().to_string(),
             who: holder.who.clone(),
@@ -65,11 +64,11 @@ impl fmt::Display for LockRecord {
     }
 }
 
-/// A lock, and what is known of its holder.
+/// A held lock and the status of its holder.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// Who holds it.
+pub struct HeldLock {
+    /// The record of the lock.
     pub record: LockRecord,
-    /// The holder is running on this machine.
+    /// Whether the holder is running on this machine.
     pub alive: bool,
 }

@@ -1,8 +1,7 @@
-//! Where the state lives, and who may write it.
+//! Storage and locks of states.
 //!
-//! A [`Backend`] keeps bytes by workspace and one lock each; [`Local`] is the one with files below `.gaib/`. Nothing here
-//! knows what a state says: reading and checking it is `arrakis-iac`'s. Another backend (S3) implements the trait and runs
-//! through the same tests.
+//! A [`Backend`] stores a state and a lock for each workspace; [`LocalStore`] uses files in `.gaib/`. The content of a state is
+//! opaque here: `arrakis-iac` parses it. A new backend implements the trait and runs the same tests.
 
 mod error;
 mod file;
@@ -16,115 +15,115 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 
 pub use error::StoreError;
-pub use local::Local;
-pub use lock::{Held, Holder, LockRecord};
+pub use local::LocalStore;
+pub use lock::{HeldLock, LockHolder, LockRecord};
 pub use name::WorkspaceName;
-pub use servers::{Owner, ServerLock, Servers};
+pub use servers::{ServerLock, ServerMarker, ServerRecords};
 
-/// Somewhere to keep states.
+/// A store of states, by workspace.
 #[async_trait]
 pub trait Backend: Debug + Send + Sync {
-    /// The state, or `None` where there is none yet.
+    /// The state; `None` if there is none.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// A file cannot be read.
     async fn read(&self, workspace: &WorkspaceName) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// The state as it was before the last operation that wrote.
+    /// The state before the last operation that changed it.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// A file cannot be read.
     async fn read_previous(&self, workspace: &WorkspaceName) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// Takes the lock for an operation.
     ///
     /// # Errors
-    /// [`StoreError::Locked`], naming who holds it.
-    async fn lock(&self, workspace: &WorkspaceName, holder: &Holder) -> Result<Box<dyn Guard>, StoreError>;
+    /// [`StoreError::Locked`], with the record of the holder.
+    async fn lock(&self, workspace: &WorkspaceName, holder: &LockHolder) -> Result<Box<dyn StateLock>, StoreError>;
 
-    /// Takes the lock and leaves it taken when this process ends, until [`Backend::unlock`].
+    /// Takes the lock permanently, until [`Backend::unlock`].
     ///
     /// # Errors
-    /// [`StoreError::Locked`], naming who holds it.
-    async fn lock_for_long(&self, workspace: &WorkspaceName, holder: &Holder) -> Result<LockRecord, StoreError>;
+    /// [`StoreError::Locked`], with the record of the holder.
+    async fn lock_permanently(&self, workspace: &WorkspaceName, holder: &LockHolder) -> Result<LockRecord, StoreError>;
 
-    /// Who holds the lock.
+    /// The current lock.
     ///
     /// # Errors
-    /// It cannot be read.
-    async fn held(&self, workspace: &WorkspaceName) -> Result<Option<Held>, StoreError>;
+    /// A file cannot be read.
+    async fn held(&self, workspace: &WorkspaceName) -> Result<Option<HeldLock>, StoreError>;
 
-    /// Takes the lock away from whoever holds it under this id. With `force`, also from an operation that has gone; never
-    /// from one that is alive on this machine.
+    /// Removes the lock with this id. `force` also removes the lock of an operation that has ended; the lock of an operation
+    /// that is running on this machine is never removed.
     ///
     /// # Errors
     /// [`StoreError::NotLocked`], [`StoreError::OtherLock`], [`StoreError::Alive`].
     async fn unlock(&self, workspace: &WorkspaceName, id: &str, force: bool) -> Result<LockRecord, StoreError>;
 
-    /// All workspaces by name.
+    /// The names of all workspaces.
     ///
     /// # Errors
-    /// They cannot be listed.
+    /// The folder cannot be read.
     async fn workspaces(&self) -> Result<Vec<WorkspaceName>, StoreError>;
 
-    /// Makes a workspace.
+    /// Creates a workspace.
     ///
     /// # Errors
     /// [`StoreError::WorkspaceExists`].
     async fn create_workspace(&self, workspace: &WorkspaceName) -> Result<(), StoreError>;
 
-    /// Deletes a workspace with its state. Whether the state still manages something is the caller's to ask.
+    /// Deletes a workspace with its state. The caller checks that the state is empty.
     ///
     /// # Errors
     /// [`StoreError::NoWorkspace`], [`StoreError::Locked`].
     async fn delete_workspace(&self, workspace: &WorkspaceName) -> Result<(), StoreError>;
 
-    /// The workspace that was chosen; `None` when none was.
+    /// The selected workspace; `None` if none is selected.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// A file cannot be read.
     async fn chosen(&self) -> Result<Option<WorkspaceName>, StoreError>;
 
-    /// The workspace that was chosen, else `default`.
+    /// The selected workspace, or `default`.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// A file cannot be read.
     async fn selected(&self) -> Result<WorkspaceName, StoreError> {
         Ok(self.chosen().await?.unwrap_or_default())
     }
 
-    /// Chooses a workspace.
+    /// Selects a workspace.
     ///
     /// # Errors
     /// [`StoreError::NoWorkspace`].
     async fn select(&self, workspace: &WorkspaceName) -> Result<(), StoreError>;
 }
 
-/// The lock of a workspace, held. Only its holder writes. Dropping it gives it back.
+/// A held lock of a workspace, which permits writes. Released when dropped.
 #[async_trait]
-pub trait Guard: Debug + Send + Sync {
-    /// What others see of it.
+pub trait StateLock: Debug + Send + Sync {
+    /// The record of the lock.
     fn record(&self) -> &LockRecord;
 
-    /// A lock that a process left behind when it died, and that was taken over.
+    /// The record of an abandoned lock that was taken over.
     fn left_behind(&self) -> Option<&LockRecord>;
 
-    /// Moves a damaged state away, so that the next write replaces neither it nor the previous one. Returns its new name,
-    /// `None` where there is no state.
+    /// Renames an invalid state, so that the next write replaces neither it nor the backup. Returns the new path; `None` if
+    /// there is no state.
     ///
     /// # Errors
-    /// It cannot be moved.
+    /// The file cannot be renamed.
     async fn set_aside(&mut self) -> Result<Option<String>, StoreError>;
 
-    /// Replaces the state: either whole or not at all. The first write of a guard keeps what was there as the previous one.
+    /// Replaces the state atomically. The first write of a guard saves the earlier state as the backup.
     ///
     /// # Errors
-    /// It cannot be written; the old one is untouched.
+    /// The file cannot be written; the old state is unchanged.
     async fn write(&mut self, state: &[u8]) -> Result<(), StoreError>;
 
-    /// Gives the lock back.
+    /// Releases the lock.
     ///
     /// # Errors
-    /// It cannot be given back.
+    /// The lock cannot be released.
     async fn release(self: Box<Self>) -> Result<(), StoreError>;
 }

@@ -1,11 +1,11 @@
-//! Names of workspaces: a folder's name on any system, and a part of an object's key.
+//! Names of workspaces, which are valid as folder names on any system and in object keys.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::StoreError;
 
-/// A workspace's name: 1–63 letters, digits, `-` and `_`, beginning with a letter or digit.
+/// The name of a workspace: 1–63 letters, digits, `-` and `_`, beginning with a letter or digit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkspaceName(String);
 
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_cannot_leave_its_folder() {
+    fn workspace_name_cannot_leave_its_folder() {
         assert_eq!("staging-2".parse::<WorkspaceName>().unwrap().as_str(), "staging-2");
         for wrong in ["", ".", "..", "a/b", "-a", "a b", "ä", &"x".repeat(64)] {
             assert!(wrong.parse::<WorkspaceName>().is_err(), "{wrong}");

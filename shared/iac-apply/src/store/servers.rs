@@ -1,11 +1,11 @@
-//! Which workspace manages which Discord server, and which operation is changing one now.
+//! Markers and locks of Discord servers.
 //!
-//! A state's lock keeps two operations out of one workspace. It does not keep two workspaces, or two folders, off one server.
-//! [`Servers`] does so for all workspaces of a user on a machine: a folder for each server with the operating system's lock
-//! (`lock`, with `lock.json` for readers) and the marker of ownership (`owner.json`). The marker names a state file; whether
-//! that state still manages the server is for the caller to read there, so a deleted folder or an emptied state owns nothing.
+//! The lock of a state prevents two operations in one workspace, but not two workspaces with one server. [`ServerRecords`]
+//! prevents that for all workspaces of a user on a machine: a folder for each server contains a lock of the operating system
+//! (`lock`, with `lock.json` for readers) and a marker (`owner.json`). The record contains the path of a state
+//! file. The caller checks whether that state still manages the server, so a deleted folder or an empty state owns nothing.
 //!
-//! Refused here: any knowledge of what a state contains. Not covered: workspaces of other users and machines.
+//! Not covered: workspaces of other users and machines.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
@@ -14,35 +14,35 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::file::{self, failed};
-use super::{Holder, LockRecord, StoreError};
+use super::{LockHolder, LockRecord, StoreError};
 
 /// The version of `owner.json` that this gaib writes.
 const VERSION: u32 = 1;
 
-/// The markers and locks of all servers of one Discord.
+/// The markers and locks of the servers of one Discord API.
 #[derive(Clone, Debug)]
-pub struct Servers {
+pub struct ServerRecords {
     root: PathBuf,
 }
 
-/// The workspace that manages a server.
+/// The marker of a server: the workspace that manages it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Owner {
-    /// Version of the file's shape.
+pub struct ServerMarker {
+    /// Version of the format.
     pub version: u32,
-    /// The workspace's name.
+    /// Name of the workspace.
     pub workspace: String,
-    /// Its state file, absolute.
+    /// Absolute path of the state file.
     pub state: PathBuf,
-    /// The lineage of that state.
+    /// Lineage of the state.
     pub lineage: String,
-    /// Since when.
+    /// Time of the record.
     #[serde(with = "time::serde::rfc3339")]
     pub since: OffsetDateTime,
 }
 
-impl Owner {
-    /// A workspace that manages a server from now on.
+impl ServerMarker {
+    /// A record with the current time.
     #[must_use]
     pub fn new(workspace: impl Into<String>, state: impl Into<PathBuf>, lineage: impl Into<String>) -> Self {
         Self {
@@ -54,7 +54,7 @@ impl Owner {
         }
     }
 
-    /// The folder that holds `.gaib/`, where the state file is at its usual place.
+    /// The folder that contains `.gaib/`; `None` if the state file has another path.
     #[must_use]
     pub fn folder(&self) -> Option<&Path> {
         // {folder}/.gaib/workspaces/{name}/state.json
@@ -62,9 +62,8 @@ impl Owner {
     }
 }
 
-impl Servers {
-    /// Markers below `root`, for the servers of the Discord that is called `discord` (a host, with its port where it has one):
-    /// the servers of an emulator have ids of their own.
+impl ServerRecords {
+    /// Records in `root` for the servers of the Discord API at `discord` (host and port): an emulator has its own ids.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>, discord: &str) -> Self {
         let plain = |sign: char| match sign {
@@ -82,17 +81,17 @@ impl Servers {
         self.root.join(guild.to_string())
     }
 
-    /// The marker of a server; `None` where no workspace has claimed it yet.
+    /// The marker of a server; `None` if there is none.
     ///
     /// # Errors
-    /// It cannot be read.
-    pub fn owner(&self, guild: u64) -> Result<Option<Owner>, StoreError> {
-        read_owner(guild, &self.folder(guild).join("owner.json"))
+    /// A file cannot be read.
+    pub fn marker(&self, guild: u64) -> Result<Option<ServerMarker>, StoreError> {
+        read_marker(guild, &self.folder(guild).join("owner.json"))
     }
 
-    /// The servers, of every Discord, whose marker names this state file. Markers that cannot be read are left out.
+    /// The servers, of any Discord API, whose record contains this state file. Unreadable records are left out.
     #[must_use]
-    pub fn owned_by(&self, state: &Path) -> Vec<u64> {
+    pub fn servers_of(&self, state: &Path) -> Vec<u64> {
         let below = |folder: &Path| {
             fs::read_dir(folder)
                 .into_iter()
@@ -108,17 +107,17 @@ impl Servers {
             .flat_map(|discord| below(&discord));
         let owned = servers.filter_map(|folder| {
             let guild = folder.file_name()?.to_str()?.parse().ok()?;
-            let owner = read_owner(guild, &folder.join("owner.json")).ok()??;
+            let owner = read_marker(guild, &folder.join("owner.json")).ok()??;
             (owner.state == state).then_some(guild)
         });
         owned.collect()
     }
 
-    /// Takes the lock of a server for an operation. It ends with the returned value, or with the process.
+    /// Takes the lock of a server for an operation, until the returned value is dropped or the process ends.
     ///
     /// # Errors
-    /// [`StoreError::ServerLocked`], naming who holds it.
-    pub fn lock(&self, guild: u64, holder: &Holder) -> Result<ServerLock, StoreError> {
+    /// [`StoreError::ServerLocked`], with the record of the holder.
+    pub fn lock(&self, guild: u64, holder: &LockHolder) -> Result<ServerLock, StoreError> {
         let folder = self.folder(guild);
         fs::create_dir_all(&folder).map_err(|source| failed("make", &folder, source))?;
         let (path, record) = (folder.join("lock"), folder.join("lock.json"));
@@ -127,7 +126,7 @@ impl Servers {
         match system.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                // A holder writes its record just after it has the lock: for a moment there is none.
+                // The holder writes its record after it takes the lock, so there may be none for a moment.
                 let held = file::read(&record)?.and_then(|bytes| serde_json::from_slice(&bytes).ok());
                 return Err(StoreError::ServerLocked {
                     guild,
@@ -148,7 +147,7 @@ impl Servers {
     }
 }
 
-/// The lock of a server, held until it is dropped.
+/// A held lock of a server. Released when dropped.
 #[derive(Debug)]
 pub struct ServerLock {
     guild: u64,
@@ -161,15 +160,15 @@ impl ServerLock {
     /// The marker of the server.
     ///
     /// # Errors
-    /// It cannot be read.
-    pub fn owner(&self) -> Result<Option<Owner>, StoreError> {
-        read_owner(self.guild, &self.owner)
+    /// A file cannot be read.
+    pub fn marker(&self) -> Result<Option<ServerMarker>, StoreError> {
+        read_marker(self.guild, &self.owner)
     }
 
-    /// Removes the marker, whatever it names.
+    /// Removes the marker.
     ///
     /// # Errors
-    /// It cannot be removed.
+    /// The file cannot be removed.
     pub fn release(&self) -> Result<(), StoreError> {
         file::remove(&self.owner)
     }
@@ -177,15 +176,15 @@ impl ServerLock {
     /// Writes the marker.
     ///
     /// # Errors
-    /// It cannot be written.
-    pub fn claim(&self, owner: &Owner) -> Result<(), StoreError> {
+    /// The file cannot be written.
+    pub fn claim(&self, owner: &ServerMarker) -> Result<(), StoreError> {
         let text = serde_json::to_vec_pretty(owner).map_err(|error| failed("write", &self.owner, error.into()))?;
         file::replace(&self.owner, &text)
     }
 }
 
 impl Drop for ServerLock {
-    /// The record goes first: the next holder of the system's lock must not find it.
+    /// The record is removed before the lock, so that the next holder does not find it.
     fn drop(&mut self) {
         let given_back = file::remove(&self.record).map(|()| self.system.unlock());
         if let Err(error) = given_back {
@@ -194,7 +193,7 @@ impl Drop for ServerLock {
     }
 }
 
-fn read_owner(guild: u64, path: &Path) -> Result<Option<Owner>, StoreError> {
+fn read_marker(guild: u64, path: &Path) -> Result<Option<ServerMarker>, StoreError> {
     let Some(bytes) = file::read(path)? else {
         return Ok(None);
     };
@@ -203,7 +202,7 @@ fn read_owner(guild: u64, path: &Path) -> Result<Option<Owner>, StoreError> {
         path: path.to_owned(),
         reason,
     };
-    let owner: Owner = serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))?;
+    let owner: ServerMarker = serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))?;
     match owner.version {
         VERSION => Ok(Some(owner)),
         version => Err(unreadable(format!(

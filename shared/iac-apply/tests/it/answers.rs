@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrakis_iac::config::{Inputs, load};
-use arrakis_iac::export::{Detail, assign, from_live, to_yaml};
+use arrakis_iac::config::{VariableInputs, load};
+use arrakis_iac::export::{ExportDetail, assign, from_live, to_yaml};
 use arrakis_iac::model::{Configuration, Kind, Snowflake};
 use arrakis_iac::plan::{Mode, Options, PlanError, plan};
 use arrakis_iac_apply::http::{Answer, CallError, Request, SendError, Transport};
@@ -50,7 +50,7 @@ fn bent(bench: &Bench, path: String, bend: fn(&mut Answer)) -> arrakis_iac_apply
 }
 
 #[tokio::test]
-async fn an_answer_without_roles_is_an_error_that_names_call_and_field() {
+async fn response_without_roles_is_an_error_with_call_and_field() {
     let bench = Bench::start(empty()).await;
     bench
         .apply(&configuration(&[("role.naib", json!({ "name": "Naib" }))]))
@@ -77,7 +77,7 @@ async fn an_answer_without_roles_is_an_error_that_names_call_and_field() {
 }
 
 #[tokio::test]
-async fn a_collection_that_is_not_there_is_not_taken_for_empty() {
+async fn missing_collection_is_an_error_and_not_empty() {
     let mut bench = Bench::start(empty()).await;
     bench.kinds = all_kinds();
     let config = configuration(&[
@@ -103,7 +103,7 @@ async fn a_collection_that_is_not_there_is_not_taken_for_empty() {
 
 /// A firewall's or a gateway's 404 states nothing about the server: a resource must not be forgotten because of it.
 #[tokio::test]
-async fn refusal_without_discords_error_form_is_an_outage() {
+async fn refusal_without_discord_error_body_is_an_outage() {
     let bench = Bench::start(empty()).await;
     for status in [http::StatusCode::NOT_FOUND, http::StatusCode::FORBIDDEN] {
         let bend = match status {
@@ -128,7 +128,7 @@ async fn refusal_without_discords_error_form_is_an_outage() {
 }
 
 #[tokio::test]
-async fn members_who_are_not_there_are_found_out() {
+async fn absent_members_are_found() {
     let bench = Bench::start(empty()).await;
     let (discord, _) = bench.server.client();
     let bot = bench.live().await.bot.user_id;
@@ -144,7 +144,7 @@ fn read_back(yaml: &str) -> Configuration {
         "export.yaml",
         yaml.as_bytes(),
         &Registry::load(None).unwrap(),
-        &Inputs::default(),
+        &VariableInputs::default(),
     );
     loaded
         .unwrap_or_else(|problems| panic!("{problems}\n{yaml}"))
@@ -164,7 +164,7 @@ fn without_ids(value: &Value) -> Value {
 
 /// The export of one server applied to another sets every attribute, and a newer one sets them back to their defaults.
 #[tokio::test]
-async fn a_newer_export_sets_another_server_back_to_defaults() {
+async fn export_resets_another_server_to_defaults() {
     let one = Bench::start(json!({ "name": "One", "community": true })).await;
     let other = Bench::start(json!({ "name": "Other", "community": true })).await;
     let rich = configuration(&[
@@ -220,7 +220,7 @@ async fn a_newer_export_sets_another_server_back_to_defaults() {
         let mut addresses = assign(&live, &managed);
         // Settings of the server name its own channels.
         addresses.retain(|address, _| managed.contains_key(address));
-        let export = read_back(&to_yaml(&from_live(&live, &addresses, Detail::Readable), ""));
+        let export = read_back(&to_yaml(&from_live(&live, &addresses, ExportDetail::Readable), ""));
         other.apply(&export).await.unwrap();
         let copy = other.live().await;
         for (address, id) in &managed {

@@ -25,7 +25,7 @@ pub(crate) fn sietch() -> Configuration {
 }
 
 #[tokio::test]
-async fn sietch_takes_one_request_for_each_thing_and_a_handful_more() {
+async fn sietch_needs_about_one_request_per_resource() {
     let bench = Bench::start(empty()).await;
     let before = bench.live().await;
     let (_, watched) = bench.apply(&sietch()).await.unwrap();
@@ -75,7 +75,7 @@ pub(crate) fn conforms(bench: &Bench) {
 }
 
 #[tokio::test]
-async fn destroy_removes_what_is_managed_and_nothing_else() {
+async fn destroy_deletes_only_managed_resources() {
     let spec = json!({"name": "Before", "community": true, "roles": [{"name": "Own"}],
         "channels": [{"name": "Hall", "kind": "category", "channels": [{"name": "own"}]}]});
     let bench = Bench::start(spec).await;
@@ -85,7 +85,7 @@ async fn destroy_removes_what_is_managed_and_nothing_else() {
     let (state, after) = (bench.state().await, bench.live().await);
     assert!(state.resources.is_empty(), "{:?}", state.resources.keys());
     for kind in [Kind::Role, Kind::Category, Kind::Channel] {
-        let ids = |live: &arrakis_iac::live::Live| live.of_kind(kind).map(|one| one.id).collect::<Vec<_>>();
+        let ids = |live: &arrakis_iac::live::LiveServer| live.of_kind(kind).map(|one| one.id).collect::<Vec<_>>();
         assert_eq!(ids(&after), ids(&before), "{kind}");
     }
     // What was not managed is as it was, too.
@@ -113,7 +113,7 @@ fn two() -> Configuration {
 }
 
 #[tokio::test]
-async fn many_429s_in_the_middle_change_nothing_but_the_time() {
+async fn many_429s_only_delay_the_apply() {
     let bench = Bench::start(empty()).await;
     let before = bench.live().await;
     let faults = &bench.server.emulator.app().faults;
@@ -135,7 +135,7 @@ async fn many_429s_in_the_middle_change_nothing_but_the_time() {
 }
 
 #[tokio::test]
-async fn a_server_changed_by_hand_between_plan_and_apply_is_an_error_that_the_next_apply_mends() {
+async fn outside_change_between_plan_and_apply_is_an_error_and_the_next_apply_succeeds() {
     let bench = Bench::start(empty()).await;
     let before = bench.live().await;
     bench.apply(&two()).await.unwrap();
@@ -172,7 +172,7 @@ async fn a_server_changed_by_hand_between_plan_and_apply_is_an_error_that_the_ne
 }
 
 #[tokio::test]
-async fn a_deletion_of_what_is_gone_is_done() {
+async fn deletion_of_an_absent_resource_succeeds() {
     let bench = Bench::start(empty()).await;
     bench.apply(&two()).await.unwrap();
     let live = bench.live().await;
@@ -193,7 +193,7 @@ async fn a_deletion_of_what_is_gone_is_done() {
 }
 
 #[tokio::test]
-async fn a_stop_between_two_requests_leaves_a_state_that_the_next_apply_finishes() {
+async fn cancelled_apply_is_completed_by_the_next() {
     let bench = Bench::start(empty()).await;
     let before = bench.live().await;
     let stop = CancellationToken::new();
@@ -214,7 +214,7 @@ async fn a_stop_between_two_requests_leaves_a_state_that_the_next_apply_finishes
 }
 
 #[tokio::test]
-async fn the_audit_log_names_the_plan_and_events_name_the_steps() {
+async fn audit_log_contains_the_plan_and_events_contain_the_steps() {
     let bench = Bench::start(empty()).await;
     let (plan, watched) = bench.apply(&two()).await.unwrap();
     let (discord, _) = bench.server.client();
@@ -235,7 +235,7 @@ async fn the_audit_log_names_the_plan_and_events_name_the_steps() {
 }
 
 #[tokio::test]
-async fn a_refusal_says_which_step_and_why_and_keeps_what_was_done() {
+async fn refusal_names_step_and_reason_and_keeps_completed_steps() {
     let bench = Bench::start(json!({"name": "Small", "community": false})).await;
     let config = configuration(&[
         ("role.naib", json!({"name": "Naib"})),

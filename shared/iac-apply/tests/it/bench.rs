@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrakis_iac::live::Live;
+use arrakis_iac::live::LiveServer;
 use arrakis_iac::model::{Address, Attributes, Configuration, Kind, Resource, Snowflake};
 use arrakis_iac::plan::{Mode, Options, Plan, plan};
 use arrakis_iac::state::State;
 use arrakis_iac_apply::http::{Discord, Transport};
-use arrakis_iac_apply::store::{Backend, Holder, Local, WorkspaceName};
-use arrakis_iac_apply::{ApplyError, Executor, Folder, read};
+use arrakis_iac_apply::store::{Backend, LocalStore, LockHolder, WorkspaceName};
+use arrakis_iac_apply::{ApplyError, Executor, ImageFolder, read};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,7 @@ use crate::support::{Server, Watched};
 #[derive(Debug)]
 pub(crate) struct Bench {
     pub(crate) server: Server,
-    pub(crate) store: Local,
+    pub(crate) store: LocalStore,
     pub(crate) folder: TempDir,
     /// Further kinds to read.
     pub(crate) kinds: BTreeSet<Kind>,
@@ -59,7 +59,7 @@ impl Bench {
             tempfile::tempdir()
         };
         let folder = folder.unwrap();
-        let store = Local::new(folder.path().join(".gaib"), "arrakeen");
+        let store = LocalStore::new(folder.path().join(".gaib"), "arrakeen");
         Self {
             server,
             store,
@@ -81,12 +81,12 @@ impl Bench {
     }
 
     /// The server as it is, read with a client of its own.
-    pub(crate) async fn live(&self) -> Live {
+    pub(crate) async fn live(&self) -> LiveServer {
         let (discord, _) = self.server.client();
         self.live_by(&discord).await
     }
 
-    async fn live_by(&self, discord: &Discord) -> Live {
+    async fn live_by(&self, discord: &Discord) -> LiveServer {
         read(discord, self.guild(), &self.kinds).await.unwrap()
     }
 
@@ -142,16 +142,16 @@ impl Bench {
     }
 
     /// Carries a plan out, stale or not.
-    pub(crate) async fn carry_out(&self, discord: &Discord, plan: &Plan, live: &Live) -> Result<(), ApplyError> {
-        let holder = Holder {
+    pub(crate) async fn carry_out(&self, discord: &Discord, plan: &Plan, live: &LiveServer) -> Result<(), ApplyError> {
+        let holder = LockHolder {
             who: "stilgar".to_owned(),
             host: "arrakeen".to_owned(),
             operation: "apply".to_owned(),
         };
         let mut state = self.state().await;
         let mut guard = self.store.lock(&WorkspaceName::default(), &holder).await.unwrap();
-        let pictures = Folder(self.folder.path().to_owned());
-        Executor::new(discord, &mut *guard, &pictures)
+        let images = ImageFolder(self.folder.path().to_owned());
+        Executor::new(discord, &mut *guard, &images)
             .run(plan, live, &mut state)
             .await?;
         guard.release().await.unwrap();
@@ -160,9 +160,9 @@ impl Bench {
 
     /// Nothing is left to do, and what the state names is there.
     #[track_caller]
-    pub(crate) fn assert_settled(&self, plan: &Plan, state: &State, live: &Live) {
+    pub(crate) fn assert_settled(&self, plan: &Plan, state: &State, live: &LiveServer) {
         assert!(
-            plan.is_empty() && plan.steps.iter().all(|step| !step.is_a_request()),
+            plan.is_empty() && plan.steps.iter().all(|step| !step.is_request()),
             "not settled: {:#?} {:#?}",
             plan.changes,
             plan.steps
@@ -174,7 +174,7 @@ impl Bench {
     }
 
     /// Applied: a plan is empty, and of each kind there is nothing but what is managed and what was there before.
-    pub(crate) async fn assert_applied(&self, configuration: &Configuration, before: &Live) {
+    pub(crate) async fn assert_applied(&self, configuration: &Configuration, before: &LiveServer) {
         let (plan, state, live) = (
             self.plan(configuration, Mode::Apply).await,
             self.state().await,

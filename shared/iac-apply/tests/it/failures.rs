@@ -2,7 +2,7 @@
 //! emulator's record.
 
 use arrakis_discord_http::CallClass;
-use arrakis_iac_apply::http::{CallError, Discord, Reason};
+use arrakis_iac_apply::http::{Body, CallError, Discord, Reason, Upload};
 use discord_emulator::faults::{Condition, DeadHost, FaultKind};
 use discord_emulator::traffic::Record;
 use http::Method;
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::bench::Bench;
 use crate::interruptions::small;
+use crate::kinds::PNG;
 use crate::support::{Server, empty};
 
 /// How a call ends.
@@ -72,7 +73,7 @@ impl Row {
 }
 
 /// Every kind of call that gaib makes: a read, a change, a removal, a creation of each kind.
-async fn calls(discord: &Discord, server: &Server, number: usize) -> Vec<(Method, String, Option<Value>)> {
+async fn calls(discord: &Discord, server: &Server, number: usize) -> Vec<(Method, String, Option<Body>)> {
     let guild = server.made.guild_id;
     let named = |name: &str| json!({ "name": format!("{name}-{number}") });
     let made = async |name: &str| {
@@ -89,7 +90,15 @@ async fn calls(discord: &Discord, server: &Server, number: usize) -> Vec<(Method
     let event = json!({"name": format!("event-{number}"), "privacy_level": 2, "entity_type": 3,
         "scheduled_start_time": "2999-01-01T00:00:00Z", "scheduled_end_time": "2999-01-02T00:00:00Z",
         "entity_metadata": {"location": "Arrakis"}});
-    let mut calls = removals(discord, server, (&kept, &overwrite, &rule, &emoji, &event), number).await;
+    let mut calls = {
+        let bodies = Bodies {
+            overwrite: &overwrite,
+            rule: &rule,
+            emoji: &emoji,
+            event: &event,
+        };
+        removals(discord, server, &kept, bodies, number).await
+    };
     calls.extend([
         (Method::GET, format!("/guilds/{guild}/channels"), None),
         (Method::PATCH, format!("/channels/{kept}"), Some(json!({"nsfw": true}))),
@@ -114,14 +123,42 @@ async fn calls(discord: &Discord, server: &Server, number: usize) -> Vec<(Method
         ),
         (Method::POST, format!("/guilds/{guild}/scheduled-events"), Some(event)),
     ]);
+    let mut calls: Vec<_> = calls
+        .into_iter()
+        .map(|(method, path, body)| (method, path, body.as_ref().map(Body::json)))
+        .collect();
+    calls.push((Method::POST, format!("/guilds/{guild}/stickers"), Some(sticker())));
     calls
 }
 
-/// Every DELETE that gaib makes but those of stickers, which the emulator has not: each of something that is there.
+fn sticker() -> Body {
+    Body::Form(Upload {
+        fields: vec![
+            ("name", "worm".to_owned()),
+            ("description", String::new()),
+            ("tags", "fire".to_owned()),
+        ],
+        file_name: "worm.png".to_owned(),
+        media_type: "image/png",
+        file: PNG.into(),
+    })
+}
+
+/// Bodies of the requests that create resources.
+#[derive(Clone, Copy)]
+struct Bodies<'a> {
+    overwrite: &'a Value,
+    rule: &'a Value,
+    emoji: &'a Value,
+    event: &'a Value,
+}
+
+/// Creates a resource for each DELETE that gaib makes. Returns the DELETE calls.
 async fn removals(
     discord: &Discord,
     server: &Server,
-    (channel, overwrite, rule, emoji, event): (&str, &Value, &Value, &Value, &Value),
+    channel: &str,
+    bodies: Bodies<'_>,
     number: usize,
 ) -> Vec<(Method, String, Option<Value>)> {
     let (guild, bot) = (server.made.guild_id, server.emulator.app().options.application_id);
@@ -138,19 +175,23 @@ async fn removals(
     let of_role = format!("/channels/{channel}/permissions/{given}");
     discord.write(Method::PUT, &of_bot, None, &because()).await.unwrap();
     discord
-        .write(Method::PUT, &of_role, Some(overwrite), &because())
+        .write(Method::PUT, &of_role, Some(bodies.overwrite), &because())
         .await
         .unwrap();
     let webhook = made(format!("/channels/{channel}/webhooks"), json!({ "name": "removed" })).await;
-    let emoji = made(format!("/guilds/{guild}/emojis"), emoji.clone()).await;
-    let rule = made(format!("/guilds/{guild}/auto-moderation/rules"), rule.clone()).await;
-    let event = made(format!("/guilds/{guild}/scheduled-events"), event.clone()).await;
+    let emoji = made(format!("/guilds/{guild}/emojis"), bodies.emoji.clone()).await;
+    let rule = made(format!("/guilds/{guild}/auto-moderation/rules"), bodies.rule.clone()).await;
+    let event = made(format!("/guilds/{guild}/scheduled-events"), bodies.event.clone()).await;
+    let path = format!("/guilds/{guild}/stickers");
+    let sticker = discord.send(Method::POST, &path, Some(sticker()), &because()).await;
+    let sticker = sticker.unwrap()["id"].as_str().unwrap().to_owned();
     let paths = [
         format!("/guilds/{guild}/roles/{role}"),
         of_bot,
         of_role,
         format!("/webhooks/{webhook}"),
         format!("/guilds/{guild}/emojis/{emoji}"),
+        format!("/guilds/{guild}/stickers/{sticker}"),
         format!("/guilds/{guild}/auto-moderation/rules/{rule}"),
         format!("/guilds/{guild}/scheduled-events/{event}"),
     ];
@@ -172,7 +213,7 @@ fn ends(called: Result<Value, CallError>) -> Ends {
 }
 
 #[tokio::test]
-async fn every_call_against_every_failure() {
+async fn every_call_handles_every_failure() {
     for (number, row) in rows().into_iter().enumerate() {
         let server = Server::start(empty()).await;
         let (discord, _) = server.client();
@@ -193,7 +234,7 @@ async fn every_call_against_every_failure() {
             app.faults.arm(row.kind.clone(), when);
             let called = match method {
                 Method::GET => discord.get(&path).await,
-                _ => discord.write(method.clone(), &path, body.as_ref(), &because()).await,
+                _ => discord.send(method.clone(), &path, body, &because()).await,
             };
             app.faults.clear();
             let calls = app.traffic.since(since);
@@ -221,7 +262,7 @@ async fn every_call_against_every_failure() {
 /// Whatever the first creation, or the first request of any kind, comes to: the server ends as it was configured, with nothing
 /// twice.
 #[tokio::test]
-async fn an_apply_converges_whatever_a_request_comes_to() {
+async fn apply_converges_after_any_failure() {
     for method in ["POST", "PATCH", "PUT"] {
         for row in rows().into_iter().filter(|row| !row.lasting) {
             let bench = Bench::start(empty()).await;

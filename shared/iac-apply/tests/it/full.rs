@@ -32,7 +32,7 @@ fn full(swapped: usize, exchanged: usize) -> Configuration {
 }
 
 #[tokio::test]
-async fn channels_of_full_categories_change_places_and_are_exchanged() {
+async fn channels_of_full_categories_are_swapped_and_replaced() {
     let bench = Bench::start(json!({ "name": "Before", "community": true })).await;
     let before = bench.live().await;
     for (swapped, exchanged) in [(0, 0), (2, 0), (2, 3), (0, 1)] {

@@ -85,19 +85,19 @@ async fn matrix(config: &Configuration, step: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_apply_that_is_killed_at_any_request_is_finished_by_the_next() {
+async fn apply_killed_at_any_request_is_completed_by_the_next() {
     matrix(&small(), 1).await;
 }
 
 /// The whole theme takes a while: every ninth request each time, every single one with `INTERRUPT_EVERY=1`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_apply_of_sietch_that_is_killed_is_finished_by_the_next() {
+async fn killed_apply_of_sietch_is_completed_by_the_next() {
     let every = std::env::var("INTERRUPT_EVERY").map_or(9, |every| every.parse().unwrap());
     matrix(&sietch(), every).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_that_is_lost_is_found_again_at_any_request() {
+async fn lost_response_at_any_request_creates_no_duplicate() {
     let requests = requests(&small()).await;
     for (at, request) in requests.iter().enumerate() {
         let bench = Bench::start(before()).await;
@@ -117,7 +117,7 @@ async fn an_answer_that_is_lost_is_found_again_at_any_request() {
 }
 
 #[tokio::test]
-async fn the_emulators_lost_answers_double_nothing() {
+async fn lost_responses_of_the_emulator_create_no_duplicate() {
     for mode in [DeadHost::Refuse, DeadHost::Hang] {
         let bench = Bench::start(empty()).await;
         let at_first = bench.live().await;
@@ -138,7 +138,7 @@ async fn the_emulators_lost_answers_double_nothing() {
 }
 
 #[tokio::test]
-async fn a_creation_that_never_arrived_is_made_again() {
+async fn creation_that_did_not_arrive_is_repeated() {
     let bench = Bench::start(empty()).await;
     let at_first = bench.live().await;
     let once = Condition {
@@ -158,7 +158,7 @@ async fn a_creation_that_never_arrived_is_made_again() {
 }
 
 #[tokio::test]
-async fn what_was_pending_and_is_no_longer_wanted_leaves_no_trace_in_the_state() {
+async fn unwanted_pending_creation_is_removed_from_the_state() {
     let bench = Bench::start(before()).await;
     let config = small();
     let requests = requests(&config).await;

@@ -1,22 +1,22 @@
-//! The further kinds: emoji, webhooks, auto moderation, welcome screen, onboarding, scheduled events. Each is made, changed,
+//! The further kinds: emoji, stickers, webhooks, auto moderation, welcome screen, onboarding, scheduled events. Each is made, changed,
 //! exported, taken in and removed like the others, and each exchange agrees with Discord's document.
 
 use std::collections::BTreeMap;
 
-use arrakis_iac::config::{Inputs, load};
-use arrakis_iac::export::{Detail, assign, from_live, to_yaml};
+use arrakis_iac::config::{VariableInputs, load};
+use arrakis_iac::export::{ExportDetail, assign, from_live, to_yaml};
 use arrakis_iac::import::{import, matches};
 use arrakis_iac::model::{Configuration, Kind};
 use arrakis_iac::plan::{Options, plan};
 use arrakis_iac::state::State;
-use arrakis_iac_apply::all_kinds;
+use arrakis_iac_apply::{all_kinds, digest};
 use arrakis_themes::Registry;
 use serde_json::{Value, json};
 
 use crate::apply::conforms;
 use crate::bench::{Bench, configuration};
 
-/// A picture of one pixel.
+/// An image of one pixel.
 pub(crate) const PNG: &[u8] =
     b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00";
 
@@ -56,6 +56,11 @@ fn all(bench: &Bench, other: bool) -> Configuration {
             json!({ "name": word("spice", "melange"), "image": { "path": "spice.png" }, "roles": ["role.fremen"] }),
         ),
         (
+            "sticker.spice",
+            json!({ "name": word("Spice", "Melange"), "description": word("glows", ""), "tags": word("fire", "sparkles"),
+                "image": { "path": "spice.png" } }),
+        ),
+        (
             "webhook.news",
             json!({ "name": word("News", "Newer"), "channel": word("channel.spice", "channel.hall") }),
         ),
@@ -92,7 +97,7 @@ fn all(bench: &Bench, other: bool) -> Configuration {
 }
 
 #[tokio::test]
-async fn every_kind_is_made_changed_exported_taken_in_and_removed() {
+async fn every_kind_is_created_changed_exported_imported_and_deleted() {
     let bench = bench().await;
     let before = bench.live().await;
     for other in [false, true] {
@@ -103,6 +108,7 @@ async fn every_kind_is_made_changed_exported_taken_in_and_removed() {
     let live = bench.live().await;
     for (kind, count) in [
         (Kind::Emoji, 1),
+        (Kind::Sticker, 1),
         (Kind::Webhook, 1),
         (Kind::Automod, 2),
         (Kind::Event, 1),
@@ -112,13 +118,13 @@ async fn every_kind_is_made_changed_exported_taken_in_and_removed() {
     conforms(&bench);
     bench.destroy().await.unwrap();
     let gone = bench.live().await;
-    for kind in [Kind::Emoji, Kind::Webhook, Kind::Automod, Kind::Event] {
+    for kind in [Kind::Emoji, Kind::Sticker, Kind::Webhook, Kind::Automod, Kind::Event] {
         assert_eq!(gone.of_kind(kind).count(), 0, "{kind}");
     }
 }
 
 #[tokio::test]
-async fn a_question_keeps_its_id_through_a_change() {
+async fn changed_onboarding_question_keeps_its_id() {
     let bench = bench().await;
     bench.apply(&all(&bench, false)).await.unwrap();
     let (discord, _) = bench.server.client();
@@ -135,17 +141,17 @@ async fn a_question_keeps_its_id_through_a_change() {
 }
 
 #[tokio::test]
-async fn what_is_exported_and_taken_in_plans_to_no_change() {
+async fn imported_export_plans_no_change() {
     let bench = bench().await;
     bench.apply(&all(&bench, false)).await.unwrap();
     let (live, themes) = (bench.live().await, Registry::load(None).unwrap());
     let yaml = to_yaml(
-        &from_live(&live, &assign(&live, &BTreeMap::new()), Detail::Complete),
+        &from_live(&live, &assign(&live, &BTreeMap::new()), ExportDetail::Complete),
         "",
     );
     // The example server is no true community: it has no channel for rules.
     let yaml = yaml.replace("  community: true\n", "");
-    let loaded = load("export.yaml", yaml.as_bytes(), &themes, &Inputs::default());
+    let loaded = load("export.yaml", yaml.as_bytes(), &themes, &VariableInputs::default());
     let config = loaded
         .unwrap_or_else(|problems| panic!("{problems}\n{yaml}"))
         .configuration;
@@ -163,10 +169,37 @@ async fn what_is_exported_and_taken_in_plans_to_no_change() {
 }
 
 #[tokio::test]
-async fn a_picture_that_is_missing_is_named_before_anything_is_sent_for_it() {
+async fn missing_image_is_an_error_before_its_request() {
     let bench = bench().await;
     let config = configuration(&[("emoji.gone", json!({ "name": "gone", "image": { "path": "gone.png" } }))]);
     let error = bench.apply(&config).await.unwrap_err();
     assert!(error.to_string().contains("gone.png"), "{error}");
     assert!(bench.state().await.pending.is_empty());
+}
+
+#[tokio::test]
+async fn another_image_replaces_a_sticker() {
+    let bench = bench().await;
+    let larger = [PNG, &[0; 24]].concat();
+    std::fs::write(bench.folder.path().join("larger.png"), larger).unwrap();
+    let sticker = |file: &str| {
+        let bytes = std::fs::read(bench.folder.path().join(file)).unwrap();
+        let image = json!({ "path": file, "sha256": digest(&bytes) });
+        configuration(&[(
+            "sticker.spice",
+            json!({ "name": "Spice", "tags": "fire", "image": image }),
+        )])
+    };
+    let id = async || {
+        let live = bench.live().await;
+        let ids: Vec<_> = live.of_kind(Kind::Sticker).map(|sticker| sticker.id).collect();
+        assert_eq!(ids.len(), 1);
+        ids[0]
+    };
+    bench.apply(&sticker("spice.png")).await.unwrap();
+    let first = id().await;
+    bench.apply(&sticker("spice.png")).await.unwrap();
+    assert_eq!(id().await, first, "the same image changes nothing");
+    bench.apply(&sticker("larger.png")).await.unwrap();
+    assert_ne!(id().await, first);
 }

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use arrakis_iac::config::{Inputs, load};
-use arrakis_iac::export::{Detail, assign, from_live, to_yaml};
+use arrakis_iac::config::{VariableInputs, load};
+use arrakis_iac::export::{ExportDetail, assign, from_live, to_yaml};
 use arrakis_iac::import::{import, matches};
 use arrakis_iac::model::{Configuration, Kind};
 use arrakis_iac::plan::{Options, plan};
@@ -223,9 +223,9 @@ async fn a_true_community(bench: &Bench) {
 async fn exports_to_no_change(bench: &Bench) {
     let live = bench.live().await;
     let themes = Registry::load(None).unwrap();
-    for detail in [Detail::Readable, Detail::Complete] {
+    for detail in [ExportDetail::Readable, ExportDetail::Complete] {
         let yaml = to_yaml(&from_live(&live, &assign(&live, &BTreeMap::new()), detail), "");
-        let loaded = load("export.yaml", yaml.as_bytes(), &themes, &Inputs::default());
+        let loaded = load("export.yaml", yaml.as_bytes(), &themes, &VariableInputs::default());
         let config = loaded
             .unwrap_or_else(|problems| panic!("{problems}\n{yaml}"))
             .configuration;
@@ -259,7 +259,7 @@ async fn law(one: Configuration, other: Configuration) {
     let (state, live) = (bench.state().await, bench.live().await);
     assert!(state.resources.is_empty() && state.pending.is_empty());
     for kind in [Kind::Role, Kind::Category, Kind::Channel] {
-        let ids = |live: &arrakis_iac::live::Live| live.of_kind(kind).map(|one| one.id).collect::<Vec<_>>();
+        let ids = |live: &arrakis_iac::live::LiveServer| live.of_kind(kind).map(|one| one.id).collect::<Vec<_>>();
         assert_eq!(ids(&live), ids(&at_first), "{kind}");
     }
 }
@@ -274,7 +274,7 @@ proptest! {
     #![proptest_config(cases(10))]
 
     #[test]
-    fn an_apply_from_anywhere_leaves_an_empty_plan_and_destroy_leaves_what_was_there(
+    fn apply_converges_from_any_server_and_destroy_keeps_unmanaged_resources(
         one in any_configuration(),
         other in any_configuration(),
     ) {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrakis_iac::model::{Configuration, Kind};
 use arrakis_iac::plan::{Mode, preflight};
-use arrakis_iac_apply::http::{Answer, Https, Patience, Request, SendError, Transport};
+use arrakis_iac_apply::http::{Answer, Body, Https, Patience, Request, SendError, Transport};
 use arrakis_iac_apply::{ApplyError, all_kinds};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -125,10 +125,13 @@ impl Meddling {
 }
 
 fn changed(request: &Request, change: impl Fn(&mut Value)) -> Request {
-    let mut body: Value = serde_json::from_slice(request.body.as_ref().unwrap()).unwrap();
+    let Some(Body::Json(body)) = &request.body else {
+        panic!("a creation with JSON");
+    };
+    let mut body: Value = serde_json::from_slice(body).unwrap();
     change(&mut body);
     Request {
-        body: Some(serde_json::to_vec(&body).unwrap().into()),
+        body: Some(Body::json(&body)),
         ..request.clone()
     }
 }
@@ -214,7 +217,7 @@ async fn every_creation_lost(fault: FaultKind, config: &Configuration) {
 }
 
 #[tokio::test]
-async fn every_kind_is_made_once_when_every_answer_is_lost() {
+async fn every_kind_is_created_once_if_every_response_is_lost() {
     for fault in [
         FaultKind::RestStatusAfterEffect { status: 502 },
         FaultKind::RestStatusAfterEffect { status: 504 },
@@ -226,7 +229,7 @@ async fn every_kind_is_made_once_when_every_answer_is_lost() {
 }
 
 #[tokio::test]
-async fn a_success_without_an_id_is_looked_for() {
+async fn success_without_an_id_starts_a_search() {
     let bench = bench().await;
     let before = bench.live().await;
     let transport = Meddling::over(&bench, How::NoId);
@@ -238,7 +241,7 @@ async fn a_success_without_an_id_is_looked_for() {
 /// The server rewrites names in a way that nobody knows, and all answers are lost: what is new and otherwise as it was asked
 /// for is taken in, and the name that is kept is recorded.
 #[tokio::test]
-async fn a_name_that_was_rewritten_in_an_unknown_way_is_recorded() {
+async fn unexpectedly_rewritten_name_is_recorded() {
     let bench = bench().await;
     let transport = Meddling::over(&bench, How::Rename);
     bench.apply_over(transport.clone(), &everything()).await.unwrap();
@@ -248,7 +251,7 @@ async fn a_name_that_was_rewritten_in_an_unknown_way_is_recorded() {
     let told = plan
         .notes
         .iter()
-        .filter(|note| note.contains("`name` was asked for as"))
+        .filter(|note| note.contains("`name` was sent as"))
         .count();
     assert_eq!(told, everything().resources.len(), "{:#?}", plan.notes);
 }
@@ -262,7 +265,7 @@ fn naib() -> Configuration {
 
 /// What came has another name and other values: it may be the request's or a person's.
 #[tokio::test]
-async fn what_cannot_be_told_from_somebody_elses_ends_the_run_and_is_never_made_again() {
+async fn ambiguous_creation_ends_the_apply_and_is_not_repeated() {
     for how in [How::Rewrite, How::Stranger] {
         let bench = bench().await;
         let transport = Meddling::over(&bench, how);
@@ -319,7 +322,7 @@ fn patient() -> Patience {
 }
 
 #[tokio::test]
-async fn an_effect_that_comes_after_its_failure_is_found_at_every_look() {
+async fn effect_after_failure_is_found_by_every_search() {
     for reads in 1..=patient().looks.len() {
         let bench = bench().await;
         let before = bench.live().await;
@@ -339,7 +342,7 @@ async fn an_effect_that_comes_after_its_failure_is_found_at_every_look() {
 
 /// The bound of it: what comes after all looks is there twice, and the next plan says so.
 #[tokio::test]
-async fn an_effect_that_comes_after_the_last_look_is_reported() {
+async fn effect_after_the_last_search_is_reported() {
     let bench = bench().await;
     let looks = patient().looks.len();
     let transport = Meddling::over(&bench, How::Late(looks + 1));
@@ -374,7 +377,7 @@ async fn doubled(bench: &Bench, mode: Mode) -> Option<String> {
 
 /// Between two requests for the same thing there is a read of the server that does not show it.
 #[tokio::test]
-async fn nothing_is_asked_for_again_before_the_server_was_read() {
+async fn creation_is_not_repeated_before_the_server_is_read() {
     for fault in [
         FaultKind::RestStatus { status: 503 },
         FaultKind::RestStatus { status: 504 },

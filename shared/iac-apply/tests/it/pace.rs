@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrakis_iac_apply::Silent;
+use arrakis_iac_apply::NoProgress;
 use arrakis_iac_apply::http::{Discord, Pace};
 use discord_emulator::Options;
 use discord_emulator::seed::load;
@@ -31,7 +31,7 @@ async fn read_all(server: &Server, discord: &Discord) -> usize {
 }
 
 fn client(server: &Server) -> Discord {
-    Discord::new(Arc::new(server.https()), Arc::new(Silent), CancellationToken::new()).with_patience(quick())
+    Discord::new(Arc::new(server.https()), Arc::new(NoProgress), CancellationToken::new()).with_patience(quick())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -191,7 +191,7 @@ async fn cell(lost: usize, at: usize, failure: Failure, late: bool) -> bool {
 
 /// One failure at each request by turns; every failure at each with `INTERRUPT_EVERY=1`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lost_creation_stays_recorded_whatever_fails_afterwards() {
+async fn lost_creation_stays_recorded_after_later_failures() {
     let all = std::env::var("INTERRUPT_EVERY").is_ok_and(|every| every == "1");
     let mut cells = 0;
     for lost in 0..4 {
@@ -214,7 +214,7 @@ async fn lost_creation_stays_recorded_whatever_fails_afterwards() {
 }
 
 #[tokio::test]
-async fn lost_creation_is_found_under_the_name_that_it_was_asked_for() {
+async fn lost_creation_is_found_under_its_requested_name() {
     let bench = Bench::start(empty()).await;
     let before = bench.live().await;
     let held = lose(&bench, &wanted("Naib"), 0).await;
@@ -243,7 +243,7 @@ async fn lost_creation_is_found_under_the_name_that_it_was_asked_for() {
         .values()
         .next()
         .unwrap()
-        .asked()
+        .requested()
         .filter_map(|asked| asked.name())
         .collect();
     assert_eq!(names, ["Naib of Tabr", "Naib"]);
@@ -254,7 +254,7 @@ async fn lost_creation_is_found_under_the_name_that_it_was_asked_for() {
 }
 
 #[tokio::test]
-async fn lost_creation_that_is_no_longer_wanted_is_looked_for_before_it_is_forgotten() {
+async fn unwanted_lost_creation_is_searched_before_its_record_is_removed() {
     let bench = Bench::start(empty()).await;
     let before = bench.live().await;
     let held = lose(&bench, &wanted("Naib"), 0).await;
@@ -276,7 +276,7 @@ async fn lost_creation_that_is_no_longer_wanted_is_looked_for_before_it_is_forgo
 }
 
 #[tokio::test]
-async fn address_with_a_pending_creation_is_not_renamed_onto() {
+async fn address_with_pending_creation_is_not_a_rename_target() {
     let bench = Bench::start(empty()).await;
     let held = lose(&bench, &wanted("Naib"), 2).await;
     let mut state = bench.state().await;

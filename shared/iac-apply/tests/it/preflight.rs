@@ -9,15 +9,15 @@ use std::path::Path;
 use arrakis_iac::import::import;
 use arrakis_iac::model::{Address, Snowflake};
 use arrakis_iac::plan::{Mode, Options, RULES, plan, preflight};
-use arrakis_iac_apply::store::{Backend, Holder, WorkspaceName};
-use arrakis_iac_apply::{Folder, all_kinds, unusable_images};
+use arrakis_iac_apply::store::{Backend, LockHolder, WorkspaceName};
+use arrakis_iac_apply::{ImageFolder, all_kinds, unusable_images};
 use discord_emulator::model::Permissions;
 use discord_emulator::world::Cause;
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, configuration};
 
-/// A picture of one pixel.
+/// An image of one pixel.
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00";
 
 type Resources = Vec<(String, Value)>;
@@ -466,7 +466,11 @@ fn limits() -> Vec<Case> {
         one.after.extend(many(count, inside));
         cases.push(one);
     }
-    let numbered: [(&'static str, usize, ResourceOf); 4] = [
+    let numbered: [(&'static str, usize, ResourceOf); 5] = [
+        ("stickers-limit", 5, |index| {
+            let value = json!({ "name": format!("s{index}"), "tags": "fire", "image": { "path": "spice.png" } });
+            (format!("sticker.s{index}"), value)
+        }),
         ("emoji-limit", 50, |index| {
             (
                 format!("emoji.e{index}"),
@@ -503,7 +507,7 @@ fn limits() -> Vec<Case> {
 }
 
 fn values() -> Vec<Case> {
-    use Verdict::{Allowed, Refused, Reported};
+    use Verdict::{Allowed, Refused};
     let hall = |name: &str, bitrate: u32| {
         [(
             "channel.hall",
@@ -533,6 +537,13 @@ fn values() -> Vec<Case> {
             value["image"] = json!({ "path": image });
         }
         [("emoji.spice", value)]
+    };
+    let sticker = |image: Value| {
+        let mut value = json!({ "name": "spice", "tags": "fire", "description": "" });
+        if !image.is_null() {
+            value["image"] = json!({ "path": image });
+        }
+        [("sticker.s", value)]
     };
     let avatar = |file: &str| {
         [
@@ -586,10 +597,13 @@ fn values() -> Vec<Case> {
             .after(&gradient),
         case("webhook-name", "a reserved word", Refused).after(&webhook("My DisCord news")),
         case("webhook-name", "another word", Allowed).after(&webhook("News")),
-        case("sticker-upload", "a sticker that is not there", Reported).after(&[(
-            "sticker.s",
-            json!({ "name": "spice", "tags": "fire", "description": "" }),
-        )]),
+        case("image", "a sticker without an image", Refused).after(&sticker(Value::Null)),
+        case("image", "a sticker of more than 512 KiB", Refused).after(&sticker(json!("513kib.png"))),
+        case("image", "a sticker of 512 KiB", Allowed).after(&sticker(json!("512kib.png"))),
+        case("sticker-lottie", "a Lottie file in a usual server", Refused).after(&sticker(json!("worm.json"))),
+        case("sticker-lottie", "a Lottie file in a partnered server", Allowed)
+            .spec(with("PARTNERED"))
+            .after(&sticker(json!("worm.json"))),
     ]
 }
 
@@ -598,10 +612,12 @@ struct Outcome {
     error: Option<String>,
 }
 
-/// Files that the case names: `257kib.png` is a picture of so many KiB.
+/// Files that the case names: `257kib.png` is an image of so many KiB.
 fn write_images(folder: &Path, case: &Case) {
     std::fs::write(folder.join("spice.png"), PNG).unwrap();
     std::fs::write(folder.join("drawing.svg"), "<svg/>").unwrap();
+    let lottie = r#"{ "v": "5.5", "w": 320, "h": 320, "fr": 30, "ip": 0, "op": 30, "layers": [] }"#;
+    std::fs::write(folder.join("worm.json"), lottie).unwrap();
     let named = case
         .after
         .iter()
@@ -631,7 +647,7 @@ async fn run(case: &Case) -> Outcome {
     if !case.before.is_empty() {
         bench.apply(&list(&case.before)).await.map_err(fail).ok();
     }
-    adopt(&bench, &case.adopted).await;
+    import_resources(&bench, &case.adopted).await;
     restrict(&bench, case);
     // Without MANAGE_WEBHOOKS or MANAGE_GUILD some collections cannot be read: as `gaib` does, only what is there is read.
     let kinds: BTreeSet<_> = list(&case.after).resources.keys().map(Address::kind).collect();
@@ -644,7 +660,7 @@ async fn run(case: &Case) -> Outcome {
     };
     let plan = plan(&list(&case.after), &state, &live, &options).unwrap();
     let mut findings = preflight(&plan, &live, &state);
-    findings.extend(unusable_images(&plan, &Folder(bench.folder.path().to_owned())));
+    findings.extend(unusable_images(&plan, &ImageFolder(bench.folder.path().to_owned())));
     let (discord, _) = bench.server.client();
     let error = bench.carry_out(&discord, &plan, &live).await.err();
     Outcome {
@@ -654,7 +670,7 @@ async fn run(case: &Case) -> Outcome {
 }
 
 /// Takes roles of the server into the state, also those that `gaib` would not take in.
-async fn adopt(bench: &Bench, adopted: &[(&str, &str)]) {
+async fn import_resources(bench: &Bench, adopted: &[(&str, &str)]) {
     if adopted.is_empty() {
         return;
     }
@@ -665,7 +681,7 @@ async fn adopt(bench: &Bench, adopted: &[(&str, &str)]) {
         live.get_mut(address.kind(), id).unwrap().managed = false;
         import(&address, id, None, &mut state, &live).unwrap();
     }
-    let holder = Holder {
+    let holder = LockHolder {
         who: "stilgar".to_owned(),
         host: "arrakeen".to_owned(),
         operation: "import".to_owned(),
@@ -699,7 +715,7 @@ fn restrict(bench: &Bench, case: &Case) {
 }
 
 #[tokio::test]
-async fn what_preflight_lets_through_is_applied_and_what_it_refuses_is_refused() {
+async fn preflight_agrees_with_the_server() {
     let cases: Vec<Case> = [permissions(), community(), limits(), values()]
         .into_iter()
         .flatten()
@@ -734,16 +750,9 @@ async fn what_preflight_lets_through_is_applied_and_what_it_refuses_is_refused()
         wrong.join("\n")
     );
     for rule in RULES {
-        // The emulator has no stickers that could be imported. Values and members are looked at by whoever reads the
-        // configuration and the members: their tests are with those. What is unknown of a server is in `lost` and `unreadable`.
-        let elsewhere = [
-            "sticker-upload",
-            "value",
-            "absent-member",
-            "outcome-unknown",
-            "doubled",
-            "unreadable",
-        ];
+        // Values and members are checked by what reads the configuration and the members: their tests are with those. What is
+        // unknown of a server is in `lost` and `unreadable`.
+        let elsewhere = ["value", "absent-member", "outcome-unknown", "doubled", "unreadable"];
         let elsewhere = elsewhere.contains(&rule.id);
         let both = elsewhere || sides.get(rule.id).is_some_and(|sides| sides.len() == 2);
         assert!(both, "the rule `{}` lacks a case on one side", rule.id);

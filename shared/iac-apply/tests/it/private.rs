@@ -80,7 +80,7 @@ fn stages() -> [Configuration; 3] {
 }
 
 #[tokio::test]
-async fn a_private_channel_is_never_open_on_the_way() {
+async fn private_channel_is_never_open_between_steps() {
     let bench = Arc::new(Bench::start(json!({ "name": "Before", "community": true })).await);
     let before = bench.live().await;
     for stage in stages() {

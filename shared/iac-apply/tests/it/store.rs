@@ -2,19 +2,21 @@
 
 use std::str::FromStr as _;
 
-use arrakis_iac_apply::store::{Backend, Holder, Local, Owner, Servers, StoreError, WorkspaceName};
+use arrakis_iac_apply::store::{
+    Backend, LocalStore, LockHolder, ServerMarker, ServerRecords, StoreError, WorkspaceName,
+};
 use tempfile::TempDir;
 
-fn holder(who: &str) -> Holder {
-    Holder {
+fn holder(who: &str) -> LockHolder {
+    LockHolder {
         who: who.to_owned(),
         host: "arrakeen".to_owned(),
         operation: "apply".to_owned(),
     }
 }
 
-fn local(folder: &TempDir) -> Local {
-    Local::new(folder.path().join(".gaib"), "arrakeen")
+fn local(folder: &TempDir) -> LocalStore {
+    LocalStore::new(folder.path().join(".gaib"), "arrakeen")
 }
 
 fn default() -> WorkspaceName {
@@ -22,7 +24,7 @@ fn default() -> WorkspaceName {
 }
 
 #[tokio::test]
-async fn the_previous_state_is_the_one_before_the_operation() {
+async fn backup_is_the_state_before_the_operation() {
     let folder = tempfile::tempdir().unwrap();
     let store = local(&folder);
     assert_eq!(store.read(&default()).await.unwrap(), None);
@@ -55,7 +57,7 @@ async fn the_previous_state_is_the_one_before_the_operation() {
 }
 
 #[tokio::test]
-async fn damaged_state_is_set_aside_and_replaces_no_previous_one() {
+async fn invalid_state_is_renamed_and_keeps_the_backup() {
     let folder = tempfile::tempdir().unwrap();
     let store = local(&folder);
     for state in [b"one", b"two"] {
@@ -75,7 +77,7 @@ async fn damaged_state_is_set_aside_and_replaces_no_previous_one() {
 }
 
 #[tokio::test]
-async fn one_operation_holds_the_lock_and_is_named() {
+async fn lock_is_exclusive_and_names_its_holder() {
     let folder = tempfile::tempdir().unwrap();
     let store = local(&folder);
     let guard = store.lock(&default(), &holder("stilgar")).await.unwrap();
@@ -94,7 +96,7 @@ async fn one_operation_holds_the_lock_and_is_named() {
 }
 
 /// What an operation leaves that died: its record, and no lock of the system's.
-fn left_by_the_dead(store: &Local, host: &str) {
+fn left_by_the_dead(store: &LocalStore, host: &str) {
     let state = store.state_path(&default());
     let folder = state.parent().unwrap();
     std::fs::create_dir_all(folder).unwrap();
@@ -105,7 +107,7 @@ const DEAD: &str = r#"{"id": "7", "who": "jamis", "host": "HOST", "operation": "
     "since": "2026-11-21T10:00:00Z", "process": 4242}"#;
 
 #[tokio::test]
-async fn a_lock_of_the_dead_is_taken_over_here_and_not_from_another_machine() {
+async fn abandoned_lock_is_taken_over_only_on_the_same_machine() {
     let folder = tempfile::tempdir().unwrap();
     let store = local(&folder);
     left_by_the_dead(&store, "arrakeen");
@@ -126,10 +128,10 @@ async fn a_lock_of_the_dead_is_taken_over_here_and_not_from_another_machine() {
 }
 
 #[tokio::test]
-async fn a_lock_that_was_taken_to_be_kept_is_given_back_by_id() {
+async fn permanent_lock_is_released_by_id() {
     let folder = tempfile::tempdir().unwrap();
     let store = local(&folder);
-    let record = store.lock_for_long(&default(), &holder("stilgar")).await.unwrap();
+    let record = store.lock_permanently(&default(), &holder("stilgar")).await.unwrap();
     let refused = store.lock(&default(), &holder("chani")).await.unwrap_err();
     assert!(
         refused.to_string().contains(&format!("unlock {}", record.id)),
@@ -142,7 +144,7 @@ async fn a_lock_that_was_taken_to_be_kept_is_given_back_by_id() {
 }
 
 #[tokio::test]
-async fn only_one_of_many_gets_the_lock() {
+async fn only_one_of_many_concurrent_operations_gets_the_lock() {
     let folder = tempfile::tempdir().unwrap();
     let store = local(&folder);
     let tries = (0..16).map(|index| {
@@ -157,7 +159,7 @@ async fn only_one_of_many_gets_the_lock() {
 }
 
 #[tokio::test]
-async fn workspaces_are_made_chosen_and_deleted() {
+async fn workspaces_are_created_selected_and_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let store = local(&folder);
     let staging = WorkspaceName::from_str("staging").unwrap();
@@ -187,9 +189,9 @@ async fn workspaces_are_made_chosen_and_deleted() {
 }
 
 #[test]
-fn one_operation_holds_a_server_and_is_named() {
+fn server_lock_is_exclusive_and_names_its_holder() {
     let folder = tempfile::tempdir().unwrap();
-    let servers = Servers::new(folder.path(), "discord.com");
+    let servers = ServerRecords::new(folder.path(), "discord.com");
     let lock = servers.lock(7, &holder("stilgar")).unwrap();
     let refused = servers.lock(7, &holder("chani")).unwrap_err();
     assert!(
@@ -198,22 +200,22 @@ fn one_operation_holds_a_server_and_is_named() {
     );
     assert!(refused.to_string().contains("stilgar on arrakeen"), "{refused}");
     assert!(servers.lock(8, &holder("chani")).is_ok());
-    let emulator = Servers::new(folder.path(), "127.0.0.1:4010");
+    let emulator = ServerRecords::new(folder.path(), "127.0.0.1:4010");
     assert!(emulator.lock(7, &holder("chani")).is_ok());
     drop(lock);
     assert!(servers.lock(7, &holder("chani")).is_ok());
 }
 
 #[test]
-fn marker_of_a_server_names_its_workspace_and_outlives_the_lock() {
+fn marker_outlives_the_lock() {
     let folder = tempfile::tempdir().unwrap();
-    let servers = Servers::new(folder.path(), "discord.com");
-    assert_eq!(servers.owner(7).unwrap(), None);
-    let owner = Owner::new("default", "/srv/sietch/.gaib/workspaces/default/state.json", "lineage");
+    let servers = ServerRecords::new(folder.path(), "discord.com");
+    assert_eq!(servers.marker(7).unwrap(), None);
+    let owner = ServerMarker::new("default", "/srv/sietch/.gaib/workspaces/default/state.json", "lineage");
     let lock = servers.lock(7, &holder("stilgar")).unwrap();
     lock.claim(&owner).unwrap();
     drop(lock);
-    let read = servers.owner(7).unwrap().unwrap();
+    let read = servers.marker(7).unwrap().unwrap();
     assert_eq!((read.workspace.as_str(), read.lineage.as_str()), ("default", "lineage"));
     assert_eq!(read.folder().unwrap().to_str(), Some("/srv/sietch"));
     for (text, why) in [
@@ -224,7 +226,7 @@ fn marker_of_a_server_names_its_workspace_and_outlives_the_lock() {
         ),
     ] {
         std::fs::write(folder.path().join("discord.com/7/owner.json"), text).unwrap();
-        let unreadable = servers.owner(7).unwrap_err().to_string();
+        let unreadable = servers.marker(7).unwrap_err().to_string();
         assert!(
             unreadable.contains("owner.json") && unreadable.contains(why),
             "{unreadable}"
@@ -233,7 +235,7 @@ fn marker_of_a_server_names_its_workspace_and_outlives_the_lock() {
 }
 
 #[tokio::test]
-async fn state_that_is_a_link_stays_one() {
+async fn symbolic_link_to_a_state_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let store = local(&folder);
     let shared = folder.path().join("shared.json");

@@ -91,7 +91,7 @@ async fn changed(address: &str, field: &'static str) -> (Bench, Discord) {
 }
 
 #[tokio::test]
-async fn apply_and_refresh_neither_make_it_again_nor_forget_it() {
+async fn apply_and_refresh_keep_unreadable_resource() {
     for (address, field) in CELLS {
         let (bench, discord) = changed(address, field).await;
         let before = bench.state().await;
@@ -116,7 +116,7 @@ async fn apply_and_refresh_neither_make_it_again_nor_forget_it() {
 }
 
 #[tokio::test]
-async fn destroy_leaves_nothing_behind() {
+async fn destroy_deletes_unreadable_resources() {
     for (address, field) in CELLS {
         let (bench, discord) = changed(address, field).await;
         bench
@@ -136,7 +136,7 @@ async fn destroy_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn an_own_user_without_an_id_is_an_error_that_names_the_call() {
+async fn bot_user_without_an_id_is_an_error_with_the_call() {
     #[derive(Debug)]
     struct Nameless(Arc<dyn Transport>);
     #[async_trait]

@@ -1,52 +1,25 @@
-//! From what is written to the model: references met, flags obeyed, limits held, order found.
+//! From the document to the model: resolves references and flags, checks limits and determines the order.
 //!
-//! Two passes: [`names`] finds every address there is and which of them a flag drops; then one module per kind builds its
-//! resources. Each notes what is wrong and goes on.
+//! Two passes: [`names`] collects all addresses and those that a flag removes; then each kind builds its resources (see
+//! `kinds`). Problems are collected in the reader.
 
 mod broken;
-mod channels;
 mod checks;
 mod defaults;
-mod extras;
-mod moderation;
 mod names;
 mod order;
-mod overwrites;
-mod roles;
-mod server;
 
 use std::collections::BTreeMap;
 
 use arrakis_themes::Problem;
-use indexmap::IndexMap;
 
 use super::document::ServerFile;
-use super::reader::Reader;
 use super::theme::Base;
-use super::tree::Mark;
-use crate::model::{Address, Attributes, Configuration, Defaults, Kind, Origin, Resource};
-use names::Names;
+use crate::kinds::Draft;
+use crate::model::{Configuration, Defaults, Origin, Resource};
+use crate::yaml::reader::Reader;
 
-/// Resources as they are built, with where each is written.
-pub(crate) struct Draft {
-    resources: IndexMap<Address, Attributes>,
-    marks: BTreeMap<Address, Mark>,
-    warnings: Vec<Problem>,
-}
-
-impl Draft {
-    /// Where a resource is written; the beginning of the file for one of the theme's.
-    fn mark(&self, address: &Address) -> Mark {
-        self.marks.get(address).copied().unwrap_or(Mark { line: 1, column: 1 })
-    }
-
-    fn put(&mut self, address: Address, attributes: Attributes, at: Mark) {
-        self.marks.insert(address.clone(), at);
-        self.resources.insert(address, attributes);
-    }
-}
-
-/// The configuration and what is probably not meant. It counts only when the reader has no problems.
+/// The configuration and its warnings. Valid only if the reader has no problems.
 pub(crate) fn resolve(
     document: &ServerFile,
     base: Option<Base>,
@@ -57,7 +30,7 @@ pub(crate) fn resolve(
         configuration: Configuration::default(),
         absent: BTreeMap::new(),
     });
-    let names = Names::of(document, &base, flags, reader);
+    let names = names::of(document, &base, flags, reader);
     let theme = base.configuration.theme;
     let managed_defaults = document
         .defaults
@@ -73,11 +46,7 @@ pub(crate) fn resolve(
         marks: BTreeMap::new(),
         warnings: Vec::new(),
     };
-    server::build(document, &names, &mut draft, reader);
-    roles::build(document, &names, &mut draft, reader);
-    channels::build(document, &names, &mut draft, reader);
-    extras::build(document, &names, &mut draft, reader);
-    moderation::build(document, &names, &mut draft, reader);
+    document.build(&names, &mut draft, reader);
     order::place(document, &names, &mut draft, reader);
     defaults::apply(document, managed_defaults, &mut draft, reader);
     checks::check(&mut draft, reader);
@@ -89,7 +58,7 @@ pub(crate) fn resolve(
         marks,
         warnings,
     } = draft;
-    // Kinds stand together; within a kind the order is the author's.
+    // Grouped by kind; within a kind, in the order of the file.
     resources.sort_by(|one, _, other, _| one.kind().cmp(&other.kind()));
     let resources = resources
         .into_iter()
@@ -109,10 +78,4 @@ pub(crate) fn resolve(
         broken_rules,
     };
     (configuration, warnings)
-}
-
-/// The address of an entry that is there: a good key, known, and dropped by no flag.
-fn present(kind: Kind, name: &super::reader::At<String>, names: &Names) -> Option<Address> {
-    let address = names::address(kind, &name.value)?;
-    (!names.is_dropped(&address)).then_some(address)
 }

@@ -5,9 +5,9 @@ use schemars::generate::SchemaSettings;
 
 use super::document::ServerFile;
 
-/// The JSON schema (2020-12) of `discord-server.yaml`, made from the types that read it.
+/// The JSON schema (2020-12) of `discord-server.yaml`, derived from the types of the reader.
 ///
-/// It knows keys, types, names and limits; what hangs together is only checked by [`super::load`].
+/// It covers keys, types, names and limits. Only [`super::load`] checks dependencies between values.
 #[must_use]
 pub fn schema() -> Schema {
     let mut schema = SchemaSettings::draft2020_12()

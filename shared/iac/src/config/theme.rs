@@ -1,4 +1,4 @@
-//! A theme as resources: what it makes of a server.
+//! The resources of a theme.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,16 +8,16 @@ use arrakis_domain::{
 };
 use arrakis_themes::{Registry, RegistryError, Settings};
 
-use super::reader::Reader;
-use super::tree::shortened;
 use super::variables::{Given, ThemeMap, state, typed};
 use crate::model::{
-    Address, Attributes, Channel, ChannelKind, Clearable, Configuration, Key, Kind, Overwrite, Overwrites, Resource,
-    Role, Server, Tag, Target, ThemeUse,
+    Address, Attributes, Channel, ChannelKind, Clearable, Configuration, Kind, LogicalName, Overwrite, Overwrites,
+    Resource, Role, Server, Tag, Target, ThemeUse,
 };
 use crate::words::with_article;
+use crate::yaml::reader::Reader;
+use crate::yaml::tree::shortened;
 
-/// What a theme makes of a server: its roles, categories, channels with who may do what, and settings.
+/// The resources of a theme: roles, categories, channels with overwrites, and settings.
 #[must_use]
 pub fn from_theme(theme: &Theme) -> Configuration {
     let mut configuration = Configuration {
@@ -66,9 +66,9 @@ pub fn from_theme(theme: &Theme) -> Configuration {
     configuration
 }
 
-/// Keys of themes follow the same rules as ours, so that this is never `None`.
+/// Keys of themes follow the rules of logical names, so this is never `None`.
 fn address(kind: Kind, key: &str) -> Option<Address> {
-    Key::new(key).ok().map(|key| Address::of(kind, key))
+    LogicalName::new(key).ok().map(|key| Address::of(kind, key))
 }
 
 fn of_role(role: &ThemeRole) -> Role {
@@ -99,7 +99,7 @@ fn of_channel(channel: &ThemeChannel, category: &Address) -> Channel {
         overwrites: Some(overwrites(&channel.access.overwrites())),
         ..Channel::default()
     };
-    // Discord has no topic for voices.
+    // Discord has no topic for voice channels.
     let topic = (!channel.kind.is_voice()).then(|| channel.topic.clone());
     match &channel.kind {
         ThemeKind::Text { slow_mode_seconds } => Channel {
@@ -155,20 +155,20 @@ fn overwrites(theirs: &[ThemeOverwrite]) -> Overwrites {
             },
         ))
     });
-    // An overwrite that says nothing is one that Discord need not keep.
+    // Discord may drop an overwrite without permissions.
     ours.filter(|(_, overwrite)| *overwrite != Overwrite::default())
         .collect()
 }
 
-/// What a file builds on.
+/// The theme of a file.
 pub(crate) struct Base {
-    /// The theme's resources, without those that the file leaves out.
+    /// The resources of the theme, without those in `without`.
     pub(crate) configuration: Configuration,
-    /// What the theme would have with every flag on, with why it is not there.
+    /// Addresses of the theme that are absent, with the reason.
     pub(crate) absent: BTreeMap<Address, String>,
 }
 
-/// Finds the theme and puts the file's and the given values in. Its variables and flags join those of the file.
+/// Resolves the theme with the values of the file and the given ones. Adds its variables and flags to those of the file.
 pub(crate) fn used(
     entry: &ThemeMap,
     themes: &Registry,
@@ -226,7 +226,7 @@ pub(crate) fn used(
         .keys()
         .filter(|address| !configuration.resources.contains_key(*address));
     let mut absent: BTreeMap<Address, String> = switched_off
-        .map(|address| (address.clone(), "a flag of the theme switches it off".to_owned()))
+        .map(|address| (address.clone(), "a flag of the theme excludes it".to_owned()))
         .collect();
     leave_out(entry, &mut configuration, &mut absent, reader);
     Some(Base { configuration, absent })
@@ -251,7 +251,7 @@ fn set_variables(
             let value = scope
                 .get(other)
                 .ok_or_else(|| format!("there is no variable `{other}` in this file"))?;
-            arrakis_themes::as_text(value).ok_or_else(|| format!("`{other}` is a list and fits into no text"))
+            arrakis_themes::as_text(value).ok_or_else(|| format!("`{other}` is a list and cannot be part of a text"))
         };
         let put_in = |text: &str| arrakis_themes::expand(text, lookup).map_err(|(_, reason)| reason);
         match typed(kind, &value.value, put_in) {
@@ -280,7 +280,7 @@ fn set_variables(
     }
 }
 
-/// A value as a theme's settings take it.
+/// A value as a setting of a theme.
 fn written(value: &arrakis_domain::Value) -> String {
     match value {
         arrakis_domain::Value::List(items) => items.join(","),
@@ -335,9 +335,9 @@ fn leave_out(
     left_out.extend(below);
     for address in left_out {
         configuration.resources.shift_remove(&address);
-        absent.insert(address, "`theme.without` leaves it out".to_owned());
+        absent.insert(address, "`theme.without` excludes it".to_owned());
     }
-    // What is left may have been open to a role that is not there any more.
+    // The overwrites may refer to a role that was removed.
     let gone = |target: &Target| matches!(target, Target::Role(role) if role.address().is_some_and(|role| absent.contains_key(role)));
     for resource in configuration.resources.values_mut() {
         if let Attributes::Category(channel) | Attributes::Channel(channel) = &mut resource.attributes

@@ -1,7 +1,7 @@
-//! Variables and flags: what the file declares, what is given from outside, and which of them wins.
+//! Variables and flags: their declarations, given values and precedence.
 //!
-//! The later wins: the default in the file, `theme.variables` (for a theme's own), the environment, `--var-file` in their
-//! order, `--var` in their order. Values from outside are taken as they are; only defaults may name other variables.
+//! Later sources take precedence: the default in the file, `theme.variables` (for variables of a theme), the environment,
+//! `--var-file` in order, `--var` in order. Only defaults may contain other variables.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,36 +10,36 @@ use arrakis_themes::{Problem, as_text, expand, is_name, parse_value};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::document::{FlagEntry, VariableEntry};
-use super::reader::{At, FromNode, MOST_EXPANDED, Reader};
-use super::scalar::{Link, List, Named, Text, Truth};
-use super::tree::{self, Mark, Node, Source, Tree, shortened};
 use crate::words::with_article;
+use crate::yaml::reader::{At, FromNode, MAX_EXPANDED, Reader};
+use crate::yaml::scalar::{Link, List, Named, Text, Truth};
+use crate::yaml::tree::{self, Mark, Node, Source, Tree, shortened};
 
-/// Longest chain of variables of which each names the next.
-const LONGEST_CHAIN: usize = 32;
+/// Maximum length of a chain of variables of which each contains the next.
+const MAX_CHAIN_LENGTH: usize = 32;
 
-/// Values from outside the file.
+/// Given values of variables and flags.
 #[derive(Clone, Debug, Default)]
-pub struct Inputs {
-    /// From the environment: the values of `GAIB_VAR_name` by name. Names that nobody declared are passed over, since an
-    /// environment serves many files.
+pub struct VariableInputs {
+    /// Values of `GAIB_VAR_name` in the environment, by name. Undeclared names are ignored, since an environment may serve
+    /// several files.
     pub environment: BTreeMap<String, String>,
-    /// From `--var-file`, in their order.
+    /// Files of `--var-file`, in order.
     pub files: Vec<VariableFile>,
-    /// From `--var name=value`, in their order.
+    /// Arguments of `--var name=value`, in order.
     pub arguments: Vec<(String, String)>,
 }
 
 /// A file of `name: value` lines.
 #[derive(Clone, Debug)]
 pub struct VariableFile {
-    /// As a person calls it.
+    /// Name of the file in messages.
     pub name: String,
-    /// What is in it.
+    /// Content.
     pub bytes: Vec<u8>,
 }
 
-/// A type of variables, by name.
+/// The type of a variable.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TypeName(pub(crate) VariableType);
 
@@ -57,7 +57,7 @@ impl FromNode for TypeName {
         let found = TYPES.into_iter().find(|kind| kind.as_str() == text);
         if found.is_none() {
             let known = TYPES.map(|kind| format!("`{}`", kind.as_str())).join(", ");
-            let reason = format!("`{}` is no type; expected one of {known}", shortened(&text));
+            let reason = format!("`{}` is not a type; expected one of {known}", shortened(&text));
             reader.refuse_near(node.at, reason, &text, TYPES.map(VariableType::as_str));
         }
         found.map(Self)
@@ -78,7 +78,7 @@ impl JsonSchema for TypeName {
     }
 }
 
-/// A default as it is written; its variables are put in once all are known.
+/// A default before its variables are replaced.
 #[derive(Clone, Debug)]
 pub(crate) enum DefaultEntry {
     Scalar(String),
@@ -96,13 +96,13 @@ impl FromNode for DefaultEntry {
                         Tree::Scalar { text, .. } if !item.is_nothing() => texts.push(text.clone()),
                         _ => {
                             let what = item.what();
-                            reader.refuse(item.at, format!("a list of a variable holds texts, not {what}"));
+                            reader.refuse(item.at, format!("a list variable contains texts, not {what}"));
                         }
                     }
                 }
                 Some(Self::List(texts))
             }
-            // Told by the reader, with its hint about colours without quotes.
+            // The reader reports it, with a hint about colours without quotes.
             _ => reader.text(node).map(Self::Scalar),
         }
     }
@@ -123,20 +123,20 @@ impl JsonSchema for DefaultEntry {
 }
 
 document! {
-    /// The theme that a file builds on.
+    /// The theme of a file.
     pub(crate) struct ThemeMap {
-        /// Its id, `sietch`.
+        /// The id, like `sietch`.
         name: Text<1, 50>,
-        /// Values of the theme's variables.
+        /// Values of variables of the theme.
         variables: Named<DefaultEntry>,
-        /// States of the theme's flags.
+        /// States of flags of the theme.
         flags: Named<Truth>,
-        /// Addresses of the theme's resources that are left out, like `channel.support`.
+        /// Addresses of resources of the theme that are removed, like `channel.support`.
         without: List<Link>,
     }
 }
 
-/// A theme: its id alone, or a map.
+/// A theme: its id, or a map.
 #[derive(Clone, Debug)]
 pub(crate) struct ThemeEntry(pub(crate) ThemeMap);
 
@@ -151,7 +151,7 @@ impl FromNode for ThemeEntry {
         }
         let map = ThemeMap::read(node, reader)?;
         if map.name.is_none() {
-            reader.refuse(node.at, "which theme is missing; write `name: sietch`");
+            reader.refuse(node.at, "the `name` of the theme is missing; write `name: sietch`");
         }
         Some(Self(map))
     }
@@ -168,14 +168,14 @@ impl JsonSchema for ThemeEntry {
     }
 }
 
-/// A value that was given from outside, and by whom.
+/// A given value and its source.
 pub(crate) struct Given {
     entry: DefaultEntry,
     by: By,
     pub(crate) used: bool,
 }
 
-/// Who gave a value.
+/// The source of a given value.
 enum By {
     Environment,
     Argument,
@@ -183,7 +183,7 @@ enum By {
 }
 
 impl Given {
-    /// The text, for themes, which read it themselves: a list with commas.
+    /// The text for a theme, which parses it: a list is separated by commas.
     pub(crate) fn text(&self) -> String {
         match &self.entry {
             DefaultEntry::Scalar(text) => text.clone(),
@@ -195,7 +195,7 @@ impl Given {
         matches!(self.entry, DefaultEntry::List(_))
     }
 
-    /// What is wrong with it, told of the place it came from.
+    /// Reports a problem of the value at its source.
     pub(crate) fn problem(&self, name: &str, reason: &str) -> Problem {
         match &self.by {
             By::Environment => Problem::about(&format!("environment, GAIB_VAR_{name}"), reason),
@@ -207,15 +207,15 @@ impl Given {
         }
     }
 
-    /// The value, of this type.
+    /// The value, converted to this type.
     pub(crate) fn value(&self, name: &str, kind: VariableType) -> Result<Value, Problem> {
         let value = typed(kind, &self.entry, |text| Ok(text.to_owned()));
         value.map_err(|reason| self.problem(name, &format!("`{name}`, {}: {reason}", with_article(kind.as_str()))))
     }
 }
 
-/// Everything that was given, the last of each name.
-pub(crate) fn given(inputs: &Inputs, reader: &mut Reader<'_>) -> BTreeMap<String, Given> {
+/// Given values by name; the last of each name.
+pub(crate) fn given(inputs: &VariableInputs, reader: &mut Reader<'_>) -> BTreeMap<String, Given> {
     let mut all = BTreeMap::new();
     for (name, text) in &inputs.environment {
         let entry = DefaultEntry::Scalar(text.clone());
@@ -265,7 +265,7 @@ fn read_file(file: &VariableFile, all: &mut BTreeMap<String, Given>, reader: &mu
     own.finish().into_iter().for_each(|problem| reader.push(problem));
 }
 
-/// Says which given names nobody declared.
+/// Reports given names that are not declared.
 pub(crate) fn refuse_unknown(given: &BTreeMap<String, Given>, known: &BTreeSet<String>, reader: &mut Reader<'_>) {
     for (name, value) in given
         .iter()
@@ -276,7 +276,7 @@ pub(crate) fn refuse_unknown(given: &BTreeMap<String, Given>, known: &BTreeSet<S
     }
 }
 
-/// The variables that the file declares, with their values, into the reader's scope.
+/// Resolves the declared variables into the scope of the reader.
 pub(crate) fn declare(entries: &Named<VariableEntry>, given: &BTreeMap<String, Given>, reader: &mut Reader<'_>) {
     let mut declared = BTreeMap::new();
     for (name, entry) in &entries.0 {
@@ -291,14 +291,14 @@ pub(crate) fn declare(entries: &Named<VariableEntry>, given: &BTreeMap<String, G
         broken: BTreeSet::new(),
     };
     for name in declared.keys() {
-        // Each is told once, where it is wrong; what depends on it is silent.
+        // A problem is reported once; variables that depend on it are silent.
         let _ = solver.solve(name, &mut Vec::new(), reader);
     }
     reader.scope.values.append(&mut solver.values);
     reader.scope.broken.append(&mut solver.broken);
 }
 
-/// Finds the values of variables that may name each other.
+/// Resolves defaults that may contain other variables.
 struct Solver<'a> {
     declared: &'a BTreeMap<&'a str, (Mark, &'a VariableEntry)>,
     given: &'a BTreeMap<String, Given>,
@@ -321,7 +321,7 @@ impl Solver<'_> {
             (None, Some(default)) => self.default(name, kind, default, path, reader),
             (None, None) => {
                 let reason =
-                    format!("`{name}` has no value; give it by `--var {name}=…`, `GAIB_VAR_{name}` or a default");
+                    format!("`{name}` has no value; set it by `--var {name}=…`, `GAIB_VAR_{name}` or a default");
                 reader.refuse(at, reason);
                 None
             }
@@ -348,8 +348,10 @@ impl Solver<'_> {
                 if path.iter().any(|step| step == other) {
                     return Err(format!("it refers to itself: {} → {other}", path.join(" → ")));
                 }
-                if path.len() > LONGEST_CHAIN {
-                    return Err(format!("more than {LONGEST_CHAIN} variables name one another"));
+                if path.len() > MAX_CHAIN_LENGTH {
+                    return Err(format!(
+                        "a chain of more than {MAX_CHAIN_LENGTH} variables that refer to one another"
+                    ));
                 }
                 if !self.declared.contains_key(other) {
                     return Err(format!("there is no variable `{}`", shortened(other)));
@@ -358,7 +360,7 @@ impl Solver<'_> {
                     silent = true;
                     return Err(String::new());
                 };
-                as_text(&value).ok_or_else(|| format!("`{other}` is a list and fits into no text"))
+                as_text(&value).ok_or_else(|| format!("`{other}` is a list and cannot be part of a text"))
             };
             expand(text, lookup).map_err(|(_, reason)| reason)
         };
@@ -379,7 +381,7 @@ impl Solver<'_> {
     }
 }
 
-/// A value of this type from what is written, with `put_in` for the variables in its texts.
+/// Reads a value of this type; `put_in` replaces the variables in its texts.
 pub(crate) fn typed(
     kind: VariableType,
     entry: &DefaultEntry,
@@ -387,8 +389,8 @@ pub(crate) fn typed(
 ) -> Result<Value, String> {
     let mut expanded = |text: &str| {
         let text = put_in(text)?;
-        match text.len() > MOST_EXPANDED {
-            true => Err(format!("it comes to more than {MOST_EXPANDED} bytes")),
+        match text.len() > MAX_EXPANDED {
+            true => Err(format!("the value has more than {MAX_EXPANDED} bytes")),
             false => Ok(text),
         }
     };
@@ -405,7 +407,7 @@ pub(crate) fn typed(
     }
 }
 
-/// A reason that repeats what was written, without all of a very long text.
+/// A reason that quotes a text, shortened.
 fn shortened_reason(reason: &str) -> String {
     match reason.char_indices().nth(300) {
         None => reason.to_owned(),
@@ -425,7 +427,7 @@ fn check_name(name: &At<String>, reader: &mut Reader<'_>) -> bool {
     fits
 }
 
-/// The states of the flags that the file declares.
+/// The states of the declared flags.
 pub(crate) fn declare_flags(
     entries: &Named<FlagEntry>,
     given: &BTreeMap<String, Given>,
@@ -451,7 +453,7 @@ pub(crate) fn declare_flags(
     flags
 }
 
-/// The state of a flag: what is given, or the default.
+/// The state of a flag: the given state or the default.
 pub(crate) fn state(name: &str, default: bool, given: &BTreeMap<String, Given>, reader: &mut Reader<'_>) -> bool {
     match given.get(name).map(|given| given.value(name, VariableType::Boolean)) {
         Some(Ok(Value::Boolean(state))) => state,
@@ -464,7 +466,7 @@ pub(crate) fn state(name: &str, default: bool, given: &BTreeMap<String, Given>, 
 }
 
 impl Given {
-    /// Whether it can be handed to a theme as this type; a list only for a list.
+    /// Whether the value can be passed to a theme as this type.
     pub(crate) fn fits(&self, kind: VariableType) -> bool {
         !self.is_list() || kind == VariableType::List
     }

@@ -1,34 +1,34 @@
-//! A live server as a configuration: what is managed by its address, the rest by names made from Discord's.
+//! A live server as a configuration: managed resources keep their addresses, others get an address from their name.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::slug::slug;
-use crate::live::{Live, LiveResource, Names};
-use crate::model::limits::LONGEST_KEY;
-use crate::model::{Address, Attributes, Channel, Configuration, Key, Kind, Resource, Role, Snowflake};
+use crate::live::{AddressIndex, LiveResource, LiveServer};
+use crate::model::limits::MAX_LOGICAL_NAME_LENGTH;
+use crate::model::{Address, Attributes, Channel, Configuration, Kind, LogicalName, Resource, Role, Snowflake};
 
-/// How much of each resource is written.
+/// Which attributes of a resource an export contains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Detail {
-    /// What differs from Discord's defaults, under `defaults: managed`: easy to read, and every attribute is managed.
+pub enum ExportDetail {
+    /// Attributes that differ from Discord's defaults, with `defaults: managed`: short, and every attribute is managed.
     #[default]
     Readable,
-    /// Every attribute in full: for backups.
+    /// All attributes: for backups.
     Complete,
 }
 
-/// An address for every resource of a server that can be managed: those given keep theirs, the others get one from their
-/// name, by the order of the server, so that the same server always gets the same.
+/// Assigns an address to each manageable resource of a server. Those in `known` keep their address; the others get one from
+/// their name, in the order of the server, so that the result is deterministic.
 ///
-/// Roles that belong to applications, subscriptions or boosting are left out: they can be neither made nor removed.
+/// Roles of applications, subscriptions and boosting are left out, since they can be neither created nor deleted.
 #[must_use]
-pub fn assign(live: &Live, managed: &BTreeMap<Address, Snowflake>) -> BTreeMap<Address, Snowflake> {
+pub fn assign(live: &LiveServer, managed: &BTreeMap<Address, Snowflake>) -> BTreeMap<Address, Snowflake> {
     let mut assigned = managed.clone();
     let mut taken: BTreeSet<(Kind, Snowflake)> = managed.iter().map(|(address, id)| (address.kind(), *id)).collect();
     let mut next: HashMap<(Kind, String), usize> = HashMap::new();
     for kind in Kind::ALL {
-        // Discord answers with an empty one for a server that cannot have it.
+        // Discord returns an empty one for a server that is not a community.
         if matches!(kind, Kind::WelcomeScreen | Kind::Onboarding) && !live.is_community() {
             continue;
         }
@@ -42,12 +42,12 @@ pub fn assign(live: &Live, managed: &BTreeMap<Address, Snowflake>) -> BTreeMap<A
             }
             let base = slug(resource.attributes.name().unwrap_or_default(), *kind);
             let count = next.entry((*kind, base.clone())).or_insert(1);
-            // A server may have five hundred channels of one name; the counter is kept so that this stays quick.
+            // The counter keeps this fast for a server with 500 channels of the same name.
             loop {
                 let key = numbered(&base, *count);
                 *count += 1;
-                let reserved = *kind == Kind::Role && matches!(key.as_str(), Address::EVERYONE_KEY | "bot");
-                let Some(key) = Key::new(key).ok().filter(|_| !reserved) else {
+                let reserved = *kind == Kind::Role && matches!(key.as_str(), Address::EVERYONE_NAME | "bot");
+                let Some(key) = LogicalName::new(key).ok().filter(|_| !reserved) else {
                     continue;
                 };
                 let address = Address::of(*kind, key);
@@ -61,62 +61,60 @@ pub fn assign(live: &Live, managed: &BTreeMap<Address, Snowflake>) -> BTreeMap<A
     assigned
 }
 
-/// The address of what every server has.
-fn permanent(live: &Live, kind: Kind, id: Snowflake) -> Option<Address> {
-    match kind {
-        Kind::Server => Some(Address::SERVER),
-        Kind::WelcomeScreen => Some(Address::WELCOME_SCREEN),
-        Kind::Onboarding => Some(Address::ONBOARDING),
-        Kind::Role if id == live.guild_id => Key::new(Address::EVERYONE_KEY).ok().map(|key| Address::of(kind, key)),
-        _ => None,
+/// The address of a resource that every server has.
+fn permanent(live: &LiveServer, kind: Kind, id: Snowflake) -> Option<Address> {
+    if kind == Kind::Role {
+        let everyone = LogicalName::new(Address::EVERYONE_NAME)
+            .ok()
+            .map(|key| Address::of(kind, key));
+        return everyone.filter(|_| id == live.guild_id);
     }
+    Address::new(kind, None).ok()
 }
 
-/// `general`, `general-2`, `general-3`; a long name loses its end for the number.
+/// `general`, `general-2`, `general-3`; a long name is shortened for the number.
 fn numbered(base: &str, count: usize) -> String {
     if count == 1 {
         return base.to_owned();
     }
     let number = format!("-{count}");
-    let kept: String = base.chars().take(LONGEST_KEY - number.len()).collect();
+    let kept: String = base.chars().take(MAX_LOGICAL_NAME_LENGTH - number.len()).collect();
     format!("{}{number}", kept.trim_end_matches('-'))
 }
 
-/// The resources of a kind in the order in which people see them.
-fn in_order(live: &Live, kind: Kind) -> Vec<&LiveResource> {
+/// The resources of a kind in the order of Discord's client.
+fn in_order(live: &LiveServer, kind: Kind) -> Vec<&LiveResource> {
     match kind {
         Kind::Role => live.roles_in_order(),
         Kind::Category | Kind::Channel => {
             let mut channels = live.channels_in_order();
             channels.retain(|channel| channel.attributes.kind() == kind);
-            // Discord shows voices below everything else.
-            channels.sort_by_key(|channel| of_channel(channel).is_some_and(|channel| channel.kind.is_voice()));
+            // Discord shows voice channels below all others.
+            channels.sort_by_key(|channel| {
+                channel
+                    .attributes
+                    .channel()
+                    .is_some_and(|channel| channel.kind.is_voice())
+            });
             channels
         }
         _ => live.of_kind(kind).collect(),
     }
 }
 
-fn of_channel(resource: &LiveResource) -> Option<&Channel> {
-    match &resource.attributes {
-        Attributes::Channel(channel) | Attributes::Category(channel) => Some(channel),
-        _ => None,
-    }
-}
-
-/// The server as a configuration of the resources that have an address (see [`assign`]; hand in fewer to export fewer).
-/// References to anything else are by id, also to what has an address and is not exported, since it is gone or unreadable.
+/// The configuration of the resources in `addresses` (see [`assign`]; pass fewer to export fewer). References to other
+/// resources are ids, also to resources with an address that are absent or unreadable.
 #[must_use]
-pub fn from_live(live: &Live, addresses: &BTreeMap<Address, Snowflake>, detail: Detail) -> Configuration {
+pub fn from_live(live: &LiveServer, addresses: &BTreeMap<Address, Snowflake>, detail: ExportDetail) -> Configuration {
     let exported = addresses.iter().map(|(address, id)| (address, *id));
     let exported = exported.filter(|(address, id)| live.get(address.kind(), *id).is_some());
-    let names = Names::new(live.guild_id, live.bot.user_id, exported);
+    let names = AddressIndex::new(live.guild_id, live.bot.user_id, exported);
     let by_id: HashMap<(Kind, Snowflake), &Address> = addresses
         .iter()
         .map(|(address, id)| ((address.kind(), *id), address))
         .collect();
     let mut configuration = Configuration {
-        managed_defaults: detail == Detail::Readable,
+        managed_defaults: detail == ExportDetail::Readable,
         ..Configuration::default()
     };
     for kind in Kind::ALL {
@@ -126,7 +124,7 @@ pub fn from_live(live: &Live, addresses: &BTreeMap<Address, Snowflake>, detail: 
                 false => by_id.get(&(*kind, resource.id)).map(|address| (*address).clone()),
             };
             let Some(address) = address else { continue };
-            let mut attributes = names.localised(&resource.attributes);
+            let mut attributes = names.with_addresses(&resource.attributes);
             fit(&mut attributes, &address);
             configuration.resources.insert(
                 address,
@@ -140,7 +138,7 @@ pub fn from_live(live: &Live, addresses: &BTreeMap<Address, Snowflake>, detail: 
     configuration
 }
 
-/// Takes off what this kind does not have.
+/// Removes attributes that this kind of channel does not have.
 fn fit(attributes: &mut Attributes, address: &Address) {
     match attributes {
         Attributes::Role(role) if address.is_everyone() => {

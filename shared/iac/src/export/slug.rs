@@ -1,10 +1,10 @@
-//! Logical names from what people called things.
+//! Logical names from names of Discord.
 
 use crate::model::Kind;
-use crate::model::limits::LONGEST_KEY;
+use crate::model::limits::MAX_LOGICAL_NAME_LENGTH;
 
-/// The logical name that a name of Discord's suggests: lower-case letters and digits of it, with dashes between.
-/// `🏛️ Naib Council` becomes `naib-council`; what has no such letters is called by its kind.
+/// A logical name from a name of Discord: its letters and digits in lower case, separated by dashes.
+/// `🏛️ Naib Council` becomes `naib-council`; a name without letters and digits becomes the name of the kind.
 #[must_use]
 pub fn slug(name: &str, kind: Kind) -> String {
     let mut slug = String::new();
@@ -14,7 +14,7 @@ pub fn slug(name: &str, kind: Kind) -> String {
             _ if !slug.is_empty() && !slug.ends_with('-') => slug.push('-'),
             _ => {}
         }
-        if slug.len() >= LONGEST_KEY {
+        if slug.len() >= MAX_LOGICAL_NAME_LENGTH {
             break;
         }
     }
@@ -23,13 +23,13 @@ pub fn slug(name: &str, kind: Kind) -> String {
         Some(b'a'..=b'z') => slug.to_owned(),
         Some(_) => format!("{}-{}", prefix(kind), slug.trim_start_matches('_'))
             .chars()
-            .take(LONGEST_KEY)
+            .take(MAX_LOGICAL_NAME_LENGTH)
             .collect(),
         None => prefix(kind).to_owned(),
     }
 }
 
-/// What stands before a name that begins with a digit, or for one without any letter.
+/// The prefix of a name that begins with a digit, and the name of a resource without letters in its name.
 fn prefix(kind: Kind) -> &'static str {
     match kind {
         Kind::WelcomeScreen => "welcome",
@@ -37,7 +37,7 @@ fn prefix(kind: Kind) -> &'static str {
     }
 }
 
-/// A letter without its accents, where it has a plain one: names stay readable in French and Polish.
+/// The ASCII form of a letter with accents, as in French and Polish.
 fn plain(sign: char) -> impl Iterator<Item = char> {
     let text = match sign {
         'à' | 'á' | 'â' | 'ã' | 'å' | 'À' | 'Á' | 'Â' | 'Ã' | 'Å' | 'ą' | 'Ą' => "a",
@@ -64,10 +64,10 @@ fn plain(sign: char) -> impl Iterator<Item = char> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Key;
+    use crate::model::LogicalName;
 
     #[test]
-    fn names_become_keys() {
+    fn names_become_logical_names() {
         for (name, key) in [
             ("🏛️ NAIB COUNCIL", "naib-council"),
             ("water-discipline", "water-discipline"),
@@ -86,8 +86,8 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn every_name_becomes_a_key(name in ".{0,120}") {
-            proptest::prop_assert!(Key::new(slug(&name, Kind::Automod)).is_ok(), "{}", slug(&name, Kind::Automod));
+        fn every_name_becomes_a_valid_logical_name(name in ".{0,120}") {
+            proptest::prop_assert!(LogicalName::new(slug(&name, Kind::Automod)).is_ok(), "{}", slug(&name, Kind::Automod));
         }
     }
 }

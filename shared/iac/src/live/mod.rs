@@ -1,12 +1,10 @@
-//! What a server is at Discord at one moment.
+//! A snapshot of a server at Discord.
 //!
-//! Owns the snapshot that plans, exports and imports are made from: whatever one GET per collection tells, in the words of
-//! [`crate::model`]. References in it are by id; [`Names`] gives those that are managed their addresses. Refuses to know how
-//! it was read.
+//! Plans, exports and imports are made from the snapshot: the answers to one GET for each collection, in the types of
+//! [`crate::model`]. References are by id; [`AddressIndex`] replaces the ids of managed resources by addresses.
 //!
-//! To add a collection, give its resources an id and attributes and [`Live::insert`] them.
+//! To add a collection, give its resources an id and attributes and [`LiveServer::insert`] them.
 
-mod image;
 mod names;
 mod permissions;
 mod read;
@@ -17,83 +15,68 @@ use arrakis_domain::{Permission, Permissions};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
+use crate::kinds::Abilities;
 use crate::model::{Attributes, Channel, Kind, Role, Server, Snowflake};
 
-pub use image::LiveImage;
-pub use names::{Kinds, Names, map_references};
-pub use read::{
-    Collections, FLAG_HIDE_DOWNLOAD_OPTIONS, FLAG_REQUIRE_TAG, UnknownValue, Unreadable, read_answer, read_channels,
-    read_me,
-};
+pub use crate::kinds::{FLAG_HIDE_DOWNLOAD_OPTIONS, FLAG_REQUIRE_TAG, LiveResource};
+pub use crate::wire::{LiveImage, UnknownValue, Unreadable};
+pub use names::AddressIndex;
+pub use read::{Collections, read_answer, read_channels, read_me};
 
-/// A resource as it is. All attributes that Discord tells of are given.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LiveResource {
-    /// Its id. @everyone, the server and what it has one of go by the server's id.
-    pub id: Snowflake,
-    /// What it is, with references by id. Text as Discord stores it.
-    pub attributes: Attributes,
-    /// Discord's position of a role (the greater is the higher), category or channel (the lesser is the higher); else 0.
-    #[serde(default)]
-    pub position: i64,
-    /// A role that belongs to an application, a subscription or boosting: nobody may delete it or give it away.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub managed: bool,
-}
-
-/// The bot that asks, as a member of the server.
+/// The bot, as a member of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveBot {
     /// Its user id.
     pub user_id: Snowflake,
-    /// Its roles, @everyone aside.
+    /// Its roles, without @everyone.
     pub roles: BTreeSet<Snowflake>,
 }
 
-/// A server as it is.
+/// A snapshot of a server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Live {
+pub struct LiveServer {
     /// Its id.
     pub guild_id: Snowflake,
-    /// Its owner, who may do everything.
+    /// The owner, who has all permissions.
     pub owner_id: Snowflake,
     /// Boost level, 0 to 3.
     pub boost_level: u8,
-    /// Discord's features of the server, as in `COMMUNITY`.
+    /// Features of the server, as in `COMMUNITY`.
     pub features: BTreeSet<String>,
-    /// Who asks.
+    /// The bot that read the server.
     pub bot: LiveBot,
-    /// Channels of kinds that gaib does not know (a directory, say): they count towards the limits.
+    /// Number of channels of unknown kinds (a directory, for example). They count towards the limits.
     pub foreign_channels: usize,
-    /// Values that this version does not know: their attributes are `None`, and left as they are.
+    /// Values that this version does not know. Their attributes are `None` and therefore not managed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unknown: Vec<UnknownValue>,
-    /// What exists and cannot be read, since a value that decides how it is read is unknown: the kind of a channel or of a
-    /// webhook, what triggers a rule of auto moderation, the kind of place of an event. It is never taken for gone.
+    /// Resources that exist and cannot be read, since a value that determines their form is unknown: the kind of a channel
+    /// or of a webhook, the trigger of a rule of auto moderation, the entity type of an event. They do not count as deleted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<UnknownValue>,
-    /// Kinds whose list has an entry without content: what is not found may be this entry, so it is never taken for gone.
+    /// Kinds whose list has an entry without content. A resource that is not found may be this entry, so it does not count
+    /// as deleted.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub incomplete: BTreeSet<Kind>,
-    /// Discord sent channels without positions: the order of channels is unknown, and not changed.
+    /// Whether Discord sent channels without positions. Their order is unknown, and a plan does not change it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub channels_unordered: bool,
-    /// Kinds that were not read: nothing is known of such resources, not even whether there are any.
+    /// Kinds that were not read. It is unknown whether the server has such resources.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub unread: BTreeSet<Kind>,
-    /// Emoji that move: they have a limit of their own.
+    /// Animated emoji, which have a limit of their own.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub animated_emoji: BTreeSet<Snowflake>,
-    /// Where the images of resources are. No part of the fingerprint: a plan compares digests of files.
+    /// Locations of the images of resources. Not part of the fingerprint: a plan compares digests of files.
     #[serde(skip)]
     pub images: BTreeMap<(Kind, Snowflake), LiveImage>,
-    /// Everything else. Threads are not part of it.
+    /// All resources. Threads are not part of them.
     #[serde(serialize_with = "as_list", deserialize_with = "from_list")]
     resources: BTreeMap<(Kind, Snowflake), LiveResource>,
 }
 
-impl Live {
-    /// A server with settings and nothing else.
+impl LiveServer {
+    /// A server that has only settings.
     #[must_use]
     pub fn new(guild_id: Snowflake, owner_id: Snowflake, bot: LiveBot, server: Server) -> Self {
         let mut live = Self {
@@ -121,25 +104,25 @@ impl Live {
         live
     }
 
-    /// Puts a resource in, in place of one with its kind and id.
+    /// Inserts a resource; replaces one with the same kind and id.
     pub fn insert(&mut self, resource: LiveResource) {
         self.resources
             .insert((resource.attributes.kind(), resource.id), resource);
     }
 
-    /// Takes a resource out.
+    /// Removes a resource and returns it.
     pub fn remove(&mut self, kind: Kind, id: Snowflake) -> Option<LiveResource> {
         self.resources.remove(&(kind, id))
     }
 
-    /// A resource.
+    /// The resource of this kind and id.
     #[must_use]
     pub fn get(&self, kind: Kind, id: Snowflake) -> Option<&LiveResource> {
         self.resources.get(&(kind, id))
     }
 
-    /// The value that keeps a resource of this kind and id from being read, if there is one. A channel whose kind is unknown
-    /// may be a category as well.
+    /// The unknown value that prevents the reading of a resource of this kind and id. A channel of unknown kind may be a
+    /// category.
     #[must_use]
     pub fn unreadable(&self, kind: Kind, id: Snowflake) -> Option<&UnknownValue> {
         let is_tree = |kind| matches!(kind, Kind::Channel | Kind::Category);
@@ -148,12 +131,12 @@ impl Live {
             .find(|value| value.id == id && (value.kind == kind || (is_tree(value.kind) && is_tree(kind))))
     }
 
-    /// A resource, to be changed.
+    /// The mutable resource of this kind and id.
     pub fn get_mut(&mut self, kind: Kind, id: Snowflake) -> Option<&mut LiveResource> {
         self.resources.get_mut(&(kind, id))
     }
 
-    /// Everything, by kind and id.
+    /// All resources, by kind and id.
     pub fn resources(&self) -> impl Iterator<Item = &LiveResource> {
         self.resources.values()
     }
@@ -164,7 +147,8 @@ impl Live {
             .filter(move |resource| resource.attributes.kind() == kind)
     }
 
-    /// Roles from the highest to the lowest, @everyone last. Of equal positions the lower id is the higher role.
+    /// Roles from the highest to the lowest, @everyone last. Of roles with equal positions, the one with the lower id is
+    /// higher.
     #[must_use]
     pub fn roles_in_order(&self) -> Vec<&LiveResource> {
         let mut roles: Vec<&LiveResource> = self.of_kind(Kind::Role).collect();
@@ -172,7 +156,7 @@ impl Live {
         roles
     }
 
-    /// Categories and channels as Discord sorts them among their like: by position, then by id.
+    /// Categories and channels in the order in which Discord sorts each group: by position, then by id.
     #[must_use]
     pub fn channels_in_order(&self) -> Vec<&LiveResource> {
         let mut channels: Vec<&LiveResource> = self
@@ -183,7 +167,7 @@ impl Live {
         channels
     }
 
-    /// The role's attributes, of a role that is there.
+    /// The attributes of a role; `None` when it does not exist.
     #[must_use]
     pub fn role(&self, id: Snowflake) -> Option<&Role> {
         match &self.get(Kind::Role, id)?.attributes {
@@ -192,17 +176,14 @@ impl Live {
         }
     }
 
-    /// The attributes of a category or channel that is there.
+    /// The attributes of a category or channel; `None` when it does not exist.
     #[must_use]
     pub fn channel(&self, id: Snowflake) -> Option<&Channel> {
         let found = self.get(Kind::Channel, id).or_else(|| self.get(Kind::Category, id))?;
-        match &found.attributes {
-            Attributes::Channel(channel) | Attributes::Category(channel) => Some(channel),
-            _ => None,
-        }
+        found.attributes.channel()
     }
 
-    /// Whether it is a community server, which announcement, stage, forum and media channels need.
+    /// Whether it is a community server, which announcement, stage, forum and media channels require.
     #[must_use]
     pub fn is_community(&self) -> bool {
         self.features.contains("COMMUNITY")
@@ -214,7 +195,7 @@ impl Live {
         self.owner_id == self.bot.user_id
     }
 
-    /// What the bot may do everywhere; all of it for the owner and an administrator.
+    /// Permissions of the bot on the server; all for the owner and for an administrator.
     #[must_use]
     pub fn bot_permissions(&self) -> Permissions {
         let all = Permissions::ALL;
@@ -229,6 +210,15 @@ impl Live {
         }
     }
 
+    /// Features of the server and permissions of the bot.
+    pub(crate) fn abilities(&self) -> Abilities<'_> {
+        Abilities {
+            boost_level: self.boost_level,
+            features: &self.features,
+            bot_permissions: self.bot_permissions(),
+        }
+    }
+
     /// The bot's highest role; `None` when it has none but @everyone.
     #[must_use]
     pub fn bot_role(&self) -> Option<&LiveResource> {
@@ -237,7 +227,7 @@ impl Live {
             .find(|role| self.bot.roles.contains(&role.id))
     }
 
-    /// SHA-256 of all of it, in hexadecimal: equal for equal servers.
+    /// SHA-256 of the snapshot, in hexadecimal: equal for equal servers.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         digest(self)
@@ -246,15 +236,9 @@ impl Live {
 
 /// SHA-256 of a value as JSON, in hexadecimal.
 pub(crate) fn digest(value: &impl Serialize) -> String {
-    use std::fmt::Write as _;
     // Plain structs with text keys: serde_json cannot fail on them.
     let bytes = serde_json::to_vec(value).unwrap_or_default();
-    Sha256::digest(bytes)
-        .iter()
-        .fold(String::with_capacity(64), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    hex::encode(Sha256::digest(bytes))
 }
 
 type Resources = BTreeMap<(Kind, Snowflake), LiveResource>;

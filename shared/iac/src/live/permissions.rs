@@ -1,14 +1,14 @@
-//! What the bot, and a member without roles, may do in a channel:
+//! Permissions of the bot, and of a member without roles, in a channel:
 //! <https://discord.com/developers/docs/topics/permissions#permission-overwrites>.
 
 use arrakis_domain::{Permission, Permissions};
 
-use super::Live;
+use super::LiveServer;
 use crate::model::{Channel, Overwrite, Overwrites, Reference, Snowflake, Target};
 
-impl Live {
-    /// What the bot may do in a channel or category: what it may do everywhere, changed by the overwrites of @everyone, of
-    /// its roles together, and of the bot. Nothing in a channel that it does not see.
+impl LiveServer {
+    /// Permissions of the bot in a channel or category: those on the server, changed by the overwrites of @everyone, of
+    /// its roles together, and of the bot. None in a channel that it cannot view.
     #[must_use]
     pub fn bot_permissions_in(&self, channel: &Channel) -> Permissions {
         let base = self.bot_permissions();
@@ -52,7 +52,7 @@ impl Live {
         })
     }
 
-    /// What a member may do in a channel who has no role, or this one alone.
+    /// Permissions in a channel of a member who has no role, or only this one.
     #[must_use]
     pub fn member_permissions_in(&self, channel: &Channel, role: Option<Snowflake>) -> Permissions {
         let of = |id: Snowflake| self.role(id).and_then(|role| role.permissions).unwrap_or_default();
@@ -72,7 +72,7 @@ impl Live {
     }
 }
 
-/// Who does not see a channel can do nothing in it; who cannot join a voice channel cannot change it either.
+/// Without `VIEW_CHANNEL` there are no permissions in a channel; without `CONNECT`, only some in a voice channel.
 fn implied(bits: Permissions, channel: &Channel) -> Permissions {
     if !bits.contains(Permission::ViewChannel) {
         return Permissions::NONE;

@@ -1,28 +1,27 @@
-//! What a server should be: resources in order, each with the place where it is written.
+//! The configuration: ordered resources with their positions in the file.
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Address, Attributes, BrokenRule, Clearable, Kind, Reference};
+use super::{Address, Attributes, BrokenRule, Clearable, Kind, Origin, Reference};
 
-/// Where a resource is written, for messages.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Origin {
-    /// The file, as the caller called it.
-    pub file: String,
-    /// From 1.
-    pub line: u64,
-    /// From 1, in characters.
-    pub column: u64,
+choices! {
+    /// The meaning of absent attributes. Discord has no numbers for it.
+    pub enum Defaults {
+        /// They stay unchanged.
+        Unmanaged "unmanaged" = 0,
+        /// It has Discord's default.
+        Managed "managed" = 1,
+    }
 }
 
 /// A resource as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resource {
-    /// What it should be.
+    /// The configured attributes.
     pub attributes: Attributes,
-    /// Where it is written; `None` when no file says it.
+    /// Position in the file; `None` if it is not from a file.
     pub origin: Option<Origin>,
 }
 
@@ -35,27 +34,27 @@ pub struct ThemeUse {
     pub version: String,
 }
 
-/// What a server should be.
+/// The configuration of a server.
 ///
-/// The order of resources means something: roles stand from the highest to the lowest, categories and channels from the
-/// top to the bottom. What is not here is not managed.
+/// The order of resources matters: roles from the highest to the lowest, categories and channels from the top. Other resources
+/// are not managed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Configuration {
-    /// The theme it builds on, for the registry of deployments.
+    /// The theme of the file.
     pub theme: Option<ThemeUse>,
     /// The resources, in order.
     pub resources: IndexMap<Address, Resource>,
-    /// Whether the file leaves out attributes that have their default and means them (`defaults: managed`). `resources` have
-    /// them all the same; this is how the configuration is written.
+    /// Whether absent attributes have their defaults (`defaults: managed`). `resources` contain these defaults; the field
+    /// determines how the configuration is written.
     #[serde(default)]
     pub managed_defaults: bool,
-    /// Rules of Discord's that values of it break: see [`BrokenRule`].
+    /// Rules of Discord that its values break: see [`BrokenRule`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub broken_rules: Vec<BrokenRule>,
 }
 
 impl Configuration {
-    /// A resource's attributes.
+    /// The attributes of a resource.
     #[must_use]
     pub fn get(&self, address: &Address) -> Option<&Attributes> {
         self.resources.get(address).map(|resource| &resource.attributes)
@@ -69,7 +68,7 @@ impl Configuration {
             .map(|(address, resource)| (address, &resource.attributes))
     }
 
-    /// The channels whose category is this one, in order; `None` for those in no category or one that is not said.
+    /// The channels of a category, in order; `None` for those in no category or without a configured one.
     pub fn channels_in<'a>(&'a self, category: Option<&'a Address>) -> impl Iterator<Item = &'a Address> {
         self.resources
             .iter()
@@ -86,21 +85,15 @@ impl Configuration {
             })
     }
 
-    /// SHA-256, in hexadecimal, of what it says and in which order; where it is written changes nothing.
+    /// SHA-256 of the resources and their order in hexadecimal, without positions in the file.
     #[must_use]
     pub fn digest(&self) -> String {
-        use std::fmt::Write as _;
         let said: Vec<(&Address, &Attributes)> = self
             .resources
             .iter()
             .map(|(address, resource)| (address, &resource.attributes))
             .collect();
         let bytes = serde_json::to_vec(&said).unwrap_or_default();
-        Sha256::digest(bytes)
-            .iter()
-            .fold(String::with_capacity(64), |mut text, byte| {
-                let _ = write!(text, "{byte:02x}");
-                text
-            })
+        hex::encode(Sha256::digest(bytes))
     }
 }

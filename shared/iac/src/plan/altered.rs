@@ -1,88 +1,93 @@
-//! Values that Discord keeps otherwise than they were asked for: a name that it rewrites, a permission bit that it drops.
+//! Values that Discord stores differently from what was sent: a name that it rewrites, a permission bit that it ignores.
 //!
-//! Apply compares each answer with what it sent ([`compare`]) and records what differs. While the configuration asks for
-//! the same value and the server keeps the same other one, a plan does not ask again: it reports the difference
-//! ([`accept`]). A change on either side, or `apply --refresh-only`, makes it ask again.
+//! Apply compares each answer with what it sent ([`compare`]) and records what differs. While the configuration has
+//! the same value and the server stores the same other one, a plan does not send the value again: it reports the difference
+//! ([`accept`]). After a change on either side, or `apply --refresh-only`, the value is sent again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use super::compare::{filled, normalised};
-use super::known::Known;
+use super::known::ManagedResource;
 use super::tags;
-use crate::live::Names;
-use crate::model::{Address, Attributes, Channel, Overwrite, Overwrites, Target};
-use crate::words::told_apart;
+use crate::live::AddressIndex;
+use crate::model::{Address, Attributes, Overwrite, Overwrites, Target};
+use crate::words::visible_difference;
 
-/// What an answer of Discord's says otherwise than was asked.
+/// Values in Discord's answer that differ from those that were sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Altered {
-    /// The attributes as Discord keeps them: what the state records.
+pub struct AlteredValues {
+    /// The attributes as Discord stores them, which the state records.
     pub attributes: Attributes,
-    /// The values that were asked for, by key: the name of an attribute, or `overwrites.TARGET` for one overwrite. `null`
-    /// where nothing was asked for.
-    pub asked: BTreeMap<String, Value>,
+    /// The values that were sent, by key: the name of an attribute, or `overwrites.TARGET` for one overwrite. `null`
+    /// for an absent value.
+    pub requested: BTreeMap<String, Value>,
 }
 
-/// Attributes that an answer does not tell.
-const NOT_ANSWERED: [&str; 3] = ["given_to_bot", "image", "avatar"];
-
-/// The key of one overwrite.
+/// The key of an overwrite in [`AlteredValues::requested`].
 #[must_use]
 pub fn overwrite_key(target: &Target) -> String {
     format!("overwrites.{target}")
 }
 
-/// Compares what was asked for (references by address) with what Discord answered (references by id). `fields` are the
-/// attributes that were sent; `None` for all.
+/// Compares the attributes that were sent (references by address) with those in the answer (references by id). `fields` are the
+/// names of the attributes that were sent; `None` for all.
 #[must_use]
-pub fn compare(asked: &Attributes, fields: Option<&[String]>, answered: &Attributes, names: &Names) -> Altered {
-    let mut asked = normalised(asked.clone());
-    let found = filled(normalised(names.localised(answered)), &asked);
-    tags::learn_ids(&mut asked, &found);
-    let (mut kept, wanted, found_map) = (asked.to_map(), asked.to_map(), found.to_map());
+pub fn compare(
+    requested: &Attributes,
+    fields: Option<&[String]>,
+    answered: &Attributes,
+    names: &AddressIndex,
+) -> AlteredValues {
+    let mut requested = normalised(requested.clone());
+    let found = filled(normalised(names.with_addresses(answered)), &requested);
+    tags::learn_ids(&mut requested, &found);
+    let (mut kept, wanted, found_map) = (requested.to_map(), requested.to_map(), found.to_map());
     let mut altered = BTreeMap::new();
+    // An answer has neither images nor roles of the bot.
+    let image = requested.kind().image();
     for (field, value) in &wanted {
         let was_sent = fields.is_none_or(|fields| fields.contains(field));
-        let is_told = found_map.contains_key(field) && !NOT_ANSWERED.contains(&field.as_str());
+        let is_image = image.is_some_and(|image| image.field == field);
+        let is_told = found_map.contains_key(field) && field != "given_to_bot" && !is_image;
         if field == "overwrites" || !was_sent || !is_told || found_map.get(field) == Some(value) {
             continue;
         }
         kept.insert(field.clone(), found_map[field].clone());
         altered.insert(field.clone(), tags::without_ids(field, value));
     }
-    let mut attributes = asked.with_map(kept);
+    let mut attributes = requested.with_map(kept);
     if fields.is_none_or(|fields| fields.iter().any(|field| field == "overwrites"))
-        && let (Some(wanted), Some(found)) = (overwrites_of(&asked), overwrites_of(&found))
+        && let (Some(wanted), Some(found)) = (requested.overwrites(), found.overwrites())
     {
         altered.extend(altered_overwrites(wanted, found, |_| true));
         set_overwrites(&mut attributes, found.clone());
     }
-    Altered {
+    AlteredValues {
         attributes,
-        asked: altered,
+        requested: altered,
     }
 }
 
-/// Compares the overwrites of `targets` (of all, when `None`) that the state records with those that Discord has.
+/// Compares the recorded overwrites of `targets` (all targets when `None`) with those on the server.
 #[must_use]
 pub fn compare_overwrites(
     recorded: &Attributes,
     targets: Option<&BTreeSet<Target>>,
     found: &Attributes,
-    names: &Names,
-) -> Altered {
-    let found = names.localised(found);
-    let mut altered = Altered {
+    names: &AddressIndex,
+) -> AlteredValues {
+    let found = names.with_addresses(found);
+    let mut altered = AlteredValues {
         attributes: recorded.clone(),
-        asked: BTreeMap::new(),
+        requested: BTreeMap::new(),
     };
-    if let (Some(wanted), Some(found)) = (overwrites_of(recorded), overwrites_of(&found)) {
-        let is_asked = |target: &Target| targets.is_none_or(|targets| targets.contains(target));
-        altered.asked = altered_overwrites(wanted, found, is_asked);
+    if let (Some(wanted), Some(found)) = (recorded.overwrites(), found.overwrites()) {
+        let is_requested = |target: &Target| targets.is_none_or(|targets| targets.contains(target));
+        altered.requested = altered_overwrites(wanted, found, is_requested);
         let mut kept = wanted.clone();
-        for target in wanted.keys().chain(found.keys()).filter(|target| is_asked(target)) {
+        for target in wanted.keys().chain(found.keys()).filter(|target| is_requested(target)) {
             put(&mut kept, target, found.get(target));
         }
         set_overwrites(&mut altered.attributes, kept);
@@ -93,32 +98,32 @@ pub fn compare_overwrites(
 fn altered_overwrites(
     wanted: &Overwrites,
     found: &Overwrites,
-    is_asked: impl Fn(&Target) -> bool,
+    is_requested: impl Fn(&Target) -> bool,
 ) -> BTreeMap<String, Value> {
     let targets: BTreeSet<&Target> = wanted.keys().chain(found.keys()).collect();
     let differing = targets
         .into_iter()
-        .filter(|target| is_asked(target) && wanted.get(*target) != found.get(*target));
+        .filter(|target| is_requested(target) && wanted.get(*target) != found.get(*target));
     differing
         .map(|target| (overwrite_key(target), as_value(wanted.get(target))))
         .collect()
 }
 
-/// Puts into `wanted` what Discord keeps of it, where that is known. Gives a sentence for each.
-pub(super) fn accept(address: &Address, wanted: &mut Attributes, known: &Known) -> Vec<String> {
+/// Replaces values in `wanted` by those that Discord is known to store instead. Returns a note for each.
+pub(super) fn accept(address: &Address, wanted: &mut Attributes, known: &ManagedResource) -> Vec<String> {
     let (Some(live), Some(recorded)) = (&known.live, &known.recorded) else {
         return Vec::new();
     };
     let mut notes = Vec::new();
     let (live_map, recorded_map) = (live.to_map(), recorded.to_map());
-    for (key, asked) in &known.altered {
+    for (key, requested) in &known.altered {
         let shown = match key.strip_prefix("overwrites.") {
-            Some(target) => accept_overwrite(wanted, target, asked, live, recorded),
+            Some(target) => accept_overwrite(wanted, target, requested, live, recorded),
             None => {
                 let mut map = wanted.to_map();
                 let kept = live_map.get(key);
                 let wanted_now = map.get(key).map(|value| tags::without_ids(key, value));
-                if wanted_now.as_ref() != Some(asked) || kept != recorded_map.get(key) {
+                if wanted_now.as_ref() != Some(requested) || kept != recorded_map.get(key) {
                     continue;
                 }
                 kept.map(|kept| {
@@ -129,10 +134,12 @@ pub(super) fn accept(address: &Address, wanted: &mut Attributes, known: &Known) 
             }
         };
         // Equal values need no note.
-        if let Some((asked, kept)) = shown.and_then(|kept| told_apart(&asked.to_string(), &kept.to_string())) {
+        if let Some((requested, kept)) =
+            shown.and_then(|kept| visible_difference(&requested.to_string(), &kept.to_string()))
+        {
             notes.push(format!(
-                "{address}: `{key}` was asked for as {asked}, and Discord keeps {kept}. It is not sent again. Write what Discord \
-                 keeps into the configuration, or run `gaib server apply --refresh-only` to have the next apply send it again"
+                "{address}: `{key}` was sent as {requested}, and Discord stores {kept}. It is not sent again. Write the stored value \
+                 into the configuration, or run `gaib server apply --refresh-only` to have the next apply send it again"
             ));
         }
     }
@@ -147,11 +154,11 @@ fn accept_overwrite(
     recorded: &Attributes,
 ) -> Option<Value> {
     let target: Target = target.parse().ok()?;
-    let kept = overwrites_of(live)?.get(&target);
-    if kept != overwrites_of(recorded)?.get(&target) {
+    let kept = live.overwrites()?.get(&target);
+    if kept != recorded.overwrites()?.get(&target) {
         return None;
     }
-    let mut overwrites = overwrites_of(wanted)?.clone();
+    let mut overwrites = wanted.overwrites()?.clone();
     if as_value(overwrites.get(&target)) != *asked {
         return None;
     }
@@ -172,17 +179,8 @@ fn put(overwrites: &mut Overwrites, target: &Target, overwrite: Option<&Overwrit
     };
 }
 
-const fn overwrites_of(attributes: &Attributes) -> Option<&Overwrites> {
-    match attributes {
-        Attributes::Channel(Channel { overwrites, .. }) | Attributes::Category(Channel { overwrites, .. }) => {
-            overwrites.as_ref()
-        }
-        _ => None,
-    }
-}
-
 fn set_overwrites(attributes: &mut Attributes, now: Overwrites) {
-    if let Attributes::Channel(channel) | Attributes::Category(channel) = attributes {
+    if let Some(channel) = attributes.channel_mut() {
         channel.overwrites = Some(now);
     }
 }
@@ -190,7 +188,7 @@ fn set_overwrites(attributes: &mut Attributes, now: Overwrites) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Snowflake;
+    use crate::model::{Channel, Snowflake};
 
     fn channel(name: &str) -> Attributes {
         Attributes::Channel(Channel {
@@ -199,9 +197,9 @@ mod tests {
         })
     }
 
-    /// Notes of a channel that was asked for as `asked` and is kept as `kept`.
+    /// Notes of a channel that was requested as `requested` and stored as `kept`.
     fn notes(asked: &str, kept: &str) -> Vec<String> {
-        let known = Known {
+        let known = ManagedResource {
             id: Snowflake::new(7).unwrap(),
             recorded: Some(channel(kept)),
             live: Some(channel(kept)),
@@ -216,19 +214,19 @@ mod tests {
     }
 
     #[test]
-    fn note_shows_a_difference_that_print_hides() {
+    fn note_makes_an_invisible_difference_visible() {
         let hidden = notes("lob\u{200b}by", "lobby");
-        let shown = "asked for as \"lob\\u{200b}by\", and Discord keeps \"lobby\"";
+        let shown = "sent as \"lob\\u{200b}by\", and Discord stores \"lobby\"";
         assert!(hidden.len() == 1 && hidden[0].contains(shown), "{hidden:?}");
         let plain = notes("lobby!", "lobby");
         assert!(
-            plain[0].contains("asked for as \"lobby!\", and Discord keeps \"lobby\""),
+            plain[0].contains("sent as \"lobby!\", and Discord stores \"lobby\""),
             "{plain:?}"
         );
     }
 
     #[test]
-    fn equal_values_make_no_note() {
+    fn equal_values_have_no_note() {
         assert_eq!(notes("lobby", "lobby"), Vec::<String>::new());
     }
 }

@@ -1,24 +1,28 @@
-//! What happens to each resource: made, changed, replaced, removed, adopted, forgotten.
+//! The action on each resource: create, update, replace, delete, adopt or forget.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::altered;
-use super::compare::{differing_fields, forces_replacement, normalised};
-use super::document::{Action, Change, Reason};
-use super::known::{Known, Managed};
-use super::scope::Scope;
+use super::compare::{differing_fields, normalised};
+use super::document::{Action, Change, ChangeReason};
+use super::known::{ManagedResource, ManagedResources};
+use super::scope::TargetScope;
 use super::tags;
 use crate::model::{Address, Attributes, Configuration, Kind, Reference};
 
-/// What is wanted of the configured resources in scope: normalised, with the same names for things as what is known.
-pub(super) type Wanted = BTreeMap<Address, Attributes>;
+/// The configured attributes by address, normalised, with references in the same form as those of managed resources.
+pub(super) type WantedAttributes = BTreeMap<Address, Attributes>;
 
-/// Prepares the configuration for comparison. What Discord is known to keep otherwise than it is asked for is wanted as
-/// Discord keeps it, and a sentence says so.
-pub(super) fn wanted(configuration: &Configuration, managed: &Managed, scope: &Scope) -> (Wanted, Vec<String>) {
+/// Prepares the configuration for the comparison. Values that Discord is known to store differently are replaced by the stored
+/// ones, with a note for each.
+pub(super) fn wanted(
+    configuration: &Configuration,
+    managed: &ManagedResources,
+    scope: &TargetScope,
+) -> (WantedAttributes, Vec<String>) {
     let mut notes = Vec::new();
     let prepared = configuration.resources.iter().map(|(address, resource)| {
-        let mut attributes = normalised(managed.names.localised(&resource.attributes));
+        let mut attributes = normalised(managed.names.with_addresses(&resource.attributes));
         if let Some(known) = managed.known.get(address) {
             tags::identify(&mut attributes, known);
             let altered = altered::accept(address, &mut attributes, known);
@@ -29,8 +33,13 @@ pub(super) fn wanted(configuration: &Configuration, managed: &Managed, scope: &S
     (prepared.collect(), notes)
 }
 
-/// Changes of configured resources, in the configuration's order; then of those that are no longer in it.
-pub(super) fn decide(configuration: &Configuration, wanted: &Wanted, managed: &Managed, scope: &Scope) -> Vec<Change> {
+/// Changes of configured resources in the order of the configuration, then of those that are no longer configured.
+pub(super) fn decide(
+    configuration: &Configuration,
+    wanted: &WantedAttributes,
+    managed: &ManagedResources,
+    scope: &TargetScope,
+) -> Vec<Change> {
     let mut changes: Vec<Change> = Vec::new();
     for (address, resource) in &configuration.resources {
         if !scope.includes(address) || managed.is_held(address) {
@@ -49,13 +58,13 @@ pub(super) fn decide(configuration: &Configuration, wanted: &Wanted, managed: &M
         .filter(|(address, known)| !configuration.resources.contains_key(*address) && !known.held);
     changes.extend(
         gone.filter(|(address, _)| scope.includes(address))
-            .map(|(address, known)| removal(address, known, Reason::NotConfigured)),
+            .map(|(address, known)| removal(address, known, ChangeReason::NotConfigured)),
     );
     changes
 }
 
-fn of_configured(address: &Address, wanted: &Attributes, known: Option<&Known>) -> Option<Change> {
-    let Some(Known {
+fn of_configured(address: &Address, wanted: &Attributes, known: Option<&ManagedResource>) -> Option<Change> {
+    let Some(ManagedResource {
         id,
         live: Some(live),
         adopted,
@@ -63,28 +72,28 @@ fn of_configured(address: &Address, wanted: &Attributes, known: Option<&Known>) 
     }) = known
     else {
         let reason = if known.is_some_and(|known| known.recorded.is_some()) {
-            Reason::Gone
+            ChangeReason::Gone
         } else {
-            Reason::Configured
+            ChangeReason::Configured
         };
         return Some(Change {
             after: Some(wanted.clone()),
             ..change(address, Action::Create, reason)
         });
     };
-    let before = live.narrowed_to(wanted);
+    let before = live.restricted_to(wanted);
     let fields = differing_fields(wanted, live);
-    let forces = forces_replacement(live, wanted);
+    let forces: Vec<String> = live.forces_replacement(wanted).map(str::to_owned).into_iter().collect();
     let action = match (fields.is_empty(), forces.is_empty(), adopted) {
         (_, false, _) => Action::Replace,
-        (_, _, Some(Reason::FoundAgain)) => Action::Adopt,
+        (_, _, Some(ChangeReason::FoundAgain)) => Action::Adopt,
         (false, _, _) => Action::Update,
-        // What is there on every server is taken into the state without a word when nothing of it changes.
+        // Unchanged resources that every server has are recorded without a change in the plan.
         (true, _, _) => return None,
     };
     let reason = match (action, adopted) {
         (Action::Adopt, Some(reason)) => *reason,
-        _ => Reason::Configured,
+        _ => ChangeReason::Configured,
     };
     Some(Change {
         id: Some(*id),
@@ -97,17 +106,21 @@ fn of_configured(address: &Address, wanted: &Attributes, known: Option<&Known>) 
     })
 }
 
-/// The change of a managed resource that is to go.
-pub(super) fn removal(address: &Address, known: &Known, reason: Reason) -> Change {
+/// The change that removes a managed resource.
+pub(super) fn removal(address: &Address, known: &ManagedResource, reason: ChangeReason) -> Change {
     let action = if known.live.is_none() || address.is_permanent() {
         Action::Forget
     } else {
         Action::Delete
     };
-    let reason = if known.live.is_none() { Reason::Gone } else { reason };
+    let reason = if known.live.is_none() {
+        ChangeReason::Gone
+    } else {
+        reason
+    };
     let before = known.live.clone().or_else(|| known.recorded.clone());
     let before = match (&before, &known.recorded) {
-        (Some(before), Some(recorded)) => Some(before.narrowed_to(recorded)),
+        (Some(before), Some(recorded)) => Some(before.restricted_to(recorded)),
         _ => before,
     };
     Change {
@@ -118,7 +131,7 @@ pub(super) fn removal(address: &Address, known: &Known, reason: Reason) -> Chang
     }
 }
 
-fn change(address: &Address, action: Action, reason: Reason) -> Change {
+fn change(address: &Address, action: Action, reason: ChangeReason) -> Change {
     Change {
         address: address.clone(),
         action,
@@ -134,8 +147,14 @@ fn change(address: &Address, action: Action, reason: Reason) -> Change {
     }
 }
 
-/// What is made anew has another id: whoever refers to it must be told. A webhook goes with its channel and is made again.
-fn follow_replacements(changes: &mut Vec<Change>, wanted: &Wanted, managed: &Managed, scope: &Scope) {
+/// A replaced resource has a new id, so resources that refer to it are updated. A webhook is deleted with its channel and
+/// created again.
+fn follow_replacements(
+    changes: &mut Vec<Change>,
+    wanted: &WantedAttributes,
+    managed: &ManagedResources,
+    scope: &TargetScope,
+) {
     let replaced: BTreeSet<Address> = changes
         .iter()
         .filter(|change| change.action == Action::Replace)
@@ -155,7 +174,7 @@ fn follow_replacements(changes: &mut Vec<Change>, wanted: &Wanted, managed: &Man
         if !refers(attributes) || replaced.contains(address) || !scope.includes(address) || managed.is_held(address) {
             continue;
         }
-        let Some(Known {
+        let Some(ManagedResource {
             id, live: Some(live), ..
         }) = managed.known.get(address)
         else {
@@ -165,16 +184,16 @@ fn follow_replacements(changes: &mut Vec<Change>, wanted: &Wanted, managed: &Man
         let mut one = place.map_or_else(
             || Change {
                 id: Some(*id),
-                before: Some(live.narrowed_to(attributes)),
+                before: Some(live.restricted_to(attributes)),
                 after: Some(attributes.clone()),
-                ..change(address, Action::Update, Reason::Configured)
+                ..change(address, Action::Update, ChangeReason::Configured)
             },
             |place| changes.remove(place),
         );
         if address.kind() == Kind::Webhook {
             one = Change {
                 after: one.after,
-                ..change(address, Action::Create, Reason::Gone)
+                ..change(address, Action::Create, ChangeReason::Gone)
             };
         } else {
             let told = fields_that(attributes, &replaced);
@@ -188,7 +207,7 @@ fn follow_replacements(changes: &mut Vec<Change>, wanted: &Wanted, managed: &Man
     }
 }
 
-/// Names of the attributes in which one of these addresses stands.
+/// Names of the attributes that contain one of these addresses.
 fn fields_that(attributes: &Attributes, replaced: &BTreeSet<Address>) -> Vec<String> {
     let names: Vec<String> = replaced.iter().map(|address| format!("\"{address}\"")).collect();
     let told = attributes.to_map().into_iter().filter(|(_, value)| {

@@ -1,12 +1,12 @@
-//! Comparing attributes: what is wanted with what is.
+//! Compares wanted attributes with live ones.
 
-use crate::model::{Attributes, AutomodRule, Channel, Emoji, Image, Sticker, stored_name};
+use crate::model::Attributes;
 
-/// Names of the managed attributes of `wanted` that differ in `found`, in the order in which people are told of them.
+/// Names of the managed attributes of `wanted` that differ in `found`, in display order.
 pub(super) fn differing_fields(wanted: &Attributes, found: &Attributes) -> Vec<String> {
-    let mut narrowed = found.narrowed_to(wanted);
+    let mut narrowed = found.restricted_to(wanted);
     if let (Some(image), Some(own)) = (wanted.image(), narrowed.image_mut())
-        && own.as_ref().is_some_and(|own| is_same_image(own, image))
+        && own.as_ref().is_some_and(|own| own.is_same(image))
     {
         *own = Some(image.clone());
     }
@@ -21,9 +21,9 @@ pub(super) fn differing_fields(wanted: &Attributes, found: &Attributes) -> Vec<S
     fields.map(|field| (*field).to_owned()).collect()
 }
 
-/// As Discord would store it: names normalised. Both sides of a comparison go through this.
+/// The attributes with names as Discord stores them. Applied to both sides of a comparison.
 pub(super) fn normalised(mut attributes: Attributes) -> Attributes {
-    if let Some(stored) = stored_name(&attributes)
+    if let Some(stored) = attributes.stored_name()
         && let Some(name) = attributes.name_mut()
     {
         *name = stored;
@@ -31,47 +31,10 @@ pub(super) fn normalised(mut attributes: Attributes) -> Attributes {
     attributes
 }
 
-/// What is live, with what Discord never tells of filled in from what is recorded: pictures.
+/// Live attributes, with images from the state: Discord does not return images.
 pub(super) fn filled(mut live: Attributes, recorded: &Attributes) -> Attributes {
     if let Some(image) = live.image_mut().filter(|image| image.is_none()) {
         *image = recorded.image().cloned();
     }
     live
-}
-
-/// Whether two files are the same image: by digest where both are known, else by path. The digest of a file that cannot be
-/// read is unknown.
-fn is_same_image(one: &Image, other: &Image) -> bool {
-    match (&one.sha256, &other.sha256) {
-        (Some(one), Some(other)) => one == other,
-        _ => one.path == other.path,
-    }
-}
-
-/// Whether an image takes the place of another one.
-fn other_picture(one: Option<&Image>, other: Option<&Image>) -> bool {
-    one.zip(other).is_some_and(|(one, other)| !is_same_image(one, other))
-}
-
-/// Names of the attributes that Discord cannot change in place, so that the resource must be made anew.
-pub(super) fn forces_replacement(before: &Attributes, after: &Attributes) -> Vec<String> {
-    let field: Option<&str> = match (before, after) {
-        (Attributes::Channel(Channel { kind: before, .. }), Attributes::Channel(Channel { kind: after, .. })) => {
-            (before != after && !before.converts_to(*after)).then_some("kind")
-        }
-        (Attributes::Emoji(Emoji { image: before, .. }), Attributes::Emoji(Emoji { image: after, .. }))
-        | (Attributes::Sticker(Sticker { image: before, .. }), Attributes::Sticker(Sticker { image: after, .. })) => {
-            other_picture(before.as_ref(), after.as_ref()).then_some("image")
-        }
-        (
-            Attributes::Automod(AutomodRule {
-                trigger: Some(before), ..
-            }),
-            Attributes::Automod(AutomodRule {
-                trigger: Some(after), ..
-            }),
-        ) => (std::mem::discriminant(before) != std::mem::discriminant(after)).then_some("trigger"),
-        _ => None,
-    };
-    field.into_iter().map(str::to_owned).collect()
 }

@@ -1,4 +1,4 @@
-//! What a plan says, as a file keeps it.
+//! The plan as a document: steps, changes, and the inputs that it was made from.
 
 use std::collections::BTreeSet;
 
@@ -8,266 +8,267 @@ use crate::live::digest;
 use crate::model::{Address, Attributes, BrokenRule, Kind, Origin, Overwrite, Reference, Snowflake, Target, ThemeUse};
 use crate::words::counted;
 
-/// The version that this gaib writes.
+/// The version of plan files that this gaib writes and applies.
 pub const VERSION: u32 = 2;
 
-/// What is to happen to a server, decided once. Immutable: whoever carries it out decides nothing.
+/// A plan: the steps that bring a server to its configuration, and the changes that they cause. The executor makes no
+/// decisions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
-    /// Version of the document's shape.
+    /// Version of the format.
     pub version: u32,
-    /// What it was made from. It is stale when any of that has changed.
-    pub made_from: MadeFrom,
-    /// What for.
+    /// The inputs of the plan. The plan is stale when one of them has changed.
+    pub made_from: PlanInputs,
+    /// The purpose of the plan.
     pub mode: Mode,
-    /// Only these and what they need; empty for everything.
+    /// The plan covers only these resources and those that they refer to; empty for all.
     pub targets: Vec<Address>,
-    /// Replacements that lose messages may be carried out.
+    /// Whether replacements that delete messages are allowed.
     pub allow_replace: bool,
     /// The theme that the configuration builds on.
     pub theme: Option<ThemeUse>,
-    /// What somebody else changed since gaib last wrote or read: state against server.
+    /// Differences between state and server: changes outside of gaib.
     pub drift: Vec<Drift>,
-    /// What changes, resource by resource, for people. In order of steps.
+    /// Changes by resource, for display, in the order of the steps.
     pub changes: Vec<Change>,
-    /// Orders that change, for people.
+    /// Changed orders of roles or channels, for display.
     pub reorders: Vec<Reorder>,
-    /// What to do, one request (or none) each, in this order.
+    /// The steps in order. Each makes at most one request.
     pub steps: Vec<Step>,
-    /// Words for the reader.
+    /// Notes for display.
     pub notes: Vec<String>,
-    /// Rules of Discord's that values break which the plan sends. While there is one, the plan cannot succeed.
+    /// Rules of Discord that sent values break. A plan with one cannot succeed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub broken_rules: Vec<BrokenRule>,
 }
 
-/// What a plan was made from.
+/// The inputs that a plan was made from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct MadeFrom {
-    /// The server.
+pub struct PlanInputs {
+    /// Id of the server.
     pub guild_id: Snowflake,
-    /// The bot, as whom `bot` is understood.
+    /// User id of the bot: the target `bot` of overwrites.
     pub bot_id: Snowflake,
     /// Name of the workspace; empty until the caller of [`plan`](super::plan()) sets it.
     pub workspace: String,
-    /// Of the state.
+    /// Lineage of the state.
     pub lineage: String,
-    /// Of the state.
+    /// Serial of the state.
     pub serial: u64,
-    /// Digest of the configuration; `None` when none was read (destroy).
+    /// Digest of the configuration; `None` for a plan without a configuration (destroy).
     pub configuration: Option<String>,
     /// Fingerprint of the live server.
     pub live: String,
-    /// Kinds that configuration and state hold: what the live server was read for.
+    /// Kinds in the configuration and the state: those that were read from the server.
     pub kinds: BTreeSet<Kind>,
 }
 
-/// What a plan is for.
+/// The purpose of a plan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// The server becomes what the configuration says.
+    /// The server is changed to match the configuration.
     #[default]
     Apply,
-    /// The state becomes what the server is.
+    /// The state is changed to match the server.
     RefreshOnly,
-    /// What is managed is removed.
+    /// All managed resources are deleted.
     Destroy,
 }
 
-/// What happens to a resource.
+/// The action on a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// It is made.
+    /// It is created.
     Create,
     /// It is changed in place.
     Update,
-    /// It is removed and made anew: what it held (messages, say) is lost.
+    /// It is deleted and created again. Its content, such as messages, is lost.
     Replace,
-    /// It is removed.
+    /// It is deleted.
     Delete,
-    /// It is there and is managed from now on.
+    /// It exists on the server and is recorded in the state.
     Adopt,
-    /// It is no longer managed. The server is not touched.
+    /// It is removed from the state. The server does not change.
     Forget,
 }
 
-/// Why something happens.
+/// The reason for an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Reason {
-    /// The configuration says so.
+pub enum ChangeReason {
+    /// The resource differs from the configuration.
     Configured,
-    /// It is no longer in the configuration.
+    /// The resource is no longer in the configuration.
     NotConfigured,
-    /// Somebody removed it on the server.
+    /// The resource no longer exists on the server.
     Gone,
-    /// Its creation was begun earlier, and it was found.
+    /// An earlier creation had an unknown outcome, and the resource was found.
     FoundAgain,
-    /// It is there on every server.
+    /// Every server has the resource.
     AlwaysThere,
-    /// Everything managed is to be removed.
+    /// The plan destroys all managed resources.
     Destroy,
 }
 
-/// What happens to one resource.
+/// The change of one resource.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
-    /// Which.
+    /// The resource.
     pub address: Address,
-    /// What.
+    /// The action.
     pub action: Action,
-    /// Why.
-    pub reason: Reason,
-    /// Its id, of what exists.
+    /// The reason.
+    pub reason: ChangeReason,
+    /// Its id; `None` for a resource that does not exist.
     pub id: Option<Snowflake>,
-    /// What Discord shows, or will.
+    /// The name that Discord shows, or will show.
     pub name: Option<String>,
-    /// The managed attributes as they are, references by address.
+    /// The managed attributes on the server, with references by address.
     pub before: Option<Attributes>,
-    /// The managed attributes as they will be.
+    /// The managed attributes after the change.
     pub after: Option<Attributes>,
     /// Names of the attributes that differ, for an update or a replacement.
     pub fields: Vec<String>,
-    /// Names of the attributes that make a replacement necessary.
+    /// Names of the attributes that force a replacement.
     pub forces_replacement: Vec<String>,
-    /// Messages or posts are lost.
+    /// Whether messages or posts are deleted.
     pub loses_messages: bool,
-    /// Where it is written.
+    /// Position in the configuration file.
     pub origin: Option<Origin>,
 }
 
-/// What somebody else changed.
+/// A difference between state and server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Drift {
-    /// Which.
+    /// The resource.
     pub address: Address,
     /// Its id.
     pub id: Snowflake,
-    /// What it was.
+    /// The attributes in the state.
     pub before: Attributes,
-    /// What it is; `None` when it is gone.
+    /// The attributes on the server; `None` when the resource does not exist any more.
     pub after: Option<Attributes>,
     /// Names of the attributes that differ.
     pub fields: Vec<String>,
 }
 
-/// An order that changes.
+/// A changed order of roles, categories or channels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reorder {
-    /// Of what, as in `roles` or `text channels in category.stillsuit`.
+    /// The ordered group, as in `roles` or `text channels in category.stillsuit`.
     pub of: String,
-    /// As it is, of what is managed.
+    /// The managed resources in their present order.
     pub before: Vec<String>,
-    /// As it will be.
+    /// The managed resources in their new order.
     pub after: Vec<String>,
 }
 
-/// A role or a channel with its position.
+/// A role, category or channel and its position in a request that changes positions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Place {
-    /// Which. What is not managed keeps its place and is named by id.
+pub struct ResourcePosition {
+    /// The resource, by address; by id when it is not managed.
     pub of: Reference,
     /// Discord's position.
     pub position: i64,
 }
 
-/// One thing to do. References are symbolic; ids of what earlier steps make come from the state.
+/// A step of a plan. References are symbolic; the ids of resources that earlier steps create come from the state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Step {
-    /// Make it with all these attributes, overwrites among them, in one request. A pending record is written first. In a
-    /// role, `given_to_bot` is left to [`Step::BotRole`].
+    /// Creates the resource with all attributes, including overwrites, in one request. A pending record is written to the state
+    /// first. `given_to_bot` of a role is set by [`Step::BotRole`].
     Create {
-        /// Which.
+        /// The resource.
         address: Address,
-        /// What.
+        /// Its attributes.
         attributes: Attributes,
     },
-    /// Change the attributes named in `fields` to what `attributes` says. Overwrites and `given_to_bot` are never among
-    /// them: other steps change those, and `attributes` has them as they are before.
+    /// Changes the attributes in `fields` to the values in `attributes`. Overwrites and `given_to_bot` are never in `fields`:
+    /// other steps change them, and `attributes` has their present values.
     Update {
-        /// Which.
+        /// The resource.
         address: Address,
         /// Its id.
         id: Snowflake,
-        /// All managed attributes as they are after this step: what the state records.
+        /// All managed attributes after this step, as the state records them.
         attributes: Attributes,
-        /// The ones to send.
+        /// Names of the attributes to send.
         fields: Vec<String>,
     },
-    /// Set one overwrite of a category or channel.
+    /// Sets one overwrite of a category or channel.
     PutOverwrite {
-        /// Where.
+        /// The category or channel.
         address: Address,
-        /// Whose.
+        /// The target of the overwrite.
         target: Target,
-        /// What.
+        /// The overwrite.
         overwrite: Overwrite,
     },
-    /// Remove one overwrite.
+    /// Removes one overwrite.
     DeleteOverwrite {
-        /// Where.
+        /// The category or channel.
         address: Address,
-        /// Whose.
+        /// The target of the overwrite.
         target: Target,
     },
-    /// Give the bot a role, or take it.
+    /// Assigns a role to the bot, or removes it from the bot.
     BotRole {
-        /// Which.
+        /// The resource.
         address: Address,
-        /// Give it.
+        /// Whether the role is assigned.
         give: bool,
     },
-    /// Order roles, in one request.
+    /// Changes the positions of roles, in one request.
     MoveRoles {
         /// Each role below the bot's highest, with its position.
-        places: Vec<Place>,
+        places: Vec<ResourcePosition>,
     },
-    /// Order categories or channels, in one request. No entry changes its category.
+    /// Changes the positions of categories and channels, in one request. No category changes.
     MoveChannels {
-        /// Each member of the groups whose order changes, with its position.
-        places: Vec<Place>,
+        /// All resources of the groups whose order changes, with their positions.
+        places: Vec<ResourcePosition>,
     },
-    /// Remove it.
+    /// Deletes the resource.
     Delete {
-        /// Which.
+        /// The resource.
         address: Address,
         /// Its id.
         id: Snowflake,
     },
-    /// Take it into the state: it exists. The server is not touched.
+    /// Records an existing resource in the state. The server does not change.
     Adopt {
-        /// Which.
+        /// The resource.
         address: Address,
         /// Its id.
         id: Snowflake,
-        /// What it is.
+        /// Its attributes on the server.
         attributes: Attributes,
     },
-    /// Bring the state up to date with the server, which is not touched.
+    /// Updates the state from the server, which does not change.
     Refresh {
-        /// Which.
+        /// The resource.
         address: Address,
-        /// What it is.
+        /// Its attributes on the server.
         attributes: Attributes,
     },
-    /// Drop it from the state. The server is not touched.
+    /// Removes the resource from the state. The server does not change.
     Forget {
-        /// Which.
+        /// The resource.
         address: Address,
     },
 }
 
 impl Step {
-    /// What it does, in a few words: `create role.naib`.
+    /// A short description: `create role.naib`.
     #[must_use]
     pub fn describe(&self) -> String {
         match self {
@@ -286,7 +287,7 @@ impl Step {
         }
     }
 
-    /// The resource it is about; `None` for orders.
+    /// The resource; `None` for a change of positions.
     #[must_use]
     pub const fn address(&self) -> Option<&Address> {
         match self {
@@ -303,54 +304,56 @@ impl Step {
         }
     }
 
-    /// Whether Discord is asked for it; else it is the state alone that changes.
+    /// Whether the step sends a request; otherwise it changes only the state.
     #[must_use]
-    pub const fn is_a_request(&self) -> bool {
+    pub const fn is_request(&self) -> bool {
         !matches!(self, Self::Adopt { .. } | Self::Refresh { .. } | Self::Forget { .. })
     }
 }
 
-/// How many of what.
+/// Numbers of changes by action.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// Made, replacements included.
+    /// Created, including replacements.
     pub add: usize,
     /// Changed in place.
     pub change: usize,
-    /// Removed, replacements included.
+    /// Deleted, including replacements.
     pub destroy: usize,
-    /// Orders that change.
+    /// Changed orders.
     pub reorder: usize,
-    /// Taken into the state.
+    /// Recorded in the state.
     pub adopt: usize,
-    /// Dropped from the state.
+    /// Removed from the state.
     pub forget: usize,
 }
 
-/// Why bytes are no plan.
+/// A plan file cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanFileError {
-    /// Not this JSON.
+    /// The file is not valid JSON of this format.
     #[error("line {line}, column {column}: {reason}")]
     Malformed {
-        /// From 1.
+        /// Line, from 1.
         line: usize,
-        /// From 1.
+        /// Column, from 1.
         column: usize,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
-    /// Of another gaib.
+    /// Another version of gaib wrote the file.
     #[error(
-        "it has version {0}, and this gaib carries out version {VERSION}; make it again with `gaib server plan --out`"
+        "it has version {0}, and this version of gaib applies version {VERSION}; create it again with `gaib server plan --out`"
     )]
     Version(u64),
-    /// Changed since.
-    #[error("it was changed after it was made (its digest does not fit); make it again with `gaib server plan --out`")]
+    /// The file was edited.
+    #[error(
+        "it was changed after it was created (its digest does not match); create it again with `gaib server plan --out`"
+    )]
     Digest,
 }
 
-/// The plan with its digest, as a file has it.
+/// A plan file: the plan with its digest.
 #[derive(Serialize, Deserialize)]
 struct Sealed<P> {
     digest: String,
@@ -368,8 +371,8 @@ struct VersionInside {
 }
 
 impl Plan {
-    /// Whether nothing changes: neither on the server nor in what is managed. Steps that only bring the state up to date
-    /// may be there nevertheless.
+    /// Whether neither the server nor the set of managed resources changes. The plan may have steps that only update the
+    /// state.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         match self.mode {
@@ -378,7 +381,7 @@ impl Plan {
         }
     }
 
-    /// How many of what.
+    /// Numbers of changes by action.
     #[must_use]
     pub fn counts(&self) -> Counts {
         let mut counts = Counts {
@@ -401,20 +404,20 @@ impl Plan {
         counts
     }
 
-    /// The replacements that lose messages.
+    /// The replacements that delete messages.
     pub fn losses(&self) -> impl Iterator<Item = &Change> {
         self.changes
             .iter()
             .filter(|change| change.action == Action::Replace && change.loses_messages)
     }
 
-    /// SHA-256 of the whole plan, in hexadecimal: its name in audit logs.
+    /// SHA-256 of the plan, in hexadecimal. Its start identifies the plan in audit log reasons.
     #[must_use]
     pub fn digest(&self) -> String {
         digest(self)
     }
 
-    /// The file.
+    /// The content of a plan file.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let sealed = Sealed {
@@ -427,10 +430,10 @@ impl Plan {
         bytes
     }
 
-    /// Reads a file.
+    /// A plan from the content of a plan file.
     ///
     /// # Errors
-    /// When it is no plan, of another version, or was changed after it was made.
+    /// The content is not a plan, has another version, or was edited.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, PlanFileError> {
         let malformed = |error: serde_json::Error| PlanFileError::Malformed {
             line: error.line(),

@@ -1,29 +1,28 @@
-//! Puts steps in an order in which no limit of Discord's is passed on the way.
+//! Reorders steps so that no step exceeds one of Discord's limits.
 //!
-//! The phases of [`super::steps`] make first and remove last, so that what is replaced is there until its successor is.
-//! A server near a limit has no room for that: then whatever leaves goes before whatever comes. What leaves a full
-//! category moves on if its new place has room, is deleted if nothing refers to it any more, and else waits outside of all
-//! categories, with its own permissions, until its turn comes. Where nothing makes room the order stays as it is, and
-//! preflight says so before the first write.
+//! The phases of [`super::steps`] create first and delete last, so that a replaced resource exists until its successor exists.
+//! Near a limit, deletions precede creations instead. A channel that leaves a full category moves to its new category if
+//! that has room, is deleted if nothing refers to it any more, and is otherwise moved out of all categories with its own
+//! overwrites until its step comes. If no step makes room, the order stays, and preflight reports it before the first request.
 
 use std::collections::{BTreeSet, VecDeque};
 
 use super::document::Step;
 use super::opening::opens;
-use super::room::{Limit, trigger_of};
-use super::simulate::Run;
-use crate::live::Live;
+use super::simulate::Simulation;
+use crate::kinds::{Group, Limit};
+use crate::live::LiveServer;
 use crate::model::{Address, Attributes, Channel, Clearable, Kind, Reference, Server, Snowflake, Target};
 use crate::state::State;
 
-/// The same steps, reordered and with steps between them where that is needed. A sentence for each channel that waits outside
-/// of its category.
-pub(super) fn fit(steps: Vec<Step>, live: &Live, state: &State) -> (Vec<Step>, Vec<String>) {
+/// The steps in a possible order, with additional steps where necessary. Returns a note for each channel that is temporarily
+/// moved out of its category.
+pub(super) fn fit(steps: Vec<Step>, live: &LiveServer, state: &State) -> (Vec<Step>, Vec<String>) {
     if !is_near_a_limit(&steps, live, state) {
         return (steps, Vec::new());
     }
-    let mut fitting = Fitting {
-        run: Run::new(live, state),
+    let mut fitting = LimitOrdering {
+        run: Simulation::new(live, state),
         left: steps.into(),
         done: Vec::new(),
         notes: Vec::new(),
@@ -41,9 +40,9 @@ pub(super) fn fit(steps: Vec<Step>, live: &Live, state: &State) -> (Vec<Step>, V
     (fitting.done, fitting.notes)
 }
 
-/// Whether a limit would be passed if everything were made before anything is removed.
-fn is_near_a_limit(steps: &[Step], live: &Live, state: &State) -> bool {
-    let run = Run::new(live, state);
+/// Whether a limit would be exceeded if all creations preceded all deletions.
+fn is_near_a_limit(steps: &[Step], live: &LiveServer, state: &State) -> bool {
+    let run = Simulation::new(live, state);
     let mut added: std::collections::BTreeMap<Limit, usize> = std::collections::BTreeMap::new();
     for step in steps {
         for limit in run.adds_to(step) {
@@ -52,84 +51,72 @@ fn is_near_a_limit(steps: &[Step], live: &Live, state: &State) -> bool {
     }
     added
         .into_iter()
-        .any(|(limit, more)| run.count(limit) + more > limit.most(live.boost_level))
+        .any(|(limit, more)| run.count(limit) + more > run.bound(limit).most)
 }
 
-struct Fitting {
-    run: Run,
+struct LimitOrdering {
+    run: Simulation,
     left: VecDeque<Step>,
     done: Vec<Step>,
     notes: Vec<String>,
-    /// The server once all is done; found when it is first needed.
-    outcome: Option<Live>,
+    /// The server after all steps; computed on first use.
+    outcome: Option<LiveServer>,
 }
 
-impl Fitting {
+impl LimitOrdering {
     fn carry_out(&mut self, step: Step) {
         // A step that cannot be carried out is reported by preflight.
         let _ = self.run.carry_out(&step);
         self.done.push(step);
     }
 
-    /// A step that makes room, taken out of those that are left or added to them.
+    /// A step that makes room: one of the remaining steps, or an additional one.
     fn make_room(&mut self, step: &Step, limit: Limit) -> Option<Step> {
-        match limit {
-            Limit::Category(category) => {
+        let index = match (limit.kind, limit.group) {
+            (Kind::Channel, Group::Within(category)) => {
                 let found = self
                     .move_out(category, &mut BTreeSet::from([category]))
                     .or_else(|| self.deletion_in(category));
                 match found {
-                    Some(index) => self.left.remove(index),
-                    None => self.park(category),
+                    Some(index) => index,
+                    None => return self.park(category),
                 }
             }
-            Limit::Channels => {
+            (Kind::Channel, _) => {
                 let wanted = self.run.adds_to(step);
-                let category = wanted.iter().find_map(|limit| match limit {
-                    Limit::Category(id) => Some(*id),
-                    _ => None,
+                let category = wanted.iter().find_map(|limit| match limit.group {
+                    Group::Within(id) => Some(id),
+                    Group::All | Group::Variant(_) | Group::Animated(_) => None,
                 });
                 let best = category.and_then(|category| self.deletion_in(category));
-                let index = best.or_else(|| self.find(Self::is_free_deletion))?;
-                self.left.remove(index)
+                best.or_else(|| self.find(Self::is_free_deletion))?
             }
-            Limit::Roles => self.role_deletion(),
-            Limit::Webhooks(channel) => {
-                let index = self.webhook_out(channel, &mut BTreeSet::from([channel]))?;
-                self.left.remove(index)
-            }
-            Limit::Automod(trigger) => {
-                let index = self.find(|this, index| {
-                    this.deletes(index, Kind::Automod, |found| trigger_of(found) == Some(trigger))
-                })?;
-                self.left.remove(index)
-            }
-            Limit::Emoji { .. } => {
-                let index = self.find(|this, index| this.deletes(index, Kind::Emoji, |_| true))?;
-                self.left.remove(index)
-            }
-            Limit::Events => {
-                let index = self.find(|this, index| this.deletes(index, Kind::Event, |_| true))?;
-                self.left.remove(index)
-            }
-        }
+            (Kind::Role, _) => return self.role_deletion(),
+            (Kind::Webhook, Group::Within(channel)) => self.webhook_out(channel, &mut BTreeSet::from([channel]))?,
+            (kind, group) => self.find(|this, index| this.deletes(index, kind, group))?,
+        };
+        self.left.remove(index)
     }
 
     fn find(&self, fits: impl Fn(&Self, usize) -> bool) -> Option<usize> {
         (0..self.left.len()).find(|index| fits(self, *index))
     }
 
-    fn deletes(&self, index: usize, wanted: Kind, fits: impl Fn(&Attributes) -> bool) -> bool {
+    /// Whether a step that is left deletes a resource of this kind: of this variant, where the limit is the variant's.
+    fn deletes(&self, index: usize, wanted: Kind, group: Group) -> bool {
         match &self.left[index] {
             Step::Delete { address, id } if address.kind() == wanted => {
                 let found = self.run.live.get(wanted, *id);
-                found.is_some_and(|found| fits(&found.attributes))
+                let limit = Limit { kind: wanted, group };
+                found.is_some_and(|found| {
+                    !matches!(group, Group::Variant(_)) || self.run.limits_of(&found.attributes).contains(&limit)
+                })
             }
             _ => false,
         }
     }
 
-    /// A move of a channel out of a category, into one that has room; of a chain of full ones, the last.
+    /// Index of a step that moves a channel out of a category into one with room; of a chain of full categories, the last.
     fn move_out(&self, category: Snowflake, visited: &mut BTreeSet<Snowflake>) -> Option<usize> {
         let leaving: Vec<usize> = (0..self.left.len())
             .filter(|index| self.leaves(*index, category))
@@ -141,7 +128,10 @@ impl Fitting {
             return Some(*index);
         }
         for index in leaving {
-            if let Some(Limit::Category(next)) = self.run.passes(&self.left[index])
+            if let Some(Limit {
+                kind: Kind::Channel,
+                group: Group::Within(next),
+            }) = self.run.passes(&self.left[index])
                 && visited.insert(next)
                 && let Some(found) = self.move_out(next, visited).or_else(|| self.deletion_in(next))
             {
@@ -151,7 +141,7 @@ impl Fitting {
         None
     }
 
-    /// Whether a step that is left takes a channel out of a category, and can come now: all that it refers to is there.
+    /// Whether a remaining step moves a channel out of a category and can be carried out now: its references exist.
     fn leaves(&self, index: usize, category: Snowflake) -> bool {
         let Step::Update {
             address,
@@ -179,7 +169,7 @@ impl Fitting {
             && next.is_none_or(|next| self.run.live.get(Kind::Category, next).is_some())
     }
 
-    /// A deletion of a channel of a category that nothing stands in the way of.
+    /// Index of a possible deletion of a channel of a category.
     fn deletion_in(&self, category: Snowflake) -> Option<usize> {
         self.find(|this, index| match &this.left[index] {
             Step::Delete { address, id } if address.kind() == Kind::Channel => {
@@ -191,7 +181,7 @@ impl Fitting {
         })
     }
 
-    /// Whether a step deletes a channel or category to which nothing refers that is changed before it.
+    /// Whether a step deletes a channel or category, and no earlier step changes a resource that refers to it.
     fn is_free_deletion(&self, index: usize) -> bool {
         let Step::Delete { address, id } = &self.left[index] else {
             return false;
@@ -202,12 +192,12 @@ impl Fitting {
         let is_category = address.kind() == Kind::Category;
         self.left.iter().take(index).all(|step| match step {
             Step::Update { address, id: other, .. } => {
-                // A category that goes leaves its channels outside of all categories, from where they move on.
+                // The channels of a deleted category are in no category until they move.
                 let is_of_it = is_category && address.kind() == Kind::Channel;
                 let found = self.run.live.get(address.kind(), *other).filter(|_| !is_of_it);
                 found.is_none_or(|found| !found.attributes.references().contains(&&Reference::Id(*id)))
             }
-            // What is made in its place comes after it in any case.
+            // Its replacement is created after it in any case.
             _ => true,
         })
     }
@@ -229,7 +219,7 @@ impl Fitting {
             .any(|reference| self.run.resolve(reference) == Some(id))
     }
 
-    /// Sets a channel outside of all categories that leaves this one later. Its overwrites stay as they are.
+    /// Moves a channel that leaves this category later out of all categories. Its overwrites do not change.
     fn park(&mut self, category: Snowflake) -> Option<Step> {
         let leaving = self.left.iter().find_map(|step| {
             match step {
@@ -261,7 +251,7 @@ impl Fitting {
         };
         let address = address.clone();
         self.notes.push(format!(
-            "{address} waits outside of all categories for a moment, with its own permissions: its category is full"
+            "{address} is temporarily moved out of all categories, with its own overwrites, because its category is full"
         ));
         Some(Step::Update {
             address,
@@ -271,7 +261,7 @@ impl Fitting {
         })
     }
 
-    /// A move of a webhook out of a channel, into one that has room.
+    /// Index of a step that moves a webhook out of a channel into one with room.
     fn webhook_out(&self, channel: Snowflake, visited: &mut BTreeSet<Snowflake>) -> Option<usize> {
         let leaving: Vec<usize> = (0..self.left.len())
             .filter(|index| match &self.left[*index] {
@@ -291,13 +281,16 @@ impl Fitting {
         leaving
             .into_iter()
             .find_map(|index| match self.run.passes(&self.left[index]) {
-                Some(Limit::Webhooks(next)) if visited.insert(next) => self.webhook_out(next, visited),
+                Some(Limit {
+                    kind: Kind::Webhook,
+                    group: Group::Within(next),
+                }) if visited.insert(next) => self.webhook_out(next, visited),
                 _ => None,
             })
     }
 
-    /// The deletion of a role without which nobody sees what they see neither before nor after. Overwrites go with a role:
-    /// the steps that would remove them are dropped.
+    /// The deletion of a role that grants no member permissions that they have neither before nor after the plan. Discord
+    /// deletes the overwrites of a role with it, so the steps that would remove them are removed.
     fn role_deletion(&mut self) -> Option<Step> {
         let outcome = self.outcome().clone();
         let index = self.find(|this, index| match &this.left[index] {
@@ -316,7 +309,7 @@ impl Fitting {
         Some(step)
     }
 
-    fn outcome(&mut self) -> &Live {
+    fn outcome(&mut self) -> &LiveServer {
         let (run, left) = (&self.run, &self.left);
         self.outcome.get_or_insert_with(|| {
             let mut run = run.clone();

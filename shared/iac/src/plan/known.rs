@@ -1,42 +1,42 @@
-//! What is managed, with what the server says of it: the state, refreshed.
+//! Managed resources with their attributes on the server: the refreshed state.
 //!
-//! Takes in what an interrupted apply made (see [`super::lost`]), notices what somebody else changed or removed, and keeps
-//! what exists and cannot be read.
+//! Adds resources that an interrupted apply created (see [`super::lost`]), detects changes and deletions outside of gaib,
+//! and keeps resources that exist and cannot be read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use super::compare::{differing_fields, filled, normalised};
-use super::document::{Drift, Reason};
-use super::lost::{LostCreation, Search};
+use super::document::{ChangeReason, Drift};
+use super::lost::{CreationOutcome, CreationSearch};
 use super::tags;
-use crate::live::{Live, LiveResource, Names};
+use crate::live::{AddressIndex, LiveResource, LiveServer};
 use crate::model::{Address, Attributes, Kind, Snowflake};
-use crate::state::{Entry, State};
+use crate::state::{State, StateEntry};
 use crate::words::with_article;
 
 /// A managed resource.
 #[derive(Clone, Debug)]
-pub(super) struct Known {
+pub(super) struct ManagedResource {
     /// Its id.
     pub(super) id: Snowflake,
-    /// What the state says; `None` when it is not in there yet.
+    /// The attributes in the state; `None` when the resource is not in the state yet.
     pub(super) recorded: Option<Attributes>,
-    /// What the server says, references by address; `None` when it is gone.
+    /// The attributes on the server, with references by address; `None` when the resource does not exist any more.
     pub(super) live: Option<Attributes>,
-    /// Why it is to be taken into the state, when it is not in there yet.
-    pub(super) adopted: Option<Reason>,
-    /// What was asked for and is kept otherwise by Discord (see [`super::altered`]).
+    /// The reason for recording it in the state; `None` when it is in the state.
+    pub(super) adopted: Option<ChangeReason>,
+    /// Values that were sent and that Discord stores differently (see [`super::altered`]).
     pub(super) altered: BTreeMap<String, Value>,
-    /// It exists and cannot be read (see [`held`]): `live` is what the state says, and no step touches it.
+    /// Whether it exists and cannot be read (see [`held`]): `live` has the attributes of the state, and no step changes it.
     pub(super) held: bool,
 }
 
-/// Why a managed resource that exists, or may exist, cannot be read; `None` when it can, or is gone. It is neither changed
-/// nor made again nor forgotten, and what refers to it goes on referring to it.
+/// The reason why a managed resource that exists, or may exist, cannot be read; `None` when it can be read, or does not
+/// exist. No plan changes, creates or forgets such a resource, and references to it stay.
 #[must_use]
-pub fn held(address: &Address, entry: &Entry, live: &Live) -> Option<String> {
+pub fn held(address: &Address, entry: &StateEntry, live: &LiveServer) -> Option<String> {
     let (kind, id) = (address.kind(), entry.id);
     let found = live.get(kind, id);
     if let Some(value) = live.unreadable(kind, id) {
@@ -60,72 +60,72 @@ pub fn held(address: &Address, entry: &Entry, live: &Live) -> Option<String> {
         }
     };
     let found = live.get(other, id).is_some();
-    found.then(|| format!("Discord sent it as {}", with_article(other.words())))
+    found.then(|| format!("Discord sent it as {}", with_article(other.noun())))
 }
 
-/// All of it.
+/// All managed resources.
 #[derive(Clone, Debug)]
-pub(super) struct Managed {
-    pub(super) names: Names,
-    pub(super) known: BTreeMap<Address, Known>,
-    /// Pending records of which nothing was found.
+pub(super) struct ManagedResources {
+    pub(super) names: AddressIndex,
+    pub(super) known: BTreeMap<Address, ManagedResource>,
+    /// Pending creations for which no resource was found.
     pub(super) lost: Vec<Address>,
 }
 
-impl Managed {
-    /// Looks everything up. `configured` names the resources that are there on every server and may have to be adopted.
-    pub(super) fn find<'a>(state: &State, live: &Live, configured: impl Iterator<Item = &'a Address>) -> Self {
-        let mut ids: BTreeMap<Address, (Snowflake, Reason)> = BTreeMap::new();
+impl ManagedResources {
+    /// The managed resources. `configured` are addresses of the configuration; those that every server has are adopted.
+    pub(super) fn find<'a>(state: &State, live: &LiveServer, configured: impl Iterator<Item = &'a Address>) -> Self {
+        let mut ids: BTreeMap<Address, (Snowflake, ChangeReason)> = BTreeMap::new();
         let mut lost = Vec::new();
-        let mut search = Search::new(state, live);
+        let mut search = CreationSearch::new(state, live);
         // Categories before channels: a channel is looked for in the category that was found.
         for (address, pending) in &state.pending {
             if state.resources.contains_key(address) {
                 continue;
             }
             match search.find(address, pending) {
-                LostCreation::Found { id, .. } => {
-                    ids.insert(address.clone(), (id, Reason::FoundAgain));
+                CreationOutcome::Found { id, .. } => {
+                    ids.insert(address.clone(), (id, ChangeReason::FoundAgain));
                 }
-                LostCreation::Absent => lost.push(address.clone()),
+                CreationOutcome::Absent => lost.push(address.clone()),
                 // The record stays; preflight reports it.
-                LostCreation::Unclear(_) => {}
+                CreationOutcome::Unclear(_) => {}
             }
         }
         for address in configured.filter(|address| address.is_permanent()) {
             if !state.resources.contains_key(address) && live.get(address.kind(), live.guild_id).is_some() {
-                ids.insert(address.clone(), (live.guild_id, Reason::AlwaysThere));
+                ids.insert(address.clone(), (live.guild_id, ChangeReason::AlwaysThere));
             }
         }
-        let is_held = |(address, entry): &(&Address, &Entry)| held(address, entry, live).is_some();
+        let is_held = |(address, entry): &(&Address, &StateEntry)| held(address, entry, live).is_some();
         let held: BTreeSet<&Address> = state
             .resources
             .iter()
             .filter(is_held)
             .map(|(address, _)| address)
             .collect();
-        // An id that is gone stands for nothing: what still refers to it refers to the old thing, not to its successor.
+        // The id of a deleted resource has no address: references with it are to the old resource, not to its replacement.
         let recorded = state.resources.iter().map(|(address, entry)| (address, entry.id));
         let all = recorded.chain(ids.iter().map(|(address, (id, _))| (address, *id)));
-        let names = Names::new(
+        let names = AddressIndex::new(
             live.guild_id,
             live.bot.user_id,
             all.filter(|(address, id)| held.contains(address) || live.get(address.kind(), *id).is_some()),
         );
         let attributes_of = |address: &Address, id| {
             let found: Option<&LiveResource> = live.get(address.kind(), id);
-            found.map(|resource| normalised(names.localised(&resource.attributes)))
+            found.map(|resource| normalised(names.with_addresses(&resource.attributes)))
         };
         let mut known = BTreeMap::new();
         for (address, entry) in &state.resources {
-            let mut recorded = normalised(names.localised(&entry.attributes));
+            let mut recorded = normalised(names.with_addresses(&entry.attributes));
             let held = held.contains(address);
             let live = match held {
                 true => Some(recorded.clone()),
                 false => attributes_of(address, entry.id).map(|live| filled(live, &recorded)),
             };
             tags::fill_ids(&mut recorded, live.as_ref());
-            let one = Known {
+            let one = ManagedResource {
                 id: entry.id,
                 recorded: Some(recorded),
                 live,
@@ -139,7 +139,7 @@ impl Managed {
             let live = attributes_of(&address, id);
             known.insert(
                 address,
-                Known {
+                ManagedResource {
                     id,
                     recorded: None,
                     live,
@@ -157,16 +157,16 @@ impl Managed {
         self.known.get(address).is_some_and(|known| known.held)
     }
 
-    /// What somebody else changed, of the attributes that the state has and `managed` keeps.
+    /// Differences between state and server, in the attributes that `managed` returns.
     pub(super) fn drift(&self, managed: impl Fn(&Address) -> Option<Attributes>) -> Vec<Drift> {
         let mut drift = Vec::new();
         for (address, known) in &self.known {
             let Some(recorded) = &known.recorded else { continue };
             let before = match managed(address) {
-                Some(managed) => recorded.narrowed_to(&managed),
+                Some(managed) => recorded.restricted_to(&managed),
                 None => recorded.clone(),
             };
-            let after = known.live.as_ref().map(|live| live.narrowed_to(&before));
+            let after = known.live.as_ref().map(|live| live.restricted_to(&before));
             let fields = match &after {
                 Some(after) => differing_fields(&before, after),
                 None => Vec::new(),

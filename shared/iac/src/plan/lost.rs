@@ -1,56 +1,53 @@
-//! What came of a creation whose answer was lost.
+//! Outcomes of creations without a response.
 //!
-//! Owns the question which thing on the server, if any, was made by a request whose outcome is unknown. Discord has no key by
-//! which a creation could be found again, and it may store another name than it was sent. So everything is considered that
-//! the server did not have before the request, and compared with what was asked for:
+//! Finds the resource, if any, that a request with an unknown outcome created. Discord has no idempotency key for creations,
+//! and it may store another name than the one that was sent. So all resources that the server did not have before the
+//! request are compared with the attributes that were sent:
 //!
-//! 1. The name as Discord is known to store it.
-//! 2. The name without what Discord is known to rewrite: case, white space, ASCII punctuation.
-//! 3. All other attributes: the name may have been rewritten in a way that is unknown here.
+//! 1. by the name as Discord is known to store it;
+//! 2. by the name without case, white space and ASCII punctuation, which Discord is known to change;
+//! 3. by all other attributes, since Discord may have changed the name in another way.
 //!
-//! The first of these that fits exactly one thing has found it. Where it fits several, or something came that fits none, the
-//! outcome is unclear: it could have come of the request or from somebody else, and a person has to decide.
-//!
-//! To add a kind, say in [`is_same_place`] what of it Discord never rewrites.
+//! The first comparison with exactly one match determines the resource. With several matches, or with new resources that match
+//! nothing, the outcome is unclear: the request or another user may have created them, and the operator has to decide.
 
 use std::collections::BTreeSet;
 
 use super::altered;
-use crate::live::{Live, LiveResource, Names};
-use crate::model::{
-    Address, Attributes, AutomodTrigger, Clearable, EventPlace, Kind, Reference, Snowflake, folded_name, stored_name,
-};
-use crate::state::{Pending, State};
+use crate::live::{AddressIndex, LiveResource, LiveServer};
+use crate::model::{Address, Attributes, Kind, Reference, Snowflake, case_folded_name};
+use crate::state::{PendingCreation, State};
 
-/// How far Discord's clock may be behind the one that wrote the pending record, in milliseconds.
+/// Tolerance for a Discord clock behind the clock of the pending record, in milliseconds.
 const CLOCK_SKEW_MS: u64 = 5_000;
 
-/// How long after a creation was asked for it may still take effect, in milliseconds: far longer than any request lives.
-pub const STILL_TO_COME_MS: u64 = 600_000;
+/// Time after a creation request in which it may still take effect, in milliseconds: much longer than the lifetime of a
+/// request.
+pub const LATEST_EFFECT_MS: u64 = 600_000;
 
-/// Attributes that take requests of their own after the creation.
+/// Attributes that separate requests set after the creation.
 const LATER: [&str; 3] = ["given_to_bot", "require_tag", "hide_download_options"];
 
-/// What came of a creation whose answer was lost.
+/// The outcome of a creation without a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LostCreation {
-    /// The server has nothing that could have come of it.
+pub enum CreationOutcome {
+    /// The server has no resource that the request may have created.
     Absent,
-    /// This came of it.
+    /// The request created this resource.
     Found {
         /// Its id.
         id: Snowflake,
-        /// What was asked for by the request that made it.
-        asked: Box<Attributes>,
+        /// The attributes that the request sent.
+        requested: Box<Attributes>,
     },
-    /// One of these may have come of it, or none.
+    /// The request may have created one of these resources, or none.
     Unclear(Vec<Snowflake>),
 }
 
-/// Ids of a kind that the server has and that are not older than a request of `since_ms`: nothing of them came of a request
-/// that is made after the server was read.
+/// Ids of a kind that the server already has and that are not older than a request at `since_ms`. A request after the reading
+/// of the server created none of them.
 #[must_use]
-pub fn there_before(kind: Kind, live: &Live, since_ms: u64) -> BTreeSet<Snowflake> {
+pub fn ids_before(kind: Kind, live: &LiveServer, since_ms: u64) -> BTreeSet<Snowflake> {
     let earliest = since_ms.saturating_sub(CLOCK_SKEW_MS);
     let readable = live.of_kind(kind).map(|resource| resource.id);
     let unreadable = live.unreadable.iter().map(|value| value.id);
@@ -60,16 +57,17 @@ pub fn there_before(kind: Kind, live: &Live, since_ms: u64) -> BTreeSet<Snowflak
         .collect()
 }
 
-/// Looks through the server for what a creation made whose end is not known.
+/// Finds the resource that a pending creation created.
 #[must_use]
-pub fn find_pending(address: &Address, pending: &Pending, state: &State, live: &Live) -> LostCreation {
-    Search::new(state, live).find(address, pending)
+pub fn find_pending(address: &Address, pending: &PendingCreation, state: &State, live: &LiveServer) -> CreationOutcome {
+    CreationSearch::new(state, live).find(address, pending)
 }
 
-/// Managed resources that were asked for again after an answer was lost, with what an earlier request for them made after all.
+/// Managed resources whose creation was repeated after a missing response, with the ids that an earlier request created
+/// after all.
 #[must_use]
-pub fn find_doubles(state: &State, live: &Live) -> Vec<(Address, Vec<Snowflake>)> {
-    let search = Search::new(state, live);
+pub fn find_duplicates(state: &State, live: &LiveServer) -> Vec<(Address, Vec<Snowflake>)> {
+    let search = CreationSearch::new(state, live);
     let doubles = state.repeated.iter().map(|(address, pending)| {
         let alike = search.alike(address, pending);
         (address.clone(), alike.into_iter().map(|(id, _)| id).collect::<Vec<_>>())
@@ -77,17 +75,17 @@ pub fn find_doubles(state: &State, live: &Live) -> Vec<(Address, Vec<Snowflake>)
     doubles.filter(|(_, ids)| !ids.is_empty()).collect()
 }
 
-/// A server that is looked through, and what on it is known to be something else.
-pub(super) struct Search<'a> {
+/// A search for created resources, with the resources that are known to have another origin.
+pub(super) struct CreationSearch<'a> {
     state: &'a State,
-    live: &'a Live,
-    /// What was found so far and is in no state yet.
+    live: &'a LiveServer,
+    /// Resources that were found and are in no state yet.
     found: Vec<(Address, Snowflake)>,
     taken: BTreeSet<(Kind, Snowflake)>,
 }
 
-impl<'a> Search<'a> {
-    pub(super) fn new(state: &'a State, live: &'a Live) -> Self {
+impl<'a> CreationSearch<'a> {
+    pub(super) fn new(state: &'a State, live: &'a LiveServer) -> Self {
         let managed = state.resources.iter();
         Self {
             state,
@@ -97,60 +95,62 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Looks for one. What is found is nothing else's from then on. Look for categories before channels: a channel is looked
-    /// for in the category that was found.
-    pub(super) fn find(&mut self, address: &Address, pending: &Pending) -> LostCreation {
+    /// Finds one resource, and excludes it from later searches. Search categories before channels: a channel is searched
+    /// in the category that was found.
+    pub(super) fn find(&mut self, address: &Address, pending: &PendingCreation) -> CreationOutcome {
         let outcome = self.look(address, pending);
-        if let LostCreation::Found { id, .. } = &outcome {
+        if let CreationOutcome::Found { id, .. } = &outcome {
             self.taken.insert((address.kind(), *id));
             self.found.push((address.clone(), *id));
         }
         outcome
     }
 
-    fn look(&self, address: &Address, pending: &Pending) -> LostCreation {
+    fn look(&self, address: &Address, pending: &PendingCreation) -> CreationOutcome {
         match self.alike(address, pending).as_slice() {
-            [(id, asked)] => LostCreation::Found {
+            [(id, requested)] => CreationOutcome::Found {
                 id: *id,
-                asked: Box::new((*asked).clone()),
+                requested: Box::new((*requested).clone()),
             },
             [] => match self.unlike(address, pending) {
-                others if others.is_empty() => LostCreation::Absent,
-                others => LostCreation::Unclear(others),
+                others if others.is_empty() => CreationOutcome::Absent,
+                others => CreationOutcome::Unclear(others),
             },
-            several => LostCreation::Unclear(several.iter().map(|(id, _)| *id).collect()),
+            several => CreationOutcome::Unclear(several.iter().map(|(id, _)| *id).collect()),
         }
     }
 
-    /// What passes the first test that anything passes, each with what was asked for by the request that could have made it.
-    fn alike<'p>(&self, address: &Address, pending: &'p Pending) -> Vec<(Snowflake, &'p Attributes)> {
+    /// Candidates by the first test that has any, each with the attributes of the request that may have created it.
+    fn alike<'p>(&self, address: &Address, pending: &'p PendingCreation) -> Vec<(Snowflake, &'p Attributes)> {
         let names = self.names();
         let tests: [(bool, Likeness<'_>); 3] = [
-            (false, &|asked, found| {
-                stored_name(asked).is_some() && stored_name(asked) == stored_name(found)
+            (false, &|requested, found| {
+                requested.stored_name().is_some() && requested.stored_name() == found.stored_name()
             }),
-            (true, &|asked, found| {
-                let fold = |attributes: &Attributes| stored_name(attributes).map(|name| folded_name(&name));
-                fold(asked).is_some_and(|name| !name.is_empty() && fold(found) == Some(name))
+            (true, &|requested, found| {
+                let fold = |attributes: &Attributes| attributes.stored_name().map(|name| case_folded_name(&name));
+                fold(requested).is_some_and(|name| !name.is_empty() && fold(found) == Some(name))
             }),
-            (true, &|asked, found| differs_in_name_alone(asked, found, &names)),
+            (true, &|requested, found| {
+                differs_in_name_alone(requested, found, &names)
+            }),
         ];
         let new = self.new_ones(address, pending);
         let passing = tests.iter().map(|(is_bounded, is_like)| {
             let candidates = new.iter().filter(|found| !is_bounded || is_in_time(pending, found.id));
             let alike = candidates.filter_map(|found| {
-                let fits = |asked: &&Attributes| {
-                    self.is_same_place(asked, &found.attributes) && is_like(asked, &found.attributes)
+                let fits = |requested: &&Attributes| {
+                    self.is_same_place(requested, &found.attributes) && is_like(requested, &found.attributes)
                 };
-                Some((found.id, pending.asked().find(fits)?))
+                Some((found.id, pending.requested().find(fits)?))
             });
             alike.collect::<Vec<_>>()
         });
         passing.into_iter().find(|alike| !alike.is_empty()).unwrap_or_default()
     }
 
-    /// What came at that time and is not like what was asked for, or cannot be read.
-    fn unlike(&self, address: &Address, pending: &Pending) -> Vec<Snowflake> {
+    /// Resources of that time that differ from the requested attributes or cannot be read.
+    fn unlike(&self, address: &Address, pending: &PendingCreation) -> Vec<Snowflake> {
         let kind = address.kind();
         let readable = self.new_ones(address, pending).into_iter().map(|found| found.id);
         let unreadable = self.live.unreadable.iter().map(|value| value.id);
@@ -162,27 +162,27 @@ impl<'a> Search<'a> {
         all.filter(|id| is_in_time(pending, *id)).collect()
     }
 
-    /// What has the kind and the place, and was not there before.
-    fn new_ones(&self, address: &Address, pending: &Pending) -> Vec<&'a LiveResource> {
+    /// New resources of the same kind and place.
+    fn new_ones(&self, address: &Address, pending: &PendingCreation) -> Vec<&'a LiveResource> {
         let kind = address.kind();
         let new = self.live.of_kind(kind);
         let new = new.filter(|found| self.is_new(kind, pending, found.id) && !found.managed);
         let is_here = |found: &&LiveResource| {
-            let mut asked = pending.asked();
-            asked.any(|asked| self.is_same_place(asked, &found.attributes))
+            let mut requested = pending.requested();
+            requested.any(|requested| self.is_same_place(requested, &found.attributes))
         };
         new.filter(is_here).collect()
     }
 
-    fn is_new(&self, kind: Kind, pending: &Pending, id: Snowflake) -> bool {
+    fn is_new(&self, kind: Kind, pending: &PendingCreation, id: Snowflake) -> bool {
         let earliest = pending.since_ms.saturating_sub(CLOCK_SKEW_MS);
         id.created_at_ms() >= earliest && !self.taken.contains(&(kind, id)) && !pending.others.contains(&id)
     }
 
-    fn names(&self) -> Names {
+    fn names(&self) -> AddressIndex {
         let managed = self.state.resources.iter().map(|(address, entry)| (address, entry.id));
         let found = self.found.iter().map(|(address, id)| (address, *id));
-        Names::new(self.live.guild_id, self.live.bot.user_id, managed.chain(found))
+        AddressIndex::new(self.live.guild_id, self.live.bot.user_id, managed.chain(found))
     }
 
     /// The id behind a reference.
@@ -196,56 +196,25 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn is_same(&self, asked: Option<&Reference>, found: Option<&Reference>) -> bool {
-        match (asked, found) {
-            (None, None) => true,
-            (Some(asked), Some(found)) => {
-                let asked = self.resolve(asked);
-                asked.is_some() && asked == self.resolve(found)
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether the kind and the place are those that were asked for, as far as both are known.
-    fn is_same_place(&self, asked: &Attributes, found: &Attributes) -> bool {
-        match (asked, found) {
-            (Attributes::Channel(asked), Attributes::Channel(found))
-            | (Attributes::Category(asked), Attributes::Category(found)) => {
-                asked.kind == found.kind
-                    && asked.category.as_ref().is_none_or(|wanted| {
-                        self.is_same(wanted.value(), found.category.as_ref().and_then(Clearable::value))
-                    })
-            }
-            (Attributes::Webhook(asked), Attributes::Webhook(found)) => {
-                asked.channel.is_none() || self.is_same(asked.channel.as_ref(), found.channel.as_ref())
-            }
-            (Attributes::Automod(asked), Attributes::Automod(found)) => {
-                let trigger = |trigger: &Option<AutomodTrigger>| trigger.as_ref().map(AutomodTrigger::wire);
-                found.trigger.is_none() || trigger(&asked.trigger) == trigger(&found.trigger)
-            }
-            (Attributes::Event(asked), Attributes::Event(found)) => {
-                let wire = |place: &Option<EventPlace>| place.as_ref().map(EventPlace::wire);
-                found.place.is_none() || wire(&asked.place) == wire(&found.place)
-            }
-            _ => asked.kind() == found.kind(),
-        }
+    /// Whether kind and place are as requested, where both are known.
+    fn is_same_place(&self, requested: &Attributes, found: &Attributes) -> bool {
+        requested.is_same_place(found, &|reference| self.resolve(reference))
     }
 }
 
-fn is_in_time(pending: &Pending, id: Snowflake) -> bool {
-    id.created_at_ms() <= pending.last_ms().saturating_add(STILL_TO_COME_MS)
+fn is_in_time(pending: &PendingCreation, id: Snowflake) -> bool {
+    id.created_at_ms() <= pending.last_request_ms().saturating_add(LATEST_EFFECT_MS)
 }
 
 type Likeness<'a> = &'a dyn Fn(&Attributes, &Attributes) -> bool;
 
-/// Whether Discord keeps everything that was asked for, or tells nothing of it, the name aside.
-fn differs_in_name_alone(asked: &Attributes, found: &Attributes, names: &Names) -> bool {
-    let fields: Vec<String> = asked.to_map().keys().cloned().collect();
+/// Whether all known attributes except the name are as requested.
+fn differs_in_name_alone(requested: &Attributes, found: &Attributes, names: &AddressIndex) -> bool {
+    let fields: Vec<String> = requested.to_map().keys().cloned().collect();
     let fields: Vec<String> = fields
         .into_iter()
         .filter(|field| !LATER.contains(&field.as_str()))
         .collect();
-    let altered = altered::compare(asked, Some(&fields), found, names);
-    altered.asked.keys().all(|field| field == "name")
+    let altered = altered::compare(requested, Some(&fields), found, names);
+    altered.requested.keys().all(|field| field == "name")
 }

@@ -1,12 +1,11 @@
-//! The plan: what has to happen so that a server is what its configuration says.
+//! The planner: the steps that bring a server to its configuration.
 //!
-//! Owns the comparison of configuration, state and live server, and every decision that follows from it. Refuses input and
-//! output, clocks and chance: equal arguments give equal plans.
+//! Owns the comparison of configuration, state and live server, and every decision that follows from it. It uses no input,
+//! output, clock or randomness: equal arguments give equal plans.
 //!
-//! The way: `known` refreshes what the state knows and `lost` finds what an interrupted apply made, `changes` decides for each resource, `steps` and `order` say
-//! in which requests, `overwrites` keeps private what is private. [`preflight`] says whether a plan can succeed.
-//!
-//! To add a kind: its place among the phases of `steps`, and what forces its replacement in `compare`.
+//! Order of work: `known` refreshes the state and `lost` finds resources that an interrupted apply created, `changes`
+//! decides on each resource, `steps` and `order` determine the requests, `overwrites` orders permission changes so that no
+//! private channel is open meanwhile. [`preflight`] checks whether a plan can succeed.
 
 mod altered;
 mod changes;
@@ -31,62 +30,63 @@ pub(crate) mod tags;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use crate::live::Live;
+use crate::live::LiveServer;
 use crate::model::{Address, Configuration, Kind, Snowflake};
 use crate::state::State;
 
-pub use altered::{Altered, compare as compare_answer, compare_overwrites, overwrite_key};
+pub use crate::rules::{RULES, Rule, rules_table};
+pub use altered::{AlteredValues, compare as compare_answer, compare_overwrites, overwrite_key};
 pub use document::{
-    Action, Change, Counts, Drift, MadeFrom, Mode, Place, Plan, PlanFileError, Reason, Reorder, Step, VERSION,
+    Action, Change, ChangeReason, Counts, Drift, Mode, Plan, PlanFileError, PlanInputs, Reorder, ResourcePosition,
+    Step, VERSION,
 };
 pub use known::held;
-pub use lost::{LostCreation, STILL_TO_COME_MS, find_doubles, find_pending, there_before};
-pub use preflight::{
-    Finding, RULES, Rule, absent_members, members, preflight, rules_table, sent_images, unusable_images,
-};
+pub use lost::{CreationOutcome, LATEST_EFFECT_MS, find_duplicates, find_pending, ids_before};
+pub use preflight::{Finding, absent_members, members, preflight, sent_images, unusable_images};
 pub use simulate::{SimulationError, simulate};
 
-use known::Managed;
-use scope::Scope;
+use known::ManagedResources;
+use scope::TargetScope;
 
-/// What a plan is asked for.
+/// Options of a plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// What for.
+    /// The purpose.
     pub mode: Mode,
-    /// Only these and what they need; empty for everything.
+    /// The plan covers only these resources and those that they refer to; empty for all.
     pub targets: Vec<Address>,
-    /// Replacements that lose messages may be carried out.
+    /// Whether replacements that delete messages are allowed.
     pub allow_replace: bool,
-    /// Ids that name nothing on the server are left out, with what needs them, as for a copy of another server.
+    /// Whether ids that do not exist on the server are ignored, with the resources that require them: for a copy of another
+    /// server.
     pub drop_missing: bool,
 }
 
-/// Why there is no plan.
+/// A plan cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
-    /// The state is of another server.
-    #[error("the state is of server {state}, and the server that was read is {live}")]
+    /// The state belongs to another server.
+    #[error("the state belongs to server {state}, and the server that was read is {live}")]
     OtherServer {
-        /// Of the state.
+        /// The server of the state.
         state: Snowflake,
-        /// The one that was read.
+        /// The server that was read.
         live: Snowflake,
     },
-    /// The state or the configuration has resources of a kind that was not read from the server. They are not taken for gone.
-    #[error("the {} of the server were not read, and the configuration or the state has some", crate::words::plural(.0.words()))]
+    /// The state or the configuration has resources of a kind that was not read from the server.
+    #[error("the {} of the server were not read, and the configuration or the state has some", crate::words::plural(.0.noun()))]
     Unread(Kind),
-    /// A target is nothing that is known.
+    /// A target is neither in the configuration nor in the state.
     #[error("the target `{address}` is neither in the configuration nor in the state{}", nearest.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
     UnknownTarget {
-        /// What was asked for.
+        /// The target.
         address: Address,
-        /// The nearest address there is.
+        /// The most similar known address.
         nearest: Option<Address>,
     },
 }
 
-/// The kinds that a configuration and a state hold: what a live server must be read for.
+/// The kinds in a configuration and a state: those that must be read from the server.
 #[must_use]
 pub fn kinds(configuration: &Configuration, state: &State) -> BTreeSet<Kind> {
     let configured = configuration.resources.keys();
@@ -94,13 +94,18 @@ pub fn kinds(configuration: &Configuration, state: &State) -> BTreeSet<Kind> {
     configured.chain(managed).map(Address::kind).collect()
 }
 
-/// Decides what has to happen. Deterministic: equal arguments give equal plans.
+/// Makes a plan. Deterministic: equal arguments give equal plans.
 ///
-/// In [`Mode::Destroy`] and [`Mode::RefreshOnly`] the configuration is not looked at.
+/// In [`Mode::Destroy`] and [`Mode::RefreshOnly`] the configuration is ignored.
 ///
 /// # Errors
-/// When the state is of another server, or a target is unknown.
-pub fn plan(configuration: &Configuration, state: &State, live: &Live, options: &Options) -> Result<Plan, PlanError> {
+/// See [`PlanError`].
+pub fn plan(
+    configuration: &Configuration,
+    state: &State,
+    live: &LiveServer,
+    options: &Options,
+) -> Result<Plan, PlanError> {
     if let Some(guild) = state.guild_id.filter(|guild| *guild != live.guild_id) {
         return Err(PlanError::OtherServer {
             state: guild,
@@ -118,7 +123,7 @@ pub fn plan(configuration: &Configuration, state: &State, live: &Live, options: 
         &nothing
     };
     check_targets(configuration, state, &options.targets)?;
-    let managed = Managed::find(state, live, configuration.resources.keys());
+    let managed = ManagedResources::find(state, live, configuration.resources.keys());
     let mut notes = Vec::new();
     let mut wanted = Cow::Borrowed(configuration);
     if options.drop_missing {
@@ -126,7 +131,7 @@ pub fn plan(configuration: &Configuration, state: &State, live: &Live, options: 
     }
     let mut plan = Plan {
         version: VERSION,
-        made_from: MadeFrom {
+        made_from: PlanInputs {
             guild_id: live.guild_id,
             bot_id: live.bot.user_id,
             workspace: String::new(),
@@ -167,8 +172,14 @@ pub fn plan(configuration: &Configuration, state: &State, live: &Live, options: 
     Ok(plan)
 }
 
-fn of_configuration(plan: &mut Plan, configuration: &Configuration, managed: &Managed, live: &Live, state: &State) {
-    let scope = Scope::with_dependencies(&plan.targets, configuration);
+fn of_configuration(
+    plan: &mut Plan,
+    configuration: &Configuration,
+    managed: &ManagedResources,
+    live: &LiveServer,
+    state: &State,
+) {
+    let scope = TargetScope::with_dependencies(&plan.targets, configuration);
     let (wanted, altered) = changes::wanted(configuration, managed, &scope);
     plan.drift = managed.drift(|address| wanted.get(address).cloned());
     plan.drift.retain(|drift| scope.includes(&drift.address));
@@ -194,21 +205,21 @@ fn of_configuration(plan: &mut Plan, configuration: &Configuration, managed: &Ma
     plan.notes.extend(altered);
 }
 
-fn refresh_only(plan: &mut Plan, managed: &Managed) {
+fn refresh_only(plan: &mut Plan, managed: &ManagedResources) {
     let scope = match plan.targets.is_empty() {
-        true => Scope::Everything,
-        false => Scope::Only(plan.targets.iter().cloned().collect()),
+        true => TargetScope::Everything,
+        false => TargetScope::Only(plan.targets.iter().cloned().collect()),
     };
     plan.drift = managed.drift(|_| None);
     plan.drift.retain(|drift| scope.includes(&drift.address));
     plan.steps = steps::refreshes(managed, |address| scope.includes(address));
 }
 
-fn destroy(plan: &mut Plan, managed: &Managed, live: &Live) {
-    let scope = Scope::with_dependents(&plan.targets, managed);
+fn destroy(plan: &mut Plan, managed: &ManagedResources, live: &LiveServer) {
+    let scope = TargetScope::with_dependents(&plan.targets, managed);
     let known = managed.known.iter().filter(|(address, _)| scope.includes(address));
     plan.changes = known
-        .map(|(address, known)| changes::removal(address, known, Reason::Destroy))
+        .map(|(address, known)| changes::removal(address, known, ChangeReason::Destroy))
         .collect();
     let adopt = plan.changes.iter().filter_map(|change| {
         let known = managed.known.get(&change.address)?;

@@ -1,15 +1,15 @@
-//! Words for the reader that are neither changes nor mistakes.
+//! Notes for the user about the results of a plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::document::{Action, Change};
-use super::known::Managed;
-use crate::live::Live;
+use super::known::ManagedResources;
+use crate::live::LiveServer;
 use crate::model::{Attributes, Kind, Snowflake};
 use crate::words::with_article;
 
-/// Things that are made although the server has one of that name which nobody manages.
-pub(super) fn notes(changes: &[Change], managed: &Managed, live: &Live) -> Vec<String> {
+/// Notes about resources that are created although the server has an unmanaged resource with the same name.
+pub(super) fn notes(changes: &[Change], managed: &ManagedResources, live: &LiveServer) -> Vec<String> {
     let taken: BTreeSet<(Kind, Snowflake)> = managed
         .known
         .iter()
@@ -32,19 +32,19 @@ pub(super) fn notes(changes: &[Change], managed: &Managed, live: &Live) -> Vec<S
         let (address, shown) = (&change.address, change.name.as_deref().unwrap_or_default());
         if live.get(kind, *id).is_some_and(|found| found.managed) {
             return Some(format!(
-                "{address} will be made beside the role `{shown}` ({id}), which belongs to an application and stays"
+                "{address} will be created beside the role `{shown}` ({id}), which an application manages and which stays"
             ));
         }
         Some(format!(
-            "{address} will be made although the server has {} `{shown}` that is not managed; \
-             `gaib server import {address} {id}` takes that one instead",
-            with_article(kind.words())
+            "{address} will be created although the server has {} `{shown}` that is not managed; \
+             `gaib server import {address} {id}` imports that one instead",
+            with_article(kind.noun())
         ))
     })
     .collect()
 }
 
-/// What people would take for the same thing: the name, and for channels the sort of channel.
+/// The key by which a user may confuse resources: the name and, for channels, the kind of channel.
 fn key_of(attributes: &Attributes) -> Option<String> {
     match attributes {
         Attributes::Channel(channel) => Some(format!("{} {}", channel.kind.is_voice(), channel.name.as_deref()?)),

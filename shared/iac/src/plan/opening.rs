@@ -1,19 +1,19 @@
-//! Whether somebody may do something in a channel in between that they may do neither before nor after.
+//! Detects steps that temporarily grant permissions that members have neither before nor after the plan.
 
 use std::collections::BTreeSet;
 
-use crate::live::Live;
-use crate::model::{Attributes, Kind, Snowflake};
+use crate::live::LiveServer;
+use crate::model::{Kind, Snowflake};
 
-/// Whether a member of the server (with no role, or with any one of them) may do something in a channel at `then` that is
-/// denied to them both at `now` and at `outcome`. Members whose only role is gone are members without a role.
-pub(super) fn opens(now: &Live, then: &Live, outcome: &Live) -> bool {
+/// Whether a member (without roles, or with one role) has a permission in a channel at `then` that they have neither at `now`
+/// nor at `outcome`. Members whose only role is deleted count as members without roles.
+pub(super) fn opens(now: &LiveServer, then: &LiveServer, outcome: &LiveServer) -> bool {
     let roles: BTreeSet<Snowflake> = now.of_kind(Kind::Role).map(|role| role.id).collect();
     let mut members: Vec<Option<Snowflake>> = vec![None];
     members.extend(roles.into_iter().filter(|role| *role != now.guild_id).map(Some));
     let channels = then.of_kind(Kind::Channel).chain(then.of_kind(Kind::Category));
     channels.into_iter().any(|found| {
-        let (Attributes::Channel(channel) | Attributes::Category(channel)) = &found.attributes else {
+        let Some(channel) = found.attributes.channel() else {
             return false;
         };
         let (Some(before), Some(after)) = (now.channel(found.id), outcome.channel(found.id)) else {

@@ -1,42 +1,42 @@
 //! Orders: of roles, of categories, of channels within a category.
 //!
-//! What is managed is put in the configuration's order, in the places that what is managed takes up; everything else keeps
-//! its place. So positions are never compared, which Discord renumbers as it likes.
+//! Managed resources are sorted by the configuration within the positions that managed resources have; other resources keep
+//! their positions. Only orders are compared, since Discord may renumber positions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::changes::Wanted;
-use super::document::{Action, Change, Place, Reorder, Step};
-use super::known::Managed;
-use super::scope::Scope;
-use crate::live::{Live, LiveResource};
-use crate::model::{Address, Attributes, ChannelKind, Clearable, Configuration, Kind, Reference, Snowflake};
+use super::changes::WantedAttributes;
+use super::document::{Action, Change, Reorder, ResourcePosition, Step};
+use super::known::ManagedResources;
+use super::scope::TargetScope;
+use crate::live::{LiveResource, LiveServer};
+use crate::model::{Address, ChannelKind, Clearable, Configuration, Kind, Reference, Snowflake};
 
-/// Orders that change, and the requests for it.
+/// Changed orders, and the steps that change them.
 pub(super) struct Orders {
     pub(super) reorders: Vec<Reorder>,
     pub(super) steps: Vec<Step>,
-    /// Roles whose place is wrong and out of the bot's reach, in words.
+    /// Notes about roles that are in the wrong order and that the bot cannot move.
     pub(super) notes: Vec<String>,
 }
 
-/// A member of a group that is sorted.
+/// A role, category or channel of a sorted group.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Member {
+struct OrderMember {
     reference: Reference,
-    /// Made, or moved here, by this plan.
+    /// Whether this plan creates it or moves it into the group.
     arrives: bool,
-    /// Place in the configuration, of what is configured.
+    /// Index in the configuration; `None` for a resource that is not configured.
     configured: Option<usize>,
 }
 
 pub(super) fn orders(
     configuration: &Configuration,
-    wanted: &Wanted,
-    managed: &Managed,
-    live: &Live,
+    wanted: &WantedAttributes,
+    managed: &ManagedResources,
+    live: &LiveServer,
     changes: &[Change],
-    scope: &Scope,
+    scope: &TargetScope,
 ) -> Orders {
     let arrivals: BTreeSet<&Address> = changes
         .iter()
@@ -48,7 +48,7 @@ pub(super) fn orders(
         .filter(|change| matches!(change.action, Action::Delete | Action::Replace))
         .filter_map(|change| Some((change.address.kind(), change.id?)))
         .collect();
-    let context = Context {
+    let context = OrderContext {
         configuration,
         wanted,
         managed,
@@ -66,32 +66,31 @@ pub(super) fn orders(
     match live.channels_unordered {
         false => context.channels(&mut orders),
         true => orders.notes.push(
-            "Discord sent channels without their positions: the order of categories and channels is left as it is"
-                .to_owned(),
+            "Discord sent channels without positions: the order of categories and channels does not change".to_owned(),
         ),
     }
     orders
 }
 
-struct Context<'a> {
+struct OrderContext<'a> {
     configuration: &'a Configuration,
-    wanted: &'a Wanted,
-    managed: &'a Managed,
-    live: &'a Live,
+    wanted: &'a WantedAttributes,
+    managed: &'a ManagedResources,
+    live: &'a LiveServer,
     arrivals: BTreeSet<&'a Address>,
     leaving: BTreeSet<(Kind, Snowflake)>,
-    scope: &'a Scope,
+    scope: &'a TargetScope,
 }
 
-/// Channels are sorted among their like: those of messages, those of voices, categories.
-type Group = (Option<Reference>, u8);
+/// Discord sorts text channels, voice channels and categories separately.
+type ChannelGroup = (Option<Reference>, u8);
 
-impl Context<'_> {
+impl OrderContext<'_> {
     fn roles(&self, orders: &mut Orders) {
         let stays =
             |role: &&&LiveResource| role.id != self.live.guild_id && !self.leaving.contains(&(Kind::Role, role.id));
         let live = self.live.roles_in_order();
-        let mut members: Vec<Member> = live
+        let mut members: Vec<OrderMember> = live
             .iter()
             .filter(stays)
             .map(|role| self.member(Kind::Role, role.id))
@@ -100,7 +99,7 @@ impl Context<'_> {
         members.extend(
             self.arriving(Kind::Role)
                 .filter(|(address, _)| !address.is_everyone())
-                .map(|(address, place)| Member {
+                .map(|(address, place)| OrderMember {
                     reference: address.clone().into(),
                     arrives: true,
                     configured: Some(place),
@@ -108,7 +107,7 @@ impl Context<'_> {
         );
         let below = self.first_in_reach(&members);
         orders.notes.extend(self.out_of_order(&members, below));
-        // What stands above the bot keeps its place, as what nobody manages does.
+        // Roles above the bot and unmanaged roles keep their positions.
         for member in members.iter_mut().take(below) {
             member.configured = None;
         }
@@ -117,23 +116,23 @@ impl Context<'_> {
             return;
         }
         orders.reorders.extend(reorder("roles", &members, &sorted));
-        let places: Vec<Place> = sorted
+        let places: Vec<ResourcePosition> = sorted
             .iter()
             .enumerate()
             .skip(below)
-            .map(|(index, member)| Place {
+            .map(|(index, member)| ResourcePosition {
                 of: member.reference.clone(),
                 position: i64::try_from(sorted.len() - index).unwrap_or(i64::MAX),
             })
             .collect();
-        // One role alone below the bot's has but one place.
+        // A single role below the bot's role has only one position.
         if places.len() > 1 || members != sorted {
             orders.steps.push(Step::MoveRoles { places });
         }
     }
 
-    /// Index of the first role below the bot's own: it moves no other.
-    fn first_in_reach(&self, members: &[Member]) -> usize {
+    /// Index of the first role below the bot's highest role. The bot can move only these.
+    fn first_in_reach(&self, members: &[OrderMember]) -> usize {
         let own = self.live.bot_role().filter(|_| !self.live.bot_is_owner());
         own.map_or(0, |own| {
             let own = self.member(Kind::Role, own.id).reference;
@@ -142,8 +141,8 @@ impl Context<'_> {
         })
     }
 
-    /// Says which roles stand above the bot although the configuration puts others before them.
-    fn out_of_order(&self, members: &[Member], below: usize) -> Vec<String> {
+    /// Notes about roles above the bot's highest role that the configuration has lower.
+    fn out_of_order(&self, members: &[OrderMember], below: usize) -> Vec<String> {
         let wrong = members.iter().take(below).enumerate().filter(|(index, member)| {
             let behind = members.iter().skip(index + 1).filter_map(|other| other.configured);
             let address = member.reference.address();
@@ -155,7 +154,7 @@ impl Context<'_> {
         wrong
             .map(|(_, member)| {
                 format!(
-                    "{} stands above the bot's own role, where the bot cannot move it, and the configuration puts it lower; \
+                    "{} is above the bot's highest role, where the bot cannot move it, and the configuration has it lower; \
                      drag the bot's role above it (Server Settings, Roles)",
                     member.reference
                 )
@@ -164,13 +163,13 @@ impl Context<'_> {
     }
 
     fn channels(&self, orders: &mut Orders) {
-        let mut groups: BTreeMap<Group, Vec<Member>> = BTreeMap::new();
+        let mut groups: BTreeMap<ChannelGroup, Vec<OrderMember>> = BTreeMap::new();
         for channel in self.live.channels_in_order() {
             let kind = channel.attributes.kind();
             if self.leaving.contains(&(kind, channel.id)) {
                 continue;
             }
-            let (Attributes::Channel(attributes) | Attributes::Category(attributes)) = &channel.attributes else {
+            let Some(attributes) = channel.attributes.channel() else {
                 continue;
             };
             let member = self.member(channel.attributes.kind(), channel.id);
@@ -182,13 +181,13 @@ impl Context<'_> {
                 ),
                 None => (was.clone(), attributes.kind),
             };
-            // A category that goes leaves its channels behind, in none.
+            // The channels of a deleted category are in no category.
             let now = now.filter(|category| !self.goes(category));
             let arrives = now != was;
             groups
                 .entry((now, like(kind_now)))
                 .or_default()
-                .push(Member { arrives, ..member });
+                .push(OrderMember { arrives, ..member });
         }
         for kind in [Kind::Category, Kind::Channel] {
             for (address, place) in self.arriving(kind) {
@@ -196,7 +195,7 @@ impl Context<'_> {
                     continue;
                 };
                 let group = (self.parent(category), like(kind));
-                let member = Member {
+                let member = OrderMember {
                     reference: address.clone().into(),
                     arrives: true,
                     configured: Some(place),
@@ -206,14 +205,14 @@ impl Context<'_> {
         }
         let mut places = Vec::new();
         for (group, mut members) in groups {
-            // What is moved in keeps a position of its old category, which says nothing here: it goes behind.
+            // The position of a moved channel is that of its old category, so it is sorted last.
             members.sort_by_key(|member| member.arrives);
             let sorted = sorted(&members);
             if !self.needs_request(&members, &sorted) {
                 continue;
             }
-            orders.reorders.extend(reorder(&words(&group), &members, &sorted));
-            let numbered = (0..).zip(&sorted).map(|(position, member)| Place {
+            orders.reorders.extend(reorder(&description(&group), &members, &sorted));
+            let numbered = (0..).zip(&sorted).map(|(position, member)| ResourcePosition {
                 of: member.reference.clone(),
                 position,
             });
@@ -224,9 +223,9 @@ impl Context<'_> {
         }
     }
 
-    /// Whether the order must be sent: it differs, or something new came whose place is Discord's choice.
-    fn needs_request(&self, members: &[Member], sorted: &[Member]) -> bool {
-        let in_scope = |member: &Member| {
+    /// Whether a request is necessary: the order differs, or the group has a new resource whose position Discord chose.
+    fn needs_request(&self, members: &[OrderMember], sorted: &[OrderMember]) -> bool {
+        let in_scope = |member: &OrderMember| {
             let address = member.reference.address();
             address.is_some_and(|address| member.configured.is_some() && self.scope.includes(address))
         };
@@ -234,16 +233,16 @@ impl Context<'_> {
         members.len() > 1 && (members != sorted || arrives) && members.iter().any(in_scope)
     }
 
-    fn member(&self, kind: Kind, id: Snowflake) -> Member {
+    fn member(&self, kind: Kind, id: Snowflake) -> OrderMember {
         let address = self.managed.names.address(kind, id);
-        Member {
+        OrderMember {
             reference: address.map_or(Reference::Id(id), |address| address.clone().into()),
             arrives: false,
             configured: address.and_then(|address| self.configuration.resources.get_index_of(address)),
         }
     }
 
-    /// What this plan makes, in the configuration's order.
+    /// Resources that this plan creates, in the order of the configuration.
     fn arriving(&self, kind: Kind) -> impl Iterator<Item = (&Address, usize)> {
         let resources = self.configuration.resources.keys().enumerate();
         resources
@@ -251,17 +250,13 @@ impl Context<'_> {
             .map(|(place, address)| (address, place))
     }
 
-    /// What is wanted of a category or channel in scope: its category, if that is managed, and its kind.
+    /// The configured category, if it is managed, and the kind of a category or channel in scope.
     fn wanted(&self, address: &Address) -> Option<(Option<&Clearable<Reference>>, ChannelKind)> {
         if !self.scope.includes(address) {
             return None;
         }
-        match self.wanted.get(address)? {
-            Attributes::Channel(channel) | Attributes::Category(channel) => {
-                Some((channel.category.as_ref(), channel.kind))
-            }
-            _ => None,
-        }
+        let channel = self.wanted.get(address)?.channel()?;
+        Some((channel.category.as_ref(), channel.kind))
     }
 
     /// Whether a category is removed by this plan.
@@ -289,7 +284,7 @@ const fn like(kind: ChannelKind) -> u8 {
     }
 }
 
-fn words((parent, like): &Group) -> String {
+fn description((parent, like): &ChannelGroup) -> String {
     let what = match like {
         2 => return "categories".to_owned(),
         1 => "voice channels",
@@ -301,21 +296,21 @@ fn words((parent, like): &Group) -> String {
     }
 }
 
-/// The configured members in the configuration's order, in the places that configured members take up.
-fn sorted(members: &[Member]) -> Vec<Member> {
-    let mut configured: Vec<&Member> = members.iter().filter(|member| member.configured.is_some()).collect();
+/// The configured members in the order of the configuration, within the positions of configured members.
+fn sorted(members: &[OrderMember]) -> Vec<OrderMember> {
+    let mut configured: Vec<&OrderMember> = members.iter().filter(|member| member.configured.is_some()).collect();
     configured.sort_by_key(|member| member.configured);
     let mut next = configured.into_iter();
-    let place = |member: &Member| match member.configured {
+    let place = |member: &OrderMember| match member.configured {
         Some(_) => next.next().unwrap_or(member).clone(),
         None => member.clone(),
     };
     members.iter().map(place).collect()
 }
 
-/// What a person is told: nothing, when only newcomers found their places.
-fn reorder(of: &str, members: &[Member], sorted: &[Member]) -> Option<Reorder> {
-    let names = |members: &[Member]| -> Vec<String> {
+/// The changed order for display; `None` when only new resources get their positions.
+fn reorder(of: &str, members: &[OrderMember], sorted: &[OrderMember]) -> Option<Reorder> {
+    let names = |members: &[OrderMember]| -> Vec<String> {
         let staying = members
             .iter()
             .filter(|member| member.configured.is_some() && !member.arrives);

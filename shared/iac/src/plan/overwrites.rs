@@ -1,9 +1,11 @@
-//! Changing overwrites one by one, so that nothing private is open at any moment.
+//! The order of overwrite changes: no private channel is open at any time.
 //!
-//! Two rules keep that. What withholds comes before what grants, so that on the way from the old to the new nobody may do
-//! what neither allows. And since an edit of a category reaches every channel whose overwrites equal it at that moment
-//! (<https://discord.com/developers/docs/topics/permissions#permission-syncing>), a channel that must not follow is set
-//! apart first, by an overwrite for the bot that is removed afterwards.
+//! Two rules ensure this. Changes that deny precede changes that allow, so that no intermediate step grants a permission
+//! that neither the old nor the new overwrites grant. And since a change of a category also changes every channel whose
+//! overwrites equal those of the category (see below), a channel that must
+//! not change first gets a temporary overwrite for the bot.
+//!
+//! <https://discord.com/developers/docs/topics/permissions#permission-syncing>
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,29 +14,29 @@ use arrakis_domain::{Permission, Permissions};
 use super::document::Step;
 use crate::model::{Address, Kind, Overwrite, Overwrites, Target};
 
-/// A managed category or channel, once everything is made and in its category.
+/// A managed category or channel, after all creations and moves.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(super) struct OverwriteNode {
     /// Its category, if that is managed.
     pub(super) parent: Option<Address>,
     /// Its overwrites, references by address.
     pub(super) current: Overwrites,
-    /// What they should be; `None` when they are not managed.
+    /// The configured overwrites; `None` when they are not managed.
     pub(super) wanted: Option<Overwrites>,
 }
 
-/// Sets apart: nothing that matters to anybody, and enough to differ.
+/// The temporary overwrite for the bot: it has no effect and makes the overwrites differ from those of the category.
 const APART: Overwrite = Overwrite {
     allow: Permissions::of(&[Permission::ViewChannel]),
     deny: Permissions::NONE,
 };
 
-/// One request: `None` removes.
-type Edit = (Target, Option<Overwrite>);
+/// A change of one overwrite; `None` removes it.
+type OverwriteEdit = (Target, Option<Overwrite>);
 
-/// All edits, channels before their categories. `own` are roles that the bot alone has. Gives the channels too that change
-/// by following their category, with no edit of their own.
-pub(super) fn steps(mut nodes: BTreeMap<Address, Node>, own: &BTreeSet<Target>) -> (Vec<Step>, Vec<Address>) {
+/// All changes, channels before their categories. `own` are roles that only the bot has. Returns also the channels that change
+/// with their category, without changes of their own.
+pub(super) fn steps(mut nodes: BTreeMap<Address, OverwriteNode>, own: &BTreeSet<Target>) -> (Vec<Step>, Vec<Address>) {
     let mut steps = Vec::new();
     let followers: Vec<Address> = nodes
         .iter()
@@ -42,7 +44,7 @@ pub(super) fn steps(mut nodes: BTreeMap<Address, Node>, own: &BTreeSet<Target>) 
         .map(|(address, _)| address.clone())
         .collect();
     let following: BTreeSet<&Address> = followers.iter().collect();
-    let changing = |kind: Kind, nodes: &BTreeMap<Address, Node>| -> Vec<Address> {
+    let changing = |kind: Kind, nodes: &BTreeMap<Address, OverwriteNode>| -> Vec<Address> {
         let changing = nodes
             .iter()
             .filter(|(address, node)| address.kind() == kind && changes(node));
@@ -85,18 +87,22 @@ pub(super) fn steps(mut nodes: BTreeMap<Address, Node>, own: &BTreeSet<Target>) 
     (steps, followers)
 }
 
-fn changes(node: &Node) -> bool {
+fn changes(node: &OverwriteNode) -> bool {
     node.wanted.as_ref().is_some_and(|wanted| *wanted != node.current)
 }
 
-/// Whether it is as its category is and should become what its category becomes: Discord does that by itself.
-fn follows(node: &Node, nodes: &BTreeMap<Address, Node>) -> bool {
+/// Whether it equals its category and should equal it afterwards: Discord then changes it with the category.
+fn follows(node: &OverwriteNode, nodes: &BTreeMap<Address, OverwriteNode>) -> bool {
     let category = node.parent.as_ref().and_then(|parent| nodes.get(parent));
     category.is_some_and(|category| category.current == node.current && category.wanted == node.wanted)
 }
 
-/// Channels that the next edit of their category would reach and must not.
-fn dragged(category: &Address, nodes: &BTreeMap<Address, Node>, following: &BTreeSet<&Address>) -> Vec<Address> {
+/// Channels that the next change of their category would change and must not.
+fn dragged(
+    category: &Address,
+    nodes: &BTreeMap<Address, OverwriteNode>,
+    following: &BTreeSet<&Address>,
+) -> Vec<Address> {
     let current = &nodes[category].current;
     let children = nodes.iter().filter(|(address, node)| {
         node.parent.as_ref() == Some(category)
@@ -107,16 +113,16 @@ fn dragged(category: &Address, nodes: &BTreeMap<Address, Node>, following: &BTre
     children.map(|(address, _)| address.clone()).collect()
 }
 
-/// An overwrite for the bot that differs from the one it has there.
-fn mark_for(node: &Node) -> Overwrite {
+/// An overwrite for the bot that differs from the present one.
+fn mark_for(node: &OverwriteNode) -> Overwrite {
     match node.current.get(&Target::Bot) {
         Some(known) if *known == APART => Overwrite::default(),
         _ => APART,
     }
 }
 
-/// What Discord does when a category was edited.
-fn follow(category: &Address, before: &Overwrites, nodes: &mut BTreeMap<Address, Node>) {
+/// Applies a change of a category to its synced channels, like Discord.
+fn follow(category: &Address, before: &Overwrites, nodes: &mut BTreeMap<Address, OverwriteNode>) {
     let now = nodes[category].current.clone();
     let children = nodes.values_mut().filter(|node| node.parent.as_ref() == Some(category));
     for child in children.filter(|child| child.current == *before) {
@@ -124,7 +130,7 @@ fn follow(category: &Address, before: &Overwrites, nodes: &mut BTreeMap<Address,
     }
 }
 
-fn apply(nodes: &mut BTreeMap<Address, Node>, address: &Address, (target, overwrite): &Edit) {
+fn apply(nodes: &mut BTreeMap<Address, OverwriteNode>, address: &Address, (target, overwrite): &OverwriteEdit) {
     let Some(node) = nodes.get_mut(address) else { return };
     match overwrite {
         Some(overwrite) => node.current.insert(target.clone(), *overwrite),
@@ -132,7 +138,7 @@ fn apply(nodes: &mut BTreeMap<Address, Node>, address: &Address, (target, overwr
     };
 }
 
-fn step(address: &Address, (target, overwrite): Edit) -> Step {
+fn step(address: &Address, (target, overwrite): OverwriteEdit) -> Step {
     let address = address.clone();
     match overwrite {
         Some(overwrite) => Step::PutOverwrite {
@@ -144,9 +150,10 @@ fn step(address: &Address, (target, overwrite): Edit) -> Step {
     }
 }
 
-/// The edits from what is to what should be: first what grants to the bot alone (or it might shut itself out), then what
-/// withholds, then what grants. An overwrite that does both goes by way of what both old and new allow.
-fn edits_of(node: &Node, own: &BTreeSet<Target>) -> Vec<Edit> {
+/// The changes from the present to the configured overwrites: first those that allow only the bot more (it might lose access
+/// otherwise), then those that deny, then those that allow. An overwrite that does both has an intermediate value with the
+/// permissions that old and new have in common.
+fn edits_of(node: &OverwriteNode, own: &BTreeSet<Target>) -> Vec<OverwriteEdit> {
     let Some(wanted) = &node.wanted else { return Vec::new() };
     let targets: BTreeSet<&Target> = node.current.keys().chain(wanted.keys()).collect();
     let (mut first, mut withholding, mut granting, mut last) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -158,7 +165,7 @@ fn edits_of(node: &Node, own: &BTreeSet<Target>) -> Vec<Edit> {
         let edit = (target.clone(), new.copied());
         let (old, new) = (old.copied().unwrap_or_default(), new.copied().unwrap_or_default());
         if own.contains(target) {
-            // Whether it comes first or last is a matter of what the bot itself may do in between.
+            // The position depends on the bot's own access between the steps.
             if grants(&old, &new) {
                 first.push(edit);
             } else {

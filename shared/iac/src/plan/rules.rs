@@ -1,11 +1,11 @@
-//! Broken rules that block a plan: those of the values that it sends. Values that the server has already do not count.
+//! Broken rules of values that a plan sends, which block it. Existing values of the server can stay.
 
 use std::collections::BTreeMap;
 
 use super::document::{Action, Change};
-use crate::model::{Attributes, BrokenRule, Overwrites, Part, Target};
+use crate::model::{Attributes, BrokenRule, Overwrites, RulePart, Target};
 
-/// The rules that the values break which `changes` send.
+/// The broken rules of values that `changes` send.
 pub(super) fn blocking(broken: &[BrokenRule], changes: &[Change]) -> Vec<BrokenRule> {
     let changes: BTreeMap<_, _> = changes.iter().map(|change| (&change.address, change)).collect();
     let sent = |rule: &&BrokenRule| {
@@ -15,25 +15,19 @@ pub(super) fn blocking(broken: &[BrokenRule], changes: &[Change]) -> Vec<BrokenR
     broken.iter().filter(sent).cloned().collect()
 }
 
-fn sends(change: &Change, part: &Part) -> bool {
+fn sends(change: &Change, part: &RulePart) -> bool {
     match change.action {
         Action::Delete | Action::Forget => return false,
         Action::Create | Action::Replace => return true,
         Action::Update | Action::Adopt => {}
     }
-    let (before, after) = (overwrites(change.before.as_ref()), overwrites(change.after.as_ref()));
+    let before = change.before.as_ref().and_then(Attributes::overwrites);
+    let after = change.after.as_ref().and_then(Attributes::overwrites);
     match part {
-        Part::Creation => false,
-        Part::Attribute(name) => change.fields.contains(name),
-        Part::Overwrite(target) => one(before, target) != one(after, target),
-        Part::OverwriteCount => after.map_or(0, Overwrites::len) > before.map_or(0, Overwrites::len),
-    }
-}
-
-fn overwrites(attributes: Option<&Attributes>) -> Option<&Overwrites> {
-    match attributes? {
-        Attributes::Channel(channel) | Attributes::Category(channel) => channel.overwrites.as_ref(),
-        _ => None,
+        RulePart::Creation => false,
+        RulePart::Attribute(name) => change.fields.contains(name),
+        RulePart::Overwrite(target) => one(before, target) != one(after, target),
+        RulePart::OverwriteCount => after.map_or(0, Overwrites::len) > before.map_or(0, Overwrites::len),
     }
 }
 

@@ -1,18 +1,18 @@
-//! How much of a configuration a plan is about.
+//! The resources that a plan covers.
 
 use std::collections::BTreeSet;
 
-use super::known::Managed;
+use super::known::ManagedResources;
 use crate::model::{Address, Configuration, Reference};
 
-/// Everything, or targets with what they need.
+/// All resources, or targets with the resources that they require.
 #[derive(Clone, Debug)]
-pub(super) enum Scope {
+pub(super) enum TargetScope {
     Everything,
     Only(BTreeSet<Address>),
 }
 
-impl Scope {
+impl TargetScope {
     /// Targets and everything they refer to.
     pub(super) fn with_dependencies(targets: &[Address], configuration: &Configuration) -> Self {
         if targets.is_empty() {
@@ -30,8 +30,8 @@ impl Scope {
         Self::Only(included)
     }
 
-    /// Targets and everything managed that refers to them: what cannot stay when they go.
-    pub(super) fn with_dependents(targets: &[Address], managed: &Managed) -> Self {
+    /// Targets and all managed resources that refer to them, which cannot exist without them.
+    pub(super) fn with_dependents(targets: &[Address], managed: &ManagedResources) -> Self {
         if targets.is_empty() {
             return Self::Everything;
         }

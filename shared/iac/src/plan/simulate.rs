@@ -1,40 +1,44 @@
-//! Carrying a plan out on a snapshot instead of a server.
+//! Simulation of a plan on a snapshot of a server.
 //!
-//! Does what Discord would do, as its documentation tells: new roles at the bottom, new channels behind their like,
-//! channels that follow their category, what a removal takes with it. For tests of the planner, for preflight and for
-//! putting steps in order. [`simulate`] refuses what would pass one of Discord's limits; it checks no permissions.
+//! Behaves like Discord by its documentation: new roles at the bottom, new channels after those of their group, channels that
+//! follow their category, dependent deletions. Used by tests of the planner, by preflight and for the order of steps.
+//! [`simulate`] checks Discord's limits and no permissions.
 
 use std::collections::BTreeMap;
 
-use super::document::{Mode, Place, Plan, Step};
-use crate::live::{Live, LiveResource, map_references};
+use super::document::{Mode, Plan, ResourcePosition, Step};
+use crate::live::{LiveResource, LiveServer};
 use crate::model::{Address, Attributes, Clearable, Kind, Reference, Role, Server, Snowflake, Target, normalised_name};
-use crate::state::{Entry, State};
+use crate::state::{State, StateEntry};
 
 /// A step that cannot be carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{step}: {reason}")]
 pub struct SimulationError {
-    /// What was to be done.
+    /// Description of the step.
     pub step: String,
-    /// Why it cannot be.
+    /// The reason.
     pub reason: String,
 }
 
 /// The server and the state after a plan.
 ///
 /// # Errors
-/// When a step refers to what is not there or passes a limit: the plan's order is wrong, or it was not made from these.
-pub fn simulate(live: &Live, state: &State, plan: &Plan) -> Result<(Live, State), SimulationError> {
-    let mut run = Run::new(live, state);
+/// A step refers to a resource that does not exist or exceeds a limit: the order of the plan is wrong, or the plan was made
+/// from other inputs.
+pub fn simulate(live: &LiveServer, state: &State, plan: &Plan) -> Result<(LiveServer, State), SimulationError> {
+    let mut run = Simulation::new(live, state);
     for step in &plan.steps {
         let refuse = |reason| SimulationError {
             step: step.describe(),
             reason,
         };
         if let Some(limit) = run.passes(step) {
-            let most = limit.most(live.boost_level);
-            return Err(refuse(format!("Discord allows {most} {limit}, and there are as many")));
+            let bound = run.bound(limit);
+            return Err(refuse(format!(
+                "Discord allows {} {}, and the limit is reached",
+                bound.most, bound.what
+            )));
         }
         run.carry_out(step).map_err(refuse)?;
         if let (Step::Refresh { address, .. }, Mode::RefreshOnly) = (step, plan.mode) {
@@ -44,19 +48,19 @@ pub fn simulate(live: &Live, state: &State, plan: &Plan) -> Result<(Live, State)
     Ok((run.live, run.state))
 }
 
-/// A server and a state on the way through a plan.
+/// A server and a state during the simulation.
 #[derive(Clone)]
-pub(super) struct Run {
-    pub(super) live: Live,
+pub(super) struct Simulation {
+    pub(super) live: LiveServer,
     pub(super) state: State,
     next: u64,
 }
 
 type Outcome = Result<(), String>;
 
-impl Run {
-    /// At the beginning.
-    pub(super) fn new(live: &Live, state: &State) -> Self {
+impl Simulation {
+    /// The simulation before the first step.
+    pub(super) fn new(live: &LiveServer, state: &State) -> Self {
         let highest = live.resources().map(|resource| resource.id.get()).max().unwrap_or(0);
         let mut run = Self {
             live: live.clone(),
@@ -67,7 +71,7 @@ impl Run {
         run
     }
 
-    /// Does what Discord would do. Limits and permissions are for others to check.
+    /// Carries out a step like Discord. Checks neither limits nor permissions.
     pub(super) fn carry_out(&mut self, step: &Step) -> Outcome {
         match step {
             Step::Create { address, attributes } => self.create(address, attributes),
@@ -94,7 +98,7 @@ impl Run {
             } => {
                 self.state.record(
                     address.clone(),
-                    Entry {
+                    StateEntry {
                         id: *id,
                         attributes: attributes.clone(),
                     },
@@ -105,7 +109,7 @@ impl Run {
                 let id = self.id(address)?;
                 self.state.record(
                     address.clone(),
-                    Entry {
+                    StateEntry {
                         id,
                         attributes: attributes.clone(),
                     },
@@ -125,11 +129,11 @@ impl Run {
             .ok_or_else(|| format!("{address} is not in the state"))
     }
 
-    /// As Discord keeps it: references by id, names normalised, new tags with an id.
+    /// The attributes as Discord stores them: references by id, names normalised, new tags with an id.
     fn stored(&mut self, attributes: &Attributes) -> Result<Attributes, String> {
         let mut stored = attributes.clone();
         let mut missing = None;
-        map_references(&mut stored, &mut |_, reference| {
+        stored.map_references(&mut |_, reference| {
             if let Reference::Address(address) = reference {
                 match self.state.id(address) {
                     Some(id) => *reference = Reference::Id(id),
@@ -140,7 +144,7 @@ impl Run {
         if let Some(address) = missing {
             return Err(format!("{address} is referred to and not there"));
         }
-        if let Attributes::Channel(channel) | Attributes::Category(channel) = &mut stored {
+        if let Some(channel) = stored.channel_mut() {
             if let Some(name) = &mut channel.name {
                 *name = normalised_name(channel.kind, name);
             }
@@ -204,7 +208,7 @@ impl Run {
         });
         self.state.record(
             address.clone(),
-            Entry {
+            StateEntry {
                 id,
                 attributes: attributes.clone(),
             },
@@ -228,7 +232,7 @@ impl Run {
         }
         self.state.record(
             address.clone(),
-            Entry {
+            StateEntry {
                 id,
                 attributes: attributes.clone(),
             },
@@ -244,7 +248,7 @@ impl Run {
             other => other.clone(),
         };
         let found = self.live.get_mut(address.kind(), id).ok_or("it is gone")?;
-        let (Attributes::Channel(channel) | Attributes::Category(channel)) = &mut found.attributes else {
+        let Some(channel) = found.attributes.channel_mut() else {
             return Err("it has no overwrites".to_owned());
         };
         let overwrites = channel.overwrites.get_or_insert_default();
@@ -287,7 +291,7 @@ impl Run {
         Ok(())
     }
 
-    fn moved(&mut self, places: &[Place]) -> Outcome {
+    fn moved(&mut self, places: &[ResourcePosition]) -> Outcome {
         for place in places {
             let id = match &place.of {
                 Reference::Id(id) => *id,
@@ -317,8 +321,10 @@ impl Run {
             .flat_map(|kind| self.live.of_kind(kind).map(move |channel| (channel.id, kind)))
             .collect();
         for (other, kind) in rest {
-            let Some(Attributes::Channel(channel) | Attributes::Category(channel)) =
-                self.live.get_mut(kind, other).map(|other| &mut other.attributes)
+            let Some(channel) = self
+                .live
+                .get_mut(kind, other)
+                .and_then(|other| other.attributes.channel_mut())
             else {
                 continue;
             };

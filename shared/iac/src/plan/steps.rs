@@ -1,77 +1,52 @@
-//! From changes to steps, in the order in which nothing fails for want of something else and nothing private is open.
+//! From changes to steps, in an order in which each step finds what it requires and no private channel is open.
 //!
-//! What withholds permissions from roles comes first, what grants them last. What other things refer to comes before
-//! them: roles, emoji, categories, channels; the server's settings between the channels that they name and the channels that
-//! only a community has. Removals come after what replaces them; [`super::fit`] changes that where Discord's limits leave no
-//! room for both.
+//! Steps that remove permissions of roles are first, those that add permissions last. Resources precede those that refer to
+//! them: roles, emoji, categories, channels; the settings of the server are between the channels that they refer to and the
+//! channels that require a community. Deletions follow the creation of a replacement; [`super::fit`] changes the order where
+//! Discord's limits have no room for both.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrakis_domain::Permissions;
 
-use super::changes::Wanted;
+use super::changes::WantedAttributes;
 use super::compare::differing_fields;
-use super::document::{Action, Change, Reason, Step};
-use super::known::Managed;
-use super::overwrites::{self, Node};
-use crate::live::Live;
-use crate::model::{Address, Attributes, Kind, Overwrites, Reference, Role, Target};
+use super::document::{Action, Change, ChangeReason, Step};
+use super::known::ManagedResources;
+use super::overwrites::{self, OverwriteNode};
+use crate::kinds::Phase;
+use crate::live::LiveServer;
+use crate::model::{Address, Attributes, Kind, Reference, Role, Target};
 
-/// Steps by phase; they are carried out in the order of the fields.
+/// Steps by phase.
 #[derive(Debug, Default)]
-struct Phases {
-    state: Vec<Step>,
-    early_removals: Vec<Step>,
-    withhold: Vec<Step>,
-    roles: Vec<Step>,
-    expressions: Vec<Step>,
-    categories: Vec<Step>,
-    named_channels: Vec<Step>,
-    server: Vec<Step>,
-    channels: Vec<Step>,
-    overwrites: Vec<Step>,
-    inheriting: Vec<Step>,
-    grant: Vec<Step>,
-    rest: Vec<Step>,
-    removals: Vec<Step>,
-    farewell: Vec<Step>,
-    afterwards: Vec<Step>,
-}
+struct Phases(BTreeMap<Phase, Vec<Step>>);
 
 impl Phases {
+    fn of(&mut self, phase: Phase) -> &mut Vec<Step> {
+        self.0.entry(phase).or_default()
+    }
+
     fn into_steps(self) -> Vec<Step> {
-        let phases = [
-            self.state,
-            self.early_removals,
-            self.withhold,
-            self.roles,
-            self.expressions,
-            self.categories,
-            self.named_channels,
-            self.server,
-            self.channels,
-            self.overwrites,
-            self.inheriting,
-            self.grant,
-            self.rest,
-            self.removals,
-            self.farewell,
-            self.afterwards,
-        ];
-        phases.into_iter().flatten().collect()
+        self.0.into_values().flatten().collect()
     }
 }
 
-/// All steps but the orders.
-pub(super) fn steps(changes: &[Change], wanted: &Wanted, managed: &Managed, live: &Live) -> Vec<Step> {
+/// All steps except changes of positions.
+pub(super) fn steps(
+    changes: &[Change],
+    wanted: &WantedAttributes,
+    managed: &ManagedResources,
+    live: &LiveServer,
+) -> Vec<Step> {
     let mut phases = Phases::default();
     let named = named_by_server(changes);
     let edited = edited_categories(changes);
     let (overwrite_steps, followers) = overwrite_steps(changes, wanted, managed, live);
     let careful = !overwrite_steps.is_empty();
-    phases.overwrites = overwrite_steps;
+    *phases.of(Phase::Overwrites) = overwrite_steps;
     for change in changes {
-        state_steps(change, managed, &mut phases.state);
+        state_steps(change, managed, phases.of(Phase::State));
         let before_commands = matches!(change.action, Action::Update | Action::Adopt);
         if before_commands
             && let (Some(Attributes::Role(before)), Some(Attributes::Role(after))) = (&change.before, &change.after)
@@ -81,16 +56,12 @@ pub(super) fn steps(changes: &[Change], wanted: &Wanted, managed: &Managed, live
         }
         let is_named = named.contains(&change.address);
         let phase = match change.address.kind() {
-            Kind::Role => &mut phases.roles,
-            Kind::Emoji | Kind::Sticker => &mut phases.expressions,
-            Kind::Category => &mut phases.categories,
-            Kind::Channel if is_named => &mut phases.named_channels,
-            Kind::Channel if inherits(change, &edited) => &mut phases.inheriting,
-            Kind::Channel => &mut phases.channels,
-            Kind::Server if leaves_community(change) => &mut phases.farewell,
-            Kind::Server => &mut phases.server,
-            _ => &mut phases.rest,
+            Kind::Channel if is_named => Phase::NamedChannels,
+            Kind::Channel if inherits(change, &edited) => Phase::Inheriting,
+            Kind::Server if leaves_community(change) => Phase::AfterRemovals,
+            kind => kind.phase(),
         };
+        let phase = phases.of(phase);
         match change.action {
             Action::Create | Action::Replace => create(change, phase),
             Action::Update | Action::Adopt => phase.extend(update(change)),
@@ -99,7 +70,7 @@ pub(super) fn steps(changes: &[Change], wanted: &Wanted, managed: &Managed, live
     }
     for address in followers {
         if let Some(attributes) = wanted.get(&address) {
-            phases.afterwards.push(Step::Refresh {
+            phases.of(Phase::Refreshes).push(Step::Refresh {
                 address,
                 attributes: attributes.clone(),
             });
@@ -109,8 +80,8 @@ pub(super) fn steps(changes: &[Change], wanted: &Wanted, managed: &Managed, live
     phases.into_steps()
 }
 
-/// Steps of a plan that removes everything in it: backwards.
-pub(super) fn backwards(changes: &[Change], live: &Live) -> Vec<Step> {
+/// Steps that remove the resources of all changes, in reverse order of creation.
+pub(super) fn backwards(changes: &[Change], live: &LiveServer) -> Vec<Step> {
     let mut order: Vec<&Change> = changes.iter().collect();
     let positions: BTreeMap<(Kind, _), i64> = live
         .resources()
@@ -139,24 +110,20 @@ fn removal(change: &Change) -> Option<Step> {
     }
 }
 
-/// Removals of channels and roles come late, after what replaces them. The other kinds have few places each, so there they
-/// come first. Where a server has no room for both, [`super::fit`] puts removals forward.
-fn removals(changes: &[Change], live: &Live, phases: &mut Phases) {
+/// Adds deletions. Those of channels and roles are late, after the creation of replacements; the other kinds have low
+/// limits, so their deletions are early.
+fn removals(changes: &[Change], live: &LiveServer, phases: &mut Phases) {
     for step in backwards(changes, live) {
-        let early = match step.address().map(Address::kind) {
-            Some(Kind::Channel | Kind::Category | Kind::Role) => false,
-            _ => matches!(step, Step::Delete { .. }),
+        let phase = match (&step, step.address()) {
+            (Step::Delete { .. }, Some(address)) => address.kind().removal_phase(),
+            _ => Phase::Removals,
         };
-        if early {
-            phases.early_removals.push(step);
-        } else {
-            phases.removals.push(step);
-        }
+        phases.of(phase).push(step);
     }
 }
 
-/// What the state has to learn before anything is sent.
-fn state_steps(change: &Change, managed: &Managed, steps: &mut Vec<Step>) {
+/// Steps that update the state before the first request.
+fn state_steps(change: &Change, managed: &ManagedResources, steps: &mut Vec<Step>) {
     let Some(known) = managed.known.get(&change.address) else {
         return;
     };
@@ -164,7 +131,7 @@ fn state_steps(change: &Change, managed: &Managed, steps: &mut Vec<Step>) {
     let (address, id) = (change.address.clone(), known.id);
     let attributes = change.before.clone().unwrap_or_else(|| live.clone());
     match (&known.adopted, change.action) {
-        (Some(Reason::FoundAgain | Reason::AlwaysThere), _) => steps.push(Step::Adopt {
+        (Some(ChangeReason::FoundAgain | ChangeReason::AlwaysThere), _) => steps.push(Step::Adopt {
             address,
             id,
             attributes,
@@ -201,7 +168,7 @@ fn create(change: &Change, phase: &mut Vec<Step>) {
     }
 }
 
-/// Takes out whether the bot has the role, which is a request of its own.
+/// Replaces `given_to_bot`, which a separate request sets, and returns it.
 fn take_bot_role(attributes: &mut Attributes, instead: Option<bool>) -> Option<bool> {
     match attributes {
         Attributes::Role(role) if role.given_to_bot.is_some() => std::mem::replace(&mut role.given_to_bot, instead),
@@ -220,8 +187,8 @@ fn update(change: &Change) -> Option<Step> {
         return None;
     };
     let mut attributes = after.clone();
-    if let (Attributes::Channel(after) | Attributes::Category(after), Some(before)) = (&mut attributes, &change.before)
-        && let Attributes::Channel(before) | Attributes::Category(before) = before
+    if let (Some(after), Some(before)) = (attributes.channel_mut(), &change.before)
+        && let Some(before) = before.channel()
         && after.overwrites.is_some()
     {
         after.overwrites = Some(before.overwrites.clone().unwrap_or_default());
@@ -238,7 +205,7 @@ fn is_sent_with_others(field: &str) -> bool {
     field != "overwrites" && field != "given_to_bot"
 }
 
-/// A role that changes: what it loses early, what it gains late.
+/// A changed role: permissions that it loses early, permissions that it gains late.
 fn role_update(change: &Change, before: &Role, after: &Role, careful: bool, phases: &mut Phases) {
     let Some(id) = change.id else { return };
     let address = &change.address;
@@ -255,7 +222,7 @@ fn role_update(change: &Change, before: &Role, after: &Role, careful: bool, phas
         .cloned()
         .collect();
     let changes_permissions = fields.iter().any(|field| field == "permissions");
-    // Whether the bot has the role is told by other steps: as it is when this one is carried out.
+    // Other steps set whether the bot has the role.
     let had = before.given_to_bot.or(after.given_to_bot.map(|_| false));
     let given_by_then = if after.given_to_bot == Some(true) {
         after.given_to_bot
@@ -277,31 +244,33 @@ fn role_update(change: &Change, before: &Role, after: &Role, careful: bool, phas
     };
     if changes_permissions && careful && gains {
         if loses {
-            phases.withhold.push(with(old.intersection(new), fields.clone(), had));
+            phases
+                .of(Phase::Withhold)
+                .push(with(old.intersection(new), fields.clone(), had));
         } else {
             fields.retain(|field| field != "permissions");
             if !fields.is_empty() {
-                phases.roles.push(with(old, fields, had));
+                phases.of(Phase::Roles).push(with(old, fields, had));
             }
         }
         phases
-            .grant
+            .of(Phase::Grant)
             .push(with(new, vec!["permissions".to_owned()], given_by_then));
     } else if !fields.is_empty() {
-        let phase = if loses { &mut phases.withhold } else { &mut phases.roles };
-        phase.push(with(new, fields, had));
+        let phase = if loses { Phase::Withhold } else { Phase::Roles };
+        phases.of(phase).push(with(new, fields, had));
     }
     if change.fields.iter().any(|field| field == "given_to_bot") {
         let give = after.given_to_bot == Some(true);
-        let phase = if give { &mut phases.roles } else { &mut phases.farewell };
-        phase.push(Step::BotRole {
+        let phase = if give { Phase::Roles } else { Phase::AfterRemovals };
+        phases.of(phase).push(Step::BotRole {
             address: address.clone(),
             give,
         });
     }
 }
 
-/// Channels that the server's new settings name: they must be there first.
+/// Channels that the new settings of the server refer to: they are created first.
 fn named_by_server(changes: &[Change]) -> BTreeSet<Address> {
     let server = changes.iter().find(|change| change.address == Address::SERVER);
     let Some(Attributes::Server(server)) = server.and_then(|change| change.after.as_ref()) else {
@@ -325,8 +294,7 @@ fn edited_categories(changes: &[Change]) -> BTreeSet<Address> {
     edited.map(|change| change.address.clone()).collect()
 }
 
-/// Whether a channel is made with the overwrites of a category that are about to change: it is made after that, or it would
-/// begin with the old ones.
+/// Whether a channel is created with the overwrites of a category that this plan changes: it is created after the change.
 fn inherits(change: &Change, edited: &BTreeSet<Address>) -> bool {
     let Some(Attributes::Channel(channel)) = &change.after else {
         return false;
@@ -336,7 +304,7 @@ fn inherits(change: &Change, edited: &BTreeSet<Address>) -> bool {
     made && channel.overwrites.is_none() && category.is_some_and(|category| edited.contains(&category))
 }
 
-/// Whether the server stops being a community, which its last announcement channel must not outlive.
+/// Whether Community is disabled, which requires that the announcement channels are deleted first.
 fn leaves_community(change: &Change) -> bool {
     let community = |attributes: &Option<Attributes>| match attributes {
         Some(Attributes::Server(server)) => server.community,
@@ -345,16 +313,16 @@ fn leaves_community(change: &Change) -> bool {
     community(&change.before) == Some(true) && community(&change.after) == Some(false)
 }
 
-/// Overwrites of everything managed, as they are when all is made and moved, and the steps to what they should be.
-fn overwrite_steps(changes: &[Change], wanted: &Wanted, managed: &Managed, live: &Live) -> (Vec<Step>, Vec<Address>) {
+/// Steps that change overwrites, after all creations and moves, and the channels that change with their category.
+fn overwrite_steps(
+    changes: &[Change],
+    wanted: &WantedAttributes,
+    managed: &ManagedResources,
+    live: &LiveServer,
+) -> (Vec<Step>, Vec<Address>) {
     let by_address: BTreeMap<&Address, &Change> = changes.iter().map(|change| (&change.address, change)).collect();
     let mut nodes = BTreeMap::new();
-    let overwrites = |attributes: Option<&Attributes>| -> Option<Overwrites> {
-        match attributes {
-            Some(Attributes::Channel(channel) | Attributes::Category(channel)) => channel.overwrites.clone(),
-            _ => None,
-        }
-    };
+    let overwrites = |attributes: Option<&Attributes>| attributes.and_then(Attributes::overwrites).cloned();
     let is_tree = |address: &&Address| matches!(address.kind(), Kind::Category | Kind::Channel);
     let known = managed
         .known
@@ -380,7 +348,7 @@ fn overwrite_steps(changes: &[Change], wanted: &Wanted, managed: &Managed, live:
             Some(_) => overwrites(after),
             None => overwrites(wanted.get(address)).map(|_| overwrites(is_live).unwrap_or_default()),
         };
-        let node = Node {
+        let node = OverwriteNode {
             parent: place.and_then(parent).flatten(),
             current: overwrites(current).unwrap_or_default(),
             wanted,
@@ -399,7 +367,7 @@ fn overwrite_steps(changes: &[Change], wanted: &Wanted, managed: &Managed, live:
     overwrites::steps(nodes, &own)
 }
 
-/// The category, if it is said: `Some(None)` for none, or for one that is not managed.
+/// The category, if it is configured: `Some(None)` for no category, or for one that is not managed.
 fn parent(attributes: &Attributes) -> Option<Option<Address>> {
     match attributes {
         Attributes::Channel(channel) => channel
@@ -410,12 +378,12 @@ fn parent(attributes: &Attributes) -> Option<Option<Address>> {
     }
 }
 
-/// Refreshes of what did not change and is recorded differently: somebody made the change by hand that the configuration
-/// asks for, or attributes came under management, or left it.
+/// Refreshes of unchanged resources whose recorded attributes differ: another user made the configured change, or the set of
+/// managed attributes changed.
 pub(super) fn silent_refreshes(
     changes: &[Change],
-    wanted: &Wanted,
-    managed: &Managed,
+    wanted: &WantedAttributes,
+    managed: &ManagedResources,
     includes: impl Fn(&Address) -> bool,
 ) -> Vec<Step> {
     let changing: BTreeSet<&Address> = changes.iter().map(|change| &change.address).collect();
@@ -428,7 +396,7 @@ pub(super) fn silent_refreshes(
         if changing.contains(address) || !includes(address) {
             continue;
         }
-        let attributes = live.narrowed_to(attributes);
+        let attributes = live.restricted_to(attributes);
         let (address, id) = (address.clone(), known.id);
         match &known.recorded {
             Some(recorded) if *recorded == attributes => {}
@@ -443,8 +411,8 @@ pub(super) fn silent_refreshes(
     steps
 }
 
-/// Steps that bring the state up to date and nothing else.
-pub(super) fn refreshes(managed: &Managed, includes: impl Fn(&Address) -> bool) -> Vec<Step> {
+/// Steps that only update the state.
+pub(super) fn refreshes(managed: &ManagedResources, includes: impl Fn(&Address) -> bool) -> Vec<Step> {
     let mut steps = Vec::new();
     let readable = managed.known.iter().filter(|(_, known)| !known.held);
     for (address, known) in readable.filter(|(address, _)| includes(address)) {
@@ -457,8 +425,8 @@ pub(super) fn refreshes(managed: &Managed, includes: impl Fn(&Address) -> bool) 
                 attributes: live.clone(),
             }),
             (Some(recorded), Some(live)) => {
-                let attributes = live.narrowed_to(recorded);
-                // A refresh of what Discord keeps otherwise than asked has the next apply ask again.
+                let attributes = live.restricted_to(recorded);
+                // After a refresh of an altered value, the next apply requests the value again.
                 if !differing_fields(recorded, &attributes).is_empty() || !known.altered.is_empty() {
                     steps.push(Step::Refresh { address, attributes });
                 }

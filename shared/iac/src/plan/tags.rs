@@ -1,15 +1,14 @@
-//! Tags of forums. Posts refer to a tag by its id, so a tag that is renamed must keep it.
+//! Tags of forums. Posts refer to a tag by its id, so a renamed tag keeps its id.
 //!
-//! A configuration has names, the server and the state have ids. [`identify`] decides which configured tag is which tag of
-//! the server: by name; else by the name under which the state knows its id; else by its place among the tags that were
-//! found, where that leaves one possibility.
+//! A configuration has only names. [`identify`] assigns the tags of the server to the configured tags: by name; otherwise by
+//! the name in the state; otherwise by its position among the assigned tags, where only one assignment is possible.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use super::document::Change;
-use super::known::Known;
+use super::known::ManagedResource;
 use crate::model::{Attributes, Snowflake, Tag};
 
 /// The tags of a channel, where they are managed.
@@ -28,7 +27,7 @@ fn tags_mut(attributes: &mut Attributes) -> Option<&mut Vec<Tag>> {
 }
 
 /// Gives wanted tags the ids of the server's.
-pub(super) fn identify(wanted: &mut Attributes, known: &Known) {
+pub(super) fn identify(wanted: &mut Attributes, known: &ManagedResource) {
     if let (Some(wanted), Some(live)) = (tags_mut(wanted), tags_of(known.live.as_ref())) {
         let recorded = tags_of(known.recorded.as_ref()).map_or(&[][..], Vec::as_slice);
         identify_tags(wanted, recorded, live);
@@ -42,7 +41,7 @@ pub(super) fn fill_ids(recorded: &mut Attributes, live: Option<&Attributes>) {
     }
 }
 
-/// Tags by name alone, each id once.
+/// Matches tags by name, each id once.
 fn by_name(tags: &mut [Tag], live: &[Tag]) {
     let mut taken: BTreeSet<Snowflake> = tags.iter().filter_map(|tag| tag.id).collect();
     for tag in tags.iter_mut().filter(|tag| tag.id.is_none()) {
@@ -109,7 +108,7 @@ fn by_place(wanted: &mut [Tag], live: &[Tag]) {
     }
 }
 
-/// What an answer says of new tags beside what was asked: their ids. They are recorded.
+/// Copies the ids of new tags from an answer.
 pub(super) fn learn_ids(asked: &mut Attributes, answered: &Attributes) {
     if let (Some(asked), Some(answered)) = (tags_mut(asked), tags_of(Some(answered))) {
         by_name(asked, answered);
@@ -151,7 +150,7 @@ pub(super) fn notes(changes: &[Change]) -> Vec<String> {
             let known = before.iter().find(|known| known.id.is_some() && known.id == tag.id);
             if let Some(known) = known.filter(|known| known.name != tag.name) {
                 notes.push(format!(
-                    "{}: the tag `{}` is renamed to `{}`; its posts keep it",
+                    "{}: the tag `{}` is renamed to `{}`; its posts keep the tag",
                     change.address, known.name, tag.name
                 ));
             }
@@ -159,8 +158,8 @@ pub(super) fn notes(changes: &[Change]) -> Vec<String> {
         let removed = removed(change);
         if !removed.is_empty() {
             notes.push(format!(
-                "{}: the tags `{}` are removed, and posts lose them; if one of them was meant to be renamed, rename it in an \
-                 apply of its own",
+                "{}: the tags `{}` are removed from the channel and its posts; to rename a tag, rename it in an \
+                 apply without other changes of tags",
                 change.address,
                 removed.join("`, `")
             ));
@@ -206,7 +205,7 @@ mod tests {
             (&["a2", "b"], &[Some(1), Some(2)]),
             (&["b", "c2"], &[Some(2), Some(3)]),
             (&["c", "b", "a2"], &[Some(3), Some(2), Some(1)]),
-            // Either of two may be meant: nothing is guessed.
+            // Two tags match, so no id is assigned.
             (&["x", "c"], &[None, Some(3)]),
         ];
         for (wanted, expected) in cases {
@@ -215,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn tag_renamed_by_hand_is_found_by_its_recorded_id() {
+    fn tag_renamed_outside_of_gaib_is_matched_by_recorded_id() {
         let recorded = live(&["a", "b"]);
         let by_hand = [tag("new", Some(9)), tag("renamed", Some(1)), tag("b", Some(2))];
         identified(&["a", "b"], &recorded, &by_hand, &[Some(1), Some(2)]);

@@ -1,4 +1,4 @@
-//! Attributes as lines: what there is, and what becomes of it.
+//! Renders attributes and their changes as lines.
 
 use std::collections::BTreeSet;
 
@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::style::{Color, Style};
 use crate::model::{Attributes, Overwrite, Overwrites, permission_names};
-use crate::words::told_apart;
+use crate::words::visible_difference;
 
-/// Lines of a resource that is made (`+`), removed (`-`) or shown (` `).
+/// Lines of a resource that is created (`+`), deleted (`-`) or shown (` `).
 pub(super) fn whole(attributes: &Attributes, sign: char, style: Style) -> Vec<String> {
     let map = attributes.to_map();
     let fields: Vec<&str> = attributes
@@ -21,7 +21,7 @@ pub(super) fn whole(attributes: &Attributes, sign: char, style: Style) -> Vec<St
     let width = width(fields.iter().copied().filter(|field| *field != "overwrites"));
     let mut lines = Vec::new();
     for field in fields {
-        match (field, overwrites(attributes)) {
+        match (field, attributes.overwrites()) {
             ("overwrites", Some(overwrites)) => {
                 lines.push(format!("{} overwrites", mark(sign, style)));
                 for (target, overwrite) in overwrites {
@@ -39,7 +39,7 @@ pub(super) fn whole(attributes: &Attributes, sign: char, style: Style) -> Vec<St
     lines
 }
 
-/// Lines of a resource that changes: the fields that do.
+/// Lines of the changed attributes of a resource.
 pub(super) fn difference(
     before: &Attributes,
     after: &Attributes,
@@ -62,7 +62,7 @@ pub(super) fn difference(
         match (field.as_str(), before, after) {
             ("overwrites", before, after) => {
                 lines.push(format!("{} overwrites", mark('~', style)));
-                lines.extend(overwrite_lines(overwrites(before), overwrites(after), style));
+                lines.extend(overwrite_lines(before.overwrites(), after.overwrites(), style));
             }
             ("permissions", Attributes::Role(before), Attributes::Role(after)) => {
                 lines.push(format!("{} permissions", mark('~', style)));
@@ -86,20 +86,20 @@ pub(super) fn difference(
     lines
 }
 
-/// `old -> new`, with the difference in print. The text of a reference may stay while what it refers to gets another id.
+/// `old -> new`, with a visible difference. The texts are equal if a reference gets another id.
 fn changed_value(old: Option<&Value>, new: Option<&Value>) -> String {
     let show = |value: Option<&Value>, written: fn(&Value) -> String| value.map_or("(not set)".to_owned(), written);
     if old == new {
         return format!("{} -> (known after apply)", cut(&show(new, whole_value)));
     }
-    let short = told_apart(&show(old, whole_value), &show(new, whole_value));
-    // `[a, b]` may be one text or two: JSON has the quotes.
+    let short = visible_difference(&show(old, whole_value), &show(new, whole_value));
+    // JSON distinguishes a list from a text like `[a, b]`.
     let (old, new) = short.unwrap_or_else(|| (show(old, Value::to_string), show(new, Value::to_string)));
-    // Long texts are cut around the first difference.
+    // Long texts are shortened around the first difference.
     let same = old.chars().zip(new.chars()).take_while(|(old, new)| old == new).count();
-    let is_long = old.chars().count().max(new.chars().count()) > LONGEST;
-    let skipped = match is_long && same > LONGEST / 2 {
-        true => same - LONGEST / 4,
+    let is_long = old.chars().count().max(new.chars().count()) > MAX_LENGTH;
+    let skipped = match is_long && same > MAX_LENGTH / 2 {
+        true => same - MAX_LENGTH / 4,
         false => 0,
     };
     let part = |text: &str| match skipped {
@@ -123,10 +123,10 @@ pub(super) fn mark(sign: char, style: Style) -> String {
     style.paint(color, &sign.to_string())
 }
 
-/// Most signs of a value that are shown.
-const LONGEST: usize = 200;
+/// Maximum length of a displayed value, in characters.
+const MAX_LENGTH: usize = 200;
 
-/// A value as it is written in YAML, near enough; long texts are cut.
+/// A value in a form close to YAML; long texts are shortened.
 fn value(value: &Value) -> String {
     cut(&whole_value(value))
 }
@@ -142,16 +142,9 @@ fn whole_value(value: &Value) -> String {
 }
 
 fn cut(text: &str) -> String {
-    match text.char_indices().nth(LONGEST) {
+    match text.char_indices().nth(MAX_LENGTH) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
-    }
-}
-
-fn overwrites(attributes: &Attributes) -> Option<&Overwrites> {
-    match attributes {
-        Attributes::Channel(channel) | Attributes::Category(channel) => channel.overwrites.as_ref(),
-        _ => None,
     }
 }
 
@@ -212,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn changed_value_shows_where_it_differs() {
+    fn changed_value_shows_the_difference() {
         let shown = |old: Value, new: Value| changed_value(Some(&old), Some(&new));
         assert_eq!(shown(json!("a"), json!("b")), "\"a\" -> \"b\"");
         assert_eq!(shown(json!("a"), json!("a")), "\"a\" -> (known after apply)");

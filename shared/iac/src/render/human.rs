@@ -1,12 +1,12 @@
-//! Plans for people.
+//! Renders plans as text.
 
 use super::attributes::{difference, mark, whole};
 use super::style::{Color, Style};
 use crate::model::{Address, Attributes, Snowflake};
-use crate::plan::{Action, Change, Counts, Drift, Finding, Mode, Plan, Reason, Reorder, tags};
+use crate::plan::{Action, Change, ChangeReason, Counts, Drift, Finding, Mode, Plan, Reorder, tags};
 use crate::words::counted;
 
-/// The whole plan: drift, changes, orders, words, counts.
+/// The whole plan: drift, changes, orders, notes, summary.
 #[must_use]
 pub fn plan(plan: &Plan, style: Style) -> String {
     let mut text = drift(&plan.drift, style);
@@ -34,7 +34,7 @@ pub fn plan(plan: &Plan, style: Style) -> String {
     text
 }
 
-/// The differences between configuration and server, without a word of what will be done.
+/// The differences between configuration and server.
 #[must_use]
 pub fn differences(plan: &Plan, style: Style) -> String {
     let mut text = drift(&plan.drift, style);
@@ -42,7 +42,7 @@ pub fn differences(plan: &Plan, style: Style) -> String {
         text.push_str(&nothing(plan, style));
         return text;
     }
-    let heading = "The server and the configuration differ (the server as it is -> as it is configured):";
+    let heading = "The server and the configuration differ (server -> configuration):";
     text.push_str(&format!("{}\n", style.paint(Color::Bold, heading)));
     for change in &plan.changes {
         text.push('\n');
@@ -54,13 +54,13 @@ pub fn differences(plan: &Plan, style: Style) -> String {
     }
     let count = plan.changes.len() + plan.reorders.len();
     text.push_str(&format!(
-        "\n{}. `gaib server apply` makes the server as it is configured.\n",
+        "\n{}. `gaib server apply` changes the server to match the configuration.\n",
         style.paint(Color::Bold, &counted(count, "difference"))
     ));
     text
 }
 
-/// What somebody else changed; empty when nobody did.
+/// Changes outside of gaib; empty if there are none.
 #[must_use]
 pub fn drift(drift: &[Drift], style: Style) -> String {
     if drift.is_empty() {
@@ -70,7 +70,7 @@ pub fn drift(drift: &[Drift], style: Style) -> String {
         "{}\n",
         style.paint(
             Color::Bold,
-            "Changed outside of gaib since it last looked (the server as it was -> as it is):"
+            "Changed outside of gaib since the last apply or refresh (recorded state -> server):"
         )
     );
     for one in drift {
@@ -101,7 +101,7 @@ pub fn drift(drift: &[Drift], style: Style) -> String {
     text
 }
 
-/// What stands in the way of a plan; empty when nothing does.
+/// The findings of preflight; empty if there are none.
 #[must_use]
 pub fn findings(findings: &[Finding], style: Style) -> String {
     let mut text = String::new();
@@ -118,7 +118,7 @@ pub fn findings(findings: &[Finding], style: Style) -> String {
     text
 }
 
-/// A resource by itself, as `state show` prints it.
+/// A resource, as `state show` prints it.
 #[must_use]
 pub fn resource(address: &Address, id: Snowflake, attributes: &Attributes, style: Style) -> String {
     let title = title(address, Some(attributes), attributes.name(), Some(id));
@@ -156,14 +156,15 @@ pub fn summary(plan: &Plan, style: Style) -> String {
     if lost > 0 {
         let (verb, them) = if lost == 1 { ("is", "it") } else { ("are", "them") };
         let channels = counted(lost, "channel");
-        let warning =
-            format!("{channels} {verb} replaced, and the messages in {them} are lost; apply needs --allow-replace.");
+        let warning = format!(
+            "{channels} {verb} replaced, and the messages in {them} are deleted; apply requires --allow-replace."
+        );
         text.push_str(&format!("\n{}", style.paint(Color::Red, &warning)));
     }
     text
 }
 
-/// `Apply complete: 3 added, 1 changed, 0 destroyed, 2 reordered.`: what was carried out. `operation` is "Apply" or
+/// The summary of an apply: `Apply complete: 3 added, 1 changed, 0 destroyed, 2 reordered.` `operation` is "Apply" or
 /// "Destroy".
 #[must_use]
 pub fn outcome(operation: &str, counts: &Counts) -> String {
@@ -197,9 +198,9 @@ fn nothing(plan: &Plan, style: Style) -> String {
 
 fn refreshed(plan: &Plan, style: Style) -> String {
     let words = match plan.steps.len() {
-        0 => "No changes. The state is as the server is.".to_owned(),
+        0 => "No changes. The state matches the server.".to_owned(),
         count => format!(
-            "The state would be brought up to date in {}. The server is not touched.",
+            "The state would be updated in {}. The server does not change.",
             counted(count, "place")
         ),
     };
@@ -214,8 +215,16 @@ fn legend(plan: &Plan, style: Style) -> String {
         (Action::Update, "  ~ update in place", Color::Yellow),
         (Action::Replace, "-/+ destroy and then create replacement", Color::Red),
         (Action::Delete, "  - destroy", Color::Red),
-        (Action::Adopt, " <= adopt what an interrupted apply made", Color::Cyan),
-        (Action::Forget, "  . forget, the server is not touched", Color::Cyan),
+        (
+            Action::Adopt,
+            " <= adopt a resource that an interrupted apply created",
+            Color::Cyan,
+        ),
+        (
+            Action::Forget,
+            "  . remove from the state, the server does not change",
+            Color::Cyan,
+        ),
     ];
     for (action, words, color) in kinds {
         if has(action) {
@@ -228,13 +237,14 @@ fn legend(plan: &Plan, style: Style) -> String {
 fn one(change: &Change, style: Style) -> String {
     let address = style.paint(Color::Bold, &change.address.to_string());
     let (sign, words) = match change.action {
-        Action::Create if change.reason == Reason::Gone => {
-            ('+', "is gone from the server and will be created again".to_owned())
-        }
+        Action::Create if change.reason == ChangeReason::Gone => (
+            '+',
+            "no longer exists on the server and will be created again".to_owned(),
+        ),
         Action::Create => ('+', "will be created".to_owned()),
         Action::Update => ('~', "will be updated in place".to_owned()),
         Action::Replace => ('±', format!("must be {}", style.paint(Color::Red, "replaced"))),
-        Action::Delete if change.reason == Reason::NotConfigured => (
+        Action::Delete if change.reason == ChangeReason::NotConfigured => (
             '-',
             format!(
                 "will be {} (it is not in the configuration)",
@@ -242,20 +252,24 @@ fn one(change: &Change, style: Style) -> String {
             ),
         ),
         Action::Delete => ('-', format!("will be {}", style.paint(Color::Red, "destroyed"))),
-        Action::Adopt => ('<', "was made by an interrupted apply and will be adopted".to_owned()),
-        Action::Forget if change.reason == Reason::Gone => {
-            ('.', "is gone from the server and will be forgotten".to_owned())
-        }
-        Action::Forget => ('.', "will no longer be managed; the server keeps it".to_owned()),
+        Action::Adopt => (
+            '<',
+            "was created by an interrupted apply and will be adopted".to_owned(),
+        ),
+        Action::Forget if change.reason == ChangeReason::Gone => (
+            '.',
+            "no longer exists on the server and will be removed from the state".to_owned(),
+        ),
+        Action::Forget => ('.', "will no longer be managed; it stays on the server".to_owned()),
     };
     let lost = match change.loses_messages {
-        true => format!(": {}", style.paint(Color::Red, "its messages are lost")),
+        true => format!(": {}", style.paint(Color::Red, "its messages will be deleted")),
         false => String::new(),
     };
     let mut text = format!("  # {address} {words}{lost}\n");
     let removed = tags::removed(change);
     if !removed.is_empty() {
-        let warning = format!("# posts lose the tags `{}`", removed.join("`, `"));
+        let warning = format!("# posts will lose the tags `{}`", removed.join("`, `"));
         text.push_str(&format!("  {}\n", style.paint(Color::Red, &warning)));
     }
     if let (Some(origin), true) = (&change.origin, change.action != Action::Create) {
@@ -306,13 +320,13 @@ fn block(sign: char, title: &str, lines: &[String], style: Style) -> String {
 fn kind(address: &Address, attributes: &Attributes) -> String {
     match attributes {
         Attributes::Channel(channel) => format!("{} channel", channel.kind),
-        _ => address.kind().words().to_owned(),
+        _ => address.kind().noun().to_owned(),
     }
 }
 
 fn title(address: &Address, attributes: Option<&Attributes>, name: Option<&str>, id: Option<Snowflake>) -> String {
     let mut text = attributes.map_or_else(
-        || address.kind().words().to_owned(),
+        || address.kind().noun().to_owned(),
         |attributes| kind(address, attributes),
     );
     if let Some(name) = name {

@@ -1,11 +1,11 @@
-//! Plans for programs: one JSON object a line.
+//! Renders plans for `--json`: one JSON object per line.
 
 use serde_json::{Value, json};
 
 use crate::model::Attributes;
 use crate::plan::{Change, Finding, Plan};
 
-/// All messages of a plan, in the order in which people read it. The caller writes the version first.
+/// The messages of a plan, in display order. The caller writes the version message first.
 #[must_use]
 pub fn messages(plan: &Plan, findings: &[Finding]) -> Vec<Value> {
     let mut messages = Vec::new();
@@ -39,7 +39,7 @@ pub fn messages(plan: &Plan, findings: &[Finding]) -> Vec<Value> {
     messages
 }
 
-/// The message of one change.
+/// The message of a change.
 #[must_use]
 pub fn change_message(change: &Change) -> Value {
     let map = |attributes: &Option<Attributes>| attributes.as_ref().map(Attributes::to_map);

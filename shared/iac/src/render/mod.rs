@@ -1,6 +1,6 @@
-//! Plans as people and programs read them: strings in, strings out.
+//! Renders plans as text and as JSON messages.
 //!
-//! Owns the human form (Terraform's, since its readers know it) and the messages of `--json`. Refuses to write anywhere.
+//! Owns the text form, which follows Terraform's, and the messages of `--json`. The caller prints the results.
 
 mod attributes;
 mod human;

@@ -1,31 +1,31 @@
-//! Colours of terminals.
+//! Colours of terminal output.
 
-/// Whether and how text is coloured.
+/// Whether text is coloured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Style {
-    /// ANSI colours.
+    /// With ANSI colours.
     pub color: bool,
 }
 
-/// What is coloured how.
+/// The meaning of a coloured text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Color {
-    /// Made.
+    /// A creation.
     Green,
-    /// Changed.
+    /// A change.
     Yellow,
-    /// Removed, and lost.
+    /// A deletion.
     Red,
-    /// State alone.
+    /// A change of the state only.
     Cyan,
-    /// Headings.
+    /// A heading.
     Bold,
-    /// What matters less.
+    /// Less important text.
     Faint,
 }
 
 impl Style {
-    /// The text in a colour, or as it is.
+    /// The text in a colour, if colours are enabled.
     #[must_use]
     pub fn paint(self, color: Color, text: &str) -> String {
         if !self.color || text.is_empty() {

@@ -1,136 +1,140 @@
-//! The document and its transitions.
+//! The state document and its transitions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::live::{Kinds, Names, map_references};
-use crate::model::{Address, Attributes, Kind, Overwrite, Reference, Snowflake, Target};
+use crate::live::AddressIndex;
+use crate::model::{Address, Attributes, Kind, Kinds, Overwrite, Reference, Snowflake, Target};
 
-/// The version that this gaib writes.
+/// The version of state files that this gaib writes.
 pub const VERSION: u32 = 1;
 
-/// A resource that exists.
+/// A managed resource that exists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Entry {
-    /// Its id at Discord.
+pub struct StateEntry {
+    /// Id at Discord.
     pub id: Snowflake,
-    /// What it was when gaib last wrote or read it: the managed attributes, with references by address.
+    /// The managed attributes as gaib last wrote or read them, with references by address.
     pub attributes: Attributes,
 }
 
-/// A resource whose creation was begun and of whose end nothing is known: it may exist.
+/// A creation whose outcome is unknown: the resource may exist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Pending {
-    /// When, in milliseconds since the Unix epoch, by Discord's clock where that is known. What was made is not older.
+pub struct PendingCreation {
+    /// Time before the first request, in milliseconds since the Unix epoch, by Discord's clock where known. The resource is
+    /// not older.
     pub since_ms: u64,
-    /// When it was asked for the last time, by the same clock; absent for [`Pending::since_ms`].
+    /// Time before the last request, by the same clock; absent if it equals [`PendingCreation::since_ms`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub again_ms: Option<u64>,
-    /// What was asked for.
+    /// Requested attributes.
     pub attributes: Attributes,
-    /// Ids of what has its kind and was there before, as far as its age does not say so: none of them is what was made.
+    /// Ids of resources of the same kind that existed before. Those that are older than [`PendingCreation::since_ms`] are
+    /// left out.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub others: BTreeSet<Snowflake>,
-    /// What was asked for by earlier tries, where it differs from [`Pending::attributes`]: each of them may exist, too.
+    /// Requested attributes of earlier attempts, where they differ from [`PendingCreation::attributes`]. Each attempt may have
+    /// created a resource.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub asked_before: Vec<Attributes>,
 }
 
-impl Pending {
-    /// Everything that was asked for and may exist, the newest first.
-    pub fn asked(&self) -> impl Iterator<Item = &Attributes> {
+impl PendingCreation {
+    /// Requested attributes of all attempts, the newest first.
+    pub fn requested(&self) -> impl Iterator<Item = &Attributes> {
         std::iter::once(&self.attributes).chain(self.asked_before.iter().rev())
     }
 
-    /// When it was asked for the last time.
+    /// Time before the last request.
     #[must_use]
-    pub fn last_ms(&self) -> u64 {
+    pub fn last_request_ms(&self) -> u64 {
         self.again_ms.unwrap_or(self.since_ms)
     }
 
-    /// The record of another try at `now_ms`, made since nothing of `others`, which were there by then, came of the earlier ones.
+    /// The record of a further attempt at `now_ms`. None of `others`, which existed by then, is the result of an earlier
+    /// attempt.
     #[must_use]
-    pub fn asked_again(&self, attributes: &Attributes, others: BTreeSet<Snowflake>, now_ms: u64) -> Self {
+    pub fn retried(&self, attributes: &Attributes, others: BTreeSet<Snowflake>, now_ms: u64) -> Self {
         let mut next = self.clone();
         next.others.extend(others);
         next.again_ms = Some(now_ms);
         next.asked_before
             .push(std::mem::replace(&mut next.attributes, attributes.clone()));
-        next.asked_before.retain(|asked| asked != attributes);
+        next.asked_before.retain(|requested| requested != attributes);
         next
     }
 }
 
-/// Everything that is managed.
+/// The state of a server: its managed resources.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct State {
-    /// Version of the document's shape.
+    /// Version of the format.
     pub version: u32,
-    /// Grows by one with each write.
+    /// Number of writes.
     pub serial: u64,
-    /// Made up once; tells states of different beginnings apart.
+    /// Random id from the creation of the state. Versions of one state have the same lineage.
     pub lineage: String,
-    /// The server; `None` until something was read or written there.
+    /// Id of the server; `None` before the first read or write.
     pub guild_id: Option<Snowflake>,
-    /// What exists.
-    pub resources: BTreeMap<Address, Entry>,
-    /// What may exist.
+    /// Existing resources by address.
+    pub resources: BTreeMap<Address, StateEntry>,
+    /// Creations with an unknown outcome, by address.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub pending: BTreeMap<Address, Pending>,
-    /// What was asked for again since an answer was lost and nothing was found: what exists twice if the earlier request took
-    /// effect after all.
+    pub pending: BTreeMap<Address, PendingCreation>,
+    /// Creations that were repeated after a missing response. The resource exists twice if the earlier request takes effect
+    /// later.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub repeated: BTreeMap<Address, Pending>,
-    /// Values that gaib asked for and that Discord keeps otherwise, by attribute (see [`crate::plan::Altered`]). What Discord
-    /// keeps is in `resources`.
+    pub repeated: BTreeMap<Address, PendingCreation>,
+    /// Requested values that Discord stored differently, by attribute (see [`crate::plan::AlteredValues`]). `resources` has the
+    /// stored values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub altered: BTreeMap<Address, BTreeMap<String, Value>>,
 }
 
-/// Why bytes are no state, or a transition was refused.
+/// An invalid state document or transition.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
-    /// Not this JSON.
+    /// Invalid JSON.
     #[error("line {line}, column {column}: {reason}")]
     Malformed {
-        /// From 1.
+        /// Line, from 1.
         line: usize,
-        /// From 1.
+        /// Column, from 1.
         column: usize,
-        /// What is wrong.
+        /// Message of the parser.
         reason: String,
     },
-    /// Of a later gaib.
-    #[error("it has version {0}, and this gaib reads versions up to {VERSION}; use a newer gaib")]
+    /// Written by a later version of gaib.
+    #[error("it has version {0}, and this version of gaib reads up to {VERSION}; use a newer gaib")]
     Version(u64),
-    /// Nothing is managed under this address.
+    /// The address is not in the state.
     #[error("`{address}` is not in the state{}", nearest.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
     Unknown {
-        /// What was asked for.
+        /// The address.
         address: Address,
-        /// The nearest address there is.
+        /// The most similar address of the state.
         nearest: Option<Address>,
     },
-    /// Something is managed under this address.
+    /// The address is in the state already.
     #[error("`{0}` is in the state already")]
     Taken(Address),
-    /// The id is managed under another address.
+    /// The id is in the state with another address.
     #[error("`{wanted}` cannot have the id {id}: it is in the state already, as `{address}`")]
     IdTaken {
         /// The id.
         id: Snowflake,
-        /// Its address.
+        /// The address in the state.
         address: Address,
-        /// The address that was given for it.
+        /// The new address.
         wanted: Address,
     },
-    /// Two addresses have one id.
-    #[error("`{one}` and `{other}` have one id, {id}; at Discord that is one thing, which has one address")]
+    /// Two addresses have the same id.
+    #[error("`{one}` and `{other}` have the same id, {id}; a resource has exactly one address")]
     SameId {
         /// The id.
         id: Snowflake,
@@ -139,30 +143,30 @@ pub enum StateError {
         /// The second address.
         other: Address,
     },
-    /// @everyone has one address, and nothing else has it.
+    /// `role.everyone` is not the role @everyone, or @everyone has another address.
     #[error(
         "`role.everyone` is the role of all members, whose id is the server's; no other role has that address or that id"
     )]
     Everyone,
-    /// The attributes are those of another kind.
-    #[error("`{address}` has the attributes of {}", crate::words::with_article(kind.words()))]
+    /// The attributes are of another kind than the address.
+    #[error("`{address}` has the attributes of {}", crate::words::with_article(kind.noun()))]
     OtherAttributes {
         /// The address.
         address: Address,
-        /// What the attributes are of.
+        /// The kind of the attributes.
         kind: Kind,
     },
-    /// Another kind.
+    /// The new address is of another kind.
     #[error("`{from}` cannot become `{to}`: they are of different kinds")]
     KindDiffers {
-        /// The address as it is.
+        /// The old address.
         from: Address,
-        /// The address as it should be.
+        /// The new address.
         to: Address,
     },
 }
 
-/// Kinds whose ids are of one sort at Discord: a category is a channel there.
+/// The kind whose id space contains the ids of `kind`: at Discord, a category is a channel.
 const fn id_space(kind: Kind) -> Kind {
     match kind {
         Kind::Category => Kind::Channel,
@@ -170,7 +174,7 @@ const fn id_space(kind: Kind) -> Kind {
     }
 }
 
-/// What `serde_json` writes, without the place at its end.
+/// The message of `serde_json` without the position at its end.
 fn without_place(error: &serde_json::Error) -> String {
     let told = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
@@ -183,7 +187,7 @@ struct VersionAlone {
 }
 
 impl State {
-    /// Nothing is managed yet.
+    /// An empty state.
     #[must_use]
     pub fn new(lineage: impl Into<String>) -> Self {
         Self {
@@ -198,17 +202,17 @@ impl State {
         }
     }
 
-    /// Reads the document.
+    /// Parses a state document.
     ///
     /// # Errors
-    /// With line, column and reason; or that a later gaib wrote it.
+    /// Invalid JSON, a later version, or inconsistent ids.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, StateError> {
         let malformed = |error: serde_json::Error| StateError::Malformed {
             line: error.line(),
             column: error.column(),
             reason: match bytes.trim_ascii().is_empty() {
                 true => "it is empty".to_owned(),
-                // serde_json names the place, too.
+                // The message of serde_json contains the position.
                 false => without_place(&error),
             },
         };
@@ -217,7 +221,7 @@ impl State {
             return Err(StateError::Version(version));
         }
         let state: Self = serde_json::from_slice(bytes).map_err(malformed)?;
-        let of_other_kind = |(address, entry): &(&Address, &Entry)| entry.attributes.kind() != address.kind();
+        let of_other_kind = |(address, entry): &(&Address, &StateEntry)| entry.attributes.kind() != address.kind();
         match state.resources.iter().find(of_other_kind) {
             Some((address, entry)) => Err(StateError::OtherAttributes {
                 address: address.clone(),
@@ -227,7 +231,7 @@ impl State {
         }
     }
 
-    /// That no two addresses stand for one thing at Discord. A state may have been edited by hand.
+    /// Checks that no two addresses have the same id: a state may have been edited by hand.
     ///
     /// # Errors
     /// [`StateError::SameId`], with both addresses; [`StateError::Everyone`].
@@ -246,7 +250,7 @@ impl State {
         Ok(())
     }
 
-    /// @everyone is the role whose id is the server's.
+    /// The id of the role @everyone is the id of the server.
     fn check_everyone(&self, address: &Address, id: Snowflake) -> Result<(), StateError> {
         let is_server = self.guild_id.is_none_or(|guild| guild == id);
         let has_its_id = self.guild_id == Some(id) && address.kind() == Kind::Role;
@@ -256,70 +260,70 @@ impl State {
         }
     }
 
-    /// The document as text, ending in a line break.
+    /// The document as JSON, with a final line break.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        // Plain structs with text keys: serde_json cannot fail on them.
+        // serde_json cannot fail on structs and maps with string keys.
         let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
         bytes.push(b'\n');
         bytes
     }
 
-    /// Counts a write, and gives the bytes to write.
+    /// Increments the serial and returns the document.
     pub fn advance(&mut self) -> Vec<u8> {
         self.serial += 1;
         self.to_bytes()
     }
 
-    /// Whether nothing is managed, and nothing may exist.
+    /// Whether the state has neither resources nor pending creations.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.resources.is_empty() && self.pending.is_empty()
     }
 
-    /// Whether something on this server is managed, or may exist.
+    /// Whether the state is of this server and is not empty.
     #[must_use]
     pub fn manages(&self, guild: Snowflake) -> bool {
         self.guild_id == Some(guild) && !self.is_empty()
     }
 
-    /// The id of what is managed under an address.
+    /// The id of a managed resource.
     #[must_use]
     pub fn id(&self, address: &Address) -> Option<Snowflake> {
         self.resources.get(address).map(|entry| entry.id)
     }
 
-    /// An entry.
+    /// The entry of a managed resource.
     ///
     /// # Errors
-    /// [`StateError::Unknown`], with the nearest address.
-    pub fn entry(&self, address: &Address) -> Result<&Entry, StateError> {
+    /// [`StateError::Unknown`], with the most similar address.
+    pub fn entry(&self, address: &Address) -> Result<&StateEntry, StateError> {
         self.resources.get(address).ok_or_else(|| self.unknown(address))
     }
 
-    /// Which address stands for which id.
+    /// The index of addresses by id.
     #[must_use]
-    pub fn names(&self, guild_id: Snowflake, bot_id: Snowflake) -> Names {
-        Names::new(
+    pub fn names(&self, guild_id: Snowflake, bot_id: Snowflake) -> AddressIndex {
+        AddressIndex::new(
             guild_id,
             bot_id,
             self.resources.iter().map(|(address, entry)| (address, entry.id)),
         )
     }
 
-    /// A creation is about to be asked for.
-    pub fn begin_create(&mut self, address: Address, pending: Pending) {
+    /// Records a creation before its request.
+    pub fn begin_create(&mut self, address: Address, pending: PendingCreation) {
         self.pending.insert(address, pending);
     }
 
-    /// It exists (made, found again, or adopted), with these attributes.
-    pub fn record(&mut self, address: Address, entry: Entry) {
+    /// Records a resource that was created, found or imported.
+    pub fn record(&mut self, address: Address, entry: StateEntry) {
         self.pending.remove(&address);
         self.resources.insert(address, entry);
     }
 
-    /// It does not exist, or is no longer managed. Whoever refers to it does so by id from now on.
-    pub fn forget(&mut self, address: &Address) -> Option<Entry> {
+    /// Removes a resource. References to it become ids.
+    pub fn forget(&mut self, address: &Address) -> Option<StateEntry> {
         self.pending.remove(address);
         self.repeated.remove(address);
         self.altered.remove(address);
@@ -328,7 +332,7 @@ impl State {
         Some(entry)
     }
 
-    /// It was deleted from the server. Discord removes the overwrites of a deleted role.
+    /// Removes a resource that was deleted at Discord. Discord removes the overwrites of a deleted role.
     pub fn delete(&mut self, address: &Address) {
         let Some(entry) = self.forget(address) else { return };
         if address.kind() != Kind::Role {
@@ -336,7 +340,7 @@ impl State {
         }
         let target = Target::Role(Reference::Id(entry.id));
         for other in self.resources.values_mut() {
-            if let Attributes::Channel(channel) | Attributes::Category(channel) = &mut other.attributes
+            if let Some(channel) = other.attributes.channel_mut()
                 && let Some(overwrites) = &mut channel.overwrites
             {
                 overwrites.remove(&target);
@@ -344,8 +348,8 @@ impl State {
         }
     }
 
-    /// Attributes of a resource were asked for anew: what Discord did with an earlier request for them no longer counts.
-    pub fn ask_again(&mut self, address: &Address, keys: &[String]) {
+    /// Removes the altered values of attributes that were requested again.
+    pub fn clear_altered(&mut self, address: &Address, keys: &[String]) {
         if let Some(altered) = self.altered.get_mut(address) {
             altered.retain(|key, _| !keys.contains(key));
             if altered.is_empty() {
@@ -354,23 +358,25 @@ impl State {
         }
     }
 
-    /// Discord keeps other values than those that were asked for. `attributes` has the values that it keeps.
-    pub fn record_altered(&mut self, address: &Address, attributes: Attributes, asked: BTreeMap<String, Value>) {
-        if let Some(entry) = self.resources.get_mut(address).filter(|_| !asked.is_empty()) {
+    /// Records values that Discord stored differently. `attributes` has the stored values.
+    pub fn record_altered(&mut self, address: &Address, attributes: Attributes, requested: BTreeMap<String, Value>) {
+        if let Some(entry) = self.resources.get_mut(address).filter(|_| !requested.is_empty()) {
             entry.attributes = attributes;
-            self.altered.entry(address.clone()).or_default().extend(asked);
+            self.altered.entry(address.clone()).or_default().extend(requested);
         }
     }
 
-    /// A creation came to nothing: it is certain that nothing was made, by this try or an earlier one.
-    pub fn give_up(&mut self, address: &Address) {
+    /// Removes a pending creation that certainly created nothing.
+    pub fn remove_pending(&mut self, address: &Address) {
         self.pending.remove(address);
     }
 
-    /// An overwrite of a category or channel was set (`Some`) or removed.
+    /// Records an overwrite that was set (`Some`) or removed.
     pub fn record_overwrite(&mut self, address: &Address, target: &Target, overwrite: Option<Overwrite>) {
-        let Some(Attributes::Channel(channel) | Attributes::Category(channel)) =
-            self.resources.get_mut(address).map(|entry| &mut entry.attributes)
+        let Some(channel) = self
+            .resources
+            .get_mut(address)
+            .and_then(|entry| entry.attributes.channel_mut())
         else {
             return;
         };
@@ -381,23 +387,23 @@ impl State {
         };
     }
 
-    /// The bot was given a role, or it was taken.
+    /// Records whether the bot has a role.
     pub fn record_bot_role(&mut self, address: &Address, given: bool) {
         if let Some(Attributes::Role(role)) = self.resources.get_mut(address).map(|entry| &mut entry.attributes) {
             role.given_to_bot = Some(given);
         }
     }
 
-    /// Takes something in that exists and is not managed.
+    /// Adds an existing, unmanaged resource.
     ///
     /// # Errors
-    /// When the address or the id is managed already.
-    pub fn adopt(&mut self, address: Address, entry: Entry) -> Result<(), StateError> {
+    /// The address or the id is in the state already.
+    pub fn import(&mut self, address: Address, entry: StateEntry) -> Result<(), StateError> {
         if self.resources.contains_key(&address) {
             return Err(StateError::Taken(address));
         }
         let space = id_space(address.kind());
-        let same = |(known, other): &(&Address, &Entry)| other.id == entry.id && id_space(known.kind()) == space;
+        let same = |(known, other): &(&Address, &StateEntry)| other.id == entry.id && id_space(known.kind()) == space;
         if let Some((known, _)) = self.resources.iter().find(same) {
             return Err(StateError::IdTaken {
                 id: entry.id,
@@ -410,10 +416,10 @@ impl State {
         Ok(())
     }
 
-    /// Gives an address another name, everywhere.
+    /// Renames an address, also in references.
     ///
     /// # Errors
-    /// When there is nothing under `from`, something under `to`, or they are of different kinds.
+    /// `from` is not in the state, `to` is, or they are of different kinds.
     pub fn rename(&mut self, from: &Address, to: &Address) -> Result<(), StateError> {
         if from.kind() != to.kind() {
             return Err(StateError::KindDiffers {
@@ -452,7 +458,7 @@ impl State {
                 .iter()
                 .any(|reference| reference.address() == Some(from))
             {
-                map_references(&mut entry.attributes, &mut change);
+                entry.attributes.map_references(&mut change);
             }
         }
     }

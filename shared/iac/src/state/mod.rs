@@ -1,12 +1,12 @@
-//! The state: which address is which thing at Discord, and what it was when gaib last touched it.
+//! The state: ids and last known attributes of managed resources, by address.
 //!
-//! Owns the document, its version, and every change to it as a pure transition; the rule of who may replace it. Refuses to
-//! know where it is kept. Attributes are those that are managed, with references by address.
+//! Owns the document, its version and its transitions, and the check before one state replaces another. Where it is stored is
+//! the concern of the caller. The document contains only managed attributes, with references by address.
 //!
-//! To change the document's shape: raise [`VERSION`], read the older one in [`State::from_bytes`].
+//! To change the format: increment [`VERSION`] and read the older one in [`State::from_bytes`].
 
 mod document;
 mod push;
 
-pub use document::{Entry, Pending, State, StateError, VERSION};
+pub use document::{PendingCreation, State, StateEntry, StateError, VERSION};
 pub use push::{PushError, check_push};

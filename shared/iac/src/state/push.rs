@@ -1,45 +1,45 @@
-//! Who may replace a state.
+//! The check before one state replaces another.
 
 use super::State;
 
-/// Why a state may not replace the one that is there.
+/// A state that may not replace the current one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PushError {
-    /// It began elsewhere.
-    #[error("its lineage is {pushed}, and the present state's is {present}: it is the state of another beginning")]
+    /// It has another lineage.
+    #[error("its lineage is {pushed}, and the current state has lineage {present}: they are not versions of one state")]
     Lineage {
-        /// Of the one that is pushed.
+        /// Value of the pushed state.
         pushed: String,
-        /// Of the one that is there.
+        /// Value of the current state.
         present: String,
     },
-    /// It is older.
+    /// It is older than the current state.
     #[error(
-        "its serial is {pushed}, and the present state's is {present}: it is older, and what was written since would be lost"
+        "its serial is {pushed}, and the current state has serial {present}: it is older, and later changes would be lost"
     )]
     Older {
-        /// Of the one that is pushed.
+        /// Value of the pushed state.
         pushed: u64,
-        /// Of the one that is there.
+        /// Value of the current state.
         present: u64,
     },
-    /// Both claim the same serial and say different things.
-    #[error("both have serial {0} and differ: one was changed by hand")]
+    /// Both have the same serial and differ.
+    #[error("both have serial {0} and differ: one was edited")]
     Differs(u64),
     /// It belongs to another server.
-    #[error("it is of server {pushed}, and the present state is of server {present}")]
+    #[error("it belongs to server {pushed}, and the current state belongs to server {present}")]
     Guild {
-        /// Of the one that is pushed.
+        /// Value of the pushed state.
         pushed: String,
-        /// Of the one that is there.
+        /// Value of the current state.
         present: String,
     },
 }
 
-/// Whether `pushed` may replace `present`. Anything may where there is nothing.
+/// Checks whether `pushed` may replace `present`. Any state may replace an absent one.
 ///
 /// # Errors
-/// Says why not.
+/// Another lineage, an older serial, a different document of the same serial, or another server.
 pub fn check_push(present: Option<&State>, pushed: &State) -> Result<(), PushError> {
     let Some(present) = present else { return Ok(()) };
     if present.lineage != pushed.lineage {
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_later_state_of_the_same_beginning_replaces() {
+    fn only_a_later_state_of_the_same_lineage_replaces_another() {
         let mut present = State::new("a");
         present.serial = 4;
         assert_eq!(check_push(None, &present), Ok(()));

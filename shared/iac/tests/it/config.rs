@@ -3,27 +3,27 @@
 use std::collections::BTreeMap;
 
 use arrakis_domain::Color;
-use arrakis_iac::config::{Inputs, Loaded, VariableFile, load};
+use arrakis_iac::config::{Loaded, VariableFile, VariableInputs, load};
 use arrakis_iac::model::{Attributes, Channel, ChannelKind, Clearable, Configuration, Kind, Reference, Role};
 use arrakis_themes::Problems;
 
 use crate::themes;
 
-fn read(yaml: &str, inputs: &Inputs) -> Result<Loaded, Problems> {
+fn read(yaml: &str, inputs: &VariableInputs) -> Result<Loaded, Problems> {
     load("discord-server.yaml", yaml.as_bytes(), themes(), inputs)
 }
 
 fn configuration(yaml: &str) -> Configuration {
-    read(yaml, &Inputs::default())
+    read(yaml, &VariableInputs::default())
         .unwrap_or_else(|problems| panic!("{problems}"))
         .configuration
 }
 
 fn refusal(yaml: &str) -> String {
-    refusal_with(yaml, &Inputs::default())
+    refusal_with(yaml, &VariableInputs::default())
 }
 
-fn refusal_with(yaml: &str, inputs: &Inputs) -> String {
+fn refusal_with(yaml: &str, inputs: &VariableInputs) -> String {
     match read(yaml, inputs) {
         Ok(loaded) if !loaded.configuration.broken_rules.is_empty() => rules(&loaded.configuration),
         Ok(_) => panic!("the file was accepted:\n{yaml}"),
@@ -100,7 +100,7 @@ refused! {
 #[test]
 fn limits_of_discord() {
     let roles: String = (0..250).map(|number| format!("  r{number}: {{}}\n")).collect();
-    assert!(refusal(&format!("roles:\n{roles}")).contains("250 roles; a server has room for 249 beside @everyone"));
+    assert!(refusal(&format!("roles:\n{roles}")).contains("250 roles; a server has at most 249 besides @everyone"));
     let channels: String = (0..51).map(|number| format!("      c{number}: {{}}\n")).collect();
     let crowded = refusal(&format!("categories:\n  a:\n    channels:\n{channels}"));
     assert!(crowded.contains("more than 50 channels in `category.a`"), "{crowded}");
@@ -122,18 +122,18 @@ fn limits_of_discord() {
 }
 
 #[test]
-fn the_later_value_of_a_variable_wins() {
+fn later_source_of_a_variable_takes_precedence() {
     let yaml = "variables: { shade: { type: color, default: \"#000001\" } }\nroles: { a: { color: \"${shade}\" } }";
     let file = |value: &str| VariableFile {
         name: "vars.yaml".into(),
         bytes: format!("shade: \"{value}\"").into_bytes(),
     };
-    let shade = |inputs: &Inputs| {
+    let shade = |inputs: &VariableInputs| {
         role(&read(yaml, inputs).unwrap().configuration, "role.a")
             .color
             .map(Color::rgb)
     };
-    let mut inputs = Inputs::default();
+    let mut inputs = VariableInputs::default();
     assert_eq!(shade(&inputs), Some(1));
     inputs.environment = BTreeMap::from([
         ("shade".into(), "#000002".into()),
@@ -147,10 +147,10 @@ fn the_later_value_of_a_variable_wins() {
 }
 
 #[test]
-fn given_values_are_checked_where_they_come_from() {
+fn given_values_are_reported_at_their_source() {
     let yaml =
         "variables: { shade: { type: color, default: \"#000001\" }, size: { type: number } }\nflags: { voice: {} }";
-    let inputs = Inputs {
+    let inputs = VariableInputs {
         environment: BTreeMap::from([("size".into(), "large".into())]),
         files: vec![VariableFile {
             name: "vars.yaml".into(),
@@ -162,7 +162,7 @@ fn given_values_are_checked_where_they_come_from() {
 }
 
 #[test]
-fn variables_of_every_type_reach_where_they_are_used() {
+fn variables_of_every_type_are_replaced() {
     let yaml = r##"
 variables:
   clan: { default: Tabr }
@@ -193,7 +193,7 @@ channels: { c: { slow_mode: "${pause}" } }
 }
 
 #[test]
-fn flags_drop_what_they_govern_and_what_refers_to_it() {
+fn flags_remove_resources_and_references_to_them() {
     let yaml = r"
 flags: { voice: { default: true }, staff: { default: true } }
 server: { afk_channel: quiet }
@@ -203,9 +203,9 @@ categories:
 channels:
   lobby: { overwrites: { host: { allow: [VIEW_CHANNEL] }, player: { allow: [VIEW_CHANNEL] } } }
 ";
-    let off = |flag: &str| Inputs {
+    let off = |flag: &str| VariableInputs {
         arguments: vec![(flag.into(), "false".into())],
-        ..Inputs::default()
+        ..VariableInputs::default()
     };
     assert_eq!(configuration(yaml).resources.len(), 6);
     let quiet = read(yaml, &off("voice")).unwrap().configuration;
@@ -217,11 +217,11 @@ channels:
     let alone = read(yaml, &off("staff")).unwrap().configuration;
     assert_eq!(channel(&alone, "channel.lobby").overwrites.as_ref().unwrap().len(), 1);
     let needed = format!("{yaml}webhooks: {{ w: {{ channel: quiet }} }}");
-    assert!(refusal_with(&needed, &off("voice")).contains("drop this by the same flag"));
+    assert!(refusal_with(&needed, &off("voice")).contains("use the same flag here"));
 }
 
 #[test]
-fn a_theme_is_overridden_added_to_and_left_out_of() {
+fn theme_resources_can_be_overridden_added_and_removed() {
     let yaml = r##"
 theme: { name: sietch, variables: { color_usul: "#010203" }, flags: { enable_voice: false }, without: [category.badge-channels] }
 roles:
@@ -233,7 +233,7 @@ channels:
   announcements: { kind: text }
   cave-voices: { bitrate: 8000 }
 "##;
-    let loaded = read(yaml, &Inputs::default()).unwrap();
+    let loaded = read(yaml, &VariableInputs::default()).unwrap();
     let configuration = loaded.configuration;
     assert_eq!(configuration.theme.as_ref().unwrap().version, "3.0.0");
     let usul = role(&configuration, "role.usul");
@@ -268,7 +268,7 @@ channels:
 }
 
 #[test]
-fn synced_channels_have_what_their_category_has() {
+fn synced_channels_have_the_overwrites_of_their_category() {
     let configuration = configuration(
         "categories:\n  a:\n    overwrites: { everyone: { deny: [VIEW_CHANNEL] } }\n    channels: { b: { overwrites: synced }, c: {} }",
     );
@@ -278,7 +278,7 @@ fn synced_channels_have_what_their_category_has() {
 }
 
 #[test]
-fn anchors_and_merges_save_writing() {
+fn anchors_and_merge_keys_are_expanded() {
     let configuration = configuration(
         "roles:\n  a: &quiet { hoist: true, permissions: [CONNECT], color: \"#111111\" }\n  b: { <<: *quiet, color: \"#222222\" }\n  c: *quiet",
     );
@@ -295,14 +295,18 @@ fn anchors_and_merges_save_writing() {
 }
 
 #[test]
-fn equal_names_are_warned_of() {
-    let loaded = read("roles: { a: { name: Naib }, b: { name: Naib } }", &Inputs::default()).unwrap();
+fn equal_names_are_a_warning() {
+    let loaded = read(
+        "roles: { a: { name: Naib }, b: { name: Naib } }",
+        &VariableInputs::default(),
+    )
+    .unwrap();
     let told: Vec<String> = loaded.warnings.iter().map(|warning| warning.reason.clone()).collect();
     assert_eq!(told, ["`role.b` and `role.a` have the same name, `Naib`"]);
 }
 
 #[test]
-fn names_are_as_discord_writes_them() {
+fn names_are_normalised_like_discord() {
     let configuration =
         configuration("channels: { a: { name: The  Spice Market }, b: { kind: voice, name: \" Big Table \" } }");
     assert_eq!(
@@ -313,7 +317,7 @@ fn names_are_as_discord_writes_them() {
 }
 
 #[test]
-fn places_are_those_of_the_file() {
+fn positions_are_those_of_the_file() {
     let loaded = configuration("\n\nroles:\n  naib: {}\n");
     let origin = loaded.resources[0].origin.as_ref().unwrap();
     assert_eq!(
@@ -323,7 +327,7 @@ fn places_are_those_of_the_file() {
 }
 
 #[test]
-fn the_digest_is_of_what_is_said_and_in_which_order() {
+fn digest_covers_resources_and_their_order() {
     let digest = |yaml: &str| configuration(yaml).digest();
     let one = digest("roles: { a: {}, b: {} }");
     assert_eq!(one, digest("# a comment\nroles:\n  a: {}\n  b: {}\n"));

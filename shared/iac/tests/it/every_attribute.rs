@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use arrakis_iac::export::{Detail, assign, from_live, to_yaml};
+use arrakis_iac::export::{ExportDetail, assign, from_live, to_yaml};
 use arrakis_iac::import::{import, matches};
-use arrakis_iac::live::{Live, LiveResource};
+use arrakis_iac::live::{LiveResource, LiveServer};
 use arrakis_iac::model::{Attributes, ChannelKind, Configuration, Kind};
 use arrakis_iac::plan::{Options, plan, simulate};
 use arrakis_iac::state::State;
@@ -123,7 +123,7 @@ fn with(attributes: &Attributes, field: &str, from: &Attributes) -> Attributes {
 }
 
 /// A community server with what examples refer to, and the resource.
-fn server(resource: &Attributes) -> Live {
+fn server(resource: &Attributes) -> LiveServer {
     let mut live = empty_server();
     live.features.insert("COMMUNITY".to_owned());
     live.insert(live_channel(500, "rules", 0));
@@ -149,7 +149,7 @@ fn server(resource: &Attributes) -> Live {
     live
 }
 
-fn put(live: &mut Live, attributes: &Attributes) {
+fn put(live: &mut LiveServer, attributes: &Attributes) {
     let id = if attributes.kind().is_single() {
         id(GUILD)
     } else {
@@ -171,8 +171,11 @@ fn put(live: &mut Live, attributes: &Attributes) {
     });
 }
 
-fn taken_in(live: &Live) -> (Configuration, State) {
-    let yaml = to_yaml(&from_live(live, &assign(live, &BTreeMap::new()), Detail::Readable), "");
+fn taken_in(live: &LiveServer) -> (Configuration, State) {
+    let yaml = to_yaml(
+        &from_live(live, &assign(live, &BTreeMap::new()), ExportDetail::Readable),
+        "",
+    );
     let configuration = crate::export::read_back(&yaml);
     let mut state = State::new("lineage");
     for (address, id) in matches(&configuration, &state, live).found {
@@ -212,7 +215,7 @@ fn without_tag_ids(attributes: &Attributes) -> Attributes {
 }
 
 #[test]
-fn a_change_by_hand_from_and_to_the_default_is_seen_and_undone() {
+fn drift_from_and_to_the_default_is_detected_and_reverted() {
     let mut seen = 0;
     for (kind, of) in kinds() {
         let Example { one, other } = example(kind, of);
@@ -243,7 +246,7 @@ fn a_change_by_hand_from_and_to_the_default_is_seen_and_undone() {
                 assert!(!made.drift.is_empty(), "{kind} {of} {field}");
                 let (after, _) = simulate(&live, &state, &made).unwrap_or_else(|error| panic!("{field}: {error}"));
                 let id = found.and_then(|change| change.id).unwrap();
-                let attributes = |live: &Live| without_tag_ids(&live.get(kind, id).unwrap().attributes);
+                let attributes = |live: &LiveServer| without_tag_ids(&live.get(kind, id).unwrap().attributes);
                 assert_eq!(attributes(&after), attributes(&before), "{kind} {of} {field}");
                 seen += 1;
             }
@@ -254,7 +257,7 @@ fn a_change_by_hand_from_and_to_the_default_is_seen_and_undone() {
 }
 
 #[test]
-fn an_export_sets_every_attribute_of_another_server() {
+fn export_sets_every_attribute_of_another_server() {
     for (kind, of) in kinds() {
         let Example { one, other } = example(kind, of);
         for (from, to) in [(&one, &other), (&other, &one)] {
@@ -279,7 +282,7 @@ fn an_export_sets_every_attribute_of_another_server() {
             let made = plan(&configuration, &state, &live, &Options::default()).unwrap();
             let (after, _) = simulate(&live, &state, &made).unwrap_or_else(|error| panic!("{kind} {of}: {error}"));
             let id = if kind.is_single() { id(GUILD) } else { id(600) };
-            let managed = |live: &Live| {
+            let managed = |live: &LiveServer| {
                 let mut map = without_tag_ids(&live.get(kind, id).unwrap().attributes).to_map();
                 map.retain(|field, _| !NOT_COMPARED.contains(&field.as_str()));
                 map
@@ -295,7 +298,7 @@ fn an_export_sets_every_attribute_of_another_server() {
 }
 
 #[test]
-fn a_file_that_does_not_say_managed_leaves_alone_what_it_leaves_out() {
+fn absent_attributes_stay_unchanged_without_managed_defaults() {
     let Example { one, other } = example(Kind::Role, ChannelKind::Text);
     let live = server(&other);
     let configuration = crate::export::read_back("roles:\n  usul: { name: Usul, permissions: [SPEAK] }\n");

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use arrakis_iac::config::{Inputs, Loaded, from_theme, load, schema};
+use arrakis_iac::config::{Loaded, VariableInputs, from_theme, load, schema};
 use arrakis_iac::export::to_yaml;
 
 use crate::export::{canonical, check_by_schema, read_back};
@@ -24,11 +24,11 @@ fn examples() -> Vec<(String, Vec<u8>)> {
 }
 
 fn loaded(name: &str, bytes: &[u8]) -> Loaded {
-    load(name, bytes, themes(), &Inputs::default()).unwrap_or_else(|problems| panic!("{problems}"))
+    load(name, bytes, themes(), &VariableInputs::default()).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 #[test]
-fn every_example_is_a_configuration_without_a_warning() {
+fn every_example_loads_without_warnings() {
     let examples = examples();
     assert!(examples.len() >= 4);
     for (name, bytes) in examples {
@@ -39,7 +39,7 @@ fn every_example_is_a_configuration_without_a_warning() {
 }
 
 #[test]
-fn every_example_exported_reads_back_as_the_same() {
+fn export_of_every_example_is_read_back_unchanged() {
     for (name, bytes) in examples() {
         let configuration = loaded(&name, &bytes).configuration;
         let yaml = to_yaml(&configuration, "exported");
@@ -49,7 +49,7 @@ fn every_example_exported_reads_back_as_the_same() {
 }
 
 #[test]
-fn every_example_and_every_theme_satisfies_the_schema() {
+fn every_example_and_theme_satisfies_the_schema() {
     for (name, bytes) in examples() {
         check_by_schema(&name, std::str::from_utf8(&bytes).unwrap());
     }
@@ -60,7 +60,7 @@ fn every_example_and_every_theme_satisfies_the_schema() {
 
 /// Written anew by `UPDATE_SCHEMA=1 cargo test -p arrakis-iac`.
 #[test]
-fn the_committed_schema_is_that_of_the_types() {
+fn committed_schema_is_current() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/schemas/discord-server.schema.json");
     let made = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
     if std::env::var_os("UPDATE_SCHEMA").is_some() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use arrakis_iac::config::{Inputs, load, schema};
+use arrakis_iac::config::{VariableInputs, load, schema};
 use arrakis_iac::export::to_yaml;
 use arrakis_iac::model::{Address, Attributes, Clearable, Configuration, Kind};
 use proptest::prelude::*;
@@ -33,7 +33,7 @@ pub(crate) fn canonical(configuration: &Configuration) -> Canonical {
 }
 
 pub(crate) fn read_back(yaml: &str) -> Configuration {
-    match load("exported.yaml", yaml.as_bytes(), themes(), &Inputs::default()) {
+    match load("exported.yaml", yaml.as_bytes(), themes(), &VariableInputs::default()) {
         Ok(loaded) => loaded.configuration,
         Err(problems) => panic!("{problems}\n\n{yaml}"),
     }
@@ -55,7 +55,7 @@ proptest! {
     #![proptest_config(ProptestConfig { max_shrink_iters: 2_000, ..ProptestConfig::with_cases(cases(64)) })]
 
     #[test]
-    fn exports_read_back_as_the_same(configuration in configurations()) {
+    fn export_is_read_back_unchanged(configuration in configurations()) {
         let yaml = to_yaml(&configuration, "by a test");
         let back = read_back(&yaml);
         prop_assert_eq!(canonical(&back), canonical(&configuration), "{}", yaml);

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use arrakis_iac::config::{Inputs, VariableFile, load};
+use arrakis_iac::config::{VariableFile, VariableInputs, load};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
@@ -12,7 +12,7 @@ use crate::themes;
 
 /// What is said of a file, or that it was taken.
 fn told(bytes: &[u8]) -> String {
-    match load("server.yaml", bytes, themes(), &Inputs::default()) {
+    match load("server.yaml", bytes, themes(), &VariableInputs::default()) {
         Ok(loaded) => {
             let rules = crate::config::rules(&loaded.configuration);
             format!("taken, {} resources\n{rules}", loaded.configuration.resources.len())
@@ -38,7 +38,7 @@ fn corpus() -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
-fn every_broken_file_is_told_clearly() {
+fn invalid_files_have_clear_errors() {
     let mut report = String::new();
     for (name, bytes) in corpus() {
         if !["basic.yaml", "community.yaml", "game-club.yaml", "sietch.yaml"].contains(&name.as_str()) {
@@ -50,7 +50,7 @@ fn every_broken_file_is_told_clearly() {
 
 /// What a file says that would need so much memory, or so deep a stack, is refused before it is built.
 #[test]
-fn what_is_too_much_is_refused() {
+fn too_large_files_are_refused() {
     let deep_flow = format!("roles: {}{}", "[".repeat(100_000), "]".repeat(100_000));
     let deep_block: String = (0..1_000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
     // Values of a list are the cheapest to write, and aliases are cheaper still: both are counted.
@@ -84,7 +84,10 @@ fn what_is_too_much_is_refused() {
         (huge.as_slice(), "bytes; a configuration has at most"),
         (chain.as_bytes(), "more than 32 variables"),
         (many.as_bytes(), "more problems are not shown"),
-        (spread.as_bytes(), "the variables of this file come to more than"),
+        (
+            spread.as_bytes(),
+            "the values of the variables in this file have more than",
+        ),
     ] {
         let told = told(bytes);
         assert!(
@@ -101,11 +104,11 @@ fn what_is_too_much_is_refused() {
 }
 
 #[test]
-fn variable_files_are_as_hostile_as_any() {
+fn invalid_variable_files_have_clear_errors() {
     for (name, bytes) in corpus() {
-        let inputs = Inputs {
+        let inputs = VariableInputs {
             files: vec![VariableFile { name, bytes }],
-            ..Inputs::default()
+            ..VariableInputs::default()
         };
         let _ = load("server.yaml", b"theme: basic", themes(), &inputs);
     }
@@ -211,11 +214,11 @@ proptest! {
 
     /// Longer by `PROPTEST_CASES=100000`.
     #[test]
-    fn no_change_to_a_file_breaks_the_reader(chosen in any::<Index>(), mutations in proptest::collection::vec(mutation(), 1..8)) {
+    fn changed_files_do_not_panic(chosen in any::<Index>(), mutations in proptest::collection::vec(mutation(), 1..8)) {
         let corpus = corpus();
         let (name, bytes) = chosen.get(&corpus).clone();
         let bytes = mutations.iter().fold(bytes, changed);
-            match load(&name, &bytes, themes(), &Inputs::default()) {
+            match load(&name, &bytes, themes(), &VariableInputs::default()) {
             // What is taken is whole: it can be written, and read again.
             Ok(loaded) => {
                 let yaml = arrakis_iac::export::to_yaml(&loaded.configuration, "");
@@ -235,7 +238,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_break_the_reader(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn random_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         prop_assert!(!told(&bytes).is_empty());
     }
 }

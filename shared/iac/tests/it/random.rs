@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use arrakis_domain::{Color, Permissions};
 use arrakis_iac::model::{
     Address, Attributes, AutoArchive, AutomodAction, AutomodPreset, AutomodRule, AutomodTrigger, Channel, ChannelKind,
-    Clearable, Configuration, Emoji, EmojiReference, Event, EventPlace, ForumLayout, Image, Key, Kind, Onboarding,
-    OnboardingMode, OnboardingOption, OnboardingPrompt, Overwrite, Overwrites, PromptKind, Reference, Resource, Role,
-    Server, Snowflake, SortOrder, Sticker, SystemMessage, Tag, TagMatch, Target, Timestamp, Verification, VideoQuality,
-    Webhook, WelcomeChannel, WelcomeScreen, normalised_name,
+    Clearable, Configuration, Emoji, EmojiReference, Event, EventLocation, ForumLayout, Image, Kind, LogicalName,
+    Onboarding, OnboardingMode, OnboardingOption, OnboardingPrompt, Overwrite, Overwrites, PromptKind, Reference,
+    Resource, Role, Server, Snowflake, SortOrder, Sticker, SystemMessage, Tag, TagMatch, Target, Timestamp,
+    Verification, VideoQuality, Webhook, WelcomeChannel, WelcomeScreen, normalised_name,
 };
 use proptest::collection::{btree_set, vec};
 use proptest::option;
@@ -54,7 +54,7 @@ trait ShuffleKeys {
 
 impl<S: Strategy<Value = BTreeSet<String>> + 'static> ShuffleKeys for S {
     fn prop_shuffle_keys(self, kind: Kind) -> BoxedStrategy<Vec<Address>> {
-        let address = move |key: String| Address::of(kind, Key::new(key).unwrap());
+        let address = move |key: String| Address::of(kind, LogicalName::new(key).unwrap());
         let fits = |key: &String| !matches!(key.as_str(), "everyone" | "bot");
         self.prop_map(move |keys| keys.into_iter().filter(fits).map(address).collect::<Vec<_>>())
             .prop_shuffle()
@@ -371,9 +371,9 @@ fn small(world: &World, kind: Kind) -> BoxedStrategy<Attributes> {
             .boxed(),
         _ => {
             let place = prop_oneof![
-                reference(&world.channels).prop_map(EventPlace::Stage),
-                reference(&world.channels).prop_map(EventPlace::Voice),
-                text(100).prop_map(EventPlace::External),
+                reference(&world.channels).prop_map(EventLocation::Stage),
+                reference(&world.channels).prop_map(EventLocation::Voice),
+                text(100).prop_map(EventLocation::External),
             ];
             (
                 text(100),

@@ -1,7 +1,7 @@
 //! Ids that name nothing on the server are refused before the first write, for every kind and field; a copy of another server
 //! goes without them on demand.
 
-use arrakis_iac::live::Live;
+use arrakis_iac::live::LiveServer;
 use arrakis_iac::model::{Attributes, Configuration, Kind, Resource, Snowflake};
 use arrakis_iac::plan::{Finding, Options, absent_members, members, plan, preflight, simulate};
 use arrakis_iac::state::State;
@@ -29,7 +29,7 @@ fn one(text: &str, map: Value) -> Configuration {
     }
 }
 
-fn community() -> Live {
+fn community() -> LiveServer {
     let mut live = empty_server();
     live.features.insert("COMMUNITY".to_owned());
     live.insert(live_channel(500, "rules", 0));
@@ -136,7 +136,7 @@ fn cases() -> Vec<(&'static str, &'static str, Value)> {
     cases
 }
 
-fn unresolved(configuration: &Configuration, live: &Live, options: &Options) -> Vec<Finding> {
+fn unresolved(configuration: &Configuration, live: &LiveServer, options: &Options) -> Vec<Finding> {
     let state = State::new("x");
     let plan = plan(configuration, &state, live, options).unwrap();
     let mut findings = preflight(&plan, live, &state);
@@ -146,7 +146,7 @@ fn unresolved(configuration: &Configuration, live: &Live, options: &Options) -> 
 
 /// The cases above name each reference that the model has: a new one is added there, or this fails.
 #[test]
-fn every_reference_of_the_model_has_a_case() {
+fn every_reference_of_the_model_is_tested() {
     let mut fields: Vec<String> = cases()
         .iter()
         .map(|(address, field, _)| format!("{} {field}", address.split('.').next().unwrap()))
@@ -166,7 +166,7 @@ fn every_reference_of_the_model_has_a_case() {
 }
 
 #[test]
-fn an_id_of_nothing_is_refused_before_the_first_write() {
+fn unknown_id_is_an_obstacle_before_the_first_write() {
     let live = community();
     for (text, field, map) in cases() {
         let findings = unresolved(&one(text, map.clone()), &live, &Options::default());
@@ -185,7 +185,7 @@ fn an_id_of_nothing_is_refused_before_the_first_write() {
 }
 
 #[test]
-fn a_copy_goes_without_them_on_demand() {
+fn drop_missing_plans_without_unknown_ids() {
     let live = community();
     let options = Options {
         drop_missing: true,
@@ -208,7 +208,7 @@ fn a_copy_goes_without_them_on_demand() {
 
 /// All of them in one finding, each with its places: a copy of another server is not message one at a time.
 #[test]
-fn all_are_told_at_once() {
+fn all_unknown_ids_are_reported_together() {
     let mut configuration = Configuration::default();
     for (index, (text, _, map)) in cases().into_iter().enumerate() {
         let address = address(text);
@@ -234,7 +234,7 @@ fn all_are_told_at_once() {
 
 /// What the server has already is kept, and what is not sent is not looked up.
 #[test]
-fn an_id_of_nothing_that_the_server_has_already_stays() {
+fn unknown_id_that_the_server_has_already_stays() {
     let mut live = community();
     let before = attributes(
         Kind::Channel,
@@ -269,7 +269,7 @@ fn an_id_of_nothing_that_the_server_has_already_stays() {
 }
 
 #[test]
-fn members_are_named_for_a_lookup_and_told_of() {
+fn absent_members_of_overwrites_are_reported() {
     let live = community();
     let overwrites = json!({ "member:81": {}, "member:82": {}, "bot": {} });
     let configuration = one(

@@ -3,7 +3,7 @@
 //! With `DISCORD_OPENAPI` naming Discord's OpenAPI document, every field that it requires is tried; without it, those of the
 //! committed list, which the document is compared with.
 
-use arrakis_iac::live::{Collections, Live, Unreadable};
+use arrakis_iac::live::{Collections, LiveServer, Unreadable};
 use arrakis_iac::model::{Attributes, AutomodTrigger, Kind, Snowflake};
 use serde_json::{Value, json};
 
@@ -32,19 +32,23 @@ fn collections(answers: &[(String, Value)]) -> Collections {
         guild: guild.1.clone(),
         channels: channels.1.clone(),
         bot: bot.1.clone(),
-        webhooks: Some(webhooks.1.clone()),
-        automod: Some(automod.1.clone()),
-        welcome_screen: Some(welcome_screen.1.clone()),
-        onboarding: Some(onboarding.1.clone()),
-        events: Some(events.1.clone()),
+        lists: [
+            (Kind::Webhook, webhooks),
+            (Kind::Automod, automod),
+            (Kind::WelcomeScreen, welcome_screen),
+            (Kind::Onboarding, onboarding),
+            (Kind::Event, events),
+        ]
+        .map(|(kind, answer)| (kind, answer.1.clone()))
+        .into(),
     }
 }
 
 /// What is read, with one field of one answer changed.
-fn read_with(call: usize, object: &str, change: impl Fn(&mut Value)) -> Result<Live, Unreadable> {
+fn read_with(call: usize, object: &str, change: impl Fn(&mut Value)) -> Result<LiveServer, Unreadable> {
     let mut answers = answers();
     change(answers[call].1.pointer_mut(object).unwrap());
-    Live::read(&collections(&answers))
+    LiveServer::read(&collections(&answers))
 }
 
 /// Objects by JSON pointer, the whole included.
@@ -253,8 +257,8 @@ fn rule_of(call: usize, object: &str, field: &str) -> Option<bool> {
 }
 
 #[test]
-fn a_complete_answer_is_read() {
-    let live = Live::read(&collections(&answers())).unwrap();
+fn complete_response_is_read() {
+    let live = LiveServer::read(&collections(&answers())).unwrap();
     assert_eq!(live.unknown, []);
     for (kind, count) in [
         (Kind::Role, 2),
@@ -268,7 +272,7 @@ fn a_complete_answer_is_read() {
 }
 
 #[test]
-fn a_required_field_that_is_missing_or_null_is_an_error_that_names_it() {
+fn missing_required_field_is_an_error_with_its_name() {
     let mut tried = 0;
     for (call, object, field) in fields() {
         let Some(nullable) = rule_of(call, &object, &field) else {
@@ -305,7 +309,7 @@ fn a_required_field_that_is_missing_or_null_is_an_error_that_names_it() {
 
 /// Whatever else is missing or null is tolerated, or is not read at all; no list or set becomes empty by it.
 #[test]
-fn an_optional_field_that_is_missing_or_null_is_tolerated() {
+fn missing_optional_field_is_accepted() {
     for (call, object, field) in fields() {
         if rule_of(call, &object, &field).is_some() {
             continue;
@@ -333,7 +337,7 @@ fn an_optional_field_that_is_missing_or_null_is_tolerated() {
 }
 
 #[test]
-fn an_answer_that_is_no_list_or_null_is_an_error() {
+fn response_that_is_not_a_list_is_an_error() {
     for call in 0..9 {
         for wrong in [Value::Null, json!({ "message": "?" }), json!("x"), json!([1])] {
             // The caller gives `null` for a server without a welcome screen.
@@ -342,7 +346,7 @@ fn an_answer_that_is_no_list_or_null_is_an_error() {
             }
             let mut answers = answers();
             answers[call].1 = wrong.clone();
-            let message = Live::read(&collections(&answers))
+            let message = LiveServer::read(&collections(&answers))
                 .expect_err(&format!("{wrong} of call {call}"))
                 .to_string();
             assert!(message.contains(REQUIRED[call].0), "{message}");
@@ -351,7 +355,7 @@ fn an_answer_that_is_no_list_or_null_is_an_error() {
 }
 
 #[test]
-fn values_that_nobody_knows_are_left_alone_and_told() {
+fn unknown_values_are_unmanaged_and_reported() {
     let live = read_with(4, "/0", |rule| rule["trigger_type"] = json!(42)).unwrap();
     let message: Vec<String> = live.unknown.iter().map(ToString::to_string).collect();
     assert_eq!(message.len(), 1);
@@ -359,7 +363,7 @@ fn values_that_nobody_knows_are_left_alone_and_told() {
         message[0].contains("automod rule `r` (40)") && message[0].contains("`trigger`, `42`"),
         "{message:?}"
     );
-    let keyword = |live: &Live| {
+    let keyword = |live: &LiveServer| {
         live.of_kind(Kind::Automod)
             .filter(|rule| matches!(&rule.attributes, Attributes::Automod(rule) if matches!(rule.trigger, Some(AutomodTrigger::Keyword { .. }))))
             .count()
@@ -375,7 +379,7 @@ fn snowflake(id: u64) -> Snowflake {
 
 /// Of what has an unknown kind nothing but id and kind is needed.
 #[test]
-fn things_of_an_unknown_kind_are_there_and_unreadable() {
+fn resources_of_unknown_kinds_are_unreadable() {
     let live = read_with(1, "/1", |channel| {
         *channel = json!({ "id": "7", "type": 99, "name": null, "available_tags": 1 });
     });
@@ -393,7 +397,7 @@ fn things_of_an_unknown_kind_are_there_and_unreadable() {
     assert!(live.unreadable(Kind::Event, snowflake(61)).is_some());
     let mut answers = answers();
     answers[4].1[2] = Value::Null;
-    let live = Live::read(&collections(&answers)).unwrap();
+    let live = LiveServer::read(&collections(&answers)).unwrap();
     assert_eq!(live.incomplete, [Kind::Automod].into());
 }
 
@@ -411,7 +415,7 @@ fn fields_that_may_be_absent_have_their_documented_defaults() {
         remove(&mut answers, &format!("/1/{channel}/flags"));
     }
     remove(&mut answers, "/2/user");
-    let live = Live::read(&collections(&answers)).unwrap();
+    let live = LiveServer::read(&collections(&answers)).unwrap();
     assert!(live.unread.contains(&Kind::Sticker) && live.channels_unordered);
     let emoji = live.get(Kind::Emoji, snowflake(30)).unwrap();
     assert!(!emoji.managed && live.animated_emoji.is_empty());
@@ -473,13 +477,13 @@ const UNLIKE_THE_DOCUMENT: &[&str] = &[
 
 /// Every field that Discord's document requires is required here, or not read at all.
 #[test]
-fn what_the_document_requires_is_required() {
+fn required_fields_of_the_openapi_document_are_required() {
     let Some(file) = std::env::var_os("DISCORD_OPENAPI") else {
         eprintln!("skipped: DISCORD_OPENAPI names no document");
         return;
     };
     let document: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
-    let complete = Live::read(&collections(&answers())).unwrap();
+    let complete = LiveServer::read(&collections(&answers())).unwrap();
     let mut tried = 0;
     for (call, (name, answer)) in answers().into_iter().enumerate() {
         let path = name.replacen("{id}", "{guild_id}", 1).replace("{bot}", "{user_id}");
@@ -496,8 +500,9 @@ fn what_the_document_requires_is_required() {
                 object.as_object_mut().unwrap().remove(&field);
             });
             let null = read_with(call, &object, |object| object[field.as_str()] = Value::Null);
-            let unread =
-                |read: &Result<Live, Unreadable>| read.is_err() || read.as_ref().is_ok_and(|live| *live == complete);
+            let unread = |read: &Result<LiveServer, Unreadable>| {
+                read.is_err() || read.as_ref().is_ok_and(|live| *live == complete)
+            };
             assert!(
                 forgiven || unread(&removed),
                 "{name} {pointer} is required by the document and read as if it were not"

@@ -1,7 +1,7 @@
 //! The state document.
 
 use arrakis_iac::model::{Address, Attributes, Channel, Clearable, Reference, Role, Snowflake};
-use arrakis_iac::state::{Entry, State, StateError};
+use arrakis_iac::state::{State, StateEntry, StateError};
 
 fn address(text: &str) -> Address {
     text.parse().unwrap()
@@ -19,7 +19,7 @@ fn state() -> State {
     };
     state.record(
         address("role.guard"),
-        Entry {
+        StateEntry {
             id: id(5),
             attributes: Attributes::Role(role),
         },
@@ -32,7 +32,7 @@ fn state() -> State {
     };
     state.record(
         address("channel.gate"),
-        Entry {
+        StateEntry {
             id: id(6),
             attributes: Attributes::Channel(channel),
         },
@@ -43,7 +43,7 @@ fn state() -> State {
     };
     state.record(
         address("category.keep"),
-        Entry {
+        StateEntry {
             id: id(7),
             attributes: Attributes::Category(keep),
         },
@@ -59,7 +59,7 @@ fn category_of_gate(state: &State) -> Reference {
 }
 
 #[test]
-fn what_is_written_is_read_and_each_write_counts() {
+fn written_state_is_read_back_and_serial_increases() {
     let mut state = state();
     let bytes = state.advance();
     assert_eq!(state.serial, 1);
@@ -67,7 +67,7 @@ fn what_is_written_is_read_and_each_write_counts() {
 }
 
 #[test]
-fn other_documents_are_refused_with_their_place() {
+fn invalid_states_are_refused_with_position() {
     let error = State::from_bytes(b"{\n  \"version\": 1,\n  \"serial\": -1\n}").unwrap_err();
     assert!(matches!(error, StateError::Malformed { line: 3, .. }), "{error}");
     let error = State::from_bytes(b"{\"version\": 7}").unwrap_err();
@@ -80,7 +80,7 @@ fn other_documents_are_refused_with_their_place() {
 }
 
 #[test]
-fn who_is_renamed_is_renamed_everywhere_and_who_is_forgotten_is_an_id() {
+fn rename_changes_references_and_removal_replaces_them_by_ids() {
     let mut state = state();
     state
         .rename(&address("category.keep"), &address("category.castle"))
@@ -97,13 +97,13 @@ fn who_is_renamed_is_renamed_everywhere_and_who_is_forgotten_is_an_id() {
 }
 
 #[test]
-fn one_thing_has_one_address() {
+fn resource_has_one_address() {
     let mut state = state();
     let entry = state.resources[&address("role.guard")].clone();
-    let twice = state.adopt(address("role.watch"), entry.clone()).unwrap_err();
+    let twice = state.import(address("role.watch"), entry.clone()).unwrap_err();
     assert!(matches!(twice, StateError::IdTaken { .. }), "{twice}");
     let taken = state
-        .adopt(address("role.guard"), Entry { id: id(9), ..entry })
+        .import(address("role.guard"), StateEntry { id: id(9), ..entry })
         .unwrap_err();
     assert!(matches!(taken, StateError::Taken(_)), "{taken}");
 }

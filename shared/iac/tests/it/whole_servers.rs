@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use arrakis_domain::Permissions;
-use arrakis_iac::export::{Detail, assign, from_live, to_yaml};
+use arrakis_iac::export::{ExportDetail, assign, from_live, to_yaml};
 use arrakis_iac::import::import;
-use arrakis_iac::live::{Live, LiveResource};
+use arrakis_iac::live::{LiveResource, LiveServer};
 use arrakis_iac::model::{Attributes, Channel, ChannelKind, Clearable, Kind, Overwrite, Overwrites, Reference, Target};
 use arrakis_iac::plan::{Options, plan, simulate};
 use arrakis_iac::state::State;
@@ -16,7 +16,7 @@ use crate::plan::world::{empty_server, id, live_role};
 use crate::random::configurations;
 
 /// Exports all of it, reads the export back, takes everything in and plans.
-fn assert_no_change(live: &Live, detail: Detail) -> String {
+fn assert_no_change(live: &LiveServer, detail: ExportDetail) -> String {
     let addresses = assign(live, &BTreeMap::new());
     let yaml = to_yaml(&from_live(live, &addresses, detail), "a test");
     let configuration = read_back(&yaml);
@@ -39,11 +39,11 @@ proptest! {
     #![proptest_config(ProptestConfig { max_shrink_iters: 500, ..ProptestConfig::with_cases(cases(24)) })]
 
     #[test]
-    fn what_was_applied_exports_to_no_change(configuration in configurations()) {
+    fn export_after_apply_plans_no_change(configuration in configurations()) {
         let server = empty_server();
         let made = plan(&configuration, &State::new("first"), &server, &Options::default()).unwrap();
         if let Ok((live, _)) = simulate(&server, &State::new("first"), &made) {
-            for detail in [Detail::Readable, Detail::Complete] {
+            for detail in [ExportDetail::Readable, ExportDetail::Complete] {
                 assert_no_change(&live, detail);
             }
         }
@@ -64,7 +64,7 @@ const NAMES: [&str; 10] = [
 ];
 
 /// 250 roles, 500 channels in categories that are full, names that repeat and names that no address could be.
-fn crowded() -> Live {
+fn crowded() -> LiveServer {
     let mut live = empty_server();
     for number in 0..248_u64 {
         let name = NAMES[usize::try_from(number).unwrap() % NAMES.len()];
@@ -138,20 +138,20 @@ fn crowded() -> Live {
 }
 
 #[test]
-fn a_crowded_server_exports_to_no_change() {
+fn export_of_a_large_server_plans_no_change() {
     let live = crowded();
     // Fifty in a category is the limit, and this has 49 or 50 in each.
     assert_eq!(
         live.of_kind(Kind::Category).count() + live.of_kind(Kind::Channel).count(),
         500
     );
-    let yaml = assert_no_change(&live, Detail::Complete);
+    let yaml = assert_no_change(&live, ExportDetail::Complete);
     assert!(yaml.contains("BIT_47"), "a bit without a name is not lost");
     check_by_schema("crowded", &yaml);
 }
 
 #[test]
-fn names_made_for_a_server_are_always_the_same_and_keep_those_there_are() {
+fn assigned_names_are_deterministic_and_keep_existing_ones() {
     let live = crowded();
     let fresh = assign(&live, &BTreeMap::new());
     assert_eq!(
@@ -168,7 +168,7 @@ fn names_made_for_a_server_are_always_the_same_and_keep_those_there_are() {
 }
 
 #[test]
-fn an_export_reads_as_people_write() {
+fn export_is_readable() {
     let mut live = empty_server();
     let settings = live.get_mut(Kind::Server, live.guild_id).unwrap();
     settings.attributes.complete_with(&settings.attributes.defaults(), &[]);
@@ -212,5 +212,5 @@ fn an_export_reads_as_people_write() {
     live.insert(channel(31, ChannelKind::Voice, "council chamber", Some(30), 0));
     live.insert(channel(32, ChannelKind::Text, "council-rock", Some(30), 1));
     live.insert(channel(33, ChannelKind::Text, "lobby", None, 0));
-    insta::assert_snapshot!(assert_no_change(&live, Detail::Readable));
+    insta::assert_snapshot!(assert_no_change(&live, ExportDetail::Readable));
 }

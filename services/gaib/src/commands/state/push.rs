@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use arrakis_iac::state::{PushError, State, StateError, check_push};
-use arrakis_iac_apply::store::Guard;
+use arrakis_iac_apply::store::StateLock;
 use serde_json::json;
 
 use crate::arguments::state::Push;
@@ -66,7 +66,7 @@ async fn under_lock(
     workspace: &Workspace,
     arguments: &Push,
     pushed: &mut State,
-    guard: &mut dyn Guard,
+    guard: &mut dyn StateLock,
 ) -> Result<()> {
     let name = arguments.file.display().to_string();
     let present = match workspace.state().await {

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use arrakis_iac::model::Snowflake;
 use arrakis_iac::state::State;
-use arrakis_iac_apply::store::{Owner, ServerLock, StoreError};
+use arrakis_iac_apply::store::{ServerLock, ServerMarker, StoreError};
 use serde_json::json;
 
 use crate::arguments::state::Release;
@@ -44,7 +44,7 @@ pub(super) async fn run(context: &Context, arguments: &Release) -> Result<()> {
 }
 
 fn one(context: &Context, arguments: &Release, guild: u64, lock: &ServerLock) -> Result<()> {
-    let what = match lock.owner() {
+    let what = match lock.marker() {
         Ok(None) => {
             context
                 .printer
@@ -74,7 +74,7 @@ fn one(context: &Context, arguments: &Release, guild: u64, lock: &ServerLock) ->
 }
 
 /// What is wrong with the state of the owner; refused where nothing is.
-fn condition(guild: u64, owner: &Owner) -> Result<String> {
+fn condition(guild: u64, owner: &ServerMarker) -> Result<String> {
     let folder = owner
         .folder()
         .map(|folder| folder.display().to_string())

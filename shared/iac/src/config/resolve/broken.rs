@@ -1,19 +1,19 @@
 //! Rules of Discord's that values break, by resource and attribute.
 
-use super::Draft;
-use super::names::address;
-use crate::config::reader::{Broken, Reader, Subject};
-use crate::model::{Address, BrokenRule, Kind, Origin, Part};
+use crate::kinds::Draft;
+use crate::model::{Address, BrokenRule, Kind, Origin, RulePart};
+use crate::yaml::address;
+use crate::yaml::reader::{Reader, RuleBreak, RuleSubject};
 
-/// What the reader noted, of the resources that are there, in the order of the file.
+/// The broken rules of the resources of the configuration, in the order of the file.
 pub(super) fn rules(draft: &Draft, reader: &mut Reader<'_>) -> Vec<BrokenRule> {
     let mut noted = std::mem::take(&mut reader.broken);
     noted.sort_by_key(|broken| broken.at);
     let file = reader.source.file;
-    let located = noted.into_iter().flat_map(|Broken { of, at, reason }| {
+    let located = noted.into_iter().flat_map(|RuleBreak { of, at, reason }| {
         let (address, parts) = match of {
-            Subject::Parts(address, parts) => (Some(address), parts),
-            Subject::Path(path) => {
+            RuleSubject::Parts(address, parts) => (Some(address), parts),
+            RuleSubject::Path(path) => {
                 located(&path).map_or((None, Vec::new()), |(address, part)| (Some(address), vec![part]))
             }
         };
@@ -37,39 +37,22 @@ pub(super) fn rules(draft: &Draft, reader: &mut Reader<'_>) -> Vec<BrokenRule> {
 }
 
 /// The resource and attribute at a path of keys, innermost first.
-fn located(path: &[String]) -> Option<(Address, Part)> {
+fn located(path: &[String]) -> Option<(Address, RulePart)> {
     let mut keys = path.iter().rev().map(String::as_str);
     let section = keys.next()?;
-    let single = match section {
-        "server" => Some(Address::SERVER),
-        "welcome_screen" => Some(Address::WELCOME_SCREEN),
-        "onboarding" => Some(Address::ONBOARDING),
-        _ => None,
-    };
-    let (address, field) = match single {
-        Some(address) => (address, keys.next()?),
-        None => {
-            let kind = match section {
-                "roles" => Kind::Role,
-                "categories" => Kind::Category,
-                "channels" => Kind::Channel,
-                "emoji" => Kind::Emoji,
-                "stickers" => Kind::Sticker,
-                "webhooks" => Kind::Webhook,
-                "automod" => Kind::Automod,
-                "events" => Kind::Event,
-                _ => return None,
-            };
-            let (key, field) = (keys.next()?, keys.next()?);
-            match (kind, field) {
-                (Kind::Category, "channels") => (address(Kind::Channel, keys.next()?)?, keys.next()?),
-                _ => (address(kind, key)?, field),
-            }
+    let kind = *Kind::ALL.iter().find(|kind| kind.section() == section)?;
+    let (address, field) = if kind.is_single() {
+        (Address::new(kind, None).ok()?, keys.next()?)
+    } else {
+        let (key, field) = (keys.next()?, keys.next()?);
+        match (kind, field) {
+            (Kind::Category, "channels") => (address(Kind::Channel, keys.next()?)?, keys.next()?),
+            _ => (address(kind, key)?, field),
         }
     };
     let attribute = match field {
         "stage" | "voice" | "location" => "place",
         other => other,
     };
-    Some((address, Part::Attribute(attribute.to_owned())))
+    Some((address, RulePart::Attribute(attribute.to_owned())))
 }

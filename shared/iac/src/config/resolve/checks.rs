@@ -1,11 +1,11 @@
-//! Discord's limits of the whole, and what is allowed and probably not meant.
+//! Checks of limits of the whole configuration, and warnings.
 
 use std::collections::BTreeMap;
 
-use super::Draft;
-use crate::config::reader::Reader;
-use crate::model::limits::{MOST_CHANNELS, MOST_IN_CATEGORY, MOST_ROLES};
-use crate::model::{Address, Attributes, Clearable, Kind, Part, Reference, Server};
+use crate::kinds::Draft;
+use crate::model::limits::{MAX_CHANNELS, MAX_IN_CATEGORY, MAX_ROLES};
+use crate::model::{Address, Attributes, Clearable, Kind, Reference, RulePart, Server};
+use crate::yaml::reader::Reader;
 
 pub(super) fn check(draft: &mut Draft, reader: &mut Reader<'_>) {
     count_roles(draft, reader);
@@ -20,14 +20,14 @@ fn count_roles(draft: &Draft, reader: &mut Reader<'_>) {
         .keys()
         .filter(|address| address.kind() == Kind::Role && !address.is_everyone())
         .collect();
-    // @everyone is one of them, whether it is managed or not.
-    if let Some(over) = roles.get(MOST_ROLES - 1) {
+    // @everyone counts, also if it is not managed.
+    if let Some(over) = roles.get(MAX_ROLES - 1) {
         let reason = format!(
-            "{} roles; a server has room for {} beside @everyone",
+            "{} roles; a server has at most {} besides @everyone",
             roles.len(),
-            MOST_ROLES - 1
+            MAX_ROLES - 1
         );
-        reader.break_rule_of(draft.mark(over), over, &[Part::Creation], reason);
+        reader.break_rule_of(draft.mark(over), over, &[RulePart::Creation], reason);
     }
 }
 
@@ -39,25 +39,24 @@ fn count_channels(draft: &Draft, reader: &mut Reader<'_>) {
             continue;
         };
         total += 1;
-        if total == MOST_CHANNELS + 1 {
-            let reason = format!("more than {MOST_CHANNELS} categories and channels; a server has room for no more");
-            reader.break_rule_of(draft.mark(address), address, &[Part::Creation], reason);
+        if total == MAX_CHANNELS + 1 {
+            let reason = format!("more than {MAX_CHANNELS} categories and channels; a server has no more");
+            reader.break_rule_of(draft.mark(address), address, &[RulePart::Creation], reason);
         }
         let Some(category) = channel.category.as_ref().and_then(Clearable::value) else {
             continue;
         };
         let count = in_category.entry(category).or_default();
         *count += 1;
-        if *count == MOST_IN_CATEGORY + 1 {
-            let reason =
-                format!("more than {MOST_IN_CATEGORY} channels in `{category}`; a category has room for no more");
-            let part = Part::Attribute("category".to_owned());
+        if *count == MAX_IN_CATEGORY + 1 {
+            let reason = format!("more than {MAX_IN_CATEGORY} channels in `{category}`; a category has no more");
+            let part = RulePart::Attribute("category".to_owned());
             reader.break_rule_of(draft.mark(address), address, &[part], reason);
         }
     }
 }
 
-/// What needs a community server cannot be made on one that is none.
+/// Reports resources that require a community server on a server that is not one.
 fn check_community(draft: &Draft, reader: &mut Reader<'_>) {
     let Some(Attributes::Server(Server {
         community: Some(false), ..
@@ -75,8 +74,8 @@ fn check_community(draft: &Draft, reader: &mut Reader<'_>) {
             reader.break_rule_of(
                 draft.mark(address),
                 address,
-                &[Part::Creation],
-                format!("`{address}` needs a community server, and `server.community` is false"),
+                &[RulePart::Creation],
+                format!("`{address}` requires a community server, and `server.community` is false"),
             );
         }
     }

@@ -1,13 +1,13 @@
-//! `defaults` and `unmanaged`: what an attribute means that is not written.
+//! `defaults` and `unmanaged`: the meaning of absent attributes.
 
 use std::collections::BTreeMap;
 
-use super::Draft;
-use super::names::{address, entries};
 use crate::config::document::ServerFile;
-use crate::config::reader::{At, Reader};
-use crate::config::scalar::{List, Text};
+use crate::kinds::Draft;
 use crate::model::{Address, Kind};
+use crate::yaml::reader::{At, Reader};
+use crate::yaml::scalar::{List, Text};
+use crate::yaml::{address, entries};
 
 /// Attributes that are left as they are, by resource.
 type Unmanaged = BTreeMap<Address, Vec<String>>;
@@ -20,7 +20,7 @@ pub(super) fn apply(document: &ServerFile, managed_defaults: bool, draft: &mut D
         for name in released {
             attributes.release(name);
         }
-        // @everyone has permissions alone, and Discord gives them no default.
+        // @everyone has only permissions, which have no default at Discord.
         if managed_defaults && !address.is_everyone() {
             let defaults = attributes.defaults();
             attributes.complete_with(&defaults, released);
@@ -38,50 +38,19 @@ fn unmanaged(document: &ServerFile, draft: &Draft, reader: &mut Reader<'_>) -> U
             unmanaged.insert(address, names);
         }
     };
-    if let Some(entry) = &document.server {
-        add(
-            Some(Address::SERVER),
-            entry.value.unmanaged.as_ref(),
-            &entry.value.written(),
-        );
-    }
-    if let Some(entry) = &document.welcome_screen {
-        let written = entry.value.written();
-        add(Some(Address::WELCOME_SCREEN), entry.value.unmanaged.as_ref(), &written);
-    }
-    if let Some(entry) = &document.onboarding {
-        add(
-            Some(Address::ONBOARDING),
-            entry.value.unmanaged.as_ref(),
-            &entry.value.written(),
-        );
-    }
-    for (name, category) in entries(document.categories.as_ref()) {
-        let own = &category.value;
-        add(
-            address(Kind::Category, &name.value),
-            own.unmanaged.as_ref(),
-            &own.written(),
-        );
-        for (name, channel) in entries(own.channels.as_ref()) {
-            let own = &channel.value;
-            add(
-                address(Kind::Channel, &name.value),
-                own.unmanaged.as_ref(),
-                &own.written(),
-            );
-        }
-    }
-    macro_rules! sections {
-        ($($field:ident: $kind:ident,)+) => {
-            $(for (name, entry) in entries(document.$field.as_ref()) {
-                let own = &entry.value;
-                add(address(Kind::$kind, &name.value), own.unmanaged.as_ref(), &own.written());
-            })+
+    for (kind, name, entry) in document.resources() {
+        let address = match name {
+            Some(name) => address(kind, &name.value),
+            None => Address::new(kind, None).ok(),
         };
+        add(address, entry.unmanaged(), &entry.written());
     }
-    sections! {
-        roles: Role, channels: Channel, emoji: Emoji, stickers: Sticker, webhooks: Webhook, automod: Automod, events: Event,
+    for (_, category) in entries(document.categories.as_ref()) {
+        for (name, channel) in entries(category.value.channels.as_ref()) {
+            let own = &channel.value;
+            let address = address(Kind::Channel, &name.value);
+            add(address, own.unmanaged.as_ref(), &own.written());
+        }
     }
     unmanaged
 }
@@ -102,7 +71,7 @@ fn names(list: &At<List<Text<1, 50>>>, fields: &[&str], written: &[&str], reader
         } else if keys.iter().any(|key| written.contains(key)) {
             reader.refuse(
                 name.at,
-                format!("`{text}` is written here, so that it is managed; keep one of both"),
+                format!("`{text}` is configured here and is therefore managed; remove it here or from `unmanaged`"),
             );
         } else {
             names.push(text.clone());

@@ -2,29 +2,26 @@
 
 use indexmap::IndexMap;
 
-use super::names::{address, entries};
-use super::{Draft, Names};
 use crate::config::document::ServerFile;
-use crate::config::reader::{At, Reader};
-use crate::config::scalar::Link;
+use crate::kinds::Draft;
 use crate::model::{Address, Kind, Reference};
+use crate::yaml::reader::{At, Reader};
+use crate::yaml::scalar::Link;
+use crate::yaml::{KnownAddresses, address, entries};
 
-/// A wish to stand next to another.
-struct Wish {
+/// A placement to stand next to another.
+struct Placement {
     who: Address,
     next_to: Address,
     behind: bool,
-    at: crate::config::tree::Mark,
+    at: crate::yaml::tree::Mark,
 }
 
-pub(super) fn place(document: &ServerFile, names: &Names, draft: &mut Draft, reader: &mut Reader<'_>) {
-    let mut wishes = Vec::new();
-    let mut wish = |kind: Kind, name: &At<String>, after: Option<&At<Link>>, before: Option<&At<Link>>| {
+pub(super) fn place(document: &ServerFile, names: &KnownAddresses, draft: &mut Draft, reader: &mut Reader<'_>) {
+    let mut placements = Vec::new();
+    let mut placement = |kind: Kind, name: &At<String>, after: Option<&At<Link>>, before: Option<&At<Link>>| {
         if let (Some(_), Some(before)) = (after, before) {
-            reader.refuse(
-                before.at,
-                "`after` and `before` together; one of them says where it stands",
-            );
+            reader.refuse(before.at, "`after` and `before` exclude each other; use one of them");
         }
         for (link, behind) in [(after, true), (before, false)] {
             let Some(link) = link else { continue };
@@ -35,8 +32,8 @@ pub(super) fn place(document: &ServerFile, names: &Names, draft: &mut Draft, rea
                 continue;
             };
             match who == next_to {
-                true => reader.refuse(link.at, format!("`{}` cannot stand next to itself", name.value)),
-                false => wishes.push(Wish {
+                true => reader.refuse(link.at, format!("`{}` cannot be placed next to itself", name.value)),
+                false => placements.push(Placement {
                     who,
                     next_to,
                     behind,
@@ -46,7 +43,7 @@ pub(super) fn place(document: &ServerFile, names: &Names, draft: &mut Draft, rea
         }
     };
     for (name, entry) in entries(document.roles.as_ref()) {
-        wish(
+        placement(
             Kind::Role,
             name,
             entry.value.after.as_ref(),
@@ -54,14 +51,14 @@ pub(super) fn place(document: &ServerFile, names: &Names, draft: &mut Draft, rea
         );
     }
     for (name, entry) in entries(document.categories.as_ref()) {
-        wish(
+        placement(
             Kind::Category,
             name,
             entry.value.after.as_ref(),
             entry.value.before.as_ref(),
         );
         for (name, entry) in entries(entry.value.channels.as_ref()) {
-            wish(
+            placement(
                 Kind::Channel,
                 name,
                 entry.value.after.as_ref(),
@@ -70,48 +67,55 @@ pub(super) fn place(document: &ServerFile, names: &Names, draft: &mut Draft, rea
         }
     }
     for (name, entry) in entries(document.channels.as_ref()) {
-        wish(
+        placement(
             Kind::Channel,
             name,
             entry.value.after.as_ref(),
             entry.value.before.as_ref(),
         );
     }
-    grant(wishes, draft, reader);
+    place_all(placements, draft, reader);
 }
 
-/// Moves each once what it stands next to has its place; wishes that wait for one another are a cycle.
-fn grant(mut wishes: Vec<Wish>, draft: &mut Draft, reader: &mut Reader<'_>) {
-    while !wishes.is_empty() {
-        let (waiting, ready): (Vec<Wish>, Vec<Wish>) = {
-            let movers: std::collections::BTreeSet<Address> = wishes.iter().map(|wish| wish.who.clone()).collect();
-            wishes.into_iter().partition(|wish| movers.contains(&wish.next_to))
+/// Moves each once what it stands next to has its place; placements that wait for one another are a cycle.
+fn place_all(mut placements: Vec<Placement>, draft: &mut Draft, reader: &mut Reader<'_>) {
+    while !placements.is_empty() {
+        let (waiting, ready): (Vec<Placement>, Vec<Placement>) = {
+            let movers: std::collections::BTreeSet<Address> =
+                placements.iter().map(|placement| placement.who.clone()).collect();
+            placements
+                .into_iter()
+                .partition(|placement| movers.contains(&placement.next_to))
         };
         if ready.is_empty() {
-            let members: Vec<String> = waiting.iter().map(|wish| format!("`{}`", wish.who)).collect();
+            let members: Vec<String> = waiting.iter().map(|placement| format!("`{}`", placement.who)).collect();
             let shown = members.iter().take(6).cloned().collect::<Vec<_>>().join(", ");
             if let Some(first) = waiting.first() {
                 reader.refuse(
                     first.at,
-                    format!("a cycle: each of {shown} waits for the place of another"),
+                    format!("a cycle: each of {shown} is placed relative to another one of them"),
                 );
             }
             return;
         }
-        // Those that stand behind the same one keep their order only when the last is moved first.
-        let (behind, before): (Vec<Wish>, Vec<Wish>) = ready.into_iter().partition(|wish| wish.behind);
-        for wish in before.into_iter().chain(behind.into_iter().rev()) {
-            shift(&mut draft.resources, &wish);
+        // Resources after the same one keep their order if the last is moved first.
+        let (behind, before): (Vec<Placement>, Vec<Placement>) =
+            ready.into_iter().partition(|placement| placement.behind);
+        for placement in before.into_iter().chain(behind.into_iter().rev()) {
+            shift(&mut draft.resources, &placement);
         }
-        wishes = waiting;
+        placements = waiting;
     }
 }
 
-fn shift<V>(resources: &mut IndexMap<Address, V>, wish: &Wish) {
-    let (Some(from), Some(next)) = (resources.get_index_of(&wish.who), resources.get_index_of(&wish.next_to)) else {
+fn shift<V>(resources: &mut IndexMap<Address, V>, placement: &Placement) {
+    let (Some(from), Some(next)) = (
+        resources.get_index_of(&placement.who),
+        resources.get_index_of(&placement.next_to),
+    ) else {
         return;
     };
-    let to = match (from < next, wish.behind) {
+    let to = match (from < next, placement.behind) {
         (true, true) => next,
         (true, false) => next - 1,
         (false, true) => next + 1,

@@ -1,25 +1,26 @@
-//! Kinds of channels, and what other things ask of them.
+//! Checks of the kinds of channels: where Discord allows a kind, and which kind a setting requires.
 
 use arrakis_domain::Permission;
 
-use super::{Problem, Sent, Walk, rules};
-use crate::model::limits::{ONBOARDING_LEAST_CHANNELS, ONBOARDING_LEAST_WRITABLE};
+use super::{Problem, StepChecks, rules};
+use crate::kinds::Sent;
+use crate::model::limits::{ONBOARDING_MIN_CHANNELS, ONBOARDING_MIN_WRITABLE};
 use crate::model::{Address, Attributes, Channel, ChannelKind, Kind, Onboarding, OnboardingMode, Reference, Snowflake};
 
-impl Walk {
-    /// A kind that only a community has.
-    pub(super) fn channel_kind(&mut self, address: &Address, channel: &Channel, sent: &Sent<'_>) {
+impl StepChecks {
+    /// Reports kinds of channels that require a community server.
+    pub(super) fn channel_kind(&mut self, address: &Address, channel: &Channel, sent: Sent<'_>) {
         if !sent.has("kind") {
             return;
         }
         let kind = channel.kind;
-        // Text and announcement channels turn into each other, in both directions, on community servers alone.
+        // Text channels become announcement channels, and the reverse, only on community servers.
         let needs_community = kind.needs_community() || !sent.is_creation();
         if needs_community && !self.run.live.is_community() {
             let instead = if kind.is_voice() { "voice" } else { "text" };
             let what = match sent.is_creation() {
-                true => format!("{kind} channels are for community servers, and this is none: {{}}"),
-                false => format!("channels become {kind} channels on community servers, and this is none: {{}}"),
+                true => format!("{kind} channels require a community server, and this server is not one: {{}}"),
+                false => format!("the change to {kind} requires a community server, and this server is not one: {{}}"),
             };
             self.problems.push(Problem::new(
                 rules::CHANNEL_KIND,
@@ -39,7 +40,7 @@ impl Walk {
         }
     }
 
-    /// What onboarding must show to everybody while it is on.
+    /// Reports enabled onboarding that shows @everyone fewer channels than Discord requires.
     pub(super) fn onboarding(&mut self, address: &Address, onboarding: &Onboarding) {
         let live = &self.run.live;
         let found = live.get(Kind::Onboarding, live.guild_id).map(|found| &found.attributes);
@@ -66,23 +67,23 @@ impl Walk {
         };
         let visible = ids.iter().filter(|id| may(id, Permission::ViewChannel)).count();
         let writable = ids.iter().filter(|id| may(id, Permission::SendMessages)).count();
-        if is_on && (visible < ONBOARDING_LEAST_CHANNELS || writable < ONBOARDING_LEAST_WRITABLE) {
+        if is_on && (visible < ONBOARDING_MIN_CHANNELS || writable < ONBOARDING_MIN_WRITABLE) {
             self.problems.push(Problem::new(
                 rules::ONBOARDING_CHANNELS,
                 address,
                 format!(
-                    "onboarding that is on shows {ONBOARDING_LEAST_CHANNELS} channels to everybody, and everybody may write in {ONBOARDING_LEAST_WRITABLE} of them; here it is {visible} and {writable}"
+                    "enabled onboarding requires {ONBOARDING_MIN_CHANNELS} channels that @everyone can view, and @everyone must be able to send messages in {ONBOARDING_MIN_WRITABLE} of them; this configuration has {visible} and {writable}"
                 ),
-                "name more channels in `default_channels`, or let @everyone see them and write in them",
+                "add channels to `default_channels`, or allow @everyone VIEW_CHANNEL and SEND_MESSAGES in them",
             ));
         }
     }
 
-    /// Whether a channel has the kind that a setting of the server wants.
+    /// Whether a channel has a kind that a setting of the server accepts.
     pub(super) fn fits_setting(&self, field: &str, id: Snowflake) -> bool {
         let kind = self.run.live.get(Kind::Channel, id).map(|found| &found.attributes);
         let Some(Attributes::Channel(Channel { kind, .. })) = kind else {
-            // What is not there is reported by whoever resolves references.
+            // `references` reports an id that does not exist.
             return true;
         };
         match field {

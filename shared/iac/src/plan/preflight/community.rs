@@ -1,11 +1,12 @@
-//! What only a community server has, what it takes to become one, and what it must keep.
+//! Checks of community servers: what requires one, how a server becomes one, and what it must keep.
 
 use arrakis_domain::Permission;
 
-use super::{Problem, Sent, Walk, rules};
+use super::{Problem, StepChecks, rules};
+use crate::kinds::Sent;
 use crate::model::{Address, Attributes, Clearable, ContentFilter, Kind, Reference, Server, Snowflake, Verification};
 
-/// Settings of the server that name a channel.
+/// Settings of the server that reference a channel.
 const CHANNELS: [&str; 5] = [
     "afk_channel",
     "system_channel",
@@ -13,7 +14,7 @@ const CHANNELS: [&str; 5] = [
     "public_updates_channel",
     "safety_alerts_channel",
 ];
-/// Those that a community server must have.
+/// Those that a community server requires.
 const KEPT: [&str; 2] = ["rules_channel", "public_updates_channel"];
 
 fn setting<'a>(server: &'a Server, field: &str) -> Option<&'a Clearable<Reference>> {
@@ -26,7 +27,7 @@ fn setting<'a>(server: &'a Server, field: &str) -> Option<&'a Clearable<Referenc
     }
 }
 
-impl Walk {
+impl StepChecks {
     fn settings(&self) -> Server {
         let live = &self.run.live;
         match live.get(Kind::Server, live.guild_id).map(|found| &found.attributes) {
@@ -35,7 +36,7 @@ impl Walk {
         }
     }
 
-    /// As which setting a community server keeps a channel.
+    /// The setting by which a community server requires a channel.
     pub(super) fn kept_as(&self, id: Snowflake) -> Option<&'static str> {
         let settings = self.settings();
         let is_it = |field: &&str| {
@@ -45,7 +46,7 @@ impl Walk {
         KEPT.into_iter().find(is_it).filter(|_| self.run.live.is_community())
     }
 
-    pub(super) fn server(&mut self, address: &Address, server: &Server, sent: &Sent<'_>) {
+    pub(super) fn server(&mut self, address: &Address, server: &Server, sent: Sent<'_>) {
         self.named_channels(address, server, sent);
         let is_community = self.run.live.is_community();
         let community = server
@@ -56,8 +57,8 @@ impl Walk {
             self.problems.push(Problem::new(
                 rules::COMMUNITY_SWITCH,
                 address,
-                "only an administrator switches Community on or off, and the bot is none",
-                "give the bot's role ADMINISTRATOR, or switch it by hand (Server Settings, Enable Community)",
+                "only an administrator can enable or disable Community, and the bot is not one",
+                "give the bot's role ADMINISTRATOR, or change it manually (Server Settings, Enable Community)",
             ));
         }
         if community {
@@ -68,8 +69,8 @@ impl Walk {
         }
     }
 
-    /// Channels that the settings name must be of the right kind.
-    fn named_channels(&mut self, address: &Address, server: &Server, sent: &Sent<'_>) {
+    /// Reports settings that reference a channel of the wrong kind.
+    fn named_channels(&mut self, address: &Address, server: &Server, sent: Sent<'_>) {
         for field in CHANNELS.into_iter().filter(|field| sent.has(field)) {
             let named = setting(server, field).and_then(Clearable::value);
             let Some((reference, id)) = named.and_then(|named| Some((named, self.run.resolve(named)?))) else {
@@ -84,36 +85,36 @@ impl Walk {
                 self.problems.push(Problem::new(
                     rules::SERVER_CHANNEL,
                     address,
-                    format!("`{field}` of the server is {kind} channel, and {reference} is none"),
-                    "name another channel",
+                    format!("`{field}` of the server requires {kind} channel, and {reference} is not one"),
+                    "configure another channel",
                 ));
             }
         }
     }
 
-    /// A community server has rules and updates channels: none is missing, none is taken away.
-    fn kept_channels(&mut self, address: &Address, server: &Server, sent: &Sent<'_>) {
+    /// Reports a community server without a rules channel or an updates channel.
+    fn kept_channels(&mut self, address: &Address, server: &Server, sent: Sent<'_>) {
         let settings = self.settings();
         let was_community = self.run.live.is_community();
         for field in KEPT {
             let is_sent = sent.has(field);
             let is_missing = match setting(server, field).filter(|_| is_sent) {
                 Some(said) => said.value().is_none(),
-                // What an existing community lacks was not taken away by this plan.
+                // An existing community server may lack one already.
                 None => !was_community && setting(&settings, field).and_then(Clearable::value).is_none(),
             };
             if is_missing {
                 self.problems.push(Problem::new(
                     rules::COMMUNITY_CHANNELS,
                     address,
-                    format!("a community server has a `{field}`, and this one would have none"),
+                    format!("a community server requires a `{field}`, and this one would have none"),
                     format!("write `{field}: NAME` with a text channel under `server`, or `community: false`"),
                 ));
             }
         }
     }
 
-    fn becomes_community(&mut self, address: &Address, server: &Server, sent: &Sent<'_>) {
+    fn becomes_community(&mut self, address: &Address, server: &Server, sent: Sent<'_>) {
         let settings = self.settings();
         let level = server.verification_level.filter(|_| sent.has("verification_level"));
         let filter = server
@@ -138,13 +139,13 @@ impl Walk {
             self.problems.push(Problem::warning(
                 rules::COMMUNITY_SAFETY,
                 address,
-                "Discord's own dialogue makes a server a community only with a verified e-mail address of members and a filter for all of them; it may raise these settings or refuse",
+                "Discord's settings page requires these values when Community is enabled; Discord may change the settings or refuse the request",
                 format!("write `{}` under `server`", lines.join("`, `")),
             ));
         }
     }
 
-    /// Discord does not let go of the rules channel and of the channel of its updates (error 50074).
+    /// Reports the deletion of the rules channel or the updates channel, which Discord refuses (error 50074).
     pub(super) fn community_deletion(&mut self, address: &Address, id: Snowflake) {
         if let Some(field) = self.kept_as(id) {
             self.problems.push(Problem::new(
@@ -156,15 +157,15 @@ impl Walk {
         }
     }
 
-    /// Welcome screen and onboarding.
+    /// Reports a welcome screen or onboarding on a server that is not a community.
     pub(super) fn community_only(&mut self, address: &Address) {
         if !self.run.live.is_community() {
             self.problems.push(Problem::new(
                 rules::COMMUNITY_ONLY,
                 address,
                 format!(
-                    "the {} is for community servers, and this is none",
-                    address.kind().words()
+                    "the {} requires a community server, and this server is not one",
+                    address.kind().noun()
                 ),
                 "enable Community first (Server Settings, Enable Community)",
             ));

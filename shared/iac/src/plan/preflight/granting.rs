@@ -1,32 +1,32 @@
-//! Nobody grants, or withholds, what they do not have.
+//! Checks that the bot has each permission that it grants or denies.
 
 use std::collections::BTreeSet;
 
 use arrakis_domain::{Permission, Permissions};
 
 use super::permissions::category_of;
-use super::{Problem, Walk, list, rules};
+use super::{Problem, StepChecks, list, rules};
 use crate::model::{
     Address, Attributes, Channel, Kind, Overwrite, Overwrites, Reference, Snowflake, Target, permission_names,
 };
 use crate::plan::document::Step;
 
-/// What is refused over a whole plan, for roles and for overwrites.
+/// Permissions of a plan that the bot may not grant or deny, for roles and for overwrites.
 #[derive(Debug, Default)]
-pub(super) struct Refused {
-    roles: Lacked,
-    overwrites: Lacked,
+pub(super) struct RefusedGrants {
+    roles: RefusedPermissions,
+    overwrites: RefusedPermissions,
 }
 
 #[derive(Debug, Default)]
-struct Lacked {
+struct RefusedPermissions {
     bits: Permissions,
     addresses: BTreeSet<Address>,
 }
 
-impl Lacked {
+impl RefusedPermissions {
     fn add(&mut self, bits: Permissions, address: &Address) {
-        // Bits that no permission has are nobody's to lack.
+        // The bot cannot lack bits without a permission.
         let known = Permissions::of(Permission::ALL);
         let bits = bits.intersection(known);
         if !bits.is_empty() {
@@ -36,7 +36,7 @@ impl Lacked {
     }
 }
 
-impl Walk {
+impl StepChecks {
     pub(super) fn granted(&mut self, step: &Step) {
         match step {
             Step::Create { address, attributes } => match attributes {
@@ -73,7 +73,7 @@ impl Walk {
         self.refused.roles.add(lacking, address);
     }
 
-    /// A channel with its overwrites in one request.
+    /// Checks the overwrites of a channel that is created.
     fn created(&mut self, address: &Address, channel: &Channel) {
         let Some(overwrites) = &channel.overwrites else { return };
         let bits = overwrites
@@ -87,14 +87,14 @@ impl Walk {
             self.problems.push(Problem::new(
                 rules::OVERWRITE_MANAGE_ROLES,
                 address,
-                "only an administrator makes a channel with MANAGE_ROLES in its overwrites: {}",
+                "only an administrator can create a channel with MANAGE_ROLES in its overwrites: {}",
                 "give the bot's own role ADMINISTRATOR; or apply without MANAGE_ROLES first and add it afterwards, which a bot \
                  with MANAGE_ROLES on the server may do",
             ));
         }
     }
 
-    /// One overwrite of a channel that is there.
+    /// Checks an overwrite of an existing channel.
     fn put(&mut self, address: &Address, target: &Target, overwrite: &Overwrite) {
         let Some(channel) = self.run.state.id(address).and_then(|id| self.run.live.channel(id)) else {
             return;
@@ -117,7 +117,7 @@ impl Walk {
         self.refused.overwrites.add(lacking, address);
     }
 
-    /// A target as the server names it.
+    /// The target of an overwrite, with the id of the live server.
     fn by_id(&self, target: &Target) -> Target {
         match target {
             Target::Role(role) => {
@@ -129,16 +129,16 @@ impl Walk {
         }
     }
 
-    /// What the bot has on the server or in the category.
+    /// Permissions of the bot on the server or in the category.
     fn own_bits(&self, category: Option<Snowflake>) -> Permissions {
         let parent = category.and_then(|category| self.run.live.channel(category));
         let of_parent = parent.map_or(Permissions::NONE, |parent| self.run.live.bot_permissions_in(parent));
         self.bot_permissions() | of_parent
     }
 
-    /// The findings about all that is refused.
+    /// The findings for the whole plan.
     pub(super) fn refused_bits(&mut self) {
-        let Refused { roles, overwrites } = std::mem::take(&mut self.refused);
+        let RefusedGrants { roles, overwrites } = std::mem::take(&mut self.refused);
         for (rule, lacked) in [(rules::ROLE_GRANT, roles), (rules::OVERWRITE_GRANT, overwrites)] {
             if lacked.bits.is_empty() {
                 continue;
@@ -146,13 +146,13 @@ impl Walk {
             let names = permission_names(lacked.bits).join(", ");
             let concerned: Vec<String> = lacked.addresses.iter().map(ToString::to_string).collect();
             let what = format!(
-                "the bot does not have {names} itself and so cannot give or withhold it in {}",
+                "the bot does not have {names} and cannot allow or deny it in {}",
                 list(&concerned)
             );
             let what_to_do = if lacked.bits == Permissions::of(&[Permission::Administrator]) {
-                "give the bot's own role ADMINISTRATOR, or take it out of the configuration".to_owned()
+                "give the bot's own role ADMINISTRATOR, or remove it from the configuration".to_owned()
             } else {
-                format!("give the bot's own role {names} (or ADMINISTRATOR), or take it out of the configuration")
+                format!("give the bot's own role {names} (or ADMINISTRATOR), or remove it from the configuration")
             };
             for address in &lacked.addresses {
                 self.problems

@@ -1,30 +1,41 @@
 //! Images that a plan uploads.
 //!
-//! What a file holds is looked up by whoever can read it: [`sent_images`] names the files, [`unusable_images`] reports those that
-//! Discord would refuse.
+//! The caller reads the files: [`sent_images`] returns them, and [`unusable_images`] reports those that Discord would refuse.
 
-use super::{Finding, Problem, Sent, Walk, findings, rules};
-use crate::model::{Address, Emoji, Image};
+use super::{Finding, Problem, StepChecks, findings, rules};
+use crate::kinds::Sent;
+use crate::model::{Address, Attributes, Image};
 use crate::plan::document::{Plan, Step};
+use crate::words::with_article;
 
-const WHAT_TO_DO: &str = "put a usable file there (paths are relative to the configuration's folder), name another file, or take the resource out of the configuration";
+const WHAT_TO_DO: &str = "replace the file (paths are relative to the configuration's folder), configure another file, or remove the resource from the configuration";
 
-impl Walk {
-    /// Discord makes no emoji without an image.
-    pub(super) fn emoji_image(&mut self, address: &Address, emoji: &Emoji, sent: &Sent<'_>) {
-        if sent.is_creation() && emoji.image.is_none() {
+impl StepChecks {
+    /// Reports a resource that is created without a required image.
+    pub(super) fn required_image(&mut self, address: &Address, attributes: &Attributes, sent: Sent<'_>) {
+        let Some(image) = attributes.kind().image() else { return };
+        if sent.is_creation() && image.is_required && attributes.image().is_none() {
+            let kind = attributes.kind().noun();
             self.problems.push(Problem::new(
                 rules::IMAGE,
                 address,
-                "an emoji that is made needs an image, and the configuration names none: {}",
-                "write `image: FILE` under the emoji (PNG, JPEG, GIF, WebP or AVIF, at most 256 KiB); `gaib server export --output FILE` \
-                 of the server that has it downloads the image; or take the emoji out of the configuration",
+                format!(
+                    "{} requires an image when it is created, and the configuration has none: {{}}",
+                    with_article(kind)
+                ),
+                format!(
+                    "write `{}: FILE` under the {kind} ({}, at most {} KiB); `gaib server export --output FILE` \
+                     of the server that has it downloads the image; or remove the {kind} from the configuration",
+                    image.field,
+                    image.formats_text,
+                    image.max_bytes / 1024
+                ),
             ));
         }
     }
 }
 
-/// The images that a plan uploads, each with its resource.
+/// The images that a plan uploads, with the addresses of their resources.
 pub fn sent_images(plan: &Plan) -> impl Iterator<Item = (&Address, &Image)> {
     plan.steps.iter().filter_map(|step| match step {
         Step::Create { address, attributes } => Some((address, attributes.image()?)),
@@ -34,15 +45,15 @@ pub fn sent_images(plan: &Plan) -> impl Iterator<Item = (&Address, &Image)> {
             fields,
             ..
         } => {
-            let field = attributes.image_field().filter(|_| attributes.replaces_image())?;
-            let is_sent = fields.iter().any(|sent| sent == field);
+            let image = attributes.kind().image().filter(|image| image.is_replaceable)?;
+            let is_sent = fields.iter().any(|sent| sent == image.field);
             Some((address, attributes.image().filter(|_| is_sent)?))
         }
         _ => None,
     })
 }
 
-/// The findings about images that cannot be sent, each with its resource and the reason.
+/// The findings for images that cannot be uploaded. Each image has the address of its resource and a reason.
 #[must_use]
 pub fn unusable_images(unusable: &[(Address, String)]) -> Vec<Finding> {
     let problem = |(address, why): &(Address, String)| {

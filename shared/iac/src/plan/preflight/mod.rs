@@ -1,11 +1,10 @@
-//! Whether a plan can succeed, told before the first write.
+//! Preflight: whether Discord would refuse a plan, checked before the first write.
 //!
-//! Walks through the steps on a copy of the server and asks of each, at the moment before it, whether Discord would refuse
-//! it. So a rule is checked on what changes and not on what was there before, and on the way and not only at the end. Each
-//! finding says what would be needed.
+//! Simulates the steps on a copy of the server and checks each step against the server as it is before the step. So a rule
+//! applies to changed values, and at each step and not only at the end. Each finding states what is required.
 //!
-//! To add a check: a row in [`rules`], a method in the file of its concern, a line in [`Walk::check`], and a case for each
-//! side in the tests.
+//! To add a check: a row in [`rules`], a method in the file of its subject, a line in [`StepChecks::check`], and tests of a
+//! plan that passes and of one that fails.
 
 mod channels;
 mod community;
@@ -15,7 +14,6 @@ mod limits;
 mod permissions;
 mod references;
 mod roles;
-mod rules;
 mod unresolved;
 mod values;
 
@@ -27,50 +25,49 @@ use arrakis_domain::Permissions;
 use serde::{Deserialize, Serialize};
 
 use super::document::{Action, Mode, Plan, Step};
-use super::room::Limit;
-use super::simulate::Run;
-use crate::live::{Live, LiveResource};
+use super::simulate::Simulation;
+use crate::kinds::{Limit, Sent, Violation};
+use crate::live::{LiveResource, LiveServer};
 use crate::model::{Address, Attributes, Kind};
+use crate::rules::{self, RULES};
 use crate::state::State;
 
-pub use rules::{RULES, Rule, rules_table};
-
-/// Something that stands in the way of a plan, or is likely to surprise.
+/// A result of preflight: an obstacle or a warning.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// Which of [`RULES`] it is about.
+    /// Id of the rule in [`RULES`].
     pub rule: String,
-    /// Discord would refuse: nothing must be sent.
+    /// Whether it is an obstacle: the plan must not be applied.
     pub blocking: bool,
-    /// What is wrong, and why.
+    /// The problem.
     pub what: String,
-    /// What would be needed.
+    /// What is required.
     pub what_to_do: String,
-    /// Whom it concerns.
+    /// The affected resources.
     pub addresses: Vec<Address>,
 }
 
-/// Everything that stands in the way of `plan` on the server and with the state that it was made from.
+/// The findings for `plan`, on the server and with the state that it was made from.
 #[must_use]
-pub fn preflight(plan: &Plan, live: &Live, state: &State) -> Vec<Finding> {
+pub fn preflight(plan: &Plan, live: &LiveServer, state: &State) -> Vec<Finding> {
     if plan.mode == Mode::RefreshOnly {
         let mut problems = unresolved::unreadable(plan, live, state);
         problems.extend(unresolved::doubled(live, state));
         return findings(problems);
     }
-    let mut walk = Walk {
-        run: Run::new(live, state),
+    let mut walk = StepChecks {
+        run: Simulation::new(live, state),
         problems: Vec::new(),
-        lacking: permissions::Lacking::default(),
-        refused: granting::Refused::default(),
+        lacking: permissions::MissingPermissions::default(),
+        refused: granting::RefusedGrants::default(),
         passed: Vec::new(),
     };
     for step in &plan.steps {
         walk.check(step);
-        // What refers to nothing is reported by `references`.
+        // `references` reports an id that does not exist.
         let _ = walk.run.carry_out(step);
     }
-    let check = Check { plan, live };
+    let check = PlanChecks { plan, live };
     walk.problems.extend(unresolved::unreadable(plan, live, state));
     walk.problems.extend(unresolved::unknown_outcomes(plan, live, state));
     walk.problems.extend(unresolved::doubled(live, state));
@@ -84,28 +81,28 @@ pub fn preflight(plan: &Plan, live: &Live, state: &State) -> Vec<Finding> {
     findings(walk.problems)
 }
 
-/// A plan against the server that it was made from.
-struct Check<'a> {
+/// The checks of a plan against the server that it was made from.
+struct PlanChecks<'a> {
     plan: &'a Plan,
-    live: &'a Live,
+    live: &'a LiveServer,
 }
 
-/// The way through a plan.
-struct Walk {
-    run: Run,
+/// The checks of the steps, with the results so far.
+struct StepChecks {
+    run: Simulation,
     problems: Vec<Problem>,
-    lacking: permissions::Lacking,
-    refused: granting::Refused,
-    /// Limits that are passed, each with what passes it and how many there are then.
+    lacking: permissions::MissingPermissions,
+    refused: granting::RefusedGrants,
+    /// Exceeded limits, each with the resources that exceed it and the resulting number.
     passed: Vec<(Limit, Address, usize)>,
 }
 
-/// What one step, or one resource, does against a rule. Equal ones of several resources become one finding.
+/// A violation of a rule by one step or resource. Equal problems of several resources become one finding.
 #[derive(Debug)]
 struct Problem {
     rule: &'static str,
     blocking: bool,
-    /// `{}` stands for the addresses.
+    /// The message; `{}` is the placeholder of the addresses.
     what: String,
     what_to_do: String,
     address: Option<Address>,
@@ -130,10 +127,10 @@ impl Problem {
     }
 }
 
-impl Walk {
-    /// Everything that Discord asks of a step.
+impl StepChecks {
+    /// Checks a step.
     fn check(&mut self, step: &Step) {
-        if !step.is_a_request() {
+        if !step.is_request() {
             return;
         }
         self.permissions(step);
@@ -146,36 +143,30 @@ impl Walk {
                 attributes,
                 fields,
                 ..
-            } => self.written(address, attributes, Some(fields)),
+            } => self.written(address, attributes, Some(fields.as_slice())),
             Step::Delete { address, id } => self.community_deletion(address, *id),
             _ => {}
         }
     }
 
-    /// `fields` are those that are sent; all, when it is made.
-    fn written(&mut self, address: &Address, attributes: &Attributes, fields: Option<&Vec<String>>) {
+    /// Checks the attributes that are sent: `fields`, or all of a new resource.
+    fn written(&mut self, address: &Address, attributes: &Attributes, fields: Option<&[String]>) {
         let sent = Sent(fields);
+        let abilities = self.run.live.abilities();
+        let violations = attributes.violations(sent, &abilities);
+        let problem =
+            |violation: Violation| Problem::new(violation.rule, address, violation.what, violation.what_to_do);
+        self.problems.extend(violations.into_iter().map(problem));
+        self.required_image(address, attributes, sent);
+        // Checks that depend on other resources of the server.
         match attributes {
-            Attributes::Server(server) => self.server(address, server, &sent),
-            Attributes::Role(role) => self.boosted_role(address, role, &sent),
-            Attributes::Channel(channel) => {
-                self.channel_kind(address, channel, &sent);
-                self.bitrate(address, channel, &sent);
-            }
-            Attributes::Emoji(emoji) => self.emoji_image(address, emoji, &sent),
-            Attributes::Webhook(webhook) => self.webhook_name(address, webhook, &sent),
-            Attributes::Automod(rule) => self.automod_timeout(address, rule, &sent),
+            Attributes::Server(server) => self.server(address, server, sent),
+            Attributes::Channel(channel) => self.channel_kind(address, channel, sent),
             Attributes::WelcomeScreen(_) => self.community_only(address),
             Attributes::Onboarding(onboarding) => {
                 self.community_only(address);
                 self.onboarding(address, onboarding);
             }
-            Attributes::Sticker(_) if fields.is_none() => self.problems.push(Problem::new(
-                rules::STICKER_UPLOAD,
-                address,
-                "a sticker cannot be made by gaib: {}",
-                "upload it (Server Settings, Stickers) and take it in: `gaib server import ADDRESS ID`",
-            )),
             _ => {}
         }
     }
@@ -185,20 +176,7 @@ impl Walk {
     }
 }
 
-/// Which attributes a request has.
-struct Sent<'a>(Option<&'a Vec<String>>);
-
-impl Sent<'_> {
-    fn has(&self, field: &str) -> bool {
-        self.0.is_none_or(|fields| fields.iter().any(|name| name == field))
-    }
-
-    const fn is_creation(&self) -> bool {
-        self.0.is_none()
-    }
-}
-
-/// Puts equal problems together, in the order of the rules.
+/// Groups equal problems, in the order of the rules.
 fn findings(problems: Vec<Problem>) -> Vec<Finding> {
     let mut grouped: Vec<(Problem, Vec<Address>)> = Vec::new();
     for problem in problems {
@@ -230,7 +208,7 @@ fn findings(problems: Vec<Problem>) -> Vec<Finding> {
     grouped.into_iter().map(finding).collect()
 }
 
-/// At most five by name, and how many more.
+/// Up to five addresses, and the number of the others.
 fn list(items: &[String]) -> String {
     match items.len() {
         0..=5 => items.join(", "),
@@ -238,7 +216,7 @@ fn list(items: &[String]) -> String {
     }
 }
 
-impl Check<'_> {
+impl PlanChecks<'_> {
     fn of_address(&self, address: &Address) -> Option<&LiveResource> {
         let change = self.plan.changes.iter().find(|change| change.address == *address);
         let id = change.and_then(|change| change.id)?;
@@ -246,8 +224,8 @@ impl Check<'_> {
     }
 }
 
-impl Walk {
-    /// A bot that is no administrator must be let into what it closes to everyone, or it cannot change it again.
+impl StepChecks {
+    /// Reports overwrites that remove the access of a bot that is not an administrator: it could not change the channel again.
     fn shut_out(&mut self, plan: &Plan) {
         for change in &plan.changes {
             let is_written = matches!(change.action, Action::Create | Action::Replace)
@@ -261,7 +239,7 @@ impl Walk {
                 self.problems.push(Problem::new(
                     rules::BOT_SHUT_OUT,
                     &change.address,
-                    "the bot is no administrator and would shut itself out of {}",
+                    "the bot is not an administrator and would lose its access to {}",
                     "add `bot: { allow: [VIEW_CHANNEL, MANAGE_CHANNELS, MANAGE_ROLES] }` to its overwrites, or give the bot ADMINISTRATOR",
                 ));
             }

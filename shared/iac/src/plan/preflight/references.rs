@@ -1,19 +1,19 @@
-//! Ids that name nothing on the server.
+//! Checks that referenced ids exist on the server.
 //!
-//! Every id that the plan sends is looked up in the live server: roles, categories, channels, emoji. Members are looked up by
-//! whoever can ask Discord: see [`crate::plan::members`].
+//! Each sent id of a role, category, channel or emoji is looked up in the live server. The caller looks up members, since the
+//! live server does not contain them: see [`crate::plan::members`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Check, Finding, Problem, list, rules};
-use crate::live::{Kinds, Live, map_references};
-use crate::model::{Address, Attributes, Kind, Overwrites, Reference, Snowflake, Target};
+use super::{Finding, PlanChecks, Problem, list, rules};
+use crate::live::LiveServer;
+use crate::model::{Address, Attributes, Kind, Kinds, Reference, Snowflake, Target};
 use crate::plan::document::{Action, Change, Plan};
 
-/// Where an id is used: the resource and its attribute.
+/// The resource and the attribute that contain an id.
 type Uses = BTreeMap<(Kind, Snowflake), BTreeSet<String>>;
 
-impl Check<'_> {
+impl PlanChecks<'_> {
     pub(super) fn references(&self, problems: &mut Vec<Problem>) {
         let mut uses = Uses::new();
         let mut addresses: BTreeSet<Address> = BTreeSet::new();
@@ -27,11 +27,11 @@ impl Check<'_> {
         }
         let named = uses.iter().map(|((kind, id), uses)| {
             let uses: Vec<String> = uses.iter().cloned().collect();
-            format!("{} {id} ({})", kind.words(), list(&uses))
+            format!("{} {id} ({})", kind.noun(), list(&uses))
         });
         let named: Vec<String> = named.collect();
         let what = format!(
-            "{} named by id {} not on this server: {}",
+            "{} referenced by id {} not on this server: {}",
             count(named.len()),
             if named.len() == 1 { "is" } else { "are" },
             named.join("; ")
@@ -41,7 +41,7 @@ impl Check<'_> {
                 rules::REFERENCE,
                 &address,
                 what.clone(),
-                "write an address or an id of this server instead, or take them out; `--drop-missing` plans without them, \
+                "use an address or an id of this server instead, or remove them; `--drop-missing` plans without them, \
                  as for a copy of another server",
             ));
         }
@@ -56,11 +56,11 @@ fn count(number: usize) -> String {
     }
 }
 
-/// Notes the ids in what a change sends that the server does not have; whether there are any.
-fn missing(change: &Change, live: &Live, uses: &mut Uses) -> bool {
+/// Collects the ids that a change sends and the server does not have. Returns whether there are any.
+fn missing(change: &Change, live: &LiveServer, uses: &mut Uses) -> bool {
     let Some(sent) = sent(change) else { return false };
     let mut found = false;
-    // Most resources name no ids.
+    // Most resources contain no ids.
     if sent
         .references()
         .into_iter()
@@ -73,7 +73,7 @@ fn missing(change: &Change, live: &Live, uses: &mut Uses) -> bool {
         for other in sent.fields().iter().filter(|other| *other != field) {
             one.release(other);
         }
-        map_references(&mut one, &mut |kinds: Kinds, reference: &mut Reference| {
+        one.map_references(&mut |kinds, reference| {
             if let Reference::Id(id) = reference
                 && !exists(live, kinds, *id)
                 && let Some(kind) = kinds.first()
@@ -87,14 +87,14 @@ fn missing(change: &Change, live: &Live, uses: &mut Uses) -> bool {
     found
 }
 
-/// Whether the server has something of one of these kinds with the id.
-pub(in crate::plan) fn exists(live: &Live, kinds: Kinds, id: Snowflake) -> bool {
-    // What cannot be read may be meant as well as anything else.
+/// Whether the server has a resource of one of these kinds with the id.
+pub(in crate::plan) fn exists(live: &LiveServer, kinds: Kinds, id: Snowflake) -> bool {
+    // The id may be of an unreadable resource.
     let is_there = |kind: &Kind| live.get(*kind, id).is_some() || live.unreadable(*kind, id).is_some();
     kinds.iter().any(is_there)
 }
 
-/// The attributes that a change sends: of an update those that differ, and of overwrites the ones that differ.
+/// The attributes that a change sends. An update sends only changed attributes and overwrites.
 pub(in crate::plan) fn sent(change: &Change) -> Option<Attributes> {
     let mut sent = change.after.clone()?;
     match change.action {
@@ -107,8 +107,13 @@ pub(in crate::plan) fn sent(change: &Change) -> Option<Attributes> {
             sent.release(field);
         }
     }
-    let before = overwrites(change.before.as_ref()).cloned().unwrap_or_default();
-    if let Attributes::Channel(channel) | Attributes::Category(channel) = &mut sent
+    let before = change
+        .before
+        .as_ref()
+        .and_then(Attributes::overwrites)
+        .cloned()
+        .unwrap_or_default();
+    if let Some(channel) = sent.channel_mut()
         && let Some(overwrites) = &mut channel.overwrites
     {
         overwrites.retain(|target, overwrite| before.get(target) != Some(overwrite));
@@ -116,15 +121,8 @@ pub(in crate::plan) fn sent(change: &Change) -> Option<Attributes> {
     Some(sent)
 }
 
-fn overwrites(attributes: Option<&Attributes>) -> Option<&Overwrites> {
-    match attributes? {
-        Attributes::Channel(channel) | Attributes::Category(channel) => channel.overwrites.as_ref(),
-        _ => None,
-    }
-}
-
-/// Members in the overwrites that a plan sends. The live server does not hold its members: whoever carries the plan out asks
-/// Discord for these, and tells of the absent ones by [`absent_members`].
+/// The members in overwrites that a plan sends. The live server does not contain members: the caller looks these up at Discord
+/// and passes the absent ones to [`absent_members`].
 #[must_use]
 pub fn members(plan: &Plan) -> BTreeSet<Snowflake> {
     plan.changes.iter().flat_map(members_of).collect()
@@ -132,7 +130,11 @@ pub fn members(plan: &Plan) -> BTreeSet<Snowflake> {
 
 fn members_of(change: &Change) -> Vec<Snowflake> {
     let sent = sent(change);
-    let targets = overwrites(sent.as_ref()).into_iter().flat_map(BTreeMap::keys);
+    let targets = sent
+        .as_ref()
+        .and_then(Attributes::overwrites)
+        .into_iter()
+        .flat_map(BTreeMap::keys);
     let members = targets.filter_map(|target| match target {
         Target::Member(id) => Some(*id),
         _ => None,
@@ -140,8 +142,8 @@ fn members_of(change: &Change) -> Vec<Snowflake> {
     members.collect()
 }
 
-/// A warning of overwrites for users who are not on the server. Discord takes an overwrite for any user, so this is no
-/// obstacle: <https://github.com/discord/discord-api-docs/issues/2856>.
+/// Warnings for overwrites of users who are not members. Discord accepts an overwrite for any user:
+/// <https://github.com/discord/discord-api-docs/issues/2856>.
 #[must_use]
 pub fn absent_members(plan: &Plan, absent: &BTreeSet<Snowflake>) -> Option<Finding> {
     let named = |change: &&Change| members_of(change).iter().any(|member| absent.contains(member));
@@ -160,11 +162,11 @@ pub fn absent_members(plan: &Plan, absent: &BTreeSet<Snowflake>) -> Option<Findi
         rule: rules::ABSENT_MEMBER.to_owned(),
         blocking: false,
         what: format!(
-            "overwrites name users who are not on this server: {} (in {})",
+            "overwrites reference users who are not members of this server: {} (in {})",
             list(&ids),
             list(&places)
         ),
-        what_to_do: "take them out, unless these users are to join: Discord keeps an overwrite for any user".to_owned(),
+        what_to_do: "remove them, unless these users will join: Discord accepts an overwrite for any user".to_owned(),
         addresses,
     })
 }

@@ -1,18 +1,18 @@
-//! The bot's place among the roles: nobody touches a role at or above their own highest.
+//! Checks of the role hierarchy: the bot cannot change a role at or above its highest role.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Check, Problem, list, rules};
+use super::{PlanChecks, Problem, list, rules};
 use crate::live::LiveResource;
 use crate::model::{Address, Kind, Reference};
 use crate::plan::document::{Action, Step};
 
-impl Check<'_> {
+impl PlanChecks<'_> {
     fn rank(&self, role: &LiveResource) -> (i64, std::cmp::Reverse<u64>) {
         (role.position, std::cmp::Reverse(role.id.get()))
     }
 
-    /// Whether the bot may touch a role: it stands strictly below the bot's highest.
+    /// Whether the bot can change a role: the role is below the bot's highest role.
     fn reaches(&self, role: &LiveResource) -> bool {
         let own = self.live.bot_role();
         role.id == self.live.guild_id
@@ -64,13 +64,13 @@ impl Check<'_> {
             let own = self.live.bot_role().and_then(|role| role.attributes.name());
             let (where_it_is, what_to_do) = match own {
                 Some(own) => (
-                    format!("the bot's highest role `{own}` does not stand above"),
+                    format!("the bot's highest role `{own}` is not above"),
                     format!(
-                        "drag `{own}` above them (Server Settings, Roles); Discord lets nobody touch a role at or above their own"
+                        "drag `{own}` above them (Server Settings, Roles); Discord refuses changes of roles at or above the highest role of the bot"
                     ),
                 ),
                 None => (
-                    "the bot has no role that stands above".to_owned(),
+                    "the bot has no role above".to_owned(),
                     "give the bot a role above them".to_owned(),
                 ),
             };
@@ -88,13 +88,13 @@ impl Check<'_> {
             problems.push(Problem::new(
                 rules::ROLE_MANAGED,
                 &address,
-                format!("the role `{name}` ({address}) belongs to an application or to boosting and cannot be removed or given"),
-                format!("forget it: `gaib server state rm {address}`"),
+                format!("the role `{name}` ({address}) is managed by an application or by boosting and cannot be deleted or assigned"),
+                format!("remove it from the state: `gaib server state rm {address}`"),
             ));
         }
     }
 
-    /// New roles whose place in the order would be at or above the bot's highest.
+    /// New roles whose position would be at or above the bot's highest role.
     fn unplaceable(&self, beyond: &mut BTreeMap<Address, String>) {
         let placed: Option<BTreeSet<&Reference>> = self.plan.steps.iter().find_map(|step| match step {
             Step::MoveRoles { places } => Some(places.iter().map(|place| &place.of).collect()),

@@ -1,15 +1,14 @@
-//! What is on the server, or may be, and cannot be told for certain: creations whose outcome is unknown, and what is managed
-//! and cannot be read.
+//! Checks of uncertain resources: creations with an unknown outcome, and managed resources that cannot be read.
 
 use super::{Problem, list, rules};
-use crate::live::Live;
+use crate::live::LiveServer;
 use crate::plan::document::{Mode, Plan, Step};
 use crate::plan::known::held;
-use crate::plan::lost::{LostCreation, find_doubles, find_pending};
+use crate::plan::lost::{CreationOutcome, find_duplicates, find_pending};
 use crate::state::State;
 
-/// Managed resources that exist and cannot be read.
-pub(super) fn unreadable(plan: &Plan, live: &Live, state: &State) -> Vec<Problem> {
+/// Reports managed resources that exist and cannot be read.
+pub(super) fn unreadable(plan: &Plan, live: &LiveServer, state: &State) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (address, entry) in &state.resources {
         let Some(why) =
@@ -22,28 +21,28 @@ pub(super) fn unreadable(plan: &Plan, live: &Live, state: &State) -> Vec<Problem
             .iter()
             .any(|step| matches!(step, Step::Delete { address: of, .. } if of == address));
         let outcome = if deleted {
-            "it is deleted by its id, whatever it is"
+            "it is deleted by its id"
         } else {
-            "it stays managed, and no step touches it"
+            "it stays managed, and no step changes it"
         };
         problems.push(Problem::warning(
             rules::UNREADABLE,
             address,
             format!("{{}} (id {}) cannot be read: {why}; {outcome}", entry.id),
-            "use a newer gaib; `gaib server state rm ADDRESS` ends its management, and the server keeps it",
+            "use a newer gaib; `gaib server state rm ADDRESS` removes it from the state; it stays on the server",
         ));
     }
     problems
 }
 
-/// Creations that may have taken effect, where it is not certain by which thing on the server.
-pub(super) fn unknown_outcomes(plan: &Plan, live: &Live, state: &State) -> Vec<Problem> {
+/// Reports creations with an unknown outcome for which several resources on the server may be the result.
+pub(super) fn unknown_outcomes(plan: &Plan, live: &LiveServer, state: &State) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (address, pending) in &state.pending {
         if state.resources.contains_key(address) || plan.mode == Mode::RefreshOnly {
             continue;
         }
-        let LostCreation::Unclear(candidates) = find_pending(address, pending, state, live) else {
+        let CreationOutcome::Unclear(candidates) = find_pending(address, pending, state, live) else {
             continue;
         };
         let makes = plan
@@ -55,15 +54,15 @@ pub(super) fn unknown_outcomes(plan: &Plan, live: &Live, state: &State) -> Vec<P
         }
         let ids: Vec<String> = candidates.iter().map(ToString::to_string).collect();
         let what = format!(
-            "the outcome of an earlier request for {{}} is unknown: its answer was lost, and it may have made {} ({})",
+            "the outcome of an earlier request for {{}} is unknown: no response was received, and the request may have created {} ({})",
             if ids.len() == 1 { "this" } else { "one of these" },
             list(&ids)
         );
         let kind = address.kind();
         let what_to_do = format!(
-            "look at it in Discord ({} by id). If gaib made it: `gaib server import {address} ID`. If somebody else did: \
+            "check it in Discord ({} by id). If gaib created it: `gaib server import {address} ID`. If another user created it: \
              `gaib server state rm {address}`, then plan again",
-            kind.words()
+            kind.noun()
         );
         let mut problem = Problem::new(rules::OUTCOME_UNKNOWN, address, what, what_to_do);
         problem.blocking = makes;
@@ -72,20 +71,20 @@ pub(super) fn unknown_outcomes(plan: &Plan, live: &Live, state: &State) -> Vec<P
     problems
 }
 
-/// What was made again after a lost answer, and came of the earlier request after all.
-pub(super) fn doubled(live: &Live, state: &State) -> Vec<Problem> {
-    let doubles = find_doubles(state, live).into_iter();
+/// Reports resources that exist twice, since an earlier request without a response took effect after it was repeated.
+pub(super) fn doubled(live: &LiveServer, state: &State) -> Vec<Problem> {
+    let doubles = find_duplicates(state, live).into_iter();
     let problem = |(address, ids): (_, Vec<crate::model::Snowflake>)| {
         let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
         Problem::warning(
             rules::DOUBLED,
             &address,
             format!(
-                "{{}} seems to be there twice: it was made again after a lost answer, and an earlier request seems to have made {} \
+                "{{}} seems to exist twice: it was created again after a missing response, and an earlier request seems to have created {} \
                  after all",
                 list(&ids)
             ),
-            "look at it in Discord and delete it there, if nothing uses it",
+            "check it in Discord and delete it there if it is unused",
         )
     };
     doubles.map(problem).collect()

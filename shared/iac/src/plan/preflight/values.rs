@@ -1,9 +1,9 @@
-//! Rules of Discord's that configured values break.
+//! Findings for configured values that break a rule of Discord.
 
-use super::{Check, Problem, rules};
+use super::{PlanChecks, Problem, rules};
 
-impl Check<'_> {
-    /// One finding for each value, however many resources it concerns.
+impl PlanChecks<'_> {
+    /// One finding for each value, also if several resources have it.
     pub(super) fn values(&self, problems: &mut Vec<Problem>) {
         let mut known: Vec<String> = Vec::new();
         for rule in &self.plan.broken_rules {
@@ -20,7 +20,7 @@ impl Check<'_> {
                 rules::VALUE,
                 &rule.address,
                 what,
-                "correct the value; only what the server has already may stay as it is",
+                "correct the value; only a value that the server has already can stay",
             ));
         }
     }

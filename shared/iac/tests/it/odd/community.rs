@@ -1,6 +1,7 @@
 //! Webhooks, auto moderation, welcome screen, onboarding and scheduled events at random.
 
 use arrakis_iac::live::Collections;
+use arrakis_iac::model::Kind;
 use serde_json::{Value, json};
 
 use super::random::Random;
@@ -8,38 +9,32 @@ use super::server::Ids;
 
 /// Each of them, or not read at all.
 pub(super) fn add(random: &mut Random, ids: &Ids, collections: &mut Collections) {
+    let mut lists = Vec::new();
     let read = |random: &mut Random| !random.once_in(8);
     if read(random) {
-        collections.webhooks = Some(
-            (0..random.below(4))
-                .map(|number| webhook(random, ids, 7_000 + number))
-                .collect(),
-        );
+        let webhooks = (0..random.below(4)).map(|number| webhook(random, ids, 7_000 + number));
+        lists.push((Kind::Webhook, webhooks.collect()));
     }
     if read(random) {
-        collections.automod = Some(
-            (0..random.below(9))
-                .map(|number| rule(random, ids, 8_000 + number))
-                .collect(),
-        );
+        let rules = (0..random.below(9)).map(|number| rule(random, ids, 8_000 + number));
+        lists.push((Kind::Automod, rules.collect()));
     }
     if read(random) {
-        collections.welcome_screen = Some(if random.once_in(4) {
+        let screen = if random.once_in(4) {
             Value::Null
         } else {
             screen(random, ids)
-        });
+        };
+        lists.push((Kind::WelcomeScreen, screen));
     }
     if read(random) {
-        collections.onboarding = Some(onboarding(random, ids));
+        lists.push((Kind::Onboarding, onboarding(random, ids)));
     }
     if read(random) {
-        collections.events = Some(
-            (0..random.below(4))
-                .map(|number| event(random, ids, 9_000 + number))
-                .collect(),
-        );
+        let events = (0..random.below(4)).map(|number| event(random, ids, 9_000 + number));
+        lists.push((Kind::Event, events.collect()));
     }
+    collections.lists.extend(lists);
 }
 
 fn webhook(random: &mut Random, ids: &Ids, id: u64) -> Value {

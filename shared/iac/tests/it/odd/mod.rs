@@ -7,9 +7,9 @@ mod server;
 use std::collections::BTreeMap;
 
 use arrakis_domain::Permissions;
-use arrakis_iac::export::{Detail, assign, from_live, to_yaml};
+use arrakis_iac::export::{ExportDetail, assign, from_live, to_yaml};
 use arrakis_iac::import::{import, matches};
-use arrakis_iac::live::{Collections, Live};
+use arrakis_iac::live::{Collections, LiveServer};
 use arrakis_iac::model::Configuration;
 use arrakis_iac::plan::{Options, Plan, plan, preflight};
 use arrakis_iac::state::State;
@@ -29,7 +29,7 @@ fn collections(seed: u64, size: u64) -> Collections {
 }
 
 /// Exports all of it, reads the export back, and takes it in as `gaib server import --all` does.
-fn imported(live: &Live, detail: Detail) -> (String, Configuration, State) {
+fn imported(live: &LiveServer, detail: ExportDetail) -> (String, Configuration, State) {
     let addresses = assign(live, &BTreeMap::new());
     let yaml = to_yaml(&from_live(live, &addresses, detail), "a test");
     let configuration = crate::export::read_back(&yaml);
@@ -43,7 +43,7 @@ fn imported(live: &Live, detail: Detail) -> (String, Configuration, State) {
     (yaml, configuration, state)
 }
 
-fn planned(configuration: &Configuration, state: &State, live: &Live) -> Plan {
+fn planned(configuration: &Configuration, state: &State, live: &LiveServer) -> Plan {
     plan(configuration, state, live, &Options::default()).unwrap()
 }
 
@@ -67,8 +67,8 @@ fn describe(plan: &Plan) -> String {
 }
 
 /// Reads, exports, imports and plans a random server: nothing changes, and the next export is the same file.
-fn imports_without_changes(seed: u64, size: u64, detail: Detail) -> Result<(), TestCaseError> {
-    let live = Live::read(&collections(seed, size)).unwrap();
+fn imports_without_changes(seed: u64, size: u64, detail: ExportDetail) -> Result<(), TestCaseError> {
+    let live = LiveServer::read(&collections(seed, size)).unwrap();
     let (yaml, configuration, state) = imported(&live, detail);
     let plan = planned(&configuration, &state, &live);
     prop_assert!(
@@ -92,12 +92,12 @@ proptest! {
     /// More by `PROPTEST_CASES`.
     #[test]
     fn any_server_imports_without_changes(seed in any::<u64>(), size in 0_u64..6) {
-        imports_without_changes(seed, size, Detail::Readable)?;
+        imports_without_changes(seed, size, ExportDetail::Readable)?;
     }
 
     #[test]
     fn any_backup_imports_without_changes(seed in any::<u64>(), size in 0_u64..6) {
-        imports_without_changes(seed, size, Detail::Complete)?;
+        imports_without_changes(seed, size, ExportDetail::Complete)?;
     }
 }
 
@@ -106,8 +106,8 @@ proptest! {
 fn random_servers_break_rules_and_hold_unknown_values() {
     let (mut broken, mut unknown, mut servers) = (BTreeMap::new(), BTreeMap::new(), 0);
     for seed in 0..300 {
-        let live = Live::read(&collections(seed, 8)).unwrap();
-        let (_, configuration, _) = imported(&live, Detail::Readable);
+        let live = LiveServer::read(&collections(seed, 8)).unwrap();
+        let (_, configuration, _) = imported(&live, ExportDetail::Readable);
         servers += u32::from(!configuration.broken_rules.is_empty() && !live.unknown.is_empty());
         for rule in &configuration.broken_rules {
             *broken
@@ -129,9 +129,9 @@ fn random_servers_break_rules_and_hold_unknown_values() {
 
 /// The server has more of what today's limits allow than any rule: 258 roles, 520 channels, 55 in a category, 130 overwrites.
 #[test]
-fn a_server_beyond_every_limit_imports_without_changes() {
-    let live = Live::read(&server::beyond_limits()).unwrap();
-    let (yaml, configuration, state) = imported(&live, Detail::Readable);
+fn server_beyond_every_limit_imports_without_changes() {
+    let live = LiveServer::read(&server::beyond_limits()).unwrap();
+    let (yaml, configuration, state) = imported(&live, ExportDetail::Readable);
     let plan = planned(&configuration, &state, &live);
     assert!(plan.is_empty() && plan.steps.is_empty(), "{:#?}\n{yaml}", plan.changes);
     let reasons: Vec<&str> = configuration
@@ -155,9 +155,9 @@ fn a_server_beyond_every_limit_imports_without_changes() {
 
 /// 500 channels with 70 overwrites each, of several permissions: more values than a small file may hold.
 #[test]
-fn a_server_full_of_overwrites_imports_without_changes() {
-    let live = Live::read(&server::full_of_overwrites()).unwrap();
-    let (yaml, configuration, state) = imported(&live, Detail::Readable);
+fn server_full_of_overwrites_imports_without_changes() {
+    let live = LiveServer::read(&server::full_of_overwrites()).unwrap();
+    let (yaml, configuration, state) = imported(&live, ExportDetail::Readable);
     assert!(yaml.len() > 2_000_000, "{}", yaml.len());
     assert!(planned(&configuration, &state, &live).is_empty());
 }
@@ -186,7 +186,7 @@ fn channel_at(channels: &Value) -> Option<usize> {
 }
 
 #[test]
-fn permission_bits_beyond_64_are_managed_like_any_other() {
+fn permission_bits_above_64_are_managed() {
     let bits = |numbers: &[u32]| {
         let bits = numbers.iter().map(|bit| Permissions::of_bit(*bit).unwrap());
         json!(bits.fold(Permissions::NONE, |sum, bit| sum | bit).to_string())
@@ -197,13 +197,13 @@ fn permission_bits_beyond_64_are_managed_like_any_other() {
     collections.channels[channel]["permission_overwrites"] = json!([
         { "id": server::GUILD.to_string(), "type": 0, "allow": bits(&[65, 255]), "deny": bits(&[10, 64]) },
     ]);
-    let live = Live::read(&collections).unwrap();
+    let live = LiveServer::read(&collections).unwrap();
     assert!(
         live.unknown
             .iter()
             .all(|value| value.field != "overwrites" && value.field != "permissions")
     );
-    let (yaml, configuration, state) = imported(&live, Detail::Readable);
+    let (yaml, configuration, state) = imported(&live, ExportDetail::Readable);
     for bit in ["BIT_64", "BIT_65", "BIT_128", "BIT_255"] {
         assert!(yaml.contains(bit), "{bit} is missing in\n{yaml}");
     }
@@ -211,7 +211,7 @@ fn permission_bits_beyond_64_are_managed_like_any_other() {
     // By hand the highest bits are taken away: that is seen, and planned to be put back.
     collections.guild["roles"][0]["permissions"] = bits(&[3, 64]);
     collections.channels[channel]["permission_overwrites"][0]["allow"] = bits(&[65]);
-    let changed = Live::read(&collections).unwrap();
+    let changed = LiveServer::read(&collections).unwrap();
     let plan = planned(&configuration, &state, &changed);
     let text = describe(&plan);
     assert!(text.contains("permissions") && text.contains("overwrites"), "{text}");
@@ -221,23 +221,23 @@ fn permission_bits_beyond_64_are_managed_like_any_other() {
 }
 
 #[test]
-fn more_permission_bits_than_are_handled_are_told_and_left_as_they_are() {
+fn too_many_permission_bits_are_reported_and_unmanaged() {
     let mut collections = small_server();
     // 2^256.
     let beyond = json!("115792089237316195423570985008687907853269984665640564039457584007913129639936");
     collections.guild["roles"][0]["permissions"] = beyond.clone();
-    let live = Live::read(&collections).unwrap();
+    let live = LiveServer::read(&collections).unwrap();
     assert!(
         live.unknown
             .iter()
             .any(|value| value.field == "permissions" && json!(value.value) == beyond)
     );
-    let (_, configuration, state) = imported(&live, Detail::Readable);
+    let (_, configuration, state) = imported(&live, ExportDetail::Readable);
     assert!(planned(&configuration, &state, &live).is_empty());
 }
 
 #[test]
-fn numbers_of_any_size_are_read_and_the_rest_of_the_server_with_them() {
+fn numbers_of_any_size_are_read() {
     let mut collections = small_server();
     let channel = channel_at(&collections.channels).unwrap();
     for number in [json!(u64::MAX), json!(i64::MIN), json!(i64::MAX), json!(-1)] {
@@ -253,8 +253,8 @@ fn numbers_of_any_size_are_read_and_the_rest_of_the_server_with_them() {
         ] {
             collections.channels[channel][field] = number.clone();
         }
-        let live = Live::read(&collections).unwrap_or_else(|error| panic!("{number}: {error}"));
-        let (_, configuration, state) = imported(&live, Detail::Readable);
+        let live = LiveServer::read(&collections).unwrap_or_else(|error| panic!("{number}: {error}"));
+        let (_, configuration, state) = imported(&live, ExportDetail::Readable);
         let plan = planned(&configuration, &state, &live);
         assert!(plan.is_empty(), "{number}: {}", describe(&plan));
     }

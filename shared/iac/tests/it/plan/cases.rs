@@ -2,9 +2,9 @@
 
 use arrakis_domain::{Color, Permission, Permissions};
 use arrakis_iac::model::{Attributes, Channel, ChannelKind, Kind, Overwrites, Role, Target};
-use arrakis_iac::plan::{Action, Mode, Options, Reason, preflight};
+use arrakis_iac::plan::{Action, ChangeReason, Mode, Options, preflight};
 use arrakis_iac::render::{self, Style};
-use arrakis_iac::state::{Entry, Pending};
+use arrakis_iac::state::{PendingCreation, StateEntry};
 
 use super::world::{
     World, address, allow, category, channel, configuration, deny, id, live_channel, live_role, role, steps, within,
@@ -22,7 +22,7 @@ fn of(overwrites: Overwrites, channel: Channel) -> Channel {
 }
 
 #[test]
-fn text_and_announcement_turn_into_each_other_and_nothing_else_does() {
+fn only_text_and_announcement_channels_convert() {
     let mut world = World::new();
     world.become_like(&configuration([("channel.news", Attributes::Channel(channel("news")))]));
     let as_kind = |kind| {
@@ -45,7 +45,7 @@ fn text_and_announcement_turn_into_each_other_and_nothing_else_does() {
 }
 
 #[test]
-fn a_channel_that_must_not_follow_its_category_is_set_apart() {
+fn unsynced_channel_is_separated_before_its_category_changes() {
     let mut world = World::new();
     let both = |of_category: Overwrites| {
         configuration([
@@ -67,7 +67,7 @@ fn a_channel_that_must_not_follow_its_category_is_set_apart() {
 }
 
 #[test]
-fn channels_that_follow_their_category_cost_no_request() {
+fn synced_channels_need_no_request() {
     let mut world = World::new();
     let both = |overwrites: Overwrites| {
         configuration([
@@ -95,7 +95,7 @@ fn channels_that_follow_their_category_cost_no_request() {
 }
 
 #[test]
-fn a_role_loses_early_and_gains_late() {
+fn role_permissions_are_removed_early_and_granted_late() {
     let mut world = World::new();
     let with = |permissions: &[Permission], overwrites: Overwrites| {
         let guard = Role {
@@ -118,7 +118,7 @@ fn a_role_loses_early_and_gains_late() {
 }
 
 #[test]
-fn what_nobody_manages_keeps_its_place() {
+fn unmanaged_resources_keep_their_position() {
     let mut world = World::new();
     let three = |order: [&'static str; 3]| {
         configuration(order.map(|name| (name, Attributes::Role(role(name.trim_start_matches("role."))))))
@@ -150,7 +150,7 @@ fn what_nobody_manages_keeps_its_place() {
 }
 
 #[test]
-fn what_an_interrupted_apply_made_is_found_again_and_nothing_else_is_taken_for_it() {
+fn only_the_result_of_an_interrupted_apply_is_found() {
     let mut world = World::new();
     let wanted = configuration([("channel.gate", Attributes::Channel(channel("The Gate")))]);
     let attributes = wanted.get(&address("channel.gate")).unwrap().clone();
@@ -158,7 +158,7 @@ fn what_an_interrupted_apply_made_is_found_again_and_nothing_else_is_taken_for_i
     world.live.insert(live_channel(made - (60_000 << 22), "the-gate", 0));
     world.state.begin_create(
         address("channel.gate"),
-        Pending {
+        PendingCreation {
             since_ms: 2_000_000_000_000,
             again_ms: None,
             others: [].into(),
@@ -173,7 +173,7 @@ fn what_an_interrupted_apply_made_is_found_again_and_nothing_else_is_taken_for_i
     let plan = world.plan(&wanted);
     assert_eq!(
         (plan.changes[0].action, plan.changes[0].reason),
-        (Action::Adopt, Reason::FoundAgain)
+        (Action::Adopt, ChangeReason::FoundAgain)
     );
     assert_eq!(plan.changes[0].id, Some(id(made + 1)));
     world.apply(&plan);
@@ -181,7 +181,7 @@ fn what_an_interrupted_apply_made_is_found_again_and_nothing_else_is_taken_for_i
 }
 
 #[test]
-fn what_was_changed_by_hand_is_told_apart_from_what_is_configured() {
+fn drift_is_distinguished_from_configured_changes() {
     let mut world = World::new();
     let wanted = configuration([("role.guard", Attributes::Role(role("Guard")))]);
     world.become_like(&wanted);
@@ -211,7 +211,7 @@ fn what_was_changed_by_hand_is_told_apart_from_what_is_configured() {
 }
 
 #[test]
-fn a_new_thing_beside_one_of_its_name_is_remarked() {
+fn creation_beside_unmanaged_resource_of_the_same_name_has_a_note() {
     let mut world = World::new();
     world.live.insert(live_channel(1_500, "general", 0));
     let plan = world.plan(&configuration([(
@@ -227,7 +227,7 @@ fn a_new_thing_beside_one_of_its_name_is_remarked() {
 }
 
 #[test]
-fn the_rules_channel_of_a_community_stays() {
+fn rules_channel_of_a_community_is_not_deleted() {
     let mut world = World::new();
     let wanted = configuration([("channel.rules", Attributes::Channel(channel("rules")))]);
     world.become_like(&wanted);
@@ -252,7 +252,7 @@ fn the_rules_channel_of_a_community_stays() {
 }
 
 #[test]
-fn too_many_in_a_category_are_told_before() {
+fn full_category_is_reported_before_the_first_write() {
     let world = World::new();
     let mut wanted = configuration([("category.keep", Attributes::Category(category("KEEP")))]);
     for number in 0..51 {
@@ -272,7 +272,7 @@ fn too_many_in_a_category_are_told_before() {
 }
 
 #[test]
-fn a_plan_reads_like_terraforms() {
+fn plan_is_rendered() {
     let mut world = World::new();
     let first = configuration([
         (
@@ -337,7 +337,7 @@ fn a_plan_reads_like_terraforms() {
 }
 
 #[test]
-fn a_role_that_was_dragged_above_the_bot_is_told_and_left_there() {
+fn role_above_the_bot_is_reported_and_not_moved() {
     let mut world = World::new();
     let ordered = configuration([
         ("role.naib", Attributes::Role(role("Naib"))),
@@ -355,12 +355,12 @@ fn a_role_that_was_dragged_above_the_bot_is_told_and_left_there() {
 
 /// Discord gives new roles position 1, and of equal positions the lower id ranks above.
 #[test]
-fn roles_of_equal_position_are_removed_from_the_lowest_up() {
+fn roles_of_equal_position_are_deleted_from_the_lowest() {
     let mut world = World::new();
     let names = ["role.high", "role.middle", "role.low"];
     for (name, number) in names.into_iter().zip([2_001, 2_002, 2_003]) {
         let found = live_role(number, name, 1, Permissions::NONE);
-        let entry = Entry {
+        let entry = StateEntry {
             id: found.id,
             attributes: found.attributes.clone(),
         };

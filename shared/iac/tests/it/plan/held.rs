@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use arrakis_domain::Permission;
-use arrakis_iac::export::{Detail, assign, from_live, to_yaml};
+use arrakis_iac::export::{ExportDetail, assign, from_live, to_yaml};
 use arrakis_iac::live::UnknownValue;
 use arrakis_iac::model::{
-    Attributes, AutomodAction, AutomodRule, AutomodTrigger, Channel, Clearable, Configuration, Event, EventPlace, Kind,
-    Overwrites, Reference, Target, Webhook,
+    Attributes, AutomodAction, AutomodRule, AutomodTrigger, Channel, Clearable, Configuration, Event, EventLocation,
+    Kind, Overwrites, Reference, Target, Webhook,
 };
 use arrakis_iac::plan::{Finding, Mode, Options, preflight};
 
@@ -38,7 +38,7 @@ fn wanted() -> Configuration {
         name: Some("Festival".to_owned()),
         start: Some("2999-01-01T00:00:00Z".parse().unwrap()),
         end: Some(Clearable::Set("2999-01-02T00:00:00Z".parse().unwrap())),
-        place: Some(EventPlace::External("Arrakeen".to_owned())),
+        place: Some(EventLocation::External("Arrakeen".to_owned())),
         ..Event::default()
     };
     let rock = Channel {
@@ -134,7 +134,7 @@ fn warning(findings: &[Finding], text: &str) -> String {
 }
 
 #[test]
-fn apply_and_refresh_leave_it_alone_and_say_so() {
+fn apply_and_refresh_keep_unreadable_resource_with_a_warning() {
     for (text, change) in cells() {
         let case = format!("{text} {change:?}");
         let world = changed(text, change);
@@ -159,7 +159,7 @@ fn apply_and_refresh_leave_it_alone_and_say_so() {
 }
 
 #[test]
-fn what_is_not_configured_any_more_stays_and_the_rest_goes() {
+fn unreadable_resource_without_configuration_stays_and_others_are_deleted() {
     for (text, change) in cells() {
         let world = changed(text, change);
         let plan = world.plan(&configuration([]));
@@ -171,7 +171,7 @@ fn what_is_not_configured_any_more_stays_and_the_rest_goes() {
 }
 
 #[test]
-fn destroy_deletes_it_by_its_id() {
+fn destroy_deletes_unreadable_resource_by_id() {
     for (text, change) in cells() {
         let world = changed(text, change);
         let plan = world.plan_with(&configuration([]), &in_mode(Mode::Destroy));
@@ -183,7 +183,7 @@ fn destroy_deletes_it_by_its_id() {
 }
 
 #[test]
-fn other_things_that_refer_to_it_still_change() {
+fn resources_that_reference_unreadable_resource_still_change() {
     let world = changed("channel.cave", Change::Unreadable);
     let mut config = wanted();
     let news = &mut config.resources.get_mut(&address("webhook.news")).unwrap().attributes;
@@ -195,7 +195,7 @@ fn other_things_that_refer_to_it_still_change() {
 }
 
 #[test]
-fn a_new_channel_of_an_unreadable_category_is_made_in_it() {
+fn channel_is_created_in_unreadable_category() {
     let mut world = changed("category.rock", Change::Unreadable);
     let mut config = wanted();
     let spring = configuration([(
@@ -210,7 +210,7 @@ fn a_new_channel_of_an_unreadable_category_is_made_in_it() {
 }
 
 #[test]
-fn an_unknown_trigger_that_is_not_managed_hinders_nothing() {
+fn unmanaged_unknown_trigger_does_not_block_the_rule() {
     let mut world = changed("automod.spam", Change::UnknownValue("trigger"));
     let entry = world.state.resources.get_mut(&address("automod.spam")).unwrap();
     entry.attributes.release("trigger");
@@ -224,7 +224,7 @@ fn an_unknown_trigger_that_is_not_managed_hinders_nothing() {
 
 /// What the export leaves out is named by its id in what refers to it, so that the reader takes the export.
 #[test]
-fn an_export_without_it_is_read_back() {
+fn export_without_unreadable_resource_is_read_back() {
     for (text, change) in cells() {
         let world = changed(text, change);
         let managed: BTreeMap<_, _> = world
@@ -233,7 +233,7 @@ fn an_export_without_it_is_read_back() {
             .iter()
             .map(|(address, entry)| (address.clone(), entry.id))
             .collect();
-        for detail in [Detail::Readable, Detail::Complete] {
+        for detail in [ExportDetail::Readable, ExportDetail::Complete] {
             let addresses = assign(&world.live, &managed);
             let yaml = to_yaml(&from_live(&world.live, &addresses, detail), "a test");
             let config = crate::export::read_back(&yaml);
@@ -248,7 +248,7 @@ fn an_export_without_it_is_read_back() {
 }
 
 #[test]
-fn a_reference_to_it_by_id_is_no_reference_to_nothing() {
+fn id_of_unreadable_resource_is_known() {
     let mut world = World::new();
     world.live.unreadable.push(UnknownValue {
         kind: Kind::Channel,

@@ -1,7 +1,7 @@
 //! What holds for every configuration.
 
 use arrakis_domain::{Permission, Permissions};
-use arrakis_iac::live::Live;
+use arrakis_iac::live::LiveServer;
 use arrakis_iac::model::{Attributes, Configuration, Kind, Reference, Role, Snowflake, Target};
 use arrakis_iac::plan::{Mode, Options, Plan, Step};
 use arrakis_iac::state::State;
@@ -30,7 +30,7 @@ fn lived_in() -> World {
 }
 
 /// What is there and was there from the beginning, as far as the plan may not touch it.
-fn unmanaged(live: &Live) -> Vec<(Kind, Snowflake, Attributes)> {
+fn unmanaged(live: &LiveServer) -> Vec<(Kind, Snowflake, Attributes)> {
     let old = live
         .resources()
         .filter(|resource| [1_002, 1_100, 1_200, 1_201].contains(&resource.id.get()));
@@ -39,7 +39,7 @@ fn unmanaged(live: &Live) -> Vec<(Kind, Snowflake, Attributes)> {
 }
 
 /// Whether a member with these roles sees a channel, by Discord's rules.
-fn sees(live: &Live, channel: Snowflake, roles: &[Snowflake]) -> bool {
+fn sees(live: &LiveServer, channel: Snowflake, roles: &[Snowflake]) -> bool {
     let everyone = live
         .role(id(GUILD))
         .and_then(|role| role.permissions)
@@ -65,7 +65,7 @@ fn sees(live: &Live, channel: Snowflake, roles: &[Snowflake]) -> bool {
 }
 
 /// Every moment of carrying a plan out.
-fn moments(world: &World, plan: &Plan) -> Vec<Live> {
+fn moments(world: &World, plan: &Plan) -> Vec<LiveServer> {
     let mut moments = Vec::new();
     for count in 0..=plan.steps.len() {
         let part = Plan {
@@ -113,15 +113,15 @@ pub(super) fn nobody_gains(world: &World, plan: &Plan) -> Result<(), TestCaseErr
 }
 
 fn nobody_gains_at(
-    before: &Live,
-    moment: &Live,
-    after: &Live,
+    before: &LiveServer,
+    moment: &LiveServer,
+    after: &LiveServer,
     words: impl Fn() -> String,
 ) -> Result<(), TestCaseError> {
     let mut members: Vec<Vec<Snowflake>> = vec![Vec::new()];
     members.extend(before.of_kind(Kind::Role).map(|role| vec![role.id]));
     let changed = moment.channels_in_order().into_iter().filter(|channel| {
-        let overwrites = |live: &Live| live.channel(channel.id).and_then(|channel| channel.overwrites.clone());
+        let overwrites = |live: &LiveServer| live.channel(channel.id).and_then(|channel| channel.overwrites.clone());
         let same = overwrites(before) == overwrites(moment) && overwrites(after) == overwrites(moment);
         !same
             || before
@@ -202,7 +202,7 @@ proptest! {
     /// Apply, then nothing is left to do; from nothing, from another configuration, and after somebody's meddling. Nothing
     /// private opens on the way, and what nobody manages is not touched.
     #[test]
-    fn a_plan_that_was_applied_leaves_nothing(
+    fn plan_after_apply_is_empty(
         first in configurations(), second in configurations(), hands in proptest::collection::vec((0..3_u8, any::<usize>()), 0..4),
     ) {
         let mut world = lived_in();
@@ -231,7 +231,7 @@ proptest! {
 
     /// Equal arguments give equal plans, and a plan survives its file.
     #[test]
-    fn a_plan_is_the_same_each_time(first in configurations(), second in configurations()) {
+    fn plan_is_deterministic(first in configurations(), second in configurations()) {
         let mut world = lived_in();
         world.become_like(&first);
         let plan = world.plan(&second);
@@ -244,7 +244,7 @@ proptest! {
 
     /// Cut off after any number of steps, a second plan finishes: nothing is doubled, nothing is left behind.
     #[test]
-    fn a_plan_that_was_cut_off_is_finished_by_the_next(
+    fn interrupted_plan_is_completed_by_the_next(
         first in configurations(), second in configurations(), share in 0.0..1.0_f64,
     ) {
         let mut world = lived_in();
@@ -261,7 +261,7 @@ proptest! {
 
     /// Targets and what they need are all that a plan touches.
     #[test]
-    fn a_target_touches_itself_and_what_it_needs(configuration in configurations(), which in any::<usize>()) {
+    fn target_includes_only_its_dependencies(configuration in configurations(), which in any::<usize>()) {
         let world = lived_in();
         prop_assume!(!configuration.resources.is_empty());
         let target = configuration.resources.keys().nth(which % configuration.resources.len()).unwrap().clone();
@@ -284,7 +284,7 @@ proptest! {
 }
 
 #[test]
-fn a_law_that_is_broken_is_noticed() {
+fn broken_invariant_is_detected() {
     // The laws above are only worth something if `sees` tells open from closed.
     let mut world = lived_in();
     assert!(sees(&world.live, id(1_200), &[]));

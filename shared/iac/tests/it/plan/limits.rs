@@ -5,7 +5,8 @@
 use arrakis_domain::{Permission, Permissions};
 use arrakis_iac::model::{
     Address, Attributes, AutomodAction, AutomodPreset, AutomodRule, AutomodTrigger, Channel, ChannelKind, Clearable,
-    Configuration, Event, EventPlace, Key, Kind, Overwrites, Reference, Resource, Role, Server, Target, Webhook,
+    Configuration, Event, EventLocation, Kind, LogicalName, Overwrites, Reference, Resource, Role, Server, Target,
+    Webhook,
 };
 use arrakis_iac::plan::{Plan, Step, preflight, simulate};
 use proptest::prelude::*;
@@ -37,13 +38,13 @@ impl Draft {
         }
         change(&mut one);
         self.put(
-            Address::of(Kind::Channel, Key::new(key).unwrap()),
+            Address::of(Kind::Channel, LogicalName::new(key).unwrap()),
             Attributes::Channel(one),
         );
     }
 
     fn at(&mut self, key: &str) -> &mut Channel {
-        let address = Address::of(Kind::Channel, Key::new(key).unwrap());
+        let address = Address::of(Kind::Channel, LogicalName::new(key).unwrap());
         match &mut self.0.resources[&address].attributes {
             Attributes::Channel(channel) => channel,
             _ => panic!("a channel is a channel"),
@@ -235,7 +236,7 @@ proptest! {
 
     /// Three categories with 49 or 50 channels.
     #[test]
-    fn full_categories_are_changed_without_passing_a_limit(
+    fn full_categories_change_within_limits(
         counts in proptest::collection::vec(select(vec![49_usize, 50]), 3),
         deeds in deeds(),
     ) {
@@ -252,7 +253,7 @@ proptest! {
 
     /// 499 or 500 channels and categories.
     #[test]
-    fn full_servers_are_changed_without_passing_a_limit(
+    fn full_servers_change_within_limits(
         outside in select(vec![49_usize, 50]),
         deeds in deeds(),
     ) {
@@ -265,7 +266,7 @@ proptest! {
 
     /// 249 or 250 roles: some go, as many come, some of them in overwrites.
     #[test]
-    fn full_role_lists_are_changed_without_passing_a_limit(
+    fn full_role_lists_change_within_limits(
         count in select(vec![247_usize, 248]),
         exchanged in proptest::collection::btree_set(0_usize..247, 1..8),
         marked in proptest::collection::vec((0_usize..247, any::<bool>(), any::<bool>()), 0..6),
@@ -301,7 +302,7 @@ proptest! {
 }
 
 #[test]
-fn two_channels_of_full_categories_change_places_by_way_of_no_category() {
+fn channels_of_full_categories_are_swapped_via_no_category() {
     let before = filled(&[50, 50], 0);
     let mut after = before.clone();
     rotate(&mut after, &["t0-0".to_owned(), "t1-0".to_owned()]);
@@ -326,7 +327,7 @@ fn two_channels_of_full_categories_change_places_by_way_of_no_category() {
 }
 
 #[test]
-fn chain_of_moves_begins_where_there_is_room() {
+fn chain_of_moves_starts_at_the_free_category() {
     let before = filled(&[50, 50, 49], 0);
     let mut after = before.clone();
     for (key, place) in [("t0-1", "category.c1"), ("t1-1", "category.c2")] {
@@ -341,7 +342,7 @@ fn chain_of_moves_begins_where_there_is_room() {
 }
 
 #[test]
-fn deletion_comes_before_the_creation_that_needs_its_place_and_not_otherwise() {
+fn deletion_precedes_creation_only_if_the_limit_requires_it() {
     for (count, expected) in [
         (50, ["delete channel.t0-1", "create channel.new"]),
         (49, ["create channel.new", "delete channel.t0-1"]),
@@ -362,7 +363,7 @@ fn deletion_comes_before_the_creation_that_needs_its_place_and_not_otherwise() {
 
 /// A community whose rules channel is in a full category and is to be another one.
 #[test]
-fn rules_channel_of_a_full_category_waits_outside_until_its_successor_is_named() {
+fn rules_channel_of_a_full_category_is_moved_out_until_replaced() {
     let server = |rules: &str, updates: &str| {
         Attributes::Server(Server {
             community: Some(true),
@@ -388,7 +389,7 @@ fn rules_channel_of_a_full_category_waits_outside_until_its_successor_is_named()
 }
 
 #[test]
-fn what_cannot_be_done_on_the_way_is_said_before_the_first_write() {
+fn exceeded_limit_between_steps_is_an_obstacle() {
     // 500 channels, and the only one that goes is the rules channel, which cannot go before its successor is there.
     let server = |rules: &str| {
         Attributes::Server(Server {
@@ -409,7 +410,7 @@ fn what_cannot_be_done_on_the_way_is_said_before_the_first_write() {
     let findings = preflight(&plan, &world.live, &world.state);
     assert_eq!(findings.len(), 1, "{findings:#?}");
     assert_eq!(findings[0].rule, "channels-limit");
-    assert!(findings[0].what.starts_with("on the way, "), "{findings:#?}");
+    assert!(findings[0].what.starts_with("during the apply, "), "{findings:#?}");
     assert!(simulate(&world.live, &world.state, &plan).is_err());
 }
 
@@ -430,7 +431,7 @@ fn preset() -> AutomodTrigger {
 }
 
 #[test]
-fn rules_that_exchange_their_triggers_go_before_they_come() {
+fn automod_rules_that_swap_triggers_are_deleted_before_creation() {
     let with = |one: AutomodTrigger, other: AutomodTrigger| {
         let mut draft = Draft::default();
         draft.put(address("automod.a"), rule("a", one));
@@ -449,7 +450,7 @@ fn rules_that_exchange_their_triggers_go_before_they_come() {
 }
 
 #[test]
-fn webhooks_and_events_at_their_limits_are_exchanged() {
+fn webhooks_and_events_at_their_limits_are_replaced() {
     let fill = |gone: usize| {
         let mut draft = Draft::default();
         draft.channel("a", None, |_| {});
@@ -469,7 +470,7 @@ fn webhooks_and_events_at_their_limits_are_exchanged() {
                 address(&format!("event.e{number}")),
                 Attributes::Event(Event {
                     name: Some(format!("E{number}")),
-                    place: Some(EventPlace::External("here".to_owned())),
+                    place: Some(EventLocation::External("here".to_owned())),
                     ..Event::default()
                 }),
             );
@@ -506,7 +507,7 @@ fn webhooks_and_events_at_their_limits_are_exchanged() {
 
 /// A role that is denied a channel which is closed to everyone in the same plan: it must not go before that.
 #[test]
-fn role_whose_early_removal_would_open_a_channel_is_not_removed_early() {
+fn role_is_not_deleted_early_if_that_opens_a_channel() {
     let mut before = Draft::default();
     for number in 0..248 {
         before.put(
@@ -536,7 +537,7 @@ fn role_whose_early_removal_would_open_a_channel_is_not_removed_early() {
 }
 
 #[test]
-fn unmanaged_channels_of_a_full_category_stay_where_they_are() {
+fn unmanaged_channels_of_a_full_category_stay() {
     let mut world = world_of(&filled(&[0], 1));
     let category = world.state.id(&address("category.c0")).unwrap();
     for number in 0..50 {
@@ -559,7 +560,7 @@ fn unmanaged_channels_of_a_full_category_stay_where_they_are() {
 }
 
 #[test]
-fn role_permissions_do_not_matter_to_room() {
+fn order_ignores_role_permissions_when_making_room() {
     // A role that an administrator bot ranks by is not removed early, whatever the limit.
     let mut world = World::new();
     let mut draft = Draft::default();
@@ -592,7 +593,7 @@ fn role_permissions_do_not_matter_to_room() {
 }
 
 #[test]
-fn categories_of_a_full_server_are_exchanged() {
+fn categories_of_a_full_server_are_replaced() {
     let before = filled(&[50, 50, 49, 49, 49, 49, 49, 48, 48], 50);
     let mut after = before.clone();
     exchange_category(&mut after, 0, 0);

@@ -5,10 +5,10 @@ use arrakis_domain::{Color, Permission, Permissions};
 use arrakis_iac::live::LiveResource;
 use arrakis_iac::model::{
     Address, Attributes, AutomodAction, AutomodRule, AutomodTrigger, Channel, ChannelKind, Clearable, Emoji, Event,
-    EventPlace, Overwrites, Reference, Role, Snowflake, Webhook,
+    EventLocation, Overwrites, Reference, Role, Snowflake, Webhook,
 };
-use arrakis_iac::plan::{Action, LostCreation, Mode, Options, Reason, find_pending, preflight};
-use arrakis_iac::state::Pending;
+use arrakis_iac::plan::{Action, ChangeReason, CreationOutcome, Mode, Options, find_pending, preflight};
+use arrakis_iac::state::PendingCreation;
 
 use super::world::{World, address, channel, configuration, id, role, steps};
 
@@ -19,8 +19,8 @@ fn later(ms: u64) -> Snowflake {
     id(((SINCE_MS - 1_420_070_400_000 + ms) << 22) + 1)
 }
 
-fn pending(attributes: &Attributes) -> Pending {
-    Pending {
+fn pending(attributes: &Attributes) -> PendingCreation {
+    PendingCreation {
         since_ms: SINCE_MS,
         again_ms: None,
         attributes: attributes.clone(),
@@ -45,14 +45,14 @@ fn there(world: &mut World, id: Snowflake, attributes: Attributes) {
     });
 }
 
-fn outcome(world: &World, text: &str) -> LostCreation {
+fn outcome(world: &World, text: &str) -> CreationOutcome {
     let address: Address = address(text);
     find_pending(&address, &world.state.pending[&address], &world.state, &world.live)
 }
 
-fn found(id: Snowflake, asked: &Attributes) -> LostCreation {
-    let asked = Box::new(asked.clone());
-    LostCreation::Found { id, asked }
+fn found(id: Snowflake, requested: &Attributes) -> CreationOutcome {
+    let requested = Box::new(requested.clone());
+    CreationOutcome::Found { id, requested }
 }
 
 /// Of each kind that can be made something with this name.
@@ -105,7 +105,7 @@ fn of_each_kind(name: &str) -> Vec<(&'static str, Attributes)> {
             "event.x",
             Attributes::Event(Event {
                 name: name(),
-                place: Some(EventPlace::External("Arrakeen".to_owned())),
+                place: Some(EventLocation::External("Arrakeen".to_owned())),
                 ..Event::default()
             }),
         ),
@@ -119,7 +119,7 @@ fn renamed(attributes: &Attributes, name: &str) -> Attributes {
 }
 
 #[test]
-fn every_kind_is_found_however_discord_wrote_its_name() {
+fn creation_of_every_kind_is_found_under_any_rewritten_name() {
     let names = [
         ("  Trim  Me! ", "Trim  Me!"),
         ("  Trim  Me! ", "Trim Me!"),
@@ -131,7 +131,7 @@ fn every_kind_is_found_however_discord_wrote_its_name() {
     for (sent, kept) in names {
         for (text, attributes) in of_each_kind(sent) {
             let mut world = lost(text, &attributes);
-            assert_eq!(outcome(&world, text), LostCreation::Absent, "{text}");
+            assert_eq!(outcome(&world, text), CreationOutcome::Absent, "{text}");
             there(&mut world, later(10), renamed(&attributes, kept));
             assert_eq!(
                 outcome(&world, text),
@@ -141,7 +141,7 @@ fn every_kind_is_found_however_discord_wrote_its_name() {
             let plan = world.plan(&configuration([(text, attributes)]));
             assert_eq!(
                 (plan.changes[0].action, plan.changes[0].reason),
-                (Action::Adopt, Reason::FoundAgain)
+                (Action::Adopt, ChangeReason::FoundAgain)
             );
         }
     }
@@ -149,7 +149,7 @@ fn every_kind_is_found_however_discord_wrote_its_name() {
 
 /// What somebody else made meanwhile, in the order of how alike it is.
 #[test]
-fn the_likest_is_taken() {
+fn most_similar_candidate_is_found() {
     for (text, attributes) in of_each_kind("Guard") {
         let mut world = lost(text, &attributes);
         there(&mut world, later(1), renamed(&attributes, "Friends"));
@@ -160,7 +160,7 @@ fn the_likest_is_taken() {
         there(&mut world, later(3), renamed(&attributes, "Guard"));
         let taken = outcome(&world, text);
         assert!(
-            taken == found(later(3), &attributes) || matches!(&taken, LostCreation::Unclear(ids) if ids.len() == 2),
+            taken == found(later(3), &attributes) || matches!(&taken, CreationOutcome::Unclear(ids) if ids.len() == 2),
             "{text}: {taken:?}"
         );
     }
@@ -175,13 +175,13 @@ fn guard() -> Role {
 }
 
 #[test]
-fn what_could_be_somebody_elses_stops_the_plan_and_names_it() {
-    let asked = Attributes::Role(guard());
-    let mut world = lost("role.guard", &asked);
+fn ambiguous_candidate_is_an_obstacle() {
+    let requested = Attributes::Role(guard());
+    let mut world = lost("role.guard", &requested);
     // A role that somebody makes at the same time: another name, other permissions.
     there(&mut world, later(10), Attributes::Role(role("Friends")));
-    assert_eq!(outcome(&world, "role.guard"), LostCreation::Unclear(vec![later(10)]));
-    let config = configuration([("role.guard", asked)]);
+    assert_eq!(outcome(&world, "role.guard"), CreationOutcome::Unclear(vec![later(10)]));
+    let config = configuration([("role.guard", requested)]);
     let plan = world.plan(&config);
     let findings = preflight(&plan, &world.live, &world.state);
     let finding = findings
@@ -214,22 +214,22 @@ fn what_could_be_somebody_elses_stops_the_plan_and_names_it() {
 }
 
 #[test]
-fn two_of_one_name_are_not_guessed_between() {
+fn two_candidates_of_one_name_are_ambiguous() {
     for (text, attributes) in of_each_kind("guard") {
         let mut world = lost(text, &attributes);
         there(&mut world, later(10), attributes.clone());
         there(&mut world, later(20), attributes.clone());
         assert_eq!(
             outcome(&world, text),
-            LostCreation::Unclear(vec![later(10), later(20)]),
+            CreationOutcome::Unclear(vec![later(10), later(20)]),
             "{text}"
         );
     }
 }
 
 #[test]
-fn what_was_there_before_or_is_elsewhere_or_came_much_later_is_something_else() {
-    let asked = Attributes::Channel(Channel {
+fn older_later_or_moved_resources_are_no_candidates() {
+    let requested = Attributes::Channel(Channel {
         category: Some(Clearable::Set(Reference::Id(id(1_600)))),
         ..channel("gate")
     });
@@ -240,7 +240,7 @@ fn what_was_there_before_or_is_elsewhere_or_came_much_later_is_something_else() 
             ..channel(name)
         })
     };
-    let mut world = lost("channel.gate", &asked);
+    let mut world = lost("channel.gate", &requested);
     there(&mut world, later(10), in_category(1_601, "gate", ChannelKind::Text));
     there(&mut world, later(11), in_category(1_600, "gate", ChannelKind::Voice));
     there(&mut world, id(1_700), in_category(1_600, "gate", ChannelKind::Text));
@@ -249,10 +249,10 @@ fn what_was_there_before_or_is_elsewhere_or_came_much_later_is_something_else() 
         later(3_600_000),
         in_category(1_600, "temporary", ChannelKind::Text),
     );
-    assert_eq!(outcome(&world, "channel.gate"), LostCreation::Absent);
+    assert_eq!(outcome(&world, "channel.gate"), CreationOutcome::Absent);
     there(&mut world, later(12), in_category(1_600, "gate", ChannelKind::Text));
-    assert_eq!(outcome(&world, "channel.gate"), found(later(12), &asked));
+    assert_eq!(outcome(&world, "channel.gate"), found(later(12), &requested));
     let pending = world.state.pending.get_mut(&address("channel.gate")).unwrap();
     pending.others.insert(later(12));
-    assert_eq!(outcome(&world, "channel.gate"), LostCreation::Absent);
+    assert_eq!(outcome(&world, "channel.gate"), CreationOutcome::Absent);
 }

@@ -48,7 +48,7 @@ pub(crate) fn largest() -> Configuration {
 }
 
 #[test]
-fn the_largest_server_is_planned_and_settles() {
+fn largest_server_is_planned_and_converges() {
     let configuration = largest();
     let mut world = World::new();
     let started = std::time::Instant::now();

@@ -1,7 +1,7 @@
 //! A small server to plan for, and short words for building configurations.
 
 use arrakis_domain::{Color, Permission, Permissions};
-use arrakis_iac::live::{Live, LiveBot, LiveResource};
+use arrakis_iac::live::{LiveBot, LiveResource, LiveServer};
 use arrakis_iac::model::{
     Address, Attributes, Channel, ChannelKind, Clearable, Configuration, Overwrite, Overwrites, Resource, Role, Server,
     Snowflake,
@@ -22,7 +22,7 @@ pub(crate) fn address(text: &str) -> Address {
 }
 
 /// A server with @everyone and a bot that is an administrator.
-pub(crate) fn empty_server() -> Live {
+pub(crate) fn empty_server() -> LiveServer {
     let bot = LiveBot {
         user_id: id(BOT),
         roles: [id(BOT_ROLE)].into(),
@@ -32,7 +32,7 @@ pub(crate) fn empty_server() -> Live {
         community: Some(false),
         ..Server::default()
     };
-    let mut live = Live::new(id(GUILD), id(9), bot, settings);
+    let mut live = LiveServer::new(id(GUILD), id(9), bot, settings);
     let everyone = Permissions::of(&[Permission::ViewChannel, Permission::SendMessages]);
     live.insert(live_role(GUILD, "@everyone", 0, everyone));
     let administrator = Permissions::of(&[Permission::Administrator]);
@@ -142,7 +142,7 @@ pub(crate) fn configuration(resources: impl IntoIterator<Item = (&'static str, A
 /// A server with its state, over time.
 #[derive(Clone)]
 pub(crate) struct World {
-    pub(crate) live: Live,
+    pub(crate) live: LiveServer,
     pub(crate) state: State,
 }
 
