@@ -1,7 +1,7 @@
-//! The result of a release, kept in the repository, and how the next one compares.
+//! The kept result of a release (the baseline of a profile), and the comparison of a run with it.
 //!
-//! Another day's machine is another machine: rates are compared as shares of the run's own ceiling, CPU as multiples of what
-//! the bare publisher cost in the same run. Latencies are judged by their thresholds and only told here.
+//! Machines differ from day to day, so rates are compared as shares of the run's own ceiling, and CPU as multiples of the bare
+//! publisher's CPU in the same run. Latencies have thresholds and are not compared.
 
 use std::path::{Path, PathBuf};
 
@@ -10,24 +10,24 @@ use anyhow::Context as _;
 use super::report::{Report, Written};
 use super::{Figure, Profile};
 
-/// How much worse a ratio may be before it counts: runs of the same build on the same machine differ by up to a tenth.
+/// Relative change of a ratio above which it is a regression. Runs of the same build on the same machine differ by up to a tenth.
 const TOLERANCE: f64 = 0.25;
 
-/// How a run compares.
+/// The comparison of a run with its baseline.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Comparison {
-    /// What became worse beyond the tolerance.
+    /// Figures that are worse than the baseline by more than the tolerance.
     pub regressions: Vec<String>,
-    /// What a reader should know.
+    /// Further remarks on the comparison.
     pub notes: Vec<String>,
 }
 
-/// Where the baseline of a profile is kept.
+/// Path of a profile's baseline file.
 pub(super) fn path(folder: &Path, profile: Profile) -> PathBuf {
     folder.join(format!("{}.json", profile.name()))
 }
 
-/// Compares with the baseline, if there is one.
+/// Compares the report with the baseline file, if the file exists.
 pub(super) fn compare(report: &Report, baseline: &Path) -> anyhow::Result<Comparison> {
     if !baseline.exists() {
         return Ok(Comparison {
@@ -40,7 +40,7 @@ pub(super) fn compare(report: &Report, baseline: &Path) -> anyhow::Result<Compar
     let text = std::fs::read_to_string(baseline).with_context(|| format!("reading {}", baseline.display()))?;
     let earlier: Written = serde_json::from_str(&text).with_context(|| {
         format!(
-            "{} is not a report of this version; --keep replaces it",
+            "{} has another report format; --keep replaces it",
             baseline.display()
         )
     })?;
@@ -57,7 +57,7 @@ fn between(earlier: &Written, now: &Written) -> Comparison {
     };
     if earlier.machine.build != now.machine.build {
         comparison.notes.push(format!(
-            "the baseline is a {} build and this is a {} build: not compared",
+            "the baseline is a {} build and this run is a {} build: not compared",
             earlier.machine.build, now.machine.build
         ));
         return comparison;
@@ -69,7 +69,7 @@ fn between(earlier: &Written, now: &Written) -> Comparison {
         let (Some(before), Some(after)) = (ratio(before, earlier), ratio(figure, now)) else {
             continue;
         };
-        // A ratio of more CPU or memory is worse, one of more throughput is better.
+        // More CPU or memory is worse, more throughput is better.
         let worse = if figure.unit == "/s" {
             before / after
         } else {
@@ -86,7 +86,7 @@ fn between(earlier: &Written, now: &Written) -> Comparison {
     comparison
 }
 
-/// A figure in terms of its run's ceiling; `None` for one that has no such terms.
+/// A figure relative to its run's ceiling; `None` for a unit that is not compared.
 fn ratio(figure: &Figure, run: &Written) -> Option<f64> {
     let ratio = match figure.unit.as_str() {
         "/s" => figure.value / run.ceiling.per_second,

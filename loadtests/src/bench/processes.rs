@@ -1,7 +1,7 @@
-//! What each process used: CPU and resident memory, from `/proc`.
+//! CPU time and resident memory of each process, from `/proc`.
 //!
-//! A server is known by the port that it listens on. PostgreSQL is all of its processes together: their CPU, those that have
-//! ended included, and their memory, what they share counted once.
+//! A server process is found by the port that it listens on. PostgreSQL is counted as all of its processes together: their CPU
+//! time, including ended ones, and their memory, with shared memory counted once.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,23 +15,23 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 use url::Url;
 
-/// How often memory is looked at.
+/// Interval of the memory samples.
 const LOOK: Duration = Duration::from_millis(200);
-/// Ticks of a second in `/proc/*/stat`; 100 on every Linux that we run on (`getconf CLK_TCK`).
+/// Clock ticks per second in `/proc/*/stat`; 100 on every supported Linux (`getconf CLK_TCK`).
 const TICKS: f64 = 100.0;
 
 /// What a process used in a section.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
-    /// User and system.
+    /// User and system time.
     pub cpu_s: f64,
-    /// Most resident memory that was seen.
+    /// Highest sampled resident memory.
     pub resident_peak_bytes: u64,
     /// Resident memory at the end.
     pub resident_bytes: u64,
 }
 
-/// A process that is watched, or a family of them.
+/// A monitored process, or a process with its children.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Watched {
     name: String,
@@ -39,7 +39,7 @@ struct Watched {
     family: bool,
 }
 
-/// Watches processes until it is asked for what they used.
+/// Samples processes until [`ProcessMonitor::end`].
 #[derive(Debug)]
 pub struct Watch {
     watched: Vec<Watched>,
@@ -49,10 +49,10 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Begins with these processes and the servers that the environment names.
+    /// Starts with these processes and the servers that the environment names.
     ///
     /// # Errors
-    /// When a server or a process cannot be found.
+    /// When the process of a server cannot be found.
     pub fn begin(processes: &[(String, u32)]) -> anyhow::Result<Self> {
         let mut watched = servers()?;
         watched.extend(processes.iter().map(|(name, pid)| Watched {
@@ -74,10 +74,10 @@ impl Watch {
         })
     }
 
-    /// What each used since the beginning, by name.
+    /// Usage of each process since the start, by name.
     ///
     /// # Errors
-    /// When one has ended meanwhile.
+    /// When a process has ended meanwhile.
     pub fn end(self) -> anyhow::Result<BTreeMap<String, Usage>> {
         self.task.abort();
         let mut usage: BTreeMap<String, Usage> = BTreeMap::new();
@@ -149,10 +149,10 @@ impl Watched {
     }
 }
 
-/// CPU time so far of this very process, seconds.
+/// CPU time of this process so far, in seconds.
 ///
 /// # Errors
-/// Without `/proc`.
+/// When `/proc` cannot be read.
 pub(super) fn own_cpu_s() -> anyhow::Result<f64> {
     let own = Watched {
         name: "loadtests".to_owned(),
@@ -162,10 +162,10 @@ pub(super) fn own_cpu_s() -> anyhow::Result<f64> {
     own.cpu_s()
 }
 
-/// User and system ticks; those of children that were waited for, too, where asked.
+/// User and system ticks, with `with_ended` also those of ended children.
 fn ticks(pid: u32, with_ended: bool) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in parentheses, may hold anything.
+    // The process name, in parentheses, may contain spaces.
     let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
     let field = |n: usize| fields.get(n)?.parse::<u64>().ok();
     let own = field(11)? + field(12)?;
@@ -194,8 +194,8 @@ fn memory(pid: u32) -> Option<Memory> {
     })
 }
 
-/// Processes that use the machine before anything is measured: name and percent of a core over two seconds, from 3 % up, the
-/// largest first. What an earlier run has left disturbs every figure, and nothing else would tell of it.
+/// Processes that use CPU before the measurement: name and percent of a core over two seconds, from 3 % up, the largest first.
+/// Such a process, for example one that an earlier run left behind, distorts every figure.
 pub(super) async fn strangers() -> Vec<(String, f64)> {
     const OBSERVED: Duration = Duration::from_secs(2);
     let all = || -> BTreeMap<u32, u64> {
@@ -218,10 +218,10 @@ pub(super) async fn strangers() -> Vec<(String, f64)> {
     found
 }
 
-/// The most resident memory that a process has ever had, as the kernel keeps it.
+/// The highest resident memory that a process has had, as the kernel records it.
 ///
 /// # Errors
-/// When it has ended.
+/// When the process has ended.
 pub(super) fn high_water_bytes(pid: u32) -> anyhow::Result<u64> {
     let status =
         fs::read_to_string(format!("/proc/{pid}/status")).with_context(|| format!("process {pid} has ended"))?;
@@ -255,7 +255,7 @@ fn servers() -> anyhow::Result<Vec<Watched>> {
         let url = std::env::var(variable).with_context(|| format!("{variable} is not set; run ./dev bench"))?;
         let port = Url::parse(&url)?.port().unwrap_or(port);
         let pid = listener(port).with_context(|| {
-            format!("no process that this user may see listens on port {port}, so the CPU of {name} cannot be told")
+            format!("no process visible to this user listens on port {port}: the CPU time of {name} cannot be measured")
         })?;
         anyhow::Ok(Watched {
             name: name.to_owned(),
@@ -270,8 +270,8 @@ fn servers() -> anyhow::Result<Vec<Watched>> {
     ])
 }
 
-/// The process that listens on this port: its socket's inode stands in `/proc/net/tcp`, and as a link in the folder of its
-/// open files. The lowest number where several share the socket, which is the parent.
+/// The process that listens on this port. `/proc/net/tcp` has the inode of the listening socket; a process links to it in the
+/// folder of its open files. Where several processes share the socket, the lowest process id is the parent.
 fn listener(port: u16) -> anyhow::Result<u32> {
     let mut inodes = Vec::new();
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
@@ -293,7 +293,7 @@ fn listener(port: u16) -> anyhow::Result<u32> {
             .filter_map(|file| fs::read_link(file.path()).ok())
             .any(|target| inodes.contains(&target))
     };
-    processes().filter(holds).min().context("its process is another user's")
+    processes().filter(holds).min().context("the listening process belongs to another user")
 }
 
 #[cfg(test)]
@@ -301,7 +301,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_process_that_works_uses_cpu_and_memory() {
+    async fn working_process_has_cpu_time_and_memory() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let own = super::listener(listener.local_addr().unwrap().port()).unwrap();
         assert_eq!(own, std::process::id());
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_keeps_the_machine_busy_is_named() {
+    async fn busy_process_is_reported_before_a_run() {
         let busy = tokio::process::Command::new("sh")
             .args(["-c", "while :; do :; done"])
             .kill_on_drop(true)

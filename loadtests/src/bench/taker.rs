@@ -1,8 +1,8 @@
-//! Takes messages out of queues where no worker runs, and does nothing with them.
+//! A process that consumes messages from queues where no worker runs, and discards them.
 //!
-//! Messages that nobody takes gather in the memory of the queue's process at the broker, whose garbage collection then holds up
-//! every confirmation: 4 to 11 ms, ten times a second, after some thousand of them. Production has somebody who takes them. In a
-//! process of its own, so that its CPU is not counted as that of whoever publishes.
+//! A backlog grows the heap of the queue's process in the broker, and its garbage collection delays every confirm by 4 to 11 ms,
+//! ten times per second, from some thousand messages on. In production, workers consume the messages. The consumer has a process
+//! of its own, so that its CPU time is not counted as the publisher's.
 
 use std::path::Path;
 
@@ -14,19 +14,19 @@ use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties, Consumer};
 use tokio::task::JoinSet;
 
-/// Unacknowledged messages of a queue: enough that none waits for it.
+/// Unacknowledged messages per queue: enough that none has to wait.
 const PREFETCH: u16 = 100;
-/// Messages acknowledged together: what is measured is whoever publishes, and each acknowledgement costs the broker, too.
+/// Messages per acknowledgement. The publisher is measured, and each acknowledgement costs the broker CPU time.
 const TOGETHER: u64 = 10;
-/// What the process says once it takes.
+/// The line that the process prints once it consumes.
 const TAKES: &str = "taking";
 
-/// The process. Killed when dropped; what it had and did not acknowledge is in its queue again.
+/// The process. It is killed when dropped; its unacknowledged messages return to their queues.
 #[derive(Debug)]
 pub(super) struct Taker(Process);
 
 impl Taker {
-    /// Starts it and waits until it takes.
+    /// Starts the process and waits until it consumes.
     pub(super) async fn start(binaries: &Path, url: &str, queues: &[&str]) -> Self {
         let arguments: Vec<&str> = std::iter::once("take").chain(queues.iter().copied()).collect();
         let process = Process::start_at(&binaries.join("loadtests"), &arguments, [("AMQP_URL", url)]);
@@ -34,20 +34,20 @@ impl Taker {
         Self(process)
     }
 
-    /// For [`super::Watch`].
+    /// Name and process id, for [`super::ProcessMonitor`].
     pub(super) fn process(&self) -> Option<(String, u32)> {
         Some(("taker".to_owned(), self.0.pid()?))
     }
 }
 
-/// What the process does: takes and acknowledges all that comes into these queues, until it is killed.
+/// Consumes and acknowledges all messages of these queues, until the process is killed.
 ///
 /// # Errors
-/// When the broker cannot be reached, has no such queue, or goes away.
+/// When the broker cannot be reached, has no such queue, or closes the connection.
 pub async fn run(url: &str, queues: &[String]) -> anyhow::Result<()> {
     let connection = Connection::connect(url, ConnectionProperties::default())
         .await
-        .context("the broker that AMQP_URL names")?;
+        .context("connecting to the broker of AMQP_URL")?;
     let mut takers = JoinSet::new();
     for queue in queues {
         let channel = connection.create_channel().await?;
@@ -61,9 +61,9 @@ pub async fn run(url: &str, queues: &[String]) -> anyhow::Result<()> {
     }
     say_that_it_takes();
     while let Some(ended) = takers.join_next().await {
-        ended.context("a taker broke off")??;
+        ended.context("a consumer task panicked")??;
     }
-    anyhow::bail!("the broker takes these consumers for ended")
+    anyhow::bail!("the broker ended the consumers")
 }
 
 fn say_that_it_takes() {

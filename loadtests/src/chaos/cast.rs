@@ -1,5 +1,5 @@
-//! Who plays: members who run commands, members who leave, people who join. Nobody does two of these, so that each deed
-//! has one effect that can be told.
+//! The members of a chaos run: those that run commands, those that leave, and users that join. Each does only one of these, so
+//! that each action has exactly one effect that can be checked.
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -7,10 +7,10 @@ use serde_json::Value;
 use crate::platform::Emulator;
 use crate::seed::Plan;
 
-/// Ids of people who join in a chaos run begin here, far from the seed's.
+/// First id of the users that join in a chaos run, far from the seed's ids.
 const JOINERS: u64 = 1_220_000_000_000_000_000;
 
-/// A server and a channel in it.
+/// A server and a text channel in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     /// Server.
@@ -19,12 +19,12 @@ pub struct Place {
     pub channel: u64,
 }
 
-/// Who does what. Hands people out one by one.
+/// Members and users by the action that they take. Returns each of them once, except for those that run commands.
 #[derive(Debug, Clone)]
 pub struct Cast {
-    /// Onboarded servers.
+    /// The onboarded servers.
     pub places: Vec<Place>,
-    /// Members that run commands, by place.
+    /// Members that run commands, by index in `targets`.
     commanders: Vec<Vec<u64>>,
     /// Members that leave, with their server.
     leavers: Vec<(u64, u64)>,
@@ -33,10 +33,10 @@ pub struct Cast {
 }
 
 impl Cast {
-    /// Casts the members of the plan's onboarded servers.
+    /// Takes the members of the plan's onboarded servers.
     ///
     /// # Errors
-    /// When the emulator does not know a server.
+    /// When the emulator has no such server.
     pub(super) async fn of(discord: &Emulator, plan: &Plan) -> anyhow::Result<Self> {
         let mut cast = Self {
             places: Vec::new(),
@@ -50,7 +50,7 @@ impl Cast {
                 guild: server.guild,
                 channel: text_channel(discord, server.guild).await?,
             });
-            // The first owns the server and stays.
+            // The first member owns the server and stays.
             let members: Vec<u64> = server.members.iter().skip(1).map(|member| member.user).collect();
             let (commanders, leavers) = members.split_at(members.len() / 2);
             cast.commanders.push(commanders.to_vec());
@@ -70,12 +70,12 @@ impl Cast {
         )
     }
 
-    /// The next member to leave, and which server; `None` when all have gone.
+    /// The next member to leave, and the server; `None` when all have left.
     pub fn leaver(&mut self) -> Option<(u64, u64)> {
         self.leavers.pop()
     }
 
-    /// The next one to join, and which server.
+    /// The next user to join, and the server.
     pub fn joiner(&mut self) -> (u64, u64) {
         self.joined += 1;
         let place = usize::try_from(self.joined).unwrap_or(0) % self.places.len();

@@ -1,5 +1,5 @@
-//! A scenario's own door to the broker: puts messages into it as the ingestor does, counts queues, reads dead letters, and
-//! makes every event come twice.
+//! A scenario's own connection to the broker: publishes messages as the ingestor does, counts queues, reads dead letters, and
+//! duplicates events.
 
 use anyhow::{Context as _, ensure};
 use arrakis_broker::{DeadLetters, Link, Message, Outcome, Publisher, Selection, Settings, queue_counts};
@@ -10,17 +10,17 @@ use lapin::options::{BasicConsumeOptions, BasicPublishOptions, QueueBindOptions,
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, ConnectionProperties};
 
-/// Unconfirmed messages at once.
+/// Unconfirmed messages at the same time.
 const AT_ONCE: usize = 64;
 
-/// The door.
+/// A client of the broker for scenarios.
 #[derive(Debug)]
 pub(super) struct Door {
     url: String,
     publisher: Publisher,
 }
 
-/// Copies of events under way. Dropping it ends them.
+/// A task that publishes a copy of every event. Dropping it ends the task.
 #[derive(Debug)]
 pub(super) struct Doubling {
     connection: Connection,
@@ -28,7 +28,7 @@ pub(super) struct Doubling {
 }
 
 impl Door {
-    /// To the broker and vhost of this URL.
+    /// Connects to the broker and vhost of this URL.
     pub(super) fn new(url: &str) -> Self {
         Self {
             url: url.to_owned(),
@@ -51,7 +51,7 @@ impl Door {
         self.send(message(key, id, event, headers, body)).await
     }
 
-    /// Publishes a message as it is.
+    /// Publishes a message unchanged.
     ///
     /// # Errors
     /// As [`Door::put`].
@@ -59,13 +59,13 @@ impl Door {
         let outcome = self.publisher.publish(&message).await?;
         ensure!(
             outcome == Outcome::Confirmed,
-            "{} was not taken: {outcome:?}",
+            "the broker did not confirm {}: {outcome:?}",
             message.id
         );
         Ok(())
     }
 
-    /// Publishes many, as fast as the broker takes them.
+    /// Publishes many messages, as fast as the broker confirms them.
     ///
     /// # Errors
     /// As [`Door::put`].
@@ -79,37 +79,37 @@ impl Door {
         Ok(())
     }
 
-    /// Messages that wait in a queue and are held by nobody.
+    /// Number of ready messages in a queue.
     ///
     /// # Errors
-    /// When there is no such queue.
+    /// When the queue does not exist.
     pub(super) async fn waiting(&self, queue: &str) -> anyhow::Result<u32> {
         let counts = queue_counts(self.publisher.link(), queue).await;
         Ok(counts.with_context(|| format!("{queue} cannot be counted"))?.messages)
     }
 
-    /// Dead letters.
+    /// The dead letters.
     ///
     /// # Errors
-    /// When the broker does not answer.
+    /// When the broker cannot be reached.
     pub(super) async fn dead(&self) -> anyhow::Result<Vec<DeadLetter>> {
         Ok(DeadLetters::new(self.publisher.clone()).list(20_000).await?)
     }
 
-    /// Replays all dead letters; answers how many.
+    /// Replays all dead letters. Returns their number.
     ///
     /// # Errors
-    /// When the broker does not answer.
+    /// When the broker cannot be reached.
     pub(super) async fn replay(&self) -> anyhow::Result<u32> {
         let done = DeadLetters::new(self.publisher.clone()).replay(&Selection::All).await?;
-        ensure!(done.homeless.is_empty(), "letters without a home: {:?}", done.homeless);
+        ensure!(done.homeless.is_empty(), "dead letters without a target queue: {:?}", done.homeless);
         Ok(done.replayed)
     }
 
-    /// From now on every interaction and member event comes twice, the second at once behind the first.
+    /// From now on, publishes every interaction and member event a second time, directly after the first.
     ///
     /// # Errors
-    /// When the broker does not answer.
+    /// When the broker cannot be reached.
     pub(super) async fn double(&self) -> anyhow::Result<Doubling> {
         let connection = Connection::connect(&self.url, ConnectionProperties::default()).await?;
         let channel = connection.create_channel().await?;
@@ -145,10 +145,10 @@ impl Door {
 }
 
 impl Doubling {
-    /// Ends it.
+    /// Ends the duplication.
     pub(super) async fn end(self) {
         self.task.abort();
-        // What is under way is in the broker already.
+        // The copies so far are in the broker already.
         let _ = self.connection.close(200, "doubled".into()).await;
     }
 }
@@ -168,14 +168,14 @@ async fn copy(channel: Channel, mut consumer: lapin::Consumer) {
     }
 }
 
-/// An event of a scenario's own.
+/// A message with an event of the scenario.
 pub(super) fn message(key: &str, id: &str, event: &str, headers: Headers, body: &[u8]) -> Message {
     let mut message = Message::new(names::EVENTS, key, id, event, body.to_vec());
     message.headers = headers;
     message
 }
 
-/// Labels as the ingestor writes them now.
+/// Labels as the ingestor writes them, received now.
 pub(super) fn labels(id: &str, event: &str, guild: u64) -> Labels {
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)

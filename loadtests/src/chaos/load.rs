@@ -1,4 +1,4 @@
-//! Members at work: an open-loop schedule of commands, joins and leaves from a seed. A slow answer delays nobody else's deed.
+//! Load from an open-loop schedule of commands, joins and leaves, derived from a seed. A slow reply does not delay other actions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,14 +16,14 @@ use super::cast::{Cast, Place};
 use crate::ledger::{Deed, Sent};
 use crate::platform::Emulator;
 
-/// Commands that anybody may run, and that wait for each of Postgres, Redis and Discord in their own measure.
+/// Commands that every member may run, and that use Postgres, Redis and Discord to different degrees.
 const COMMANDS: [&str; 4] = ["position", "threshold", "stats", "help"];
-/// Ids of people whose joins are in no ledger begin here.
+/// First id of the users whose joins are not recorded in the ledger.
 const STRANGERS: u64 = 1_230_000_000_000_000_000;
-/// Deeds done at once in a burst.
+/// Concurrent actions of a burst.
 const BURST: usize = 16;
 
-/// What a load consists of.
+/// Which actions a load consists of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Commands, joins and leaves.
@@ -34,7 +34,7 @@ pub(super) enum Kind {
     Commands,
 }
 
-/// Lets members act and notes what they did.
+/// Performs members' actions through the emulator and records them.
 #[derive(Debug, Clone)]
 pub(super) struct Members {
     discord: Emulator,
@@ -42,7 +42,7 @@ pub(super) struct Members {
     sent: Sent,
 }
 
-/// A load under way.
+/// A load that runs in the background.
 #[derive(Debug)]
 pub(super) struct Load {
     stop: CancellationToken,
@@ -54,7 +54,7 @@ impl Members {
         Self { discord, cast, sent }
     }
 
-    /// Somebody runs this command.
+    /// The next member runs this command.
     pub(super) async fn command(&self, name: &str) -> anyhow::Result<Deed> {
         let (place, user) = self.cast.lock().commander();
         self.command_by(place, user, name).await
@@ -62,7 +62,7 @@ impl Members {
 
     /// This member runs this command.
     pub(super) async fn command_by(&self, place: Place, user: u64, name: &str) -> anyhow::Result<Deed> {
-        // Forced: Discord's client would hide it until a worker has registered it.
+        // Forced: Discord's client would hide the command until a worker has registered it.
         let id = self
             .discord
             .forced_command((place.guild, place.channel), user, name, json!([]))
@@ -76,7 +76,7 @@ impl Members {
         Ok(deed)
     }
 
-    /// Somebody new joins.
+    /// The next user joins.
     pub(super) async fn join(&self) -> anyhow::Result<Deed> {
         let (guild, user) = self.cast.lock().joiner();
         self.discord
@@ -87,7 +87,7 @@ impl Members {
         Ok(deed)
     }
 
-    /// Somebody leaves for good; a join when all have left.
+    /// The next member leaves for good; when all have left, a user joins instead.
     pub(super) async fn leave(&self) -> anyhow::Result<Deed> {
         let leaver = self.cast.lock().leaver();
         let Some((guild, user)) = leaver else {
@@ -99,7 +99,7 @@ impl Members {
         Ok(deed)
     }
 
-    /// Begins: this many deeds a second, the same in the same order for the same seed.
+    /// Starts a load with this many actions per second. The same seed gives the same actions in the same order.
     pub(super) fn begin(&self, kind: Kind, rate: u32, seed: u64) -> Load {
         let stop = CancellationToken::new();
         let members = self.clone();
@@ -133,7 +133,7 @@ impl Members {
         }
     }
 
-    /// This many joins of one server, noted nowhere.
+    /// This many joins of one server, which are not recorded.
     pub(super) async fn flood(&self, guild: u64, joins: u64) -> anyhow::Result<()> {
         let join = |n| async move { self.discord.join(guild, STRANGERS + n, &format!("stranger{n}")).await };
         let mut under_way = futures_util::stream::iter(0..joins).map(join).buffer_unordered(BURST);
@@ -143,7 +143,7 @@ impl Members {
         Ok(())
     }
 
-    /// This many joins, as fast as the emulator takes them.
+    /// This many joins, as fast as the emulator accepts them.
     pub(super) async fn burst(&self, joins: usize) -> anyhow::Result<()> {
         let mut under_way = futures_util::stream::iter(0..joins)
             .map(|_| self.join())
@@ -156,12 +156,12 @@ impl Members {
 }
 
 impl Load {
-    /// Ends it; what was begun is done.
+    /// Ends the load after the action that is in progress.
     pub(super) async fn end(self) -> anyhow::Result<()> {
         self.stop.cancel();
         self.task
             .await
-            .context("the load broke off")?
-            .context("the load could not go on")
+            .context("the load's task panicked")?
+            .context("the load ended with an error")
     }
 }

@@ -1,4 +1,4 @@
-//! Runs scenarios one after the other and says of each whether it held.
+//! Runs scenarios one after the other and judges each of them.
 
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
@@ -13,24 +13,24 @@ use super::stage::Stage;
 use crate::ledger::Tally;
 use crate::platform::servers::Rabbit;
 
-/// Longer than any scenario may take.
+/// Time limit of a scenario.
 const LIMIT: Duration = Duration::from_secs(150);
 
-/// What scenarios hand on to each other, to save its start.
+/// Servers that one scenario leaves to the next, since their start takes seconds.
 #[derive(Debug, Default)]
 pub struct Lab {
-    /// A private broker that the last scenario left sound.
+    /// A private broker that the last scenario left running and unchanged.
     pub broker: Option<Rabbit>,
 }
 
-/// How scenarios run.
+/// Options of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms {
-    /// Whether what protects against the fault is in place. Without it, a scenario is wanted red.
+    /// Whether guards are active. Without its guard, a scenario is expected to fail.
     pub guarded: bool,
-    /// Draws the schedule of the load.
+    /// Seed of the load's schedule.
     pub seed: u64,
-    /// How long a scenario goes on that can go on for as long as one likes.
+    /// Length of a scenario that accepts one.
     pub soak: Option<Duration>,
 }
 
@@ -52,7 +52,7 @@ pub async fn run(lab: &mut Lab, scenario: &Scenario, terms: &Terms, logs: &Path)
         keep_logs(&mut stage, &logs.join(scenario.name));
     }
     *lab = stage.close();
-    // A scenario that broke off may have left it with a limit of its own.
+    // A scenario that ended early may have left the broker with changed settings.
     if let Some(broker) = &mut lab.broker
         && !(row.failures.is_empty() && broker.is_sound().await)
     {
@@ -62,7 +62,7 @@ pub async fn run(lab: &mut Lab, scenario: &Scenario, terms: &Terms, logs: &Path)
     row
 }
 
-/// Plays it and has the ledger judge. Answers what kept it from its end.
+/// Runs the scenario and lets the ledger judge. Returns why it ended early, if it did.
 async fn play(stage: &mut Stage, scenario: &Scenario, limit: Duration) -> Option<String> {
     let playing = AssertUnwindSafe(async {
         (scenario.run)(stage).await?;
@@ -80,11 +80,11 @@ async fn play(stage: &mut Stage, scenario: &Scenario, limit: Duration) -> Option
             Some(
                 words
                     .or_else(|| panic.downcast_ref::<&str>().copied())
-                    .unwrap_or("it panicked")
+                    .unwrap_or("the scenario panicked")
                     .to_owned(),
             )
         }
-        Err(_) => Some(format!("it did not end within {} s", limit.as_secs())),
+        Err(_) => Some(format!("the scenario did not end within {} s", limit.as_secs())),
     }
 }
 
@@ -117,7 +117,7 @@ impl Row {
         }
         let judged_by_ledger = |invariant: &Invariant| match invariant {
             Invariant::I1 => self.tally.sent > 0,
-            // Where nothing could have been doubled, nothing was shown.
+            // Without an action whose second effect would be visible, I2 is not checked.
             Invariant::I2 => self.tally.can_double > 0,
             _ => false,
         };
@@ -127,9 +127,9 @@ impl Row {
             .iter()
             .filter(|invariant| !judged_by_ledger(invariant) && !looked_at(invariant))
             .collect();
-        // A scenario that broke off has said so already.
+        // A scenario that ended early has a failure already.
         for invariant in passed_over.into_iter().filter(|_| ended) {
-            self.failures.push(format!("{invariant}: the scenario did not look"));
+            self.failures.push(format!("{invariant}: the scenario did not check this invariant"));
             self.broken.push(*invariant);
         }
         self.broken.sort_unstable();
@@ -137,20 +137,20 @@ impl Row {
     }
 }
 
-/// The first few, so that a line stays a line.
+/// The first few, so that the text stays one line.
 fn some(all: &[String]) -> String {
     let shown: Vec<_> = all.iter().take(3).map(String::as_str).collect();
     let more = if all.len() > shown.len() { ", …" } else { "" };
     format!("{}{more}", shown.join(", "))
 }
 
-/// What the processes of a scenario that failed or broke off printed, for whoever looks into it.
+/// Writes the output of the processes of a scenario that failed or ended early.
 fn keep_logs(stage: &mut Stage, folder: &Path) {
     if std::fs::create_dir_all(folder).is_err() {
         return;
     }
     for (name, lines) in stage.logs() {
-        // A log that cannot be written must not hide the failure that it is about.
+        // An error here must not hide the failure that the log belongs to.
         let _ = std::fs::write(folder.join(format!("{name}.log")), lines.join("\n"));
     }
 }

@@ -1,4 +1,4 @@
-//! What a scenario is.
+//! The type of a scenario.
 
 use std::fmt;
 use std::pin::Pin;
@@ -7,24 +7,24 @@ use serde::Serialize;
 
 use super::Stage;
 
-/// What must stay true, whatever is thrown at the system.
+/// A property that must hold during every fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub enum Invariant {
-    /// Every confirmed event is an effect, or in the dead-letter queue, or still queued.
+    /// Every confirmed event has its effect, is in the dead-letter queue, or is still queued.
     I1,
-    /// At most one effect for each event.
+    /// Each event has at most one effect.
     I2,
-    /// An interaction is deferred within three seconds or counted as expired; never answered late.
+    /// An interaction is deferred within three seconds or counted as expired; it is never answered late.
     I3,
-    /// Discord sees at most its limits, and nothing after a token is dead.
+    /// Discord receives no more than its limits allow, and nothing after the token is dead.
     I4,
-    /// Recovery within the stated bound, no person needed, no restart of what was healthy.
+    /// The platform recovers within the stated time, without a person and without restarting what was healthy.
     I5,
-    /// The metric and the alert that should speak, speak.
+    /// The metric and the health component of the fault change.
     I6,
     /// Memory stays bounded.
     I7,
-    /// No tenant sees another's rows.
+    /// No tenant reads another tenant's rows.
     I8,
 }
 
@@ -34,12 +34,12 @@ impl fmt::Display for Invariant {
     }
 }
 
-/// What keeps a scenario green, and how it is taken away.
+/// The code that protects against a fault, and how it is disabled.
 #[derive(Debug, Clone, Copy)]
 pub enum Guard {
-    /// Points that are armed in every process of Arrakis, such as `worker.guard.inbox=skip`.
+    /// Fail points that are armed in every process of Arrakis, such as `worker.guard.inbox=skip`.
     FailPoint(&'static str),
-    /// What the scenario does differently when [`Stage::guarded`] says no, in words.
+    /// What the scenario changes when [`Testbed::guarded`] is false, as text.
     Harness(&'static str),
 }
 
@@ -52,23 +52,27 @@ impl fmt::Display for Guard {
     }
 }
 
-/// A scenario under way.
+/// The future of a running scenario.
 pub type Running<'a> = Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>;
 
-/// A fault of the catalogue, thrown in one way.
+/// A fault of the catalogue, injected in one way.
 #[derive(Clone, Copy)]
 pub struct Scenario {
-    /// Row of the catalogue (`docs/faults.md`). Several scenarios may share one.
+    /// Fault number in the catalogue (`docs/faults.md`). Several scenarios may share one.
     pub fault: u8,
     /// Name on the command line.
     pub name: &'static str,
-    /// What is done, in a few words.
+    /// The fault, in a few words.
     pub what: &'static str,
-    /// What it proves.
+    /// Invariants that the scenario checks.
     pub proves: &'static [Invariant],
-    /// What it is that keeps it green.
+    /// What is expected beyond the invariants: the bound on recovery, or the end state.
+    pub expected: &'static str,
+    /// The code that protects against the fault.
     pub guard: Guard,
-    /// Does it.
+    /// What was observed without the guard; empty where only a failure was recorded.
+    pub without_guard: &'static str,
+    /// The function that runs the scenario.
     pub run: for<'a> fn(&'a mut Stage) -> Running<'a>,
 }
 

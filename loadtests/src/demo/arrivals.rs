@@ -1,11 +1,11 @@
-//! Members come, go and are given roles by hand.
+//! Members join, leave, and have roles changed by hand.
 
 use std::io::Write;
 
 use super::Transcript;
 use super::stage::Stage;
 
-/// Who joins, with what, and which roles that makes.
+/// Newcomers with their holding and the roles that it gives.
 const ARRIVALS: &[(&str, &str, &[&str])] = &[
     ("stilgar", "rank 3", &["Naib"]),
     ("chani", "rank 8", &["Fedaykin"]),
@@ -17,7 +17,7 @@ const ARRIVALS: &[(&str, &str, &[&str])] = &[
     ("ramallo", "no wallet", &[]),
 ];
 
-/// Everybody on each side of a boundary joins, and gets the role of their tier and no other.
+/// Every newcomer on each side of a tier boundary joins and has exactly the role of their tier.
 pub(super) async fn newcomers_get_their_tier<W: Write>(
     stage: &Stage<'_>,
     transcript: &mut Transcript<W>,
@@ -42,7 +42,7 @@ pub(super) async fn newcomers_get_their_tier<W: Write>(
     Ok(())
 }
 
-/// An admin gives a role that the rules do not; it is taken back, and the right one stays.
+/// An admin assigns a role that the rules do not give. The worker removes it and assigns the right one.
 pub(super) async fn a_role_by_hand_is_put_right<W: Write>(
     stage: &Stage<'_>,
     transcript: &mut Transcript<W>,

@@ -1,4 +1,4 @@
-//! Six commands by different members, each answer checked field by field as the emulator received it.
+//! Six commands of different members. Each reply is checked field by field, as the emulator received it.
 
 use std::io::Write;
 
@@ -61,7 +61,7 @@ async fn position<W: Write>(stage: &Stage<'_>, transcript: &mut Transcript<W>) -
     show(transcript, &answer);
     transcript.expect("only otheym sees it", answer.is_private(), &answer.message);
     transcript.same(
-        "the holding is told",
+        "the holding is shown",
         &answer.field("Holding").map(str::to_owned),
         &Some("69 BGT".to_owned()),
     );
@@ -98,10 +98,10 @@ async fn threshold<W: Write>(stage: &Stage<'_>, transcript: &mut Transcript<W>) 
         text.contains("Rank 69 holds **1,500 BGT**"),
         &text,
     );
-    transcript.expect("31 wallets wait", text.contains("31 wallets wait"), &text);
+    transcript.expect("31 wallets are on the waitlist", text.contains("31 wallets wait"), &text);
     let mine = answer.field("You").unwrap_or_default().to_owned();
     transcript.expect(
-        "harah is level with the line",
+        "harah is level with the last rank",
         mine.contains("level with the line"),
         &mine,
     );
@@ -122,7 +122,7 @@ async fn leaderboard<W: Write>(stage: &Stage<'_>, transcript: &mut Transcript<W>
         .unwrap_or_default()
         .to_owned();
     transcript.expect(
-        "stilgar's own line is marked",
+        "stilgar's own entry is marked",
         mine.contains("Stilgar") || mine.contains("stilgar"),
         &text,
     );
@@ -166,7 +166,7 @@ async fn help<W: Write>(stage: &Stage<'_>, transcript: &mut Transcript<W>) -> an
     Ok(())
 }
 
-/// Pages are turned by the one who asked; "Jump to me" finds the line of who presses.
+/// The member who ran the command turns the pages; "Jump to me" shows the page with the member's own entry.
 pub(super) async fn a_button<W: Write>(stage: &Stage<'_>, transcript: &mut Transcript<W>) -> anyhow::Result<()> {
     transcript.scene("A button");
     let liet = stage.newcomer("liet")?;
@@ -197,7 +197,7 @@ pub(super) async fn a_button<W: Write>(stage: &Stage<'_>, transcript: &mut Trans
     Ok(())
 }
 
-/// The answer as a reader would see it, shortened.
+/// Shows the reply as a reader would see it, shortened.
 pub(super) fn show<W: Write>(transcript: &mut Transcript<W>, answer: &Answer) {
     let text = answer.text();
     for line in text.lines().take(7) {

@@ -1,4 +1,4 @@
-//! A process dies in the middle and nobody notices.
+//! A process is killed or restarted, and members do not notice it.
 
 use std::collections::HashSet;
 use std::io::Write;
@@ -11,14 +11,14 @@ use super::commands::show;
 use super::stage::Stage;
 use crate::platform::Platform;
 
-/// A worker is killed between "thinking…" and the answer; another one finishes.
+/// A worker is killed between the defer and the reply; another worker completes the reply.
 pub(super) async fn a_worker_is_killed<W: Write>(
     platform: &mut Platform,
     stage: &Stage<'_>,
     transcript: &mut Transcript<W>,
 ) -> anyhow::Result<()> {
     transcript.scene("SIGKILL in the middle of an answer");
-    // Discord takes its time with the edit, so that the worker certainly dies before it is through.
+    // The emulator delays the edit, so that the worker dies before it completes.
     let slow = json!({"kind": "rest_latency", "method": "PATCH", "path": "@original", "ms": 4_000, "count": 1});
     stage.discord.post("/control/faults", slow).await?;
     let chani = stage.newcomer("chani")?;
@@ -42,7 +42,7 @@ pub(super) async fn a_worker_is_killed<W: Write>(
     let answer = stage.discord.answer(&id).await?;
     show(transcript, &answer);
     let text = answer.text();
-    transcript.expect("the answer arrives all the same", text.contains("Rank 69 holds"), &text);
+    transcript.expect("the reply arrives", text.contains("Rank 69 holds"), &text);
     transcript.same(
         "one acknowledgement was accepted",
         &answer.interaction.responses.len(),
@@ -51,7 +51,7 @@ pub(super) async fn a_worker_is_killed<W: Write>(
     Ok(())
 }
 
-/// The ingestor goes away; what happens meanwhile is replayed to the next one.
+/// The ingestor is stopped; the next one receives the missed events by RESUME.
 pub(super) async fn the_ingestor_restarts<W: Write>(
     platform: &mut Platform,
     stage: &Stage<'_>,
@@ -85,16 +85,16 @@ pub(super) async fn the_ingestor_restarts<W: Write>(
         .ask(&stage.tabr, stage.newcomer("liet")?, "position", json!([]))
         .await?;
     let text = answer.text();
-    transcript.expect("it answers", text.contains("Rank 69"), &text);
+    transcript.expect("the command is answered", text.contains("Rank 69"), &text);
     Ok(())
 }
 
-/// What Discord saw in all of this.
+/// The emulator's counts for the whole demo.
 pub(super) async fn limits_held<W: Write>(stage: &Stage<'_>, transcript: &mut Transcript<W>) -> anyhow::Result<()> {
-    transcript.scene("What Discord saw");
+    transcript.scene("Rate limits and expired interactions");
     let stats: Value = stage.discord.get("/control/stats").await?;
     let limited = limited_routes(&stats);
-    transcript.expect("not one 429 for the proxy", limited.is_empty(), limited);
+    transcript.expect("no 429 for the proxy", limited.is_empty(), limited);
     let most = stats["most_requests_in_1100_ms"].as_u64().unwrap_or(u64::MAX);
     transcript.expect(
         format!("at most {most} calls in any 1.1 s, of 50 allowed"),
@@ -102,12 +102,12 @@ pub(super) async fn limits_held<W: Write>(stage: &Stage<'_>, transcript: &mut Tr
         most,
     );
     let expired: Vec<Value> = expired(stage).await?;
-    transcript.expect("no member waited in vain", expired.is_empty(), format!("{expired:?}"));
+    transcript.expect("no interaction expired", expired.is_empty(), format!("{expired:?}"));
     Ok(())
 }
 
-/// Routes that answered 429, with how often. Without the one call that an ingestor makes by itself when it starts, and which
-/// Discord limits to a few in five seconds: a process that starts anew cannot know of its predecessor's.
+/// Routes that answered 429, with their counts. The call that an ingestor makes at its start is excluded: Discord allows few of
+/// them in five seconds, and a new process has no record of its predecessor's.
 fn limited_routes(stats: &Value) -> String {
     let routes = stats["rest"]
         .as_object()

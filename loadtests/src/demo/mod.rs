@@ -1,8 +1,8 @@
-//! A scripted hour of a community, in under a minute, checked as it goes.
+//! A scripted demo of a community, in under a minute, with checks.
 //!
-//! Each scene is a file with one function: it lets members do something through the emulator and checks what the emulator
-//! received, by literal words and by what the seed's plan says, never by asking a service. To add a scene, add its file and
-//! its line in [`play`].
+//! Each scene is a file with one function. It acts as members through the emulator's control API and checks what the emulator
+//! received against literal texts and the seed's plan, never against a service. To add a scene, add its file and its line in
+//! [`play`].
 
 mod arrivals;
 mod commands;
@@ -21,10 +21,10 @@ use crate::seed;
 
 pub use transcript::Transcript;
 
-/// Starts a platform of its own, plays the demo on it and stops it. Answers whether everything held.
+/// Starts a platform, plays the demo on it and stops it. Returns whether every check held.
 ///
 /// # Errors
-/// When a part cannot be started or goes away.
+/// When a process cannot be started or ends early.
 pub async fn run(seed: u64) -> anyhow::Result<bool> {
     let mut transcript = Transcript::to_stdout();
     let mut platform = open(&mut transcript, seed).await?;
@@ -33,12 +33,12 @@ pub async fn run(seed: u64) -> anyhow::Result<bool> {
     Ok(transcript.finish())
 }
 
-/// A seeded platform with everything running.
+/// Starts and seeds a platform with all services.
 ///
 /// # Errors
-/// When a part cannot be started.
+/// When a process cannot be started.
 pub async fn open<W: Write>(transcript: &mut Transcript<W>, seed: u64) -> anyhow::Result<(Platform, seed::Plan)> {
-    transcript.scene("The stage is set");
+    transcript.scene("Start");
     let mut platform = Platform::prepare().await?;
     let admin = Secret::new(platform.database().admin_url());
     let plan = seed::run(&platform.discord, &admin, seed).await?;
@@ -46,14 +46,14 @@ pub async fn open<W: Write>(transcript: &mut Transcript<W>, seed: u64) -> anyhow
         transcript.see(format!("{}: {} members", server.name, server.members.len()));
     }
     platform.start().await?;
-    transcript.act("emulator, discord-proxy, worker and ingestor are running, each a process of its own");
+    transcript.act("emulator, discord-proxy, worker and ingestor are running, each as a process of its own");
     Ok((platform, plan))
 }
 
 /// Plays every scene.
 ///
 /// # Errors
-/// When a part goes away or does not answer at all; what answers wrongly is counted in the transcript.
+/// When a process ends early or a reply does not arrive; a wrong reply is counted in the transcript.
 pub async fn play<W: Write>(
     platform: &mut Platform,
     plan: &seed::Plan,

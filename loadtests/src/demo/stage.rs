@@ -1,4 +1,4 @@
-//! Where the demo plays: the emulator, the plan behind the seed, and names for what has ids.
+//! The emulator, the seed's plan, and names for ids, as the demo's scenes use them.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::platform::{Answer, Emulator};
 use crate::seed::Plan;
 
-/// One place of the demo and what is known about it.
+/// What every scene uses.
 pub(super) struct Stage<'a> {
     pub(super) discord: Emulator,
     pub(super) plan: &'a Plan,
@@ -20,7 +20,7 @@ pub(super) struct Stage<'a> {
     pub(super) outpost: Place,
 }
 
-/// A server and the channel in which the demo speaks.
+/// A server and the text channel of the demo in it.
 pub(super) struct Place {
     pub(super) guild: u64,
     pub(super) channel: u64,
@@ -28,7 +28,7 @@ pub(super) struct Place {
 }
 
 impl<'a> Stage<'a> {
-    /// Looks the servers of the plan up in the emulator.
+    /// Finds the servers of the plan in the emulator.
     pub(super) async fn find(discord: &Emulator, plan: &'a Plan) -> anyhow::Result<Self> {
         let guild = |name: &str| {
             let server = plan.servers.iter().find(|server| server.name == name);
@@ -37,7 +37,7 @@ impl<'a> Stage<'a> {
                 .with_context(|| format!("the plan has no {name}"))
         };
         Ok(Self {
-            // Everyone may read the rules, and so may ask the bot there.
+            // Everyone may read the rules, so everyone may run a command there.
             tabr: Place::find(discord, guild("Sietch Tabr")?, "water-discipline").await?,
             market: Place::find(discord, guild("Carthag Market")?, "").await?,
             outpost: Place::find(discord, guild("Polar Outpost")?, "general").await?,
@@ -54,7 +54,7 @@ impl<'a> Stage<'a> {
             .with_context(|| format!("the plan has no {name}"))
     }
 
-    /// Runs a command and waits for the whole answer.
+    /// Runs a command and waits for the full reply.
     pub(super) async fn ask(&self, place: &Place, user: u64, name: &str, options: Value) -> anyhow::Result<Answer> {
         let id = self
             .discord
@@ -63,7 +63,7 @@ impl<'a> Stage<'a> {
         self.discord.answer(&id).await.with_context(|| format!("/{name}"))
     }
 
-    /// Names of a member's roles, sorted; `None` for who is not there.
+    /// Names of a member's roles, sorted; `None` for a user who is no member.
     pub(super) async fn roles(&self, place: &Place, user: u64) -> anyhow::Result<Option<Vec<String>>> {
         let Some(member) = self.discord.member(place.guild, user).await? else {
             return Ok(None);
@@ -73,7 +73,7 @@ impl<'a> Stage<'a> {
         Ok(Some(names))
     }
 
-    /// Waits until a member has exactly these roles; answers what they have in the end.
+    /// Waits until a member has exactly these roles. Returns the last observed roles.
     pub(super) async fn roles_become(&self, place: &Place, user: u64, wanted: &[&str]) -> anyhow::Result<Vec<String>> {
         let mut last = Vec::new();
         let reached = self
@@ -83,7 +83,7 @@ impl<'a> Stage<'a> {
                 Ok((last == wanted).then_some(()))
             })
             .await;
-        // The transcript shows what was there instead.
+        // On a timeout, the transcript shows the roles that were there instead.
         drop(reached);
         Ok(last)
     }

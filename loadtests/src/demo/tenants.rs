@@ -1,4 +1,4 @@
-//! Two tenants on one deployment: each sees its own members, in its own words.
+//! Two tenants on one deployment: each sees only its own members, with the texts of its own theme.
 
 use std::io::Write;
 
@@ -8,7 +8,7 @@ use super::Transcript;
 use super::commands::show;
 use super::stage::Stage;
 
-/// The same question in two servers.
+/// The same commands in two servers.
 pub(super) async fn each_sees_its_own<W: Write>(
     stage: &Stage<'_>,
     transcript: &mut Transcript<W>,
@@ -27,7 +27,7 @@ pub(super) async fn each_sees_its_own<W: Write>(
         &text,
     );
     let words = text.contains("Gold") && !text.contains("Naib") && !text.contains("Fedaykin");
-    transcript.expect("in the words of its own theme", words, &text);
+    transcript.expect("with the tiers of its own theme", words, &text);
 
     let answer = stage.ask(&stage.market, member, "leaderboard", json!([])).await?;
     let text = answer.text();
@@ -41,7 +41,7 @@ pub(super) async fn each_sees_its_own<W: Write>(
         .filter(|name| text.contains(&format!("**{name}**")))
         .collect();
     transcript.expect(
-        "no name of Sietch Tabr is in its ranking",
+        "its ranking has no member of Sietch Tabr",
         strangers.is_empty(),
         format!("{strangers:?}"),
     );

@@ -1,18 +1,18 @@
-//! Who decides what was lost and what was doubled: what members did (as the emulator was told), what the emulator saw of the
-//! answers, which rows stand in Postgres, and what the queues still hold. Never a service's own words.
+//! The ledger decides what was lost and what was doubled, from the members' actions (as sent to the emulator), the emulator's
+//! records of the replies, the rows in Postgres, and the messages in the queues. It uses no report of a service about itself.
 //!
-//! | word | means |
+//! | term | meaning |
 //! |---|---|
-//! | sent | something a member did: a command, a join, a leave |
-//! | done | its effect is there: the whole answer of the command stands in Discord, the profile of who joined is there, of who left says so. That it takes longer, or that it went wrong, is no answer: such a command is still open |
-//! | expired | Discord took no first response within three seconds; the member saw it fail |
-//! | queued | no effect yet, and its message lies in a queue, a retry or the alternate exchange's queue |
-//! | dead | no effect, and its message is a dead letter that says why |
-//! | unknown | a row says that nobody can tell whether Discord has it; the ledger may have seen its effect nevertheless |
+//! | sent | an action of a member: a command, a join, a leave |
+//! | done | its effect exists: the command's reply is in Discord, the profile exists after a join and is marked as left after a leave. A notice that a command takes longer or has failed is no reply: the command is still open |
+//! | expired | Discord accepted no first response within three seconds |
+//! | queued | no effect yet, and its message is in a queue, a retry queue or the alternate exchange's queue |
+//! | dead | no effect, and its message is a dead letter with a reason |
+//! | unknown | a row records an unknown outcome; the emulator may have recorded the effect nevertheless |
 //! | lost | no effect, and none of these |
-//! | doubled | more than one effect: two entries for one leave, a use counted twice, two messages for one answer |
+//! | doubled | more than one effect: two audit entries for one leave, a use counted twice, two messages for one reply |
 //!
-//! To judge a further deed: a variant of [`Deed`], its effect in [`Ledger::open`], its doubling in [`Ledger::judge`].
+//! To judge another action: a variant of [`MemberAction`], its effect in [`Ledger::open`], its doubling in [`Ledger::judge`].
 
 mod queues;
 mod rows;
@@ -31,29 +31,29 @@ pub use rows::Rows;
 use seen::Seen;
 pub use sent::{Deed, Sent};
 
-/// Questions to the emulator at once.
+/// Concurrent requests to the emulator.
 const AT_ONCE: usize = 16;
 
-/// What became of everything that was sent.
+/// Number of actions by their outcome.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
-    /// Things that members did.
+    /// All actions.
     pub sent: usize,
-    /// Those of them that leave a trace each time they are handled: commands and leaves. A join writes the same row again.
+    /// Actions that leave a trace each time they are handled: commands and leaves. A join writes the same row again.
     pub can_double: usize,
-    /// Those whose effect is there, once.
+    /// Actions with exactly one effect.
     pub done: usize,
-    /// Commands that Discord saw expire.
+    /// Commands that the emulator recorded as expired.
     pub expired: usize,
-    /// Deeds whose messages wait in a queue.
+    /// Actions whose messages are in a queue.
     pub queued: usize,
-    /// Deeds whose messages are dead letters.
+    /// Actions whose messages are dead letters.
     pub dead: usize,
-    /// Deeds of which a row says that nobody can tell, whatever the emulator saw.
+    /// Actions with a recorded unknown outcome, independent of the emulator's record.
     pub unknown: usize,
-    /// Deeds without a trace, in words.
+    /// Actions without any trace, as text.
     pub lost: Vec<String>,
-    /// Deeds with more than one effect, in words.
+    /// Actions with more than one effect, as text.
     pub doubled: Vec<String>,
 }
 
@@ -65,12 +65,12 @@ pub struct Ledger {
     sent: Sent,
     /// Commands that are over: answered or expired.
     over: HashMap<u64, Seen>,
-    /// Commands whose members were told that it takes longer, or that it went wrong. Not over: a real answer may follow.
+    /// Commands whose last reply is a notice of a delay or a failure. They are not over: the real reply may follow.
     told: HashMap<u64, Seen>,
 }
 
 impl Ledger {
-    /// Judges what is in `sent`.
+    /// A ledger for the actions in `sent`.
     pub fn new(discord: Emulator, rows: Rows, sent: Sent) -> Self {
         Self {
             discord,
@@ -81,15 +81,15 @@ impl Ledger {
         }
     }
 
-    /// What was sent.
+    /// The recorded actions.
     pub fn sent(&self) -> &Sent {
         &self.sent
     }
 
-    /// Deeds without an effect so far.
+    /// Actions without an effect so far.
     ///
     /// # Errors
-    /// When the emulator or Postgres does not answer.
+    /// When the emulator or Postgres does not respond.
     pub async fn open(&mut self) -> anyhow::Result<Vec<Deed>> {
         let deeds = self.sent.all();
         let rows = self.rows.read().await?;
@@ -102,15 +102,15 @@ impl Ledger {
         Ok(deeds.into_iter().filter(is_open).collect())
     }
 
-    /// Whether a command of which [`Ledger::open`] has learnt that it is over was answered, and has not expired.
+    /// Whether a command that is over, as of the last [`Ledger::open`], was answered rather than expired.
     pub fn was_answered(&self, id: u64) -> bool {
         self.over.get(&id).is_some_and(Seen::is_answered)
     }
 
-    /// The verdict. `held` is what the queues hold now; it matters only for what has no effect.
+    /// Counts the actions by outcome. `held` is what the queues hold now; it matters only for actions without an effect.
     ///
     /// # Errors
-    /// When the emulator or Postgres does not answer.
+    /// When the emulator or Postgres does not respond.
     pub async fn judge(&mut self, held: &[Held]) -> anyhow::Result<Tally> {
         let open = self.open().await?;
         let rows = self.rows.read().await?;
@@ -167,8 +167,8 @@ impl Ledger {
         left.chain(answers).chain(counted).collect()
     }
 
-    /// Commands that the emulator saw refused for their cooldown, by member: such a use is not counted, and would hide
-    /// one that was counted twice.
+    /// Commands that the emulator saw refused for their cooldown, by member. Such a use is not counted, so it would hide one that
+    /// was counted twice.
     fn refused(&self) -> HashMap<(u64, u64), i64> {
         let mut refused = HashMap::new();
         for deed in self.sent.all() {
@@ -181,7 +181,7 @@ impl Ledger {
         refused
     }
 
-    /// Asks the emulator about every command that is not over.
+    /// Requests the record of every command that is not over.
     async fn ask(&mut self, deeds: &[Deed]) -> anyhow::Result<()> {
         let asked: HashSet<u64> = deeds
             .iter()

@@ -1,4 +1,4 @@
-//! What lies in the queues, read by AMQP: management's counts lag by seconds.
+//! The messages in the queues, read by AMQP: the management API's counts lag by seconds.
 
 use std::collections::HashSet;
 
@@ -25,7 +25,7 @@ pub struct Held {
 }
 
 impl Held {
-    /// Whether it tells of this deed.
+    /// Whether the message is the event of this action.
     pub fn is_about(&self, deed: &Deed) -> bool {
         let of = |kind: &str, user: &u64| self.kind == kind && self.body.contains(&format!("\"{user}\""));
         match deed {
@@ -35,40 +35,40 @@ impl Held {
         }
     }
 
-    /// Whether it is a dead letter.
+    /// Whether the message is a dead letter.
     pub fn is_dead(&self) -> bool {
         self.queue == names::DEAD_LETTERS
     }
 }
 
-/// Everything in the topology's queues that no consumer holds. It is looked at and given back, in its order.
+/// All ready messages in the queues of the topology. They are read and returned, so that their order stays.
 ///
 /// # Errors
-/// When the broker does not answer.
+/// When the broker does not respond.
 pub async fn held(amqp_url: &str) -> anyhow::Result<Vec<Held>> {
     let connection = Connection::connect(amqp_url, ConnectionProperties::default())
         .await
-        .context("the ledger's look into the queues")?;
+        .context("connecting to the broker to read the queues")?;
     let (mut all, mut channels) = (Vec::new(), Vec::new());
     let mut queues = Topology::new(Priorities::Classic).queues;
-    // What waits for a retry comes back to its queue by itself: looked for there first and in its queue afterwards, it is
-    // found in one of them.
+    // A message in a retry queue returns to its own queue by itself. The retry queues are read first, so that the message is found
+    // in one of the two.
     let retries: HashSet<String> = names::RETRY_SECONDS.into_iter().map(names::retry).collect();
     queues.sort_by_key(|queue| !retries.contains(queue.name.as_str()));
     for queue in queues {
         let channel = connection.create_channel().await?;
-        // A queue that a scenario deleted holds nothing.
+        // A queue that a scenario deleted is empty.
         if exists(&channel, &queue.name).await {
-            // What cannot be looked into counts as empty: what was in it is then called lost, which errs on the right side.
+            // A queue that cannot be read counts as empty: its messages then count as lost, so the scenario fails.
             if let Err(error) = take(&channel, &queue.name, &mut all).await {
-                tracing::warn!(queue = queue.name, %error, "the queue could not be looked into");
+                tracing::warn!(queue = queue.name, %error, "queue cannot be read");
             }
         }
-        // Closed one by one, a channel's number would be taken again before the broker has let go of it.
+        // Channels are closed together at the end: lapin would reuse the number of a closed channel before the broker has freed it.
         channels.push(channel);
     }
-    // Ends the channels, and so gives everything back.
-    // A channel that the broker closed for an absent queue makes lapin complain here.
+    // Closing the channels returns all messages.
+    // lapin reports an error here for a channel that the broker closed because of a missing queue.
     let _ = connection.close(200, "looked".into()).await;
     Ok(all)
 }

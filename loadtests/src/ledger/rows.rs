@@ -1,4 +1,4 @@
-//! What stands in Postgres, read from the tables themselves and not by the operations of the services.
+//! The rows in Postgres, read from the tables directly and not through the services' queries.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
-/// A member of a server: both ids.
+/// A member of a server: server id and user id.
 type Member = (u64, u64);
 
 /// Reads the tenants' rows.
@@ -17,32 +17,32 @@ pub struct Rows {
     communities: Vec<(Uuid, u64)>,
 }
 
-/// What was read.
+/// The rows at one moment.
 #[derive(Debug, Default)]
 pub(super) struct Read {
-    /// Members with a profile who have not left.
+    /// Members with a profile that is not marked as left.
     pub(super) here: HashSet<Member>,
-    /// Members whose profile says that they have left, whoever noticed: the event, or a reconciliation.
+    /// Members whose profile is marked as left, by the event or by a reconcile.
     pub(super) gone: HashSet<Member>,
-    /// Entries for leaving, by member.
+    /// Audit entries for leaving, by member.
     pub(super) left: HashMap<Member, i64>,
-    /// Commands counted, by member.
+    /// Counted commands, by member.
     pub(super) commands: HashMap<Member, i64>,
-    /// Deeds whose outcome nobody can tell, in the words of [`super::Deed`].
+    /// Actions with a recorded unknown outcome, in the form of [`super::MemberAction`]'s `Display`.
     pub(super) unknown: HashSet<String>,
 }
 
 impl Rows {
-    /// Reads the rows of these communities (tenant and server) by this login.
+    /// Reads the rows of these communities (tenant and server) with this login.
     pub fn new(url: String, communities: Vec<(Uuid, u64)>) -> Self {
         Self { url, communities }
     }
 
     pub(super) async fn read(&self) -> anyhow::Result<Read> {
-        // A connection for each look: the server may have gone away and come back in between.
+        // A new connection for each read: the server may have restarted meanwhile.
         let mut connection = PgConnection::connect(&self.url)
             .await
-            .context("the ledger's look into Postgres")?;
+            .context("connecting to Postgres to read the rows")?;
         let mut read = Read::default();
         for (community, guild) in &self.communities {
             let mut tx = connection.begin().await?;

@@ -1,24 +1,24 @@
-//! A command as the emulator saw it, and whether what the member read is an answer.
+//! The emulator's record of a command, and whether its reply is final.
 
 use serde::Deserialize;
 use serde_json::Value;
 
-/// What a member reads who runs the same command again too soon.
+/// Beginning of the reply when the same command is run again too soon.
 const COOLDOWN: &str = "You have just used";
-/// What a member reads while the command is tried again, and when it was given up: words of `failures.rs` in the worker. Not an
-/// answer: the promise of one, or the word that none will come.
+/// Beginnings of the notices that a command is retried and that it has failed, from the worker's `failures.rs`. They are not
+/// the command's reply.
 const NO_ANSWER: [&str; 2] = [
     "This is taking longer than it should.",
     "Something went wrong on my side, and I could not do this.",
 ];
 
-/// An interaction as the ledger needs it.
+/// The parts of an interaction's record that the ledger uses.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Seen {
     pub(super) state: String,
     #[serde(default)]
     pub(super) responses: Vec<Value>,
-    /// The original response as it is now.
+    /// The present original response.
     #[serde(default)]
     message: Option<Value>,
     #[serde(default)]
@@ -26,17 +26,17 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// Whether nothing more can come of it: it expired, or a real answer stands there.
+    /// Whether nothing can follow: the interaction expired, or its real reply exists.
     pub(super) fn is_over(&self) -> bool {
         self.has_expired() || self.is_answered()
     }
 
-    /// Whether the member saw it fail.
+    /// Whether Discord showed the member "The application did not respond".
     pub(super) fn has_expired(&self) -> bool {
         self.state == "expired"
     }
 
-    /// Whether the last thing that the member was told is an answer.
+    /// Whether the last reply is the command's reply and not a notice.
     pub(super) fn is_answered(&self) -> bool {
         let last = self
             .followups
@@ -46,13 +46,13 @@ impl Seen {
         self.state == "answered" && !last.is_some_and(|said| says(said, &NO_ANSWER))
     }
 
-    /// Whether the member was told to wait.
+    /// Whether the command was refused for its cooldown.
     pub(super) fn is_refused(&self) -> bool {
         let mut said = self.responses.iter().chain(&self.message).chain(&self.followups);
         said.any(|said| says(said, &[COOLDOWN]))
     }
 
-    /// Whether it was answered more than once.
+    /// Whether there is more than one first response or follow-up.
     pub(super) fn is_doubled(&self) -> bool {
         self.responses.len() > 1 || self.followups.len() > 1
     }
@@ -69,7 +69,7 @@ mod tests {
 
     use super::*;
 
-    /// The words as the worker writes them.
+    /// The worker's source with the notices.
     const WORKER: &str = include_str!("../../../services/worker/src/interactions/failures.rs");
 
     fn seen(value: Value) -> Seen {
@@ -81,17 +81,17 @@ mod tests {
     }
 
     #[test]
-    fn the_words_are_the_workers() {
+    fn notices_match_the_workers_texts() {
         for words in NO_ANSWER {
             assert!(
                 WORKER.contains(&format!("\"{words}\"")),
-                "the worker does not say: {words}"
+                "the worker's source does not contain: {words}"
             );
         }
     }
 
     #[test]
-    fn a_promise_of_an_answer_is_none() {
+    fn notice_of_a_delay_or_failure_is_no_reply() {
         for words in NO_ANSWER {
             let deferred = json!({"state": "answered", "responses": [{"type": 5}], "message": embed(words)});
             assert!(!seen(deferred).is_over(), "{words}");
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_after_the_promise_is_the_answer() {
+    fn reply_after_the_notice_counts() {
         let edited = json!({"state": "answered", "responses": [{"type": 5}], "message": embed("You hold 69.")});
         assert!(seen(edited).is_answered());
         let followed = json!({
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_told_to_wait_was_refused() {
+    fn cooldown_notice_counts_as_refused() {
         let edited = json!({"state": "answered", "responses": [{"type": 5}], "message": embed(COOLDOWN)});
         assert!(seen(edited).is_refused());
     }

@@ -1,4 +1,4 @@
-//! Puts the plan's servers into the emulator: roles and channels of the theme, members with the roles that they should have.
+//! Writes the plan's servers to the emulator: roles and channels of the theme, members with the roles of their tier.
 
 use anyhow::Context as _;
 use arrakis_db::{Admin, CommunityId, Measurable, UserId};
@@ -11,15 +11,15 @@ use super::plan::{Member, Plan, Server, TOKEN_PROFILE};
 use super::talk;
 use crate::platform::Emulator;
 
-/// Id of a theme's role, by its place in the theme.
+/// Id of a theme's role, by its index in the theme.
 pub(super) fn role_id(guild: u64, place: usize) -> u64 {
     guild + 100_000 + place as u64
 }
 
-/// Makes every server of the plan, as Postgres says that its members stand, and the newcomers, who are in none.
+/// Creates every server of the plan, with the members' roles from Postgres, and the newcomers, who are in no server.
 ///
 /// # Errors
-/// When the emulator refuses, or the database is away.
+/// When the emulator refuses, or the database cannot be reached.
 pub(super) async fn write(
     emulator: &Emulator,
     admin: &Admin,
@@ -52,7 +52,7 @@ pub(super) async fn write(
     Ok(())
 }
 
-/// Names of the roles that each member should have, in the order of the members.
+/// Names of the roles of each member, in the order of the members.
 async fn roles_of_members(
     admin: &Admin,
     server: &Server,
@@ -128,7 +128,7 @@ fn themed(server: &Server, theme: &Theme, roles: &[Vec<String>]) -> Value {
     })
 }
 
-/// What members said.
+/// The messages of a server.
 fn messages(server: &Server, theme: &str) -> Value {
     let lines = talk::of_theme(theme);
     let said = lines.iter().enumerate().filter_map(|(place, (speaker, channel, text))| {
@@ -140,7 +140,7 @@ fn messages(server: &Server, theme: &str) -> Value {
     said.collect()
 }
 
-/// A server as it is before it is onboarded.
+/// A server that is not onboarded.
 fn bare(server: &Server) -> Value {
     let members: Vec<Value> = server.members.iter().map(|member| member_json(member, &[])).collect();
     let channel = (server.guild + 200_001).to_string();
@@ -201,7 +201,7 @@ fn capitalised(name: &str) -> String {
     super::names::display(name)
 }
 
-/// The role that stands for a tier, by its place, as `role_id` counts.
+/// Id of the role of a tier, as `role_id` counts.
 pub fn role_of_tier(theme: &Theme, guild: u64, tier: &str) -> Option<u64> {
     let is_it = |role: &&Role| matches!(&role.given_to, RoleRule::Tier(of) if of.as_str() == tier);
     let place = theme.roles.iter().position(|role| is_it(&role))?;

@@ -1,4 +1,4 @@
-//! Communities in Postgres for the emulator's servers for load: every member known, with a verified wallet and a rank.
+//! Communities in Postgres for the emulator's servers: every member has a profile, a verified wallet and a rank.
 
 use anyhow::Context as _;
 use arrakis_db::{Activity, Admin, CommunityId, GuildId, NewCommunity, TokenProfile, UserId};
@@ -11,11 +11,11 @@ use uuid::Uuid;
 
 use crate::bench::Site;
 
-/// Name of the token profile that all of them use.
+/// Name of the token profile of all communities.
 const TOKEN: &str = "bgt";
 /// Days before today on which each member was active.
 const ACTIVE_DAYS: i64 = 3;
-/// Communities that are written at once.
+/// Communities that are written at the same time.
 const AT_ONCE: usize = 4;
 
 /// Onboards every server of the emulator.
@@ -60,7 +60,7 @@ pub(super) async fn onboard(site: &Site) -> anyhow::Result<()> {
     while let Some(written) = writing.join_next().await {
         written??;
     }
-    // As autovacuum has done in a database that is older than a minute: plans without statistics are not production's.
+    // Production databases have statistics from autovacuum; without them the query plans would differ.
     analyze(&site.database.owner_url()).await
 }
 
@@ -112,7 +112,7 @@ async fn write_community(
             .join(user, &format!("rider{n}"), now - Duration::days(30))
             .await?;
         tx.profiles().link_wallet(user, Some(wallet(n))).await?;
-        // An empty table that fills while it is measured is planned for as an empty one.
+        // PostgreSQL plans queries of a table that was empty at the last ANALYZE as for an empty table.
         for day in 1..=ACTIVE_DAYS {
             let at = now - Duration::days(day);
             tx.profiles().count(user, Activity::Command, at).await?;

@@ -1,5 +1,5 @@
-//! What went wrong beside what expired: the emulator sees an answer where the member was told "something went wrong", and of
-//! joins and leaves it sees nothing at all.
+//! Failures that the emulator does not record as expired: a reply that reports an error counts as answered there, and joins and
+//! leaves have no reply at all.
 
 use std::time::{Duration, Instant};
 
@@ -10,29 +10,29 @@ use crate::bench::ceiling::Plain;
 use crate::bench::section::percent;
 use crate::bench::{Scrape, Site};
 
-/// How long what waits behind a load may take to be handled. Under overload member events give way to commands, so that
-/// minutes of them may wait at its end.
+/// Time limit for handling the messages that wait when a load ends. Under overload, member events wait for commands, so several
+/// minutes of them may be queued.
 const BEHIND: Duration = Duration::from_secs(900);
 
-/// What stood before a load.
+/// Counters at the start of a load.
 #[derive(Debug)]
 pub(super) struct Errors {
     dead: u64,
     worker: Scrape,
 }
 
-/// What went wrong in it.
+/// Failures during a load.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wrong {
-    /// Given up for good.
+    /// Dead letters.
     dead: u64,
-    /// Tried again later, which the member was told; or still waiting for that.
+    /// Messages that were retried, or still wait for a retry.
     retried: u64,
-    /// Nobody can tell whether Discord has it.
+    /// Calls with an unknown outcome.
     unknown: u64,
-    /// Never handled.
+    /// Messages that were not handled within the time limit.
     left: u64,
-    /// Messages that waited when the load was over, and how long until none did.
+    /// Messages that waited when the load was over, and the time until none did.
     pub(super) waited: u64,
     pub(super) drained: Duration,
 }
@@ -48,7 +48,7 @@ impl Errors {
         })
     }
 
-    /// Waits until nothing is left to handle, and counts.
+    /// Waits until the queues are empty, and counts.
     pub(super) async fn end(&self, site: &Site) -> anyhow::Result<Wrong> {
         let plain = Plain::open(&site.vhost.url()).await?;
         let begun = Instant::now();
@@ -111,7 +111,7 @@ impl std::fmt::Display for Wrong {
         let seconds = drained.as_secs();
         write!(
             f,
-            "{dead} dead letters, {retried} tried again, {unknown} unknown, {left} never handled; {waited} waited when the load \
+            "{dead} dead letters, {retried} retried, {unknown} with unknown outcome, {left} not handled; {waited} waited when the load \
              was over, for {seconds} s"
         )
     }

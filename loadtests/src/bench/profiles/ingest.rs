@@ -1,5 +1,5 @@
 //! The ingestor alone, with ten thousand servers on four shards: latency, CPU and throughput against the ceiling, and memory
-//! under a burst and while the broker takes nothing.
+//! during a burst and while the broker blocks publishers.
 
 use std::time::{Duration, Instant};
 
@@ -15,24 +15,24 @@ use crate::load::{Arrivals, Load, Stage};
 
 const CONFIRM: &str = "arrakis_ingestor_confirm_seconds";
 const CONFIRMED: &str = "arrakis_ingestor_confirm_seconds_count";
-/// Events that wait for the ingestor when its throughput is measured: some seconds of work.
+/// Events that wait for the ingestor when its throughput is measured.
 const BACKLOG_RATE: f64 = 12_000.0;
 const BACKLOG_SECONDS: f64 = 5.0;
-/// How often each rate is measured, by turns with the bare publisher.
+/// Number of rounds for each rate, alternating with the bare publisher.
 const RATE_ROUNDS: usize = 5;
-/// Seconds of one such round, and of the bare publisher's.
+/// Seconds of such a round, and of the bare publisher's.
 const ROUND_S: (f64, f64) = (6.0, 4.0);
-/// How often saturation is measured, by turns with the ceiling.
+/// Number of rounds at saturation, alternating with the ceiling.
 const SATURATION_ROUNDS: usize = 3;
-/// Seconds of the ceiling between two of them.
+/// Seconds of each ceiling measurement between two rounds.
 const CEILING_S: f64 = 3.0;
-/// How long the backlog may take: far more than any machine needs.
+/// Time limit for the backlog: far more than any machine needs.
 const WORKED_OFF_WITHIN: Duration = Duration::from_secs(120);
-/// What of the backlog is measured; the beginning is start-up, the end has shards that are done.
+/// Measured part of the backlog: without the start-up, and without the end, where some shards have finished.
 const MEASURED: (f64, f64) = (0.1, 0.85);
 
 pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
-    bench.say("the ingestor alone: 10,000 servers, 4 shards");
+    bench.progress("the ingestor alone: 10,000 servers, 4 shards");
     let mut site = Site::open(SiteOptions {
         guilds: 10_000,
         members: 3,
@@ -47,7 +47,7 @@ pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     }
     // From here on messages are counted in their queues.
     drop(taker);
-    // Of each process that there was: one saw ten thousand servers announced, some a backlog, one a blocked broker.
+    // Each section starts its own ingestor process: one receives ten thousand GUILD_CREATE, one a backlog, one a blocked broker.
     let mut most = high_water_bytes(site.pid("ingestor")?)?;
     most = most.max(at_saturation(bench, &mut site, &samples).await?);
     most = most.max(blocked(bench, &mut site).await?);
@@ -58,14 +58,14 @@ pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     site.close().await
 }
 
-/// Rounds at a fixed rate, and of the bare publisher between them.
+/// Rounds at a fixed rate, alternating with the bare publisher.
 async fn at_rate(
     bench: &mut Bench,
     site: &Site,
     (taker, samples): (&Taker, &[Sample]),
     rate: f64,
 ) -> anyhow::Result<()> {
-    bench.say(&format!("ingestor at {rate:.0}/s, by turns with a bare publisher"));
+    bench.progress(&format!("ingestor at {rate:.0}/s, alternating with a bare publisher"));
     let (mut rounds, mut sections) = (Rounds::default(), Vec::new());
     for _ in 0..RATE_ROUNDS {
         sections.push(steady(bench, &mut rounds, (site, taker), rate, ROUND_S.0).await?);
@@ -76,7 +76,7 @@ async fn at_rate(
     Ok(())
 }
 
-/// A fixed rate, and somebody who takes what comes.
+/// One round at a fixed rate, with a consumer on the queues.
 async fn steady(
     bench: &Bench,
     rounds: &mut Rounds,
@@ -84,7 +84,7 @@ async fn steady(
     rate: f64,
     seconds: f64,
 ) -> anyhow::Result<Section> {
-    // The warm-up is a load of its own, so that CPU is cut, too.
+    // The warm-up is a load of its own, so that its CPU time is excluded, too.
     for (stage, seconds) in [("warm-up", 1.0), ("steady", seconds)] {
         let processes: Vec<_> = site.processes().into_iter().chain(taker.process()).collect();
         let watch = Watch::begin(&processes)?;
@@ -107,7 +107,7 @@ async fn steady(
             rounds.figure(&name, confirmed.quantile_ms(CONFIRM, quantile)?, "ms", bound);
         }
         let results = site.discord.load_results().await?;
-        // Nobody answers here on purpose: what expires is not a failure of the ingestor, and is told in the counts.
+        // No worker runs, so every interaction expires: these are in the counts and are no failures of the ingestor.
         let mut section = Section::of_load(&format!("ingestor at {rate:.0}/s"), took, &results, usage)?;
         (section.load, section.expired) = (Vec::new(), 0);
         let bound = if rate < 1_000.0 {
@@ -122,7 +122,7 @@ async fn steady(
     unreachable!("the second round returns")
 }
 
-/// What the ingestor says of itself since then, once it has had so many events confirmed.
+/// The ingestor's metrics since `before`, once it has had this many events confirmed.
 async fn confirmed_since(site: &Site, before: &Scrape, events: u64) -> anyhow::Result<Scrape> {
     let deadline = Instant::now() + SETTLE;
     loop {
@@ -134,14 +134,14 @@ async fn confirmed_since(site: &Site, before: &Scrape, events: u64) -> anyhow::R
         }
         anyhow::ensure!(
             Instant::now() < deadline,
-            "{confirmed} of {events} events were confirmed: events are lost, or the ingestor is far behind"
+            "{confirmed} of {events} events were confirmed: events were lost, or the ingestor is too slow"
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
-/// What of the time to a confirmation is the broker's own, and what of the CPU is that of publishing: a bare publisher of the
-/// same messages at the same rate in the same run, and the same taker.
+/// A bare publisher of the same messages at the same rate in the same run, with the same consumer: the broker's share of the
+/// time to a confirm, and publishing's share of the CPU time.
 async fn floor(rounds: &mut Rounds, site: &Site, samples: &[Sample], rate: f64, seconds: f64) -> anyhow::Result<()> {
     let channels = usize::try_from(site.options.shards)?;
     let floor = ceiling::floor(&site.vhost.url(), samples.to_vec(), channels, rate, seconds).await?;
@@ -155,10 +155,10 @@ async fn floor(rounds: &mut Rounds, site: &Site, samples: &[Sample], rate: f64, 
     Ok(())
 }
 
-/// Rounds at saturation, each judged by the ceilings before and after it. Answers the most memory that an ingestor had, in
-/// bytes.
+/// Rounds at saturation, each compared with the ceilings before and after it. Returns the highest resident memory of an
+/// ingestor, in bytes.
 async fn at_saturation(bench: &mut Bench, site: &mut Site, samples: &[Sample]) -> anyhow::Result<u64> {
-    bench.say("ingestor at saturation: working off what gathered while it was away, by turns with the ceiling");
+    bench.progress("ingestor at saturation: a backlog after a restart, alternating with the ceiling");
     let (mut rounds, mut sections) = (Rounds::default(), Vec::new());
     let (mut before, mut most) = (ceiling_now(site, samples).await?, 0);
     for _ in 0..SATURATION_ROUNDS {
@@ -182,7 +182,7 @@ async fn at_saturation(bench: &mut Bench, site: &mut Site, samples: &[Sample]) -
     Ok(most)
 }
 
-/// The ceiling of this moment, messages a second.
+/// The present ceiling, in messages per second.
 async fn ceiling_now(site: &Site, samples: &[Sample]) -> anyhow::Result<f64> {
     let plain = Plain::open(&site.vhost.url()).await?;
     let channels = usize::try_from(site.options.shards)?;
@@ -194,7 +194,7 @@ async fn ceiling_now(site: &Site, samples: &[Sample]) -> anyhow::Result<f64> {
     Ok(measured.per_second)
 }
 
-/// As fast as it can: it is stopped, events gather at Discord, it resumes and works them off.
+/// Throughput at saturation: the ingestor is stopped, events gather in the emulator, and the restarted ingestor resumes.
 async fn saturation(bench: &Bench, site: &mut Site) -> anyhow::Result<Section> {
     let plain = Plain::open(&site.vhost.url()).await?;
     site.stop_service("ingestor").await?;
@@ -213,7 +213,7 @@ async fn saturation(bench: &Bench, site: &mut Site) -> anyhow::Result<Section> {
     let deadline = Instant::now() + WORKED_OFF_WITHIN;
     let reach = async |share: f64| -> anyhow::Result<(Instant, f64)> {
         loop {
-            // Until it listens it has confirmed nothing.
+            // It has confirmed nothing until its metrics endpoint listens.
             let confirmed = site
                 .scrape("ingestor")
                 .await
@@ -223,7 +223,7 @@ async fn saturation(bench: &Bench, site: &mut Site) -> anyhow::Result<Section> {
             }
             anyhow::ensure!(
                 Instant::now() < deadline,
-                "the ingestor worked off {confirmed} of {made} events within {} s",
+                "the ingestor published {confirmed} of {made} events of the backlog within {} s",
                 WORKED_OFF_WITHIN.as_secs()
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -256,10 +256,10 @@ async fn saturation(bench: &Bench, site: &mut Site) -> anyhow::Result<Section> {
     Ok(section)
 }
 
-/// A burst, then a broker that takes nothing while the burst goes on, then everything must arrive. Answers the most memory
-/// that the ingestor had, in bytes.
+/// A burst, a broker that blocks publishers while the burst goes on, then the delivery of everything. Returns the highest
+/// resident memory of the ingestor, in bytes.
 async fn blocked(bench: &mut Bench, site: &mut Site) -> anyhow::Result<u64> {
-    bench.say("ingestor under a burst, and with the broker blocked");
+    bench.progress("ingestor during a burst, and with a blocked broker");
     let plain = Plain::open(&site.vhost.url()).await?;
     site.stop_service("ingestor").await?;
     for queue in QUEUES {
@@ -289,7 +289,7 @@ async fn blocked(bench: &mut Bench, site: &mut Site) -> anyhow::Result<u64> {
     let high_water = high_water.max(high_water_bytes(site.pid("ingestor")?)?);
     let usage = watch.end()?;
     let section = Section {
-        name: "ingestor under a burst, then blocked".to_owned(),
+        name: "ingestor during a burst, then blocked".to_owned(),
         seconds: began.elapsed().as_secs_f64(),
         events: made.counts.made,
         expired: 0,

@@ -1,4 +1,4 @@
-//! What is measured: each profile is a list of measurements, each measurement a file.
+//! The profiles: each is a list of measurements, each measurement a file.
 
 mod communities;
 mod errors;
@@ -17,26 +17,26 @@ use arrakis_contracts::names;
 /// A profile of `./dev bench`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Profile {
-    /// Ceiling, and two minutes of the mission's shape.
+    /// The ceiling, and two minutes of the mission's load.
     #[default]
     Short,
-    /// Everything of the ingestor and of the whole path, and the mission's shape in full: thirteen minutes of load and some five more.
+    /// The ingestor, the whole path, and the mission's load in full: thirteen minutes of load and some five more.
     Mission,
     /// The ingestor alone, against the ceiling.
     Ingest,
-    /// The whole path at fixed rates, and a rise to where it gives.
+    /// The whole path at fixed rates, and a rising rate until commands fail.
     Path,
-    /// The proxy: what it adds to a call, and a hundred tenants at the limit.
+    /// The discord-proxy: added latency, and a hundred tenants at the limit.
     Proxy,
     /// A backlog of role changes of many communities through the whole path.
     Sync,
-    /// A few seconds of everything's machinery, without thresholds: for tests of the bench itself.
+    /// Every measurement for a few seconds, without thresholds: for tests of the bench itself.
     #[value(hide = true)]
     Smoke,
 }
 
 impl Profile {
-    /// Its name on the command line and in reports.
+    /// Name on the command line and in reports.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Short => "short",
@@ -49,10 +49,10 @@ impl Profile {
         }
     }
 
-    /// Measures.
+    /// Runs the profile's measurements.
     ///
     /// # Errors
-    /// When something does not start or a measurement fails.
+    /// When a process does not start or a measurement fails.
     pub async fn measure(self, bench: &mut Bench) -> anyhow::Result<()> {
         match self {
             Self::Ingest => Box::pin(ingest::measure(bench)).await,
@@ -69,23 +69,23 @@ impl Profile {
     }
 }
 
-/// Every queue that a load fills.
+/// The queues that a load fills.
 pub(super) const QUEUES: [&str; 2] = [names::INTERACTIONS, names::EVENTS_GUILD];
 
-/// Unconfirmed messages of one shard, as the ingestor has it by default (`INGESTOR_WINDOW`).
+/// Unconfirmed messages per shard, the default of `INGESTOR_WINDOW`.
 const WINDOW: usize = 160;
 
-/// Messages that the bare publisher publishes by turns.
+/// Number of sample messages for the bare publisher.
 const SAMPLES: usize = 200;
 
-/// Measures the ceiling with what the ingestor of this site publishes, and answers that. No worker may run yet.
+/// Measures the ceiling with messages that the ingestor of this platform publishes. No worker may run yet.
 pub(super) async fn measure_ceiling(
     bench: &mut Bench,
     site: &Site,
     kinds: Vec<Kind>,
     seconds: f64,
 ) -> anyhow::Result<Vec<ceiling::Sample>> {
-    bench.say("the ceiling: a bare publisher of what the ingestor publishes");
+    bench.progress("the ceiling: a bare publisher of the ingestor's messages");
     let plain = Plain::open(&site.vhost.url()).await?;
     empty(site, &plain).await?;
     let load = Load {
@@ -95,7 +95,7 @@ pub(super) async fn measure_ceiling(
     site.discord.begin_load(&load).await?;
     let made = site.discord.load_made().await?;
     waiting(&plain, made.counts.made).await?;
-    // In the proportion of the load: the two queues cost the broker differently.
+    // In the proportion of the load: the two queues have different costs at the broker.
     let mut samples = Vec::new();
     for queue in QUEUES {
         let depth = plain.depth(queue).await?;
@@ -112,7 +112,7 @@ pub(super) async fn measure_ceiling(
     Ok(samples)
 }
 
-/// Mixes what was taken queue by queue, always in the same way.
+/// Mixes the samples of the queues in a fixed order.
 fn interleaved(samples: Vec<ceiling::Sample>) -> Vec<ceiling::Sample> {
     use rand::{SeedableRng as _, seq::SliceRandom as _};
     let mut mixed = samples;
@@ -120,7 +120,7 @@ fn interleaved(samples: Vec<ceiling::Sample>) -> Vec<ceiling::Sample> {
     mixed
 }
 
-/// Waits until so many messages wait in the queues.
+/// Waits until the queues hold this many messages.
 pub(super) async fn waiting(plain: &Plain, messages: u64) -> anyhow::Result<()> {
     let deadline = tokio::time::Instant::now() + super::SETTLE;
     loop {
@@ -133,13 +133,13 @@ pub(super) async fn waiting(plain: &Plain, messages: u64) -> anyhow::Result<()> 
         }
         anyhow::ensure!(
             tokio::time::Instant::now() < deadline,
-            "{found} of {messages} messages came to the queues: events are lost, or the ingestor is far behind"
+            "the queues hold {found} of {messages} messages: events were lost, or the ingestor is too slow"
         );
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
 }
 
-/// Waits until what the servers' first announcements left has come, and throws it away.
+/// Waits until the events of the servers' first GUILD_CREATE have arrived, and removes them.
 async fn empty(site: &Site, plain: &Plain) -> anyhow::Result<()> {
     let mut before = f64::NAN;
     loop {
@@ -159,7 +159,7 @@ async fn empty(site: &Site, plain: &Plain) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the members of a community do, half of it commands.
+/// The events of a community: half of them are commands.
 pub(super) fn community_life() -> Vec<Kind> {
     let mut kinds = commands();
     kinds.extend([
@@ -170,7 +170,7 @@ pub(super) fn community_life() -> Vec<Kind> {
     kinds
 }
 
-/// Commands alone, `/position` most of all.
+/// Commands only, most of them `/position`.
 pub(super) fn commands() -> Vec<Kind> {
     [
         ("position", 60),

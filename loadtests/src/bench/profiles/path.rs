@@ -1,4 +1,4 @@
-//! The whole path: emulator → ingestor → broker → worker → proxy → emulator, judged where the member is.
+//! The whole path: emulator → ingestor → broker → worker → proxy → emulator, measured at the emulator.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::bench::{Bench, Bound, LoadSummary, SETTLE, Section, Site, SiteOptions
 use crate::load::{Load, Results, Stage};
 
 const DEFER_SENT: &str = "arrakis_worker_defer_sent_seconds";
-/// Of the interactions due in one second, the share that may fail before the path counts as overloaded, in percent.
+/// Share of failures among the interactions due in one second above which the path counts as overloaded, in percent.
 const GIVES: f64 = 0.1;
 
 /// What is measured, and for how long.
@@ -23,11 +23,11 @@ pub(super) struct Steps {
     communities: u32,
     members: u32,
     ceiling_s: f64,
-    /// From a worker's start to its first message.
+    /// Whether to measure the time from a worker's start to its first message.
     start: bool,
-    /// Rates of commands alone, with seconds and how often.
+    /// Rates of commands, with seconds and number of rounds.
     fixed: &'static [(f64, f64, usize)],
-    /// From 500 commands a second to this many, with seconds: where the path gives.
+    /// Highest rate of the rise from 500 commands per second, with its seconds.
     rise: Option<(f64, f64)>,
     shape: Option<Shape>,
     judged: bool,
@@ -45,12 +45,12 @@ impl Steps {
         judged: true,
     };
 
-    /// Everything but the mission's shape.
+    /// Everything but the mission's load.
     pub(super) const fn all() -> Self {
         Self::WHOLE
     }
 
-    /// Ceiling and shape, this many seconds long.
+    /// The ceiling and the mission's load, this many seconds long.
     pub(super) const fn shape(seconds: f64) -> Self {
         Self {
             start: false,
@@ -61,7 +61,7 @@ impl Steps {
         }
     }
 
-    /// Everything, the shape in full.
+    /// Everything, with the mission's load in full.
     pub(super) const fn mission() -> Self {
         Self {
             shape: Some(Shape {
@@ -71,7 +71,7 @@ impl Steps {
         }
     }
 
-    /// A few seconds of little.
+    /// A few seconds of each.
     pub(super) const fn smoke() -> Self {
         Self {
             communities: 2,
@@ -87,7 +87,7 @@ impl Steps {
 }
 
 pub(super) async fn measure(bench: &mut Bench, steps: &Steps) -> anyhow::Result<()> {
-    bench.say("the whole path: onboarding the communities");
+    bench.progress("the whole path: onboarding the communities");
     let mut site = Site::open(SiteOptions {
         guilds: steps.communities,
         members: steps.members,
@@ -119,7 +119,7 @@ pub(super) async fn measure(bench: &mut Bench, steps: &Steps) -> anyhow::Result<
     site.close().await
 }
 
-/// A load with what the processes used in it, from its first event until nothing is open.
+/// Runs a load and measures each process from its first event until no event is open.
 pub(super) async fn loaded(site: &Site, load: &Load) -> anyhow::Result<(Results, f64, BTreeMap<String, Usage>)> {
     let watch = Watch::begin(&site.processes())?;
     let began = Instant::now();
@@ -130,9 +130,9 @@ pub(super) async fn loaded(site: &Site, load: &Load) -> anyhow::Result<(Results,
     Ok((site.discord.load_results().await?, seconds, usage))
 }
 
-/// The first worker makes the schema's check and registers commands; the second one's start is measured, while members wait.
+/// The first worker checks the schema and registers the commands. The start of the second one is measured, while commands wait.
 async fn start_of_a_worker(bench: &mut Bench, site: &mut Site) -> anyhow::Result<()> {
-    bench.say("from a worker's start to its first message");
+    bench.progress("from a worker's start to its first message");
     site.start_worker(true).await?;
     site.stop_service("worker").await?;
     let load = Load::steady(bench.options.seed, 40.0, 5.0, commands());
@@ -145,7 +145,7 @@ async fn start_of_a_worker(bench: &mut Bench, site: &mut Site) -> anyhow::Result
         .iter()
         .filter_map(|event| event.first_us)
         .min()
-        .context("nothing was responded to")?;
+        .context("no event has a first response")?;
     #[expect(clippy::cast_precision_loss, reason = "seconds")]
     let seconds = (results.progress.started_unix_us + first).saturating_sub(started) as f64 / 1e6;
     bench.figure("worker: start → first message handled", seconds, "s", Bound::Below(2.0));
@@ -184,8 +184,8 @@ async fn fixed(
             Bound::Told
         }
     };
-    // A thousand commands a second are more than two cores can do: what fails is told, and the mission's stages are held to
-    // the limit. How soon a worker defers is asked for at just that rate.
+    // A thousand commands per second exceed two cores: the failures are only reported. The mission's sustained stages have a
+    // threshold for failures. The worker's time to the defer has its threshold at this rate.
     let (at_500, at_1000) = (rate < 1_000.0, rate >= 1_000.0);
     let name = |what: &str| format!("{what}, at {rate:.0}/s");
     rounds.figure(
@@ -223,15 +223,15 @@ async fn fixed(
     Ok(())
 }
 
-/// CPU of everything that is not the emulator, for an event.
+/// CPU time of all processes but the emulator, per event.
 fn all_cpu_us(section: &Section) -> f64 {
     let names = section.processes.keys().filter(|name| *name != "emulator");
     names.map(|name| section.cpu_us_per_event(name)).sum()
 }
 
-/// A rising rate, to see where it gives.
+/// A rising rate, to find where commands begin to fail.
 async fn rise(bench: &mut Bench, site: &Site, to: f64, seconds: f64) -> anyhow::Result<()> {
-    bench.say("a rise to where the path gives");
+    bench.progress("a rising rate until commands fail");
     let load = Load {
         stages: vec![Stage::slope("rise", 500.0, to, seconds)],
         ..Load::steady(bench.options.seed, to, seconds, commands())
@@ -251,11 +251,11 @@ async fn rise(bench: &mut Bench, site: &Site, to: f64, seconds: f64) -> anyhow::
         ),
         None => bench
             .notes
-            .push(format!("up to {to:.0} commands a second nothing degraded")),
+            .push(format!("no degradation up to {to:.0} commands/s")),
     }
     bench
         .sections
-        .push(Section::of_load("a rise to where it gives", took, &results, usage)?);
+        .push(Section::of_load("a rising rate until commands fail", took, &results, usage)?);
     Ok(())
 }
 

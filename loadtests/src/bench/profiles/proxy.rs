@@ -1,8 +1,8 @@
-//! The proxy alone: what it adds to a call where no limit is reached, and who gets what when every limit is.
+//! The discord-proxy alone: its added latency below every limit, and the distribution of calls at the limit.
 //!
-//! Two replicas. Added latency is measured beside direct calls to the emulator, in the same seconds, open-loop. Then a hundred
-//! tenants want more than Discord gives for minutes: shares, the rate, and what an interactive call waits meanwhile. Then a
-//! storm of 403s.
+//! Two replicas. Added latency is measured against direct calls to the emulator in the same seconds, open-loop. Then a hundred
+//! tenants request more than Discord allows, for minutes: shares, the rate, and the latency of interactive calls. Then many calls
+//! that Discord answers with 403.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,20 +22,20 @@ use crate::bench::{Bench, Bound, Section, Site, SiteOptions, Watch};
 
 /// Tenants that share the limit.
 const TENANTS: usize = 100;
-/// Servers: the tenants, and some for the storm.
+/// Servers: the tenants, and some for the 403s.
 const SERVERS: usize = TENANTS + STORMY;
-/// Servers that refuse everything in the storm.
+/// Servers whose calls are all answered 403.
 const STORMY: usize = 4;
-/// Calls of the loudest tenant that wait at its one replica at any moment; its backlog never ends.
+/// Waiting calls of the busiest tenant at its one replica.
 const LOUD: usize = 1_000;
-/// What Discord allows without harm: 50 in any 1.1 s.
+/// The rate that never exceeds Discord's limit: 50 in any 1.1 s.
 const SAFE: f64 = 50.0 / 1.1;
-/// Longest latency that is told apart.
+/// Highest latency that the histogram distinguishes.
 const LONGEST_US: u64 = 120_000_000;
-/// Left out at the beginning of each stretch.
+/// Excluded time at the beginning of each section.
 const WARM_UP: Duration = Duration::from_secs(3);
 
-/// How long each stretch is measured.
+/// Length of each section.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Steps {
     callbacks: Duration,
@@ -77,12 +77,12 @@ pub(super) async fn measure(bench: &mut Bench, steps: Steps) -> anyhow::Result<(
     site.close().await
 }
 
-/// Where a call goes.
+/// Target of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum To {
-    /// Straight to Discord.
+    /// The emulator, directly.
     Discord,
-    /// To this replica.
+    /// The replica with this index.
     Proxy(usize),
 }
 
@@ -117,7 +117,7 @@ struct Server {
     members: Vec<String>,
 }
 
-/// Everything that a call needs.
+/// What a call needs: addresses, credentials, servers and a random source.
 #[derive(Debug)]
 struct Callers {
     http: reqwest::Client,
@@ -157,14 +157,14 @@ impl Callers {
         })
     }
 
-    /// A path that reads a member: five in a second for each server, so that the global limit is the only one met.
+    /// A path that reads a member. Each server has few enough calls that only the global limit applies.
     fn member(&self, server: usize, number: usize) -> String {
         let server = &self.servers[server % self.servers.len()];
         let member = &server.members[number % server.members.len()];
         format!("/guilds/{}/members/{member}", server.guild)
     }
 
-    /// Gives a member the role of a server that the bot may give.
+    /// A path that assigns the server's role to a member.
     fn role(&self, server: usize, number: usize) -> String {
         format!(
             "{}/roles/{}",
@@ -196,7 +196,7 @@ impl Callers {
     }
 }
 
-/// Sends a call every `gap`, whatever became of the earlier ones, and measures each from its intended moment.
+/// Sends a call every `gap` without waiting for earlier ones, and measures each from its intended moment.
 async fn open_loop(
     callers: &Arc<Callers>,
     (gap, length): (Duration, Duration),
@@ -226,7 +226,7 @@ async fn open_loop(
         let (direct, status, at, took) = ended??;
         ensure!(status == wanted, "a call was answered {status} instead of {wanted}");
         if at >= WARM_UP {
-            // With bounds: without, what does not fit is put at the bottom or the top of two milliseconds.
+            // With bounds: the default histogram would clamp values to a small range.
             let histogram = histograms
                 .entry(direct)
                 .or_insert(Histogram::<u64>::new_with_bounds(1, LONGEST_US, 3)?);
@@ -242,7 +242,7 @@ fn ms(histogram: &Histogram<u64>, quantile: f64) -> f64 {
     us / 1_000.0
 }
 
-/// Tells what the proxy adds, at the same quantile of both distributions.
+/// Adds figures of the proxy's added latency, at the same quantile of both distributions.
 fn added(bench: &mut Bench, what: &str, histograms: &BTreeMap<bool, Histogram<u64>>) -> anyhow::Result<u64> {
     let of = |direct: bool| histograms.get(&direct).context("no call was measured");
     let (through, direct) = (of(false)?, of(true)?);
@@ -274,10 +274,10 @@ fn section(name: &str, seconds: f64, events: u64, watch: Watch) -> anyhow::Resul
     })
 }
 
-/// First responses to interactions: the lane without token and global limit. Nobody waits for these, so Discord's answer is
-/// 10062 each time, which costs both sides the same.
+/// First responses to interactions, which need no token and have no global limit. The interactions do not exist: Discord's
+/// answer is 10062 each time, which costs both sides the same.
 async fn callbacks(bench: &mut Bench, site: &Site, callers: &Arc<Callers>, length: Duration) -> anyhow::Result<()> {
-    bench.say("first responses, 250 a second through the proxies and 250 directly");
+    bench.progress("first responses, 250/s through the proxies and 250/s directly");
     let watch = Watch::begin(&site.processes())?;
     let histograms = open_loop(callers, (Duration::from_millis(2), length), 404, |number| Call {
         to: if number % 2 == 0 {
@@ -298,9 +298,9 @@ async fn callbacks(bench: &mut Bench, site: &Site, callers: &Arc<Callers>, lengt
     Ok(())
 }
 
-/// Calls with the bot token, below the limit: Redis is asked for each.
+/// Calls with the bot token, below the limit: each of them uses Redis.
 async fn bot_calls(bench: &mut Bench, site: &Site, callers: &Arc<Callers>, length: Duration) -> anyhow::Result<()> {
-    bench.say("bot calls, 20 a second through the proxies and 20 directly");
+    bench.progress("bot calls, 20/s through the proxies and 20/s directly");
     let watch = Watch::begin(&site.processes())?;
     let histograms = open_loop(callers, (Duration::from_millis(25), length), 200, |number| {
         let to = if number % 2 == 0 {
@@ -322,7 +322,7 @@ async fn bot_calls(bench: &mut Bench, site: &Site, callers: &Arc<Callers>, lengt
     Ok(())
 }
 
-/// Callers that keep so many calls of a tenant waiting at a replica.
+/// Tasks that keep this many calls of a tenant waiting at a replica.
 fn keep_waiting(
     crowd: &mut JoinSet<()>,
     callers: &Arc<Callers>,
@@ -353,7 +353,7 @@ fn keep_waiting(
                     Ok(200 | 204) => {
                         done[tenant].fetch_add(1, Ordering::Relaxed);
                     }
-                    // It waited half a minute in vain, or there is no room: its turn comes later.
+                    // The call timed out after half a minute, or the queue is full: the next one follows.
                     _ => tokio::time::sleep(Duration::from_millis(500)).await,
                 }
             }
@@ -361,10 +361,10 @@ fn keep_waiting(
     }
 }
 
-/// A hundred tenants: one with a backlog without end at one replica, half of the others at the other replica only.
+/// A hundred tenants: one with an endless backlog at one replica, half of the others only at the other replica.
 async fn shares(bench: &mut Bench, site: &Site, callers: &Arc<Callers>, length: Duration) -> anyhow::Result<()> {
     bench.say(&format!(
-        "a hundred tenants, bulk without end, for {} s",
+        "a hundred tenants with endless bulk calls, for {} s",
         length.as_secs()
     ));
     let stop = Arc::new(AtomicBool::new(false));
@@ -457,7 +457,7 @@ async fn shares(bench: &mut Bench, site: &Site, callers: &Arc<Callers>, length: 
         "ms",
         Bound::Below(250.0),
     );
-    let proxy = section.processes.get("proxy").context("the proxies were not watched")?;
+    let proxy = section.processes.get("proxy").context("the proxies were not monitored")?;
     bench.figure(
         "proxy: both replicas, CPU at the limit",
         proxy.cpu_s / seconds * 100.0,
@@ -476,9 +476,9 @@ async fn shares(bench: &mut Bench, site: &Site, callers: &Arc<Callers>, length: 
     Ok(())
 }
 
-/// Four servers refuse everything, and forty callers go on asking.
+/// Four servers answer 403 to every call, and forty callers repeat their calls.
 async fn storm(bench: &mut Bench, site: &Site, callers: &Arc<Callers>, length: Duration) -> anyhow::Result<()> {
-    bench.say("a storm of 403s from four servers");
+    bench.progress("403 for every call of four servers");
     for server in &callers.servers[TENANTS..] {
         let fault = json!({"kind": "rest_status", "status": 403, "path": format!("/guilds/{}/", server.guild)});
         site.discord.post("/control/faults", fault).await?;
@@ -502,7 +502,7 @@ async fn storm(bench: &mut Bench, site: &Site, callers: &Arc<Callers>, length: D
     while crowd.join_next().await.is_some() {}
     #[expect(clippy::cast_precision_loss, reason = "counts of calls")]
     let invalid = stats["invalid"].as_u64().unwrap_or(u64::MAX) as f64;
-    // Eight causes (two routes of each server): 50 at once, then one a second at each replica, and none from 250 on. In ten
+    // Eight causes (two routes of each server): 50 at once, then one per second at each replica, and none from 250 on. In ten
     // minutes that is 2,000 of Discord's 10,000.
     let bound = 8.0 * (50.0 + 2.0 * length.as_secs_f64());
     let name = format!("proxy: invalid requests in {} s of a storm", length.as_secs());
@@ -510,6 +510,6 @@ async fn storm(bench: &mut Bench, site: &Site, callers: &Arc<Callers>, length: D
     let total = stats["rest_total"].as_u64().unwrap_or(0);
     bench
         .sections
-        .push(section("a storm of 403s", length.as_secs_f64(), total, watch)?);
+        .push(section("403 for every call of four servers", length.as_secs_f64(), total, watch)?);
     Ok(())
 }

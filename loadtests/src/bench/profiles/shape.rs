@@ -1,9 +1,9 @@
-//! The mission's shape: a rise, five minutes at 1,000 events a second, a minute at 5,000, five more minutes, a fall. Half of
-//! the events are commands, as in a lively community.
+//! The mission's load: a rise, five minutes at 1,000 events per second, one minute at 5,000, five more minutes at 1,000, a fall.
+//! Half of the events are commands.
 //!
-//! Thirteen minutes in full; a shorter one keeps the proportions. The sustained stages are held to 0.1 % of failures; the
-//! spike is more than two cores can do and is held to a rule: commands before all else, what expires is counted, and soon
-//! after it everything is as before.
+//! Thirteen minutes in full; a shorter run keeps the proportions. The sustained stages may have 0.1 % of failures. The spike
+//! exceeds two cores; its rule: commands first, expired interactions are counted, and the latency is back to normal soon after
+//! it.
 
 use super::community_life;
 use super::errors::Errors;
@@ -12,23 +12,23 @@ use crate::bench::section::percent;
 use crate::bench::{Bench, Bound, Section, Site};
 use crate::load::{Load, Second, Stage};
 
-/// Length of the whole shape, seconds.
+/// Length of the whole load, in seconds.
 pub(super) const MISSION_S: f64 = 780.0;
-/// Share of a sustained stage that is its warm-up, and most seconds of it.
+/// Warm-up share of a sustained stage, and its upper limit in seconds.
 const WARM_UP: (f64, f64) = (0.1, 10.0);
-/// Failures in a second that count as none, in percent, and the first response's p99 that counts as usual.
+/// Normal operation: failures within one second in percent, and the p99 of the first response in microseconds.
 const USUAL: (f64, u64) = (0.1, 1_000_000);
-/// Seconds in a row that must be as usual.
+/// Consecutive seconds of normal operation that end the recovery.
 const CALM: usize = 3;
 
 const BEFORE: &str = "1,000/s before";
 const SPIKE: &str = "spike at 5,000/s";
 const AFTER: &str = "1,000/s after";
 
-/// The shape in some length.
+/// The mission's load in some length.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
-    /// Of all stages together.
+    /// Length of all stages together.
     pub(super) seconds: f64,
 }
 
@@ -45,9 +45,9 @@ impl Shape {
         ]
     }
 
-    /// Makes the load and judges it.
+    /// Runs the load and judges it.
     pub(super) async fn measure(self, bench: &mut Bench, site: &Site) -> anyhow::Result<()> {
-        bench.say(&format!("the mission's shape in {:.0} s", self.seconds));
+        bench.progress(&format!("the mission's load in {:.0} s", self.seconds));
         let load = Load {
             stages: self.stages(),
             ..Load::steady(bench.options.seed, 1.0, 1.0, community_life())
@@ -55,10 +55,10 @@ impl Shape {
         let before = site.scrape("ingestor").await?;
         let errors = Errors::begin(site).await?;
         let (results, took, usage) = loaded(site, &load).await?;
-        let section = Section::of_load("the mission's shape", took, &results, usage)?;
+        let section = Section::of_load("the mission's load", took, &results, usage)?;
         for name in [BEFORE, AFTER] {
             let sustained = stage(&section, name)?;
-            // What the spike left behind at the beginning of the stage is the spike's; it is judged by the recovery.
+            // What the spike left behind at the beginning of the stage belongs to the spike: the recovery figure judges it.
             let failed = self.failed_when_calm(name, &results.seconds, sustained.failed_percent);
             bench.figure(
                 &format!("mission: failed of the interactions, {name}"),
@@ -91,7 +91,7 @@ impl Shape {
         let made = section.load.iter().map(|load| load.counts.made).sum();
         bench
             .notes
-            .push(format!("the mission's shape, all events of all stages: {wrong}"));
+            .push(format!("the mission's load, all events of all stages: {wrong}"));
         bench.figure(
             "mission: dead letters, retries, unknown outcomes and events never handled, all stages",
             wrong.percent_of(made),
@@ -139,7 +139,7 @@ impl Shape {
         (self.seconds / 13.0 * 7.0).ceil() as u64
     }
 
-    /// Seconds from the end of the spike until everything is as usual and stays so; infinite where it never is.
+    /// Seconds from the end of the spike until operation is normal and stays so; infinite without a recovery.
     fn recovery(self, seconds: &[Second]) -> f64 {
         let after: Vec<&Second> = seconds
             .iter()
@@ -154,7 +154,7 @@ impl Shape {
         calm.map_or(f64::INFINITY, |seconds| seconds as f64)
     }
 
-    /// Share of failures in a sustained stage; in the one behind the spike, from the moment at which it has recovered.
+    /// Share of failures in a sustained stage; after the spike, from the end of the recovery.
     fn failed_when_calm(self, stage: &str, seconds: &[Second], whole: f64) -> f64 {
         if stage != AFTER {
             return whole;
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shape_keeps_the_missions_proportions() {
+    fn mission_load_keeps_its_proportions() {
         let whole = Shape { seconds: MISSION_S }.stages();
         let minutes: Vec<f64> = whole.iter().map(|stage| stage.seconds / 60.0).collect();
         assert_eq!(minutes, [1.0, 5.0, 1.0, 5.0, 1.0]);
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn recovery_is_counted_from_the_end_of_the_spike_to_calm_that_lasts() {
+    fn recovery_counts_from_spike_end_to_lasting_normal_operation() {
         let shape = Shape { seconds: 13.0 };
         let run = |expired: [u64; 6]| -> Vec<Second> {
             (7..)

@@ -1,8 +1,8 @@
-//! A backlog of role changes of many communities through the whole path, and what members feel of it meanwhile.
+//! A backlog of role changes of many communities through the whole path, and the latency of commands meanwhile.
 //!
-//! The workers' leader asks for a reconcile of every community, which finds that nobody has the roles that they should have,
-//! and asks for a sync: jobs → worker → proxy → Discord. Discord allows ten role changes in ten seconds for each server and
-//! fifty calls a second in all, so only many communities at once can use the rate.
+//! The leader among the workers starts a reconcile of every community, which finds that no member has the right roles and starts
+//! a tier sync: jobs → worker → proxy → Discord. Discord allows ten role changes in ten seconds for each server and fifty calls
+//! per second in all, so only many communities together can use the global rate.
 
 use std::time::{Duration, Instant};
 
@@ -22,17 +22,17 @@ use crate::load::{Load, Stage};
 const COMMUNITIES: u32 = 120;
 /// Members of each: some two minutes of role changes in all.
 const MEMBERS: u32 = 50;
-/// Commands a second meanwhile.
+/// Commands per second meanwhile.
 const COMMANDS: f64 = 50.0;
-/// How long it is measured.
+/// Length of the measurement.
 const SECONDS: f64 = 60.0;
-/// What Discord allows without harm: 50 in any 1.1 s.
+/// The rate that never exceeds Discord's limit: 50 in any 1.1 s.
 const SAFE: f64 = 50.0 / 1.1;
-/// Role changes after which the backlog is under way.
+/// Role changes after which the syncs count as started.
 const UNDER_WAY: u64 = 150;
 
 pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
-    bench.say("onboarding communities whose members lack their roles");
+    bench.progress("onboarding communities whose members lack their roles");
     let options = SiteOptions {
         guilds: COMMUNITIES,
         members: MEMBERS,
@@ -49,10 +49,10 @@ pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     for _ in 0..2 {
         site.start_worker(true).await?;
     }
-    bench.say("waiting for the syncs to be under way");
+    bench.progress("waiting for the tier syncs to start");
     let deadline = Instant::now() + Duration::from_secs(60);
     while Calls::of(&site).await?.role_changes < UNDER_WAY {
-        ensure!(Instant::now() < deadline, "no role is changed: the syncs do not begin");
+        ensure!(Instant::now() < deadline, "no role was changed: the tier syncs did not start");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let name = format!("role sync of {COMMUNITIES} communities, {COMMANDS:.0} commands/s meanwhile");
@@ -110,7 +110,7 @@ pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
         let usage = section
             .processes
             .get(process)
-            .with_context(|| format!("the {process} was not watched"))?;
+            .with_context(|| format!("the {process} was not monitored"))?;
         #[expect(clippy::cast_precision_loss, reason = "megabytes")]
         let resident = usage.resident_peak_bytes as f64 / 1e6;
         bench.figure(&format!("sync: both {process}s, resident"), resident, "MB", Bound::Told);
@@ -119,7 +119,7 @@ pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     site.close().await
 }
 
-/// Makes a role for each tier in each server and binds it.
+/// Creates a role for each tier in each server and binds it.
 async fn bind_roles(site: &Site) -> anyhow::Result<()> {
     let admin = site.database.admin().await;
     let themes = Registry::load(None)?;
@@ -139,14 +139,14 @@ async fn bind_roles(site: &Site) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the emulator counted.
+/// Call counts of the emulator.
 #[derive(Debug)]
 struct Calls {
-    /// Roles given and taken.
+    /// Roles assigned and removed.
     role_changes: u64,
-    /// Everything that the global limit counts.
+    /// Calls that the global limit counts.
     bound: u64,
-    /// 429s.
+    /// Answers with status 429.
     limited: u64,
 }
 

@@ -1,4 +1,4 @@
-//! The broker runs out of memory or disk and takes nothing more.
+//! The broker runs out of memory or disk and blocks publishers.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,9 +11,9 @@ use crate::chaos::{BROKER_BACK, Guard, Scenario, Shape, Stage};
 use crate::platform::Foundation;
 use crate::platform::servers::{Rabbit, RabbitOptions};
 
-/// Resident memory above which an ingestor is not healthy (`docs/architecture.md`), in megabytes.
+/// Limit of an ingestor's resident memory, in megabytes.
 const MEMORY_LIMIT: u64 = 75;
-/// The window of an ingestor's shard in the scenarios that bound what it holds.
+/// The window of an ingestor's shard in the scenarios that bound its unconfirmed messages.
 const WINDOW: u64 = 64;
 const BLOCKED: &str = "arrakis_ingestor_broker_blocked";
 
@@ -74,7 +74,7 @@ async fn disk_alarm(stage: &mut Stage) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Events that wait in the queue while the worker hangs. Answers how many deeds there are then.
+/// Events that wait in the queue while the worker is suspended. Returns the number of actions so far.
 async fn with_a_backlog(stage: &mut Stage) -> anyhow::Result<usize> {
     stage.load(8).await?;
     stage.flows(6).await?;
@@ -85,7 +85,7 @@ async fn with_a_backlog(stage: &mut Stage) -> anyhow::Result<usize> {
     Ok(stage.sent())
 }
 
-/// While the alarm lasts: what was queued is worked off, what comes is held back in bounds, and the metric speaks.
+/// During the alarm: queued messages are handled, new ones are held back within bounds, and the metric changes.
 async fn blocked(stage: &mut Stage, queued: usize) -> anyhow::Result<()> {
     stage.platform().workers[0].go_on();
     stage.burst(40).await?;
@@ -93,7 +93,7 @@ async fn blocked(stage: &mut Stage, queued: usize) -> anyhow::Result<()> {
     stage
         .sees(
             I6,
-            "the metric says that the broker is blocked",
+            "the metric shows that the broker blocks publishers",
             Duration::from_secs(5),
             speaks,
         )
@@ -102,7 +102,7 @@ async fn blocked(stage: &mut Stage, queued: usize) -> anyhow::Result<()> {
     stage
         .sees(
             I1,
-            "consumers go on with what is queued",
+            "consumers continue with the queued messages",
             Duration::from_secs(15),
             goes_on,
         )
@@ -110,7 +110,7 @@ async fn blocked(stage: &mut Stage, queued: usize) -> anyhow::Result<()> {
     let megabytes = stage.ingestor_megabytes();
     stage.expect(
         I7,
-        "memory of the ingestor",
+        "memory of the ingestor is bounded",
         megabytes < MEMORY_LIMIT,
         format!("{megabytes} MB"),
     );
@@ -135,13 +135,13 @@ async fn flood_while_blocked(stage: &mut Stage) -> anyhow::Result<()> {
     }
     stage.expect(
         I7,
-        format!("no more than {WINDOW} events are held"),
+        format!("at most {WINDOW} unconfirmed messages"),
         most <= WINDOW,
         most,
     );
     stage.expect(
         I7,
-        "memory of the ingestor",
+        "memory of the ingestor is bounded",
         megabytes < MEMORY_LIMIT,
         format!("{megabytes} MB"),
     );
@@ -149,7 +149,7 @@ async fn flood_while_blocked(stage: &mut Stage) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A broker whose disk is full may do what it wants but for one thing: confirm what it has not kept.
+/// A broker with a full disk must not confirm a message that it has not stored.
 async fn disk_full(stage: &mut Stage) -> anyhow::Result<()> {
     let disk = Tmpfs::mount(192).await?;
     let options = RabbitOptions {
@@ -157,7 +157,7 @@ async fn disk_full(stage: &mut Stage) -> anyhow::Result<()> {
         ..RabbitOptions::default()
     };
     let mut broker = Rabbit::start_with(options).await?;
-    // No alarm: it must run into the wall.
+    // No disk alarm: the disk must really become full.
     broker.disk_limit(1).await?;
     let vhost = TestVhost::create_at(&broker.amqp_url(), &broker.management_url()).await;
     stage.build_on(Foundation::with_vhost(vhost).await);
@@ -175,7 +175,7 @@ async fn disk_full(stage: &mut Stage) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A small file system in memory. Unmounted when dropped.
+/// A small tmpfs. Unmounted when dropped.
 struct Tmpfs {
     folder: tempfile::TempDir,
 }
@@ -192,7 +192,7 @@ impl Tmpfs {
             .context("mount")?;
         ensure!(
             mounted.status.success(),
-            "a tmpfs cannot be mounted; run this scenario as root: {}",
+            "cannot mount a tmpfs; run this scenario as root: {}",
             String::from_utf8_lossy(&mounted.stderr)
         );
         Ok(Self { folder })
@@ -206,7 +206,7 @@ impl Tmpfs {
         self.path().join("filler")
     }
 
-    /// Writes until nothing more fits.
+    /// Writes a file until the file system is full.
     fn fill(&self) -> anyhow::Result<()> {
         use std::io::Write as _;
         let mut file = std::fs::File::create(self.filler())?;
@@ -229,7 +229,7 @@ impl Tmpfs {
 
 impl Drop for Tmpfs {
     fn drop(&mut self) {
-        // Lazily: the broker may not be gone yet.
+        // Lazily: the broker may still be running.
         let _ = std::process::Command::new("umount")
             .arg("--lazy")
             .arg(self.path())

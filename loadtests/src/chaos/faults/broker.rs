@@ -1,4 +1,4 @@
-//! The broker dies, restarts, hangs, closes connections, loses patience.
+//! The broker is killed, restarted or suspended, closes connections, or times out an acknowledgement.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-/// At a bad moment: it has the bytes, and has not read them yet.
+/// The broker has received the events and not read them yet when it is killed.
 async fn killed(stage: &mut Stage) -> anyhow::Result<()> {
     stage.private_broker().await?;
     stage.start(Shape::default()).await?;
@@ -88,7 +88,7 @@ async fn connections_closed(stage: &mut Stage) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Two heartbeats are noticed by clients that answer for themselves: the operating system keeps the socket open for hours.
+/// A client notices the missing heartbeats itself: the operating system keeps the socket open for hours.
 async fn hangs(stage: &mut Stage) -> anyhow::Result<()> {
     stage.private_broker().await?;
     let seconds = if stage.guarded() { 2 } else { 0 };
@@ -104,11 +104,11 @@ async fn hangs(stage: &mut Stage) -> anyhow::Result<()> {
         let health = stage.platform().ingestors[0].health().await?;
         Ok(health["components"]["broker"]["status"] == "down")
     };
-    // Two heartbeats, and a second of the report's own.
+    // Two heartbeats, and a second for the health report.
     let noticed = stage
         .sees(
             I5,
-            "noticed within two heartbeats",
+            "health reports the broker as down within two heartbeats",
             Duration::from_secs(2 * 2 + 2),
             noticed,
         )
@@ -119,7 +119,7 @@ async fn hangs(stage: &mut Stage) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The broker takes the message away from a handler that is still at it and gives it to another.
+/// The broker delivers the message to another worker while the first one still handles it.
 async fn ack_timeout(stage: &mut Stage) -> anyhow::Result<()> {
     stage.private_broker().await?;
     stage
@@ -144,7 +144,7 @@ async fn ack_timeout(stage: &mut Stage) -> anyhow::Result<()> {
         )
         .await?;
     stage.broker().consumer_timeout(1_800_000).await?;
-    // Its own value again. Without any, a channel cannot be opened.
+    // The default. Without any value, channels cannot be opened.
     stage
         .broker()
         .eval("application:set_env(rabbit, channel_tick_interval, 60000), ok.")

@@ -1,4 +1,4 @@
-//! Calls to Discord as a worker makes them, straight to a chosen proxy, and what the emulator saw of them.
+//! Calls to Discord through a chosen proxy, with a worker's credential, and the emulator's records of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::chaos::Stage;
 
-/// A caller with the worker's credential.
+/// A client of the proxies with the worker's credential.
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
     proxies: Vec<String>,
@@ -20,28 +20,28 @@ pub(super) struct Caller {
     http: reqwest::Client,
 }
 
-/// What a proxy answered.
+/// Response of a proxy.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub status: u16,
-    /// What the proxy says of an answer of its own.
+    /// The header `x-arrakis-proxy-error`.
     pub proxy_error: Option<String>,
     pub body: Value,
 }
 
 impl Answer {
-    /// Itself, when it has this status.
+    /// Checks the status and returns the response.
     pub(super) fn must_be(self, status: u16) -> anyhow::Result<Self> {
         ensure!(
             self.status == status,
-            "a call was to be answered {status} and was {self:?}"
+            "expected status {status}, found {self:?}"
         );
         Ok(self)
     }
 }
 
 impl Caller {
-    /// A caller of the stage's proxies.
+    /// A client of the testbed's proxies.
     pub(super) fn of(stage: &mut Stage) -> Self {
         let platform = stage.platform();
         Self {
@@ -52,7 +52,7 @@ impl Caller {
         }
     }
 
-    /// The same with another patience.
+    /// The same with another deadline.
     pub(super) fn within(&self, deadline_ms: u64) -> Self {
         Self {
             deadline_ms,
@@ -60,12 +60,12 @@ impl Caller {
         }
     }
 
-    /// A GET.
+    /// Sends a GET.
     pub(super) async fn get(&self, proxy: usize, path: &str) -> anyhow::Result<Answer> {
         self.call(proxy, Method::GET, path, Value::Null).await
     }
 
-    /// A call, answered.
+    /// Sends a call and waits for the response.
     pub(super) async fn call(&self, proxy: usize, method: Method, path: &str, body: Value) -> anyhow::Result<Answer> {
         let url = format!("{}/api/v10{path}", self.proxies[proxy % self.proxies.len()]);
         let mut request = self.http.request(method, &url).bearer_auth(self.credential);
@@ -85,7 +85,7 @@ impl Caller {
         })
     }
 
-    /// A call that is waited for later.
+    /// Sends a call in the background.
     pub(super) fn begin(
         &self,
         proxy: usize,
@@ -97,7 +97,7 @@ impl Caller {
         tokio::spawn(async move { caller.call(proxy, method, &path, body).await })
     }
 
-    /// One caller for each path asks again and again, by turns at every proxy.
+    /// Starts one task for each path that calls it repeatedly, alternating between the proxies.
     pub(super) fn keep_asking(&self, paths: Vec<String>) -> Asking {
         let stop = Arc::new(AtomicBool::new(false));
         let mut callers = JoinSet::new();
@@ -106,10 +106,10 @@ impl Caller {
             callers.spawn(async move {
                 let mut proxy = number;
                 while !stop.load(Ordering::Relaxed) {
-                    // Whatever is answered: the emulator judges.
+                    // The response does not matter: the emulator's records are checked.
                     let answer = caller.get(proxy, &path).await;
                     if !answer.is_ok_and(|answer| answer.proxy_error.is_none()) {
-                        // A caller that is told to wait, or that finds nobody, does a little.
+                        // Pause after a refusal or a failed connection.
                         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
                     }
                     proxy += 1;
@@ -120,7 +120,7 @@ impl Caller {
     }
 }
 
-/// Callers at work.
+/// Tasks that call repeatedly.
 #[derive(Debug)]
 pub(super) struct Asking {
     stop: Arc<AtomicBool>,
@@ -128,17 +128,17 @@ pub(super) struct Asking {
 }
 
 impl Asking {
-    /// They stop.
+    /// Stops the tasks.
     pub(super) fn end(mut self) {
         self.stop.store(true, Ordering::Relaxed);
         self.callers.abort_all();
     }
 }
 
-/// A call as the emulator saw it.
+/// A call in the emulator's ledger.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Seen {
-    /// Emulator's clock on arrival.
+    /// Arrival by the emulator's clock.
     pub at_ms: u64,
     pub path: String,
     pub status: u16,
@@ -146,14 +146,14 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// All calls so far, in the order in which they ended.
+    /// All calls so far, in the order of their responses.
     pub(super) async fn all(stage: &mut Stage) -> anyhow::Result<Vec<Self>> {
         let ledger = stage.discord().rest_ledger().await?;
         let read = |line: &str| serde_json::from_str(line).with_context(|| format!("the emulator's ledger: {line}"));
         ledger.lines().map(read).collect()
     }
 
-    /// The first that is like this, once it is there.
+    /// Waits for a call that `matches` accepts and returns the first one.
     pub(super) async fn wait_for(stage: &mut Stage, like: impl Fn(&Self) -> bool) -> anyhow::Result<Self> {
         let mut found = None;
         stage
@@ -162,7 +162,7 @@ impl Seen {
                 Ok(found.is_some())
             })
             .await?;
-        found.context("it was there")
+        found.context("the call disappeared from the ledger")
     }
 }
 

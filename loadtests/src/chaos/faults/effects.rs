@@ -1,5 +1,5 @@
-//! For each effect at Discord: the worker is killed before the call, after the call, and before the acknowledgement, and the
-//! emulator's ledger says how often the effect took place.
+//! For each effect at Discord, the worker is killed before the call, after the call, and before the acknowledgement. The
+//! emulator's ledger shows how often the effect took place.
 
 use anyhow::Context as _;
 use arrakis_contracts::names;
@@ -45,7 +45,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-/// The moments at which a worker dies around a call.
+/// The moments at which a worker is killed around a call.
 fn moments(route: &str, queue_key: &str) -> [(&'static str, String); 3] {
     [
         ("before the call", format!("worker.calling[{route}]=kill")),
@@ -56,7 +56,7 @@ fn moments(route: &str, queue_key: &str) -> [(&'static str, String); 3] {
 
 async fn answers(stage: &mut Stage) -> anyhow::Result<()> {
     stage.start(Shape::default()).await?;
-    // Events in flight at each death; commands of others would be struck in place of ours.
+    // Joins and leaves in flight at each kill. Other commands could trigger the fail point in place of this one.
     stage.load_of_members(20).await?;
     for (route, command) in [(CALLBACK, "position"), (EDIT, "threshold")] {
         for (when, points) in moments(route, &format!("interaction.command.{command}")) {
@@ -65,12 +65,12 @@ async fn answers(stage: &mut Stage) -> anyhow::Result<()> {
             };
             let seen = over(stage, id).await?;
             let said = (seen["responses"].as_array().map_or(0, Vec::len), followups(&seen));
-            // On a busy machine a worker takes more than three seconds to start; then nobody was answered, and none late.
+            // On a busy machine a worker takes more than three seconds to start. The interaction then expires, and nothing may be sent.
             let late = route == CALLBACK && seen["state"] == "expired" && said == (0, 0);
             let once = late || seen["state"] == "answered" && said == (1, 0);
             stage.expect(
                 I2,
-                format!("{route}, killed {when}: one answer at most"),
+                format!("{route}, killed {when}: at most one reply"),
                 once,
                 format!("{} {said:?}", seen["state"]),
             );
@@ -85,12 +85,12 @@ async fn answers(stage: &mut Stage) -> anyhow::Result<()> {
             .await?;
         dies(stage, 0).await?;
         start_sound(stage, 0).await;
-        // The word that the server is not onboarded was said, or it is written down that nobody can tell.
+        // Either the refusal was sent as a follow-up, or its outcome is recorded as unknown.
         let name = format!("{id}#answer#unknown");
         let (mut said, mut unknown) = (0, false);
         let known = async |stage: &mut Stage| {
-            // Asked first: what the worker wrote before it acknowledged is then there to be read.
-            // Its coming back is settled once more before, with the verdict of what is given back.
+            // Read first: the worker's records before the acknowledgement are then visible.
+            // The returned message is settled once before, with the verdict of a returned message.
             let mut handled = 0.0;
             for verdict in ["done", "drop"] {
                 let labels = [("queue", names::INTERACTIONS), ("verdict", verdict)];
@@ -103,23 +103,23 @@ async fn answers(stage: &mut Stage) -> anyhow::Result<()> {
                     .await?,
             );
             unknown = is_written_down(stage, &name).await?;
-            // Whatever became of it: what was done before is dropped.
+            // With whatever outcome: the second copy is dropped.
             Ok(handled >= 1.0 && (said > 0 || unknown))
         };
         stage
-            .until("the follow-up to be said or written down as unknown", known)
+            .until("the follow-up to be sent or recorded as unknown", known)
             .await?;
-        // Killed before the call it was not said and after it it was, and neither leaves a trace that tells which.
+        // Killed before the call, it was not sent; killed after the call, it was sent; the worker cannot distinguish the two.
         let (expected_said, expected_unknown) = match when {
             "before the call" => (0, true),
             "after the call" => (1, true),
             _ => (1, false),
         };
         let holds = said == expected_said && unknown == expected_unknown;
-        let found = format!("said {said} times, unknown: {unknown}");
+        let found = format!("sent {said} times, unknown: {unknown}");
         stage.expect(
             I2,
-            format!("follow-up, killed {when}: said {expected_said} times"),
+            format!("follow-up, killed {when}: sent {expected_said} times"),
             holds,
             found,
         );
@@ -127,7 +127,7 @@ async fn answers(stage: &mut Stage) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The only worker dies at a point over a command; a sound one takes its place.
+/// The only worker is killed at a fail point during a command; another one replaces it.
 async fn struck(stage: &mut Stage, points: &str, command: &str) -> anyhow::Result<Deed> {
     start_armed(stage, 0, Some(points)).await;
     let deed = stage.one_command(command).await?;
@@ -139,7 +139,7 @@ async fn struck(stage: &mut Stage, points: &str, command: &str) -> anyhow::Resul
 async fn over(stage: &mut Stage, id: u64) -> anyhow::Result<Value> {
     let discord = stage.discord();
     discord
-        .until("the interaction to be over", async || {
+        .until("the interaction to be answered or expired", async || {
             let seen: Value = discord.get(&format!("/control/interactions/{id}")).await?;
             Ok((seen["state"] == "answered" || seen["state"] == "expired").then_some(seen))
         })
@@ -180,7 +180,7 @@ pub(super) async fn is_written_down(stage: &mut Stage, claim: &str) -> anyhow::R
 
 async fn roles(stage: &mut Stage) -> anyhow::Result<()> {
     stage.start(Shape::default()).await?;
-    // Events in flight at each death; joins of others would be struck in place of ours.
+    // Commands in flight at each kill. Other joins could trigger the fail point in place of this one.
     stage.load_of_commands(15).await?;
     let guild = stage.plan().servers[0].guild;
     let people = stage.plan().newcomers.clone();
@@ -196,13 +196,13 @@ async fn roles(stage: &mut Stage) -> anyhow::Result<()> {
         let holds = !roles.is_empty() && (1..=2 * roles.len()).contains(&given);
         stage.expect(
             I1,
-            format!("role given, killed {when}: it is there"),
+            format!("role assigned, killed {when}: the member has it"),
             holds,
             format!("{roles:?}, {given} calls"),
         );
         tier.push(roles);
     }
-    // Somebody gives the second newcomer's tier role to the third by hand.
+    // An admin assigns the second newcomer's tier role to the third by hand.
     let wrong = tier[1]
         .iter()
         .find(|role| !tier[2].contains(role))
@@ -224,13 +224,13 @@ async fn roles(stage: &mut Stage) -> anyhow::Result<()> {
         let gone = !roles.contains(&wrong);
         stage.expect(
             I1,
-            format!("role taken, killed {when}: it is gone"),
+            format!("role removed, killed {when}: the member does not have it"),
             gone,
             format!("{roles:?}"),
         );
         stage.expect(
             I2,
-            format!("role taken, killed {when}: at most once for each worker that had it"),
+            format!("role removed, killed {when}: at most once for each worker that handled it"),
             (1..=2).contains(&taken),
             format!("{taken} calls"),
         );
@@ -238,8 +238,8 @@ async fn roles(stage: &mut Stage) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A worker that is killed cannot take back what it announced; the announcement ends by itself after 15 s, which no scenario
-/// has time for.
+/// Deletes the worker's announcements of role changes. A killed worker cannot withdraw them, and they expire after 15 s, longer
+/// than a scenario can wait.
 fn forget_announcements(stage: &mut Stage) {
     use deadpool_redis::redis;
     let mut connection = stage.platform().redis().connection();
@@ -248,12 +248,12 @@ fn forget_announcements(stage: &mut Stage) {
         .query(&mut connection)
         .unwrap_or_default();
     for key in keys {
-        // Gone by itself is as good.
+        // A key that has expired meanwhile needs no deletion.
         let _ = redis::cmd("DEL").arg(key).query::<()>(&mut connection);
     }
 }
 
-/// The roles of a member once they are as they should be, or as they are after a while.
+/// The roles of a member once `are_right` holds, or the last observed ones after the time limit.
 async fn settled(
     stage: &mut Stage,
     guild: u64,
@@ -271,7 +271,7 @@ async fn settled(
     }
 }
 
-/// Calls of this method about this user that took effect.
+/// Successful calls of this method about this user.
 async fn successes(stage: &mut Stage, method: &str, user: u64) -> anyhow::Result<usize> {
     let ledger = stage.discord().rest_ledger().await?;
     let calls = ledger
@@ -286,7 +286,7 @@ async fn successes(stage: &mut Stage, method: &str, user: u64) -> anyhow::Result
 
 async fn registration(stage: &mut Stage) -> anyhow::Result<()> {
     stage.prepare(&Shape::default()).await?;
-    // The first leader dies before it registers: `start_services` would wait for it in vain.
+    // The first leader is killed before it registers: `start_services` would wait for it until its time limit.
     stage.platform().start_proxy().await?;
     let variables = stage.armed(vec![(POINTS.to_owned(), format!("worker.calling[{REGISTER}]=kill"))]);
     stage.platform().spawn_worker(&variables)?;
@@ -299,7 +299,7 @@ async fn registration(stage: &mut Stage) -> anyhow::Result<()> {
     stage.expect(I2, "killed after the call: registered once", one == 1, one);
     start_sound(stage, 0).await;
     let leads = async |stage: &mut Stage| Ok(stage.worker_metric("arrakis_worker_leader", &[]).await? > 0.0);
-    stage.until("the worker to lead", leads).await?;
+    stage.until("the worker to become the leader", leads).await?;
     let asked = async |stage: &mut Stage| {
         let route = "GET /applications/{application}/commands";
         Ok(stage
@@ -310,8 +310,8 @@ async fn registration(stage: &mut Stage) -> anyhow::Result<()> {
     stage.until("the leader to compare the commands", asked).await?;
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     let still = registrations(stage).await?;
-    stage.expect(I2, "the next leader compares and sends nothing", still == 1, still);
-    // Deeds are judged too, on the platform as it is now.
+    stage.expect(I2, "the next leader compares and sends no call", still == 1, still);
+    // The ledger judges actions on the platform as it is now.
     stage.platform().spawn_ingestor(&[])?.ready().await;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Every process, one after the other or at random.
+//! Every process is stopped or killed, one after the other or at random.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use crate::chaos::{Guard, PROCESS_BACK, Scenario, Shape, Stage};
 use crate::platform::Replica;
 use crate::print::note;
 
-/// How long leaving may take.
+/// Time limit for a process to end.
 const GRACE: Duration = Duration::from_secs(25);
-/// How long the killing goes on.
+/// How long processes are killed.
 const KILLING: Duration = Duration::from_secs(9);
-/// How often a long run reports what it has done.
+/// Interval of progress reports in a long run.
 const TELL_EVERY: Duration = Duration::from_secs(60);
-/// What a deploy without replicas takes.
+/// Duration of a deployment without replicas.
 const SLOW_DEPLOY: Duration = Duration::from_secs(4);
-/// The row of who joins during a rolling restart is there within this time.
+/// Time limit for the row of a join during a rolling restart.
 const ROW: Duration = Duration::from_secs(3);
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -64,7 +64,7 @@ async fn rolling_restart(stage: &mut Stage) -> anyhow::Result<()> {
         let replica = self::replica(stage, nth);
         replica.start_again();
         replica.ready().await;
-        stage.expect(I5, format!("{name} leaves in order"), status.success(), status);
+        stage.expect(I5, format!("{name} exits with status 0"), status.success(), status);
         stage.flows(10).await?;
     }
     let waits = joins.end().await?;
@@ -77,7 +77,7 @@ async fn rolling_restart(stage: &mut Stage) -> anyhow::Result<()> {
     ));
     stage.expect(
         I5,
-        "nobody who joins waits longer for the row",
+        "no join waits longer than 3 s for its row",
         longest <= ROW,
         format!("{longest:.1?}"),
     );
@@ -105,7 +105,7 @@ async fn kill_anything(stage: &mut Stage) -> anyhow::Result<()> {
     while begun.elapsed() < killing {
         let victim = replica(stage, random.random_range(0..count));
         victim.kill().await;
-        // Whoever runs it starts it again at once.
+        // A supervisor would start it again at once.
         victim.start_again();
         killed += 1;
         sleep(Duration::from_millis(random.random_range(100..1_200))).await;
@@ -121,16 +121,16 @@ async fn kill_anything(stage: &mut Stage) -> anyhow::Result<()> {
     stage.recovers(PROCESS_BACK).await.map(drop)
 }
 
-/// One line: the run may take hours.
+/// Prints a line of progress, since the run may take hours.
 async fn tell_progress(stage: &mut Stage, elapsed: Duration, of: Duration, killed: u32) {
     let sent = stage.sent();
-    // Postgres and the emulator are not killed, but asked while everything else is.
+    // Postgres and the emulator are not killed in this scenario.
     let open = match stage.ledger().open().await {
-        Ok(open) => format!("{} without an effect so far", open.len()),
-        Err(error) => format!("the ledger cannot be read now: {error}"),
+        Ok(open) => format!("{} actions without an effect so far", open.len()),
+        Err(error) => format!("the ledger cannot be read: {error}"),
     };
     note(&format!(
-        "{:>4} of {} min: {killed} processes killed, {sent} deeds, {open}",
+        "{:>4} of {} min: {killed} processes killed, {sent} actions, {open}",
         elapsed.as_secs() / 60,
         of.as_secs() / 60
     ));

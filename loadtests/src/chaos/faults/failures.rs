@@ -1,4 +1,4 @@
-//! Discord fails before and after the effect of a call, while members are answered; and two workers have one event at once.
+//! Discord's answers fail before or after the effect of a call, and two workers handle the same event at once.
 
 use serde_json::{Value, json};
 
@@ -59,7 +59,7 @@ async fn first_responses(stage: &mut Stage) -> anyhow::Result<()> {
         .await?;
     stage.settle().await?;
     let failed = statuses(stage, "/callback", "502").await?;
-    stage.expect(I3, "first responses did fail", failed >= 10, failed);
+    stage.expect(I3, "first responses failed", failed >= 10, failed);
     let tally = stage.judge().await?;
     stage.expect(I3, "no command expires", tally.expired == 0, tally.expired);
     stage.expect(I2, "no outcome is unknown", tally.unknown == 0, tally.unknown);
@@ -78,7 +78,7 @@ async fn refused_commands(stage: &mut Stage, count: usize) -> anyhow::Result<Vec
     Ok(ids)
 }
 
-/// What became of each command: its follow-ups at Discord, and whether its outcome is recorded as unknown.
+/// The number of follow-ups at Discord and whether the outcome is recorded as unknown, for each command.
 async fn ends(stage: &mut Stage, ids: &[String]) -> anyhow::Result<Vec<(usize, bool)>> {
     let mut ends = Vec::new();
     for id in ids {
@@ -93,7 +93,7 @@ async fn ends(stage: &mut Stage, ids: &[String]) -> anyhow::Result<Vec<(usize, b
             Ok(end.0 > 0 || end.1 || seen["state"] == "expired")
         };
         stage
-            .until("a follow-up, or the record that it is unknown", over)
+            .until("a follow-up, or a recorded unknown outcome", over)
             .await?;
         ends.push(end);
     }
@@ -118,7 +118,7 @@ async fn follow_ups(stage: &mut Stage) -> anyhow::Result<()> {
         stage.discord().post("/control/faults", fault).await?;
     }
     let mut ids = Vec::new();
-    // A few at a time: all at once would also take every connection to Postgres.
+    // A few at a time: all at once would also use every connection to Postgres.
     for _ in 0..COMMANDS / 20 {
         let some = refused_commands(stage, 20).await?;
         ends(stage, &some).await?;
@@ -127,11 +127,11 @@ async fn follow_ups(stage: &mut Stage) -> anyhow::Result<()> {
     stage.settle().await?;
     let ends = ends(stage, &ids).await?;
     let doubled = ends.iter().filter(|(sent, _)| *sent > 1).count();
-    stage.expect(I2, "no follow-up stands there twice", doubled == 0, doubled);
+    stage.expect(I2, "no follow-up was sent twice", doubled == 0, doubled);
     let unknown = ends.iter().filter(|(_, unknown)| *unknown).count();
     stage.expect(
         I2,
-        "what was answered by a failure is recorded as unknown",
+        "calls that failed after their effect are recorded as unknown",
         (COMMANDS / 4..COMMANDS).contains(&unknown),
         format!("{unknown} of {COMMANDS}"),
     );
@@ -146,7 +146,7 @@ async fn two_copies(stage: &mut Stage) -> anyhow::Result<()> {
     let slow = json!({"kind": "rest_latency", "ms": 1_000, "method": "POST", "route": FOLLOW_UP});
     stage.discord().post("/control/faults", slow).await?;
     let mut ids = Vec::new();
-    // A few at a time: each holds a place of a worker for as long as Discord takes.
+    // A few at a time: each occupies a worker until Discord responds.
     for _ in 0..COMMANDS / 10 {
         let some = refused_commands(stage, 10).await?;
         ends(stage, &some).await?;
@@ -156,12 +156,12 @@ async fn two_copies(stage: &mut Stage) -> anyhow::Result<()> {
     let ends = ends(stage, &ids).await?;
     doubling.end().await;
     let doubled = ends.iter().filter(|(sent, _)| *sent > 1).count();
-    stage.expect(I2, "no follow-up stands there twice", doubled == 0, doubled);
+    stage.expect(I2, "no follow-up was sent twice", doubled == 0, doubled);
     let unknown = ends.iter().filter(|(_, unknown)| *unknown).count();
-    stage.expect(I2, "nothing that was sent is called unknown", unknown == 0, unknown);
+    stage.expect(I2, "no sent follow-up is recorded as unknown", unknown == 0, unknown);
     let waited = stage
         .worker_metric("arrakis_worker_messages_total", &[("verdict", "retry")])
         .await?;
-    stage.expect(I2, "copies did meet", waited >= 10.0 || !stage.guarded(), waited);
+    stage.expect(I2, "copies were handled at the same time", waited >= 10.0 || !stage.guarded(), waited);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What Discord's gateway does to an ingestor: asks to reconnect, ends sessions, closes, goes silent.
+//! Discord's gateway requests a reconnect, ends sessions, closes connections, or stops responding.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use tokio::time::Instant;
 use crate::chaos::Invariant::{I1, I2, I3, I4, I5, I6};
 use crate::chaos::{Guard, PROCESS_BACK, Scenario, Shape, Stage};
 
-/// Identifies of one bucket are this far apart.
+/// Minimum interval between identifies of one bucket.
 pub(super) const IDENTIFY: Duration = Duration::from_secs(5);
-/// A session whose RESUME fails each time is given up within this time: five failures, each met with silence for ten seconds.
+/// A session whose RESUME fails each time is abandoned within this time: five failures with a timeout of ten seconds each.
 const RESUME_GIVEN_UP: Duration = Duration::from_secs(90);
-/// Milliseconds between heartbeats where one is to be missed.
+/// Heartbeat interval in milliseconds where a heartbeat is to be missed.
 const BEAT_MS: u64 = 1_500;
-/// Exit code of a configuration that only a person can mend.
+/// Exit code for a wrong configuration.
 const EX_CONFIG: i32 = 78;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -84,12 +84,12 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-/// Throws a fault of the emulator's.
+/// Injects a fault into the emulator.
 pub(super) async fn strike(stage: &mut Stage, fault: Value) -> anyhow::Result<()> {
     stage.discord().post("/control/faults", fault).await.map(drop)
 }
 
-/// Sessions that the gateway began.
+/// Number of sessions that the gateway started.
 pub(super) async fn identifies(stage: &mut Stage) -> anyhow::Result<u64> {
     Ok(stage.stats().await?["identifies"].as_u64().unwrap_or(0))
 }
@@ -98,27 +98,27 @@ async fn resumes(stage: &mut Stage) -> anyhow::Result<u64> {
     Ok(stage.stats().await?["resumes"].as_u64().unwrap_or(0))
 }
 
-/// Somebody joins and is noted: it works.
+/// Checks that a join has its effect.
 pub(super) async fn works(stage: &mut Stage) -> anyhow::Result<()> {
     stage.one_join().await?;
     let open = stage.settle().await?;
-    anyhow::ensure!(open.is_empty(), "nothing flows");
+    anyhow::ensure!(open.is_empty(), "a join has no effect");
     Ok(())
 }
 
-/// No identify more than before: each one lost is one of a thousand a day.
+/// Checks that no session was started. Discord allows a bot a thousand of them per day.
 pub(super) async fn none_spent(stage: &mut Stage, before: u64) -> anyhow::Result<()> {
     let now = identifies(stage).await?;
     stage.expect(
         I4,
-        "no identify is spent",
+        "no identify is used",
         now == before,
         format!("{}", now.saturating_sub(before)),
     );
     Ok(())
 }
 
-/// Settles, and notes whether somebody waited in vain.
+/// Waits for outstanding effects and checks that no command expired.
 pub(super) async fn nobody_waits_in_vain(stage: &mut Stage) -> anyhow::Result<()> {
     let tally = stage.judge().await?;
     stage.expect(I3, "no command expires", tally.expired == 0, tally.expired);
@@ -146,8 +146,8 @@ async fn struck_and_resumed(stage: &mut Stage, fault: Value) -> anyhow::Result<(
     nobody_waits_in_vain(stage).await
 }
 
-/// What happens between two sessions nobody is told of: members who joined meanwhile are found by the reconcile that the
-/// new session's servers ask for.
+/// Events between two sessions are not received: the reconcile after the new session's GUILD_CREATE finds members who joined
+/// meanwhile.
 async fn session_gone(stage: &mut Stage) -> anyhow::Result<()> {
     stage.start(Shape::default()).await?;
     stage.load(10).await?;
@@ -161,7 +161,7 @@ async fn session_gone(stage: &mut Stage) -> anyhow::Result<()> {
     gaps_are(stage, "invalid_session", 1).await
 }
 
-/// A RESUME that never succeeds ends in a new session, also when the process is started again meanwhile.
+/// A RESUME that never succeeds ends in a new session, also when the process is restarted meanwhile.
 async fn resume_fails(stage: &mut Stage, mode: &str) -> anyhow::Result<()> {
     stage.start(Shape::default()).await?;
     stage.load(10).await?;
@@ -211,13 +211,13 @@ async fn fatal_closes(stage: &mut Stage) -> anyhow::Result<()> {
         );
         let code = code.to_string();
         stage
-            .until("a word in the log of what to fix", async |stage| {
+            .until("a log message that names what to fix", async |stage| {
                 let log = stage.platform().ingestors[0].log();
                 Ok(log.iter().any(|line| line.contains(word) && line.contains(&code)))
             })
             .await?;
         none_spent(stage, before).await?;
-        // Somebody has put it right.
+        // The configuration is corrected.
         let ingestor = &mut stage.platform().ingestors[0];
         ingestor.start_again();
         ingestor.ready().await;
@@ -232,7 +232,7 @@ async fn session_closes(stage: &mut Stage) -> anyhow::Result<()> {
     let before = identifies(stage).await?;
     for (nth, code) in [(1, 4007), (2, 4009)] {
         strike(stage, json!({"kind": "gateway_close", "code": code})).await?;
-        // Effects of what was on its way still come; the way back is over when there is a session.
+        // Events in flight still have their effect, so the new session is awaited first.
         let identified = async |stage: &mut Stage| Ok(identifies(stage).await? >= before + nth);
         stage.until("the ingestor to identify", identified).await?;
         stage.recovers(PROCESS_BACK + IDENTIFY).await?;
@@ -251,14 +251,14 @@ async fn no_heartbeat_ack(stage: &mut Stage) -> anyhow::Result<()> {
     stage.flows(20).await?;
     let (before, resumed) = (identifies(stage).await?, resumes(stage).await?);
     let begun = Instant::now();
-    // Without a word in either direction: twilight takes any event for a sign of life.
+    // In both directions: twilight counts any received event as a sign that the connection works.
     strike(stage, json!({"kind": "gateway_half_open"})).await?;
     stage
-        .until("the connection to be made anew", async |stage| {
+        .until("the ingestor to reconnect", async |stage| {
             Ok(resumes(stage).await? > resumed || identifies(stage).await? > before)
         })
         .await?;
-    // A beat that stays unanswered, the next one, at which it is noticed, and the way back.
+    // The unanswered heartbeat, the next one, at which it is noticed, and the recovery.
     stage.recovered(begun.elapsed(), Duration::from_millis(2 * BEAT_MS) + PROCESS_BACK);
     stage.flows(20).await?;
     none_spent(stage, before).await

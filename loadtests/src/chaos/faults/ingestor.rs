@@ -1,4 +1,4 @@
-//! Ingestors die, loop, vanish, and stand in for each other.
+//! Ingestors are killed, restart repeatedly, lose their host, and take over from each other.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use crate::chaos::Invariant::{I1, I2, I4, I5, I6};
 use crate::chaos::published::{PublishedJoins, delete_queue};
 use crate::chaos::{Guard, PROCESS_BACK, Scenario, Shape, Stage};
 
-/// Seconds between heartbeats with the broker where a host vanishes.
+/// Heartbeat of the broker connection in seconds, where a host disappears.
 const HEARTBEAT: u64 = 2;
-/// Identifies that are left to a bot whose ingestor loops, of a thousand: the last ten are not touched.
+/// Remaining identifies of a bot whose ingestor restarts repeatedly, of a thousand per day. The last ten are reserved.
 const LEFT: u64 = 12;
 const RESERVE: u64 = 10;
 
@@ -60,9 +60,9 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-/// At each seam it dies with events on their way; the next one resumes before them.
+/// The process is killed at each seam with events in flight; the next one resumes the session before them.
 async fn dies_at_every_seam(stage: &mut Stage) -> anyhow::Result<()> {
-    // Not at once: it shall have kept a session and be at work.
+    // Late enough that the process has stored a session and handles events.
     let seams = [
         "received=kill@25",
         "published=kill@25",
@@ -93,8 +93,8 @@ async fn dies_at_every_seam(stage: &mut Stage) -> anyhow::Result<()> {
     none_spent(stage, before).await
 }
 
-/// A session that cannot be resumed, and a process that dies each time it has a new one: what is left of the day's identifies
-/// is kept, and said.
+/// A session cannot be resumed, and the process is killed whenever it has a new one: the last identifies of the day are reserved,
+/// and health reports it.
 async fn crash_loop(stage: &mut Stage) -> anyhow::Result<()> {
     stage.start(Shape::default()).await?;
     works(stage).await?;
@@ -113,7 +113,7 @@ async fn crash_loop(stage: &mut Stage) -> anyhow::Result<()> {
         ingestor.kill().await;
         ingestor.start_again();
         stage
-            .until("an identify, or the word that there is none left", async |stage| {
+            .until("an identify, or a health report that none is left", async |stage| {
                 Ok(identifies(stage).await? > before || is_held(stage).await)
             })
             .await?;
@@ -121,13 +121,13 @@ async fn crash_loop(stage: &mut Stage) -> anyhow::Result<()> {
     let left = left(stage).await?;
     stage.expect(
         I4,
-        format!("the last {RESERVE} identifies are kept"),
+        format!("the last {RESERVE} identifies are reserved"),
         left >= RESERVE,
         left,
     );
     let held = is_held(stage).await;
-    stage.expect(I6, "health says why it waits", held, "no word of it");
-    // A person has found the cause.
+    stage.expect(I6, "health reports why no session is started", held, "nothing about it");
+    // The cause has been removed.
     stage
         .discord()
         .call::<Value>(reqwest::Method::DELETE, "/control/faults", None)
@@ -156,11 +156,11 @@ async fn is_held(stage: &mut Stage) -> bool {
     health.is_ok_and(|health| health.to_string().contains("identifies are left"))
 }
 
-/// Which ingestor holds the shard.
+/// Index of the ingestor that holds the shard's lease.
 async fn holder(stage: &mut Stage) -> anyhow::Result<usize> {
     let mut found = None;
     stage
-        .until("an ingestor to hold the shard", async |stage| {
+        .until("an ingestor to hold the shard's lease", async |stage| {
             for (index, ingestor) in stage.platform().ingestors.iter().enumerate() {
                 if ingestor
                     .metric("arrakis_ingestor_shard_active", &[])
@@ -191,12 +191,12 @@ async fn takeover(stage: &mut Stage) -> anyhow::Result<()> {
     stage.platform().ingestors[held].kill().await;
     stage.recovers(PROCESS_BACK).await?;
     none_spent(stage, before).await?;
-    // Who was killed comes back and waits.
+    // The killed ingestor is started again as the standby.
     let killed = &mut stage.platform().ingestors[held];
     killed.start_again();
     killed.ready().await;
     stage
-        .until("who was killed to stand by", async |stage| {
+        .until("the killed ingestor to become the standby", async |stage| {
             let health = stage.platform().ingestors[held].health().await?;
             Ok(health["role"] == "standby")
         })
@@ -216,25 +216,25 @@ async fn vanishes(stage: &mut Stage) -> anyhow::Result<()> {
     let held = holder(stage).await?;
     let begun = Instant::now();
     stage.platform().ingestors[held].hang();
-    // Two heartbeats until the broker believes it, and the way back.
+    // Two heartbeats until the broker closes the connection, and the recovery.
     stage
         .recovers(Duration::from_secs(2 * HEARTBEAT) + PROCESS_BACK)
         .await?;
     let away = begun.elapsed();
     stage.platform().ingestors[held].go_on();
-    // It wakes up with a socket full of events that the other one has had by now.
+    // The resumed process has events in its socket that the other one has published already.
     stage
-        .until("who vanished to stand by", async |stage| {
+        .until("the suspended ingestor to become the standby", async |stage| {
             let health = stage.platform().ingestors[held].health().await?;
             Ok(health["role"] == "standby")
         })
         .await?;
     stage.flows(20).await?;
-    tracing::debug!(away_ms = away.as_millis(), "it was away");
+    tracing::debug!(away_ms = away.as_millis(), "ingestor was suspended");
     none_spent(stage, before).await
 }
 
-/// The standby is delivered the deleted queue's lease while the holder, with events in its socket, still has its connection.
+/// The standby receives the deleted queue's lease while the suspended holder, with events in its socket, has its connection.
 async fn lease_lost_while_stopped(stage: &mut Stage) -> anyhow::Result<()> {
     stage.start(Shape::default().ingestors(2)).await?;
     let url = stage.platform().vhost().url();
@@ -245,7 +245,7 @@ async fn lease_lost_while_stopped(stage: &mut Stage) -> anyhow::Result<()> {
     let held = holder(stage).await?;
     stage.platform().ingestors[held].hang();
     delete_queue(&url, &names::shard(0)).await?;
-    // Without the lock, the standby has identified by then, and what follows is sent to both.
+    // Without the lock, the standby has identified by now, and the following events are sent to both.
     tokio::time::sleep(Duration::from_secs(3)).await;
     stage.flood(300).await?;
     tokio::time::sleep(Duration::from_secs(1)).await;

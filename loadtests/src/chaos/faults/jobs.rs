@@ -1,4 +1,4 @@
-//! Background work under fire: workers die in the middle of a community's sync, and others take it over.
+//! Workers are stopped or killed during a community's tier sync, and others continue it.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::chaos::Invariant::{I1, I2, I5};
 use crate::chaos::door::Door;
 use crate::chaos::{Guard, PROCESS_BACK, Scenario, Shape, Stage};
 
-/// A message that is acknowledged before its job has ended is gone with its worker, and the row is silent for minutes.
+/// A message that is acknowledged before its job has ended is lost with its worker, and the job's row is not retried for minutes.
 const ACK: Guard = Guard::FailPoint("worker.guard.ack=skip");
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -36,20 +36,19 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-/// Role changes that the sync has to make. Discord lets a server have ten in ten seconds.
+/// Role changes that the sync has to make. Discord allows ten in ten seconds for each server.
 const LACKING: usize = 8;
-/// A worker takes a job over and comes to the place where it dies within this time: it starts, is given the message, asks
-/// Discord for the members.
+/// Time limit for a worker to take over a job and reach its fail point: start, delivery, and reading the members from Discord.
 const TAKEN_OVER: Duration = Duration::from_secs(10);
 
 const AFTER_THE_LAST: &str = "after the last role and before the row's end";
 
-/// What a worker ends by that dies where it was told to.
+/// Signal that ends a worker at its fail point.
 const SIGKILL: i32 = 9;
 
-/// How long a process may take to leave.
+/// Time limit for a process to end.
 const GRACE: Duration = Duration::from_secs(20);
-/// A job may go on for three seconds when its worker leaves, and no longer.
+/// Time limit for a worker that stops during a job: a job continues for at most three seconds.
 const LEAVES: Duration = Duration::from_secs(6);
 
 /// A server whose members lack roles.
@@ -59,14 +58,14 @@ struct Lacking {
     robbed: Vec<Robbed>,
 }
 
-/// Somebody whose roles were taken by hand.
+/// A member whose roles were removed by hand.
 #[derive(Debug)]
 struct Robbed {
     user: u64,
     roles: Vec<String>,
 }
 
-/// A call that took effect.
+/// A call in the emulator's ledger.
 #[derive(Debug, Deserialize)]
 struct Call {
     method: String,
@@ -74,9 +73,9 @@ struct Call {
     status: u16,
 }
 
-/// A server whose members lack roles, and everything that a sync needs but for a worker.
+/// Starts everything that a sync needs except a worker, with members that lack roles.
 async fn begin(stage: &mut Stage) -> anyhow::Result<Lacking> {
-    // Without an ingestor nobody but the job gives roles.
+    // Without an ingestor, only the job assigns roles.
     let shape = Shape::default().workers(0).ingestors(0);
     stage.prepare(&shape).await?;
     let guild = stage.plan().servers[0].guild;
@@ -87,7 +86,7 @@ async fn begin(stage: &mut Stage) -> anyhow::Result<Lacking> {
 
 async fn killed(stage: &mut Stage) -> anyhow::Result<()> {
     let lacking = begin(stage).await?;
-    // The first leads, finds who lacks what, and asks for the sync.
+    // The first worker becomes the leader, finds the members without roles, and starts the sync.
     let mut deaths = 0;
     for (when, points) in [
         ("before a role is given", format!("worker.calling[{GIVE}]=kill@3")),
@@ -95,7 +94,7 @@ async fn killed(stage: &mut Stage) -> anyhow::Result<()> {
         (AFTER_THE_LAST, format!("worker.called[{GIVE}]=kill")),
         ("after the row's end", "worker.handled[tier-sync]=kill".to_owned()),
     ] {
-        // How many calls are left by then depends on what came before.
+        // The number of remaining calls depends on the earlier workers.
         let points = if when == AFTER_THE_LAST {
             let left = lacking.roles() - given(stage).await?.len();
             format!("{points}@{left}")
@@ -105,9 +104,9 @@ async fn killed(stage: &mut Stage) -> anyhow::Result<()> {
         let died = strike(stage, &points).await?;
         stage.expect(
             I1,
-            format!("a worker has the job {when}"),
+            format!("a worker continues the job and is killed {when}"),
             died.is_some(),
-            "none took it over",
+            "no worker took it over",
         );
         let Some(took) = died else {
             break;
@@ -119,40 +118,40 @@ async fn killed(stage: &mut Stage) -> anyhow::Result<()> {
     stage.platform().spawn_worker(&sound)?.ready().await;
     ends(stage).await?;
     lacking.is_made_good(stage, deaths).await?;
-    // Deeds are judged too, on the platform as it is now.
+    // The ledger judges actions on the platform as it is now.
     stage.platform().spawn_ingestor(&[])?.ready().await;
     Ok(())
 }
 
 async fn handed_over(stage: &mut Stage) -> anyhow::Result<()> {
     let lacking = begin(stage).await?;
-    // What is left is more than the leaving worker has time for.
+    // The remaining calls take longer than the stopping worker may continue.
     let slow = stage.armed(vec![(POINTS.to_owned(), format!("worker.called[{GIVE}]=sleep(1500)"))]);
     stage.platform().spawn_worker(&slow)?.ready().await;
     let under_way = async |stage: &mut Stage| Ok(given(stage).await?.len() >= 2);
-    stage.until("the sync to be under way", under_way).await?;
+    stage.until("the sync to be in progress", under_way).await?;
     let sound = stage.armed(Vec::new());
     stage.platform().spawn_worker(&sound)?.ready().await;
     let begun = Instant::now();
     let status = stage.platform().workers[0].stop(GRACE).await;
-    stage.expect(I5, "it leaves in order", status.success(), status);
+    stage.expect(I5, "the worker exits with status 0", status.success(), status);
     stage.recovered(begun.elapsed(), LEAVES);
     let before = given(stage).await?.len();
     let rest = before < lacking.roles();
     stage.expect(
         I5,
-        "it leaves before the sync is done",
+        "the worker exits before the sync is complete",
         rest,
-        format!("{before} roles given"),
+        format!("{before} roles assigned"),
     );
     ends(stage).await?;
     lacking.is_made_good(stage, 1).await?;
-    // Deeds are judged too, on the platform as it is now.
+    // The ledger judges actions on the platform as it is now.
     stage.platform().spawn_ingestor(&[])?.ready().await;
     Ok(())
 }
 
-/// Waits until every job has ended, and notes whether all of them have ended well.
+/// Waits until every job has ended and checks that all of them succeeded.
 async fn ends(stage: &mut Stage) -> anyhow::Result<()> {
     let begun = Instant::now();
     let mut open = unended(stage).await?;
@@ -161,7 +160,7 @@ async fn ends(stage: &mut Stage) -> anyhow::Result<()> {
         open = unended(stage).await?;
     }
     stage.recovered(begun.elapsed(), PROCESS_BACK);
-    stage.expect(I1, "every job has ended well", open.is_empty(), format!("{open:?}"));
+    stage.expect(I1, "every job succeeded", open.is_empty(), format!("{open:?}"));
     let letters = Door::new(&stage.platform().vhost().url()).dead().await?;
     stage.expect(
         I1,
@@ -173,12 +172,12 @@ async fn ends(stage: &mut Stage) -> anyhow::Result<()> {
 }
 
 impl Lacking {
-    /// How many roles are lacking in all.
+    /// Number of missing roles.
     fn roles(&self) -> usize {
         self.robbed.iter().map(|robbed| robbed.roles.len()).sum()
     }
 
-    /// Notes whether everybody has the right roles again, and how often they were given while so many workers were lost.
+    /// Checks that every member has the right roles again, and how often they were assigned while this many workers were lost.
     async fn is_made_good(&self, stage: &mut Stage, workers_lost: usize) -> anyhow::Result<()> {
         let mut wrong = Vec::new();
         for Robbed { user, roles } in &self.robbed {
@@ -189,18 +188,18 @@ impl Lacking {
                 wrong.push(format!("{user} has {found:?} instead of {roles:?}"));
             }
         }
-        stage.expect(I1, "everybody has the right roles", wrong.is_empty(), wrong.join("; "));
+        stage.expect(I1, "every member has the right roles", wrong.is_empty(), wrong.join("; "));
         let mut calls = given(stage).await?;
         let (lacking, all) = (self.roles(), calls.len());
         stage.note(format!(
-            "roles that were lacking: {lacking}; workers lost: {workers_lost}; calls that gave a role: {all}"
+            "missing roles: {lacking}; workers lost: {workers_lost}; calls that assigned a role: {all}"
         ));
         calls.sort_unstable();
         let most = calls.chunk_by(|a, b| a == b).map(<[String]>::len).max().unwrap_or(0);
-        stage.expect(I2, "a role is given twice at most", most <= 2, format!("{most} times"));
+        stage.expect(I2, "a role is assigned at most twice", most <= 2, format!("{most} times"));
         stage.expect(
             I2,
-            "who takes the job over does not begin from the first member",
+            "the next worker does not repeat the assignments of its predecessor",
             all <= lacking + workers_lost,
             format!("{all} calls for {lacking} roles, {workers_lost} workers lost"),
         );
@@ -208,7 +207,7 @@ impl Lacking {
     }
 }
 
-/// Takes the roles of some members by hand, while nobody looks.
+/// Removes the roles of some members by hand, while no ingestor runs.
 async fn rob(stage: &mut Stage, guild: u64) -> anyhow::Result<Vec<Robbed>> {
     let members = stage.plan().servers[0].members.clone();
     let (mut robbed, mut taken) = (Vec::new(), 0);
@@ -231,19 +230,19 @@ async fn rob(stage: &mut Stage, guild: u64) -> anyhow::Result<Vec<Robbed>> {
     }
     ensure!(
         taken >= 6,
-        "the seed's members have {taken} roles: too few to die among"
+        "the seed's members have {taken} roles: too few for this scenario"
     );
     Ok(robbed)
 }
 
-/// One more worker, with these points. Answers how long it took until it died of them; `None` when it did not.
+/// Starts a worker with these fail points. Returns the time until it was killed by them; `None` when it was not.
 async fn strike(stage: &mut Stage, points: &str) -> anyhow::Result<Option<Duration>> {
     let variables = stage.armed(vec![(POINTS.to_owned(), points.to_owned())]);
     let worker = stage.platform().spawn_worker(&variables)?;
     let begun = Instant::now();
     while begun.elapsed() < TAKEN_OVER {
         if let Some(status) = worker.has_ended() {
-            ensure!(status.signal() == Some(SIGKILL), "it ended by itself: {status}");
+            ensure!(status.signal() == Some(SIGKILL), "the worker ended by itself: {status}");
             return Ok(Some(begun.elapsed()));
         }
         sleep(Duration::from_millis(20)).await;
@@ -251,7 +250,7 @@ async fn strike(stage: &mut Stage, points: &str) -> anyhow::Result<Option<Durati
     Ok(None)
 }
 
-/// Jobs that have not ended well, with their state.
+/// Jobs that have not succeeded, with their state.
 async fn unended(stage: &mut Stage) -> anyhow::Result<Vec<(String, String)>> {
     let mut connection = PgConnection::connect(&stage.platform().database().admin_url()).await?;
     let found = sqlx::query_as("select job_id, state from jobs where state <> 'succeeded' order by job_id")
@@ -261,7 +260,7 @@ async fn unended(stage: &mut Stage) -> anyhow::Result<Vec<(String, String)>> {
     Ok(found)
 }
 
-/// Paths of the calls that gave a role, one for each time.
+/// Paths of the successful calls that assigned a role, one for each call.
 async fn given(stage: &mut Stage) -> anyhow::Result<Vec<String>> {
     let ledger = stage.discord().rest_ledger().await?;
     let calls = ledger.lines().map(serde_json::from_str::<Call>);

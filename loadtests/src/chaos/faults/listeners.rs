@@ -1,4 +1,4 @@
-//! Listeners whose peers do not let go.
+//! Clients that hold connections open on the HTTP listeners.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::chaos::{Guard, Scenario, Shape, Stage};
 
 /// More than the usual soft limit of open files.
 const CROWD: usize = 1_100;
-/// A monitor that waits longer calls the process dead.
+/// Timeout of a monitor's request.
 const MONITOR: Duration = Duration::from_secs(5);
 
-/// What the connections of a crowd send before they stop.
+/// What the connections send before they stop.
 const KINDS: [&str; 4] = [
     "",
     "GET /livez HTTP/1.1\r\nhost: x\r\nx-more: ",
@@ -54,16 +54,16 @@ async fn held_open(stage: &mut Stage) -> anyhow::Result<()> {
         let alive = is_alive(address).await;
         stage.expect(
             I5,
-            "/livez answers while every place is taken",
+            "/livez responds while all connections are in use",
             alive.is_ok(),
             format!("{alive:?}"),
         );
     }
-    // Members are answered and joins have their effect, over connections that are new and over those that were there.
+    // Interactions and joins are handled, over new connections and over existing ones.
     stage.flows(40).await?;
     for address in &health {
         let alive = is_alive(address).await;
-        stage.expect(I5, "/livez answers after that", alive.is_ok(), format!("{alive:?}"));
+        stage.expect(I5, "/livez responds after that", alive.is_ok(), format!("{alive:?}"));
     }
     let evicted = stage.platform().proxies[0]
         .metric(
@@ -72,7 +72,7 @@ async fn held_open(stage: &mut Stage) -> anyhow::Result<()> {
         )
         .await
         .unwrap_or(0.0);
-    // The others keep their places, or are closed for their slowness while the crowd still grows.
+    // The other connections stay open, or are closed by a timeout while more are opened.
     let most = f64::from(u32::try_from(CROWD)?) / 2.0;
     stage.expect(I6, "evicted connections are counted", evicted >= most, evicted);
     drop(crowd);
@@ -86,7 +86,7 @@ async fn crowd_at(address: &str) -> anyhow::Result<Vec<TcpStream>> {
     let mut crowd = Vec::new();
     for number in 0..CROWD {
         let mut stream = TcpStream::connect(address).await.with_context(|| address.to_owned())?;
-        // One that was closed for a newer one may refuse what is sent.
+        // A connection that was closed for a newer one may refuse the data.
         let _ = stream.write_all(KINDS[number % KINDS.len()].as_bytes()).await;
         crowd.push(stream);
     }

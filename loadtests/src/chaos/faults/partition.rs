@@ -1,4 +1,4 @@
-//! A broker node is cut off from the others.
+//! A broker node is disconnected from the others.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
     run: |stage| Box::pin(minority(stage)),
 }];
 
-/// The node that the ingestor speaks to; it leads the queues, since it was asked to make them.
+/// Index of the ingestor's node. It is the leader of the queues, since they are declared through it.
 const ALONE: usize = 2;
 
 async fn minority(stage: &mut Stage) -> anyhow::Result<()> {
@@ -35,13 +35,13 @@ async fn minority(stage: &mut Stage) -> anyhow::Result<()> {
     stage.settle().await?;
     cluster.cut(ALONE, true)?;
     stage.burst(5).await?;
-    // What is sent again afterwards would be handled twice, and a leave tells.
+    // A message that is published again would be handled twice, and a leave shows that.
     stage.leaves(5).await?;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let (confirmed, sent) = stage.confirmed().await?;
     stage.expect(
         I1,
-        "the minority confirms nothing",
+        "the minority confirms no message",
         confirmed + 10 <= sent,
         format!("{confirmed} of {sent} confirmed"),
     );

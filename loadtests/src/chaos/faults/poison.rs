@@ -1,4 +1,4 @@
-//! Messages that nobody can read, that panic, that take their worker down, or that fail ten thousand at a time.
+//! Messages that cannot be decoded, that panic or abort their worker, or that fail ten thousand at a time.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::chaos::door::{self, Door};
 use crate::chaos::stage::waits::percentile;
 use crate::chaos::{Guard, Scenario, Shape, Stage};
 
-/// An event of a server that is not onboarded: read, and of no effect.
+/// An event of a server that is not onboarded: readable, and without effect.
 const BODY: &[u8] = br#"{"guild_id":"1","user":{"id":"2","username":"x"}}"#;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -59,7 +59,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-/// Waits until there are so many dead letters, or it has taken too long; answers what there is.
+/// Waits for this many dead letters, up to the time limit. Returns the present ones.
 async fn letters(door: &Door, count: usize) -> anyhow::Result<Vec<DeadLetter>> {
     let deadline = Instant::now() + Duration::from_secs(8);
     loop {
@@ -71,7 +71,7 @@ async fn letters(door: &Door, count: usize) -> anyhow::Result<Vec<DeadLetter>> {
     }
 }
 
-/// Nothing was restarted, nothing is down.
+/// Checks that no worker has ended.
 fn expect_all_up(stage: &mut Stage) {
     let mut ended = Vec::new();
     for worker in &mut stage.platform().workers {
@@ -109,7 +109,7 @@ async fn unreadable(stage: &mut Stage) -> anyhow::Result<()> {
         .iter()
         .filter(|letter| letter.reason == DeadReason::Unreadable)
         .count();
-    stage.expect(I1, "each is parked with its reason", parked == 5, format!("{found:?}"));
+    stage.expect(I1, "each message is a dead letter with its reason", parked == 5, format!("{found:?}"));
     stage.flows(20).await?;
     expect_all_up(stage);
     Ok(())
@@ -126,7 +126,7 @@ async fn panics(stage: &mut Stage) -> anyhow::Result<()> {
     stage.load(30).await?;
     stage.flows(10).await?;
     let mut headers = door::labels("poison", "GUILD_MEMBER_REMOVE", 1).headers();
-    // Its three waits are behind it: 155 s of them would prove no more.
+    // Its three retries are over: their 155 s would show nothing more.
     headers.insert(headers::ATTEMPTS.to_owned(), HeaderValue::Integer(3));
     door.put("member.leave", "poison", "GUILD_MEMBER_REMOVE", headers, BODY)
         .await?;
@@ -138,7 +138,7 @@ async fn panics(stage: &mut Stage) -> anyhow::Result<()> {
     let told = found
         .iter()
         .any(|letter| letter.id == "poison" && letter.error.contains("panicked"));
-    stage.expect(I1, "it is a dead letter that says so", told, format!("{found:?}"));
+    stage.expect(I1, "the message is a dead letter with the panic as its error", told, format!("{found:?}"));
     sleep(Duration::from_millis(300)).await;
     expect_all_up(stage);
     if stage.guarded() {
@@ -155,20 +155,20 @@ async fn aborts(stage: &mut Stage) -> anyhow::Result<()> {
     let shape = Shape::default().worker_env("WORKER_EVENT_PREFETCH", "10");
     stage.start(shape).await?;
     let door = Door::new(&stage.platform().vhost().url());
-    // Everything comes at once: the poison with neighbours before and behind it, leaves among them, which tell when they are
-    // handled twice.
+    // Everything is delivered at once: the poison message with other messages before and behind it. A leave among them that is
+    // handled twice leaves two audit entries.
     stage.platform().workers[0].kill().await;
     stage.burst(2).await?;
     stage.leaves(2).await?;
     let there = async |_: &mut Stage| Ok(door.waiting(names::EVENTS_GUILD).await? >= 4);
-    stage.until("the first neighbours to wait", there).await?;
+    stage.until("the first messages to be queued", there).await?;
     let headers = door::labels("poison", "GUILD_MEMBER_REMOVE", 1).headers();
     door.put("member.leave", "poison", "GUILD_MEMBER_REMOVE", headers, BODY)
         .await?;
     stage.burst(3).await?;
     stage.leaves(2).await?;
     let there = async |_: &mut Stage| Ok(door.waiting(names::EVENTS_GUILD).await? >= 10);
-    stage.until("all of them to wait", there).await?;
+    stage.until("all messages to be queued", there).await?;
     start_armed(stage, 0, Some(points)).await;
     let (mut deaths, deadline) = (0, Instant::now() + Duration::from_secs(40));
     let mut found = Vec::new();
@@ -183,19 +183,19 @@ async fn aborts(stage: &mut Stage) -> anyhow::Result<()> {
     }
     stage.expect(
         I1,
-        "the poison is given up",
+        "the poison message is a dead letter",
         given_up(&found),
-        format!("after {deaths} deaths: {found:?}"),
+        format!("after {deaths} aborts: {found:?}"),
     );
     // A job's message only wakes a worker; its row stays, and the leader publishes it again.
     let only_it = found.iter().all(|letter| letter.id == "poison" || letter.kind == "job");
-    stage.expect(I1, "and no neighbour is", only_it, format!("{found:?}"));
+    stage.expect(I1, "no other message is a dead letter", only_it, format!("{found:?}"));
     start_armed(stage, 0, None).await;
     stage.platform().workers[0].ready().await;
     let tally = stage.judge().await?;
     stage.expect(
         I1,
-        "every neighbour has its effect",
+        "every other message has its effect",
         tally.done == tally.sent,
         format!("{tally:?}"),
     );
@@ -204,16 +204,15 @@ async fn aborts(stage: &mut Stage) -> anyhow::Result<()> {
 
 async fn storm(stage: &mut Stage) -> anyhow::Result<()> {
     const STORM: u32 = 10_000;
-    // Of each so many, one fails for the first time and is back within the storm; the others have their first wait behind
-    // them.
+    // One in this many fails for the first time and returns during the storm; the others have had their first retry.
     const FRESH: u32 = 10;
-    // Joins stand behind the storm in the same queue: they wait until it has failed once, and no longer.
+    // Joins are queued behind the storm until each message of it has failed once.
     const JOINS: Duration = Duration::from_secs(15);
     const EVERY: Duration = Duration::from_millis(200);
     let shape = Shape::default()
         .worker_env(POINTS, "worker.failing[member.storm]=skip")
         .worker_env("WORKER_EVENT_PREFETCH", "30")
-        // What is shown is the storm, and not what it costs to print it.
+        // Logging ten thousand failures would distort the measurement.
         .worker_env("RUST_LOG", "off");
     stage.start(shape).await?;
     let door = Door::new(&stage.platform().vhost().url());
@@ -237,10 +236,10 @@ async fn storm(stage: &mut Stage) -> anyhow::Result<()> {
     };
     let limit = Duration::from_secs(if stage.guarded() { 60 } else { 5 });
     stage
-        .sees(I1, "all that failed waits for its next turn", limit, failed)
+        .sees(I1, "all failed messages wait in a retry queue", limit, failed)
         .await?;
     if !stage.guarded() {
-        // Who joined at the beginning has the time that a storm may take.
+        // A join at the beginning may take this long.
         sleep(JOINS).await;
     }
     let waits = joins.end().await?;
@@ -265,7 +264,7 @@ async fn storm(stage: &mut Stage) -> anyhow::Result<()> {
     let bounded = slowest.is_some_and(|ms| ms < 1_000);
     stage.expect(
         I3,
-        "a command's p99 stays below 1 s",
+        "p99 of a command's first response is below 1 s",
         bounded,
         format!("{slowest:?} ms"),
     );
@@ -291,7 +290,7 @@ async fn unknown_version(stage: &mut Stage) -> anyhow::Result<()> {
         .count();
     stage.expect(
         I1,
-        "both are parked and say which version they are of",
+        "both are dead letters that name their version",
         told == 2,
         format!("{found:?}"),
     );

@@ -1,5 +1,5 @@
-//! Postgres gives no connections, restarts, is replaced by its standby, holds locks, ends sessions; two tenants share what is
-//! left.
+//! Postgres has no free connections, restarts, fails over to its standby, holds locks, terminates sessions; two tenants share few
+//! connections.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -18,17 +18,17 @@ use crate::platform::Foundation;
 use crate::platform::servers::PostgresServer;
 use crate::seed::Server;
 
-/// The worker's name in `pg_stat_activity`.
+/// The worker's `application_name` in `pg_stat_activity`.
 const WORKER: &str = "arrakis-worker";
-/// Postgres is there again, and the flow is within this time.
+/// Time limit of a recovery after Postgres is back.
 const BACK: Duration = Duration::from_secs(5);
-/// A standby that follows has what its primary writes by itself within this time.
+/// Time limit for a standby to receive what its primary writes on its own.
 const FOLLOWS: Duration = Duration::from_secs(1);
-/// Commands that need no database, given while there is none.
+/// Commands that need no database, run while it is unreachable.
 const HELPS: usize = 8;
-/// What they may take; they wait behind others for a place at their worker.
+/// Time limit of their first responses, which includes waiting for a free task of the worker.
 const NO_DATABASE_MS: u64 = 2_000;
-/// What stays wrong is dropped; what passes must not be taken for it.
+/// Permanent failures are dead-lettered; a transient failure must be retried instead.
 const PASSING: Guard = Guard::FailPoint("worker.guard.passing=skip");
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -82,7 +82,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-/// A platform on this server.
+/// Starts a platform on this server.
 async fn start_on(stage: &mut Stage, database: TestDatabase, shape: Shape) -> anyhow::Result<()> {
     stage.build_on(Foundation {
         database,
@@ -92,26 +92,26 @@ async fn start_on(stage: &mut Stage, database: TestDatabase, shape: Shape) -> an
     stage.start(shape).await
 }
 
-/// Delayed, never dropped: nothing became a dead letter, not even a command whose member was told that it failed.
+/// Checks that no message became a dead letter, including commands whose members were told of a failure.
 async fn nothing_dropped(stage: &mut Stage) -> anyhow::Result<()> {
     stage.judge().await?;
     let letters = Door::new(&stage.platform().vhost().url()).dead().await?;
     stage.expect(
         I1,
-        "delayed, not dropped",
+        "no message is a dead letter",
         letters.is_empty(),
         format!("{} dead letters", letters.len()),
     );
     Ok(())
 }
 
-/// Ends the worker's sessions and takes what they leave, until it has none. The superuser's own session is among what is
-/// kept: closing it would leave a place, and one connection is enough for a worker.
+/// Terminates the worker's sessions and opens the freed connections, until it has none. The superuser's session stays open, too:
+/// closing it would free a connection, and one is enough for a worker.
 async fn starve(server: &PostgresServer, url: &str) -> anyhow::Result<Vec<PgConnection>> {
     let mut hogs = server.use_up(url).await?;
     let mut superuser = server.superuser().await?;
     let deadline = Instant::now() + Duration::from_secs(10);
-    // A session that was ended gives its place back a moment later: once is not enough.
+    // A terminated session frees its connection a moment later, so several rounds are needed.
     let mut looks = 0;
     loop {
         server.terminate(WORKER).await?;
@@ -128,7 +128,7 @@ async fn starve(server: &PostgresServer, url: &str) -> anyhow::Result<Vec<PgConn
             hogs.push(superuser);
             return Ok(hogs);
         }
-        ensure!(Instant::now() < deadline, "the worker keeps {left} sessions");
+        ensure!(Instant::now() < deadline, "the worker still has {left} sessions");
     }
 }
 
@@ -136,7 +136,7 @@ async fn exhausted(stage: &mut Stage) -> anyhow::Result<()> {
     let server = PostgresServer::start().await?;
     let database = server.database().await;
     start_on(stage, database, Shape::default()).await?;
-    // What is delayed is made up for at the pace of Discord's limits: few, so that recovery shows Postgres and not those.
+    // Delayed actions are handled at the rate of Discord's limits. The load is low, so that the recovery depends on Postgres.
     stage.load(12).await?;
     stage.flows(20).await?;
     let url = stage.platform().database().app_url();
@@ -148,8 +148,8 @@ async fn exhausted(stage: &mut Stage) -> anyhow::Result<()> {
             > 0.0)
     };
     let told = stage.until("the breaker to open", opened).await;
-    stage.expect(I6, "the breaker opens and is counted", told.is_ok(), "it does not");
-    // What needs no database goes on, now that nobody waits for one any more.
+    stage.expect(I6, "the circuit breaker opens and is counted", told.is_ok(), "it did not open");
+    // With the breaker open, commands that need no database do not wait for a connection.
     let mut helps = Vec::new();
     for _ in 0..HELPS {
         if let Deed::Command { id, .. } = stage.one_command("help").await? {
@@ -171,7 +171,7 @@ async fn exhausted(stage: &mut Stage) -> anyhow::Result<()> {
     let in_time = waits.iter().flatten().filter(|ms| **ms < NO_DATABASE_MS).count();
     stage.expect(
         I3,
-        "commands that need no database are answered while there is none",
+        "commands that need no database are answered within 2 s",
         in_time == HELPS,
         format!("{waits:?} ms"),
     );
@@ -189,7 +189,7 @@ async fn breaker(stage: &mut Stage) -> anyhow::Result<()> {
     let url = stage.platform().database().app_url();
     let hogs = starve(&server, &url).await?;
     let mut last = 0;
-    // Callers wait a while each before the breaker has seen enough of them.
+    // Several requests wait for a connection before the breaker opens.
     for _ in 0..24 {
         for _ in 0..3 {
             stage.one_command("position").await?;
@@ -201,7 +201,7 @@ async fn breaker(stage: &mut Stage) -> anyhow::Result<()> {
     }
     let discord = stage.discord();
     let seen = discord
-        .until("the last to be over", async || {
+        .until("the last command to be answered or expired", async || {
             let seen = discord.interaction(&last.to_string()).await?;
             Ok((seen.state == "answered" || seen.state == "expired").then_some(seen))
         })
@@ -211,11 +211,11 @@ async fn breaker(stage: &mut Stage) -> anyhow::Result<()> {
     let fast = took.is_some_and(|ms| ms < 2_000);
     stage.expect(
         I3,
-        "a command that needs no database does not wait for it",
+        "a command that needs no database does not wait for a connection",
         fast,
         format!("{took:?} ms"),
     );
-    // That what needed Postgres is delayed and not dropped is shown by the scenario above.
+    // The scenario before this one shows that other commands are delayed and not lost.
     stage.patience(Duration::ZERO);
     stage.keep(server);
     Ok(())
@@ -245,16 +245,16 @@ async fn failover(stage: &mut Stage) -> anyhow::Result<()> {
             .sql("alter system set synchronous_standby_names = '*'; select pg_reload_conf()")
             .await?;
     }
-    // Who connects by name is sent to the new primary; here the name is an address that leads there.
+    // Clients connect to a name that leads to the primary; the fault proxy stands for that name.
     let entrance = FaultProxy::start(&database.app_url()).await;
     drop(database);
     let [owner, app, admin] = primary.urls().map(|url| entrance.in_front_of(&url));
     let database = TestDatabase::create_at(&owner, &app, &admin).await;
     start_on(stage, database, Shape::default()).await?;
     let followed = async |_: &mut Stage| Ok(lag(&primary).await? == 0);
-    stage.until("the standby to have followed", followed).await?;
+    stage.until("the standby to have caught up", followed).await?;
     if !stage.guarded() {
-        // What is committed from now on is committed in one place.
+        // From now on, commits exist on the primary only.
         standby
             .sql("alter system set primary_conninfo = ''; select pg_reload_conf()")
             .await?;
@@ -263,19 +263,19 @@ async fn failover(stage: &mut Stage) -> anyhow::Result<()> {
     stage.flows(30).await?;
     stage.quiet().await?;
     let open = stage.settle_within(Duration::from_secs(5)).await?;
-    ensure!(open.is_empty(), "{} deeds were not done before the fault", open.len());
+    ensure!(open.is_empty(), "{} actions had no effect before the fault", open.len());
     let before = behind(&primary, &standby).await?;
     let mut lag = before;
-    // A primary writes a little by itself, too, and that takes its time to the standby.
+    // The primary also writes on its own, which reaches the standby with a delay.
     let caught_up = async |_: &mut Stage| {
         lag = behind(&primary, &standby).await?;
         Ok(lag == 0)
     };
     stage
-        .sees(I1, "the standby has all that was committed", FOLLOWS, caught_up)
+        .sees(I1, "the standby has every commit", FOLLOWS, caught_up)
         .await?;
     stage.note(format!(
-        "the standby was {before} bytes behind when all was done, and {lag} at the fault"
+        "the standby was {before} bytes behind after the load, and {lag} at the fault"
     ));
     primary.kill().await;
     entrance.cut();
@@ -291,7 +291,7 @@ async fn failover(stage: &mut Stage) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Bytes of the primary's log that the standby does not have, by its own account: it is asked even when it follows no more.
+/// Bytes of the primary's WAL that the standby has not received, as the standby reports them: also when replication has stopped.
 async fn behind(primary: &PostgresServer, standby: &PostgresServer) -> anyhow::Result<i64> {
     let (mut there, mut here) = (primary.superuser().await?, standby.superuser().await?);
     let (written,): (String,) = sqlx::query_as("select pg_current_wal_flush_lsn()::text")
@@ -307,7 +307,7 @@ async fn behind(primary: &PostgresServer, standby: &PostgresServer) -> anyhow::R
     Ok(bytes)
 }
 
-/// Bytes that the standby has not taken yet.
+/// Bytes of WAL that the standby has not replayed.
 async fn lag(primary: &PostgresServer) -> anyhow::Result<i64> {
     let mut superuser = primary.superuser().await?;
     let (bytes,): (Option<i64>,) = sqlx::query_as(
@@ -316,7 +316,7 @@ async fn lag(primary: &PostgresServer) -> anyhow::Result<i64> {
     .fetch_one(&mut superuser)
     .await?;
     superuser.close().await?;
-    bytes.context("no standby follows")
+    bytes.context("no standby is connected")
 }
 
 async fn locked(stage: &mut Stage) -> anyhow::Result<()> {
@@ -348,7 +348,7 @@ async fn locked(stage: &mut Stage) -> anyhow::Result<()> {
 async fn tenants(stage: &mut Stage) -> anyhow::Result<()> {
     let server = PostgresServer::start().await?;
     let database = server.database().await;
-    // Few connections, so that each serves both tenants by turns.
+    // Few connections, so that each serves both tenants alternately.
     let shape = Shape::default()
         .worker_env("WORKER_PREFETCH", "4")
         .worker_env("WORKER_EVENT_PREFETCH", "4")
@@ -365,14 +365,14 @@ async fn tenants(stage: &mut Stage) -> anyhow::Result<()> {
     sleep(Duration::from_millis(500)).await;
     drop(hogs);
     if !stage.guarded() {
-        // What went to the other tenant never has its effect here.
+        // A row that was written for the other tenant never counts as an effect.
         stage.patience(Duration::from_secs(2));
     }
     stage.settle().await?;
     let strangers = strangers(stage).await?;
     stage.expect(
         I8,
-        "each tenant has its own members' rows and no other",
+        "each tenant has the rows of its own members only",
         strangers.is_empty(),
         format!("{strangers:?}"),
     );
@@ -381,7 +381,7 @@ async fn tenants(stage: &mut Stage) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Rows of members in a tenant whose server they have nothing to do with.
+/// Profiles of users who are not members of the tenant's server.
 async fn strangers(stage: &mut Stage) -> anyhow::Result<Vec<(Uuid, i64)>> {
     let mut allowed = HashSet::new();
     let tenant_of = |stage: &mut Stage, guild: u64| {
@@ -398,7 +398,7 @@ async fn strangers(stage: &mut Stage) -> anyhow::Result<Vec<(Uuid, i64)>> {
             );
         }
     }
-    // The seed knows some of them before they join.
+    // The seed has rows of some of them before they join.
     for newcomer in stage.plan().newcomers.clone() {
         let sietch = |server: &&Server| {
             server

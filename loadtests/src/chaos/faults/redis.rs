@@ -1,4 +1,4 @@
-//! Redis dies, hangs, refuses in each of its ways, forgets its scripts: limits are kept all the same, by whoever must.
+//! Redis is killed, suspended, refuses commands, or loses its scripts. The proxies keep Discord's limits without it.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::chaos::Invariant::{I1, I3, I4, I5, I6};
 use crate::chaos::{Guard, Scenario, Shape, Stage};
 use crate::platform::servers::{Ailment, Redis};
 
-/// The proxies decide together again within this time after Redis is back: their next heartbeat, and five seconds in which
-/// one that is still alone is reckoned with.
+/// Time limit until the proxies share the limit again after Redis is back: their next heartbeat, and five seconds in which a
+/// replica in degraded mode is allowed for.
 const WHOLE_AGAIN: Duration = Duration::from_secs(10);
-/// Servers whose calls wait all the time, so that every free place is taken.
+/// Servers with waiting calls, so that every free slot of the limit is used.
 const SERVERS: u64 = 90;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -46,13 +46,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "redis-scripts-flushed",
         what: "SCRIPT FLUSH under load",
         proves: &[I4, I5],
-        // The first three are loaded when the proxy starts.
+        // The first three scripts are loaded when the proxy starts.
         guard: Guard::FailPoint("proxy.guard.script=skip@4+"),
         run: |stage| Box::pin(flushed(stage)),
     },
 ];
 
-/// A platform on a Redis of its own, with callers that want far more than Discord allows.
+/// Starts a platform with a private Redis, and callers that request more than Discord allows.
 async fn begin(stage: &mut Stage) -> anyhow::Result<(Redis, Asking)> {
     let redis = Redis::start().await?;
     let shape = Shape::default().proxies(2);
@@ -63,8 +63,8 @@ async fn begin(stage: &mut Stage) -> anyhow::Result<(Redis, Asking)> {
     Ok((redis, asking))
 }
 
-/// Starts this shape, which has so many proxies, and callers that want far more than Discord allows; answers when the window
-/// is full.
+/// Starts this deployment, which has `proxies` proxies, and callers that request more than Discord allows. Returns once the
+/// global limit is used up.
 pub(super) async fn saturated(stage: &mut Stage, shape: Shape, proxies: u32) -> anyhow::Result<Asking> {
     stage.prepare(&shape).await?;
     let more = json!({"kind": "load", "guilds": SERVERS, "members": 1});
@@ -80,7 +80,7 @@ pub(super) async fn saturated(stage: &mut Stage, shape: Shape, proxies: u32) -> 
     Ok(asking)
 }
 
-/// Waits until Redis decides at all of so many proxies and gives each the whole limit.
+/// Waits until this many proxies use Redis and each applies the whole limit.
 pub(super) async fn whole(stage: &mut Stage, count: u32) -> anyhow::Result<()> {
     let decided = async |stage: &mut Stage| {
         let together = proxies(stage, "arrakis_proxy_limits_apart", &[]).await? == 0.0;
@@ -89,10 +89,10 @@ pub(super) async fn whole(stage: &mut Stage, count: u32) -> anyhow::Result<()> {
     stage.until("the whole limit at every proxy", decided).await
 }
 
-/// Waits until as many calls arrive as may.
+/// Waits until the global limit is used up.
 async fn full(stage: &mut Stage) -> anyhow::Result<()> {
     let full = async |stage: &mut Stage| Ok(most(stage).await? >= 45);
-    stage.until("the window to be full", full).await
+    stage.until("the global limit to be used up", full).await
 }
 
 async fn most(stage: &mut Stage) -> anyhow::Result<u64> {
@@ -101,7 +101,7 @@ async fn most(stage: &mut Stage) -> anyhow::Result<u64> {
         .unwrap_or(u64::MAX))
 }
 
-/// I4, as the emulator counted.
+/// Checks I4 by the emulator's counts.
 pub(super) async fn limits_held(stage: &mut Stage) -> anyhow::Result<()> {
     let most = most(stage).await?;
     stage.expect(I4, "at most 50 calls in any 1.1 s", most <= 50, most);
@@ -110,7 +110,7 @@ pub(super) async fn limits_held(stage: &mut Stage) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a proxy says of Redis; `None` while it is well.
+/// The detail of a proxy's health component `redis`; `None` while it is up.
 async fn trouble(stage: &mut Stage, proxy: usize) -> anyhow::Result<Option<String>> {
     let health = stage.platform().proxies[proxy].health().await?;
     let redis = &health["components"]["redis"];
@@ -129,10 +129,10 @@ async fn both_say(stage: &mut Stage, words: &str) -> anyhow::Result<()> {
         }
         Ok(true)
     };
-    stage.until(&format!("both proxies to say {words}"), both).await
+    stage.until(&format!("both proxies to report {words}"), both).await
 }
 
-/// Calls of the callers so far: no other of that route are made.
+/// Number of the callers' calls so far: no other calls use that route.
 pub(super) async fn bots(stage: &mut Stage) -> anyhow::Result<u64> {
     let stats = stage.stats().await?;
     let routes = stats["rest"].as_object().into_iter().flatten();
@@ -155,15 +155,15 @@ async fn away(stage: &mut Stage, gone: bool) -> anyhow::Result<()> {
     let said = trouble(stage, 0).await?.unwrap_or_default();
     stage.expect(
         I6,
-        "health says what each proxy keeps to",
+        "health reports the limit that each proxy applies",
         said.contains("keeps to 10 of 50"),
         said,
     );
-    // Members are answered, and after a silence each proxy uses its share.
+    // Interactions are answered, and each proxy uses its share after a pause.
     let before = bots(stage).await?;
     stage.flows(20).await?;
     let goes_on = async |stage: &mut Stage| Ok(bots(stage).await? > before + 15);
-    stage.until("calls by each proxy's share", goes_on).await?;
+    stage.until("calls at each proxy's share", goes_on).await?;
     if gone {
         redis.start_again().await?;
     } else {
@@ -187,7 +187,7 @@ async fn refuses(stage: &mut Stage) -> anyhow::Result<()> {
             .log()
             .iter()
             .any(|line| line.contains(ailment.code()));
-        stage.expect(I6, format!("the log says {}", ailment.code()), logged, "nothing of it");
+        stage.expect(I6, format!("the log names {}", ailment.code()), logged, "no such log line");
         redis.mend(ailment).await?;
         let begun = tokio::time::Instant::now();
         whole(stage, 2).await?;
@@ -210,10 +210,10 @@ async fn flushed(stage: &mut Stage) -> anyhow::Result<()> {
         stage.until("calls after the flush", goes_on).await?;
     }
     let apart = proxies(stage, "arrakis_proxy_limits_apart", &[]).await?;
-    stage.expect(I5, "nobody has to decide alone", apart == 0.0, apart);
+    stage.expect(I5, "no proxy enters degraded mode", apart == 0.0, apart);
     for proxy in 0..2 {
         let said = trouble(stage, proxy).await?;
-        stage.expect(I5, "health stays well", said.is_none(), said.unwrap_or_default());
+        stage.expect(I5, "health stays up", said.is_none(), said.unwrap_or_default());
     }
     asking.end();
     stage.judge().await?;

@@ -1,4 +1,4 @@
-//! Discord's REST API limits, fails, loses answers, refuses; and the proxy before it is killed.
+//! Discord's REST API limits, fails, refuses or loses responses, and the proxy is killed.
 
 use std::time::Duration;
 
@@ -80,9 +80,9 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-/// What Discord says to wait, in milliseconds.
+/// Discord's Retry-After, in milliseconds.
 const RETRY_AFTER_MS: u64 = 2_000;
-/// What left before the 429 came back arrives within this time.
+/// Calls that were sent before the 429 was received arrive within this time.
 const ON_THE_WAY_MS: u64 = 30;
 
 async fn limited(stage: &mut Stage, scope: &str) -> anyhow::Result<()> {
@@ -93,7 +93,7 @@ async fn limited(stage: &mut Stage, scope: &str) -> anyhow::Result<()> {
     let caller = Caller::of(stage);
     let guild = stage.plan().servers[0].guild;
     let path = format!("/guilds/{guild}");
-    // Its bucket is known, so that nothing waits but for the pause.
+    // After this call the route's bucket is known, so that only the 429 delays calls.
     for proxy in 0..2 {
         caller.get(proxy, &path).await?.must_be(200)?;
     }
@@ -104,14 +104,14 @@ async fn limited(stage: &mut Stage, scope: &str) -> anyhow::Result<()> {
     stage.discord().post("/control/faults", fault).await?;
     let first = caller.begin(0, Method::GET, &path, Value::Null);
     let refused = Seen::wait_for(stage, |seen| seen.status == 429).await?;
-    // The other proxy hears of it with its next exchange with Redis.
+    // The other proxy reads the pause with its next request to Redis.
     let elsewhere = format!("/guilds/{guild}/roles");
     let asked = if scope == "global" { &elsewhere } else { &path };
     let others: Vec<_> = (0..4)
         .map(|number| caller.begin(number % 2, Method::GET, asked, Value::Null))
         .collect();
     if scope == "global" {
-        // Members are answered meanwhile.
+        // Interactions are answered meanwhile.
         stage.one_command("help").await?;
     }
     first.await??.must_be(200)?;
@@ -126,17 +126,17 @@ async fn limited(stage: &mut Stage, scope: &str) -> anyhow::Result<()> {
     let hasty: Vec<_> = hasty.map(|seen| seen.at_ms - refused.at_ms).collect();
     stage.expect(
         I4,
-        "Retry-After is kept by every proxy",
+        "every proxy waits for Retry-After",
         hasty.is_empty(),
         format!("calls {hasty:?} ms after the 429"),
     );
     let limited = stage.limited().await?;
-    stage.expect(I4, "one 429, the one of the fault", limited == 1, limited);
+    stage.expect(I4, "one 429, injected by the fault", limited == 1, limited);
     if scope == "global" {
-        stage.expect(I3, "interactions are not held up", open.is_empty(), format!("{open:?}"));
+        stage.expect(I3, "interactions are not delayed", open.is_empty(), format!("{open:?}"));
     }
     let told = proxies(stage, "arrakis_proxy_discord_429_total", &[("scope", scope)]).await?;
-    stage.expect(I6, "the metric says whose limit it was", told == 1.0, told);
+    stage.expect(I6, "the metric has the scope of the limit", told == 1.0, told);
     Ok(())
 }
 
@@ -147,7 +147,7 @@ async fn answers_lost(stage: &mut Stage) -> anyhow::Result<()> {
     let channel = text_channel(stage, guild).await?;
     let path = format!("/channels/{channel}/messages");
     let discord = stage.discord();
-    // Its bucket is known, or the call whose answer never comes would be waited for.
+    // After this call the bucket is known. Otherwise other calls would wait for the one whose response never arrives.
     caller
         .call(0, Method::POST, &path, json!({"content": "first"}))
         .await?
@@ -168,7 +168,7 @@ async fn answers_lost(stage: &mut Stage) -> anyhow::Result<()> {
         }
         discord.post("/control/faults", fault.clone()).await?;
         let message = json!({"content": format!("message {number}")});
-        // Only an answer that never comes is waited for in vain; the bucket makes the last of them wait its turn.
+        // Only a response that never arrives is waited for until the deadline; because of the bucket, the last call waits for a slot.
         let deadline_ms = if fault["mode"] == "hang" { 1_200 } else { 8_000 };
         let answer = caller
             .within(deadline_ms)
@@ -178,12 +178,12 @@ async fn answers_lost(stage: &mut Stage) -> anyhow::Result<()> {
         let holds = answer.status == 504 && said == Some("outcome-unknown");
         stage.expect(
             I2,
-            "what may have happened is told as unknown",
+            "a call with an unknown outcome is answered 504 outcome-unknown",
             holds,
             format!("{} {said:?}", answer.status),
         );
     }
-    // What may be repeated is, and ends well: a role is given once, whatever Discord loses.
+    // An idempotent call is repeated until it succeeds: the role is assigned once.
     let member = stage.plan().servers[0].members[1].user;
     let role = caller
         .get(0, &format!("/guilds/{guild}/roles"))
@@ -193,14 +193,14 @@ async fn answers_lost(stage: &mut Stage) -> anyhow::Result<()> {
     let fault = json!({"kind": "rest_lost_answer", "mode": "refuse", "method": "PUT", "path": put, "count": 2});
     discord.post("/control/faults", fault).await?;
     let given = caller.call(1, Method::PUT, &put, Value::Null).await?;
-    stage.expect(I2, "a role is given in the end", given.status == 204, given.status);
-    // The whole answer of /help is its first response: it is repeated, and 40060 shows that the first one took effect.
+    stage.expect(I2, "the role is assigned", given.status == 204, given.status);
+    // The first response of /help is its whole reply. It is repeated, and 40060 shows that the first attempt took effect.
     let fault =
         json!({"kind": "rest_lost_answer", "mode": "refuse", "method": "POST", "route": "/interactions/*", "count": 1});
     discord.post("/control/faults", fault).await?;
     stage.one_command("help").await?;
     stage.settle().await?;
-    // Members' answers: first responses whose answers are lost, and edits, too.
+    // First responses and edits whose responses are lost.
     for (method, route) in [("POST", "/interactions/*"), ("PATCH", "/webhooks/*")] {
         let fault = json!({"kind": "rest_lost_answer", "mode": "refuse", "method": method, "route": route, "count": 5});
         discord.post("/control/faults", fault).await?;
@@ -212,7 +212,7 @@ async fn answers_lost(stage: &mut Stage) -> anyhow::Result<()> {
         .get(&format!("/control/guilds/{guild}/channels/{channel}/messages"))
         .await?;
     let unknown = stage.judge().await?.unknown;
-    stage.expect(I2, "no outcome of a repeated call is unknown", unknown == 0, unknown);
+    stage.expect(I2, "no repeated call has an unknown outcome", unknown == 0, unknown);
     for (number, wanted) in [(0, 1), (1, 1), (2, 0), (3, 1), (4, 1)] {
         let content = format!("message {number}");
         let found = messages
@@ -221,7 +221,7 @@ async fn answers_lost(stage: &mut Stage) -> anyhow::Result<()> {
             .count();
         stage.expect(
             I2,
-            format!("{content} stands there {wanted} times"),
+            format!("the message \"{content}\" exists {wanted} times"),
             found == wanted,
             found,
         );
@@ -230,7 +230,7 @@ async fn answers_lost(stage: &mut Stage) -> anyhow::Result<()> {
 }
 
 async fn token_revoked(stage: &mut Stage) -> anyhow::Result<()> {
-    // Its sessions would end with 4004, which is row 32's.
+    // Its sessions would end with 4004, which is fault 32.
     stage.start(Shape::default().proxies(2).workers(0).ingestors(0)).await?;
     let caller = Caller::of(stage);
     let path = format!("/guilds/{}", stage.plan().servers[0].guild);
@@ -239,13 +239,13 @@ async fn token_revoked(stage: &mut Stage) -> anyhow::Result<()> {
     }
     stage.discord().post("/control/token/reset", json!({})).await?;
     let first = caller.get(0, &path).await?;
-    stage.expect(I4, "Discord's own 401 is told", first.status == 401, first.status);
-    // A second opinion comes before the token is called dead.
+    stage.expect(I4, "Discord's 401 is passed on", first.status == 401, first.status);
+    // The token is dead after a second check.
     let both = async |stage: &mut Stage| Ok(proxies(stage, "arrakis_proxy_token_dead", &[]).await? == 2.0);
-    let known = tokio::time::timeout(PROCESS_BACK, stage.until("both proxies to know", both)).await;
+    let known = tokio::time::timeout(PROCESS_BACK, stage.until("both proxies to report the dead token", both)).await;
     stage.expect(
         I4,
-        "a second opinion is asked for at once",
+        "the token is checked a second time at once",
         matches!(known, Ok(Ok(()))),
         format!("{known:?}"),
     );
@@ -254,7 +254,7 @@ async fn token_revoked(stage: &mut Stage) -> anyhow::Result<()> {
         let said = answer.proxy_error.as_deref();
         stage.expect(
             I4,
-            "nothing is sent with a dead token",
+            "no call is sent with a dead token",
             said == Some("token-dead"),
             format!("{said:?}"),
         );
@@ -263,18 +263,18 @@ async fn token_revoked(stage: &mut Stage) -> anyhow::Result<()> {
     let refused = seen.iter().filter(|seen| seen.status == 401).count();
     stage.expect(
         I4,
-        "Discord saw the dead token twice: the call and the second opinion",
+        "Discord received the dead token twice: the call and the second check",
         refused == 2,
         refused,
     );
     let dead = proxies(stage, "arrakis_proxy_token_dead", &[]).await?;
-    stage.expect(I6, "both proxies say that the token is dead", dead == 2.0, dead);
+    stage.expect(I6, "both proxies report the dead token", dead == 2.0, dead);
     let health = stage.platform().proxies[1].health().await?;
     let detail = health["components"]["token"]["detail"]
         .as_str()
         .unwrap_or_default()
         .to_owned();
-    stage.expect(I6, "health says what to do", detail.contains("DISCORD_TOKEN"), detail);
+    stage.expect(I6, "health names DISCORD_TOKEN", detail.contains("DISCORD_TOKEN"), detail);
     Ok(())
 }
 
@@ -299,28 +299,28 @@ async fn storm(stage: &mut Stage) -> anyhow::Result<()> {
     storm.end();
     let stats = stage.stats().await?;
     let invalid = stats["invalid"].as_u64().unwrap_or(u64::MAX);
-    // Fifty are let through; what is on its way until both proxies know; then one a second at each.
+    // Fifty calls are sent, further ones until both proxies slow the cause down, then one per second at each.
     stage.expect(
         I4,
-        "the cause is slowed",
+        "calls with the same cause are slowed down",
         (50..150).contains(&invalid),
         format!("{invalid} invalid requests in 7 s"),
     );
     stage.expect(
         I4,
-        "the other servers are served",
+        "calls of other servers are sent",
         others.iter().all(|status| *status == 200),
         format!("{others:?}"),
     );
     let counted = stage.platform().proxies[0]
         .metric("arrakis_proxy_invalid_requests", &[])
         .await?;
-    stage.expect(I6, "the budget's gauge tells", counted >= 50.0, counted);
+    stage.expect(I6, "the gauge of invalid requests counts them", counted >= 50.0, counted);
     Ok(())
 }
 
 async fn terminal(stage: &mut Stage) -> anyhow::Result<()> {
-    // Nobody but the scenario answers interactions.
+    // No worker runs, so only the scenario responds to interactions.
     stage.start(Shape::default().workers(0).ingestors(0)).await?;
     let caller = Caller::of(stage);
     let guild = stage.plan().servers[0].guild;
@@ -330,7 +330,7 @@ async fn terminal(stage: &mut Stage) -> anyhow::Result<()> {
     let answer = caller.call(0, Method::POST, unknown, json!({"type": 5})).await?;
     stage.expect(
         I2,
-        "10062 is told",
+        "10062 is passed on",
         answer.code() == Some(10_062),
         format!("{answer:?}"),
     );
@@ -359,13 +359,13 @@ async fn terminal(stage: &mut Stage) -> anyhow::Result<()> {
     let known = format!("/interactions/{id}/{token}/callback");
     caller.call(0, Method::POST, &known, json!({"type": 5})).await?;
     let again = caller.call(0, Method::POST, &known, json!({"type": 5})).await?;
-    stage.expect(I2, "40060 is told", again.code() == Some(40_060), format!("{again:?}"));
+    stage.expect(I2, "40060 is passed on", again.code() == Some(40_060), format!("{again:?}"));
     let seen = Seen::all(stage).await?;
     for (path, sent) in [("/interactions/1/".to_owned(), 1), (format!("/interactions/{id}/"), 2)] {
         let calls = seen.iter().filter(|seen| seen.path.starts_with(&path)).count();
         stage.expect(
             I2,
-            "what Discord refuses for good is sent once",
+            "a call that Discord refuses for good is sent once",
             calls == sent,
             format!("{calls} of {sent}"),
         );
@@ -374,15 +374,15 @@ async fn terminal(stage: &mut Stage) -> anyhow::Result<()> {
 }
 
 async fn proxy_killed(stage: &mut Stage) -> anyhow::Result<()> {
-    // Every place that Discord leaves is taken all the time: who forgets what was sent before, or counts for itself alone, is
-    // over the limit at once.
+    // The global limit is used up all the time: a proxy that loses its history, or counts only its own calls, exceeds the limit at
+    // once.
     let asking = redis::saturated(stage, Shape::default().proxies(2), 2).await?;
     stage.load(15).await?;
     stage.flows(15).await?;
     stage.platform().proxies[0].kill().await;
     stage.recovers(PROCESS_BACK).await?;
     goes_on(stage).await?;
-    // Started again at the same address it proves its predecessor dead, and the whole limit is there at once.
+    // A proxy that is started again at the same address replaces its predecessor, so the whole limit is available at once.
     if !stage.guarded() {
         let elsewhere = TestRedis::create();
         stage.platform().proxies[0].set("REDIS_URL", Some(&elsewhere.url()));
@@ -391,7 +391,7 @@ async fn proxy_killed(stage: &mut Stage) -> anyhow::Result<()> {
     stage.platform().proxies[0].start_again();
     stage.platform().proxies[0].ready().await;
     let begun = tokio::time::Instant::now();
-    // Two that do not know of each other never say so.
+    // Two proxies with a Redis each never share the limit.
     if stage.guarded() {
         redis::whole(stage, 2).await?;
         stage.recovered(begun.elapsed(), PROCESS_BACK);
@@ -404,14 +404,14 @@ async fn proxy_killed(stage: &mut Stage) -> anyhow::Result<()> {
     redis::limits_held(stage).await
 }
 
-/// More calls than a window holds: one that begins now is full.
+/// Waits for more calls than two windows of the global limit hold.
 async fn goes_on(stage: &mut Stage) -> anyhow::Result<()> {
     let before = redis::bots(stage).await?;
     let full = async |stage: &mut Stage| Ok(redis::bots(stage).await? > before + 100);
     stage.until("two windows of calls", full).await
 }
 
-/// A metric of all proxies together.
+/// Sum of a metric over all proxies.
 pub(super) async fn proxies(stage: &mut Stage, name: &str, labels: &[(&str, &str)]) -> anyhow::Result<f64> {
     let mut sum = 0.0;
     for proxy in &stage.platform().proxies {
@@ -426,12 +426,12 @@ impl Answer {
         self.body["code"].as_u64()
     }
 
-    /// Of a list of roles, one that can be given.
+    /// Id of an assignable role in a list of roles.
     fn first_assignable(&self) -> anyhow::Result<String> {
         let mut roles = self.body.as_array().into_iter().flatten();
         let role = roles.find(|role| role["managed"] == false && role["position"].as_u64() == Some(1));
         let id = role.and_then(|role| role["id"].as_str());
         id.map(str::to_owned)
-            .with_context(|| format!("no role that can be given in {}", self.body))
+            .with_context(|| format!("no assignable role in {}", self.body))
     }
 }

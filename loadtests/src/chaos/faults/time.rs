@@ -1,4 +1,4 @@
-//! Clocks that are wrong, and dead letters that come back twice.
+//! Clocks that are wrong, and dead letters that are replayed twice.
 
 use std::path::Path;
 use std::time::Duration;
@@ -35,7 +35,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-/// A process that is told another time, but for how much of it passes.
+/// Variables of a process whose wall clock has this offset. Its monotonic clock stays unchanged.
 fn told(offset: &str) -> anyhow::Result<[(&'static str, String); 3]> {
     let folders = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib"];
     let library = folders
@@ -66,14 +66,14 @@ async fn clocks(stage: &mut Stage) -> anyhow::Result<()> {
     let tally = stage.judge().await?;
     stage.expect(
         I3,
-        "no interaction is taken for a late one",
+        "no interaction counts as late",
         tally.expired == 0,
         tally.expired,
     );
     Ok(())
 }
 
-/// A cooldown of three seconds lasts three seconds, on whoever's clock.
+/// Checks that a cooldown of three seconds lasts three seconds, with any worker's clock.
 async fn cooldown(stage: &mut Stage) -> anyhow::Result<()> {
     let server = stage.plan().servers[1].clone();
     let discord = stage.discord();
@@ -95,7 +95,7 @@ async fn cooldown(stage: &mut Stage) -> anyhow::Result<()> {
             words.push(answer.map_or_else(|none| none.to_string(), |answer| answer.text()));
         }
     }
-    ensure!(words.len() == 3, "three commands were run");
+    ensure!(words.len() == 3, "expected three commands");
     let holds = words[0] != words[1] && words[0] == words[2];
     stage.expect(
         I3,
@@ -147,7 +147,7 @@ async fn replayed(stage: &mut Stage) -> anyhow::Result<()> {
     let once = usize::try_from(entries) == Ok(LETTERS);
     stage.expect(
         I2,
-        "one entry for each letter",
+        "one audit entry for each letter",
         once,
         format!("{entries} entries for {LETTERS} letters"),
     );

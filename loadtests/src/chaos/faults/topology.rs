@@ -1,4 +1,4 @@
-//! Queues and bindings are gone, full, or not what the code wants.
+//! Exchanges, queues and bindings are missing, full, or different from the code's topology.
 
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-/// A channel of an operator on the platform's vhost; the connection lives as long.
+/// An operator's channel on the platform's vhost, with its connection.
 async fn operator(stage: &mut Stage) -> anyhow::Result<(Connection, Channel)> {
     let url = stage.platform().vhost().url();
     let connection = Connection::connect(&url, ConnectionProperties::default()).await?;
@@ -78,13 +78,13 @@ async fn delete(stage: &mut Stage, queue: &str) -> anyhow::Result<()> {
     Ok(connection.close(200, "done".into()).await?)
 }
 
-/// What a deleted queue held is gone with it, whoever deletes it; so it is empty here, and everything after that counts.
+/// The messages of a deleted queue are lost with it, so the queue is empty here, and everything after that counts.
 async fn queue_deleted(stage: &mut Stage) -> anyhow::Result<()> {
     stage.start(Shape::default()).await?;
     stage.load(8).await?;
     stage.flows(8).await?;
     stage.settle().await?;
-    // What came while there was no queue is kept by the alternate exchange, for an operator.
+    // Events without a queue are kept by the alternate exchange, for an operator.
     stage.patience(Duration::from_secs(8));
     delete(stage, names::EVENTS_GUILD).await?;
     stage.load(8).await?;
@@ -92,7 +92,7 @@ async fn queue_deleted(stage: &mut Stage) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The ingestor's channel is closed at the next publish. Nothing was accepted that the exchange could lose.
+/// The ingestor's channel is closed at the next publish. The exchange had confirmed no message that could be lost.
 async fn exchange_deleted(stage: &mut Stage) -> anyhow::Result<()> {
     stage.start(Shape::default()).await?;
     stage.load(8).await?;
@@ -115,7 +115,7 @@ async fn binding_missing(stage: &mut Stage) -> anyhow::Result<()> {
     stage.load(8).await?;
     stage.flows(8).await?;
     stage.settle().await?;
-    // Events stay where they are kept until somebody has mended the binding.
+    // Events stay in the alternate exchange's queue until an operator has declared the binding.
     stage.patience(Duration::from_secs(1));
     if !stage.guarded() {
         delete(stage, names::UNROUTED).await?;
@@ -131,7 +131,7 @@ async fn binding_missing(stage: &mut Stage) -> anyhow::Result<()> {
         Ok(stage.worker_metric("arrakis_worker_queue_depth", &unrouted).await? > 9.5)
     };
     stage
-        .sees(I6, "the depth of what is not routed", Duration::from_secs(14), speaks)
+        .sees(I6, "the metric shows the unrouted messages", Duration::from_secs(14), speaks)
         .await?;
     Ok(())
 }
@@ -146,7 +146,7 @@ async fn queue_full(stage: &mut Stage) -> anyhow::Result<()> {
     let full = json!({"pattern": "^arrakis\\.events\\.guild$", "definition": {"max-length": 5}, "apply-to": "queues"});
     stage.policy("full", full).await?;
     stage.platform().workers[0].hang();
-    // The limit is a soft one: a queue tells its publishers that it is full.
+    // The limit of a queue is a soft one: a queue informs its publishers that it is full.
     for _ in 0..4 {
         stage.burst(8).await?;
         tokio::time::sleep(Duration::from_millis(250)).await;
@@ -158,7 +158,7 @@ async fn queue_full(stage: &mut Stage) -> anyhow::Result<()> {
         Ok(refused > 0.5)
     };
     stage
-        .sees(I6, "the metric counts refusals", Duration::from_secs(8), refused)
+        .sees(I6, "the metric counts rejected messages", Duration::from_secs(8), refused)
         .await?;
     stage.platform().workers[0].go_on();
     Ok(())
@@ -168,7 +168,7 @@ async fn topology_differs(stage: &mut Stage) -> anyhow::Result<()> {
     let shape = Shape::default();
     stage.prepare(&shape).await?;
     let (_connection, channel) = operator(stage).await?;
-    // Classic, where the code wants a quorum queue.
+    // A classic queue where the topology has a quorum queue.
     channel
         .queue_declare(
             names::EVENTS_GUILD.into(),
@@ -199,11 +199,11 @@ async fn topology_differs(stage: &mut Stage) -> anyhow::Result<()> {
     let names_it = said
         .iter()
         .all(|log| log.contains("arrakis.events.guild") && log.contains("exists and differs"));
-    stage.expect(I6, "each names the queue and what differs", names_it, "no such words");
+    stage.expect(I6, "each log names the queue and the difference", names_it, "no such log line");
     Ok(())
 }
 
-/// The letter must be somewhere at every moment: in its own queue until there is a queue for letters again.
+/// The message must exist at every moment: in its own queue until there is a dead-letter queue again.
 async fn dead_letter_target_missing(stage: &mut Stage) -> anyhow::Result<()> {
     stage.start(Shape::default()).await?;
     stage.load(8).await?;
@@ -223,7 +223,7 @@ async fn dead_letter_target_missing(stage: &mut Stage) -> anyhow::Result<()> {
             properties,
         )
         .await?;
-    // It comes to rest as a letter, in a queue that somebody has declared again.
+    // It becomes a dead letter in the queue that a service has declared again.
     let kept = async |stage: &mut Stage| {
         let held = crate::ledger::held(&stage.platform().vhost().url()).await?;
         Ok(held.iter().any(|message| message.id == "poison" && message.is_dead()))

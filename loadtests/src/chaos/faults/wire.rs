@@ -1,4 +1,4 @@
-//! The network between us and the broker: answers that do not arrive, resets, latency, a narrow line.
+//! The network between an ingestor and the broker: lost responses, resets, latency, low bandwidth.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +43,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-/// A platform whose ingestor alone speaks to the broker through a proxy.
+/// A platform on which only the ingestor connects to the broker through a fault proxy.
 async fn proxied_ingestor(stage: &mut Stage, shape: Shape) -> anyhow::Result<Arc<FaultProxy>> {
     stage.prepare(&shape).await?;
     let url = stage.platform().vhost().url();
@@ -54,7 +54,7 @@ async fn proxied_ingestor(stage: &mut Stage, shape: Shape) -> anyhow::Result<Arc
     Ok(proxy)
 }
 
-/// The broker has the messages and the workers act on them; the ingestor does not know and sends them again.
+/// The broker has the messages and workers handle them; the ingestor has no confirms and publishes them again.
 async fn confirm_lost(stage: &mut Stage) -> anyhow::Result<()> {
     let proxy = proxied_ingestor(stage, Shape::default()).await?;
     stage.load(8).await?;
@@ -70,7 +70,7 @@ async fn confirm_lost(stage: &mut Stage) -> anyhow::Result<()> {
             stage.one_command("position").await?;
             stage.one_leave().await?;
         }
-        // They have their effect, and a command is not three seconds old: what comes again is acted on unless it is known.
+        // They have their effect, and the command is younger than three seconds: without the guards, the copies would have effects, too.
         stage.settle().await?;
         proxy.set(Way::ToClient, Terms::default());
         proxy.cut();
@@ -79,7 +79,7 @@ async fn confirm_lost(stage: &mut Stage) -> anyhow::Result<()> {
     let resent = stage
         .ingestor_metric("arrakis_ingestor_publishing", &[("what", "resent")])
         .await?;
-    stage.expect(I1, "what was not confirmed is sent again", resent > 0.5, "nothing was");
+    stage.expect(I1, "unconfirmed messages are published again", resent > 0.5, "none was");
     stage.recovers(BROKER_BACK).await?;
     Ok(())
 }
@@ -144,11 +144,11 @@ async fn bandwidth_cap(stage: &mut Stage) -> anyhow::Result<()> {
     }
     stage.expect(
         I7,
-        format!("no more than {WINDOW} events are held"),
+        format!("at most {WINDOW} unconfirmed messages"),
         most <= WINDOW,
         most,
     );
-    stage.expect(I7, "memory of the ingestor", megabytes < 75, format!("{megabytes} MB"));
+    stage.expect(I7, "memory of the ingestor is bounded", megabytes < 75, format!("{megabytes} MB"));
     proxy.set(Way::ToServer, Terms::default());
     Ok(())
 }

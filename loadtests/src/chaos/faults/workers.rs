@@ -1,4 +1,4 @@
-//! Workers leave, die, hang, are slow, are given the same thing twice.
+//! Workers are stopped, killed, suspended or slow, or receive the same event twice.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::ledger::Deed;
 pub(super) const POINTS: &str = arrakis_fail_point::VARIABLE;
 const GRACE: Duration = Duration::from_secs(20);
 const EXPIRED: &str = "arrakis_worker_interactions_expired_total";
-/// Bytes that a debug worker may hold while it cannot keep up.
+/// Limit of a debug worker's memory in bytes while it cannot keep up.
 const MEMORY: u64 = 300 << 20;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -86,7 +86,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-/// SIGKILL for this worker; it starts again with these points, or with none but the guard's.
+/// Kills this worker and starts it again with these fail points, in addition to those of a disabled guard.
 pub(super) async fn start_armed(stage: &mut Stage, place: usize, points: Option<&str>) {
     let own = points.map(|points| (POINTS.to_owned(), points.to_owned()));
     let armed = stage.armed(own.into_iter().collect());
@@ -99,19 +99,19 @@ pub(super) async fn start_armed(stage: &mut Stage, place: usize, points: Option<
     worker.start_again();
 }
 
-/// The same, and it serves.
+/// As [`start_armed`] without fail points of its own; waits until the worker is ready.
 pub(super) async fn start_sound(stage: &mut Stage, place: usize) {
     start_armed(stage, place, None).await;
     stage.platform().workers[place].ready().await;
 }
 
-/// Waits until a worker has died of what was armed.
+/// Waits until a worker has been ended by a fail point.
 pub(super) async fn dies(stage: &mut Stage, place: usize) -> anyhow::Result<()> {
     let died = async |stage: &mut Stage| Ok(stage.platform().workers[place].has_ended().is_some());
-    stage.until("the worker to die where it was told to", died).await
+    stage.until("the worker to be ended by its fail point", died).await
 }
 
-/// How often the emulator gave this status on routes with this in their name.
+/// Number of the emulator's responses with this status on routes that contain `route`.
 pub(super) async fn statuses(stage: &mut Stage, route: &str, status: &str) -> anyhow::Result<u64> {
     let stats = stage.stats().await?;
     let routes = stats["rest"].as_object().into_iter().flatten();
@@ -131,18 +131,18 @@ async fn terminated(stage: &mut Stage) -> anyhow::Result<()> {
         stage.one_command("threshold").await?;
         stage.one_join().await?;
     }
-    // Four are in the hands of each.
+    // Each worker handles four of them.
     let begun = async |stage: &mut Stage| Ok(statuses(stage, "callback", "204").await? - before >= COMMANDS);
     stage.until("all commands to be deferred", begun).await?;
     let begun = Instant::now();
     let status = stage.platform().workers[0].stop(GRACE).await;
     let took = begun.elapsed();
-    stage.expect(I5, "it leaves in order within its grace", status.success(), status);
+    stage.expect(I5, "the worker exits with status 0 within its grace period", status.success(), status);
     stage.recovered(took, GRACE);
     stage.settle().await?;
-    // 400 is 40060: another worker had to begin again what the leaving one had begun.
+    // 400 is 40060: another worker repeated a command of the stopping one.
     let begun_again = statuses(stage, "callback", "400").await?;
-    stage.expect(I2, "what it held it finished", begun_again == 0, begun_again);
+    stage.expect(I2, "the stopping worker completed its commands", begun_again == 0, begun_again);
     Ok(())
 }
 
@@ -172,7 +172,7 @@ async fn killed_at_seams(stage: &mut Stage) -> anyhow::Result<()> {
     while ledger.open().await?.contains(&waits) {
         ensure!(
             begun.elapsed() < Duration::from_secs(30),
-            "the join that waited was never handled"
+            "the waiting join was never handled"
         );
         sleep(Duration::from_millis(10)).await;
     }
@@ -180,7 +180,7 @@ async fn killed_at_seams(stage: &mut Stage) -> anyhow::Result<()> {
     let fast = first < Duration::from_secs(2);
     stage.expect(
         I5,
-        "start to first message handled within 2 s",
+        "the first message is handled within 2 s of the start",
         fast,
         format!("{first:?}"),
     );
@@ -221,7 +221,7 @@ async fn hangs(stage: &mut Stage) -> anyhow::Result<()> {
     let answered = matches!(fresh, Deed::Command { id, .. } if ledger.was_answered(id));
     stage.expect(
         I5,
-        "the queue moves while two hang",
+        "further commands are answered while two hang",
         answered,
         "the next command was not answered",
     );
@@ -229,7 +229,7 @@ async fn hangs(stage: &mut Stage) -> anyhow::Result<()> {
     let tried_again = stage
         .worker_metric("arrakis_worker_messages_total", &[("verdict", "retry")])
         .await?;
-    stage.expect(I6, "what hung is counted", tried_again >= 2.0, tried_again);
+    stage.expect(I6, "the hanging commands are counted as retried", tried_again >= 2.0, tried_again);
     if stage.guarded() {
         stage.settle().await?;
     } else {
@@ -240,7 +240,7 @@ async fn hangs(stage: &mut Stage) -> anyhow::Result<()> {
 
 async fn slow(stage: &mut Stage) -> anyhow::Result<()> {
     let points = format!("worker.consumed[{}]=sleep(800)", names::INTERACTIONS);
-    // Few at once, so that the load is more than it can do.
+    // Few concurrent interactions, so that the load exceeds the worker's capacity.
     let shape = Shape::default().worker_env("WORKER_PREFETCH", "10");
     stage.start(shape.worker_env(POINTS, points)).await?;
     let before = statuses(stage, "callback", "404").await?;
@@ -256,7 +256,7 @@ async fn slow(stage: &mut Stage) -> anyhow::Result<()> {
     let few = (asked as f64) < expired / 2.0;
     stage.expect(
         I3,
-        "Discord is not asked to take what is certainly late",
+        "no first response is sent that is certainly late",
         few,
         format!("{asked} of {expired}"),
     );
@@ -267,11 +267,11 @@ async fn slow(stage: &mut Stage) -> anyhow::Result<()> {
             .await?;
         Ok(waiting > 10.0)
     };
-    let told = stage.until("the depth of the queue to be told", grows).await;
-    stage.expect(I6, "the depth of the queue is told", told.is_ok(), "none");
+    let told = stage.until("the metric of the queue's depth to rise", grows).await;
+    stage.expect(I6, "the metric shows the depth of the queue", told.is_ok(), "none");
     let resident = stage.platform().workers[0].resident_bytes();
     stage.expect(I7, "memory stays bounded", resident < MEMORY, resident);
-    // As fast as ever again.
+    // At full speed again.
     start_sound(stage, 0).await;
     stage.settle().await?;
     Ok(())
@@ -305,7 +305,7 @@ async fn inversion(stage: &mut Stage) -> anyhow::Result<()> {
     let bounded = slowest.is_some_and(|ms| ms < 1_000);
     stage.expect(
         I3,
-        "a command's p99 stays below 1 s",
+        "p99 of a command's first response is below 1 s",
         bounded,
         format!("{slowest:?} ms"),
     );
@@ -350,7 +350,7 @@ async fn twice(stage: &mut Stage) -> anyhow::Result<()> {
     let doubled = deliveries > sent as f64 * 1.5;
     stage.expect(
         I2,
-        "events did come twice",
+        "events were delivered twice",
         doubled,
         format!("{deliveries} deliveries of {sent}"),
     );

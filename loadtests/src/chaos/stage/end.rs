@@ -1,4 +1,4 @@
-//! The end of a scenario: waiting for what is under way, and the verdict.
+//! The end of a scenario: waiting for outstanding effects, and the verdict of the ledger.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,19 +11,19 @@ use crate::chaos::load::Members;
 use crate::chaos::run::Lab;
 use crate::ledger::{self, Deed, Ledger, Sent, Tally};
 
-/// Fewest deeds on which a scenario with its guard is judged.
+/// Lowest number of actions on which a scenario with its guard is judged.
 const ENOUGH: usize = 200;
-/// Deeds a second that fill up what is missing.
+/// Rate of the actions that are added to reach that number, per second.
 const FILLING: u32 = 50;
-/// How long a platform may take to show that it serves at all.
+/// Time limit for a platform to show that it works at all.
 const SERVES: Duration = Duration::from_secs(8);
 
 impl Stage {
-    /// Lets members act until there are enough deeds to judge, on the platform that went through the fault. A scenario that
-    /// ends with a platform that does not serve is judged on what it sent. Returns whether there are more deeds than before.
+    /// Adds actions until there are enough to judge, on the platform after the fault. A scenario that ends with a platform that
+    /// does not work is judged on what it sent. Returns whether actions were added.
     ///
     /// # Errors
-    /// When the emulator does not take what members do.
+    /// When the emulator rejects an action.
     pub(in crate::chaos) async fn fill_up(&mut self) -> anyhow::Result<bool> {
         let has_ingestor = self
             .platform
@@ -39,7 +39,7 @@ impl Stage {
         }
         if !self.serves().await? {
             self.note(format!(
-                "judged on {before} deeds: the platform does not serve when the scenario ends"
+                "judged on {before} actions: the platform does not handle events when the scenario ends"
             ));
             return Ok(false);
         }
@@ -51,7 +51,7 @@ impl Stage {
         Ok(true)
     }
 
-    /// Whether a join, which is in no ledger, has its effect. Not a command: its use would be counted and belong to nobody.
+    /// Whether an unrecorded join has its effect. A command would be counted as used, and the ledger would not have it.
     async fn serves(&mut self) -> anyhow::Result<bool> {
         let cast = self.cast.clone().context("the platform has not been started")?;
         let sent = Sent::default();
@@ -60,7 +60,7 @@ impl Stage {
         members.join().await?;
         let deadline = Instant::now() + SERVES;
         while Instant::now() < deadline {
-            // Postgres itself may be away.
+            // Postgres itself may be unreachable.
             if ledger.open().await.is_ok_and(|open| open.is_empty()) {
                 return Ok(true);
             }
@@ -69,24 +69,24 @@ impl Stage {
         Ok(false)
     }
 
-    /// Waits until every deed has its effect, or for as long as retries may take. Answers what is open then.
+    /// Waits until every action has its effect, or for as long as retries may take. Returns the actions without an effect.
     ///
     /// # Errors
-    /// When the emulator or Postgres does not answer.
+    /// When the emulator or Postgres does not respond.
     pub async fn settle(&mut self) -> anyhow::Result<Vec<Deed>> {
         self.settle_within(self.patience).await
     }
 
-    /// [`Stage::settle`] for no longer than this.
+    /// [`Testbed::settle`] with another time limit.
     ///
     /// # Errors
-    /// As there.
+    /// As [`Testbed::settle`].
     pub async fn settle_within(&mut self, limit: Duration) -> anyhow::Result<Vec<Deed>> {
         self.quiet().await?;
         let mut ledger = self.ledger();
         let deadline = Instant::now() + limit;
         loop {
-            // Postgres may be just coming back.
+            // Postgres may be restarting.
             let open = match ledger.open().await {
                 Ok(open) => open,
                 Err(_) if Instant::now() < deadline => self.sent.all(),
@@ -100,11 +100,11 @@ impl Stage {
         }
     }
 
-    /// Ends the load, lets the platform settle, stops it where something is missing, and has the ledger judge. The runner
-    /// calls it when the scenario returns; a scenario that wants to look at the verdict calls it itself.
+    /// Ends the load, waits for outstanding effects, stops the platform where effects are missing, and lets the ledger judge. The
+    /// runner calls this when the scenario returns; a scenario that checks the verdict calls it itself.
     ///
     /// # Errors
-    /// When the emulator, Postgres or the broker does not answer.
+    /// When the emulator, Postgres or the broker does not respond.
     pub async fn judge(&mut self) -> anyhow::Result<Tally> {
         if self.platform.is_none() {
             return Ok(Tally::default());
@@ -118,13 +118,13 @@ impl Stage {
         let open = self.settle_within(limit).await?;
         let mut tally = self.ledger().judge(&[]).await?;
         if !open.is_empty() {
-            // What a worker holds is in no queue that can be read.
+            // A message that a worker holds is in no readable queue.
             for replica in self.platform().replicas() {
                 replica.kill().await;
             }
             let url = self.platform().vhost().url();
-            // The broker gives back what a dead consumer held once it has noticed: a busy one takes a moment, and a slow wire
-            // tells it late.
+            // The broker returns the messages of a dead consumer once it notices the closed connection: a busy broker or a slow
+            // network delays that.
             for _ in 0..if self.wires.is_empty() { 1 } else { 4 } {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 let held = ledger::held(&url).await?;
@@ -138,17 +138,17 @@ impl Stage {
         Ok(tally)
     }
 
-    /// What was looked at.
+    /// The checks so far.
     pub(in crate::chaos) fn checks(&self) -> &[Check] {
         &self.checks
     }
 
-    /// What the report tells beside the checks.
+    /// Notes for the report.
     pub(in crate::chaos) fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// Whether everything that was to start had started.
+    /// Whether everything that the scenario starts had started.
     pub(in crate::chaos) fn stands(&self) -> bool {
         self.stands
     }
@@ -161,7 +161,7 @@ impl Stage {
         self.tally.as_ref()
     }
 
-    /// What the processes printed, by name.
+    /// Output of the processes, by name.
     pub(in crate::chaos) fn logs(&mut self) -> BTreeMap<String, Vec<String>> {
         let mut logs = BTreeMap::new();
         if let Some(platform) = &mut self.platform {
@@ -176,7 +176,7 @@ impl Stage {
         logs
     }
 
-    /// Takes everything down and gives the lab back.
+    /// Stops everything and returns the reusable servers.
     pub(in crate::chaos) fn close(self) -> Lab {
         self.lab
     }

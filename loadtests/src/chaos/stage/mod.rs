@@ -1,4 +1,4 @@
-//! What a scenario stands on: a platform of its own, load, the clock of recovery, and what was looked at.
+//! The environment of a scenario: a platform of its own, load, recovery times, and recorded checks.
 
 mod end;
 mod look;
@@ -23,25 +23,25 @@ use crate::platform::servers::Rabbit;
 use crate::platform::{Emulator, Foundation, Platform};
 use crate::seed::{self, Plan};
 
-/// How often a condition is looked at.
+/// Polling interval of conditions.
 const LOOK: Duration = Duration::from_millis(40);
-/// How long the platform may take to work off what it has. The first two retries are 5 and 25 s.
+/// Time limit for outstanding effects. The first two retries are after 5 and 25 s.
 const SETTLE: Duration = Duration::from_secs(45);
-/// The same where the guard is away: some will never have its effect, and what waits for a retry counts as queued.
+/// The same without the guard: some actions never have their effect, and a message that waits for a retry counts as queued.
 const SETTLE_UNGUARDED: Duration = Duration::from_secs(8);
 
-/// One thing that was looked at.
+/// A recorded check.
 #[derive(Debug, Clone)]
 pub struct Check {
-    /// The invariant it speaks for.
+    /// The invariant that the check belongs to.
     pub invariant: Invariant,
-    /// What should hold.
+    /// The condition.
     pub what: String,
-    /// What was found instead, if it did not.
+    /// What was found instead, if the condition did not hold.
     pub found: Option<String>,
 }
 
-/// A scenario's stage.
+/// The environment of a scenario.
 #[derive(Debug)]
 pub struct Stage {
     seed: u64,
@@ -60,13 +60,13 @@ pub struct Stage {
     recovery: Option<Duration>,
     tally: Option<Tally>,
     patience: Duration,
-    /// How many deeds there were when the platform was last waited for in vain: it is not waited for again.
+    /// Number of actions when waiting for outstanding effects last timed out: the wait is not repeated for the same number.
     given_up: Option<usize>,
-    /// Whether everything that was to start has.
+    /// Whether everything that the scenario starts has started.
     stands: bool,
-    /// Proxies that must stay until the ledger has judged.
+    /// Fault proxies that stay until the ledger has judged.
     wires: Vec<Arc<FaultProxy>>,
-    /// Servers of the scenario's own: they go after the platform, which takes back what it made in them.
+    /// Private servers of the scenario. They are dropped after the platform, which removes its data from them.
     kept: Vec<Box<dyn Any>>,
 }
 
@@ -97,33 +97,32 @@ impl Stage {
         }
     }
 
-    /// How long the platform may take to work off what it has when the scenario ends, where not everything will have its
-    /// effect.
+    /// Sets the time limit for outstanding effects at the end of the scenario, where not every action will have its effect.
     pub fn patience(&mut self, limit: Duration) {
         self.patience = limit;
     }
 
-    /// The run's seed, for whatever is drawn.
+    /// The run's seed, for random choices.
     pub fn seed(&self) -> u64 {
         self.seed
     }
 
-    /// How long the scenario goes on, if somebody has said so.
+    /// Length of the scenario, where `--minutes` gives one.
     pub fn soak(&self) -> Option<Duration> {
         self.soak
     }
 
-    /// Whether what protects against the fault is in place.
+    /// Whether the guard is active.
     pub fn guarded(&self) -> bool {
         self.guarded
     }
 
-    /// The members and servers that [`Stage::start`] seeds. May be changed before.
+    /// The members and servers that [`Testbed::start`] seeds. A scenario may change them before.
     pub fn plan(&mut self) -> &mut Plan {
         &mut self.plan
     }
 
-    /// A broker that nobody else uses, for the platform that starts after this.
+    /// Starts a private broker for the platform of this scenario.
     ///
     /// # Errors
     /// When RabbitMQ cannot be started.
@@ -149,17 +148,17 @@ impl Stage {
         }
     }
 
-    /// The places that the platform will work in, for a scenario that puts some of its own in.
+    /// Uses this database, vhost and Redis database for the platform, for a scenario that has private servers.
     pub fn build_on(&mut self, foundation: Foundation) {
         self.foundation = Some(foundation);
     }
 
-    /// Keeps a server of the scenario's own for as long as the platform stands on it.
+    /// Keeps a private server running for as long as the platform uses it.
     pub fn keep(&mut self, server: impl Any) {
         self.kept.push(Box::new(server));
     }
 
-    /// Starts a platform of this shape in places of its own, seeds it, and waits until everything is ready.
+    /// Starts and seeds a platform of this deployment, and waits until everything is ready.
     ///
     /// # Errors
     /// When a part cannot be started.
@@ -168,7 +167,7 @@ impl Stage {
         self.start_services(shape).await
     }
 
-    /// The first half of [`Stage::start`]: emulator and seed, nothing of Arrakis.
+    /// The first half of [`Testbed::start`]: emulator and seed, no services.
     ///
     /// # Errors
     /// When a part cannot be started.
@@ -187,7 +186,7 @@ impl Stage {
         Ok(())
     }
 
-    /// The second half: proxies, workers, ingestors.
+    /// The second half of [`Testbed::start`]: proxies, workers, ingestors.
     ///
     /// # Errors
     /// When a part cannot be started.
@@ -215,8 +214,8 @@ impl Stage {
         Ok(())
     }
 
-    /// [`Stage::start`] with a fault proxy between the broker and everything that speaks to it. `query` goes to the end of
-    /// `AMQP_URL`, such as `?heartbeat=2`.
+    /// [`Testbed::start`] with a fault proxy between the broker and every process that connects to it. `query` is appended to
+    /// `AMQP_URL`, for example `?heartbeat=2`.
     ///
     /// # Errors
     /// When a part cannot be started.
@@ -229,14 +228,14 @@ impl Stage {
         Ok(proxy)
     }
 
-    /// A fault proxy in front of a server, for as long as the stage stands.
+    /// A fault proxy in front of a server, for as long as the testbed exists.
     pub async fn proxy_to(&mut self, url: &str) -> Arc<FaultProxy> {
         let proxy = Arc::new(FaultProxy::start(url).await);
         self.wires.push(proxy.clone());
         proxy
     }
 
-    /// The variables of a process, with the guard's fail points among them where the guard is taken away.
+    /// The variables of a process, with the fail points of the disabled guard where it is disabled.
     pub fn armed(&self, mut variables: Vec<(String, String)>) -> Vec<(String, String)> {
         let Guard::FailPoint(points) = self.guard else {
             return variables;
@@ -278,7 +277,7 @@ impl Stage {
         Ok(Members::new(self.discord(), cast, self.sent.clone()))
     }
 
-    /// Begins a load of commands, joins and leaves, this many a second, until the scenario ends or [`Stage::quiet`].
+    /// Starts a load of commands, joins and leaves with this rate per second, until the scenario ends or [`Testbed::stop_load`].
     ///
     /// # Errors
     /// When the platform has not been started.
@@ -286,18 +285,18 @@ impl Stage {
         self.load_of(Kind::Mixed, rate).await
     }
 
-    /// As [`Stage::load`], of joins and leaves alone: for a scenario whose own commands are what is struck.
+    /// As [`Testbed::load`], with joins and leaves only: for a scenario whose own commands meet the fault.
     ///
     /// # Errors
-    /// As there.
+    /// As [`Testbed::load`].
     pub async fn load_of_members(&mut self, rate: u32) -> anyhow::Result<()> {
         self.load_of(Kind::Members, rate).await
     }
 
-    /// As [`Stage::load`], of commands alone: for a scenario whose own joins are what is struck.
+    /// As [`Testbed::load`], with commands only: for a scenario whose own joins meet the fault.
     ///
     /// # Errors
-    /// As there.
+    /// As [`Testbed::load`].
     pub async fn load_of_commands(&mut self, rate: u32) -> anyhow::Result<()> {
         self.load_of(Kind::Commands, rate).await
     }
@@ -311,7 +310,7 @@ impl Stage {
     /// Ends the load.
     ///
     /// # Errors
-    /// When the emulator did not take what members did.
+    /// When the emulator rejected an action.
     pub async fn quiet(&mut self) -> anyhow::Result<()> {
         match self.load.take() {
             Some(load) => load.end().await,
@@ -319,18 +318,18 @@ impl Stage {
         }
     }
 
-    /// This many joins at once.
+    /// This many concurrent joins.
     ///
     /// # Errors
-    /// When the emulator does not take them.
+    /// When the emulator rejects one.
     pub async fn burst(&mut self, joins: usize) -> anyhow::Result<()> {
         self.members()?.burst(joins).await
     }
 
-    /// This many leaves, one after the other: of all deeds the ones that show best when they are done twice.
+    /// This many leaves, one after the other: a leave that is handled twice has two audit entries.
     ///
     /// # Errors
-    /// When the emulator does not take them.
+    /// When the emulator rejects one.
     pub async fn leaves(&mut self, count: usize) -> anyhow::Result<()> {
         for _ in 0..count {
             self.one_leave().await?;
@@ -338,20 +337,20 @@ impl Stage {
         Ok(())
     }
 
-    /// This many joins of a server that is not onboarded: a flood that costs workers little and is in no ledger.
+    /// This many joins of a server that is not onboarded: cheap for workers, and not in the ledger.
     ///
     /// # Errors
-    /// When the emulator does not take them.
+    /// When the emulator rejects one.
     pub async fn flood(&mut self, joins: u64) -> anyhow::Result<()> {
         let stranger = self.plan.servers.iter().find(|server| server.community.is_none());
         let guild = stranger.context("every server is onboarded")?.guild;
         self.members()?.flood(guild, joins).await
     }
 
-    /// Somebody runs a command.
+    /// The next member runs a command.
     ///
     /// # Errors
-    /// When the emulator does not take it.
+    /// When the emulator rejects it.
     pub async fn one_command(&mut self, name: &str) -> anyhow::Result<Deed> {
         self.members()?.command(name).await
     }
@@ -359,23 +358,23 @@ impl Stage {
     /// This member runs a command.
     ///
     /// # Errors
-    /// When the emulator does not take it.
+    /// When the emulator rejects it.
     pub async fn command_by(&mut self, place: Place, user: u64, name: &str) -> anyhow::Result<Deed> {
         self.members()?.command_by(place, user, name).await
     }
 
-    /// Somebody joins.
+    /// The next user joins.
     ///
     /// # Errors
-    /// When the emulator does not take it.
+    /// When the emulator rejects it.
     pub async fn one_join(&mut self) -> anyhow::Result<Deed> {
         self.members()?.join().await
     }
 
-    /// Somebody leaves.
+    /// The next member leaves.
     ///
     /// # Errors
-    /// When the emulator does not take it.
+    /// When the emulator rejects it.
     pub async fn one_leave(&mut self) -> anyhow::Result<Deed> {
         self.members()?.leave().await
     }

@@ -1,4 +1,4 @@
-//! How long people who join wait for their row, one after the other, while something is done to the system.
+//! Measures the time from a join to its row, one join after the other, during a fault.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{LOOK, Stage};
 use crate::ledger::{Deed, Ledger, Sent};
 
-/// Joins under way, each timed.
+/// Joins in progress, each measured.
 #[derive(Debug)]
 pub struct Joins {
     stop: CancellationToken,
@@ -19,7 +19,7 @@ pub struct Joins {
 }
 
 impl Stage {
-    /// From now on somebody joins every so often, and is timed until the row stands.
+    /// From now on, a user joins every so often, and the time until the row exists is measured.
     ///
     /// # Errors
     /// When the platform has not been started.
@@ -40,7 +40,7 @@ impl Stage {
                     ledger.sent().note(deed);
                     begun.insert(deed, at);
                 }
-                // Postgres itself may be what is away.
+                // Postgres itself may be unreachable.
                 if let Ok(open) = ledger.open().await {
                     begun.retain(|deed, at| {
                         let waits = open.contains(deed);
@@ -52,7 +52,7 @@ impl Stage {
                 }
                 tokio::time::sleep(LOOK).await;
             }
-            // Who waits still has waited at least so long.
+            // A join without its row has waited at least this long.
             took.extend(begun.values().map(Instant::elapsed));
             Ok(took)
         });
@@ -61,19 +61,19 @@ impl Stage {
 }
 
 impl Joins {
-    /// Nobody more joins. Answers how long each has waited, the shortest first.
+    /// Ends the joins. Returns the waiting times, sorted.
     ///
     /// # Errors
-    /// When the emulator did not take a join.
+    /// When the emulator rejected a join.
     pub async fn end(self) -> anyhow::Result<Vec<Duration>> {
         self.stop.cancel();
-        let mut took = self.task.await.context("the joins broke off")??;
+        let mut took = self.task.await.context("the task of the joins panicked")??;
         took.sort_unstable();
         Ok(took)
     }
 }
 
-/// Of sorted times the one that so many of a hundred do not exceed; nothing counts as endless.
+/// The percentile of sorted times; without any time, the longest possible duration.
 pub(in crate::chaos) fn percentile(sorted: &[Duration], of_a_hundred: usize) -> Duration {
     let place = (sorted.len() * of_a_hundred).div_ceil(100).saturating_sub(1);
     sorted.get(place).copied().unwrap_or(Duration::MAX)
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_percentile_is_one_of_the_times() {
+    fn percentile_is_one_of_the_times() {
         let times: Vec<_> = (1..=200).map(Duration::from_millis).collect();
         assert_eq!(percentile(&times, 99), Duration::from_millis(198));
         assert_eq!(percentile(&times, 100), Duration::from_millis(200));

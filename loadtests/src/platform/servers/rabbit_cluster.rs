@@ -1,7 +1,8 @@
-//! Three brokers, each in a network of its own, with a wire for clients and a wire among themselves that can be cut.
+//! Three brokers, each in a network namespace of its own, with one network for clients and one between the nodes that can be
+//! disconnected.
 //!
-//! Needs root for the network namespaces. Each node has two interfaces: one to us (10.124.n.2), one to a bridge on which the
-//! nodes meet (10.123.0.n). Cutting the second leaves a node alone with its clients.
+//! Needs root for the network namespaces. Each node has two interfaces: one to the host (10.124.n.2), one to a bridge that
+//! connects the nodes (10.123.0.n). Disconnecting the second leaves a node alone with its clients.
 
 use std::fmt::Write as _;
 use std::process::Command;
@@ -13,20 +14,20 @@ use super::rabbitmq::{Cluster, Rabbit, RabbitOptions};
 /// Nodes of the cluster.
 const NODES: usize = 3;
 
-/// A cluster. Its networks go when it is dropped.
+/// A cluster. Its networks are removed when it is dropped.
 #[derive(Debug)]
 pub struct RabbitCluster {
     /// The nodes, from 0.
     pub nodes: Vec<Rabbit>,
-    // After the nodes: they are dropped in this order.
+    // After the nodes: fields are dropped in this order.
     wires: Wires,
 }
 
 impl RabbitCluster {
-    /// Starts one and waits until its nodes have met.
+    /// Starts a cluster and waits until its nodes are connected.
     ///
     /// # Errors
-    /// When a network or a node cannot be made.
+    /// When a network cannot be created or a node does not start.
     pub async fn start() -> anyhow::Result<Self> {
         let wires = Wires::lay()?;
         let cookie = uuid::Uuid::new_v4().simple().to_string();
@@ -60,7 +61,7 @@ impl RabbitCluster {
         Ok(Self { nodes, wires })
     }
 
-    /// Cuts the wire between one node and the others, or mends it.
+    /// Disconnects one node from the others, or connects it again.
     ///
     /// # Errors
     /// When the interface cannot be changed.
@@ -70,7 +71,7 @@ impl RabbitCluster {
     }
 }
 
-/// The networks. Names carry this process's number, so that two runs do not meet; addresses are the same.
+/// The networks. Names contain this process's id, so that concurrent runs do not collide; the addresses are the same.
 #[derive(Debug)]
 struct Wires {
     mark: u32,
@@ -130,7 +131,7 @@ impl Wires {
 
 impl Drop for Wires {
     fn drop(&mut self) {
-        // An interface goes with its peer, the peer with its space. What was not made cannot be removed.
+        // An interface is removed with its peer, the peer with its namespace. Networks that were not created cannot be removed.
         for n in 1..=NODES {
             let _ = ip(&["link", "del", &self.client(n)]);
             let _ = ip(&["link", "del", &self.meeting(n)]);

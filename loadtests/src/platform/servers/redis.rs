@@ -1,5 +1,5 @@
-//! A private Redis that a scenario kills, stops, fills, makes read-only or busy. It keeps nothing on disk: who kills it loses all
-//! it knew, as a Redis without persistence does.
+//! A private Redis that a scenario kills, suspends, fills, makes read-only or busy. It has no persistence: a kill loses all of
+//! its data.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use anyhow::{Context as _, bail};
 use arrakis_test_support::Process;
 use deadpool_redis::redis::{self, Client, FromRedisValue};
 
-/// How long it may take to answer after its start.
+/// Time limit of a start.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A script that runs for this long makes everybody else hear BUSY, in milliseconds.
+/// Milliseconds after which a running script makes Redis answer BUSY to other clients.
 const BUSY_AFTER: &str = "50";
 
-/// A running server. Killed when dropped.
+/// A Redis server. Killed when dropped.
 #[derive(Debug)]
 pub struct Redis {
     port: u16,
@@ -21,10 +21,10 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Starts one on a free port of loopback.
+    /// Starts a server on a free loopback port.
     ///
     /// # Errors
-    /// When it does not answer, or is not installed.
+    /// When it does not respond, or is not installed.
     pub async fn start() -> anyhow::Result<Self> {
         let port = super::super::free_port()?;
         let server = Self {
@@ -36,7 +36,7 @@ impl Redis {
         Ok(server)
     }
 
-    /// `redis://…`, its first database.
+    /// URL of its first database.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
@@ -44,14 +44,14 @@ impl Redis {
     /// Runs a command, such as `&["CONFIG", "SET", "maxmemory", "1"]`.
     ///
     /// # Errors
-    /// What Redis says.
+    /// When Redis returns an error.
     pub async fn command<T: FromRedisValue + Send + 'static>(&self, words: &[&str]) -> anyhow::Result<T> {
         let (url, words) = (
             self.url(),
             words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>(),
         );
         let doing = words.join(" ");
-        // The driver's own asynchronous connection would want a pool; a scenario asks now and then.
+        // The driver's asynchronous connection would need a pool; a scenario sends few commands.
         let asked = tokio::task::spawn_blocking(move || {
             let mut connection = Client::open(url)?.get_connection_with_timeout(Duration::from_secs(2))?;
             connection.set_read_timeout(Some(Duration::from_secs(5)))?;
@@ -63,42 +63,42 @@ impl Redis {
         asked.await?.with_context(|| format!("Redis: {doing}"))
     }
 
-    /// SIGKILL: it is gone, with all it knew.
+    /// Sends SIGKILL: all data are lost.
     pub async fn kill(&mut self) {
         self.process.kill().await;
     }
 
-    /// It is there again at the same address, and empty.
+    /// Starts the server again at the same address, without data.
     ///
     /// # Errors
-    /// When it does not answer.
+    /// When it does not respond.
     pub async fn start_again(&mut self) -> anyhow::Result<()> {
         self.past.extend(self.process.lines());
         self.process = launch(self.port)?;
         self.answers().await
     }
 
-    /// SIGSTOP: connections stay, no answer comes.
+    /// Sends SIGSTOP: connections stay open and get no response.
     pub fn hang(&self) {
         self.process.hang();
     }
 
-    /// SIGCONT.
+    /// Sends SIGCONT.
     pub fn go_on(&self) {
         self.process.go_on();
     }
 
-    /// A script that does not end; everybody else hears BUSY. [`Redis::mend`] ends it.
+    /// Runs an endless script; other clients get BUSY. [`RedisServer::restore`] ends it.
     ///
     /// # Errors
-    /// When Redis does not take it.
+    /// When Redis rejects it.
     pub async fn busy(&self) -> anyhow::Result<()> {
         self.command::<String>(&["CONFIG", "SET", "lua-time-limit", BUSY_AFTER])
             .await?;
         let url = self.url();
         tokio::task::spawn_blocking(move || {
             let mut connection = Client::open(url)?.get_connection()?;
-            // It ends in an error when it is killed.
+            // The script ends with an error when it is killed.
             redis::cmd("EVAL")
                 .arg("while true do end")
                 .arg(0)
@@ -117,10 +117,10 @@ impl Redis {
         }
     }
 
-    /// Makes it refuse writes in one of the ways that it has, or puts it right again.
+    /// Makes Redis refuse writes in one of its ways.
     ///
     /// # Errors
-    /// When Redis does not take it.
+    /// When Redis rejects the command.
     pub async fn ail(&self, ailment: Ailment) -> anyhow::Result<()> {
         match ailment {
             Ailment::Busy => self.busy().await,
@@ -128,15 +128,15 @@ impl Redis {
         }
     }
 
-    /// Ends what [`Redis::ail`] began.
+    /// Ends what [`RedisServer::refuse`] began.
     ///
     /// # Errors
-    /// When Redis does not take it.
+    /// When Redis rejects the command.
     pub async fn mend(&self, ailment: Ailment) -> anyhow::Result<()> {
         self.command::<String>(ailment.commands().1).await.map(drop)
     }
 
-    /// What it printed.
+    /// Output of the process.
     pub fn log(&self) -> Vec<String> {
         let mut lines = self.past.clone();
         lines.extend(self.process.lines());
@@ -155,24 +155,24 @@ impl Redis {
     }
 }
 
-/// A way in which Redis is there and refuses.
+/// A way in which a running Redis refuses commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ailment {
     /// No memory left.
     Full,
-    /// It follows another and takes no writes.
+    /// It is a replica and accepts no writes.
     ReadOnly,
-    /// Too few follow it to take writes.
+    /// It has too few replicas to accept writes.
     NoReplicas,
     /// A script does not end.
     Busy,
 }
 
 impl Ailment {
-    /// All of them.
+    /// All modes.
     pub const ALL: [Self; 4] = [Self::Full, Self::ReadOnly, Self::NoReplicas, Self::Busy];
 
-    /// What Redis calls it.
+    /// Redis' error code.
     pub fn code(self) -> &'static str {
         match self {
             Self::Full => "OOM",
@@ -182,14 +182,14 @@ impl Ailment {
         }
     }
 
-    /// What brings it about and what ends it.
+    /// The commands that start and end the mode.
     fn commands(self) -> (&'static [&'static str], &'static [&'static str]) {
         match self {
             Self::Full => (
                 &["CONFIG", "SET", "maxmemory", "1"],
                 &["CONFIG", "SET", "maxmemory", "0"],
             ),
-            // Nobody listens there, so it keeps what it has.
+            // There is no server at that address, so the data stay.
             Self::ReadOnly => (&["REPLICAOF", "127.0.0.1", "1"], &["REPLICAOF", "NO", "ONE"]),
             Self::NoReplicas => (
                 &["CONFIG", "SET", "min-replicas-to-write", "1"],
