@@ -115,7 +115,7 @@ async fn run(command: Command) -> anyhow::Result<bool> {
         Command::Drain { queues } => {
             let url = std::env::var("AMQP_URL")
                 .context("AMQP_URL is not set; example: amqp://guest:guest@127.0.0.1:5672/%2f")?;
-            bench::taker::run(&url, &queues).await.map(|()| true)
+            bench::drain::run(&url, &queues).await.map(|()| true)
         }
         Command::Chaos(arguments) => Box::pin(chaos::command(arguments)).await,
     }

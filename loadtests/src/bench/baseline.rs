@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use super::report::{Report, Written};
+use super::report::{Report, ReportData};
 use super::{Figure, Profile};
 
 /// Relative change of a ratio above which it is a regression. Runs of the same build on the same machine differ by up to a tenth.
@@ -38,16 +38,12 @@ pub(super) fn compare(report: &Report, baseline: &Path) -> anyhow::Result<Compar
         });
     }
     let text = std::fs::read_to_string(baseline).with_context(|| format!("reading {}", baseline.display()))?;
-    let earlier: Written = serde_json::from_str(&text).with_context(|| {
-        format!(
-            "{} has another report format; --keep replaces it",
-            baseline.display()
-        )
-    })?;
+    let earlier: ReportData = serde_json::from_str(&text)
+        .with_context(|| format!("{} has another report format; --keep replaces it", baseline.display()))?;
     Ok(between(&earlier, &report.written))
 }
 
-fn between(earlier: &Written, now: &Written) -> Comparison {
+fn between(earlier: &ReportData, now: &ReportData) -> Comparison {
     let mut comparison = Comparison {
         notes: vec![format!(
             "compared with commit {} by ratios to the ceiling",
@@ -87,7 +83,7 @@ fn between(earlier: &Written, now: &Written) -> Comparison {
 }
 
 /// A figure relative to its run's ceiling; `None` for a unit that is not compared.
-fn ratio(figure: &Figure, run: &Written) -> Option<f64> {
+fn ratio(figure: &Figure, run: &ReportData) -> Option<f64> {
     let ratio = match figure.unit.as_str() {
         "/s" => figure.value / run.ceiling.per_second,
         "µs/event" => figure.value / run.ceiling.publisher_us,
@@ -103,8 +99,8 @@ mod tests {
     use super::*;
     use crate::bench::{Bound, Ceiling, Machine};
 
-    fn run(publisher_us: f64, figures: &[(&str, f64, &str)]) -> Written {
-        Written {
+    fn run(publisher_us: f64, figures: &[(&str, f64, &str)]) -> ReportData {
+        ReportData {
             profile: "ingest".to_owned(),
             seed: 1,
             machine: Machine {
@@ -129,7 +125,7 @@ mod tests {
             expired: 0,
             figures: figures
                 .iter()
-                .map(|(name, value, unit)| Figure::new(name, *value, unit, Bound::Told))
+                .map(|(name, value, unit)| Figure::new(name, *value, unit, Bound::Reported))
                 .collect(),
             notes: Vec::new(),
             sections: Vec::new(),

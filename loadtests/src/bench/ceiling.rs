@@ -19,7 +19,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::processes::{Watch, own_cpu_s};
+use super::processes::{ProcessMonitor, own_cpu_s};
 
 /// Publishing time before the measurement begins.
 const WARM_UP: Duration = Duration::from_secs(1);
@@ -55,7 +55,7 @@ impl Ceiling {
 
 /// A message that the ingestor published.
 #[derive(Debug, Clone)]
-pub(super) struct Sample {
+pub(super) struct SampleMessage {
     exchange: String,
     routing_key: String,
     properties: BasicProperties,
@@ -64,12 +64,12 @@ pub(super) struct Sample {
 
 /// An AMQP connection of the bench itself.
 #[derive(Debug)]
-pub(super) struct Plain {
+pub(super) struct BenchConnection {
     connection: Connection,
     channel: Channel,
 }
 
-impl Plain {
+impl BenchConnection {
     pub(super) async fn open(url: &str) -> anyhow::Result<Self> {
         let connection = Connection::connect(url, ConnectionProperties::default()).await?;
         let channel = connection.create_channel().await?;
@@ -77,14 +77,14 @@ impl Plain {
     }
 
     /// Reads and acknowledges at most this many messages of a queue.
-    pub(super) async fn take(&self, queue: &str, most: usize) -> anyhow::Result<Vec<Sample>> {
+    pub(super) async fn take(&self, queue: &str, most: usize) -> anyhow::Result<Vec<SampleMessage>> {
         let mut samples = Vec::new();
         while samples.len() < most {
             let options = BasicGetOptions { no_ack: true };
             let Some(got) = self.channel.basic_get(queue.into(), options).await? else {
                 break;
             };
-            samples.push(Sample {
+            samples.push(SampleMessage {
                 exchange: got.exchange.to_string(),
                 routing_key: got.routing_key.to_string(),
                 properties: got.properties.clone(),
@@ -123,7 +123,7 @@ impl Plain {
 /// Publishes these messages in rotation for `seconds` and measures the throughput.
 pub(super) async fn measure(
     url: &str,
-    samples: Vec<Sample>,
+    samples: Vec<SampleMessage>,
     channels: usize,
     window: usize,
     seconds: f64,
@@ -148,11 +148,11 @@ pub(super) async fn measure(
         ));
     }
     tokio::time::sleep(WARM_UP).await;
-    let (watch, own) = (Watch::begin(&[])?, own_cpu_s()?);
+    let (monitor, own) = (ProcessMonitor::begin(&[])?, own_cpu_s()?);
     let (began, before) = (Instant::now(), confirmed.load(Ordering::Relaxed));
     tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
     let (took, after) = (began.elapsed().as_secs_f64(), confirmed.load(Ordering::Relaxed));
-    let (used, own) = (watch.end()?, own_cpu_s()? - own);
+    let (used, own) = (monitor.end()?, own_cpu_s()? - own);
     stop.cancel();
     while let Some(ended) = publishers.join_next().await {
         ended.context("a task of the bare publisher panicked")??;
@@ -160,7 +160,10 @@ pub(super) async fn measure(
     let _ = connection.close(200, "done".into()).await;
     #[expect(clippy::cast_precision_loss, reason = "counts of messages")]
     let count = (after - before).max(1) as f64;
-    let broker = used.get("rabbitmq").context("the broker's process was not monitored")?.cpu_s;
+    let broker = used
+        .get("rabbitmq")
+        .context("the broker's process was not monitored")?
+        .cpu_s;
     Ok(Ceiling {
         per_second: count / took,
         publisher_us: own * 1e6 / count,
@@ -174,7 +177,7 @@ pub(super) async fn measure(
 
 async fn publish(
     channel: Channel,
-    samples: Arc<Vec<Sample>>,
+    samples: Arc<Vec<SampleMessage>>,
     first: usize,
     window: usize,
     confirmed: Arc<AtomicU64>,
@@ -213,7 +216,7 @@ async fn publish(
 
 /// Latency and CPU of a bare publisher at a fixed rate below saturation.
 #[derive(Debug)]
-pub(super) struct Floor {
+pub(super) struct PacedFigures {
     /// Time from publish to confirm of each message, sorted.
     pub(super) times: Vec<Duration>,
     /// CPU time of the publisher per message, in microseconds.
@@ -223,13 +226,13 @@ pub(super) struct Floor {
 /// Measures the bare publisher at a fixed rate: the lowest latency and CPU time that a publisher of these messages with confirms
 /// can have. Arrivals are independent and spread over the channels, as in a load; everything runs on one thread, as in the
 /// ingestor.
-pub(super) async fn floor(
+pub(super) async fn measure_paced(
     url: &str,
-    samples: Vec<Sample>,
+    samples: Vec<SampleMessage>,
     channels: usize,
     rate: f64,
     seconds: f64,
-) -> anyhow::Result<Floor> {
+) -> anyhow::Result<PacedFigures> {
     ensure!(!samples.is_empty(), "there are no messages to publish");
     let url = url.to_owned();
     let on_one_thread = move || {
@@ -241,7 +244,13 @@ pub(super) async fn floor(
         .context("the thread of the paced publisher panicked")?
 }
 
-async fn bare(url: &str, samples: Vec<Sample>, channels: usize, rate: f64, seconds: f64) -> anyhow::Result<Floor> {
+async fn bare(
+    url: &str,
+    samples: Vec<SampleMessage>,
+    channels: usize,
+    rate: f64,
+    seconds: f64,
+) -> anyhow::Result<PacedFigures> {
     let samples = Arc::new(samples);
     let connection = Connection::connect(url, ConnectionProperties::default()).await?;
     let mut publishers = tokio::task::JoinSet::new();
@@ -263,14 +272,14 @@ async fn bare(url: &str, samples: Vec<Sample>, channels: usize, rate: f64, secon
     let _ = connection.close(200, "done".into()).await;
     ensure!(!times.is_empty(), "the paced publisher published nothing");
     times.sort_unstable();
-    Ok(Floor {
+    Ok(PacedFigures {
         times,
         publisher_us: own * 1e6 / f64::from(published),
     })
 }
 
 #[derive(Debug, Default)]
-struct Paced {
+struct PacedSamples {
     /// Times of the messages after the warm-up.
     times: Vec<Duration>,
     /// Number of all messages.
@@ -279,18 +288,18 @@ struct Paced {
 
 async fn paced(
     channel: Channel,
-    samples: Arc<Vec<Sample>>,
+    samples: Arc<Vec<SampleMessage>>,
     n: usize,
     mean_s: f64,
     seconds: f64,
-) -> anyhow::Result<Paced> {
+) -> anyhow::Result<PacedSamples> {
     let options = BasicPublishOptions {
         mandatory: true,
         ..BasicPublishOptions::default()
     };
     let mut random = rand::rngs::ChaCha8Rng::seed_from_u64(n as u64);
     let mut turn = samples.iter().cycle().skip(n * samples.len() / 4);
-    let (mut waiting, mut paced) = (FuturesUnordered::new(), Paced::default());
+    let (mut waiting, mut paced) = (FuturesUnordered::new(), PacedSamples::default());
     let began = tokio::time::Instant::now();
     let (warm, ends) = (began + WARM_UP, began + WARM_UP + Duration::from_secs_f64(seconds));
     let mut next = began;

@@ -11,7 +11,7 @@ pub enum Bound {
     /// The value must be at least this.
     AtLeast(f64),
     /// No threshold: the value is only reported.
-    Told,
+    Reported,
 }
 
 impl Bound {
@@ -20,7 +20,7 @@ impl Bound {
         match self {
             Self::Below(most) => value < most,
             Self::AtLeast(least) => value >= least,
-            Self::Told => value.is_finite(),
+            Self::Reported => value.is_finite(),
         }
     }
 }
@@ -59,7 +59,7 @@ impl Figure {
         match self.bound {
             Bound::Below(most) => format!("< {most} {}", self.unit),
             Bound::AtLeast(least) => format!("≥ {least} {}", self.unit),
-            Bound::Told => String::new(),
+            Bound::Reported => String::new(),
         }
     }
 }
@@ -72,7 +72,7 @@ mod tests {
     fn a_bound_is_kept_or_missed() {
         assert!(Bound::Below(5.0).holds(4.9) && !Bound::Below(5.0).holds(5.0));
         assert!(Bound::AtLeast(90.0).holds(90.0) && !Bound::AtLeast(90.0).holds(89.9));
-        for bound in [Bound::Below(5.0), Bound::AtLeast(5.0), Bound::Told] {
+        for bound in [Bound::Below(5.0), Bound::AtLeast(5.0), Bound::Reported] {
             assert!(!bound.holds(f64::NAN), "{bound:?}");
         }
     }

@@ -11,16 +11,16 @@
 
 mod baseline;
 mod ceiling;
+pub mod drain;
 mod figures;
 mod machine;
+mod platform;
 mod processes;
 mod profiles;
 mod report;
 mod rounds;
 mod scrape;
 mod section;
-mod site;
-pub mod taker;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -31,12 +31,12 @@ pub use baseline::Comparison;
 pub use ceiling::Ceiling;
 pub use figures::{Bound, Figure};
 pub use machine::Machine;
-pub use processes::{Usage, Watch};
+pub use platform::{BenchPlatform, BenchPlatformOptions};
+pub use processes::{ProcessMonitor, Usage};
 pub use profiles::Profile;
 pub use report::Report;
 pub use scrape::Scrape;
 pub use section::{LoadSummary, Section};
-pub use site::{Site, SiteOptions};
 
 /// Arguments of a run.
 #[derive(Debug, Clone)]
@@ -86,25 +86,25 @@ impl Bench {
     }
 
     /// Prints a line about progress.
-    pub fn say(&self, text: &str) {
-        report::say(text);
+    pub fn progress(&self, text: &str) {
+        report::print(text);
     }
 }
 
 /// Measures, reports and compares. Returns whether every threshold was met and nothing regressed.
 ///
-/// # Errors
+/// # FailureCounter
 /// When a process does not start, a measurement fails, or the report would be invalid.
 pub async fn run(options: Options) -> anyhow::Result<bool> {
     let machine = Machine::describe().await;
     let began = std::time::Instant::now();
     let mut bench = Bench::new(options);
-    for (name, value) in site::experiments() {
-        bench
-            .notes
-            .push(format!("setting of this run: {name}={value} (production uses the default)"));
+    for (name, value) in platform::experiments() {
+        bench.notes.push(format!(
+            "setting of this run: {name}={value} (production uses the default)"
+        ));
     }
-    for (name, share) in processes::strangers().await {
+    for (name, share) in processes::busy_processes().await {
         bench.notes.push(format!(
             "before the run, process {name} used {share:.0} % of a core, which affects the figures"
         ));

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use url::Url;
 
 /// Interval of the memory samples.
-const LOOK: Duration = Duration::from_millis(200);
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(200);
 /// Clock ticks per second in `/proc/*/stat`; 100 on every supported Linux (`getconf CLK_TCK`).
 const TICKS: f64 = 100.0;
 
@@ -33,7 +33,7 @@ pub struct Usage {
 
 /// A monitored process, or a process with its children.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Watched {
+struct MonitoredProcess {
     name: String,
     pid: u32,
     family: bool,
@@ -41,33 +41,33 @@ struct Watched {
 
 /// Samples processes until [`ProcessMonitor::end`].
 #[derive(Debug)]
-pub struct Watch {
-    watched: Vec<Watched>,
+pub struct ProcessMonitor {
+    processes: Vec<MonitoredProcess>,
     before: BTreeMap<String, f64>,
     peaks: Arc<Mutex<BTreeMap<String, u64>>>,
     task: JoinHandle<()>,
 }
 
-impl Watch {
+impl ProcessMonitor {
     /// Starts with these processes and the servers that the environment names.
     ///
-    /// # Errors
+    /// # FailureCounter
     /// When the process of a server cannot be found.
     pub fn begin(processes: &[(String, u32)]) -> anyhow::Result<Self> {
-        let mut watched = servers()?;
-        watched.extend(processes.iter().map(|(name, pid)| Watched {
+        let mut processes = servers()?;
+        processes.extend(processes.iter().map(|(name, pid)| MonitoredProcess {
             name: name.clone(),
             pid: *pid,
             family: false,
         }));
         let mut before = BTreeMap::new();
-        for process in &watched {
+        for process in &processes {
             *before.entry(process.name.clone()).or_default() += process.cpu_s()?;
         }
         let peaks: Arc<Mutex<BTreeMap<String, u64>>> = Arc::default();
-        let task = tokio::spawn(look(watched.clone(), Arc::clone(&peaks)));
+        let task = tokio::spawn(sample_memory(processes.clone(), Arc::clone(&peaks)));
         Ok(Self {
-            watched,
+            processes,
             before,
             peaks,
             task,
@@ -76,12 +76,12 @@ impl Watch {
 
     /// Usage of each process since the start, by name.
     ///
-    /// # Errors
+    /// # FailureCounter
     /// When a process has ended meanwhile.
     pub fn end(self) -> anyhow::Result<BTreeMap<String, Usage>> {
         self.task.abort();
         let mut usage: BTreeMap<String, Usage> = BTreeMap::new();
-        for process in &self.watched {
+        for process in &self.processes {
             let (cpu_s, resident) = (process.cpu_s()?, process.resident()?);
             let entry = usage.entry(process.name.clone()).or_insert(Usage {
                 cpu_s: -self.before.get(&process.name).copied().unwrap_or_default(),
@@ -100,16 +100,16 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for ProcessMonitor {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-async fn look(watched: Vec<Watched>, peaks: Arc<Mutex<BTreeMap<String, u64>>>) {
+async fn sample_memory(processes: Vec<MonitoredProcess>, peaks: Arc<Mutex<BTreeMap<String, u64>>>) {
     loop {
         let mut now: BTreeMap<&str, u64> = BTreeMap::new();
-        for process in &watched {
+        for process in &processes {
             *now.entry(&process.name).or_default() += process.resident().unwrap_or_default();
         }
         if let Ok(mut peaks) = peaks.lock() {
@@ -118,11 +118,11 @@ async fn look(watched: Vec<Watched>, peaks: Arc<Mutex<BTreeMap<String, u64>>>) {
                 *peak = (*peak).max(resident);
             }
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(SAMPLE_INTERVAL).await;
     }
 }
 
-impl Watched {
+impl MonitoredProcess {
     fn cpu_s(&self) -> anyhow::Result<f64> {
         let mut ticks = ticks(self.pid, self.family).with_context(|| format!("{} has ended", self.name))?;
         if self.family {
@@ -151,10 +151,10 @@ impl Watched {
 
 /// CPU time of this process so far, in seconds.
 ///
-/// # Errors
+/// # FailureCounter
 /// When `/proc` cannot be read.
 pub(super) fn own_cpu_s() -> anyhow::Result<f64> {
-    let own = Watched {
+    let own = MonitoredProcess {
         name: "loadtests".to_owned(),
         pid: std::process::id(),
         family: false,
@@ -196,7 +196,7 @@ fn memory(pid: u32) -> Option<Memory> {
 
 /// Processes that use CPU before the measurement: name and percent of a core over two seconds, from 3 % up, the largest first.
 /// Such a process, for example one that an earlier run left behind, distorts every figure.
-pub(super) async fn strangers() -> Vec<(String, f64)> {
+pub(super) async fn busy_processes() -> Vec<(String, f64)> {
     const OBSERVED: Duration = Duration::from_secs(2);
     let all = || -> BTreeMap<u32, u64> {
         let of = |pid| Some((pid, ticks(pid, false)?));
@@ -220,7 +220,7 @@ pub(super) async fn strangers() -> Vec<(String, f64)> {
 
 /// The highest resident memory that a process has had, as the kernel records it.
 ///
-/// # Errors
+/// # FailureCounter
 /// When the process has ended.
 pub(super) fn high_water_bytes(pid: u32) -> anyhow::Result<u64> {
     let status =
@@ -250,14 +250,14 @@ fn processes() -> impl Iterator<Item = u32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-fn servers() -> anyhow::Result<Vec<Watched>> {
+fn servers() -> anyhow::Result<Vec<MonitoredProcess>> {
     let server = |name: &str, variable: &str, port: u16, family: bool| {
         let url = std::env::var(variable).with_context(|| format!("{variable} is not set; run ./dev bench"))?;
         let port = Url::parse(&url)?.port().unwrap_or(port);
         let pid = listener(port).with_context(|| {
             format!("no process visible to this user listens on port {port}: the CPU time of {name} cannot be measured")
         })?;
-        anyhow::Ok(Watched {
+        anyhow::Ok(MonitoredProcess {
             name: name.to_owned(),
             pid,
             family,
@@ -293,7 +293,10 @@ fn listener(port: u16) -> anyhow::Result<u32> {
             .filter_map(|file| fs::read_link(file.path()).ok())
             .any(|target| inodes.contains(&target))
     };
-    processes().filter(holds).min().context("the listening process belongs to another user")
+    processes()
+        .filter(holds)
+        .min()
+        .context("the listening process belongs to another user")
 }
 
 #[cfg(test)]
@@ -322,7 +325,7 @@ mod tests {
             .spawn()
             .unwrap();
         let named = format!("({})", busy.id().unwrap());
-        let found = strangers().await;
+        let found = busy_processes().await;
         assert!(
             found.iter().any(|(name, share)| name.ends_with(&named) && *share > 3.0),
             "{found:?}"

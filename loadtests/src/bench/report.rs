@@ -17,12 +17,12 @@ pub struct Report {
     /// Arguments of the run.
     pub options: Options,
     /// The part that is written to the result file.
-    pub written: Written,
+    pub written: ReportData,
 }
 
 /// A run as it is written to a file and read back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Written {
+pub struct ReportData {
     /// Name of the profile.
     pub profile: String,
     /// Seed of the random choices.
@@ -43,10 +43,10 @@ pub struct Written {
     pub sections: Vec<Section>,
 }
 
-impl Written {
+impl ReportData {
     /// Checks that the report is complete.
     ///
-    /// # Errors
+    /// # FailureCounter
     /// When something is missing; the error names it.
     pub fn check(&self) -> anyhow::Result<()> {
         if let Some(problem) = self.ceiling.problem() {
@@ -80,10 +80,10 @@ impl Written {
 impl Report {
     /// Assembles the report of a finished run.
     ///
-    /// # Errors
+    /// # FailureCounter
     /// When the ceiling, a process of a section or every figure is missing: the report would be invalid.
     pub fn assemble(machine: Machine, bench: Bench, took: Duration) -> anyhow::Result<Self> {
-        let written = Written {
+        let written = ReportData {
             profile: bench.options.profile.name().to_owned(),
             seed: bench.options.seed,
             machine,
@@ -103,7 +103,7 @@ impl Report {
 
     /// The report as JSON.
     ///
-    /// # Errors
+    /// # FailureCounter
     /// When a value cannot be serialized.
     pub fn json(&self) -> anyhow::Result<String> {
         Ok(serde_json::to_string_pretty(&self.written)? + "\n")
@@ -111,7 +111,7 @@ impl Report {
 
     /// The report as a baseline: without the second-by-second data, which no comparison uses.
     ///
-    /// # Errors
+    /// # FailureCounter
     /// When a value cannot be serialized.
     pub fn baseline_json(&self) -> anyhow::Result<String> {
         let mut kept = self.written.clone();
@@ -138,7 +138,7 @@ impl Report {
 
     /// Prints the table.
     pub fn print(&self, comparison: &Comparison, path: &Path) {
-        say(&self.table(comparison));
+        print(&self.table(comparison));
         print(&format!("written to {}", path.display()));
     }
 
@@ -248,6 +248,6 @@ pub(super) fn verdict(missed: &[String], took: Duration) {
     }
 }
 
-pub(super) fn say(text: &str) {
+pub(super) fn print(text: &str) {
     crate::print::line(text);
 }

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::faults;
 use super::report::Report;
-use super::run::{Lab, Terms, run};
+use super::run::{ReusableServers, RunOptions, run};
 use super::scenario::Scenario;
 use crate::print::line;
 
@@ -66,15 +66,15 @@ pub async fn command(arguments: Arguments) -> anyhow::Result<bool> {
     };
     line(&format!("seed {}", arguments.seed));
     line(Report::HEADING);
-    let mut lab = Lab::default();
+    let mut lab = ReusableServers::default();
     let logs = PathBuf::from("target/chaos/logs");
-    let terms = Terms {
+    let options = RunOptions {
         guarded: report.guarded,
         seed: arguments.seed,
         soak,
     };
     for scenario in &scenarios {
-        let row = run(&mut lab, scenario, &terms, &logs).await;
+        let row = run(&mut lab, scenario, &options, &logs).await;
         line(&row.line());
         report.scenarios.push(row);
     }

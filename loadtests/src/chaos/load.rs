@@ -12,8 +12,8 @@ use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::cast::{Cast, Place};
-use crate::ledger::{Deed, Sent};
+use super::pool::{GuildChannel, MemberPool};
+use crate::ledger::{ActionLog, MemberAction};
 use crate::platform::Emulator;
 
 /// Commands that every member may run, and that use Postgres, Redis and Discord to different degrees.
@@ -29,17 +29,17 @@ pub(super) enum Kind {
     /// Commands, joins and leaves.
     Mixed,
     /// Joins and leaves.
-    Members,
+    LoadGenerator,
     /// Commands.
     Commands,
 }
 
 /// Performs members' actions through the emulator and records them.
 #[derive(Debug, Clone)]
-pub(super) struct Members {
+pub(super) struct LoadGenerator {
     discord: Emulator,
-    cast: Arc<Mutex<Cast>>,
-    sent: Sent,
+    pool: Arc<Mutex<MemberPool>>,
+    sent: ActionLog,
 }
 
 /// A load that runs in the background.
@@ -49,54 +49,54 @@ pub(super) struct Load {
     task: tokio::task::JoinHandle<anyhow::Result<()>>,
 }
 
-impl Members {
-    pub(super) fn new(discord: Emulator, cast: Arc<Mutex<Cast>>, sent: Sent) -> Self {
-        Self { discord, cast, sent }
+impl LoadGenerator {
+    pub(super) fn new(discord: Emulator, pool: Arc<Mutex<MemberPool>>, sent: ActionLog) -> Self {
+        Self { discord, pool, sent }
     }
 
     /// The next member runs this command.
-    pub(super) async fn command(&self, name: &str) -> anyhow::Result<Deed> {
-        let (place, user) = self.cast.lock().commander();
+    pub(super) async fn command(&self, name: &str) -> anyhow::Result<MemberAction> {
+        let (place, user) = self.pool.lock().commander();
         self.command_by(place, user, name).await
     }
 
     /// This member runs this command.
-    pub(super) async fn command_by(&self, place: Place, user: u64, name: &str) -> anyhow::Result<Deed> {
+    pub(super) async fn command_by(&self, place: GuildChannel, user: u64, name: &str) -> anyhow::Result<MemberAction> {
         // Forced: Discord's client would hide the command until a worker has registered it.
         let id = self
             .discord
             .forced_command((place.guild, place.channel), user, name, json!([]))
             .await?;
-        let deed = Deed::Command {
+        let action = MemberAction::Command {
             id: id.parse()?,
             guild: place.guild,
             user,
         };
-        self.sent.note(deed);
-        Ok(deed)
+        self.sent.record(action);
+        Ok(action)
     }
 
     /// The next user joins.
-    pub(super) async fn join(&self) -> anyhow::Result<Deed> {
-        let (guild, user) = self.cast.lock().joiner();
+    pub(super) async fn join(&self) -> anyhow::Result<MemberAction> {
+        let (guild, user) = self.pool.lock().joiner();
         self.discord
             .join(guild, user, &format!("fremen{}", user % 1_000_000))
             .await?;
-        let deed = Deed::Join { guild, user };
-        self.sent.note(deed);
-        Ok(deed)
+        let action = MemberAction::Join { guild, user };
+        self.sent.record(action);
+        Ok(action)
     }
 
     /// The next member leaves for good; when all have left, a user joins instead.
-    pub(super) async fn leave(&self) -> anyhow::Result<Deed> {
-        let leaver = self.cast.lock().leaver();
+    pub(super) async fn leave(&self) -> anyhow::Result<MemberAction> {
+        let leaver = self.pool.lock().leaver();
         let Some((guild, user)) = leaver else {
             return self.join().await;
         };
         self.discord.leave(guild, user).await?;
-        let deed = Deed::Leave { guild, user };
-        self.sent.note(deed);
-        Ok(deed)
+        let action = MemberAction::Leave { guild, user };
+        self.sent.record(action);
+        Ok(action)
     }
 
     /// Starts a load with this many actions per second. The same seed gives the same actions in the same order.
@@ -120,12 +120,12 @@ impl Members {
                 () = sleep_until(next) => {}
                 () = stop.cancelled() => return Ok(()),
             }
-            let deed = match kind {
+            let action = match kind {
                 Kind::Mixed => random.random_range(0..10),
-                Kind::Members => random.random_range(5..10),
+                Kind::LoadGenerator => random.random_range(5..10),
                 Kind::Commands => random.random_range(0..5),
             };
-            match deed {
+            match action {
                 0..5 => self.command(COMMANDS[random.random_range(0..COMMANDS.len())]).await?,
                 5..8 => self.join().await?,
                 _ => self.leave().await?,

@@ -14,11 +14,11 @@
 //!     expected: "recovery within 5 s",
 //!     guard: Guard::Harness("there is no second proxy"),
 //!     without_guard: "no recovery",
-//!     run: |stage| Box::pin(proxy_killed(stage)),
+//!     run: |testbed| Box::pin(proxy_killed(testbed)),
 //! }];
 //!
-//! async fn proxy_killed(stage: &mut Stage) -> anyhow::Result<()> {
-//!     let proxies = if stage.guarded() { 2 } else { 1 };
+//! async fn proxy_killed(testbed: &mut Testbed) -> anyhow::Result<()> {
+//!     let proxies = if testbed.guarded() { 2 } else { 1 };
 //!     testbed.start(Deployment::default().proxies(proxies)).await?; // a seeded platform of its own, ready
 //!     testbed.load(40).await?;                                      // 40 commands, joins and leaves per second
 //!     testbed.wait_for_effects(20).await?;                          // twenty further actions have their effect
@@ -41,29 +41,29 @@
 //! each scenario can fail. [`Guard::FailPoint`] is armed in every process by the testbed; for [`Guard::Harness`] the scenario
 //! checks [`Testbed::guarded`]. `docs/faults.md` is generated from the scenarios.
 
-mod cast;
+mod broker_client;
 mod cli;
-mod door;
+mod deployment;
 pub mod faults;
 mod load;
+mod member_pool;
 mod published;
 mod report;
 mod run;
 mod scenario;
-mod shape;
-mod stage;
+mod testbed;
 
 use std::time::Duration;
 
-pub use cast::{Cast, Place};
 pub use cli::{Arguments, by_name, command};
-pub use report::{Report, Row};
-pub use run::{Lab, Terms, run};
-pub use scenario::{Guard, Invariant, Running, Scenario};
-pub use shape::Shape;
-pub use stage::{Check, Stage};
+pub use deployment::Deployment;
+pub use pool::{GuildChannel, MemberPool};
+pub use report::{Report, ScenarioResult};
+pub use run::{ReusableServers, RunOptions, run};
+pub use scenario::{Guard, Invariant, Scenario, ScenarioFuture};
+pub use testbed::{Check, Testbed};
 
-/// A killed worker, proxy or ingestor that is started again works within this time.
+/// A killed worker, proxy or ingestor that is started again expect_join_effect within this time.
 pub const PROCESS_BACK: Duration = Duration::from_secs(5);
 /// Events are handled again within this time after a broker is back.
 pub const BROKER_BACK: Duration = Duration::from_secs(10);

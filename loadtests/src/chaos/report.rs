@@ -11,7 +11,7 @@ use crate::ledger::Tally;
 
 /// Result of one scenario.
 #[derive(Debug, Clone, Serialize)]
-pub struct Row {
+pub struct ScenarioResult {
     /// Fault number in the catalogue.
     pub fault: u8,
     /// Name of the scenario.
@@ -37,12 +37,12 @@ pub struct Row {
     /// Whether everything that the scenario starts had started. A failure before that is no result about the fault.
     pub was_set_up: bool,
     /// Whether the scenario ended early, so that invariants may be unchecked.
-    pub broke_off: bool,
+    pub ended_early: bool,
     /// How long it took.
     pub seconds: f32,
 }
 
-impl Row {
+impl ScenarioResult {
     pub(super) fn new(scenario: &Scenario, guarded: bool) -> Self {
         Self {
             fault: scenario.fault,
@@ -57,7 +57,7 @@ impl Row {
             failures: Vec::new(),
             notes: Vec::new(),
             was_set_up: false,
-            broke_off: false,
+            ended_early: false,
             seconds: 0.0,
         }
     }
@@ -74,7 +74,7 @@ impl Row {
 
     fn verdict(&self) -> String {
         let marks = self.proves.iter().map(|invariant| {
-            let mark = match (self.broken.contains(invariant), self.broke_off) {
+            let mark = match (self.broken.contains(invariant), self.ended_early) {
                 (true, _) => "✗",
                 (false, true) => "?",
                 (false, false) => "✓",
@@ -126,7 +126,7 @@ pub struct Report {
     /// Whether the guards were active.
     pub guarded: bool,
     /// One result for each selected scenario.
-    pub scenarios: Vec<Row>,
+    pub scenarios: Vec<ScenarioResult>,
     /// Fault numbers without a scenario, in a run of all.
     pub missing: Vec<u8>,
 }

@@ -7,25 +7,25 @@ use std::time::{Duration, Instant};
 use arrakis_causes::causes;
 use futures_util::FutureExt as _;
 
-use super::report::Row;
+use super::report::ScenarioResult;
 use super::scenario::{Invariant, Scenario};
-use super::stage::Stage;
+use super::testbed::Testbed;
 use crate::ledger::Tally;
-use crate::platform::servers::Rabbit;
+use crate::platform::servers::RabbitServer;
 
 /// Time limit of a scenario.
 const LIMIT: Duration = Duration::from_secs(150);
 
 /// Servers that one scenario leaves to the next, since their start takes seconds.
 #[derive(Debug, Default)]
-pub struct Lab {
+pub struct ReusableServers {
     /// A private broker that the last scenario left running and unchanged.
-    pub broker: Option<Rabbit>,
+    pub broker: Option<RabbitServer>,
 }
 
 /// Options of a run.
 #[derive(Debug, Clone, Copy)]
-pub struct Terms {
+pub struct RunOptions {
     /// Whether guards are active. Without its guard, a scenario is expected to fail.
     pub guarded: bool,
     /// Seed of the load's schedule.
@@ -35,26 +35,26 @@ pub struct Terms {
 }
 
 /// Runs one scenario.
-pub async fn run(lab: &mut Lab, scenario: &Scenario, terms: &Terms, logs: &Path) -> Row {
+pub async fn run(lab: &mut ReusableServers, scenario: &Scenario, options: &RunOptions, logs: &Path) -> ScenarioResult {
     let begun = Instant::now();
-    let mut stage = Stage::new(std::mem::take(lab), scenario.guard, terms);
-    let limit = LIMIT + terms.soak.map_or(Duration::ZERO, |soak| soak * 2);
-    let problem = play(&mut stage, scenario, limit).await;
-    let mut row = Row::new(scenario, terms.guarded);
-    row.recovery_ms = stage
+    let mut testbed = Testbed::new(std::mem::take(lab), scenario.guard, options);
+    let limit = LIMIT + options.soak.map_or(Duration::ZERO, |soak| soak * 2);
+    let problem = run_scenario(&mut testbed, scenario, limit).await;
+    let mut row = ScenarioResult::new(scenario, options.guarded);
+    row.recovery_ms = testbed
         .recovery()
         .map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
-    row.tally = stage.tally().cloned().unwrap_or_default();
-    row.was_set_up = stage.stands();
-    row.notes = stage.notes().to_vec();
-    row.judge(scenario, stage.checks(), problem);
-    if !row.passed() || row.broke_off {
-        keep_logs(&mut stage, &logs.join(scenario.name));
+    row.tally = testbed.tally().cloned().unwrap_or_default();
+    row.was_set_up = testbed.was_set_up();
+    row.notes = testbed.notes().to_vec();
+    row.judge(scenario, testbed.checks(), problem);
+    if !row.passed() || row.ended_early {
+        keep_logs(&mut testbed, &logs.join(scenario.name));
     }
-    *lab = stage.close();
+    *lab = testbed.close();
     // A scenario that ended early may have left the broker with changed settings.
     if let Some(broker) = &mut lab.broker
-        && !(row.failures.is_empty() && broker.is_sound().await)
+        && !(row.failures.is_empty() && broker.is_healthy().await)
     {
         lab.broker = None;
     }
@@ -63,16 +63,16 @@ pub async fn run(lab: &mut Lab, scenario: &Scenario, terms: &Terms, logs: &Path)
 }
 
 /// Runs the scenario and lets the ledger judge. Returns why it ended early, if it did.
-async fn play(stage: &mut Stage, scenario: &Scenario, limit: Duration) -> Option<String> {
-    let playing = AssertUnwindSafe(async {
-        (scenario.run)(stage).await?;
-        let more = stage.fill_up().await?;
-        if more || stage.tally().is_none() {
-            stage.judge().await?;
+async fn run_scenario(testbed: &mut Testbed, scenario: &Scenario, limit: Duration) -> Option<String> {
+    let running = AssertUnwindSafe(async {
+        (scenario.run)(testbed).await?;
+        let more = testbed.add_missing_actions().await?;
+        if more || testbed.tally().is_none() {
+            testbed.judge().await?;
         }
         anyhow::Ok(())
     });
-    match tokio::time::timeout(limit, playing.catch_unwind()).await {
+    match tokio::time::timeout(limit, running.catch_unwind()).await {
         Ok(Ok(Ok(()))) => None,
         Ok(Ok(Err(error))) => Some(causes(error.as_ref())),
         Ok(Err(panic)) => {
@@ -88,11 +88,11 @@ async fn play(stage: &mut Stage, scenario: &Scenario, limit: Duration) -> Option
     }
 }
 
-impl Row {
-    fn judge(&mut self, scenario: &Scenario, checks: &[super::stage::Check], problem: Option<String>) {
+impl ScenarioResult {
+    fn judge(&mut self, scenario: &Scenario, checks: &[super::testbed::Check], problem: Option<String>) {
         self.failures.extend(problem);
         let ended = self.failures.is_empty();
-        self.broke_off = !ended;
+        self.ended_early = !ended;
         let Tally { lost, doubled, .. } = &self.tally;
         if !lost.is_empty() {
             self.failures.push(format!(
@@ -121,15 +121,16 @@ impl Row {
             Invariant::I2 => self.tally.can_double > 0,
             _ => false,
         };
-        let looked_at = |invariant: &Invariant| checks.iter().any(|check| check.invariant == *invariant);
-        let passed_over: Vec<_> = scenario
+        let checked_by_scenario = |invariant: &Invariant| checks.iter().any(|check| check.invariant == *invariant);
+        let unchecked: Vec<_> = scenario
             .proves
             .iter()
-            .filter(|invariant| !judged_by_ledger(invariant) && !looked_at(invariant))
+            .filter(|invariant| !judged_by_ledger(invariant) && !checked_by_scenario(invariant))
             .collect();
         // A scenario that ended early has a failure already.
-        for invariant in passed_over.into_iter().filter(|_| ended) {
-            self.failures.push(format!("{invariant}: the scenario did not check this invariant"));
+        for invariant in unchecked.into_iter().filter(|_| ended) {
+            self.failures
+                .push(format!("{invariant}: the scenario did not check this invariant"));
             self.broken.push(*invariant);
         }
         self.broken.sort_unstable();
@@ -145,11 +146,11 @@ fn some(all: &[String]) -> String {
 }
 
 /// Writes the output of the processes of a scenario that failed or ended early.
-fn keep_logs(stage: &mut Stage, folder: &Path) {
+fn keep_logs(testbed: &mut Testbed, folder: &Path) {
     if std::fs::create_dir_all(folder).is_err() {
         return;
     }
-    for (name, lines) in stage.logs() {
+    for (name, lines) in testbed.logs() {
         // An error here must not hide the failure that the log belongs to.
         let _ = std::fs::write(folder.join(format!("{name}.log")), lines.join("\n"));
     }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use serde::Serialize;
 
-use super::Stage;
+use super::Testbed;
 
 /// A property that must hold during every fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -26,6 +26,38 @@ pub enum Invariant {
     I7,
     /// No tenant reads another tenant's rows.
     I8,
+}
+
+impl Invariant {
+    /// All invariants.
+    pub const ALL: [Self; 8] = [
+        Self::I1,
+        Self::I2,
+        Self::I3,
+        Self::I4,
+        Self::I5,
+        Self::I6,
+        Self::I7,
+        Self::I8,
+    ];
+
+    /// The condition that holds, as in `docs/faults.md`.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::I1 => "every confirmed event has its effect, is in the dead-letter queue, or is still queued",
+            Self::I2 => "each event has at most one effect",
+            Self::I3 => {
+                "an interaction is deferred within three seconds or counted as expired; it is never answered late"
+            }
+            Self::I4 => "Discord receives no more than its limits allow, and nothing after the token is dead",
+            Self::I5 => {
+                "the platform recovers within the stated time, without a person and without restarting what was healthy"
+            }
+            Self::I6 => "the metric and the health component of the fault change",
+            Self::I7 => "memory stays bounded",
+            Self::I8 => "no tenant reads another tenant's rows",
+        }
+    }
 }
 
 impl fmt::Display for Invariant {
@@ -53,7 +85,7 @@ impl fmt::Display for Guard {
 }
 
 /// The future of a running scenario.
-pub type Running<'a> = Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>;
+pub type ScenarioFuture<'a> = Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>;
 
 /// A fault of the catalogue, injected in one way.
 #[derive(Clone, Copy)]
@@ -73,7 +105,7 @@ pub struct Scenario {
     /// What was observed without the guard; empty where only a failure was recorded.
     pub without_guard: &'static str,
     /// The function that runs the scenario.
-    pub run: for<'a> fn(&'a mut Stage) -> Running<'a>,
+    pub run: for<'a> fn(&'a mut Testbed) -> ScenarioFuture<'a>,
 }
 
 impl fmt::Debug for Scenario {

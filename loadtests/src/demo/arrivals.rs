@@ -3,13 +3,13 @@
 use std::io::Write;
 
 use super::Transcript;
-use super::stage::Stage;
+use super::context::DemoContext;
 
 /// Newcomers with their holding and the roles that it gives.
 const ARRIVALS: &[(&str, &str, &[&str])] = &[
     ("stilgar", "rank 3", &["Naib"]),
     ("chani", "rank 8", &["Fedaykin"]),
-    ("liet", "rank 69, the last place", &["Fedaykin"]),
+    ("liet", "rank 69, the last server", &["Fedaykin"]),
     ("harah", "rank 70, level with rank 69 but later", &["Usul"]),
     ("otheym", "exactly 69", &["Ichwan"]),
     ("jamis", "68.999999999999999999", &["Hajra"]),
@@ -19,19 +19,16 @@ const ARRIVALS: &[(&str, &str, &[&str])] = &[
 
 /// Every newcomer on each side of a tier boundary joins and has exactly the role of their tier.
 pub(super) async fn newcomers_get_their_tier<W: Write>(
-    stage: &Stage<'_>,
+    demo: &DemoContext<'_>,
     transcript: &mut Transcript<W>,
 ) -> anyhow::Result<()> {
     transcript.scene("Eight travellers arrive at Sietch Tabr");
     for (name, holds, _) in ARRIVALS {
         transcript.act(format!("{name} joins ({holds})"));
-        stage
-            .discord
-            .join(stage.tabr.guild, stage.newcomer(name)?, name)
-            .await?;
+        demo.discord.join(demo.tabr.guild, demo.newcomer(name)?, name).await?;
     }
     for (name, _, wanted) in ARRIVALS {
-        let found = stage.roles_become(&stage.tabr, stage.newcomer(name)?, wanted).await?;
+        let found = demo.roles_become(&demo.tabr, demo.newcomer(name)?, wanted).await?;
         let roles = if wanted.is_empty() {
             "no role".to_owned()
         } else {
@@ -44,23 +41,22 @@ pub(super) async fn newcomers_get_their_tier<W: Write>(
 
 /// An admin assigns a role that the rules do not give. The worker removes it and assigns the right one.
 pub(super) async fn a_role_by_hand_is_put_right<W: Write>(
-    stage: &Stage<'_>,
+    demo: &DemoContext<'_>,
     transcript: &mut Transcript<W>,
 ) -> anyhow::Result<()> {
     transcript.scene("Somebody plays with roles");
-    let jamis = stage.newcomer("jamis")?;
+    let jamis = demo.newcomer("jamis")?;
     transcript.act("an admin makes jamis a Naib by hand and takes Hajra away");
-    stage
-        .discord
-        .set_roles(stage.tabr.guild, jamis, &[stage.tabr.role("Naib")?])
+    demo.discord
+        .set_roles(demo.tabr.guild, jamis, &[demo.tabr.role("Naib")?])
         .await?;
-    let found = stage.roles_become(&stage.tabr, jamis, &["Hajra"]).await?;
+    let found = demo.roles_become(&demo.tabr, jamis, &["Hajra"]).await?;
     transcript.same("jamis is Hajra again", &found, &vec!["Hajra".to_owned()]);
 
     transcript.act("jamis leaves, and comes back");
-    stage.discord.leave(stage.tabr.guild, jamis).await?;
-    stage.discord.join(stage.tabr.guild, jamis, "jamis").await?;
-    let found = stage.roles_become(&stage.tabr, jamis, &["Hajra"]).await?;
+    demo.discord.leave(demo.tabr.guild, jamis).await?;
+    demo.discord.join(demo.tabr.guild, jamis, "jamis").await?;
+    let found = demo.roles_become(&demo.tabr, jamis, &["Hajra"]).await?;
     transcript.same(
         "jamis is known and gets Hajra at once",
         &found,

@@ -8,27 +8,27 @@ use serde_json::{Value, json};
 
 use super::Transcript;
 use super::commands::show;
-use super::stage::Stage;
+use super::context::DemoContext;
 use crate::platform::Platform;
 
 /// A worker is killed between the defer and the reply; another worker completes the reply.
 pub(super) async fn a_worker_is_killed<W: Write>(
     platform: &mut Platform,
-    stage: &Stage<'_>,
+    demo: &DemoContext<'_>,
     transcript: &mut Transcript<W>,
 ) -> anyhow::Result<()> {
     transcript.scene("SIGKILL in the middle of an answer");
     // The emulator delays the edit, so that the worker dies before it completes.
     let slow = json!({"kind": "rest_latency", "method": "PATCH", "path": "@original", "ms": 4_000, "count": 1});
-    stage.discord.post("/control/faults", slow).await?;
-    let chani = stage.newcomer("chani")?;
-    let place = (stage.tabr.guild, stage.tabr.channel);
+    demo.discord.post("/control/faults", slow).await?;
+    let chani = demo.newcomer("chani")?;
+    let server = (demo.tabr.guild, demo.tabr.channel);
     transcript.act("chani: /threshold");
-    let id = stage.discord.command(place, chani, "threshold", json!([])).await?;
-    let deferred = stage
+    let id = demo.discord.command(server, chani, "threshold", json!([])).await?;
+    let deferred = demo
         .discord
         .until("the defer", async || {
-            Ok(Some(stage.discord.interaction(&id).await?).filter(|i| i.state == "deferred"))
+            Ok(Some(demo.discord.interaction(&id).await?).filter(|i| i.state == "deferred"))
         })
         .await?;
     transcript.see(format!(
@@ -39,7 +39,7 @@ pub(super) async fn a_worker_is_killed<W: Write>(
     platform.kill_workers().await;
     transcript.act("another worker starts");
     platform.start_worker().await?;
-    let answer = stage.discord.answer(&id).await?;
+    let answer = demo.discord.answer(&id).await?;
     show(transcript, &answer);
     let text = answer.text();
     transcript.expect("the reply arrives", text.contains("Rank 69 holds"), &text);
@@ -54,21 +54,21 @@ pub(super) async fn a_worker_is_killed<W: Write>(
 /// The ingestor is stopped; the next one receives the missed events by RESUME.
 pub(super) async fn the_ingestor_restarts<W: Write>(
     platform: &mut Platform,
-    stage: &Stage<'_>,
+    demo: &DemoContext<'_>,
     transcript: &mut Transcript<W>,
 ) -> anyhow::Result<()> {
     transcript.scene("The ingestor restarts");
-    let before = identifies(stage).await?;
+    let before = identifies(demo).await?;
     platform.stop_ingestor().await?;
     transcript.act("SIGTERM; while no ingestor runs, otheym and liet leave and come back");
     for name in ["otheym", "liet"] {
-        let user = stage.newcomer(name)?;
-        stage.discord.leave(stage.tabr.guild, user).await?;
-        stage.discord.join(stage.tabr.guild, user, name).await?;
+        let user = demo.newcomer(name)?;
+        demo.discord.leave(demo.tabr.guild, user).await?;
+        demo.discord.join(demo.tabr.guild, user, name).await?;
     }
     platform.start_ingestor().await?;
     for (name, role) in [("otheym", "Ichwan"), ("liet", "Fedaykin")] {
-        let found = stage.roles_become(&stage.tabr, stage.newcomer(name)?, &[role]).await?;
+        let found = demo.roles_become(&demo.tabr, demo.newcomer(name)?, &[role]).await?;
         transcript.same(
             format!("{name} has {role}: the join was replayed"),
             &found,
@@ -77,12 +77,12 @@ pub(super) async fn the_ingestor_restarts<W: Write>(
     }
     transcript.same(
         "the session was resumed: no identify was spent",
-        &identifies(stage).await?,
+        &identifies(demo).await?,
         &before,
     );
     transcript.act("liet: /position, through the new ingestor");
-    let answer = stage
-        .ask(&stage.tabr, stage.newcomer("liet")?, "position", json!([]))
+    let answer = demo
+        .ask(&demo.tabr, demo.newcomer("liet")?, "position", json!([]))
         .await?;
     let text = answer.text();
     transcript.expect("the command is answered", text.contains("Rank 69"), &text);
@@ -90,9 +90,12 @@ pub(super) async fn the_ingestor_restarts<W: Write>(
 }
 
 /// The emulator's counts for the whole demo.
-pub(super) async fn limits_held<W: Write>(stage: &Stage<'_>, transcript: &mut Transcript<W>) -> anyhow::Result<()> {
+pub(super) async fn limits_held<W: Write>(
+    demo: &DemoContext<'_>,
+    transcript: &mut Transcript<W>,
+) -> anyhow::Result<()> {
     transcript.scene("Rate limits and expired interactions");
-    let stats: Value = stage.discord.get("/control/stats").await?;
+    let stats: Value = demo.discord.get("/control/stats").await?;
     let limited = limited_routes(&stats);
     transcript.expect("no 429 for the proxy", limited.is_empty(), limited);
     let most = stats["most_requests_in_1100_ms"].as_u64().unwrap_or(u64::MAX);
@@ -101,7 +104,7 @@ pub(super) async fn limits_held<W: Write>(stage: &Stage<'_>, transcript: &mut Tr
         most <= 50,
         most,
     );
-    let expired: Vec<Value> = expired(stage).await?;
+    let expired: Vec<Value> = expired(demo).await?;
     transcript.expect("no interaction expired", expired.is_empty(), format!("{expired:?}"));
     Ok(())
 }
@@ -118,15 +121,15 @@ fn limited_routes(stats: &Value) -> String {
     limited.collect::<Vec<_>>().join(", ")
 }
 
-async fn identifies(stage: &Stage<'_>) -> anyhow::Result<u64> {
-    let stats: Value = stage.discord.get("/control/stats").await?;
+async fn identifies(demo: &DemoContext<'_>) -> anyhow::Result<u64> {
+    let stats: Value = demo.discord.get("/control/stats").await?;
     stats["identifies"]
         .as_u64()
         .with_context(|| format!("no count of identifies in {stats}"))
 }
 
-async fn expired(stage: &Stage<'_>) -> anyhow::Result<Vec<Value>> {
-    let list: Value = stage.discord.get("/control/interactions").await?;
+async fn expired(demo: &DemoContext<'_>) -> anyhow::Result<Vec<Value>> {
+    let list: Value = demo.discord.get("/control/interactions").await?;
     let list = list.as_array().cloned().unwrap_or_default();
     let mut seen = HashSet::new();
     Ok(list

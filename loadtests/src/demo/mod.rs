@@ -6,9 +6,9 @@
 
 mod arrivals;
 mod commands;
+mod context;
 mod faults;
 mod refusals;
-mod stage;
 mod tenants;
 mod transcript;
 
@@ -59,14 +59,14 @@ pub async fn play<W: Write>(
     plan: &seed::Plan,
     transcript: &mut Transcript<W>,
 ) -> anyhow::Result<()> {
-    let stage = stage::Stage::find(&platform.discord, plan).await?;
-    arrivals::newcomers_get_their_tier(&stage, transcript).await?;
-    commands::six_commands(&stage, transcript).await?;
-    commands::a_button(&stage, transcript).await?;
-    refusals::what_is_wrong_is_said(&stage, transcript).await?;
-    tenants::each_sees_its_own(&stage, transcript).await?;
-    arrivals::a_role_by_hand_is_put_right(&stage, transcript).await?;
-    faults::a_worker_is_killed(platform, &stage, transcript).await?;
-    faults::the_ingestor_restarts(platform, &stage, transcript).await?;
-    faults::limits_held(&stage, transcript).await
+    let demo = context::DemoContext::find(&platform.discord, plan).await?;
+    arrivals::newcomers_get_their_tier(&demo, transcript).await?;
+    commands::six_commands(&demo, transcript).await?;
+    commands::a_button(&demo, transcript).await?;
+    refusals::what_is_wrong_is_said(&demo, transcript).await?;
+    tenants::each_sees_its_own(&demo, transcript).await?;
+    arrivals::a_role_by_hand_is_put_right(&demo, transcript).await?;
+    faults::a_worker_is_killed(platform, &demo, transcript).await?;
+    faults::the_ingestor_restarts(platform, &demo, transcript).await?;
+    faults::limits_held(&demo, transcript).await
 }

@@ -6,22 +6,22 @@ use serde_json::json;
 
 use super::Transcript;
 use super::commands::show;
-use super::stage::Stage;
+use super::context::DemoContext;
 
 /// An invalid option, an unreadable option, and a server that is not onboarded.
 pub(super) async fn what_is_wrong_is_said<W: Write>(
-    stage: &Stage<'_>,
+    demo: &DemoContext<'_>,
     transcript: &mut Transcript<W>,
 ) -> anyhow::Result<()> {
     transcript.scene("Three invalid commands");
     transcript.act("a client without validation sends /leaderboard page:-3");
-    let place = (stage.tabr.guild, stage.tabr.channel);
+    let server = (demo.tabr.guild, demo.tabr.channel);
     let options = json!([{"name": "page", "type": 4, "value": -3}]);
-    let id = stage
+    let id = demo
         .discord
-        .forced_command(place, stage.newcomer("chani")?, "leaderboard", options)
+        .forced_command(server, demo.newcomer("chani")?, "leaderboard", options)
         .await?;
-    let answer = stage.discord.answer(&id).await?;
+    let answer = demo.discord.answer(&id).await?;
     show(transcript, &answer);
     let text = answer.text();
     transcript.expect("the answer names the option", text.contains("page"), &text);
@@ -29,11 +29,11 @@ pub(super) async fn what_is_wrong_is_said<W: Write>(
 
     transcript.act("a client sends /leaderboard page:\"the last one, please\", which is not a number");
     let options = json!([{"name": "page", "type": 4, "value": "the last one, please"}]);
-    let id = stage
+    let id = demo
         .discord
-        .forced_command(place, stage.newcomer("liet")?, "leaderboard", options)
+        .forced_command(server, demo.newcomer("liet")?, "leaderboard", options)
         .await?;
-    let answer = stage.discord.answer(&id).await?;
+    let answer = demo.discord.answer(&id).await?;
     show(transcript, &answer);
     let text = answer.text();
     transcript.expect(
@@ -43,8 +43,8 @@ pub(super) async fn what_is_wrong_is_said<W: Write>(
     );
 
     transcript.act("a member of Polar Outpost, which is not onboarded: /position");
-    let outsider = stage.plan.servers[2].members[1].user;
-    let answer = stage.ask(&stage.outpost, outsider, "position", json!([])).await?;
+    let outsider = demo.plan.servers[2].members[1].user;
+    let answer = demo.ask(&demo.outpost, outsider, "position", json!([])).await?;
     show(transcript, &answer);
     let text = answer.text();
     transcript.expect(

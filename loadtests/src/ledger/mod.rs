@@ -14,10 +14,10 @@
 //!
 //! To judge another action: a variant of [`MemberAction`], its effect in [`Ledger::open`], its doubling in [`Ledger::judge`].
 
+mod actions;
+mod interaction_record;
 mod queues;
 mod rows;
-mod seen;
-mod sent;
 
 use std::collections::{HashMap, HashSet};
 
@@ -26,10 +26,10 @@ use serde::Serialize;
 
 use crate::platform::Emulator;
 
-pub use queues::{Held, held};
+pub use actions::{ActionLog, MemberAction};
+use interaction_record::InteractionRecord;
+pub use queues::{QueuedMessage, queued_messages};
 pub use rows::Rows;
-use seen::Seen;
-pub use sent::{Deed, Sent};
 
 /// Concurrent requests to the emulator.
 const AT_ONCE: usize = 16;
@@ -62,16 +62,16 @@ pub struct Tally {
 pub struct Ledger {
     discord: Emulator,
     rows: Rows,
-    sent: Sent,
+    sent: ActionLog,
     /// Commands that are over: answered or expired.
-    over: HashMap<u64, Seen>,
+    over: HashMap<u64, InteractionRecord>,
     /// Commands whose last reply is a notice of a delay or a failure. They are not over: the real reply may follow.
-    told: HashMap<u64, Seen>,
+    told: HashMap<u64, InteractionRecord>,
 }
 
 impl Ledger {
     /// A ledger for the actions in `sent`.
-    pub fn new(discord: Emulator, rows: Rows, sent: Sent) -> Self {
+    pub fn new(discord: Emulator, rows: Rows, sent: ActionLog) -> Self {
         Self {
             discord,
             rows,
@@ -82,7 +82,7 @@ impl Ledger {
     }
 
     /// The recorded actions.
-    pub fn sent(&self) -> &Sent {
+    pub fn sent(&self) -> &ActionLog {
         &self.sent
     }
 
@@ -90,28 +90,28 @@ impl Ledger {
     ///
     /// # Errors
     /// When the emulator or Postgres does not respond.
-    pub async fn open(&mut self) -> anyhow::Result<Vec<Deed>> {
-        let deeds = self.sent.all();
+    pub async fn open(&mut self) -> anyhow::Result<Vec<MemberAction>> {
+        let actions = self.sent.all();
         let rows = self.rows.read().await?;
-        self.ask(&deeds).await?;
-        let is_open = |deed: &Deed| match *deed {
-            Deed::Join { guild, user } => !rows.here.contains(&(guild, user)),
-            Deed::Leave { guild, user } => !rows.gone.contains(&(guild, user)),
-            Deed::Command { id, .. } => !self.over.contains_key(&id),
+        self.read_records(&actions).await?;
+        let is_open = |action: &MemberAction| match *action {
+            MemberAction::Join { guild, user } => !rows.here.contains(&(guild, user)),
+            MemberAction::Leave { guild, user } => !rows.gone.contains(&(guild, user)),
+            MemberAction::Command { id, .. } => !self.over.contains_key(&id),
         };
-        Ok(deeds.into_iter().filter(is_open).collect())
+        Ok(actions.into_iter().filter(is_open).collect())
     }
 
     /// Whether a command that is over, as of the last [`Ledger::open`], was answered rather than expired.
     pub fn was_answered(&self, id: u64) -> bool {
-        self.over.get(&id).is_some_and(Seen::is_answered)
+        self.over.get(&id).is_some_and(InteractionRecord::is_answered)
     }
 
     /// Counts the actions by outcome. `held` is what the queues hold now; it matters only for actions without an effect.
     ///
     /// # Errors
     /// When the emulator or Postgres does not respond.
-    pub async fn judge(&mut self, held: &[Held]) -> anyhow::Result<Tally> {
+    pub async fn judge(&mut self, held: &[QueuedMessage]) -> anyhow::Result<Tally> {
         let open = self.open().await?;
         let rows = self.rows.read().await?;
         let mut tally = Tally {
@@ -121,15 +121,15 @@ impl Ledger {
             expired: self.over.values().filter(|seen| seen.has_expired()).count(),
             ..Tally::default()
         };
-        for deed in &open {
-            if rows.unknown.contains(&deed.to_string()) {
+        for action in &open {
+            if rows.unknown.contains(&action.to_string()) {
                 continue;
             }
-            let found: Vec<_> = held.iter().filter(|message| message.is_about(deed)).collect();
+            let found: Vec<_> = held.iter().filter(|message| message.is_about(action)).collect();
             if found.iter().any(|message| !message.is_dead()) {
                 tally.queued += 1;
             } else if found.is_empty() {
-                tally.lost.push(deed.to_string());
+                tally.lost.push(action.to_string());
             } else {
                 tally.dead += 1;
             }
@@ -139,14 +139,14 @@ impl Ledger {
         Ok(tally)
     }
 
-    fn unknown(&self, rows: &rows::Read) -> usize {
+    fn unknown(&self, rows: &rows::StoredRows) -> usize {
         let sent = self.sent.all();
         sent.iter()
-            .filter(|deed| rows.unknown.contains(&deed.to_string()))
+            .filter(|action| rows.unknown.contains(&action.to_string()))
             .count()
     }
 
-    fn doubled(&self, rows: &rows::Read) -> Vec<String> {
+    fn doubled(&self, rows: &rows::StoredRows) -> Vec<String> {
         let left = rows.left.iter().filter(|(_, entries)| **entries > 1);
         let left = left.map(|((_, user), entries)| format!("{entries} entries for the leave of {user}"));
         let seen = self.over.iter().chain(&self.told);
@@ -171,9 +171,9 @@ impl Ledger {
     /// was counted twice.
     fn refused(&self) -> HashMap<(u64, u64), i64> {
         let mut refused = HashMap::new();
-        for deed in self.sent.all() {
-            if let Deed::Command { id, guild, user } = deed
-                && self.over.get(&id).is_some_and(Seen::is_refused)
+        for action in self.sent.all() {
+            if let MemberAction::Command { id, guild, user } = action
+                && self.over.get(&id).is_some_and(InteractionRecord::is_refused)
             {
                 *refused.entry((guild, user)).or_default() += 1;
             }
@@ -182,11 +182,11 @@ impl Ledger {
     }
 
     /// Requests the record of every command that is not over.
-    async fn ask(&mut self, deeds: &[Deed]) -> anyhow::Result<()> {
-        let asked: HashSet<u64> = deeds
+    async fn read_records(&mut self, actions: &[MemberAction]) -> anyhow::Result<()> {
+        let asked: HashSet<u64> = actions
             .iter()
-            .filter_map(|deed| match deed {
-                Deed::Command { id, .. } if !self.over.contains_key(id) => Some(*id),
+            .filter_map(|action| match action {
+                MemberAction::Command { id, .. } if !self.over.contains_key(id) => Some(*id),
                 _ => None,
             })
             .collect();
@@ -194,7 +194,7 @@ impl Ledger {
         let mut answers = futures_util::stream::iter(asked)
             .map(|id| async move {
                 let path = format!("/control/interactions/{id}?wait_ms=0");
-                anyhow::Ok((id, discord.get::<Seen>(&path).await?))
+                anyhow::Ok((id, discord.get::<InteractionRecord>(&path).await?))
             })
             .buffer_unordered(AT_ONCE);
         while let Some(answer) = answers.next().await {

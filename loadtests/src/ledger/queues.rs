@@ -9,11 +9,11 @@ use lapin::options::{BasicGetOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, ConnectionProperties};
 
-use super::Deed;
+use super::MemberAction;
 
 /// A message in a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
+pub struct QueuedMessage {
     /// Queue.
     pub queue: String,
     /// `message_id`.
@@ -24,14 +24,14 @@ pub struct Held {
     pub body: String,
 }
 
-impl Held {
+impl QueuedMessage {
     /// Whether the message is the event of this action.
-    pub fn is_about(&self, deed: &Deed) -> bool {
+    pub fn is_about(&self, action: &MemberAction) -> bool {
         let of = |kind: &str, user: &u64| self.kind == kind && self.body.contains(&format!("\"{user}\""));
-        match deed {
-            Deed::Join { user, .. } => of("GUILD_MEMBER_ADD", user),
-            Deed::Leave { user, .. } => of("GUILD_MEMBER_REMOVE", user),
-            Deed::Command { id, .. } => self.id == id.to_string(),
+        match action {
+            MemberAction::Join { user, .. } => of("GUILD_MEMBER_ADD", user),
+            MemberAction::Leave { user, .. } => of("GUILD_MEMBER_REMOVE", user),
+            MemberAction::Command { id, .. } => self.id == id.to_string(),
         }
     }
 
@@ -45,7 +45,7 @@ impl Held {
 ///
 /// # Errors
 /// When the broker does not respond.
-pub async fn held(amqp_url: &str) -> anyhow::Result<Vec<Held>> {
+pub async fn queued_messages(amqp_url: &str) -> anyhow::Result<Vec<QueuedMessage>> {
     let connection = Connection::connect(amqp_url, ConnectionProperties::default())
         .await
         .context("connecting to the broker to read the queues")?;
@@ -84,7 +84,7 @@ async fn exists(channel: &Channel, queue: &str) -> bool {
         .is_ok()
 }
 
-async fn take(channel: &Channel, queue: &str, all: &mut Vec<Held>) -> anyhow::Result<()> {
+async fn take(channel: &Channel, queue: &str, all: &mut Vec<QueuedMessage>) -> anyhow::Result<()> {
     while let Some(message) = channel
         .basic_get(queue.into(), BasicGetOptions { no_ack: false })
         .await?
@@ -92,7 +92,7 @@ async fn take(channel: &Channel, queue: &str, all: &mut Vec<Held>) -> anyhow::Re
         let text =
             |value: &Option<lapin::types::ShortString>| value.as_ref().map(ToString::to_string).unwrap_or_default();
         let properties = &message.delivery.properties;
-        all.push(Held {
+        all.push(QueuedMessage {
             queue: queue.to_owned(),
             id: text(properties.message_id()),
             kind: text(properties.kind()),

@@ -19,7 +19,7 @@ pub struct Rows {
 
 /// The rows at one moment.
 #[derive(Debug, Default)]
-pub(super) struct Read {
+pub(super) struct StoredRows {
     /// Members with a profile that is not marked as left.
     pub(super) here: HashSet<Member>,
     /// Members whose profile is marked as left, by the event or by a reconcile.
@@ -38,12 +38,12 @@ impl Rows {
         Self { url, communities }
     }
 
-    pub(super) async fn read(&self) -> anyhow::Result<Read> {
+    pub(super) async fn read(&self) -> anyhow::Result<StoredRows> {
         // A new connection for each read: the server may have restarted meanwhile.
         let mut connection = PgConnection::connect(&self.url)
             .await
             .context("connecting to Postgres to read the rows")?;
-        let mut read = Read::default();
+        let mut read = StoredRows::default();
         for (community, guild) in &self.communities {
             let mut tx = connection.begin().await?;
             sqlx::query("select set_config('app.current_tenant', $1, true)")

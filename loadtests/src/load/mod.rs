@@ -30,7 +30,7 @@ pub enum Arrivals {
 
 /// A stage. Its rate changes linearly from `from` to `rate`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Stage {
+pub struct LoadStage {
     /// Name in results.
     pub name: String,
     /// Length of the stage.
@@ -44,7 +44,7 @@ pub struct Stage {
     pub warm_up_s: f64,
 }
 
-impl Stage {
+impl LoadStage {
     /// A stage with a constant rate.
     pub fn steady(name: &str, rate: f64, seconds: f64) -> Self {
         Self::slope(name, rate, rate, seconds)
@@ -74,7 +74,7 @@ impl Stage {
 /// A kind of event.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Kind {
+pub enum EventKind {
     /// A member runs a command.
     Command {
         /// e.g. `position`, `verify start`.
@@ -101,7 +101,7 @@ pub enum Kind {
     },
 }
 
-impl Kind {
+impl EventKind {
     /// A command without options.
     pub fn command(name: &str, weight: u32) -> Self {
         Self::Command {
@@ -120,9 +120,9 @@ pub struct Load {
     /// Distribution of events.
     pub arrivals: Arrivals,
     /// Stages, in their order.
-    pub stages: Vec<Stage>,
+    pub stages: Vec<LoadStage>,
     /// Kinds of events with weights.
-    pub kinds: Vec<Kind>,
+    pub kinds: Vec<EventKind>,
     /// Ids or names of servers; all servers where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guilds: Option<Vec<String>>,
@@ -130,11 +130,11 @@ pub struct Load {
 
 impl Load {
     /// A load with one stage of a constant rate.
-    pub fn steady(seed: u64, rate: f64, seconds: f64, kinds: Vec<Kind>) -> Self {
+    pub fn steady(seed: u64, rate: f64, seconds: f64, kinds: Vec<EventKind>) -> Self {
         Self {
             seed,
             arrivals: Arrivals::default(),
-            stages: vec![Stage::steady("steady", rate, seconds)],
+            stages: vec![LoadStage::steady("steady", rate, seconds)],
             kinds,
             guilds: None,
         }

@@ -124,7 +124,7 @@ impl Latency {
 /// One kind of event in one stage. The counts include the warm-up, the histograms exclude it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct KindResult {
-    /// Kind, for example `command position`.
+    /// EventKind, for example `command position`.
     pub kind: String,
     /// Number of events by state.
     pub counts: Counts,
@@ -147,7 +147,7 @@ pub struct KindResult {
 pub struct StageResult {
     /// The stage as requested.
     #[serde(flatten)]
-    pub stage: Stage,
+    pub stage: LoadStage,
     /// Results by kind.
     pub kinds: Vec<KindResult>,
 }
@@ -222,7 +222,7 @@ pub struct Event {
     pub n: u64,
     /// Name of the stage.
     pub stage: String,
-    /// Kind, for example `command position`, `member_join`.
+    /// EventKind, for example `command position`, `member_join`.
     pub kind: String,
     /// Server.
     pub guild_id: String,

@@ -41,7 +41,7 @@ pub struct Platform {
 
 /// The database, vhost and Redis database of a platform. A scenario may use those of a private server.
 #[derive(Debug)]
-pub struct Foundation {
+pub struct PlatformServices {
     /// Database.
     pub database: TestDatabase,
     /// Virtual host of the broker.
@@ -50,7 +50,7 @@ pub struct Foundation {
     pub redis: TestRedis,
 }
 
-impl Foundation {
+impl PlatformServices {
     /// New ones on the servers that the environment names.
     ///
     /// # Panics
@@ -76,7 +76,7 @@ impl Foundation {
 #[derive(Debug)]
 struct Environment {
     binaries: PathBuf,
-    foundation: Foundation,
+    services: PlatformServices,
     api_base: String,
     token: String,
     /// Addresses of the proxies, in the order of `proxies`.
@@ -91,14 +91,14 @@ impl Platform {
     /// # Errors
     /// When a binary is missing or the emulator does not start.
     pub async fn prepare() -> anyhow::Result<Self> {
-        Self::prepare_on(Foundation::of_the_environment().await, &[]).await
+        Self::prepare_on(PlatformServices::of_the_environment().await, &[]).await
     }
 
     /// As [`Platform::prepare`], on given services and with further arguments of the emulator.
     ///
     /// # Errors
     /// As [`Platform::prepare`].
-    pub async fn prepare_on(foundation: Foundation, emulator_arguments: &[&str]) -> anyhow::Result<Self> {
+    pub async fn prepare_on(services: PlatformServices, emulator_arguments: &[&str]) -> anyhow::Result<Self> {
         let binaries = binaries()?;
         let token = bot_token();
         let mut arguments = vec!["--application-id", APPLICATION, "--ledger-bodies", LEDGER_BODIES];
@@ -119,7 +119,7 @@ impl Platform {
         };
         let environment = Environment {
             binaries,
-            foundation,
+            services,
             api_base: address("rest")?,
             token,
             proxy_addrs: Vec::new(),
@@ -138,17 +138,17 @@ impl Platform {
 
     /// The database, with URLs for the logins of owner, app and admin.
     pub fn database(&self) -> &TestDatabase {
-        &self.environment.foundation.database
+        &self.environment.services.database
     }
 
     /// The vhost.
     pub fn vhost(&self) -> &TestVhost {
-        &self.environment.foundation.vhost
+        &self.environment.services.vhost
     }
 
     /// The Redis database.
     pub fn redis(&self) -> &TestRedis {
-        &self.environment.foundation.redis
+        &self.environment.services.redis
     }
 
     /// Base URL of the emulator's REST API, as in `DISCORD_API_BASE`.
@@ -226,7 +226,7 @@ impl Platform {
             ("DISCORD_API_BASE", environment.api_base.clone()),
             ("PROXY_CREDENTIALS", format!("worker={CREDENTIAL}")),
             ("PROXY_LISTEN_ADDR", address.clone()),
-            ("REDIS_URL", environment.foundation.redis.url()),
+            ("REDIS_URL", environment.services.redis.url()),
         ];
         let replica = self.spawn("arrakis-discord-proxy", &usual, extra)?;
         self.environment.proxy_addrs.push(address);
@@ -238,14 +238,14 @@ impl Platform {
     /// # Errors
     /// When no port is free.
     pub fn spawn_worker(&mut self, extra: &[(String, String)]) -> anyhow::Result<&mut Replica> {
-        let foundation = &self.environment.foundation;
+        let services = &self.environment.services;
         let usual = [
             ("DISCORD_APPLICATION_ID", APPLICATION.to_owned()),
             ("DISCORD_PROXY_URL", self.proxy_urls().join(",")),
             ("DISCORD_PROXY_CREDENTIAL", CREDENTIAL.to_owned()),
-            ("AMQP_URL", foundation.vhost.url()),
-            ("DATABASE_URL", foundation.database.app_url()),
-            ("REDIS_URL", foundation.redis.url()),
+            ("AMQP_URL", services.vhost.url()),
+            ("DATABASE_URL", services.database.app_url()),
+            ("REDIS_URL", services.redis.url()),
         ];
         let replica = self.spawn("arrakis-worker", &usual, extra)?;
         Ok(last(&mut self.workers, replica))
@@ -260,7 +260,7 @@ impl Platform {
         let usual = [
             ("DISCORD_TOKEN", environment.token.clone()),
             ("DISCORD_API_BASE", environment.api_base.clone()),
-            ("AMQP_URL", environment.foundation.vhost.url()),
+            ("AMQP_URL", environment.services.vhost.url()),
         ];
         let replica = self.spawn("arrakis-ingestor", &usual, extra)?;
         Ok(last(&mut self.ingestors, replica))

@@ -70,12 +70,12 @@ impl Replica {
     }
 
     /// Sends SIGSTOP: the process keeps its connections and does nothing.
-    pub fn hang(&self) {
+    pub fn suspend(&self) {
         self.process.hang();
     }
 
     /// Sends SIGCONT.
-    pub fn go_on(&self) {
+    pub fn resume(&self) {
         self.process.go_on();
     }
 

@@ -130,11 +130,11 @@ fn themed(server: &Server, theme: &Theme, roles: &[Vec<String>]) -> Value {
 
 /// The messages of a server.
 fn messages(server: &Server, theme: &str) -> Value {
-    let lines = talk::of_theme(theme);
+    let lines = conversations::of_theme(theme);
     let said = lines.iter().enumerate().filter_map(|(place, (speaker, channel, text))| {
         let author = &server.members.get(*speaker)?.name;
         Some(json!({
-            "channel": channel, "author": author, "content": text, "minutes_ago": talk::minutes_ago(place, lines.len()),
+            "channel": channel, "author": author, "content": text, "minutes_ago": conversations::minutes_ago(place, lines.len()),
         }))
     });
     said.collect()

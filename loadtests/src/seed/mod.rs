@@ -2,12 +2,12 @@
 //!
 //! [`plan`] decides everything and writes nothing; the two writers carry the plan out without further choices.
 
+mod conversations;
 mod discord;
 mod holders;
 mod names;
 pub mod plan;
 mod postgres;
-mod talk;
 
 use anyhow::Context as _;
 use arrakis_config::Secret;

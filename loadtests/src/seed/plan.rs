@@ -88,7 +88,7 @@ impl Plan {
         let holders = holders(&mut random);
         let newcomers = newcomers(&holders);
         let taken: Vec<_> = newcomers.iter().filter_map(|newcomer| newcomer.holder).collect();
-        let mut cast = Casting {
+        let mut cast = MemberFactory {
             random,
             names: Names::default(),
             next_user: USERS + 1_000,
@@ -157,13 +157,13 @@ fn newcomers(holders: &[Holder]) -> Vec<Newcomer> {
 }
 
 /// Creates members one after the other.
-struct Casting {
+struct MemberFactory {
     random: ChaCha8Rng,
     names: Names,
     next_user: u64,
 }
 
-impl Casting {
+impl MemberFactory {
     /// Members of one server: all but one of every `one_in_of` holders, and `without` members without a wallet.
     fn members(&mut self, places: &mut dyn Iterator<Item = usize>, one_in_of: u32, without: usize) -> Vec<Member> {
         let mut members = vec![self.member(None)];

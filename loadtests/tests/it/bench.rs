@@ -51,7 +51,10 @@ async fn run_reports_ceiling_cpu_of_each_process_and_expired_interactions() {
     for section in report["sections"].as_array_mut().unwrap() {
         section["timeline"] = json!([]);
     }
-    assert_eq!(kept, report, "--keep writes the baseline without the second-by-second data");
+    assert_eq!(
+        kept, report,
+        "--keep writes the baseline without the second-by-second data"
+    );
 }
 
 #[tokio::test]

@@ -2,19 +2,19 @@
 
 use std::path::Path;
 
-use loadtests::chaos::{Lab, Terms, by_name, faults, run};
+use loadtests::chaos::{ReusableServers, RunOptions, by_name, faults, run};
 
-async fn play(names: &[&str], guarded: bool) {
+async fn run_scenario(names: &[&str], guarded: bool) {
     arrakis_runtime::install_crypto();
     let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).join("chaos");
-    let mut lab = Lab::default();
-    let terms = Terms {
+    let mut lab = ReusableServers::default();
+    let options = RunOptions {
         guarded,
         seed: 1,
         soak: None,
     };
     for name in names {
-        let row = Box::pin(run(&mut lab, &by_name(name).unwrap(), &terms, &logs)).await;
+        let row = Box::pin(run(&mut lab, &by_name(name).unwrap(), &options, &logs)).await;
         println!("{}", row.line());
         assert!(
             row.passed(),

@@ -10,6 +10,7 @@ mod bench;
 mod browser;
 mod chaos;
 mod demo;
+mod faults_page;
 mod page;
 mod pipes;
 mod seed;

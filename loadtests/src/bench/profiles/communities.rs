@@ -9,7 +9,7 @@ use sqlx::{Connection as _, PgConnection};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use crate::bench::Site;
+use crate::bench::BenchPlatform;
 
 /// Name of the token profile of all communities.
 const TOKEN: &str = "bgt";
@@ -19,17 +19,17 @@ const ACTIVE_DAYS: i64 = 3;
 const AT_ONCE: usize = 4;
 
 /// Onboards every server of the emulator.
-pub(super) async fn onboard(site: &Site) -> anyhow::Result<()> {
+pub(super) async fn onboard(platform: &BenchPlatform) -> anyhow::Result<()> {
     let now = OffsetDateTime::now_utc();
-    let admin = site.database.admin().await;
+    let admin = platform.database.admin().await;
     let themes = Registry::load(None)?;
     let theme = themes.theme("basic")?;
-    write_ranking(&admin, site.options.members, now).await?;
-    let guilds: Vec<Value> = site.discord.get("/control/guilds").await?;
+    write_ranking(&admin, platform.options.members, now).await?;
+    let guilds: Vec<Value> = platform.discord.get("/control/guilds").await?;
     let mut writing = tokio::task::JoinSet::new();
     for (n, guild) in (0_u128..).zip(guilds) {
         let id: u64 = guild["id"].as_str().context("a server without an id")?.parse()?;
-        let members: Vec<Value> = site.discord.get(&format!("/control/guilds/{id}/members")).await?;
+        let members: Vec<Value> = platform.discord.get(&format!("/control/guilds/{id}/members")).await?;
         let people = members.iter().filter(|member| member["user"]["bot"] != true);
         let people = people
             .map(|member| {
@@ -61,7 +61,7 @@ pub(super) async fn onboard(site: &Site) -> anyhow::Result<()> {
         written??;
     }
     // Production databases have statistics from autovacuum; without them the query plans would differ.
-    analyze(&site.database.owner_url()).await
+    analyze(&platform.database.owner_url()).await
 }
 
 async fn analyze(owner_url: &str) -> anyhow::Result<()> {

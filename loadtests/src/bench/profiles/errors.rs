@@ -6,24 +6,24 @@ use std::time::{Duration, Instant};
 use arrakis_contracts::names;
 
 use super::QUEUES;
-use crate::bench::ceiling::Plain;
+use crate::bench::ceiling::BenchConnection;
 use crate::bench::section::percent;
-use crate::bench::{Scrape, Site};
+use crate::bench::{BenchPlatform, Scrape};
 
 /// Time limit for handling the messages that wait when a load ends. Under overload, member events wait for commands, so several
 /// minutes of them may be queued.
-const BEHIND: Duration = Duration::from_secs(900);
+const DRAIN_LIMIT: Duration = Duration::from_secs(900);
 
 /// Counters at the start of a load.
 #[derive(Debug)]
-pub(super) struct Errors {
+pub(super) struct FailureCounter {
     dead: u64,
     worker: Scrape,
 }
 
 /// Failures during a load.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wrong {
+pub(super) struct FailureCounts {
     /// Dead letters.
     dead: u64,
     /// Messages that were retried, or still wait for a retry.
@@ -37,42 +37,42 @@ pub(super) struct Wrong {
     pub(super) drained: Duration,
 }
 
-impl Errors {
-    pub(super) async fn begin(site: &Site) -> anyhow::Result<Self> {
-        let plain = Plain::open(&site.vhost.url()).await?;
-        let dead = plain.depth(names::DEAD_LETTERS).await?;
-        plain.close().await;
+impl FailureCounter {
+    pub(super) async fn begin(platform: &BenchPlatform) -> anyhow::Result<Self> {
+        let connection = BenchConnection::open(&platform.vhost.url()).await?;
+        let dead = connection.depth(names::DEAD_LETTERS).await?;
+        connection.close().await;
         Ok(Self {
             dead,
-            worker: site.scrape("worker").await?,
+            worker: platform.scrape("worker").await?,
         })
     }
 
     /// Waits until the queues are empty, and counts.
-    pub(super) async fn end(&self, site: &Site) -> anyhow::Result<Wrong> {
-        let plain = Plain::open(&site.vhost.url()).await?;
+    pub(super) async fn end(&self, platform: &BenchPlatform) -> anyhow::Result<FailureCounts> {
+        let connection = BenchConnection::open(&platform.vhost.url()).await?;
         let begun = Instant::now();
-        let waited = in_queues(&plain).await?;
+        let waited = in_queues(&connection).await?;
         let mut left = waited;
-        while left > 0 && begun.elapsed() < BEHIND {
+        while left > 0 && begun.elapsed() < DRAIN_LIMIT {
             tokio::time::sleep(Duration::from_millis(500)).await;
-            left = in_queues(&plain).await?;
+            left = in_queues(&connection).await?;
         }
         let drained = begun.elapsed();
         let mut waiting = 0;
         for seconds in names::RETRY_SECONDS {
-            waiting += plain.depth(&names::retry(seconds)).await?;
+            waiting += connection.depth(&names::retry(seconds)).await?;
         }
-        let dead = plain.depth(names::DEAD_LETTERS).await?.saturating_sub(self.dead);
-        plain.close().await;
-        let worker = site.scrape("worker").await?.since(&self.worker);
+        let dead = connection.depth(names::DEAD_LETTERS).await?.saturating_sub(self.dead);
+        connection.close().await;
+        let worker = platform.scrape("worker").await?.since(&self.worker);
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "counters of whole things that only grow"
         )]
         let whole = |count: f64| count as u64;
-        Ok(Wrong {
+        Ok(FailureCounts {
             dead,
             retried: whole(worker.sum_of("arrakis_worker_messages_total", "verdict", "retry")).max(waiting),
             unknown: whole(worker.sum("arrakis_worker_unknown_outcomes_total")),
@@ -83,22 +83,22 @@ impl Errors {
     }
 }
 
-async fn in_queues(plain: &Plain) -> anyhow::Result<u64> {
+async fn in_queues(connection: &BenchConnection) -> anyhow::Result<u64> {
     let mut all = 0;
     for queue in QUEUES {
-        all += plain.depth(queue).await?;
+        all += connection.depth(queue).await?;
     }
     Ok(all)
 }
 
-impl Wrong {
+impl FailureCounts {
     /// Share of these events, in percent.
     pub(super) fn percent_of(self, events: u64) -> f64 {
         percent(self.dead + self.retried + self.unknown + self.left, events)
     }
 }
 
-impl std::fmt::Display for Wrong {
+impl std::fmt::Display for FailureCounts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self {
             dead,

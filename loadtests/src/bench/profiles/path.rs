@@ -5,21 +5,23 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use super::errors::Errors;
-use super::shape::{self, Shape};
+use super::errors::FailureCounter;
+use super::shape::{self, MissionLoad};
 use super::{commands, communities, community_life, measure_ceiling};
 use crate::bench::rounds::Rounds;
 use crate::bench::section::percent;
-use crate::bench::{Bench, Bound, LoadSummary, SETTLE, Section, Site, SiteOptions, Usage, Watch};
-use crate::load::{Load, Results, Stage};
+use crate::bench::{
+    Bench, BenchPlatform, BenchPlatformOptions, Bound, LoadSummary, ProcessMonitor, SETTLE, Section, Usage,
+};
+use crate::load::{Load, LoadStage, Results};
 
 const DEFER_SENT: &str = "arrakis_worker_defer_sent_seconds";
 /// Share of failures among the interactions due in one second above which the path counts as overloaded, in percent.
-const GIVES: f64 = 0.1;
+const OVERLOAD_PERCENT: f64 = 0.1;
 
 /// What is measured, and for how long.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Steps {
+pub(super) struct PathSteps {
     communities: u32,
     members: u32,
     ceiling_s: f64,
@@ -29,11 +31,11 @@ pub(super) struct Steps {
     fixed: &'static [(f64, f64, usize)],
     /// Highest rate of the rise from 500 commands per second, with its seconds.
     rise: Option<(f64, f64)>,
-    shape: Option<Shape>,
+    shape: Option<MissionLoad>,
     judged: bool,
 }
 
-impl Steps {
+impl PathSteps {
     const WHOLE: Self = Self {
         communities: 20,
         members: 1_000,
@@ -56,7 +58,7 @@ impl Steps {
             start: false,
             fixed: &[],
             rise: None,
-            shape: Some(Shape { seconds }),
+            shape: Some(MissionLoad { seconds }),
             ..Self::WHOLE
         }
     }
@@ -64,8 +66,8 @@ impl Steps {
     /// Everything, with the mission's load in full.
     pub(super) const fn mission() -> Self {
         Self {
-            shape: Some(Shape {
-                seconds: shape::MISSION_S,
+            shape: Some(MissionLoad {
+                seconds: mission::MISSION_S,
             }),
             ..Self::WHOLE
         }
@@ -86,61 +88,64 @@ impl Steps {
     }
 }
 
-pub(super) async fn measure(bench: &mut Bench, steps: &Steps) -> anyhow::Result<()> {
+pub(super) async fn measure(bench: &mut Bench, steps: &PathSteps) -> anyhow::Result<()> {
     bench.progress("the whole path: onboarding the communities");
-    let mut site = Site::open(SiteOptions {
+    let mut platform = BenchPlatform::open(BenchPlatformOptions {
         guilds: steps.communities,
         members: steps.members,
         shards: 1,
     })
     .await?;
-    communities::onboard(&site).await?;
-    site.start_ingestor().await?;
-    measure_ceiling(bench, &site, community_life(), steps.ceiling_s).await?;
-    site.start_proxy().await?;
+    communities::onboard(&platform).await?;
+    platform.start_ingestor().await?;
+    measure_ceiling(bench, &platform, community_life(), steps.ceiling_s).await?;
+    platform.start_proxy().await?;
     if steps.start {
-        start_of_a_worker(bench, &mut site).await?;
+        start_of_a_worker(bench, &mut platform).await?;
     } else {
-        site.start_worker(true).await?;
+        platform.start_worker(true).await?;
     }
     for (rate, seconds, times) in steps.fixed {
         let mut rounds = Rounds::default();
         for _ in 0..*times {
-            fixed(bench, &mut rounds, &site, (*rate, *seconds), steps.judged).await?;
+            fixed(bench, &mut rounds, &platform, (*rate, *seconds), steps.judged).await?;
         }
-        rounds.tell(bench);
+        rounds.report(bench);
     }
     if let Some((to, seconds)) = steps.rise {
-        rise(bench, &site, to, seconds).await?;
+        rise(bench, &platform, to, seconds).await?;
     }
     if let Some(shape) = steps.shape {
-        shape.measure(bench, &site).await?;
+        shape.measure(bench, &platform).await?;
     }
-    site.close().await
+    platform.close().await
 }
 
 /// Runs a load and measures each process from its first event until no event is open.
-pub(super) async fn loaded(site: &Site, load: &Load) -> anyhow::Result<(Results, f64, BTreeMap<String, Usage>)> {
-    let watch = Watch::begin(&site.processes())?;
+pub(super) async fn loaded(
+    platform: &BenchPlatform,
+    load: &Load,
+) -> anyhow::Result<(Results, f64, BTreeMap<String, Usage>)> {
+    let monitor = ProcessMonitor::begin(&platform.processes())?;
     let began = Instant::now();
-    site.discord.begin_load(load).await?;
+    platform.discord.begin_load(load).await?;
     tokio::time::sleep(Duration::from_secs_f64(load.seconds())).await;
-    site.discord.load_settled(SETTLE).await?;
-    let (usage, seconds) = (watch.end()?, began.elapsed().as_secs_f64());
-    Ok((site.discord.load_results().await?, seconds, usage))
+    platform.discord.load_settled(SETTLE).await?;
+    let (usage, seconds) = (monitor.end()?, began.elapsed().as_secs_f64());
+    Ok((platform.discord.load_results().await?, seconds, usage))
 }
 
 /// The first worker checks the schema and registers the commands. The start of the second one is measured, while commands wait.
-async fn start_of_a_worker(bench: &mut Bench, site: &mut Site) -> anyhow::Result<()> {
+async fn start_of_a_worker(bench: &mut Bench, platform: &mut BenchPlatform) -> anyhow::Result<()> {
     bench.progress("from a worker's start to its first message");
-    site.start_worker(true).await?;
-    site.stop_service("worker").await?;
+    platform.start_worker(true).await?;
+    platform.stop_service("worker").await?;
     let load = Load::steady(bench.options.seed, 40.0, 5.0, commands());
-    site.discord.begin_load(&load).await?;
-    let started = site.start_worker(true).await?;
-    site.discord.load_settled(SETTLE).await?;
-    let results = site.discord.load_results().await?;
-    let events = site.discord.load_events().await?;
+    platform.discord.begin_load(&load).await?;
+    let started = platform.start_worker(true).await?;
+    platform.discord.load_settled(SETTLE).await?;
+    let results = platform.discord.load_results().await?;
+    let events = platform.discord.load_events().await?;
     let first = events
         .iter()
         .filter_map(|event| event.first_us)
@@ -156,24 +161,24 @@ async fn start_of_a_worker(bench: &mut Bench, site: &mut Site) -> anyhow::Result
 async fn fixed(
     bench: &mut Bench,
     rounds: &mut Rounds,
-    site: &Site,
+    platform: &BenchPlatform,
     (rate, seconds): (f64, f64),
     judged: bool,
 ) -> anyhow::Result<()> {
     let name = format!("the whole path at {rate:.0} commands/s");
-    bench.say(&name);
+    bench.progress(&name);
     let warm_up = Load::steady(bench.options.seed + 1, rate, (seconds / 4.0).min(3.0), commands());
-    site.discord.begin_load(&warm_up).await?;
-    site.discord.load_settled(SETTLE).await?;
-    let before = site.scrape("worker").await?;
-    let errors = Errors::begin(site).await?;
+    platform.discord.begin_load(&warm_up).await?;
+    platform.discord.load_settled(SETTLE).await?;
+    let before = platform.scrape("worker").await?;
+    let errors = FailureCounter::begin(platform).await?;
     let load = Load {
-        stages: vec![Stage::steady("steady", rate, seconds)],
+        stages: vec![LoadStage::steady("steady", rate, seconds)],
         ..Load::steady(bench.options.seed, rate, seconds, commands())
     };
-    let (results, took, usage) = loaded(site, &load).await?;
-    let worker = site.scrape("worker").await?.since(&before);
-    let wrong = errors.end(site).await?;
+    let (results, took, usage) = loaded(platform, &load).await?;
+    let worker = platform.scrape("worker").await?.since(&before);
+    let wrong = errors.end(platform).await?;
     bench.notes.push(format!("{name}: {wrong}"));
     let section = Section::of_load(&name, took, &results, usage)?;
     let summary = section.load.first().context("a load of one stage")?.clone();
@@ -181,7 +186,7 @@ async fn fixed(
         if applies && judged {
             Bound::Below(most)
         } else {
-            Bound::Told
+            Bound::Reported
         }
     };
     // A thousand commands per second exceed two cores: the failures are only reported. The mission's sustained stages have a
@@ -217,7 +222,7 @@ async fn fixed(
         &name("CPU of all processes for a command"),
         all_cpu_us(&section),
         "µs",
-        Bound::Told,
+        Bound::Reported,
     );
     bench.sections.push(section);
     Ok(())
@@ -230,32 +235,33 @@ fn all_cpu_us(section: &Section) -> f64 {
 }
 
 /// A rising rate, to find where commands begin to fail.
-async fn rise(bench: &mut Bench, site: &Site, to: f64, seconds: f64) -> anyhow::Result<()> {
+async fn rise(bench: &mut Bench, platform: &BenchPlatform, to: f64, seconds: f64) -> anyhow::Result<()> {
     bench.progress("a rising rate until commands fail");
     let load = Load {
-        stages: vec![Stage::slope("rise", 500.0, to, seconds)],
+        stages: vec![LoadStage::slope("rise", 500.0, to, seconds)],
         ..Load::steady(bench.options.seed, to, seconds, commands())
     };
-    let (results, took, usage) = loaded(site, &load).await?;
+    let (results, took, usage) = loaded(platform, &load).await?;
     let gives = results
         .seconds
         .iter()
-        .find(|second| percent(second.counts.failed(), second.counts.interactions()) > GIVES);
+        .find(|second| percent(second.counts.failed(), second.counts.interactions()) > OVERLOAD_PERCENT);
     match gives {
         #[expect(clippy::cast_precision_loss, reason = "a count of one second")]
         Some(second) => bench.figure(
             "rate of commands at which degradation began",
             second.counts.made as f64,
             "/s",
-            Bound::Told,
+            Bound::Reported,
         ),
-        None => bench
-            .notes
-            .push(format!("no degradation up to {to:.0} commands/s")),
+        None => bench.notes.push(format!("no degradation up to {to:.0} commands/s")),
     }
-    bench
-        .sections
-        .push(Section::of_load("a rising rate until commands fail", took, &results, usage)?);
+    bench.sections.push(Section::of_load(
+        "a rising rate until commands fail",
+        took,
+        &results,
+        usage,
+    )?);
     Ok(())
 }
 

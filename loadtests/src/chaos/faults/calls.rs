@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::chaos::Stage;
+use crate::chaos::Testbed;
 
 /// A client of the proxies with the worker's credential.
 #[derive(Debug, Clone)]
@@ -22,28 +22,25 @@ pub(super) struct Caller {
 
 /// Response of a proxy.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct ProxyResponse {
     pub status: u16,
     /// The header `x-arrakis-proxy-error`.
     pub proxy_error: Option<String>,
     pub body: Value,
 }
 
-impl Answer {
+impl ProxyResponse {
     /// Checks the status and returns the response.
-    pub(super) fn must_be(self, status: u16) -> anyhow::Result<Self> {
-        ensure!(
-            self.status == status,
-            "expected status {status}, found {self:?}"
-        );
+    pub(super) fn expect_status(self, status: u16) -> anyhow::Result<Self> {
+        ensure!(self.status == status, "expected status {status}, found {self:?}");
         Ok(self)
     }
 }
 
 impl Caller {
     /// A client of the testbed's proxies.
-    pub(super) fn of(stage: &mut Stage) -> Self {
-        let platform = stage.platform();
+    pub(super) fn of(testbed: &mut Testbed) -> Self {
+        let platform = testbed.platform();
         Self {
             proxies: platform.proxy_urls(),
             credential: platform.credential(),
@@ -53,7 +50,7 @@ impl Caller {
     }
 
     /// The same with another deadline.
-    pub(super) fn within(&self, deadline_ms: u64) -> Self {
+    pub(super) fn with_deadline(&self, deadline_ms: u64) -> Self {
         Self {
             deadline_ms,
             ..self.clone()
@@ -61,12 +58,18 @@ impl Caller {
     }
 
     /// Sends a GET.
-    pub(super) async fn get(&self, proxy: usize, path: &str) -> anyhow::Result<Answer> {
+    pub(super) async fn get(&self, proxy: usize, path: &str) -> anyhow::Result<ProxyResponse> {
         self.call(proxy, Method::GET, path, Value::Null).await
     }
 
     /// Sends a call and waits for the response.
-    pub(super) async fn call(&self, proxy: usize, method: Method, path: &str, body: Value) -> anyhow::Result<Answer> {
+    pub(super) async fn call(
+        &self,
+        proxy: usize,
+        method: Method,
+        path: &str,
+        body: Value,
+    ) -> anyhow::Result<ProxyResponse> {
         let url = format!("{}/api/v10{path}", self.proxies[proxy % self.proxies.len()]);
         let mut request = self.http.request(method, &url).bearer_auth(self.credential);
         request = request.header("x-arrakis-deadline-ms", self.deadline_ms);
@@ -78,7 +81,7 @@ impl Caller {
         let header = answer.headers().get("x-arrakis-proxy-error");
         let proxy_error = header.and_then(|value| value.to_str().ok()).map(str::to_owned);
         let body = answer.bytes().await?;
-        Ok(Answer {
+        Ok(ProxyResponse {
             status,
             proxy_error,
             body: serde_json::from_slice(&body).unwrap_or(Value::Null),
@@ -92,13 +95,13 @@ impl Caller {
         method: Method,
         path: &str,
         body: Value,
-    ) -> JoinHandle<anyhow::Result<Answer>> {
+    ) -> JoinHandle<anyhow::Result<ProxyResponse>> {
         let (caller, path) = (self.clone(), path.to_owned());
         tokio::spawn(async move { caller.call(proxy, method, &path, body).await })
     }
 
     /// Starts one task for each path that calls it repeatedly, alternating between the proxies.
-    pub(super) fn keep_asking(&self, paths: Vec<String>) -> Asking {
+    pub(super) fn keep_calling(&self, paths: Vec<String>) -> PollingCallers {
         let stop = Arc::new(AtomicBool::new(false));
         let mut callers = JoinSet::new();
         for (number, path) in paths.into_iter().enumerate() {
@@ -116,18 +119,18 @@ impl Caller {
                 }
             });
         }
-        Asking { stop, callers }
+        PollingCallers { stop, callers }
     }
 }
 
 /// Tasks that call repeatedly.
 #[derive(Debug)]
-pub(super) struct Asking {
+pub(super) struct PollingCallers {
     stop: Arc<AtomicBool>,
     callers: JoinSet<()>,
 }
 
-impl Asking {
+impl PollingCallers {
     /// Stops the tasks.
     pub(super) fn end(mut self) {
         self.stop.store(true, Ordering::Relaxed);
@@ -137,7 +140,7 @@ impl Asking {
 
 /// A call in the emulator's ledger.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Seen {
+pub(super) struct RecordedCall {
     /// Arrival by the emulator's clock.
     pub at_ms: u64,
     pub path: String,
@@ -145,20 +148,20 @@ pub(super) struct Seen {
     pub counts_globally: bool,
 }
 
-impl Seen {
+impl RecordedCall {
     /// All calls so far, in the order of their responses.
-    pub(super) async fn all(stage: &mut Stage) -> anyhow::Result<Vec<Self>> {
-        let ledger = stage.discord().rest_ledger().await?;
+    pub(super) async fn all(testbed: &mut Testbed) -> anyhow::Result<Vec<Self>> {
+        let ledger = testbed.discord().rest_ledger().await?;
         let read = |line: &str| serde_json::from_str(line).with_context(|| format!("the emulator's ledger: {line}"));
         ledger.lines().map(read).collect()
     }
 
     /// Waits for a call that `matches` accepts and returns the first one.
-    pub(super) async fn wait_for(stage: &mut Stage, like: impl Fn(&Self) -> bool) -> anyhow::Result<Self> {
+    pub(super) async fn wait_for(testbed: &mut Testbed, like: impl Fn(&Self) -> bool) -> anyhow::Result<Self> {
         let mut found = None;
-        stage
-            .until("a call at Discord", async |stage| {
-                found = Self::all(stage).await?.into_iter().find(|seen| like(seen));
+        testbed
+            .wait_until("a call at Discord", async |testbed| {
+                found = Self::all(testbed).await?.into_iter().find(|seen| like(seen));
                 Ok(found.is_some())
             })
             .await?;
@@ -167,8 +170,8 @@ impl Seen {
 }
 
 /// A text channel of a server.
-pub(super) async fn text_channel(stage: &mut Stage, guild: u64) -> anyhow::Result<u64> {
-    let view: Value = stage.discord().get(&format!("/control/guilds/{guild}")).await?;
+pub(super) async fn text_channel(testbed: &mut Testbed, guild: u64) -> anyhow::Result<u64> {
+    let view: Value = testbed.discord().get(&format!("/control/guilds/{guild}")).await?;
     let mut channels = view["channels"].as_array().into_iter().flatten();
     let id = channels
         .find(|channel| channel["type"] == 0)

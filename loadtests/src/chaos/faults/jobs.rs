@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep};
 use super::effects::GIVE;
 use super::workers::POINTS;
 use crate::chaos::Invariant::{I1, I2, I5};
-use crate::chaos::door::Door;
-use crate::chaos::{Guard, PROCESS_BACK, Scenario, Shape, Stage};
+use crate::chaos::broker_client::BrokerClient;
+use crate::chaos::{Deployment, Guard, PROCESS_BACK, Scenario, Testbed};
 
 /// A message that is acknowledged before its job has ended is lost with its worker, and the job's row is not retried for minutes.
 const ACK: Guard = Guard::FailPoint("worker.guard.ack=skip");
@@ -21,23 +21,27 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         fault: 19,
         name: "sync-handed-over",
-        what: "SIGTERM to a worker in the middle of a community's tier sync that takes longer than its grace",
+        what: "SIGTERM to a worker during a tier sync that takes longer than its grace period",
         proves: &[I1, I2, I5],
+        expected: "it exits within 6 s; another worker completes the sync",
         guard: ACK,
-        run: |stage| Box::pin(handed_over(stage)),
+        without_guard: "the job stays `running`, 4 of 8 roles missing",
+        run: |testbed| Box::pin(handed_over(testbed)),
     },
     Scenario {
         fault: 20,
         name: "killed-around-syncs",
-        what: "SIGKILL of one worker after the other in the middle of a community's tier sync, and around the end of its row",
+        what: "SIGKILL of one worker after the other during a tier sync, and around the end of its row",
         proves: &[I1, I2, I5],
+        expected: "each takes the job over within 5 s; every job succeeds",
         guard: ACK,
-        run: |stage| Box::pin(killed(stage)),
+        without_guard: "the job stays `running`, roles missing",
+        run: |testbed| Box::pin(killed(testbed)),
     },
 ];
 
 /// Role changes that the sync has to make. Discord allows ten in ten seconds for each server.
-const LACKING: usize = 8;
+const MISSING: usize = 8;
 /// Time limit for a worker to take over a job and reach its fail point: start, delivery, and reading the members from Discord.
 const TAKEN_OVER: Duration = Duration::from_secs(10);
 
@@ -53,56 +57,56 @@ const LEAVES: Duration = Duration::from_secs(6);
 
 /// A server whose members lack roles.
 #[derive(Debug)]
-struct Lacking {
+struct MissingRoles {
     guild: u64,
-    robbed: Vec<Robbed>,
+    members: Vec<MemberWithoutRoles>,
 }
 
 /// A member whose roles were removed by hand.
 #[derive(Debug)]
-struct Robbed {
+struct MemberWithoutRoles {
     user: u64,
     roles: Vec<String>,
 }
 
 /// A call in the emulator's ledger.
 #[derive(Debug, Deserialize)]
-struct Call {
+struct RoleCall {
     method: String,
     path: String,
     status: u16,
 }
 
 /// Starts everything that a sync needs except a worker, with members that lack roles.
-async fn begin(stage: &mut Stage) -> anyhow::Result<Lacking> {
+async fn begin(testbed: &mut Testbed) -> anyhow::Result<MissingRoles> {
     // Without an ingestor, only the job assigns roles.
-    let shape = Shape::default().workers(0).ingestors(0);
-    stage.prepare(&shape).await?;
-    let guild = stage.plan().servers[0].guild;
-    let robbed = rob(stage, guild).await?;
-    stage.start_services(shape).await?;
-    Ok(Lacking { guild, robbed })
+    let deployment = Deployment::default().workers(0).ingestors(0);
+    testbed.prepare(&deployment).await?;
+    let guild = testbed.plan().servers[0].guild;
+    let members = remove_roles(testbed, guild).await?;
+    testbed.start_services(deployment).await?;
+    Ok(MissingRoles { guild, members })
 }
 
-async fn killed(stage: &mut Stage) -> anyhow::Result<()> {
-    let lacking = begin(stage).await?;
+async fn killed(testbed: &mut Testbed) -> anyhow::Result<()> {
+    let missing = begin(testbed).await?;
     // The first worker becomes the leader, finds the members without roles, and starts the sync.
-    let mut deaths = 0;
+    let mut kills = 0;
     for (when, points) in [
-        ("before a role is given", format!("worker.calling[{GIVE}]=kill@3")),
-        ("after a role is given", format!("worker.called[{GIVE}]=kill@2")),
+        ("before a role is assignments", format!("worker.calling[{GIVE}]=kill@3")),
+        ("after a role is assignments", format!("worker.called[{GIVE}]=kill@2")),
         (AFTER_THE_LAST, format!("worker.called[{GIVE}]=kill")),
         ("after the row's end", "worker.handled[tier-sync]=kill".to_owned()),
     ] {
         // The number of remaining calls depends on the earlier workers.
         let points = if when == AFTER_THE_LAST {
-            let left = lacking.roles() - given(stage).await?.len();
+            let left = missing.roles() - assignments(testbed).await?.len();
             format!("{points}@{left}")
         } else {
             points
         };
-        let died = strike(stage, &points).await?;
-        stage.expect(
+        let died = killed_by(testbed, &points).await?;
+        testbed.expect(
             I1,
             format!("a worker continues the job and is killed {when}"),
             died.is_some(),
@@ -111,58 +115,58 @@ async fn killed(stage: &mut Stage) -> anyhow::Result<()> {
         let Some(took) = died else {
             break;
         };
-        stage.recovered(took, PROCESS_BACK);
-        deaths += 1;
+        testbed.record_recovery(took, PROCESS_BACK);
+        kills += 1;
     }
-    let sound = stage.armed(Vec::new());
-    stage.platform().spawn_worker(&sound)?.ready().await;
-    ends(stage).await?;
-    lacking.is_made_good(stage, deaths).await?;
+    let unarmed = testbed.with_guard_points(Vec::new());
+    testbed.platform().spawn_worker(&unarmed)?.ready().await;
+    ends(testbed).await?;
+    missing.expect_restored(testbed, kills).await?;
     // The ledger judges actions on the platform as it is now.
-    stage.platform().spawn_ingestor(&[])?.ready().await;
+    testbed.platform().spawn_ingestor(&[])?.ready().await;
     Ok(())
 }
 
-async fn handed_over(stage: &mut Stage) -> anyhow::Result<()> {
-    let lacking = begin(stage).await?;
+async fn handed_over(testbed: &mut Testbed) -> anyhow::Result<()> {
+    let missing = begin(testbed).await?;
     // The remaining calls take longer than the stopping worker may continue.
-    let slow = stage.armed(vec![(POINTS.to_owned(), format!("worker.called[{GIVE}]=sleep(1500)"))]);
-    stage.platform().spawn_worker(&slow)?.ready().await;
-    let under_way = async |stage: &mut Stage| Ok(given(stage).await?.len() >= 2);
-    stage.until("the sync to be in progress", under_way).await?;
-    let sound = stage.armed(Vec::new());
-    stage.platform().spawn_worker(&sound)?.ready().await;
+    let slow = testbed.with_guard_points(vec![(POINTS.to_owned(), format!("worker.called[{GIVE}]=sleep(1500)"))]);
+    testbed.platform().spawn_worker(&slow)?.ready().await;
+    let under_way = async |testbed: &mut Testbed| Ok(assignments(testbed).await?.len() >= 2);
+    testbed.wait_until("the sync to be in progress", under_way).await?;
+    let unarmed = testbed.with_guard_points(Vec::new());
+    testbed.platform().spawn_worker(&unarmed)?.ready().await;
     let begun = Instant::now();
-    let status = stage.platform().workers[0].stop(GRACE).await;
-    stage.expect(I5, "the worker exits with status 0", status.success(), status);
-    stage.recovered(begun.elapsed(), LEAVES);
-    let before = given(stage).await?.len();
-    let rest = before < lacking.roles();
-    stage.expect(
+    let status = testbed.platform().workers[0].stop(GRACE).await;
+    testbed.expect(I5, "the worker exits with status 0", status.success(), status);
+    testbed.record_recovery(begun.elapsed(), LEAVES);
+    let before = assignments(testbed).await?.len();
+    let rest = before < missing.roles();
+    testbed.expect(
         I5,
         "the worker exits before the sync is complete",
         rest,
         format!("{before} roles assigned"),
     );
-    ends(stage).await?;
-    lacking.is_made_good(stage, 1).await?;
+    ends(testbed).await?;
+    missing.expect_restored(testbed, 1).await?;
     // The ledger judges actions on the platform as it is now.
-    stage.platform().spawn_ingestor(&[])?.ready().await;
+    testbed.platform().spawn_ingestor(&[])?.ready().await;
     Ok(())
 }
 
 /// Waits until every job has ended and checks that all of them succeeded.
-async fn ends(stage: &mut Stage) -> anyhow::Result<()> {
+async fn ends(testbed: &mut Testbed) -> anyhow::Result<()> {
     let begun = Instant::now();
-    let mut open = unended(stage).await?;
+    let mut open = unfinished(testbed).await?;
     while !open.is_empty() && begun.elapsed() < TAKEN_OVER {
         sleep(Duration::from_millis(40)).await;
-        open = unended(stage).await?;
+        open = unfinished(testbed).await?;
     }
-    stage.recovered(begun.elapsed(), PROCESS_BACK);
-    stage.expect(I1, "every job succeeded", open.is_empty(), format!("{open:?}"));
-    let letters = Door::new(&stage.platform().vhost().url()).dead().await?;
-    stage.expect(
+    testbed.record_recovery(begun.elapsed(), PROCESS_BACK);
+    testbed.expect(I1, "every job succeeded", open.is_empty(), format!("{open:?}"));
+    let letters = BrokerClient::new(&testbed.platform().vhost().url()).dead().await?;
+    testbed.expect(
         I1,
         "no job is a dead letter",
         letters.is_empty(),
@@ -171,60 +175,70 @@ async fn ends(stage: &mut Stage) -> anyhow::Result<()> {
     Ok(())
 }
 
-impl Lacking {
+impl MissingRoles {
     /// Number of missing roles.
     fn roles(&self) -> usize {
-        self.robbed.iter().map(|robbed| robbed.roles.len()).sum()
+        self.members.iter().map(|members| members.roles.len()).sum()
     }
 
     /// Checks that every member has the right roles again, and how often they were assigned while this many workers were lost.
-    async fn is_made_good(&self, stage: &mut Stage, workers_lost: usize) -> anyhow::Result<()> {
+    async fn expect_restored(&self, testbed: &mut Testbed, workers_lost: usize) -> anyhow::Result<()> {
         let mut wrong = Vec::new();
-        for Robbed { user, roles } in &self.robbed {
-            let found = stage.discord().member(self.guild, *user).await?;
+        for MemberWithoutRoles { user, roles } in &self.members {
+            let found = testbed.discord().member(self.guild, *user).await?;
             let mut found = found.context("the member is gone")?.roles;
             found.sort_unstable();
             if found != *roles {
                 wrong.push(format!("{user} has {found:?} instead of {roles:?}"));
             }
         }
-        stage.expect(I1, "every member has the right roles", wrong.is_empty(), wrong.join("; "));
-        let mut calls = given(stage).await?;
-        let (lacking, all) = (self.roles(), calls.len());
-        stage.note(format!(
-            "missing roles: {lacking}; workers lost: {workers_lost}; calls that assigned a role: {all}"
+        testbed.expect(
+            I1,
+            "every member has the right roles",
+            wrong.is_empty(),
+            wrong.join("; "),
+        );
+        let mut calls = assignments(testbed).await?;
+        let (missing, all) = (self.roles(), calls.len());
+        testbed.note(format!(
+            "missing roles: {missing}; workers lost: {workers_lost}; calls that assigned a role: {all}"
         ));
         calls.sort_unstable();
         let most = calls.chunk_by(|a, b| a == b).map(<[String]>::len).max().unwrap_or(0);
-        stage.expect(I2, "a role is assigned at most twice", most <= 2, format!("{most} times"));
-        stage.expect(
+        testbed.expect(
+            I2,
+            "a role is assigned at most twice",
+            most <= 2,
+            format!("{most} times"),
+        );
+        testbed.expect(
             I2,
             "the next worker does not repeat the assignments of its predecessor",
-            all <= lacking + workers_lost,
-            format!("{all} calls for {lacking} roles, {workers_lost} workers lost"),
+            all <= missing + workers_lost,
+            format!("{all} calls for {missing} roles, {workers_lost} workers lost"),
         );
         Ok(())
     }
 }
 
 /// Removes the roles of some members by hand, while no ingestor runs.
-async fn rob(stage: &mut Stage, guild: u64) -> anyhow::Result<Vec<Robbed>> {
-    let members = stage.plan().servers[0].members.clone();
-    let (mut robbed, mut taken) = (Vec::new(), 0);
+async fn remove_roles(testbed: &mut Testbed, guild: u64) -> anyhow::Result<Vec<MemberWithoutRoles>> {
+    let members = testbed.plan().servers[0].members.clone();
+    let (mut members, mut taken) = (Vec::new(), 0);
     for member in members.iter().skip(1) {
-        let found = stage.discord().member(guild, member.user).await?;
+        let found = testbed.discord().member(guild, member.user).await?;
         let mut roles = found.context("the seed has no such member")?.roles;
-        if roles.is_empty() || taken + roles.len() > LACKING {
+        if roles.is_empty() || taken + roles.len() > MISSING {
             continue;
         }
-        stage.discord().set_roles(guild, member.user, &[]).await?;
+        testbed.discord().set_roles(guild, member.user, &[]).await?;
         taken += roles.len();
         roles.sort_unstable();
-        robbed.push(Robbed {
+        members.push(MemberWithoutRoles {
             user: member.user,
             roles,
         });
-        if taken == LACKING {
+        if taken == MISSING {
             break;
         }
     }
@@ -232,13 +246,13 @@ async fn rob(stage: &mut Stage, guild: u64) -> anyhow::Result<Vec<Robbed>> {
         taken >= 6,
         "the seed's members have {taken} roles: too few for this scenario"
     );
-    Ok(robbed)
+    Ok(members)
 }
 
 /// Starts a worker with these fail points. Returns the time until it was killed by them; `None` when it was not.
-async fn strike(stage: &mut Stage, points: &str) -> anyhow::Result<Option<Duration>> {
-    let variables = stage.armed(vec![(POINTS.to_owned(), points.to_owned())]);
-    let worker = stage.platform().spawn_worker(&variables)?;
+async fn killed_by(testbed: &mut Testbed, points: &str) -> anyhow::Result<Option<Duration>> {
+    let variables = testbed.with_guard_points(vec![(POINTS.to_owned(), points.to_owned())]);
+    let worker = testbed.platform().spawn_worker(&variables)?;
     let begun = Instant::now();
     while begun.elapsed() < TAKEN_OVER {
         if let Some(status) = worker.has_ended() {
@@ -251,8 +265,8 @@ async fn strike(stage: &mut Stage, points: &str) -> anyhow::Result<Option<Durati
 }
 
 /// Jobs that have not succeeded, with their state.
-async fn unended(stage: &mut Stage) -> anyhow::Result<Vec<(String, String)>> {
-    let mut connection = PgConnection::connect(&stage.platform().database().admin_url()).await?;
+async fn unfinished(testbed: &mut Testbed) -> anyhow::Result<Vec<(String, String)>> {
+    let mut connection = PgConnection::connect(&testbed.platform().database().admin_url()).await?;
     let found = sqlx::query_as("select job_id, state from jobs where state <> 'succeeded' order by job_id")
         .fetch_all(&mut connection)
         .await?;
@@ -261,10 +275,10 @@ async fn unended(stage: &mut Stage) -> anyhow::Result<Vec<(String, String)>> {
 }
 
 /// Paths of the successful calls that assigned a role, one for each call.
-async fn given(stage: &mut Stage) -> anyhow::Result<Vec<String>> {
-    let ledger = stage.discord().rest_ledger().await?;
-    let calls = ledger.lines().map(serde_json::from_str::<Call>);
+async fn assignments(testbed: &mut Testbed) -> anyhow::Result<Vec<String>> {
+    let ledger = testbed.discord().rest_ledger().await?;
+    let calls = ledger.lines().map(serde_json::from_str::<RoleCall>);
     let calls = calls.collect::<Result<Vec<_>, _>>().context("the emulator's ledger")?;
-    let gave = |call: &Call| call.method == "PUT" && call.status == 204 && call.path.contains("/roles/");
+    let gave = |call: &RoleCall| call.method == "PUT" && call.status == 204 && call.path.contains("/roles/");
     Ok(calls.into_iter().filter(gave).map(|call| call.path).collect())
 }

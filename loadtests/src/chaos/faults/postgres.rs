@@ -11,21 +11,21 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::chaos::Invariant::{I1, I2, I3, I5, I6, I8};
-use crate::chaos::door::Door;
-use crate::chaos::{Guard, Scenario, Shape, Stage};
-use crate::ledger::Deed;
-use crate::platform::Foundation;
+use crate::chaos::broker_client::BrokerClient;
+use crate::chaos::{Deployment, Guard, Scenario, Testbed};
+use crate::ledger::MemberAction;
+use crate::platform::PlatformServices;
 use crate::platform::servers::PostgresServer;
 use crate::seed::Server;
 
 /// The worker's `application_name` in `pg_stat_activity`.
 const WORKER: &str = "arrakis-worker";
 /// Time limit of a recovery after Postgres is back.
-const BACK: Duration = Duration::from_secs(5);
+const RECOVERY_LIMIT: Duration = Duration::from_secs(5);
 /// Time limit for a standby to receive what its primary writes on its own.
 const FOLLOWS: Duration = Duration::from_secs(1);
 /// Commands that need no database, run while it is unreachable.
-const HELPS: usize = 8;
+const HELP_COMMANDS: usize = 8;
 /// Time limit of their first responses, which includes waiting for a free task of the worker.
 const NO_DATABASE_MS: u64 = 2_000;
 /// Permanent failures are dead-lettered; a transient failure must be retried instead.
@@ -35,68 +35,80 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         fault: 46,
         name: "postgres-connections-exhausted",
-        what: "others hold every connection for three seconds",
+        what: "other clients hold every connection for three seconds",
         proves: &[I1, I2, I3, I5, I6],
+        expected: "commands without database answered within 2 s; no dead letter",
         guard: PASSING,
-        run: |stage| Box::pin(exhausted(stage)),
+        without_guard: "40 dead letters",
+        run: |testbed| Box::pin(exhausted(testbed)),
     },
     Scenario {
         fault: 46,
         name: "postgres-breaker",
-        what: "no connection to be had while members run a command that needs none",
+        what: "no free connection while members run a command that needs none",
         proves: &[I3],
+        expected: "its first response within 2 s",
         guard: Guard::FailPoint("worker.guard.breaker=skip"),
-        run: |stage| Box::pin(breaker(stage)),
+        without_guard: "64 of 96 commands expired",
+        run: |testbed| Box::pin(breaker(testbed)),
     },
     Scenario {
         fault: 47,
         name: "postgres-restarted",
-        what: "immediate stop of Postgres and a start",
+        what: "immediate shutdown of Postgres and a start",
         proves: &[I1, I2, I5],
+        expected: "recovery within 5 s, no dead letter",
         guard: PASSING,
-        run: |stage| Box::pin(restarted(stage)),
+        without_guard: "17 dead letters",
+        run: |testbed| Box::pin(restarted(testbed)),
     },
     Scenario {
         fault: 47,
         name: "postgres-failover",
-        what: "the primary is killed and its synchronous standby promoted",
+        what: "SIGKILL of the primary and promotion of its synchronous standby",
         proves: &[I1, I2, I5],
-        guard: Guard::Harness("the standby follows behind, and stopped following before the fault"),
-        run: |stage| Box::pin(failover(stage)),
+        expected: "recovery within 5 s, every commit kept",
+        guard: Guard::Harness("an asynchronous standby that stopped replicating before the fault"),
+        without_guard: "18 events lost, the standby 39,696 bytes behind",
+        run: |testbed| Box::pin(failover(testbed)),
     },
     Scenario {
         fault: 48,
         name: "postgres-locks-and-ends-sessions",
-        what: "a table is locked for three seconds, then every session of the worker ended, three times",
+        what: "a table locked for three seconds, then every session of the worker terminated, three times",
         proves: &[I1, I2, I5],
+        expected: "recovery within 5 s, no dead letter",
         guard: PASSING,
-        run: |stage| Box::pin(locked(stage)),
+        without_guard: "30 dead letters",
+        run: |testbed| Box::pin(locked(testbed)),
     },
     Scenario {
         fault: 51,
         name: "tenants-under-attack",
-        what: "sessions ended and connections used up while two tenants share few of them",
+        what: "sessions terminated and connections exhausted while two tenants share few of them",
         proves: &[I1, I8],
+        expected: "each tenant has the rows of its own members only",
         guard: Guard::FailPoint("worker.guard.tenant=skip"),
-        run: |stage| Box::pin(tenants(stage)),
+        without_guard: "14 rows in the other tenant, 26 events lost",
+        run: |testbed| Box::pin(tenants(testbed)),
     },
 ];
 
 /// Starts a platform on this server.
-async fn start_on(stage: &mut Stage, database: TestDatabase, shape: Shape) -> anyhow::Result<()> {
-    stage.build_on(Foundation {
+async fn start_on(testbed: &mut Testbed, database: TestDatabase, deployment: Deployment) -> anyhow::Result<()> {
+    testbed.use_services(PlatformServices {
         database,
         vhost: TestVhost::create().await,
         redis: TestRedis::create(),
     });
-    stage.start(shape).await
+    testbed.start(deployment).await
 }
 
 /// Checks that no message became a dead letter, including commands whose members were told of a failure.
-async fn nothing_dropped(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.judge().await?;
-    let letters = Door::new(&stage.platform().vhost().url()).dead().await?;
-    stage.expect(
+async fn nothing_dropped(testbed: &mut Testbed) -> anyhow::Result<()> {
+    testbed.judge().await?;
+    let letters = BrokerClient::new(&testbed.platform().vhost().url()).dead().await?;
+    testbed.expect(
         I1,
         "no message is a dead letter",
         letters.is_empty(),
@@ -107,8 +119,8 @@ async fn nothing_dropped(stage: &mut Stage) -> anyhow::Result<()> {
 
 /// Terminates the worker's sessions and opens the freed connections, until it has none. The superuser's session stays open, too:
 /// closing it would free a connection, and one is enough for a worker.
-async fn starve(server: &PostgresServer, url: &str) -> anyhow::Result<Vec<PgConnection>> {
-    let mut hogs = server.use_up(url).await?;
+async fn exhaust_connections(server: &PostgresServer, url: &str) -> anyhow::Result<Vec<PgConnection>> {
+    let mut connections = server.use_up(url).await?;
     let mut superuser = server.superuser().await?;
     let deadline = Instant::now() + Duration::from_secs(10);
     // A terminated session frees its connection a moment later, so several rounds are needed.
@@ -117,7 +129,7 @@ async fn starve(server: &PostgresServer, url: &str) -> anyhow::Result<Vec<PgConn
         server.terminate(WORKER).await?;
         sleep(Duration::from_millis(50)).await;
         if let Ok(more) = server.use_up(url).await {
-            hogs.extend(more);
+            connections.extend(more);
         }
         let (left,): (i64,) = sqlx::query_as("select count(*) from pg_stat_activity where application_name = $1")
             .bind(WORKER)
@@ -125,156 +137,161 @@ async fn starve(server: &PostgresServer, url: &str) -> anyhow::Result<Vec<PgConn
             .await?;
         looks = if left == 0 { looks + 1 } else { 0 };
         if looks == 3 {
-            hogs.push(superuser);
-            return Ok(hogs);
+            connections.push(superuser);
+            return Ok(connections);
         }
         ensure!(Instant::now() < deadline, "the worker still has {left} sessions");
     }
 }
 
-async fn exhausted(stage: &mut Stage) -> anyhow::Result<()> {
+async fn exhausted(testbed: &mut Testbed) -> anyhow::Result<()> {
     let server = PostgresServer::start().await?;
     let database = server.database().await;
-    start_on(stage, database, Shape::default()).await?;
+    start_on(testbed, database, Deployment::default()).await?;
     // Delayed actions are handled at the rate of Discord's limits. The load is low, so that the recovery depends on Postgres.
-    stage.load(12).await?;
-    stage.flows(20).await?;
-    let url = stage.platform().database().app_url();
-    let hogs = starve(&server, &url).await?;
-    let opened = async |stage: &mut Stage| {
-        Ok(stage
+    testbed.load(12).await?;
+    testbed.wait_for_effects(20).await?;
+    let url = testbed.platform().database().app_url();
+    let connections = exhaust_connections(&server, &url).await?;
+    let opened = async |testbed: &mut Testbed| {
+        Ok(testbed
             .worker_metric("arrakis_worker_postgres_breaker_openings_total", &[])
             .await?
             > 0.0)
     };
-    let told = stage.until("the breaker to open", opened).await;
-    stage.expect(I6, "the circuit breaker opens and is counted", told.is_ok(), "it did not open");
+    let told = testbed.wait_until("the breaker to open", opened).await;
+    testbed.expect(
+        I6,
+        "the circuit breaker opens and is counted",
+        told.is_ok(),
+        "it did not open",
+    );
     // With the breaker open, commands that need no database do not wait for a connection.
-    let mut helps = Vec::new();
-    for _ in 0..HELPS {
-        if let Deed::Command { id, .. } = stage.one_command("help").await? {
-            helps.push(id);
+    let mut help_commands = Vec::new();
+    for _ in 0..HELP_COMMANDS {
+        if let MemberAction::Command { id, .. } = testbed.one_command("help").await? {
+            help_commands.push(id);
         }
         sleep(Duration::from_millis(125)).await;
     }
     let mut waits = Vec::new();
-    for id in helps {
+    for id in help_commands {
         waits.push(
-            stage
+            testbed
                 .discord()
                 .interaction(&id.to_string())
                 .await?
                 .acknowledged_after_ms,
         );
     }
-    drop(hogs);
+    drop(connections);
     let in_time = waits.iter().flatten().filter(|ms| **ms < NO_DATABASE_MS).count();
-    stage.expect(
+    testbed.expect(
         I3,
         "commands that need no database are answered within 2 s",
-        in_time == HELPS,
+        in_time == HELP_COMMANDS,
         format!("{waits:?} ms"),
     );
-    stage.recovers(BACK).await?;
-    nothing_dropped(stage).await?;
-    stage.keep(server);
+    testbed.expect_recovery(RECOVERY_LIMIT).await?;
+    nothing_dropped(testbed).await?;
+    testbed.keep_running(server);
     Ok(())
 }
 
-async fn breaker(stage: &mut Stage) -> anyhow::Result<()> {
+async fn breaker(testbed: &mut Testbed) -> anyhow::Result<()> {
     let server = PostgresServer::start().await?;
     let database = server.database().await;
-    let shape = Shape::default().worker_env("WORKER_PREFETCH", "4");
-    start_on(stage, database, shape).await?;
-    let url = stage.platform().database().app_url();
-    let hogs = starve(&server, &url).await?;
+    let deployment = Deployment::default().worker_env("WORKER_PREFETCH", "4");
+    start_on(testbed, database, deployment).await?;
+    let url = testbed.platform().database().app_url();
+    let connections = exhaust_connections(&server, &url).await?;
     let mut last = 0;
     // Several requests wait for a connection before the breaker opens.
     for _ in 0..24 {
         for _ in 0..3 {
-            stage.one_command("position").await?;
+            testbed.one_command("position").await?;
         }
-        if let Deed::Command { id, .. } = stage.one_command("help").await? {
+        if let MemberAction::Command { id, .. } = testbed.one_command("help").await? {
             last = id;
         }
         sleep(Duration::from_millis(250)).await;
     }
-    let discord = stage.discord();
+    let discord = testbed.discord();
     let seen = discord
         .until("the last command to be answered or expired", async || {
             let seen = discord.interaction(&last.to_string()).await?;
             Ok((seen.state == "answered" || seen.state == "expired").then_some(seen))
         })
         .await?;
-    drop(hogs);
+    drop(connections);
     let took = seen.acknowledged_after_ms;
     let fast = took.is_some_and(|ms| ms < 2_000);
-    stage.expect(
+    testbed.expect(
         I3,
         "a command that needs no database does not wait for a connection",
         fast,
         format!("{took:?} ms"),
     );
     // The scenario before this one shows that other commands are delayed and not lost.
-    stage.patience(Duration::ZERO);
-    stage.keep(server);
+    testbed.settle_limit(Duration::ZERO);
+    testbed.keep_running(server);
     Ok(())
 }
 
-async fn restarted(stage: &mut Stage) -> anyhow::Result<()> {
+async fn restarted(testbed: &mut Testbed) -> anyhow::Result<()> {
     let mut server = PostgresServer::start().await?;
     let database = server.database().await;
-    start_on(stage, database, Shape::default()).await?;
-    stage.load(30).await?;
-    stage.flows(30).await?;
+    start_on(testbed, database, Deployment::default()).await?;
+    testbed.load(30).await?;
+    testbed.wait_for_effects(30).await?;
     server.stop_immediately().await?;
     sleep(Duration::from_millis(500)).await;
     server.start_again().await?;
-    stage.recovers(BACK).await?;
-    nothing_dropped(stage).await?;
-    stage.keep(server);
+    testbed.expect_recovery(RECOVERY_LIMIT).await?;
+    nothing_dropped(testbed).await?;
+    testbed.keep_running(server);
     Ok(())
 }
 
-async fn failover(stage: &mut Stage) -> anyhow::Result<()> {
+async fn failover(testbed: &mut Testbed) -> anyhow::Result<()> {
     let mut primary = PostgresServer::start().await?;
     let database = primary.database().await;
     let mut standby = primary.standby().await?;
-    if stage.guarded() {
+    if testbed.guarded() {
         primary
             .sql("alter system set synchronous_standby_names = '*'; select pg_reload_conf()")
             .await?;
     }
-    // Clients connect to a name that leads to the primary; the fault proxy stands for that name.
+    // Clients connect to a name that leads to the primary; the fault proxy was_set_up for that name.
     let entrance = FaultProxy::start(&database.app_url()).await;
     drop(database);
     let [owner, app, admin] = primary.urls().map(|url| entrance.in_front_of(&url));
     let database = TestDatabase::create_at(&owner, &app, &admin).await;
-    start_on(stage, database, Shape::default()).await?;
-    let followed = async |_: &mut Stage| Ok(lag(&primary).await? == 0);
-    stage.until("the standby to have caught up", followed).await?;
-    if !stage.guarded() {
+    start_on(testbed, database, Deployment::default()).await?;
+    let followed = async |_: &mut Testbed| Ok(lag(&primary).await? == 0);
+    testbed.wait_until("the standby to have caught up", followed).await?;
+    if !testbed.guarded() {
         // From now on, commits exist on the primary only.
         standby
             .sql("alter system set primary_conninfo = ''; select pg_reload_conf()")
             .await?;
     }
-    stage.load(30).await?;
-    stage.flows(30).await?;
-    stage.quiet().await?;
-    let open = stage.settle_within(Duration::from_secs(5)).await?;
+    testbed.load(30).await?;
+    testbed.wait_for_effects(30).await?;
+    testbed.stop_load().await?;
+    let open = testbed.settle_within(Duration::from_secs(5)).await?;
     ensure!(open.is_empty(), "{} actions had no effect before the fault", open.len());
     let before = behind(&primary, &standby).await?;
     let mut lag = before;
     // The primary also writes on its own, which reaches the standby with a delay.
-    let caught_up = async |_: &mut Stage| {
+    let caught_up = async |_: &mut Testbed| {
         lag = behind(&primary, &standby).await?;
         Ok(lag == 0)
     };
-    stage
-        .sees(I1, "the standby has every commit", FOLLOWS, caught_up)
+    testbed
+        .expect_within(I1, "the standby has every commit", FOLLOWS, caught_up)
         .await?;
-    stage.note(format!(
+    testbed.note(format!(
         "the standby was {before} bytes behind after the load, and {lag} at the fault"
     ));
     primary.kill().await;
@@ -283,11 +300,11 @@ async fn failover(stage: &mut Stage) -> anyhow::Result<()> {
     standby
         .sql("alter system set synchronous_standby_names = ''; select pg_reload_conf()")
         .await?;
-    entrance.lead_to(&standby.in_place_of(&stage.platform().database().app_url())?);
+    entrance.lead_to(&standby.in_place_of(&testbed.platform().database().app_url())?);
     entrance.cut();
-    stage.recovers(BACK).await?;
-    nothing_dropped(stage).await?;
-    stage.keep((primary, standby, entrance));
+    testbed.expect_recovery(RECOVERY_LIMIT).await?;
+    nothing_dropped(testbed).await?;
+    testbed.keep_running((primary, standby, entrance));
     Ok(())
 }
 
@@ -319,13 +336,13 @@ async fn lag(primary: &PostgresServer) -> anyhow::Result<i64> {
     bytes.context("no standby is connected")
 }
 
-async fn locked(stage: &mut Stage) -> anyhow::Result<()> {
+async fn locked(testbed: &mut Testbed) -> anyhow::Result<()> {
     let server = PostgresServer::start().await?;
     let database = server.database().await;
-    start_on(stage, database, Shape::default()).await?;
-    stage.load(30).await?;
-    stage.flows(20).await?;
-    let mut owner = PgConnection::connect(&stage.platform().database().owner_url()).await?;
+    start_on(testbed, database, Deployment::default()).await?;
+    testbed.load(30).await?;
+    testbed.wait_for_effects(20).await?;
+    let mut owner = PgConnection::connect(&testbed.platform().database().owner_url()).await?;
     let lock = "begin; lock table inbox in access exclusive mode";
     sqlx::raw_sql(AssertSqlSafe(lock.to_owned()))
         .execute(&mut owner)
@@ -336,59 +353,59 @@ async fn locked(stage: &mut Stage) -> anyhow::Result<()> {
         .await?;
     owner.close().await?;
     for _ in 0..3 {
-        stage.flows(5).await?;
+        testbed.wait_for_effects(5).await?;
         server.terminate(WORKER).await?;
     }
-    stage.recovers(BACK).await?;
-    nothing_dropped(stage).await?;
-    stage.keep(server);
+    testbed.expect_recovery(RECOVERY_LIMIT).await?;
+    nothing_dropped(testbed).await?;
+    testbed.keep_running(server);
     Ok(())
 }
 
-async fn tenants(stage: &mut Stage) -> anyhow::Result<()> {
+async fn tenants(testbed: &mut Testbed) -> anyhow::Result<()> {
     let server = PostgresServer::start().await?;
     let database = server.database().await;
     // Few connections, so that each serves both tenants alternately.
-    let shape = Shape::default()
+    let deployment = Deployment::default()
         .worker_env("WORKER_PREFETCH", "4")
         .worker_env("WORKER_EVENT_PREFETCH", "4")
         .worker_env("WORKER_JOB_PREFETCH", "1");
-    start_on(stage, database, shape).await?;
-    stage.load(40).await?;
-    stage.flows(20).await?;
-    let url = stage.platform().database().app_url();
+    start_on(testbed, database, deployment).await?;
+    testbed.load(40).await?;
+    testbed.wait_for_effects(20).await?;
+    let url = testbed.platform().database().app_url();
     for _ in 0..3 {
         server.terminate(WORKER).await?;
         sleep(Duration::from_millis(300)).await;
     }
-    let hogs = starve(&server, &url).await?;
+    let connections = exhaust_connections(&server, &url).await?;
     sleep(Duration::from_millis(500)).await;
-    drop(hogs);
-    if !stage.guarded() {
+    drop(connections);
+    if !testbed.guarded() {
         // A row that was written for the other tenant never counts as an effect.
-        stage.patience(Duration::from_secs(2));
+        testbed.settle_limit(Duration::from_secs(2));
     }
-    stage.settle().await?;
-    let strangers = strangers(stage).await?;
-    stage.expect(
+    testbed.settle().await?;
+    let foreign_profiles = foreign_profiles(testbed).await?;
+    testbed.expect(
         I8,
         "each tenant has the rows of its own members only",
-        strangers.is_empty(),
-        format!("{strangers:?}"),
+        foreign_profiles.is_empty(),
+        format!("{foreign_profiles:?}"),
     );
-    nothing_dropped(stage).await?;
-    stage.keep(server);
+    nothing_dropped(testbed).await?;
+    testbed.keep_running(server);
     Ok(())
 }
 
 /// Profiles of users who are not members of the tenant's server.
-async fn strangers(stage: &mut Stage) -> anyhow::Result<Vec<(Uuid, i64)>> {
+async fn foreign_profiles(testbed: &mut Testbed) -> anyhow::Result<Vec<(Uuid, i64)>> {
     let mut allowed = HashSet::new();
-    let tenant_of = |stage: &mut Stage, guild: u64| {
-        let server = stage.plan().servers.iter().find(|server| server.guild == guild);
+    let tenant_of = |testbed: &mut Testbed, guild: u64| {
+        let server = testbed.plan().servers.iter().find(|server| server.guild == guild);
         server.and_then(|server| Some(server.community.as_ref()?.id))
     };
-    for server in stage.plan().servers.clone() {
+    for server in testbed.plan().servers.clone() {
         if let Some(community) = &server.community {
             allowed.extend(
                 server
@@ -399,14 +416,14 @@ async fn strangers(stage: &mut Stage) -> anyhow::Result<Vec<(Uuid, i64)>> {
         }
     }
     // The seed has rows of some of them before they join.
-    for newcomer in stage.plan().newcomers.clone() {
+    for newcomer in testbed.plan().newcomers.clone() {
         let sietch = |server: &&Server| {
             server
                 .community
                 .as_ref()
                 .is_some_and(|community| community.theme == "sietch")
         };
-        let tenant = stage
+        let tenant = testbed
             .plan()
             .servers
             .iter()
@@ -414,11 +431,13 @@ async fn strangers(stage: &mut Stage) -> anyhow::Result<Vec<(Uuid, i64)>> {
             .and_then(|server| Some(server.community.as_ref()?.id));
         allowed.extend(tenant.map(|tenant| (tenant, newcomer.user.cast_signed())));
     }
-    for deed in stage.ledger().sent().all() {
-        let (Deed::Join { guild, user } | Deed::Leave { guild, user } | Deed::Command { guild, user, .. }) = deed;
-        allowed.extend(tenant_of(stage, guild).map(|tenant| (tenant, user.cast_signed())));
+    for action in testbed.ledger().sent().all() {
+        let (MemberAction::Join { guild, user }
+        | MemberAction::Leave { guild, user }
+        | MemberAction::Command { guild, user, .. }) = action;
+        allowed.extend(tenant_of(testbed, guild).map(|tenant| (tenant, user.cast_signed())));
     }
-    let mut admin = PgConnection::connect(&stage.platform().database().admin_url()).await?;
+    let mut admin = PgConnection::connect(&testbed.platform().database().admin_url()).await?;
     let rows: Vec<(Uuid, i64)> = sqlx::query_as("select community_id, user_id from profiles")
         .fetch_all(&mut admin)
         .await?;

@@ -7,10 +7,10 @@ use arrakis_test_support::TestRedis;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::calls::{Answer, Caller, Seen, text_channel};
+use super::calls::{Caller, ProxyResponse, RecordedCall, text_channel};
 use super::redis;
 use crate::chaos::Invariant::{I2, I3, I4, I5, I6};
-use crate::chaos::{Guard, PROCESS_BACK, Scenario, Shape, Stage};
+use crate::chaos::{Deployment, Guard, PROCESS_BACK, Scenario, Testbed};
 use crate::platform::APPLICATION;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -19,64 +19,80 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "limited-route",
         what: "429 of a route's bucket",
         proves: &[I4, I6],
+        expected: "every proxy waits for Retry-After",
         guard: Guard::FailPoint("proxy.guard.pause=skip"),
-        run: |stage| Box::pin(limited(stage, "user")),
+        without_guard: "calls within Retry-After",
+        run: |testbed| Box::pin(limited(testbed, "user")),
     },
     Scenario {
         fault: 38,
         name: "limited-shared",
-        what: "429 of a resource that others use too",
+        what: "429 with scope `shared`",
         proves: &[I4, I6],
+        expected: "every proxy waits for Retry-After",
         guard: Guard::FailPoint("proxy.guard.pause=skip"),
-        run: |stage| Box::pin(limited(stage, "shared")),
+        without_guard: "calls within Retry-After",
+        run: |testbed| Box::pin(limited(testbed, "shared")),
     },
     Scenario {
         fault: 38,
         name: "limited-globally",
-        what: "429 of the bot as a whole",
+        what: "429 of the global limit",
         proves: &[I3, I4, I6],
+        expected: "every proxy waits for Retry-After; interactions are not delayed",
         guard: Guard::FailPoint("proxy.guard.pause=skip"),
-        run: |stage| Box::pin(limited(stage, "global")),
+        without_guard: "four calls within Retry-After",
+        run: |testbed| Box::pin(limited(testbed, "global")),
     },
     Scenario {
         fault: 39,
         name: "answers-lost",
-        what: "5xx, and answers lost after the effect",
+        what: "5xx, and responses lost after the effect",
         proves: &[I2],
+        expected: "calls with an unknown outcome are not repeated",
         guard: Guard::FailPoint("proxy.guard.repeat=skip"),
-        run: |stage| Box::pin(answers_lost(stage)),
+        without_guard: "a call with an effect sent twice",
+        run: |testbed| Box::pin(answers_lost(testbed)),
     },
     Scenario {
         fault: 40,
         name: "token-revoked",
-        what: "Discord takes the bot token back",
+        what: "Discord revokes the bot token",
         proves: &[I4, I6],
+        expected: "a second check, then no call; health names DISCORD_TOKEN",
         guard: Guard::FailPoint("proxy.guard.token=skip"),
-        run: |stage| Box::pin(token_revoked(stage)),
+        without_guard: "21 calls with a dead token",
+        run: |testbed| Box::pin(token_revoked(testbed)),
     },
     Scenario {
         fault: 40,
         name: "storm-of-403",
-        what: "a server refuses everything, and its callers go on asking",
+        what: "a server answers 403 to every call, and its callers repeat their calls",
         proves: &[I4, I6],
+        expected: "the cause is slowed down; other servers are served",
         guard: Guard::FailPoint("proxy.guard.budget=skip"),
-        run: |stage| Box::pin(storm(stage)),
+        without_guard: "232 invalid requests in 7 s",
+        run: |testbed| Box::pin(storm(testbed)),
     },
     Scenario {
         fault: 41,
         name: "terminal-answers",
         what: "unknown interaction (10062), already acknowledged (40060)",
         proves: &[I2],
+        expected: "each call is sent once",
         guard: Guard::FailPoint("proxy.guard.terminal=skip"),
-        run: |stage| Box::pin(terminal(stage)),
+        without_guard: "a refused call sent four times",
+        run: |testbed| Box::pin(terminal(testbed)),
     },
     Scenario {
         fault: 42,
         name: "proxy-killed",
-        what: "SIGKILL of one of two proxies while every place at Discord is taken, and back again",
+        what: "SIGKILL of one of two proxies at the global limit, and a restart",
         proves: &[I4, I5],
-        guard: Guard::Harness("the proxy that is started again counts in a Redis of its own"),
-        run: |stage| Box::pin(proxy_killed(stage)),
+        expected: "recovery within 5 s, at most 50 calls in any 1.1 s",
+        guard: Guard::Harness("the restarted proxy uses another Redis"),
+        without_guard: "84 calls in 1.1 s, 78 times 429",
+        run: |testbed| Box::pin(proxy_killed(testbed)),
     },
 ];
 
@@ -85,25 +101,25 @@ const RETRY_AFTER_MS: u64 = 2_000;
 /// Calls that were sent before the 429 was received arrive within this time.
 const ON_THE_WAY_MS: u64 = 30;
 
-async fn limited(stage: &mut Stage, scope: &str) -> anyhow::Result<()> {
+async fn limited(testbed: &mut Testbed, scope: &str) -> anyhow::Result<()> {
     let whole = usize::from(scope == "global");
-    stage
-        .start(Shape::default().proxies(2).workers(whole).ingestors(whole))
+    testbed
+        .start(Deployment::default().proxies(2).workers(whole).ingestors(whole))
         .await?;
-    let caller = Caller::of(stage);
-    let guild = stage.plan().servers[0].guild;
+    let caller = Caller::of(testbed);
+    let guild = testbed.plan().servers[0].guild;
     let path = format!("/guilds/{guild}");
     // After this call the route's bucket is known, so that only the 429 delays calls.
     for proxy in 0..2 {
-        caller.get(proxy, &path).await?.must_be(200)?;
+        caller.get(proxy, &path).await?.expect_status(200)?;
     }
     let fault = json!({
         "kind": "rest_rate_limit", "scope": scope, "retry_after": 2.0, "count": 1,
         "method": "GET", "route": "/guilds/{guild.id}", "path": path,
     });
-    stage.discord().post("/control/faults", fault).await?;
+    testbed.discord().post("/control/faults", fault).await?;
     let first = caller.begin(0, Method::GET, &path, Value::Null);
-    let refused = Seen::wait_for(stage, |seen| seen.status == 429).await?;
+    let refused = RecordedCall::wait_for(testbed, |seen| seen.status == 429).await?;
     // The other proxy reads the pause with its next request to Redis.
     let elsewhere = format!("/guilds/{guild}/roles");
     let asked = if scope == "global" { &elsewhere } else { &path };
@@ -112,46 +128,46 @@ async fn limited(stage: &mut Stage, scope: &str) -> anyhow::Result<()> {
         .collect();
     if scope == "global" {
         // Interactions are answered meanwhile.
-        stage.one_command("help").await?;
+        testbed.one_command("help").await?;
     }
-    first.await??.must_be(200)?;
+    first.await??.expect_status(200)?;
     for other in others {
-        other.await??.must_be(200)?;
+        other.await??.expect_status(200)?;
     }
-    let open = stage.settle_within(Duration::from_secs(3)).await?;
-    let seen = Seen::all(stage).await?;
-    let bound = |seen: &&Seen| seen.counts_globally && (scope == "global" || seen.path == path);
+    let open = testbed.settle_within(Duration::from_secs(3)).await?;
+    let seen = RecordedCall::all(testbed).await?;
+    let bound = |seen: &&RecordedCall| seen.counts_globally && (scope == "global" || seen.path == path);
     let told = refused.at_ms + ON_THE_WAY_MS..refused.at_ms + RETRY_AFTER_MS;
     let hasty = seen.iter().filter(bound).filter(|seen| told.contains(&seen.at_ms));
     let hasty: Vec<_> = hasty.map(|seen| seen.at_ms - refused.at_ms).collect();
-    stage.expect(
+    testbed.expect(
         I4,
         "every proxy waits for Retry-After",
         hasty.is_empty(),
         format!("calls {hasty:?} ms after the 429"),
     );
-    let limited = stage.limited().await?;
-    stage.expect(I4, "one 429, injected by the fault", limited == 1, limited);
+    let limited = testbed.limited().await?;
+    testbed.expect(I4, "one 429, injected by the fault", limited == 1, limited);
     if scope == "global" {
-        stage.expect(I3, "interactions are not delayed", open.is_empty(), format!("{open:?}"));
+        testbed.expect(I3, "interactions are not delayed", open.is_empty(), format!("{open:?}"));
     }
-    let told = proxies(stage, "arrakis_proxy_discord_429_total", &[("scope", scope)]).await?;
-    stage.expect(I6, "the metric has the scope of the limit", told == 1.0, told);
+    let told = proxies(testbed, "arrakis_proxy_discord_429_total", &[("scope", scope)]).await?;
+    testbed.expect(I6, "the metric has the scope of the limit", told == 1.0, told);
     Ok(())
 }
 
-async fn answers_lost(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.start(Shape::default().proxies(2)).await?;
-    let caller = Caller::of(stage);
-    let guild = stage.plan().servers[0].guild;
-    let channel = text_channel(stage, guild).await?;
+async fn answers_lost(testbed: &mut Testbed) -> anyhow::Result<()> {
+    testbed.start(Deployment::default().proxies(2)).await?;
+    let caller = Caller::of(testbed);
+    let guild = testbed.plan().servers[0].guild;
+    let channel = text_channel(testbed, guild).await?;
     let path = format!("/channels/{channel}/messages");
-    let discord = stage.discord();
+    let discord = testbed.discord();
     // After this call the bucket is known. Otherwise other calls would wait for the one whose response never arrives.
     caller
         .call(0, Method::POST, &path, json!({"content": "first"}))
         .await?
-        .must_be(200)?;
+        .expect_status(200)?;
     for (number, kind) in [
         json!({"kind": "rest_lost_answer", "mode": "refuse"}),
         json!({"kind": "rest_lost_answer", "mode": "hang"}),
@@ -171,12 +187,12 @@ async fn answers_lost(stage: &mut Stage) -> anyhow::Result<()> {
         // Only a response that never arrives is waited for until the deadline; because of the bucket, the last call waits for a slot.
         let deadline_ms = if fault["mode"] == "hang" { 1_200 } else { 8_000 };
         let answer = caller
-            .within(deadline_ms)
+            .with_deadline(deadline_ms)
             .call(number % 2, Method::POST, &path, message)
             .await?;
         let said = answer.proxy_error.as_deref();
         let holds = answer.status == 504 && said == Some("outcome-unknown");
-        stage.expect(
+        testbed.expect(
             I2,
             "a call with an unknown outcome is answered 504 outcome-unknown",
             holds,
@@ -184,7 +200,7 @@ async fn answers_lost(stage: &mut Stage) -> anyhow::Result<()> {
         );
     }
     // An idempotent call is repeated until it succeeds: the role is assigned once.
-    let member = stage.plan().servers[0].members[1].user;
+    let member = testbed.plan().servers[0].members[1].user;
     let role = caller
         .get(0, &format!("/guilds/{guild}/roles"))
         .await?
@@ -193,33 +209,33 @@ async fn answers_lost(stage: &mut Stage) -> anyhow::Result<()> {
     let fault = json!({"kind": "rest_lost_answer", "mode": "refuse", "method": "PUT", "path": put, "count": 2});
     discord.post("/control/faults", fault).await?;
     let given = caller.call(1, Method::PUT, &put, Value::Null).await?;
-    stage.expect(I2, "the role is assigned", given.status == 204, given.status);
+    testbed.expect(I2, "the role is assigned", given.status == 204, given.status);
     // The first response of /help is its whole reply. It is repeated, and 40060 shows that the first attempt took effect.
     let fault =
         json!({"kind": "rest_lost_answer", "mode": "refuse", "method": "POST", "route": "/interactions/*", "count": 1});
     discord.post("/control/faults", fault).await?;
-    stage.one_command("help").await?;
-    stage.settle().await?;
+    testbed.one_command("help").await?;
+    testbed.settle().await?;
     // First responses and edits whose responses are lost.
     for (method, route) in [("POST", "/interactions/*"), ("PATCH", "/webhooks/*")] {
         let fault = json!({"kind": "rest_lost_answer", "mode": "refuse", "method": method, "route": route, "count": 5});
         discord.post("/control/faults", fault).await?;
     }
-    stage.load(20).await?;
-    stage.flows(40).await?;
-    stage.quiet().await?;
+    testbed.load(20).await?;
+    testbed.wait_for_effects(40).await?;
+    testbed.stop_load().await?;
     let messages: Vec<Value> = discord
         .get(&format!("/control/guilds/{guild}/channels/{channel}/messages"))
         .await?;
-    let unknown = stage.judge().await?.unknown;
-    stage.expect(I2, "no repeated call has an unknown outcome", unknown == 0, unknown);
+    let unknown = testbed.judge().await?.unknown;
+    testbed.expect(I2, "no repeated call has an unknown outcome", unknown == 0, unknown);
     for (number, wanted) in [(0, 1), (1, 1), (2, 0), (3, 1), (4, 1)] {
         let content = format!("message {number}");
         let found = messages
             .iter()
             .filter(|message| message["content"] == content.as_str())
             .count();
-        stage.expect(
+        testbed.expect(
             I2,
             format!("the message \"{content}\" exists {wanted} times"),
             found == wanted,
@@ -229,21 +245,27 @@ async fn answers_lost(stage: &mut Stage) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn token_revoked(stage: &mut Stage) -> anyhow::Result<()> {
+async fn token_revoked(testbed: &mut Testbed) -> anyhow::Result<()> {
     // Its sessions would end with 4004, which is fault 32.
-    stage.start(Shape::default().proxies(2).workers(0).ingestors(0)).await?;
-    let caller = Caller::of(stage);
-    let path = format!("/guilds/{}", stage.plan().servers[0].guild);
+    testbed
+        .start(Deployment::default().proxies(2).workers(0).ingestors(0))
+        .await?;
+    let caller = Caller::of(testbed);
+    let path = format!("/guilds/{}", testbed.plan().servers[0].guild);
     for proxy in 0..2 {
-        caller.get(proxy, &path).await?.must_be(200)?;
+        caller.get(proxy, &path).await?.expect_status(200)?;
     }
-    stage.discord().post("/control/token/reset", json!({})).await?;
+    testbed.discord().post("/control/token/reset", json!({})).await?;
     let first = caller.get(0, &path).await?;
-    stage.expect(I4, "Discord's 401 is passed on", first.status == 401, first.status);
+    testbed.expect(I4, "Discord's 401 is passed on", first.status == 401, first.status);
     // The token is dead after a second check.
-    let both = async |stage: &mut Stage| Ok(proxies(stage, "arrakis_proxy_token_dead", &[]).await? == 2.0);
-    let known = tokio::time::timeout(PROCESS_BACK, stage.until("both proxies to report the dead token", both)).await;
-    stage.expect(
+    let both = async |testbed: &mut Testbed| Ok(proxies(testbed, "arrakis_proxy_token_dead", &[]).await? == 2.0);
+    let known = tokio::time::timeout(
+        PROCESS_BACK,
+        testbed.wait_until("both proxies to report the dead token", both),
+    )
+    .await;
+    testbed.expect(
         I4,
         "the token is checked a second time at once",
         matches!(known, Ok(Ok(()))),
@@ -252,44 +274,51 @@ async fn token_revoked(stage: &mut Stage) -> anyhow::Result<()> {
     for number in 0..20 {
         let answer = caller.get(number % 2, &path).await?;
         let said = answer.proxy_error.as_deref();
-        stage.expect(
+        testbed.expect(
             I4,
             "no call is sent with a dead token",
             said == Some("token-dead"),
             format!("{said:?}"),
         );
     }
-    let seen = Seen::all(stage).await?;
+    let seen = RecordedCall::all(testbed).await?;
     let refused = seen.iter().filter(|seen| seen.status == 401).count();
-    stage.expect(
+    testbed.expect(
         I4,
         "Discord received the dead token twice: the call and the second check",
         refused == 2,
         refused,
     );
-    let dead = proxies(stage, "arrakis_proxy_token_dead", &[]).await?;
-    stage.expect(I6, "both proxies report the dead token", dead == 2.0, dead);
-    let health = stage.platform().proxies[1].health().await?;
+    let dead = proxies(testbed, "arrakis_proxy_token_dead", &[]).await?;
+    testbed.expect(I6, "both proxies report the dead token", dead == 2.0, dead);
+    let health = testbed.platform().proxies[1].health().await?;
     let detail = health["components"]["token"]["detail"]
         .as_str()
         .unwrap_or_default()
         .to_owned();
-    stage.expect(I6, "health names DISCORD_TOKEN", detail.contains("DISCORD_TOKEN"), detail);
+    testbed.expect(
+        I6,
+        "health names DISCORD_TOKEN",
+        detail.contains("DISCORD_TOKEN"),
+        detail,
+    );
     Ok(())
 }
 
-async fn storm(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.start(Shape::default().proxies(2).workers(0).ingestors(0)).await?;
-    let caller = Caller::of(stage);
-    let servers: Vec<u64> = stage.plan().servers.iter().map(|server| server.guild).collect();
+async fn storm(testbed: &mut Testbed) -> anyhow::Result<()> {
+    testbed
+        .start(Deployment::default().proxies(2).workers(0).ingestors(0))
+        .await?;
+    let caller = Caller::of(testbed);
+    let servers: Vec<u64> = testbed.plan().servers.iter().map(|server| server.guild).collect();
     let (refused, fine) = (
         format!("/guilds/{}/members/", servers[0]),
         format!("/guilds/{}", servers[1]),
     );
     let fault = json!({"kind": "rest_status", "status": 403, "path": refused});
-    stage.discord().post("/control/faults", fault).await?;
+    testbed.discord().post("/control/faults", fault).await?;
     let paths = (0..40).map(|number| format!("{refused}{}", 1_000 + number)).collect();
-    let storm = caller.within(3_000).keep_asking(paths);
+    let storm = caller.with_deadline(3_000).keep_calling(paths);
     let begun = tokio::time::Instant::now();
     let mut others = Vec::new();
     while begun.elapsed() < Duration::from_secs(7) {
@@ -297,38 +326,43 @@ async fn storm(stage: &mut Stage) -> anyhow::Result<()> {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     storm.end();
-    let stats = stage.stats().await?;
+    let stats = testbed.stats().await?;
     let invalid = stats["invalid"].as_u64().unwrap_or(u64::MAX);
     // Fifty calls are sent, further ones until both proxies slow the cause down, then one per second at each.
-    stage.expect(
+    testbed.expect(
         I4,
         "calls with the same cause are slowed down",
         (50..150).contains(&invalid),
         format!("{invalid} invalid requests in 7 s"),
     );
-    stage.expect(
+    testbed.expect(
         I4,
         "calls of other servers are sent",
         others.iter().all(|status| *status == 200),
         format!("{others:?}"),
     );
-    let counted = stage.platform().proxies[0]
+    let counted = testbed.platform().proxies[0]
         .metric("arrakis_proxy_invalid_requests", &[])
         .await?;
-    stage.expect(I6, "the gauge of invalid requests counts them", counted >= 50.0, counted);
+    testbed.expect(
+        I6,
+        "the gauge of invalid requests counts them",
+        counted >= 50.0,
+        counted,
+    );
     Ok(())
 }
 
-async fn terminal(stage: &mut Stage) -> anyhow::Result<()> {
+async fn terminal(testbed: &mut Testbed) -> anyhow::Result<()> {
     // No worker runs, so only the scenario responds to interactions.
-    stage.start(Shape::default().workers(0).ingestors(0)).await?;
-    let caller = Caller::of(stage);
-    let guild = stage.plan().servers[0].guild;
-    let channel = text_channel(stage, guild).await?;
-    let user = stage.plan().servers[0].members[1].user;
+    testbed.start(Deployment::default().workers(0).ingestors(0)).await?;
+    let caller = Caller::of(testbed);
+    let guild = testbed.plan().servers[0].guild;
+    let channel = text_channel(testbed, guild).await?;
+    let user = testbed.plan().servers[0].members[1].user;
     let unknown = "/interactions/1/no-such-token/callback";
     let answer = caller.call(0, Method::POST, unknown, json!({"type": 5})).await?;
-    stage.expect(
+    testbed.expect(
         I2,
         "10062 is passed on",
         answer.code() == Some(10_062),
@@ -343,12 +377,12 @@ async fn terminal(stage: &mut Stage) -> anyhow::Result<()> {
             commands,
         )
         .await?
-        .must_be(200)?;
+        .expect_status(200)?;
     let made = json!({
         "kind": "command", "name": "help", "force": true, "guild_id": guild.to_string(),
         "channel_id": channel.to_string(), "user_id": user.to_string(),
     });
-    let made = stage.discord().post("/control/interactions", made).await?;
+    let made = testbed.discord().post("/control/interactions", made).await?;
     let text = |key: &str| {
         made[key]
             .as_str()
@@ -359,11 +393,16 @@ async fn terminal(stage: &mut Stage) -> anyhow::Result<()> {
     let known = format!("/interactions/{id}/{token}/callback");
     caller.call(0, Method::POST, &known, json!({"type": 5})).await?;
     let again = caller.call(0, Method::POST, &known, json!({"type": 5})).await?;
-    stage.expect(I2, "40060 is passed on", again.code() == Some(40_060), format!("{again:?}"));
-    let seen = Seen::all(stage).await?;
+    testbed.expect(
+        I2,
+        "40060 is passed on",
+        again.code() == Some(40_060),
+        format!("{again:?}"),
+    );
+    let seen = RecordedCall::all(testbed).await?;
     for (path, sent) in [("/interactions/1/".to_owned(), 1), (format!("/interactions/{id}/"), 2)] {
         let calls = seen.iter().filter(|seen| seen.path.starts_with(&path)).count();
-        stage.expect(
+        testbed.expect(
             I2,
             "a call that Discord refuses for good is sent once",
             calls == sent,
@@ -373,54 +412,54 @@ async fn terminal(stage: &mut Stage) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn proxy_killed(stage: &mut Stage) -> anyhow::Result<()> {
+async fn proxy_killed(testbed: &mut Testbed) -> anyhow::Result<()> {
     // The global limit is used up all the time: a proxy that loses its history, or counts only its own calls, exceeds the limit at
     // once.
-    let asking = redis::saturated(stage, Shape::default().proxies(2), 2).await?;
-    stage.load(15).await?;
-    stage.flows(15).await?;
-    stage.platform().proxies[0].kill().await;
-    stage.recovers(PROCESS_BACK).await?;
-    goes_on(stage).await?;
+    let callers = redis::start_saturated(testbed, Deployment::default().proxies(2), 2).await?;
+    testbed.load(15).await?;
+    testbed.wait_for_effects(15).await?;
+    testbed.platform().proxies[0].kill().await;
+    testbed.expect_recovery(PROCESS_BACK).await?;
+    goes_on(testbed).await?;
     // A proxy that is started again at the same address replaces its predecessor, so the whole limit is available at once.
-    if !stage.guarded() {
+    if !testbed.guarded() {
         let elsewhere = TestRedis::create();
-        stage.platform().proxies[0].set("REDIS_URL", Some(&elsewhere.url()));
-        stage.keep(elsewhere);
+        testbed.platform().proxies[0].set("REDIS_URL", Some(&elsewhere.url()));
+        testbed.keep_running(elsewhere);
     }
-    stage.platform().proxies[0].start_again();
-    stage.platform().proxies[0].ready().await;
+    testbed.platform().proxies[0].start_again();
+    testbed.platform().proxies[0].ready().await;
     let begun = tokio::time::Instant::now();
     // Two proxies with a Redis each never share the limit.
-    if stage.guarded() {
-        redis::whole(stage, 2).await?;
-        stage.recovered(begun.elapsed(), PROCESS_BACK);
+    if testbed.guarded() {
+        redis::whole(testbed, 2).await?;
+        testbed.record_recovery(begun.elapsed(), PROCESS_BACK);
     }
     for _ in 0..2 {
-        goes_on(stage).await?;
+        goes_on(testbed).await?;
     }
-    asking.end();
-    stage.judge().await?;
-    redis::limits_held(stage).await
+    callers.end();
+    testbed.judge().await?;
+    redis::limits_held(testbed).await
 }
 
 /// Waits for more calls than two windows of the global limit hold.
-async fn goes_on(stage: &mut Stage) -> anyhow::Result<()> {
-    let before = redis::bots(stage).await?;
-    let full = async |stage: &mut Stage| Ok(redis::bots(stage).await? > before + 100);
-    stage.until("two windows of calls", full).await
+async fn goes_on(testbed: &mut Testbed) -> anyhow::Result<()> {
+    let before = redis::bots(testbed).await?;
+    let full = async |testbed: &mut Testbed| Ok(redis::bots(testbed).await? > before + 100);
+    testbed.wait_until("two windows of calls", full).await
 }
 
 /// Sum of a metric over all proxies.
-pub(super) async fn proxies(stage: &mut Stage, name: &str, labels: &[(&str, &str)]) -> anyhow::Result<f64> {
+pub(super) async fn proxies(testbed: &mut Testbed, name: &str, labels: &[(&str, &str)]) -> anyhow::Result<f64> {
     let mut sum = 0.0;
-    for proxy in &stage.platform().proxies {
+    for proxy in &testbed.platform().proxies {
         sum += proxy.metric(name, labels).await?;
     }
     Ok(sum)
 }
 
-impl Answer {
+impl ProxyResponse {
     /// Discord's error code.
     fn code(&self) -> Option<u64> {
         self.body["code"].as_u64()

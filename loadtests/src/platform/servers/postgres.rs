@@ -38,7 +38,7 @@ impl PostgresServer {
         let (folder, bin) = (folder()?, bin()?);
         let password = folder.path().join("password");
         std::fs::write(&password, PASSWORD)?;
-        hand_over(&password)?;
+        change_owner(&password)?;
         let data = data(folder.path());
         let made = as_postgres(&bin.join("initdb"))
             .arg(format!("--pgdata={data}"))
@@ -226,7 +226,7 @@ impl PostgresServer {
     }
 
     /// Whether the server runs and responds, so that another scenario can use it.
-    pub async fn is_sound(&mut self) -> bool {
+    pub async fn is_healthy(&mut self) -> bool {
         self.process.has_ended().is_none() && self.superuser().await.is_ok()
     }
 
@@ -287,12 +287,12 @@ fn as_postgres(program: &Path) -> Command {
 
 fn folder() -> anyhow::Result<TempDir> {
     let folder = tempfile::Builder::new().prefix("arrakis-postgres-").tempdir()?;
-    hand_over(folder.path())?;
+    change_owner(folder.path())?;
     Ok(folder)
 }
 
 /// Changes the owner of a path to the user that PostgreSQL runs as.
-fn hand_over(path: &Path) -> anyhow::Result<()> {
+fn change_owner(path: &Path) -> anyhow::Result<()> {
     if Uid::effective().is_root() {
         let user = User::from_name("postgres")?.context("there is no user postgres, and root cannot run PostgreSQL")?;
         std::os::unix::fs::chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;

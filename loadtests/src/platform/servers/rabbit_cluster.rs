@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
-use super::rabbitmq::{Cluster, Rabbit, RabbitOptions};
+use super::rabbitmq::{Cluster, RabbitOptions, RabbitServer};
 
 /// Nodes of the cluster.
 const NODES: usize = 3;
@@ -18,9 +18,9 @@ const NODES: usize = 3;
 #[derive(Debug)]
 pub struct RabbitCluster {
     /// The nodes, from 0.
-    pub nodes: Vec<Rabbit>,
+    pub nodes: Vec<RabbitServer>,
     // After the nodes: fields are dropped in this order.
-    wires: Wires,
+    wires: ClusterNetworks,
 }
 
 impl RabbitCluster {
@@ -29,7 +29,7 @@ impl RabbitCluster {
     /// # Errors
     /// When a network cannot be created or a node does not start.
     pub async fn start() -> anyhow::Result<Self> {
-        let wires = Wires::lay()?;
+        let wires = ClusterNetworks::create()?;
         let cookie = uuid::Uuid::new_v4().simple().to_string();
         let mut conf = String::from("cluster_formation.peer_discovery_backend = classic_config\n");
         let mut hosts = String::from("{host, {127,0,0,1}, [\"localhost\"]}.");
@@ -39,7 +39,7 @@ impl RabbitCluster {
         }
         let mut nodes = Vec::new();
         for n in 1..=NODES {
-            nodes.push(Rabbit::spawn(RabbitOptions {
+            nodes.push(RabbitServer::spawn(RabbitOptions {
                 conf: conf.clone(),
                 within: ["ip", "netns", "exec", &wires.space(n)].map(str::to_owned).to_vec(),
                 address: Some(format!("10.124.{n}.2")),
@@ -56,7 +56,7 @@ impl RabbitCluster {
             node.up().await?;
         }
         for node in &nodes {
-            node.has_met(NODES).await?;
+            node.wait_for_nodes(NODES).await?;
         }
         Ok(Self { nodes, wires })
     }
@@ -73,12 +73,12 @@ impl RabbitCluster {
 
 /// The networks. Names contain this process's id, so that concurrent runs do not collide; the addresses are the same.
 #[derive(Debug)]
-struct Wires {
+struct ClusterNetworks {
     mark: u32,
 }
 
-impl Wires {
-    fn lay() -> anyhow::Result<Self> {
+impl ClusterNetworks {
+    fn create() -> anyhow::Result<Self> {
         let wires = Self {
             mark: std::process::id() % 100_000,
         };
@@ -86,12 +86,12 @@ impl Wires {
         ip(&["link", "add", &bridge, "type", "bridge"])?;
         ip(&["link", "set", &bridge, "up"])?;
         for n in 1..=NODES {
-            wires.lay_to(n, &bridge)?;
+            wires.connect_node(n, &bridge)?;
         }
         Ok(wires)
     }
 
-    fn lay_to(&self, n: usize, bridge: &str) -> anyhow::Result<()> {
+    fn connect_node(&self, n: usize, bridge: &str) -> anyhow::Result<()> {
         let (space, client, meeting) = (self.space(n), self.client(n), self.meeting(n));
         let within = |words: &[&str]| ip(&[&["-n", space.as_str()], words].concat());
         ip(&["netns", "add", &space])?;
@@ -129,7 +129,7 @@ impl Wires {
     }
 }
 
-impl Drop for Wires {
+impl Drop for ClusterNetworks {
     fn drop(&mut self) {
         // An interface is removed with its peer, the peer with its namespace. Networks that were not created cannot be removed.
         for n in 1..=NODES {

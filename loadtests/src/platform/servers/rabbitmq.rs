@@ -50,7 +50,7 @@ pub struct Cluster {
 
 /// A broker. Killed when dropped.
 #[derive(Debug)]
-pub struct Rabbit {
+pub struct RabbitServer {
     folder: TempDir,
     options: RabbitOptions,
     address: String,
@@ -66,7 +66,7 @@ pub struct Rabbit {
     server: Process,
 }
 
-impl Rabbit {
+impl RabbitServer {
     /// Starts a broker and waits until it responds.
     ///
     /// # Errors
@@ -78,7 +78,7 @@ impl Rabbit {
     /// Starts a broker with options.
     ///
     /// # Errors
-    /// As [`Rabbit::start`].
+    /// As [`RabbitServer::start`].
     pub async fn start_with(options: RabbitOptions) -> anyhow::Result<Self> {
         let mut rabbit = Self::spawn(options)?;
         rabbit.up().await?;
@@ -182,13 +182,13 @@ impl Rabbit {
     }
 
     /// Sends SIGSTOP: connections stay open and get no response.
-    pub fn hang(&self) {
-        self.server.hang();
+    pub fn suspend(&self) {
+        self.server.suspend();
     }
 
     /// Sends SIGCONT.
-    pub fn go_on(&self) {
-        self.server.go_on();
+    pub fn resume(&self) {
+        self.server.resume();
     }
 
     /// Output of the process.
@@ -252,7 +252,7 @@ impl Rabbit {
     ///
     /// # Errors
     /// When they do not within the time limit.
-    pub async fn has_met(&self, nodes: usize) -> anyhow::Result<()> {
+    pub async fn wait_for_nodes(&self, nodes: usize) -> anyhow::Result<()> {
         let deadline = Instant::now() + START;
         let mut met = 0;
         while met < nodes {
@@ -370,7 +370,7 @@ impl Rabbit {
     }
 
     /// Whether the process runs and responds, so that another scenario can use it.
-    pub async fn is_sound(&mut self) -> bool {
+    pub async fn is_healthy(&mut self) -> bool {
         self.server.has_ended().is_none()
             && self.epmd.has_ended().is_none()
             && self.answers_amqp().await

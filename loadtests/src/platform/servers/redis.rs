@@ -14,13 +14,13 @@ const BUSY_AFTER: &str = "50";
 
 /// A Redis server. Killed when dropped.
 #[derive(Debug)]
-pub struct Redis {
+pub struct RedisServer {
     port: u16,
     process: Process,
     past: Vec<String>,
 }
 
-impl Redis {
+impl RedisServer {
     /// Starts a server on a free loopback port.
     ///
     /// # Errors
@@ -79,13 +79,13 @@ impl Redis {
     }
 
     /// Sends SIGSTOP: connections stay open and get no response.
-    pub fn hang(&self) {
-        self.process.hang();
+    pub fn suspend(&self) {
+        self.process.suspend();
     }
 
     /// Sends SIGCONT.
-    pub fn go_on(&self) {
-        self.process.go_on();
+    pub fn resume(&self) {
+        self.process.resume();
     }
 
     /// Runs an endless script; other clients get BUSY. [`RedisServer::restore`] ends it.
@@ -121,9 +121,9 @@ impl Redis {
     ///
     /// # Errors
     /// When Redis rejects the command.
-    pub async fn ail(&self, ailment: Ailment) -> anyhow::Result<()> {
-        match ailment {
-            Ailment::Busy => self.busy().await,
+    pub async fn refuse(&self, mode: RefusalMode) -> anyhow::Result<()> {
+        match mode {
+            RefusalMode::Busy => self.busy().await,
             other => self.command::<String>(other.commands().0).await.map(drop),
         }
     }
@@ -132,8 +132,8 @@ impl Redis {
     ///
     /// # Errors
     /// When Redis rejects the command.
-    pub async fn mend(&self, ailment: Ailment) -> anyhow::Result<()> {
-        self.command::<String>(ailment.commands().1).await.map(drop)
+    pub async fn restore(&self, mode: RefusalMode) -> anyhow::Result<()> {
+        self.command::<String>(mode.commands().1).await.map(drop)
     }
 
     /// Output of the process.
@@ -157,7 +157,7 @@ impl Redis {
 
 /// A way in which a running Redis refuses commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ailment {
+pub enum RefusalMode {
     /// No memory left.
     Full,
     /// It is a replica and accepts no writes.
@@ -168,7 +168,7 @@ pub enum Ailment {
     Busy,
 }
 
-impl Ailment {
+impl RefusalMode {
     /// All modes.
     pub const ALL: [Self; 4] = [Self::Full, Self::ReadOnly, Self::NoReplicas, Self::Busy];
 

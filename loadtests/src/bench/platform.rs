@@ -9,8 +9,8 @@ use anyhow::{Context as _, ensure};
 use arrakis_test_support::{Process, TestDatabase, TestRedis, TestVhost};
 use serde_json::{Value, json};
 
+use super::drain::DrainProcess;
 use super::scrape::Scrape;
-use super::taker::Taker;
 use crate::platform::{Emulator, binaries, free_address};
 
 const APPLICATION: &str = "1100000000000000001";
@@ -18,7 +18,7 @@ const CREDENTIAL: &str = "the-bench's-own-credential";
 
 /// How the emulator is set up.
 #[derive(Debug, Clone, Copy)]
-pub struct SiteOptions {
+pub struct BenchPlatformOptions {
     /// Servers in the emulator.
     pub guilds: u32,
     /// Members of each server.
@@ -40,7 +40,7 @@ pub struct Service {
 
 /// A platform that is measured.
 #[derive(Debug)]
-pub struct Site {
+pub struct BenchPlatform {
     /// The emulator's control API.
     pub discord: Emulator,
     /// The database.
@@ -52,7 +52,7 @@ pub struct Site {
     /// Running services, in the order of their start.
     pub services: Vec<Service>,
     /// How the emulator was set up.
-    pub options: SiteOptions,
+    pub options: BenchPlatformOptions,
     emulator: Process,
     binaries: PathBuf,
     api_base: String,
@@ -60,12 +60,12 @@ pub struct Site {
     proxies: Vec<String>,
 }
 
-impl Site {
+impl BenchPlatform {
     /// Starts the emulator with its servers, and no service yet.
     ///
-    /// # Errors
+    /// # FailureCounter
     /// When a binary is missing or the emulator does not start.
-    pub async fn open(options: SiteOptions) -> anyhow::Result<Self> {
+    pub async fn open(options: BenchPlatformOptions) -> anyhow::Result<Self> {
         let binaries = binaries()?;
         let token = bot_token();
         let shards = options.shards.to_string();
@@ -93,7 +93,7 @@ impl Site {
                 .map(str::to_owned)
                 .with_context(|| format!("no {key} in {line}"))
         };
-        let site = Self {
+        let platform = Self {
             discord: Emulator::new(&address("control")?),
             database: TestDatabase::create().await,
             vhost: TestVhost::create().await,
@@ -106,13 +106,14 @@ impl Site {
             token,
             proxies: Vec::new(),
         };
-        site.discord
+        platform
+            .discord
             .post("/control/ledger", json!({"recording": false}))
             .await?;
         let seed = json!({"kind": "load", "guilds": options.guilds, "members": options.members});
-        site.discord.post("/control/seed", seed).await?;
-        site.register_commands().await?;
-        Ok(site)
+        platform.discord.post("/control/seed", seed).await?;
+        platform.register_commands().await?;
+        Ok(platform)
     }
 
     /// Registers the commands of a load, as the leader among the workers does.
@@ -138,7 +139,7 @@ impl Site {
 
     /// Starts a proxy.
     ///
-    /// # Errors
+    /// # FailureCounter
     /// When no port is free.
     pub async fn start_proxy(&mut self) -> anyhow::Result<()> {
         let listen = free_address()?;
@@ -168,7 +169,7 @@ impl Site {
 
     /// Starts a worker. Returns the moment of the start in Unix microseconds. With `ready`, waits until the worker is ready.
     ///
-    /// # Errors
+    /// # FailureCounter
     /// When no port is free.
     pub async fn start_worker(&mut self, ready: bool) -> anyhow::Result<u64> {
         let variables = [
@@ -184,7 +185,7 @@ impl Site {
 
     /// Starts an ingestor and waits until it is ready.
     ///
-    /// # Errors
+    /// # FailureCounter
     /// When no port is free.
     pub async fn start_ingestor(&mut self) -> anyhow::Result<()> {
         let url = self.vhost.url();
@@ -193,7 +194,7 @@ impl Site {
 
     /// Starts an ingestor without waiting: it is ready only after it has replayed what it missed.
     ///
-    /// # Errors
+    /// # FailureCounter
     /// When no port is free.
     pub async fn begin_ingestor(&mut self) -> anyhow::Result<()> {
         let url = self.vhost.url();
@@ -202,7 +203,7 @@ impl Site {
 
     /// Starts an ingestor with this broker URL.
     ///
-    /// # Errors
+    /// # FailureCounter
     /// When no port is free.
     pub async fn start_ingestor_at(&mut self, amqp: &str, ready: bool) -> anyhow::Result<()> {
         let variables = [
@@ -238,13 +239,13 @@ impl Site {
     }
 
     /// Starts a process that consumes from these queues in place of workers.
-    pub(super) async fn start_taker(&self, queues: &[&str]) -> Taker {
-        Taker::start(&self.binaries, &self.vhost.url(), queues).await
+    pub(super) async fn start_drain(&self, queues: &[&str]) -> DrainProcess {
+        DrainProcess::start(&self.binaries, &self.vhost.url(), queues).await
     }
 
     /// Sends SIGTERM to every service of this name and waits until they have ended.
     ///
-    /// # Errors
+    /// # FailureCounter
     /// When one ends with an error.
     pub async fn stop_service(&mut self, name: &str) -> anyhow::Result<()> {
         let (stopping, staying): (Vec<_>, Vec<_>) = self.services.drain(..).partition(|service| service.name == name);
@@ -272,7 +273,7 @@ impl Site {
 
     /// Process id of the first service of this name.
     ///
-    /// # Errors
+    /// # FailureCounter
     /// When none runs.
     pub fn pid(&self, name: &str) -> anyhow::Result<u32> {
         let service = self.services.iter().find(|service| service.name == name);
@@ -283,7 +284,7 @@ impl Site {
 
     /// The sum of the metrics of all services of this name.
     ///
-    /// # Errors
+    /// # FailureCounter
     /// When one does not answer.
     pub async fn scrape(&self, name: &str) -> anyhow::Result<Scrape> {
         let mut all = Scrape::default();
@@ -295,7 +296,7 @@ impl Site {
 
     /// Stops all services: ingestors, workers, proxies.
     ///
-    /// # Errors
+    /// # FailureCounter
     /// When a service ends with an error.
     pub async fn close(mut self) -> anyhow::Result<()> {
         for name in ["ingestor", "worker", "proxy"] {

@@ -8,8 +8,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{LOOK, Stage};
-use crate::ledger::{Deed, Ledger, Sent};
+use super::{POLL_INTERVAL, Testbed};
+use crate::ledger::{ActionLog, Ledger, MemberAction};
 
 /// Joins in progress, each measured.
 #[derive(Debug)]
@@ -18,39 +18,39 @@ pub struct Joins {
     task: JoinHandle<anyhow::Result<Vec<Duration>>>,
 }
 
-impl Stage {
+impl Testbed {
     /// From now on, a user joins every so often, and the time until the row exists is measured.
     ///
     /// # Errors
     /// When the platform has not been started.
     pub fn time_joins(&mut self, every: Duration) -> anyhow::Result<Joins> {
         let members = self.members()?;
-        let mut ledger = Ledger::new(self.discord(), self.rows(), Sent::default());
+        let mut ledger = Ledger::new(self.discord(), self.rows(), ActionLog::default());
         let stop = CancellationToken::new();
         let until = stop.clone();
         let task = tokio::spawn(async move {
-            let mut begun: HashMap<Deed, Instant> = HashMap::new();
+            let mut begun: HashMap<MemberAction, Instant> = HashMap::new();
             let mut took = Vec::new();
             let mut next = Instant::now();
             while !until.is_cancelled() {
                 if Instant::now() >= next {
                     next += every;
                     let at = Instant::now();
-                    let deed = members.join().await?;
-                    ledger.sent().note(deed);
-                    begun.insert(deed, at);
+                    let action = members.join().await?;
+                    ledger.sent().record(action);
+                    begun.insert(action, at);
                 }
                 // Postgres itself may be unreachable.
                 if let Ok(open) = ledger.open().await {
-                    begun.retain(|deed, at| {
-                        let waits = open.contains(deed);
+                    begun.retain(|action, at| {
+                        let waits = open.contains(action);
                         if !waits {
                             took.push(at.elapsed());
                         }
                         waits
                     });
                 }
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
             // A join without its row has waited at least this long.
             took.extend(begun.values().map(Instant::elapsed));

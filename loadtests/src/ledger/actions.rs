@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 /// An action of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Deed {
+pub enum MemberAction {
     /// A user joined a server.
     Join {
         /// Server.
@@ -34,7 +34,7 @@ pub enum Deed {
     },
 }
 
-impl fmt::Display for Deed {
+impl fmt::Display for MemberAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Join { user, .. } => write!(f, "join of {user}"),
@@ -46,16 +46,16 @@ impl fmt::Display for Deed {
 
 /// The list of actions. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Sent(Arc<Mutex<Vec<Deed>>>);
+pub struct ActionLog(Arc<Mutex<Vec<MemberAction>>>);
 
-impl Sent {
+impl ActionLog {
     /// Records an action.
-    pub fn note(&self, deed: Deed) {
-        self.0.lock().push(deed);
+    pub fn record(&self, action: MemberAction) {
+        self.0.lock().push(action);
     }
 
     /// All actions, in their order.
-    pub fn all(&self) -> Vec<Deed> {
+    pub fn all(&self) -> Vec<MemberAction> {
         self.0.lock().clone()
     }
 
@@ -71,7 +71,7 @@ impl Sent {
 
     /// Number of actions that would leave a second trace if they were handled twice.
     pub(super) fn can_double(&self) -> usize {
-        let joins = |deed: &&Deed| matches!(deed, Deed::Join { .. });
+        let joins = |action: &&MemberAction| matches!(action, MemberAction::Join { .. });
         let all = self.0.lock();
         all.len() - all.iter().filter(joins).count()
     }
@@ -79,8 +79,8 @@ impl Sent {
     /// Number of commands that each member of each server ran.
     pub(super) fn commands_by_member(&self) -> HashMap<(u64, u64), i64> {
         let mut ran = HashMap::new();
-        for deed in self.0.lock().iter() {
-            if let Deed::Command { guild, user, .. } = deed {
+        for action in self.0.lock().iter() {
+            if let MemberAction::Command { guild, user, .. } = action {
                 *ran.entry((*guild, *user)).or_default() += 1;
             }
         }

@@ -7,19 +7,19 @@ use anyhow::{bail, ensure};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{Check, LOOK, Stage};
+use super::{Check, POLL_INTERVAL, Testbed};
 use crate::chaos::scenario::Invariant;
-use crate::ledger::{Deed, Ledger, Rows, Sent};
+use crate::ledger::{ActionLog, Ledger, MemberAction, Rows};
 use crate::platform::Replica;
 
 /// Interval of the probes during a recovery.
 const PROBE: Duration = Duration::from_millis(200);
 /// Time limit of a condition.
-const PATIENCE: Duration = Duration::from_secs(30);
+const WAIT_LIMIT: Duration = Duration::from_secs(30);
 /// Time after its bound at which an unguarded scenario stops waiting for a recovery.
 const UNGUARDED_SPARE: Duration = Duration::from_secs(3);
 
-impl Stage {
+impl Testbed {
     /// The ledger of the actions so far.
     pub fn ledger(&mut self) -> Ledger {
         Ledger::new(self.discord(), self.rows(), self.sent.clone())
@@ -29,11 +29,11 @@ impl Stage {
     ///
     /// # Errors
     /// When they do not within the time limit.
-    pub async fn flows(&mut self, more: usize) -> anyhow::Result<()> {
+    pub async fn wait_for_effects(&mut self, more: usize) -> anyhow::Result<()> {
         let mut ledger = self.ledger();
         let before = self.sent.len() - ledger.open().await?.len();
         let wanted = before + more;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_LIMIT;
         loop {
             let done = self.sent.len() - ledger.open().await?.len();
             if done >= wanted {
@@ -43,7 +43,7 @@ impl Stage {
                 Instant::now() < deadline,
                 "{done} of {wanted} actions have their effect: events are not handled"
             );
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
@@ -51,17 +51,17 @@ impl Stage {
     ///
     /// # Errors
     /// The error of `met`, or that the condition did not hold within 30 s.
-    pub async fn until(
+    pub async fn wait_until(
         &mut self,
         what: &str,
         mut met: impl AsyncFnMut(&mut Self) -> anyhow::Result<bool>,
     ) -> anyhow::Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_LIMIT;
         while !met(self).await? {
             if Instant::now() >= deadline {
-                bail!("waited {} s without success for {what}", PATIENCE.as_secs());
+                bail!("waited {} s without success for {what}", WAIT_LIMIT.as_secs());
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         Ok(())
     }
@@ -70,7 +70,7 @@ impl Stage {
     ///
     /// # Errors
     /// The error of `met`.
-    pub async fn sees(
+    pub async fn expect_within(
         &mut self,
         invariant: Invariant,
         what: &str,
@@ -80,7 +80,7 @@ impl Stage {
         let deadline = Instant::now() + limit;
         let mut holds = met(self).await?;
         while !holds && Instant::now() < deadline {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
             holds = met(self).await?;
         }
         let found = format!("not within {} s", limit.as_secs_f32());
@@ -107,13 +107,13 @@ impl Stage {
     ///
     /// # Errors
     /// When there is no recovery within 30 s; without the guard, soon after the bound.
-    pub async fn recovers(&mut self, bound: Duration) -> anyhow::Result<Duration> {
+    pub async fn expect_recovery(&mut self, bound: Duration) -> anyhow::Result<Duration> {
         let members = self.members()?;
-        let mut probes = Ledger::new(self.discord(), self.rows(), Sent::default());
+        let mut probes = Ledger::new(self.discord(), self.rows(), ActionLog::default());
         let begun = Instant::now();
         // Without the guard, only the missed bound matters, not by how much.
         let patience = if self.guarded {
-            PATIENCE
+            WAIT_LIMIT
         } else {
             bound + UNGUARDED_SPARE
         };
@@ -121,34 +121,34 @@ impl Stage {
         while answered.is_none() || written.is_none() {
             if Instant::now() >= next {
                 next += PROBE;
-                for deed in [members.command("help").await?, members.join().await?] {
-                    probes.sent().note(deed);
+                for action in [members.command("help").await?, members.join().await?] {
+                    probes.sent().record(action);
                 }
             }
             // Postgres itself may be unreachable.
             let open = probes.open().await.unwrap_or_else(|_| probes.sent().all());
-            for deed in probes.sent().all().iter().filter(|deed| !open.contains(deed)) {
-                match deed {
-                    Deed::Command { id, .. } if answered.is_none() && probes.was_answered(*id) => {
+            for action in probes.sent().all().iter().filter(|action| !open.contains(action)) {
+                match action {
+                    MemberAction::Command { id, .. } if answered.is_none() && probes.was_answered(*id) => {
                         answered = Some(begun.elapsed());
                     }
-                    Deed::Join { .. } if written.is_none() => written = Some(begun.elapsed()),
+                    MemberAction::Join { .. } if written.is_none() => written = Some(begun.elapsed()),
                     _ => {}
                 }
             }
             if begun.elapsed() >= patience {
-                self.recovered(begun.elapsed(), bound);
+                self.record_recovery(begun.elapsed(), bound);
                 bail!("no recovery: command {answered:?}, join {written:?}");
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         let took = begun.elapsed();
-        self.recovered(took, bound);
+        self.record_recovery(took, bound);
         Ok(took)
     }
 
     /// Records a recovery time that the scenario has measured.
-    pub fn recovered(&mut self, took: Duration, bound: Duration) {
+    pub fn record_recovery(&mut self, took: Duration, bound: Duration) {
         self.recovery = self.recovery.max(Some(took));
         self.expect(
             Invariant::I5,
@@ -224,8 +224,8 @@ impl Stage {
     /// # Errors
     /// When that does not happen within the time limit.
     pub async fn drained_ingestor(&mut self) -> anyhow::Result<()> {
-        self.until("the broker to have confirmed everything", async |stage| {
-            let (confirmed, sent) = stage.confirmed().await?;
+        self.wait_until("the broker to have confirmed everything", async |testbed| {
+            let (confirmed, sent) = testbed.confirmed().await?;
             Ok(confirmed >= sent)
         })
         .await
@@ -265,7 +265,7 @@ impl Stage {
     pub async fn done_of_first(&mut self, count: usize) -> anyhow::Result<usize> {
         let open = self.ledger().open().await?;
         let first = self.sent.all().into_iter().take(count);
-        Ok(first.filter(|deed| !open.contains(deed)).count())
+        Ok(first.filter(|action| !open.contains(action)).count())
     }
 
     /// Sets a policy of the platform's vhost, as an operator would.

@@ -2,7 +2,7 @@
 
 /// Number of each process, and variables in addition to the usual ones.
 #[derive(Debug, Clone)]
-pub struct Shape {
+pub struct Deployment {
     pub(super) proxies: usize,
     pub(super) workers: usize,
     pub(super) ingestors: usize,
@@ -12,7 +12,7 @@ pub struct Shape {
     pub(super) ingestor_env: Vec<(String, String)>,
 }
 
-impl Default for Shape {
+impl Default for Deployment {
     /// One process of each service.
     fn default() -> Self {
         Self {
@@ -27,7 +27,7 @@ impl Default for Shape {
     }
 }
 
-impl Shape {
+impl Deployment {
     /// This many proxies.
     #[must_use]
     pub fn proxies(mut self, count: usize) -> Self {

@@ -6,25 +6,25 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::time::Instant;
 
-use super::{Check, LOOK, Stage};
-use crate::chaos::load::Members;
-use crate::chaos::run::Lab;
-use crate::ledger::{self, Deed, Ledger, Sent, Tally};
+use super::{Check, POLL_INTERVAL, Testbed};
+use crate::chaos::load::LoadGenerator;
+use crate::chaos::run::ReusableServers;
+use crate::ledger::{self, ActionLog, Ledger, MemberAction, Tally};
 
 /// Lowest number of actions on which a scenario with its guard is judged.
-const ENOUGH: usize = 200;
+const ACTIONS_TO_JUDGE: usize = 200;
 /// Rate of the actions that are added to reach that number, per second.
-const FILLING: u32 = 50;
-/// Time limit for a platform to show that it works at all.
-const SERVES: Duration = Duration::from_secs(8);
+const ADDED_PER_SECOND: u32 = 50;
+/// Time limit for a platform to show that it expect_join_effect at all.
+const SERVES_WITHIN: Duration = Duration::from_secs(8);
 
-impl Stage {
+impl Testbed {
     /// Adds actions until there are enough to judge, on the platform after the fault. A scenario that ends with a platform that
     /// does not work is judged on what it sent. Returns whether actions were added.
     ///
     /// # Errors
     /// When the emulator rejects an action.
-    pub(in crate::chaos) async fn fill_up(&mut self) -> anyhow::Result<bool> {
+    pub(in crate::chaos) async fn add_missing_actions(&mut self) -> anyhow::Result<bool> {
         let has_ingestor = self
             .platform
             .as_ref()
@@ -32,9 +32,9 @@ impl Stage {
         if !self.guarded || !has_ingestor {
             return Ok(false);
         }
-        self.quiet().await?;
+        self.stop_load().await?;
         let before = self.sent.len();
-        if before >= ENOUGH {
+        if before >= ACTIONS_TO_JUDGE {
             return Ok(false);
         }
         if !self.serves().await? {
@@ -43,28 +43,28 @@ impl Stage {
             ));
             return Ok(false);
         }
-        self.load(FILLING).await?;
-        while self.sent.len() < ENOUGH {
-            tokio::time::sleep(LOOK).await;
+        self.load(ADDED_PER_SECOND).await?;
+        while self.sent.len() < ACTIONS_TO_JUDGE {
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
-        self.quiet().await?;
+        self.stop_load().await?;
         Ok(true)
     }
 
     /// Whether an unrecorded join has its effect. A command would be counted as used, and the ledger would not have it.
     async fn serves(&mut self) -> anyhow::Result<bool> {
-        let cast = self.cast.clone().context("the platform has not been started")?;
-        let sent = Sent::default();
-        let members = Members::new(self.discord(), cast, sent.clone());
+        let pool = self.pool.clone().context("the platform has not been started")?;
+        let sent = ActionLog::default();
+        let members = LoadGenerator::new(self.discord(), pool, sent.clone());
         let mut ledger = Ledger::new(self.discord(), self.rows(), sent);
         members.join().await?;
-        let deadline = Instant::now() + SERVES;
+        let deadline = Instant::now() + SERVES_WITHIN;
         while Instant::now() < deadline {
             // Postgres itself may be unreachable.
             if ledger.open().await.is_ok_and(|open| open.is_empty()) {
                 return Ok(true);
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         Ok(false)
     }
@@ -73,16 +73,16 @@ impl Stage {
     ///
     /// # Errors
     /// When the emulator or Postgres does not respond.
-    pub async fn settle(&mut self) -> anyhow::Result<Vec<Deed>> {
-        self.settle_within(self.patience).await
+    pub async fn settle(&mut self) -> anyhow::Result<Vec<MemberAction>> {
+        self.settle_within(self.settle_limit).await
     }
 
     /// [`Testbed::settle`] with another time limit.
     ///
     /// # Errors
     /// As [`Testbed::settle`].
-    pub async fn settle_within(&mut self, limit: Duration) -> anyhow::Result<Vec<Deed>> {
-        self.quiet().await?;
+    pub async fn settle_within(&mut self, limit: Duration) -> anyhow::Result<Vec<MemberAction>> {
+        self.stop_load().await?;
         let mut ledger = self.ledger();
         let deadline = Instant::now() + limit;
         loop {
@@ -96,7 +96,7 @@ impl Stage {
                 self.given_up = (!open.is_empty()).then_some(self.sent.len());
                 return Ok(open);
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
@@ -109,11 +109,11 @@ impl Stage {
         if self.platform.is_none() {
             return Ok(Tally::default());
         }
-        self.quiet().await?;
+        self.stop_load().await?;
         let limit = if self.given_up == Some(self.sent.len()) {
             Duration::ZERO
         } else {
-            self.patience
+            self.settle_limit
         };
         let open = self.settle_within(limit).await?;
         let mut tally = self.ledger().judge(&[]).await?;
@@ -125,9 +125,9 @@ impl Stage {
             let url = self.platform().vhost().url();
             // The broker returns the messages of a dead consumer once it notices the closed connection: a busy broker or a slow
             // network delays that.
-            for _ in 0..if self.wires.is_empty() { 1 } else { 4 } {
+            for _ in 0..if self.fault_proxies.is_empty() { 1 } else { 4 } {
                 tokio::time::sleep(Duration::from_secs(1)).await;
-                let held = ledger::held(&url).await?;
+                let held = ledger::queued_messages(&url).await?;
                 tally = self.ledger().judge(&held).await?;
                 if tally.lost.is_empty() {
                     break;
@@ -149,8 +149,8 @@ impl Stage {
     }
 
     /// Whether everything that the scenario starts had started.
-    pub(in crate::chaos) fn stands(&self) -> bool {
-        self.stands
+    pub(in crate::chaos) fn was_set_up(&self) -> bool {
+        self.was_set_up
     }
 
     pub(in crate::chaos) fn recovery(&self) -> Option<Duration> {
@@ -177,7 +177,7 @@ impl Stage {
     }
 
     /// Stops everything and returns the reusable servers.
-    pub(in crate::chaos) fn close(self) -> Lab {
+    pub(in crate::chaos) fn close(self) -> ReusableServers {
         self.lab
     }
 }

@@ -15,19 +15,19 @@ const AT_ONCE: usize = 64;
 
 /// A client of the broker for scenarios.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(super) struct BrokerClient {
     url: String,
     publisher: Publisher,
 }
 
 /// A task that publishes a copy of every event. Dropping it ends the task.
 #[derive(Debug)]
-pub(super) struct Doubling {
+pub(super) struct EventDuplicator {
     connection: Connection,
     task: tokio::task::JoinHandle<()>,
 }
 
-impl Door {
+impl BrokerClient {
     /// Connects to the broker and vhost of this URL.
     pub(super) fn new(url: &str) -> Self {
         Self {
@@ -54,7 +54,7 @@ impl Door {
     /// Publishes a message unchanged.
     ///
     /// # Errors
-    /// As [`Door::put`].
+    /// As [`BrokerClient::put`].
     pub(super) async fn send(&self, message: Message) -> anyhow::Result<()> {
         let outcome = self.publisher.publish(&message).await?;
         ensure!(
@@ -68,7 +68,7 @@ impl Door {
     /// Publishes many messages, as fast as the broker confirms them.
     ///
     /// # Errors
-    /// As [`Door::put`].
+    /// As [`BrokerClient::put`].
     pub(super) async fn pour(&self, messages: impl Iterator<Item = Message>) -> anyhow::Result<()> {
         let mut under_way = futures_util::stream::iter(messages)
             .map(|message| self.send(message))
@@ -102,7 +102,11 @@ impl Door {
     /// When the broker cannot be reached.
     pub(super) async fn replay(&self) -> anyhow::Result<u32> {
         let done = DeadLetters::new(self.publisher.clone()).replay(&Selection::All).await?;
-        ensure!(done.homeless.is_empty(), "dead letters without a target queue: {:?}", done.homeless);
+        ensure!(
+            done.homeless.is_empty(),
+            "dead letters without a target queue: {:?}",
+            done.homeless
+        );
         Ok(done.replayed)
     }
 
@@ -110,7 +114,7 @@ impl Door {
     ///
     /// # Errors
     /// When the broker cannot be reached.
-    pub(super) async fn double(&self) -> anyhow::Result<Doubling> {
+    pub(super) async fn double(&self) -> anyhow::Result<EventDuplicator> {
         let connection = Connection::connect(&self.url, ConnectionProperties::default()).await?;
         let channel = connection.create_channel().await?;
         let exclusive = QueueDeclareOptions {
@@ -140,11 +144,11 @@ impl Door {
             .basic_consume(name, "".into(), options, FieldTable::default())
             .await?;
         let task = tokio::spawn(copy(channel, consumer));
-        Ok(Doubling { connection, task })
+        Ok(EventDuplicator { connection, task })
     }
 }
 
-impl Doubling {
+impl EventDuplicator {
     /// Ends the duplication.
     pub(super) async fn end(self) {
         self.task.abort();

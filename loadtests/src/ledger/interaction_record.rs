@@ -7,14 +7,14 @@ use serde_json::Value;
 const COOLDOWN: &str = "You have just used";
 /// Beginnings of the notices that a command is retried and that it has failed, from the worker's `failures.rs`. They are not
 /// the command's reply.
-const NO_ANSWER: [&str; 2] = [
+const NOTICES: [&str; 2] = [
     "This is taking longer than it should.",
     "Something went wrong on my side, and I could not do this.",
 ];
 
 /// The parts of an interaction's record that the ledger uses.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Seen {
+pub(super) struct InteractionRecord {
     pub(super) state: String,
     #[serde(default)]
     pub(super) responses: Vec<Value>,
@@ -25,7 +25,7 @@ pub(super) struct Seen {
     pub(super) followups: Vec<Value>,
 }
 
-impl Seen {
+impl InteractionRecord {
     /// Whether nothing can follow: the interaction expired, or its real reply exists.
     pub(super) fn is_over(&self) -> bool {
         self.has_expired() || self.is_answered()
@@ -43,13 +43,13 @@ impl Seen {
             .last()
             .or(self.message.as_ref())
             .or(self.responses.last());
-        self.state == "answered" && !last.is_some_and(|said| says(said, &NO_ANSWER))
+        self.state == "answered" && !last.is_some_and(|said| starts_with(said, &NOTICES))
     }
 
     /// Whether the command was refused for its cooldown.
     pub(super) fn is_refused(&self) -> bool {
         let mut said = self.responses.iter().chain(&self.message).chain(&self.followups);
-        said.any(|said| says(said, &[COOLDOWN]))
+        said.any(|said| starts_with(said, &[COOLDOWN]))
     }
 
     /// Whether there is more than one first response or follow-up.
@@ -58,7 +58,7 @@ impl Seen {
     }
 }
 
-fn says(said: &Value, words: &[&str]) -> bool {
+fn starts_with(said: &Value, words: &[&str]) -> bool {
     let said = said.to_string();
     words.iter().any(|words| said.contains(words))
 }
@@ -72,7 +72,7 @@ mod tests {
     /// The worker's source with the notices.
     const WORKER: &str = include_str!("../../../services/worker/src/interactions/failures.rs");
 
-    fn seen(value: Value) -> Seen {
+    fn seen(value: Value) -> InteractionRecord {
         serde_json::from_value(value).unwrap()
     }
 
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn notices_match_the_workers_texts() {
-        for words in NO_ANSWER {
+        for words in NOTICES {
             assert!(
                 WORKER.contains(&format!("\"{words}\"")),
                 "the worker's source does not contain: {words}"
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn notice_of_a_delay_or_failure_is_no_reply() {
-        for words in NO_ANSWER {
+        for words in NOTICES {
             let deferred = json!({"state": "answered", "responses": [{"type": 5}], "message": embed(words)});
             assert!(!seen(deferred).is_over(), "{words}");
             let at_once = json!({"state": "answered", "responses": [{"type": 4, "data": embed(words)}]});
@@ -107,7 +107,7 @@ mod tests {
         let edited = json!({"state": "answered", "responses": [{"type": 5}], "message": embed("You hold 69.")});
         assert!(seen(edited).is_answered());
         let followed = json!({
-            "state": "answered", "responses": [{"type": 5}], "message": embed(NO_ANSWER[0]),
+            "state": "answered", "responses": [{"type": 5}], "message": embed(NOTICES[0]),
             "followups": [embed("You hold 69.")],
         });
         assert!(seen(followed).is_answered());

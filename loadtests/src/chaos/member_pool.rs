@@ -12,33 +12,33 @@ const JOINERS: u64 = 1_220_000_000_000_000_000;
 
 /// A server and a text channel in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct GuildChannel {
     /// Server.
     pub guild: u64,
     /// Text channel.
     pub channel: u64,
 }
 
-/// Members and users by the action that they take. Returns each of them once, except for those that run commands.
+/// LoadGenerator and users by the action that they take. Returns each of them once, except for those that run commands.
 #[derive(Debug, Clone)]
-pub struct Cast {
+pub struct MemberPool {
     /// The onboarded servers.
-    pub places: Vec<Place>,
-    /// Members that run commands, by index in `targets`.
+    pub places: Vec<GuildChannel>,
+    /// LoadGenerator that run commands, by index in `targets`.
     commanders: Vec<Vec<u64>>,
-    /// Members that leave, with their server.
+    /// LoadGenerator that leave, with their server.
     leavers: Vec<(u64, u64)>,
     turn: usize,
     joined: u64,
 }
 
-impl Cast {
+impl MemberPool {
     /// Takes the members of the plan's onboarded servers.
     ///
     /// # Errors
     /// When the emulator has no such server.
     pub(super) async fn of(discord: &Emulator, plan: &Plan) -> anyhow::Result<Self> {
-        let mut cast = Self {
+        let mut pool = Self {
             places: Vec::new(),
             commanders: Vec::new(),
             leavers: Vec::new(),
@@ -46,21 +46,21 @@ impl Cast {
             joined: 0,
         };
         for server in plan.servers.iter().filter(|server| server.community.is_some()) {
-            cast.places.push(Place {
+            pool.places.push(GuildChannel {
                 guild: server.guild,
                 channel: text_channel(discord, server.guild).await?,
             });
             // The first member owns the server and stays.
             let members: Vec<u64> = server.members.iter().skip(1).map(|member| member.user).collect();
             let (commanders, leavers) = members.split_at(members.len() / 2);
-            cast.commanders.push(commanders.to_vec());
-            cast.leavers.extend(leavers.iter().map(|user| (server.guild, *user)));
+            pool.commanders.push(commanders.to_vec());
+            pool.leavers.extend(leavers.iter().map(|user| (server.guild, *user)));
         }
-        Ok(cast)
+        Ok(pool)
     }
 
     /// The next member to run a command, and where.
-    pub fn commander(&mut self) -> (Place, u64) {
+    pub fn commander(&mut self) -> (GuildChannel, u64) {
         self.turn += 1;
         let place = self.turn % self.places.len();
         let members = &self.commanders[place];

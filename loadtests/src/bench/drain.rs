@@ -17,57 +17,57 @@ use tokio::task::JoinSet;
 /// Unacknowledged messages per queue: enough that none has to wait.
 const PREFETCH: u16 = 100;
 /// Messages per acknowledgement. The publisher is measured, and each acknowledgement costs the broker CPU time.
-const TOGETHER: u64 = 10;
+const ACK_EVERY: u64 = 10;
 /// The line that the process prints once it consumes.
-const TAKES: &str = "taking";
+const READY: &str = "consuming";
 
 /// The process. It is killed when dropped; its unacknowledged messages return to their queues.
 #[derive(Debug)]
-pub(super) struct Taker(Process);
+pub(super) struct DrainProcess(Process);
 
-impl Taker {
+impl DrainProcess {
     /// Starts the process and waits until it consumes.
     pub(super) async fn start(binaries: &Path, url: &str, queues: &[&str]) -> Self {
-        let arguments: Vec<&str> = std::iter::once("take").chain(queues.iter().copied()).collect();
+        let arguments: Vec<&str> = std::iter::once("drain").chain(queues.iter().copied()).collect();
         let process = Process::start_at(&binaries.join("loadtests"), &arguments, [("AMQP_URL", url)]);
-        process.line(TAKES).await;
+        process.line(READY).await;
         Self(process)
     }
 
     /// Name and process id, for [`super::ProcessMonitor`].
     pub(super) fn process(&self) -> Option<(String, u32)> {
-        Some(("taker".to_owned(), self.0.pid()?))
+        Some(("drain".to_owned(), self.0.pid()?))
     }
 }
 
 /// Consumes and acknowledges all messages of these queues, until the process is killed.
 ///
-/// # Errors
+/// # FailureCounter
 /// When the broker cannot be reached, has no such queue, or closes the connection.
 pub async fn run(url: &str, queues: &[String]) -> anyhow::Result<()> {
     let connection = Connection::connect(url, ConnectionProperties::default())
         .await
         .context("connecting to the broker of AMQP_URL")?;
-    let mut takers = JoinSet::new();
+    let mut consumers = JoinSet::new();
     for queue in queues {
         let channel = connection.create_channel().await?;
         channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
         let (queue, options) = (queue.as_str(), BasicConsumeOptions::default());
         let consumer = channel
-            .basic_consume(queue.into(), "taker".into(), options, FieldTable::default())
+            .basic_consume(queue.into(), "drain".into(), options, FieldTable::default())
             .await
             .with_context(|| format!("consuming from {queue}"))?;
-        takers.spawn(take(consumer));
+        consumers.spawn(take(consumer));
     }
-    say_that_it_takes();
-    while let Some(ended) = takers.join_next().await {
+    print_ready();
+    while let Some(ended) = consumers.join_next().await {
         ended.context("a consumer task panicked")??;
     }
     anyhow::bail!("the broker ended the consumers")
 }
 
-fn say_that_it_takes() {
-    crate::print::line(TAKES);
+fn print_ready() {
+    crate::print::line(READY);
 }
 
 async fn take(mut messages: Consumer) -> anyhow::Result<()> {
@@ -75,7 +75,7 @@ async fn take(mut messages: Consumer) -> anyhow::Result<()> {
     while let Some(message) = messages.next().await {
         let message = message?;
         taken += 1;
-        if taken % TOGETHER == 0 {
+        if taken % ACK_EVERY == 0 {
             message.ack(BasicAckOptions { multiple: true }).await?;
         }
     }

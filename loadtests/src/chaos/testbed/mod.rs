@@ -1,8 +1,8 @@
 //! The environment of a scenario: a platform of its own, load, recovery times, and recorded checks.
 
-mod end;
-mod look;
-pub(super) mod waits;
+mod observe;
+pub(super) mod timed_joins;
+mod verdict;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -13,18 +13,18 @@ use arrakis_config::Secret;
 use arrakis_test_support::{FaultProxy, TestVhost};
 use parking_lot::Mutex;
 
-use super::cast::{Cast, Place};
-use super::load::{Kind, Load, Members};
-use super::run::{Lab, Terms};
+use super::deployment::Deployment;
+use super::load::{Kind, Load, LoadGenerator};
+use super::pool::{GuildChannel, MemberPool};
+use super::run::{ReusableServers, RunOptions};
 use super::scenario::{Guard, Invariant};
-use super::shape::Shape;
-use crate::ledger::{Deed, Sent, Tally};
-use crate::platform::servers::Rabbit;
-use crate::platform::{Emulator, Foundation, Platform};
+use crate::ledger::{ActionLog, MemberAction, Tally};
+use crate::platform::servers::RabbitServer;
+use crate::platform::{Emulator, Platform, PlatformServices};
 use crate::seed::{self, Plan};
 
 /// Polling interval of conditions.
-const LOOK: Duration = Duration::from_millis(40);
+const POLL_INTERVAL: Duration = Duration::from_millis(40);
 /// Time limit for outstanding effects. The first two retries are after 5 and 25 s.
 const SETTLE: Duration = Duration::from_secs(45);
 /// The same without the guard: some actions never have their effect, and a message that waits for a retry counts as queued.
@@ -43,63 +43,63 @@ pub struct Check {
 
 /// The environment of a scenario.
 #[derive(Debug)]
-pub struct Stage {
+pub struct Testbed {
     seed: u64,
     soak: Option<Duration>,
     guarded: bool,
     guard: Guard,
-    lab: Lab,
-    foundation: Option<Foundation>,
+    lab: ReusableServers,
+    services: Option<PlatformServices>,
     platform: Option<Platform>,
     plan: Plan,
-    cast: Option<Arc<Mutex<Cast>>>,
-    sent: Sent,
+    pool: Option<Arc<Mutex<MemberPool>>>,
+    sent: ActionLog,
     load: Option<Load>,
     checks: Vec<Check>,
     notes: Vec<String>,
     recovery: Option<Duration>,
     tally: Option<Tally>,
-    patience: Duration,
+    settle_limit: Duration,
     /// Number of actions when waiting for outstanding effects last timed out: the wait is not repeated for the same number.
     given_up: Option<usize>,
     /// Whether everything that the scenario starts has started.
-    stands: bool,
+    was_set_up: bool,
     /// Fault proxies that stay until the ledger has judged.
-    wires: Vec<Arc<FaultProxy>>,
+    fault_proxies: Vec<Arc<FaultProxy>>,
     /// Private servers of the scenario. They are dropped after the platform, which removes its data from them.
-    kept: Vec<Box<dyn Any>>,
+    private_servers: Vec<Box<dyn Any>>,
 }
 
-impl Stage {
-    pub(super) fn new(lab: Lab, guard: Guard, terms: &Terms) -> Self {
-        let Terms { guarded, seed, soak } = *terms;
+impl Testbed {
+    pub(super) fn new(lab: ReusableServers, guard: Guard, options: &RunOptions) -> Self {
+        let RunOptions { guarded, seed, soak } = *options;
         Self {
             seed,
             soak,
             guarded,
             guard,
             lab,
-            foundation: None,
+            services: None,
             platform: None,
             plan: Plan::new(seed),
-            cast: None,
-            sent: Sent::default(),
+            pool: None,
+            sent: ActionLog::default(),
             load: None,
             checks: Vec::new(),
             notes: Vec::new(),
             recovery: None,
             tally: None,
-            patience: if guarded { SETTLE } else { SETTLE_UNGUARDED },
+            settle_limit: if guarded { SETTLE } else { SETTLE_UNGUARDED },
             given_up: None,
-            stands: false,
-            wires: Vec::new(),
-            kept: Vec::new(),
+            was_set_up: false,
+            fault_proxies: Vec::new(),
+            private_servers: Vec::new(),
         }
     }
 
     /// Sets the time limit for outstanding effects at the end of the scenario, where not every action will have its effect.
-    pub fn patience(&mut self, limit: Duration) {
-        self.patience = limit;
+    pub fn settle_limit(&mut self, limit: Duration) {
+        self.settle_limit = limit;
     }
 
     /// The run's seed, for random choices.
@@ -129,19 +129,19 @@ impl Stage {
     pub async fn private_broker(&mut self) -> anyhow::Result<()> {
         let broker = match self.lab.broker.take() {
             Some(broker) => broker,
-            None => Rabbit::start().await?,
+            None => RabbitServer::start().await?,
         };
         let broker = self.lab.broker.insert(broker);
         let vhost = TestVhost::create_at(&broker.amqp_url(), &broker.management_url()).await;
-        self.foundation = Some(Foundation::with_vhost(vhost).await);
+        self.services = Some(PlatformServices::with_vhost(vhost).await);
         Ok(())
     }
 
     /// The private broker.
     ///
     /// # Panics
-    /// When [`Stage::private_broker`] was not called.
-    pub fn broker(&mut self) -> &mut Rabbit {
+    /// When [`Testbed::private_broker`] was not called.
+    pub fn broker(&mut self) -> &mut RabbitServer {
         match &mut self.lab.broker {
             Some(broker) => broker,
             None => panic!("the scenario has not asked for a private broker"),
@@ -149,40 +149,42 @@ impl Stage {
     }
 
     /// Uses this database, vhost and Redis database for the platform, for a scenario that has private servers.
-    pub fn build_on(&mut self, foundation: Foundation) {
-        self.foundation = Some(foundation);
+    pub fn use_services(&mut self, services: PlatformServices) {
+        self.services = Some(services);
     }
 
     /// Keeps a private server running for as long as the platform uses it.
-    pub fn keep(&mut self, server: impl Any) {
-        self.kept.push(Box::new(server));
+    pub fn keep_running(&mut self, server: impl Any) {
+        self.private_servers.push(Box::new(server));
     }
 
     /// Starts and seeds a platform of this deployment, and waits until everything is ready.
     ///
     /// # Errors
     /// When a part cannot be started.
-    pub async fn start(&mut self, shape: Shape) -> anyhow::Result<()> {
-        self.prepare(&shape).await?;
-        self.start_services(shape).await
+    pub async fn start(&mut self, deployment: Deployment) -> anyhow::Result<()> {
+        self.prepare(&deployment).await?;
+        self.start_services(deployment).await
     }
 
     /// The first half of [`Testbed::start`]: emulator and seed, no services.
     ///
     /// # Errors
     /// When a part cannot be started.
-    pub async fn prepare(&mut self, shape: &Shape) -> anyhow::Result<()> {
-        let foundation = match self.foundation.take() {
-            Some(foundation) => foundation,
-            None => Foundation::of_the_environment().await,
+    pub async fn prepare(&mut self, deployment: &Deployment) -> anyhow::Result<()> {
+        let services = match self.services.take() {
+            Some(services) => services,
+            None => PlatformServices::of_the_environment().await,
         };
-        let arguments: Vec<&str> = shape.emulator.iter().map(String::as_str).collect();
-        let platform = Platform::prepare_on(foundation, &arguments).await?;
+        let arguments: Vec<&str> = deployment.emulator.iter().map(String::as_str).collect();
+        let platform = Platform::prepare_on(services, &arguments).await?;
         let admin = Secret::new(platform.database().admin_url());
         seed::write(&platform.discord, &admin, &self.plan).await?;
-        self.cast = Some(Arc::new(Mutex::new(Cast::of(&platform.discord, &self.plan).await?)));
+        self.pool = Some(Arc::new(Mutex::new(
+            MemberPool::of(&platform.discord, &self.plan).await?,
+        )));
         self.platform = Some(platform);
-        self.stands = true;
+        self.was_set_up = true;
         Ok(())
     }
 
@@ -190,27 +192,27 @@ impl Stage {
     ///
     /// # Errors
     /// When a part cannot be started.
-    pub async fn start_services(&mut self, shape: Shape) -> anyhow::Result<()> {
+    pub async fn start_services(&mut self, deployment: Deployment) -> anyhow::Result<()> {
         let (proxy, worker, ingestor) = (
-            self.armed(shape.proxy_env),
-            self.armed(shape.worker_env),
-            self.armed(shape.ingestor_env),
+            self.with_guard_points(deployment.proxy_env),
+            self.with_guard_points(deployment.worker_env),
+            self.with_guard_points(deployment.ingestor_env),
         );
-        self.stands = false;
+        self.was_set_up = false;
         let platform = self.platform();
-        for _ in 0..shape.proxies {
+        for _ in 0..deployment.proxies {
             platform.spawn_proxy(&proxy)?;
         }
-        for _ in 0..shape.workers {
+        for _ in 0..deployment.workers {
             platform.spawn_worker(&worker)?;
         }
-        for _ in 0..shape.ingestors {
+        for _ in 0..deployment.ingestors {
             platform.spawn_ingestor(&ingestor)?;
         }
         for replica in platform.replicas() {
             replica.ready().await;
         }
-        self.stands = true;
+        self.was_set_up = true;
         Ok(())
     }
 
@@ -219,24 +221,24 @@ impl Stage {
     ///
     /// # Errors
     /// When a part cannot be started.
-    pub async fn start_behind_proxy(&mut self, shape: Shape, query: &str) -> anyhow::Result<Arc<FaultProxy>> {
-        self.prepare(&shape).await?;
+    pub async fn start_behind_proxy(&mut self, deployment: Deployment, query: &str) -> anyhow::Result<Arc<FaultProxy>> {
+        self.prepare(&deployment).await?;
         let url = self.platform().vhost().url();
         let proxy = self.proxy_to(&url).await;
         let url = format!("{}{query}", proxy.in_front_of(&url));
-        self.start_services(shape.broker_env("AMQP_URL", &url)).await?;
+        self.start_services(deployment.broker_env("AMQP_URL", &url)).await?;
         Ok(proxy)
     }
 
     /// A fault proxy in front of a server, for as long as the testbed exists.
     pub async fn proxy_to(&mut self, url: &str) -> Arc<FaultProxy> {
         let proxy = Arc::new(FaultProxy::start(url).await);
-        self.wires.push(proxy.clone());
+        self.fault_proxies.push(proxy.clone());
         proxy
     }
 
     /// The variables of a process, with the fail points of the disabled guard where it is disabled.
-    pub fn armed(&self, mut variables: Vec<(String, String)>) -> Vec<(String, String)> {
+    pub fn with_guard_points(&self, mut variables: Vec<(String, String)>) -> Vec<(String, String)> {
         let Guard::FailPoint(points) = self.guard else {
             return variables;
         };
@@ -256,7 +258,7 @@ impl Stage {
     /// The platform.
     ///
     /// # Panics
-    /// Before [`Stage::start`].
+    /// Before [`Testbed::start`].
     pub fn platform(&mut self) -> &mut Platform {
         match &mut self.platform {
             Some(platform) => platform,
@@ -267,14 +269,14 @@ impl Stage {
     /// The emulator.
     ///
     /// # Panics
-    /// Before [`Stage::start`].
+    /// Before [`Testbed::start`].
     pub fn discord(&mut self) -> Emulator {
         self.platform().discord.clone()
     }
 
-    fn members(&mut self) -> anyhow::Result<Members> {
-        let cast = self.cast.clone().context("the platform has not been started")?;
-        Ok(Members::new(self.discord(), cast, self.sent.clone()))
+    fn members(&mut self) -> anyhow::Result<LoadGenerator> {
+        let pool = self.pool.clone().context("the platform has not been started")?;
+        Ok(LoadGenerator::new(self.discord(), pool, self.sent.clone()))
     }
 
     /// Starts a load of commands, joins and leaves with this rate per second, until the scenario ends or [`Testbed::stop_load`].
@@ -290,7 +292,7 @@ impl Stage {
     /// # Errors
     /// As [`Testbed::load`].
     pub async fn load_of_members(&mut self, rate: u32) -> anyhow::Result<()> {
-        self.load_of(Kind::Members, rate).await
+        self.load_of(Kind::LoadGenerator, rate).await
     }
 
     /// As [`Testbed::load`], with commands only: for a scenario whose own joins meet the fault.
@@ -302,7 +304,7 @@ impl Stage {
     }
 
     async fn load_of(&mut self, kind: Kind, rate: u32) -> anyhow::Result<()> {
-        self.quiet().await?;
+        self.stop_load().await?;
         self.load = Some(self.members()?.begin(kind, rate, self.seed));
         Ok(())
     }
@@ -311,7 +313,7 @@ impl Stage {
     ///
     /// # Errors
     /// When the emulator rejected an action.
-    pub async fn quiet(&mut self) -> anyhow::Result<()> {
+    pub async fn stop_load(&mut self) -> anyhow::Result<()> {
         match self.load.take() {
             Some(load) => load.end().await,
             None => Ok(()),
@@ -351,7 +353,7 @@ impl Stage {
     ///
     /// # Errors
     /// When the emulator rejects it.
-    pub async fn one_command(&mut self, name: &str) -> anyhow::Result<Deed> {
+    pub async fn one_command(&mut self, name: &str) -> anyhow::Result<MemberAction> {
         self.members()?.command(name).await
     }
 
@@ -359,7 +361,7 @@ impl Stage {
     ///
     /// # Errors
     /// When the emulator rejects it.
-    pub async fn command_by(&mut self, place: Place, user: u64, name: &str) -> anyhow::Result<Deed> {
+    pub async fn command_by(&mut self, place: GuildChannel, user: u64, name: &str) -> anyhow::Result<MemberAction> {
         self.members()?.command_by(place, user, name).await
     }
 
@@ -367,7 +369,7 @@ impl Stage {
     ///
     /// # Errors
     /// When the emulator rejects it.
-    pub async fn one_join(&mut self) -> anyhow::Result<Deed> {
+    pub async fn one_join(&mut self) -> anyhow::Result<MemberAction> {
         self.members()?.join().await
     }
 
@@ -375,7 +377,7 @@ impl Stage {
     ///
     /// # Errors
     /// When the emulator rejects it.
-    pub async fn one_leave(&mut self) -> anyhow::Result<Deed> {
+    pub async fn one_leave(&mut self) -> anyhow::Result<MemberAction> {
         self.members()?.leave().await
     }
 }

@@ -4,10 +4,10 @@
 //! every channel. Oldest message first.
 
 /// Author, channel, text.
-pub(super) type Line = (usize, &'static str, &'static str);
+pub(super) type SeedMessage = (usize, &'static str, &'static str);
 
 /// The messages of a theme's server.
-pub(super) fn of_theme(theme: &str) -> &'static [Line] {
+pub(super) fn of_theme(theme: &str) -> &'static [SeedMessage] {
     match theme {
         "sietch" => SIETCH,
         "basic" => BASIC,
@@ -21,7 +21,7 @@ pub(super) fn minutes_ago(line: usize, lines: usize) -> u64 {
     3 + behind * 7 + (behind * 5) % 4
 }
 
-const SIETCH: &[Line] = &[
+const SIETCH: &[SeedMessage] = &[
     (
         2,
         "water-discipline",
@@ -121,7 +121,7 @@ const SIETCH: &[Line] = &[
     (4, "general", "Then a quiet night to all. May your water be safe."),
 ];
 
-const BASIC: &[Line] = &[
+const BASIC: &[SeedMessage] = &[
     (
         2,
         "rules",
