@@ -298,7 +298,7 @@ async fn paced(
         ..BasicPublishOptions::default()
     };
     let mut random = rand::rngs::ChaCha8Rng::seed_from_u64(n as u64);
-    let mut turn = samples.iter().cycle().skip(n * samples.len() / 4);
+    let mut rotation = samples.iter().cycle().skip(n * samples.len() / 4);
     let (mut waiting, mut paced) = (FuturesUnordered::new(), PacedSamples::default());
     let began = tokio::time::Instant::now();
     let (warm, ends) = (began + WARM_UP, began + WARM_UP + Duration::from_secs_f64(seconds));
@@ -314,7 +314,7 @@ async fn paced(
             }
             () = tokio::time::sleep_until(next), if next < ends => {
                 next += Duration::from_secs_f64(-mean_s * (1.0 - random.random::<f64>()).ln());
-                let sample = turn.next().context("no sample message")?;
+                let sample = rotation.next().context("no sample message")?;
                 let sent = tokio::time::Instant::now();
                 let confirm = channel
                     .basic_publish(

@@ -42,7 +42,7 @@ impl DrainProcess {
 
 /// Consumes and acknowledges all messages of these queues, until the process is killed.
 ///
-/// # FailureCounter
+/// # Errors
 /// When the broker cannot be reached, has no such queue, or closes the connection.
 pub async fn run(url: &str, queues: &[String]) -> anyhow::Result<()> {
     let connection = Connection::connect(url, ConnectionProperties::default())

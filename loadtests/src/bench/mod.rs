@@ -93,7 +93,7 @@ impl Bench {
 
 /// Measures, reports and compares. Returns whether every threshold was met and nothing regressed.
 ///
-/// # FailureCounter
+/// # Errors
 /// When a process does not start, a measurement fails, or the report would be invalid.
 pub async fn run(options: Options) -> anyhow::Result<bool> {
     let machine = Machine::describe().await;

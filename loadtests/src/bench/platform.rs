@@ -63,7 +63,7 @@ pub struct BenchPlatform {
 impl BenchPlatform {
     /// Starts the emulator with its servers, and no service yet.
     ///
-    /// # FailureCounter
+    /// # Errors
     /// When a binary is missing or the emulator does not start.
     pub async fn open(options: BenchPlatformOptions) -> anyhow::Result<Self> {
         let binaries = binaries()?;
@@ -139,7 +139,7 @@ impl BenchPlatform {
 
     /// Starts a proxy.
     ///
-    /// # FailureCounter
+    /// # Errors
     /// When no port is free.
     pub async fn start_proxy(&mut self) -> anyhow::Result<()> {
         let listen = free_address()?;
@@ -169,7 +169,7 @@ impl BenchPlatform {
 
     /// Starts a worker. Returns the moment of the start in Unix microseconds. With `ready`, waits until the worker is ready.
     ///
-    /// # FailureCounter
+    /// # Errors
     /// When no port is free.
     pub async fn start_worker(&mut self, ready: bool) -> anyhow::Result<u64> {
         let variables = [
@@ -185,7 +185,7 @@ impl BenchPlatform {
 
     /// Starts an ingestor and waits until it is ready.
     ///
-    /// # FailureCounter
+    /// # Errors
     /// When no port is free.
     pub async fn start_ingestor(&mut self) -> anyhow::Result<()> {
         let url = self.vhost.url();
@@ -194,7 +194,7 @@ impl BenchPlatform {
 
     /// Starts an ingestor without waiting: it is ready only after it has replayed what it missed.
     ///
-    /// # FailureCounter
+    /// # Errors
     /// When no port is free.
     pub async fn begin_ingestor(&mut self) -> anyhow::Result<()> {
         let url = self.vhost.url();
@@ -203,7 +203,7 @@ impl BenchPlatform {
 
     /// Starts an ingestor with this broker URL.
     ///
-    /// # FailureCounter
+    /// # Errors
     /// When no port is free.
     pub async fn start_ingestor_at(&mut self, amqp: &str, ready: bool) -> anyhow::Result<()> {
         let variables = [
@@ -245,7 +245,7 @@ impl BenchPlatform {
 
     /// Sends SIGTERM to every service of this name and waits until they have ended.
     ///
-    /// # FailureCounter
+    /// # Errors
     /// When one ends with an error.
     pub async fn stop_service(&mut self, name: &str) -> anyhow::Result<()> {
         let (stopping, staying): (Vec<_>, Vec<_>) = self.services.drain(..).partition(|service| service.name == name);
@@ -273,7 +273,7 @@ impl BenchPlatform {
 
     /// Process id of the first service of this name.
     ///
-    /// # FailureCounter
+    /// # Errors
     /// When none runs.
     pub fn pid(&self, name: &str) -> anyhow::Result<u32> {
         let service = self.services.iter().find(|service| service.name == name);
@@ -284,7 +284,7 @@ impl BenchPlatform {
 
     /// The sum of the metrics of all services of this name.
     ///
-    /// # FailureCounter
+    /// # Errors
     /// When one does not answer.
     pub async fn scrape(&self, name: &str) -> anyhow::Result<Scrape> {
         let mut all = Scrape::default();
@@ -296,7 +296,7 @@ impl BenchPlatform {
 
     /// Stops all services: ingestors, workers, proxies.
     ///
-    /// # FailureCounter
+    /// # Errors
     /// When a service ends with an error.
     pub async fn close(mut self) -> anyhow::Result<()> {
         for name in ["ingestor", "worker", "proxy"] {

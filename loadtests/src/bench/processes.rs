@@ -51,23 +51,23 @@ pub struct ProcessMonitor {
 impl ProcessMonitor {
     /// Starts with these processes and the servers that the environment names.
     ///
-    /// # FailureCounter
+    /// # Errors
     /// When the process of a server cannot be found.
     pub fn begin(processes: &[(String, u32)]) -> anyhow::Result<Self> {
-        let mut processes = servers()?;
-        processes.extend(processes.iter().map(|(name, pid)| MonitoredProcess {
+        let mut monitored = servers()?;
+        monitored.extend(processes.iter().map(|(name, pid)| MonitoredProcess {
             name: name.clone(),
             pid: *pid,
             family: false,
         }));
         let mut before = BTreeMap::new();
-        for process in &processes {
+        for process in &monitored {
             *before.entry(process.name.clone()).or_default() += process.cpu_s()?;
         }
         let peaks: Arc<Mutex<BTreeMap<String, u64>>> = Arc::default();
-        let task = tokio::spawn(sample_memory(processes.clone(), Arc::clone(&peaks)));
+        let task = tokio::spawn(sample_memory(monitored.clone(), Arc::clone(&peaks)));
         Ok(Self {
-            processes,
+            processes: monitored,
             before,
             peaks,
             task,
@@ -76,7 +76,7 @@ impl ProcessMonitor {
 
     /// Usage of each process since the start, by name.
     ///
-    /// # FailureCounter
+    /// # Errors
     /// When a process has ended meanwhile.
     pub fn end(self) -> anyhow::Result<BTreeMap<String, Usage>> {
         self.task.abort();
@@ -151,7 +151,7 @@ impl MonitoredProcess {
 
 /// CPU time of this process so far, in seconds.
 ///
-/// # FailureCounter
+/// # Errors
 /// When `/proc` cannot be read.
 pub(super) fn own_cpu_s() -> anyhow::Result<f64> {
     let own = MonitoredProcess {
@@ -220,7 +220,7 @@ pub(super) async fn busy_processes() -> Vec<(String, f64)> {
 
 /// The highest resident memory that a process has had, as the kernel records it.
 ///
-/// # FailureCounter
+/// # Errors
 /// When the process has ended.
 pub(super) fn high_water_bytes(pid: u32) -> anyhow::Result<u64> {
     let status =

@@ -46,7 +46,7 @@ pub struct ReportData {
 impl ReportData {
     /// Checks that the report is complete.
     ///
-    /// # FailureCounter
+    /// # Errors
     /// When something is missing; the error names it.
     pub fn check(&self) -> anyhow::Result<()> {
         if let Some(problem) = self.ceiling.problem() {
@@ -80,7 +80,7 @@ impl ReportData {
 impl Report {
     /// Assembles the report of a finished run.
     ///
-    /// # FailureCounter
+    /// # Errors
     /// When the ceiling, a process of a section or every figure is missing: the report would be invalid.
     pub fn assemble(machine: Machine, bench: Bench, took: Duration) -> anyhow::Result<Self> {
         let written = ReportData {
@@ -103,7 +103,7 @@ impl Report {
 
     /// The report as JSON.
     ///
-    /// # FailureCounter
+    /// # Errors
     /// When a value cannot be serialized.
     pub fn json(&self) -> anyhow::Result<String> {
         Ok(serde_json::to_string_pretty(&self.written)? + "\n")
@@ -111,7 +111,7 @@ impl Report {
 
     /// The report as a baseline: without the second-by-second data, which no comparison uses.
     ///
-    /// # FailureCounter
+    /// # Errors
     /// When a value cannot be serialized.
     pub fn baseline_json(&self) -> anyhow::Result<String> {
         let mut kept = self.written.clone();

@@ -14,7 +14,7 @@ pub struct Scrape {
 impl Scrape {
     /// Reads the metrics from a service's health address.
     ///
-    /// # FailureCounter
+    /// # Errors
     /// When the service does not answer.
     pub async fn of(health: &str) -> anyhow::Result<Self> {
         let url = format!("http://{health}/metrics");
@@ -77,7 +77,7 @@ impl Scrape {
 
     /// A quantile of a histogram of seconds, in milliseconds: the upper bound of the bucket that holds it, so never too small.
     ///
-    /// # FailureCounter
+    /// # Errors
     /// When there is no such histogram, or it is empty.
     pub fn quantile_ms(&self, histogram: &str, quantile: f64) -> anyhow::Result<f64> {
         let prefix = format!("{histogram}_bucket{{");

@@ -67,7 +67,7 @@ pub struct LoadSummary {
 impl LoadSummary {
     /// Results of one stage.
     ///
-    /// # FailureCounter
+    /// # Errors
     /// When a histogram cannot be decoded.
     pub fn of(stage: &StageResult) -> anyhow::Result<Self> {
         let counts = stage.counts();
@@ -131,7 +131,7 @@ impl Section {
 
     /// A section in which a load was run.
     ///
-    /// # FailureCounter
+    /// # Errors
     /// When a histogram cannot be decoded.
     pub fn of_load(
         name: &str,

@@ -40,7 +40,7 @@ impl BrokerClient {
     ///
     /// # Errors
     /// When the broker does not confirm it.
-    pub(super) async fn put(
+    pub(super) async fn publish_event(
         &self,
         key: &str,
         id: &str,
@@ -48,14 +48,14 @@ impl BrokerClient {
         headers: Headers,
         body: &[u8],
     ) -> anyhow::Result<()> {
-        self.send(message(key, id, event, headers, body)).await
+        self.publish(message(key, id, event, headers, body)).await
     }
 
     /// Publishes a message unchanged.
     ///
     /// # Errors
-    /// As [`BrokerClient::put`].
-    pub(super) async fn send(&self, message: Message) -> anyhow::Result<()> {
+    /// As [`BrokerClient::publish_event`].
+    pub(super) async fn publish(&self, message: Message) -> anyhow::Result<()> {
         let outcome = self.publisher.publish(&message).await?;
         ensure!(
             outcome == Outcome::Confirmed,
@@ -68,10 +68,10 @@ impl BrokerClient {
     /// Publishes many messages, as fast as the broker confirms them.
     ///
     /// # Errors
-    /// As [`BrokerClient::put`].
-    pub(super) async fn pour(&self, messages: impl Iterator<Item = Message>) -> anyhow::Result<()> {
+    /// As [`BrokerClient::publish_event`].
+    pub(super) async fn publish_all(&self, messages: impl Iterator<Item = Message>) -> anyhow::Result<()> {
         let mut under_way = futures_util::stream::iter(messages)
-            .map(|message| self.send(message))
+            .map(|message| self.publish(message))
             .buffer_unordered(AT_ONCE);
         while let Some(sent) = under_way.next().await {
             sent?;
@@ -83,7 +83,7 @@ impl BrokerClient {
     ///
     /// # Errors
     /// When the queue does not exist.
-    pub(super) async fn waiting(&self, queue: &str) -> anyhow::Result<u32> {
+    pub(super) async fn ready_messages(&self, queue: &str) -> anyhow::Result<u32> {
         let counts = queue_counts(self.publisher.link(), queue).await;
         Ok(counts.with_context(|| format!("{queue} cannot be counted"))?.messages)
     }
@@ -92,7 +92,7 @@ impl BrokerClient {
     ///
     /// # Errors
     /// When the broker cannot be reached.
-    pub(super) async fn dead(&self) -> anyhow::Result<Vec<DeadLetter>> {
+    pub(super) async fn dead_letters(&self) -> anyhow::Result<Vec<DeadLetter>> {
         Ok(DeadLetters::new(self.publisher.clone()).list(20_000).await?)
     }
 
@@ -100,7 +100,7 @@ impl BrokerClient {
     ///
     /// # Errors
     /// When the broker cannot be reached.
-    pub(super) async fn replay(&self) -> anyhow::Result<u32> {
+    pub(super) async fn replay_dead_letters(&self) -> anyhow::Result<u32> {
         let done = DeadLetters::new(self.publisher.clone()).replay(&Selection::All).await?;
         ensure!(
             done.homeless.is_empty(),
@@ -114,7 +114,7 @@ impl BrokerClient {
     ///
     /// # Errors
     /// When the broker cannot be reached.
-    pub(super) async fn double(&self) -> anyhow::Result<EventDuplicator> {
+    pub(super) async fn duplicate_events(&self) -> anyhow::Result<EventDuplicator> {
         let connection = Connection::connect(&self.url, ConnectionProperties::default()).await?;
         let channel = connection.create_channel().await?;
         let exclusive = QueueDeclareOptions {

@@ -66,7 +66,7 @@ pub async fn command(arguments: Arguments) -> anyhow::Result<bool> {
     };
     line(&format!("seed {}", arguments.seed));
     line(Report::HEADING);
-    let mut lab = ReusableServers::default();
+    let mut reusable = ReusableServers::default();
     let logs = PathBuf::from("target/chaos/logs");
     let options = RunOptions {
         guarded: report.guarded,
@@ -74,11 +74,11 @@ pub async fn command(arguments: Arguments) -> anyhow::Result<bool> {
         soak,
     };
     for scenario in &scenarios {
-        let row = run(&mut lab, scenario, &options, &logs).await;
+        let row = run(&mut reusable, scenario, &options, &logs).await;
         line(&row.line());
         report.scenarios.push(row);
     }
-    drop(lab);
+    drop(reusable);
     report.write(Path::new(REPORT))?;
     line(&report.text());
     Ok(report.failed().is_empty())

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::pool::{GuildChannel, MemberPool};
+use super::member_pool::{GuildChannel, MemberPool};
 use crate::ledger::{ActionLog, MemberAction};
 use crate::platform::Emulator;
 
@@ -56,20 +56,20 @@ impl LoadGenerator {
 
     /// The next member runs this command.
     pub(super) async fn command(&self, name: &str) -> anyhow::Result<MemberAction> {
-        let (place, user) = self.pool.lock().commander();
-        self.command_by(place, user, name).await
+        let (target, user) = self.pool.lock().commander();
+        self.command_by(target, user, name).await
     }
 
     /// This member runs this command.
-    pub(super) async fn command_by(&self, place: GuildChannel, user: u64, name: &str) -> anyhow::Result<MemberAction> {
+    pub(super) async fn command_by(&self, target: GuildChannel, user: u64, name: &str) -> anyhow::Result<MemberAction> {
         // Forced: Discord's client would hide the command until a worker has registered it.
         let id = self
             .discord
-            .forced_command((place.guild, place.channel), user, name, json!([]))
+            .forced_command((target.guild, target.channel), user, name, json!([]))
             .await?;
         let action = MemberAction::Command {
             id: id.parse()?,
-            guild: place.guild,
+            guild: target.guild,
             user,
         };
         self.sent.record(action);

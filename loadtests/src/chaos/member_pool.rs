@@ -19,16 +19,16 @@ pub struct GuildChannel {
     pub channel: u64,
 }
 
-/// LoadGenerator and users by the action that they take. Returns each of them once, except for those that run commands.
+/// Members and users by the action that they take. Returns each of them once, except for those that run commands.
 #[derive(Debug, Clone)]
 pub struct MemberPool {
     /// The onboarded servers.
-    pub places: Vec<GuildChannel>,
-    /// LoadGenerator that run commands, by index in `targets`.
+    pub channels: Vec<GuildChannel>,
+    /// Members that run commands, by index in `channels`.
     commanders: Vec<Vec<u64>>,
-    /// LoadGenerator that leave, with their server.
+    /// Members that leave, with their server.
     leavers: Vec<(u64, u64)>,
-    turn: usize,
+    commands: usize,
     joined: u64,
 }
 
@@ -39,14 +39,14 @@ impl MemberPool {
     /// When the emulator has no such server.
     pub(super) async fn of(discord: &Emulator, plan: &Plan) -> anyhow::Result<Self> {
         let mut pool = Self {
-            places: Vec::new(),
+            channels: Vec::new(),
             commanders: Vec::new(),
             leavers: Vec::new(),
-            turn: 0,
+            commands: 0,
             joined: 0,
         };
         for server in plan.servers.iter().filter(|server| server.community.is_some()) {
-            pool.places.push(GuildChannel {
+            pool.channels.push(GuildChannel {
                 guild: server.guild,
                 channel: text_channel(discord, server.guild).await?,
             });
@@ -61,12 +61,12 @@ impl MemberPool {
 
     /// The next member to run a command, and where.
     pub fn commander(&mut self) -> (GuildChannel, u64) {
-        self.turn += 1;
-        let place = self.turn % self.places.len();
-        let members = &self.commanders[place];
+        self.commands += 1;
+        let index = self.commands % self.channels.len();
+        let members = &self.commanders[index];
         (
-            self.places[place],
-            members[self.turn / self.places.len() % members.len()],
+            self.channels[index],
+            members[self.commands / self.channels.len() % members.len()],
         )
     }
 
@@ -78,8 +78,8 @@ impl MemberPool {
     /// The next user to join, and the server.
     pub fn joiner(&mut self) -> (u64, u64) {
         self.joined += 1;
-        let place = usize::try_from(self.joined).unwrap_or(0) % self.places.len();
-        (self.places[place].guild, JOINERS + self.joined)
+        let index = usize::try_from(self.joined).unwrap_or(0) % self.channels.len();
+        (self.channels[index].guild, JOINERS + self.joined)
     }
 }
 

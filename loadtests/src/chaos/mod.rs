@@ -57,7 +57,7 @@ use std::time::Duration;
 
 pub use cli::{Arguments, by_name, command};
 pub use deployment::Deployment;
-pub use pool::{GuildChannel, MemberPool};
+pub use member_pool::{GuildChannel, MemberPool};
 pub use report::{Report, ScenarioResult};
 pub use run::{ReusableServers, RunOptions, run};
 pub use scenario::{Guard, Invariant, Scenario, ScenarioFuture};

@@ -35,9 +35,14 @@ pub struct RunOptions {
 }
 
 /// Runs one scenario.
-pub async fn run(lab: &mut ReusableServers, scenario: &Scenario, options: &RunOptions, logs: &Path) -> ScenarioResult {
+pub async fn run(
+    reusable: &mut ReusableServers,
+    scenario: &Scenario,
+    options: &RunOptions,
+    logs: &Path,
+) -> ScenarioResult {
     let begun = Instant::now();
-    let mut testbed = Testbed::new(std::mem::take(lab), scenario.guard, options);
+    let mut testbed = Testbed::new(std::mem::take(reusable), scenario.guard, options);
     let limit = LIMIT + options.soak.map_or(Duration::ZERO, |soak| soak * 2);
     let problem = run_scenario(&mut testbed, scenario, limit).await;
     let mut row = ScenarioResult::new(scenario, options.guarded);
@@ -51,12 +56,12 @@ pub async fn run(lab: &mut ReusableServers, scenario: &Scenario, options: &RunOp
     if !row.passed() || row.ended_early {
         keep_logs(&mut testbed, &logs.join(scenario.name));
     }
-    *lab = testbed.close();
+    *reusable = testbed.close();
     // A scenario that ended early may have left the broker with changed settings.
-    if let Some(broker) = &mut lab.broker
+    if let Some(broker) = &mut reusable.broker
         && !(row.failures.is_empty() && broker.is_healthy().await)
     {
-        lab.broker = None;
+        reusable.broker = None;
     }
     row.seconds = begun.elapsed().as_secs_f32();
     row
@@ -76,9 +81,9 @@ async fn run_scenario(testbed: &mut Testbed, scenario: &Scenario, limit: Duratio
         Ok(Ok(Ok(()))) => None,
         Ok(Ok(Err(error))) => Some(causes(error.as_ref())),
         Ok(Err(panic)) => {
-            let words = panic.downcast_ref::<String>().map(String::as_str);
+            let message = panic.downcast_ref::<String>().map(String::as_str);
             Some(
-                words
+                message
                     .or_else(|| panic.downcast_ref::<&str>().copied())
                     .unwrap_or("the scenario panicked")
                     .to_owned(),

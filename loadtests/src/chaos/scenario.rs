@@ -79,7 +79,7 @@ impl fmt::Display for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::FailPoint(spec) => write!(f, "fail point {spec}"),
-            Self::Harness(words) => f.write_str(words),
+            Self::Harness(text) => f.write_str(text),
         }
     }
 }

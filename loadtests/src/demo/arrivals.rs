@@ -9,7 +9,7 @@ use super::context::DemoContext;
 const ARRIVALS: &[(&str, &str, &[&str])] = &[
     ("stilgar", "rank 3", &["Naib"]),
     ("chani", "rank 8", &["Fedaykin"]),
-    ("liet", "rank 69, the last server", &["Fedaykin"]),
+    ("liet", "rank 69, the last place", &["Fedaykin"]),
     ("harah", "rank 70, level with rank 69 but later", &["Usul"]),
     ("otheym", "exactly 69", &["Ichwan"]),
     ("jamis", "68.999999999999999999", &["Hajra"]),
@@ -44,7 +44,7 @@ pub(super) async fn a_role_by_hand_is_put_right<W: Write>(
     demo: &DemoContext<'_>,
     transcript: &mut Transcript<W>,
 ) -> anyhow::Result<()> {
-    transcript.scene("Somebody plays with roles");
+    transcript.scene("Roles changed by hand");
     let jamis = demo.newcomer("jamis")?;
     transcript.act("an admin makes jamis a Naib by hand and takes Hajra away");
     demo.discord

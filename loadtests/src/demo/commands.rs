@@ -25,7 +25,7 @@ pub(super) async fn six_commands<W: Write>(
 async fn stats<W: Write>(demo: &DemoContext<'_>, transcript: &mut Transcript<W>) -> anyhow::Result<()> {
     transcript.act("chani: /stats");
     let answer = demo
-        .ask(&demo.tabr, demo.newcomer("chani")?, "stats", json!([]))
+        .run(&demo.tabr, demo.newcomer("chani")?, "stats", json!([]))
         .await?;
     show(transcript, &answer);
     // All eight newcomers are members by now.
@@ -59,7 +59,7 @@ async fn stats<W: Write>(demo: &DemoContext<'_>, transcript: &mut Transcript<W>)
 async fn position<W: Write>(demo: &DemoContext<'_>, transcript: &mut Transcript<W>) -> anyhow::Result<()> {
     transcript.act("otheym: /position");
     let answer = demo
-        .ask(&demo.tabr, demo.newcomer("otheym")?, "position", json!([]))
+        .run(&demo.tabr, demo.newcomer("otheym")?, "position", json!([]))
         .await?;
     show(transcript, &answer);
     transcript.expect("only otheym sees it", answer.is_private(), &answer.message);
@@ -81,18 +81,18 @@ async fn position<W: Write>(demo: &DemoContext<'_>, transcript: &mut Transcript<
 
     transcript.act("ramallo, who has no wallet: /position");
     let answer = demo
-        .ask(&demo.tabr, demo.newcomer("ramallo")?, "position", json!([]))
+        .run(&demo.tabr, demo.newcomer("ramallo")?, "position", json!([]))
         .await?;
     show(transcript, &answer);
     let text = answer.text();
-    transcript.expect("it says what is missing", text.contains("wallet"), &text);
+    transcript.expect("it states what is missing", text.contains("wallet"), &text);
     Ok(())
 }
 
 async fn threshold<W: Write>(demo: &DemoContext<'_>, transcript: &mut Transcript<W>) -> anyhow::Result<()> {
     transcript.act("harah, level with the line: /threshold");
     let answer = demo
-        .ask(&demo.tabr, demo.newcomer("harah")?, "threshold", json!([]))
+        .run(&demo.tabr, demo.newcomer("harah")?, "threshold", json!([]))
         .await?;
     show(transcript, &answer);
     let text = answer.text();
@@ -118,7 +118,7 @@ async fn threshold<W: Write>(demo: &DemoContext<'_>, transcript: &mut Transcript
 async fn leaderboard<W: Write>(demo: &DemoContext<'_>, transcript: &mut Transcript<W>) -> anyhow::Result<()> {
     transcript.act("stilgar: /leaderboard");
     let answer = demo
-        .ask(&demo.tabr, demo.newcomer("stilgar")?, "leaderboard", json!([]))
+        .run(&demo.tabr, demo.newcomer("stilgar")?, "leaderboard", json!([]))
         .await?;
     show(transcript, &answer);
     transcript.expect("everybody sees it", !answer.is_private(), &answer.message);
@@ -146,7 +146,7 @@ async fn profile<W: Write>(demo: &DemoContext<'_>, transcript: &mut Transcript<W
     transcript.act("liet: /profile member:@chani");
     let chani = demo.newcomer("chani")?;
     let option = json!([{"name": "member", "type": 6, "value": chani.to_string()}]);
-    let answer = demo.ask(&demo.tabr, demo.newcomer("liet")?, "profile", option).await?;
+    let answer = demo.run(&demo.tabr, demo.newcomer("liet")?, "profile", option).await?;
     show(transcript, &answer);
     let text = answer.text();
     transcript.expect("it is chani's card", text.to_lowercase().contains("chani"), &text);
@@ -156,7 +156,7 @@ async fn profile<W: Write>(demo: &DemoContext<'_>, transcript: &mut Transcript<W
 
 async fn help<W: Write>(demo: &DemoContext<'_>, transcript: &mut Transcript<W>) -> anyhow::Result<()> {
     transcript.act("jamis: /help");
-    let answer = demo.ask(&demo.tabr, demo.newcomer("jamis")?, "help", json!([])).await?;
+    let answer = demo.run(&demo.tabr, demo.newcomer("jamis")?, "help", json!([])).await?;
     show(transcript, &answer);
     let text = answer.text();
     let commands = ["/stats", "/position", "/threshold", "/leaderboard", "/profile"];
@@ -175,7 +175,7 @@ pub(super) async fn a_button<W: Write>(demo: &DemoContext<'_>, transcript: &mut 
     let liet = demo.newcomer("liet")?;
     let server = (demo.tabr.guild, demo.tabr.channel);
     transcript.act("liet: /leaderboard, then presses \"Next page\" and \"Jump to me\"");
-    let first = demo.ask(&demo.tabr, liet, "leaderboard", json!([])).await?;
+    let first = demo.run(&demo.tabr, liet, "leaderboard", json!([])).await?;
     let message = first.message["id"].as_str().unwrap_or_default().to_owned();
     for (label, wanted) in [("Next", "Page 2 of "), ("me", "(you)")] {
         let Some(button) = first.button(label) else {

@@ -55,7 +55,7 @@ impl<'a> DemoContext<'a> {
     }
 
     /// Runs a command and waits for the full reply.
-    pub(super) async fn ask(
+    pub(super) async fn run(
         &self,
         server: &DemoServer,
         user: u64,

@@ -82,7 +82,7 @@ pub(super) async fn the_ingestor_restarts<W: Write>(
     );
     transcript.act("liet: /position, through the new ingestor");
     let answer = demo
-        .ask(&demo.tabr, demo.newcomer("liet")?, "position", json!([]))
+        .run(&demo.tabr, demo.newcomer("liet")?, "position", json!([]))
         .await?;
     let text = answer.text();
     transcript.expect("the command is answered", text.contains("Rank 69"), &text);

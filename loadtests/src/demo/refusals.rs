@@ -44,7 +44,7 @@ pub(super) async fn what_is_wrong_is_said<W: Write>(
 
     transcript.act("a member of Polar Outpost, which is not onboarded: /position");
     let outsider = demo.plan.servers[2].members[1].user;
-    let answer = demo.ask(&demo.outpost, outsider, "position", json!([])).await?;
+    let answer = demo.run(&demo.outpost, outsider, "position", json!([])).await?;
     show(transcript, &answer);
     let text = answer.text();
     transcript.expect(

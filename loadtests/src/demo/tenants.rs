@@ -17,7 +17,7 @@ pub(super) async fn each_sees_its_own<W: Write>(
     let market = &demo.plan.servers[1];
     transcript.act("a member of Carthag Market (theme basic): /stats and /leaderboard");
     let member = market.members[1].user;
-    let answer = demo.ask(&demo.market, member, "stats", json!([])).await?;
+    let answer = demo.run(&demo.market, member, "stats", json!([])).await?;
     show(transcript, &answer);
     let text = answer.text();
     let members = market.members.len();
@@ -26,10 +26,10 @@ pub(super) async fn each_sees_its_own<W: Write>(
         text.contains(&format!("{members} ")),
         &text,
     );
-    let words = text.contains("Gold") && !text.contains("Naib") && !text.contains("Fedaykin");
-    transcript.expect("with the tiers of its own theme", words, &text);
+    let own_tiers = text.contains("Gold") && !text.contains("Naib") && !text.contains("Fedaykin");
+    transcript.expect("with the tiers of its own theme", own_tiers, &text);
 
-    let answer = demo.ask(&demo.market, member, "leaderboard", json!([])).await?;
+    let answer = demo.run(&demo.market, member, "leaderboard", json!([])).await?;
     let text = answer.text();
     let tabr: Vec<_> = demo.plan.servers[0]
         .members

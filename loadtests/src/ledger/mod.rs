@@ -15,7 +15,7 @@
 //! To judge another action: a variant of [`MemberAction`], its effect in [`Ledger::open`], its doubling in [`Ledger::judge`].
 
 mod actions;
-mod interaction_record;
+mod command_record;
 mod queues;
 mod rows;
 
@@ -27,7 +27,7 @@ use serde::Serialize;
 use crate::platform::Emulator;
 
 pub use actions::{ActionLog, MemberAction};
-use interaction_record::InteractionRecord;
+use command_record::CommandRecord;
 pub use queues::{QueuedMessage, queued_messages};
 pub use rows::Rows;
 
@@ -64,9 +64,9 @@ pub struct Ledger {
     rows: Rows,
     sent: ActionLog,
     /// Commands that are over: answered or expired.
-    over: HashMap<u64, InteractionRecord>,
+    over: HashMap<u64, CommandRecord>,
     /// Commands whose last reply is a notice of a delay or a failure. They are not over: the real reply may follow.
-    told: HashMap<u64, InteractionRecord>,
+    with_notice: HashMap<u64, CommandRecord>,
 }
 
 impl Ledger {
@@ -77,7 +77,7 @@ impl Ledger {
             rows,
             sent,
             over: HashMap::new(),
-            told: HashMap::new(),
+            with_notice: HashMap::new(),
         }
     }
 
@@ -104,7 +104,7 @@ impl Ledger {
 
     /// Whether a command that is over, as of the last [`Ledger::open`], was answered rather than expired.
     pub fn was_answered(&self, id: u64) -> bool {
-        self.over.get(&id).is_some_and(InteractionRecord::is_answered)
+        self.over.get(&id).is_some_and(CommandRecord::is_answered)
     }
 
     /// Counts the actions by outcome. `held` is what the queues hold now; it matters only for actions without an effect.
@@ -149,9 +149,9 @@ impl Ledger {
     fn doubled(&self, rows: &rows::StoredRows) -> Vec<String> {
         let left = rows.left.iter().filter(|(_, entries)| **entries > 1);
         let left = left.map(|((_, user), entries)| format!("{entries} entries for the leave of {user}"));
-        let seen = self.over.iter().chain(&self.told);
-        let answers = seen.filter(|(_, seen)| seen.is_doubled());
-        let answers = answers.map(|(id, seen)| {
+        let seen = self.over.iter().chain(&self.with_notice);
+        let records = seen.filter(|(_, seen)| seen.is_doubled());
+        let records = records.map(|(id, seen)| {
             format!(
                 "{} first responses and {} follow-ups for command {id}",
                 seen.responses.len(),
@@ -164,7 +164,7 @@ impl Ledger {
             let ran = ran.get(member).copied().unwrap_or(0) - refused.get(member).copied().unwrap_or(0);
             (*counted > ran).then(|| format!("{counted} uses counted for {} that ran {ran} commands", member.1))
         });
-        left.chain(answers).chain(counted).collect()
+        left.chain(records).chain(counted).collect()
     }
 
     /// Commands that the emulator saw refused for their cooldown, by member. Such a use is not counted, so it would hide one that
@@ -173,7 +173,7 @@ impl Ledger {
         let mut refused = HashMap::new();
         for action in self.sent.all() {
             if let MemberAction::Command { id, guild, user } = action
-                && self.over.get(&id).is_some_and(InteractionRecord::is_refused)
+                && self.over.get(&id).is_some_and(CommandRecord::is_refused)
             {
                 *refused.entry((guild, user)).or_default() += 1;
             }
@@ -183,7 +183,7 @@ impl Ledger {
 
     /// Requests the record of every command that is not over.
     async fn read_records(&mut self, actions: &[MemberAction]) -> anyhow::Result<()> {
-        let asked: HashSet<u64> = actions
+        let ids: HashSet<u64> = actions
             .iter()
             .filter_map(|action| match action {
                 MemberAction::Command { id, .. } if !self.over.contains_key(id) => Some(*id),
@@ -191,19 +191,19 @@ impl Ledger {
             })
             .collect();
         let discord = &self.discord;
-        let mut answers = futures_util::stream::iter(asked)
+        let mut records = futures_util::stream::iter(ids)
             .map(|id| async move {
                 let path = format!("/control/interactions/{id}?wait_ms=0");
-                anyhow::Ok((id, discord.get::<InteractionRecord>(&path).await?))
+                anyhow::Ok((id, discord.get::<CommandRecord>(&path).await?))
             })
             .buffer_unordered(AT_ONCE);
-        while let Some(answer) = answers.next().await {
+        while let Some(answer) = records.next().await {
             let (id, seen) = answer?;
             if seen.is_over() {
-                self.told.remove(&id);
+                self.with_notice.remove(&id);
                 self.over.insert(id, seen);
             } else if seen.state == "answered" {
-                self.told.insert(id, seen);
+                self.with_notice.insert(id, seen);
             }
         }
         Ok(())

@@ -71,8 +71,8 @@ impl Rows {
                 sqlx::query_as("select subject from audit_log where action = 'discord.outcome_unknown'")
                     .fetch_all(&mut *tx)
                     .await?;
-            let in_words = unknown.into_iter().map(|(id,)| format!("command {id}"));
-            read.unknown.extend(in_words);
+            let texts = unknown.into_iter().map(|(id,)| format!("command {id}"));
+            read.unknown.extend(texts);
             tx.rollback().await?;
         }
         connection.close().await?;

@@ -124,7 +124,7 @@ impl Latency {
 /// One kind of event in one stage. The counts include the warm-up, the histograms exclude it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct KindResult {
-    /// EventKind, for example `command position`.
+    /// Kind, for example `command position`.
     pub kind: String,
     /// Number of events by state.
     pub counts: Counts,
@@ -222,7 +222,7 @@ pub struct Event {
     pub n: u64,
     /// Name of the stage.
     pub stage: String,
-    /// EventKind, for example `command position`, `member_join`.
+    /// Kind, for example `command position`, `member_join`.
     pub kind: String,
     /// Server.
     pub guild_id: String,

@@ -322,8 +322,8 @@ impl Platform {
 
 fn last(replicas: &mut Vec<Replica>, replica: Replica) -> &mut Replica {
     replicas.push(replica);
-    let place = replicas.len() - 1;
-    &mut replicas[place]
+    let index = replicas.len() - 1;
+    &mut replicas[index]
 }
 
 /// Folder of the binaries: that of this program, or its parent when this program is a test.

@@ -9,7 +9,7 @@ use arrakis_test_support::Process;
 use serde_json::Value;
 
 /// Time limit of a request for health or metrics.
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIME_LIMIT: Duration = Duration::from_secs(3);
 
 /// A process with its variables, so that it can be started again.
 #[derive(Debug)]
@@ -83,12 +83,12 @@ impl Replica {
     ///
     /// # Panics
     /// When the process does not end within the limit.
-    pub async fn ended(&mut self, limit: Duration) -> ExitStatus {
+    pub async fn wait_for_exit(&mut self, limit: Duration) -> ExitStatus {
         self.process.ended(limit).await
     }
 
     /// Exit status, once the process has ended.
-    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+    pub fn exit_status(&mut self) -> Option<ExitStatus> {
         self.process.has_ended()
     }
 
@@ -156,15 +156,15 @@ impl Replica {
 
     async fn get(&self, path: &str) -> anyhow::Result<String> {
         let url = format!("http://{}{path}", self.health);
-        let answer = reqwest::Client::new().get(&url).timeout(PATIENCE).send().await;
-        let answer = answer.with_context(|| format!("{} does not answer", self.name))?;
-        Ok(answer.text().await?)
+        let response = reqwest::Client::new().get(&url).timeout(TIME_LIMIT).send().await;
+        let response = response.with_context(|| format!("{} does not response", self.name))?;
+        Ok(response.text().await?)
     }
 
     async fn get_ok(&self, path: &str) -> anyhow::Result<bool> {
         let url = format!("http://{}{path}", self.health);
-        let answer = reqwest::Client::new().get(&url).timeout(PATIENCE).send().await?;
-        Ok(answer.status().is_success())
+        let response = reqwest::Client::new().get(&url).timeout(TIME_LIMIT).send().await?;
+        Ok(response.status().is_success())
     }
 }
 

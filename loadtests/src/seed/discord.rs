@@ -7,13 +7,13 @@ use arrakis_themes::Registry;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
+use super::conversations;
 use super::plan::{Member, Plan, Server, TOKEN_PROFILE};
-use super::talk;
 use crate::platform::Emulator;
 
 /// Id of a theme's role, by its index in the theme.
-pub(super) fn role_id(guild: u64, place: usize) -> u64 {
-    guild + 100_000 + place as u64
+pub(super) fn role_id(guild: u64, index: usize) -> u64 {
+    guild + 100_000 + index as u64
 }
 
 /// Creates every server of the plan, with the members' roles from Postgres, and the newcomers, who are in no server.
@@ -99,7 +99,7 @@ fn themed(server: &Server, theme: &Theme, roles: &[Vec<String>]) -> Value {
         .roles
         .iter()
         .enumerate()
-        .map(|(place, role)| role_json(role_id(server.guild, place), role))
+        .map(|(index, role)| role_json(role_id(server.guild, index), role))
         .collect();
     let mut next = server.guild + 200_000;
     let mut id = || {
@@ -131,13 +131,13 @@ fn themed(server: &Server, theme: &Theme, roles: &[Vec<String>]) -> Value {
 /// The messages of a server.
 fn messages(server: &Server, theme: &str) -> Value {
     let lines = conversations::of_theme(theme);
-    let said = lines.iter().enumerate().filter_map(|(place, (speaker, channel, text))| {
-        let author = &server.members.get(*speaker)?.name;
+    let messages = lines.iter().enumerate().filter_map(|(index, (author_index, channel, text))| {
+        let author = &server.members.get(*author_index)?.name;
         Some(json!({
-            "channel": channel, "author": author, "content": text, "minutes_ago": conversations::minutes_ago(place, lines.len()),
+            "channel": channel, "author": author, "content": text, "minutes_ago": conversations::minutes_ago(index, lines.len()),
         }))
     });
-    said.collect()
+    messages.collect()
 }
 
 /// A server that is not onboarded.
@@ -204,6 +204,6 @@ fn capitalised(name: &str) -> String {
 /// Id of the role of a tier, as `role_id` counts.
 pub fn role_of_tier(theme: &Theme, guild: u64, tier: &str) -> Option<u64> {
     let is_it = |role: &&Role| matches!(&role.given_to, RoleRule::Tier(of) if of.as_str() == tier);
-    let place = theme.roles.iter().position(|role| is_it(&role))?;
-    Some(role_id(guild, place))
+    let index = theme.roles.iter().position(|role| is_it(&role))?;
+    Some(role_id(guild, index))
 }

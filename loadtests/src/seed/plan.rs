@@ -88,14 +88,14 @@ impl Plan {
         let holders = holders(&mut random);
         let newcomers = newcomers(&holders);
         let taken: Vec<_> = newcomers.iter().filter_map(|newcomer| newcomer.holder).collect();
-        let mut cast = MemberFactory {
+        let mut factory = MemberFactory {
             random,
             names: Names::default(),
             next_user: USERS + 1_000,
         };
-        let tabr = cast.members(&mut (0..holders.len()).filter(|place| !taken.contains(place)), 3, 40);
-        let market = cast.members(&mut (0..150).filter(|place| place % 4 == 1), 1, 25);
-        let outpost = cast.members(&mut std::iter::empty(), 1, 8);
+        let tabr = factory.members(&mut (0..holders.len()).filter(|index| !taken.contains(index)), 3, 40);
+        let market = factory.members(&mut (0..150).filter(|index| index % 4 == 1), 1, 25);
+        let outpost = factory.members(&mut std::iter::empty(), 1, 8);
         let community = |n: u128, theme, rule_set| {
             Some(Community {
                 id: Uuid::from_u128(n),
@@ -131,8 +131,8 @@ impl Plan {
     }
 
     /// Rank of an index in the list of holders.
-    pub fn rank(place: usize) -> Option<Rank> {
-        u32::try_from(place + 1).ok().and_then(Rank::new)
+    pub fn rank(index: usize) -> Option<Rank> {
+        u32::try_from(index + 1).ok().and_then(Rank::new)
     }
 }
 
@@ -165,11 +165,11 @@ struct MemberFactory {
 
 impl MemberFactory {
     /// Members of one server: all but one of every `one_in_of` holders, and `without` members without a wallet.
-    fn members(&mut self, places: &mut dyn Iterator<Item = usize>, one_in_of: u32, without: usize) -> Vec<Member> {
+    fn members(&mut self, indexes: &mut dyn Iterator<Item = usize>, one_in_of: u32, without: usize) -> Vec<Member> {
         let mut members = vec![self.member(None)];
-        for place in places {
+        for index in indexes {
             if one_in_of == 1 || self.random.random_range(0..one_in_of) > 0 {
-                members.push(self.member(Some(place)));
+                members.push(self.member(Some(index)));
             }
         }
         members.extend((1..without).map(|_| self.member(None)));
@@ -211,7 +211,7 @@ mod tests {
         let plan = Plan::new(7);
         let held = |name: &str| {
             let newcomer = plan.newcomers.iter().find(|newcomer| newcomer.name == name).unwrap();
-            newcomer.holder.map(|place| plan.holders[place].held.to_string())
+            newcomer.holder.map(|index| plan.holders[index].held.to_string())
         };
         assert_eq!(held("otheym").as_deref(), Some("69"));
         assert_eq!(held("jamis").as_deref(), Some("68.999999999999999999"));
@@ -222,11 +222,11 @@ mod tests {
     #[test]
     fn each_wallet_has_one_member_in_a_server() {
         for server in Plan::new(1).servers {
-            let mut places: Vec<_> = server.members.iter().filter_map(|member| member.holder).collect();
-            let count = places.len();
-            places.sort_unstable();
-            places.dedup();
-            assert_eq!(places.len(), count, "{}", server.name);
+            let mut indexes: Vec<_> = server.members.iter().filter_map(|member| member.holder).collect();
+            let count = indexes.len();
+            indexes.sort_unstable();
+            indexes.dedup();
+            assert_eq!(indexes.len(), count, "{}", server.name);
             assert!(server.members.len() >= 8);
         }
     }

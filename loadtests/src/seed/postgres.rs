@@ -78,13 +78,13 @@ async fn write_community(
         token_profile: TOKEN_PROFILE.parse()?,
     };
     tx.communities().create(&new).await?;
-    for (place, role) in theme
+    for (index, role) in theme
         .roles
         .iter()
         .enumerate()
         .filter(|(_, role)| role.given_to.is_automatic())
     {
-        bind(&mut tx, &role.key, role_id(server.guild, place)).await?;
+        bind(&mut tx, &role.key, role_id(server.guild, index)).await?;
     }
     let ladder = theme
         .ladder(Some(&rule_set))
@@ -155,7 +155,7 @@ impl Writer<'_> {
         tx.profiles().join(user, newcomer.name, left - AWAY).await?;
         let wallet = newcomer
             .holder
-            .and_then(|place| self.plan.holders.get(place))
+            .and_then(|index| self.plan.holders.get(index))
             .map(|holder| holder.address);
         tx.profiles().link_wallet(user, wallet).await?;
         tx.profiles().leave(user, left).await?;
@@ -166,14 +166,14 @@ impl Writer<'_> {
         &self,
         tx: &mut TenantTx,
         user: UserId,
-        place: Option<usize>,
+        index: Option<usize>,
         at: OffsetDateTime,
     ) -> anyhow::Result<()> {
-        let Some((place, holder)) = place.and_then(|place| Some((place, self.plan.holders.get(place)?))) else {
+        let Some((index, holder)) = index.and_then(|index| Some((index, self.plan.holders.get(index)?))) else {
             return Ok(());
         };
         tx.profiles().link_wallet(user, Some(holder.address)).await?;
-        let tier = self.ladder.tier_of(Standing::new(Plan::rank(place), holder.held));
+        let tier = self.ladder.tier_of(Standing::new(Plan::rank(index), holder.held));
         tx.profiles().record_tier(user, tier, tier, at).await?;
         Ok(())
     }

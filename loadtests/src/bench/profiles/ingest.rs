@@ -53,7 +53,7 @@ pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     most = most.max(blocked(bench, &mut platform).await?);
     #[expect(clippy::cast_precision_loss, reason = "megabytes")]
     let most = most as f64 / 1e6;
-    let name = "ingestor: most resident memory, 10,000 servers, 4 shards, burst and blocked broker";
+    let name = "ingestor: highest resident memory, 10,000 servers, 4 shards, burst and blocked broker";
     bench.figure(name, most, "MB", Bound::Below(20.0));
     platform.close().await
 }
@@ -153,9 +153,9 @@ async fn measure_paced(
     let measure_paced =
         ceiling::measure_paced(&platform.vhost.url(), samples.to_vec(), channels, rate, seconds).await?;
     let times = &measure_paced.times;
-    for (name, place) in [("p50", times.len() / 2), ("p99", times.len() * 99 / 100)] {
+    for (name, index) in [("p50", times.len() / 2), ("p99", times.len() * 99 / 100)] {
         let name = format!("bare publisher: sent → confirmed, {name} at {rate:.0}/s");
-        rounds.figure(&name, times[place].as_secs_f64() * 1e3, "ms", Bound::Reported);
+        rounds.figure(&name, times[index].as_secs_f64() * 1e3, "ms", Bound::Reported);
     }
     let name = format!("bare publisher: CPU per message at {rate:.0}/s");
     rounds.figure(&name, measure_paced.publisher_us, "µs/event", Bound::Reported);

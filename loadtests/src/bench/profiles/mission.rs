@@ -61,7 +61,7 @@ impl MissionLoad {
             // What the spike left behind at the beginning of the stage belongs to the spike: the recovery figure judges it.
             let failed = self.failed_after_recovery(name, &results.seconds, sustained.failed_percent);
             bench.figure(
-                &format!("mission: failed of the interactions, {name}"),
+                &format!("mission: failed interactions, {name}"),
                 failed,
                 "%",
                 Bound::Below(0.1),
@@ -73,7 +73,7 @@ impl MissionLoad {
                 Bound::Reported,
             );
             bench.figure(
-                &format!("mission: intended → whole answer, p99, {name}"),
+                &format!("mission: intended → full answer, p99, {name}"),
                 sustained.answer.p99_ms,
                 "ms",
                 Bound::Reported,
@@ -107,10 +107,10 @@ impl MissionLoad {
             Bound::Reported,
         );
         let drained = wrong.drained.as_secs_f64();
-        bench.figure("mission: until none waited any more", drained, "s", Bound::Reported);
+        bench.figure("mission: time until none waited", drained, "s", Bound::Reported);
         let spike = stage(&section, SPIKE)?;
         bench.figure(
-            "mission: failed of the interactions in the spike",
+            "mission: failed interactions in the spike",
             spike.failed_percent,
             "%",
             Bound::Reported,

@@ -51,7 +51,7 @@ impl Profile {
 
     /// Runs the profile's measurements.
     ///
-    /// # FailureCounter
+    /// # Errors
     /// When a process does not start or a measurement fails.
     pub async fn measure(self, bench: &mut Bench) -> anyhow::Result<()> {
         match self {

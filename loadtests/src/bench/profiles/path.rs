@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use super::errors::FailureCounter;
-use super::shape::{self, MissionLoad};
+use super::mission::{self, MissionLoad};
 use super::{commands, communities, community_life, measure_ceiling};
 use crate::bench::rounds::Rounds;
 use crate::bench::section::percent;
@@ -219,7 +219,7 @@ async fn fixed(
         bound(at_500, 0.1),
     );
     rounds.figure(
-        &name("CPU of all processes for a command"),
+        &name("CPU of all processes per command"),
         all_cpu_us(&section),
         "µs",
         Bound::Reported,
@@ -249,7 +249,7 @@ async fn rise(bench: &mut Bench, platform: &BenchPlatform, to: f64, seconds: f64
     match gives {
         #[expect(clippy::cast_precision_loss, reason = "a count of one second")]
         Some(second) => bench.figure(
-            "rate of commands at which degradation began",
+            "commands per second at which degradation began",
             second.counts.made as f64,
             "/s",
             Bound::Reported,

@@ -256,7 +256,7 @@ fn added(bench: &mut Bench, what: &str, histograms: &BTreeMap<bool, Histogram<u6
         bench.figure(&format!("proxy: added latency {name}, {what}"), added, "ms", bound);
     }
     let (p99, beside) = (ms(through, 0.99), ms(direct, 0.99));
-    bench.figure(&format!("proxy: whole latency p99, {what}"), p99, "ms", Bound::Reported);
+    bench.figure(&format!("proxy: total latency p99, {what}"), p99, "ms", Bound::Reported);
     bench.figure(
         &format!("emulator directly: latency p99, {what}"),
         beside,
@@ -437,12 +437,7 @@ async fn shares(
         .filter_map(|(_, count)| count.as_u64())
         .sum();
     let in_window = stats["most_requests_in_1100_ms"].as_u64().unwrap_or(u64::MAX);
-    bench.figure(
-        "proxy: 429s that Discord answered",
-        figure(limited),
-        "",
-        Bound::Below(1.0),
-    );
+    bench.figure("proxy: 429s from Discord", figure(limited), "", Bound::Below(1.0));
     bench.figure(
         "proxy: most calls in any 1.1 s",
         figure(in_window),
@@ -458,13 +453,13 @@ async fn shares(
         Bound::Reported,
     );
     bench.figure(
-        "proxy: least share of a tenant, of its fair share",
+        "proxy: lowest share of a tenant, relative to its fair share",
         least,
         "%",
         Bound::AtLeast(80.0),
     );
     bench.figure(
-        "proxy: largest share of a tenant, of its fair share",
+        "proxy: highest share of a tenant, relative to its fair share",
         most,
         "%",
         Bound::Reported,
@@ -539,7 +534,7 @@ async fn storm(
     // Eight causes (two routes of each server): 50 at once, then one per second at each replica, and none from 250 on. In ten
     // minutes that is 2,000 of Discord's 10,000.
     let bound = 8.0 * (50.0 + 2.0 * length.as_secs_f64());
-    let name = format!("proxy: invalid requests in {} s of a storm", length.as_secs());
+    let name = format!("proxy: invalid requests in {} s of 403s", length.as_secs());
     bench.figure(&name, invalid, "", Bound::Below(bound));
     let total = stats["rest_total"].as_u64().unwrap_or(0);
     bench.sections.push(section(

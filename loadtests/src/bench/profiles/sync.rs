@@ -84,12 +84,7 @@ pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     );
     let used = figure(calls.bound) / seconds / SAFE_RATE * 100.0;
     bench.figure("sync: safe rate used", used, "%", Bound::AtLeast(85.0));
-    bench.figure(
-        "sync: 429s that Discord answered",
-        figure(calls.limited),
-        "",
-        Bound::Below(1.0),
-    );
+    bench.figure("sync: 429s from Discord", figure(calls.limited), "", Bound::Below(1.0));
     let p99 = summary.first.p99_ms;
     bench.figure(
         "sync: intended → defer received meanwhile, p99",
@@ -156,7 +151,7 @@ async fn bind_roles(platform: &BenchPlatform) -> anyhow::Result<()> {
 struct CallCounts {
     /// Roles assigned and removed.
     role_changes: u64,
-    /// CallCounts that the global limit counts.
+    /// Calls that the global limit counts.
     bound: u64,
     /// Answers with status 429.
     limited: u64,

@@ -70,15 +70,15 @@ async fn answers(testbed: &mut Testbed) -> anyhow::Result<()> {
                 continue;
             };
             let seen = over(testbed, id).await?;
-            let said = (seen["responses"].as_array().map_or(0, Vec::len), followups(&seen));
+            let sent = (seen["responses"].as_array().map_or(0, Vec::len), followups(&seen));
             // On a busy machine a worker takes more than three seconds to start. The interaction then expires, and nothing may be sent.
-            let late = route == CALLBACK && seen["state"] == "expired" && said == (0, 0);
-            let once = late || seen["state"] == "answered" && said == (1, 0);
+            let late = route == CALLBACK && seen["state"] == "expired" && sent == (0, 0);
+            let once = late || seen["state"] == "answered" && sent == (1, 0);
             testbed.expect(
                 I2,
                 format!("{route}, killed {when}: at most one reply"),
                 once,
-                format!("{} {said:?}", seen["state"]),
+                format!("{} {sent:?}", seen["state"]),
             );
         }
     }
@@ -93,8 +93,8 @@ async fn answers(testbed: &mut Testbed) -> anyhow::Result<()> {
         start_unarmed(testbed, 0).await;
         // Either the refusal was sent as a follow-up, or its outcome is recorded as unknown.
         let name = format!("{id}#answer#unknown");
-        let (mut said, mut unknown) = (0, false);
-        let known = async |testbed: &mut Testbed| {
+        let (mut sent, mut unknown) = (0, false);
+        let recorded = async |testbed: &mut Testbed| {
             // Read first: the worker's records before the acknowledgement are then visible.
             // The returned message is settled once before, with the verdict of a returned message.
             let mut handled = 0.0;
@@ -102,7 +102,7 @@ async fn answers(testbed: &mut Testbed) -> anyhow::Result<()> {
                 let labels = [("queue", names::INTERACTIONS), ("verdict", verdict)];
                 handled += testbed.worker_metric("arrakis_worker_messages_total", &labels).await?;
             }
-            said = followups(
+            sent = followups(
                 &testbed
                     .discord()
                     .get::<Value>(&format!("/control/interactions/{id}"))
@@ -110,22 +110,22 @@ async fn answers(testbed: &mut Testbed) -> anyhow::Result<()> {
             );
             unknown = is_recorded(testbed, &name).await?;
             // With whatever outcome: the second copy is dropped.
-            Ok(handled >= 1.0 && (said > 0 || unknown))
+            Ok(handled >= 1.0 && (sent > 0 || unknown))
         };
         testbed
-            .wait_until("the follow-up to be sent or recorded as unknown", known)
+            .wait_until("the follow-up to be sent or recorded as unknown", recorded)
             .await?;
         // Killed before the call, it was not sent; killed after the call, it was sent; the worker cannot distinguish the two.
-        let (expected_said, expected_unknown) = match when {
+        let (expected_sent, expected_unknown) = match when {
             "before the call" => (0, true),
             "after the call" => (1, true),
             _ => (1, false),
         };
-        let holds = said == expected_said && unknown == expected_unknown;
-        let found = format!("sent {said} times, unknown: {unknown}");
+        let holds = sent == expected_sent && unknown == expected_unknown;
+        let found = format!("sent {sent} times, unknown: {unknown}");
         testbed.expect(
             I2,
-            format!("follow-up, killed {when}: sent {expected_said} times"),
+            format!("follow-up, killed {when}: sent {expected_sent} times"),
             holds,
             found,
         );
@@ -306,14 +306,16 @@ async fn registration(testbed: &mut Testbed) -> anyhow::Result<()> {
     start_unarmed(testbed, 0).await;
     let leads = async |testbed: &mut Testbed| Ok(testbed.worker_metric("arrakis_worker_leader", &[]).await? > 0.0);
     testbed.wait_until("the worker to become the leader", leads).await?;
-    let asked = async |testbed: &mut Testbed| {
+    let compared = async |testbed: &mut Testbed| {
         let route = "GET /applications/{application}/commands";
         Ok(testbed
             .worker_metric("arrakis_worker_discord_calls_total", &[("route", route)])
             .await?
             >= 1.0)
     };
-    testbed.wait_until("the leader to compare the commands", asked).await?;
+    testbed
+        .wait_until("the leader to compare the commands", compared)
+        .await?;
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     let still = registrations(testbed).await?;
     testbed.expect(I2, "the next leader compares and sends no call", still == 1, still);

@@ -60,7 +60,7 @@ async fn rolling_restart(testbed: &mut Testbed) -> anyhow::Result<()> {
     for nth in 0..count {
         let replica = replica(testbed, nth);
         replica.terminate();
-        let status = replica.ended(GRACE).await;
+        let status = replica.wait_for_exit(GRACE).await;
         let name = replica.name().to_owned();
         if !guarded {
             sleep(SLOW_DEPLOY).await;
@@ -105,7 +105,7 @@ async fn kill_anything(testbed: &mut Testbed) -> anyhow::Result<()> {
     let count = testbed.platform().replicas().count();
     let (begun, mut killed) = (Instant::now(), 0);
     let killing = testbed.soak().unwrap_or(KILLING);
-    let mut told = Duration::ZERO;
+    let mut reported = Duration::ZERO;
     while begun.elapsed() < killing {
         let victim = replica(testbed, random.random_range(0..count));
         victim.kill().await;
@@ -113,8 +113,8 @@ async fn kill_anything(testbed: &mut Testbed) -> anyhow::Result<()> {
         victim.start_again();
         killed += 1;
         sleep(Duration::from_millis(random.random_range(100..1_200))).await;
-        if begun.elapsed() >= told + PROGRESS_EVERY {
-            told = begun.elapsed();
+        if begun.elapsed() >= reported + PROGRESS_EVERY {
+            reported = begun.elapsed();
             print_progress(testbed, begun.elapsed(), killing, killed).await;
         }
     }

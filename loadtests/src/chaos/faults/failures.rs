@@ -78,8 +78,8 @@ async fn refused_commands(testbed: &mut Testbed, count: usize) -> anyhow::Result
     let discord = testbed.discord();
     let mut ids = Vec::new();
     for _ in 0..count {
-        let place = (guild, channel);
-        ids.push(discord.forced_command(place, user, "stats", json!([])).await?);
+        let target = (guild, channel);
+        ids.push(discord.forced_command(target, user, "stats", json!([])).await?);
     }
     Ok(ids)
 }
@@ -147,8 +147,8 @@ async fn follow_ups(testbed: &mut Testbed) -> anyhow::Result<()> {
 async fn two_copies(testbed: &mut Testbed) -> anyhow::Result<()> {
     const COMMANDS: usize = 200;
     testbed.start(Deployment::default().workers(2)).await?;
-    let door = BrokerClient::new(&testbed.platform().vhost().url());
-    let doubling = door.double().await?;
+    let broker = BrokerClient::new(&testbed.platform().vhost().url());
+    let duplicator = broker.duplicate_events().await?;
     let slow = json!({"kind": "rest_latency", "ms": 1_000, "method": "POST", "route": FOLLOW_UP});
     testbed.discord().post("/control/faults", slow).await?;
     let mut ids = Vec::new();
@@ -160,7 +160,7 @@ async fn two_copies(testbed: &mut Testbed) -> anyhow::Result<()> {
     }
     testbed.settle().await?;
     let ends = ends(testbed, &ids).await?;
-    doubling.end().await;
+    duplicator.end().await;
     let doubled = ends.iter().filter(|(sent, _)| *sent > 1).count();
     testbed.expect(I2, "no follow-up was sent twice", doubled == 0, doubled);
     let unknown = ends.iter().filter(|(_, unknown)| *unknown).count();

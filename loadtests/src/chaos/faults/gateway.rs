@@ -214,11 +214,13 @@ async fn expect_gaps(testbed: &mut Testbed, reason: &str, wanted: u32) -> anyhow
 
 async fn fatal_closes(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.start(Deployment::default()).await?;
-    for (code, word) in [(4004, "DISCORD_TOKEN"), (4014, "Server LoadGenerator Intent")] {
+    for (code, setting) in [(4004, "DISCORD_TOKEN"), (4014, "Server Members Intent")] {
         expect_join_effect(testbed).await?;
         let before = identifies(testbed).await?;
         inject(testbed, json!({"kind": "gateway_close", "code": code})).await?;
-        let status = testbed.platform().ingestors[0].ended(Duration::from_secs(10)).await;
+        let status = testbed.platform().ingestors[0]
+            .wait_for_exit(Duration::from_secs(10))
+            .await;
         testbed.expect(
             I5,
             format!("{code}: exit code {EX_CONFIG}"),
@@ -229,7 +231,7 @@ async fn fatal_closes(testbed: &mut Testbed) -> anyhow::Result<()> {
         testbed
             .wait_until("a log message that names what to fix", async |testbed| {
                 let log = testbed.platform().ingestors[0].log();
-                Ok(log.iter().any(|line| line.contains(word) && line.contains(&code)))
+                Ok(log.iter().any(|line| line.contains(setting) && line.contains(&code)))
             })
             .await?;
         expect_no_identify(testbed, before).await?;

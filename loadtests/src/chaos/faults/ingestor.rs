@@ -93,7 +93,7 @@ async fn killed_at_every_seam(testbed: &mut Testbed) -> anyhow::Result<()> {
         let ingestor = &mut testbed.platform().ingestors[0];
         ingestor.set(arrakis_fail_point::VARIABLE, Some(&points));
         ingestor.start_again();
-        ingestor.ended(Duration::from_secs(20)).await;
+        ingestor.wait_for_exit(Duration::from_secs(20)).await;
     }
     let unarmed = testbed.with_guard_points(Vec::new()).pop().map(|(_, points)| points);
     let ingestor = &mut testbed.platform().ingestors[0];

@@ -45,7 +45,7 @@ const MISSING: usize = 8;
 /// Time limit for a worker to take over a job and reach its fail point: start, delivery, and reading the members from Discord.
 const TAKEN_OVER: Duration = Duration::from_secs(10);
 
-const AFTER_THE_LAST: &str = "after the last role and before the row's end";
+const AFTER_LAST_ROLE: &str = "after the last role and before the row's end";
 
 /// Signal that ends a worker at its fail point.
 const SIGKILL: i32 = 9;
@@ -93,13 +93,13 @@ async fn killed(testbed: &mut Testbed) -> anyhow::Result<()> {
     // The first worker becomes the leader, finds the members without roles, and starts the sync.
     let mut kills = 0;
     for (when, points) in [
-        ("before a role is assignments", format!("worker.calling[{GIVE}]=kill@3")),
-        ("after a role is assignments", format!("worker.called[{GIVE}]=kill@2")),
-        (AFTER_THE_LAST, format!("worker.called[{GIVE}]=kill")),
+        ("before a role is assigned", format!("worker.calling[{GIVE}]=kill@3")),
+        ("after a role is assigned", format!("worker.called[{GIVE}]=kill@2")),
+        (AFTER_LAST_ROLE, format!("worker.called[{GIVE}]=kill")),
         ("after the row's end", "worker.handled[tier-sync]=kill".to_owned()),
     ] {
         // The number of remaining calls depends on the earlier workers.
-        let points = if when == AFTER_THE_LAST {
+        let points = if when == AFTER_LAST_ROLE {
             let left = missing.roles() - assignments(testbed).await?.len();
             format!("{points}@{left}")
         } else {
@@ -165,7 +165,9 @@ async fn ends(testbed: &mut Testbed) -> anyhow::Result<()> {
     }
     testbed.record_recovery(begun.elapsed(), PROCESS_BACK);
     testbed.expect(I1, "every job succeeded", open.is_empty(), format!("{open:?}"));
-    let letters = BrokerClient::new(&testbed.platform().vhost().url()).dead().await?;
+    let letters = BrokerClient::new(&testbed.platform().vhost().url())
+        .dead_letters()
+        .await?;
     testbed.expect(
         I1,
         "no job is a dead letter",
@@ -255,7 +257,7 @@ async fn killed_by(testbed: &mut Testbed, points: &str) -> anyhow::Result<Option
     let worker = testbed.platform().spawn_worker(&variables)?;
     let begun = Instant::now();
     while begun.elapsed() < TAKEN_OVER {
-        if let Some(status) = worker.has_ended() {
+        if let Some(status) = worker.exit_status() {
             ensure!(status.signal() == Some(SIGKILL), "the worker ended by itself: {status}");
             return Ok(Some(begun.elapsed()));
         }

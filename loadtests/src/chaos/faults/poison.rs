@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::workers::{POINTS, first_response_p99, start_armed};
 use crate::chaos::Invariant::{I1, I2, I3, I5};
-use crate::chaos::door::{self, BrokerClient};
+use crate::chaos::broker_client::{self, BrokerClient};
 use crate::chaos::testbed::timed_joins::percentile;
 use crate::chaos::{Deployment, Guard, Scenario, Testbed};
 
@@ -70,10 +70,10 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 ];
 
 /// Waits for this many dead letters, up to the time limit. Returns the present ones.
-async fn letters(door: &BrokerClient, count: usize) -> anyhow::Result<Vec<DeadLetter>> {
+async fn letters(broker: &BrokerClient, count: usize) -> anyhow::Result<Vec<DeadLetter>> {
     let deadline = Instant::now() + Duration::from_secs(8);
     loop {
-        let found = door.dead().await?;
+        let found = broker.dead_letters().await?;
         if found.len() >= count || Instant::now() >= deadline {
             return Ok(found);
         }
@@ -85,7 +85,7 @@ async fn letters(door: &BrokerClient, count: usize) -> anyhow::Result<Vec<DeadLe
 fn expect_no_worker_ended(testbed: &mut Testbed) {
     let mut ended = Vec::new();
     for worker in &mut testbed.platform().workers {
-        if worker.has_ended().is_some() {
+        if worker.exit_status().is_some() {
             ended.push(worker.name().to_owned());
         }
     }
@@ -94,27 +94,32 @@ fn expect_no_worker_ended(testbed: &mut Testbed) {
 
 async fn unreadable(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.start(Deployment::default()).await?;
-    let door = BrokerClient::new(&testbed.platform().vhost().url());
+    let broker = BrokerClient::new(&testbed.platform().vhost().url());
     testbed.load(30).await?;
     let event = |event: &str| broker_client::labels("x", event, 1).headers();
     let (interaction, join) = ("INTERACTION_CREATE", "GUILD_MEMBER_ADD");
-    door.put(
-        "interaction.command.x",
-        "p1",
-        interaction,
-        event(interaction),
-        b"not json",
-    )
-    .await?;
-    door.put("interaction.command.x", "p2", interaction, no_headers(), b"{}")
+    broker
+        .publish_event(
+            "interaction.command.x",
+            "p1",
+            interaction,
+            event(interaction),
+            b"not json",
+        )
         .await?;
-    door.put("member.join", "p3", join, no_headers(), BODY).await?;
-    door.put("guild.update", "p4", "GUILD_DANCE", event("GUILD_DANCE"), b"{}")
+    broker
+        .publish_event("interaction.command.x", "p2", interaction, no_headers(), b"{}")
+        .await?;
+    broker
+        .publish_event("member.join", "p3", join, no_headers(), BODY)
+        .await?;
+    broker
+        .publish_event("guild.update", "p4", "GUILD_DANCE", event("GUILD_DANCE"), b"{}")
         .await?;
     let mut job = broker_client::message("tier-sync", "p5", "job", no_headers(), b"not a job");
     job.exchange = names::JOBS.to_owned();
-    door.send(job).await?;
-    let found = letters(&door, 5).await?;
+    broker.publish(job).await?;
+    let found = letters(&broker, 5).await?;
     let parked = found
         .iter()
         .filter(|letter| letter.reason == DeadReason::Unreadable)
@@ -137,26 +142,27 @@ fn no_headers() -> arrakis_contracts::labels::Headers {
 async fn panics(testbed: &mut Testbed) -> anyhow::Result<()> {
     let points = "worker.handling[poison]=panic";
     testbed.start(Deployment::default().worker_env(POINTS, points)).await?;
-    let door = BrokerClient::new(&testbed.platform().vhost().url());
+    let broker = BrokerClient::new(&testbed.platform().vhost().url());
     testbed.load(30).await?;
     testbed.wait_for_effects(10).await?;
     let mut headers = broker_client::labels("poison", "GUILD_MEMBER_REMOVE", 1).headers();
     // Its three retries are over: their 155 s would show nothing more.
     headers.insert(headers::ATTEMPTS.to_owned(), HeaderValue::Integer(3));
-    door.put("member.leave", "poison", "GUILD_MEMBER_REMOVE", headers, BODY)
+    broker
+        .publish_event("member.leave", "poison", "GUILD_MEMBER_REMOVE", headers, BODY)
         .await?;
     let found = if testbed.guarded() {
-        letters(&door, 1).await?
+        letters(&broker, 1).await?
     } else {
         Vec::new()
     };
-    let told = found
+    let matching = found
         .iter()
         .any(|letter| letter.id == "poison" && letter.error.contains("panicked"));
     testbed.expect(
         I1,
         "the message is a dead letter with the panic as its error",
-        told,
+        matching,
         format!("{found:?}"),
     );
     sleep(Duration::from_millis(300)).await;
@@ -174,31 +180,32 @@ async fn aborts(testbed: &mut Testbed) -> anyhow::Result<()> {
     let points = "worker.consumed[poison]=abort";
     let deployment = Deployment::default().worker_env("WORKER_EVENT_PREFETCH", "10");
     testbed.start(deployment).await?;
-    let door = BrokerClient::new(&testbed.platform().vhost().url());
+    let broker = BrokerClient::new(&testbed.platform().vhost().url());
     // Everything is delivered at once: the poison message with other messages before and behind it. A leave among them that is
     // handled twice leaves two audit entries.
     testbed.platform().workers[0].kill().await;
     testbed.burst(2).await?;
     testbed.leaves(2).await?;
-    let there = async |_: &mut Testbed| Ok(door.waiting(names::EVENTS_GUILD).await? >= 4);
+    let there = async |_: &mut Testbed| Ok(broker.ready_messages(names::EVENTS_GUILD).await? >= 4);
     testbed.wait_until("the first messages to be queued", there).await?;
     let headers = broker_client::labels("poison", "GUILD_MEMBER_REMOVE", 1).headers();
-    door.put("member.leave", "poison", "GUILD_MEMBER_REMOVE", headers, BODY)
+    broker
+        .publish_event("member.leave", "poison", "GUILD_MEMBER_REMOVE", headers, BODY)
         .await?;
     testbed.burst(3).await?;
     testbed.leaves(2).await?;
-    let there = async |_: &mut Testbed| Ok(door.waiting(names::EVENTS_GUILD).await? >= 10);
+    let there = async |_: &mut Testbed| Ok(broker.ready_messages(names::EVENTS_GUILD).await? >= 10);
     testbed.wait_until("all messages to be queued", there).await?;
     start_armed(testbed, 0, Some(points)).await;
     let (mut kills, deadline) = (0, Instant::now() + Duration::from_secs(40));
     let mut found = Vec::new();
     let given_up = |found: &[DeadLetter]| found.iter().any(|letter| letter.id == "poison");
     while Instant::now() < deadline && !given_up(&found) && kills < MAX_ABORTS {
-        if testbed.platform().workers[0].has_ended().is_some() {
+        if testbed.platform().workers[0].exit_status().is_some() {
             kills += 1;
             testbed.platform().workers[0].start_again();
         }
-        found = door.dead().await?;
+        found = broker.dead_letters().await?;
         sleep(Duration::from_millis(20)).await;
     }
     testbed.expect(
@@ -235,7 +242,7 @@ async fn storm(testbed: &mut Testbed) -> anyhow::Result<()> {
         // Logging ten thousand failures would distort the measurement.
         .worker_env("RUST_LOG", "off");
     testbed.start(deployment).await?;
-    let door = BrokerClient::new(&testbed.platform().vhost().url());
+    let broker = BrokerClient::new(&testbed.platform().vhost().url());
     testbed.load(40).await?;
     testbed.wait_for_effects(10).await?;
     let storm = (0..STORM).map(|number| {
@@ -246,11 +253,11 @@ async fn storm(testbed: &mut Testbed) -> anyhow::Result<()> {
         broker_client::message("member.storm", &id, "GUILD_MEMBER_REMOVE", headers, BODY)
     });
     let joins = testbed.time_joins(EVERY)?;
-    door.pour(storm).await?;
+    broker.publish_all(storm).await?;
     let failed = async |_: &mut Testbed| {
         let mut waiting = 0;
         for seconds in names::RETRY_SECONDS {
-            waiting += door.waiting(&names::retry(seconds)).await?;
+            waiting += broker.ready_messages(&names::retry(seconds)).await?;
         }
         Ok(waiting >= STORM)
     };
@@ -293,7 +300,7 @@ async fn storm(testbed: &mut Testbed) -> anyhow::Result<()> {
 
 async fn unknown_version(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.start(Deployment::default()).await?;
-    let door = BrokerClient::new(&testbed.platform().vhost().url());
+    let broker = BrokerClient::new(&testbed.platform().vhost().url());
     testbed.load(30).await?;
     for (key, id, event) in [
         ("interaction.command.x", "new-1", "INTERACTION_CREATE"),
@@ -301,17 +308,17 @@ async fn unknown_version(testbed: &mut Testbed) -> anyhow::Result<()> {
     ] {
         let mut headers = broker_client::labels(id, event, 1).headers();
         headers.insert(headers::VERSION.to_owned(), HeaderValue::Integer(2));
-        door.put(key, id, event, headers, BODY).await?;
+        broker.publish_event(key, id, event, headers, BODY).await?;
     }
-    let found = letters(&door, 2).await?;
-    let told = found
+    let found = letters(&broker, 2).await?;
+    let matching = found
         .iter()
         .filter(|letter| letter.error.contains("contract version 2"))
         .count();
     testbed.expect(
         I1,
         "both are dead letters that name their version",
-        told == 2,
+        matching == 2,
         format!("{found:?}"),
     );
     testbed.wait_for_effects(20).await

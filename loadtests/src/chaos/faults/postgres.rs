@@ -107,7 +107,9 @@ async fn start_on(testbed: &mut Testbed, database: TestDatabase, deployment: Dep
 /// Checks that no message became a dead letter, including commands whose members were told of a failure.
 async fn nothing_dropped(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.judge().await?;
-    let letters = BrokerClient::new(&testbed.platform().vhost().url()).dead().await?;
+    let letters = BrokerClient::new(&testbed.platform().vhost().url())
+        .dead_letters()
+        .await?;
     testbed.expect(
         I1,
         "no message is a dead letter",
@@ -159,11 +161,11 @@ async fn exhausted(testbed: &mut Testbed) -> anyhow::Result<()> {
             .await?
             > 0.0)
     };
-    let told = testbed.wait_until("the breaker to open", opened).await;
+    let breaker_opened = testbed.wait_until("the breaker to open", opened).await;
     testbed.expect(
         I6,
         "the circuit breaker opens and is counted",
-        told.is_ok(),
+        breaker_opened.is_ok(),
         "it did not open",
     );
     // With the breaker open, commands that need no database do not wait for a connection.
@@ -262,7 +264,7 @@ async fn failover(testbed: &mut Testbed) -> anyhow::Result<()> {
             .sql("alter system set synchronous_standby_names = '*'; select pg_reload_conf()")
             .await?;
     }
-    // Clients connect to a name that leads to the primary; the fault proxy was_set_up for that name.
+    // Clients connect to a name that leads to the primary; the fault proxy stands for that name.
     let entrance = FaultProxy::start(&database.app_url()).await;
     drop(database);
     let [owner, app, admin] = primary.urls().map(|url| entrance.in_front_of(&url));

@@ -129,12 +129,12 @@ async fn redis_detail(testbed: &mut Testbed, proxy: usize) -> anyhow::Result<Opt
     Ok((redis["status"] != "up").then(|| redis["detail"].as_str().unwrap_or_default().to_owned()))
 }
 
-async fn wait_for_health(testbed: &mut Testbed, words: &str) -> anyhow::Result<()> {
+async fn wait_for_health(testbed: &mut Testbed, text: &str) -> anyhow::Result<()> {
     let both = async |testbed: &mut Testbed| {
         for proxy in 0..2 {
             if !redis_detail(testbed, proxy)
                 .await?
-                .is_some_and(|redis_detail| redis_detail.contains(words))
+                .is_some_and(|detail| detail.contains(text))
             {
                 return Ok(false);
             }
@@ -142,7 +142,7 @@ async fn wait_for_health(testbed: &mut Testbed, words: &str) -> anyhow::Result<(
         Ok(true)
     };
     testbed
-        .wait_until(&format!("both proxies to report {words}"), both)
+        .wait_until(&format!("both proxies to report {text}"), both)
         .await
 }
 
@@ -166,12 +166,12 @@ async fn away(testbed: &mut Testbed, gone: bool) -> anyhow::Result<()> {
         redis.suspend();
     }
     wait_for_health(testbed, if gone { "unreachable" } else { "no answer" }).await?;
-    let said = redis_detail(testbed, 0).await?.unwrap_or_default();
+    let detail = redis_detail(testbed, 0).await?.unwrap_or_default();
     testbed.expect(
         I6,
         "health reports the limit that each proxy applies",
-        said.contains("keeps to 10 of 50"),
-        said,
+        detail.contains("keeps to 10 of 50"),
+        detail,
     );
     // Interactions are answered, and each proxy uses its share after a pause.
     let before = bots(testbed).await?;
@@ -226,8 +226,8 @@ async fn flushed(testbed: &mut Testbed) -> anyhow::Result<()> {
     let apart = proxies(testbed, "arrakis_proxy_limits_apart", &[]).await?;
     testbed.expect(I5, "no proxy enters degraded mode", apart == 0.0, apart);
     for proxy in 0..2 {
-        let said = redis_detail(testbed, proxy).await?;
-        testbed.expect(I5, "health stays up", said.is_none(), said.unwrap_or_default());
+        let detail = redis_detail(testbed, proxy).await?;
+        testbed.expect(I5, "health stays up", detail.is_none(), detail.unwrap_or_default());
     }
     callers.end();
     testbed.judge().await?;

@@ -122,9 +122,9 @@ async fn limited(testbed: &mut Testbed, scope: &str) -> anyhow::Result<()> {
     let refused = RecordedCall::wait_for(testbed, |seen| seen.status == 429).await?;
     // The other proxy reads the pause with its next request to Redis.
     let elsewhere = format!("/guilds/{guild}/roles");
-    let asked = if scope == "global" { &elsewhere } else { &path };
+    let called = if scope == "global" { &elsewhere } else { &path };
     let others: Vec<_> = (0..4)
-        .map(|number| caller.begin(number % 2, Method::GET, asked, Value::Null))
+        .map(|number| caller.begin(number % 2, Method::GET, called, Value::Null))
         .collect();
     if scope == "global" {
         // Interactions are answered meanwhile.
@@ -137,22 +137,22 @@ async fn limited(testbed: &mut Testbed, scope: &str) -> anyhow::Result<()> {
     let open = testbed.settle_within(Duration::from_secs(3)).await?;
     let seen = RecordedCall::all(testbed).await?;
     let bound = |seen: &&RecordedCall| seen.counts_globally && (scope == "global" || seen.path == path);
-    let told = refused.at_ms + ON_THE_WAY_MS..refused.at_ms + RETRY_AFTER_MS;
-    let hasty = seen.iter().filter(bound).filter(|seen| told.contains(&seen.at_ms));
-    let hasty: Vec<_> = hasty.map(|seen| seen.at_ms - refused.at_ms).collect();
+    let paused = refused.at_ms + ON_THE_WAY_MS..refused.at_ms + RETRY_AFTER_MS;
+    let early = seen.iter().filter(bound).filter(|seen| paused.contains(&seen.at_ms));
+    let early: Vec<_> = early.map(|seen| seen.at_ms - refused.at_ms).collect();
     testbed.expect(
         I4,
         "every proxy waits for Retry-After",
-        hasty.is_empty(),
-        format!("calls {hasty:?} ms after the 429"),
+        early.is_empty(),
+        format!("calls {early:?} ms after the 429"),
     );
     let limited = testbed.limited().await?;
     testbed.expect(I4, "one 429, injected by the fault", limited == 1, limited);
     if scope == "global" {
         testbed.expect(I3, "interactions are not delayed", open.is_empty(), format!("{open:?}"));
     }
-    let told = proxies(testbed, "arrakis_proxy_discord_429_total", &[("scope", scope)]).await?;
-    testbed.expect(I6, "the metric has the scope of the limit", told == 1.0, told);
+    let reported = proxies(testbed, "arrakis_proxy_discord_429_total", &[("scope", scope)]).await?;
+    testbed.expect(I6, "the metric has the scope of the limit", reported == 1.0, reported);
     Ok(())
 }
 
@@ -190,13 +190,13 @@ async fn answers_lost(testbed: &mut Testbed) -> anyhow::Result<()> {
             .with_deadline(deadline_ms)
             .call(number % 2, Method::POST, &path, message)
             .await?;
-        let said = answer.proxy_error.as_deref();
-        let holds = answer.status == 504 && said == Some("outcome-unknown");
+        let proxy_error = answer.proxy_error.as_deref();
+        let holds = answer.status == 504 && proxy_error == Some("outcome-unknown");
         testbed.expect(
             I2,
             "a call with an unknown outcome is answered 504 outcome-unknown",
             holds,
-            format!("{} {said:?}", answer.status),
+            format!("{} {proxy_error:?}", answer.status),
         );
     }
     // An idempotent call is repeated until it succeeds: the role is assigned once.
@@ -273,12 +273,12 @@ async fn token_revoked(testbed: &mut Testbed) -> anyhow::Result<()> {
     );
     for number in 0..20 {
         let answer = caller.get(number % 2, &path).await?;
-        let said = answer.proxy_error.as_deref();
+        let proxy_error = answer.proxy_error.as_deref();
         testbed.expect(
             I4,
             "no call is sent with a dead token",
-            said == Some("token-dead"),
-            format!("{said:?}"),
+            proxy_error == Some("token-dead"),
+            format!("{proxy_error:?}"),
         );
     }
     let seen = RecordedCall::all(testbed).await?;

@@ -12,7 +12,7 @@ use sqlx::{Connection as _, PgConnection};
 use tokio::time::sleep;
 
 use crate::chaos::Invariant::{I1, I2, I3, I4};
-use crate::chaos::door::{self, BrokerClient};
+use crate::chaos::broker_client::{self, BrokerClient};
 use crate::chaos::{Deployment, Guard, GuildChannel, Scenario, Testbed};
 use crate::ledger::MemberAction;
 
@@ -81,26 +81,26 @@ async fn cooldown(testbed: &mut Testbed) -> anyhow::Result<()> {
     let channel = channels
         .find(|channel| channel["type"] == 0)
         .and_then(|channel| channel["id"].as_str());
-    let place = GuildChannel {
+    let target = GuildChannel {
         guild: server.guild,
         channel: channel.context("no text channel")?.parse()?,
     };
     let user = server.members[0].user;
-    let mut words = Vec::new();
+    let mut replies = Vec::new();
     for wait in [0, 0, 3_200] {
         sleep(Duration::from_millis(wait)).await;
-        if let MemberAction::Command { id, .. } = testbed.command_by(place, user, "profile").await? {
+        if let MemberAction::Command { id, .. } = testbed.command_by(target, user, "profile").await? {
             let answer = discord.answer(&id.to_string()).await;
-            words.push(answer.map_or_else(|none| none.to_string(), |answer| answer.text()));
+            replies.push(answer.map_or_else(|none| none.to_string(), |answer| answer.text()));
         }
     }
-    ensure!(words.len() == 3, "expected three commands");
-    let holds = words[0] != words[1] && words[0] == words[2];
+    ensure!(replies.len() == 3, "expected three commands");
+    let holds = replies[0] != replies[1] && replies[0] == replies[2];
     testbed.expect(
         I3,
         "a cooldown of three seconds lasts three seconds",
         holds,
-        format!("{words:?}"),
+        format!("{replies:?}"),
     );
     Ok(())
 }
@@ -108,7 +108,7 @@ async fn cooldown(testbed: &mut Testbed) -> anyhow::Result<()> {
 async fn replayed(testbed: &mut Testbed) -> anyhow::Result<()> {
     const LETTERS: usize = 20;
     testbed.start(Deployment::default().workers(0)).await?;
-    let door = BrokerClient::new(&testbed.platform().vhost().url());
+    let broker = BrokerClient::new(&testbed.platform().vhost().url());
     let guild = testbed.plan().servers[0].guild;
     for number in 0..LETTERS {
         let id = format!("removed-{number}");
@@ -116,12 +116,12 @@ async fn replayed(testbed: &mut Testbed) -> anyhow::Result<()> {
         let body = json!({"id": guild.to_string()}).to_string();
         let original = broker_client::message("guild.leave", &id, "GUILD_DELETE", labels.headers(), body.as_bytes());
         for _ in 0..2 {
-            door.send(dead(original.clone())).await?;
+            broker.publish(dead(original.clone())).await?;
         }
     }
     let variables = testbed.with_guard_points(Vec::new());
     testbed.platform().spawn_worker(&variables)?.ready().await;
-    let (first, second) = tokio::join!(door.replay(), door.replay());
+    let (first, second) = tokio::join!(broker.replay_dead_letters(), broker.replay_dead_letters());
     let replayed = first? + second?;
     ensure!(replayed as usize == LETTERS * 2, "{replayed} letters were replayed");
     for _ in 0..3 {
@@ -134,8 +134,8 @@ async fn replayed(testbed: &mut Testbed) -> anyhow::Result<()> {
         let metric = "arrakis_worker_messages_total";
         let handled = testbed.worker_metric(metric, &done).await? + testbed.worker_metric(metric, &dropped).await?;
         Ok(handled >= 43.0
-            && door.waiting(names::EVENTS_GUILD).await? == 0
-            && door.waiting("arrakis.retry.5s").await? == 0)
+            && broker.ready_messages(names::EVENTS_GUILD).await? == 0
+            && broker.ready_messages("arrakis.retry.5s").await? == 0)
     };
     testbed.wait_until("all copies to be handled", handled).await?;
     let mut admin = PgConnection::connect(&testbed.platform().database().admin_url()).await?;

@@ -96,7 +96,7 @@ async fn queue_deleted(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.load(8).await?;
     testbed.wait_for_effects(8).await?;
     testbed.settle().await?;
-    // Events without a queue are private_servers by the alternate exchange, for an operator.
+    // Events without a queue are kept by the alternate exchange, for an operator.
     testbed.settle_limit(Duration::from_secs(8));
     delete(testbed, names::EVENTS_GUILD).await?;
     testbed.load(8).await?;
@@ -205,7 +205,7 @@ async fn topology_differs(testbed: &mut Testbed) -> anyhow::Result<()> {
     platform.spawn_worker(&none)?;
     let ended = async |testbed: &mut Testbed| {
         let platform = testbed.platform();
-        let (ingestor, worker) = (platform.ingestors[0].has_ended(), platform.workers[0].has_ended());
+        let (ingestor, worker) = (platform.ingestors[0].exit_status(), platform.workers[0].exit_status());
         Ok(ingestor.is_some_and(|status| !status.success()) && worker.is_some_and(|status| !status.success()))
     };
     testbed
@@ -217,8 +217,8 @@ async fn topology_differs(testbed: &mut Testbed) -> anyhow::Result<()> {
         )
         .await?;
     let logs = |replicas: &[crate::platform::Replica]| replicas[0].log().join("\n");
-    let said = [logs(&testbed.platform().ingestors), logs(&testbed.platform().workers)];
-    let names_it = said
+    let logs_of_both = [logs(&testbed.platform().ingestors), logs(&testbed.platform().workers)];
+    let names_it = logs_of_both
         .iter()
         .all(|log| log.contains("arrakis.events.guild") && log.contains("exists and differs"));
     testbed.expect(
@@ -251,7 +251,7 @@ async fn dead_letter_target_missing(testbed: &mut Testbed) -> anyhow::Result<()>
         )
         .await?;
     // It becomes a dead letter in the queue that a service has declared again.
-    let private_servers = async |testbed: &mut Testbed| {
+    let is_dead_letter = async |testbed: &mut Testbed| {
         let held = crate::ledger::queued_messages(&testbed.platform().vhost().url()).await?;
         Ok(held.iter().any(|message| message.id == "poison" && message.is_dead()))
     };
@@ -260,7 +260,7 @@ async fn dead_letter_target_missing(testbed: &mut Testbed) -> anyhow::Result<()>
             I1,
             "the poison is a dead letter",
             Duration::from_secs(15),
-            private_servers,
+            is_dead_letter,
         )
         .await?;
     Ok(())

@@ -8,7 +8,7 @@ use arrakis_test_support::FaultProxy;
 use tokio::time::{Instant, sleep};
 
 use crate::chaos::Invariant::{I1, I2, I3, I5, I6, I7};
-use crate::chaos::door::{self, BrokerClient};
+use crate::chaos::broker_client::{self, BrokerClient};
 use crate::chaos::{Deployment, Guard, PROCESS_BACK, Scenario, Testbed};
 use crate::ledger::MemberAction;
 
@@ -103,10 +103,10 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 ];
 
 /// Kills this worker and starts it again with these fail points, in addition to those of a disabled guard.
-pub(super) async fn start_armed(testbed: &mut Testbed, place: usize, points: Option<&str>) {
+pub(super) async fn start_armed(testbed: &mut Testbed, index: usize, points: Option<&str>) {
     let own = points.map(|points| (POINTS.to_owned(), points.to_owned()));
     let armed = testbed.with_guard_points(own.into_iter().collect());
-    let worker = &mut testbed.platform().workers[place];
+    let worker = &mut testbed.platform().workers[index];
     worker.kill().await;
     worker.set(POINTS, None);
     for (name, value) in &armed {
@@ -116,14 +116,14 @@ pub(super) async fn start_armed(testbed: &mut Testbed, place: usize, points: Opt
 }
 
 /// As [`start_armed`] without fail points of its own; waits until the worker is ready.
-pub(super) async fn start_unarmed(testbed: &mut Testbed, place: usize) {
-    start_armed(testbed, place, None).await;
-    testbed.platform().workers[place].ready().await;
+pub(super) async fn start_unarmed(testbed: &mut Testbed, index: usize) {
+    start_armed(testbed, index, None).await;
+    testbed.platform().workers[index].ready().await;
 }
 
 /// Waits until a worker has been ended by a fail point.
-pub(super) async fn dies(testbed: &mut Testbed, place: usize) -> anyhow::Result<()> {
-    let died = async |testbed: &mut Testbed| Ok(testbed.platform().workers[place].has_ended().is_some());
+pub(super) async fn dies(testbed: &mut Testbed, index: usize) -> anyhow::Result<()> {
+    let died = async |testbed: &mut Testbed| Ok(testbed.platform().workers[index].exit_status().is_some());
     testbed
         .wait_until("the worker to be ended by its fail point", died)
         .await
@@ -281,17 +281,17 @@ async fn slow(testbed: &mut Testbed) -> anyhow::Result<()> {
     let expires = async |testbed: &mut Testbed| Ok(testbed.worker_metric(EXPIRED, &[]).await? >= 40.0);
     testbed.wait_until("interactions to expire", expires).await?;
     testbed.stop_load().await?;
-    let (expired, asked) = (
+    let (expired, late) = (
         testbed.worker_metric(EXPIRED, &[]).await?,
         statuses(testbed, "callback", "404").await? - before,
     );
-    #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
-    let few = (asked as f64) < expired / 2.0;
+    #[expect(clippy::cast_precision_loss, reason = "a rarely hundred")]
+    let rarely = (late as f64) < expired / 2.0;
     testbed.expect(
         I3,
         "no first response is sent that is certainly late",
-        few,
-        format!("{asked} of {expired}"),
+        rarely,
+        format!("{late} of {expired}"),
     );
     let depth = |queue| ("queue", queue);
     let grows = async |testbed: &mut Testbed| {
@@ -300,10 +300,10 @@ async fn slow(testbed: &mut Testbed) -> anyhow::Result<()> {
             .await?;
         Ok(waiting > 10.0)
     };
-    let told = testbed
+    let shown = testbed
         .wait_until("the metric of the queue's depth to rise", grows)
         .await;
-    testbed.expect(I6, "the metric shows the depth of the queue", told.is_ok(), "none");
+    testbed.expect(I6, "the metric shows the depth of the queue", shown.is_ok(), "none");
     let resident = testbed.platform().workers[0].resident_bytes();
     testbed.expect(I7, "memory stays bounded", resident < MEMORY, resident);
     // At full speed again.
@@ -316,7 +316,7 @@ async fn inversion(testbed: &mut Testbed) -> anyhow::Result<()> {
     const FLOOD: u32 = 2_000;
     let points = "worker.consumed[interaction.button.flood]=sleep(30)";
     testbed.start(Deployment::default().worker_env(POINTS, points)).await?;
-    let door = BrokerClient::new(&testbed.platform().vhost().url());
+    let broker = BrokerClient::new(&testbed.platform().vhost().url());
     let priority = if testbed.guarded() { 8 } else { 10 };
     let flood = (0..FLOOD).map(|number| {
         let id = format!("flood-{number}");
@@ -331,9 +331,9 @@ async fn inversion(testbed: &mut Testbed) -> anyhow::Result<()> {
         message.priority = Some(priority);
         message
     });
-    door.pour(flood).await?;
+    broker.publish_all(flood).await?;
     testbed.load(20).await?;
-    let worked_off = async |_: &mut Testbed| Ok(door.waiting(names::INTERACTIONS).await? == 0);
+    let worked_off = async |_: &mut Testbed| Ok(broker.ready_messages(names::INTERACTIONS).await? == 0);
     testbed.wait_until("the flood to be over", worked_off).await?;
     testbed.settle().await?;
     let slowest = first_response_p99(testbed).await?;
@@ -365,8 +365,8 @@ pub(super) async fn first_response_p99(testbed: &mut Testbed) -> anyhow::Result<
         }
     }
     times.sort_unstable();
-    let place = (times.len() * 99).div_ceil(100).saturating_sub(1);
-    Ok(times.get(place).copied().filter(|ms| *ms < u64::MAX))
+    let index = (times.len() * 99).div_ceil(100).saturating_sub(1);
+    Ok(times.get(index).copied().filter(|ms| *ms < u64::MAX))
 }
 
 async fn twice(testbed: &mut Testbed) -> anyhow::Result<()> {
@@ -374,14 +374,14 @@ async fn twice(testbed: &mut Testbed) -> anyhow::Result<()> {
         .workers(2)
         .worker_env(POINTS, "worker.committing=sleep(30)");
     testbed.start(deployment).await?;
-    let door = BrokerClient::new(&testbed.platform().vhost().url());
-    let doubling = door.double().await?;
+    let broker = BrokerClient::new(&testbed.platform().vhost().url());
+    let duplicator = broker.duplicate_events().await?;
     testbed.load(20).await?;
     testbed.wait_for_effects(60).await?;
     testbed.settle().await?;
     let deliveries = testbed.worker_metric("arrakis_worker_messages_total", &[]).await?;
     let sent = testbed.ledger().sent().len();
-    #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
+    #[expect(clippy::cast_precision_loss, reason = "a rarely hundred")]
     let doubled = deliveries > sent as f64 * 1.5;
     testbed.expect(
         I2,
@@ -389,7 +389,7 @@ async fn twice(testbed: &mut Testbed) -> anyhow::Result<()> {
         doubled,
         format!("{deliveries} deliveries of {sent}"),
     );
-    doubling.end().await;
+    duplicator.end().await;
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use super::deployment::Deployment;
 use super::load::{Kind, Load, LoadGenerator};
-use super::pool::{GuildChannel, MemberPool};
+use super::member_pool::{GuildChannel, MemberPool};
 use super::run::{ReusableServers, RunOptions};
 use super::scenario::{Guard, Invariant};
 use crate::ledger::{ActionLog, MemberAction, Tally};
@@ -48,7 +48,7 @@ pub struct Testbed {
     soak: Option<Duration>,
     guarded: bool,
     guard: Guard,
-    lab: ReusableServers,
+    reusable: ReusableServers,
     services: Option<PlatformServices>,
     platform: Option<Platform>,
     plan: Plan,
@@ -71,14 +71,14 @@ pub struct Testbed {
 }
 
 impl Testbed {
-    pub(super) fn new(lab: ReusableServers, guard: Guard, options: &RunOptions) -> Self {
+    pub(super) fn new(reusable: ReusableServers, guard: Guard, options: &RunOptions) -> Self {
         let RunOptions { guarded, seed, soak } = *options;
         Self {
             seed,
             soak,
             guarded,
             guard,
-            lab,
+            reusable,
             services: None,
             platform: None,
             plan: Plan::new(seed),
@@ -127,11 +127,11 @@ impl Testbed {
     /// # Errors
     /// When RabbitMQ cannot be started.
     pub async fn private_broker(&mut self) -> anyhow::Result<()> {
-        let broker = match self.lab.broker.take() {
+        let broker = match self.reusable.broker.take() {
             Some(broker) => broker,
             None => RabbitServer::start().await?,
         };
-        let broker = self.lab.broker.insert(broker);
+        let broker = self.reusable.broker.insert(broker);
         let vhost = TestVhost::create_at(&broker.amqp_url(), &broker.management_url()).await;
         self.services = Some(PlatformServices::with_vhost(vhost).await);
         Ok(())
@@ -142,9 +142,9 @@ impl Testbed {
     /// # Panics
     /// When [`Testbed::private_broker`] was not called.
     pub fn broker(&mut self) -> &mut RabbitServer {
-        match &mut self.lab.broker {
+        match &mut self.reusable.broker {
             Some(broker) => broker,
-            None => panic!("the scenario has not asked for a private broker"),
+            None => panic!("the scenario has no private broker"),
         }
     }
 
@@ -361,8 +361,8 @@ impl Testbed {
     ///
     /// # Errors
     /// When the emulator rejects it.
-    pub async fn command_by(&mut self, place: GuildChannel, user: u64, name: &str) -> anyhow::Result<MemberAction> {
-        self.members()?.command_by(place, user, name).await
+    pub async fn command_by(&mut self, target: GuildChannel, user: u64, name: &str) -> anyhow::Result<MemberAction> {
+        self.members()?.command_by(target, user, name).await
     }
 
     /// The next user joins.

@@ -98,8 +98,8 @@ impl Testbed {
     }
 
     /// Adds a measured value to the report.
-    pub fn note(&mut self, words: impl Into<String>) {
-        self.notes.push(words.into());
+    pub fn note(&mut self, text: impl Into<String>) {
+        self.notes.push(text.into());
     }
 
     /// Measures the recovery: the time from now until a new command and a new join both have their effect. Records it under I5
@@ -112,7 +112,7 @@ impl Testbed {
         let mut probes = Ledger::new(self.discord(), self.rows(), ActionLog::default());
         let begun = Instant::now();
         // Without the guard, only the missed bound matters, not by how much.
-        let patience = if self.guarded {
+        let limit = if self.guarded {
             WAIT_LIMIT
         } else {
             bound + UNGUARDED_SPARE
@@ -136,7 +136,7 @@ impl Testbed {
                     _ => {}
                 }
             }
-            if begun.elapsed() >= patience {
+            if begun.elapsed() >= limit {
                 self.record_recovery(begun.elapsed(), bound);
                 bail!("no recovery: command {answered:?}, join {written:?}");
             }

@@ -74,9 +74,9 @@ impl Joins {
 }
 
 /// The percentile of sorted times; without any time, the longest possible duration.
-pub(in crate::chaos) fn percentile(sorted: &[Duration], of_a_hundred: usize) -> Duration {
-    let place = (sorted.len() * of_a_hundred).div_ceil(100).saturating_sub(1);
-    sorted.get(place).copied().unwrap_or(Duration::MAX)
+pub(in crate::chaos) fn percentile(sorted: &[Duration], percent: usize) -> Duration {
+    let index = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
+    sorted.get(index).copied().unwrap_or(Duration::MAX)
 }
 
 #[cfg(test)]

@@ -170,7 +170,7 @@ impl Testbed {
                 logs.insert(replica.name().to_owned(), replica.log());
             }
         }
-        if let Some(broker) = &self.lab.broker {
+        if let Some(broker) = &self.reusable.broker {
             logs.insert("broker".to_owned(), broker.log());
         }
         logs
@@ -178,6 +178,6 @@ impl Testbed {
 
     /// Stops everything and returns the reusable servers.
     pub(in crate::chaos) fn close(self) -> ReusableServers {
-        self.lab
+        self.reusable
     }
 }

@@ -93,7 +93,7 @@ impl ClusterNetworks {
 
     fn connect_node(&self, n: usize, bridge: &str) -> anyhow::Result<()> {
         let (space, client, meeting) = (self.space(n), self.client(n), self.meeting(n));
-        let within = |words: &[&str]| ip(&[&["-n", space.as_str()], words].concat());
+        let within = |arguments: &[&str]| ip(&[&["-n", space.as_str()], arguments].concat());
         ip(&["netns", "add", &space])?;
         ip(&[
             "link", "add", &client, "type", "veth", "peer", "name", "client", "netns", &space,
@@ -141,15 +141,15 @@ impl Drop for ClusterNetworks {
     }
 }
 
-fn ip(words: &[&str]) -> anyhow::Result<()> {
+fn ip(arguments: &[&str]) -> anyhow::Result<()> {
     let done = Command::new("ip")
-        .args(words)
+        .args(arguments)
         .output()
         .context("ip (package iproute2)")?;
     ensure!(
         done.status.success(),
         "`ip {}` failed; network namespaces need root: {}",
-        words.join(" "),
+        arguments.join(" "),
         String::from_utf8_lossy(&done.stderr)
     );
     Ok(())

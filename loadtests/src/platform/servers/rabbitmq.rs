@@ -183,12 +183,12 @@ impl RabbitServer {
 
     /// Sends SIGSTOP: connections stay open and get no response.
     pub fn suspend(&self) {
-        self.server.suspend();
+        self.server.hang();
     }
 
     /// Sends SIGCONT.
     pub fn resume(&self) {
-        self.server.resume();
+        self.server.go_on();
     }
 
     /// Output of the process.
@@ -265,20 +265,20 @@ impl RabbitServer {
 
     async fn running_nodes(&self) -> anyhow::Result<usize> {
         let url = format!("{}/api/nodes", self.management_url().trim_end_matches('/'));
-        let asked = reqwest::Client::new().get(url).timeout(Duration::from_secs(2)).send();
-        let nodes: serde_json::Value = asked.await?.json().await?;
+        let response = reqwest::Client::new().get(url).timeout(Duration::from_secs(2)).send();
+        let nodes: serde_json::Value = response.await?.json().await?;
         let nodes = nodes.as_array().into_iter().flatten();
         Ok(nodes.filter(|node| node["running"] == true).count())
     }
 
     async fn answers_management(&self) -> bool {
         let url = format!("http://{}:{}/api/overview", self.address, self.management);
-        let asked = reqwest::Client::new()
+        let response = reqwest::Client::new()
             .get(url)
             .timeout(Duration::from_secs(2))
             .send()
             .await;
-        asked.is_ok_and(|answer| answer.status() == reqwest::StatusCode::UNAUTHORIZED)
+        response.is_ok_and(|answer| answer.status() == reqwest::StatusCode::UNAUTHORIZED)
     }
 
     async fn connect(&self, port: u16) -> std::io::Result<TcpStream> {
@@ -362,11 +362,11 @@ impl RabbitServer {
         drop(stdin);
         let output = tokio::time::timeout(Duration::from_secs(30), child.wait_with_output()).await;
         let output = output.with_context(|| format!("the broker did not complete `{expressions}`"))??;
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let value = said.strip_prefix("{ok, ").and_then(|rest| rest.strip_suffix('}'));
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        let value = printed.strip_prefix("{ok, ").and_then(|rest| rest.strip_suffix('}'));
         value
             .map(str::to_owned)
-            .with_context(|| format!("`{expressions}`: {said}{}", String::from_utf8_lossy(&output.stderr)))
+            .with_context(|| format!("`{expressions}`: {printed}{}", String::from_utf8_lossy(&output.stderr)))
     }
 
     /// Whether the process runs and responds, so that another scenario can use it.
@@ -431,10 +431,10 @@ fn run_within(
     variables: &[(&str, String)],
 ) -> anyhow::Result<Process> {
     let program = program.to_string_lossy().into_owned();
-    let mut words: Vec<&str> = within.iter().map(String::as_str).collect();
-    words.push(&program);
-    words.extend(arguments);
-    let (first, rest) = words.split_first().context("nothing to run")?;
+    let mut command_line: Vec<&str> = within.iter().map(String::as_str).collect();
+    command_line.push(&program);
+    command_line.extend(arguments);
+    let (first, rest) = command_line.split_first().context("nothing to run")?;
     Ok(Process::start_at(
         Path::new(first),
         rest,

@@ -8,7 +8,7 @@ use arrakis_test_support::Process;
 use deadpool_redis::redis::{self, Client, FromRedisValue};
 
 /// Time limit of a start.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// Milliseconds after which a running script makes Redis answer BUSY to other clients.
 const BUSY_AFTER: &str = "50";
 
@@ -45,22 +45,25 @@ impl RedisServer {
     ///
     /// # Errors
     /// When Redis returns an error.
-    pub async fn command<T: FromRedisValue + Send + 'static>(&self, words: &[&str]) -> anyhow::Result<T> {
-        let (url, words) = (
+    pub async fn command<T: FromRedisValue + Send + 'static>(&self, arguments: &[&str]) -> anyhow::Result<T> {
+        let (url, arguments) = (
             self.url(),
-            words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>(),
+            arguments
+                .iter()
+                .map(|argument| (*argument).to_owned())
+                .collect::<Vec<_>>(),
         );
-        let doing = words.join(" ");
+        let command_line = arguments.join(" ");
         // The driver's asynchronous connection would need a pool; a scenario sends few commands.
-        let asked = tokio::task::spawn_blocking(move || {
+        let reply = tokio::task::spawn_blocking(move || {
             let mut connection = Client::open(url)?.get_connection_with_timeout(Duration::from_secs(2))?;
             connection.set_read_timeout(Some(Duration::from_secs(5)))?;
-            let (name, arguments) = words
+            let (name, arguments) = arguments
                 .split_first()
                 .unwrap_or_else(|| unreachable!("a command has a name"));
             redis::cmd(name).arg(arguments).query::<T>(&mut connection)
         });
-        asked.await?.with_context(|| format!("Redis: {doing}"))
+        reply.await?.with_context(|| format!("Redis: {command_line}"))
     }
 
     /// Sends SIGKILL: all data are lost.
@@ -80,12 +83,12 @@ impl RedisServer {
 
     /// Sends SIGSTOP: connections stay open and get no response.
     pub fn suspend(&self) {
-        self.process.suspend();
+        self.process.hang();
     }
 
     /// Sends SIGCONT.
     pub fn resume(&self) {
-        self.process.resume();
+        self.process.go_on();
     }
 
     /// Runs an endless script; other clients get BUSY. [`RedisServer::restore`] ends it.
@@ -104,7 +107,7 @@ impl RedisServer {
                 .arg(0)
                 .query::<()>(&mut connection)
         });
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let deadline = tokio::time::Instant::now() + TIME_LIMIT;
         loop {
             if let Err(error) = self.command::<String>(&["PING"]).await
                 && format!("{error:#}").to_uppercase().contains("BUSY")
@@ -144,7 +147,7 @@ impl RedisServer {
     }
 
     async fn answers(&self) -> anyhow::Result<()> {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let deadline = tokio::time::Instant::now() + TIME_LIMIT;
         loop {
             match self.command::<String>(&["PING"]).await {
                 Ok(_) => return Ok(()),

@@ -14,7 +14,7 @@ const NOTICES: [&str; 2] = [
 
 /// The parts of an interaction's record that the ledger uses.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct InteractionRecord {
+pub(super) struct CommandRecord {
     pub(super) state: String,
     #[serde(default)]
     pub(super) responses: Vec<Value>,
@@ -25,7 +25,7 @@ pub(super) struct InteractionRecord {
     pub(super) followups: Vec<Value>,
 }
 
-impl InteractionRecord {
+impl CommandRecord {
     /// Whether nothing can follow: the interaction expired, or its real reply exists.
     pub(super) fn is_over(&self) -> bool {
         self.has_expired() || self.is_answered()
@@ -43,13 +43,13 @@ impl InteractionRecord {
             .last()
             .or(self.message.as_ref())
             .or(self.responses.last());
-        self.state == "answered" && !last.is_some_and(|said| starts_with(said, &NOTICES))
+        self.state == "answered" && !last.is_some_and(|message| contains_any(message, &NOTICES))
     }
 
     /// Whether the command was refused for its cooldown.
     pub(super) fn is_refused(&self) -> bool {
-        let mut said = self.responses.iter().chain(&self.message).chain(&self.followups);
-        said.any(|said| starts_with(said, &[COOLDOWN]))
+        let mut messages = self.responses.iter().chain(&self.message).chain(&self.followups);
+        messages.any(|message| contains_any(message, &[COOLDOWN]))
     }
 
     /// Whether there is more than one first response or follow-up.
@@ -58,9 +58,9 @@ impl InteractionRecord {
     }
 }
 
-fn starts_with(said: &Value, words: &[&str]) -> bool {
-    let said = said.to_string();
-    words.iter().any(|words| said.contains(words))
+fn contains_any(message: &Value, texts: &[&str]) -> bool {
+    let message = message.to_string();
+    texts.iter().any(|text| message.contains(text))
 }
 
 #[cfg(test)]
@@ -72,33 +72,33 @@ mod tests {
     /// The worker's source with the notices.
     const WORKER: &str = include_str!("../../../services/worker/src/interactions/failures.rs");
 
-    fn seen(value: Value) -> InteractionRecord {
+    fn seen(value: Value) -> CommandRecord {
         serde_json::from_value(value).unwrap()
     }
 
-    fn embed(words: &str) -> Value {
-        json!({"embeds": [{"description": format!("{words}\nAnd more.")}]})
+    fn embed(text: &str) -> Value {
+        json!({"embeds": [{"description": format!("{text}\nAnd more.")}]})
     }
 
     #[test]
     fn notices_match_the_workers_texts() {
-        for words in NOTICES {
+        for text in NOTICES {
             assert!(
-                WORKER.contains(&format!("\"{words}\"")),
-                "the worker's source does not contain: {words}"
+                WORKER.contains(&format!("\"{text}\"")),
+                "the worker's source does not contain: {text}"
             );
         }
     }
 
     #[test]
     fn notice_of_a_delay_or_failure_is_no_reply() {
-        for words in NOTICES {
-            let deferred = json!({"state": "answered", "responses": [{"type": 5}], "message": embed(words)});
-            assert!(!seen(deferred).is_over(), "{words}");
-            let at_once = json!({"state": "answered", "responses": [{"type": 4, "data": embed(words)}]});
-            assert!(!seen(at_once).is_over(), "{words}");
-            let behind = json!({"state": "answered", "responses": [{"type": 5}], "followups": [embed(words)]});
-            assert!(!seen(behind).is_over(), "{words}");
+        for text in NOTICES {
+            let deferred = json!({"state": "answered", "responses": [{"type": 5}], "message": embed(text)});
+            assert!(!seen(deferred).is_over(), "{text}");
+            let at_once = json!({"state": "answered", "responses": [{"type": 4, "data": embed(text)}]});
+            assert!(!seen(at_once).is_over(), "{text}");
+            let behind = json!({"state": "answered", "responses": [{"type": 5}], "followups": [embed(text)]});
+            assert!(!seen(behind).is_over(), "{text}");
         }
     }
 
