@@ -25,11 +25,11 @@ const BURST: usize = 16;
 
 /// Which actions a load consists of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ActionMix {
     /// Commands, joins and leaves.
     Mixed,
     /// Joins and leaves.
-    LoadGenerator,
+    JoinsAndLeaves,
     /// Commands.
     Commands,
 }
@@ -44,7 +44,7 @@ pub(super) struct LoadGenerator {
 
 /// A load that runs in the background.
 #[derive(Debug)]
-pub(super) struct Load {
+pub(super) struct RunningLoad {
     stop: CancellationToken,
     task: tokio::task::JoinHandle<anyhow::Result<()>>,
 }
@@ -100,17 +100,17 @@ impl LoadGenerator {
     }
 
     /// Starts a load with this many actions per second. The same seed gives the same actions in the same order.
-    pub(super) fn begin(&self, kind: Kind, rate: u32, seed: u64) -> Load {
+    pub(super) fn begin(&self, mix: ActionMix, rate: u32, seed: u64) -> RunningLoad {
         let stop = CancellationToken::new();
-        let members = self.clone();
+        let generator = self.clone();
         let task = tokio::spawn({
             let stop = stop.clone();
-            async move { members.act(kind, rate, seed, &stop).await }
+            async move { generator.run(mix, rate, seed, &stop).await }
         });
-        Load { stop, task }
+        RunningLoad { stop, task }
     }
 
-    async fn act(&self, kind: Kind, rate: u32, seed: u64, stop: &CancellationToken) -> anyhow::Result<()> {
+    async fn run(&self, mix: ActionMix, rate: u32, seed: u64, stop: &CancellationToken) -> anyhow::Result<()> {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let every = Duration::from_secs(1) / rate.max(1);
         let mut next = Instant::now();
@@ -120,12 +120,12 @@ impl LoadGenerator {
                 () = sleep_until(next) => {}
                 () = stop.cancelled() => return Ok(()),
             }
-            let action = match kind {
-                Kind::Mixed => random.random_range(0..10),
-                Kind::LoadGenerator => random.random_range(5..10),
-                Kind::Commands => random.random_range(0..5),
+            let choice = match mix {
+                ActionMix::Mixed => random.random_range(0..10),
+                ActionMix::JoinsAndLeaves => random.random_range(5..10),
+                ActionMix::Commands => random.random_range(0..5),
             };
-            match action {
+            match choice {
                 0..5 => self.command(COMMANDS[random.random_range(0..COMMANDS.len())]).await?,
                 5..8 => self.join().await?,
                 _ => self.leave().await?,
@@ -155,7 +155,7 @@ impl LoadGenerator {
     }
 }
 
-impl Load {
+impl RunningLoad {
     /// Ends the load after the action that is in progress.
     pub(super) async fn end(self) -> anyhow::Result<()> {
         self.stop.cancel();

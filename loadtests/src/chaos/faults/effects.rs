@@ -63,7 +63,7 @@ fn moments(route: &str, queue_key: &str) -> [(&'static str, String); 3] {
 async fn answers(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.start(Deployment::default()).await?;
     // Joins and leaves in flight at each kill. Other commands could trigger the fail point in place of this one.
-    testbed.load_of_members(20).await?;
+    testbed.load_of_joins_and_leaves(20).await?;
     for (route, command) in [(CALLBACK, "position"), (EDIT, "threshold")] {
         for (when, points) in moments(route, &format!("interaction.command.{command}")) {
             let MemberAction::Command { id, .. } = struck(testbed, &points, command).await? else {

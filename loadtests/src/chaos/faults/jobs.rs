@@ -180,7 +180,7 @@ async fn ends(testbed: &mut Testbed) -> anyhow::Result<()> {
 impl MissingRoles {
     /// Number of missing roles.
     fn roles(&self) -> usize {
-        self.members.iter().map(|members| members.roles.len()).sum()
+        self.members.iter().map(|member| member.roles.len()).sum()
     }
 
     /// Checks that every member has the right roles again, and how often they were assigned while this many workers were lost.
@@ -226,29 +226,29 @@ impl MissingRoles {
 /// Removes the roles of some members by hand, while no ingestor runs.
 async fn remove_roles(testbed: &mut Testbed, guild: u64) -> anyhow::Result<Vec<MemberWithoutRoles>> {
     let members = testbed.plan().servers[0].members.clone();
-    let (mut members, mut taken) = (Vec::new(), 0);
+    let (mut without_roles, mut removed) = (Vec::new(), 0);
     for member in members.iter().skip(1) {
         let found = testbed.discord().member(guild, member.user).await?;
         let mut roles = found.context("the seed has no such member")?.roles;
-        if roles.is_empty() || taken + roles.len() > MISSING {
+        if roles.is_empty() || removed + roles.len() > MISSING {
             continue;
         }
         testbed.discord().set_roles(guild, member.user, &[]).await?;
-        taken += roles.len();
+        removed += roles.len();
         roles.sort_unstable();
-        members.push(MemberWithoutRoles {
+        without_roles.push(MemberWithoutRoles {
             user: member.user,
             roles,
         });
-        if taken == MISSING {
+        if removed == MISSING {
             break;
         }
     }
     ensure!(
-        taken >= 6,
-        "the seed's members have {taken} roles: too few for this scenario"
+        removed >= 6,
+        "the seed's members have {removed} roles: too few for this scenario"
     );
-    Ok(members)
+    Ok(without_roles)
 }
 
 /// Starts a worker with these fail points. Returns the time until it was killed by them; `None` when it was not.

@@ -104,7 +104,7 @@ async fn start_on(testbed: &mut Testbed, database: TestDatabase, deployment: Dep
     testbed.start(deployment).await
 }
 
-/// Checks that no message became a dead letter, including commands whose members were told of a failure.
+/// Checks that no message became a dead letter, including commands whose members saw the notice of a failure.
 async fn nothing_dropped(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.judge().await?;
     let letters = BrokerClient::new(&testbed.platform().vhost().url())
@@ -126,7 +126,7 @@ async fn exhaust_connections(server: &PostgresServer, url: &str) -> anyhow::Resu
     let mut superuser = server.superuser().await?;
     let deadline = Instant::now() + Duration::from_secs(10);
     // A terminated session frees its connection a moment later, so several rounds are needed.
-    let mut looks = 0;
+    let mut empty_rounds = 0;
     loop {
         server.terminate(WORKER).await?;
         sleep(Duration::from_millis(50)).await;
@@ -137,8 +137,8 @@ async fn exhaust_connections(server: &PostgresServer, url: &str) -> anyhow::Resu
             .bind(WORKER)
             .fetch_one(&mut superuser)
             .await?;
-        looks = if left == 0 { looks + 1 } else { 0 };
-        if looks == 3 {
+        empty_rounds = if left == 0 { empty_rounds + 1 } else { 0 };
+        if empty_rounds == 3 {
             connections.push(superuser);
             return Ok(connections);
         }

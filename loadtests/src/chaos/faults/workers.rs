@@ -285,7 +285,7 @@ async fn slow(testbed: &mut Testbed) -> anyhow::Result<()> {
         testbed.worker_metric(EXPIRED, &[]).await?,
         statuses(testbed, "callback", "404").await? - before,
     );
-    #[expect(clippy::cast_precision_loss, reason = "a rarely hundred")]
+    #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
     let rarely = (late as f64) < expired / 2.0;
     testbed.expect(
         I3,
@@ -381,7 +381,7 @@ async fn twice(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.settle().await?;
     let deliveries = testbed.worker_metric("arrakis_worker_messages_total", &[]).await?;
     let sent = testbed.ledger().sent().len();
-    #[expect(clippy::cast_precision_loss, reason = "a rarely hundred")]
+    #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
     let doubled = deliveries > sent as f64 * 1.5;
     testbed.expect(
         I2,

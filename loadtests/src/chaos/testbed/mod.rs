@@ -14,7 +14,7 @@ use arrakis_test_support::{FaultProxy, TestVhost};
 use parking_lot::Mutex;
 
 use super::deployment::Deployment;
-use super::load::{Kind, Load, LoadGenerator};
+use super::load::{ActionMix, LoadGenerator, RunningLoad};
 use super::member_pool::{GuildChannel, MemberPool};
 use super::run::{ReusableServers, RunOptions};
 use super::scenario::{Guard, Invariant};
@@ -54,7 +54,7 @@ pub struct Testbed {
     plan: Plan,
     pool: Option<Arc<Mutex<MemberPool>>>,
     sent: ActionLog,
-    load: Option<Load>,
+    load: Option<RunningLoad>,
     checks: Vec<Check>,
     notes: Vec<String>,
     recovery: Option<Duration>,
@@ -274,7 +274,7 @@ impl Testbed {
         self.platform().discord.clone()
     }
 
-    fn members(&mut self) -> anyhow::Result<LoadGenerator> {
+    fn generator(&mut self) -> anyhow::Result<LoadGenerator> {
         let pool = self.pool.clone().context("the platform has not been started")?;
         Ok(LoadGenerator::new(self.discord(), pool, self.sent.clone()))
     }
@@ -284,15 +284,15 @@ impl Testbed {
     /// # Errors
     /// When the platform has not been started.
     pub async fn load(&mut self, rate: u32) -> anyhow::Result<()> {
-        self.load_of(Kind::Mixed, rate).await
+        self.load_of(ActionMix::Mixed, rate).await
     }
 
     /// As [`Testbed::load`], with joins and leaves only: for a scenario whose own commands meet the fault.
     ///
     /// # Errors
     /// As [`Testbed::load`].
-    pub async fn load_of_members(&mut self, rate: u32) -> anyhow::Result<()> {
-        self.load_of(Kind::LoadGenerator, rate).await
+    pub async fn load_of_joins_and_leaves(&mut self, rate: u32) -> anyhow::Result<()> {
+        self.load_of(ActionMix::JoinsAndLeaves, rate).await
     }
 
     /// As [`Testbed::load`], with commands only: for a scenario whose own joins meet the fault.
@@ -300,12 +300,12 @@ impl Testbed {
     /// # Errors
     /// As [`Testbed::load`].
     pub async fn load_of_commands(&mut self, rate: u32) -> anyhow::Result<()> {
-        self.load_of(Kind::Commands, rate).await
+        self.load_of(ActionMix::Commands, rate).await
     }
 
-    async fn load_of(&mut self, kind: Kind, rate: u32) -> anyhow::Result<()> {
+    async fn load_of(&mut self, mix: ActionMix, rate: u32) -> anyhow::Result<()> {
         self.stop_load().await?;
-        self.load = Some(self.members()?.begin(kind, rate, self.seed));
+        self.load = Some(self.generator()?.begin(mix, rate, self.seed));
         Ok(())
     }
 
@@ -325,7 +325,7 @@ impl Testbed {
     /// # Errors
     /// When the emulator rejects one.
     pub async fn burst(&mut self, joins: usize) -> anyhow::Result<()> {
-        self.members()?.burst(joins).await
+        self.generator()?.burst(joins).await
     }
 
     /// This many leaves, one after the other: a leave that is handled twice has two audit entries.
@@ -346,7 +346,7 @@ impl Testbed {
     pub async fn flood(&mut self, joins: u64) -> anyhow::Result<()> {
         let stranger = self.plan.servers.iter().find(|server| server.community.is_none());
         let guild = stranger.context("every server is onboarded")?.guild;
-        self.members()?.flood(guild, joins).await
+        self.generator()?.flood(guild, joins).await
     }
 
     /// The next member runs a command.
@@ -354,7 +354,7 @@ impl Testbed {
     /// # Errors
     /// When the emulator rejects it.
     pub async fn one_command(&mut self, name: &str) -> anyhow::Result<MemberAction> {
-        self.members()?.command(name).await
+        self.generator()?.command(name).await
     }
 
     /// This member runs a command.
@@ -362,7 +362,7 @@ impl Testbed {
     /// # Errors
     /// When the emulator rejects it.
     pub async fn command_by(&mut self, target: GuildChannel, user: u64, name: &str) -> anyhow::Result<MemberAction> {
-        self.members()?.command_by(target, user, name).await
+        self.generator()?.command_by(target, user, name).await
     }
 
     /// The next user joins.
@@ -370,7 +370,7 @@ impl Testbed {
     /// # Errors
     /// When the emulator rejects it.
     pub async fn one_join(&mut self) -> anyhow::Result<MemberAction> {
-        self.members()?.join().await
+        self.generator()?.join().await
     }
 
     /// The next member leaves.
@@ -378,6 +378,6 @@ impl Testbed {
     /// # Errors
     /// When the emulator rejects it.
     pub async fn one_leave(&mut self) -> anyhow::Result<MemberAction> {
-        self.members()?.leave().await
+        self.generator()?.leave().await
     }
 }

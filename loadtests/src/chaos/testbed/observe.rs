@@ -108,7 +108,7 @@ impl Testbed {
     /// # Errors
     /// When there is no recovery within 30 s; without the guard, soon after the bound.
     pub async fn expect_recovery(&mut self, bound: Duration) -> anyhow::Result<Duration> {
-        let members = self.members()?;
+        let generator = self.generator()?;
         let mut probes = Ledger::new(self.discord(), self.rows(), ActionLog::default());
         let begun = Instant::now();
         // Without the guard, only the missed bound matters, not by how much.
@@ -121,7 +121,7 @@ impl Testbed {
         while answered.is_none() || written.is_none() {
             if Instant::now() >= next {
                 next += PROBE;
-                for action in [members.command("help").await?, members.join().await?] {
+                for action in [generator.command("help").await?, generator.join().await?] {
                     probes.sent().record(action);
                 }
             }

@@ -24,7 +24,7 @@ impl Testbed {
     /// # Errors
     /// When the platform has not been started.
     pub fn time_joins(&mut self, every: Duration) -> anyhow::Result<Joins> {
-        let members = self.members()?;
+        let generator = self.generator()?;
         let mut ledger = Ledger::new(self.discord(), self.rows(), ActionLog::default());
         let stop = CancellationToken::new();
         let until = stop.clone();
@@ -36,7 +36,7 @@ impl Testbed {
                 if Instant::now() >= next {
                     next += every;
                     let at = Instant::now();
-                    let action = members.join().await?;
+                    let action = generator.join().await?;
                     ledger.sent().record(action);
                     begun.insert(action, at);
                 }

@@ -55,9 +55,9 @@ impl Testbed {
     async fn serves(&mut self) -> anyhow::Result<bool> {
         let pool = self.pool.clone().context("the platform has not been started")?;
         let sent = ActionLog::default();
-        let members = LoadGenerator::new(self.discord(), pool, sent.clone());
+        let generator = LoadGenerator::new(self.discord(), pool, sent.clone());
         let mut ledger = Ledger::new(self.discord(), self.rows(), sent);
-        members.join().await?;
+        generator.join().await?;
         let deadline = Instant::now() + SERVES_WITHIN;
         while Instant::now() < deadline {
             // Postgres itself may be unreachable.
