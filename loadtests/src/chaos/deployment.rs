@@ -28,21 +28,21 @@ impl Default for Deployment {
 }
 
 impl Deployment {
-    /// This many proxies.
+    /// Sets the number of proxies.
     #[must_use]
     pub fn proxies(mut self, count: usize) -> Self {
         self.proxies = count;
         self
     }
 
-    /// This many workers.
+    /// Sets the number of workers.
     #[must_use]
     pub fn workers(mut self, count: usize) -> Self {
         self.workers = count;
         self
     }
 
-    /// This many ingestors.
+    /// Sets the number of ingestors.
     #[must_use]
     pub fn ingestors(mut self, count: usize) -> Self {
         self.ingestors = count;

@@ -153,7 +153,7 @@ pub struct StageResult {
 }
 
 impl StageResult {
-    /// All kinds together.
+    /// Counts of all kinds together.
     pub fn counts(&self) -> Counts {
         let mut all = Counts::default();
         for kind in &self.kinds {
