@@ -14,8 +14,8 @@ pub(super) struct Rounds {
 /// How the rounds of a figure are combined.
 #[derive(Debug, Clone, Copy)]
 enum Aggregate {
-    Middle,
-    Most,
+    Median,
+    Max,
 }
 
 impl Rounds {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrakis_test_support::{FaultProxy, RunOptions, Way};
+use arrakis_test_support::{FaultProxy, Terms, Way};
 
 use crate::chaos::Invariant::{I1, I2, I3, I5, I7};
 use crate::chaos::{BROKER_BACK, Deployment, Guard, Scenario, Testbed};
@@ -68,9 +68,9 @@ async fn confirm_lost(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.load(8).await?;
     testbed.wait_for_effects(4).await?;
     testbed.settle().await?;
-    let swallowed = RunOptions {
+    let swallowed = Terms {
         swallowed: true,
-        ..RunOptions::default()
+        ..Terms::default()
     };
     for _ in 0..3 {
         proxy.set(Way::ToClient, swallowed);
@@ -80,7 +80,7 @@ async fn confirm_lost(testbed: &mut Testbed) -> anyhow::Result<()> {
         }
         // They have their effect, and the command is younger than three seconds: without the guards, the copies would have effects, too.
         testbed.settle().await?;
-        proxy.set(Way::ToClient, RunOptions::default());
+        proxy.set(Way::ToClient, Terms::default());
         proxy.cut();
         testbed.drained_ingestor().await?;
     }
@@ -98,13 +98,13 @@ async fn reset_in_mid_frame(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.wait_for_effects(6).await?;
     for bytes in [150, 900, 333, 4_001, 700] {
         let way = if bytes % 2 == 0 { Way::ToServer } else { Way::ToClient };
-        let cut = RunOptions {
+        let cut = Terms {
             reset_after: Some(bytes),
-            ..RunOptions::default()
+            ..Terms::default()
         };
         proxy.set(way, cut);
         tokio::time::sleep(Duration::from_millis(400)).await;
-        proxy.set(way, RunOptions::default());
+        proxy.set(way, Terms::default());
     }
     testbed.expect_recovery(BROKER_BACK).await?;
     Ok(())
@@ -113,10 +113,10 @@ async fn reset_in_mid_frame(testbed: &mut Testbed) -> anyhow::Result<()> {
 async fn latency_and_slicing(testbed: &mut Testbed) -> anyhow::Result<()> {
     let proxy = testbed.start_behind_proxy(Deployment::default(), "").await?;
     let delay = Duration::from_millis(if testbed.guarded() { 20 } else { 2_000 });
-    proxy.set_both(RunOptions {
+    proxy.set_both(Terms {
         delay,
         slice: Some(11),
-        ..RunOptions::default()
+        ..Terms::default()
     });
     testbed.load(8).await?;
     testbed.wait_for_effects(16).await?;
@@ -137,9 +137,9 @@ async fn bandwidth_cap(testbed: &mut Testbed) -> anyhow::Result<()> {
     let proxy = proxied_ingestor(testbed, deployment).await?;
     proxy.set(
         Way::ToServer,
-        RunOptions {
+        Terms {
             rate: Some(20_000),
-            ..RunOptions::default()
+            ..Terms::default()
         },
     );
     testbed.burst(20).await?;
@@ -162,6 +162,6 @@ async fn bandwidth_cap(testbed: &mut Testbed) -> anyhow::Result<()> {
         megabytes < 75,
         format!("{megabytes} MB"),
     );
-    proxy.set(Way::ToServer, RunOptions::default());
+    proxy.set(Way::ToServer, Terms::default());
     Ok(())
 }
