@@ -63,7 +63,7 @@ pub use run::{ReusableServers, RunOptions, run};
 pub use scenario::{Guard, Invariant, Scenario, ScenarioFuture};
 pub use testbed::{Check, Testbed};
 
-/// A killed worker, proxy or ingestor that is started again expect_join_effect within this time.
+/// A killed worker, proxy or ingestor that is started again works within this time.
 pub const PROCESS_BACK: Duration = Duration::from_secs(5);
 /// Events are handled again within this time after a broker is back.
 pub const BROKER_BACK: Duration = Duration::from_secs(10);

@@ -4,17 +4,17 @@ use std::path::Path;
 
 use loadtests::chaos::{ReusableServers, RunOptions, by_name, faults, run};
 
-async fn run_scenario(names: &[&str], guarded: bool) {
+async fn run_scenarios(names: &[&str], guarded: bool) {
     arrakis_runtime::install_crypto();
     let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).join("chaos");
-    let mut lab = ReusableServers::default();
+    let mut reusable = ReusableServers::default();
     let options = RunOptions {
         guarded,
         seed: 1,
         soak: None,
     };
     for name in names {
-        let row = Box::pin(run(&mut lab, &by_name(name).unwrap(), &options, &logs)).await;
+        let row = Box::pin(run(&mut reusable, &by_name(name).unwrap(), &options, &logs)).await;
         println!("{}", row.line());
         assert!(
             row.passed(),
@@ -27,10 +27,10 @@ async fn run_scenario(names: &[&str], guarded: bool) {
 
 #[tokio::test]
 async fn quick_scenarios_pass_with_their_guards() {
-    play(faults::QUICK, true).await;
+    run_scenarios(faults::QUICK, true).await;
 }
 
 #[tokio::test]
 async fn scenario_without_its_guard_fails() {
-    play(&["topology-differs"], false).await;
+    run_scenarios(&["topology-differs"], false).await;
 }

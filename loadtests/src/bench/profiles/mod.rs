@@ -139,7 +139,7 @@ pub(super) async fn waiting(connection: &BenchConnection, messages: u64) -> anyh
     }
 }
 
-/// Waits until the events of the servers' first GUILD_CREATE have arrived, and removes them.
+/// Waits until the events of the servers' first `GUILD_CREATE` have arrived, and removes them.
 async fn empty(platform: &BenchPlatform, connection: &BenchConnection) -> anyhow::Result<()> {
     let mut before = f64::NAN;
     loop {

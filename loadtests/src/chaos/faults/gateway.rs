@@ -162,8 +162,8 @@ async fn expect_resume_after(testbed: &mut Testbed, fault: Value) -> anyhow::Res
     expect_no_expired_command(testbed).await
 }
 
-/// Events between two sessions are not received: the reconcile after the new session's GUILD_CREATE finds members who joined
-/// meanwhile.
+/// Events between two sessions are not received: the reconcile after the new session's `GUILD_CREATE` finds members who
+/// joined meanwhile.
 async fn session_gone(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.start(Deployment::default()).await?;
     testbed.load(10).await?;
@@ -269,7 +269,7 @@ async fn no_heartbeat_ack(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.wait_for_effects(20).await?;
     let (before, resumed) = (identifies(testbed).await?, resumes(testbed).await?);
     let begun = Instant::now();
-    // In both directions: twilight counts any received event as a sign that the connection expect_join_effect.
+    // In both directions: twilight counts any received event as a sign that the connection works.
     inject(testbed, json!({"kind": "gateway_half_open"})).await?;
     testbed
         .wait_until("the ingestor to reconnect", async |testbed| {

@@ -15,7 +15,7 @@ use crate::ledger::{self, ActionLog, Ledger, MemberAction, Tally};
 const ACTIONS_TO_JUDGE: usize = 200;
 /// Rate of the actions that are added to reach that number, per second.
 const ADDED_PER_SECOND: u32 = 50;
-/// Time limit for a platform to show that it expect_join_effect at all.
+/// Time limit for a platform to show that it works at all.
 const SERVES_WITHIN: Duration = Duration::from_secs(8);
 
 impl Testbed {
