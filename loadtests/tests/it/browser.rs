@@ -1,4 +1,4 @@
-//! Debian's Chromium, headless, driven through ChromeDriver with keyboard input.
+//! Debian's Chromium, headless, driven through `ChromeDriver` with keyboard input.
 
 use std::path::{Path, PathBuf};
 
