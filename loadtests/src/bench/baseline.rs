@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slower_machine_is_no_regression_and_more_cpu_on_the_same_is() {
+    fn slower_machine_is_no_regression_and_more_cpu_is() {
         let before = run(
             30.0,
             &[("cpu", 60.0, "µs/event"), ("rate", 9_000.0, "/s"), ("p99", 3.0, "ms")],

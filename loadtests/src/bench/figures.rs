@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bound_is_kept_or_missed() {
+    fn bound_holds_only_on_its_side() {
         assert!(Bound::Below(5.0).holds(4.9) && !Bound::Below(5.0).holds(5.0));
         assert!(Bound::AtLeast(90.0).holds(90.0) && !Bound::AtLeast(90.0).holds(89.9));
         for bound in [Bound::Below(5.0), Bound::AtLeast(5.0), Bound::Reported] {

@@ -19,7 +19,7 @@ use crate::platform::Emulator;
 /// Commands that every member may run, and that use Postgres, Redis and Discord to different degrees.
 const COMMANDS: [&str; 4] = ["position", "threshold", "stats", "help"];
 /// First id of the users whose joins are not recorded in the ledger.
-const STRANGERS: u64 = 1_230_000_000_000_000_000;
+const FIRST_UNRECORDED_USER: u64 = 1_230_000_000_000_000_000;
 /// Concurrent actions of a burst.
 const BURST: usize = 16;
 
@@ -135,7 +135,11 @@ impl LoadGenerator {
 
     /// This many joins of one server, which are not recorded.
     pub(super) async fn flood(&self, guild: u64, joins: u64) -> anyhow::Result<()> {
-        let join = |n| async move { self.discord.join(guild, STRANGERS + n, &format!("stranger{n}")).await };
+        let join = |n| async move {
+            self.discord
+                .join(guild, FIRST_UNRECORDED_USER + n, &format!("stranger{n}"))
+                .await
+        };
         let mut under_way = futures_util::stream::iter(0..joins).map(join).buffer_unordered(BURST);
         while let Some(joined) = under_way.next().await {
             joined?;

@@ -8,7 +8,7 @@ use crate::platform::Emulator;
 use crate::seed::Plan;
 
 /// First id of the users that join in a chaos run, far from the seed's ids.
-const JOINERS: u64 = 1_220_000_000_000_000_000;
+const FIRST_JOINING_USER: u64 = 1_220_000_000_000_000_000;
 
 /// A server and a text channel in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl MemberPool {
     pub fn joiner(&mut self) -> (u64, u64) {
         self.joined += 1;
         let index = usize::try_from(self.joined).unwrap_or(0) % self.channels.len();
-        (self.channels[index].guild, JOINERS + self.joined)
+        (self.channels[index].guild, FIRST_JOINING_USER + self.joined)
     }
 }
 

@@ -104,13 +104,13 @@ impl ScenarioResult {
                 "I1: lost {} of {}: {}",
                 lost.len(),
                 self.tally.sent,
-                some(lost)
+                first_three(lost)
             ));
             self.broken.push(Invariant::I1);
         }
         if !doubled.is_empty() {
             self.failures
-                .push(format!("I2: doubled {}: {}", doubled.len(), some(doubled)));
+                .push(format!("I2: doubled {}: {}", doubled.len(), first_three(doubled)));
             self.broken.push(Invariant::I2);
         }
         for check in checks {
@@ -144,7 +144,7 @@ impl ScenarioResult {
 }
 
 /// The first few, so that the text stays one line.
-fn some(all: &[String]) -> String {
+fn first_three(all: &[String]) -> String {
     let shown: Vec<_> = all.iter().take(3).map(String::as_str).collect();
     let more = if all.len() > shown.len() { ", …" } else { "" };
     format!("{}{more}", shown.join(", "))

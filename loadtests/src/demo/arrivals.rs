@@ -40,7 +40,7 @@ pub(super) async fn newcomers_get_their_tier<W: Write>(
 }
 
 /// An admin assigns a role that the rules do not give. The worker removes it and assigns the right one.
-pub(super) async fn a_role_by_hand_is_put_right<W: Write>(
+pub(super) async fn role_changed_by_hand_is_corrected<W: Write>(
     demo: &DemoContext<'_>,
     transcript: &mut Transcript<W>,
 ) -> anyhow::Result<()> {

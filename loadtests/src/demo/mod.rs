@@ -63,9 +63,9 @@ pub async fn play<W: Write>(
     arrivals::newcomers_get_their_tier(&demo, transcript).await?;
     commands::six_commands(&demo, transcript).await?;
     commands::a_button(&demo, transcript).await?;
-    refusals::what_is_wrong_is_said(&demo, transcript).await?;
+    refusals::invalid_commands_are_refused(&demo, transcript).await?;
     tenants::each_sees_its_own(&demo, transcript).await?;
-    arrivals::a_role_by_hand_is_put_right(&demo, transcript).await?;
+    arrivals::role_changed_by_hand_is_corrected(&demo, transcript).await?;
     faults::a_worker_is_killed(platform, &demo, transcript).await?;
     faults::the_ingestor_restarts(platform, &demo, transcript).await?;
     faults::limits_held(&demo, transcript).await

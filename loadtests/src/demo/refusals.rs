@@ -9,7 +9,7 @@ use super::commands::show;
 use super::context::DemoContext;
 
 /// An invalid option, an unreadable option, and a server that is not onboarded.
-pub(super) async fn what_is_wrong_is_said<W: Write>(
+pub(super) async fn invalid_commands_are_refused<W: Write>(
     demo: &DemoContext<'_>,
     transcript: &mut Transcript<W>,
 ) -> anyhow::Result<()> {

@@ -29,7 +29,7 @@ use crate::platform::Emulator;
 pub use actions::{ActionLog, MemberAction};
 use command_record::CommandRecord;
 pub use queues::{QueuedMessage, queued_messages};
-pub use rows::Rows;
+pub use rows::RowReader;
 
 /// Concurrent requests to the emulator.
 const AT_ONCE: usize = 16;
@@ -61,7 +61,7 @@ pub struct Tally {
 #[derive(Debug)]
 pub struct Ledger {
     discord: Emulator,
-    rows: Rows,
+    rows: RowReader,
     sent: ActionLog,
     /// Commands that are over: answered or expired.
     over: HashMap<u64, CommandRecord>,
@@ -71,7 +71,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// A ledger for the actions in `sent`.
-    pub fn new(discord: Emulator, rows: Rows, sent: ActionLog) -> Self {
+    pub fn new(discord: Emulator, rows: RowReader, sent: ActionLog) -> Self {
         Self {
             discord,
             rows,

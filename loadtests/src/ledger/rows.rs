@@ -11,7 +11,7 @@ type Member = (u64, u64);
 
 /// Reads the tenants' rows.
 #[derive(Debug, Clone)]
-pub struct Rows {
+pub struct RowReader {
     url: String,
     /// Tenant and server of each community.
     communities: Vec<(Uuid, u64)>,
@@ -32,7 +32,7 @@ pub(super) struct StoredRows {
     pub(super) unknown: HashSet<String>,
 }
 
-impl Rows {
+impl RowReader {
     /// Reads the rows of these communities (tenant and server) with this login.
     pub fn new(url: String, communities: Vec<(Uuid, u64)>) -> Self {
         Self { url, communities }

@@ -6,7 +6,7 @@ use arrakis_contracts::names;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 
-use super::workers::{POINTS, dies, start_armed, start_unarmed};
+use super::workers::{POINTS, start_armed, start_unarmed, wait_for_kill};
 use crate::chaos::Invariant::{I1, I2};
 use crate::chaos::{Deployment, Guard, Scenario, Testbed};
 use crate::ledger::MemberAction;
@@ -14,8 +14,8 @@ use crate::ledger::MemberAction;
 const CALLBACK: &str = "POST /interactions/{interaction}/{token}/callback";
 const EDIT: &str = "PATCH /webhooks/{application}/{token}/messages/@original";
 const FOLLOW_UP: &str = "POST /webhooks/{application}/{token}";
-pub(super) const GIVE: &str = "PUT /guilds/{guild}/members/{user}/roles/{role}";
-const TAKE: &str = "DELETE /guilds/{guild}/members/{user}/roles/{role}";
+pub(super) const ASSIGN_ROLE: &str = "PUT /guilds/{guild}/members/{user}/roles/{role}";
+const REMOVE_ROLE: &str = "DELETE /guilds/{guild}/members/{user}/roles/{role}";
 const REGISTER: &str = "PUT /applications/{application}/commands";
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -66,10 +66,10 @@ async fn answers(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.load_of_joins_and_leaves(20).await?;
     for (route, command) in [(CALLBACK, "position"), (EDIT, "threshold")] {
         for (when, points) in moments(route, &format!("interaction.command.{command}")) {
-            let MemberAction::Command { id, .. } = struck(testbed, &points, command).await? else {
+            let MemberAction::Command { id, .. } = killed_during(testbed, &points, command).await? else {
                 continue;
             };
-            let seen = over(testbed, id).await?;
+            let seen = wait_until_over(testbed, id).await?;
             let sent = (seen["responses"].as_array().map_or(0, Vec::len), followups(&seen));
             // On a busy machine a worker takes more than three seconds to start. The interaction then expires, and nothing may be sent.
             let late = route == CALLBACK && seen["state"] == "expired" && sent == (0, 0);
@@ -82,14 +82,14 @@ async fn answers(testbed: &mut Testbed) -> anyhow::Result<()> {
             );
         }
     }
-    let (guild, channel, user) = stranger(testbed).await?;
+    let (guild, channel, user) = member_not_onboarded(testbed).await?;
     for (when, points) in moments(FOLLOW_UP, "interaction.command.stats") {
         start_armed(testbed, 0, Some(&points)).await;
         let discord = testbed.discord();
         let id = discord
             .forced_command((guild, channel), user, "stats", json!([]))
             .await?;
-        dies(testbed, 0).await?;
+        wait_for_kill(testbed, 0).await?;
         start_unarmed(testbed, 0).await;
         // Either the refusal was sent as a follow-up, or its outcome is recorded as unknown.
         let name = format!("{id}#answer#unknown");
@@ -134,15 +134,15 @@ async fn answers(testbed: &mut Testbed) -> anyhow::Result<()> {
 }
 
 /// The only worker is killed at a fail point during a command; another one replaces it.
-async fn struck(testbed: &mut Testbed, points: &str, command: &str) -> anyhow::Result<MemberAction> {
+async fn killed_during(testbed: &mut Testbed, points: &str, command: &str) -> anyhow::Result<MemberAction> {
     start_armed(testbed, 0, Some(points)).await;
     let action = testbed.one_command(command).await?;
-    dies(testbed, 0).await?;
+    wait_for_kill(testbed, 0).await?;
     start_unarmed(testbed, 0).await;
     Ok(action)
 }
 
-async fn over(testbed: &mut Testbed, id: u64) -> anyhow::Result<Value> {
+async fn wait_until_over(testbed: &mut Testbed, id: u64) -> anyhow::Result<Value> {
     let discord = testbed.discord();
     discord
         .until("the interaction to be answered or expired", async || {
@@ -157,7 +157,7 @@ pub(super) fn followups(seen: &Value) -> usize {
 }
 
 /// A member of the server that is not onboarded, and a channel there.
-pub(super) async fn stranger(testbed: &mut Testbed) -> anyhow::Result<(u64, u64, u64)> {
+pub(super) async fn member_not_onboarded(testbed: &mut Testbed) -> anyhow::Result<(u64, u64, u64)> {
     let mut servers = testbed.plan().servers.iter();
     let server = servers.find(|server| server.community.is_none());
     let server = server.context("no server without a community")?.clone();
@@ -191,11 +191,11 @@ async fn roles(testbed: &mut Testbed) -> anyhow::Result<()> {
     let guild = testbed.plan().servers[0].guild;
     let people = testbed.plan().newcomers.clone();
     let mut tier = Vec::new();
-    for (index, (when, points)) in moments(GIVE, "member.join").into_iter().enumerate() {
+    for (index, (when, points)) in moments(ASSIGN_ROLE, "member.join").into_iter().enumerate() {
         let person = people.get(index).context("no newcomer")?;
         start_armed(testbed, 0, Some(&points)).await;
         testbed.discord().join(guild, person.user, person.name).await?;
-        dies(testbed, 0).await?;
+        wait_for_kill(testbed, 0).await?;
         start_unarmed(testbed, 0).await;
         let roles = settled(testbed, guild, person.user, |roles| !roles.is_empty()).await?;
         let given = successes(testbed, "PUT", person.user).await?;
@@ -215,14 +215,14 @@ async fn roles(testbed: &mut Testbed) -> anyhow::Result<()> {
         .or(tier[0].iter().find(|role| !tier[2].contains(role)));
     let wrong = wrong.context("the newcomers have the same roles")?.clone();
     let person = people.get(2).context("no newcomer")?;
-    for (when, points) in moments(TAKE, "member.update") {
+    for (when, points) in moments(REMOVE_ROLE, "member.update") {
         delete_announcements(testbed);
         start_armed(testbed, 0, Some(&points)).await;
         let mut roles = tier[2].clone();
         roles.push(wrong.clone());
         let before = successes(testbed, "DELETE", person.user).await?;
         testbed.discord().set_roles(guild, person.user, &roles).await?;
-        dies(testbed, 0).await?;
+        wait_for_kill(testbed, 0).await?;
         delete_announcements(testbed);
         start_unarmed(testbed, 0).await;
         let roles = settled(testbed, guild, person.user, |roles| !roles.contains(&wrong)).await?;
@@ -296,11 +296,11 @@ async fn registration(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.platform().start_proxy().await?;
     let variables = testbed.with_guard_points(vec![(POINTS.to_owned(), format!("worker.calling[{REGISTER}]=kill"))]);
     testbed.platform().spawn_worker(&variables)?;
-    dies(testbed, 0).await?;
+    wait_for_kill(testbed, 0).await?;
     let none = registrations(testbed).await?;
     testbed.expect(I2, "killed before the call: nothing is registered", none == 0, none);
     start_armed(testbed, 0, Some(&format!("worker.called[{REGISTER}]=kill"))).await;
-    dies(testbed, 0).await?;
+    wait_for_kill(testbed, 0).await?;
     let one = registrations(testbed).await?;
     testbed.expect(I2, "killed after the call: registered once", one == 1, one);
     start_unarmed(testbed, 0).await;

@@ -21,7 +21,7 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(60);
 /// Duration of a deployment without replicas.
 const SLOW_DEPLOY: Duration = Duration::from_secs(4);
 /// Time limit for the row of a join during a rolling restart.
-const ROW: Duration = Duration::from_secs(3);
+const ROW_LIMIT: Duration = Duration::from_secs(3);
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -82,7 +82,7 @@ async fn rolling_restart(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.expect(
         I5,
         "no join waits longer than 3 s for its row",
-        longest <= ROW,
+        longest <= ROW_LIMIT,
         format!("{longest:.1?}"),
     );
     let tally = testbed.judge().await?;

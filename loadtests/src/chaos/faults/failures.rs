@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::effects::{followups, is_recorded, stranger};
+use super::effects::{followups, is_recorded, member_not_onboarded};
 use super::workers::statuses;
 use crate::chaos::Invariant::{I1, I2, I3};
 use crate::chaos::broker_client::BrokerClient;
@@ -74,7 +74,7 @@ async fn first_responses(testbed: &mut Testbed) -> anyhow::Result<()> {
 
 /// Commands in a server that is not onboarded: each is refused by a private follow-up to a public defer.
 async fn refused_commands(testbed: &mut Testbed, count: usize) -> anyhow::Result<Vec<String>> {
-    let (guild, channel, user) = stranger(testbed).await?;
+    let (guild, channel, user) = member_not_onboarded(testbed).await?;
     let discord = testbed.discord();
     let mut ids = Vec::new();
     for _ in 0..count {

@@ -13,7 +13,7 @@ pub(super) const IDENTIFY: Duration = Duration::from_secs(5);
 /// A session whose RESUME fails each time is abandoned within this time: five failures with a timeout of ten seconds each.
 const RESUME_GIVEN_UP: Duration = Duration::from_secs(90);
 /// Heartbeat interval in milliseconds where a heartbeat is to be missed.
-const BEAT_MS: u64 = 1_500;
+const HEARTBEAT_MS: u64 = 1_500;
 /// Exit code for a wrong configuration.
 const EX_CONFIG: i32 = 78;
 
@@ -263,7 +263,7 @@ async fn session_closes(testbed: &mut Testbed) -> anyhow::Result<()> {
 async fn no_heartbeat_ack(testbed: &mut Testbed) -> anyhow::Result<()> {
     let deployment = Deployment::default()
         .emulator("--heartbeat-ms")
-        .emulator(BEAT_MS.to_string());
+        .emulator(HEARTBEAT_MS.to_string());
     testbed.start(deployment).await?;
     testbed.load(20).await?;
     testbed.wait_for_effects(20).await?;
@@ -277,7 +277,7 @@ async fn no_heartbeat_ack(testbed: &mut Testbed) -> anyhow::Result<()> {
         })
         .await?;
     // The unanswered heartbeat, the next one, at which it is noticed, and the recovery.
-    testbed.record_recovery(begun.elapsed(), Duration::from_millis(2 * BEAT_MS) + PROCESS_BACK);
+    testbed.record_recovery(begun.elapsed(), Duration::from_millis(2 * HEARTBEAT_MS) + PROCESS_BACK);
     testbed.wait_for_effects(20).await?;
     expect_no_identify(testbed, before).await
 }

@@ -14,7 +14,7 @@ use crate::chaos::{Deployment, Guard, PROCESS_BACK, Scenario, Testbed};
 /// Heartbeat of the broker connection in seconds, where a host disappears.
 const HEARTBEAT: u64 = 2;
 /// Remaining identifies of a bot whose ingestor restarts repeatedly, of a thousand per day. The last ten are reserved.
-const LEFT: u64 = 12;
+const IDENTIFIES_LEFT: u64 = 12;
 const RESERVE: u64 = 10;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -113,7 +113,7 @@ async fn crash_loop(testbed: &mut Testbed) -> anyhow::Result<()> {
         .call::<Value>(
             reqwest::Method::PATCH,
             "/control/gateway",
-            Some(json!({"session_starts_remaining": LEFT})),
+            Some(json!({"session_starts_remaining": IDENTIFIES_LEFT})),
         )
         .await?;
     inject(testbed, json!({"kind": "gateway_refuse_resume"})).await?;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::{Instant, sleep};
 
-use super::effects::GIVE;
+use super::effects::ASSIGN_ROLE;
 use super::workers::POINTS;
 use crate::chaos::Invariant::{I1, I2, I5};
 use crate::chaos::broker_client::BrokerClient;
@@ -43,7 +43,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 /// Role changes that the sync has to make. Discord allows ten in ten seconds for each server.
 const MISSING: usize = 8;
 /// Time limit for a worker to take over a job and reach its fail point: start, delivery, and reading the members from Discord.
-const TAKEN_OVER: Duration = Duration::from_secs(10);
+const TAKEOVER_LIMIT: Duration = Duration::from_secs(10);
 
 const AFTER_LAST_ROLE: &str = "after the last role and before the row's end";
 
@@ -53,7 +53,7 @@ const SIGKILL: i32 = 9;
 /// Time limit for a process to end.
 const GRACE: Duration = Duration::from_secs(20);
 /// Time limit for a worker that stops during a job: a job continues for at most three seconds.
-const LEAVES: Duration = Duration::from_secs(6);
+const EXIT_LIMIT: Duration = Duration::from_secs(6);
 
 /// A server whose members lack roles.
 #[derive(Debug)]
@@ -93,9 +93,15 @@ async fn killed(testbed: &mut Testbed) -> anyhow::Result<()> {
     // The first worker becomes the leader, finds the members without roles, and starts the sync.
     let mut kills = 0;
     for (when, points) in [
-        ("before a role is assigned", format!("worker.calling[{GIVE}]=kill@3")),
-        ("after a role is assigned", format!("worker.called[{GIVE}]=kill@2")),
-        (AFTER_LAST_ROLE, format!("worker.called[{GIVE}]=kill")),
+        (
+            "before a role is assigned",
+            format!("worker.calling[{ASSIGN_ROLE}]=kill@3"),
+        ),
+        (
+            "after a role is assigned",
+            format!("worker.called[{ASSIGN_ROLE}]=kill@2"),
+        ),
+        (AFTER_LAST_ROLE, format!("worker.called[{ASSIGN_ROLE}]=kill")),
         ("after the row's end", "worker.handled[tier-sync]=kill".to_owned()),
     ] {
         // The number of remaining calls depends on the earlier workers.
@@ -130,7 +136,10 @@ async fn killed(testbed: &mut Testbed) -> anyhow::Result<()> {
 async fn handed_over(testbed: &mut Testbed) -> anyhow::Result<()> {
     let missing = begin(testbed).await?;
     // The remaining calls take longer than the stopping worker may continue.
-    let slow = testbed.with_guard_points(vec![(POINTS.to_owned(), format!("worker.called[{GIVE}]=sleep(1500)"))]);
+    let slow = testbed.with_guard_points(vec![(
+        POINTS.to_owned(),
+        format!("worker.called[{ASSIGN_ROLE}]=sleep(1500)"),
+    )]);
     testbed.platform().spawn_worker(&slow)?.ready().await;
     let under_way = async |testbed: &mut Testbed| Ok(assignments(testbed).await?.len() >= 2);
     testbed.wait_until("the sync to be in progress", under_way).await?;
@@ -139,7 +148,7 @@ async fn handed_over(testbed: &mut Testbed) -> anyhow::Result<()> {
     let begun = Instant::now();
     let status = testbed.platform().workers[0].stop(GRACE).await;
     testbed.expect(I5, "the worker exits with status 0", status.success(), status);
-    testbed.record_recovery(begun.elapsed(), LEAVES);
+    testbed.record_recovery(begun.elapsed(), EXIT_LIMIT);
     let before = assignments(testbed).await?.len();
     let rest = before < missing.roles();
     testbed.expect(
@@ -159,7 +168,7 @@ async fn handed_over(testbed: &mut Testbed) -> anyhow::Result<()> {
 async fn ends(testbed: &mut Testbed) -> anyhow::Result<()> {
     let begun = Instant::now();
     let mut open = unfinished(testbed).await?;
-    while !open.is_empty() && begun.elapsed() < TAKEN_OVER {
+    while !open.is_empty() && begun.elapsed() < TAKEOVER_LIMIT {
         sleep(Duration::from_millis(40)).await;
         open = unfinished(testbed).await?;
     }
@@ -256,7 +265,7 @@ async fn killed_by(testbed: &mut Testbed, points: &str) -> anyhow::Result<Option
     let variables = testbed.with_guard_points(vec![(POINTS.to_owned(), points.to_owned())]);
     let worker = testbed.platform().spawn_worker(&variables)?;
     let begun = Instant::now();
-    while begun.elapsed() < TAKEN_OVER {
+    while begun.elapsed() < TAKEOVER_LIMIT {
         if let Some(status) = worker.exit_status() {
             ensure!(status.signal() == Some(SIGKILL), "the worker ended by itself: {status}");
             return Ok(Some(begun.elapsed()));

@@ -70,7 +70,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 ];
 
 /// Waits for this many dead letters, up to the time limit. Returns the present ones.
-async fn letters(broker: &BrokerClient, count: usize) -> anyhow::Result<Vec<DeadLetter>> {
+async fn wait_for_dead_letters(broker: &BrokerClient, count: usize) -> anyhow::Result<Vec<DeadLetter>> {
     let deadline = Instant::now() + Duration::from_secs(8);
     loop {
         let found = broker.dead_letters().await?;
@@ -119,7 +119,7 @@ async fn unreadable(testbed: &mut Testbed) -> anyhow::Result<()> {
     let mut job = broker_client::message("tier-sync", "p5", "job", no_headers(), b"not a job");
     job.exchange = names::JOBS.to_owned();
     broker.publish(job).await?;
-    let found = letters(&broker, 5).await?;
+    let found = wait_for_dead_letters(&broker, 5).await?;
     let parked = found
         .iter()
         .filter(|letter| letter.reason == DeadReason::Unreadable)
@@ -152,7 +152,7 @@ async fn panics(testbed: &mut Testbed) -> anyhow::Result<()> {
         .publish_event("member.leave", "poison", "GUILD_MEMBER_REMOVE", headers, BODY)
         .await?;
     let found = if testbed.guarded() {
-        letters(&broker, 1).await?
+        wait_for_dead_letters(&broker, 1).await?
     } else {
         Vec::new()
     };
@@ -310,7 +310,7 @@ async fn unknown_version(testbed: &mut Testbed) -> anyhow::Result<()> {
         headers.insert(headers::VERSION.to_owned(), HeaderValue::Integer(2));
         broker.publish_event(key, id, event, headers, BODY).await?;
     }
-    let found = letters(&broker, 2).await?;
+    let found = wait_for_dead_letters(&broker, 2).await?;
     let matching = found
         .iter()
         .filter(|letter| letter.error.contains("contract version 2"))

@@ -23,7 +23,7 @@ const WORKER: &str = "arrakis-worker";
 /// Time limit of a recovery after Postgres is back.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(5);
 /// Time limit for a standby to receive what its primary writes on its own.
-const FOLLOWS: Duration = Duration::from_secs(1);
+const REPLICATION_LIMIT: Duration = Duration::from_secs(1);
 /// Commands that need no database, run while it is unreachable.
 const HELP_COMMANDS: usize = 8;
 /// Time limit of their first responses, which includes waiting for a free task of the worker.
@@ -105,7 +105,7 @@ async fn start_on(testbed: &mut Testbed, database: TestDatabase, deployment: Dep
 }
 
 /// Checks that no message became a dead letter, including commands whose members saw the notice of a failure.
-async fn nothing_dropped(testbed: &mut Testbed) -> anyhow::Result<()> {
+async fn expect_no_dead_letters(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.judge().await?;
     let letters = BrokerClient::new(&testbed.platform().vhost().url())
         .dead_letters()
@@ -195,7 +195,7 @@ async fn exhausted(testbed: &mut Testbed) -> anyhow::Result<()> {
         format!("{waits:?} ms"),
     );
     testbed.expect_recovery(RECOVERY_LIMIT).await?;
-    nothing_dropped(testbed).await?;
+    expect_no_dead_letters(testbed).await?;
     testbed.keep_running(server);
     Ok(())
 }
@@ -250,7 +250,7 @@ async fn restarted(testbed: &mut Testbed) -> anyhow::Result<()> {
     sleep(Duration::from_millis(500)).await;
     server.start_again().await?;
     testbed.expect_recovery(RECOVERY_LIMIT).await?;
-    nothing_dropped(testbed).await?;
+    expect_no_dead_letters(testbed).await?;
     testbed.keep_running(server);
     Ok(())
 }
@@ -291,7 +291,7 @@ async fn failover(testbed: &mut Testbed) -> anyhow::Result<()> {
         Ok(lag == 0)
     };
     testbed
-        .expect_within(I1, "the standby has every commit", FOLLOWS, caught_up)
+        .expect_within(I1, "the standby has every commit", REPLICATION_LIMIT, caught_up)
         .await?;
     testbed.note(format!(
         "the standby was {before} bytes behind after the load, and {lag} at the fault"
@@ -305,7 +305,7 @@ async fn failover(testbed: &mut Testbed) -> anyhow::Result<()> {
     entrance.lead_to(&standby.in_place_of(&testbed.platform().database().app_url())?);
     entrance.cut();
     testbed.expect_recovery(RECOVERY_LIMIT).await?;
-    nothing_dropped(testbed).await?;
+    expect_no_dead_letters(testbed).await?;
     testbed.keep_running((primary, standby, entrance));
     Ok(())
 }
@@ -359,7 +359,7 @@ async fn locked(testbed: &mut Testbed) -> anyhow::Result<()> {
         server.terminate(WORKER).await?;
     }
     testbed.expect_recovery(RECOVERY_LIMIT).await?;
-    nothing_dropped(testbed).await?;
+    expect_no_dead_letters(testbed).await?;
     testbed.keep_running(server);
     Ok(())
 }
@@ -395,7 +395,7 @@ async fn tenants(testbed: &mut Testbed) -> anyhow::Result<()> {
         foreign_profiles.is_empty(),
         format!("{foreign_profiles:?}"),
     );
-    nothing_dropped(testbed).await?;
+    expect_no_dead_letters(testbed).await?;
     testbed.keep_running(server);
     Ok(())
 }

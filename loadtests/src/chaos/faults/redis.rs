@@ -25,7 +25,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         expected: "each proxy uses its share; shared again within 10 s",
         guard: Guard::FailPoint("proxy.guard.share=skip"),
         without_guard: "above the limit",
-        run: |testbed| Box::pin(away(testbed, true)),
+        run: |testbed| Box::pin(redis_unavailable(testbed, true)),
     },
     Scenario {
         fault: 43,
@@ -35,7 +35,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         expected: "each proxy uses its share; shared again within 10 s",
         guard: Guard::FailPoint("proxy.guard.share=skip"),
         without_guard: "above the limit",
-        run: |testbed| Box::pin(away(testbed, false)),
+        run: |testbed| Box::pin(redis_unavailable(testbed, false)),
     },
     Scenario {
         fault: 44,
@@ -83,17 +83,17 @@ pub(super) async fn start_saturated(
     testbed.discord().post("/control/seed", more).await?;
     let guilds: Vec<Value> = testbed.discord().get("/control/guilds").await?;
     testbed.start_services(deployment).await?;
-    whole(testbed, proxies).await?;
+    wait_for_whole_limit(testbed, proxies).await?;
     let paths = guilds.iter().filter_map(|guild| guild["id"].as_str());
     let callers = Caller::of(testbed)
         .with_deadline(20_000)
         .keep_calling(paths.map(|id| format!("/guilds/{id}")).collect());
-    full(testbed).await?;
+    wait_for_used_up_limit(testbed).await?;
     Ok(callers)
 }
 
 /// Waits until this many proxies use Redis and each applies the whole limit.
-pub(super) async fn whole(testbed: &mut Testbed, count: u32) -> anyhow::Result<()> {
+pub(super) async fn wait_for_whole_limit(testbed: &mut Testbed, count: u32) -> anyhow::Result<()> {
     let decided = async |testbed: &mut Testbed| {
         let together = proxies(testbed, "arrakis_proxy_limits_apart", &[]).await? == 0.0;
         Ok(together && proxies(testbed, "arrakis_proxy_limit_in_force", &[]).await? == f64::from(50 * count))
@@ -102,7 +102,7 @@ pub(super) async fn whole(testbed: &mut Testbed, count: u32) -> anyhow::Result<(
 }
 
 /// Waits until the global limit is used up.
-async fn full(testbed: &mut Testbed) -> anyhow::Result<()> {
+async fn wait_for_used_up_limit(testbed: &mut Testbed) -> anyhow::Result<()> {
     let full = async |testbed: &mut Testbed| Ok(most(testbed).await? >= 45);
     testbed.wait_until("the global limit to be used up", full).await
 }
@@ -147,7 +147,7 @@ async fn wait_for_health(testbed: &mut Testbed, text: &str) -> anyhow::Result<()
 }
 
 /// Number of the callers' calls so far: no other calls use that route.
-pub(super) async fn bots(testbed: &mut Testbed) -> anyhow::Result<u64> {
+pub(super) async fn caller_calls(testbed: &mut Testbed) -> anyhow::Result<u64> {
     let stats = testbed.stats().await?;
     let routes = stats["rest"].as_object().into_iter().flatten();
     let theirs = routes.filter(|(route, _)| {
@@ -157,7 +157,7 @@ pub(super) async fn bots(testbed: &mut Testbed) -> anyhow::Result<u64> {
     Ok(counts.filter_map(|(_, count)| count.as_u64()).sum())
 }
 
-async fn away(testbed: &mut Testbed, gone: bool) -> anyhow::Result<()> {
+async fn redis_unavailable(testbed: &mut Testbed, gone: bool) -> anyhow::Result<()> {
     let (mut redis, callers) = begin(testbed).await?;
     testbed.load(20).await?;
     if gone {
@@ -174,9 +174,9 @@ async fn away(testbed: &mut Testbed, gone: bool) -> anyhow::Result<()> {
         detail,
     );
     // Interactions are answered, and each proxy uses its share after a pause.
-    let before = bots(testbed).await?;
+    let before = caller_calls(testbed).await?;
     testbed.wait_for_effects(20).await?;
-    let goes_on = async |testbed: &mut Testbed| Ok(bots(testbed).await? > before + 15);
+    let goes_on = async |testbed: &mut Testbed| Ok(caller_calls(testbed).await? > before + 15);
     testbed.wait_until("calls at each proxy's share", goes_on).await?;
     if gone {
         redis.start_again().await?;
@@ -184,7 +184,7 @@ async fn away(testbed: &mut Testbed, gone: bool) -> anyhow::Result<()> {
         redis.resume();
     }
     let begun = tokio::time::Instant::now();
-    whole(testbed, 2).await?;
+    wait_for_whole_limit(testbed, 2).await?;
     testbed.record_recovery(begun.elapsed(), SHARED_AGAIN);
     callers.end();
     let tally = testbed.judge().await?;
@@ -204,7 +204,7 @@ async fn refuses(testbed: &mut Testbed) -> anyhow::Result<()> {
         testbed.expect(I6, format!("the log names {}", mode.code()), logged, "no such log line");
         redis.restore(mode).await?;
         let begun = tokio::time::Instant::now();
-        whole(testbed, 2).await?;
+        wait_for_whole_limit(testbed, 2).await?;
         testbed.record_recovery(begun.elapsed(), SHARED_AGAIN);
     }
     testbed.one_command("help").await?;
@@ -219,8 +219,8 @@ async fn flushed(testbed: &mut Testbed) -> anyhow::Result<()> {
     for _ in 0..3 {
         redis.command::<String>(&["SCRIPT", "FLUSH"]).await?;
         testbed.wait_for_effects(5).await?;
-        let before = bots(testbed).await?;
-        let goes_on = async |testbed: &mut Testbed| Ok(bots(testbed).await? > before + 20);
+        let before = caller_calls(testbed).await?;
+        let goes_on = async |testbed: &mut Testbed| Ok(caller_calls(testbed).await? > before + 20);
         testbed.wait_until("calls after the flush", goes_on).await?;
     }
     let apart = proxies(testbed, "arrakis_proxy_limits_apart", &[]).await?;

@@ -99,7 +99,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 /// Discord's Retry-After, in milliseconds.
 const RETRY_AFTER_MS: u64 = 2_000;
 /// Calls that were sent before the 429 was received arrive within this time.
-const ON_THE_WAY_MS: u64 = 30;
+const IN_FLIGHT_MS: u64 = 30;
 
 async fn limited(testbed: &mut Testbed, scope: &str) -> anyhow::Result<()> {
     let whole = usize::from(scope == "global");
@@ -137,7 +137,7 @@ async fn limited(testbed: &mut Testbed, scope: &str) -> anyhow::Result<()> {
     let open = testbed.settle_within(Duration::from_secs(3)).await?;
     let seen = RecordedCall::all(testbed).await?;
     let bound = |seen: &&RecordedCall| seen.counts_globally && (scope == "global" || seen.path == path);
-    let paused = refused.at_ms + ON_THE_WAY_MS..refused.at_ms + RETRY_AFTER_MS;
+    let paused = refused.at_ms + IN_FLIGHT_MS..refused.at_ms + RETRY_AFTER_MS;
     let early = seen.iter().filter(bound).filter(|seen| paused.contains(&seen.at_ms));
     let early: Vec<_> = early.map(|seen| seen.at_ms - refused.at_ms).collect();
     testbed.expect(
@@ -420,7 +420,7 @@ async fn proxy_killed(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.wait_for_effects(15).await?;
     testbed.platform().proxies[0].kill().await;
     testbed.expect_recovery(PROCESS_BACK).await?;
-    goes_on(testbed).await?;
+    wait_for_two_windows(testbed).await?;
     // A proxy that is started again at the same address replaces its predecessor, so the whole limit is available at once.
     if !testbed.guarded() {
         let elsewhere = TestRedis::create();
@@ -432,11 +432,11 @@ async fn proxy_killed(testbed: &mut Testbed) -> anyhow::Result<()> {
     let begun = tokio::time::Instant::now();
     // Two proxies with a Redis each never share the limit.
     if testbed.guarded() {
-        redis::whole(testbed, 2).await?;
+        redis::wait_for_whole_limit(testbed, 2).await?;
         testbed.record_recovery(begun.elapsed(), PROCESS_BACK);
     }
     for _ in 0..2 {
-        goes_on(testbed).await?;
+        wait_for_two_windows(testbed).await?;
     }
     callers.end();
     testbed.judge().await?;
@@ -444,9 +444,9 @@ async fn proxy_killed(testbed: &mut Testbed) -> anyhow::Result<()> {
 }
 
 /// Waits for more calls than two windows of the global limit hold.
-async fn goes_on(testbed: &mut Testbed) -> anyhow::Result<()> {
-    let before = redis::bots(testbed).await?;
-    let full = async |testbed: &mut Testbed| Ok(redis::bots(testbed).await? > before + 100);
+async fn wait_for_two_windows(testbed: &mut Testbed) -> anyhow::Result<()> {
+    let before = redis::caller_calls(testbed).await?;
+    let full = async |testbed: &mut Testbed| Ok(redis::caller_calls(testbed).await? > before + 100);
     testbed.wait_until("two windows of calls", full).await
 }
 

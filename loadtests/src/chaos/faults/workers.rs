@@ -122,7 +122,7 @@ pub(super) async fn start_unarmed(testbed: &mut Testbed, index: usize) {
 }
 
 /// Waits until a worker has been ended by a fail point.
-pub(super) async fn dies(testbed: &mut Testbed, index: usize) -> anyhow::Result<()> {
+pub(super) async fn wait_for_kill(testbed: &mut Testbed, index: usize) -> anyhow::Result<()> {
     let died = async |testbed: &mut Testbed| Ok(testbed.platform().workers[index].exit_status().is_some());
     testbed
         .wait_until("the worker to be ended by its fail point", died)
@@ -189,7 +189,7 @@ async fn killed_at_seams(testbed: &mut Testbed) -> anyhow::Result<()> {
         "acked",
     ] {
         start_armed(testbed, 0, Some(&format!("worker.{seam}=kill@2"))).await;
-        dies(testbed, 0).await?;
+        wait_for_kill(testbed, 0).await?;
     }
     testbed.platform().workers[1].kill().await;
     testbed.stop_load().await?;
@@ -222,7 +222,7 @@ async fn killed_before_ack(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.wait_for_effects(5).await?;
     for queue in [names::INTERACTIONS, names::EVENTS_GUILD, names::INTERACTIONS] {
         start_armed(testbed, 0, Some(&format!("worker.handled[{queue}]=kill@3"))).await;
-        dies(testbed, 0).await?;
+        wait_for_kill(testbed, 0).await?;
     }
     start_unarmed(testbed, 0).await;
     testbed.wait_for_effects(5).await

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{Check, POLL_INTERVAL, Testbed};
 use crate::chaos::scenario::Invariant;
-use crate::ledger::{ActionLog, Ledger, MemberAction, Rows};
+use crate::ledger::{ActionLog, Ledger, MemberAction, RowReader};
 use crate::platform::Replica;
 
 /// Interval of the probes during a recovery.
@@ -17,7 +17,7 @@ const PROBE: Duration = Duration::from_millis(200);
 /// Time limit of a condition.
 const WAIT_LIMIT: Duration = Duration::from_secs(30);
 /// Time after its bound at which an unguarded scenario stops waiting for a recovery.
-const UNGUARDED_SPARE: Duration = Duration::from_secs(3);
+const UNGUARDED_EXTRA: Duration = Duration::from_secs(3);
 
 impl Testbed {
     /// The ledger of the actions so far.
@@ -115,7 +115,7 @@ impl Testbed {
         let limit = if self.guarded {
             WAIT_LIMIT
         } else {
-            bound + UNGUARDED_SPARE
+            bound + UNGUARDED_EXTRA
         };
         let (mut next, mut answered, mut written) = (begun, None, None);
         while answered.is_none() || written.is_none() {
@@ -158,12 +158,12 @@ impl Testbed {
         );
     }
 
-    pub(super) fn rows(&mut self) -> Rows {
+    pub(super) fn rows(&mut self) -> RowReader {
         let communities = self.plan.servers.iter();
         let communities = communities
             .filter_map(|server| Some((server.community.as_ref()?.id, server.guild)))
             .collect();
-        Rows::new(self.platform().database().app_url(), communities)
+        RowReader::new(self.platform().database().app_url(), communities)
     }
 
     /// The emulator's counts: `/control/stats`.

@@ -13,7 +13,7 @@ use crate::ledger::{ActionLog, Ledger, MemberAction};
 
 /// Joins in progress, each measured.
 #[derive(Debug)]
-pub struct Joins {
+pub struct TimedJoins {
     stop: CancellationToken,
     task: JoinHandle<anyhow::Result<Vec<Duration>>>,
 }
@@ -23,7 +23,7 @@ impl Testbed {
     ///
     /// # Errors
     /// When the platform has not been started.
-    pub fn time_joins(&mut self, every: Duration) -> anyhow::Result<Joins> {
+    pub fn time_joins(&mut self, every: Duration) -> anyhow::Result<TimedJoins> {
         let generator = self.generator()?;
         let mut ledger = Ledger::new(self.discord(), self.rows(), ActionLog::default());
         let stop = CancellationToken::new();
@@ -56,11 +56,11 @@ impl Testbed {
             took.extend(begun.values().map(Instant::elapsed));
             Ok(took)
         });
-        Ok(Joins { stop, task })
+        Ok(TimedJoins { stop, task })
     }
 }
 
-impl Joins {
+impl TimedJoins {
     /// Ends the joins. Returns the waiting times, sorted.
     ///
     /// # Errors

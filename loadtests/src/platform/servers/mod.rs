@@ -11,5 +11,5 @@ mod redis;
 
 pub use postgres::PostgresServer;
 pub use rabbit_cluster::RabbitCluster;
-pub use rabbitmq::{Cluster, RabbitOptions, RabbitServer};
+pub use rabbitmq::{ClusterNode, RabbitOptions, RabbitServer};
 pub use redis::{RedisServer, RefusalMode};

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
-use super::rabbitmq::{Cluster, RabbitOptions, RabbitServer};
+use super::rabbitmq::{ClusterNode, RabbitOptions, RabbitServer};
 
 /// Nodes of the cluster.
 const NODES: usize = 3;
@@ -43,7 +43,7 @@ impl RabbitCluster {
                 conf: conf.clone(),
                 within: ["ip", "netns", "exec", &wires.space(n)].map(str::to_owned).to_vec(),
                 address: Some(format!("10.124.{n}.2")),
-                cluster: Some(Cluster {
+                cluster: Some(ClusterNode {
                     node: format!("rabbit@chaos{n}"),
                     cookie: cookie.clone(),
                     hosts: hosts.clone(),

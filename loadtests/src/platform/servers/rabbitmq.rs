@@ -32,12 +32,12 @@ pub struct RabbitOptions {
     /// Address for clients; loopback by default.
     pub address: Option<String>,
     /// Node name, cookie and addresses within a cluster; a single node by default.
-    pub cluster: Option<Cluster>,
+    pub cluster: Option<ClusterNode>,
 }
 
 /// Options that a node of a cluster shares with the others.
 #[derive(Debug, Clone)]
-pub struct Cluster {
+pub struct ClusterNode {
     /// Name of the node, such as `rabbit@node1`.
     pub node: String,
     /// Erlang cookie of the cluster.
