@@ -5,7 +5,11 @@
 # outside comments and outside `#[cfg(test)] mod …`. An import through a re-export in lib.rs is not detected.
 
 # The checked crates; a crate is added once it has no cycle.
-crates_without_cycles=(services/worker services/ingestor shared/iac shared/iac-apply shared/broker)
+crates_without_cycles=(
+    services/worker services/ingestor shared/iac shared/iac-apply shared/broker
+    shared/db shared/cache shared/config shared/domain shared/themes shared/test-support
+    shared/runtime shared/telemetry shared/contracts shared/fail-point
+)
 
 # module_imports CRATE_FOLDER: prints "from to" for each import between two modules.
 module_imports() {
@@ -67,20 +71,24 @@ imports_have_no_cycle() {
 
 # shellcheck disable=SC2154 # root is set by dev, which includes this file
 check_module_cycles() {
-    local crate status=0
-    # Verifies that the check can fail.
+    local crate imports seen='' status=0
+    # Verifies that the check can fail: it must detect a cycle and find imports.
     if printf 'a b\nb c\nc a\n' | imports_have_no_cycle >/dev/null; then
         echo '  the check is broken: it accepted a cycle of three modules' >&2
         return 1
     fi
     for crate in "${crates_without_cycles[@]}"; do
-        if [[ -z $(module_imports "$root/$crate") ]]; then
-            echo "  no imports found in $crate/src: the layout has changed" >&2
-            status=1
-        elif ! module_imports "$root/$crate" | imports_have_no_cycle >&2; then
+        imports=$(module_imports "$root/$crate")
+        seen+=$imports
+        # A crate with few modules may have no imports between them.
+        if [[ -n $imports ]] && ! imports_have_no_cycle <<<"$imports" >&2; then
             echo "  the imports of the modules above, in $crate/src, form a cycle" >&2
             status=1
         fi
     done
+    if [[ -z $seen ]]; then
+        echo '  no imports found in any crate: the layout has changed' >&2
+        status=1
+    fi
     return "$status"
 }

@@ -67,7 +67,7 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    arrakis_runtime::install_crypto();
+    arrakis_runtime::install_crypto_provider();
     match Box::pin(run(Arguments::parse().command)).await {
         Ok(true) if !print::failed() => ExitCode::SUCCESS,
         Ok(true) => ExitCode::FAILURE,

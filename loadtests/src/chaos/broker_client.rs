@@ -2,7 +2,10 @@
 //! duplicates events.
 
 use anyhow::{Context as _, ensure};
-use arrakis_broker::{DeadLetters, Link, Message, Outcome, Publisher, Selection, Settings, queue_counts};
+use arrakis_broker::{
+    BrokerConnection, BrokerSettings, DeadLetterSelection, DeadLetters, Message, PublishOutcome, Publisher,
+    queue_counts,
+};
 use arrakis_contracts::labels::Headers;
 use arrakis_contracts::{DeadLetter, EventId, Labels, names};
 use futures_util::StreamExt as _;
@@ -32,7 +35,7 @@ impl BrokerClient {
     pub(super) fn new(url: &str) -> Self {
         Self {
             url: url.to_owned(),
-            publisher: Publisher::new(Link::open(&Settings::new(url), "chaos")),
+            publisher: Publisher::new(BrokerConnection::open(&BrokerSettings::new(url), "chaos")),
         }
     }
 
@@ -58,7 +61,7 @@ impl BrokerClient {
     pub(super) async fn publish(&self, message: Message) -> anyhow::Result<()> {
         let outcome = self.publisher.publish(&message).await?;
         ensure!(
-            outcome == Outcome::Confirmed,
+            outcome == PublishOutcome::Confirmed,
             "the broker did not confirm {}: {outcome:?}",
             message.id
         );
@@ -84,7 +87,7 @@ impl BrokerClient {
     /// # Errors
     /// When the queue does not exist.
     pub(super) async fn ready_messages(&self, queue: &str) -> anyhow::Result<u32> {
-        let counts = queue_counts(self.publisher.link(), queue).await;
+        let counts = queue_counts(self.publisher.connection(), queue).await;
         Ok(counts.with_context(|| format!("{queue} cannot be counted"))?.messages)
     }
 
@@ -101,11 +104,13 @@ impl BrokerClient {
     /// # Errors
     /// When the broker cannot be reached.
     pub(super) async fn replay_dead_letters(&self) -> anyhow::Result<u32> {
-        let done = DeadLetters::new(self.publisher.clone()).replay(&Selection::All).await?;
+        let done = DeadLetters::new(self.publisher.clone())
+            .replay(&DeadLetterSelection::All)
+            .await?;
         ensure!(
-            done.homeless.is_empty(),
+            done.queue_missing.is_empty(),
             "dead letters without a target queue: {:?}",
-            done.homeless
+            done.queue_missing
         );
         Ok(done.replayed)
     }
@@ -185,7 +190,7 @@ pub(super) fn labels(id: &str, event: &str, guild: u64) -> Labels {
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap_or_default();
     Labels {
-        event_id: EventId::received(id),
+        event_id: EventId::from_message(id),
         event: event.to_owned(),
         shard: 0,
         shards: 1,

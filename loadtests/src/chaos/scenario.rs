@@ -69,7 +69,7 @@ impl fmt::Display for Invariant {
 /// The code that protects against a fault, and how it is disabled.
 #[derive(Debug, Clone, Copy)]
 pub enum Guard {
-    /// Fail points that are armed in every process of Arrakis, such as `worker.guard.inbox=skip`.
+    /// Fail points that are armed in every process of Arrakis, such as `db.guard.inbox=skip`.
     FailPoint(&'static str),
     /// What the scenario changes when [`Testbed::guarded`] is false, as text.
     Harness(&'static str),

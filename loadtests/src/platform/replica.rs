@@ -71,12 +71,12 @@ impl Replica {
 
     /// Sends SIGSTOP: the process keeps its connections and does nothing.
     pub fn suspend(&self) {
-        self.process.hang();
+        self.process.suspend();
     }
 
     /// Sends SIGCONT.
     pub fn resume(&self) {
-        self.process.go_on();
+        self.process.resume();
     }
 
     /// Waits for the end of the process.

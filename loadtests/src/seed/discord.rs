@@ -1,7 +1,7 @@
 //! Writes the plan's servers to the emulator: roles and channels of the theme, members with the roles of their tier.
 
 use anyhow::Context as _;
-use arrakis_db::{Admin, CommunityId, Measurable, UserId};
+use arrakis_db::{Admin, CommunityId, EvaluationInput, UserId};
 use arrakis_domain::{Channel, ChannelKind, Overwrite, Role, RoleKey, RoleRule, Theme};
 use arrakis_themes::Registry;
 use serde_json::{Value, json};
@@ -74,9 +74,9 @@ async fn roles_of_members(
     let mut names = Vec::new();
     for member in &server.members {
         let user = UserId::new(member.user)?;
-        let Measurable { member, facts } = tx
+        let EvaluationInput { member, facts } = tx
             .profiles()
-            .measurable(&token, user, now, theme.early())
+            .evaluation_input(&token, user, now, theme.early_member_limit())
             .await?
             .context("a member is not in the database")?;
         let evaluation = theme.evaluate(ladder, member.standing, &facts);

@@ -137,7 +137,7 @@ impl Writer<'_> {
         self.standing(tx, user, member.holder, joined).await?;
         for day in 0..member.active_days {
             tx.profiles()
-                .count(user, Activity::Message, self.now - Duration::days(i64::from(day)))
+                .count_activity(user, Activity::Message, self.now - Duration::days(i64::from(day)))
                 .await?;
         }
         if let Some(badge) = self.given_badge().filter(|_| member.contributor) {

@@ -5,7 +5,7 @@ use std::path::Path;
 use loadtests::chaos::{ReusableServers, RunOptions, by_name, faults, run};
 
 async fn run_scenarios(names: &[&str], guarded: bool) {
-    arrakis_runtime::install_crypto();
+    arrakis_runtime::install_crypto_provider();
     let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).join("chaos");
     let mut reusable = ReusableServers::default();
     let options = RunOptions {

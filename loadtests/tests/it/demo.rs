@@ -8,7 +8,7 @@ use loadtests::platform::Platform;
 
 #[tokio::test]
 async fn demo_passes() {
-    arrakis_runtime::install_crypto();
+    arrakis_runtime::install_crypto_provider();
     let mut transcript = Transcript::new(std::io::stdout(), false);
     let (mut platform, plan) = demo::open(&mut transcript, 1).await.unwrap();
     demo::play(&mut platform, &plan, &mut transcript).await.unwrap();

@@ -41,7 +41,7 @@ const LAST: &str = "#log > :last-child";
 
 #[tokio::test]
 async fn every_command_of_the_demo_works_by_keyboard_alone() {
-    arrakis_runtime::install_crypto();
+    arrakis_runtime::install_crypto_provider();
     let mut platform = Platform::prepare().await.unwrap();
     let plan = seed::run(&platform.discord, &Secret::new(platform.database().admin_url()), 1)
         .await

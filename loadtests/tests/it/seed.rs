@@ -8,7 +8,7 @@ use serde_json::Value;
 
 #[tokio::test]
 async fn members_are_in_postgres_and_emulator_with_the_roles_of_their_tier() {
-    arrakis_runtime::install_crypto();
+    arrakis_runtime::install_crypto_provider();
     let platform = Platform::prepare().await.unwrap();
     let admin_url = Secret::new(platform.database().admin_url());
     let plan = seed::run(&platform.discord, &admin_url, 1).await.unwrap();
@@ -35,7 +35,7 @@ async fn members_are_in_postgres_and_emulator_with_the_roles_of_their_tier() {
             assert!(found.roles.contains(&role), "{} has no role of {tier}", member.name);
         }
     }
-    let numbers = tx.profiles().numbers().await.unwrap();
+    let numbers = tx.profiles().counts().await.unwrap();
     assert_eq!(numbers.members as usize, tabr.members.len());
     tx.rollback().await.unwrap();
 

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use arrakis_config::{EXIT_CODE, Reader, Secret, Service, Source, variables};
-use arrakis_runtime::{Threads, install_crypto};
+use arrakis_runtime::{Threads, install_crypto_provider};
 use clap::{Parser, Subcommand};
 use serde_json::Value;
 
@@ -110,7 +110,7 @@ impl Question {
                 return ExitCode::from(EXIT_CODE);
             }
         };
-        install_crypto();
+        install_crypto_provider();
         let address = at.address.unwrap_or_else(|| on_this_machine(listen));
         let asked = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -4,7 +4,7 @@ use std::str::FromStr as _;
 use std::time::{Duration, Instant};
 
 use arrakis_config::{Reader, Service, Source};
-use arrakis_fuzz::{Fuzz, HttpText};
+use arrakis_fuzz::{Fuzz, HttpInput};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
@@ -22,7 +22,7 @@ const HERE: &str = env!("CARGO_MANIFEST_DIR");
 const DAY: Duration = Duration::from_secs(24 * 3_600 + 60);
 
 /// Headers as hyper would take them from the wire.
-fn headers(text: &HttpText<'_>) -> HeaderMap {
+fn headers(text: &HttpInput<'_>) -> HeaderMap {
     let pair =
         |(name, value): &(&str, &[u8])| Some((HeaderName::from_str(name).ok()?, HeaderValue::from_bytes(value).ok()?));
     let mut map = HeaderMap::new();
@@ -47,29 +47,32 @@ fn answers() {
         "\"global\":true",
         "HTTP 429",
     ];
-    Fuzz::target(HERE, "answers").words(&words).cases(6_000).run(|input| {
-        let text = HttpText::read(input);
-        let status = text.first.strip_prefix("HTTP ").and_then(|status| status.parse().ok());
-        let status = status
-            .and_then(|status| StatusCode::from_u16(status).ok())
-            .unwrap_or(StatusCode::OK);
-        let learned = learn(status, &headers(&text), text.body);
-        let pause = match &learned.pause {
-            Some(Pause::Global(wait) | Pause::Edge(wait) | Pause::Route(wait)) => Some(*wait),
-            None => None,
-        };
-        assert!(pause.is_none_or(|wait| wait <= DAY), "a pause of {pause:?}");
-        if let Some(bucket) = &learned.bucket {
-            assert!(bucket.hash.len() <= 128 && bucket.limit > 0, "{bucket:?}");
-            assert!(bucket.reset_after <= DAY, "a bucket for {:?}", bucket.reset_after);
-        }
-        format!(
-            "{} bucket {} pause {}",
-            status.is_success(),
-            learned.bucket.is_some(),
-            pause.is_some()
-        )
-    });
+    Fuzz::target(HERE, "answers")
+        .dictionary(&words)
+        .cases(6_000)
+        .run(|input| {
+            let text = HttpInput::read(input);
+            let status = text.first.strip_prefix("HTTP ").and_then(|status| status.parse().ok());
+            let status = status
+                .and_then(|status| StatusCode::from_u16(status).ok())
+                .unwrap_or(StatusCode::OK);
+            let learned = learn(status, &headers(&text), text.body);
+            let pause = match &learned.pause {
+                Some(Pause::Global(wait) | Pause::Edge(wait) | Pause::Route(wait)) => Some(*wait),
+                None => None,
+            };
+            assert!(pause.is_none_or(|wait| wait <= DAY), "a pause of {pause:?}");
+            if let Some(bucket) = &learned.bucket {
+                assert!(bucket.hash.len() <= 128 && bucket.limit > 0, "{bucket:?}");
+                assert!(bucket.reset_after <= DAY, "a bucket for {:?}", bucket.reset_after);
+            }
+            format!(
+                "{} bucket {} pause {}",
+                status.is_success(),
+                learned.bucket.is_some(),
+                pause.is_some()
+            )
+        });
 }
 
 /// Calls of services, and of whoever else reaches the port.
@@ -93,49 +96,52 @@ fn calls() {
         "\"enforce_nonce\":true",
         "%2e%2e",
     ];
-    Fuzz::target(HERE, "calls").words(&words).cases(6_000).run(|input| {
-        let text = HttpText::read(input);
-        let headers = headers(&text);
-        let Some(caller) = callers.authenticate(&headers) else {
-            return "nobody".to_owned();
-        };
-        let (method, target) = text.first.split_once(' ').unwrap_or(("GET", text.first));
-        let Ok(method) = Method::from_str(method) else {
-            return "no method".to_owned();
-        };
-        let path = target.split('?').next().unwrap_or_default();
-        let segments = match segments(path) {
-            Ok(segments) => segments,
-            Err(why) => return why.to_string(),
-        };
-        let allowed = caller.allowed.allows(&method, &segments, 1).is_some();
-        let route = Route::of(&method, &segments);
-        // A path has 1,024 bytes at most; its shortest segments become `{other}`.
-        assert!(
-            route.template.len() <= 4 * 1_024 + 16,
-            "a template of {} bytes",
-            route.template.len()
-        );
-        let manner = match manner(&headers) {
-            Ok(manner) => manner,
-            Err(refusal) => return refusal.message,
-        };
-        let body = Bytes::copy_from_slice(text.body);
-        let waits = (Instant::now(), Duration::from_secs(30));
-        let call = Call::new(
-            caller,
-            (method, path.to_owned()),
-            route,
-            (&headers, body),
-            manner,
-            waits,
-        );
-        assert!(
-            !call.headers.contains_key("authorization"),
-            "a credential would reach Discord"
-        );
-        format!("{allowed} {} {} {}", call.route.class, call.class, call.urgency.name())
-    });
+    Fuzz::target(HERE, "calls")
+        .dictionary(&words)
+        .cases(6_000)
+        .run(|input| {
+            let text = HttpInput::read(input);
+            let headers = headers(&text);
+            let Some(caller) = callers.authenticate(&headers) else {
+                return "nobody".to_owned();
+            };
+            let (method, target) = text.first.split_once(' ').unwrap_or(("GET", text.first));
+            let Ok(method) = Method::from_str(method) else {
+                return "no method".to_owned();
+            };
+            let path = target.split('?').next().unwrap_or_default();
+            let segments = match segments(path) {
+                Ok(segments) => segments,
+                Err(why) => return why.to_string(),
+            };
+            let allowed = caller.allowed.allows(&method, &segments, 1).is_some();
+            let route = Route::of(&method, &segments);
+            // A path has 1,024 bytes at most; its shortest segments become `{other}`.
+            assert!(
+                route.template.len() <= 4 * 1_024 + 16,
+                "a template of {} bytes",
+                route.template.len()
+            );
+            let manner = match manner(&headers) {
+                Ok(manner) => manner,
+                Err(refusal) => return refusal.message,
+            };
+            let body = Bytes::copy_from_slice(text.body);
+            let waits = (Instant::now(), Duration::from_secs(30));
+            let call = Call::new(
+                caller,
+                (method, path.to_owned()),
+                route,
+                (&headers, body),
+                manner,
+                waits,
+            );
+            assert!(
+                !call.headers.contains_key("authorization"),
+                "a credential would reach Discord"
+            );
+            format!("{allowed} {} {} {}", call.route.class, call.class, call.urgency.name())
+        });
 }
 
 #[test]
@@ -146,9 +152,9 @@ fn configuration() {
         .collect();
     let words: Vec<_> = names.iter().map(String::as_str).collect();
     let fuzz = Fuzz::target(HERE, "configuration")
-        .words(&words)
+        .dictionary(&words)
         .cases(400)
-        .memory(64, 1 << 20);
+        .max_memory(64, 1 << 20);
     fuzz.run(|text| {
         let text = String::from_utf8_lossy(text);
         let pairs = arrakis_fuzz::variables(&text);

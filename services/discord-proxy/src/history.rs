@@ -135,7 +135,7 @@ impl History {
         let pause = pace.pause(self.failures);
         let may = self.failures < pace.most
             && Instant::now() + pause + SHORTEST_ATTEMPT < call.queue_deadline
-            && !(call.class == CallClass::TimeBound && fail_point::skips("discord.guard.response"));
+            && !(call.class == CallClass::TimeBound && fail_point::skips("proxy.guard.response"));
         let why = match failure {
             Failure::NotSent => "unsent",
             Failure::ConnectionLost | Failure::NoAnswer => "lost",

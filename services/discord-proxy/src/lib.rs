@@ -208,9 +208,9 @@ fn build(config: Config, address: SocketAddr, runtime: &Runtime) -> Result<Built
         limits: Arc::clone(&limits),
     };
     let shown = operator.clone();
-    runtime.health.details("token", move || shown.status());
+    runtime.health.add_details("token", move || shown.status());
     let shown = Arc::clone(&limits);
-    runtime.health.details("limits", move || {
+    runtime.health.add_details("limits", move || {
         json!({
             "decided_by": if shown.is_shared() { "redis" } else { "this replica" },
             "seat": shown.is_seated(),

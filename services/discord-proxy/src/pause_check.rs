@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrakis_discord_http::codes;
-use arrakis_runtime::Component;
+use arrakis_runtime::HealthComponent;
 use http::StatusCode;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -30,7 +30,7 @@ pub(crate) struct PauseCheck {
     pub(crate) marks: TokenMarks,
     pub(crate) replica: String,
     pub(crate) tuning: PauseTuning,
-    pub(crate) health: Component,
+    pub(crate) health: HealthComponent,
 }
 
 impl PauseCheck {

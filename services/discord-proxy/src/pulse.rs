@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use arrakis_runtime::Component;
+use arrakis_runtime::HealthComponent;
 
 use crate::upstream::Sent;
 
@@ -12,13 +12,13 @@ const IN_A_ROW: u32 = 3;
 /// Discord's pulse.
 #[derive(Debug)]
 pub(crate) struct Pulse {
-    health: Component,
+    health: HealthComponent,
     failures: AtomicU32,
 }
 
 impl Pulse {
     /// Nobody has asked yet.
-    pub(crate) fn new(health: Component) -> Self {
+    pub(crate) fn new(health: HealthComponent) -> Self {
         health.up_with("not asked yet");
         Self {
             health,
@@ -46,7 +46,7 @@ impl Pulse {
 
 #[cfg(test)]
 mod tests {
-    use arrakis_runtime::{Health, Status};
+    use arrakis_runtime::{Health, HealthStatus};
 
     use super::*;
 
@@ -57,14 +57,14 @@ mod tests {
         let lost = Sent::Lost("cut".to_owned());
         pulse.felt(&lost);
         pulse.felt(&lost);
-        assert_eq!(health.status(), Status::Up);
+        assert_eq!(health.status(), HealthStatus::Up);
         pulse.felt(&lost);
-        assert_eq!(health.troubles(), ["discord: does not answer: cut"]);
+        assert_eq!(health.unhealthy_components(), ["discord: does not answer: cut"]);
         pulse.felt(&Sent::Answered(crate::upstream::Answer {
             status: http::StatusCode::NOT_FOUND,
             headers: http::HeaderMap::new(),
             body: bytes::Bytes::new(),
         }));
-        assert_eq!(health.status(), Status::Up);
+        assert_eq!(health.status(), HealthStatus::Up);
     }
 }

@@ -7,7 +7,7 @@
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arrakis_config::Secret;
-use arrakis_runtime::Component;
+use arrakis_runtime::HealthComponent;
 use http::{HeaderValue, StatusCode};
 use parking_lot::Mutex;
 use prometheus::IntGauge;
@@ -31,7 +31,7 @@ pub(crate) struct BotToken {
     /// Held while health is told, so that the newest state is told last. Never together with `state`: whoever reads health holds
     /// a lock of its own and asks for the state.
     telling: Mutex<()>,
-    health: Component,
+    health: HealthComponent,
     metric: IntGauge,
 }
 
@@ -70,7 +70,7 @@ impl BotToken {
     /// It cannot stand in a header.
     pub(crate) fn new(
         token: &Secret,
-        health: Component,
+        health: HealthComponent,
         metric: IntGauge,
     ) -> Result<Self, http::header::InvalidHeaderValue> {
         let mut authorization = HeaderValue::try_from(format!("Bot {}", token.expose()))?;
@@ -334,7 +334,7 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use arrakis_runtime::{Health, Status};
+    use arrakis_runtime::{Health, HealthStatus};
     use bytes::Bytes;
     use http::HeaderMap;
 
@@ -358,13 +358,13 @@ mod tests {
     fn health_says_since_when_who_found_it_when_it_is_checked_and_what_to_do() {
         let health = Health::default();
         let token = token(&health);
-        assert_eq!((health.status(), token.is_dead()), (Status::Up, false));
+        assert_eq!((health.status(), token.is_dead()), (HealthStatus::Up, false));
         token.suspect("GET /guilds/{guild}");
-        assert_eq!((health.status(), token.is_dead()), (Status::Up, false));
+        assert_eq!((health.status(), token.is_dead()), (HealthStatus::Up, false));
         token.refused("0123");
         token.next_check(1_800_000_000_000);
-        assert_eq!((health.status(), token.metric.get()), (Status::Down, 1));
-        let words = &health.troubles()[0];
+        assert_eq!((health.status(), token.metric.get()), (HealthStatus::Down, 1));
+        let words = &health.unhealthy_components()[0];
         for word in [
             "since 20",
             "replica 0123",
@@ -376,7 +376,7 @@ mod tests {
         }
         assert!(!format!("{token:?}").contains("abc.def"));
         token.clear("accepted");
-        assert_eq!((health.status(), token.metric.get()), (Status::Up, 0));
+        assert_eq!((health.status(), token.metric.get()), (HealthStatus::Up, 0));
     }
 
     #[test]

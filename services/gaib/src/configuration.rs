@@ -98,7 +98,7 @@ fn wrong(name: &str, problems: &Problems, printer: Printer) -> Failure {
     for problem in &problems.0 {
         printer.message(&json!({
             "type": "problem", "file": problem.file, "reason": problem.reason, "suggestion": problem.suggestion,
-            "line": problem.place.as_ref().map(|place| place.line), "column": problem.place.as_ref().map(|place| place.column),
+            "line": problem.location.as_ref().map(|place| place.line), "column": problem.location.as_ref().map(|place| place.column),
         }));
     }
     let count = counted(problems.0.len(), "problem");

@@ -59,7 +59,7 @@ impl Environment {
     }
 
     fn from_source(mut source: Source) -> Self {
-        let variables = source.take_family(variables::GAIB_VAR_PREFIX);
+        let variables = source.take_prefixed(variables::GAIB_VAR_PREFIX);
         Self { source, variables }
     }
 

@@ -1,9 +1,9 @@
-//! What the environment says.
+//! Configuration of the ingestor from environment variables.
 
 use std::fmt;
 use std::str::FromStr;
 
-use arrakis_broker::Settings;
+use arrakis_broker::BrokerSettings;
 use arrakis_config::{Reader, Secret, variables};
 use twilight_model::gateway::Intents;
 use url::Url;
@@ -16,42 +16,42 @@ use crate::resume::SessionLimits;
 pub struct Config {
     /// Bot token.
     pub token: Secret,
-    /// Where Discord's REST API is.
+    /// Base URL of Discord's REST API.
     pub api: ApiBase,
-    /// Broker.
-    pub broker: Settings,
-    /// Shards in all and those of this process.
+    /// Broker connection.
+    pub broker: BrokerSettings,
+    /// Total number of shards, and those of this process.
     pub shards: Shards,
     /// Gateway intents.
     pub intents: Intents,
-    /// Events that are forwarded.
+    /// Events to forward.
     pub events: AllowList,
-    /// Messages of one shard that may be unconfirmed at once.
+    /// Largest number of unconfirmed messages of a shard.
     pub window: usize,
-    /// Limits on attempts to connect a session; no variable sets them.
+    /// Limits on attempts to resume a session. No variable sets them.
     pub limits: SessionLimits,
 }
 
-/// Shards in all and those of this process.
+/// Total number of shards (`SHARD_COUNT`), and those of this process (`SHARD_RANGE`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Shards {
-    /// In all; `None` takes Discord's recommendation.
+    /// Total number; `None` for Discord's recommendation.
     pub count: Option<u32>,
-    /// First and last of this process; `None` takes all.
+    /// First and last shard of this process; `None` for all shards.
     pub range: Option<(u32, u32)>,
 }
 
-/// The base of the REST API as twilight-http takes it.
+/// Base URL of Discord's REST API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiBase {
-    /// Host, port and path before `/api/v10`.
+    /// Host, port and the path before `/api/v10`.
     pub authority: String,
-    /// Plain HTTP, as an emulator speaks.
+    /// Whether it is `http`, as an emulator's is.
     pub plain: bool,
 }
 
 impl Config {
-    /// Reads it.
+    /// Reads the configuration. Invalid variables are reported to `reader`.
     pub fn read(reader: &mut Reader) -> Option<Self> {
         let token = reader.secret(&variables::DISCORD_TOKEN);
         let token = token.and_then(|token| {
@@ -66,9 +66,12 @@ impl Config {
         });
         let api = reader.discord_api_base();
         let api = api.and_then(|url| {
-            ApiBase::split(&url).map_or_else(|| reader.refuse(&variables::DISCORD_API_BASE, "it names no host"), Some)
+            ApiBase::split(&url).map_or_else(
+                || reader.refuse(&variables::DISCORD_API_BASE, "the URL has no host"),
+                Some,
+            )
         });
-        let broker = Settings::read(reader);
+        let broker = BrokerSettings::read(reader);
         let shards = shards(reader);
         let intents = reader.defaulted::<IntentList>(&variables::INGESTOR_INTENTS);
         let events = reader.defaulted::<AllowList>(&variables::INGESTOR_EVENTS);
@@ -77,7 +80,7 @@ impl Config {
             if (1..=10_000).contains(&window) {
                 Some(window)
             } else {
-                reader.refuse(&variables::INGESTOR_WINDOW, "it is 1 to 10000")
+                reader.refuse(&variables::INGESTOR_WINDOW, "expected 1 to 10000")
             }
         });
         let events = events?;
@@ -86,7 +89,7 @@ impl Config {
             api: api?,
             broker: broker?,
             shards: shards?,
-            intents: needed(intents?.0, &events),
+            intents: required_intents(intents?.0, &events),
             events,
             window: window?,
             limits: SessionLimits::default(),
@@ -94,8 +97,8 @@ impl Config {
     }
 }
 
-/// Chat that is not forwarded need not be received.
-fn needed(intents: Intents, events: &AllowList) -> Intents {
+/// Removes intents whose events are not forwarded.
+fn required_intents(intents: Intents, events: &AllowList) -> Intents {
     if events.allows("MESSAGE_CREATE") {
         intents
     } else {
@@ -103,20 +106,20 @@ fn needed(intents: Intents, events: &AllowList) -> Intents {
     }
 }
 
-/// A slip of the pen must not cost the memory of a billion shards.
-pub(crate) const MOST_SHARDS: u32 = 65_536;
-/// Shards of one process: 2.5 million servers. Each costs some 200 KB once it is connected, and their tasks share one thread.
-pub(crate) const MOST_SHARDS_HELD: u32 = 1_024;
+/// Largest total number of shards. It protects against a mistyped number.
+pub(crate) const MAX_SHARDS: u32 = 65_536;
+/// Largest number of shards of one process: 2.5 million servers. A connected shard takes some 200 KB, and all share one thread.
+pub(crate) const MAX_SHARDS_HELD: u32 = 1_024;
 
 fn shards(reader: &mut Reader) -> Option<Shards> {
     let count = reader.optional::<u32>(&variables::SHARD_COUNT);
     let range = reader.optional::<Range>(&variables::SHARD_RANGE);
     let (count, range) = (count?, range?.map(|range| (range.0, range.1)));
     if count == Some(0) {
-        return reader.refuse(&variables::SHARD_COUNT, "there is at least one shard");
+        return reader.refuse(&variables::SHARD_COUNT, "expected at least one shard");
     }
-    if count.is_some_and(|count| count > MOST_SHARDS) {
-        let why = format!("{MOST_SHARDS} shards serve 160 million servers; more are not believed");
+    if count.is_some_and(|count| count > MAX_SHARDS) {
+        let why = format!("expected at most {MAX_SHARDS} shards, which serve 160 million servers");
         return reader.refuse(&variables::SHARD_COUNT, why);
     }
     if let (Some(count), Some((_, last))) = (count, range)
@@ -126,9 +129,10 @@ fn shards(reader: &mut Reader) -> Option<Shards> {
         return reader.refuse(&variables::SHARD_RANGE, why);
     }
     if let Some((first, last)) = range
-        && last - first >= MOST_SHARDS_HELD
+        && last - first >= MAX_SHARDS_HELD
     {
-        let why = format!("a process holds at most {MOST_SHARDS_HELD} shards; start more of them with a range each");
+        let why =
+            format!("a process holds at most {MAX_SHARDS_HELD} shards; start several processes with a range each");
         return reader.refuse(&variables::SHARD_RANGE, why);
     }
     Some(Shards { count, range })
@@ -140,19 +144,19 @@ impl FromStr for Range {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const WANTED: &str = "it is first-last, such as 0-3";
-        let (first, last) = text.split_once('-').ok_or(WANTED)?;
-        let number = |text: &str| text.trim().parse::<u32>().map_err(|_| WANTED);
+        const EXPECTED: &str = "expected first-last, such as 0-3";
+        let (first, last) = text.split_once('-').ok_or(EXPECTED)?;
+        let number = |text: &str| text.trim().parse::<u32>().map_err(|_| EXPECTED);
         let (first, last) = (number(first)?, number(last)?);
         if first > last {
-            return Err("the first shard is not after the last");
+            return Err("the first shard must not exceed the last");
         }
         Ok(Self(first, last))
     }
 }
 
 impl ApiBase {
-    /// Splits an address that [`arrakis_config::discord_api_base`] accepts. `None` when it has no host.
+    /// Splits an address that [`arrakis_config::parse_discord_api_base`] accepts. `None` when it has no host.
     fn split(url: &Url) -> Option<Self> {
         let prefix = url.path().trim_end_matches('/').strip_suffix("/api/v10")?;
         let host = url.host_str()?;
@@ -171,7 +175,7 @@ impl fmt::Display for ApiBase {
     }
 }
 
-/// Intents by name. Those whose events nobody forwards, and message content, are not to be had.
+/// Supported intents by name. Message content and intents whose events are not forwarded are not supported.
 const INTENTS: [(&str, Intents); 4] = [
     ("guilds", Intents::GUILDS),
     ("guild_members", Intents::GUILD_MEMBERS),
@@ -190,8 +194,8 @@ impl FromStr for IntentList {
             let Some((_, intent)) = INTENTS.iter().find(|(known, _)| *known == name) else {
                 let known: Vec<_> = INTENTS.iter().map(|(name, _)| *name).collect();
                 return Err(match name {
-                    "message_content" => "message content is never asked for".to_owned(),
-                    _ => format!("\"{name}\" is none of {}", known.join(", ")),
+                    "message_content" => "message content is not supported".to_owned(),
+                    _ => format!("\"{name}\" is not one of {}", known.join(", ")),
                 });
             };
             all |= *intent;
@@ -223,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn token_and_broker_are_enough() {
+    fn token_and_broker_are_sufficient() {
         let config = load(&[]).unwrap();
         assert_eq!(
             config.api,
@@ -238,14 +242,14 @@ mod tests {
     }
 
     #[test]
-    fn chat_is_asked_for_only_when_it_is_forwarded() {
+    fn message_intents_are_requested_only_if_messages_are_forwarded() {
         let config = load(&[("INGESTOR_EVENTS", "INTERACTION_CREATE,MESSAGE_CREATE")]).unwrap();
         assert!(config.intents.contains(Intents::GUILD_MESSAGES));
         assert!(!config.intents.contains(Intents::MESSAGE_CONTENT));
     }
 
     #[test]
-    fn the_base_of_the_api_is_taken_apart() {
+    fn api_base_is_split() {
         let config = load(&[("DISCORD_API_BASE", "http://127.0.0.1:9000/emulated/api/v10/")]).unwrap();
         assert_eq!(
             config.api,
@@ -266,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_wrong_is_named_at_once() {
+    fn all_invalid_variables_are_named_at_once() {
         let error = refusal(&[
             ("DISCORD_TOKEN", "abc"),
             ("SHARD_RANGE", "3"),
@@ -277,7 +281,7 @@ mod tests {
         for words in [
             "three parts",
             "first-last",
-            "message content is never asked for",
+            "message content is not supported",
             "GUILD_MEMBER_AD",
             "1 to 10000",
         ] {
@@ -287,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_lies_within_the_count() {
+    fn range_outside_the_count_is_refused() {
         let config = load(&[("SHARD_COUNT", "4"), ("SHARD_RANGE", "2-3")]).unwrap();
         assert_eq!(
             config.shards,
@@ -298,8 +302,8 @@ mod tests {
         );
         assert!(refusal(&[("SHARD_COUNT", "4"), ("SHARD_RANGE", "0-4")]).contains("the last shard is 3"));
         assert!(refusal(&[("SHARD_COUNT", "0")]).contains("at least one shard"));
-        assert!(refusal(&[("SHARD_COUNT", "4000000000")]).contains("not believed"));
-        assert!(refusal(&[("SHARD_RANGE", "3-2")]).contains("not after the last"));
+        assert!(refusal(&[("SHARD_COUNT", "4000000000")]).contains("at most 65536"));
+        assert!(refusal(&[("SHARD_RANGE", "3-2")]).contains("must not exceed the last"));
         assert!(refusal(&[("SHARD_RANGE", "0-1024")]).contains("at most 1024 shards"));
     }
 }

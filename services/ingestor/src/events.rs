@@ -1,22 +1,22 @@
-//! Which events are forwarded.
+//! The list of events to forward (`INGESTOR_EVENTS`).
 
 use std::str::FromStr;
 
 use arrakis_contracts::routing::Route;
 
-/// Names of events as the gateway spells them, `*` at the end standing for any rest.
+/// The events to forward: gateway names, or prefixes that end with `*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AllowList(Vec<Pattern>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Pattern {
-    Exactly(String),
-    Beginning(String),
+    Exact(String),
+    Prefix(String),
 }
 
-/// Dispatches that have a route, by which a pattern is checked for a slip of the pen. Discord may add to `GUILD_ROLE_*` and
-/// `CHANNEL_*`; those come through their pattern.
-pub(crate) const KNOWN: [&str; 15] = [
+/// Events that have a route. A pattern that matches none of them is refused as a typing error. Events that Discord adds to
+/// `GUILD_ROLE_*` and `CHANNEL_*` match these patterns, too.
+pub(crate) const FORWARDABLE: [&str; 15] = [
     "INTERACTION_CREATE",
     "GUILD_MEMBER_ADD",
     "GUILD_MEMBER_REMOVE",
@@ -35,19 +35,19 @@ pub(crate) const KNOWN: [&str; 15] = [
 ];
 
 impl Pattern {
-    fn fits(&self, event: &str) -> bool {
+    fn matches(&self, event: &str) -> bool {
         match self {
-            Self::Exactly(name) => name == event,
-            Self::Beginning(prefix) => event.starts_with(prefix.as_str()),
+            Self::Exact(name) => name == event,
+            Self::Prefix(prefix) => event.starts_with(prefix.as_str()),
         }
     }
 }
 
 impl AllowList {
-    /// Whether an event is forwarded.
+    /// Whether to forward the event with this gateway name.
     pub fn allows(&self, event: &str) -> bool {
         let routed = event == "INTERACTION_CREATE" || Route::of_event(event).is_some();
-        routed && self.0.iter().any(|pattern| pattern.fits(event))
+        routed && self.0.iter().any(|pattern| pattern.matches(event))
     }
 }
 
@@ -58,13 +58,13 @@ impl FromStr for AllowList {
         let mut patterns = Vec::new();
         for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
             let pattern = match name.strip_suffix('*') {
-                Some(prefix) => Pattern::Beginning(prefix.to_owned()),
-                None => Pattern::Exactly(name.to_owned()),
+                Some(prefix) => Pattern::Prefix(prefix.to_owned()),
+                None => Pattern::Exact(name.to_owned()),
             };
-            if !KNOWN.iter().any(|event| pattern.fits(event)) {
+            if !FORWARDABLE.iter().any(|event| pattern.matches(event)) {
                 return Err(format!(
-                    "\"{name}\" is no event that can be forwarded; those are {}",
-                    KNOWN.join(", ")
+                    "\"{name}\" matches no event that can be forwarded; those are {}",
+                    FORWARDABLE.join(", ")
                 ));
             }
             patterns.push(pattern);
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_fit_names_and_beginnings() {
+    fn patterns_match_names_and_prefixes() {
         let list: AllowList = "INTERACTION_CREATE, GUILD_ROLE_*".parse().unwrap();
         for event in ["INTERACTION_CREATE", "GUILD_ROLE_CREATE", "GUILD_ROLE_SOMETHING_NEW"] {
             assert!(list.allows(event), "{event}");
@@ -92,21 +92,21 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_route_is_never_forwarded() {
+    fn event_without_a_route_is_not_forwarded() {
         let list: AllowList = "*".parse().unwrap();
         assert!(!list.allows("TYPING_START") && list.allows("CHANNEL_CREATE"));
     }
 
     #[test]
-    fn every_known_event_has_a_route() {
+    fn every_forwardable_event_has_a_route() {
         let all: AllowList = "*".parse().unwrap();
-        for event in KNOWN {
+        for event in FORWARDABLE {
             assert!(all.allows(event), "{event}");
         }
     }
 
     #[test]
-    fn a_slip_of_the_pen_is_refused() {
+    fn pattern_that_matches_no_event_is_refused() {
         let error = "GUILD_MEMBERS_*".parse::<AllowList>().unwrap_err();
         assert!(
             error.contains("GUILD_MEMBERS_*") && error.contains("GUILD_MEMBER_ADD"),

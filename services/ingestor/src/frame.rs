@@ -1,4 +1,4 @@
-//! From a gateway frame to a labelled message: reads the few fields that labels need and leaves the payload as it is.
+//! Builds a labelled message from a gateway frame. Reads the few fields that labels need; the payload is unchanged.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// A frame: `op`, and for dispatches sequence number, name and the bytes of the payload.
+/// A gateway frame: opcode, and for dispatches sequence number, event name and the bytes of the payload.
 /// <https://discord.com/developers/docs/events/gateway-events#payload-structure>
 #[derive(Debug, Deserialize)]
 pub(crate) struct Frame<'a> {
@@ -25,24 +25,24 @@ pub(crate) struct Frame<'a> {
     pub(crate) d: Option<&'a RawValue>,
 }
 
-/// READY, of which a session is made.
+/// The fields of READY that a session needs.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Ready {
     pub(crate) session_id: String,
-    /// Text that is an address, or anything else: a session without one is resumed at the gateway's own address.
+    /// A URL; any other value is ignored, and the session is resumed at the gateway's own URL.
     #[serde(default)]
     pub(crate) resume_gateway_url: Option<serde_json::Value>,
 }
 
-/// Op 10.
+/// The payload of HELLO (op 10).
 #[derive(Debug, Deserialize)]
 pub(crate) struct Hello {
     pub(crate) heartbeat_interval: u64,
 }
 
-/// What is known of an event before its payload is looked at.
+/// Labels of an event that do not come from its frame.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Context<'a> {
+pub(crate) struct LabelContext<'a> {
     pub(crate) shard: u32,
     pub(crate) shards: u32,
     pub(crate) session: &'a str,
@@ -52,17 +52,19 @@ pub(crate) struct Context<'a> {
     pub(crate) clock_offset_ms: i64,
 }
 
-/// Why a frame cannot be labelled.
+/// Why a frame cannot be processed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FrameError {
-    #[error("the frame is no JSON of the gateway (cut off?): {0}")]
+    #[error("the frame is not JSON in the form of the gateway (truncated?): {0}")]
     Malformed(#[from] serde_json::Error),
     #[error("the dispatch has no {0}")]
     Missing(&'static str),
     #[error("the payload of op {op} cannot be read: {error}")]
     Payload { op: u8, error: serde_json::Error },
-    #[error("twilight-gateway cannot read the frame (op {0})")]
-    Misread(u8),
+    #[error("twilight-gateway cannot parse the frame (op {0})")]
+    Unparsed(u8),
+    #[error("the dispatch was received before READY")]
+    NoSession,
     #[error("the sequence number {seq} cannot follow {last}")]
     Sequence { last: u64, seq: u64 },
     #[error("the pipeline to the broker has no room")]
@@ -74,7 +76,7 @@ impl<'a> Frame<'a> {
         Ok(serde_json::from_slice(text)?)
     }
 
-    /// The payload read as `T`.
+    /// Parses the payload.
     pub(crate) fn payload<T: Deserialize<'a>>(&self) -> Result<T, FrameError> {
         let raw = self.d.ok_or(FrameError::Missing("d"))?;
         serde_json::from_str(raw.get()).map_err(|error| FrameError::Payload { op: self.op, error })
@@ -102,7 +104,7 @@ struct InteractionData<'a> {
 }
 
 #[derive(Deserialize)]
-struct OfGuild<'a> {
+struct GuildField<'a> {
     #[serde(borrow, default)]
     guild_id: Option<Cow<'a, str>>,
 }
@@ -117,32 +119,34 @@ struct Guild<'a> {
     joined_at: Option<Cow<'a, str>>,
 }
 
-struct Read {
+/// What the labels need of a payload.
+struct ParsedPayload {
+    /// Id of an interaction.
     id: Option<u64>,
     guild: Option<u64>,
     route: Route,
 }
 
-/// The message of a dispatch. `text` is the frame that `frame` was read from; the message keeps its bytes without a copy.
-pub(crate) fn label(text: &Bytes, frame: &Frame<'_>, context: Context<'_>) -> Result<Message, FrameError> {
+/// Builds the message of a dispatch. `text` is the text of `frame`; the message shares its bytes.
+pub(crate) fn label(text: &Bytes, frame: &Frame<'_>, context: LabelContext<'_>) -> Result<Message, FrameError> {
     let event = frame.t.as_deref().ok_or(FrameError::Missing("t"))?;
     let seq = frame.s.ok_or(FrameError::Missing("s"))?;
     let raw = frame.d.ok_or(FrameError::Missing("d"))?;
-    let read = match event {
+    let payload = match event {
         "INTERACTION_CREATE" => interaction(raw)?,
         "GUILD_CREATE" | "GUILD_DELETE" | "GUILD_UPDATE" => guild(event, raw, context)?,
         _ => {
-            let of: OfGuild<'_> = serde_json::from_str(raw.get())?;
+            let payload: GuildField<'_> = serde_json::from_str(raw.get())?;
             let route = Route::of_event(event).ok_or(FrameError::Missing("route"))?;
-            Read {
+            ParsedPayload {
                 id: None,
-                guild: of.guild_id.and_then(|id| id.parse().ok()),
+                guild: payload.guild_id.and_then(|id| id.parse().ok()),
                 route,
             }
         }
     };
     let labels = Labels {
-        event_id: read
+        event_id: payload
             .id
             .map_or_else(|| EventId::of_dispatch(context.session, seq), EventId::of_interaction),
         event: event.to_owned(),
@@ -150,25 +154,25 @@ pub(crate) fn label(text: &Bytes, frame: &Frame<'_>, context: Context<'_>) -> Re
         shards: context.shards,
         session: context.session.to_owned(),
         seq,
-        guild: read.guild,
+        guild: payload.guild,
         received_us: context.received_us,
         clock_offset_ms: context.clock_offset_ms,
         traceparent: Traceparent::new_root().to_string(),
     };
     let body = text.slice_ref(raw.get().as_bytes());
-    let mut message = Message::new(names::EVENTS, read.route.key, labels.event_id.as_str(), event, body);
-    message.priority = Some(read.route.priority);
+    let mut message = Message::new(names::EVENTS, payload.route.key, labels.event_id.as_str(), event, body);
+    message.priority = Some(payload.route.priority);
     message.timestamp = Some(context.received_us / 1_000_000);
     message.app_id = Some("arrakis-ingestor".to_owned());
     message.headers = labels.headers();
-    // A full queue of server events must not stall the interactions behind it: they wait in the broker instead of here.
+    // Server events that a full queue refuses wait in a retry queue of the broker, so that they do not delay interactions.
     if message.routing_key.starts_with("guild.") || message.routing_key.starts_with("member.") {
         message.on_refusal = Some((names::retry(names::RETRY_SECONDS[0]), names::EVENTS_GUILD.to_owned()));
     }
     Ok(message)
 }
 
-fn interaction(raw: &RawValue) -> Result<Read, FrameError> {
+fn interaction(raw: &RawValue) -> Result<ParsedPayload, FrameError> {
     let read: Interaction<'_> = serde_json::from_str(raw.get())?;
     let data = read.data.unwrap_or_default();
     let name = data.name.as_deref().unwrap_or_default();
@@ -181,7 +185,7 @@ fn interaction(raw: &RawValue) -> Result<Read, FrameError> {
         5 => InteractionKind::Modal(custom_id),
         other => InteractionKind::Other(other),
     };
-    Ok(Read {
+    Ok(ParsedPayload {
         id: Some(
             read.id
                 .parse()
@@ -192,8 +196,9 @@ fn interaction(raw: &RawValue) -> Result<Read, FrameError> {
     })
 }
 
-/// A server that says it was joined before this session began was there before: it is back after an identify or an outage.
-fn guild(event: &str, raw: &RawValue, context: Context<'_>) -> Result<Read, FrameError> {
+/// Parses a server event. A `GUILD_CREATE` of a server that the bot joined before the session began is not a join: it follows an
+/// IDENTIFY or an outage.
+fn guild(event: &str, raw: &RawValue, context: LabelContext<'_>) -> Result<ParsedPayload, FrameError> {
     let read: Guild<'_> = serde_json::from_str(raw.get())?;
     let route = match event {
         "GUILD_CREATE" => {
@@ -204,7 +209,7 @@ fn guild(event: &str, raw: &RawValue, context: Context<'_>) -> Result<Read, Fram
         "GUILD_DELETE" => Route::of_guild_delete(read.unavailable == Some(true)),
         _ => Route::of_event(event).ok_or(FrameError::Missing("route"))?,
     };
-    Ok(Read {
+    Ok(ParsedPayload {
         id: None,
         guild: read.id.parse().ok(),
         route,
@@ -217,7 +222,7 @@ mod tests {
 
     use super::*;
 
-    const CONTEXT: Context<'static> = Context {
+    const CONTEXT: LabelContext<'static> = LabelContext {
         shard: 1,
         shards: 4,
         session: "abc",
@@ -233,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn the_body_is_the_payload_byte_for_byte() {
+    fn body_is_the_unchanged_payload() {
         let d = "{ \"guild_id\":\"7\",  \"user\":{\"id\":\"1\",\"name\":\"\\u6c99丘\"}, \"n\":1.0e2, \"n\":12345678901234567890 }";
         let message = labelled(&format!("{{\"t\":\"GUILD_MEMBER_ADD\",\"s\":9,\"op\":0,\"d\":{d}}}")).unwrap();
         assert_eq!(message.body, d.as_bytes());
@@ -249,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interaction_is_known_by_its_own_id_and_routed_by_kind() {
+    fn interaction_has_its_own_id_and_is_routed_by_kind() {
         let of = |kind: u64, data: &str| {
             let d = format!("{{\"id\":\"42\",\"type\":{kind},\"token\":\"t\",\"guild_id\":\"7\",\"data\":{data}}}");
             let message = labelled(&format!("{{\"op\":0,\"s\":3,\"t\":\"INTERACTION_CREATE\",\"d\":{d}}}")).unwrap();
@@ -277,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_is_no_removal() {
+    fn outage_is_not_a_removal() {
         let key = |d: &str| {
             labelled(&format!("{{\"op\":0,\"s\":3,\"t\":\"GUILD_DELETE\",\"d\":{d}}}"))
                 .unwrap()
@@ -289,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_after_an_identify_is_not_a_new_one() {
+    fn guild_create_of_an_older_server_is_not_a_join() {
         let key = |joined: &str| {
             let text = format!(
                 "{{\"op\":0,\"s\":3,\"t\":\"GUILD_CREATE\",\"d\":{{\"id\":\"7\",\"joined_at\":\"{joined}\",\"name\":\"x\"}}}}"
@@ -304,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn server_events_have_a_detour_and_chat_has_not() {
+    fn server_events_have_an_alternative_route_and_messages_have_not() {
         let of = |event: &str| {
             labelled(&format!(
                 "{{\"op\":0,\"s\":3,\"t\":\"{event}\",\"d\":{{\"guild_id\":\"7\"}}}}"
@@ -316,10 +321,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_or_lacks_something_is_refused_in_words() {
+    fn truncated_or_incomplete_frame_is_refused() {
         let error = |text: &str| labelled(text).unwrap_err().to_string();
-        assert!(error("{\"op\":0,\"s\":3,\"t\":\"GUILD_CREATE\",\"d\":{\"id\":").contains("cut off"));
-        assert!(error("not json").contains("no JSON"));
+        assert!(error("{\"op\":0,\"s\":3,\"t\":\"GUILD_CREATE\",\"d\":{\"id\":").contains("truncated"));
+        assert!(error("not json").contains("not JSON"));
         assert!(error("{\"op\":0,\"t\":\"GUILD_CREATE\",\"d\":{\"id\":\"1\"}}").contains("has no s"));
         assert!(error("{\"op\":0,\"s\":1,\"t\":\"GUILD_CREATE\"}").contains("has no d"));
     }

@@ -1,4 +1,4 @@
-//! What strangers send, and what none of it may do to the ingestor: see `arrakis-fuzz`.
+//! Fuzz tests of input from Discord, the broker and the environment: see `arrakis-fuzz`.
 
 use arrakis_config::{Reader, Service, Source};
 use arrakis_fuzz::Fuzz;
@@ -7,17 +7,17 @@ use bytes::Bytes;
 use crate::clock::ClockOffset;
 use crate::config::Config;
 use crate::discord::{GatewayInfo, gateway_url};
-use crate::frame::{Context, Frame, Hello, Ready, label};
-use crate::serve::{FRAME_BYTES, division};
-use crate::session::{Saved, Session};
+use crate::frame::{Frame, Hello, LabelContext, Ready, label};
+use crate::serve::{FRAME_BYTES, divide_shards};
+use crate::session::{Session, StoredState};
 
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
-/// Longest short string of AMQP: ids, types and routing keys are such.
+/// Longest AMQP short string in bytes: ids, types and routing keys.
 const SHORT: usize = 255;
-/// All headers of a message travel in one frame, with its properties.
+/// Bytes for all headers of a message: they share one frame with the properties.
 const HEADER_BYTES: usize = FRAME_BYTES as usize - (2 << 10);
 
-/// One frame as a connection handles it: a session from READY, a label from any other dispatch.
+/// Processes a frame as a connection does: a session from READY, labels from any other dispatch.
 fn read_frame(text: &[u8]) -> String {
     let bytes = Bytes::copy_from_slice(text);
     let frame = match Frame::read(&bytes) {
@@ -40,7 +40,7 @@ fn read_frame(text: &[u8]) -> String {
 }
 
 fn dispatch(bytes: &Bytes, frame: &Frame<'_>) -> String {
-    let context = Context {
+    let context = LabelContext {
         shard: 1,
         shards: 4,
         session: "abc",
@@ -69,7 +69,7 @@ fn dispatch(bytes: &Bytes, frame: &Frame<'_>) -> String {
         .map(|(name, value)| name.len() + format!("{value:?}").len())
         .sum();
     assert!(headers <= HEADER_BYTES, "{headers} bytes of headers");
-    // The body is a piece of the frame, not a copy of it.
+    // The body shares the frame's bytes.
     let frame_bytes = bytes.as_ptr_range();
     assert!(
         message.body.is_empty() || frame_bytes.contains(&message.body.as_ptr()),
@@ -104,12 +104,12 @@ fn gateway_frames() {
         "\"joined_at\":\"",
     ];
     Fuzz::target(HERE, "gateway_frames")
-        .words(&words)
+        .dictionary(&words)
         .cases(8_000)
         .run(read_frame);
 }
 
-/// What passes our check is what twilight connects to, and it panics where that is no address.
+/// twilight panics at a URL that it cannot parse, so an accepted URL must be parsable.
 #[test]
 fn gateway_addresses() {
     let words = [
@@ -127,9 +127,9 @@ fn gateway_addresses() {
         "\\",
     ];
     Fuzz::target(HERE, "gateway_addresses")
-        .words(&words)
+        .dictionary(&words)
         .cases(8_000)
-        .longest(2_048)
+        .max_length(2_048)
         .run(|text| {
             let Ok(text) = std::str::from_utf8(text) else {
                 return "no text".to_owned();
@@ -149,7 +149,7 @@ fn gateway_addresses() {
         });
 }
 
-/// The value in the shard's queue, which an operator or another version may have written.
+/// The value in a shard's queue, which an operator or another version may have written.
 #[test]
 fn stored_sessions() {
     let words = [
@@ -162,12 +162,12 @@ fn stored_sessions() {
         "\"since_ms\":",
     ];
     Fuzz::target(HERE, "stored_sessions")
-        .words(&words)
+        .dictionary(&words)
         .cases(8_000)
-        .run(|value| match Saved::decode(value) {
+        .run(|value| match StoredState::decode(value) {
             Some(saved) => {
                 assert_eq!(
-                    Saved::decode(&saved.encode()).as_ref(),
+                    StoredState::decode(&saved.encode()).as_ref(),
                     Some(&saved),
                     "what is written back is read"
                 );
@@ -182,8 +182,8 @@ fn stored_sessions() {
 fn dates() {
     let words = ["Sat, ", "21 Nov 2026", "GMT", " 9999 ", " 0000 ", "23:59:60"];
     Fuzz::target(HERE, "dates")
-        .words(&words)
-        .longest(512)
+        .dictionary(&words)
+        .max_length(512)
         .cases(8_000)
         .run(|date| {
             let clock = ClockOffset::default();
@@ -192,7 +192,7 @@ fn dates() {
         });
 }
 
-/// Every variable, and what follows from it before anything connects.
+/// All variables, and the division into shards.
 #[test]
 fn configuration() {
     let names: Vec<_> = arrakis_config::VARIABLES
@@ -201,13 +201,13 @@ fn configuration() {
         .collect();
     let words: Vec<_> = names.iter().map(String::as_str).collect();
     let fuzz = Fuzz::target(HERE, "configuration")
-        .words(&words)
+        .dictionary(&words)
         .cases(400)
-        .memory(64, 4 << 20);
+        .max_memory(64, 4 << 20);
     fuzz.run(|text| {
         let text = String::from_utf8_lossy(text);
         let pairs = text.lines().filter_map(|line| line.split_once('='));
-        // A file of the operator's is read; which ones there are is not the reader's matter.
+        // The reader would open files of the machine.
         let pairs = pairs.filter(|(name, _)| !name.ends_with("_FILE"));
         let config = match Reader::load(Service::Ingestor, Source::pairs(pairs), Config::read) {
             Ok(config) => config,
@@ -221,7 +221,7 @@ fn configuration() {
             total: 1_000,
             reset_after: std::time::Duration::ZERO,
         };
-        match division(config.shards, &info) {
+        match divide_shards(config.shards, &info) {
             Ok((_, ids)) => format!("good {}", ids.len() > 1),
             Err(error) => error.to_string(),
         }

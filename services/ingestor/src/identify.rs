@@ -1,14 +1,14 @@
-//! When a shard may identify, and at which address: the session-start budget first, then the slot of its `max_concurrency`
-//! bucket. Keeps Discord's newest answer to `GET /gateway/bot`.
+//! When a shard may send IDENTIFY, and the gateway's URL. First the session start limit must allow it, then the shard takes the
+//! identify slot of its `max_concurrency` bucket. Caches the last response of `GET /gateway/bot`.
 //! <https://discord.com/developers/docs/events/gateway#session-start-limit-object>
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrakis_broker::topology::identify_slot;
-use arrakis_broker::{Backoff, Link, take_slot};
-use arrakis_runtime::{Component, Fatal, fail_point};
+use arrakis_broker::topology::identify_slot_queue;
+use arrakis_broker::{Backoff, BrokerConnection, take_slot};
+use arrakis_runtime::{Fatal, HealthComponent, fail_point};
 use tokio::sync::{Mutex, oneshot};
 use tokio::time::Instant;
 use twilight_gateway::queue::Queue;
@@ -16,146 +16,151 @@ use twilight_gateway::queue::Queue;
 use crate::discord::{AskError, Discord, GatewayInfo, refused_token};
 use crate::metrics::Metrics;
 
-/// How long an answer serves. Discord answers this call twice in five seconds, and many shards begin at once.
-const ANSWER_SERVES: Duration = Duration::from_secs(30);
-/// How long to wait at most before the budget is read again.
-const LOOK_AGAIN: Duration = Duration::from_secs(300);
-/// Waits between two questions for the gateway's address while it cannot be connected to.
-const ADDRESS_WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// How long a response is used. Discord allows this call twice in five seconds, and many shards start at once.
+const CACHE_TIME: Duration = Duration::from_secs(30);
+/// Longest wait before the session start limit is read again.
+const MAX_LIMIT_WAIT: Duration = Duration::from_secs(300);
 
-/// Gives shards their turn. Cloning shares it.
+/// Grants IDENTIFY to shards. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct IdentifyQueue(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    link: Link,
+    connection: BrokerConnection,
     discord: Discord,
-    component: Component,
+    component: HealthComponent,
     metrics: Metrics,
-    known: Mutex<Known>,
-    /// What every shard reads of the newest answer.
-    newest: parking_lot::Mutex<Newest>,
-    /// When each shard last had its turn.
+    limit: Mutex<SessionStartLimit>,
+    gateway: parking_lot::Mutex<Gateway>,
+    /// When IDENTIFY was last granted to each shard.
     granted: parking_lot::Mutex<HashMap<u32, Instant>>,
 }
 
+/// The parts of the last response that all shards read.
 #[derive(Debug)]
-struct Newest {
+struct Gateway {
     url: Arc<str>,
     max_concurrency: u32,
 }
 
-/// The budget as it was last said, less what was used since.
+/// The last response, with the identifies subtracted that were used since.
 #[derive(Debug)]
-struct Known {
+struct SessionStartLimit {
     info: GatewayInfo,
-    at: Instant,
-    /// When the address may be asked for again because it failed, and the waits before that.
-    ask_again_at: Instant,
-    waits: Backoff,
+    read_at: Instant,
+    /// When the URL may be read again because the gateway is unreachable, and the waits between these reads.
+    next_url_read: Instant,
+    url_waits: Backoff,
 }
 
-fn address_waits() -> Backoff {
-    Backoff::new(ADDRESS_WAITS.0, ADDRESS_WAITS.1)
+/// Waits between two reads of the gateway's URL while the gateway is unreachable.
+fn url_waits() -> Backoff {
+    Backoff::new(Duration::from_secs(1), Duration::from_secs(60))
 }
 
 impl IdentifyQueue {
-    pub(crate) fn new(link: Link, discord: Discord, info: GatewayInfo, component: Component, metrics: Metrics) -> Self {
+    pub(crate) fn new(
+        connection: BrokerConnection,
+        discord: Discord,
+        info: GatewayInfo,
+        component: HealthComponent,
+        metrics: Metrics,
+    ) -> Self {
         component.up();
-        let newest = Newest {
+        let gateway = Gateway {
             url: info.url.as_str().into(),
             max_concurrency: info.max_concurrency,
         };
         let now = Instant::now();
-        let known = Mutex::new(Known {
+        let limit = Mutex::new(SessionStartLimit {
             info,
-            at: now,
-            ask_again_at: now,
-            waits: address_waits(),
+            read_at: now,
+            next_url_read: now,
+            url_waits: url_waits(),
         });
         Self(Arc::new(Inner {
-            link,
+            connection,
             discord,
             component,
             metrics,
-            known,
-            newest: parking_lot::Mutex::new(newest),
+            limit,
+            gateway: parking_lot::Mutex::new(gateway),
             granted: parking_lot::Mutex::default(),
         }))
     }
 
-    /// When this shard last had its turn to identify.
+    /// When IDENTIFY was last granted to this shard.
     pub(crate) fn granted(&self, shard: u32) -> Option<Instant> {
         self.0.granted.lock().get(&shard).copied()
     }
 
-    /// The gateway's address, as Discord said last.
+    /// The gateway's URL in the last response.
     pub(crate) fn gateway_url(&self) -> Arc<str> {
-        self.0.newest.lock().url.clone()
+        self.0.gateway.lock().url.clone()
     }
 
-    /// The gateway answers at its address.
-    pub(crate) fn address_works(&self) {
-        // Whoever asks at this moment resets it at the next.
-        if let Ok(mut known) = self.0.known.try_lock() {
-            known.waits = address_waits();
+    /// Records that the gateway is reachable at its URL.
+    pub(crate) fn gateway_is_reachable(&self) {
+        // While another shard holds the lock, the reset is left to the next connection.
+        if let Ok(mut limit) = self.0.limit.try_lock() {
+            limit.url_waits = url_waits();
         }
     }
 
-    /// The gateway does not answer at its address: asks for it once more, unless that was done a moment ago. Without an answer
-    /// the old address stays.
+    /// Records that the gateway is unreachable at its URL, and reads the URL again unless it was read recently. If that fails, the old
+    /// URL stays.
     ///
     /// # Errors
     /// When Discord refuses the token.
-    pub(crate) async fn address_failed(&self) -> Result<(), Fatal> {
+    pub(crate) async fn gateway_is_unreachable(&self) -> Result<(), Fatal> {
         let inner = &self.0;
-        // A shard that asks at this moment asks for all.
-        let Ok(mut known) = inner.known.try_lock() else {
+        // Another shard reads the URL at present.
+        let Ok(mut limit) = inner.limit.try_lock() else {
             return Ok(());
         };
-        if Instant::now() < known.ask_again_at {
+        if Instant::now() < limit.next_url_read {
             return Ok(());
         }
-        let wait = known.waits.next_wait();
-        let answer = inner.discord.ask().await;
-        let retry_after = match answer {
+        let wait = limit.url_waits.next_wait();
+        let response = inner.discord.ask().await;
+        let retry_after = match response {
             Ok(info) => {
-                inner.learn(&mut known, info);
+                inner.update(&mut limit, info);
                 inner.component.up();
                 Duration::ZERO
             }
             Err(AskError::Unauthorized) => return Err(refused_token("GET /gateway/bot answers 401")),
             Err(error) => {
-                tracing::warn!(%error, "the gateway's address cannot be read anew; the old one stays");
+                tracing::warn!(%error, "the gateway's URL cannot be read again; the old one stays");
                 inner.component.degraded(error.to_string());
                 error.retry_after()
             }
         };
-        known.ask_again_at = Instant::now() + wait.max(retry_after);
+        limit.next_url_read = Instant::now() + wait.max(retry_after);
         Ok(())
     }
 
-    /// Waits until the session-start budget allows one more identify, before a connection is made for it.
+    /// Waits until the session start limit allows one more IDENTIFY. Called before the connection is opened.
     ///
     /// # Errors
     /// When Discord refuses the token.
-    pub(crate) async fn budget(&self) -> Result<(), Fatal> {
+    pub(crate) async fn wait_for_session_start(&self) -> Result<(), Fatal> {
         let inner = &self.0;
         loop {
-            // Held while asking: shards that begin together ask once between them.
-            let mut known = inner.known.lock().await;
-            if known.at.elapsed() >= ANSWER_SERVES || hold_back(&known.info).is_some() {
+            // The lock is held during the call, so that shards that start together send one request.
+            let mut limit = inner.limit.lock().await;
+            if limit.read_at.elapsed() >= CACHE_TIME || limit_wait(&limit.info).is_some() {
                 let away = |why: &str| inner.component.degraded(why);
                 let info = inner.discord.ask_until_answered(away).await?;
-                inner.learn(&mut known, info);
+                inner.update(&mut limit, info);
             }
-            let wait = hold_back(&known.info);
+            let wait = limit_wait(&limit.info);
             if wait.is_none() {
-                known.info.remaining = known.info.remaining.saturating_sub(1);
+                limit.info.remaining = limit.info.remaining.saturating_sub(1);
             }
-            let info = known.info.clone();
-            drop(known);
+            let info = limit.info.clone();
+            drop(limit);
             inner.metrics.identifies_left(info.remaining);
             let Some(wait) = wait else {
                 inner
@@ -163,66 +168,66 @@ impl IdentifyQueue {
                     .up_with(format!("{} of {} identifies left", info.remaining, info.total));
                 return Ok(());
             };
-            let why = format!(
-                "{} of {} identifies are left for {} min; beyond the limit Discord resets the token. Waiting. Find what makes \
-                 shards identify again and again (a crash loop?)",
+            let reason = format!(
+                "waiting: only {} of {} identifies are left for {} min, and Discord resets the token beyond the limit. Find out why \
+                 shards identify repeatedly (a crash loop?)",
                 info.remaining,
                 info.total,
                 info.reset_after.as_secs() / 60
             );
-            tracing::error!(why, "the session-start budget is nearly used up");
-            inner.component.degraded(why);
+            tracing::error!(reason, "the session start limit is nearly reached");
+            inner.component.degraded(reason);
             tokio::time::sleep(wait).await;
         }
     }
 }
 
 impl Inner {
-    fn learn(&self, known: &mut Known, info: GatewayInfo) {
-        let mut newest = self.newest.lock();
-        if *newest.url != *info.url {
-            tracing::warn!(before = %newest.url, now = info.url, "the gateway's address changed");
-            newest.url = info.url.as_str().into();
+    fn update(&self, limit: &mut SessionStartLimit, info: GatewayInfo) {
+        let mut gateway = self.gateway.lock();
+        if *gateway.url != *info.url {
+            tracing::warn!(before = %gateway.url, now = info.url, "the gateway's URL changed");
+            gateway.url = info.url.as_str().into();
         }
-        newest.max_concurrency = info.max_concurrency;
-        known.info = info;
-        known.at = Instant::now();
+        gateway.max_concurrency = info.max_concurrency;
+        limit.info = info;
+        limit.read_at = Instant::now();
     }
 }
 
-/// How long to wait, if the last hundredth of the budget is reached. It is kept for a person who must restart something.
-fn hold_back(info: &GatewayInfo) -> Option<Duration> {
+/// How long to wait if only a hundredth of the session start limit is left. That part is reserved for restarts by an operator.
+fn limit_wait(info: &GatewayInfo) -> Option<Duration> {
     if fail_point::skips("ingestor.guard.budget") {
         return None;
     }
     let reserve = info.total / 100;
-    (info.remaining <= reserve).then(|| info.reset_after.clamp(Duration::from_secs(1), LOOK_AGAIN))
+    (info.remaining <= reserve).then(|| info.reset_after.clamp(Duration::from_secs(1), MAX_LIMIT_WAIT))
 }
 
 impl Queue for IdentifyQueue {
-    /// Called by twilight when a connection stands and wants to identify.
+    /// Called by twilight when a connection is open and must send IDENTIFY.
     fn enqueue(&self, shard: u32) -> oneshot::Receiver<()> {
         let (sender, receiver) = oneshot::channel();
         let inner = self.0.clone();
         tokio::spawn(async move {
             let mut sender = sender;
-            let max_concurrency = inner.newest.lock().max_concurrency;
-            let slot = identify_slot(shard % max_concurrency);
+            let max_concurrency = inner.gateway.lock().max_concurrency;
+            let slot = identify_slot_queue(shard % max_concurrency);
             tokio::select! {
-                taken = take_slot(&inner.link, &slot) => match taken {
+                taken = take_slot(&inner.connection, &slot) => match taken {
                     Ok(()) => {
                         inner.metrics.identified();
                         inner.granted.lock().insert(shard, Instant::now());
                         let _ = sender.send(());
                     }
                     Err(error) => {
-                        tracing::error!(shard, %error, "no turn to identify");
+                        tracing::error!(shard, %error, "the identify slot cannot be taken");
                         inner.component.degraded(error.to_string());
-                        // Dropping the sender at once would make twilight ask again at once.
+                        // twilight calls again when the sender is dropped.
                         tokio::time::sleep(Duration::from_secs(5)).await;
                     }
                 },
-                // The shard has gone: a slot taken now would be wasted.
+                // The connection has ended: a slot would be wasted.
                 () = sender.closed() => {}
             }
         });
@@ -246,12 +251,12 @@ mod tests {
     }
 
     #[test]
-    fn the_last_hundredth_of_the_budget_is_kept() {
-        assert_eq!(hold_back(&info(11, 1_000, 3_600)), None);
-        assert_eq!(hold_back(&info(10, 1_000, 3_600)), Some(LOOK_AGAIN));
-        assert_eq!(hold_back(&info(0, 1_000, 60)), Some(Duration::from_secs(60)));
-        // A small budget, as tests and new bots have, is used to its end and no further.
-        assert_eq!(hold_back(&info(1, 5, 60)), None);
-        assert_eq!(hold_back(&info(0, 5, 0)), Some(Duration::from_secs(1)));
+    fn last_hundredth_of_the_session_start_limit_is_reserved() {
+        assert_eq!(limit_wait(&info(11, 1_000, 3_600)), None);
+        assert_eq!(limit_wait(&info(10, 1_000, 3_600)), Some(MAX_LIMIT_WAIT));
+        assert_eq!(limit_wait(&info(0, 1_000, 60)), Some(Duration::from_secs(60)));
+        // A small limit, as tests have, is used completely.
+        assert_eq!(limit_wait(&info(1, 5, 60)), None);
+        assert_eq!(limit_wait(&info(0, 5, 0)), Some(Duration::from_secs(1)));
     }
 }

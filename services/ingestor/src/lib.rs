@@ -1,11 +1,11 @@
-//! The ingestor: a gateway client without a cache that turns every wanted dispatch into one AMQP message.
+//! The ingestor: a gateway client without a cache that publishes each dispatch it forwards as one AMQP message.
 //!
-//! Owns shards, their sessions and the labels of events. Refuses to understand an event: it reads the few fields that
-//! labels need and passes the payload on byte for byte. It speaks to Discord and to RabbitMQ and to nothing else; what
-//! must outlive it (session, sequence number, who holds a shard) lies in RabbitMQ.
+//! Owns shards, their gateway sessions and the labels of events. It does not interpret events: it reads the few fields that
+//! labels need and forwards the payload unchanged. It connects to Discord and to RabbitMQ only. State that must outlive the
+//! process (gateway session, sequence number, lease on a shard) is stored in RabbitMQ.
 //!
-//! `serve` → one `shard` task each: lease → session → gateway connection → labels → pipeline. To forward another event,
-//! give it a route in `arrakis-contracts` and a place in `INGESTOR_EVENTS`.
+//! `serve` starts one `shard` task for each shard: lease → gateway session → gateway connection → labels → pipeline. To forward
+//! another event, add a route in `arrakis-contracts` and add the event to `INGESTOR_EVENTS`.
 
 mod clock;
 mod config;
@@ -16,12 +16,12 @@ mod frame;
 mod fuzz;
 mod identify;
 mod metrics;
-mod report;
 mod resume;
 mod serve;
 mod session;
 mod shard;
 mod status;
+mod status_reporter;
 
 pub use config::{Config, Shards};
 pub use events::AllowList;

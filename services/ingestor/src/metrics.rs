@@ -1,11 +1,11 @@
-//! What the ingestor counts.
+//! Metrics of the ingestor.
 
 use arrakis_telemetry::Metrics as Registry;
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
-use crate::events::KNOWN;
+use crate::events::FORWARDABLE;
 
-/// Metrics of the ingestor. Cloning shares them.
+/// Metrics of the ingestor. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
     forwarded: IntCounterVec,
@@ -27,7 +27,7 @@ pub(crate) struct Metrics {
     connected: IntGauge,
 }
 
-/// Why events were missed: the values of the label.
+/// Values of the label `reason`: why events were missed.
 pub(crate) const GAP_REASONS: [&str; 7] = [
     "sequence",
     "unpublishable",
@@ -43,32 +43,32 @@ impl Metrics {
         let metrics = Self {
             forwarded: registry.counter_vec(
                 "arrakis_ingestor_events_total",
-                "Events forwarded, by name.",
+                "Events published, by event name.",
                 &["event"],
             ),
             skipped: registry.counter(
                 "arrakis_ingestor_events_skipped_total",
-                "Dispatches that are not on the list.",
+                "Dispatches not forwarded because INGESTOR_EVENTS does not list them.",
             ),
             duplicates: registry.counter(
                 "arrakis_ingestor_events_repeated_total",
-                "Dispatches received again and not forwarded again.",
+                "Dispatches received a second time and not published again.",
             ),
             unreadable: registry.counter(
                 "arrakis_ingestor_frames_unreadable_total",
-                "Frames that could not be read.",
+                "Gateway frames that could not be parsed.",
             ),
             gaps: registry.counter_vec(
                 "arrakis_ingestor_gaps_total",
-                "Events missed or given up, by cause; reconciliation repairs.",
+                "Gaps in the received events, by reason; reconciliation repairs their changes.",
                 &["reason"],
             ),
-            identifies: registry.counter("arrakis_ingestor_identifies_total", "Sessions begun."),
+            identifies: registry.counter("arrakis_ingestor_identifies_total", "IDENTIFY commands sent."),
             identifies_left: registry.gauge(
                 "arrakis_ingestor_identifies_left",
-                "Identifies left of the session-start limit, when last asked.",
+                "Remaining IDENTIFY commands of the session start limit.",
             ),
-            resumes: registry.counter("arrakis_ingestor_resumes_total", "Sessions resumed."),
+            resumes: registry.counter("arrakis_ingestor_resumes_total", "Gateway sessions resumed."),
             closes: registry.counter_vec(
                 "arrakis_ingestor_gateway_closes_total",
                 "Gateway connections that ended, by cause.",
@@ -76,40 +76,40 @@ impl Metrics {
             ),
             latency: registry.gauge_vec(
                 "arrakis_ingestor_gateway_latency_milliseconds",
-                "Heartbeat round trip.",
+                "Time from a gateway heartbeat to its acknowledgement.",
                 &["shard"],
             ),
             lag: registry.gauge_vec(
                 "arrakis_ingestor_seq_lag",
-                "Sequence numbers received and not yet confirmed.",
+                "Sequence numbers received and not confirmed.",
                 &["shard"],
             ),
             confirm: registry.fine_seconds(
                 "arrakis_ingestor_confirm_seconds",
-                "From a frame's receipt to the broker's confirmation of its message.",
+                "Time from the receipt of a gateway frame to the broker's confirmation of its message.",
             ),
             pending: registry.gauge_vec(
                 "arrakis_ingestor_unconfirmed_messages",
-                "Messages that await the broker's confirmation.",
+                "Messages published and not confirmed.",
                 &["shard"],
             ),
             active: registry.gauge_vec(
                 "arrakis_ingestor_shard_active",
-                "1 where this process receives the shard's events.",
+                "1 if this process receives the shard's events.",
                 &["shard"],
             ),
             publishing: registry.gauge_vec(
                 "arrakis_ingestor_publishing",
-                "Messages resent, refused, detoured, unroutable, given up since the shard was taken, and waiting after a refusal.",
+                "Messages resent, refused, sent to their alternative route (detoured), unroutable and given up since the lease was acquired, and refused messages waiting.",
                 &["shard", "what"],
             ),
             blocked: registry.gauge(
                 "arrakis_ingestor_broker_blocked",
-                "1 while the broker takes no messages.",
+                "1 if the broker blocks publishers.",
             ),
-            connected: registry.gauge("arrakis_ingestor_broker_connected", "1 while connected to the broker."),
+            connected: registry.gauge("arrakis_ingestor_broker_connected", "1 if the broker is connected."),
         };
-        for event in KNOWN {
+        for event in FORWARDABLE {
             metrics.forwarded.with_label_values(&[event]);
         }
         for reason in GAP_REASONS {
@@ -159,8 +159,8 @@ impl Metrics {
         self.blocked.set(i64::from(blocked));
     }
 
-    /// Copies one shard's numbers.
-    pub(crate) fn shard(&self, shard: u32, active: bool, numbers: &crate::status::Numbers) {
+    /// Sets the gauges of a shard.
+    pub(crate) fn shard(&self, shard: u32, active: bool, counters: &crate::status::ShardCounters) {
         let shard = shard.to_string();
         let set = |gauge: &IntGaugeVec, value: u64| {
             gauge
@@ -170,21 +170,21 @@ impl Metrics {
         set(&self.active, u64::from(active));
         set(
             &self.latency,
-            numbers
+            counters
                 .latency
                 .map_or(0, |latency| u64::try_from(latency.as_millis()).unwrap_or(u64::MAX)),
         );
-        set(&self.lag, numbers.received.saturating_sub(numbers.confirmed));
-        set(&self.pending, numbers.pending as u64);
+        set(&self.lag, counters.received.saturating_sub(counters.confirmed));
+        set(&self.pending, counters.pending as u64);
     }
 
-    /// Who is told how long after its receipt an event was confirmed.
-    pub(crate) fn lag_told(&self) -> arrakis_broker::Lag {
+    /// Observes the time from the receipt of an event to its confirmation.
+    pub(crate) fn confirm_latency(&self) -> arrakis_broker::ConfirmLatencyObserver {
         let confirm = self.confirm.clone();
-        arrakis_broker::Lag::told(move |took| confirm.observe(took.as_secs_f64()))
+        arrakis_broker::ConfirmLatencyObserver::new(move |took| confirm.observe(took.as_secs_f64()))
     }
 
-    pub(crate) fn publishing(&self, shard: u32, progress: arrakis_broker::Progress) {
+    pub(crate) fn publishing(&self, shard: u32, progress: arrakis_broker::PipelineProgress) {
         let shard = shard.to_string();
         for (what, value) in [
             ("resent", progress.resent),

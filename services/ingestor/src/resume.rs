@@ -1,30 +1,30 @@
-//! When a session that cannot be resumed is given up.
+//! Limits on attempts to resume a session.
 //!
-//! A RESUME can fail without Discord saying that the session is gone: the connection is reset or closed with a resumable
-//! code, op 9 says `true` each time, or nothing follows the HELLO. Resuming is free and identifying is not, so it is tried
-//! again, but not without end: no event arrives meanwhile. Only attempts that the gateway answered with a HELLO count, so an
-//! outage of the network costs no session. The count is kept with the session, so that a restart continues it.
+//! RESUME can fail although Discord does not report the session as invalid: the connection is reset or closed with a resumable
+//! code, op 9 is `true` each time, or nothing follows HELLO. RESUME is unlimited and IDENTIFY is not, so RESUME is repeated, but with
+//! a limit, because no event arrives meanwhile. Only attempts to which the gateway responds with HELLO count, so a network outage
+//! costs no session. The count is stored with the session, so that a restart continues it.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Limits on attempts to connect a session.
+/// Limits on attempts to resume or begin a gateway session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionLimits {
-    /// Failed RESUMEs in a row without a replayed event after which the session is given up, once `give_up_after` has also
-    /// passed.
+    /// Number of consecutive failed RESUMEs without a replayed event after which the session is given up, if `give_up_after` has
+    /// passed, too.
     pub failures: u32,
-    /// Shortest time from the first of these failures to the last.
+    /// Shortest time from the first to the last of these failures.
     pub give_up_after: Duration,
-    /// How long the gateway may take to send the first frame after a RESUME.
+    /// Time limit for the first frame after RESUME.
     pub resume_answer: Duration,
-    /// How long READY may take after an IDENTIFY.
+    /// Time limit for READY after IDENTIFY.
     pub ready: Duration,
 }
 
 impl Default for SessionLimits {
-    /// A restart of the gateway takes seconds, and it answers a RESUME within one.
+    /// A restart of the gateway takes seconds, and the gateway responds to RESUME within one.
     fn default() -> Self {
         Self {
             failures: 5,
@@ -35,26 +35,26 @@ impl Default for SessionLimits {
     }
 }
 
-/// Failures without a completed RESUME after which a session is given up although each attempt replayed some events.
-const MOST_PARTIAL_REPLAYS: u32 = 50;
-/// Failures after which the resume address is not used any more: the first address serves the session too.
-const MOST_AT_RESUME_ADDRESS: u32 = 2;
+/// Number of failures after which a session is given up although each attempt replayed some events.
+const MAX_PARTIAL_REPLAYS: u32 = 50;
+/// Number of failures after which the gateway's own URL is used instead of the resume URL. It can resume the session, too.
+const MAX_AT_RESUME_URL: u32 = 2;
 
-/// Failed attempts to resume the present session since it was last connected.
+/// Failed attempts to resume the present session since it was last active.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ResumeFailures {
-    /// All of them.
+    /// All failures.
     total: u32,
-    /// Those since an event was last replayed.
+    /// Failures since an event was last replayed.
     without_progress: u32,
-    /// When the first of `without_progress` was, in milliseconds since 1970.
+    /// Time of the first failure of `without_progress`, in milliseconds since 1970.
     since_ms: i64,
-    /// Highest sequence number received by then.
+    /// Highest sequence number received at the last failure.
     seq: u64,
 }
 
 impl ResumeFailures {
-    /// Counts one failure, at this time and with this highest sequence number received.
+    /// Counts a failure at this time, with this highest sequence number received.
     pub(crate) fn record(&mut self, now_ms: i64, seq: u64) {
         self.total = self.total.saturating_add(1);
         if self.without_progress == 0 || seq > self.seq || now_ms < self.since_ms {
@@ -69,21 +69,21 @@ impl ResumeFailures {
         self.seq = self.seq.max(seq);
     }
 
-    /// Failures so far.
+    /// Number of failures.
     pub(crate) fn total(&self) -> u32 {
         self.total
     }
 
-    /// Whether the session is to be given up.
+    /// Whether to give the session up.
     pub(crate) fn are_too_many(&self, now_ms: i64, limits: SessionLimits) -> bool {
         let elapsed = Duration::from_millis(u64::try_from(now_ms - self.since_ms).unwrap_or(0));
         let no_progress = self.without_progress >= limits.failures && elapsed >= limits.give_up_after;
-        no_progress || self.total >= MOST_PARTIAL_REPLAYS
+        no_progress || self.total >= MAX_PARTIAL_REPLAYS
     }
 
-    /// Whether the next attempt goes to the first address instead of the resume address.
-    pub(crate) fn avoid_resume_address(&self) -> bool {
-        self.without_progress >= MOST_AT_RESUME_ADDRESS
+    /// Whether the next attempt uses the gateway's own URL instead of the resume URL.
+    pub(crate) fn avoid_resume_url(&self) -> bool {
+        self.without_progress >= MAX_AT_RESUME_URL
     }
 }
 
@@ -117,13 +117,13 @@ mod tests {
             failures.record(attempt * LONG_MS, 7);
         }
         assert!(!failures.are_too_many(i64::MAX / 2, LIMITS));
-        assert!(failures.avoid_resume_address());
+        assert!(failures.avoid_resume_url());
     }
 
     #[test]
-    fn replayed_events_postpone_the_end_but_not_for_ever() {
+    fn replayed_events_postpone_the_end_up_to_a_limit() {
         let mut failures = ResumeFailures::default();
-        for attempt in 1..MOST_PARTIAL_REPLAYS {
+        for attempt in 1..MAX_PARTIAL_REPLAYS {
             failures.record(i64::from(attempt) * LONG_MS, u64::from(attempt));
             assert!(
                 !failures.are_too_many(i64::from(attempt) * LONG_MS, LIMITS),

@@ -1,32 +1,34 @@
-//! From a configuration to running shards, and back.
+//! Start and stop of the ingestor: connects, reads the gateway's address, and runs the shards.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use arrakis_broker::{Backoff, Link, LinkOptions, Topology, TopologyError};
+use arrakis_broker::{Backoff, BrokerConnection, ConnectionOptions, Topology, TopologyError};
 use arrakis_runtime::{Fatal, Runtime};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use twilight_gateway::ConfigBuilder;
 
 use crate::clock::ClockOffset;
-use crate::config::{Config, MOST_SHARDS, MOST_SHARDS_HELD, Shards};
+use crate::config::{Config, MAX_SHARDS, MAX_SHARDS_HELD, Shards};
 use crate::discord::{Discord, GatewayInfo, USER_AGENT};
 use crate::identify::IdentifyQueue;
 use crate::metrics::Metrics;
-use crate::report::Report;
-use crate::shard::{self, Shared};
+use crate::shard::{self, ShardContext};
 use crate::status::ShardStatus;
+use crate::status_reporter::StatusReporter;
 
-/// How long leaving may take: confirmations under way, the goodbye to Discord, the last write of the session.
+/// Grace period: for pending confirmations, the close of the gateway connections and the last write of the sessions.
 const GRACE: Duration = Duration::from_secs(15);
-/// Bytes of an AMQP frame: few, for the sake of memory. All properties are our own and stay far below.
+/// Bytes of an AMQP frame. A small frame saves memory; the properties of the ingestor's messages are much smaller.
 pub(crate) const FRAME_BYTES: u32 = 8 << 10;
 
-/// Runs until told to stop or until something only a person can mend.
+/// Runs the ingestor until the soft shutdown token is cancelled or a fatal error occurs.
 ///
 /// # Errors
-/// When the topology differs, Discord refuses token, intents or shards, or the configuration does not fit what Discord says.
+/// When the topology differs, when Discord refuses the token, the intents or the shards, and when `SHARD_COUNT` or `SHARD_RANGE` do
+/// not fit Discord's recommendation.
 pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
     runtime.shutdown.set_grace(GRACE);
     tokio_websockets::set_user_agent(USER_AGENT);
@@ -36,18 +38,18 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
     let metrics = Metrics::new(&runtime.metrics);
     let soft = runtime.shutdown.soft.clone();
     let holder = uuid::Uuid::new_v4().simple().to_string();
-    // One connection for publishing and for leases, on purpose: who has lost the broker can then publish nothing.
-    let options = LinkOptions {
+    // Publishing and leases share one connection, so that a process that has lost its leases cannot publish.
+    let options = ConnectionOptions {
         frame_bytes: FRAME_BYTES,
-        thread: runtime.one_thread.clone(),
+        single_thread: runtime.single_thread.clone(),
     };
-    let link = Link::open_with(&config.broker, format!("arrakis-ingestor {holder}"), options);
+    let connection = BrokerConnection::open_with(&config.broker, format!("arrakis-ingestor {holder}"), options);
     let topology = Arc::new(Topology::new(config.broker.priorities));
     let clock = Arc::new(ClockOffset::default());
     let discord = Discord::new(config.token.clone(), config.api.clone(), clock.clone());
 
     let prepared = async {
-        declare(&link, &topology, |why| broker.down(why)).await?;
+        declare(&connection, &topology, |why| broker.down(why)).await?;
         broker.up();
         let info = discord.ask_until_answered(|why| gateway.down(why)).await?;
         anyhow::Ok(info)
@@ -56,42 +58,47 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
         info = prepared => info?,
         () = soft.cancelled() => return Ok(()),
     };
-    let (count, ids) = division(config.shards, &info)?;
+    let (count, ids) = divide_shards(config.shards, &info)?;
     tracing::info!(shards = count, of_this_process = ids.len(), gateway = info.url, max_concurrency = info.max_concurrency,
-        intents = ?config.intents, "the gateway is known");
+        intents = ?config.intents, "gateway address and shard count read from Discord");
     metrics.identifies_left(info.remaining);
 
-    let queue = IdentifyQueue::new(link.clone(), discord, info.clone(), identify, metrics.clone());
+    let queue = IdentifyQueue::new(connection.clone(), discord, info.clone(), identify, metrics.clone());
     let statuses: Vec<_> = ids.iter().map(|id| Arc::new(ShardStatus::new(*id))).collect();
-    let report = Report {
+    let reporter = StatusReporter {
         runtime: runtime.clone(),
-        link: link.clone(),
+        connection: connection.clone(),
         metrics: metrics.clone(),
         broker,
         gateway,
         shards: statuses.clone(),
     };
-    report.describe(clock.clone());
-    let reporting = tokio::spawn(report.run());
-    let shared = Arc::new(Shared::new(
-        config,
-        link.clone(),
+    reporter.add_health_details(clock.clone());
+    let reporting = tokio::spawn(reporter.run());
+    let shared = Arc::new(ShardContext {
+        twilight: ConfigBuilder::new(config.token.expose().to_owned(), config.intents)
+            .queue(queue.clone())
+            .build(),
+        connection: connection.clone(),
         topology,
-        count,
-        queue,
+        shards: count,
+        window: config.window,
+        limits: config.limits,
+        events: config.events,
+        identify: queue,
         clock,
         metrics,
         holder,
-    ));
+    });
     let result = run_shards(&shared, statuses, &soft).await;
     reporting.abort();
-    link.close().await;
+    connection.close().await;
     result
 }
 
-/// Starts every shard and waits for all. The first that cannot go on stops the others, which leave resumably.
+/// Starts every shard and waits for all. The first error stops the other shards, whose sessions stay resumable.
 async fn run_shards(
-    shared: &Arc<Shared>,
+    shared: &Arc<ShardContext>,
     statuses: Vec<Arc<ShardStatus>>,
     soft: &CancellationToken,
 ) -> anyhow::Result<()> {
@@ -102,7 +109,7 @@ async fn run_shards(
     }
     let mut result = Ok(());
     while let Some(ended) = shards.join_next().await {
-        let ended = ended.context("a shard's task broke off").flatten();
+        let ended = ended.context("the task of a shard panicked").flatten();
         if result.is_ok() {
             result = ended;
         }
@@ -113,15 +120,19 @@ async fn run_shards(
     result
 }
 
-/// Declares the topology as soon as there is a broker.
-async fn declare(link: &Link, topology: &Topology, away: impl Fn(String)) -> anyhow::Result<()> {
+/// Declares the topology as soon as the broker is connected. `report_failure` receives the reason of each failed attempt.
+async fn declare(
+    connection: &BrokerConnection,
+    topology: &Topology,
+    report_failure: impl Fn(String),
+) -> anyhow::Result<()> {
     let mut backoff = Backoff::broker();
     loop {
-        let live = link.live().await?;
-        match topology.declare(&live).await {
+        let amqp = connection.current().await?;
+        match topology.declare(&amqp).await {
             Ok(()) => return Ok(()),
             Err(error @ TopologyError::Unreachable(_)) => {
-                away(error.to_string());
+                report_failure(error.to_string());
                 tokio::time::sleep(backoff.next_wait()).await;
             }
             Err(error) => return Err(Fatal::new(error.to_string()).into()),
@@ -129,13 +140,13 @@ async fn declare(link: &Link, topology: &Topology, away: impl Fn(String)) -> any
     }
 }
 
-/// How many shards there are, and which are ours.
-pub(crate) fn division(shards: Shards, info: &GatewayInfo) -> anyhow::Result<(u32, Vec<u32>)> {
+/// The total number of shards, and the ids of this process's shards.
+pub(crate) fn divide_shards(shards: Shards, info: &GatewayInfo) -> anyhow::Result<(u32, Vec<u32>)> {
     let count = shards.count.unwrap_or(info.shards);
-    if count > MOST_SHARDS {
+    if count > MAX_SHARDS {
         return Err(Fatal::configuration(format!(
-            "GET /gateway/bot recommends {count} shards, which is beyond what is possible ({MOST_SHARDS}). Set SHARD_COUNT to the \
-             number of shards (a shard takes 2,500 servers), the same for every process"
+            "GET /gateway/bot recommends {count} shards, which exceeds the limit of {MAX_SHARDS}. Set SHARD_COUNT to the number of \
+             shards (one for each 2,500 servers), the same for every process"
         ))
         .into());
     }
@@ -148,12 +159,12 @@ pub(crate) fn division(shards: Shards, info: &GatewayInfo) -> anyhow::Result<(u3
         ))
         .into());
     }
-    if last - first >= MOST_SHARDS_HELD {
+    if last - first >= MAX_SHARDS_HELD {
         return Err(Fatal::configuration(format!(
-            "{} shards ({first}-{last} of {count}) are more than one process holds ({MOST_SHARDS_HELD}). Set SHARD_RANGE, for instance \
+            "{} shards ({first}-{last} of {count}) exceed the limit of {MAX_SHARDS_HELD} for one process. Set SHARD_RANGE, for instance \
              0-{}, and start another process for each further range, with SHARD_COUNT={count} for all",
             last - first + 1,
-            MOST_SHARDS_HELD - 1
+            MAX_SHARDS_HELD - 1
         ))
         .into());
     }
@@ -161,7 +172,7 @@ pub(crate) fn division(shards: Shards, info: &GatewayInfo) -> anyhow::Result<(u3
         tracing::warn!(
             count,
             recommended = info.shards,
-            "fewer shards than Discord recommends; each takes 2,500 servers at most"
+            "fewer shards than Discord recommends; a shard serves at most 2,500 servers"
         );
     }
     // https://discord.com/developers/docs/events/gateway#sharding-for-large-bots
@@ -169,7 +180,7 @@ pub(crate) fn division(shards: Shards, info: &GatewayInfo) -> anyhow::Result<(u3
         tracing::warn!(
             count,
             multiple_of = info.max_concurrency,
-            "above 150,000 servers Discord wants a number of shards that is a multiple of max_concurrency"
+            "above 150,000 servers Discord requires a number of shards that is a multiple of max_concurrency"
         );
     }
     Ok((count, (first..=last).collect()))
@@ -191,42 +202,42 @@ mod tests {
     }
 
     #[test]
-    fn shards_are_discords_recommendation_unless_said() {
-        assert_eq!(division(Shards::default(), &info(2)).unwrap(), (2, vec![0, 1]));
-        let said = Shards {
+    fn shard_count_is_discords_recommendation_by_default() {
+        assert_eq!(divide_shards(Shards::default(), &info(2)).unwrap(), (2, vec![0, 1]));
+        let shards = Shards {
             count: Some(4),
             range: Some((2, 3)),
         };
-        assert_eq!(division(said, &info(2)).unwrap(), (4, vec![2, 3]));
+        assert_eq!(divide_shards(shards, &info(2)).unwrap(), (4, vec![2, 3]));
     }
 
     #[test]
-    fn shards_beyond_what_is_possible_are_configuration() {
+    fn shard_count_above_the_limit_is_a_configuration_error() {
         let range = Some((2, 3));
-        for (said, recommended, words) in [
+        for (shards, recommended, words) in [
             (Shards::default(), u32::MAX, "4294967295 shards"),
             (Shards { count: None, range }, 200_000, "Set SHARD_COUNT"),
             (Shards::default(), 20_000, "Set SHARD_RANGE, for instance 0-1023"),
         ] {
-            let error = division(said, &info(recommended)).unwrap_err();
+            let error = divide_shards(shards, &info(recommended)).unwrap_err();
             assert_eq!(error.downcast_ref::<Fatal>().unwrap().exit_code, 78, "{error}");
             assert!(error.to_string().contains(words), "{error}");
         }
-        let said = Shards {
+        let shards = Shards {
             count: Some(4),
             range: None,
         };
-        assert_eq!(division(said, &info(u32::MAX)).unwrap().1.len(), 4);
-        assert_eq!(division(Shards::default(), &info(1_024)).unwrap().1.len(), 1_024);
+        assert_eq!(divide_shards(shards, &info(u32::MAX)).unwrap().1.len(), 4);
+        assert_eq!(divide_shards(Shards::default(), &info(1_024)).unwrap().1.len(), 1_024);
     }
 
     #[test]
-    fn a_range_beyond_the_recommendation_is_configuration() {
-        let said = Shards {
+    fn range_beyond_the_recommendation_is_a_configuration_error() {
+        let shards = Shards {
             count: None,
             range: Some((2, 3)),
         };
-        let error = division(said, &info(2)).unwrap_err();
+        let error = divide_shards(shards, &info(2)).unwrap_err();
         assert_eq!(error.downcast_ref::<Fatal>().unwrap().exit_code, 78);
         assert!(error.to_string().contains("Set SHARD_COUNT"), "{error}");
     }

@@ -1,4 +1,4 @@
-//! What a shard keeps in the broker, and the sequence number such that it and all before it are confirmed.
+//! The state of a shard that is stored in the broker, and the tracking of confirmed sequence numbers.
 
 use std::collections::VecDeque;
 
@@ -12,36 +12,36 @@ use crate::resume::ResumeFailures;
 
 /// Version of the stored value.
 const VERSION: u16 = 1;
-/// Longest session id. Discord's have 32 bytes; all headers of a message must fit one frame of AMQP.
-const LONGEST_ID: usize = 256;
+/// Longest session id in bytes. Discord's have 32; the headers of a message must fit one AMQP frame.
+const MAX_ID_BYTES: usize = 256;
 
 /// A gateway session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Session {
-    /// Id.
+    /// Session id.
     pub(crate) id: String,
-    /// Where it is resumed; checked.
+    /// URL at which to resume it, if READY had a valid one.
     pub(crate) resume_url: Option<String>,
     /// When it began: milliseconds since 1970 on Discord's clock.
     pub(crate) since_ms: i64,
 }
 
 fn is_id(text: &str) -> bool {
-    (1..=LONGEST_ID).contains(&text.len())
+    (1..=MAX_ID_BYTES).contains(&text.len())
 }
 
 impl Session {
-    /// The session that READY begins, and why its resume address is left out, if it is.
+    /// The session of READY. The second value is why its resume URL is invalid, if it is.
     ///
     /// # Errors
-    /// When the id cannot be one: it travels with every event.
+    /// When the session id is empty or too long for a header of each event.
     pub(crate) fn begin(ready: Ready, since_ms: i64) -> Result<(Self, Option<String>), FrameError> {
         if !is_id(&ready.session_id) {
             return Err(FrameError::Missing("session id of 1 to 256 bytes"));
         }
         let checked = match &ready.resume_gateway_url {
             Some(Value::String(url)) => gateway_url(url),
-            Some(_) => Err("READY has a resume_gateway_url that is no text".to_owned()),
+            Some(_) => Err("READY has a resume_gateway_url that is not a string".to_owned()),
             None => Err("READY has no resume_gateway_url".to_owned()),
         };
         let (resume_url, why) = match checked {
@@ -60,24 +60,24 @@ impl Session {
     }
 }
 
-/// The value in `arrakis.ingestor.shard.{n}`.
+/// The value in the queue `arrakis.ingestor.shard.{n}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Saved {
+pub(crate) struct StoredState {
     v: u16,
-    /// Process that wrote it.
+    /// Id of the process that wrote it.
     pub(crate) holder: String,
-    /// Shards in all when it was written: a session belongs to one division into shards.
+    /// Total number of shards when it was written. A session is valid for one number only.
     pub(crate) shards: u32,
-    /// Session, if there is one to resume.
+    /// The session to resume, if there is one.
     pub(crate) session: Option<Session>,
-    /// All up to here is confirmed.
+    /// Highest sequence number such that it and all lower ones are confirmed.
     pub(crate) seq: u64,
-    /// Failed attempts to resume the session; older builds did not keep them.
+    /// Failed attempts to resume the session. Older builds did not store them.
     #[serde(default)]
     pub(crate) resume_failures: ResumeFailures,
 }
 
-impl Saved {
+impl StoredState {
     pub(crate) fn new(holder: &str, shards: u32, session: Option<Session>, seq: u64) -> Self {
         Self {
             v: VERSION,
@@ -89,7 +89,7 @@ impl Saved {
         }
     }
 
-    /// Adds the failed attempts to resume the session.
+    /// Sets the failed attempts to resume the session.
     pub(crate) fn with_failures(mut self, failures: ResumeFailures) -> Self {
         self.resume_failures = failures;
         self
@@ -100,97 +100,97 @@ impl Saved {
         serde_json::to_vec(self).unwrap_or_default().into()
     }
 
-    /// Reads a stored value. One that cannot be read costs a new session, so it is said and not fatal.
+    /// Decodes a stored value. An invalid value is logged and causes a new session.
     pub(crate) fn decode(value: &[u8]) -> Option<Self> {
         match serde_json::from_slice::<Self>(value) {
-            Ok(mut saved) if saved.v == VERSION => {
-                let is_seq = saved.seq <= HIGHEST_SEQ;
-                saved.session = saved.session.filter(|session| is_seq && is_id(&session.id));
-                if let Some(session) = &mut saved.session {
+            Ok(mut state) if state.v == VERSION => {
+                let is_seq = state.seq <= MAX_SEQ;
+                state.session = state.session.filter(|session| is_seq && is_id(&session.id));
+                if let Some(session) = &mut state.session {
                     session.resume_url = session.resume_url.take().and_then(|url| gateway_url(&url).ok());
                 }
-                Some(saved)
+                Some(state)
             }
-            Ok(saved) => {
+            Ok(state) => {
                 tracing::error!(
-                    version = saved.v,
-                    "the stored session is of another version; starting a new one"
+                    version = state.v,
+                    "the stored session has an unknown version; beginning a new one"
                 );
                 None
             }
             Err(error) => {
-                tracing::error!(%error, "the stored session cannot be read; starting a new one");
+                tracing::error!(%error, "the stored session cannot be decoded; beginning a new one");
                 None
             }
         }
     }
 }
 
-/// Highest number that is taken for a sequence number: what every JSON reader holds without rounding. At a million events a
-/// second a session reaches it after 285 years.
-const HIGHEST_SEQ: u64 = (1 << 53) - 1;
+/// Highest sequence number that is accepted: the largest integer that every JSON reader represents exactly. A session with a million
+/// events in a second reaches it after 285 years.
+const MAX_SEQ: u64 = (1 << 53) - 1;
 
-/// What a dispatch's sequence number is to the one before.
+/// A sequence number compared with the last one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// One more.
+pub(crate) enum SequenceStep {
+    /// The next number.
     Next,
-    /// So many numbers in between did not come.
+    /// A higher number; this many numbers before it are missing.
     Jump(u64),
-    /// The same.
+    /// The same number.
     Same,
-    /// Less.
+    /// A lower number.
     Back,
-    /// No sequence number.
-    Impossible,
+    /// Higher than [`MAX_SEQ`].
+    OutOfRange,
 }
 
-/// Which sequence numbers are under way.
+/// Tracks which sequence numbers are received and confirmed.
 #[derive(Debug, Default)]
-pub(crate) struct Tracker {
+pub(crate) struct SequenceTracker {
     received: u64,
-    /// Number in the pipeline and sequence number, in order.
-    outstanding: VecDeque<(u64, u64)>,
+    /// Pipeline number and sequence number of unconfirmed dispatches, in order.
+    unconfirmed: VecDeque<(u64, u64)>,
 }
 
-impl Tracker {
-    /// Begins at this sequence number: a new session, or one taken over.
+impl SequenceTracker {
+    /// Starts at this sequence number, of a new or a stored session.
     pub(crate) fn begin(&mut self, seq: u64) {
         self.received = seq;
-        self.outstanding.clear();
+        self.unconfirmed.clear();
     }
 
-    /// A dispatch was received; `number` is its place in the pipeline if it was forwarded.
+    /// Records a received dispatch. `number` is its number in the pipeline, if it was forwarded.
     pub(crate) fn received(&mut self, seq: u64, number: Option<u64>) {
         self.received = self.received.max(seq);
         if let Some(number) = number {
-            self.outstanding.push_back((number, seq));
+            self.unconfirmed.push_back((number, seq));
         }
     }
 
-    /// What this sequence number is to the last one.
-    pub(crate) fn step(&self, seq: u64) -> Step {
+    /// Compares a sequence number with the last one.
+    pub(crate) fn step(&self, seq: u64) -> SequenceStep {
         match seq.checked_sub(self.received) {
-            Some(1) if seq <= HIGHEST_SEQ => Step::Next,
-            _ if seq > HIGHEST_SEQ => Step::Impossible,
-            Some(0) => Step::Same,
-            Some(more) => Step::Jump(more - 1),
-            None => Step::Back,
+            Some(1) if seq <= MAX_SEQ => SequenceStep::Next,
+            _ if seq > MAX_SEQ => SequenceStep::OutOfRange,
+            Some(0) => SequenceStep::Same,
+            Some(more) => SequenceStep::Jump(more - 1),
+            None => SequenceStep::Back,
         }
     }
 
-    /// The last sequence number received.
+    /// The highest sequence number received.
     pub(crate) fn last(&self) -> u64 {
         self.received
     }
 
-    /// The highest sequence number such that it and all before it are confirmed or were not to be forwarded, once the
-    /// pipeline has confirmed all up to `number`.
+    /// The highest sequence number such that it and all lower ones are confirmed or not forwarded. `number` is the last message that
+    /// the pipeline has confirmed with all before it.
     pub(crate) fn confirmed(&mut self, number: u64) -> u64 {
-        while self.outstanding.front().is_some_and(|(sent, _)| *sent <= number) {
-            self.outstanding.pop_front();
+        while self.unconfirmed.front().is_some_and(|(sent, _)| *sent <= number) {
+            self.unconfirmed.pop_front();
         }
-        self.outstanding.front().map_or(self.received, |(_, seq)| seq - 1)
+        self.unconfirmed.front().map_or(self.received, |(_, seq)| seq - 1)
     }
 }
 
@@ -207,61 +207,61 @@ mod tests {
     }
 
     #[test]
-    fn what_is_saved_is_read() {
+    fn stored_state_round_trips() {
         let mut failures = ResumeFailures::default();
         failures.record(5, 17);
-        let saved = Saved::new("me", 4, Some(session()), 17).with_failures(failures);
-        assert_eq!(Saved::decode(&saved.encode()), Some(saved));
+        let saved = StoredState::new("me", 4, Some(session()), 17).with_failures(failures);
+        assert_eq!(StoredState::decode(&saved.encode()), Some(saved));
     }
 
     #[test]
-    fn a_value_of_a_build_that_counted_no_failures_is_read() {
+    fn stored_state_without_resume_failures_is_decoded() {
         let kept = br#"{"v":1,"holder":"me","shards":1,"session":null,"seq":3}"#;
-        assert_eq!(Saved::decode(kept), Some(Saved::new("me", 1, None, 3)));
+        assert_eq!(StoredState::decode(kept), Some(StoredState::new("me", 1, None, 3)));
     }
 
     #[test]
-    fn a_malformed_resume_address_is_left_out_and_nonsense_costs_a_session() {
+    fn malformed_resume_url_is_ignored_and_invalid_value_is_refused() {
         let wrong = Session {
             resume_url: Some("resume me".to_owned()),
             ..session()
         };
-        let saved = Saved::decode(&Saved::new("me", 1, Some(wrong), 1).encode()).unwrap();
+        let saved = StoredState::decode(&StoredState::new("me", 1, Some(wrong), 1).encode()).unwrap();
         assert_eq!(saved.session.unwrap().resume_url, None);
-        assert_eq!(Saved::decode(b"{"), None);
-        let newer = String::from_utf8(Saved::new("me", 1, None, 0).encode().to_vec())
+        assert_eq!(StoredState::decode(b"{"), None);
+        let newer = String::from_utf8(StoredState::new("me", 1, None, 0).encode().to_vec())
             .unwrap()
             .replace("\"v\":1", "\"v\":2");
-        assert_eq!(Saved::decode(newer.as_bytes()), None);
+        assert_eq!(StoredState::decode(newer.as_bytes()), None);
     }
 
     #[test]
     fn sequence_numbers_are_compared_with_the_last() {
-        let mut tracker = Tracker::default();
+        let mut tracker = SequenceTracker::default();
         tracker.begin(50);
         for (seq, step) in [
-            (51, Step::Next),
-            (52, Step::Jump(1)),
-            (HIGHEST_SEQ, Step::Jump(HIGHEST_SEQ - 51)),
-            (50, Step::Same),
-            (49, Step::Back),
-            (0, Step::Back),
-            (HIGHEST_SEQ + 1, Step::Impossible),
-            (u64::MAX, Step::Impossible),
+            (51, SequenceStep::Next),
+            (52, SequenceStep::Jump(1)),
+            (MAX_SEQ, SequenceStep::Jump(MAX_SEQ - 51)),
+            (50, SequenceStep::Same),
+            (49, SequenceStep::Back),
+            (0, SequenceStep::Back),
+            (MAX_SEQ + 1, SequenceStep::OutOfRange),
+            (u64::MAX, SequenceStep::OutOfRange),
         ] {
             assert_eq!(tracker.step(seq), step, "{seq}");
         }
     }
 
     #[test]
-    fn stored_sequence_number_that_is_none_costs_a_session() {
-        let saved = Saved::new("me", 1, Some(session()), u64::MAX);
-        assert_eq!(Saved::decode(&saved.encode()).unwrap().session, None);
+    fn stored_sequence_number_out_of_range_drops_the_session() {
+        let saved = StoredState::new("me", 1, Some(session()), u64::MAX);
+        assert_eq!(StoredState::decode(&saved.encode()).unwrap().session, None);
     }
 
     #[test]
-    fn confirmed_is_the_last_before_the_first_that_is_not() {
-        let mut tracker = Tracker::default();
+    fn confirmed_number_is_the_last_before_the_first_unconfirmed_one() {
+        let mut tracker = SequenceTracker::default();
         tracker.begin(1);
         assert_eq!(tracker.confirmed(0), 1);
         tracker.received(2, Some(1));

@@ -1,25 +1,25 @@
-//! What each shard is doing, for health and metrics.
+//! State and counters of each shard, for health and metrics.
 
 use std::time::{Duration, Instant};
 
-use arrakis_broker::{PipelineHealth, Stall};
+use arrakis_broker::{PipelineHealth, PipelineStall};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-/// State of a shard.
+/// What a shard does at present.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum State {
-    /// Not begun.
+pub(crate) enum ShardPhase {
+    /// It has not started.
     Starting,
-    /// Another process holds it.
+    /// Another process holds the lease.
     Standby,
-    /// Connecting, identifying or resuming, for this reason.
+    /// Not receiving events; the text says what it waits for or why the last connection ended.
     Connecting(String),
-    /// Receives events.
+    /// It receives events.
     Active,
 }
 
-impl State {
+impl ShardPhase {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Starting => "starting",
@@ -30,14 +30,14 @@ impl State {
     }
 }
 
-/// Numbers of a shard.
+/// Numbers of a shard for `/health` and metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Numbers {
+pub(crate) struct ShardCounters {
     pub(crate) latency: Option<Duration>,
     pub(crate) received: u64,
     pub(crate) confirmed: u64,
     pub(crate) pending: usize,
-    pub(crate) held: usize,
+    pub(crate) buffered: usize,
     pub(crate) resumed: u64,
     pub(crate) identified: u64,
     pub(crate) gaps: u64,
@@ -46,15 +46,15 @@ pub(crate) struct Numbers {
 
 #[derive(Debug)]
 struct Inner {
-    state: State,
+    state: ShardPhase,
     since: Instant,
-    numbers: Numbers,
+    counters: ShardCounters,
     last_close: Option<String>,
-    /// Of the pipeline that the shard's events go through, while the shard is held.
+    /// The pipeline of the shard's events, while the lease is held.
     pipeline: Option<PipelineHealth>,
 }
 
-/// One shard's status.
+/// State and counters of one shard.
 #[derive(Debug)]
 pub(crate) struct ShardStatus {
     pub(crate) id: u32,
@@ -64,9 +64,9 @@ pub(crate) struct ShardStatus {
 impl ShardStatus {
     pub(crate) fn new(id: u32) -> Self {
         let inner = Inner {
-            state: State::Starting,
+            state: ShardPhase::Starting,
             since: Instant::now(),
-            numbers: Numbers::default(),
+            counters: ShardCounters::default(),
             last_close: None,
             pipeline: None,
         };
@@ -76,63 +76,63 @@ impl ShardStatus {
         }
     }
 
-    pub(crate) fn set(&self, state: State) {
+    pub(crate) fn set(&self, state: ShardPhase) {
         let mut inner = self.inner.lock();
         if inner.state.name() != state.name() {
             inner.since = Instant::now();
-            tracing::info!(shard = self.id, state = state.name(), "shard");
+            tracing::info!(shard = self.id, state = state.name(), "the shard's state changed");
         }
         inner.state = state;
     }
 
-    /// The pipeline of a period of holding the shard, and `None` at its end.
-    pub(crate) fn publishes_by(&self, pipeline: Option<PipelineHealth>) {
+    /// Sets the pipeline of the shard's events; `None` when the lease period has ended.
+    pub(crate) fn set_pipeline(&self, pipeline: Option<PipelineHealth>) {
         self.inner.lock().pipeline = pipeline;
     }
 
-    /// What waits for the broker, if anything does.
-    pub(crate) fn stall(&self) -> Option<Stall> {
+    /// The unconfirmed messages, if there are any.
+    pub(crate) fn stall(&self) -> Option<PipelineStall> {
         self.inner.lock().pipeline.as_ref().and_then(PipelineHealth::stall)
     }
 
-    pub(crate) fn closed(&self, why: &str) {
-        self.inner.lock().last_close = Some(why.to_owned());
+    pub(crate) fn set_last_close(&self, reason: &str) {
+        self.inner.lock().last_close = Some(reason.to_owned());
     }
 
-    pub(crate) fn update(&self, change: impl FnOnce(&mut Numbers)) {
-        change(&mut self.inner.lock().numbers);
+    pub(crate) fn update(&self, change: impl FnOnce(&mut ShardCounters)) {
+        change(&mut self.inner.lock().counters);
     }
 
-    pub(crate) fn state(&self) -> State {
+    pub(crate) fn state(&self) -> ShardPhase {
         self.inner.lock().state.clone()
     }
 
-    pub(crate) fn numbers(&self) -> Numbers {
-        self.inner.lock().numbers.clone()
+    pub(crate) fn counters(&self) -> ShardCounters {
+        self.inner.lock().counters.clone()
     }
 
-    /// As `/health` shows it.
+    /// The shard's entry in `/health`.
     pub(crate) fn document(&self) -> Value {
         let stall = self.stall();
         let inner = self.inner.lock();
-        let numbers = &inner.numbers;
+        let counters = &inner.counters;
         json!({
             "shard": self.id,
             "state": inner.state.name(),
-            "why": match &inner.state { State::Connecting(why) => Some(why), _ => None },
+            "why": match &inner.state { ShardPhase::Connecting(detail) => Some(detail), _ => None },
             "for_seconds": inner.since.elapsed().as_secs(),
-            "latency_ms": numbers.latency.map(|latency| latency.as_millis()),
-            "received_seq": numbers.received,
-            "confirmed_seq": numbers.confirmed,
-            "seq_lag": numbers.received.saturating_sub(numbers.confirmed),
-            "unconfirmed_messages": numbers.pending,
+            "latency_ms": counters.latency.map(|latency| latency.as_millis()),
+            "received_seq": counters.received,
+            "confirmed_seq": counters.confirmed,
+            "seq_lag": counters.received.saturating_sub(counters.confirmed),
+            "unconfirmed_messages": counters.pending,
             "nothing_confirmed_for_seconds": stall.as_ref().map(|stall| stall.nothing_confirmed_for.as_secs()),
             "refused_messages": stall.as_ref().map_or(0, |stall| stall.refused),
-            "held_frames": numbers.held,
-            "identified": numbers.identified,
-            "resumed": numbers.resumed,
-            "gaps": numbers.gaps,
-            "resume_failures": numbers.resume_failures,
+            "held_frames": counters.buffered,
+            "identified": counters.identified,
+            "resumed": counters.resumed,
+            "gaps": counters.gaps,
+            "resume_failures": counters.resume_failures,
             "last_close": inner.last_close,
         })
     }

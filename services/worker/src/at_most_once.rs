@@ -235,12 +235,12 @@ impl AtMostOnce<'_> {
         match inbox {
             Inbox::Community(id) => {
                 let mut tx = self.services.database.tenant(id).await?;
-                tx.unclaim(&self.key()).await?;
+                tx.release_claim(&self.key()).await?;
                 tx.commit().await
             }
             Inbox::Platform => {
                 let mut tx = self.services.database.global().await?;
-                tx.unclaim(&self.key()).await?;
+                tx.release_claim(&self.key()).await?;
                 tx.commit().await
             }
         }

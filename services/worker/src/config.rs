@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use arrakis_broker::Settings as BrokerSettings;
+use arrakis_broker::BrokerSettings;
 use arrakis_config::{Reader, Secret, Variable, variables};
 use arrakis_discord::DiscordConfig;
 use twilight_model::id::Id;

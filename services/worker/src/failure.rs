@@ -7,7 +7,7 @@ use std::fmt;
 
 use arrakis_broker::Verdict;
 use arrakis_causes::causes;
-use arrakis_contracts::dead_letter::DeadReason;
+use arrakis_contracts::dead_letter::DeadLetterReason;
 use arrakis_db::DbError;
 use arrakis_discord::Error as DiscordError;
 use arrakis_runtime::fail_point;
@@ -77,7 +77,7 @@ impl From<Failure> for Verdict {
                 error: failure.to_string(),
             },
             Failure::Permanent(_) => Self::DeadLetter {
-                reason: DeadReason::Permanent,
+                reason: DeadLetterReason::Permanent,
                 error: failure.to_string(),
             },
             Failure::Drop(why) => Self::Drop { why },
@@ -87,7 +87,7 @@ impl From<Failure> for Verdict {
 
 impl From<DbError> for Failure {
     fn from(error: DbError) -> Self {
-        if error.is_passing() && !fail_point::skips("worker.guard.passing") {
+        if error.is_transient() && !fail_point::skips("worker.guard.transient") {
             Self::Retry(error.into())
         } else {
             Self::Permanent(error.into())

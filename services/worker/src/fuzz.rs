@@ -75,8 +75,8 @@ fn interactions() {
     ];
     // A component of Discord's may hold another one, each some hundred bytes wide in memory.
     let fuzz = Fuzz::target(HERE, "interactions")
-        .words(&words)
-        .memory(512, 512 << 10)
+        .dictionary(&words)
+        .max_memory(512, 512 << 10)
         .cases(2_000);
     fuzz.run(|body| read_interaction(&commands, body));
 }
@@ -94,11 +94,14 @@ fn events() {
         "GUILD_MEMBER_ADD",
         "GUILD_ROLE_DELETE",
     ];
-    Fuzz::target(HERE, "events").words(&words).cases(6_000).run(|input| {
-        let end = input.iter().position(|byte| *byte == b'\n').unwrap_or(0);
-        let name = String::from_utf8_lossy(&input[..end]).into_owned();
-        events::read_body(&name, &input[end..])
-    });
+    Fuzz::target(HERE, "events")
+        .dictionary(&words)
+        .cases(6_000)
+        .run(|input| {
+            let end = input.iter().position(|byte| *byte == b'\n').unwrap_or(0);
+            let name = String::from_utf8_lossy(&input[..end]).into_owned();
+            events::read_body(&name, &input[end..])
+        });
 }
 
 #[test]
@@ -109,9 +112,9 @@ fn configuration() {
         .collect();
     let words: Vec<_> = names.iter().map(String::as_str).collect();
     let fuzz = Fuzz::target(HERE, "configuration")
-        .words(&words)
+        .dictionary(&words)
         .cases(400)
-        .memory(64, 1 << 20);
+        .max_memory(64, 1 << 20);
     fuzz.run(|text| {
         let text = String::from_utf8_lossy(text);
         let pairs = arrakis_fuzz::variables(&text);

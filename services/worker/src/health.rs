@@ -6,9 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrakis_broker::{Link, LinkState};
-use arrakis_cache::State;
-use arrakis_runtime::{Component, Health};
+use arrakis_broker::{BrokerConnection, ConnectionState};
+use arrakis_cache::CacheState;
+use arrakis_runtime::{Health, HealthComponent};
 use tokio_util::sync::CancellationToken;
 use twilight_model::id::marker::GuildMarker;
 
@@ -26,19 +26,19 @@ const DEPTH_EVERY: Duration = Duration::from_secs(10);
 /// The components, down ("starting") until somebody has looked.
 #[derive(Debug)]
 pub(crate) struct Components {
-    broker: Component,
-    postgres: Component,
-    redis: Component,
-    proxy: Component,
+    broker: HealthComponent,
+    postgres: HealthComponent,
+    redis: HealthComponent,
+    proxy: HealthComponent,
 }
 
 /// The two connections to the broker.
 #[derive(Debug, Clone)]
 pub(crate) struct Links {
     /// Consumes.
-    pub(crate) consume: Link,
+    pub(crate) consume: BrokerConnection,
     /// Publishes.
-    pub(crate) publish: Link,
+    pub(crate) publish: BrokerConnection,
 }
 
 impl Components {
@@ -69,7 +69,7 @@ impl Components {
                 broker(&self.broker, &links),
                 postgres(&self.postgres, &services),
                 redis(&self.redis, &services),
-                services.cache.keep_asking(EVERY),
+                services.cache.ping_periodically(EVERY),
                 proxy(&self.proxy, &services),
                 depth(&services, &links.consume, &queues),
             )
@@ -81,7 +81,7 @@ impl Components {
     }
 }
 
-async fn broker(component: &Component, links: &Links) {
+async fn broker(component: &HealthComponent, links: &Links) {
     let (mut consume, mut publish) = (links.consume.watch(), links.publish.watch());
     loop {
         let states = [consume.borrow_and_update().clone(), publish.borrow_and_update().clone()];
@@ -96,27 +96,29 @@ async fn broker(component: &Component, links: &Links) {
     }
 }
 
-fn tell_broker(component: &Component, states: &[LinkState]) {
+fn tell_broker(component: &HealthComponent, states: &[ConnectionState]) {
     for state in states {
         match state {
-            LinkState::Up => {}
-            LinkState::Connecting { why } => return component.down(format!("not connected: {why}")),
-            LinkState::Closed => return component.down("closed"),
+            ConnectionState::Connected => {}
+            ConnectionState::Connecting { reason: why } => return component.down(format!("not connected: {why}")),
+            ConnectionState::Closed => return component.down("closed"),
             // Consuming goes on; retries and jobs wait.
-            LinkState::Blocked { why } => return component.degraded(format!("the broker takes no messages: {why}")),
+            ConnectionState::Blocked { reason: why } => {
+                return component.degraded(format!("the broker takes no messages: {why}"));
+            }
         }
     }
     component.up();
 }
 
-async fn postgres(component: &Component, services: &Services) {
+async fn postgres(component: &HealthComponent, services: &Services) {
     loop {
         match services.database.ping().await {
             Ok(_) if services.database.breaker_is_open() => component.degraded("its pool gave no connections lately"),
             Ok(took) => component.up_with(format!("{} ms", took.as_millis())),
             Err(error) => component.down(error.to_string()),
         }
-        let pool = services.database.pool_use();
+        let pool = services.database.pool_usage();
         let gauge = |state, value: u32| services.metrics.pool.with_label_values(&[state]).set(i64::from(value));
         gauge("open", pool.open);
         gauge("idle", pool.idle);
@@ -129,13 +131,13 @@ async fn postgres(component: &Component, services: &Services) {
     }
 }
 
-async fn redis(component: &Component, services: &Services) {
+async fn redis(component: &HealthComponent, services: &Services) {
     let mut state = services.cache.state();
     loop {
         match &*state.borrow_and_update() {
-            State::Up => component.up(),
-            State::Away(why) => component.degraded(format!("going on without cooldowns and caches: {why}")),
-            State::Unknown => component.degraded("not asked yet"),
+            CacheState::Available => component.up(),
+            CacheState::Unavailable(why) => component.degraded(format!("going on without cooldowns and caches: {why}")),
+            CacheState::Unknown => component.degraded("not asked yet"),
         }
         if state.changed().await.is_err() {
             return;
@@ -143,7 +145,7 @@ async fn redis(component: &Component, services: &Services) {
     }
 }
 
-async fn proxy(component: &Component, services: &Services) {
+async fn proxy(component: &HealthComponent, services: &Services) {
     loop {
         match probe(services).await {
             Ok(()) => tell_refusing(component, &services.discord.refusing_proxies()),
@@ -154,7 +156,7 @@ async fn proxy(component: &Component, services: &Services) {
 }
 
 /// The others serve; but when they fail, nobody does.
-fn tell_refusing(component: &Component, refusing: &[String]) {
+fn tell_refusing(component: &HealthComponent, refusing: &[String]) {
     if refusing.is_empty() {
         return component.up();
     }
@@ -172,7 +174,7 @@ pub(crate) async fn probe(services: &Services) -> arrakis_discord::Result<()> {
 }
 
 /// Depth and consumers of each queue, for autoscaling on the backlog of each worker.
-async fn depth(services: &Services, link: &Link, queues: &[String]) {
+async fn depth(services: &Services, link: &BrokerConnection, queues: &[String]) {
     loop {
         for queue in queues {
             if let Some(counts) = arrakis_broker::queue_counts(link, queue).await {

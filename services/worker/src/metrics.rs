@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrakis_broker::{ConsumerEvents, Delivery, Settled, Verdict};
+use arrakis_broker::{ConsumerObserver, Delivery, SettleOutcome, Verdict};
 use arrakis_contracts::LabelError;
 use arrakis_discord::Finished;
 use arrakis_telemetry::Metrics;
@@ -194,25 +194,25 @@ impl WorkerMetrics {
     }
 
     /// Who is told by the consumers.
-    pub fn consumer_events(&self) -> Arc<dyn ConsumerEvents> {
+    pub fn consumer_events(&self) -> Arc<dyn ConsumerObserver> {
         Arc::new(Told(self.clone()))
     }
 }
 
 struct Told(WorkerMetrics);
 
-impl ConsumerEvents for Told {
-    fn listening(&self, queue: &str, why_not: Option<&str>) {
+impl ConsumerObserver for Told {
+    fn consuming(&self, queue: &str, interruption: Option<&str>) {
         self.0
             .consuming
             .with_label_values(&[queue])
-            .set(i64::from(why_not.is_none()));
+            .set(i64::from(interruption.is_none()));
     }
 
-    fn settled(&self, queue: &str, verdict: &Verdict, settled: Settled, took: Duration) {
+    fn settled(&self, queue: &str, verdict: &Verdict, settled: SettleOutcome, took: Duration) {
         self.0.messages.with_label_values(&[queue, verdict.name()]).inc();
         self.0.handling.with_label_values(&[queue]).observe(took.as_secs_f64());
-        if settled == Settled::Stale {
+        if settled == SettleOutcome::Stale {
             self.0.stale.with_label_values(&[queue]).inc();
         }
     }
@@ -221,7 +221,7 @@ impl ConsumerEvents for Told {
         self.0.panics.with_label_values(&[queue]).inc();
     }
 
-    fn hung(&self, queue: &str) {
+    fn timed_out(&self, queue: &str) {
         self.0.hangs.with_label_values(&[queue]).inc();
     }
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use arrakis_broker::{
-    ConsumeError, ConsumeOptions, Failures, Handler, Isolation, Link, Publisher, Stop, Topology, TopologyError, consume,
+    BrokerConnection, ConsumeError, ConsumeOptions, Handler, Isolation, Publisher, RetryPublisher, StopTokens,
+    Topology, TopologyError, consume,
 };
 use arrakis_cache::{Cache, CacheOptions};
 use arrakis_contracts::names;
@@ -44,8 +45,8 @@ const SPARE_CONNECTIONS: u32 = 4;
 pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
     runtime.shutdown.set_grace(config.grace);
     let links = Links {
-        consume: Link::open(&config.broker, "arrakis-worker consume"),
-        publish: Link::open(&config.broker, "arrakis-worker publish"),
+        consume: BrokerConnection::open(&config.broker, "arrakis-worker consume"),
+        publish: BrokerConnection::open(&config.broker, "arrakis-worker publish"),
     };
     let components = Components::new(&runtime.health);
     let topology = Arc::new(Topology::new(config.broker.priorities));
@@ -65,7 +66,7 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
         links: &links,
         topology: &topology,
         isolation: Isolation::default(),
-        stop: Stop {
+        stop: StopTokens {
             soft: runtime.shutdown.soft.clone(),
             hard: runtime.shutdown.hard.clone(),
         },
@@ -74,7 +75,7 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
     let leads = services.metrics.leader.clone();
     runtime
         .health
-        .details("leads_timed_work", move || json!(leads.get() == 1));
+        .add_details("leads_timed_work", move || json!(leads.get() == 1));
     let soft = &runtime.shutdown.soft;
     tokio::spawn(components.watch(services.clone(), links.clone(), queues, runtime.shutdown.hard.clone()));
     let clock = clock::run(
@@ -126,7 +127,7 @@ async fn database(config: &Config, runtime: &Runtime, options: DatabaseOptions) 
     loop {
         let error = match Database::connect(&config.database_url, options.clone()).await {
             Ok(database) => return Ok(database),
-            Err(error) if error.is_passing() => error,
+            Err(error) if error.is_transient() => error,
             Err(error @ DbError::Login(_)) => return Err(Fatal::configuration(error.to_string()).into()),
             Err(error) => return Err(error.into()),
         };
@@ -147,10 +148,10 @@ fn connections(config: &Config) -> u32 {
 }
 
 /// Declares what is missing and refuses what differs.
-async fn declare(topology: &Topology, link: &Link, runtime: &Runtime) -> anyhow::Result<()> {
+async fn declare(topology: &Topology, link: &BrokerConnection, runtime: &Runtime) -> anyhow::Result<()> {
     loop {
         let live = tokio::select! {
-            live = link.live() => live?,
+            live = link.current() => live?,
             () = runtime.shutdown.soft.cancelled() => anyhow::bail!("stopped before the broker was there"),
         };
         match topology.declare(&live).await {
@@ -175,7 +176,7 @@ struct Consumers<'a> {
     links: &'a Links,
     topology: &'a Arc<Topology>,
     isolation: Isolation,
-    stop: Stop,
+    stop: StopTokens,
 }
 
 type Running = JoinSet<Result<(), ConsumeError>>;
@@ -220,10 +221,10 @@ impl Consumers<'_> {
             queue: queue.to_owned(),
             prefetch,
             limit: Some(limit),
-            failures: Failures::new(self.services.publisher.clone()),
+            retries: RetryPublisher::new(self.services.publisher.clone()),
             topology: Some(self.topology.clone()),
             isolation: self.isolation.clone(),
-            events: self.services.metrics.consumer_events(),
+            observer: self.services.metrics.consumer_events(),
         };
         let (link, stop) = (self.links.consume.clone(), self.stop.clone());
         running.spawn(async move { consume(&link, options, handler, &stop).await });

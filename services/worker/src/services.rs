@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use arrakis_broker::Publisher;
-use arrakis_cache::{Cache, CacheKey, Cooldown, PROFILE_TTL, Seen, Ttl};
+use arrakis_cache::{Cache, CacheKey, Cooldown, DoneState, PROFILE_TTL, Ttl};
 use arrakis_contracts::EventId;
 use arrakis_db::{CommunityId, Database, DbError, Profile, TenantTx, UserId};
 use arrakis_discord::Discord;
@@ -18,7 +18,7 @@ use twilight_model::id::marker::UserMarker;
 
 use crate::metrics::WorkerMetrics;
 
-/// Time to live of done markers. Claims in the inbox are kept for nine days (`CLAIMS_KEPT`).
+/// Time to live of done markers. Claims in the inbox are kept for nine days (`CLAIM_RETENTION`).
 const DONE_MARKER_TTL: Ttl = Ttl::seconds(24 * 3600);
 /// How long an event or a job waits for a Postgres connection before it uses up a retry.
 pub(crate) const POSTGRES_WAIT: Duration = Duration::from_secs(60);
@@ -58,14 +58,14 @@ impl Services {
 
     /// Whether the event has a done marker: a shortcut; the inbox decides.
     pub async fn was_done(&self, event: &EventId) -> bool {
-        let seen = self.cache.seen(event).await;
+        let seen = self.cache.done_state(event).await;
         let outcome = match seen {
-            Seen::Done => "hit",
-            Seen::New => "miss",
-            Seen::Unknown => "away",
+            DoneState::Done => "hit",
+            DoneState::NotDone => "miss",
+            DoneState::Unknown => "away",
         };
         self.metrics.cache.with_label_values(&["done", outcome]).inc();
-        seen == Seen::Done && !fail_point::skips("worker.guard.done")
+        seen == DoneState::Done && !fail_point::skips("worker.guard.done")
     }
 
     /// Sets the done marker of an event.
@@ -87,7 +87,7 @@ impl Services {
             .cooldown(community, command, user, event, Ttl::of(length))
             .await;
         match cooldown {
-            Cooldown::Open | Cooldown::OpenWithoutRedis => None,
+            Cooldown::Allowed | Cooldown::AllowedWithoutRedis => None,
             Cooldown::Wait(left) => Some(left),
         }
     }
@@ -106,7 +106,7 @@ impl Services {
             profile.ok_or(None)
         };
         let key = CacheKey::profile(community, user);
-        match self.cache.through(&key, PROFILE_TTL, read).await {
+        match self.cache.get_or_load(&key, PROFILE_TTL, read).await {
             Ok(profile) => Ok(Some(profile)),
             Err(None) => Ok(None),
             Err(Some(error)) => Err(error),
@@ -115,6 +115,6 @@ impl Services {
 
     /// Removes a profile from the cache. To be called after the commit that changed it.
     pub(crate) async fn uncache_profile(&self, community: CommunityId, user: UserId) {
-        self.cache.forget(&CacheKey::profile(community, user)).await;
+        self.cache.invalidate(&CacheKey::profile(community, user)).await;
     }
 }

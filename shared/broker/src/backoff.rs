@@ -1,42 +1,46 @@
-//! Waits that grow, with jitter, so that a restarted broker is not met by all at once.
+//! Exponential backoff with jitter, so that processes do not reconnect to a restarted broker all at once.
 
 use std::time::Duration;
 
-use rand::RngExt as _;
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 
-/// Grows from `first` to `most`, doubling; each wait is a random part of it, at least half.
-#[derive(Debug, Clone)]
+/// Exponential backoff with jitter: the delay doubles from a minimum to a maximum, and each wait is a random part of it between
+/// half and all.
+#[derive(Debug)]
 pub struct Backoff {
-    first: Duration,
-    most: Duration,
-    next: Duration,
+    builder: ExponentialBuilder,
+    waits: ExponentialBackoff,
 }
 
 impl Backoff {
-    /// The wait before reconnecting to the broker: from 50 ms to 2 s.
+    /// For reconnecting to the broker: 50 ms to 2 s.
     pub fn broker() -> Self {
         Self::new(Duration::from_millis(50), Duration::from_secs(2))
     }
 
-    /// From `first` to `most`.
-    pub fn new(first: Duration, most: Duration) -> Self {
+    /// Delays from `min` to `max`.
+    pub fn new(min: Duration, max: Duration) -> Self {
+        // backon adds jitter of up to the whole delay.
+        let builder = ExponentialBuilder::new()
+            .with_min_delay(min / 2)
+            .with_max_delay(max / 2)
+            .without_max_times()
+            .with_jitter();
         Self {
-            first,
-            most,
-            next: first,
+            builder,
+            waits: builder.build(),
         }
     }
 
-    /// The next wait.
+    /// The time to wait before the next attempt. Each call doubles the delay up to the maximum.
     pub fn next_wait(&mut self) -> Duration {
-        let wait = self.next;
-        self.next = (self.next * 2).min(self.most);
-        wait.mul_f64(rand::rng().random_range(0.5..=1.0))
+        // There is always a next wait, since the number of attempts is not limited.
+        self.waits.next().unwrap_or_default()
     }
 
-    /// Starts again from the first wait.
+    /// Starts again from the minimum delay.
     pub fn reset(&mut self) {
-        self.next = self.first;
+        self.waits = self.builder.build();
     }
 }
 
@@ -45,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_grow_to_the_limit_and_never_beyond() {
+    fn waits_grow_to_the_maximum() {
         let mut backoff = Backoff::broker();
         let waits: Vec<_> = (0..50).map(|_| backoff.next_wait()).collect();
         assert!(waits[0] <= Duration::from_millis(50));

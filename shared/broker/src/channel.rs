@@ -1,4 +1,4 @@
-//! A channel whose calls reach lapin's loop at once, wherever it waits.
+//! An AMQP channel that wakes lapin's I/O loop after each call.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use lapin::options::{
 use lapin::types::{FieldTable, ReplyCode, ShortString};
 use lapin::{BasicProperties, Consumer, ExchangeKind, PublisherConfirm, Queue, Result};
 
-use crate::drive::Bell;
+use crate::single_thread::LoopWaker;
 
-/// An AMQP channel. Each method that sends anything is lapin's of the same name, and rings the bell; what only looks is
-/// lapin's own.
+/// An AMQP channel. Each method below sends a frame as lapin's method of the same name does, and wakes lapin's I/O loop. Methods
+/// that send nothing are lapin's, by `Deref`.
 #[derive(Debug, Clone)]
 pub struct Channel {
     lapin: lapin::Channel,
-    bell: Arc<Bell>,
+    loop_waker: Arc<LoopWaker>,
 }
 
 impl Deref for Channel {
@@ -28,10 +28,10 @@ impl Deref for Channel {
     }
 }
 
-#[expect(missing_docs, reason = "they are lapin's")]
+#[expect(missing_docs, reason = "lapin documents them")]
 impl Channel {
-    pub(crate) fn new(lapin: lapin::Channel, bell: Arc<Bell>) -> Self {
-        Self { lapin, bell }
+    pub(crate) fn new(lapin: lapin::Channel, loop_waker: Arc<LoopWaker>) -> Self {
+        Self { lapin, loop_waker }
     }
 
     pub async fn basic_publish(
@@ -45,15 +45,17 @@ impl Channel {
         let call = self
             .lapin
             .basic_publish(exchange, routing_key, options, body, properties);
-        self.bell.rung(call).await
+        self.loop_waker.wake_after(call).await
     }
 
     pub async fn confirm_select(&self, options: ConfirmSelectOptions) -> Result<()> {
-        self.bell.rung(self.lapin.confirm_select(options)).await
+        self.loop_waker.wake_after(self.lapin.confirm_select(options)).await
     }
 
     pub async fn basic_qos(&self, prefetch: u16, options: BasicQosOptions) -> Result<()> {
-        self.bell.rung(self.lapin.basic_qos(prefetch, options)).await
+        self.loop_waker
+            .wake_after(self.lapin.basic_qos(prefetch, options))
+            .await
     }
 
     pub async fn basic_consume(
@@ -63,13 +65,13 @@ impl Channel {
         options: BasicConsumeOptions,
         arguments: FieldTable,
     ) -> Result<Consumer> {
-        self.bell
-            .rung(self.lapin.basic_consume(queue, tag, options, arguments))
+        self.loop_waker
+            .wake_after(self.lapin.basic_consume(queue, tag, options, arguments))
             .await
     }
 
     pub async fn basic_cancel(&self, tag: ShortString, options: BasicCancelOptions) -> Result<()> {
-        self.bell.rung(self.lapin.basic_cancel(tag, options)).await
+        self.loop_waker.wake_after(self.lapin.basic_cancel(tag, options)).await
     }
 
     pub async fn basic_get(
@@ -77,7 +79,7 @@ impl Channel {
         queue: ShortString,
         options: BasicGetOptions,
     ) -> Result<Option<lapin::message::BasicGetMessage>> {
-        self.bell.rung(self.lapin.basic_get(queue, options)).await
+        self.loop_waker.wake_after(self.lapin.basic_get(queue, options)).await
     }
 
     pub async fn queue_declare(
@@ -86,13 +88,15 @@ impl Channel {
         options: QueueDeclareOptions,
         arguments: FieldTable,
     ) -> Result<Queue> {
-        self.bell
-            .rung(self.lapin.queue_declare(queue, options, arguments))
+        self.loop_waker
+            .wake_after(self.lapin.queue_declare(queue, options, arguments))
             .await
     }
 
     pub async fn queue_delete(&self, queue: ShortString, options: QueueDeleteOptions) -> Result<u32> {
-        self.bell.rung(self.lapin.queue_delete(queue, options)).await
+        self.loop_waker
+            .wake_after(self.lapin.queue_delete(queue, options))
+            .await
     }
 
     pub async fn queue_bind(
@@ -104,7 +108,7 @@ impl Channel {
         arguments: FieldTable,
     ) -> Result<()> {
         let call = self.lapin.queue_bind(queue, exchange, key, options, arguments);
-        self.bell.rung(call).await
+        self.loop_waker.wake_after(call).await
     }
 
     pub async fn exchange_declare(
@@ -115,10 +119,10 @@ impl Channel {
         arguments: FieldTable,
     ) -> Result<()> {
         let call = self.lapin.exchange_declare(exchange, kind, options, arguments);
-        self.bell.rung(call).await
+        self.loop_waker.wake_after(call).await
     }
 
     pub async fn close(&self, code: ReplyCode, text: ShortString) -> Result<()> {
-        self.bell.rung(self.lapin.close(code, text)).await
+        self.loop_waker.wake_after(self.lapin.close(code, text)).await
     }
 }

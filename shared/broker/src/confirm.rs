@@ -1,4 +1,4 @@
-//! One publish and what the broker answered.
+//! Publishing one message on a channel, and its confirmation.
 
 use arrakis_fail_point as fail_point;
 use bytes::Bytes;
@@ -7,109 +7,99 @@ use lapin::types::ShortString;
 use lapin::{BasicProperties, Confirmation};
 
 use crate::channel::Channel;
-use crate::link::Live;
+use crate::connection::AmqpConnection;
 use crate::message::{Message, short};
+use crate::reply_code::{NOT_FOUND, OF_ONE_MESSAGE, reply_code};
 
-/// The broker's answer to one publish.
+/// What a publish resolved to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// It has it.
+pub(crate) enum PublishResult {
+    /// The broker has stored the message.
     Confirmed,
-    /// No queue wanted the message with this id, which with several in flight need not be the one that was asked about.
+    /// The broker returned a message because no queue takes it. With several publishes in flight, the returned message need not
+    /// be the one that this publish sent.
     Returned {
         /// Id of the returned message.
         id: String,
-        /// The broker's words.
+        /// Reply code and text of the broker.
         reply: String,
     },
-    /// It refused it: a full queue with `reject-publish`, or a queue in trouble.
+    /// The broker refused the message (nack): a full queue with `reject-publish`, or a queue that is unavailable.
     Refused,
-    /// Nobody knows: the channel or connection went away first.
-    Unknown(Interruption),
+    /// The outcome is unknown: the channel or the connection ended first.
+    Unknown(ChannelError),
 }
 
-/// Why a channel or a connection is of no more use.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Interruption {
-    /// AMQP reply code of the broker's close, if it closed.
+/// Why a channel can no longer be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub(crate) struct ChannelError {
+    /// AMQP reply code, if the broker closed the channel or the connection.
     pub(crate) reply_code: Option<u16>,
-    /// In words.
-    pub(crate) why: String,
+    /// The error's text.
+    pub(crate) reason: String,
 }
 
-/// Reply codes by which the broker refuses one message and not the publisher: content too large, precondition failed (larger
-/// than `max_message_size`, for one), frame error, syntax error. <https://www.rabbitmq.com/amqp-0-9-1-reference#constants>
-const OF_ONE_MESSAGE: [u16; 4] = [311, 406, 501, 502];
-/// Reply code of an exchange or queue that does not exist.
-const NOT_FOUND: u16 = 404;
-
-impl Interruption {
-    /// Whether one of the messages under way may be what the broker cannot take.
+impl ChannelError {
+    /// Whether the broker closed because of one of the messages in flight.
     pub(crate) fn concerns_a_message(&self) -> bool {
         self.reply_code.is_some_and(|code| OF_ONE_MESSAGE.contains(&code))
     }
 
-    /// Whether the exchange that was published to does not exist.
-    pub(crate) fn misses_an_exchange(&self) -> bool {
-        self.reply_code == Some(NOT_FOUND) && self.why.contains("no exchange")
+    /// Whether an object does not exist. On a channel that publishes it is an exchange, or the lock of a lease.
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.reply_code == Some(NOT_FOUND)
     }
 }
 
-impl From<&lapin::Error> for Interruption {
+impl From<&lapin::Error> for ChannelError {
     fn from(error: &lapin::Error) -> Self {
-        let reply_code = match error.kind() {
-            lapin::ErrorKind::ProtocolError(refusal) => Some(refusal.get_id()),
-            _ => None,
-        };
         Self {
-            reply_code,
-            why: error.to_string(),
+            reply_code: reply_code(error),
+            reason: error.to_string(),
         }
     }
 }
 
-impl From<String> for Interruption {
-    fn from(why: String) -> Self {
-        Self { reply_code: None, why }
+impl From<String> for ChannelError {
+    fn from(reason: String) -> Self {
+        Self {
+            reply_code: None,
+            reason,
+        }
     }
 }
 
-impl From<&str> for Interruption {
-    fn from(why: &str) -> Self {
-        Self::from(why.to_owned())
+impl From<&str> for ChannelError {
+    fn from(reason: &str) -> Self {
+        Self::from(reason.to_owned())
     }
 }
 
-impl std::fmt::Display for Interruption {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.why)
-    }
-}
-
-/// A channel on which every publish is confirmed.
-pub(crate) async fn confirming_channel(live: &Live) -> lapin::Result<Channel> {
-    let channel = live.channel().await?;
-    live.guard(channel.confirm_select(ConfirmSelectOptions::default()))
+/// Opens a channel in confirm mode.
+pub(crate) async fn confirming_channel(amqp: &AmqpConnection) -> lapin::Result<Channel> {
+    let channel = amqp.channel().await?;
+    amqp.until_closed(channel.confirm_select(ConfirmSelectOptions::default()))
         .await?;
     Ok(channel)
 }
 
-/// Publishes and waits. The frames are queued at the first poll, so that polling once fixes the order.
-pub(crate) async fn publish(channel: Channel, message: Message) -> Answer {
-    send(channel, Outgoing::of(&message)).await
+/// Publishes a message and awaits its confirmation. The first poll queues the frames, so polling once fixes the order.
+pub(crate) async fn publish(channel: Channel, message: Message) -> PublishResult {
+    publish_frames(channel, PublishFrames::of(&message)).await
 }
 
-/// What goes over the wire, made from a message that stays where it is: a copy of a message and its headers costs more than
-/// all else about sending it.
+/// The AMQP form of a message. It is built from a reference, because cloning a message with its headers costs more than the rest
+/// of a publish.
 #[derive(Debug)]
-pub(crate) struct Outgoing {
+pub(crate) struct PublishFrames {
     exchange: ShortString,
     routing_key: ShortString,
     properties: BasicProperties,
     body: Bytes,
 }
 
-impl Outgoing {
+impl PublishFrames {
     pub(crate) fn of(message: &Message) -> Self {
         Self {
             exchange: short(&message.exchange),
@@ -121,40 +111,40 @@ impl Outgoing {
 }
 
 /// As [`publish`].
-pub(crate) async fn send(channel: Channel, outgoing: Outgoing) -> Answer {
+pub(crate) async fn publish_frames(channel: Channel, frames: PublishFrames) -> PublishResult {
     let options = BasicPublishOptions {
         mandatory: true,
         immediate: false,
     };
     let sent = channel
         .basic_publish(
-            outgoing.exchange,
-            outgoing.routing_key,
+            frames.exchange,
+            frames.routing_key,
             options,
-            &outgoing.body,
-            outgoing.properties,
+            &frames.body,
+            frames.properties,
         )
         .await;
-    // lapin has its copy of the body, and the pipeline its own in case it must be sent again.
-    drop(outgoing.body);
+    // lapin has its copy of the body, and the pipeline keeps its own to send it again.
+    drop(frames.body);
     let confirmed = match sent {
-        Ok(_) if fail_point::skips("broker.guard.confirm") => return Answer::Confirmed,
+        Ok(_) if fail_point::skips("broker.guard.confirm") => return PublishResult::Confirmed,
         Ok(confirm) => confirm.await,
         Err(error) => Err(error),
     };
     match confirmed {
-        Ok(Confirmation::Ack(None)) => Answer::Confirmed,
-        Ok(Confirmation::Ack(Some(_))) if fail_point::skips("broker.guard.unroutable") => Answer::Confirmed,
+        Ok(Confirmation::Ack(None)) => PublishResult::Confirmed,
+        Ok(Confirmation::Ack(Some(_))) if fail_point::skips("broker.guard.unroutable") => PublishResult::Confirmed,
         Ok(Confirmation::Ack(Some(returned))) => {
             let id = returned.delivery.properties.message_id();
-            Answer::Returned {
+            PublishResult::Returned {
                 id: id.as_ref().map(ToString::to_string).unwrap_or_default(),
                 reply: format!("{} {}", returned.reply_code, returned.reply_text),
             }
         }
-        Ok(Confirmation::Nack(_)) if fail_point::skips("broker.guard.refused") => Answer::Confirmed,
-        Ok(Confirmation::Nack(_)) => Answer::Refused,
-        Ok(Confirmation::NotRequested) => Answer::Unknown("the channel does not confirm".into()),
-        Err(error) => Answer::Unknown((&error).into()),
+        Ok(Confirmation::Nack(_)) if fail_point::skips("broker.guard.refused") => PublishResult::Confirmed,
+        Ok(Confirmation::Nack(_)) => PublishResult::Refused,
+        Ok(Confirmation::NotRequested) => PublishResult::Unknown("the channel is not in confirm mode".into()),
+        Err(error) => PublishResult::Unknown((&error).into()),
     }
 }

@@ -1,14 +1,14 @@
-//! The loop around a handler: deliver, handle, settle; connect again; stop softly or hard.
+//! The consumer loop of a queue: receive deliveries, run the handler, settle the messages, reconnect, stop.
 //!
-//! Owns prefetch, panics, handlers that hang, cancelled consumers and deleted queues. Refuses to decide what a failure
-//! means: the handler's [`Verdict`] says it.
+//! Owns prefetch, panics and time limits of handlers, cancelled consumers and deleted queues. The handler decides how its message
+//! is settled ([`Verdict`]).
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrakis_contracts::dead_letter::DeadReason;
+use arrakis_contracts::dead_letter::DeadLetterReason;
 use arrakis_contracts::redact;
 use arrakis_fail_point as fail_point;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -18,58 +18,59 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
-use crate::delivery::{Delivery, Settled};
-use crate::failures::Failures;
+use crate::connection::{AmqpConnection, BrokerConnection};
+use crate::delivery::{Delivery, SettleOutcome};
 use crate::isolation::{Isolation, Suspect};
-use crate::link::{Link, Live};
 use crate::publisher::PublishError;
+use crate::reply_code::{NOT_FOUND, reply_code};
+use crate::retry::RetryPublisher;
 use crate::topology::{Topology, TopologyError};
 
-/// What a handler says of the message it was given.
+/// How to settle a handled message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// Done: acknowledge.
+    /// Acknowledge it: the work is done.
     Done,
-    /// Nothing to do, for this reason: acknowledge.
+    /// Acknowledge it: there is nothing to do.
     Drop {
-        /// Why, for the log.
+        /// The reason, for the log.
         why: String,
     },
-    /// Trying again later may help.
+    /// Move it to a retry queue: a later attempt may succeed.
     Retry {
-        /// What failed.
+        /// The error of this attempt.
         error: String,
     },
-    /// Trying again cannot help.
+    /// Move it to the dead letters: a later attempt cannot succeed.
     DeadLetter {
-        /// Why it is given up.
-        reason: DeadReason,
-        /// What failed.
+        /// Why it is not retried.
+        reason: DeadLetterReason,
+        /// The error of this attempt.
         error: String,
     },
-    /// Let another have it, now.
-    GiveBack,
-    /// The handler has settled it itself.
+    /// Requeue it: the broker delivers it to another consumer at once.
+    Requeue,
+    /// Do nothing: the handler has settled it.
     Settled,
 }
 
 impl Verdict {
-    /// Name, for metrics.
+    /// Value of the metrics label `verdict`.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Done => "done",
             Self::Drop { .. } => "drop",
             Self::Retry { .. } => "retry",
             Self::DeadLetter { .. } => "dead_letter",
-            Self::GiveBack => "give_back",
+            Self::Requeue => "give_back",
             Self::Settled => "settled",
         }
     }
 }
 
-/// Handles one message.
+/// Handles the messages of a queue.
 pub trait Handler: Send + Sync + 'static {
-    /// Handles it and says what becomes of it. May be called with the same message more than once.
+    /// Handles one message and returns how to settle it. It may be called with the same message more than once.
     fn handle(&self, delivery: Delivery) -> impl Future<Output = Verdict> + Send;
 }
 
@@ -83,106 +84,110 @@ where
     }
 }
 
-/// What a consumer tells of itself, for metrics. Every method may stay as it is.
-pub trait ConsumerEvents: Send + Sync + 'static {
-    /// It listens to `queue`, or no longer does, for this reason.
-    fn listening(&self, queue: &str, why_not: Option<&str>) {
-        let _ = (queue, why_not);
+/// Receives the events of a consumer, for metrics. Each method does nothing by default.
+pub trait ConsumerObserver: Send + Sync + 'static {
+    /// Consuming `queue` has started, or is interrupted for this reason.
+    fn consuming(&self, queue: &str, interruption: Option<&str>) {
+        let _ = (queue, interruption);
     }
-    /// A message was settled, after this long.
-    fn settled(&self, queue: &str, verdict: &Verdict, settled: Settled, took: Duration) {
-        let _ = (queue, verdict, settled, took);
+    /// A message was settled, `took` after its delivery.
+    fn settled(&self, queue: &str, verdict: &Verdict, outcome: SettleOutcome, took: Duration) {
+        let _ = (queue, verdict, outcome, took);
     }
     /// A handler panicked.
     fn panicked(&self, queue: &str) {
         let _ = queue;
     }
-    /// A handler took longer than it may.
-    fn hung(&self, queue: &str) {
+    /// A handler exceeded its time limit.
+    fn timed_out(&self, queue: &str) {
         let _ = queue;
     }
 }
 
-impl ConsumerEvents for () {}
+impl ConsumerObserver for () {}
 
-/// When to stop.
+/// Tokens that stop a consumer.
 #[derive(Debug, Clone, Default)]
-pub struct Stop {
-    /// Take no more; finish what is held.
+pub struct StopTokens {
+    /// Stops receiving: running handlers finish, other deliveries are requeued.
     pub soft: CancellationToken,
-    /// Leave now.
+    /// Cancels running handlers.
     pub hard: CancellationToken,
 }
 
-/// How to consume one queue.
+/// Options for [`consume`].
 #[derive(Clone)]
 pub struct ConsumeOptions {
-    /// Queue.
+    /// Name of the queue.
     pub queue: String,
-    /// Messages handled at once, and held from others.
+    /// Largest number of messages that are handled at the same time, which is also the AMQP prefetch count.
     pub prefetch: u16,
-    /// How long a handler may take; after that it is stopped and the message tried again later.
+    /// Time limit of a handler. When it has passed the handler is cancelled and the message is retried.
     pub limit: Option<Duration>,
-    /// Where failures go.
-    pub failures: Failures,
-    /// Declared again when the queue was deleted.
+    /// Moves failed messages to the retry queues and the dead letters.
+    pub retries: RetryPublisher,
+    /// Declared again when the queue is missing.
     pub topology: Option<Arc<Topology>>,
-    /// Shared by all consumers of the process.
+    /// Handles suspects alone. All consumers of a process share one.
     pub isolation: Isolation,
-    /// Who is told.
-    pub events: Arc<dyn ConsumerEvents>,
+    /// Receives the consumer's events.
+    pub observer: Arc<dyn ConsumerObserver>,
 }
 
-/// Why consuming cannot go on.
+/// Why consuming has ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConsumeError {
-    /// The queue is gone and cannot be declared as it should be.
-    #[error("queue \"{queue}\" is gone and cannot be declared again: {source}")]
+    /// The queue is missing and cannot be declared again.
+    #[error("queue \"{queue}\" is missing and cannot be declared again: {source}")]
     Topology {
-        /// Queue.
+        /// Name of the queue.
         queue: String,
-        /// Why not.
+        /// Error of the declaration.
         source: TopologyError,
     },
 }
 
-enum End {
+/// Why consuming on a channel has ended.
+enum ChannelEnd {
+    /// A stop token was cancelled.
     Stopped,
-    Again(String),
+    /// The channel ended for this reason, and another one is needed.
+    Interrupted(String),
 }
 
-/// Consumes until told to stop. Lost connections, closed channels and cancelled consumers are mended here.
+/// Consumes a queue until a stop token is cancelled or the connection is closed by this process. After a lost connection, a closed
+/// channel or a cancelled consumer it starts again.
 ///
 /// # Errors
 /// When the queue was deleted and now exists with other arguments.
 pub async fn consume<H: Handler>(
-    link: &Link,
+    connection: &BrokerConnection,
     options: ConsumeOptions,
     handler: H,
-    stop: &Stop,
+    stop: &StopTokens,
 ) -> Result<(), ConsumeError> {
-    let mut consuming = Consuming {
+    let mut consumer = Consumer {
         options,
         handler: Arc::new(handler),
         tasks: JoinSet::new(),
     };
     let mut backoff = Backoff::broker();
     loop {
-        let live = tokio::select! {
-            live = link.live() => live,
+        let amqp = tokio::select! {
+            amqp = connection.current() => amqp,
             () = stop.soft.cancelled() => break,
         };
-        let Ok(live) = live else { break };
+        let Ok(amqp) = amqp else { break };
         let started = tokio::time::Instant::now();
-        let end = match consuming.one_connection(&live, stop).await {
+        let end = match consumer.consume_on(&amqp, stop).await {
             Ok(end) => end,
-            Err(error) if is_missing_queue(&error) => consuming.declare_again(&live).await?,
-            Err(error) => End::Again(error.to_string()),
+            Err(error) if reply_code(&error) == Some(NOT_FOUND) => consumer.declare_again(&amqp).await?,
+            Err(error) => ChannelEnd::Interrupted(error.to_string()),
         };
-        let End::Again(why) = end else { break };
-        let queue = &consuming.options.queue;
-        tracing::warn!(queue, why, "consuming is interrupted");
-        consuming.options.events.listening(queue, Some(&why));
+        let ChannelEnd::Interrupted(reason) = end else { break };
+        let queue = &consumer.options.queue;
+        tracing::warn!(queue, reason, "consuming is interrupted");
+        consumer.options.observer.consuming(queue, Some(&reason));
         if started.elapsed() > Duration::from_secs(10) {
             backoff.reset();
         }
@@ -191,21 +196,21 @@ pub async fn consume<H: Handler>(
             () = stop.soft.cancelled() => break,
         }
     }
-    consuming.drain(stop).await;
+    consumer.drain(stop).await;
     Ok(())
 }
 
-struct Consuming<H> {
+struct Consumer<H> {
     options: ConsumeOptions,
     handler: Arc<H>,
     tasks: JoinSet<()>,
 }
 
-impl<H: Handler> Consuming<H> {
-    async fn one_connection(&mut self, live: &Live, stop: &Stop) -> lapin::Result<End> {
-        let channel = live.channel().await?;
+impl<H: Handler> Consumer<H> {
+    async fn consume_on(&mut self, amqp: &AmqpConnection, stop: &StopTokens) -> lapin::Result<ChannelEnd> {
+        let channel = amqp.channel().await?;
         let qos = channel.basic_qos(self.options.prefetch, BasicQosOptions::default());
-        live.guard(qos).await?;
+        amqp.until_closed(qos).await?;
         let queue = self.options.queue.as_str();
         let consume = channel.basic_consume(
             queue.into(),
@@ -213,57 +218,57 @@ impl<H: Handler> Consuming<H> {
             BasicConsumeOptions::default(),
             FieldTable::default(),
         );
-        let mut consumer = live.guard(consume).await?;
+        let mut deliveries = amqp.until_closed(consume).await?;
         tracing::info!(queue, prefetch = self.options.prefetch, "consuming");
-        self.options.events.listening(queue, None);
+        self.options.observer.consuming(queue, None);
         loop {
             tokio::select! {
-                delivery = consumer.next() => match delivery {
+                delivery = deliveries.next() => match delivery {
                     Some(Ok(delivery)) => self.start(Delivery::read(&self.options.queue, delivery)),
-                    Some(Err(error)) => return Ok(End::Again(error.to_string())),
-                    None => return Ok(End::Again("the broker cancelled the consumer (queue deleted or moved)".to_owned())),
+                    Some(Err(error)) => return Ok(ChannelEnd::Interrupted(error.to_string())),
+                    None => return Ok(ChannelEnd::Interrupted("the broker cancelled the consumer (queue deleted or moved)".to_owned())),
                 },
                 Some(_) = self.tasks.join_next(), if !self.tasks.is_empty() => {}
-                () = live.gone() => return Ok(End::Again("the connection was lost".to_owned())),
+                () = amqp.closed() => return Ok(ChannelEnd::Interrupted("the connection was lost".to_owned())),
                 () = stop.soft.cancelled() => break,
                 () = stop.hard.cancelled() => break,
             }
         }
-        if fail_point::skips("worker.guard.give_back") {
+        if fail_point::skips("broker.guard.requeue") {
             std::process::exit(0);
         }
-        // What the broker had sent already and nobody has begun goes back at once, so that another worker takes it now.
-        let cancel = channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
+        // Deliveries that no handler has begun are requeued at once, so that another worker receives them.
+        let cancel = channel.basic_cancel(deliveries.tag(), BasicCancelOptions::default());
         let _ = tokio::time::timeout(Duration::from_secs(2), cancel).await;
-        while let Some(Some(Ok(delivery))) = consumer.next().now_or_never() {
-            Delivery::read(&self.options.queue, delivery).give_back().await;
+        while let Some(Some(Ok(delivery))) = deliveries.next().now_or_never() {
+            Delivery::read(&self.options.queue, delivery).requeue().await;
         }
         // The channel must outlive the handlers: their acknowledgements go through it.
         self.drain(stop).await;
-        Ok(End::Stopped)
+        Ok(ChannelEnd::Stopped)
     }
 
     fn start(&mut self, delivery: Delivery) {
         let handler = self.handler.clone();
         let options = self.options.clone();
         self.tasks.spawn(async move {
-            if fail_point::skips("worker.guard.ack") {
+            if fail_point::skips("broker.guard.ack") {
                 delivery.ack().await;
             }
-            let guarded = !fail_point::skips("worker.guard.isolation");
-            if guarded && delivery.is_uncounted_return() {
-                let moved = options.failures.count_return(&delivery).await;
-                settled(&options, &delivery, &Verdict::GiveBack, moved).await;
+            let guarded = !fail_point::skips("broker.guard.isolation");
+            if guarded && delivery.is_uncounted_redelivery() {
+                let moved = options.retries.count_redelivery(&delivery).await;
+                settled(&options, &delivery, &Verdict::Requeue, moved).await;
                 return;
             }
             let id = delivery.message_id().unwrap_or_default();
-            let suspect = Suspect::of(delivery.returns(), id).filter(|_| guarded);
+            let suspect = Suspect::of(delivery.redeliveries(), id).filter(|_| guarded);
             if suspect.is_some() {
                 tracing::warn!(
                     queue = options.queue,
                     id,
-                    returns = delivery.returns(),
-                    "came back again and again; handled alone"
+                    redeliveries = delivery.redeliveries(),
+                    "message was redelivered several times; handling it alone"
                 );
             }
             let work = handle_and_settle(&*handler, &options, &delivery);
@@ -271,22 +276,22 @@ impl<H: Handler> Consuming<H> {
         });
     }
 
-    async fn declare_again(&self, live: &Live) -> Result<End, ConsumeError> {
+    async fn declare_again(&self, amqp: &AmqpConnection) -> Result<ChannelEnd, ConsumeError> {
         let queue = self.options.queue.clone();
         let topology = self.options.topology.as_ref();
         let Some(topology) = topology.filter(|_| !fail_point::skips("broker.guard.redeclare")) else {
-            return Ok(End::Again(format!("queue \"{queue}\" does not exist")));
+            return Ok(ChannelEnd::Interrupted(format!("queue \"{queue}\" does not exist")));
         };
         tracing::error!(queue, "the queue does not exist; declaring the topology again");
-        match topology.declare(live).await {
-            Ok(()) => Ok(End::Again("the queue was declared again".to_owned())),
-            Err(error) if error.is_transient() => Ok(End::Again(error.to_string())),
+        match topology.declare(amqp).await {
+            Ok(()) => Ok(ChannelEnd::Interrupted("the queue was declared again".to_owned())),
+            Err(error) if error.is_transient() => Ok(ChannelEnd::Interrupted(error.to_string())),
             Err(source) => Err(ConsumeError::Topology { queue, source }),
         }
     }
 
-    /// Waits for the handlers, or stops them when it is time to leave.
-    async fn drain(&mut self, stop: &Stop) {
+    /// Waits for the running handlers, and cancels them when the hard token is cancelled.
+    async fn drain(&mut self, stop: &StopTokens) {
         while !self.tasks.is_empty() {
             tokio::select! {
                 _ = self.tasks.join_next() => {}
@@ -300,14 +305,14 @@ impl<H: Handler> Consuming<H> {
 
 async fn handle_and_settle<H: Handler>(handler: &H, options: &ConsumeOptions, delivery: &Delivery) {
     let names = names(delivery);
-    fail_point::hit_at("worker.consumed", &names).await;
+    fail_point::hit_at("broker.consumed", &names).await;
     let verdict = run(handler, options, delivery).await;
-    fail_point::hit_at("worker.handled", &names).await;
+    fail_point::hit_at("broker.handled", &names).await;
     settle(options, delivery, verdict).await;
-    fail_point::hit_at("worker.acked", &names).await;
+    fail_point::hit_at("broker.acked", &names).await;
 }
 
-/// By what a fail point tells one message from another.
+/// The names by which a fail point selects a message.
 fn names(delivery: &Delivery) -> [&str; 3] {
     [
         delivery.origin_key(),
@@ -317,39 +322,39 @@ fn names(delivery: &Delivery) -> [&str; 3] {
 }
 
 async fn run<H: Handler>(handler: &H, options: &ConsumeOptions, delivery: &Delivery) -> Verdict {
-    // The handler is called inside the guarded future: it may panic before its first await.
+    // The handler is called inside the future that catches panics: it may panic before its first await.
     let guarded = AssertUnwindSafe(async {
-        fail_point::hit_at("worker.handling", &names(delivery)).await;
-        if fail_point::skips_at("worker.failing", &names(delivery)) {
-            let error = "fail point worker.failing".to_owned();
+        fail_point::hit_at("broker.handling", &names(delivery)).await;
+        if fail_point::skips_at("broker.failing", &names(delivery)) {
+            let error = "fail point broker.failing".to_owned();
             return Verdict::Retry { error };
         }
         handler.handle(delivery.clone()).await
     })
     .catch_unwind();
-    let limit = options.limit.filter(|_| !fail_point::skips("worker.guard.limit"));
+    let limit = options.limit.filter(|_| !fail_point::skips("broker.guard.limit"));
     let finished = match limit {
         Some(limit) => tokio::time::timeout(limit, guarded).await,
         None => Ok(guarded.await),
     };
     match finished {
         Ok(Ok(verdict)) => verdict,
-        Ok(Err(_)) if fail_point::skips("worker.guard.panic") => std::process::abort(),
+        Ok(Err(_)) if fail_point::skips("broker.guard.panic") => std::process::abort(),
         Ok(Err(panic)) => {
-            options.events.panicked(&options.queue);
-            let words = panic.downcast_ref::<String>().map(String::as_str);
-            let words = words
+            options.observer.panicked(&options.queue);
+            let message = panic.downcast_ref::<String>().map(String::as_str);
+            let message = message
                 .or_else(|| panic.downcast_ref::<&str>().copied())
-                .unwrap_or("no words");
+                .unwrap_or("no message");
             Verdict::Retry {
-                error: format!("the handler panicked: {words}"),
+                error: format!("the handler panicked: {message}"),
             }
         }
         Err(_) => {
-            options.events.hung(&options.queue);
+            options.observer.timed_out(&options.queue);
             let seconds = options.limit.unwrap_or_default().as_secs_f32();
             Verdict::Retry {
-                error: format!("the handler was stopped after {seconds} s"),
+                error: format!("the handler exceeded its time limit of {seconds} s"),
             }
         }
     }
@@ -361,20 +366,20 @@ async fn settle(options: &ConsumeOptions, delivery: &Delivery, verdict: Verdict)
     let moved = match &verdict {
         Verdict::Done => Ok(delivery.ack().await),
         Verdict::Drop { why } => {
-            tracing::info!(queue, id, why = redact::text(why), "dropped");
+            tracing::info!(queue, id, reason = redact::text(why), "message dropped");
             Ok(delivery.ack().await)
         }
-        Verdict::Retry { .. } if fail_point::skips("worker.guard.retry_wait") => Ok(delivery.give_back().await),
+        Verdict::Retry { .. } if fail_point::skips("broker.guard.retry_wait") => Ok(delivery.requeue().await),
         Verdict::Retry { error } => {
             tracing::warn!(
                 queue,
                 id,
-                // An error may quote what it was about.
+                // An error may quote the body, with its tokens.
                 error = redact::text(error),
                 attempts = delivery.attempts() + 1,
-                "failed; trying again later"
+                "handling failed; retrying later"
             );
-            options.failures.retry(delivery, error).await
+            options.retries.retry(delivery, error).await
         }
         Verdict::DeadLetter { reason, error } => {
             tracing::error!(
@@ -382,12 +387,12 @@ async fn settle(options: &ConsumeOptions, delivery: &Delivery, verdict: Verdict)
                 id,
                 error = redact::text(error),
                 reason = reason.name(),
-                "failed for good"
+                "handling failed; moving the message to the dead letters"
             );
-            options.failures.dead_letter(delivery, *reason, error).await
+            options.retries.dead_letter(delivery, *reason, error).await
         }
-        Verdict::GiveBack => Ok(delivery.give_back().await),
-        Verdict::Settled => Ok(Settled::Yes),
+        Verdict::Requeue => Ok(delivery.requeue().await),
+        Verdict::Settled => Ok(SettleOutcome::Sent),
     };
     settled(options, delivery, &verdict, moved).await;
 }
@@ -396,21 +401,17 @@ async fn settled(
     options: &ConsumeOptions,
     delivery: &Delivery,
     verdict: &Verdict,
-    moved: Result<Settled, PublishError>,
+    moved: Result<SettleOutcome, PublishError>,
 ) {
     let (queue, id) = (options.queue.as_str(), delivery.message_id().unwrap_or_default());
-    let settled = match moved {
-        Ok(settled) => settled,
+    let outcome = match moved {
+        Ok(outcome) => outcome,
         Err(error) => {
-            tracing::error!(queue, id, %error, "the failed message could not be moved; it goes back to its queue");
-            delivery.give_back().await
+            tracing::error!(queue, id, %error, "the failed message cannot be moved; requeueing it");
+            delivery.requeue().await
         }
     };
     options
-        .events
-        .settled(queue, verdict, settled, delivery.received().elapsed());
-}
-
-fn is_missing_queue(error: &lapin::Error) -> bool {
-    matches!(error.kind(), lapin::ErrorKind::ProtocolError(refusal) if refusal.get_id() == 404)
+        .observer
+        .settled(queue, verdict, outcome, delivery.received().elapsed());
 }

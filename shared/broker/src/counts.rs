@@ -1,32 +1,34 @@
-//! How much waits in a queue, and who takes from it.
-//!
-//! Asked of the broker itself by a passive declare: needs no management plugin and no rights beyond the connection's.
+//! Numbers of messages and consumers of a queue, read by a passive declaration: that needs neither the management plugin nor
+//! further permissions.
 
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use tokio::time::{Duration, timeout};
 
-use crate::link::Link;
+use crate::connection::BrokerConnection;
 
-/// A broker that is there answers in milliseconds.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// A reachable broker responds in milliseconds.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the broker says of a queue.
+/// Numbers of messages and consumers of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueCounts {
-    /// Messages that nobody has taken; those on their way to a consumer are not among them.
+    /// Messages ready for delivery. Unacknowledged messages do not count.
     pub messages: u32,
-    /// Consumers.
+    /// Consumers of the queue.
     pub consumers: u32,
 }
 
-/// `None` when the broker is away or has no such queue: who asks for a depth can only say that there is none to tell.
-pub async fn queue_counts(link: &Link, queue: &str) -> Option<QueueCounts> {
-    timeout(PATIENCE, ask(link, queue)).await.ok().flatten()
+/// Reads the counts of a queue. Returns `None` when the broker does not respond within 2 s or has no such queue.
+pub async fn queue_counts(connection: &BrokerConnection, queue: &str) -> Option<QueueCounts> {
+    timeout(TIMEOUT, declare_passively(connection, queue))
+        .await
+        .ok()
+        .flatten()
 }
 
-async fn ask(link: &Link, queue: &str) -> Option<QueueCounts> {
-    let channel = link.live().await.ok()?.channel().await.ok()?;
+async fn declare_passively(connection: &BrokerConnection, queue: &str) -> Option<QueueCounts> {
+    let channel = connection.current().await.ok()?.channel().await.ok()?;
     let options = QueueDeclareOptions {
         passive: true,
         ..QueueDeclareOptions::durable()
@@ -39,7 +41,7 @@ async fn ask(link: &Link, queue: &str) -> Option<QueueCounts> {
         messages: found.message_count(),
         consumers: found.consumer_count(),
     };
-    // A channel that is dropped closes by itself, but later.
+    // A dropped channel closes, too, but later.
     let _ = channel.close(200, "done".into()).await;
     Some(counts)
 }

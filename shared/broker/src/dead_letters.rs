@@ -1,208 +1,210 @@
-//! The tool for dead letters: list, show, replay, purge.
+//! Operations on dead letters: list, show, replay, purge.
 //!
-//! Letters are read one by one on a channel of their own and stay unacknowledged until the walk is over; closing the
-//! channel gives back what was not removed, in its order. If the tool dies in the middle, the broker does the same. While
-//! a walk is under way another one does not see the letters that it holds.
+//! Each operation reads the letters one at a time on a channel of its own, and they stay unacknowledged until it ends. Closing the
+//! channel requeues the letters that were not removed, in their order; the broker does the same if the process dies. Concurrent
+//! operations do not see each other's unacknowledged letters.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrakis_contracts::dead_letter::{DeadLetter, DeadReason};
+use arrakis_contracts::dead_letter::{DeadLetter, DeadLetterReason};
 use arrakis_contracts::labels::HeaderValue;
 use arrakis_contracts::{headers, names};
 use lapin::options::{BasicGetOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 
 use crate::channel::Channel;
-use crate::delivery::{Delivery, Settled};
-use crate::failures::now_ms;
-use crate::link::{LinkClosed, Live};
+use crate::connection::{AmqpConnection, ConnectionClosed};
+use crate::delivery::{Delivery, SettleOutcome};
 use crate::message::{Message, fits_short};
-use crate::publisher::{Outcome, PublishError, Publisher};
+use crate::publisher::{PublishError, PublishOutcome, Publisher};
+use crate::retry::now_ms;
 
-/// How long a walk waits for its letters to be in the queue again.
-const GIVE_BACK_WITHIN: Duration = Duration::from_secs(2);
+/// How long an operation waits for its letters to be requeued.
+const REQUEUE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Which letters are meant.
+/// Selects dead letters.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Selection {
-    /// The one with this event or job id.
-    One(String),
-    /// Those of this event name, or `job`.
+pub enum DeadLetterSelection {
+    /// The letter with this event or job id.
+    Id(String),
+    /// Letters of this kind: an event name such as `GUILD_MEMBER_ADD`, or `job`.
     Kind(String),
-    /// All.
+    /// All letters.
     All,
 }
 
-impl Selection {
-    fn has(&self, letter: &DeadLetter) -> bool {
+impl DeadLetterSelection {
+    fn matches(&self, letter: &DeadLetter) -> bool {
         match self {
-            Self::One(id) => letter.id == *id,
+            Self::Id(id) => letter.id == *id,
             Self::Kind(kind) => letter.kind == *kind,
             Self::All => true,
         }
     }
 }
 
-/// What a replay did.
+/// Result of a replay.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Replayed {
-    /// Letters that are in their queues again.
+pub struct ReplayReport {
+    /// Number of letters that were published to their queues again.
     pub replayed: u32,
-    /// Ids of letters whose origin queue does not exist, or is not known. They stay dead letters.
-    pub homeless: Vec<String>,
-    /// Ids of events first received so long ago that what they did may be forgotten before they are handled. They stay dead
-    /// letters.
+    /// Ids of letters whose origin queue does not exist or is unknown. They stay dead letters.
+    pub queue_missing: Vec<String>,
+    /// Ids of events that are older than [`arrakis_contracts::dead_letter::MAX_REPLAY_AGE`]: their claims may be deleted before they
+    /// are handled. They stay dead letters.
     pub too_old: Vec<String>,
-    /// Ids of interactions to which Discord accepts no reply any more. They stay dead letters.
-    pub unanswerable: Vec<String>,
-    /// Ids of letters that name a queue which is not one of events, jobs or interactions, with that name. They stay dead letters.
-    pub misplaced: Vec<(String, String)>,
+    /// Ids of interactions whose token has expired, so that Discord accepts no reply. They stay dead letters.
+    pub reply_expired: Vec<String>,
+    /// Letters whose origin queue is not one of events, jobs or interactions: id and queue. They stay dead letters.
+    pub not_replayable: Vec<(String, String)>,
 }
 
-/// Why the tool stopped.
+/// Why an operation on dead letters failed.
 #[derive(Debug, thiserror::Error)]
-pub enum ToolError {
-    /// The broker.
-    #[error("the broker refused: {0}")]
+pub enum DeadLetterError {
+    /// An AMQP call failed.
+    #[error("AMQP call failed: {0}")]
     Broker(#[from] lapin::Error),
-    /// A letter's copy was not confirmed; the letter is still there.
-    #[error("the letter could not be published again, and stays: {0}")]
+    /// A replayed letter was not confirmed. It is still a dead letter.
+    #[error("the letter was not published to its queue and stays a dead letter: {0}")]
     Publish(#[from] PublishError),
-    /// The link was closed.
+    /// The broker connection was closed by this process.
     #[error(transparent)]
-    Closed(#[from] LinkClosed),
+    Closed(#[from] ConnectionClosed),
 }
 
-/// The dead letters of one broker.
+/// The dead letters of a broker.
 #[derive(Debug, Clone)]
 pub struct DeadLetters {
     publisher: Publisher,
 }
 
 impl DeadLetters {
-    /// Works on the publisher's link.
+    /// The dead letters of the publisher's broker. Replays use the publisher.
     pub fn new(publisher: Publisher) -> Self {
         Self { publisher }
     }
 
-    /// The oldest `most` letters.
+    /// The oldest letters, at most `limit`.
     ///
     /// # Errors
-    /// When the broker does not answer.
-    pub async fn list(&self, most: usize) -> Result<Vec<DeadLetter>, ToolError> {
+    /// When an AMQP call fails.
+    pub async fn list(&self, limit: usize) -> Result<Vec<DeadLetter>, DeadLetterError> {
         let mut letters = Vec::new();
-        let mut walk = self.walk().await?;
-        while letters.len() < most {
-            let Some(delivery) = walk.next().await? else { break };
+        let mut reader = self.reader().await?;
+        while letters.len() < limit {
+            let Some(delivery) = reader.next().await? else { break };
             letters.push(describe(&delivery));
         }
-        walk.end(&self.publisher).await;
+        reader.end(&self.publisher).await;
         Ok(letters)
     }
 
-    /// One letter with its headers and body.
+    /// The letter with this event or job id, and its message; `None` when there is none.
     ///
     /// # Errors
-    /// When the broker does not answer.
-    pub async fn show(&self, id: &str) -> Result<Option<(DeadLetter, Delivery)>, ToolError> {
-        let mut walk = self.walk().await?;
+    /// When an AMQP call fails.
+    pub async fn show(&self, id: &str) -> Result<Option<(DeadLetter, Delivery)>, DeadLetterError> {
+        let mut reader = self.reader().await?;
         let mut found = None;
-        while let Some(delivery) = walk.next().await? {
+        while let Some(delivery) = reader.next().await? {
             let letter = describe(&delivery);
             if letter.id == id {
                 found = Some((letter, delivery));
                 break;
             }
         }
-        walk.end(&self.publisher).await;
+        reader.end(&self.publisher).await;
         Ok(found)
     }
 
-    /// Puts letters back into the queues they came from, under their ids, as if never tried. An event is put back for
-    /// [`arrakis_contracts::dead_letter::REPLAYABLE`] after its first receipt: each replay that fails is a new letter, and without that bound one could outlive
-    /// the claims that keep its effects from being doubled.
+    /// Publishes letters to the queues they came from, under the same ids and without attempts. An event can be replayed until
+    /// [`arrakis_contracts::dead_letter::MAX_REPLAY_AGE`] after its first receipt. A failed replay makes a new letter, so without that
+    /// limit a letter could outlive the claims that prevent doubled effects.
     ///
     /// # Errors
-    /// When the broker does not answer or confirm. What was replayed by then is replayed; nothing is lost.
-    pub async fn replay(&self, selection: &Selection) -> Result<Replayed, ToolError> {
-        let mut done = Replayed::default();
-        let mut walk = self.walk().await?;
-        while let Some(delivery) = walk.next().await? {
+    /// When an AMQP call fails or a letter is not confirmed. Letters before it are replayed; nothing is lost.
+    pub async fn replay(&self, selection: &DeadLetterSelection) -> Result<ReplayReport, DeadLetterError> {
+        let mut report = ReplayReport::default();
+        let mut reader = self.reader().await?;
+        while let Some(delivery) = reader.next().await? {
             let letter = describe(&delivery);
-            if !selection.has(&letter) {
+            if !selection.matches(&letter) {
                 continue;
             }
             if letter.is_too_old_to_replay(now_ms()) {
-                done.too_old.push(letter.id);
+                report.too_old.push(letter.id);
                 continue;
             }
-            if letter.is_unanswerable(now_ms()) {
-                done.unanswerable.push(letter.id);
+            if letter.is_reply_expired(now_ms()) {
+                report.reply_expired.push(letter.id);
                 continue;
             }
-            if !letter.origin_queue.is_empty() && !names::takes_replays(&letter.origin_queue) {
-                done.misplaced.push((letter.id, letter.origin_queue));
+            if !letter.origin_queue.is_empty() && !names::accepts_replays(&letter.origin_queue) {
+                report.not_replayable.push((letter.id, letter.origin_queue));
                 continue;
             }
-            if self.put_back(&delivery, &letter).await? {
-                // A stale acknowledgement leaves a second copy behind; the event id makes it harmless.
-                walk.remove(&delivery).await;
-                done.replayed += 1;
+            if self.publish_replay(&delivery, &letter).await? {
+                // A stale acknowledgement leaves a second copy, which the claim of the event id makes harmless.
+                reader.remove(&delivery).await;
+                report.replayed += 1;
             } else {
-                done.homeless.push(letter.id);
+                report.queue_missing.push(letter.id);
             }
         }
-        walk.end(&self.publisher).await;
-        Ok(done)
+        reader.end(&self.publisher).await;
+        Ok(report)
     }
 
-    /// Removes letters for good and answers how many.
+    /// Deletes letters and returns how many.
     ///
     /// # Errors
-    /// When the broker does not answer.
-    pub async fn purge(&self, selection: &Selection) -> Result<u32, ToolError> {
+    /// When an AMQP call fails.
+    pub async fn purge(&self, selection: &DeadLetterSelection) -> Result<u32, DeadLetterError> {
         let mut purged = 0;
-        let mut walk = self.walk().await?;
-        while let Some(delivery) = walk.next().await? {
-            if selection.has(&describe(&delivery)) && walk.remove(&delivery).await == Settled::Yes {
+        let mut reader = self.reader().await?;
+        while let Some(delivery) = reader.next().await? {
+            if selection.matches(&describe(&delivery)) && reader.remove(&delivery).await == SettleOutcome::Sent {
                 purged += 1;
             }
         }
-        walk.end(&self.publisher).await;
+        reader.end(&self.publisher).await;
         Ok(purged)
     }
 
-    async fn put_back(&self, delivery: &Delivery, letter: &DeadLetter) -> Result<bool, ToolError> {
+    async fn publish_replay(&self, delivery: &Delivery, letter: &DeadLetter) -> Result<bool, DeadLetterError> {
         match replayed(delivery, letter) {
-            Some(message) => Ok(self.publisher.publish(&message).await? == Outcome::Confirmed),
+            Some(message) => Ok(self.publisher.publish(&message).await? == PublishOutcome::Confirmed),
             None => Ok(false),
         }
     }
 
-    async fn walk(&self) -> Result<Walk, ToolError> {
-        let live = self.publisher.link().live().await?;
-        let channel = live.channel().await?;
-        // Letters that die while we walk are for the next walk; without a bound a busy system would never let us end.
-        let left = live.guard(count(&channel)).await?;
-        Ok(Walk {
-            live,
+    async fn reader(&self) -> Result<LetterReader, DeadLetterError> {
+        let amqp = self.publisher.connection().current().await?;
+        let channel = amqp.channel().await?;
+        // New letters are not read: without a bound the reader might never end.
+        let left = amqp.until_closed(count(&channel)).await?;
+        Ok(LetterReader {
+            amqp,
             channel,
             left,
-            held: 0,
+            unacknowledged: 0,
         })
     }
 }
 
-struct Walk {
-    live: Arc<Live>,
+/// Reads dead letters one at a time.
+struct LetterReader {
+    amqp: Arc<AmqpConnection>,
     channel: Channel,
+    /// Number of letters that are still to be read.
     left: u32,
-    held: u32,
+    unacknowledged: u32,
 }
 
-impl Walk {
-    async fn next(&mut self) -> Result<Option<Delivery>, ToolError> {
+impl LetterReader {
+    async fn next(&mut self) -> Result<Option<Delivery>, DeadLetterError> {
         if self.left == 0 {
             return Ok(None);
         }
@@ -210,38 +212,38 @@ impl Walk {
         let get = self
             .channel
             .basic_get(names::DEAD_LETTERS.into(), BasicGetOptions::default());
-        let got = self.live.guard(get).await?;
-        self.held += u32::from(got.is_some());
+        let got = self.amqp.until_closed(get).await?;
+        self.unacknowledged += u32::from(got.is_some());
         Ok(got.map(|got| Delivery::read(names::DEAD_LETTERS, got.delivery)))
     }
 
-    async fn remove(&mut self, delivery: &Delivery) -> Settled {
+    async fn remove(&mut self, delivery: &Delivery) -> SettleOutcome {
         let settled = delivery.ack().await;
-        self.held -= u32::from(settled == Settled::Yes);
+        self.unacknowledged -= u32::from(settled == SettleOutcome::Sent);
         settled
     }
 
-    /// Gives back what was not removed, and waits until it is there again: a quorum queue takes a moment, and whoever looks
-    /// in between would believe that the letters are gone.
+    /// Requeues the letters that were not removed, and waits until they are in the queue again: a quorum queue takes some time, and a
+    /// reader that starts before would miss them.
     async fn end(self, publisher: &Publisher) {
-        let _ = self.live.guard(self.channel.close(200, "done".into())).await;
-        if self.held == 0 {
+        let _ = self.amqp.until_closed(self.channel.close(200, "done".into())).await;
+        if self.unacknowledged == 0 {
             return;
         }
-        let there_again = async {
+        let requeued = async {
             loop {
-                let live = publisher.link().live().await.ok()?;
-                let channel = live.channel().await.ok()?;
+                let amqp = publisher.connection().current().await.ok()?;
+                let channel = amqp.channel().await.ok()?;
                 let count = count(&channel).await.ok()?;
                 let _ = channel.close(200, "done".into()).await;
-                if count >= self.held {
+                if count >= self.unacknowledged {
                     break;
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             Some(())
         };
-        let _ = tokio::time::timeout(GIVE_BACK_WITHIN, there_again).await;
+        let _ = tokio::time::timeout(REQUEUE_TIMEOUT, requeued).await;
     }
 }
 
@@ -256,9 +258,9 @@ async fn count(channel: &Channel) -> lapin::Result<u32> {
     Ok(queue.message_count())
 }
 
-/// A letter as it goes back to its queue, as if never tried; `None` where it does not say to which, or to one that takes none.
+/// The message of a replay, without attempts; `None` when the origin queue is unknown or accepts no replays.
 pub(crate) fn replayed(delivery: &Delivery, letter: &DeadLetter) -> Option<Message> {
-    if !names::takes_replays(&letter.origin_queue) || !fits_short(&letter.origin_queue) {
+    if !names::accepts_replays(&letter.origin_queue) || !fits_short(&letter.origin_queue) {
         return None;
     }
     let mut message = delivery.to_message("", letter.origin_queue.as_str());
@@ -273,7 +275,7 @@ pub(crate) fn replayed(delivery: &Delivery, letter: &DeadLetter) -> Option<Messa
     }
     let mut set = |name: &str, value: HeaderValue| message.headers.insert(name.to_owned(), value);
     set(headers::ORIGIN_KEY, HeaderValue::Text(letter.origin_key.clone()));
-    // Whoever handles it knows that it may have been handled before.
+    // The count marks the message as one that may have been handled before.
     set(
         headers::REPLAYS,
         HeaderValue::Integer(i64::from(delivery.replays()) + 1),
@@ -281,19 +283,21 @@ pub(crate) fn replayed(delivery: &Delivery, letter: &DeadLetter) -> Option<Messa
     Some(message)
 }
 
-/// Reads what a letter says of itself: our headers, or the broker's own where it gave the message up.
+/// Reads a letter's headers: ours, or the broker's own if the broker dead-lettered the message.
 pub(crate) fn describe(delivery: &Delivery) -> DeadLetter {
-    let ours = delivery.text(headers::DEAD_REASON).and_then(DeadReason::named);
-    let broker = delivery.text("x-first-death-reason");
+    let ours = delivery
+        .header_text(headers::DEAD_REASON)
+        .and_then(DeadLetterReason::from_name);
+    let broker = delivery.header_text("x-first-death-reason");
     let reason = ours.unwrap_or(match broker {
-        Some("delivery_limit") => DeadReason::DeliveryLimit,
-        _ => DeadReason::Permanent,
+        Some("delivery_limit") => DeadLetterReason::DeliveryLimit,
+        _ => DeadLetterReason::Permanent,
     });
     let queue = delivery
-        .text(headers::ORIGIN_QUEUE)
-        .or_else(|| delivery.text("x-first-death-queue"));
-    let error = delivery.text(headers::LAST_ERROR).map(str::to_owned);
-    let error = error.or_else(|| broker.map(|why| format!("given up by the broker: {why}")));
+        .header_text(headers::ORIGIN_QUEUE)
+        .or_else(|| delivery.header_text("x-first-death-queue"));
+    let error = delivery.header_text(headers::LAST_ERROR).map(str::to_owned);
+    let error = error.or_else(|| broker.map(|why| format!("dead-lettered by the broker: {why}")));
     let integer = |name: &str| match delivery.headers().get(name) {
         Some(HeaderValue::Integer(number)) => u64::try_from(*number).ok(),
         _ => None,

@@ -1,4 +1,4 @@
-//! A message on its way in.
+//! A delivered message and its acknowledgement.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,27 +13,29 @@ use lapin::options::{BasicAckOptions, BasicNackOptions};
 
 use crate::message::{Message, fits_short, read_headers};
 
-/// How often an acknowledgement under way is looked at, and how many times, before it counts as stale. A broker that takes no
-/// messages reads no acknowledgements either, so this is long.
-const SETTLE_LOOK: Duration = Duration::from_millis(200);
-const SETTLE_LOOKS: u32 = 1_500;
+/// Interval at which the channel of a pending acknowledgement is checked.
+const SETTLE_CHECK_INTERVAL: Duration = Duration::from_millis(200);
+/// Number of checks after which an acknowledgement counts as stale: five minutes. A broker that blocks publishers does not read
+/// acknowledgements either.
+const MAX_SETTLE_CHECKS: u32 = 1_500;
 
-/// Header of quorum queues.
+/// Header in which quorum queues count deliveries.
 const DELIVERY_COUNT: &str = "x-delivery-count";
 
-/// Bytes of headers that a copy carries on; our frames have 32 KiB (see [`crate::link`]), and the copy's own are added.
-const CARRIED_BYTES: usize = 24 << 10;
+/// Bytes of headers that are copied to a new message. A frame has 32 KiB (see [`crate::connection`]), and the copy adds headers of
+/// its own.
+const MAX_COPIED_BYTES: usize = 24 << 10;
 
-/// Whether an acknowledgement reached a channel that could still take it.
+/// Result of an acknowledgement, negative or positive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settled {
-    /// The broker was told.
-    Yes,
-    /// The channel is gone, or it was settled before: the broker will deliver (or has delivered) the message again.
+pub enum SettleOutcome {
+    /// It was sent on the channel of the delivery.
+    Sent,
+    /// It had no effect: the channel was closed or the message was settled before. The broker delivers the message again, or has done so.
     Stale,
 }
 
-/// A delivered message. Cloning shares it; only the first acknowledgement counts.
+/// A delivered message. Clones share it; only the first acknowledgement has an effect.
 #[derive(Debug, Clone)]
 pub struct Delivery(Arc<Inner>);
 
@@ -75,20 +77,20 @@ impl Delivery {
         }))
     }
 
-    /// Queue that it was consumed from.
+    /// Name of the queue that it was consumed from.
     pub fn queue(&self) -> &str {
         &self.0.queue
     }
 
-    /// Exchange that it was published to.
+    /// Exchange to which it was published.
     pub fn exchange(&self) -> &str {
         &self.0.exchange
     }
 
-    /// Routing key that it was first published with, whatever retries it went through.
+    /// Routing key with which it was first published. Retries keep it in a header.
     pub fn origin_key(&self) -> &str {
-        let said = self.text(headers::ORIGIN_KEY).filter(|key| fits_short(key));
-        said.unwrap_or(&self.0.routing_key)
+        let original = self.header_text(headers::ORIGIN_KEY).filter(|key| fits_short(key));
+        original.unwrap_or(&self.0.routing_key)
     }
 
     /// Whether the broker has delivered it before.
@@ -101,12 +103,12 @@ impl Delivery {
         self.0.message_id.as_deref()
     }
 
-    /// `type`: name of the event, or `job`.
+    /// `type`: name of the event, such as `GUILD_MEMBER_ADD`, or `job`.
     pub fn kind(&self) -> Option<&str> {
         self.0.kind.as_deref()
     }
 
-    /// `priority`.
+    /// AMQP priority, 0 to 10.
     pub fn priority(&self) -> Option<u8> {
         self.0.priority
     }
@@ -116,17 +118,17 @@ impl Delivery {
         &self.0.headers
     }
 
-    /// Body, byte for byte.
+    /// Body, unchanged.
     pub fn body(&self) -> &Bytes {
         &self.0.body
     }
 
-    /// When it arrived here.
+    /// When this process received it.
     pub fn received(&self) -> Instant {
         self.0.received
     }
 
-    /// How many times handling it was tried and failed, by our own count.
+    /// Number of failed attempts to handle it, from the header [`headers::ATTEMPTS`].
     pub fn attempts(&self) -> u32 {
         match self.0.headers.get(headers::ATTEMPTS) {
             Some(HeaderValue::Integer(attempts)) => u32::try_from(*attempts).unwrap_or(0),
@@ -134,9 +136,9 @@ impl Delivery {
         }
     }
 
-    /// How often it came back from a consumer that died or gave it back. Quorum queues count by themselves; for classic ones
-    /// [`crate::Failures::count_return`] does.
-    pub fn returns(&self) -> u32 {
+    /// Number of redeliveries, after a consumer died or requeued it. Quorum queues count them; for classic queues
+    /// [`crate::RetryPublisher::count_redelivery`] does.
+    pub fn redeliveries(&self) -> u32 {
         let count = |name: &str| match self.0.headers.get(name) {
             Some(HeaderValue::Integer(count)) => u32::try_from(*count).unwrap_or(0),
             _ => 0,
@@ -144,7 +146,7 @@ impl Delivery {
         count(headers::RETURNS).max(count(DELIVERY_COUNT))
     }
 
-    /// How many times an operator replayed it.
+    /// Number of times that an operator replayed it.
     pub fn replays(&self) -> u32 {
         match self.0.headers.get(headers::REPLAYS) {
             Some(HeaderValue::Integer(replays)) => u32::try_from(*replays).unwrap_or(u32::MAX),
@@ -152,25 +154,24 @@ impl Delivery {
         }
     }
 
-    /// Whether it may have been handled before, wholly or in part: tried, given back, delivered to a consumer that died, or
-    /// replayed.
+    /// Whether it may have been handled before, completely or partly: it was retried, redelivered or replayed.
     pub fn may_have_been_handled(&self) -> bool {
-        self.redelivered() || self.attempts() > 0 || self.returns() > 0 || self.replays() > 0
+        self.redelivered() || self.attempts() > 0 || self.redeliveries() > 0 || self.replays() > 0
     }
 
-    /// Whether it has come back and nobody has counted it yet.
-    pub(crate) fn is_uncounted_return(&self) -> bool {
+    /// Whether this redelivery is not counted: its queue is a classic one.
+    pub(crate) fn is_uncounted_redelivery(&self) -> bool {
         self.redelivered() && !self.0.headers.contains_key(DELIVERY_COUNT)
     }
 
-    /// Labels of an event.
+    /// Reads the labels of an event.
     ///
     /// # Errors
-    /// When it carries none, broken ones, or those of another version.
+    /// When a label is missing or invalid, or the labels' version is not the one that this build reads.
     pub fn labels(&self) -> Result<Labels, LabelError> {
         let read = Labels::read(self.message_id(), self.kind(), self.headers());
         if let Err(LabelError::UnknownVersion(_)) = read
-            && fail_point::skips("worker.guard.version")
+            && fail_point::skips("broker.guard.version")
         {
             let mut map = self.headers().clone();
             map.insert(
@@ -182,25 +183,25 @@ impl Delivery {
         read
     }
 
-    /// A header's text.
-    pub fn text(&self, name: &str) -> Option<&str> {
+    /// The text of a header; `None` when there is no such header or it is a number.
+    pub fn header_text(&self, name: &str) -> Option<&str> {
         match self.0.headers.get(name) {
             Some(HeaderValue::Text(text)) => Some(text),
             _ => None,
         }
     }
 
-    /// Tells the broker that it is done.
-    pub async fn ack(&self) -> Settled {
+    /// Acknowledges the message.
+    pub async fn ack(&self) -> SettleOutcome {
         let settled = self.settle(self.0.acker.ack(BasicAckOptions::default())).await;
-        if settled == Settled::Stale && fail_point::skips("worker.guard.stale_ack") {
-            return Settled::Yes;
+        if settled == SettleOutcome::Stale && fail_point::skips("broker.guard.stale_ack") {
+            return SettleOutcome::Sent;
         }
         settled
     }
 
-    /// Gives it back: the broker delivers it again, here or elsewhere.
-    pub async fn give_back(&self) -> Settled {
+    /// Requeues the message: the broker delivers it again, to this or another consumer.
+    pub async fn requeue(&self) -> SettleOutcome {
         let options = BasicNackOptions {
             requeue: true,
             multiple: false,
@@ -208,12 +209,12 @@ impl Delivery {
         self.settle(self.0.acker.nack(options)).await
     }
 
-    /// Whether an acknowledgement would still count.
-    pub fn is_live(&self) -> bool {
+    /// Whether an acknowledgement can still have an effect.
+    pub fn can_be_settled(&self) -> bool {
         self.0.acker.usable()
     }
 
-    /// The same message, to be published elsewhere.
+    /// A copy of the message, to be published to this exchange with this routing key.
     pub fn to_message(&self, exchange: impl Into<String>, routing_key: impl Into<String>) -> Message {
         Message {
             received: None,
@@ -224,32 +225,32 @@ impl Delivery {
             priority: self.0.priority,
             timestamp: self.0.timestamp,
             app_id: self.0.app_id.clone(),
-            // What the broker wrote about its own dead-lettering is not carried on: it refuses or misreads it when sent back.
-            headers: carried(&self.0.headers),
+            headers: copied(&self.0.headers),
             body: self.0.body.clone(),
             on_refusal: None,
         }
     }
 
-    /// A late acknowledgement answers `Ok(false)`, one under way when the channel ended answers an error, or nothing at all.
-    async fn settle(&self, call: impl Future<Output = lapin::Result<bool>>) -> Settled {
+    /// lapin resolves a late acknowledgement with `Ok(false)`. One that is pending when the channel closes resolves with an error, or
+    /// never.
+    async fn settle(&self, call: impl Future<Output = lapin::Result<bool>>) -> SettleOutcome {
         tokio::pin!(call);
-        for _ in 0..SETTLE_LOOKS {
-            match tokio::time::timeout(SETTLE_LOOK, &mut call).await {
-                Ok(Ok(true)) => return Settled::Yes,
-                Ok(Ok(false) | Err(_)) => return Settled::Stale,
-                Err(_) if self.0.acker.poisoned() => return Settled::Stale,
+        for _ in 0..MAX_SETTLE_CHECKS {
+            match tokio::time::timeout(SETTLE_CHECK_INTERVAL, &mut call).await {
+                Ok(Ok(true)) => return SettleOutcome::Sent,
+                Ok(Ok(false) | Err(_)) => return SettleOutcome::Stale,
+                Err(_) if self.0.acker.poisoned() => return SettleOutcome::Stale,
                 Err(_) => {}
             }
         }
-        Settled::Stale
+        SettleOutcome::Stale
     }
 }
 
-/// Headers that go on with a copy: all but the broker's own, as far as they leave room in the one frame that headers travel
-/// in. A copy that does not fit would take the publisher's connection down, again and again.
-fn carried(headers: &Headers) -> Headers {
-    let mut left = CARRIED_BYTES;
+/// Headers for a copy: all but the broker's own (`x-…`), which it refuses or misreads when they are published again, and as many as
+/// fit the one frame that carries headers. Headers that do not fit would make the broker close the publisher's connection each time.
+fn copied(headers: &Headers) -> Headers {
+    let mut left = MAX_COPIED_BYTES;
     let fits = |(name, value): &(&String, &HeaderValue)| {
         let bytes = name.len()
             + if let HeaderValue::Text(text) = value {
@@ -261,9 +262,8 @@ fn carried(headers: &Headers) -> Headers {
         left = room.unwrap_or(left);
         room.is_some()
     };
-    let foreign = headers.iter().filter(|(name, _)| !name.starts_with("x-"));
-    foreign
-        .filter(fits)
+    let own = headers.iter().filter(|(name, _)| !name.starts_with("x-"));
+    own.filter(fits)
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect()
 }

@@ -1,20 +1,20 @@
-//! What strangers publish, and what none of it may do to who consumes it: see `arrakis-fuzz`.
+//! Fuzz tests of messages from other publishers: see `arrakis-fuzz`.
 
 use arrakis_contracts::Job;
 use arrakis_contracts::labels::HeaderValue;
 use arrakis_fuzz::Fuzz;
 use lapin::protocol::basic::parse_properties;
 
+use crate::connection::FRAME_BYTES;
 use crate::dead_letters::{describe, replayed};
 use crate::delivery::Delivery;
-use crate::failures::mark;
-use crate::link::FRAME_BYTES;
 use crate::message::{Message, fits_short};
+use crate::retry::mark;
 
 /// Headers and properties of a message travel in one frame.
 const FRAME: usize = FRAME_BYTES as usize;
 
-/// A delivery as the broker hands it over: four bytes with the length of the properties, the properties, the body.
+/// Builds a delivery from input: four bytes with the length of the properties, the properties, the body.
 fn delivery(input: &[u8]) -> Result<Delivery, String> {
     let (length, rest) = input.split_first_chunk::<4>().ok_or("no length")?;
     let length = usize::try_from(u32::from_be_bytes(*length)).map_or(rest.len(), |length| length.min(rest.len()));
@@ -26,8 +26,8 @@ fn delivery(input: &[u8]) -> Result<Delivery, String> {
     Ok(Delivery::read("arrakis.interactions", delivery))
 }
 
-/// Whatever came in can go out again: to a retry queue, to the dead letters, back to where it was.
-fn goes_out(message: &Message) {
+/// Asserts that a delivered message can be published again: to a retry queue, the dead letters or its queue.
+fn assert_publishable(message: &Message) {
     drop(message.properties());
     for name in [&message.exchange, &message.routing_key] {
         assert!(fits_short(name), "no exchange and no key has {} bytes", name.len());
@@ -57,8 +57,8 @@ fn deliveries() {
         "INTERACTION_CREATE",
     ];
     let fuzz = Fuzz::target(env!("CARGO_MANIFEST_DIR"), "deliveries")
-        .words(&words)
-        .longest(120 << 10)
+        .dictionary(&words)
+        .max_length(120 << 10)
         .cases(3_000);
     fuzz.run(|input| {
         let delivery = match delivery(input) {
@@ -68,11 +68,11 @@ fn deliveries() {
         for error in ["short", &"é".repeat(3_000)] {
             let mut copy = delivery.to_message("arrakis.dlx", delivery.origin_key());
             mark(&mut copy, &delivery, delivery.attempts().saturating_add(1), error);
-            goes_out(&copy);
+            assert_publishable(&copy);
         }
         let letter = describe(&delivery);
         if let Some(message) = replayed(&delivery, &letter) {
-            goes_out(&message);
+            assert_publishable(&message);
         }
         match (delivery.labels(), Job::decode(delivery.body())) {
             (Ok(_), _) => "an event".to_owned(),

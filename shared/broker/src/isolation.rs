@@ -1,16 +1,18 @@
-//! Lets what may take its consumer down do so alone.
+//! Handles messages that may kill their worker (suspects) one at a time.
 //!
-//! When a process dies, the broker delivers all that it held again, the culprit and its neighbours alike, and counts a
-//! delivery for each. Were they begun side by side again, the neighbours would reach the delivery limit together with the
-//! culprit. So a message that came back several times is a suspect: it waits for a quiet moment and is begun with nothing else under
-//! way in this process. Suspects go one by one, by how often they came back and by id: upwards when the most frequent of them
-//! came back an even number of times, downwards after an odd one. With each death all counts grow by one, so whoever stood
-//! behind the culprit in one round stands before it in the next, whether it came back more or less often: two rounds are enough
-//! for those that are held together, and the limit leaves seven.
+//! When a worker dies, the broker redelivers all messages that it had received, the poison message and the others, and counts a
+//! delivery for each. If they were handled together again, the others would reach the delivery limit together with the poison
+//! message. So a message with several redeliveries is a suspect: it starts only when no other message is being handled in this
+//! process.
 //!
-//! A suspect is alone for a while at most, and waits for its quiet moment no longer than [`PATIENCE`], so that a slow message
-//! is no worse than it was. The while is longer the more often a message came back: what is done in a second (a role that waits
-//! for its turn at Discord) would else be taken down each time by the culprit that begins half a second after it.
+//! Suspects start one at a time, sorted by redeliveries and id: ascending when the highest count of redeliveries is even,
+//! descending when it is odd. Each death of a worker raises all counts by one and so reverses the order. A message that was
+//! behind the poison message in one round is before it in the next. Two rounds are enough for the messages of one worker, and
+//! the delivery limit leaves seven.
+//!
+//! A suspect is alone only for a limited time, and waits at most [`MAX_WAIT`] for the other messages to end, so that a slow message
+//! does not stop the process. The time alone grows with the redeliveries: a message that takes a second (a role change that waits
+//! for a rate limit) would otherwise be killed each time by the poison message that starts half a second after it.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -20,20 +22,19 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
-/// What came back together is known together after this long.
+/// Time in which the suspects that were redelivered together arrive, before the first of them starts.
 const GATHER: Duration = Duration::from_millis(100);
-/// How long a suspect waits until nothing else is under way.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// How long a suspect is alone the first time, and how much longer each further time; one that takes longer to do harm is no
-/// worse than before.
-const ALONE: Duration = Duration::from_millis(500);
-/// Longest time alone: members' commands wait as long, and have three seconds.
-const LONGEST_ALONE: Duration = Duration::from_secs(2);
-/// Returns from which on a message is a suspect. The first few are anybody's: workers leave and are killed, and nobody should
-/// wait for that. The delivery limit of 10 leaves more rounds than the two that are needed.
-const SUSPICIOUS: u32 = 4;
+/// Longest time that a suspect waits for other messages to end.
+const MAX_WAIT: Duration = Duration::from_secs(1);
+/// Time alone of a suspect with the fewest redeliveries; each further redelivery adds as much.
+const ALONE_STEP: Duration = Duration::from_millis(500);
+/// Longest time alone. Commands of members wait meanwhile, and expire after three seconds.
+const MAX_ALONE: Duration = Duration::from_secs(2);
+/// Number of redeliveries from which a message is a suspect. Fewer are normal: workers stop and are killed. The delivery limit of 10
+/// leaves more rounds than the two that are needed.
+const SUSPECT_REDELIVERIES: u32 = 4;
 
-/// One for each process. Cloning shares it.
+/// Separates suspects from other messages; one for each process. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Isolation(Arc<Inner>);
 
@@ -45,54 +46,61 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct State {
+    /// Messages that are being handled, without a suspect that is alone.
     running: usize,
+    /// Whether a suspect is alone.
     alone: bool,
     waiting: Vec<Suspect>,
-    /// Which way the suspects that wait now go; decided when the first begins.
-    upwards: Option<bool>,
+    /// Order of the waiting suspects; set when the first of them starts.
+    ascending: Option<bool>,
 }
 
 impl State {
-    /// Whether nobody who waits goes before this one.
+    /// Whether this suspect is the next to start.
     fn is_first(&mut self, suspect: &Suspect) -> bool {
-        let most = self.waiting.iter().map(|waiting| waiting.returns).max().unwrap_or(0);
-        let upwards = *self.upwards.get_or_insert(most.is_multiple_of(2));
+        let most = self
+            .waiting
+            .iter()
+            .map(|waiting| waiting.redeliveries)
+            .max()
+            .unwrap_or(0);
+        let ascending = *self.ascending.get_or_insert(most.is_multiple_of(2));
         !self.waiting.iter().any(|other| {
             let order = other.cmp(suspect);
-            if upwards { order.is_lt() } else { order.is_gt() }
+            if ascending { order.is_lt() } else { order.is_gt() }
         })
     }
 }
 
-/// A message that came back.
+/// A message with several redeliveries.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Suspect {
-    /// How often it came back.
-    pub(crate) returns: u32,
-    /// Its id.
+    /// Number of its redeliveries.
+    pub(crate) redeliveries: u32,
+    /// Its message id.
     pub(crate) id: String,
 }
 
 impl Suspect {
-    /// `None` for what is beyond suspicion.
-    pub(crate) fn of(returns: u32, id: &str) -> Option<Self> {
-        (returns >= SUSPICIOUS).then(|| Self {
-            returns,
+    /// `None` for a message with fewer redeliveries than [`SUSPECT_REDELIVERIES`].
+    pub(crate) fn of(redeliveries: u32, id: &str) -> Option<Self> {
+        (redeliveries >= SUSPECT_REDELIVERIES).then(|| Self {
+            redeliveries,
             id: id.to_owned(),
         })
     }
 
     fn alone_for(&self) -> Duration {
-        let times = self.returns.saturating_sub(SUSPICIOUS).saturating_add(1);
-        ALONE.saturating_mul(times).min(LONGEST_ALONE)
+        let times = self.redeliveries.saturating_sub(SUSPECT_REDELIVERIES).saturating_add(1);
+        ALONE_STEP.saturating_mul(times).min(MAX_ALONE)
     }
 }
 
 impl Isolation {
-    /// Does the work beside others, or alone for a suspect.
+    /// Runs the work together with that of other messages, or alone for a suspect.
     pub(crate) async fn run<F: Future>(&self, suspect: Option<Suspect>, work: F) -> F::Output {
         let Some(suspect) = suspect else {
-            let _running = self.beside_others().await;
+            let _running = self.together().await;
             return work.await;
         };
         let limit = suspect.alone_for();
@@ -105,7 +113,7 @@ impl Isolation {
         work.await
     }
 
-    async fn beside_others(&self) -> Running<'_> {
+    async fn together(&self) -> Running<'_> {
         loop {
             let changed = self.0.changed.notified();
             {
@@ -123,23 +131,23 @@ impl Isolation {
     }
 
     async fn alone(&self, suspect: Suspect) -> Running<'_> {
-        let came = Instant::now();
+        let arrived = Instant::now();
         let waiting = Waiting::new(&self.0, suspect);
-        sleep_until(came + GATHER).await;
+        sleep_until(arrived + GATHER).await;
         loop {
             let changed = self.0.changed.notified();
-            if let Some(running) = waiting.try_begin(came.elapsed() >= PATIENCE) {
+            if let Some(running) = waiting.try_start(arrived.elapsed() >= MAX_WAIT) {
                 return running;
             }
             tokio::select! {
                 () = changed => {}
-                () = sleep_until(came + PATIENCE), if came.elapsed() < PATIENCE => {}
+                () = sleep_until(arrived + MAX_WAIT), if arrived.elapsed() < MAX_WAIT => {}
             }
         }
     }
 }
 
-/// A suspect in the list of those that wait; taken off it when its future is dropped, too.
+/// A waiting suspect. Dropping it removes the suspect from the list, also when its future is cancelled.
 struct Waiting<'a> {
     inner: &'a Inner,
     suspect: Suspect,
@@ -151,10 +159,10 @@ impl<'a> Waiting<'a> {
         Self { inner, suspect }
     }
 
-    fn try_begin(&self, out_of_patience: bool) -> Option<Running<'a>> {
+    fn try_start(&self, waited_long_enough: bool) -> Option<Running<'a>> {
         let mut state = self.inner.state.lock();
-        let quiet = state.running == 0 || out_of_patience;
-        if state.alone || !quiet || !state.is_first(&self.suspect) {
+        let may_start = state.running == 0 || waited_long_enough;
+        if state.alone || !may_start || !state.is_first(&self.suspect) {
             return None;
         }
         state.alone = true;
@@ -168,17 +176,18 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let mut state = self.inner.state.lock();
-        if let Some(place) = state.waiting.iter().position(|other| *other == self.suspect) {
-            state.waiting.swap_remove(place);
+        if let Some(index) = state.waiting.iter().position(|other| *other == self.suspect) {
+            state.waiting.swap_remove(index);
         }
         if state.waiting.is_empty() {
-            state.upwards = None;
+            state.ascending = None;
         }
         drop(state);
         self.inner.changed.notify_waiters();
     }
 }
 
+/// A message that is being handled.
 struct Running<'a> {
     inner: &'a Inner,
     alone: bool,
@@ -212,15 +221,15 @@ impl Drop for Running<'_> {
 mod tests {
     use super::*;
 
-    /// The order in which suspects begin, each noted by its id.
+    /// Ids of the suspects in the order in which they start.
     async fn order(suspects: &[(u32, &str)]) -> Vec<String> {
         let isolation = Isolation::default();
         let begun = Mutex::new(Vec::new());
-        let all = suspects.iter().map(|(returns, id)| {
+        let all = suspects.iter().map(|(redeliveries, id)| {
             let (isolation, begun) = (&isolation, &begun);
             async move {
                 let work = async { begun.lock().push((*id).to_owned()) };
-                isolation.run(Suspect::of(*returns, id), work).await;
+                isolation.run(Suspect::of(*redeliveries, id), work).await;
             }
         });
         futures_util::future::join_all(all).await;
@@ -228,22 +237,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_stood_behind_in_one_round_stands_before_in_the_next() {
+    async fn order_of_suspects_is_reversed_with_each_redelivery() {
         assert_eq!(order(&[(4, "b"), (4, "c"), (4, "a")]).await, ["a", "b", "c"]);
         assert_eq!(order(&[(5, "b"), (5, "c"), (5, "a")]).await, ["c", "b", "a"]);
         assert_eq!(order(&[(7, "a"), (4, "z"), (5, "m")]).await, ["a", "m", "z"]);
         assert_eq!(order(&[(8, "a"), (5, "z"), (6, "m")]).await, ["z", "m", "a"]);
     }
 
-    /// A neighbour that had come back once before it met the culprit stands behind it, and then before it.
+    /// Another message with one redelivery more than the poison message starts after it, and in the next round before it.
     #[tokio::test]
-    async fn who_came_back_more_often_than_the_culprit_has_its_turn_too() {
-        assert_eq!(order(&[(5, "neighbour"), (4, "poison")]).await, ["neighbour", "poison"]);
-        assert_eq!(order(&[(6, "neighbour"), (5, "poison")]).await, ["poison", "neighbour"]);
+    async fn message_with_more_redeliveries_than_the_poison_message_starts_before_it_in_one_round() {
+        assert_eq!(order(&[(5, "other"), (4, "poison")]).await, ["other", "poison"]);
+        assert_eq!(order(&[(6, "other"), (5, "poison")]).await, ["poison", "other"]);
     }
 
     #[tokio::test]
-    async fn a_suspect_is_alone_and_the_others_wait_no_longer_than_they_must() {
+    async fn suspect_is_alone_for_a_limited_time() {
         let isolation = Isolation::default();
         let hangs = isolation.clone();
         let (began, begun) = tokio::sync::oneshot::channel();
@@ -256,7 +265,7 @@ mod tests {
         });
         begun.await.unwrap();
         assert!(isolation.0.state.lock().alone);
-        // It hangs for ever; after a while the next goes on beside it.
+        // The suspect hangs for ever; other work starts when its time alone has passed.
         isolation.run(None, async {}).await;
         suspect.abort();
         let _ = suspect.await;
@@ -265,14 +274,14 @@ mod tests {
     }
 
     #[test]
-    fn the_first_returns_are_beyond_suspicion() {
+    fn message_with_three_redeliveries_is_not_a_suspect() {
         assert!(Suspect::of(3, "a").is_none());
         assert!(Suspect::of(4, "a").is_some());
     }
 
     #[test]
-    fn who_came_back_more_often_is_alone_for_longer() {
-        let millis = |returns| Suspect::of(returns, "a").unwrap().alone_for().as_millis();
+    fn time_alone_grows_with_redeliveries() {
+        let millis = |redeliveries| Suspect::of(redeliveries, "a").unwrap().alone_for().as_millis();
         assert_eq!(
             [4, 5, 6, 7, 10, u32::MAX].map(millis),
             [500, 1_000, 1_500, 2_000, 2_000, 2_000]

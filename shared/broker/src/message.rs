@@ -1,4 +1,4 @@
-//! A message on its way out, and how headers travel.
+//! A message to publish, and the conversion of headers to and from AMQP.
 
 use std::time::Instant;
 
@@ -8,35 +8,37 @@ use bytes::Bytes;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
-/// A persistent message.
+/// A persistent message to publish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Exchange; empty for the default one, which routes by queue name.
+    /// Exchange; empty for the default exchange, which routes by queue name.
     pub exchange: String,
     /// Routing key.
     pub routing_key: String,
-    /// `message_id`: the same however often it is published.
+    /// `message_id`: the same each time the message is published.
     pub id: String,
-    /// `type`: name of the event, or `job`.
+    /// `type`: name of the event, such as `GUILD_MEMBER_ADD`, or `job`.
     pub kind: String,
     /// `priority`, 0 to 10.
     pub priority: Option<u8>,
     /// `timestamp`, seconds since 1970.
     pub timestamp: Option<u64>,
-    /// `app_id`: who made it.
+    /// `app_id`: the program that published it.
     pub app_id: Option<String>,
     /// Headers.
     pub headers: Headers,
-    /// Body, as it is.
+    /// Body; the content type is `application/json`.
     pub body: Bytes,
-    /// Where it goes instead when the broker refuses it (a full queue): exchange and routing key. Used by the pipeline only.
+    /// Alternative route, as exchange and routing key, for a message that the broker refuses (a full queue). Only
+    /// [`crate::Pipeline`] uses it.
     pub on_refusal: Option<(String, String)>,
-    /// When what it tells of reached this process; the pipeline tells how long its confirmation took from then.
+    /// When the process received the gateway frame of this message. The pipeline reports the time from then to the confirmation
+    /// ([`crate::ConfirmLatencyObserver`]).
     pub received: Option<Instant>,
 }
 
 impl Message {
-    /// A message with an id, a kind and a body; the rest is set by field.
+    /// A message without headers and optional properties, which are set by field.
     pub fn new(
         exchange: impl Into<String>,
         routing_key: impl Into<String>,
@@ -59,7 +61,7 @@ impl Message {
         }
     }
 
-    /// The same message on its detour, with the key that it was meant for.
+    /// A copy for the alternative route, with the original routing key in a header; `None` without such a route.
     pub(crate) fn detoured(&self) -> Option<Self> {
         let (exchange, routing_key) = self.on_refusal.clone()?;
         let mut detoured = Self {
@@ -92,15 +94,15 @@ impl Message {
     }
 }
 
-/// Longest short string of AMQP: names, keys, ids, types.
+/// Longest AMQP short string in bytes: names, routing keys, ids, types.
 const SHORT_BYTES: usize = 255;
 
-/// Whether a text can be the name of something, or a routing key.
+/// Whether a text fits an AMQP short string.
 pub(crate) fn fits_short(text: &str) -> bool {
     text.len() <= SHORT_BYTES
 }
 
-/// A short string, cut where AMQP has no room for the rest: lapin panics at longer ones.
+/// An AMQP short string, truncated to its longest length: lapin panics at longer ones.
 pub(crate) fn short(text: &str) -> ShortString {
     text[..text.floor_char_boundary(SHORT_BYTES)].into()
 }
@@ -117,7 +119,7 @@ fn field_table(headers: &Headers) -> FieldTable {
     table
 }
 
-/// Reads headers. What contracts do not know (lists, tables, binary) is left out.
+/// Reads headers. Values of types that contracts do not have (lists, tables, binary) are omitted.
 pub(crate) fn read_headers(table: &FieldTable) -> Headers {
     let one = |value: &AMQPValue| {
         Some(match value {
@@ -155,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_of_other_clients_are_read_and_unknown_types_left_out() {
+    fn header_of_an_unknown_type_is_omitted() {
         let mut table = FieldTable::default();
         table.insert("small".into(), AMQPValue::ShortShortUInt(3));
         table.insert("list".into(), AMQPValue::FieldArray(vec![].into()));

@@ -1,6 +1,4 @@
-//! Publishing one message and knowing what became of it.
-//!
-//! For a caller that publishes now and then and must know (jobs, retries, dead letters). For many in order, see
+//! Publishing single messages, each awaited until it is confirmed (jobs, retries, dead letters). For many messages in order, see
 //! [`crate::Pipeline`].
 
 use std::sync::Arc;
@@ -12,135 +10,137 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::backoff::Backoff;
 use crate::channel::Channel;
-use crate::confirm::{self, Answer};
-use crate::link::{Link, LinkClosed};
+use crate::confirm::{self, PublishResult};
+use crate::connection::{AmqpConnection, BrokerConnection, ConnectionClosed};
 use crate::message::Message;
 use crate::topology::Topology;
 
-/// How long one try waits for its confirmation before the message is published again under the same id.
-const TRY: Duration = Duration::from_secs(5);
-/// How long a publish goes on trying unless told otherwise.
-const LIMIT: Duration = Duration::from_secs(30);
-/// Channels kept for the next publish.
-const IDLE_CHANNELS: usize = 32;
+/// Longest time of a confirmation before the message is published again under the same id.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time limit of a publish unless [`Publisher::with_limit`] sets another.
+const DEFAULT_LIMIT: Duration = Duration::from_secs(30);
+/// Largest number of idle channels that are kept for the next publish.
+const MAX_IDLE_CHANNELS: usize = 32;
 
-/// What became of a message.
+/// Result of a publish.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// The broker has it, on disk where its queue is a quorum queue.
+pub enum PublishOutcome {
+    /// The broker has stored the message; on disk if its queue is a quorum queue.
     Confirmed,
-    /// No queue is bound for it. It is nowhere.
+    /// No queue is bound for the message. It is not stored.
     Unroutable {
-        /// The broker's words.
+        /// Reply code and text of the broker.
         reply: String,
     },
 }
 
-/// Nobody knows what became of a message; it may be published again under the same id.
+/// A publish with an unknown outcome. The message may be published again under the same id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
-    /// The time was over.
-    #[error("not confirmed within {seconds} s ({tries} tries); last: {last}")]
-    GaveUp {
-        /// Tries that were made.
-        tries: u32,
-        /// How long it tried.
+    /// The time limit has passed.
+    #[error("not confirmed within {seconds} s ({attempts} attempts); last error: {last_error}")]
+    NotConfirmed {
+        /// Number of attempts.
+        attempts: u32,
+        /// The time limit in seconds.
         seconds: u64,
-        /// What the last try ended with.
-        last: String,
+        /// Error of the last attempt.
+        last_error: String,
     },
-    /// The link was closed by us.
+    /// The broker connection was closed by this process.
     #[error(transparent)]
-    Closed(#[from] LinkClosed),
+    Closed(#[from] ConnectionClosed),
 }
 
-/// Publishes persistent, mandatory messages, confirmed. Cloning shares its channels.
+/// Publishes single persistent, mandatory messages and awaits their confirmation. Clones share the channels.
 #[derive(Debug, Clone)]
 pub struct Publisher {
-    link: Link,
+    connection: BrokerConnection,
     limit: Duration,
     topology: Option<Arc<Topology>>,
-    // One publish in flight on a channel: a returned message then belongs to that publish without doubt.
+    // Idle channels with the epoch of their connection. A channel has one publish in flight, so a returned message belongs to it.
     idle: Arc<Mutex<Vec<(u64, Channel)>>>,
 }
 
 impl Publisher {
-    /// Publishes on `link`.
-    pub fn new(link: Link) -> Self {
+    /// A publisher on `connection`, with a time limit of 30 s for each publish.
+    pub fn new(connection: BrokerConnection) -> Self {
         Self {
-            link,
-            limit: LIMIT,
+            connection,
+            limit: DEFAULT_LIMIT,
             topology: None,
             idle: Arc::default(),
         }
     }
 
-    /// The same publisher, giving up after `limit`.
+    /// Sets the time limit of a publish.
     #[must_use]
     pub fn with_limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
     }
 
-    /// The same publisher, declaring this topology again when no queue wants a message: somebody deleted what should be
-    /// there. Only what then still has no queue is unroutable.
+    /// Sets a topology that is declared again when no queue takes a message or an exchange does not exist. A publish returns
+    /// [`PublishOutcome::Unroutable`] only if that does not help.
     #[must_use]
     pub fn with_topology(mut self, topology: Arc<Topology>) -> Self {
         self.topology = Some(topology);
         self
     }
 
-    /// The link it publishes on.
-    pub fn link(&self) -> &Link {
-        &self.link
+    /// The connection that it publishes on.
+    pub fn connection(&self) -> &BrokerConnection {
+        &self.connection
     }
 
-    /// Publishes until the broker has answered. A lost connection, a refusal and a confirmation that does not come are
-    /// tried again under the same id, so the message may arrive more than once.
+    /// Publishes a message until it is confirmed. After a lost connection, a refusal or a missing confirmation it is published
+    /// again under the same id, so it may be stored more than once.
     ///
     /// # Errors
-    /// When the limit is over, or the link is closed: the outcome is then unknown.
-    pub async fn publish(&self, message: &Message) -> Result<Outcome, PublishError> {
+    /// When the time limit has passed, or the connection is closed by this process. The outcome is then unknown.
+    pub async fn publish(&self, message: &Message) -> Result<PublishOutcome, PublishError> {
         let deadline = Instant::now() + self.limit;
         let mut backoff = Backoff::broker();
-        let mut tries = 0;
-        let mut last = "no connection to the broker".to_owned();
+        let mut attempts = 0;
+        let mut last_error = "no connection to the broker".to_owned();
         let topology = self.topology.as_ref();
         let mut topology = topology.filter(|_| !fail_point::skips("broker.guard.redeclare"));
         loop {
-            match timeout_at(deadline, self.once(message, &mut tries)).await {
-                Ok(Ok(Answer::Confirmed)) => return Ok(Outcome::Confirmed),
-                Ok(Ok(Answer::Returned { reply, .. })) => {
+            match timeout_at(deadline, self.attempt(message, &mut attempts)).await {
+                Ok(Ok(PublishResult::Confirmed)) => return Ok(PublishOutcome::Confirmed),
+                Ok(Ok(PublishResult::Returned { reply, .. })) => {
                     let Some(topology) = topology.take() else {
-                        return Ok(Outcome::Unroutable { reply });
+                        return Ok(PublishOutcome::Unroutable { reply });
                     };
-                    last = format!("no queue wants it: {reply}");
+                    last_error = format!("no queue takes the message: {reply}");
                     let exchange = message.exchange.as_str();
                     tracing::error!(
                         exchange,
                         reply,
-                        "no queue wants this message; declaring the topology again"
+                        "no queue takes the message; declaring the topology again"
                     );
                     self.declare_again(topology, deadline).await?;
                 }
-                Ok(Ok(Answer::Refused)) => last = "the broker refused it (a full queue?)".to_owned(),
-                Ok(Ok(Answer::Unknown(interruption))) => {
-                    let again = interruption.misses_an_exchange() && !fail_point::skips("broker.guard.redeclare");
-                    if let Some(topology) = self.topology.as_ref().filter(|_| again) {
+                Ok(Ok(PublishResult::Refused)) => {
+                    last_error = "the broker refused the message: a queue is full or unavailable".to_owned();
+                }
+                Ok(Ok(PublishResult::Unknown(error))) => {
+                    let redeclare = error.is_not_found() && !fail_point::skips("broker.guard.redeclare");
+                    if let Some(topology) = self.topology.as_ref().filter(|_| redeclare) {
                         tracing::error!(
-                            why = interruption.why,
+                            reason = error.reason,
                             "an exchange is missing; declaring the topology again"
                         );
                         self.declare_again(topology, deadline).await?;
                     }
-                    last = interruption.why;
+                    last_error = error.reason;
                 }
                 Ok(Err(closed)) => return Err(closed.into()),
                 Err(_) => {
-                    return Err(PublishError::GaveUp {
-                        tries,
+                    return Err(PublishError::NotConfirmed {
+                        attempts,
                         seconds: self.limit.as_secs(),
-                        last,
+                        last_error,
                     });
                 }
             }
@@ -148,50 +148,51 @@ impl Publisher {
         }
     }
 
-    /// Best effort: whether it helped is seen by the next try.
-    async fn declare_again(&self, topology: &Topology, deadline: Instant) -> Result<(), LinkClosed> {
-        let live = self.link.live().await?;
-        match timeout_at(deadline, topology.declare(&live)).await {
+    /// Declares the topology. A failure is only logged: the next attempt to publish fails again if it matters.
+    async fn declare_again(&self, topology: &Topology, deadline: Instant) -> Result<(), ConnectionClosed> {
+        let amqp = self.connection.current().await?;
+        match timeout_at(deadline, topology.declare(&amqp)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "the topology could not be declared again"),
-            Err(_) => tracing::error!("there was no time to declare the topology again"),
+            Ok(Err(error)) => tracing::error!(%error, "the topology cannot be declared again"),
+            Err(_) => tracing::error!("the time limit of the publish passed before the topology was declared again"),
         }
         Ok(())
     }
 
-    async fn once(&self, message: &Message, tries: &mut u32) -> Result<Answer, LinkClosed> {
-        let live = self.link.live().await?;
-        let kept = self.take(live.epoch);
-        let channel = match kept {
+    async fn attempt(&self, message: &Message, attempts: &mut u32) -> Result<PublishResult, ConnectionClosed> {
+        let amqp = self.connection.current().await?;
+        let channel = match self.take_idle(&amqp) {
             Some(channel) => channel,
-            None => match confirm::confirming_channel(&live).await {
+            None => match confirm::confirming_channel(&amqp).await {
                 Ok(channel) => channel,
-                Err(error) => return Ok(Answer::Unknown((&error).into())),
+                Err(error) => return Ok(PublishResult::Unknown((&error).into())),
             },
         };
-        *tries += 1;
-        let answer = tokio::select! {
-            answer = confirm::publish(channel.clone(), message.clone()) => answer,
-            () = live.gone() => return Ok(Answer::Unknown("the connection was lost".into())),
-            () = tokio::time::sleep(TRY) => Answer::Unknown(format!("no confirmation within {} s", TRY.as_secs()).into()),
+        *attempts += 1;
+        let result = tokio::select! {
+            result = confirm::publish(channel.clone(), message.clone()) => result,
+            () = amqp.closed() => return Ok(PublishResult::Unknown("the connection was lost".into())),
+            () = tokio::time::sleep(ATTEMPT_TIMEOUT) => {
+                PublishResult::Unknown(format!("no confirmation within {} s", ATTEMPT_TIMEOUT.as_secs()).into())
+            }
         };
-        match answer {
-            Answer::Unknown(_) => drop(channel),
-            _ => self.keep(live.epoch, channel),
+        match result {
+            PublishResult::Unknown(_) => drop(channel),
+            _ => self.keep_idle(&amqp, channel),
         }
-        Ok(answer)
+        Ok(result)
     }
 
-    fn take(&self, epoch: u64) -> Option<Channel> {
+    fn take_idle(&self, amqp: &AmqpConnection) -> Option<Channel> {
         let mut idle = self.idle.lock();
-        idle.retain(|(of, channel)| *of == epoch && channel.status().connected());
+        idle.retain(|(epoch, channel)| *epoch == amqp.epoch && channel.status().connected());
         idle.pop().map(|(_, channel)| channel)
     }
 
-    fn keep(&self, epoch: u64, channel: Channel) {
+    fn keep_idle(&self, amqp: &AmqpConnection, channel: Channel) {
         let mut idle = self.idle.lock();
-        if idle.len() < IDLE_CHANNELS {
-            idle.push((epoch, channel));
+        if idle.len() < MAX_IDLE_CHANNELS {
+            idle.push((amqp.epoch, channel));
         }
     }
 }

@@ -1,17 +1,17 @@
-//! What the environment says of the broker.
+//! Environment variables of the broker connection.
 
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use arrakis_config::{Reader, Secret, variables};
 
-/// How interactions are ordered (`AMQP_PRIORITIES`).
+/// Order of interactions in the broker (`AMQP_PRIORITIES`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Priorities {
-    /// One classic queue with ten levels.
+    /// One classic queue with ten priorities.
     #[default]
     Classic,
-    /// One quorum queue per class.
+    /// One quorum queue for each class of interactions (command, autocomplete, component), without priorities.
     Classes,
 }
 
@@ -22,28 +22,28 @@ impl FromStr for Priorities {
         match text {
             "classic" => Ok(Self::Classic),
             "classes" => Ok(Self::Classes),
-            _ => Err("it is classic or classes"),
+            _ => Err("expected classic or classes"),
         }
     }
 }
 
-/// Where the broker is and how to reach it.
+/// Address of the broker and how to connect to it.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct BrokerSettings {
     /// `amqp://` or `amqps://`.
     pub url: Secret,
-    /// PEM with the authority that signed the broker's certificate; its text, read at start.
-    pub ca: Option<String>,
-    /// How interactions are ordered.
+    /// Certificate of the authority that signed the broker's certificate, as PEM text. `None` uses the system's authorities.
+    pub ca_pem: Option<String>,
+    /// Order of interactions.
     pub priorities: Priorities,
 }
 
-impl Settings {
-    /// Plain settings for a URL.
+impl BrokerSettings {
+    /// Settings for a URL, without a certificate of an authority and with [`Priorities::Classic`].
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: Secret::new(url),
-            ca: None,
+            ca_pem: None,
             priorities: Priorities::Classic,
         }
     }
@@ -53,7 +53,7 @@ impl Settings {
         let url = reader.secret_url(&variables::AMQP_URL, &["amqp", "amqps"]);
         let url = url.and_then(|url| match url.expose().parse::<lapin::uri::AMQPUri>() {
             Ok(_) => Some(url),
-            Err(why) => reader.refuse(&variables::AMQP_URL, format!("not an AMQP address: {why}")),
+            Err(why) => reader.refuse(&variables::AMQP_URL, format!("not an AMQP URL: {why}")),
         });
         let ca = reader.optional::<PathBuf>(&variables::AMQP_CA_FILE);
         let ca = match ca {
@@ -68,7 +68,7 @@ impl Settings {
         let priorities = reader.defaulted(&variables::AMQP_PRIORITIES);
         Some(Self {
             url: url?,
-            ca: ca?,
+            ca_pem: ca?,
             priorities: priorities?,
         })
     }
@@ -80,20 +80,24 @@ mod tests {
 
     use super::*;
 
-    fn load(pairs: &[(&str, &str)]) -> Result<Settings, String> {
-        Reader::load(Service::Ingestor, Source::pairs(pairs.iter().copied()), Settings::read)
-            .map_err(|error| error.to_string())
+    fn load(pairs: &[(&str, &str)]) -> Result<BrokerSettings, String> {
+        Reader::load(
+            Service::Ingestor,
+            Source::pairs(pairs.iter().copied()),
+            BrokerSettings::read,
+        )
+        .map_err(|error| error.to_string())
     }
 
     #[test]
-    fn the_default_is_one_classic_queue() {
+    fn priorities_are_classic_by_default() {
         let settings = load(&[("AMQP_URL", "amqp://u:p@h/%2f")]).unwrap();
         assert_eq!(settings.priorities, Priorities::Classic);
         assert_eq!(format!("{:?}", settings.url), "[redacted]");
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn invalid_variables_are_named() {
         let error = load(&[("AMQP_URL", "amqp://h"), ("AMQP_PRIORITIES", "quorum")]).unwrap_err();
         assert!(
             error.contains("AMQP_PRIORITIES=quorum") && error.contains("classic or classes"),

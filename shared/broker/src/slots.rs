@@ -1,48 +1,44 @@
-//! A slot in time that only one process takes: for identifies, one in five seconds and bucket.
+//! A rate limit across processes: one slot at a time, for IDENTIFY one each five seconds and bucket.
 //!
-//! The queue has room for one message, which the broker removes when the slot is over. Whose publish is confirmed has the
-//! slot; whose is refused comes again. A process that dies with the slot frees it by time and not by dying, so a crash
-//! loop identifies no faster than a healthy one.
+//! The slot's queue has room for one message, which the broker removes when the slot's time has passed. A process whose publish
+//! is confirmed has the slot; one whose publish is refused retries. The death of a process does not free its slot, so a crash
+//! loop identifies no faster than a healthy process.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use rand::RngExt as _;
 
-use crate::confirm::{self, Answer};
-use crate::link::{Link, LinkClosed, Live};
+use crate::confirm::{self, PublishResult};
+use crate::connection::{AmqpConnection, BrokerConnection, ConnectionClosed};
 use crate::message::Message;
 use crate::topology::{Queue, TopologyError, declare_queue};
 
-/// Why there is no slot.
+/// Why a slot cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SlotError {
-    /// The queue is not as it should be.
+    /// The slot's queue exists with other properties, or the broker refuses it.
     #[error(transparent)]
     Topology(#[from] TopologyError),
-    /// The link was closed by us.
+    /// The broker connection was closed by this process.
     #[error(transparent)]
-    Closed(#[from] LinkClosed),
+    Closed(#[from] ConnectionClosed),
 }
 
-/// Waits for the slot of `queue` and takes it.
+/// Waits for the slot of `queue` ([`crate::topology::identify_slot_queue`]) and takes it. A lost connection only delays it.
 ///
 /// # Errors
-/// When the queue differs or the link is closed. A lost connection is waited out.
-pub async fn take_slot(link: &Link, queue: &Queue) -> Result<(), SlotError> {
+/// When the queue exists with other properties, or the connection is closed by this process.
+pub async fn take_slot(connection: &BrokerConnection, queue: &Queue) -> Result<(), SlotError> {
     loop {
-        match try_once(link, queue).await? {
-            Answer::Confirmed => return Ok(()),
-            Answer::Refused => tracing::debug!(queue = queue.name, "the slot is taken"),
-            Answer::Returned { reply, .. } => {
-                tracing::warn!(
-                    queue = queue.name,
-                    reply,
-                    "the slot could not be asked for; trying again"
-                );
+        match attempt(connection, queue).await? {
+            PublishResult::Confirmed => return Ok(()),
+            PublishResult::Refused => tracing::debug!(queue = queue.name, "the slot is taken"),
+            PublishResult::Returned { reply, .. } => {
+                tracing::warn!(queue = queue.name, reply, "the slot cannot be requested; retrying");
             }
-            Answer::Unknown(why) => {
-                tracing::warn!(queue = queue.name, %why, "the slot could not be asked for; trying again");
+            PublishResult::Unknown(error) => {
+                tracing::warn!(queue = queue.name, %error, "the slot cannot be requested; retrying");
             }
         }
         let wait = rand::rng().random_range(100..400);
@@ -50,27 +46,27 @@ pub async fn take_slot(link: &Link, queue: &Queue) -> Result<(), SlotError> {
     }
 }
 
-async fn try_once(link: &Link, queue: &Queue) -> Result<Answer, SlotError> {
-    let live = link.live().await?;
+async fn attempt(connection: &BrokerConnection, queue: &Queue) -> Result<PublishResult, SlotError> {
+    let amqp = connection.current().await?;
     tokio::select! {
-        answer = try_on(&live, queue) => answer,
-        () = live.gone() => Ok(Answer::Unknown("the connection was lost".into())),
+        result = attempt_on(&amqp, queue) => result,
+        () = amqp.closed() => Ok(PublishResult::Unknown("the connection was lost".into())),
     }
 }
 
-async fn try_on(live: &Live, queue: &Queue) -> Result<Answer, SlotError> {
-    let unknown = |error: lapin::Error| Answer::Unknown((&error).into());
-    let channel = match confirm::confirming_channel(live).await {
+async fn attempt_on(amqp: &AmqpConnection, queue: &Queue) -> Result<PublishResult, SlotError> {
+    let unknown = |error: lapin::Error| PublishResult::Unknown((&error).into());
+    let channel = match confirm::confirming_channel(amqp).await {
         Ok(channel) => channel,
         Err(error) => return Ok(unknown(error)),
     };
     match declare_queue(&channel, queue).await {
         Ok(_) => {}
-        Err(error) if error.is_transient() => return Ok(Answer::Unknown(error.to_string().into())),
+        Err(error) if error.is_transient() => return Ok(PublishResult::Unknown(error.to_string().into())),
         Err(error) => return Err(error.into()),
     }
     let message = Message::new("", queue.name.as_str(), queue.name.as_str(), "slot", Bytes::new());
-    let answer = confirm::publish(channel.clone(), message).await;
+    let result = confirm::publish(channel.clone(), message).await;
     let _ = channel.close(200, "done".into()).await;
-    Ok(answer)
+    Ok(result)
 }

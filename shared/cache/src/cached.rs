@@ -1,4 +1,4 @@
-//! `cache:…`: what Postgres would answer, for a few minutes. With Redis away every question goes through to Postgres.
+//! `cache:…`: results of PostgreSQL queries, kept for a few minutes. While Redis is unavailable each of them is queried.
 
 use std::fmt::Display;
 
@@ -9,20 +9,20 @@ use serde::de::DeserializeOwned;
 use crate::keys::Key;
 use crate::{Cache, Ttl};
 
-/// How long a profile is cached.
+/// Time to live of a cached profile.
 pub const PROFILE_TTL: Ttl = Ttl::seconds(300);
 
-/// Stands where something was forgotten, for longer than a query may take: a reader that asked Postgres before the write
-/// and comes back after it must not put the old answer here for minutes.
-const FORGOTTEN: &[u8] = b"\0forgotten";
-const FORGOTTEN_TTL: Ttl = Ttl::seconds(15);
+/// Replaces an invalidated value for longer than a query may take: a reader that queried PostgreSQL before the write must not
+/// store the old result after it.
+const TOMBSTONE: &[u8] = b"\0forgotten";
+const TOMBSTONE_TTL: Ttl = Ttl::seconds(15);
 
-/// Name of something cached.
+/// Key of a cached value or of a marker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheKey(Key);
 
 impl CacheKey {
-    /// Of this kind (`profile`), told apart by these parts. What belongs to a tenant has the tenant among them.
+    /// A key of this kind (`profile`) with these parts. The parts of a tenant's value include the tenant.
     #[must_use]
     pub fn new(kind: &str, parts: &[&dyn Display]) -> Self {
         let mut all: Vec<&dyn Display> = vec![&kind];
@@ -34,7 +34,7 @@ impl CacheKey {
         self.0.as_str()
     }
 
-    /// A member's profile.
+    /// Key of a member's profile.
     #[must_use]
     pub fn profile(tenant: impl Display, user: impl Display) -> Self {
         Self::new("profile", &[&tenant, &user])
@@ -42,11 +42,11 @@ impl CacheKey {
 }
 
 impl Cache {
-    /// The value of a key, or what `load` answers, which is then remembered. An error of `load` is not.
+    /// The cached value of a key, or else the result of `load`, which is then cached. An error of `load` is not cached.
     ///
     /// # Errors
     /// Those of `load`.
-    pub async fn through<T, E>(
+    pub async fn get_or_load<T, E>(
         &self,
         key: &CacheKey,
         ttl: Ttl,
@@ -61,41 +61,41 @@ impl Cache {
         let value = load().await?;
         if let Ok(bytes) = serde_json::to_vec(&value) {
             let mut set = Cmd::new();
-            // NX: where something has been forgotten meanwhile, this answer may be old.
+            // NX: when the key was invalidated meanwhile, this value may be old.
             set.arg("SET")
                 .arg(key.0.as_str())
                 .arg(bytes)
                 .arg("NX")
                 .arg("PX")
                 .arg(ttl.milliseconds());
-            let _ = self.command::<()>("cache.put", &set).await;
+            let _ = self.command::<()>("cache.set", &set).await;
         }
         Ok(value)
     }
 
-    /// Forgets a value. To be called after the commit that changed it. Where Redis is away the old value may be read until it
-    /// ends by itself; false then.
-    pub async fn forget(&self, key: &CacheKey) -> bool {
+    /// Removes a cached value. Call it after the commit that changed the value. False when Redis is unavailable: the old
+    /// value may then be read until its time to live ends.
+    pub async fn invalidate(&self, key: &CacheKey) -> bool {
         let mut set = Cmd::new();
         set.arg("SET")
             .arg(key.0.as_str())
-            .arg(FORGOTTEN)
+            .arg(TOMBSTONE)
             .arg("PX")
-            .arg(FORGOTTEN_TTL.milliseconds());
-        self.command::<()>("cache.forget", &set).await.is_ok()
+            .arg(TOMBSTONE_TTL.milliseconds());
+        self.command::<()>("cache.invalidate", &set).await.is_ok()
     }
 
     async fn cached<T: DeserializeOwned>(&self, key: &CacheKey) -> Option<T> {
         let mut get = Cmd::new();
         get.arg("GET").arg(key.0.as_str());
         let bytes: Option<Vec<u8>> = self.command("cache.get", &get).await.ok()?;
-        let bytes = bytes.filter(|bytes| bytes != FORGOTTEN)?;
+        let bytes = bytes.filter(|bytes| bytes != TOMBSTONE)?;
         match serde_json::from_slice(&bytes) {
             Ok(value) => Some(value),
             Err(error) => {
-                // Written by another version: as good as not there.
-                tracing::debug!(key = key.0.as_str(), %error, "a cached value cannot be read");
-                self.forget(key).await;
+                // Written by another version.
+                tracing::debug!(key = key.0.as_str(), %error, "cached value cannot be decoded; it is loaded again");
+                self.invalidate(key).await;
                 None
             }
         }

@@ -1,4 +1,4 @@
-//! `cd:{tenant}:{command}:{user}`: a member uses a command again after a while.
+//! `cd:{tenant}:{command}:{user}`: a member may run a command again only after a while.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -8,29 +8,30 @@ use deadpool_redis::redis::Cmd;
 use crate::keys::Key;
 use crate::{Cache, Ttl};
 
-/// Whether a command may be used now.
+/// Whether a member may run a command now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cooldown {
-    /// It may, and the cooldown has begun.
-    Open,
-    /// Not before this has passed.
+    /// The command may run, and its cooldown has begun.
+    Allowed,
+    /// The command may run after this time.
     Wait(Duration),
-    /// It may, since Redis is away: a member is not refused for our trouble.
-    OpenWithoutRedis,
+    /// The command may run because Redis is unavailable: a member is not refused for a fault of the platform.
+    AllowedWithoutRedis,
 }
 
 impl Cooldown {
-    /// Whether the command may be used.
+    /// Whether the command may run.
     #[must_use]
-    pub const fn is_open(self) -> bool {
+    pub const fn is_allowed(self) -> bool {
         !matches!(self, Self::Wait(_))
     }
 }
 
 impl Cache {
-    /// Begins a cooldown of this length, or says how long the one under way lasts. Of two that ask at once, one is let in;
-    /// `event` is what asks, and comes in again when its message comes again: it is not refused by the cooldown that it began
-    /// itself.
+    /// Begins a cooldown of this length, or returns how long the current one lasts. Of two concurrent calls one is allowed.
+    ///
+    /// `event` is the id of the interaction. The same event is allowed again when its message is redelivered: it is not
+    /// refused by the cooldown that it began itself.
     pub async fn cooldown(
         &self,
         tenant: impl Display,
@@ -48,34 +49,34 @@ impl Cache {
             .arg("PX")
             .arg(length.milliseconds());
         match self.command::<Option<String>>("cooldown.begin", &set).await {
-            Ok(Some(_)) => return Cooldown::Open,
+            Ok(Some(_)) => return Cooldown::Allowed,
             Ok(None) => {}
-            Err(_) => return Cooldown::OpenWithoutRedis,
+            Err(_) => return Cooldown::AllowedWithoutRedis,
         }
-        let mut who = Cmd::new();
-        who.arg("GET").arg(key.as_str());
-        match self.command::<Option<String>>("cooldown.who", &who).await {
-            Ok(Some(who)) if who == event => return Cooldown::Open,
+        let mut get = Cmd::new();
+        get.arg("GET").arg(key.as_str());
+        match self.command::<Option<String>>("cooldown.event", &get).await {
+            Ok(Some(begun_by)) if begun_by == event => return Cooldown::Allowed,
             Ok(_) => {}
-            Err(_) => return Cooldown::OpenWithoutRedis,
+            Err(_) => return Cooldown::AllowedWithoutRedis,
         }
-        let mut left = Cmd::new();
-        left.arg("PTTL").arg(key.as_str());
-        match self.command::<i64>("cooldown.left", &left).await {
-            // It has ended between the two questions.
-            Ok(left) if left <= 0 => Cooldown::Open,
-            Ok(left) => Cooldown::Wait(Duration::from_millis(left.unsigned_abs())),
-            Err(_) => Cooldown::OpenWithoutRedis,
+        let mut remaining = Cmd::new();
+        remaining.arg("PTTL").arg(key.as_str());
+        match self.command::<i64>("cooldown.remaining", &remaining).await {
+            // The cooldown ended between two of these commands.
+            Ok(remaining) if remaining <= 0 => Cooldown::Allowed,
+            Ok(remaining) => Cooldown::Wait(Duration::from_millis(remaining.unsigned_abs())),
+            Err(_) => Cooldown::AllowedWithoutRedis,
         }
     }
 
-    /// Ends a cooldown early: the command could not answer, and trying again is not abuse.
+    /// Ends a cooldown early: the command could not reply, and another try is no abuse.
     pub async fn end_cooldown(&self, tenant: impl Display, command: &str, user: impl Display) {
         let mut delete = Cmd::new();
         delete
             .arg("DEL")
             .arg(Key::new("cd", &[&tenant, &command, &user]).as_str());
-        // Where this fails, the cooldown ends by itself.
+        // When this fails, the cooldown ends by its time to live.
         let _ = self.command::<()>("cooldown.end", &delete).await;
     }
 }

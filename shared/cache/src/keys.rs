@@ -1,16 +1,16 @@
-//! Names of keys, and how long a key may live.
+//! Names of keys and their times to live.
 
 use std::fmt::{self, Display, Write as _};
 use std::time::Duration;
 
-/// How long a key lives: at least a millisecond, at most thirty days. Every write takes one.
+/// Time to live of a key: at least 1 ms, at most 30 days. Every write takes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ttl(u64);
 
 impl Ttl {
     const LONGEST: u64 = 30 * 24 * 3600 * 1000;
 
-    /// Of so many seconds; 0 counts as 1.
+    /// This many seconds, at most 30 days; 0 counts as 1.
     #[must_use]
     pub const fn seconds(seconds: u32) -> Self {
         let milliseconds = seconds as u64 * 1000;
@@ -23,14 +23,14 @@ impl Ttl {
         }
     }
 
-    /// Of this length, held between a millisecond and thirty days.
+    /// This duration, limited to between 1 ms and 30 days.
     #[must_use]
     pub fn of(length: Duration) -> Self {
         let milliseconds = u64::try_from(length.as_millis()).unwrap_or(Self::LONGEST);
         Self(milliseconds.clamp(1, Self::LONGEST))
     }
 
-    /// Its length.
+    /// The duration.
     #[must_use]
     pub const fn length(self) -> Duration {
         Duration::from_millis(self.0)
@@ -56,7 +56,7 @@ impl Key {
         Self(key)
     }
 
-    /// A key as Redis gave it back.
+    /// A key that was read from Redis.
     pub(crate) fn stored(key: String) -> Self {
         Self(key)
     }
@@ -86,14 +86,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_cannot_reach_into_each_other() {
+    fn a_colon_in_a_part_does_not_separate_parts() {
         assert_eq!(Key::new("cd", &[&"t", &"stats", &7]).as_str(), "cd:t:stats:7");
         assert_ne!(Key::new("cd", &[&"a:b", &"c"]), Key::new("cd", &[&"a", &"b:c"]));
         assert_ne!(Key::new("cd", &[&"a%3Ab"]), Key::new("cd", &[&"a:b"]));
     }
 
     #[test]
-    fn no_key_lives_for_ever_or_not_at_all() {
+    fn ttl_is_limited_at_both_ends() {
         assert_eq!(Ttl::seconds(0).length(), Duration::from_secs(1));
         assert_eq!(Ttl::of(Duration::ZERO).length(), Duration::from_millis(1));
         assert_eq!(Ttl::of(Duration::MAX), Ttl::seconds(u32::MAX));

@@ -1,27 +1,29 @@
-//! Redis: cooldowns, sessions, limits, caches, and the shortcut of the dedupe. Never the judge of a fact: those lie in Postgres.
+//! Redis: cooldowns, sessions, rate limits, cached values, and done markers. No fact depends on it: facts are in PostgreSQL.
 //!
-//! Owns the names of keys, a lifetime for each (there is no way to write a key without a [`Ttl`]), a limit of time for each
-//! call, and what each answers when Redis is away: a cooldown is open, a cache reads through, the dedupe does not know, a
-//! session says so in plain words. Refuses to hold a command up: after a failure the next calls fail at once, and one at a
-//! time tries whether Redis is back.
+//! Owns the names of keys, a time to live for each (no key can be written without a [`Ttl`]), a time limit for each
+//! command, and the result of each operation while Redis is unavailable: a cooldown allows the command, a cached value is
+//! loaded from its source, a done marker is unknown, a session operation fails with a text for the member. Refuses to delay
+//! its callers: after a failure commands fail at once, and one at a time is sent to find out whether Redis is available
+//! again.
 //!
-//! To add a use: a module with its keys in `keys`, its answers as a type that has one for "away", and a test of both.
+//! To add a use: a module with its keys made by `keys`, a result type with a variant for "Redis is unavailable", and a test
+//! of both.
 
 mod cached;
+mod client;
+mod connection;
 mod cooldown;
-mod dedupe;
+mod done_marker;
 mod keys;
-mod limit;
-mod line;
-mod link;
 mod marker;
+mod rate_limit;
 mod session;
 
 pub use cached::{CacheKey, PROFILE_TTL};
+pub use client::{Cache, CacheOptions, CacheState, CacheUnavailable, InvalidRedisUrl};
+pub use connection::{QueryError, RedisConnection};
 pub use cooldown::Cooldown;
-pub use dedupe::Seen;
+pub use done_marker::DoneState;
 pub use keys::Ttl;
-pub use limit::Limit;
-pub use line::{Line, NoAnswer};
-pub use link::{Away, BadUrl, Cache, CacheOptions, State};
+pub use rate_limit::RateLimit;
 pub use session::{Session, SessionError, SessionName};

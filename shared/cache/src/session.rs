@@ -1,7 +1,7 @@
-//! `sess:{tenant}:{type}:{user}` and `sess:id:{session}`: what a member is in the middle of.
+//! `sess:{tenant}:{type}:{user}` and `sess:id:{session}`: the state of a dialog of several messages with one member.
 //!
-//! One session of a type for each member; a new one takes the old one's place, and the old one's id then finds nothing. Every
-//! step names the version that it saw: of two presses of one button, one goes on.
+//! A member has at most one session of a type. A new one replaces it, and the old one's id then finds nothing. Every update
+//! names the version that was read: of two clicks on one button one succeeds.
 
 use std::fmt::Display;
 use std::sync::LazyLock;
@@ -12,14 +12,14 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::keys::Key;
-use crate::{Away, Cache, Ttl};
+use crate::{Cache, CacheUnavailable, Ttl};
 
-/// Whose session of which type.
+/// Names a session by its tenant, type and member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionName(Key);
 
 impl SessionName {
-    /// The session of this type of a member.
+    /// Name of a member's session of this type.
     #[must_use]
     pub fn new(tenant: impl Display, kind: &str, user: impl Display) -> Self {
         Self(Key::new("sess", &[&tenant, &kind, &user]))
@@ -29,41 +29,35 @@ impl SessionName {
 /// A session as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session<T> {
-    /// Its id, which may stand in a button or be typed.
+    /// Its id, which a button's custom id carries.
     pub id: Uuid,
-    /// Whose and which.
+    /// Its name.
     pub name: SessionName,
-    /// Counts its steps.
+    /// Its version: 1 at the start, one more with each update.
     pub version: u64,
-    /// What it holds.
+    /// The dialog's own state.
     pub data: T,
 }
 
-/// Why a session cannot be used. The text is fit for a member.
+/// Why a session cannot be used. Members read these texts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SessionError {
-    /// Redis is away.
+    /// Redis is unavailable.
     #[error("I cannot remember your steps right now, so nothing was started or changed. Please try again in a minute.")]
-    Away(#[source] Away),
-    /// A step was taken meanwhile, or the session has ended.
+    Unavailable(#[from] CacheUnavailable),
+    /// The session was updated or replaced since it was read, or it has ended.
     #[error("This has moved on or ended meanwhile. Please use the newest message, or start again.")]
-    MovedOn,
-    /// What is stored is not what this version understands.
+    Superseded,
+    /// The stored data cannot be decoded by this version.
     #[error("This was begun before an update and cannot go on. Please start again.")]
     Unreadable(String),
 }
 
-impl From<Away> for SessionError {
-    fn from(away: Away) -> Self {
-        Self::Away(away)
-    }
-}
-
-/// Takes a step, if the session is still the one that was seen.
-static STEP: LazyLock<Script> = LazyLock::new(|| {
+/// Updates a session if its id and version are still those that were read.
+static UPDATE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
-        "local seen = redis.call('HMGET', KEYS[1], 'id', 'version')
-         if seen[1] ~= ARGV[1] or seen[2] ~= ARGV[2] then return 0 end
+        "local current = redis.call('HMGET', KEYS[1], 'id', 'version')
+         if current[1] ~= ARGV[1] or current[2] ~= ARGV[2] then return 0 end
          redis.call('HSET', KEYS[1], 'version', ARGV[2] + 1, 'data', ARGV[3])
          redis.call('PEXPIRE', KEYS[1], ARGV[4])
          redis.call('SET', KEYS[2], KEYS[1], 'PX', ARGV[4])
@@ -71,7 +65,7 @@ static STEP: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Ends a session, if it is still this one.
+/// Ends a session if its id is still this one.
 static END: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "redis.call('DEL', KEYS[2])
@@ -80,7 +74,7 @@ static END: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-fn by_id(id: Uuid) -> Key {
+fn id_key(id: Uuid) -> Key {
     Key::new("sess", &[&"id", &id])
 }
 
@@ -88,7 +82,7 @@ impl Cache {
     /// Begins a session, in place of the member's earlier one of this type.
     ///
     /// # Errors
-    /// When Redis is away.
+    /// When Redis is unavailable.
     pub async fn begin_session<T: Serialize>(
         &self,
         name: SessionName,
@@ -97,9 +91,9 @@ impl Cache {
     ) -> Result<Session<T>, SessionError> {
         let id = Uuid::new_v4();
         let (key, milliseconds) = (name.0.as_str(), ttl.milliseconds());
-        let mut steps = pipe();
-        steps.atomic().del(key).ignore();
-        steps
+        let mut pipeline = pipe();
+        pipeline.atomic().del(key).ignore();
+        pipeline
             .cmd("HSET")
             .arg(key)
             .arg("id")
@@ -109,15 +103,15 @@ impl Cache {
             .arg("data")
             .arg(encode(&data)?)
             .ignore();
-        steps.cmd("PEXPIRE").arg(key).arg(milliseconds).ignore();
-        steps
+        pipeline.cmd("PEXPIRE").arg(key).arg(milliseconds).ignore();
+        pipeline
             .cmd("SET")
-            .arg(by_id(id).as_str())
+            .arg(id_key(id).as_str())
             .arg(key)
             .arg("PX")
             .arg(milliseconds)
             .ignore();
-        self.pipeline::<()>("session.begin", &steps).await?;
+        self.pipeline::<()>("session.begin", &pipeline).await?;
         Ok(Session {
             id,
             name,
@@ -129,7 +123,7 @@ impl Cache {
     /// The member's session of this type; `None` when there is none, or it has ended.
     ///
     /// # Errors
-    /// When Redis is away or the session cannot be read.
+    /// When Redis is unavailable or the session cannot be decoded.
     pub async fn session<T: DeserializeOwned>(&self, name: SessionName) -> Result<Option<Session<T>>, SessionError> {
         let mut get = Cmd::new();
         get.arg("HMGET")
@@ -153,13 +147,13 @@ impl Cache {
         }))
     }
 
-    /// The session of this id; `None` when it has ended or another has taken its place.
+    /// The session of this id; `None` when it has ended or was replaced.
     ///
     /// # Errors
-    /// When Redis is away or the session cannot be read.
+    /// When Redis is unavailable or the session cannot be decoded.
     pub async fn session_by_id<T: DeserializeOwned>(&self, id: Uuid) -> Result<Option<Session<T>>, SessionError> {
         let mut get = Cmd::new();
-        get.arg("GET").arg(by_id(id).as_str());
+        get.arg("GET").arg(id_key(id).as_str());
         let Some(key) = self.command::<Option<String>>("session.find", &get).await? else {
             return Ok(None);
         };
@@ -167,32 +161,37 @@ impl Cache {
         Ok(session.filter(|session| session.id == id))
     }
 
-    /// Takes a step: puts new data in the place of what was read and gives the session its whole time again.
+    /// Writes the session's data and starts its time to live again.
     ///
     /// # Errors
-    /// When Redis is away, or somebody took a step since the session was read.
-    pub async fn step_session<T: Serialize>(&self, session: Session<T>, ttl: Ttl) -> Result<Session<T>, SessionError> {
-        let pointer = by_id(session.id);
-        let mut step = STEP.key(session.name.0.as_str());
-        step.key(pointer.as_str())
+    /// When Redis is unavailable, or the session was updated since it was read.
+    pub async fn update_session<T: Serialize>(
+        &self,
+        session: Session<T>,
+        ttl: Ttl,
+    ) -> Result<Session<T>, SessionError> {
+        let pointer = id_key(session.id);
+        let mut update = UPDATE.key(session.name.0.as_str());
+        update
+            .key(pointer.as_str())
             .arg(session.id.to_string())
             .arg(session.version);
-        step.arg(encode(&session.data)?).arg(ttl.milliseconds());
-        if self.script::<bool>("session.step", &step).await? {
+        update.arg(encode(&session.data)?).arg(ttl.milliseconds());
+        if self.script::<bool>("session.update", &update).await? {
             return Ok(Session {
                 version: session.version + 1,
                 ..session
             });
         }
-        Err(SessionError::MovedOn)
+        Err(SessionError::Superseded)
     }
 
-    /// Ends a session. True when it was there.
+    /// Ends a session. True when it existed.
     ///
     /// # Errors
-    /// When Redis is away.
+    /// When Redis is unavailable.
     pub async fn end_session<T>(&self, session: &Session<T>) -> Result<bool, SessionError> {
-        let pointer = by_id(session.id);
+        let pointer = id_key(session.id);
         let mut end = END.key(session.name.0.as_str());
         end.key(pointer.as_str()).arg(session.id.to_string());
         Ok(self.script("session.end", &end).await?)

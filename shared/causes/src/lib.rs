@@ -1,12 +1,11 @@
-//! An error and its causes in one line, each once.
+//! Formats an error with its causes in one line, each cause once.
 //!
-//! Many errors, of libraries and of ours, print their cause and return it as their source too. Printed with all sources, as
-//! `{error:#}` of anyhow does, such a cause appears twice. Every place that prints a chain uses these functions. They own
-//! nothing else.
+//! Many errors print their cause and also return it as their source. With all sources printed, as anyhow's `{error:#}` does, such a
+//! cause appears twice. Code that prints a chain of errors uses these functions.
 
 use std::error::Error;
 
-/// The error and its causes, outermost first, separated by colons. A cause whose text is already there is left out.
+/// The text of an error and its causes, outermost first, separated by colons. A cause whose text is already contained is omitted.
 ///
 /// ```
 /// # use std::io;
@@ -20,8 +19,8 @@ pub fn causes(error: &dyn Error) -> String {
     text
 }
 
-/// The causes without the error itself, for errors whose own text says only that something failed, or shows too much.
-/// `None` when it has no cause.
+/// The text of an error's causes without the error itself, for errors whose own text is useless or has secrets. `None` when it has
+/// no cause.
 #[must_use]
 pub fn causes_below(error: &dyn Error) -> Option<String> {
     error.source().map(causes)
@@ -81,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn causes_below_leave_the_error_itself_out() {
+    fn causes_below_omit_the_error_itself() {
         assert_eq!(causes_below(&Printed::Once(reset())), Some(reset().to_string()));
         assert_eq!(causes_below(&Printed::Alone), None);
     }

@@ -1,86 +1,71 @@
-//! The base address of Discord's REST API, checked: every service that sends a bot token there reads it here.
-
-use std::fmt;
+//! The base URL of Discord's REST API, checked. Every service that sends a bot token there reads it here.
 
 use url::{Host, Url};
 
-/// End of the path: the one version of the API that is used.
+/// End of the path: the only version of the API that is used.
 const PATH: &str = "/api/v10";
 
-/// Why a base address is refused, with the address that was probably meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BadApiBase {
+/// Why a base URL is refused, with the URL that was probably meant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApiBaseError {
     /// Not a URL.
+    #[error("not a URL: {0}")]
     Malformed(String),
     /// Neither `https` nor `http`.
+    #[error("the URL begins with {0}:// and must begin with https:// or http://")]
     Scheme(String),
-    /// It names a user or a password.
+    /// The URL contains a user name or a password.
+    #[error("the URL contains a user name or a password; the bot token is the only credential sent to Discord")]
     Credentials,
     /// `http` to another machine: the bot token would cross the network in clear text.
+    #[error(
+        "http:// would send the bot token to {host} in clear text; use https://, or an address of this machine (127.0.0.1, [::1] or \
+         localhost) for an emulator"
+    )]
     ClearText {
         /// The host.
         host: String,
     },
     /// The path does not end in `/api/v10`, or something follows it.
+    #[error("the URL must end in {PATH}, the version of the API that is used; did you mean {corrected} ?")]
     Path {
-        /// The same address, corrected.
+        /// The same URL, corrected.
         corrected: String,
     },
 }
 
-impl fmt::Display for BadApiBase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Malformed(why) => write!(f, "not a URL: {why}"),
-            Self::Scheme(scheme) => write!(f, "it begins with {scheme}://, and https:// or http:// is needed"),
-            Self::Credentials => {
-                f.write_str("it holds a user name or a password; the bot token is the only credential sent to Discord")
-            }
-            Self::ClearText { host } => write!(
-                f,
-                "http:// would send the bot token to {host} in clear text; use https://, or an address of this machine (127.0.0.1, \
-                 [::1] or localhost) for an emulator"
-            ),
-            Self::Path { corrected } => write!(
-                f,
-                "it must end in {PATH}, the version of the API that is used here; did you mean {corrected} ?"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for BadApiBase {}
-
-/// Reads and checks a value of `DISCORD_API_BASE`. The answer ends in `/api/v10`, without a slash behind it.
+/// Parses and checks a value of `DISCORD_API_BASE`. The result ends in `/api/v10` without a trailing slash.
 ///
 /// # Errors
-/// What is wrong, and the value that was probably meant.
+/// What is wrong, with the value that was probably meant.
 ///
 /// ```
-/// use arrakis_config::discord_api_base;
-/// assert!(discord_api_base("https://discord.com/api/v10").is_ok());
-/// let error = discord_api_base("https://discord.com").unwrap_err().to_string();
+/// use arrakis_config::parse_discord_api_base;
+/// assert!(parse_discord_api_base("https://discord.com/api/v10").is_ok());
+/// let error = parse_discord_api_base("https://discord.com").unwrap_err().to_string();
 /// assert!(error.contains("https://discord.com/api/v10"));
 /// ```
-pub fn discord_api_base(text: &str) -> Result<Url, BadApiBase> {
+pub fn parse_discord_api_base(text: &str) -> Result<Url, ApiBaseError> {
     if !text.contains("://") {
-        // What stands before a colon would be taken for a scheme, and shown: it may be a password.
-        return Err(BadApiBase::Malformed("it does not begin with https://".to_owned()));
+        // The text before a colon would be parsed as a scheme and printed; it may be a password.
+        return Err(ApiBaseError::Malformed(
+            "the value does not begin with https://".to_owned(),
+        ));
     }
-    let mut url = Url::parse(text).map_err(|why| BadApiBase::Malformed(why.to_string()))?;
+    let mut url = Url::parse(text).map_err(|why| ApiBaseError::Malformed(why.to_string()))?;
     if !matches!(url.scheme(), "https" | "http") {
-        return Err(BadApiBase::Scheme(url.scheme().to_owned()));
+        return Err(ApiBaseError::Scheme(url.scheme().to_owned()));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(BadApiBase::Credentials);
+        return Err(ApiBaseError::Credentials);
     }
     if url.scheme() == "http" && !is_loopback(&url) {
         let host = url.host_str().unwrap_or_default().to_owned();
-        return Err(BadApiBase::ClearText { host });
+        return Err(ApiBaseError::ClearText { host });
     }
     let path = url.path().trim_end_matches('/').to_owned();
     if !path.ends_with(PATH) || url.query().is_some() || url.fragment().is_some() {
-        return Err(BadApiBase::Path {
+        return Err(ApiBaseError::Path {
             corrected: corrected(url),
         });
     }
@@ -99,7 +84,7 @@ pub fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// The address with the path that it should have: what stands before `/api`, then `/api/v10`.
+/// The URL with the right path: the part before `/api`, then `/api/v10`.
 fn corrected(mut url: Url) -> String {
     url.set_query(None);
     url.set_fragment(None);
@@ -115,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn https_anywhere_and_http_on_this_machine_are_accepted() {
+    fn https_and_http_to_this_machine_are_accepted() {
         for (text, read) in [
             ("https://discord.com/api/v10", "https://discord.com/api/v10"),
             ("https://discord.com/api/v10/", "https://discord.com/api/v10"),
@@ -128,12 +113,16 @@ mod tests {
             ("http://localhost:3000/api/v10", "http://localhost:3000/api/v10"),
             ("http://[::1]:3000/api/v10", "http://[::1]:3000/api/v10"),
         ] {
-            assert_eq!(discord_api_base(text).map(String::from).as_deref(), Ok(read), "{text}");
+            assert_eq!(
+                parse_discord_api_base(text).map(String::from).as_deref(),
+                Ok(read),
+                "{text}"
+            );
         }
     }
 
     #[test]
-    fn clear_text_to_another_machine_is_refused() {
+    fn http_to_another_machine_is_refused() {
         for text in [
             "http://discord.com/api/v10",
             "http://10.0.0.1/api/v10",
@@ -143,13 +132,13 @@ mod tests {
             "http://127.0.0.1.example/api/v10",
             "HTTP://discord.com/api/v10",
         ] {
-            let error = discord_api_base(text).unwrap_err();
-            assert!(matches!(error, BadApiBase::ClearText { .. }), "{text}: {error}");
+            let error = parse_discord_api_base(text).unwrap_err();
+            assert!(matches!(error, ApiBaseError::ClearText { .. }), "{text}: {error}");
         }
     }
 
     #[test]
-    fn a_wrong_path_is_answered_with_the_right_one() {
+    fn wrong_path_is_refused_with_the_corrected_url() {
         for (text, corrected) in [
             ("https://discord.com", "https://discord.com/api/v10"),
             ("https://discord.com/", "https://discord.com/api/v10"),
@@ -164,27 +153,27 @@ mod tests {
                 "http://127.0.0.1:3000/emulator/api/v10",
             ),
         ] {
-            let error = discord_api_base(text).unwrap_err();
+            let error = parse_discord_api_base(text).unwrap_err();
             assert_eq!(
                 error,
-                BadApiBase::Path {
+                ApiBaseError::Path {
                     corrected: corrected.to_owned()
                 },
                 "{text}"
             );
-            assert!(discord_api_base(corrected).is_ok(), "{corrected}");
+            assert!(parse_discord_api_base(corrected).is_ok(), "{corrected}");
         }
     }
 
     #[test]
-    fn other_mistakes_are_named() {
-        for (text, word) in [
+    fn malformed_url_scheme_and_credentials_are_refused() {
+        for (text, reason) in [
             ("discord.com/api/v10", "not a URL"),
             ("ftp://discord.com/api/v10", "ftp://"),
             ("https://bot:secret@discord.com/api/v10", "password"),
         ] {
-            let error = discord_api_base(text).unwrap_err().to_string();
-            assert!(error.contains(word) && !error.contains("secret"), "{text}: {error}");
+            let error = parse_discord_api_base(text).unwrap_err().to_string();
+            assert!(error.contains(reason) && !error.contains("secret"), "{text}: {error}");
         }
     }
 }

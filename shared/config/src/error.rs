@@ -1,32 +1,32 @@
-//! What a wrong configuration says: key, value, why, and an example of a right one.
+//! Errors of a configuration: each names key, value, reason, and an example of a valid value.
 
 use std::fmt;
 
 use crate::variables::{Service, Variable};
 
-/// Exit code of a process whose configuration is wrong (`EX_CONFIG` of sysexits.h).
+/// Exit code of a process with an invalid configuration (`EX_CONFIG` of sysexits.h).
 pub const EXIT_CODE: u8 = 78;
 
-/// One variable that is missing, wrong or unknown.
+/// An environment variable that is missing, invalid or unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct ConfigProblem {
     /// Name of the variable.
     pub key: String,
-    /// The value found, already redacted where the variable is secret; `None` when it is missing.
+    /// The value, redacted if it may hold a secret; `None` when it is missing.
     pub value: Option<String>,
-    /// Why it is refused, in words.
-    pub why: String,
-    /// A value that would be accepted, or what to do.
+    /// Why the value is refused.
+    pub reason: String,
+    /// A valid assignment, or what to do.
     pub example: String,
 }
 
-/// All that is wrong with a service's configuration, so that one start tells everything.
+/// All problems of a service's configuration, so that one start reports everything.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigErrors {
-    /// Whose configuration it is.
+    /// The service whose configuration it is.
     pub service: Service,
-    /// At least one.
-    pub problems: Vec<Problem>,
+    /// The problems, at least one.
+    pub problems: Vec<ConfigProblem>,
 }
 
 impl fmt::Display for ConfigErrors {
@@ -40,18 +40,18 @@ impl fmt::Display for ConfigErrors {
                 Some(value) => write!(f, "={value}")?,
                 None => write!(f, " is not set")?,
             }
-            write!(f, "\n    why:     {}\n    example: {}", problem.why, problem.example)?;
+            write!(f, "\n    why:     {}\n    example: {}", problem.reason, problem.example)?;
         }
         Ok(())
     }
 }
 
-/// What stands in place of a value that may hold a secret.
+/// Printed instead of a value that may hold a secret.
 const REDACTED: &str = "[redacted]";
 
-/// A value as an error may show it. A variable that is not declared secret can hold one all the same, where somebody wrote a password
-/// or a key into an address: whatever has a user part, a query or a fragment is not shown.
-pub(crate) fn shown(value: &str) -> String {
+/// A value as an error may print it. A variable that is not declared secret may still hold a secret, such as a password in
+/// a URL: a value with a user part, a query or a fragment is redacted.
+pub(crate) fn printable(value: &str) -> String {
     if value.contains(['@', '?', '#']) {
         REDACTED.to_owned()
     } else {
@@ -59,25 +59,25 @@ pub(crate) fn shown(value: &str) -> String {
     }
 }
 
-impl Problem {
+impl ConfigProblem {
     pub(crate) fn missing(variable: &Variable) -> Self {
         Self {
             key: variable.name.to_owned(),
             value: None,
-            why: format!("needed: {}", variable.meaning),
+            reason: format!("needed: {}", variable.meaning),
             example: variable.assignment(),
         }
     }
 
-    pub(crate) fn wrong(variable: &Variable, value: &str, why: impl Into<String>) -> Self {
+    pub(crate) fn invalid(variable: &Variable, value: &str, reason: impl Into<String>) -> Self {
         Self {
             key: variable.name.to_owned(),
             value: Some(if variable.secret {
                 REDACTED.to_owned()
             } else {
-                shown(value)
+                printable(value)
             }),
-            why: why.into(),
+            reason: reason.into(),
             example: variable.assignment(),
         }
     }

@@ -1,9 +1,10 @@
-//! Configuration: every environment variable declared once, and the reader that explains what is wrong.
+//! Configuration: declarations of all environment variables, and the reader of a service's configuration.
 //!
-//! Owns the list of variables ([`VARIABLES`]), from which `.env.example` is made, the [`Reader`] that services build their
-//! own `Config` structs with, and [`Secret`]. Refuses to know what a service does with a value.
+//! Owns the list of variables ([`VARIABLES`]), from which `.env.example` is generated, the [`Reader`] with which services
+//! build their own `Config` structs, and [`Secret`]. What a value is used for is the service's concern.
+//!
 //! To add a variable: add a constant in `variables.rs`, list it in [`VARIABLES`], run `./dev check`; the test that compares
-//! `.env.example` prints what to write.
+//! `.env.example` prints the command that updates it.
 
 mod api_base;
 mod error;
@@ -13,10 +14,10 @@ mod reference;
 mod secret;
 pub mod variables;
 
-pub use api_base::{BadApiBase, discord_api_base, is_loopback};
-pub use error::{ConfigErrors, EXIT_CODE, Problem};
-pub use proxy_url::{BadProxyUrl, proxy_url};
+pub use api_base::{ApiBaseError, is_loopback, parse_discord_api_base};
+pub use error::{ConfigErrors, ConfigProblem, EXIT_CODE};
+pub use proxy_url::{ProxyUrlError, parse_proxy_url};
 pub use reader::{Reader, Source};
 pub use reference::env_example;
 pub use secret::Secret;
-pub use variables::{Service, VARIABLES, Variable, Whether};
+pub use variables::{Requirement, Service, VARIABLES, Variable};

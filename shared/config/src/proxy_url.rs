@@ -1,63 +1,52 @@
-//! The address of one replica of the discord-proxy, checked: every caller of the proxy reads it here.
-
-use std::fmt;
+//! The address of one replica of the discord-proxy, checked. Every caller of the proxy reads it here.
 
 use url::Url;
 
-/// Why an address of a replica is refused. No text of it holds a part of the address: that may hold a password.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BadProxyUrl {
+/// Why the address of a replica is refused. No message contains a part of the address, which may hold a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ProxyUrlError {
     /// Not a URL, or without a host.
+    #[error("not a URL with a host; a replica is given as http://host:port")]
     Malformed,
     /// Another scheme than callers use.
+    #[error("the scheme is not supported; a replica is reached inside the private network by http://host:port")]
     Scheme,
-    /// It names a user or a password.
+    /// The address contains a user name or a password.
+    #[error(
+        "the address contains a user name or a password, which the proxy ignores; set http://host:port here and the credential in \
+         DISCORD_PROXY_CREDENTIAL"
+    )]
     Credentials,
     /// A path, a query or a fragment.
+    #[error(
+        "the address has a path, a query or a fragment; set http://host:port only, because the caller adds the path of each call"
+    )]
     Path,
 }
 
-impl fmt::Display for BadProxyUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Malformed => "not a URL with a host; a replica is given as http://host:port",
-            Self::Scheme => "a replica is reached inside the private network, by http://host:port",
-            Self::Credentials => {
-                "it holds a user name or a password, which the proxy does not read; give http://host:port here and the credential in \
-                 DISCORD_PROXY_CREDENTIAL"
-            }
-            Self::Path => {
-                "it has a path, a query or a fragment; give http://host:port alone, since the caller adds the path of each call"
-            }
-        })
-    }
-}
-
-impl std::error::Error for BadProxyUrl {}
-
-/// Reads and checks one address of `DISCORD_PROXY_URL`, with one of these schemes.
+/// Parses and checks one address of `DISCORD_PROXY_URL` with one of these schemes.
 ///
 /// # Errors
 /// What is wrong.
 ///
 /// ```
-/// use arrakis_config::proxy_url;
-/// assert!(proxy_url("http://10.0.0.1:8090", &["http"]).is_ok());
-/// assert!(proxy_url("http://10.0.0.1:8090/api/v10", &["http"]).is_err());
+/// use arrakis_config::parse_proxy_url;
+/// assert!(parse_proxy_url("http://10.0.0.1:8090", &["http"]).is_ok());
+/// assert!(parse_proxy_url("http://10.0.0.1:8090/api/v10", &["http"]).is_err());
 /// ```
-pub fn proxy_url(text: &str, schemes: &[&str]) -> Result<Url, BadProxyUrl> {
-    let url = Url::parse(text).map_err(|_| BadProxyUrl::Malformed)?;
+pub fn parse_proxy_url(text: &str, schemes: &[&str]) -> Result<Url, ProxyUrlError> {
+    let url = Url::parse(text).map_err(|_| ProxyUrlError::Malformed)?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(BadProxyUrl::Credentials);
+        return Err(ProxyUrlError::Credentials);
     }
     if !schemes.contains(&url.scheme()) {
-        return Err(BadProxyUrl::Scheme);
+        return Err(ProxyUrlError::Scheme);
     }
     if url.host_str().is_none_or(str::is_empty) {
-        return Err(BadProxyUrl::Malformed);
+        return Err(ProxyUrlError::Malformed);
     }
     if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
-        return Err(BadProxyUrl::Path);
+        return Err(ProxyUrlError::Path);
     }
     Ok(url)
 }
@@ -74,29 +63,29 @@ mod tests {
             "http://[::1]:8090",
             "http://proxy",
         ] {
-            assert!(proxy_url(text, &["http"]).is_ok(), "{text}");
+            assert!(parse_proxy_url(text, &["http"]).is_ok(), "{text}");
         }
     }
 
     #[test]
-    fn every_other_part_is_refused_by_name() {
+    fn every_other_part_is_refused() {
         for (text, wanted) in [
-            ("10.0.0.1:8090", BadProxyUrl::Malformed),
-            ("http://", BadProxyUrl::Malformed),
-            ("localhost:8090", BadProxyUrl::Scheme),
-            ("https://a", BadProxyUrl::Scheme),
-            ("http://user:PW@a:1", BadProxyUrl::Credentials),
-            ("http://user@a:1", BadProxyUrl::Credentials),
-            ("ftp://user:PW@a:1", BadProxyUrl::Credentials),
-            ("http://a:1/api/v10", BadProxyUrl::Path),
-            ("http://a:1/?x=SEKRET", BadProxyUrl::Path),
-            ("http://a:1#x", BadProxyUrl::Path),
+            ("10.0.0.1:8090", ProxyUrlError::Malformed),
+            ("http://", ProxyUrlError::Malformed),
+            ("localhost:8090", ProxyUrlError::Scheme),
+            ("https://a", ProxyUrlError::Scheme),
+            ("http://user:PW@a:1", ProxyUrlError::Credentials),
+            ("http://user@a:1", ProxyUrlError::Credentials),
+            ("ftp://user:PW@a:1", ProxyUrlError::Credentials),
+            ("http://a:1/api/v10", ProxyUrlError::Path),
+            ("http://a:1/?x=SEKRET", ProxyUrlError::Path),
+            ("http://a:1#x", ProxyUrlError::Path),
         ] {
-            let error = proxy_url(text, &["http"]).unwrap_err();
+            let error = parse_proxy_url(text, &["http"]).unwrap_err();
             assert_eq!(error, wanted, "{text}");
-            let words = error.to_string();
-            assert!(!words.contains("PW") && !words.contains("SEKRET"), "{words}");
+            let message = error.to_string();
+            assert!(!message.contains("PW") && !message.contains("SEKRET"), "{message}");
         }
-        assert!(proxy_url("https://a", &["http", "https"]).is_ok());
+        assert!(parse_proxy_url("https://a", &["http", "https"]).is_ok());
     }
 }

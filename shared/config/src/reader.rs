@@ -1,22 +1,22 @@
-//! Reads variables, collects every problem, and only then gives up.
+//! [`Reader`]: reads a service's environment variables and reports all problems together.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use url::Url;
 
-use crate::api_base::discord_api_base;
-use crate::error::{ConfigErrors, Problem, shown};
-use crate::proxy_url::proxy_url;
+use crate::api_base::parse_discord_api_base;
+use crate::error::{ConfigErrors, ConfigProblem, printable};
+use crate::proxy_url::parse_proxy_url;
 use crate::secret::Secret;
 use crate::variables::{DISCORD_API_BASE, DISCORD_PROXY_URL, Service, VARIABLES, Variable};
 
-/// Where values come from: the process's environment, or pairs given by a test.
+/// Values by name: the process's environment, or pairs given by a test.
 #[derive(Debug, Clone, Default)]
 pub struct Source(BTreeMap<String, String>);
 
 impl Source {
-    /// The environment of this process. Values that are not UTF-8 are left out, and so count as missing.
+    /// The environment of this process. A value that is not UTF-8 counts as missing.
     pub fn environment() -> Self {
         Self(
             std::env::vars_os()
@@ -25,9 +25,9 @@ impl Source {
         )
     }
 
-    /// Takes out all whose names begin with `prefix`, and gives them by the rest of their names: a family whose members
-    /// the user names, such as [`crate::variables::GAIB_VAR_PREFIX`].
-    pub fn take_family(&mut self, prefix: &str) -> BTreeMap<String, String> {
+    /// Removes the variables whose names begin with `prefix`, and returns them by the rest of their names. For variables
+    /// whose names the user chooses, such as those with [`crate::variables::GAIB_VAR_PREFIX`].
+    pub fn take_prefixed(&mut self, prefix: &str) -> BTreeMap<String, String> {
         let keys: Vec<String> = self.0.keys().filter(|key| key.starts_with(prefix)).cloned().collect();
         let taken = keys.into_iter().filter_map(|key| {
             let value = self.0.remove(&key)?;
@@ -42,8 +42,8 @@ impl Source {
     }
 }
 
-/// Reads one service's variables. Each method notes a problem and answers `None`, so that a `read` function first asks for
-/// everything and then builds its struct with `?`: one start names all that is wrong.
+/// Reads one service's variables. Each method records a problem and returns `None`, so that a `read` function first reads
+/// every variable and then builds its struct with `?`: one start reports all problems.
 ///
 /// ```
 /// # use arrakis_config::{variables, Reader, Secret, Service, Source};
@@ -59,14 +59,14 @@ impl Source {
 #[derive(Debug)]
 pub struct Reader {
     source: Source,
-    problems: Vec<Problem>,
+    problems: Vec<ConfigProblem>,
 }
 
 impl Reader {
-    /// Runs `read` over `source` and refuses what is missing, wrong, or looks like a mistyped name.
+    /// Runs `read` on `source`. Also refuses unknown names with the service's prefix.
     ///
     /// # Errors
-    /// Every problem at once.
+    /// All problems together.
     pub fn load<C>(
         service: Service,
         source: Source,
@@ -86,7 +86,7 @@ impl Reader {
         }
     }
 
-    /// A variable that must be there.
+    /// A variable that must be set.
     pub fn required<T: FromStr>(&mut self, variable: &Variable) -> Option<T>
     where
         T::Err: std::fmt::Display,
@@ -94,14 +94,13 @@ impl Reader {
         match self.optional(variable)? {
             Some(value) => Some(value),
             None => {
-                self.problems.push(Problem::missing(variable));
+                self.problems.push(ConfigProblem::missing(variable));
                 None
             }
         }
     }
 
-    /// A variable that may be absent; where it declares a default, the default is read in its place.
-    /// The outer `None` means that a problem was noted.
+    /// A variable that may be absent; its declared default is used then. The outer `None` means that a problem was recorded.
     pub fn optional<T: FromStr>(&mut self, variable: &Variable) -> Option<Option<T>>
     where
         T::Err: std::fmt::Display,
@@ -111,7 +110,7 @@ impl Reader {
         };
         match raw.parse::<T>() {
             Ok(value) => Some(Some(value)),
-            Err(why) => self.refuse(variable, why.to_string()),
+            Err(error) => self.refuse(variable, error.to_string()),
         }
     }
 
@@ -124,7 +123,7 @@ impl Reader {
         self.required(variable)
     }
 
-    /// A secret that must be there.
+    /// A secret that must be set.
     pub fn secret(&mut self, variable: &Variable) -> Option<Secret> {
         debug_assert!(variable.secret, "{} is not declared secret", variable.name);
         self.required::<String>(variable).map(Secret::new)
@@ -137,29 +136,30 @@ impl Reader {
         Some(Secret::new(raw))
     }
 
-    /// A URL that must be there (or has a default) and whose scheme is one of `schemes`.
+    /// A URL that must be set, or has a default, and whose scheme is one of `schemes`.
     pub fn url(&mut self, variable: &Variable, schemes: &[&str]) -> Option<Url> {
         let raw = self.required::<String>(variable)?;
         self.check_url(variable, &raw, schemes)
     }
 
-    /// The base of Discord's REST API, from `DISCORD_API_BASE`: see [`crate::discord_api_base`].
+    /// The base of Discord's REST API, from `DISCORD_API_BASE`: see [`crate::parse_discord_api_base`].
     pub fn discord_api_base(&mut self) -> Option<Url> {
         let variable = &DISCORD_API_BASE;
         let raw = self.required::<String>(variable)?;
-        match discord_api_base(&raw) {
+        match parse_discord_api_base(&raw) {
             Ok(url) => Some(url),
             Err(why) => self.refuse(variable, why.to_string()),
         }
     }
 
-    /// The replicas of the discord-proxy, from `DISCORD_PROXY_URL`, with one of these schemes: see [`crate::proxy_url`].
+    /// The addresses of the discord-proxy's replicas, from `DISCORD_PROXY_URL`, each with one of these schemes: see
+    /// [`crate::parse_proxy_url`].
     pub fn proxy_urls(&mut self, schemes: &[&str]) -> Option<Vec<Url>> {
         let variable = &DISCORD_PROXY_URL;
         let texts = self.list::<String>(variable)?;
         let mut urls = Vec::new();
         for (number, text) in (1..).zip(&texts) {
-            match proxy_url(text, schemes) {
+            match parse_proxy_url(text, schemes) {
                 Ok(url) => urls.push(url),
                 Err(why) => return self.refuse(variable, format!("address {number}: {why}")),
             }
@@ -179,7 +179,7 @@ impl Reader {
             match item.parse() {
                 Ok(value) => items.push(value),
                 Err(why) if variable.secret => return self.refuse(variable, format!("item {number}: {why}")),
-                Err(why) => return self.refuse(variable, format!("\"{}\": {why}", shown(item))),
+                Err(why) => return self.refuse(variable, format!("\"{}\": {why}", printable(item))),
             }
         }
         if items.is_empty() {
@@ -189,10 +189,10 @@ impl Reader {
         }
     }
 
-    /// Notes that a value, though well-formed, cannot be used. Answers `None` for `return`.
-    pub fn refuse<T>(&mut self, variable: &Variable, why: impl Into<String>) -> Option<T> {
+    /// Records that a value is refused. Returns `None` for use with `return`.
+    pub fn refuse<T>(&mut self, variable: &Variable, reason: impl Into<String>) -> Option<T> {
         let value = self.raw(variable).unwrap_or_default();
-        self.problems.push(Problem::wrong(variable, &value, why));
+        self.problems.push(ConfigProblem::invalid(variable, &value, reason));
         None
     }
 
@@ -206,19 +206,20 @@ impl Reader {
                     .collect::<Vec<_>>()
                     .join(" or ");
                 if variable.secret {
-                    // Without a scheme, what stands before the first colon is read as one: a user's name, or a password.
-                    return self.refuse(variable, format!("it begins otherwise, and {wanted} is needed"));
+                    // In a value without a scheme, the text before the first colon is parsed as one: a user name, or a
+                    // password.
+                    return self.refuse(variable, format!("the URL must begin with {wanted}"));
                 }
                 self.refuse(
                     variable,
-                    format!("it begins with {}://, and {wanted} is needed", url.scheme()),
+                    format!("the URL begins with {}:// and must begin with {wanted}", url.scheme()),
                 )
             }
             Err(why) => self.refuse(variable, format!("not a URL: {why}")),
         }
     }
 
-    /// The value as set; an empty one counts as not set, as Compose and systemd leave them.
+    /// The value; an empty one counts as not set, because Compose and systemd set empty values.
     fn raw(&self, variable: &Variable) -> Option<String> {
         let names = std::iter::once(variable.name).chain(variable.older_name);
         names
@@ -229,58 +230,45 @@ impl Reader {
             .map(str::to_owned)
     }
 
-    /// A name that begins as ours do but is not declared is a slip of the pen: say so instead of ignoring it.
+    /// Refuses undeclared names with the service's prefix, which are probably mistyped.
     fn refuse_unknown(&mut self, service: Service) {
         let prefix = service.prefix();
         let unknown: Vec<_> = self
             .source
             .0
             .iter()
-            .filter(|(key, _)| key.starts_with(prefix) && !VARIABLES.iter().any(|v| v.is_called(key)))
+            .filter(|(key, _)| key.starts_with(prefix) && !VARIABLES.iter().any(|v| v.has_name(key)))
             .map(|(key, _)| key.clone())
             .collect();
         for key in unknown {
-            let near = nearest(&key).map_or_else(|| "remove it".to_owned(), |name| format!("did you mean {name}?"));
-            let why = format!("no variable of {} has this name", service.binary());
-            self.problems.push(Problem {
+            let suggestion =
+                nearest(&key).map_or_else(|| "remove it".to_owned(), |name| format!("did you mean {name}?"));
+            let reason = format!("{} has no variable of this name", service.binary());
+            self.problems.push(ConfigProblem {
                 key,
                 value: Some("…".to_owned()),
-                why,
-                example: near,
+                reason,
+                example: suggestion,
             });
         }
     }
 }
 
-/// Letters by which a mistyped name may differ from the one that is meant.
-const SLIPS: usize = 3;
+/// Largest edit distance of a mistyped name from the declared one.
+const MAX_EDITS: usize = 3;
 
-/// The declared name that differs least, if one is near enough to be meant.
+/// The declared name with the smallest edit distance, if that is at most [`MAX_EDITS`].
 fn nearest(key: &str) -> Option<&'static str> {
     let candidates = VARIABLES
         .iter()
-        // So many letters must at least be changed; a name may be as long as somebody likes.
-        .filter(|variable| variable.name.len().abs_diff(key.len()) <= SLIPS)
-        .map(|variable| (distance(key, variable.name), variable.name));
+        // The distance is at least the difference in length. A name can be of any length, and a long one takes long to
+        // compare.
+        .filter(|variable| variable.name.len().abs_diff(key.len()) <= MAX_EDITS)
+        .map(|variable| (strsim::levenshtein(key, variable.name), variable.name));
     candidates
         .min()
-        .filter(|(distance, _)| *distance <= SLIPS)
+        .filter(|(distance, _)| *distance <= MAX_EDITS)
         .map(|(_, name)| name)
-}
-
-/// Levenshtein's distance of two short names.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let substituted = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
@@ -293,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_in_the_api_base_is_not_printed() {
+    fn password_in_the_api_base_is_redacted() {
         let pairs = [("DISCORD_API_BASE", "https://bot:hunter2@discord.com/api/v10")];
         let error = load(&pairs, Reader::discord_api_base).unwrap_err().to_string();
         assert!(
@@ -303,14 +291,14 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_variable_is_named_with_an_example() {
+    fn missing_variable_is_reported_with_an_example() {
         let error = load(&[], |r| r.secret(&DISCORD_TOKEN)).unwrap_err().to_string();
         assert!(error.contains("DISCORD_TOKEN is not set"), "{error}");
         assert!(error.contains("example: DISCORD_TOKEN="), "{error}");
     }
 
     #[test]
-    fn a_secret_is_not_printed_when_it_is_wrong() {
+    fn invalid_secret_is_redacted() {
         let error = load(&[("AMQP_URL", "http://guest:pass@host")], |r| {
             r.secret_url(&AMQP_URL, &["amqp", "amqps"])
         });
@@ -319,21 +307,21 @@ mod tests {
             error.contains("AMQP_URL=[redacted]") && !error.contains("pass"),
             "{error}"
         );
-        assert!(error.contains("amqp:// or amqps:// is needed"), "{error}");
+        assert!(error.contains("must begin with amqp:// or amqps://"), "{error}");
     }
 
     #[test]
-    fn the_older_name_of_the_token_is_accepted() {
+    fn older_name_of_the_token_is_accepted() {
         let token = load(&[("DISCORD_BOT_TOKEN", "abc")], |r| r.secret(&DISCORD_TOKEN)).unwrap();
         assert_eq!(token.expose(), "abc");
     }
 
     #[test]
-    fn a_family_is_taken_out_by_the_rest_of_its_names() {
+    fn prefixed_variables_are_taken_by_the_rest_of_their_names() {
         let mut source = Source::pairs([("GAIB_VAR_a", "1"), ("GAIB_VAR_B_C", "2"), ("GAIB_VARS", "3")]);
-        let family = source.take_family(crate::variables::GAIB_VAR_PREFIX);
+        let taken = source.take_prefixed(crate::variables::GAIB_VAR_PREFIX);
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-        assert_eq!(family, BTreeMap::from([pair("a", "1"), pair("B_C", "2")]));
+        assert_eq!(taken, BTreeMap::from([pair("a", "1"), pair("B_C", "2")]));
         let error = Reader::load(Service::Gaib, source, |_| Some(()))
             .unwrap_err()
             .to_string();
@@ -341,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_value_counts_as_unset_and_a_default_serves() {
+    fn empty_value_counts_as_unset_and_the_default_is_used() {
         let addr = load(&[("HEALTH_ADDR", " ")], |r| {
             r.defaulted::<std::net::SocketAddr>(&HEALTH_ADDR)
         })
@@ -350,17 +338,10 @@ mod tests {
     }
 
     #[test]
-    fn a_mistyped_name_is_refused_with_the_near_one() {
+    fn mistyped_name_is_refused_with_a_suggestion() {
         let error = load(&[("INGESTOR_EVENT", "x")], |r| r.optional::<u32>(&SHARD_COUNT))
             .unwrap_err()
             .to_string();
         assert!(error.contains("did you mean INGESTOR_EVENTS?"), "{error}");
-    }
-
-    #[test]
-    fn two_names_differ_by_their_edits() {
-        assert_eq!(distance("SHARD_COUNT", "SHARD_COUNT"), 0);
-        assert_eq!(distance("SHARDCOUNT", "SHARD_COUNT"), 1);
-        assert_eq!(distance("kitten", "sitting"), 3);
     }
 }

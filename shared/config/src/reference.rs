@@ -1,12 +1,12 @@
-//! The reference page of all variables, made from the declarations.
+//! `.env.example`, the reference page of all variables, generated from the declarations.
 
-use crate::variables::{VARIABLES, Whether};
+use crate::variables::{Requirement, VARIABLES};
 
-/// The text of `.env.example`: each variable with its meaning, who reads it, and an example.
+/// The text of `.env.example`: each variable with its meaning, the services that read it, and an example.
 pub fn env_example() -> String {
     let mut text = String::from(
-        "# Every environment variable of Arrakis, made from shared/config/src/variables.rs; a test keeps it so.\n\
-         # A commented line shows the default or an example; an uncommented one is needed by the services named above it.\n",
+        "# All environment variables of Arrakis, generated from shared/config/src/variables.rs; a test compares the two.\n\
+         # A commented line shows the default or an example; the services named above an uncommented line require it.\n",
     );
     for variable in VARIABLES {
         let services: Vec<_> = variable.used_by.iter().map(|service| service.binary()).collect();
@@ -14,7 +14,11 @@ pub fn env_example() -> String {
         if let Some(older) = variable.older_name {
             text.push_str(&format!("; {older} is accepted as its older name"));
         }
-        let lead = if variable.whether == Whether::Required { "" } else { "#" };
+        let lead = if variable.requirement == Requirement::Required {
+            ""
+        } else {
+            "#"
+        };
         text.push_str(&format!("\n{lead}{}\n", variable.assignment()));
     }
     text
@@ -25,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_committed_page_is_the_one_the_code_declares() {
+    fn committed_page_equals_the_declarations() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.env.example");
         if std::env::var_os("UPDATE_ENV_EXAMPLE").is_some() {
             std::fs::write(path, env_example()).unwrap();
@@ -38,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_declared_once() {
+    fn each_name_is_declared_once() {
         let mut names: Vec<_> = VARIABLES
             .iter()
             .flat_map(|v| std::iter::once(v.name).chain(v.older_name))

@@ -1,20 +1,23 @@
-//! A string that does not print itself.
+//! [`Secret`]: a string that is not printed.
 
 use std::fmt;
 
-/// A secret value: bot token, credential, URL with a password. `Debug` and `Display` print `[redacted]`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+use secrecy::{ExposeSecret as _, SecretString};
+
+/// A secret value: bot token, credential, URL with a password. `Debug` and `Display` print `[redacted]`; the memory is
+/// overwritten when the value is dropped.
+#[derive(Clone)]
+pub struct Secret(SecretString);
 
 impl Secret {
     /// Wraps a value that must not be printed.
     pub fn new(value: impl Into<String>) -> Self {
-        Self(value.into())
+        Self(SecretString::from(value.into()))
     }
 
-    /// The value itself. Call it where the value leaves the process and nowhere else.
+    /// The value itself. Call this only where the value leaves the process.
     pub fn expose(&self) -> &str {
-        &self.0
+        self.0.expose_secret()
     }
 }
 
@@ -35,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neither_debug_nor_display_tells() {
+    fn debug_and_display_are_redacted() {
         let secret = Secret::new("hunter2");
         assert_eq!(format!("{secret} {secret:?}"), "[redacted] [redacted]");
         assert_eq!(secret.expose(), "hunter2");

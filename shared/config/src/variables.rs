@@ -1,7 +1,7 @@
-//! The declarations: name, who reads it, whether it is needed, default, example, meaning.
+//! Declarations of the environment variables: name, services that read it, requirement, default, example, meaning.
 //!
-//! Names shared with operators (the spec's "Names that others rely on") carry no prefix. A service's own settings begin
-//! with its prefix (`INGESTOR_`, `WORKER_`, `PROXY_`); an undeclared name with such a prefix is refused at start.
+//! Names that operators and other tools rely on have no prefix. A service's own settings begin with its prefix
+//! (`INGESTOR_`, `WORKER_`, `PROXY_`, `GAIB_`); an undeclared name with the prefix is refused at the start.
 
 /// A process that reads configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,7 +27,7 @@ impl Service {
         }
     }
 
-    /// What the names of its own settings begin with.
+    /// Prefix of the names of its own settings.
     pub const fn prefix(self) -> &'static str {
         match self {
             Self::Ingestor => "INGESTOR_",
@@ -38,12 +38,12 @@ impl Service {
     }
 }
 
-/// Whether a service starts without it.
+/// Whether a service requires a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Whether {
-    /// It does not.
+pub enum Requirement {
+    /// The service does not start without it.
     Required,
-    /// It does: there is a default, or its absence means something.
+    /// The service starts without it: it has a default, or its absence has a meaning.
     Optional,
 }
 
@@ -56,15 +56,15 @@ pub struct Variable {
     pub older_name: Option<&'static str>,
     /// Services that read it.
     pub used_by: &'static [Service],
-    /// Whether they start without it.
-    pub whether: Whether,
+    /// Whether these services require it.
+    pub requirement: Requirement,
     /// Value when it is not set.
     pub default: Option<&'static str>,
-    /// A value that would be accepted.
+    /// A valid value.
     pub example: &'static str,
-    /// What it means, with its unit.
+    /// Its meaning, with the unit.
     pub meaning: &'static str,
-    /// Never printed.
+    /// Whether its value is never printed.
     pub secret: bool,
 }
 
@@ -79,7 +79,7 @@ impl Variable {
             name,
             older_name: None,
             used_by,
-            whether: Whether::Required,
+            requirement: Requirement::Required,
             default: None,
             example,
             meaning,
@@ -94,7 +94,7 @@ impl Variable {
         meaning: &'static str,
     ) -> Self {
         let mut variable = Self::required(name, used_by, default, meaning);
-        variable.whether = Whether::Optional;
+        variable.requirement = Requirement::Optional;
         variable.default = Some(default);
         variable
     }
@@ -106,7 +106,7 @@ impl Variable {
         meaning: &'static str,
     ) -> Self {
         let mut variable = Self::required(name, used_by, example, meaning);
-        variable.whether = Whether::Optional;
+        variable.requirement = Requirement::Optional;
         variable
     }
 
@@ -120,13 +120,13 @@ impl Variable {
         self
     }
 
-    /// `NAME=example`, as it would stand in a file.
+    /// `NAME=example`, a line of an environment file.
     pub fn assignment(&self) -> String {
         format!("{}={}", self.name, self.example)
     }
 
     /// Whether `key` is its name or its older name.
-    pub fn is_called(&self, key: &str) -> bool {
+    pub fn has_name(&self, key: &str) -> bool {
         self.name == key || self.older_name == Some(key)
     }
 }
@@ -137,7 +137,7 @@ const PROXY: &[Service] = &[Service::DiscordProxy];
 const GAIB: &[Service] = &[Service::Gaib];
 const WORKER_AND_GAIB: &[Service] = &[Service::Worker, Service::Gaib];
 const TO_DISCORD: &[Service] = &[Service::Ingestor, Service::DiscordProxy, Service::Gaib];
-/// What the name of a value for a configuration's variable begins with; the rest is the variable's name.
+/// Prefix of the variables that set a variable of a gaib configuration; the rest of the name is that variable's name.
 pub const GAIB_VAR_PREFIX: &str = "GAIB_VAR_";
 
 const EVERY: &[Service] = &[Service::Ingestor, Service::Worker, Service::DiscordProxy];
@@ -145,7 +145,7 @@ const EVERY: &[Service] = &[Service::Ingestor, Service::Worker, Service::Discord
 macro_rules! variables {
     ($($(#[$doc:meta])* $name:ident = $value:expr;)*) => {
         $($(#[$doc])* pub const $name: Variable = $value;)*
-        /// All of them, in the order of the reference page.
+        /// All environment variables, in the order of the reference page.
         pub const VARIABLES: &[Variable] = &[$($name),*];
     };
 }
@@ -154,103 +154,103 @@ variables! {
     /// Bot token.
     DISCORD_TOKEN = Variable::required("DISCORD_TOKEN", TO_DISCORD, "MTIzNDU2Nzg5MDEyMzQ1Njc4.GaBcDe.example",
         "bot token of the Discord application").secret().older("DISCORD_BOT_TOKEN");
-    /// Base of Discord's REST API.
+    /// Base URL of Discord's REST API.
     DISCORD_API_BASE = Variable::defaulted("DISCORD_API_BASE", TO_DISCORD, "https://discord.com/api/v10",
-        "base of Discord's REST API, ending in /api/v10; https://, or http:// to this machine; the gateway's address comes from GET /gateway/bot there");
+        "base URL of Discord's REST API, ending in /api/v10; https://, or http:// to this machine; GET /gateway/bot there returns the gateway's URL");
     /// Application id.
     DISCORD_APPLICATION_ID = Variable::required("DISCORD_APPLICATION_ID", &[Service::Worker, Service::DiscordProxy], "123456789012345678",
-        "id of the Discord application whose commands are registered and answered, and whose webhooks the proxy lets callers use; the \
-         proxy takes it from its bot token where this is not set");
-    /// Server that gaib speaks to.
+        "id of the Discord application: the worker registers and answers its commands, the proxy permits calls with its webhooks; the \
+         proxy derives it from its bot token when this is not set");
+    /// Server that gaib manages.
     DISCORD_GUILD_ID = Variable::optional("DISCORD_GUILD_ID", GAIB, "1200000000000000000",
-        "id of the Discord server, the default of --guild");
-    /// Values for the variables of a configuration.
+        "id of the Discord server; the default of --guild");
+    /// Values of the variables of a configuration.
     GAIB_VAR = Variable::optional("GAIB_VAR_community_name", GAIB, "Sietch Tabr",
-        "value of ${community_name} in a configuration, and so for any other name after GAIB_VAR_; --var wins over it");
-    /// Folder of records that are kept for a user.
+        "value of ${community_name} in a configuration, and likewise for any other name after GAIB_VAR_; --var overrides it");
+    /// Folder of a user's records.
     XDG_STATE_HOME = Variable::optional("XDG_STATE_HOME", GAIB, "/home/stilgar/.local/state",
-        "folder below which gaib/servers/ keeps which workspace manages which Discord server; .local/state in the home folder when it is not set");
+        "folder in which gaib/servers/ records which workspace manages which Discord server; default: .local/state in the home folder");
     /// Addresses of the proxies.
     DISCORD_PROXY_URL = Variable::required("DISCORD_PROXY_URL", WORKER_AND_GAIB, "http://127.0.0.1:8090,http://127.0.0.1:8091",
-        "addresses of the discord-proxy replicas, separated by commas; a caller fails over between them; gaib needs none, and with one it needs no DISCORD_TOKEN");
-    /// Who asks the proxy.
+        "addresses of the discord-proxy replicas, separated by commas; a caller fails over between them; optional for gaib, which then needs no DISCORD_TOKEN");
+    /// Credential of a caller of the proxy.
     DISCORD_PROXY_CREDENTIAL = Variable::required("DISCORD_PROXY_CREDENTIAL", WORKER_AND_GAIB, "a-long-random-string",
         "this service's credential at the discord-proxy").secret();
-    /// Who may ask the proxy for what.
+    /// Callers of the proxy.
     PROXY_CREDENTIALS = Variable::required("PROXY_CREDENTIALS", PROXY, "worker=a-long-random-string",
-        "callers and their credentials, name=credential separated by commas; a name picks its allow-list").secret();
-    /// Where the proxy listens for callers.
-    PROXY_LISTEN_ADDR = Variable::defaulted("PROXY_LISTEN_ADDR", PROXY, "0.0.0.0:8090", "where the proxy listens for callers");
+        "callers and their credentials, name=credential separated by commas; the name selects the allow-list").secret();
+    /// Address on which the proxy listens for callers.
+    PROXY_LISTEN_ADDR = Variable::defaulted("PROXY_LISTEN_ADDR", PROXY, "0.0.0.0:8090", "address on which the proxy listens for callers");
     /// Largest number of replicas.
     PROXY_MAX_REPLICAS = Variable::defaulted("PROXY_MAX_REPLICAS", PROXY, "4",
-        "largest number of proxy replicas; with Redis away each keeps to its share of the global limit, and any more to 1 call in 1.1 s");
+        "largest number of proxy replicas; while Redis is unavailable each uses its share of the global limit, and any further replica 1 call in 1.1 s");
     /// Broker.
     AMQP_URL = Variable::required("AMQP_URL", &[Service::Ingestor, Service::Worker], "amqp://guest:guest@127.0.0.1:5672/%2f",
         "RabbitMQ, amqp:// or amqps://").secret();
     /// CA of the broker.
     AMQP_CA_FILE = Variable::optional("AMQP_CA_FILE", &[Service::Ingestor, Service::Worker], "/etc/arrakis/broker-ca.pem",
-        "PEM file with the authority that signed the broker's certificate, for amqps://; default: the system's");
-    /// Which kind of priorities the broker has.
+        "PEM file with the certificate authority of the broker, for amqps://; default: the system's authorities");
+    /// How the broker orders interactions.
     AMQP_PRIORITIES = Variable::defaulted("AMQP_PRIORITIES", &[Service::Ingestor, Service::Worker], "classic",
         "how interactions are ordered: classic (one classic queue with x-max-priority) or classes (one quorum queue per class)");
     /// App login.
     DATABASE_URL = Variable::required("DATABASE_URL", WORKER, "postgres://arrakis_app:secret@127.0.0.1:5432/arrakis",
-        "PostgreSQL, login of the application: row-level security applies").secret();
+        "PostgreSQL, login of the application, to which row-level security applies").secret();
     /// Admin login.
     DATABASE_ADMIN_URL = Variable::optional("DATABASE_ADMIN_URL", WORKER, "postgres://arrakis_admin:secret@127.0.0.1:5432/arrakis",
-        "PostgreSQL, admin login: spans tenants; read by tools, never by the running worker").secret();
+        "PostgreSQL, admin login, which spans tenants; used by tools, never by the running worker").secret();
     /// Owner login.
     DATABASE_OWNER_URL = Variable::optional("DATABASE_OWNER_URL", WORKER, "postgres://arrakis_owner:secret@127.0.0.1:5432/arrakis",
-        "PostgreSQL, owner login: `arrakis-worker migrate` needs it and nothing else does").secret();
+        "PostgreSQL, owner login; only `arrakis-worker migrate` uses it").secret();
     /// Redis.
     REDIS_URL = Variable::required("REDIS_URL", &[Service::Worker, Service::DiscordProxy], "redis://127.0.0.1:6379/0",
         "Redis, redis:// or rediss:// (TLS; SSL_CERT_FILE names a private authority)").secret();
     /// Number of shards.
-    SHARD_COUNT = Variable::optional("SHARD_COUNT", INGESTOR, "4", "number of shards in all; default: Discord's recommendation");
+    SHARD_COUNT = Variable::optional("SHARD_COUNT", INGESTOR, "4", "total number of shards; default: Discord's recommendation");
     /// Shards of this process.
     SHARD_RANGE = Variable::optional("SHARD_RANGE", INGESTOR, "0-3", "shards of this process, first-last, at most 1,024; default: all");
     /// Gateway intents.
     INGESTOR_INTENTS = Variable::defaulted("INGESTOR_INTENTS", INGESTOR, "guilds,guild_members,guild_messages",
-        "gateway intents, separated by commas; message content is never asked for");
-    /// Forwarded events.
+        "gateway intents, separated by commas; MESSAGE_CONTENT is never requested");
+    /// Published events.
     INGESTOR_EVENTS = Variable::defaulted("INGESTOR_EVENTS", INGESTOR,
         "INTERACTION_CREATE,GUILD_MEMBER_*,GUILD_CREATE,GUILD_DELETE,GUILD_UPDATE,GUILD_ROLE_*,CHANNEL_*",
-        "events that are forwarded, by their names at the gateway, * at the end allowed; add MESSAGE_CREATE to forward chat");
-    /// In-flight publishes of a shard.
+        "gateway events that are published, separated by commas; a name may end in *; add MESSAGE_CREATE to publish messages of members");
+    /// Unconfirmed messages of a shard.
     INGESTOR_WINDOW = Variable::defaulted("INGESTOR_WINDOW", INGESTOR, "160",
-        "messages of one shard that may await the broker's confirmation at once; bounds memory");
+        "largest number of unconfirmed messages of one shard; limits memory");
     /// Prefetch for interactions.
     WORKER_PREFETCH = Variable::defaulted("WORKER_PREFETCH", WORKER, "30",
-        "interactions handled at once by one worker; what is prefetched is no longer ordered by priority. With 10 a worker whose \
-         commands take 25 ms under load keeps up with 400 a second, and one that has fallen behind stays so; docs/performance.md");
+        "interactions that one worker handles concurrently; prefetched messages are no longer ordered by priority. With 10 a worker whose \
+         commands take 25 ms handles at most 400 a second and cannot catch up once it is behind; docs/performance.md");
     /// Prefetch for events.
-    WORKER_EVENT_PREFETCH = Variable::defaulted("WORKER_EVENT_PREFETCH", WORKER, "10", "member and server events handled at once");
+    WORKER_EVENT_PREFETCH = Variable::defaulted("WORKER_EVENT_PREFETCH", WORKER, "10", "member and server events that one worker handles concurrently");
     /// Prefetch for jobs.
     WORKER_JOB_PREFETCH = Variable::defaulted("WORKER_JOB_PREFETCH", WORKER, "24",
-        "jobs of each kind handled at once; most of them wait for the limits of their server at Discord");
-    /// Limit of a command.
+        "jobs of each kind that one worker handles concurrently; most of them wait for their server's rate limits at Discord");
+    /// Time limit of a command.
     WORKER_COMMAND_SECONDS = Variable::defaulted("WORKER_COMMAND_SECONDS", WORKER, "20",
-        "seconds one try of a command may take before it is stopped and tried again; three retries of it must fit into the fifteen minutes of an interaction's token");
-    /// Limit of an event.
+        "time limit of one attempt of a command in seconds; the command is then retried, and three retries must fit into the 15 minutes of an interaction's token");
+    /// Time limit of an event.
     WORKER_EVENT_SECONDS = Variable::defaulted("WORKER_EVENT_SECONDS", WORKER, "120",
-        "seconds one try of an event may take before it is stopped and tried again: a join gives several roles, each of which may wait its turn at the proxy");
+        "time limit of one attempt of an event in seconds, after which it is retried; a join assigns several roles, and each call may wait at the proxy");
     /// Grace period.
     WORKER_GRACE_SECONDS = Variable::defaulted("WORKER_GRACE_SECONDS", WORKER, "20",
-        "seconds a worker may take to finish what it holds after SIGTERM; what is unfinished is given back");
-    /// Age of a stale ranking.
+        "seconds in which a worker finishes its messages after SIGTERM; unfinished messages are returned to their queues");
+    /// Age from which the ranking is stale.
     WORKER_STALE_SYNC_HOURS = Variable::defaulted("WORKER_STALE_SYNC_HOURS", WORKER, "7",
-        "hours after which answers say that the ranking is old; it is read every six");
-    /// Operator's own themes.
-    THEMES_DIR = Variable::optional("THEMES_DIR", &[Service::Worker, Service::Gaib], "/etc/arrakis/themes", "folder with an operator's own themes beside the built-in ones");
+        "hours since the last sync after which replies state that the ranking is old; the sync runs every 6 h");
+    /// An operator's own themes.
+    THEMES_DIR = Variable::optional("THEMES_DIR", &[Service::Worker, Service::Gaib], "/etc/arrakis/themes", "folder with an operator's own themes, in addition to the built-in ones");
     /// Health endpoints.
-    HEALTH_ADDR = Variable::defaulted("HEALTH_ADDR", EVERY, "0.0.0.0:8080", "where /livez, /readyz, /health and /metrics are served");
+    HEALTH_ADDR = Variable::defaulted("HEALTH_ADDR", EVERY, "0.0.0.0:8080", "address on which /livez, /readyz, /health and /metrics are served");
     /// Log filter.
     RUST_LOG = Variable::defaulted("RUST_LOG", EVERY, "info,lapin=off,rustls_platform_verifier=off",
-        "log filter, as tracing-subscriber reads it; lapin stays off, since what it says of lost connections is said by us, and of \
-         returned messages it prints the bodies");
+        "log filter in the syntax of tracing-subscriber; lapin is off because the services log lost connections themselves, and lapin logs \
+         the bodies of returned messages");
     /// Log format.
     LOG_FORMAT = Variable::defaulted("LOG_FORMAT", EVERY, "json", "json or text");
     /// Fail points.
-    ARRAKIS_FAIL_POINTS = Variable::optional("ARRAKIS_FAIL_POINTS", EVERY, "worker.consumed=kill@3",
-        "places at which a debug build kills itself, hangs or passes over a guard, for fault runs (docs/faults.md); a release build refuses it");
+    ARRAKIS_FAIL_POINTS = Variable::optional("ARRAKIS_FAIL_POINTS", EVERY, "broker.consumed=kill@3",
+        "fail points at which a debug build kills itself, hangs or skips a guard, for fault scenarios (docs/faults.md); a release build refuses the variable");
 }

@@ -1,45 +1,45 @@
-//! What a dead letter says about itself.
+//! Fields of a dead letter, and the age limits of replays.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How long after its first receipt an event may be replayed, however often it has been until then. The queue of dead letters
-/// keeps a letter as long (`x-message-ttl`).
-pub const REPLAYABLE: Duration = Duration::from_secs(7 * DAY);
-/// How long after its first receipt an event that may have been handled before is handled again. A replayed event waits in its
-/// queue, and the clocks of two machines differ.
-pub const HANDLED_AGAIN: Duration = Duration::from_secs(8 * DAY);
-/// How long after its first receipt an interaction may be replayed: Discord takes a reply for fifteen minutes, and half of one is left
-/// for the replay itself.
-pub const INTERACTION_REPLAYABLE: Duration = Duration::from_secs(14 * 60 + 30);
-/// How long a claim on an event is kept. While an event may be handled again, what it has done already must be known, or it
-/// would be done twice: a claim is made at the first receipt or later, so it outlives [`HANDLED_AGAIN`].
-pub const CLAIMS_KEPT: Duration = Duration::from_secs(9 * DAY);
+/// Largest age of an event, from its first receipt, at which it may be replayed. The queue of dead letters keeps a letter as long
+/// (`x-message-ttl`).
+pub const MAX_REPLAY_AGE: Duration = Duration::from_secs(7 * DAY);
+/// Largest age of an event, from its first receipt, at which it is handled again if it may have been handled before. It exceeds
+/// [`MAX_REPLAY_AGE`] because a replayed event waits in its queue, and because the clocks of two machines differ.
+pub const MAX_REDELIVERY_AGE: Duration = Duration::from_secs(8 * DAY);
+/// Largest age of an interaction, from its first receipt, at which it may be replayed. Discord accepts a reply for fifteen minutes;
+/// 30 s of them are left for the replay itself.
+pub const MAX_INTERACTION_REPLAY_AGE: Duration = Duration::from_secs(14 * 60 + 30);
+/// How long the claim of an event is kept. It exceeds [`MAX_REDELIVERY_AGE`]: as long as an event may be handled again, its claim
+/// prevents doubled effects. A claim is made at the first receipt or later.
+pub const CLAIM_RETENTION: Duration = Duration::from_secs(9 * DAY);
 
 const DAY: u64 = 24 * 3_600;
-const _: () =
-    assert!(REPLAYABLE.as_secs() < HANDLED_AGAIN.as_secs() && HANDLED_AGAIN.as_secs() < CLAIMS_KEPT.as_secs());
+const _: () = assert!(
+    MAX_REPLAY_AGE.as_secs() < MAX_REDELIVERY_AGE.as_secs() && MAX_REDELIVERY_AGE.as_secs() < CLAIM_RETENTION.as_secs()
+);
 
-/// Why a message was given up.
+/// Why a message became a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum DeadReason {
-    /// Trying again cannot help.
+pub enum DeadLetterReason {
+    /// Another attempt cannot succeed.
     Permanent,
-    /// The retries ran out.
+    /// All attempts failed.
     Exhausted,
-    /// Nobody here can read it: no JSON, no labels, an unknown version.
+    /// It cannot be decoded: no JSON, no labels, an unknown version.
     Unreadable,
-    /// The broker gave it up after too many deliveries: it took its consumer down each time.
+    /// The broker dead-lettered it at the delivery limit: it was redelivered too often.
     DeliveryLimit,
-    /// It may have been handled before, so long ago that what it did is no longer known; or it is a replayed interaction to which
-    /// Discord accepts no reply any more.
+    /// It may have been handled before and its claim may be deleted; or it is a replayed interaction whose token has expired.
     Expired,
 }
 
-impl DeadReason {
-    /// Name, as it travels in the header `dead_reason`.
+impl DeadLetterReason {
+    /// Value of the header `dead_reason`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Permanent => "permanent",
@@ -50,8 +50,8 @@ impl DeadReason {
         }
     }
 
-    /// Reads a header's value.
-    pub fn named(name: &str) -> Option<Self> {
+    /// The reason with this header value.
+    pub fn from_name(name: &str) -> Option<Self> {
         [
             Self::Permanent,
             Self::Exhausted,
@@ -60,46 +60,46 @@ impl DeadReason {
             Self::Expired,
         ]
         .into_iter()
-        .find(|r| r.name() == name)
+        .find(|reason| reason.name() == name)
     }
 }
 
-/// One dead letter, as the tool shows it.
+/// A dead letter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
     /// Event or job id.
     pub id: String,
-    /// Name of the event, or `job`.
+    /// Name of the event, such as `GUILD_MEMBER_ADD`, or `job`.
     pub kind: String,
-    /// Queue it was consumed from; replay puts it back there.
+    /// Queue from which it was consumed. A replay publishes it there.
     pub origin_queue: String,
-    /// Routing key it was first published with.
+    /// Routing key with which it was first published.
     pub origin_key: String,
-    /// Why it was given up.
-    pub reason: DeadReason,
-    /// The last error, in words.
+    /// Why it is a dead letter.
+    pub reason: DeadLetterReason,
+    /// Text of the last error.
     pub error: String,
-    /// How many times it was tried.
+    /// Number of attempts to handle it.
     pub attempts: u32,
-    /// When, in milliseconds since 1970.
+    /// When it became a dead letter, in milliseconds since 1970.
     pub dead_at_ms: u64,
     /// Size of the body in bytes.
     pub body_bytes: usize,
-    /// When an event was first received, in milliseconds since 1970; nothing for a job, whose row says what became of it.
+    /// When the event was first received, in milliseconds since 1970. `None` for a job, whose row in PostgreSQL has its state.
     pub received_ms: Option<u64>,
 }
 
 impl DeadLetter {
-    /// Whether what it may have done already could be forgotten before it is handled again.
+    /// Whether it is older than [`MAX_REPLAY_AGE`].
     #[must_use]
     pub fn is_too_old_to_replay(&self, now_ms: u64) -> bool {
-        self.is_older(REPLAYABLE, now_ms)
+        self.is_older(MAX_REPLAY_AGE, now_ms)
     }
 
-    /// Whether it is an interaction to which Discord accepts no reply any more.
+    /// Whether it is an interaction older than [`MAX_INTERACTION_REPLAY_AGE`]: Discord accepts no reply to it.
     #[must_use]
-    pub fn is_unanswerable(&self, now_ms: u64) -> bool {
-        self.kind == "INTERACTION_CREATE" && self.is_older(INTERACTION_REPLAYABLE, now_ms)
+    pub fn is_reply_expired(&self, now_ms: u64) -> bool {
+        self.kind == "INTERACTION_CREATE" && self.is_older(MAX_INTERACTION_REPLAY_AGE, now_ms)
     }
 
     fn is_older(&self, than: Duration, now_ms: u64) -> bool {

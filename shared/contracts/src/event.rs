@@ -1,21 +1,21 @@
-//! The id of an event: the same event received twice has the same id.
+//! The id of an event. An event that is received twice has the same id both times.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-/// Id of one event, as it travels in `message_id`.
+/// Id of an event: the AMQP property `message_id`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventId(String);
 
 impl EventId {
-    /// An interaction's own snowflake.
+    /// The id of an interaction: its snowflake.
     pub fn of_interaction(snowflake: u64) -> Self {
         Self(snowflake.to_string())
     }
 
-    /// A digest of session and sequence number: 128 bits of SHA-256, in hex. The length of the session id goes first, so
-    /// that no two pairs make the same bytes.
+    /// The id of any other dispatch: a digest of session id and sequence number, 128 bits of SHA-256 in hex. The hashed bytes begin
+    /// with the length of the session id, so that different pairs have different bytes.
     pub fn of_dispatch(session: &str, seq: u64) -> Self {
         let mut hash = Sha256::new();
         hash.update((session.len() as u64).to_be_bytes());
@@ -25,12 +25,12 @@ impl EventId {
         Self(digest[..16].iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
-    /// An id that came in a message, as it is.
-    pub fn received(text: impl Into<String>) -> Self {
+    /// The id in a received message, without a check.
+    pub fn from_message(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text.
+    /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_dispatch_has_the_same_id_and_another_has_not() {
+    fn same_dispatch_has_the_same_id_and_another_has_not() {
         let id = EventId::of_dispatch("abc", 7);
         assert_eq!(id, EventId::of_dispatch("abc", 7));
         assert_ne!(id, EventId::of_dispatch("abc", 8));

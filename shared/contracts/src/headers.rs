@@ -1,10 +1,10 @@
-//! Names of the AMQP headers that carry labels.
+//! Names of AMQP headers.
 
 /// Contract version of labels and body.
 pub const VERSION: &str = "v";
-/// Shard the event came on.
+/// Shard that received the event.
 pub const SHARD: &str = "shard";
-/// Number of shards in all.
+/// Total number of shards.
 pub const SHARDS: &str = "shards";
 /// Gateway session id.
 pub const SESSION: &str = "session";
@@ -18,19 +18,19 @@ pub const RECEIVED_US: &str = "received_us";
 pub const CLOCK_OFFSET_MS: &str = "clock_offset_ms";
 /// W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";
-/// How many times handling was tried and failed; ours, since brokers count differently.
+/// Number of failed attempts to handle the message. Our own header, because brokers count differently.
 pub const ATTEMPTS: &str = "attempts";
-/// How often it was given to a consumer that died over it or gave it back, where the queue does not count (classic queues); ours.
+/// Number of redeliveries of a message in a classic queue, which does not count them. Our own header.
 pub const RETURNS: &str = "returns";
-/// Why the last attempt failed.
+/// Error of the last attempt.
 pub const LAST_ERROR: &str = "last_error";
-/// Routing key the message was first published with.
+/// Routing key with which the message was first published.
 pub const ORIGIN_KEY: &str = "origin_key";
-/// Queue the message was consumed from.
+/// Queue from which the message was consumed.
 pub const ORIGIN_QUEUE: &str = "origin_queue";
-/// When it was dead-lettered: milliseconds since 1970.
+/// When the message became a dead letter: milliseconds since 1970.
 pub const DEAD_AT_MS: &str = "dead_at_ms";
-/// Whether the failure was permanent (`permanent`) or retries ran out (`exhausted`) or nothing could read it (`unreadable`).
+/// Why the message is a dead letter: see [`crate::dead_letter::DeadLetterReason`].
 pub const DEAD_REASON: &str = "dead_reason";
-/// How many times an operator replayed it.
+/// Number of times that an operator replayed the message.
 pub const REPLAYS: &str = "replays";

@@ -1,28 +1,28 @@
-//! The envelope of a job: which row of Postgres it is about. The row holds the facts; the message only wakes a worker.
+//! The message of a job. It names the job's row in PostgreSQL, which holds the job's data; the message only wakes a worker.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Version of the envelope.
+/// Version of the message format.
 pub const JOB_VERSION: u16 = 1;
 
-/// Kinds of jobs, each with a queue of its own.
+/// Kinds of jobs. Each has its own queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum JobKind {
-    /// Gives members the roles of their tiers.
+    /// Assigns the roles of their tiers to members.
     TierSync,
-    /// Follows up a wallet verification.
+    /// Completes the verification of a wallet.
     Verification,
-    /// Makes a backup.
+    /// Creates a backup.
     Backup,
-    /// Compares what should be with what is, and repairs.
+    /// Compares a server with the platform's data, and repairs differences.
     Reconcile,
-    /// Tells members what they asked to be told.
+    /// Sends members the notifications that they subscribed to.
     Notify,
-    /// Bulk changes to a server.
+    /// Makes bulk changes to a server.
     Synthesis,
 }
 
@@ -37,7 +37,7 @@ impl JobKind {
         Self::Synthesis,
     ];
 
-    /// Name, which is also the routing key at `arrakis.jobs`.
+    /// Name of the kind, which is also its routing key at the exchange `arrakis.jobs`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::TierSync => "tier-sync",
@@ -49,7 +49,7 @@ impl JobKind {
         }
     }
 
-    /// Queue of this kind.
+    /// Name of the kind's queue.
     pub fn queue(self) -> String {
         match self {
             Self::Synthesis => crate::names::SYNTHESIS.to_owned(),
@@ -71,37 +71,37 @@ impl FromStr for JobKind {
         Self::ALL
             .into_iter()
             .find(|kind| kind.name() == text)
-            .ok_or_else(|| format!("\"{text}\" is no kind of job"))
+            .ok_or_else(|| format!("\"{text}\" is not a kind of job"))
     }
 }
 
-/// The message that wakes a worker for a job.
+/// The body of the message that wakes a worker for a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Job {
-    /// Version of this envelope.
+    /// Version of the message format: [`JOB_VERSION`].
     pub v: u16,
     /// Id of the job's row.
     pub id: String,
-    /// Kind.
+    /// Kind of the job.
     pub kind: JobKind,
-    /// Community the job is for; `None` for work of the platform itself.
+    /// Community of the job; `None` for a job of the platform itself.
     pub community: Option<String>,
 }
 
-/// Why a job's message cannot be read.
+/// Why the body of a job's message cannot be decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
-    /// Not the JSON of an envelope.
+    /// It is not JSON with the expected fields.
     #[error("the body is not a job: {0}")]
     Malformed(#[from] serde_json::Error),
-    /// Written by another version.
-    #[error("job version {0} is not known here (this build reads version {JOB_VERSION}); deploy the worker first")]
+    /// It has another version.
+    #[error("unknown job version {0} (this build reads version {JOB_VERSION}); deploy the worker first")]
     UnknownVersion(u64),
 }
 
 impl Job {
-    /// A job of today's version.
+    /// The message of a job, in the present version.
     pub fn new(id: impl Into<String>, kind: JobKind, community: Option<String>) -> Self {
         Self {
             v: JOB_VERSION,
@@ -111,16 +111,16 @@ impl Job {
         }
     }
 
-    /// Bytes as they are published.
+    /// Encodes the body.
     pub fn encode(&self) -> Vec<u8> {
         // Strings and an enum of unit variants always serialise.
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// Reads the body of a message.
+    /// Decodes the body of a message.
     ///
     /// # Errors
-    /// When it is not JSON, not an envelope, or of another version; the version is looked at first.
+    /// When it has another version, which is checked first, or is not JSON with the expected fields.
     pub fn decode(body: &[u8]) -> Result<Self, JobError> {
         #[derive(Deserialize)]
         struct Version {
@@ -142,14 +142,14 @@ mod tests {
     const SAMPLE_V1: &str = r#"{"v":1,"id":"tier-sync:2026-11-21T06","kind":"tier-sync","community":"0190b5a2-0000-7000-8000-000000000001"}"#;
 
     #[test]
-    fn the_sample_of_version_1_decodes_and_encodes_to_itself() {
+    fn sample_of_version_1_round_trips() {
         let job = Job::decode(SAMPLE_V1.as_bytes()).unwrap();
         assert_eq!(job.kind, JobKind::TierSync);
         assert_eq!(String::from_utf8(job.encode()).unwrap(), SAMPLE_V1);
     }
 
     #[test]
-    fn another_version_is_told_apart_from_nonsense() {
+    fn unknown_version_and_malformed_body_are_different_errors() {
         assert!(matches!(
             Job::decode(br#"{"v":2,"shape":"new"}"#),
             Err(JobError::UnknownVersion(2))

@@ -1,29 +1,29 @@
-//! The labels of an event: what the ingestor writes beside the untouched body, and every consumer reads.
+//! The labels of an event: AMQP properties and headers that the ingestor writes and every consumer reads. The body is unchanged.
 
 use std::collections::BTreeMap;
 
 use crate::event::EventId;
 use crate::headers;
 
-/// Contract version of labels and body. The body is Discord's API v10 dispatch payload, byte for byte.
+/// Version of labels and body. The body is the payload (`d`) of Discord's gateway v10, unchanged.
 pub const LABELS_VERSION: u16 = 1;
 
 /// Labels of one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Labels {
-    /// Id of the event (`message_id`).
+    /// Id of the event; the property `message_id`.
     pub event_id: EventId,
-    /// Name of the event at the gateway, such as `GUILD_MEMBER_ADD` (`type`).
+    /// Gateway name of the event, such as `GUILD_MEMBER_ADD`; the property `type`.
     pub event: String,
-    /// Shard it came on.
+    /// Shard that received the event.
     pub shard: u32,
-    /// Number of shards in all.
+    /// Total number of shards.
     pub shards: u32,
     /// Gateway session id.
     pub session: String,
     /// Sequence number in the session.
     pub seq: u64,
-    /// Guild, when the event has one.
+    /// Guild id, if the event has one.
     pub guild: Option<u64>,
     /// When the frame was received: microseconds since 1970 on the ingestor's clock.
     pub received_us: u64,
@@ -33,43 +33,41 @@ pub struct Labels {
     pub traceparent: String,
 }
 
-/// One header value: AMQP has many integer types, contracts need two kinds.
+/// Value of a header. AMQP has more types; contracts use these two.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HeaderValue {
     /// Any AMQP integer.
     Integer(i64),
-    /// A long or short string.
+    /// An AMQP long or short string.
     Text(String),
 }
 
 /// Headers by name.
 pub type Headers = BTreeMap<String, HeaderValue>;
 
-/// Why labels cannot be read.
+/// Why the labels of a message cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LabelError {
     /// A property or header is absent.
     #[error("the message has no {0}")]
     Missing(&'static str),
-    /// A header has the wrong type or an impossible value.
-    #[error("header {name} is {value:?}, which is not {wanted}")]
-    Wrong {
+    /// A header has the wrong type or an invalid value.
+    #[error("header {name} is {value:?}, expected {expected}")]
+    Invalid {
         /// Name of the header.
         name: &'static str,
-        /// What it is.
+        /// Its value.
         value: HeaderValue,
-        /// What it should be.
-        wanted: &'static str,
+        /// The expected value.
+        expected: &'static str,
     },
-    /// Written by a newer or unknown ingestor.
-    #[error(
-        "contract version {0} is not known here (this build reads version {LABELS_VERSION}); deploy the worker first"
-    )]
+    /// The labels have another version, from another version of the ingestor.
+    #[error("unknown contract version {0} (this build reads version {LABELS_VERSION}); deploy the worker first")]
     UnknownVersion(i64),
 }
 
 impl Labels {
-    /// Headers as they are published. `event_id` and `event` travel as properties.
+    /// The headers. `event_id` and `event` are AMQP properties instead.
     pub fn headers(&self) -> Headers {
         let mut map = Headers::new();
         let mut integer = |name: &str, value: i64| map.insert(name.to_owned(), HeaderValue::Integer(value));
@@ -89,17 +87,17 @@ impl Labels {
         map
     }
 
-    /// Reads what [`Labels::headers`] wrote.
+    /// Reads the labels from a message's `message_id`, `type` and headers.
     ///
     /// # Errors
-    /// When something is missing, of the wrong type, or of another version. The version is looked at first.
+    /// When the version is another one, which is checked first, or when a label is missing or invalid.
     pub fn read(message_id: Option<&str>, kind: Option<&str>, map: &Headers) -> Result<Self, LabelError> {
         let version = integer(map, headers::VERSION)?;
         if version != i64::from(LABELS_VERSION) {
             return Err(LabelError::UnknownVersion(version));
         }
         Ok(Self {
-            event_id: EventId::received(message_id.ok_or(LabelError::Missing("message_id"))?),
+            event_id: EventId::from_message(message_id.ok_or(LabelError::Missing("message_id"))?),
             event: kind.ok_or(LabelError::Missing("type"))?.to_owned(),
             shard: small(map, headers::SHARD)?,
             shards: small(map, headers::SHARDS)?,
@@ -116,10 +114,10 @@ impl Labels {
 fn integer(map: &Headers, name: &'static str) -> Result<i64, LabelError> {
     match map.get(name) {
         Some(HeaderValue::Integer(value)) => Ok(*value),
-        Some(value) => Err(LabelError::Wrong {
+        Some(value) => Err(LabelError::Invalid {
             name,
             value: value.clone(),
-            wanted: "an integer",
+            expected: "an integer",
         }),
         None => Err(LabelError::Missing(name)),
     }
@@ -127,31 +125,31 @@ fn integer(map: &Headers, name: &'static str) -> Result<i64, LabelError> {
 
 fn large(map: &Headers, name: &'static str) -> Result<u64, LabelError> {
     let value = integer(map, name)?;
-    let wrong = LabelError::Wrong {
+    let invalid = LabelError::Invalid {
         name,
         value: HeaderValue::Integer(value),
-        wanted: "zero or more",
+        expected: "zero or more",
     };
-    u64::try_from(value).map_err(|_| wrong)
+    u64::try_from(value).map_err(|_| invalid)
 }
 
 fn small(map: &Headers, name: &'static str) -> Result<u32, LabelError> {
     let value = integer(map, name)?;
-    let wrong = LabelError::Wrong {
+    let invalid = LabelError::Invalid {
         name,
         value: HeaderValue::Integer(value),
-        wanted: "a number of 32 bits",
+        expected: "a number of 32 bits",
     };
-    u32::try_from(value).map_err(|_| wrong)
+    u32::try_from(value).map_err(|_| invalid)
 }
 
 fn text<'a>(map: &'a Headers, name: &'static str) -> Result<&'a str, LabelError> {
     match map.get(name) {
         Some(HeaderValue::Text(value)) => Ok(value),
-        Some(value) => Err(LabelError::Wrong {
+        Some(value) => Err(LabelError::Invalid {
             name,
             value: value.clone(),
-            wanted: "text",
+            expected: "text",
         }),
         None => Err(LabelError::Missing(name)),
     }
@@ -161,14 +159,14 @@ fn guild(map: &Headers) -> Result<Option<u64>, LabelError> {
     let Some(value) = map.get(headers::GUILD) else {
         return Ok(None);
     };
-    let wrong = || LabelError::Wrong {
+    let invalid = || LabelError::Invalid {
         name: headers::GUILD,
         value: value.clone(),
-        wanted: "a snowflake",
+        expected: "a snowflake",
     };
     match value {
-        HeaderValue::Text(digits) => digits.parse().map(Some).map_err(|_| wrong()),
-        HeaderValue::Integer(number) => u64::try_from(*number).map(Some).map_err(|_| wrong()),
+        HeaderValue::Text(digits) => digits.parse().map(Some).map_err(|_| invalid()),
+        HeaderValue::Integer(number) => u64::try_from(*number).map(Some).map_err(|_| invalid()),
     }
 }
 
@@ -197,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn labels_round_trip() {
         assert_eq!(read(&labels().headers()), Ok(labels()));
         let without_guild = Labels {
             guild: None,
@@ -207,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_version_is_told_apart_from_broken_labels() {
+    fn unknown_version_is_reported_before_missing_labels() {
         let mut map = labels().headers();
         map.clear();
         map.insert(headers::VERSION.to_owned(), HeaderValue::Integer(2));
@@ -215,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn each_header_is_needed_but_guild() {
+    fn each_header_except_guild_is_required() {
         for name in labels().headers().keys().filter(|name| *name != headers::GUILD) {
             let mut map = labels().headers();
             map.remove(name);
@@ -227,12 +225,12 @@ mod tests {
     }
 
     #[test]
-    fn a_header_of_the_wrong_type_is_named() {
+    fn header_of_the_wrong_type_is_named() {
         let mut map = labels().headers();
         map.insert(headers::SHARD.to_owned(), HeaderValue::Text("one".to_owned()));
         assert_eq!(
             read(&map).unwrap_err().to_string(),
-            "header shard is Text(\"one\"), which is not an integer"
+            "header shard is Text(\"one\"), expected an integer"
         );
         map.insert(headers::SHARD.to_owned(), HeaderValue::Integer(-1));
         assert!(read(&map).is_err());

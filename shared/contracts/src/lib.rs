@@ -1,8 +1,8 @@
-//! What travels in queues and between services.
+//! The formats of messages in queues and of requests between services.
 //!
-//! Owns names (exchanges, queues, routing keys), the labels of an event, the job envelope, what a dead letter says, and the
-//! headers between callers and the discord-proxy. Refuses any input or output. A payload is versioned: to change one, add
-//! a version and a committed sample; samples of old versions must still decode.
+//! Owns names (exchanges, queues, routing keys), the labels of an event, the job envelope, the fields of a dead letter, and the
+//! headers between callers and the discord-proxy. It has no input or output. A payload is versioned: to change one, add a version
+//! and a committed sample; samples of old versions must still decode.
 
 pub mod dead_letter;
 pub mod event;

@@ -1,56 +1,55 @@
-//! Names of exchanges and queues. `rabbitmq/definitions.json` says the same; a test of the broker crate compares them.
+//! Names of exchanges and queues. A test of the broker crate compares `rabbitmq/definitions.json` with them.
 
-/// Topic exchange that takes the ingestor's events.
+/// Topic exchange of the ingestor's events.
 pub const EVENTS: &str = "arrakis.events";
-/// Fanout exchange and queue for events that no queue wanted.
+/// Alternate (fanout) exchange and queue of events that no other queue is bound for.
 pub const UNROUTED: &str = "arrakis.unrouted";
-/// Queue of interactions: members wait here.
+/// Queue of interactions.
 pub const INTERACTIONS: &str = "arrakis.interactions";
 /// Queue of member and server events.
 pub const EVENTS_GUILD: &str = "arrakis.events.guild";
 /// Queue of chat messages.
 pub const EVENTS_MESSAGE: &str = "arrakis.events.message";
-/// Topic exchange of jobs; each kind has a queue `arrakis.jobs.{kind}`.
+/// Topic exchange of jobs. Each kind but `synthesis` has a queue `arrakis.jobs.{kind}`.
 pub const JOBS: &str = "arrakis.jobs";
-/// Queue of bulk changes to servers.
+/// Queue of jobs that make bulk changes to servers.
 pub const SYNTHESIS: &str = "discord-synthesis";
-/// Exchange and queue of what failed for good.
+/// Fanout exchange and queue of dead letters.
 pub const DEAD_LETTERS: &str = "arrakis.dlq";
 
-/// Waits of the three retries, in seconds, in order.
+/// Waits before the three retries, in seconds.
 pub const RETRY_SECONDS: [u32; 3] = [5, 25, 125];
 
-/// Fanout exchange and queue of one retry: `arrakis.retry.5s`.
+/// Fanout exchange and queue of the retry with this wait, such as `arrakis.retry.5s`.
 pub fn retry(seconds: u32) -> String {
     format!("arrakis.retry.{seconds}s")
 }
 
-/// Last-value queue with a shard's session, and lease on it.
+/// Queue with the state of a shard (gateway session, sequence number), which is also the lease on the shard.
 pub fn shard(shard: u32) -> String {
     format!("arrakis.ingestor.shard.{shard}")
 }
 
-/// Exclusive queue that exists while the connection of a lease's holder lasts: `queue` is the lease's.
+/// Exclusive queue that is the lock of a lease: it exists as long as the connection of the lease's holder. `queue` is the lease's
+/// queue.
 pub fn lease_lock(queue: &str) -> String {
     format!("{queue}.lock")
 }
 
-/// Queue that serialises identifies of one `max_concurrency` bucket across processes.
+/// Queue of the identify slot of a `max_concurrency` bucket, which all processes share.
 pub fn identify_bucket(bucket: u32) -> String {
     format!("arrakis.ingestor.identify.{bucket}")
 }
 
-/// Whether a dead letter may be put back into this queue: workers consume it. A letter says by itself where it came from, and the
-/// other queues hold what no letter may get into, such as an ingestor's session.
+/// Whether dead letters may be replayed to this queue: one that workers consume. The queue's name comes from a header of the letter,
+/// and no letter may be published to other queues, such as that of a shard's session.
 #[must_use]
-pub fn takes_replays(queue: &str) -> bool {
-    let of_family = |family: &str| {
-        let rest = queue.strip_prefix(family).and_then(|rest| rest.strip_prefix('.'));
+pub fn accepts_replays(queue: &str) -> bool {
+    let is_below = |prefix: &str| {
+        let rest = queue.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('.'));
         rest.is_some_and(|name| !name.is_empty() && !name.contains('.'))
     };
-    [INTERACTIONS, EVENTS_GUILD, EVENTS_MESSAGE, SYNTHESIS].contains(&queue)
-        || of_family(INTERACTIONS)
-        || of_family(JOBS)
+    [INTERACTIONS, EVENTS_GUILD, EVENTS_MESSAGE, SYNTHESIS].contains(&queue) || is_below(INTERACTIONS) || is_below(JOBS)
 }
 
 #[cfg(test)]
@@ -58,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn letters_go_back_to_queues_of_workers_only() {
+    fn only_queues_of_workers_accept_replays() {
         for queue in [
             INTERACTIONS,
             "arrakis.interactions.command",
@@ -67,7 +66,7 @@ mod tests {
             "arrakis.jobs.reconcile",
             SYNTHESIS,
         ] {
-            assert!(takes_replays(queue), "{queue}");
+            assert!(accepts_replays(queue), "{queue}");
         }
         for queue in [
             "",
@@ -81,7 +80,7 @@ mod tests {
             "arrakis.interactions.a.b",
             "somebody-elses",
         ] {
-            assert!(!takes_replays(queue), "{queue}");
+            assert!(!accepts_replays(queue), "{queue}");
         }
     }
 }

@@ -1,39 +1,39 @@
 //! The protocol between callers and the discord-proxy: Discord's own paths, and these headers.
 //!
-//! A caller sends `Authorization: Bearer {credential}`. The proxy takes it off, checks the caller's allow-list, adds
-//! `Authorization: Bot {token}` only where Discord wants one, and answers what Discord answered. An answer that the proxy
-//! made by itself carries [`PROXY_ERROR`] and a body in Discord's shape.
+//! A caller sends `Authorization: Bearer {credential}`. The proxy removes it, checks the caller's allow-list, adds
+//! `Authorization: Bot {token}` where Discord requires it, and returns Discord's response. A response of the proxy's own has the
+//! header [`PROXY_ERROR`] and a body in the form of Discord's errors.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Which tenant a call is for: the guild's id. Waiters take turns by tenant.
+/// Request header: the tenant of the call, as guild id. The fair queue shares a limit among tenants.
 pub const TENANT: &str = "x-arrakis-tenant";
-/// How urgent a call is: see [`Urgency`].
+/// Request header: the urgency of the call, see [`Urgency`].
 pub const URGENCY: &str = "x-arrakis-urgency";
-/// What a second call would do: `idempotent`, `time-bound` or `once` (`arrakis-discord-http`). The proxy derives the class from
-/// method, route and body; the header can make a call stricter (`once`), never laxer.
+/// Request header: the call class, `idempotent`, `time-bound` or `once` (`arrakis-discord-http`). The proxy derives the class from
+/// method, route and body; the header can only make it stricter (`once`).
 pub const CALL_CLASS: &str = "x-arrakis-call-class";
-/// How long the caller waits, in milliseconds; the proxy gives up no later.
+/// Request header: how long the caller waits, in milliseconds. The proxy responds within this time.
 pub const DEADLINE_MS: &str = "x-arrakis-deadline-ms";
-/// On answers made by the proxy itself: see [`ProxyError`].
+/// Response header: the error of a response that the proxy made itself, see [`ProxyError`].
 pub const PROXY_ERROR: &str = "x-arrakis-proxy-error";
-/// On every answer: how many times the proxy asked Discord.
+/// Response header: how many times the proxy sent the request to Discord.
 pub const ATTEMPTS: &str = "x-arrakis-attempts";
 
-/// Who goes first when calls wait.
+/// Order in which waiting calls are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Urgency {
-    /// A member is waiting.
+    /// A member waits for the result; sent first.
     Interactive,
-    /// A member's roles.
+    /// Role changes of a member; sent second.
     Sync,
-    /// Bulk work.
+    /// Bulk work; sent last.
     Bulk,
 }
 
 impl Urgency {
-    /// Name, as it travels.
+    /// Value of the header [`URGENCY`].
     pub const fn name(self) -> &'static str {
         match self {
             Self::Interactive => "interactive",
@@ -50,33 +50,33 @@ impl FromStr for Urgency {
         [Self::Interactive, Self::Sync, Self::Bulk]
             .into_iter()
             .find(|urgency| urgency.name() == text)
-            .ok_or_else(|| format!("{URGENCY} is \"{text}\"; it is interactive, sync or bulk"))
+            .ok_or_else(|| format!("{URGENCY} is \"{text}\"; expected interactive, sync or bulk"))
     }
 }
 
-/// Why the proxy answered by itself.
+/// Why the proxy responded itself instead of returning Discord's response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ProxyError {
-    /// 401: no credential, or an unknown one.
+    /// 401: the credential is missing or unknown.
     UnknownCaller,
-    /// 403: the caller's allow-list does not have this method and route.
+    /// 403: the caller's allow-list does not contain the endpoint.
     NotAllowed,
-    /// 400: a header or path that cannot be read.
+    /// 400: a header or the path is invalid.
     BadRequest,
-    /// 413: the body is larger than Discord would take. Discord was not asked.
+    /// 413: the body is larger than Discord accepts. The request was not sent to Discord.
     BodyTooLarge,
-    /// 429: the call waited as long as it may; `Retry-After` says when to come back. Discord was not asked.
+    /// 429: the call waited until its deadline; see `Retry-After`. The request was not sent to Discord.
     WaitedTooLong,
-    /// 503: too many invalid requests; the cause is stopped for a while. Discord was not asked.
+    /// 503: too many invalid requests; their cause is blocked for some time. The request was not sent to Discord.
     InvalidRequestBudget,
-    /// 503: Discord refused the bot token. Nothing that needs it is sent any more.
+    /// 503: Discord refused the bot token. Requests that need it are not sent.
     TokenDead,
-    /// 503: this replica is leaving. Discord was not asked; another replica answers.
+    /// 503: this replica is shutting down. The request was not sent to Discord; another replica can send it.
     ShuttingDown,
-    /// 502: Discord could not be reached, and nothing can have happened there.
+    /// 502: Discord is unreachable. The request had no effect.
     Unreachable,
-    /// 504: the call may have taken effect: Discord answered 5xx, or its answer was lost. A call of the class `once` was not
-    /// repeated; others were, without success.
+    /// 504: the call may have taken effect: Discord responded with 5xx, or its response was lost. A call of class `once` was not
+    /// repeated; others were repeated without success.
     OutcomeUnknown,
 }
 
@@ -94,7 +94,7 @@ impl ProxyError {
         Self::OutcomeUnknown,
     ];
 
-    /// Name, as it travels.
+    /// Value of the header [`PROXY_ERROR`].
     pub const fn name(self) -> &'static str {
         match self {
             Self::UnknownCaller => "unknown-caller",
@@ -110,7 +110,7 @@ impl ProxyError {
         }
     }
 
-    /// Status of the answer.
+    /// HTTP status of the response.
     pub const fn status(self) -> u16 {
         match self {
             Self::UnknownCaller => 401,
@@ -124,8 +124,8 @@ impl ProxyError {
         }
     }
 
-    /// Reads a header's value.
-    pub fn named(name: &str) -> Option<Self> {
+    /// The error with this header value.
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|error| error.name() == name)
     }
 }
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn names_round_trip() {
         for error in ProxyError::ALL {
-            assert_eq!(ProxyError::named(error.name()), Some(error));
+            assert_eq!(ProxyError::from_name(error.name()), Some(error));
         }
         for urgency in [Urgency::Interactive, Urgency::Sync, Urgency::Bulk] {
             assert_eq!(urgency.name().parse(), Ok(urgency));

@@ -1,19 +1,19 @@
-//! Takes tokens out of what people read: dead letters, errors, logs.
+//! Removes tokens from text for people: dead letters, errors, logs.
 //!
-//! An interaction's token lets whoever has it speak as the bot for fifteen minutes, a webhook's token for ever. They stand in
-//! bodies (as JSON, as JSON inside a JSON string, as JSON that was cut off), in URLs, and in errors that quote any of these.
+//! An interaction's token allows sending messages as the bot for fifteen minutes; a webhook's token never expires. Tokens occur in
+//! bodies (JSON, JSON in a JSON string, truncated JSON), in URLs, and in errors that quote them.
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 
-/// What stands in a token's place.
+/// Replaces a token.
 const REDACTED: &str = "[redacted]";
-/// Begin of every interaction's token: "interaction:" in base64.
+/// Prefix of every interaction token: "interaction:" in base64.
 const INTERACTION_TOKEN: &str = "aW50ZXJhY3Rpb246";
-/// Shortest third part of a bot token.
+/// Shortest third part of a bot token, in bytes.
 const SIGNATURE: usize = 20;
-/// JSON within a string of JSON is read so many levels deep; what lies deeper is treated as text.
+/// Levels of JSON in JSON strings that are parsed; deeper ones are treated as text.
 const LEVELS: u32 = 8;
 
 /// Whether a field of this name holds a secret.
@@ -26,14 +26,14 @@ fn is_secret(name: &str) -> bool {
             .any(|word| name.contains(word))
 }
 
-/// A body, without tokens: read as JSON where it is JSON, else as text.
+/// Returns a body without tokens. It is treated as JSON, or as text if it is not JSON.
 pub fn body(bytes: &[u8]) -> String {
     match serde_json::from_slice::<Value>(bytes) {
         Ok(mut value) => {
             redact_value(&mut value, LEVELS);
             value.to_string()
         }
-        // A poison message need not be text.
+        // A poison message may not be UTF-8.
         Err(_) => text(&String::from_utf8_lossy(bytes)),
     }
 }
@@ -70,14 +70,14 @@ fn redact_string(string: &str, levels: u32) -> String {
     }
 }
 
-/// A text, without tokens: those in the paths of Discord's URLs, those after a field's name, and what has a token's form.
+/// Returns a text without tokens: those in paths of Discord's URLs, those after a field's name, and words in the form of a token.
 pub fn text(text: &str) -> String {
     let text = after_names(text);
     let text = in_paths(&text);
     words(&text).into_owned()
 }
 
-/// Redacts what follows `"token":`, however often its quotes are escaped, also where the end is missing.
+/// Redacts the value after a name such as `"token":`, also if its quotes are escaped several times or its end is missing.
 fn after_names(text: &str) -> String {
     let mut redacted = String::with_capacity(text.len());
     let mut rest = text;
@@ -99,8 +99,8 @@ fn after_names(text: &str) -> String {
     redacted
 }
 
-/// Where a value ends: a quoted one at its quote, before the backslashes that escape that quote, and whatever stands in between; where
-/// the quote was cut off, at the end of the text.
+/// The end of a value. A quoted value ends at the closing quote, before the backslashes that escape it; without a closing quote it ends
+/// at the end of the text.
 fn end_of_value(value: &str, quoted: bool) -> usize {
     if !quoted {
         return value.find(['"', '\\', ',', '}', '\n']).unwrap_or(value.len());
@@ -109,7 +109,7 @@ fn end_of_value(value: &str, quoted: bool) -> usize {
     value[..end].trim_end_matches('\\').len()
 }
 
-/// The next quoted word: what stands before it, the word, what comes behind it.
+/// The next quoted word: the text before it, the word, the text after it.
 fn next_name(text: &str) -> Option<(&str, &str, &str)> {
     let open = text.find('"')? + 1;
     let length = text[open..].find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-');
@@ -148,8 +148,8 @@ fn in_paths(text: &str) -> String {
     redacted
 }
 
-/// Redacts words that have the form of an interaction's token or of a bot's. A line break within a word, raw or as an escape, does not
-/// end it: what follows may be the rest of the token.
+/// Redacts words in the form of an interaction token or a bot token. A line break, raw or escaped, does not end a word: the rest of the
+/// token may follow it.
 fn words(text: &str) -> Cow<'_, str> {
     let is_token = |word: &str| {
         let word = without_breaks(word);
@@ -173,10 +173,10 @@ fn words(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// How a line break looks in text, and in a string of JSON.
+/// Line breaks and tabs in text and in JSON strings.
 const BREAKS: [&str; 9] = ["\n", "\r", "\t", "\\n", "\\r", "\\t", "\\u000a", "\\u000d", "\\u000A"];
 
-/// The line break at the beginning of the text, with the backslashes that escape its own.
+/// Length of the line break at the start of the text, with the backslashes that escape it; `None` if there is none.
 fn leading_break(text: &str) -> Option<usize> {
     let escapes = text.len() - text.trim_start_matches('\\').len();
     let from = escapes.saturating_sub(1);
@@ -184,11 +184,11 @@ fn leading_break(text: &str) -> Option<usize> {
     Some(from + found.len())
 }
 
-/// Where the word at the beginning of the text ends. `dots`: whether they belong to it, as in a bot's token.
+/// Length of the word at the start of the text. `dots`: whether dots belong to words, as in a bot token.
 fn end_of_word(text: &str, dots: bool) -> usize {
     let mut at = 0;
     while let Some(character) = text[at..].chars().next() {
-        if character.is_ascii() && (is_of_a_token(character as u8) || (dots && character == '.')) {
+        if character.is_ascii() && (is_token_byte(character as u8) || (dots && character == '.')) {
             at += 1;
         } else if let Some(length) = leading_break(&text[at..]) {
             at += length;
@@ -215,13 +215,13 @@ fn without_breaks(word: &str) -> Cow<'_, str> {
     Cow::Owned(joined)
 }
 
-/// An id, a time and a signature, each in base64url.
+/// Whether a word is a bot token: id, time and signature, each in base64url.
 fn is_bot_token(word: &str) -> bool {
     let parts: Vec<&str> = word.split('.').collect();
     matches!(parts[..], [id, time, signature] if id.len() >= 17 && time.len() >= 5 && signature.len() >= SIGNATURE)
 }
 
-fn is_of_a_token(byte: u8) -> bool {
+fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'=' | b'+' | b'%' | b'~')
 }
 
@@ -232,7 +232,7 @@ mod tests {
     const TOKEN: &str = "aW50ZXJhY3Rpb246MTIz";
 
     #[test]
-    fn tokens_in_bodies_are_hidden_in_every_form() {
+    fn tokens_in_bodies_are_redacted_in_every_form() {
         let nested = serde_json::json!({"id": "1", "token": TOKEN, "data": {"name": "position"}}).to_string();
         let twice = serde_json::json!({ "body": nested }).to_string();
         let thrice = serde_json::json!({ "body": [{"inner": twice}] }).to_string();
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_webhooks_token_and_a_bots_are_hidden_in_text() {
+    fn tokens_of_webhooks_and_bots_are_redacted_in_text() {
         let bot = "MTIzNDU2Nzg5MDEyMzQ1Njc4.GaBcDe.abcdefghijklmnopqrstuvwxyz0123456789AB";
         for (text_, shown) in [
             (
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_with_a_line_break_in_it_is_hidden_whole() {
+    fn token_with_a_line_break_is_redacted_completely() {
         let (first, second) = ("aW50ZXJhY3Rpb246MTIz", "NDU2Nzg5OnNlY3JldA");
         for line_break in ["\n", "\r\n", "\\n", "\\\\n", "\\u000a"] {
             let split = format!("{first}{line_break}{second}");
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_no_secret_is_kept_as_it_is() {
+    fn text_without_secrets_is_unchanged() {
         let plain = r#"{"custom_id":"token:5","guild_id":"1","roles":["2"],"token":null}"#;
         assert_eq!(
             serde_json::from_str::<Value>(&body(plain.as_bytes())).unwrap(),

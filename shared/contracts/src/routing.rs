@@ -1,32 +1,32 @@
-//! Routing keys and priorities of events: one table, used by the ingestor to publish and by the topology to bind.
+//! Routing keys and priorities of events. The ingestor publishes with them; the topology's bindings match them.
 
 /// Highest priority of the interactions queue (`x-max-priority`).
 pub const MAX_PRIORITY: u8 = 10;
 
-/// Longest name of an event that has a route. It travels as `type`, a short string of AMQP; Discord's longest has 40 bytes.
-const LONGEST_NAME: usize = 128;
+/// Longest event name that has a route, in bytes. The name is the property `type`, an AMQP short string; Discord's longest has 40.
+const MAX_NAME_BYTES: usize = 128;
 
-/// What the ingestor read of an interaction to label it.
+/// Kind of an interaction, with the name or custom id that its routing key contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InteractionKind<'a> {
-    /// Slash, user or message command, by name.
+    /// A slash, user or message command, with its name.
     Command(&'a str),
-    /// Autocomplete of a command's option, by the command's name.
+    /// Autocomplete of a command's option, with the command's name.
     Autocomplete(&'a str),
-    /// Button or select, by its custom id.
+    /// A button or select menu, with its custom id.
     Component(&'a str),
-    /// Modal submit, by its custom id.
+    /// A modal submission, with its custom id.
     Modal(&'a str),
-    /// A kind that Discord added later, by its number.
+    /// A kind that this build does not have, with its number.
     Other(u64),
 }
 
-/// Where a message goes and how urgent it is.
+/// Routing key and priority of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// Routing key at `arrakis.events`.
+    /// Routing key at the exchange `arrakis.events`.
     pub key: String,
-    /// Priority, 0 to 10.
+    /// AMQP priority, 0 to 10.
     pub priority: u8,
 }
 
@@ -49,19 +49,19 @@ impl Route {
         }
     }
 
-    /// Route of a `GUILD_CREATE`: joining a new server, or a known one that is there again after an identify or an outage.
+    /// Route of a `GUILD_CREATE`: the bot joined the server, or the server is available again after an IDENTIFY or an outage.
     pub fn of_guild_create(joined_now: bool) -> Self {
         Self::new(if joined_now { "guild.join" } else { "guild.available" }, 5)
     }
 
-    /// Route of a `GUILD_DELETE`: leaving a server, or an outage, which is never a removal.
+    /// Route of a `GUILD_DELETE`: the bot left the server, or the server has an outage.
     pub fn of_guild_delete(outage: bool) -> Self {
         Self::new(if outage { "guild.outage" } else { "guild.leave" }, 5)
     }
 
-    /// Route of any other dispatch, by its name at the gateway. `None` for one that has no route, which is then not forwarded.
+    /// Route of any other dispatch, by its gateway name. `None` for an event without a route, which is not forwarded.
     pub fn of_event(name: &str) -> Option<Self> {
-        if name.len() > LONGEST_NAME {
+        if name.len() > MAX_NAME_BYTES {
             return None;
         }
         Some(match name {
@@ -82,24 +82,25 @@ impl Route {
     }
 }
 
-/// The first segment of a custom id: ours are `name:arguments`.
+/// The first segment of a custom id. The platform's custom ids are `name:arguments`.
 fn first(custom_id: &str) -> &str {
     custom_id.split(':').next().unwrap_or_default()
 }
 
-/// Longest segment. A routing key has 255 bytes, and a custom id, which a stranger may choose, up to 100 characters of 4.
-const SEGMENT_BYTES: usize = 64;
+/// Longest segment in bytes. A routing key has at most 255 bytes; a custom id, which any client may choose, up to 100 characters of 4
+/// bytes.
+const MAX_SEGMENT_BYTES: usize = 64;
 
-/// Makes one segment safe for a routing key: no dot, star, hash or space, never empty, never too long.
+/// A segment for a routing key: without dots, asterisks, hashes and spaces, not empty, not too long.
 fn segment(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len().min(SEGMENT_BYTES));
+    let mut safe = String::with_capacity(text.len().min(MAX_SEGMENT_BYTES));
     for c in text.chars() {
         let c = if c.is_alphanumeric() || c == '-' || c == '_' {
             c
         } else {
             '_'
         };
-        if safe.len() + c.len_utf8() > SEGMENT_BYTES {
+        if safe.len() + c.len_utf8() > MAX_SEGMENT_BYTES {
             break;
         }
         safe.push(c);
@@ -112,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn interactions_route_by_kind_and_name() {
+    fn interactions_are_routed_by_kind_and_name() {
         let route = |kind| Route::of_interaction(kind);
         assert_eq!(
             route(InteractionKind::Command("position")),
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_custom_id_cannot_break_the_routing_key() {
+    fn custom_id_cannot_change_the_routing_key_segments() {
         let key = |id| Route::of_interaction(InteractionKind::Component(id)).key;
         assert_eq!(key("a.b#*c d:e"), "interaction.button.a_b__c_d");
         assert_eq!(key(""), "interaction.button._");
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_is_no_removal_and_its_end_no_new_server() {
+    fn outage_is_not_a_leave_and_its_end_not_a_join() {
         assert_eq!(Route::of_guild_delete(true).key, "guild.outage");
         assert_eq!(Route::of_guild_delete(false).key, "guild.leave");
         assert_eq!(Route::of_guild_create(false).key, "guild.available");
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn events_route_by_name() {
+    fn events_are_routed_by_name() {
         let key = |name| Route::of_event(name).map(|route| (route.key, route.priority));
         assert_eq!(key("GUILD_MEMBER_ADD"), Some(("member.join".to_owned(), 5)));
         assert_eq!(key("GUILD_MEMBER_UPDATE"), Some(("member.update".to_owned(), 4)));
@@ -160,10 +161,6 @@ mod tests {
         );
         assert_eq!(key("MESSAGE_CREATE"), Some(("message.create".to_owned(), 1)));
         assert_eq!(key("TYPING_START"), None);
-        assert_eq!(
-            key(&format!("CHANNEL_{}", "X".repeat(300))),
-            None,
-            "AMQP has no room for it"
-        );
+        assert_eq!(key(&format!("CHANNEL_{}", "X".repeat(300))), None, "too long for AMQP");
     }
 }

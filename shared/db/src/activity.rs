@@ -1,11 +1,11 @@
-//! Activity of members, counted by day.
+//! Counts the activity of members for each day.
 
 use arrakis_domain::ACTIVITY_WINDOW_DAYS;
 use arrakis_fail_point as fail_point;
 use sqlx::Row as _;
 use time::{Duration, OffsetDateTime};
 
-use crate::{DbError, Profiles, TenantTx, UserId, measure::named, statements};
+use crate::{DbError, Profiles, TenantTx, UserId, named_query::named, statements};
 
 /// Something a member did that is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub enum Activity {
 }
 
 impl Activity {
-    /// Commands and messages to be added.
+    /// Commands and messages to add.
     fn counts(self) -> (i32, i32) {
         match self {
             Self::Command => (1, 0),
@@ -27,26 +27,26 @@ impl Activity {
 }
 
 impl TenantTx {
-    /// [`Profiles::count`] once for an event, which this claims as [`TenantTx::claim`] does, and the end of the transaction; false
-    /// when the event had been claimed before. One round trip for all three, since this comes with every command.
+    /// Claims an event as [`TenantTx::claim`] does, counts as [`Profiles::count_activity`] does, and commits, in one round
+    /// trip, because each command needs it. False when the event was claimed before, and then nothing is counted.
     ///
     /// # Errors
-    /// As those; then whether it was counted is not known, and the claim makes trying again safe.
-    pub async fn commit_counted(
+    /// As those. Whether the activity was counted is then unknown; a retry is safe because of the claim.
+    pub async fn count_once_and_commit(
         mut self,
         event_id: &str,
         user: UserId,
         activity: Activity,
         at: OffsetDateTime,
     ) -> Result<bool, DbError> {
-        if fail_point::skips("worker.guard.inbox") {
-            self.profiles().count(user, activity, at).await?;
+        if fail_point::skips("db.guard.inbox") {
+            self.profiles().count_activity(user, activity, at).await?;
             self.commit().await?;
             return Ok(true);
         }
-        let words = statements::count_once(self.community, event_id, user, activity.counts(), at);
+        let sql = statements::count_once(self.community, event_id, user, activity.counts(), at);
         let span = tracing::info_span!("db.activity.count_once");
-        let row = self.commit_after("activity.count_once", span, &words).await?;
+        let row = self.run_and_commit("activity.count_once", span, &sql).await?;
         let counted = row
             .ok_or(sqlx::Error::RowNotFound)
             .and_then(|row| row.try_get("counted"));
@@ -55,12 +55,17 @@ impl TenantTx {
 }
 
 impl Profiles<'_> {
-    /// Counts a activity of a member who is known; of others nothing is kept. Not safe to repeat by itself: claim the event in
-    /// the same transaction, or use [`TenantTx::commit_counted`].
+    /// Counts an activity of a member who has a profile; of others nothing is stored. Not safe to repeat by itself: claim
+    /// the event in the same transaction, or use [`TenantTx::count_once_and_commit`].
     ///
     /// # Errors
-    /// When the database is away.
-    pub async fn count(&mut self, user: UserId, activity: Activity, at: OffsetDateTime) -> Result<(), DbError> {
+    /// When the database is unavailable.
+    pub async fn count_activity(
+        &mut self,
+        user: UserId,
+        activity: Activity,
+        at: OffsetDateTime,
+    ) -> Result<(), DbError> {
         let (commands, messages) = activity.counts();
         named!(
             "activity.count",
@@ -86,10 +91,10 @@ impl Profiles<'_> {
         Ok(())
     }
 
-    /// Forgets days that no badge looks at any more. Answers how many rows went.
+    /// Deletes days before the window that badges consider; returns the number of rows.
     ///
     /// # Errors
-    /// When the database is away.
+    /// When the database is unavailable.
     pub async fn prune_activity(&mut self, now: OffsetDateTime) -> Result<u64, DbError> {
         let oldest = (now - Duration::days(i64::from(ACTIVITY_WINDOW_DAYS))).date();
         let done = named!(

@@ -1,19 +1,19 @@
-//! The few operations that span tenants, by a login of their own (BYPASSRLS). Read by tools, never by the running worker.
+//! The few operations that span tenants, with a login of their own (BYPASSRLS). Tools use it; the running worker never does.
 
 use arrakis_config::Secret;
 
 use crate::login::Purpose;
-use crate::{CommunityId, Database, DatabaseOptions, DbError, GuildId, TenantTx, measure::named};
+use crate::{CommunityId, Database, DatabaseOptions, DbError, GuildId, TenantTx, named_query::named};
 
-/// The database by the admin login.
+/// The database with the admin login.
 #[derive(Clone, Debug)]
 pub struct Admin {
     database: Database,
 }
 
-/// A community in a list of all.
+/// A community in [`Admin::communities`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CommunityLine {
+pub struct CommunitySummary {
     /// Its id.
     pub community: CommunityId,
     /// Its Discord server.
@@ -27,22 +27,22 @@ pub struct CommunityLine {
 }
 
 impl Admin {
-    /// Connects and checks the schema and that the login really spans tenants (one that does not would see an empty platform)
-    /// and is neither a superuser nor the owner.
+    /// Connects, and checks the schema and that the login has BYPASSRLS (without it no tenant's rows are visible) and is
+    /// neither a superuser nor the owner.
     ///
     /// # Errors
-    /// As [`Database::connect`], and when the login is not an admin's.
+    /// As [`Database::connect`], and when the login is not the admin's.
     pub async fn connect(url: &Secret, options: DatabaseOptions) -> Result<Self, DbError> {
         let database = Database::connect_as(Purpose::Admin, url, options).await?;
         Ok(Self { database })
     }
 
-    /// Every community, by name.
+    /// All communities, ordered by name.
     ///
     /// # Errors
-    /// When the database is away or a row is corrupt.
-    pub async fn communities(&self) -> Result<Vec<CommunityLine>, DbError> {
-        let mut lease = self.database.lease("admin.communities").await?;
+    /// When the database is unavailable or a row is corrupt.
+    pub async fn communities(&self) -> Result<Vec<CommunitySummary>, DbError> {
+        let mut connection = self.database.connection("admin.communities").await?;
         let rows = named!(
             "admin.communities",
             sqlx::query!(
@@ -51,14 +51,14 @@ impl Admin {
                             where p.community_id = c.community_id and p.left_at is null) as "members!"
                      from communities c order by name, community_id"#
             )
-            .fetch_all(&mut *lease)
+            .fetch_all(&mut *connection)
         )?;
-        lease.done();
+        connection.release();
         rows.into_iter()
             .map(|row| {
                 let guild = GuildId::try_from(row.guild_id)
                     .map_err(|why| DbError::corrupt("communities", "guild_id", row.guild_id, why))?;
-                Ok(CommunityLine {
+                Ok(CommunitySummary {
                     community: CommunityId::from_uuid(row.community_id),
                     guild,
                     name: row.name,
@@ -69,16 +69,16 @@ impl Admin {
             .collect()
     }
 
-    /// A transaction for one community. This login passes row-level security by, so each query's own condition keeps to the
-    /// tenant.
+    /// A transaction for one community. Row-level security does not apply to this login; each query's own condition selects
+    /// the tenant.
     ///
     /// # Errors
-    /// When no connection comes free in time.
+    /// When no connection is available in time.
     pub async fn tenant(&self, community: CommunityId) -> Result<TenantTx, DbError> {
         self.database.tenant(community).await
     }
 
-    /// What belongs to no tenant, by this login.
+    /// The database with this login, for tables without a tenant.
     #[must_use]
     pub fn database(&self) -> &Database {
         &self.database

@@ -1,20 +1,20 @@
-//! Who did what and why. Append-only: the schema refuses everything else, to every login.
+//! The audit log: who changed what, and why. Append-only: the schema refuses updates and deletes to every login.
 
 use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::row::Column;
-use crate::{DbError, GlobalTx, TenantTx, UserId, measure::named};
+use crate::column::Column;
+use crate::{DbError, GlobalTx, TenantTx, UserId, named_query::named};
 
-/// Who acted.
+/// Who made a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
-    /// A member of the community, admins among them.
+    /// A member of the community, which may be an admin.
     Member(UserId),
-    /// Somebody who runs the platform, by name.
+    /// An operator of the platform, by name.
     Operator(String),
-    /// A part of the platform by itself: `tier-sync`.
+    /// A part of the platform: `tier-sync`.
     System(String),
 }
 
@@ -32,48 +32,48 @@ impl Actor {
             "member" => Column("audit_log", "actor").parse(&actor).map(Self::Member),
             "operator" => Ok(Self::Operator(actor)),
             "system" => Ok(Self::System(actor)),
-            _ => Err(Column("audit_log", "actor_kind").corrupt(kind, "no such kind of actor")),
+            _ => Err(Column("audit_log", "actor_kind").corrupt(kind, "unknown kind of actor")),
         }
     }
 }
 
-/// An entry to write.
+/// An audit entry to write.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewAuditEntry<'a> {
-    /// Who acted.
+    /// Who made the change.
     pub actor: Actor,
-    /// What was done, in dotted lower case: `badge.revoke`.
+    /// The action, in dotted lower case: `badge.revoke`.
     pub action: &'a str,
-    /// To whom or what: a user id, a job id.
+    /// What was changed: a user id, a job id.
     pub subject: &'a str,
-    /// Why, where somebody said so.
+    /// The reason, if one was given.
     pub reason: Option<&'a str>,
-    /// What else is worth knowing; an object.
+    /// Further details, a JSON object.
     pub detail: Value,
 }
 
-/// An entry as it was written.
+/// An audit entry as it was read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AuditEntry {
-    /// When.
+    /// When the change was made.
     pub at: OffsetDateTime,
-    /// Who acted.
+    /// Who made the change.
     pub actor: Actor,
-    /// What was done.
+    /// The action.
     pub action: String,
-    /// To whom or what.
+    /// What was changed.
     pub subject: String,
-    /// Why.
+    /// The reason, if one was given.
     pub reason: Option<String>,
-    /// What else is worth knowing.
+    /// Further details, a JSON object.
     pub detail: Value,
 }
 
 impl TenantTx {
-    /// Writes an entry in the transaction of what it tells of.
+    /// Writes an audit entry, in the transaction of the change.
     ///
     /// # Errors
-    /// When the database is away, or the action is not written as it should be.
+    /// When the database is unavailable, or the action is not in dotted lower case.
     pub async fn audit(&mut self, entry: &NewAuditEntry<'_>) -> Result<(), DbError> {
         let (kind, actor) = entry.actor.columns();
         named!(
@@ -95,10 +95,10 @@ impl TenantTx {
         Ok(())
     }
 
-    /// The latest entries, the newest first.
+    /// The latest audit entries, newest first.
     ///
     /// # Errors
-    /// When the database is away or a row is corrupt.
+    /// When the database is unavailable or a row is corrupt.
     pub async fn audit_entries(&mut self, limit: u32) -> Result<Vec<AuditEntry>, DbError> {
         let rows = named!(
             "audit.list",
@@ -126,7 +126,7 @@ impl TenantTx {
 }
 
 impl GlobalTx {
-    /// Writes an entry about what belongs to no community.
+    /// Writes an audit entry about a change without a community.
     ///
     /// # Errors
     /// As [`TenantTx::audit`].

@@ -1,4 +1,4 @@
-//! Badges that members hold, where they came from, and who passed them on.
+//! Badges that members hold: their source, and the lineage of shared ones.
 
 use std::collections::BTreeSet;
 
@@ -7,46 +7,46 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::row::Column;
-use crate::{CommunityId, DbError, TenantTx, UserId, measure::named};
+use crate::column::Column;
+use crate::{CommunityId, DbError, TenantTx, UserId, named_query::named};
 
-/// The rule that a member shares a badge once; ask [`DbError::violates`] for it.
-pub const SHARED_ALREADY: &str = "badges_shared_once";
+/// Name of the constraint that a member shares a badge at most once, for [`DbError::violates`].
+pub const SHARED_ONCE_CONSTRAINT: &str = "badges_shared_once";
 
-/// Where a badge comes from.
+/// How a member came to hold a badge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadgeSource {
     /// Earned by a rule of the theme.
     Rule,
     /// Given by an admin.
     Admin(UserId),
-    /// Passed on by a member who holds it.
+    /// Shared by a member who holds it.
     Share(UserId),
 }
 
 /// A badge that a member holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldBadge {
-    /// Which.
+    /// The badge.
     pub badge: BadgeId,
-    /// Where it comes from.
+    /// How the member came to hold it.
     pub source: BadgeSource,
-    /// Since when.
+    /// When it was awarded.
     pub awarded_at: OffsetDateTime,
-    /// Why, where somebody said so.
+    /// The reason, if one was given.
     pub reason: Option<String>,
 }
 
 /// One holder in the lineage of a shared badge.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LineageEntry {
-    /// Who holds it.
+pub struct BadgeLineageEntry {
+    /// The holder.
     pub user: UserId,
-    /// Who passed it on; `None` at the root.
+    /// The member who shared it; `None` at the root.
     pub from: Option<UserId>,
-    /// Steps from the root.
+    /// Number of shares between the root and this holder.
     pub depth: u32,
-    /// Since when.
+    /// When it was awarded.
     pub awarded_at: OffsetDateTime,
 }
 
@@ -68,10 +68,10 @@ impl TenantTx {
 }
 
 impl Badges<'_> {
-    /// What a member holds, the oldest first.
+    /// The badges that a member holds, oldest first.
     ///
     /// # Errors
-    /// When the database is away or a row is corrupt.
+    /// When the database is unavailable or a row is corrupt.
     pub async fn of(&mut self, user: UserId) -> Result<Vec<HeldBadge>, DbError> {
         let rows = named!(
             "badge.of_member",
@@ -95,10 +95,11 @@ impl Badges<'_> {
             .collect()
     }
 
-    /// Gives a member a badge. False when they hold it already.
+    /// Awards a badge to a member. False when the member holds it already.
     ///
     /// # Errors
-    /// A conflict with [`SHARED_ALREADY`] when the giver has shared it before, or when the member is not known.
+    /// A conflict with [`SHARED_ONCE_CONSTRAINT`] when the giver has shared it before; a conflict when the member has no
+    /// profile.
     pub async fn award(
         &mut self,
         user: UserId,
@@ -132,10 +133,10 @@ impl Badges<'_> {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Takes a badge from a member. False when they do not hold it.
+    /// Revokes a member's badge. False when the member does not hold it.
     ///
     /// # Errors
-    /// When the database is away.
+    /// When the database is unavailable.
     pub async fn revoke(
         &mut self,
         user: UserId,
@@ -159,12 +160,12 @@ impl Badges<'_> {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Makes a member's earned badges what `earned` says: missing ones are awarded, others of source rule taken. Badges that
-    /// somebody gave are not touched. Answers how many changed.
+    /// Awards the badges of `earned` that a member lacks, and revokes badges of source [`BadgeSource::Rule`] that are not
+    /// in `earned`. Given and shared badges do not change. Returns the number of changes.
     ///
     /// # Errors
-    /// When the database is away, or the member is not known.
-    pub async fn settle(
+    /// When the database is unavailable, or the member has no profile.
+    pub async fn sync_earned(
         &mut self,
         user: UserId,
         earned: &BTreeSet<BadgeId>,
@@ -187,11 +188,11 @@ impl Badges<'_> {
         Ok(changed)
     }
 
-    /// Everybody who has a shared badge from this member, directly or by others, the member first.
+    /// All members who hold a shared badge from this member, directly or by further shares; the member itself is first.
     ///
     /// # Errors
-    /// When the database is away or a row is corrupt.
-    pub async fn lineage(&mut self, root: UserId, badge: &BadgeId) -> Result<Vec<LineageEntry>, DbError> {
+    /// When the database is unavailable or a row is corrupt.
+    pub async fn lineage(&mut self, root: UserId, badge: &BadgeId) -> Result<Vec<BadgeLineageEntry>, DbError> {
         let rows = named!(
             "badge.lineage",
             sqlx::query!(
@@ -214,7 +215,7 @@ impl Badges<'_> {
         )?;
         rows.into_iter()
             .map(|row| {
-                Ok(LineageEntry {
+                Ok(BadgeLineageEntry {
                     user: Column("badges", "user_id").user(row.user_id)?,
                     from: row
                         .came_from
@@ -234,6 +235,6 @@ fn source(kind: &str, by: Option<i64>) -> Result<BadgeSource, DbError> {
         ("rule", None) => Ok(BadgeSource::Rule),
         ("admin", Some(by)) => Ok(BadgeSource::Admin(Column("badges", "awarded_by").user(by)?)),
         ("share", Some(by)) => Ok(BadgeSource::Share(Column("badges", "awarded_by").user(by)?)),
-        _ => Err(column.corrupt(kind, "no such source, or one without its giver")),
+        _ => Err(column.corrupt(kind, "unknown source, or a source without its giver")),
     }
 }

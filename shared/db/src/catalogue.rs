@@ -1,31 +1,31 @@
-//! What the live catalogue says about tenant tables. Asked at each start and by the tests: a table with a `community_id` that
-//! is not protected keeps the worker from serving.
+//! Checks in PostgreSQL's catalogue that row-level security protects every tenant table. A worker does not start when a
+//! table with a column `community_id` is unprotected; tests check the same.
 
 use std::fmt;
 
 use sqlx::PgConnection;
 
-use crate::{DbError, measure::named};
+use crate::{DbError, named_query::named};
 
-/// A tenant table that lacks protection.
+/// A tenant table that row-level security does not fully protect.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unprotected {
+pub struct UnprotectedTable {
     /// Its name.
     pub table: String,
-    /// What it lacks, in words.
+    /// What is missing, as texts for an operator.
     pub lacks: Vec<String>,
 }
 
-impl fmt::Display for Unprotected {
+impl fmt::Display for UnprotectedTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.table, self.lacks.join(", "))
     }
 }
 
-/// The tenant condition, stripped as [`stripped`] strips what Postgres prints: its brackets and casts differ by version.
+/// The tenant condition, normalised by [`normalised`]: how PostgreSQL prints brackets and casts differs by version.
 const CONDITION: &str = "community_id=selectnullifcurrent_setting'app.current_tenant',true,''::uuid";
 
-fn stripped(expression: &str) -> String {
+fn normalised(expression: &str) -> String {
     let bare: String = expression
         .to_lowercase()
         .chars()
@@ -34,20 +34,20 @@ fn stripped(expression: &str) -> String {
     bare.replace("as\"nullif\"", "").replace("::text", "")
 }
 
-/// Readable without a tenant: the routing table, which holds nothing but the route.
+/// Tables that are readable without a tenant: the routes, which hold nothing else.
 const READABLE_BY_ALL: [&str; 1] = ["guild_routes"];
 
-/// Oid, name, kind; whether security is enabled, forced; whether `community_id` is required, a uuid, indexed.
+/// Oid, name, kind; whether row-level security is enabled, forced; whether `community_id` is not null, a UUID, indexed.
 type TableRow = (i64, String, String, bool, bool, bool, bool, bool);
-/// Name, command, USING, WITH CHECK, whether it is permissive and everybody's.
+/// Name, command, USING, WITH CHECK, whether the policy is permissive and for all roles.
 type PolicyRow = (String, String, Option<String>, Option<String>, bool);
 
 /// Every ordinary, partitioned or foreign table, view or materialised view with a column `community_id`, in any schema but
-/// the system's, that is not wholly protected.
+/// the system's, that is not fully protected.
 ///
 /// # Errors
 /// When the catalogue cannot be read.
-pub async fn unprotected_tables(connection: &mut PgConnection) -> Result<Vec<Unprotected>, DbError> {
+pub async fn unprotected_tables(connection: &mut PgConnection) -> Result<Vec<UnprotectedTable>, DbError> {
     let tables: Vec<TableRow> = named!(
         "catalogue.tables",
         sqlx::query_as(
@@ -67,13 +67,13 @@ pub async fn unprotected_tables(connection: &mut PgConnection) -> Result<Vec<Unp
     for (oid, table, kind, enabled, forced, required, is_uuid, indexed) in tables {
         let mut lacks = Vec::new();
         if !matches!(kind.as_str(), "r" | "p") {
-            lacks.push("is no plain table, and its reads go by its owner's rights".to_owned());
+            lacks.push("is not an ordinary table: it is read with its owner's rights".to_owned());
         }
         let checks = [
             (enabled, "row-level security is not enabled"),
             (forced, "row-level security is not forced"),
             (required, "community_id may be null"),
-            (is_uuid, "community_id is no uuid"),
+            (is_uuid, "community_id is not a UUID"),
             (indexed, "no index begins with community_id"),
         ];
         lacks.extend(
@@ -83,15 +83,16 @@ pub async fn unprotected_tables(connection: &mut PgConnection) -> Result<Vec<Unp
                 .map(|(_, lack)| (*lack).to_owned()),
         );
         lacks.extend(policy_lacks(connection, oid, &table).await?);
-        lacks.extend(loose_references(connection, oid).await?);
+        lacks.extend(references_without_tenant(connection, oid).await?);
         if !lacks.is_empty() {
-            unprotected.push(Unprotected { table, lacks });
+            unprotected.push(UnprotectedTable { table, lacks });
         }
     }
     Ok(unprotected)
 }
 
-/// One policy for everything and everybody with the tenant condition on both sides, and no other: permissive policies add up.
+/// There must be one policy for all commands and roles with the tenant condition in USING and WITH CHECK, and no other:
+/// permissive policies are combined with OR.
 async fn policy_lacks(connection: &mut PgConnection, table: i64, name: &str) -> Result<Vec<String>, DbError> {
     let policies: Vec<PolicyRow> = named!(
         "catalogue.policies",
@@ -103,28 +104,28 @@ async fn policy_lacks(connection: &mut PgConnection, table: i64, name: &str) -> 
         .bind(table)
         .fetch_all(connection)
     )?;
-    let is_condition = |text: &Option<String>| text.as_deref().map(stripped).as_deref() == Some(CONDITION);
+    let is_condition = |text: &Option<String>| text.as_deref().map(normalised).as_deref() == Some(CONDITION);
     let mut lacks = Vec::new();
-    let mut whole = false;
-    for (policy, command, using, check, for_everybody) in policies {
+    let mut has_tenant_policy = false;
+    for (policy, command, using, check, for_all_roles) in policies {
         match command.as_str() {
-            "*" if is_condition(&using) && is_condition(&check) && for_everybody => whole = true,
+            "*" if is_condition(&using) && is_condition(&check) && for_all_roles => has_tenant_policy = true,
             "r" if READABLE_BY_ALL.contains(&name) => {}
-            _ => lacks.push(format!("policy {policy} is not the tenant's")),
+            _ => lacks.push(format!("policy {policy} lacks the tenant condition")),
         }
     }
-    if !whole {
-        lacks.push("no policy with the tenant's USING and WITH CHECK".to_owned());
+    if !has_tenant_policy {
+        lacks.push("no policy with the tenant condition in USING and WITH CHECK".to_owned());
     }
     Ok(lacks)
 }
 
-/// Foreign keys to tenant tables that leave the tenant out: their checks pass row-level security by.
-async fn loose_references(connection: &mut PgConnection, table: i64) -> Result<Vec<String>, DbError> {
+/// Foreign keys to tenant tables that do not include the tenant: row-level security does not apply to their checks.
+async fn references_without_tenant(connection: &mut PgConnection, table: i64) -> Result<Vec<String>, DbError> {
     named!(
         "catalogue.references",
         sqlx::query_scalar(
-            "select format('foreign key %s leaves the tenant out', k.conname)
+            "select format('foreign key %s does not include the tenant', k.conname)
                from pg_constraint k
                join pg_attribute theirs on theirs.attrelid = k.confrelid and theirs.attname = 'community_id'
                join pg_attribute ours on ours.attrelid = k.conrelid and ours.attname = 'community_id'

@@ -1,4 +1,4 @@
-//! The community itself: its settings, and which Discord role stands for which of its roles.
+//! Communities: their settings and role bindings.
 
 use arrakis_domain::{Plan, RoleBindings, RoleId, RoleKey, RuleSetId, ThemeId};
 use sqlx::FromRow as _;
@@ -6,11 +6,11 @@ use sqlx::postgres::PgRow;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::pool::{Lease, Words};
-use crate::row::Column;
-use crate::{CommunityId, DbError, GuildId, TenantTx, TokenFace, TokenProfileId, measure::named, statements};
+use crate::column::Column;
+use crate::pool::{PooledConnection, Statements};
+use crate::{CommunityId, DbError, GuildId, TenantTx, TokenProfileId, TokenSummary, named_query::named, statements};
 
-/// A community as it is set up.
+/// A community with its settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Community {
     /// Its id.
@@ -19,29 +19,29 @@ pub struct Community {
     pub guild: GuildId,
     /// Its name.
     pub name: String,
-    /// Theme that it wears.
+    /// Its theme.
     pub theme: ThemeId,
-    /// Rule set of the theme by which members are measured.
+    /// Rule set of the theme by which members are evaluated.
     pub rule_set: RuleSetId,
-    /// What it pays for.
+    /// Its subscription plan.
     pub plan: Plan,
-    /// What counts as holding.
+    /// The token whose holding decides the ranking.
     pub token_profile: TokenProfileId,
-    /// What answers show of it.
-    pub token: TokenFace,
-    /// Since when and why synthesis and role changes stop; `None` when they do not.
+    /// The token as replies show it.
+    pub token: TokenSummary,
+    /// Set while role changes are stopped for this community.
     pub frozen: Option<Frozen>,
-    /// When it was set up.
+    /// When it was created.
     pub onboarded_at: OffsetDateTime,
 }
 
 impl Community {
-    /// Reads a row of [`statements::CURRENT_COMMUNITY`].
+    /// Decodes a row of [`statements::CURRENT_COMMUNITY`].
     pub(crate) fn read(row: &PgRow) -> Result<Self, DbError> {
         let column = |name| Column("communities", name);
         let row = Row::from_row(row).map_err(|error| DbError::new("community.get", error))?;
         let guild = GuildId::try_from(row.guild_id).map_err(|why| column("guild_id").corrupt(row.guild_id, why))?;
-        let at = |name, us: Option<i64>| us.map(|us| column(name).moment(us)).transpose();
+        let at = |name, us: Option<i64>| us.map(|us| column(name).time(us)).transpose();
         Ok(Self {
             id: CommunityId::from_uuid(row.community_id),
             guild,
@@ -50,19 +50,19 @@ impl Community {
             rule_set: column("rule_set").parse(&row.rule_set)?,
             plan: parse_plan(&row.plan)?,
             token_profile: column("token_profile_id").parse(&row.token_profile_id)?,
-            token: TokenFace {
+            token: TokenSummary {
                 symbol: row.symbol,
                 last_success_at: at("last_success_at", row.last_success_us)?,
             },
             frozen: at("frozen_at", row.frozen_us)?
                 .zip(row.frozen_reason)
                 .map(|(at, reason)| Frozen { at, reason }),
-            onboarded_at: column("onboarded_at").moment(row.onboarded_us)?,
+            onboarded_at: column("onboarded_at").time(row.onboarded_us)?,
         })
     }
 }
 
-/// A row as the statement gives it.
+/// A row of [`statements::CURRENT_COMMUNITY`].
 #[derive(sqlx::FromRow)]
 struct Row {
     community_id: Uuid,
@@ -79,41 +79,41 @@ struct Row {
     last_success_us: Option<i64>,
 }
 
-/// A freeze.
+/// A freeze: role changes of a community are stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frozen {
     /// Since when.
     pub at: OffsetDateTime,
-    /// Why, in the words of who did it.
+    /// The reason, as it was given.
     pub reason: String,
 }
 
-/// What a community is set up with.
+/// A community to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewCommunity {
     /// Its Discord server.
     pub guild: GuildId,
     /// Its name.
     pub name: String,
-    /// Theme.
+    /// Its theme.
     pub theme: ThemeId,
     /// Rule set of the theme.
     pub rule_set: RuleSetId,
-    /// Plan.
+    /// Its subscription plan.
     pub plan: Plan,
-    /// What counts as holding; must exist.
+    /// The token whose holding decides the ranking; the token profile must exist.
     pub token_profile: TokenProfileId,
 }
 
-/// Queries about the community of a transaction.
+/// Queries about the community of a tenant transaction.
 #[derive(Debug)]
 pub struct Communities<'a> {
-    connection: &'a mut Lease,
+    connection: &'a mut PooledConnection,
     community: CommunityId,
 }
 
 impl TenantTx {
-    /// The community itself.
+    /// Queries about the community itself.
     pub fn communities(&mut self) -> Communities<'_> {
         Communities {
             community: self.community,
@@ -123,23 +123,24 @@ impl TenantTx {
 }
 
 impl Communities<'_> {
-    /// The community; `None` when it is not set up.
+    /// The community; `None` when it does not exist.
     ///
     /// # Errors
-    /// When the database is away or the row is corrupt.
+    /// When the database is unavailable or the row is corrupt.
     pub async fn get(&mut self) -> Result<Option<Community>, DbError> {
         let row = named!(
             "community.get",
-            self.connection.say(Words::Executing(statements::CURRENT_COMMUNITY))
+            self.connection
+                .run(Statements::UsingPrepared(statements::CURRENT_COMMUNITY))
         )?;
         row.as_ref().map(Community::read).transpose()
     }
 
-    /// Sets the community of this transaction up, with the route from its server. To be called in a transaction for an id that
-    /// is new ([`CommunityId::new`]).
+    /// Creates the community of this transaction and the route from its server. The transaction must be one for a new id
+    /// ([`CommunityId::new`]).
     ///
     /// # Errors
-    /// A conflict with `guild_routes_pkey` when the server belongs to a community already.
+    /// A conflict with `guild_routes_pkey` when the server has a community already.
     pub async fn create(&mut self, new: &NewCommunity) -> Result<(), DbError> {
         named!(
             "community.create",
@@ -168,10 +169,10 @@ impl Communities<'_> {
         Ok(())
     }
 
-    /// Changes by which rules members are measured. What follows for members is a tier sync's work.
+    /// Changes the theme and the rule set. A tier sync must follow, which evaluates the members again.
     ///
     /// # Errors
-    /// When the database is away, or the community is gone.
+    /// When the database is unavailable, or the community does not exist.
     pub async fn set_theme(&mut self, theme: &ThemeId, rule_set: &RuleSetId) -> Result<(), DbError> {
         let done = named!(
             "community.set_theme",
@@ -186,11 +187,12 @@ impl Communities<'_> {
         changed_one("community.set_theme", done.rows_affected())
     }
 
-    /// Freezes the community, or thaws it with `None`. Freezing again changes the reason and keeps the time.
+    /// Freezes the community with a reason, or ends the freeze with `None`. A second freeze changes the reason and keeps
+    /// the time.
     ///
     /// # Errors
-    /// When the database is away, or the community is gone: nothing is frozen then.
-    pub async fn freeze(&mut self, reason: Option<&str>) -> Result<(), DbError> {
+    /// When the database is unavailable, or the community does not exist: nothing is frozen then.
+    pub async fn set_frozen(&mut self, reason: Option<&str>) -> Result<(), DbError> {
         let done = named!(
             "community.freeze",
             sqlx::query!(
@@ -206,10 +208,10 @@ impl Communities<'_> {
         changed_one("community.freeze", done.rows_affected())
     }
 
-    /// Which Discord role stands for which role of the theme.
+    /// Which Discord role id stands for which role of the theme.
     ///
     /// # Errors
-    /// When the database is away or a row is corrupt.
+    /// When the database is unavailable or a row is corrupt.
     pub async fn role_bindings(&mut self) -> Result<RoleBindings, DbError> {
         let rows = named!(
             "role_binding.list",
@@ -227,10 +229,10 @@ impl Communities<'_> {
             .collect()
     }
 
-    /// Binds a role of the theme to a role of the server, in place of the one it was bound to.
+    /// Binds a role of the theme to a role of the server, in place of an earlier binding.
     ///
     /// # Errors
-    /// A conflict when the server's role stands for another role of the theme.
+    /// A conflict when the server's role is bound to another role of the theme.
     pub async fn bind_role(&mut self, key: &RoleKey, role: RoleId) -> Result<(), DbError> {
         named!(
             "role_binding.bind",
@@ -247,10 +249,10 @@ impl Communities<'_> {
         Ok(())
     }
 
-    /// Forgets a role that the server has deleted. True when it stood for one of the theme's.
+    /// Removes the binding of a role that was deleted on the server. True when there was one.
     ///
     /// # Errors
-    /// When the database is away.
+    /// When the database is unavailable.
     pub async fn unbind_role(&mut self, role: RoleId) -> Result<bool, DbError> {
         let done = named!(
             "role_binding.unbind",
@@ -265,7 +267,8 @@ impl Communities<'_> {
     }
 }
 
-/// An UPDATE of no row is no error to Postgres: whoever froze a community that is gone would believe it frozen.
+/// An error unless one row changed. An UPDATE of no row is no error in PostgreSQL: a freeze of a missing community would
+/// seem to succeed.
 fn changed_one(query: &'static str, rows: u64) -> Result<(), DbError> {
     if rows == 1 {
         Ok(())
@@ -278,5 +281,5 @@ fn parse_plan(text: &str) -> Result<Plan, DbError> {
     [Plan::Free, Plan::Premium]
         .into_iter()
         .find(|plan| plan.as_str() == text)
-        .ok_or_else(|| Column("communities", "plan").corrupt(text, "no such plan"))
+        .ok_or_else(|| Column("communities", "plan").corrupt(text, "unknown plan"))
 }

@@ -1,18 +1,18 @@
-//! Who holds what: the ranking, what entry takes, and how old the last sync is. The same for every community.
+//! The ranking of wallets by their holding, the entry threshold, and the state of the sync. The same for every community.
 //!
-//! Reached from either kind of transaction, since these tables know no tenant. Refuses reading chains: a sync hands a
-//! finished ranking to [`Eligibility::replace_ranking`].
+//! Both kinds of transaction give access, because these tables have no tenant. Does not read chains: a sync passes a
+//! finished ranking to [`GlobalTx::replace_ranking`].
 
 use arrakis_domain::{Address, Balance, EntryThreshold, Rank, Standing, Zone, Zones};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::column::Column;
 use crate::leaderboard::standing;
-use crate::row::Column;
-use crate::{DbError, GlobalTx, TenantTx, TokenProfileId, measure::named};
+use crate::{DbError, GlobalTx, TenantTx, TokenProfileId, named_query::named};
 
-/// Ranks that a snapshot keeps: the last that any shipped rule set looks at, and some more.
+/// Number of ranks that a snapshot keeps: more than any shipped rule set considers.
 const SNAPSHOT_RANKS: usize = 1_100;
 
 /// A wallet in the ranking.
@@ -20,33 +20,33 @@ const SNAPSHOT_RANKS: usize = 1_100;
 pub struct Holder {
     /// The wallet.
     pub address: Address,
-    /// Its place.
+    /// Its rank.
     pub rank: Rank,
-    /// What it holds.
+    /// Its holding.
     pub held: Balance,
 }
 
-/// What answers show of a token.
+/// A token as replies show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokenFace {
+pub struct TokenSummary {
     /// Its symbol, such as `BGT`.
     pub symbol: String,
-    /// As of when its ranking holds; `None` before the first sync.
+    /// When its ranking was last synced; `None` before the first sync.
     pub last_success_at: Option<OffsetDateTime>,
 }
 
-/// How the sync of a token profile fares.
+/// State of the sync of a token profile.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SyncHealth {
-    /// When a sync last succeeded; `None` when none has.
+    /// When a sync last succeeded; `None` before the first success.
     pub last_success_at: Option<OffsetDateTime>,
-    /// When one was last tried.
+    /// When a sync was last attempted.
     pub last_attempt_at: Option<OffsetDateTime>,
-    /// Block up to which logs were read.
+    /// Block up to which the last sync read logs.
     pub last_block: Option<u64>,
     /// Failures since the last success.
     pub consecutive_failures: u32,
-    /// Why the last one failed.
+    /// Error of the last failure.
     pub last_error: Option<String>,
 }
 
@@ -57,7 +57,7 @@ pub struct Eligibility<'a> {
 }
 
 impl TenantTx {
-    /// The ranking, as this community sees it among its own rows.
+    /// Queries about the ranking, in the same transaction as the community's rows.
     pub fn eligibility(&mut self) -> Eligibility<'_> {
         Eligibility {
             connection: &mut self.transaction,
@@ -66,7 +66,7 @@ impl TenantTx {
 }
 
 impl GlobalTx {
-    /// The ranking.
+    /// Queries about the ranking.
     pub fn eligibility(&mut self) -> Eligibility<'_> {
         Eligibility {
             connection: &mut self.transaction,
@@ -75,10 +75,10 @@ impl GlobalTx {
 }
 
 impl Eligibility<'_> {
-    /// Rank and holding of a wallet; nothing of either for one that is not in the ranking.
+    /// Rank and holding of a wallet; no rank and a zero holding for a wallet that is not in the ranking.
     ///
     /// # Errors
-    /// When the database is away or the row is corrupt.
+    /// When the database is unavailable or the row is corrupt.
     pub async fn standing(&mut self, token: &TokenProfileId, address: Address) -> Result<Standing, DbError> {
         let row = named!(
             "eligibility.standing",
@@ -96,10 +96,10 @@ impl Eligibility<'_> {
         }
     }
 
-    /// What the wallet of this rank holds; `None` when there are fewer wallets.
+    /// Holding of the wallet with this rank; `None` when there are fewer wallets.
     ///
     /// # Errors
-    /// When the database is away or the row is corrupt.
+    /// When the database is unavailable or the row is corrupt.
     pub async fn held_at(&mut self, token: &TokenProfileId, rank: Rank) -> Result<Option<Balance>, DbError> {
         let Ok(rank) = i32::try_from(rank.get()) else {
             return Ok(None);
@@ -117,12 +117,12 @@ impl Eligibility<'_> {
             .transpose()
     }
 
-    /// What entry takes now: what the last eligible rank holds.
+    /// The entry threshold: the holding of the last eligible rank.
     ///
     /// # Errors
-    /// When the database is away or a row is corrupt.
+    /// When the database is unavailable or a row is corrupt.
     pub async fn entry_threshold(&mut self, token: &TokenProfileId, zones: Zones) -> Result<EntryThreshold, DbError> {
-        // One row, and not all of those above it: this is asked with every `/position`.
+        // One row and not all above it: every `/position` runs this query.
         if let Some(balance) = self.held_at(token, zones.entry).await? {
             return Ok(EntryThreshold::Holding { balance });
         }
@@ -132,10 +132,10 @@ impl Eligibility<'_> {
         })
     }
 
-    /// The wallets from one rank to another, both included, the best first: the council, the waitlist zone.
+    /// The wallets from rank `first` to rank `last`, both included, best rank first.
     ///
     /// # Errors
-    /// When the database is away or a row is corrupt.
+    /// When the database is unavailable or a row is corrupt.
     pub async fn holders(&mut self, token: &TokenProfileId, first: Rank, last: Rank) -> Result<Vec<Holder>, DbError> {
         let rows = named!(
             "eligibility.holders",
@@ -160,10 +160,10 @@ impl Eligibility<'_> {
             .collect()
     }
 
-    /// Wallets in the ranking.
+    /// Number of wallets in the ranking.
     ///
     /// # Errors
-    /// When the database is away.
+    /// When the database is unavailable.
     pub async fn holder_count(&mut self, token: &TokenProfileId) -> Result<u32, DbError> {
         let count = named!(
             "eligibility.count",
@@ -176,10 +176,10 @@ impl Eligibility<'_> {
         Column("eligibility_current", "count").count(count)
     }
 
-    /// How the sync fares; [`SyncHealth::default`] before the first.
+    /// State of the sync; [`SyncHealth::default`] before the first one.
     ///
     /// # Errors
-    /// When the database is away or the row is corrupt.
+    /// When the database is unavailable or the row is corrupt.
     pub async fn sync_health(&mut self, token: &TokenProfileId) -> Result<SyncHealth, DbError> {
         let row = named!(
             "eligibility.sync_health",
@@ -206,10 +206,10 @@ impl Eligibility<'_> {
         })
     }
 
-    /// Writes down that a sync failed.
+    /// Records that a sync failed.
     ///
     /// # Errors
-    /// When the database is away.
+    /// When the database is unavailable.
     pub async fn record_failure(
         &mut self,
         token: &TokenProfileId,
@@ -236,12 +236,12 @@ impl Eligibility<'_> {
 }
 
 impl GlobalTx {
-    /// Puts a new ranking in the place of the old: holdings in order of rank, the best first, as of `block`. Keeps a
-    /// snapshot and notes the success. Readers see the old ranking until the commit and the new one after it, never a mixture;
-    /// two replacements go one after the other.
+    /// Replaces the ranking by `holdings`, in order of rank, best rank first, as of `block`. Also stores a snapshot and
+    /// records the success. Readers see the old ranking until the commit and the new one after it, never a mixture.
+    /// Concurrent replacements run one after the other.
     ///
     /// # Errors
-    /// When the database is away, or an address is there twice (a conflict).
+    /// When the database is unavailable, or an address occurs twice (a conflict).
     pub async fn replace_ranking(
         &mut self,
         token: &TokenProfileId,
@@ -249,10 +249,9 @@ impl GlobalTx {
         block: u64,
         at: OffsetDateTime,
     ) -> Result<(), DbError> {
-        let block = i64::try_from(block).map_err(|_| {
-            Column("eligibility_snapshots", "block_number").corrupt(block, "larger than the database can hold")
-        })?;
-        self.note_success(token, block, at).await?;
+        let block = i64::try_from(block)
+            .map_err(|_| Column("eligibility_snapshots", "block_number").corrupt(block, "larger than a bigint"))?;
+        self.record_success(token, block, at).await?;
         let addresses: Vec<String> = holdings.iter().map(|(address, _)| address.to_string()).collect();
         let held: Vec<String> = holdings.iter().map(|(_, held)| held.units_text()).collect();
         let roles: Vec<String> = (1..)
@@ -280,13 +279,13 @@ impl GlobalTx {
             )
             .execute(&mut *self.transaction)
         )?;
-        self.keep_snapshot(token, holdings, block, at).await
+        self.store_snapshot(token, holdings, block, at).await
     }
 
-    /// First of all, since the row is also the lock by which two replacements go one after the other.
-    async fn note_success(&mut self, token: &TokenProfileId, block: i64, at: OffsetDateTime) -> Result<(), DbError> {
+    /// The first statement of a replacement: its row lock makes concurrent replacements run one after the other.
+    async fn record_success(&mut self, token: &TokenProfileId, block: i64, at: OffsetDateTime) -> Result<(), DbError> {
         named!(
-            "eligibility.note_success",
+            "eligibility.record_success",
             sqlx::query!(
                 "insert into eligibility_health_status (token_profile_id, last_attempt_at, last_success_at, last_block)
                  values ($1, $2, $2, $3)
@@ -302,7 +301,7 @@ impl GlobalTx {
         Ok(())
     }
 
-    async fn keep_snapshot(
+    async fn store_snapshot(
         &mut self,
         token: &TokenProfileId,
         holdings: &[(Address, Balance)],
@@ -314,7 +313,7 @@ impl GlobalTx {
             .map(|(rank, (address, held))| serde_json::json!({"rank": rank, "address": address, "held": held}))
             .collect();
         named!(
-            "eligibility.keep_snapshot",
+            "eligibility.store_snapshot",
             sqlx::query!(
                 "insert into eligibility_snapshots (token_profile_id, snapshot_id, taken_at, block_number, holders, ranking)
                  values ($1, $2, $3, $4, $5, $6)",
@@ -331,7 +330,7 @@ impl GlobalTx {
     }
 }
 
-/// Zone of a rank, as the column `role` writes it.
+/// Zone of a rank, as the column `role` stores it.
 fn role_of(rank: Option<Rank>) -> &'static str {
     match Zones::STANDARD.zone_of(rank) {
         Zone::Council => "council",

@@ -1,4 +1,4 @@
-//! Ids at the border: a community's, and Discord's snowflakes as Postgres' `bigint` holds them.
+//! Ids of communities, and Discord's snowflakes as PostgreSQL's `bigint` stores them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,26 +6,26 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Id of a community, and so of a tenant. Version 7: sorted by the time of onboarding.
+/// Id of a community, which is also the tenant's id: a version 7 UUID, sorted by time of creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CommunityId(Uuid);
 
 impl CommunityId {
-    /// An id that nobody has yet.
+    /// A new, unique id.
     #[must_use]
     #[expect(clippy::new_without_default, reason = "two calls differ, which a default must not")]
     pub fn new() -> Self {
         Self(Uuid::now_v7())
     }
 
-    /// The id of this uuid.
+    /// The id with this UUID.
     #[must_use]
     pub const fn from_uuid(uuid: Uuid) -> Self {
         Self(uuid)
     }
 
-    /// Its uuid.
+    /// The UUID.
     #[must_use]
     pub const fn uuid(self) -> Uuid {
         self.0
@@ -46,7 +46,7 @@ impl FromStr for CommunityId {
     }
 }
 
-/// A number that is no Discord id.
+/// A number that is not a Discord id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a Discord id is a whole number from 1 to {}", i64::MAX)]
 pub struct SnowflakeError;
@@ -59,10 +59,10 @@ macro_rules! snowflake {
         pub struct $name(i64);
 
         impl $name {
-            /// From Discord's number.
+            /// An id from Discord's number.
             ///
             /// # Errors
-            /// For 0 and for what `bigint` cannot hold; a snowflake reaches that in the year 2084.
+            /// For 0, and for a number above `bigint`'s maximum, which snowflakes reach in the year 2084.
             pub fn new(id: u64) -> Result<Self, SnowflakeError> {
                 match i64::try_from(id) {
                     Ok(id) if id > 0 => Ok(Self(id)),
@@ -76,7 +76,7 @@ macro_rules! snowflake {
                 self.0.unsigned_abs()
             }
 
-            /// As it is stored.
+            /// The id as a column stores it.
             pub(crate) const fn stored(self) -> i64 {
                 self.0
             }
@@ -90,7 +90,7 @@ macro_rules! snowflake {
             }
         }
 
-        /// From a column.
+        /// An id from a column.
         impl TryFrom<i64> for $name {
             type Error = SnowflakeError;
 
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_round_trip_and_zero_is_none() {
+    fn ids_round_trip_and_zero_is_refused() {
         let id = GuildId::new(1_234_567_890_123_456_789).unwrap();
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!(GuildId::try_from(id.stored()), Ok(id));

@@ -1,4 +1,5 @@
-//! Which events have had their effect. The row is written in the effect's transaction: both happen or neither.
+//! The inbox: claims of events whose effect is committed. A claim is written in the transaction of the effect: both commit
+//! or neither.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,14 +7,14 @@ use std::time::Duration;
 use arrakis_fail_point as fail_point;
 use time::OffsetDateTime;
 
-use crate::{DbError, GlobalTx, TenantTx, measure::named};
+use crate::{DbError, GlobalTx, TenantTx, named_query::named};
 
 impl TenantTx {
-    /// Claims an event for this transaction. True when it is new; false when another transaction has committed it, and then
-    /// its effect is done. While another holds it uncommitted, this waits for how that one ends.
+    /// Claims an event in this transaction. True when the claim is new; false when another transaction has committed it,
+    /// and with it the event's effect. Waits while another transaction holds an uncommitted claim.
     ///
     /// # Errors
-    /// When the database is away or the waiting takes too long.
+    /// When the database is unavailable or the wait exceeds the lock timeout.
     pub async fn claim(&mut self, event_id: &str) -> Result<bool, DbError> {
         let done = named!(
             "inbox.claim",
@@ -24,13 +25,13 @@ impl TenantTx {
             )
             .execute(&mut *self.transaction)
         )?;
-        Ok(done.rows_affected() > 0 || fail_point::skips("worker.guard.inbox"))
+        Ok(done.rows_affected() > 0 || fail_point::skips("db.guard.inbox"))
     }
 
-    /// The committed claims among these, with their age by Postgres' clock.
+    /// The events among these that are claimed, with the age of the claim by PostgreSQL's clock.
     ///
     /// # Errors
-    /// When the database is away.
+    /// When the database is unavailable.
     pub async fn claim_ages(&mut self, event_ids: &[String]) -> Result<HashMap<String, Duration>, DbError> {
         let rows = named!(
             "inbox.claim_ages",
@@ -44,13 +45,13 @@ impl TenantTx {
         Ok(rows.into_iter().map(|row| (row.event_id, age(row.age))).collect())
     }
 
-    /// Gives a claim back: what it was for has certainly not happened.
+    /// Deletes a claim whose effect certainly did not take place.
     ///
     /// # Errors
-    /// When the database is away.
-    pub async fn unclaim(&mut self, event_id: &str) -> Result<(), DbError> {
+    /// When the database is unavailable.
+    pub async fn release_claim(&mut self, event_id: &str) -> Result<(), DbError> {
         named!(
-            "inbox.unclaim",
+            "inbox.release_claim",
             sqlx::query!(
                 "delete from inbox where community_id = $1 and event_id = $2",
                 self.community.uuid(),
@@ -61,10 +62,10 @@ impl TenantTx {
         Ok(())
     }
 
-    /// Forgets claims from before `before`, which no event that may be handled again is older than. Answers how many went.
+    /// Deletes claims older than `before`; returns how many. No event that may be redelivered may be older than that.
     ///
     /// # Errors
-    /// When the database is away.
+    /// When the database is unavailable.
     pub async fn prune_claims(&mut self, before: OffsetDateTime) -> Result<u64, DbError> {
         let done = named!(
             "inbox.prune",
@@ -80,7 +81,7 @@ impl TenantTx {
 }
 
 impl GlobalTx {
-    /// [`TenantTx::claim`] for an event of no community: of a server that is not onboarded, or of none.
+    /// [`TenantTx::claim`] for an event without a community: of a server that has none, or of no server.
     ///
     /// # Errors
     /// As there.
@@ -93,10 +94,10 @@ impl GlobalTx {
             )
             .execute(&mut *self.transaction)
         )?;
-        Ok(done.rows_affected() > 0 || fail_point::skips("worker.guard.inbox"))
+        Ok(done.rows_affected() > 0 || fail_point::skips("db.guard.inbox"))
     }
 
-    /// [`TenantTx::claim_ages`] for events of no community.
+    /// [`TenantTx::claim_ages`] for events without a community.
     ///
     /// # Errors
     /// As there.
@@ -112,22 +113,22 @@ impl GlobalTx {
         Ok(rows.into_iter().map(|row| (row.event_id, age(row.age))).collect())
     }
 
-    /// [`TenantTx::unclaim`] for an event of no community.
+    /// [`TenantTx::release_claim`] for an event without a community.
     ///
     /// # Errors
     /// As there.
-    pub async fn unclaim(&mut self, event_id: &str) -> Result<(), DbError> {
+    pub async fn release_claim(&mut self, event_id: &str) -> Result<(), DbError> {
         named!(
-            "platform_inbox.unclaim",
+            "platform_inbox.release_claim",
             sqlx::query!("delete from platform_inbox where event_id = $1", event_id).execute(&mut *self.transaction)
         )?;
         Ok(())
     }
 
-    /// [`TenantTx::prune_claims`] for events of no community.
+    /// [`TenantTx::prune_claims`] for events without a community.
     ///
     /// # Errors
-    /// When the database is away.
+    /// When the database is unavailable.
     pub async fn prune_claims(&mut self, before: OffsetDateTime) -> Result<u64, DbError> {
         let done = named!(
             "platform_inbox.prune",
@@ -137,7 +138,7 @@ impl GlobalTx {
     }
 }
 
-/// Zero for a claim from the future: Postgres' clock was set back.
+/// Zero for a claim from the future, when PostgreSQL's clock was set back.
 fn age(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }

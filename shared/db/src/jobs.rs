@@ -1,8 +1,8 @@
-//! Background work: one row a job. `docs/jobs.md` has the diagram of its states.
+//! Jobs: one row each. `docs/jobs.md` has the diagram of states.
 //!
-//! The queue's message only wakes a worker; the row decides. [`TenantTx::jobs`] are a community's, [`GlobalTx::jobs`] the
-//! platform's, in tables of the same form. Whoever runs a job holds the number of its attempt: a runner that was given up
-//! and comes back late changes nothing.
+//! The queue's message only wakes a worker; the row decides. [`TenantTx::jobs`] are a community's jobs, [`GlobalTx::jobs`]
+//! the platform's, in tables of the same columns. Each write names the number of the attempt, so that an earlier attempt
+//! that still runs changes nothing.
 
 mod queries;
 
@@ -10,21 +10,21 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use crate::row::Column;
+use crate::column::Column;
 use crate::{CommunityId, DbError, GlobalTx, TenantTx};
 
-/// Where a job is on its way.
+/// State of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum JobState {
-    /// Made; nobody has begun.
+    /// Created; no attempt has begun.
     Queued,
-    /// Somebody is at it, or was when they died.
+    /// An attempt has begun; its worker may have died since.
     Running,
-    /// Failed in a way that may pass; due again later.
+    /// The last attempt failed with a transient error; due again later.
     Waiting,
-    /// Done.
+    /// Succeeded.
     Succeeded,
-    /// Failed for good.
+    /// Failed permanently.
     Failed,
 }
 
@@ -38,7 +38,7 @@ impl JobState {
         Self::Failed,
     ];
 
-    /// As the column writes it.
+    /// The state as the column stores it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -50,23 +50,23 @@ impl JobState {
         }
     }
 
-    /// No way leads out of it.
+    /// Whether the job has ended.
     #[must_use]
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed)
     }
 }
 
-/// A job to make.
+/// A job to create.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewJob<'a> {
-    /// Kind and time slot, or kind and what asked for it: `reconcile:2026-11-21T06`. The same id makes one job.
+    /// Kind and time slot, or kind and cause: `reconcile:2026-11-21T06`. The same id creates one job.
     pub id: &'a str,
-    /// Kind, as its queue is called.
+    /// Kind: the name of its queue.
     pub kind: &'a str,
-    /// What the kind needs to know; an object.
+    /// Parameters of the kind, a JSON object.
     pub payload: Value,
-    /// Not before this.
+    /// Not to be run before this time.
     pub due_at: OffsetDateTime,
 }
 
@@ -77,68 +77,68 @@ pub struct JobRow {
     pub id: String,
     /// Its kind.
     pub kind: String,
-    /// Where it is.
+    /// Its state.
     pub state: JobState,
-    /// What it was made with.
+    /// Its parameters.
     pub payload: Value,
-    /// How often it was begun.
+    /// Number of attempts that have begun.
     pub attempts: u32,
-    /// Steps done in this attempt.
+    /// Steps done in the latest attempt.
     pub progress_done: u32,
-    /// Steps in all, once known.
+    /// Total number of steps, once known.
     pub progress_total: Option<u32>,
-    /// Why the last attempt failed.
+    /// Error of the last attempt that failed.
     pub error: Option<String>,
-    /// Not before this.
+    /// Not to be run before this time.
     pub due_at: OffsetDateTime,
-    /// When it was made.
+    /// When it was created.
     pub created_at: OffsetDateTime,
     /// When the latest attempt began.
     pub started_at: Option<OffsetDateTime>,
-    /// When it reached its end.
+    /// When it succeeded or failed.
     pub finished_at: Option<OffsetDateTime>,
 }
 
-/// What [`Jobs::start`] found.
+/// Result of [`Jobs::start`].
 #[derive(Clone, Debug, PartialEq)]
-pub enum Start {
-    /// The caller runs it.
+pub enum JobStart {
+    /// The caller runs this attempt.
     Run {
-        /// Number of this attempt, from 1: what every further call is made with.
+        /// Number of this attempt, from 1; a parameter of every further call.
         attempt: u32,
         /// Its kind.
         kind: String,
-        /// What it was made with.
+        /// Its parameters.
         payload: Value,
     },
-    /// Not before this.
+    /// The job must not run before this time.
     NotDue(OffsetDateTime),
-    /// It has reached its end: ack and forget.
+    /// The job has ended: acknowledge the message.
     Finished(JobState),
-    /// There is no such job.
+    /// There is no job of this id.
     Unknown,
 }
 
-/// How an attempt ends.
+/// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome<'a> {
-    /// Done.
+pub enum JobOutcome<'a> {
+    /// The job succeeded.
     Succeeded,
-    /// May pass: again from `due_at` on.
+    /// A transient failure: the job is due again at `due_at`.
     Retry {
-        /// Why.
+        /// The error.
         error: &'a str,
-        /// When.
+        /// When the job is due again.
         due_at: OffsetDateTime,
     },
-    /// For good.
+    /// A permanent failure.
     Failed {
-        /// Why.
+        /// The error.
         error: &'a str,
     },
 }
 
-/// Queries about the jobs of a community or of the platform.
+/// Queries about the jobs of a community, or of the platform.
 #[derive(Debug)]
 pub struct Jobs<'a> {
     connection: &'a mut PgConnection,
@@ -146,7 +146,7 @@ pub struct Jobs<'a> {
 }
 
 impl TenantTx {
-    /// The community's jobs.
+    /// Queries about the community's jobs.
     pub fn jobs(&mut self) -> Jobs<'_> {
         Jobs {
             owner: Some(self.community),
@@ -156,7 +156,7 @@ impl TenantTx {
 }
 
 impl GlobalTx {
-    /// The platform's own jobs.
+    /// Queries about the platform's jobs.
     pub fn jobs(&mut self) -> Jobs<'_> {
         Jobs {
             owner: None,
@@ -165,8 +165,8 @@ impl GlobalTx {
     }
 }
 
-/// Runs the query of this name on the table of whose jobs these are.
-macro_rules! either {
+/// Runs the query of this name on the table of the tenant's or of the platform's jobs.
+macro_rules! on_table {
     ($self:ident, $query:ident ( $($argument:expr),* )) => {
         match $self.owner {
             Some(community) => {
@@ -178,87 +178,87 @@ macro_rules! either {
 }
 
 impl Jobs<'_> {
-    /// Makes a job. False when there is one of this id, whatever has become of it.
+    /// Creates a job. False when a job of this id exists, in whatever state.
     ///
     /// # Errors
-    /// When the database is away.
+    /// When the database is unavailable.
     pub async fn enqueue(&mut self, job: &NewJob<'_>) -> Result<bool, DbError> {
-        either!(self, enqueue(job))
+        on_table!(self, enqueue(job))
     }
 
     /// The job of this id.
     ///
     /// # Errors
-    /// When the database is away or the row is corrupt.
+    /// When the database is unavailable or the row is corrupt.
     pub async fn get(&mut self, id: &str) -> Result<Option<JobRow>, DbError> {
-        either!(self, get(id))?.map(JobRow::try_from).transpose()
+        on_table!(self, get(id))?.map(JobRow::try_from).transpose()
     }
 
-    /// Begins an attempt. A job that is running already is begun again: its message came twice, or its runner died. Both
-    /// runners may be at it then; the earlier one's word no longer counts.
+    /// Begins an attempt. A job that is running already begins another attempt: its message was redelivered, or its worker
+    /// died. Two attempts may then run; writes of the earlier one are ignored.
     ///
     /// # Errors
-    /// When the database is away or the row is corrupt.
-    pub async fn start(&mut self, id: &str, now: OffsetDateTime) -> Result<Start, DbError> {
-        if let Some((attempts, kind, payload)) = either!(self, start(id, now))? {
+    /// When the database is unavailable or the row is corrupt.
+    pub async fn start(&mut self, id: &str, now: OffsetDateTime) -> Result<JobStart, DbError> {
+        if let Some((attempts, kind, payload)) = on_table!(self, start(id, now))? {
             let attempt = Column("jobs", "attempts").count(i64::from(attempts))?;
-            return Ok(Start::Run { attempt, kind, payload });
+            return Ok(JobStart::Run { attempt, kind, payload });
         }
         Ok(match self.get(id).await? {
-            None => Start::Unknown,
-            Some(job) if job.state.is_final() => Start::Finished(job.state),
-            Some(job) => Start::NotDue(job.due_at),
+            None => JobStart::Unknown,
+            Some(job) if job.state.is_final() => JobStart::Finished(job.state),
+            Some(job) => JobStart::NotDue(job.due_at),
         })
     }
 
-    /// Notes how far this attempt is. False when it is no longer the latest: stop.
+    /// Records the progress of an attempt. False when it is no longer the latest attempt, and must stop.
     ///
     /// # Errors
-    /// When the database is away.
+    /// When the database is unavailable.
     pub async fn progress(&mut self, id: &str, attempt: u32, done: u32, total: Option<u32>) -> Result<bool, DbError> {
-        either!(self, progress(id, attempt, done, total))
+        on_table!(self, progress(id, attempt, done, total))
     }
 
-    /// Ends an attempt. False when it is no longer the latest, and then nothing changes.
+    /// Ends an attempt. False when it is no longer the latest attempt, and then nothing changes.
     ///
     /// # Errors
-    /// When the database is away.
-    pub async fn end(&mut self, id: &str, attempt: u32, outcome: &Outcome<'_>) -> Result<bool, DbError> {
+    /// When the database is unavailable.
+    pub async fn end(&mut self, id: &str, attempt: u32, outcome: &JobOutcome<'_>) -> Result<bool, DbError> {
         match outcome {
-            Outcome::Succeeded => either!(self, finish(id, attempt, JobState::Succeeded, None)),
-            Outcome::Failed { error } => either!(self, finish(id, attempt, JobState::Failed, Some(error))),
-            Outcome::Retry { error, due_at } => either!(self, wait(id, attempt, error, *due_at)),
+            JobOutcome::Succeeded => on_table!(self, finish(id, attempt, JobState::Succeeded, None)),
+            JobOutcome::Failed { error } => on_table!(self, finish(id, attempt, JobState::Failed, Some(error))),
+            JobOutcome::Retry { error, due_at } => on_table!(self, wait(id, attempt, error, *due_at)),
         }
     }
 
-    /// Jobs that nobody runs though they are due, the longest due first: what the clock publishes again, since the message of
-    /// one may be lost between the row and the queue. Running ones are among them when nothing was heard of them since
-    /// `silent_since`.
+    /// Jobs that are due and do not run, the longest due first. The leader publishes their messages again, because a
+    /// message may be lost between the commit of the row and the queue. Includes running jobs whose row was not updated
+    /// since `silent_since`.
     ///
     /// # Errors
-    /// When the database is away or a row is corrupt.
+    /// When the database is unavailable or a row is corrupt.
     pub async fn due(
         &mut self,
         now: OffsetDateTime,
         silent_since: OffsetDateTime,
         limit: u32,
     ) -> Result<Vec<JobRow>, DbError> {
-        either!(self, due(now, silent_since, limit))?
+        on_table!(self, due(now, silent_since, limit))?
             .into_iter()
             .map(JobRow::try_from)
             .collect()
     }
 
-    /// Forgets jobs that ended before `before`. Answers how many.
+    /// Deletes jobs that ended before `before`; returns how many.
     ///
     /// # Errors
-    /// When the database is away.
+    /// When the database is unavailable.
     pub async fn prune(&mut self, before: OffsetDateTime) -> Result<u64, DbError> {
-        either!(self, prune(before))
+        on_table!(self, prune(before))
     }
 }
 
-/// As both tables have it.
+/// A row of either table.
 struct Row {
     job_id: String,
     kind: String,
@@ -282,7 +282,7 @@ impl TryFrom<Row> for JobRow {
         let state = JobState::ALL
             .into_iter()
             .find(|state| state.as_str() == row.state)
-            .ok_or_else(|| column("state").corrupt(&row.state, "no such state"))?;
+            .ok_or_else(|| column("state").corrupt(&row.state, "unknown state"))?;
         let total = row
             .progress_total
             .map(|total| column("progress_total").count(i64::from(total)));

@@ -1,20 +1,21 @@
-//! One leader among the workers: who holds an advisory lock.
+//! Leader election among the workers: the leader holds an advisory lock.
 //!
-//! The lock lives on a connection of its own, outside every pool: it ends with the connection, however that ends. The server
-//! notices a leader whose machine is gone by TCP keepalives; the leader notices a server that is gone by asking. Between the
-//! two, two leaders may overlap for seconds; ids of jobs are made of kind and time slot, so that this does no harm.
+//! The lock belongs to a connection outside of every pool, and is released when that connection ends, for whatever reason.
+//! The server detects a leader whose machine is down by TCP keepalives; the leader detects an unavailable server by its
+//! queries. Two leaders may overlap for seconds. That is harmless: the id of a scheduled job consists of its kind and time
+//! slot.
 
 use std::time::Duration;
 
 use arrakis_config::Secret;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
-use crate::{DatabaseOptions, DbError, database::connect_options, measure::named};
+use crate::{DatabaseOptions, DbError, database::connect_options, named_query::named};
 
-/// How long the lock's connection may say nothing. An answer takes a millisecond.
-const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+/// Time limit of each query on the lock's connection. A response normally takes 1 ms.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The server's side of the connection: a leader that is gone is noticed after 5 + 3 x 2 seconds.
+/// Server settings of the connection: the server detects a lost leader after 5 + 3 x 2 seconds.
 const KEEPALIVES: [(&str, &str); 4] = [
     ("tcp_keepalives_idle", "5"),
     ("tcp_keepalives_interval", "2"),
@@ -22,76 +23,76 @@ const KEEPALIVES: [(&str, &str); 4] = [
     ("tcp_user_timeout", "11000"),
 ];
 
-/// What there is one leader of.
+/// What the leader is responsible for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leadership {
-    /// Publishing what is due.
-    Clock,
+    /// Publishing scheduled jobs.
+    ScheduledJobs,
 }
 
 impl Leadership {
-    /// The key of its advisory lock: "arrakis" in ASCII, and a number of its own.
+    /// Key of the advisory lock: "arrakis" in ASCII and a number for each variant.
     const fn key(self) -> i64 {
         0x6172_7261_6b69_7300
             + match self {
-                Self::Clock => 1,
+                Self::ScheduledJobs => 1,
             }
     }
 }
 
-/// A worker's candidacy, and its leadership while it has it. Dropping it gives the lock up.
+/// A worker's connection for leader election. Dropping it releases the lock.
 #[derive(Debug)]
-pub struct Leader {
+pub struct LeaderElection {
     connection: PgConnection,
     leadership: Leadership,
-    leads: bool,
+    is_leader: bool,
 }
 
-impl Leader {
-    /// Connects for a candidacy.
+impl LeaderElection {
+    /// Opens the connection.
     ///
     /// # Errors
-    /// When the database is away.
-    pub async fn candidate(url: &Secret, leadership: Leadership) -> Result<Self, DbError> {
+    /// When the database is unavailable.
+    pub async fn connect(url: &Secret, leadership: Leadership) -> Result<Self, DbError> {
         let limits = DatabaseOptions {
             application_name: "arrakis-leader",
             ..DatabaseOptions::default()
         };
         let options = connect_options(url, &limits).map_err(|e| DbError::new("leader.connect", e))?;
         let options = options.options(KEEPALIVES);
-        let connected = tokio::time::timeout(ANSWER_WITHIN, options.connect()).await;
+        let connected = tokio::time::timeout(RESPONSE_TIMEOUT, options.connect()).await;
         let connection = connected
             .unwrap_or(Err(sqlx::Error::PoolTimedOut))
             .map_err(|e| DbError::new("leader.connect", e))?;
         Ok(Self {
             connection,
             leadership,
-            leads: false,
+            is_leader: false,
         })
     }
 
-    /// Whether this worker leads now: asks for the lock, or asks whether the connection that holds it is still there. To be
-    /// called every few seconds.
+    /// Whether this worker is the leader: tries to take the lock, or checks that the connection which holds it is alive.
+    /// Call it every few seconds.
     ///
     /// # Errors
-    /// When the database does not answer in time. Leadership is lost then: drop this and be a candidate anew.
-    pub async fn leads(&mut self) -> Result<bool, DbError> {
-        let asked = tokio::time::timeout(ANSWER_WITHIN, self.ask()).await;
-        match asked.unwrap_or_else(|_| Err(DbError::new("leader.ask", sqlx::Error::PoolTimedOut))) {
-            Ok(leads) => {
-                self.leads = leads;
-                Ok(leads)
+    /// When the database does not respond in time. The leadership is lost then: drop this and connect again.
+    pub async fn try_lead(&mut self) -> Result<bool, DbError> {
+        let result = tokio::time::timeout(RESPONSE_TIMEOUT, self.take_or_check_lock()).await;
+        match result.unwrap_or_else(|_| Err(DbError::new("leader.check", sqlx::Error::PoolTimedOut))) {
+            Ok(is_leader) => {
+                self.is_leader = is_leader;
+                Ok(is_leader)
             }
             Err(error) => {
-                self.leads = false;
+                self.is_leader = false;
                 Err(error)
             }
         }
     }
 
-    async fn ask(&mut self) -> Result<bool, DbError> {
-        if self.leads {
-            named!("leader.ask", sqlx::query("select").execute(&mut self.connection))?;
+    async fn take_or_check_lock(&mut self) -> Result<bool, DbError> {
+        if self.is_leader {
+            named!("leader.check", sqlx::query("select").execute(&mut self.connection))?;
             return Ok(true);
         }
         named!(
@@ -102,11 +103,11 @@ impl Leader {
         )
     }
 
-    /// What the server goes by to notice that this worker is gone: idle, interval, count of TCP keepalives (seconds, seconds,
-    /// probes), and the milliseconds that sent data may stay unacknowledged.
+    /// Server settings by which the server detects a lost leader: idle time, interval and count of TCP keepalives (seconds,
+    /// seconds, probes), and how long sent data may stay unacknowledged (milliseconds).
     ///
     /// # Errors
-    /// When the database is away.
+    /// When the database is unavailable.
     pub async fn server_settings(&mut self) -> Result<[String; 4], DbError> {
         let mut settings = <[String; 4]>::default();
         for (setting, name) in settings.iter_mut().zip(KEEPALIVES) {
@@ -120,9 +121,9 @@ impl Leader {
         Ok(settings)
     }
 
-    /// Gives the lock up at once, so that another leads without waiting.
+    /// Releases the lock at once, so that another worker becomes the leader without delay.
     pub async fn resign(self) {
-        // Where this fails, the server ends the connection by itself, and the lock with it.
-        let _ = tokio::time::timeout(ANSWER_WITHIN, self.connection.close()).await;
+        // When this fails, the server ends the connection itself, and releases the lock with it.
+        let _ = tokio::time::timeout(RESPONSE_TIMEOUT, self.connection.close()).await;
     }
 }

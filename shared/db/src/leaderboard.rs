@@ -1,4 +1,4 @@
-//! Members measured against the ranking: standings, the leaderboard, the community in numbers.
+//! Members and the ranking: standings, the leaderboard, counts of a community's members.
 
 use std::collections::BTreeMap;
 
@@ -6,66 +6,66 @@ use arrakis_domain::{Address, Balance, Rank, Standing, TierId};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::row::Column;
-use crate::{DbError, Profiles, TokenProfileId, UserId, measure::named};
+use crate::column::Column;
+use crate::{DbError, Profiles, TokenProfileId, UserId, named_query::named};
 
-/// One line of the leaderboard. Serialised for the cache alone.
+/// An entry of the leaderboard. Serialised for the cache only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaderboardEntry {
-    /// Place in this community, from 1.
+    /// Position among the members of this community, from 1.
     pub position: u32,
-    /// Who.
+    /// The member.
     pub user: UserId,
     /// Name in this community.
     pub display_name: String,
     /// Their wallet.
     pub wallet: Address,
-    /// Place among all eligible wallets, here or not.
+    /// Rank among all wallets of the ranking.
     pub rank: Rank,
-    /// What the wallet holds.
+    /// Holding of the wallet.
     pub held: Balance,
     /// Tier as of the last evaluation.
     pub tier: Option<TierId>,
 }
 
-/// A page of the leaderboard. Serialised for the cache alone.
+/// A page of the leaderboard. Serialised for the cache only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaderboardPage {
-    /// Its lines, the best first.
+    /// Its entries, best first.
     pub entries: Vec<LeaderboardEntry>,
-    /// Lines on all pages.
+    /// Number of entries on all pages.
     pub total: u32,
 }
 
-/// A member with what a tier evaluation needs.
+/// A member with rank, holding, and the result of the last evaluation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberStanding {
-    /// Who.
+    /// The member.
     pub user: UserId,
     /// Name in this community.
     pub display_name: String,
-    /// Their wallet, if verified.
+    /// Verified wallet.
     pub wallet: Option<Address>,
-    /// Rank and holding; nothing of either without a wallet or outside the ranking.
+    /// Rank and holding; no rank and a zero holding without a wallet or outside of the ranking.
     pub standing: Standing,
     /// Tier as of the last evaluation.
     pub tier: Option<TierId>,
     /// Best tier ever held.
     pub highest_tier: Option<TierId>,
-    /// Roles given by hand stay.
+    /// Roles of this member are not changed by rules.
     pub protected: bool,
-    /// When they left; `None` while they are here.
+    /// When the member left; `None` while present.
     pub left_at: Option<OffsetDateTime>,
 }
 
-/// The community in numbers. Who has left is in none of them.
+/// Counts of a community's present members.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CommunityNumbers {
+pub struct CommunityCounts {
     /// Members.
     pub members: u32,
     /// Members with a verified wallet.
     pub verified: u32,
-    /// Members by tier; tiers that nobody holds are absent.
+    /// Members by tier; tiers without members are absent.
     pub by_tier: BTreeMap<TierId, u32>,
 }
 
@@ -110,10 +110,10 @@ pub(crate) fn standing(rank: Option<i32>, held: Option<&str>) -> Result<Standing
 }
 
 impl Profiles<'_> {
-    /// A member, here or gone, with rank and holding.
+    /// A member, present or not, with rank and holding.
     ///
     /// # Errors
-    /// When the database is away or a row is corrupt.
+    /// When the database is unavailable or a row is corrupt.
     pub async fn standing(&mut self, token: &TokenProfileId, user: UserId) -> Result<Option<MemberStanding>, DbError> {
         let row = named!(
             "profile.standing",
@@ -133,10 +133,10 @@ impl Profiles<'_> {
         row.map(MemberStanding::try_from).transpose()
     }
 
-    /// Members who are here with rank and holding, by user id from after `after` on: a sync walks them page by page.
+    /// Present members with rank and holding, ordered by user id, after `after`. A sync reads them page by page.
     ///
     /// # Errors
-    /// When the database is away or a row is corrupt.
+    /// When the database is unavailable or a row is corrupt.
     pub async fn standings(
         &mut self,
         token: &TokenProfileId,
@@ -163,10 +163,10 @@ impl Profiles<'_> {
         rows.into_iter().map(MemberStanding::try_from).collect()
     }
 
-    /// Lines of the leaderboard from `offset` on (0 is the first): members who are here and ranked, the best first.
+    /// Entries of the leaderboard from `offset` on (0 is the first): present members with a rank, best first.
     ///
     /// # Errors
-    /// When the database is away or a row is corrupt.
+    /// When the database is unavailable or a row is corrupt.
     pub async fn leaderboard(
         &mut self,
         token: &TokenProfileId,
@@ -176,7 +176,7 @@ impl Profiles<'_> {
         let rows = named!(
             "leaderboard.page",
             sqlx::query!(
-                // One pass: whoever is counted was found on the way to the page.
+                // One pass over the members gives page and count.
                 r#"select user_id as "user_id!", display_name as "display_name!", wallet as "wallet!", tier,
                           rank as "rank!", held::text as "held!", total as "total!"
                      from (select p.user_id, p.display_name, p.wallet, p.tier, e.rank, e.held, count(*) over () as total
@@ -195,7 +195,7 @@ impl Profiles<'_> {
         let total = match rows.first() {
             Some(row) => row.total,
             None if offset == 0 => 0,
-            // Behind the last line: the count came with no line.
+            // Behind the last entry: no row carries the count.
             None => self.ranked(token).await?,
         };
         let column = |name| Column("profiles", name);
@@ -220,7 +220,7 @@ impl Profiles<'_> {
         })
     }
 
-    /// Members who are here and ranked.
+    /// Number of present members with a rank.
     async fn ranked(&mut self, token: &TokenProfileId) -> Result<i64, DbError> {
         named!(
             "leaderboard.total",
@@ -235,10 +235,10 @@ impl Profiles<'_> {
         )
     }
 
-    /// A member's place on the leaderboard, from 1; `None` for who is not on it.
+    /// A member's position on the leaderboard, from 1; `None` for a member without one.
     ///
     /// # Errors
-    /// When the database is away.
+    /// When the database is unavailable.
     pub async fn position(&mut self, token: &TokenProfileId, user: UserId) -> Result<Option<u32>, DbError> {
         let position = named!(
             "leaderboard.position",
@@ -260,13 +260,13 @@ impl Profiles<'_> {
             .transpose()
     }
 
-    /// The community in numbers.
+    /// Counts of the community's present members.
     ///
     /// # Errors
-    /// When the database is away or a row is corrupt.
-    pub async fn numbers(&mut self) -> Result<CommunityNumbers, DbError> {
+    /// When the database is unavailable or a row is corrupt.
+    pub async fn counts(&mut self) -> Result<CommunityCounts, DbError> {
         let rows = named!(
-            "profile.numbers",
+            "profile.counts",
             sqlx::query!(
                 r#"select tier, count(*) as "members!", count(wallet) as "verified!"
                      from profiles where community_id = $1 and left_at is null group by tier"#,
@@ -274,15 +274,15 @@ impl Profiles<'_> {
             )
             .fetch_all(&mut *self.connection)
         )?;
-        let mut numbers = CommunityNumbers::default();
+        let mut counts = CommunityCounts::default();
         for row in rows {
             let members: u32 = Column("profiles", "count").count(row.members)?;
-            numbers.members += members;
-            numbers.verified += Column("profiles", "count").count::<u32>(row.verified)?;
+            counts.members += members;
+            counts.verified += Column("profiles", "count").count::<u32>(row.verified)?;
             if let Some(tier) = Column("profiles", "tier").parse_some(row.tier.as_deref())? {
-                numbers.by_tier.insert(tier, members);
+                counts.by_tier.insert(tier, members);
             }
         }
-        Ok(numbers)
+        Ok(counts)
     }
 }

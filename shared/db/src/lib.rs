@@ -1,57 +1,57 @@
-//! Postgres: migrations, tenant transactions, queries. The only crate that knows sqlx.
+//! PostgreSQL: migrations, tenant transactions, queries. The only crate that uses sqlx.
 //!
-//! Owns the schema (`migrations/`), the three logins' rights, the doors to the data ([`Database::tenant`] for one
-//! community's rows, [`Database::global`] for what belongs to none, [`Admin`] for the few operations that span communities)
-//! and one module of queries per entity. Refuses rules: what a tier is or a badge takes is the domain's.
+//! Owns the schema (`migrations/`), the checks of the three logins' rights, the transactions ([`Database::tenant`] for one
+//! community's rows, [`Database::global`] for tables without a tenant, [`Admin`] for the few operations that span
+//! communities), and one module of queries for each entity. Contains no rules: `arrakis-domain` defines tiers and badges.
 //!
-//! To add a query: a method in its entity's module, with a condition on the tenant of its own besides row-level security,
-//! then `deploy/dev/sqlx-prepare.sh`. To add a table: `migrations/README.md`.
+//! To add a query: a method in its entity's module, with its own condition on the tenant besides row-level security, then
+//! `deploy/dev/sqlx-prepare.sh`. To add a table: `migrations/README.md`.
 
 mod activity;
 mod admin;
 mod audit;
-mod background;
+mod background_permits;
 mod badges;
-mod breaker;
 pub mod catalogue;
+mod circuit_breaker;
+mod column;
 mod community;
 mod database;
 mod eligibility;
 mod error;
+mod evaluation_input;
 mod ids;
 mod inbox;
 mod jobs;
 mod leader;
 mod leaderboard;
 mod login;
-mod measurable;
-pub mod measure;
 mod migrate;
+pub mod named_query;
 mod pool;
 mod presence;
 mod profiles;
-mod ranking_place;
-mod row;
+mod ranking_position;
 pub mod scratch;
 mod statements;
 mod token_profiles;
 
 pub use activity::Activity;
-pub use admin::{Admin, CommunityLine};
+pub use admin::{Admin, CommunitySummary};
 pub use audit::{Actor, AuditEntry, NewAuditEntry};
-pub use badges::{BadgeSource, Badges, HeldBadge, LineageEntry, SHARED_ALREADY};
-pub use breaker::patiently;
+pub use badges::{BadgeLineageEntry, BadgeSource, Badges, HeldBadge, SHARED_ONCE_CONSTRAINT};
+pub use circuit_breaker::with_connection_wait;
 pub use community::{Communities, Community, Frozen, NewCommunity};
-pub use database::{Database, DatabaseOptions, GlobalTx, PoolUse, TenantTx};
-pub use eligibility::{Eligibility, Holder, SyncHealth, TokenFace};
+pub use database::{Database, DatabaseOptions, GlobalTx, PoolUsage, TenantTx};
+pub use eligibility::{Eligibility, Holder, SyncHealth, TokenSummary};
 pub use error::DbError;
+pub use evaluation_input::EvaluationInput;
 pub use ids::{CommunityId, GuildId, SnowflakeError, UserId};
-pub use jobs::{JobRow, JobState, Jobs, NewJob, Outcome, Start};
-pub use leader::{Leader, Leadership};
-pub use leaderboard::{CommunityNumbers, LeaderboardEntry, LeaderboardPage, MemberStanding};
-pub use measurable::Measurable;
-pub use migrate::{Migrated, fingerprint, migrate, newest_version};
-pub use presence::{Presence, Told};
-pub use profiles::{Join, Profile, Profiles, WALLET_IS_ANOTHERS};
-pub use ranking_place::RankingPlace;
+pub use jobs::{JobOutcome, JobRow, JobStart, JobState, Jobs, NewJob};
+pub use leader::{LeaderElection, Leadership};
+pub use leaderboard::{CommunityCounts, LeaderboardEntry, LeaderboardPage, MemberStanding};
+pub use migrate::{MigrationSummary, migrate, newest_schema_version, schema_fingerprint};
+pub use presence::{GatewayPosition, Presence};
+pub use profiles::{JoinOutcome, Profile, Profiles, WALLET_UNIQUE_CONSTRAINT};
+pub use ranking_position::RankingPosition;
 pub use token_profiles::{TokenProfile, TokenProfileId, TokenProfileIdError};

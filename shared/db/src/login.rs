@@ -1,28 +1,27 @@
-//! Whether a login is the one that is meant: row-level security holds for the application's and for nobody stronger.
+//! Checks that a login has the rights of its purpose and no others: row-level security must apply to the application's login.
 //!
-//! A superuser, a login with BYPASSRLS, an owner of the tables and a member of any of their roles read and write every tenant's
-//! rows, or can give themselves the right to. So none of them serves as the application's, however well everything works with
-//! it. Checked for the role that is in force and for the one that logged in: `SET ROLE` can be undone by `RESET ROLE`.
+//! A superuser, a login with BYPASSRLS, an owner of the tables, and a member of any of their roles can read and write every
+//! tenant's rows, or can grant themselves that right. So none of them is accepted as the application's login. The checks
+//! cover the current role and the session's login: `RESET ROLE` undoes `SET ROLE`.
 
 use sqlx::PgConnection;
 
-use crate::migrate::CHECK_WITHIN;
-use crate::pool::Pool;
-use crate::{DbError, measure::named};
+use crate::pool::{Pool, STARTUP_CHECK_TIMEOUT};
+use crate::{DbError, named_query::named};
 
-/// What a connection is for.
+/// Purpose of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Serving: row-level security must apply.
+    /// The application: row-level security must apply.
     App,
-    /// The few operations that span tenants: it must not apply, and that is all the login may do more.
+    /// Operations that span tenants: row-level security must not apply; the login has no other additional right.
     Admin,
-    /// Migrating.
+    /// Migrations.
     Owner,
 }
 
 impl Purpose {
-    /// The variable that holds its URL.
+    /// The environment variable of the login's URL.
     fn variable(self) -> &'static str {
         match self {
             Self::App => "DATABASE_URL",
@@ -31,8 +30,8 @@ impl Purpose {
         }
     }
 
-    /// The login that is meant.
-    fn meant(self) -> &'static str {
+    /// Description of the expected login.
+    fn expected(self) -> &'static str {
         match self {
             Self::App => "the application's, arrakis_app (login, nobypassrls, owner of nothing)",
             Self::Admin => "the admin's, arrakis_admin (login, bypassrls, owner of nothing)",
@@ -41,32 +40,32 @@ impl Purpose {
     }
 }
 
-/// What the catalogue says of a connection's login, over the role in force and the role that logged in.
+/// Rights of a connection's current role and session login, from the catalogue.
 #[derive(Debug, sqlx::FromRow)]
-struct Found {
-    in_force: String,
-    logged_in: String,
+struct LoginRights {
+    current_role: String,
+    session_login: String,
     superuser: bool,
-    bypasses: bool,
+    bypasses_rls: bool,
     creates_roles: bool,
     replicates: bool,
     owns_database: bool,
-    /// A table, view or sequence that the login, or a role of which it is a member, owns.
+    /// A table, view or sequence whose owner is the login or a role of which it is a member.
     owns: Option<String>,
-    /// A role with more rights, of which the login is a member.
+    /// A role with more rights of which the login is a member.
     member_of: Option<String>,
     /// A table that the login may truncate: row-level security does not apply to TRUNCATE.
     truncates: Option<String>,
 }
 
-const FOUND: &str = "
+const LOGIN_RIGHTS: &str = r#"
 with me as (select * from pg_roles where rolname in (current_user, session_user)),
      relation as (
         select c.oid, c.relowner, c.relkind from pg_class c join pg_namespace n on n.oid = c.relnamespace
          where n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and c.relkind in ('r', 'p', 'v', 'm', 'S', 'f'))
-select current_user::text as in_force, session_user::text as logged_in,
+select current_user::text as "current_role", session_user::text as session_login,
        (select bool_or(rolsuper) from me) as superuser,
-       (select bool_or(rolbypassrls) from me) as bypasses,
+       (select bool_or(rolbypassrls) from me) as bypasses_rls,
        (select bool_or(rolcreaterole) from me) as creates_roles,
        (select bool_or(rolreplication) from me) as replicates,
        (select bool_or(pg_has_role(me.oid, datdba, 'member')) from me, pg_database where datname = current_database())
@@ -79,66 +78,64 @@ select current_user::text as in_force, session_user::text as logged_in,
                                      'pg_read_server_files', 'pg_write_server_files', 'pg_maintain')))
            as member_of,
        (select min(relation.oid::regclass::text) from me, relation
-         where relkind in ('r', 'p') and has_table_privilege(me.oid, relation.oid, 'truncate')) as truncates";
+         where relkind in ('r', 'p') and has_table_privilege(me.oid, relation.oid, 'truncate')) as truncates"#;
 
-/// [`check`] by a connection of a pool.
-pub(crate) async fn check_by(pool: &Pool, purpose: Purpose) -> Result<(), DbError> {
-    let lease = pool.acquire(CHECK_WITHIN).await;
-    let mut lease = lease.map_err(|error| DbError::new("login.connect", error))?;
-    check(&mut lease, purpose).await?;
-    lease.done();
+/// [`check`] with a connection of a pool.
+pub(crate) async fn check_pool(pool: &Pool, purpose: Purpose) -> Result<(), DbError> {
+    let connection = pool.acquire(STARTUP_CHECK_TIMEOUT).await;
+    let mut connection = connection.map_err(|error| DbError::new("login.connect", error))?;
+    check(&mut connection, purpose).await?;
+    connection.release();
     Ok(())
 }
 
-/// Refuses a login that may do more, or less, than its purpose needs.
+/// Refuses a login that has more rights, or fewer, than its purpose needs.
 ///
 /// # Errors
-/// [`DbError::Login`] with the login that was found, what is wrong with it, and which one is meant.
+/// [`DbError::Login`] with the login, what is wrong with it, and which login is expected.
 pub(crate) async fn check(connection: &mut PgConnection, purpose: Purpose) -> Result<(), DbError> {
-    let found: Found = named!("login.found", sqlx::query_as(FOUND).fetch_one(&mut *connection))?;
-    match found.complaint(purpose) {
+    let rights: LoginRights = named!("login.rights", sqlx::query_as(LOGIN_RIGHTS).fetch_one(&mut *connection))?;
+    match rights.violation(purpose) {
         None => Ok(()),
-        Some(complaint) => Err(DbError::Login(format!(
-            "{} is the login {}, which {complaint}; the login that is meant is {}: see shared/db/migrations/README.md",
+        Some(violation) => Err(DbError::Login(format!(
+            "{} has the login {}, which {violation}; expected {}: see shared/db/migrations/README.md",
             purpose.variable(),
-            found.name(),
-            purpose.meant(),
+            rights.name(),
+            purpose.expected(),
         ))),
     }
 }
 
-impl Found {
+impl LoginRights {
     fn name(&self) -> String {
-        if self.in_force == self.logged_in {
-            self.in_force.clone()
+        if self.current_role == self.session_login {
+            self.current_role.clone()
         } else {
-            format!("{} (acting as {})", self.logged_in, self.in_force)
+            format!("{} (current role {})", self.session_login, self.current_role)
         }
     }
 
-    fn complaint(&self, purpose: Purpose) -> Option<String> {
+    fn violation(&self, purpose: Purpose) -> Option<String> {
         if self.superuser {
             return Some("is a superuser: row-level security does not apply to it".to_owned());
         }
         match purpose {
-            Purpose::App => self.bypass_complaint().or_else(|| self.stronger_complaint()),
-            Purpose::Admin if !self.bypasses => {
-                Some("does not span tenants (no BYPASSRLS) and would see an empty platform".to_owned())
-            }
-            Purpose::Admin => self.stronger_complaint(),
-            Purpose::Owner if matches!(self.in_force.as_str(), "arrakis_app" | "arrakis_admin") => {
-                Some("must own nothing: what it owns, it could open to itself".to_owned())
-            }
-            Purpose::Owner => self.bypass_complaint(),
+            Purpose::App => self.bypass_violation().or_else(|| self.excess_violation()),
+            Purpose::Admin if !self.bypasses_rls => Some("has no BYPASSRLS: it reads no tenant's rows".to_owned()),
+            Purpose::Admin => self.excess_violation(),
+            Purpose::Owner if matches!(self.current_role.as_str(), "arrakis_app" | "arrakis_admin") => Some(
+                "must not migrate: it would own the tables and could disable row-level security on them".to_owned(),
+            ),
+            Purpose::Owner => self.bypass_violation(),
         }
     }
 
-    fn bypass_complaint(&self) -> Option<String> {
-        self.bypasses
+    fn bypass_violation(&self) -> Option<String> {
+        self.bypasses_rls
             .then(|| "has BYPASSRLS: row-level security does not apply to it".to_owned())
     }
 
-    fn stronger_complaint(&self) -> Option<String> {
+    fn excess_violation(&self) -> Option<String> {
         if self.creates_roles {
             return Some("has CREATEROLE: it can make itself a member of other roles".to_owned());
         }
@@ -150,7 +147,7 @@ impl Found {
         }
         if let Some(owned) = &self.owns {
             return Some(format!(
-                "owns {owned}, or is a member of its owner: an owner can switch row-level security off"
+                "owns {owned}, or is a member of its owner: an owner can disable row-level security"
             ));
         }
         if self.owns_database {
@@ -158,23 +155,24 @@ impl Found {
         }
         let table = self.truncates.as_ref()?;
         Some(format!(
-            "may TRUNCATE {table}, which empties it for every tenant: row-level security does not apply to TRUNCATE"
+            "may TRUNCATE {table}, which deletes the rows of every tenant: row-level security does not apply to TRUNCATE"
         ))
     }
 }
 
-/// Refuses a database that still lets the application's login make tables and schemas: a copy or a restored dump.
+/// Refuses a database in which the application's login may create tables or schemas: a copy or a restored dump that was not
+/// migrated.
 ///
 /// # Errors
-/// [`DbError::Login`] with what is left open and the command that closes it.
-pub(crate) async fn check_leftovers_by(pool: &Pool, purpose: Purpose) -> Result<(), DbError> {
+/// [`DbError::Login`] with these rights and the command that revokes them.
+pub(crate) async fn check_database_rights(pool: &Pool, purpose: Purpose) -> Result<(), DbError> {
     if purpose != Purpose::App {
         return Ok(());
     }
-    let lease = pool.acquire(CHECK_WITHIN).await;
-    let mut lease = lease.map_err(|error| DbError::new("login.connect", error))?;
-    let open: Vec<String> = named!(
-        "login.leftovers",
+    let connection = pool.acquire(STARTUP_CHECK_TIMEOUT).await;
+    let mut connection = connection.map_err(|error| DbError::new("login.connect", error))?;
+    let granted: Vec<String> = named!(
+        "login.database_rights",
         sqlx::query_scalar(
             "select what from (values
                  ('temporary tables', has_database_privilege(current_database(), 'temporary')),
@@ -182,15 +180,15 @@ pub(crate) async fn check_leftovers_by(pool: &Pool, purpose: Purpose) -> Result<
                  ('tables in the schema public', has_schema_privilege('public', 'create'))) as known (what, open)
               where open"
         )
-        .fetch_all(&mut *lease)
+        .fetch_all(&mut *connection)
     )?;
-    lease.done();
-    if open.is_empty() {
+    connection.release();
+    if granted.is_empty() {
         return Ok(());
     }
     Err(DbError::Login(format!(
-        "the login of DATABASE_URL may make {} in this database, as in a copy or a restored dump: run `arrakis-worker migrate` \
-         with DATABASE_OWNER_URL set, which takes these rights from everybody",
-        open.join(", ")
+        "the login of DATABASE_URL may create {} in this database, as in a copy or a restored dump: run `arrakis-worker migrate` \
+         with DATABASE_OWNER_URL set, which revokes these rights from PUBLIC",
+        granted.join(", ")
     )))
 }

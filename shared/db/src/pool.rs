@@ -1,9 +1,9 @@
-//! Connections that are used again, and the one way to borrow one.
+//! The connection pool, and [`PooledConnection`], the one way to use a connection of it.
 //!
-//! deadpool keeps them; sqlx's own pool asks the server twice at every return, which is half of all round trips of a short
-//! transaction. Here a connection whose transaction was ended goes back without a word. One that was dropped in the middle is
-//! rolled back first, beside the caller, within a limit; what cannot be is thrown away, so that neither a tenant nor a lock
-//! is left behind.
+//! deadpool keeps the connections. sqlx's own pool sends two queries to the server at every return, which is half of all
+//! round trips of a short transaction (`docs/decisions/0028`). Here a connection whose transaction has ended returns to the
+//! pool without a message. A connection that was dropped within a transaction is rolled back first, in a task of its own
+//! and within a time limit; one that cannot be rolled back is closed, so that neither a tenant nor a lock is left on it.
 
 use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
@@ -15,32 +15,34 @@ use tokio::time::timeout;
 
 use crate::statements;
 
-/// How long a connection may take to finish what it was dropped in the middle of, and to say that it lives.
-const RELEASE_WITHIN: Duration = Duration::from_secs(3);
-/// A connection that has lain idle for this long is asked whether it lives before it is given out.
-const SURELY_ALIVE: Duration = Duration::from_secs(1);
-/// A connection that has lain idle for this long is closed.
-const IDLE_AT_MOST: Duration = Duration::from_secs(300);
-/// A connection is closed at this age: what the server gathers for a session (cached plans, catalogues) goes with it.
-const AGE_AT_MOST: Duration = Duration::from_secs(1800);
-/// Pauses between attempts to reach a server that is not there.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+/// How long a check at the start of a service may wait for a connection.
+pub(crate) const STARTUP_CHECK_TIMEOUT: Duration = Duration::from_secs(3);
+/// Time limit of a rollback after a drop, and of a ping.
+const RECYCLE_TIMEOUT: Duration = Duration::from_secs(3);
+/// A connection that was idle for this long is pinged before it is used.
+const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
+/// A connection that was idle for this long is closed.
+const MAX_IDLE: Duration = Duration::from_secs(300);
+/// A connection is closed at this age, and with it what the server keeps for a session: cached plans, catalogue entries.
+const MAX_AGE: Duration = Duration::from_secs(1800);
+/// First and longest pause between attempts to reach a server that is unavailable.
+const CONNECT_PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
 /// The pool. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Pool {
-    inner: managed::Pool<Maker>,
+    inner: managed::Pool<ConnectionManager>,
 }
 
-/// Makes connections and decides which may be used again.
+/// Opens connections and decides which are used again.
 #[derive(Debug)]
-struct Maker {
+struct ConnectionManager {
     options: PgConnectOptions,
 }
 
-/// A connection, and when it was last given back.
+/// A connection of the pool with what is known of its state.
 #[derive(Debug)]
-struct Kept {
+struct PoolEntry {
     connection: PgConnection,
     prepared: Prepared,
     idle_since: Instant,
@@ -51,26 +53,26 @@ struct Kept {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Prepared {
     No,
-    /// They were asked for, and the answer has not been read. Nobody can tell, so such a connection is not used again.
-    Perhaps,
+    /// They were sent, and the response was not read. Such a connection is not used again.
+    Unknown,
     Yes,
 }
 
-/// What is said on a connection: one message, whatever the number of its statements.
+/// SQL that is sent as one message, whatever the number of its statements.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Words<'a> {
-    /// SQL as it is.
+pub(crate) enum Statements<'a> {
+    /// SQL without prepared statements.
     Plain(&'a str),
     /// SQL that executes statements of [`statements::PREPARE`] by name.
-    Executing(&'a str),
+    UsingPrepared(&'a str),
 }
 
-impl managed::Manager for Maker {
-    type Type = Kept;
+impl managed::Manager for ConnectionManager {
+    type Type = PoolEntry;
     type Error = sqlx::Error;
 
-    async fn create(&self) -> Result<Kept, sqlx::Error> {
-        Ok(Kept {
+    async fn create(&self) -> Result<PoolEntry, sqlx::Error> {
+        Ok(PoolEntry {
             // Boxed: connecting is rare, and its future is larger than everything else here together.
             connection: Box::pin(self.options.connect()).await?,
             prepared: Prepared::No,
@@ -79,85 +81,86 @@ impl managed::Manager for Maker {
         })
     }
 
-    async fn recycle(&self, kept: &mut Kept, metrics: &managed::Metrics) -> RecycleResult<sqlx::Error> {
-        let idle = kept.idle_since.elapsed();
-        if idle > IDLE_AT_MOST || metrics.age() > AGE_AT_MOST {
-            return Err(RecycleError::message("it is old"));
+    async fn recycle(&self, entry: &mut PoolEntry, metrics: &managed::Metrics) -> RecycleResult<sqlx::Error> {
+        let idle = entry.idle_since.elapsed();
+        if idle > MAX_IDLE || metrics.age() > MAX_AGE {
+            return Err(RecycleError::message("the connection reached its maximum age"));
         }
-        if idle < SURELY_ALIVE {
+        if idle < PING_AFTER_IDLE {
             return Ok(());
         }
-        match timeout(RELEASE_WITHIN, kept.connection.ping()).await {
-            Ok(answered) => answered.map_err(RecycleError::Backend),
-            Err(_) => Err(RecycleError::message("it does not answer")),
+        match timeout(RECYCLE_TIMEOUT, entry.connection.ping()).await {
+            Ok(response) => response.map_err(RecycleError::Backend),
+            Err(_) => Err(RecycleError::message("the connection does not respond")),
         }
     }
 }
 
 impl Pool {
-    /// A pool without connections yet.
-    pub(crate) fn new(options: PgConnectOptions, most: u32) -> Result<Self, sqlx::Error> {
-        let inner = managed::Pool::builder(Maker { options })
-            .max_size(usize::try_from(most).unwrap_or(usize::MAX))
+    /// A pool without open connections.
+    pub(crate) fn new(options: PgConnectOptions, max_connections: u32) -> Result<Self, sqlx::Error> {
+        let inner = managed::Pool::builder(ConnectionManager { options })
+            .max_size(usize::try_from(max_connections).unwrap_or(usize::MAX))
             .runtime(deadpool::Runtime::Tokio1)
             .build()
             .map_err(|error| sqlx::Error::Configuration(error.into()))?;
         Ok(Self { inner })
     }
 
-    /// Borrows a connection, waiting so long at most for one and for a server that is not there.
-    pub(crate) async fn acquire(&self, within: Duration) -> Result<Lease, sqlx::Error> {
-        let deadline = Instant::now() + within;
-        let mut pause = PAUSES.0;
+    /// Acquires a connection within `limit`, opening one or waiting for one. Connects again while the server is unavailable.
+    pub(crate) async fn acquire(&self, limit: Duration) -> Result<PooledConnection, sqlx::Error> {
+        let deadline = Instant::now() + limit;
+        let mut pause = CONNECT_PAUSES.0;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let error = match timeout(left, self.inner.get()).await {
-                Ok(Ok(object)) => return Ok(Lease(Some(object))),
+                Ok(Ok(object)) => return Ok(PooledConnection(Some(object))),
                 Ok(Err(PoolError::Backend(error))) => error,
                 Ok(Err(PoolError::Closed)) => return Err(sqlx::Error::PoolClosed),
                 Ok(Err(PoolError::Timeout(_))) | Err(_) => return Err(sqlx::Error::PoolTimedOut),
                 Ok(Err(other)) => return Err(sqlx::Error::Configuration(other.to_string().into())),
             };
-            if !is_away(&error) || Instant::now() + pause >= deadline {
+            if !is_unavailable(&error) || Instant::now() + pause >= deadline {
                 return Err(error);
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(PAUSES.1);
+            pause = (pause * 2).min(CONNECT_PAUSES.1);
         }
     }
 
-    /// Borrows a connection and says these words on it, which begin a transaction. A connection that proves dead by them is
-    /// replaced: nothing has been done on it yet.
+    /// Acquires a connection and runs these statements on it, which begin a transaction. A connection that turns out to be
+    /// closed is replaced: nothing was done on it yet.
     pub(crate) async fn begin(
         &self,
-        words: Words<'_>,
-        within: Duration,
-    ) -> Result<(Lease, Option<PgRow>), sqlx::Error> {
+        statements: Statements<'_>,
+        limit: Duration,
+    ) -> Result<(PooledConnection, Option<PgRow>), sqlx::Error> {
         loop {
-            let mut lease = self.acquire(within).await?;
-            let used = lease.was_used();
-            match lease.say(words).await {
-                Ok(last) => return Ok((lease, last)),
-                Err(error) if used && is_away(&error) => lease.discard(),
+            let mut connection = self.acquire(limit).await?;
+            let used = connection.was_used();
+            match connection.run(statements).await {
+                Ok(last) => return Ok((connection, last)),
+                Err(error) if used && is_unavailable(&error) => connection.discard(),
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// Connections that are open, and of these the ones that wait for work.
-    pub(crate) fn numbers(&self) -> (usize, usize) {
+    /// Open connections, and how many of them are idle.
+    pub(crate) fn connection_counts(&self) -> (usize, usize) {
         let status = self.inner.status();
         (status.size, status.available.min(status.size))
     }
 
-    /// Closes every connection once it is given back.
+    /// Closes every connection once it is returned.
     pub(crate) fn close(&self) {
         self.inner.close();
     }
 }
 
-/// Whether trying again may help: the server is not there, is starting, has no connection left for us, or broke off.
-fn is_away(error: &sqlx::Error) -> bool {
+/// Whether connecting again may help: the server is unreachable, is starting, has no connection left, or closed the
+/// connection.
+fn is_unavailable(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) => true,
         sqlx::Error::Database(error) => matches!(error.code().as_deref(), Some("57P01" | "57P02" | "57P03" | "53300")),
@@ -165,34 +168,34 @@ fn is_away(error: &sqlx::Error) -> bool {
     }
 }
 
-const GIVEN_BACK: &str = "a lease that was given back is used";
+const ALREADY_RELEASED: &str = "a connection was used after its release";
 
-/// A borrowed connection. Dropped without [`Lease::done`], it is rolled back before anybody else has it.
+/// A connection lent by the pool. Dropped without [`PooledConnection::release`], it is rolled back before it is lent again.
 #[derive(Debug)]
-pub(crate) struct Lease(Option<Object<Maker>>);
+pub(crate) struct PooledConnection(Option<Object<ConnectionManager>>);
 
-impl Lease {
-    /// Gives the connection back as it is: no transaction is open on it, and nothing it was asked is unanswered.
-    pub(crate) fn done(mut self) {
+impl PooledConnection {
+    /// Returns the connection to the pool as it is: no transaction is open on it and every response was read.
+    pub(crate) fn release(mut self) {
         if let Some(object) = self.0.take() {
-            give_back(object);
+            return_to_pool(object);
         }
     }
 
-    /// Says these words; answers the last row that comes back.
-    pub(crate) async fn say(&mut self, words: Words<'_>) -> Result<Option<PgRow>, sqlx::Error> {
+    /// Runs these statements; returns the last row of their results.
+    pub(crate) async fn run(&mut self, statements: Statements<'_>) -> Result<Option<PgRow>, sqlx::Error> {
         let Some(object) = self.0.as_mut() else {
-            unreachable!("{GIVEN_BACK}")
+            unreachable!("{ALREADY_RELEASED}")
         };
-        let (sql, prepares) = match words {
-            Words::Plain(words) => (words.to_owned(), false),
-            Words::Executing(words) if object.prepared == Prepared::Yes => (words.to_owned(), false),
-            // In the same message: on the first use of a connection, and not when it is made, since this waits for whoever has
-            // locked a table.
-            Words::Executing(words) => (format!("{} {words}", statements::PREPARE), true),
+        let (sql, prepares) = match statements {
+            Statements::Plain(sql) => (sql.to_owned(), false),
+            Statements::UsingPrepared(sql) if object.prepared == Prepared::Yes => (sql.to_owned(), false),
+            // In the same message, with the first use of a connection and not when it is opened: PREPARE waits for locks on
+            // tables.
+            Statements::UsingPrepared(sql) => (format!("{} {sql}", statements::PREPARE), true),
         };
         if prepares {
-            object.prepared = Prepared::Perhaps;
+            object.prepared = Prepared::Unknown;
         }
         let rows = sqlx::raw_sql(AssertSqlSafe(sql))
             .fetch_all(&mut object.connection)
@@ -204,12 +207,12 @@ impl Lease {
         Ok(rows.pop())
     }
 
-    /// Whether others had it before: it may have been ended meanwhile, and nobody has noticed.
+    /// Whether the connection was used before: the server may have closed it while it was idle.
     pub(crate) fn was_used(&self) -> bool {
         self.0.as_ref().is_some_and(|object| object.used)
     }
 
-    /// Throws the connection away.
+    /// Closes the connection.
     pub(crate) fn discard(mut self) {
         if let Some(object) = self.0.take() {
             drop(Object::take(object));
@@ -217,43 +220,43 @@ impl Lease {
     }
 }
 
-impl Deref for Lease {
+impl Deref for PooledConnection {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        // Only what consumes the lease takes the connection out of it.
+        // Only methods that consume `self` take the connection.
         match &self.0 {
             Some(object) => &object.connection,
-            None => unreachable!("{GIVEN_BACK}"),
+            None => unreachable!("{ALREADY_RELEASED}"),
         }
     }
 }
 
-impl DerefMut for Lease {
+impl DerefMut for PooledConnection {
     fn deref_mut(&mut self) -> &mut PgConnection {
         match &mut self.0 {
             Some(object) => &mut object.connection,
-            None => unreachable!("{GIVEN_BACK}"),
+            None => unreachable!("{ALREADY_RELEASED}"),
         }
     }
 }
 
-impl Drop for Lease {
+impl Drop for PooledConnection {
     fn drop(&mut self) {
         let Some(mut object) = self.0.take() else { return };
         let runtime = tokio::runtime::Handle::try_current().ok();
-        let Some(runtime) = runtime.filter(|_| object.prepared != Prepared::Perhaps) else {
+        let Some(runtime) = runtime.filter(|_| object.prepared != Prepared::Unknown) else {
             drop(Object::take(object));
             return;
         };
         runtime.spawn(async move {
             let rolled_back = timeout(
-                RELEASE_WITHIN,
+                RECYCLE_TIMEOUT,
                 sqlx::raw_sql("rollback").execute(&mut object.connection),
             )
             .await;
             if matches!(rolled_back, Ok(Ok(_))) {
-                give_back(object);
+                return_to_pool(object);
             } else {
                 drop(Object::take(object));
             }
@@ -261,7 +264,7 @@ impl Drop for Lease {
     }
 }
 
-fn give_back(mut object: Object<Maker>) {
+fn return_to_pool(mut object: Object<ConnectionManager>) {
     object.idle_since = Instant::now();
     object.used = true;
 }

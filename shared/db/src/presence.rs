@@ -1,59 +1,59 @@
-//! Who is here, by what the gateway told.
+//! Which members are present, by the gateway's join and leave events.
 //!
-//! Events of comings and goings are handled late, twice, side by side and in any order. Within one session of the gateway their
-//! sequence numbers say which came first. Between sessions only times are left: Discord's own of a join, and that at which a
-//! leave was received, which may be minutes after it happened.
+//! These events are handled late, repeatedly, concurrently and out of order. Within one gateway session their sequence
+//! numbers order them. Between sessions only times do: Discord's own time of a join, and the time at which a leave was
+//! received, which may be minutes after it happened.
 
 use time::OffsetDateTime;
 
-use crate::profiles::{Join, Profiles};
-use crate::{DbError, UserId, measure::named};
+use crate::profiles::{JoinOutcome, Profiles};
+use crate::{DbError, UserId, named_query::named};
 
-/// Place of an event in the gateway's order.
+/// Position of an event in a gateway session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told<'a> {
+pub struct GatewayPosition<'a> {
     /// Session id.
     pub session: &'a str,
-    /// Sequence number in the session.
-    pub seq: u64,
+    /// Sequence number of the event in the session.
+    pub sequence: u64,
 }
 
-impl Told<'_> {
-    fn stored(self) -> i64 {
-        // Discord counts the events of one session.
-        i64::try_from(self.seq).unwrap_or(i64::MAX)
+impl GatewayPosition<'_> {
+    fn stored_sequence(self) -> i64 {
+        i64::try_from(self.sequence).unwrap_or(i64::MAX)
     }
 }
 
-/// What is known of a member's latest coming or going.
+/// A member's latest join or leave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Presence {
-    /// When they came, by Discord's account.
+    /// When the member joined, by Discord's time.
     pub joined_at: OffsetDateTime,
-    /// When they left; `None` while they are here.
+    /// When the member left; `None` while present.
     pub left_at: Option<OffsetDateTime>,
-    told: Option<(String, i64)>,
+    position: Option<(String, i64)>,
 }
 
 impl Presence {
-    /// Whether this is older than an event; `None` where another session, or no event at all, told of it.
+    /// Whether this is older than an event; `None` when it was not recorded by an event of the same gateway session.
     #[must_use]
-    pub fn precedes(&self, event: Told<'_>) -> Option<bool> {
-        let (session, seq) = self.told.as_ref()?;
-        (session == event.session).then(|| *seq < event.stored())
+    pub fn precedes(&self, event: GatewayPosition<'_>) -> Option<bool> {
+        let (session, sequence) = self.position.as_ref()?;
+        (session == event.session).then(|| *sequence < event.stored_sequence())
     }
 }
 
 impl Profiles<'_> {
-    /// What is known of this user's coming and going; `None` for who was never here.
+    /// This user's latest join or leave; `None` without a profile.
     ///
     /// # Errors
-    /// When the database is away.
+    /// When the database is unavailable.
     pub async fn presence(&mut self, user: UserId) -> Result<Option<Presence>, DbError> {
         let row = named!(
             "profile.presence",
             sqlx::query!(
-                "select joined_at, left_at, told_session, told_seq from profiles where community_id = $1 and user_id = $2",
+                "select joined_at, left_at, gateway_session, gateway_sequence from profiles
+                  where community_id = $1 and user_id = $2",
                 self.community.uuid(),
                 user.stored()
             )
@@ -62,111 +62,111 @@ impl Profiles<'_> {
         Ok(row.map(|row| Presence {
             joined_at: row.joined_at,
             left_at: row.left_at,
-            told: row.told_session.zip(row.told_seq),
+            position: row.gateway_session.zip(row.gateway_sequence),
         }))
     }
 
-    /// As [`Profiles::join`], told by an event: within its session, the order of events decides and not times.
+    /// As [`Profiles::join`], by an event: within its gateway session, sequence numbers decide and not times.
     ///
     /// # Errors
-    /// When the database is away.
-    pub async fn join_told(
+    /// When the database is unavailable.
+    pub async fn join_by_event(
         &mut self,
         user: UserId,
         display_name: &str,
         joined_at: OffsetDateTime,
-        by: Option<Told<'_>>,
-    ) -> Result<Join, DbError> {
+        event: Option<GatewayPosition<'_>>,
+    ) -> Result<JoinOutcome, DbError> {
         let inserted = named!(
             "profile.join",
             sqlx::query_scalar!(
                 // xmax is 0 in a row that was inserted and not updated.
-                r#"insert into profiles (community_id, user_id, display_name, joined_at, told_session, told_seq)
+                r#"insert into profiles (community_id, user_id, display_name, joined_at, gateway_session, gateway_sequence)
                    values ($1, $2, $3, $4, $5, $6)
                    on conflict (community_id, user_id) do update
                       set display_name = excluded.display_name, joined_at = excluded.joined_at, left_at = null,
-                          told_session = excluded.told_session, told_seq = excluded.told_seq, updated_at = now()
-                    where case when profiles.told_session = excluded.told_session
-                               then profiles.told_seq < excluded.told_seq
+                          gateway_session = excluded.gateway_session, gateway_sequence = excluded.gateway_sequence, updated_at = now()
+                    where case when profiles.gateway_session = excluded.gateway_session
+                               then profiles.gateway_sequence < excluded.gateway_sequence
                                else profiles.left_at is null or profiles.left_at < excluded.joined_at end
                    returning (xmax = 0) as "inserted!""#,
                 self.community.uuid(),
                 user.stored(),
                 display_name,
                 joined_at,
-                by.map(|told| told.session),
-                by.map(Told::stored)
+                event.map(|event| event.session),
+                event.map(GatewayPosition::stored_sequence)
             )
             .fetch_optional(&mut *self.connection)
         )?;
         Ok(match inserted {
-            Some(true) => Join::New,
-            Some(false) => Join::Known,
-            None => Join::Stale,
+            Some(true) => JoinOutcome::New,
+            Some(false) => JoinOutcome::Known,
+            None => JoinOutcome::Stale,
         })
     }
 
-    /// As [`Profiles::leave`], told by an event. Who is not known is written down as gone, so that a join that came before
-    /// and is handled after does not make them seem to be here.
+    /// As [`Profiles::leave`], by an event. A user without a profile is recorded as having left, so that an earlier join
+    /// which is handled later does not make the user appear present.
     ///
     /// # Errors
-    /// When the database is away.
-    pub async fn leave_told(
+    /// When the database is unavailable.
+    pub async fn leave_by_event(
         &mut self,
         user: UserId,
         display_name: &str,
         at: OffsetDateTime,
-        by: Told<'_>,
+        event: GatewayPosition<'_>,
     ) -> Result<bool, DbError> {
         let inserted = named!(
             "profile.leave",
             sqlx::query_scalar!(
-                r#"insert into profiles (community_id, user_id, display_name, joined_at, left_at, told_session, told_seq)
+                r#"insert into profiles (community_id, user_id, display_name, joined_at, left_at, gateway_session, gateway_sequence)
                    values ($1, $2, $3, $4, $4, $5, $6)
                    on conflict (community_id, user_id) do update
-                      set left_at = excluded.left_at, told_session = excluded.told_session, told_seq = excluded.told_seq,
+                      set left_at = excluded.left_at, gateway_session = excluded.gateway_session, gateway_sequence = excluded.gateway_sequence,
                           updated_at = now()
                     where profiles.left_at is null
-                      and case when profiles.told_session = excluded.told_session
-                               then profiles.told_seq < excluded.told_seq
+                      and case when profiles.gateway_session = excluded.gateway_session
+                               then profiles.gateway_sequence < excluded.gateway_sequence
                                else profiles.joined_at <= excluded.left_at end
                    returning (xmax = 0) as "inserted!""#,
                 self.community.uuid(),
                 user.stored(),
                 display_name,
                 at,
-                by.session,
-                by.stored()
+                event.session,
+                event.stored_sequence()
             )
             .fetch_optional(&mut *self.connection)
         )?;
         Ok(inserted == Some(false))
     }
 
-    /// Writes down that a member is here because Discord, asked for it, said so: what was noted of a leave before is out of
-    /// date, whatever its time. For a join that [`Profiles::join_told`] found stale.
+    /// Records that a member is present because a request to Discord confirmed it: a recorded leave is then out of date,
+    /// whatever its time. For a join that [`Profiles::join_by_event`] found stale.
     ///
     /// # Errors
-    /// When the database is away.
-    pub async fn found(
+    /// When the database is unavailable.
+    pub async fn confirm_present(
         &mut self,
         user: UserId,
         display_name: &str,
         joined_at: OffsetDateTime,
-        by: Told<'_>,
+        event: GatewayPosition<'_>,
     ) -> Result<(), DbError> {
         named!(
-            "profile.found",
+            "profile.confirm_present",
             sqlx::query!(
                 "update profiles
-                    set display_name = $3, joined_at = $4, left_at = null, told_session = $5, told_seq = $6, updated_at = now()
+                    set display_name = $3, joined_at = $4, left_at = null, gateway_session = $5, gateway_sequence = $6, updated_at = now()
                   where community_id = $1 and user_id = $2",
                 self.community.uuid(),
                 user.stored(),
                 display_name,
                 joined_at,
-                by.session,
-                by.stored()
+                event.session,
+                event.stored_sequence()
             )
             .execute(&mut *self.connection)
         )?;

@@ -1,20 +1,20 @@
-//! Members: who they are, when they came and went, their wallet, and the tier they were last found in.
+//! Profiles: name, joining and leaving, wallet, and the tier of the last evaluation.
 //!
-//! What they did lies in `activity`, what they hold in `leaderboard`. Every write is safe to repeat: Discord tells the same
-//! thing twice, and not always in order.
+//! Activity is in `activity`, holdings in `leaderboard`. Every write is safe to repeat: an event may be delivered twice and
+//! out of order.
 
 use arrakis_domain::{Address, TierId};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use crate::row::Column;
-use crate::{CommunityId, DbError, TenantTx, UserId, measure::named};
+use crate::column::Column;
+use crate::{CommunityId, DbError, TenantTx, UserId, named_query::named};
 
-/// The rule that a wallet is one member's; ask [`DbError::violates`] for it.
-pub const WALLET_IS_ANOTHERS: &str = "profiles_wallet_is_one_members";
+/// Name of the constraint that a wallet belongs to one member, for [`DbError::violates`].
+pub const WALLET_UNIQUE_CONSTRAINT: &str = "profiles_wallet_is_one_members";
 
-/// A member as the platform knows them. Serialised for the cache alone.
+/// A member's profile. Serialised for the cache only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
     /// Discord user.
@@ -23,40 +23,40 @@ pub struct Profile {
     pub display_name: String,
     /// Verified wallet.
     pub wallet: Option<Address>,
-    /// When they came, by Discord's account; the latest coming for who has left before.
+    /// When the member joined, by Discord's time; the latest join of a member who had left.
     pub joined_at: OffsetDateTime,
-    /// When they left; `None` while they are here.
+    /// When the member left; `None` while present.
     pub left_at: Option<OffsetDateTime>,
     /// Tier as of the last evaluation.
     pub tier: Option<TierId>,
-    /// Since when.
+    /// When that tier was reached.
     pub tier_since: Option<OffsetDateTime>,
     /// Best tier ever held.
     pub highest_tier: Option<TierId>,
-    /// Roles given by hand stay as they are.
+    /// Roles of this member are not changed by rules.
     pub protected: bool,
-    /// When the name was put on the waitlist.
+    /// When the member was put on the waitlist.
     pub waitlisted_at: Option<OffsetDateTime>,
-    /// Commands ever used.
+    /// Total number of commands.
     pub commands: u64,
-    /// Messages ever written, where chat is counted.
+    /// Total number of messages, if messages are counted.
     pub messages: u64,
     /// Latest message or command.
     pub last_active_at: Option<OffsetDateTime>,
 }
 
-/// What [`Profiles::join`] found.
+/// Result of [`Profiles::join`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Join {
-    /// Not known before.
+pub enum JoinOutcome {
+    /// The member had no profile.
     New,
-    /// Known: back again, or told twice.
+    /// The member had a profile: a rejoin, or a repeated event.
     Known,
-    /// Told late: the member has left since.
+    /// The event is older than what the profile holds: nothing changed.
     Stale,
 }
 
-/// Queries about the members of a community.
+/// Queries about the profiles of a community.
 #[derive(Debug)]
 pub struct Profiles<'a> {
     pub(crate) connection: &'a mut PgConnection,
@@ -64,7 +64,7 @@ pub struct Profiles<'a> {
 }
 
 impl TenantTx {
-    /// The community's members.
+    /// Queries about the community's profiles.
     pub fn profiles(&mut self) -> Profiles<'_> {
         Profiles {
             community: self.community,
@@ -113,10 +113,10 @@ impl TryFrom<Row> for Profile {
 }
 
 impl Profiles<'_> {
-    /// The member of this Discord user, here or gone.
+    /// The profile of this user, present or not.
     ///
     /// # Errors
-    /// When the database is away or the row is corrupt.
+    /// When the database is unavailable or the row is corrupt.
     pub async fn by_user(&mut self, user: UserId) -> Result<Option<Profile>, DbError> {
         let row = named!(
             "profile.by_user",
@@ -133,10 +133,10 @@ impl Profiles<'_> {
         row.map(Profile::try_from).transpose()
     }
 
-    /// The member with this wallet, here or gone.
+    /// The profile with this wallet, present or not.
     ///
     /// # Errors
-    /// When the database is away or the row is corrupt.
+    /// When the database is unavailable or the row is corrupt.
     pub async fn by_wallet(&mut self, wallet: Address) -> Result<Option<Profile>, DbError> {
         let row = named!(
             "profile.by_wallet",
@@ -153,20 +153,25 @@ impl Profiles<'_> {
         row.map(Profile::try_from).transpose()
     }
 
-    /// Writes down that a member is here. `joined_at` is Discord's own time of joining, which tells a coming back from an
-    /// event that arrives after the leave which followed it.
+    /// Records that a member joined. `joined_at` is Discord's time of joining; it distinguishes a rejoin from a join event
+    /// that is handled after the leave event which followed it.
     ///
     /// # Errors
-    /// When the database is away.
-    pub async fn join(&mut self, user: UserId, display_name: &str, joined_at: OffsetDateTime) -> Result<Join, DbError> {
-        self.join_told(user, display_name, joined_at, None).await
+    /// When the database is unavailable.
+    pub async fn join(
+        &mut self,
+        user: UserId,
+        display_name: &str,
+        joined_at: OffsetDateTime,
+    ) -> Result<JoinOutcome, DbError> {
+        self.join_by_event(user, display_name, joined_at, None).await
     }
 
-    /// Writes down that a member has left. The row stays: wallet, history and badges come back with the member. True when the
-    /// member was here.
+    /// Records that a member left. The row stays: a rejoin restores wallet, history and badges. True when the member was
+    /// present.
     ///
     /// # Errors
-    /// When the database is away.
+    /// When the database is unavailable.
     pub async fn leave(&mut self, user: UserId, at: OffsetDateTime) -> Result<bool, DbError> {
         let done = named!(
             "profile.leave",
@@ -182,10 +187,10 @@ impl Profiles<'_> {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Follows a change of name. True when it is one.
+    /// Updates the display name. True when it changed.
     ///
     /// # Errors
-    /// When the database is away.
+    /// When the database is unavailable.
     pub async fn rename(&mut self, user: UserId, display_name: &str) -> Result<bool, DbError> {
         let done = named!(
             "profile.rename",
@@ -201,10 +206,10 @@ impl Profiles<'_> {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Links a wallet, or unlinks it with `None`. True when the member is known.
+    /// Links a wallet, or unlinks it with `None`. True when the member has a profile.
     ///
     /// # Errors
-    /// A conflict with [`WALLET_IS_ANOTHERS`] when another member has it.
+    /// A conflict with [`WALLET_UNIQUE_CONSTRAINT`] when another member has it.
     pub async fn link_wallet(&mut self, user: UserId, wallet: Option<Address>) -> Result<bool, DbError> {
         let done = named!(
             "profile.link_wallet",
@@ -219,11 +224,11 @@ impl Profiles<'_> {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Sets a member apart, so that roles given by hand stay, or no longer.
+    /// Sets whether rules leave the member's roles unchanged. True when the member has a profile.
     ///
     /// # Errors
-    /// When the database is away.
-    pub async fn protect(&mut self, user: UserId, protected: bool) -> Result<bool, DbError> {
+    /// When the database is unavailable.
+    pub async fn set_protected(&mut self, user: UserId, protected: bool) -> Result<bool, DbError> {
         let done = named!(
             "profile.protect",
             sqlx::query!(
@@ -237,11 +242,12 @@ impl Profiles<'_> {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Puts a member on the waitlist, or takes them off with `None`. A second time keeps the first.
+    /// Puts a member on the waitlist, or removes the member with `None`. A repeated call keeps the first time. True when
+    /// the member has a profile.
     ///
     /// # Errors
-    /// When the database is away.
-    pub async fn waitlist(&mut self, user: UserId, at: Option<OffsetDateTime>) -> Result<bool, DbError> {
+    /// When the database is unavailable.
+    pub async fn set_waitlisted(&mut self, user: UserId, at: Option<OffsetDateTime>) -> Result<bool, DbError> {
         let done = named!(
             "profile.waitlist",
             sqlx::query!(
@@ -258,11 +264,11 @@ impl Profiles<'_> {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Writes down the outcome of an evaluation: the tier held now and the best one ever (the caller knows the ladder). A tier
-    /// that is held for the first time is remembered for good. True when the tier has changed.
+    /// Records the result of an evaluation: the current tier and the highest one ever held. A tier that is held for the
+    /// first time is added to [`Profiles::tiers_reached`]. True when either tier changed.
     ///
     /// # Errors
-    /// When the database is away.
+    /// When the database is unavailable.
     pub async fn record_tier(
         &mut self,
         user: UserId,
@@ -304,10 +310,10 @@ impl Profiles<'_> {
         Ok(changed.rows_affected() > 0)
     }
 
-    /// When each tier was first reached, the earliest first.
+    /// When each tier was first reached, earliest first.
     ///
     /// # Errors
-    /// When the database is away or a row is corrupt.
+    /// When the database is unavailable or a row is corrupt.
     pub async fn tiers_reached(&mut self, user: UserId) -> Result<Vec<(TierId, OffsetDateTime)>, DbError> {
         let rows = named!(
             "tier.reached_by",

@@ -1,35 +1,35 @@
-//! Databases of tests: each a copy of a template that had the migrations once. Used by `arrakis-test-support` alone; it lies
-//! here since nobody else speaks SQL.
+//! Databases for tests: each is a copy of a template to which the migrations were applied once. Only `arrakis-test-support`
+//! uses this module; it is here because no other crate uses SQL.
 
 use std::time::{Duration, SystemTime};
 
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
 
-use crate::{DbError, measure::named, migrate};
+use crate::{DbError, migrate, named_query::named};
 
-/// Advisory lock of whoever makes the template.
+/// Key of the advisory lock of the process that creates the template.
 const TEMPLATE_LOCK: i64 = 0x6172_7261_6b69_7300;
-/// Begin of the names of what this module makes. A template goes on with the schema's fingerprint, a test's database with the
-/// second in which it was made.
+/// Prefixes of database names. A template's name continues with the fingerprint of the schema, that of a test's database
+/// with the time of its creation in seconds.
 const TEMPLATE_PREFIX: &str = "arrakis_template_";
 const TEST_PREFIX: &str = "arrakis_test_";
-/// A database older than this was left by a test that was killed.
-const LEFT_BEHIND: Duration = Duration::from_secs(3600);
+/// A test's database older than this was left by a test that was killed.
+const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
 
-/// Makes a database with this build's schema and nothing in it. Answers its name; the owner of `owner_url` must be allowed to
-/// create databases.
+/// Creates a database with this build's schema and no rows. Returns its name. The login of `owner_url` needs CREATEDB.
 ///
 /// # Errors
-/// When the server is away or refuses.
+/// When the server is unavailable or refuses.
 pub async fn create(owner_url: &str) -> Result<String, DbError> {
     let options = parse(owner_url)?;
     let mut owner = connect(&options).await?;
-    let template = format!("{TEMPLATE_PREFIX}{}", migrate::fingerprint());
+    let template = format!("{TEMPLATE_PREFIX}{}", migrate::schema_fingerprint());
     if !exists(&mut owner, &template).await? {
-        make_template(&mut owner, &options, &template).await?;
+        create_template(&mut owner, &options, &template).await?;
     }
     let name = format!("{TEST_PREFIX}{}_{}", seconds_now(), uuid::Uuid::new_v4().simple());
-    // Names are made above of letters, digits and underscores. Copying files costs a fifth of logging every page.
+    // The names above hold only letters, digits and underscores. Copying files takes a fifth of the time of logging every
+    // page.
     named!(
         "scratch.create",
         sqlx::raw_sql(AssertSqlSafe(format!(
@@ -37,9 +37,9 @@ pub async fn create(owner_url: &str) -> Result<String, DbError> {
         )))
         .execute(&mut owner)
     )?;
-    // A copy has no privileges of its template: see `migrate::close_database`.
+    // A copy does not have its template's privileges: see `migrate::revoke_public_rights`.
     named!(
-        "scratch.close_database",
+        "scratch.revoke_public_rights",
         sqlx::raw_sql(AssertSqlSafe(format!(
             "revoke temporary, create on database {name} from public"
         )))
@@ -49,11 +49,11 @@ pub async fn create(owner_url: &str) -> Result<String, DbError> {
     Ok(name)
 }
 
-/// Drops a database that [`create`] made. Whoever is still connected to it by one of these logins is cut off: Postgres lets
-/// each login end its own sessions only.
+/// Drops a database that [`create`] created. Ends the sessions that these logins still have in it: PostgreSQL permits each
+/// login to end only its own.
 ///
 /// # Errors
-/// When the server is away or refuses.
+/// When the server is unavailable or refuses.
 pub async fn drop(owner_url: &str, other_logins: &[&str], name: &str) -> Result<(), DbError> {
     let mut owner = connect(&parse(owner_url)?).await?;
     let connected: Vec<String> = named!(
@@ -67,18 +67,18 @@ pub async fn drop(owner_url: &str, other_logins: &[&str], name: &str) -> Result<
     for url in other_logins {
         let options = parse(url)?;
         if connected.iter().any(|login| login == options.get_username()) {
-            cut_off(&options, name).await?;
+            end_sessions(&options, name).await?;
         }
     }
     drop_database(&mut owner, name).await?;
     named!("scratch.close", owner.close())
 }
 
-/// Ends the sessions of this login in a database, and waits until they have ended.
-async fn cut_off(login: &PgConnectOptions, name: &str) -> Result<(), DbError> {
+/// Ends the sessions of this login in a database and waits for their end.
+async fn end_sessions(login: &PgConnectOptions, name: &str) -> Result<(), DbError> {
     let mut connection = connect(login).await?;
     named!(
-        "scratch.cut_off",
+        "scratch.end_sessions",
         sqlx::query(
             "select pg_terminate_backend(pid, 5000) from pg_stat_activity
               where datname = $1 and usename = current_user and pid <> pg_backend_pid()"
@@ -89,16 +89,16 @@ async fn cut_off(login: &PgConnectOptions, name: &str) -> Result<(), DbError> {
     named!("scratch.close", connection.close())
 }
 
-/// One process makes the template, the others wait at the lock and find it made. It gets its name last, so that one made
-/// half is never taken for whole.
-async fn make_template(owner: &mut PgConnection, options: &PgConnectOptions, template: &str) -> Result<(), DbError> {
-    // Without a limit of time: it lasts as long as another process takes to make the template.
+/// Creates the template in one process, while the others wait for the lock. The template gets its name last, so that an
+/// incomplete one is never copied.
+async fn create_template(owner: &mut PgConnection, options: &PgConnectOptions, template: &str) -> Result<(), DbError> {
+    // Without a time limit: another process may be creating the template.
     let waiting = sqlx::query("select pg_advisory_lock($1)")
         .bind(TEMPLATE_LOCK)
         .execute(&mut *owner);
     waiting.await.map_err(|source| DbError::new("scratch.lock", source))?;
     if !exists(owner, template).await? {
-        sweep(owner).await?;
+        drop_abandoned(owner).await?;
         let unfinished = format!("{TEST_PREFIX}{}_template_{}", seconds_now(), std::process::id());
         named!(
             "scratch.create",
@@ -123,7 +123,7 @@ async fn make_template(owner: &mut PgConnection, options: &PgConnectOptions, tem
 }
 
 /// Drops templates of other schemas and databases of tests that were killed.
-async fn sweep(owner: &mut PgConnection) -> Result<(), DbError> {
+async fn drop_abandoned(owner: &mut PgConnection) -> Result<(), DbError> {
     let names: Vec<String> = named!(
         "scratch.list",
         sqlx::query_scalar(
@@ -135,10 +135,10 @@ async fn sweep(owner: &mut PgConnection) -> Result<(), DbError> {
     )?;
     let now = seconds_now();
     for name in names {
-        let made_at = name
+        let created_at = name
             .strip_prefix(TEST_PREFIX)
             .and_then(|rest| rest.split('_').next()?.parse::<u64>().ok());
-        if made_at.is_none_or(|made_at| now.saturating_sub(made_at) > LEFT_BEHIND.as_secs()) {
+        if created_at.is_none_or(|created_at| now.saturating_sub(created_at) > ABANDONED_AFTER.as_secs()) {
             drop_database(owner, &name).await?;
         }
     }
@@ -147,7 +147,7 @@ async fn sweep(owner: &mut PgConnection) -> Result<(), DbError> {
 
 async fn drop_database(owner: &mut PgConnection, name: &str) -> Result<(), DbError> {
     if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-        return Err(DbError::Schema(format!("`{name}` is no name of a test's database")));
+        return Err(DbError::Schema(format!("`{name}` is not the name of a test database")));
     }
     let sql = format!("drop database if exists {name} with (force)");
     named!("scratch.drop", sqlx::raw_sql(AssertSqlSafe(sql)).execute(owner))?;

@@ -1,20 +1,20 @@
-//! What nearly every transaction of a community says first and last.
+//! Statements that nearly every transaction of a community begins and ends with, prepared in SQL.
 //!
-//! Several statements in one message are one round trip, but the protocol cannot prepare such a message: each would be planned
-//! every time. So these are prepared in SQL when a connection first needs them, and executed by name with literals, which have to be safe:
-//! numbers, uuids, and a text's bytes in hex. What they say comes back as text.
+//! Several statements in one message are one round trip, but the protocol cannot prepare such a message: PostgreSQL would
+//! plan each statement every time. So these are prepared by `PREPARE` when a connection first needs them, and executed by
+//! name with literals. A literal must be safe: a number, a UUID, or the bytes of a text in hex. Results are in text format.
+//! Why: `docs/decisions/0030`.
 
 use time::OffsetDateTime;
 
 use crate::{CommunityId, UserId};
 
-/// Prepares them.
+/// SQL that prepares the statements.
 pub(crate) const PREPARE: &str = concat!(
     // Sets the tenant that a guild belongs to.
     "prepare enter_guild (bigint) as
      select set_config('app.current_tenant', community_id::text, true) as tenant from guild_routes where guild_id = $1;",
-    // The community of the transaction's tenant. The token's face belongs to every answer, so it comes along. Times are
-    // microseconds since 1970.
+    // The community of the transaction's tenant, with what every reply shows of its token. Times are microseconds since 1970.
     "prepare current_community as
      select c.community_id, c.guild_id, c.name, c.theme, c.rule_set, c.plan, c.token_profile_id,
             (extract(epoch from c.frozen_at) * 1000000)::bigint as frozen_us, c.frozen_reason,
@@ -24,8 +24,8 @@ pub(crate) const PREPARE: &str = concat!(
        join token_profiles t using (token_profile_id)
        left join eligibility_health_status h using (token_profile_id)
       where c.community_id = nullif(current_setting('app.current_tenant', true), '')::uuid;",
-    // Claims an event ($2) and counts what a member ($3) did. Who is not known is not counted. False, and nothing counted,
-    // where the event was claimed before.
+    // Claims an event ($2) and counts the activity of a member ($3), if there is such a profile. False, and nothing
+    // counted, when the event was claimed before.
     "prepare count_once (uuid, text, bigint, integer, integer, timestamptz) as
      with claimed as (
          insert into inbox (community_id, event_id) values ($1, $2) on conflict do nothing returning community_id),
@@ -43,15 +43,15 @@ pub(crate) const PREPARE: &str = concat!(
      select exists (select from claimed) as counted;",
 );
 
-/// The community of the transaction's tenant.
+/// Reads the community of the transaction's tenant.
 pub(crate) const CURRENT_COMMUNITY: &str = "execute current_community";
 
-/// Sets the tenant of a guild, and gives a row where it has one.
+/// Sets the transaction's tenant to the community of a guild; no row when the guild has none.
 pub(crate) fn enter_guild(guild: i64) -> String {
     format!("execute enter_guild({guild})")
 }
 
-/// Counts a activity of these numbers of commands and messages once for an event, and says whether it did.
+/// Counts this many commands and messages once for an event; the row says whether they were counted.
 pub(crate) fn count_once(
     community: CommunityId,
     event_id: &str,
@@ -66,8 +66,7 @@ pub(crate) fn count_once(
     format!("execute count_once('{community}', {event}, {user}, {commands}, {messages}, {at})")
 }
 
-/// SQL of this text that no quote, backslash or setting of the server can end early: its bytes in hex.
+/// A SQL expression for this text, by its bytes in hex: no quote, backslash or server setting can end it early.
 fn text_literal(text: &str) -> String {
-    let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
-    format!("convert_from(decode('{hex}', 'hex'), 'UTF8')")
+    format!("convert_from(decode('{}', 'hex'), 'UTF8')", hex::encode(text))
 }

@@ -1,4 +1,4 @@
-//! What counts as holding: which token on which chain, and which of its logs.
+//! Token profiles: which token on which chain counts as holding, and by which of its logs.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,25 +6,27 @@ use std::str::FromStr;
 use arrakis_domain::Address;
 use serde::{Deserialize, Serialize};
 
+use crate::column::Column;
 use crate::eligibility::Eligibility;
-use crate::row::Column;
-use crate::{DbError, measure::named};
+use crate::{DbError, named_query::named};
 
 /// Name of a token profile: `bgt`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TokenProfileId(String);
 
-/// A text that cannot name a token profile.
+/// A text that is not a name of a token profile.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no token profile; use 1 to 50 lower-case letters, digits, `-` and `_`, starting with a letter")]
+#[error(
+    "`{0}` is not a name of a token profile; use 1 to 50 lower-case letters, digits, `-` and `_`, starting with a letter"
+)]
 pub struct TokenProfileIdError(String);
 
 impl TokenProfileId {
-    /// Checks the text.
+    /// A checked name.
     ///
     /// # Errors
-    /// When it is no name.
+    /// When the text is not a name.
     pub fn new(text: impl Into<String>) -> Result<Self, TokenProfileIdError> {
         let text = text.into();
         let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
@@ -70,26 +72,26 @@ impl fmt::Display for TokenProfileId {
     }
 }
 
-/// A token profile.
+/// A token profile: which token counts as holding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenProfile {
-    /// Its name in data.
+    /// Its name in configuration and in the database.
     pub id: TokenProfileId,
-    /// What people read.
+    /// Its display name.
     pub name: String,
     /// The token's symbol.
     pub symbol: String,
-    /// Chain id, as EIP-155 has it.
+    /// Chain id of EIP-155.
     pub chain_id: u64,
-    /// The token's contract.
+    /// Address of the token's contract.
     pub contract: Address,
-    /// Its decimals; amounts in the database have 18 whatever it says.
+    /// Decimals of the token; amounts in the database are scaled to 18.
     pub decimals: u8,
-    /// Transfers from here are claims; `None`: every transfer adds to its receiver.
+    /// Transfers from this address are claims; `None`: every transfer adds to its receiver.
     pub claims_from: Option<Address>,
-    /// Transfers to here are burns; `None`: every transfer subtracts from its sender.
+    /// Transfers to this address are burns; `None`: every transfer subtracts from its sender.
     pub burns_to: Option<Address>,
-    /// No logs of the token before this block.
+    /// The token has no logs before this block.
     pub start_block: u64,
 }
 
@@ -97,7 +99,7 @@ impl Eligibility<'_> {
     /// The token profile of this name.
     ///
     /// # Errors
-    /// When the database is away or the row is corrupt.
+    /// When the database is unavailable or the row is corrupt.
     pub async fn token_profile(&mut self, id: &TokenProfileId) -> Result<Option<TokenProfile>, DbError> {
         let row = named!(
             "token_profile.get",
@@ -123,16 +125,16 @@ impl Eligibility<'_> {
         }))
     }
 
-    /// Writes a token profile, in place of the one of the same name.
+    /// Writes a token profile and replaces one of the same name.
     ///
     /// # Errors
-    /// When the database is away, or a number is larger than `bigint`.
+    /// When the database is unavailable, or a number is larger than a `bigint`.
     pub async fn put_token_profile(&mut self, profile: &TokenProfile) -> Result<(), DbError> {
         let column = |name| Column("token_profiles", name);
         let chain_id = i64::try_from(profile.chain_id)
-            .map_err(|_| column("chain_id").corrupt(profile.chain_id, "larger than the database can hold"))?;
+            .map_err(|_| column("chain_id").corrupt(profile.chain_id, "larger than a bigint"))?;
         let start_block = i64::try_from(profile.start_block)
-            .map_err(|_| column("start_block").corrupt(profile.start_block, "larger than the database can hold"))?;
+            .map_err(|_| column("start_block").corrupt(profile.start_block, "larger than a bigint"))?;
         named!(
             "token_profile.put",
             sqlx::query!(
@@ -164,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_plain_lower_case() {
+    fn names_are_lower_case() {
         assert!(TokenProfileId::new("bgt").is_ok());
         for text in ["", "BGT", "9", "a b", &"x".repeat(51)] {
             assert!(TokenProfileId::new(text).is_err(), "{text}");

@@ -102,7 +102,7 @@ impl Answer {
     /// What the proxy says about an answer that it made by itself.
     pub(crate) fn by_proxy(&self) -> Option<ProxyError> {
         let name = self.headers.get(proxy::PROXY_ERROR)?.to_str().ok()?;
-        ProxyError::named(name)
+        ProxyError::from_name(name)
     }
 
     /// How many times the proxy asked Discord.

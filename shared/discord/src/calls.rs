@@ -115,9 +115,9 @@ impl Calls {
         let began = Instant::now();
         let transport = &self.discord.inner.transport;
         let headers = self.headers(request);
-        fail_point::hit_at("worker.calling", &[route]).await;
+        fail_point::hit_at("discord.calling", &[route]).await;
         let sent = transport.send(request, &headers, until, self.patience).await;
-        fail_point::hit_at("worker.called", &[route]).await;
+        fail_point::hit_at("discord.called", &[route]).await;
         if let Some(date) = sent.answer.as_ref().and_then(Answer::discords_date) {
             self.discord.inner.clock.observe(date, began, Instant::now());
         }

@@ -3,7 +3,7 @@
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use arrakis_fuzz::{Fuzz, HttpText};
+use arrakis_fuzz::{Fuzz, HttpInput};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::time::Instant;
@@ -13,7 +13,7 @@ use crate::clock::DiscordClock;
 use crate::error::Error;
 
 fn answer(input: &[u8]) -> Answer {
-    let text = HttpText::read(input);
+    let text = HttpInput::read(input);
     let mut headers = HeaderMap::new();
     for (name, value) in &text.headers {
         if let (Ok(name), Ok(value)) = (HeaderName::from_str(name), HeaderValue::from_bytes(value)) {
@@ -46,8 +46,8 @@ fn answers() {
         "date: ",
     ];
     let fuzz = Fuzz::target(env!("CARGO_MANIFEST_DIR"), "answers")
-        .words(&words)
-        .memory(128, 256 << 10)
+        .dictionary(&words)
+        .max_memory(128, 256 << 10)
         .cases(6_000);
     fuzz.run(|input| {
         let answer = answer(input);

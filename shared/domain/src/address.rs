@@ -1,34 +1,34 @@
-//! Wallet addresses: twenty bytes, written in lower-case hex.
+//! Wallet addresses: 20 bytes, written in lower-case hex.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A wallet's address. Printed and stored in lower case, read in any case: the mixed case of EIP-55 is a checksum for
-/// typists and says nothing about which wallet it is.
+/// Address of a wallet. Printed and stored in lower case, parsed in any case: the mixed case of EIP-55 is a checksum
+/// against typing errors and not a part of the address.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address([u8; 20]);
 
-/// A text that is no address.
+/// A text that is not an address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no wallet address; one is `0x` and 40 hexadecimal digits")]
+#[error("`{0}` is not a wallet address; write `0x` and 40 hexadecimal digits")]
 pub struct AddressError(String);
 
 impl Address {
-    /// From its bytes.
+    /// The address with these bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 20]) -> Self {
         Self(bytes)
     }
 
-    /// Its bytes.
+    /// The bytes of the address.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 20] {
         &self.0
     }
 
-    /// For people: the ends alone, `0x1234…abcd`.
+    /// A shortened form for display: `0x1234…abcd`.
     #[must_use]
     pub fn short(&self) -> String {
         let [a, b, .., y, z] = self.0;
@@ -38,8 +38,7 @@ impl Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("0x")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "0x{}", hex::encode(self.0))
     }
 }
 
@@ -53,20 +52,14 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        // What a stranger typed goes into the message cut short: forty digits and a little.
+        // The message holds at most 48 characters of the input.
         let refuse = || AddressError(text.chars().take(48).collect());
         let digits = text
             .strip_prefix("0x")
             .or_else(|| text.strip_prefix("0X"))
             .ok_or_else(refuse)?;
-        if digits.len() != 40 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(refuse());
-        }
         let mut bytes = [0; 20];
-        for (byte, pair) in bytes.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
-            let pair = std::str::from_utf8(pair).map_err(|_| refuse())?;
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| refuse())?;
-        }
+        hex::decode_to_slice(digits, &mut bytes).map_err(|_| refuse())?;
         Ok(Self(bytes))
     }
 }
@@ -92,24 +85,24 @@ mod tests {
 
     proptest! {
         #[test]
-        fn text_round_trips_in_any_case(bytes in any::<[u8; 20]>()) {
+        fn address_parses_in_any_case(bytes in any::<[u8; 20]>()) {
             let address = Address::from_bytes(bytes);
             prop_assert_eq!(address.to_string().parse(), Ok(address));
-            let shouted = format!("0x{}", address.to_string()[2..].to_uppercase());
-            prop_assert_eq!(shouted.parse(), Ok(address));
+            let upper = format!("0x{}", address.to_string()[2..].to_uppercase());
+            prop_assert_eq!(upper.parse(), Ok(address));
             prop_assert_eq!(serde_json::from_str::<Address>(&serde_json::to_string(&address).unwrap()).unwrap(), address);
         }
     }
 
     #[test]
-    fn people_see_the_ends() {
+    fn short_form_shows_both_ends() {
         let bgt: Address = "0x656b95E550C07a9ffe548bd4085c72418Ceb1dba".parse().unwrap();
         assert_eq!(bgt.short(), "0x656b…1dba");
         assert_eq!(bgt.to_string(), "0x656b95e550c07a9ffe548bd4085c72418ceb1dba");
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn malformed_address_is_refused() {
         for text in [
             "",
             "0x",

@@ -1,89 +1,89 @@
-//! Badges: what earns one, told from typed facts about a member.
+//! Badges and the rules by which members earn them.
 //!
-//! To add a kind, add a variant to [`BadgeRule`], what it needs to [`MemberFacts`], and its spelling to the loader of
-//! themes.
+//! To add a rule, add a variant to [`BadgeRule`], the facts that it needs to [`MemberFacts`], and its YAML key to the
+//! loader of themes.
 
 use std::collections::BTreeSet;
 
 use crate::{BadgeId, Ladder, TierId};
 
-/// Days over which activity is counted.
+/// Length of the window in which days with activity are counted, in days.
 pub const ACTIVITY_WINDOW_DAYS: u8 = 30;
 
 /// A badge of a theme.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Badge {
-    /// Its stable name.
+    /// Its id in theme files and in the database.
     pub id: BadgeId,
-    /// What people read.
+    /// Its display name.
     pub name: String,
-    /// One emoji that stands for it.
+    /// Its emoji.
     pub emoji: String,
-    /// What it was given for, in one sentence.
+    /// Its description, one sentence.
     pub description: String,
-    /// What earns it.
+    /// The rule by which members earn it.
     pub earned_by: BadgeRule,
 }
 
-/// What earns a badge.
+/// A rule by which members earn a badge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BadgeRule {
-    /// Member of the community for so many days.
+    /// Member of the community for at least this many days.
     Tenure {
         /// Full days since joining.
         days: u32,
     },
-    /// Ever held this tier or a higher one: who rises straight to the top has passed every step below.
+    /// Ever held this tier or a higher one.
     Reached {
-        /// The tier to reach.
+        /// The tier.
         tier: TierId,
     },
-    /// Wrote or used a command on so many of the last [`ACTIVITY_WINDOW_DAYS`] days.
+    /// Wrote a message or used a command on at least this many of the last [`ACTIVITY_WINDOW_DAYS`] days.
     Active {
         /// Days with activity, 1 to [`ACTIVITY_WINDOW_DAYS`].
         days: u8,
     },
-    /// Held this tier once and does not now.
+    /// Held this tier before and does not hold it now.
     FormerHolder {
-        /// The tier that was held.
+        /// The tier.
         tier: TierId,
     },
-    /// Among the first so many members.
+    /// Among the first members to join.
     Early {
-        /// How many came first.
+        /// Number of first members.
         first: u32,
     },
     /// Given by an admin.
     Given,
-    /// Given by a member who has it; the lineage is kept by the database.
+    /// Shared by a member who holds it.
     Shared,
 }
 
-/// What is known of a member, as the database keeps it.
+/// Facts about a member that rules depend on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemberFacts {
     /// Full days since joining.
     pub tenure_days: u32,
-    /// 1 for the first member of the community; `None` when it is not known.
+    /// Position in the order of joining, 1 for the first member; `None` when it is behind every `Early` rule.
     pub join_order: Option<u32>,
-    /// Every tier ever held.
+    /// Tiers ever held.
     pub reached: BTreeSet<TierId>,
     /// Days with a message or a command among the last [`ACTIVITY_WINDOW_DAYS`].
     pub active_days: u8,
     /// Badges given by an admin or shared by a member.
     pub given: BTreeSet<BadgeId>,
-    /// Has put the name on the waitlist.
+    /// Whether the member is on the waitlist.
     pub waitlisted: bool,
 }
 
 impl Badge {
-    /// Whether a member of these facts, who holds `tier` now, has the badge. `ladder` says which tiers are higher.
+    /// Whether a member with these facts who holds `tier` earns the badge. `ladder` orders the tiers.
     #[must_use]
     pub fn is_earned(&self, facts: &MemberFacts, tier: Option<&TierId>, ladder: &Ladder) -> bool {
         match &self.earned_by {
             BadgeRule::Tenure { days } => facts.tenure_days >= *days,
             BadgeRule::Reached { tier: wanted } => ladder
-                .and_above(wanted)
+                .tier_and_above(wanted)
                 .into_iter()
                 .any(|above| tier == Some(above) || facts.reached.contains(above)),
             BadgeRule::Active { days } => facts.active_days >= *days,
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn each_rule_turns_at_its_boundary() {
+    fn rules_change_at_their_boundaries() {
         let facts = |tenure_days, active_days, join_order| MemberFacts {
             tenure_days,
             active_days,
@@ -133,17 +133,14 @@ mod tests {
     }
 
     #[test]
-    fn a_higher_tier_counts_as_having_passed_the_lower() {
+    fn higher_tier_counts_as_having_reached_the_lower() {
         let rule = || BadgeRule::Reached { tier: tier("hajra") };
         let once = MemberFacts {
             reached: [tier("fedaykin")].into(),
             ..MemberFacts::default()
         };
         assert!(earned(rule(), &once, None), "reached before, nothing now");
-        assert!(
-            earned(rule(), &MemberFacts::default(), Some("naib")),
-            "reached this moment"
-        );
+        assert!(earned(rule(), &MemberFacts::default(), Some("naib")), "reached now");
         assert!(!earned(rule(), &MemberFacts::default(), None));
         assert!(!earned(
             BadgeRule::Reached { tier: tier("naib") },
@@ -153,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_former_holder_holds_it_no_more() {
+    fn former_holder_badge_requires_that_the_tier_is_not_held() {
         let rule = || BadgeRule::FormerHolder { tier: tier("naib") };
         let once = MemberFacts {
             reached: [tier("naib")].into(),
@@ -166,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn given_badges_are_those_that_were_given() {
+    fn given_and_shared_badges_follow_the_facts() {
         let has = MemberFacts {
             given: [BadgeId::new("badge").unwrap()].into(),
             ..MemberFacts::default()

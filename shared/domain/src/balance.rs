@@ -1,7 +1,7 @@
 //! Exact token amounts: 256-bit integers of 18 decimals, never floats.
 //!
-//! Owns reading and printing them without loss. Refuses signs, exponents, thousands marks and more than 18 decimals on
-//! input, since each of those has been read in two ways by two programs before. For people see [`Balance::grouped`].
+//! Parses and prints amounts without loss. Signs, exponents, thousands separators and more than 18 decimals are refused,
+//! because programs interpret them differently. For display see [`Balance::grouped`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,129 +10,129 @@ use ruint::aliases::U256;
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::grouped::{Grouped, Rounding};
+use crate::grouped::{GroupedBalance, Rounding};
 
-/// How much of a token a wallet holds, in units of 10⁻¹⁸ token.
+/// An amount of a token in raw units of 10⁻¹⁸ token.
 ///
-/// `Display` and `FromStr` speak decimal tokens (`1111.5`); serde speaks raw units as a decimal string
-/// (`"1111500000000000000000"`), which no JSON reader can round.
+/// `Display` and `FromStr` use decimal tokens (`1111.5`). Serde uses raw units as a decimal string
+/// (`"1111500000000000000000"`), which no JSON parser rounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Balance(U256);
 
-/// Why a text is not a balance.
+/// Why a text is not an amount.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BalanceError {
-    /// Nothing before the point, nothing after it, or nothing at all.
+    /// There are no digits before the decimal point or after it.
     #[error("an amount needs digits on both sides of its point, like `6.9` or `69`")]
     MissingDigits,
-    /// Something that is neither a digit nor the one decimal point.
-    #[error("`{0}` does not belong in an amount; write digits and at most one point, like `1111.5`")]
+    /// A character that is neither a digit nor the decimal point.
+    #[error("`{0}` is not allowed in an amount; write digits and at most one point, like `1111.5`")]
     UnexpectedCharacter(char),
-    /// More decimals than a token has.
+    /// More than 18 decimals.
     #[error("an amount has at most 18 decimals, this one has {0}")]
     TooManyDecimals(usize),
-    /// Does not fit 256 bits.
+    /// The raw units exceed 256 bits.
     #[error("the amount is larger than a 256-bit integer of 18 decimals can hold")]
     TooLarge,
 }
 
 impl Balance {
-    /// Decimals of a token unit.
+    /// Decimals of a token.
     pub const DECIMALS: usize = 18;
-    /// Nothing held.
+    /// Zero.
     pub const ZERO: Self = Self(U256::ZERO);
-    /// The largest amount that fits.
+    /// The largest amount.
     pub const MAX: Self = Self(U256::MAX);
-    /// The smallest amount above nothing: one raw unit.
+    /// One raw unit, the smallest amount above zero.
     pub const ONE_UNIT: Self = Self(U256::ONE);
     /// Raw units in one token.
     const UNITS_PER_TOKEN: U256 = U256::from_limbs([1_000_000_000_000_000_000, 0, 0, 0]);
 
-    /// From raw units, as a chain reports them for a token of 18 decimals.
+    /// The amount of this many raw units, as a chain reports them for a token with 18 decimals.
     #[must_use]
     pub const fn from_units(units: U256) -> Self {
         Self(units)
     }
 
-    /// From whole tokens; every `u64` fits.
+    /// The amount of this many whole tokens.
     #[must_use]
     pub fn from_tokens(tokens: u64) -> Self {
         Self(U256::from(tokens) * Self::UNITS_PER_TOKEN)
     }
 
-    /// Raw units.
+    /// The raw units.
     #[must_use]
     pub const fn units(self) -> U256 {
         self.0
     }
 
-    /// From raw units in decimal text, as Postgres' `numeric` and our JSON carry them.
+    /// Parses raw units in decimal digits, the format of PostgreSQL's `numeric` and of serde.
     ///
     /// # Errors
     ///
-    /// When the text is not digits only, or does not fit.
+    /// When the text is not digits only, or exceeds 256 bits.
     pub fn from_units_text(text: &str) -> Result<Self, BalanceError> {
         if text.is_empty() {
             return Err(BalanceError::MissingDigits);
         }
-        digits_only(text)?;
+        check_digits(text)?;
         U256::from_str_radix(text, 10)
             .map(Self)
             .map_err(|_| BalanceError::TooLarge)
     }
 
-    /// Raw units in decimal text; [`Balance::from_units_text`] reads it back.
+    /// The raw units in decimal digits; [`Balance::from_units_text`] parses them.
     #[must_use]
     pub fn units_text(self) -> String {
         self.0.to_string()
     }
 
-    /// True when nothing is held.
+    /// Whether the amount is zero.
     #[must_use]
     pub fn is_zero(self) -> bool {
         self.0.is_zero()
     }
 
-    /// Sum, or nothing when it does not fit.
+    /// The sum; `None` when it exceeds 256 bits.
     #[must_use]
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).map(Self)
     }
 
-    /// Difference, or nothing when `other` is larger.
+    /// The difference; `None` when `other` is larger.
     #[must_use]
     pub fn checked_sub(self, other: Self) -> Option<Self> {
         self.0.checked_sub(other.0).map(Self)
     }
 
-    /// Difference, or zero when `other` is larger.
+    /// The difference; zero when `other` is larger.
     #[must_use]
     pub fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
 
-    /// For people: thousands marked, every decimal shown: `1,111.5`.
+    /// For display: with thousands separators and all decimals, `1,111.5`.
     #[must_use]
-    pub fn grouped(self) -> Grouped {
-        Grouped::new(self, Self::DECIMALS, Rounding::Down)
+    pub fn grouped(self) -> GroupedBalance {
+        GroupedBalance::new(self, Self::DECIMALS, Rounding::Down)
     }
 
-    /// For people, cut to `places` decimals. Choose [`Rounding::Down`] for what someone holds, so that
-    /// 68.999999999999999999 never reads as 69, and [`Rounding::Up`] for what someone still needs.
+    /// For display: with thousands separators, rounded to `places` decimals. Use [`Rounding::Down`] for a holding, so that
+    /// 68.999999999999999999 does not print as 69, and [`Rounding::Up`] for an amount that is still needed.
     #[must_use]
-    pub fn grouped_to(self, places: usize, rounding: Rounding) -> Grouped {
-        Grouped::new(self, places, rounding)
+    pub fn grouped_to(self, places: usize, rounding: Rounding) -> GroupedBalance {
+        GroupedBalance::new(self, places, rounding)
     }
 
     /// Whole tokens and the raw units beyond them.
     pub(crate) fn split(self) -> (U256, u64) {
         let (whole, fraction) = self.0.div_rem(Self::UNITS_PER_TOKEN);
-        // The remainder is below 10¹⁸ and so lies in the lowest limb.
+        // The remainder is below 10¹⁸ and so fits the lowest limb.
         (whole, fraction.as_limbs()[0])
     }
 }
 
-fn digits_only(text: &str) -> Result<(), BalanceError> {
+fn check_digits(text: &str) -> Result<(), BalanceError> {
     match text.chars().find(|c| !c.is_ascii_digit()) {
         Some(other) => Err(BalanceError::UnexpectedCharacter(other)),
         None => Ok(()),
@@ -151,8 +151,8 @@ impl FromStr for Balance {
         if whole.is_empty() {
             return Err(BalanceError::MissingDigits);
         }
-        digits_only(whole)?;
-        digits_only(fraction)?;
+        check_digits(whole)?;
+        check_digits(fraction)?;
         let fraction = fraction.trim_end_matches('0');
         if fraction.len() > Self::DECIMALS {
             return Err(BalanceError::TooManyDecimals(fraction.len()));
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn the_smallest_step_below_sixty_nine_is_kept() {
+    fn one_unit_below_a_threshold_is_not_rounded() {
         let below: Balance = "68.999999999999999999".parse().unwrap();
         assert_eq!(below.units_text(), "68999999999999999999");
         assert_eq!(below.checked_add(Balance::ONE_UNIT), Some(Balance::from_tokens(69)));
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn prints_without_needless_zeros() {
+    fn trailing_zeros_are_not_printed() {
         for (text, printed) in [
             ("0", "0"),
             ("69.0", "69"),
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_amount_is_refused_with_the_reason() {
+    fn malformed_amount_is_refused_with_the_reason() {
         use BalanceError::{MissingDigits, TooLarge, TooManyDecimals, UnexpectedCharacter};
         for (text, error) in [
             ("", MissingDigits),
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn json_numbers_are_refused_since_readers_round_them() {
+    fn json_numbers_are_refused() {
         assert!(serde_json::from_str::<Balance>("69").is_err());
         assert!(serde_json::from_str::<Balance>("\"6.9\"").is_err());
     }

@@ -1,4 +1,4 @@
-//! Colours as Discord keeps them: 24 bits of red, green, blue.
+//! Colours as Discord stores them: 24 bits of red, green, blue.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,19 +9,19 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Color(u32);
 
-/// A text that is no colour.
+/// A text that is not a colour.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a colour; write `#` and six hexadecimal digits, like `#FFD700`")]
 pub struct ColorError(String);
 
 impl Color {
-    /// From `0xRRGGBB`; bits above the 24 are cut off.
+    /// The colour `0xRRGGBB`; bits above 24 are ignored.
     #[must_use]
     pub const fn from_rgb(rgb: u32) -> Self {
         Self(rgb & 0xff_ff_ff)
     }
 
-    /// As Discord's API wants it: `0xRRGGBB`.
+    /// The number that Discord's API uses: `0xRRGGBB`.
     #[must_use]
     pub const fn rgb(self) -> u32 {
         self.0
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_and_prints_hex() {
+    fn colour_parses_and_prints_as_hex() {
         let gold: Color = "#ffd700".parse().unwrap();
         assert_eq!(gold.rgb(), 0xff_d7_00);
         assert_eq!(gold.to_string(), "#FFD700");

@@ -1,28 +1,27 @@
-//! The zones of the ranking: council, eligible, waiting, outside, and what the line between them costs.
+//! The zones of the ranking (council, eligible, waitlist, outside) and the entry threshold.
 
 use crate::{Balance, Rank};
 
-/// Where the zones end. Every community ranks the same wallets, so there is one set of them; a field each, so that a test
-/// can draw others.
+/// The last rank of each zone. Every community uses [`Zones::STANDARD`]; tests use others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Zones {
     /// The last rank with a seat on the council.
     pub council: Rank,
     /// The last rank that is eligible.
     pub entry: Rank,
-    /// The last rank that may wait for a place.
+    /// The last rank of the waitlist zone.
     pub waitlist: Rank,
 }
 
 impl Zones {
-    /// Ranks 1 to 7, 8 to 69, 70 to 100.
+    /// Council: ranks 1 to 7; eligible: 8 to 69; waitlist: 70 to 100.
     pub const STANDARD: Self = Self {
         council: Rank::literal(7),
         entry: Rank::literal(69),
         waitlist: Rank::literal(100),
     };
 
-    /// The zone of a rank; wallets without one are outside.
+    /// The zone of a rank; a wallet without a rank is outside.
     #[must_use]
     pub fn zone_of(&self, rank: Option<Rank>) -> Zone {
         match rank {
@@ -34,44 +33,44 @@ impl Zones {
     }
 }
 
-/// Where a rank lies. The greater is the better.
+/// A zone of the ranking. A greater zone is a better one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Zone {
-    /// No rank, or one behind the waitlist.
+    /// No rank, or a rank behind the waitlist zone.
     Outside,
-    /// May wait for a place.
+    /// Eligible as soon as a better rank becomes free.
     Waitlist,
-    /// Has a place.
+    /// Admitted to the community.
     Eligible,
-    /// Has a seat on the council, and so a place.
+    /// Admitted, with a seat on the council.
     Council,
 }
 
 impl Zone {
-    /// Whether a rank of this zone is eligible.
+    /// Whether a rank in this zone is eligible.
     #[must_use]
     pub fn is_eligible(self) -> bool {
         self >= Self::Eligible
     }
 }
 
-/// What entry takes now: what the last eligible rank holds.
+/// The entry threshold: the holding that an eligible rank takes now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryThreshold {
-    /// Fewer wallets than places: any holding enters.
+    /// There are fewer wallets than eligible ranks: any holding is enough.
     PlacesFree {
-        /// Places that nobody holds.
+        /// Number of eligible ranks without a wallet.
         free: u32,
     },
-    /// Every place is taken.
+    /// Every eligible rank has a wallet.
     Holding {
-        /// What the last eligible rank holds. Ties rank by who got there first, so entering takes more than this.
+        /// Holding of the last eligible rank. Of equal holdings the earlier one ranks better, so entry takes more than this.
         balance: Balance,
     },
 }
 
 impl EntryThreshold {
-    /// From holdings in order of rank, the best first; only the first `zones.entry` of them matter.
+    /// The threshold for holdings in order of rank, best first; only the first `zones.entry` of them matter.
     #[must_use]
     pub fn of(zones: Zones, holdings: impl IntoIterator<Item = Balance>) -> Self {
         let places = zones.entry.get();
@@ -85,8 +84,7 @@ impl EntryThreshold {
         Self::PlacesFree { free: places - taken }
     }
 
-    /// How far a wallet outside the line is below it: zero for who is level with it and waits for having come later. To
-    /// enter takes more than the distance.
+    /// How far a holding is below the threshold; zero for an equal one. Entry takes more than this distance.
     #[must_use]
     pub fn distance(&self, held: Balance) -> Balance {
         match self {
@@ -101,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn zones_end_where_they_should() {
+    fn zones_have_their_boundaries() {
         for (rank, zone) in [
             (1, Zone::Council),
             (7, Zone::Council),
@@ -119,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn entry_takes_what_rank_69_holds() {
+    fn entry_threshold_is_the_holding_of_the_last_eligible_rank() {
         let holdings = (1..=200).rev().map(Balance::from_tokens);
         let threshold = EntryThreshold::of(Zones::STANDARD, holdings);
         assert_eq!(
@@ -134,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn fewer_holders_than_places_leave_the_door_open() {
+    fn places_are_free_with_fewer_wallets_than_eligible_ranks() {
         let sixty_eight = (0..68).map(|_| Balance::from_tokens(1));
         let threshold = EntryThreshold::of(Zones::STANDARD, sixty_eight);
         assert_eq!(threshold, EntryThreshold::PlacesFree { free: 1 });

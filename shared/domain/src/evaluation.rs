@@ -1,14 +1,14 @@
-//! One member measured against a theme, and the difference between two measurements.
+//! The evaluation of a member by a theme, and the difference between two evaluations.
 
 use std::collections::BTreeSet;
 
 use crate::rule::Standing;
 use crate::{BadgeId, Ladder, TierChange, TierId};
 
-/// A member measured: made by [`Theme::evaluate`](crate::Theme::evaluate).
+/// Result of [`Theme::evaluate`](crate::Theme::evaluate).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evaluation {
-    /// What was measured.
+    /// The rank and holding that were evaluated.
     pub standing: Standing,
     /// The tier held; `None` below the lowest.
     pub tier: Option<TierId>,
@@ -19,35 +19,35 @@ pub struct Evaluation {
 /// What changed for a member between two evaluations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EvaluationDifference {
-    /// The tier.
+    /// The change of the tier.
     pub tier: TierChange,
     /// Badges held now and not before.
     pub badges_gained: BTreeSet<BadgeId>,
     /// Badges held before and not now.
     pub badges_lost: BTreeSet<BadgeId>,
-    /// Rank or balance moved, whether or not a tier did.
-    pub standing_moved: bool,
+    /// Whether rank or balance changed.
+    pub standing_changed: bool,
 }
 
 impl EvaluationDifference {
-    /// From `before` to `after`, both measured by the same theme; `ladder` says which tier is higher.
+    /// The difference from `before` to `after`, both by the same theme; `ladder` orders the tiers.
     #[must_use]
     pub fn between(ladder: &Ladder, before: &Evaluation, after: &Evaluation) -> Self {
         Self {
             tier: ladder.change(before.tier.as_ref(), after.tier.as_ref()),
             badges_gained: after.badges.difference(&before.badges).cloned().collect(),
             badges_lost: before.badges.difference(&after.badges).cloned().collect(),
-            standing_moved: before.standing != after.standing,
+            standing_changed: before.standing != after.standing,
         }
     }
 
-    /// Nothing that a role, a message or a row would have to follow.
+    /// Whether nothing changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.tier == TierChange::Unchanged
             && self.badges_gained.is_empty()
             && self.badges_lost.is_empty()
-            && !self.standing_moved
+            && !self.standing_changed
     }
 }
 
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_tier_badges_and_standing_apart() {
+    fn difference_holds_tier_badges_and_standing() {
         let ladder = ladder(&[("naib", "1-7", ""), ("fedaykin", "8-69", "")]);
         let before = evaluation(8, "fedaykin", &["month", "giver"]);
         let after = evaluation(7, "naib", &["month", "crown"]);
@@ -80,7 +80,7 @@ mod tests {
         );
         assert_eq!(difference.badges_gained, [BadgeId::new("crown").unwrap()].into());
         assert_eq!(difference.badges_lost, [BadgeId::new("giver").unwrap()].into());
-        assert!(difference.standing_moved && !difference.is_empty());
+        assert!(difference.standing_changed && !difference.is_empty());
 
         let moved = EvaluationDifference::between(
             &ladder,

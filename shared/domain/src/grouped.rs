@@ -1,4 +1,4 @@
-//! Balances as people read them: thousands marked, decimals cut on request, always by integer arithmetic.
+//! Balances for display: with thousands separators, rounded on request, by integer arithmetic only.
 
 use std::fmt;
 
@@ -6,25 +6,25 @@ use ruint::aliases::U256;
 
 use crate::Balance;
 
-/// Which way a cut amount goes.
+/// Direction in which an amount is rounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rounding {
-    /// Towards zero: what someone holds is never overstated.
+    /// Towards zero, for a holding: it is never overstated.
     Down,
-    /// Away from zero: what someone still needs is never understated.
+    /// Away from zero, for an amount that is still needed: it is never understated.
     Up,
 }
 
-/// A balance that prints as `1,111.5`. Made by [`Balance::grouped`] and [`Balance::grouped_to`].
+/// A balance that prints as `1,111.5`. Created by [`Balance::grouped`] and [`Balance::grouped_to`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Grouped {
+pub struct GroupedBalance {
     whole: U256,
-    /// Beyond the point, in units of `10^-places`.
+    /// The fraction in units of `10^-places`.
     fraction: u64,
     places: usize,
 }
 
-impl Grouped {
+impl GroupedBalance {
     pub(crate) fn new(balance: Balance, places: usize, rounding: Rounding) -> Self {
         let (whole, units) = balance.split();
         let places = places.min(Balance::DECIMALS);
@@ -34,7 +34,7 @@ impl Grouped {
         }
         let cut = rounding == Rounding::Up && !units.is_multiple_of(step);
         let fraction = units / step + u64::from(cut);
-        // Rounding up may fill the last place and carry into the whole tokens; those have room, being far below 2²⁵⁶.
+        // Rounding up may carry into the whole tokens, which are far below 2²⁵⁶.
         if fraction > 0 && fraction == 10_u64.pow(u32::try_from(places).unwrap_or_default()) {
             return Self {
                 whole: whole + U256::ONE,
@@ -50,7 +50,7 @@ impl Grouped {
     }
 }
 
-impl fmt::Display for Grouped {
+impl fmt::Display for GroupedBalance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = self.whole.to_string();
         let mut text = String::with_capacity(digits.len() * 4 / 3 + 1 + self.places);
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn thousands_are_marked() {
+    fn thousands_are_separated() {
         for (text, printed) in [
             ("0", "0"),
             ("999", "999"),
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn holdings_round_down_and_needs_round_up() {
+    fn amount_is_rounded_in_the_given_direction() {
         assert_eq!(grouped("68.999999999999999999", 2, Rounding::Down), "68.99");
         assert_eq!(grouped("68.999999999999999999", 2, Rounding::Up), "69");
         assert_eq!(grouped("0.000000000000000001", 2, Rounding::Down), "0");

@@ -1,4 +1,4 @@
-//! Stable logical names: what data and databases call a tier, a badge, a role, a channel, whatever people read.
+//! Keys: names of tiers, badges, roles and channels in theme files and in the database, independent of their display names.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -6,10 +6,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Longest key, in bytes.
+/// Length of the longest key, in bytes.
 const MAX_LENGTH: usize = 50;
 
-/// A text that cannot be a key.
+/// A text that is not a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a key; use 1 to {MAX_LENGTH} lower-case letters, digits, `-` and `_`, starting with a letter")]
 pub struct KeyError(String);
@@ -30,7 +30,7 @@ macro_rules! key {
         pub struct $name(String);
 
         impl $name {
-            /// Checks the text and makes it a key.
+            /// A checked key.
             ///
             /// # Errors
             ///
@@ -89,31 +89,31 @@ macro_rules! key {
 }
 
 key!(
-    /// Names a theme: `sietch`.
+    /// Id of a theme: `sietch`.
     ThemeId
 );
 key!(
-    /// Names a tier within its theme: `fedaykin`.
+    /// Id of a tier within its theme: `fedaykin`.
     TierId
 );
 key!(
-    /// Names a badge within its theme: `water-sharer`.
+    /// Id of a badge within its theme: `water-sharer`.
     BadgeId
 );
 key!(
-    /// Names a role within its theme, whatever Discord calls it: `former-naib`.
+    /// Key of a role within its theme, independent of its name at Discord: `former-naib`.
     RoleKey
 );
 key!(
-    /// Names a set of tier rules within its theme: `balance`, `ranked`.
+    /// Id of a rule set within its theme: `balance`, `ranked`.
     RuleSetId
 );
 key!(
-    /// Names a category within its theme: `inner-sanctum`.
+    /// Key of a category within its theme: `inner-sanctum`.
     CategoryKey
 );
 key!(
-    /// Names a channel within its theme: `the-door`.
+    /// Key of a channel within its theme: `the-door`.
     ChannelKey
 );
 
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_plain_lower_case() {
+    fn keys_are_lower_case() {
         assert!(TierId::new("fedaykin").is_ok());
         assert!(BadgeId::new("days-90_b").is_ok());
         for text in ["", "Naib", "9lives", "-x", "two words", "naïb", &"x".repeat(51)] {

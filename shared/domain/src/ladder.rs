@@ -1,19 +1,19 @@
-//! A set of tier rules in order, highest first, and the questions asked of it.
+//! Ladders: the tiers of a rule set in order, highest first, each with its rule.
 //!
-//! Owns which ladders make sense: [`Ladder::new`] refuses those in which a better rank or a larger balance could give a
-//! lower tier, or in which a tier can never be held. The loader of themes turns its errors into file, line and column.
+//! [`Ladder::new`] refuses a ladder in which a better rank or a larger balance could result in a lower tier, or in which a
+//! tier can never be held. The loader of themes adds file, line and column to its errors.
 
 use std::cmp::Ordering;
 
 use crate::rule::{Standing, TierRule};
 use crate::{Balance, RankRange, TierId};
 
-/// One tier and what it asks for.
+/// A tier of a ladder with its rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rung {
     /// The tier.
     pub tier: TierId,
-    /// What it asks for.
+    /// Its rule.
     pub rule: TierRule,
 }
 
@@ -23,79 +23,79 @@ pub struct Ladder {
     rungs: Vec<Rung>,
 }
 
-/// Why rungs make no ladder. `rung` counts from 0, the highest, and is the one to point at.
+/// Why rungs are not a ladder. `rung` is the index of the rung at fault; 0 is the highest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LadderError {
-    /// Nothing in it.
+    /// There are no rungs.
     #[error("a rule set needs at least one tier")]
     Empty,
-    /// The same tier twice.
-    #[error("the tier `{tier}` is there twice")]
+    /// A tier occurs twice.
+    #[error("the tier `{tier}` occurs twice")]
     DuplicateTier {
-        /// The second of the two.
+        /// The second occurrence.
         rung: usize,
         /// Its tier.
         tier: TierId,
     },
-    /// A tier of balance alone above one of ranks.
+    /// A tier with ranks is below a tier with a balance only.
     #[error(
-        "`{tier}` asks for ranks but stands below `{above}`, which asks for a balance alone; rank rules go before balance rules"
+        "`{tier}` requires ranks but is below `{above}`, which requires a balance only; put rank rules before balance rules"
     )]
     RankBelowBalance {
-        /// The tier of ranks.
+        /// The tier with ranks.
         rung: usize,
         /// Its tier.
         tier: TierId,
-        /// The tier of balance above it.
+        /// The tier with a balance only.
         above: TierId,
     },
-    /// Two tiers want the same rank.
+    /// Two tiers have a rank in common.
     #[error("ranks {ranks} of `{tier}` overlap ranks {above_ranks} of `{above}`")]
     OverlappingRanks {
         /// The lower tier.
         rung: usize,
-        /// Its name.
+        /// Its tier.
         tier: TierId,
-        /// What it asks for.
+        /// Its ranks.
         ranks: RankRange,
         /// The higher tier.
         above: TierId,
-        /// What that asks for.
+        /// Ranks of the higher tier.
         above_ranks: RankRange,
     },
-    /// Ranks that no tier takes, so that a better rank would give a lower tier.
+    /// Ranks that no tier has, so that a better rank would result in a lower tier.
     #[error("`{tier}` starts at rank {found}, but the ranks before it end at {}; start it at {expected}", expected - 1)]
     RankGap {
         /// The lower tier.
         rung: usize,
-        /// Its name.
+        /// Its tier.
         tier: TierId,
-        /// Where its ranks start.
+        /// First rank of the tier.
         found: u32,
-        /// Where they must.
+        /// First rank that it must have.
         expected: u32,
     },
-    /// A lower tier that asks for as much as a higher one.
+    /// A lower tier requires at least the balance of a higher one.
     #[error(
-        "`{tier}` asks for {} and stands below `{above}`, which asks for {}; thresholds fall from tier to tier",
+        "`{tier}` requires {} and is below `{above}`, which requires {}; thresholds must fall from tier to tier",
         minimum.grouped(), above_minimum.grouped()
     )]
     UnorderedThresholds {
         /// The lower tier.
         rung: usize,
-        /// Its name.
+        /// Its tier.
         tier: TierId,
-        /// What it asks for.
+        /// Its minimum balance.
         minimum: Balance,
         /// The higher tier.
         above: TierId,
-        /// What that asks for.
+        /// Minimum balance of the higher tier.
         above_minimum: Balance,
     },
 }
 
 impl LadderError {
-    /// The rung to point at, counted from the highest; nothing when there is none.
+    /// Index of the rung at fault, 0 for the highest; `None` without rungs.
     #[must_use]
     pub const fn rung(&self) -> Option<usize> {
         match self {
@@ -109,33 +109,33 @@ impl LadderError {
     }
 }
 
-/// What happened between two tiers.
+/// Change from one tier to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TierChange {
-    /// The same tier, or none before and after.
+    /// The same tier, or none, before and after.
     Unchanged,
-    /// Up, from a lower tier or from none.
+    /// To a higher tier, from a lower one or from none.
     Promoted {
-        /// Before; `None` when there was no tier.
+        /// The tier before; `None` without one.
         from: Option<TierId>,
-        /// After.
+        /// The tier after.
         to: TierId,
     },
-    /// Down, to a lower tier or to none.
+    /// To a lower tier or to none.
     Demoted {
-        /// Before.
+        /// The tier before.
         from: TierId,
-        /// After; `None` when there is no tier.
+        /// The tier after; `None` without one.
         to: Option<TierId>,
     },
 }
 
 impl Ladder {
-    /// Checks the rungs, given from the highest to the lowest.
+    /// A checked ladder of these rungs, in order from the highest to the lowest.
     ///
     /// # Errors
     ///
-    /// [`LadderError`], the first that is found from the top.
+    /// The first error, from the highest rung down.
     pub fn new(rungs: Vec<Rung>) -> Result<Self, LadderError> {
         if rungs.is_empty() {
             return Err(LadderError::Empty);
@@ -166,31 +166,31 @@ impl Ladder {
         &self.rungs
     }
 
-    /// The highest tier whose rule holds. Rank rules stand above balance rules, so they are asked first.
+    /// The highest tier whose rule is met; `None` when none is.
     #[must_use]
     pub fn tier_of(&self, standing: Standing) -> Option<&TierId> {
         self.position_of(standing).map(|index| &self.rungs[index].tier)
     }
 
-    /// Where a member stands: 0 is the highest rung, `None` below the lowest.
+    /// Index of the highest rung whose rule is met, 0 for the highest; `None` when none is.
     pub(crate) fn position_of(&self, standing: Standing) -> Option<usize> {
         self.rungs.iter().position(|rung| rung.rule.holds(standing))
     }
 
-    /// What this tier asks for.
+    /// Rule of this tier; `None` for a tier that is not in the ladder.
     #[must_use]
     pub fn rule(&self, tier: &TierId) -> Option<&TierRule> {
         self.rungs.iter().find(|rung| &rung.tier == tier).map(|rung| &rung.rule)
     }
 
-    /// Compares two tiers; the greater is the higher, no tier is the least. A tier that this ladder does not know (of an
-    /// earlier version of a theme) counts as none.
+    /// Compares two tiers; a higher tier is greater, no tier is the least. A tier that is not in the ladder (one of an
+    /// earlier version of the theme) counts as no tier.
     #[must_use]
     pub fn compare(&self, left: Option<&TierId>, right: Option<&TierId>) -> Ordering {
         self.height(left).cmp(&self.height(right))
     }
 
-    /// What happened from `before` to `after`.
+    /// The change from `before` to `after`.
     #[must_use]
     pub fn change(&self, before: Option<&TierId>, after: Option<&TierId>) -> TierChange {
         match (self.compare(before, after), before, after) {
@@ -206,16 +206,16 @@ impl Ladder {
         }
     }
 
-    /// The tier and every one above it, highest first; nothing for a tier that is not in the ladder.
+    /// The tier and all tiers above it, highest first; empty for a tier that is not in the ladder.
     #[must_use]
-    pub fn and_above(&self, tier: &TierId) -> Vec<&TierId> {
+    pub fn tier_and_above(&self, tier: &TierId) -> Vec<&TierId> {
         match self.rungs.iter().position(|rung| &rung.tier == tier) {
             Some(index) => self.rungs[..=index].iter().map(|rung| &rung.tier).collect(),
             None => Vec::new(),
         }
     }
 
-    /// Rungs counted from below, 1 the lowest; 0 for no tier.
+    /// Number of the rung from below, 1 for the lowest; 0 for no tier.
     fn height(&self, tier: Option<&TierId>) -> usize {
         tier.and_then(|tier| self.rungs.iter().position(|rung| &rung.tier == tier))
             .map_or(0, |index| self.rungs.len() - index)
@@ -237,7 +237,7 @@ fn check_ranks(
             above: balance_tier.tier.clone(),
         });
     }
-    // The same ranks may serve two tiers when the higher one asks for a larger balance too.
+    // Two tiers may have the same ranks when the higher one also requires a larger balance.
     if let Some(other) = above.last()
         && other.rule.ranks() == Some(ranks)
         && other.rule.minimum() > rung.rule.minimum()
@@ -330,7 +330,7 @@ pub(crate) mod tests {
 
     proptest! {
         #[test]
-        fn a_tier_is_monotone_in_rank_and_in_balance(one in any_standing(), other in any_standing()) {
+        fn tier_is_monotone_in_rank_and_in_balance(one in any_standing(), other in any_standing()) {
             let ladder = mixed();
             if better_or_equal(one.rank, other.rank) && one.balance >= other.balance {
                 prop_assert_ne!(ladder.compare(ladder.tier_of(one), ladder.tier_of(other)), Ordering::Less);
@@ -338,7 +338,7 @@ pub(crate) mod tests {
         }
 
         #[test]
-        fn change_is_told_both_ways(one in any_standing(), other in any_standing()) {
+        fn opposite_changes_mirror_each_other(one in any_standing(), other in any_standing()) {
             let ladder = mixed();
             let (before, after) = (ladder.tier_of(one), ladder.tier_of(other));
             match (ladder.change(before, after), ladder.change(after, before)) {
@@ -353,7 +353,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn who_misses_a_minimum_falls_to_the_next_tier_that_holds() {
+    fn member_below_a_minimum_gets_the_next_tier_that_is_met() {
         let ladder = mixed();
         let tier = |rank, tokens| {
             ladder
@@ -363,14 +363,18 @@ pub(crate) mod tests {
         assert_eq!(tier(2, 100), Some("a"));
         assert_eq!(tier(2, 99), Some("b"));
         assert_eq!(tier(5, 50), Some("c"));
-        assert_eq!(tier(5, 49), Some("d"), "a better rank than the range still reaches it");
+        assert_eq!(
+            tier(5, 49),
+            Some("d"),
+            "a better rank than the range also meets the rule"
+        );
         assert_eq!(tier(21, 40), Some("e"));
         assert_eq!(tier(0, 39), Some("f"));
         assert_eq!(tier(0, 0), None);
     }
 
     #[test]
-    fn ladders_that_make_no_sense_are_refused() {
+    fn inconsistent_ladders_are_refused() {
         let message = |rungs: &[(&str, &str, &str)]| {
             let error = try_ladder(rungs).unwrap_err();
             (error.rung(), error.to_string())
@@ -378,7 +382,7 @@ pub(crate) mod tests {
         assert_eq!(message(&[]), (None, "a rule set needs at least one tier".into()));
         assert_eq!(
             message(&[("a", "1-7", ""), ("a", "8-9", "")]),
-            (Some(1), "the tier `a` is there twice".into())
+            (Some(1), "the tier `a` occurs twice".into())
         );
         assert_eq!(
             message(&[("a", "1-7", ""), ("b", "7-69", "")]),
@@ -387,7 +391,7 @@ pub(crate) mod tests {
         assert_eq!(
             message(&[("a", "1-7", ""), ("b", "1-7", "5")]).1,
             "ranks 1-7 of `b` overlap ranks 1-7 of `a`",
-            "the lower tier asks for more"
+            "the lower tier requires more"
         );
         assert_eq!(
             message(&[("a", "1-7", ""), ("b", "9-69", "")]),
@@ -405,7 +409,7 @@ pub(crate) mod tests {
             message(&[("a", "", "69"), ("b", "", "420")]),
             (
                 Some(1),
-                "`b` asks for 420 and stands below `a`, which asks for 69; thresholds fall from tier to tier".into()
+                "`b` requires 420 and is below `a`, which requires 69; thresholds must fall from tier to tier".into()
             )
         );
         assert_eq!(message(&[("a", "", "69"), ("b", "", "69")]).0, Some(1));
@@ -424,6 +428,6 @@ pub(crate) mod tests {
             }
         );
         assert_eq!(ladder.change(Some(&gone), None), TierChange::Unchanged);
-        assert!(ladder.and_above(&gone).is_empty());
+        assert!(ladder.tier_and_above(&gone).is_empty());
     }
 }

@@ -1,11 +1,11 @@
 //! Types and rules of a token-gated community.
 //!
-//! Owns: exact balances, ranks, addresses, tier ladders, badges, eligibility zones, what roles a member should have, and
-//! the shape of a theme. Refuses: input and output of any kind, time, randomness, floating point, and anything of ours:
-//! every function here is a pure function of its arguments.
+//! Owns exact balances, ranks, addresses, tier ladders, badges, the zones of the ranking, the roles that a member should
+//! have, and the structure of a theme. Every function is a pure function of its arguments: no input or output, no clock, no
+//! random source, no floating point, no dependency on another crate of the workspace.
 //!
-//! To add a rule, add a variant to the enum that lists its kind ([`TierRule`], [`BadgeRule`], [`RoleRule`]); the compiler
-//! names the places that decide what it means.
+//! To add a rule, add a variant to its enum ([`BadgeRule`], [`RoleRule`]) or a field to [`TierRule`]; the compiler reports
+//! the matches that must handle it.
 
 mod address;
 mod badge;
@@ -30,17 +30,17 @@ pub use balance::{Balance, BalanceError};
 pub use color::{Color, ColorError};
 pub use eligibility::{EntryThreshold, Zone, Zones};
 pub use evaluation::{Evaluation, EvaluationDifference};
-pub use grouped::{Grouped, Rounding};
+pub use grouped::{GroupedBalance, Rounding};
 pub use key::{BadgeId, CategoryKey, ChannelKey, KeyError, RoleKey, RuleSetId, ThemeId, TierId};
 pub use ladder::{Ladder, LadderError, Rung, TierChange};
 pub use permission::{Permission, Permissions, PermissionsError, UnknownPermission};
-pub use progress::{Missing, Progress};
+pub use progress::{Progress, Shortfall};
 pub use rank::{Rank, RankError};
-pub use roles::{Protection, Role, RoleBindings, RoleDifference, RoleId, RoleRule};
+pub use roles::{Role, RoleBindings, RoleDifference, RoleId, RoleProtection, RoleRule};
 pub use ruint::aliases::U256;
 pub use rule::{RankRange, RankRangeError, Standing, TierRule, TierRuleError};
 pub use server::{
     Access, Audience, Category, Channel, ChannelKind, DefaultNotifications, ExplicitContentFilter, Overwrite,
     ServerSettings, VerificationLevel,
 };
-pub use theme::{Flag, Plan, Posts, Theme, Tier, Value, Variable, VariableType, Words};
+pub use theme::{FeatureFlag, Plan, PostChannels, Theme, ThemeWords, Tier, Value, Variable, VariableType};

@@ -1,7 +1,7 @@
-//! Discord's permissions by name, each one bit of a set.
+//! Discord's permissions: the names, and sets of them.
 //!
-//! Discord sends a set as the decimal text of an integer "of variable length": bits beyond 64 are kept, compared and sent back
-//! like any other, up to [`Permissions::BITS`].
+//! Discord sends a set as a decimal integer "of variable length". Unknown bits, also those beyond 64, are kept, compared
+//! and sent back, up to [`Permissions::BITS`].
 //!
 //! Source: <https://discord.com/developers/docs/topics/permissions>. To add one, add a line to the table; a test compares
 //! it with twilight's.
@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 macro_rules! permissions {
     ($($variant:ident $name:literal $bit:literal $doc:literal)*) => {
-        /// One permission.
+        /// A permission of Discord, by its name in the API.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
         pub enum Permission {
@@ -22,10 +22,10 @@ macro_rules! permissions {
         }
 
         impl Permission {
-            /// All of them, by bit.
+            /// All named permissions, ordered by bit.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// Discord's name for it.
+            /// Discord's name of the permission.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
@@ -33,7 +33,7 @@ macro_rules! permissions {
                 }
             }
 
-            /// What it allows, in a sentence.
+            /// What the permission allows, one sentence.
             #[must_use]
             pub const fn description(self) -> &'static str {
                 match self {
@@ -98,13 +98,13 @@ permissions! {
     BypassSlowmode "BYPASS_SLOWMODE" 52 "Write without waiting for slow mode."
 }
 
-/// A name that is no permission.
+/// A name that is not a permission.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a permission")]
 pub struct UnknownPermission(pub String);
 
 impl Permission {
-    /// Its bit.
+    /// The permission's bit.
     #[must_use]
     pub const fn bits(self) -> u64 {
         1 << self as u8
@@ -126,23 +126,23 @@ impl fmt::Display for Permission {
     }
 }
 
-/// A set of permissions, known and unknown ones. Serde and [`fmt::Display`] write Discord's form, the bits as a decimal number.
+/// A set of permissions, named and unnamed. Serde and [`fmt::Display`] use Discord's format, the bits as a decimal number.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Permissions([u64; WORDS]);
 
-/// Words of 64 bits of a set, the least significant first.
+/// Number of 64-bit words of a set; the first is the least significant.
 const WORDS: usize = 4;
-/// The greatest power of ten below 2^64: digits are read and written in groups of 19.
+/// The greatest power of ten below 2^64: digits are printed in groups of 19.
 const GROUP: u64 = 10_000_000_000_000_000_000;
 const GROUP_DIGITS: usize = 19;
 
-/// A text that is no set of permissions.
+/// Why a text is not a set of permissions.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PermissionsError {
-    /// Something else than decimal digits, or nothing.
+    /// The text is empty or not decimal digits only.
     #[error("permission bits are a decimal string")]
     NotDecimal,
-    /// More bits than a set has.
+    /// The number exceeds [`Permissions::BITS`] bits.
     #[error(
         "the permission bits are 2^{} or more, and this version handles {} bits",
         Permissions::BITS,
@@ -152,14 +152,14 @@ pub enum PermissionsError {
 }
 
 impl Permissions {
-    /// None.
+    /// The empty set.
     pub const NONE: Self = Self([0; WORDS]);
     /// Every bit, named or not.
     pub const ALL: Self = Self([u64::MAX; WORDS]);
-    /// How many bits a set has.
+    /// Number of bits of a set.
     pub const BITS: u32 = 256;
 
-    /// From Discord's bits, as far as they are below 64, unknown ones included. [`str::parse`] takes all of them.
+    /// The set with these bits, named or not. [`str::parse`] also accepts bits beyond 64.
     #[must_use]
     pub const fn from_bits(bits: u64) -> Self {
         let mut words = [0; WORDS];
@@ -167,7 +167,7 @@ impl Permissions {
         Self(words)
     }
 
-    /// The set with this bit alone; `None` for one beyond [`Self::BITS`].
+    /// The set with only this bit; `None` for a bit beyond [`Self::BITS`].
     #[must_use]
     pub const fn of_bit(bit: u32) -> Option<Self> {
         if bit >= Self::BITS {
@@ -178,12 +178,12 @@ impl Permissions {
         Some(Self(words))
     }
 
-    /// The numbers of its bits, named or not, from the least.
+    /// The numbers of its bits, named or not, in ascending order.
     pub fn bit_numbers(self) -> impl Iterator<Item = u32> {
         (0..Self::BITS).filter(move |bit| self.0[(bit / u64::BITS) as usize] & (1 << (bit % u64::BITS)) != 0)
     }
 
-    /// A set of these; `const`, for tables.
+    /// The set of these permissions.
     #[must_use]
     pub const fn of(permissions: &[Permission]) -> Self {
         let mut bits = 0;
@@ -195,13 +195,13 @@ impl Permissions {
         Self::from_bits(bits)
     }
 
-    /// Whether it is in the set.
+    /// Whether the set contains this permission.
     #[must_use]
     pub const fn contains(self, permission: Permission) -> bool {
         self.0[0] & permission.bits() != 0
     }
 
-    /// Nothing in it.
+    /// Whether the set is empty.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         let mut index = 0;
@@ -214,7 +214,7 @@ impl Permissions {
         true
     }
 
-    /// What both hold.
+    /// The permissions that are in both sets.
     #[must_use]
     pub const fn intersection(mut self, other: Self) -> Self {
         let mut index = 0;
@@ -225,7 +225,7 @@ impl Permissions {
         self
     }
 
-    /// What this holds and the other does not.
+    /// The permissions of this set that are not in the other one.
     #[must_use]
     pub const fn without(mut self, other: Self) -> Self {
         let mut index = 0;
@@ -236,7 +236,7 @@ impl Permissions {
         self
     }
 
-    /// The permissions in it that have a name, by bit.
+    /// The named permissions of the set, ordered by bit.
     pub fn iter(self) -> impl Iterator<Item = Permission> {
         Permission::ALL
             .iter()
@@ -267,8 +267,11 @@ impl Permissions {
     }
 }
 
-/// The least 64 bits.
-#[allow(clippy::cast_possible_truncation, reason = "the rest is the caller's carry")]
+/// The least significant 64 bits.
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "the caller keeps the other bits as carry"
+)]
 const fn low(number: u128) -> u64 {
     number as u64
 }
@@ -330,7 +333,7 @@ impl fmt::Display for Permissions {
     }
 }
 
-/// The names, which a test's reader understands and a number would not tell.
+/// Prints names instead of a number.
 impl fmt::Debug for Permissions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let named = Self::of(Permission::ALL);
@@ -357,33 +360,33 @@ impl<'de> Deserialize<'de> for Permissions {
 mod tests {
     use super::*;
 
-    /// Discord renamed two after twilight took them: <https://discord.com/developers/docs/change-log>.
+    /// Discord renamed two that twilight has by their old names: <https://discord.com/developers/docs/change-log>.
     const RENAMED: [(&str, &str); 2] = [
         ("MANAGE_EMOJIS_AND_STICKERS", "MANAGE_GUILD_EXPRESSIONS"),
         ("USE_SLASH_COMMANDS", "USE_APPLICATION_COMMANDS"),
     ];
 
     #[test]
-    fn names_and_bits_are_those_of_discord() {
-        let mut theirs: Vec<(&str, u64)> = twilight_model::guild::Permissions::all()
+    fn names_and_bits_equal_those_of_twilight() {
+        let mut twilight: Vec<(&str, u64)> = twilight_model::guild::Permissions::all()
             .iter_names()
             .map(|(name, bit)| (name, bit.bits()))
             .collect();
         for (old, new) in RENAMED {
-            theirs
+            twilight
                 .iter_mut()
                 .filter(|(name, _)| *name == old)
                 .for_each(|(name, _)| *name = new);
         }
-        theirs.retain(|(_, bits)| bits.is_power_of_two());
-        theirs.sort_by_key(|(_, bits)| *bits);
-        theirs.dedup_by_key(|(_, bits)| *bits);
+        twilight.retain(|(_, bits)| bits.is_power_of_two());
+        twilight.sort_by_key(|(_, bits)| *bits);
+        twilight.dedup_by_key(|(_, bits)| *bits);
         let ours: Vec<(&str, u64)> = Permission::ALL.iter().map(|one| (one.name(), one.bits())).collect();
-        assert_eq!(ours, theirs);
+        assert_eq!(ours, twilight);
     }
 
     #[test]
-    fn sets_are_sets() {
+    fn set_operations() {
         let both = Permissions::of(&[Permission::Connect, Permission::Speak]);
         assert!(both.contains(Permission::Speak) && !both.contains(Permission::Stream));
         assert_eq!(
@@ -398,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn bits_beyond_64_are_read_compared_and_written_unchanged() {
+    fn bits_beyond_64_round_trip() {
         for text in [
             "0",
             "8",
@@ -428,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_no_set_is_refused() {
+    fn malformed_set_is_refused() {
         for text in ["", "-1", "+1", " 1", "0x8", "1.0"] {
             assert_eq!(
                 text.parse::<Permissions>(),

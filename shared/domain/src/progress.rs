@@ -1,4 +1,4 @@
-//! How far it is to the next tier: exactly what is missing, and a permille for a bar.
+//! Progress towards the next tier: the exact shortfall, and a permille for a progress bar.
 
 use ruint::Uint;
 use ruint::aliases::U256;
@@ -9,33 +9,34 @@ use crate::{Balance, Ladder, Rank, RankRange, TierId};
 /// Wide enough for a 256-bit amount times a thousand.
 type U320 = Uint<320, 5>;
 
-/// What a member still needs for the next tier. At least one field is set.
+/// What a member lacks for the next tier. At least one field is set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Missing {
-    /// More of the token.
+pub struct Shortfall {
+    /// Further amount of the token.
     pub balance: Option<Balance>,
     /// The rank to reach.
     pub rank: Option<Rank>,
-    /// Ranks to climb to it; `None` without a rank, when there is nothing to count from.
+    /// Number of ranks between the member's rank and that one; `None` for a member without a rank.
     pub ranks_to_climb: Option<u32>,
 }
 
-/// The next tier and the way to it.
+/// The next tier and the progress towards it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// The tier above.
+    /// The next tier.
     pub tier: TierId,
-    /// What is missing.
-    pub missing: Missing,
-    /// How much of the way is done, 0 to 999; never 1,000, since the tier is not held yet.
+    /// What the member lacks for it.
+    pub missing: Shortfall,
+    /// Progress in thousandths, 0 to 999; never 1,000, because the tier is not held yet.
     pub permille: u16,
 }
 
 impl Ladder {
-    /// The tier above the one held and the way to it; nothing for who holds the highest.
+    /// Progress towards the tier above the current one; `None` for the highest tier.
     ///
-    /// The bar counts a balance from the threshold of the tier held (0 without one), and a rank as the target over the
-    /// rank (rank 138 is half the way to 69). Where both are asked for, it shows the one that lags.
+    /// For a balance the permille counts from the threshold of the current tier (0 without one). For a rank it is the
+    /// required rank divided by the current one: rank 138 is half of the way to 69. When a rule requires both, the smaller
+    /// permille counts.
     #[must_use]
     pub fn progress(&self, standing: Standing) -> Option<Progress> {
         let held = self.position_of(standing);
@@ -48,7 +49,7 @@ impl Ladder {
         let floor = held
             .and_then(|index| self.rungs()[index].rule.minimum())
             .unwrap_or(Balance::ZERO);
-        let mut missing = Missing::default();
+        let mut missing = Shortfall::default();
         let mut permille = 999;
         if let Some(target) = rung.rule.minimum().filter(|target| standing.balance < *target) {
             missing.balance = Some(target.saturating_sub(standing.balance));
@@ -64,7 +65,7 @@ impl Ladder {
                 }
             }
         } else if rung.rule.ranks().is_some() && standing.rank.is_none() {
-            // An open range takes any rank, but a rank it must be.
+            // An open range is met by any rank, but not without a rank.
             missing.rank = rung.rule.ranks().map(RankRange::first);
             permille = 0;
         }
@@ -78,12 +79,12 @@ impl Ladder {
 
 /// `(balance - floor) / (target - floor)` in thousandths, rounded down; 0 at or below the floor.
 fn balance_permille(floor: Balance, balance: Balance, target: Balance) -> u16 {
-    let way = target.saturating_sub(floor).units();
-    if way == U256::ZERO {
+    let distance = target.saturating_sub(floor).units();
+    if distance == U256::ZERO {
         return 0;
     }
     let done = U320::from(balance.saturating_sub(floor).units()) * U320::from(1_000_u64);
-    (done / U320::from(way)).saturating_to::<u16>().min(999)
+    (done / U320::from(distance)).saturating_to::<u16>().min(999)
 }
 
 fn rank_permille(rank: Option<Rank>, target: Rank) -> u16 {
@@ -114,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_exact() {
+    fn missing_balance_is_exact() {
         let progress = at(0, "68.999999999999999999").unwrap();
         assert_eq!(progress.tier.as_str(), "ichwan");
         assert_eq!(progress.missing.balance, Some(Balance::ONE_UNIT));
@@ -129,12 +130,12 @@ mod tests {
     }
 
     #[test]
-    fn ranks_are_climbed() {
+    fn missing_rank_and_its_distance_are_reported() {
         let waiting = at(138, "2000").unwrap();
         assert_eq!(waiting.tier.as_str(), "fedaykin");
         assert_eq!(
             waiting.missing,
-            Missing {
+            Shortfall {
                 balance: None,
                 rank: Rank::new(69),
                 ranks_to_climb: Some(69)
@@ -144,7 +145,7 @@ mod tests {
         assert_eq!(at(8, "2000").unwrap().missing.ranks_to_climb, Some(1));
         assert_eq!(
             at(0, "2000").unwrap().missing,
-            Missing {
+            Shortfall {
                 balance: None,
                 rank: Rank::new(69),
                 ranks_to_climb: None
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn both_parts_are_named_and_the_bar_shows_the_one_that_lags() {
+    fn rule_of_rank_and_balance_reports_both_and_the_smaller_permille() {
         let both = ladder(&[("a", "1-10", "100"), ("b", "", "50")]);
         let progress = both
             .progress(Standing::new(Rank::new(20), Balance::from_tokens(60)))
@@ -170,7 +171,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn adding_what_is_missing_reaches_the_tier(tokens in 0_u64..2_000, units in any::<u64>()) {
+        fn adding_the_missing_balance_reaches_the_tier(tokens in 0_u64..2_000, units in any::<u64>()) {
             let ladder = sample();
             let balance = Balance::from_tokens(tokens).checked_add(Balance::from_units(crate::U256::from(units))).unwrap();
             let progress = ladder.progress(Standing::new(None, balance)).unwrap();
@@ -183,7 +184,7 @@ mod tests {
         }
 
         #[test]
-        fn the_bar_never_overflows(limbs in any::<[u64; 4]>()) {
+        fn permille_stays_below_1000(limbs in any::<[u64; 4]>()) {
             let huge = ladder(&[("a", "", &Balance::MAX.to_string())]);
             let balance = Balance::from_units(crate::U256::from_limbs(limbs));
             if let Some(progress) = huge.progress(Standing::new(None, balance)) {

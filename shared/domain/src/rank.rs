@@ -1,4 +1,4 @@
-//! A place among eligible wallets: 1 is the best, there is no 0.
+//! Ranks: positions in the ranking of wallets, from 1.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -6,13 +6,13 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A place among eligible wallets, counted from 1. Smaller is better; `Ord` is that of the number, so the better rank is
-/// the lesser one.
+/// A position in the ranking of wallets, from 1. A smaller rank is better; `Ord` is that of the number, so the better rank
+/// is the lesser one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Rank(NonZeroU32);
 
-/// A number that is no rank.
+/// A number that is not a rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a rank is a whole number from 1 to {}", u32::MAX)]
 pub struct RankError;
@@ -21,7 +21,7 @@ impl Rank {
     /// The best rank.
     pub const FIRST: Self = Self(NonZeroU32::MIN);
 
-    /// The rank of this number, or nothing for 0.
+    /// The rank with this number; `None` for 0.
     #[must_use]
     pub const fn new(number: u32) -> Option<Self> {
         match NonZeroU32::new(number) {
@@ -30,7 +30,7 @@ impl Rank {
         }
     }
 
-    /// For the constants of this crate, all of them above zero.
+    /// For constants of this crate, which are above zero.
     pub(crate) const fn literal(number: u32) -> Self {
         match Self::new(number) {
             Some(rank) => rank,
@@ -67,7 +67,7 @@ impl TryFrom<u32> for Rank {
     }
 }
 
-/// Databases count in signed integers.
+/// For columns, which hold signed integers.
 impl TryFrom<i64> for Rank {
     type Error = RankError;
 
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn zero_and_negative_numbers_are_no_ranks() {
+    fn zero_and_negative_numbers_are_refused() {
         assert_eq!(Rank::new(0), None);
         assert_eq!("0".parse::<Rank>(), Err(RankError));
         assert_eq!(Rank::try_from(-1_i64), Err(RankError));

@@ -1,7 +1,7 @@
-//! Which roles a member should have, and what to change so that it is so.
+//! The roles that a member should have, and the changes that lead there.
 //!
-//! Owns the difference between the theme's tier and special roles and the ones a member has. Refuses to touch any role
-//! that the theme does not give: roles of the server's own, managed roles, the bot's.
+//! Compares the theme's automatic roles with the roles that a member has. Never changes a role that the theme does not
+//! assign: the server's other roles, managed roles, the bot's role.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,45 +13,45 @@ use crate::{BadgeId, Color, Evaluation, MemberFacts, Permissions, RoleKey, Theme
 /// A role of a theme.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Role {
-    /// Its stable name.
+    /// Its key.
     pub key: RoleKey,
-    /// What Discord shows.
+    /// Its name at Discord.
     pub name: String,
     /// Its colour.
     pub color: Color,
-    /// Shown apart in the member list.
+    /// Whether its members are displayed separately (Discord's `hoist`).
     pub hoist: bool,
-    /// Anybody may mention it.
+    /// Whether anyone may mention it.
     pub mentionable: bool,
-    /// Order in the theme: the greater is the higher. Discord's positions are ranks and come out different.
+    /// Order within the theme: a greater position is a higher role. Discord's positions differ.
     pub position: u16,
-    /// What it may do everywhere.
+    /// Its permissions on the server.
     pub permissions: Permissions,
-    /// Who has it.
+    /// The rule by which members have it.
     pub given_to: RoleRule,
 }
 
-/// Who has a role.
+/// A rule by which members have a role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RoleRule {
-    /// The bot; no member is ever given it.
+    /// The bot's own role; no member has it by rule.
     Bot,
-    /// Nobody by rule: given and taken by hand, and never touched by us.
+    /// Assigned and removed by hand; never changed by rules.
     ByHand,
-    /// Holders of this tier, and of no higher one.
+    /// Members with this tier.
     Tier(TierId),
-    /// Those who held this tier once and do not now.
+    /// Members who held this tier before and do not hold it now.
     FormerHolder(TierId),
-    /// Those on the waitlist.
+    /// Members on the waitlist.
     Waitlist,
-    /// Holders of this badge.
+    /// Members with this badge.
     Badge(BadgeId),
-    /// Holders of at least so many badges.
+    /// Members with at least this many badges.
     Badges {
-        /// How many.
+        /// Number of badges.
         at_least: u16,
     },
-    /// Members for at least so many days.
+    /// Members for at least this many days.
     Tenure {
         /// Full days since joining.
         days: u32,
@@ -59,7 +59,7 @@ pub enum RoleRule {
 }
 
 impl RoleRule {
-    /// Whether members are given and lose the role by this rule.
+    /// Whether members get and lose the role by this rule.
     #[must_use]
     pub fn is_automatic(&self) -> bool {
         !matches!(self, Self::Bot | Self::ByHand)
@@ -79,7 +79,7 @@ impl RoleRule {
     }
 }
 
-/// A role's id at Discord.
+/// Id of a role at Discord.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RoleId(pub u64);
@@ -90,33 +90,33 @@ impl fmt::Display for RoleId {
     }
 }
 
-/// Which role of a server stands for which role of the theme.
+/// Role bindings: the role ids of a server by the theme's role keys.
 pub type RoleBindings = BTreeMap<RoleKey, RoleId>;
 
-/// Whether the rules apply to a member.
+/// Whether rules change a member's roles.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Protection {
-    /// They do.
+pub enum RoleProtection {
+    /// Rules apply.
     #[default]
     None,
-    /// An admin has set the member apart: roles stay as they are.
+    /// An admin has protected the member: roles do not change.
     Protected,
 }
 
-/// What to change for one member. Applying it twice changes nothing the second time.
+/// The role changes for one member. Applying them twice has the same result as once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoleDifference {
-    /// Roles to give, with what the theme calls them.
+    /// Roles to assign, with their keys.
     pub add: BTreeMap<RoleId, RoleKey>,
-    /// Roles to take, with what the theme calls them.
+    /// Roles to remove, with their keys.
     pub remove: BTreeMap<RoleId, RoleKey>,
-    /// Roles that the member should have and the server lacks: deleted, or never made. For the admin's eyes; everything
-    /// else goes on.
+    /// Roles that the member should have but that are not bound: deleted on the server, or never created. Reported to the
+    /// admin; the other changes are still applied.
     pub unbound: BTreeSet<RoleKey>,
 }
 
 impl RoleDifference {
-    /// Nothing to give and nothing to take.
+    /// Whether there is no role to assign or to remove.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.add.is_empty() && self.remove.is_empty()
@@ -131,19 +131,19 @@ impl Theme {
         held.map(|role| role.key.clone()).collect()
     }
 
-    /// What to change so that a member who has `actual` has what is desired. Looks at the theme's automatic roles alone.
+    /// The changes from the roles `actual` to the roles `desired`. Considers only the theme's automatic roles.
     ///
-    /// Two keys may be bound to one role (an admin's choice): it is wanted when either is.
+    /// Two keys may be bound to one role, which is desired when either key is.
     #[must_use]
     pub fn role_difference(
         &self,
         desired: &BTreeSet<RoleKey>,
         actual: &BTreeSet<RoleId>,
         bindings: &RoleBindings,
-        protection: Protection,
+        protection: RoleProtection,
     ) -> RoleDifference {
         let mut difference = RoleDifference::default();
-        if protection == Protection::Protected {
+        if protection == RoleProtection::Protected {
             return difference;
         }
         let automatic = || {
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn one_tier_role_and_the_special_ones_that_hold() {
+    fn desired_roles_are_one_tier_role_and_the_special_roles_whose_rules_are_met() {
         let mut facts = MemberFacts {
             waitlisted: true,
             ..MemberFacts::default()
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn roles_of_the_servers_own_are_left_alone() {
+    fn other_roles_of_the_server_are_not_changed() {
         let theme = small_theme();
         let bindings = bindings(&theme);
         let id = |key: &str| bindings[&RoleKey::new(key).unwrap()];
@@ -234,22 +234,23 @@ mod tests {
             &desired(1, &MemberFacts::default()),
             &actual,
             &bindings,
-            Protection::None,
+            RoleProtection::None,
         );
         assert_eq!(difference.add.keys().copied().collect::<Vec<_>>(), [id("gold")]);
         assert_eq!(difference.remove.keys().copied().collect::<Vec<_>>(), [id("silver")]);
     }
 
     #[test]
-    fn protected_members_keep_what_they_have() {
+    fn roles_of_protected_members_do_not_change() {
         let theme = small_theme();
         let desired = desired(1, &MemberFacts::default());
-        let difference = theme.role_difference(&desired, &BTreeSet::new(), &bindings(&theme), Protection::Protected);
+        let difference =
+            theme.role_difference(&desired, &BTreeSet::new(), &bindings(&theme), RoleProtection::Protected);
         assert_eq!(difference, RoleDifference::default());
     }
 
     #[test]
-    fn a_deleted_role_is_named_and_stops_nothing_else() {
+    fn deleted_role_is_reported_and_other_roles_are_changed() {
         let theme = small_theme();
         let mut bindings = bindings(&theme);
         bindings.remove(&RoleKey::new("gold").unwrap());
@@ -257,7 +258,7 @@ mod tests {
             waitlisted: true,
             ..MemberFacts::default()
         };
-        let difference = theme.role_difference(&desired(1, &facts), &BTreeSet::new(), &bindings, Protection::None);
+        let difference = theme.role_difference(&desired(1, &facts), &BTreeSet::new(), &bindings, RoleProtection::None);
         assert_eq!(names(&difference.unbound), ["gold"]);
         assert_eq!(
             difference.add.values().map(RoleKey::as_str).collect::<Vec<_>>(),
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn two_keys_on_one_role_do_not_fight() {
+    fn two_keys_bound_to_one_role_do_not_conflict() {
         let theme = small_theme();
         let mut bindings = bindings(&theme);
         let shared = RoleId(77);
@@ -277,14 +278,14 @@ mod tests {
             &desired(1, &MemberFacts::default()),
             &[shared].into(),
             &bindings,
-            Protection::None,
+            RoleProtection::None,
         );
         assert!(difference.is_empty());
     }
 
     proptest! {
         #[test]
-        fn applying_the_difference_reaches_what_is_desired(
+        fn applying_the_difference_results_in_the_desired_roles(
             rank in 0_u32..120,
             tenure_days in 0_u32..200,
             waitlisted in any::<bool>(),
@@ -297,14 +298,14 @@ mod tests {
             let facts = MemberFacts { tenure_days, waitlisted, reached, ..MemberFacts::default() };
             let desired = desired(rank, &facts);
             let before: BTreeSet<RoleId> = actual.into_iter().map(RoleId).collect();
-            let difference = theme.role_difference(&desired, &before, &bindings, Protection::None);
+            let difference = theme.role_difference(&desired, &before, &bindings, RoleProtection::None);
             let after: BTreeSet<RoleId> = before
                 .iter()
                 .filter(|id| !difference.remove.contains_key(id))
                 .chain(difference.add.keys())
                 .copied()
                 .collect();
-            prop_assert!(theme.role_difference(&desired, &after, &bindings, Protection::None).is_empty());
+            prop_assert!(theme.role_difference(&desired, &after, &bindings, RoleProtection::None).is_empty());
             for role in &theme.roles {
                 let id = bindings[&role.key];
                 if role.given_to.is_automatic() {

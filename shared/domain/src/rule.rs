@@ -1,38 +1,38 @@
-//! What a tier asks of a member: a range of ranks, a minimum balance, or both.
+//! Tier rules: a range of ranks, a minimum balance, or both.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::{Balance, Rank};
 
-/// What a member brings: a place among eligible wallets, where there is one, and a holding.
+/// Rank and holding of a member's wallet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// Place among eligible wallets; `None` outside them.
+    /// Rank of the wallet; `None` outside of the ranking.
     pub rank: Option<Rank>,
-    /// What the wallet holds.
+    /// Holding of the wallet.
     pub balance: Balance,
 }
 
 impl Standing {
-    /// A rank and a holding together.
+    /// The standing with this rank and holding.
     #[must_use]
     pub const fn new(rank: Option<Rank>, balance: Balance) -> Self {
         Self { rank, balance }
     }
 }
 
-/// Ranks from `first` to `last`, both included; open at the end without `last`. Written `8-69`, `5`, `1001+`.
+/// A range of ranks from `first` to `last`, both included; open-ended without `last`. Written `8-69`, `5`, `1001+`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RankRange {
     first: Rank,
     last: Option<Rank>,
 }
 
-/// Why a text or a pair is no range of ranks.
+/// Why a text or a pair is not a range of ranks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RankRangeError {
-    /// Not of the form `8-69`, `5` or `1001+`.
+    /// The text is not of the form `8-69`, `5` or `1001+`.
     #[error("`{0}` is not a range of ranks; write `8-69`, `5` or `1001+`")]
     Malformed(String),
     /// The first rank is behind the last.
@@ -41,11 +41,11 @@ pub enum RankRangeError {
 }
 
 impl RankRange {
-    /// From both ends; no `last` leaves it open.
+    /// The range with these ends; open-ended without `last`.
     ///
     /// # Errors
     ///
-    /// When `last` comes before `first`.
+    /// When `last` is better than `first`.
     pub fn new(first: Rank, last: Option<Rank>) -> Result<Self, RankRangeError> {
         match last {
             Some(last) if last < first => Err(RankRangeError::Backwards(first, last)),
@@ -53,26 +53,26 @@ impl RankRange {
         }
     }
 
-    /// The best rank inside.
+    /// The best rank of the range.
     #[must_use]
     pub const fn first(self) -> Rank {
         self.first
     }
 
-    /// The worst rank inside; `None` when the range is open.
+    /// The worst rank of the range; `None` for an open-ended one.
     #[must_use]
     pub const fn last(self) -> Option<Rank> {
         self.last
     }
 
-    /// Whether this rank is at least as good as the worst one inside. Better ranks than `first` count: a ladder asks its
-    /// higher tiers before, and who outranks a tier may still fall into it for want of a higher tier's minimum balance.
+    /// Whether this rank is at least as good as the worst one of the range. A better rank than `first` counts, too: a
+    /// member with such a rank gets this tier when the balance is below a higher tier's minimum.
     #[must_use]
     pub fn reached_by(self, rank: Rank) -> bool {
         self.last.is_none_or(|last| rank <= last)
     }
 
-    /// Whether the two share a rank.
+    /// Whether both ranges contain a common rank.
     #[must_use]
     pub fn overlaps(self, other: Self) -> bool {
         self.reached_by(other.first) && other.reached_by(self.first)
@@ -84,7 +84,7 @@ impl FromStr for RankRange {
 
     fn from_str(text: &str) -> Result<Self, RankRangeError> {
         let malformed = || RankRangeError::Malformed(text.to_owned());
-        // `parse` of an integer takes a plus sign; a range does not.
+        // Parsing an integer accepts a plus sign; a range does not.
         let rank = |part: &str| {
             let part = part.trim();
             if part.starts_with('+') {
@@ -116,30 +116,30 @@ impl fmt::Display for RankRange {
     }
 }
 
-/// What one tier asks for. At least one of the two is there.
+/// What one tier requires: ranks, a minimum balance, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TierRule {
     ranks: Option<RankRange>,
     minimum: Option<Balance>,
 }
 
-/// Why a rule cannot stand.
+/// Why a rule is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TierRuleError {
-    /// Asks for nothing, so everybody would hold the tier.
+    /// The rule requires nothing, so every member would hold the tier.
     #[error("a tier rule needs `ranks`, `minimum`, or both")]
     Empty,
-    /// A minimum of nothing, so everybody would hold the tier.
-    #[error("a minimum balance must be above 0, else everybody would hold the tier")]
+    /// The minimum is zero, so every member would hold the tier.
+    #[error("a minimum balance must be above 0; otherwise every member would hold the tier")]
     ZeroMinimum,
 }
 
 impl TierRule {
-    /// A rule of a range of ranks, a minimum balance, or both.
+    /// A rule with a range of ranks, a minimum balance, or both.
     ///
     /// # Errors
     ///
-    /// When it would hold for everybody: with neither, or with a minimum of zero.
+    /// When every member would meet it: with neither, or with a minimum of zero.
     pub fn new(ranks: Option<RankRange>, minimum: Option<Balance>) -> Result<Self, TierRuleError> {
         if minimum.is_some_and(Balance::is_zero) {
             return Err(TierRuleError::ZeroMinimum);
@@ -150,20 +150,20 @@ impl TierRule {
         Ok(Self { ranks, minimum })
     }
 
-    /// The ranks asked for, where ranks are.
+    /// The required ranks, if any.
     #[must_use]
     pub const fn ranks(&self) -> Option<RankRange> {
         self.ranks
     }
 
-    /// The balance asked for, where one is.
+    /// The required balance, if any.
     #[must_use]
     pub const fn minimum(&self) -> Option<Balance> {
         self.minimum
     }
 
-    /// Whether a member of this standing has what the rule asks for. Once it holds it holds for every better rank and
-    /// every larger balance; that is why a tier is monotone in both.
+    /// Whether a member with this standing meets the rule. A better rank and a larger balance then meet it, too: tiers are
+    /// monotone in both.
     #[must_use]
     pub fn holds(&self, standing: Standing) -> bool {
         let rank = self
@@ -174,7 +174,7 @@ impl TierRule {
     }
 }
 
-/// For people: `rank 8-69`, `1,111 or more`, `rank 1-7 with 5,000 or more`.
+/// For display: `rank 8-69`, `1,111 or more`, `rank 1-7 with 5,000 or more`.
 impl fmt::Display for TierRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.ranks, self.minimum) {
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_read_and_print() {
+    fn ranges_parse_and_print() {
         for (text, first, last) in [
             ("1-7", 1, Some(7)),
             ("5", 5, Some(5)),
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn overlap_is_mutual() {
+    fn overlap_is_symmetric() {
         for (left, right, overlap) in [
             ("1-7", "8-69", false),
             ("1-7", "7-9", true),
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_of_both_wants_both() {
+    fn rule_of_rank_and_balance_requires_both() {
         let rule = TierRule::new(Some("1-7".parse().unwrap()), Some(Balance::from_tokens(100))).unwrap();
         assert!(rule.holds(Standing::new(Some(rank(7)), Balance::from_tokens(100))));
         assert!(!rule.holds(Standing::new(Some(rank(8)), Balance::from_tokens(100))));
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_that_hold_for_everybody_are_refused() {
+    fn rules_that_every_member_meets_are_refused() {
         assert_eq!(TierRule::new(None, None), Err(TierRuleError::Empty));
         assert_eq!(
             TierRule::new(None, Some(Balance::ZERO)),

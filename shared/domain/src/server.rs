@@ -1,7 +1,7 @@
-//! The server of a theme: categories, channels, and who may do what in them.
+//! The server of a theme: categories, channels, and access to them.
 //!
-//! Owns the shape and the one way from "who reads, who writes" to Discord's overwrites. `gaib` plans from these types and
-//! decides nothing of its own about permissions.
+//! Converts access (who reads, who writes) to Discord's overwrites. `gaib` plans from these types and makes no decisions of
+//! its own about permissions.
 
 use std::collections::BTreeSet;
 
@@ -10,22 +10,22 @@ use crate::{CategoryKey, ChannelKey, Permission, Permissions, RoleKey};
 /// A category and its channels, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Category {
-    /// Its stable name.
+    /// Its key.
     pub key: CategoryKey,
-    /// What Discord shows.
+    /// Its name at Discord.
     pub name: String,
-    /// Its channels from the top.
+    /// Its channels, from the top.
     pub channels: Vec<Channel>,
 }
 
 impl Category {
-    /// The overwrites of the category itself: whoever sees none of its channels does not see it, so that a channel that
-    /// somebody adds by hand is no more open than what stands around it.
+    /// The overwrites of the category itself: it is visible to those who see at least one of its channels. A channel that
+    /// is added by hand is then not more open than the others.
     #[must_use]
     pub fn overwrites(&self) -> Vec<Overwrite> {
         let mut seen_by = Audience::default();
         for channel in &self.channels {
-            for (audience, _) in channel.access.steps() {
+            for (audience, _) in channel.access.levels() {
                 seen_by.everyone |= audience.everyone;
                 seen_by.roles.extend(audience.roles.iter().cloned());
             }
@@ -51,62 +51,62 @@ impl Category {
 /// A channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Channel {
-    /// Its stable name.
+    /// Its key.
     pub key: ChannelKey,
-    /// What Discord shows.
+    /// Its name at Discord.
     pub name: String,
-    /// What it is for, shown above it. Discord has no topic for voice; there it is for readers of the plan.
+    /// Its topic. Discord has none for voice channels; for those only the plan shows it.
     pub topic: String,
-    /// Text, voice, …, with what only that kind has.
+    /// Its kind with the settings of that kind.
     pub kind: ChannelKind,
-    /// Who may do what.
+    /// Who may see and use it.
     pub access: Access,
 }
 
 /// Kinds of channels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChannelKind {
-    /// Messages.
+    /// A text channel.
     Text {
-        /// Seconds between two messages of one member; 0 for no slow mode.
+        /// Slow mode in seconds; 0 for none.
         slow_mode_seconds: u16,
     },
-    /// Messages that other servers may follow; needs a community server.
+    /// An announcement channel, which other servers may follow; requires a community server.
     Announcement,
-    /// Voices.
+    /// A voice channel.
     Voice {
-        /// Bits per second.
+        /// Bitrate in bits per second.
         bitrate: u32,
-        /// Most members at once; 0 for no limit.
+        /// Maximum number of members; 0 for no limit.
         user_limit: u8,
     },
-    /// A stage; needs a community server.
+    /// A stage; requires a community server.
     Stage {
-        /// Bits per second.
+        /// Bitrate in bits per second.
         bitrate: u32,
     },
-    /// Posts under tags; needs a community server.
+    /// A forum; requires a community server.
     Forum {
-        /// Tags to choose from.
+        /// Available tags.
         tags: Vec<String>,
     },
 }
 
 impl ChannelKind {
-    /// Whether Discord makes this kind only on a community server (errors 50024 and 50035 elsewhere).
+    /// Whether Discord creates this kind only on a community server (errors 50024 and 50035 otherwise).
     #[must_use]
     pub fn needs_community(&self) -> bool {
         matches!(self, Self::Announcement | Self::Stage { .. } | Self::Forum { .. })
     }
 
-    /// Whether it is for voices.
+    /// Whether it is a voice channel or a stage.
     #[must_use]
     pub fn is_voice(&self) -> bool {
         matches!(self, Self::Voice { .. } | Self::Stage { .. })
     }
 }
 
-/// A set of people.
+/// A set of members: everyone, or holders of roles.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audience {
     /// Everyone on the server.
@@ -133,48 +133,48 @@ impl Audience {
         }
     }
 
-    /// Whether a role's holders are in it.
+    /// Whether it contains the holders of this role.
     #[must_use]
     pub fn includes(&self, role: &RoleKey) -> bool {
         self.everyone || self.roles.contains(role)
     }
 
-    /// Whether nobody is.
+    /// Whether it is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         !self.everyone && self.roles.is_empty()
     }
 }
 
-/// Who may do what in a channel. Each step includes the ones before: who may write may read.
+/// Access to a channel. Each level includes the ones before it: a member who may write may read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// For channels of messages and posts.
+    /// Access to a text channel or a forum.
     Text {
-        /// See and read.
+        /// Who may see and read it.
         read: Audience,
-        /// Write, and open threads.
+        /// Who may write and create threads.
         write: Audience,
     },
-    /// For channels of voices.
+    /// Access to a voice channel or a stage.
     Voice {
-        /// See.
+        /// Who may see it.
         see: Audience,
-        /// Come in and listen.
+        /// Who may join and listen.
         join: Audience,
-        /// Speak and share.
+        /// Who may speak and stream.
         speak: Audience,
     },
 }
 
-/// What a channel grants or withholds, for everyone (`role` is `None`) or for a role. No bit is in both sets.
+/// An overwrite of a channel, for everyone (`role` is `None`) or for a role. No permission is in both sets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overwrite {
     /// The role, or everyone.
     pub role: Option<RoleKey>,
-    /// Granted.
+    /// Allowed permissions.
     pub allow: Permissions,
-    /// Withheld.
+    /// Denied permissions.
     pub deny: Permissions,
 }
 
@@ -195,28 +195,28 @@ const SPEAK: Permissions = Permissions::of(&[
 ]);
 
 impl Access {
-    /// Steps from the least to the most, with what each grants.
-    fn steps(&self) -> Vec<(&Audience, Permissions)> {
+    /// The levels from the lowest to the highest, with the permissions of each.
+    fn levels(&self) -> Vec<(&Audience, Permissions)> {
         match self {
             Self::Text { read, write } => vec![(read, READ), (write, WRITE)],
             Self::Voice { see, join, speak } => vec![(see, SEE), (join, JOIN), (speak, SPEAK)],
         }
     }
 
-    /// The overwrites, everyone's first, then the roles' in order of key.
+    /// The overwrites: everyone's first, then those of roles, ordered by key.
     ///
-    /// What not everyone may do is withheld from everyone and granted to roles; nothing is withheld from a role. Discord
-    /// adds the grants of all roles a member has, so holding a lesser role as well never takes anything away.
+    /// A permission that not everyone has is denied to everyone and allowed to roles; none is denied to a role. Discord
+    /// combines the allowed permissions of all roles of a member, so a further role never removes a permission.
     #[must_use]
     pub fn overwrites(&self) -> Vec<Overwrite> {
-        let steps = self.steps();
+        let levels = self.levels();
         let mut everyone = Overwrite {
             role: None,
             allow: Permissions::NONE,
             deny: Permissions::NONE,
         };
-        for (index, (_, bits)) in steps.iter().enumerate() {
-            let all = steps[index..].iter().any(|(audience, _)| audience.everyone);
+        for (index, (_, bits)) in levels.iter().enumerate() {
+            let all = levels[index..].iter().any(|(audience, _)| audience.everyone);
             if all {
                 everyone.allow |= *bits;
             } else {
@@ -224,11 +224,14 @@ impl Access {
             }
         }
         let mut overwrites = vec![everyone];
-        let roles: BTreeSet<&RoleKey> = steps.iter().flat_map(|(audience, _)| &audience.roles).collect();
+        let roles: BTreeSet<&RoleKey> = levels.iter().flat_map(|(audience, _)| &audience.roles).collect();
         for role in roles {
             let mut allow = Permissions::NONE;
-            for (index, (_, bits)) in steps.iter().enumerate() {
-                if steps[index..].iter().any(|(audience, _)| audience.roles.contains(role)) {
+            for (index, (_, bits)) in levels.iter().enumerate() {
+                if levels[index..]
+                    .iter()
+                    .any(|(audience, _)| audience.roles.contains(role))
+                {
                     allow |= *bits;
                 }
             }
@@ -245,24 +248,24 @@ impl Access {
     }
 }
 
-/// Settings of the server itself; what is `None` is left as it is.
+/// Settings of the server itself; a setting that is `None` does not change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerSettings {
     /// The server's name.
     pub name: Option<String>,
-    /// What a member must have before writing.
+    /// Requirement on members before they may write.
     pub verification_level: Option<VerificationLevel>,
-    /// What a new member is notified of.
+    /// Default notifications of new members.
     pub default_notifications: Option<DefaultNotifications>,
-    /// Whose media Discord looks through.
+    /// Whose media Discord scans.
     pub explicit_content_filter: Option<ExplicitContentFilter>,
 }
 
-/// What a member must have before writing, by Discord's levels.
+/// Discord's verification levels: requirements on members before they may write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum VerificationLevel {
-    /// Nothing.
+    /// No requirement.
     None = 0,
     /// A verified e-mail address.
     Low = 1,
@@ -274,7 +277,7 @@ pub enum VerificationLevel {
     VeryHigh = 4,
 }
 
-/// What a new member is notified of, by Discord's levels.
+/// Discord's levels of default notifications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum DefaultNotifications {
@@ -284,15 +287,15 @@ pub enum DefaultNotifications {
     OnlyMentions = 1,
 }
 
-/// Whose media Discord looks through, by Discord's levels.
+/// Discord's levels of the explicit content filter: whose media it scans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExplicitContentFilter {
-    /// Nobody's.
+    /// No media.
     Disabled = 0,
-    /// Of members without roles.
+    /// Media of members without roles.
     MembersWithoutRoles = 1,
-    /// Everybody's.
+    /// Media of all members.
     AllMembers = 2,
 }
 
@@ -305,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_private_channel_withholds_from_everyone_and_grants_to_roles() {
+    fn private_channel_denies_everyone_and_allows_roles() {
         let access = Access::Text {
             read: Audience::roles([key("hajra"), key("ichwan")]),
             write: Audience::roles([key("ichwan")]),
@@ -331,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_write_may_read_though_nobody_said_so() {
+    fn write_access_includes_read_access() {
         let access = Access::Text {
             read: Audience::default(),
             write: Audience::roles([key("bot")]),
@@ -352,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_channel_grants_roles_only_what_everyone_lacks() {
+    fn open_channel_allows_roles_only_what_everyone_lacks() {
         let access = Access::Text {
             read: Audience::everyone(),
             write: Audience::roles([key("naib")]),
@@ -373,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn voice_has_three_steps() {
+    fn voice_access_has_three_levels() {
         let access = Access::Voice {
             see: Audience::roles([key("a"), key("b"), key("c")]),
             join: Audience::roles([key("b"), key("c")]),

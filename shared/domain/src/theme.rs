@@ -1,7 +1,7 @@
-//! A theme: tiers, badges, roles, words and server of a community, as data.
+//! [`Theme`]: tiers, badges, roles, texts and server of a community, as data.
 //!
-//! Owns the shape and the questions asked of it. Reading the files and refusing bad ones is `arrakis-themes`' part, so
-//! that every [`Theme`] here hangs together: ids are unique, every reference is met.
+//! `arrakis-themes` reads and checks theme files, so every [`Theme`] is consistent: ids are unique, and every reference is
+//! resolved.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,17 +12,17 @@ use crate::{
     ServerSettings, ThemeId, TierId,
 };
 
-/// What a community pays for. The greater includes the lesser.
+/// Subscription plan of a community. A greater plan includes the lesser one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Plan {
-    /// Nothing.
+    /// The free plan.
     Free,
     /// The premium plan.
     Premium,
 }
 
 impl Plan {
-    /// As data and databases write it.
+    /// The name in theme files and in the database.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -38,38 +38,38 @@ impl fmt::Display for Plan {
     }
 }
 
-/// A tier of a theme. What it asks for is in the theme's rule sets.
+/// A tier of a theme. Its rules are in the theme's rule sets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tier {
-    /// Its stable name.
+    /// Its id.
     pub id: TierId,
-    /// What people read.
+    /// Its display name.
     pub name: String,
-    /// One emoji that stands for it.
+    /// Its emoji.
     pub emoji: String,
-    /// Its colour, of embeds and badges.
+    /// Its colour in embeds and badges.
     pub color: Color,
-    /// What it means, in one sentence.
+    /// Its description, one sentence.
     pub description: String,
 }
 
-/// A value that an operator may set.
+/// Value of a theme variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     /// Text.
     Text(String),
     /// A colour.
     Color(Color),
-    /// Yes or no.
+    /// True or false.
     Boolean(bool),
     /// A whole number.
     Number(i64),
-    /// Texts.
+    /// A list of texts.
     List(Vec<String>),
 }
 
 impl Value {
-    /// Its type.
+    /// The value's type.
     #[must_use]
     pub const fn kind(&self) -> VariableType {
         match self {
@@ -98,7 +98,7 @@ pub enum VariableType {
 }
 
 impl VariableType {
-    /// As theme files write it.
+    /// The type's name in theme files.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -111,119 +111,119 @@ impl VariableType {
     }
 }
 
-/// A variable as the theme was resolved with it.
+/// A variable of a resolved theme.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variable {
-    /// What it changes.
+    /// Its description.
     pub description: String,
-    /// What the theme ships with.
+    /// Its default.
     pub default: Value,
-    /// What this theme was resolved with.
+    /// The value with which the theme was resolved.
     pub value: Value,
 }
 
-/// A feature flag as the theme was resolved with it. What a flag that is off governs is not in the theme.
+/// A feature flag of a resolved theme. Parts that depend on a disabled flag are not in the theme.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Flag {
-    /// What it governs.
+pub struct FeatureFlag {
+    /// Its description.
     pub description: String,
-    /// What the theme ships with.
+    /// Its default.
     pub default: bool,
-    /// What this theme was resolved with.
+    /// Whether it was enabled when the theme was resolved.
     pub enabled: bool,
 }
 
-/// Words in the theme's voice, used where answers would else be plain.
+/// The theme's own words and titles in replies.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Words {
-    /// One member, lower case.
+pub struct ThemeWords {
+    /// Singular noun for a member, lower case.
     pub member: String,
-    /// Several, lower case.
+    /// Plural noun for members, lower case.
     pub members: String,
-    /// Those of the first ranks.
+    /// Name of the council zone.
     pub council: String,
-    /// The zone behind the entry line.
+    /// Name of the waitlist zone.
     pub waitlist: String,
-    /// Title of the statistics.
+    /// Title of `/stats`.
     pub stats: String,
-    /// Title of the own standing.
+    /// Title of `/position`.
     pub position: String,
-    /// Title of what entry takes.
+    /// Title of `/threshold`.
     pub threshold: String,
-    /// Title of the ranking.
+    /// Title of `/leaderboard`.
     pub leaderboard: String,
-    /// Title of what can be done.
+    /// Title of `/help`.
     pub help: String,
-    /// Small print under every answer.
+    /// Footer of every reply.
     pub footer: String,
 }
 
-/// Where the bot writes of its own accord; `None` switches a post off.
+/// Channels in which the bot posts on its own; `None` disables a post.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Posts {
-    /// The live leaderboard: one message, edited.
+pub struct PostChannels {
+    /// Channel of the live leaderboard, one message that is edited.
     pub leaderboard: Option<ChannelKey>,
-    /// Who joined and who left.
+    /// Channel of messages about joins and leaves.
     pub arrivals: Option<ChannelKey>,
-    /// The weekly digest.
+    /// Channel of the weekly digest.
     pub digest: Option<ChannelKey>,
 }
 
-/// A theme, resolved: every variable has its value, what flags switch off is gone.
+/// A resolved theme: variables have values, and parts of disabled flags are removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Theme {
-    /// Its stable name, that of its folder.
+    /// Its id, the name of its folder.
     pub id: ThemeId,
-    /// What people read.
+    /// Its display name.
     pub name: String,
-    /// Semantic version, `3.0.0`.
+    /// Its semantic version, `3.0.0`.
     pub version: String,
-    /// The least plan that may use it.
+    /// The least plan that includes it.
     pub plan: Plan,
-    /// What it is, in a sentence or two.
+    /// Its description.
     pub description: String,
-    /// For finding it.
+    /// Tags for searching.
     pub tags: Vec<String>,
-    /// Colour of answers that belong to no tier.
+    /// Colour of replies without a tier.
     pub accent: Color,
-    /// Words in its voice.
-    pub words: Words,
-    /// What an operator may set.
+    /// Its own words and titles in replies.
+    pub words: ThemeWords,
+    /// Variables by name.
     pub variables: BTreeMap<String, Variable>,
-    /// What an operator may switch.
-    pub flags: BTreeMap<String, Flag>,
+    /// Feature flags by name.
+    pub flags: BTreeMap<String, FeatureFlag>,
     /// Tiers, highest first.
     pub tiers: Vec<Tier>,
-    /// What tiers ask for, by rule set.
+    /// Ladders by rule set.
     pub rule_sets: BTreeMap<RuleSetId, Ladder>,
-    /// The rule set for communities that chose none.
+    /// The rule set of communities that chose none.
     pub default_rules: RuleSetId,
-    /// Badges, in the order shown.
+    /// Badges, in display order.
     pub badges: Vec<Badge>,
     /// Roles, highest first.
     pub roles: Vec<Role>,
     /// Categories and channels, from the top.
     pub categories: Vec<Category>,
-    /// Where the bot writes of its own accord.
-    pub posts: Posts,
-    /// The server itself.
+    /// Channels in which the bot posts on its own.
+    pub posts: PostChannels,
+    /// Settings of the server.
     pub settings: ServerSettings,
 }
 
 impl Theme {
-    /// A tier by id.
+    /// The tier with this id.
     #[must_use]
     pub fn tier(&self, id: &TierId) -> Option<&Tier> {
         self.tiers.iter().find(|tier| &tier.id == id)
     }
 
-    /// A badge by id.
+    /// The badge with this id.
     #[must_use]
     pub fn badge(&self, id: &BadgeId) -> Option<&Badge> {
         self.badges.iter().find(|badge| &badge.id == id)
     }
 
-    /// A role by key.
+    /// The role with this key.
     #[must_use]
     pub fn role(&self, key: &RoleKey) -> Option<&Role> {
         self.roles.iter().find(|role| &role.key == key)
@@ -237,8 +237,8 @@ impl Theme {
             .find(|role| matches!(&role.given_to, RoleRule::Tier(of) if of == tier))
     }
 
-    /// The ladder of a rule set; the default one for `None` and for a name the theme does not have (a community may have
-    /// chosen it under another theme).
+    /// The ladder of a rule set. The default one for `None` and for an id that the theme does not have, which a community
+    /// may have chosen under another theme.
     #[must_use]
     pub fn ladder(&self, rules: Option<&RuleSetId>) -> Option<&Ladder> {
         rules
@@ -246,15 +246,16 @@ impl Theme {
             .or_else(|| self.rule_sets.get(&self.default_rules))
     }
 
-    /// Colour of a tier, or the accent without one.
+    /// Colour of a tier; the accent without one.
     #[must_use]
     pub fn color_of(&self, tier: Option<&TierId>) -> Color {
         tier.and_then(|id| self.tier(id)).map_or(self.accent, |tier| tier.color)
     }
 
-    /// How many members of the first ones a badge asks for at most; 0 where none does.
+    /// Largest number of first members to whom an [`BadgeRule::Early`](crate::BadgeRule::Early) badge applies; 0 without
+    /// such a badge.
     #[must_use]
-    pub fn early(&self) -> u32 {
+    pub fn early_member_limit(&self) -> u32 {
         let firsts = self.badges.iter().filter_map(|badge| match badge.earned_by {
             crate::BadgeRule::Early { first } => Some(first),
             _ => None,
@@ -262,7 +263,7 @@ impl Theme {
         firsts.max().unwrap_or(0)
     }
 
-    /// Measures a member: the tier first, then the badges, which may depend on it.
+    /// Evaluates a member: first the tier, then the badges, which may depend on it.
     #[must_use]
     pub fn evaluate(&self, ladder: &Ladder, standing: Standing, facts: &MemberFacts) -> Evaluation {
         let tier = ladder.tier_of(standing);
@@ -275,13 +276,13 @@ impl Theme {
         }
     }
 
-    /// What an operator may choose: variables, and flags, which are chosen in the same way.
+    /// Number of variables and flags.
     #[must_use]
     pub fn variable_count(&self) -> usize {
         self.variables.len() + self.flags.len()
     }
 
-    /// Channels over all categories.
+    /// Number of channels in all categories.
     #[must_use]
     pub fn channel_count(&self) -> usize {
         self.categories.iter().map(|category| category.channels.len()).sum()
@@ -323,7 +324,7 @@ pub(crate) mod tests {
             description: word(),
             tags: Vec::new(),
             accent: Color::from_rgb(0x01_02_03),
-            words: Words {
+            words: ThemeWords {
                 member: word(),
                 members: word(),
                 council: word(),
@@ -368,13 +369,13 @@ pub(crate) mod tests {
                 role("guest", 1, RoleRule::ByHand),
             ],
             categories: Vec::new(),
-            posts: Posts::default(),
+            posts: PostChannels::default(),
             settings: ServerSettings::default(),
         }
     }
 
     #[test]
-    fn an_unknown_rule_set_falls_back_to_the_default() {
+    fn unknown_rule_set_falls_back_to_the_default() {
         let theme = small_theme();
         let by_rank = Standing::new(Rank::new(5), Balance::ZERO);
         let tier = |rules: Option<&str>| {
@@ -391,7 +392,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn colours_follow_the_tier() {
+    fn color_is_the_tiers_or_the_accent() {
         let theme = small_theme();
         assert_eq!(theme.color_of(TierId::new("gold").ok().as_ref()).rgb(), 0xff_d7_00);
         assert_eq!(theme.color_of(None), theme.accent);
@@ -399,7 +400,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_premium_plan_includes_the_free_one() {
+    fn premium_plan_includes_the_free_plan() {
         assert!(Plan::Premium > Plan::Free);
     }
 }

@@ -1,4 +1,4 @@
-//! What is armed, and doing it. Debug builds only.
+//! The armed points and their actions. Debug builds only.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -7,14 +7,14 @@ use parking_lot::Mutex;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use crate::spec::{Action, Armed, Spec, When};
+use crate::spec::{Action, ArmedPoint, Spec, Trigger};
 
-/// Most processes arm nothing: they pay one relaxed load for each place.
+/// Whether any point is armed. Without one, a fail point costs one relaxed load.
 static ANY: AtomicBool = AtomicBool::new(false);
 static POINTS: Mutex<Option<State>> = Mutex::new(None);
 
 struct State {
-    points: Vec<(Armed, u64)>,
+    points: Vec<(ArmedPoint, u64)>,
     random: ChaCha8Rng,
 }
 
@@ -26,7 +26,7 @@ pub(crate) fn arm(spec: Spec) {
     });
 }
 
-/// Counts the hit and answers what is to happen.
+/// Counts the hit and returns the action to perform, if any.
 fn due(name: &'static str, what: &[&str]) -> Option<Action> {
     if !ANY.load(Ordering::Relaxed) {
         return None;
@@ -35,18 +35,18 @@ fn due(name: &'static str, what: &[&str]) -> Option<Action> {
     let State { points, random } = state.as_mut()?;
     let mut action = None;
     for (armed, hits) in points {
-        let meant = armed.name == name && armed.what.as_deref().is_none_or(|meant| what.contains(&meant));
-        if !meant {
+        let matches = armed.name == name && armed.what.as_deref().is_none_or(|armed| what.contains(&armed));
+        if !matches {
             continue;
         }
         *hits += 1;
-        let now = match armed.when {
-            When::Always => true,
-            When::Nth(nth) => *hits == nth,
-            When::From(first) => *hits >= first,
-            When::Chance(chance) => random.random_bool(chance),
+        let is_due = match armed.trigger {
+            Trigger::Always => true,
+            Trigger::Nth(nth) => *hits == nth,
+            Trigger::From(first) => *hits >= first,
+            Trigger::Probability(probability) => random.random_bool(probability),
         };
-        if now && action.is_none() {
+        if is_due && action.is_none() {
             action = Some(armed.action);
         }
     }
@@ -81,12 +81,12 @@ fn hang() -> ! {
     }
 }
 
-#[expect(clippy::panic, reason = "this is what was asked for")]
+#[expect(clippy::panic, reason = "the armed action is a panic")]
 fn end(name: &'static str, action: Action) {
     match action {
         Action::Kill => {
             tracing::error!(name, "fail point: killed");
-            // It cannot be caught, so what follows is not reached; were it refused, the test that armed it must not go on.
+            // The rest is not reached, unless the kill is refused; the process must not continue then either.
             let _ = nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGKILL);
             hang();
         }
@@ -104,23 +104,23 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn hits_are_counted_by_what_is_in_hand() {
-        arm("worker.called[defer]=skip@2;worker.calling=skip@2+".parse().unwrap());
-        let second: Vec<bool> = (0..3).map(|_| skips("worker.called", &["edit", "defer"])).collect();
+    async fn hits_are_counted_for_the_selected_name() {
+        arm("discord.called[defer]=skip@2;discord.calling=skip@2+".parse().unwrap());
+        let second: Vec<bool> = (0..3).map(|_| skips("discord.called", &["edit", "defer"])).collect();
         assert_eq!(second, [false, true, false]);
-        assert!(!skips("worker.called", &["edit"]));
-        let later: Vec<bool> = (0..3).map(|_| skips("worker.calling", &[])).collect();
+        assert!(!skips("discord.called", &["edit"]));
+        let later: Vec<bool> = (0..3).map(|_| skips("discord.calling", &[])).collect();
         assert_eq!(later, [false, true, true]);
         arm(Spec::default());
-        assert!(!skips("worker.calling", &[]));
-        hit("worker.consumed", &[]).await;
+        assert!(!skips("discord.calling", &[]));
+        hit("broker.consumed", &[]).await;
     }
 
     #[test]
-    fn the_same_seed_chooses_the_same_hits() {
+    fn same_seed_selects_the_same_hits() {
         let state = |seed| {
-            arm(format!("seed={seed};worker.acked=skip%30").parse().unwrap());
-            (0..50).map(|_| skips("worker.acked", &[])).collect::<Vec<_>>()
+            arm(format!("seed={seed};broker.acked=skip%30").parse().unwrap());
+            (0..50).map(|_| skips("broker.acked", &[])).collect::<Vec<_>>()
         };
         let first = state(1);
         assert_eq!(first, state(1));
@@ -129,9 +129,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_hangs_never_goes_on() {
-        arm("worker.consumed=hang".parse().unwrap());
-        let passed = tokio::time::timeout(Duration::from_millis(20), hit("worker.consumed", &[])).await;
+    async fn hanging_point_does_not_return() {
+        arm("broker.consumed=hang".parse().unwrap());
+        let passed = tokio::time::timeout(Duration::from_millis(20), hit("broker.consumed", &[])).await;
         assert!(passed.is_err());
     }
 }

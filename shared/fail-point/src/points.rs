@@ -1,168 +1,195 @@
 //! Every fail point there is. A test compares the list with `docs/faults.md` and with the sources.
 
-/// A place in the code.
+/// A fail point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Point {
-    /// `<service>.<seam>`, or `<service>.guard.<guard>` for what can be passed over.
+pub struct FailPoint {
+    /// `<crate>.<step>`, or `<crate>.guard.<guard>` for a guard that can be skipped. The crate is the one that calls
+    /// [`crate::hit`] or [`crate::skips`] with this name.
     pub name: &'static str,
-    /// Where it is, and what its `[…]` may name.
+    /// What has happened when it is reached, or what its being skipped changes. In brackets: what `[…]` may name.
     pub meaning: &'static str,
 }
 
-const fn point(name: &'static str, meaning: &'static str) -> Point {
-    Point { name, meaning }
+const fn point(name: &'static str, meaning: &'static str) -> FailPoint {
+    FailPoint { name, meaning }
 }
 
-/// All of them.
-pub const POINTS: &[Point] = &[
+/// All fail points.
+pub const POINTS: &[FailPoint] = &[
     point(
         "ingestor.received",
-        "a dispatch is read and nothing is published yet [event name]",
+        "a dispatch is read and not yet published [event name]",
     ),
-    point(
-        "ingestor.published",
-        "a message is handed to the broker and not confirmed [routing key]",
-    ),
-    point("ingestor.confirmed", "a confirmation came and is not worked in yet"),
     point(
         "ingestor.checkpointed",
-        "session and sequence number are kept in the broker",
+        "gateway session and sequence number are stored in the broker",
     ),
     point(
         "ingestor.guard.resume",
-        "a session is never resumed: each connection identifies anew",
+        "a session is never resumed: each gateway connection sends IDENTIFY",
     ),
     point(
         "ingestor.guard.fatal",
-        "a fatal close code is taken for one that passes",
+        "a fatal close code is treated as a transient one",
     ),
     point(
         "ingestor.guard.resume_limit",
-        "a session is resumed without end, however often it fails",
+        "RESUME is repeated without limit, however often it fails",
     ),
-    point("ingestor.guard.gap", "a lost session is not counted"),
-    point("ingestor.guard.budget", "the session-start budget is not looked at"),
+    point("ingestor.guard.gap", "a lost session is not counted as a gap"),
+    point("ingestor.guard.budget", "the session start limit is not checked"),
     point(
-        "worker.consumed",
-        "a message is delivered and nothing is done with it [routing key, message id, queue]",
+        "broker.published",
+        "a message is sent to the broker and not confirmed [routing key]",
+    ),
+    point("broker.confirmed", "a confirmation is received and not yet processed"),
+    point(
+        "broker.consumed",
+        "a message is delivered and not yet handled [routing key, message id, queue]",
     ),
     point(
-        "worker.handling",
-        "inside the handler, where it is guarded [routing key, message id, queue]",
+        "broker.handling",
+        "inside the handler, where panics are caught [routing key, message id, queue]",
     ),
     point(
-        "worker.failing",
+        "broker.failing",
         "the handler fails instead of handling; armed by `skip` [routing key, message id, queue]",
     ),
-    point("worker.running", "a command is about to run, its defer sent [command]"),
     point(
-        "worker.handled",
-        "the handler is done, nothing is acknowledged [routing key, message id, queue]",
+        "broker.handled",
+        "the handler has returned and nothing is acknowledged [routing key, message id, queue]",
     ),
     point(
-        "worker.settling",
+        "broker.settling",
         "a copy for retry or dead letters is confirmed, the original not acknowledged [queue]",
     ),
-    point("worker.acked", "the broker was told [routing key, message id, queue]"),
-    point("worker.committing", "a tenant's transaction is about to be committed"),
-    point("worker.committed", "a tenant's transaction is committed"),
-    point("worker.calling", "a call to Discord is about to be sent [route]"),
-    point("worker.called", "Discord has answered a call [route]"),
-    point("worker.guard.inbox", "a claim in the inbox always succeeds"),
-    point("worker.guard.done", "the shortcut past done events never knows one"),
-    point("worker.guard.expiry", "three seconds are never over"),
-    point("worker.guard.limit", "handlers may take for ever"),
-    point("worker.guard.panic", "a panic ends the process"),
     point(
-        "worker.guard.isolation",
-        "what came back is begun beside everything else, and its returns are not counted",
+        "broker.acked",
+        "the acknowledgement is sent [routing key, message id, queue]",
+    ),
+    point("broker.guard.reconnect", "a lost connection is not opened again"),
+    point("broker.guard.blocked", "a broker that blocks publishers is not noticed"),
+    point("broker.guard.confirm", "a message counts as confirmed once it is sent"),
+    point(
+        "broker.guard.refused",
+        "a message that the broker refuses counts as confirmed",
     ),
     point(
-        "worker.guard.attempts",
-        "attempts are not counted: what fails is tried for ever",
+        "broker.guard.unroutable",
+        "a message that no queue takes counts as confirmed",
     ),
-    point(
-        "worker.guard.unreadable",
-        "what cannot be read is tried again at once instead of parked",
-    ),
-    point("worker.guard.version", "labels of an unknown version are read as ours"),
-    point(
-        "worker.guard.stale_ack",
-        "an acknowledgement that came too late counts as one that arrived",
-    ),
-    point(
-        "worker.guard.give_back",
-        "what is held at SIGTERM is neither finished nor given back: the process leaves",
-    ),
-    point(
-        "worker.guard.tenant",
-        "a transaction's tenant is the one that its connection had first",
-    ),
-    point("broker.guard.reconnect", "a lost connection is not made again"),
-    point(
-        "broker.guard.blocked",
-        "nobody notices that the broker takes no messages",
-    ),
-    point(
-        "broker.guard.confirm",
-        "what is sent counts as confirmed: nobody waits for the broker's word",
-    ),
-    point("broker.guard.refused", "what the broker refuses counts as confirmed"),
-    point("broker.guard.unroutable", "what no queue wanted counts as confirmed"),
     point(
         "broker.guard.redeclare",
-        "queues and bindings that went missing are not declared again",
+        "missing queues and bindings are not declared again",
     ),
     point(
         "broker.guard.lease",
         "the lock of a lease is neither taken nor checked before publishing",
     ),
-    point("broker.guard.topology", "a topology that differs is taken as it is"),
+    point("broker.guard.topology", "a topology that differs is accepted"),
     point(
-        "worker.guard.ack",
-        "messages are acknowledged when they are delivered, not when they are done",
+        "broker.guard.ack",
+        "messages are acknowledged on delivery, before they are handled",
     ),
     point(
-        "worker.guard.retry_wait",
-        "what failed is given back at once instead of waiting in a retry queue",
+        "broker.guard.retry_wait",
+        "a failed message is requeued at once instead of waiting in a retry queue",
+    ),
+    point("broker.guard.limit", "handlers have no time limit"),
+    point("broker.guard.panic", "a panic of a handler ends the process"),
+    point(
+        "broker.guard.isolation",
+        "suspects are handled together with other messages, and their redeliveries are not counted",
     ),
     point(
-        "worker.guard.passing",
-        "a failure of Postgres that passes is taken for one that stays",
+        "broker.guard.attempts",
+        "attempts are not counted: a failing message is retried for ever",
     ),
     point(
-        "worker.guard.breaker",
-        "everybody waits for a connection while there are none",
+        "broker.guard.version",
+        "labels of an unknown version are read as the current version",
     ),
-    point("worker.guard.clock", "Discord's clock is taken to be ours"),
+    point(
+        "broker.guard.stale_ack",
+        "a stale acknowledgement counts as one that took effect",
+    ),
+    point(
+        "broker.guard.requeue",
+        "at SIGTERM the process exits without finishing or requeueing its messages",
+    ),
+    point(
+        "worker.running",
+        "a command is about to run, its defer is sent [command]",
+    ),
+    point("worker.guard.done", "the done marker of an event is never found"),
+    point("worker.guard.expiry", "interactions do not expire after three seconds"),
+    point("worker.guard.limit", "commands have no time limit"),
+    point(
+        "worker.guard.unreadable",
+        "an unreadable message is retried at once instead of becoming a dead letter",
+    ),
+    point(
+        "worker.guard.transient",
+        "a transient failure of PostgreSQL is treated as a permanent one",
+    ),
+    point(
+        "worker.guard.clock",
+        "Discord's clock is taken to be equal to the local clock",
+    ),
     point(
         "worker.guard.compare",
-        "commands are registered whether they differ or not",
+        "commands are registered even if they do not differ",
     ),
     point(
         "worker.guard.under_way",
-        "a claim without a result counts as abandoned, however young it is",
+        "a claim without a result counts as abandoned, whatever its age",
     ),
     point(
         "worker.guard.removed",
-        "that the worker itself removed an original response is forgotten",
+        "an original response that the worker itself deleted is not remembered",
+    ),
+    point("db.committing", "a tenant transaction is about to be committed"),
+    point("db.committed", "a tenant transaction is committed"),
+    point("db.guard.inbox", "a claim in the inbox always succeeds"),
+    point(
+        "db.guard.tenant",
+        "a transaction keeps the tenant that its connection had first",
+    ),
+    point(
+        "db.guard.breaker",
+        "requests wait for a connection although the circuit breaker is open",
+    ),
+    point("discord.calling", "a call to Discord is about to be sent [route]"),
+    point(
+        "discord.called",
+        "the response to a call to Discord is received [route]",
+    ),
+    point(
+        "discord.guard.response",
+        "the client does not repeat a first response that failed",
     ),
     point(
         "runtime.guard.connections",
-        "a listener's first connections keep their places for ever, whatever they send",
+        "a listener never closes its first connections, whatever they send",
     ),
-    point("proxy.guard.pause", "a 429's Retry-After is forgotten"),
-    point("proxy.guard.repeat", "a POST whose answer was lost is sent again"),
+    point("proxy.guard.pause", "the `Retry-After` of a 429 is ignored"),
+    point("proxy.guard.repeat", "a POST whose response was lost is sent again"),
     point(
-        "discord.guard.response",
-        "a first response that failed is not repeated in place",
+        "proxy.guard.response",
+        "the proxy does not repeat a first response that failed",
     ),
-    point("proxy.guard.token", "a 401 is passed on and makes no token dead"),
-    point("proxy.guard.budget", "the budget of invalid requests has no end"),
-    point("proxy.guard.terminal", "what Discord refused for good is sent again"),
-    point("proxy.guard.share", "without Redis every call goes at once"),
+    point(
+        "proxy.guard.token",
+        "a 401 is passed on and does not mark the token as refused",
+    ),
+    point("proxy.guard.budget", "the budget of invalid requests has no limit"),
+    point(
+        "proxy.guard.terminal",
+        "a call that Discord refused permanently is sent again",
+    ),
+    point("proxy.guard.share", "without Redis every call is sent at once"),
     point(
         "proxy.guard.script",
-        "a script that Redis has forgotten is not sent again",
+        "a script that Redis no longer has is not sent again",
     ),
 ];

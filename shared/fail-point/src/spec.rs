@@ -5,74 +5,74 @@ use std::time::Duration;
 
 use crate::points::POINTS;
 
-/// What happens at a point.
+/// What a fail point does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// SIGKILL to the own process: nothing is flushed, nothing is closed.
+    /// Sends SIGKILL to its own process: nothing is flushed or closed.
     Kill,
-    /// `abort()`.
+    /// Calls `abort()`.
     Abort,
-    /// A panic.
+    /// Panics.
     Panic,
-    /// A guard is passed over.
+    /// Skips a guard.
     Skip,
-    /// Goes on later.
+    /// Continues after this time.
     Sleep(Duration),
-    /// Never goes on.
+    /// Never continues.
     Hang,
 }
 
-/// At which hits.
+/// At which hits of a point its action is performed.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum When {
-    /// Each.
+pub enum Trigger {
+    /// At each hit.
     Always,
-    /// The Nth, counted from 1.
+    /// At the Nth hit, counted from 1.
     Nth(u64),
-    /// The Nth and all later ones.
+    /// At the Nth hit and all later ones.
     From(u64),
-    /// Each with this probability, 0 to 1.
-    Chance(f64),
+    /// At each hit with this probability, 0 to 1.
+    Probability(f64),
 }
 
-/// One armed point.
+/// An armed fail point.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Armed {
+pub struct ArmedPoint {
     /// Name of the point.
     pub name: &'static str,
-    /// Only where this is in hand.
+    /// Restricts the point to hits with this name, from `name[what]`.
     pub what: Option<String>,
-    /// What happens.
+    /// What it does.
     pub action: Action,
-    /// When.
-    pub when: When,
+    /// At which hits.
+    pub trigger: Trigger,
 }
 
-/// What `ARRAKIS_FAIL_POINTS` says.
+/// A parsed `ARRAKIS_FAIL_POINTS`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Spec {
-    /// Seed of the probabilities.
+    /// Seed of [`Trigger::Probability`].
     pub seed: u64,
-    /// Armed points.
-    pub points: Vec<Armed>,
+    /// The armed points.
+    pub points: Vec<ArmedPoint>,
 }
 
-/// Why a specification cannot be used.
+/// Why a specification is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SpecError {
     /// Not of the form `name=action`.
-    #[error("\"{0}\" is no fail point; example: worker.consumed=kill@3")]
+    #[error("\"{0}\" is not of the form name=action; example: broker.consumed=kill@3")]
     Form(String),
     /// No such point.
     #[error("there is no fail point \"{0}\"; the list is in docs/faults.md")]
     Unknown(String),
-    /// No such action, or a bad argument.
+    /// No such action, or an invalid argument.
     #[error(
-        "\"{0}\" is no action; there are kill, abort, panic, skip, sleep(milliseconds), hang, each with @N, @N+ or %percent"
+        "\"{0}\" is not an action; actions are kill, abort, panic, skip, sleep(milliseconds), hang, each with @N, @N+ or %percent"
     )]
     Action(String),
-    /// Armed in a build without fail points.
-    #[error("this build has no fail points; they are in debug builds only")]
+    /// This is a release build.
+    #[error("this build has no fail points; only debug builds have them")]
     ReleaseBuild,
 }
 
@@ -104,7 +104,7 @@ impl FromStr for Spec {
     }
 }
 
-fn armed(name: &str, action: &str) -> Result<Armed, SpecError> {
+fn armed(name: &str, action: &str) -> Result<ArmedPoint, SpecError> {
     let (name, what) = match name.split_once('[') {
         Some((name, what)) => {
             let what = what.strip_suffix(']').ok_or_else(|| SpecError::Form(String::new()))?;
@@ -112,42 +112,42 @@ fn armed(name: &str, action: &str) -> Result<Armed, SpecError> {
         }
         None => (name, None),
     };
-    let known = POINTS.iter().find(|point| point.name == name);
-    let name = known.ok_or_else(|| SpecError::Unknown(name.to_owned()))?.name;
-    let bad = || SpecError::Action(action.to_owned());
-    let (words, when) = if let Some((words, at)) = action.split_once('@') {
-        let number = |text: &str| text.parse().ok().filter(|n| *n > 0).ok_or_else(bad);
-        let when = match at.strip_suffix('+') {
-            Some(from) => When::From(number(from)?),
-            None => When::Nth(number(at)?),
+    let point = POINTS.iter().find(|point| point.name == name);
+    let name = point.ok_or_else(|| SpecError::Unknown(name.to_owned()))?.name;
+    let invalid = || SpecError::Action(action.to_owned());
+    let (text, trigger) = if let Some((text, at)) = action.split_once('@') {
+        let number = |text: &str| text.parse().ok().filter(|n| *n > 0).ok_or_else(invalid);
+        let trigger = match at.strip_suffix('+') {
+            Some(from) => Trigger::From(number(from)?),
+            None => Trigger::Nth(number(at)?),
         };
-        (words, when)
-    } else if let Some((words, percent)) = action.split_once('%') {
-        let percent: f64 = percent.parse().map_err(|_| bad())?;
+        (text, trigger)
+    } else if let Some((text, percent)) = action.split_once('%') {
+        let percent: f64 = percent.parse().map_err(|_| invalid())?;
         if !(0.0..=100.0).contains(&percent) {
-            return Err(bad());
+            return Err(invalid());
         }
-        (words, When::Chance(percent / 100.0))
+        (text, Trigger::Probability(percent / 100.0))
     } else {
-        (action, When::Always)
+        (action, Trigger::Always)
     };
-    let action = match words {
+    let action = match text {
         "kill" => Action::Kill,
         "abort" => Action::Abort,
         "panic" => Action::Panic,
         "skip" => Action::Skip,
         "hang" => Action::Hang,
         _ => {
-            let argument = words.strip_prefix("sleep(").and_then(|rest| rest.strip_suffix(')'));
-            let millis = argument.and_then(|text| text.parse().ok()).ok_or_else(bad)?;
+            let argument = text.strip_prefix("sleep(").and_then(|rest| rest.strip_suffix(')'));
+            let millis = argument.and_then(|text| text.parse().ok()).ok_or_else(invalid)?;
             Action::Sleep(Duration::from_millis(millis))
         }
     };
-    Ok(Armed {
+    Ok(ArmedPoint {
         name,
         what,
         action,
-        when,
+        trigger,
     })
 }
 
@@ -156,35 +156,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_specification_reads_as_written() {
-        let spec: Spec = "seed=7; worker.called[defer]=kill@3;worker.committed=sleep(500)%10;worker.guard.inbox=skip;worker.consumed=hang@2+"
+    fn specification_is_parsed() {
+        let spec: Spec = "seed=7; discord.called[defer]=kill@3;db.committed=sleep(500)%10;db.guard.inbox=skip;broker.consumed=hang@2+"
             .parse()
             .unwrap();
         assert_eq!(spec.seed, 7);
         assert_eq!(
             spec.points[0],
-            Armed {
-                name: "worker.called",
+            ArmedPoint {
+                name: "discord.called",
                 what: Some("defer".to_owned()),
                 action: Action::Kill,
-                when: When::Nth(3),
+                trigger: Trigger::Nth(3),
             }
         );
         assert_eq!(spec.points[1].action, Action::Sleep(Duration::from_millis(500)));
-        assert_eq!(spec.points[1].when, When::Chance(0.1));
-        assert_eq!(spec.points[2].when, When::Always);
-        assert_eq!(spec.points[3].when, When::From(2));
+        assert_eq!(spec.points[1].trigger, Trigger::Probability(0.1));
+        assert_eq!(spec.points[2].trigger, Trigger::Always);
+        assert_eq!(spec.points[3].trigger, Trigger::From(2));
         assert!("".parse::<Spec>().unwrap().is_empty());
     }
 
     #[test]
-    fn what_cannot_be_meant_is_refused_by_name() {
+    fn invalid_specification_is_named() {
         let error = |text: &str| text.parse::<Spec>().unwrap_err().to_string();
-        assert!(error("worker.consumed").contains("worker.consumed"));
-        assert!(error("worker.called[defer=kill").contains("worker.called[defer=kill"));
+        assert!(error("broker.consumed").contains("broker.consumed"));
+        assert!(error("discord.called[defer=kill").contains("discord.called[defer=kill"));
         assert!(error("worker.cosumed=kill").contains("\"worker.cosumed\""));
         for action in ["explode", "kill@0", "kill@x", "kill%101", "sleep", "sleep(x)"] {
-            assert!(error(&format!("worker.consumed={action}")).contains(action), "{action}");
+            assert!(error(&format!("broker.consumed={action}")).contains(action), "{action}");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! The inputs that a run begins with.
+//! The corpus: the inputs with which a run begins.
 
 use std::path::Path;
 
-/// Inputs by the names of their files, in order, so that a seed means the same everywhere.
+/// Inputs with the names of their files, sorted, so that a seed has the same result everywhere.
 pub(crate) struct Corpus {
     pub(crate) inputs: Vec<(String, Vec<u8>)>,
 }

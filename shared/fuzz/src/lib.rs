@@ -1,22 +1,21 @@
-//! Input that hates us: mutates a corpus and throws the result at whatever reads bytes of strangers.
+//! A fuzzer for parsers of untrusted input: mutates a corpus and runs the parser on the results.
 //!
-//! Owns the loop: every file of the corpus first, then as many mutations of them as asked for, each held to three promises:
-//! no panic, memory in proportion to the input, no hang. An input that brings out words not heard before joins the pool of
-//! what is mutated, so that a run works its way past the first check of a reader. What breaks a promise is cut down, written
-//! into the corpus as `found-…`, and stays there as a test. Refuses to know what a target reads. `docs/decisions/0016` says
-//! why this and not cargo-fuzz.
+//! A run tries every file of the corpus, then mutations of them. Each input must keep three properties: no panic, memory in
+//! proportion to the input, no hang. An input with a new outcome is added to the inputs that are mutated, so that a run
+//! gets past the first check of a parser. An input that violates a property is minimised, written into the corpus as
+//! `found-…`, and is a test from then on. Why not cargo-fuzz: `docs/decisions/0016`.
 //!
-//! To add a target: a test in a module `fuzz` of the crate that owns the reader, and a folder `fuzz/{target}` beside its
-//! sources with a few good inputs. `./dev fuzz` finds it by the module's name.
+//! To add a target: a test in a module `fuzz` of the parser's crate, and a folder `fuzz/{target}` beside its sources with a
+//! few valid inputs. `./dev fuzz` finds it by the module's name.
 //!
 //! | variable | means |
 //! |---|---|
-//! | `ARRAKIS_FUZZ_CASES` | mutations to try; default: what the target asks for, a second or so |
-//! | `ARRAKIS_FUZZ_MINUTES` | minutes to go on instead |
-//! | `ARRAKIS_FUZZ_SEED` | the same seed gives the same mutations; default 1, or the time in a run by minutes |
+//! | `ARRAKIS_FUZZ_CASES` | number of mutations; default: the target's, about 1 s |
+//! | `ARRAKIS_FUZZ_MINUTES` | duration in minutes, instead of a number of mutations |
+//! | `ARRAKIS_FUZZ_SEED` | the same seed results in the same mutations; default: 1, or the time for a run by minutes |
 
 mod corpus;
-mod form;
+mod inputs;
 mod mutate;
 
 use std::collections::HashSet;
@@ -29,28 +28,28 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use corpus::Corpus;
-pub use form::{HttpText, files, variables};
+pub use inputs::{HttpInput, files, variables};
 use mutate::Mutator;
 
-/// A case that takes longer hangs, on a machine however busy.
+/// A case that takes longer counts as a hang, also on a busy machine.
 const HANG: Duration = Duration::from_secs(10);
-/// What the services' threads have.
+/// Stack size of the services' threads.
 const STACK_BYTES: usize = 2 << 20;
-/// Inputs that are mutated, at most.
-const POOL: usize = 4_096;
-/// Tries to make a found input smaller.
-const CUTS: usize = 2_000;
+/// Maximum number of inputs that are mutated.
+const MAX_POOL: usize = 4_096;
+/// Maximum number of attempts to minimise an input.
+const MAX_MINIMISATIONS: usize = 2_000;
 
-/// One reader and what is thrown at it.
+/// A fuzz target: its corpus, mutations and limits.
 #[derive(Debug)]
 pub struct Fuzz {
     name: &'static str,
     folder: PathBuf,
-    also: Vec<PathBuf>,
+    extra_corpora: Vec<PathBuf>,
     cases: u64,
     mutator: Mutator,
     bytes_per_byte: u64,
-    bytes_at_least: u64,
+    constant_bytes: u64,
 }
 
 /// How many mutations, and from which seed.
@@ -61,88 +60,88 @@ struct Plan {
 }
 
 impl Fuzz {
-    /// A target whose corpus lies in `{crate_folder}/fuzz/{name}`; give `env!("CARGO_MANIFEST_DIR")`.
+    /// A target whose corpus is in `{crate_folder}/fuzz/{name}`; pass `env!("CARGO_MANIFEST_DIR")`.
     #[must_use]
     pub fn target(crate_folder: &str, name: &'static str) -> Self {
         Self {
             name,
             folder: PathBuf::from(crate_folder).join("fuzz").join(name),
-            also: Vec::new(),
+            extra_corpora: Vec::new(),
             cases: 5_000,
             mutator: Mutator::default(),
             bytes_per_byte: 64,
-            bytes_at_least: 256 << 10,
+            constant_bytes: 256 << 10,
         }
     }
 
-    /// A folder of inputs that other tests keep: what they found is mutated too.
+    /// Adds the inputs of another test's folder to the corpus.
     #[must_use]
-    pub fn also(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.also.push(folder.into());
+    pub fn extra_corpus(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.extra_corpora.push(folder.into());
         self
     }
 
-    /// Mutations of a quick run.
+    /// Number of mutations of a run without environment variables.
     #[must_use]
     pub fn cases(mut self, cases: u64) -> Self {
         self.cases = cases;
         self
     }
 
-    /// Pieces that mean something to this reader: keys, names, marks.
+    /// Tokens of the parsed format (keys, names, separators), which mutations insert.
     #[must_use]
-    pub fn words(mut self, words: &[&str]) -> Self {
-        self.mutator.words(words);
+    pub fn dictionary(mut self, tokens: &[&str]) -> Self {
+        self.mutator.add_tokens(tokens);
         self
     }
 
-    /// Longest input in bytes.
+    /// Maximum length of an input in bytes.
     #[must_use]
-    pub fn longest(mut self, bytes: usize) -> Self {
-        self.mutator.longest = bytes;
+    pub fn max_length(mut self, bytes: usize) -> Self {
+        self.mutator.max_length = bytes;
         self
     }
 
-    /// Memory that reading may take at any moment: so much for each byte of input, and so much in any case.
+    /// Limit of the memory in use at any time: this many bytes for each byte of input, plus a constant number of bytes.
     #[must_use]
-    pub fn memory(mut self, bytes_per_byte: u64, at_least: u64) -> Self {
-        (self.bytes_per_byte, self.bytes_at_least) = (bytes_per_byte, at_least);
+    pub fn max_memory(mut self, bytes_per_byte: u64, constant: u64) -> Self {
+        (self.bytes_per_byte, self.constant_bytes) = (bytes_per_byte, constant);
         self
     }
 
-    /// Throws. The target answers what came of an input in words; which ones does not matter, only that they differ where the
-    /// input got further.
+    /// Runs the target. The target returns a description of the outcome, which should differ between the branches of the
+    /// parser.
     ///
     /// # Panics
-    /// When an input broke a promise, with the file it was written to; when there is no corpus.
+    /// When an input violates a property, with the file to which it was written; when there is no corpus.
     pub fn run(self, target: impl Fn(&[u8]) -> String + Sync) {
-        // A service's thread has this much stack, and what nests too deep must be found here.
+        // With the stack size of a service's thread, so that nesting which is too deep for it is found.
         std::thread::scope(|scope| {
             let thread = std::thread::Builder::new()
                 .name(self.name.to_owned())
                 .stack_size(STACK_BYTES);
             let ended = thread
-                .spawn_scoped(scope, || self.throw(&target))
+                .spawn_scoped(scope, || self.fuzz(&target))
                 .map(std::thread::ScopedJoinHandle::join);
             match ended {
                 Ok(Ok(())) => {}
                 Ok(Err(panic)) => std::panic::resume_unwind(panic),
-                Err(why) => panic!("no thread for {}: {why}", self.name),
+                Err(why) => panic!("no thread for the target {}: {why}", self.name),
             }
         });
     }
 
-    fn throw(&self, target: &(impl Fn(&[u8]) -> String + Sync)) {
+    fn fuzz(&self, target: &(impl Fn(&[u8]) -> String + Sync)) {
         let mut corpus = Corpus::read(&self.folder);
-        for folder in &self.also {
+        for folder in &self.extra_corpora {
             corpus.inputs.append(&mut Corpus::read(folder).inputs);
         }
         let plan = self.plan();
-        let mut heard = HashSet::new();
+        let mut outcomes = HashSet::new();
         let mut pool = Vec::new();
         for (file, input) in corpus.inputs {
             match self.attempt(target, &input) {
-                Ok(words) => drop(heard.insert(gist(&words))),
+                Ok(outcome) => drop(outcomes.insert(outcome_hash(&outcome))),
                 Err(why) => panic!("{}: {file} of the corpus: {why}", self.name),
             }
             pool.push(input);
@@ -156,20 +155,20 @@ impl Fuzz {
             let other = &pool[random.random_range(0..pool.len())];
             let input = self.mutator.mutate(one, other, &mut random);
             match self.attempt(target, &input) {
-                Ok(words) => {
-                    if heard.insert(gist(&words)) && pool.len() < POOL {
+                Ok(outcome) => {
+                    if outcomes.insert(outcome_hash(&outcome)) && pool.len() < MAX_POOL {
                         pool.push(input);
                     }
                 }
-                Err(why) => self.found(target, input, &why, plan.seed, case),
+                Err(why) => self.report(target, input, &why, plan.seed, case),
             }
         }
-        say(&format!(
-            "{}: {case} cases in {:.1} s from seed {}, {} outcomes told apart",
+        print(&format!(
+            "{}: {case} cases in {:.1} s with seed {}, {} distinct outcomes",
             self.name,
             began.elapsed().as_secs_f32(),
             plan.seed,
-            heard.len()
+            outcomes.len()
         ));
     }
 
@@ -191,22 +190,22 @@ impl Fuzz {
         }
     }
 
-    /// Reads one input and answers what came of it, or which promise it broke.
+    /// Runs the target on one input; returns the outcome, or the property that was violated.
     fn attempt(&self, target: &(impl Fn(&[u8]) -> String + Sync), input: &[u8]) -> Result<String, String> {
         let began = Instant::now();
-        let mut came = Ok(String::new());
+        let mut result = Ok(String::new());
         let memory = allocation_counter::measure(|| {
-            came = catch_unwind(AssertUnwindSafe(|| target(input)));
+            result = catch_unwind(AssertUnwindSafe(|| target(input)));
         });
-        let words = came.map_err(|panic| {
-            let words = panic.downcast_ref::<String>().map(String::as_str);
-            let words = words.or_else(|| panic.downcast_ref::<&str>().copied());
-            format!("it panicked: {}", words.unwrap_or("no words"))
+        let outcome = result.map_err(|panic| {
+            let message = panic.downcast_ref::<String>().map(String::as_str);
+            let message = message.or_else(|| panic.downcast_ref::<&str>().copied());
+            format!("panic: {}", message.unwrap_or("without a message"))
         })?;
-        let allowed = self.bytes_at_least + self.bytes_per_byte * input.len() as u64;
+        let allowed = self.constant_bytes + self.bytes_per_byte * input.len() as u64;
         if memory.bytes_max > allowed {
             return Err(format!(
-                "{} bytes of input took {} bytes of memory, of {allowed} allowed",
+                "{} bytes of input used {} bytes of memory; the limit is {allowed}",
                 input.len(),
                 memory.bytes_max
             ));
@@ -218,40 +217,40 @@ impl Fuzz {
                 began.elapsed().as_secs()
             ));
         }
-        Ok(words)
+        Ok(outcome)
     }
 
-    /// Cuts the input down, keeps it, and ends the run.
-    fn found(&self, target: &(impl Fn(&[u8]) -> String + Sync), input: Vec<u8>, why: &str, seed: u64, case: u64) -> ! {
-        let loud = std::panic::take_hook();
+    /// Minimises the input, writes it into the corpus, and fails the test.
+    fn report(&self, target: &(impl Fn(&[u8]) -> String + Sync), input: Vec<u8>, why: &str, seed: u64, case: u64) -> ! {
+        let hook = std::panic::take_hook();
         std::panic::set_hook(Box::new(|_| {}));
-        let small = cut_down(input, |shorter| self.attempt(target, shorter).is_err());
-        std::panic::set_hook(loud);
-        let why = self.attempt(target, &small).err().unwrap_or_else(|| why.to_owned());
+        let minimal = minimise(input, |shorter| self.attempt(target, shorter).is_err());
+        std::panic::set_hook(hook);
+        let why = self.attempt(target, &minimal).err().unwrap_or_else(|| why.to_owned());
         let mut hash = DefaultHasher::new();
-        small.hash(&mut hash);
+        minimal.hash(&mut hash);
         let file = self.folder.join(format!("found-{:08x}", hash.finish() as u32));
-        let kept = match std::fs::write(&file, &small) {
-            Ok(()) => format!("kept as {}; commit it with what mends it", file.display()),
-            Err(error) => format!("it could not be kept in {}: {error}", file.display()),
+        let written = match std::fs::write(&file, &minimal) {
+            Ok(()) => format!("written to {}; commit it with the fix", file.display()),
+            Err(error) => format!("cannot write {}: {error}", file.display()),
         };
-        panic!("{}, seed {seed}, case {case}: {why}\n{kept}", self.name);
+        panic!("{}, seed {seed}, case {case}: {why}\n{written}", self.name);
     }
 }
 
-/// Leaves out ever smaller pieces for as long as what remains still breaks the promise.
-fn cut_down(mut input: Vec<u8>, breaks: impl Fn(&[u8]) -> bool) -> Vec<u8> {
+/// Removes ever smaller pieces as long as the rest still violates a property.
+fn minimise(mut input: Vec<u8>, violates: impl Fn(&[u8]) -> bool) -> Vec<u8> {
     let (mut piece, mut tries) = (input.len() / 2, 0);
     while piece > 0 {
         let mut at = 0;
         while at < input.len() {
-            if tries == CUTS {
+            if tries == MAX_MINIMISATIONS {
                 return input;
             }
             tries += 1;
             let end = (at + piece).min(input.len());
             let shorter = [&input[..at], &input[end..]].concat();
-            if breaks(&shorter) {
+            if violates(&shorter) {
                 input = shorter;
             } else {
                 at = end;
@@ -262,10 +261,11 @@ fn cut_down(mut input: Vec<u8>, breaks: impl Fn(&[u8]) -> bool) -> Vec<u8> {
     input
 }
 
-/// What stays the same of words that only differ in figures and quoted input.
-fn gist(words: &str) -> u64 {
+/// A hash of an outcome without its digits and its text after the first quote, so that outcomes which quote the input are
+/// equal.
+fn outcome_hash(outcome: &str) -> u64 {
     let mut hash = DefaultHasher::new();
-    for byte in words
+    for byte in outcome
         .bytes()
         .take_while(|byte| !b"\"`'".contains(byte))
         .filter(|byte| !byte.is_ascii_digit())
@@ -280,15 +280,15 @@ fn variable<T: std::str::FromStr>(name: &str) -> Option<T> {
     let text = std::env::var(name).ok()?;
     match text.parse() {
         Ok(value) => Some(value),
-        Err(_) => panic!("{name}={text} is no number"),
+        Err(_) => panic!("{name}={text} is not a number"),
     }
 }
 
 #[expect(
     clippy::print_stderr,
-    reason = "a run by hand wants to see what was done; a test run keeps it"
+    reason = "the result of a run by hand; the test runner captures it"
 )]
-fn say(text: &str) {
+fn print(text: &str) {
     eprintln!("{text}");
 }
 
@@ -296,14 +296,14 @@ fn say(text: &str) {
 mod tests {
     use super::*;
 
-    /// Finds in `folder` what `target` cannot stand; answers the words of the failure.
+    /// Runs `target` until it fails; returns the message and the input that was written.
     fn failure(target: impl Fn(&[u8]) -> String + Sync) -> (String, Vec<u8>) {
         let folder = std::env::temp_dir().join(format!("arrakis-fuzz-{:x}", rand::random::<u64>()));
         std::fs::create_dir_all(folder.join("fuzz/toy")).unwrap();
         std::fs::write(folder.join("fuzz/toy/good"), b"{\"a\":[1,2]}").unwrap();
         let fuzz = Fuzz::target(folder.to_str().unwrap(), "toy")
             .cases(20_000)
-            .memory(8, 4_096);
+            .max_memory(8, 4_096);
         let panic = catch_unwind(AssertUnwindSafe(|| fuzz.run(target))).unwrap_err();
         let mut found = std::fs::read_dir(folder.join("fuzz/toy"))
             .unwrap()
@@ -315,24 +315,24 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_behind_two_checks_is_found_and_cut_down() {
-        let (words, input) = failure(|input| {
+    fn panic_behind_two_checks_is_found_and_minimised() {
+        let (message, input) = failure(|input| {
             if input.first() != Some(&b'[') {
                 return "no list".to_owned();
             }
             assert!(!input.contains(&0xff), "a byte that is no text");
             "a list".to_owned()
         });
-        assert!(words.contains("a byte that is no text"), "{words}");
+        assert!(message.contains("a byte that is no text"), "{message}");
         assert_eq!(input, [b'[', 0xff]);
     }
 
     #[test]
-    fn memory_out_of_proportion_is_found() {
-        let (words, _) = failure(|input| {
+    fn excessive_memory_is_found() {
+        let (message, _) = failure(|input| {
             let brackets = input.iter().filter(|byte| **byte == b'[').count();
             "x".repeat(brackets * 4_096).len().to_string()
         });
-        assert!(words.contains("bytes of memory"), "{words}");
+        assert!(message.contains("bytes of memory"), "{message}");
     }
 }

@@ -1,11 +1,11 @@
-//! How an input is changed: a few random steps, of which some know text, JSON and numbers.
+//! Mutations of an input: a few random steps, some of them specific to text, JSON and numbers.
 
 use rand::RngExt as _;
 use rand::rngs::ChaCha8Rng;
 
-/// Steps for one case, at most.
-const STEPS: usize = 6;
-/// Numbers that readers trip over.
+/// Maximum number of steps of a mutation.
+const MAX_STEPS: usize = 6;
+/// Numbers at limits of number types.
 const NUMBERS: &[&str] = &[
     "0",
     "-0",
@@ -33,7 +33,7 @@ const NUMBERS: &[&str] = &[
     "1.5e300",
     "99999999999999999999999999999999999999999",
 ];
-/// Text that readers trip over: escapes, half surrogates, other scripts, signs of formats.
+/// Texts with escapes, half surrogates, other scripts, and syntax of formats.
 const TEXTS: &[&str] = &[
     "",
     "\\ud800",
@@ -76,33 +76,33 @@ const TEXTS: &[&str] = &[
 ];
 const NESTS: &[(&str, &str)] = &[("[", "]"), ("{\"a\":", "}"), ("{\"d\":", "}"), ("(", ")"), ("- ", "")];
 
-/// Changes inputs.
+/// Mutates inputs.
 #[derive(Debug)]
 pub(crate) struct Mutator {
-    words: Vec<String>,
-    pub(crate) longest: usize,
+    tokens: Vec<String>,
+    pub(crate) max_length: usize,
 }
 
 impl Default for Mutator {
     fn default() -> Self {
         Self {
-            words: Vec::new(),
-            longest: 32 << 10,
+            tokens: Vec::new(),
+            max_length: 32 << 10,
         }
     }
 }
 
 impl Mutator {
-    pub(crate) fn words(&mut self, words: &[&str]) {
-        self.words.extend(words.iter().map(|word| (*word).to_owned()));
+    pub(crate) fn add_tokens(&mut self, tokens: &[&str]) {
+        self.tokens.extend(tokens.iter().map(|token| (*token).to_owned()));
     }
 
-    /// One to a few steps from `one`, with pieces of `other`.
+    /// Mutates `one` by a few steps, some of which insert pieces of `other`.
     pub(crate) fn mutate(&self, one: &[u8], other: &[u8], random: &mut ChaCha8Rng) -> Vec<u8> {
         let mut input = one.to_vec();
-        for _ in 0..random.random_range(1..=STEPS) {
+        for _ in 0..random.random_range(1..=MAX_STEPS) {
             self.step(&mut input, other, random);
-            input.truncate(self.longest);
+            input.truncate(self.max_length);
         }
         input
     }
@@ -110,12 +110,12 @@ impl Mutator {
     fn step(&self, input: &mut Vec<u8>, other: &[u8], random: &mut ChaCha8Rng) {
         match random.random_range(0..14) {
             0 => {
-                if let Some(at) = place(input, random) {
+                if let Some(at) = position(input, random) {
                     input[at] ^= 1 << random.random_range(0..8);
                 }
             }
             1 => {
-                if let Some(at) = place(input, random) {
+                if let Some(at) = position(input, random) {
                     input[at] = random.random();
                 }
             }
@@ -145,10 +145,10 @@ impl Mutator {
             11 => self.nest(input, random),
             12 => insert_member(input, other, random),
             _ => {
-                // A long run of one thing: names and values have limits somewhere.
+                // A long repetition, to exceed limits on names and values.
                 let piece = self.piece(random).to_owned();
                 let piece = if piece.is_empty() { "a".to_owned() } else { piece };
-                let times = (1_usize << random.random_range(0..13)).min(self.longest / piece.len());
+                let times = (1_usize << random.random_range(0..13)).min(self.max_length / piece.len());
                 replace_text(input, piece.repeat(times).as_bytes(), random);
             }
         }
@@ -156,8 +156,8 @@ impl Mutator {
 
     fn piece(&self, random: &mut ChaCha8Rng) -> &str {
         let pick = |list: &'static [&'static str], random: &mut ChaCha8Rng| list[random.random_range(0..list.len())];
-        if !self.words.is_empty() && random.random_bool(0.5) {
-            return &self.words[random.random_range(0..self.words.len())];
+        if !self.tokens.is_empty() && random.random_bool(0.5) {
+            return &self.tokens[random.random_range(0..self.tokens.len())];
         }
         if random.random_bool(0.5) {
             pick(NUMBERS, random)
@@ -166,22 +166,22 @@ impl Mutator {
         }
     }
 
-    /// A piece of the input many times over: keys that are there twice, lists without end.
+    /// Repeats a piece of the input many times: repeated keys, long lists.
     fn repeat(&self, input: &mut Vec<u8>, random: &mut ChaCha8Rng) {
         let (from, to) = range(input, random);
         let piece = input[from..to].to_vec();
         if piece.is_empty() {
             return;
         }
-        let most = (self.longest.saturating_sub(input.len()) / piece.len()).max(1);
+        let most = (self.max_length.saturating_sub(input.len()) / piece.len()).max(1);
         let times = (1_usize << random.random_range(0..12)).min(most);
         input.splice(to..to, piece.repeat(times));
     }
 
-    /// Deep nesting around a place.
+    /// Inserts deep nesting at a random position.
     fn nest(&self, input: &mut Vec<u8>, random: &mut ChaCha8Rng) {
         let (open, close) = NESTS[random.random_range(0..NESTS.len())];
-        let most = self.longest / (open.len() + close.len());
+        let most = self.max_length / (open.len() + close.len());
         let deep = (1_usize << random.random_range(0..14)).min(most);
         let at = random.random_range(0..=input.len());
         let inside = if random.random_bool(0.8) {
@@ -193,7 +193,7 @@ impl Mutator {
     }
 }
 
-fn place(input: &[u8], random: &mut ChaCha8Rng) -> Option<usize> {
+fn position(input: &[u8], random: &mut ChaCha8Rng) -> Option<usize> {
     (!input.is_empty()).then(|| random.random_range(0..input.len()))
 }
 
@@ -208,9 +208,9 @@ fn insert(input: &mut Vec<u8>, piece: &[u8], random: &mut ChaCha8Rng) {
     input.splice(at..at, piece.iter().copied());
 }
 
-/// A run of bytes that `belongs`, around a random place or the next one after it.
+/// A run of bytes for which `belongs` is true, at a random position or the next one behind it.
 fn run_of(input: &[u8], belongs: impl Fn(u8) -> bool, random: &mut ChaCha8Rng) -> Option<(usize, usize)> {
-    let start = place(input, random)?;
+    let start = position(input, random)?;
     let at = (start..input.len()).find(|at| belongs(input[*at]))?;
     let from = (0..at)
         .rev()
@@ -230,7 +230,7 @@ fn replace_number(input: &mut Vec<u8>, random: &mut ChaCha8Rng) {
     }
 }
 
-/// Puts something in the place of a word or of what stands between two quotes.
+/// Replaces a word, or a text between quotes.
 fn replace_text(input: &mut Vec<u8>, piece: &[u8], random: &mut ChaCha8Rng) {
     let found = if random.random_bool(0.5) {
         run_of(input, |byte| byte.is_ascii_alphanumeric() || byte == b'_', random)
@@ -243,9 +243,9 @@ fn replace_text(input: &mut Vec<u8>, piece: &[u8], random: &mut ChaCha8Rng) {
     }
 }
 
-/// A member of another object: `"key":…` up to the next comma or bracket.
+/// Inserts a member of another JSON object: `"key":…` up to the next comma or bracket.
 fn insert_member(input: &mut Vec<u8>, other: &[u8], random: &mut ChaCha8Rng) {
-    let Some(start) = place(other, random) else { return };
+    let Some(start) = position(other, random) else { return };
     let Some(from) = (start..other.len()).find(|at| other[*at] == b'"') else {
         return;
     };
@@ -254,7 +254,7 @@ fn insert_member(input: &mut Vec<u8>, other: &[u8], random: &mut ChaCha8Rng) {
         .unwrap_or(other.len());
     let member = [&other[from..to], b","].concat();
     let starts: Vec<_> = (0..input.len()).filter(|at| b"{[,".contains(&input[*at])).collect();
-    if let Some(at) = place(&starts.iter().map(|_| 0).collect::<Vec<u8>>(), random) {
+    if let Some(at) = position(&starts.iter().map(|_| 0).collect::<Vec<u8>>(), random) {
         let at = starts[at] + 1;
         input.splice(at..at, member);
     }

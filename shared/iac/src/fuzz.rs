@@ -60,10 +60,10 @@ fn server_files() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     // A theme's server is some hundred resources from one line of a file.
     let fuzz = Fuzz::target(env!("CARGO_MANIFEST_DIR"), "server_files")
-        .also(here.join("tests/corpus"))
-        .also(here.join("../../services/gaib/examples"))
-        .words(&words)
-        .memory(1_024, 16 << 20)
+        .extra_corpus(here.join("tests/corpus"))
+        .extra_corpus(here.join("../../services/gaib/examples"))
+        .dictionary(&words)
+        .max_memory(1_024, 16 << 20)
         .cases(600);
     fuzz.run(|file| read(&themes, file));
 }

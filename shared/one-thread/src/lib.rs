@@ -1,9 +1,9 @@
-//! A tokio runtime of one thread, whose place another thread may take.
+//! A tokio runtime whose tasks run on one thread at a time, and can be moved to another thread.
 //!
-//! A library that insists on a thread of its own makes two threads of one: each thing handed over puts one to sleep and wakes the
-//! other, which costs more than the work itself. Where such a library lets us wait for it (lapin reads from a socket that is
-//! ours), its thread can run our tasks while it waits, and the thread that ran them before sleeps until it gets its place back.
-//! Owns the runtime and the place. Which library, and when it waits, is not known here.
+//! A library with a thread of its own (lapin) adds a thread switch to each item that passes between it and the tasks, which can cost
+//! more than the work. If the library's thread waits in a function of ours, it can run the tasks meanwhile: it takes over the
+//! runtime, and the thread that ran the tasks before sleeps until the takeover ends. This crate owns the runtime and the
+//! takeover; which library takes over, and when, is the caller's decision.
 
 use std::future::Future;
 use std::io;
@@ -13,29 +13,30 @@ use parking_lot::{Condvar, Mutex};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Notify;
 
-/// A tokio runtime whose tasks run on one thread at a time.
+/// A tokio runtime whose tasks run on one thread at a time: the thread in [`SingleThreadRuntime::run`], or the one that holds the
+/// [`Takeover`].
 #[derive(Debug)]
-pub struct OneThread {
-    /// `None` only while it is being dropped.
+pub struct SingleThreadRuntime {
+    /// `None` only in `drop`.
     tokio: Option<Runtime>,
     state: Mutex<State>,
-    /// Told whenever `state` changes.
+    /// Notified when `state` changes.
     changed: Condvar,
-    /// Told when somebody wants the place of the thread in [`OneThread::run`].
+    /// Notified when another thread takes over.
     leave: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    taken: bool,
+    taken_over: bool,
     ended: bool,
 }
 
-impl OneThread {
-    /// A runtime with timers, sockets and signals. Nothing runs yet.
+impl SingleThreadRuntime {
+    /// A runtime with timers, sockets and signals. Tasks run once [`SingleThreadRuntime::run`] is called.
     ///
     /// # Errors
-    /// When the system gives no poller.
+    /// When the system provides no poller (epoll).
     pub fn new() -> io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             tokio: Some(Builder::new_current_thread().enable_all().build()?),
@@ -45,22 +46,22 @@ impl OneThread {
         }))
     }
 
-    /// What spawns tasks on the runtime.
+    /// The handle that spawns tasks on the runtime.
     pub fn handle(&self) -> &Handle {
         self.tokio().handle()
     }
 
-    /// Runs the future to its end, and all tasks meanwhile: on this thread, or on the one that has taken its place. To be
-    /// called by one thread.
+    /// Runs a future to its end, and all tasks meanwhile, on this thread or on the one that has taken over. Only one thread may call
+    /// it.
     ///
     /// # Panics
-    /// When the future does, with the same words.
+    /// When the future panics, with the same payload.
     pub fn run<F>(self: &Arc<Self>, future: F) -> F::Output
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let ended = Ended(self.clone());
+        let ended = EndNotifier(self.clone());
         let mut task = self.handle().spawn(async move {
             let _ended = ended;
             future.await
@@ -79,7 +80,7 @@ impl OneThread {
                 None => {}
             }
             let mut state = self.state.lock();
-            while state.taken && !state.ended {
+            while state.taken_over && !state.ended {
                 self.changed.wait(&mut state);
             }
         }
@@ -88,61 +89,61 @@ impl OneThread {
     /// Runs a future on the calling thread, which need not be the one that runs the tasks.
     ///
     /// # Panics
-    /// On a thread that runs tasks, as tokio's own does.
+    /// When it is called from a task, as [`tokio::runtime::Runtime::block_on`] does.
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.tokio().block_on(future)
     }
 
-    /// Takes the place of the thread in [`OneThread::run`], which sleeps until the place is dropped. `None` when another
-    /// thread has it.
-    pub fn take_place(self: &Arc<Self>) -> Option<Place> {
+    /// Takes over from the thread in [`SingleThreadRuntime::run`], which sleeps until the [`Takeover`] is dropped. Returns `None` when
+    /// another thread has taken over.
+    pub fn take_over(self: &Arc<Self>) -> Option<Takeover> {
         let mut state = self.state.lock();
-        if state.taken {
+        if state.taken_over {
             return None;
         }
-        state.taken = true;
+        state.taken_over = true;
         drop(state);
         self.leave.notify_one();
-        Some(Place(self.clone()))
+        Some(Takeover(self.clone()))
     }
 
-    #[expect(clippy::expect_used, reason = "it is there until drop")]
+    #[expect(clippy::expect_used, reason = "only drop takes it")]
     fn tokio(&self) -> &Runtime {
-        self.tokio.as_ref().expect("the runtime is there until it is dropped")
+        self.tokio.as_ref().expect("only drop takes the runtime")
     }
 }
 
-impl Drop for OneThread {
+impl Drop for SingleThreadRuntime {
     fn drop(&mut self) {
         if let Some(tokio) = self.tokio.take() {
-            // A lookup of a name that hangs must not hold the process.
+            // A blocking task, such as a DNS lookup that hangs, must not delay the end of the process.
             tokio.shutdown_background();
         }
     }
 }
 
-/// The place of the thread that runs the tasks. While its holder is not in [`Place::drive`], nothing runs.
+/// The right to run the tasks. No task runs while its holder is not in [`Takeover::block_on`].
 #[derive(Debug)]
-pub struct Place(Arc<OneThread>);
+pub struct Takeover(Arc<SingleThreadRuntime>);
 
-impl Place {
-    /// Runs tasks on this thread until the future is done.
-    pub fn drive<F: Future>(&self, future: F) -> F::Output {
+impl Takeover {
+    /// Runs tasks on this thread until the future has ended.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.0.block_on(future)
     }
 }
 
-impl Drop for Place {
+impl Drop for Takeover {
     fn drop(&mut self) {
-        self.0.state.lock().taken = false;
+        self.0.state.lock().taken_over = false;
         self.0.changed.notify_all();
     }
 }
 
-/// Tells the thread in [`OneThread::run`] that its future has ended, however it did.
-struct Ended(Arc<OneThread>);
+/// Notifies the thread in [`SingleThreadRuntime::run`] when the future has ended, also by a panic.
+struct EndNotifier(Arc<SingleThreadRuntime>);
 
-impl Drop for Ended {
+impl Drop for EndNotifier {
     fn drop(&mut self) {
         self.0.state.lock().ended = true;
         self.0.changed.notify_all();

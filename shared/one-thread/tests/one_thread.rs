@@ -6,24 +6,24 @@ use std::sync::mpsc;
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use arrakis_one_thread::OneThread;
+use arrakis_one_thread::SingleThreadRuntime;
 use tokio::sync::oneshot;
 
-/// The thread that a task runs on now.
-async fn runs_on(one: &Arc<OneThread>) -> ThreadId {
+/// The thread on which a task runs at present.
+async fn runs_on(one: &Arc<SingleThreadRuntime>) -> ThreadId {
     one.handle().spawn(async { thread::current().id() }).await.unwrap()
 }
 
 #[test]
-fn tasks_run_on_the_thread_that_took_the_place_and_come_back() {
-    let one = OneThread::new().unwrap();
+fn tasks_run_on_the_thread_that_took_over_and_return() {
+    let one = SingleThreadRuntime::new().unwrap();
     let (main, other) = (one.clone(), one.clone());
     let (drive, driven) = mpsc::channel::<oneshot::Receiver<()>>();
     let driver = thread::spawn(move || {
         let until = driven.recv().unwrap();
-        let place = other.take_place().unwrap();
-        assert!(other.take_place().is_none());
-        place.drive(until).unwrap();
+        let place = other.take_over().unwrap();
+        assert!(other.take_over().is_none());
+        place.block_on(until).unwrap();
         thread::current().id()
     });
     let (before, during, after) = one.run(async move {
@@ -49,35 +49,35 @@ fn tasks_run_on_the_thread_that_took_the_place_and_come_back() {
 }
 
 #[test]
-fn the_end_reaches_the_thread_that_waits_for_its_place() {
-    let one = OneThread::new().unwrap();
+fn end_of_the_future_wakes_the_waiting_thread() {
+    let one = SingleThreadRuntime::new().unwrap();
     let other = one.clone();
     let (end, ended) = oneshot::channel();
     let (stop, until) = oneshot::channel::<()>();
     let driver = thread::spawn(move || {
-        let place = other.take_place().unwrap();
-        place.drive(async {
+        let place = other.take_over().unwrap();
+        place.block_on(async {
             end.send(7).unwrap();
             until.await.unwrap();
         });
     });
-    // The place is never given back before the future has ended.
+    // The takeover lasts until the future has ended.
     assert_eq!(one.run(ended), Ok(7));
     stop.send(()).unwrap();
     driver.join().unwrap();
 }
 
 #[test]
-fn a_place_may_change_hands_many_times() {
-    let one = OneThread::new().unwrap();
+fn runtime_can_be_taken_over_many_times() {
+    let one = SingleThreadRuntime::new().unwrap();
     let other = one.clone();
     let (count, counted) = mpsc::channel::<u32>();
     let driver = thread::spawn(move || {
         for round in 0..200 {
-            let Some(place) = other.take_place() else {
+            let Some(place) = other.take_over() else {
                 panic!("nobody else takes it");
             };
-            place.drive(tokio::task::yield_now());
+            place.block_on(tokio::task::yield_now());
             drop(place);
             count.send(round).unwrap();
         }
@@ -96,6 +96,8 @@ fn a_place_may_change_hands_many_times() {
 
 #[test]
 #[should_panic(expected = "as it was said")]
-fn a_panic_is_passed_on() {
-    OneThread::new().unwrap().run(async { panic!("as it was said") });
+fn panic_of_the_future_is_resumed() {
+    SingleThreadRuntime::new()
+        .unwrap()
+        .run(async { panic!("as it was said") });
 }

@@ -1,43 +1,43 @@
-//! How many files and sockets the process may have open, and how they are shared out.
+//! The process's limit of open files and sockets, and its share for HTTP connections.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// More is of no use to any service here, and some systems have no limit worth the name.
-const MOST: u64 = 65_536;
-/// Descriptors that no listener for callers may use: connections to Redis, Postgres and the broker, logs, the health listener.
+/// Highest limit that is requested. No service needs more, and some systems have practically no hard limit.
+const MAX_LIMIT: u64 = 65_536;
+/// Descriptors that are not used for callers' connections: Redis, PostgreSQL, the broker, logs, the health listener.
 const RESERVED: u64 = 512;
-/// Connections of callers beyond which more descriptors are of no use.
-const MOST_CALLERS: u64 = 4_096;
-/// Connections of callers that are served with however few descriptors.
-const FEWEST_CALLERS: u64 = 16;
+/// Largest number of callers' connections.
+const MAX_CALLERS: u64 = 4_096;
+/// Smallest number of callers' connections, however low the limit is.
+const MIN_CALLERS: u64 = 16;
 
-/// Raises the soft limit to the hard one, as far as it helps, and answers the limit in force: the soft limit is 1,024 on most
-/// systems for the sake of programs that use `select`.
-pub fn raise_limit() -> u64 {
+/// Raises the soft limit of open files to the hard limit, at most 65,536, and returns the limit in force. Most systems set the soft
+/// limit to 1,024 for programs that use `select`.
+pub fn raise_open_file_limit() -> u64 {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
         return 1_024;
     };
-    let wanted = hard.min(MOST);
+    let wanted = hard.min(MAX_LIMIT);
     if soft >= wanted {
         return soft;
     }
     match setrlimit(Resource::RLIMIT_NOFILE, wanted, hard) {
         Ok(()) => wanted,
         Err(error) => {
-            tracing::warn!(%error, soft, hard, "the limit of open files cannot be raised");
+            tracing::warn!(%error, soft, hard, "the limit of open files (RLIMIT_NOFILE) cannot be raised");
             soft
         }
     }
 }
 
-/// Connections of callers that may be open at once: each may need a second one to the service behind.
+/// Largest number of open connections of callers. Each may need a second connection, to the service behind.
 pub(crate) fn caller_connections() -> usize {
     let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(1_024, |(soft, _)| soft);
     share(limit)
 }
 
 fn share(limit: u64) -> usize {
-    let share = (limit.saturating_sub(RESERVED) / 2).clamp(FEWEST_CALLERS, MOST_CALLERS);
+    let share = (limit.saturating_sub(RESERVED) / 2).clamp(MIN_CALLERS, MAX_CALLERS);
     usize::try_from(share).unwrap_or(usize::MAX)
 }
 
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn callers_and_what_they_cause_fit_below_the_limit() {
+    fn callers_and_their_upstream_connections_fit_the_limit() {
         for limit in [1_024_u64, 4_096, 65_536] {
             assert!(2 * share(limit) as u64 + RESERVED <= limit, "{limit}");
         }
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn raising_twice_changes_nothing() {
-        assert_eq!(raise_limit(), raise_limit());
+    fn raising_the_limit_twice_changes_nothing() {
+        assert_eq!(raise_open_file_limit(), raise_open_file_limit());
     }
 }

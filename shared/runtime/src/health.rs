@@ -1,4 +1,4 @@
-//! What a service knows of its own health: components by name, a role, diagnostic details, a memory limit.
+//! State of a service for the health endpoints: components by name, a role, diagnostic details, a memory limit.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,21 +10,21 @@ use serde_json::{Map, Value, json};
 
 use crate::memory::resident_bytes;
 
-/// State of a component or of the whole service.
+/// State of a component or of the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// Works.
+pub enum HealthStatus {
+    /// It works.
     Up,
-    /// Works with less than it should have; the service still serves.
+    /// It works with restrictions; the service still serves.
     Degraded,
-    /// Does not work, and the service cannot serve without it.
+    /// It does not work, and the service cannot serve.
     Down,
 }
 
 #[derive(Debug, Clone, Serialize)]
 struct State {
-    status: Status,
+    status: HealthStatus,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
     #[serde(skip)]
@@ -41,7 +41,7 @@ struct Inner {
     memory_limit: Option<u64>,
 }
 
-/// Health of the service. Cloning shares it.
+/// State of the service. Clones share it.
 #[derive(Clone, Default)]
 pub struct Health(Arc<Mutex<Inner>>);
 
@@ -53,71 +53,75 @@ impl std::fmt::Debug for Health {
     }
 }
 
-/// A handle by which the owner of a component reports its state.
+/// Reports the state of one component. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Component {
+pub struct HealthComponent {
     health: Health,
     name: &'static str,
 }
 
 impl Health {
-    /// Names a component. It is down ("starting") until it reports otherwise.
-    pub fn component(&self, name: &'static str) -> Component {
+    /// Adds a component. It is down with the detail "starting" until its state is reported.
+    pub fn component(&self, name: &'static str) -> HealthComponent {
         let state = State {
-            status: Status::Down,
+            status: HealthStatus::Down,
             detail: Some("starting".to_owned()),
             since: Instant::now(),
         };
         self.0.lock().components.insert(name, state);
-        Component {
+        HealthComponent {
             health: self.clone(),
             name,
         }
     }
 
-    /// What this process is at the moment, such as `active` or `standby`.
-    pub fn role(&self, role: impl Into<String>) {
+    /// Sets the process's present role, such as `active` or `standby`.
+    pub fn set_role(&self, role: impl Into<String>) {
         self.0.lock().role = Some(role.into());
     }
 
-    /// Adds diagnostic JSON under `name`; `read` is called at each `GET /health` and must not wait for anything.
-    pub fn details(&self, name: &'static str, read: impl Fn() -> Value + Send + Sync + 'static) {
+    /// Adds diagnostic JSON under `name` to `GET /health`, which calls `read` each time. `read` must not block.
+    pub fn add_details(&self, name: &'static str, read: impl Fn() -> Value + Send + Sync + 'static) {
         self.0.lock().details.insert(name, Box::new(read));
     }
 
-    /// Resident memory above which the service is not healthy.
-    pub fn memory_limit(&self, bytes: u64) {
+    /// Sets the resident memory in bytes above which the service is down.
+    pub fn set_memory_limit(&self, bytes: u64) {
         self.0.lock().memory_limit = Some(bytes);
     }
 
-    /// The worst of all components and of memory.
-    pub fn status(&self) -> Status {
+    /// The worst state of all components; down when memory exceeds its limit.
+    pub fn status(&self) -> HealthStatus {
         let inner = self.0.lock();
         let worst = inner
             .components
             .values()
             .map(|state| state.status)
             .max()
-            .unwrap_or(Status::Up);
-        if over_limit(&inner) { Status::Down } else { worst }
+            .unwrap_or(HealthStatus::Up);
+        if exceeds_memory_limit(&inner) {
+            HealthStatus::Down
+        } else {
+            worst
+        }
     }
 
-    /// Names of components that are not up, with what they said.
-    pub fn troubles(&self) -> Vec<String> {
+    /// The components that are not up, each as `name: detail`, and `memory` when it exceeds its limit.
+    pub fn unhealthy_components(&self) -> Vec<String> {
         let inner = self.0.lock();
-        let mut troubles: Vec<String> = inner
+        let mut unhealthy: Vec<String> = inner
             .components
             .iter()
-            .filter(|(_, state)| state.status != Status::Up)
+            .filter(|(_, state)| state.status != HealthStatus::Up)
             .map(|(name, state)| format!("{name}: {}", state.detail.as_deref().unwrap_or("no detail")))
             .collect();
-        if over_limit(&inner) {
-            troubles.push("memory: over the limit".to_owned());
+        if exceeds_memory_limit(&inner) {
+            unhealthy.push("memory: resident memory exceeds the limit".to_owned());
         }
-        troubles
+        unhealthy
     }
 
-    /// The diagnostic document of `GET /health`.
+    /// The document of `GET /health`.
     pub fn document(&self, service: &str, version: &str) -> Value {
         let status = self.status();
         let inner = self.0.lock();
@@ -144,32 +148,32 @@ impl Health {
     }
 }
 
-fn over_limit(inner: &Inner) -> bool {
+fn exceeds_memory_limit(inner: &Inner) -> bool {
     matches!((inner.memory_limit, resident_bytes()), (Some(limit), Some(resident)) if resident > limit)
 }
 
-impl Component {
-    /// It works.
+impl HealthComponent {
+    /// Reports that it works.
     pub fn up(&self) {
-        self.set(Status::Up, None);
+        self.set(HealthStatus::Up, None);
     }
 
-    /// It works; `detail` says something worth reading at night.
+    /// Reports that it works, with a detail for operators.
     pub fn up_with(&self, detail: impl Into<String>) {
-        self.set(Status::Up, Some(detail.into()));
+        self.set(HealthStatus::Up, Some(detail.into()));
     }
 
-    /// The service serves, but with less.
-    pub fn degraded(&self, why: impl Into<String>) {
-        self.set(Status::Degraded, Some(why.into()));
+    /// Reports that it works with restrictions.
+    pub fn degraded(&self, reason: impl Into<String>) {
+        self.set(HealthStatus::Degraded, Some(reason.into()));
     }
 
-    /// The service cannot serve.
-    pub fn down(&self, why: impl Into<String>) {
-        self.set(Status::Down, Some(why.into()));
+    /// Reports that the service cannot serve.
+    pub fn down(&self, reason: impl Into<String>) {
+        self.set(HealthStatus::Down, Some(reason.into()));
     }
 
-    fn set(&self, status: Status, detail: Option<String>) {
+    fn set(&self, status: HealthStatus, detail: Option<String>) {
         let mut inner = self.health.0.lock();
         let Some(state) = inner.components.get_mut(self.name) else {
             return;
@@ -178,9 +182,9 @@ impl Component {
             state.since = Instant::now();
             let detail = detail.as_deref().unwrap_or_default();
             match status {
-                Status::Up => tracing::info!(component = self.name, detail, "up"),
-                Status::Degraded => tracing::warn!(component = self.name, detail, "degraded"),
-                Status::Down => tracing::warn!(component = self.name, detail, "down"),
+                HealthStatus::Up => tracing::info!(component = self.name, detail, "component is up"),
+                HealthStatus::Degraded => tracing::warn!(component = self.name, detail, "component is degraded"),
+                HealthStatus::Down => tracing::warn!(component = self.name, detail, "component is down"),
             }
         }
         state.status = status;
@@ -193,32 +197,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_worst_component_decides() {
+    fn status_is_that_of_the_worst_component() {
         let health = Health::default();
-        assert_eq!(health.status(), Status::Up);
+        assert_eq!(health.status(), HealthStatus::Up);
         let broker = health.component("broker");
         let redis = health.component("redis");
-        assert_eq!(health.status(), Status::Down);
+        assert_eq!(health.status(), HealthStatus::Down);
         broker.up();
         redis.degraded("connection refused");
-        assert_eq!(health.status(), Status::Degraded);
-        assert_eq!(health.troubles(), ["redis: connection refused"]);
+        assert_eq!(health.status(), HealthStatus::Degraded);
+        assert_eq!(health.unhealthy_components(), ["redis: connection refused"]);
     }
 
     #[test]
-    fn memory_over_the_limit_counts_as_down() {
+    fn memory_above_the_limit_is_down() {
         let health = Health::default();
-        health.memory_limit(1);
-        assert_eq!(health.status(), Status::Down);
-        assert_eq!(health.troubles(), ["memory: over the limit"]);
+        health.set_memory_limit(1);
+        assert_eq!(health.status(), HealthStatus::Down);
+        assert_eq!(
+            health.unhealthy_components(),
+            ["memory: resident memory exceeds the limit"]
+        );
     }
 
     #[test]
-    fn the_document_names_components_role_and_details() {
+    fn document_has_components_role_and_details() {
         let health = Health::default();
         health.component("broker").up_with("3 ms");
-        health.role("standby");
-        health.details("shards", || json!([1, 2]));
+        health.set_role("standby");
+        health.add_details("shards", || json!([1, 2]));
         let document = health.document("arrakis-ingestor", "0.1.0");
         assert_eq!(document["components"]["broker"]["detail"], "3 ms");
         assert_eq!(document["role"], "standby");

@@ -1,22 +1,24 @@
-//! The one start-up and shutdown path of every service, with its health endpoints.
+//! Start, shutdown and health endpoints of every service.
 //!
-//! Order: configuration → logs → health server → the service → drain. Owns the signals, the exit codes and `/livez`,
-//! `/readyz`, `/health`, `/metrics`. Refuses to know what a service does: it hands over a [`Runtime`] and waits.
+//! Order: configuration → logs → health endpoints → the service → drain. Owns signals, exit codes, `/livez`, `/readyz`, `/health`
+//! and `/metrics`, and the HTTP server with its limits. What a service does is not known here: it receives a [`Runtime`].
 
 pub use arrakis_fail_point as fail_point;
 
 mod descriptors;
 mod health;
+mod health_server;
 mod http;
 mod memory;
-mod server;
+mod runtime;
 mod shutdown;
 mod start;
 
-pub use descriptors::raise_limit;
-pub use health::{Component, Health, Status};
+pub use descriptors::raise_open_file_limit;
+pub use health::{Health, HealthComponent, HealthStatus};
+pub use health_server::health_router;
 pub use http::{HttpLimits, HttpServer};
 pub use memory::resident_bytes;
-pub use server::router;
+pub use runtime::Runtime;
 pub use shutdown::Shutdown;
-pub use start::{Fatal, Runtime, Threads, install_crypto, run};
+pub use start::{Fatal, Threads, install_crypto_provider, run};

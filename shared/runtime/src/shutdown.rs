@@ -1,4 +1,5 @@
-//! Two tokens that reach every task: soft (stop taking work, finish what you hold) and hard (leave now).
+//! Shutdown in two steps: soft (accept no more work, finish what has begun) and hard (stop now). A token for each reaches every
+//! task.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,15 +7,15 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-/// How long a service may drain unless it says otherwise.
-const GRACE: Duration = Duration::from_secs(20);
+/// Grace period unless the service sets another.
+const DEFAULT_GRACE: Duration = Duration::from_secs(20);
 
-/// The tokens. Cloning shares them.
+/// The shutdown tokens of a service. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Shutdown {
-    /// Cancelled at the first SIGTERM or SIGINT: stop taking work, finish or give back what is held.
+    /// Cancelled at the first SIGTERM or SIGINT: accept no more work, finish or return what has begun.
     pub soft: CancellationToken,
-    /// Cancelled when the grace period is over or a second signal came: leave now.
+    /// Cancelled when the grace period has passed, or at a second signal: stop now.
     pub hard: CancellationToken,
     grace: Arc<Mutex<Duration>>,
 }
@@ -24,23 +25,23 @@ impl Default for Shutdown {
         Self {
             soft: CancellationToken::new(),
             hard: CancellationToken::new(),
-            grace: Arc::new(Mutex::new(GRACE)),
+            grace: Arc::new(Mutex::new(DEFAULT_GRACE)),
         }
     }
 }
 
 impl Shutdown {
-    /// How long the service may take between soft and hard.
+    /// Sets the grace period: the time between the soft and the hard token.
     pub fn set_grace(&self, grace: Duration) {
         *self.grace.lock() = grace;
     }
 
-    /// Waits for signals and cancels the tokens. Ends when the hard token is cancelled.
+    /// Cancels the tokens at signals. Ends when the hard token is cancelled.
     pub(crate) async fn follow_signals(self) {
         let mut signals = match Signals::new() {
             Ok(signals) => signals,
             Err(error) => {
-                tracing::error!(%error, "signals cannot be listened to; SIGTERM ends the process at once");
+                tracing::error!(%error, "signal handlers cannot be installed; SIGTERM ends the process at once");
                 return;
             }
         };
@@ -51,9 +52,9 @@ impl Shutdown {
         self.soft.cancel();
         let grace = *self.grace.lock();
         tokio::select! {
-            name = signals.next() => tracing::warn!(signal = name, "second signal: leaving now"),
+            name = signals.next() => tracing::warn!(signal = name, "second signal: stopping now"),
             () = tokio::time::sleep(grace) => {
-                tracing::warn!(grace_seconds = grace.as_secs(), "the grace period is over: leaving now");
+                tracing::warn!(grace_seconds = grace.as_secs(), "the grace period has passed: stopping now");
             }
             () = self.hard.cancelled() => {}
         }

@@ -1,83 +1,45 @@
-//! From `main` to the service and back to an exit code.
+//! The start of a service from `main`, and its exit code.
 
 use std::future::Future;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use arrakis_causes::causes;
 use arrakis_config::{ConfigErrors, EXIT_CODE, Reader, Service, Source, variables};
 use arrakis_fail_point as fail_point;
-use arrakis_one_thread::OneThread;
-use arrakis_telemetry::{LogFormat, Metrics, init_logs};
+use arrakis_one_thread::SingleThreadRuntime;
+use arrakis_telemetry::{LogFormat, init_logs};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::descriptors::raise_limit;
-use crate::health::Health;
-use crate::http::{HttpLimits, HttpMetrics, HttpServer};
-use crate::server::router;
-use crate::shutdown::Shutdown;
+use crate::descriptors::raise_open_file_limit;
+use crate::health_server::health_router;
+use crate::http::HttpLimits;
+use crate::runtime::Runtime;
 
-/// How many threads a service's tasks run on.
+/// Number of threads for a service's tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Threads {
-    /// One: least memory and least waking, for a service that mostly waits.
+    /// One, for a service that mostly waits: it needs the least memory and the fewest thread switches.
     One,
-    /// One for each core.
+    /// One for each CPU core.
     Many,
 }
 
-/// What a service gets beside its configuration. Cloning shares everything.
-#[derive(Debug, Clone)]
-pub struct Runtime {
-    /// Which service this is.
-    pub service: Service,
-    /// When to stop.
-    pub shutdown: Shutdown,
-    /// What to tell of oneself.
-    pub health: Health,
-    /// What to count.
-    pub metrics: Metrics,
-    /// What the tasks run on, where the service has one thread. A library that insists on its own may take its place.
-    pub one_thread: Option<Arc<OneThread>>,
-    http: HttpMetrics,
-}
-
-impl Runtime {
-    /// A runtime without signals and without a health server, for a service started inside a test.
-    pub fn for_test(service: Service) -> Self {
-        let metrics = Metrics::new();
-        Self {
-            service,
-            shutdown: Shutdown::default(),
-            health: Health::default(),
-            http: HttpMetrics::new(&metrics),
-            metrics,
-            one_thread: None,
-        }
-    }
-
-    /// A server for one listener, counted under `name`.
-    pub fn http_server(&self, name: &'static str, limits: HttpLimits) -> HttpServer {
-        HttpServer::new(name, limits, &self.http)
-    }
-}
-
-/// An error that restarting cannot mend: says what to fix and with which code the process ends.
+/// An error that persists after a restart of the service. It ends the process with an exit code of its own.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Fatal {
-    /// What is wrong and what to do, for the operator.
+    /// What is wrong and what the operator must correct.
     pub message: String,
     /// Exit code of the process.
     pub exit_code: u8,
 }
 
 impl Fatal {
-    /// Something outside must be mended first: exit code 1.
+    /// An error outside the configuration: exit code 1.
     pub fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
@@ -85,7 +47,7 @@ impl Fatal {
         }
     }
 
-    /// The configuration must be mended first: exit code 78.
+    /// An error of the configuration: exit code 78.
     pub fn configuration(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
@@ -94,15 +56,15 @@ impl Fatal {
     }
 }
 
-/// What every service reads for itself.
-struct Common {
+/// Configuration that every service has.
+struct CommonConfig {
     health_addr: SocketAddr,
     filter: String,
     format: LogFormat,
     fail_points: Option<fail_point::Spec>,
 }
 
-impl Common {
+impl CommonConfig {
     fn read(reader: &mut Reader) -> Option<Self> {
         let health_addr = reader.defaulted(&variables::HEALTH_ADDR);
         let filter = reader.defaulted::<String>(&variables::RUST_LOG);
@@ -117,8 +79,10 @@ impl Common {
     }
 }
 
-/// Runs a service: reads its configuration, starts logs and health endpoints, serves until it ends or a signal comes, and
-/// answers the exit code: 0, 1, 78 for configuration, or what a [`Fatal`] says.
+/// Runs a service: reads its configuration, initialises logs, starts the health endpoints, and runs `serve` until it ends.
+///
+/// Returns the exit code of the process: 0 on success, 78 for invalid configuration, the code of a [`Fatal`] error, 1 for other
+/// errors.
 pub fn run<C, F>(
     service: Service,
     threads: Threads,
@@ -130,13 +94,13 @@ where
     F: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
     let loaded = Reader::load(service, Source::environment(), |reader| {
-        let common = Common::read(reader);
+        let common = CommonConfig::read(reader);
         let own = read(reader);
         Some((common?, own?))
     });
     let (common, config) = match loaded {
         Ok(loaded) => loaded,
-        Err(errors) => return refuse(&errors),
+        Err(errors) => return report_invalid_config(&errors),
     };
     match start(service, threads, &common, |runtime| serve(config, runtime)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -147,9 +111,9 @@ where
     }
 }
 
-/// Says what is wrong with the environment. Logs are not set up yet, so this goes to standard error as it is.
-fn refuse(errors: &ConfigErrors) -> ExitCode {
-    // Nobody is left to tell when standard error is closed.
+/// Writes the errors to standard error: logs are not initialised yet.
+fn report_invalid_config(errors: &ConfigErrors) -> ExitCode {
+    // There is no other output when standard error is closed.
     let _ = writeln!(std::io::stderr(), "{errors}");
     ExitCode::from(EXIT_CODE)
 }
@@ -157,18 +121,18 @@ fn refuse(errors: &ConfigErrors) -> ExitCode {
 fn start<F: Future<Output = anyhow::Result<()>> + Send + 'static>(
     service: Service,
     threads: Threads,
-    common: &Common,
+    common: &CommonConfig,
     serve: impl FnOnce(Runtime) -> F + Send + 'static,
 ) -> anyhow::Result<()> {
     let filter = common.filter.parse().map_err(|error| {
         Fatal::configuration(format!(
-            "RUST_LOG={} is no log filter: {error}; example: RUST_LOG=info",
+            "RUST_LOG={} is not a log filter: {error}; example: RUST_LOG=info",
             common.filter
         ))
     })?;
-    init_logs(common.format, filter).context("logs cannot be set up")?;
-    tracing::debug!(open_files = raise_limit(), "limit of open files");
-    install_crypto();
+    init_logs(common.format, filter).context("logs cannot be initialised")?;
+    tracing::debug!(open_files = raise_open_file_limit(), "limit of open files");
+    install_crypto_provider();
     if let Some(spec) = common.fail_points.clone().filter(|spec| !spec.is_empty()) {
         tracing::warn!(?spec, "fail points are armed");
         fail_point::arm(spec).map_err(|error| Fatal::configuration(format!("ARRAKIS_FAIL_POINTS: {error}")))?;
@@ -176,22 +140,22 @@ fn start<F: Future<Output = anyhow::Result<()>> + Send + 'static>(
     let mut runtime = Runtime::for_test(service);
     match threads {
         Threads::One => {
-            let thread = OneThread::new().context("the async runtime cannot start")?;
-            runtime.one_thread = Some(thread.clone());
+            let thread = SingleThreadRuntime::new().context("the async runtime cannot start")?;
+            runtime.single_thread = Some(thread.clone());
             thread.run(serve_until_end(runtime, common.health_addr, serve))
         }
         Threads::Many => {
             let mut builder = tokio::runtime::Builder::new_multi_thread();
             let tokio = builder.enable_all().build().context("the async runtime cannot start")?;
             let result = tokio.block_on(serve_until_end(runtime, common.health_addr, serve));
-            // Tasks that ignore both tokens must not hold the process.
+            // Tasks that ignore both shutdown tokens must not delay the end of the process.
             tokio.shutdown_background();
             result
         }
     }
 }
 
-/// Health endpoints, signals and the service, until it ends or its time is over.
+/// Runs the health endpoints, the signal handlers and the service until the service ends or the grace period has passed.
 async fn serve_until_end<F: Future<Output = anyhow::Result<()>>>(
     runtime: Runtime,
     health_addr: SocketAddr,
@@ -205,26 +169,26 @@ async fn serve_until_end<F: Future<Output = anyhow::Result<()>>>(
     })?;
     tracing::info!(health_addr = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "{} starts",
         runtime.service.binary());
-    // Until the process ends, and not only until it drains: what it still does is asked for here.
+    // The endpoints stay until the process ends, so that a draining service can be observed.
     let server = runtime.http_server("health", HttpLimits::for_health());
-    tokio::spawn(server.serve(listener, router(runtime.clone()), CancellationToken::new()));
+    tokio::spawn(server.serve(listener, health_router(runtime.clone()), CancellationToken::new()));
     tokio::spawn(runtime.shutdown.clone().follow_signals());
     let hard = runtime.shutdown.hard.clone();
     tokio::select! {
         result = serve(runtime) => result,
-        () = left_behind(hard) => Err(anyhow::anyhow!("work was left behind when the grace period was over")),
+        () = after_hard_stop(hard) => Err(anyhow::anyhow!("the service did not stop within the grace period; unfinished work is abandoned")),
     }
 }
 
-/// A service sees the hard token too and may end by itself a moment later, with a better word than ours.
-async fn left_behind(hard: CancellationToken) {
+/// Resolves some time after the hard token: the service sees the token, too, and may end with a more specific error.
+async fn after_hard_stop(hard: CancellationToken) {
     hard.cancelled().await;
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
 }
 
-/// Chooses aws-lc-rs for TLS. With two providers compiled in, rustls would otherwise refuse to choose, at the first
-/// connection and with a panic. Calling it again is harmless.
-pub fn install_crypto() {
-    // An error says that one is installed already.
+/// Installs aws-lc-rs as the TLS provider of the process. Without it rustls panics at the first connection, because two providers
+/// are compiled in. Further calls have no effect.
+pub fn install_crypto_provider() {
+    // An error means that a provider is installed already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }

@@ -1,11 +1,11 @@
 //! Logs, metrics and trace context, set up the same way in every service.
 //!
-//! Owns the format of a log line, the metrics registry and the W3C trace context that travels in AMQP headers. Refuses to
-//! know any service. A new metric is registered where it is counted, by way of [`Metrics`].
+//! Owns the log format, the metrics registry and the W3C trace context that travels in AMQP headers. No service is known here.
+//! A service registers its metrics with [`Metrics`] where it counts them.
 
 mod logs;
 mod metrics;
 pub mod trace;
 
-pub use logs::{LogFormat, UnknownFormat, init_logs};
+pub use logs::{LogFormat, UnknownLogFormat, init_logs};
 pub use metrics::Metrics;

@@ -1,4 +1,4 @@
-//! One line for each event, JSON for machines or text for people, to standard error.
+//! Logs to standard error, one line for each event, as JSON or text.
 
 use std::io::IsTerminal as _;
 use std::str::FromStr;
@@ -11,57 +11,52 @@ use tracing_subscriber::fmt::{FormatFields, FormattedFields};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
-/// How a log line looks.
+/// Format of the log (`LOG_FORMAT`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// One JSON object a line.
+    /// One JSON object for each event.
     Json,
-    /// For a person at a terminal.
+    /// Text for a terminal.
     Text,
 }
 
-/// The value of `LOG_FORMAT` is neither.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnknownFormat;
-
-impl std::fmt::Display for UnknownFormat {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("it is json or text")
-    }
-}
+/// The log format is neither `json` nor `text`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected json or text")]
+pub struct UnknownLogFormat;
 
 impl FromStr for LogFormat {
-    type Err = UnknownFormat;
+    type Err = UnknownLogFormat;
 
-    fn from_str(text: &str) -> Result<Self, UnknownFormat> {
+    fn from_str(text: &str) -> Result<Self, UnknownLogFormat> {
         match text {
             "json" => Ok(Self::Json),
             "text" => Ok(Self::Text),
-            _ => Err(UnknownFormat),
+            _ => Err(UnknownLogFormat),
         }
     }
 }
 
-/// A span's fields as JSON, to which those told later are appended. The library's own form reads all of them anew and writes
-/// them again for each, which cost a service more than what it had to tell.
+/// Formats a span's fields as JSON, and appends fields that are recorded later. `JsonFields` parses and rewrites all fields for each
+/// recorded one, which costs more than the rest of logging.
 #[derive(Debug, Default)]
-struct Appended(JsonFields);
+struct AppendedFields(JsonFields);
 
-impl<'writer> FormatFields<'writer> for Appended {
+impl<'writer> FormatFields<'writer> for AppendedFields {
     fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> std::fmt::Result {
         self.0.format_fields(writer, fields)
     }
 
     fn add_fields(&self, current: &'writer mut FormattedFields<Self>, fields: &Record<'_>) -> std::fmt::Result {
-        let mut told = String::new();
-        self.0.format_fields(Writer::new(&mut told), fields)?;
-        current.fields = joined(std::mem::take(&mut current.fields), told);
+        let mut recorded = String::new();
+        self.0.format_fields(Writer::new(&mut recorded), fields)?;
+        current.fields = join_objects(std::mem::take(&mut current.fields), recorded);
         Ok(())
     }
 }
 
-/// One object of two. A name that both have stands twice; whoever reads it takes the later one.
-fn joined(mut first: String, second: String) -> String {
+/// Joins two JSON objects. A name in both appears twice; JSON readers take the last one.
+fn join_objects(mut first: String, second: String) -> String {
     match (first.as_str(), second.as_str()) {
         (_, "{}" | "") => first,
         ("{}" | "", _) => second,
@@ -74,20 +69,20 @@ fn joined(mut first: String, second: String) -> String {
     }
 }
 
-/// Installs the process's subscriber.
+/// Installs the `tracing` subscriber of the process.
 ///
 /// # Errors
-/// When one is installed already.
+/// When a subscriber is installed already.
 pub fn init_logs(format: LogFormat, filter: EnvFilter) -> Result<(), TryInitError> {
     let registry = tracing_subscriber::registry().with(filter);
-    // A failure to write would be reported by `eprintln!`, which panics where standard error itself is closed.
+    // tracing-subscriber would report a failed write with `eprintln!`, which panics when standard error is closed.
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .log_internal_errors(false);
     match format {
         LogFormat::Json => {
             let layer = layer.json().flatten_event(true).with_span_list(false);
-            registry.with(layer.fmt_fields(Appended::default())).try_init()
+            registry.with(layer.fmt_fields(AppendedFields::default())).try_init()
         }
         LogFormat::Text => registry
             .with(layer.with_ansi(std::io::stderr().is_terminal()))
@@ -119,12 +114,12 @@ mod tests {
     }
 
     #[test]
-    fn what_a_span_is_told_later_stands_beside_what_it_had() {
+    fn fields_recorded_later_are_appended_to_those_of_the_span() {
         let lines = Lines::default();
         let written = lines.clone();
         let layer = tracing_subscriber::fmt::layer().with_writer(move || written.clone());
         let layer = layer.json().flatten_event(true).with_span_list(false);
-        let subscriber = tracing_subscriber::registry().with(layer.fmt_fields(Appended::default()));
+        let subscriber = tracing_subscriber::registry().with(layer.fmt_fields(AppendedFields::default()));
         tracing::subscriber::with_default(subscriber, || {
             let empty = tracing::field::Empty;
             let span = tracing::info_span!("call", route = "a \"quoted\" one", status = empty, took = empty);

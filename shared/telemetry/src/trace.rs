@@ -1,11 +1,11 @@
-//! W3C trace context (<https://www.w3.org/TR/trace-context/>): one trace from the gateway frame to the answer.
+//! W3C trace context (<https://www.w3.org/TR/trace-context/>): one trace from the gateway frame to the reply.
 
 use std::fmt;
 use std::str::FromStr;
 
 use rand::RngExt as _;
 
-/// `traceparent` of version 00.
+/// A `traceparent` of version 00: trace id, span id, sampled flag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Traceparent {
     trace: u128,
@@ -13,23 +13,16 @@ pub struct Traceparent {
     sampled: bool,
 }
 
-/// The text is no `traceparent` of version 00.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotATraceparent;
-
-impl fmt::Display for NotATraceparent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not a traceparent of version 00 (00-{32 hex}-{16 hex}-{2 hex})")
-    }
-}
-
-impl std::error::Error for NotATraceparent {}
+/// The text is not a `traceparent` of version 00.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a traceparent of version 00 (00-{{32 hex}}-{{16 hex}}-{{2 hex}})")]
+pub struct InvalidTraceparent;
 
 impl Traceparent {
-    /// The start of a new, sampled trace.
+    /// The first span of a new, sampled trace, with random ids.
     pub fn new_root() -> Self {
         let mut random = rand::rng();
-        // Zero is "no trace" and "no span".
+        // Zero is an invalid id.
         Self {
             trace: random.random_range(1..=u128::MAX),
             span: random.random_range(1..=u64::MAX),
@@ -37,7 +30,7 @@ impl Traceparent {
         }
     }
 
-    /// The next span of the same trace.
+    /// A new span of the same trace, with a random id.
     #[must_use]
     pub fn child(self) -> Self {
         Self {
@@ -46,7 +39,7 @@ impl Traceparent {
         }
     }
 
-    /// Id of the trace, 32 hex digits, as logs carry it.
+    /// The trace id as 32 hex digits, as it appears in logs.
     pub fn trace_id(&self) -> String {
         format!("{:032x}", self.trace)
     }
@@ -65,23 +58,23 @@ impl fmt::Display for Traceparent {
 }
 
 impl FromStr for Traceparent {
-    type Err = NotATraceparent;
+    type Err = InvalidTraceparent;
 
-    fn from_str(text: &str) -> Result<Self, NotATraceparent> {
+    fn from_str(text: &str) -> Result<Self, InvalidTraceparent> {
         let mut parts = text.split('-');
         let mut part = |length: usize| {
             let lower_hex = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
             parts
                 .next()
                 .filter(|part| part.len() == length && part.bytes().all(lower_hex))
-                .ok_or(NotATraceparent)
+                .ok_or(InvalidTraceparent)
         };
         let (version, trace, span, flags) = (part(2)?, part(32)?, part(16)?, part(2)?);
-        let trace = u128::from_str_radix(trace, 16).map_err(|_| NotATraceparent)?;
-        let span = u64::from_str_radix(span, 16).map_err(|_| NotATraceparent)?;
-        let flags = u8::from_str_radix(flags, 16).map_err(|_| NotATraceparent)?;
+        let trace = u128::from_str_radix(trace, 16).map_err(|_| InvalidTraceparent)?;
+        let span = u64::from_str_radix(span, 16).map_err(|_| InvalidTraceparent)?;
+        let flags = u8::from_str_radix(flags, 16).map_err(|_| InvalidTraceparent)?;
         if version != "00" || parts.next().is_some() || trace == 0 || span == 0 {
-            return Err(NotATraceparent);
+            return Err(InvalidTraceparent);
         }
         Ok(Self {
             trace,
@@ -96,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_and_value_round_trip() {
+    fn text_round_trips() {
         let text = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         let parsed: Traceparent = text.parse().unwrap();
         assert_eq!(parsed.to_string(), text);
@@ -107,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_standard_forbids_is_refused() {
+    fn invalid_traceparent_is_refused() {
         for text in [
             "",
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
@@ -117,7 +110,7 @@ mod tests {
             "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
         ] {
-            assert_eq!(text.parse::<Traceparent>(), Err(NotATraceparent), "{text}");
+            assert_eq!(text.parse::<Traceparent>(), Err(InvalidTraceparent), "{text}");
         }
     }
 }

@@ -1,19 +1,19 @@
-//! Where the services are.
+//! Addresses of the services, from environment variables.
 
 use std::future::Future;
 
 use url::Url;
 
-/// The value of a variable that `./dev test` sets.
+/// The value of an environment variable that `./dev test` sets.
 ///
 /// # Panics
-/// When it is not set, with what to do.
+/// When it is not set; the message states what to do.
 #[must_use]
 pub fn required(name: &str) -> String {
     match std::env::var(name) {
         Ok(value) if !value.is_empty() => value,
         _ => panic!(
-            "{name} is not set: this test needs real services. Run `./dev test`, or `./dev services` once and then \
+            "{name} is not set: this test needs running services. Run `./dev test`, or `./dev services` once and then \
              `eval \"$(./dev env)\"` in this shell"
         ),
     }
@@ -22,7 +22,7 @@ pub fn required(name: &str) -> String {
 /// The URL in a variable.
 pub(crate) fn required_url(name: &str) -> Url {
     let value = required(name);
-    Url::parse(&value).unwrap_or_else(|why| panic!("{name} is no URL: {why}"))
+    Url::parse(&value).unwrap_or_else(|why| panic!("{name} is not a URL: {why}"))
 }
 
 /// The same URL with another path: another database, another vhost.
@@ -32,9 +32,9 @@ pub(crate) fn with_path(url: &Url, path: &str) -> String {
     url.to_string()
 }
 
-/// Runs a future to its end from a destructor, in a thread with a runtime of its own: the test's runtime may be gone.
-/// Problems are printed, since a destructor may run during a panic.
-pub(crate) fn run_apart<F>(what: &str, future: F)
+/// Runs a future to completion from a destructor, in a thread with its own runtime: the test's runtime may have ended.
+/// Errors are printed, because a destructor may run during a panic.
+pub(crate) fn run_in_thread<F>(what: &str, future: F)
 where
     F: Future<Output = Result<(), String>> + Send + 'static,
 {
@@ -52,8 +52,8 @@ where
     }
 }
 
-/// A test's own output.
-#[expect(clippy::print_stderr, reason = "what a test says, it says on stderr")]
+/// Prints to the test's output.
+#[expect(clippy::print_stderr, reason = "a test's output is stderr")]
 pub(crate) fn report(text: &str) {
     eprintln!("{text}");
 }

@@ -1,4 +1,5 @@
-//! A TCP proxy in front of a service, to cut, stall, reset, delay, slice, throttle and count its connections at will.
+//! [`FaultProxy`]: a TCP proxy in front of a service that closes, stalls, resets, delays, slices and throttles its
+//! connections.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,41 +13,41 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-/// Largest piece that is read at once.
-const PIECE: usize = 16 * 1024;
+/// Size of the read buffer in bytes.
+const BUFFER_BYTES: usize = 16 * 1024;
 
-/// Which way bytes go.
+/// Direction in which bytes are forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    /// What the client sends.
+pub enum Direction {
+    /// From the client to the server.
     ToServer,
-    /// What the server answers.
+    /// From the server to the client.
     ToClient,
 }
 
-/// How one way treats the bytes that go it. The default lets them pass.
+/// Faults of one direction. The default has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Terms {
-    /// Holds every byte back without closing anything, until the terms change.
+pub struct TrafficFaults {
+    /// Bytes are held back, and connections stay open, until the faults change.
     pub stalled: bool,
-    /// Takes every byte and hands on none: the sender thinks that all is well.
+    /// Bytes are read and dropped, so that the sender sees no error.
     pub swallowed: bool,
-    /// Each piece arrives this much later.
+    /// Delay before each chunk is forwarded.
     pub delay: Duration,
-    /// Pieces are cut into slices of this many bytes, each written by itself.
+    /// Chunks are forwarded in slices of this many bytes, each with its own write.
     pub slice: Option<usize>,
-    /// Bytes a second, for each connection.
+    /// Bytes per second, for each connection.
     pub rate: Option<u64>,
-    /// After this many further bytes of one connection, in the middle of whatever they are: RST to both ends.
+    /// After this many further bytes of a connection, RST is sent to both ends.
     pub reset_after: Option<u64>,
 }
 
-/// Forwards bytes both ways until told otherwise. Stops when dropped.
+/// Forwards bytes in both directions, with the faults that are set. Stops when dropped.
 #[derive(Debug)]
 pub struct FaultProxy {
     address: SocketAddr,
     connections: Arc<Mutex<CancellationToken>>,
-    terms: [watch::Sender<Terms>; 2],
+    faults: [watch::Sender<TrafficFaults>; 2],
     refusing: watch::Sender<bool>,
     forwarded: [Arc<AtomicU64>; 2],
     target: Arc<Mutex<String>>,
@@ -62,7 +63,7 @@ impl FaultProxy {
         let target = Arc::new(Mutex::new(address_of(url)));
         let listener = match TcpListener::bind("127.0.0.1:0").await {
             Ok(listener) => listener,
-            Err(why) => panic!("no port for a proxy: {why}"),
+            Err(why) => panic!("no free port for the proxy: {why}"),
         };
         let Ok(address) = listener.local_addr() else {
             panic!("the proxy has no address")
@@ -70,7 +71,7 @@ impl FaultProxy {
         let proxy = Self {
             address,
             connections: Arc::default(),
-            terms: [watch::Sender::default(), watch::Sender::default()],
+            faults: [watch::Sender::default(), watch::Sender::default()],
             refusing: watch::Sender::new(false),
             forwarded: Default::default(),
             target: target.clone(),
@@ -84,17 +85,17 @@ impl FaultProxy {
     fn accept(&self, listener: TcpListener, target: Arc<Mutex<String>>) -> impl Future<Output = ()> + use<> {
         let (connections, stop) = (self.connections.clone(), self.stop.clone());
         let refusing = self.refusing.subscribe();
-        let terms = self.terms.each_ref().map(watch::Sender::subscribe);
+        let faults = self.faults.each_ref().map(watch::Sender::subscribe);
         let forwarded = self.forwarded.clone();
         async move {
             while let Ok((client, _)) = listener.accept().await {
                 if *refusing.borrow() {
                     continue;
                 }
-                let cut = connections.lock().child_token();
+                let closed = connections.lock().child_token();
                 let (target, stop) = (target.lock().clone(), stop.clone());
-                let [to_server, to_client] = terms.clone();
-                let [sent, answered] = forwarded.clone();
+                let [to_server, to_client] = faults.clone();
+                let [sent, received] = forwarded.clone();
                 tokio::spawn(async move {
                     let Ok(server) = TcpStream::connect(target).await else {
                         return;
@@ -104,14 +105,14 @@ impl FaultProxy {
                     let (mut server_read, mut server_write) = server.into_split();
                     let end = tokio::select! {
                         end = forward(&mut client_read, &mut server_write, to_server, &sent) => end,
-                        end = forward(&mut server_read, &mut client_write, to_client, &answered) => end,
-                        () = cut.cancelled() => End::Closed,
+                        end = forward(&mut server_read, &mut client_write, to_client, &received) => end,
+                        () = closed.cancelled() => End::Closed,
                         () = stop.cancelled() => End::Closed,
                     };
                     if matches!(end, End::Reset) {
-                        // Whole again, since dropping a half says goodbye in order.
-                        let whole = [client_read.reunite(client_write), server_read.reunite(server_write)];
-                        for socket in whole.iter().flatten() {
+                        // Reunited, because dropping a half closes the connection with FIN.
+                        let sockets = [client_read.reunite(client_write), server_read.reunite(server_write)];
+                        for socket in sockets.iter().flatten() {
                             let _ = socket.set_zero_linger();
                         }
                     }
@@ -120,65 +121,65 @@ impl FaultProxy {
         }
     }
 
-    /// `url` with the proxy's address in place of the service's.
+    /// `url` with the proxy's address in place of the service's address.
     ///
     /// # Panics
-    /// When it is no URL.
+    /// When it is not a URL.
     #[must_use]
-    pub fn in_front_of(&self, url: &str) -> String {
+    pub fn proxied_url(&self, url: &str) -> String {
         let Ok(mut url) = Url::parse(url) else {
-            panic!("{url} is no URL")
+            panic!("{url} is not a URL")
         };
         let _ = url.set_host(Some("127.0.0.1"));
         let _ = url.set_port(Some(self.address.port()));
         url.to_string()
     }
 
-    /// From now on bytes go this way on these terms, on connections that are open and on new ones.
-    pub fn set(&self, way: Way, terms: Terms) {
-        self.terms[way as usize].send_replace(terms);
+    /// Sets the faults of a direction, for open and new connections.
+    pub fn set(&self, direction: Direction, faults: TrafficFaults) {
+        self.faults[direction as usize].send_replace(faults);
     }
 
-    /// The same terms both ways.
-    pub fn set_both(&self, terms: Terms) {
-        self.set(Way::ToServer, terms);
-        self.set(Way::ToClient, terms);
+    /// Sets the same faults for both directions.
+    pub fn set_both_directions(&self, faults: TrafficFaults) {
+        self.set(Direction::ToServer, faults);
+        self.set(Direction::ToClient, faults);
     }
 
-    /// Bytes that were handed on this way so far.
+    /// Number of bytes forwarded in this direction.
     #[must_use]
-    pub fn forwarded(&self, way: Way) -> u64 {
-        self.forwarded[way as usize].load(Ordering::Relaxed)
+    pub fn forwarded(&self, direction: Direction) -> u64 {
+        self.forwarded[direction as usize].load(Ordering::Relaxed)
     }
 
-    /// Cuts every connection that is open now; new ones are forwarded.
-    pub fn cut(&self) {
+    /// Closes all open connections; new ones are forwarded.
+    pub fn close_connections(&self) {
         std::mem::take(&mut *self.connections.lock()).cancel();
     }
 
-    /// New connections lead to the host and port of this URL, as when a name points elsewhere.
+    /// Forwards new connections to the host and port of this URL, as after a change of a DNS record.
     ///
     /// # Panics
-    /// When it is no URL.
-    pub fn lead_to(&self, url: &str) {
+    /// When it is not a URL.
+    pub fn set_target(&self, url: &str) {
         *self.target.lock() = address_of(url);
     }
 
-    /// Holds every byte back, in both directions, without closing anything: a half-open connection.
+    /// Holds back or forwards bytes in both directions, without closing connections.
     pub fn stall(&self, stalled: bool) {
-        for terms in &self.terms {
-            terms.send_modify(|terms| terms.stalled = stalled);
+        for faults in &self.faults {
+            faults.send_modify(|faults| faults.stalled = stalled);
         }
     }
 
-    /// Closes new connections at once.
+    /// Sets whether new connections are closed at once.
     pub fn refuse(&self, refusing: bool) {
         self.refusing.send_replace(refusing);
     }
 }
 
 fn address_of(url: &str) -> String {
-    let url = Url::parse(url).unwrap_or_else(|why| panic!("{url} is no URL: {why}"));
+    let url = Url::parse(url).unwrap_or_else(|why| panic!("{url} is not a URL: {why}"));
     let host = url.host_str().unwrap_or("127.0.0.1");
     format!("{host}:{}", url.port_or_known_default().unwrap_or(5672))
 }
@@ -198,17 +199,17 @@ enum End {
 async fn forward(
     from: &mut tokio::net::tcp::OwnedReadHalf,
     to: &mut tokio::net::tcp::OwnedWriteHalf,
-    mut terms: watch::Receiver<Terms>,
+    mut faults: watch::Receiver<TrafficFaults>,
     forwarded: &AtomicU64,
 ) -> End {
-    let mut buffer = vec![0; PIECE];
-    // Counted from when the terms began to ask for a reset.
+    let mut buffer = vec![0; BUFFER_BYTES];
+    // Counted from when a reset was requested.
     let mut until_reset = None;
     loop {
         let Ok(count @ 1..) = from.read(&mut buffer).await else {
             return End::Closed;
         };
-        let Ok(now) = terms.wait_for(|terms| !terms.stalled).await.map(|terms| *terms) else {
+        let Ok(now) = faults.wait_for(|faults| !faults.stalled).await.map(|faults| *faults) else {
             return End::Closed;
         };
         until_reset = now.reset_after.map(|bytes| until_reset.unwrap_or(bytes));
@@ -216,11 +217,11 @@ async fn forward(
             continue;
         }
         tokio::time::sleep(now.delay).await;
-        let piece = match until_reset {
+        let length = match until_reset {
             Some(left) => count.min(usize::try_from(left).unwrap_or(count)),
             None => count,
         };
-        for slice in buffer[..piece].chunks(now.slice.unwrap_or(PIECE).max(1)) {
+        for slice in buffer[..length].chunks(now.slice.unwrap_or(BUFFER_BYTES).max(1)) {
             if to.write_all(slice).await.is_err() {
                 return End::Closed;
             }
@@ -230,7 +231,7 @@ async fn forward(
             }
         }
         if let Some(left) = &mut until_reset {
-            *left -= piece as u64;
+            *left -= length as u64;
             if *left == 0 {
                 return End::Reset;
             }
@@ -258,19 +259,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn forwards_then_cuts() {
+    async fn bytes_are_forwarded_until_connections_are_closed() {
         let proxy = FaultProxy::start(&format!("tcp://{}", echo().await)).await;
         let mut socket = TcpStream::connect(proxy.address).await.unwrap();
         socket.write_all(b"spice").await.unwrap();
         let mut answer = [0; 5];
         socket.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"spice");
-        proxy.cut();
+        proxy.close_connections();
         assert!(matches!(socket.read(&mut answer).await, Ok(0) | Err(_)));
     }
 
     #[tokio::test]
-    async fn a_stalled_connection_stays_open_and_says_nothing_until_it_goes_on() {
+    async fn stalled_connection_stays_open_and_forwards_nothing() {
         let proxy = FaultProxy::start(&format!("tcp://{}", echo().await)).await;
         let mut socket = TcpStream::connect(proxy.address).await.unwrap();
         proxy.stall(true);
@@ -284,26 +285,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_way_is_swallowed_while_the_other_goes_on() {
+    async fn swallowed_direction_drops_bytes_and_the_other_forwards() {
         let proxy = FaultProxy::start(&format!("tcp://{}", echo().await)).await;
         let mut socket = TcpStream::connect(proxy.address).await.unwrap();
         proxy.set(
-            Way::ToClient,
-            Terms {
+            Direction::ToClient,
+            TrafficFaults {
                 swallowed: true,
-                ..Terms::default()
+                ..TrafficFaults::default()
             },
         );
         socket.write_all(b"lost").await.unwrap();
         crate::eventually(
-            || std::future::ready(proxy.forwarded(Way::ToServer) == 4),
-            "the server to have it",
+            || std::future::ready(proxy.forwarded(Direction::ToServer) == 4),
+            "the server to receive the bytes",
         )
         .await;
         let mut answer = [0; 5];
         let early = tokio::time::timeout(Duration::from_millis(100), socket.read_exact(&mut answer)).await;
         assert!(early.is_err());
-        proxy.set(Way::ToClient, Terms::default());
+        proxy.set(Direction::ToClient, TrafficFaults::default());
         socket.write_all(b"spice").await.unwrap();
         socket.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"spice");
@@ -312,13 +313,13 @@ mod tests {
     #[tokio::test]
     async fn slices_and_a_cap_change_no_byte() {
         let proxy = FaultProxy::start(&format!("tcp://{}", echo().await)).await;
-        let terms = Terms {
+        let terms = TrafficFaults {
             slice: Some(3),
             rate: Some(1_000_000),
             delay: Duration::from_millis(1),
-            ..Terms::default()
+            ..TrafficFaults::default()
         };
-        proxy.set_both(terms);
+        proxy.set_both_directions(terms);
         let mut socket = TcpStream::connect(proxy.address).await.unwrap();
         let sent: Vec<u8> = (0..=255).collect();
         socket.write_all(&sent).await.unwrap();
@@ -332,16 +333,16 @@ mod tests {
         let proxy = FaultProxy::start(&format!("tcp://{}", echo().await)).await;
         let mut socket = TcpStream::connect(proxy.address).await.unwrap();
         proxy.set(
-            Way::ToServer,
-            Terms {
+            Direction::ToServer,
+            TrafficFaults {
                 reset_after: Some(3),
-                ..Terms::default()
+                ..TrafficFaults::default()
             },
         );
         socket.write_all(b"spice").await.unwrap();
         let mut answer = Vec::new();
         let ended = socket.read_to_end(&mut answer).await;
         assert!(ended.is_err_and(|why| why.kind() == std::io::ErrorKind::ConnectionReset));
-        assert_eq!(proxy.forwarded(Way::ToServer), 3);
+        assert_eq!(proxy.forwarded(Direction::ToServer), 3);
     }
 }

@@ -1,8 +1,8 @@
-//! What a test needs of the world, each for itself, so that tests run side by side: a database, a vhost, a Redis database,
-//! a process; and [`eventually`] in place of sleeping.
+//! Resources of a test, separate for each test so that tests run concurrently: a database, a vhost, a Redis database,
+//! processes, a fault proxy; and [`eventually`] instead of sleeping.
 //!
-//! Everything here is a real service, named by the environment that `./dev test` sets. Without it a test says so and fails.
-//! These types panic instead of answering errors: a test that cannot have its world has failed.
+//! The services are real. `./dev test` sets the environment variables with their addresses; without these a test fails with
+//! a message. The types panic instead of returning errors: a test without its resources has failed.
 
 mod database;
 mod environment;
@@ -14,8 +14,8 @@ mod wait;
 
 pub use database::TestDatabase;
 pub use environment::required as required_variable;
-pub use fault_proxy::{FaultProxy, Terms, Way};
+pub use fault_proxy::{Direction, FaultProxy, TrafficFaults};
 pub use process::Process;
 pub use redis::TestRedis;
 pub use vhost::TestVhost;
-pub use wait::{Met, eventually, eventually_within};
+pub use wait::{Condition, eventually, eventually_within};

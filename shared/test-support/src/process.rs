@@ -1,4 +1,4 @@
-//! A service as a process of its own: for what a test in one process cannot do, such as SIGKILL.
+//! [`Process`]: a service in its own process, for tests that need one, such as tests of SIGKILL.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use crate::environment::report;
 use crate::wait::{eventually, eventually_within};
 
-/// A running program. Killed when dropped; what it printed is shown when the test fails.
+/// A running program. It is killed when dropped, and its output is printed when the test fails.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -24,10 +24,11 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a program of this workspace by its name, with these arguments and, besides PATH, only these variables.
+    /// Starts a program of this workspace with these arguments and, besides a few such as PATH, only these environment
+    /// variables.
     ///
     /// # Panics
-    /// When it has not been built or cannot be started.
+    /// When it was not built or cannot be started.
     pub fn start<'a>(
         name: &str,
         arguments: &[&str],
@@ -36,7 +37,7 @@ impl Process {
         Self::start_at(&program(name), arguments, variables)
     }
 
-    /// [`Process::start`] by the program's path, such as `env!("CARGO_BIN_EXE_arrakis-worker")`.
+    /// [`Process::start`] with the program's path, such as `env!("CARGO_BIN_EXE_arrakis-worker")`.
     ///
     /// # Panics
     /// When it cannot be started.
@@ -57,7 +58,7 @@ impl Process {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command.kill_on_drop(true);
-        // The mark by which `./dev test` finds what a killed test leaves goes on to the children of tests.
+        // `./dev test` finds processes of killed tests by ARRAKIS_DEV_INSTANCE.
         for kept in [
             "PATH",
             "HOME",
@@ -86,80 +87,80 @@ impl Process {
         Self { name, child, lines }
     }
 
-    /// Its process id; `None` once it has ended and been waited for.
+    /// The process id; `None` after the process has ended and was waited for.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.child.id()
     }
 
-    /// Its status, once it has ended.
+    /// The exit status, if the process has ended.
     pub fn has_ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
 
-    /// Everything it has printed, stdout and stderr, line by line as it came.
+    /// All lines of stdout and stderr so far.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         self.lines.lock().clone()
     }
 
-    /// Waits for a line that holds this text and answers the line.
+    /// Waits for a line that contains this text; returns the line.
     ///
     /// # Panics
-    /// When none comes.
+    /// When there is none within 20 s.
     pub async fn line(&self, text: &str) -> String {
         let find = || std::future::ready(self.lines.lock().iter().find(|line| line.contains(text)).cloned());
         eventually(find, format!("{} to print `{text}`", self.name)).await
     }
 
-    /// Waits until it is ready: `GET http://{health}/readyz` answers 200.
+    /// Waits until the service is ready: `GET http://{health}/readyz` returns 200.
     ///
     /// # Panics
-    /// When it does not become so, or ends.
+    /// When the service does not become ready within 30 s, or ends.
     pub async fn ready(&mut self, health: &str) {
         let client = reqwest::Client::new();
         let url = format!("http://{health}/readyz");
         let name = self.name.clone();
         let child = &mut self.child;
-        let mut ask = async || {
+        let mut is_ready = async || {
             if let Ok(Some(status)) = child.try_wait() {
                 panic!("{name} ended ({status}) before it was ready");
             }
-            let answer = client.get(&url).timeout(Duration::from_secs(2)).send().await;
-            answer.is_ok_and(|answer| answer.status().is_success())
+            let response = client.get(&url).timeout(Duration::from_secs(2)).send().await;
+            response.is_ok_and(|response| response.status().is_success())
         };
         let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
-        while !ask().await {
+        while !is_ready().await {
             assert!(
                 tokio::time::Instant::now() < deadline,
-                "waited 30 s in vain for {name} to be ready at {url}"
+                "{name} was not ready at {url} within 30 s"
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// Asks it to end: SIGTERM.
+    /// Sends SIGTERM.
     pub fn terminate(&self) {
         self.signal(Signal::SIGTERM);
     }
 
-    /// Kills it: SIGKILL. It does not get a word in.
+    /// Sends SIGKILL and waits for the end.
     pub async fn kill(&mut self) {
         self.signal(Signal::SIGKILL);
         let _ = self.child.wait().await;
     }
 
-    /// Stops it without ending it (SIGSTOP): a process that hangs.
-    pub fn hang(&self) {
+    /// Suspends the process (SIGSTOP), as if it hung.
+    pub fn suspend(&self) {
         self.signal(Signal::SIGSTOP);
     }
 
-    /// Lets it go on after [`Process::hang`].
-    pub fn go_on(&self) {
+    /// Resumes the process (SIGCONT) after [`Process::suspend`].
+    pub fn resume(&self) {
         self.signal(Signal::SIGCONT);
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the process.
     ///
     /// # Panics
     /// When it does not end within the limit.
@@ -171,7 +172,7 @@ impl Process {
         }
     }
 
-    /// Waits for its end and for the last of what it printed.
+    /// Waits for the end of the process; returns the exit status and the whole output.
     ///
     /// # Panics
     /// As [`Process::ended`].
@@ -179,7 +180,7 @@ impl Process {
         let status = self.ended(limit).await;
         let lines = Arc::clone(&self.lines);
         drop(self);
-        // The two readers hold the lines for as long as the pipes are open.
+        // The two readers hold the lines until the pipes are closed.
         eventually_within(
             limit,
             || std::future::ready(Arc::strong_count(&lines) == 1),
@@ -191,7 +192,7 @@ impl Process {
 
     fn signal(&self, signal: Signal) {
         if let Some(pid) = self.child.id().and_then(|pid| i32::try_from(pid).ok()) {
-            // It may have ended by itself meanwhile.
+            // It may have ended meanwhile.
             let _ = kill(Pid::from_raw(pid), signal);
         }
     }
@@ -207,7 +208,8 @@ fn collect(stream: impl AsyncRead + Unpin + Send + 'static, lines: &Arc<Mutex<Ve
     });
 }
 
-/// A program lies two folders above the test that runs: `target/debug/deps/test` and `target/debug/arrakis-worker`.
+/// The path of a program. It is two folders above the running test: `target/debug/deps/test` and
+/// `target/debug/arrakis-worker`.
 fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap_or_default();
     let path = test
@@ -217,7 +219,7 @@ fn program(name: &str) -> PathBuf {
         .unwrap_or_default();
     assert!(
         path.is_file(),
-        "{} has not been built: run `cargo build --bin {name}` or `./dev test`",
+        "{} was not built: run `cargo build --bin {name}` or `./dev test`",
         path.display()
     );
     path

@@ -1,4 +1,4 @@
-//! A RabbitMQ vhost of its own for each test.
+//! A RabbitMQ vhost for each test.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use reqwest::{Client, Method, StatusCode};
 use serde::Deserialize;
 use url::Url;
 
-use crate::environment::{required_url, run_apart};
+use crate::environment::{required_url, run_in_thread};
 
-/// Last-value queues of the ingestor hold one message for as long as there is a shard.
-const HOLDS_ITS_VALUE: &str = "arrakis.ingestor.";
-/// How long [`TestVhost::finish`] waits for acks under way before it calls a message left behind.
-const SETTLE: Duration = Duration::from_secs(5);
+/// Prefix of the ingestor's last-value queues, which hold one message as long as there is a shard.
+const LAST_VALUE_PREFIX: &str = "arrakis.ingestor.";
+/// How long [`TestVhost::finish`] waits for queues to become empty.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A vhost that ends with the test.
+/// A vhost that is deleted at the end of the test.
 #[derive(Debug)]
 pub struct TestVhost {
     name: String,
@@ -21,7 +21,7 @@ pub struct TestVhost {
     amqp: Url,
 }
 
-/// A queue as management lists it.
+/// A queue as the management API returns it.
 #[derive(Debug, Deserialize)]
 struct Queue {
     name: String,
@@ -30,7 +30,7 @@ struct Queue {
 }
 
 impl TestVhost {
-    /// Makes one, with all rights for the user of `AMQP_URL`.
+    /// Creates a vhost, with all rights for the user of `AMQP_URL`.
     ///
     /// # Panics
     /// When `AMQP_URL` or `RABBITMQ_MANAGEMENT_URL` is not set or the broker refuses.
@@ -38,10 +38,10 @@ impl TestVhost {
         Self::make(required_url("AMQP_URL"), required_url("RABBITMQ_MANAGEMENT_URL")).await
     }
 
-    /// Makes one on another broker: its `AMQP_URL` and its management's address, each with a login.
+    /// Creates a vhost on another broker, given its AMQP and management URLs, each with a login.
     ///
     /// # Panics
-    /// When one is no URL or the broker refuses.
+    /// When a URL is malformed or the broker refuses.
     pub async fn create_at(amqp: &str, management: &str) -> Self {
         Self::make(parsed(amqp), parsed(management)).await
     }
@@ -71,12 +71,12 @@ impl TestVhost {
                 .await
         };
         if let Err(why) = made.await {
-            panic!("no vhost for this test: {why}");
+            panic!("the test's vhost cannot be created: {why}");
         }
         vhost
     }
 
-    /// Its URL: what a service's `AMQP_URL` is.
+    /// Its URL, for a service's `AMQP_URL`.
     #[must_use]
     pub fn url(&self) -> String {
         let mut url = self.amqp.clone();
@@ -93,48 +93,48 @@ impl TestVhost {
     /// Sets a policy, such as `{"pattern": "^q$", "definition": {"max-length": 5}, "apply-to": "queues"}`.
     ///
     /// # Errors
-    /// The broker's refusal, in words.
+    /// The broker's error message.
     pub async fn policy(&self, name: &str, policy: serde_json::Value) -> Result<(), String> {
         let path = format!("/api/policies/{}/{name}", self.name);
         self.call(Method::PUT, &path, Some(policy)).await.map(drop)
     }
 
-    /// Messages in a queue, ready and unacknowledged; 0 where there is no such queue.
+    /// Number of messages in a queue, ready and unacknowledged; 0 when there is no such queue.
     ///
     /// # Panics
-    /// When management does not answer.
+    /// When the management API does not respond.
     pub async fn messages(&self, queue: &str) -> u64 {
         match self.queues().await {
             Ok(queues) => queues
                 .iter()
                 .find(|found| found.name == queue)
                 .map_or(0, |found| found.messages),
-            Err(why) => panic!("the broker does not list its queues: {why}"),
+            Err(why) => panic!("the broker's queues cannot be listed: {why}"),
         }
     }
 
-    /// Ends the test: fails it when messages are left.
+    /// Checks at the end of a test that no messages are left.
     ///
     /// # Panics
-    /// When a queue is not empty and does not become so.
+    /// When a queue does not become empty within 5 s.
     pub async fn finish(self) {
         self.finish_with(&[]).await;
     }
 
-    /// [`TestVhost::finish`] for a test that means to leave messages in these queues.
+    /// [`TestVhost::finish`] for a test after which messages are left in these queues.
     ///
     /// # Panics
-    /// When another queue is not empty and does not become so.
+    /// When another queue does not become empty within 5 s.
     pub async fn finish_with(self, expected: &[&str]) {
-        let deadline = tokio::time::Instant::now() + SETTLE;
+        let deadline = tokio::time::Instant::now() + FINISH_TIMEOUT;
         loop {
             let queues = match self.queues().await {
                 Ok(queues) => queues,
-                Err(why) => panic!("the broker does not list its queues: {why}"),
+                Err(why) => panic!("the broker's queues cannot be listed: {why}"),
             };
             let left: Vec<_> = queues
                 .iter()
-                .filter(|queue| queue.messages > 0 && !queue.name.starts_with(HOLDS_ITS_VALUE))
+                .filter(|queue| queue.messages > 0 && !queue.name.starts_with(LAST_VALUE_PREFIX))
                 .filter(|queue| !expected.contains(&queue.name.as_str()))
                 .map(|queue| format!("{} in {}", queue.messages, queue.name))
                 .collect();
@@ -143,14 +143,14 @@ impl TestVhost {
             }
             assert!(
                 tokio::time::Instant::now() < deadline,
-                "messages that nobody expected are left: {}",
+                "unexpected messages are left: {}",
                 left.join(", ")
             );
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
-    /// Counts as they are now; without these arguments management answers what it gathered seconds ago.
+    /// Current counts; without these parameters the management API returns counts that are seconds old.
     async fn queues(&self) -> Result<Vec<Queue>, String> {
         let path = format!("/api/queues/{}", self.name);
         let body = self
@@ -169,7 +169,7 @@ impl TestVhost {
 }
 
 fn parsed(url: &str) -> Url {
-    Url::parse(url).unwrap_or_else(|why| panic!("{url} is no URL: {why}"))
+    Url::parse(url).unwrap_or_else(|why| panic!("{url} is not a URL: {why}"))
 }
 
 async fn call(
@@ -180,7 +180,7 @@ async fn call(
 ) -> Result<Vec<u8>, String> {
     let url = management.join(path).map_err(|why| why.to_string())?;
     let mut bare = url.clone();
-    // Credentials go into the header and stay out of messages.
+    // Credentials go into the header and not into error messages.
     let _ = bare.set_username("").and_then(|()| bare.set_password(None));
     let mut request = Client::new()
         .request(method, bare.clone())
@@ -189,19 +189,19 @@ async fn call(
     if let Some(body) = body {
         request = request.json(&body);
     }
-    let answer = request.send().await.map_err(|why| format!("{bare}: {why}"))?;
-    let status = answer.status();
-    let bytes = answer.bytes().await.map_err(|why| format!("{bare}: {why}"))?;
+    let response = request.send().await.map_err(|why| format!("{bare}: {why}"))?;
+    let status = response.status();
+    let bytes = response.bytes().await.map_err(|why| format!("{bare}: {why}"))?;
     if status.is_success() || status == StatusCode::NOT_FOUND {
         return Ok(bytes.to_vec());
     }
-    Err(format!("{bare} answers {status}: {}", String::from_utf8_lossy(&bytes)))
+    Err(format!("{bare} returned {status}: {}", String::from_utf8_lossy(&bytes)))
 }
 
 impl Drop for TestVhost {
     fn drop(&mut self) {
         let (management, name) = (self.management.clone(), self.name.clone());
-        run_apart("dropping the test's vhost", async move {
+        run_in_thread("dropping the test's vhost", async move {
             call(&management, Method::DELETE, &format!("/api/vhosts/{name}"), None)
                 .await
                 .map(|_| ())

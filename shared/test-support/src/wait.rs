@@ -1,4 +1,4 @@
-//! Waiting for a condition instead of for a time.
+//! Waiting for a condition instead of sleeping.
 
 use std::future::Future;
 use std::panic::Location;
@@ -6,47 +6,48 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long [`eventually`] waits. Long, since it costs nothing where the condition comes true, and two cores may be busy.
+/// How long [`eventually`] waits. Long, because it costs nothing when the condition becomes true, and the machine may be
+/// busy.
 const LIMIT: Duration = Duration::from_secs(20);
-/// How often it looks.
+/// Interval at which the condition is checked.
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// What a condition may answer: `bool`, or `Option` of what was waited for.
-pub trait Met {
-    /// What the waiting gives.
+/// Result of a condition: `bool`, or an `Option` with the awaited value.
+pub trait Condition {
+    /// The awaited value.
     type Value;
-    /// The value, when the condition holds.
-    fn met(self) -> Option<Self::Value>;
+    /// The value, if the condition is true.
+    fn value(self) -> Option<Self::Value>;
 }
 
-impl Met for bool {
+impl Condition for bool {
     type Value = ();
-    fn met(self) -> Option<()> {
+    fn value(self) -> Option<()> {
         self.then_some(())
     }
 }
 
-impl<T> Met for Option<T> {
+impl<T> Condition for Option<T> {
     type Value = T;
-    fn met(self) -> Option<T> {
+    fn value(self) -> Option<T> {
         self
     }
 }
 
-/// Asks until the condition holds: `eventually(|| async { queue.len().await == 0 }, "the queue to be empty").await`.
+/// Waits until the condition is true: `eventually(|| async { queue.len().await == 0 }, "the queue to be empty").await`.
 ///
 /// # Panics
-/// When it does not within twenty seconds, with what was waited for and where.
+/// When it is not true within 20 s; the message holds `what` and the caller's location.
 #[track_caller]
-pub fn eventually<C, F>(condition: C, what: impl Into<String>) -> impl Future<Output = <F::Output as Met>::Value>
+pub fn eventually<C, F>(condition: C, what: impl Into<String>) -> impl Future<Output = <F::Output as Condition>::Value>
 where
     C: FnMut() -> F,
-    F: Future<Output: Met>,
+    F: Future<Output: Condition>,
 {
     wait(LIMIT, condition, what.into(), Location::caller())
 }
 
-/// [`eventually`] with a limit of its own.
+/// [`eventually`] with another limit.
 ///
 /// # Panics
 /// As [`eventually`].
@@ -55,24 +56,29 @@ pub fn eventually_within<C, F>(
     limit: Duration,
     condition: C,
     what: impl Into<String>,
-) -> impl Future<Output = <F::Output as Met>::Value>
+) -> impl Future<Output = <F::Output as Condition>::Value>
 where
     C: FnMut() -> F,
-    F: Future<Output: Met>,
+    F: Future<Output: Condition>,
 {
     wait(limit, condition, what.into(), Location::caller())
 }
 
-async fn wait<C, F>(limit: Duration, mut condition: C, what: String, caller: &Location<'_>) -> <F::Output as Met>::Value
+async fn wait<C, F>(
+    limit: Duration,
+    mut condition: C,
+    what: String,
+    caller: &Location<'_>,
+) -> <F::Output as Condition>::Value
 where
     C: FnMut() -> F,
-    F: Future<Output: Met>,
+    F: Future<Output: Condition>,
 {
     let deadline = Instant::now() + limit;
     loop {
-        // A condition that hangs is a condition that does not hold.
-        let asked = tokio::time::timeout_at(deadline, condition()).await;
-        if let Some(value) = asked.ok().and_then(Met::met) {
+        // A condition that hangs counts as false.
+        let checked = tokio::time::timeout_at(deadline, condition()).await;
+        if let Some(value) = checked.ok().and_then(Condition::value) {
             return value;
         }
         assert!(
@@ -89,27 +95,27 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn gives_what_was_waited_for() {
-        let mut asked = 0;
+    async fn eventually_returns_the_value() {
+        let mut checks = 0;
         let value = eventually(
             || {
-                asked += 1;
-                std::future::ready((asked == 3).then_some("there"))
+                checks += 1;
+                std::future::ready((checks == 3).then_some("there"))
             },
-            "the third time",
+            "the third check",
         );
         assert_eq!(value.await, "there");
     }
 
     #[tokio::test]
     #[should_panic(expected = "waited 0.05 s in vain for pigs to fly")]
-    async fn a_condition_that_never_holds_fails_the_test() {
+    async fn condition_that_stays_false_fails_the_test() {
         eventually_within(Duration::from_millis(50), || std::future::ready(false), "pigs to fly").await;
     }
 
     #[tokio::test]
     #[should_panic(expected = "in vain for an answer")]
-    async fn a_condition_that_hangs_fails_the_test() {
+    async fn condition_that_hangs_fails_the_test() {
         eventually_within(Duration::from_millis(50), std::future::pending::<bool>, "an answer").await;
     }
 }

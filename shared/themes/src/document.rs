@@ -1,14 +1,14 @@
-//! The files of a theme as they are written.
+//! The YAML documents of a theme: their keys and types.
 //!
-//! Owns which keys there are. Every scalar stays text with its place until [`crate::resolve`] has put variables in, so that
-//! any value may be a `${name}` and any complaint can point at it. Unknown keys are refused by the reader.
+//! Every scalar is a text with its location until [`crate::resolve`] has substituted variables, so that any value may be a
+//! `${name}` and every problem has a location. The parser refuses unknown keys.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-/// A scalar and its place.
+/// A scalar with its location.
 pub(crate) type Text = Spanned<String>;
 
 /// `theme.yaml`.
@@ -55,7 +55,7 @@ pub(crate) enum VariableKind {
     List,
 }
 
-/// A list or a scalar; which of them is right depends on the variable's type.
+/// A list or a scalar, depending on the variable's type.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum DefaultValue {
@@ -209,7 +209,7 @@ pub(crate) struct CategoryEntry {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChannelEntry {
     pub(crate) id: Text,
-    /// What Discord shows; the id when it is not given.
+    /// Name at Discord; the id by default.
     pub(crate) name: Option<Text>,
     pub(crate) kind: KindName,
     pub(crate) topic: Text,

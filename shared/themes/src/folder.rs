@@ -1,7 +1,7 @@
-//! Theme folders as texts: those that ship, built into the binary, and an operator's own, read from a directory.
+//! Theme folders: the built-in ones, which are embedded in the binary, and an operator's own, which are read from a
+//! directory.
 //!
-//! Owns which files a folder has. Refuses a folder that lacks one and YAML files that no theme has: they would be ignored
-//! without a word.
+//! A folder with a missing file is refused, and one with an unknown YAML file, which would be ignored.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::{fs, io};
 
 use crate::problem::{Problem, Problems};
 
-/// Files that every theme has.
+/// Files that a theme must have.
 const REQUIRED: [&str; 5] = ["theme.yaml", "tiers.yaml", "badges.yaml", "roles.yaml", "channels.yaml"];
 /// Files that a theme may have.
 const OPTIONAL: [&str; 1] = ["server.yaml"];
@@ -20,7 +20,7 @@ macro_rules! embedded {
     };
 }
 
-/// Names of themes with names and texts of their files.
+/// Names of themes with the names and texts of their files.
 type Embedded = &'static [(&'static str, &'static [(&'static str, &'static str)])];
 
 const EMBEDDED: Embedded = embedded! {
@@ -28,28 +28,28 @@ const EMBEDDED: Embedded = embedded! {
     "sietch": "theme.yaml" "tiers.yaml" "badges.yaml" "roles.yaml" "channels.yaml" "server.yaml";
 };
 
-/// A theme's files, read and not yet understood.
+/// The files of a theme as texts.
 #[derive(Clone, Debug)]
 pub struct ThemeFolder {
-    /// The folder's name, which is the theme's id.
+    /// Name of the folder, which is the theme's id.
     pub id: String,
-    /// What stands before a file's name when a person is told of it.
+    /// Path of the folder in messages.
     pub label: String,
     /// Texts by file name.
     pub files: BTreeMap<String, String>,
 }
 
-/// Why an operator's folder could not be read.
+/// A file or folder that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("{what} {}: {source}", path.display())]
+#[error("{operation} {}: {source}", path.display())]
 pub struct FolderError {
-    what: &'static str,
+    operation: &'static str,
     path: PathBuf,
     source: io::Error,
 }
 
 impl ThemeFolder {
-    /// The themes that ship, by id.
+    /// The built-in themes, ordered by id.
     #[must_use]
     pub fn embedded() -> Vec<Self> {
         let folder = |(id, files): &(&str, &[(&str, &str)])| Self {
@@ -69,9 +69,13 @@ impl ThemeFolder {
     ///
     /// When the folder or a file in it cannot be read, or a file is not UTF-8.
     pub fn read(path: &Path) -> Result<Self, FolderError> {
-        let failed = |what, path: &Path| {
+        let failed = |operation, path: &Path| {
             let path = path.to_owned();
-            move |source| FolderError { what, path, source }
+            move |source| FolderError {
+                operation,
+                path,
+                source,
+            }
         };
         let mut files = BTreeMap::new();
         for entry in fs::read_dir(path).map_err(failed("cannot list the theme folder", path))? {
@@ -96,14 +100,14 @@ impl ThemeFolder {
         })
     }
 
-    /// Reads every folder of a directory, by name; files beside them and hidden folders are passed over.
+    /// Reads every folder of a directory, ordered by name. Files and hidden folders in it are ignored.
     ///
     /// # Errors
     ///
     /// When the directory cannot be listed or one of the folders cannot be read.
     pub fn read_all(directory: &Path) -> Result<Vec<Self>, FolderError> {
         let failed = |source| FolderError {
-            what: "cannot list the themes directory",
+            operation: "cannot list the themes directory",
             path: directory.to_owned(),
             source,
         };
@@ -121,12 +125,12 @@ impl ThemeFolder {
         paths.iter().map(|path| Self::read(path)).collect()
     }
 
-    /// What a person is told when a file is meant.
+    /// Path of a file in messages.
     pub(crate) fn name_of(&self, file: &str) -> String {
         format!("{}/{file}", self.label)
     }
 
-    /// Files that are missing, and ones that no theme has.
+    /// Problems for missing and unknown files.
     pub(crate) fn check_names(&self) -> Problems {
         let mut problems = Problems::default();
         for file in REQUIRED.iter().filter(|file| !self.files.contains_key(**file)) {
@@ -154,9 +158,9 @@ impl ThemeFolder {
 mod tests {
     use super::*;
 
-    /// A file that lies in the folder and not in the binary would be a theme that differs from what one reads.
+    /// A file that is in the folder but not embedded would be missing in the built-in theme.
     #[test]
-    fn what_is_embedded_is_what_lies_in_the_folders() {
+    fn embedded_themes_equal_their_folders() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         for embedded in ThemeFolder::embedded() {
             let path = root.join(&embedded.id);
@@ -166,11 +170,11 @@ mod tests {
                 "{}",
                 embedded.id
             );
-            assert!(path.join("README.md").is_file(), "{} explains itself", embedded.id);
+            assert!(path.join("README.md").is_file(), "{} has a README", embedded.id);
         }
         let folders = fs::read_dir(root)
             .unwrap()
             .filter(|entry| entry.as_ref().unwrap().path().join("theme.yaml").exists());
-        assert_eq!(folders.count(), EMBEDDED.len(), "every theme folder is built in");
+        assert_eq!(folders.count(), EMBEDDED.len(), "every theme folder is embedded");
     }
 }

@@ -1,4 +1,4 @@
-//! Themes as an operator may write them, and what none of them may do to the loader: see `arrakis-fuzz`.
+//! Fuzz target of the theme loader: see `arrakis-fuzz`.
 
 use arrakis_fuzz::Fuzz;
 
@@ -26,10 +26,10 @@ fn themes() {
         "ranks:",
         "\"#ff0000\"",
     ];
-    // Values keep their places in the file; what is told of a mistake holds a piece of it.
+    // Values have their locations in the file, and problems hold an excerpt of it.
     let fuzz = Fuzz::target(env!("CARGO_MANIFEST_DIR"), "themes")
-        .words(&words)
-        .memory(512, 4 << 20)
+        .dictionary(&words)
+        .max_memory(512, 4 << 20)
         .cases(100);
     fuzz.run(|text| {
         let text = String::from_utf8_lossy(text);

@@ -1,11 +1,11 @@
 //! Themes as data and their loader.
 //!
-//! Owns the theme folders `basic` and `sietch` beside this crate's sources, the YAML schema they follow, and the registry
-//! that the worker and `gaib` read them from. Refuses, with file, line, column, reason and, where one is near, the right
-//! spelling: unknown keys, bad values, unresolved variables, and themes that do not hang together.
+//! Owns the theme folders `basic` and `sietch` beside this crate's sources, their YAML schema, and the registry from which
+//! the worker and `gaib` read themes. Unknown keys, invalid values, unresolved variables and inconsistent themes are
+//! refused with file, line, column, reason and, if there is a similar name, a suggestion.
 //!
-//! To add a theme that ships, add its folder and a line in [`folder`]; operators put theirs into `THEMES_DIR`. To add a key,
-//! add a field in `document.rs` and what it means in `resolve/`.
+//! To add a built-in theme, add its folder and a line in [`folder`]; operators put theirs into `THEMES_DIR`. To add a key,
+//! add a field in `document.rs` and its meaning in `resolve/`.
 
 mod document;
 pub mod folder;
@@ -20,7 +20,7 @@ mod template;
 mod values;
 
 pub use folder::{FolderError, ThemeFolder};
-pub use problem::{Place, Problem, Problems, nearest};
+pub use problem::{Problem, Problems, SourceLocation, nearest};
 pub use reference::reference;
 pub use registry::{Registry, RegistryError};
 pub use settings::Settings;

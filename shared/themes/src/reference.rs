@@ -1,8 +1,8 @@
-//! What there is to know of a theme, as Markdown: for its README, from the theme itself.
+//! Generates the reference of a theme as Markdown, for its README.
 
 use arrakis_domain::{Access, Audience, Channel, ChannelKind, Permission, Role, RoleKey, RoleRule, Theme, Value};
 
-/// Version, counts, variables, flags, roles, channels and who may do what, as Markdown tables.
+/// Version, counts, variables, flags, roles, channels and the permission matrix, as Markdown tables.
 #[must_use]
 pub fn reference(theme: &Theme) -> String {
     let mut out = String::new();
@@ -15,7 +15,7 @@ pub fn reference(theme: &Theme) -> String {
             theme.version, theme.plan
         ),
     );
-    chosen(theme, &mut out);
+    settings_table(theme, &mut out);
     roles_table(theme, &mut out);
     channels_table(theme, &mut out);
     matrix(theme, &mut out);
@@ -27,7 +27,7 @@ fn line(out: &mut String, text: &str) {
     out.push('\n');
 }
 
-/// A table; its cells cannot end a cell or a row.
+/// A Markdown table; separators and line breaks within cells are escaped.
 fn table(out: &mut String, head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
     let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ");
     let row = |cells: &[String]| {
@@ -45,13 +45,13 @@ fn table(out: &mut String, head: &[&str], rows: impl IntoIterator<Item = Vec<Str
     }
 }
 
-fn chosen(theme: &Theme, out: &mut String) {
+fn settings_table(theme: &Theme, out: &mut String) {
     line(out, "\n## Variables");
     let variables = theme.variables.iter().map(|(name, variable)| {
         vec![
             format!("`{name}`"),
             variable.default.kind().as_str().to_owned(),
-            told(&variable.default),
+            default_text(&variable.default),
             variable.description.clone(),
         ]
     });
@@ -67,7 +67,7 @@ fn chosen(theme: &Theme, out: &mut String) {
     table(out, &["name", "type", "default", "what"], variables.chain(flags));
 }
 
-fn told(value: &Value) -> String {
+fn default_text(value: &Value) -> String {
     match value {
         Value::List(items) => items.join(", "),
         other => crate::as_text(other).unwrap_or_default(),
@@ -154,7 +154,7 @@ fn kind(kind: &ChannelKind) -> String {
     }
 }
 
-/// Who may do what: a row for each channel, a column for everyone and each role.
+/// The permission matrix: a row for each channel, a column for everyone and for each role.
 fn matrix(theme: &Theme, out: &mut String) {
     line(out, "\n## Permission matrix\n");
     line(
@@ -174,12 +174,12 @@ fn matrix(theme: &Theme, out: &mut String) {
 
 fn role_mark(channel: &Channel, role: &Role) -> String {
     match role.permissions.contains(Permission::Administrator) {
-        true => most(&channel.access).to_owned(),
+        true => highest_mark(&channel.access).to_owned(),
         false => mark(channel, Some(&role.key)),
     }
 }
 
-fn most(access: &Access) -> &'static str {
+fn highest_mark(access: &Access) -> &'static str {
     match access {
         Access::Text { .. } => "W",
         Access::Voice { .. } => "T",
@@ -188,11 +188,11 @@ fn most(access: &Access) -> &'static str {
 
 fn mark(channel: &Channel, role: Option<&RoleKey>) -> String {
     let may = |audience: &Audience| role.map_or(audience.everyone, |role| audience.includes(role));
-    let steps = match &channel.access {
+    let levels = match &channel.access {
         Access::Text { read, write } => vec![("W", write), ("R", read)],
         Access::Voice { see, join, speak } => vec![("T", speak), ("L", join), ("S", see)],
     };
-    steps
+    levels
         .into_iter()
         .find(|(_, audience)| may(audience))
         .map_or("·", |(mark, _)| mark)

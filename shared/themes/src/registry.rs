@@ -1,4 +1,4 @@
-//! Every theme there is: those that ship and an operator's own.
+//! [`Registry`]: the built-in themes and an operator's own.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,31 +23,31 @@ struct Entry {
     theme: Arc<Theme>,
 }
 
-/// Why the themes could not be loaded, or one not be had.
+/// Why themes cannot be loaded, or a theme is not available.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
-    /// A folder could not be read.
+    /// A folder cannot be read.
     #[error(transparent)]
     Folder(#[from] FolderError),
-    /// Themes are wrong; each mistake is told.
-    #[error("a theme was refused:\n\n{0}")]
+    /// Themes are invalid, with all problems.
+    #[error("invalid theme:\n\n{0}")]
     Invalid(#[from] Problems),
     /// No theme has this id.
     #[error("there is no theme `{id}`{}", nearest.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
     Unknown {
-        /// What was asked for.
+        /// The id that was requested.
         id: String,
-        /// The nearest id there is.
+        /// The most similar id, if one is similar.
         nearest: Option<String>,
     },
 }
 
 impl Registry {
-    /// Loads the themes that ship and, from `themes_dir` (the value of `THEMES_DIR`), an operator's own.
+    /// Loads the built-in themes and an operator's own from `themes_dir`, the value of `THEMES_DIR`.
     ///
     /// # Errors
     ///
-    /// When the directory cannot be read or any theme is wrong: a community would else run on half a theme.
+    /// When the directory cannot be read or any theme is invalid.
     pub fn load(themes_dir: Option<&Path>) -> Result<Self, RegistryError> {
         let mut folders = ThemeFolder::embedded();
         if let Some(directory) = themes_dir {
@@ -56,11 +56,11 @@ impl Registry {
         Ok(Self::from_folders(folders)?)
     }
 
-    /// Makes a registry of these folders.
+    /// A registry of the themes in these folders.
     ///
     /// # Errors
     ///
-    /// Names every mistake in every theme, and an id that is there twice.
+    /// All problems of all themes, and ids that occur twice.
     pub fn from_folders(folders: Vec<ThemeFolder>) -> Result<Self, Problems> {
         let mut entries = BTreeMap::new();
         let mut problems = Problems::default();
@@ -73,7 +73,7 @@ impl Registry {
             });
             match resolved {
                 Ok((template, _)) if entries.contains_key(template.id()) => {
-                    let reason = format!("a theme `{}` is there already; rename this folder", template.id());
+                    let reason = format!("there is another theme `{}`; rename this folder", template.id());
                     problems.0.push(Problem::about(&label, reason));
                 }
                 Ok((template, theme)) => {
@@ -90,30 +90,30 @@ impl Registry {
         }
     }
 
-    /// A theme as it ships.
+    /// A theme with its defaults.
     ///
     /// # Errors
     ///
-    /// [`RegistryError::Unknown`], with the nearest id.
+    /// [`RegistryError::Unknown`], with the most similar id.
     pub fn theme(&self, id: &str) -> Result<&Arc<Theme>, RegistryError> {
         self.entry(id).map(|entry| &entry.theme)
     }
 
-    /// A theme with a community's own colours, words and flags.
+    /// A theme with these settings.
     ///
     /// # Errors
     ///
     /// [`RegistryError::Unknown`], or [`RegistryError::Invalid`] when a setting does not fit.
-    pub fn customised(&self, id: &str, settings: &Settings) -> Result<Theme, RegistryError> {
+    pub fn with_settings(&self, id: &str, settings: &Settings) -> Result<Theme, RegistryError> {
         Ok(self.entry(id)?.template.resolve(settings)?)
     }
 
-    /// The themes that a plan allows, by id.
+    /// The themes that a plan includes, ordered by id.
     pub fn allowed(&self, plan: Plan) -> impl Iterator<Item = &Arc<Theme>> {
         self.all().filter(move |theme| theme.plan <= plan)
     }
 
-    /// Every theme, by id.
+    /// All themes, ordered by id.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Theme>> {
         self.entries.values().map(|entry| &entry.theme)
     }

@@ -1,7 +1,7 @@
-//! From files to a theme: variables put in, values checked, references met.
+//! Resolves a template to a theme: substitutes variables, checks values, resolves references.
 //!
-//! One module per file of a theme. Each reports what is wrong through its [`Reader`] and goes on, so that an author sees
-//! every mistake at once; a theme comes out only when there was none.
+//! One module for each file of a theme. Each reports problems to its [`Reader`] and continues, so that an author sees all
+//! of them at once. The result is a theme only without problems.
 
 mod badges;
 mod channels;
@@ -14,7 +14,7 @@ mod variables;
 
 use std::collections::BTreeMap;
 
-use arrakis_domain::{Plan, Theme, Variable, Words};
+use arrakis_domain::{Plan, Theme, ThemeWords, Variable};
 
 use crate::document::{Manifest, PlanName};
 use crate::problem::{Problem, Problems};
@@ -23,7 +23,19 @@ use crate::template::ThemeTemplate;
 use known::Known;
 use reader::Reader;
 
-pub(crate) fn theme(template: &ThemeTemplate, settings: &Settings) -> Result<Theme, Problems> {
+impl ThemeTemplate {
+    /// Substitutes variables, applies flags, and checks the whole theme.
+    ///
+    /// # Errors
+    ///
+    /// All problems, in order of files: invalid values, unresolved variables and references, and inconsistencies between
+    /// files.
+    pub fn resolve(&self, settings: &Settings) -> Result<Theme, Problems> {
+        theme(self, settings)
+    }
+}
+
+fn theme(template: &ThemeTemplate, settings: &Settings) -> Result<Theme, Problems> {
     let manifest = &template.manifest;
     let known = Known::of(template);
     let (variables, mut problems) = variables::variables(template, settings);
@@ -48,7 +60,7 @@ pub(crate) fn theme(template: &ThemeTemplate, settings: &Settings) -> Result<The
     let problems = files.problems;
 
     let (Some(tiers), true) = (tiers, problems.is_empty()) else {
-        return Err(no_empty(problems, template));
+        return Err(not_empty(problems, template));
     };
     Ok(Theme {
         id: template.id.clone(),
@@ -72,7 +84,7 @@ pub(crate) fn theme(template: &ThemeTemplate, settings: &Settings) -> Result<The
     })
 }
 
-/// Reads the files one after the other and gathers what is wrong with them.
+/// Reads the files one after the other and collects their problems.
 struct Files<'a> {
     template: &'a ThemeTemplate,
     variables: &'a BTreeMap<String, Variable>,
@@ -88,18 +100,15 @@ impl Files<'_> {
     }
 }
 
-/// A theme is refused for a reason that is told. Were one ever forgotten, this says so rather than nothing.
-fn no_empty(mut problems: Vec<Problem>, template: &ThemeTemplate) -> Problems {
+/// Adds a general problem when there is none: a theme is never refused without a message.
+fn not_empty(mut problems: Vec<Problem>, template: &ThemeTemplate) -> Problems {
     if problems.is_empty() {
-        problems.push(Problem::about(
-            &template.folder.label,
-            "the theme does not hang together",
-        ));
+        problems.push(Problem::about(&template.folder.label, "the theme is inconsistent"));
     }
     Problems(problems)
 }
 
-/// What `theme.yaml` says beside variables and flags.
+/// Contents of `theme.yaml` without variables and flags.
 struct Head {
     name: String,
     version: String,
@@ -107,7 +116,7 @@ struct Head {
     description: String,
     tags: Vec<String>,
     accent: arrakis_domain::Color,
-    words: Words,
+    words: ThemeWords,
 }
 
 fn read_head(manifest: &Manifest, reader: &mut Reader<'_>) -> Head {
@@ -129,7 +138,7 @@ fn read_head(manifest: &Manifest, reader: &mut Reader<'_>) -> Head {
         description: reader.name(&manifest.description),
         tags: manifest.tags.iter().map(|tag| reader.name(tag)).collect(),
         accent: reader.color(&manifest.accent),
-        words: Words {
+        words: ThemeWords {
             member: reader.name(&words.member),
             members: reader.name(&words.members),
             council: reader.name(&words.council),

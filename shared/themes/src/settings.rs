@@ -1,25 +1,25 @@
-//! What an operator or a community sets of a theme: values of its variables, states of its flags.
+//! [`Settings`]: values of a theme's variables and flags, set by an operator or a community.
 
 use std::collections::BTreeMap;
 
-/// Settings of one use of a theme. Empty means as the theme ships.
+/// Settings of a theme. Without a setting the theme's default applies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// Values by variable, as text of the variable's type; a list is separated by commas.
+    /// Values by variable name, as texts; the items of a list are separated by commas.
     pub variables: BTreeMap<String, String>,
-    /// On or off by flag.
+    /// Whether each flag is enabled, by flag name.
     pub flags: BTreeMap<String, bool>,
 }
 
 impl Settings {
-    /// With one more variable set.
+    /// These settings with a further variable.
     #[must_use]
     pub fn with_variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.variables.insert(name.into(), value.into());
         self
     }
 
-    /// With one more flag set.
+    /// These settings with a further flag.
     #[must_use]
     pub fn with_flag(mut self, name: impl Into<String>, enabled: bool) -> Self {
         self.flags.insert(name.into(), enabled);

@@ -1,16 +1,14 @@
-//! A theme whose files are read and whose variables are still open.
+//! [`ThemeTemplate`]: a theme whose files are parsed and whose variables are not substituted yet.
 
-use arrakis_domain::{Theme, ThemeId};
+use arrakis_domain::ThemeId;
 use serde::de::DeserializeOwned;
 
 use crate::document::{Badges, Channels, Manifest, Roles, Server, Tiers};
 use crate::folder::ThemeFolder;
 use crate::problem::{Problem, Problems};
-use crate::resolve;
-use crate::settings::Settings;
 
-/// A theme as written: every file is well-formed and has known keys alone. [`ThemeTemplate::resolve`] puts the variables
-/// in and checks that the whole hangs together.
+/// A theme as its files define it: every file is well-formed and has only known keys. [`ThemeTemplate::resolve`]
+/// substitutes variables and checks the theme as a whole.
 #[derive(Clone, Debug)]
 pub struct ThemeTemplate {
     pub(crate) id: ThemeId,
@@ -24,11 +22,11 @@ pub struct ThemeTemplate {
 }
 
 impl ThemeTemplate {
-    /// Reads the files of a folder.
+    /// Parses the files of a folder.
     ///
     /// # Errors
     ///
-    /// Names every missing and unknown file, and the first mistake in each of the others.
+    /// Every missing and unknown file, and the first problem of each other file.
     pub fn parse(folder: ThemeFolder) -> Result<Self, Problems> {
         let mut problems = folder.check_names();
         let id = ThemeId::new(folder.id.clone());
@@ -70,16 +68,6 @@ impl ThemeTemplate {
     #[must_use]
     pub fn id(&self) -> &ThemeId {
         &self.id
-    }
-
-    /// Puts variables and flags in and checks the whole.
-    ///
-    /// # Errors
-    ///
-    /// Names everything that is wrong, in order of files: bad values, unresolved variables, references that are not met,
-    /// and what does not hang together.
-    pub fn resolve(&self, settings: &Settings) -> Result<Theme, Problems> {
-        resolve::theme(self, settings)
     }
 }
 

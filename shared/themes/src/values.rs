@@ -1,21 +1,19 @@
-//! Values of variables: their types, what a person writes for them, and `${name}` in texts.
-//!
-//! Themes and the configuration of a server share these, so that a variable means the same in both.
+//! Values of variables: parsing by type, and substitution of `${name}` in texts. Shared by themes and gaib's configuration.
 
 use arrakis_domain::{Color, Value, VariableType};
 
-/// Whether it can name a variable or a flag: lower-case letters, digits and `_`, starting with a letter.
+/// Whether a text can name a variable or a flag: lower-case letters, digits and `_`, starting with a letter.
 #[must_use]
 pub fn is_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase()) && name.bytes().all(allowed)
 }
 
-/// The value of this type that a text stands for; a list is separated by commas.
+/// Parses a text as a value of this type; the items of a list are separated by commas.
 ///
 /// # Errors
 ///
-/// Why the text is none.
+/// Why the text is not such a value.
 pub fn parse_value(kind: VariableType, text: &str) -> Result<Value, String> {
     match kind {
         VariableType::Text => Ok(Value::Text(text.to_owned())),
@@ -39,7 +37,7 @@ pub fn parse_value(kind: VariableType, text: &str) -> Result<Value, String> {
     }
 }
 
-/// A value as it is put into texts; a list is put into none.
+/// The text that a reference to this value is replaced by; `None` for a list, which cannot be substituted.
 #[must_use]
 pub fn as_text(value: &Value) -> Option<String> {
     match value {
@@ -51,11 +49,11 @@ pub fn as_text(value: &Value) -> Option<String> {
     }
 }
 
-/// Puts values in for `${name}`; `$${` writes `${`.
+/// Replaces each `${name}` in a text by the result of `lookup`; `$${` stands for `${` itself.
 ///
 /// # Errors
 ///
-/// Says why and, where a name is at fault, which.
+/// The name at fault, if there is one, and the reason.
 pub fn expand(
     text: &str,
     mut lookup: impl FnMut(&str) -> Result<String, String>,
@@ -74,7 +72,7 @@ pub fn expand(
         let end = inside.find('}').ok_or_else(|| {
             (
                 None,
-                "`${` is not closed by `}`; write `$${` for the signs themselves".to_owned(),
+                "`${` is not closed by `}`; write `$${` for a literal `${`".to_owned(),
             )
         })?;
         let name = &inside[..end];
@@ -101,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn references_are_put_in() {
+    fn references_are_replaced() {
         assert_eq!(expanded("${a}-${a}").unwrap(), "A-A");
         assert_eq!(expanded("$a {a} $").unwrap(), "$a {a} $");
         assert_eq!(expanded("$${a} ${a}").unwrap(), "${a} A");

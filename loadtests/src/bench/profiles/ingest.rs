@@ -277,7 +277,7 @@ async fn blocked(bench: &mut Bench, platform: &mut BenchPlatform) -> anyhow::Res
         connection.purge(queue).await?;
     }
     let proxy = FaultProxy::start(&platform.vhost.url()).await;
-    let through = proxy.in_front_of(&platform.vhost.url());
+    let through = proxy.proxied_url(&platform.vhost.url());
     platform.start_ingestor_at(&through, true).await?;
     let monitor = ProcessMonitor::begin(&platform.processes())?;
     let began = Instant::now();

@@ -54,7 +54,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         what: "consumer_timeout of 2 s and an edit that takes 6 s",
         proves: &[I2, I5, I6],
         expected: "the stale acknowledgement is counted; recovery within 10 s",
-        guard: Guard::FailPoint("worker.guard.inbox=skip;worker.guard.done=skip"),
+        guard: Guard::FailPoint("db.guard.inbox=skip;worker.guard.done=skip"),
         without_guard: "a use counted twice",
         run: |testbed| Box::pin(ack_timeout(testbed)),
     },

@@ -25,7 +25,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         what: "SIGKILL before and after defer, edit and follow-up, and before the acknowledgement",
         proves: &[I1, I2],
         expected: "one reply at most; a follow-up is sent once or recorded as unknown",
-        guard: Guard::FailPoint("worker.guard.inbox=skip;worker.guard.done=skip"),
+        guard: Guard::FailPoint("db.guard.inbox=skip;worker.guard.done=skip"),
         without_guard: "",
         run: |testbed| Box::pin(answers(testbed)),
     },
@@ -35,7 +35,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         what: "SIGKILL before and after a role is assigned and removed, and before the acknowledgement",
         proves: &[I1, I2],
         expected: "the member has the right roles; two calls at most",
-        guard: Guard::FailPoint("worker.guard.ack=skip"),
+        guard: Guard::FailPoint("broker.guard.ack=skip"),
         without_guard: "",
         run: |testbed| Box::pin(roles(testbed)),
     },
@@ -54,9 +54,9 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 /// The moments at which a worker is killed around a call.
 fn moments(route: &str, queue_key: &str) -> [(&'static str, String); 3] {
     [
-        ("before the call", format!("worker.calling[{route}]=kill")),
-        ("after the call", format!("worker.called[{route}]=kill")),
-        ("before the ack", format!("worker.handled[{queue_key}]=kill")),
+        ("before the call", format!("discord.calling[{route}]=kill")),
+        ("after the call", format!("discord.called[{route}]=kill")),
+        ("before the ack", format!("broker.handled[{queue_key}]=kill")),
     ]
 }
 
@@ -294,12 +294,12 @@ async fn registration(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.prepare(&Deployment::default()).await?;
     // The first leader is killed before it registers: `start_services` would wait for it until its time limit.
     testbed.platform().start_proxy().await?;
-    let variables = testbed.with_guard_points(vec![(POINTS.to_owned(), format!("worker.calling[{REGISTER}]=kill"))]);
+    let variables = testbed.with_guard_points(vec![(POINTS.to_owned(), format!("discord.calling[{REGISTER}]=kill"))]);
     testbed.platform().spawn_worker(&variables)?;
     wait_for_kill(testbed, 0).await?;
     let none = registrations(testbed).await?;
     testbed.expect(I2, "killed before the call: nothing is registered", none == 0, none);
-    start_armed(testbed, 0, Some(&format!("worker.called[{REGISTER}]=kill"))).await;
+    start_armed(testbed, 0, Some(&format!("discord.called[{REGISTER}]=kill"))).await;
     wait_for_kill(testbed, 0).await?;
     let one = registrations(testbed).await?;
     testbed.expect(I2, "killed after the call: registered once", one == 1, one);

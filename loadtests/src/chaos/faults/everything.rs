@@ -40,7 +40,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         what: "SIGKILL of random processes at random moments",
         proves: &[I1, I2, I5],
         expected: "recovery within 5 s after the last kill",
-        guard: Guard::FailPoint("worker.guard.ack=skip"),
+        guard: Guard::FailPoint("broker.guard.ack=skip"),
         without_guard: "14 events lost",
         run: |testbed| Box::pin(kill_anything(testbed)),
     },

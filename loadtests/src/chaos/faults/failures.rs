@@ -17,7 +17,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         what: "one first response in four fails: 5xx and resets, before and after the effect",
         proves: &[I1, I2, I3],
         expected: "no command expires, no outcome is unknown",
-        guard: Guard::FailPoint("discord.guard.response=skip"),
+        guard: Guard::FailPoint("discord.guard.response=skip;proxy.guard.response=skip"),
         without_guard: "",
         run: |testbed| Box::pin(first_responses(testbed)),
     },

@@ -74,13 +74,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 async fn killed_at_every_seam(testbed: &mut Testbed) -> anyhow::Result<()> {
     // Late enough that the process has stored a session and handles events.
     let seams = [
-        "received=kill@25",
-        "published=kill@25",
-        "confirmed=kill@25",
-        "checkpointed=kill@3",
+        "ingestor.received=kill@25",
+        "broker.published=kill@25",
+        "broker.confirmed=kill@25",
+        "ingestor.checkpointed=kill@3",
     ];
     let armed = |testbed: &Testbed, seam: &str| {
-        let spec = (arrakis_fail_point::VARIABLE.to_owned(), format!("ingestor.{seam}"));
+        let spec = (arrakis_fail_point::VARIABLE.to_owned(), seam.to_owned());
         testbed.with_guard_points(vec![spec]).remove(0).1
     };
     testbed.start(Deployment::default()).await?;

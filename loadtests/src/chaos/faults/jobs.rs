@@ -15,7 +15,7 @@ use crate::chaos::broker_client::BrokerClient;
 use crate::chaos::{Deployment, Guard, PROCESS_BACK, Scenario, Testbed};
 
 /// A message that is acknowledged before its job has ended is lost with its worker, and the job's row is not retried for minutes.
-const ACK: Guard = Guard::FailPoint("worker.guard.ack=skip");
+const ACK: Guard = Guard::FailPoint("broker.guard.ack=skip");
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -95,14 +95,14 @@ async fn killed(testbed: &mut Testbed) -> anyhow::Result<()> {
     for (when, points) in [
         (
             "before a role is assigned",
-            format!("worker.calling[{ASSIGN_ROLE}]=kill@3"),
+            format!("discord.calling[{ASSIGN_ROLE}]=kill@3"),
         ),
         (
             "after a role is assigned",
-            format!("worker.called[{ASSIGN_ROLE}]=kill@2"),
+            format!("discord.called[{ASSIGN_ROLE}]=kill@2"),
         ),
-        (AFTER_LAST_ROLE, format!("worker.called[{ASSIGN_ROLE}]=kill")),
-        ("after the row's end", "worker.handled[tier-sync]=kill".to_owned()),
+        (AFTER_LAST_ROLE, format!("discord.called[{ASSIGN_ROLE}]=kill")),
+        ("after the row's end", "broker.handled[tier-sync]=kill".to_owned()),
     ] {
         // The number of remaining calls depends on the earlier workers.
         let points = if when == AFTER_LAST_ROLE {
@@ -138,7 +138,7 @@ async fn handed_over(testbed: &mut Testbed) -> anyhow::Result<()> {
     // The remaining calls take longer than the stopping worker may continue.
     let slow = testbed.with_guard_points(vec![(
         POINTS.to_owned(),
-        format!("worker.called[{ASSIGN_ROLE}]=sleep(1500)"),
+        format!("discord.called[{ASSIGN_ROLE}]=sleep(1500)"),
     )]);
     testbed.platform().spawn_worker(&slow)?.ready().await;
     let under_way = async |testbed: &mut Testbed| Ok(assignments(testbed).await?.len() >= 2);

@@ -34,7 +34,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
 }];
 
 async fn held_open(testbed: &mut Testbed) -> anyhow::Result<()> {
-    arrakis_runtime::raise_limit();
+    arrakis_runtime::raise_open_file_limit();
     testbed.start(Deployment::default()).await?;
     testbed.load(20).await?;
     testbed.wait_for_effects(20).await?;

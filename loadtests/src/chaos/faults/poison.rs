@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use arrakis_contracts::dead_letter::DeadReason;
+use arrakis_contracts::dead_letter::DeadLetterReason;
 use arrakis_contracts::labels::HeaderValue;
 use arrakis_contracts::{DeadLetter, headers, names};
 use tokio::time::{Instant, sleep};
@@ -33,7 +33,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         what: "a message whose handler panics each time",
         proves: &[I1, I5],
         expected: "a dead letter with the panic as its error",
-        guard: Guard::FailPoint("worker.guard.panic=skip"),
+        guard: Guard::FailPoint("broker.guard.panic=skip"),
         without_guard: "",
         run: |testbed| Box::pin(panics(testbed)),
     },
@@ -43,7 +43,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         what: "a message that aborts its worker each time, among other messages",
         proves: &[I1, I2],
         expected: "a dead letter; the other messages have their effect",
-        guard: Guard::FailPoint("worker.guard.isolation=skip"),
+        guard: Guard::FailPoint("broker.guard.isolation=skip"),
         without_guard: "9 other messages became dead letters",
         run: |testbed| Box::pin(aborts(testbed)),
     },
@@ -53,7 +53,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         what: "10,000 events fail at once while commands are run and users join",
         proves: &[I1, I3, I5],
         expected: "p99 of commands below 1 s, of joins below 15 s",
-        guard: Guard::FailPoint("worker.guard.retry_wait=skip"),
+        guard: Guard::FailPoint("broker.guard.retry_wait=skip"),
         without_guard: "no message waits; p99 of joins 24.7 s",
         run: |testbed| Box::pin(storm(testbed)),
     },
@@ -63,7 +63,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         what: "labels of an unknown contract version",
         proves: &[I1],
         expected: "dead letters that name the version",
-        guard: Guard::FailPoint("worker.guard.version=skip"),
+        guard: Guard::FailPoint("broker.guard.version=skip"),
         without_guard: "",
         run: |testbed| Box::pin(unknown_version(testbed)),
     },
@@ -122,7 +122,7 @@ async fn unreadable(testbed: &mut Testbed) -> anyhow::Result<()> {
     let found = wait_for_dead_letters(&broker, 5).await?;
     let parked = found
         .iter()
-        .filter(|letter| letter.reason == DeadReason::Unreadable)
+        .filter(|letter| letter.reason == DeadLetterReason::Unreadable)
         .count();
     testbed.expect(
         I1,
@@ -140,7 +140,7 @@ fn no_headers() -> arrakis_contracts::labels::Headers {
 }
 
 async fn panics(testbed: &mut Testbed) -> anyhow::Result<()> {
-    let points = "worker.handling[poison]=panic";
+    let points = "broker.handling[poison]=panic";
     testbed.start(Deployment::default().worker_env(POINTS, points)).await?;
     let broker = BrokerClient::new(&testbed.platform().vhost().url());
     testbed.load(30).await?;
@@ -177,7 +177,7 @@ async fn panics(testbed: &mut Testbed) -> anyhow::Result<()> {
 
 async fn aborts(testbed: &mut Testbed) -> anyhow::Result<()> {
     const MAX_ABORTS: u32 = 14;
-    let points = "worker.consumed[poison]=abort";
+    let points = "broker.consumed[poison]=abort";
     let deployment = Deployment::default().worker_env("WORKER_EVENT_PREFETCH", "10");
     testbed.start(deployment).await?;
     let broker = BrokerClient::new(&testbed.platform().vhost().url());
@@ -237,7 +237,7 @@ async fn storm(testbed: &mut Testbed) -> anyhow::Result<()> {
     const JOINS: Duration = Duration::from_secs(15);
     const EVERY: Duration = Duration::from_millis(200);
     let deployment = Deployment::default()
-        .worker_env(POINTS, "worker.failing[member.storm]=skip")
+        .worker_env(POINTS, "broker.failing[member.storm]=skip")
         .worker_env("WORKER_EVENT_PREFETCH", "30")
         // Logging ten thousand failures would distort the measurement.
         .worker_env("RUST_LOG", "off");

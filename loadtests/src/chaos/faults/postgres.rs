@@ -29,7 +29,7 @@ const HELP_COMMANDS: usize = 8;
 /// Time limit of their first responses, which includes waiting for a free task of the worker.
 const NO_DATABASE_MS: u64 = 2_000;
 /// Permanent failures are dead-lettered; a transient failure must be retried instead.
-const PASSING: Guard = Guard::FailPoint("worker.guard.passing=skip");
+const PASSING: Guard = Guard::FailPoint("worker.guard.transient=skip");
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -48,7 +48,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         what: "no free connection while members run a command that needs none",
         proves: &[I3],
         expected: "its first response within 2 s",
-        guard: Guard::FailPoint("worker.guard.breaker=skip"),
+        guard: Guard::FailPoint("db.guard.breaker=skip"),
         without_guard: "64 of 96 commands expired",
         run: |testbed| Box::pin(breaker(testbed)),
     },
@@ -88,7 +88,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         what: "sessions terminated and connections exhausted while two tenants share few of them",
         proves: &[I1, I8],
         expected: "each tenant has the rows of its own members only",
-        guard: Guard::FailPoint("worker.guard.tenant=skip"),
+        guard: Guard::FailPoint("db.guard.tenant=skip"),
         without_guard: "14 rows in the other tenant, 26 events lost",
         run: |testbed| Box::pin(tenants(testbed)),
     },
@@ -267,7 +267,7 @@ async fn failover(testbed: &mut Testbed) -> anyhow::Result<()> {
     // Clients connect to a name that leads to the primary; the fault proxy stands for that name.
     let entrance = FaultProxy::start(&database.app_url()).await;
     drop(database);
-    let [owner, app, admin] = primary.urls().map(|url| entrance.in_front_of(&url));
+    let [owner, app, admin] = primary.urls().map(|url| entrance.proxied_url(&url));
     let database = TestDatabase::create_at(&owner, &app, &admin).await;
     start_on(testbed, database, Deployment::default()).await?;
     let followed = async |_: &mut Testbed| Ok(lag(&primary).await? == 0);
@@ -297,13 +297,13 @@ async fn failover(testbed: &mut Testbed) -> anyhow::Result<()> {
         "the standby was {before} bytes behind after the load, and {lag} at the fault"
     ));
     primary.kill().await;
-    entrance.cut();
+    entrance.close_connections();
     standby.promote().await?;
     standby
         .sql("alter system set synchronous_standby_names = ''; select pg_reload_conf()")
         .await?;
-    entrance.lead_to(&standby.in_place_of(&testbed.platform().database().app_url())?);
-    entrance.cut();
+    entrance.set_target(&standby.in_place_of(&testbed.platform().database().app_url())?);
+    entrance.close_connections();
     testbed.expect_recovery(RECOVERY_LIMIT).await?;
     expect_no_dead_letters(testbed).await?;
     testbed.keep_running((primary, standby, entrance));

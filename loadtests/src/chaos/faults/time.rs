@@ -33,7 +33,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         what: "two copies of each dead letter, replayed by two operators",
         proves: &[I1, I2],
         expected: "one audit entry for each letter",
-        guard: Guard::FailPoint("worker.guard.inbox=skip;worker.guard.done=skip"),
+        guard: Guard::FailPoint("db.guard.inbox=skip;worker.guard.done=skip"),
         without_guard: "",
         run: |testbed| Box::pin(replayed(testbed)),
     },

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrakis_test_support::{FaultProxy, Terms, Way};
+use arrakis_test_support::{Direction, FaultProxy, TrafficFaults};
 
 use crate::chaos::Invariant::{I1, I2, I3, I5, I7};
 use crate::chaos::{BROKER_BACK, Deployment, Guard, Scenario, Testbed};
@@ -15,7 +15,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         what: "confirms do not reach the ingestor, then the connection is cut",
         proves: &[I1, I2],
         expected: "unconfirmed messages are published again, without a second effect",
-        guard: Guard::FailPoint("worker.guard.inbox=skip;worker.guard.done=skip"),
+        guard: Guard::FailPoint("db.guard.inbox=skip;worker.guard.done=skip"),
         without_guard: "12 of 32 events doubled",
         run: |testbed| Box::pin(confirm_lost(testbed)),
     },
@@ -57,7 +57,7 @@ async fn proxied_ingestor(testbed: &mut Testbed, deployment: Deployment) -> anyh
     let url = testbed.platform().vhost().url();
     let proxy = testbed.proxy_to(&url).await;
     testbed
-        .start_services(deployment.ingestor_env("AMQP_URL", proxy.in_front_of(&url)))
+        .start_services(deployment.ingestor_env("AMQP_URL", proxy.proxied_url(&url)))
         .await?;
     Ok(proxy)
 }
@@ -68,20 +68,20 @@ async fn confirm_lost(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.load(8).await?;
     testbed.wait_for_effects(4).await?;
     testbed.settle().await?;
-    let swallowed = Terms {
+    let swallowed = TrafficFaults {
         swallowed: true,
-        ..Terms::default()
+        ..TrafficFaults::default()
     };
     for _ in 0..3 {
-        proxy.set(Way::ToClient, swallowed);
+        proxy.set(Direction::ToClient, swallowed);
         for _ in 0..4 {
             testbed.one_command("position").await?;
             testbed.one_leave().await?;
         }
         // They have their effect, and the command is younger than three seconds: without the guards, the copies would have effects, too.
         testbed.settle().await?;
-        proxy.set(Way::ToClient, Terms::default());
-        proxy.cut();
+        proxy.set(Direction::ToClient, TrafficFaults::default());
+        proxy.close_connections();
         testbed.drained_ingestor().await?;
     }
     let resent = testbed
@@ -97,14 +97,18 @@ async fn reset_in_mid_frame(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.load(8).await?;
     testbed.wait_for_effects(6).await?;
     for bytes in [150, 900, 333, 4_001, 700] {
-        let way = if bytes % 2 == 0 { Way::ToServer } else { Way::ToClient };
-        let cut = Terms {
+        let way = if bytes % 2 == 0 {
+            Direction::ToServer
+        } else {
+            Direction::ToClient
+        };
+        let cut = TrafficFaults {
             reset_after: Some(bytes),
-            ..Terms::default()
+            ..TrafficFaults::default()
         };
         proxy.set(way, cut);
         tokio::time::sleep(Duration::from_millis(400)).await;
-        proxy.set(way, Terms::default());
+        proxy.set(way, TrafficFaults::default());
     }
     testbed.expect_recovery(BROKER_BACK).await?;
     Ok(())
@@ -113,10 +117,10 @@ async fn reset_in_mid_frame(testbed: &mut Testbed) -> anyhow::Result<()> {
 async fn latency_and_slicing(testbed: &mut Testbed) -> anyhow::Result<()> {
     let proxy = testbed.start_behind_proxy(Deployment::default(), "").await?;
     let delay = Duration::from_millis(if testbed.guarded() { 20 } else { 2_000 });
-    proxy.set_both(Terms {
+    proxy.set_both_directions(TrafficFaults {
         delay,
         slice: Some(11),
-        ..Terms::default()
+        ..TrafficFaults::default()
     });
     testbed.load(8).await?;
     testbed.wait_for_effects(16).await?;
@@ -136,10 +140,10 @@ async fn bandwidth_cap(testbed: &mut Testbed) -> anyhow::Result<()> {
     let deployment = Deployment::default().ingestor_env("INGESTOR_WINDOW", window.to_string());
     let proxy = proxied_ingestor(testbed, deployment).await?;
     proxy.set(
-        Way::ToServer,
-        Terms {
+        Direction::ToServer,
+        TrafficFaults {
             rate: Some(20_000),
-            ..Terms::default()
+            ..TrafficFaults::default()
         },
     );
     testbed.burst(20).await?;
@@ -162,6 +166,6 @@ async fn bandwidth_cap(testbed: &mut Testbed) -> anyhow::Result<()> {
         megabytes < 75,
         format!("{megabytes} MB"),
     );
-    proxy.set(Way::ToServer, Terms::default());
+    proxy.set(Direction::ToServer, TrafficFaults::default());
     Ok(())
 }

@@ -26,7 +26,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         what: "SIGTERM to a worker that handles commands",
         proves: &[I1, I2, I5],
         expected: "it completes its commands and exits with status 0",
-        guard: Guard::FailPoint("worker.guard.give_back=skip"),
+        guard: Guard::FailPoint("broker.guard.requeue=skip"),
         without_guard: "",
         run: |testbed| Box::pin(terminated(testbed)),
     },
@@ -36,7 +36,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         what: "SIGKILL of a worker at each seam between delivery and acknowledgement",
         proves: &[I1, I2, I5],
         expected: "the next worker handles its first message within 2 s",
-        guard: Guard::FailPoint("worker.guard.ack=skip"),
+        guard: Guard::FailPoint("broker.guard.ack=skip"),
         without_guard: "9 events lost",
         run: |testbed| Box::pin(killed_at_seams(testbed)),
     },
@@ -46,7 +46,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         what: "SIGKILL of a worker between effect and acknowledgement, repeatedly",
         proves: &[I1, I2],
         expected: "no event has a second effect",
-        guard: Guard::FailPoint("worker.guard.inbox=skip;worker.guard.done=skip"),
+        guard: Guard::FailPoint("db.guard.inbox=skip;worker.guard.done=skip"),
         without_guard: "2 events doubled",
         run: |testbed| Box::pin(killed_before_ack(testbed)),
     },
@@ -56,7 +56,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         what: "as many commands hang as a worker handles at once",
         proves: &[I1, I5, I6],
         expected: "further commands are answered; the hanging ones are retried",
-        guard: Guard::FailPoint("worker.guard.limit=skip"),
+        guard: Guard::FailPoint("broker.guard.limit=skip;worker.guard.limit=skip"),
         without_guard: "",
         run: |testbed| Box::pin(hangs(testbed)),
     },
@@ -86,7 +86,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         what: "every event twice, at two workers at the same time",
         proves: &[I1, I2],
         expected: "no event has a second effect",
-        guard: Guard::FailPoint("worker.guard.inbox=skip;worker.guard.done=skip"),
+        guard: Guard::FailPoint("db.guard.inbox=skip;worker.guard.done=skip"),
         without_guard: "34 of 87 events doubled",
         run: |testbed| Box::pin(twice(testbed)),
     },
@@ -96,7 +96,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         what: "the connection is cut between the effect and its acknowledgement",
         proves: &[I1, I2, I6],
         expected: "the late acknowledgement is counted",
-        guard: Guard::FailPoint("worker.guard.stale_ack=skip"),
+        guard: Guard::FailPoint("broker.guard.stale_ack=skip"),
         without_guard: "",
         run: |testbed| Box::pin(stale(testbed)),
     },
@@ -179,16 +179,16 @@ async fn killed_at_seams(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.load(20).await?;
     testbed.wait_for_effects(5).await?;
     for seam in [
-        "consumed",
-        "handling",
-        "committing",
-        "committed",
-        "calling",
-        "called",
-        "handled",
-        "acked",
+        "broker.consumed",
+        "broker.handling",
+        "db.committing",
+        "db.committed",
+        "discord.calling",
+        "discord.called",
+        "broker.handled",
+        "broker.acked",
     ] {
-        start_armed(testbed, 0, Some(&format!("worker.{seam}=kill@2"))).await;
+        start_armed(testbed, 0, Some(&format!("{seam}=kill@2"))).await;
         wait_for_kill(testbed, 0).await?;
     }
     testbed.platform().workers[1].kill().await;
@@ -221,7 +221,7 @@ async fn killed_before_ack(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.load(20).await?;
     testbed.wait_for_effects(5).await?;
     for queue in [names::INTERACTIONS, names::EVENTS_GUILD, names::INTERACTIONS] {
-        start_armed(testbed, 0, Some(&format!("worker.handled[{queue}]=kill@3"))).await;
+        start_armed(testbed, 0, Some(&format!("broker.handled[{queue}]=kill@3"))).await;
         wait_for_kill(testbed, 0).await?;
     }
     start_unarmed(testbed, 0).await;
@@ -272,7 +272,7 @@ async fn hangs(testbed: &mut Testbed) -> anyhow::Result<()> {
 }
 
 async fn slow(testbed: &mut Testbed) -> anyhow::Result<()> {
-    let points = format!("worker.consumed[{}]=sleep(800)", names::INTERACTIONS);
+    let points = format!("broker.consumed[{}]=sleep(800)", names::INTERACTIONS);
     // Few concurrent interactions, so that the load exceeds the worker's capacity.
     let deployment = Deployment::default().worker_env("WORKER_PREFETCH", "10");
     testbed.start(deployment.worker_env(POINTS, points)).await?;
@@ -314,7 +314,7 @@ async fn slow(testbed: &mut Testbed) -> anyhow::Result<()> {
 
 async fn inversion(testbed: &mut Testbed) -> anyhow::Result<()> {
     const FLOOD: u32 = 2_000;
-    let points = "worker.consumed[interaction.button.flood]=sleep(30)";
+    let points = "broker.consumed[interaction.button.flood]=sleep(30)";
     testbed.start(Deployment::default().worker_env(POINTS, points)).await?;
     let broker = BrokerClient::new(&testbed.platform().vhost().url());
     let priority = if testbed.guarded() { 8 } else { 10 };
@@ -372,7 +372,7 @@ pub(super) async fn first_response_p99(testbed: &mut Testbed) -> anyhow::Result<
 async fn twice(testbed: &mut Testbed) -> anyhow::Result<()> {
     let deployment = Deployment::default()
         .workers(2)
-        .worker_env(POINTS, "worker.committing=sleep(30)");
+        .worker_env(POINTS, "db.committing=sleep(30)");
     testbed.start(deployment).await?;
     let broker = BrokerClient::new(&testbed.platform().vhost().url());
     let duplicator = broker.duplicate_events().await?;
@@ -394,16 +394,16 @@ async fn twice(testbed: &mut Testbed) -> anyhow::Result<()> {
 }
 
 async fn stale(testbed: &mut Testbed) -> anyhow::Result<()> {
-    let mut deployment = Deployment::default().worker_env(POINTS, "worker.handled=sleep(300)");
+    let mut deployment = Deployment::default().worker_env(POINTS, "broker.handled=sleep(300)");
     testbed.prepare(&deployment).await?;
     let url = testbed.platform().vhost().url();
     let between = FaultProxy::start(&url).await;
-    deployment = deployment.worker_env("AMQP_URL", between.in_front_of(&url));
+    deployment = deployment.worker_env("AMQP_URL", between.proxied_url(&url));
     testbed.start_services(deployment).await?;
     testbed.load(15).await?;
     for _ in 0..3 {
         testbed.wait_for_effects(5).await?;
-        between.cut();
+        between.close_connections();
     }
     let stale = async |testbed: &mut Testbed| {
         anyhow::Ok(testbed.worker_metric("arrakis_worker_stale_acks_total", &[]).await? > 0.0)

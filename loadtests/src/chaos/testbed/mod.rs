@@ -225,7 +225,7 @@ impl Testbed {
         self.prepare(&deployment).await?;
         let url = self.platform().vhost().url();
         let proxy = self.proxy_to(&url).await;
-        let url = format!("{}{query}", proxy.in_front_of(&url));
+        let url = format!("{}{query}", proxy.proxied_url(&url));
         self.start_services(deployment.broker_env("AMQP_URL", &url)).await?;
         Ok(proxy)
     }

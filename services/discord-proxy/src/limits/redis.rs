@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrakis_cache::{Line, NoAnswer};
+use arrakis_cache::{QueryError, RedisConnection};
 use arrakis_config::Secret;
 use deadpool_redis::redis::aio::MultiplexedConnection;
 use deadpool_redis::redis::{self, FromRedisValue, RedisError, RedisResult};
@@ -58,11 +58,11 @@ impl From<RedisError> for RedisTrouble {
     }
 }
 
-impl From<NoAnswer> for RedisTrouble {
-    fn from(no_answer: NoAnswer) -> Self {
-        match no_answer {
-            NoAnswer::Silent => Self::Silent,
-            NoAnswer::Error(error) => error.into(),
+impl From<QueryError> for RedisTrouble {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::TimedOut(_) => Self::Silent,
+            QueryError::Redis(error) => error.into(),
         }
     }
 }
@@ -70,7 +70,7 @@ impl From<NoAnswer> for RedisTrouble {
 /// Redis, with one prefix.
 #[derive(Clone)]
 pub(crate) struct Redis {
-    line: Arc<Line>,
+    line: Arc<RedisConnection>,
     prefix: String,
 }
 
@@ -90,7 +90,7 @@ impl Redis {
     pub(crate) fn new(url: &Secret, fingerprint: &str) -> Result<Self, String> {
         Ok(Self {
             // The driver's own text may quote the URL, which may hold a password.
-            line: Arc::new(Line::new(url).map_err(|error| format!("{:?}", error.kind()))?),
+            line: Arc::new(RedisConnection::new(url).map_err(|error| format!("{:?}", error.kind()))?),
             prefix: format!("{{arrakis:proxy:{fingerprint}}}:"),
         })
     }
@@ -150,6 +150,6 @@ impl Redis {
     where
         F: Future<Output = RedisResult<T>>,
     {
-        Ok(self.line.ask(REDIS_PATIENCE, exchange).await?)
+        Ok(self.line.query(REDIS_PATIENCE, exchange).await?)
     }
 }

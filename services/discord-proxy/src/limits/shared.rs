@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use arrakis_runtime::Component;
+use arrakis_runtime::HealthComponent;
 use parking_lot::Mutex;
 use prometheus::IntGauge;
 use tokio_util::sync::CancellationToken;
@@ -92,7 +92,7 @@ pub(crate) struct Limits {
     mode: Mutex<Mode>,
     local: Mutex<Local>,
     token: Arc<BotToken>,
-    health: Component,
+    health: HealthComponent,
     apart: IntGauge,
     in_force: IntGauge,
     edge: AtomicBool,
@@ -104,7 +104,7 @@ impl Limits {
         config: LimitsConfig,
         redis: Redis,
         token: Arc<BotToken>,
-        health: Component,
+        health: HealthComponent,
         (apart, in_force): (IntGauge, IntGauge),
     ) -> Self {
         apart.set(1);

@@ -14,7 +14,7 @@ const GUILDS: u64 = 20;
 const MEMBERS: u64 = 8;
 
 async fn emulator_and_replicas() -> (Emulator, RedisServer, [Replica; 2]) {
-    arrakis_runtime::install_crypto();
+    arrakis_runtime::install_crypto_provider();
     let emulator = Emulator::start(Options::default()).await.unwrap();
     emulator.app().world.write(|state| load::load(state, GUILDS, MEMBERS));
     let redis = RedisServer::start().await;

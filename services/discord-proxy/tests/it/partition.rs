@@ -28,7 +28,7 @@ async fn one_replica_alone_without_redis_and_the_rest_with_it_keep_to_fifty() {
     let between = FaultProxy::start(&world.redis.url()).await;
     let cut_off = start_replica(
         &world.upstream.base(),
-        &between.in_front_of(&world.redis.url()),
+        &between.proxied_url(&world.redis.url()),
         TOKEN,
         |_| {},
     )
@@ -38,7 +38,7 @@ async fn one_replica_alone_without_redis_and_the_rest_with_it_keep_to_fifty() {
     assert_eq!(burst(&[&cut_off, &other], 100).await, 100);
     let (one, rest, both) = ([&cut_off], [&other], [&cut_off, &other]);
     between.refuse(true);
-    between.cut();
+    between.close_connections();
     // Both go on asking for more than they get: one by itself, one with Redis, which has noticed that somebody is missing.
     let (alone, together) = tokio::join!(burst(&one, 40), burst(&rest, 260));
     assert_eq!((alone, together), (40, 260));

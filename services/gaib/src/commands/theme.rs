@@ -157,8 +157,8 @@ fn check(context: &Context, path: &Path) -> Result<()> {
         for problem in &problems.0 {
             context.printer.message(&json!({
                 "type": "problem", "file": problem.file, "reason": problem.reason, "suggestion": problem.suggestion,
-                "line": problem.place.as_ref().map(|place| place.line),
-                "column": problem.place.as_ref().map(|place| place.column),
+                "line": problem.location.as_ref().map(|place| place.line),
+                "column": problem.location.as_ref().map(|place| place.column),
             }));
         }
         let count = counted(problems.0.len(), "problem");

@@ -28,7 +28,7 @@ impl Drop for Replica {
 
 /// The only replica there is. Without Redis it sends one call in 1.1 s, so the tests make few.
 async fn replica(emulator: &Emulator) -> Replica {
-    arrakis_runtime::install_crypto();
+    arrakis_runtime::install_crypto_provider();
     let token = emulator.token();
     let pairs = [
         ("DISCORD_TOKEN", token.as_str()),

@@ -1,7 +1,7 @@
 //! One gateway connection, from open to close.
 //!
-//! twilight would reconnect by itself; here a connection that ended is dropped and the next one is made with the session
-//! that we keep, so that pace, resume host and sequence number are ours to decide. `receive` works in what the gateway says.
+//! twilight can reconnect by itself. Here a connection that ended is dropped and the next one is opened with the stored session, so
+//! that this crate decides on the wait, the URL and the sequence number. `receive` processes the frames.
 
 mod receive;
 
@@ -19,375 +19,391 @@ use tokio_util::sync::CancellationToken;
 use twilight_gateway::error::{ReceiveMessageError, ReceiveMessageErrorType};
 use twilight_gateway::{CloseFrame, ConfigBuilder, Message, Shard, ShardState};
 
-use super::Holding;
-use super::beat::Beat;
-use super::keeper::{Hold, Keeper};
+use super::LeasePeriod;
+use super::heartbeat::HeartbeatSchedule;
+use super::lease::{LeaseState, ShardLease};
 use crate::clock::now_us;
 use crate::frame::Frame;
 use crate::identify::IdentifyQueue;
-use crate::status::State;
+use crate::status::ShardPhase;
 
-/// How long the first word of the gateway may take; a resume host has less, since there is another address to try.
-const HELLO_WITHIN: Duration = Duration::from_secs(15);
-const RESUME_HELLO_WITHIN: Duration = Duration::from_secs(5);
-/// How long a close frame of ours may take to be sent and answered.
-const GOODBYE: Duration = Duration::from_secs(1);
-/// How long the acknowledgement of a heartbeat is waited for under backpressure.
-const ACK: Duration = Duration::from_secs(5);
-/// How often the state is told to the keeper.
-const SAVE_EVERY: Duration = Duration::from_millis(500);
-/// Bytes of frames held under backpressure before the gateway is left until there is room.
-const HELD_BYTES: usize = 4 << 20;
-/// How much longer than two heartbeats of the broker's a connection is kept while another consumer seems to hold the shard. It
-/// may be our own former connection, which the broker takes for alive until two heartbeats are missing.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
+/// Time limit for HELLO.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(15);
+/// Time limit for HELLO at the resume URL. It is shorter, since the gateway's own URL can be used instead.
+const RESUME_HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time limit for sending a close frame and receiving the response.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Time limit for the acknowledgement of a heartbeat under backpressure.
+const HEARTBEAT_ACK_TIMEOUT: Duration = Duration::from_secs(5);
+/// Interval at which the state is sent to the lease's task.
+const SAVE_INTERVAL: Duration = Duration::from_millis(500);
+/// Largest sum of frames buffered under backpressure, in bytes. Beyond it the gateway connection is closed until there is room.
+const MAX_BUFFERED_BYTES: usize = 4 << 20;
+/// Time beyond two broker heartbeats for which a gateway connection is kept while another connection seems to hold the lease. That may
+/// be this process's former broker connection, which the broker closes when two heartbeats are missing.
+const TAKEOVER_MARGIN: Duration = Duration::from_secs(5);
 
-/// How a connection ended.
-pub(super) enum Ended {
+/// Why a gateway connection ended.
+pub(super) enum ConnectionEnd {
+    /// The process stops.
     Stopped,
+    /// Another process holds the lease on the shard.
     TakenOver,
+    /// An operator must correct something.
     Fatal(Fatal),
-    Lost(Why),
+    /// The shard must reconnect.
+    Lost(ConnectionLoss),
 }
 
-/// Why a connection was lost.
+/// Why a gateway connection was lost, and what that means for the session.
 #[derive(Debug)]
-pub(super) struct Why {
-    /// For the metric.
+pub(super) struct ConnectionLoss {
+    /// Value of the metrics label `cause`.
     pub(super) cause: &'static str,
-    /// For people.
+    /// Text for operators.
     pub(super) detail: String,
-    /// The session cannot be resumed, for this reason.
-    pub(super) session_is_gone: Option<&'static str>,
-    /// The host that sessions are resumed on does not answer.
-    pub(super) resume_host_is_dead: bool,
-    /// The gateway does not answer at the address that Discord named.
-    pub(super) gateway_is_dead: bool,
-    /// The gateway was reached and the session was not resumed, without a word that it is gone.
+    /// Reason why the session cannot be resumed (a value of the metrics label `reason`), if it cannot.
+    pub(super) session_lost: Option<&'static str>,
+    /// The host of the resume URL is unreachable.
+    pub(super) resume_host_failed: bool,
+    /// The host of the gateway's URL is unreachable.
+    pub(super) gateway_failed: bool,
+    /// The gateway responded, and RESUME failed although Discord did not report the session as invalid.
     pub(super) resume_failed: bool,
 }
 
-impl Why {
+impl ConnectionLoss {
     fn new(cause: &'static str, detail: impl Into<String>) -> Self {
         Self {
             cause,
             detail: detail.into(),
-            session_is_gone: None,
-            resume_host_is_dead: false,
-            gateway_is_dead: false,
+            session_lost: None,
+            resume_host_failed: false,
+            gateway_failed: false,
             resume_failed: false,
         }
     }
 }
 
-/// When a frame was received: for people and other machines, and for measuring.
+/// When a frame was received.
 #[derive(Clone, Copy)]
-struct Receipt {
+struct ReceivedAt {
+    /// Microseconds since 1970, for the labels.
     us: u64,
-    at: std::time::Instant,
+    /// For measuring.
+    instant: std::time::Instant,
 }
 
-impl Receipt {
+impl ReceivedAt {
     fn now() -> Self {
         Self {
             us: now_us(),
-            at: std::time::Instant::now(),
+            instant: std::time::Instant::now(),
         }
     }
 }
 
-struct HeldFrame {
+/// A frame that was received while the pipeline had no room.
+struct BufferedFrame {
     text: Bytes,
-    receipt: Receipt,
+    received_at: ReceivedAt,
 }
 
-/// An open connection.
+/// An open gateway connection.
 pub(super) struct Connection<'a> {
-    holding: &'a mut Holding,
+    period: &'a mut LeasePeriod,
     gateway: Shard<IdentifyQueue>,
-    beat: Beat,
-    held: VecDeque<HeldFrame>,
-    held_bytes: usize,
-    /// The connection is given up when nothing comes until then.
+    heartbeat: HeartbeatSchedule,
+    buffered: VecDeque<BufferedFrame>,
+    buffered_bytes: usize,
+    /// When to close the connection unless the expected frame is received.
     deadline: Option<Instant>,
     on_resume_host: bool,
-    said_hello: bool,
-    /// A session is to be resumed, and RESUMED has not come yet.
+    hello_received: bool,
+    /// A session is being resumed, and RESUMED is not received yet.
     resuming: bool,
-    /// When another process is taken to have the shard for good, although this connection stands.
-    give_up: Option<Instant>,
+    /// When to close this connection because another process holds the lease.
+    takeover_at: Option<Instant>,
     opened: Instant,
 }
 
-/// What twilight gives: a message, or that the gateway is gone without one.
-type Said = Option<Result<Message, ReceiveMessageError>>;
+/// A message polled from twilight; `None` when the connection broke without one.
+type PolledMessage = Option<Result<Message, ReceiveMessageError>>;
 
-/// What the gateway said.
-enum Heard {
+/// Input from the gateway.
+enum GatewayInput {
     /// A frame.
-    Text(Bytes),
-    /// A frame that twilight cannot read, and so has not worked in.
-    Misread(Bytes),
+    Frame(Bytes),
+    /// A frame that twilight cannot parse, and therefore has not processed.
+    UnparsedFrame(Bytes),
+    /// A close frame.
     Closed(Option<CloseFrame<'static>>),
+    /// An error of twilight.
     Failed(ReceiveMessageError),
-    Gone,
+    /// The connection broke without a close frame.
+    Broken,
 }
 
-fn heard(said: Said) -> Heard {
-    match said {
-        Some(Ok(Message::Text(text))) => Heard::Text(text.into()),
-        Some(Ok(Message::Close(frame))) => Heard::Closed(frame),
-        // Its own error text holds the frame, and with it tokens of interactions.
+fn gateway_input(polled: PolledMessage) -> GatewayInput {
+    match polled {
+        Some(Ok(Message::Text(text))) => GatewayInput::Frame(text.into()),
+        Some(Ok(Message::Close(frame))) => GatewayInput::Closed(frame),
+        // The error's text has the frame, with tokens of interactions.
         Some(Err(error)) if matches!(error.kind(), ReceiveMessageErrorType::Deserializing { .. }) => {
             match error.into_parts().0 {
-                ReceiveMessageErrorType::Deserializing { event } => Heard::Misread(event.into()),
-                _ => Heard::Gone,
+                ReceiveMessageErrorType::Deserializing { event } => GatewayInput::UnparsedFrame(event.into()),
+                _ => GatewayInput::Broken,
             }
         }
-        Some(Err(error)) => Heard::Failed(error),
-        None => Heard::Gone,
+        Some(Err(error)) => GatewayInput::Failed(error),
+        None => GatewayInput::Broken,
     }
 }
 
-enum Next {
-    Message(Said),
+/// What wakes the loop of a connection.
+enum LoopEvent {
+    Message(PolledMessage),
     Room,
-    Beat,
-    Lease,
+    HeartbeatDue,
+    LeaseChanged,
     Save,
-    Silent,
+    DeadlinePassed,
     Stop,
 }
 
 impl<'a> Connection<'a> {
-    pub(super) fn open(holding: &'a mut Holding) -> Self {
-        let gateway_url = holding.shared.identify.gateway_url();
-        // Without `proxy_url` twilight would fall back to Discord's own address, whatever `GET /gateway/bot` said.
-        let config = ConfigBuilder::from(holding.shared.twilight.clone());
+    pub(super) fn open(period: &'a mut LeasePeriod) -> Self {
+        let gateway_url = period.shared.identify.gateway_url();
+        // Without `proxy_url` twilight would use Discord's default URL instead of the one from `GET /gateway/bot`.
+        let config = ConfigBuilder::from(period.shared.twilight.clone());
         let mut config = config.proxy_url(gateway_url.to_string());
         let mut on_resume_host = false;
         let mut address = &*gateway_url;
-        if let Some(session) = &holding.session {
+        if let Some(session) = &period.session {
             config = config.session(twilight_gateway::Session::new(
-                holding.tracker.last(),
+                period.tracker.last(),
                 session.id.clone(),
             ));
-            if let Some(url) = session.resume_url.as_deref().filter(|_| !holding.resume_host_is_dead) {
+            if let Some(url) = session.resume_url.as_deref().filter(|_| !period.resume_host_failed) {
                 config = config.resume_url(url.to_owned());
                 on_resume_host = *url != *gateway_url;
                 address = url;
             }
         }
-        let how = if holding.session.is_some() {
+        let action = if period.session.is_some() {
             "resuming at"
         } else {
             "identifying at"
         };
         tracing::info!(
-            shard = holding.status.id,
+            shard = period.status.id,
             address,
-            seq = holding.tracker.last(),
-            "{how}"
+            seq = period.tracker.last(),
+            "{action}"
         );
-        holding.status.set(State::Connecting(format!("{how} {address}")));
-        let gateway = Shard::with_config(holding.shard_id(), config.build());
-        let resuming = holding.session.is_some();
-        let patience = if on_resume_host {
-            RESUME_HELLO_WITHIN
+        period.status.set(ShardPhase::Connecting(format!("{action} {address}")));
+        let gateway = Shard::with_config(period.shard_id(), config.build());
+        let resuming = period.session.is_some();
+        let hello_timeout = if on_resume_host {
+            RESUME_HELLO_TIMEOUT
         } else {
-            HELLO_WITHIN
+            HELLO_TIMEOUT
         };
         Self {
-            holding,
+            period,
             gateway,
-            beat: Beat::new(),
-            held: VecDeque::new(),
-            held_bytes: 0,
-            deadline: Some(Instant::now() + patience),
+            heartbeat: HeartbeatSchedule::new(),
+            buffered: VecDeque::new(),
+            buffered_bytes: 0,
+            deadline: Some(Instant::now() + hello_timeout),
             on_resume_host,
-            said_hello: false,
+            hello_received: false,
             resuming,
-            give_up: None,
+            takeover_at: None,
             opened: Instant::now(),
         }
     }
 
-    /// Runs it to its end.
-    pub(super) async fn run(mut self, keeper: &mut Keeper, stop: &CancellationToken) -> anyhow::Result<Ended> {
-        let mut save = tokio::time::interval(SAVE_EVERY);
+    /// Runs the connection to its end.
+    pub(super) async fn run(
+        mut self,
+        lease: &mut ShardLease,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<ConnectionEnd> {
+        let mut save = tokio::time::interval(SAVE_INTERVAL);
         save.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut stopped = std::pin::pin!(stop.cancelled());
         loop {
-            if let Some(ended) = self.forward_held(keeper) {
+            if let Some(ended) = self.forward_buffered(lease) {
                 return Ok(ended);
             }
-            let room = self.held.is_empty() && self.holding.sender.has_room();
+            let room = self.buffered.is_empty() && self.period.sender.has_room();
             let deadline = self.deadline;
             let next = tokio::select! {
                 biased;
-                () = &mut stopped => Next::Stop,
-                changed = keeper.hold.changed() => { changed?; Next::Lease }
-                _ = save.tick() => Next::Save,
-                said = next(&mut self.gateway, self.said_hello), if room => Next::Message(said),
-                open = self.holding.sender.room(), if !room => {
+                () = &mut stopped => LoopEvent::Stop,
+                changed = lease.state.changed() => { changed?; LoopEvent::LeaseChanged }
+                _ = save.tick() => LoopEvent::Save,
+                polled = next(&mut self.gateway, self.hello_received), if room => LoopEvent::Message(polled),
+                open = self.period.sender.room(), if !room => {
                     anyhow::ensure!(open, "the pipeline to the broker has ended");
-                    Next::Room
+                    LoopEvent::Room
                 }
-                () = tokio::time::sleep_until(self.beat.due()), if !room => Next::Beat,
-                () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() && room => Next::Silent,
+                () = tokio::time::sleep_until(self.heartbeat.due()), if !room => LoopEvent::HeartbeatDue,
+                () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() && room => LoopEvent::DeadlinePassed,
             };
             let ended = match next {
-                Next::Message(said) => self.received(heard(said), keeper),
-                Next::Beat => self.beat_the_heart(keeper).await,
-                Next::Room => None,
-                Next::Lease => self.lease(keeper)?,
-                Next::Save => {
-                    self.save(keeper);
+                LoopEvent::Message(polled) => self.received(gateway_input(polled), lease),
+                LoopEvent::HeartbeatDue => self.send_heartbeat(lease).await,
+                LoopEvent::Room => None,
+                LoopEvent::LeaseChanged => self.lease_changed(lease)?,
+                LoopEvent::Save => {
+                    self.save(lease);
                     self.expect_ready();
-                    self.give_up
+                    self.takeover_at
                         .is_some_and(|at| at <= Instant::now())
-                        .then_some(Ended::TakenOver)
+                        .then_some(ConnectionEnd::TakenOver)
                 }
-                Next::Silent => Some(self.silent()),
-                Next::Stop => Some(Ended::Stopped),
+                LoopEvent::DeadlinePassed => Some(self.deadline_passed()),
+                LoopEvent::Stop => Some(ConnectionEnd::Stopped),
             };
             if let Some(mut ended) = ended {
-                self.say_goodbye(&ended).await;
-                if let Ended::Lost(why) = &mut ended {
-                    why.resume_failed = self.resume_failed(why);
+                self.close(&ended).await;
+                if let ConnectionEnd::Lost(loss) = &mut ended {
+                    loss.resume_failed = self.resume_failed(loss);
                 }
                 return Ok(ended);
             }
         }
     }
 
-    /// Whether the connection's end counts as a failed RESUME. What ends it for our own reasons, or before the gateway's first
-    /// word, says nothing about the session.
-    fn resume_failed(&self, why: &Why) -> bool {
-        let ours = matches!(why.cause, "backpressure" | "unreadable" | "sequence");
-        self.resuming && self.said_hello && !ours && why.session_is_gone.is_none()
+    /// Whether the end of the connection counts as a failed RESUME. A close by this side, and an end before HELLO, do not.
+    fn resume_failed(&self, loss: &ConnectionLoss) -> bool {
+        let by_us = matches!(loss.cause, "backpressure" | "unreadable" | "sequence");
+        self.resuming && self.hello_received && !by_us && loss.session_lost.is_none()
     }
 
-    /// The lease changed hands, or we lost the broker. The connection is kept for a while: events wait in Discord's socket.
-    fn lease(&mut self, keeper: &mut Keeper) -> Result<Option<Ended>, Fatal> {
-        if !self.holding.follow_lease(keeper)? {
-            return Ok(Some(Ended::TakenOver));
+    /// Handles a change of the lease. While it is not held the gateway connection is kept for some time, and events wait in its socket.
+    fn lease_changed(&mut self, lease: &mut ShardLease) -> Result<Option<ConnectionEnd>, Fatal> {
+        if !self.period.follow_lease(lease)? {
+            return Ok(Some(ConnectionEnd::TakenOver));
         }
-        let others = matches!(*keeper.hold.borrow(), Hold::Waiting { others: true });
-        let kept = self.holding.shared.link.heartbeat() * 2 + GIVE_UP_AFTER;
-        self.give_up = others.then(|| self.give_up.unwrap_or_else(|| Instant::now() + kept));
-        if others {
-            // Unless the lock is still ours, nothing is published meanwhile, so the shard is not reported as active.
-            let why = "another process seems to hold the shard".to_owned();
-            self.holding.status.set(State::Connecting(why));
-        } else if self.deadline.is_none() && self.said_hello && self.holding.session.is_some() {
-            self.holding.status.set(State::Active);
+        let held_elsewhere = matches!(*lease.state.borrow(), LeaseState::Waiting { held_elsewhere: true });
+        let keep_for = self.period.shared.connection.heartbeat() * 2 + TAKEOVER_MARGIN;
+        self.takeover_at = held_elsewhere.then(|| self.takeover_at.unwrap_or_else(|| Instant::now() + keep_for));
+        if held_elsewhere {
+            // Nothing is published unless this process still holds the lock, so the shard is not reported as active.
+            let reason = "another process seems to hold the lease".to_owned();
+            self.period.status.set(ShardPhase::Connecting(reason));
+        } else if self.deadline.is_none() && self.hello_received && self.period.session.is_some() {
+            self.period.status.set(ShardPhase::Active);
         }
         Ok(None)
     }
 
-    /// Sets the time by which READY must come. A new session may wait long for its turn, so the time counts from the identify.
+    /// Sets the deadline for READY. It counts from IDENTIFY, since a new session may wait long for an identify slot.
     fn expect_ready(&mut self) {
-        let identifying = self.said_hello && !self.resuming && self.holding.session.is_none();
+        let identifying = self.hello_received && !self.resuming && self.period.session.is_none();
         if identifying && self.deadline.is_none() {
-            let sent = self.holding.shared.identify.granted(self.holding.status.id);
-            let sent = sent.filter(|at| *at >= self.opened);
-            self.deadline = sent.map(|at| at + self.holding.shared.limits.ready);
+            let granted = self.period.shared.identify.granted(self.period.status.id);
+            let granted = granted.filter(|at| *at >= self.opened);
+            self.deadline = granted.map(|at| at + self.period.shared.limits.ready);
         }
     }
 
-    fn save(&mut self, keeper: &Keeper) {
+    fn save(&mut self, lease: &ShardLease) {
         let latency = self.gateway.latency().recent().first().copied();
-        let held = self.held.len();
-        self.holding.status.update(|numbers| {
-            numbers.latency = latency;
-            numbers.held = held;
+        let buffered = self.buffered.len();
+        self.period.status.update(|counters| {
+            counters.latency = latency;
+            counters.buffered = buffered;
         });
-        self.holding.save(keeper);
+        self.period.save(lease);
     }
 
-    /// The broker takes nothing, and a heartbeat is due: reads the one frame that comes with it.
-    async fn beat_the_heart(&mut self, keeper: &Keeper) -> Option<Ended> {
+    /// Polls the gateway although the pipeline has no room, so that twilight sends a due heartbeat. The frame that this reads is buffered.
+    async fn send_heartbeat(&mut self, lease: &ShardLease) -> Option<ConnectionEnd> {
         let polled = tokio::select! {
-            said = next(&mut self.gateway, self.said_hello) => Some(said),
-            _ = self.holding.sender.room() => None,
-            () = tokio::time::sleep(ACK) => None,
+            polled = next(&mut self.gateway, self.hello_received) => Some(polled),
+            _ = self.period.sender.room() => None,
+            () = tokio::time::sleep(HEARTBEAT_ACK_TIMEOUT) => None,
         };
-        self.beat.polled(self.gateway.latency().sent());
-        match heard(polled?) {
-            // Only dispatches need room.
-            Heard::Text(text) | Heard::Misread(text) if !Frame::read(&text).is_ok_and(|frame| frame.op != 0) => {
-                self.held_bytes += text.len();
-                self.held.push_back(HeldFrame {
+        self.heartbeat.polled(self.gateway.latency().sent());
+        match gateway_input(polled?) {
+            // Only dispatches need room in the pipeline.
+            GatewayInput::Frame(text) | GatewayInput::UnparsedFrame(text)
+                if !Frame::read(&text).is_ok_and(|frame| frame.op != 0) =>
+            {
+                self.buffered_bytes += text.len();
+                self.buffered.push_back(BufferedFrame {
                     text,
-                    receipt: Receipt::now(),
+                    received_at: ReceivedAt::now(),
                 });
-                (self.held_bytes > HELD_BYTES).then(|| {
+                (self.buffered_bytes > MAX_BUFFERED_BYTES).then(|| {
                     self.lost(
                         "backpressure",
-                        "the broker takes nothing; the gateway waits until it does",
+                        "the broker accepts no messages and the buffer of frames is full",
                     )
                 })
             }
-            other => self.received(other, keeper),
+            other => self.received(other, lease),
         }
     }
 
-    /// Forwards held frames while there is room.
-    fn forward_held(&mut self, keeper: &Keeper) -> Option<Ended> {
-        while self.holding.sender.has_room() {
-            let held = self.held.pop_front()?;
-            self.held_bytes -= held.text.len();
-            if let Some(ended) = self.frame(&held.text, held.receipt, keeper) {
+    /// Processes buffered frames while the pipeline has room.
+    fn forward_buffered(&mut self, lease: &ShardLease) -> Option<ConnectionEnd> {
+        while self.period.sender.has_room() {
+            let frame = self.buffered.pop_front()?;
+            self.buffered_bytes -= frame.text.len();
+            if let Some(ended) = self.frame(&frame.text, frame.received_at, lease) {
                 return Some(ended);
             }
         }
         None
     }
 
-    fn lost(&self, cause: &'static str, detail: impl Into<String>) -> Ended {
-        let mut why = Why::new(cause, detail);
-        // A host that closes before its first word is as dead as one that does not answer.
-        why.resume_host_is_dead = self.on_resume_host && !self.said_hello;
-        why.gateway_is_dead = !self.on_resume_host && !self.said_hello;
-        Ended::Lost(why)
+    fn lost(&self, cause: &'static str, detail: impl Into<String>) -> ConnectionEnd {
+        let mut loss = ConnectionLoss::new(cause, detail);
+        // A host that closes before HELLO counts as unreachable.
+        loss.resume_host_failed = self.on_resume_host && !self.hello_received;
+        loss.gateway_failed = !self.on_resume_host && !self.hello_received;
+        ConnectionEnd::Lost(loss)
     }
 
-    fn silent(&self) -> Ended {
-        self.lost("silent", "the gateway says nothing")
+    fn deadline_passed(&self) -> ConnectionEnd {
+        self.lost("silent", "the gateway did not send the expected frame in time")
     }
 
-    /// Leaves so that the session stays: never 1000 or 1001. What comes meanwhile is not read; it is replayed.
-    async fn say_goodbye(&mut self, ended: &Ended) {
-        let ours = match ended {
-            Ended::Stopped | Ended::TakenOver => true,
-            Ended::Lost(why) => !matches!(why.cause, "closed" | "dropped") && self.said_hello,
-            Ended::Fatal(_) => false,
+    /// Closes the connection with a code that keeps the session resumable (not 1000 or 1001). Frames received meanwhile are discarded;
+    /// RESUME replays them.
+    async fn close(&mut self, ended: &ConnectionEnd) {
+        let close_is_needed = match ended {
+            ConnectionEnd::Stopped | ConnectionEnd::TakenOver => true,
+            ConnectionEnd::Lost(loss) => !matches!(loss.cause, "closed" | "dropped") && self.hello_received,
+            ConnectionEnd::Fatal(_) => false,
         };
-        if !ours {
+        if !close_is_needed {
             return;
         }
         self.gateway.close(CloseFrame::RESUME);
         let closed = async {
-            // twilight may panic here as anywhere else.
             while let Some(Ok(message)) = next(&mut self.gateway, false).await {
-                // After its own close twilight would connect anew; a hello says that it has.
+                // After its close twilight reconnects; HELLO is the first frame of the new connection.
                 let hello = matches!(&message, Message::Text(text) if Frame::read(text.as_bytes()).is_ok_and(|frame| frame.op == 10));
                 if hello || message.is_close() {
                     break;
                 }
             }
         };
-        let _ = tokio::time::timeout(GOODBYE, closed).await;
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, closed).await;
     }
 }
 
-/// What the gateway says next. A connection that breaks off without a close frame is not told by twilight, which connects
-/// anew inside the same poll: it is seen by the state.
-async fn next(gateway: &mut Shard<IdentifyQueue>, was_connected: bool) -> Said {
+/// The next message of the gateway. twilight does not report a connection that broke without a close frame: it reconnects in the same
+/// poll. The state of twilight shows that.
+async fn next(gateway: &mut Shard<IdentifyQueue>, was_connected: bool) -> PolledMessage {
     std::future::poll_fn(|context| {
-        // twilight panics at some of what a gateway may say, a heartbeat interval of zero for one. That is the end of this
-        // connection and not of the process.
+        // twilight panics at some input, for instance a heartbeat interval of zero. That must end the connection, not the process.
         let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *gateway).poll_next(context)));
         match polled {
             Ok(Poll::Pending) if was_connected && matches!(gateway.state(), ShardState::Disconnected { .. }) => {

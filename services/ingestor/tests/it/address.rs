@@ -7,10 +7,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use twilight_gateway::{ConfigBuilder, Intents, Shard, ShardId};
 
-/// Version, encoding and compression stand in the address that twilight connects to; compression is what was compiled in.
+/// The URL to which twilight connects has version, encoding and compression. A feature of the crate sets the compression.
 #[tokio::test]
-async fn the_gateway_is_asked_for_version_10_json_and_compression() {
-    arrakis_runtime::install_crypto();
+async fn gateway_url_has_version_10_json_and_compression() {
+    arrakis_runtime::install_crypto_provider();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
     let config = ConfigBuilder::new("a.b.c".to_owned(), Intents::GUILDS)
@@ -32,9 +32,9 @@ async fn the_gateway_is_asked_for_version_10_json_and_compression() {
     connecting.abort();
 }
 
-/// Discord asks every client to send one: <https://discord.com/developers/docs/reference#user-agent>
+/// Discord requires one from every client: <https://discord.com/developers/docs/reference#user-agent>
 #[tokio::test]
-async fn rest_and_the_gateway_are_sent_our_user_agent() {
+async fn rest_and_gateway_requests_have_the_user_agent() {
     let rest = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let gateway = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let vhost = TestVhost::create().await;
@@ -44,7 +44,7 @@ async fn rest_and_the_gateway_are_sent_our_user_agent() {
         ("DISCORD_API_BASE", base),
         ("AMQP_URL", vhost.url()),
     ];
-    arrakis_runtime::install_crypto();
+    arrakis_runtime::install_crypto_provider();
     let config = Reader::load(Service::Ingestor, Source::pairs(pairs), Config::read).unwrap();
     let ingestor = tokio::spawn(arrakis_ingestor::serve(config, Runtime::for_test(Service::Ingestor)));
     let (mut socket, _) = rest.accept().await.unwrap();

@@ -7,13 +7,13 @@ use lapin::types::FieldTable;
 use crate::world::{World, ascending, seqs};
 
 #[tokio::test]
-async fn a_cut_broker_connection_loses_and_reorders_nothing_and_keeps_the_gateway() {
+async fn lost_broker_connection_keeps_order_and_the_gateway_connection() {
     let world = World::new().await;
     let ingestor = world.ingestor();
     world.connected(1).await;
     for _ in 0..4 {
         world.joins(250);
-        world.proxy.cut();
+        world.proxy.close_connections();
         world.joins(250);
     }
     let got = world.take_events(2_000).await;
@@ -29,9 +29,9 @@ async fn a_cut_broker_connection_loses_and_reorders_nothing_and_keeps_the_gatewa
     world.finish(&[]).await;
 }
 
-/// While the broker takes nothing, hearts beat, memory is bounded, and afterwards everything arrives.
+/// While the broker accepts no messages, heartbeats are sent and memory is bounded; afterwards all events are published.
 #[tokio::test]
-async fn a_stalled_broker_is_waited_for_while_the_heart_beats() {
+async fn heartbeats_are_sent_while_the_broker_is_stalled() {
     let world = World::with(|options| options.heartbeat_interval_ms = 400).await;
     let ingestor = world.ingestor_with(&[("INGESTOR_WINDOW", "16")]);
     world.connected(1).await;
@@ -57,12 +57,12 @@ async fn a_stalled_broker_is_waited_for_while_the_heart_beats() {
 }
 
 #[tokio::test]
-async fn without_a_broker_it_waits_and_says_so() {
+async fn missing_broker_is_reported_down() {
     let world = World::new().await;
     world.proxy.refuse(true);
     let ingestor = world.ingestor();
     let down = async || ingestor.document()["components"]["broker"]["status"] == "down";
-    eventually(down, "the broker to be said to be down").await;
+    eventually(down, "the broker to be reported down").await;
     assert_eq!(world.discord.app().hub.connections(), 0);
     world.proxy.refuse(false);
     ingestor.healthy_as("active").await;
@@ -70,11 +70,11 @@ async fn without_a_broker_it_waits_and_says_so() {
 }
 
 #[tokio::test]
-async fn an_event_without_a_binding_is_kept_apart() {
+async fn event_without_a_binding_is_in_the_unrouted_queue() {
     let world = World::new().await;
     let ingestor = world.ingestor();
     ingestor.healthy_as("active").await;
-    let channel = world.link.live().await.unwrap().channel().await.unwrap();
+    let channel = world.connection.current().await.unwrap().channel().await.unwrap();
     channel
         .queue_unbind(
             names::EVENTS_GUILD.into(),
@@ -91,9 +91,9 @@ async fn an_event_without_a_binding_is_kept_apart() {
     world.finish(&[]).await;
 }
 
-/// Two for one shard: one owns it, the other is a standby that is ready, and takes over within seconds.
+/// Of two ingestors of one shard one holds the lease. The other is a ready standby and takes over within seconds.
 #[tokio::test]
-async fn a_second_ingestor_is_a_standby_that_takes_over() {
+async fn second_ingestor_is_a_standby_and_takes_over() {
     let world = World::new().await;
     let first = world.ingestor();
     first.healthy_as("active").await;
@@ -111,9 +111,9 @@ async fn a_second_ingestor_is_a_standby_that_takes_over() {
     world.finish(&[]).await;
 }
 
-/// The holder loses the broker for good; the standby has the session, and the loser stands by instead of fighting for it.
+/// The holder loses the broker permanently. The standby resumes the session, and the former holder does not reconnect to the gateway.
 #[tokio::test]
-async fn who_has_lost_the_broker_gives_the_shard_up() {
+async fn ingestor_that_lost_the_broker_stops_holding_the_shard() {
     let world = World::new().await;
     let first = world.ingestor();
     first.healthy_as("active").await;
@@ -121,7 +121,7 @@ async fn who_has_lost_the_broker_gives_the_shard_up() {
     let second = world.ingestor_with(&[("AMQP_URL", direct.as_str())]);
     second.healthy_as("standby").await;
     world.proxy.refuse(true);
-    world.proxy.cut();
+    world.proxy.close_connections();
     second.healthy_as("active").await;
     world.joins(10);
     world.proxy.refuse(false);
@@ -138,7 +138,7 @@ async fn who_has_lost_the_broker_gives_the_shard_up() {
     world.finish(&[]).await;
 }
 
-/// An operator deletes the queue while its holder is at work: the holder goes on, and the standby stays one.
+/// An operator deletes the shard's queue: the holder keeps the lease, and the standby stays one.
 #[tokio::test]
 async fn deleted_shard_queue_does_not_move_the_shard() {
     let world = World::new().await;
@@ -156,7 +156,7 @@ async fn deleted_shard_queue_does_not_move_the_shard() {
     let got = world.take_events(300).await;
     assert!(ascending(&seqs(&got)));
     assert_eq!((world.stats().identifies, world.stats().resumes), (1, 0));
-    // Session and sequence number were written into the new queue.
+    // Session and sequence number are written to the new queue.
     let last = *seqs(&got).last().unwrap();
     first.confirmed(0, last).await;
     first.stop().await;

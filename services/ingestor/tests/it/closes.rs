@@ -3,11 +3,11 @@ use discord_emulator::gateway::{Intents, Order};
 use crate::world::World;
 
 #[tokio::test]
-async fn a_token_that_discord_refuses_stops_it_with_a_word() {
+async fn refused_token_stops_the_ingestor() {
     let world = World::new().await;
     let fatal = world
         .ingestor_with(&[("DISCORD_TOKEN", "MTIz.wrong.token")])
-        .gives_up()
+        .fatal_error()
         .await;
     assert!(
         fatal.message.contains("DISCORD_TOKEN") && fatal.message.contains("401"),
@@ -17,9 +17,9 @@ async fn a_token_that_discord_refuses_stops_it_with_a_word() {
 }
 
 #[tokio::test]
-async fn intents_that_are_not_allowed_stop_it_with_a_word() {
+async fn disallowed_intents_stop_the_ingestor() {
     let world = World::with(|options| options.privileged_intents = Intents::empty()).await;
-    let fatal = world.ingestor().gives_up().await;
+    let fatal = world.ingestor().fatal_error().await;
     assert!(
         fatal.message.contains("4014") && fatal.message.contains("Server Members Intent"),
         "{fatal}"
@@ -29,7 +29,7 @@ async fn intents_that_are_not_allowed_stop_it_with_a_word() {
 }
 
 #[tokio::test]
-async fn a_fatal_close_stops_every_shard_and_the_others_stay_resumable() {
+async fn fatal_close_code_stops_all_shards_and_others_stay_resumable() {
     let world = World::with(|options| options.shards = Some(2)).await;
     let ingestor = world.ingestor();
     world.connected(2).await;
@@ -38,7 +38,7 @@ async fn a_fatal_close_stops_every_shard_and_the_others_stay_resumable() {
         session: None,
     };
     assert_eq!(world.discord.app().hub.order(&target, &Order::Close(4004)), 1);
-    let fatal = ingestor.gives_up().await;
+    let fatal = ingestor.fatal_error().await;
     assert!(
         fatal.message.contains("4004") && fatal.message.contains("DISCORD_TOKEN"),
         "{fatal}"
@@ -53,9 +53,9 @@ async fn a_fatal_close_stops_every_shard_and_the_others_stay_resumable() {
 }
 
 #[tokio::test]
-async fn a_topology_that_differs_is_refused_by_name() {
+async fn differing_topology_is_refused_by_name() {
     let world = World::new().await;
-    let channel = world.link.live().await.unwrap().channel().await.unwrap();
+    let channel = world.connection.current().await.unwrap().channel().await.unwrap();
     let options = lapin::options::ExchangeDeclareOptions {
         durable: true,
         ..Default::default()
@@ -69,7 +69,7 @@ async fn a_topology_that_differs_is_refused_by_name() {
         )
         .await
         .unwrap();
-    let fatal = world.ingestor().gives_up().await;
+    let fatal = world.ingestor().fatal_error().await;
     assert!(
         fatal.message.contains("exchange \"arrakis.events\"") && fatal.message.contains("fanout there"),
         "{fatal}"
@@ -78,9 +78,9 @@ async fn a_topology_that_differs_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn shards_beyond_the_recommendation_are_configuration() {
+async fn shard_range_beyond_the_recommendation_is_a_configuration_error() {
     let world = World::new().await;
-    let fatal = world.ingestor_with(&[("SHARD_RANGE", "0-5")]).gives_up().await;
+    let fatal = world.ingestor_with(&[("SHARD_RANGE", "0-5")]).fatal_error().await;
     assert!(
         fatal.message.contains("SHARD_RANGE=0-5") && fatal.exit_code == 78,
         "{fatal}"

@@ -3,7 +3,7 @@ use discord_emulator::gateway::Order;
 
 use crate::world::{World, ascending, seqs};
 
-/// Sends a dispatch as these very bytes, with the sequence number that the session would have next.
+/// Sends a dispatch with this exact text and the session's next sequence number.
 fn raw(world: &World, event: &str, d: &str) -> u64 {
     let seq = world.discord.app().hub.sessions()[0].seq + 1_000;
     assert_eq!(
@@ -16,7 +16,7 @@ fn raw(world: &World, event: &str, d: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn one_event_arrives_byte_for_byte_with_its_labels() {
+async fn event_is_published_unchanged_with_its_labels() {
     let world = World::new().await;
     let ingestor = world.ingestor();
     world.connected(1).await;
@@ -46,7 +46,7 @@ async fn one_event_arrives_byte_for_byte_with_its_labels() {
 }
 
 #[tokio::test]
-async fn interactions_go_by_kind_and_carry_their_own_id() {
+async fn interactions_are_routed_by_kind_with_their_own_id() {
     let world = World::new().await;
     let ingestor = world.ingestor();
     world.connected(1).await;
@@ -65,7 +65,7 @@ async fn interactions_go_by_kind_and_carry_their_own_id() {
 }
 
 #[tokio::test]
-async fn order_is_kept_and_what_is_not_wanted_stays_out() {
+async fn events_keep_their_order_and_unlisted_ones_are_not_forwarded() {
     let world = World::new().await;
     let ingestor = world.ingestor();
     world.connected(1).await;
@@ -77,7 +77,7 @@ async fn order_is_kept_and_what_is_not_wanted_stays_out() {
     assert!(seqs.len() == 300 && ascending(&seqs));
     assert_eq!(got.len(), 300, "nothing came twice");
     assert_eq!(world.count(names::EVENTS_MESSAGE).await, 0);
-    // Chat is not even asked for.
+    // The intents for messages are not requested.
     let intents = world.discord.app().hub.sessions()[0].intents;
     assert_eq!(intents, 0b11, "guilds and members");
     ingestor.stop().await;
@@ -85,7 +85,7 @@ async fn order_is_kept_and_what_is_not_wanted_stays_out() {
 }
 
 #[tokio::test]
-async fn chat_is_forwarded_when_it_is_switched_on() {
+async fn messages_are_forwarded_if_they_are_listed() {
     let world = World::new().await;
     let ingestor = world.ingestor_with(&[("INGESTOR_EVENTS", "MESSAGE_CREATE")]);
     world.connected(1).await;
@@ -96,7 +96,7 @@ async fn chat_is_forwarded_when_it_is_switched_on() {
 }
 
 #[tokio::test]
-async fn an_outage_is_no_removal_and_a_known_server_no_new_one() {
+async fn outage_and_its_end_are_neither_leave_nor_join() {
     let world = World::new().await;
     let ingestor = world.ingestor();
     world.connected(1).await;
@@ -117,7 +117,7 @@ async fn an_outage_is_no_removal_and_a_known_server_no_new_one() {
 }
 
 #[tokio::test]
-async fn a_dispatch_sent_twice_is_forwarded_once() {
+async fn repeated_dispatch_is_forwarded_once() {
     let world = World::new().await;
     let ingestor = world.ingestor();
     world.connected(1).await;
@@ -135,9 +135,9 @@ async fn a_dispatch_sent_twice_is_forwarded_once() {
     world.finish(&[]).await;
 }
 
-/// The same event has the same id whoever receives it, so a resumed session repeats ids and not events.
+/// An event has the same id each time it is received, so a resumed session repeats ids and not events.
 #[tokio::test]
-async fn a_frame_that_cannot_be_read_is_asked_for_again() {
+async fn unreadable_frame_is_received_again_by_resume() {
     let world = World::new().await;
     let ingestor = world.ingestor();
     world.connected(1).await;

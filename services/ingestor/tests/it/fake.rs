@@ -52,20 +52,20 @@ impl Rest {
     }
 }
 
-/// A whole HTTP answer.
+/// A complete HTTP response.
 pub(crate) fn answer(status: &str, headers: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!("HTTP/1.1 {status}\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n{body}").into_bytes()
 }
 
-/// The answer of a Discord whose gateway is there.
+/// The response of a Discord with a reachable gateway.
 pub(crate) fn gateway_bot(url: &str, shards: u64) -> Vec<u8> {
     let limit = json!({ "total": 1_000, "remaining": 1_000, "reset_after": 1_000, "max_concurrency": 16 });
     let body = json!({ "url": url, "shards": shards, "session_start_limit": limit });
     answer("200 OK", "content-type: application/json\r\n", &body.to_string())
 }
 
-/// A gateway whose connections follow a script.
+/// A gateway that runs a script on each connection.
 pub(crate) struct Gateway {
     url: String,
     ops: Arc<Mutex<Vec<Value>>>,
@@ -127,7 +127,7 @@ impl Gateway {
     }
 }
 
-/// One connection.
+/// A connection of the gateway.
 pub(crate) struct Conversation {
     socket: WebSocketStream<TcpStream>,
     /// IDENTIFY or RESUME.

@@ -27,7 +27,7 @@ fn gaps(ingestor: &Ingestor, reason: &str) -> String {
 }
 
 #[tokio::test]
-async fn jump_of_the_sequence_numbers_is_counted_and_its_event_forwarded() {
+async fn sequence_gap_is_counted_and_its_event_forwarded() {
     let world = World::new().await;
     let gateway = Gateway::start(|_, mut connection| {
         async move {
@@ -48,9 +48,9 @@ async fn jump_of_the_sequence_numbers_is_counted_and_its_event_forwarded() {
     world.finish(&[]).await;
 }
 
-/// A number that is none, or goes back, for once: resuming brings the events that it hid.
+/// One sequence number out of range or lower than the last: RESUME replays the event.
 #[tokio::test]
-async fn impossible_sequence_number_is_resumed_before() {
+async fn sequence_number_out_of_range_causes_a_resume() {
     for odd in [1 << 63, u64::MAX, 1] {
         let world = World::new().await;
         let gateway = Gateway::start(move |_, mut connection| {
@@ -81,9 +81,9 @@ async fn impossible_sequence_number_is_resumed_before() {
     }
 }
 
-/// A session that stays so is given up, and its events are not taken for repeated ones.
+/// A session whose numbers stay invalid is given up, and its events do not count as repeated.
 #[tokio::test]
-async fn session_whose_sequence_numbers_stay_impossible_is_given_up() {
+async fn session_with_persistently_invalid_sequence_numbers_is_given_up() {
     let world = World::new().await;
     let gateway = Gateway::start(move |number, mut connection| {
         async move {
@@ -106,13 +106,13 @@ async fn session_whose_sequence_numbers_stay_impossible_is_given_up() {
     let session_is_new = async || ingestor.shard(0)["identified"] == 2 && ingestor.shard(0)["confirmed_seq"] == 3;
     eventually(session_is_new, "a second session").await;
     assert_eq!((gateway.count(2), gateway.count(6)), (2, 2));
-    // The jump to 50, and the end of the session.
+    // The gap before 50, and the lost session.
     assert_eq!(gaps(&ingestor, "sequence"), "2");
     ingestor.stop().await;
 }
 
 #[tokio::test]
-async fn impossible_sequence_number_of_ready_loses_nothing() {
+async fn sequence_number_out_of_range_in_ready_loses_nothing() {
     let world = World::new().await;
     let gateway = Gateway::start(|_, mut connection| {
         async move {
@@ -131,7 +131,7 @@ async fn impossible_sequence_number_of_ready_loses_nothing() {
 }
 
 #[tokio::test]
-async fn ready_without_a_resume_address_is_resumed_at_the_gateways() {
+async fn session_without_a_resume_url_is_resumed_at_the_gateways_url() {
     for d in [
         json!({ "session_id": "s" }),
         json!({ "session_id": "s", "resume_gateway_url": null }),
@@ -165,7 +165,7 @@ async fn ready_without_a_resume_address_is_resumed_at_the_gateways() {
     }
 }
 
-/// What a connection says at its end in `/health`.
+/// Waits for the reason of the last close in `/health`.
 async fn closes_with(interval: Value, frame: Option<&'static str>, words: &str) {
     let world = World::new().await;
     let gateway = Gateway::start_with(interval, move |_, mut connection| {
@@ -189,7 +189,7 @@ async fn closes_with(interval: Value, frame: Option<&'static str>, words: &str) 
 }
 
 #[tokio::test]
-async fn payload_that_cannot_be_read_is_named_by_its_op() {
+async fn unreadable_payload_is_named_by_its_opcode() {
     closes_with(json!("soon"), None, "the payload of op 10 cannot be read").await;
     closes_with(json!(60_000), Some("{\"op\":9,\"d\":\"no\"}"), "op 9").await;
     closes_with(json!(60_000), Some("{\"op\":9,\"d\":\"no\"}"), "expected a boolean").await;
@@ -201,9 +201,9 @@ async fn payload_that_cannot_be_read_is_named_by_its_op() {
     .await;
 }
 
-/// twilight panics at a heartbeat interval of zero, and may meet one while it closes.
+/// twilight panics at a heartbeat interval of zero, also while it closes.
 #[tokio::test]
-async fn panic_of_twilight_while_it_closes_ends_the_connection_alone() {
+async fn panic_of_twilight_during_close_ends_only_the_connection() {
     let world = World::new().await;
     let gateway = Gateway::start(|_, mut connection| {
         async move {
@@ -233,7 +233,7 @@ async fn panic_of_twilight_while_it_closes_ends_the_connection_alone() {
 
 /// 40 MiB in 40 KB: the connection ends before they are decompressed.
 #[tokio::test]
-async fn message_that_decompresses_to_too_much_ends_the_connection_alone() {
+async fn message_that_decompresses_to_too_much_ends_only_the_connection() {
     let world = World::new().await;
     let mut text = vec![b' '; 40 << 20];
     text.extend(b"{\"op\":11,\"d\":null}");

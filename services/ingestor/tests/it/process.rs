@@ -24,9 +24,9 @@ fn start(world: &World, health: &str) -> Process {
     Process::start_at(Path::new(PROGRAM), &[], variables)
 }
 
-/// SIGKILL at any moment: the next process resumes and replays what was not confirmed; the sets are equal.
+/// SIGKILL at any time: the next process resumes and receives unconfirmed events again; sent and published events are equal.
 #[tokio::test]
-async fn killed_again_and_again_it_misses_nothing_and_identifies_once() {
+async fn repeatedly_killed_ingestor_loses_nothing_and_identifies_once() {
     let world = World::new().await;
     let mut rounds = 0;
     let mut sent = 0;
@@ -58,7 +58,7 @@ async fn killed_again_and_again_it_misses_nothing_and_identifies_once() {
 
 /// A standby process takes over within seconds when the holder is killed.
 #[tokio::test]
-async fn a_standby_process_takes_over_from_a_killed_one() {
+async fn standby_process_takes_over_from_a_killed_one() {
     let world = World::new().await;
     let (first_health, second_health) = (free_address(), free_address());
     let mut first = start(&world, &first_health);
@@ -79,7 +79,7 @@ async fn a_standby_process_takes_over_from_a_killed_one() {
 }
 
 #[tokio::test]
-async fn a_wrong_environment_is_named_with_exit_code_78() {
+async fn invalid_environment_is_named_with_exit_code_78() {
     let process = Process::start_at(Path::new(PROGRAM), &[], [("SHARD_RANGE", "x"), ("INGESTOR_EVENT", "y")]);
     let (status, text) = process.output(Duration::from_secs(10)).await;
     assert_eq!(status.code(), Some(78));
@@ -94,7 +94,7 @@ async fn a_wrong_environment_is_named_with_exit_code_78() {
 }
 
 #[tokio::test]
-async fn a_fatal_close_ends_the_process_with_a_word() {
+async fn fatal_close_code_ends_the_process_with_its_reason() {
     let world = World::with(|options| options.privileged_intents = discord_emulator::gateway::Intents::empty()).await;
     let process = start(&world, &free_address());
     let (status, text) = process.output(Duration::from_secs(30)).await;
@@ -103,10 +103,10 @@ async fn a_fatal_close_ends_the_process_with_a_word() {
     assert!(!text.contains(&world.discord.token()), "the token is not logged");
 }
 
-/// 10,000 servers on four shards, every one announced, forwarded and confirmed, in well under the 50 MB that a process may
-/// have. The figure is printed.
+/// 10,000 servers on four shards, all published and confirmed, in less than the 50 MB that a process may
+/// use. The test prints the figure.
 #[tokio::test]
-async fn ten_thousand_servers_on_four_shards_fit_into_fifty_megabytes() {
+async fn ten_thousand_servers_on_four_shards_take_less_than_50_mb() {
     let world = World::with(|options| {
         options.shards = Some(4);
         options.traffic_kept = 0;
@@ -147,10 +147,10 @@ async fn ten_thousand_servers_on_four_shards_fit_into_fifty_megabytes() {
     assert!(process.ended(Duration::from_secs(20)).await.success());
 }
 
-/// The holder is stopped, its queue is deleted, and it wakes up with events in its socket: no event is published under two
+/// The holder is suspended, its queue is deleted, and it continues with events in its socket: no event is published under two
 /// sessions, and none is lost.
 #[tokio::test]
-async fn stopped_holder_whose_queue_was_deleted_publishes_nothing_twice() {
+async fn suspended_holder_whose_queue_was_deleted_publishes_nothing_twice() {
     let world = World::new().await;
     let (first, second) = (free_address(), free_address());
     let mut holder = start(&world, &first);
@@ -159,13 +159,13 @@ async fn stopped_holder_whose_queue_was_deleted_publishes_nothing_twice() {
     let mut standby = start(&world, &second);
     standby.ready(&second).await;
     world.joins(20);
-    holder.hang();
+    holder.suspend();
     world.delete_queue(&names::shard(0)).await;
     for _ in 0..10 {
         world.joins(20);
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    holder.go_on();
+    holder.resume();
     for _ in 0..10 {
         world.joins(20);
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -175,7 +175,7 @@ async fn stopped_holder_whose_queue_was_deleted_publishes_nothing_twice() {
     assert_eq!(sessions.len(), 1, "events of more than one session");
     assert_eq!(seqs(&got).len(), 420);
     assert_eq!(world.stats().identifies, 1);
-    // The value was written again: a new holder resumes.
+    // The state is stored again: a new holder resumes.
     world.joins(10);
     world.take_events(10).await;
     holder.kill().await;

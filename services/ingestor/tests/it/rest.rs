@@ -39,9 +39,9 @@ async fn rate_limit_is_waited_for(headers: &'static str, body: &'static str, lea
     ingestor.stop().await;
 }
 
-/// One request, and the next when Discord, or Cloudflare, allows it. twilight-http sent 50 a second.
+/// One request, and the next one when Discord or Cloudflare allows it. twilight-http sent 50 in a second.
 #[tokio::test]
-async fn every_rate_limit_of_the_gateways_address_is_waited_for() {
+async fn rate_limits_of_get_gateway_bot_are_respected() {
     let wait = Duration::from_secs(2);
     let html = "content-type: text/html\r\nserver: cloudflare\r\nretry-after: 2\r\n";
     tokio::join!(
@@ -53,9 +53,9 @@ async fn every_rate_limit_of_the_gateways_address_is_waited_for() {
     );
 }
 
-/// A wait that is longer than anything makes no sense is bounded, and can be left by SIGTERM.
+/// An excessive wait is bounded, and SIGTERM ends it.
 #[tokio::test]
-async fn stop_does_not_wait_for_a_rate_limit() {
+async fn stop_during_a_rate_limit_is_immediate() {
     let world = World::new().await;
     let rest = Rest::start(|_| answer("429 Too Many Requests", "retry-after: 1e300\r\n", "")).await;
     let ingestor = world.ingestor_with(&[("DISCORD_API_BASE", rest.base())]);
@@ -70,7 +70,7 @@ async fn stop_does_not_wait_for_a_rate_limit() {
 }
 
 #[tokio::test]
-async fn answer_that_is_too_long_or_no_answer_is_named_and_asked_for_again() {
+async fn oversized_or_missing_response_is_named_and_the_call_repeated() {
     let world = World::new().await;
     let gateway = world.discord.addresses().gateway.clone();
     let rest = Rest::start(move |number| match number {
@@ -94,7 +94,7 @@ async fn answer_that_is_too_long_or_no_answer_is_named_and_asked_for_again() {
 }
 
 #[tokio::test]
-async fn shards_that_cannot_be_are_refused_with_what_to_do() {
+async fn impossible_shard_counts_are_refused_with_the_correction() {
     for (shards, words) in [
         (4_294_967_295, "4294967295 shards"),
         (1 << 40, "Set SHARD_COUNT"),
@@ -104,15 +104,15 @@ async fn shards_that_cannot_be_are_refused_with_what_to_do() {
         let rest = Rest::start(move |_| gateway_bot("ws://127.0.0.1:9", shards)).await;
         let fatal = world
             .ingestor_with(&[("DISCORD_API_BASE", rest.base())])
-            .gives_up()
+            .fatal_error()
             .await;
         assert!(fatal.message.contains(words) && fatal.exit_code == 78, "{fatal}");
     }
 }
 
-/// The address that Discord named at the start is dead; the one that it names now serves.
+/// The gateway's URL at the start is unreachable; the present one is reachable.
 #[tokio::test]
-async fn gateway_address_that_fails_is_asked_for_again() {
+async fn unreachable_gateway_url_is_read_again() {
     let world = World::new().await;
     let gateway = world.discord.addresses().gateway.clone();
     let rest = Rest::start(move |number| gateway_bot(if number < 2 { "ws://127.0.0.1:9" } else { &gateway }, 1)).await;

@@ -33,7 +33,7 @@ fn arm(world: &World, kind: FaultKind, count: Option<u64>) -> u64 {
     world.discord.app().faults.arm(kind, when)
 }
 
-/// How many times an armed fault struck.
+/// How many times an armed fault occurred.
 fn struck(world: &World, fault: u64) -> u64 {
     let faults = world.discord.app().faults.list();
     faults.iter().find(|armed| armed.id == fault).unwrap().struck
@@ -41,7 +41,7 @@ fn struck(world: &World, fault: u64) -> u64 {
 
 async fn resume_that_fails_each_time_ends_in_a_new_session(answer: SessionAnswer) {
     let world = World::new().await;
-    let ingestor = world.impatient_ingestor(LIMITS);
+    let ingestor = world.ingestor_with_limits(LIMITS);
     ingestor.healthy_as("active").await;
     let old = world.discord.app().hub.sessions()[0].id.clone();
     let fault = arm(&world, FaultKind::GatewayResumeAnswer { answer }, None);
@@ -73,7 +73,7 @@ async fn resume_that_fails_each_time_ends_in_a_new_session(answer: SessionAnswer
 }
 
 #[tokio::test]
-async fn every_resume_that_fails_each_time_ends_in_a_new_session_and_a_counted_gap() {
+async fn persistently_failing_resume_ends_in_a_new_session_and_a_gap() {
     let tasks = ANSWERS.map(|answer| tokio::spawn(resume_that_fails_each_time_ends_in_a_new_session(answer)));
     for task in tasks {
         task.await.unwrap();
@@ -82,7 +82,7 @@ async fn every_resume_that_fails_each_time_ends_in_a_new_session_and_a_counted_g
 
 async fn resume_that_fails_for_a_while_keeps_the_session(answer: SessionAnswer) {
     let world = World::new().await;
-    let ingestor = world.impatient_ingestor(SessionLimits {
+    let ingestor = world.ingestor_with_limits(SessionLimits {
         give_up_after: Duration::from_secs(60),
         ..LIMITS
     });
@@ -99,19 +99,19 @@ async fn resume_that_fails_for_a_while_keeps_the_session(answer: SessionAnswer) 
 }
 
 #[tokio::test]
-async fn every_resume_that_fails_for_a_while_keeps_the_session() {
+async fn temporarily_failing_resume_keeps_the_session() {
     let tasks = ANSWERS.map(|answer| tokio::spawn(resume_that_fails_for_a_while_keeps_the_session(answer)));
     for task in tasks {
         task.await.unwrap();
     }
 }
 
-/// Each process makes fewer attempts than the limit allows; together they reach it.
+/// Each process makes fewer attempts than the limit; together they reach it.
 #[tokio::test]
 async fn restarts_continue_the_count_of_failed_resumes() {
     let world = World::new().await;
     let limits = SessionLimits { failures: 6, ..LIMITS };
-    let first = world.impatient_ingestor(limits);
+    let first = world.ingestor_with_limits(limits);
     first.healthy_as("active").await;
     let answer = SessionAnswer::Close(4000);
     let fault = arm(&world, FaultKind::GatewayResumeAnswer { answer }, None);
@@ -131,7 +131,7 @@ async fn restarts_continue_the_count_of_failed_resumes() {
             "the count began anew: {}",
             struck(&world, fault)
         );
-        ingestor = world.impatient_ingestor(limits);
+        ingestor = world.ingestor_with_limits(limits);
         processes += 1;
     }
     assert!(processes > 1, "one process reached the limit by itself");
@@ -143,11 +143,11 @@ async fn restarts_continue_the_count_of_failed_resumes() {
 }
 
 #[tokio::test]
-async fn identify_that_is_not_answered_is_sent_again() {
+async fn identify_without_ready_is_repeated() {
     for answer in [SessionAnswer::Silence, SessionAnswer::Reset, SessionAnswer::Close(4000)] {
         let world = World::new().await;
         let fault = arm(&world, FaultKind::GatewayIdentifyAnswer { answer }, Some(2));
-        let ingestor = world.impatient_ingestor(LIMITS);
+        let ingestor = world.ingestor_with_limits(LIMITS);
         ingestor.healthy_as("active").await;
         assert_eq!((struck(&world, fault), world.stats().identifies), (2, 1), "{answer:?}");
         world.joins(3);

@@ -6,7 +6,7 @@ use discord_emulator::gateway::Order;
 
 use crate::world::{World, ascending, seqs};
 
-/// After an order the session is resumed, and nothing is missed.
+/// After a command to the emulator the session is resumed, and no event is missed.
 async fn resumes_after(order: Order) {
     let world = World::new().await;
     let ingestor = world.ingestor();
@@ -25,7 +25,7 @@ async fn resumes_after(order: Order) {
 }
 
 #[tokio::test]
-async fn a_dropped_socket_is_resumed() {
+async fn dropped_socket_is_resumed() {
     resumes_after(Order::Drop).await;
 }
 
@@ -40,11 +40,11 @@ async fn op_9_true_is_resumed() {
 }
 
 #[tokio::test]
-async fn an_ordinary_close_code_is_resumed() {
+async fn resumable_close_code_is_resumed() {
     resumes_after(Order::Close(4000)).await;
 }
 
-/// After an order the session is gone: a new one, and a counted gap.
+/// After a command to the emulator the session is lost: a new one begins, and a gap is counted.
 async fn begins_anew_after(order: Order, reason: &str) {
     let world = World::new().await;
     let ingestor = world.ingestor();
@@ -79,12 +79,12 @@ async fn close_code_4009_begins_a_new_session() {
     begins_anew_after(Order::Close(4009), "close_code").await;
 }
 
-/// Leaves with a code that keeps the session; the next process resumes it, with what happened in between.
+/// The close code keeps the session; the next process resumes it and receives the events sent meanwhile.
 #[tokio::test]
-async fn a_restart_misses_nothing_and_identifies_no_second_time() {
+async fn restart_resumes_without_a_second_identify() {
     let world = World::with(|options| options.shards = Some(2)).await;
     let first = world.ingestor();
-    // Both sessions are known, and so kept: one whose READY nobody has read yet cannot be resumed by anybody.
+    // Both sessions are stored: a session whose READY was not received cannot be resumed.
     first.healthy_as("active").await;
     world.joins(10);
     first.stop().await;
@@ -112,7 +112,7 @@ async fn a_restart_misses_nothing_and_identifies_no_second_time() {
 }
 
 #[tokio::test]
-async fn a_dead_resume_host_is_replaced_by_the_first_address() {
+async fn unreachable_resume_host_is_replaced_by_the_gateways_url() {
     for mode in [DeadHost::Refuse, DeadHost::Hang] {
         let world = World::new().await;
         let ingestor = world.ingestor();
@@ -132,7 +132,7 @@ async fn a_dead_resume_host_is_replaced_by_the_first_address() {
 }
 
 #[tokio::test]
-async fn a_missing_heartbeat_acknowledgement_is_a_dead_connection() {
+async fn missing_heartbeat_acknowledgement_ends_the_connection() {
     let world = World::with(|options| options.heartbeat_interval_ms = 300).await;
     world.discord.app().faults.arm(
         FaultKind::GatewayNoHeartbeatAck,
@@ -151,7 +151,7 @@ async fn a_missing_heartbeat_acknowledgement_is_a_dead_connection() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_closes_at_once_is_not_met_in_a_hot_loop() {
+async fn gateway_that_closes_at_once_is_called_with_waits() {
     let world = World::new().await;
     let ingestor = world.ingestor();
     world.connected(1).await;
@@ -161,7 +161,7 @@ async fn a_gateway_that_closes_at_once_is_not_met_in_a_hot_loop() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    // For two seconds every connection is dropped as soon as it holds a session.
+    // For two seconds every connection is dropped as soon as it has a session.
     let _ = tokio::time::timeout(Duration::from_secs(2), closer).await;
     let resumes = world.stats().resumes;
     assert!((1..=8).contains(&resumes), "{resumes} resumes in two seconds");
@@ -170,9 +170,9 @@ async fn a_gateway_that_closes_at_once_is_not_met_in_a_hot_loop() {
     ingestor.stop().await;
 }
 
-/// One bucket, two shards of two processes: the second identify waits for the slot of the first.
+/// Two shards of two processes in one bucket: the second IDENTIFY waits for the slot.
 #[tokio::test]
-async fn identifies_of_one_bucket_wait_for_each_other_across_processes() {
+async fn identifies_of_one_bucket_are_spaced_across_processes() {
     let world = World::with(|options| {
         options.max_concurrency = 1;
         options.shards = Some(2);
@@ -189,7 +189,7 @@ async fn identifies_of_one_bucket_wait_for_each_other_across_processes() {
 }
 
 #[tokio::test]
-async fn an_exhausted_session_start_budget_is_waited_for_and_said() {
+async fn exhausted_session_start_limit_is_reported_and_waited_for() {
     let world = World::new().await;
     world.discord.app().hub.set_limits(None, Some(0), None);
     let ingestor = world.ingestor();
@@ -198,7 +198,7 @@ async fn an_exhausted_session_start_budget_is_waited_for_and_said() {
             .as_str()
             .is_some_and(|why| why.contains("Waiting"))
     };
-    eventually(says, "the ingestor to say that it waits").await;
+    eventually(says, "the ingestor to report that it waits").await;
     assert_eq!(ingestor.document()["components"]["identify"]["status"], "degraded");
     assert_eq!(
         (world.stats().identifies, world.discord.app().hub.connections()),

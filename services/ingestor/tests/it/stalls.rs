@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::world::{Ingestor, World, ascending, seqs};
 
-/// Calls the broker's management.
+/// Calls the broker's management API.
 async fn manage(method: Method, path: &str, body: &Value) {
     let base: Url = required_variable("RABBITMQ_MANAGEMENT_URL").parse().unwrap();
     let mut url = base.join(path).unwrap();
@@ -29,11 +29,11 @@ fn broker(ingestor: &Ingestor) -> (String, String) {
 }
 
 #[tokio::test]
-async fn deleted_exchange_is_declared_again_and_loses_nothing() {
+async fn deleted_exchange_is_declared_again_and_nothing_is_lost() {
     let world = World::new().await;
     let ingestor = world.ingestor();
     ingestor.healthy_as("active").await;
-    let channel = world.link.live().await.unwrap().channel().await.unwrap();
+    let channel = world.connection.current().await.unwrap().channel().await.unwrap();
     for _ in 0..3 {
         world.joins(20);
         let options = ExchangeDeleteOptions::default();
@@ -49,7 +49,7 @@ async fn deleted_exchange_is_declared_again_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn missing_permission_is_named_degraded_and_then_down() {
+async fn missing_permission_is_named_as_degraded_and_then_down() {
     let world = World::new().await;
     let ingestor = world.ingestor();
     ingestor.healthy_as("active").await;
@@ -60,8 +60,8 @@ async fn missing_permission_is_named_degraded_and_then_down() {
         manage(Method::PUT, &path, &rights).await;
     };
     permit("^(amq.default|arrakis.ingestor.*)$").await;
-    // A channel remembers what it was allowed.
-    world.proxy.cut();
+    // A channel caches permissions.
+    world.proxy.close_connections();
     world.joins(10);
     for status in ["degraded", "down"] {
         let said = async || {
@@ -80,7 +80,7 @@ async fn missing_permission_is_named_degraded_and_then_down() {
 }
 
 #[tokio::test]
-async fn refused_interactions_are_named_and_member_events_go_on() {
+async fn refused_interactions_are_named_and_member_events_are_published() {
     let world = World::new().await;
     let ingestor = world.ingestor_with(&[("INGESTOR_WINDOW", "8")]);
     ingestor.healthy_as("active").await;

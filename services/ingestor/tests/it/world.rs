@@ -1,8 +1,8 @@
-//! A Discord, a virtual host, and ingestors between them.
+//! An emulated Discord, a virtual host, and ingestors between them.
 
 use std::collections::HashSet;
 
-use arrakis_broker::{Link, Priorities, Settings, Topology};
+use arrakis_broker::{BrokerConnection, BrokerSettings, Priorities, Topology};
 use arrakis_config::{Reader, Service, Source};
 use arrakis_contracts::{Labels, names};
 use arrakis_ingestor::{Config, SessionLimits};
@@ -17,7 +17,7 @@ use lapin::options::{BasicGetOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use tokio::task::JoinHandle;
 
-/// People who may join; the first of them is a member from the start.
+/// Users who may join; the first of them is a member from the start.
 const PEOPLE: u64 = 6_000;
 
 pub(crate) struct World {
@@ -25,11 +25,11 @@ pub(crate) struct World {
     pub(crate) vhost: TestVhost,
     /// Between the ingestors and the broker.
     pub(crate) proxy: FaultProxy,
-    pub(crate) link: Link,
+    pub(crate) connection: BrokerConnection,
     next_person: std::sync::atomic::AtomicU64,
 }
 
-/// A message as it lies in a queue.
+/// A message of a queue.
 #[derive(Debug, Clone)]
 pub(crate) struct Got {
     pub(crate) routing_key: String,
@@ -46,11 +46,11 @@ impl World {
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut Options)) -> Self {
-        arrakis_runtime::install_crypto();
+        arrakis_runtime::install_crypto_provider();
         if let Some(filter) = std::env::var("RUST_LOG").ok().and_then(|filter| filter.parse().ok()) {
             let _ = arrakis_telemetry::init_logs(arrakis_telemetry::LogFormat::Text, filter);
         }
-        // Many shards identify at once unless a test is about that: a bucket waits five seconds between two.
+        // Shards identify at the same time unless a test is about that: a bucket allows one IDENTIFY in five seconds.
         let mut options = Options {
             max_concurrency: 16,
             shards: Some(1),
@@ -64,12 +64,12 @@ impl World {
         });
         let vhost = TestVhost::create().await;
         let proxy = FaultProxy::start(&vhost.url()).await;
-        let link = Link::open(&Settings::new(vhost.url()), "test");
+        let connection = BrokerConnection::open(&BrokerSettings::new(vhost.url()), "test");
         Self {
             discord,
             vhost,
             proxy,
-            link,
+            connection,
             next_person: 1.into(),
         }
     }
@@ -79,7 +79,7 @@ impl World {
         vec![
             ("DISCORD_TOKEN", self.discord.token()),
             ("DISCORD_API_BASE", self.discord.addresses().rest.clone()),
-            ("AMQP_URL", self.proxy.in_front_of(&self.vhost.url())),
+            ("AMQP_URL", self.proxy.proxied_url(&self.vhost.url())),
         ]
     }
 
@@ -91,8 +91,8 @@ impl World {
         Ingestor::start(self.config(changes))
     }
 
-    /// An ingestor that gives a session up soon.
-    pub(crate) fn impatient_ingestor(&self, limits: SessionLimits) -> Ingestor {
+    /// An ingestor with these limits on attempts to resume a session.
+    pub(crate) fn ingestor_with_limits(&self, limits: SessionLimits) -> Ingestor {
         let mut config = self.config(&[]);
         config.limits = limits;
         Ingestor::start(config)
@@ -109,7 +109,7 @@ impl World {
         load::guild_id(0)
     }
 
-    /// A new person joins the server with this number; answers nothing: the event tells.
+    /// A new user joins the server with this number.
     pub(crate) fn join(&self, guild: u64) {
         let number = self.next_person.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let joined = |state: &mut State| state.join(load::guild_id(guild), load::person_id(number));
@@ -134,7 +134,7 @@ impl World {
     /// Takes everything out of a queue until there are `count` different events in it, without those that an identify
     /// brings.
     pub(crate) async fn take(&self, queue: &str, count: usize) -> Vec<Got> {
-        let channel = self.link.live().await.unwrap().channel().await.unwrap();
+        let channel = self.connection.current().await.unwrap().channel().await.unwrap();
         let mut all: Vec<Got> = Vec::new();
         let mut seen = HashSet::new();
         let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
@@ -169,7 +169,7 @@ impl World {
 
     /// Deletes a queue, as an operator might.
     pub(crate) async fn delete_queue(&self, queue: &str) {
-        let channel = self.link.live().await.unwrap().channel().await.unwrap();
+        let channel = self.connection.current().await.unwrap().channel().await.unwrap();
         channel
             .queue_delete(queue.into(), QueueDeleteOptions::default())
             .await
@@ -177,9 +177,9 @@ impl World {
         let _ = channel.close(200, "done".into()).await;
     }
 
-    /// Messages that lie ready in a queue; 0 where there is no such queue.
+    /// Number of messages that are ready in a queue; 0 if there is no such queue.
     pub(crate) async fn count(&self, queue: &str) -> u32 {
-        let channel = self.link.live().await.unwrap().channel().await.unwrap();
+        let channel = self.connection.current().await.unwrap().channel().await.unwrap();
         let options = QueueDeclareOptions {
             passive: true,
             ..QueueDeclareOptions::durable()
@@ -192,7 +192,7 @@ impl World {
         declared.message_count()
     }
 
-    /// Ends the test: fails it when messages are left that it does not expect. Servers that an identify brings may lie there.
+    /// Ends the test: fails it when unexpected messages are left. Events of servers after an IDENTIFY are allowed.
     pub(crate) async fn finish(self, expected: &[&str]) {
         for queue in Topology::new(Priorities::Classic).queues {
             if !expected.contains(&queue.name.as_str()) && queue.name != names::EVENTS_GUILD {
@@ -270,18 +270,18 @@ impl Ingestor {
         self.runtime.health.document("arrakis-ingestor", "test")
     }
 
-    /// Waits until `/health` says so.
+    /// Waits until `/health` reports this role and healthy components.
     pub(crate) async fn healthy_as(&self, role: &str) {
-        let says = async || {
+        let healthy = async || {
             let document = self.document();
-            // Memory of a test process is not the ingestor's.
+            // The memory of the test process is not checked.
             let up = |name: &str| document["components"][name]["status"] == "up";
             document["role"] == role && up("broker") && up("gateway")
         };
-        eventually(says, format!("a healthy ingestor as {role}")).await;
+        eventually(healthy, format!("a healthy ingestor as {role}")).await;
     }
 
-    /// One shard's part of `/health`.
+    /// The entry of a shard in `/health`.
     pub(crate) fn shard(&self, shard: usize) -> serde_json::Value {
         self.document()["shards"][shard].clone()
     }
@@ -295,7 +295,7 @@ impl Ingestor {
         eventually(confirmed, format!("sequence number {seq} to be confirmed")).await;
     }
 
-    /// SIGTERM, as it reaches the service.
+    /// Stops the ingestor as SIGTERM does.
     pub(crate) async fn stop(self) {
         self.runtime.shutdown.soft.cancel();
         tokio::time::timeout(std::time::Duration::from_secs(20), self.task)
@@ -305,8 +305,8 @@ impl Ingestor {
             .unwrap();
     }
 
-    /// Waits for it to give up.
-    pub(crate) async fn gives_up(self) -> Fatal {
+    /// Waits for it to end with a fatal error.
+    pub(crate) async fn fatal_error(self) -> Fatal {
         let ended = tokio::time::timeout(std::time::Duration::from_secs(20), self.task)
             .await
             .unwrap()
@@ -315,7 +315,7 @@ impl Ingestor {
     }
 }
 
-/// Sequence numbers without repetitions, in their first order.
+/// Sequence numbers without repetitions, in the order of their first occurrence.
 pub(crate) fn seqs(got: &[Got]) -> Vec<u64> {
     let mut seen = HashSet::new();
     got.iter()
@@ -324,7 +324,7 @@ pub(crate) fn seqs(got: &[Got]) -> Vec<u64> {
         .collect()
 }
 
-/// Whether numbers only grow.
+/// Whether the numbers are strictly ascending.
 pub(crate) fn ascending(numbers: &[u64]) -> bool {
     numbers.is_sorted_by(|a, b| a < b)
 }

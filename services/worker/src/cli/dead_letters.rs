@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use arrakis_broker::{DeadLetters as Letters, Publisher, Selection, Settings};
-use arrakis_contracts::dead_letter::REPLAYABLE;
+use arrakis_broker::{BrokerSettings, DeadLetterSelection, DeadLetters as Letters, Publisher};
+use arrakis_contracts::dead_letter::MAX_REPLAY_AGE;
 use arrakis_contracts::{DeadLetter, redact};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -61,11 +61,11 @@ pub(super) struct Which {
 }
 
 impl Which {
-    fn selection(&self) -> Selection {
+    fn selection(&self) -> DeadLetterSelection {
         match (&self.id, &self.kind) {
-            (Some(id), _) => Selection::One(id.clone()),
-            (None, Some(kind)) => Selection::Kind(kind.clone()),
-            (None, None) => Selection::All,
+            (Some(id), _) => DeadLetterSelection::Id(id.clone()),
+            (None, Some(kind)) => DeadLetterSelection::Kind(kind.clone()),
+            (None, None) => DeadLetterSelection::All,
         }
     }
 }
@@ -79,7 +79,7 @@ impl Which {
 
 impl DeadLetters {
     pub(super) fn run(self) -> ExitCode {
-        with_config(Settings::read, |settings| async move {
+        with_config(BrokerSettings::read, |settings| async move {
             let (link, _live) = connect(&settings).await?;
             let letters = Letters::new(Publisher::new(link.clone()));
             let done = self.with(&letters).await;
@@ -181,7 +181,7 @@ fn header(value: &arrakis_contracts::labels::HeaderValue) -> Value {
 async fn replay(letters: &Letters, which: &Which) -> anyhow::Result<ExitCode> {
     let done = letters.replay(&which.selection()).await?;
     say(format_args!("{} replayed", done.replayed));
-    for id in &done.homeless {
+    for id in &done.queue_missing {
         say(format_args!(
             "{} stays: the queue it came from does not exist (any more)",
             printable(id)
@@ -192,24 +192,24 @@ async fn replay(letters: &Letters, which: &Which) -> anyhow::Result<ExitCode> {
             "{} stays: it was first received more than {} days ago, and what it has done already may no longer be known, so \
              that handling it again could do it twice",
             printable(id),
-            REPLAYABLE.as_secs() / 86_400
+            MAX_REPLAY_AGE.as_secs() / 86_400
         ));
     }
-    for id in &done.unanswerable {
+    for id in &done.reply_expired {
         say(format_args!(
             "{} stays: Discord accepts a reply to an interaction for 15 minutes, and this one is older; its member has to run the \
              command again. Remove the letter with `arrakis-worker dead-letters purge {0} --yes`",
             printable(id)
         ));
     }
-    for (id, queue) in &done.misplaced {
+    for (id, queue) in &done.not_replayable {
         say(format_args!(
             "{} stays: it names the queue {}, and letters go back to queues of events, jobs and interactions only",
             printable(id),
             printable(queue)
         ));
     }
-    let staying = done.homeless.len() + done.too_old.len() + done.unanswerable.len() + done.misplaced.len();
+    let staying = done.queue_missing.len() + done.too_old.len() + done.reply_expired.len() + done.not_replayable.len();
     if done.replayed == 0 && staying == 0 && which.id.is_some() {
         say("no dead letter has this id");
         return Ok(ExitCode::FAILURE);

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use arrakis_causes::causes;
 use arrakis_config::{EXIT_CODE, Reader, Service, Source};
 use arrakis_db::DbError;
-use arrakis_runtime::{Threads, install_crypto};
+use arrakis_runtime::{Threads, install_crypto_provider};
 use clap::{Parser, Subcommand};
 
 use self::output::say;
@@ -69,7 +69,7 @@ where
             return ExitCode::from(EXIT_CODE);
         }
     };
-    install_crypto();
+    install_crypto_provider();
     let done = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

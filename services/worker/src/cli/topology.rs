@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use arrakis_broker::{Link, LinkState, Live, Settings, Topology as Objects};
+use arrakis_broker::{AmqpConnection, BrokerConnection, BrokerSettings, ConnectionState, Topology as Objects};
 use arrakis_config::variables::AMQP_PRIORITIES;
 use clap::Subcommand;
 use serde_json::json;
@@ -38,8 +38,8 @@ pub(super) enum Topology {
 impl Topology {
     pub(super) fn run(self) -> ExitCode {
         match self {
-            Self::Declare => with_config(Settings::read, declare),
-            Self::Check { json } => with_config(Settings::read, move |settings| check(settings, json)),
+            Self::Declare => with_config(BrokerSettings::read, declare),
+            Self::Check { json } => with_config(BrokerSettings::read, move |settings| check(settings, json)),
             Self::Print { json } => with_config(
                 |reader| reader.defaulted(&AMQP_PRIORITIES),
                 move |priorities| async move {
@@ -56,7 +56,7 @@ impl Topology {
     }
 }
 
-async fn declare(settings: Settings) -> anyhow::Result<ExitCode> {
+async fn declare(settings: BrokerSettings) -> anyhow::Result<ExitCode> {
     let (link, live) = connect(&settings).await?;
     let objects = Objects::new(settings.priorities);
     objects.declare(&live).await?;
@@ -70,7 +70,7 @@ async fn declare(settings: Settings) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn check(settings: Settings, json: bool) -> anyhow::Result<ExitCode> {
+async fn check(settings: BrokerSettings, json: bool) -> anyhow::Result<ExitCode> {
     let (link, live) = connect(&settings).await?;
     let missing = Objects::new(settings.priorities).check(&live).await?;
     link.close().await;
@@ -90,11 +90,11 @@ async fn check(settings: Settings, json: bool) -> anyhow::Result<ExitCode> {
 }
 
 /// Connects, or says why it does not succeed.
-pub(super) async fn connect(settings: &Settings) -> anyhow::Result<(Link, Arc<Live>)> {
-    let link = Link::open(settings, "arrakis-worker tool");
-    let Ok(live) = tokio::time::timeout(PATIENCE, link.live()).await else {
+pub(super) async fn connect(settings: &BrokerSettings) -> anyhow::Result<(BrokerConnection, Arc<AmqpConnection>)> {
+    let link = BrokerConnection::open(settings, "arrakis-worker tool");
+    let Ok(live) = tokio::time::timeout(PATIENCE, link.current()).await else {
         let why = match link.state() {
-            LinkState::Connecting { why } | LinkState::Blocked { why } => why,
+            ConnectionState::Connecting { reason: why } | ConnectionState::Blocked { reason: why } => why,
             state => format!("{state:?}"),
         };
         bail!("the broker of AMQP_URL does not answer: {why}");

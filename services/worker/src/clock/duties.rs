@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use arrakis_broker::Link;
+use arrakis_broker::BrokerConnection;
 use arrakis_contracts::{JobKind, dead_letter};
 use arrakis_db::CommunityId;
 use time::OffsetDateTime;
@@ -29,7 +29,7 @@ const AT_ONCE: u32 = 100;
 /// Commands are registered again after a failure.
 const REGISTER_AGAIN: Duration = Duration::from_secs(30);
 /// Claims of the inbox outlive every event that may be handled again.
-const CLAIMS_KEPT: time::Duration = time::Duration::seconds(dead_letter::CLAIMS_KEPT.as_secs().cast_signed());
+const CLAIM_RETENTION: time::Duration = time::Duration::seconds(dead_letter::CLAIM_RETENTION.as_secs().cast_signed());
 /// Ended jobs are kept for those who ask what happened.
 const JOBS_KEPT: time::Duration = time::Duration::days(30);
 
@@ -42,11 +42,11 @@ pub struct Duties {
 
 impl Duties {
     /// Does them for as long as it is polled.
-    pub(super) async fn run(mut self, services: &Services, commands: &Commands, link: &Link) {
+    pub(super) async fn run(mut self, services: &Services, commands: &Commands, link: &BrokerConnection) {
         tokio::join!(register(services, commands), self.timed(services, link));
     }
 
-    async fn timed(&mut self, services: &Services, link: &Link) {
+    async fn timed(&mut self, services: &Services, link: &BrokerConnection) {
         let mut walked: Option<tokio::time::Instant> = None;
         know_the_time(services).await;
         loop {
@@ -85,13 +85,13 @@ impl Duties {
         }
         for (_, community) in services.database.routes().await? {
             let mut tx = services.database.tenant(community).await?;
-            tx.prune_claims(now - CLAIMS_KEPT).await?;
+            tx.prune_claims(now - CLAIM_RETENTION).await?;
             tx.jobs().prune(now - JOBS_KEPT).await?;
             tx.profiles().prune_activity(now).await?;
             tx.commit().await?;
         }
         let mut tx = services.database.global().await?;
-        tx.prune_claims(now - CLAIMS_KEPT).await?;
+        tx.prune_claims(now - CLAIM_RETENTION).await?;
         tx.jobs().prune(now - JOBS_KEPT).await?;
         tx.commit().await?;
         self.pruned = Some(now.date());
@@ -127,7 +127,7 @@ async fn register(services: &Services, commands: &Commands) {
 ///
 /// # Errors
 /// When Postgres is away; the next walk finds the rest.
-pub async fn publish_lost(services: &Services, link: &Link, now: OffsetDateTime) -> Result<(), Failure> {
+pub async fn publish_lost(services: &Services, link: &BrokerConnection, now: OffsetDateTime) -> Result<(), Failure> {
     let mut empty = Vec::new();
     for handler in jobs::all() {
         let kind = handler.kind();

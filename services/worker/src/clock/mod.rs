@@ -9,9 +9,9 @@ mod duties;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrakis_broker::Link;
+use arrakis_broker::BrokerConnection;
 use arrakis_config::Secret;
-use arrakis_db::{Leader, Leadership};
+use arrakis_db::{LeaderElection, Leadership};
 use tokio_util::sync::CancellationToken;
 
 pub use duties::{Duties, publish_lost};
@@ -28,12 +28,12 @@ const REST: Duration = Duration::from_secs(2);
 pub async fn run(
     services: Arc<Services>,
     commands: Arc<Commands>,
-    link: Link,
+    link: BrokerConnection,
     database_url: Secret,
     stop: CancellationToken,
 ) {
     while !stop.is_cancelled() {
-        match Leader::candidate(&database_url, Leadership::Clock).await {
+        match LeaderElection::connect(&database_url, Leadership::ScheduledJobs).await {
             Ok(leader) => Box::pin(stand(&services, &commands, &link, leader, &stop)).await,
             Err(error) => tracing::warn!(%error, "cannot stand for leader"),
         }
@@ -46,9 +46,15 @@ pub async fn run(
 }
 
 /// Until the connection is lost or we are told to stop.
-async fn stand(services: &Services, commands: &Commands, link: &Link, mut leader: Leader, stop: &CancellationToken) {
+async fn stand(
+    services: &Services,
+    commands: &Commands,
+    link: &BrokerConnection,
+    mut leader: LeaderElection,
+    stop: &CancellationToken,
+) {
     loop {
-        match leader.leads().await {
+        match leader.try_lead().await {
             Ok(true) => break,
             Ok(false) => {}
             Err(error) => {
@@ -76,10 +82,10 @@ async fn stand(services: &Services, commands: &Commands, link: &Link, mut leader
 }
 
 /// Asks for as long as the lock is held; answers why it is not any more.
-async fn keep(leader: &mut Leader) -> String {
+async fn keep(leader: &mut LeaderElection) -> String {
     loop {
         tokio::time::sleep(ASK_EVERY).await;
-        match leader.leads().await {
+        match leader.try_lead().await {
             Ok(true) => {}
             Ok(false) => return "the lock is another's".to_owned(),
             Err(error) => return error.to_string(),

@@ -113,7 +113,7 @@ async fn cached(
             .leaderboard(token, leaderboard::offset(number), PAGE_SIZE)
             .await
     };
-    Ok(services.cache.through(&key, PAGE_TTL, read).await?)
+    Ok(services.cache.get_or_load(&key, PAGE_TTL, read).await?)
 }
 
 /// Tiers by the ranking that is shown, not by the last evaluation: a line must not contradict itself between two syncs.

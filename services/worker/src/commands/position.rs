@@ -29,7 +29,7 @@ impl Command for Position {
             .tx()
             .await?
             .profiles()
-            .ranking_place(token, user, Zones::STANDARD)
+            .ranking_position(token, user, Zones::STANDARD)
             .await?;
         let rank = place.standing.rank.map(Rank::get);
         let shown = position::Position {

@@ -1,6 +1,6 @@
 //! `/profile`: a member's card, one's own or another's.
 
-use arrakis_db::{Measurable, UserId};
+use arrakis_db::{EvaluationInput, UserId};
 use async_trait::async_trait;
 use twilight_util::builder::command::UserBuilder;
 
@@ -38,11 +38,11 @@ impl Command for Profile {
         let token = &community.record.token_profile;
         let now = context.services.now();
         let mut tx = context.tx().await?;
-        let early = community.theme.early();
-        let measurable = tx.profiles().measurable(token, subject.user, now, early).await?;
+        let early = community.theme.early_member_limit();
+        let evaluation_input = tx.profiles().evaluation_input(token, subject.user, now, early).await?;
         let record = context.services.profile(&mut tx, community.id(), subject.user).await?;
         let record = record.filter(|record| record.left_at.is_none());
-        let (Some(record), Some(Measurable { member, facts })) = (record, measurable) else {
+        let (Some(record), Some(EvaluationInput { member, facts })) = (record, evaluation_input) else {
             return Err(unknown(&subject).into());
         };
         let scene = context.scene()?;

@@ -20,7 +20,7 @@ impl Command for Stats {
         let community = context.community()?;
         let token = &community.record.token_profile;
         let mut tx = context.tx().await?;
-        let numbers = tx.profiles().numbers().await?;
+        let numbers = tx.profiles().counts().await?;
         let wallets = tx.eligibility().holder_count(token).await?;
         let entry = tx.eligibility().entry_threshold(token, Zones::STANDARD).await?;
         let shown = stats::Stats {

@@ -5,7 +5,7 @@
 //!
 //! Twice is safe: the profile is written under the inbox's claim, and a role that is there is not given again.
 
-use arrakis_db::Join;
+use arrakis_db::JoinOutcome;
 use async_trait::async_trait;
 
 use super::member::{Member, repair_roles};
@@ -56,13 +56,13 @@ impl EventHandler for MemberJoin {
         if tx.claim(event.id()).await?
             && tx
                 .profiles()
-                .join_told(user, member.name(), joined_at, Some(event.told()))
+                .join_by_event(user, member.name(), joined_at, Some(event.told()))
                 .await?
-                == Join::Stale
+                == JoinOutcome::Stale
             && seems_gone
         {
             tx.profiles()
-                .found(user, member.name(), joined_at, event.told())
+                .confirm_present(user, member.name(), joined_at, event.told())
                 .await?;
         }
         let measured = measure(&mut tx, &community, user, services.now()).await?;

@@ -69,7 +69,7 @@ impl EventHandler for MemberLeave {
             }
         }
         let (name, at) = (body.user.name(), event.at());
-        if tx.claim(event.id()).await? && tx.profiles().leave_told(user, name, at, event.told()).await? {
+        if tx.claim(event.id()).await? && tx.profiles().leave_by_event(user, name, at, event.told()).await? {
             let subject = user.to_string();
             tx.audit(&NewAuditEntry {
                 actor: Actor::System("events".to_owned()),

@@ -67,7 +67,9 @@ async fn follow(
     let measured = if joined {
         let joined_at = member.joined_at.unwrap_or_else(|| event.at());
         let told = Some(event.told());
-        tx.profiles().join_told(user, member.name(), joined_at, told).await?;
+        tx.profiles()
+            .join_by_event(user, member.name(), joined_at, told)
+            .await?;
         measure(&mut tx, community, user, services.now()).await?
     } else {
         known

@@ -39,7 +39,7 @@ impl EventHandler for MessageCreate {
             return Ok(Effect::Nothing("the server is not onboarded"));
         };
         let user = user_id(body.author.id)?;
-        tx.commit_counted(event.id(), user, Activity::Message, event.at())
+        tx.count_once_and_commit(event.id(), user, Activity::Message, event.at())
             .await?;
         Ok(Effect::Done)
     }

@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 use arrakis_broker::{Delivery, Handler, Verdict};
 use arrakis_contracts::Labels;
-use arrakis_contracts::dead_letter::{DeadReason, HANDLED_AGAIN};
-use arrakis_db::{Told, patiently};
+use arrakis_contracts::dead_letter::{DeadLetterReason, MAX_REDELIVERY_AGE};
+use arrakis_db::{GatewayPosition, with_connection_wait};
 use arrakis_runtime::fail_point;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -80,10 +80,10 @@ impl Event {
     }
 
     /// Its place in the gateway's order.
-    pub fn told(&self) -> Told<'_> {
-        Told {
+    pub fn told(&self) -> GatewayPosition<'_> {
+        GatewayPosition {
             session: &self.labels.session,
-            seq: self.labels.seq,
+            sequence: self.labels.seq,
         }
     }
 
@@ -174,7 +174,7 @@ impl Handler for Events {
             return expired(&event);
         }
         let handled = self.handle_one(&event).instrument(span.clone());
-        let verdict = patiently(POSTGRES_WAIT, handled).await;
+        let verdict = with_connection_wait(POSTGRES_WAIT, handled).await;
         let took = delivery.received().elapsed();
         span.record("duration_ms", u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
         verdict
@@ -253,27 +253,27 @@ impl Events {
 
 /// Whether the claims of an event that may have been handled before could be forgotten.
 fn is_expired(event: &Event, now: OffsetDateTime) -> bool {
-    now - event.at() >= HANDLED_AGAIN
+    now - event.at() >= MAX_REDELIVERY_AGE
 }
 
 fn expired(event: &Event) -> Verdict {
     Verdict::DeadLetter {
-        reason: DeadReason::Expired,
+        reason: DeadLetterReason::Expired,
         error: format!(
             "first received at {} and perhaps handled before; what it has done already is known for {} days, so it is not handled \
              again",
             event.at(),
-            HANDLED_AGAIN.as_secs() / 86_400
+            MAX_REDELIVERY_AGE.as_secs() / 86_400
         ),
     }
 }
 
 fn parked(error: String) -> Verdict {
     if fail_point::skips("worker.guard.unreadable") {
-        return Verdict::GiveBack;
+        return Verdict::Requeue;
     }
     Verdict::DeadLetter {
-        reason: DeadReason::Unreadable,
+        reason: DeadLetterReason::Unreadable,
         error,
     }
 }

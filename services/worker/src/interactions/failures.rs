@@ -6,7 +6,7 @@
 //! that fail.
 
 use arrakis_broker::Verdict;
-use arrakis_contracts::dead_letter::DeadReason;
+use arrakis_contracts::dead_letter::DeadLetterReason;
 
 use super::deliver;
 use super::in_flight::InFlight;
@@ -24,7 +24,7 @@ pub(super) async fn deferred_failed(in_flight: InFlight<'_>, entry: &CommandEntr
     }
     match failure {
         Failure::Drop(why) => Handled::dropped("dropped", why),
-        Failure::Permanent(_) => give_up(in_flight, entry, DeadReason::Permanent, &failure).await,
+        Failure::Permanent(_) => give_up(in_flight, entry, DeadLetterReason::Permanent, &failure).await,
         Failure::Retry(_) if received.retry_is_in_time() => {
             // A message with a component shows no "thinking…" and is not changed.
             let shows_thinking = matches!(in_flight.response_mode(entry), ResponseMode::Deferred { .. });
@@ -33,11 +33,16 @@ pub(super) async fn deferred_failed(in_flight: InFlight<'_>, entry: &CommandEntr
             }
             Handled::retry(failure.to_string())
         }
-        Failure::Retry(_) => give_up(in_flight, entry, DeadReason::Exhausted, &failure).await,
+        Failure::Retry(_) => give_up(in_flight, entry, DeadLetterReason::Exhausted, &failure).await,
     }
 }
 
-async fn give_up(in_flight: InFlight<'_>, entry: &CommandEntry, reason: DeadReason, failure: &Failure) -> Handled {
+async fn give_up(
+    in_flight: InFlight<'_>,
+    entry: &CommandEntry,
+    reason: DeadLetterReason,
+    failure: &Failure,
+) -> Handled {
     show_failure(in_flight, entry).await;
     Handled {
         outcome: "failed",
@@ -56,8 +61,8 @@ pub(super) async fn immediate_failed(in_flight: InFlight<'_>, failure: Failure) 
     }
     let reason = match failure {
         Failure::Drop(why) => return Handled::dropped("dropped", why),
-        Failure::Permanent(_) => DeadReason::Permanent,
-        Failure::Retry(_) => DeadReason::Exhausted,
+        Failure::Permanent(_) => DeadLetterReason::Permanent,
+        Failure::Retry(_) => DeadLetterReason::Exhausted,
     };
     Handled {
         outcome: "failed",

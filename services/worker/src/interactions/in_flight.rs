@@ -1,7 +1,7 @@
 //! One interaction with what each stage of the pipeline needs.
 
 use arrakis_broker::Verdict;
-use arrakis_contracts::dead_letter::DeadReason;
+use arrakis_contracts::dead_letter::DeadLetterReason;
 use arrakis_runtime::fail_point;
 
 use super::received::{Handled, Received};
@@ -66,7 +66,7 @@ impl<'a> InFlight<'a> {
         Handled {
             outcome,
             verdict: Verdict::DeadLetter {
-                reason: DeadReason::Expired,
+                reason: DeadLetterReason::Expired,
                 error: format!("replayed, but Discord accepts no reply to this interaction any more: {why}"),
             },
         }

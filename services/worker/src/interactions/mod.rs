@@ -19,7 +19,7 @@ mod undecodable;
 use std::sync::Arc;
 
 use arrakis_broker::{Delivery, Handler, Verdict};
-use arrakis_contracts::dead_letter::DeadReason;
+use arrakis_contracts::dead_letter::DeadLetterReason;
 use arrakis_runtime::fail_point;
 use tracing::{Instrument, field, info_span};
 use twilight_model::guild::Permissions;
@@ -48,11 +48,11 @@ impl Handler for Interactions {
             Ok(received) => received,
             Err(undecodable) => {
                 if fail_point::skips("worker.guard.unreadable") {
-                    return Verdict::GiveBack;
+                    return Verdict::Requeue;
                 }
                 undecodable::notify_member(&self.services, &undecodable).await;
                 return Verdict::DeadLetter {
-                    reason: DeadReason::Unreadable,
+                    reason: DeadLetterReason::Unreadable,
                     error: undecodable.why,
                 };
             }

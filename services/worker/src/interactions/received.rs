@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use arrakis_broker::{Delivery, MAX_ATTEMPTS, Verdict};
 use arrakis_contracts::Labels;
-use arrakis_contracts::dead_letter::DeadReason;
+use arrakis_contracts::dead_letter::DeadLetterReason;
 use arrakis_contracts::names::RETRY_SECONDS;
 use arrakis_discord::{Calls, Error};
 use arrakis_runtime::fail_point;
@@ -127,7 +127,7 @@ impl Handled {
         Self {
             outcome: "failed",
             verdict: Verdict::DeadLetter {
-                reason: DeadReason::Permanent,
+                reason: DeadLetterReason::Permanent,
                 error: format!("first response: {error}"),
             },
         }

@@ -94,7 +94,7 @@ async fn count_use(in_flight: InFlight<'_>, tx: TenantTx) {
     let counted = async {
         let user = user_id(received.invocation.author.id)?;
         let event = received.labels.event_id.as_str();
-        tx.commit_counted(event, user, Activity::Command, services.now())
+        tx.count_once_and_commit(event, user, Activity::Command, services.now())
             .await?;
         Ok::<_, Failure>(())
     };

@@ -10,10 +10,10 @@ pub mod tier_sync;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrakis_broker::{Delivery, Handler, MAX_ATTEMPTS, Message, Outcome as Published, Verdict};
-use arrakis_contracts::dead_letter::DeadReason;
+use arrakis_broker::{Delivery, Handler, MAX_ATTEMPTS, Message, PublishOutcome as Published, Verdict};
+use arrakis_contracts::dead_letter::DeadLetterReason;
 use arrakis_contracts::{Job, JobKind, headers, names};
-use arrakis_db::{CommunityId, JobState, NewJob, Outcome, Start, patiently};
+use arrakis_db::{CommunityId, JobOutcome, JobStart, JobState, NewJob, with_connection_wait};
 use async_trait::async_trait;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -107,7 +107,7 @@ impl Handler for Jobs {
             Ok(job) => job,
             Err(error) => {
                 return Verdict::DeadLetter {
-                    reason: DeadReason::Unreadable,
+                    reason: DeadLetterReason::Unreadable,
                     error: error.to_string(),
                 };
             }
@@ -121,7 +121,7 @@ impl Handler for Jobs {
             duration_ms = field::Empty,
         );
         let handled = self.handle_one(&delivery, &job).instrument(span.clone());
-        let verdict = patiently(POSTGRES_WAIT, handled).await;
+        let verdict = with_connection_wait(POSTGRES_WAIT, handled).await;
         let took = delivery.received().elapsed();
         span.record("duration_ms", u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
         let labels = [job.kind.name(), verdict.name()];
@@ -150,7 +150,7 @@ impl Jobs {
                 let run = begun.run(&self.services, job);
                 tokio::select! {
                     done = handler.run(&run) => self.end(delivery, &run, done).await,
-                    () = leaving(&self.stop) => Verdict::GiveBack,
+                    () = leaving(&self.stop) => Verdict::Requeue,
                 }
             }
             Ok(Begun::No(why)) => Verdict::Drop { why },
@@ -171,28 +171,28 @@ impl Jobs {
         };
         let mut tx = self.services.database.tenant(id).await?;
         let start = tx.jobs().start(&job.id, self.services.now()).await?;
-        if let Start::Run { attempt, .. } = start
+        if let JobStart::Run { attempt, .. } = start
             && attempt > MOST_BEGINNINGS
         {
             let error = format!("begun {attempt} times and never ended: it takes its worker down");
             tx.jobs()
-                .end(&job.id, attempt, &Outcome::Failed { error: &error })
+                .end(&job.id, attempt, &JobOutcome::Failed { error: &error })
                 .await?;
             tx.commit().await?;
             return Err(Failure::permanent(error));
         }
         tx.commit().await?;
         Ok(match start {
-            Start::Run { attempt, payload, .. } => Begun::Yes(Box::new(BegunJob {
+            JobStart::Run { attempt, payload, .. } => Begun::Yes(Box::new(BegunJob {
                 community,
                 attempt,
                 payload,
             })),
             // The clock publishes it when it is time.
-            Start::NotDue(at) => Begun::No(format!("not due before {at}")),
-            Start::Finished(JobState::Failed) if was_replayed(delivery) => self.run_again(id, &job.id).await?,
-            Start::Finished(state) => Begun::No(format!("ended before: {}", state.as_str())),
-            Start::Unknown => Begun::No("there is no such job (any more)".to_owned()),
+            JobStart::NotDue(at) => Begun::No(format!("not due before {at}")),
+            JobStart::Finished(JobState::Failed) if was_replayed(delivery) => self.run_again(id, &job.id).await?,
+            JobStart::Finished(state) => Begun::No(format!("ended before: {}", state.as_str())),
+            JobStart::Unknown => Begun::No("there is no such job (any more)".to_owned()),
         })
     }
 
@@ -223,21 +223,24 @@ impl Jobs {
         let wait = names::RETRY_SECONDS.get(delivery.attempts() as usize).copied();
         let last = delivery.attempts() + 1 >= MAX_ATTEMPTS;
         let (outcome, verdict) = match (done, wait) {
-            (Ok(()), _) => (Outcome::Succeeded, Verdict::Done),
+            (Ok(()), _) => (JobOutcome::Succeeded, Verdict::Done),
             // Its server or its reason is gone; where another worker has begun it, the row is that one's and stays as it is.
-            (Err(Failure::Drop(why)), _) => (Outcome::Failed { error: &text }, Verdict::Drop { why }),
+            (Err(Failure::Drop(why)), _) => (JobOutcome::Failed { error: &text }, Verdict::Drop { why }),
             (Err(Failure::Retry(_)), Some(seconds)) if !last => {
                 let due_at = run.services.now() + time::Duration::seconds(i64::from(seconds));
-                let outcome = Outcome::Retry { error: &text, due_at };
+                let outcome = JobOutcome::Retry { error: &text, due_at };
                 (outcome, Verdict::Retry { error: text.clone() })
             }
             (Err(failure), _) => {
                 let reason = match failure {
-                    Failure::Permanent(_) => DeadReason::Permanent,
-                    _ => DeadReason::Exhausted,
+                    Failure::Permanent(_) => DeadLetterReason::Permanent,
+                    _ => DeadLetterReason::Exhausted,
                 };
                 let error = text.clone();
-                (Outcome::Failed { error: &text }, Verdict::DeadLetter { reason, error })
+                (
+                    JobOutcome::Failed { error: &text },
+                    Verdict::DeadLetter { reason, error },
+                )
             }
         };
         match self.write_end(run, &outcome).await {
@@ -249,7 +252,7 @@ impl Jobs {
         }
     }
 
-    async fn write_end(&self, run: &Run<'_>, outcome: &Outcome<'_>) -> Result<(), Failure> {
+    async fn write_end(&self, run: &Run<'_>, outcome: &JobOutcome<'_>) -> Result<(), Failure> {
         let mut tx = self.services.database.tenant(run.community.id()).await?;
         tx.jobs().end(run.id, run.attempt, outcome).await?;
         tx.commit().await?;

@@ -1,6 +1,6 @@
 //! `/position`: where the asking member stands, and how far it is up and down.
 
-use arrakis_domain::{Address, Balance, EntryThreshold, Missing, Progress, Rank, Standing, Zone, Zones};
+use arrakis_domain::{Address, Balance, EntryThreshold, Progress, Rank, Shortfall, Standing, Zone, Zones};
 use twilight_model::channel::message::Embed;
 
 use super::{Scene, narrow, next_step, text, threshold, wide};
@@ -88,7 +88,7 @@ pub(super) fn way(scene: &Scene<'_>, progress: &Progress) -> String {
     format!("{}\n{}", missing(scene, progress.missing), text::bar(progress.permille))
 }
 
-fn missing(scene: &Scene<'_>, missing: Missing) -> String {
+fn missing(scene: &Scene<'_>, missing: Shortfall) -> String {
     let ranks = missing.rank.map(|target| match missing.ranks_to_climb {
         Some(ranks) => format!("{} to climb, to rank {target}", text::count(ranks, "rank", "ranks")),
         None => format!("rank {target} to reach"),
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn both_things_missing_are_named() {
         let theme = theme("sietch");
-        let both = Missing {
+        let both = Shortfall {
             balance: Some(balance("40")),
             rank: Rank::new(10),
             ranks_to_climb: Some(1),
@@ -233,7 +233,7 @@ mod tests {
             missing(&scene(&theme), both),
             "1 rank to climb, to rank 10 and 40 BGT more"
         );
-        let unranked = Missing {
+        let unranked = Shortfall {
             balance: None,
             rank: Rank::new(100),
             ranks_to_climb: None,

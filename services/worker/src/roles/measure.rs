@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
-use arrakis_db::{Measurable, TenantTx, UserId};
-use arrakis_domain::{Evaluation, MemberFacts, Protection, RoleBindings, RoleDifference, RoleId, RoleKey, TierId};
+use arrakis_db::{EvaluationInput, TenantTx, UserId};
+use arrakis_domain::{Evaluation, MemberFacts, RoleBindings, RoleDifference, RoleId, RoleKey, RoleProtection, TierId};
 use time::OffsetDateTime;
 use twilight_model::id::Id;
 use twilight_model::id::marker::RoleMarker;
@@ -22,7 +22,7 @@ pub struct Measured {
     /// Roles of the theme that the member should have.
     pub desired: BTreeSet<RoleKey>,
     /// Whether roles given by hand stay.
-    pub protection: Protection,
+    pub protection: RoleProtection,
     /// Whether the tier is another than the one written down before.
     pub tier_changed: bool,
     /// When the member left; `None` while they are here.
@@ -43,8 +43,9 @@ pub async fn measure(
 ) -> Result<Option<Measured>, Failure> {
     let ladder = community.ladder()?;
     let token = &community.record.token_profile;
-    let early = community.theme.early();
-    let Some(Measurable { member, mut facts }) = tx.profiles().measurable(token, user, now, early).await? else {
+    let early = community.theme.early_member_limit();
+    let Some(EvaluationInput { member, mut facts }) = tx.profiles().evaluation_input(token, user, now, early).await?
+    else {
         return Ok(None);
     };
     let tier = ladder.tier_of(member.standing).cloned();
@@ -62,9 +63,9 @@ pub async fn measure(
         facts,
         desired,
         protection: if member.protected {
-            Protection::Protected
+            RoleProtection::Protected
         } else {
-            Protection::None
+            RoleProtection::None
         },
         tier_changed,
         left_at: member.left_at,

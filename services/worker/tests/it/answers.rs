@@ -233,10 +233,10 @@ async fn commands_answer_without_redis() {
     platform.commands_registered().await;
     let id = platform.run("chani", "position", json!({})).await;
     platform.control.answered(&id).await;
-    let troubles = worker.runtime.health.troubles();
+    let troubles = worker.runtime.health.unhealthy_components();
     assert!(
         troubles.iter().any(|trouble| trouble.starts_with("redis: ")),
         "{troubles:?}"
     );
-    assert_eq!(worker.runtime.health.status(), arrakis_runtime::Status::Degraded);
+    assert_eq!(worker.runtime.health.status(), arrakis_runtime::HealthStatus::Degraded);
 }

@@ -207,7 +207,7 @@ async fn a_protected_member_is_left_alone() {
     let (platform, worker) = settled().await;
     let mut tx = platform.tenant().await;
     tx.profiles()
-        .protect(platform.community.user_id("jamis"), true)
+        .set_protected(platform.community.user_id("jamis"), true)
         .await
         .unwrap();
     tx.commit().await.unwrap();

@@ -1,6 +1,6 @@
 //! Background work: the row decides, the message wakes.
 
-use arrakis_broker::{DeadLetters, Selection};
+use arrakis_broker::{DeadLetterSelection, DeadLetters};
 use arrakis_contracts::{JobKind, names};
 use arrakis_db::{JobRow, JobState, NewJob};
 use arrakis_telemetry::Metrics;
@@ -199,7 +199,7 @@ async fn who_came_or_went_unseen_is_found() {
 async fn a_frozen_community_keeps_its_roles() {
     let platform = Platform::start().await;
     let mut tx = platform.tenant().await;
-    tx.communities().freeze(Some("a drill")).await.unwrap();
+    tx.communities().set_frozen(Some("a drill")).await.unwrap();
     tx.commit().await.unwrap();
     let _worker = platform.worker().await;
     settled(&platform).await;
@@ -252,7 +252,7 @@ async fn a_job_with_a_broken_payload_fails_for_good_and_says_why() {
     platform.until_messages(names::DEAD_LETTERS, 1).await;
     // Replayed, it is tried again as a job of its own, and what happened to the first stays on record.
     let letters = DeadLetters::new(platform.publisher.clone());
-    assert_eq!(letters.replay(&Selection::All).await.unwrap().replayed, 1);
+    assert_eq!(letters.replay(&DeadLetterSelection::All).await.unwrap().replayed, 1);
     assert_eq!(
         until_ended(&platform, "tier-sync:broken~1").await.state,
         JobState::Failed

@@ -1,21 +1,21 @@
-//! Many messages in order, confirmed, with a bounded number in flight.
+//! Ordered publishing of many messages, confirmed, with a bounded number in flight.
 //!
-//! One task and one channel for each pipeline, and none for a message. A lost connection, a closed channel and a
-//! confirmation that does not come all end alike: a new channel, and everything unconfirmed is sent again in its order
-//! under the same ids. A message that the broker refuses (a full queue) takes its detour, if it has one, and waits by itself
-//! otherwise; what is behind it goes on. A message at which the broker closes the channel each time is found by sending one
-//! at a time, and given up.
+//! A pipeline has one task and one channel. After a lost connection, a closed channel or an overdue confirmation it opens a new
+//! channel and sends everything unconfirmed again, in order and under the same ids. A message that the broker refuses (a full
+//! queue) is sent to its alternative route, if it has one, or waits; later messages do not wait for it. A message that makes
+//! the broker close the channel is found by sending one message at a time, and is given up.
 //!
-//! Order: what the broker accepts at the first try keeps the order of sending. What it refused, or returned because no queue
-//! wanted it, comes later, in no particular order.
+//! Order: messages that the broker accepts at the first attempt keep the order of sending. Messages that it refused or returned
+//! are stored later, in any order.
 //!
-//! `window` holds what is not confirmed, `task` publishes it on the channel of `open`, `one_by_one` finds what cannot be published, `notice` says what
-//! is wrong in the log and to health.
+//! `window` holds the unconfirmed messages, `task` publishes them on the channel of `open_channel`, `pending` tracks publishes in
+//! flight, `unpublishable` finds a message that cannot be published, `stall_reporter` reports faults to the log and to health.
 
-mod notice;
-mod one_by_one;
-mod open;
+mod open_channel;
+mod pending;
+mod stall_reporter;
 mod task;
+mod unpublishable;
 mod window;
 
 use std::sync::Arc;
@@ -25,79 +25,80 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::link::Link;
+use crate::connection::BrokerConnection;
 use crate::message::Message;
 use crate::topology::Topology;
 
-use notice::Reason;
-use task::Task;
+use stall_reporter::StallReason;
+use task::PipelineTask;
 
-/// Messages that wait between the sender and the window: enough to keep the task busy, few enough to count for nothing.
+/// Messages between the sender and the window: enough to keep the task busy, few enough not to matter for memory.
 const HANDOVER: usize = 4;
 
-/// How a pipeline works.
+/// Options of a [`Pipeline`].
 #[derive(Debug, Clone)]
 pub struct PipelineOptions {
-    /// Messages that may be unconfirmed at once.
+    /// Largest number of unconfirmed messages.
     pub window: usize,
-    /// Bytes of bodies that may be unconfirmed at once: a server's first event is thousands of times larger than a join.
-    /// A single larger body still goes, alone.
+    /// Largest sum of the bodies of unconfirmed messages, in bytes. The first event of a server is thousands of times larger
+    /// than a join. A single larger body is sent alone.
     pub window_bytes: usize,
-    /// How long a confirmation may take before the channel is given up. Time spent blocked by the broker does not count.
+    /// Longest time of a confirmation before the channel is closed. Time in which the broker blocks publishers does not count.
     pub confirm_within: Duration,
-    /// What must be true of the connection that is used; `None` for a publisher that needs no lease.
+    /// The lease that must be held for publishing; `None` for a publisher without a lease.
     pub fence: Option<Fence>,
-    /// Declared again when a message finds no queue at all, or no exchange.
+    /// Declared again when no queue takes a message, or an exchange does not exist.
     pub topology: Option<Arc<Topology>>,
-    /// Is told, for each confirmed message with a moment of receipt, how long that is ago.
-    pub lag: Lag,
+    /// Called for each confirmed message that has a time of receipt.
+    pub confirm_latency: ConfirmLatencyObserver,
 }
 
-/// Publishing is allowed only while a lease is held.
+/// Allows publishing only while a lease is held.
 #[derive(Debug, Clone)]
 pub struct Fence {
-    /// Epoch of the lease's connection: no other connection is used.
+    /// Epoch of the lease's connection: the pipeline uses no other connection.
     pub epoch: watch::Receiver<u64>,
-    /// Lock of the lease ([`arrakis_contracts::names::lease_lock`]). Each message is published only if the broker confirmed,
-    /// within the last [`crate::LOCK_VALID`], that this connection holds it.
+    /// Name of the lease's lock ([`arrakis_contracts::names::lease_lock`]). The pipeline sends a message only if the broker
+    /// confirmed within the last [`crate::LOCK_VALID`] that this connection holds the lock.
     pub lock: String,
 }
 
-/// Who is told how long confirmations took.
+/// A function that receives, for each confirmed message, the time from [`Message::received`] to the confirmation. The default
+/// does nothing.
 #[derive(Clone, Default)]
-pub struct Lag(Option<Arc<dyn Fn(Duration) + Send + Sync>>);
+pub struct ConfirmLatencyObserver(Option<Arc<dyn Fn(Duration) + Send + Sync>>);
 
-impl Lag {
-    /// Tells `told`.
-    pub fn told(told: impl Fn(Duration) + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(told)))
+impl ConfirmLatencyObserver {
+    /// Calls `observe` with each latency.
+    pub fn new(observe: impl Fn(Duration) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(observe)))
     }
 }
 
-impl std::fmt::Debug for Lag {
+impl std::fmt::Debug for ConfirmLatencyObserver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Lag({})", if self.0.is_some() { "told" } else { "nobody" })
+        f.debug_struct("ConfirmLatencyObserver").finish_non_exhaustive()
     }
 }
 
-/// How far a pipeline is. Numbers count from 1 in the order of sending.
+/// Progress of a pipeline. Message numbers count from 1 in the order of sending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Progress {
-    /// The last message such that it and all before it are confirmed or given up.
+pub struct PipelineProgress {
+    /// Number of the last message such that it and all earlier ones are confirmed or given up.
     pub confirmed: u64,
-    /// Messages taken and not yet confirmed.
+    /// Messages that are sent and neither confirmed nor given up.
     pub pending: usize,
-    /// Messages sent again after a lost connection or confirmation.
+    /// Count of sends that were repeated after a lost connection or confirmation.
     pub resent: u64,
-    /// Refusals by the broker.
+    /// Count of refusals by the broker.
     pub refused: u64,
-    /// Messages that took their detour.
+    /// Count of sends to a message's alternative route ([`Message::on_refusal`]).
     pub detoured: u64,
-    /// Messages that no queue and no alternate exchange wanted; they are sent again.
+    /// Count of returned messages: no queue takes them, not even by way of the alternate exchange. They are sent again.
     pub unroutable: u64,
-    /// Messages that the broker cannot take (larger than its `max_message_size`), given up.
+    /// Count of messages that the broker can never accept (larger than its `max_message_size`). They are lost.
     pub given_up: u64,
-    /// Since when messages are unconfirmed and none was confirmed.
+    /// Since when messages are unconfirmed without any confirmation.
     pub unconfirmed_since: Option<Instant>,
     /// Refused messages that wait to be sent again.
     pub refused_waiting: usize,
@@ -105,65 +106,65 @@ pub struct Progress {
     pub refused_since: Option<Instant>,
 }
 
-/// Why a pipeline makes no, or not enough, progress. For health.
+/// Why a pipeline has unconfirmed messages, for health.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stall {
-    /// Messages taken and not yet confirmed.
+pub struct PipelineStall {
+    /// Messages that are sent and neither confirmed nor given up.
     pub unconfirmed: usize,
-    /// How long none was confirmed.
+    /// Time since the last confirmation.
     pub nothing_confirmed_for: Duration,
     /// Refused messages that wait.
     pub refused: usize,
-    /// How long the first of them waits.
+    /// Time for which the first of them waits.
     pub refused_for: Duration,
-    /// What the broker said last, or what is waited for.
-    pub why: String,
+    /// The broker's last error, or what the pipeline waits for.
+    pub reason: String,
 }
 
-/// What health asks of a pipeline. Cloning shares it.
+/// Reads the state of a pipeline for health. Clones share it.
 #[derive(Debug, Clone)]
 pub struct PipelineHealth {
-    progress: watch::Receiver<Progress>,
-    reason: Reason,
+    progress: watch::Receiver<PipelineProgress>,
+    reason: StallReason,
 }
 
 impl PipelineHealth {
-    /// What waits, if anything does.
-    pub fn stall(&self) -> Option<Stall> {
+    /// The unconfirmed messages; `None` when everything is confirmed.
+    pub fn stall(&self) -> Option<PipelineStall> {
         let progress = *self.progress.borrow();
         let since = progress.unconfirmed_since?;
-        let why = self.reason.get();
-        Some(Stall {
+        let reason = self.reason.get();
+        Some(PipelineStall {
             unconfirmed: progress.pending,
             nothing_confirmed_for: since.elapsed(),
             refused: progress.refused_waiting,
             refused_for: progress.refused_since.map_or(Duration::ZERO, |since| since.elapsed()),
-            why: why.unwrap_or_else(|| "the broker sent no confirmation".to_owned()),
+            reason: reason.unwrap_or_else(|| "the broker sent no confirmation".to_owned()),
         })
     }
 }
 
-/// The sending end.
+/// The sending half of a pipeline.
 #[derive(Debug)]
 pub struct PipelineSender {
     sender: mpsc::Sender<Message>,
-    progress: watch::Receiver<Progress>,
-    reason: Reason,
+    progress: watch::Receiver<PipelineProgress>,
+    reason: StallReason,
     sent: u64,
 }
 
 impl PipelineSender {
-    /// Resolves when there is room for one more message; `false` when the pipeline has ended. Cancel-safe.
+    /// Waits until there is room for one more message. Returns `false` when the pipeline has ended. Cancel-safe.
     pub async fn room(&self) -> bool {
         self.sender.reserve().await.is_ok()
     }
 
-    /// Whether there is room now.
+    /// Whether there is room for one more message now.
     pub fn has_room(&self) -> bool {
         self.sender.capacity() > 0
     }
 
-    /// Sends, and answers the message's number; gives the message back when there is no room.
+    /// Sends a message and returns its number.
     ///
     /// # Errors
     /// The message, when there is no room or the pipeline has ended.
@@ -184,12 +185,12 @@ impl PipelineSender {
         self.sent
     }
 
-    /// How far the pipeline is.
-    pub fn progress(&self) -> Progress {
+    /// The present progress.
+    pub fn progress(&self) -> PipelineProgress {
         *self.progress.borrow()
     }
 
-    /// For health, also after the sender is gone.
+    /// A reader for health, which may outlive the sender.
     pub fn health(&self) -> PipelineHealth {
         PipelineHealth {
             progress: self.progress.clone(),
@@ -197,28 +198,28 @@ impl PipelineSender {
         }
     }
 
-    /// Progress and its changes.
-    pub fn watch(&self) -> watch::Receiver<Progress> {
+    /// The progress and its changes.
+    pub fn watch(&self) -> watch::Receiver<PipelineProgress> {
         self.progress.clone()
     }
 }
 
-/// Starts pipelines.
+/// Ordered, confirmed publishing: see [`Pipeline::start`].
 #[derive(Debug)]
 pub struct Pipeline;
 
 impl Pipeline {
-    /// Starts the task. It ends when the sender is dropped and all is confirmed, when `stop` is cancelled, or when the link
-    /// is closed.
+    /// Starts a pipeline's task. The task ends when the sender is dropped and everything is confirmed, when `stop` is cancelled,
+    /// or when the connection is closed by this process.
     pub fn start(
-        link: Link,
+        connection: BrokerConnection,
         options: PipelineOptions,
         stop: CancellationToken,
     ) -> (PipelineSender, tokio::task::JoinHandle<()>) {
         let (sender, messages) = mpsc::channel(HANDOVER);
-        let (progress_sender, progress) = watch::channel(Progress::default());
-        let reason = Reason::default();
-        let task = Task::new(link, options, messages, progress_sender, reason.clone());
+        let (progress_sender, progress) = watch::channel(PipelineProgress::default());
+        let reason = StallReason::default();
+        let task = PipelineTask::new(connection, options, messages, progress_sender, reason.clone());
         let handle = tokio::spawn(task.run(stop));
         (
             PipelineSender {

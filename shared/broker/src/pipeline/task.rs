@@ -1,4 +1,5 @@
-//! The task of a pipeline: takes messages while there is room, publishes them on one channel, and works the answers in.
+//! The task of a pipeline: receives messages while the window has room, publishes them on one channel, and processes the
+//! confirmations.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,69 +10,72 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
-use crate::confirm::{self, Answer, Interruption, Outgoing};
-use crate::link::{Link, LinkClosed, Live};
+use crate::confirm::{self, ChannelError, PublishFrames, PublishResult};
+use crate::connection::{AmqpConnection, BrokerConnection, ConnectionClosed};
 use crate::lock::LockCheck;
 use crate::message::Message;
-use crate::unanswered::Answered;
 
-use super::notice::{Notice, Reason};
-use super::one_by_one::OneByOne;
-use super::open::{Open, close, refreshed};
+use super::open_channel::{OpenChannel, close, lock_refreshed};
+use super::pending::ResolvedPublish;
+use super::stall_reporter::{StallReason, StallReporter};
+use super::unpublishable::UnpublishableSearch;
 use super::window::Window;
-use super::{PipelineOptions, Progress};
+use super::{PipelineOptions, PipelineProgress};
 
-/// How often waiting and overdue messages are looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Longest wait before a refused message is tried again.
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
-/// Wait before a message is tried again that no queue wanted.
+/// Interval at which waiting and overdue messages are checked.
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
+/// Longest wait before a refused message is sent again.
+const MAX_REFUSED_WAIT: Duration = Duration::from_secs(2);
+/// Wait before a returned message is sent again.
 const RETURNED_WAIT: Duration = Duration::from_secs(1);
 
 /// The task's state.
-pub(super) struct Task {
-    link: Link,
+pub(super) struct PipelineTask {
+    connection: BrokerConnection,
     options: PipelineOptions,
     messages: mpsc::Receiver<Message>,
     /// Whether the sender still exists.
-    open: bool,
-    progress: watch::Sender<Progress>,
-    notice: Notice,
+    has_sender: bool,
+    progress: watch::Sender<PipelineProgress>,
+    stall: StallReporter,
     window: Window,
-    round: u64,
-    /// When the broker was last seen to block: confirmations are overdue only counted from then.
+    /// Number of the last send.
+    last_send_id: u64,
+    /// When the broker last blocked publishers: the time limit of a confirmation counts from then.
     blocked_at: Option<Instant>,
-    /// While it is looked for the message at which the broker closes.
-    one_by_one: Option<OneByOne>,
+    /// While messages are sent one at a time.
+    search: Option<UnpublishableSearch>,
 }
 
-enum End {
-    Done,
-    /// A new channel, at once.
-    Reopen,
-    /// A new channel, after a wait.
-    Again(Interruption),
+/// Why a channel is no longer used.
+enum ChannelEnd {
+    /// Everything is confirmed and no message will follow.
+    Finished,
+    /// It refuses messages: open another one at once.
+    Replace,
+    /// It failed: open another one after a wait.
+    Failed(ChannelError),
 }
 
-impl Task {
+impl PipelineTask {
     pub(super) fn new(
-        link: Link,
+        connection: BrokerConnection,
         options: PipelineOptions,
         messages: mpsc::Receiver<Message>,
-        progress: watch::Sender<Progress>,
-        reason: Reason,
+        progress: watch::Sender<PipelineProgress>,
+        reason: StallReason,
     ) -> Self {
         Self {
-            link,
+            connection,
             options,
             messages,
-            open: true,
+            has_sender: true,
             progress,
-            notice: Notice::new(reason),
+            stall: StallReporter::new(reason),
             window: Window::new(),
-            round: 0,
+            last_send_id: 0,
             blocked_at: None,
-            one_by_one: None,
+            search: None,
         }
     }
 
@@ -83,9 +87,9 @@ impl Task {
                 () = stop.cancelled() => return,
             };
             match end {
-                End::Done => return,
-                End::Reopen => continue,
-                End::Again(interruption) => self.interrupted(&interruption),
+                ChannelEnd::Finished => return,
+                ChannelEnd::Replace => continue,
+                ChannelEnd::Failed(error) => self.channel_failed(&error),
             }
             tokio::select! {
                 () = tokio::time::sleep(backoff.next_wait()) => {}
@@ -94,22 +98,21 @@ impl Task {
         }
     }
 
-    /// The channel or connection ended by no wish of ours.
-    fn interrupted(&mut self, interruption: &Interruption) {
-        self.notice.trouble(&interruption.why, self.window.unconfirmed());
-        match &mut self.one_by_one {
-            Some(turns) => {
-                if let Some(number) = turns.interrupted(&mut self.window, interruption) {
-                    self.give_up(number, interruption);
+    fn channel_failed(&mut self, error: &ChannelError) {
+        self.stall.fault(&error.reason, self.window.unconfirmed());
+        match &mut self.search {
+            Some(search) => {
+                if let Some(number) = search.channel_failed(&mut self.window, error) {
+                    self.give_up(number, error);
                 }
             }
-            None if interruption.concerns_a_message() => self.one_by_one = Some(OneByOne::begin(&self.window)),
+            None if error.concerns_a_message() => self.search = Some(UnpublishableSearch::begin(&self.window)),
             None => {}
         }
     }
 
-    /// The broker cannot take this message, ever.
-    fn give_up(&mut self, number: u64, interruption: &Interruption) {
+    /// Drops a message that the broker can never accept.
+    fn give_up(&mut self, number: u64, error: &ChannelError) {
         let Some(entry) = self.window.settle(number) else {
             return;
         };
@@ -120,79 +123,82 @@ impl Task {
             routing_key = message.routing_key,
             bytes = message.body.len(),
             headers = ?message.headers,
-            why = interruption.why,
-            "the broker closes the channel at this message each time: the message is given up and lost. A larger max_message_size \
-             of the broker would take it"
+            reason = error.reason,
+            "message lost: the broker closes the channel each time it is published. A larger max_message_size of the broker may \
+             accept it"
         );
         self.report(|progress| progress.given_up += 1);
     }
 
-    async fn one_channel(&mut self, backoff: &mut Backoff) -> End {
-        let Ok(live) = self.permitted().await else {
-            return End::Done;
+    async fn one_channel(&mut self, backoff: &mut Backoff) -> ChannelEnd {
+        let Ok(amqp) = self.permitted_connection().await else {
+            return ChannelEnd::Finished;
         };
-        let channel = match confirm::confirming_channel(&live).await {
+        let channel = match confirm::confirming_channel(&amqp).await {
             Ok(channel) => channel,
-            Err(error) => return End::Again((&error).into()),
+            Err(error) => return ChannelEnd::Failed((&error).into()),
         };
         let lock = self.options.fence.as_ref().map(|fence| LockCheck::new(&fence.lock));
-        let mut open = Open::new(live, channel, lock);
+        let mut open = OpenChannel::new(amqp, channel, lock);
         match self.publish_on(&mut open, backoff).await {
             Ok(end) => end,
-            Err(interruption) => End::Again(self.mend(&open.live, interruption).await),
+            Err(error) => ChannelEnd::Failed(self.declare_after(&open.amqp, error).await),
         }
     }
 
-    /// Declares the topology again when an exchange is missing: somebody deleted it.
-    async fn mend(&self, live: &Live, interruption: Interruption) -> Interruption {
-        let again = interruption.misses_an_exchange() && !fail_point::skips("broker.guard.redeclare");
-        let Some(topology) = self.options.topology.as_ref().filter(|_| again) else {
-            return interruption;
+    /// Declares the topology again if the channel failed because an exchange was deleted. Returns why the channel failed, or why
+    /// the topology cannot be declared.
+    async fn declare_after(&self, amqp: &AmqpConnection, error: ChannelError) -> ChannelError {
+        let redeclare = error.is_not_found() && !fail_point::skips("broker.guard.redeclare");
+        let Some(topology) = self.options.topology.as_ref().filter(|_| redeclare) else {
+            return error;
         };
         tracing::error!(
-            why = interruption.why,
-            "an exchange is missing; declaring the topology again"
+            reason = error.reason,
+            "an exchange or queue is missing; declaring the topology again"
         );
-        match topology.declare(live).await {
-            Ok(()) => interruption,
+        match topology.declare(amqp).await {
+            Ok(()) => error,
             Err(error) => error.to_string().into(),
         }
     }
 
-    /// Publishes until everything is confirmed and nothing more comes, or the channel is to be replaced. An error says why it is
-    /// of no more use.
-    async fn publish_on(&mut self, open: &mut Open, backoff: &mut Backoff) -> Result<End, Interruption> {
-        self.restart();
+    /// Publishes on a channel until everything is confirmed and no message will follow, or the channel should be replaced.
+    ///
+    /// # Errors
+    /// Why the channel can no longer be used.
+    async fn publish_on(&mut self, open: &mut OpenChannel, backoff: &mut Backoff) -> Result<ChannelEnd, ChannelError> {
+        self.reset_sends();
         self.send_due(open).await?;
-        let mut look = tokio::time::interval(LOOK_EVERY);
-        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let live = open.live.clone();
-        let mut gone = std::pin::pin!(live.gone());
+        let mut check = tokio::time::interval(CHECK_INTERVAL);
+        check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let amqp = open.amqp.clone();
+        let mut connection_lost = std::pin::pin!(amqp.closed());
         loop {
             if open.in_flight.is_empty() {
-                if !self.open && self.window.unconfirmed() == 0 {
-                    return Ok(End::Done);
+                if !self.has_sender && self.window.unconfirmed() == 0 {
+                    return Ok(ChannelEnd::Finished);
                 }
-                if open.is_worn() {
+                if open.is_refusing_too_long() {
                     close(&open.channel, "messages are refused").await;
-                    return Ok(End::Reopen);
+                    return Ok(ChannelEnd::Replace);
                 }
-                self.next_turn(open).await?;
+                self.send_next_of_search(open).await?;
             }
-            let room = self.has_room() && !open.is_worn();
+            let room = self.has_room() && !open.is_refusing_too_long();
             tokio::select! {
                 biased;
-                answers = open.in_flight.ready(), if !open.in_flight.is_empty() => {
-                    if self.answered(open, answers).await? {
+                resolved = open.in_flight.resolved(), if !open.in_flight.is_empty() => {
+                    if self.publishes_resolved(open, resolved).await? {
                         backoff.reset();
                     }
                 }
-                () = &mut gone => return Err("the connection was lost".into()),
-                refreshed = refreshed(&mut open.lock) => refreshed?,
-                _ = look.tick(), if self.window.unconfirmed() > 0 => self.look(open).await?,
+                () = &mut connection_lost => return Err("the connection was lost".into()),
+                refreshed = lock_refreshed(&mut open.lock) => refreshed?,
+                _ = check.tick(), if self.window.unconfirmed() > 0 => self.check(open).await?,
                 message = self.messages.recv(), if room => match message {
-                    Some(message) => self.take(message, open).await?,
-                    None => self.open = false,
+                    Some(message) => self.accept(message, open).await?,
+                    None => self.has_sender = false,
                 },
             }
         }
@@ -200,53 +206,54 @@ impl Task {
 
     fn has_room(&self) -> bool {
         let (messages, bytes) = (self.options.window, self.options.window_bytes);
-        self.open && self.one_by_one.is_none() && self.window.has_room(messages, bytes)
+        self.has_sender && self.search.is_none() && self.window.has_room(messages, bytes)
     }
 
-    /// What is looked after now and then while anything is unconfirmed.
-    async fn look(&mut self, open: &mut Open) -> Result<(), Interruption> {
-        open.in_flight.follow_all();
+    /// Checks at each interval while anything is unconfirmed: the lock, overdue confirmations, messages to send again.
+    async fn check(&mut self, open: &mut OpenChannel) -> Result<(), ChannelError> {
+        open.in_flight.wake_on_all();
         if let Some(lock) = &mut open.lock {
             lock.refresh(&open.channel);
         }
-        if let Some(why) = self.overdue() {
+        if let Some(reason) = self.overdue() {
             close(&open.channel, "overdue").await;
-            return Err(why.into());
+            return Err(reason.into());
         }
         if let Some(first) = self.window.refused().front() {
             let key = &first.message.routing_key;
-            let why = format!("the broker refuses messages with the routing key {key}: a queue is full or in trouble");
-            self.notice.trouble(&why, self.window.unconfirmed());
+            let reason =
+                format!("the broker refuses messages with the routing key {key}: a queue is full or unavailable");
+            self.stall.fault(&reason, self.window.unconfirmed());
         }
-        if !open.is_worn() {
+        if !open.is_refusing_too_long() {
             self.send_due(open).await?;
         }
         Ok(())
     }
 
-    /// The connection that may be used: any, or the one that the fence names.
-    async fn permitted(&mut self) -> Result<Arc<Live>, LinkClosed> {
+    /// Waits for a connection that may be used: any, or the one that holds the lease.
+    async fn permitted_connection(&mut self) -> Result<Arc<AmqpConnection>, ConnectionClosed> {
         loop {
-            let live = self.link.live().await?;
+            let amqp = self.connection.current().await?;
             let Some(fence) = &mut self.options.fence else {
-                return Ok(live);
+                return Ok(amqp);
             };
-            if *fence.epoch.borrow() != live.epoch && self.window.unconfirmed() > 0 {
-                self.notice
-                    .waits_for("this connection does not hold the lease on the shard");
+            if *fence.epoch.borrow() != amqp.epoch && self.window.unconfirmed() > 0 {
+                self.stall
+                    .waiting("this connection does not hold the lease on the shard");
             }
             tokio::select! {
-                permitted = fence.epoch.wait_for(|epoch| *epoch == live.epoch) => match permitted {
-                    Ok(_) => return Ok(live),
-                    Err(_) => return Err(LinkClosed),
+                permitted = fence.epoch.wait_for(|epoch| *epoch == amqp.epoch) => match permitted {
+                    Ok(_) => return Ok(amqp),
+                    Err(_) => return Err(ConnectionClosed),
                 },
-                () = live.gone() => {}
+                () = amqp.closed() => {}
             }
         }
     }
 
-    async fn take(&mut self, message: Message, open: &mut Open) -> Result<(), Interruption> {
-        let number = self.window.take(message, Instant::now());
+    async fn accept(&mut self, message: Message, open: &mut OpenChannel) -> Result<(), ChannelError> {
+        let number = self.window.push(message, Instant::now());
         let sent = self.send(number, open).await;
         let pending = self.window.unconfirmed();
         let at = self.window.get(number).map(|entry| entry.at);
@@ -257,47 +264,58 @@ impl Task {
         sent
     }
 
-    /// Queues the frames of one message, which fixes its place in the order. An error says that the lease is not held.
-    async fn send(&mut self, number: u64, open: &mut Open) -> Result<(), Interruption> {
+    /// Queues the frames of one message, which fixes its position in the order.
+    ///
+    /// # Errors
+    /// When the lease is not held.
+    async fn send(&mut self, number: u64, open: &mut OpenChannel) -> Result<(), ChannelError> {
         let mut now = Instant::now();
         if let Some(lock) = open.lock.as_mut().filter(|lock| !lock.is_valid(now)) {
             let within = self.options.confirm_within;
-            lock.confirm(&self.link, &open.live, &open.channel, within).await?;
+            lock.confirm(&self.connection, &open.amqp, &open.channel, within)
+                .await?;
             now = Instant::now();
         }
-        self.round += 1;
-        let round = self.round;
+        self.last_send_id += 1;
+        let send_id = self.last_send_id;
         let Some(entry) = self.window.get(number) else {
             return Ok(());
         };
-        // Every other try of a refused message takes the detour: whichever queue has room first gets it.
-        let detour = (entry.refusals % 2 == 1).then(|| entry.message.detoured()).flatten();
-        if detour.is_some() {
+        // A refused message is sent to its alternative route and to its own by turns: the first queue with room takes it.
+        let detoured = (entry.refusals % 2 == 1).then(|| entry.message.detoured()).flatten();
+        if detoured.is_some() {
             self.progress.send_modify(|progress| progress.detoured += 1);
         }
-        let outgoing = Outgoing::of(detour.as_ref().unwrap_or(&entry.message));
-        entry.round = round;
+        let frames = PublishFrames::of(detoured.as_ref().unwrap_or(&entry.message));
+        entry.send_id = send_id;
         entry.at = now;
         let (publishing, waiting) = (open.channel.clone(), open.channel.clone());
         open.in_flight.push(
-            async move { (number, round, confirm::send(publishing, outgoing).await) },
+            async move {
+                let result = confirm::publish_frames(publishing, frames).await;
+                ResolvedPublish {
+                    number,
+                    send_id,
+                    result,
+                }
+            },
             async move { drop(waiting.wait_for_confirms().await) },
         );
-        fail_point::hit_at("ingestor.published", &[entry.message.routing_key.as_str()]).await;
+        fail_point::hit_at("broker.published", &[entry.message.routing_key.as_str()]).await;
         Ok(())
     }
 
-    /// A new channel: whatever was on its way is sent again.
-    fn restart(&mut self) {
+    /// Marks everything that was in flight on the former channel to be sent again.
+    fn reset_sends(&mut self) {
         let again = self.window.unconfirmed() - self.window.refused().len();
-        self.window.restart(Instant::now());
+        self.window.reset_sends(Instant::now());
         if again > 0 {
             self.progress.send_modify(|progress| progress.resent += again as u64);
         }
     }
 
-    async fn send_due(&mut self, open: &mut Open) -> Result<(), Interruption> {
-        if self.one_by_one.is_some() {
+    async fn send_due(&mut self, open: &mut OpenChannel) -> Result<(), ChannelError> {
+        if self.search.is_some() {
             return Ok(());
         }
         for number in self.window.due(Instant::now()) {
@@ -306,77 +324,90 @@ impl Task {
         Ok(())
     }
 
-    /// Sends the message whose turn it is, while they go one at a time.
-    async fn next_turn(&mut self, open: &mut Open) -> Result<(), Interruption> {
-        let Some(turns) = &mut self.one_by_one else {
+    /// Sends the next message alone, if messages are sent one at a time.
+    async fn send_next_of_search(&mut self, open: &mut OpenChannel) -> Result<(), ChannelError> {
+        let Some(search) = &mut self.search else {
             return Ok(());
         };
-        match turns.turn(&self.window) {
+        match search.next_message(&self.window) {
             Some(number) => self.send(number, open).await,
             None => {
-                self.one_by_one = None;
-                self.end_notice();
+                self.search = None;
+                self.end_stall();
                 Ok(())
             }
         }
     }
 
-    /// Works answers in, and returns whether a message was confirmed. An error says that the channel is of no more use.
-    async fn answered(&mut self, open: &mut Open, answers: Vec<Answered>) -> Result<bool, Interruption> {
+    /// Processes resolved publishes. Returns whether a message was confirmed.
+    ///
+    /// # Errors
+    /// Why the channel can no longer be used.
+    async fn publishes_resolved(
+        &mut self,
+        open: &mut OpenChannel,
+        resolved: Vec<ResolvedPublish>,
+    ) -> Result<bool, ChannelError> {
         let (mut returned, mut unknown, mut confirmed) = (None, None, false);
-        for (number, round, answer) in &answers {
-            if let Answer::Returned { id, reply } = answer {
-                self.returned(*number, *round, id);
+        for publish in &resolved {
+            if let PublishResult::Returned { id, reply } = &publish.result {
+                self.returned(publish.number, publish.send_id, id);
                 returned = Some(reply.clone());
             }
         }
-        for (number, round, answer) in answers {
-            if let Some(turns) = self
-                .one_by_one
+        for ResolvedPublish {
+            number,
+            send_id,
+            result,
+        } in resolved
+        {
+            if let Some(search) = self
+                .search
                 .as_mut()
-                .filter(|_| !matches!(answer, Answer::Unknown(_)))
+                .filter(|_| !matches!(result, PublishResult::Unknown(_)))
             {
-                turns.answered(number);
+                search.resolved(number);
             }
-            match answer {
-                Answer::Confirmed => {
-                    fail_point::hit("ingestor.confirmed").await;
-                    confirmed |= self.confirmed(number, round, open);
+            match result {
+                PublishResult::Confirmed => {
+                    fail_point::hit("broker.confirmed").await;
+                    confirmed |= self.confirmed(number, send_id, open);
                 }
-                Answer::Refused => self.refused(number, round, open).await?,
-                Answer::Returned { .. } => {}
-                Answer::Unknown(interruption) => {
-                    // Several may say that the channel is closed; the one that has the broker's words says why.
+                PublishResult::Refused => self.refused(number, send_id, open).await?,
+                PublishResult::Returned { .. } => {}
+                PublishResult::Unknown(error) => {
+                    // Each publish in flight fails when the channel closes. The error with a reply code has the broker's reason.
                     unknown = unknown
-                        .filter(|known: &Interruption| known.reply_code.is_some())
-                        .or(Some(interruption));
+                        .filter(|first: &ChannelError| first.reply_code.is_some())
+                        .or(Some(error));
                 }
             }
         }
-        if let Some(interruption) = unknown {
-            return Err(interruption);
+        if let Some(error) = unknown {
+            return Err(error);
         }
         if let Some(reply) = returned {
-            self.declare_for_returned(&open.live, &reply).await?;
+            self.declare_for_returned(&open.amqp, &reply).await?;
         }
         Ok(confirmed)
     }
 
-    /// Nothing wanted a message, not even the alternate exchange: somebody deleted queues.
-    async fn declare_for_returned(&mut self, live: &Live, reply: &str) -> Result<(), Interruption> {
+    /// Declares the topology again: no queue takes a message, not even that of the alternate exchange, so queues or bindings were
+    /// deleted.
+    async fn declare_for_returned(&mut self, amqp: &AmqpConnection, reply: &str) -> Result<(), ChannelError> {
         self.report(|_| {});
-        let why = format!("no queue wants a message ({reply}); declaring the topology again");
-        self.notice.trouble(&why, self.window.unconfirmed());
+        let reason = format!("no queue takes a message ({reply}); declaring the topology again");
+        self.stall.fault(&reason, self.window.unconfirmed());
         let topology = self.options.topology.clone();
         let Some(topology) = topology.filter(|_| !fail_point::skips("broker.guard.redeclare")) else {
             return Ok(());
         };
-        let declared = topology.declare(live).await;
+        let declared = topology.declare(amqp).await;
         declared.map_err(|error| error.to_string().into())
     }
 
-    async fn refused(&mut self, number: u64, round: u64, open: &mut Open) -> Result<(), Interruption> {
-        let Some(entry) = self.window.sent(number, round) else {
+    async fn refused(&mut self, number: u64, send_id: u64, open: &mut OpenChannel) -> Result<(), ChannelError> {
+        let Some(entry) = self.window.in_flight(number, send_id) else {
             return Ok(());
         };
         let now = Instant::now();
@@ -387,34 +418,34 @@ impl Task {
             return self.send(number, open).await;
         }
         let wait = Duration::from_millis(100) * 2u32.saturating_pow(entry.refusals.min(8));
-        self.window.refuse(number, now, wait.min(LONGEST_WAIT));
+        self.window.refuse(number, now, wait.min(MAX_REFUSED_WAIT));
         self.report(|progress| progress.refused += 1);
         Ok(())
     }
 
-    /// The broker names the returned message by its id, and it need not be the one that the answer was for; of that one nothing
-    /// is known then, as its own return may have been told with another answer. Both are sent again.
-    fn returned(&mut self, number: u64, round: u64, id: &str) {
+    /// Sends a returned message again. The broker identifies it by its id, and it need not be the message of the publish that
+    /// resolved. That one's own return may be attached to another publish, so its outcome is unknown and it is sent again, too.
+    fn returned(&mut self, number: u64, send_id: u64, id: &str) {
         self.progress.send_modify(|progress| progress.unroutable += 1);
         let now = Instant::now();
-        let answered = self.window.sent(number, round).map(|entry| entry.number);
-        for number in [self.window.find(id), answered].into_iter().flatten() {
-            if self.window.get(number).is_some_and(|entry| entry.is_sent()) {
+        let resolved = self.window.in_flight(number, send_id).map(|entry| entry.number);
+        for number in [self.window.find(id), resolved].into_iter().flatten() {
+            if self.window.get(number).is_some_and(|entry| entry.is_in_flight()) {
                 self.window.refuse(number, now, RETURNED_WAIT);
             }
         }
     }
 
-    fn confirmed(&mut self, number: u64, round: u64, open: &mut Open) -> bool {
-        if self.window.sent(number, round).is_none() {
+    fn confirmed(&mut self, number: u64, send_id: u64, open: &mut OpenChannel) -> bool {
+        if self.window.in_flight(number, send_id).is_none() {
             return false;
         }
         let Some(entry) = self.window.settle(number) else {
             return false;
         };
         let now = std::time::Instant::now();
-        if let (Some(told), Some(received)) = (&self.options.lag.0, entry.message.received) {
-            told(now.saturating_duration_since(received));
+        if let (Some(observe), Some(received)) = (&self.options.confirm_latency.0, entry.message.received) {
+            observe(now.saturating_duration_since(received));
         }
         let now = Instant::from_std(now);
         let (confirmed, pending) = (self.window.confirmed(), self.window.unconfirmed());
@@ -428,20 +459,20 @@ impl Task {
         }
         if self.window.refused().is_empty() {
             open.refused_since = None;
-            self.end_notice();
+            self.end_stall();
         }
         true
     }
 
-    /// Whatever was wrong is over, unless something still waits for itself.
-    fn end_notice(&mut self) {
-        if self.notice.is_raised() && self.one_by_one.is_none() && self.window.refused().is_empty() {
-            self.notice.over();
+    /// Reports the end of a stall, unless refused messages or a search remain.
+    fn end_stall(&mut self) {
+        if self.stall.is_stalled() && self.search.is_none() && self.window.refused().is_empty() {
+            self.stall.resumed();
         }
     }
 
-    /// Reports what changes only when something is out of order.
-    fn report(&self, change: impl FnOnce(&mut Progress)) {
+    /// Updates the progress, with the fields that change only while messages are refused or given up.
+    fn report(&self, change: impl FnOnce(&mut PipelineProgress)) {
         let window = &self.window;
         let refused = window.refused();
         let since = refused.iter().filter_map(|entry| entry.refused_since).min();
@@ -457,10 +488,10 @@ impl Task {
         });
     }
 
-    /// Why the channel must be given up, if a confirmation is overdue.
+    /// Why the channel must be closed, if a confirmation is overdue.
     fn overdue(&mut self) -> Option<String> {
         let now = Instant::now();
-        if self.link.is_blocked() {
+        if self.connection.is_blocked() {
             self.blocked_at = Some(now);
             return None;
         }

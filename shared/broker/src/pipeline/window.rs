@@ -1,8 +1,8 @@
-//! What a pipeline has taken and the broker has not confirmed: in order, and apart from it what the broker refused.
+//! The unconfirmed messages of a pipeline: those in order, and separately those that the broker refused.
 //!
-//! A message that is refused leaves the order and waits by itself, so that nothing behind it waits for it. Both parts are
-//! bounded: the order by the window, what was refused by its own limits. Beyond either the sender has no room, and the socket
-//! that events come from is read no further.
+//! A refused message leaves the order and waits separately, so that later messages do not wait for it. Both parts are bounded:
+//! the order by the window's size, the refused messages by limits of their own. When either is full, the sender has no room, and
+//! the ingestor stops reading the gateway.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,46 +11,48 @@ use tokio::time::Instant;
 
 use crate::message::Message;
 
-/// Refused messages that may wait at once.
-pub(super) const MOST_REFUSED: usize = 1_024;
-/// Bytes of their bodies. As with the window, a single larger body still waits.
-pub(super) const MOST_REFUSED_BYTES: usize = 2 << 20;
-/// How far the newest message may be ahead of the oldest one that is not confirmed: what follows progress keeps a few bytes
-/// for each in between, and a crash replays them.
-const MOST_AHEAD: u64 = 100_000;
+/// Largest number of refused messages.
+pub(super) const MAX_REFUSED: usize = 1_024;
+/// Largest sum of their bodies in bytes. As with the window, a single larger body is accepted.
+pub(super) const MAX_REFUSED_BYTES: usize = 2 << 20;
+/// Largest distance of the newest message from the oldest unconfirmed one. The sender keeps a few bytes for each message of
+/// this distance, and a crash replays them.
+const MAX_DISTANCE: u64 = 100_000;
 
-/// A message that is not confirmed.
+/// An unconfirmed message.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) number: u64,
     pub(super) message: Message,
-    /// Which send its answer is awaited of; 0 while it is not on its way.
-    pub(super) round: u64,
-    /// When it was sent last, or refused last.
+    /// Number of the send whose confirmation is awaited; 0 while the message is not in flight.
+    pub(super) send_id: u64,
+    /// When it was last sent or refused.
     pub(super) at: Instant,
-    /// When it is sent again, if it is not on its way.
+    /// When to send it again, while it is not in flight.
     pub(super) due: Instant,
+    /// How often the broker refused it.
     pub(super) refusals: u32,
-    /// How often the broker closed the channel or the connection while only this message was on its way.
+    /// How often the broker closed the channel or the connection while only this message was in flight.
     pub(super) closes: u32,
-    /// When it was refused first.
+    /// When it was first refused.
     pub(super) refused_since: Option<Instant>,
 }
 
 impl Entry {
-    pub(super) fn is_sent(&self) -> bool {
-        self.round != 0
+    pub(super) fn is_in_flight(&self) -> bool {
+        self.send_id != 0
     }
 }
 
+/// The unconfirmed messages. Numbers count from 1 in the order of sending.
 #[derive(Debug)]
 pub(super) struct Window {
-    /// By number, without a gap; `None` is settled, or refused and waits apart.
+    /// By number, without gaps. `None` stands for a message that is settled, or is in `refused`.
     order: VecDeque<Option<Entry>>,
     /// Number of the front of `order`.
     first: u64,
     bytes: usize,
-    /// By number.
+    /// Sorted by number.
     refused: VecDeque<Entry>,
     refused_bytes: usize,
     /// Neither confirmed nor given up.
@@ -69,15 +71,15 @@ impl Window {
         }
     }
 
-    /// Takes the next message, and returns its number.
-    pub(super) fn take(&mut self, message: Message, now: Instant) -> u64 {
+    /// Adds a message, and returns its number.
+    pub(super) fn push(&mut self, message: Message, now: Instant) -> u64 {
         let number = self.first + self.order.len() as u64;
         self.bytes += message.body.len();
         self.unconfirmed += 1;
         self.order.push_back(Some(Entry {
             number,
             message,
-            round: 0,
+            send_id: 0,
             at: now,
             due: now,
             refusals: 0,
@@ -87,21 +89,21 @@ impl Window {
         number
     }
 
-    /// Whether one more may be taken.
+    /// Whether one more message may be added, for a window of this many messages and bytes.
     pub(super) fn has_room(&self, messages: usize, bytes: usize) -> bool {
         self.order.len() < messages
             && self.bytes < bytes
-            && self.refused.len() < MOST_REFUSED
-            && self.refused_bytes < MOST_REFUSED_BYTES
-            && self.last() - self.confirmed() < MOST_AHEAD
+            && self.refused.len() < MAX_REFUSED
+            && self.refused_bytes < MAX_REFUSED_BYTES
+            && self.last() - self.confirmed() < MAX_DISTANCE
     }
 
-    /// Number of the last message taken.
+    /// Number of the last message added.
     pub(super) fn last(&self) -> u64 {
         self.first + self.order.len() as u64 - 1
     }
 
-    /// The last number such that it and all before it are settled.
+    /// The highest number such that it and all lower ones are settled.
     pub(super) fn confirmed(&self) -> u64 {
         match self.refused.front() {
             Some(entry) => entry.number.min(self.first) - 1,
@@ -127,24 +129,24 @@ impl Window {
         self.refused.get_mut(at)
     }
 
-    /// The entry whose send of this round awaits its answer.
-    pub(super) fn sent(&mut self, number: u64, round: u64) -> Option<&mut Entry> {
-        self.get(number).filter(|entry| entry.round == round)
+    /// The message with this number, if this send of it is the one in flight.
+    pub(super) fn in_flight(&mut self, number: u64, send_id: u64) -> Option<&mut Entry> {
+        self.get(number).filter(|entry| entry.send_id == send_id)
     }
 
-    /// Takes a message out that is confirmed or given up.
+    /// Removes a message that is confirmed or given up.
     pub(super) fn settle(&mut self, number: u64) -> Option<Entry> {
-        let entry = self.take_out(number)?;
+        let entry = self.remove(number)?;
         self.unconfirmed -= 1;
         Some(entry)
     }
 
-    /// Puts a message apart until `due`: the broker refused it.
+    /// Moves a message to the refused ones, to be sent again after `wait`.
     pub(super) fn refuse(&mut self, number: u64, now: Instant, wait: Duration) {
-        let Some(mut entry) = self.take_out(number) else {
+        let Some(mut entry) = self.remove(number) else {
             return;
         };
-        entry.round = 0;
+        entry.send_id = 0;
         entry.at = now;
         entry.due = now + wait;
         entry.refused_since.get_or_insert(now);
@@ -153,15 +155,15 @@ impl Window {
         self.refused.insert(at, entry);
     }
 
-    /// On a new channel nothing is on its way.
-    pub(super) fn restart(&mut self, now: Instant) {
+    /// Marks all messages as due now: nothing is in flight on a new channel.
+    pub(super) fn reset_sends(&mut self, now: Instant) {
         for entry in self.order.iter_mut().flatten().chain(&mut self.refused) {
-            entry.round = 0;
+            entry.send_id = 0;
             entry.due = now;
         }
     }
 
-    /// The first unsettled number from `number` on.
+    /// The lowest unsettled number that is not below `number`.
     pub(super) fn next_from(&self, number: u64) -> Option<u64> {
         let skip = usize::try_from(number.saturating_sub(self.first)).unwrap_or(usize::MAX);
         let in_order = self.order.iter().skip(skip).flatten().map(|entry| entry.number).next();
@@ -170,9 +172,9 @@ impl Window {
         in_order.into_iter().chain(refused).min()
     }
 
-    /// Numbers in order that are to be sent now. Those of refused messages come last.
+    /// Numbers of the messages to send now, in order; refused messages come last.
     pub(super) fn due(&self, now: Instant) -> Vec<u64> {
-        let waits = |entry: &&Entry| !entry.is_sent() && entry.due <= now;
+        let waits = |entry: &&Entry| !entry.is_in_flight() && entry.due <= now;
         let in_order = self.order.iter().flatten().filter(waits);
         in_order
             .chain(self.refused.iter().filter(waits))
@@ -186,13 +188,13 @@ impl Window {
         all.find(|entry| entry.message.id == id).map(|entry| entry.number)
     }
 
-    /// Whether the answer to a send is overdue; `since` turns the moment of sending into the one that counts.
+    /// Whether a confirmation has taken longer than `within`. `since` returns the time that counts for a message sent at an instant.
     pub(super) fn is_overdue(&self, since: impl Fn(Instant) -> Duration, within: Duration) -> bool {
         let mut all = self.order.iter().flatten().chain(&self.refused);
-        all.any(|entry| entry.is_sent() && since(entry.at) > within)
+        all.any(|entry| entry.is_in_flight() && since(entry.at) > within)
     }
 
-    fn take_out(&mut self, number: u64) -> Option<Entry> {
+    fn remove(&mut self, number: u64) -> Option<Entry> {
         if let Some(index) = self.index(number)
             && let Some(entry) = self.order[index].take()
         {
@@ -223,13 +225,13 @@ mod tests {
         let mut window = Window::new();
         for number in 1..=count {
             let message = Message::new("e", "k", number.to_string(), "x", vec![0; 10]);
-            assert_eq!(window.take(message, Instant::now()), number);
+            assert_eq!(window.push(message, Instant::now()), number);
         }
         window
     }
 
     #[tokio::test]
-    async fn refused_message_leaves_the_order_and_holds_what_is_confirmed_back() {
+    async fn refused_message_leaves_the_order_and_limits_the_confirmed_number() {
         let mut window = window(4);
         window.refuse(1, Instant::now(), Duration::ZERO);
         window.settle(3);
@@ -247,7 +249,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn refused_messages_are_kept_by_number_and_found() {
+    async fn refused_messages_are_sorted_by_number() {
         let mut window = window(5);
         for number in [4, 2, 5] {
             window.refuse(number, Instant::now(), Duration::ZERO);
@@ -268,9 +270,9 @@ mod tests {
     async fn too_many_refused_messages_leave_no_room() {
         let mut window = Window::new();
         let now = Instant::now();
-        for _ in 0..MOST_REFUSED {
+        for _ in 0..MAX_REFUSED {
             assert!(window.has_room(8, 1_000));
-            let number = window.take(Message::new("e", "k", "i", "x", vec![0; 10]), now);
+            let number = window.push(Message::new("e", "k", "i", "x", vec![0; 10]), now);
             window.refuse(number, now, Duration::ZERO);
         }
         assert!(!window.has_room(8, 1_000));

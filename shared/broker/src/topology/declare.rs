@@ -1,16 +1,17 @@
-//! Puts the topology on a broker, as often as one likes.
+//! Declares the topology on a broker; repeating it changes nothing.
 
 use arrakis_fail_point as fail_point;
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 
-use super::{Argument, Exchange, Queue, Topology, TopologyError, Value};
+use super::{Argument, ArgumentValue, Exchange, Queue, Topology, TopologyError};
 use crate::channel::Channel;
-use crate::link::Live;
+use crate::connection::AmqpConnection;
+use crate::reply_code::{NOT_FOUND, reply_code};
 
-/// An object that the code wants and the broker does not have.
+/// An exchange or queue of the topology that the broker does not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Missing {
+pub struct MissingObject {
     /// `exchange` or `queue`.
     pub object: &'static str,
     /// Its name.
@@ -18,26 +19,26 @@ pub struct Missing {
 }
 
 impl Topology {
-    /// Declares everything. What exists and is the same stays; what exists and differs is named in the error.
+    /// Declares all exchanges, queues and bindings. Objects that exist with the same properties are unchanged.
     ///
     /// # Errors
-    /// At the first object that differs or is refused, or when the connection goes away.
-    pub async fn declare(&self, live: &Live) -> Result<(), TopologyError> {
+    /// At the first object that exists with other properties or that the broker refuses, and when the connection is lost.
+    pub async fn declare(&self, amqp: &AmqpConnection) -> Result<(), TopologyError> {
         tokio::select! {
-            declared = self.declare_all(live) => match declared {
+            declared = self.declare_all(amqp) => match declared {
                 Err(TopologyError::Differs { .. }) if fail_point::skips("broker.guard.topology") => Ok(()),
                 declared => declared,
             },
-            () = live.gone() => Err(TopologyError::Unreachable("the connection was lost".to_owned())),
+            () = amqp.closed() => Err(TopologyError::Unreachable("the connection was lost".to_owned())),
         }
     }
 
-    async fn declare_all(&self, live: &Live) -> Result<(), TopologyError> {
-        let channel = channel(live).await?;
+    async fn declare_all(&self, amqp: &AmqpConnection) -> Result<(), TopologyError> {
+        let channel = channel(amqp).await?;
         for exchange in &self.exchanges {
             declare_exchange(&channel, exchange, false)
                 .await
-                .map_err(|error| TopologyError::read("exchange", &exchange.name, &error))?;
+                .map_err(|error| TopologyError::from_lapin("exchange", &exchange.name, &error))?;
         }
         for queue in &self.queues {
             declare_queue(&channel, queue).await?;
@@ -52,35 +53,35 @@ impl Topology {
                     FieldTable::default(),
                 )
                 .await
-                .map_err(|error| TopologyError::read("binding", &binding.queue, &error))?;
+                .map_err(|error| TopologyError::from_lapin("binding", &binding.queue, &error))?;
         }
         close(channel).await;
         Ok(())
     }
 
-    /// Compares without making anything: answers what is missing. Bindings cannot be read over AMQP; `declare` adds them.
+    /// Returns the missing exchanges and queues, without declaring them. Bindings are not checked: AMQP cannot read them.
     ///
     /// # Errors
-    /// At the first object that differs, or when the connection goes away.
-    pub async fn check(&self, live: &Live) -> Result<Vec<Missing>, TopologyError> {
+    /// At the first object that exists with other properties, and when the connection is lost.
+    pub async fn check(&self, amqp: &AmqpConnection) -> Result<Vec<MissingObject>, TopologyError> {
         let mut missing = Vec::new();
         for exchange in &self.exchanges {
-            // A refused passive declaration closes its channel, so each object has one of its own.
-            let channel = channel(live).await?;
+            // A refused declaration closes its channel, so each object is checked on its own channel.
+            let channel = channel(amqp).await?;
             match declare_exchange(&channel, exchange, true).await {
                 Ok(()) => declare_exchange(&channel, exchange, false)
                     .await
-                    .map_err(|error| TopologyError::read("exchange", &exchange.name, &error))?,
-                Err(error) if is_missing(&error) => missing.push(Missing {
+                    .map_err(|error| TopologyError::from_lapin("exchange", &exchange.name, &error))?,
+                Err(error) if reply_code(&error) == Some(NOT_FOUND) => missing.push(MissingObject {
                     object: "exchange",
                     name: exchange.name.clone(),
                 }),
-                Err(error) => return Err(TopologyError::read("exchange", &exchange.name, &error)),
+                Err(error) => return Err(TopologyError::from_lapin("exchange", &exchange.name, &error)),
             }
             close(channel).await;
         }
         for queue in &self.queues {
-            let channel = channel(live).await?;
+            let channel = channel(amqp).await?;
             let options = QueueDeclareOptions {
                 passive: true,
                 ..QueueDeclareOptions::durable()
@@ -90,11 +91,11 @@ impl Topology {
                 .await
             {
                 Ok(_) => drop(declare_queue(&channel, queue).await?),
-                Err(error) if is_missing(&error) => missing.push(Missing {
+                Err(error) if reply_code(&error) == Some(NOT_FOUND) => missing.push(MissingObject {
                     object: "queue",
                     name: queue.name.clone(),
                 }),
-                Err(error) => return Err(TopologyError::read("queue", &queue.name, &error)),
+                Err(error) => return Err(TopologyError::from_lapin("queue", &queue.name, &error)),
             }
             close(channel).await;
         }
@@ -102,17 +103,17 @@ impl Topology {
     }
 }
 
-/// Declares one queue and answers how many messages and consumers it has.
+/// Declares a queue. Returns it with its counts of messages and consumers.
 ///
 /// # Errors
-/// When it exists and differs, is refused, or the connection goes away.
+/// When it exists with other properties, when the broker refuses it, and when the connection is lost.
 pub async fn declare_queue(channel: &Channel, queue: &Queue) -> Result<lapin::Queue, TopologyError> {
     let mut table = table(&queue.arguments);
     table.insert("x-queue-type".into(), AMQPValue::LongString(queue.kind.name().into()));
     channel
         .queue_declare(queue.name.as_str().into(), QueueDeclareOptions::durable(), table)
         .await
-        .map_err(|error| TopologyError::read("queue", &queue.name, &error))
+        .map_err(|error| TopologyError::from_lapin("queue", &queue.name, &error))
 }
 
 async fn declare_exchange(channel: &Channel, exchange: &Exchange, passive: bool) -> lapin::Result<()> {
@@ -134,28 +135,24 @@ fn table(arguments: &[Argument]) -> FieldTable {
     let mut table = FieldTable::default();
     for argument in arguments {
         let value = match argument.value {
-            Value::Integer(number) => AMQPValue::LongLongInt(number),
-            Value::Text(text) => AMQPValue::LongString(text.into()),
-            Value::Flag(flag) => AMQPValue::Boolean(flag),
+            ArgumentValue::Integer(number) => AMQPValue::LongLongInt(number),
+            ArgumentValue::Text(text) => AMQPValue::LongString(text.into()),
+            ArgumentValue::Flag(flag) => AMQPValue::Boolean(flag),
         };
         table.insert(argument.name.into(), value);
     }
     table
 }
 
-async fn channel(live: &Live) -> Result<Channel, TopologyError> {
-    live.channel()
+async fn channel(amqp: &AmqpConnection) -> Result<Channel, TopologyError> {
+    amqp.channel()
         .await
         .map_err(|error| TopologyError::Unreachable(error.to_string()))
 }
 
-/// A channel that the broker closed for a refusal cannot be closed again, and need not be.
+/// Closes a channel, unless the broker has closed it for a refusal.
 async fn close(channel: Channel) {
     if channel.status().connected() {
         let _ = channel.close(200, "done".into()).await;
     }
-}
-
-fn is_missing(error: &lapin::Error) -> bool {
-    matches!(error.kind(), lapin::ErrorKind::ProtocolError(refusal) if refusal.get_id() == 404)
 }

@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::{Argument, Topology, Value};
+use super::{Argument, ArgumentValue, Topology};
 
 impl Topology {
-    /// The definitions of one virtual host. Users and permissions are the operator's and not part of it.
+    /// RabbitMQ's definitions of one virtual host, without users and permissions.
     pub fn definitions(&self, vhost: &str) -> Json {
         let exchanges: Vec<Json> = self
             .exchanges
@@ -45,9 +45,9 @@ fn arguments(list: &[Argument]) -> Map<String, Json> {
     list.iter()
         .map(|argument| {
             let value = match argument.value {
-                Value::Integer(number) => json!(number),
-                Value::Text(text) => json!(text),
-                Value::Flag(flag) => json!(flag),
+                ArgumentValue::Integer(number) => json!(number),
+                ArgumentValue::Text(text) => json!(text),
+                ArgumentValue::Flag(flag) => json!(flag),
             };
             (argument.name.to_owned(), value)
         })
@@ -61,9 +61,9 @@ mod tests {
     use super::*;
     use crate::settings::Priorities;
 
-    /// The committed files say what the code says. `UPDATE_DEFINITIONS=1` writes them anew.
+    /// The committed files equal the topology in code. `UPDATE_DEFINITIONS=1` rewrites them.
     #[test]
-    fn the_committed_definitions_are_those_of_the_code() {
+    fn committed_definitions_equal_the_code() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rabbitmq");
         for (priorities, file) in [
             (Priorities::Classic, "definitions.json"),
@@ -82,9 +82,9 @@ mod tests {
         }
     }
 
-    /// One reason per option: the page for operators names every object and every argument.
+    /// The operators' page names every object and argument.
     #[test]
-    fn the_readme_names_every_object_and_argument() {
+    fn readme_names_every_object_and_argument() {
         let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rabbitmq/README.md");
         let page = std::fs::read_to_string(page).unwrap();
         for priorities in [Priorities::Classic, Priorities::Classes] {

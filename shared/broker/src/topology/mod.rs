@@ -1,8 +1,7 @@
-//! Exchanges, queues and bindings as data, each option with its reason.
+//! Exchanges, queues and bindings as data, with a reason for each option.
 //!
-//! Owns the data (`objects.rs`), its declaration on a broker (`declare.rs`) and its form as RabbitMQ's definitions
-//! (`definitions.rs`). Refuses to change an object that exists and differs: RabbitMQ cannot, and deleting a queue is an
-//! operator's decision.
+//! `objects` has the data, `declare` declares it on a broker, `definitions` exports it as RabbitMQ's definitions. An object that
+//! exists with other properties is an error: RabbitMQ cannot change it, and only an operator may delete a queue.
 
 mod declare;
 mod definitions;
@@ -13,13 +12,13 @@ use std::fmt;
 
 use crate::settings::Priorities;
 
-pub use declare::{Missing, declare_queue};
-pub use objects::{IDENTIFY_SLOT_MS, identify_slot, shard_state};
+pub use declare::{MissingObject, declare_queue};
+pub use objects::{IDENTIFY_SLOT_MS, identify_slot_queue, shard_state_queue};
 pub use refusal::TopologyError;
 
-/// Value of an argument.
+/// Value of an [`Argument`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
+pub enum ArgumentValue {
     /// A number.
     Integer(i64),
     /// A string.
@@ -28,7 +27,7 @@ pub enum Value {
     Flag(bool),
 }
 
-impl fmt::Display for Value {
+impl fmt::Display for ArgumentValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Integer(number) => write!(f, "{number}"),
@@ -38,13 +37,13 @@ impl fmt::Display for Value {
     }
 }
 
-/// One optional argument of an exchange or queue.
+/// An optional argument (`x-…`) of an exchange or queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Argument {
     /// Name, such as `x-max-priority`.
     pub name: &'static str,
     /// Value.
-    pub value: Value,
+    pub value: ArgumentValue,
     /// Why it is set.
     pub reason: &'static str,
 }
@@ -52,9 +51,9 @@ pub struct Argument {
 /// Kind of an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExchangeKind {
-    /// Routes by pattern.
+    /// Routes by patterns of the routing key.
     Topic,
-    /// Routes to every bound queue and leaves the routing key alone.
+    /// Routes to every bound queue, whatever the routing key.
     Fanout,
 }
 
@@ -71,9 +70,9 @@ impl ExchangeKind {
 /// Kind of a queue (`x-queue-type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QueueKind {
-    /// One node, confirms before the disk has it, can order by priority on every version.
+    /// On one node. It confirms before the message is on disk, and supports ten priorities on every version.
     Classic,
-    /// Raft log: confirms after fsync on a majority.
+    /// Replicated. It confirms when a majority of nodes has the message on disk.
     Quorum,
 }
 
@@ -109,7 +108,7 @@ pub struct Queue {
     pub kind: QueueKind,
     /// Arguments beside `x-queue-type`.
     pub arguments: Vec<Argument>,
-    /// Why it exists and is of this kind.
+    /// Why it exists and has this kind.
     pub reason: &'static str,
 }
 
@@ -124,10 +123,10 @@ pub struct Binding {
     pub key: String,
 }
 
-/// Everything that must exist on the broker.
+/// The exchanges, queues and bindings that the platform needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topology {
-    /// Exchanges, in an order in which they can be declared.
+    /// Exchanges, in the order of declaration.
     pub exchanges: Vec<Exchange>,
     /// Queues.
     pub queues: Vec<Queue>,
@@ -137,24 +136,24 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// The topology for one way of ordering interactions.
+    /// The topology for an order of interactions.
     pub fn new(priorities: Priorities) -> Self {
         objects::topology(priorities)
     }
 
-    /// Which way of ordering interactions it is for.
+    /// The order of interactions that it has.
     pub fn priorities(&self) -> Priorities {
         self.priorities
     }
 
-    /// Queues of interactions, most urgent first: one, or one for each class.
+    /// Names of the queues of interactions, most urgent first: one, or one for each class.
     pub fn interaction_queues(&self) -> Vec<&str> {
         let prefix = arrakis_contracts::names::INTERACTIONS;
         let names = self.queues.iter().map(|queue| queue.name.as_str());
         names.filter(|name| name.starts_with(prefix)).collect()
     }
 
-    /// Every object with every reason, for people.
+    /// A text that lists every object and argument with its reason, for operators.
     pub fn explain(&self) -> String {
         use fmt::Write as _;
         let mut text = String::new();

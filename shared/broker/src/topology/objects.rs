@@ -1,27 +1,26 @@
-//! The data. To add an object: a line here, its reason beside it, and the same in `rabbitmq/README.md`.
+//! The exchanges, queues and bindings. To add one, add it here with its reason, and to `rabbitmq/README.md`.
 
 use arrakis_contracts::{JobKind, names, routing};
 
-use super::{Argument, Binding, Exchange, ExchangeKind, Queue, QueueKind, Topology, Value};
+use super::{Argument, ArgumentValue, Binding, Exchange, ExchangeKind, Queue, QueueKind, Topology};
 use crate::settings::Priorities;
 
-/// How long one identify keeps its `max_concurrency` bucket, in milliseconds: Discord's five seconds and a margin for the
-/// way there.
+/// Time between two IDENTIFYs of a `max_concurrency` bucket, in milliseconds: Discord's five seconds and a margin for the network.
 pub const IDENTIFY_SLOT_MS: i64 = 5_500;
 
 const WEEK_MS: i64 = 7 * 24 * 3_600 * 1_000;
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
 
-const fn argument(name: &'static str, value: Value, reason: &'static str) -> Argument {
+const fn argument(name: &'static str, value: ArgumentValue, reason: &'static str) -> Argument {
     Argument { name, value, reason }
 }
 
 const fn integer(name: &'static str, value: i64, reason: &'static str) -> Argument {
-    argument(name, Value::Integer(value), reason)
+    argument(name, ArgumentValue::Integer(value), reason)
 }
 
 const fn text(name: &'static str, value: &'static str, reason: &'static str) -> Argument {
-    argument(name, Value::Text(value), reason)
+    argument(name, ArgumentValue::Text(value), reason)
 }
 
 pub(super) fn topology(priorities: Priorities) -> Topology {
@@ -45,33 +44,29 @@ pub(super) fn topology(priorities: Priorities) -> Topology {
 fn dead_letters(topology: &mut Topology) {
     topology.fanout(
         names::DEAD_LETTERS,
-        "takes whatever failed for good, whatever its routing key says",
+        "receives messages that are not retried any more, with any routing key",
     );
     topology.quorum(
         names::DEAD_LETTERS,
         vec![
-            integer(
-                "x-message-ttl",
-                WEEK_MS,
-                "seven days to look at it and replay it; after that it is history",
-            ),
+            integer("x-message-ttl", WEEK_MS, "seven days to examine and replay it"),
             integer(
                 "x-delivery-limit",
                 1_000_000,
-                "reading the list gives letters back, which counts as a delivery; 4.x would drop them after 20",
+                "listing requeues letters, which counts as a delivery; RabbitMQ 4 would drop them after 20",
             ),
         ],
-        "what failed for good, with why; a quorum queue since this is the last copy",
+        "messages that are not retried any more, with the reason; a quorum queue because these are the last copies",
     );
     topology.bind(names::DEAD_LETTERS, names::DEAD_LETTERS, "");
     topology.fanout(
         names::UNROUTED,
-        "the alternate exchange: takes events that no binding wanted",
+        "the alternate exchange: receives events that no other queue is bound for",
     );
     topology.quorum(
         names::UNROUTED,
         Vec::new(),
-        "a missing binding must lose nothing: events wait here for an operator",
+        "events without a binding are kept here for an operator instead of lost",
     );
     topology.bind(names::UNROUTED, names::UNROUTED, "");
 }
@@ -83,25 +78,25 @@ fn events(topology: &mut Topology) {
         arguments: vec![text(
             "alternate-exchange",
             names::UNROUTED,
-            "an event that no queue wants is kept instead of dropped",
+            "an event that no queue is bound for is kept instead of dropped",
         )],
-        reason: "takes every event from the ingestor; queues pick by routing key",
+        reason: "receives every event of the ingestor; queues select by routing key",
     });
     topology.quorum(
         names::EVENTS_GUILD,
         safe_arguments(),
-        "member and server events: losing one leaves a member without a role, so they must survive a disk",
+        "member and server events: a lost one would leave a member without a role, so they must survive the loss of a disk",
     );
     topology.bind(names::EVENTS, names::EVENTS_GUILD, "member.#");
     topology.bind(names::EVENTS, names::EVENTS_GUILD, "guild.#");
     topology.quorum(
         names::EVENTS_MESSAGE,
         vec![
-            integer("x-max-length", 10_000, "a burst of chat must not fill the broker's memory or disk"),
-            text("x-overflow", "drop-head", "chat may be lost, and the newest is worth most"),
-            integer("x-delivery-limit", 10, "a message that takes its consumer down each time must not do so for ever"),
+            integer("x-max-length", 10_000, "a burst of messages must not fill the broker's memory or disk"),
+            text("x-overflow", "drop-head", "chat messages may be lost, the oldest first"),
+            integer("x-delivery-limit", 10, "a poison message must not kill consumers for ever"),
         ],
-        "chat in a lane of its own, so that a burst never delays a join; no dead-lettering, or every dropped message would become a dead letter",
+        "chat messages have their own queue, so that a burst does not delay joins; no dead-lettering, or each dropped message would be a dead letter",
     );
     topology.bind(names::EVENTS, names::EVENTS_MESSAGE, "message.#");
 }
@@ -114,15 +109,15 @@ fn interactions_in_one_queue(topology: &mut Topology) {
             integer(
                 "x-max-priority",
                 i64::from(routing::MAX_PRIORITY),
-                "commands before autocomplete before buttons; only classic queues have ten levels on 3.10 to 4.2",
+                "commands before autocomplete before buttons; in RabbitMQ 3.10 to 4.2 only classic queues have ten priorities",
             ),
             text(
                 "x-dead-letter-exchange",
                 names::DEAD_LETTERS,
-                "a consumer that rejects by mistake must not lose a member's command",
+                "a command that a consumer rejects by mistake is kept",
             ),
         ],
-        reason: "members wait here: an interaction is worth three seconds, so order counts for more than fsync",
+        reason: "interactions expire after three seconds, so priorities matter more than storage on disk",
     });
     topology.bind(names::EVENTS, names::INTERACTIONS, "interaction.#");
 }
@@ -141,7 +136,7 @@ fn interactions_by_class(topology: &mut Topology) {
         topology.quorum(
             &name,
             safe_arguments(),
-            "one queue per class where priorities in one queue are not to be had (quorum queues before 4.3, Amazon MQ)",
+            "one queue for each class, for brokers without priorities in durable replicated queues (quorum queues before 4.3, Amazon MQ)",
         );
         for key in keys {
             topology.bind(names::EVENTS, &name, key);
@@ -154,14 +149,14 @@ fn jobs(topology: &mut Topology) {
         name: names::JOBS.to_owned(),
         kind: ExchangeKind::Topic,
         arguments: Vec::new(),
-        reason: "takes jobs by kind; no alternate exchange, so that the publisher itself is told of a kind without a queue",
+        reason: "routes jobs by kind; no alternate exchange, so that the publisher receives an error for a kind without a queue",
     });
     for kind in JobKind::ALL {
         let reason = match kind {
             JobKind::Synthesis => {
-                "bulk changes to servers in a lane of their own: a consumer takes five at a time, ten a second"
+                "bulk changes to servers have their own queue: a consumer takes five at a time, ten a second"
             }
-            _ => "background work of one kind in its own lane, so that a slow kind delays no other",
+            _ => "each kind of background work has its own queue, so that a slow kind does not delay others",
         };
         topology.quorum(&kind.queue(), safe_arguments(), reason);
         topology.bind(names::JOBS, &kind.queue(), kind.name());
@@ -173,7 +168,7 @@ fn retries(topology: &mut Topology) {
         let name = names::retry(seconds);
         topology.fanout(
             &name,
-            "published to with the origin queue's name as routing key, which a fanout leaves alone",
+            "messages are published with the name of their queue as routing key, which a fanout exchange does not use",
         );
         topology.quorum(
             &name,
@@ -181,50 +176,50 @@ fn retries(topology: &mut Topology) {
                 integer(
                     "x-message-ttl",
                     i64::from(seconds) * 1_000,
-                    "one fixed wait for a queue: a TTL per message blocks behind the longest one",
+                    "one wait for each queue: with a TTL for each message, a message waits for those before it with a longer one",
                 ),
                 text(
                     "x-dead-letter-exchange",
                     "",
-                    "the default exchange routes by the key, so the message goes straight back to the queue it came from and to no other",
+                    "the default exchange routes by queue name, so the message returns to the queue it came from and to no other",
                 ),
-                text("x-dead-letter-strategy", "at-least-once", "the way back must not lose what the way in has confirmed"),
+                text("x-dead-letter-strategy", "at-least-once", "a confirmed message must not be lost on its way back"),
                 text("x-overflow", "reject-publish", "at-least-once dead-lettering requires it"),
             ],
-            "waits, then gives the message back to its origin; no plugin needed",
+            "a message waits here and returns to its queue; no plugin is needed",
         );
         topology.bind(&name, &name, "");
     }
 }
 
-/// What every queue has whose messages must not be lost.
+/// Arguments of queues whose messages must not be lost.
 fn safe_arguments() -> Vec<Argument> {
     vec![
         text(
             "x-dead-letter-exchange",
             names::DEAD_LETTERS,
-            "what the broker itself gives up is kept with the other dead letters",
+            "messages that the broker dead-letters are kept with the other dead letters",
         ),
         text(
             "x-dead-letter-strategy",
             "at-least-once",
-            "at-most-once loses the letter when its target is away",
+            "at-most-once loses the message when its target is unavailable",
         ),
         text(
             "x-overflow",
             "reject-publish",
-            "at-least-once dead-lettering requires it, and a full queue tells its publisher instead of dropping",
+            "at-least-once dead-lettering requires it, and a full queue refuses messages instead of dropping them",
         ),
         integer(
             "x-delivery-limit",
             10,
-            "a poison message that takes its consumer down each time ends as a dead letter; its neighbours, delivered beside it, have room",
+            "a poison message becomes a dead letter; messages delivered with it, which are counted too, have enough deliveries left",
         ),
     ]
 }
 
-/// The queue that keeps a shard's session and is the lease on it. See `docs/decisions` on leases.
-pub fn shard_state(shard: u32, priorities: Priorities) -> Queue {
+/// The queue that stores the state of a shard and is the lease on it ([`crate::Lease`]).
+pub fn shard_state_queue(shard: u32, priorities: Priorities) -> Queue {
     Queue {
         name: names::shard(shard),
         kind: match priorities {
@@ -232,38 +227,38 @@ pub fn shard_state(shard: u32, priorities: Priorities) -> Queue {
             Priorities::Classes => QueueKind::Quorum,
         },
         arguments: vec![
-            integer("x-max-length", 1, "only the newest value counts"),
+            integer("x-max-length", 1, "only the newest value is needed"),
             text("x-overflow", "drop-head", "a new value replaces the old one"),
             argument(
                 "x-single-active-consumer",
-                Value::Flag(true),
-                "whoever is delivered the value holds the shard; the standby is handed it in milliseconds",
+                ArgumentValue::Flag(true),
+                "the consumer that receives the value holds the lease; a standby receives it within milliseconds",
             ),
         ],
-        reason: "session, resume address and confirmed sequence number of a shard; its consumer holds the shard",
+        reason: "gateway session, resume URL and confirmed sequence number of a shard; its consumer holds the lease on the shard",
     }
 }
 
-/// The queue that spaces identifies of one `max_concurrency` bucket, across processes and crashes.
-pub fn identify_slot(bucket: u32) -> Queue {
+/// The queue that spaces the IDENTIFYs of a `max_concurrency` bucket across processes ([`crate::take_slot`]).
+pub fn identify_slot_queue(bucket: u32) -> Queue {
     Queue {
         name: names::identify_bucket(bucket),
         kind: QueueKind::Classic,
         arguments: vec![
-            integer("x-max-length", 1, "one identify at a time"),
+            integer("x-max-length", 1, "one IDENTIFY at a time"),
             text(
                 "x-overflow",
                 "reject-publish",
-                "who comes second is refused and asks again",
+                "the second process is refused and retries",
             ),
             integer(
                 "x-message-ttl",
                 IDENTIFY_SLOT_MS,
-                "the slot frees itself, whatever became of its taker",
+                "the slot becomes free by time, even if its holder died",
             ),
-            integer("x-expires", DAY_MS, "a bucket that nobody uses any more goes away"),
+            integer("x-expires", DAY_MS, "the queue of an unused bucket is deleted"),
         ],
-        reason: "a message in it says that an identify of this bucket was sent within the last five seconds",
+        reason: "a message in it means that an IDENTIFY of this bucket was sent within the last five seconds",
     }
 }
 

@@ -1,60 +1,60 @@
-//! What the broker says when an object differs, taken apart so that an operator reads object, argument, ours and theirs.
+//! Errors of a declaration. The broker's reply text for an object that differs is parsed into object, argument and both values.
 
-/// Why the topology is not as the code wants it.
+/// Why the topology cannot be declared.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TopologyError {
-    /// An object exists and differs.
+    /// An object exists with another value of an argument or property.
     #[error(
-        "{object} \"{name}\" exists and differs: {argument} is {theirs} there and {ours} here. RabbitMQ cannot change it in place: \
-         drain and delete it, or deploy the version that made it"
+        "{object} \"{name}\" exists and differs: {argument} is {theirs} in the broker and {ours} in this build. RabbitMQ cannot change \
+         it: drain and delete it, or deploy the version that declared it"
     )]
     Differs {
         /// `exchange` or `queue`.
         object: String,
         /// Its name.
         name: String,
-        /// Which argument or property differs.
+        /// The argument or property that differs.
         argument: String,
-        /// What the code wants.
+        /// Value in this build.
         ours: String,
-        /// What the broker has.
+        /// Value in the broker.
         theirs: String,
     },
     /// The broker refused an object for another reason, such as an argument that its version does not know.
-    #[error("the broker refuses {object} \"{name}\": {why}")]
+    #[error("the broker refuses {object} \"{name}\": {reason}")]
     Refused {
         /// `exchange`, `queue` or `binding`.
         object: &'static str,
         /// Its name.
         name: String,
-        /// The broker's words.
-        why: String,
+        /// The broker's reply text.
+        reason: String,
     },
-    /// The connection or channel went away.
-    #[error("the broker went away while the topology was declared: {0}")]
+    /// The connection or the channel was lost.
+    #[error("connection lost while the topology was declared: {0}")]
     Unreachable(String),
 }
 
 impl TopologyError {
-    /// Whether trying again on a new connection can help.
+    /// Whether another attempt on a new connection can succeed.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unreachable(_))
     }
 
-    /// Reads what lapin answered to a declaration of `object` `name`.
-    pub(super) fn read(object: &'static str, name: &str, error: &lapin::Error) -> Self {
+    /// The error of a declaration of `object` `name`.
+    pub(super) fn from_lapin(object: &'static str, name: &str, error: &lapin::Error) -> Self {
         let lapin::ErrorKind::ProtocolError(refusal) = error.kind() else {
             return Self::Unreachable(error.to_string());
         };
-        // Hard errors close the connection (broker going down, forced close): not about this object.
+        // A hard error closes the connection (shutdown of the broker, forced close) and does not concern this object.
         if error.is_amqp_hard_error() {
             return Self::Unreachable(error.to_string());
         }
-        let why = refusal.get_message().as_str();
-        inequivalent(why).unwrap_or_else(|| Self::Refused {
+        let reason = refusal.get_message().as_str();
+        inequivalent(reason).unwrap_or_else(|| Self::Refused {
             object,
             name: name.to_owned(),
-            why: why.to_owned(),
+            reason: reason.to_owned(),
         })
     }
 }
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn the_brokers_words_are_taken_apart() {
+    fn reply_text_is_parsed() {
         let text = "PRECONDITION_FAILED - inequivalent arg 'x-max-priority' for queue 'arrakis.interactions' in vhost '/': \
                     received the value '10' of type 'signedint' but current is none";
         assert_eq!(
@@ -122,10 +122,10 @@ mod tests {
     }
 
     #[test]
-    fn the_error_names_everything_and_says_what_to_do() {
+    fn error_names_object_argument_values_and_remedy() {
         let text = differs("queue", "q", "durable", "true", "false").to_string();
         assert!(
-            text.starts_with("queue \"q\" exists and differs: durable is false there and true here."),
+            text.starts_with("queue \"q\" exists and differs: durable is false in the broker and true in this build."),
             "{text}"
         );
         assert!(text.contains("delete it"), "{text}");

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arrakis_broker::{ConsumeOptions, Settled, Stop, Verdict};
+use arrakis_broker::{ConsumeOptions, SettleOutcome, StopTokens, Verdict};
 use arrakis_contracts::names;
 use arrakis_test_support::eventually;
 use parking_lot::Mutex;
@@ -11,13 +11,13 @@ use parking_lot::Mutex;
 use crate::world::{World, join};
 
 #[tokio::test]
-async fn a_panic_is_contained_and_the_neighbours_are_handled() {
+async fn panicking_message_is_retried_and_others_are_handled() {
     let world = World::new().await;
     for id in ["before", "poison", "after"] {
         world.publisher().publish(&join(id)).await.unwrap();
     }
     let handled = Arc::new(Mutex::new(HashSet::new()));
-    let (stop, seen) = (Stop::default(), handled.clone());
+    let (stop, seen) = (StopTokens::default(), handled.clone());
     let consumer = world.consume(world.consume_options(names::EVENTS_GUILD), &stop, move |delivery| {
         let seen = seen.clone();
         async move {
@@ -35,12 +35,12 @@ async fn a_panic_is_contained_and_the_neighbours_are_handled() {
 }
 
 #[tokio::test]
-async fn a_handler_that_hangs_is_stopped_and_the_queue_moves() {
+async fn hanging_handler_is_cancelled_and_the_next_message_is_handled() {
     let world = World::new().await;
     for id in ["hangs", "goes"] {
         world.publisher().publish(&join(id)).await.unwrap();
     }
-    let (stop, done) = (Stop::default(), Arc::new(AtomicUsize::new(0)));
+    let (stop, done) = (StopTokens::default(), Arc::new(AtomicUsize::new(0)));
     let options = ConsumeOptions {
         prefetch: 1,
         limit: Some(Duration::from_millis(100)),
@@ -65,12 +65,12 @@ async fn a_handler_that_hangs_is_stopped_and_the_queue_moves() {
 }
 
 #[tokio::test]
-async fn a_soft_stop_finishes_what_is_held_and_gives_back_the_rest() {
+async fn soft_stop_finishes_running_handlers_and_requeues_the_rest() {
     let world = World::new().await;
     for number in 0..20 {
         world.publisher().publish(&join(number.to_string())).await.unwrap();
     }
-    let (stop, release) = (Stop::default(), Arc::new(tokio::sync::Semaphore::new(0)));
+    let (stop, release) = (StopTokens::default(), Arc::new(tokio::sync::Semaphore::new(0)));
     let (started, finished) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let options = ConsumeOptions {
         prefetch: 4,
@@ -86,7 +86,7 @@ async fn a_soft_stop_finishes_what_is_held_and_gives_back_the_rest() {
             Verdict::Done
         }
     });
-    eventually(async || started.load(Ordering::SeqCst) == 4, "four to be held").await;
+    eventually(async || started.load(Ordering::SeqCst) == 4, "four deliveries").await;
     stop.soft.cancel();
     release.close();
     consumer.await.unwrap();
@@ -97,16 +97,16 @@ async fn a_soft_stop_finishes_what_is_held_and_gives_back_the_rest() {
 }
 
 #[tokio::test]
-async fn a_hard_stop_leaves_at_once_and_the_broker_has_the_message_again() {
+async fn hard_stop_cancels_handlers_and_the_message_is_redelivered() {
     let world = World::new().await;
     world.publisher().publish(&join("held")).await.unwrap();
-    let (stop, started) = (Stop::default(), Arc::new(AtomicUsize::new(0)));
+    let (stop, started) = (StopTokens::default(), Arc::new(AtomicUsize::new(0)));
     let count = started.clone();
     let consumer = world.consume(world.consume_options(names::EVENTS_GUILD), &stop, move |_| {
         count.fetch_add(1, Ordering::SeqCst);
         std::future::pending()
     });
-    eventually(async || started.load(Ordering::SeqCst) == 1, "the message to be held").await;
+    eventually(async || started.load(Ordering::SeqCst) == 1, "the delivery").await;
     stop.soft.cancel();
     stop.hard.cancel();
     consumer.await.unwrap();
@@ -114,12 +114,12 @@ async fn a_hard_stop_leaves_at_once_and_the_broker_has_the_message_again() {
     world.finish(&[]).await;
 }
 
-/// The effect happened, the acknowledgement came too late: it is known, and the message comes again.
+/// The acknowledgement is too late: it is reported as stale, and the message is redelivered.
 #[tokio::test]
-async fn a_stale_acknowledgement_is_noticed() {
+async fn stale_acknowledgement_is_reported() {
     let world = World::new().await;
     world.publisher().publish(&join("twice")).await.unwrap();
-    let (stop, seen) = (Stop::default(), Arc::new(Mutex::new(Vec::new())));
+    let (stop, seen) = (StopTokens::default(), Arc::new(Mutex::new(Vec::new())));
     let (begun, log) = (Arc::new(tokio::sync::Notify::new()), seen.clone());
     let tell = begun.clone();
     let consumer = world.consume(world.consume_options(names::EVENTS_GUILD), &stop, move |delivery| {
@@ -127,7 +127,7 @@ async fn a_stale_acknowledgement_is_noticed() {
         async move {
             if !delivery.redelivered() {
                 tell.notify_one();
-                eventually(async || !delivery.is_live(), "the channel to be gone").await;
+                eventually(async || !delivery.can_be_settled(), "the channel to close").await;
             }
             let settled = delivery.ack().await;
             log.lock().push((delivery.redelivered(), settled));
@@ -135,20 +135,20 @@ async fn a_stale_acknowledgement_is_noticed() {
         }
     });
     begun.notified().await;
-    world.proxy.cut();
+    world.proxy.close_connections();
     eventually(async || seen.lock().len() == 2, "the second delivery").await;
     stop.soft.cancel();
     consumer.await.unwrap();
     let mut seen = seen.lock().clone();
     seen.sort_by_key(|(redelivered, _)| *redelivered);
-    assert_eq!(seen, [(false, Settled::Stale), (true, Settled::Yes)]);
+    assert_eq!(seen, [(false, SettleOutcome::Stale), (true, SettleOutcome::Sent)]);
     world.finish(&[]).await;
 }
 
 #[tokio::test]
-async fn a_deleted_queue_is_declared_again_and_consumed() {
+async fn deleted_queue_is_declared_again_and_consumed() {
     let world = World::new().await;
-    let (stop, handled) = (Stop::default(), Arc::new(AtomicUsize::new(0)));
+    let (stop, handled) = (StopTokens::default(), Arc::new(AtomicUsize::new(0)));
     let count = handled.clone();
     let consumer = world.consume(world.consume_options(names::EVENTS_GUILD), &stop, move |_| {
         count.fetch_add(1, Ordering::SeqCst);
@@ -156,7 +156,7 @@ async fn a_deleted_queue_is_declared_again_and_consumed() {
     });
     world.publisher().publish(&join("first")).await.unwrap();
     eventually(async || handled.load(Ordering::SeqCst) == 1, "the first").await;
-    let channel = world.link.live().await.unwrap().channel().await.unwrap();
+    let channel = world.connection.current().await.unwrap().channel().await.unwrap();
     channel
         .queue_delete(names::EVENTS_GUILD.into(), Default::default())
         .await
@@ -175,7 +175,7 @@ async fn a_deleted_queue_is_declared_again_and_consumed() {
 }
 
 #[tokio::test]
-async fn labels_and_body_arrive_as_they_were_sent() {
+async fn labels_and_body_are_delivered_unchanged() {
     let world = World::new().await;
     let labels = arrakis_contracts::Labels {
         event_id: arrakis_contracts::EventId::of_dispatch("s", 9),
@@ -201,7 +201,7 @@ async fn labels_and_body_arrive_as_they_were_sent() {
     message.priority = Some(5);
     world.publisher().publish(&message).await.unwrap();
     let (seen, mut deliveries) = tokio::sync::mpsc::unbounded_channel();
-    let stop = Stop::default();
+    let stop = StopTokens::default();
     let consumer = world.consume(world.consume_options(names::EVENTS_GUILD), &stop, move |delivery| {
         seen.send(delivery).unwrap();
         async { Verdict::Done }

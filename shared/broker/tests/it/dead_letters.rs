@@ -1,17 +1,17 @@
-use arrakis_broker::{DeadLetters, Failures, Selection, Stop, Verdict};
-use arrakis_contracts::dead_letter::DeadReason;
+use arrakis_broker::{DeadLetterSelection, DeadLetters, RetryPublisher, StopTokens, Verdict};
+use arrakis_contracts::dead_letter::DeadLetterReason;
 use arrakis_contracts::labels::HeaderValue;
 use arrakis_contracts::{headers, names};
 use arrakis_test_support::eventually;
 
 use crate::world::{World, join};
 
-/// Kills `count` joins and answers the tool.
+/// Dead-letters `count` joins, and returns the dead letters.
 async fn with_letters(world: &World, count: usize) -> DeadLetters {
-    let stop = Stop::default();
+    let stop = StopTokens::default();
     let consumer = world.consume(world.consume_options(names::EVENTS_GUILD), &stop, async |_| {
         Verdict::DeadLetter {
-            reason: DeadReason::Permanent,
+            reason: DeadLetterReason::Permanent,
             error: "no such role".to_owned(),
         }
     });
@@ -37,10 +37,10 @@ fn ids(letters: &[arrakis_contracts::DeadLetter]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn listing_shows_why_and_neither_loses_nor_reorders() {
+async fn listing_shows_the_reason_and_keeps_letters_in_order() {
     let world = World::new().await;
     let tool = with_letters(&world, 5).await;
-    // More often than the default delivery limit of newer brokers.
+    // More often than the default delivery limit of RabbitMQ 4.
     for _ in 0..25 {
         let letters = tool.list(100).await.unwrap();
         assert_eq!(
@@ -53,7 +53,7 @@ async fn listing_shows_why_and_neither_loses_nor_reorders() {
     let letter = &letters[0];
     assert_eq!(
         (letter.kind.as_str(), letter.reason),
-        ("GUILD_MEMBER_ADD", DeadReason::Permanent)
+        ("GUILD_MEMBER_ADD", DeadLetterReason::Permanent)
     );
     assert_eq!(
         (letter.origin_queue.as_str(), letter.origin_key.as_str()),
@@ -65,7 +65,7 @@ async fn listing_shows_why_and_neither_loses_nor_reorders() {
 }
 
 #[tokio::test]
-async fn one_is_shown_with_its_body_and_stays() {
+async fn shown_letter_has_its_body_and_stays() {
     let world = World::new().await;
     let tool = with_letters(&world, 2).await;
     let (letter, delivery) = tool.show("letter-1").await.unwrap().unwrap();
@@ -76,22 +76,25 @@ async fn one_is_shown_with_its_body_and_stays() {
 }
 
 #[tokio::test]
-async fn replay_keeps_the_event_id_and_starts_the_count_anew() {
+async fn replay_keeps_the_event_id_and_resets_the_attempts() {
     let world = World::new().await;
     let tool = with_letters(&world, 3).await;
-    let replayed = tool.replay(&Selection::One("letter-1".to_owned())).await.unwrap();
-    assert_eq!((replayed.replayed, replayed.homeless.len()), (1, 0));
+    let replayed = tool
+        .replay(&DeadLetterSelection::Id("letter-1".to_owned()))
+        .await
+        .unwrap();
+    assert_eq!((replayed.replayed, replayed.queue_missing.len()), (1, 0));
     assert_eq!(world.take_all(names::EVENTS_GUILD, 1).await, ["letter-1"]);
     assert_eq!(ids(&tool.list(10).await.unwrap()), ["letter-0", "letter-2"]);
     assert_eq!(
-        tool.replay(&Selection::Kind("MESSAGE_CREATE".to_owned()))
+        tool.replay(&DeadLetterSelection::Kind("MESSAGE_CREATE".to_owned()))
             .await
             .unwrap()
             .replayed,
         0
     );
     assert_eq!(
-        tool.replay(&Selection::Kind("GUILD_MEMBER_ADD".to_owned()))
+        tool.replay(&DeadLetterSelection::Kind("GUILD_MEMBER_ADD".to_owned()))
             .await
             .unwrap()
             .replayed,
@@ -99,7 +102,7 @@ async fn replay_keeps_the_event_id_and_starts_the_count_anew() {
     );
 
     let (seen, mut deliveries) = tokio::sync::mpsc::unbounded_channel();
-    let stop = Stop::default();
+    let stop = StopTokens::default();
     let consumer = world.consume(world.consume_options(names::EVENTS_GUILD), &stop, move |delivery| {
         seen.send(delivery).unwrap();
         async { Verdict::Done }
@@ -117,21 +120,24 @@ async fn replay_keeps_the_event_id_and_starts_the_count_anew() {
 }
 
 #[tokio::test]
-async fn a_letter_without_a_home_stays() {
+async fn letter_without_an_origin_queue_stays() {
     let world = World::new().await;
     let tool = with_letters(&world, 1).await;
-    let channel = world.link.live().await.unwrap().channel().await.unwrap();
+    let channel = world.connection.current().await.unwrap().channel().await.unwrap();
     channel
         .queue_delete(names::EVENTS_GUILD.into(), Default::default())
         .await
         .unwrap();
-    let replayed = tool.replay(&Selection::All).await.unwrap();
-    assert_eq!((replayed.replayed, replayed.homeless), (0, vec!["letter-0".to_owned()]));
+    let replayed = tool.replay(&DeadLetterSelection::All).await.unwrap();
+    assert_eq!(
+        (replayed.replayed, replayed.queue_missing),
+        (0, vec!["letter-0".to_owned()])
+    );
     assert_eq!(ids(&tool.list(10).await.unwrap()), ["letter-0"]);
     world.finish(&[names::DEAD_LETTERS]).await;
 }
 
-/// A letter that says this of itself.
+/// A letter with these headers.
 async fn letter_of(world: &World, id: &str, kind: &str, origin_queue: &str, age: std::time::Duration) {
     let text = |text: &str| HeaderValue::Text(text.to_owned());
     let mut letter = arrakis_broker::Message::new("", names::DEAD_LETTERS, id, kind, b"{}".to_vec());
@@ -151,10 +157,10 @@ async fn letter_of(world: &World, id: &str, kind: &str, origin_queue: &str, age:
 }
 
 #[tokio::test]
-async fn letter_goes_back_to_queues_of_events_jobs_and_interactions_only() {
+async fn letter_is_replayed_to_queues_of_events_jobs_and_interactions_only() {
     let world = World::new().await;
     let shard = names::shard(0);
-    let channel = world.link.live().await.unwrap().channel().await.unwrap();
+    let channel = world.connection.current().await.unwrap().channel().await.unwrap();
     channel
         .queue_declare(
             shard.as_str().into(),
@@ -165,9 +171,9 @@ async fn letter_goes_back_to_queues_of_events_jobs_and_interactions_only() {
         .unwrap();
     letter_of(&world, "stray", "GUILD_MEMBER_ADD", &shard, std::time::Duration::ZERO).await;
     let tool = DeadLetters::new(world.publisher());
-    let replayed = tool.replay(&Selection::All).await.unwrap();
+    let replayed = tool.replay(&DeadLetterSelection::All).await.unwrap();
     assert_eq!(
-        (replayed.replayed, replayed.misplaced),
+        (replayed.replayed, replayed.not_replayable),
         (0, vec![("stray".to_owned(), shard.clone())])
     );
     assert_eq!(world.count(&shard).await, 0, "the ingestor's queue is untouched");
@@ -176,34 +182,42 @@ async fn letter_goes_back_to_queues_of_events_jobs_and_interactions_only() {
 }
 
 #[tokio::test]
-async fn interaction_past_its_fifteen_minutes_is_not_replayed() {
+async fn interaction_with_an_expired_token_is_not_replayed() {
     let world = World::new().await;
     let age = std::time::Duration::from_secs(16 * 60);
     letter_of(&world, "late", "INTERACTION_CREATE", names::INTERACTIONS, age).await;
     let tool = DeadLetters::new(world.publisher());
-    let replayed = tool.replay(&Selection::All).await.unwrap();
-    assert_eq!((replayed.replayed, replayed.unanswerable), (0, vec!["late".to_owned()]));
+    let replayed = tool.replay(&DeadLetterSelection::All).await.unwrap();
+    assert_eq!(
+        (replayed.replayed, replayed.reply_expired),
+        (0, vec!["late".to_owned()])
+    );
     assert_eq!(ids(&tool.list(10).await.unwrap()), ["late"]);
     world.finish(&[names::DEAD_LETTERS]).await;
 }
 
 #[tokio::test]
-async fn purge_removes_what_is_meant() {
+async fn purge_removes_the_selected_letters() {
     let world = World::new().await;
     let tool = with_letters(&world, 3).await;
-    assert_eq!(tool.purge(&Selection::One("letter-0".to_owned())).await.unwrap(), 1);
+    assert_eq!(
+        tool.purge(&DeadLetterSelection::Id("letter-0".to_owned()))
+            .await
+            .unwrap(),
+        1
+    );
     assert_eq!(ids(&tool.list(10).await.unwrap()), ["letter-1", "letter-2"]);
-    assert_eq!(tool.purge(&Selection::All).await.unwrap(), 2);
+    assert_eq!(tool.purge(&DeadLetterSelection::All).await.unwrap(), 2);
     assert_eq!(tool.list(10).await.unwrap(), []);
     world.finish(&[]).await;
 }
 
-/// A message that takes its consumer down each time is given up by the broker itself, and the tool says so.
+/// The broker dead-letters a message at the delivery limit; the letter has that reason.
 #[tokio::test]
-async fn the_brokers_own_dead_letters_are_described() {
+async fn letter_dead_lettered_by_the_broker_is_described() {
     let world = World::new().await;
     world.publisher().publish(&join("poison")).await.unwrap();
-    let channel = world.link.live().await.unwrap().channel().await.unwrap();
+    let channel = world.connection.current().await.unwrap().channel().await.unwrap();
     eventually(
         async || {
             let got = channel
@@ -229,21 +243,21 @@ async fn the_brokers_own_dead_letters_are_described() {
     let letters = tool.list(10).await.unwrap();
     assert_eq!(
         (letters[0].id.as_str(), letters[0].reason),
-        ("poison", DeadReason::DeliveryLimit)
+        ("poison", DeadLetterReason::DeliveryLimit)
     );
     assert_eq!(letters[0].origin_queue, names::EVENTS_GUILD);
-    assert_eq!(tool.replay(&Selection::All).await.unwrap().replayed, 1);
+    assert_eq!(tool.replay(&DeadLetterSelection::All).await.unwrap().replayed, 1);
     assert_eq!(world.take_all(names::EVENTS_GUILD, 1).await, ["poison"]);
     world.finish(&[]).await;
 }
 
-/// The three waits, then the dead-letter queue; counted in our own header.
+/// A message waits three times and then is a dead letter. The header `attempts` counts.
 #[tokio::test]
-async fn failures_wait_in_their_queue_and_come_straight_back() {
+async fn failed_message_waits_in_the_retry_queue_and_returns_to_its_queue() {
     let world = World::new().await;
     world.publisher().publish(&join("again")).await.unwrap();
     let (seen, mut deliveries) = tokio::sync::mpsc::unbounded_channel();
-    let stop = Stop::default();
+    let stop = StopTokens::default();
     let consumer = world.consume(world.consume_options(names::EVENTS_GUILD), &stop, move |delivery| {
         seen.send(delivery.clone()).unwrap();
         async move {
@@ -260,7 +274,7 @@ async fn failures_wait_in_their_queue_and_come_straight_back() {
     let second = deliveries.recv().await.unwrap();
     assert_eq!((second.attempts(), second.message_id()), (1, Some("again")));
     assert_eq!(
-        second.text(arrakis_contracts::headers::LAST_ERROR),
+        second.header_text(arrakis_contracts::headers::LAST_ERROR),
         Some("Discord is away")
     );
     assert_eq!(second.origin_key(), "member.join");
@@ -270,7 +284,7 @@ async fn failures_wait_in_their_queue_and_come_straight_back() {
 }
 
 #[tokio::test]
-async fn after_the_last_wait_it_is_a_dead_letter() {
+async fn message_is_a_dead_letter_after_the_last_attempt() {
     let world = World::new().await;
     let mut message = join("tired");
     let attempts = arrakis_contracts::labels::HeaderValue::Integer(i64::from(arrakis_broker::MAX_ATTEMPTS) - 1);
@@ -278,7 +292,7 @@ async fn after_the_last_wait_it_is_a_dead_letter() {
         .headers
         .insert(arrakis_contracts::headers::ATTEMPTS.to_owned(), attempts);
     world.publisher().publish(&message).await.unwrap();
-    let stop = Stop::default();
+    let stop = StopTokens::default();
     let failing = async |_| Verdict::Retry {
         error: "still away".to_owned(),
     };
@@ -289,18 +303,18 @@ async fn after_the_last_wait_it_is_a_dead_letter() {
     let letters = DeadLetters::new(world.publisher()).list(10).await.unwrap();
     assert_eq!(
         (letters[0].reason, letters[0].attempts),
-        (DeadReason::Exhausted, arrakis_broker::MAX_ATTEMPTS)
+        (DeadLetterReason::Exhausted, arrakis_broker::MAX_ATTEMPTS)
     );
-    let _ = Failures::new(world.publisher());
+    let _ = RetryPublisher::new(world.publisher());
     world.finish(&[names::DEAD_LETTERS]).await;
 }
 
-/// A letter of an event that was first received so long ago.
+/// A letter of an event that was first received this long ago.
 async fn letter_of_age(world: &World, id: &str, days: u64) -> DeadLetters {
-    let stop = Stop::default();
+    let stop = StopTokens::default();
     let consumer = world.consume(world.consume_options(names::EVENTS_GUILD), &stop, async |_| {
         Verdict::DeadLetter {
-            reason: DeadReason::Permanent,
+            reason: DeadLetterReason::Permanent,
             error: "no such role".to_owned(),
         }
     });
@@ -319,13 +333,13 @@ async fn letter_of_age(world: &World, id: &str, days: u64) -> DeadLetters {
 }
 
 #[tokio::test]
-async fn an_event_whose_effects_may_be_forgotten_is_not_replayed() {
+async fn event_older_than_the_replay_limit_is_not_replayed() {
     let world = World::new().await;
     let tool = letter_of_age(&world, "old", 7).await;
     for selection in [
-        Selection::One("old".to_owned()),
-        Selection::Kind("GUILD_MEMBER_ADD".to_owned()),
-        Selection::All,
+        DeadLetterSelection::Id("old".to_owned()),
+        DeadLetterSelection::Kind("GUILD_MEMBER_ADD".to_owned()),
+        DeadLetterSelection::All,
     ] {
         let replayed = tool.replay(&selection).await.unwrap();
         assert_eq!((replayed.replayed, replayed.too_old), (0, vec!["old".to_owned()]));
@@ -335,19 +349,19 @@ async fn an_event_whose_effects_may_be_forgotten_is_not_replayed() {
 }
 
 #[tokio::test]
-async fn a_replayed_event_says_so_and_keeps_the_time_of_its_first_receipt() {
+async fn replayed_event_counts_replays_and_keeps_its_time_of_receipt() {
     let world = World::new().await;
     let tool = letter_of_age(&world, "young", 6).await;
     let before = tool.list(1).await.unwrap()[0].received_ms;
     assert!(before.is_some());
-    assert_eq!(tool.replay(&Selection::All).await.unwrap().replayed, 1);
+    assert_eq!(tool.replay(&DeadLetterSelection::All).await.unwrap().replayed, 1);
     let (seen, mut deliveries) = tokio::sync::mpsc::unbounded_channel();
-    let stop = Stop::default();
+    let stop = StopTokens::default();
     let consumer = world.consume(world.consume_options(names::EVENTS_GUILD), &stop, move |delivery| {
         seen.send(delivery).unwrap();
         async {
             Verdict::DeadLetter {
-                reason: DeadReason::Permanent,
+                reason: DeadLetterReason::Permanent,
                 error: "still no such role".to_owned(),
             }
         }
@@ -367,12 +381,12 @@ async fn a_replayed_event_says_so_and_keeps_the_time_of_its_first_receipt() {
 }
 
 #[tokio::test]
-async fn a_token_in_an_error_is_not_written_into_the_letter() {
+async fn token_in_an_error_is_redacted() {
     let world = World::new().await;
-    let stop = Stop::default();
+    let stop = StopTokens::default();
     let consumer = world.consume(world.consume_options(names::EVENTS_GUILD), &stop, async |_| {
         Verdict::DeadLetter {
-            reason: DeadReason::Permanent,
+            reason: DeadLetterReason::Permanent,
             error: "PATCH /webhooks/7/aW50ZXJhY3Rpb246c2VjcmV0/messages/@original was answered 404".to_owned(),
         }
     });

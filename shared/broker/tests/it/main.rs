@@ -1,15 +1,15 @@
 //! The broker crate against a real RabbitMQ, one virtual host for each test.
 #![allow(clippy::unwrap_used, reason = "a test that cannot have its world has failed")]
 
+mod connection;
 mod consumer;
 mod counts;
 mod dead_letters;
-mod drive;
 mod lease;
-mod link;
 mod management;
 mod pipeline;
 mod publisher;
+mod single_thread;
 mod slots;
 mod stalls;
 mod tls;

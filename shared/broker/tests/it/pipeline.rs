@@ -1,4 +1,4 @@
-use arrakis_broker::topology::shard_state;
+use arrakis_broker::topology::shard_state_queue;
 use arrakis_broker::{Fence, LOCK_VALID, Lease, Message, Pipeline, PipelineOptions, PipelineSender, Priorities};
 use arrakis_contracts::names;
 use arrakis_contracts::names::lease_lock;
@@ -10,7 +10,12 @@ use crate::management;
 use crate::world::{World, all_confirmed, first_seen, join};
 
 fn start(world: &World) -> PipelineSender {
-    Pipeline::start(world.link.clone(), world.pipeline_options(), CancellationToken::new()).0
+    Pipeline::start(
+        world.connection.clone(),
+        world.pipeline_options(),
+        CancellationToken::new(),
+    )
+    .0
 }
 
 async fn send(sender: &mut PipelineSender, message: Message) {
@@ -19,7 +24,7 @@ async fn send(sender: &mut PipelineSender, message: Message) {
 }
 
 #[tokio::test]
-async fn order_is_kept_and_all_is_confirmed() {
+async fn messages_are_confirmed_in_order() {
     let world = World::new().await;
     let mut sender = start(&world);
     let ids: Vec<String> = (0..500).map(|number| number.to_string()).collect();
@@ -33,26 +38,26 @@ async fn order_is_kept_and_all_is_confirmed() {
 }
 
 #[tokio::test]
-async fn after_a_cut_connection_everything_unconfirmed_comes_again_in_order() {
+async fn unconfirmed_messages_are_sent_again_in_order_after_a_lost_connection() {
     let world = World::new().await;
     let mut sender = start(&world);
     let ids: Vec<String> = (0..3_000).map(|number| number.to_string()).collect();
     for (number, id) in ids.iter().enumerate() {
         if number % 1_000 == 500 {
-            world.proxy.cut();
+            world.proxy.close_connections();
         }
         send(&mut sender, join(id.clone())).await;
     }
     all_confirmed(&sender).await;
     let got = world.take_all(names::EVENTS_GUILD, 3_000).await;
     assert_eq!(first_seen(&got), ids);
-    // No more came twice than were in the window at each cut.
+    // At most the messages of one window are repeated for each lost connection.
     assert!(got.len() <= 3_000 + 4 * 33, "{}", got.len());
     world.finish(&[]).await;
 }
 
 #[tokio::test]
-async fn a_full_queue_of_events_does_not_stall_interactions_behind_it() {
+async fn full_queue_of_events_does_not_stall_interactions() {
     let world = World::new().await;
     management::bound_queue(world.vhost.name(), names::EVENTS_GUILD, 1).await;
     let mut sender = start(&world);
@@ -62,7 +67,7 @@ async fn a_full_queue_of_events_does_not_stall_interactions_behind_it() {
         message
     };
     let mut joins = 0;
-    // Far more than the window holds: without the detour it would fill and stand still.
+    // More than the window holds: without the alternative route the pipeline would stall.
     while sender.progress().detoured < 50 {
         send(&mut sender, detoured(format!("join-{joins}"))).await;
         joins += 1;
@@ -78,16 +83,16 @@ async fn a_full_queue_of_events_does_not_stall_interactions_behind_it() {
     assert_eq!(world.take_all(names::INTERACTIONS, 1).await, ["command"]);
     management::unbound_queue(world.vhost.name()).await;
     all_confirmed(&sender).await;
-    // The refused ones come back from their detour, under their ids.
+    // Refused messages return from the retry queue, under their ids.
     let got = world.take_all(names::EVENTS_GUILD, joins).await;
     assert_eq!(first_seen(&got).len(), joins);
     world.finish(&[]).await;
 }
 
 #[tokio::test]
-async fn when_every_queue_is_gone_the_topology_is_declared_again_and_nothing_is_lost() {
+async fn deleted_queues_are_declared_again_and_nothing_is_lost() {
     let world = World::new().await;
-    let channel = world.link.live().await.unwrap().channel().await.unwrap();
+    let channel = world.connection.current().await.unwrap().channel().await.unwrap();
     for queue in [names::EVENTS_GUILD, names::UNROUTED] {
         channel
             .queue_delete(queue.into(), QueueDeleteOptions::default())
@@ -95,7 +100,7 @@ async fn when_every_queue_is_gone_the_topology_is_declared_again_and_nothing_is_
             .unwrap();
     }
     let mut sender = start(&world);
-    // Enough for confirmations of several at once, in which the broker tells of returns in any order.
+    // Enough for confirmations of several messages at once, with returns in any order.
     let ids: Vec<String> = (0..200).map(|number| number.to_string()).collect();
     for id in &ids {
         send(&mut sender, join(id.clone())).await;
@@ -109,10 +114,10 @@ async fn when_every_queue_is_gone_the_topology_is_declared_again_and_nothing_is_
 }
 
 #[tokio::test]
-async fn nothing_is_published_on_a_connection_that_the_fence_does_not_name() {
+async fn nothing_is_published_on_a_connection_without_the_lease() {
     let world = World::new().await;
-    let queue = shard_state(0, Priorities::Classic);
-    let (_lease, _) = Lease::acquire(&world.link, &queue, || {}).await.unwrap();
+    let queue = shard_state_queue(0, Priorities::Classic);
+    let (_lease, _) = Lease::acquire(&world.connection, &queue, || {}).await.unwrap();
     let (fence_sender, fence) = watch::channel(0);
     let fenced = PipelineOptions {
         fence: Some(Fence {
@@ -121,9 +126,9 @@ async fn nothing_is_published_on_a_connection_that_the_fence_does_not_name() {
         }),
         ..world.pipeline_options()
     };
-    let (mut sender, _task) = Pipeline::start(world.link.clone(), fenced, CancellationToken::new());
+    let (mut sender, _task) = Pipeline::start(world.connection.clone(), fenced, CancellationToken::new());
     send(&mut sender, join("fenced")).await;
-    // The same broker serves another publisher meanwhile, so time has passed for both.
+    // Another publisher's confirmations show that the broker had time to process messages.
     for number in 0..50 {
         world
             .publisher()
@@ -139,12 +144,12 @@ async fn nothing_is_published_on_a_connection_that_the_fence_does_not_name() {
     world.finish(&[]).await;
 }
 
-/// The lock of the lease is gone and another connection has taken it, while our connection and its epoch are unchanged.
+/// Another connection has taken the lock of the lease, while this connection and its epoch are unchanged.
 #[tokio::test]
 async fn nothing_is_published_while_another_connection_holds_the_lock() {
     let world = World::new().await;
-    let queue = shard_state(0, Priorities::Classic);
-    let (lease, _) = Lease::acquire(&world.link, &queue, || {}).await.unwrap();
+    let queue = shard_state_queue(0, Priorities::Classic);
+    let (lease, _) = Lease::acquire(&world.connection, &queue, || {}).await.unwrap();
     let (_keep, epoch) = watch::channel(lease.epoch());
     let fenced = PipelineOptions {
         fence: Some(Fence {
@@ -153,13 +158,13 @@ async fn nothing_is_published_while_another_connection_holds_the_lock() {
         }),
         ..world.pipeline_options()
     };
-    let (mut sender, _task) = Pipeline::start(world.link.clone(), fenced, CancellationToken::new());
+    let (mut sender, _task) = Pipeline::start(world.connection.clone(), fenced, CancellationToken::new());
     send(&mut sender, join("ours")).await;
     all_confirmed(&sender).await;
     lease.release().await;
-    let other = world.another_link();
+    let other = world.another_connection();
     let (others, _) = Lease::acquire(&other, &queue, || {}).await.unwrap();
-    // What was confirmed of the lock before is valid no more.
+    // The last confirmation of the lock has expired.
     tokio::time::sleep(LOCK_VALID).await;
     for number in 0..3 {
         send(&mut sender, join(format!("fenced-{number}"))).await;
@@ -173,7 +178,7 @@ async fn nothing_is_published_while_another_connection_holds_the_lock() {
     }
     assert_eq!(sender.progress().confirmed, 1);
     others.release().await;
-    let (_lease, _) = Lease::acquire(&world.link, &queue, || {}).await.unwrap();
+    let (_lease, _) = Lease::acquire(&world.connection, &queue, || {}).await.unwrap();
     all_confirmed(&sender).await;
     let got = world.take_all(names::EVENTS_GUILD, 54).await;
     assert_eq!(got[51..], ["fenced-0", "fenced-1", "fenced-2"], "{got:?}");
@@ -181,9 +186,9 @@ async fn nothing_is_published_while_another_connection_holds_the_lock() {
 }
 
 #[tokio::test]
-async fn the_window_bounds_what_is_taken() {
+async fn window_limits_unconfirmed_messages() {
     let world = World::new().await;
-    let queue = shard_state(0, Priorities::Classic);
+    let queue = shard_state_queue(0, Priorities::Classic);
     let (_keep, fence) = watch::channel(0);
     let fenced = PipelineOptions {
         fence: Some(Fence {
@@ -193,7 +198,7 @@ async fn the_window_bounds_what_is_taken() {
         window: 4,
         ..world.pipeline_options()
     };
-    let (mut sender, _task) = Pipeline::start(world.link.clone(), fenced, CancellationToken::new());
+    let (mut sender, _task) = Pipeline::start(world.connection.clone(), fenced, CancellationToken::new());
     let mut taken = 0;
     while sender.has_room() {
         sender.send(join(taken.to_string())).unwrap();

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use arrakis_broker::{Message, Outcome, PublishError};
+use arrakis_broker::{Message, PublishError, PublishOutcome};
 use arrakis_contracts::names;
 use arrakis_test_support::eventually;
 
@@ -8,12 +8,12 @@ use crate::management;
 use crate::world::{World, first_seen, join};
 
 #[tokio::test]
-async fn confirmed_and_unroutable_are_told_apart() {
+async fn unroutable_message_is_reported() {
     let world = World::new().await;
     let publisher = world.publisher();
-    assert_eq!(publisher.publish(&join("a")).await.unwrap(), Outcome::Confirmed);
+    assert_eq!(publisher.publish(&join("a")).await.unwrap(), PublishOutcome::Confirmed);
     let nowhere = Message::new(names::JOBS, "no-such-kind", "job-1", "job", &b"{}"[..]);
-    let Outcome::Unroutable { reply } = publisher.publish(&nowhere).await.unwrap() else {
+    let PublishOutcome::Unroutable { reply } = publisher.publish(&nowhere).await.unwrap() else {
         panic!("it found a queue")
     };
     assert!(reply.contains("312"), "{reply}");
@@ -22,7 +22,7 @@ async fn confirmed_and_unroutable_are_told_apart() {
 }
 
 #[tokio::test]
-async fn many_at_once_know_each_its_own_outcome() {
+async fn concurrent_publishes_have_their_own_outcomes() {
     let world = World::new().await;
     let publisher = world.publisher();
     let publishes = (0..60).map(|number| {
@@ -32,7 +32,7 @@ async fn many_at_once_know_each_its_own_outcome() {
             let key = if lost { "no-such-kind" } else { "notify" };
             let message = Message::new(names::JOBS, key, number.to_string(), "job", &b"{}"[..]);
             let outcome = publisher.publish(&message).await.unwrap();
-            assert_eq!(matches!(outcome, Outcome::Unroutable { .. }), lost, "{number}");
+            assert_eq!(matches!(outcome, PublishOutcome::Unroutable { .. }), lost, "{number}");
         }
     });
     futures_util::future::join_all(publishes).await;
@@ -41,15 +41,18 @@ async fn many_at_once_know_each_its_own_outcome() {
 }
 
 #[tokio::test]
-async fn a_lost_connection_is_survived_under_the_same_ids() {
+async fn publish_is_repeated_with_the_same_id_after_a_lost_connection() {
     let world = World::new().await;
     let publisher = world.publisher();
     let ids: Vec<String> = (0..200).map(|number| number.to_string()).collect();
     for (number, id) in ids.iter().enumerate() {
         if number % 50 == 25 {
-            world.proxy.cut();
+            world.proxy.close_connections();
         }
-        assert_eq!(publisher.publish(&join(id.clone())).await.unwrap(), Outcome::Confirmed);
+        assert_eq!(
+            publisher.publish(&join(id.clone())).await.unwrap(),
+            PublishOutcome::Confirmed
+        );
     }
     let got = world.take_all(names::EVENTS_GUILD, 200).await;
     assert_eq!(first_seen(&got), ids);
@@ -57,13 +60,15 @@ async fn a_lost_connection_is_survived_under_the_same_ids() {
 }
 
 #[tokio::test]
-async fn a_full_queue_is_waited_for_and_then_given_up() {
+async fn publish_to_a_full_queue_fails_after_the_time_limit() {
     let world = World::new().await;
     management::bound_queue(world.vhost.name(), names::EVENTS_GUILD, 1).await;
     let publisher = world.publisher().with_limit(Duration::from_millis(400));
     let refused = eventually(
         async || match publisher.publish(&join("x")).await {
-            Err(PublishError::GaveUp { last, tries, .. }) if last.contains("refused") => Some(tries),
+            Err(PublishError::NotConfirmed {
+                last_error, attempts, ..
+            }) if last_error.contains("refused") => Some(attempts),
             _ => None,
         },
         "a refusal",
@@ -72,6 +77,6 @@ async fn a_full_queue_is_waited_for_and_then_given_up() {
     assert!(refused >= 1);
     management::unbound_queue(world.vhost.name()).await;
     let publisher = world.publisher();
-    assert_eq!(publisher.publish(&join("y")).await.unwrap(), Outcome::Confirmed);
+    assert_eq!(publisher.publish(&join("y")).await.unwrap(), PublishOutcome::Confirmed);
     world.finish(&[names::EVENTS_GUILD]).await;
 }

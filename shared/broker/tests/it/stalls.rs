@@ -24,7 +24,7 @@ fn start_with(world: &World, window: usize) -> PipelineSender {
         window,
         ..world.pipeline_options()
     };
-    Pipeline::start(world.link.clone(), options, CancellationToken::new()).0
+    Pipeline::start(world.connection.clone(), options, CancellationToken::new()).0
 }
 
 async fn send(sender: &mut PipelineSender, message: Message) {
@@ -52,14 +52,14 @@ fn command(id: impl Into<String>) -> Message {
     )
 }
 
-/// Waits until health gives a reason with these words.
-async fn says(health: &PipelineHealth, words: &str) {
-    let said = async || health.stall().is_some_and(|stall| stall.why.contains(words));
-    eventually(said, format!("a stall because of {words:?}: {:?}", health.stall())).await;
+/// Waits until health reports a stall whose reason contains `words`.
+async fn stalled_because(health: &PipelineHealth, words: &str) {
+    let stalled = async || health.stall().is_some_and(|stall| stall.reason.contains(words));
+    eventually(stalled, format!("a stall because of {words:?}: {:?}", health.stall())).await;
 }
 
 async fn delete_exchange(world: &World) {
-    let channel = world.link.live().await.unwrap().channel().await.unwrap();
+    let channel = world.connection.current().await.unwrap().channel().await.unwrap();
     let delete = channel.exchange_delete(names::EVENTS.into(), ExchangeDeleteOptions::default());
     delete.await.unwrap();
 }
@@ -97,7 +97,7 @@ async fn exchange_of_another_type_is_named_and_its_deletion_ends_the_stall() {
     let world = World::new().await;
     let mut sender = start(&world);
     delete_exchange(&world).await;
-    let channel = world.link.live().await.unwrap().channel().await.unwrap();
+    let channel = world.connection.current().await.unwrap().channel().await.unwrap();
     let options = ExchangeDeclareOptions {
         durable: true,
         ..ExchangeDeclareOptions::default()
@@ -106,7 +106,7 @@ async fn exchange_of_another_type_is_named_and_its_deletion_ends_the_stall() {
     let made = channel.exchange_declare(names::EVENTS.into(), kind, options, FieldTable::default());
     made.await.unwrap();
     let ids = send_joins(&mut sender, 10).await;
-    says(&sender.health(), "exists and differs").await;
+    stalled_because(&sender.health(), "exists and differs").await;
     delete_exchange(&world).await;
     all_confirmed(&sender).await;
     let mut got = first_seen(&world.take_all(names::EVENTS_GUILD, 10).await);
@@ -116,7 +116,7 @@ async fn exchange_of_another_type_is_named_and_its_deletion_ends_the_stall() {
 }
 
 #[tokio::test]
-async fn missing_permission_to_publish_is_named_and_waited_for() {
+async fn missing_permission_to_publish_is_named_and_publishing_resumes_with_it() {
     let world = World::new().await;
     let user: Url = required_variable("AMQP_URL").parse().unwrap();
     let path = format!("/api/permissions/{}/{}", world.vhost.name(), user.username());
@@ -126,17 +126,18 @@ async fn missing_permission_to_publish_is_named_and_waited_for() {
     };
     let mut sender = start(&world);
     permit("^amq.default$").await;
-    // A channel remembers what it was allowed.
-    world.proxy.cut();
+    // A channel caches permissions.
+    world.proxy.close_connections();
     let ids = send_joins(&mut sender, 10).await;
-    says(&sender.health(), "ACCESS_REFUSED").await;
+    stalled_because(&sender.health(), "ACCESS_REFUSED").await;
     permit(".*").await;
     all_confirmed(&sender).await;
     assert_eq!(first_seen(&world.take_all(names::EVENTS_GUILD, 10).await), ids);
     world.finish(&[]).await;
 }
 
-/// A message at which the broker closes something each time, among others: they arrive in their order, and it is given up.
+/// Sends a message that makes the broker close the channel or connection, among others: the others are stored in order, and it is
+/// given up.
 async fn given_up_alone(poison: Message) {
     let world = World::new().await;
     let mut sender = start(&world);
@@ -154,7 +155,7 @@ async fn given_up_alone(poison: Message) {
     world.finish(&[]).await;
 }
 
-/// As one larger than `max_message_size`: the broker closes the channel with 406.
+/// The broker closes the channel with 406, as for a message larger than `max_message_size`.
 #[tokio::test]
 async fn message_that_closes_its_channel_is_given_up_alone() {
     let mut poison = join("poison");
@@ -178,7 +179,7 @@ async fn refused_interactions_do_not_stall_member_events_behind_them() {
     let world = World::new().await;
     management::bound_queue(world.vhost.name(), names::INTERACTIONS, 1).await;
     let mut sender = start_with(&world, 4);
-    // Far more than the window holds.
+    // More than the window holds.
     for number in 0..40 {
         send(&mut sender, command(format!("command-{number}"))).await;
     }
@@ -186,16 +187,16 @@ async fn refused_interactions_do_not_stall_member_events_behind_them() {
     assert_eq!(first_seen(&world.take_all(names::EVENTS_GUILD, 200).await), ids);
     let stall = sender.health().stall().unwrap();
     assert!(stall.refused > 30, "{stall:?}");
-    assert!(stall.why.contains("interaction.command.x"), "{stall:?}");
+    assert!(stall.reason.contains("interaction.command.x"), "{stall:?}");
     management::unbound_queue(world.vhost.name()).await;
     all_confirmed(&sender).await;
     assert_eq!(first_seen(&world.take_all(names::INTERACTIONS, 40).await).len(), 40);
     world.finish(&[]).await;
 }
 
-/// Nobody consumes, so nothing leaves the full queues when their limit is lifted: only a new channel sees that there is room.
+/// Without consumers nothing leaves the full queues when their limit is removed: only a new channel finds that there is room.
 #[tokio::test]
-async fn events_whose_queue_and_detour_refuse_do_not_stall_interactions() {
+async fn events_refused_by_both_routes_do_not_stall_interactions() {
     let world = World::new().await;
     management::bound_queue(
         world.vhost.name(),
@@ -223,9 +224,9 @@ async fn events_whose_queue_and_detour_refuse_do_not_stall_interactions() {
     world.finish(&[]).await;
 }
 
-/// Beyond a bound the sender has no room, so that memory is bounded; nothing is lost.
+/// At the limit of refused messages the sender has no room; nothing is lost.
 #[tokio::test]
-async fn what_is_refused_is_bounded() {
+async fn number_of_refused_messages_is_bounded() {
     let world = World::new().await;
     management::bound_queue(world.vhost.name(), names::INTERACTIONS, 1).await;
     let mut sender = start(&world);

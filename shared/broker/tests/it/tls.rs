@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use arrakis_broker::{Link, LinkOptions, LinkState, Message, Pipeline, Settings};
+use arrakis_broker::{BrokerConnection, BrokerSettings, ConnectionOptions, ConnectionState, Message, Pipeline};
 use arrakis_contracts::names;
-use arrakis_one_thread::OneThread;
+use arrakis_one_thread::SingleThreadRuntime;
 use arrakis_test_support::eventually;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::world::{World, all_confirmed, join};
 
-/// Listens with a certificate for `localhost`, hands on to the broker of `url`, and answers the settings that lead here.
-async fn door(url: &str) -> Settings {
-    // A second provider may be compiled in; an error says that one is chosen already.
+/// Listens with a certificate for `localhost` and forwards to the broker of `url`. Returns the settings of this listener.
+async fn door(url: &str) -> BrokerSettings {
+    // An error means that a provider is installed already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -36,9 +36,9 @@ async fn door(url: &str) -> Settings {
     let (broker, path) = place.split_once('/').unwrap();
     let broker = broker.to_owned();
     let login = scheme_and_login.strip_prefix("amqp://").unwrap();
-    let settings = Settings {
-        ca: Some(authority.pem()),
-        ..Settings::new(format!("amqps://{login}@localhost:{port}/{path}"))
+    let settings = BrokerSettings {
+        ca_pem: Some(authority.pem()),
+        ..BrokerSettings::new(format!("amqps://{login}@localhost:{port}/{path}"))
     };
     tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
@@ -56,8 +56,8 @@ async fn door(url: &str) -> Settings {
 }
 
 /// Joins, and interactions larger than a TLS record, are confirmed in their order.
-async fn carries(world: &World, link: Link) {
-    let mut sender = Pipeline::start(link, world.pipeline_options(), CancellationToken::new()).0;
+async fn carries(world: &World, connection: BrokerConnection) {
+    let mut sender = Pipeline::start(connection, world.pipeline_options(), CancellationToken::new()).0;
     let ids: Vec<String> = (0..300).map(|number| number.to_string()).collect();
     for (number, id) in ids.iter().enumerate() {
         assert!(sender.room().await);
@@ -76,35 +76,39 @@ async fn carries(world: &World, link: Link) {
 }
 
 #[tokio::test]
-async fn a_broker_behind_tls_is_known_by_its_authority() {
+async fn unknown_certificate_is_refused_and_a_configured_authority_accepted() {
     let world = World::new().await;
     let settings = door(&world.vhost.url()).await;
-    let unknown = Link::open(&Settings::new(settings.url.expose()), "test of a stranger");
-    let told = async || matches!(unknown.state(), LinkState::Connecting { why } if why.contains("AMQP_CA_FILE"));
-    eventually(told, "a certificate of nobody known to be refused").await;
+    let unknown = BrokerConnection::open(
+        &BrokerSettings::new(settings.url.expose()),
+        "test of an unknown authority",
+    );
+    let told =
+        async || matches!(unknown.state(), ConnectionState::Connecting { reason } if reason.contains("AMQP_CA_FILE"));
+    eventually(told, "a certificate of an unknown authority to be refused").await;
     unknown.close().await;
-    let link = Link::open(&settings, "test of TLS");
-    carries(&world, link.clone()).await;
-    link.close().await;
+    let connection = BrokerConnection::open(&settings, "test of TLS");
+    carries(&world, connection.clone()).await;
+    connection.close().await;
     world.finish(&[]).await;
 }
 
-/// TLS lies between lapin and the socket that runs the tasks.
+/// TLS is between lapin and the socket that runs the tasks.
 #[test]
-fn a_process_of_one_thread_speaks_tls_too() {
-    let thread = OneThread::new().unwrap();
+fn single_threaded_process_connects_with_tls() {
+    let thread = SingleThreadRuntime::new().unwrap();
     thread.clone().run(async move {
         let world = World::new().await;
-        let options = LinkOptions {
-            thread: Some(thread),
-            ..LinkOptions::default()
+        let options = ConnectionOptions {
+            single_thread: Some(thread),
+            ..ConnectionOptions::default()
         };
-        let link = Link::open_with(&door(&world.vhost.url()).await, "test of TLS", options);
-        carries(&world, link.clone()).await;
+        let connection = BrokerConnection::open_with(&door(&world.vhost.url()).await, "test of TLS", options);
+        carries(&world, connection.clone()).await;
         let name = async { std::thread::current().name().unwrap_or_default().to_owned() };
         assert_eq!(tokio::spawn(name).await.unwrap(), "lapin-io-loop");
-        link.close().await;
-        assert_eq!(link.state(), LinkState::Closed);
+        connection.close().await;
+        assert_eq!(connection.state(), ConnectionState::Closed);
         world.finish(&[]).await;
     });
 }

@@ -1,4 +1,4 @@
-use arrakis_broker::topology::{Missing, declare_queue, shard_state};
+use arrakis_broker::topology::{MissingObject, declare_queue, shard_state_queue};
 use arrakis_broker::{Priorities, Topology, TopologyError};
 use arrakis_contracts::names;
 use lapin::options::{QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
@@ -10,39 +10,39 @@ use crate::management;
 use crate::world::{World, join};
 
 #[tokio::test]
-async fn declaring_twice_is_the_same_as_once() {
+async fn declaring_twice_changes_nothing() {
     for priorities in [Priorities::Classic, Priorities::Classes] {
         let world = World::bare().await;
-        let live = world.link.live().await.unwrap();
+        let amqp = world.connection.current().await.unwrap();
         let topology = Topology::new(priorities);
-        topology.declare(&live).await.unwrap();
-        topology.declare(&live).await.unwrap();
-        assert_eq!(topology.check(&live).await.unwrap(), []);
+        topology.declare(&amqp).await.unwrap();
+        topology.declare(&amqp).await.unwrap();
+        assert_eq!(topology.check(&amqp).await.unwrap(), []);
         world.finish(&[]).await;
     }
 }
 
 #[tokio::test]
-async fn check_says_what_is_missing_and_makes_nothing() {
+async fn check_returns_missing_objects_without_declaring_them() {
     let world = World::bare().await;
-    let live = world.link.live().await.unwrap();
-    let missing = world.topology.check(&live).await.unwrap();
+    let amqp = world.connection.current().await.unwrap();
+    let missing = world.topology.check(&amqp).await.unwrap();
     assert_eq!(
         missing.len(),
         world.topology.exchanges.len() + world.topology.queues.len()
     );
-    assert!(missing.contains(&Missing {
+    assert!(missing.contains(&MissingObject {
         object: "queue",
         name: names::INTERACTIONS.to_owned()
     }));
-    assert_eq!(world.topology.check(&live).await.unwrap(), missing);
+    assert_eq!(world.topology.check(&amqp).await.unwrap(), missing);
 }
 
 #[tokio::test]
-async fn a_queue_that_differs_is_refused_by_name_argument_and_values() {
+async fn error_of_a_differing_queue_names_argument_and_values() {
     let world = World::bare().await;
-    let live = world.link.live().await.unwrap();
-    let channel = live.channel().await.unwrap();
+    let amqp = world.connection.current().await.unwrap();
+    let channel = amqp.channel().await.unwrap();
     let mut arguments = FieldTable::default();
     arguments.insert("x-max-priority".into(), AMQPValue::LongInt(5));
     arguments.insert(
@@ -54,7 +54,7 @@ async fn a_queue_that_differs_is_refused_by_name_argument_and_values() {
         .queue_declare(names::INTERACTIONS.into(), QueueDeclareOptions::durable(), arguments)
         .await
         .unwrap();
-    let error = world.topology.declare(&live).await.unwrap_err();
+    let error = world.topology.declare(&amqp).await.unwrap_err();
     let TopologyError::Differs {
         object,
         name,
@@ -71,19 +71,19 @@ async fn a_queue_that_differs_is_refused_by_name_argument_and_values() {
     );
     assert_eq!([ours.as_str(), theirs.as_str()], ["10", "5"]);
     assert!(!error.is_transient());
-    let checked = world.topology.check(&live).await.unwrap_err();
+    let checked = world.topology.check(&amqp).await.unwrap_err();
     assert_eq!(checked, error);
 }
 
 #[tokio::test]
-async fn an_exchange_of_another_type_is_refused() {
+async fn exchange_of_another_type_is_refused() {
     let world = World::bare().await;
-    let live = world.link.live().await.unwrap();
+    let amqp = world.connection.current().await.unwrap();
     let options = lapin::options::ExchangeDeclareOptions {
         durable: true,
         ..Default::default()
     };
-    let channel = live.channel().await.unwrap();
+    let channel = amqp.channel().await.unwrap();
     channel
         .exchange_declare(
             names::JOBS.into(),
@@ -93,9 +93,11 @@ async fn an_exchange_of_another_type_is_refused() {
         )
         .await
         .unwrap();
-    let error = world.topology.declare(&live).await.unwrap_err().to_string();
+    let error = world.topology.declare(&amqp).await.unwrap_err().to_string();
     assert!(
-        error.contains("exchange \"arrakis.jobs\" exists and differs: type is fanout there and topic here"),
+        error.contains(
+            "exchange \"arrakis.jobs\" exists and differs: type is fanout in the broker and topic in this build"
+        ),
         "{error}"
     );
 }
@@ -106,13 +108,25 @@ async fn imported_definitions_equal_declared_ones() {
     for priorities in [Priorities::Classic, Priorities::Classes] {
         let topology = Topology::new(priorities);
         let declared = World::bare().await;
-        topology.declare(&declared.link.live().await.unwrap()).await.unwrap();
+        topology
+            .declare(&declared.connection.current().await.unwrap())
+            .await
+            .unwrap();
         let imported = World::bare().await;
         let mut definitions = topology.definitions(imported.vhost.name());
         definitions["vhosts"] = json!([]);
         management::call(Method::POST, "/api/definitions", Some(definitions)).await;
-        assert_eq!(topology.check(&imported.link.live().await.unwrap()).await.unwrap(), []);
-        topology.declare(&imported.link.live().await.unwrap()).await.unwrap();
+        assert_eq!(
+            topology
+                .check(&imported.connection.current().await.unwrap())
+                .await
+                .unwrap(),
+            []
+        );
+        topology
+            .declare(&imported.connection.current().await.unwrap())
+            .await
+            .unwrap();
         let [a, b] = [
             exported(declared.vhost.name()).await,
             exported(imported.vhost.name()).await,
@@ -135,10 +149,10 @@ async fn exported(vhost: &str) -> Value {
 }
 
 #[tokio::test]
-async fn an_event_without_a_binding_is_kept() {
+async fn event_without_a_binding_is_kept() {
     let world = World::new().await;
-    let live = world.link.live().await.unwrap();
-    let channel = live.channel().await.unwrap();
+    let amqp = world.connection.current().await.unwrap();
+    let channel = amqp.channel().await.unwrap();
     for key in ["member.#", "guild.#"] {
         channel
             .queue_unbind(
@@ -153,14 +167,14 @@ async fn an_event_without_a_binding_is_kept() {
     world.publisher().publish(&join("kept")).await.unwrap();
     assert_eq!(world.take_all(names::UNROUTED, 1).await, ["kept"]);
     // Declaring again mends the binding.
-    world.topology.declare(&live).await.unwrap();
+    world.topology.declare(&amqp).await.unwrap();
     world.publisher().publish(&join("mended")).await.unwrap();
     assert_eq!(world.take_all(names::EVENTS_GUILD, 1).await, ["mended"]);
     world.finish(&[]).await;
 }
 
 #[tokio::test]
-async fn interactions_are_served_by_priority() {
+async fn interactions_are_delivered_by_priority() {
     let world = World::new().await;
     let publisher = world.publisher();
     for (id, key, priority) in [
@@ -178,10 +192,13 @@ async fn interactions_are_served_by_priority() {
 }
 
 #[tokio::test]
-async fn each_class_has_its_queue_where_priorities_are_not_to_be_had() {
+async fn each_class_has_its_queue_without_priorities() {
     let world = World::bare().await;
     let topology = Topology::new(Priorities::Classes);
-    topology.declare(&world.link.live().await.unwrap()).await.unwrap();
+    topology
+        .declare(&world.connection.current().await.unwrap())
+        .await
+        .unwrap();
     let queues = topology.interaction_queues();
     assert_eq!(queues[0], "arrakis.interactions.command");
     for (key, queue) in [
@@ -198,9 +215,9 @@ async fn each_class_has_its_queue_where_priorities_are_not_to_be_had() {
 }
 
 #[tokio::test]
-async fn chat_is_bounded_and_keeps_the_newest() {
+async fn queue_of_messages_is_bounded_and_keeps_the_newest() {
     let world = World::new().await;
-    let channel = world.link.live().await.unwrap().channel().await.unwrap();
+    let channel = world.connection.current().await.unwrap().channel().await.unwrap();
     // A bound of ten thousand is tried with a queue of the same arguments but a smaller bound.
     let chat = world
         .topology
@@ -218,7 +235,7 @@ async fn chat_is_bounded_and_keeps_the_newest() {
         .iter_mut()
         .find(|argument| argument.name == "x-max-length")
         .unwrap();
-    bound.value = arrakis_broker::topology::Value::Integer(3);
+    bound.value = arrakis_broker::topology::ArgumentValue::Integer(3);
     declare_queue(&channel, &small).await.unwrap();
     channel
         .queue_bind(
@@ -246,22 +263,22 @@ async fn chat_is_bounded_and_keeps_the_newest() {
 }
 
 #[tokio::test]
-async fn the_queue_of_a_shard_can_be_made_of_either_kind() {
+async fn shard_state_queue_can_be_classic_or_quorum() {
     let world = World::bare().await;
-    let channel = world.link.live().await.unwrap().channel().await.unwrap();
-    declare_queue(&channel, &shard_state(0, Priorities::Classic))
+    let channel = world.connection.current().await.unwrap().channel().await.unwrap();
+    declare_queue(&channel, &shard_state_queue(0, Priorities::Classic))
         .await
         .unwrap();
-    declare_queue(&channel, &shard_state(1, Priorities::Classes))
+    declare_queue(&channel, &shard_state_queue(1, Priorities::Classes))
         .await
         .unwrap();
-    let error = declare_queue(&channel, &shard_state(0, Priorities::Classes))
+    let error = declare_queue(&channel, &shard_state_queue(0, Priorities::Classes))
         .await
         .unwrap_err();
     assert!(
         error
             .to_string()
-            .contains("x-queue-type is classic there and quorum here"),
+            .contains("x-queue-type is classic in the broker and quorum in this build"),
         "{error}"
     );
 }

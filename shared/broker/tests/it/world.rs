@@ -1,24 +1,24 @@
-//! A virtual host with links, and short ways to publish and read.
+//! A virtual host with connections, and functions to publish and read.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrakis_broker::{
-    ConsumeOptions, Failures, Lag, Link, Message, PipelineOptions, PipelineSender, Priorities, Publisher, Settings,
-    Stop, Topology, Verdict, consume,
+    BrokerConnection, BrokerSettings, ConfirmLatencyObserver, ConsumeOptions, Message, PipelineOptions, PipelineSender,
+    Priorities, Publisher, RetryPublisher, StopTokens, Topology, Verdict, consume,
 };
 use arrakis_contracts::names;
 use arrakis_test_support::{FaultProxy, TestVhost, eventually};
 use lapin::options::{BasicGetOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 
-/// A virtual host of this test's own, the topology in it, and a link.
+/// A virtual host of the test with the topology, and a connection.
 pub(crate) struct World {
     pub(crate) vhost: TestVhost,
     /// Between the links and the broker.
     pub(crate) proxy: FaultProxy,
-    pub(crate) link: Link,
+    pub(crate) connection: BrokerConnection,
     pub(crate) topology: Arc<Topology>,
 }
 
@@ -26,30 +26,34 @@ impl World {
     pub(crate) async fn bare() -> Self {
         let vhost = TestVhost::create().await;
         let proxy = FaultProxy::start(&vhost.url()).await;
-        let settings = Settings::new(proxy.in_front_of(&vhost.url()));
-        let link = Link::open(&settings, format!("test {}", vhost.name()));
+        let settings = BrokerSettings::new(proxy.proxied_url(&vhost.url()));
+        let connection = BrokerConnection::open(&settings, format!("test {}", vhost.name()));
         Self {
             vhost,
             proxy,
-            link,
+            connection,
             topology: Arc::new(Topology::new(Priorities::Classic)),
         }
     }
 
     pub(crate) async fn new() -> Self {
         let world = Self::bare().await;
-        world.topology.declare(&world.link.live().await.unwrap()).await.unwrap();
+        world
+            .topology
+            .declare(&world.connection.current().await.unwrap())
+            .await
+            .unwrap();
         world
     }
 
     pub(crate) fn publisher(&self) -> Publisher {
-        Publisher::new(self.link.clone()).with_limit(Duration::from_secs(15))
+        Publisher::new(self.connection.clone()).with_limit(Duration::from_secs(15))
     }
 
-    /// A second link, as services have one to consume.
-    pub(crate) fn another_link(&self) -> Link {
-        Link::open(
-            &Settings::new(self.proxy.in_front_of(&self.vhost.url())),
+    /// A second connection, as services use to consume.
+    pub(crate) fn another_connection(&self) -> BrokerConnection {
+        BrokerConnection::open(
+            &BrokerSettings::new(self.proxy.proxied_url(&self.vhost.url())),
             "test consumer",
         )
     }
@@ -61,7 +65,7 @@ impl World {
             confirm_within: Duration::from_secs(5),
             fence: None,
             topology: Some(self.topology.clone()),
-            lag: Lag::default(),
+            confirm_latency: ConfirmLatencyObserver::default(),
         }
     }
 
@@ -71,9 +75,9 @@ impl World {
             queue: queue.to_owned(),
             prefetch: 10,
             limit: None,
-            failures: Failures::new(self.publisher()),
+            retries: RetryPublisher::new(self.publisher()),
             topology: Some(self.topology.clone()),
-            events: Arc::new(()),
+            observer: Arc::new(()),
         }
     }
 
@@ -81,23 +85,23 @@ impl World {
     pub(crate) fn consume<F, Fut>(
         &self,
         options: ConsumeOptions,
-        stop: &Stop,
+        stop: &StopTokens,
         handler: F,
     ) -> tokio::task::JoinHandle<()>
     where
         F: Fn(arrakis_broker::Delivery) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Verdict> + Send + 'static,
     {
-        let (link, stop) = (self.another_link(), stop.clone());
+        let (connection, stop) = (self.another_connection(), stop.clone());
         tokio::spawn(async move {
-            consume(&link, options, handler, &stop).await.unwrap();
-            link.close().await;
+            consume(&connection, options, handler, &stop).await.unwrap();
+            connection.close().await;
         })
     }
 
     /// Ids of all messages in a queue, in order; takes them out.
     pub(crate) async fn take_all(&self, queue: &str, count: usize) -> Vec<String> {
-        let channel = self.link.live().await.unwrap().channel().await.unwrap();
+        let channel = self.connection.current().await.unwrap().channel().await.unwrap();
         let mut ids = Vec::new();
         let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
         while ids.len() < count {
@@ -126,9 +130,9 @@ impl World {
         ids
     }
 
-    /// Messages that lie ready in a queue; 0 where there is no such queue.
+    /// Number of messages that are ready in a queue; 0 if there is no such queue.
     pub(crate) async fn count(&self, queue: &str) -> u32 {
-        let channel = self.link.live().await.unwrap().channel().await.unwrap();
+        let channel = self.connection.current().await.unwrap().channel().await.unwrap();
         let options = QueueDeclareOptions {
             passive: true,
             ..QueueDeclareOptions::durable()

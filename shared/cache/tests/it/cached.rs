@@ -4,50 +4,52 @@ use arrakis_cache::{CacheKey, PROFILE_TTL};
 use arrakis_test_support::TestRedis;
 use deadpool_redis::redis::cmd;
 
-use crate::{assert_every_key_ends, cache};
+use crate::{assert_every_key_has_a_ttl, cache};
 
 #[tokio::test]
-async fn the_second_reader_is_answered_by_redis_until_a_write_forgets() {
+async fn second_read_is_answered_from_redis_until_the_key_is_invalidated() {
     let redis = TestRedis::create();
     let cache = cache(&redis);
     let key = CacheKey::profile("tenant", 7);
     let loads = AtomicU32::new(0);
     let load = async || Ok::<_, String>(format!("load {}", loads.fetch_add(1, Ordering::SeqCst) + 1));
 
-    assert_eq!(cache.through(&key, PROFILE_TTL, load).await.unwrap(), "load 1");
-    assert_eq!(cache.through(&key, PROFILE_TTL, load).await.unwrap(), "load 1");
+    assert_eq!(cache.get_or_load(&key, PROFILE_TTL, load).await.unwrap(), "load 1");
+    assert_eq!(cache.get_or_load(&key, PROFILE_TTL, load).await.unwrap(), "load 1");
     assert_eq!(redis.keys(), ["cache:profile:tenant:7"]);
-    assert_every_key_ends(&redis);
+    assert_every_key_has_a_ttl(&redis);
 
-    assert!(cache.forget(&key).await);
-    assert_eq!(cache.through(&key, PROFILE_TTL, load).await.unwrap(), "load 2");
-    assert_every_key_ends(&redis);
+    assert!(cache.invalidate(&key).await);
+    assert_eq!(cache.get_or_load(&key, PROFILE_TTL, load).await.unwrap(), "load 2");
+    assert_every_key_has_a_ttl(&redis);
 }
 
-/// A reader asks Postgres, a writer commits and forgets, and only then the reader comes back with the old answer.
+/// A reader queries PostgreSQL, a writer commits and invalidates, and only then the reader has its old result.
 #[tokio::test]
-async fn a_slow_reader_does_not_bring_the_old_answer_back() {
+async fn slow_reader_does_not_cache_its_old_value() {
     let redis = TestRedis::create();
     let cache = cache(&redis);
     let key = CacheKey::profile("tenant", 7);
-    let slow = cache.through(&key, PROFILE_TTL, async || {
-        assert!(cache.forget(&key).await);
+    let slow = cache.get_or_load(&key, PROFILE_TTL, async || {
+        assert!(cache.invalidate(&key).await);
         Ok::<_, String>("old".to_owned())
     });
     assert_eq!(slow.await.unwrap(), "old");
     let next = cache
-        .through(&key, PROFILE_TTL, async || Ok::<_, String>("new".to_owned()))
+        .get_or_load(&key, PROFILE_TTL, async || Ok::<_, String>("new".to_owned()))
         .await;
     assert_eq!(next.unwrap(), "new");
 }
 
 #[tokio::test]
-async fn errors_are_not_remembered_and_what_another_version_wrote_is_read_anew() {
+async fn errors_are_not_cached_and_undecodable_values_are_loaded_again() {
     let redis = TestRedis::create();
     let cache = cache(&redis);
     let key = CacheKey::new("roles", &[&"tenant"]);
-    let failed: Result<u32, _> = cache.through(&key, PROFILE_TTL, async || Err("Postgres is away")).await;
-    assert_eq!(failed, Err("Postgres is away"));
+    let failed: Result<u32, _> = cache
+        .get_or_load(&key, PROFILE_TTL, async || Err("PostgreSQL is unavailable"))
+        .await;
+    assert_eq!(failed, Err("PostgreSQL is unavailable"));
     assert!(redis.keys().is_empty());
 
     cmd("SET")
@@ -55,12 +57,12 @@ async fn errors_are_not_remembered_and_what_another_version_wrote_is_read_anew()
         .arg("{\"an\": \"older form\"}")
         .query::<()>(&mut redis.connection())
         .unwrap();
-    let value: Result<u32, String> = cache.through(&key, PROFILE_TTL, async || Ok(5)).await;
+    let value: Result<u32, String> = cache.get_or_load(&key, PROFILE_TTL, async || Ok(5)).await;
     assert_eq!(value, Ok(5));
-    assert_every_key_ends(&redis);
+    assert_every_key_has_a_ttl(&redis);
 }
 
-/// A cached value that was removed cannot be written again for some seconds; a marker can.
+/// A cached value that was invalidated cannot be written again for some seconds; a marker can.
 #[tokio::test]
 async fn marker_is_set_again_immediately_after_it_was_cleared() {
     let redis = TestRedis::create();
@@ -70,7 +72,7 @@ async fn marker_is_set_again_immediately_after_it_was_cleared() {
     for _ in 0..2 {
         assert!(cache.set_marker(&key, PROFILE_TTL).await);
         assert!(cache.has_marker(&key).await);
-        assert_every_key_ends(&redis);
+        assert_every_key_has_a_ttl(&redis);
         assert!(cache.clear_marker(&key).await);
         assert!(!cache.has_marker(&key).await);
     }

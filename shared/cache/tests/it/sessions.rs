@@ -2,7 +2,7 @@ use arrakis_cache::{SessionError, SessionName, Ttl};
 use arrakis_test_support::TestRedis;
 use serde::{Deserialize, Serialize};
 
-use crate::{assert_every_key_ends, cache};
+use crate::{assert_every_key_has_a_ttl, cache};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Steps {
@@ -16,7 +16,7 @@ fn name(user: u64) -> SessionName {
 }
 
 #[tokio::test]
-async fn a_session_is_found_by_its_member_and_by_its_id() {
+async fn session_is_found_by_its_member_and_by_its_id() {
     let redis = TestRedis::create();
     let cache = cache(&redis);
     let begun = cache
@@ -27,7 +27,7 @@ async fn a_session_is_found_by_its_member_and_by_its_id() {
         redis.keys(),
         [format!("sess:id:{}", begun.id), "sess:tenant:wizard:1".to_owned()]
     );
-    assert_every_key_ends(&redis);
+    assert_every_key_has_a_ttl(&redis);
     assert_eq!(cache.session::<Steps>(name(1)).await.unwrap(), Some(begun.clone()));
     assert_eq!(
         cache.session_by_id::<Steps>(begun.id).await.unwrap(),
@@ -42,30 +42,30 @@ async fn a_session_is_found_by_its_member_and_by_its_id() {
 }
 
 #[tokio::test]
-async fn of_two_presses_of_one_button_one_goes_on() {
+async fn one_of_two_concurrent_updates_succeeds() {
     let redis = TestRedis::create();
     let cache = cache(&redis);
     let begun = cache
         .begin_session(name(1), Steps { chosen: vec![] }, QUARTER)
         .await
         .unwrap();
-    let mut pressed = begun.clone();
-    pressed.data.chosen.push("first".to_owned());
-    let mut pressed_too = begun;
-    pressed_too.data.chosen.push("second".to_owned());
+    let mut first = begun.clone();
+    first.data.chosen.push("first".to_owned());
+    let mut second = begun;
+    second.data.chosen.push("second".to_owned());
 
-    let stepped = cache.step_session(pressed, QUARTER).await.unwrap();
-    assert_eq!(stepped.version, 2);
+    let updated = cache.update_session(first, QUARTER).await.unwrap();
+    assert_eq!(updated.version, 2);
     assert_eq!(
-        cache.step_session(pressed_too, QUARTER).await,
-        Err(SessionError::MovedOn)
+        cache.update_session(second, QUARTER).await,
+        Err(SessionError::Superseded)
     );
-    assert_eq!(cache.session(name(1)).await.unwrap(), Some(stepped));
-    assert_every_key_ends(&redis);
+    assert_eq!(cache.session(name(1)).await.unwrap(), Some(updated));
+    assert_every_key_has_a_ttl(&redis);
 }
 
 #[tokio::test]
-async fn a_new_session_takes_the_place_of_the_old_one() {
+async fn new_session_replaces_the_old_one() {
     let redis = TestRedis::create();
     let cache = cache(&redis);
     let old = cache
@@ -84,18 +84,18 @@ async fn a_new_session_takes_the_place_of_the_old_one() {
         .unwrap();
     assert_eq!(cache.session_by_id::<Steps>(old.id).await.unwrap(), None);
     assert_eq!(
-        cache.step_session(old.clone(), QUARTER).await,
-        Err(SessionError::MovedOn)
+        cache.update_session(old.clone(), QUARTER).await,
+        Err(SessionError::Superseded)
     );
     assert!(
         !cache.end_session(&old).await.unwrap(),
-        "ending the old one must leave the new one"
+        "ending the old session must not end the new one"
     );
     assert_eq!(cache.session(name(1)).await.unwrap(), Some(new));
 }
 
 #[tokio::test]
-async fn a_session_of_another_version_is_told_from_none() {
+async fn session_of_another_version_is_unreadable_and_not_absent() {
     let redis = TestRedis::create();
     let cache = cache(&redis);
     cache.begin_session(name(1), 5, QUARTER).await.unwrap();

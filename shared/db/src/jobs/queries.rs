@@ -1,5 +1,5 @@
-//! The SQL of jobs, once for both tables: a community's rows are told by `$1`, the platform's table has no such column and
-//! takes `$1` null.
+//! The SQL of jobs, once for both tables. `$1` is the community; it is null for the platform's table, which has no such
+//! column.
 
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{JobState, NewJob, Row};
-use crate::{DbError, measure::named};
+use crate::{DbError, named_query::named};
 
 fn number(count: u32) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
@@ -51,7 +51,7 @@ macro_rules! queries_on {
             named!("job.get", query.fetch_optional(connection))
         }
 
-        /// A job that waits is begun a little early rather than sent round again: the queue's clock is not Postgres'.
+        /// Begins a job up to 1 s early rather than delaying its message again: the queue's clock differs from PostgreSQL's.
         pub(in crate::jobs) async fn start(
             connection: &mut PgConnection,
             owner: Option<Uuid>,

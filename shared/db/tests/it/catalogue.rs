@@ -1,4 +1,4 @@
-//! The check that keeps a table without protection out: on what is there it finds nothing, on each kind of slip it does.
+//! The check of tenant tables: it finds nothing in the schema, and each kind of mistake that a migration could make.
 
 use arrakis_config::Secret;
 use arrakis_db::catalogue::unprotected_tables;
@@ -17,7 +17,7 @@ async fn every_tenant_table_is_protected() {
 }
 
 #[tokio::test]
-async fn each_kind_of_slip_is_found() {
+async fn each_kind_of_mistake_is_found() {
     let test = TestDatabase::create().await;
     let mut owner = connect(&test.owner_url()).await;
     let table =
@@ -37,42 +37,42 @@ async fn each_kind_of_slip_is_found() {
         ),
         (
             format!("{table} {on}"),
-            "no policy with the tenant's USING and WITH CHECK",
+            "no policy with the tenant condition in USING and WITH CHECK",
         ),
         (
             format!("{table} {on} create policy p on slips using ({TENANT});"),
-            "policy p is not the tenant's",
+            "policy p lacks the tenant condition",
         ),
         (
             format!("{table} {on} create policy p on slips for select using ({TENANT});"),
-            "policy p is not the tenant's",
+            "policy p lacks the tenant condition",
         ),
         (
             format!("{whole} create policy q on slips using (true);"),
-            "policy q is not the tenant's",
+            "policy q lacks the tenant condition",
         ),
         (
             format!("{whole} create policy q on slips for select using (true);"),
-            "policy q is not the tenant's",
+            "policy q lacks the tenant condition",
         ),
         (
             format!(
                 "{table} {on} create policy p on slips using ({0}) with check ({0});",
                 TENANT.replace("nullif", "coalesce")
             ),
-            "policy p is not the tenant's",
+            "policy p lacks the tenant condition",
         ),
         (
             format!("{table} {on} create policy p on slips to arrakis_app using ({TENANT}) with check ({TENANT});"),
-            "policy p is not the tenant's",
+            "policy p lacks the tenant condition",
         ),
         (
             format!("{whole} create view slips_seen as select community_id from slips;"),
-            "slips_seen: is no plain table",
+            "slips_seen: is not an ordinary table",
         ),
         (
             "create table slips (n int, community_id text);".to_owned(),
-            "community_id is no uuid",
+            "community_id is not a UUID",
         ),
         (
             "create table slips (n int, community_id uuid);".to_owned(),
@@ -84,7 +84,7 @@ async fn each_kind_of_slip_is_found() {
         ),
         (
             format!("{whole} alter table slips add foreign key (n) references other_ids (id);"),
-            "leaves the tenant out",
+            "does not include the tenant",
         ),
         (
             format!("{whole} alter table profiles disable row level security;"),
@@ -100,24 +100,24 @@ async fn each_kind_of_slip_is_found() {
         .unwrap();
         run(&mut owner, &slip).await.unwrap();
         let unprotected = unprotected_tables(&mut owner).await.unwrap();
-        let said: Vec<_> = unprotected
+        let found_lacks: Vec<_> = unprotected
             .iter()
             .map(ToString::to_string)
             .filter(|line| !line.starts_with("other_ids"))
             .collect();
         assert!(
-            said.iter().any(|line| line.contains(found)),
-            "{slip}\nshould be found to be: {found}\nsaid: {said:?}"
+            found_lacks.iter().any(|line| line.contains(found)),
+            "{slip}\nexpected: {found}\nfound: {found_lacks:?}"
         );
         run(&mut owner, "rollback").await.unwrap();
     }
-    // And with nothing wrong, nothing is found: the slips above are what the check sees.
+    // A protected table passes: the check found the mistakes above and nothing else.
     run(&mut owner, &whole).await.unwrap();
     assert_eq!(unprotected_tables(&mut owner).await.unwrap(), []);
 }
 
 #[tokio::test]
-async fn a_service_does_not_start_on_a_database_that_does_not_keep_tenants_apart() {
+async fn unprotected_tenant_table_is_refused_at_connect() {
     let test = TestDatabase::create().await;
     run(
         &mut connect(&test.owner_url()).await,
@@ -130,7 +130,7 @@ async fn a_service_does_not_start_on_a_database_that_does_not_keep_tenants_apart
         .unwrap_err();
     let text = refused.to_string();
     assert!(
-        text.contains("tenants are not kept apart") && text.contains("forgotten"),
+        text.contains("tenant tables are not protected") && text.contains("forgotten"),
         "{text}"
     );
 }

@@ -1,20 +1,20 @@
-//! What a commit says when there was nothing left to commit.
+//! Commits of transactions in which a statement failed.
 
 use arrakis_test_support::TestDatabase;
 
 use crate::fixtures::TwoTenants;
 
 #[tokio::test]
-async fn committing_a_failed_transaction_is_an_error_and_nothing_is_kept() {
+async fn commit_of_a_failed_transaction_is_an_error_and_keeps_nothing() {
     let two = TwoTenants::create().await;
     let database = two.database.database().await;
     let mut tx = database.tenant(two.a).await.unwrap();
     assert!(tx.claim("kept?").await.unwrap());
-    // Text with a zero byte is refused by Postgres, which ends the transaction; the caller passes over the error.
+    // PostgreSQL refuses text with a zero byte and aborts the transaction; the caller ignores the error.
     tx.claim("zero\0byte").await.unwrap_err();
     let error = tx.commit().await.unwrap_err();
     assert!(
-        error.is_passing() && error.to_string().contains("transaction.commit"),
+        error.is_transient() && error.to_string().contains("transaction.commit"),
         "{error}"
     );
     let mut tx = database.tenant(two.a).await.unwrap();
@@ -25,14 +25,14 @@ async fn committing_a_failed_transaction_is_an_error_and_nothing_is_kept() {
 }
 
 #[tokio::test]
-async fn the_same_holds_for_what_belongs_to_no_tenant() {
+async fn commit_of_a_failed_global_transaction_is_an_error() {
     let test = TestDatabase::create().await;
     let database = test.database().await;
     let mut tx = database.global().await.unwrap();
     assert!(tx.claim("kept?").await.unwrap());
     tx.claim("zero\0byte").await.unwrap_err();
     tx.commit().await.unwrap_err();
-    // The connection is used again, clean.
+    // The connection is used again, without a transaction.
     let mut tx = database.global().await.unwrap();
     assert!(tx.claim("kept?").await.unwrap());
     tx.commit().await.unwrap();

@@ -1,6 +1,6 @@
 //! The ranking, and members measured against it.
 
-use arrakis_db::{CommunityId, Database, GuildId, RankingPlace, SyncHealth};
+use arrakis_db::{CommunityId, Database, GuildId, RankingPosition, SyncHealth};
 use arrakis_domain::{Address, Balance, EntryThreshold, Rank, Standing, TierId, Zones};
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
@@ -48,7 +48,7 @@ async fn with_members(database: &Database, community: CommunityId, ranks: impl I
 }
 
 #[tokio::test]
-async fn the_largest_and_the_smallest_holding_come_back_as_they_were() {
+async fn largest_and_smallest_holding_round_trip() {
     let (_test, database, _) = one_community().await;
     let mut tx = database.global().await.unwrap();
     let holdings = [
@@ -72,7 +72,7 @@ async fn the_largest_and_the_smallest_holding_come_back_as_they_were() {
 }
 
 #[tokio::test]
-async fn what_entry_takes_and_who_waits() {
+async fn entry_threshold_and_waitlist_zone() {
     let (_test, database, _) = one_community().await;
     let threshold = async |database: &Database| {
         let mut tx = database.global().await.unwrap();
@@ -107,14 +107,14 @@ async fn what_entry_takes_and_who_waits() {
 }
 
 #[tokio::test]
-async fn a_place_tells_the_neighbours_and_what_entry_takes() {
+async fn ranking_position_has_neighbours_and_entry_threshold() {
     let (_test, database, community) = one_community().await;
     rank_wallets(&database, 80, 1).await;
     with_members(&database, community, [1, 5, 80]).await;
     let mut tx = database.tenant(community).await.unwrap();
     tx.profiles().join(user(500), "No wallet", NOON).await.unwrap();
     let entry = EntryThreshold::Holding { balance: held(69) };
-    let place = |number: u32, above: Option<u32>, below: Option<u32>| RankingPlace {
+    let place = |number: u32, above: Option<u32>, below: Option<u32>| RankingPosition {
         wallet: Some(address(number)),
         standing: Standing::new(Rank::new(number), held(number)),
         above: above.map(held),
@@ -126,47 +126,47 @@ async fn a_place_tells_the_neighbours_and_what_entry_takes() {
         (5, place(5, Some(4), Some(6))),
         (80, place(80, Some(79), None)),
     ] {
-        let told = tx
+        let position = tx
             .profiles()
-            .ranking_place(&token(), user(member), Zones::STANDARD)
+            .ranking_position(&token(), user(member), Zones::STANDARD)
             .await
             .unwrap();
-        assert_eq!(told, expected, "{member}");
+        assert_eq!(position, expected, "{member}");
     }
-    let nowhere = RankingPlace {
+    let nowhere = RankingPosition {
         wallet: None,
         standing: Standing::default(),
         above: None,
         below: None,
         entry,
     };
-    // A member without a wallet, and somebody who was never seen.
-    for nobody in [500, 501] {
-        let told = tx
+    // A member without a wallet, and a user without a profile.
+    for unranked in [500, 501] {
+        let position = tx
             .profiles()
-            .ranking_place(&token(), user(nobody), Zones::STANDARD)
+            .ranking_position(&token(), user(unranked), Zones::STANDARD)
             .await
             .unwrap();
-        assert_eq!(told, nowhere, "{nobody}");
+        assert_eq!(position, nowhere, "{unranked}");
     }
     tx.commit().await.unwrap();
     rank_wallets(&database, 60, 2).await;
     let mut tx = database.tenant(community).await.unwrap();
-    let told = tx
+    let position = tx
         .profiles()
-        .ranking_place(&token(), user(80), Zones::STANDARD)
+        .ranking_position(&token(), user(80), Zones::STANDARD)
         .await
         .unwrap();
-    let outside = RankingPlace {
+    let outside = RankingPosition {
         wallet: Some(address(80)),
         entry: EntryThreshold::PlacesFree { free: 9 },
         ..nowhere
     };
-    assert_eq!(told, outside);
+    assert_eq!(position, outside);
 }
 
 #[tokio::test]
-async fn a_community_comes_with_the_face_of_its_token() {
+async fn community_is_read_with_its_token() {
     let (_test, database, community) = one_community().await;
     let token = async || {
         let mut tx = database.tenant(community).await.unwrap();
@@ -179,7 +179,7 @@ async fn a_community_comes_with_the_face_of_its_token() {
 }
 
 #[tokio::test]
-async fn a_guild_leads_to_a_transaction_with_the_same_community_that_its_id_leads_to() {
+async fn transaction_by_guild_has_the_same_community_as_by_id() {
     let (_test, database, community) = one_community().await;
     let guild = GuildId::new(100).unwrap();
     let both_ways = async || {
@@ -194,7 +194,7 @@ async fn a_guild_leads_to_a_transaction_with_the_same_community_that_its_id_lead
     assert_eq!(both_ways().await.frozen, None);
     rank_wallets(&database, 1, 1).await;
     let mut tx = database.tenant(community).await.unwrap();
-    tx.communities().freeze(Some("it's Arrakis' own")).await.unwrap();
+    tx.communities().set_frozen(Some("it's Arrakis' own")).await.unwrap();
     tx.commit().await.unwrap();
     let frozen = both_ways().await;
     assert_eq!(frozen.frozen.unwrap().reason, "it's Arrakis' own");
@@ -213,7 +213,7 @@ async fn a_guild_leads_to_a_transaction_with_the_same_community_that_its_id_lead
 }
 
 #[tokio::test]
-async fn readers_see_the_old_ranking_or_the_new_one_and_never_a_mixture() {
+async fn readers_see_the_old_ranking_or_the_new_one() {
     let (_test, database, community) = one_community().await;
     rank_wallets(&database, 100, 1).await;
     let mut writer = database.global().await.unwrap();
@@ -241,7 +241,7 @@ async fn readers_see_the_old_ranking_or_the_new_one_and_never_a_mixture() {
 }
 
 #[tokio::test]
-async fn health_counts_failures_until_a_success() {
+async fn sync_health_counts_failures_until_a_success() {
     let (_test, database, _) = one_community().await;
     let mut tx = database.global().await.unwrap();
     assert_eq!(
@@ -249,7 +249,7 @@ async fn health_counts_failures_until_a_success() {
         SyncHealth::default()
     );
     tx.replace_ranking(&token(), &[], 10, NOON).await.unwrap();
-    for error in ["RPC is away", "RPC is still away"] {
+    for error in ["RPC is unavailable", "RPC is still unavailable"] {
         tx.eligibility()
             .record_failure(&token(), error, NOON + Duration::hours(6))
             .await
@@ -258,7 +258,7 @@ async fn health_counts_failures_until_a_success() {
     let ill = tx.eligibility().sync_health(&token()).await.unwrap();
     assert_eq!(
         (ill.consecutive_failures, ill.last_error.as_deref()),
-        (2, Some("RPC is still away"))
+        (2, Some("RPC is still unavailable"))
     );
     assert_eq!(
         (ill.last_success_at, ill.last_attempt_at),
@@ -275,7 +275,7 @@ async fn health_counts_failures_until_a_success() {
 }
 
 #[tokio::test]
-async fn the_leaderboard_pages_in_order_of_rank_and_knows_everybody_s_place() {
+async fn leaderboard_pages_are_in_order_of_rank_with_positions() {
     let (_test, database, community) = one_community().await;
     rank_wallets(&database, 60, 1).await;
     with_members(&database, community, (2..=50).step_by(2)).await;
@@ -308,13 +308,13 @@ async fn the_leaderboard_pages_in_order_of_rank_and_knows_everybody_s_place() {
             Some(entry.position)
         );
     }
-    for nobody in [4, 900, 901, 12345] {
-        assert_eq!(tx.profiles().position(&token(), user(nobody)).await.unwrap(), None);
+    for absent in [4, 900, 901, 12345] {
+        assert_eq!(tx.profiles().position(&token(), user(absent)).await.unwrap(), None);
     }
 }
 
 #[tokio::test]
-async fn a_sync_walks_every_member_once_with_rank_and_holding() {
+async fn pages_of_standings_contain_each_member_once() {
     let (_test, database, community) = one_community().await;
     rank_wallets(&database, 10, 1).await;
     with_members(&database, community, 1..=12).await;
@@ -343,7 +343,7 @@ async fn a_sync_walks_every_member_once_with_rank_and_holding() {
     assert_eq!(one.standing, Standing::new(Rank::new(3), held(3)));
     let same = tx
         .profiles()
-        .measurable(&token(), user(3), NOON, 0)
+        .evaluation_input(&token(), user(3), NOON, 0)
         .await
         .unwrap()
         .unwrap();
@@ -351,7 +351,7 @@ async fn a_sync_walks_every_member_once_with_rank_and_holding() {
 }
 
 #[tokio::test]
-async fn the_numbers_leave_out_who_left_and_who_is_another_community_s() {
+async fn counts_exclude_members_who_left_and_other_communities() {
     let (_test, database, community) = one_community().await;
     let other = onboard(&database, 200).await;
     with_members(&database, other, 1..=7).await;
@@ -366,7 +366,7 @@ async fn the_numbers_leave_out_who_left_and_who_is_another_community_s() {
             .unwrap();
     }
     tx.profiles().leave(user(3), NOON).await.unwrap();
-    let numbers = tx.profiles().numbers().await.unwrap();
+    let numbers = tx.profiles().counts().await.unwrap();
     assert_eq!((numbers.members, numbers.verified), (3, 2));
     assert_eq!(numbers.by_tier.into_iter().collect::<Vec<_>>(), [(naib, 2)]);
 }

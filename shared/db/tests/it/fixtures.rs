@@ -1,12 +1,12 @@
-//! Two tenants with one row in every tenant table, and short words for what tests do in SQL.
+//! Two tenants with one row in every tenant table, and helpers for SQL in tests.
 
 use arrakis_db::{CommunityId, Database, GuildId, NewCommunity, TokenProfile, TokenProfileId, UserId};
 use arrakis_domain::{Plan, RuleSetId, ThemeId};
 use arrakis_test_support::TestDatabase;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-/// Every column that a table needs, as `insert` wants them after `community_id`. `{n}` is the tenant's number, for what must
-/// differ between tenants. A tenant table that is not here fails the tests: write its row.
+/// For each tenant table the required columns after `community_id`, and their values. `{n}` is the tenant's number, for
+/// values that must differ between tenants. A tenant table without an entry fails the tests.
 const ROWS: [(&str, &str, &str); 10] = [
     (
         "communities",
@@ -32,21 +32,21 @@ const ROWS: [(&str, &str, &str); 10] = [
     ("inbox", "event_id", "'event'"),
 ];
 
-/// `insert` of the fixture's row of a table, for this tenant.
+/// INSERT statement of a table's row for this tenant.
 pub(crate) fn insert(table: &str, tenant: CommunityId, number: u64) -> String {
     let Some((_, columns, values)) = ROWS.iter().find(|(name, ..)| *name == table) else {
-        panic!("tenant table {table} has no row in tests/it/fixtures.rs: write one, so that the tests try to reach it")
+        panic!("tenant table {table} has no row in tests/it/fixtures.rs: add one")
     };
     let values = values.replace("{n}", &number.to_string());
     format!("insert into {table} (community_id, {columns}) values ('{tenant}', {values})")
 }
 
-/// Two tenants, each with one row in every tenant table of the live catalogue.
+/// Two tenants, each with one row in every tenant table of the catalogue.
 pub(crate) struct TwoTenants {
     pub(crate) database: TestDatabase,
     pub(crate) a: CommunityId,
     pub(crate) b: CommunityId,
-    /// In an order in which rows can be inserted.
+    /// The tenant tables, in an order in which rows can be inserted.
     pub(crate) tables: Vec<String>,
 }
 
@@ -55,7 +55,7 @@ impl TwoTenants {
         let database = TestDatabase::create().await;
         let (a, b) = (CommunityId::new(), CommunityId::new());
         let mut owner = connect(&database.owner_url()).await;
-        // In SQL: a service would refuse a database in which something is wrong, and these tests look for what is wrong.
+        // In SQL: a service refuses an unprotected database, and some of these tests need one.
         run(
             &mut owner,
             "insert into token_profiles (token_profile_id, name, symbol, chain_id, contract, decimals)
@@ -73,7 +73,7 @@ impl TwoTenants {
         Self { database, a, b, tables }
     }
 
-    /// Everything in every tenant table, whosever it is, as the admin sees it.
+    /// All rows of all tenant tables, read with the admin's login.
     pub(crate) async fn everything(&self) -> Vec<String> {
         let mut admin = connect(&self.database.admin_url()).await;
         let mut rows = Vec::new();
@@ -91,7 +91,7 @@ impl TwoTenants {
     }
 }
 
-/// Tenant tables of the live catalogue; ones that refer to others come after these.
+/// Tenant tables of the catalogue, each behind the tables to which it refers.
 pub(crate) async fn tenant_tables(connection: &mut PgConnection) -> Vec<String> {
     let mut left: Vec<(String, Vec<String>)> = sqlx::query_as(
         "select c.oid::regclass::text,
@@ -126,7 +126,7 @@ pub(crate) async fn connect(url: &str) -> PgConnection {
     PgConnection::connect(url).await.unwrap()
 }
 
-/// For the whole session, as nothing but a test does.
+/// Sets the tenant for the whole session, which only tests do.
 pub(crate) async fn set_tenant(connection: &mut PgConnection, tenant: Option<CommunityId>) {
     let tenant = tenant.map(|tenant| tenant.to_string()).unwrap_or_default();
     sqlx::query("select set_config('app.current_tenant', $1, false)")
@@ -136,7 +136,7 @@ pub(crate) async fn set_tenant(connection: &mut PgConnection, tenant: Option<Com
         .unwrap();
 }
 
-/// Runs SQL and answers the number of rows it changed, or the SQLSTATE with which it was refused.
+/// Runs SQL; returns the number of rows it changed, or the SQLSTATE with which it was refused.
 pub(crate) async fn run(connection: &mut PgConnection, sql: &str) -> Result<u64, String> {
     match sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await {
         Ok(done) => Ok(done.rows_affected()),
@@ -185,7 +185,7 @@ pub(crate) fn user(id: u64) -> UserId {
     UserId::new(id).unwrap()
 }
 
-/// A community by the front door, as onboarding makes one.
+/// A community that is created as onboarding creates one.
 pub(crate) async fn onboard(database: &Database, guild: u64) -> CommunityId {
     let community = CommunityId::new();
     let mut tx = database.tenant(community).await.unwrap();

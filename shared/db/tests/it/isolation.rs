@@ -1,21 +1,21 @@
-//! As tenant B: read, update, delete, insert and move tenant A's rows, in every tenant table of the live catalogue. Tried by
-//! the app, and by the owner, who has every right but is held by FORCE: so it is row-level security that refuses.
+//! As tenant B: read, update, delete, insert and move tenant A's rows, in every tenant table of the catalogue. With the
+//! application's login, and with the owner's, which has every right, so that only row-level security (FORCE) can refuse.
 
 use arrakis_db::CommunityId;
 use sqlx::PgConnection;
 
 use crate::fixtures::{TwoTenants, connect, count, insert, is_refused, run, set_tenant};
 
-/// The routing table may be read without a tenant, and holds nothing but routes.
+/// The routes are readable without a tenant.
 const READABLE_BY_ALL: &str = "guild_routes";
 
-/// Nothing was changed, or nobody was let near.
+/// No row was changed, or the statement was refused.
 fn changed_nothing(outcome: &Result<u64, String>) -> bool {
     *outcome == Ok(0) || is_refused(outcome)
 }
 
 #[tokio::test]
-async fn no_tenant_reaches_another_s_rows_in_any_table() {
+async fn tenant_cannot_access_rows_of_another_tenant_in_any_table() {
     let two = TwoTenants::create().await;
     let before = two.everything().await;
     for url in [two.database.app_url(), two.database.owner_url()] {
@@ -50,7 +50,7 @@ async fn attack(connection: &mut PgConnection, table: &str, a: CommunityId, b: C
         let outcome = run(connection, &sql).await;
         assert!(changed_nothing(&outcome), "{sql}: {outcome:?}");
     }
-    // What would be a duplicate must be refused as a stranger's, or the violation would tell of the row.
+    // A duplicate must be refused by the policy, because a unique violation would reveal the row.
     let new = insert(table, a, 1);
     for sql in [
         new.clone(),
@@ -63,12 +63,12 @@ async fn attack(connection: &mut PgConnection, table: &str, a: CommunityId, b: C
 }
 
 #[tokio::test]
-async fn without_a_tenant_there_are_no_rows_and_no_error() {
+async fn without_a_tenant_no_rows_are_visible() {
     let two = TwoTenants::create().await;
     let before = two.everything().await;
     for url in [two.database.app_url(), two.database.owner_url()] {
         let mut connection = connect(&url).await;
-        // Never set; then set and ended, which leaves '' behind; then ''.
+        // Never set; then set in a transaction that has ended, which leaves ''; then ''.
         for round in 0..3 {
             for table in &two.tables {
                 let seen = count(&mut connection, table).await;
@@ -93,10 +93,10 @@ async fn without_a_tenant_there_are_no_rows_and_no_error() {
 }
 
 #[tokio::test]
-async fn a_row_of_one_tenant_cannot_refer_to_another_s() {
+async fn row_of_a_tenant_cannot_reference_another_tenants_row() {
     let two = TwoTenants::create().await;
     let mut admin = connect(&two.database.admin_url()).await;
-    // The admin passes row-level security by, as the checks of foreign keys do: only the keys themselves refuse here.
+    // Row-level security does not apply to the admin, nor to checks of foreign keys: here only the keys refuse.
     run(
         &mut admin,
         &format!("delete from profiles where community_id = '{}'", two.b),
@@ -120,7 +120,7 @@ async fn a_row_of_one_tenant_cannot_refer_to_another_s() {
 }
 
 #[tokio::test]
-async fn the_tenant_is_looked_up_once_a_query_and_not_once_a_row() {
+async fn policy_reads_the_tenant_once_for_each_query() {
     let two = TwoTenants::create().await;
     let mut app = connect(&two.database.app_url()).await;
     set_tenant(&mut app, Some(two.b)).await;
@@ -132,7 +132,7 @@ async fn the_tenant_is_looked_up_once_a_query_and_not_once_a_row() {
             .unwrap();
         let plan = lines.join("\n");
         assert!(!plan.contains("SubPlan"), "{table}: looked up for each row:\n{plan}");
-        // Readable by everybody means nothing to look up.
+        // A table that is readable by all needs no tenant.
         assert_eq!(plan.contains("InitPlan"), table != READABLE_BY_ALL, "{table}:\n{plan}");
     }
 }

@@ -1,6 +1,6 @@
-//! A job's way through its states, the same for a community's and the platform's.
+//! States of jobs, for a community's jobs and the platform's.
 
-use arrakis_db::{CommunityId, Database, JobState, Jobs, NewJob, Outcome, Start};
+use arrakis_db::{CommunityId, Database, JobOutcome, JobStart, JobState, Jobs, NewJob};
 use serde_json::json;
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
@@ -19,15 +19,15 @@ fn job() -> NewJob<'static> {
     }
 }
 
-fn run(attempt: u32) -> Start {
-    Start::Run {
+fn run(attempt: u32) -> JobStart {
+    JobStart::Run {
         attempt,
         kind: "reconcile".to_owned(),
         payload: json!({"guild": "1"}),
     }
 }
 
-/// Runs the same steps on a community's jobs and on the platform's.
+/// Runs the same steps on a community's jobs and on the platform's jobs.
 macro_rules! on_both {
     ($database:ident, $community:ident, |$jobs:ident| $steps:block) => {{
         let mut tx = $database.tenant($community).await.unwrap();
@@ -40,10 +40,10 @@ macro_rules! on_both {
 }
 
 #[tokio::test]
-async fn a_job_is_made_once_runs_and_ends_once() {
+async fn job_is_created_once_and_ends_once() {
     let (_test, database, community) = one_community().await;
     on_both!(database, community, |jobs| {
-        assert_eq!(jobs.start(ID, NOON).await.unwrap(), Start::Unknown);
+        assert_eq!(jobs.start(ID, NOON).await.unwrap(), JobStart::Unknown);
         assert!(jobs.enqueue(&job()).await.unwrap());
         assert!(!jobs.enqueue(&job()).await.unwrap(), "two leaders may overlap");
         assert_eq!(jobs.start(ID, NOON).await.unwrap(), run(1));
@@ -54,30 +54,35 @@ async fn a_job_is_made_once_runs_and_ends_once() {
             (row.state, row.progress_done, row.progress_total),
             (JobState::Running, 4, Some(10))
         );
-        assert!(jobs.end(ID, 1, &Outcome::Succeeded).await.unwrap());
-        assert!(!jobs.end(ID, 1, &Outcome::Failed { error: "too late" }).await.unwrap());
+        assert!(jobs.end(ID, 1, &JobOutcome::Succeeded).await.unwrap());
+        assert!(
+            !jobs
+                .end(ID, 1, &JobOutcome::Failed { error: "too late" })
+                .await
+                .unwrap()
+        );
         assert_eq!(
             jobs.start(ID, NOON).await.unwrap(),
-            Start::Finished(JobState::Succeeded)
+            JobStart::Finished(JobState::Succeeded)
         );
         assert!(!jobs.enqueue(&job()).await.unwrap(), "what is done is not done again");
     });
 }
 
 #[tokio::test]
-async fn a_failure_that_may_pass_waits_and_one_for_good_keeps_its_reason() {
+async fn transient_failure_is_due_again_and_permanent_failure_keeps_its_error() {
     let (_test, database, community) = one_community().await;
     on_both!(database, community, |jobs| {
         jobs.enqueue(&job()).await.unwrap();
         jobs.start(ID, NOON).await.unwrap();
         let later = NOON + Duration::seconds(25);
-        let retry = Outcome::Retry {
-            error: "Discord is away",
+        let retry = JobOutcome::Retry {
+            error: "Discord is unavailable",
             due_at: later,
         };
         assert!(jobs.end(ID, 1, &retry).await.unwrap());
-        assert_eq!(jobs.start(ID, NOON).await.unwrap(), Start::NotDue(later));
-        // The queue's clock is not Postgres': a moment early counts as due.
+        assert_eq!(jobs.start(ID, NOON).await.unwrap(), JobStart::NotDue(later));
+        // The queue's clock differs from PostgreSQL's: a job is due up to 1 s early.
         assert_eq!(
             jobs.start(ID, later - Duration::milliseconds(500)).await.unwrap(),
             run(2)
@@ -86,8 +91,8 @@ async fn a_failure_that_may_pass_waits_and_one_for_good_keeps_its_reason() {
             jobs.end(
                 ID,
                 2,
-                &Outcome::Failed {
-                    error: "the server is gone"
+                &JobOutcome::Failed {
+                    error: "the server was deleted"
                 }
             )
             .await
@@ -96,29 +101,32 @@ async fn a_failure_that_may_pass_waits_and_one_for_good_keeps_its_reason() {
         let row = jobs.get(ID).await.unwrap().unwrap();
         assert_eq!(
             (row.state, row.attempts, row.error.as_deref()),
-            (JobState::Failed, 2, Some("the server is gone"))
+            (JobState::Failed, 2, Some("the server was deleted"))
         );
-        assert_eq!(jobs.start(ID, later).await.unwrap(), Start::Finished(JobState::Failed));
+        assert_eq!(
+            jobs.start(ID, later).await.unwrap(),
+            JobStart::Finished(JobState::Failed)
+        );
     });
 }
 
 #[tokio::test]
-async fn a_runner_that_was_given_up_changes_nothing_when_it_comes_back() {
+async fn earlier_attempt_changes_nothing() {
     let (_test, database, community) = one_community().await;
     on_both!(database, community, |jobs| {
         jobs.enqueue(&job()).await.unwrap();
         assert_eq!(jobs.start(ID, NOON).await.unwrap(), run(1));
-        // Killed; the message came again.
+        // The worker was killed and the message redelivered.
         assert_eq!(jobs.start(ID, NOON).await.unwrap(), run(2));
         assert!(!jobs.progress(ID, 1, 9, None).await.unwrap());
-        assert!(!jobs.end(ID, 1, &Outcome::Succeeded).await.unwrap());
+        assert!(!jobs.end(ID, 1, &JobOutcome::Succeeded).await.unwrap());
         assert_eq!(jobs.get(ID).await.unwrap().unwrap().state, JobState::Running);
-        assert!(jobs.end(ID, 2, &Outcome::Succeeded).await.unwrap());
+        assert!(jobs.end(ID, 2, &JobOutcome::Succeeded).await.unwrap());
     });
 }
 
 #[tokio::test]
-async fn what_is_due_or_silent_is_found_and_what_has_ended_is_forgotten_in_time() {
+async fn due_and_silent_jobs_are_listed_and_old_ended_jobs_are_deleted() {
     let (_test, database, community) = one_community().await;
     on_both!(database, community, |jobs| {
         let ids = async |jobs: &mut Jobs<'_>, now, silent_since| {
@@ -146,10 +154,10 @@ async fn what_is_due_or_silent_is_found_and_what_has_ended_is_forgotten_in_time(
         assert_eq!(ids(&mut jobs, NOON + Duration::hours(1), long_ago).await, [ID, "later"]);
         jobs.start(ID, NOON).await.unwrap();
         assert_eq!(ids(&mut jobs, NOON, long_ago).await, [] as [&str; 0]);
-        // Nothing has been heard of the running one since some time after its start.
+        // The running job's row was not updated since its start.
         let after = OffsetDateTime::now_utc() + Duration::minutes(1);
         assert_eq!(ids(&mut jobs, NOON, after).await, [ID]);
-        jobs.end(ID, 1, &Outcome::Succeeded).await.unwrap();
+        jobs.end(ID, 1, &JobOutcome::Succeeded).await.unwrap();
         assert_eq!(jobs.prune(long_ago).await.unwrap(), 0);
         assert_eq!(jobs.prune(after).await.unwrap(), 1);
         assert_eq!(jobs.get(ID).await.unwrap(), None);
@@ -157,7 +165,7 @@ async fn what_is_due_or_silent_is_found_and_what_has_ended_is_forgotten_in_time(
     });
 }
 
-async fn begin(database: &Database, community: CommunityId) -> Start {
+async fn begin(database: &Database, community: CommunityId) -> JobStart {
     let mut tx = database.tenant(community).await.unwrap();
     let start = tx.jobs().start(ID, NOON).await.unwrap();
     tx.commit().await.unwrap();
@@ -165,7 +173,7 @@ async fn begin(database: &Database, community: CommunityId) -> Start {
 }
 
 #[tokio::test]
-async fn two_who_begin_at_once_get_attempts_of_their_own_and_tenants_have_ids_of_their_own() {
+async fn concurrent_starts_get_different_attempts_and_ids_are_separate_by_tenant() {
     let (_test, database, community) = one_community().await;
     let other = onboard(&database, 200).await;
     for owner in [community, other] {
@@ -176,7 +184,7 @@ async fn two_who_begin_at_once_get_attempts_of_their_own_and_tenants_have_ids_of
     let (one, two) = tokio::join!(begin(&database, community), begin(&database, community));
     let mut starts = [one, two];
     starts.sort_by_key(|start| match start {
-        Start::Run { attempt, .. } => *attempt,
+        JobStart::Run { attempt, .. } => *attempt,
         _ => 0,
     });
     assert_eq!(starts, [run(1), run(2)]);

@@ -1,86 +1,86 @@
 use arrakis_config::Secret;
-use arrakis_db::{Leader, Leadership};
+use arrakis_db::{LeaderElection, Leadership};
 use arrakis_test_support::{FaultProxy, TestDatabase};
 
 use crate::fixtures::{connect, run};
 
-async fn candidate(test: &TestDatabase) -> Leader {
-    Leader::candidate(&Secret::new(test.app_url()), Leadership::Clock)
+async fn candidate(test: &TestDatabase) -> LeaderElection {
+    LeaderElection::connect(&Secret::new(test.app_url()), Leadership::ScheduledJobs)
         .await
         .unwrap()
 }
 
 #[tokio::test]
-async fn one_leads_and_another_follows_at_once_when_it_resigns() {
+async fn another_worker_leads_at_once_after_a_resignation() {
     let test = TestDatabase::create().await;
     let (mut one, mut two) = (candidate(&test).await, candidate(&test).await);
-    assert!(one.leads().await.unwrap());
-    assert!(!two.leads().await.unwrap());
+    assert!(one.try_lead().await.unwrap());
+    assert!(!two.try_lead().await.unwrap());
     assert!(
-        one.leads().await.unwrap(),
-        "asking again does not take the lock a second time"
+        one.try_lead().await.unwrap(),
+        "a second call does not take the lock again"
     );
     one.resign().await;
-    // The server ends the session a moment after the client has said goodbye.
-    let mut follows = false;
+    // The server ends the session a moment after the client closed the connection.
+    let mut leads = false;
     for _ in 0..200 {
-        follows = follows || two.leads().await.unwrap();
-        if follows {
+        leads = leads || two.try_lead().await.unwrap();
+        if leads {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    assert!(follows);
+    assert!(leads);
 }
 
 #[tokio::test]
-async fn a_leader_whose_connection_is_cut_learns_of_it_and_another_leads() {
+async fn leader_without_its_connection_gets_an_error_and_another_leads() {
     let test = TestDatabase::create().await;
     let (mut one, mut two) = (candidate(&test).await, candidate(&test).await);
-    assert!(one.leads().await.unwrap());
-    let cut = "select pg_terminate_backend(l.pid, 5000) from pg_locks l join pg_database d on d.oid = l.database
+    assert!(one.try_lead().await.unwrap());
+    let terminate = "select pg_terminate_backend(l.pid, 5000) from pg_locks l join pg_database d on d.oid = l.database
                 where locktype = 'advisory' and granted and datname = current_database()";
-    run(&mut connect(&test.app_url()).await, cut).await.unwrap();
-    let error = one.leads().await.unwrap_err();
-    assert!(error.is_passing(), "{error}");
-    assert!(two.leads().await.unwrap());
+    run(&mut connect(&test.app_url()).await, terminate).await.unwrap();
+    let error = one.try_lead().await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    assert!(two.try_lead().await.unwrap());
 }
 
 #[tokio::test]
-async fn a_leader_that_is_dropped_gives_the_lock_up() {
+async fn dropped_leader_releases_the_lock() {
     let test = TestDatabase::create().await;
     let (mut one, mut two) = (candidate(&test).await, candidate(&test).await);
-    assert!(one.leads().await.unwrap());
+    assert!(one.try_lead().await.unwrap());
     drop(one);
-    let mut follows = async || two.leads().await.unwrap();
+    let mut leads = async || two.try_lead().await.unwrap();
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
-    while !follows().await {
+    while !leads().await {
         assert!(
             tokio::time::Instant::now() < deadline,
-            "nobody follows a leader that was dropped"
+            "the lock of a dropped leader is not released"
         );
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
 }
 
 #[tokio::test]
-async fn the_server_notices_a_leader_that_is_gone_by_keepalives() {
+async fn server_detects_a_lost_leader_by_keepalives() {
     let test = TestDatabase::create().await;
     let mut leader = candidate(&test).await;
-    assert!(leader.leads().await.unwrap());
+    assert!(leader.try_lead().await.unwrap());
     let set = leader.server_settings().await.unwrap();
     assert_eq!(set, ["5", "2", "3", "11000"]);
 }
 
-/// The network between the two is gone without a word: the leader must not go on believing.
+/// The network drops every packet: the leader must not keep its leadership.
 #[tokio::test]
-async fn a_leader_whose_server_says_nothing_stops_leading() {
+async fn leader_with_an_unresponsive_server_loses_its_leadership() {
     let test = TestDatabase::create().await;
     let proxy = FaultProxy::start(&test.app_url()).await;
-    let url = Secret::new(proxy.in_front_of(&test.app_url()));
-    let mut leader = Leader::candidate(&url, Leadership::Clock).await.unwrap();
-    assert!(leader.leads().await.unwrap());
+    let url = Secret::new(proxy.proxied_url(&test.app_url()));
+    let mut leader = LeaderElection::connect(&url, Leadership::ScheduledJobs).await.unwrap();
+    assert!(leader.try_lead().await.unwrap());
     proxy.stall(true);
-    let error = leader.leads().await.unwrap_err();
-    assert!(error.is_passing(), "{error}");
+    let error = leader.try_lead().await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
 }

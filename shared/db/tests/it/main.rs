@@ -1,4 +1,4 @@
-//! The database on a real Postgres: tenants kept apart, rights, migrations, and what each entity's queries promise.
+//! The database on a real PostgreSQL: isolation of tenants, rights, migrations, and the queries of each entity.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot have what it needs has failed")]
 

@@ -1,9 +1,10 @@
-//! Members come, go, come back, are told of twice and late; what they did and reached; their badges.
+//! Profiles: joins and leaves, repeated and out of order; activity and tiers; badges.
 
 use std::collections::BTreeSet;
 
 use arrakis_db::{
-    Activity, BadgeSource, CommunityId, DbError, Join, Measurable, SHARED_ALREADY, TenantTx, Told, WALLET_IS_ANOTHERS,
+    Activity, BadgeSource, CommunityId, DbError, EvaluationInput, GatewayPosition, JoinOutcome, SHARED_ONCE_CONSTRAINT,
+    TenantTx, WALLET_UNIQUE_CONSTRAINT,
 };
 use arrakis_domain::{Address, BadgeId, TierId};
 use time::macros::datetime;
@@ -24,75 +25,119 @@ fn badge(name: &str) -> BadgeId {
 }
 
 async fn joined(tx: &mut TenantTx, id: u64, name: &str) {
-    assert_eq!(tx.profiles().join(user(id), name, MONDAY).await.unwrap(), Join::New);
+    assert_eq!(
+        tx.profiles().join(user(id), name, MONDAY).await.unwrap(),
+        JoinOutcome::New
+    );
 }
 
 #[tokio::test]
-async fn joining_and_leaving_may_be_told_twice_and_in_any_order() {
+async fn joins_and_leaves_may_be_repeated_and_out_of_order() {
     let (_test, database, community) = one_community().await;
     let mut tx = database.tenant(community).await.unwrap();
     let mut profiles = tx.profiles();
-    assert_eq!(profiles.join(user(1), "Chani", MONDAY).await.unwrap(), Join::New);
-    assert_eq!(profiles.join(user(1), "Chani", MONDAY).await.unwrap(), Join::Known);
+    assert_eq!(profiles.join(user(1), "Chani", MONDAY).await.unwrap(), JoinOutcome::New);
+    assert_eq!(
+        profiles.join(user(1), "Chani", MONDAY).await.unwrap(),
+        JoinOutcome::Known
+    );
     assert!(profiles.leave(user(1), TUESDAY).await.unwrap());
     assert!(!profiles.leave(user(1), TUESDAY).await.unwrap());
     // The join of Monday again, after the leave that followed it.
-    assert_eq!(profiles.join(user(1), "Chani", MONDAY).await.unwrap(), Join::Stale);
+    assert_eq!(
+        profiles.join(user(1), "Chani", MONDAY).await.unwrap(),
+        JoinOutcome::Stale
+    );
     assert_eq!(profiles.by_user(user(1)).await.unwrap().unwrap().left_at, Some(TUESDAY));
     // Back on Wednesday; Tuesday's leave comes again.
-    assert_eq!(profiles.join(user(1), "Sihaya", WEDNESDAY).await.unwrap(), Join::Known);
+    assert_eq!(
+        profiles.join(user(1), "Sihaya", WEDNESDAY).await.unwrap(),
+        JoinOutcome::Known
+    );
     assert!(!profiles.leave(user(1), TUESDAY).await.unwrap());
     let back = profiles.by_user(user(1)).await.unwrap().unwrap();
     assert_eq!(
         (back.display_name.as_str(), back.joined_at, back.left_at),
         ("Sihaya", WEDNESDAY, None)
     );
-    assert!(!profiles.leave(user(2), TUESDAY).await.unwrap(), "nobody knows them");
+    assert!(!profiles.leave(user(2), TUESDAY).await.unwrap(), "there is no profile");
     assert_eq!(profiles.by_user(user(2)).await.unwrap(), None);
 }
 
 #[tokio::test]
-async fn within_a_session_the_order_of_events_decides_and_not_times() {
+async fn within_a_gateway_session_sequence_numbers_decide_and_not_times() {
     let (_test, database, community) = one_community().await;
     let mut tx = database.tenant(community).await.unwrap();
     let mut profiles = tx.profiles();
-    let told = |seq| Told { session: "s", seq };
-    let by = |seq| Some(told(seq));
+    let event = |sequence| GatewayPosition { session: "s", sequence };
+    let some_event = |sequence| Some(event(sequence));
     // All received late, after a resume, and handled from the end: came on Monday, left, came back the same day, left.
-    assert!(!profiles.leave_told(user(1), "Chani", TUESDAY, told(4)).await.unwrap());
+    assert!(
+        !profiles
+            .leave_by_event(user(1), "Chani", TUESDAY, event(4))
+            .await
+            .unwrap()
+    );
     let gone = profiles.presence(user(1)).await.unwrap().unwrap();
     assert_eq!(
-        (gone.precedes(told(3)), gone.precedes(told(5))),
+        (gone.precedes(event(3)), gone.precedes(event(5))),
         (Some(false), Some(true))
     );
-    let other = Told { session: "t", seq: 5 };
+    let other = GatewayPosition {
+        session: "t",
+        sequence: 5,
+    };
     assert_eq!(gone.precedes(other), None);
     assert_eq!(
-        profiles.join_told(user(1), "Chani", MONDAY, by(3)).await.unwrap(),
-        Join::Stale
+        profiles
+            .join_by_event(user(1), "Chani", MONDAY, some_event(3))
+            .await
+            .unwrap(),
+        JoinOutcome::Stale
     );
-    assert!(!profiles.leave_told(user(1), "Chani", TUESDAY, told(2)).await.unwrap());
+    assert!(
+        !profiles
+            .leave_by_event(user(1), "Chani", TUESDAY, event(2))
+            .await
+            .unwrap()
+    );
     assert_eq!(profiles.presence(user(1)).await.unwrap().unwrap(), gone);
     // Back again, by an event whose time is before that at which the leave was received.
     assert_eq!(
-        profiles.join_told(user(1), "Chani", MONDAY, by(5)).await.unwrap(),
-        Join::Known
+        profiles
+            .join_by_event(user(1), "Chani", MONDAY, some_event(5))
+            .await
+            .unwrap(),
+        JoinOutcome::Known
     );
-    assert!(!profiles.leave_told(user(1), "Chani", WEDNESDAY, told(4)).await.unwrap());
+    assert!(
+        !profiles
+            .leave_by_event(user(1), "Chani", WEDNESDAY, event(4))
+            .await
+            .unwrap()
+    );
     assert_eq!(profiles.by_user(user(1)).await.unwrap().unwrap().left_at, None);
-    assert!(profiles.leave_told(user(1), "Chani", TUESDAY, told(6)).await.unwrap());
+    assert!(
+        profiles
+            .leave_by_event(user(1), "Chani", TUESDAY, event(6))
+            .await
+            .unwrap()
+    );
     // Between sessions there are only times.
-    let back = profiles.join_told(user(1), "Chani", MONDAY, Some(other)).await.unwrap();
-    assert_eq!(back, Join::Stale);
     let back = profiles
-        .join_told(user(1), "Chani", WEDNESDAY, Some(other))
+        .join_by_event(user(1), "Chani", MONDAY, Some(other))
         .await
         .unwrap();
-    assert_eq!(back, Join::Known);
+    assert_eq!(back, JoinOutcome::Stale);
+    let back = profiles
+        .join_by_event(user(1), "Chani", WEDNESDAY, Some(other))
+        .await
+        .unwrap();
+    assert_eq!(back, JoinOutcome::Known);
 }
 
 #[tokio::test]
-async fn a_wallet_is_one_member_s_in_a_community_and_stays_with_who_leaves() {
+async fn wallet_belongs_to_one_member_of_a_community_and_stays_after_a_leave() {
     let (_test, database, community) = one_community().await;
     let wallet: Address = "0x00000000000000000000000000000000000000aa".parse().unwrap();
     let mut tx = database.tenant(community).await.unwrap();
@@ -104,7 +149,10 @@ async fn a_wallet_is_one_member_s_in_a_community_and_stays_with_who_leaves() {
 
     let mut tx = database.tenant(community).await.unwrap();
     let taken = tx.profiles().link_wallet(user(2), Some(wallet)).await.unwrap_err();
-    assert!(taken.violates(WALLET_IS_ANOTHERS) && !taken.is_passing(), "{taken}");
+    assert!(
+        taken.violates(WALLET_UNIQUE_CONSTRAINT) && !taken.is_transient(),
+        "{taken}"
+    );
     drop(tx);
     let mut tx = database.tenant(community).await.unwrap();
     assert_eq!(tx.profiles().by_wallet(wallet).await.unwrap().unwrap().user, user(1));
@@ -113,7 +161,7 @@ async fn a_wallet_is_one_member_s_in_a_community_and_stays_with_who_leaves() {
 }
 
 #[tokio::test]
-async fn tiers_are_remembered_from_the_first_time_on() {
+async fn first_time_of_each_tier_is_kept() {
     let (_test, database, community) = one_community().await;
     let mut tx = database.tenant(community).await.unwrap();
     joined(&mut tx, 1, "Chani").await;
@@ -163,12 +211,12 @@ async fn tiers_are_remembered_from_the_first_time_on() {
             .record_tier(user(9), Some(&tier("hajra")), None, MONDAY)
             .await
             .unwrap(),
-        "nobody knows them"
+        "there is no profile"
     );
 }
 
 #[tokio::test]
-async fn the_facts_that_badges_rest_on() {
+async fn evaluation_input_holds_the_facts_of_the_rules() {
     let (_test, database, community) = one_community().await;
     let mut tx = database.tenant(community).await.unwrap();
     let now = datetime!(2026-11-21 09:00 UTC);
@@ -185,19 +233,25 @@ async fn the_facts_that_badges_rest_on() {
         now,
         now,
     ] {
-        tx.profiles().count(user(7), Activity::Command, at).await.unwrap();
+        tx.profiles()
+            .count_activity(user(7), Activity::Command, at)
+            .await
+            .unwrap();
     }
     tx.profiles()
-        .count(user(7), Activity::Message, now - Duration::days(1))
+        .count_activity(user(7), Activity::Message, now - Duration::days(1))
         .await
         .unwrap();
-    tx.profiles().count(user(99), Activity::Message, now).await.unwrap();
+    tx.profiles()
+        .count_activity(user(99), Activity::Message, now)
+        .await
+        .unwrap();
     let naib = tier("naib");
     tx.profiles()
         .record_tier(user(7), Some(&naib), Some(&naib), now)
         .await
         .unwrap();
-    tx.profiles().waitlist(user(7), Some(now)).await.unwrap();
+    tx.profiles().set_waitlisted(user(7), Some(now)).await.unwrap();
     tx.badges()
         .award(
             user(7),
@@ -213,9 +267,13 @@ async fn the_facts_that_badges_rest_on() {
         .await
         .unwrap();
 
-    let measurable =
-        async |tx: &mut TenantTx, id| tx.profiles().measurable(&token(), user(id), now, 100).await.unwrap();
-    let Measurable { member, facts } = measurable(&mut tx, 7).await.unwrap();
+    let evaluation_input = async |tx: &mut TenantTx, id| {
+        tx.profiles()
+            .evaluation_input(&token(), user(id), now, 100)
+            .await
+            .unwrap()
+    };
+    let EvaluationInput { member, facts } = evaluation_input(&mut tx, 7).await.unwrap();
     assert_eq!(Some(member), tx.profiles().standing(&token(), user(7)).await.unwrap());
     assert_eq!(
         (facts.tenure_days, facts.join_order, facts.active_days),
@@ -224,7 +282,7 @@ async fn the_facts_that_badges_rest_on() {
     assert_eq!(facts.reached, BTreeSet::from([naib]));
     assert_eq!(facts.given, BTreeSet::from([badge("contributor")]));
     assert!(facts.waitlisted);
-    assert_eq!(measurable(&mut tx, 99).await, None);
+    assert_eq!(evaluation_input(&mut tx, 99).await, None);
     let profile = tx.profiles().by_user(user(7)).await.unwrap().unwrap();
     assert_eq!(
         (profile.commands, profile.messages, profile.last_active_at),
@@ -236,7 +294,7 @@ async fn the_facts_that_badges_rest_on() {
 }
 
 #[tokio::test]
-async fn earned_badges_follow_the_rules_and_given_ones_stay() {
+async fn earned_badges_are_synced_and_given_ones_stay() {
     let (_test, database, community) = one_community().await;
     let mut tx = database.tenant(community).await.unwrap();
     joined(&mut tx, 1, "Chani").await;
@@ -252,11 +310,11 @@ async fn earned_badges_follow_the_rules_and_given_ones_stay() {
         .await
         .unwrap();
     let earned = BTreeSet::from([badge("month"), badge("active")]);
-    assert_eq!(badges.settle(user(1), &earned, MONDAY).await.unwrap(), 2);
-    assert_eq!(badges.settle(user(1), &earned, TUESDAY).await.unwrap(), 0);
+    assert_eq!(badges.sync_earned(user(1), &earned, MONDAY).await.unwrap(), 2);
+    assert_eq!(badges.sync_earned(user(1), &earned, TUESDAY).await.unwrap(), 0);
     assert_eq!(
         badges
-            .settle(user(1), &BTreeSet::from([badge("month")]), TUESDAY)
+            .sync_earned(user(1), &BTreeSet::from([badge("month")]), TUESDAY)
             .await
             .unwrap(),
         1
@@ -293,7 +351,7 @@ async fn earned_badges_follow_the_rules_and_given_ones_stay() {
 }
 
 #[tokio::test]
-async fn a_shared_badge_is_passed_on_once_and_its_lineage_is_kept() {
+async fn badge_is_shared_once_and_its_lineage_is_kept() {
     let (_test, database, community) = one_community().await;
     let mut tx = database.tenant(community).await.unwrap();
     for id in 1..=5 {
@@ -347,11 +405,11 @@ async fn a_shared_badge_is_passed_on_once_and_its_lineage_is_kept() {
         .award(user(4), &water, BadgeSource::Share(user(1)), WEDNESDAY, None)
         .await
         .unwrap_err();
-    assert!(second.violates(SHARED_ALREADY), "{second}");
+    assert!(second.violates(SHARED_ONCE_CONSTRAINT), "{second}");
 }
 
 #[tokio::test]
-async fn a_row_that_the_domain_refuses_is_named_by_table_and_column() {
+async fn invalid_value_is_an_error_with_table_and_column() {
     let (test, database, community) = one_community().await;
     let mut tx = database.tenant(community).await.unwrap();
     joined(&mut tx, 1, "Chani").await;
@@ -388,18 +446,21 @@ async fn spoil(owner_url: &str, community: CommunityId, sql: &str) {
 }
 
 #[tokio::test]
-async fn a_deed_counts_once_for_an_event_and_with_the_transaction() {
+async fn activity_is_counted_once_for_an_event_and_with_the_transaction() {
     let (_test, database, community) = one_community().await;
     let at = datetime!(2026-11-21 23:59:59.123456 UTC);
     let mut tx = database.tenant(community).await.unwrap();
     tx.profiles().join(user(7), "Chani", MONDAY).await.unwrap();
     tx.commit().await.unwrap();
 
-    // Whatever a message carries as its event's id is one text, and no SQL.
+    // Any event id is one text literal and never SQL.
     for event in ["1", "it's; rollback; --", r"\', 'x'); commit; --", "ñ🪱", "$$", "\u{1}"] {
         for first in [true, false] {
             let tx = database.tenant(community).await.unwrap();
-            let counted = tx.commit_counted(event, user(7), Activity::Command, at).await.unwrap();
+            let counted = tx
+                .count_once_and_commit(event, user(7), Activity::Command, at)
+                .await
+                .unwrap();
             assert_eq!(counted, first, "{event}");
         }
         let mut tx = database.tenant(community).await.unwrap();
@@ -407,13 +468,13 @@ async fn a_deed_counts_once_for_an_event_and_with_the_transaction() {
     }
     let tx = database.tenant(community).await.unwrap();
     assert!(
-        tx.commit_counted("message", user(7), Activity::Message, at)
+        tx.count_once_and_commit("message", user(7), Activity::Message, at)
             .await
             .unwrap()
     );
     let tx = database.tenant(community).await.unwrap();
     assert!(
-        tx.commit_counted("nobody's", user(99), Activity::Message, at)
+        tx.count_once_and_commit("nobody's", user(99), Activity::Message, at)
             .await
             .unwrap()
     );
@@ -423,19 +484,24 @@ async fn a_deed_counts_once_for_an_event_and_with_the_transaction() {
     assert_eq!((chani.commands, chani.messages, chani.last_active_at), (6, 1, Some(at)));
     let chani = tx
         .profiles()
-        .measurable(&token(), user(7), at, 0)
+        .evaluation_input(&token(), user(7), at, 0)
         .await
         .unwrap()
         .unwrap();
     assert_eq!(chani.facts.active_days, 1);
     tx.commit().await.unwrap();
 
-    // What the schema refuses is an error, and the whole transaction is undone with it.
+    // A violated constraint is an error, and the whole transaction is rolled back.
     let mut tx = database.tenant(community).await.unwrap();
     tx.profiles().rename(user(7), "Sihaya").await.unwrap();
-    let refused = tx.commit_counted("", user(7), Activity::Command, at).await.unwrap_err();
+    let refused = tx
+        .count_once_and_commit("", user(7), Activity::Command, at)
+        .await
+        .unwrap_err();
     assert!(
-        refused.to_string().starts_with("activity.count_once: refused by"),
+        refused
+            .to_string()
+            .starts_with("activity.count_once: violates the constraint"),
         "{refused}"
     );
     let mut tx = database.tenant(community).await.unwrap();

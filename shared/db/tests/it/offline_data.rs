@@ -1,4 +1,4 @@
-//! What is committed about each query is what Postgres says now. `deploy/dev/sqlx-prepare.sh` makes it anew.
+//! The committed data of each query match the current schema. `deploy/dev/sqlx-prepare.sh` updates them.
 
 use std::path::Path;
 
@@ -8,13 +8,13 @@ use sqlx::{AssertSqlSafe, Column, Either, Executor, SqlSafeStr, Statement, TypeI
 
 use crate::fixtures::connect;
 
-/// `Timestamptz` and `TIMESTAMPTZ`, `TextArray` and `TEXT[]` are the same type.
-fn plain(name: &str) -> String {
+/// A normalised name of a type: `Timestamptz` and `TIMESTAMPTZ`, `TextArray` and `TEXT[]` are the same type.
+fn normalised(name: &str) -> String {
     name.to_lowercase().replace("[]", "array")
 }
 
 #[tokio::test]
-async fn the_committed_data_of_every_query_are_what_postgres_says_now() {
+async fn committed_data_of_every_query_match_the_schema() {
     let test = TestDatabase::create().await;
     let mut owner = connect(&test.owner_url()).await;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(".sqlx");
@@ -33,7 +33,7 @@ async fn the_committed_data_of_every_query_are_what_postgres_says_now() {
         let columns: Vec<_> = statement
             .columns()
             .iter()
-            .map(|column| (column.name().to_owned(), plain(column.type_info().name())))
+            .map(|column| (column.name().to_owned(), normalised(column.type_info().name())))
             .collect();
         let committed: Vec<_> = data["describe"]["columns"]
             .as_array()
@@ -42,27 +42,27 @@ async fn the_committed_data_of_every_query_are_what_postgres_says_now() {
             .map(|column| {
                 (
                     column["name"].as_str().unwrap().to_owned(),
-                    plain(column["type_info"].as_str().unwrap()),
+                    normalised(column["type_info"].as_str().unwrap()),
                 )
             })
             .collect();
         assert_eq!(
             columns, committed,
-            "run deploy/dev/sqlx-prepare.sh: other columns now in\n{query}"
+            "run deploy/dev/sqlx-prepare.sh: the columns differ in\n{query}"
         );
         let Some(Either::Left(types)) = statement.parameters() else {
             panic!("no types of parameters: {query}")
         };
-        let types: Vec<_> = types.iter().map(|info| plain(info.name())).collect();
+        let types: Vec<_> = types.iter().map(|info| normalised(info.name())).collect();
         let committed: Vec<_> = data["describe"]["parameters"]["Left"]
             .as_array()
             .unwrap()
             .iter()
-            .map(|name| plain(name.as_str().unwrap()))
+            .map(|name| normalised(name.as_str().unwrap()))
             .collect();
         assert_eq!(
             types, committed,
-            "run deploy/dev/sqlx-prepare.sh: other parameters now in\n{query}"
+            "run deploy/dev/sqlx-prepare.sh: the parameters differ in\n{query}"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Reused connections, errors in the middle, limits of time.
+//! Reused connections, errors within a transaction, time limits.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -21,8 +21,8 @@ async fn one_connection(two: &TwoTenants) -> Database {
         .unwrap()
 }
 
-async fn members_seen(database: &Database) -> u32 {
-    // A transaction of no tenant on the connection that others have used.
+async fn routes_seen(database: &Database) -> u32 {
+    // A transaction without a tenant on the connection that was used before.
     let mut tx = database.global().await.unwrap();
     let jobs = tx.jobs().get("reconcile:1").await.unwrap();
     assert_eq!(jobs, None);
@@ -31,46 +31,46 @@ async fn members_seen(database: &Database) -> u32 {
 }
 
 #[tokio::test]
-async fn a_reused_connection_carries_nothing_over_however_the_last_transaction_ended() {
+async fn reused_connection_has_no_state_of_the_last_transaction() {
     let two = TwoTenants::create().await;
     let database = one_connection(&two).await;
 
     let mut tx = database.tenant(two.a).await.unwrap();
-    assert_eq!(tx.profiles().numbers().await.unwrap().members, 1);
+    assert_eq!(tx.profiles().counts().await.unwrap().members, 1);
     assert!(tx.profiles().rename(user(7), "Renamed by A").await.unwrap());
     tx.commit().await.unwrap();
-    assert_eq!(members_seen(&database).await, 2);
+    assert_eq!(routes_seen(&database).await, 2);
 
-    // Dropped in the middle.
+    // Dropped before its end.
     let mut tx = database.tenant(two.a).await.unwrap();
     assert!(tx.profiles().rename(user(7), "Never committed").await.unwrap());
     drop(tx);
-    assert_eq!(members_seen(&database).await, 2);
+    assert_eq!(routes_seen(&database).await, 2);
 
-    // Ended by an error of the database, after which it refuses everything.
+    // Aborted by an error of the database, after which it refuses every statement.
     let mut tx = database.tenant(two.a).await.unwrap();
     let too_long = "x".repeat(101);
     let error = tx.claim(&too_long).await.unwrap_err();
     assert!(error.violates("inbox_event_id_check"), "{error}");
-    assert!(tx.profiles().numbers().await.is_err());
+    assert!(tx.profiles().counts().await.is_err());
     drop(tx);
 
     let mut tx = database.tenant(two.b).await.unwrap();
     let seen = tx.profiles().by_user(user(7)).await.unwrap().unwrap();
-    assert_eq!(seen.display_name, "Chani", "B sees its own member and not A's");
+    assert_eq!(seen.display_name, "Chani", "B reads its own member and not A's");
     drop(tx);
     let mut tx = database.tenant(two.a).await.unwrap();
     let seen = tx.profiles().by_user(user(7)).await.unwrap().unwrap();
     assert_eq!(seen.display_name, "Renamed by A");
     drop(tx);
-    assert_eq!(database.pool_use().open, 1, "all of it went over one connection");
+    assert_eq!(database.pool_usage().open, 1, "one connection was used for all");
 }
 
 #[tokio::test]
-async fn a_future_that_is_dropped_in_the_middle_of_a_query_leaves_no_tenant_behind() {
+async fn future_dropped_within_a_query_leaves_no_tenant_set() {
     let two = TwoTenants::create().await;
     let database = one_connection(&two).await;
-    // Somebody holds the row, so that the update has to wait and can be dropped while it does.
+    // The owner locks the row, so that the update waits and can be dropped meanwhile.
     let mut owner = connect(&two.database.owner_url()).await;
     set_tenant(&mut owner, Some(two.a)).await;
     run(&mut owner, "begin; update profiles set protected = true")
@@ -84,7 +84,7 @@ async fn a_future_that_is_dropped_in_the_middle_of_a_query_leaves_no_tenant_behi
     drop(tx);
     run(&mut owner, "rollback").await.unwrap();
     let mut tx = database.tenant(two.b).await.unwrap();
-    assert_eq!(tx.profiles().numbers().await.unwrap().members, 1);
+    assert_eq!(tx.profiles().counts().await.unwrap().members, 1);
     assert_eq!(
         tx.profiles().by_user(user(7)).await.unwrap().unwrap().display_name,
         "Chani"
@@ -92,14 +92,14 @@ async fn a_future_that_is_dropped_in_the_middle_of_a_query_leaves_no_tenant_behi
 }
 
 #[tokio::test]
-async fn a_connection_that_may_have_been_prepared_or_not_is_not_used_again() {
+async fn connection_with_unknown_prepared_statements_is_closed() {
     let two = TwoTenants::create().await;
     let database = one_connection(&two).await;
     let guild = database.routes().await.unwrap().first().unwrap().0;
     let open = async || database.community_of(guild).await;
     let mut owner = connect(&two.database.owner_url()).await;
-    // Given up while it waits for whoever has locked a table: first while it prepares, and the connection is thrown away; then
-    // with all prepared, and it is rolled back and used again.
+    // Dropped while it waits for a lock on a table: first within PREPARE, so the connection is closed; then with everything
+    // prepared, so it is rolled back and used again.
     for _ in 0..2 {
         run(&mut owner, "begin; lock table guild_routes in access exclusive mode")
             .await
@@ -109,7 +109,7 @@ async fn a_connection_that_may_have_been_prepared_or_not_is_not_used_again() {
         open().await.unwrap().unwrap().1.commit().await.unwrap();
     }
 
-    // Refused before anything could be prepared.
+    // Refused before anything was prepared.
     let fresh = one_connection(&two).await;
     run(&mut owner, "revoke usage on schema public from arrakis_app")
         .await
@@ -128,11 +128,11 @@ async fn a_connection_that_may_have_been_prepared_or_not_is_not_used_again() {
         .commit()
         .await
         .unwrap();
-    assert_eq!((database.pool_use().open, fresh.pool_use().open), (1, 1));
+    assert_eq!((database.pool_usage().open, fresh.pool_usage().open), (1, 1));
 }
 
 #[tokio::test]
-async fn with_every_connection_taken_a_caller_is_told_in_time_and_may_try_again() {
+async fn exhausted_pool_is_a_transient_error_after_the_acquire_timeout() {
     let two = TwoTenants::create().await;
     let options = DatabaseOptions {
         max_connections: 1,
@@ -144,19 +144,22 @@ async fn with_every_connection_taken_a_caller_is_told_in_time_and_may_try_again(
         .unwrap();
     let held = database.tenant(two.a).await.unwrap();
     let error = database.tenant(two.a).await.unwrap_err();
-    assert!(matches!(error, DbError::Away { .. }) && error.is_passing(), "{error}");
+    assert!(
+        matches!(error, DbError::Unavailable { .. }) && error.is_transient(),
+        "{error}"
+    );
     drop(held);
     let free = async || database.ping().await.is_ok();
-    eventually(free, "the connection to come free").await;
+    eventually(free, "the connection to become free").await;
 }
 
 #[tokio::test]
-async fn who_is_waited_for_is_told_sooner_than_work_that_has_time() {
+async fn interactive_work_times_out_sooner_than_background_work() {
     let two = TwoTenants::create().await;
     let options = DatabaseOptions {
         max_connections: 1,
         acquire_timeout: Duration::from_secs(60),
-        awaited_timeout: Duration::from_millis(50),
+        interactive_acquire_timeout: Duration::from_millis(50),
         ..DatabaseOptions::default()
     };
     let database = Database::connect(&Secret::new(two.database.app_url()), options)
@@ -164,15 +167,15 @@ async fn who_is_waited_for_is_told_sooner_than_work_that_has_time() {
         .unwrap();
     let held = database.tenant(two.a).await.unwrap();
     let error = database.tenant(two.a).await.unwrap_err();
-    assert!(error.is_passing(), "{error}");
-    let patient = arrakis_db::patiently(Duration::from_secs(60), database.tenant(two.b));
-    // The patient one is asked first and so is waiting when the connection comes free.
-    let (got, ()) = tokio::join!(patient, async { drop(held) });
-    assert_eq!(got.unwrap().community_id(), two.b);
+    assert!(error.is_transient(), "{error}");
+    let background = arrakis_db::with_connection_wait(Duration::from_secs(60), database.tenant(two.b));
+    // The background work is polled first, so it waits when the connection becomes free.
+    let (begun, ()) = tokio::join!(background, async { drop(held) });
+    assert_eq!(begun.unwrap().community_id(), two.b);
 }
 
 #[tokio::test]
-async fn a_lock_that_is_not_given_ends_the_waiting_by_the_server_s_clock() {
+async fn server_ends_the_wait_for_a_lock() {
     let two = TwoTenants::create().await;
     let options = DatabaseOptions {
         statement_timeout: Duration::from_millis(200),
@@ -186,13 +189,13 @@ async fn a_lock_that_is_not_given_ends_the_waiting_by_the_server_s_clock() {
     let mut second = database.tenant(two.a).await.unwrap();
     let error = second.claim("one event").await.unwrap_err();
     assert!(
-        matches!(error, DbError::Contended { .. }) && error.is_passing(),
+        matches!(error, DbError::Contended { .. }) && error.is_transient(),
         "{error}"
     );
 }
 
 #[tokio::test]
-async fn a_refused_login_is_told_at_once_and_a_server_that_is_away_is_waited_for() {
+async fn refused_login_is_an_error_at_once_and_unavailable_server_is_waited_for() {
     let two = TwoTenants::create().await;
     let wrong = two.database.app_url().replacen("arrakis_app:", "arrakis_app:not-", 1);
     let options = DatabaseOptions {
@@ -205,10 +208,10 @@ async fn a_refused_login_is_told_at_once_and_a_server_that_is_away_is_waited_for
         .await
         .expect("waited for a refused login");
     let error = refused.unwrap_err();
-    assert!(!error.is_passing(), "{error}");
+    assert!(!error.is_transient(), "{error}");
     assert!(!error.to_string().contains("not-"), "a password in an error: {error}");
 
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0")
+    let unused_address = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
         .unwrap();
@@ -217,41 +220,41 @@ async fn a_refused_login_is_told_at_once_and_a_server_that_is_away_is_waited_for
         connect_deadline: Duration::from_millis(300),
         ..DatabaseOptions::default()
     };
-    let away = Database::connect(&Secret::new(format!("postgres://x@{nobody}/x")), options)
+    let unavailable = Database::connect(&Secret::new(format!("postgres://x@{unused_address}/x")), options)
         .await
         .unwrap_err();
-    assert!(away.is_passing(), "{away}");
+    assert!(unavailable.is_transient(), "{unavailable}");
 }
 
 #[tokio::test]
-async fn a_connection_whose_server_is_gone_without_a_word_is_thrown_away() {
+async fn connection_to_an_unresponsive_server_is_closed() {
     let two = TwoTenants::create().await;
     let proxy = FaultProxy::start(&two.database.app_url()).await;
-    let url = Secret::new(proxy.in_front_of(&two.database.app_url()));
+    let url = Secret::new(proxy.proxied_url(&two.database.app_url()));
     let options = DatabaseOptions {
         max_connections: 1,
         ..DatabaseOptions::default()
     };
     let database = Database::connect(&url, options).await.unwrap();
     let mut tx = database.tenant(two.a).await.unwrap();
-    assert_eq!(database.pool_use().open, 1);
+    assert_eq!(database.pool_usage().open, 1);
     proxy.stall(true);
-    let asked = tokio::time::timeout(Duration::from_millis(50), async { tx.profiles().numbers().await }).await;
-    assert!(asked.is_err(), "the proxy lets something through");
+    let query = tokio::time::timeout(Duration::from_millis(50), async { tx.profiles().counts().await }).await;
+    assert!(query.is_err(), "the proxy forwards bytes");
     drop(tx);
-    let gone = || std::future::ready(database.pool_use().open == 0);
-    eventually(gone, "the pool to give the dead connection up").await;
+    let closed = || std::future::ready(database.pool_usage().open == 0);
+    eventually(closed, "the pool to close the connection").await;
 
     proxy.stall(false);
-    let answers = async || database.tenant(two.a).await.is_ok();
-    eventually(answers, "a new connection").await;
+    let responds = async || database.tenant(two.a).await.is_ok();
+    eventually(responds, "a new connection").await;
 }
 
 #[tokio::test]
-async fn a_connection_that_was_ended_while_idle_is_replaced_and_nobody_is_told() {
+async fn connection_closed_while_idle_is_replaced_without_an_error() {
     let two = TwoTenants::create().await;
-    let entrance = FaultProxy::start(&two.database.app_url()).await;
-    let url = Secret::new(entrance.in_front_of(&two.database.app_url()));
+    let proxy = FaultProxy::start(&two.database.app_url()).await;
+    let url = Secret::new(proxy.proxied_url(&two.database.app_url()));
     let options = DatabaseOptions {
         max_connections: 1,
         ..DatabaseOptions::default()
@@ -259,11 +262,11 @@ async fn a_connection_that_was_ended_while_idle_is_replaced_and_nobody_is_told()
     let database = Database::connect(&url, options).await.unwrap();
     let guild = database.routes().await.unwrap().first().unwrap().0;
     for _ in 0..2 {
-        entrance.cut();
+        proxy.close_connections();
         assert!(database.route(guild).await.unwrap().is_some());
-        entrance.cut();
+        proxy.close_connections();
         database.tenant(two.a).await.unwrap().commit().await.unwrap();
-        entrance.cut();
+        proxy.close_connections();
         let (_, tx) = database.community_of(guild).await.unwrap().unwrap();
         tx.commit().await.unwrap();
     }
@@ -283,7 +286,7 @@ impl io::Write for Log {
 }
 
 #[tokio::test]
-async fn a_slow_query_is_logged_by_its_name() {
+async fn slow_query_is_logged_with_its_name() {
     let two = TwoTenants::create().await;
     let database = one_connection(&two).await;
     let log = Log::default();
@@ -302,7 +305,7 @@ async fn a_slow_query_is_logged_by_its_name() {
         .unwrap();
     let mut tx = database.tenant(two.a).await.unwrap();
     let release = async {
-        tokio::time::sleep(arrakis_db::measure::SLOW_QUERY).await;
+        tokio::time::sleep(arrakis_db::named_query::SLOW_QUERY).await;
         run(&mut owner, "rollback").await.unwrap();
     };
     let mut profiles = tx.profiles();
@@ -314,8 +317,5 @@ async fn a_slow_query_is_logged_by_its_name() {
         "{log}"
     );
     assert!(log.contains("db.profile.rename"), "the span is missing: {log}");
-    assert!(
-        !log.contains("Sihaya"),
-        "a query's values do not belong in a log: {log}"
-    );
+    assert!(!log.contains("Sihaya"), "a query's values must not be logged: {log}");
 }

@@ -1,4 +1,4 @@
-//! What the three logins may not do.
+//! Rights that the three logins do not have.
 
 use arrakis_config::Secret;
 use arrakis_db::{Admin, Database, DatabaseOptions, DbError};
@@ -8,7 +8,7 @@ use sqlx::AssertSqlSafe;
 use crate::fixtures::{TwoTenants, connect, is_refused, run, set_tenant};
 
 #[tokio::test]
-async fn the_app_can_neither_truncate_nor_switch_off_nor_become_another() {
+async fn app_login_cannot_truncate_disable_security_or_change_its_role() {
     let two = TwoTenants::create().await;
     let before = two.everything().await;
     let mut app = connect(&two.database.app_url()).await;
@@ -71,7 +71,7 @@ async fn the_app_can_neither_truncate_nor_switch_off_nor_become_another() {
 }
 
 #[tokio::test]
-async fn with_row_security_switched_off_queries_fail_instead_of_telling() {
+async fn queries_fail_with_row_security_off() {
     let two = TwoTenants::create().await;
     let mut app = connect(&two.database.app_url()).await;
     run(&mut app, "set row_security = off").await.unwrap();
@@ -82,7 +82,7 @@ async fn with_row_security_switched_off_queries_fail_instead_of_telling() {
 }
 
 #[tokio::test]
-async fn the_app_owns_nothing_and_belongs_to_no_role() {
+async fn app_login_owns_nothing_and_is_a_member_of_no_role() {
     let test = TestDatabase::create().await;
     let mut app = connect(&test.app_url()).await;
     let (special, memberships, owned): (bool, i64, i64) = sqlx::query_as(
@@ -126,7 +126,7 @@ async fn audit_logs_are_append_only_for_every_login() {
 }
 
 #[tokio::test]
-async fn the_admin_spans_tenants_and_the_app_is_no_admin() {
+async fn admin_login_spans_tenants_and_app_login_is_refused_as_admin() {
     let two = TwoTenants::create().await;
     let listed = two.database.admin().await.communities().await.unwrap();
     assert_eq!(listed.len(), 2);
@@ -134,12 +134,12 @@ async fn the_admin_spans_tenants_and_the_app_is_no_admin() {
     let refused = Admin::connect(&Secret::new(two.database.app_url()), DatabaseOptions::default())
         .await
         .unwrap_err();
-    assert!(refused.to_string().contains("does not span tenants"), "{refused}");
+    assert!(refused.to_string().contains("has no BYPASSRLS"), "{refused}");
 }
 
-/// What the application may do, relation by relation: one letter for each right, as `\\dp` prints them. A new table is added
-/// here with what its queries need.
-const APP_MAY: [(&str, &str); 22] = [
+/// Rights of the application's login, relation by relation: one letter for each right, as `\\dp` prints them. A new table
+/// is added here with what its queries need.
+const APP_RIGHTS: [(&str, &str); 22] = [
     ("_sqlx_migrations", "r"),
     ("audit_log", "ar"),
     ("badges", "arw"),
@@ -165,7 +165,7 @@ const APP_MAY: [(&str, &str); 22] = [
 ];
 
 #[tokio::test]
-async fn the_app_may_do_exactly_what_its_queries_need() {
+async fn app_login_has_exactly_the_rights_of_its_queries() {
     let test = TestDatabase::create().await;
     let mut app = connect(&test.app_url()).await;
     let found: Vec<(String, String)> = sqlx::query_as(
@@ -184,12 +184,12 @@ async fn the_app_may_do_exactly_what_its_queries_need() {
     .fetch_all(&mut app)
     .await
     .unwrap();
-    let wanted: Vec<(String, String)> = APP_MAY
+    let wanted: Vec<(String, String)> = APP_RIGHTS
         .iter()
         .map(|(table, rights)| ((*table).to_owned(), (*rights).to_owned()))
         .collect();
     assert_eq!(found, wanted);
-    // Beside tables: nothing but to connect, to look into the schema, and to read the time.
+    // Beside tables: only to connect, to use the schema, and to read the time.
     let others: Vec<String> = sqlx::query_scalar(
         "select what from (values
              ('temporary tables', has_database_privilege(current_database(), 'temporary')),
@@ -217,7 +217,7 @@ async fn the_app_may_do_exactly_what_its_queries_need() {
     assert_eq!(others, Vec::<String>::new());
 }
 
-/// A login made for one test; it goes with it.
+/// A login of one test, which removes it.
 struct Login {
     name: String,
     owner: String,
@@ -225,7 +225,7 @@ struct Login {
 }
 
 impl Login {
-    async fn make(two: &TwoTenants, options: &str) -> Self {
+    async fn create(two: &TwoTenants, options: &str) -> Self {
         let name = format!("arrakis_test_login_{}", uuid::Uuid::new_v4().simple());
         let mut login = Self {
             owner: two.database.owner_url(),
@@ -267,10 +267,10 @@ impl Login {
 }
 
 #[tokio::test]
-async fn a_login_with_more_rights_than_the_apps_is_refused_with_the_reason() {
+async fn login_with_more_rights_than_the_apps_is_refused_with_the_reason() {
     let two = TwoTenants::create().await;
     let name = two.database.name();
-    for (options, grants, word) in [
+    for (options, grants, reason) in [
         ("", "", ""),
         ("createrole", "", "CREATEROLE"),
         ("in role arrakis_owner", "", "owner"),
@@ -278,26 +278,29 @@ async fn a_login_with_more_rights_than_the_apps_is_refused_with_the_reason() {
         ("", "temporary on database {name}", "temporary tables"),
         ("", "create on schema public", "tables in the schema public"),
     ] {
-        let mut login = Login::make(&two, options).await;
+        let mut login = Login::create(&two, options).await;
         if !grants.is_empty() {
             login.grant(&grants.replace("{name}", name)).await;
         }
         let connected = Database::connect(&login.url(&two), DatabaseOptions::default()).await;
-        let said = connected.as_ref().err().map(ToString::to_string).unwrap_or_default();
+        let message = connected.as_ref().err().map(ToString::to_string).unwrap_or_default();
         drop(connected);
-        assert_eq!(said.is_empty(), word.is_empty(), "{options} {grants}: {said}");
-        assert!(said.contains(word), "{options} {grants}: {said}");
-        if !word.is_empty() && grants.is_empty() {
-            assert!(said.contains(&login.name) && said.contains("arrakis_app"), "{said}");
+        assert_eq!(message.is_empty(), reason.is_empty(), "{options} {grants}: {message}");
+        assert!(message.contains(reason), "{options} {grants}: {message}");
+        if !reason.is_empty() && grants.is_empty() {
+            assert!(
+                message.contains(&login.name) && message.contains("arrakis_app"),
+                "{message}"
+            );
         }
         login.remove().await;
     }
 }
 
 #[tokio::test]
-async fn owner_and_admin_are_not_taken_for_the_app() {
+async fn owner_and_admin_logins_are_refused_as_app() {
     let two = TwoTenants::create().await;
-    for (url, login, word) in [
+    for (url, login, reason) in [
         (two.database.owner_url(), "arrakis_owner", "CREATEROLE"),
         (two.database.admin_url(), "arrakis_admin", "BYPASSRLS"),
     ] {
@@ -305,10 +308,10 @@ async fn owner_and_admin_are_not_taken_for_the_app() {
             .await
             .unwrap_err();
         assert!(matches!(refused, DbError::Login(_)), "{refused}");
-        let said = refused.to_string();
+        let message = refused.to_string();
         assert!(
-            said.contains(login) && said.contains(word) && said.contains("DATABASE_URL"),
-            "{said}"
+            message.contains(login) && message.contains(reason) && message.contains("DATABASE_URL"),
+            "{message}"
         );
     }
     for url in [two.database.app_url(), two.database.admin_url()] {
@@ -318,9 +321,9 @@ async fn owner_and_admin_are_not_taken_for_the_app() {
 }
 
 #[tokio::test]
-async fn a_role_that_was_set_does_not_hide_the_login() {
+async fn set_role_does_not_hide_the_login() {
     let two = TwoTenants::create().await;
-    let login = Login::make(&two, "in role arrakis_owner").await;
+    let login = Login::create(&two, "in role arrakis_owner").await;
     let mut url = url::Url::parse(login.url(&two).expose()).unwrap();
     url.query_pairs_mut().append_pair("options", "-c role=arrakis_owner");
     let refused = Database::connect(&Secret::new(url.to_string()), DatabaseOptions::default())

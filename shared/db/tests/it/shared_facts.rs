@@ -8,7 +8,7 @@ use time::{Duration, OffsetDateTime};
 use crate::fixtures::{onboard, one_community, user};
 
 #[tokio::test]
-async fn a_guild_leads_to_its_community_and_to_one_alone() {
+async fn guild_has_one_community() {
     let (test, database, community) = one_community().await;
     let guild = GuildId::new(100).unwrap();
     assert_eq!(database.route(guild).await.unwrap(), Some(community));
@@ -40,11 +40,11 @@ async fn a_guild_leads_to_its_community_and_to_one_alone() {
 }
 
 #[tokio::test]
-async fn freezing_a_community_that_is_gone_is_an_error() {
+async fn freeze_of_a_missing_community_is_an_error() {
     let (_test, database, _) = one_community().await;
     let mut tx = database.tenant(arrakis_db::CommunityId::new()).await.unwrap();
     let mut settings = tx.communities();
-    settings.freeze(Some("an incident")).await.unwrap_err();
+    settings.set_frozen(Some("an incident")).await.unwrap_err();
     settings
         .set_theme(&ThemeId::new("basic").unwrap(), &RuleSetId::new("ranked").unwrap())
         .await
@@ -52,7 +52,7 @@ async fn freezing_a_community_that_is_gone_is_an_error() {
 }
 
 #[tokio::test]
-async fn settings_and_role_bindings_follow_what_is_set() {
+async fn settings_and_role_bindings_are_stored() {
     let (_test, database, community) = one_community().await;
     let mut tx = database.tenant(community).await.unwrap();
     let mut settings = tx.communities();
@@ -60,11 +60,11 @@ async fn settings_and_role_bindings_follow_what_is_set() {
         .set_theme(&ThemeId::new("basic").unwrap(), &RuleSetId::new("ranked").unwrap())
         .await
         .unwrap();
-    settings.freeze(Some("an incident")).await.unwrap();
+    settings.set_frozen(Some("an incident")).await.unwrap();
     let frozen = settings.get().await.unwrap().unwrap();
     assert_eq!((frozen.theme.as_str(), frozen.rule_set.as_str()), ("basic", "ranked"));
     assert_eq!(frozen.frozen.unwrap().reason, "an incident");
-    settings.freeze(None).await.unwrap();
+    settings.set_frozen(None).await.unwrap();
     assert_eq!(settings.get().await.unwrap().unwrap().frozen, None);
 
     let (naib, hajra) = (RoleKey::new("naib").unwrap(), RoleKey::new("hajra").unwrap());
@@ -89,7 +89,7 @@ async fn settings_and_role_bindings_follow_what_is_set() {
 }
 
 #[tokio::test]
-async fn an_event_is_claimed_once_and_with_its_effect_or_not_at_all() {
+async fn claim_commits_with_its_effect_or_not_at_all() {
     let (_test, database, community) = one_community().await;
     // Given up: the effect did not happen, so the event is new again.
     let mut tx = database.tenant(community).await.unwrap();
@@ -115,7 +115,7 @@ async fn an_event_is_claimed_once_and_with_its_effect_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn of_two_who_claim_at_once_the_second_waits_for_how_the_first_ends() {
+async fn second_claim_waits_for_the_first_transaction() {
     let (_test, database, community) = one_community().await;
     for commits in [true, false] {
         let event = format!("commits:{commits}");
@@ -135,7 +135,7 @@ async fn of_two_who_claim_at_once_the_second_waits_for_how_the_first_ends() {
 }
 
 #[tokio::test]
-async fn the_audit_log_keeps_who_what_and_why() {
+async fn audit_log_keeps_actor_action_and_reason() {
     let (_test, database, community) = one_community().await;
     let entry = NewAuditEntry {
         actor: Actor::Member(user(7)),

@@ -22,7 +22,7 @@ fn sources(folder: &Path, found: &mut String) {
 }
 
 #[test]
-fn every_point_is_somewhere_in_the_code() {
+fn every_point_is_used_in_the_code() {
     let mut code = String::new();
     sources(&root().join("services"), &mut code);
     sources(&root().join("shared"), &mut code);
@@ -35,7 +35,7 @@ fn every_point_is_somewhere_in_the_code() {
 }
 
 #[test]
-fn every_point_is_explained_in_the_page_of_faults() {
+fn every_point_is_listed_in_the_page_of_faults() {
     let page = std::fs::read_to_string(root().join("docs/faults.md")).unwrap();
     let expected: Vec<_> = POINTS
         .iter()

@@ -127,7 +127,7 @@ impl Proxy {
 fn answered_by_proxy(answer: Answer, name: &str, request: &Request) -> Result<Answer, SendError> {
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let message = body["message"].as_str().unwrap_or(name).to_owned();
-    match ProxyError::named(name) {
+    match ProxyError::from_name(name) {
         // A rate limit like any other; the answer says how long to wait.
         Some(ProxyError::WaitedTooLong) => Ok(answer),
         Some(ProxyError::ShuttingDown | ProxyError::Unreachable | ProxyError::InvalidRequestBudget) => Err(

@@ -89,7 +89,7 @@ impl<'a> Reader<'a> {
 
     /// Everything that is wrong, in the order of the file; what is about the whole of it comes first.
     pub(crate) fn finish(mut self) -> Vec<Problem> {
-        let place = |problem: &Problem| problem.place.as_ref().map(|place| (place.line, place.column));
+        let place = |problem: &Problem| problem.location.as_ref().map(|place| (place.line, place.column));
         self.problems.sort_by_key(place);
         if self.untold > 0 {
             let reason = match self.untold {

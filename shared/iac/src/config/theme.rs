@@ -195,7 +195,7 @@ pub(crate) fn used(
     let mut settings = Settings::default();
     set_variables(entry, &plain.variables, given, &mut settings, reader);
     set_flags(entry, plain, given, &mut settings, reader);
-    let theme = match themes.customised(&name.value.0, &settings) {
+    let theme = match themes.with_settings(&name.value.0, &settings) {
         Ok(theme) => theme,
         Err(error) => {
             reader.refuse(name.at, error.to_string());
@@ -218,7 +218,7 @@ pub(crate) fn used(
         .keys()
         .fold(settings, |settings, flag| settings.with_flag(flag, true));
     let whole = themes
-        .customised(&name.value.0, &whole)
+        .with_settings(&name.value.0, &whole)
         .map(|theme| from_theme(&theme))
         .unwrap_or_default();
     let switched_off = whole

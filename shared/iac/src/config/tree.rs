@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use arrakis_themes::{Place, Problem};
+use arrakis_themes::{Problem, SourceLocation};
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, options};
 
 /// Largest file, in bytes. A server with 500 channels of 100 overwrites each takes about half of it.
@@ -152,8 +152,8 @@ impl<'a> Source<'a> {
     }
 
     pub(crate) fn problem(&self, at: Mark, reason: impl Into<String>) -> Problem {
-        let place = Place::new(at.line.into(), at.column.into(), self.line(at));
-        Problem::at_place(self.file, place, reason)
+        let place = SourceLocation::new(at.line.into(), at.column.into(), self.line(at));
+        Problem::at_location(self.file, place, reason)
     }
 }
 
@@ -173,7 +173,11 @@ pub(crate) fn text<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, Problem> 
             .rsplit(|byte| *byte == b'\n')
             .next()
             .unwrap_or_default();
-        Problem::at_place(file, Place::new(line, column, &String::from_utf8_lossy(shown)), reason)
+        Problem::at_location(
+            file,
+            SourceLocation::new(line, column, &String::from_utf8_lossy(shown)),
+            reason,
+        )
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if let Some(index) = text.find('\0') {
@@ -183,7 +187,11 @@ pub(crate) fn text<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, Problem> 
             .nth(usize::try_from(line).unwrap_or(1) - 1)
             .unwrap_or_default();
         let reason = "a NUL stands here, which no YAML file may hold; is this a text file?";
-        return Err(Problem::at_place(file, Place::new(line, column, shown), reason));
+        return Err(Problem::at_location(
+            file,
+            SourceLocation::new(line, column, shown),
+            reason,
+        ));
     }
     Ok(text)
 }

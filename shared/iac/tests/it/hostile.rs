@@ -227,7 +227,7 @@ proptest! {
                 let lines = u64::try_from(bytes.split(|byte| *byte == b'\n' || *byte == b'\r').count()).unwrap();
                 for problem in &problems.0 {
                     prop_assert!(!problem.reason.is_empty());
-                    prop_assert!(problem.place.as_ref().is_none_or(|place| place.line >= 1 && place.line <= lines + 1), "{problem}");
+                    prop_assert!(problem.location.as_ref().is_none_or(|place| place.line >= 1 && place.line <= lines + 1), "{problem}");
                 }
                 prop_assert!(problems.to_string().chars().all(|sign| sign == '\n' || !sign.is_control()), "nothing that a terminal obeys");
             }

@@ -1,4 +1,4 @@
-//! One connection: what it is doing, since when, and until when it may.
+//! The state of one connection and its time limits.
 
 use std::io;
 use std::pin::Pin;
@@ -13,16 +13,16 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use super::HttpLimits;
-use super::metrics::Why;
+use super::metrics::CloseReason;
 
-/// What a connection is doing.
+/// State of the HTTP exchange on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// The head of a request is awaited on a new connection, or has begun to arrive.
+    /// The head of a request has begun to arrive, or is awaited on a new connection.
     Head,
-    /// A request is being answered; whether its body is still arriving.
+    /// A request is being handled. `body_open`: its body has not arrived completely.
     Busy { body_open: bool },
-    /// Answered; the next request has not begun.
+    /// The response is complete; the next request has not begun.
     Idle,
 }
 
@@ -31,30 +31,30 @@ struct State {
     phase: Phase,
     /// When the phase began.
     since: Instant,
-    /// Whether a request was answered on it.
+    /// Whether a response was completed on it.
     served: bool,
-    /// Since when the peer has read nothing of what is written to it.
+    /// Since when a write is blocked because the peer does not read.
     blocked: Option<Instant>,
 }
 
-/// A connection as its listener sees it.
+/// A connection of a listener.
 #[derive(Debug)]
 pub(crate) struct Connection {
     state: Mutex<State>,
-    /// Cancelled when the connection is to be dropped.
+    /// Cancelled to close the connection.
     pub(crate) closed: CancellationToken,
 }
 
-/// How readily a connection is given up for a new one: the lowest first, the oldest first among equals.
+/// Which connection is closed first when a new one needs its slot: the lowest, and among equals the oldest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Worth {
-    /// It has not sent a whole head yet, ever.
-    NeverAsked,
-    /// The body of its request is not there yet.
-    BodyOpen,
-    /// It was answered before and has begun a head.
-    AsksAgain,
-    /// It was answered and waits.
+pub(crate) enum EvictionOrder {
+    /// It has never sent a complete head.
+    NoRequest,
+    /// The body of its request is incomplete.
+    IncompleteBody,
+    /// A response was completed on it, and the head of the next request is incomplete.
+    IncompleteHead,
+    /// A response was completed on it, and it waits for the next request.
     Idle,
 }
 
@@ -78,8 +78,8 @@ impl Connection {
         state.since = Instant::now();
     }
 
-    /// Bytes arrived: the first ones after an answer begin a new head.
-    fn received(&self) {
+    /// Records received bytes: the first after a response begin a new head.
+    fn bytes_received(&self) {
         let mut state = self.state.lock();
         if state.phase == Phase::Idle {
             state.phase = Phase::Head;
@@ -87,12 +87,12 @@ impl Connection {
         }
     }
 
-    /// A head is complete.
-    pub(crate) fn asked(&self, body_open: bool) {
+    /// Records that a head is complete.
+    pub(crate) fn head_received(&self, body_open: bool) {
         self.enter(Phase::Busy { body_open });
     }
 
-    /// The body of the request is complete, or nobody reads it any more.
+    /// Records that the body of the request is complete or no longer read.
     fn body_ended(&self) {
         let mut state = self.state.lock();
         if let Phase::Busy { body_open } = &mut state.phase {
@@ -100,8 +100,8 @@ impl Connection {
         }
     }
 
-    /// The answer has been handed over.
-    fn answered(&self) {
+    /// Records that the response is complete.
+    fn response_ended(&self) {
         self.enter(Phase::Idle);
     }
 
@@ -114,39 +114,39 @@ impl Connection {
         }
     }
 
-    /// Why it is over time, if it is.
-    pub(crate) fn over_time(&self, now: Instant, limits: &HttpLimits) -> Option<Why> {
+    /// The time limit that it exceeds, if any.
+    pub(crate) fn exceeded_limit(&self, now: Instant, limits: &HttpLimits) -> Option<CloseReason> {
         let state = self.state.lock();
-        let for_ = now.saturating_duration_since(state.since);
+        let elapsed = now.saturating_duration_since(state.since);
         if state
             .blocked
             .is_some_and(|since| now.saturating_duration_since(since) > limits.write_time)
         {
-            return Some(Why::Write);
+            return Some(CloseReason::Write);
         }
         match state.phase {
-            Phase::Head if for_ > limits.header_time => Some(Why::Header),
-            Phase::Busy { body_open: true } if for_ > limits.body_time => Some(Why::Body),
-            Phase::Idle if for_ > limits.idle_time => Some(Why::Idle),
+            Phase::Head if elapsed > limits.header_time => Some(CloseReason::Header),
+            Phase::Busy { body_open: true } if elapsed > limits.body_time => Some(CloseReason::Body),
+            Phase::Idle if elapsed > limits.idle_time => Some(CloseReason::Idle),
             _ => None,
         }
     }
 
-    /// How readily it is given up, and since when it is so; `None` while its request is being answered.
-    pub(crate) fn worth(&self) -> Option<(Worth, Instant)> {
+    /// Its eviction order, and since when it has it. `None` while a complete request is being handled.
+    pub(crate) fn eviction_order(&self) -> Option<(EvictionOrder, Instant)> {
         let state = self.state.lock();
-        let worth = match state.phase {
-            Phase::Head if state.served => Worth::AsksAgain,
-            Phase::Head => Worth::NeverAsked,
-            Phase::Busy { body_open: true } => Worth::BodyOpen,
+        let order = match state.phase {
+            Phase::Head if state.served => EvictionOrder::IncompleteHead,
+            Phase::Head => EvictionOrder::NoRequest,
+            Phase::Busy { body_open: true } => EvictionOrder::IncompleteBody,
             Phase::Busy { body_open: false } => return None,
-            Phase::Idle => Worth::Idle,
+            Phase::Idle => EvictionOrder::Idle,
         };
-        Some((worth, state.since))
+        Some((order, state.since))
     }
 }
 
-/// A stream that tells its connection of progress.
+/// A stream that reports reads and writes to its connection.
 #[derive(Debug)]
 pub(crate) struct Watched {
     pub(crate) stream: TcpStream,
@@ -158,7 +158,7 @@ impl AsyncRead for Watched {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
         if buf.filled().len() > before {
-            self.connection.received();
+            self.connection.bytes_received();
         }
         Poll::Ready(Ok(()))
     }
@@ -194,36 +194,36 @@ impl AsyncWrite for Watched {
     }
 }
 
-/// Which body of an exchange.
+/// Whether a body is that of a request or a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
+pub(crate) enum BodyKind {
     Request,
     Response,
 }
 
-/// A body that tells its connection when it has ended, or was dropped.
+/// A body that reports its end, or its drop, to its connection.
 #[derive(Debug)]
 pub(crate) struct WatchedBody<B> {
     body: B,
-    side: Side,
-    /// Taken when the end was told.
+    kind: BodyKind,
+    /// `None` once the end is reported.
     connection: Option<Arc<Connection>>,
 }
 
 impl<B> WatchedBody<B> {
-    pub(crate) fn new(body: B, side: Side, connection: Arc<Connection>) -> Self {
+    pub(crate) fn new(body: B, kind: BodyKind, connection: Arc<Connection>) -> Self {
         Self {
             body,
-            side,
+            kind,
             connection: Some(connection),
         }
     }
 
     fn ended(&mut self) {
         if let Some(connection) = self.connection.take() {
-            match self.side {
-                Side::Request => connection.body_ended(),
-                Side::Response => connection.answered(),
+            match self.kind {
+                BodyKind::Request => connection.body_ended(),
+                BodyKind::Response => connection.response_ended(),
             }
         }
     }
@@ -238,7 +238,7 @@ impl<B: Body + Unpin> Body for WatchedBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if self.side == Side::Request && (frame.is_none() || self.body.is_end_stream()) {
+        if self.kind == BodyKind::Request && (frame.is_none() || self.body.is_end_stream()) {
             self.ended();
         }
         Poll::Ready(frame)

@@ -1,28 +1,28 @@
-//! What listeners count.
+//! Metrics of the listeners.
 
 use arrakis_telemetry::Metrics as Registry;
 use prometheus::{IntCounterVec, IntGaugeVec};
 
-/// Why a listener closed a connection, or did not take it.
+/// Why a listener closed or refused a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Why {
-    /// The head of a request took too long.
+pub(crate) enum CloseReason {
+    /// The head of a request exceeded its time limit.
     Header,
-    /// The body of a request took too long.
+    /// The body of a request exceeded its time limit.
     Body,
-    /// No request came for too long.
+    /// It was idle for too long.
     Idle,
-    /// The peer read no part of an answer for too long.
+    /// The peer read nothing of a response for too long.
     Write,
-    /// It made room for a new connection.
+    /// A new connection needed its slot.
     Evicted,
-    /// It was new, and every other connection was being served.
+    /// It was refused: all other connections were handling requests.
     Refused,
-    /// The system gave no descriptor for it.
+    /// The process has no file descriptor left.
     NoDescriptor,
 }
 
-impl Why {
+impl CloseReason {
     const ALL: [Self; 7] = [
         Self::Header,
         Self::Body,
@@ -33,7 +33,7 @@ impl Why {
         Self::NoDescriptor,
     ];
 
-    /// Name, as it stands in the label.
+    /// Value of the metrics label `why`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Header => "header_time",
@@ -47,14 +47,14 @@ impl Why {
     }
 }
 
-/// Counts of all listeners of a service.
+/// Metrics of all listeners of a service.
 #[derive(Debug, Clone)]
 pub(crate) struct HttpMetrics {
     open: IntGaugeVec,
     closed: IntCounterVec,
 }
 
-/// Counts of one listener.
+/// Metrics of one listener.
 #[derive(Debug, Clone)]
 pub(crate) struct ListenerMetrics {
     listener: &'static str,
@@ -71,7 +71,7 @@ impl HttpMetrics {
             ),
             closed: registry.counter_vec(
                 "arrakis_http_connections_closed_total",
-                "Connections that a limit of the listener closed, or kept out.",
+                "Connections closed or refused because of a limit, by listener and reason.",
                 &["listener", "why"],
             ),
         }
@@ -79,8 +79,8 @@ impl HttpMetrics {
 
     pub(crate) fn listener(&self, listener: &'static str) -> ListenerMetrics {
         self.open.with_label_values(&[listener]).set(0);
-        for why in Why::ALL {
-            self.closed.with_label_values(&[listener, why.name()]);
+        for reason in CloseReason::ALL {
+            self.closed.with_label_values(&[listener, reason.name()]);
         }
         ListenerMetrics {
             listener,
@@ -95,7 +95,7 @@ impl ListenerMetrics {
         self.all.open.with_label_values(&[self.listener]).set(count);
     }
 
-    pub(crate) fn closed(&self, why: Why) {
-        self.all.closed.with_label_values(&[self.listener, why.name()]).inc();
+    pub(crate) fn closed(&self, reason: CloseReason) {
+        self.all.closed.with_label_values(&[self.listener, reason.name()]).inc();
     }
 }

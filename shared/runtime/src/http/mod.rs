@@ -1,10 +1,10 @@
-//! The one HTTP server of every listener, with limits that no peer can take away.
+//! The HTTP server of every listener, with limits against slow and idle peers.
 //!
-//! A peer that opens connections and sends nothing, half a head, half a body or a byte now and then, or that does not read its
-//! answers, holds each of them for a bounded time. When all places are taken, a new connection closes the one that is least
-//! worth keeping: first the oldest that has not sent a whole head, then those whose body is missing, then idle ones. Whoever is
-//! being answered is never cut off. Each listener has places of its own, so that health answers while the service's port is full.
-//! Refuses to know what is served: it takes an [`axum::Router`].
+//! A peer that sends nothing, sends a request slowly or incompletely, or does not read the response keeps its connection for a
+//! bounded time. When all slots are taken, a new connection closes another one: first the oldest that has never sent a complete
+//! head, then those with an incomplete body, then idle ones. A connection whose complete request is being handled is never
+//! closed. Each listener has its own slots, so the health endpoints respond while the service's port is full. What is served
+//! is not known here: the server takes an [`axum::Router`].
 
 mod connection;
 mod metrics;
@@ -28,45 +28,45 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::connection::{Side, Watched, WatchedBody};
+use self::connection::{BodyKind, Watched, WatchedBody};
 pub(crate) use self::metrics::HttpMetrics;
 use self::metrics::ListenerMetrics;
-use self::registry::{Place, Registry};
+use self::registry::{ConnectionSlot, Registry};
 use crate::descriptors;
 
-/// Pause after the system refused a descriptor: long enough not to spin, short enough that nobody waits.
+/// Pause after accepting a connection failed for lack of a descriptor, so that the loop does not spin.
 const NO_DESCRIPTOR_PAUSE: Duration = Duration::from_millis(50);
-/// Bytes of one connection that are read and not handled yet.
-const BUFFER: usize = 64 << 10;
-/// The log names a lack of descriptors once in this time.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
+/// Read buffer of a connection in bytes.
+const BUFFER_BYTES: usize = 64 << 10;
+/// Interval at which a failed accept is logged.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Limits of one listener.
+/// Limits of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HttpLimits {
-    /// Open connections.
+    /// Largest number of open connections.
     pub connections: usize,
-    /// Time from a connection's beginning, or from the first byte of a later request, to the end of the head.
+    /// Time limit of a head: from the connection's start, or from the first byte of a later request, to its end.
     pub header_time: Duration,
-    /// Time from the end of the head to the end of the body.
+    /// Time limit of a body: from the end of the head to its end.
     pub body_time: Duration,
-    /// Time without a request on a connection that was answered. Longer than any caller keeps an idle connection, so that the
-    /// caller closes it, which cannot meet a request on its way.
+    /// Longest idle time after a response. It should exceed the callers' own, so that they close the connection: a close by this side
+    /// could cross a new request.
     pub idle_time: Duration,
-    /// Time in which the peer reads nothing of an answer.
+    /// Longest time in which the peer reads nothing of a response.
     pub write_time: Duration,
-    /// Size of a head in bytes; it has at most 100 headers.
+    /// Largest size of a head in bytes. A head has at most 100 headers.
     pub header_bytes: usize,
 }
 
 impl HttpLimits {
-    /// For a port that callers use: as many connections as the limit of open files leaves room for.
+    /// For the port of callers: as many connections as the limit of open files allows.
     #[must_use]
     pub fn for_callers() -> Self {
         Self {
             connections: descriptors::caller_connections(),
             header_time: Duration::from_secs(10),
-            // Longer than the services themselves wait for a body: they answer with what is wrong.
+            // Longer than the services' own limits, so that they can respond with an error.
             body_time: Duration::from_secs(45),
             idle_time: Duration::from_secs(75),
             write_time: Duration::from_secs(30),
@@ -74,7 +74,7 @@ impl HttpLimits {
         }
     }
 
-    /// For health endpoints: a few monitors that ask at once and are answered at once.
+    /// For health endpoints, which few monitors use.
     #[must_use]
     pub fn for_health() -> Self {
         Self {
@@ -87,7 +87,7 @@ impl HttpLimits {
         }
     }
 
-    /// How often connections are looked at: often enough that none is far over its time.
+    /// Interval at which the time limits are checked.
     fn sweep_every(&self) -> Duration {
         let shortest = [self.header_time, self.body_time, self.idle_time, self.write_time]
             .into_iter()
@@ -97,7 +97,7 @@ impl HttpLimits {
     }
 }
 
-/// The server of one listener. Made by [`crate::Runtime::http_server`].
+/// The HTTP server of one listener, created by [`crate::Runtime::http_server`].
 #[derive(Debug)]
 pub struct HttpServer {
     name: &'static str,
@@ -114,29 +114,29 @@ impl HttpServer {
         }
     }
 
-    /// Serves until `stop`; then takes no new connection, lets every request that is being answered end, and returns.
+    /// Serves until `stop` is cancelled. Then it accepts no new connection, completes the requests in progress, and returns.
     pub async fn serve(self, listener: TcpListener, router: Router, stop: CancellationToken) {
         let registry = Arc::new(Registry::new(self.limits, self.metrics.clone()));
         let tasks = TaskTracker::new();
         let every = self.limits.sweep_every();
         let mut sweep_at = Instant::now() + every;
-        let mut complained: Option<Instant> = None;
+        let mut logged_at: Option<Instant> = None;
         while !stop.is_cancelled() {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => {
-                        if let Some(place) = registry.enter() {
-                            tasks.spawn(serve_one(stream, place, self.limits, router.clone(), stop.clone()));
+                        if let Some(slot) = registry.admit() {
+                            tasks.spawn(serve_connection(stream, slot, self.limits, router.clone(), stop.clone()));
                         }
-                        // The new connection reads what is there before it is judged against newer ones.
+                        // The new connection reads the bytes that have arrived before newer ones may evict it.
                         tokio::task::yield_now().await;
                     }
-                    Err(error) if is_of_one_connection(&error) => {}
+                    Err(error) if concerns_one_connection(&error) => {}
                     Err(error) => {
                         registry.make_room();
-                        if complained.is_none_or(|at| at.elapsed() > COMPLAIN_EVERY) {
-                            tracing::error!(%error, listener = self.name, "a connection cannot be accepted");
-                            complained = Some(Instant::now());
+                        if logged_at.is_none_or(|at| at.elapsed() > LOG_INTERVAL) {
+                            tracing::error!(%error, listener = self.name, "accepting a connection failed");
+                            logged_at = Some(Instant::now());
                         }
                         tokio::time::sleep(NO_DESCRIPTOR_PAUSE).await;
                     }
@@ -160,8 +160,8 @@ impl HttpServer {
     }
 }
 
-/// An error that says nothing of the connections that follow.
-fn is_of_one_connection(error: &io::Error) -> bool {
+/// Whether an error of `accept` concerns only the connection that it was for.
+fn concerns_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted
@@ -171,12 +171,18 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn serve_one(stream: TcpStream, place: Place, limits: HttpLimits, router: Router, stop: CancellationToken) {
-    // Answers leave at once.
+async fn serve_connection(
+    stream: TcpStream,
+    slot: ConnectionSlot,
+    limits: HttpLimits,
+    router: Router,
+    stop: CancellationToken,
+) {
+    // Without Nagle's algorithm responses are sent at once.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY cannot be set on a connection");
     }
-    let connection = Arc::clone(&place.connection);
+    let connection = Arc::clone(&slot.connection);
     let closed = connection.closed.clone();
     let watched = Watched {
         stream,
@@ -186,21 +192,21 @@ async fn serve_one(stream: TcpStream, place: Place, limits: HttpLimits, router: 
     let service = service_fn(move |request: Request<Incoming>| {
         let (connection, service) = (Arc::clone(&connection), service.clone());
         async move {
-            connection.asked(!request.body().is_end_stream());
-            let watch = |body| Body::new(WatchedBody::new(body, Side::Request, Arc::clone(&connection)));
+            connection.head_received(!request.body().is_end_stream());
+            let watch = |body| Body::new(WatchedBody::new(body, BodyKind::Request, Arc::clone(&connection)));
             let response: Response<Body> = service.call(request.map(watch)).await?;
-            Ok::<_, Infallible>(response.map(|body| WatchedBody::new(body, Side::Response, connection)))
+            Ok::<_, Infallible>(response.map(|body| WatchedBody::new(body, BodyKind::Response, connection)))
         }
     });
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        // Times are kept in `connection.rs`, which tells a head that arrives from a connection that waits.
+        // `connection.rs` has the time limits: it distinguishes an incomplete head from an idle connection.
         .header_read_timeout(None)
         .max_header_size(limits.header_bytes)
-        .max_buf_size(BUFFER);
+        .max_buf_size(BUFFER_BYTES);
     let mut served = pin!(builder.serve_connection(TokioIo::new(watched), service));
-    let mut leaving = false;
+    let mut is_stopping = false;
     loop {
         tokio::select! {
             ended = served.as_mut() => {
@@ -210,8 +216,8 @@ async fn serve_one(stream: TcpStream, place: Place, limits: HttpLimits, router: 
                 return;
             }
             () = closed.cancelled() => return,
-            () = stop.cancelled(), if !leaving => {
-                leaving = true;
+            () = stop.cancelled(), if !is_stopping => {
+                is_stopping = true;
                 served.as_mut().graceful_shutdown();
             }
         }

@@ -1,4 +1,4 @@
-//! The open connections of one listener: bounded in number and in time.
+//! The open connections of one listener, with limits of number and time.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use parking_lot::Mutex;
 
 use super::HttpLimits;
 use super::connection::Connection;
-use super::metrics::{ListenerMetrics, Why};
+use super::metrics::{CloseReason, ListenerMetrics};
 
-/// Passed over, the first connections that come keep their places for ever.
+/// Fail point: the first connections are never closed.
 const GUARD: &str = "runtime.guard.connections";
 
-/// Open connections.
+/// The open connections of a listener.
 #[derive(Debug)]
 pub(crate) struct Registry {
     limits: HttpLimits,
@@ -28,9 +28,9 @@ struct Open {
     connections: HashMap<u64, Arc<Connection>>,
 }
 
-/// A connection's place; dropping it gives the place back.
+/// The slot of an open connection; dropping it frees the slot.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct ConnectionSlot {
     id: u64,
     registry: Arc<Registry>,
     pub(crate) connection: Arc<Connection>,
@@ -45,13 +45,13 @@ impl Registry {
         }
     }
 
-    /// A place for a new connection. When there is none, the connection that is least worth keeping is closed for it; `None`
-    /// when every one is being served.
-    pub(crate) fn enter(self: &Arc<Self>) -> Option<Place> {
+    /// Takes a slot for a new connection. When all slots are taken, the connection that is first in the eviction order is closed.
+    /// Returns `None` when all connections are handling requests.
+    pub(crate) fn admit(self: &Arc<Self>) -> Option<ConnectionSlot> {
         let mut open = self.open.lock();
-        let first_come = fail_point::skips(GUARD);
-        if open.connections.len() >= self.limits.connections && (first_come || !open.evict(&self.metrics)) {
-            self.metrics.closed(Why::Refused);
+        let never_evicts = fail_point::skips(GUARD);
+        if open.connections.len() >= self.limits.connections && (never_evicts || !open.evict(&self.metrics)) {
+            self.metrics.closed(CloseReason::Refused);
             return None;
         }
         let id = open.next;
@@ -59,20 +59,20 @@ impl Registry {
         let connection = Arc::new(Connection::new(Instant::now()));
         open.connections.insert(id, Arc::clone(&connection));
         self.metrics.open(open.connections.len());
-        Some(Place {
+        Some(ConnectionSlot {
             id,
             registry: Arc::clone(self),
             connection,
         })
     }
 
-    /// Closes the connection that is least worth keeping: the system gives no descriptor for a new one.
+    /// Closes the connection that is first in the eviction order, because the process has no descriptor for a new one.
     pub(crate) fn make_room(&self) {
-        self.metrics.closed(Why::NoDescriptor);
+        self.metrics.closed(CloseReason::NoDescriptor);
         self.open.lock().evict(&self.metrics);
     }
 
-    /// Closes what is over its time.
+    /// Closes connections that exceed a time limit.
     pub(crate) fn sweep(&self) {
         if fail_point::skips(GUARD) {
             return;
@@ -80,17 +80,17 @@ impl Registry {
         let now = Instant::now();
         let mut open = self.open.lock();
         open.connections.retain(|_, connection| {
-            let Some(why) = connection.over_time(now, &self.limits) else {
+            let Some(reason) = connection.exceeded_limit(now, &self.limits) else {
                 return true;
             };
-            self.metrics.closed(why);
+            self.metrics.closed(reason);
             connection.closed.cancel();
             false
         });
         self.metrics.open(open.connections.len());
     }
 
-    /// Whether there is anything to sweep.
+    /// Whether no connection is open.
     pub(crate) fn is_empty(&self) -> bool {
         self.open.lock().connections.is_empty()
     }
@@ -98,21 +98,21 @@ impl Registry {
 
 impl Open {
     fn evict(&mut self, metrics: &ListenerMetrics) -> bool {
-        let least = self
+        let first = self
             .connections
             .iter()
-            .filter_map(|(id, connection)| Some((connection.worth()?, *id)))
+            .filter_map(|(id, connection)| Some((connection.eviction_order()?, *id)))
             .min();
-        let Some(connection) = least.and_then(|(_, id)| self.connections.remove(&id)) else {
+        let Some(connection) = first.and_then(|(_, id)| self.connections.remove(&id)) else {
             return false;
         };
-        metrics.closed(Why::Evicted);
+        metrics.closed(CloseReason::Evicted);
         connection.closed.cancel();
         true
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let mut open = self.registry.open.lock();
         if open.connections.remove(&self.id).is_some() {

@@ -1,11 +1,11 @@
-//! Listeners under peers that do not let go: raw sockets that send nothing, half a request, a byte now and then, or that do not
-//! read. Whoever asks properly is answered while it lasts.
+//! Listeners with slow and idle peers: raw sockets that send nothing, an incomplete request or single bytes, or that do not read.
+//! Proper requests are handled meanwhile.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use arrakis_config::Service;
-use arrakis_runtime::{HttpLimits, Runtime, raise_limit, router};
+use arrakis_runtime::{HttpLimits, Runtime, health_router, raise_open_file_limit};
 use axum::Router;
 use axum::body::Bytes;
 use axum::routing::{any, get};
@@ -13,11 +13,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-/// More than any listener has places here, and than the usual soft limit of open files.
+/// More connections than the slots of the listeners in these tests, and than the usual soft limit of open files.
 const CROWD: usize = 1_100;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A service with a port for callers and a port for health, each under its own limits.
+/// A service with a port for callers and a port for health, each with its own limits.
 struct Listening {
     runtime: Runtime,
     callers: SocketAddr,
@@ -25,7 +25,7 @@ struct Listening {
     stop: CancellationToken,
 }
 
-/// Short times, so that a test sees them pass.
+/// Short time limits.
 fn short(limits: HttpLimits) -> HttpLimits {
     HttpLimits {
         header_time: Duration::from_millis(1_500),
@@ -37,7 +37,7 @@ fn short(limits: HttpLimits) -> HttpLimits {
 }
 
 async fn listen(callers: HttpLimits, health: HttpLimits) -> Listening {
-    raise_limit();
+    raise_open_file_limit();
     let runtime = Runtime::for_test(Service::DiscordProxy);
     let stop = CancellationToken::new();
     let app = Router::new()
@@ -51,7 +51,10 @@ async fn listen(callers: HttpLimits, health: HttpLimits) -> Listening {
             }),
         );
     let mut addresses = Vec::new();
-    for (name, limits, router) in [("callers", callers, app), ("health", health, router(runtime.clone()))] {
+    for (name, limits, router) in [
+        ("callers", callers, app),
+        ("health", health, health_router(runtime.clone())),
+    ] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         addresses.push(listener.local_addr().unwrap());
         tokio::spawn(runtime.http_server(name, limits).serve(listener, router, stop.clone()));
@@ -91,7 +94,7 @@ impl Listening {
         }
     }
 
-    /// A call and a question about health, each on a new connection, are answered.
+    /// Asserts that a request and a health request succeed, each on a new connection.
     async fn answers(&self) {
         assert_eq!(
             ask(
@@ -106,7 +109,7 @@ impl Listening {
     }
 }
 
-/// Sends a request and answers the body of the 200 that comes back.
+/// Sends a request and returns the body of the response, which must be 200.
 async fn ask(address: SocketAddr, request: &str) -> String {
     let exchange = async {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -120,7 +123,7 @@ async fn ask(address: SocketAddr, request: &str) -> String {
     answer.split("\r\n\r\n").nth(1).unwrap_or_default().to_owned()
 }
 
-/// What each of a crowd's connections sends before it stops.
+/// What each of many idle connections sends before it stops.
 const KINDS: [(&str, &str); 6] = [
     ("nothing", ""),
     ("half a head", "GET / HTTP/1.1\r\nhost: x\r\nx-more: "),
@@ -143,14 +146,14 @@ async fn crowd(address: SocketAddr, sends: &str) -> Vec<TcpStream> {
     let mut crowd = Vec::new();
     for _ in 0..CROWD {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        // A connection that was closed for a newer one may refuse what is sent.
+        // A connection that was evicted may refuse the bytes.
         let _ = stream.write_all(sends.as_bytes()).await;
         crowd.push(stream);
     }
     crowd
 }
 
-/// Limits whose times do not pass: places alone decide.
+/// Time limits that do not pass in a test, so that only the slots matter.
 fn patient(limits: HttpLimits, connections: usize) -> HttpLimits {
     let long = Duration::from_secs(3_600);
     HttpLimits {
@@ -164,7 +167,7 @@ fn patient(limits: HttpLimits, connections: usize) -> HttpLimits {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crowd_of_any_kind_on_either_port_keeps_nobody_out() {
+async fn idle_connections_do_not_block_new_ones_on_either_port() {
     for (kind, sends) in KINDS {
         for on_health in [false, true] {
             let callers = patient(HttpLimits::for_callers(), 200);
@@ -194,7 +197,7 @@ async fn a_crowd_of_any_kind_on_either_port_keeps_nobody_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_is_being_answered_is_not_cut_off_by_a_crowd() {
+async fn request_in_progress_is_not_evicted() {
     let listening = listen(patient(HttpLimits::for_callers(), 50), HttpLimits::for_health()).await;
     let slow = tokio::spawn(ask(
         listening.callers,
@@ -214,7 +217,7 @@ async fn whoever_is_being_answered_is_not_cut_off_by_a_crowd() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn when_every_place_is_being_served_a_new_connection_is_refused_and_health_answers() {
+async fn new_connection_is_refused_while_all_slots_handle_requests() {
     let listening = listen(patient(HttpLimits::for_callers(), 20), HttpLimits::for_health()).await;
     let mut busy = Vec::new();
     for _ in 0..20 {
@@ -257,7 +260,7 @@ async fn is_closed(stream: &mut TcpStream, what: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_kind_of_waiting_ends_and_is_counted() {
+async fn each_time_limit_closes_the_connection_and_is_counted() {
     let listening = listen(short(HttpLimits::for_callers()), short(HttpLimits::for_health())).await;
     for (sends, why) in [
         ("", "header_time"),
@@ -282,7 +285,7 @@ async fn each_kind_of_waiting_ends_and_is_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_byte_at_a_time_does_not_prolong_anything() {
+async fn slow_bytes_do_not_extend_time_limits() {
     let listening = listen(short(HttpLimits::for_callers()), short(HttpLimits::for_health())).await;
     for (begin, why) in [
         ("GET / HTTP/1.1\r\nhost: x\r\nx-more: ", "header_time"),
@@ -309,7 +312,7 @@ async fn a_byte_at_a_time_does_not_prolong_anything() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_does_not_read_the_answer_is_let_go() {
+async fn connection_that_does_not_read_the_response_is_closed() {
     let listening = listen(short(HttpLimits::for_callers()), short(HttpLimits::for_health())).await;
     let mut stream = TcpStream::connect(listening.callers).await.unwrap();
     stream
@@ -321,7 +324,7 @@ async fn who_does_not_read_the_answer_is_let_go() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_head_too_large_is_answered_431_and_one_just_small_enough_is_read() {
+async fn head_above_the_limit_gets_431() {
     let listening = listen(HttpLimits::for_callers(), HttpLimits::for_health()).await;
     let head = |size: usize| {
         let value = "a".repeat(size);
@@ -353,7 +356,7 @@ async fn a_head_too_large_is_answered_431_and_one_just_small_enough_is_read() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_long_call_and_a_large_body_that_keeps_coming_are_not_cut_off() {
+async fn long_request_and_large_body_are_not_closed() {
     let mut limits = short(HttpLimits::for_callers());
     limits.body_time = Duration::from_secs(30);
     let listening = listen(limits, HttpLimits::for_health()).await;
@@ -379,7 +382,7 @@ async fn a_long_call_and_a_large_body_that_keeps_coming_are_not_cut_off() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_stopped_ends_what_it_answers_and_takes_nothing_new() {
+async fn stopped_server_completes_requests_and_accepts_no_connection() {
     let listening = listen(HttpLimits::for_callers(), HttpLimits::for_health()).await;
     // Its request is sent before the server is stopped, and the server has accepted it before it answers the second connection.
     let mut slow = TcpStream::connect(listening.callers).await.unwrap();

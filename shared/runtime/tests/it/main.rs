@@ -1,4 +1,4 @@
-//! The health endpoints over real HTTP.
+//! The health endpoints and the limits of the HTTP server.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,14 +8,14 @@
 mod listeners;
 
 use arrakis_config::Service;
-use arrakis_runtime::{HttpLimits, Runtime, router};
+use arrakis_runtime::{HttpLimits, Runtime, health_router};
 use tokio_util::sync::CancellationToken;
 
 async fn serve(runtime: &Runtime) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let server = runtime.http_server("health", HttpLimits::for_health());
-    tokio::spawn(server.serve(listener, router(runtime.clone()), CancellationToken::new()));
+    tokio::spawn(server.serve(listener, health_router(runtime.clone()), CancellationToken::new()));
     base
 }
 
@@ -25,7 +25,7 @@ async fn get(url: String) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn a_down_component_is_named_and_the_process_stays_alive() {
+async fn down_component_is_named_and_livez_is_200() {
     let runtime = Runtime::for_test(Service::Worker);
     let broker = runtime.health.component("broker");
     let base = serve(&runtime).await;
@@ -51,7 +51,7 @@ async fn a_down_component_is_named_and_the_process_stays_alive() {
 }
 
 #[tokio::test]
-async fn a_draining_process_gets_no_new_work() {
+async fn draining_process_is_not_ready() {
     let runtime = Runtime::for_test(Service::Ingestor);
     let base = serve(&runtime).await;
     assert_eq!(get(format!("{base}/readyz")).await.0, 200);

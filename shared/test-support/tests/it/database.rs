@@ -13,7 +13,7 @@ async fn exists(name: &str) -> bool {
 }
 
 #[tokio::test]
-async fn each_test_has_a_database_with_the_schema_and_it_ends_with_the_test() {
+async fn each_test_has_a_database_with_the_schema_that_is_dropped_at_the_end() {
     let (one, other) = tokio::join!(TestDatabase::create(), TestDatabase::create());
     assert_ne!(one.name(), other.name());
     assert!(exists(one.name()).await);
@@ -22,7 +22,7 @@ async fn each_test_has_a_database_with_the_schema_and_it_ends_with_the_test() {
     assert_eq!(one.admin().await.communities().await.unwrap(), []);
 
     let name = one.name().to_owned();
-    // Somebody may still be connected: the drop does not wait for them.
+    // A connection may still be open: the drop ends it.
     drop(one);
     assert!(!exists(&name).await);
 }

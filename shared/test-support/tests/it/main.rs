@@ -1,4 +1,4 @@
-//! The worlds that tests are given: each its own, and gone afterwards.
+//! Resources of tests: separate for each test, and removed at its end.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot have what it needs has failed")]
 

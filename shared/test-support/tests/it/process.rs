@@ -10,7 +10,7 @@ fn shell(script: &str) -> Process {
 }
 
 #[tokio::test]
-async fn both_streams_are_collected_and_variables_arrive() {
+async fn both_streams_are_collected_and_variables_are_set() {
     let process = shell("echo $GREETING; echo trouble >&2; exit 3");
     let (status, log) = process.output(LIMIT).await;
     assert_eq!(status.code(), Some(3));
@@ -18,7 +18,7 @@ async fn both_streams_are_collected_and_variables_arrive() {
 }
 
 #[tokio::test]
-async fn term_asks_and_kill_does_not() {
+async fn terminate_can_be_handled_and_kill_cannot() {
     let mut process = shell("trap 'echo asked; exit 0' TERM; echo up; while :; do sleep 0.02; done");
     process.line("up").await;
     process.terminate();
@@ -32,7 +32,7 @@ async fn term_asks_and_kill_does_not() {
 }
 
 #[tokio::test]
-async fn dropping_it_kills_it() {
+async fn dropped_process_is_killed() {
     let process = shell("echo up; exec sleep 600");
     process.line("up").await;
     let pid = process.pid().unwrap();
@@ -41,7 +41,7 @@ async fn dropping_it_kills_it() {
     eventually(gone, "the process to be gone").await;
 }
 
-/// A zombie that awaits its parent is not alive.
+/// A zombie process is not alive.
 fn is_alive(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
@@ -49,6 +49,6 @@ fn is_alive(pid: u32) -> bool {
 
 #[tokio::test]
 #[should_panic(expected = "ended (exit status: 7) before it was ready")]
-async fn one_that_ends_is_not_waited_for() {
+async fn ended_process_is_not_waited_for() {
     shell("exit 7").ready("127.0.0.1:9").await;
 }

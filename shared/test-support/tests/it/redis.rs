@@ -2,7 +2,7 @@ use arrakis_test_support::TestRedis;
 use deadpool_redis::redis::cmd;
 
 #[test]
-fn each_test_has_a_redis_database_and_it_is_empty_afterwards() {
+fn each_test_has_a_redis_database_that_is_flushed_at_the_end() {
     let (one, other) = (TestRedis::create(), TestRedis::create());
     assert_ne!(one.url(), other.url());
     cmd("SET")

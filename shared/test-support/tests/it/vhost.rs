@@ -2,11 +2,11 @@ use arrakis_test_support::{TestVhost, required_variable};
 use reqwest::{Client, Method, StatusCode, Url};
 use serde_json::{Value, json};
 
-/// Management by itself, so that the crate needs no broker client.
+/// By the management API, so that the crate needs no AMQP client.
 async fn management(method: Method, path: &str, body: Value) -> StatusCode {
     let mut url = Url::parse(&required_variable("RABBITMQ_MANAGEMENT_URL")).unwrap();
     let (user, password) = (url.username().to_owned(), url.password().map(str::to_owned));
-    // Left in the URL they would be sent a second time, which the broker refuses.
+    // Credentials in the URL would be sent a second time, which the broker refuses.
     url.set_username("").unwrap();
     url.set_password(None).unwrap();
     let request = Client::new()
@@ -36,7 +36,7 @@ async fn publish(vhost: &TestVhost, queue: &str) {
 }
 
 #[tokio::test]
-async fn a_vhost_ends_with_the_test() {
+async fn vhost_is_deleted_at_the_end_of_the_test() {
     let vhost = TestVhost::create().await;
     let path = format!("/api/vhosts/{}", vhost.name());
     assert_eq!(management(Method::GET, &path, Value::Null).await, StatusCode::OK);
@@ -45,15 +45,15 @@ async fn a_vhost_ends_with_the_test() {
 }
 
 #[tokio::test]
-#[should_panic(expected = "messages that nobody expected are left: 1 in forgotten")]
-async fn a_message_left_behind_fails_the_test() {
+#[should_panic(expected = "unexpected messages are left: 1 in forgotten")]
+async fn message_left_behind_fails_the_test() {
     let vhost = TestVhost::create().await;
     publish(&vhost, "forgotten").await;
     vhost.finish().await;
 }
 
 #[tokio::test]
-async fn messages_that_are_meant_to_stay_and_shard_sessions_are_no_failure() {
+async fn expected_messages_and_last_value_queues_do_not_fail_the_test() {
     let vhost = TestVhost::create().await;
     publish(&vhost, "arrakis.dlq").await;
     publish(&vhost, "arrakis.ingestor.shard.0").await;

@@ -1,4 +1,4 @@
-//! `badges.yaml`: badges and what earns them.
+//! `badges.yaml`: badges and their rules.
 
 use arrakis_domain::{ACTIVITY_WINDOW_DAYS, Badge, BadgeRule};
 
@@ -6,10 +6,10 @@ use super::known::Known;
 use super::reader::Reader;
 use crate::document::{Badges, EarnedBy};
 
-/// A hundred years: what is longer is a slip.
+/// Longest tenure: 100 years.
 pub(crate) const LONGEST_TENURE_DAYS: u32 = 36_500;
-/// More than any community has members.
-const MOST_FIRST_MEMBERS: u32 = 10_000_000;
+/// Largest number of first members.
+const MAX_FIRST_MEMBERS: u32 = 10_000_000;
 
 pub(crate) fn read(document: &Badges, known: &Known<'_>, reader: &mut Reader<'_>) -> Vec<Badge> {
     let mut badges: Vec<Badge> = Vec::new();
@@ -50,7 +50,7 @@ fn read_rule(rule: &EarnedBy, known: &Known<'_>, reader: &mut Reader<'_>) -> Opt
             tier: reader.reference(tier, "tier", &known.tiers)?,
         },
         EarnedBy::FirstMembers(first) => BadgeRule::Early {
-            first: reader.number(first, 1..=MOST_FIRST_MEMBERS),
+            first: reader.number(first, 1..=MAX_FIRST_MEMBERS),
         },
         EarnedBy::Given => BadgeRule::Given,
         EarnedBy::Shared => BadgeRule::Shared,

@@ -1,9 +1,9 @@
-//! `channels.yaml`: categories, channels, who may do what in them, and where the bot posts.
+//! `channels.yaml`: categories, channels, access to them, and the channels in which the bot posts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrakis_domain::{
-    Access, Audience, Category, Channel, ChannelKey, ChannelKind, Flag, Posts, Role, RoleKey, RoleRule,
+    Access, Audience, Category, Channel, ChannelKey, ChannelKind, FeatureFlag, PostChannels, Role, RoleKey, RoleRule,
 };
 use serde_saphyr::Location;
 
@@ -19,7 +19,7 @@ const LONGEST_TOPIC: usize = 1_024;
 const LONGEST_FORUM_TOPIC: usize = 4_096;
 /// Slow mode, in seconds: six hours at most.
 const LONGEST_SLOW_MODE: u32 = 21_600;
-/// Bits per second; more than 96,000 needs a boosted server, which the plan tells.
+/// Bitrates in bits per second; more than 96,000 requires a boosted server, which a gaib plan checks.
 const BITRATES: std::ops::RangeInclusive<u32> = 8_000..=384_000;
 const DEFAULT_BITRATE: u32 = 64_000;
 const MOST_VOICE_USERS: u32 = 99;
@@ -29,13 +29,13 @@ const LONGEST_FORUM_TAG: usize = 20;
 #[derive(Default)]
 pub(crate) struct Resolved {
     pub(crate) categories: Vec<Category>,
-    pub(crate) posts: Posts,
+    pub(crate) posts: PostChannels,
 }
 
-/// What channels refer to.
+/// Names to which channels refer.
 struct Names<'a> {
     known: &'a Known<'a>,
-    /// Roles that this theme has with its flags as they are.
+    /// Roles of the theme with its flags applied.
     roles: &'a [Role],
 }
 
@@ -43,7 +43,7 @@ pub(crate) fn read(
     document: &Channels,
     known: &Known<'_>,
     roles: &[Role],
-    flags: &BTreeMap<String, Flag>,
+    flags: &BTreeMap<String, FeatureFlag>,
     reader: &mut Reader<'_>,
 ) -> Resolved {
     let names = Names { known, roles };
@@ -93,8 +93,13 @@ fn check_size(entry: &CategoryEntry, reader: &mut Reader<'_>) {
     }
 }
 
-/// Whether what this flag governs is there. An unknown flag is refused and leaves it there.
-fn is_on(flag: Option<&Text>, known: &Known<'_>, flags: &BTreeMap<String, Flag>, reader: &mut Reader<'_>) -> bool {
+/// Whether a part with this flag is enabled. An unknown flag is refused and counts as enabled.
+fn is_on(
+    flag: Option<&Text>,
+    known: &Known<'_>,
+    flags: &BTreeMap<String, FeatureFlag>,
+    reader: &mut Reader<'_>,
+) -> bool {
     let Some(flag) = flag else { return true };
     reader.reference::<String>(flag, "flag", &known.flags);
     flags.get(&flag.value).is_none_or(|flag| flag.enabled)
@@ -113,9 +118,8 @@ fn read_channel(
     if !kind.is_voice() {
         let normal = normalised(&name);
         if normal != name {
-            let reason = format!(
-                "Discord writes names of such channels in lower case with dashes, so `{name}` would come out different"
-            );
+            let reason =
+                format!("Discord changes names of such channels to lower case with dashes, so `{name}` would differ");
             reader.refuse_for(written.referenced, reason, normal);
         }
     }
@@ -142,7 +146,7 @@ fn read_channel(
     })
 }
 
-/// As Discord stores names of channels that are not for voices.
+/// A channel's name as Discord stores it, for other than voice channels.
 fn normalised(name: &str) -> String {
     let dashed: String = name
         .to_lowercase()
@@ -270,7 +274,7 @@ fn read_access(entry: &ChannelEntry, kind: &ChannelKind, names: &Names<'_>, read
     Access::Text { read, write }
 }
 
-/// `everyone`, `bot`, a role, or `tier+`, several with commas between.
+/// Parses an audience: `everyone`, `bot`, a role, or `tier+`; several are separated by commas.
 fn read_audience(text: &Text, names: &Names<'_>, reader: &mut Reader<'_>) -> Audience {
     let mut audience = Audience {
         everyone: false,
@@ -284,7 +288,7 @@ fn read_audience(text: &Text, names: &Names<'_>, reader: &mut Reader<'_>) -> Aud
                 Some(role) => drop(audience.roles.insert(role.key.clone())),
                 None => reader.refuse(
                     text.referenced,
-                    "the theme has no role of the bot; add one with `given_to: bot`",
+                    "the theme has no role for the bot; add one with `given_to: bot`",
                 ),
             },
             part => match part.strip_suffix('+') {
@@ -299,12 +303,12 @@ fn read_audience(text: &Text, names: &Names<'_>, reader: &mut Reader<'_>) -> Aud
 }
 
 fn tier_and_above(tier: &str, at: Location, names: &Names<'_>, reader: &mut Reader<'_>) -> Vec<RoleKey> {
-    let Some(height) = names.known.tiers.iter().position(|id| *id == tier) else {
-        let reason = format!("there is no tier `{tier}`; `+` follows a tier and means it and every one above");
+    let Some(index) = names.known.tiers.iter().position(|id| *id == tier) else {
+        let reason = format!("there is no tier `{tier}`; `tier+` means the tier and all tiers above it");
         reader.refuse_near(at, reason, tier, names.known.tiers.iter().copied());
         return Vec::new();
     };
-    let above = &names.known.tiers[..=height];
+    let above = &names.known.tiers[..=index];
     let is_above = |role: &&Role| matches!(&role.given_to, RoleRule::Tier(tier) if above.contains(&tier.as_str()));
     names
         .roles
@@ -314,7 +318,7 @@ fn tier_and_above(tier: &str, at: Location, names: &Names<'_>, reader: &mut Read
         .collect()
 }
 
-/// The role, unless a flag has dropped it.
+/// The role with this key; `None` if it is unknown or its flag is disabled.
 fn role_of(name: &str, at: Location, names: &Names<'_>, reader: &mut Reader<'_>) -> Option<RoleKey> {
     if !names.known.roles.contains(&name) {
         let known = names.known.roles.iter().copied().chain(["everyone", "bot"]);
@@ -329,7 +333,12 @@ fn role_of(name: &str, at: Location, names: &Names<'_>, reader: &mut Reader<'_>)
         .map(|role| role.key.clone())
 }
 
-fn read_posts(posts: &PostsEntry, document: &Channels, categories: &[Category], reader: &mut Reader<'_>) -> Posts {
+fn read_posts(
+    posts: &PostsEntry,
+    document: &Channels,
+    categories: &[Category],
+    reader: &mut Reader<'_>,
+) -> PostChannels {
     let known: Vec<&str> = document
         .categories
         .iter()
@@ -338,14 +347,14 @@ fn read_posts(posts: &PostsEntry, document: &Channels, categories: &[Category], 
         .collect();
     let mut post = |text: &Option<Text>| {
         let key: ChannelKey = reader.reference(text.as_ref()?, "channel", &known)?;
-        // A channel that a flag has dropped takes its post along.
+        // A post in a channel whose flag is disabled is disabled, too.
         categories
             .iter()
             .flat_map(|category| &category.channels)
             .any(|channel| channel.key == key)
             .then_some(key)
     };
-    Posts {
+    PostChannels {
         leaderboard: post(&posts.leaderboard),
         arrivals: post(&posts.arrivals),
         digest: post(&posts.digest),

@@ -1,5 +1,5 @@
-//! Names that the files of a theme define, as written. References are checked against these rather than against what was
-//! accepted, so that one bad tier is one complaint and not twenty.
+//! Names that the files of a theme define. References are checked against all of them, valid or not, so that one invalid
+//! tier is one problem and not twenty.
 
 use crate::template::ThemeTemplate;
 

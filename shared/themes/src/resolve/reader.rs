@@ -1,4 +1,5 @@
-//! Reads values of one file: puts variables in, checks types and lengths, keeps what is wrong with its place.
+//! [`Reader`]: reads values of one file, substitutes variables, checks types and lengths, and records problems with their
+//! locations.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -13,9 +14,9 @@ use crate::folder::ThemeFolder;
 use crate::problem::Problem;
 use crate::values::{as_text, expand};
 
-/// Longest name that Discord takes, in characters.
+/// Longest name that Discord accepts, in characters.
 const LONGEST_NAME: usize = 100;
-/// Longest description that fits an embed's field.
+/// Longest description: the limit of an embed's field, in characters.
 const LONGEST_TEXT: usize = 1_024;
 
 pub(crate) struct Reader<'a> {
@@ -36,17 +37,17 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Notes what is wrong at a place.
+    /// Records a problem at a location.
     pub(crate) fn refuse(&mut self, at: Location, reason: impl Into<String>) {
         self.problems.push(Problem::at(&self.file, self.source, at, reason));
     }
 
-    /// Notes what is wrong with the file as a whole.
+    /// Records a problem of the whole file.
     pub(crate) fn refuse_file(&mut self, reason: impl Into<String>) {
         self.problems.push(Problem::about(&self.file, reason));
     }
 
-    /// Notes a wrong name and suggests the nearest of the right ones.
+    /// Records an unknown name and suggests the most similar known one.
     pub(crate) fn refuse_near<'k>(
         &mut self,
         at: Location,
@@ -58,7 +59,7 @@ impl<'a> Reader<'a> {
             .push(Problem::at(&self.file, self.source, at, reason).suggesting(written, known));
     }
 
-    /// Notes a correction that is known outright.
+    /// Records a problem with its correction as the suggestion.
     pub(crate) fn refuse_for(&mut self, at: Location, reason: impl Into<String>, right: String) {
         let problem = Problem::at(&self.file, self.source, at, reason);
         self.problems.push(Problem {
@@ -67,12 +68,11 @@ impl<'a> Reader<'a> {
         });
     }
 
-    /// The text with its variables put in.
+    /// The text with its variables substituted.
     pub(crate) fn text(&mut self, text: &Text) -> String {
         let lookup = |name: &str| match self.variables.get(name) {
-            Some(variable) => {
-                as_text(&variable.value).ok_or_else(|| format!("`{name}` is a list and fits into no text"))
-            }
+            Some(variable) => as_text(&variable.value)
+                .ok_or_else(|| format!("`{name}` is a list and cannot be substituted in a text")),
             None => Err(format!("there is no variable `{name}` in theme.yaml")),
         };
         match expand(&text.value, lookup) {
@@ -85,36 +85,36 @@ impl<'a> Reader<'a> {
                     suggestion: near.map(|name| format!("${{{name}}}")),
                     ..problem
                 });
-                // What stands for it must not draw complaints of its own.
+                // Callers report no further problem for an empty text after a recorded one.
                 String::new()
             }
         }
     }
 
-    /// A text that is there and fits.
+    /// A text whose length is within limits, in characters.
     fn bounded(&mut self, text: &Text, shortest: usize, longest: usize) -> String {
         let before = self.problems.len();
         let value = self.text(text);
         let length = value.chars().count();
         if self.problems.len() == before {
             if value.trim().is_empty() {
-                self.refuse(text.referenced, "a text is needed here");
+                self.refuse(text.referenced, "a text is required here");
             } else if length < shortest {
                 self.refuse(
                     text.referenced,
-                    format!("at least {shortest} characters are needed here"),
+                    format!("at least {shortest} characters are required here"),
                 );
             } else if length > longest {
                 self.refuse(
                     text.referenced,
-                    format!("the text has {length} characters; at most {longest} fit"),
+                    format!("the text has {length} characters; the maximum is {longest}"),
                 );
             }
         }
         value
     }
 
-    /// A name, as Discord takes them: 1 to 100 characters.
+    /// A name: 1 to 100 characters, as Discord accepts them.
     pub(crate) fn name(&mut self, text: &Text) -> String {
         self.bounded(text, 1, LONGEST_NAME)
     }
@@ -129,7 +129,7 @@ impl<'a> Reader<'a> {
         self.bounded(text, 1, LONGEST_TEXT)
     }
 
-    /// A value of a type that reads itself from text and explains its errors.
+    /// A value of a type that is parsed from text.
     pub(crate) fn parse<T: FromStr<Err: Display>>(&mut self, text: &Text) -> Option<T> {
         let before = self.problems.len();
         let value = self.text(text);
@@ -145,12 +145,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A colour; black stands for a bad one, which refuses the theme.
+    /// A colour; black in place of an invalid one, after which the theme is refused.
     pub(crate) fn color(&mut self, text: &Text) -> Color {
         self.parse(text).unwrap_or(Color::from_rgb(0))
     }
 
-    /// A whole number within limits; the lower limit stands for a bad one.
+    /// A whole number within limits; the lower limit in place of an invalid one.
     pub(crate) fn number(&mut self, text: &Text, limits: RangeInclusive<u32>) -> u32 {
         let before = self.problems.len();
         let value = self.text(text);
@@ -169,7 +169,7 @@ impl<'a> Reader<'a> {
         *limits.start()
     }
 
-    /// `true` or `false`; `false` when nothing is said.
+    /// `true` or `false`; `false` by default.
     pub(crate) fn boolean(&mut self, text: Option<&Text>) -> bool {
         let Some(text) = text else { return false };
         let before = self.problems.len();
@@ -184,10 +184,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A name that another part of the theme defines; `what` says which part.
+    /// A reference to a name that another part of the theme defines; `what` names the part in messages.
     pub(crate) fn reference<T: FromStr<Err: Display>>(&mut self, text: &Text, what: &str, known: &[&str]) -> Option<T> {
         if known.contains(&text.value.as_str()) {
-            // A bad key was refused where it is defined; saying so again at each use helps nobody.
+            // An invalid key is reported once, where it is defined.
             return text.value.parse().ok();
         }
         let reason = format!("there is no {what} `{}`", text.value);
@@ -195,7 +195,7 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// The key of an entry, refused when one before it has the same.
+    /// The key of an entry, which must differ from those before it.
     pub(crate) fn unique<T: FromStr<Err: Display> + PartialEq>(
         &mut self,
         text: &Text,
@@ -204,7 +204,7 @@ impl<'a> Reader<'a> {
     ) -> Option<T> {
         let key = self.parse(text)?;
         if before.into_iter().any(|other| other == key) {
-            self.refuse(text.referenced, format!("the {what} `{}` is there twice", text.value));
+            self.refuse(text.referenced, format!("the {what} `{}` occurs twice", text.value));
             return None;
         }
         Some(key)

@@ -1,8 +1,8 @@
-//! `roles.yaml`: roles, what they may do, and who has them.
+//! `roles.yaml`: roles, their permissions, and their rules.
 
 use std::collections::BTreeMap;
 
-use arrakis_domain::{Flag, Permission, Permissions, Role, RoleRule};
+use arrakis_domain::{FeatureFlag, Permission, Permissions, Role, RoleRule};
 use serde_saphyr::Location;
 
 use super::badges::LONGEST_TENURE_DAYS;
@@ -10,19 +10,19 @@ use super::known::Known;
 use super::reader::Reader;
 use crate::document::{GivenTo, RoleEntry, Roles, Text};
 
-/// Discord's limit is 250 in a server, @everyone among them.
-const MOST_ROLES: usize = 249;
+/// Discord's limit is 250 roles in a server, @everyone included.
+const MAX_ROLES: usize = 249;
 
 pub(crate) fn read(
     document: &Roles,
     known: &Known<'_>,
-    flags: &BTreeMap<String, Flag>,
+    flags: &BTreeMap<String, FeatureFlag>,
     reader: &mut Reader<'_>,
 ) -> Vec<Role> {
     let mut read: Vec<(Role, &RoleEntry)> = Vec::new();
-    if document.roles.len() > MOST_ROLES {
+    if document.roles.len() > MAX_ROLES {
         let reason = format!(
-            "{} roles; a server has room for {MOST_ROLES} beside @everyone",
+            "{} roles; a server has at most {MAX_ROLES} besides @everyone",
             document.roles.len()
         );
         reader.refuse_file(reason);
@@ -122,7 +122,7 @@ fn read_rule(rule: &GivenTo, known: &Known<'_>, reader: &mut Reader<'_>) -> Opti
     })
 }
 
-/// A flag may drop what a theme can do without, not what carries it.
+/// Refuses flags on the bot's role and on roles of tiers, which a theme requires.
 fn check_flag(entry: &RoleEntry, known: &Known<'_>, reader: &mut Reader<'_>) {
     let Some(flag) = &entry.flag else { return };
     reader.reference::<String>(flag, "flag", &known.flags);
@@ -134,7 +134,7 @@ fn check_flag(entry: &RoleEntry, known: &Known<'_>, reader: &mut Reader<'_>) {
     }
 }
 
-/// Each tier has one role, and the roles lie in the order of the tiers; the bot has at most one.
+/// Checks that each tier has one role, that these roles are in the order of the tiers, and that the bot has at most one role.
 fn check_tiers(read: &[(Role, &RoleEntry)], known: &Known<'_>, reader: &mut Reader<'_>) {
     let mut last: Option<(usize, &str)> = None;
     let mut seen: Vec<usize> = Vec::new();
@@ -142,20 +142,20 @@ fn check_tiers(read: &[(Role, &RoleEntry)], known: &Known<'_>, reader: &mut Read
     for (_, entry) in read {
         match &entry.given_to {
             GivenTo::Tier(tier) => {
-                let Some(height) = known.tiers.iter().position(|id| *id == tier.value) else {
+                let Some(index) = known.tiers.iter().position(|id| *id == tier.value) else {
                     continue;
                 };
-                if seen.contains(&height) {
+                if seen.contains(&index) {
                     reader.refuse(tier.referenced, format!("the tier `{}` has a role already", tier.value));
-                } else if let Some((_, above)) = last.filter(|(above, _)| *above > height) {
+                } else if let Some((_, above)) = last.filter(|(above, _)| *above > index) {
                     let reason = format!(
-                        "the role of `{}` must stand above that of `{above}`, as its tier does",
+                        "the role of `{}` must be above the role of `{above}`, as its tier is",
                         tier.value
                     );
                     reader.refuse(tier.referenced, reason);
                 }
-                seen.push(height);
-                last = Some((height, &tier.value));
+                seen.push(index);
+                last = Some((index, &tier.value));
             }
             GivenTo::Bot if bot.is_some() => {
                 reader.refuse(entry.id.referenced, "the bot has a role already");
@@ -164,13 +164,13 @@ fn check_tiers(read: &[(Role, &RoleEntry)], known: &Known<'_>, reader: &mut Read
             _ => {}
         }
     }
-    // An entry that was refused for something else may well be the missing one.
+    // A role that was refused for another reason may be the missing one.
     if reader.problems.is_empty() {
         for (_, tier) in known
             .tiers
             .iter()
             .enumerate()
-            .filter(|(height, _)| !seen.contains(height))
+            .filter(|(index, _)| !seen.contains(index))
         {
             reader.refuse_file(format!(
                 "the tier `{tier}` has no role; add one with `given_to: {{ tier: {tier} }}`"

@@ -1,4 +1,4 @@
-//! `tiers.yaml`: tiers and the rule sets that give them.
+//! `tiers.yaml`: tiers and their rules by rule set.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ pub(crate) fn read(document: &Tiers, reader: &mut Reader<'_>) -> Option<Resolved
     }
     let names: Vec<&str> = document.rule_sets.iter().map(|name| name.value.as_str()).collect();
     if names.is_empty() {
-        reader.refuse_file("`rule_sets` names none; a theme needs at least one");
+        reader.refuse_file("`rule_sets` is empty; a theme needs at least one");
     }
     let default_rules = reader.reference(&document.default_rules, "rule set", &names);
 
@@ -66,10 +66,10 @@ fn check_rule_names(entry: &TierEntry, rule_sets: &[&str], reader: &mut Reader<'
     }
 }
 
-/// One rule set over all tiers. Says nothing of a ladder whose rungs are bad already.
+/// The ladder of one rule set over all tiers. A ladder with an invalid rung is not checked further.
 fn read_ladder(rules: RuleSetId, tiers: &[TierEntry], reader: &mut Reader<'_>) -> Option<(RuleSetId, Ladder)> {
     let before = reader.problems.len();
-    let mut places: Vec<Location> = Vec::new();
+    let mut locations: Vec<Location> = Vec::new();
     let mut rungs: Vec<Rung> = Vec::new();
     for entry in tiers {
         let Some(written) = entry.rules.value.get(rules.as_str()) else {
@@ -77,9 +77,9 @@ fn read_ladder(rules: RuleSetId, tiers: &[TierEntry], reader: &mut Reader<'_>) -
         };
         let rule = read_rule(written, reader);
         if let (Some(rule), Ok(tier)) = (rule, TierId::new(entry.id.value.clone())) {
-            // The same tier twice is told where its id is read.
+            // A repeated tier is reported where its id is read.
             if !rungs.iter().any(|rung| rung.tier == tier) {
-                places.push(written.referenced);
+                locations.push(written.referenced);
                 rungs.push(Rung { tier, rule });
             }
         }
@@ -91,8 +91,8 @@ fn read_ladder(rules: RuleSetId, tiers: &[TierEntry], reader: &mut Reader<'_>) -
         Ok(ladder) => Some((rules, ladder)),
         Err(error) => {
             let reason = format!("rule set `{rules}`: {error}");
-            match error.rung().and_then(|rung| places.get(rung)) {
-                Some(place) => reader.refuse(*place, reason),
+            match error.rung().and_then(|rung| locations.get(rung)) {
+                Some(location) => reader.refuse(*location, reason),
                 None => reader.refuse_file(reason),
             }
             None

@@ -1,8 +1,8 @@
-//! Variables and flags: defaults, what an operator set, and `${name}` in texts.
+//! Variables and flags: their defaults and the values that an operator set.
 
 use std::collections::BTreeMap;
 
-use arrakis_domain::{Color, Flag, Value, Variable, VariableType};
+use arrakis_domain::{Color, FeatureFlag, Value, Variable, VariableType};
 
 use super::reader::Reader;
 use crate::document::{DefaultValue, VariableEntry, VariableKind};
@@ -11,10 +11,10 @@ use crate::settings::Settings;
 use crate::template::ThemeTemplate;
 use crate::values::{expand, is_name, parse_value};
 
-/// What settings are called when one of them is wrong.
+/// File name in problems of settings.
 const SETTINGS: &str = "settings";
 
-/// Variables by name with the values they were resolved with.
+/// Variables by name, with their resolved values.
 pub(crate) fn variables(template: &ThemeTemplate, settings: &Settings) -> (BTreeMap<String, Variable>, Vec<Problem>) {
     let entries = &template.manifest.variables;
     let none = BTreeMap::new();
@@ -37,7 +37,7 @@ pub(crate) fn variables(template: &ThemeTemplate, settings: &Settings) -> (BTree
                 at,
                 format!("the default of `{name}`, a {}, does not fit: {reason}", kind.as_str()),
             );
-            stand_in(kind)
+            placeholder(kind)
         });
         let value = match settings.variables.get(name).map(|text| parse_value(kind, text)) {
             None => default.clone(),
@@ -69,8 +69,8 @@ pub(crate) fn variables(template: &ThemeTemplate, settings: &Settings) -> (BTree
     (variables, reader.problems)
 }
 
-/// Flags by name with the states they were resolved with.
-pub(crate) fn flags(template: &ThemeTemplate, settings: &Settings) -> (BTreeMap<String, Flag>, Vec<Problem>) {
+/// Flags by name, with their resolved states.
+pub(crate) fn flags(template: &ThemeTemplate, settings: &Settings) -> (BTreeMap<String, FeatureFlag>, Vec<Problem>) {
     let entries = &template.manifest.flags;
     let none = BTreeMap::new();
     let mut reader = Reader::new(&template.folder, "theme.yaml", &none);
@@ -82,7 +82,7 @@ pub(crate) fn flags(template: &ThemeTemplate, settings: &Settings) -> (BTreeMap<
         let description = entry.value.description.value.clone();
         flags.insert(
             name.clone(),
-            Flag {
+            FeatureFlag {
                 description,
                 default,
                 enabled,
@@ -117,7 +117,7 @@ fn kind_of(entry: &VariableEntry) -> VariableType {
     }
 }
 
-/// The default of a variable with the variables it names put in; `path` are those that led here.
+/// The default of a variable with its references substituted; `path` are the variables that refer to it.
 fn default_text(
     name: &str,
     entries: &BTreeMap<String, serde_saphyr::Spanned<VariableEntry>>,
@@ -137,17 +137,19 @@ fn default_text(
         DefaultValue::Boolean(value) => Ok(value.to_string()),
         DefaultValue::Number(value) => Ok(value.to_string()),
         DefaultValue::Float(value) => Ok(value.to_string()),
-        DefaultValue::List(_) if path.len() > 1 => Err(format!("`{name}` is a list and fits into no text")),
+        DefaultValue::List(_) if path.len() > 1 => {
+            Err(format!("`{name}` is a list and cannot be substituted in a text"))
+        }
         DefaultValue::List(_) => Ok(String::new()),
     };
     path.pop();
     text
 }
 
-/// What stands for a bad default while the rest is checked. It never leaves: the theme is refused.
-fn stand_in(kind: VariableType) -> Value {
+/// Placeholder for an invalid default while the rest is checked; the theme is refused afterwards.
+fn placeholder(kind: VariableType) -> Value {
     match kind {
-        // Two characters: enough for every name.
+        // Two characters are enough for every name.
         VariableType::Text => Value::Text("??".to_owned()),
         VariableType::Color => Value::Color(Color::from_rgb(0)),
         VariableType::Boolean => Value::Boolean(false),

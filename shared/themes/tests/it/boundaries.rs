@@ -1,4 +1,4 @@
-//! Every boundary of every rule set that ships, one raw unit and one rank to each side.
+//! Every boundary of every built-in rule set, one raw unit and one rank to each side.
 
 use arrakis_domain::{Balance, Rank, RuleSetId, Standing, Theme, TierId};
 use arrakis_themes::Registry;
@@ -30,7 +30,7 @@ fn sietch_by_balance() {
         "sietch",
         "balance",
         &[
-            // Ranks go before balances, whatever is held.
+            // Rank rules are before balance rules, whatever the holding.
             (1, "0", "naib"),
             (7, "0", "naib"),
             (7, "1111", "naib"),
@@ -96,7 +96,7 @@ fn sietch_by_rank() {
             (1000, "0", "ichwan"),
             (1001, "0", "hajra"),
             (u32::MAX, "0", "hajra"),
-            // A balance alone is worth nothing here.
+            // A balance without a rank gives no tier in this rule set.
             (0, "100000", ""),
             (0, "0", ""),
         ],
@@ -122,7 +122,7 @@ fn basic_by_rank() {
     );
 }
 
-/// A better rank or a larger balance never gives a lower tier, in any rule set that ships.
+/// A better rank or a larger balance never results in a lower tier, in any built-in rule set.
 #[test]
 fn tiers_are_monotone() {
     let registry = Registry::load(None).unwrap();
@@ -135,7 +135,7 @@ fn tiers_are_monotone() {
         };
         Standing::new(Rank::new(rank), balance)
     };
-    // The worst rank is none at all.
+    // No rank is worse than every rank.
     let place = |rank: u32| if rank == 0 { u32::MAX } else { rank };
     proptest!(|(ranks in (0_u32..1_100, 0_u32..1_100), tokens in (0_u64..1_300, 0_u64..1_300), unit in any::<bool>())| {
         let (better, worse) = if place(ranks.0) <= place(ranks.1) { ranks } else { (ranks.1, ranks.0) };

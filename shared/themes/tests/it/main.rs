@@ -1,4 +1,4 @@
-//! Themes as operators and services meet them.
+//! Themes as operators and services use them.
 #![allow(clippy::unwrap_used, reason = "the helpers of a test fail it by panicking")]
 
 mod boundaries;

@@ -22,7 +22,7 @@ fn write_theme(directory: &Path, id: &str, folder: &ThemeFolder) {
 }
 
 #[test]
-fn a_folder_more_is_a_theme_more() {
+fn operators_folder_adds_a_theme() {
     let directory = tempfile::tempdir().unwrap();
     let mut folder = embedded("basic");
     folder.files.remove("server.yaml");
@@ -41,7 +41,7 @@ fn a_folder_more_is_a_theme_more() {
 }
 
 #[test]
-fn a_bad_theme_is_refused_with_its_path() {
+fn invalid_theme_is_refused_with_its_path() {
     let directory = tempfile::tempdir().unwrap();
     let mut folder = embedded("basic");
     folder.files.get_mut("tiers.yaml").unwrap().push_str("extra: 1\n");
@@ -55,18 +55,18 @@ fn a_bad_theme_is_refused_with_its_path() {
 }
 
 #[test]
-fn themes_that_ship_are_not_replaced_in_silence() {
+fn built_in_theme_cannot_be_replaced() {
     let directory = tempfile::tempdir().unwrap();
     write_theme(directory.path(), "sietch", &embedded("basic"));
     let error = Registry::load(Some(directory.path())).unwrap_err().to_string();
     assert!(
-        error.contains("a theme `sietch` is there already; rename this folder"),
+        error.contains("there is another theme `sietch`; rename this folder"),
         "{error}"
     );
 }
 
 #[test]
-fn a_directory_that_is_not_there_is_named() {
+fn missing_directory_is_reported() {
     let error = Registry::load(Some(Path::new("/nowhere/themes"))).unwrap_err();
     assert!(matches!(error, RegistryError::Folder(_)));
     assert!(
@@ -78,7 +78,7 @@ fn a_directory_that_is_not_there_is_named() {
 }
 
 #[test]
-fn a_file_that_is_not_text_is_named() {
+fn file_that_is_not_utf8_is_reported() {
     let directory = tempfile::tempdir().unwrap();
     write_theme(directory.path(), "market", &embedded("basic"));
     fs::write(directory.path().join("market/roles.yaml"), [0xff, 0xfe, 0x00]).unwrap();
@@ -90,7 +90,7 @@ fn a_file_that_is_not_text_is_named() {
 }
 
 #[test]
-fn an_unknown_theme_gets_the_nearest_name() {
+fn unknown_theme_is_refused_with_a_suggestion() {
     let registry = Registry::load(None).unwrap();
     let error = registry.theme("seitch").unwrap_err().to_string();
     assert_eq!(error, "there is no theme `seitch`; did you mean `sietch`?");

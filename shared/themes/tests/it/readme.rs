@@ -1,14 +1,14 @@
-//! The READMEs of themes say what the themes say.
+//! The README of each theme contains the theme's generated reference.
 
 use std::path::Path;
 
 use arrakis_themes::{Registry, reference};
 
-/// Written anew below this line by `UPDATE_THEME_README=1 cargo test -p arrakis-themes`.
+/// `UPDATE_THEME_README=1 cargo test -p arrakis-themes` replaces the text below this line.
 const MARK: &str = "<!-- From here on made by `UPDATE_THEME_README=1 cargo test -p arrakis-themes`; change the theme's files instead. -->";
 
 #[test]
-fn each_readme_is_that_of_its_theme() {
+fn each_readme_has_the_reference_of_its_theme() {
     for theme in Registry::load(None).unwrap().all() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join(theme.id.as_str())

@@ -1,4 +1,4 @@
-//! Every way in which a theme is refused, with the message that its author reads.
+//! Invalid themes: each kind of problem with the message that the theme's author reads.
 
 use arrakis_themes::{Registry, Settings, ThemeFolder, ThemeTemplate};
 
@@ -9,16 +9,16 @@ fn sietch() -> ThemeFolder {
         .unwrap()
 }
 
-/// What is said when `from` in a file of `sietch` becomes `to`.
+/// The problems after replacing `from` by `to` in a file of `sietch`.
 fn refusal(file: &str, from: &str, to: &str) -> String {
     let mut folder = sietch();
     let text = folder.files.get_mut(file).unwrap();
     assert!(text.contains(from), "{file} has no {from:?} to change");
     *text = text.replacen(from, to, 1);
-    told(folder)
+    problems_of(folder)
 }
 
-fn told(folder: ThemeFolder) -> String {
+fn problems_of(folder: ThemeFolder) -> String {
     match ThemeTemplate::parse(folder).and_then(|template| template.resolve(&Settings::default())) {
         Ok(_) => panic!("the theme was accepted"),
         Err(problems) => problems.to_string(),
@@ -62,7 +62,7 @@ refused! {
     a_channel_name_is_not_as_discord_writes_it: "channels.yaml", "      - id: spice\n" => "      - id: spice\n        name: The Spice  Market\n";
     a_setting_of_another_kind: "channels.yaml", "slow_mode: 300" => "bitrate: 64000";
 
-    // What does not hang together.
+    // Inconsistencies.
     a_tier_is_there_twice: "tiers.yaml", "id: usul" => "id: fedaykin";
     a_rule_asks_for_nothing: "tiers.yaml", "{ balance: { ranks: 1-7 }" => "{ balance: { }";
     ranks_overlap: "tiers.yaml", "{ balance: { ranks: 8-69 }" => "{ balance: { ranks: 7-69 }";
@@ -91,11 +91,11 @@ fn files_that_are_missing_or_misnamed() {
     let mut folder = sietch();
     let text = folder.files.remove("badges.yaml").unwrap();
     folder.files.insert("badge.yaml".into(), text);
-    insta::assert_snapshot!(told(folder));
+    insta::assert_snapshot!(problems_of(folder));
 }
 
 #[test]
-fn every_mistake_is_told_at_once() {
+fn all_problems_are_reported_together() {
     let mut folder = sietch();
     for (file, from, to) in [
         ("tiers.yaml", "minimum: 6.9", "minimum: \"6,9\""),
@@ -106,7 +106,7 @@ fn every_mistake_is_told_at_once() {
         let text = folder.files.get_mut(file).unwrap();
         *text = text.replacen(from, to, 1);
     }
-    insta::assert_snapshot!(told(folder));
+    insta::assert_snapshot!(problems_of(folder));
 }
 
 #[test]
@@ -116,5 +116,5 @@ fn settings_that_do_not_fit() {
         .with_variable("color_niab", "#000000")
         .with_variable("color_usul", "purple")
         .with_flag("enable_voise", true);
-    insta::assert_snapshot!(registry.customised("sietch", &settings).unwrap_err().to_string());
+    insta::assert_snapshot!(registry.with_settings("sietch", &settings).unwrap_err().to_string());
 }

@@ -1,4 +1,4 @@
-//! The themes that ship are what they are said to be, entry by entry.
+//! The built-in themes, entry by entry.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -68,8 +68,8 @@ fn the_roles_of_sietch() {
     );
 }
 
-/// An audience as the specification writes it: `X+` for a tier and every one above.
-fn told(theme: &Theme, audience: &Audience) -> String {
+/// An audience in the specification's notation: `X+` for a tier and all tiers above it.
+fn notation(theme: &Theme, audience: &Audience) -> String {
     if audience.everyone {
         return "everyone".to_owned();
     }
@@ -101,9 +101,11 @@ fn matrix(theme: &Theme) -> String {
                 other => format!("{other:?}"),
             };
             let access = match &channel.access {
-                Access::Text { read, write } => format!("read {} | write {}", told(theme, read), told(theme, write)),
+                Access::Text { read, write } => {
+                    format!("read {} | write {}", notation(theme, read), notation(theme, write))
+                }
                 Access::Voice { see, join, speak } => {
-                    let [see, join, speak] = [see, join, speak].map(|audience| told(theme, audience));
+                    let [see, join, speak] = [see, join, speak].map(|audience| notation(theme, audience));
                     format!("see {see} | join {join} | speak {speak}")
                 }
             };
@@ -147,7 +149,7 @@ fn the_small_server_of_basic() {
 }
 
 #[test]
-fn basic_has_none_of_dunes_words() {
+fn basic_uses_no_names_from_dune() {
     let words = [
         "naib", "fedaykin", "sietch", "spice", "fremen", "shai", "taqwa", "dune", "water",
     ];
@@ -283,7 +285,7 @@ fn special_roles_of_sietch() {
 }
 
 #[test]
-fn plans_allow_themes() {
+fn plan_includes_its_themes() {
     let registry = Registry::load(None).unwrap();
     let allowed = |plan| {
         registry
@@ -303,7 +305,7 @@ fn variables_and_flags_change_a_theme() {
         .with_variable("community_name", "Sietch Tabr")
         .with_flag("enable_voice", false)
         .with_flag("enable_badge_channels", false);
-    let own = registry.customised("sietch", &settings).unwrap();
+    let own = registry.with_settings("sietch", &settings).unwrap();
     assert_eq!(own.color_of(TierId::new("naib").ok().as_ref()).rgb(), 0x01_02_03);
     assert_eq!(own.roles[0].color.rgb(), 0x01_02_03);
     assert_eq!(own.settings.name.as_deref(), Some("Sietch Tabr"));

@@ -1,11 +1,11 @@
-//! Sietch 3.0.0 against its specification, row by row: not what its files say, but what members come to be able to do.
+//! Sietch 3.0.0 against its specification, row by row, by the permissions that members have as a result.
 
 use std::collections::BTreeSet;
 
 use arrakis_domain::{Access, Channel, ChannelKind, Permission, Permissions, Role, Theme};
 use arrakis_themes::Registry;
 
-/// Role, colour, shown apart, position.
+/// Role, colour, displayed separately, position.
 const ROLES: [(&str, &str, bool, u16); 15] = [
     ("Naib", "#FFD700", true, 100),
     ("Shai-Hulud", "#FFD700", false, 99),
@@ -122,7 +122,7 @@ fn version_counts_and_variables() {
 }
 
 #[test]
-fn roles_are_those_of_the_table() {
+fn roles_equal_the_table() {
     let sietch = sietch();
     let found: Vec<(&str, String, bool, u16)> = sietch
         .roles
@@ -145,7 +145,7 @@ fn roles_are_those_of_the_table() {
 }
 
 #[test]
-fn channels_are_those_of_the_table() {
+fn channels_equal_the_table() {
     let sietch = sietch();
     let found: Vec<(&str, &str, String)> = sietch
         .categories
@@ -184,8 +184,8 @@ fn kind(channel: &Channel) -> String {
     }
 }
 
-/// Whether a member who has this one role is meant.
-fn meant(audience: &str, role: Option<&str>) -> bool {
+/// Whether the audience includes a member with this one role.
+fn includes(audience: &str, role: Option<&str>) -> bool {
     let named = |part: &str| match part.strip_suffix('+') {
         Some(tier) => {
             let height = TIERS.iter().position(|one| *one == tier).unwrap();
@@ -196,7 +196,7 @@ fn meant(audience: &str, role: Option<&str>) -> bool {
     audience == "everyone" || audience.split(" & ").any(named)
 }
 
-/// What a member who has this one role may do in a channel, by Discord's rules; @everyone may do all of it elsewhere.
+/// Permissions in a channel of a member with this one role, by Discord's rules; @everyone has all of them on the server.
 fn permissions_in(channel: &Channel, role: Option<&Role>) -> Permissions {
     if role.is_some_and(|role| role.permissions.contains(Permission::Administrator)) {
         return Permissions::ALL;
@@ -216,44 +216,44 @@ fn permissions_in(channel: &Channel, role: Option<&Role>) -> Permissions {
 }
 
 #[test]
-fn members_may_do_what_the_matrix_says() {
+fn members_have_the_permissions_of_the_matrix() {
     let sietch = sietch();
     let channels = sietch.categories.iter().flat_map(|category| &category.channels);
     for (channel, (_, name, _, read, write)) in channels.zip(CHANNELS) {
         let (join, speak) = write.split_once(", ").unwrap_or((write, write));
         for role in sietch.roles.iter().map(Some).chain([None]) {
             let role_name = role.map(|role| role.name.as_str());
-            // Who does more may do less, and administrators everything.
+            // A higher level includes the lower ones, and administrators have every permission.
             let all = role_name == Some("Naib");
-            let writes = all || meant(speak, role_name);
-            let joins = writes || meant(join, role_name);
-            let reads = joins || meant(read, role_name);
+            let writes = all || includes(speak, role_name);
+            let joins = writes || includes(join, role_name);
+            let reads = joins || includes(read, role_name);
             let may = permissions_in(channel, role);
-            let told = format!("{name}: {}", role_name.unwrap_or("everyone"));
-            assert_eq!(may.contains(Permission::ViewChannel), reads, "{told} sees");
+            let member = format!("{name}: {}", role_name.unwrap_or("everyone"));
+            assert_eq!(may.contains(Permission::ViewChannel), reads, "{member} sees");
             match channel.access {
                 Access::Text { .. } => {
-                    assert_eq!(may.contains(Permission::ReadMessageHistory), reads, "{told} reads");
+                    assert_eq!(may.contains(Permission::ReadMessageHistory), reads, "{member} reads");
                     for right in [
                         Permission::SendMessages,
                         Permission::SendMessagesInThreads,
                         Permission::CreatePublicThreads,
                     ] {
-                        assert_eq!(may.contains(right), writes, "{told} {right}");
+                        assert_eq!(may.contains(right), writes, "{member} {right}");
                     }
                 }
                 Access::Voice { .. } => {
-                    assert_eq!(may.contains(Permission::Connect), joins, "{told} joins");
-                    assert_eq!(may.contains(Permission::Speak), writes, "{told} speaks");
+                    assert_eq!(may.contains(Permission::Connect), joins, "{member} joins");
+                    assert_eq!(may.contains(Permission::Speak), writes, "{member} speaks");
                 }
             }
         }
     }
 }
 
-/// A channel that somebody adds by hand starts with what its category has.
+/// A channel that is added by hand gets its category's overwrites.
 #[test]
-fn categories_show_themselves_to_those_who_see_what_is_in_them() {
+fn category_is_visible_to_those_who_see_one_of_its_channels() {
     let sietch = sietch();
     for category in &sietch.categories {
         let overwrites = category.overwrites();

@@ -46,7 +46,7 @@ pub(crate) struct World {
 impl World {
     /// A Redis and an upstream that answers as `script` says.
     pub(crate) async fn new(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
-        arrakis_runtime::install_crypto();
+        arrakis_runtime::install_crypto_provider();
         Self {
             redis: RedisServer::start().await,
             upstream: Upstream::start(script).await,

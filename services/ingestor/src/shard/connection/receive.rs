@@ -1,4 +1,4 @@
-//! What the frames of a gateway connection mean.
+//! Processing of the frames of a gateway connection.
 
 use std::time::Duration;
 
@@ -9,85 +9,85 @@ use tokio::time::Instant;
 use twilight_gateway::CloseFrame;
 use twilight_gateway::error::{ReceiveMessageError, ReceiveMessageErrorType};
 
-use super::{Connection, Ended, Heard, Receipt, Why};
+use super::{Connection, ConnectionEnd, ConnectionLoss, GatewayInput, ReceivedAt};
 use crate::clock::now_ms;
-use crate::frame::{Context, Frame, FrameError, Hello, Ready, label};
-use crate::session::{Session, Step};
-use crate::shard::close::{After, after};
-use crate::shard::keeper::Keeper;
-use crate::status::State;
+use crate::frame::{Frame, FrameError, Hello, LabelContext, Ready, label};
+use crate::session::{SequenceStep, Session};
+use crate::shard::close_code::{CloseAction, close_action};
+use crate::shard::lease::ShardLease;
+use crate::status::ShardPhase;
 
-/// How long the gateway may be silent while it replays.
-const REPLAY_WITHIN: Duration = Duration::from_secs(30);
-/// How often the same frame is asked for again before it is given up.
-const UNREADABLE_TRIES: u32 = 2;
+/// Longest time between two frames of a replay.
+const REPLAY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Number of RESUMEs to receive an unreadable frame again before it is given up.
+const MAX_UNREADABLE_RETRIES: u32 = 2;
 
 impl Connection<'_> {
-    /// Handles what the gateway said, when there is room for it.
-    pub(super) fn received(&mut self, heard: Heard, keeper: &Keeper) -> Option<Ended> {
-        match heard {
-            Heard::Text(text) => self.frame(&text, Receipt::now(), keeper),
-            Heard::Misread(text) => self.misread(&text, keeper),
-            Heard::Closed(frame) => Some(self.closed(frame.as_ref())),
-            Heard::Failed(error) => Some(self.failed(&error)),
-            Heard::Gone => Some(self.lost("dropped", "the connection broke off")),
+    /// Processes input from the gateway. The pipeline must have room.
+    pub(super) fn received(&mut self, input: GatewayInput, lease: &ShardLease) -> Option<ConnectionEnd> {
+        match input {
+            GatewayInput::Frame(text) => self.frame(&text, ReceivedAt::now(), lease),
+            GatewayInput::UnparsedFrame(text) => self.unparsed_frame(&text, lease),
+            GatewayInput::Closed(frame) => Some(self.closed(frame.as_ref())),
+            GatewayInput::Failed(error) => Some(self.failed(&error)),
+            GatewayInput::Broken => Some(self.lost("dropped", "connection closed without a close frame")),
         }
     }
 
-    /// A frame that twilight has not worked in. A dispatch does without: READY without a resume address is one. After others
-    /// the connection is of no use, since twilight neither identifies nor beats the heart.
-    fn misread(&mut self, text: &Bytes, keeper: &Keeper) -> Option<Ended> {
+    /// Processes a frame that twilight cannot parse. For a dispatch, such as READY without a resume URL, that has no effect. Other frames
+    /// end the connection: twilight then neither identifies nor sends heartbeats.
+    fn unparsed_frame(&mut self, text: &Bytes, lease: &ShardLease) -> Option<ConnectionEnd> {
         let frame = match Frame::read(text) {
             Ok(frame) => frame,
             Err(error) => return self.unreadable(&error),
         };
         match frame.op {
-            0 | 7 | 9 => self.frame(text, Receipt::now(), keeper),
+            0 | 7 | 9 => self.frame(text, ReceivedAt::now(), lease),
             10 => {
-                let error = frame.payload::<Hello>().err().unwrap_or(FrameError::Misread(10));
+                let error = frame.payload::<Hello>().err().unwrap_or(FrameError::Unparsed(10));
                 self.unreadable(&error)
             }
-            op => self.unreadable(&FrameError::Misread(op)),
+            op => self.unreadable(&FrameError::Unparsed(op)),
         }
     }
 
-    pub(super) fn frame(&mut self, text: &Bytes, receipt: Receipt, keeper: &Keeper) -> Option<Ended> {
+    pub(super) fn frame(&mut self, text: &Bytes, received_at: ReceivedAt, lease: &ShardLease) -> Option<ConnectionEnd> {
         let frame = match Frame::read(text) {
             Ok(frame) => frame,
             Err(error) => return self.unreadable(&error),
         };
         match frame.op {
             0 => {
-                self.deadline = self.deadline.map(|_| Instant::now() + REPLAY_WITHIN);
-                match self.dispatch(text, &frame, receipt, keeper) {
+                self.deadline = self.deadline.map(|_| Instant::now() + REPLAY_TIMEOUT);
+                match self.dispatch(text, &frame, received_at, lease) {
                     Ok(()) => None,
                     Err(error) => self.unreadable(&error),
                 }
             }
-            7 => Some(self.lost("reconnect", "Discord asks to reconnect (op 7)")),
+            7 => Some(self.lost("reconnect", "Discord requested a reconnect (op 7)")),
             9 => {
                 let resumable = frame.payload::<bool>();
                 let detail = match &resumable {
                     Ok(resumable) => format!("invalid session (op 9, resumable: {resumable})"),
-                    // Resuming is free, and ends by itself if it fails each time.
-                    Err(error) => format!("invalid session (op 9); taken for resumable, since {error}"),
+                    // RESUME costs nothing, and its failures are limited.
+                    Err(error) => format!("invalid session (op 9), treated as resumable: {error}"),
                 };
-                let mut why = Why::new("invalid_session", detail);
-                why.session_is_gone = matches!(resumable, Ok(false)).then_some("invalid_session");
-                Some(Ended::Lost(why))
+                let mut loss = ConnectionLoss::new("invalid_session", detail);
+                loss.session_lost = matches!(resumable, Ok(false)).then_some("invalid_session");
+                Some(ConnectionEnd::Lost(loss))
             }
             10 => {
-                self.said_hello = true;
+                self.hello_received = true;
                 if !self.on_resume_host {
-                    self.holding.shared.identify.address_works();
+                    self.period.shared.identify.gateway_is_reachable();
                 }
                 if let Ok(hello) = frame.payload::<Hello>() {
-                    self.beat.hello(hello.heartbeat_interval);
+                    self.heartbeat.hello(hello.heartbeat_interval);
                 }
-                // A new session may have to wait long for its turn; a zombie is then noticed by its heartbeat.
+                // A new session may wait long for an identify slot. Missing heartbeat acknowledgements end a dead connection meanwhile.
                 self.deadline = self
                     .resuming
-                    .then(|| Instant::now() + self.holding.shared.limits.resume_answer);
+                    .then(|| Instant::now() + self.period.shared.limits.resume_answer);
                 None
             }
             _ => None,
@@ -98,182 +98,185 @@ impl Connection<'_> {
         &mut self,
         text: &Bytes,
         frame: &Frame<'_>,
-        receipt: Receipt,
-        keeper: &Keeper,
+        received_at: ReceivedAt,
+        lease: &ShardLease,
     ) -> Result<(), FrameError> {
         let event = frame.t.as_deref().ok_or(FrameError::Missing("t"))?;
         let seq = frame.s.ok_or(FrameError::Missing("s"))?;
         match event {
-            "READY" => return self.ready(frame, seq, keeper),
+            "READY" => return self.ready(frame, seq, lease),
             "RESUMED" => {
                 self.resumed(seq);
                 return Ok(());
             }
             _ => {}
         }
-        if self.holding.session.is_none() {
-            return Err(FrameError::Missing("session before it"));
+        if self.period.session.is_none() {
+            return Err(FrameError::NoSession);
         }
-        if !self.follows(seq)? {
-            self.holding.shared.metrics.repeated();
+        if !self.is_new(seq)? {
+            self.period.shared.metrics.repeated();
             return Ok(());
         }
-        let holding = &mut *self.holding;
-        if !holding.shared.events.allows(event) {
-            holding.shared.metrics.skipped();
-            holding.tracker.received(seq, None);
+        let period = &mut *self.period;
+        if !period.shared.events.allows(event) {
+            period.shared.metrics.skipped();
+            period.tracker.received(seq, None);
             return Ok(());
         }
-        let Some(session) = &holding.session else {
-            return Err(FrameError::Missing("session before it"));
+        let Some(session) = &period.session else {
+            return Err(FrameError::NoSession);
         };
-        let context = Context {
-            shard: holding.status.id,
-            shards: holding.shared.shards,
+        let context = LabelContext {
+            shard: period.status.id,
+            shards: period.shared.shards,
             session: &session.id,
             session_since_ms: session.since_ms,
-            received_us: receipt.us,
-            clock_offset_ms: holding.shared.clock.ms(),
+            received_us: received_at.us,
+            clock_offset_ms: period.shared.clock.ms(),
         };
         let mut message = label(text, frame, context)?;
-        message.received = Some(receipt.at);
+        message.received = Some(received_at.instant);
         fail_point::hit_now("ingestor.received", &[event]);
-        // There is room: it was asked for before this frame was read.
-        let number = holding.sender.send(message).map_err(|_| FrameError::NoRoom)?;
-        holding.shared.metrics.forwarded(event);
-        holding.tracker.received(seq, Some(number));
+        // The caller has checked that there is room.
+        let number = period.sender.send(message).map_err(|_| FrameError::NoRoom)?;
+        period.shared.metrics.forwarded(event);
+        period.tracker.received(seq, Some(number));
         Ok(())
     }
 
-    /// Whether a dispatch with this sequence number is new; `false` when it is known already. Discord counts by one: numbers that
-    /// are left out are counted as a gap. The number of one event is not another's, since the event's id is made from it, so one
-    /// that goes back, or is none, is an error.
-    fn follows(&mut self, seq: u64) -> Result<bool, FrameError> {
-        let holding = &mut *self.holding;
-        match holding.tracker.step(seq) {
-            Step::Next => Ok(true),
-            Step::Jump(missing) => {
-                holding.jumped(seq, missing);
+    /// Whether a dispatch with this sequence number is new; `false` when it was received before. Discord counts by one: missing numbers
+    /// count as a gap. An event's id is derived from its number, so a number that goes back or is out of range is an error.
+    fn is_new(&mut self, seq: u64) -> Result<bool, FrameError> {
+        let period = &mut *self.period;
+        match period.tracker.step(seq) {
+            SequenceStep::Next => Ok(true),
+            SequenceStep::Jump(missing) => {
+                period.sequence_numbers_missing(seq, missing);
                 Ok(true)
             }
-            Step::Same => Ok(false),
-            // A replay may repeat what is already on its way or confirmed.
-            Step::Back if self.resuming => Ok(false),
-            Step::Back | Step::Impossible => Err(FrameError::Sequence {
-                last: holding.tracker.last(),
+            SequenceStep::Same => Ok(false),
+            // A replay may repeat dispatches that are published or confirmed.
+            SequenceStep::Back if self.resuming => Ok(false),
+            SequenceStep::Back | SequenceStep::OutOfRange => Err(FrameError::Sequence {
+                last: period.tracker.last(),
                 seq,
             }),
         }
     }
 
-    fn ready(&mut self, frame: &Frame<'_>, seq: u64, keeper: &Keeper) -> Result<(), FrameError> {
+    fn ready(&mut self, frame: &Frame<'_>, seq: u64, lease: &ShardLease) -> Result<(), FrameError> {
         let ready: Ready = frame.payload()?;
-        let since_ms = now_ms() + self.holding.shared.clock.ms();
-        let (session, left_out) = Session::begin(ready, since_ms)?;
-        if let Some(why) = left_out {
+        let since_ms = now_ms() + self.period.shared.clock.ms();
+        let (session, invalid_url) = Session::begin(ready, since_ms)?;
+        if let Some(reason) = invalid_url {
             tracing::warn!(
-                shard = self.holding.status.id,
-                why,
-                "the resume address is left out; the first one serves"
+                shard = self.period.status.id,
+                reason,
+                "invalid resume URL; the gateway's own URL is used to resume"
             );
         }
-        tracing::info!(shard = self.holding.status.id, session = session.id, "session begun");
-        let holding = &mut *self.holding;
-        holding.session = Some(session);
-        holding.resume_host_is_dead = false;
-        holding.forget_resume_failures();
-        holding.tracker.begin(1);
-        if holding.tracker.step(seq) == Step::Impossible {
-            holding.sequence_gap(seq, "READY has an impossible sequence number; taken for 1");
+        tracing::info!(shard = self.period.status.id, session = session.id, "session started");
+        let period = &mut *self.period;
+        period.session = Some(session);
+        period.resume_host_failed = false;
+        period.reset_resume_failures();
+        period.tracker.begin(1);
+        if period.tracker.step(seq) == SequenceStep::OutOfRange {
+            period.sequence_gap(seq, "READY has a sequence number out of range; using 1");
         } else {
-            holding.tracker.begin(seq);
+            period.tracker.begin(seq);
         }
-        holding.status.update(|numbers| numbers.identified += 1);
-        self.active();
-        self.holding.save(keeper);
+        period.status.update(|counters| counters.identified += 1);
+        self.set_active();
+        self.period.save(lease);
         Ok(())
     }
 
     fn resumed(&mut self, seq: u64) {
-        tracing::info!(shard = self.holding.status.id, seq, "session resumed");
-        match self.holding.tracker.step(seq) {
-            Step::Next | Step::Same | Step::Back => {}
-            Step::Jump(missing) => self.holding.jumped(seq, missing),
-            Step::Impossible => self
-                .holding
-                .sequence_gap(seq, "RESUMED has an impossible sequence number; ignored"),
+        tracing::info!(shard = self.period.status.id, seq, "session resumed");
+        match self.period.tracker.step(seq) {
+            SequenceStep::Next | SequenceStep::Same | SequenceStep::Back => {}
+            SequenceStep::Jump(missing) => self.period.sequence_numbers_missing(seq, missing),
+            SequenceStep::OutOfRange => self
+                .period
+                .sequence_gap(seq, "RESUMED has a sequence number out of range; ignored"),
         }
-        if self.holding.tracker.step(seq) != Step::Impossible {
-            self.holding.tracker.received(seq, None);
+        if self.period.tracker.step(seq) != SequenceStep::OutOfRange {
+            self.period.tracker.received(seq, None);
         }
-        self.holding.forget_resume_failures();
-        self.holding.shared.metrics.resumed();
-        self.holding.status.update(|numbers| numbers.resumed += 1);
-        self.active();
+        self.period.reset_resume_failures();
+        self.period.shared.metrics.resumed();
+        self.period.status.update(|counters| counters.resumed += 1);
+        self.set_active();
     }
 
-    fn active(&mut self) {
+    fn set_active(&mut self) {
         self.deadline = None;
         self.resuming = false;
-        self.holding.status.set(State::Active);
+        self.period.status.set(ShardPhase::Active);
     }
 
-    fn closed(&self, frame: Option<&CloseFrame<'_>>) -> Ended {
+    fn closed(&self, frame: Option<&CloseFrame<'_>>) -> ConnectionEnd {
         let code = frame.map(|frame| frame.code);
         let detail = match frame {
             Some(frame) => format!("close code {}: {}", frame.code, frame.reason),
-            None => "closed without a code".to_owned(),
+            None => "close frame without a code".to_owned(),
         };
-        match after(code, self.holding.status.id, self.holding.shared.shards) {
-            After::Stop(fatal) => Ended::Fatal(fatal),
-            After::Resume => self.lost("closed", detail),
-            After::NewSession => {
-                let mut why = Why::new("closed", detail);
-                why.session_is_gone = Some("close_code");
-                Ended::Lost(why)
+        match close_action(code, self.period.status.id, self.period.shared.shards) {
+            CloseAction::Stop(fatal) => ConnectionEnd::Fatal(fatal),
+            CloseAction::Resume => self.lost("closed", detail),
+            CloseAction::NewSession => {
+                let mut loss = ConnectionLoss::new("closed", detail);
+                loss.session_lost = Some("close_code");
+                ConnectionEnd::Lost(loss)
             }
         }
     }
 
-    fn failed(&self, error: &ReceiveMessageError) -> Ended {
+    fn failed(&self, error: &ReceiveMessageError) -> ConnectionEnd {
         match error.kind() {
             ReceiveMessageErrorType::Reconnect => {
-                let mut why = Why::new("unreachable", causes(error));
-                why.resume_host_is_dead = self.on_resume_host;
-                why.gateway_is_dead = !self.on_resume_host;
-                Ended::Lost(why)
+                let mut loss = ConnectionLoss::new("unreachable", causes(error));
+                loss.resume_host_failed = self.on_resume_host;
+                loss.gateway_failed = !self.on_resume_host;
+                ConnectionEnd::Lost(loss)
             }
             _ => self.lost("compression", "a frame could not be decompressed"),
         }
     }
 
-    /// A frame that cannot be read is asked for again by resuming before it; one that stays so is given up and counted. If it is
-    /// the sequence numbers that make no sense, the session is given up instead: no event after it could be placed.
-    fn unreadable(&mut self, error: &FrameError) -> Option<Ended> {
-        let holding = &mut *self.holding;
-        holding.shared.metrics.unreadable();
+    /// Handles an unreadable frame. RESUME from the sequence number before it makes the gateway send it again; a frame that stays
+    /// unreadable is given up and counted as a gap. If its sequence number is invalid, the session is given up instead, because the
+    /// numbers of later events would be unreliable.
+    fn unreadable(&mut self, error: &FrameError) -> Option<ConnectionEnd> {
+        let period = &mut *self.period;
+        period.shared.metrics.unreadable();
         let cause = match error {
             FrameError::Sequence { .. } => "sequence",
             _ => "unreadable",
         };
-        let last = holding.tracker.last();
-        let (seq, tries) = holding.unreadable;
-        holding.unreadable = if seq == last { (seq, tries + 1) } else { (last, 1) };
-        let tries = holding.unreadable.1;
-        // Without a session nothing can follow: the pace of connecting and the identify budget bound the trying.
-        if tries <= UNREADABLE_TRIES || holding.session.is_none() {
-            tracing::error!(shard = holding.status.id, %error, after_seq = last, tries, "unreadable frame; asking for it again");
+        let last = period.tracker.last();
+        let attempts = if period.unreadable_after == last {
+            period.unreadable_attempts + 1
+        } else {
+            1
+        };
+        (period.unreadable_after, period.unreadable_attempts) = (last, attempts);
+        // Without a session the frame cannot be skipped. The waits between connections and the session start limit bound the retries.
+        if attempts <= MAX_UNREADABLE_RETRIES || period.session.is_none() {
+            tracing::error!(shard = period.status.id, %error, after_seq = last, attempts, "unreadable frame; resuming to receive it again");
             return Some(self.lost(cause, error.to_string()));
         }
         if cause == "sequence" {
-            tracing::error!(shard = holding.status.id, %error, "the session's sequence numbers make no sense: identifying anew");
-            let mut why = Why::new(cause, error.to_string());
-            why.session_is_gone = Some(cause);
-            return Some(Ended::Lost(why));
+            tracing::error!(shard = period.status.id, %error, "invalid sequence numbers: beginning a new session");
+            let mut loss = ConnectionLoss::new(cause, error.to_string());
+            loss.session_lost = Some(cause);
+            return Some(ConnectionEnd::Lost(loss));
         }
-        tracing::error!(shard = holding.status.id, %error, after_seq = last, "unreadable frame given up");
-        holding.shared.metrics.gap("unreadable_frame");
-        holding.status.update(|numbers| numbers.gaps += 1);
+        tracing::error!(shard = period.status.id, %error, after_seq = last, "unreadable frame skipped");
+        period.shared.metrics.gap("unreadable_frame");
+        period.status.update(|counters| counters.gaps += 1);
         None
     }
 }

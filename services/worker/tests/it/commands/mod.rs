@@ -9,7 +9,7 @@ mod profile;
 mod stats;
 mod threshold;
 
-use arrakis_broker::{Link, Publisher, Settings};
+use arrakis_broker::{BrokerConnection, BrokerSettings, Publisher};
 use arrakis_cache::{Cache, CacheOptions};
 use arrakis_config::Secret;
 use arrakis_db::{CommunityId, Database, GuildId, NewCommunity, TenantTx, TokenProfile, TokenProfileId, UserId};
@@ -228,7 +228,10 @@ fn services(database: Database) -> Services {
         database,
         cache: Cache::new(&Secret::new(format!("redis://{NOWHERE}")), CacheOptions::default()).unwrap(),
         discord: Discord::new(&discord).unwrap(),
-        publisher: Publisher::new(Link::open(&Settings::new(format!("amqp://{NOWHERE}")), "unused")),
+        publisher: Publisher::new(BrokerConnection::open(
+            &BrokerSettings::new(format!("amqp://{NOWHERE}")),
+            "unused",
+        )),
         themes: Registry::load(None).unwrap(),
         metrics: WorkerMetrics::new(&Metrics::new()),
         command_limit: std::time::Duration::from_secs(2),

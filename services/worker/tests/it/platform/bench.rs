@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use arrakis_broker::{ConsumeOptions, Failures, Stop, consume};
+use arrakis_broker::{ConsumeOptions, RetryPublisher, StopTokens, consume};
 use arrakis_cache::{Cache, CacheOptions};
 use arrakis_config::Secret;
 use arrakis_contracts::names;
@@ -165,7 +165,7 @@ fn form(name: &str) -> InteractionResponseData {
 
 /// The consumer. Dropping it stops it.
 pub struct Bench {
-    stop: Stop,
+    stop: StopTokens,
     metrics: Metrics,
 }
 
@@ -217,11 +217,11 @@ impl Platform {
             queue: names::INTERACTIONS.to_owned(),
             prefetch,
             limit: Some(Duration::from_secs(60)),
-            failures: Failures::new(self.publisher.clone()),
+            retries: RetryPublisher::new(self.publisher.clone()),
             topology: None,
-            events: services.metrics.consumer_events(),
+            observer: services.metrics.consumer_events(),
         };
-        let (link, stop) = (self.link.clone(), Stop::default());
+        let (link, stop) = (self.link.clone(), StopTokens::default());
         let stopping = stop.clone();
         tokio::spawn(async move { consume(&link, options, Interactions::new(services, commands), &stopping).await });
         Bench { stop, metrics }

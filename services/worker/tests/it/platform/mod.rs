@@ -8,7 +8,7 @@ mod worker;
 
 use std::net::SocketAddr;
 
-use arrakis_broker::{Link, Message, Outcome, Publisher, Settings, Topology};
+use arrakis_broker::{BrokerConnection, BrokerSettings, Message, PublishOutcome, Publisher, Topology};
 use arrakis_config::{Reader, Secret, Service, Source};
 use arrakis_contracts::labels::Headers;
 use arrakis_contracts::{EventId, Labels, names};
@@ -38,7 +38,7 @@ pub struct Platform {
     pub vhost: TestVhost,
     pub redis: TestRedis,
     pub publisher: Publisher,
-    pub link: Link,
+    pub link: BrokerConnection,
     pub emulator: Emulator,
     pub proxy: SocketAddr,
     test_database: TestDatabase,
@@ -64,7 +64,7 @@ impl Platform {
 
     /// The same with another emulator and other figures of the proxy.
     pub async fn tuned(options: Options, tune: impl FnOnce(&mut proxy::Tuning)) -> Self {
-        arrakis_runtime::install_crypto();
+        arrakis_runtime::install_crypto_provider();
         let (test_database, vhost, redis) = (
             TestDatabase::create().await,
             TestVhost::create().await,
@@ -74,9 +74,9 @@ impl Platform {
         let control = Control::new(emulator.addresses());
         let database = test_database.database().await;
         let community = seed::community(&control, &database).await;
-        let link = Link::open(&Settings::new(vhost.url()), "test");
+        let link = BrokerConnection::open(&BrokerSettings::new(vhost.url()), "test");
         let topology = Topology::new(arrakis_broker::Priorities::Classic);
-        topology.declare(&link.live().await.unwrap()).await.unwrap();
+        topology.declare(&link.current().await.unwrap()).await.unwrap();
         let base = emulator.addresses().rest.clone();
         let (proxy, proxy_runtime) = start_proxy(&emulator.token(), &base, &redis, tune).await;
         let courier = Courier::connect(emulator.addresses(), &emulator.token()).await;
@@ -190,7 +190,10 @@ impl Platform {
     pub async fn publish_raw(&self, key: &str, id: &str, kind: &str, headers: Headers, body: Vec<u8>) {
         let mut message = Message::new(names::EVENTS, key, id, kind, body);
         message.headers = headers;
-        assert_eq!(self.publisher.publish(&message).await.unwrap(), Outcome::Confirmed);
+        assert_eq!(
+            self.publisher.publish(&message).await.unwrap(),
+            PublishOutcome::Confirmed
+        );
     }
 
     /// A member runs a command. Returns the interaction's id.
@@ -226,7 +229,7 @@ pub fn labels(event: &str, id: &str, guild: Option<u64>) -> Labels {
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap();
     Labels {
-        event_id: EventId::received(id),
+        event_id: EventId::from_message(id),
         event: event.to_owned(),
         shard: 0,
         shards: 1,
@@ -382,7 +385,7 @@ impl Platform {
     /// Puts a queue of other arguments in the place of ours.
     pub async fn redeclare(&self, queue: &str) {
         use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
-        let channel = self.link.live().await.unwrap().channel().await.unwrap();
+        let channel = self.link.current().await.unwrap().channel().await.unwrap();
         channel
             .queue_delete(queue.into(), QueueDeleteOptions::default())
             .await
@@ -413,7 +416,7 @@ impl Platform {
 
     /// A message of a queue, taken off it.
     pub async fn take(&self, queue: &str) -> Taken {
-        let channel = self.link.live().await.unwrap().channel().await.unwrap();
+        let channel = self.link.current().await.unwrap().channel().await.unwrap();
         let got = eventually(
             || async {
                 let options = lapin::options::BasicGetOptions { no_ack: true };

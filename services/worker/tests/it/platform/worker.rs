@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use arrakis_config::{Reader, Service, Source};
-use arrakis_runtime::{Runtime, Status};
+use arrakis_runtime::{HealthStatus, Runtime};
 use arrakis_test_support::eventually;
 use arrakis_worker::Config;
 use tokio::task::JoinHandle;
@@ -37,9 +37,13 @@ impl Worker {
 
     fn is_ready(&self) -> bool {
         let running = self.task.as_ref().is_some_and(|task| !task.is_finished());
-        assert!(running, "the worker ended: {:?}", self.runtime.health.troubles());
+        assert!(
+            running,
+            "the worker ended: {:?}",
+            self.runtime.health.unhealthy_components()
+        );
         let consumes = self.metric("arrakis_worker_consuming{queue=\"arrakis.interactions\"}") == Some(1.0);
-        consumes && self.runtime.health.status() != Status::Down
+        consumes && self.runtime.health.status() != HealthStatus::Down
     }
 
     /// A metric's value, by its line in the exposition.
