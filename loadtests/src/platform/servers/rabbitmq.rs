@@ -183,12 +183,12 @@ impl RabbitServer {
 
     /// Sends SIGSTOP: connections stay open and get no response.
     pub fn suspend(&self) {
-        self.server.hang();
+        self.server.suspend();
     }
 
     /// Sends SIGCONT.
     pub fn resume(&self) {
-        self.server.go_on();
+        self.server.resume();
     }
 
     /// Output of the process.

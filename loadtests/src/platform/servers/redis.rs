@@ -83,12 +83,12 @@ impl RedisServer {
 
     /// Sends SIGSTOP: connections stay open and get no response.
     pub fn suspend(&self) {
-        self.process.hang();
+        self.process.suspend();
     }
 
     /// Sends SIGCONT.
     pub fn resume(&self) {
-        self.process.go_on();
+        self.process.resume();
     }
 
     /// Runs an endless script; other clients get BUSY. [`RedisServer::restore`] ends it.
