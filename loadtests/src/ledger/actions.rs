@@ -1,4 +1,4 @@
-//! What members did, noted the moment the emulator has taken it.
+//! Members' actions, recorded when the emulator has accepted them.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -6,35 +6,35 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// One thing that a member did.
+/// An action of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Deed {
-    /// Joined a server.
+pub enum MemberAction {
+    /// A user joined a server.
     Join {
-        /// The server.
+        /// Server.
         guild: u64,
-        /// Who.
+        /// User.
         user: u64,
     },
-    /// Left a server for good.
+    /// A member left a server for good.
     Leave {
-        /// The server.
+        /// Server.
         guild: u64,
-        /// Who.
+        /// User.
         user: u64,
     },
-    /// Ran a command.
+    /// A member ran a command.
     Command {
-        /// The interaction.
+        /// Id of the interaction.
         id: u64,
-        /// Where.
+        /// Server.
         guild: u64,
-        /// Who.
+        /// User.
         user: u64,
     },
 }
 
-impl fmt::Display for Deed {
+impl fmt::Display for MemberAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Join { user, .. } => write!(f, "join of {user}"),
@@ -44,43 +44,43 @@ impl fmt::Display for Deed {
     }
 }
 
-/// The list of deeds. Cloning shares it.
+/// The list of actions. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Sent(Arc<Mutex<Vec<Deed>>>);
+pub struct ActionLog(Arc<Mutex<Vec<MemberAction>>>);
 
-impl Sent {
-    /// Notes a deed.
-    pub fn note(&self, deed: Deed) {
-        self.0.lock().push(deed);
+impl ActionLog {
+    /// Records an action.
+    pub fn record(&self, action: MemberAction) {
+        self.0.lock().push(action);
     }
 
-    /// All of them, in order.
-    pub fn all(&self) -> Vec<Deed> {
+    /// All actions, in their order.
+    pub fn all(&self) -> Vec<MemberAction> {
         self.0.lock().clone()
     }
 
-    /// How many.
+    /// Number of actions.
     pub fn len(&self) -> usize {
         self.0.lock().len()
     }
 
-    /// Whether nothing was done yet.
+    /// Whether there are no actions yet.
     pub fn is_empty(&self) -> bool {
         self.0.lock().is_empty()
     }
 
-    /// How many would leave a second trace if they were handled twice.
+    /// Number of actions that would leave a second trace if they were handled twice.
     pub(super) fn can_double(&self) -> usize {
-        let joins = |deed: &&Deed| matches!(deed, Deed::Join { .. });
+        let joins = |action: &&MemberAction| matches!(action, MemberAction::Join { .. });
         let all = self.0.lock();
         all.len() - all.iter().filter(joins).count()
     }
 
-    /// How many commands each member of each server ran.
+    /// Number of commands that each member of each server ran.
     pub(super) fn commands_by_member(&self) -> HashMap<(u64, u64), i64> {
         let mut ran = HashMap::new();
-        for deed in self.0.lock().iter() {
-            if let Deed::Command { guild, user, .. } = deed {
+        for action in self.0.lock().iter() {
+            if let MemberAction::Command { guild, user, .. } = action {
                 *ran.entry((*guild, *user)).or_default() += 1;
             }
         }

@@ -1,8 +1,8 @@
-//! What a scenario wants to run: how many of each process, with which settings over the usual ones.
+//! Which processes a scenario starts, and their settings beyond the usual ones.
 
-/// What runs, and with what over the usual variables.
+/// Number of each process, and variables in addition to the usual ones.
 #[derive(Debug, Clone)]
-pub struct Shape {
+pub struct Deployment {
     pub(super) proxies: usize,
     pub(super) workers: usize,
     pub(super) ingestors: usize,
@@ -12,8 +12,8 @@ pub struct Shape {
     pub(super) ingestor_env: Vec<(String, String)>,
 }
 
-impl Default for Shape {
-    /// One of each.
+impl Default for Deployment {
+    /// One process of each service.
     fn default() -> Self {
         Self {
             proxies: 1,
@@ -27,57 +27,57 @@ impl Default for Shape {
     }
 }
 
-impl Shape {
-    /// This many proxies.
+impl Deployment {
+    /// Sets the number of proxies.
     #[must_use]
     pub fn proxies(mut self, count: usize) -> Self {
         self.proxies = count;
         self
     }
 
-    /// This many workers.
+    /// Sets the number of workers.
     #[must_use]
     pub fn workers(mut self, count: usize) -> Self {
         self.workers = count;
         self
     }
 
-    /// This many ingestors.
+    /// Sets the number of ingestors.
     #[must_use]
     pub fn ingestors(mut self, count: usize) -> Self {
         self.ingestors = count;
         self
     }
 
-    /// A further argument of the emulator.
+    /// Adds an argument of the emulator.
     #[must_use]
     pub fn emulator(mut self, argument: impl Into<String>) -> Self {
         self.emulator.push(argument.into());
         self
     }
 
-    /// A variable of every proxy.
+    /// Adds a variable of every proxy.
     #[must_use]
     pub fn proxy_env(mut self, name: &str, value: impl Into<String>) -> Self {
         self.proxy_env.push((name.to_owned(), value.into()));
         self
     }
 
-    /// A variable of every worker.
+    /// Adds a variable of every worker.
     #[must_use]
     pub fn worker_env(mut self, name: &str, value: impl Into<String>) -> Self {
         self.worker_env.push((name.to_owned(), value.into()));
         self
     }
 
-    /// A variable of every ingestor.
+    /// Adds a variable of every ingestor.
     #[must_use]
     pub fn ingestor_env(mut self, name: &str, value: impl Into<String>) -> Self {
         self.ingestor_env.push((name.to_owned(), value.into()));
         self
     }
 
-    /// A variable of everything that speaks to the broker.
+    /// Adds a variable of every process that connects to the broker.
     #[must_use]
     pub fn broker_env(self, name: &str, value: &str) -> Self {
         self.worker_env(name, value).ingestor_env(name, value)

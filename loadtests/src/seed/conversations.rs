@@ -1,13 +1,13 @@
-//! What the members of the seeded servers said, so that a server looks like one that is used.
+//! Messages of the seeded servers, so that they look used.
 //!
-//! A speaker is a place in the list of members, which begins with the owner and goes on by rank: low numbers may write
-//! everywhere. Oldest first.
+//! An author is an index in the list of members, which begins with the owner and continues by rank: low indexes may write in
+//! every channel. Oldest message first.
 
-/// Speaker, channel, text.
-pub(super) type Line = (usize, &'static str, &'static str);
+/// Author, channel, text.
+pub(super) type SeedMessage = (usize, &'static str, &'static str);
 
-/// The conversation of a theme.
-pub(super) fn of_theme(theme: &str) -> &'static [Line] {
+/// The messages of a theme's server.
+pub(super) fn of_theme(theme: &str) -> &'static [SeedMessage] {
     match theme {
         "sietch" => SIETCH,
         "basic" => BASIC,
@@ -15,13 +15,13 @@ pub(super) fn of_theme(theme: &str) -> &'static [Line] {
     }
 }
 
-/// How long before now a line was said, in minutes: some minutes apart, the last a little while ago.
+/// Age of a message in minutes: some minutes apart, the newest a little while ago.
 pub(super) fn minutes_ago(line: usize, lines: usize) -> u64 {
     let behind = (lines - line) as u64;
     3 + behind * 7 + (behind * 5) % 4
 }
 
-const SIETCH: &[Line] = &[
+const SIETCH: &[SeedMessage] = &[
     (
         2,
         "water-discipline",
@@ -121,7 +121,7 @@ const SIETCH: &[Line] = &[
     (4, "general", "Then a quiet night to all. May your water be safe."),
 ];
 
-const BASIC: &[Line] = &[
+const BASIC: &[SeedMessage] = &[
     (
         2,
         "rules",
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_told_in_their_order() {
+    fn messages_are_in_chronological_order() {
         for lines in [SIETCH, BASIC] {
             let times: Vec<_> = (0..lines.len()).map(|line| minutes_ago(line, lines.len())).collect();
             assert!(times.is_sorted_by(|before, after| before > after), "{times:?}");
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn most_of_a_conversation_is_in_one_channel() {
+    fn most_messages_are_in_one_channel() {
         for lines in [SIETCH, BASIC] {
             let general = lines.iter().filter(|(_, channel, _)| *channel == "general").count();
             assert!(general * 2 > lines.len());

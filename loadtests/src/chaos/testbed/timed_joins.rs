@@ -1,4 +1,4 @@
-//! How long people who join wait for their row, one after the other, while something is done to the system.
+//! Measures the time from a join to its row, one join after the other, during a fault.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,75 +8,75 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{LOOK, Stage};
-use crate::ledger::{Deed, Ledger, Sent};
+use super::{POLL_INTERVAL, Testbed};
+use crate::ledger::{ActionLog, Ledger, MemberAction};
 
-/// Joins under way, each timed.
+/// Joins in progress, each measured.
 #[derive(Debug)]
-pub struct Joins {
+pub struct TimedJoins {
     stop: CancellationToken,
     task: JoinHandle<anyhow::Result<Vec<Duration>>>,
 }
 
-impl Stage {
-    /// From now on somebody joins every so often, and is timed until the row stands.
+impl Testbed {
+    /// From now on, a user joins every so often, and the time until the row exists is measured.
     ///
     /// # Errors
     /// When the platform has not been started.
-    pub fn time_joins(&mut self, every: Duration) -> anyhow::Result<Joins> {
-        let members = self.members()?;
-        let mut ledger = Ledger::new(self.discord(), self.rows(), Sent::default());
+    pub fn time_joins(&mut self, every: Duration) -> anyhow::Result<TimedJoins> {
+        let generator = self.generator()?;
+        let mut ledger = Ledger::new(self.discord(), self.rows(), ActionLog::default());
         let stop = CancellationToken::new();
         let until = stop.clone();
         let task = tokio::spawn(async move {
-            let mut begun: HashMap<Deed, Instant> = HashMap::new();
+            let mut begun: HashMap<MemberAction, Instant> = HashMap::new();
             let mut took = Vec::new();
             let mut next = Instant::now();
             while !until.is_cancelled() {
                 if Instant::now() >= next {
                     next += every;
                     let at = Instant::now();
-                    let deed = members.join().await?;
-                    ledger.sent().note(deed);
-                    begun.insert(deed, at);
+                    let action = generator.join().await?;
+                    ledger.sent().record(action);
+                    begun.insert(action, at);
                 }
-                // Postgres itself may be what is away.
+                // Postgres itself may be unreachable.
                 if let Ok(open) = ledger.open().await {
-                    begun.retain(|deed, at| {
-                        let waits = open.contains(deed);
+                    begun.retain(|action, at| {
+                        let waits = open.contains(action);
                         if !waits {
                             took.push(at.elapsed());
                         }
                         waits
                     });
                 }
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
-            // Who waits still has waited at least so long.
+            // A join without its row has waited at least this long.
             took.extend(begun.values().map(Instant::elapsed));
             Ok(took)
         });
-        Ok(Joins { stop, task })
+        Ok(TimedJoins { stop, task })
     }
 }
 
-impl Joins {
-    /// Nobody more joins. Answers how long each has waited, the shortest first.
+impl TimedJoins {
+    /// Ends the joins. Returns the waiting times, sorted.
     ///
     /// # Errors
-    /// When the emulator did not take a join.
+    /// When the emulator rejected a join.
     pub async fn end(self) -> anyhow::Result<Vec<Duration>> {
         self.stop.cancel();
-        let mut took = self.task.await.context("the joins broke off")??;
+        let mut took = self.task.await.context("the task of the joins panicked")??;
         took.sort_unstable();
         Ok(took)
     }
 }
 
-/// Of sorted times the one that so many of a hundred do not exceed; nothing counts as endless.
-pub(in crate::chaos) fn percentile(sorted: &[Duration], of_a_hundred: usize) -> Duration {
-    let place = (sorted.len() * of_a_hundred).div_ceil(100).saturating_sub(1);
-    sorted.get(place).copied().unwrap_or(Duration::MAX)
+/// The percentile of sorted times; without any time, the longest possible duration.
+pub(in crate::chaos) fn percentile(sorted: &[Duration], percent: usize) -> Duration {
+    let index = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
+    sorted.get(index).copied().unwrap_or(Duration::MAX)
 }
 
 #[cfg(test)]
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_percentile_is_one_of_the_times() {
+    fn percentile_is_one_of_the_times() {
         let times: Vec<_> = (1..=200).map(Duration::from_millis).collect();
         assert_eq!(percentile(&times, 99), Duration::from_millis(198));
         assert_eq!(percentile(&times, 100), Duration::from_millis(200));

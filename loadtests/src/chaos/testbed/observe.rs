@@ -1,4 +1,4 @@
-//! What a scenario looks at: whether the flow runs, how soon it is back, what metrics and the emulator say.
+//! Observations of a scenario: effects of actions, recovery time, metrics and the emulator's counts.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -7,33 +7,33 @@ use anyhow::{bail, ensure};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{Check, LOOK, Stage};
+use super::{Check, POLL_INTERVAL, Testbed};
 use crate::chaos::scenario::Invariant;
-use crate::ledger::{Deed, Ledger, Rows, Sent};
+use crate::ledger::{ActionLog, Ledger, MemberAction, RowReader};
 use crate::platform::Replica;
 
-/// How often a probe is sent while recovery is awaited.
+/// Interval of the probes during a recovery.
 const PROBE: Duration = Duration::from_millis(200);
-/// How long a condition may take before it is called missed.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How long after its bound a recovery is given up where the guard is away.
-const UNGUARDED_SPARE: Duration = Duration::from_secs(3);
+/// Time limit of a condition.
+const WAIT_LIMIT: Duration = Duration::from_secs(30);
+/// Time after its bound at which an unguarded scenario stops waiting for a recovery.
+const UNGUARDED_EXTRA: Duration = Duration::from_secs(3);
 
-impl Stage {
-    /// The ledger of what was done so far.
+impl Testbed {
+    /// The ledger of the actions so far.
     pub fn ledger(&mut self) -> Ledger {
         Ledger::new(self.discord(), self.rows(), self.sent.clone())
     }
 
-    /// Waits until this many deeds more than now have their effect: what follows strikes a system at work.
+    /// Waits until this many more actions have their effect, so that the fault meets a working system.
     ///
     /// # Errors
-    /// When they do not.
-    pub async fn flows(&mut self, more: usize) -> anyhow::Result<()> {
+    /// When they do not within the time limit.
+    pub async fn wait_for_effects(&mut self, more: usize) -> anyhow::Result<()> {
         let mut ledger = self.ledger();
         let before = self.sent.len() - ledger.open().await?.len();
         let wanted = before + more;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_LIMIT;
         loop {
             let done = self.sent.len() - ledger.open().await?.len();
             if done >= wanted {
@@ -41,36 +41,36 @@ impl Stage {
             }
             ensure!(
                 Instant::now() < deadline,
-                "{done} deeds of {wanted} have their effect: nothing flows"
+                "{done} of {wanted} actions have their effect: events are not handled"
             );
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// Waits for a condition; says what was waited for when it does not come true.
+    /// Waits for a condition.
     ///
     /// # Errors
-    /// What `met` answers, or that it did not come true in half a minute.
-    pub async fn until(
+    /// The error of `met`, or that the condition did not hold within 30 s.
+    pub async fn wait_until(
         &mut self,
         what: &str,
         mut met: impl AsyncFnMut(&mut Self) -> anyhow::Result<bool>,
     ) -> anyhow::Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_LIMIT;
         while !met(self).await? {
             if Instant::now() >= deadline {
-                bail!("waited {} s in vain for {what}", PATIENCE.as_secs());
+                bail!("waited {} s without success for {what}", WAIT_LIMIT.as_secs());
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         Ok(())
     }
 
-    /// Notes whether something comes to hold within `limit`, and says so.
+    /// Checks that a condition holds within `limit`. Returns whether it does.
     ///
     /// # Errors
-    /// What `met` answers.
-    pub async fn sees(
+    /// The error of `met`.
+    pub async fn expect_within(
         &mut self,
         invariant: Invariant,
         what: &str,
@@ -80,15 +80,15 @@ impl Stage {
         let deadline = Instant::now() + limit;
         let mut holds = met(self).await?;
         while !holds && Instant::now() < deadline {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
             holds = met(self).await?;
         }
-        let found = format!("not so within {} s", limit.as_secs_f32());
+        let found = format!("not within {} s", limit.as_secs_f32());
         self.expect(invariant, what, holds, found);
         Ok(holds)
     }
 
-    /// Notes whether something holds.
+    /// Records a check.
     pub fn expect(&mut self, invariant: Invariant, what: impl Display, holds: bool, found: impl Display) {
         self.checks.push(Check {
             invariant,
@@ -97,58 +97,58 @@ impl Stage {
         });
     }
 
-    /// Has the report tell a figure.
-    pub fn note(&mut self, words: impl Into<String>) {
-        self.notes.push(words.into());
+    /// Adds a measured value to the report.
+    pub fn note(&mut self, text: impl Into<String>) {
+        self.notes.push(text.into());
     }
 
-    /// The clock of recovery: from now until a command given and a join made after now both have their effect. Notes it
-    /// under I5 against `bound`.
+    /// Measures the recovery: the time from now until a new command and a new join both have their effect. Records it under I5
+    /// with `bound`.
     ///
     /// # Errors
-    /// When there is no recovery within half a minute; without the guard, soon after the bound.
-    pub async fn recovers(&mut self, bound: Duration) -> anyhow::Result<Duration> {
-        let members = self.members()?;
-        let mut probes = Ledger::new(self.discord(), self.rows(), Sent::default());
+    /// When there is no recovery within 30 s; without the guard, soon after the bound.
+    pub async fn expect_recovery(&mut self, bound: Duration) -> anyhow::Result<Duration> {
+        let generator = self.generator()?;
+        let mut probes = Ledger::new(self.discord(), self.rows(), ActionLog::default());
         let begun = Instant::now();
-        // How much too late it would be matters only to who looks for the reason.
-        let patience = if self.guarded {
-            PATIENCE
+        // Without the guard, only the missed bound matters, not by how much.
+        let limit = if self.guarded {
+            WAIT_LIMIT
         } else {
-            bound + UNGUARDED_SPARE
+            bound + UNGUARDED_EXTRA
         };
         let (mut next, mut answered, mut written) = (begun, None, None);
         while answered.is_none() || written.is_none() {
             if Instant::now() >= next {
                 next += PROBE;
-                for deed in [members.command("help").await?, members.join().await?] {
-                    probes.sent().note(deed);
+                for action in [generator.command("help").await?, generator.join().await?] {
+                    probes.sent().record(action);
                 }
             }
-            // Postgres itself may be what is away.
+            // Postgres itself may be unreachable.
             let open = probes.open().await.unwrap_or_else(|_| probes.sent().all());
-            for deed in probes.sent().all().iter().filter(|deed| !open.contains(deed)) {
-                match deed {
-                    Deed::Command { id, .. } if answered.is_none() && probes.was_answered(*id) => {
+            for action in probes.sent().all().iter().filter(|action| !open.contains(action)) {
+                match action {
+                    MemberAction::Command { id, .. } if answered.is_none() && probes.was_answered(*id) => {
                         answered = Some(begun.elapsed());
                     }
-                    Deed::Join { .. } if written.is_none() => written = Some(begun.elapsed()),
+                    MemberAction::Join { .. } if written.is_none() => written = Some(begun.elapsed()),
                     _ => {}
                 }
             }
-            if begun.elapsed() >= patience {
-                self.recovered(begun.elapsed(), bound);
+            if begun.elapsed() >= limit {
+                self.record_recovery(begun.elapsed(), bound);
                 bail!("no recovery: command {answered:?}, join {written:?}");
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         let took = begun.elapsed();
-        self.recovered(took, bound);
+        self.record_recovery(took, bound);
         Ok(took)
     }
 
-    /// Notes a recovery that the scenario has measured itself.
-    pub fn recovered(&mut self, took: Duration, bound: Duration) {
+    /// Records a recovery time that the scenario has measured.
+    pub fn record_recovery(&mut self, took: Duration, bound: Duration) {
         self.recovery = self.recovery.max(Some(took));
         self.expect(
             Invariant::I5,
@@ -158,26 +158,26 @@ impl Stage {
         );
     }
 
-    pub(super) fn rows(&mut self) -> Rows {
+    pub(super) fn rows(&mut self) -> RowReader {
         let communities = self.plan.servers.iter();
         let communities = communities
             .filter_map(|server| Some((server.community.as_ref()?.id, server.guild)))
             .collect();
-        Rows::new(self.platform().database().app_url(), communities)
+        RowReader::new(self.platform().database().app_url(), communities)
     }
 
-    /// What the emulator counted: `/control/stats`.
+    /// The emulator's counts: `/control/stats`.
     ///
     /// # Errors
-    /// When it does not answer.
+    /// When the emulator does not respond.
     pub async fn stats(&mut self) -> anyhow::Result<Value> {
         self.discord().get("/control/stats").await
     }
 
-    /// 429s that the emulator has answered, but for `GET /gateway/bot`, which an ingestor asks when it starts.
+    /// Number of 429s of the emulator, without `GET /gateway/bot`, which an ingestor calls when it starts.
     ///
     /// # Errors
-    /// When it does not answer.
+    /// When the emulator does not respond.
     pub async fn limited(&mut self) -> anyhow::Result<u64> {
         let stats = self.stats().await?;
         let routes = stats["rest"].as_object().into_iter().flatten();
@@ -185,10 +185,10 @@ impl Stage {
         Ok(others.filter_map(|(_, statuses)| statuses["429"].as_u64()).sum())
     }
 
-    /// A metric of all workers together.
+    /// Sum of a metric over all workers.
     ///
     /// # Errors
-    /// When one does not answer.
+    /// When a worker does not respond.
     pub async fn worker_metric(&mut self, name: &str, labels: &[(&str, &str)]) -> anyhow::Result<f64> {
         let mut sum = 0.0;
         for worker in &self.platform().workers {
@@ -197,16 +197,16 @@ impl Stage {
         Ok(sum)
     }
 
-    /// Largest resident memory of an ingestor now, in megabytes.
+    /// Highest resident memory of an ingestor now, in megabytes.
     pub fn ingestor_megabytes(&mut self) -> u64 {
         let ingestors = self.platform().ingestors.iter();
         ingestors.map(Replica::resident_bytes).max().unwrap_or(0) >> 20
     }
 
-    /// Messages that ingestors hold unconfirmed.
+    /// Number of unconfirmed messages of the ingestors.
     ///
     /// # Errors
-    /// When one does not answer.
+    /// When an ingestor does not respond.
     pub async fn unconfirmed(&mut self) -> anyhow::Result<u64> {
         let mut most = 0;
         for ingestor in &self.platform().ingestors {
@@ -219,22 +219,22 @@ impl Stage {
         Ok(most)
     }
 
-    /// Waits until ingestors have received everything that the emulator has sent, and the broker has confirmed it.
+    /// Waits until the ingestors have received everything that the emulator has sent, and the broker has confirmed it.
     ///
     /// # Errors
-    /// When they do not come to that.
+    /// When that does not happen within the time limit.
     pub async fn drained_ingestor(&mut self) -> anyhow::Result<()> {
-        self.until("the broker to have confirmed everything", async |stage| {
-            let (confirmed, sent) = stage.confirmed().await?;
+        self.wait_until("the broker to have confirmed everything", async |testbed| {
+            let (confirmed, sent) = testbed.confirmed().await?;
             Ok(confirmed >= sent)
         })
         .await
     }
 
-    /// Sequence numbers that the broker has confirmed, and that the emulator has sent, over all shards.
+    /// Sequence numbers that the broker has confirmed, and that the emulator has sent, summed over all shards.
     ///
     /// # Errors
-    /// When an ingestor or the emulator does not answer.
+    /// When an ingestor or the emulator does not respond.
     pub async fn confirmed(&mut self) -> anyhow::Result<(u64, u64)> {
         let sent = self.last_seq().await?;
         let mut confirmed = 0;
@@ -246,26 +246,26 @@ impl Stage {
         Ok((confirmed, sent))
     }
 
-    /// Sum of the sequence numbers that the emulator's sessions have reached.
+    /// Sum of the sequence numbers of the emulator's sessions.
     async fn last_seq(&mut self) -> anyhow::Result<u64> {
         let gateway: Value = self.discord().get("/control/gateway").await?;
         let sessions = gateway["sessions"].as_array().into_iter().flatten();
         Ok(sessions.filter_map(|session| session["seq"].as_u64()).sum())
     }
 
-    /// How many deeds there are so far.
+    /// Number of actions so far.
     pub fn sent(&self) -> usize {
         self.sent.len()
     }
 
-    /// How many of the first so many deeds have their effect.
+    /// How many of the first `count` actions have their effect.
     ///
     /// # Errors
-    /// When the emulator or Postgres does not answer.
+    /// When the emulator or Postgres does not respond.
     pub async fn done_of_first(&mut self, count: usize) -> anyhow::Result<usize> {
         let open = self.ledger().open().await?;
         let first = self.sent.all().into_iter().take(count);
-        Ok(first.filter(|deed| !open.contains(deed)).count())
+        Ok(first.filter(|action| !open.contains(action)).count())
     }
 
     /// Sets a policy of the platform's vhost, as an operator would.
@@ -277,10 +277,10 @@ impl Stage {
         vhost.policy(name, policy).await.map_err(anyhow::Error::msg)
     }
 
-    /// A metric of all ingestors together.
+    /// Sum of a metric over all ingestors.
     ///
     /// # Errors
-    /// When one does not answer.
+    /// When an ingestor does not respond.
     pub async fn ingestor_metric(&mut self, name: &str, labels: &[(&str, &str)]) -> anyhow::Result<f64> {
         let mut sum = 0.0;
         for ingestor in &self.platform().ingestors {

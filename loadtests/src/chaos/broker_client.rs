@@ -1,5 +1,5 @@
-//! A scenario's own door to the broker: puts messages into it as the ingestor does, counts queues, reads dead letters, and
-//! makes every event come twice.
+//! A scenario's own connection to the broker: publishes messages as the ingestor does, counts queues, reads dead letters, and
+//! duplicates events.
 
 use anyhow::{Context as _, ensure};
 use arrakis_broker::{
@@ -13,25 +13,25 @@ use lapin::options::{BasicConsumeOptions, BasicPublishOptions, QueueBindOptions,
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, ConnectionProperties};
 
-/// Unconfirmed messages at once.
+/// Unconfirmed messages at the same time.
 const AT_ONCE: usize = 64;
 
-/// The door.
+/// A client of the broker for scenarios.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(super) struct BrokerClient {
     url: String,
     publisher: Publisher,
 }
 
-/// Copies of events under way. Dropping it ends them.
+/// A task that publishes a copy of every event. Dropping it ends the task.
 #[derive(Debug)]
-pub(super) struct Doubling {
+pub(super) struct EventDuplicator {
     connection: Connection,
     task: tokio::task::JoinHandle<()>,
 }
 
-impl Door {
-    /// To the broker and vhost of this URL.
+impl BrokerClient {
+    /// Connects to the broker and vhost of this URL.
     pub(super) fn new(url: &str) -> Self {
         Self {
             url: url.to_owned(),
@@ -43,7 +43,7 @@ impl Door {
     ///
     /// # Errors
     /// When the broker does not confirm it.
-    pub(super) async fn put(
+    pub(super) async fn publish_event(
         &self,
         key: &str,
         id: &str,
@@ -51,30 +51,30 @@ impl Door {
         headers: Headers,
         body: &[u8],
     ) -> anyhow::Result<()> {
-        self.send(message(key, id, event, headers, body)).await
+        self.publish(message(key, id, event, headers, body)).await
     }
 
-    /// Publishes a message as it is.
+    /// Publishes a message unchanged.
     ///
     /// # Errors
-    /// As [`Door::put`].
-    pub(super) async fn send(&self, message: Message) -> anyhow::Result<()> {
+    /// As [`BrokerClient::publish_event`].
+    pub(super) async fn publish(&self, message: Message) -> anyhow::Result<()> {
         let outcome = self.publisher.publish(&message).await?;
         ensure!(
             outcome == PublishOutcome::Confirmed,
-            "{} was not taken: {outcome:?}",
+            "the broker did not confirm {}: {outcome:?}",
             message.id
         );
         Ok(())
     }
 
-    /// Publishes many, as fast as the broker takes them.
+    /// Publishes many messages, as fast as the broker confirms them.
     ///
     /// # Errors
-    /// As [`Door::put`].
-    pub(super) async fn pour(&self, messages: impl Iterator<Item = Message>) -> anyhow::Result<()> {
+    /// As [`BrokerClient::publish_event`].
+    pub(super) async fn publish_all(&self, messages: impl Iterator<Item = Message>) -> anyhow::Result<()> {
         let mut under_way = futures_util::stream::iter(messages)
-            .map(|message| self.send(message))
+            .map(|message| self.publish(message))
             .buffer_unordered(AT_ONCE);
         while let Some(sent) = under_way.next().await {
             sent?;
@@ -82,44 +82,44 @@ impl Door {
         Ok(())
     }
 
-    /// Messages that wait in a queue and are held by nobody.
+    /// Number of ready messages in a queue.
     ///
     /// # Errors
-    /// When there is no such queue.
-    pub(super) async fn waiting(&self, queue: &str) -> anyhow::Result<u32> {
+    /// When the queue does not exist.
+    pub(super) async fn ready_messages(&self, queue: &str) -> anyhow::Result<u32> {
         let counts = queue_counts(self.publisher.connection(), queue).await;
         Ok(counts.with_context(|| format!("{queue} cannot be counted"))?.messages)
     }
 
-    /// Dead letters.
+    /// The dead letters.
     ///
     /// # Errors
-    /// When the broker does not answer.
-    pub(super) async fn dead(&self) -> anyhow::Result<Vec<DeadLetter>> {
+    /// When the broker cannot be reached.
+    pub(super) async fn dead_letters(&self) -> anyhow::Result<Vec<DeadLetter>> {
         Ok(DeadLetters::new(self.publisher.clone()).list(20_000).await?)
     }
 
-    /// Replays all dead letters; answers how many.
+    /// Replays all dead letters. Returns their number.
     ///
     /// # Errors
-    /// When the broker does not answer.
-    pub(super) async fn replay(&self) -> anyhow::Result<u32> {
+    /// When the broker cannot be reached.
+    pub(super) async fn replay_dead_letters(&self) -> anyhow::Result<u32> {
         let done = DeadLetters::new(self.publisher.clone())
             .replay(&DeadLetterSelection::All)
             .await?;
         ensure!(
             done.queue_missing.is_empty(),
-            "letters without a home: {:?}",
+            "dead letters without a target queue: {:?}",
             done.queue_missing
         );
         Ok(done.replayed)
     }
 
-    /// From now on every interaction and member event comes twice, the second at once behind the first.
+    /// From now on, publishes every interaction and member event a second time, directly after the first.
     ///
     /// # Errors
-    /// When the broker does not answer.
-    pub(super) async fn double(&self) -> anyhow::Result<Doubling> {
+    /// When the broker cannot be reached.
+    pub(super) async fn duplicate_events(&self) -> anyhow::Result<EventDuplicator> {
         let connection = Connection::connect(&self.url, ConnectionProperties::default()).await?;
         let channel = connection.create_channel().await?;
         let exclusive = QueueDeclareOptions {
@@ -149,15 +149,15 @@ impl Door {
             .basic_consume(name, "".into(), options, FieldTable::default())
             .await?;
         let task = tokio::spawn(copy(channel, consumer));
-        Ok(Doubling { connection, task })
+        Ok(EventDuplicator { connection, task })
     }
 }
 
-impl Doubling {
-    /// Ends it.
+impl EventDuplicator {
+    /// Ends the duplication.
     pub(super) async fn end(self) {
         self.task.abort();
-        // What is under way is in the broker already.
+        // The copies so far are in the broker already.
         let _ = self.connection.close(200, "doubled".into()).await;
     }
 }
@@ -177,14 +177,14 @@ async fn copy(channel: Channel, mut consumer: lapin::Consumer) {
     }
 }
 
-/// An event of a scenario's own.
+/// A message with an event of the scenario.
 pub(super) fn message(key: &str, id: &str, event: &str, headers: Headers, body: &[u8]) -> Message {
     let mut message = Message::new(names::EVENTS, key, id, event, body.to_vec());
     message.headers = headers;
     message
 }
 
-/// Labels as the ingestor writes them now.
+/// Labels as the ingestor writes them, received now.
 pub(super) fn labels(id: &str, event: &str, guild: u64) -> Labels {
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)

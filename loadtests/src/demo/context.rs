@@ -1,4 +1,4 @@
-//! Where the demo plays: the emulator, the plan behind the seed, and names for what has ids.
+//! The emulator, the seed's plan, and names for ids, as the demo's scenes use them.
 
 use std::collections::HashMap;
 
@@ -8,27 +8,27 @@ use serde_json::Value;
 use crate::platform::{Answer, Emulator};
 use crate::seed::Plan;
 
-/// One place of the demo and what is known about it.
-pub(super) struct Stage<'a> {
+/// What every scene uses.
+pub(super) struct DemoContext<'a> {
     pub(super) discord: Emulator,
     pub(super) plan: &'a Plan,
     /// Sietch Tabr.
-    pub(super) tabr: Place,
+    pub(super) tabr: DemoServer,
     /// Carthag Market, another tenant.
-    pub(super) market: Place,
+    pub(super) market: DemoServer,
     /// Polar Outpost, not onboarded.
-    pub(super) outpost: Place,
+    pub(super) outpost: DemoServer,
 }
 
-/// A server and the channel in which the demo speaks.
-pub(super) struct Place {
+/// A server and the text channel of the demo in it.
+pub(super) struct DemoServer {
     pub(super) guild: u64,
     pub(super) channel: u64,
     roles: HashMap<String, String>,
 }
 
-impl<'a> Stage<'a> {
-    /// Looks the servers of the plan up in the emulator.
+impl<'a> DemoContext<'a> {
+    /// Finds the servers of the plan in the emulator.
     pub(super) async fn find(discord: &Emulator, plan: &'a Plan) -> anyhow::Result<Self> {
         let guild = |name: &str| {
             let server = plan.servers.iter().find(|server| server.name == name);
@@ -37,10 +37,10 @@ impl<'a> Stage<'a> {
                 .with_context(|| format!("the plan has no {name}"))
         };
         Ok(Self {
-            // Everyone may read the rules, and so may ask the bot there.
-            tabr: Place::find(discord, guild("Sietch Tabr")?, "water-discipline").await?,
-            market: Place::find(discord, guild("Carthag Market")?, "").await?,
-            outpost: Place::find(discord, guild("Polar Outpost")?, "general").await?,
+            // Everyone may read the rules, so everyone may run a command there.
+            tabr: DemoServer::find(discord, guild("Sietch Tabr")?, "water-discipline").await?,
+            market: DemoServer::find(discord, guild("Carthag Market")?, "").await?,
+            outpost: DemoServer::find(discord, guild("Polar Outpost")?, "general").await?,
             discord: discord.clone(),
             plan,
         })
@@ -54,42 +54,53 @@ impl<'a> Stage<'a> {
             .with_context(|| format!("the plan has no {name}"))
     }
 
-    /// Runs a command and waits for the whole answer.
-    pub(super) async fn ask(&self, place: &Place, user: u64, name: &str, options: Value) -> anyhow::Result<Answer> {
+    /// Runs a command and waits for the full reply.
+    pub(super) async fn run(
+        &self,
+        server: &DemoServer,
+        user: u64,
+        name: &str,
+        options: Value,
+    ) -> anyhow::Result<Answer> {
         let id = self
             .discord
-            .command((place.guild, place.channel), user, name, options)
+            .command((server.guild, server.channel), user, name, options)
             .await?;
         self.discord.answer(&id).await.with_context(|| format!("/{name}"))
     }
 
-    /// Names of a member's roles, sorted; `None` for who is not there.
-    pub(super) async fn roles(&self, place: &Place, user: u64) -> anyhow::Result<Option<Vec<String>>> {
-        let Some(member) = self.discord.member(place.guild, user).await? else {
+    /// Names of a member's roles, sorted; `None` for a user who is no member.
+    pub(super) async fn roles(&self, server: &DemoServer, user: u64) -> anyhow::Result<Option<Vec<String>>> {
+        let Some(member) = self.discord.member(server.guild, user).await? else {
             return Ok(None);
         };
-        let mut names: Vec<_> = member.roles.iter().map(|id| place.role_name(id)).collect();
+        let mut names: Vec<_> = member.roles.iter().map(|id| server.role_name(id)).collect();
         names.sort();
         Ok(Some(names))
     }
 
-    /// Waits until a member has exactly these roles; answers what they have in the end.
-    pub(super) async fn roles_become(&self, place: &Place, user: u64, wanted: &[&str]) -> anyhow::Result<Vec<String>> {
+    /// Waits until a member has exactly these roles. Returns the last observed roles.
+    pub(super) async fn roles_become(
+        &self,
+        server: &DemoServer,
+        user: u64,
+        wanted: &[&str],
+    ) -> anyhow::Result<Vec<String>> {
         let mut last = Vec::new();
         let reached = self
             .discord
             .until("the roles", async || {
-                last = self.roles(place, user).await?.unwrap_or_default();
+                last = self.roles(server, user).await?.unwrap_or_default();
                 Ok((last == wanted).then_some(()))
             })
             .await;
-        // The transcript shows what was there instead.
+        // On a timeout, the transcript shows the roles that were there instead.
         drop(reached);
         Ok(last)
     }
 }
 
-impl Place {
+impl DemoServer {
     async fn find(discord: &Emulator, guild: u64, channel: &str) -> anyhow::Result<Self> {
         let view: Value = discord.get(&format!("/control/guilds/{guild}")).await?;
         let channels = view["channels"].as_array().context("a server without channels")?;

@@ -1,7 +1,6 @@
-//! A platform to be measured: the emulator and the services of this build, in a database, vhost and Redis database of their own.
+//! The measured platform: the emulator and the services of this build, with a database, vhost and Redis database of their own.
 //!
-//! Owns starting and stopping, and the communities that the load's members live in. Processes get what production gives
-//! them; what is measured must not be tuned for the measurement.
+//! Starts and stops the processes. They get production's settings; nothing is tuned for the measurement.
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,19 +9,19 @@ use anyhow::{Context as _, ensure};
 use arrakis_test_support::{Process, TestDatabase, TestRedis, TestVhost};
 use serde_json::{Value, json};
 
+use super::drain::DrainProcess;
 use super::scrape::Scrape;
-use super::taker::Taker;
 use crate::platform::{Emulator, binaries, free_address};
 
 const APPLICATION: &str = "1100000000000000001";
 const CREDENTIAL: &str = "the-bench's-own-credential";
 
-/// How a site is made.
+/// How the emulator is set up.
 #[derive(Debug, Clone, Copy)]
-pub struct SiteOptions {
+pub struct BenchPlatformOptions {
     /// Servers in the emulator.
     pub guilds: u32,
-    /// Members of each.
+    /// Members of each server.
     pub members: u32,
     /// Gateway shards.
     pub shards: u32,
@@ -31,9 +30,9 @@ pub struct SiteOptions {
 /// One running service.
 #[derive(Debug)]
 pub struct Service {
-    /// `ingestor`, `worker`, `proxy`.
+    /// `ingestor`, `worker` or `proxy`.
     pub name: &'static str,
-    /// Where health and metrics are.
+    /// Address of health and metrics.
     pub health: String,
     /// The process.
     pub process: Process,
@@ -41,19 +40,19 @@ pub struct Service {
 
 /// A platform that is measured.
 #[derive(Debug)]
-pub struct Site {
+pub struct BenchPlatform {
     /// The emulator's control API.
     pub discord: Emulator,
-    /// Schema and rows.
+    /// The database.
     pub database: TestDatabase,
-    /// Queues.
+    /// The vhost of the broker.
     pub vhost: TestVhost,
-    /// Keys.
+    /// The Redis database.
     pub redis: TestRedis,
-    /// What runs, in the order of starting.
+    /// Running services, in the order of their start.
     pub services: Vec<Service>,
-    /// How it was made.
-    pub options: SiteOptions,
+    /// How the emulator was set up.
+    pub options: BenchPlatformOptions,
     emulator: Process,
     binaries: PathBuf,
     api_base: String,
@@ -61,16 +60,16 @@ pub struct Site {
     proxies: Vec<String>,
 }
 
-impl Site {
-    /// Starts the emulator with its servers; nothing of Arrakis runs yet.
+impl BenchPlatform {
+    /// Starts the emulator with its servers, and no service yet.
     ///
     /// # Errors
-    /// When a binary is missing or the emulator does not come up.
-    pub async fn open(options: SiteOptions) -> anyhow::Result<Self> {
+    /// When a binary is missing or the emulator does not start.
+    pub async fn open(options: BenchPlatformOptions) -> anyhow::Result<Self> {
         let binaries = binaries()?;
         let token = bot_token();
         let shards = options.shards.to_string();
-        // Identifies are not what is measured: all shards at once, as a large bot may.
+        // Identifies are not measured: all shards may identify at once, as for a large bot.
         let arguments = [
             "--application-id",
             APPLICATION,
@@ -87,14 +86,14 @@ impl Site {
             [("EMULATOR_TOKEN", token.as_str()), ("RUST_LOG", "warn")],
         );
         let line = emulator.line("\"control\":").await;
-        let addresses: Value = serde_json::from_str(&line).context("the emulator's first line is no JSON")?;
+        let addresses: Value = serde_json::from_str(&line).context("the emulator's first line is not JSON")?;
         let address = |key: &str| {
             addresses[key]
                 .as_str()
                 .map(str::to_owned)
                 .with_context(|| format!("no {key} in {line}"))
         };
-        let site = Self {
+        let platform = Self {
             discord: Emulator::new(&address("control")?),
             database: TestDatabase::create().await,
             vhost: TestVhost::create().await,
@@ -107,16 +106,17 @@ impl Site {
             token,
             proxies: Vec::new(),
         };
-        site.discord
+        platform
+            .discord
             .post("/control/ledger", json!({"recording": false}))
             .await?;
         let seed = json!({"kind": "load", "guilds": options.guilds, "members": options.members});
-        site.discord.post("/control/seed", seed).await?;
-        site.register_commands().await?;
-        Ok(site)
+        platform.discord.post("/control/seed", seed).await?;
+        platform.register_commands().await?;
+        Ok(platform)
     }
 
-    /// Registers the commands that a load runs, as a worker's leader would.
+    /// Registers the commands of a load, as the leader among the workers does.
     async fn register_commands(&self) -> anyhow::Result<()> {
         let names = ["position", "profile", "leaderboard", "threshold", "stats", "help"];
         let commands: Vec<Value> = names
@@ -157,17 +157,17 @@ impl Site {
             .map(drop)
     }
 
-    /// Base of the emulator's REST API, and the bot token that it takes.
+    /// Base URL of the emulator's REST API, and the bot token that it accepts.
     pub fn discord_api(&self) -> (&str, &str) {
         (&self.api_base, &self.token)
     }
 
-    /// Where the proxies are, and the credential of a caller.
+    /// URLs of the proxies, and the credential of a caller.
     pub fn proxies(&self) -> (&[String], &'static str) {
         (&self.proxies, CREDENTIAL)
     }
 
-    /// Starts a worker; answers when it was started, Unix microseconds. It is waited for where `ready` says so.
+    /// Starts a worker. Returns the moment of the start in Unix microseconds. With `ready`, waits until the worker is ready.
     ///
     /// # Errors
     /// When no port is free.
@@ -183,7 +183,7 @@ impl Site {
         self.start("worker", "arrakis-worker", &variables, ready).await
     }
 
-    /// Starts an ingestor.
+    /// Starts an ingestor and waits until it is ready.
     ///
     /// # Errors
     /// When no port is free.
@@ -192,7 +192,7 @@ impl Site {
         self.start_ingestor_at(&url, true).await
     }
 
-    /// Starts an ingestor and does not wait: it is ready only when it has replayed what it missed.
+    /// Starts an ingestor without waiting: it is ready only after it has replayed what it missed.
     ///
     /// # Errors
     /// When no port is free.
@@ -201,7 +201,7 @@ impl Site {
         self.start_ingestor_at(&url, false).await
     }
 
-    /// Starts an ingestor whose broker is at this address.
+    /// Starts an ingestor with this broker URL.
     ///
     /// # Errors
     /// When no port is free.
@@ -238,12 +238,12 @@ impl Site {
         Ok(started)
     }
 
-    /// Somebody who takes what comes into these queues, as workers would.
-    pub(super) async fn start_taker(&self, queues: &[&str]) -> Taker {
-        Taker::start(&self.binaries, &self.vhost.url(), queues).await
+    /// Starts a process that consumes from these queues in place of workers.
+    pub(super) async fn start_drain(&self, queues: &[&str]) -> DrainProcess {
+        DrainProcess::start(&self.binaries, &self.vhost.url(), queues).await
     }
 
-    /// SIGTERM for every service of this name; answers when they are gone.
+    /// Sends SIGTERM to every service of this name and waits until they have ended.
     ///
     /// # Errors
     /// When one ends with an error.
@@ -262,7 +262,7 @@ impl Site {
         Ok(())
     }
 
-    /// Every process of the platform, for [`super::Watch`].
+    /// Every process of the platform, for [`super::ProcessMonitor`].
     pub fn processes(&self) -> Vec<(String, u32)> {
         let services = self.services.iter().map(|service| (service.name, &service.process));
         services
@@ -282,7 +282,7 @@ impl Site {
             .with_context(|| format!("no {name} runs"))
     }
 
-    /// What the services of this name say of themselves, together.
+    /// The sum of the metrics of all services of this name.
     ///
     /// # Errors
     /// When one does not answer.
@@ -294,7 +294,7 @@ impl Site {
         Ok(all)
     }
 
-    /// Ends everything, from the top of the flow to its bottom.
+    /// Stops all services: ingestors, workers, proxies.
     ///
     /// # Errors
     /// When a service ends with an error.
@@ -308,7 +308,7 @@ impl Site {
     }
 }
 
-/// Settings of services that the bench's own environment changes, for trying something out; told in the report.
+/// Settings of services in the environment of the bench. The report states them.
 pub(super) fn experiments() -> Vec<(String, String)> {
     let prefixes = ["INGESTOR_", "WORKER_", "PROXY_", "TOKIO_", "MALLOC_", "MIMALLOC_"];
     let of_services = |(name, _): &(String, String)| {
@@ -319,13 +319,13 @@ pub(super) fn experiments() -> Vec<(String, String)> {
     std::env::vars().filter(of_services).collect()
 }
 
-/// Unix microseconds.
+/// The present moment in Unix microseconds.
 pub(super) fn unix_us() -> u64 {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(unix.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// A bot token as Discord makes them: the application's id, a time, a signature, each in base64url.
+/// A bot token in Discord's form: application id, time and signature, each in base64url.
 fn bot_token() -> String {
     use base64::Engine as _;
     let id = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(APPLICATION);
