@@ -14,7 +14,7 @@ use arrakis_broker::{
 use arrakis_cache::{Cache, CacheOptions};
 use arrakis_contracts::names;
 use arrakis_db::{Database, DatabaseOptions, DbError};
-use arrakis_discord::{Discord, Finished};
+use arrakis_discord::{Discord, FinishedCall};
 use arrakis_runtime::{Fatal, Runtime};
 use arrakis_themes::Registry;
 use serde_json::json;
@@ -107,7 +107,7 @@ async fn connect(config: &Config, runtime: &Runtime, links: &Links) -> anyhow::R
         .await
         .context("connecting to Postgres")?;
     let counting = metrics.clone();
-    let observer = Arc::new(move |finished: &Finished<'_>| counting.called(finished));
+    let observer = Arc::new(move |finished: &FinishedCall<'_>| counting.called(finished));
     Ok(Services {
         database,
         cache: Cache::new(&config.redis_url, CacheOptions::default())

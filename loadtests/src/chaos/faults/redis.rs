@@ -155,8 +155,8 @@ async fn away(stage: &mut Stage, gone: bool) -> anyhow::Result<()> {
     let said = trouble(stage, 0).await?.unwrap_or_default();
     stage.expect(
         I6,
-        "health says what each proxy keeps to",
-        said.contains("keeps to 10 of 50"),
+        "health states the limit of each proxy",
+        said.contains("limited to 10 of 50"),
         said,
     );
     // Members are answered, and after a silence each proxy uses its share.

@@ -141,7 +141,7 @@ impl Executor<'_> {
             earlier,
         } = attempt;
         let mut unknown = None;
-        for _ in 0..self.discord.patience().tries.max(1) {
+        for _ in 0..self.discord.retry_policy().attempts.max(1) {
             match self.ask(run, writing).await {
                 Ok((id, answer)) => {
                     let attributes = pending.attributes.clone();
@@ -159,7 +159,7 @@ impl Executor<'_> {
                     pending.again_ms = Some(self.discord.now_ms());
                     state.begin_create(address.clone(), pending.clone());
                     self.save(state).await?;
-                    let looks = self.discord.patience().looks.len();
+                    let looks = self.discord.retry_policy().searches.len();
                     if let Look::Found(found) = self.look_clearly(run, address, &pending, state, looks).await? {
                         return Ok(*found);
                     }
@@ -199,9 +199,9 @@ impl Executor<'_> {
 
     /// How often an earlier run's creation is looked for: once, unless it was asked for a moment ago.
     fn looks_left(&self, pending: &Pending) -> usize {
-        let patience = self.discord.patience();
-        let is_recent = self.discord.now_ms() <= pending.last_ms().saturating_add(patience.looks_ms());
-        if is_recent { patience.looks.len() } else { 1 }
+        let policy = self.discord.retry_policy();
+        let is_recent = self.discord.now_ms() <= pending.last_ms().saturating_add(policy.search_ms());
+        if is_recent { policy.searches.len() } else { 1 }
     }
 
     /// Looks for what a pending creation made. An unclear outcome is an error.
@@ -237,7 +237,7 @@ impl Executor<'_> {
             address: address.to_string(),
         });
         let mut last = Look::Absent;
-        for pause in self.discord.patience().looks.iter().take(times.max(1)) {
+        for pause in self.discord.retry_policy().searches.iter().take(times.max(1)) {
             let waited = self.discord.pause(Wait::Backoff, &run.words, *pause).await;
             waited.map_err(|error| run.call(error))?;
             let kinds = [address.kind()].into();
@@ -288,7 +288,7 @@ impl Executor<'_> {
         if let Some(pending) = pending.filter(|_| !state.resources.contains_key(address))
             && self.discord.now_ms() < pending.last_ms().saturating_add(STILL_TO_COME_MS)
         {
-            let looks = self.discord.patience().looks.len();
+            let looks = self.discord.retry_policy().searches.len();
             let message = match self.look(run, address, &pending, state, looks).await? {
                 Look::Absent => None,
                 Look::Found(found) => {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrakis_iac::model::{Configuration, Kind};
 use arrakis_iac::plan::{Mode, preflight};
-use arrakis_iac_apply::http::{Answer, Https, Patience, Request, SendError, Transport};
+use arrakis_iac_apply::http::{Https, Request, Response, RetryPolicy, SendError, Transport};
 use arrakis_iac_apply::{ApplyError, all_kinds};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -139,7 +139,7 @@ fn lost() -> SendError {
 
 #[async_trait]
 impl Transport for Meddling {
-    async fn send(&self, request: &Request) -> Result<Answer, SendError> {
+    async fn send(&self, request: &Request) -> Result<Response, SendError> {
         if request.method != Method::POST {
             if request.path == "/users/@me" {
                 self.deliver_due().await;
@@ -174,7 +174,7 @@ impl Transport for Meddling {
             }
             How::Late(reads) if number == 0 => {
                 self.held.lock().push((request.clone(), reads));
-                Ok(Answer {
+                Ok(Response {
                     status: StatusCode::GATEWAY_TIMEOUT,
                     headers: HeaderMap::new(),
                     body: Bytes::from_static(b"upstream request timeout"),
@@ -310,23 +310,23 @@ async fn what_cannot_be_told_from_somebody_elses_ends_the_run_and_is_never_made_
 }
 
 /// Looks as many as the usual ones, without their pauses.
-fn patient() -> Patience {
-    Patience {
-        tries: 3,
+fn patient() -> RetryPolicy {
+    RetryPolicy {
+        attempts: 3,
         pause: Duration::from_millis(1),
-        looks: vec![Duration::from_millis(1); Patience::default().looks.len()],
+        searches: vec![Duration::from_millis(1); RetryPolicy::default().searches.len()],
     }
 }
 
 #[tokio::test]
 async fn an_effect_that_comes_after_its_failure_is_found_at_every_look() {
-    for reads in 1..=patient().looks.len() {
+    for reads in 1..=patient().searches.len() {
         let bench = bench().await;
         let before = bench.live().await;
         // One read is the plan's own.
         let transport = Meddling::over(&bench, How::Late(reads));
         let (discord, watched) = bench.server.client_over(transport, CancellationToken::new());
-        let discord = discord.with_patience(patient());
+        let discord = discord.with_retry_policy(patient());
         bench.run_by(&discord, &everything(), Mode::Apply).await.unwrap();
         assert_eq!(
             watched.count("POST"),
@@ -341,10 +341,10 @@ async fn an_effect_that_comes_after_its_failure_is_found_at_every_look() {
 #[tokio::test]
 async fn an_effect_that_comes_after_the_last_look_is_reported() {
     let bench = bench().await;
-    let looks = patient().looks.len();
+    let looks = patient().searches.len();
     let transport = Meddling::over(&bench, How::Late(looks + 1));
     let (discord, watched) = bench.server.client_over(transport, CancellationToken::new());
-    let discord = discord.with_patience(patient());
+    let discord = discord.with_retry_policy(patient());
     bench.run_by(&discord, &naib(), Mode::Apply).await.unwrap();
     assert_eq!(watched.count("POST"), 2);
     assert_eq!(doubled(&bench, Mode::Apply).await, None, "nothing has come so far");

@@ -152,7 +152,7 @@ fn outcome(called: &Result<(), Error>) -> Ends {
     match called {
         Ok(()) => Ends::Success,
         Err(Error::OutcomeUnknown(_)) => Ends::Unknown,
-        Err(error) if error.is_passing() => Ends::RepeatLater,
+        Err(error) if error.is_transient() => Ends::RepeatLater,
         Err(_) => Ends::Refused,
     }
 }

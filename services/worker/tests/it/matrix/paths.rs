@@ -115,7 +115,7 @@ async fn try_case(platform: &Platform, way: Way, row: Row) -> Result<(), String>
     platform.control.post("/faults", fault).await;
     let dispatch = platform.dispatch_of(id).await;
     platform.publish(&dispatch).await;
-    let unknown_wanted = way.struck == FOLLOW_UP && row.failure.may_have_landed();
+    let unknown_wanted = way.struck == FOLLOW_UP && row.failure.may_have_taken_effect();
     // Answered as far as a member can see, or recorded as unknown.
     let over = |view: &Value| match unknown_wanted {
         // Whether the follow-up stands there depends on the failure.

@@ -175,31 +175,31 @@ pub const ROWS: [Row; 24] = [
     ),
     once(
         "no answer, before the effect",
-        Failure::NoAnswer,
+        Failure::NoResponse,
         false,
         r#"{"kind":"rest_lost_answer","mode":"hang","after_effect":false}"#,
     ),
     once(
         "no answer, after the effect",
-        Failure::NoAnswer,
+        Failure::NoResponse,
         true,
         r#"{"kind":"rest_lost_answer","mode":"hang"}"#,
     ),
     once(
         "body takes longer than the attempt",
-        Failure::NoAnswer,
+        Failure::NoResponse,
         true,
         r#"{"kind":"rest_slow_body","ms":30000}"#,
     ),
     once(
         "200 with HTML, before the effect",
-        Failure::UnreadableAnswer,
+        Failure::UnreadableResponse,
         false,
         r#"{"kind":"rest_garbage","after_effect":false}"#,
     ),
     once(
         "200 with HTML, after the effect",
-        Failure::UnreadableAnswer,
+        Failure::UnreadableResponse,
         true,
         r#"{"kind":"rest_garbage"}"#,
     ),
@@ -251,6 +251,6 @@ impl Row {
 
     /// Whether a call that it strikes is carried out, and its caller cannot know.
     pub fn may_have_landed(&self) -> bool {
-        self.effect && !self.lasting && self.failure.may_have_landed()
+        self.effect && !self.lasting && self.failure.may_have_taken_effect()
     }
 }
