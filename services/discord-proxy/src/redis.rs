@@ -21,8 +21,8 @@ const QUERY_TIMEOUT: Duration = Duration::from_millis(150);
 /// Why a query failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RedisError {
-    /// No reply in time: Redis hangs or is overloaded, or the network drops packets.
-    #[error("no reply within {} ms", QUERY_TIMEOUT.as_millis())]
+    /// No response in time: Redis hangs or is overloaded, or the network drops packets.
+    #[error("no response within {} ms", QUERY_TIMEOUT.as_millis())]
     Timeout,
     /// No connection.
     #[error("unreachable: {0}")]

@@ -96,7 +96,7 @@ async fn hung_redis_begins_degraded_mode_and_does_not_delay_interactions() {
     let (callback, edit, done) = tokio::join!(callback, edit, burst(&replicas, 40));
     assert_eq!((callback.status, edit.status, done), (200, 200, 40));
     assert!(
-        replicas[0].trouble("redis").unwrap().contains("no reply"),
+        replicas[0].trouble("redis").unwrap().contains("no response"),
         "{:?}",
         replicas[0].trouble("redis")
     );
