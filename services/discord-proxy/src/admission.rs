@@ -1,21 +1,21 @@
-//! The one door: whether a call may go at all, asked when it comes and again before each attempt.
+//! Whether a call may be sent at all, checked on arrival and again before each attempt.
 //!
-//! Today: the token, the invalid-request budget, the edge's pause. A kill switch or the freeze of a community belongs here and
-//! nowhere else: one more question in [`Admission::admit`], answered from memory, since it is asked for every call.
+//! Checked are the token, the invalid-request budget and the pause of Discord's edge. A kill switch or the freeze of a community
+//! belongs here: one more check in [`Admission::admit`], from memory, since it runs for every call.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrakis_contracts::proxy::ProxyError;
 
-use crate::budget::{Allowance, Budget, Knows};
+use crate::budget::{Allowance, Budget, CountScope};
 use crate::call::Call;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
 use crate::route::Lane;
 use crate::token::BotToken;
 
-/// Everything that may forbid a call.
+/// The checks that may refuse a call.
 #[derive(Debug)]
 pub(crate) struct Admission {
     token: Arc<BotToken>,
@@ -24,20 +24,20 @@ pub(crate) struct Admission {
 }
 
 impl Admission {
-    /// The door.
+    /// Checks against these states.
     pub(crate) fn new(token: Arc<BotToken>, budget: Arc<Budget>, limits: Arc<Limits>) -> Self {
         Self { token, budget, limits }
     }
 
-    /// Lets a call through, at once or after a pause that slows its cause.
+    /// Admits a call, after a delay where the budget slows its cause.
     ///
     /// # Errors
-    /// Why it may not go.
+    /// Why the call may not be sent.
     pub(crate) async fn admit(&self, call: &Call) -> Result<(), Refusal> {
         self.check(call)?;
-        match self.budget.allowance(&call.cause, self.knows()) {
-            Allowance::Free => Ok(()),
-            Allowance::Slowed(wait) => slow(call, wait).await,
+        match self.budget.allowance(&call.cause, self.count_scope()) {
+            Allowance::Allowed => Ok(()),
+            Allowance::Delayed(wait) => delay(call, wait).await,
             Allowance::Stopped {
                 retry_after,
                 of_cause,
@@ -45,54 +45,53 @@ impl Admission {
             } => Err(Refusal::new(
                 ProxyError::InvalidRequestBudget,
                 format!(
-                    "{of_cause} calls of this caller, route and tenant were refused by Discord in ten minutes ({in_all} in \
-                     all), so they are stopped; mend what is refused (see the 401 and 403 answers), then come back"
+                    "{of_cause} calls of this caller, route and tenant were refused by Discord in ten minutes ({in_all} of all \
+                     callers): its calls are stopped; correct the cause of the 401 and 403 responses, then retry"
                 ),
             )
             .retry_after(retry_after)),
         }
     }
 
-    fn knows(&self) -> Knows {
+    fn count_scope(&self) -> CountScope {
         if self.limits.is_shared() {
-            Knows::All
-        } else if self.limits.is_seated() {
-            Knows::Seat
+            CountScope::AllReplicas
+        } else if self.limits.has_seat() {
+            CountScope::Seat
         } else {
-            Knows::Nothing
+            CountScope::NoSeat
         }
     }
 
-    /// What can be said without counting the call.
+    /// The checks that do not count the call.
     ///
     /// # Errors
-    /// Why it may not go.
+    /// Why the call may not be sent.
     pub(crate) fn check(&self, call: &Call) -> Result<(), Refusal> {
-        if call.route.lane.needs_token() && self.token.is_dead() {
-            return Err(Refusal::token_dead());
+        if call.route.lane.needs_token() && self.token.is_refused() {
+            return Err(Refusal::token_refused());
         }
         let Some(pause) = self.edge_pause() else {
             return Ok(());
         };
-        // The scheduler gives no turn before the pause is over; a first response waits by itself (respond.rs).
+        // The scheduler grants no permit before the pause ends; a first response waits in first_response.rs.
         if call.route.lane != Lane::Callback && Instant::now() + pause <= call.queue_deadline {
             return Ok(());
         }
-        let words = "Discord's edge wants nothing from this address for a while";
-        Err(Refusal::new(ProxyError::WaitedTooLong, words).retry_after(pause))
+        Err(Refusal::edge_pause(pause))
     }
 
-    /// How long the edge before Discord wants nothing from this address.
+    /// How long the edge's pause of this address still lasts.
     pub(crate) fn edge_pause(&self) -> Option<Duration> {
         self.limits.edge_pause()
     }
 }
 
-async fn slow(call: &Call, wait: Duration) -> Result<(), Refusal> {
+async fn delay(call: &Call, wait: Duration) -> Result<(), Refusal> {
     if Instant::now() + wait > call.queue_deadline {
-        let words = "Discord refused many calls of this caller, route and tenant, so they are slowed to one a second, and \
-                     others of them wait already";
-        return Err(Refusal::new(ProxyError::WaitedTooLong, words).retry_after(wait));
+        let message = "Discord refused many calls of this caller, route and tenant: they are limited to one a second, and others \
+                       of them are already waiting";
+        return Err(Refusal::new(ProxyError::WaitedTooLong, message).retry_after(wait));
     }
     tokio::time::sleep(wait).await;
     Ok(())

@@ -1,8 +1,8 @@
-//! What each caller may ask for: data in `allow-lists.yaml`, one reason per entry.
+//! The calls that each caller may send, from `allow-lists.yaml`.
 //!
-//! A path matches an entry segment by segment: `{…}` is any one segment, `{application}` the id of our own application. What no
-//! entry names is refused. To let a caller do more, add an entry there and say why; `hide` names the fields of the answer that
-//! hold secrets.
+//! A path matches an entry segment by segment: `{…}` matches any one segment, `{application}` the id of the bot's application. A call
+//! without an entry is refused. To allow a call, add an entry with a reason; `hide` names the fields of the response that contain
+//! secrets.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 const BUILT_IN: &str = include_str!("../allow-lists.yaml");
 
-/// Methods and paths with the reason why they are allowed.
+/// A path with its allowed methods, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
@@ -22,51 +22,50 @@ struct Entry {
     reason: String,
 }
 
-/// What one caller may ask for.
+/// The calls that one caller may send.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct AllowList(Vec<Entry>);
 
-/// The lists of all callers, by name.
+/// The allow-lists of all callers, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AllowLists {
     callers: BTreeMap<String, AllowList>,
 }
 
-/// The file of allow-lists cannot be used.
+/// `allow-lists.yaml` is malformed.
 #[derive(Debug, thiserror::Error)]
 #[error("allow-lists.yaml: {0}")]
-pub struct BadAllowLists(String);
+pub struct AllowListsError(String);
 
 impl AllowLists {
-    /// The lists that this build carries.
+    /// The allow-lists that are compiled into this build.
     ///
     /// # Errors
-    /// The file is malformed: a mistake in this crate that its tests catch.
-    pub fn built_in() -> Result<Self, BadAllowLists> {
+    /// The file is malformed, which a test of this crate excludes.
+    pub fn built_in() -> Result<Self, AllowListsError> {
         Self::parse(BUILT_IN)
     }
 
-    fn parse(yaml: &str) -> Result<Self, BadAllowLists> {
-        let lists: Self = serde_saphyr::from_str(yaml).map_err(|error| BadAllowLists(error.to_string()))?;
+    fn parse(yaml: &str) -> Result<Self, AllowListsError> {
+        let lists: Self = serde_saphyr::from_str(yaml).map_err(|error| AllowListsError(error.to_string()))?;
         for (caller, list) in &lists.callers {
             for entry in &list.0 {
-                let complaint = entry.complaint();
-                if let Some(complaint) = complaint {
-                    return Err(BadAllowLists(format!("{caller}: {}: {complaint}", entry.path)));
+                if let Some(error) = entry.error() {
+                    return Err(AllowListsError(format!("{caller}: {}: {error}", entry.path)));
                 }
             }
         }
         Ok(lists)
     }
 
-    /// The list of a caller.
+    /// The allow-list of a caller.
     pub fn of(&self, caller: &str) -> Option<&AllowList> {
         self.callers.get(caller)
     }
 
-    /// Names of all callers that have a list.
+    /// Names of all callers with an allow-list, separated by commas.
     pub fn names(&self) -> String {
         let names: Vec<_> = self.callers.keys().map(String::as_str).collect();
         names.join(", ")
@@ -74,18 +73,18 @@ impl AllowLists {
 }
 
 impl AllowList {
-    /// Whether a call with this method and these segments is allowed to an application of this id: the fields that are to be
-    /// hidden from its answer, usually none.
+    /// The fields to remove from the response to a call (usually none); `None` when the call is not allowed. `application` is the id of
+    /// the bot's application.
     pub fn allows(&self, method: &Method, segments: &[&str], application: u64) -> Option<&[String]> {
         self.find(method, segments, Some(application)).map(|entry| &*entry.hide)
     }
 
-    /// Whether it would be allowed to another application.
+    /// Whether the call would be allowed for another application.
     pub(crate) fn allows_another_application(&self, method: &Method, segments: &[&str]) -> bool {
         self.find(method, segments, None).is_some()
     }
 
-    /// Methods and paths, as the file has them.
+    /// Pairs of method and path, as in the file.
     pub fn entries(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().flat_map(|entry| {
             entry
@@ -104,15 +103,15 @@ impl AllowList {
 }
 
 impl Entry {
-    fn complaint(&self) -> Option<&'static str> {
+    fn error(&self) -> Option<&'static str> {
         let known = ["GET", "POST", "PUT", "PATCH", "DELETE"];
         let segments: Vec<_> = self.path.split('/').skip(1).collect();
         if self.methods.is_empty() || !self.methods.iter().all(|method| known.contains(&method.as_str())) {
-            Some("methods are GET, POST, PUT, PATCH and DELETE")
+            Some("allowed methods are GET, POST, PUT, PATCH and DELETE")
         } else if !self.path.starts_with('/') || segments.iter().any(|segment| segment.is_empty()) {
             Some("a path begins with / and has no empty segment")
         } else if segments.iter().any(|segment| segment.contains('*')) {
-            Some("there is no wildcard: each path is named")
+            Some("wildcards are not supported: name each path")
         } else if self.reason.trim().is_empty() {
             Some("the reason is missing")
         } else {
@@ -121,14 +120,14 @@ impl Entry {
     }
 }
 
-/// `application` is the one that `{application}` stands for; `None` accepts any.
+/// `{application}` matches the id `application`, or any segment when it is `None`.
 fn matches(pattern: &str, segments: &[&str], application: Option<u64>) -> bool {
     let wanted = pattern.split('/').skip(1);
     if wanted.clone().count() != segments.len() {
         return false;
     }
     wanted.zip(segments).all(|(wanted, segment)| match wanted {
-        // As it is written and in no other way: a leading zero or an escape might be read differently by Discord.
+        // Only the canonical form: Discord might interpret a leading zero or an escape differently.
         "{application}" => application.is_none_or(|id| *segment == id.to_string()),
         wanted => wanted.starts_with('{') || wanted == *segment,
     })
@@ -138,7 +137,7 @@ fn matches(pattern: &str, segments: &[&str], application: Option<u64>) -> bool {
 mod tests {
     use super::*;
 
-    /// Our application has the id 1.
+    /// Whether a caller may send a call; the bot's application has the id 1.
     fn may(caller: &str, method: &Method, path: &str) -> bool {
         let segments: Vec<_> = path.split('/').skip(1).collect();
         let lists = AllowLists::built_in().unwrap();
@@ -146,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_answers_assigns_and_writes() {
+    fn worker_may_respond_assign_roles_and_send_messages() {
         assert!(may("worker", &Method::POST, "/interactions/1/token/callback"));
         assert!(may("worker", &Method::PATCH, "/webhooks/1/token/messages/@original"));
         assert!(may("worker", &Method::POST, "/webhooks/1/token"));
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_destroys_no_server_and_bans_nobody() {
+    fn worker_may_not_delete_servers_or_ban_members() {
         assert!(!may("worker", &Method::DELETE, "/guilds/1"));
         assert!(!may("worker", &Method::PATCH, "/guilds/1"));
         assert!(!may("worker", &Method::DELETE, "/guilds/1/members/2"));
@@ -169,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn webhooks_and_commands_are_those_of_our_own_application() {
+    fn webhooks_and_commands_of_another_application_are_not_allowed() {
         for (method, path) in [
             (Method::POST, "/webhooks/{}/token"),
             (Method::PATCH, "/webhooks/{}/token/messages/@original"),
@@ -186,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_hold_secrets_are_hidden_from() {
+    fn fields_with_secrets_are_listed_for_removal() {
         let lists = AllowLists::built_in().unwrap();
         let gaib = lists.of("gaib").unwrap();
         let hidden = gaib.allows(&Method::GET, &["guilds", "1", "webhooks"], 1).unwrap();
@@ -195,18 +194,18 @@ mod tests {
     }
 
     #[test]
-    fn nobody_deletes_a_server() {
+    fn no_caller_may_delete_a_server() {
         for caller in ["worker", "api", "gaib"] {
             assert!(!may(caller, &Method::DELETE, "/guilds/1"), "{caller}");
         }
     }
 
     #[test]
-    fn a_malformed_list_is_refused_with_its_entry() {
+    fn malformed_entry_is_refused_with_its_error() {
         for (entry, word) in [
-            ("{methods: [HEAD], path: /a, reason: r}", "methods are"),
+            ("{methods: [HEAD], path: /a, reason: r}", "allowed methods are"),
             ("{methods: [GET], path: a, reason: r}", "begins with /"),
-            ("{methods: [GET], path: /a/**, reason: r}", "no wildcard"),
+            ("{methods: [GET], path: /a/**, reason: r}", "wildcards"),
             ("{methods: [GET], path: /a, reason: ''}", "reason"),
             ("{methods: [GET], path: /a, reason: r, extra: 1}", "extra"),
         ] {

@@ -1,75 +1,76 @@
-//! The invalid-request budget: 401, 403 and 429 over ten minutes, counted by cause, so that the cause is slowed and stopped
+//! The invalid-request budget: 401, 403 and 429 responses in ten minutes, counted by cause, so that a cause is slowed and stopped
 //! long before Discord bans the address
 //! (<https://discord.com/developers/docs/topics/rate-limits#invalid-request-limit-aka-cloudflare-bans>).
 //!
-//! A cause is caller, route and tenant. Counts are shared through Redis once a second; without Redis each replica counts for
-//! itself against its share. Refuses to count `shared` 429s and 404s: Discord does not either.
+//! A cause is caller, route and tenant. Replicas share their counts through Redis once a second; in degraded mode each replica counts
+//! by itself against its share. 429s of the scope `shared` and 404s do not count, as at Discord.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrakis_runtime::fail_point;
+use deadpool_redis::redis::Script;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::BudgetTuning;
-use crate::limits::script::Script;
-use crate::limits::{Redis, RedisTrouble};
 use crate::metrics::Metrics;
+use crate::redis::{Redis, RedisError};
 
 /// Discord's window.
 const WINDOW: Duration = Duration::from_secs(600);
-/// How often replicas tell each other.
-const SHARE: Duration = Duration::from_secs(1);
-/// Time between two calls of a slowed cause, at one replica.
-const SLOWED: Duration = Duration::from_secs(1);
-/// When a stopped cause may ask again.
-const COME_BACK: Duration = Duration::from_secs(60);
-/// Causes told apart; more are counted together, so that memory is bounded.
-const MOST_CAUSES: usize = 5_000;
+/// Time between two exchanges of counts with Redis.
+const SHARE_INTERVAL: Duration = Duration::from_secs(1);
+/// Time between two calls of a slowed cause at one replica.
+const SLOWED_INTERVAL: Duration = Duration::from_secs(1);
+/// When a caller may retry a call of a stopped cause.
+const STOPPED_RETRY: Duration = Duration::from_secs(60);
+/// Causes that are counted separately; further ones are counted together, which bounds memory.
+const MAX_CAUSES: usize = 5_000;
 
-/// What the budget says to a call.
+/// What the budget allows a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Allowance {
-    /// Go.
-    Free,
-    /// Go, but not before that time.
-    Slowed(Duration),
-    /// Do not go.
+    /// The call may be sent.
+    Allowed,
+    /// The call may be sent after this time.
+    Delayed(Duration),
+    /// The call may not be sent.
     Stopped {
-        /// When to come back.
+        /// When the caller may retry.
         retry_after: Duration,
-        /// Invalid requests of this cause.
+        /// Invalid requests of the cause.
         of_cause: u32,
-        /// Invalid requests in all.
+        /// Invalid requests of all causes.
         in_all: u32,
     },
 }
 
-/// What is known of the other replicas' counts.
+/// Which part of all invalid requests the counts contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Knows {
-    /// Redis tells.
-    All,
-    /// Redis is away, and as many replicas as there are seats share the budget.
+pub(crate) enum CountScope {
+    /// Those of all replicas, from Redis.
+    AllReplicas,
+    /// Those of this replica, which has a seat: replicas with seats share the budget.
     Seat,
-    /// Redis is away, and this replica has no seat: ten such have what the seats leave.
-    Nothing,
+    /// Those of this replica without a seat: ten such replicas share what the seats leave.
+    NoSeat,
 }
 
 #[derive(Debug, Default)]
-struct Ledger {
-    /// Counted here and not told yet, or not to be told since Redis is away.
+struct Counts {
+    /// Counted here and not in Redis yet.
     own: VecDeque<(Instant, Arc<str>)>,
-    /// As Redis told, by cause: when each count ends, and how many.
-    told: HashMap<Arc<str>, Vec<(Instant, u32)>>,
+    /// From Redis, by cause: when each count expires, and its value.
+    shared: HashMap<Arc<str>, Vec<(Instant, u32)>>,
+    /// By slowed cause, when the next call may be sent.
     next: HashMap<Arc<str>, Instant>,
     own_counts: HashMap<Arc<str>, u32>,
 }
 
-impl Ledger {
-    fn forget(&mut self, now: Instant) {
+impl Counts {
+    fn remove_expired(&mut self, now: Instant) {
         while let Some((at, cause)) = self.own.front() {
             if now.saturating_duration_since(*at) < WINDOW {
                 break;
@@ -82,24 +83,24 @@ impl Ledger {
             }
             self.own.pop_front();
         }
-        self.told.retain(|_, counts| {
-            counts.retain(|(ends, _)| *ends > now);
+        self.shared.retain(|_, counts| {
+            counts.retain(|(expires, _)| *expires > now);
             !counts.is_empty()
         });
         self.next.retain(|_, at| *at > now);
     }
 
     fn of(&self, cause: &str) -> u32 {
-        let told: u32 = self
-            .told
+        let shared: u32 = self
+            .shared
             .get(cause)
             .map_or(0, |counts| counts.iter().map(|(_, count)| count).sum());
-        told + self.own_counts.get(cause).copied().unwrap_or(0)
+        shared + self.own_counts.get(cause).copied().unwrap_or(0)
     }
 
     fn all(&self) -> u32 {
-        let told: u32 = self.told.values().flatten().map(|(_, count)| count).sum();
-        told + u32::try_from(self.own.len()).unwrap_or(u32::MAX)
+        let shared: u32 = self.shared.values().flatten().map(|(_, count)| count).sum();
+        shared + u32::try_from(self.own.len()).unwrap_or(u32::MAX)
     }
 }
 
@@ -108,136 +109,143 @@ impl Ledger {
 pub(crate) struct Budget {
     tuning: BudgetTuning,
     replicas: u32,
-    ledger: Mutex<Ledger>,
+    counts: Mutex<Counts>,
     redis: Redis,
     script: Script,
     metrics: Metrics,
 }
 
 impl Budget {
-    /// Nothing counted yet.
+    /// A budget without counts.
     pub(crate) fn new(tuning: BudgetTuning, replicas: u32, redis: Redis, metrics: Metrics) -> Self {
         Self {
             tuning,
             replicas,
-            ledger: Mutex::default(),
+            counts: Mutex::default(),
             redis,
-            script: Script::new(include_str!("limits/budget.lua")),
+            script: Script::new(include_str!("budget.lua")),
             metrics,
         }
     }
 
     /// Counts an invalid request.
     pub(crate) fn count(&self, cause: &Arc<str>) {
-        let mut ledger = self.ledger.lock();
-        let known = ledger.own_counts.contains_key(cause) || ledger.own_counts.len() < MOST_CAUSES;
-        let cause: Arc<str> = if known { Arc::clone(cause) } else { "all others".into() };
-        *ledger.own_counts.entry(Arc::clone(&cause)).or_default() += 1;
-        ledger.own.push_back((Instant::now(), cause));
-        self.metrics.invalid.set(i64::from(ledger.all()));
+        let mut counts = self.counts.lock();
+        let is_separate = counts.own_counts.contains_key(cause) || counts.own_counts.len() < MAX_CAUSES;
+        let cause: Arc<str> = if is_separate {
+            Arc::clone(cause)
+        } else {
+            "all others".into()
+        };
+        *counts.own_counts.entry(Arc::clone(&cause)).or_default() += 1;
+        counts.own.push_back((Instant::now(), cause));
+        self.metrics.invalid.set(i64::from(counts.all()));
     }
 
-    /// What a call of this cause may do, by who knows what other replicas count.
-    pub(crate) fn allowance(&self, cause: &Arc<str>, knows: Knows) -> Allowance {
-        let parts = match knows {
-            Knows::All => 1,
-            Knows::Seat => self.replicas,
-            Knows::Nothing => (self.replicas * 10).max(40),
+    /// What a call of this cause is allowed.
+    pub(crate) fn allowance(&self, cause: &Arc<str>, scope: CountScope) -> Allowance {
+        let parts = match scope {
+            CountScope::AllReplicas => 1,
+            CountScope::Seat => self.replicas,
+            CountScope::NoSeat => (self.replicas * 10).max(40),
         };
         let now = Instant::now();
-        let mut ledger = self.ledger.lock();
-        ledger.forget(now);
-        let (of_cause, in_all) = (ledger.of(cause), ledger.all());
-        match judge(self.tuning, parts, of_cause, in_all) {
-            _ if fail_point::skips("proxy.guard.budget") => Allowance::Free,
-            Step::Free => Allowance::Free,
-            Step::Stop => Allowance::Stopped {
-                retry_after: COME_BACK,
+        let mut counts = self.counts.lock();
+        counts.remove_expired(now);
+        let (of_cause, in_all) = (counts.of(cause), counts.all());
+        match level(self.tuning, parts, of_cause, in_all) {
+            _ if fail_point::skips("proxy.guard.budget") => Allowance::Allowed,
+            Level::Allowed => Allowance::Allowed,
+            Level::Stopped => Allowance::Stopped {
+                retry_after: STOPPED_RETRY,
                 of_cause,
                 in_all,
             },
-            Step::Slow => {
-                let at = ledger.next.get(cause).copied().map_or(now, |next| next.max(now));
-                ledger.next.insert(Arc::clone(cause), at + SLOWED);
+            Level::Slowed => {
+                let at = counts.next.get(cause).copied().map_or(now, |next| next.max(now));
+                counts.next.insert(Arc::clone(cause), at + SLOWED_INTERVAL);
                 match at.saturating_duration_since(now) {
-                    Duration::ZERO => Allowance::Free,
-                    wait => Allowance::Slowed(wait),
+                    Duration::ZERO => Allowance::Allowed,
+                    wait => Allowance::Delayed(wait),
                 }
             }
         }
     }
 
-    /// Tells the others and hears from them, until `stop`.
-    pub(crate) async fn share(&self, stop: CancellationToken) {
+    /// Exchanges counts with Redis until `stop`.
+    pub(crate) async fn run(&self, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            if let Err(trouble) = self.share_once().await {
-                tracing::debug!(%trouble, "counts of invalid requests are not shared");
+            if let Err(error) = self.share().await {
+                tracing::debug!(%error, "counts of invalid requests are not shared through Redis");
             }
-            self.show();
+            self.update_metrics();
             tokio::select! {
-                () = tokio::time::sleep(SHARE) => {}
+                () = tokio::time::sleep(SHARE_INTERVAL) => {}
                 () = stop.cancelled() => {}
             }
         }
     }
 
-    async fn share_once(&self) -> Result<(), RedisTrouble> {
-        let (telling, counts) = {
-            let ledger = self.ledger.lock();
-            (ledger.own.len(), ledger.own_counts.clone())
+    async fn share(&self) -> Result<(), RedisError> {
+        let (sent, own_counts) = {
+            let counts = self.counts.lock();
+            (counts.own.len(), counts.own_counts.clone())
         };
-        let arguments: Vec<String> = counts
+        let arguments: Vec<String> = own_counts
             .iter()
             .flat_map(|(cause, count)| [cause.to_string(), count.to_string()])
             .collect();
-        let answer: Vec<String> = self.redis.run(&self.script, &arguments).await?;
+        let reply: Vec<String> = self.redis.run(&self.script, &arguments).await?;
         let now = Instant::now();
-        let mut told: HashMap<Arc<str>, Vec<(Instant, u32)>> = HashMap::new();
-        for entry in answer.chunks_exact(3) {
+        let mut shared: HashMap<Arc<str>, Vec<(Instant, u32)>> = HashMap::new();
+        for entry in reply.chunks_exact(3) {
             if let (Ok(age), Ok(count)) = (entry[0].parse::<u64>(), entry[2].parse()) {
-                let ends = now + WINDOW.saturating_sub(Duration::from_secs(age.saturating_sub(1) * 60));
-                told.entry(entry[1].as_str().into()).or_default().push((ends, count));
+                let expires = now + WINDOW.saturating_sub(Duration::from_secs(age.saturating_sub(1) * 60));
+                shared
+                    .entry(entry[1].as_str().into())
+                    .or_default()
+                    .push((expires, count));
             }
         }
-        let mut ledger = self.ledger.lock();
-        ledger.told = told;
-        // What was told is in the answer; what was counted meanwhile stays.
-        for _ in 0..telling.min(ledger.own.len()) {
-            ledger.own.pop_front();
+        let mut counts = self.counts.lock();
+        counts.shared = shared;
+        // The reply contains what was sent; what was counted meanwhile remains.
+        for _ in 0..sent.min(counts.own.len()) {
+            counts.own.pop_front();
         }
-        let rest: Vec<_> = ledger.own.iter().map(|(_, cause)| Arc::clone(cause)).collect();
-        ledger.own_counts.clear();
-        for cause in rest {
-            *ledger.own_counts.entry(cause).or_default() += 1;
+        let remaining: Vec<_> = counts.own.iter().map(|(_, cause)| Arc::clone(cause)).collect();
+        counts.own_counts.clear();
+        for cause in remaining {
+            *counts.own_counts.entry(cause).or_default() += 1;
         }
         Ok(())
     }
 
-    fn show(&self) {
-        let mut ledger = self.ledger.lock();
-        ledger.forget(Instant::now());
-        let all = ledger.all();
+    fn update_metrics(&self) {
+        let mut counts = self.counts.lock();
+        counts.remove_expired(Instant::now());
+        let all = counts.all();
         self.metrics.invalid.set(i64::from(all));
-        let stopped = ledger
-            .told
+        let stopped = counts
+            .shared
             .keys()
-            .filter(|cause| judge(self.tuning, 1, ledger.of(cause), all) == Step::Stop)
+            .filter(|cause| level(self.tuning, 1, counts.of(cause), all) == Level::Stopped)
             .count();
         self.metrics.stopped.set(i64::try_from(stopped).unwrap_or(i64::MAX));
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    Free,
-    Slow,
-    Stop,
+enum Level {
+    Allowed,
+    Slowed,
+    Stopped,
 }
 
-fn judge(tuning: BudgetTuning, replicas: u32, of_cause: u32, in_all: u32) -> Step {
+fn level(tuning: BudgetTuning, replicas: u32, of_cause: u32, in_all: u32) -> Level {
     let share = |figure: u32| (figure / replicas).max(1);
     if in_all >= share(tuning.end) {
-        return Step::Stop;
+        return Level::Stopped;
     }
     let tighter = if in_all >= share(tuning.tight) { 5 } else { 1 };
     let stop = if in_all >= share(tuning.alarm) {
@@ -246,11 +254,11 @@ fn judge(tuning: BudgetTuning, replicas: u32, of_cause: u32, in_all: u32) -> Ste
         (share(tuning.stop) / tighter).max(1)
     };
     if of_cause >= stop {
-        Step::Stop
+        Level::Stopped
     } else if of_cause >= (share(tuning.slow) / tighter).max(1) {
-        Step::Slow
+        Level::Slowed
     } else {
-        Step::Free
+        Level::Allowed
     }
 }
 
@@ -258,42 +266,42 @@ fn judge(tuning: BudgetTuning, replicas: u32, of_cause: u32, in_all: u32) -> Ste
 mod tests {
     use super::*;
 
-    fn step(of_cause: u32, in_all: u32) -> Step {
-        judge(BudgetTuning::default(), 1, of_cause, in_all)
+    fn level_of(of_cause: u32, in_all: u32) -> Level {
+        level(BudgetTuning::default(), 1, of_cause, in_all)
     }
 
     #[test]
-    fn a_cause_is_slowed_then_stopped_and_others_go_on() {
-        assert_eq!(step(49, 49), Step::Free);
-        assert_eq!(step(50, 50), Step::Slow);
-        assert_eq!(step(250, 250), Step::Stop);
-        assert_eq!(step(0, 250), Step::Free);
+    fn cause_is_slowed_and_then_stopped_and_others_are_allowed() {
+        assert_eq!(level_of(49, 49), Level::Allowed);
+        assert_eq!(level_of(50, 50), Level::Slowed);
+        assert_eq!(level_of(250, 250), Level::Stopped);
+        assert_eq!(level_of(0, 250), Level::Allowed);
     }
 
     #[test]
-    fn the_more_in_all_the_less_for_each() {
-        assert_eq!(step(10, 2_500), Step::Slow);
-        assert_eq!(step(50, 2_500), Step::Stop);
-        assert_eq!(step(1, 6_000), Step::Stop);
-        assert_eq!(step(0, 6_000), Step::Free);
-        assert_eq!(step(0, 8_000), Step::Stop);
+    fn figures_of_a_cause_shrink_with_the_total() {
+        assert_eq!(level_of(10, 2_500), Level::Slowed);
+        assert_eq!(level_of(50, 2_500), Level::Stopped);
+        assert_eq!(level_of(1, 6_000), Level::Stopped);
+        assert_eq!(level_of(0, 6_000), Level::Allowed);
+        assert_eq!(level_of(0, 8_000), Level::Stopped);
     }
 
     #[test]
-    fn without_redis_each_replica_has_its_share() {
-        assert_eq!(judge(BudgetTuning::default(), 4, 62, 62), Step::Stop);
-        assert_eq!(judge(BudgetTuning::default(), 4, 0, 2_000), Step::Stop);
+    fn replica_in_degraded_mode_has_its_share() {
+        assert_eq!(level(BudgetTuning::default(), 4, 62, 62), Level::Stopped);
+        assert_eq!(level(BudgetTuning::default(), 4, 0, 2_000), Level::Stopped);
     }
 
     #[test]
-    fn whatever_the_causes_the_ban_is_never_reached() {
-        // A thousand causes that never stop asking, each answered 403.
+    fn ban_is_never_reached_whatever_the_causes() {
+        // A thousand causes that send calls without end, each answered 403.
         let mut counts = vec![0_u32; 1_000];
         let mut all = 0;
         loop {
             let before = all;
             for count in &mut counts {
-                if step(*count, all) != Step::Stop {
+                if level_of(*count, all) != Level::Stopped {
                     *count += 1;
                     all += 1;
                 }
@@ -306,14 +314,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_ten_minutes_old_is_forgotten() {
-        let mut ledger = Ledger::default();
+    fn counts_expire_after_ten_minutes() {
+        let mut counts = Counts::default();
         let now = Instant::now();
-        ledger.own.push_back((now, "a".into()));
-        ledger.own_counts.insert("a".into(), 1);
-        ledger.told.insert("b".into(), vec![(now + WINDOW, 7)]);
-        assert_eq!((ledger.all(), ledger.of("b")), (8, 7));
-        ledger.forget(now + WINDOW);
-        assert_eq!((ledger.all(), ledger.own_counts.len()), (0, 0));
+        counts.own.push_back((now, "a".into()));
+        counts.own_counts.insert("a".into(), 1);
+        counts.shared.insert("b".into(), vec![(now + WINDOW, 7)]);
+        assert_eq!((counts.all(), counts.of("b")), (8, 7));
+        counts.remove_expired(now + WINDOW);
+        assert_eq!((counts.all(), counts.own_counts.len()), (0, 0));
     }
 }

@@ -1,56 +1,58 @@
-//! One call of a caller, read and checked.
+//! A call of a caller, read and checked.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrakis_contracts::proxy::Urgency;
-use arrakis_discord_http::CallClass;
+use arrakis_discord_http::{CallClass, segments};
 use arrakis_runtime::fail_point;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, Method, header};
 use serde::Deserialize;
 
 use crate::callers::Caller;
-use crate::route::Route;
-use crate::schedule;
+use crate::route::{self, CallRoute};
 
-/// Headers of a caller that Discord sees. Whatever else a caller sends stays here: credentials, hop-by-hop headers, ours.
-pub(crate) const PASSED: [&str; 3] = ["accept", "content-type", "x-audit-log-reason"];
+/// Headers of a caller that Discord receives. All others stay here: credentials, hop-by-hop headers, the proxy's own.
+const PASSED_HEADERS: [&str; 3] = ["accept", "content-type", "x-audit-log-reason"];
+
+/// Path of the proxy's own call, which every valid token may make.
+pub(crate) const PROBE_PATH: &str = "/users/@me";
+/// Longest time of the proxy's own call, with the wait for its permit.
+pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A call.
 #[derive(Debug)]
 pub(crate) struct Call {
-    /// Who asks.
+    /// The caller.
     pub caller: Arc<Caller>,
     /// Method.
     pub method: Method,
-    /// Path below `/api/v10`, and query.
+    /// Path below `/api/v10` with the leading slash, and query.
     pub path_and_query: String,
-    /// What the path means to limits.
-    pub route: Route,
-    /// The same, as the scheduler names it.
-    pub lane: schedule::Lane,
-    /// Headers for Discord, without authorisation.
+    /// The route.
+    pub route: CallRoute,
+    /// Headers for Discord, without authorization.
     pub headers: HeaderMap,
     /// Body.
     pub body: Bytes,
-    /// For whom.
+    /// The tenant.
     pub tenant: Arc<str>,
-    /// How urgent.
+    /// The urgency.
     pub urgency: Urgency,
-    /// No turn is waited for after this.
+    /// The end of the wait for a permit.
     pub queue_deadline: Instant,
-    /// No answer is waited for after this, when the caller says so.
+    /// The end of the wait for a response, where there is one.
     pub deadline: Option<Instant>,
     /// Caller, route and tenant, as the invalid-request budget counts them.
     pub cause: Arc<str>,
-    /// What sending it twice does.
+    /// What sending the call twice does.
     pub class: CallClass,
 }
 
-/// What of a body decides how a call is handled.
+/// The fields of a body that decide how the call is handled.
 #[derive(Debug, Default, Deserialize)]
-struct Peek {
+struct BodyFields {
     #[serde(default)]
     nonce: Option<serde_json::Value>,
     #[serde(default)]
@@ -61,133 +63,155 @@ struct Peek {
     topic: Option<serde::de::IgnoredAny>,
 }
 
-impl Peek {
-    fn at(headers: &HeaderMap, body: &[u8]) -> Self {
-        let json = headers
+impl BodyFields {
+    fn read(headers: &HeaderMap, body: &[u8]) -> Self {
+        let is_json = headers
             .get(header::CONTENT_TYPE)
             .is_none_or(|kind| kind.as_bytes().starts_with(b"application/json"));
-        if json {
+        if is_json {
             serde_json::from_slice(body).unwrap_or_default()
         } else {
             Self::default()
         }
     }
 
-    /// Whether Discord answers a second call with the message of the first
+    /// Whether Discord returns the message of the first call to a second one
     /// (<https://discord.com/developers/docs/resources/message#create-message>).
     fn enforces_nonce(&self) -> bool {
-        let nonce = self.nonce.as_ref().is_some_and(|nonce| match nonce {
+        let has_nonce = self.nonce.as_ref().is_some_and(|nonce| match nonce {
             serde_json::Value::String(text) => !text.is_empty(),
             nonce => nonce.is_number(),
         });
-        nonce && self.enforce_nonce
+        has_nonce && self.enforce_nonce
     }
 }
 
-/// Discord takes a first response this long after the interaction's creation, which is before the call arrives here.
+/// Discord accepts a first response this long after the interaction's creation, which is before the call arrives here.
 /// <https://discord.com/developers/docs/interactions/receiving-and-responding>
 const RESPONSE_WINDOW: Duration = Duration::from_secs(3);
 
-/// What sending a call twice does, from method, path and body; a caller may claim `once`, and nothing laxer is believed.
-fn class(method: &Method, path_and_query: &str, peek: &Peek, claim: Option<CallClass>) -> CallClass {
+/// The class by method, path and body; `claim` is the class that the caller states, of which only `once` counts.
+fn class_of(method: &Method, path_and_query: &str, fields: &BodyFields, claim: Option<CallClass>) -> CallClass {
     if fail_point::skips("proxy.guard.repeat") {
         return CallClass::Idempotent;
     }
-    let path = path_and_query.split('?').next().unwrap_or_default();
-    let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-    CallClass::of(method, &segments, peek.enforces_nonce()).claimed(claim)
+    CallClass::of(method, &segments(path_and_query), fields.enforces_nonce()).claimed(claim)
 }
 
-/// The route as limits see it. Renames and topic changes have a limit of their own that no header tells (about two in ten
-/// minutes); when it is reached, other changes of the channel go on.
-fn narrowed(route: Route, peek: &Peek) -> Route {
-    if route.template == "PATCH /channels/{channel}" && (peek.name.is_some() || peek.topic.is_some()) {
-        route.narrowed("name-or-topic")
-    } else {
-        route
+/// The route by which the call is limited. Changes of name or topic have a limit of their own that no header states (about two in ten
+/// minutes); it must not delay other changes of the channel.
+fn limited_route(mut route: CallRoute, fields: &BodyFields) -> CallRoute {
+    if &*route.route.template == "PATCH /channels/{channel}" && (fields.name.is_some() || fields.topic.is_some()) {
+        route.route = route.route.with_suffix("name-or-topic");
     }
+    route
 }
 
-/// What a caller's headers say about waiting.
-#[derive(Debug, Clone)]
-pub(crate) struct Manner {
-    /// For whom; default: the guild of the path.
+/// The options that a caller sets by headers.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CallOptions {
+    /// The tenant; default: the guild of the path.
     pub tenant: Option<String>,
-    /// How urgent.
+    /// The urgency; default: interactive without the bot token, else sync.
     pub urgency: Option<Urgency>,
     /// How long the caller waits.
     pub deadline: Option<Duration>,
-    /// What the caller says a second call does.
+    /// The class that the caller states.
     pub class: Option<CallClass>,
 }
 
+/// The parts of a request that become a call.
+#[derive(Debug)]
+pub(crate) struct CallParts<'a> {
+    /// Method.
+    pub method: Method,
+    /// Path below `/api/v10` with the leading slash, and query.
+    pub path_and_query: String,
+    /// The route.
+    pub route: CallRoute,
+    /// All headers.
+    pub headers: &'a HeaderMap,
+    /// Body.
+    pub body: Bytes,
+    /// When the request arrived.
+    pub arrived: Instant,
+    /// Longest wait for a permit.
+    pub max_wait: Duration,
+}
+
 impl Call {
-    /// Puts a call together.
-    pub(crate) fn new(
-        caller: Arc<Caller>,
-        (method, path_and_query): (Method, String),
-        route: Route,
-        (headers, body): (&HeaderMap, Bytes),
-        manner: Manner,
-        (arrived, longest_wait): (Instant, Duration),
-    ) -> Self {
-        let passed: HeaderMap = headers
+    /// The call of `caller`.
+    pub(crate) fn new(caller: Arc<Caller>, parts: CallParts<'_>, options: CallOptions) -> Self {
+        let headers: HeaderMap = parts
+            .headers
             .iter()
-            .filter(|(name, _)| PASSED.contains(&name.as_str()))
-            .map(|(name, value)| (name.clone(), HeaderValue::clone(value)))
+            .filter(|(name, _)| PASSED_HEADERS.contains(&name.as_str()))
+            .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
-        let peek = Peek::at(&passed, &body);
-        let class = class(&method, &path_and_query, &peek, manner.class);
-        let route = narrowed(route, &peek);
-        let of_path = || route.guild.map_or_else(|| "-".to_owned(), |guild| guild.to_string());
-        let tenant = manner.tenant.unwrap_or_else(of_path);
-        let unsaid = if route.lane.needs_token() {
+        let fields = BodyFields::read(&headers, &parts.body);
+        let class = class_of(&parts.method, &parts.path_and_query, &fields, options.class);
+        let route = limited_route(parts.route, &fields);
+        let guild = || route.guild.map_or_else(|| "-".to_owned(), |guild| guild.to_string());
+        let tenant = options.tenant.unwrap_or_else(guild);
+        let default_urgency = if route.lane.needs_token() {
             Urgency::Sync
         } else {
             Urgency::Interactive
         };
-        let mut deadline = manner.deadline.map(|wait| arrived + wait);
+        let mut deadline = options.deadline.map(|wait| parts.arrived + wait);
         if class == CallClass::TimeBound {
-            let window = arrived + RESPONSE_WINDOW;
+            let window = parts.arrived + RESPONSE_WINDOW;
             deadline = Some(deadline.map_or(window, |at| at.min(window)));
         }
+        let max_wait = parts.arrived + parts.max_wait;
         Self {
-            cause: format!("{} {} {tenant}", caller.name, route.template).into(),
-            lane: schedule::Lane {
-                route: route.template.as_str().into(),
-                major: route.major.as_str().into(),
-            },
-            queue_deadline: deadline.map_or(arrived + longest_wait, |at| at.min(arrived + longest_wait)),
+            cause: format!("{} {} {tenant}", caller.name, route.route.template).into(),
+            queue_deadline: deadline.map_or(max_wait, |at| at.min(max_wait)),
             caller,
-            method,
-            path_and_query,
+            method: parts.method,
+            path_and_query: parts.path_and_query,
             route,
-            headers: passed,
-            body,
+            headers,
+            body: parts.body,
             tenant: tenant.into(),
-            urgency: manner.urgency.unwrap_or(unsaid),
+            urgency: options.urgency.unwrap_or(default_urgency),
             deadline,
             class,
         }
+    }
+
+    /// The proxy's own call, `GET /users/@me`, by which it checks the token and pauses.
+    pub(crate) fn probe() -> Option<Self> {
+        let path = format!("/api/v10{PROBE_PATH}");
+        let parts = CallParts {
+            method: Method::GET,
+            path_and_query: PROBE_PATH.to_owned(),
+            route: CallRoute::of(&Method::GET, &route::segments(&path).ok()?),
+            headers: &HeaderMap::new(),
+            body: Bytes::new(),
+            arrived: Instant::now(),
+            max_wait: PROBE_TIMEOUT,
+        };
+        let options = CallOptions {
+            urgency: Some(Urgency::Interactive),
+            deadline: Some(PROBE_TIMEOUT),
+            ..CallOptions::default()
+        };
+        Some(Self::new(Arc::new(Caller::proxy()), parts, options))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::route::segments;
 
-    fn route(method: &Method, path: &str) -> Route {
-        Route::of(method, &segments(&format!("/api/v10{path}")).unwrap())
-    }
-
-    fn class_of(path: &str, body: &str, claim: Option<CallClass>) -> CallClass {
-        let peek = Peek::at(&HeaderMap::new(), body.as_bytes());
-        class(&Method::POST, path, &peek, claim)
+    fn class(path: &str, body: &str, claim: Option<CallClass>) -> CallClass {
+        let fields = BodyFields::read(&HeaderMap::new(), body.as_bytes());
+        class_of(&Method::POST, path, &fields, claim)
     }
 
     #[test]
-    fn a_message_is_idempotent_only_where_discord_enforces_its_nonce() {
+    fn message_is_idempotent_only_where_discord_enforces_its_nonce() {
         let messages = "/channels/1/messages?x=1";
         for (body, wanted) in [
             (r#"{"content":"a"}"#, CallClass::Once),
@@ -198,39 +222,33 @@ mod tests {
             (r#"{"nonce":"1","enforce_nonce":true}"#, CallClass::Idempotent),
             (r#"{"nonce":7,"enforce_nonce":true}"#, CallClass::Idempotent),
         ] {
-            assert_eq!(class_of(messages, body, None), wanted, "{body}");
+            assert_eq!(class(messages, body, None), wanted, "{body}");
         }
         let enforced = r#"{"nonce":"1","enforce_nonce":true}"#;
-        assert_eq!(class_of("/guilds/1/roles", enforced, None), CallClass::Once);
-        assert_eq!(class_of("/webhooks/1/t", enforced, None), CallClass::Once);
+        assert_eq!(class("/guilds/1/roles", enforced, None), CallClass::Once);
+        assert_eq!(class("/webhooks/1/t", enforced, None), CallClass::Once);
         assert_eq!(
-            class_of("/interactions/1/t/callback", enforced, None),
+            class("/interactions/1/t/callback", enforced, None),
             CallClass::TimeBound
         );
     }
 
     #[test]
-    fn a_caller_is_not_believed_that_a_second_call_is_harmless() {
+    fn claim_that_a_second_call_is_harmless_does_not_count() {
         for claim in CallClass::ALL {
-            assert_eq!(
-                class_of("/guilds/1/roles", "{}", Some(claim)),
-                CallClass::Once,
-                "{claim}"
-            );
+            assert_eq!(class("/guilds/1/roles", "{}", Some(claim)), CallClass::Once, "{claim}");
         }
         let callback = "/interactions/1/t/callback";
-        assert_eq!(
-            class_of(callback, "{}", Some(CallClass::Idempotent)),
-            CallClass::TimeBound
-        );
-        assert_eq!(class_of(callback, "{}", Some(CallClass::Once)), CallClass::Once);
+        assert_eq!(class(callback, "{}", Some(CallClass::Idempotent)), CallClass::TimeBound);
+        assert_eq!(class(callback, "{}", Some(CallClass::Once)), CallClass::Once);
     }
 
     #[test]
-    fn a_rename_has_a_lane_of_its_own() {
+    fn rename_has_its_own_route() {
         let patch = |body: &str| {
-            let route = route(&Method::PATCH, "/channels/1");
-            narrowed(route, &Peek::at(&HeaderMap::new(), body.as_bytes())).template
+            let route = CallRoute::of(&Method::PATCH, &["channels", "1"]);
+            let fields = BodyFields::read(&HeaderMap::new(), body.as_bytes());
+            limited_route(route, &fields).route.template.to_string()
         };
         assert_eq!(patch(r#"{"nsfw":true}"#), "PATCH /channels/{channel}");
         assert_eq!(patch(r#"{"name":"a"}"#), "PATCH /channels/{channel}#name-or-topic");

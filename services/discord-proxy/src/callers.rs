@@ -1,7 +1,7 @@
-//! Who asks: a credential for each service, kept as a hash and compared in constant time.
+//! The callers: each service has a credential, which is kept as a hash and compared in constant time.
 //!
-//! Refuses to say which part of a credential was wrong. To add a caller, give it a list in `allow-lists.yaml` and a
-//! credential in `PROXY_CREDENTIALS`; two credentials under one name let a secret be rotated.
+//! To add a caller, add its allow-list to `allow-lists.yaml` and its credential to `PROXY_CREDENTIALS`. A caller may have two
+//! credentials while a secret is rotated.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -14,10 +14,10 @@ use subtle::{Choice, ConstantTimeEq as _};
 
 use crate::allow_list::{AllowList, AllowLists};
 
-/// Shortest credential: less could be guessed.
-const SHORTEST: usize = 16;
+/// Shortest credential, since a shorter one could be guessed.
+const MIN_LENGTH: usize = 16;
 
-/// `name=credential`, hashed as soon as it is read.
+/// An item `name=credential` of `PROXY_CREDENTIALS`; the credential is hashed when it is parsed.
 #[derive(Clone)]
 pub struct Credential {
     name: String,
@@ -31,16 +31,16 @@ impl fmt::Debug for Credential {
 }
 
 impl FromStr for Credential {
-    type Err = NotACredential;
+    type Err = CredentialError;
 
-    fn from_str(text: &str) -> Result<Self, NotACredential> {
-        let (name, secret) = text.split_once('=').ok_or(NotACredential::Form)?;
+    fn from_str(text: &str) -> Result<Self, CredentialError> {
+        let (name, secret) = text.split_once('=').ok_or(CredentialError::Form)?;
         let (name, secret) = (name.trim(), secret.trim());
         if name.is_empty() {
-            return Err(NotACredential::Form);
+            return Err(CredentialError::Form);
         }
-        if secret.len() < SHORTEST {
-            return Err(NotACredential::Short);
+        if secret.len() < MIN_LENGTH {
+            return Err(CredentialError::TooShort);
         }
         Ok(Self {
             name: name.to_owned(),
@@ -49,47 +49,47 @@ impl FromStr for Credential {
     }
 }
 
-/// Why the text is no credential.
+/// Why an item of `PROXY_CREDENTIALS` is malformed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NotACredential {
-    /// Not `name=credential`.
+pub enum CredentialError {
+    /// The item is not `name=credential`.
     #[error("each item reads name=credential")]
     Form,
-    /// Could be guessed.
-    #[error("a credential has at least 16 characters; `openssl rand -hex 32` makes a good one")]
-    Short,
+    /// The credential is too short.
+    #[error("a credential has at least 16 characters; `openssl rand -hex 32` generates one")]
+    TooShort,
 }
 
-/// Why credentials and allow-lists do not fit together.
+/// Why credentials and allow-lists are inconsistent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadCallers {
-    /// A name without a list. The name is not told: where name and credential were exchanged, it is the credential.
+pub enum CallersError {
+    /// A name without an allow-list. The error does not contain the name, which may be the credential if both were exchanged.
     #[error(
         "item {number} names a caller that has no allow-list; there are lists for {known}; each item reads name=credential"
     )]
     Unlisted {
-        /// Which item, from 1.
+        /// Number of the item, from 1.
         number: usize,
-        /// Names that have lists.
+        /// Names with an allow-list.
         known: String,
     },
-    /// Two callers could not be told apart.
+    /// Two callers with one credential.
     #[error("{0} and another caller have the same credential")]
-    Same(String),
+    Duplicate(String),
 }
 
-/// A service that may ask.
+/// A service that may send calls.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Caller {
     /// Its name.
     pub name: String,
-    /// What it may ask for.
+    /// The calls that it may send.
     pub allowed: AllowList,
 }
 
 impl Caller {
-    /// The proxy itself, which asks Discord about the bot token and for nothing else.
-    pub(crate) fn of_the_proxy() -> Self {
+    /// The proxy itself, for its own calls.
+    pub(crate) fn proxy() -> Self {
         Self {
             name: "proxy".to_owned(),
             allowed: AllowList::default(),
@@ -97,27 +97,27 @@ impl Caller {
     }
 }
 
-/// Every caller.
+/// All callers.
 #[derive(Debug, Clone)]
 pub struct Callers(Vec<([u8; 32], Arc<Caller>)>);
 
 impl Callers {
-    /// Joins credentials and lists.
+    /// The callers of these credentials with their allow-lists.
     ///
     /// # Errors
-    /// A name without a list, or one credential for two callers.
-    pub fn new(credentials: Vec<Credential>, lists: &AllowLists) -> Result<Self, BadCallers> {
+    /// A name without an allow-list, or one credential for two callers.
+    pub fn new(credentials: Vec<Credential>, lists: &AllowLists) -> Result<Self, CallersError> {
         let mut seen = HashSet::new();
         let mut callers = Vec::new();
         for (number, Credential { name, hash }) in (1..).zip(credentials) {
             let Some(allowed) = lists.of(&name) else {
-                return Err(BadCallers::Unlisted {
+                return Err(CallersError::Unlisted {
                     number,
                     known: lists.names(),
                 });
             };
             if !seen.insert(hash) {
-                return Err(BadCallers::Same(name));
+                return Err(CallersError::Duplicate(name));
             }
             callers.push((
                 hash,
@@ -130,7 +130,7 @@ impl Callers {
         Ok(Self(callers))
     }
 
-    /// The caller whose credential `headers` carry as `Authorization: Bearer …`.
+    /// The caller whose credential is in the header `Authorization: Bearer …`.
     pub fn authenticate(&self, headers: &HeaderMap) -> Option<Arc<Caller>> {
         let value = headers.get(header::AUTHORIZATION)?.as_bytes();
         let (scheme, secret) = value.split_at_checked(7)?;
@@ -138,7 +138,7 @@ impl Callers {
             return None;
         }
         let hash: [u8; 32] = Sha256::digest(secret.trim_ascii()).into();
-        // Every hash is compared, so that time tells nothing about which caller came near.
+        // Every hash is compared, so that the time does not depend on the credential.
         let mut found = None;
         for (known, caller) in &self.0 {
             let same: Choice = known.as_slice().ct_eq(hash.as_slice());
@@ -159,17 +159,17 @@ mod tests {
         Callers::new(credentials, &AllowLists::built_in().unwrap()).unwrap()
     }
 
-    fn asks(callers: &Callers, authorization: &str) -> Option<String> {
+    fn caller(callers: &Callers, authorization: &str) -> Option<String> {
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, authorization.parse().unwrap());
         callers.authenticate(&headers).map(|caller| caller.name.clone())
     }
 
     #[test]
-    fn a_credential_names_its_caller_and_nothing_else_does() {
+    fn only_a_whole_credential_identifies_its_caller() {
         let callers = callers("worker=0123456789abcdef,gaib=fedcba9876543210");
-        assert_eq!(asks(&callers, "Bearer 0123456789abcdef").as_deref(), Some("worker"));
-        assert_eq!(asks(&callers, "bearer fedcba9876543210").as_deref(), Some("gaib"));
+        assert_eq!(caller(&callers, "Bearer 0123456789abcdef").as_deref(), Some("worker"));
+        assert_eq!(caller(&callers, "bearer fedcba9876543210").as_deref(), Some("gaib"));
         for wrong in [
             "Bearer 0123456789abcde",
             "Bearer ",
@@ -177,22 +177,22 @@ mod tests {
             "0123456789abcdef",
             "Bear",
         ] {
-            assert_eq!(asks(&callers, wrong), None, "{wrong}");
+            assert_eq!(caller(&callers, wrong), None, "{wrong}");
         }
         assert!(callers.authenticate(&HeaderMap::new()).is_none());
     }
 
     #[test]
-    fn one_name_may_have_two_credentials_while_a_secret_is_rotated() {
+    fn caller_may_have_two_credentials() {
         let callers = callers("worker=0123456789abcdef,worker=fedcba9876543210");
         assert_eq!(
-            asks(&callers, "Bearer 0123456789abcdef"),
-            asks(&callers, "Bearer fedcba9876543210")
+            caller(&callers, "Bearer 0123456789abcdef"),
+            caller(&callers, "Bearer fedcba9876543210")
         );
     }
 
     #[test]
-    fn a_credential_does_not_print_itself() {
+    fn credential_is_not_printed() {
         let credential: Credential = "worker=0123456789abcdef".parse().unwrap();
         assert_eq!(format!("{credential:?}"), "worker=[redacted]");
     }

@@ -1,6 +1,6 @@
-//! The command line: with no argument it serves, with one it does an operator's task and ends.
+//! The command line: without a subcommand the proxy serves; a subcommand sends one operator's request to a running replica.
 //!
-//! Exit codes: 0 done, 1 it could not be done or Discord refuses the token, 2 wrong usage, 78 wrong configuration.
+//! Exit codes: 0 success, 1 failure (also: Discord refuses the token, a pause is active), 2 wrong usage, 78 wrong configuration.
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -8,21 +8,22 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use arrakis_causes::causes_below;
 use arrakis_config::{EXIT_CODE, Reader, Secret, Service, Source, variables};
 use arrakis_runtime::{Threads, install_crypto_provider};
 use clap::{Parser, Subcommand};
 use serde_json::Value;
 
 use crate::config::{Config, read_token};
-use crate::operator::{CLEAR, CLEAR_PAUSES, PAUSES, STATUS};
+use crate::operator::{CLEAR_PAUSES, CLEAR_TOKEN, PAUSES, TOKEN_STATUS};
 use crate::token::operator_credential;
 
-/// A check of the token, its turn included, and a little.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// Longest time of a request: a check of the token may take 10 s.
+const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The one way to Discord's REST API, and the one holder of the bot token.
+/// Proxy to Discord's REST API: holds the bot token and keeps Discord's rate limits
 ///
-/// Without a subcommand it serves until SIGTERM. Configuration comes from the environment; see .env.example.
+/// Without a subcommand it serves until SIGTERM. Configuration is read from the environment; see .env.example.
 #[derive(Debug, Parser)]
 #[command(name = "arrakis-discord-proxy", version)]
 pub struct Arguments {
@@ -32,46 +33,46 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Shows or clears what a running replica knows of its bot token
+    /// Shows or clears the status of the bot token at a running replica
     #[command(subcommand)]
     Token(TokenTask),
-    /// Shows or ends the pauses that Discord asked for
+    /// Shows or ends the pauses after rate limits of Discord
     #[command(subcommand)]
     Limits(LimitsTask),
 }
 
 #[derive(Debug, Subcommand)]
 enum TokenTask {
-    /// Prints whether Discord refuses the bot token, since when, who found it and when it is checked next
-    Status(At),
-    /// Forgets that Discord refused the bot token, at every replica, and asks Discord at once
+    /// Prints whether Discord refuses the bot token, since when, which replica found it, and the time of the next check
+    Status(Target),
+    /// Clears the refusal of the bot token at every replica, and checks the token at once
     ///
-    /// Needs `DISCORD_TOKEN` as the replica has it. Where Redis is away, run it for each replica.
-    Clear(At),
+    /// Requires the `DISCORD_TOKEN` of the replica. While Redis is unavailable, run it for each replica.
+    Clear(Target),
 }
 
 #[derive(Debug, Subcommand)]
 enum LimitsTask {
-    /// Prints which calls are paused and until when, as the replica knows it
-    Status(At),
-    /// Ends every pause and opens the windows of used-up buckets, at every replica
+    /// Prints the active pauses of the replica and their ends
+    Status(Target),
+    /// Ends every pause and the windows of used-up buckets at every replica
     ///
-    /// Where Discord still limits, its next 429 makes the pause again. Needs `DISCORD_TOKEN` as the replica has it. Where Redis is away,
-    /// run it for each replica.
-    Clear(At),
+    /// Where a limit of Discord still applies, its next 429 begins another pause. Requires the `DISCORD_TOKEN` of the replica. While Redis
+    /// is unavailable, run it for each replica.
+    Clear(Target),
 }
 
 #[derive(Debug, clap::Args)]
-struct At {
-    /// Address of the replica's port for callers; default: `PROXY_LISTEN_ADDR` on this machine
-    #[arg(long, value_name = "HOST:PORT")]
+struct Target {
+    /// IP address and port for callers of the replica; default: `PROXY_LISTEN_ADDR` on this machine
+    #[arg(long, value_name = "IP:PORT")]
     address: Option<SocketAddr>,
-    /// Print the replica's answer as one JSON object
+    /// Print the response of the replica as one JSON object
     #[arg(long)]
     json: bool,
 }
 
-/// Runs what the arguments ask for.
+/// Runs the subcommand, or serves.
 pub fn run(arguments: Arguments) -> ExitCode {
     match arguments.task {
         None => arrakis_runtime::run(Service::DiscordProxy, Threads::One, Config::read, crate::serve),
@@ -80,14 +81,14 @@ pub fn run(arguments: Arguments) -> ExitCode {
     }
 }
 
-/// One question to a running replica.
+/// A request to a running replica.
 #[derive(Debug, Clone, Copy)]
-struct Question {
+struct OperatorRequest {
     method: &'static str,
     path: &'static str,
 }
 
-impl Question {
+impl OperatorRequest {
     const fn get(path: &'static str) -> Self {
         Self { method: "GET", path }
     }
@@ -96,8 +97,8 @@ impl Question {
         Self { method: "POST", path }
     }
 
-    /// Asks the replica and reports its answer.
-    fn run(self, at: &At, report: impl FnOnce(&Value) -> ExitCode) -> ExitCode {
+    /// Sends the request and prints the response with `report`, which returns the exit code.
+    fn run(self, target: &Target, report: impl FnOnce(&Value) -> ExitCode) -> ExitCode {
         let read = |reader: &mut Reader| {
             let token = read_token(reader);
             let listen = reader.defaulted::<SocketAddr>(&variables::PROXY_LISTEN_ADDR);
@@ -106,60 +107,60 @@ impl Question {
         let (token, listen) = match Reader::load(Service::DiscordProxy, Source::environment(), read) {
             Ok(read) => read,
             Err(errors) => {
-                say(&errors);
+                print_error(&errors);
                 return ExitCode::from(EXIT_CODE);
             }
         };
         install_crypto_provider();
-        let address = at.address.unwrap_or_else(|| on_this_machine(listen));
-        let asked = tokio::runtime::Builder::new_current_thread()
+        let address = target.address.unwrap_or_else(|| local_address(listen));
+        let response = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| format!("the async runtime cannot start: {error}"))
-            .and_then(|runtime| runtime.block_on(self.ask(&token, address)));
-        match asked {
-            Ok(answer) => report(&answer),
-            Err(why) => {
-                say(format_args!("arrakis-discord-proxy: {why}"));
+            .and_then(|runtime| runtime.block_on(self.send(&token, address)));
+        match response {
+            Ok(response) => report(&response),
+            Err(error) => {
+                print_error(format_args!("arrakis-discord-proxy: {error}"));
                 ExitCode::FAILURE
             }
         }
     }
 
-    async fn ask(self, token: &Secret, address: SocketAddr) -> Result<Value, String> {
-        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build();
+    async fn send(self, token: &Secret, address: SocketAddr) -> Result<Value, String> {
+        let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build();
         let client = client.map_err(|error| format!("the HTTP client cannot be built: {error}"))?;
         let url = format!("http://{address}{}", self.path);
         let request = match self.method {
             "GET" => client.get(url),
             _ => client.post(url),
         };
-        let answer = request.bearer_auth(operator_credential(token).expose()).send().await;
-        let answer = answer.map_err(|error| {
-            let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-            format!("no replica answers at {address}: {why}; name another one with --address HOST:PORT")
+        let response = request.bearer_auth(operator_credential(token).expose()).send().await;
+        let response = response.map_err(|error| {
+            let cause = causes_below(&error).unwrap_or_else(|| error.to_string());
+            format!("no replica responds at {address}: {cause}; select another replica with --address IP:PORT")
         })?;
-        let status = answer.status();
-        let body: Value = answer
+        let status = response.status();
+        let body: Value = response
             .json()
             .await
-            .map_err(|_| format!("what answers at {address} ({status}) is no discord-proxy of this version"))?;
+            .map_err(|_| format!("the server at {address} ({status}) is not a discord-proxy of this version"))?;
         if status.is_success() {
             return Ok(body);
         }
         let message = body["message"].as_str().unwrap_or("no message");
-        Err(format!("{address} answered {status}: {message}"))
+        Err(format!("{address} returned {status}: {message}"))
     }
 }
 
 impl TokenTask {
     fn run(self) -> ExitCode {
-        let (question, at, clears) = match &self {
-            Self::Status(at) => (Question::get(STATUS), at, false),
-            Self::Clear(at) => (Question::post(CLEAR), at, true),
+        let (request, target, clears) = match &self {
+            Self::Status(target) => (OperatorRequest::get(TOKEN_STATUS), target, false),
+            Self::Clear(target) => (OperatorRequest::post(CLEAR_TOKEN), target, true),
         };
-        question.run(at, |status| {
-            at.print(status, words);
+        request.run(target, |status| {
+            target.print(status, describe_token);
             if clears {
                 warn_unshared(status);
             }
@@ -170,12 +171,12 @@ impl TokenTask {
 
 impl LimitsTask {
     fn run(self) -> ExitCode {
-        let (question, at, clears) = match &self {
-            Self::Status(at) => (Question::get(PAUSES), at, false),
-            Self::Clear(at) => (Question::post(CLEAR_PAUSES), at, true),
+        let (request, target, clears) = match &self {
+            Self::Status(target) => (OperatorRequest::get(PAUSES), target, false),
+            Self::Clear(target) => (OperatorRequest::post(CLEAR_PAUSES), target, true),
         };
-        question.run(at, |limits| {
-            at.print(limits, pauses);
+        request.run(target, |limits| {
+            target.print(limits, describe_pauses);
             if clears {
                 warn_unshared(limits);
             }
@@ -184,12 +185,12 @@ impl LimitsTask {
     }
 }
 
-impl At {
-    fn print(&self, answer: &Value, words: impl FnOnce(&Value) -> String) {
+impl Target {
+    fn print(&self, response: &Value, describe: impl FnOnce(&Value) -> String) {
         if self.json {
-            print(answer);
+            print(response);
         } else {
-            print(words(answer));
+            print(describe(response));
         }
     }
 }
@@ -198,39 +199,39 @@ fn failure_if(failed: bool) -> ExitCode {
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-fn warn_unshared(answer: &Value) {
-    if answer["shared"] == false {
-        say(
-            "Redis is away: the other replicas do not know of it yet; run this command for each of them, or wait for Redis",
+fn warn_unshared(response: &Value) {
+    if response["shared"] == false {
+        print_error(
+            "Redis is unavailable: the other replicas are not updated yet; run this command for each of them, or wait for Redis",
         );
     }
 }
 
-fn pauses(limits: &Value) -> String {
+fn describe_pauses(limits: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or("unknown").to_owned();
-    let mut words = format!("replica {}:", text(&limits["replica"]));
+    let mut output = format!("replica {}:", text(&limits["replica"]));
     let pauses = limits["pauses"].as_array().map(Vec::as_slice).unwrap_or_default();
     if pauses.is_empty() {
-        words.push_str(" no pause");
+        output.push_str(" no pause");
     }
     for pause in pauses {
         let what = match pause["of"].as_str() {
-            Some("edge") => "every call from this address, asked for by Discord's edge".to_owned(),
+            Some("edge") => "every call from this address, by Cloudflare in front of Discord".to_owned(),
             Some("global") => "every call of the bot".to_owned(),
             Some(of) => format!("{of} {}", text(&pause["name"])),
             None => "unknown".to_owned(),
         };
         let (until, left) = (text(&pause["until"]), &pause["seconds_left"]);
-        words.push_str(&format!("\npaused until {until} ({left} s left): {what}"));
+        output.push_str(&format!("\npaused until {until} ({left} s left): {what}"));
     }
-    words
+    output
 }
 
-fn words(status: &Value) -> String {
+fn describe_token(status: &Value) -> String {
     let text = |name: &str| status[name].as_str().unwrap_or("unknown").to_owned();
-    let mut words = format!("token {}: {}", text("fingerprint"), text("state"));
+    let mut output = format!("token {}: {}", text("fingerprint"), text("state"));
     if status["state"] == "dead" {
-        words.push_str(&format!(
+        output.push_str(&format!(
             "\nsince {}, found by replica {}; last confirmed {}; next check {}\n\
              If it was reset: set the new DISCORD_TOKEN and restart each replica. If Discord accepts it again: \
              `arrakis-discord-proxy token clear`, or wait for the next check.",
@@ -241,13 +242,13 @@ fn words(status: &Value) -> String {
         ));
     }
     if let Some(discord) = status["discord"].as_str() {
-        words.push_str(&format!("\nasked just now, GET /users/@me: {discord}"));
+        output.push_str(&format!("\nchecked now, GET /users/@me: {discord}"));
     }
-    words
+    output
 }
 
-/// Where a replica that listens on every address is reached from here.
-fn on_this_machine(listen: SocketAddr) -> SocketAddr {
+/// The address at which a replica on this machine is reached.
+fn local_address(listen: SocketAddr) -> SocketAddr {
     let address = match listen.ip() {
         IpAddr::V4(address) if address.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(address) if address.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
@@ -256,12 +257,12 @@ fn on_this_machine(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(address, listen.port())
 }
 
-/// To standard output. A reader that is gone is no error.
-fn print(words: impl Display) {
-    let _ = writeln!(std::io::stdout(), "{words}");
+/// Prints to standard output. A closed pipe is not an error.
+fn print(text: impl Display) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-/// To standard error.
-fn say(words: impl Display) {
-    let _ = writeln!(std::io::stderr(), "{words}");
+/// Prints to standard error.
+fn print_error(text: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }

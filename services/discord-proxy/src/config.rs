@@ -1,4 +1,4 @@
-//! Settings of the proxy: what the environment says, checked, and the figures that tests may change.
+//! Configuration of the proxy: the environment, checked, and figures that only tests change.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,58 +11,58 @@ use url::Url;
 use crate::allow_list::AllowLists;
 use crate::callers::{Callers, Credential};
 
-/// What the proxy needs to start.
+/// Configuration from the environment.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Bot token, without the word `Bot`.
+    /// Bot token, without the prefix `Bot `.
     pub token: Secret,
-    /// The application that the token belongs to.
+    /// Id of the bot's application.
     pub application: u64,
-    /// Base of Discord's API, ending in `/api/v10`, without a slash behind it.
+    /// Base of Discord's API, which ends in `/api/v10`.
     pub api_base: Url,
-    /// Where callers are listened to.
+    /// Address of the port for callers.
     pub listen: SocketAddr,
-    /// Who may ask, and for what.
+    /// The callers, with their credentials and allow-lists.
     pub callers: Callers,
-    /// Redis that the replicas share.
+    /// URL of the Redis that the replicas share.
     pub redis_url: Secret,
     /// Largest number of replicas.
     pub max_replicas: u32,
-    /// Figures that have one right value in production.
+    /// Figures with one right value in production.
     pub tuning: Tuning,
 }
 
-/// Figures that operators have no reason to change; tests make some of them small.
+/// Figures that operators have no reason to change; tests reduce some of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tuning {
-    /// Calls in any window ([Discord: 50 a second for a bot](https://discord.com/developers/docs/topics/rate-limits#global-rate-limit)).
+    /// Calls in any 1.1 s ([Discord: 50 a second for a bot](https://discord.com/developers/docs/topics/rate-limits#global-rate-limit)).
     pub global_limit: u32,
-    /// Longest wait of a call for its turn.
-    pub longest_wait: Duration,
-    /// Longest wait for an answer to one attempt.
+    /// Longest wait of a call for its permit.
+    pub max_wait: Duration,
+    /// Longest wait for the response to one attempt.
     pub attempt_timeout: Duration,
-    /// Largest body of a call, in bytes: Discord takes 25 MiB.
-    pub largest_body: usize,
-    /// Calls that may wait at one replica, all together.
-    pub most_waiting: usize,
-    /// Calls of one tenant that may wait at one replica: what thirty seconds could serve if nobody else asked.
-    pub most_waiting_of_a_tenant: usize,
-    /// How long Redis must have reckoned with a replica's own places before it takes one: longer than the windows concerned.
-    pub own_places_after: Duration,
-    /// When causes of invalid requests are slowed and stopped.
+    /// Largest body of a call in bytes: Discord accepts 25 MiB.
+    pub max_body: usize,
+    /// Calls that may wait at one replica.
+    pub max_waiting: usize,
+    /// Calls of one tenant that may wait at one replica: as many as could be sent in 30 s without other tenants.
+    pub max_waiting_per_tenant: usize,
+    /// How long Redis must have reserved calls for a replica before it takes one without a query: longer than the windows concerned.
+    pub reserved_after: Duration,
+    /// Figures of the invalid-request budget.
     pub budget: BudgetTuning,
-    /// When a dead token is checked again.
+    /// When a refused token is checked again.
     pub token: TokenTuning,
-    /// When a long pause is checked.
+    /// When a long pause of all calls is checked.
     pub pauses: PauseTuning,
 }
 
-/// Times between two checks of a pause of all calls; each costs an invalid request where the pause lasts.
+/// Times between two checks of a pause of all calls; each is an invalid request while the pause lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PauseTuning {
-    /// Time to the first check; it doubles.
+    /// Time until the first check; it doubles with each.
     pub first_check: Duration,
-    /// Longest time between two.
+    /// Longest time between two checks.
     pub longest_interval: Duration,
 }
 
@@ -75,12 +75,12 @@ impl Default for PauseTuning {
     }
 }
 
-/// Times between two checks of a token that Discord refuses; each costs an invalid request where it is refused again.
+/// Times between two checks of a refused token; each is an invalid request while Discord refuses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenTuning {
-    /// Time to the first check; it doubles.
+    /// Time until the first check; it doubles with each.
     pub first_check: Duration,
-    /// Longest time between two.
+    /// Longest time between two checks.
     pub longest_interval: Duration,
 }
 
@@ -93,18 +93,18 @@ impl Default for TokenTuning {
     }
 }
 
-/// Steps of the invalid-request budget: counts of 401, 403 and 429 in ten minutes.
+/// Figures of the invalid-request budget: counts of 401, 403 and 429 in ten minutes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BudgetTuning {
-    /// A cause (caller, route, tenant) with so many is slowed to one call a second.
+    /// At this count a cause (caller, route, tenant) is slowed to one call a second.
     pub slow: u32,
-    /// A cause with so many is stopped.
+    /// At this count a cause is stopped.
     pub stop: u32,
-    /// With so many in all, a cause is slowed and stopped at a fifth of its own figures.
+    /// At this total, causes are slowed and stopped at a fifth of `slow` and `stop`.
     pub tight: u32,
-    /// With so many in all, every cause that has one is stopped.
+    /// At this total, every cause with an invalid request is stopped.
     pub alarm: u32,
-    /// With so many in all, nothing is sent: Discord bans the address at 10,000.
+    /// At this total, all calls are stopped: Discord bans the address at 10,000.
     pub end: u32,
 }
 
@@ -112,12 +112,12 @@ impl Default for Tuning {
     fn default() -> Self {
         Self {
             global_limit: 50,
-            longest_wait: Duration::from_secs(30),
+            max_wait: Duration::from_secs(30),
             attempt_timeout: Duration::from_secs(15),
-            largest_body: 25 << 20,
-            most_waiting: 20_000,
-            most_waiting_of_a_tenant: 2_000,
-            own_places_after: Duration::from_secs(10),
+            max_body: 25 << 20,
+            max_waiting: 20_000,
+            max_waiting_per_tenant: 2_000,
+            reserved_after: Duration::from_secs(10),
             budget: BudgetTuning::default(),
             token: TokenTuning::default(),
             pauses: PauseTuning::default(),
@@ -167,24 +167,24 @@ pub(crate) fn read_token(reader: &mut Reader) -> Option<Secret> {
     if bare.is_empty() || !bare.bytes().all(|byte| byte.is_ascii_graphic()) {
         return reader.refuse(
             variable,
-            "a token has no spaces and no letters outside ASCII; was it copied whole?",
+            "a token has no spaces and only ASCII characters; check that it was copied completely",
         );
     }
     Some(Secret::new(bare))
 }
 
-/// The application's id: as given, or as the token has it. A bot token begins with the id of its user in base64, which is the
-/// application's id for every application made since 2016.
+/// Id of the application: `DISCORD_APPLICATION_ID`, or the id in the token. A bot token begins with the id of its user in base64, which
+/// is the application's id for every application created since 2016.
 fn read_application(reader: &mut Reader, token: &Secret) -> Option<u64> {
     let variable = &variables::DISCORD_APPLICATION_ID;
     let given = reader.optional::<u64>(variable)?;
     match given.or_else(|| application_of(token.expose())) {
-        Some(0) => reader.refuse(variable, "an id is not 0"),
+        Some(0) => reader.refuse(variable, "an id cannot be 0"),
         Some(id) => Some(id),
         None => reader.refuse(
             variable,
-            "it is needed, since DISCORD_TOKEN does not begin with an id in base64: callers may use webhooks and commands of our \
-             own application only",
+            "it is required, since DISCORD_TOKEN does not begin with an id in base64: callers may use the webhooks and commands of \
+             the bot's application only",
         ),
     }
 }
@@ -210,7 +210,7 @@ fn read_max_replicas(reader: &mut Reader) -> Option<u32> {
     } else {
         reader.refuse(
             variable,
-            "it is between 1 and 50: each replica needs a share of 50 calls a second",
+            "it must be between 1 and 50: each replica needs a share of 50 calls a second",
         )
     }
 }
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn three_variables_are_enough() {
+    fn three_variables_suffice() {
         let config = read(&[]).unwrap();
         assert_eq!(config.api_base.as_str(), "https://discord.com/api/v10");
         assert_eq!(config.max_replicas, 4);
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn the_application_is_the_one_given_or_the_tokens() {
+    fn application_is_the_given_one_or_that_of_the_token() {
         assert_eq!(read(&[("DISCORD_APPLICATION_ID", "77")]).unwrap().application, 77);
         assert_eq!(
             application_of("MTIzNDU2Nzg5MDEyMzQ1Njc4.a.b"),
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn the_word_bot_is_taken_off_the_token() {
+    fn prefix_bot_of_the_token_is_removed() {
         assert_eq!(
             read(&[("DISCORD_TOKEN", "Bot MTIz.abc")]).unwrap().token.expose(),
             "MTIz.abc"
@@ -274,10 +274,10 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_refused_with_a_reason() {
+    fn invalid_value_is_refused_with_a_reason() {
         for (name, value, word) in [
-            ("DISCORD_TOKEN", "two words", "copied whole"),
-            ("DISCORD_APPLICATION_ID", "0", "not 0"),
+            ("DISCORD_TOKEN", "two words", "copied completely"),
+            ("DISCORD_APPLICATION_ID", "0", "cannot be 0"),
             (
                 "DISCORD_API_BASE",
                 "https://discord.com/api",
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn no_error_shows_a_secret() {
+    fn no_error_contains_a_secret() {
         for (name, value) in [
             ("DISCORD_TOKEN", "SEKRET with a space"),
             ("PROXY_CREDENTIALS", "worker=SEKRET"),

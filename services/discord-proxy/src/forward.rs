@@ -1,12 +1,13 @@
-//! A call's way to Discord and back: admitted, given a turn, sent, learned from, and repeated where the table allows it.
+//! The path of a call to Discord: admit, acquire a permit, send, update the limits, retry where the table allows it.
 //!
-//! What a failed attempt means is judged in `history.rs`. First responses to interactions take the way of `respond.rs`.
+//! `call_attempts.rs` decides what follows an attempt. First responses to interactions are sent by `first_response.rs`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrakis_contracts::proxy::ProxyError;
-use arrakis_discord_http::CallClass;
+use arrakis_discord_http::client::SendError;
+use arrakis_discord_http::{CallClass, RateLimitScope, Response};
 use arrakis_runtime::fail_point;
 use http::StatusCode;
 use tokio::task::{JoinError, JoinHandle};
@@ -15,261 +16,283 @@ use tracing::Instrument as _;
 use crate::admission::Admission;
 use crate::budget::Budget;
 use crate::call::Call;
-use crate::history::{History, Next};
-use crate::limits::headers::{self, Scope};
-use crate::limits::{Fate, Limits, Pause, Slot};
+use crate::call_attempts::{CallAttempts, Forwarded, NextStep};
+use crate::limits::{CallOutcome, Grant, Limits, Pause, RateLimitUpdate};
 use crate::metrics::Metrics;
-use crate::pulse::Pulse;
 use crate::refusal::Refusal;
 use crate::route::Lane;
-use crate::schedule::{NoTurn, Scheduler, Ticket, Want};
-use crate::token::says_unauthorized;
-use crate::upstream::{Answer, Sent, Upstream};
+use crate::schedule::{NoPermit, Permit, PermitRequest, Scheduler};
+use crate::token::{BotToken, refuses_token};
+use crate::upstream::{AttemptResult, Upstream};
+use crate::upstream_health::UpstreamHealth;
 
-/// Everything on the way to Discord.
+/// Forwards calls to Discord.
 #[derive(Debug)]
 pub(crate) struct Forwarder {
-    /// Whether a call may go.
+    /// Checks before each attempt.
     pub admission: Admission,
-    /// Turns under the bot's global limit.
-    pub bot_turns: Scheduler,
-    /// Turns of webhook tokens.
-    pub webhook_turns: Scheduler,
-    /// Limits.
+    /// Permits under the bot's global limit.
+    pub bot_scheduler: Scheduler,
+    /// Permits of webhook tokens.
+    pub webhook_scheduler: Scheduler,
+    /// Rate limits.
     pub limits: Arc<Limits>,
     /// Invalid requests.
     pub budget: Arc<Budget>,
+    /// The bot token.
+    pub token: Arc<BotToken>,
     /// Discord.
     pub upstream: Upstream,
-    /// Whether Discord answers.
-    pub pulse: Pulse,
-    /// Counts.
+    /// Whether Discord responds.
+    pub upstream_health: UpstreamHealth,
+    /// Metrics.
     pub metrics: Metrics,
-    /// Longest wait for one answer.
+    /// Longest wait for the response to one attempt.
     pub attempt_timeout: Duration,
 }
 
-/// What became of a call, with how many times Discord was asked.
-#[derive(Debug)]
-pub(crate) struct Forwarded {
-    /// Discord's answer.
-    pub answer: Answer,
-    /// Attempts.
-    pub attempts: u32,
+/// When a call of the proxy itself is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dispatch {
+    /// With a permit, after a wait for the limits.
+    Queued,
+    /// At once, since no other call with the token is sent.
+    Immediate,
 }
 
 impl Forwarder {
-    /// Brings a call to Discord and its answer back.
+    /// Forwards a call and returns Discord's response.
     ///
     /// # Errors
-    /// Why the proxy answers by itself.
+    /// The proxy responds itself.
     pub(crate) async fn forward(self: &Arc<Self>, call: Arc<Call>) -> Result<Forwarded, Refusal> {
         if call.class == CallClass::TimeBound {
-            return self.respond(call).await;
+            return self.send_first_response(call).await;
         }
-        let mut history = History::new(&call);
+        let mut attempts = CallAttempts::new(&call);
         loop {
-            let ticket = match self.turn(&call, history.attempts > 0).await {
-                Ok(ticket) => ticket,
-                Err(refusal) => return history.end(&call, refusal),
+            let permit = match self.acquire_permit(&call, attempts.count > 0).await {
+                Ok(permit) => permit,
+                Err(refusal) => return attempts.end_without_permit(&call, refusal),
             };
-            history.attempts += 1;
-            let sent = self.attempt(&call, ticket, history.attempts).await;
-            match history.judge(&call, sent) {
-                Next::Tell(answer) => {
+            attempts.count += 1;
+            let result = self.attempt(&call, permit, attempts.count).await;
+            match attempts.evaluate(&call, result) {
+                NextStep::Return(response) => {
                     return Ok(Forwarded {
-                        answer,
-                        attempts: history.attempts,
+                        response,
+                        attempts: attempts.count,
                     });
                 }
-                Next::Refuse(refusal) => return Err(refusal),
-                Next::Again { why, pause } => {
-                    self.metrics.retried(why);
+                NextStep::Refuse(refusal) => return Err(refusal),
+                NextStep::Retry { reason, pause } => {
+                    self.metrics.retried(reason);
                     tokio::time::sleep(pause).await;
                 }
             }
         }
     }
 
-    /// Sends a call of the proxy's own once. It waits for its turn, or goes at once where nothing else is sent.
+    /// Sends a call of the proxy itself once.
     ///
     /// # Errors
-    /// Why it was not sent.
-    pub(crate) async fn once(self: &Arc<Self>, call: Arc<Call>, waits: bool) -> Result<Sent, Refusal> {
-        let ticket = if waits {
-            self.turn(&call, false).await?
-        } else {
-            if let Some(pause) = self.limits.edge_pause() {
-                let words = "Discord's edge wants nothing from this address for a while";
-                return Err(Refusal::new(ProxyError::WaitedTooLong, words).retry_after(pause));
+    /// Why the call was not sent.
+    pub(crate) async fn send_once(
+        self: &Arc<Self>,
+        call: Arc<Call>,
+        dispatch: Dispatch,
+    ) -> Result<AttemptResult, Refusal> {
+        let permit = match dispatch {
+            Dispatch::Queued => self.acquire_permit(&call, false).await?,
+            Dispatch::Immediate => {
+                if let Some(pause) = self.limits.edge_pause() {
+                    return Err(Refusal::edge_pause(pause));
+                }
+                None
             }
-            None
         };
-        Ok(self.attempt(&call, ticket, 1).await)
+        Ok(self.attempt(&call, permit, 1).await)
     }
 
-    /// Sends a call of the proxy's own once and at once, whatever pause Discord asked for: it finds out whether the pause lasts.
-    pub(crate) async fn probe(self: &Arc<Self>, call: Arc<Call>) -> Sent {
+    /// Sends a call of the proxy itself once and at once, whatever pause is active: it checks whether the pause is over.
+    pub(crate) async fn send_in_spite_of_pauses(self: &Arc<Self>, call: Arc<Call>) -> AttemptResult {
         self.attempt(&call, None, 1).await
     }
 
-    /// Admits the call and waits for its turn. An interaction's callback needs none.
-    async fn turn(&self, call: &Call, again: bool) -> Result<Option<Ticket>, Refusal> {
-        let mut again = again;
+    /// Admits the call and waits for its permit. A first response needs none.
+    async fn acquire_permit(&self, call: &Call, mut is_retry: bool) -> Result<Option<Permit>, Refusal> {
         loop {
             self.admission.admit(call).await?;
-            let turns = match call.route.lane {
+            let scheduler = match call.route.lane {
                 Lane::Callback => return Ok(None),
-                Lane::Webhook => &self.webhook_turns,
-                Lane::Bot => &self.bot_turns,
+                Lane::Webhook => &self.webhook_scheduler,
+                Lane::Bot => &self.bot_scheduler,
             };
-            let want = Want {
-                lane: call.lane.clone(),
+            let request = PermitRequest {
+                route: call.route.route.clone(),
                 tenant: Arc::clone(&call.tenant),
                 urgency: call.urgency,
                 bot: call.route.lane.needs_token(),
                 deadline: call.queue_deadline,
-                again,
+                is_retry,
             };
-            let ticket = turns.turn(want).await.map_err(|no_turn| refusal_for(&no_turn))?;
-            // Much may have changed while it waited.
+            let permit = scheduler.acquire(request).await;
+            let permit = permit.map_err(|error| refusal_for(&error))?;
+            // The state may have changed during the wait.
             self.admission.check(call)?;
             let Some(pause) = self.admission.edge_pause() else {
-                return Ok(Some(ticket));
+                return Ok(Some(permit));
             };
-            // Redis gave the turn before it was told of the pause.
-            drop(ticket);
+            // Redis granted the call before it had the pause.
+            drop(permit);
             tokio::time::sleep(pause).await;
-            again = true;
+            is_retry = true;
         }
     }
 
-    /// Sends the call once, and waits no longer than the caller does.
-    async fn attempt(self: &Arc<Self>, call: &Arc<Call>, ticket: Option<Ticket>, attempt: u32) -> Sent {
-        let task = self.begin(call, ticket, attempt);
+    /// Makes one attempt, and waits for it no longer than the caller does.
+    async fn attempt(self: &Arc<Self>, call: &Arc<Call>, permit: Option<Permit>, number: u32) -> AttemptResult {
+        let task = self.begin_attempt(call, permit, number);
         let ended = match call.deadline {
             Some(deadline) => match tokio::time::timeout_at(deadline.into(), task).await {
                 Ok(ended) => ended,
-                Err(_) => return Sent::Lost("the caller's deadline passed before the answer came".to_owned()),
+                Err(_) => {
+                    return Err(SendError::ResponseLost(
+                        "no response before the caller's deadline".to_owned(),
+                    ));
+                }
             },
             None => task.await,
         };
-        ended.unwrap_or_else(|error| broken_off(&error))
+        ended.unwrap_or_else(|error| aborted(&error))
     }
 
-    /// Begins one attempt. It runs to its end even when the caller has left, so that limits learn of it.
-    pub(crate) fn begin(self: &Arc<Self>, call: &Arc<Call>, ticket: Option<Ticket>, attempt: u32) -> JoinHandle<Sent> {
+    /// Begins an attempt. It continues when the caller disconnects, so that the limits are updated by its response.
+    pub(crate) fn begin_attempt(
+        self: &Arc<Self>,
+        call: &Arc<Call>,
+        permit: Option<Permit>,
+        number: u32,
+    ) -> JoinHandle<AttemptResult> {
         let span = tracing::info_span!(
             "discord.call.send",
-            route = call.route.template,
+            route = &*call.route.route.template,
             class = call.class.name(),
-            attempt,
+            attempt = number,
             status = tracing::field::Empty,
             duration_ms = tracing::field::Empty
         );
         let (this, call) = (Arc::clone(self), Arc::clone(call));
-        tokio::spawn(async move { this.send(&call, ticket).await }.instrument(span))
+        tokio::spawn(async move { this.send(&call, permit).await }.instrument(span))
     }
 
-    async fn send(&self, call: &Call, ticket: Option<Ticket>) -> Sent {
-        let mut ticket = ticket;
-        if let Some(ticket) = &mut ticket {
-            ticket.sent();
+    async fn send(&self, call: &Call, mut permit: Option<Permit>) -> AttemptResult {
+        if let Some(permit) = &mut permit {
+            permit.sent();
         }
-        let begun = Instant::now();
+        let began = Instant::now();
         self.metrics.in_flight.inc();
-        let sent = self.upstream.send(call, self.attempt_timeout).await;
+        let result = self.upstream.send(call, self.attempt_timeout).await;
         self.metrics.in_flight.dec();
-        let took = begun.elapsed();
-        tracing::Span::current().record("duration_ms", u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
-        self.pulse.felt(&sent);
-        match &sent {
-            Sent::Answered(answer) => {
-                tracing::Span::current().record("status", answer.status.as_u16());
-                self.metrics.answered(call.route.class, answer.status, took);
-                self.learn(call, answer, ticket).await;
+        let duration = began.elapsed();
+        tracing::Span::current().record("duration_ms", u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+        self.upstream_health.record(&result);
+        let outcome = match &result {
+            Ok(response) => {
+                tracing::Span::current().record("status", response.status.as_u16());
+                self.metrics.response(call.route.class, response.status, duration);
+                self.update_limits(call, response, permit).await;
+                return result;
             }
-            Sent::Not(why) => {
-                tracing::debug!(why, "not sent");
-                self.metrics.unanswered(call.route.class);
-                if let Some(ticket) = ticket {
-                    ticket.settle(Fate::Unused).await;
-                }
+            Err(SendError::NotSent(reason)) => {
+                tracing::debug!(reason, "attempt not sent");
+                CallOutcome::NotSent
             }
-            Sent::Lost(why) => {
-                tracing::warn!(route = call.route.template, why, "no answer came");
-                self.metrics.unanswered(call.route.class);
-                if let Some(ticket) = ticket {
-                    ticket.settle(Fate::Lost).await;
-                }
+            Err(SendError::ResponseLost(reason)) => {
+                tracing::warn!(route = &*call.route.route.template, reason, "no response from Discord");
+                CallOutcome::ResponseLost
             }
+        };
+        self.metrics.no_response(call.route.class);
+        if let Some(permit) = permit {
+            permit.complete(outcome).await;
         }
-        sent
+        result
     }
 
-    /// Keeps what an answer tells, for this replica and the others.
-    async fn learn(&self, call: &Call, answer: &Answer, ticket: Option<Ticket>) {
-        let mut learned = headers::learn(answer.status, &answer.headers, &answer.body);
+    /// Updates limits, budget and token status by a response, for this replica and the others.
+    async fn update_limits(&self, call: &Call, response: &Response, permit: Option<Permit>) {
+        let (mut update, limited) = RateLimitUpdate::read(response);
         if fail_point::skips("proxy.guard.pause") {
-            learned.pause = None;
+            update.pause = None;
         }
-        let limited = answer.status == StatusCode::TOO_MANY_REQUESTS;
-        let scope = limited.then(|| headers::scope(&answer.headers, &answer.body));
+        let scope = limited.map(|(scope, _)| scope);
         if let Some(scope) = scope {
-            self.metrics.limited(scope);
+            self.metrics.rate_limited(scope);
             tracing::warn!(
-                route = call.route.template,
-                major = call.route.major,
+                route = &*call.route.route.template,
+                major = &*call.route.route.major,
                 scope = scope.name(),
-                "Discord answered 429"
+                "Discord returned 429"
             );
         }
-        let invalid = matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) || limited;
-        if invalid && scope != Some(Scope::Shared) {
+        let is_invalid = matches!(
+            response.status,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS
+        );
+        if is_invalid && scope != Some(RateLimitScope::Shared) {
             self.budget.count(&call.cause);
         }
-        let refused = call.route.lane.needs_token() && says_unauthorized(answer);
-        if refused && !fail_point::skips("proxy.guard.token") {
-            self.limits.suspect_token(&call.route.template);
+        let is_suspected = call.route.lane.needs_token() && refuses_token(response);
+        if is_suspected && !fail_point::skips("proxy.guard.token") {
+            self.token.suspect(&call.route.route.template);
         }
-        match ticket {
-            Some(ticket) => ticket.settle_behind(Fate::Answered(learned)),
-            None if matches!(learned.pause, Some(Pause::Edge(_) | Pause::Global(_))) => {
-                self.limits.complete(&no_slot(call), &Fate::Answered(learned)).await;
+        match permit {
+            Some(permit) => permit.complete_in_background(CallOutcome::Response(update)),
+            None if matches!(update.pause, Some(Pause::Edge(_) | Pause::Global(_))) => {
+                let outcome = CallOutcome::Response(update);
+                self.limits.complete(&no_grant(call), &outcome).await;
             }
             None => {}
         }
     }
 }
 
-/// A callback, or a call of the proxy's own, has no place to give back; only a pause of all calls is told.
-fn no_slot(call: &Call) -> Slot {
-    Slot {
+/// Stands for the grant of a call that needs none, to record a pause of all calls.
+fn no_grant(call: &Call) -> Grant {
+    Grant {
         id: String::new(),
-        route: Arc::clone(&call.lane.route),
-        major: Arc::clone(&call.lane.major),
+        route: call.route.route.clone(),
         bucket: String::new(),
         bot: false,
-        own: false,
+        reserved: false,
     }
 }
 
-fn refusal_for(no_turn: &NoTurn) -> Refusal {
-    match *no_turn {
-        NoTurn::TokenDead => Refusal::token_dead(),
-        NoTurn::ShuttingDown => Refusal::new(
+fn refusal_for(error: &NoPermit) -> Refusal {
+    match *error {
+        NoPermit::TokenRefused => Refusal::token_refused(),
+        NoPermit::ShuttingDown => Refusal::new(
             ProxyError::ShuttingDown,
-            "this proxy is leaving; Discord was not asked; ask another one",
+            "this replica is shutting down; the call was not sent to Discord; use another replica",
         ),
-        NoTurn::TooLong { retry_after, why } => Refusal::new(
+        NoPermit::TooLong {
+            retry_after,
+            waited_for,
+        } => Refusal::new(
             ProxyError::WaitedTooLong,
-            format!("the call may not wait as long as it would have to for {why}; Discord was not asked"),
+            format!("the wait for {waited_for} exceeds the call's deadline; the call was not sent to Discord"),
+        )
+        .retry_after(retry_after),
+        NoPermit::QueueFull { retry_after } => Refusal::new(
+            ProxyError::WaitedTooLong,
+            "request queue is full: too many calls are waiting; the call was not sent to Discord",
         )
         .retry_after(retry_after),
     }
 }
 
-/// An attempt whose task ended without a result may have been sent.
-pub(crate) fn broken_off(error: &JoinError) -> Sent {
-    Sent::Lost(format!("the attempt was broken off: {error}"))
+/// The result of an attempt whose task ended without one: the call may have been sent.
+pub(crate) fn aborted(error: &JoinError) -> AttemptResult {
+    Err(SendError::ResponseLost(format!("the attempt was aborted: {error}")))
 }

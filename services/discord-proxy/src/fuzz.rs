@@ -1,27 +1,27 @@
-//! What callers and Discord send, and what none of it may do to the proxy: see `arrakis-fuzz`.
+//! Mutated requests of callers, responses of Discord and configurations: see `arrakis-fuzz`.
 
 use std::str::FromStr as _;
 use std::time::{Duration, Instant};
 
 use arrakis_config::{Reader, Service, Source};
+use arrakis_discord_http::Response;
 use arrakis_fuzz::{Fuzz, HttpInput};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::allow_list::AllowLists;
-use crate::call::Call;
+use crate::call::{Call, CallParts};
 use crate::callers::{Callers, Credential};
 use crate::config::Config;
-use crate::edge::manner;
-use crate::limits::Pause;
-use crate::limits::headers::learn;
-use crate::route::{Route, segments};
+use crate::limits::{Pause, RateLimitUpdate};
+use crate::route::{CallRoute, segments};
+use crate::server::call_options;
 
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
-/// Nothing that an answer says may stop a route for longer.
+/// Longest time for which a response may pause calls.
 const DAY: Duration = Duration::from_secs(24 * 3_600 + 60);
 
-/// Headers as hyper would take them from the wire.
+/// Headers as hyper would read them.
 fn headers(text: &HttpInput<'_>) -> HeaderMap {
     let pair =
         |(name, value): &(&str, &[u8])| Some((HeaderName::from_str(name).ok()?, HeaderValue::from_bytes(value).ok()?));
@@ -32,7 +32,7 @@ fn headers(text: &HttpInput<'_>) -> HeaderMap {
     map
 }
 
-/// Discord's answers: what is learned of limits stays within reason.
+/// Responses of Discord: the limits that are read from them are bounded.
 #[test]
 fn answers() {
     let words = [
@@ -56,26 +56,31 @@ fn answers() {
             let status = status
                 .and_then(|status| StatusCode::from_u16(status).ok())
                 .unwrap_or(StatusCode::OK);
-            let learned = learn(status, &headers(&text), text.body);
-            let pause = match &learned.pause {
+            let response = Response {
+                status,
+                headers: headers(&text),
+                body: Bytes::copy_from_slice(text.body),
+            };
+            let (update, _) = RateLimitUpdate::read(&response);
+            let pause = match &update.pause {
                 Some(Pause::Global(wait) | Pause::Edge(wait) | Pause::Route(wait)) => Some(*wait),
                 None => None,
             };
             assert!(pause.is_none_or(|wait| wait <= DAY), "a pause of {pause:?}");
-            if let Some(bucket) = &learned.bucket {
+            if let Some(bucket) = &update.bucket {
                 assert!(bucket.hash.len() <= 128 && bucket.limit > 0, "{bucket:?}");
                 assert!(bucket.reset_after <= DAY, "a bucket for {:?}", bucket.reset_after);
             }
             format!(
                 "{} bucket {} pause {}",
                 status.is_success(),
-                learned.bucket.is_some(),
+                update.bucket.is_some(),
                 pause.is_some()
             )
         });
 }
 
-/// Calls of services, and of whoever else reaches the port.
+/// Requests to the port for callers.
 #[test]
 fn calls() {
     let credential: Credential = "worker=0123456789abcdef".parse().unwrap();
@@ -103,7 +108,7 @@ fn calls() {
             let text = HttpInput::read(input);
             let headers = headers(&text);
             let Some(caller) = callers.authenticate(&headers) else {
-                return "nobody".to_owned();
+                return "no caller".to_owned();
             };
             let (method, target) = text.first.split_once(' ').unwrap_or(("GET", text.first));
             let Ok(method) = Method::from_str(method) else {
@@ -112,30 +117,30 @@ fn calls() {
             let path = target.split('?').next().unwrap_or_default();
             let segments = match segments(path) {
                 Ok(segments) => segments,
-                Err(why) => return why.to_string(),
+                Err(error) => return error.to_string(),
             };
             let allowed = caller.allowed.allows(&method, &segments, 1).is_some();
-            let route = Route::of(&method, &segments);
+            let route = CallRoute::of(&method, &segments);
             // A path has 1,024 bytes at most; its shortest segments become `{other}`.
             assert!(
-                route.template.len() <= 4 * 1_024 + 16,
+                route.route.template.len() <= 4 * 1_024 + 16,
                 "a template of {} bytes",
-                route.template.len()
+                route.route.template.len()
             );
-            let manner = match manner(&headers) {
-                Ok(manner) => manner,
+            let options = match call_options(&headers) {
+                Ok(options) => options,
                 Err(refusal) => return refusal.message,
             };
-            let body = Bytes::copy_from_slice(text.body);
-            let waits = (Instant::now(), Duration::from_secs(30));
-            let call = Call::new(
-                caller,
-                (method, path.to_owned()),
+            let parts = CallParts {
+                method,
+                path_and_query: path.to_owned(),
                 route,
-                (&headers, body),
-                manner,
-                waits,
-            );
+                headers: &headers,
+                body: Bytes::copy_from_slice(text.body),
+                arrived: Instant::now(),
+                max_wait: Duration::from_secs(30),
+            };
+            let call = Call::new(caller, parts, options);
             assert!(
                 !call.headers.contains_key("authorization"),
                 "a credential would reach Discord"

@@ -1,36 +1,37 @@
-//! The one way to Discord's REST API, and the one holder of the bot token.
+//! The discord-proxy: holds the bot token and forwards the calls of the other services to Discord's REST API within its rate limits.
 //!
-//! A call goes `edge` (who asks, may they, can it be read) → `admission` (may it go at all) → `schedule` (when) → `upstream`
-//! (Discord) → `forward` learns from the answer and repeats what is safe. `limits` decides for all replicas together, in Redis.
-//! Nothing here knows what a call is for: that is the callers' business. It shares no code with the emulator's limiter.
+//! A call passes `server` (caller, path, allow-list), `admission` (token, budget, pauses), `schedule` (permit), `forward` and
+//! `upstream` (Discord). `forward` updates the limits by the response and retries what may be retried. `limits` decides for all replicas
+//! together, through Redis. What Discord's responses mean is decided in `arrakis-discord-http`; the purpose of a call is not known here.
 
 mod admission;
 mod allow_list;
 mod budget;
 mod call;
+mod call_attempts;
 mod callers;
 mod cli;
 mod config;
-mod edge;
+mod first_response;
 mod forward;
 #[cfg(test)]
 mod fuzz;
-mod history;
+mod instance_identity;
 mod limits;
 mod metrics;
 mod operator;
 mod pause_check;
-mod place;
-mod pulse;
+mod redaction;
+mod redis;
 mod refusal;
-mod respond;
 mod route;
 mod schedule;
-mod secrets;
+mod server;
 mod token;
 mod token_check;
 mod token_marks;
 mod upstream;
+mod upstream_health;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -39,36 +40,38 @@ use arrakis_runtime::{Fatal, HttpLimits, Runtime};
 use serde_json::json;
 use tokio::net::TcpListener;
 
-pub use crate::allow_list::{AllowList, AllowLists, BadAllowLists};
-pub use crate::callers::{BadCallers, Caller, Callers, Credential, NotACredential};
+pub use crate::allow_list::{AllowList, AllowLists, AllowListsError};
+pub use crate::callers::{Caller, Callers, CallersError, Credential, CredentialError};
 pub use crate::cli::{Arguments, run};
 pub use crate::config::{BudgetTuning, Config, PauseTuning, TokenTuning, Tuning};
 
 use crate::admission::Admission;
 use crate::budget::Budget;
-use crate::edge::Edge;
 use crate::forward::Forwarder;
-use crate::limits::{Limits, LimitsConfig, Redis};
+use crate::instance_identity::instance_identity;
+use crate::limits::{Limits, LimitsConfig};
 use crate::metrics::Metrics;
 use crate::operator::Operator;
 use crate::pause_check::PauseCheck;
-use crate::pulse::Pulse;
-use crate::schedule::{Room, Scheduler};
+use crate::redis::Redis;
+use crate::schedule::{QueueCapacity, Scheduler};
+use crate::server::Server;
 use crate::token::BotToken;
 use crate::token_check::TokenCheck;
 use crate::token_marks::TokenMarks;
 use crate::upstream::Upstream;
+use crate::upstream_health::UpstreamHealth;
 
-/// Time to answer what was sent when the process is asked to leave: the longest attempt and a little.
+/// Time in which calls in flight are answered at shutdown: longer than the longest attempt.
 const GRACE: std::time::Duration = std::time::Duration::from_secs(18);
 
-/// How long a start waits for Discord's word on a token that Redis calls dead.
-const START_CHECK: std::time::Duration = std::time::Duration::from_secs(3);
+/// How long a start waits for the check of a token that Redis has as refused.
+const START_CHECK_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(3);
 
-/// Listens where the configuration says, and serves until shutdown.
+/// Listens at the configured address, and serves until shutdown.
 ///
 /// # Errors
-/// The address cannot be used, or a setting only shows itself as wrong when it is used.
+/// The address or another setting cannot be used.
 pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
     let listener = TcpListener::bind(config.listen).await.map_err(|error| {
         let example = "PROXY_LISTEN_ADDR=0.0.0.0:8090";
@@ -80,43 +83,43 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
     serve_on(listener, config, runtime).await
 }
 
-/// Serves on a listener that is there already.
+/// Serves on `listener` until shutdown.
 ///
 /// # Errors
-/// A setting only shows itself as wrong when it is used.
+/// A setting cannot be used.
 pub async fn serve_on(listener: TcpListener, config: Config, runtime: Runtime) -> anyhow::Result<()> {
     runtime.shutdown.set_grace(GRACE);
     let address = listener.local_addr()?;
     let built = build(config, address, &runtime)?;
     let hard = runtime.shutdown.hard.clone();
-    // Redis says whether the token is dead; whoever comes meanwhile waits in the listener's queue.
-    built.limits.beat_once().await;
-    // A Discord that hangs does not keep interactions waiting: they need no token.
-    let _ = tokio::time::timeout(START_CHECK, built.check.at_start()).await;
-    let beating = tokio::spawn({
+    // Reads the token's status from Redis; connections wait in the listener's queue meanwhile.
+    built.limits.heartbeat().await;
+    // A Discord that hangs does not delay interactions, which need no token.
+    let _ = tokio::time::timeout(START_CHECK_TIMEOUT, built.check.at_start()).await;
+    let heartbeat = tokio::spawn({
         let (limits, stop) = (Arc::clone(&built.limits), hard.clone());
-        async move { limits.beat(stop).await }
+        async move { limits.run_heartbeat(stop).await }
     });
-    let checking = tokio::spawn(Arc::clone(&built.check).run(runtime.shutdown.soft.clone()));
-    let pausing = tokio::spawn(built.pause_check.run(runtime.shutdown.soft.clone()));
-    tracing::info!(%address, "callers are served");
+    let token_checks = tokio::spawn(Arc::clone(&built.check).run(runtime.shutdown.soft.clone()));
+    let pause_checks = tokio::spawn(built.pause_check.run(runtime.shutdown.soft.clone()));
+    tracing::info!(%address, "listening for callers");
     let server = runtime.http_server("callers", HttpLimits::for_callers());
     tokio::select! {
-        () = server.serve(listener, built.edge.router(), runtime.shutdown.soft.clone()) => {}
+        () = server.serve(listener, built.server.router(), runtime.shutdown.soft.clone()) => {}
         () = hard.cancelled() => {}
     }
-    // Nothing is on its way any more: another replica need not reckon with this one.
-    for task in [beating, checking, pausing] {
+    // No call is in flight any more: this replica's share is free for the others.
+    for task in [heartbeat, token_checks, pause_checks] {
         task.abort();
         let _ = task.await;
     }
-    built.limits.leave().await;
+    built.limits.deregister().await;
     Ok(())
 }
 
-/// What was put together.
+/// The parts of the proxy.
 struct Built {
-    edge: Edge,
+    server: Server,
     limits: Arc<Limits>,
     check: Arc<TokenCheck>,
     pause_check: PauseCheck,
@@ -124,24 +127,25 @@ struct Built {
 
 fn build(config: Config, address: SocketAddr, runtime: &Runtime) -> Result<Built, Fatal> {
     let metrics = Metrics::new(&runtime.metrics);
-    let wrong = |name: &str, why: &dyn std::fmt::Display| Fatal::configuration(format!("{name} cannot be used: {why}"));
+    let invalid =
+        |name: &str, error: &dyn std::fmt::Display| Fatal::configuration(format!("{name} cannot be used: {error}"));
     let token = BotToken::new(
         &config.token,
         runtime.health.component("token"),
-        metrics.token_dead.clone(),
+        metrics.token_refused.clone(),
     );
-    let token = Arc::new(token.map_err(|error| wrong("DISCORD_TOKEN", &error))?);
-    let redis = Redis::new(&config.redis_url, token.fingerprint()).map_err(|error| wrong("REDIS_URL", &error))?;
+    let token = Arc::new(token.map_err(|error| invalid("DISCORD_TOKEN", &error))?);
+    let redis = Redis::new(&config.redis_url, token.fingerprint()).map_err(|error| invalid("REDIS_URL", &error))?;
     let upstream =
-        Upstream::new(&config.api_base, Arc::clone(&token)).map_err(|error| wrong("DISCORD_API_BASE", &error))?;
+        Upstream::new(&config.api_base, Arc::clone(&token)).map_err(|error| invalid("DISCORD_API_BASE", &error))?;
 
     let replica = format!("{:016x}", rand::random::<u64>());
     let limits_config = LimitsConfig {
         replica: replica.clone(),
         total: config.tuning.global_limit,
         max_replicas: config.max_replicas,
-        own_places_after: config.tuning.own_places_after,
-        proof: place::proof(address),
+        reserved_after: config.tuning.reserved_after,
+        instance_identity: instance_identity(address),
     };
     let health = runtime.health.component("redis");
     let limits = Limits::new(
@@ -149,7 +153,7 @@ fn build(config: Config, address: SocketAddr, runtime: &Runtime) -> Result<Built
         redis.clone(),
         Arc::clone(&token),
         health,
-        (metrics.apart.clone(), metrics.in_force.clone()),
+        (metrics.degraded.clone(), metrics.effective_limit.clone()),
     );
     let limits = Arc::new(limits);
     let budget = Arc::new(Budget::new(
@@ -158,10 +162,10 @@ fn build(config: Config, address: SocketAddr, runtime: &Runtime) -> Result<Built
         redis.clone(),
         metrics.clone(),
     ));
-    let turns = |lane| {
-        let room = Room {
-            all: config.tuning.most_waiting,
-            of_a_tenant: config.tuning.most_waiting_of_a_tenant,
+    let scheduler = |lane| {
+        let capacity = QueueCapacity {
+            total: config.tuning.max_waiting,
+            per_tenant: config.tuning.max_waiting_per_tenant,
         };
         let stop = runtime.shutdown.soft.clone();
         let replica = format!("{replica}:{lane}");
@@ -169,7 +173,7 @@ fn build(config: Config, address: SocketAddr, runtime: &Runtime) -> Result<Built
             Arc::clone(&limits),
             Arc::clone(&token),
             &replica,
-            room,
+            capacity,
             metrics.queue(lane),
             stop,
         )
@@ -177,12 +181,13 @@ fn build(config: Config, address: SocketAddr, runtime: &Runtime) -> Result<Built
     let checks = metrics.token_checks.clone();
     let forwarder = Arc::new(Forwarder {
         admission: Admission::new(Arc::clone(&token), Arc::clone(&budget), Arc::clone(&limits)),
-        bot_turns: turns("bot"),
-        webhook_turns: turns("webhook"),
+        bot_scheduler: scheduler("bot"),
+        webhook_scheduler: scheduler("webhook"),
         limits: Arc::clone(&limits),
         budget: Arc::clone(&budget),
+        token: Arc::clone(&token),
         upstream,
-        pulse: Pulse::new(runtime.health.component("discord")),
+        upstream_health: UpstreamHealth::new(runtime.health.component("discord")),
         metrics,
         attempt_timeout: config.tuning.attempt_timeout,
     });
@@ -207,23 +212,23 @@ fn build(config: Config, address: SocketAddr, runtime: &Runtime) -> Result<Built
         check: Arc::clone(&check),
         limits: Arc::clone(&limits),
     };
-    let shown = operator.clone();
-    runtime.health.add_details("token", move || shown.status());
-    let shown = Arc::clone(&limits);
+    let status = operator.clone();
+    runtime.health.add_details("token", move || status.status());
+    let status = Arc::clone(&limits);
     runtime.health.add_details("limits", move || {
         json!({
-            "decided_by": if shown.is_shared() { "redis" } else { "this replica" },
-            "seat": shown.is_seated(),
-            "pauses": pause_check::shown(&shown.pauses()),
+            "decided_by": if status.is_shared() { "redis" } else { "this replica" },
+            "seat": status.has_seat(),
+            "pauses": pause_check::pauses_json(&status.active_pauses()),
         })
     });
-    // Answers that arrive while the process leaves are still learned from: this ends with the hard token.
+    // Responses during shutdown are still counted: this ends with the hard token.
     tokio::spawn({
         let stop = runtime.shutdown.hard.clone();
-        async move { budget.share(stop).await }
+        async move { budget.run(stop).await }
     });
     Ok(Built {
-        edge: Edge::new((config.callers, config.application), forwarder, operator, config.tuning),
+        server: Server::new(config.callers, config.application, forwarder, operator, config.tuning),
         limits,
         check,
         pause_check,

@@ -1,13 +1,12 @@
-//! What the proxy counts. No label holds an id: route classes, statuses, scopes and reasons are closed sets.
+//! Metrics of the proxy. No label contains an id: route classes, statuses, scopes and reasons are closed sets.
 
 use std::time::Duration;
 
 use arrakis_contracts::proxy::{ProxyError, Urgency};
+use arrakis_discord_http::RateLimitScope;
 use arrakis_telemetry::Metrics as Registry;
 use http::StatusCode;
 use prometheus::{HistogramVec, IntCounterVec, IntGauge, IntGaugeVec};
-
-use crate::limits::headers::Scope;
 
 /// All metrics of the proxy.
 #[derive(Debug, Clone)]
@@ -17,26 +16,26 @@ pub(crate) struct Metrics {
     refusals: IntCounterVec,
     limited: IntCounterVec,
     retries: IntCounterVec,
-    /// Calls on their way to Discord.
+    /// Calls in flight.
     pub in_flight: IntGauge,
-    /// 401, 403 and 429 of the last ten minutes, over all replicas.
+    /// 401, 403 and 429 responses of the last ten minutes, of all replicas.
     pub invalid: IntGauge,
-    /// Causes that are stopped.
+    /// Stopped causes of invalid requests.
     pub stopped: IntGauge,
-    /// 1 while Discord refuses the token.
-    pub token_dead: IntGauge,
+    /// 1 while Discord refuses the bot token.
+    pub token_refused: IntGauge,
     /// Checks of the token.
     pub token_checks: IntCounterVec,
-    /// 1 when Redis is away.
-    pub apart: IntGauge,
-    /// Calls in a window, as far as this replica knows.
-    pub in_force: IntGauge,
+    /// 1 in degraded mode.
+    pub degraded: IntGauge,
+    /// Calls in 1.1 s that are allowed now.
+    pub effective_limit: IntGauge,
     waits: HistogramVec,
     waiting: IntGaugeVec,
     tenants: IntGaugeVec,
 }
 
-/// What one scheduler counts.
+/// Metrics of one scheduler.
 #[derive(Debug, Clone)]
 pub(crate) struct QueueMetrics {
     lane: &'static str,
@@ -46,67 +45,67 @@ pub(crate) struct QueueMetrics {
 const URGENCIES: [Urgency; 3] = [Urgency::Interactive, Urgency::Sync, Urgency::Bulk];
 
 impl Metrics {
-    /// Registers them.
+    /// Registers the metrics.
     pub(crate) fn new(registry: &Registry) -> Self {
         let metrics = Self {
             calls: registry.counter_vec(
                 "arrakis_proxy_calls_total",
-                "Answers of Discord, each attempt counted.",
+                "Responses of Discord by route class and status; each attempt counts. Status none: no response was received.",
                 &["class", "status"],
             ),
             seconds: registry.seconds_vec(
                 "arrakis_proxy_discord_seconds",
-                "Time from sending an attempt to Discord's answer.",
+                "Seconds from sending an attempt to Discord's response.",
                 &["class"],
             ),
             refusals: registry.counter_vec(
                 "arrakis_proxy_refusals_total",
-                "Calls that the proxy answered by itself.",
+                "Calls that the proxy refused without or instead of a response of Discord.",
                 &["why"],
             ),
             limited: registry.counter_vec(
                 "arrakis_proxy_discord_429_total",
-                "429 answers of Discord: none but shared ones are expected.",
+                "429 responses of Discord by scope. Only the scope shared is expected.",
                 &["scope"],
             ),
-            retries: registry.counter_vec("arrakis_proxy_retries_total", "Attempts after the first.", &["why"]),
-            in_flight: registry.gauge("arrakis_proxy_in_flight", "Calls on their way to Discord."),
+            retries: registry.counter_vec("arrakis_proxy_retries_total", "Attempts after the first one of a call, by the reason of the retry.", &["why"]),
+            in_flight: registry.gauge("arrakis_proxy_in_flight", "Calls that were sent to Discord and have no response yet."),
             invalid: registry.gauge(
                 "arrakis_proxy_invalid_requests",
-                "401, 403 and 429 of the last ten minutes, over all replicas; Discord bans the address at 10,000.",
+                "401, 403 and 429 responses of the last ten minutes, of all replicas. Discord bans the address at 10,000.",
             ),
             stopped: registry.gauge(
                 "arrakis_proxy_stopped_causes",
-                "Causes of invalid requests that are stopped.",
+                "Causes of invalid requests (caller, route, tenant) whose calls are stopped.",
             ),
-            token_dead: registry.gauge("arrakis_proxy_token_dead", "1 while Discord refuses the bot token."),
+            token_refused: registry.gauge("arrakis_proxy_token_dead", "1 while Discord refuses the bot token."),
             token_checks: registry.counter_vec(
                 "arrakis_proxy_token_checks_total",
-                "Checks whether Discord accepts the bot token (GET /users/@me): after a 401, at intervals while it is dead, at \
-                 start, by an operator.",
+                "Checks of the bot token (GET /users/@me): after a 401, at intervals while Discord refuses it, at start, by an \
+                 operator.",
                 &["outcome"],
             ),
-            apart: registry.gauge(
+            degraded: registry.gauge(
                 "arrakis_proxy_limits_apart",
-                "1 when Redis is away and this replica keeps to its share by itself.",
+                "1 in degraded mode: Redis is unavailable, and this replica uses its own share of each limit.",
             ),
-            in_force: registry.gauge(
+            effective_limit: registry.gauge(
                 "arrakis_proxy_limit_in_force",
-                "Calls in any 1.1 s: of all replicas while Redis decides, of this one while it decides by itself.",
+                "Calls allowed in any 1.1 s: of all replicas, or in degraded mode of this replica.",
             ),
             waits: registry.seconds_vec(
                 "arrakis_proxy_wait_seconds",
-                "Time that a call waited for its turn.",
+                "Seconds that a call waited for its permit.",
                 &["lane", "urgency"],
             ),
             waiting: registry.gauge_vec(
                 "arrakis_proxy_waiting",
-                "Calls that wait for their turn.",
+                "Calls that wait for their permit.",
                 &["lane", "urgency"],
             ),
             tenants: registry.gauge_vec(
                 "arrakis_proxy_tenants_waiting",
-                "Tenants that wait for a turn.",
+                "Tenants with calls that wait for a permit.",
                 &["lane"],
             ),
         };
@@ -118,7 +117,12 @@ impl Metrics {
         for outcome in ["accepted", "refused", "unknown"] {
             self.token_checks.with_label_values(&[outcome]);
         }
-        for scope in [Scope::User, Scope::Global, Scope::Shared, Scope::Edge] {
+        for scope in [
+            RateLimitScope::User,
+            RateLimitScope::Global,
+            RateLimitScope::Shared,
+            RateLimitScope::Edge,
+        ] {
             self.limited.with_label_values(&[scope.name()]);
         }
         for why in ["limited", "failed", "unsent", "lost"] {
@@ -126,33 +130,33 @@ impl Metrics {
         }
     }
 
-    /// Discord answered an attempt.
-    pub(crate) fn answered(&self, class: &str, status: StatusCode, took: Duration) {
+    /// Counts a response of Discord.
+    pub(crate) fn response(&self, class: &str, status: StatusCode, took: Duration) {
         self.calls.with_label_values(&[class, status.as_str()]).inc();
         self.seconds.with_label_values(&[class]).observe(took.as_secs_f64());
     }
 
-    /// An attempt had no answer.
-    pub(crate) fn unanswered(&self, class: &str) {
+    /// Counts an attempt without a response.
+    pub(crate) fn no_response(&self, class: &str) {
         self.calls.with_label_values(&[class, "none"]).inc();
     }
 
-    /// The proxy answered by itself.
-    pub(crate) fn refused(&self, why: ProxyError) {
-        self.refusals.with_label_values(&[why.name()]).inc();
+    /// Counts a refusal by the proxy.
+    pub(crate) fn refused(&self, error: ProxyError) {
+        self.refusals.with_label_values(&[error.name()]).inc();
     }
 
-    /// Discord answered 429.
-    pub(crate) fn limited(&self, scope: Scope) {
+    /// Counts a 429 of Discord.
+    pub(crate) fn rate_limited(&self, scope: RateLimitScope) {
         self.limited.with_label_values(&[scope.name()]).inc();
     }
 
-    /// Another attempt follows.
-    pub(crate) fn retried(&self, why: &str) {
-        self.retries.with_label_values(&[why]).inc();
+    /// Counts a retry.
+    pub(crate) fn retried(&self, reason: &str) {
+        self.retries.with_label_values(&[reason]).inc();
     }
 
-    /// The part that a scheduler fills.
+    /// The metrics of the scheduler of a lane.
     pub(crate) fn queue(&self, lane: &'static str) -> QueueMetrics {
         QueueMetrics {
             lane,
@@ -162,7 +166,7 @@ impl Metrics {
 }
 
 impl QueueMetrics {
-    /// A call has its turn, or gave up.
+    /// Records how long a call waited, until its permit or its deadline.
     pub(crate) fn waited(&self, urgency: Urgency, time: Duration) {
         self.metrics
             .waits
@@ -170,18 +174,15 @@ impl QueueMetrics {
             .observe(time.as_secs_f64());
     }
 
-    /// How many wait now.
+    /// Sets how many calls and tenants wait.
     pub(crate) fn waiting(&self, by_class: [usize; 3], tenants: usize) {
-        let figure = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         for (urgency, count) in URGENCIES.iter().zip(by_class) {
             self.metrics
                 .waiting
                 .with_label_values(&[self.lane, urgency.name()])
-                .set(figure(count));
+                .set(gauge(count));
         }
-        self.metrics
-            .tenants
-            .with_label_values(&[self.lane])
-            .set(figure(tenants));
+        self.metrics.tenants.with_label_values(&[self.lane]).set(gauge(tenants));
     }
 }

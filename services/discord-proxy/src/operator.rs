@@ -1,7 +1,7 @@
-//! What an operator may ask of a running replica: `/operator/token` and `/operator/limits`, for `arrakis-discord-proxy token|limits
+//! The operator's endpoints of a running replica, `/operator/token` and `/operator/limits`, for `arrakis-discord-proxy token|limits
 //! status|clear`.
 //!
-//! Its credential is made from the bot token (`token.rs`): whoever may hold the token may ask, and no caller can.
+//! Their credential is derived from the bot token (`token.rs`), so that every holder of the token has it and no caller does.
 
 use std::sync::Arc;
 
@@ -13,23 +13,23 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use crate::limits::Limits;
-use crate::pause_check::shown;
+use crate::pause_check::pauses_json;
 use crate::token::rfc3339;
-use crate::token_check::{Outcome, TokenCheck};
+use crate::token_check::{CheckResult, TokenCheck};
 
-/// Where every path of an operator begins.
+/// Prefix of every operator path.
 const PREFIX: &str = "/operator/";
-/// State of the token (GET).
-pub(crate) const STATUS: &str = "/operator/token";
-/// Forgets that the token is dead, and asks Discord (POST).
-pub(crate) const CLEAR: &str = "/operator/token/clear";
+/// Status of the token (GET).
+pub(crate) const TOKEN_STATUS: &str = "/operator/token";
+/// Clears the refusal of the token, and checks it (POST).
+pub(crate) const CLEAR_TOKEN: &str = "/operator/token/clear";
 
-/// Pauses in force (GET).
+/// Active pauses (GET).
 pub(crate) const PAUSES: &str = "/operator/limits";
-/// Ends every pause, at every replica (POST).
+/// Ends every pause at every replica (POST).
 pub(crate) const CLEAR_PAUSES: &str = "/operator/limits/clear";
 
-/// The operator's door.
+/// Handles the operator's requests.
 #[derive(Debug, Clone)]
 pub(crate) struct Operator {
     pub(crate) check: Arc<TokenCheck>,
@@ -37,48 +37,50 @@ pub(crate) struct Operator {
 }
 
 impl Operator {
-    /// Answers a request that is an operator's; `None` for all others.
-    pub(crate) async fn answer(&self, parts: &Parts) -> Option<Response> {
+    /// The response to an operator's request; `None` for other paths.
+    pub(crate) async fn respond(&self, parts: &Parts) -> Option<Response> {
         let path = parts.uri.path();
         if !path.starts_with(PREFIX) {
             return None;
         }
         if !self.is_operator(parts) {
             let token = self.check.token.fingerprint();
-            return Some(answer(
+            return Some(response(
                 StatusCode::UNAUTHORIZED,
                 &json!({ "message": format!(
-                    "the credential does not belong to this replica's bot token (fingerprint {token}): run the command with the \
-                     DISCORD_TOKEN that this replica was started with; for a new token, restart the replica"
+                    "the credential does not match this replica's bot token (fingerprint {token}): run the command with the \
+                     DISCORD_TOKEN with which this replica was started; for a new token, restart the replica"
                 ) }),
             ));
         }
         Some(match (&parts.method, path) {
-            (&Method::GET, STATUS) => answer(StatusCode::OK, &self.status()),
-            (&Method::POST, CLEAR) => {
-                let outcome = self.check.clear().await;
+            (&Method::GET, TOKEN_STATUS) => response(StatusCode::OK, &self.status()),
+            (&Method::POST, CLEAR_TOKEN) => {
+                let result = self.check.clear().await;
                 let mut status = self.status();
-                status["discord"] = json!(said(&outcome));
-                answer(StatusCode::OK, &status)
+                status["discord"] = json!(describe(&result));
+                response(StatusCode::OK, &status)
             }
-            (&Method::GET, PAUSES) => answer(StatusCode::OK, &self.pauses(self.limits.is_shared())),
+            (&Method::GET, PAUSES) => response(StatusCode::OK, &self.pauses(self.limits.is_shared())),
             (&Method::POST, CLEAR_PAUSES) => {
-                let shared = self.limits.clear_pauses().await;
-                answer(StatusCode::OK, &self.pauses(shared))
+                let shared = self.limits.end_all_pauses().await;
+                response(StatusCode::OK, &self.pauses(shared))
             }
-            _ => answer(
+            _ => response(
                 StatusCode::NOT_FOUND,
-                &json!({ "message": format!("there are GET {STATUS}, POST {CLEAR}, GET {PAUSES} and POST {CLEAR_PAUSES}") }),
+                &json!({ "message": format!(
+                    "unknown operator path; known are GET {TOKEN_STATUS}, POST {CLEAR_TOKEN}, GET {PAUSES} and POST {CLEAR_PAUSES}"
+                ) }),
             ),
         })
     }
 
-    /// Pauses in force. `shared`: whether the other replicas have the same.
+    /// The active pauses. `shared`: whether the other replicas have the same ones.
     fn pauses(&self, shared: bool) -> Value {
         json!({
             "replica": self.check.replica,
             "shared": shared,
-            "pauses": shown(&self.limits.pauses()),
+            "pauses": pauses_json(&self.limits.active_pauses()),
         })
     }
 
@@ -91,34 +93,34 @@ impl Operator {
         bool::from(hash.as_slice().ct_eq(self.check.token.operator_hash().as_slice()))
     }
 
-    /// What is known of the token; shown in `/health`, too.
+    /// The status of the token, also in `/health`.
     pub(crate) fn status(&self) -> Value {
         let token = &self.check.token;
         let mut status = json!({
             "fingerprint": token.fingerprint(),
             "replica": self.check.replica,
-            "state": if token.is_dead() { "dead" } else { "not refused" },
+            "state": if token.is_refused() { "dead" } else { "not refused" },
             "shared": self.check.is_shared(),
         });
-        if let Some(death) = token.death() {
-            status["since"] = json!(rfc3339(death.since_ms));
-            status["confirmed"] = json!(rfc3339(death.confirmed_ms));
-            status["found_by"] = json!(death.by);
-            status["next_check"] = json!(death.next_check_ms.map(rfc3339));
+        if let Some(refusal) = token.refusal() {
+            status["since"] = json!(rfc3339(refusal.since_ms));
+            status["confirmed"] = json!(rfc3339(refusal.confirmed_ms));
+            status["found_by"] = json!(refusal.found_by);
+            status["next_check"] = json!(refusal.next_check_ms.map(rfc3339));
         }
         status
     }
 }
 
-fn said(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Accepted => "accepted".to_owned(),
-        Outcome::Refused => "refused".to_owned(),
-        Outcome::Unknown(why) => format!("unknown: {why}"),
+fn describe(result: &CheckResult) -> String {
+    match result {
+        CheckResult::Accepted => "accepted".to_owned(),
+        CheckResult::Refused => "refused".to_owned(),
+        CheckResult::Unknown(reason) => format!("unknown: {reason}"),
     }
 }
 
-fn answer(status: StatusCode, body: &Value) -> Response {
+fn response(status: StatusCode, body: &Value) -> Response {
     let mut response = (status, body.to_string()).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

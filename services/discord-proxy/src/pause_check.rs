@@ -1,27 +1,26 @@
-//! Long pauses of all calls: shown in health, and checked while they last.
+//! Long pauses of all calls: reported in `/health`, and checked while they last.
 //!
-//! Discord's edge or its global limit may ask for a pause that is longer than it means, or ends sooner. So one call is sent now and
-//! then although the pause lasts; any answer of Discord's other than 429 ends it at every replica, a 429 prolongs it.
+//! Discord's edge or its global limit may state a longer pause than it keeps. So one call is sent at intervals in spite of the pause:
+//! any response of Discord other than 429 or 5xx ends the pause at every replica, and a 429 prolongs it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrakis_discord_http::codes;
+use arrakis_discord_http::ErrorBody;
 use arrakis_runtime::HealthComponent;
 use http::StatusCode;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use crate::call::Call;
 use crate::config::PauseTuning;
 use crate::forward::Forwarder;
-use crate::limits::{HEARTBEAT, InForce, PauseOf};
+use crate::limits::{ActivePause, HEARTBEAT, PauseScope};
 use crate::token::{now_ms, rfc3339};
-use crate::token_check::own_call;
 use crate::token_marks::TokenMarks;
-use crate::upstream::Sent;
 
-/// A pause of all calls that is longer is no matter of course: health shows it, and it is checked.
-const NOTABLE: Duration = Duration::from_secs(5);
+/// A pause of all calls that is longer is reported and checked.
+const LONG_PAUSE: Duration = Duration::from_secs(5);
 
 /// Checks of long pauses.
 #[derive(Debug)]
@@ -34,24 +33,24 @@ pub(crate) struct PauseCheck {
 }
 
 impl PauseCheck {
-    /// Shows and checks pauses, until `stop`.
+    /// Reports and checks pauses until `stop`.
     pub(crate) async fn run(self, stop: CancellationToken) {
         let mut interval = self.tuning.first_check;
         let mut next: Option<Instant> = None;
         while !stop.is_cancelled() {
-            let notable = self.notable();
-            self.show(notable.as_ref());
-            if notable.is_none() {
+            let long_pause = self.long_pause();
+            self.report(long_pause.as_ref());
+            if long_pause.is_none() {
                 (interval, next) = (self.tuning.first_check, None);
             } else {
                 let due = *next.get_or_insert_with(|| Instant::now() + interval);
                 if Instant::now() >= due {
                     next = None;
-                    let mine = self
+                    let claimed = self
                         .marks
-                        .may_check("check:pause", &self.replica, interval.mul_f64(0.7))
+                        .claim_check("check:pause", &self.replica, interval.mul_f64(0.7))
                         .await;
-                    if mine && !self.answers().await {
+                    if claimed && !self.check().await {
                         interval = (interval * 2).min(self.tuning.longest_interval);
                     }
                 }
@@ -63,64 +62,67 @@ impl PauseCheck {
         }
     }
 
-    fn notable(&self) -> Option<InForce> {
-        let pauses = self.forwarder.limits.pauses();
+    fn long_pause(&self) -> Option<ActivePause> {
+        let pauses = self.forwarder.limits.active_pauses();
         pauses
             .into_iter()
-            .find(|pause| pause.of.is_of_all() && pause.left > NOTABLE)
+            .find(|pause| pause.scope.is_of_all_calls() && pause.left > LONG_PAUSE)
     }
 
-    fn show(&self, pause: Option<&InForce>) {
+    fn report(&self, pause: Option<&ActivePause>) {
         let Some(pause) = pause else {
             return self.health.up();
         };
-        let who = match pause.of {
-            PauseOf::Edge => "Discord's edge asked for a pause of every call from this address",
-            _ => "Discord asked for a pause of every call of the bot",
+        let paused = match pause.scope {
+            PauseScope::Edge => "Cloudflare in front of Discord paused every call from this address",
+            _ => "Discord paused every call of the bot",
         };
         self.health.degraded(format!(
-            "{who} until {}; Discord is asked every {} to {} s whether it is over; `arrakis-discord-proxy limits clear` ends it",
+            "{paused} until {}; a call checks every {} to {} s whether the pause is over; `arrakis-discord-proxy limits clear` \
+             ends it",
             end_of(pause),
             self.tuning.first_check.as_secs(),
             self.tuning.longest_interval.as_secs()
         ));
     }
 
-    /// Sends one call in spite of the pause, and ends the pause when Discord answers it.
-    async fn answers(&self) -> bool {
-        let Some(call) = own_call() else { return false };
-        let sent = self.forwarder.probe(Arc::new(call)).await;
-        let Sent::Answered(answer) = sent else { return false };
-        let of_discord = answer.status.is_success() || codes::of_body(&answer.body).is_some();
-        if !of_discord || answer.status == StatusCode::TOO_MANY_REQUESTS || answer.status.is_server_error() {
-            tracing::info!(status = answer.status.as_u16(), "Discord's pause lasts");
+    /// Sends one call in spite of the pause, and ends the pause when Discord responds to it. Returns whether the pause ended.
+    async fn check(&self) -> bool {
+        let Some(call) = Call::probe() else { return false };
+        let Ok(response) = self.forwarder.send_in_spite_of_pauses(Arc::new(call)).await else {
+            return false;
+        };
+        let status = response.status;
+        let by_discord = status.is_success() || ErrorBody::read(&response.body).discord_code().is_some();
+        if !by_discord || status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
+            tracing::info!(status = status.as_u16(), "the pause of Discord continues");
             return false;
         }
         tracing::warn!(
-            status = answer.status.as_u16(),
-            "Discord answers in spite of the pause that it asked for; the pause ends"
+            status = status.as_u16(),
+            "Discord responds in spite of its pause; the pause is ended at every replica"
         );
-        self.forwarder.limits.resume().await;
+        self.forwarder.limits.end_pauses_of_all_calls().await;
         true
     }
 }
 
-fn end_of(pause: &InForce) -> String {
+fn end_of(pause: &ActivePause) -> String {
     rfc3339(now_ms() + u64::try_from(pause.left.as_millis()).unwrap_or(0))
 }
 
-/// Pauses as operators see them, in `/health` and by `limits status`.
-pub(crate) fn shown(pauses: &[InForce]) -> Value {
-    let shown = pauses.iter().map(|pause| {
-        let mut shown = json!({
-            "of": pause.of.name(),
+/// The pauses in `/health` and in the reply to `limits status`.
+pub(crate) fn pauses_json(pauses: &[ActivePause]) -> Value {
+    let pauses = pauses.iter().map(|pause| {
+        let mut json = json!({
+            "of": pause.scope.name(),
             "until": end_of(pause),
             "seconds_left": pause.left.as_secs(),
         });
-        if let PauseOf::Route(name) | PauseOf::Bucket(name) = &pause.of {
-            shown["name"] = json!(name);
+        if let PauseScope::Route(name) | PauseScope::Bucket(name) = &pause.scope {
+            json["name"] = json!(name);
         }
-        shown
+        json
     });
-    shown.collect()
+    pauses.collect()
 }

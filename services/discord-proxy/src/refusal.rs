@@ -1,4 +1,4 @@
-//! An answer that the proxy makes by itself: Discord's shape of an error, and a header that says whose answer it is.
+//! A response that the proxy makes itself: Discord's error form, and headers that identify it as the proxy's.
 
 use std::time::Duration;
 
@@ -7,21 +7,21 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
-/// Why the proxy answers by itself.
+/// Why the proxy responds itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
-    /// Kind.
+    /// The error.
     pub error: ProxyError,
-    /// What is wrong and what to do.
+    /// What is wrong, and how to correct it.
     pub message: String,
-    /// When to come back.
+    /// How long the caller must wait before another call.
     pub retry_after: Option<Duration>,
-    /// How many times Discord was asked before.
+    /// How many times the call was sent to Discord.
     pub attempts: u32,
 }
 
 impl Refusal {
-    /// A refusal before Discord was asked.
+    /// A refusal of a call that was not sent to Discord.
     pub(crate) fn new(error: ProxyError, message: impl Into<String>) -> Self {
         Self {
             error,
@@ -31,27 +31,36 @@ impl Refusal {
         }
     }
 
-    /// Says when to come back.
+    /// Sets how long the caller must wait.
     #[must_use]
     pub(crate) fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
     }
 
-    /// Says how many times Discord was asked.
+    /// Sets how many times the call was sent to Discord.
     #[must_use]
     pub(crate) fn after(mut self, attempts: u32) -> Self {
         self.attempts = attempts;
         self
     }
 
-    /// Discord refused the bot token.
-    pub(crate) fn token_dead() -> Self {
+    /// Discord refuses the bot token.
+    pub(crate) fn token_refused() -> Self {
         Self::new(
             ProxyError::TokenDead,
-            "Discord refuses the bot token; nothing that needs it is sent until Discord accepts it again or the proxy has a new one: \
-             see the component token in the proxy's /health",
+            "Discord refuses the bot token; calls that need it are not sent until Discord accepts it again or the proxy has a new \
+             token: see the component token in the proxy's /health",
         )
+    }
+
+    /// Discord's edge asked for a pause of all calls from this address.
+    pub(crate) fn edge_pause(pause: Duration) -> Self {
+        Self::new(
+            ProxyError::WaitedTooLong,
+            "Cloudflare in front of Discord limits this address: all calls are paused",
+        )
+        .retry_after(pause)
     }
 }
 
@@ -71,11 +80,11 @@ impl IntoResponse for Refusal {
         headers.insert(proxy::PROXY_ERROR, HeaderValue::from_static(self.error.name()));
         headers.insert(proxy::ATTEMPTS, self.attempts.into());
         if self.error == ProxyError::UnknownCaller {
-            // Whoever has no credential keeps no connection either.
+            // A connection without a credential is not kept.
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if let Some(wait) = self.retry_after {
-            // Whole seconds, rounded up: less would bring the caller back too early.
+            // Whole seconds, rounded up, so that the wait is over when the caller retries.
             let seconds = wait.as_millis().div_ceil(1_000).max(1);
             headers.insert(header::RETRY_AFTER, u64::try_from(seconds).unwrap_or(u64::MAX).into());
         }

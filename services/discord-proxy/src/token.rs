@@ -1,73 +1,71 @@
-//! The bot token: what it is, and whether Discord refuses it.
+//! The bot token, and whether Discord refuses it.
 //!
-//! A 401 makes the token suspect and no more: one route may refuse it, and what stands between Discord and us may answer 401
-//! too. `token_check.rs` asks for a second opinion, and only that one marks the token dead. A dead token is checked again at
-//! intervals; when Discord accepts it, it is alive again, here and, by way of Redis (`token_marks.rs`), at every replica.
+//! A 401 only makes the token suspected: one route may refuse it, or an intermediary may have returned the 401. `token_check.rs` then
+//! checks the token, and only that check finds it refused. A refused token is checked again at intervals. When Discord accepts it, it
+//! is used again, here and, through Redis (`token_marks.rs`), at every replica.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arrakis_config::Secret;
+use arrakis_discord_http::{ErrorBody, Response};
 use arrakis_runtime::HealthComponent;
 use http::{HeaderValue, StatusCode};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use prometheus::IntGauge;
-use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::{Notify, watch};
 
-use crate::upstream::Answer;
-
-/// The token of one bot.
+/// The bot token and its status.
 #[derive(Debug)]
 pub(crate) struct BotToken {
     authorization: HeaderValue,
     fingerprint: String,
-    operator: [u8; 32],
+    operator_hash: [u8; 32],
     state: Mutex<State>,
-    dead: watch::Sender<bool>,
+    is_refused: watch::Sender<bool>,
     suspected: Notify,
-    /// Held while health is told, so that the newest state is told last. Never together with `state`: whoever reads health holds
-    /// a lock of its own and asks for the state.
-    telling: Mutex<()>,
+    /// Held while health is updated, so that the latest state is written last. Never held together with `state`: `/health` reads the
+    /// state under a lock of its own.
+    health_lock: Mutex<()>,
     health: HealthComponent,
     metric: IntGauge,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    death: Option<Death>,
-    /// When this replica last changed its mind by itself: what Redis said before that is old.
-    decided: Option<Instant>,
-    /// Since when Redis is known to hold the death that is in force.
+    refusal: Option<TokenRefusal>,
+    /// When this replica last changed the status itself: replies of Redis to earlier queries do not count.
+    changed: Option<Instant>,
+    /// Since when Redis has the refusal.
     shared: Option<Instant>,
-    /// A mark in Redis that was confirmed no later than this is no longer true. Milliseconds since 1970.
+    /// Marks in Redis that were confirmed no later than this do not count. Milliseconds since 1970.
     cleared_ms: u64,
-    /// Redis has not been told of `cleared_ms` yet.
+    /// Whether `cleared_ms` is not in Redis yet.
     must_clear: bool,
-    /// The route whose 401 made the token suspect.
-    suspect: Option<String>,
+    /// The route whose 401 made the token suspected.
+    suspected_by: Option<String>,
 }
 
-/// That Discord refuses the token, and who found it.
+/// Discord refuses the token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Death {
+pub(crate) struct TokenRefusal {
     /// When it was found, in milliseconds since 1970.
     pub since_ms: u64,
     /// When it was last confirmed, in milliseconds since 1970.
     pub confirmed_ms: u64,
     /// The replica that found or confirmed it.
-    pub by: String,
-    /// When this replica checks it again.
+    pub found_by: String,
+    /// When this replica checks the token again, in milliseconds since 1970.
     pub next_check_ms: Option<u64>,
 }
 
 impl BotToken {
-    /// A token that is accepted until Discord says otherwise.
+    /// A token that counts as accepted until a check finds it refused.
     ///
     /// # Errors
-    /// It cannot stand in a header.
+    /// A header cannot carry the token.
     pub(crate) fn new(
         token: &Secret,
         health: HealthComponent,
@@ -79,210 +77,208 @@ impl BotToken {
         Ok(Self {
             authorization,
             fingerprint: fingerprint(token.expose()),
-            operator: operator_hash(&operator_credential(token)),
+            operator_hash: operator_hash(&operator_credential(token)),
             state: Mutex::default(),
-            dead: watch::Sender::new(false),
+            is_refused: watch::Sender::new(false),
             suspected: Notify::new(),
-            telling: Mutex::default(),
+            health_lock: Mutex::default(),
             health,
             metric,
         })
     }
 
-    /// `Bot {token}`, marked sensitive.
+    /// `Bot {token}`, marked as sensitive.
     pub(crate) fn authorization(&self) -> HeaderValue {
         self.authorization.clone()
     }
 
-    /// A few digits that tell tokens apart and give nothing away.
+    /// The first 16 digits of the token's SHA-256, which identify the token without revealing it.
     pub(crate) fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
-    /// SHA-256 of the credential of [`operator_credential`].
+    /// SHA-256 of [`operator_credential`].
     pub(crate) fn operator_hash(&self) -> &[u8; 32] {
-        &self.operator
+        &self.operator_hash
     }
 
-    /// Whether Discord refuses it.
-    pub(crate) fn is_dead(&self) -> bool {
-        *self.dead.borrow()
+    /// Whether Discord refuses the token.
+    pub(crate) fn is_refused(&self) -> bool {
+        *self.is_refused.borrow()
     }
 
-    /// Waits until Discord refuses it.
-    pub(crate) async fn died(&self) {
+    /// Waits until Discord refuses the token.
+    pub(crate) async fn wait_until_refused(&self) {
         // The sender lives as long as `self`, so this ends only when the condition holds.
-        let _ = self.dead.subscribe().wait_for(|dead| *dead).await;
+        let _ = self.is_refused.subscribe().wait_for(|is_refused| *is_refused).await;
     }
 
-    /// What is known of its death.
-    pub(crate) fn death(&self) -> Option<Death> {
-        self.state.lock().death.clone()
+    /// The refusal, if Discord refuses the token.
+    pub(crate) fn refusal(&self) -> Option<TokenRefusal> {
+        self.state.lock().refusal.clone()
     }
 
-    /// A call that carried it was answered 401: a second opinion is wanted.
+    /// Records that a call with the token was answered 401: a check is needed.
     pub(crate) fn suspect(&self, route: &str) {
-        if self.is_dead() {
+        if self.is_refused() {
             return;
         }
-        self.state.lock().suspect = Some(route.to_owned());
+        self.state.lock().suspected_by = Some(route.to_owned());
         self.suspected.notify_one();
     }
 
-    /// Waits until a second opinion is wanted, and answers the route whose 401 is the reason.
-    pub(crate) async fn suspected(&self) -> String {
+    /// Waits until the token is suspected, and returns the route whose 401 is the reason.
+    pub(crate) async fn wait_until_suspected(&self) -> String {
         loop {
-            if let Some(route) = self.state.lock().suspect.take() {
+            if let Some(route) = self.state.lock().suspected_by.take() {
                 return route;
             }
             self.suspected.notified().await;
         }
     }
 
-    /// A check of this replica found that Discord refuses it.
-    pub(crate) fn refused(&self, by: &str) -> Death {
+    /// Records a check of the replica `found_by` by which Discord refuses the token.
+    pub(crate) fn set_refused(&self, found_by: &str) {
         let now = now_ms();
         let mut state = self.state.lock();
-        let death = Death {
-            since_ms: state.death.as_ref().map_or(now, |death| death.since_ms),
+        let refusal = TokenRefusal {
+            since_ms: state.refusal.as_ref().map_or(now, |refusal| refusal.since_ms),
             confirmed_ms: now,
-            by: by.to_owned(),
+            found_by: found_by.to_owned(),
             next_check_ms: None,
         };
-        state.decided = Some(Instant::now());
+        state.changed = Some(Instant::now());
         state.shared = None;
-        self.dies(state, death.clone());
-        death
+        self.apply_refusal(state, refusal);
     }
 
-    /// A check of this replica found that Discord accepts it, or an operator cleared the finding.
-    pub(crate) fn clear(&self, why: &str) {
+    /// Records that Discord accepts the token by a check of this replica, or that an operator cleared the refusal.
+    pub(crate) fn clear(&self, reason: &str) {
         let mut state = self.state.lock();
-        let known = state.death.as_ref().map_or(0, |death| death.confirmed_ms);
-        state.cleared_ms = now_ms().max(known);
+        let confirmed_ms = state.refusal.as_ref().map_or(0, |refusal| refusal.confirmed_ms);
+        state.cleared_ms = now_ms().max(confirmed_ms);
         state.must_clear = true;
-        state.decided = Some(Instant::now());
-        self.revives(state, why);
+        state.changed = Some(Instant::now());
+        self.apply_acceptance(state, reason);
     }
 
-    /// What Redis holds, by an exchange that began at `asked`.
-    pub(crate) fn heard(&self, mark: Option<Death>, asked: Instant) {
-        let state = self.state.lock();
-        if state.decided.is_some_and(|at| at > asked) {
+    /// Applies the mark in Redis, as read by a query that was sent at `sent`.
+    pub(crate) fn apply_mark(&self, mark: Option<TokenRefusal>, sent: Instant) {
+        let mut state = self.state.lock();
+        if state.changed.is_some_and(|at| at > sent) {
             return;
         }
         match mark {
             Some(mark) if mark.confirmed_ms > state.cleared_ms => {
-                let mut state = state;
-                state.shared = Some(asked);
-                let next_check_ms = state.death.as_ref().and_then(|death| death.next_check_ms);
-                let known = Death { next_check_ms, ..mark };
-                if state.death.as_ref() != Some(&known) {
-                    self.dies(state, known);
+                state.shared = Some(sent);
+                let next_check_ms = state.refusal.as_ref().and_then(|refusal| refusal.next_check_ms);
+                let refusal = TokenRefusal { next_check_ms, ..mark };
+                if state.refusal.as_ref() != Some(&refusal) {
+                    self.apply_refusal(state, refusal);
                 }
             }
             Some(_) => {}
-            // Whatever made Redis forget it, a call that is answered 401 brings it back.
-            None if state.death.is_some() && state.shared.is_some_and(|at| at < asked) => {
-                self.revives(
+            // Whatever removed the mark: if Discord still refuses the token, the next 401 restores it.
+            None if state.refusal.is_some() && state.shared.is_some_and(|at| at < sent) => {
+                self.apply_acceptance(
                     state,
-                    "another replica found that Discord accepts it, or an operator cleared it",
+                    "by a check of another replica Discord accepts it, or an operator cleared the refusal",
                 );
             }
             None => {}
         }
     }
 
-    /// Redis holds the death that is in force.
-    pub(crate) fn death_shared(&self) {
+    /// Records that Redis has the refusal.
+    pub(crate) fn refusal_shared(&self) {
         let mut state = self.state.lock();
         let now = Instant::now();
         state.shared = Some(now);
-        // Exchanges that began before Redis held it say nothing.
-        state.decided = Some(now);
+        // Replies to queries that were sent before do not count.
+        state.changed = Some(now);
     }
 
-    /// The death that Redis does not hold yet.
-    pub(crate) fn unshared(&self) -> Option<Death> {
+    /// The refusal that Redis does not have yet.
+    pub(crate) fn unshared_refusal(&self) -> Option<TokenRefusal> {
         let state = self.state.lock();
-        state.death.clone().filter(|_| state.shared.is_none())
+        state.refusal.clone().filter(|_| state.shared.is_none())
     }
 
-    /// Marks in Redis that were confirmed no later than this are to be taken away.
+    /// Marks in Redis that were confirmed no later than this are to be removed.
     pub(crate) fn to_clear(&self) -> Option<u64> {
         let state = self.state.lock();
         state.must_clear.then_some(state.cleared_ms)
     }
 
-    /// Redis holds no mark from before `cleared_ms` any more.
+    /// Records that Redis has no mark from before `cleared_ms`.
     pub(crate) fn cleared(&self, cleared_ms: u64) {
         let mut state = self.state.lock();
         if state.cleared_ms == cleared_ms {
             state.must_clear = false;
-            state.decided = Some(Instant::now());
+            state.changed = Some(Instant::now());
         }
     }
 
-    /// When this replica checks a dead token again.
-    pub(crate) fn next_check(&self, at_ms: u64) {
-        if let Some(death) = &mut self.state.lock().death {
-            death.next_check_ms = Some(at_ms);
+    /// Sets when this replica checks a refused token again.
+    pub(crate) fn set_next_check(&self, at_ms: u64) {
+        if let Some(refusal) = &mut self.state.lock().refusal {
+            refusal.next_check_ms = Some(at_ms);
         }
-        self.tell_health();
+        self.update_health();
     }
 
-    fn tell_health(&self) {
-        let _telling = self.telling.lock();
-        match self.death() {
-            Some(death) => self.health.down(advice(&death)),
+    fn update_health(&self) {
+        let _lock = self.health_lock.lock();
+        match self.refusal() {
+            Some(refusal) => self.health.down(advice(&refusal)),
             None => self.health.up_with("not refused"),
         }
     }
 
-    fn dies(&self, mut state: parking_lot::MutexGuard<'_, State>, death: Death) {
-        let new = state.death.is_none();
-        let words = advice(&death);
-        state.death = Some(death);
-        state.suspect = None;
+    fn apply_refusal(&self, mut state: MutexGuard<'_, State>, refusal: TokenRefusal) {
+        let is_new = state.refusal.is_none();
+        let text = advice(&refusal);
+        state.refusal = Some(refusal);
+        state.suspected_by = None;
         drop(state);
         self.metric.set(1);
-        if new {
-            tracing::error!(fingerprint = self.fingerprint, "{words}");
+        if is_new {
+            tracing::error!(fingerprint = self.fingerprint, "{text}");
         }
-        self.tell_health();
-        self.dead.send_replace(true);
+        self.update_health();
+        self.is_refused.send_replace(true);
     }
 
-    fn revives(&self, mut state: parking_lot::MutexGuard<'_, State>, why: &str) {
-        let was_dead = state.death.take().is_some();
+    fn apply_acceptance(&self, mut state: MutexGuard<'_, State>, reason: &str) {
+        let was_refused = state.refusal.take().is_some();
         state.shared = None;
-        state.suspect = None;
+        state.suspected_by = None;
         drop(state);
-        self.dead.send_replace(false);
+        self.is_refused.send_replace(false);
         self.metric.set(0);
-        if was_dead {
-            tracing::warn!(fingerprint = self.fingerprint, why, "the bot token is used again");
+        if was_refused {
+            tracing::warn!(fingerprint = self.fingerprint, reason, "the bot token is used again");
         }
-        self.tell_health();
+        self.update_health();
     }
 }
 
-/// What an operator reads in `/health`.
-fn advice(death: &Death) -> String {
-    let next = death
+/// The text in `/health`.
+fn advice(refusal: &TokenRefusal) -> String {
+    let next = refusal
         .next_check_ms
         .map_or_else(String::new, |at| format!(" next check at {};", rfc3339(at)));
     format!(
         "Discord refuses the bot token (401, and 401 again to GET /users/@me) since {}, found by replica {}; calls that need it \
          are answered 503; last confirmed at {};{next} a token that Discord accepts again is used after that check, or at once \
          with `arrakis-discord-proxy token clear`; for a new token set DISCORD_TOKEN and restart each replica",
-        rfc3339(death.since_ms),
-        death.by,
-        rfc3339(death.confirmed_ms),
+        rfc3339(refusal.since_ms),
+        refusal.found_by,
+        rfc3339(refusal.confirmed_ms),
     )
 }
 
-/// A moment as people read it.
+/// A time in milliseconds since 1970 as RFC 3339, in seconds.
 pub(crate) fn rfc3339(ms: u64) -> String {
     let nanos = i128::from(ms) * 1_000_000;
     OffsetDateTime::from_unix_timestamp_nanos(nanos)
@@ -291,45 +287,35 @@ pub(crate) fn rfc3339(ms: u64) -> String {
         .unwrap_or_else(|| format!("{ms} ms after 1970"))
 }
 
-/// Now, in milliseconds since 1970.
+/// Milliseconds since 1970.
 pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Whether an answer says that Discord does not know the bot token: 401 in the form of Discord's own errors, with code 0
-/// ("401: Unauthorized") or 40001 (<https://discord.com/developers/docs/topics/opcodes-and-status-codes>). An answer in another
-/// form comes from something between Discord and us; 50027 speaks of a webhook's token.
-pub(crate) fn says_unauthorized(answer: &Answer) -> bool {
-    #[derive(Deserialize)]
-    struct DiscordError {
-        code: i64,
-        #[serde(rename = "message")]
-        _message: String,
-    }
-    answer.status == StatusCode::UNAUTHORIZED
-        && serde_json::from_slice::<DiscordError>(&answer.body).is_ok_and(|error| matches!(error.code, 0 | 40_001))
+/// Whether Discord refuses the bot token by this response: 401 in Discord's error form, with code 0 ("401: Unauthorized") or 40001
+/// (<https://discord.com/developers/docs/topics/opcodes-and-status-codes>). A response in another form is an intermediary's; 50027
+/// concerns a webhook's token.
+pub(crate) fn refuses_token(response: &Response) -> bool {
+    response.status == StatusCode::UNAUTHORIZED
+        && matches!(ErrorBody::read(&response.body).discord_code(), Some(0 | 40_001))
 }
 
-/// The credential of an operator's commands: whoever holds the bot token can make it, and nobody else.
+/// The credential of an operator's commands. It is derived from the bot token, so that only its holders have it.
 pub(crate) fn operator_credential(token: &Secret) -> Secret {
-    Secret::new(hex(&Sha256::digest(format!(
+    Secret::new(hex::encode(Sha256::digest(format!(
         "arrakis-discord-proxy operator\0{}",
         token.expose()
     ))))
 }
 
-/// What is compared in place of a credential.
+/// The hash that is compared instead of a credential.
 pub(crate) fn operator_hash(credential: &Secret) -> [u8; 32] {
     Sha256::digest(credential.expose()).into()
 }
 
 fn fingerprint(token: &str) -> String {
-    hex(&Sha256::digest(token)[..8])
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&Sha256::digest(token)[..8])
 }
 
 #[cfg(test)]
@@ -345,24 +331,24 @@ mod tests {
         BotToken::new(&Secret::new("abc.def"), health.component("token"), metric).unwrap()
     }
 
-    fn mark(confirmed_ms: u64) -> Death {
-        Death {
+    fn mark(confirmed_ms: u64) -> TokenRefusal {
+        TokenRefusal {
             since_ms: 1,
             confirmed_ms,
-            by: "other".to_owned(),
+            found_by: "other".to_owned(),
             next_check_ms: None,
         }
     }
 
     #[test]
-    fn health_says_since_when_who_found_it_when_it_is_checked_and_what_to_do() {
+    fn health_of_a_refused_token_has_its_history_and_advice() {
         let health = Health::default();
         let token = token(&health);
-        assert_eq!((health.status(), token.is_dead()), (HealthStatus::Up, false));
+        assert_eq!((health.status(), token.is_refused()), (HealthStatus::Up, false));
         token.suspect("GET /guilds/{guild}");
-        assert_eq!((health.status(), token.is_dead()), (HealthStatus::Up, false));
-        token.refused("0123");
-        token.next_check(1_800_000_000_000);
+        assert_eq!((health.status(), token.is_refused()), (HealthStatus::Up, false));
+        token.set_refused("0123");
+        token.set_next_check(1_800_000_000_000);
         assert_eq!((health.status(), token.metric.get()), (HealthStatus::Down, 1));
         let words = &health.unhealthy_components()[0];
         for word in [
@@ -380,45 +366,45 @@ mod tests {
     }
 
     #[test]
-    fn a_death_that_redis_no_longer_holds_is_over() {
+    fn refusal_whose_mark_was_removed_ends() {
         let token = token(&Health::default());
-        token.heard(Some(mark(5)), Instant::now());
-        assert!(token.is_dead());
-        token.heard(None, Instant::now());
-        assert!(!token.is_dead());
+        token.apply_mark(Some(mark(5)), Instant::now());
+        assert!(token.is_refused());
+        token.apply_mark(None, Instant::now());
+        assert!(!token.is_refused());
     }
 
     #[test]
-    fn a_death_that_redis_never_held_stays() {
+    fn refusal_that_was_never_shared_remains() {
         let token = token(&Health::default());
-        token.refused("here");
-        token.heard(None, Instant::now());
-        assert!(token.is_dead() && token.unshared().is_some());
+        token.set_refused("here");
+        token.apply_mark(None, Instant::now());
+        assert!(token.is_refused() && token.unshared_refusal().is_some());
         let before = Instant::now();
-        token.death_shared();
-        token.heard(None, before);
-        assert!(token.is_dead(), "an exchange from before it was shared");
-        token.heard(None, Instant::now());
-        assert!(!token.is_dead());
+        token.refusal_shared();
+        token.apply_mark(None, before);
+        assert!(token.is_refused(), "the query was sent before the mark was written");
+        token.apply_mark(None, Instant::now());
+        assert!(!token.is_refused());
     }
 
     #[test]
-    fn an_old_mark_does_not_undo_a_clearing() {
+    fn old_mark_does_not_revert_a_clearing() {
         let token = token(&Health::default());
-        token.heard(Some(mark(5)), Instant::now());
+        token.apply_mark(Some(mark(5)), Instant::now());
         token.clear("cleared by an operator");
-        token.heard(Some(mark(5)), Instant::now());
-        assert!(!token.is_dead());
+        token.apply_mark(Some(mark(5)), Instant::now());
+        assert!(!token.is_refused());
         let at = token.to_clear().unwrap();
         token.cleared(at);
         assert_eq!(token.to_clear(), None);
-        token.heard(Some(mark(at + 1)), Instant::now());
-        assert!(token.is_dead(), "a later confirmation counts");
+        token.apply_mark(Some(mark(at + 1)), Instant::now());
+        assert!(token.is_refused(), "a later confirmation counts");
     }
 
     #[test]
-    fn only_discords_own_401_counts() {
-        let answer = |status: u16, body: &str| Answer {
+    fn only_a_401_in_discords_error_form_counts() {
+        let response = |status: u16, body: &str| Response {
             status: StatusCode::from_u16(status).unwrap(),
             headers: HeaderMap::new(),
             body: Bytes::copy_from_slice(body.as_bytes()),
@@ -439,12 +425,12 @@ mod tests {
             (407, r#"{"message":"401: Unauthorized","code":0}"#, false),
             (200, r#"{"message":"401: Unauthorized","code":0}"#, false),
         ] {
-            assert_eq!(says_unauthorized(&answer(status, body)), counts, "{status} {body}");
+            assert_eq!(refuses_token(&response(status, body)), counts, "{status} {body}");
         }
     }
 
     #[test]
-    fn fingerprints_and_operators_credentials_tell_tokens_apart() {
+    fn fingerprints_and_operator_credentials_differ_between_tokens() {
         assert_ne!(fingerprint("a"), fingerprint("b"));
         assert_eq!(fingerprint("a").len(), 16);
         let (a, b) = (

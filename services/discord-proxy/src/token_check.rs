@@ -1,50 +1,39 @@
-//! Asks Discord whether it accepts the bot token: `GET /users/@me`, which every valid token may call.
+//! Checks whether Discord accepts the bot token, by `GET /users/@me`, which every valid token may call.
 //!
-//! Three occasions: a call was answered 401 (the second opinion), a dead token's interval is over or a replica starts (a probe),
-//! an operator wants to know. Only a 401 in Discord's own form to this very call marks the token dead, and only a 2xx makes a
-//! dead one alive: whatever else comes, or nothing, changes nothing. A dead token costs a few invalid requests an hour, over all
-//! replicas together where Redis is there.
+//! A check is made when a call was answered 401, when the interval of a refused token ends, when a replica starts with a refused
+//! token, and by an operator's command. Only a 401 in Discord's error form to this call finds the token refused, and only a 2xx finds
+//! it accepted; every other result changes nothing. A refused token costs a few invalid requests an hour, of all replicas together
+//! while Redis is available.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, Method};
 use prometheus::IntCounterVec;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use arrakis_contracts::proxy::Urgency;
-use bytes::Bytes;
-
-use crate::call::{Call, Manner};
-use crate::callers::Caller;
+use crate::call::{Call, PROBE_PATH, PROBE_TIMEOUT};
 use crate::config::TokenTuning;
-use crate::forward::Forwarder;
+use crate::forward::{Dispatch, Forwarder};
 use crate::limits::HEARTBEAT;
-use crate::route::{Route, segments};
-use crate::token::{BotToken, now_ms, says_unauthorized};
+use crate::token::{BotToken, now_ms, refuses_token};
 use crate::token_marks::TokenMarks;
-use crate::upstream::Sent;
 
-/// The call that every valid token may make.
-const PATH: &str = "/users/@me";
-/// Longest time of one check, its turn included.
-const LONGEST: Duration = Duration::from_secs(10);
-/// A 401 so soon after Discord accepted the token is not asked about again: that route refuses, and not the token.
-const TRUSTED: Duration = Duration::from_secs(5);
-/// A check that came to no answer is repeated no sooner.
-const NO_ANSWER: Duration = Duration::from_secs(1);
-/// A replica that starts with a dead token checks it at once, but all starting replicas together no more often than this.
-const STARTS: Duration = Duration::from_secs(30);
+/// After a check by which Discord accepts the token, a 401 in this time starts no other check: the route is refused, not the token.
+const ACCEPTED_TTL: Duration = Duration::from_secs(5);
+/// Time after a check without a result before the next one.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Replicas that start with a refused token share one check in this time.
+const START_INTERVAL: Duration = Duration::from_secs(30);
 
-/// What a check came to.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// 401, in Discord's form.
+pub(crate) enum CheckResult {
+    /// 401, in Discord's error form.
     Refused,
     /// 2xx.
     Accepted,
-    /// Anything else, in words.
+    /// Anything else, with the reason.
     Unknown(String),
 }
 
@@ -56,188 +45,171 @@ pub(crate) struct TokenCheck {
     pub(crate) marks: TokenMarks,
     pub(crate) replica: String,
     pub(crate) tuning: TokenTuning,
+    /// `arrakis_proxy_token_checks_total`.
     pub(crate) checks: IntCounterVec,
-    /// One check at a time.
+    /// Serialises checks.
     pub(crate) checking: Mutex<()>,
 }
 
 impl TokenCheck {
-    /// Where Redis says that the token is dead, checks it before anybody is served, so that a restart finds a token that is
-    /// accepted again.
+    /// Checks a token that Redis has as refused before the first caller is served, so that a restart finds a token that Discord
+    /// accepts again.
     pub(crate) async fn at_start(&self) {
-        if self.token.is_dead() && self.marks.may_check("check:start", &self.replica, STARTS).await {
-            self.probe().await;
+        let claims = async || {
+            self.marks
+                .claim_check("check:start", &self.replica, START_INTERVAL)
+                .await
+        };
+        if self.token.is_refused() && claims().await {
+            self.check_refused().await;
         }
     }
 
-    /// Gives second opinions and probes a dead token, until `stop`.
+    /// Checks a suspected token, and a refused one at intervals, until `stop`.
     pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let mut quiet_until = Instant::now();
+        let mut no_check_until = Instant::now();
         let mut interval = self.tuning.first_check;
         let mut next: Option<Instant> = None;
         while !stop.is_cancelled() {
             self.share().await;
-            let dead = self.token.is_dead();
-            if !dead {
+            let is_refused = self.token.is_refused();
+            if !is_refused {
                 (interval, next) = (self.tuning.first_check, None);
             } else if next.is_none() {
                 next = Some(self.schedule(interval));
             }
             tokio::select! {
-                route = self.token.suspected(), if !dead => {
-                    if Instant::now() >= quiet_until {
-                        quiet_until = Instant::now() + self.second_opinion(&route).await;
+                route = self.token.wait_until_suspected(), if !is_refused => {
+                    if Instant::now() >= no_check_until {
+                        no_check_until = Instant::now() + self.check_suspected(&route).await;
                     }
                 }
                 () = sleep_until(next), if next.is_some() => {
-                    let mine = self.marks.may_check("check", &self.replica, interval.mul_f64(0.7)).await;
-                    if mine && self.probe().await == Outcome::Refused {
+                    let claimed = self
+                        .marks
+                        .claim_check("check", &self.replica, interval.mul_f64(0.7))
+                        .await;
+                    if claimed && self.check_refused().await == CheckResult::Refused {
                         interval = (interval * 2).min(self.tuning.longest_interval);
                     }
                     next = None;
                 }
-                () = self.token.died(), if !dead => {}
-                // A token that is alive again is noticed, and Redis that was away is told.
-                () = tokio::time::sleep(HEARTBEAT), if dead || self.token.to_clear().is_some() => {}
+                () = self.token.wait_until_refused(), if !is_refused => {}
+                // Reacts to a token that is accepted again, and writes to a Redis that is available again.
+                () = tokio::time::sleep(HEARTBEAT), if is_refused || self.token.to_clear().is_some() => {}
                 () = stop.cancelled() => {}
             }
         }
     }
 
-    /// What an operator's command does: the finding is forgotten, everywhere, and Discord is asked at once.
-    pub(crate) async fn clear(&self) -> Outcome {
-        self.token.clear("an operator cleared the finding");
+    /// Clears the refusal at every replica and checks the token, for an operator.
+    pub(crate) async fn clear(&self) -> CheckResult {
+        self.token.clear("an operator cleared the refusal");
         self.share().await;
-        self.check(Turn::Waits).await
+        self.check(Dispatch::Queued).await
     }
 
-    /// Whether every replica can know what this one knows.
+    /// Whether Redis has the status of this replica.
     pub(crate) fn is_shared(&self) -> bool {
-        self.token.to_clear().is_none() && self.token.unshared().is_none()
+        self.token.to_clear().is_none() && self.token.unshared_refusal().is_none()
     }
 
     fn schedule(&self, interval: Duration) -> Instant {
         let wait = interval.mul_f64(rand::random_range(0.8..1.2));
         self.token
-            .next_check(now_ms() + u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+            .set_next_check(now_ms() + u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
         Instant::now() + wait
     }
 
-    /// Answers for how long further 401s need no second opinion.
-    async fn second_opinion(&self, route: &str) -> Duration {
+    /// Checks a suspected token. Returns for how long further 401s start no check.
+    async fn check_suspected(&self, route: &str) -> Duration {
         tracing::warn!(
             route,
-            "Discord answered 401 to a call with the bot token; asking GET {PATH} whether the token is valid"
+            "Discord answered 401 to a call with the bot token; the token is checked with GET {PROBE_PATH}"
         );
-        match self.check(Turn::Waits).await {
-            Outcome::Refused => Duration::ZERO,
-            Outcome::Accepted => {
-                tracing::warn!(route, "Discord accepts the bot token: the 401 is about this call alone");
-                TRUSTED
+        match self.check(Dispatch::Queued).await {
+            CheckResult::Refused => Duration::ZERO,
+            CheckResult::Accepted => {
+                tracing::warn!(route, "Discord accepts the bot token: the 401 concerns this route only");
+                ACCEPTED_TTL
             }
-            Outcome::Unknown(why) => {
+            CheckResult::Unknown(reason) => {
                 tracing::warn!(
                     route,
-                    why,
-                    "whether Discord accepts the bot token is not known; it is used on"
+                    reason,
+                    "the check of the bot token has no result; the token stays in use"
                 );
-                NO_ANSWER
+                RETRY_AFTER
             }
         }
     }
 
-    /// A check of a dead token. It waits for no turn: nothing else that needs the token is sent.
-    async fn probe(&self) -> Outcome {
-        let outcome = self.check(Turn::Now).await;
-        if let Outcome::Unknown(why) = &outcome {
-            tracing::warn!(why, "whether Discord accepts the bot token again is not known");
+    /// Checks a refused token. The call needs no permit: no other call with the token is sent.
+    async fn check_refused(&self) -> CheckResult {
+        let result = self.check(Dispatch::Immediate).await;
+        if let CheckResult::Unknown(reason) = &result {
+            tracing::warn!(
+                reason,
+                "the check of the refused bot token has no result; it stays refused"
+            );
         }
-        outcome
+        result
     }
 
-    async fn check(&self, turn: Turn) -> Outcome {
-        let _one = self.checking.lock().await;
-        let outcome = match tokio::time::timeout(LONGEST, self.ask(turn)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Outcome::Unknown(format!("no answer within {} s", LONGEST.as_secs())),
+    async fn check(&self, dispatch: Dispatch) -> CheckResult {
+        let _serialised = self.checking.lock().await;
+        let result = match tokio::time::timeout(PROBE_TIMEOUT, self.probe(dispatch)).await {
+            Ok(result) => result,
+            Err(_) => CheckResult::Unknown(format!("no response within {} s", PROBE_TIMEOUT.as_secs())),
         };
-        let name = match &outcome {
-            Outcome::Refused => "refused",
-            Outcome::Accepted => "accepted",
-            Outcome::Unknown(_) => "unknown",
+        let name = match &result {
+            CheckResult::Refused => "refused",
+            CheckResult::Accepted => "accepted",
+            CheckResult::Unknown(_) => "unknown",
         };
         self.checks.with_label_values(&[name]).inc();
-        match outcome {
-            Outcome::Refused => {
-                self.token.refused(&self.replica);
+        match result {
+            CheckResult::Refused => {
+                self.token.set_refused(&self.replica);
                 self.share().await;
             }
-            Outcome::Accepted if self.token.is_dead() => {
+            CheckResult::Accepted if self.token.is_refused() => {
                 self.token.clear("Discord accepts it again");
                 self.share().await;
             }
             _ => {}
         }
-        outcome
+        result
     }
 
-    async fn ask(&self, turn: Turn) -> Outcome {
-        let Some(call) = own_call() else {
-            return Outcome::Unknown("the call cannot be made".to_owned());
+    async fn probe(&self, dispatch: Dispatch) -> CheckResult {
+        let Some(call) = Call::probe() else {
+            return CheckResult::Unknown("the call cannot be built".to_owned());
         };
-        match self.forwarder.once(Arc::new(call), turn == Turn::Waits).await {
-            Ok(Sent::Answered(answer)) if says_unauthorized(&answer) => Outcome::Refused,
-            Ok(Sent::Answered(answer)) if answer.status.is_success() => Outcome::Accepted,
-            Ok(Sent::Answered(answer)) => Outcome::Unknown(format!("GET {PATH} was answered {}", answer.status)),
-            Ok(Sent::Not(why) | Sent::Lost(why)) => Outcome::Unknown(why),
-            Err(refusal) => Outcome::Unknown(refusal.message),
+        match self.forwarder.send_once(Arc::new(call), dispatch).await {
+            Ok(Ok(response)) if refuses_token(&response) => CheckResult::Refused,
+            Ok(Ok(response)) if response.status.is_success() => CheckResult::Accepted,
+            Ok(Ok(response)) => CheckResult::Unknown(format!("GET {PROBE_PATH} was answered {}", response.status)),
+            Ok(Err(error)) => CheckResult::Unknown(error.to_string()),
+            Err(refusal) => CheckResult::Unknown(refusal.message),
         }
     }
 
-    /// Tells Redis what it does not know yet. What fails is tried again with the next heartbeat.
+    /// Writes to Redis what it does not have yet. A failed write is repeated with the next heartbeat.
     async fn share(&self) {
         if let Some(cleared_ms) = self.token.to_clear() {
             match self.marks.clear(cleared_ms).await {
                 Ok(()) => self.token.cleared(cleared_ms),
-                Err(trouble) => {
-                    tracing::debug!(%trouble, "the other replicas do not know yet that the token is used again");
-                }
+                Err(error) => tracing::debug!(%error, "the token's mark is not removed from Redis yet"),
             }
         }
-        if let Some(death) = self.token.unshared() {
-            match self.marks.share(&death).await {
-                Ok(()) => self.token.death_shared(),
-                Err(trouble) => tracing::debug!(%trouble, "the other replicas do not know yet that the token is dead"),
+        if let Some(refusal) = self.token.unshared_refusal() {
+            match self.marks.share(&refusal).await {
+                Ok(()) => self.token.refusal_shared(),
+                Err(error) => tracing::debug!(%error, "the refusal of the token is not written to Redis yet"),
             }
         }
     }
-}
-
-/// A call of the proxy's own that every valid token may make.
-pub(crate) fn own_call() -> Option<Call> {
-    let path = format!("/api/v10{PATH}");
-    let route = Route::of(&Method::GET, &segments(&path).ok()?);
-    let manner = Manner {
-        tenant: None,
-        urgency: Some(Urgency::Interactive),
-        deadline: Some(LONGEST),
-        class: None,
-    };
-    Some(Call::new(
-        Arc::new(Caller::of_the_proxy()),
-        (Method::GET, PATH.to_owned()),
-        route,
-        (&HeaderMap::new(), Bytes::new()),
-        manner,
-        (Instant::now(), LONGEST),
-    ))
-}
-
-/// Whether a check waits for its turn under the bot's limits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Turn {
-    Waits,
-    Now,
 }
 
 async fn sleep_until(at: Option<Instant>) {

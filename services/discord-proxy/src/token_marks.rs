@@ -1,13 +1,14 @@
-//! What the replicas tell each other of a dead token, in Redis: one mark for all, and whose turn it is to check.
+//! The refusal of the bot token in Redis: a mark that all replicas read, and claims by which one replica checks for all.
 
 use std::time::Duration;
 
-use crate::limits::script::Script;
-use crate::limits::{Redis, RedisTrouble};
-use crate::token::Death;
+use deadpool_redis::redis::Script;
 
-/// How long a mark outlives its last confirmation: longer than the longest time between two checks.
-const LIVES: Duration = Duration::from_secs(3_600);
+use crate::redis::{Redis, RedisError};
+use crate::token::TokenRefusal;
+
+/// Time to live of a mark after its last confirmation: longer than the longest time between two checks.
+const MARK_TTL: Duration = Duration::from_secs(3_600);
 
 /// The marks of one token.
 #[derive(Debug)]
@@ -20,51 +21,52 @@ impl TokenMarks {
     pub(crate) fn new(redis: Redis) -> Self {
         Self {
             redis,
-            clear: Script::new(include_str!("limits/clear_dead.lua")),
+            clear: Script::new(include_str!("clear_token_mark.lua")),
         }
     }
 
-    /// Tells the others that the token is dead.
-    pub(crate) async fn share(&self, death: &Death) -> Result<(), RedisTrouble> {
-        self.redis.mark("dead", &written(death), LIVES).await
+    /// Writes the mark.
+    pub(crate) async fn share(&self, refusal: &TokenRefusal) -> Result<(), RedisError> {
+        self.redis.set("dead", &format(refusal), MARK_TTL).await
     }
 
-    /// Takes away the mark, unless the token's death was confirmed after `confirmed_ms`.
-    pub(crate) async fn clear(&self, confirmed_ms: u64) -> Result<(), RedisTrouble> {
+    /// Removes the mark, unless it was confirmed after `confirmed_ms`.
+    pub(crate) async fn clear(&self, confirmed_ms: u64) -> Result<(), RedisError> {
         let arguments = [confirmed_ms.to_string()];
         self.redis.run::<i64>(&self.clear, &arguments).await.map(drop)
     }
 
-    /// Whether this replica may check now: one replica in `every`. Without Redis each may.
-    pub(crate) async fn may_check(&self, what: &str, replica: &str, every: Duration) -> bool {
-        match self.redis.claim(what, replica, every).await {
-            Ok(mine) => mine,
-            Err(trouble) => {
-                tracing::debug!(%trouble, "the replicas check the bot token each for itself");
+    /// Claims the check `name`. Returns whether this replica is the one that may check in the time `every`; without Redis each replica
+    /// is.
+    pub(crate) async fn claim_check(&self, name: &str, replica: &str, every: Duration) -> bool {
+        match self.redis.set_if_absent(name, replica, every).await {
+            Ok(claimed) => claimed,
+            Err(error) => {
+                tracing::debug!(%error, "check not coordinated through Redis: each replica checks by itself");
                 true
             }
         }
     }
 }
 
-fn written(death: &Death) -> String {
-    format!("{} {} {}", death.since_ms, death.confirmed_ms, death.by)
+fn format(refusal: &TokenRefusal) -> String {
+    format!("{} {} {}", refusal.since_ms, refusal.confirmed_ms, refusal.found_by)
 }
 
-/// Reads a mark; an empty text is none.
-pub(crate) fn read(mark: &str) -> Option<Death> {
+/// Parses a mark; an empty text is `None`.
+pub(crate) fn parse(mark: &str) -> Option<TokenRefusal> {
     if mark.is_empty() {
         return None;
     }
-    let mut words = mark.splitn(3, ' ');
-    let mut number = || words.next().and_then(|word| word.parse().ok());
+    let mut fields = mark.splitn(3, ' ');
+    let mut number = || fields.next().and_then(|field| field.parse().ok());
     let (since, confirmed) = (number(), number());
-    // A replica of an earlier build writes its name alone.
-    let by = words.next().unwrap_or(mark).to_owned();
-    Some(Death {
+    // A replica of an earlier build writes its name only.
+    let found_by = fields.next().unwrap_or(mark).to_owned();
+    Some(TokenRefusal {
         since_ms: since.unwrap_or(1),
         confirmed_ms: confirmed.unwrap_or(1),
-        by,
+        found_by,
         next_check_ms: None,
     })
 }
@@ -74,15 +76,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mark_is_read_as_it_was_written() {
-        let death = Death {
+    fn mark_round_trips() {
+        let refusal = TokenRefusal {
             since_ms: 5,
             confirmed_ms: 7,
-            by: "0123abcd".to_owned(),
+            found_by: "0123abcd".to_owned(),
             next_check_ms: None,
         };
-        assert_eq!(read(&written(&death)), Some(death));
-        assert_eq!(read(""), None);
-        assert_eq!(read("0123abcd").map(|death| death.by).as_deref(), Some("0123abcd"));
+        assert_eq!(parse(&format(&refusal)), Some(refusal));
+        assert_eq!(parse(""), None);
+        assert_eq!(
+            parse("0123abcd").map(|refusal| refusal.found_by).as_deref(),
+            Some("0123abcd")
+        );
     }
 }

@@ -2,42 +2,35 @@
 //! <https://discord.com/developers/docs/events/gateway#get-gateway-bot>
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrakis_broker::Backoff;
-use arrakis_causes::causes;
 use arrakis_config::{Secret, is_loopback};
+use arrakis_discord_http::client::{SendError, client_builder, exchange};
+use arrakis_discord_http::{RateLimitScope, RateLimited, Response};
 use arrakis_runtime::Fatal;
 use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use url::Url;
 
-use crate::clock::{ClockOffset, now_ms};
+use crate::clock::ClockOffset;
 use crate::config::ApiBase;
 
-/// As Discord asks of REST calls and of the gateway's handshake (<https://discord.com/developers/docs/reference#user-agent>).
-pub(crate) const USER_AGENT: &str = concat!(
-    "DiscordBot (",
-    env!("CARGO_PKG_REPOSITORY"),
-    ", ",
-    env!("CARGO_PKG_VERSION"),
-    ")"
-);
-/// How long the call may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest answer that is read; Discord's have some 200 bytes.
-const LONGEST_BODY: usize = 64 << 10;
-/// Longest wait that a 429 is granted: one request an hour does no harm, and a nonsense value costs no more than that.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3_600);
+pub(crate) use arrakis_discord_http::USER_AGENT;
 
-/// What Discord says of its gateway.
+/// How long the call may take, and how long its connection may take to open.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest response that is read; Discord's have some 200 bytes.
+const MAX_BODY: usize = 64 << 10;
+
+/// Discord's response: where the gateway is, and how many sessions may be started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct GatewayInfo {
     /// Address, without a slash at its end.
     pub(crate) url: String,
     /// Recommended number of shards.
     pub(crate) shards: u32,
-    /// Identifies that may go at once.
+    /// Identifies that may be sent at once.
     pub(crate) max_concurrency: u32,
     /// Identifies left until the limit is renewed.
     pub(crate) remaining: u32,
@@ -47,32 +40,32 @@ pub(crate) struct GatewayInfo {
     pub(crate) reset_after: Duration,
 }
 
-/// Why Discord did not say it.
+/// Why no [`GatewayInfo`] was received.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum AskError {
+pub(crate) enum GatewayInfoError {
     #[error("Discord refuses the bot token (401)")]
     Unauthorized,
-    #[error("{why}")]
+    #[error("{reason}")]
     RateLimited {
-        why: String,
-        /// How long Discord wants us to wait, bounded.
+        reason: String,
+        /// How long to wait, bounded; zero where Discord states no time.
         retry_after: Duration,
     },
     #[error("{0}")]
-    Away(String),
+    Unavailable(String),
 }
 
-impl AskError {
+impl GatewayInfoError {
     /// How long to wait at least before the next attempt.
     pub(crate) fn retry_after(&self) -> Duration {
         match self {
             Self::RateLimited { retry_after, .. } => *retry_after,
-            Self::Unauthorized | Self::Away(_) => Duration::ZERO,
+            Self::Unauthorized | Self::Unavailable(_) => Duration::ZERO,
         }
     }
 }
 
-/// Where to ask, and with what.
+/// The client of this one call.
 #[derive(Debug, Clone)]
 pub(crate) struct Discord {
     token: Secret,
@@ -80,10 +73,9 @@ pub(crate) struct Discord {
     clock: Arc<ClockOffset>,
 }
 
-/// What is read of the answer. Numbers beyond what they can mean are cut, and refused where they are used.
-/// <https://discord.com/developers/docs/events/gateway#get-gateway-bot>
+/// The body of the response. Numbers are bounded when they are read, and checked where they are used.
 #[derive(Deserialize)]
-struct Answer {
+struct GatewayBot {
     url: String,
     shards: u64,
     session_start_limit: SessionStartLimit,
@@ -97,86 +89,70 @@ struct SessionStartLimit {
     reset_after: u64,
 }
 
-/// The body of a 429. <https://discord.com/developers/docs/topics/rate-limits#exceeding-a-rate-limit>
-#[derive(Deserialize)]
-struct TooMany {
-    retry_after: f64,
-}
-
 impl Discord {
     pub(crate) fn new(token: Secret, api: ApiBase, clock: Arc<ClockOffset>) -> Self {
         Self { token, api, clock }
     }
 
-    /// Sends one request, and learns Discord's clock from the answer. Repeating it is the caller's matter: a client that
-    /// repeats a 429 by itself (as twilight-http does) would do so against the pace below.
-    pub(crate) async fn ask(&self) -> Result<GatewayInfo, AskError> {
+    /// Sends one request, and measures Discord's clock by the response. The caller decides about retries.
+    pub(crate) async fn fetch(&self) -> Result<GatewayInfo, GatewayInfoError> {
         let call = format!("GET {}/gateway/bot", self.api);
-        let away = |why: String| AskError::Away(format!("{call}: {why}"));
-        let asked_ms = now_ms();
-        let response = match self.request().await {
-            Ok(response) => response,
-            Err(error) if error.is_timeout() => return Err(away(format!("no answer within {} s", TIMEOUT.as_secs()))),
-            Err(error) => return Err(away(causes(&error.without_url()))),
-        };
-        let received_ms = now_ms();
-        match response.status() {
+        let unavailable = |reason: String| GatewayInfoError::Unavailable(format!("{call}: {reason}"));
+        let sent = Instant::now();
+        let response = self.send().await.map_err(|error| unavailable(error.to_string()))?;
+        match response.status {
             StatusCode::OK => {}
-            StatusCode::UNAUTHORIZED => return Err(AskError::Unauthorized),
-            StatusCode::TOO_MANY_REQUESTS => return Err(too_many(&call, response).await),
-            status => return Err(AskError::Away(format!("{call} answers {status}"))),
+            StatusCode::UNAUTHORIZED => return Err(GatewayInfoError::Unauthorized),
+            StatusCode::TOO_MANY_REQUESTS => return Err(rate_limited(&call, &response)),
+            status => return Err(GatewayInfoError::Unavailable(format!("{call} returned {status}"))),
         }
-        if let Some(date) = response.headers().get(header::DATE) {
-            let date = String::from_utf8_lossy(date.as_bytes());
-            self.clock.learn(&date, asked_ms, received_ms);
+        if let Some(date) = response.headers.get(header::DATE) {
+            self.clock
+                .observe(&String::from_utf8_lossy(date.as_bytes()), sent, Instant::now());
         }
-        let body = body(response).await.map_err(away)?;
-        let answer: Answer = serde_json::from_slice(&body)
-            .map_err(|error| AskError::Away(format!("{call}: the answer cannot be read: {error}")))?;
-        GatewayInfo::read(&answer).map_err(|why| AskError::Away(format!("{call}: {why}")))
+        let body: GatewayBot = serde_json::from_slice(&response.body)
+            .map_err(|error| unavailable(format!("the response cannot be read: {error}")))?;
+        GatewayInfo::read(&body).map_err(unavailable)
     }
 
-    async fn request(&self) -> reqwest::Result<reqwest::Response> {
-        // Made for each call and dropped after it: calls are hours apart, and an idle client holds memory.
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(TIMEOUT)
-            .user_agent(USER_AGENT)
-            .build()?;
+    async fn send(&self) -> Result<Response, SendError> {
+        // The client is built for each call and dropped after it: calls are hours apart, and an idle client holds memory.
+        let client = client_builder(&[], TIMEOUT)
+            .build()
+            .map_err(|error| SendError::NotSent(format!("the HTTP client cannot be built: {error}")))?;
         let token = self.token.expose().trim_start_matches("Bot ");
         let mut request = client.get(format!("{}/gateway/bot", self.api));
         if let Ok(mut value) = HeaderValue::from_str(&format!("Bot {token}")) {
             value.set_sensitive(true);
             request = request.header(header::AUTHORIZATION, value);
         }
-        request.send().await
+        exchange(request, TIMEOUT, MAX_BODY).await
     }
 
-    /// Asks until Discord answers. `away` is told why it did not.
+    /// Repeats the call until it succeeds. `report` receives the reason of each failure.
     ///
     /// # Errors
-    /// When Discord refuses the token: asking again would only count against the limit of invalid requests.
-    pub(crate) async fn ask_until_answered(&self, away: impl Fn(&str)) -> Result<GatewayInfo, Fatal> {
+    /// When Discord refuses the token: another attempt would only count against the limit of invalid requests.
+    pub(crate) async fn fetch_until_success(&self, report: impl Fn(&str)) -> Result<GatewayInfo, Fatal> {
         let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(30));
         let mut logged = None;
         loop {
-            let error = match self.ask().await {
+            let error = match self.fetch().await {
                 Ok(info) => return Ok(info),
-                Err(AskError::Unauthorized) => return Err(refused_token("GET /gateway/bot answers 401")),
+                Err(GatewayInfoError::Unauthorized) => return Err(refused_token("GET /gateway/bot returned 401")),
                 Err(error) => error,
             };
-            let why = error.to_string();
+            let reason = error.to_string();
             let wait = backoff.next_wait().max(error.retry_after());
-            away(&format!("{why}; next attempt in {} s", wait.as_secs_f64().ceil()));
-            // Logged once for each new reason; health has it for as long as it lasts.
-            if logged.as_ref() != Some(&why) {
+            report(&format!("{reason}; next attempt in {} s", wait.as_secs_f64().ceil()));
+            // Logged once for each new reason; /health shows it for as long as it lasts.
+            if logged.as_ref() != Some(&reason) {
                 tracing::warn!(
-                    why,
+                    reason,
                     wait_ms = wait.as_millis(),
-                    "the gateway's address cannot be read from Discord; trying on"
+                    "GET /gateway/bot failed; it is retried"
                 );
-                logged = Some(why);
+                logged = Some(reason);
             }
             tokio::time::sleep(wait).await;
         }
@@ -184,62 +160,34 @@ impl Discord {
 }
 
 impl GatewayInfo {
-    fn read(answer: &Answer) -> Result<Self, String> {
-        let cut = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-        let limit = &answer.session_start_limit;
+    fn read(body: &GatewayBot) -> Result<Self, String> {
+        let bounded = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        let limit = &body.session_start_limit;
         Ok(Self {
-            url: gateway_url(&answer.url)?,
-            shards: cut(answer.shards).max(1),
-            max_concurrency: cut(limit.max_concurrency).max(1),
-            remaining: cut(limit.remaining),
-            total: cut(limit.total),
+            url: gateway_url(&body.url)?,
+            shards: bounded(body.shards).max(1),
+            max_concurrency: bounded(limit.max_concurrency).max(1),
+            remaining: bounded(limit.remaining),
+            total: bounded(limit.total),
             reset_after: Duration::from_millis(limit.reset_after),
         })
     }
 }
 
-/// The body, if it is no longer than an answer can be.
-async fn body(mut response: reqwest::Response) -> Result<Vec<u8>, String> {
-    let mut body = Vec::new();
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() > LONGEST_BODY => {
-                return Err(format!("the answer is longer than {LONGEST_BODY} bytes"));
-            }
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Ok(None) => return Ok(body),
-            Err(error) => return Err(causes(&error.without_url())),
-        }
+/// The error of a 429 by Discord (JSON) or by Cloudflare in front of it (HTML).
+fn rate_limited(call: &str, response: &Response) -> GatewayInfoError {
+    let limit = RateLimited::read(&response.headers, &response.body);
+    let limited_by = match limit.scope {
+        RateLimitScope::Edge => "by Cloudflare, which blocks this address for some time".to_owned(),
+        scope => format!("rate limit of scope {}", scope.name()),
+    };
+    GatewayInfoError::RateLimited {
+        reason: format!("{call} returned 429 ({limited_by})"),
+        retry_after: limit.retry_after.unwrap_or_default(),
     }
 }
 
-/// A 429 of Discord (JSON, with a scope) or of Cloudflare in front of it (HTML, often for hours).
-async fn too_many(call: &str, response: reqwest::Response) -> AskError {
-    let text = |name: &str| {
-        let value = response.headers().get(name).and_then(|value| value.to_str().ok());
-        value.map(|value| value[..value.floor_char_boundary(20)].to_owned())
-    };
-    let of_header = text("retry-after").and_then(|value| value.parse::<f64>().ok());
-    let scope = text("x-ratelimit-scope");
-    let body = body(response).await.unwrap_or_default();
-    let of_body = serde_json::from_slice::<TooMany>(&body).ok();
-    let limit = match (&scope, &of_body) {
-        (Some(scope), _) => format!("rate limit of scope {scope}"),
-        (None, Some(_)) => "rate limit of Discord".to_owned(),
-        (None, None) => "rate limit, not by Discord's API: Cloudflare blocks this address for some time".to_owned(),
-    };
-    let seconds = of_header
-        .unwrap_or(0.0)
-        .max(of_body.map_or(0.0, |body| body.retry_after));
-    let wanted = Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_RETRY_AFTER);
-    let retry_after = wanted.min(LONGEST_RETRY_AFTER);
-    AskError::RateLimited {
-        why: format!("{call} answers 429 ({limit})"),
-        retry_after,
-    }
-}
-
-/// The same words whether REST or the gateway refuses.
+/// The fatal error when REST or the gateway refuses the token; `how` names the refusal.
 pub(crate) fn refused_token(how: &str) -> Fatal {
     Fatal::configuration(format!(
         "Discord refuses the bot token ({how}). Copy the token from the Developer Portal, page Bot, into DISCORD_TOKEN; if it \
@@ -250,20 +198,20 @@ pub(crate) fn refused_token(how: &str) -> Fatal {
 /// Longest gateway address.
 const LONGEST_URL: usize = 1_024;
 
-/// A gateway address that is safe to connect to: twilight panics at a malformed one. It reads more strictly than browsers
-/// do, which take `wss:host` and tabs inside of a name, so both readings must agree.
+/// A gateway address that is safe to connect to: twilight panics at a malformed one. Its parser is stricter than the URL standard,
+/// which accepts `wss:host` and tabs in a name, so both must read the same host.
 pub(crate) fn gateway_url(text: &str) -> Result<String, String> {
     let shown = &text[..text.floor_char_boundary(100)];
-    let url = Url::parse(text).map_err(|why| format!("\"{shown}\" is no gateway address: {why}"))?;
+    let url = Url::parse(text).map_err(|error| format!("\"{shown}\" is not a gateway address: {error}"))?;
     let base = text.split(['?', '#']).next().unwrap_or(text).trim_end_matches('/');
-    let read_by_twilight = format!("{base}/?v=10").parse::<http::Uri>();
-    let hosts_agree = read_by_twilight.is_ok_and(|uri| {
+    let twilight_uri = format!("{base}/?v=10").parse::<http::Uri>();
+    let hosts_agree = twilight_uri.is_ok_and(|uri| {
         uri.host()
             .is_some_and(|host| url.host_str().is_some_and(|known| known.eq_ignore_ascii_case(host)))
     });
     if !matches!(url.scheme(), "ws" | "wss") || !hosts_agree || base.len() > LONGEST_URL {
         return Err(format!(
-            "\"{shown}\" is no gateway address (ws:// or wss://, a host, nothing that must be escaped)"
+            "\"{shown}\" is not a gateway address (ws:// or wss://, a host, no character that must be escaped)"
         ));
     }
     if url.scheme() == "ws" && !is_loopback(&url) {
@@ -280,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gateway_address_is_checked_before_anything_connects_to_it() {
+    fn unsafe_gateway_address_is_refused() {
         assert_eq!(
             gateway_url("wss://gateway.discord.gg/").as_deref(),
             Ok("wss://gateway.discord.gg")

@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, oneshot};
 use tokio::time::Instant;
 use twilight_gateway::queue::Queue;
 
-use crate::discord::{AskError, Discord, GatewayInfo, refused_token};
+use crate::discord::{Discord, GatewayInfo, GatewayInfoError, refused_token};
 use crate::metrics::Metrics;
 
 /// How long a response is used. Discord allows this call twice in five seconds, and many shards start at once.
@@ -123,14 +123,14 @@ impl IdentifyQueue {
             return Ok(());
         }
         let wait = limit.url_waits.next_wait();
-        let response = inner.discord.ask().await;
+        let response = inner.discord.fetch().await;
         let retry_after = match response {
             Ok(info) => {
                 inner.update(&mut limit, info);
                 inner.component.up();
                 Duration::ZERO
             }
-            Err(AskError::Unauthorized) => return Err(refused_token("GET /gateway/bot answers 401")),
+            Err(GatewayInfoError::Unauthorized) => return Err(refused_token("GET /gateway/bot returned 401")),
             Err(error) => {
                 tracing::warn!(%error, "the gateway's URL cannot be read again; the old one stays");
                 inner.component.degraded(error.to_string());
@@ -152,7 +152,7 @@ impl IdentifyQueue {
             let mut limit = inner.limit.lock().await;
             if limit.read_at.elapsed() >= CACHE_TIME || limit_wait(&limit.info).is_some() {
                 let away = |why: &str| inner.component.degraded(why);
-                let info = inner.discord.ask_until_answered(away).await?;
+                let info = inner.discord.fetch_until_success(away).await?;
                 inner.update(&mut limit, info);
             }
             let wait = limit_wait(&limit.info);

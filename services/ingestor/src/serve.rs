@@ -51,7 +51,7 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
     let prepared = async {
         declare(&connection, &topology, |why| broker.down(why)).await?;
         broker.up();
-        let info = discord.ask_until_answered(|why| gateway.down(why)).await?;
+        let info = discord.fetch_until_success(|why| gateway.down(why)).await?;
         anyhow::Ok(info)
     };
     let info = tokio::select! {

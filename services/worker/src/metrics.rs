@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arrakis_broker::{ConsumerObserver, Delivery, SettleOutcome, Verdict};
 use arrakis_contracts::LabelError;
-use arrakis_discord::Finished;
+use arrakis_discord::FinishedCall;
 use arrakis_telemetry::Metrics;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
@@ -175,11 +175,11 @@ impl WorkerMetrics {
     }
 
     /// Counts a finished call to Discord and records its duration.
-    pub fn count_call(&self, finished: &Finished<'_>) {
+    pub fn count_call(&self, finished: &FinishedCall<'_>) {
         self.calls.with_label_values(&[finished.route, finished.outcome]).inc();
         self.call_seconds
             .with_label_values(&[finished.route])
-            .observe(finished.took.as_secs_f64());
+            .observe(finished.duration.as_secs_f64());
     }
 
     /// Records the time since the ingestor received the event. The clocks of two machines differ: a negative time counts as zero.

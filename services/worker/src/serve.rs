@@ -14,7 +14,7 @@ use arrakis_broker::{
 use arrakis_cache::{Cache, CacheOptions};
 use arrakis_contracts::names;
 use arrakis_db::{Database, DatabaseOptions, DbError};
-use arrakis_discord::{Discord, Finished};
+use arrakis_discord::{Discord, FinishedCall};
 use arrakis_runtime::{Fatal, Runtime};
 use arrakis_themes::Registry;
 use backon::{ConstantBuilder, Retryable as _};
@@ -113,7 +113,7 @@ async fn connect(config: &Config, runtime: &Runtime, connections: &BrokerConnect
         .await
         .context("connecting to Postgres")?;
     let call_metrics = metrics.clone();
-    let observer = Arc::new(move |finished: &Finished<'_>| call_metrics.count_call(finished));
+    let observer = Arc::new(move |finished: &FinishedCall<'_>| call_metrics.count_call(finished));
     Ok(Services {
         database,
         cache: Cache::new(&config.redis_url, CacheOptions::default())

@@ -1,4 +1,4 @@
-//! The attempts of one call: the table, and what earlier attempts of the same call may have done.
+//! The attempts of one call: the table, and the effects that earlier attempts of the same call may have had.
 
 use http::Method;
 
@@ -6,24 +6,24 @@ use crate::class::CallClass;
 use crate::decision::{Decision, Ending, decide};
 use crate::failure::Failure;
 
-/// What is known of the attempts of one call.
+/// The attempts of one call so far: its class, and whether one of them may have taken effect.
 #[derive(Debug, Clone)]
 pub struct Attempts {
     class: CallClass,
     deletes: bool,
     reads: bool,
-    may_have_landed: bool,
+    may_have_taken_effect: bool,
 }
 
 impl Attempts {
-    /// No attempt yet.
+    /// A call without attempts.
     #[must_use]
     pub fn new(class: CallClass, method: &Method) -> Self {
         Self {
             class,
             deletes: *method == Method::DELETE,
             reads: *method == Method::GET,
-            may_have_landed: false,
+            may_have_taken_effect: false,
         }
     }
 
@@ -35,20 +35,21 @@ impl Attempts {
 
     /// Whether a failed attempt may have taken effect.
     #[must_use]
-    pub const fn may_have_landed(&self) -> bool {
-        self.may_have_landed
+    pub const fn may_have_taken_effect(&self) -> bool {
+        self.may_have_taken_effect
     }
 
-    /// An attempt failed. Three things differ from the table when an earlier attempt may have landed:
+    /// Records that an attempt failed, and decides what is done. Three things differ from the table when an earlier attempt may have
+    /// taken effect:
     ///
-    /// - A DELETE that is answered 404 or with an "unknown" code of its object succeeded: the earlier attempt deleted the object.
-    /// - A first response that is refused afterwards (10062, 401, 403, 404, …) or not carried out (429, not sent) is unknown, not
-    ///   refused: the refusal is about the later attempt alone.
-    /// - A write of the class "idempotent" that is refused afterwards is repeated later: the next call alone finds out whether it
-    ///   is refused. An object that is gone is gone, whatever the earlier attempt did.
+    /// - A DELETE answered 404 or with the "unknown" code of its object succeeded: the earlier attempt deleted the object.
+    /// - A first response that is refused afterwards (10062, 401, 403, 404, …), limited (429) or not sent has an unknown outcome: the
+    ///   failure concerns the later attempt only.
+    /// - A write of the class "idempotent" that is refused afterwards is repeated later: the next call, alone, shows whether it is
+    ///   refused. An object that does not exist is gone, whatever the earlier attempt did.
     pub fn failed(&mut self, failure: Failure) -> Decision {
-        let before = self.may_have_landed;
-        self.may_have_landed |= failure.may_have_landed();
+        let before = self.may_have_taken_effect;
+        self.may_have_taken_effect |= failure.may_have_taken_effect();
         let decision = decide(self.class, failure);
         if !before {
             return decision;
@@ -66,22 +67,22 @@ impl Attempts {
         }
     }
 
-    /// The ending of a call of which one attempt ended so, now that all its attempts are known: a refusal, or an attempt without
-    /// effect, says nothing about another one that may have landed.
+    /// The ending of a call when several attempts were in flight at once and one of them ended so: a refusal, or an attempt without
+    /// effect, does not describe another attempt that may have taken effect.
     #[must_use]
     pub fn revised(&self, ending: Ending) -> Ending {
-        if self.class == CallClass::TimeBound && self.may_have_landed {
+        if self.class == CallClass::TimeBound && self.may_have_taken_effect {
             Ending::OutcomeUnknown
         } else {
             ending
         }
     }
 
-    /// The ending when the deadline passes. `sent`: an attempt is in flight. Idempotent calls, and calls of which no attempt can
-    /// have landed, are repeated later; all others have an unknown outcome.
+    /// The ending when the deadline passes. `in_flight`: whether an attempt is in flight. Idempotent calls, and calls of which no
+    /// attempt can have taken effect, are repeated later; all others have an unknown outcome.
     #[must_use]
-    pub fn out_of_time(&self, sent: bool) -> Ending {
-        if self.class != CallClass::Idempotent && (sent || self.may_have_landed) {
+    pub fn deadline_passed(&self, in_flight: bool) -> Ending {
+        if self.class != CallClass::Idempotent && (in_flight || self.may_have_taken_effect) {
             Ending::OutcomeUnknown
         } else {
             Ending::RepeatLater
@@ -105,19 +106,19 @@ mod tests {
     }
 
     #[test]
-    fn a_404_after_a_lost_delete_is_success() {
+    fn delete_answered_404_after_a_lost_response_is_success() {
         let twice = |method, first| after(CallClass::Idempotent, method, &[first, Failure::Gone]);
         assert_eq!(twice(&Method::DELETE, Failure::ServerError), Decision::Success);
         assert_eq!(twice(&Method::DELETE, Failure::ConnectionLost), Decision::Success);
         assert_eq!(
             twice(&Method::DELETE, Failure::NotSent),
             Decision::End(Ending::Refused),
-            "nothing of ours deleted it"
+            "no earlier attempt deleted it"
         );
         assert_eq!(
             twice(&Method::PATCH, Failure::ServerError),
             Decision::End(Ending::Refused),
-            "an edit of what is gone did not succeed"
+            "an edit of a deleted object did not succeed"
         );
     }
 
@@ -154,12 +155,14 @@ mod tests {
     ];
 
     #[test]
-    fn every_delete_whose_object_is_unknown_after_a_lost_answer_is_success() {
+    fn delete_whose_object_is_unknown_after_a_lost_response_is_success() {
         let answered = |path: &str, code| {
             let segments: Vec<&str> = path.split('/').collect();
-            Failure::of_answer(&Method::DELETE, &segments, StatusCode::NOT_FOUND, code).unwrap()
+            Failure::of_discord(&Method::DELETE, &segments, StatusCode::NOT_FOUND, code).unwrap()
         };
-        let lost = Failure::ALL.into_iter().filter(|failure| failure.may_have_landed());
+        let lost = Failure::ALL
+            .into_iter()
+            .filter(|failure| failure.may_have_taken_effect());
         for first in lost {
             for (path, code) in DELETES {
                 let again = answered(path, code);
@@ -171,7 +174,7 @@ mod tests {
                 assert_eq!(
                     after(CallClass::Idempotent, &Method::DELETE, &[again]),
                     Decision::End(Ending::Refused),
-                    "{path}: nothing of ours deleted it"
+                    "{path}: no earlier attempt deleted it"
                 );
             }
             assert_eq!(
@@ -181,7 +184,7 @@ mod tests {
                     &[first, answered("guilds/1/roles/2", 10_004)]
                 ),
                 Decision::End(Ending::RepeatLater),
-                "a bot that left the server does not know whether the role is there"
+                "without access to the server the role may still exist"
             );
             assert_eq!(
                 after(
@@ -190,44 +193,44 @@ mod tests {
                     &[first, answered("webhooks/1/t/messages/@original", 10_015)]
                 ),
                 Decision::End(Ending::Refused),
-                "the token is over, and the message may be there"
+                "the token expired, and the message may still exist"
             );
         }
     }
 
     #[test]
-    fn a_first_response_that_came_too_late_after_a_lost_one_is_unknown() {
+    fn expired_first_response_after_a_lost_one_is_unknown() {
         let ends = |failures: &[Failure]| after(CallClass::TimeBound, &Method::POST, failures);
-        assert_eq!(ends(&[Failure::InteractionOver]), Decision::End(Ending::Refused));
+        assert_eq!(ends(&[Failure::InteractionExpired]), Decision::End(Ending::Refused));
         assert_eq!(
-            ends(&[Failure::NotSent, Failure::InteractionOver]),
+            ends(&[Failure::NotSent, Failure::InteractionExpired]),
             Decision::End(Ending::Refused)
         );
         assert_eq!(
-            ends(&[Failure::ServerError, Failure::InteractionOver]),
+            ends(&[Failure::ServerError, Failure::InteractionExpired]),
             Decision::End(Ending::OutcomeUnknown)
         );
         assert_eq!(
-            ends(&[Failure::NoAnswer, Failure::NotSent]),
+            ends(&[Failure::NoResponse, Failure::NotSent]),
             Decision::Repeat {
                 exhausted: Ending::OutcomeUnknown
             }
         );
         assert_eq!(
-            ends(&[Failure::NoAnswer, Failure::AlreadyAcknowledged]),
+            ends(&[Failure::NoResponse, Failure::AlreadyAcknowledged]),
             Decision::Success
         );
     }
 
     #[test]
-    fn refusal_after_an_attempt_that_may_have_landed_is_no_refusal() {
+    fn refusal_after_an_attempt_that_may_have_taken_effect_is_not_final() {
         let refusals = [
-            Failure::InteractionOver,
+            Failure::InteractionExpired,
             Failure::Gone,
             Failure::Refused,
             Failure::Unauthorized,
         ];
-        for first in Failure::ALL.into_iter().filter(|first| first.may_have_landed()) {
+        for first in Failure::ALL.into_iter().filter(|first| first.may_have_taken_effect()) {
             for refusal in refusals {
                 assert_eq!(
                     after(CallClass::TimeBound, &Method::POST, &[first, refusal]),
@@ -253,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn time_over_is_unknown_only_where_a_second_call_would_harm() {
+    fn passed_deadline_is_unknown_only_where_a_second_call_has_an_effect() {
         for (class, sent, wanted) in [
             (CallClass::Idempotent, true, Ending::RepeatLater),
             (CallClass::TimeBound, true, Ending::OutcomeUnknown),
@@ -262,7 +265,7 @@ mod tests {
             (CallClass::Once, false, Ending::RepeatLater),
         ] {
             assert_eq!(
-                Attempts::new(class, &Method::POST).out_of_time(sent),
+                Attempts::new(class, &Method::POST).deadline_passed(sent),
                 wanted,
                 "{class} {sent}"
             );

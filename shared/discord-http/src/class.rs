@@ -10,7 +10,7 @@ use http::Method;
 pub enum CallClass {
     /// A second call has no further effect: reads, PUT, PATCH, DELETE, messages with an enforced nonce.
     Idempotent,
-    /// The first response to an interaction. Discord takes one within three seconds and answers every further one with 40060, so
+    /// The first response to an interaction. Discord accepts one within three seconds and answers every further one with 40060, so
     /// it is repeated while time is left, and never later.
     TimeBound,
     /// A second call has a second effect: a POST that creates something and has no nonce.
@@ -21,7 +21,7 @@ impl CallClass {
     /// All classes.
     pub const ALL: [Self; 3] = [Self::Idempotent, Self::TimeBound, Self::Once];
 
-    /// Name in headers, logs and docs.
+    /// Name in headers, logs and docs: `idempotent`, `time-bound` or `once`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -46,14 +46,14 @@ impl CallClass {
             ["channels", _, "messages"] if enforced_nonce => Self::Idempotent,
             // Discord returns the channel that exists.
             ["users", "@me", "channels"] => Self::Idempotent,
-            // A second typing indicator replaces the first; messages that are deleted already are ignored.
+            // A second typing indicator replaces the first; messages that are already deleted are ignored.
             ["channels", _, "typing"] | ["channels", _, "messages", "bulk-delete"] => Self::Idempotent,
             _ => Self::Once,
         }
     }
 
-    /// The class that counts when a caller claims one and the call itself shows another. A caller may make its call stricter
-    /// (`once`), never laxer: a claim that a second call is harmless is believed only where Discord guarantees it.
+    /// The class of a call for which the caller states `claim`. A caller may make its call stricter (`once`), never laxer: a statement
+    /// that a second call is harmless counts only where Discord guarantees it.
     #[must_use]
     pub fn claimed(self, claim: Option<Self>) -> Self {
         match claim {
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_post_is_once_unless_discord_guarantees_otherwise() {
+    fn post_is_once_unless_discord_guarantees_otherwise() {
         for (path, nonce, wanted) in [
             ("channels/1/messages", false, CallClass::Once),
             ("channels/1/messages", true, CallClass::Idempotent),
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_makes_a_call_stricter_and_never_laxer() {
+    fn claim_makes_a_call_stricter_and_never_laxer() {
         for derived in CallClass::ALL {
             assert_eq!(derived.claimed(Some(CallClass::Once)), CallClass::Once);
             assert_eq!(derived.claimed(Some(CallClass::Idempotent)), derived);

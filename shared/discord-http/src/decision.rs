@@ -6,31 +6,31 @@ use crate::failure::Failure;
 /// What is done after an attempt failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Decision {
-    /// The call has its effect. It is a success.
+    /// The call took effect: it is a success.
     Success,
     /// Send it again now, after a short pause, while attempts and time are left.
     Repeat {
         /// How the call ends when none are left.
         exhausted: Ending,
     },
-    /// It is not sent again now.
+    /// The call ends; it is not sent again now.
     End(Ending),
 }
 
-/// How a call ends that did not succeed.
+/// How a call that did not succeed ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Ending {
-    /// The whole call may be made again later, by the retry of its message, its job or the operator's next run: it did not take
-    /// effect, or a second one does no harm.
+    /// The call may be made again later, by the retry of its message, its job or the operator's next run: it did not take effect, or
+    /// a second call has no further effect.
     RepeatLater,
-    /// It may have taken effect, and a second one might do it twice. It is recorded as unknown and never repeated.
+    /// The call may have taken effect, and a second call could have a second effect. It is recorded as unknown and never repeated.
     OutcomeUnknown,
-    /// It did not take effect and never will. The caller's error says why.
+    /// The call did not take effect, and the same call will be refused again. The caller's error has the reason.
     Refused,
 }
 
 impl Ending {
-    /// In words for the docs.
+    /// Description in `docs/failures.md`.
     #[must_use]
     pub const fn describe(self) -> &'static str {
         match self {
@@ -42,7 +42,7 @@ impl Ending {
 }
 
 impl Decision {
-    /// In words for the docs.
+    /// Description in `docs/failures.md`.
     #[must_use]
     pub fn describe(self) -> String {
         match self {
@@ -53,7 +53,8 @@ impl Decision {
     }
 }
 
-/// The table. One attempt alone; [`crate::Attempts`] adds what earlier attempts of the same call may have done.
+/// The table: what is done about the failure of a single attempt. [`crate::Attempts`] also takes earlier attempts of the same call
+/// into account.
 #[must_use]
 pub const fn decide(class: CallClass, failure: Failure) -> Decision {
     use CallClass::{Idempotent, Once, TimeBound};
@@ -62,22 +63,23 @@ pub const fn decide(class: CallClass, failure: Failure) -> Decision {
     match (class, failure) {
         (TimeBound, Failure::AlreadyAcknowledged) => Success,
         (Idempotent | Once, Failure::AlreadyAcknowledged) => End(Refused),
-        (Idempotent | TimeBound | Once, Failure::InteractionOver | Failure::Gone | Failure::Refused) => End(Refused),
-        // Not carried out. The discord-proxy asks Discord about the token before the call is made again.
+        (Idempotent | TimeBound | Once, Failure::InteractionExpired | Failure::Gone | Failure::Refused) => End(Refused),
+        // Without effect. The discord-proxy checks the token before the call is made again.
         (Idempotent | Once, Failure::Unauthorized) => End(RepeatLater),
-        // A first response carries no bot token: what is refused is the interaction's own.
+        // A first response carries no bot token: Discord refuses the interaction's token.
         (TimeBound, Failure::Unauthorized) => End(Refused),
         (Idempotent | TimeBound | Once, Failure::RateLimited | Failure::NotSent) => Repeat { exhausted: RepeatLater },
         (
             Idempotent,
-            Failure::ServerError | Failure::ConnectionLost | Failure::NoAnswer | Failure::UnreadableAnswer,
+            Failure::ServerError | Failure::ConnectionLost | Failure::NoResponse | Failure::UnreadableResponse,
         ) => Repeat { exhausted: RepeatLater },
-        (TimeBound, Failure::ServerError | Failure::ConnectionLost | Failure::NoAnswer | Failure::UnreadableAnswer) => {
-            Repeat {
-                exhausted: OutcomeUnknown,
-            }
-        }
-        (Once, Failure::ServerError | Failure::ConnectionLost | Failure::NoAnswer | Failure::UnreadableAnswer) => {
+        (
+            TimeBound,
+            Failure::ServerError | Failure::ConnectionLost | Failure::NoResponse | Failure::UnreadableResponse,
+        ) => Repeat {
+            exhausted: OutcomeUnknown,
+        },
+        (Once, Failure::ServerError | Failure::ConnectionLost | Failure::NoResponse | Failure::UnreadableResponse) => {
             End(OutcomeUnknown)
         }
     }
@@ -88,10 +90,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_once_call_that_may_have_landed_is_never_repeated() {
+    fn once_call_that_may_have_taken_effect_is_never_repeated() {
         for failure in Failure::ALL {
             let decision = decide(CallClass::Once, failure);
-            if failure.may_have_landed() {
+            if failure.may_have_taken_effect() {
                 assert_eq!(decision, Decision::End(Ending::OutcomeUnknown), "{failure:?}");
             } else {
                 assert_ne!(decision, Decision::End(Ending::OutcomeUnknown), "{failure:?}");
@@ -100,9 +102,12 @@ mod tests {
     }
 
     #[test]
-    fn what_was_certainly_not_carried_out_is_never_unknown() {
+    fn failure_without_effect_is_never_unknown() {
         for class in CallClass::ALL {
-            for failure in Failure::ALL.into_iter().filter(|failure| !failure.may_have_landed()) {
+            for failure in Failure::ALL
+                .into_iter()
+                .filter(|failure| !failure.may_have_taken_effect())
+            {
                 let unknown = matches!(
                     decide(class, failure),
                     Decision::End(Ending::OutcomeUnknown)
@@ -116,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn an_idempotent_call_is_never_unknown() {
+    fn idempotent_call_is_never_unknown() {
         for failure in Failure::ALL {
             let text = decide(CallClass::Idempotent, failure).describe();
             assert!(!text.contains("unknown"), "{failure:?}: {text}");

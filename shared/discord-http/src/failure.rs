@@ -1,40 +1,25 @@
-//! The failures that a client of Discord can tell apart.
+//! The failures that a client of Discord distinguishes.
 
 use http::{Method, StatusCode};
-use serde::Deserialize;
+
+use crate::error_body::ErrorBody;
 
 /// Discord's error codes that the table distinguishes.
 /// <https://discord.com/developers/docs/topics/opcodes-and-status-codes#json>
 pub mod codes {
-    /// The interaction has its first response already.
+    /// The interaction already has its first response.
     pub const ALREADY_ACKNOWLEDGED: u64 = 40_060;
     /// The interaction is older than three seconds, or does not exist.
     pub const UNKNOWN_INTERACTION: u64 = 10_062;
     /// The bot is not on the server, or there is none.
     pub const UNKNOWN_GUILD: u64 = 10_004;
-    /// Of a call that answers an interaction: its token belongs to no webhook (any more). Of a call about a webhook: there is no such
-    /// webhook.
+    /// Of a call that responds to an interaction: its token belongs to no webhook (any more). Of a call about a webhook: the webhook
+    /// does not exist.
     pub const UNKNOWN_WEBHOOK: u64 = 10_015;
     /// The interaction's token is older than fifteen minutes.
     pub const INVALID_WEBHOOK_TOKEN: u64 = 50_027;
-    /// "Unknown …" of every kind.
+    /// The range of all "Unknown …" codes.
     pub const UNKNOWN: std::ops::Range<u64> = 10_001..11_000;
-
-    /// The code of a body in Discord's error form, an object with a number `code` and a text `message`; `None` for every other
-    /// body. <https://discord.com/developers/docs/reference#error-messages>
-    #[must_use]
-    pub fn of_body(body: &[u8]) -> Option<u64> {
-        let form: super::ErrorForm = serde_json::from_slice(body).ok()?;
-        Some(form.code)
-    }
-}
-
-/// The fields that every error body of Discord has.
-#[derive(Deserialize)]
-struct ErrorForm {
-    code: u64,
-    #[serde(rename = "message")]
-    _message: String,
 }
 
 /// Why one attempt of a call did not succeed.
@@ -42,34 +27,34 @@ struct ErrorForm {
 pub enum Failure {
     /// Code 40060: the interaction has its first response.
     AlreadyAcknowledged,
-    /// Codes 10062, 10015, 50027 of a call that answers an interaction: the interaction, or its token, does not exist any more.
-    InteractionOver,
+    /// Codes 10062, 10015, 50027 of a call that responds to an interaction: the interaction, or its token, does not exist any more.
+    InteractionExpired,
     /// 404 or another "Unknown …" code: the object of the call does not exist.
     Gone,
-    /// Any other 4xx in Discord's error form: Discord did not carry the call out and will not.
+    /// Any other 4xx in Discord's error form: the call did not take effect, and the same call will be refused again.
     Refused,
-    /// 401: this call was refused and not carried out. Whether the token is invalid is decided by the discord-proxy's check.
+    /// 401: the call did not take effect. Whether the token is invalid is decided by the discord-proxy's check.
     Unauthorized,
-    /// 429, or a wait that is longer than the caller's deadline. The call was not carried out.
+    /// 429, or a wait that is longer than the caller's deadline. The call did not take effect.
     RateLimited,
-    /// 5xx, or 408 of an intermediary: the call may have been carried out before the failure, or not.
+    /// 5xx, or 408 of an intermediary: the call may or may not have taken effect.
     ServerError,
-    /// No byte of the request left: name not resolved, connection refused, TLS failed, connecting timed out.
+    /// No byte of the request was sent: name not resolved, connection refused, TLS failed, connecting timed out.
     NotSent,
-    /// The request was sent, and the connection ended before a whole answer arrived: reset, closed, answer cut off.
+    /// The request was sent, and the connection ended before a complete response was received: reset, closed, response cut off.
     ConnectionLost,
-    /// The request was sent, and no whole answer arrived in time.
-    NoAnswer,
-    /// An answer that Discord does not send: 1xx, 3xx, a 4xx without Discord's error form, a 2xx whose body is no JSON or not what
-    /// the caller needs. An intermediary may have made it, before or after Discord carried the call out.
-    UnreadableAnswer,
+    /// The request was sent, and no complete response was received in time.
+    NoResponse,
+    /// A response that Discord does not send: 1xx, 3xx, a 4xx without Discord's error form, a 2xx whose body is not JSON or not what
+    /// the caller needs. An intermediary may have made it, before or after the call took effect.
+    UnreadableResponse,
 }
 
 impl Failure {
-    /// All failures, in the order of the docs.
+    /// All failures, in the order of `docs/failures.md`.
     pub const ALL: [Self; 11] = [
         Self::AlreadyAcknowledged,
-        Self::InteractionOver,
+        Self::InteractionExpired,
         Self::Gone,
         Self::Refused,
         Self::Unauthorized,
@@ -77,44 +62,47 @@ impl Failure {
         Self::ServerError,
         Self::NotSent,
         Self::ConnectionLost,
-        Self::NoAnswer,
-        Self::UnreadableAnswer,
+        Self::NoResponse,
+        Self::UnreadableResponse,
     ];
 
-    /// The failure of an answer that arrived whole; `None` for a success. A 4xx counts as Discord's only in Discord's error form
-    /// ([`codes::of_body`]): a proxy, a firewall or a captive page also answers 403 and 404. `method` and `segments` as for
-    /// [`Failure::of_answer`].
+    /// The failure of a complete response; `None` for a success. A 4xx counts as Discord's only in Discord's error form
+    /// ([`ErrorBody::discord_code`]): a proxy, a firewall or a captive portal also returns 403 and 404. `method` and `segments` as for
+    /// [`Failure::of_discord`].
     #[must_use]
     pub fn of_response(method: &Method, segments: &[&str], status: StatusCode, body: &[u8]) -> Option<Self> {
-        match codes::of_body(body) {
-            Some(code) => Self::of_answer(method, segments, status, code),
-            // A 429 of the edge has no form; its limit counts all the same.
-            None if status.is_client_error() && !matches!(status.as_u16(), 408 | 429) => Some(Self::UnreadableAnswer),
-            None => Self::of_answer(method, segments, status, 0),
+        if status.is_success() {
+            return None;
+        }
+        match ErrorBody::read(body).discord_code() {
+            Some(code) => Self::of_discord(method, segments, status, code),
+            // A 429 of the edge has another form; its limit counts all the same.
+            None if status.is_client_error() && !matches!(status.as_u16(), 408 | 429) => Some(Self::UnreadableResponse),
+            None => Self::of_discord(method, segments, status, 0),
         }
     }
 
-    /// The failure of an answer of Discord's; `None` for a success. `method` and `segments` are the call's (its path below the
-    /// API version, split at slashes, without query); `code` is Discord's error code, 0 where the body has none.
+    /// The failure of a response that Discord made; `None` for a success. `method` and `segments` are the call's (see
+    /// [`crate::segments`]); `code` is Discord's error code, 0 where the body has none.
     ///
     /// The codes of an interaction's webhook are also those of any other webhook: of a call about the webhook itself, 10015 is that
     /// webhook's own "unknown" code, as 10003 is a channel's.
     #[must_use]
-    pub fn of_answer(method: &Method, segments: &[&str], status: StatusCode, code: u64) -> Option<Self> {
+    pub fn of_discord(method: &Method, segments: &[&str], status: StatusCode, code: u64) -> Option<Self> {
         if status.is_success() {
             return None;
         }
         Some(match (status.as_u16(), code) {
-            // Discord's API sends neither; the call may have been carried out before somebody answered so.
-            (..=199 | 300..=399, _) => Self::UnreadableAnswer,
+            // Discord's API sends neither: an intermediary did, before or after the call took effect.
+            (..=199 | 300..=399, _) => Self::UnreadableResponse,
             (500.., _) | (408, _) => Self::ServerError,
             (429, _) => Self::RateLimited,
             (_, codes::ALREADY_ACKNOWLEDGED) => Self::AlreadyAcknowledged,
             (_, codes::UNKNOWN_WEBHOOK) if is_about_webhook(method, segments) => Self::Gone,
-            // The bot is not on the server any more, and what is on it may be there as before.
+            // The bot is no longer on the server, and the object may still exist.
             (_, codes::UNKNOWN_GUILD) if *method == Method::DELETE && segments.len() > 2 => Self::Refused,
             (_, codes::UNKNOWN_INTERACTION | codes::UNKNOWN_WEBHOOK | codes::INVALID_WEBHOOK_TOKEN) => {
-                Self::InteractionOver
+                Self::InteractionExpired
             }
             (404, _) => Self::Gone,
             (_, code) if codes::UNKNOWN.contains(&code) => Self::Gone,
@@ -123,22 +111,22 @@ impl Failure {
         })
     }
 
-    /// The failure of a success whose body is not Discord's: Discord's API answers JSON or nothing. Looks at the first character
-    /// alone, which tells HTML from JSON; whether the JSON can be used, its reader decides.
+    /// The failure of a success whose body is not Discord's: Discord's API returns JSON or nothing. Only the first character is
+    /// examined, which distinguishes HTML from JSON; the reader of the JSON decides whether it can be used.
     #[must_use]
     pub fn of_body(body: &[u8]) -> Option<Self> {
         let first = body.iter().find(|byte| !byte.is_ascii_whitespace())?;
         let json = first.is_ascii_digit() || b"{[\"-tfn".contains(first);
-        (!json).then_some(Self::UnreadableAnswer)
+        (!json).then_some(Self::UnreadableResponse)
     }
 
     /// Whether the call may have taken effect although this attempt failed.
     #[must_use]
-    pub const fn may_have_landed(self) -> bool {
+    pub const fn may_have_taken_effect(self) -> bool {
         match self {
-            Self::ServerError | Self::ConnectionLost | Self::NoAnswer | Self::UnreadableAnswer => true,
+            Self::ServerError | Self::ConnectionLost | Self::NoResponse | Self::UnreadableResponse => true,
             Self::AlreadyAcknowledged
-            | Self::InteractionOver
+            | Self::InteractionExpired
             | Self::Gone
             | Self::Refused
             | Self::Unauthorized
@@ -147,22 +135,24 @@ impl Failure {
         }
     }
 
-    /// What it is, in words for the docs.
+    /// Description in `docs/failures.md`.
     #[must_use]
     pub const fn describe(self) -> &'static str {
         match self {
             Self::AlreadyAcknowledged => "code 40060, already acknowledged",
-            Self::InteractionOver => "codes 10062, 10015, 50027 of an interaction's calls: interaction or token over",
+            Self::InteractionExpired => {
+                "codes 10062, 10015, 50027 of an interaction's calls: interaction or token expired"
+            }
             Self::Gone => "404, other \"Unknown …\" codes",
             Self::Refused => "any other 4xx in Discord's error form",
             Self::Unauthorized => "401",
             Self::RateLimited => "429, or a wait beyond the deadline",
             Self::ServerError => "5xx, 408",
             Self::NotSent => "not sent: connection refused, TLS or connect timeout",
-            Self::ConnectionLost => "connection reset, closed, or answer cut off after sending",
-            Self::NoAnswer => "no whole answer in time",
-            Self::UnreadableAnswer => {
-                "not Discord's answer: 1xx, 3xx, 4xx without Discord's error form, 2xx without JSON"
+            Self::ConnectionLost => "connection reset, closed, or response cut off after sending",
+            Self::NoResponse => "no complete response in time",
+            Self::UnreadableResponse => {
+                "not a response of Discord's: 1xx, 3xx, 4xx without Discord's error form, 2xx without JSON"
             }
         }
     }
@@ -184,31 +174,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_that_is_no_json_is_not_discords() {
+    fn body_that_is_not_json_is_unreadable() {
         for json in ["", " ", "{}", "[1]", "\n{\"a\":1}", "null", "true", "12", "-1", "\"a\""] {
             assert_eq!(Failure::of_body(json.as_bytes()), None, "{json:?}");
         }
         for other in ["<html>", "error code: 1015", " upstream"] {
             assert_eq!(
                 Failure::of_body(other.as_bytes()),
-                Some(Failure::UnreadableAnswer),
+                Some(Failure::UnreadableResponse),
                 "{other:?}"
             );
         }
     }
 
     #[test]
-    fn answers_are_sorted_by_status_and_code() {
+    fn failure_is_derived_from_status_and_code() {
         for (status, code, wanted) in [
             (200, 0, None),
             (204, 0, None),
-            (101, 0, Some(Failure::UnreadableAnswer)),
-            (302, 0, Some(Failure::UnreadableAnswer)),
-            (307, 50_035, Some(Failure::UnreadableAnswer)),
+            (101, 0, Some(Failure::UnreadableResponse)),
+            (302, 0, Some(Failure::UnreadableResponse)),
+            (307, 50_035, Some(Failure::UnreadableResponse)),
             (400, 40_060, Some(Failure::AlreadyAcknowledged)),
-            (404, 10_062, Some(Failure::InteractionOver)),
-            (404, 10_015, Some(Failure::InteractionOver)),
-            (401, 50_027, Some(Failure::InteractionOver)),
+            (404, 10_062, Some(Failure::InteractionExpired)),
+            (404, 10_015, Some(Failure::InteractionExpired)),
+            (401, 50_027, Some(Failure::InteractionExpired)),
             (404, 10_008, Some(Failure::Gone)),
             (404, 0, Some(Failure::Gone)),
             (400, 10_011, Some(Failure::Gone)),
@@ -223,34 +213,34 @@ mod tests {
         ] {
             let status = StatusCode::from_u16(status).unwrap();
             let segments = ["webhooks", "1", "t", "messages", "@original"];
-            let failure = Failure::of_answer(&Method::PATCH, &segments, status, code);
+            let failure = Failure::of_discord(&Method::PATCH, &segments, status, code);
             assert_eq!(failure, wanted, "{status} {code}");
         }
     }
 
     #[test]
-    fn an_unknown_webhook_is_gone_where_the_call_is_about_the_webhook() {
+    fn unknown_webhook_is_gone_where_the_call_is_about_the_webhook() {
         for (method, path, wanted) in [
             (Method::DELETE, "webhooks/1", Failure::Gone),
             (Method::DELETE, "webhooks/1/t", Failure::Gone),
             (Method::PATCH, "webhooks/1", Failure::Gone),
             (Method::GET, "webhooks/1/t", Failure::Gone),
-            (Method::POST, "webhooks/1/t", Failure::InteractionOver),
+            (Method::POST, "webhooks/1/t", Failure::InteractionExpired),
             (
                 Method::DELETE,
                 "webhooks/1/t/messages/@original",
-                Failure::InteractionOver,
+                Failure::InteractionExpired,
             ),
-            (Method::POST, "interactions/1/t/callback", Failure::InteractionOver),
+            (Method::POST, "interactions/1/t/callback", Failure::InteractionExpired),
         ] {
             let segments: Vec<&str> = path.split('/').collect();
-            let failure = Failure::of_answer(&method, &segments, StatusCode::NOT_FOUND, 10_015);
+            let failure = Failure::of_discord(&method, &segments, StatusCode::NOT_FOUND, 10_015);
             assert_eq!(failure, Some(wanted), "{method} {path}");
         }
     }
 
     #[test]
-    fn refusal_without_discords_form_is_an_intermediarys() {
+    fn refusal_without_discords_error_form_is_unreadable() {
         let form = br#"{"message":"404: Not Found","code":0}"#;
         let of = |status, body: &[u8]| {
             Failure::of_response(
@@ -277,13 +267,13 @@ mod tests {
                 r#"["message"]"#,
             ] {
                 let found = of(status, other.as_bytes());
-                assert_eq!(found, Some(Failure::UnreadableAnswer), "{status} {other:?}");
+                assert_eq!(found, Some(Failure::UnreadableResponse), "{status} {other:?}");
             }
         }
         assert_eq!(of(429, b"<html>"), Some(Failure::RateLimited));
         assert_eq!(of(408, b""), Some(Failure::ServerError));
         assert_eq!(of(503, b"<html>"), Some(Failure::ServerError));
-        assert_eq!(of(101, b""), Some(Failure::UnreadableAnswer));
+        assert_eq!(of(101, b""), Some(Failure::UnreadableResponse));
         assert_eq!(of(204, b""), None);
     }
 }

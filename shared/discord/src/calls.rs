@@ -1,4 +1,4 @@
-//! A set of calls that share tenant, urgency and deadline, and the one way in which each of them is sent.
+//! Calls that share tenant, urgency and deadline, and how each of them is sent, traced and observed.
 
 use std::time::Duration;
 
@@ -13,83 +13,100 @@ use tracing::{Instrument, field, info_span};
 use twilight_model::id::Id;
 use twilight_model::id::marker::GuildMarker;
 
-use crate::answer::Answer;
-use crate::client::{Discord, Finished};
+use crate::client::{Discord, FinishedCall};
 use crate::error::Error;
 use crate::request::Request;
+use crate::response::ProxyResponse;
 
-/// Pauses before a call whose answer could not be read is made again.
+/// Pauses before a call whose response cannot be read is repeated.
 const UNREADABLE_PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(800)];
 
-/// Calls for one tenant at one urgency. Made by [`Discord::interactive`], [`Discord::sync`] and [`Discord::bulk`].
+/// Calls for one tenant with one urgency. Created by [`Discord::interactive`], [`Discord::sync`] and [`Discord::bulk`].
 #[derive(Debug, Clone)]
 pub struct Calls {
     pub(crate) discord: Discord,
     guild: Option<Id<GuildMarker>>,
     urgency: Urgency,
     deadline: Duration,
-    patience: Option<Duration>,
+    attempt_timeout: Option<Duration>,
     traceparent: Option<HeaderValue>,
 }
 
+impl Discord {
+    /// Calls while a member waits: within 10 s.
+    pub fn interactive(&self, guild: Option<Id<GuildMarker>>) -> Calls {
+        Calls::new(self.clone(), guild, Urgency::Interactive, Duration::from_secs(10))
+    }
+
+    /// Calls about a member's roles: within 35 s, of which the proxy may wait 30 s for a limit.
+    pub fn sync(&self, guild: Id<GuildMarker>) -> Calls {
+        Calls::new(self.clone(), Some(guild), Urgency::Sync, Duration::from_secs(35))
+    }
+
+    /// Calls for bulk work: within 35 s.
+    pub fn bulk(&self, guild: Option<Id<GuildMarker>>) -> Calls {
+        Calls::new(self.clone(), guild, Urgency::Bulk, Duration::from_secs(35))
+    }
+}
+
 impl Calls {
-    pub(crate) fn new(discord: Discord, guild: Option<Id<GuildMarker>>, urgency: Urgency, deadline: Duration) -> Self {
+    fn new(discord: Discord, guild: Option<Id<GuildMarker>>, urgency: Urgency, deadline: Duration) -> Self {
         Self {
             discord,
             guild,
             urgency,
             deadline,
-            patience: None,
+            attempt_timeout: None,
             traceparent: None,
         }
     }
 
-    /// How long one call may take in all, its tries at several replicas included.
+    /// Sets how long one call may take, with its attempts at several replicas.
     #[must_use]
     pub fn within(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// How long one replica may take over a call that may harmlessly go to another; for calls that never wait for a limit.
+    /// Sets how long one attempt of a call that may be repeated may take, so that a replica that hangs leaves time for another.
     #[must_use]
-    pub(crate) fn patience(mut self, patience: Duration) -> Self {
-        self.patience = Some(patience);
+    pub(crate) fn attempt_timeout(mut self, timeout: Duration) -> Self {
+        self.attempt_timeout = Some(timeout);
         self
     }
 
-    /// W3C trace context that travels with the calls; text that is none is left out.
+    /// Sets the W3C trace context that is sent with the calls; text that a header cannot carry is ignored.
     #[must_use]
     pub fn traced(mut self, traceparent: &str) -> Self {
         self.traceparent = HeaderValue::from_str(traceparent).ok();
         self
     }
 
-    pub(crate) fn build(&self) -> &twilight_http::Client {
-        &self.discord.inner.build
+    pub(crate) fn builder(&self) -> &twilight_http::Client {
+        &self.discord.inner.builder
     }
 
-    /// Sends a call whose answer has a body that we read.
+    /// Sends a call and reads the body of its response.
     pub(crate) async fn fetch<T: DeserializeOwned>(&self, request: Request) -> Result<T, Error> {
         let until = Instant::now() + self.deadline;
         let (route, class) = (request.endpoint.route(), request.endpoint.class());
         let mut pauses = UNREADABLE_PAUSES.into_iter();
         loop {
             let body = self.spanned(&request, until).await?;
-            let why = match serde_json::from_slice(&body) {
+            let error = match serde_json::from_slice(&body) {
                 Ok(read) => return Ok(read),
-                Err(why) => format!("{route}: {why}"),
+                Err(error) => format!("{route}: {error}"),
             };
             let pause = pauses.next().filter(|pause| Instant::now() + *pause < until);
-            match (decide(class, Failure::UnreadableAnswer), pause) {
+            match (decide(class, Failure::UnreadableResponse), pause) {
                 (Decision::Repeat { .. }, Some(pause)) => sleep(pause).await,
-                (Decision::End(Ending::OutcomeUnknown), _) => return Err(Error::OutcomeUnknown(why)),
-                _ => return Err(Error::Unreadable(why)),
+                (Decision::End(Ending::OutcomeUnknown), _) => return Err(Error::OutcomeUnknown(error)),
+                _ => return Err(Error::Unreadable(error)),
             }
         }
     }
 
-    /// Sends a call; its answer's body is handed back unread.
+    /// Sends a call and returns the body of its response unread.
     pub(crate) async fn send(&self, request: Request) -> Result<Bytes, Error> {
         self.spanned(&request, Instant::now() + self.deadline).await
     }
@@ -103,7 +120,7 @@ impl Calls {
             guild.id = self.guild.map(Id::get),
             status = field::Empty,
             attempt = field::Empty,
-            asked = field::Empty,
+            proxy_attempts = field::Empty,
             outcome = field::Empty,
             duration_ms = field::Empty,
         );
@@ -112,36 +129,51 @@ impl Calls {
 
     async fn finish(&self, request: &Request, until: Instant) -> Result<Bytes, Error> {
         let route = request.endpoint.route();
-        let began = Instant::now();
+        // The clock is measured with the standard library's monotonic clock.
+        let (began, sent_at) = (Instant::now(), std::time::Instant::now());
         let transport = &self.discord.inner.transport;
         let headers = self.headers(request);
         fail_point::hit_at("discord.calling", &[route]).await;
-        let sent = transport.send(request, &headers, until, self.patience).await;
+        let call = transport.send(request, &headers, until, self.attempt_timeout).await;
         fail_point::hit_at("discord.called", &[route]).await;
-        if let Some(date) = sent.answer.as_ref().and_then(Answer::discords_date) {
-            self.discord.inner.clock.observe(date, began, Instant::now());
-        }
-        let finished = Finished {
+        self.measure_clock(call.response.as_ref(), sent_at);
+        let finished = FinishedCall {
             route,
-            outcome: sent.result.as_ref().map_or_else(Error::class, |_| "ok"),
-            status: sent.answer.as_ref().map(|answer| answer.status.as_u16()),
-            sent: sent.tries,
-            took: began.elapsed(),
-            error: sent.result.as_ref().err(),
+            outcome: call.result.as_ref().map_or_else(Error::class, |_| "ok"),
+            status: call.response.as_ref().map(|response| response.0.status.as_u16()),
+            attempts: call.attempts,
+            duration: began.elapsed(),
+            error: call.result.as_ref().err(),
         };
-        self.tell(&finished, sent.answer.as_ref().and_then(Answer::asked));
-        sent.result
+        self.report(
+            &finished,
+            call.response.as_ref().and_then(ProxyResponse::proxy_attempts),
+        );
+        call.result
     }
 
-    fn tell(&self, finished: &Finished<'_>, asked: Option<u32>) {
+    fn measure_clock(&self, response: Option<&ProxyResponse>, sent_at: std::time::Instant) {
+        let Some(date) = response.and_then(ProxyResponse::discord_date) else {
+            return;
+        };
+        let clock = &self.discord.inner.clock;
+        if let Some(correction_ms) = clock.observe(date, sent_at, std::time::Instant::now()) {
+            tracing::warn!(
+                correction_ms,
+                "two responses agree that the offset of Discord's clock differs from what was measured before"
+            );
+        }
+    }
+
+    fn report(&self, finished: &FinishedCall<'_>, proxy_attempts: Option<u32>) {
         let span = tracing::Span::current();
         span.record("status", finished.status);
-        span.record("attempt", finished.sent);
-        span.record("asked", asked);
+        span.record("attempt", finished.attempts);
+        span.record("proxy_attempts", proxy_attempts);
         span.record("outcome", finished.outcome);
         span.record(
             "duration_ms",
-            u64::try_from(finished.took.as_millis()).unwrap_or(u64::MAX),
+            u64::try_from(finished.duration.as_millis()).unwrap_or(u64::MAX),
         );
         tracing::debug!(error = finished.error.map(field::display), "call finished");
         if let Some(observer) = &self.discord.inner.observer {

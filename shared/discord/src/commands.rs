@@ -10,25 +10,23 @@ use crate::error::Error;
 use crate::request::Request;
 
 impl Calls {
-    /// Global commands as Discord has them.
-    ///
-    /// They come as JSON: what a newer Discord adds to a command must not keep us from comparing the rest.
+    /// Reads the global commands, as JSON: a field that Discord adds must not prevent the comparison of the others.
     ///
     /// # Errors
     /// See [`Error`].
     pub async fn global_commands(&self) -> Result<Vec<Value>, Error> {
-        let interactions = self.build().interaction(self.discord.application());
+        let interactions = self.builder().interaction(self.discord.application());
         let built = interactions.global_commands().try_into_request();
         let request = Request::built(endpoint::COMMANDS, built)?;
         self.fetch(request).await
     }
 
-    /// Puts `commands` in place of all global commands.
+    /// Replaces all global commands by `commands`.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with the field at fault.
+    /// [`Error::Invalid`] with the invalid field.
     pub async fn set_global_commands(&self, commands: &[Command]) -> Result<Vec<Value>, Error> {
-        let interactions = self.build().interaction(self.discord.application());
+        let interactions = self.builder().interaction(self.discord.application());
         let built = interactions.set_global_commands(commands).try_into_request();
         let mut request = Request::built(endpoint::SET_COMMANDS, built)?;
         request.body = without_versions(&request.body)?.into();
@@ -36,8 +34,7 @@ impl Calls {
     }
 }
 
-/// twilight's command holds the version that Discord gave it; a new one has none, and a made-up one is no business of
-/// Discord's.
+/// Removes the version, which Discord assigns and which twilight's type requires.
 fn without_versions(body: &[u8]) -> Result<Vec<u8>, Error> {
     let mut commands: Vec<serde_json::Map<String, Value>> = serde_json::from_slice(body).map_err(Error::unsendable)?;
     for command in &mut commands {

@@ -1,8 +1,8 @@
-//! Every call that this client makes, with its class. A call cannot be built without one of these.
+//! Every call that this client makes, with its class. A request cannot be built without an endpoint.
 
 use arrakis_discord_http::CallClass;
 
-/// A call that this client makes: its route and what sending it twice does.
+/// Method and path template of a call that this client makes, with its class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Endpoint {
     route: &'static str,
@@ -10,12 +10,12 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Method and path with ids left out, for spans and metrics: `PUT /guilds/{guild}/members/{user}/roles/{role}`.
+    /// Method and path template, for spans and metrics: `PUT /guilds/{guild}/members/{user}/roles/{role}`.
     pub const fn route(&self) -> &'static str {
         self.route
     }
 
-    /// What sending it twice does.
+    /// The class of the call: what repetition does.
     pub const fn class(&self) -> CallClass {
         self.class
     }
@@ -25,7 +25,7 @@ macro_rules! endpoints {
     ($($name:ident = $route:literal, $class:ident;)*) => {
         $(pub(crate) const $name: Endpoint = Endpoint { route: $route, class: CallClass::$class };)*
 
-        /// All calls. The failure matrix walks this list.
+        /// All endpoints. The failure matrix of the worker has a case for each.
         pub const ENDPOINTS: &[Endpoint] = &[$($name),*];
     };
 }
@@ -64,9 +64,9 @@ mod tests {
 
     use super::*;
 
-    /// The discord-proxy derives the class from the call itself: both must agree, or it would repeat what must not be.
+    /// The discord-proxy derives the class from the call: both must agree, or the proxy would repeat a call that must not be repeated.
     #[test]
-    fn every_class_is_the_one_that_a_proxy_derives() {
+    fn class_of_each_endpoint_is_the_one_that_the_proxy_derives() {
         for endpoint in ENDPOINTS {
             let (method, path) = endpoint.route.split_once(" /").unwrap();
             let segments: Vec<&str> = path.split('/').collect();
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn no_route_is_listed_twice() {
+    fn routes_are_unique() {
         let mut routes: Vec<_> = ENDPOINTS.iter().map(Endpoint::route).collect();
         routes.sort_unstable();
         routes.dedup();

@@ -1,78 +1,68 @@
-//! What can go wrong with a call, as far as a caller does something different about it.
+//! Errors of a call, as far as a caller handles them differently.
 
 use std::fmt;
 use std::time::Duration;
 
 use arrakis_causes::causes;
+pub use arrakis_discord_http::FieldError;
 
-/// Why a call did not do what it was asked.
+/// Why a call failed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
-    /// What the call was about does not exist (any more): 404, or a code that begins "Unknown …" (10003 channel, 10007
-    /// member, 10011 role, 10062 interaction).
+    /// The object of the call does not exist (any more): 404, or an "Unknown …" code (10003 channel, 10007 member, 10011 role, 10062
+    /// interaction).
     #[error("gone: {message} (code {code})")]
     Gone {
-        /// Discord's code, 0 where the answer had none.
+        /// Discord's error code, 0 where the response had none.
         code: u64,
-        /// Discord's words.
+        /// Discord's text.
         message: String,
     },
-    /// 40060: somebody acknowledged this interaction already, which for us is an earlier attempt of our own.
+    /// 40060: the interaction already has its first response, by an earlier attempt.
     #[error("the interaction has been acknowledged already (code 40060)")]
     AlreadyAcknowledged,
-    /// 50027: the interaction's token is past its fifteen minutes.
+    /// 50027: the interaction's token is older than fifteen minutes.
     #[error("the interaction's token has expired (code 50027)")]
     TokenExpired,
-    /// 403, with the code that says why: 50001 no access, 50007 takes no direct messages, 50013 permissions or a role above
-    /// the bot's.
+    /// Status 403. The code states the reason: 50001 no access, 50007 the member accepts no direct messages, 50013 missing permissions or a
+    /// role above the bot's.
     #[error("forbidden: {message} (code {code})")]
     Forbidden {
-        /// Discord's code, 0 where the answer had none.
+        /// Discord's error code, 0 where the response had none.
         code: u64,
-        /// Discord's words.
+        /// Discord's text.
         message: String,
     },
-    /// 429, from Discord or from a proxy where the call waited as long as it might.
-    #[error("rate limited; come back in {} ms", retry_after.as_millis())]
+    /// 429 by Discord, or by a proxy where the call waited until its deadline.
+    #[error("rate limited; retry after {} ms", retry_after.as_millis())]
     RateLimited {
-        /// How long to stay away.
+        /// How long to wait.
         retry_after: Duration,
     },
-    /// Discord or every proxy is out of reach or failing. The call did not take effect, or repeating it does no harm: worth
-    /// another try later.
+    /// Discord or every proxy cannot be reached or fails. The call did not take effect, or a second call has no further effect: it may
+    /// be repeated later.
     #[error("unavailable: {0}")]
     Unavailable(String),
-    /// A call that must not be made twice (a first response, a creation) may or may not have taken effect: it was answered 5xx or
-    /// not at all. A call that may be repeated never ends so; it is [`Error::Unavailable`].
+    /// A call that must not be made twice (a first response, a creation) may or may not have taken effect: 5xx, or no response. A call
+    /// that may be repeated is [`Error::Unavailable`] instead.
     #[error("outcome unknown: {0}")]
     OutcomeUnknown(String),
-    /// Discord, or twilight's checks before sending, refused the content. The same call will be refused again.
+    /// Discord, or a check before sending, refused the content. The same call will be refused again.
     #[error("invalid: {message} (code {code}){}", Fields(fields))]
     Invalid {
-        /// Discord's code (50035 for a form), 0 where we refused it ourselves.
+        /// Discord's error code (50035 for a form), 0 where a check before sending refused it.
         code: u64,
-        /// Discord's words, or the check's.
+        /// Text of Discord or of the check.
         message: String,
-        /// Each field at fault.
+        /// Errors of a form, by field.
         fields: Vec<FieldError>,
     },
-    /// The proxy refused this service: wrong credential, or a route that its allow-list lacks. A matter of configuration.
+    /// A configuration error: the proxy refused the credential or the call (allow-list), or Discord returned 401.
     #[error("the discord-proxy refused the call: {0}")]
     Refused(String),
-    /// The answer was a success whose body cannot be read by this build. Repeating the call does no harm.
-    #[error("the answer cannot be read: {0}")]
+    /// The response is a success whose body this build cannot read. A second call has no further effect.
+    #[error("the response cannot be read: {0}")]
     Unreadable(String),
-}
-
-/// One field of a form that Discord refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FieldError {
-    /// Where it is, as in `embeds.0.title`.
-    pub path: String,
-    /// Discord's code, such as `BASE_TYPE_MAX_LENGTH`.
-    pub code: String,
-    /// Discord's words.
-    pub message: String,
 }
 
 impl Error {
@@ -92,19 +82,19 @@ impl Error {
         }
     }
 
-    /// Whether the same call may be made again later, and may succeed then without anybody changing anything.
-    pub const fn is_passing(&self) -> bool {
+    /// Whether the same call may be repeated later, and may succeed then without a change by an operator.
+    pub const fn is_transient(&self) -> bool {
         matches!(
             self,
             Self::RateLimited { .. } | Self::Unavailable(_) | Self::Unreadable(_)
         )
     }
 
-    /// A refusal by our own checks, before anything was sent.
-    pub(crate) fn unsendable(why: impl fmt::Display) -> Self {
+    /// A refusal by a check before sending.
+    pub(crate) fn unsendable(reason: impl fmt::Display) -> Self {
         Self::Invalid {
             code: 0,
-            message: why.to_string(),
+            message: reason.to_string(),
             fields: Vec::new(),
         }
     }
@@ -112,7 +102,7 @@ impl Error {
 
 impl From<twilight_http::Error> for Error {
     fn from(error: twilight_http::Error) -> Self {
-        // twilight keeps the reason in the source ("embed title is 300 characters long …") and a category in the error.
+        // twilight's error is a category; the reason is in its source ("embed title is 300 characters long …").
         Self::unsendable(causes(&error))
     }
 }

@@ -1,18 +1,17 @@
-//! What Discord, a proxy or whatever stands between answers, and what none of it may do to a worker: see `arrakis-fuzz`.
+//! Mutated responses of Discord, of a proxy and of intermediaries: see `arrakis-fuzz`.
 
 use std::str::FromStr as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use arrakis_discord_http::{DiscordClock, Response};
 use arrakis_fuzz::{Fuzz, HttpInput};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use tokio::time::Instant;
 
-use crate::answer::Answer;
-use crate::clock::DiscordClock;
 use crate::error::Error;
+use crate::response::ProxyResponse;
 
-fn answer(input: &[u8]) -> Answer {
+fn response(input: &[u8]) -> ProxyResponse {
     let text = HttpInput::read(input);
     let mut headers = HeaderMap::new();
     for (name, value) in &text.headers {
@@ -21,13 +20,13 @@ fn answer(input: &[u8]) -> Answer {
         }
     }
     let status = text.first.strip_prefix("HTTP ").and_then(|status| status.parse().ok());
-    Answer {
+    ProxyResponse(Response {
         status: status
             .and_then(|status| StatusCode::from_u16(status).ok())
             .unwrap_or(StatusCode::BAD_REQUEST),
         headers,
         body: Bytes::copy_from_slice(text.body),
-    }
+    })
 }
 
 #[test]
@@ -50,14 +49,14 @@ fn answers() {
         .max_memory(128, 256 << 10)
         .cases(6_000);
     fuzz.run(|input| {
-        let answer = answer(input);
+        let response = response(input);
         let clock = DiscordClock::default();
-        if let Some(date) = answer.discords_date() {
+        if let Some(date) = response.discord_date() {
             let sent = Instant::now();
-            clock.observe(date, sent, sent + Duration::from_millis(80));
+            let _ = clock.observe(date, sent, sent + Duration::from_millis(80));
         }
-        let _ = (clock.offset_ms(), clock.least_offset_ms(0), answer.asked());
-        match answer
+        let _ = (clock.offset(), clock.least_offset_ms(0), response.proxy_attempts());
+        match response
             .failed(&http::Method::PATCH, "webhooks/1/t/messages/@original")
             .map(|failed| failed.error)
         {
@@ -66,7 +65,7 @@ fn answers() {
                 if let Error::RateLimited { retry_after } = &error {
                     assert!(
                         *retry_after <= Duration::from_secs(24 * 3_600),
-                        "stay away for {retry_after:?}"
+                        "a wait of {retry_after:?}"
                     );
                 }
                 // It goes into logs, and into a header of the retried message.

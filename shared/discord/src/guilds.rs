@@ -1,4 +1,4 @@
-//! Servers, their roles and channels: what jobs need.
+//! Servers, their roles and channels.
 //! <https://discord.com/developers/docs/resources/guild>
 
 use twilight_http::request::channel::UpdateChannel;
@@ -17,48 +17,49 @@ use crate::error::Error;
 use crate::request::Request;
 
 impl Calls {
-    /// Asks who the bot is: whether a proxy and Discord answer, and take the token. Not the gateway's address: that bucket
-    /// holds two calls in five seconds, and a starting ingestor needs them.
+    /// Checks that a proxy and Discord respond and accept the token, by `GET /users/@me`. `GET /gateway/bot` would use the bucket
+    /// of an ingestor that starts, which allows two calls in five seconds.
     ///
     /// # Errors
     /// See [`Error`].
     pub async fn probe(&self) -> Result<(), Error> {
-        let built = self.build().current_user().try_into_request();
+        let built = self.builder().current_user().try_into_request();
         let request = Request::built(endpoint::CURRENT_USER, built)?;
         self.send(request).await.map(drop)
     }
 
-    /// A server, with its roles and emoji, and the approximate number of its members.
+    /// Reads a server with its roles, emoji and approximate number of members.
     ///
     /// # Errors
-    /// [`Error::Gone`] or [`Error::Forbidden`] where the bot is not (any more).
+    /// [`Error::Gone`] or [`Error::Forbidden`] when the bot is not on the server.
     pub async fn guild(&self, guild: Id<GuildMarker>) -> Result<Guild, Error> {
-        let built = self.build().guild(guild).with_counts(true).try_into_request();
+        let built = self.builder().guild(guild).with_counts(true).try_into_request();
         self.fetch(Request::built(endpoint::GUILD, built)?).await
     }
 
-    /// All roles of a server, `@everyone` (whose id is the server's) among them.
+    /// Reads all roles of a server, including `@everyone`, whose id is the server's.
     ///
     /// # Errors
     /// See [`Error`].
     pub async fn roles(&self, guild: Id<GuildMarker>) -> Result<Vec<Role>, Error> {
-        let built = self.build().roles(guild).try_into_request();
+        let built = self.builder().roles(guild).try_into_request();
         self.fetch(Request::built(endpoint::ROLES, built)?).await
     }
 
-    /// All channels of a server, categories among them, threads not.
+    /// Reads all channels of a server, including categories and without threads.
     ///
     /// # Errors
     /// See [`Error`].
     pub async fn channels(&self, guild: Id<GuildMarker>) -> Result<Vec<Channel>, Error> {
-        let built = self.build().guild_channels(guild).try_into_request();
+        let built = self.builder().guild_channels(guild).try_into_request();
         self.fetch(Request::built(endpoint::CHANNELS, built)?).await
     }
 
-    /// Creates a role. Name and permissions are always sent: Discord would copy those of `@everyone` otherwise.
+    /// Creates a role. Name and permissions are always sent, since Discord would otherwise use those of `@everyone`. `more` sets
+    /// further fields.
     ///
     /// # Errors
-    /// [`Error::OutcomeUnknown`] when the answer was lost: look for what it made before making another.
+    /// [`Error::OutcomeUnknown`] when the role may have been created: search for it before another creation.
     pub async fn create_role<'a>(
         &'a self,
         guild: Id<GuildMarker>,
@@ -67,12 +68,12 @@ impl Calls {
         reason: &'a str,
         more: impl FnOnce(CreateRole<'a>) -> CreateRole<'a>,
     ) -> Result<Role, Error> {
-        let create = self.build().create_role(guild).name(name).permissions(permissions);
+        let create = self.builder().create_role(guild).name(name).permissions(permissions);
         let built = more(create).reason(reason).try_into_request();
         self.fetch(Request::built(endpoint::CREATE_ROLE, built)?).await
     }
 
-    /// Changes a role in what `change` sets.
+    /// Modifies the fields of a role that `change` sets.
     ///
     /// # Errors
     /// [`Error::Forbidden`] with 50013 for a role that is not below the bot's own.
@@ -83,13 +84,13 @@ impl Calls {
         reason: &'a str,
         change: impl FnOnce(UpdateRole<'a>) -> UpdateRole<'a>,
     ) -> Result<Role, Error> {
-        let built = change(self.build().update_role(guild, role))
+        let built = change(self.builder().update_role(guild, role))
             .reason(reason)
             .try_into_request();
         self.fetch(Request::built(endpoint::EDIT_ROLE, built)?).await
     }
 
-    /// Sets the places of several roles at once. All roles come back, renumbered: compare their order.
+    /// Sets the positions of several roles. Returns all roles with new positions, of which only the order is defined.
     ///
     /// # Errors
     /// See [`Error`].
@@ -100,14 +101,14 @@ impl Calls {
         reason: &str,
     ) -> Result<Vec<Role>, Error> {
         let built = self
-            .build()
+            .builder()
             .update_role_positions(guild, positions)
             .reason(reason)
             .try_into_request();
         self.fetch(Request::built(endpoint::MOVE_ROLES, built)?).await
     }
 
-    /// Creates a channel of the kind, topic, overwrites … that `more` sets.
+    /// Creates a channel; `more` sets its type, topic, overwrites and other fields.
     ///
     /// # Errors
     /// As [`Calls::create_role`].
@@ -118,13 +119,13 @@ impl Calls {
         reason: &'a str,
         more: impl FnOnce(CreateGuildChannel<'a>) -> CreateGuildChannel<'a>,
     ) -> Result<Channel, Error> {
-        let built = more(self.build().create_guild_channel(guild, name))
+        let built = more(self.builder().create_guild_channel(guild, name))
             .reason(reason)
             .try_into_request();
         self.fetch(Request::built(endpoint::CREATE_CHANNEL, built)?).await
     }
 
-    /// Changes a channel in what `change` sets. Renames are slow: Discord allows about two in ten minutes.
+    /// Modifies the fields of a channel that `change` sets. Discord allows about two changes of name or topic in ten minutes.
     ///
     /// # Errors
     /// See [`Error`].
@@ -134,19 +135,19 @@ impl Calls {
         reason: &'a str,
         change: impl FnOnce(UpdateChannel<'a>) -> UpdateChannel<'a>,
     ) -> Result<Channel, Error> {
-        let built = change(self.build().update_channel(channel))
+        let built = change(self.builder().update_channel(channel))
             .reason(reason)
             .try_into_request();
         self.fetch(Request::built(endpoint::EDIT_CHANNEL, built)?).await
     }
 
-    /// Sets the places of several channels at once; at most one entry may change its parent.
+    /// Sets the positions of several channels; at most one entry may change its parent.
     ///
     /// # Errors
     /// See [`Error`].
     pub async fn move_channels(&self, guild: Id<GuildMarker>, positions: &[Position]) -> Result<(), Error> {
         let built = self
-            .build()
+            .builder()
             .update_guild_channel_positions(guild, positions)
             .try_into_request();
         let request = Request::built(endpoint::MOVE_CHANNELS, built)?;

@@ -1,4 +1,4 @@
-//! Answers to interactions: the callback within three seconds, then edits and follow-ups for fifteen minutes.
+//! Responses to interactions: the first response within three seconds, then edits and follow-ups for fifteen minutes.
 //! <https://discord.com/developers/docs/interactions/receiving-and-responding>
 
 use std::time::Duration;
@@ -15,23 +15,23 @@ use crate::endpoint;
 use crate::error::Error;
 use crate::request::Request;
 
-/// How long after its creation an interaction takes its first response.
+/// How long after its creation Discord accepts the first response to an interaction.
 pub const RESPONSE_WINDOW: Duration = Duration::from_secs(3);
-/// How long after its creation an interaction's token serves for edits and follow-ups.
+/// How long after its creation Discord accepts edits and follow-ups of an interaction.
 pub const ORIGINAL_LIFETIME: Duration = Duration::from_secs(15 * 60);
 
-/// The interaction lane of the proxy waits for nothing, so a replica that takes this long hangs.
-const PATIENCE: Duration = Duration::from_millis(1200);
-/// An edit or follow-up waits for the webhook's own limit, which refills within seconds.
-const EDIT_PATIENCE: Duration = Duration::from_secs(5);
+/// Time of one attempt of a first response: the proxy sends it without a wait, so a replica that takes longer hangs.
+const RESPONSE_TIMEOUT: Duration = Duration::from_millis(1200);
+/// Time of one attempt of an edit, which may wait for the webhook's bucket; its window lasts seconds.
+const EDIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Calls {
-    /// The first response. After a failure it is sent again while time is left: where an earlier attempt of this call may have
-    /// landed, 40060 is success.
+    /// Sends the first response. After a failure it is repeated while time is left: where an earlier attempt of this call may have
+    /// taken effect, 40060 is success.
     ///
     /// # Errors
-    /// [`Error::Gone`] past three seconds, [`Error::AlreadyAcknowledged`] when another call was first,
-    /// [`Error::OutcomeUnknown`] when every attempt failed and one may have landed.
+    /// [`Error::Gone`] after three seconds, [`Error::AlreadyAcknowledged`] when another call was first,
+    /// [`Error::OutcomeUnknown`] when every attempt failed and one may have taken effect.
     pub async fn respond(
         &self,
         interaction: Id<InteractionMarker>,
@@ -39,20 +39,24 @@ impl Calls {
         response: &InteractionResponse,
     ) -> Result<(), Error> {
         if let Some(data) = response.data.as_ref().filter(|_| carries_message(response.kind)) {
-            // The builder of the callback checks nothing; that of the edit checks the same content.
+            // twilight checks the content of an edit, and not that of a first response.
             self.edit(token, data)?;
         }
-        let interactions = self.build().interaction(self.discord.application());
+        let interactions = self.builder().interaction(self.discord.application());
         let request = Request::built(
             endpoint::RESPOND,
             interactions
                 .create_response(interaction, token, response)
                 .try_into_request(),
         )?;
-        self.clone().patience(PATIENCE).send(request).await.map(drop)
+        self.clone()
+            .attempt_timeout(RESPONSE_TIMEOUT)
+            .send(request)
+            .await
+            .map(drop)
     }
 
-    /// Says "thinking…"; what is edited in later is seen by the member alone when `private`.
+    /// Defers the reply: Discord shows "thinking…". `private`: only the member sees the reply.
     ///
     /// # Errors
     /// As [`Calls::respond`].
@@ -73,7 +77,7 @@ impl Calls {
         self.respond(interaction, token, &response).await
     }
 
-    /// Acknowledges a press whose message will be edited later.
+    /// Defers the response to a component: its message will be edited later.
     ///
     /// # Errors
     /// As [`Calls::respond`].
@@ -85,7 +89,7 @@ impl Calls {
         self.respond(interaction, token, &response).await
     }
 
-    /// Answers at once with a message.
+    /// Responds with a message.
     ///
     /// # Errors
     /// As [`Calls::respond`].
@@ -99,7 +103,7 @@ impl Calls {
         self.respond(interaction, token, &response).await
     }
 
-    /// Answers a press by editing its message.
+    /// Responds to a component by an edit of its message.
     ///
     /// # Errors
     /// As [`Calls::respond`].
@@ -113,7 +117,7 @@ impl Calls {
         self.respond(interaction, token, &response).await
     }
 
-    /// Suggests values while a member types: at most 25, the rest is left out.
+    /// Responds to an autocomplete request with the first 25 of `choices`.
     ///
     /// # Errors
     /// As [`Calls::respond`].
@@ -134,7 +138,7 @@ impl Calls {
         self.respond(interaction, token, &response).await
     }
 
-    /// Opens a form: `custom_id`, `title` and `components` of `modal`.
+    /// Responds with a modal: `custom_id`, `title` and `components` of `modal`.
     ///
     /// # Errors
     /// As [`Calls::respond`].
@@ -151,35 +155,34 @@ impl Calls {
         self.respond(interaction, token, &response).await
     }
 
-    /// Puts `message` in place of the first response. Doing it twice leaves the same message.
+    /// Replaces the original response by `message`.
     ///
     /// # Errors
-    /// [`Error::TokenExpired`] past fifteen minutes; do not ask then, since it counts against the invalid-request budget.
+    /// [`Error::TokenExpired`] after fifteen minutes; such a call counts against the invalid-request budget.
     /// [`Error::Gone`] when the member deleted the message.
     pub async fn edit_original(&self, token: &str, message: &InteractionResponseData) -> Result<(), Error> {
         let request = Request::built(endpoint::EDIT_ORIGINAL, self.edit(token, message))?;
-        self.clone().patience(EDIT_PATIENCE).send(request).await.map(drop)
+        self.clone().attempt_timeout(EDIT_TIMEOUT).send(request).await.map(drop)
     }
 
-    /// Takes the first response away. A member's "thinking…" that was public makes room for a private follow-up that way:
-    /// without it, the first follow-up would only fill the public one in.
+    /// Deletes the original response. It is needed before a private follow-up to a public "thinking…", which the first follow-up would
+    /// otherwise replace.
     ///
     /// # Errors
-    /// [`Error::Gone`] when it is away already.
+    /// [`Error::Gone`] when it is already deleted.
     pub async fn delete_original(&self, token: &str) -> Result<(), Error> {
-        let interactions = self.build().interaction(self.discord.application());
+        let interactions = self.builder().interaction(self.discord.application());
         let built = interactions.delete_response(token).try_into_request();
         let request = Request::built(endpoint::DELETE_ORIGINAL, built)?;
-        self.clone().patience(EDIT_PATIENCE).send(request).await.map(drop)
+        self.clone().attempt_timeout(EDIT_TIMEOUT).send(request).await.map(drop)
     }
 
-    /// Another message after the first response. Never repeated: without a whole answer, or with a 5xx, it is
-    /// [`Error::OutcomeUnknown`].
+    /// Sends a follow-up. Never repeated: after a 5xx, or without a complete response, it is [`Error::OutcomeUnknown`].
     ///
     /// # Errors
     /// As [`Calls::edit_original`].
     pub async fn send_followup(&self, token: &str, message: &InteractionResponseData) -> Result<(), Error> {
-        let interactions = self.build().interaction(self.discord.application());
+        let interactions = self.builder().interaction(self.discord.application());
         let mut followup = interactions.create_followup(token);
         if let Some(content) = &message.content {
             followup = followup.content(content);
@@ -201,7 +204,7 @@ impl Calls {
     }
 
     fn edit(&self, token: &str, message: &InteractionResponseData) -> Result<Built, twilight_http::Error> {
-        let interactions = self.build().interaction(self.discord.application());
+        let interactions = self.builder().interaction(self.discord.application());
         let mut edit = interactions.update_response(token);
         if let Some(content) = &message.content {
             edit = edit.content(Some(content));
@@ -227,7 +230,7 @@ const fn carries_message(kind: InteractionResponseType) -> bool {
 }
 
 fn with_data(kind: InteractionResponseType, mut message: InteractionResponseData) -> InteractionResponse {
-    // As for every other message of ours: nobody is pinged unless the message says so itself.
+    // As for every other message: no mention pings unless the message allows it.
     message.allowed_mentions.get_or_insert_with(AllowedMentions::default);
     InteractionResponse {
         kind,

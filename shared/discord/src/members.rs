@@ -14,11 +14,11 @@ use crate::request::Request;
 const UNKNOWN_MEMBER: u64 = 10007;
 /// Unknown user.
 const UNKNOWN_USER: u64 = 10013;
-/// The largest page of members that Discord gives.
+/// Members in the largest page that Discord returns.
 const PAGE: u16 = 1000;
 
 impl Calls {
-    /// Gives a role. Skipped, and `false`, when `actual` (the member's roles as the caller knows them) has it.
+    /// Assigns a role to a member. Sends nothing and returns `false` when `actual`, the member's present roles, contains it.
     ///
     /// # Errors
     /// [`Error::Gone`] for a member who left (10007) or a deleted role (10011), [`Error::Forbidden`] for a role above the
@@ -34,12 +34,12 @@ impl Calls {
         if actual.is_some_and(|roles| roles.contains(&role)) {
             return Ok(false);
         }
-        let built = self.build().add_guild_member_role(guild, user, role).reason(reason);
+        let built = self.builder().add_guild_member_role(guild, user, role).reason(reason);
         let request = Request::built(endpoint::ASSIGN_ROLE, built.try_into_request())?;
         self.send(request).await.map(|_| true)
     }
 
-    /// Takes a role. Skipped, and `false`, when `actual` does not have it.
+    /// Removes a role from a member. Sends nothing and returns `false` when `actual`, the member's present roles, lacks it.
     ///
     /// # Errors
     /// As [`Calls::assign_role`].
@@ -54,17 +54,20 @@ impl Calls {
         if actual.is_some_and(|roles| !roles.contains(&role)) {
             return Ok(false);
         }
-        let built = self.build().remove_guild_member_role(guild, user, role).reason(reason);
+        let built = self
+            .builder()
+            .remove_guild_member_role(guild, user, role)
+            .reason(reason);
         let request = Request::built(endpoint::REMOVE_ROLE, built.try_into_request())?;
         self.send(request).await.map(|_| true)
     }
 
-    /// A member, or `None` for a user who is not in the server.
+    /// Reads a member; `None` for a user who is not on the server.
     ///
     /// # Errors
     /// See [`Error`].
     pub async fn member(&self, guild: Id<GuildMarker>, user: Id<UserMarker>) -> Result<Option<Member>, Error> {
-        let built = self.build().guild_member(guild, user).try_into_request();
+        let built = self.builder().guild_member(guild, user).try_into_request();
         let request = Request::built(endpoint::MEMBER, built)?;
         match self.fetch(request).await {
             Ok(member) => Ok(Some(member)),
@@ -76,7 +79,7 @@ impl Calls {
         }
     }
 
-    /// Up to 1,000 members in the order of their ids, from the first after `after`. Fewer than 1,000 are the last.
+    /// Reads up to 1,000 members in the order of their ids, beginning after `after`. Fewer than 1,000 are the last page.
     ///
     /// # Errors
     /// See [`Error`].
@@ -85,7 +88,7 @@ impl Calls {
         guild: Id<GuildMarker>,
         after: Option<Id<UserMarker>>,
     ) -> Result<Vec<Member>, Error> {
-        let mut page = self.build().guild_members(guild).limit(PAGE);
+        let mut page = self.builder().guild_members(guild).limit(PAGE);
         if let Some(after) = after {
             page = page.after(after);
         }
@@ -93,7 +96,7 @@ impl Calls {
         self.fetch(request).await
     }
 
-    /// All members, page by page, in the order of their ids; only those behind `after`, if it is given.
+    /// Reads all members in the order of their ids, beginning after `after`.
     ///
     /// # Errors
     /// See [`Error`].

@@ -14,25 +14,25 @@ use crate::error::Error;
 use crate::request::Request;
 
 impl Calls {
-    /// Writes to one member directly. The same `nonce` within a few minutes is the same message, so a lost answer is asked
-    /// for again.
+    /// Sends a direct message. Discord treats the same `nonce` within a few minutes as the same message, so the call is repeated
+    /// after a lost response.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] with 50007 for a member who takes no direct messages.
+    /// [`Error::Forbidden`] with 50007 for a member who accepts no direct messages.
     pub async fn send_dm(
         &self,
         user: Id<UserMarker>,
         message: &InteractionResponseData,
         nonce: u64,
     ) -> Result<Message, Error> {
-        let built = self.build().create_private_channel(user).try_into_request();
-        // Asked twice, Discord answers the same channel.
+        let built = self.builder().create_private_channel(user).try_into_request();
+        // A second call returns the same channel.
         let request = Request::built(endpoint::OPEN_DM, built)?;
         let channel: Channel = self.fetch(request).await?;
         self.send_message(channel.id, message, nonce).await
     }
 
-    /// Writes into a channel, with the same promise about `nonce`.
+    /// Sends a message to a channel; `nonce` as for [`Calls::send_dm`].
     ///
     /// # Errors
     /// See [`Error`].
@@ -42,7 +42,7 @@ impl Calls {
         message: &InteractionResponseData,
         nonce: u64,
     ) -> Result<Message, Error> {
-        let mut create = self.build().create_message(channel).nonce(nonce);
+        let mut create = self.builder().create_message(channel).nonce(nonce);
         if let Some(content) = &message.content {
             create = create.content(content);
         }
@@ -58,7 +58,7 @@ impl Calls {
     }
 }
 
-/// Sets `enforce_nonce`, which twilight's builder does not know: without it a nonce is a label and no more.
+/// Sets `enforce_nonce`, which twilight's builder lacks: without it Discord does not compare nonces.
 fn enforcing_nonce(body: &[u8]) -> Result<Vec<u8>, Error> {
     let mut body: Value = serde_json::from_slice(body).map_err(Error::unsendable)?;
     body["enforce_nonce"] = Value::Bool(true);

@@ -1,4 +1,4 @@
-//! One call, ready to be sent to any replica.
+//! A request that can be sent to any replica.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
@@ -6,23 +6,22 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 
-/// Which call it is, with method, path and body.
+/// A call with its endpoint.
 #[derive(Debug)]
 pub(crate) struct Request {
-    /// Route and class.
     pub(crate) endpoint: Endpoint,
     pub(crate) method: Method,
-    /// From the base of the API on: `guilds/1/roles`.
+    /// Below the API version, without slash: `guilds/1/roles`.
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
 impl Request {
-    /// Takes over what twilight built and checked.
+    /// The request that twilight built and checked.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with twilight's reason.
+    /// [`Error::Invalid`] when twilight refuses the content.
     pub(crate) fn built(
         endpoint: Endpoint,
         built: Result<twilight_http::request::Request, twilight_http::Error>,

@@ -1,24 +1,24 @@
-//! How large a compressed message becomes, before anything decompresses it.
+//! The decompressed size of a message, computed before it is decompressed.
 //!
-//! A few hundred kilobytes can decompress to gigabytes, and twilight-gateway decompresses whole messages. Deflate makes at most
-//! 1,032 bytes of one, so a zlib message is looked at only where it could be too large: counting needs no earlier message, since
-//! what a reference into the past copies does not matter for how long it is. A zstd message states the size of each block.
+//! Some hundred kilobytes can decompress to gigabytes, and twilight-gateway decompresses messages completely. Deflate expands a byte to
+//! at most 1,032 bytes, so a zlib message is checked only when it could be too large. The check needs no earlier message: the length of
+//! a back-reference does not depend on the bytes that it copies. A zstd message states the size of each block.
 
 use flate2::{Decompress, FlushDecompress};
 
-/// Most bytes of one message, compressed or not. The largest of Discord's, a `GUILD_CREATE`, has some megabytes.
-pub(crate) const MOST_BYTES: usize = 32 << 20;
-/// Most bytes that deflate makes of one.
+/// Largest message in bytes, compressed or not. The largest of Discord, a `GUILD_CREATE`, has some megabytes.
+pub(crate) const MAX_BYTES: usize = 32 << 20;
+/// Largest expansion of deflate.
 const DEFLATE_RATIO: usize = 1_032;
-/// Ends each message of Discord's zlib stream.
+/// The end of each message in Discord's zlib stream.
 const SYNC: [u8; 4] = [0, 0, 0xff, 0xff];
-/// How far back deflate may refer.
+/// Longest distance of a back-reference in deflate.
 const DEFLATE_WINDOW: u16 = 1 << 15;
-/// Most bytes that a block of zstd makes. <https://www.rfc-editor.org/rfc/rfc8878#name-blocks>
+/// Largest decompressed size of a zstd block. <https://www.rfc-editor.org/rfc/rfc8878#name-blocks>
 const ZSTD_BLOCK: usize = 128 << 10;
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// Compression of a connection, as its address asks for it.
+/// Compression of a connection, by its address.
 #[derive(Debug, Default)]
 pub(crate) enum Inflation {
     #[default]
@@ -27,7 +27,7 @@ pub(crate) enum Inflation {
     Zstd(Zstd),
 }
 
-/// A message is, or could be, larger than [`MOST_BYTES`].
+/// The decompressed message is, or may be, larger than [`MAX_BYTES`].
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct TooLarge;
 
@@ -42,7 +42,7 @@ impl Inflation {
         }
     }
 
-    /// Looks at the next binary message of the connection.
+    /// Checks the next binary message of the connection.
     pub(crate) fn check(&mut self, message: &[u8]) -> Result<(), TooLarge> {
         match self {
             Self::None => Ok(()),
@@ -54,15 +54,15 @@ impl Inflation {
 
 #[derive(Debug, Default)]
 pub(crate) struct Zlib {
-    /// Whether the header of the stream has passed.
+    /// Whether the header of the stream was received.
     has_begun: bool,
-    /// Pieces of a message that is not complete.
+    /// Parts of an incomplete message.
     partial: Vec<u8>,
 }
 
 impl Zlib {
     fn check(&mut self, message: &[u8]) -> Result<(), TooLarge> {
-        if self.partial.len() + message.len() > MOST_BYTES {
+        if self.partial.len() + message.len() > MAX_BYTES {
             return Err(TooLarge);
         }
         let is_whole = self.partial.is_empty() && message.ends_with(&SYNC);
@@ -79,32 +79,32 @@ impl Zlib {
         } else {
             2
         };
-        if whole.len() <= MOST_BYTES / DEFLATE_RATIO {
+        if whole.len() <= MAX_BYTES / DEFLATE_RATIO {
             return Ok(());
         }
         count_deflated(whole.get(header..).unwrap_or_default())
     }
 }
 
-/// Decompresses into nothing. The past that the message may refer to is replaced by as many zeros, in a stored block.
+/// Decompresses and discards the output. A stored block of zeros stands for the earlier output to which the message may refer.
 fn count_deflated(message: &[u8]) -> Result<(), TooLarge> {
     let mut inflate = Decompress::new(false);
     let mut out = vec![0; usize::from(DEFLATE_WINDOW)];
-    let mut past = vec![0];
-    past.extend(DEFLATE_WINDOW.to_le_bytes());
-    past.extend((!DEFLATE_WINDOW).to_le_bytes());
-    past.resize(past.len() + usize::from(DEFLATE_WINDOW), 0);
-    for input in [past.as_slice(), message] {
+    let mut earlier = vec![0];
+    earlier.extend(DEFLATE_WINDOW.to_le_bytes());
+    earlier.extend((!DEFLATE_WINDOW).to_le_bytes());
+    earlier.resize(earlier.len() + usize::from(DEFLATE_WINDOW), 0);
+    for input in [earlier.as_slice(), message] {
         let (read, written) = (inflate.total_in(), inflate.total_out());
         loop {
             let before = (inflate.total_in(), inflate.total_out());
             let done = usize::try_from(before.0 - read).unwrap_or(usize::MAX);
             let rest = input.get(done..).unwrap_or_default();
-            // What cannot be decompressed is refused by whoever decompresses it.
+            // A malformed message is refused by the decompressor of twilight-gateway.
             if inflate.decompress(rest, &mut out, FlushDecompress::Sync).is_err() {
                 return Ok(());
             }
-            if inflate.total_out() - written > MOST_BYTES as u64 {
+            if inflate.total_out() - written > MAX_BYTES as u64 {
                 return Err(TooLarge);
             }
             if before == (inflate.total_in(), inflate.total_out()) {
@@ -117,12 +117,12 @@ fn count_deflated(message: &[u8]) -> Result<(), TooLarge> {
 
 #[derive(Debug, Default)]
 pub(crate) struct Zstd {
-    /// Whether the header of the frame has passed.
+    /// Whether the header of the frame was received.
     has_begun: bool,
 }
 
 impl Zstd {
-    /// Sums what the blocks of a message can become. Discord ends a block with each message; one that is cut is refused.
+    /// Sums the largest decompressed sizes of a message's blocks. Discord ends a block with each message; an incomplete one is refused.
     fn check(&mut self, mut message: &[u8]) -> Result<(), TooLarge> {
         let mut bytes = 0;
         while !message.is_empty() {
@@ -137,19 +137,19 @@ impl Zstd {
             };
             let header = usize::from(*a) | usize::from(*b) << 8 | usize::from(*c) << 16;
             let size = header >> 3;
-            let (length, becomes) = match header >> 1 & 3 {
+            let (length, decompressed) = match header >> 1 & 3 {
                 0 => (size, size),
                 1 => (1, size),
                 2 => (size, ZSTD_BLOCK),
                 _ => return Err(TooLarge),
             };
-            bytes += becomes;
-            if bytes > MOST_BYTES {
+            bytes += decompressed;
+            if bytes > MAX_BYTES {
                 return Err(TooLarge);
             }
             message = rest.get(length..).ok_or(TooLarge)?;
             if header & 1 == 1 {
-                // The last block of a frame; Discord's stream is one frame without end, and needs no checksum.
+                // The last block of a frame. Discord's stream is one endless frame without checksum.
                 self.has_begun = false;
             }
         }
@@ -182,7 +182,7 @@ mod tests {
         out
     }
 
-    /// Text of which nothing but itself is a copy.
+    /// Bytes without repetitions.
     fn noise(bytes: usize) -> Vec<u8> {
         let mut state = 7_u64;
         let mut next = || {
@@ -193,14 +193,14 @@ mod tests {
     }
 
     #[test]
-    fn zlib_message_that_becomes_too_large_is_refused_and_others_pass() {
+    fn zlib_message_is_refused_when_its_output_is_too_large() {
         let mut stream = Compress::new(Compression::new(4), true);
         let mut inflation = Inflation::of("wss://x/?v=10&encoding=json&compress=zlib-stream");
         let large = noise(MIB);
         for (text, passes) in [
             (b"{}".to_vec(), true),
             (large.clone(), true),
-            // Refers to the message before.
+            // Refers to the previous message.
             (large[MIB - 20_000..].to_vec(), true),
             (vec![b' '; 31 * MIB], true),
             (large, true),
@@ -213,18 +213,18 @@ mod tests {
     }
 
     #[test]
-    fn zlib_message_in_pieces_is_one() {
+    fn zlib_message_in_parts_is_checked_as_one() {
         let mut stream = Compress::new(Compression::new(4), true);
         let mut inflation = Inflation::of("compress=zlib-stream");
         let message = zlib(&mut stream, &vec![b' '; 40 * MIB]);
-        let pieces: Vec<_> = message.chunks(5_000).collect();
-        let (last, first) = pieces.split_last().unwrap();
-        assert!(first.iter().all(|piece| inflation.check(piece).is_ok()));
+        let parts: Vec<_> = message.chunks(5_000).collect();
+        let (last, first) = parts.split_last().unwrap();
+        assert!(first.iter().all(|part| inflation.check(part).is_ok()));
         assert_eq!(inflation.check(last), Err(TooLarge));
     }
 
     #[test]
-    fn zstd_message_that_becomes_too_large_is_refused_and_others_pass() {
+    fn zstd_message_is_refused_when_its_output_is_too_large() {
         let mut stream = zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
         let mut inflation = Inflation::of("compress=zstd-stream");
         for (text, passes) in [
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn message_without_compression_is_not_looked_at() {
+    fn message_without_compression_is_not_checked() {
         assert_eq!(Inflation::of("wss://x/?v=10&encoding=json").check(&[1, 2, 3]), Ok(()));
     }
 }

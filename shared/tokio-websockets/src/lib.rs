@@ -1,10 +1,10 @@
-//! tokio-websockets with a User-Agent in the handshake and bounds on what is received.
+//! tokio-websockets with a User-Agent in the handshake and bounds on received messages.
 //!
-//! Discord asks every client to send one (<https://discord.com/developers/docs/reference#user-agent>), and twilight-gateway has
-//! no setting for the headers of its handshake. It also reads messages of any size and decompresses them whole. The root
-//! `Cargo.toml` therefore puts this crate in place of tokio-websockets: it re-exports the original, adds one header to what
-//! [`ClientBuilder`] sends, and ends a connection at a message that is, or would become, larger than 32 MiB. It owns nothing
-//! else. When twilight-gateway can be given headers and limits, it goes.
+//! Discord requires a User-Agent (<https://discord.com/developers/docs/reference#user-agent>), and twilight-gateway has no setting for
+//! the headers of its handshake. It also reads messages of any size and decompresses them completely. The root `Cargo.toml` therefore
+//! replaces tokio-websockets by this crate, which re-exports the original, adds one header to the handshake of [`ClientBuilder`], and
+//! ends a connection at a message that is larger than 32 MiB, or would be after decompression. It is not needed any more when
+//! twilight-gateway has settings for headers and limits.
 
 mod inflation;
 
@@ -20,34 +20,34 @@ use http::uri::InvalidUri;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use inflation::{Inflation, MOST_BYTES};
+use inflation::{Inflation, MAX_BYTES};
 
 pub use original::*;
 
 static VALUE: OnceLock<HeaderValue> = OnceLock::new();
 
-/// Sets the User-Agent of every handshake of this process. The first value stays.
+/// Sets the User-Agent of every handshake of this process. Later calls have no effect.
 ///
 /// # Panics
-/// When the text holds characters that are not visible ASCII.
+/// When the text contains characters other than visible ASCII.
 pub fn set_user_agent(value: &'static str) {
     let _ = VALUE.set(HeaderValue::from_static(value));
 }
 
-/// The original's builder of a client connection, with the User-Agent.
-#[allow(missing_debug_implementations, reason = "the original has none")]
+/// The original builder of a client connection, with the User-Agent.
+#[allow(missing_debug_implementations, reason = "the original has no Debug")]
 pub struct ClientBuilder<'a> {
     original: original::ClientBuilder<'a>,
     uri: String,
 }
 
 impl ClientBuilder<'_> {
-    /// A builder with the original's defaults and the User-Agent, if one is set.
+    /// A builder with the original defaults, and the User-Agent if one is set.
     #[must_use]
     pub fn new() -> Self {
         let builder = original::ClientBuilder::new();
         let original = match VALUE.get() {
-            // It fails only for headers that the handshake itself needs.
+            // Only headers that the handshake itself uses are refused.
             Some(value) => builder.add_header(USER_AGENT, value.clone()).unwrap_or_default(),
             None => builder,
         };
@@ -65,10 +65,10 @@ impl Default for ClientBuilder<'_> {
 }
 
 impl<'a> ClientBuilder<'a> {
-    /// Sets the address, `ws://` or `wss://`. What its query asks for as compression is what is bounded.
+    /// Sets the address, `ws://` or `wss://`. Its query states the compression, whose output is bounded.
     ///
     /// # Errors
-    /// When it is not a URI.
+    /// The text is not a URI.
     pub fn uri(self, uri: &str) -> Result<Self, InvalidUri> {
         Ok(Self {
             original: self.original.uri(uri)?,
@@ -85,19 +85,19 @@ impl<'a> ClientBuilder<'a> {
         }
     }
 
-    /// Sets the limits of the connection. The one on a message's size is ours.
+    /// Sets the limits of the connection, except the size of a message, which is 32 MiB.
     #[must_use]
     pub fn limits(self, limits: Limits) -> Self {
         Self {
-            original: self.original.limits(limits.max_payload_len(Some(MOST_BYTES))),
+            original: self.original.limits(limits.max_payload_len(Some(MAX_BYTES))),
             ..self
         }
     }
 
-    /// Connects and shakes hands.
+    /// Connects and makes the handshake.
     ///
     /// # Errors
-    /// When connecting fails, the other side refuses, or no address is set.
+    /// The connection or the handshake fails, or no address is set.
     pub async fn connect(&self) -> Result<(WebSocketStream<MaybeTlsStream<TcpStream>>, upgrade::Response), Error> {
         let (original, response) = self.original.connect().await?;
         let stream = WebSocketStream {
@@ -108,7 +108,7 @@ impl<'a> ClientBuilder<'a> {
     }
 }
 
-/// The original's stream of messages, without those that are too large.
+/// The original stream of messages; it ends with an error at a message that is too large.
 #[derive(Debug)]
 pub struct WebSocketStream<T> {
     original: original::WebSocketStream<T>,
@@ -127,12 +127,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream for WebSocketStream<T> {
             let len = message.as_payload().len();
             tracing::error!(
                 compressed_bytes = len,
-                most_bytes = MOST_BYTES,
-                "a message from the gateway is too large once it is decompressed: the connection ends"
+                max_bytes = MAX_BYTES,
+                "message from the gateway is too large after decompression: closing the connection"
             );
             return Poll::Ready(Some(Err(Error::PayloadTooLong {
                 len,
-                max_len: MOST_BYTES,
+                max_len: MAX_BYTES,
             })));
         }
         Poll::Ready(next)

@@ -170,7 +170,7 @@ async fn redis_unavailable(testbed: &mut Testbed, gone: bool) -> anyhow::Result<
     testbed.expect(
         I6,
         "health reports the limit that each proxy applies",
-        detail.contains("keeps to 10 of 50"),
+        detail.contains("limited to 10 of 50"),
         detail,
     );
     // Interactions are answered, and each proxy uses its share after a pause.

@@ -1,16 +1,16 @@
--- Gives back the place of a call and keeps what its answer told, for all replicas.
+-- Completes a grant with the outcome of its call, and records what the response states, for all replicas.
 --
--- KEYS[1]  what all keys begin with
--- ARGV     1 id, 2 fate (unused, lost, answered), 3 bot (0/1), 4 bucket that was charged, 5 route, 6 major, 7 window ms,
---          8 hash learned ('' nothing, '-' the route has no bucket), 9 limit, 10 remaining, 11 reset after ms,
+-- KEYS[1]  prefix of all keys
+-- ARGV     1 id, 2 outcome (unused, lost, answered), 3 bot (0/1), 4 bucket in which the call counts, 5 route template, 6 major parameter,
+--          7 window ms, 8 bucket's hash ('' not stated, '-' the route has no bucket), 9 limit, 10 remaining, 11 reset after ms,
 --          12 pause ('', global, route, edge), 13 pause ms, 14 seats
 local prefix = KEYS[1]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local id, fate, bot, charged, route, major = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4], ARGV[5], ARGV[6]
+local id, outcome, bot, bucket, route, major = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4], ARGV[5], ARGV[6]
 local state, global = prefix .. 'state', prefix .. 'global'
 local day = 86400000
--- What was set before the pauses were ended is void (end_pauses.lua).
+-- A pause that was set before the end of all pauses does not count (end_pauses.lua).
 local marks = redis.call('HMGET', state, 'cleared', 'resumed')
 local function mark_time(at)
   at = tonumber(at) or 0
@@ -19,28 +19,28 @@ end
 local cleared = mark_time(marks[1])
 local resumed = math.max(cleared, mark_time(marks[2]))
 
--- The call reached Discord before it was answered: its place counts for one window from now, no longer.
+-- The call reached Discord before the response: its grant counts for one window from now.
 if bot then
-  if fate == 'unused' then
+  if outcome == 'unused' then
     redis.call('ZREM', global, id)
-  elseif fate == 'answered' then
+  elseif outcome == 'answered' then
     local till = now + tonumber(ARGV[7])
     local held = redis.call('ZSCORE', global, id)
     if held and tonumber(held) > till then redis.call('ZADD', global, till, id) end
   end
 end
 
-if charged ~= '' then
-  local key = prefix .. 'bucket:' .. charged
-  local flew = redis.call('ZREM', prefix .. 'flight:' .. charged, id)
-  if fate == 'unused' and flew == 1 and redis.call('EXISTS', key) == 1 then
+if bucket ~= '' then
+  local key = prefix .. 'bucket:' .. bucket
+  local was_in_flight = redis.call('ZREM', prefix .. 'flight:' .. bucket, id)
+  if outcome == 'unused' and was_in_flight == 1 and redis.call('EXISTS', key) == 1 then
     redis.call('HINCRBY', key, 'remaining', 1)
   end
 end
 
 local hash = ARGV[8]
 if hash == '-' then
-  -- Only where nothing better is known: some answers of a limited route come without headers.
+  -- Only where no bucket is known: some responses of a limited route have no headers.
   if redis.call('HSETNX', prefix .. 'route:' .. route, 'hash', '-') == 1 then
     redis.call('PEXPIRE', prefix .. 'route:' .. route, 60000)
   end
@@ -51,13 +51,13 @@ elseif hash ~= '' then
   local name = hash .. ':' .. major
   local key, flight = prefix .. 'bucket:' .. name, prefix .. 'flight:' .. name
   redis.call('ZREMRANGEBYSCORE', flight, '-inf', now)
-  -- Calls that are on their way may be missing from what the answer counted.
+  -- Calls in flight may be missing from the count in the response.
   local left = math.max(0, remaining - redis.call('ZCARD', flight))
   local reset, is = now + reset_after, redis.call('HMGET', key, 'remaining', 'reset', 'guess', 'set_at')
   local running = is[1] and tonumber(is[2]) > now and tonumber(is[4]) <= now + 1000 and tonumber(is[4]) > cleared
   if running and is[3] ~= '1' then
     if reset < tonumber(is[2]) - 1000 and remaining < limit - 1 then
-      -- Told of the window before this one.
+      -- The response is about the window before this one.
       left = tonumber(is[1])
     end
     reset = math.max(reset, tonumber(is[2]))
@@ -65,10 +65,10 @@ elseif hash ~= '' then
   if running then
     left = math.min(left, tonumber(is[1]))
   elseif not bot and limit > tonumber(ARGV[14]) then
-    -- Of this window nothing is known: each replica may have taken its own place (acquire.lua).
+    -- This window is new here: each replica may have taken its reserved call (acquire.lua).
     local own = 0
-    for _, word in ipairs(redis.call('HVALS', prefix .. 'who')) do
-      if string.sub(word, 1, 1) == '1' then own = own + 1 end
+    for _, entry in ipairs(redis.call('HVALS', prefix .. 'who')) do
+      if string.sub(entry, 1, 1) == '1' then own = own + 1 end
     end
     if (tonumber(redis.call('HGET', state, 'amnesia')) or 0) > now then own = tonumber(ARGV[14]) end
     left = math.max(0, left - own)

@@ -1,6 +1,6 @@
--- Ends pauses before their time, for all replicas: what was set no later than this mark is void (acquire.lua, complete.lua).
+-- Ends pauses early, for all replicas: pauses that were set no later than this mark do not count (acquire.lua, complete.lua).
 --
--- KEYS[1]  what all keys begin with
+-- KEYS[1]  prefix of all keys
 -- ARGV     1 mark: 'cleared' (every pause, and the windows of buckets) or 'resumed' (the pauses of all calls)
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)

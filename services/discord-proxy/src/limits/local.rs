@@ -1,33 +1,37 @@
-//! Limits as one replica keeps them by itself while Redis is away: a share of the global limit and of every bucket.
+//! The limits that one replica keeps by itself in degraded mode: a share of the global limit and of every bucket.
 //!
-//! The same rules as `acquire.lua` and `complete.lua`, over its own calls alone. It also listens while Redis decides, so that it
-//! knows buckets and pauses when it must decide. Time is given, never read: tests run hours in a moment.
+//! The rules are those of `acquire.lua` and `complete.lua`, over the calls of this replica. The state is also updated while Redis
+//! decides, so that buckets and pauses are known when Redis fails. Time is a parameter: tests run hours in a moment.
 
-mod learn;
-mod own;
+mod complete;
 mod pauses;
+mod reserved;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arrakis_discord_http::Route;
 use arrakis_runtime::fail_point;
 
-use super::{Ask, BURST_PART, EVERY, LEASE, Reason, TRANSIT, Verdict, WINDOW, share_of_a_seat};
+use super::{
+    BURST_PART, EVERY, GrantRequest, IN_FLIGHT_TTL, LimitDecision, TRANSIT, WINDOW, WaitReason, share_of_seat,
+};
 
-/// How long to wait for an answer that will tell more.
-const SOON: Duration = Duration::from_millis(50);
-/// When to ask again while it is being settled who decides.
-const ONCE_MORE: Duration = Duration::from_millis(5);
-/// How long the end of a window is taken to be away until an answer tells.
-const GUESS: Duration = Duration::from_secs(10);
+/// Wait for the response to another call of the bucket.
+const RESPONSE_WAIT: Duration = Duration::from_millis(50);
+/// Wait while Redis takes over, or stops deciding.
+const HANDOVER_WAIT: Duration = Duration::from_millis(5);
+/// Assumed length of a bucket's window until a response states it.
+const ASSUMED_WINDOW: Duration = Duration::from_secs(10);
 
+/// What is known about the bucket of a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Known {
-    Hash {
+enum KnownBucket {
+    Named {
         hash: String,
         limit: u32,
-        /// Its window is longer than [`GUESS`].
+        /// Whether its window is longer than [`ASSUMED_WINDOW`].
         long: bool,
     },
     None {
@@ -36,33 +40,37 @@ enum Known {
 }
 
 #[derive(Debug, Default)]
-struct Window {
+struct BucketWindow {
     remaining: u32,
     reset: Option<Instant>,
-    guess: bool,
-    flying: HashMap<String, Instant>,
+    /// Whether `reset` is assumed.
+    assumed: bool,
+    /// Calls without an outcome, and until when they count.
+    in_flight: HashMap<String, Instant>,
 }
 
-/// One replica's own limits.
+/// The limits of one replica.
 #[derive(Debug)]
-pub(super) struct Local {
-    /// Closed while Redis decides, and while places go over to it: no place is given behind its back.
-    open: bool,
-    /// What a seat is worth.
-    seat: u32,
-    /// What this replica may give: a seat, or one place without one.
+pub(super) struct LocalLimits {
+    /// Whether this replica decides. Not while Redis does, or takes over: both must not grant at once.
+    active: bool,
+    /// Calls in a window with a seat.
+    seat_share: u32,
+    /// Calls in a window of this replica: `seat_share`, or one without a seat.
     share: u32,
     replicas: u32,
-    /// When the next call that is not interactive has its time.
-    paced: Option<Instant>,
-    /// How many more urgent calls went while a class waited.
-    passed: [u32; 3],
-    held: HashMap<String, Instant>,
-    routes: HashMap<Arc<str>, Known>,
-    buckets: HashMap<String, Window>,
-    pauses: HashMap<(Arc<str>, Arc<str>), Instant>,
-    pause: Option<Instant>,
-    edge: Option<Instant>,
+    /// Time of the next evenly spaced call that is not interactive.
+    next_spaced: Option<Instant>,
+    /// By class, how many more urgent calls were granted while it waited.
+    bypassed: [u32; 3],
+    /// Grants that count in the global limit, and until when.
+    granted: HashMap<String, Instant>,
+    /// By template.
+    known_buckets: HashMap<Arc<str>, KnownBucket>,
+    buckets: HashMap<String, BucketWindow>,
+    route_pauses: HashMap<Route, Instant>,
+    global_pause: Option<Instant>,
+    edge_pause: Option<Instant>,
 }
 
 fn left(until: Option<Instant>, now: Instant) -> Option<Duration> {
@@ -71,203 +79,208 @@ fn left(until: Option<Instant>, now: Instant) -> Option<Duration> {
         .filter(|left| !left.is_zero())
 }
 
-/// How a bucket lets a call through.
-enum Through {
-    Free,
+/// How a call counts in its bucket.
+enum BucketUse {
+    /// The route has no bucket.
+    None,
+    /// The call probes an unknown bucket.
     Probe(String),
-    Opens(String, u32),
-    Runs(String),
+    /// The call begins a window with so many calls.
+    NewWindow(String, u32),
+    /// The call counts in the present window.
+    Present(String),
 }
 
-impl Local {
+impl LocalLimits {
     pub(super) fn new(total: u32, replicas: u32) -> Self {
         Self {
-            open: true,
-            seat: share_of_a_seat(total, replicas),
+            active: true,
+            seat_share: share_of_seat(total, replicas),
             share: 1,
             replicas,
-            paced: None,
-            passed: [0; 3],
-            held: HashMap::new(),
-            routes: HashMap::new(),
+            next_spaced: None,
+            bypassed: [0; 3],
+            granted: HashMap::new(),
+            known_buckets: HashMap::new(),
             buckets: HashMap::new(),
-            pauses: HashMap::new(),
-            pause: None,
-            edge: None,
+            route_pauses: HashMap::new(),
+            global_pause: None,
+            edge_pause: None,
         }
     }
 
-    /// Redis gave this replica a seat, or took it.
-    pub(super) fn seat(&mut self, has: bool) {
-        self.share = if has { self.seat } else { 1 };
+    /// Sets whether this replica has a seat.
+    pub(super) fn set_seat(&mut self, has_seat: bool) {
+        self.share = if has_seat { self.seat_share } else { 1 };
     }
 
-    /// Decides as `acquire.lua` does; within a class, in this order. Bot calls wait until `quiet` is over.
-    pub(super) fn acquire(&mut self, now: Instant, quiet: Instant, asks: &[Ask]) -> Vec<Verdict> {
-        if !self.open {
-            let (reason, wait) = (Reason::Answer, ONCE_MORE);
-            return asks.iter().map(|_| Verdict::Wait { reason, wait }).collect();
+    /// Decides as `acquire.lua` does; within a class, in the order of `requests`. Bot calls wait until `quiet_until`.
+    pub(super) fn acquire(
+        &mut self,
+        now: Instant,
+        quiet_until: Instant,
+        requests: &[GrantRequest],
+    ) -> Vec<LimitDecision> {
+        let handover = LimitDecision::Wait {
+            reason: WaitReason::Response,
+            wait: HANDOVER_WAIT,
+        };
+        if !self.active {
+            return vec![handover; requests.len()];
         }
-        self.held.retain(|_, until| *until > now);
+        self.granted.retain(|_, until| *until > now);
         let mut left: [VecDeque<usize>; 3] = Default::default();
-        for (at, ask) in asks.iter().enumerate() {
-            left[usize::from(ask.urgency).min(2)].push_back(at);
+        for (at, request) in requests.iter().enumerate() {
+            left[usize::from(request.urgency).min(2)].push_back(at);
         }
-        let mut verdicts: Vec<Option<Verdict>> = asks.iter().map(|_| None).collect();
+        let mut decisions: Vec<Option<LimitDecision>> = requests.iter().map(|_| None).collect();
         while let Some(class) = self.next_class(&left) {
             let Some(at) = left[class].pop_front() else { break };
-            let verdict = self.decide(now, quiet, &asks[at]);
-            if asks[at].bot && matches!(verdict, Verdict::Granted { .. }) {
-                self.note_passed(class, &left);
+            let decision = self.decide(now, quiet_until, &requests[at]);
+            if requests[at].bot && matches!(decision, LimitDecision::Granted { .. }) {
+                self.count_bypassed(class, &left);
             }
-            verdicts[at] = Some(verdict);
+            decisions[at] = Some(decision);
         }
-        let unreached = Verdict::Wait {
-            reason: Reason::Answer,
-            wait: ONCE_MORE,
-        };
-        verdicts
+        decisions
             .into_iter()
-            .map(|verdict| verdict.unwrap_or_else(|| unreached.clone()))
+            .map(|decision| decision.unwrap_or_else(|| handover.clone()))
             .collect()
     }
 
-    /// The most urgent class that has something, unless a less urgent one has been passed over often enough.
+    /// The most urgent class that waits, unless a less urgent one was bypassed often enough.
     fn next_class(&self, left: &[VecDeque<usize>; 3]) -> Option<usize> {
         let waits = |class: &usize| !left[*class].is_empty();
-        let due = (1..3).filter(waits).filter(|class| self.passed[*class] + 1 >= EVERY);
-        due.max_by_key(|class| self.passed[*class])
+        let due = (1..3).filter(waits).filter(|class| self.bypassed[*class] + 1 >= EVERY);
+        due.max_by_key(|class| self.bypassed[*class])
             .or_else(|| (0..3).find(waits))
     }
 
-    fn note_passed(&mut self, class: usize, left: &[VecDeque<usize>; 3]) {
-        self.passed[class] = 0;
-        let less_urgent = self.passed.iter_mut().zip(left).skip(class + 1);
-        for (passed, _) in less_urgent.filter(|(_, waiting)| !waiting.is_empty()) {
-            *passed += 1;
+    fn count_bypassed(&mut self, class: usize, left: &[VecDeque<usize>; 3]) {
+        self.bypassed[class] = 0;
+        let less_urgent = self.bypassed.iter_mut().zip(left).skip(class + 1);
+        for (bypassed, _) in less_urgent.filter(|(_, waiting)| !waiting.is_empty()) {
+            *bypassed += 1;
         }
     }
 
-    /// How long until a call that is not interactive has its time: such calls leave evenly spaced but for a few.
-    fn pacing(&self, now: Instant) -> Option<Duration> {
+    /// How long until a call that is not interactive may be sent: such calls are spaced evenly, but for a small burst.
+    fn spacing(&self, now: Instant) -> Option<Duration> {
         let burst = (self.share / BURST_PART).max(1) - 1;
-        let early = self.paced?.checked_sub(WINDOW / self.share * burst)?;
+        let early = self.next_spaced?.checked_sub(WINDOW / self.share * burst)?;
         left(Some(early), now)
     }
 
-    fn decide(&mut self, now: Instant, quiet: Instant, ask: &Ask) -> Verdict {
-        let wait = |reason, wait| Verdict::Wait { reason, wait };
-        let through = match self.bucket_of(now, ask) {
-            Ok(through) => through,
+    fn decide(&mut self, now: Instant, quiet_until: Instant, request: &GrantRequest) -> LimitDecision {
+        let wait = |reason, wait| LimitDecision::Wait { reason, wait };
+        let bucket_use = match self.bucket_use(now, &request.route) {
+            Ok(bucket_use) => bucket_use,
             Err((reason, time)) => return wait(reason, time),
         };
-        if let Some(time) = left(self.edge, now) {
-            return wait(Reason::Global, time);
+        if let Some(time) = left(self.edge_pause, now) {
+            return wait(WaitReason::Global, time);
         }
-        if ask.bot && !fail_point::skips("proxy.guard.share") {
-            if let Some(time) = left(Some(quiet), now).max(left(self.pause, now)) {
-                return wait(Reason::Global, time);
+        if request.bot && !fail_point::skips("proxy.guard.share") {
+            if let Some(time) = left(Some(quiet_until), now).max(left(self.global_pause, now)) {
+                return wait(WaitReason::Global, time);
             }
-            if self.held.len() >= self.share as usize {
-                let first = self.held.values().min().copied();
-                return wait(Reason::Global, left(first, now).unwrap_or(SOON));
+            if self.granted.len() >= self.share as usize {
+                let first = self.granted.values().min().copied();
+                return wait(WaitReason::Global, left(first, now).unwrap_or(RESPONSE_WAIT));
             }
-            if ask.urgency > 0 {
-                if let Some(time) = self.pacing(now) {
-                    return wait(Reason::Global, time);
+            if request.urgency > 0 {
+                if let Some(time) = self.spacing(now) {
+                    return wait(WaitReason::Global, time);
                 }
-                self.paced = Some(self.paced.map_or(now, |at| at.max(now)) + WINDOW / self.share);
+                self.next_spaced = Some(self.next_spaced.map_or(now, |at| at.max(now)) + WINDOW / self.share);
             }
-            self.held.insert(ask.id.clone(), now + WINDOW + TRANSIT);
+            self.granted.insert(request.id.clone(), now + WINDOW + TRANSIT);
         }
-        Verdict::Granted {
-            bucket: self.charge(now, ask, through),
+        LimitDecision::Granted {
+            bucket: self.count_in_bucket(now, &request.id, bucket_use),
         }
     }
 
-    fn bucket_of(&mut self, now: Instant, ask: &Ask) -> Result<Through, (Reason, Duration)> {
-        let pause = self
-            .pauses
-            .get(&(Arc::clone(&ask.route), Arc::clone(&ask.major)))
-            .copied();
+    fn bucket_use(&mut self, now: Instant, route: &Route) -> Result<BucketUse, (WaitReason, Duration)> {
+        let pause = self.route_pauses.get(route).copied();
         if let Some(time) = left(pause, now) {
-            return Err((Reason::Route, time));
+            return Err((WaitReason::Route, time));
         }
-        let known = self.routes.get(&ask.route);
-        let (name, limit) = match known {
-            Some(Known::None { until }) if *until > now => return Ok(Through::Free),
-            Some(Known::Hash { hash, limit, .. }) => (format!("{hash}:{}", ask.major), Some(*limit)),
-            _ => (format!("?{}:{}", ask.route, ask.major), None),
+        let (name, limit) = match self.known_buckets.get(&route.template) {
+            Some(KnownBucket::None { until }) if *until > now => return Ok(BucketUse::None),
+            Some(KnownBucket::Named { hash, limit, .. }) => (format!("{hash}:{}", route.major), Some(*limit)),
+            _ => (format!("?{}:{}", route.template, route.major), None),
         };
         let window = self.buckets.entry(name.clone()).or_default();
-        window.flying.retain(|_, until| *until > now);
-        let flying = u32::try_from(window.flying.len()).unwrap_or(u32::MAX);
+        window.in_flight.retain(|_, until| *until > now);
+        let in_flight = u32::try_from(window.in_flight.len()).unwrap_or(u32::MAX);
         let Some(limit) = limit else {
-            return if flying > 0 {
-                Err((Reason::Answer, SOON))
+            return if in_flight > 0 {
+                Err((WaitReason::Response, RESPONSE_WAIT))
             } else {
-                Ok(Through::Probe(name))
+                Ok(BucketUse::Probe(name))
             };
         };
         match left(window.reset, now) {
-            Some(_) if window.remaining > 0 => Ok(Through::Runs(name)),
-            Some(_) if window.guess => Err((Reason::Answer, SOON)),
-            Some(time) => Err((Reason::Route, time)),
-            None => match (limit / self.replicas).max(1).checked_sub(flying) {
-                Some(places) if places > 0 => Ok(Through::Opens(name, places)),
-                _ => Err((Reason::Answer, SOON)),
+            Some(_) if window.remaining > 0 => Ok(BucketUse::Present(name)),
+            Some(_) if window.assumed => Err((WaitReason::Response, RESPONSE_WAIT)),
+            Some(time) => Err((WaitReason::Route, time)),
+            None => match (limit / self.replicas).max(1).checked_sub(in_flight) {
+                Some(calls) if calls > 0 => Ok(BucketUse::NewWindow(name, calls)),
+                _ => Err((WaitReason::Response, RESPONSE_WAIT)),
             },
         }
     }
 
-    fn charge(&mut self, now: Instant, ask: &Ask, through: Through) -> String {
-        let (name, places) = match through {
-            Through::Free => return String::new(),
-            Through::Probe(name) => (name, None),
-            Through::Opens(name, places) => (name, Some(places)),
-            Through::Runs(name) => (name, None),
+    /// Counts a granted call in its bucket, and returns the bucket's name.
+    fn count_in_bucket(&mut self, now: Instant, id: &str, bucket_use: BucketUse) -> String {
+        let (name, new_window) = match bucket_use {
+            BucketUse::None => return String::new(),
+            BucketUse::NewWindow(name, calls) => (name, Some(calls)),
+            BucketUse::Probe(name) | BucketUse::Present(name) => (name, None),
         };
         let window = self.buckets.entry(name.clone()).or_default();
-        window.flying.insert(ask.id.clone(), now + LEASE);
-        if let Some(places) = places {
-            window.remaining = places - 1;
-            window.reset = Some(now + GUESS);
-            window.guess = true;
+        window.in_flight.insert(id.to_owned(), now + IN_FLIGHT_TTL);
+        if let Some(calls) = new_window {
+            window.remaining = calls - 1;
+            window.reset = Some(now + ASSUMED_WINDOW);
+            window.assumed = true;
         } else {
             window.remaining = window.remaining.saturating_sub(1);
         }
         name
     }
 
-    /// Gives no more places, and tells those that still count and for how long: Redis must know before it decides.
-    pub(super) fn close(&mut self, now: Instant) -> (usize, Duration) {
-        self.open = false;
-        self.held.retain(|_, until| *until > now);
-        let last = self.held.values().max().copied();
-        (self.held.len(), left(last, now).unwrap_or_default())
+    /// Stops granting, and returns how many grants still count in the global limit, and for how long: Redis must count them before
+    /// it grants.
+    pub(super) fn deactivate(&mut self, now: Instant) -> (usize, Duration) {
+        self.active = false;
+        self.granted.retain(|_, until| *until > now);
+        let last = self.granted.values().max().copied();
+        (self.granted.len(), left(last, now).unwrap_or_default())
     }
 
-    /// Redis does not decide after all.
-    pub(super) fn open(&mut self) {
-        self.open = true;
+    /// Resumes granting: Redis does not decide.
+    pub(super) fn activate(&mut self) {
+        self.active = true;
     }
 
-    /// Time until the edge lets anything through again.
+    /// How long the edge's pause still lasts.
     pub(super) fn edge_pause(&self, now: Instant) -> Option<Duration> {
-        left(self.edge, now)
+        left(self.edge_pause, now)
     }
 
-    /// Another replica was told by the edge to wait.
-    pub(super) fn learn_edge(&mut self, until: Instant) {
-        self.edge = self.edge.max(Some(until));
+    /// Records a pause by the edge that another replica met.
+    pub(super) fn extend_edge_pause(&mut self, until: Instant) {
+        self.edge_pause = self.edge_pause.max(Some(until));
     }
 
-    /// Forgets what is over. Called now and then.
-    pub(super) fn tidy(&mut self, now: Instant) {
-        self.pauses.retain(|_, until| *until > now);
+    /// Removes expired pauses and windows. Called at each heartbeat.
+    pub(super) fn remove_expired(&mut self, now: Instant) {
+        self.route_pauses.retain(|_, until| *until > now);
         self.buckets.retain(|_, window| {
-            window.flying.retain(|_, until| *until > now);
-            !window.flying.is_empty() || left(window.reset, now).is_some()
+            window.in_flight.retain(|_, until| *until > now);
+            !window.in_flight.is_empty() || left(window.reset, now).is_some()
         });
     }
 }
@@ -275,84 +288,86 @@ impl Local {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{Bucket, Fate, Learned, Pause, Slot};
+    use arrakis_discord_http::BucketState;
 
-    fn ask(id: u32, route: &str, major: &str) -> Ask {
-        Ask {
+    use crate::limits::{CallOutcome, Grant, Pause, RateLimitUpdate};
+
+    fn request(id: u32, template: &str, major: &str) -> GrantRequest {
+        GrantRequest {
             id: id.to_string(),
-            route: route.into(),
-            major: major.into(),
+            route: Route {
+                template: template.into(),
+                major: major.into(),
+            },
             bot: true,
             urgency: 0,
             tenant: "1".into(),
         }
     }
 
-    fn seated(replicas: u32) -> Local {
-        let mut local = Local::new(50, replicas);
-        local.seat(true);
+    fn with_seat(replicas: u32) -> LocalLimits {
+        let mut local = LocalLimits::new(50, replicas);
+        local.set_seat(true);
         local
     }
 
-    fn slot(ask: &Ask, bucket: &str) -> Slot {
-        Slot {
-            id: ask.id.clone(),
-            route: Arc::clone(&ask.route),
-            major: Arc::clone(&ask.major),
+    fn grant(request: &GrantRequest, bucket: &str) -> Grant {
+        Grant {
+            id: request.id.clone(),
+            route: request.route.clone(),
             bucket: bucket.to_owned(),
-            bot: ask.bot,
-            own: false,
+            bot: request.bot,
+            reserved: false,
         }
     }
 
-    fn answered(hash: &str, limit: u32, remaining: u32, reset: u64) -> Fate {
-        Fate::Answered(Learned {
-            bucket: Some(Bucket {
+    fn response(hash: &str, limit: u32, remaining: u32, reset: u64) -> CallOutcome {
+        CallOutcome::Response(RateLimitUpdate {
+            bucket: Some(BucketState {
                 hash: hash.to_owned(),
                 limit,
                 remaining,
                 reset_after: Duration::from_millis(reset),
             }),
-            ..Learned::default()
+            ..RateLimitUpdate::default()
         })
     }
 
-    fn bucketless() -> Fate {
-        Fate::Answered(Learned {
-            bucketless: true,
-            ..Learned::default()
+    fn no_bucket() -> CallOutcome {
+        CallOutcome::Response(RateLimitUpdate {
+            no_bucket: true,
+            ..RateLimitUpdate::default()
         })
     }
 
-    fn go(verdict: &Verdict) -> Option<&str> {
-        match verdict {
-            Verdict::Granted { bucket } => Some(bucket),
+    fn bucket_of(decision: &LimitDecision) -> Option<&str> {
+        match decision {
+            LimitDecision::Granted { bucket } => Some(bucket),
             _ => None,
         }
     }
 
     #[test]
-    fn a_share_is_never_passed_in_any_window_however_answers_come() {
+    fn share_is_never_exceeded_whatever_the_order_of_responses() {
         let start = Instant::now();
-        let mut local = Local::new(50, 4);
-        local.seat(true);
+        let mut local = with_seat(4);
         let mut sent: Vec<u64> = Vec::new();
-        let mut on_the_way: Vec<(u64, Slot)> = Vec::new();
-        let teach = ask(0, "r", "-");
-        local.complete(start, &slot(&teach, ""), &bucketless());
+        let mut in_flight: Vec<(u64, Grant)> = Vec::new();
+        let first = request(0, "r", "-");
+        local.complete(start, &grant(&first, ""), &no_bucket());
         for ms in 0..20_000_u64 {
             let now = start + Duration::from_millis(ms);
-            // Answers take between 0 and 300 ms, the arrival at Discord somewhere before.
-            let (due, later) = on_the_way.drain(..).partition(|(at, _)| *at <= ms);
-            on_the_way = later;
-            for (_, slot) in due {
-                local.complete(now, &slot, &bucketless());
+            // Responses take between 0 and 300 ms, and the call arrives at Discord before.
+            let (due, later) = in_flight.drain(..).partition(|(at, _)| *at <= ms);
+            in_flight = later;
+            for (_, grant) in due {
+                local.complete(now, &grant, &no_bucket());
             }
-            let asking = ask(u32::try_from(ms).unwrap() + 1, "r", "-");
-            if let Some(bucket) = go(&local.acquire(now, start, std::slice::from_ref(&asking))[0]) {
+            let next = request(u32::try_from(ms).unwrap() + 1, "r", "-");
+            if let Some(bucket) = bucket_of(&local.acquire(now, start, std::slice::from_ref(&next))[0]) {
                 let transit = ms * 7 % 200;
                 sent.push(ms + transit);
-                on_the_way.push((ms + transit + ms % 100, slot(&asking, bucket)));
+                in_flight.push((ms + transit + ms % 100, grant(&next, bucket)));
             }
         }
         sent.sort_unstable();
@@ -365,69 +380,76 @@ mod tests {
     }
 
     #[test]
-    fn nothing_leaves_before_the_quiet_is_over() {
+    fn no_bot_call_is_granted_before_the_quiet_time_ends() {
         let start = Instant::now();
-        let mut local = Local::new(50, 4);
+        let mut local = LocalLimits::new(50, 4);
         let quiet = start + Duration::from_secs(3);
-        let verdict = &local.acquire(start, quiet, &[ask(1, "r", "-")])[0];
-        assert!(matches!(verdict, Verdict::Wait { reason: Reason::Global, wait } if *wait == Duration::from_secs(3)));
-        assert!(go(&local.acquire(quiet, quiet, &[ask(1, "r", "-")])[0]).is_some());
+        let decision = &local.acquire(start, quiet, &[request(1, "r", "-")])[0];
+        assert!(
+            matches!(decision, LimitDecision::Wait { reason: WaitReason::Global, wait } if *wait == Duration::from_secs(3))
+        );
+        assert!(bucket_of(&local.acquire(quiet, quiet, &[request(1, "r", "-")])[0]).is_some());
     }
 
     #[test]
-    fn one_call_asks_for_all_and_then_a_share_of_the_bucket_goes() {
+    fn one_call_probes_an_unknown_bucket_and_then_a_share_is_granted() {
         let now = Instant::now();
-        let mut local = seated(2);
-        let asks: Vec<_> = (0..3).map(|id| ask(id, "r", "guild:1")).collect();
-        let verdicts = local.acquire(now, now, &asks);
-        let bucket = go(&verdicts[0]).unwrap().to_owned();
-        assert!(go(&verdicts[1]).is_none() && go(&verdicts[2]).is_none(), "{verdicts:?}");
-        local.complete(now, &slot(&asks[0], &bucket), &answered("h", 10, 9, 1_000));
-        // Another guild has a window of its own, of which half is ours.
-        let others: Vec<_> = (10..20).map(|id| ask(id, "r", "guild:2")).collect();
-        let passed = local
+        let mut local = with_seat(2);
+        let requests: Vec<_> = (0..3).map(|id| request(id, "r", "guild:1")).collect();
+        let decisions = local.acquire(now, now, &requests);
+        let bucket = bucket_of(&decisions[0]).unwrap().to_owned();
+        assert!(
+            bucket_of(&decisions[1]).is_none() && bucket_of(&decisions[2]).is_none(),
+            "{decisions:?}"
+        );
+        local.complete(now, &grant(&requests[0], &bucket), &response("h", 10, 9, 1_000));
+        // Another guild has its own window, of which this replica has half.
+        let others: Vec<_> = (10..20).map(|id| request(id, "r", "guild:2")).collect();
+        let granted = local
             .acquire(now, now, &others)
             .iter()
-            .filter(|verdict| go(verdict).is_some())
+            .filter(|decision| bucket_of(decision).is_some())
             .count();
-        assert_eq!(passed, 5);
+        assert_eq!(granted, 5);
     }
 
     #[test]
-    fn a_used_up_bucket_waits_for_its_reset() {
+    fn used_up_bucket_waits_for_its_reset() {
         let now = Instant::now();
-        let mut local = seated(1);
-        let first = ask(1, "r", "guild:1");
-        local.complete(now, &slot(&first, ""), &answered("h", 5, 0, 2_000));
-        let verdict = &local.acquire(now, now, &[ask(2, "r", "guild:1")])[0];
-        assert!(matches!(verdict, Verdict::Wait { reason: Reason::Route, wait } if wait.as_millis() == 2_000));
+        let mut local = with_seat(1);
+        let first = request(1, "r", "guild:1");
+        local.complete(now, &grant(&first, ""), &response("h", 5, 0, 2_000));
+        let decision = &local.acquire(now, now, &[request(2, "r", "guild:1")])[0];
+        assert!(
+            matches!(decision, LimitDecision::Wait { reason: WaitReason::Route, wait } if wait.as_millis() == 2_000)
+        );
         let later = now + Duration::from_millis(2_001);
-        assert!(go(&local.acquire(later, now, &[ask(2, "r", "guild:1")])[0]).is_some());
+        assert!(bucket_of(&local.acquire(later, now, &[request(2, "r", "guild:1")])[0]).is_some());
     }
 
     #[test]
-    fn pauses_stop_what_they_name() {
+    fn pause_applies_to_its_scope() {
         let now = Instant::now();
-        let mut local = seated(1);
-        let teach = ask(0, "r", "-");
+        let mut local = with_seat(1);
+        let first = request(0, "r", "-");
         let paused = |pause| {
-            Fate::Answered(Learned {
+            CallOutcome::Response(RateLimitUpdate {
                 pause: Some(pause),
-                ..Learned::default()
+                ..RateLimitUpdate::default()
             })
         };
-        local.complete(now, &slot(&teach, ""), &paused(Pause::Route(Duration::from_secs(5))));
-        assert!(go(&local.acquire(now, now, &[ask(1, "r", "-")])[0]).is_none());
-        assert!(go(&local.acquire(now, now, &[ask(2, "other", "-")])[0]).is_some());
-        local.complete(now, &slot(&teach, ""), &paused(Pause::Global(Duration::from_secs(5))));
-        assert!(go(&local.acquire(now, now, &[ask(3, "third", "-")])[0]).is_none());
-        let free = Ask {
+        local.complete(now, &grant(&first, ""), &paused(Pause::Route(Duration::from_secs(5))));
+        assert!(bucket_of(&local.acquire(now, now, &[request(1, "r", "-")])[0]).is_none());
+        assert!(bucket_of(&local.acquire(now, now, &[request(2, "other", "-")])[0]).is_some());
+        local.complete(now, &grant(&first, ""), &paused(Pause::Global(Duration::from_secs(5))));
+        assert!(bucket_of(&local.acquire(now, now, &[request(3, "third", "-")])[0]).is_none());
+        let free = GrantRequest {
             bot: false,
-            ..ask(4, "webhook", "-")
+            ..request(4, "webhook", "-")
         };
-        assert!(go(&local.acquire(now, now, std::slice::from_ref(&free))[0]).is_some());
-        local.complete(now, &slot(&teach, ""), &paused(Pause::Edge(Duration::from_secs(5))));
-        assert!(go(&local.acquire(now, now, &[Ask { id: "5".into(), ..free }])[0]).is_none());
+        assert!(bucket_of(&local.acquire(now, now, std::slice::from_ref(&free))[0]).is_some());
+        local.complete(now, &grant(&first, ""), &paused(Pause::Edge(Duration::from_secs(5))));
+        assert!(bucket_of(&local.acquire(now, now, &[GrantRequest { id: "5".into(), ..free }])[0]).is_none());
         assert!(local.edge_pause(now).is_some());
     }
 }

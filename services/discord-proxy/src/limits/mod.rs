@@ -1,188 +1,179 @@
-//! Discord's limits, kept for all replicas together: the global one, a bucket for each route, pauses after a 429.
+//! Discord's rate limits over all replicas: the global limit, a bucket for each route, pauses after a 429.
 //!
-//! Owns the decision whether a call may leave now. Redis decides while it can be written; without it each replica decides for
-//! itself within its share (`local.rs`), and after a silence long enough that nobody else counts on that share.
-//! `docs/decisions` says why a place is held until a window after the answer. Refuses to hold a limit of Discord's as a
-//! constant: buckets are learned from headers (`headers.rs`); only the global figure, which no header tells, is given.
+//! This module decides whether a call may be sent now. Redis decides while it accepts writes (`shared.rs`). Without it (degraded
+//! mode) each replica decides within its own share (`local.rs`), after a time in which the other replicas stop using that share.
+//! `docs/decisions` has the reason why a permit is held until a window after the response. Buckets are learned from headers; only
+//! the global limit, which no header states, is configured.
+//!
 //! To add a kind of pause: a variant of [`Pause`], and its line in `complete.lua` and `local.rs`.
 
-pub(crate) mod headers;
 mod local;
-mod redis;
-pub(crate) mod script;
 mod shared;
+mod update;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use redis::{Redis, RedisTrouble};
-pub(crate) use shared::{Limits, LimitsConfig};
+use arrakis_discord_http::{BucketState, Route};
 
-/// Discord allows 50 in a second; any window of 1.1 s is kept, and 10 ms for rounding and the drift of two clocks.
+pub(crate) use shared::{Limits, LimitsConfig};
+pub(crate) use update::rate_limited;
+
+/// Window of the global limit. Discord allows 50 calls a second; any 1.1 s is kept, and 10 ms for rounding and clock drift.
 pub(crate) const WINDOW: Duration = Duration::from_millis(1_110);
-/// Longest time from a grant to the arrival at Discord that is reckoned with, when no answer tells sooner.
+/// Longest time from a grant to the arrival at Discord that is assumed until a response is received.
 pub(crate) const TRANSIT: Duration = Duration::from_millis(1_000);
-/// A replica that Redis has not heard of for so long may be deciding for itself.
+/// Time without a heartbeat after which Redis assumes that a replica decides for itself.
 pub(crate) const SILENCE: Duration = Duration::from_millis(1_500);
-/// How long a replica that has lost Redis sends nothing: until the others have noticed and what they sent has gone by.
+/// Time in which a replica that has lost Redis sends no bot call: until Redis reserves its share, and the calls that were granted
+/// before have arrived and left the window.
 pub(crate) const QUIET: Duration = Duration::from_millis(1_500 + 1_110 + 1_000);
-/// How often a replica shows Redis that it is there.
+/// Time between two heartbeats of a replica.
 pub(crate) const HEARTBEAT: Duration = Duration::from_millis(400);
-/// How long a call may be on its way before its place in a bucket is given back without word from it.
-pub(crate) const LEASE: Duration = Duration::from_secs(20);
-/// Bound of one exchange with Redis.
-pub(crate) const REDIS_PATIENCE: Duration = Duration::from_millis(150);
-/// One turn in so many belongs to a less urgent class that waits (`EVERY` in `acquire.lua`).
+/// Time after which a call without an outcome no longer counts as in flight in its bucket.
+pub(crate) const IN_FLIGHT_TTL: Duration = Duration::from_secs(20);
+/// One permit in so many belongs to a less urgent class that waits (`EVERY` in `acquire.lua`).
 pub(crate) const EVERY: u32 = 10;
-/// Part of the limit that may leave at once of what is not interactive; the rest leaves evenly spaced.
+/// One part in so many of the limit may be sent at once by calls that are not interactive; the others are spaced evenly.
 pub(crate) const BURST_PART: u32 = 10;
 
-/// What a seat is worth while Redis is away: seats share four fifths, and what is left is for replicas that have none. Such a
-/// replica keeps to one call at a time, so ten of them fit beside the seats.
-pub(crate) fn share_of_a_seat(total: u32, seats: u32) -> u32 {
+/// Calls in a window that a seat allows in degraded mode: the seats share four fifths of the limit. The rest is for replicas without
+/// a seat, which send one call in a window each: ten of them fit.
+pub(crate) fn share_of_seat(total: u32, seats: u32) -> u32 {
     (total * 4 / 5 / seats.max(1)).max(1)
 }
 
-/// Added to what Discord's headers say, since its clock and ours are read at different moments.
-pub(crate) const MARGIN: Duration = Duration::from_millis(50);
-
-/// A call that wants to leave.
+/// A call that needs a grant.
 #[derive(Debug, Clone)]
-pub(crate) struct Ask {
-    /// Names this grant, among all replicas.
+pub(crate) struct GrantRequest {
+    /// Identifies the grant among all replicas.
     pub id: String,
-    /// Method and template.
-    pub route: Arc<str>,
-    /// Major parameter.
-    pub major: Arc<str>,
-    /// Whether it is bound to the bot's global limit and needs its token.
+    /// The call's route.
+    pub route: Route,
+    /// Whether the call needs the bot token and counts in the global limit.
     pub bot: bool,
-    /// 0 is the most urgent.
+    /// 0 (most urgent) to 2.
     pub urgency: u8,
-    /// For whom: tenants take turns.
+    /// The tenant, among whom the limit is shared fairly.
     pub tenant: Arc<str>,
 }
 
-/// What became of a batch of asks.
+/// The decisions about a batch of requests.
 #[derive(Debug)]
-pub(crate) struct Round {
-    /// One for each ask.
-    pub verdicts: Vec<Verdict>,
-    /// Turns as all replicas together count them; `None` while this replica decides by itself.
-    pub turns: Option<Turns>,
+pub(crate) struct Decisions {
+    /// One for each request.
+    pub decisions: Vec<LimitDecision>,
+    /// Counts of all replicas; `None` in degraded mode.
+    pub served: Option<ServedCounts>,
 }
 
-/// Turns of tenants over all replicas.
+/// Permits of tenants over all replicas, for fair queueing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Turns {
-    /// How far each class has come: one that comes anew starts here.
+pub(crate) struct ServedCounts {
+    /// The count at which a new tenant starts, by class.
     pub levels: [u64; 3],
-    /// For each ask, how many turns its tenant has had in its class.
-    pub had: Vec<u64>,
+    /// For each request, the count of its tenant in its class.
+    pub tenants: Vec<u64>,
 }
 
-/// The answer to an [`Ask`].
+/// The decision about a [`GrantRequest`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// Go; the bucket that was charged, empty when none was.
+pub(crate) enum LimitDecision {
+    /// The call may be sent.
     Granted {
-        /// Which bucket.
+        /// The bucket in which it counts; empty for a route without a bucket.
         bucket: String,
     },
-    /// Not now.
+    /// The call must wait.
     Wait {
-        /// What for.
-        reason: Reason,
+        /// For what.
+        reason: WaitReason,
         /// How long at least.
         wait: Duration,
     },
-    /// Discord refused the bot token.
-    TokenDead,
+    /// Discord refuses the bot token.
+    TokenRefused,
 }
 
 /// What a call waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reason {
-    /// The limit of all calls.
+pub(crate) enum WaitReason {
+    /// The global limit.
     Global,
-    /// The bucket is used up, or Discord asked for a pause: nothing goes before that time.
+    /// The bucket is used up, or Discord asked for a pause of the route: no call is sent before that time.
     Route,
-    /// An answer that will tell more: the bucket is not known yet, or all its places are on their way.
-    Answer,
+    /// The response to another call of the bucket: the bucket is not known yet, or all of its calls are in flight.
+    Response,
 }
 
-/// A granted place, to be given back with what became of it.
+/// A grant to send one call. It is completed with the outcome of the call.
 #[derive(Debug, Clone)]
-pub(crate) struct Slot {
-    /// The grant.
+pub(crate) struct Grant {
+    /// Identifies the grant.
     pub id: String,
-    /// Method and template.
-    pub route: Arc<str>,
-    /// Major parameter.
-    pub major: Arc<str>,
-    /// Bucket that was charged.
+    /// The call's route.
+    pub route: Route,
+    /// The bucket in which the call counts.
     pub bucket: String,
-    /// Whether the global limit was charged.
+    /// Whether the call counts in the global limit.
     pub bot: bool,
-    /// Given without asking Redis, which keeps such places free.
-    pub own: bool,
+    /// Whether it was taken from the replica's reserved part of a bucket, without a query to Redis.
+    pub reserved: bool,
 }
 
-/// What became of a call.
+/// The outcome of a granted call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// It was not sent.
-    Unused,
-    /// No answer came: it may have reached Discord.
-    Lost,
-    /// Discord answered.
-    Answered(Learned),
+pub(crate) enum CallOutcome {
+    /// The call was not sent.
+    NotSent,
+    /// No response was received: the call may have reached Discord.
+    ResponseLost,
+    /// Discord responded.
+    Response(RateLimitUpdate),
 }
 
-/// What an answer tells about limits.
+/// What a response states about rate limits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Learned {
+pub(crate) struct RateLimitUpdate {
     /// The bucket's state.
-    pub bucket: Option<Bucket>,
-    /// The answer was a success and named no bucket: the route has none.
-    pub bucketless: bool,
-    /// Discord asked for a pause.
+    pub bucket: Option<BucketState>,
+    /// The response was a success without a bucket: the route has none.
+    pub no_bucket: bool,
+    /// A pause after a 429.
     pub pause: Option<Pause>,
 }
 
-/// A bucket as headers tell it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Bucket {
-    /// `X-RateLimit-Bucket`.
-    pub hash: String,
-    /// `X-RateLimit-Limit`.
-    pub limit: u32,
-    /// `X-RateLimit-Remaining`.
-    pub remaining: u32,
-    /// `X-RateLimit-Reset-After`, with our margin.
-    pub reset_after: Duration,
+/// A pause that Discord asked for with a 429, with a margin for clock differences.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pause {
+    /// All calls of the bot.
+    Global(Duration),
+    /// The route with its major parameter.
+    Route(Duration),
+    /// All calls from this address: the 429 was made by the edge in front of Discord.
+    Edge(Duration),
 }
 
-/// Whose calls a pause in force stops.
+/// What an active pause applies to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum PauseOf {
-    /// Every call from this address.
+pub(crate) enum PauseScope {
+    /// All calls from this address.
     Edge,
-    /// Every call of the bot.
+    /// All calls of the bot.
     Global,
-    /// One route with one major parameter.
+    /// One route with its major parameter.
     Route(String),
-    /// A used-up bucket whose window lasts long.
+    /// A used-up bucket with a long window.
     Bucket(String),
 }
 
-impl PauseOf {
-    /// Whether it stops all calls.
-    pub(crate) fn is_of_all(&self) -> bool {
+impl PauseScope {
+    /// Whether it applies to all calls.
+    pub(crate) fn is_of_all_calls(&self) -> bool {
         matches!(self, Self::Edge | Self::Global)
     }
 
-    /// Name, for operators.
+    /// Name in `/health` and in the operator's commands.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Edge => "edge",
@@ -193,22 +184,11 @@ impl PauseOf {
     }
 }
 
-/// A pause that has time left.
+/// A pause that is not over.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct InForce {
-    /// Whose calls it stops.
-    pub of: PauseOf,
-    /// For how long.
+pub(crate) struct ActivePause {
+    /// What it applies to.
+    pub scope: PauseScope,
+    /// How long it still lasts.
     pub left: Duration,
-}
-
-/// A pause that Discord asked for with a 429, with our margin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pause {
-    /// Every call of the bot.
-    Global(Duration),
-    /// This route with this major parameter.
-    Route(Duration),
-    /// Everything from this address: not Discord's limiter answered but the edge before it.
-    Edge(Duration),
 }

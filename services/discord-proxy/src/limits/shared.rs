@@ -1,11 +1,11 @@
-//! Who decides: Redis, or this replica by itself.
+//! The limiter of a replica: Redis decides, or in degraded mode this replica.
 //!
-//! One trouble that Redis names, or two exchanges in a row without an answer, and the replica decides by itself, after [`QUIET`].
-//! A heartbeat finds Redis again; then the places that the replica has given go over to Redis before Redis gives new ones.
+//! One error reply, or two consecutive queries without a reply, begin degraded mode: the replica decides by itself, bot calls after
+//! [`QUIET`]. A heartbeat that succeeds ends it; the grants of this replica are then counted in Redis before Redis grants new ones.
 //!
-//! What a replica may give by itself depends on its *seat*. Redis gives as many seats as there may be replicas; a replica without
-//! one, because there are more, or because it has not met Redis yet, keeps to one call at a time. So however many replicas lose
-//! Redis together, they stay below the limit.
+//! How much a replica may grant by itself depends on its *seat*. Redis gives as many seats as there may be replicas. A replica without
+//! a seat, because there are more replicas, or because it has not reached Redis yet, sends one call in a window. So replicas that
+//! lose Redis together stay below the limit, however many they are.
 
 mod pauses;
 
@@ -13,75 +13,76 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use arrakis_discord_http::Route;
 use arrakis_runtime::HealthComponent;
+use deadpool_redis::redis::Script;
 use parking_lot::Mutex;
 use prometheus::IntGauge;
 use tokio_util::sync::CancellationToken;
 
-use self::pauses::Told;
-use super::local::Local;
-use super::redis::{Redis, RedisTrouble};
-use super::script::Script;
+use self::pauses::SharedPauses;
+use super::local::LocalLimits;
 use super::{
-    Ask, Fate, HEARTBEAT, LEASE, Learned, Pause, QUIET, Reason, Round, SILENCE, Slot, TRANSIT, Turns, Verdict, WINDOW,
-    share_of_a_seat,
+    CallOutcome, Decisions, Grant, GrantRequest, HEARTBEAT, IN_FLIGHT_TTL, LimitDecision, Pause, QUIET,
+    RateLimitUpdate, SILENCE, ServedCounts, TRANSIT, WINDOW, WaitReason, share_of_seat,
 };
+use crate::redis::{Redis, RedisError};
 use crate::token::BotToken;
 use crate::token_marks;
 
-/// How long to wait before asking again when Redis did not answer once.
-const ONCE_MORE: Duration = Duration::from_millis(5);
+/// Wait before another query when Redis did not reply once.
+const QUERY_RETRY_WAIT: Duration = Duration::from_millis(5);
 
-/// What limits need to know.
+/// Configuration of the limiter.
 #[derive(Debug, Clone)]
 pub(crate) struct LimitsConfig {
-    /// Names this replica among the others, and differs at each start.
+    /// Identifies this replica; differs at each start.
     pub replica: String,
-    /// Calls in a window, for the bot as a whole.
+    /// Calls in a window of the bot as a whole.
     pub total: u32,
-    /// Largest number of replicas.
+    /// Largest number of replicas, which is the number of seats.
     pub max_replicas: u32,
-    /// How long Redis must have reckoned with this replica's own places before it takes one.
-    pub own_places_after: Duration,
-    /// Whoever shows the same proof later has taken this replica's place, so that it must be dead; empty when nothing proves it.
-    pub proof: String,
+    /// How long Redis must have reserved calls for this replica before it takes one without a query.
+    pub reserved_after: Duration,
+    /// Another replica with the same identity has ended (see `instance_identity.rs`); empty when the system does not expose it.
+    pub instance_identity: String,
 }
 
 #[derive(Debug)]
-struct Mode {
-    /// Redis decides.
-    shared: bool,
-    /// When Redis last heard of this replica, at the earliest.
-    heard: Instant,
-    /// Exchanges in a row without an answer. Those that were under way together count as one.
-    silent: u32,
-    /// When the last of them was found to have none.
-    silent_at: Option<Instant>,
-    /// Redis's memory, as last seen.
+struct State {
+    /// Whether Redis decides.
+    is_shared: bool,
+    /// When the last successful query was sent.
+    last_success: Instant,
+    /// Consecutive queries without a reply. Those that were in flight together count once.
+    timeouts: u32,
+    /// When the last of them timed out.
+    last_timeout: Option<Instant>,
+    /// Identifies the data in Redis, as of the last reply.
     epoch: String,
-    /// Redis gave this replica a seat.
-    seated: bool,
-    /// When every window has ended that began before Redis reckoned with this replica's own places.
-    own_from: Instant,
-    /// When pauses were last ended, as Redis has it; `None` before it was asked.
+    /// Whether Redis gave this replica a seat.
+    has_seat: bool,
+    /// When every window has ended that began before Redis reserved calls for this replica.
+    reserved_from: Instant,
+    /// Time of the last end of all pauses, as Redis has it; `None` before the first reply.
     cleared: Option<String>,
     /// The same for the pauses of all calls.
     resumed: Option<String>,
 }
 
-impl Mode {
-    /// Counts an exchange without an answer; whether there were two in a row. One moment in which Redis does not answer meets all
-    /// exchanges that are under way: those count once.
-    fn is_silent_twice(&mut self, began: Instant) -> bool {
-        if self.silent_at.is_none_or(|at| began >= at) {
-            self.silent += 1;
-            self.silent_at = Some(Instant::now());
+impl State {
+    /// Counts a query that was sent at `sent` and timed out. Returns whether there were two consecutive ones: queries that were in
+    /// flight together meet the same moment in which Redis does not reply, and count once.
+    fn is_second_timeout(&mut self, sent: Instant) -> bool {
+        if self.last_timeout.is_none_or(|at| sent >= at) {
+            self.timeouts += 1;
+            self.last_timeout = Some(Instant::now());
         }
-        self.silent >= 2
+        self.timeouts >= 2
     }
 }
 
-/// Discord's limits.
+/// Discord's rate limits for this replica.
 #[derive(Debug)]
 pub(crate) struct Limits {
     config: LimitsConfig,
@@ -89,162 +90,165 @@ pub(crate) struct Limits {
     acquire: Script,
     complete: Script,
     end_pauses: Script,
-    mode: Mutex<Mode>,
-    local: Mutex<Local>,
+    state: Mutex<State>,
+    local: Mutex<LocalLimits>,
     token: Arc<BotToken>,
     health: HealthComponent,
-    apart: IntGauge,
-    in_force: IntGauge,
-    edge: AtomicBool,
+    /// `arrakis_proxy_limits_apart`.
+    degraded: IntGauge,
+    /// `arrakis_proxy_limit_in_force`.
+    effective_limit: IntGauge,
+    /// Whether there may be a pause by the edge.
+    edge_paused: AtomicBool,
 }
 
 impl Limits {
-    /// Limits that start by themselves until the first heartbeat has found Redis.
+    /// A limiter in degraded mode, until the first heartbeat.
     pub(crate) fn new(
         config: LimitsConfig,
         redis: Redis,
         token: Arc<BotToken>,
         health: HealthComponent,
-        (apart, in_force): (IntGauge, IntGauge),
+        (degraded, effective_limit): (IntGauge, IntGauge),
     ) -> Self {
-        apart.set(1);
-        in_force.set(1);
+        degraded.set(1);
+        effective_limit.set(1);
         Self {
-            local: Mutex::new(Local::new(config.total, config.max_replicas)),
+            local: Mutex::new(LocalLimits::new(config.total, config.max_replicas)),
             config,
             redis,
             acquire: Script::new(include_str!("acquire.lua")),
             complete: Script::new(include_str!("complete.lua")),
             end_pauses: Script::new(include_str!("end_pauses.lua")),
-            mode: Mutex::new(Mode {
-                shared: false,
-                heard: Instant::now(),
-                silent: 0,
-                silent_at: None,
+            state: Mutex::new(State {
+                is_shared: false,
+                last_success: Instant::now(),
+                timeouts: 0,
+                last_timeout: None,
                 epoch: String::new(),
-                seated: false,
-                own_from: Instant::now(),
+                has_seat: false,
+                reserved_from: Instant::now(),
                 cleared: None,
                 resumed: None,
             }),
             token,
             health,
-            apart,
-            in_force,
-            edge: AtomicBool::new(false),
+            degraded,
+            effective_limit,
+            edge_paused: AtomicBool::new(false),
         }
     }
 
     /// Whether Redis decides.
     pub(crate) fn is_shared(&self) -> bool {
-        self.mode.lock().shared
+        self.state.lock().is_shared
     }
 
     /// Whether Redis gave this replica a seat.
-    pub(crate) fn is_seated(&self) -> bool {
-        self.mode.lock().seated
+    pub(crate) fn has_seat(&self) -> bool {
+        self.state.lock().has_seat
     }
 
-    /// Decides which of `asks` may leave now.
-    pub(crate) async fn acquire(&self, asks: &[Ask]) -> Round {
+    /// Decides which of `requests` may be sent now.
+    pub(crate) async fn acquire(&self, requests: &[GrantRequest]) -> Decisions {
         if self.is_shared() {
-            let began = Instant::now();
-            match self.ask_redis(asks, (0, Duration::ZERO)).await {
-                Ok(round) => return round,
-                Err(trouble) => self.note_trouble(&trouble, began),
+            let sent = Instant::now();
+            match self.acquire_from_redis(requests, (0, Duration::ZERO)).await {
+                Ok(decisions) => return decisions,
+                Err(error) => self.record_error(&error, sent),
             }
             if self.is_shared() {
-                let verdicts = asks.iter().map(|_| wait(Reason::Answer, ONCE_MORE)).collect();
-                return Round { verdicts, turns: None };
+                return Decisions {
+                    decisions: vec![wait(WaitReason::Response, QUERY_RETRY_WAIT); requests.len()],
+                    served: None,
+                };
             }
         }
-        let verdicts = self.ask_local(asks);
-        Round { verdicts, turns: None }
-    }
-
-    fn ask_local(&self, asks: &[Ask]) -> Vec<Verdict> {
-        let quiet = self.mode.lock().heard + QUIET;
-        let dead = self.token.is_dead();
-        let mut verdicts = self.local.lock().acquire(Instant::now(), quiet, asks);
-        for (ask, verdict) in asks.iter().zip(&mut verdicts).filter(|(ask, _)| ask.bot && dead) {
-            tracing::debug!(route = &*ask.route, "the token is dead");
-            *verdict = Verdict::TokenDead;
+        Decisions {
+            decisions: self.acquire_locally(requests),
+            served: None,
         }
-        verdicts
     }
 
-    /// A place for a call with a webhook's token that needs no question to Redis, if there is one. Most interactions are
-    /// answered by one call, each with a token of its own: to ask for each would cost more than the call.
-    pub(crate) fn own_place(&self, id: &str, route: &Arc<str>, major: &Arc<str>) -> Option<Slot> {
+    fn acquire_locally(&self, requests: &[GrantRequest]) -> Vec<LimitDecision> {
+        let quiet_until = self.state.lock().last_success + QUIET;
+        let is_refused = self.token.is_refused();
+        let mut decisions = self.local.lock().acquire(Instant::now(), quiet_until, requests);
+        for (_, decision) in requests
+            .iter()
+            .zip(&mut decisions)
+            .filter(|(request, _)| request.bot && is_refused)
         {
-            let mode = self.mode.lock();
-            // Redis keeps a place free for those that have a seat. Without Redis the whole share is given here (`acquire`).
-            if !mode.shared || !mode.seated || Instant::now() < mode.own_from {
+            *decision = LimitDecision::TokenRefused;
+        }
+        decisions
+    }
+
+    /// Grants a call with a webhook's token from the reserved part of its bucket, without a query to Redis, if possible. Most
+    /// interactions are answered by one call, each with its own token: a query for each would cost more than the call.
+    pub(crate) fn take_reserved(&self, id: &str, route: &Route) -> Option<Grant> {
+        {
+            let state = self.state.lock();
+            // Redis reserves calls for replicas with a seat. In degraded mode `acquire` grants the whole share.
+            if !state.is_shared || !state.has_seat || Instant::now() < state.reserved_from {
                 return None;
             }
         }
-        let bucket = self.local.lock().own_place(Instant::now(), id, route, major)?;
-        Some(Slot {
+        let bucket = self.local.lock().take_reserved(Instant::now(), id, route)?;
+        Some(Grant {
             id: id.to_owned(),
-            route: Arc::clone(route),
-            major: Arc::clone(major),
+            route: route.clone(),
             bucket,
             bot: false,
-            own: true,
+            reserved: true,
         })
     }
 
-    /// Gives a place back with what became of the call.
-    pub(crate) async fn complete(&self, slot: &Slot, fate: &Fate) {
-        if self.complete_here(slot, fate) {
-            self.tell(slot, fate).await;
+    /// Completes a grant with the outcome of its call.
+    pub(crate) async fn complete(&self, grant: &Grant, outcome: &CallOutcome) {
+        if self.complete_locally(grant, outcome) {
+            self.complete_in_redis(grant, outcome).await;
         }
     }
 
-    /// Gives a place back as far as this replica goes; answers whether Redis must be told.
-    pub(crate) fn complete_here(&self, slot: &Slot, fate: &Fate) -> bool {
-        let news = self.local.lock().complete(Instant::now(), slot, fate);
-        if let Fate::Answered(Learned {
+    /// Completes a grant in this replica. Returns whether it must also be completed in Redis.
+    pub(crate) fn complete_locally(&self, grant: &Grant, outcome: &CallOutcome) -> bool {
+        let is_new = self.local.lock().complete(Instant::now(), grant, outcome);
+        if let CallOutcome::Response(RateLimitUpdate {
             pause: Some(Pause::Edge(_)),
             ..
-        }) = fate
+        }) = outcome
         {
-            self.edge.store(true, Ordering::Release);
+            self.edge_paused.store(true, Ordering::Release);
         }
-        (news || !slot.own) && self.is_shared()
+        (is_new || !grant.reserved) && self.is_shared()
     }
 
-    /// Tells Redis what became of a call.
-    pub(crate) async fn tell(&self, slot: &Slot, fate: &Fate) {
-        let arguments = complete_arguments(slot, fate, self.config.max_replicas);
-        let began = Instant::now();
-        if let Err(trouble) = self.redis.run::<i64>(&self.complete, &arguments).await {
-            self.note_trouble(&trouble, began);
+    /// Completes a grant in Redis.
+    pub(crate) async fn complete_in_redis(&self, grant: &Grant, outcome: &CallOutcome) {
+        let arguments = complete_arguments(grant, outcome, self.config.max_replicas);
+        let sent = Instant::now();
+        if let Err(error) = self.redis.run::<i64>(&self.complete, &arguments).await {
+            self.record_error(&error, sent);
         }
     }
 
-    /// How long the edge before Discord wants nothing at all from this address. Cheap: nothing is asked while there is no such
-    /// pause.
+    /// How long the edge's pause of this address still lasts. Without a pause no lock is taken.
     pub(crate) fn edge_pause(&self) -> Option<Duration> {
-        if !self.edge.load(Ordering::Acquire) {
+        if !self.edge_paused.load(Ordering::Acquire) {
             return None;
         }
         let left = self.local.lock().edge_pause(Instant::now());
         if left.is_none() {
-            self.edge.store(false, Ordering::Release);
+            self.edge_paused.store(false, Ordering::Release);
         }
         left
     }
 
-    /// A call with the bot token was answered 401: a second opinion is wanted.
-    pub(crate) fn suspect_token(&self, route: &str) {
-        self.token.suspect(route);
-    }
-
-    /// Shows Redis that this replica is there, and finds it again after trouble. Ends with `stop`.
-    pub(crate) async fn beat(&self, stop: CancellationToken) {
+    /// Sends heartbeats to Redis until `stop`.
+    pub(crate) async fn run_heartbeat(&self, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            self.beat_once().await;
+            self.heartbeat().await;
             tokio::select! {
                 () = tokio::time::sleep(HEARTBEAT) => {}
                 () = stop.cancelled() => {}
@@ -252,126 +256,126 @@ impl Limits {
         }
     }
 
-    /// One exchange with Redis that asks for nothing.
-    pub(crate) async fn beat_once(&self) {
-        self.local.lock().tidy(Instant::now());
+    /// Sends one heartbeat; in degraded mode, a success makes Redis decide again.
+    pub(crate) async fn heartbeat(&self) {
+        self.local.lock().remove_expired(Instant::now());
         if self.is_shared() {
-            let began = Instant::now();
-            if let Err(trouble) = self.ask_redis(&[], (0, Duration::ZERO)).await {
-                self.note_trouble(&trouble, began);
+            let sent = Instant::now();
+            if let Err(error) = self.acquire_from_redis(&[], (0, Duration::ZERO)).await {
+                self.record_error(&error, sent);
             }
             return;
         }
-        let held = self.local.lock().close(Instant::now());
-        match self.ask_redis(&[], held).await {
+        let granted = self.local.lock().deactivate(Instant::now());
+        match self.acquire_from_redis(&[], granted).await {
             Ok(_) => {
                 {
-                    let mut mode = self.mode.lock();
-                    mode.shared = true;
-                    mode.own_from = Instant::now() + self.config.own_places_after;
+                    let mut state = self.state.lock();
+                    state.is_shared = true;
+                    state.reserved_from = Instant::now() + self.config.reserved_after;
                 }
-                self.apart.set(0);
+                self.degraded.set(0);
                 self.health.up();
-                tracing::info!(seat = self.is_seated(), "Redis decides");
+                tracing::info!(seat = self.has_seat(), "rate limits are shared through Redis");
             }
-            Err(trouble) => {
-                self.local.lock().open();
-                self.say(&trouble);
+            Err(error) => {
+                self.local.lock().activate();
+                self.report_degraded(&error);
             }
         }
     }
 
-    /// Tells Redis that this replica is gone, so that its share is free at once. Called last, when nothing is on its way.
-    pub(crate) async fn leave(&self) {
-        let seat = ["members", "who", "want"];
-        if let Err(trouble) = self.redis.forget(&self.config.replica, seat).await {
-            tracing::warn!(%trouble, "the other replicas will do without this one's share for a minute");
+    /// Removes this replica from Redis, so that its share is free at once. Called last, when no call is in flight.
+    pub(crate) async fn deregister(&self) {
+        let keys = ["members", "who", "want"];
+        if let Err(error) = self.redis.remove_member(&self.config.replica, keys).await {
+            tracing::warn!(%error, "this replica could not be removed from Redis; its share stays reserved for one minute");
         }
     }
 
-    /// An exchange that began then had no answer, or was refused. No lock is held while health is told: whoever reads health asks
-    /// back who decides.
-    fn note_trouble(&self, trouble: &RedisTrouble, began: Instant) {
+    /// Records a failed query that was sent at `sent`, and begins degraded mode where the failure requires it. No lock is held while
+    /// health is updated, since `/health` reads this state under a lock of its own.
+    fn record_error(&self, error: &RedisError, sent: Instant) {
         {
-            let mut mode = self.mode.lock();
-            if !mode.shared || (*trouble == RedisTrouble::Silent && !mode.is_silent_twice(began)) {
+            let mut state = self.state.lock();
+            if !state.is_shared || (*error == RedisError::Timeout && !state.is_second_timeout(sent)) {
                 return;
             }
-            mode.shared = false;
+            state.is_shared = false;
         }
-        self.local.lock().open();
-        self.apart.set(1);
-        self.say(trouble);
+        self.local.lock().activate();
+        self.degraded.set(1);
+        self.report_degraded(error);
     }
 
-    fn say(&self, trouble: &RedisTrouble) {
+    fn report_degraded(&self, error: &RedisError) {
         let total = self.config.total;
-        let share = if self.is_seated() {
-            share_of_a_seat(total, self.config.max_replicas)
+        let (share, seat) = if self.has_seat() {
+            (share_of_seat(total, self.config.max_replicas), "")
         } else {
-            1
+            (1, ", since it has no seat from Redis")
         };
-        self.in_force.set(share.into());
-        let keeps = if self.is_seated() {
-            format!("{share} of {total} calls")
-        } else {
-            format!("1 of {total} calls, since Redis has not given it one of the seats,")
-        };
-        self.health
-            .degraded(format!("{trouble}; this replica keeps to {keeps} by itself"));
+        self.effective_limit.set(share.into());
+        self.health.degraded(format!(
+            "{error}; degraded mode: this replica is limited to {share} of {total} calls in 1.1 s{seat}"
+        ));
     }
 
-    async fn ask_redis(&self, asks: &[Ask], held: (usize, Duration)) -> Result<Round, RedisTrouble> {
+    /// Runs `acquire.lua`. `granted`: how many grants of this replica still count, and for how long.
+    async fn acquire_from_redis(
+        &self,
+        requests: &[GrantRequest],
+        granted: (usize, Duration),
+    ) -> Result<Decisions, RedisError> {
         let sent = Instant::now();
-        let (epoch, seated) = {
-            let mode = self.mode.lock();
-            (mode.epoch.clone(), mode.seated)
+        let (epoch, had_seat) = {
+            let state = self.state.lock();
+            (state.epoch.clone(), state.has_seat)
         };
-        let arguments = self.acquire_arguments(asks, held, epoch, seated);
-        let answer: Vec<String> = self.redis.run(&self.acquire, &arguments).await?;
-        let malformed =
-            || RedisTrouble::Refuses("the limiter's script answered in a form that is not its own".to_owned());
-        let (head, rest) = answer.split_at_checked(12).ok_or_else(malformed)?;
-        let verdicts: Option<Vec<(Verdict, u64)>> = rest.chunks(4).map(verdict).collect();
-        let verdicts = verdicts
-            .filter(|verdicts| verdicts.len() == asks.len())
+        let arguments = self.acquire_arguments(requests, granted, epoch, had_seat);
+        let reply: Vec<String> = self.redis.run(&self.acquire, &arguments).await?;
+        let malformed = || RedisError::ErrorReply("the reply of acquire.lua is malformed".to_owned());
+        let (head, rest) = reply.split_at_checked(12).ok_or_else(malformed)?;
+        let decisions: Option<Vec<(LimitDecision, u64)>> = rest.chunks(4).map(decision).collect();
+        let decisions = decisions
+            .filter(|decisions| decisions.len() == requests.len())
             .ok_or_else(malformed)?;
         let level = |at: usize| head[at].parse::<u64>().unwrap_or(0);
         let levels = [level(6), level(7), level(8)];
-        let seated = head[5] == "1";
+        let has_seat = head[5] == "1";
         {
-            let mut mode = self.mode.lock();
-            mode.heard = sent;
-            mode.silent = 0;
-            mode.silent_at = None;
-            mode.epoch.clone_from(&head[0]);
-            if mode.seated != seated {
-                mode.seated = seated;
-                mode.own_from = Instant::now() + self.config.own_places_after;
-                self.local.lock().seat(seated);
+            let mut state = self.state.lock();
+            state.last_success = sent;
+            state.timeouts = 0;
+            state.last_timeout = None;
+            state.epoch.clone_from(&head[0]);
+            if state.has_seat != has_seat {
+                state.has_seat = has_seat;
+                state.reserved_from = Instant::now() + self.config.reserved_after;
+                self.local.lock().set_seat(has_seat);
             }
         }
-        self.in_force.set(head[3].parse().unwrap_or(0));
-        self.token.heard(token_marks::read(&head[1]), sent);
-        self.hear(&Told {
+        self.effective_limit.set(head[3].parse().unwrap_or(0));
+        self.token.apply_mark(token_marks::parse(&head[1]), sent);
+        self.apply_pauses(&SharedPauses {
             edge_ms: &head[2],
             global_ms: &head[9],
             cleared: &head[10],
             resumed: &head[11],
         });
-        let (verdicts, had) = verdicts.into_iter().unzip();
-        Ok(Round {
-            verdicts,
-            turns: Some(Turns { levels, had }),
+        let (decisions, tenants) = decisions.into_iter().unzip();
+        Ok(Decisions {
+            decisions,
+            served: Some(ServedCounts { levels, tenants }),
         })
     }
 
     fn acquire_arguments(
         &self,
-        asks: &[Ask],
-        (held, held_for): (usize, Duration),
+        requests: &[GrantRequest],
+        (granted, granted_for): (usize, Duration),
         epoch: String,
-        seated: bool,
+        had_seat: bool,
     ) -> Vec<String> {
         let ms = |duration: Duration| duration.as_millis().to_string();
         let mut arguments = vec![
@@ -383,83 +387,83 @@ impl Limits {
             ms(TRANSIT),
             ms(SILENCE),
             self.config.max_replicas.to_string(),
-            ms(LEASE),
-            held.to_string(),
-            ms(held_for),
-            share_of_a_seat(self.config.total, self.config.max_replicas).to_string(),
-            flag(seated),
-            self.config.proof.clone(),
-            asks.len().to_string(),
+            ms(IN_FLIGHT_TTL),
+            granted.to_string(),
+            ms(granted_for),
+            share_of_seat(self.config.total, self.config.max_replicas).to_string(),
+            flag(had_seat),
+            self.config.instance_identity.clone(),
+            requests.len().to_string(),
         ];
-        for ask in asks {
+        for request in requests {
             arguments.extend([
-                ask.id.clone(),
-                ask.route.to_string(),
-                ask.major.to_string(),
-                flag(ask.bot),
-                ask.urgency.min(2).to_string(),
-                ask.tenant.to_string(),
+                request.id.clone(),
+                request.route.template.to_string(),
+                request.route.major.to_string(),
+                flag(request.bot),
+                request.urgency.min(2).to_string(),
+                request.tenant.to_string(),
             ]);
         }
         arguments
     }
 }
 
-fn wait(reason: Reason, wait: Duration) -> Verdict {
-    Verdict::Wait { reason, wait }
+fn wait(reason: WaitReason, wait: Duration) -> LimitDecision {
+    LimitDecision::Wait { reason, wait }
 }
 
 fn flag(value: bool) -> String {
     if value { "1" } else { "0" }.to_owned()
 }
 
-/// One verdict, and how many turns the call's tenant has had.
-fn verdict(answer: &[String]) -> Option<(Verdict, u64)> {
-    let [word, ms, bucket, had] = answer else {
+/// One decision in a reply of `acquire.lua`, and the count of the call's tenant.
+fn decision(reply: &[String]) -> Option<(LimitDecision, u64)> {
+    let [word, ms, bucket, served] = reply else {
         return None;
     };
     let time = Duration::from_millis(ms.parse().ok()?);
-    let verdict = match word.as_str() {
-        "go" => Verdict::Granted { bucket: bucket.clone() },
-        "dead" => Verdict::TokenDead,
-        "global" => wait(Reason::Global, time),
-        "route" => wait(Reason::Route, time),
-        "answer" => wait(Reason::Answer, time),
+    let decision = match word.as_str() {
+        "go" => LimitDecision::Granted { bucket: bucket.clone() },
+        "dead" => LimitDecision::TokenRefused,
+        "global" => wait(WaitReason::Global, time),
+        "route" => wait(WaitReason::Route, time),
+        "answer" => wait(WaitReason::Response, time),
         _ => return None,
     };
-    Some((verdict, had.parse().ok()?))
+    Some((decision, served.parse().ok()?))
 }
 
-fn complete_arguments(slot: &Slot, fate: &Fate, seats: u32) -> Vec<String> {
-    let none = Learned::default();
-    let (word, learned) = match fate {
-        Fate::Unused => ("unused", &none),
-        Fate::Lost => ("lost", &none),
-        Fate::Answered(learned) => ("answered", learned),
+fn complete_arguments(grant: &Grant, outcome: &CallOutcome, seats: u32) -> Vec<String> {
+    let none = RateLimitUpdate::default();
+    let (word, update) = match outcome {
+        CallOutcome::NotSent => ("unused", &none),
+        CallOutcome::ResponseLost => ("lost", &none),
+        CallOutcome::Response(update) => ("answered", update),
     };
-    let [hash, limit, remaining, reset] = match &learned.bucket {
+    let [hash, limit, remaining, reset] = match &update.bucket {
         Some(bucket) => [
             bucket.hash.clone(),
             bucket.limit.to_string(),
             bucket.remaining.to_string(),
             bucket.reset_after.as_millis().to_string(),
         ],
-        None if learned.bucketless => ["-", "0", "0", "0"].map(str::to_owned),
+        None if update.no_bucket => ["-", "0", "0", "0"].map(str::to_owned),
         None => ["", "0", "0", "0"].map(str::to_owned),
     };
-    let (pause, time) = match learned.pause {
+    let (pause, time) = match update.pause {
         None => ("", Duration::ZERO),
         Some(Pause::Global(time)) => ("global", time),
         Some(Pause::Route(time)) => ("route", time),
         Some(Pause::Edge(time)) => ("edge", time),
     };
     vec![
-        slot.id.clone(),
+        grant.id.clone(),
         word.to_owned(),
-        flag(slot.bot),
-        slot.bucket.clone(),
-        slot.route.to_string(),
-        slot.major.to_string(),
+        flag(grant.bot),
+        grant.bucket.clone(),
+        grant.route.template.to_string(),
+        grant.route.major.to_string(),
         WINDOW.as_millis().to_string(),
         hash,
         limit,

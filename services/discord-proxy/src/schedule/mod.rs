@@ -1,10 +1,10 @@
-//! The one place where calls wait. An actor holds the queue, asks the limits for a batch at a time, and gives out turns.
+//! The queue of calls that wait for a permit. An actor holds the queue, requests grants in batches, and hands out permits.
 //!
-//! One scheduler serves the calls that need the bot's global limit, another the webhook tokens, so that neither waits for the
-//! other. A turn is a [`Ticket`]: whoever holds it says what became of the call, or dropping it says so.
+//! One scheduler serves the calls that count in the bot's global limit, another those with a webhook's token, so that neither waits
+//! for the other. The holder of a [`Permit`] completes it with the outcome of the call.
 
+mod permit;
 mod queue;
-mod ticket;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,68 +12,73 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arrakis_contracts::proxy::Urgency;
+use arrakis_discord_http::Route;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::limits::{Ask, Limits, Reason, Slot, Verdict};
+use crate::limits::{Grant, GrantRequest, LimitDecision, Limits, WaitReason};
 use crate::metrics::QueueMetrics;
 use crate::token::BotToken;
 
-pub(crate) use self::queue::Lane;
+pub(crate) use self::permit::Permit;
 use self::queue::{Block, Item, Queue, class};
-pub(crate) use self::ticket::Ticket;
 
-/// Calls asked for at once: a third of the window, so that a more urgent one that comes meanwhile waits for few.
+/// Calls in one batch: a third of the window, so that a more urgent call that arrives meanwhile waits for few.
 const BATCH: usize = 16;
-/// Longest time between two looks at the global limit: a place may be given back sooner than Redis could foretell.
-const LOOK: Duration = Duration::from_millis(60);
-/// A wait for the global limit that is longer than any window is a pause that Discord asked for.
+/// Longest time between two requests for the global limit: a grant may end sooner than Redis predicted.
+const MAX_GLOBAL_WAIT: Duration = Duration::from_millis(60);
+/// A wait for the global limit that is longer than any window is a pause.
 const PAUSE: Duration = Duration::from_secs(5);
-/// How often calls whose callers have left are cleared away.
-const SWEEP: Duration = Duration::from_secs(1);
+/// Time between two removals of calls whose callers have disconnected.
+const CLEANUP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a call needs to get a turn.
+/// A call that needs a permit.
 #[derive(Debug, Clone)]
-pub(crate) struct Want {
-    /// Where it goes.
-    pub lane: Lane,
-    /// For whom.
+pub(crate) struct PermitRequest {
+    /// The call's route.
+    pub route: Route,
+    /// The tenant.
     pub tenant: Arc<str>,
-    /// How urgent.
+    /// The urgency.
     pub urgency: Urgency,
-    /// Whether it needs the bot's global limit and token.
+    /// Whether the call needs the bot token and counts in the global limit.
     pub bot: bool,
-    /// When it gives up.
+    /// When the call gives up.
     pub deadline: Instant,
-    /// Whether it had a turn before.
-    pub again: bool,
+    /// Whether the call had a permit before; then it is first among the calls of its route.
+    pub is_retry: bool,
 }
 
-/// Why a call gets no turn.
+/// Why a call gets no permit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum NoTurn {
-    /// It would wait, or waited, longer than it may.
+pub(crate) enum NoPermit {
+    /// The call waited until its deadline, or would have to.
     TooLong {
-        /// When to come back.
+        /// When the caller may retry.
         retry_after: Duration,
-        /// What it waited for, in words.
-        why: &'static str,
+        /// What the call waited for.
+        waited_for: &'static str,
     },
-    /// Discord refused the token.
-    TokenDead,
-    /// This replica is leaving.
+    /// The queue has no room.
+    QueueFull {
+        /// When the caller may retry.
+        retry_after: Duration,
+    },
+    /// Discord refuses the token.
+    TokenRefused,
+    /// This replica is shutting down.
     ShuttingDown,
 }
 
-/// How many may wait.
+/// How many calls may wait.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Room {
-    /// In all.
-    pub all: usize,
+pub(crate) struct QueueCapacity {
+    /// Of all tenants.
+    pub total: usize,
     /// Of one tenant.
-    pub of_a_tenant: usize,
+    pub per_tenant: usize,
 }
 
 #[derive(Debug)]
@@ -81,47 +86,47 @@ struct Waiter {
     id: String,
     bot: bool,
     deadline: Instant,
-    reply: oneshot::Sender<Result<Ticket, NoTurn>>,
-    note: Arc<Note>,
+    reply: oneshot::Sender<Result<Permit, NoPermit>>,
+    last_wait: Arc<LastWait>,
 }
 
-/// What a waiting call last waited for, so that it can say when to come back.
+/// The reason and end of a call's last wait, for its error when the deadline passes.
 #[derive(Debug, Default)]
-struct Note(Mutex<Option<(Reason, Instant)>>);
+struct LastWait(Mutex<Option<(WaitReason, Instant)>>);
 
 enum Command {
-    Ask { item: Item<Waiter>, again: bool },
-    Answered(Lane),
+    Enqueue { item: Item<Waiter>, is_retry: bool },
+    Completed(Route),
 }
 
-/// Hands out turns.
+/// Hands out permits.
 #[derive(Debug, Clone)]
 pub(crate) struct Scheduler {
     commands: mpsc::UnboundedSender<Command>,
     ids: Arc<AtomicU64>,
     replica: Arc<str>,
     limits: Arc<Limits>,
-    /// How many calls without the bot's token wait, by major parameter: none of the same passes them by.
+    /// By major parameter, how many calls without the bot token wait: no other call of the same may bypass them.
     waiting: Arc<Mutex<HashMap<Arc<str>, usize>>>,
     metrics: QueueMetrics,
 }
 
-/// A call that waits, for as long as this lives.
+/// Counts a call as waiting until it is dropped.
 #[derive(Debug)]
-struct Waits<'a> {
+struct WaitingGuard<'a> {
     waiting: &'a Mutex<HashMap<Arc<str>, usize>>,
     major: Arc<str>,
 }
 
-impl<'a> Waits<'a> {
-    fn begin(waiting: &'a Mutex<HashMap<Arc<str>, usize>>, major: &Arc<str>) -> Self {
+impl<'a> WaitingGuard<'a> {
+    fn new(waiting: &'a Mutex<HashMap<Arc<str>, usize>>, major: &Arc<str>) -> Self {
         *waiting.lock().entry(Arc::clone(major)).or_default() += 1;
         let major = Arc::clone(major);
         Self { waiting, major }
     }
 }
 
-impl Drop for Waits<'_> {
+impl Drop for WaitingGuard<'_> {
     fn drop(&mut self) {
         let mut waiting = self.waiting.lock();
         if let Some(count) = waiting.get_mut(&self.major) {
@@ -134,12 +139,12 @@ impl Drop for Waits<'_> {
 }
 
 impl Scheduler {
-    /// Starts the actor; it ends with `stop`, and refuses what still waits then.
+    /// Starts the actor. It ends with `stop`, and then refuses the calls that wait.
     pub(crate) fn start(
         limits: Arc<Limits>,
         token: Arc<BotToken>,
         replica: &str,
-        room: Room,
+        capacity: QueueCapacity,
         metrics: QueueMetrics,
         stop: CancellationToken,
     ) -> Self {
@@ -147,13 +152,13 @@ impl Scheduler {
         let actor = Actor {
             limits: Arc::clone(&limits),
             token,
-            room,
+            capacity,
             inbox,
             commands: commands.downgrade(),
             queue: Queue::default(),
             global_until: None,
-            held_class: 0,
-            swept: Instant::now(),
+            waiting_class: 0,
+            last_cleanup: Instant::now(),
             metrics: metrics.clone(),
         };
         tokio::spawn(actor.run(stop));
@@ -171,77 +176,73 @@ impl Scheduler {
         format!("{}:{}", self.replica, self.ids.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// A turn that needs no asking and no waiting, where the limits have one and nobody waits for the same.
-    fn turn_at_once(&self, want: &Want) -> Option<Ticket> {
-        let asks = want.bot || want.again || self.commands.is_closed();
-        if asks || self.waiting.lock().contains_key(&want.lane.major) {
+    /// A permit from the reserved part of a bucket, without a query to Redis, where no call of the same bucket waits.
+    fn reserved_permit(&self, request: &PermitRequest) -> Option<Permit> {
+        let must_wait = request.bot || request.is_retry || self.commands.is_closed();
+        if must_wait || self.waiting.lock().contains_key(&request.route.major) {
             return None;
         }
-        let slot = self
-            .limits
-            .own_place(&self.next_id(), &want.lane.route, &want.lane.major)?;
-        self.metrics.waited(want.urgency, Duration::ZERO);
-        Some(Ticket::new(slot, Arc::clone(&self.limits), None))
+        let grant = self.limits.take_reserved(&self.next_id(), &request.route)?;
+        self.metrics.waited(request.urgency, Duration::ZERO);
+        Some(Permit::new(grant, Arc::clone(&self.limits), None))
     }
 
-    /// Waits for a turn, until `want.deadline` at most.
+    /// Waits for a permit, at most until `request.deadline`.
     ///
     /// # Errors
-    /// Why there is none.
-    pub(crate) async fn turn(&self, want: Want) -> Result<Ticket, NoTurn> {
-        if let Some(ticket) = self.turn_at_once(&want) {
-            return Ok(ticket);
+    /// Why the call gets none.
+    pub(crate) async fn acquire(&self, request: PermitRequest) -> Result<Permit, NoPermit> {
+        if let Some(permit) = self.reserved_permit(&request) {
+            return Ok(permit);
         }
-        let asked = Instant::now();
-        let _waits = (!want.bot).then(|| Waits::begin(&self.waiting, &want.lane.major));
-        let (reply, turn) = oneshot::channel();
-        let note = Arc::new(Note::default());
-        let waiter = Waiter {
-            id: self.next_id(),
-            bot: want.bot,
-            deadline: want.deadline,
-            reply,
-            note: Arc::clone(&note),
-        };
+        let began = Instant::now();
+        let _waiting = (!request.bot).then(|| WaitingGuard::new(&self.waiting, &request.route.major));
+        let (reply, permit) = oneshot::channel();
+        let last_wait = Arc::new(LastWait::default());
         let item = Item {
-            lane: want.lane,
-            tenant: want.tenant,
-            urgency: want.urgency,
-            what: waiter,
+            route: request.route,
+            tenant: request.tenant,
+            urgency: request.urgency,
+            payload: Waiter {
+                id: self.next_id(),
+                bot: request.bot,
+                deadline: request.deadline,
+                reply,
+                last_wait: Arc::clone(&last_wait),
+            },
         };
-        let ask = Command::Ask {
-            item,
-            again: want.again,
+        let is_retry = request.is_retry;
+        self.commands
+            .send(Command::Enqueue { item, is_retry })
+            .map_err(|_| NoPermit::ShuttingDown)?;
+        let result = match timeout_at(request.deadline.into(), permit).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(NoPermit::ShuttingDown),
+            Err(_) => Err(last_wait.too_long()),
         };
-        self.commands.send(ask).map_err(|_| NoTurn::ShuttingDown)?;
-        let answer = match timeout_at(want.deadline.into(), turn).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(NoTurn::ShuttingDown),
-            Err(_) => Err(note.too_long()),
-        };
-        self.metrics.waited(want.urgency, asked.elapsed());
-        answer
+        self.metrics.waited(request.urgency, began.elapsed());
+        result
     }
 }
 
-impl Note {
-    fn set(&self, reason: Reason, until: Instant) {
+impl LastWait {
+    fn set(&self, reason: WaitReason, until: Instant) {
         *self.0.lock() = Some((reason, until));
     }
 
-    fn too_long(&self) -> NoTurn {
-        let (why, until) = match *self.0.lock() {
-            Some((Reason::Route, until)) => ("the route's bucket", Some(until)),
-            Some((Reason::Global, until)) => ("the global limit", Some(until)),
-            Some((Reason::Answer, _)) => ("an answer of the same bucket", None),
-            None => ("its turn", None),
+    fn too_long(&self) -> NoPermit {
+        let (waited_for, until) = match *self.0.lock() {
+            Some((WaitReason::Route, until)) => ("the route's bucket", Some(until)),
+            Some((WaitReason::Global, until)) => ("the global limit", Some(until)),
+            Some((WaitReason::Response, _)) => ("the response to another call of the same bucket", None),
+            None => ("a permit", None),
         };
         let left = until
             .map(|until| until.saturating_duration_since(Instant::now()))
             .unwrap_or_default();
-        NoTurn::TooLong {
+        NoPermit::TooLong {
             retry_after: left.max(Duration::from_secs(1)),
-            why,
+            waited_for,
         }
     }
 }
@@ -249,15 +250,16 @@ impl Note {
 struct Actor {
     limits: Arc<Limits>,
     token: Arc<BotToken>,
-    room: Room,
+    capacity: QueueCapacity,
     inbox: mpsc::UnboundedReceiver<Command>,
-    /// Given to tickets, which report answers; weak, so that the actor ends with the last scheduler.
+    /// Given to permits, which report their completion; weak, so that the actor ends with the last scheduler.
     commands: mpsc::WeakUnboundedSender<Command>,
     queue: Queue<Waiter>,
+    /// Until when no grant of the global limit is requested.
     global_until: Option<Instant>,
-    /// The most urgent class that waits until then, as Redis knows of it.
-    held_class: usize,
-    swept: Instant,
+    /// The most urgent class that waits until then, which Redis has as waiting.
+    waiting_class: usize,
+    last_cleanup: Instant,
     metrics: QueueMetrics,
 }
 
@@ -265,187 +267,192 @@ impl Actor {
     async fn run(mut self, stop: CancellationToken) {
         loop {
             while let Ok(command) = self.inbox.try_recv() {
-                self.take(command);
+                self.handle(command);
             }
-            self.sweep();
+            self.clean_up();
             self.metrics
                 .waiting(self.queue.waiting_by_class(), self.queue.tenants());
             if stop.is_cancelled() {
-                return self.leave();
+                return self.shut_down();
             }
             let now = Instant::now();
-            let held = self.global_until.is_some_and(|until| until > now);
-            let picked = if held { Vec::new() } else { self.queue.pick(BATCH, now) };
+            let is_limited = self.global_until.is_some_and(|until| until > now);
+            let picked = if is_limited {
+                Vec::new()
+            } else {
+                self.queue.pick(BATCH, now)
+            };
             if !picked.is_empty() {
-                self.ask(picked).await;
+                self.request_grants(picked).await;
                 continue;
             }
-            let wake = self.wake(now, held);
+            let wake_up = self.next_wake_up(now, is_limited);
             let token = Arc::clone(&self.token);
-            let alive = !token.is_dead();
+            let is_accepted = !token.is_refused();
             tokio::select! {
                 command = self.inbox.recv() => match command {
-                    Some(command) => self.take(command),
+                    Some(command) => self.handle(command),
                     None => return,
                 },
-                () = sleep_until(wake.into()) => {}
-                () = token.died(), if alive => self.refuse_if(|waiter| waiter.bot, &NoTurn::TokenDead),
+                () = sleep_until(wake_up.into()) => {}
+                () = token.wait_until_refused(), if is_accepted => {
+                    self.refuse_if(|waiter| waiter.bot, &NoPermit::TokenRefused);
+                }
                 () = stop.cancelled() => {}
             }
         }
     }
 
-    fn leave(&mut self) {
+    fn shut_down(&mut self) {
         self.inbox.close();
         while let Ok(command) = self.inbox.try_recv() {
-            self.take(command);
+            self.handle(command);
         }
-        self.refuse_if(|_| true, &NoTurn::ShuttingDown);
+        self.refuse_if(|_| true, &NoPermit::ShuttingDown);
     }
 
-    fn wake(&self, now: Instant, held: bool) -> Instant {
-        let sweep = now + SWEEP;
-        let global = self.global_until.filter(|_| held && self.queue.waiting() > 0);
-        let lane = self.queue.next_try().filter(|_| self.queue.waiting() > 0);
-        [global, lane].into_iter().flatten().fold(sweep, Instant::min).max(now)
+    fn next_wake_up(&self, now: Instant, is_limited: bool) -> Instant {
+        let cleanup = now + CLEANUP_INTERVAL;
+        let global = self.global_until.filter(|_| is_limited && self.queue.waiting() > 0);
+        let route = self.queue.next_unblocked().filter(|_| self.queue.waiting() > 0);
+        [global, route]
+            .into_iter()
+            .flatten()
+            .fold(cleanup, Instant::min)
+            .max(now)
     }
 
-    fn take(&mut self, command: Command) {
+    fn handle(&mut self, command: Command) {
         match command {
-            Command::Answered(lane) => self.queue.answered(&lane),
-            Command::Ask { item, again } => {
+            Command::Completed(route) => self.queue.completed(&route),
+            Command::Enqueue { item, is_retry } => {
                 if let Some(refused) = self.refusal(&item) {
-                    let _ = item.what.reply.send(Err(refused));
+                    let _ = item.payload.reply.send(Err(refused));
                 } else {
-                    // The limits have not heard of anything so urgent: it may have a place that is kept from the others.
-                    if class(item.urgency) < self.held_class {
+                    // Redis has no waiting call of this urgency: it may grant what it keeps from less urgent ones.
+                    if class(item.urgency) < self.waiting_class {
                         self.global_until = None;
                     }
-                    self.queue.push(item, again);
+                    self.queue.push(item, is_retry);
                 }
             }
         }
     }
 
-    /// What can be said at once.
-    fn refusal(&self, item: &Item<Waiter>) -> Option<NoTurn> {
-        if item.what.bot && self.token.is_dead() {
-            return Some(NoTurn::TokenDead);
+    /// Why a call is refused without a wait.
+    fn refusal(&self, item: &Item<Waiter>) -> Option<NoPermit> {
+        if item.payload.bot && self.token.is_refused() {
+            return Some(NoPermit::TokenRefused);
         }
-        let full =
-            self.queue.waiting() >= self.room.all || self.queue.waiting_of(&item.tenant) >= self.room.of_a_tenant;
-        if full {
-            return Some(NoTurn::TooLong {
+        let is_full = self.queue.waiting() >= self.capacity.total
+            || self.queue.waiting_of(&item.tenant) >= self.capacity.per_tenant;
+        if is_full {
+            return Some(NoPermit::QueueFull {
                 retry_after: Duration::from_secs(5),
-                why: "a place in the queue: too many wait already",
             });
         }
-        let block = self.queue.blocked(&item.lane)?;
-        item.what.note.set(Reason::Route, block.until);
-        (block.certain && block.until > item.what.deadline).then(|| item.what.note.too_long())
+        let block = self.queue.blocked(&item.route)?;
+        item.payload.last_wait.set(WaitReason::Route, block.until);
+        (block.certain && block.until > item.payload.deadline).then(|| item.payload.last_wait.too_long())
     }
 
-    async fn ask(&mut self, picked: Vec<Item<Waiter>>) {
-        let asks: Vec<Ask> = picked.iter().map(ask_for).collect();
-        let round = self.limits.acquire(&asks).await;
+    async fn request_grants(&mut self, picked: Vec<Item<Waiter>>) {
+        let requests: Vec<GrantRequest> = picked.iter().map(grant_request).collect();
+        let acquired = self.limits.acquire(&requests).await;
         let now = Instant::now();
-        let (mut back, mut gone) = (Vec::new(), Vec::new());
+        let (mut returned, mut granted) = (Vec::new(), Vec::new());
         self.global_until = None;
-        self.held_class = 0;
-        for (item, verdict) in picked.into_iter().zip(round.verdicts) {
-            match verdict {
-                Verdict::Granted { bucket } => {
-                    gone.push((class(item.urgency), Arc::clone(&item.tenant)));
+        self.waiting_class = 0;
+        for (item, decision) in picked.into_iter().zip(acquired.decisions) {
+            match decision {
+                LimitDecision::Granted { bucket } => {
+                    granted.push((class(item.urgency), Arc::clone(&item.tenant)));
                     self.grant(item, bucket);
                 }
-                Verdict::TokenDead => {
-                    let _ = item.what.reply.send(Err(NoTurn::TokenDead));
+                LimitDecision::TokenRefused => {
+                    let _ = item.payload.reply.send(Err(NoPermit::TokenRefused));
                 }
-                Verdict::Wait { reason, wait } => back.extend(self.wait(item, reason, now, wait)),
+                LimitDecision::Wait { reason, wait } => returned.extend(self.wait(item, reason, now, wait)),
             }
         }
-        self.queue.put_back(back);
-        for (at, tenant) in gone {
-            self.queue.goes(at, &tenant);
+        self.queue.put_back(returned);
+        for (at, tenant) in granted {
+            self.queue.granted(at, &tenant);
         }
-        if let Some(turns) = round.turns.filter(|_| asks.iter().all(|ask| ask.bot)) {
-            for (at, level) in turns.levels.into_iter().enumerate() {
-                self.queue.told_level(at, level);
+        if let Some(served) = acquired.served.filter(|_| requests.iter().all(|request| request.bot)) {
+            for (at, level) in served.levels.into_iter().enumerate() {
+                self.queue.set_level(at, level);
             }
-            for (ask, had) in asks.iter().zip(turns.had) {
-                self.queue.told_turns(usize::from(ask.urgency), &ask.tenant, had);
+            for (request, served) in requests.iter().zip(served.tenants) {
+                self.queue
+                    .set_served(usize::from(request.urgency), &request.tenant, served);
             }
         }
-        self.queue.tidy();
+        self.queue.remove_idle();
     }
 
-    /// A call that may not go yet: back it goes, unless it cannot have its turn in time.
-    fn wait(&mut self, item: Item<Waiter>, reason: Reason, now: Instant, wait: Duration) -> Option<Item<Waiter>> {
+    /// A call that may not be sent yet: it is returned to the queue, unless its wait exceeds its deadline.
+    fn wait(&mut self, item: Item<Waiter>, reason: WaitReason, now: Instant, wait: Duration) -> Option<Item<Waiter>> {
         let until = now + wait;
-        item.what.note.set(reason, until);
+        item.payload.last_wait.set(reason, until);
         let certain = match reason {
-            Reason::Global => {
-                let look = now + wait.clamp(Duration::from_millis(1), LOOK);
-                let first = self.global_until.is_none_or(|held| look < held);
-                self.held_class = if self.global_until.is_none() {
+            WaitReason::Global => {
+                let retry = now + wait.clamp(Duration::from_millis(1), MAX_GLOBAL_WAIT);
+                self.waiting_class = if self.global_until.is_none() {
                     class(item.urgency)
                 } else {
-                    self.held_class.min(class(item.urgency))
+                    self.waiting_class.min(class(item.urgency))
                 };
-                if first {
-                    self.global_until = Some(look);
-                }
+                self.global_until = Some(self.global_until.map_or(retry, |until| until.min(retry)));
                 wait > PAUSE
             }
-            Reason::Route => true,
-            Reason::Answer => false,
+            WaitReason::Route => true,
+            WaitReason::Response => false,
         };
-        if reason != Reason::Global {
-            self.queue.block(item.lane.clone(), Block { until, certain });
+        if reason != WaitReason::Global {
+            self.queue.block(item.route.clone(), Block { until, certain });
         }
-        if certain && until > item.what.deadline {
-            let refused = item.what.note.too_long();
-            let _ = item.what.reply.send(Err(refused));
+        if certain && until > item.payload.deadline {
+            let refused = item.payload.last_wait.too_long();
+            let _ = item.payload.reply.send(Err(refused));
             return None;
         }
         Some(item)
     }
 
     fn grant(&self, item: Item<Waiter>, bucket: String) {
-        let slot = Slot {
-            id: item.what.id,
-            route: Arc::clone(&item.lane.route),
-            major: Arc::clone(&item.lane.major),
+        let grant = Grant {
+            id: item.payload.id,
+            route: item.route,
             bucket,
-            bot: item.what.bot,
-            own: false,
+            bot: item.payload.bot,
+            reserved: false,
         };
-        let ticket = Ticket::new(slot, Arc::clone(&self.limits), self.commands.upgrade());
-        // Who no longer waits gives the ticket back unused, by dropping it.
-        let _ = item.what.reply.send(Ok(ticket));
+        let permit = Permit::new(grant, Arc::clone(&self.limits), self.commands.upgrade());
+        // When the caller has disconnected, the permit is dropped, which returns its grant.
+        let _ = item.payload.reply.send(Ok(permit));
     }
 
-    /// Clears away calls whose callers have left.
-    fn sweep(&mut self) {
-        if self.swept.elapsed() >= SWEEP {
-            self.swept = Instant::now();
-            self.queue.take_if(|item| item.what.reply.is_closed());
+    /// Removes calls whose callers have disconnected.
+    fn clean_up(&mut self) {
+        if self.last_cleanup.elapsed() >= CLEANUP_INTERVAL {
+            self.last_cleanup = Instant::now();
+            self.queue.remove_if(|item| item.payload.reply.is_closed());
         }
     }
 
-    fn refuse_if(&mut self, refused: impl Fn(&Waiter) -> bool, why: &NoTurn) {
-        for item in self.queue.take_if(|item| refused(&item.what)) {
-            let _ = item.what.reply.send(Err(why.clone()));
+    fn refuse_if(&mut self, is_refused: impl Fn(&Waiter) -> bool, error: &NoPermit) {
+        for item in self.queue.remove_if(|item| is_refused(&item.payload)) {
+            let _ = item.payload.reply.send(Err(error.clone()));
         }
     }
 }
 
-fn ask_for(item: &Item<Waiter>) -> Ask {
-    Ask {
-        id: item.what.id.clone(),
-        route: Arc::clone(&item.lane.route),
-        major: Arc::clone(&item.lane.major),
-        bot: item.what.bot,
+fn grant_request(item: &Item<Waiter>) -> GrantRequest {
+    GrantRequest {
+        id: item.payload.id.clone(),
+        route: item.route.clone(),
+        bot: item.payload.bot,
         urgency: u8::try_from(class(item.urgency)).unwrap_or(2),
         tenant: Arc::clone(&item.tenant),
     }

@@ -1,76 +1,69 @@
-//! Who goes next: urgency first, then tenants by turns, then a tenant's own lanes by turns, then first come, first served.
+//! The order of waiting calls: by urgency, then fairly by tenant, then by route in turn, then first in, first out.
 //!
-//! A lane is a route with its major parameter. A lane that must wait holds up nobody else, not even its tenant's other lanes.
-//! Pure data: time is given, nothing is awaited. Turns are counted (start-time fair queueing with equal weights): the tenant
-//! served least goes next, and one that comes anew starts level with the others. While Redis decides, it counts the turns of all
-//! replicas together and this queue takes its figures over; what is picked here are candidates, in the order that seems right.
+//! A route that must wait delays no other route, not even of the same tenant. The queue is pure data: time is a parameter. Tenants
+//! share by start-time fair queueing with equal weights: the tenant with the lowest count of served calls is next, and a new tenant
+//! starts at the level of the others. While Redis decides, it counts over all replicas and the queue takes its counts; what is picked
+//! here are candidates.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
 use arrakis_contracts::proxy::Urgency;
+use arrakis_discord_http::Route;
 
-/// A route with its major parameter.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Lane {
-    /// Method and template.
-    pub route: Arc<str>,
-    /// Major parameter.
-    pub major: Arc<str>,
-}
-
-/// Something that waits.
+/// A waiting call.
 #[derive(Debug)]
-pub(crate) struct Item<T> {
-    /// Where it goes.
-    pub lane: Lane,
-    /// For whom.
+pub(super) struct Item<T> {
+    /// The call's route.
+    pub route: Route,
+    /// The tenant.
     pub tenant: Arc<str>,
-    /// How urgent.
+    /// The urgency.
     pub urgency: Urgency,
-    /// What.
-    pub what: T,
+    /// The call itself.
+    pub payload: T,
 }
 
-/// Slots of a batch that each less urgent class has for itself, since its turn may have come; a quarter at most.
-const OF_EACH_CLASS: usize = 2;
+/// Calls of a batch that each less urgent class has for itself, since Redis may grant one of them; a quarter at most.
+const PER_LESS_URGENT_CLASS: usize = 2;
 
 #[derive(Debug)]
 struct Tenant<T> {
     served: u64,
-    /// When it last had a turn, in turns: ties go to the one that had none for longest.
-    last: u64,
-    lanes: HashMap<Lane, VecDeque<Item<T>>>,
-    order: VecDeque<Lane>,
+    /// Number of the last pick: among tenants with equal counts, the one picked longest ago is next.
+    last_pick: u64,
+    routes: HashMap<Route, VecDeque<Item<T>>>,
+    order: VecDeque<Route>,
 }
 
 #[derive(Debug)]
 struct Class<T> {
     tenants: HashMap<Arc<str>, Tenant<T>>,
+    /// The count at which a new tenant starts.
     level: u64,
 }
 
-/// Why a lane waits.
+/// A route that must wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Block {
+pub(super) struct Block {
     /// Until when.
     pub until: Instant,
-    /// Nothing can go sooner; otherwise an answer on this lane ends it.
+    /// Whether no call can be sent sooner; otherwise the completion of a call of this route ends the block.
     pub certain: bool,
 }
 
-/// Everything that waits.
+/// All waiting calls.
 #[derive(Debug)]
-pub(crate) struct Queue<T> {
+pub(super) struct Queue<T> {
     classes: [Class<T>; 3],
-    blocks: HashMap<Lane, Block>,
-    turns: u64,
+    blocks: HashMap<Route, Block>,
+    picks: u64,
     waiting: usize,
 }
 
-/// Index of an urgency's class: 0 goes first.
-pub(crate) fn class(urgency: Urgency) -> usize {
+/// Class of an urgency: 0 is the most urgent.
+pub(super) fn class(urgency: Urgency) -> usize {
     match urgency {
         Urgency::Interactive => 0,
         Urgency::Sync => 1,
@@ -86,7 +79,7 @@ impl<T> Default for Queue<T> {
                 level: 0,
             }),
             blocks: HashMap::new(),
-            turns: 0,
+            picks: 0,
             waiting: 0,
         }
     }
@@ -94,13 +87,13 @@ impl<T> Default for Queue<T> {
 
 impl<T> Tenant<T> {
     fn enqueue(&mut self, item: Item<T>, first: bool) {
-        let lane = item.lane.clone();
-        let queue = self.lanes.entry(lane.clone()).or_default();
-        if queue.is_empty() && !self.order.contains(&lane) {
+        let route = item.route.clone();
+        let queue = self.routes.entry(route.clone()).or_default();
+        if queue.is_empty() && !self.order.contains(&route) {
             if first {
-                self.order.push_front(lane);
+                self.order.push_front(route);
             } else {
-                self.order.push_back(lane);
+                self.order.push_back(route);
             }
         }
         if first {
@@ -110,26 +103,26 @@ impl<T> Tenant<T> {
         }
     }
 
-    fn next_lane(&self, blocks: &HashMap<Lane, Block>) -> Option<usize> {
-        self.order
-            .iter()
-            .position(|lane| !blocks.contains_key(lane) && self.lanes.get(lane).is_some_and(|queue| !queue.is_empty()))
+    fn next_route(&self, blocks: &HashMap<Route, Block>) -> Option<usize> {
+        self.order.iter().position(|route| {
+            !blocks.contains_key(route) && self.routes.get(route).is_some_and(|queue| !queue.is_empty())
+        })
     }
 
     fn take(&mut self, at: usize) -> Option<Item<T>> {
-        let lane = self.order.remove(at)?;
-        let queue = self.lanes.get_mut(&lane)?;
+        let route = self.order.remove(at)?;
+        let queue = self.routes.get_mut(&route)?;
         let item = queue.pop_front();
         if queue.is_empty() {
-            self.lanes.remove(&lane);
+            self.routes.remove(&route);
         } else {
-            self.order.push_back(lane);
+            self.order.push_back(route);
         }
         item
     }
 
     fn len(&self) -> usize {
-        self.lanes.values().map(VecDeque::len).sum()
+        self.routes.values().map(VecDeque::len).sum()
     }
 }
 
@@ -138,42 +131,42 @@ impl<T> Class<T> {
         let level = self.level;
         self.tenants.entry(Arc::clone(name)).or_insert_with(|| Tenant {
             served: level,
-            last: 0,
-            lanes: HashMap::new(),
+            last_pick: 0,
+            routes: HashMap::new(),
             order: VecDeque::new(),
         })
     }
 
-    fn pick(&mut self, blocks: &HashMap<Lane, Block>, turn: u64) -> Option<Item<T>> {
+    fn pick(&mut self, blocks: &HashMap<Route, Block>, number: u64) -> Option<Item<T>> {
         let level = self.level;
         let next = self
             .tenants
             .values_mut()
-            .filter_map(|tenant| tenant.next_lane(blocks).map(|lane| (tenant, lane)))
-            .min_by_key(|(tenant, _)| (tenant.served.max(level), tenant.last));
-        let (tenant, lane) = next?;
+            .filter_map(|tenant| tenant.next_route(blocks).map(|at| (tenant, at)))
+            .min_by_key(|(tenant, _)| (tenant.served.max(level), tenant.last_pick));
+        let (tenant, at) = next?;
         tenant.served = tenant.served.max(level) + 1;
-        tenant.last = turn;
-        tenant.take(lane)
+        tenant.last_pick = number;
+        tenant.take(at)
     }
 }
 
 impl<T> Queue<T> {
-    /// Adds an item; `first` puts it at the head of its lane, for one that has waited before.
-    pub(crate) fn push(&mut self, item: Item<T>, first: bool) {
+    /// Adds a call; `first` puts it before the other calls of its route, since it waited before.
+    pub(super) fn push(&mut self, item: Item<T>, first: bool) {
         self.waiting += 1;
         self.classes[class(item.urgency)]
             .tenant(&item.tenant.clone())
             .enqueue(item, first);
     }
 
-    /// Takes up to `most` items that may go now, in the order in which they should; of each class at least two.
-    pub(crate) fn pick(&mut self, most: usize, now: Instant) -> Vec<Item<T>> {
+    /// Takes up to `most` calls whose routes are not blocked, in their order; of each class at least two.
+    pub(super) fn pick(&mut self, most: usize, now: Instant) -> Vec<Item<T>> {
         self.blocks.retain(|_, block| block.until > now);
         let mut picked: [Vec<Item<T>>; 3] = Default::default();
         let mut room = most;
         for at in (1..3).rev() {
-            room -= self.pick_of(at, OF_EACH_CLASS.min(room / 4), &mut picked[at]);
+            room -= self.pick_of(at, PER_LESS_URGENT_CLASS.min(room / 4), &mut picked[at]);
         }
         for (at, picked) in picked.iter_mut().enumerate() {
             room -= self.pick_of(at, room, picked);
@@ -184,8 +177,8 @@ impl<T> Queue<T> {
     fn pick_of(&mut self, at: usize, most: usize, picked: &mut Vec<Item<T>>) -> usize {
         let before = picked.len();
         while picked.len() - before < most {
-            self.turns += 1;
-            let Some(item) = self.classes[at].pick(&self.blocks, self.turns) else {
+            self.picks += 1;
+            let Some(item) = self.classes[at].pick(&self.blocks, self.picks) else {
                 break;
             };
             self.waiting -= 1;
@@ -194,15 +187,15 @@ impl<T> Queue<T> {
         picked.len() - before
     }
 
-    /// A tenant's item that was picked goes: who comes anew starts level with it. Called after [`Queue::put_back`].
-    pub(crate) fn goes(&mut self, at: usize, tenant: &str) {
+    /// Records that a picked call of a tenant was granted: new tenants start at its count. Called after [`Queue::put_back`].
+    pub(super) fn granted(&mut self, at: usize, tenant: &str) {
         let class = &mut self.classes[at];
         let started = class.tenants.get(tenant).map_or(0, |tenant| tenant.served);
         class.level = class.level.max(started.saturating_sub(1));
     }
 
-    /// Gives back items that could not go after all; they keep their places, and their tenants their turns.
-    pub(crate) fn put_back(&mut self, items: Vec<Item<T>>) {
+    /// Returns calls that were not granted; their order and the counts of their tenants are restored.
+    pub(super) fn put_back(&mut self, items: Vec<Item<T>>) {
         for item in items.into_iter().rev() {
             self.waiting += 1;
             let tenant = self.classes[class(item.urgency)].tenant(&item.tenant.clone());
@@ -211,9 +204,9 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Takes over how far all replicas together have come in a class. When that is behind what was counted here, Redis has
-    /// forgotten, and everybody starts level.
-    pub(crate) fn told_level(&mut self, at: usize, level: u64) {
+    /// Sets the level of a class to that of all replicas. A lower level than before means that Redis lost its counts: all tenants
+    /// start at it.
+    pub(super) fn set_level(&mut self, at: usize, level: u64) {
         let class = &mut self.classes[at];
         if level < class.level {
             for tenant in class.tenants.values_mut() {
@@ -223,86 +216,92 @@ impl<T> Queue<T> {
         class.level = level;
     }
 
-    /// Takes over how many turns a tenant has had at all replicas together.
-    pub(crate) fn told_turns(&mut self, at: usize, tenant: &Arc<str>, had: u64) {
+    /// Sets the count of a tenant to that of all replicas.
+    pub(super) fn set_served(&mut self, at: usize, tenant: &Arc<str>, served: u64) {
         if let Some(tenant) = self.classes[at].tenants.get_mut(tenant) {
-            tenant.served = had;
+            tenant.served = served;
         }
     }
 
-    /// Forgets tenants that wait for nothing and would start level. Called after the last [`Queue::put_back`] of a round.
-    pub(crate) fn tidy(&mut self) {
+    /// Removes tenants without waiting calls whose count is not above the level. Called after the last [`Queue::put_back`] of a batch.
+    pub(super) fn remove_idle(&mut self) {
         for class in &mut self.classes {
             let level = class.level;
-            let idle = class.tenants.values().all(|tenant| tenant.lanes.is_empty());
+            let idle = class.tenants.values().all(|tenant| tenant.routes.is_empty());
             class
                 .tenants
-                .retain(|_, tenant| !tenant.lanes.is_empty() || (!idle && tenant.served > level));
+                .retain(|_, tenant| !tenant.routes.is_empty() || (!idle && tenant.served > level));
         }
     }
 
-    /// Makes a lane wait.
-    pub(crate) fn block(&mut self, lane: Lane, block: Block) {
-        self.blocks.insert(lane, block);
+    /// Blocks a route.
+    pub(super) fn block(&mut self, route: Route, block: Block) {
+        self.blocks.insert(route, block);
     }
 
-    /// Why a lane waits, if it does.
-    pub(crate) fn blocked(&self, lane: &Lane) -> Option<Block> {
-        self.blocks.get(lane).copied()
+    /// The block of a route.
+    pub(super) fn blocked(&self, route: &Route) -> Option<Block> {
+        self.blocks.get(route).copied()
     }
 
-    /// An answer came on this lane: what waited for one may try.
-    pub(crate) fn answered(&mut self, lane: &Lane) {
-        if self.blocks.get(lane).is_some_and(|block| !block.certain) {
-            self.blocks.remove(lane);
+    /// Records that a call of a route was completed, which ends a block that is not certain.
+    pub(super) fn completed(&mut self, route: &Route) {
+        if self.blocks.get(route).is_some_and(|block| !block.certain) {
+            self.blocks.remove(route);
         }
     }
 
-    /// When the next lane may try again.
-    pub(crate) fn next_try(&self) -> Option<Instant> {
+    /// When the first block ends.
+    pub(super) fn next_unblocked(&self) -> Option<Instant> {
         self.blocks.values().map(|block| block.until).min()
     }
 
-    /// Takes out what `gone` says so.
-    pub(crate) fn take_if(&mut self, gone: impl Fn(&Item<T>) -> bool) -> Vec<Item<T>> {
-        let mut taken = Vec::new();
+    /// Removes the calls that match, and returns them.
+    pub(super) fn remove_if(&mut self, matches: impl Fn(&Item<T>) -> bool) -> Vec<Item<T>> {
+        let mut removed = Vec::new();
         for tenant in self.classes.iter_mut().flat_map(|class| class.tenants.values_mut()) {
-            for queue in tenant.lanes.values_mut() {
-                let (going, staying) = std::mem::take(queue)
+            for queue in tenant.routes.values_mut() {
+                let (matching, other) = std::mem::take(queue)
                     .into_iter()
-                    .partition::<VecDeque<_>, _>(|item| gone(item));
-                *queue = staying;
-                taken.extend(going);
+                    .partition::<VecDeque<_>, _>(|item| matches(item));
+                *queue = other;
+                removed.extend(matching);
             }
-            tenant.lanes.retain(|_, queue| !queue.is_empty());
-            tenant.order.retain(|lane| tenant.lanes.contains_key(lane));
+            tenant.routes.retain(|_, queue| !queue.is_empty());
+            tenant.order.retain(|route| tenant.routes.contains_key(route));
         }
-        self.waiting -= taken.len();
-        self.tidy();
-        taken
+        self.waiting -= removed.len();
+        self.remove_idle();
+        removed
     }
 
-    /// How many wait, of each class.
-    pub(crate) fn waiting_by_class(&self) -> [usize; 3] {
+    /// Waiting calls by class.
+    pub(super) fn waiting_by_class(&self) -> [usize; 3] {
         self.classes
             .each_ref()
             .map(|class| class.tenants.values().map(Tenant::len).sum())
     }
 
-    /// How many wait.
-    pub(crate) fn waiting(&self) -> usize {
+    /// Waiting calls.
+    pub(super) fn waiting(&self) -> usize {
         self.waiting
     }
 
-    /// How many wait for one tenant.
-    pub(crate) fn waiting_of(&self, tenant: &str) -> usize {
+    /// Waiting calls of one tenant.
+    pub(super) fn waiting_of(&self, tenant: &str) -> usize {
         let of = |class: &Class<T>| class.tenants.get(tenant).map_or(0, Tenant::len);
         self.classes.iter().map(of).sum()
     }
 
-    /// How many tenants wait.
-    pub(crate) fn tenants(&self) -> usize {
-        let of = |class: &Class<T>| class.tenants.values().filter(|tenant| !tenant.lanes.is_empty()).count();
+    /// Tenants with waiting calls.
+    pub(super) fn tenants(&self) -> usize {
+        let of = |class: &Class<T>| {
+            class
+                .tenants
+                .values()
+                .filter(|tenant| !tenant.routes.is_empty())
+                .count()
+        };
         self.classes.iter().map(of).max().unwrap_or(0)
     }
 }
@@ -313,51 +312,51 @@ mod tests {
 
     use super::*;
 
-    fn item(tenant: &str, lane: &str, urgency: Urgency, what: u32) -> Item<u32> {
+    fn item(tenant: &str, template: &str, urgency: Urgency, payload: u32) -> Item<u32> {
         Item {
-            lane: Lane {
-                route: lane.into(),
+            route: Route {
+                template: template.into(),
                 major: "-".into(),
             },
             tenant: tenant.into(),
             urgency,
-            what,
+            payload,
         }
     }
 
     fn picked(queue: &mut Queue<u32>, most: usize) -> Vec<(String, u32)> {
         let items = queue.pick(most, Instant::now());
         for item in &items {
-            queue.goes(class(item.urgency), &item.tenant);
+            queue.granted(class(item.urgency), &item.tenant);
         }
         items
             .into_iter()
-            .map(|item| (item.tenant.to_string(), item.what))
+            .map(|item| (item.tenant.to_string(), item.payload))
             .collect()
     }
 
     #[test]
-    fn tenants_take_turns_however_much_one_asks() {
+    fn tenants_share_equally_whatever_their_demand() {
         let mut queue = Queue::default();
-        for what in 0..100 {
-            queue.push(item("loud", "r", Urgency::Sync, what), false);
+        for payload in 0..100 {
+            queue.push(item("loud", "r", Urgency::Sync, payload), false);
         }
-        for what in 0..3 {
-            queue.push(item("quiet", "r", Urgency::Sync, what), false);
+        for payload in 0..3 {
+            queue.push(item("quiet", "r", Urgency::Sync, payload), false);
         }
         let first: Vec<_> = picked(&mut queue, 6).into_iter().map(|(tenant, _)| tenant).collect();
         assert_eq!(first.iter().filter(|tenant| *tenant == "quiet").count(), 3);
     }
 
     #[test]
-    fn one_that_comes_anew_starts_level() {
+    fn new_tenant_starts_at_the_level_of_the_others() {
         let mut queue = Queue::default();
-        for what in 0..50 {
-            queue.push(item("old", "r", Urgency::Sync, what), false);
+        for payload in 0..50 {
+            queue.push(item("old", "r", Urgency::Sync, payload), false);
         }
         picked(&mut queue, 20);
-        for what in 0..50 {
-            queue.push(item("new", "r", Urgency::Sync, what), false);
+        for payload in 0..50 {
+            queue.push(item("new", "r", Urgency::Sync, payload), false);
         }
         let next = picked(&mut queue, 10);
         let new = next.iter().filter(|(tenant, _)| tenant == "new").count();
@@ -365,56 +364,59 @@ mod tests {
     }
 
     #[test]
-    fn urgency_goes_before_turns() {
+    fn urgency_precedes_fairness() {
         let mut queue = Queue::default();
         queue.push(item("a", "r", Urgency::Bulk, 1), false);
         queue.push(item("a", "r", Urgency::Sync, 2), false);
         queue.push(item("b", "r", Urgency::Interactive, 3), false);
-        let order: Vec<_> = picked(&mut queue, 3).into_iter().map(|(_, what)| what).collect();
+        let order: Vec<_> = picked(&mut queue, 3).into_iter().map(|(_, payload)| payload).collect();
         assert_eq!(order, [3, 2, 1]);
     }
 
     #[test]
-    fn a_blocked_lane_holds_up_nobody_else() {
+    fn blocked_route_delays_no_other_route() {
         let mut queue = Queue::default();
-        for what in 0..3 {
-            queue.push(item("a", "slow", Urgency::Interactive, what), false);
+        for payload in 0..3 {
+            queue.push(item("a", "slow", Urgency::Interactive, payload), false);
         }
         queue.push(item("a", "fast", Urgency::Interactive, 10), false);
         queue.push(item("b", "fast", Urgency::Bulk, 20), false);
-        let slow = item("a", "slow", Urgency::Interactive, 0).lane;
+        let slow = item("a", "slow", Urgency::Interactive, 0).route;
         let until = Instant::now() + Duration::from_secs(60);
         queue.block(slow.clone(), Block { until, certain: true });
-        let order: Vec<_> = picked(&mut queue, 9).into_iter().map(|(_, what)| what).collect();
+        let order: Vec<_> = picked(&mut queue, 9).into_iter().map(|(_, payload)| payload).collect();
         assert_eq!(order, [10, 20]);
-        queue.answered(&slow);
+        queue.completed(&slow);
         assert!(
             picked(&mut queue, 9).is_empty(),
-            "a certain block is not ended by an answer"
+            "a completed call does not end a certain block"
         );
         queue.block(slow.clone(), Block { until, certain: false });
-        queue.answered(&slow);
+        queue.completed(&slow);
         assert_eq!(picked(&mut queue, 9).len(), 3);
     }
 
     #[test]
-    fn what_is_put_back_keeps_its_place_and_its_tenant_the_turn() {
+    fn returned_calls_keep_their_order_and_their_tenants_counts() {
         let mut queue = Queue::default();
-        for what in 0..4 {
-            queue.push(item("a", "r", Urgency::Sync, what), false);
-            queue.push(item("b", "r", Urgency::Sync, what), false);
+        for payload in 0..4 {
+            queue.push(item("a", "r", Urgency::Sync, payload), false);
+            queue.push(item("b", "r", Urgency::Sync, payload), false);
         }
         let before = queue.waiting();
         let items = queue.pick(5, Instant::now());
-        let order: Vec<_> = items.iter().map(|item| (item.tenant.to_string(), item.what)).collect();
+        let order: Vec<_> = items
+            .iter()
+            .map(|item| (item.tenant.to_string(), item.payload))
+            .collect();
         queue.put_back(items);
-        queue.tidy();
+        queue.remove_idle();
         assert_eq!(queue.waiting(), before);
         let again = picked(&mut queue, 5);
         let of = |list: &[(String, u32)], name: &str| -> Vec<u32> {
             list.iter()
                 .filter(|(tenant, _)| tenant == name)
-                .map(|(_, what)| *what)
+                .map(|(_, payload)| *payload)
                 .collect()
         };
         assert_eq!(of(&order, "a").len() + of(&order, "b").len(), 5);
@@ -423,53 +425,53 @@ mod tests {
     }
 
     #[test]
-    fn a_tenant_that_asks_for_one_at_a_time_has_no_more_turns_than_others() {
+    fn tenant_that_sends_one_call_at_a_time_has_no_advantage() {
         let mut queue = Queue::default();
-        for what in 0..40 {
-            queue.push(item("patient", "r", Urgency::Sync, what), false);
+        for payload in 0..40 {
+            queue.push(item("patient", "r", Urgency::Sync, payload), false);
         }
-        let mut turns = HashMap::<String, u32>::new();
+        let mut served = HashMap::<String, u32>::new();
         queue.push(item("hasty", "r", Urgency::Sync, 0), false);
         for _ in 0..20 {
             let (tenant, _) = picked(&mut queue, 1).remove(0);
             if tenant == "hasty" {
-                queue.tidy();
+                queue.remove_idle();
                 queue.push(item("hasty", "r", Urgency::Sync, 0), false);
             }
-            *turns.entry(tenant).or_default() += 1;
+            *served.entry(tenant).or_default() += 1;
         }
-        assert!((9..=11).contains(&turns["hasty"]), "{turns:?}");
+        assert!((9..=11).contains(&served["hasty"]), "{served:?}");
     }
 
     #[test]
-    fn the_urgent_leave_room_for_candidates_of_the_others() {
+    fn batch_has_candidates_of_every_class() {
         let mut queue = Queue::default();
-        for what in 0..50 {
-            queue.push(item("a", "r", Urgency::Interactive, what), false);
-            queue.push(item("b", "r", Urgency::Bulk, 100 + what), false);
+        for payload in 0..50 {
+            queue.push(item("a", "r", Urgency::Interactive, payload), false);
+            queue.push(item("b", "r", Urgency::Bulk, 100 + payload), false);
         }
-        let order: Vec<_> = picked(&mut queue, 8).into_iter().map(|(_, what)| what).collect();
+        let order: Vec<_> = picked(&mut queue, 8).into_iter().map(|(_, payload)| payload).collect();
         assert_eq!(order, [0, 1, 2, 3, 4, 5, 100, 101]);
     }
 
     #[test]
-    fn what_all_replicas_count_is_taken_over_and_a_forgotten_count_starts_all_level() {
+    fn counts_of_all_replicas_replace_local_ones_and_lost_counts_reset_all_tenants() {
         let mut queue = Queue::default();
-        for what in 0..9 {
-            queue.push(item("here", "r", Urgency::Sync, what), false);
-            queue.push(item("everywhere", "r", Urgency::Sync, what), false);
+        for payload in 0..9 {
+            queue.push(item("here", "r", Urgency::Sync, payload), false);
+            queue.push(item("everywhere", "r", Urgency::Sync, payload), false);
         }
-        queue.told_level(1, 100);
-        queue.told_turns(1, &"everywhere".into(), 103);
+        queue.set_level(1, 100);
+        queue.set_served(1, &"everywhere".into(), 103);
         let first: Vec<_> = picked(&mut queue, 3).into_iter().map(|(tenant, _)| tenant).collect();
         assert_eq!(first, ["here", "here", "here"]);
-        queue.told_level(1, 2);
+        queue.set_level(1, 2);
         let next: Vec<_> = picked(&mut queue, 4).into_iter().map(|(tenant, _)| tenant).collect();
         assert_eq!(next.iter().filter(|tenant| *tenant == "here").count(), 2, "{next:?}");
     }
 
     #[test]
-    fn counts_follow_what_comes_and_goes() {
+    fn counts_follow_added_and_removed_calls() {
         let mut queue = Queue::default();
         queue.push(item("a", "r", Urgency::Sync, 1), false);
         queue.push(item("a", "s", Urgency::Bulk, 2), false);
@@ -478,10 +480,10 @@ mod tests {
             (queue.waiting(), queue.waiting_of("a"), queue.waiting_by_class()),
             (3, 2, [0, 2, 1])
         );
-        let gone = queue.take_if(|item| item.what == 3);
-        assert_eq!((gone.len(), queue.waiting(), queue.waiting_of("b")), (1, 2, 0));
+        let removed = queue.remove_if(|item| item.payload == 3);
+        assert_eq!((removed.len(), queue.waiting(), queue.waiting_of("b")), (1, 2, 0));
         assert_eq!(picked(&mut queue, 9).len(), 2);
-        queue.tidy();
+        queue.remove_idle();
         assert_eq!((queue.waiting(), queue.tenants()), (0, 0));
     }
 }

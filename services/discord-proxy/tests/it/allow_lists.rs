@@ -1,4 +1,4 @@
-//! What a caller may ask: exactly what its client can call, and nothing that answers a secret.
+//! Allow-lists: each caller may send exactly the calls of its client, and receives no secret.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -43,18 +43,24 @@ fn assert_allowed_exactly(caller: &str, sources: &str) {
         .collect();
     let missing: Vec<_> = callable.difference(&allowed).collect();
     let unused: Vec<_> = allowed.difference(&callable).collect();
-    assert!(missing.is_empty(), "{caller} calls what it may not: {missing:?}");
-    assert!(unused.is_empty(), "{caller} may ask what it never calls: {unused:?}");
+    assert!(
+        missing.is_empty(),
+        "{caller} sends calls that are not allowed: {missing:?}"
+    );
+    assert!(
+        unused.is_empty(),
+        "{caller} is allowed calls that it never sends: {unused:?}"
+    );
 }
 
 #[test]
-fn a_worker_may_ask_exactly_what_its_client_can_call() {
+fn allow_list_of_the_worker_is_exactly_its_clients_endpoints() {
     assert_allowed_exactly("worker", "../../shared/discord/src");
 }
 
 /// A test of iac-apply makes every call of its list and finds no other.
 #[test]
-fn gaib_may_ask_exactly_what_it_calls() {
+fn allow_list_of_gaib_is_exactly_its_endpoints() {
     assert_allowed_exactly("gaib", "../../shared/iac-apply/src");
 }
 
@@ -112,7 +118,7 @@ async fn no_caller_receives_a_secret() {
             let body = answer.text().await.unwrap();
             assert!(!body.contains("S3CRET"), "{name} {method} {path}: {body}");
             if status == 200 {
-                assert!(body.contains("kept"), "the rest of the answer stays: {body}");
+                assert!(body.contains("kept"), "the other fields remain: {body}");
                 passed.push(format!("{name} {method} {path}"));
             } else {
                 assert_eq!(status, 403, "{name} {method} {path}");
@@ -126,12 +132,12 @@ async fn no_caller_receives_a_secret() {
             "gaib GET /guilds/5/webhooks",
             "gaib PATCH /webhooks/5"
         ],
-        "what passes is what gaib manages, without its secrets"
+        "gaib manages webhooks, and receives them without their secrets"
     );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_that_cannot_be_searched_for_secrets_is_withheld() {
+async fn response_that_cannot_be_searched_for_secrets_is_withheld() {
     let world = World::new(|_| Reply::status(200, r#"{"token":"S3CRET""#)).await;
     let replica = world.replica().await;
     let answer = send(replica.call_as(GAIB, Method::GET, "/guilds/5/webhooks")).await;
@@ -140,7 +146,7 @@ async fn an_answer_that_cannot_be_searched_for_secrets_is_withheld() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn posting_to_a_webhook_of_another_application_is_refused_with_our_id() {
+async fn call_for_another_application_is_refused_with_the_bots_id() {
     let world = World::new(|_| Reply::ok()).await;
     let replica = world.replica().await;
     for (method, path) in [

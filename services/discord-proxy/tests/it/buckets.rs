@@ -1,4 +1,4 @@
-//! Buckets are learned from headers, shared by replicas, and never named in the code.
+//! Buckets: learned from headers and shared by replicas.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use crate::support::{Reply, Seen, World, send};
 
-/// A bucket of `limit` in a fixed window, per guild, as Discord would keep it; counts what it had to refuse.
+/// A bucket of `limit` calls in a fixed window for each guild, as Discord keeps it.
 struct Bucket {
     limit: u32,
     window: Duration,
@@ -45,7 +45,7 @@ fn refused(seen: &[Seen], limit: usize, window: Duration) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_bucket_is_learned_from_one_call_and_kept_by_both_replicas() {
+async fn bucket_is_learned_from_one_call_and_kept_by_both_replicas() {
     let window = Duration::from_millis(900);
     let bucket = Bucket::new(5, window);
     let world = World::new(move |seen| bucket.answer(seen)).await;
@@ -55,7 +55,7 @@ async fn a_bucket_is_learned_from_one_call_and_kept_by_both_replicas() {
     let answers = join_all(calls).await;
     assert!(answers.iter().all(|answer| answer.status == 204), "{answers:?}");
     let seen = world.upstream.seen();
-    assert_eq!(seen.len(), 20, "no call was refused and repeated");
+    assert_eq!(seen.len(), 20, "no call met a 429");
     assert_eq!(refused(&seen, 5, window - Duration::from_millis(20)), 0);
     for replica in &replicas {
         assert_eq!(replica.metric(r#"arrakis_proxy_discord_429_total{scope="user"}"#), 0.0);
@@ -63,7 +63,7 @@ async fn a_bucket_is_learned_from_one_call_and_kept_by_both_replicas() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_one_replica_learned_another_knows_and_other_guilds_are_not_held_up() {
+async fn bucket_learned_by_one_replica_limits_another_and_not_other_guilds() {
     let window = Duration::from_secs(60);
     let bucket = Bucket::new(3, window);
     let world = World::new(move |seen| bucket.answer(seen)).await;
@@ -87,15 +87,15 @@ async fn what_one_replica_learned_another_knows_and_other_guilds_are_not_held_up
         join_all((0..3).map(|user| send(second.call(Method::PUT, &format!("/guilds/8/members/{user}/roles/9")))))
     );
     assert_eq!(used_up.proxy_error(), Some("waited-too-long"));
-    // Discord said a minute: the caller hears it at once instead of waiting for nothing.
-    let come_back: u64 = used_up.header("retry-after").unwrap().parse().unwrap();
-    assert!((50..=61).contains(&come_back), "{come_back}");
+    // The window lasts a minute: the call is refused at once.
+    let retry_after: u64 = used_up.header("retry-after").unwrap().parse().unwrap();
+    assert!((50..=61).contains(&retry_after), "{retry_after}");
     assert!(others.iter().all(|answer| answer.status == 204));
     assert_eq!(world.upstream.count(), 6);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_429_pauses_the_route_for_every_replica_and_the_call_goes_later() {
+async fn call_that_met_a_429_is_retried_after_the_pause_of_its_route() {
     let world = World::new(|seen| {
         let first = seen.number == 0;
         if first {
@@ -112,7 +112,7 @@ async fn a_429_pauses_the_route_for_every_replica_and_the_call_goes_later() {
     };
     let limited = post(0);
     let other = async {
-        crate::support::eventually("the 429 was given", || world.upstream.count() == 1).await;
+        crate::support::eventually("the 429 was returned", || world.upstream.count() == 1).await;
         post(1).await
     };
     let (limited, other) = tokio::join!(limited, other);
@@ -121,7 +121,10 @@ async fn a_429_pauses_the_route_for_every_replica_and_the_call_goes_later() {
     let seen = world.upstream.seen();
     assert_eq!(seen.len(), 3);
     for again in &seen[1..] {
-        assert!(again.at >= seen[0].at + Duration::from_secs(1), "Retry-After was kept");
+        assert!(
+            again.at >= seen[0].at + Duration::from_secs(1),
+            "each retry waits for Retry-After"
+        );
     }
     assert_eq!(
         replicas[0].metric(r#"arrakis_proxy_discord_429_total{scope="user"}"#),
@@ -130,7 +133,7 @@ async fn a_429_pauses_the_route_for_every_replica_and_the_call_goes_later() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_global_429_stops_every_bot_call_of_every_replica_but_no_interaction() {
+async fn global_429_pauses_bot_calls_of_every_replica_and_no_interaction() {
     let world = World::new(|seen| {
         if seen.number == 0 {
             Reply::limited("global", 1.5)
@@ -142,8 +145,8 @@ async fn a_global_429_stops_every_bot_call_of_every_replica_but_no_interaction()
     let replicas = [world.replica().await, world.replica().await];
     let first = replicas[0].get("/guilds/1");
     let meanwhile = async {
-        crate::support::eventually("the 429 was given", || world.upstream.count() == 1).await;
-        crate::support::eventually("the pause is known", || {
+        crate::support::eventually("the 429 was returned", || world.upstream.count() == 1).await;
+        crate::support::eventually("the pause is in Redis", || {
             world
                 .redis
                 .command::<Vec<String>>(&["KEYS", "*state"])
@@ -172,7 +175,7 @@ async fn a_global_429_stops_every_bot_call_of_every_replica_but_no_interaction()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_shared_429_waits_and_is_not_held_against_us() {
+async fn shared_429_is_waited_for_and_not_counted_as_invalid() {
     let world = World::new(|seen| {
         if seen.number == 0 {
             Reply::limited("shared", 0.5)
@@ -191,7 +194,7 @@ async fn a_shared_429_waits_and_is_not_held_against_us() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rename_that_met_its_hidden_limit_does_not_hold_up_other_changes() {
+async fn rename_limit_does_not_delay_other_changes() {
     let world = World::new(|seen| {
         if seen.body.windows(6).any(|part| part == b"\"name\"") {
             Reply::limited("user", 400.0).bucket("b", 5, 4, 5.0)
@@ -206,7 +209,7 @@ async fn a_rename_that_met_its_hidden_limit_does_not_hold_up_other_changes() {
     assert_eq!(
         (renamed.status, renamed.proxy_error()),
         (429, None),
-        "Discord's own answer is told"
+        "Discord's own response is returned"
     );
     assert_eq!(renamed.body["retry_after"], 400.0);
     assert_eq!(patch(serde_json::json!({"nsfw": true})).await.status, 200);
@@ -216,7 +219,7 @@ async fn a_rename_that_met_its_hidden_limit_does_not_hold_up_other_changes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_ban_of_the_edge_stops_everything() {
+async fn pause_of_the_edge_stops_all_calls() {
     let world = World::new(|_| Reply::status(429, "<html>banned</html>").with("retry-after", 600)).await;
     let replicas = [world.replica().await, world.replica().await];
     assert_eq!(replicas[0].get("/guilds/1").await.status, 429);
@@ -226,10 +229,10 @@ async fn a_ban_of_the_edge_stops_everything() {
     );
     let callback = send(replicas[0].call(Method::POST, "/interactions/1/tok/callback")).await;
     assert_eq!(callback.proxy_error(), Some("waited-too-long"));
-    // The other replica hears of it with its next look at Redis.
-    let told = replicas[1]
+    // The other replica reads the pause with its next query to Redis.
+    let other = replicas[1]
         .call(Method::GET, "/guilds/3")
         .header("x-arrakis-deadline-ms", "3000");
-    assert_eq!(send(told).await.proxy_error(), Some("waited-too-long"));
+    assert_eq!(send(other).await.proxy_error(), Some("waited-too-long"));
     assert_eq!(world.upstream.count(), 1);
 }

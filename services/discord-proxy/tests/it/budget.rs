@@ -1,11 +1,11 @@
-//! Invalid requests slow and then stop their cause, on every replica, and nobody else.
+//! The invalid-request budget: causes are slowed and then stopped at every replica, and other causes are not.
 
 use http::Method;
 
 use crate::support::{Reply, World, eventually, send};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cause_is_stopped_on_every_replica_and_others_go_on() {
+async fn cause_is_stopped_at_every_replica_and_others_are_not() {
     let world = World::new(|seen| {
         let refused = seen.path.contains("/guilds/13/");
         if refused {
@@ -40,7 +40,7 @@ async fn a_cause_is_stopped_on_every_replica_and_others_go_on() {
     assert!(stopped.header("retry-after").is_some());
     assert!(stopped.message().contains("10 calls"), "{}", stopped.message());
     assert_eq!(world.upstream.count(), 10);
-    eventually("the other replica has heard", || {
+    eventually("the other replica has the counts", || {
         second.metric("arrakis_proxy_invalid_requests") >= 10.0
     })
     .await;
@@ -54,14 +54,14 @@ async fn a_cause_is_stopped_on_every_replica_and_others_go_on() {
         200
     );
     assert_eq!(first.get("/guilds/13").await.status, 200);
-    eventually("the metric tells", || {
+    eventually("the metric counts the stopped cause", || {
         first.metric("arrakis_proxy_stopped_causes") >= 1.0
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slowed_cause_sends_one_a_second() {
+async fn slowed_cause_sends_one_call_a_second() {
     let world = World::new(|_| Reply::status(403, r#"{"message":"Missing Access","code":50001}"#)).await;
     let replica = world
         .tuned(crate::support::TOKEN, |tuning| tuning.budget.slow = 3)
@@ -71,7 +71,7 @@ async fn a_slowed_cause_sends_one_a_second() {
     }
     let seen = world.upstream.seen();
     let slowed: Vec<_> = seen[3..].windows(2).map(|pair| pair[1].at - pair[0].at).collect();
-    // Upstream's clock: the slowed ones are about a second apart, where they waited for their time.
+    // By the upstream's clock, slowed calls are about a second apart.
     assert!(slowed.iter().all(|gap| gap.as_millis() >= 900), "{slowed:?}");
     let hurried = replica
         .call(Method::GET, "/channels/5")
@@ -81,7 +81,7 @@ async fn a_slowed_cause_sends_one_a_second() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_404_is_not_invalid() {
+async fn response_404_is_not_an_invalid_request() {
     let world = World::new(|_| Reply::status(404, r#"{"message":"Unknown Channel","code":10003}"#)).await;
     let replica = world.replica().await;
     for _ in 0..5 {

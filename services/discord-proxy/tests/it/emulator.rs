@@ -1,4 +1,4 @@
-//! Against the emulator, whose limiter is written from Discord's documents by others: not one 429 under load.
+//! The proxy in front of the emulator, which has its own implementation of Discord's limits: no 429 under load.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ async fn emulator_and_replicas() -> (Emulator, RedisServer, [Replica; 2]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn twenty_servers_at_once_over_two_replicas_draw_no_429() {
+async fn twenty_servers_over_two_replicas_meet_no_429() {
     let (emulator, _redis, replicas) = emulator_and_replicas().await;
     let mut calls = Vec::new();
     for number in 0..GUILDS {
@@ -74,12 +74,12 @@ async fn twenty_servers_at_once_over_two_replicas_draw_no_429() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_emulators_own_troubles_are_met_as_discords() {
+async fn errors_of_the_emulator_are_handled_as_discords() {
     let (emulator, _redis, replicas) = emulator_and_replicas().await;
     let guild = load::guild_id(0);
     let unknown = replicas[0].get(&format!("/guilds/{guild}/members/1")).await;
     assert_eq!((unknown.status, unknown.body["code"].as_u64()), (404, Some(10_013)));
-    // More of one bucket than fits a window: the rest waits for the next one, and Discord refuses none.
+    // More calls of one bucket than its window allows: the others wait for the next window, and none meets a 429.
     let channel = load::channel_id(guild);
     let messages = join_all((0..7).map(|number| {
         send(
@@ -91,12 +91,12 @@ async fn the_emulators_own_troubles_are_met_as_discords() {
     .await;
     assert!(messages.iter().all(|answer| answer.status == 200), "{messages:?}");
     assert!(emulator.app().traffic.stats().limited.is_empty());
-    // The token is reset: one 401, a second opinion, and then silence.
+    // After a token reset the proxy sends one call, its check, and nothing more.
     let reset = format!("{}/control/token/reset", emulator.addresses().control);
     assert_eq!(send(crate::support::client().post(reset)).await.status, 200);
     assert_eq!(replicas[0].get(&format!("/guilds/{guild}")).await.status, 401);
     for replica in &replicas {
-        eventually("the token is dead", || replica.trouble("token").is_some()).await;
+        eventually("the token is refused", || replica.trouble("token").is_some()).await;
     }
     let after =
         join_all((0..6).map(|number| send(replicas[number % 2].call(Method::GET, &format!("/channels/{channel}")))))

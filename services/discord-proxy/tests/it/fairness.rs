@@ -1,4 +1,4 @@
-//! Tenants share the limit over all replicas, wherever they ask and however much; what is urgent passes, and starves nobody.
+//! Fairness: tenants share the limit over all replicas whatever their demand; urgent calls precede without starving others.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::support::{Replica, Reply, Seen, World, eventually, most_in, send};
 
 const WINDOW: Duration = Duration::from_millis(1_100);
 
-/// Callers that ask again and again until they are told to stop.
+/// Callers that send calls in a loop until `end`.
 struct Load {
     stop: Arc<AtomicBool>,
     callers: JoinSet<()>,
@@ -27,7 +27,7 @@ impl Load {
         }
     }
 
-    /// `waiting` calls of a tenant wait at this replica all the time.
+    /// Keeps `waiting` calls of a tenant waiting at a replica.
     fn keep(&mut self, replica: &Replica, tenant: usize, urgency: &'static str, waiting: usize) {
         for _ in 0..waiting {
             let stop = Arc::clone(&self.stop);
@@ -62,7 +62,7 @@ fn by_tenant(seen: &[Seen]) -> BTreeMap<usize, usize> {
     counts
 }
 
-/// Time that the machine did not give this process, as far as its timers show.
+/// Time in which the machine did not run this process, as measured by late timers.
 #[derive(Debug, Default)]
 struct Stolen(Mutex<Duration>);
 
@@ -90,10 +90,10 @@ impl Stolen {
     }
 }
 
-/// Of each tenant so many calls wait at each of the two replicas before the first window is over.
+/// How many calls of a tenant wait at each of the two replicas before the first window ends.
 fn waiting_calls(tenant: usize) -> [usize; 2] {
     match tenant {
-        // One asks for far more than all others, and at one replica only; nine at the other only; the rest at both.
+        // Tenant 0 sends far more calls than all others, at one replica; nine tenants send at the other one, the rest at both.
         0 => [200, 0],
         1..=9 => [0, 16],
         _ => [8, 8],
@@ -103,7 +103,7 @@ fn waiting_calls(tenant: usize) -> [usize; 2] {
 const TENANTS: usize = 20;
 const URGENT: usize = 900;
 
-/// Puts every tenant's calls into the queues, while the first window is not answered.
+/// Queues the calls of every tenant while the first window is not answered.
 async fn fill(world: &World, replicas: &[Replica; 2], gate: &AtomicBool) -> JoinSet<u16> {
     let mut calls = JoinSet::new();
     let mut count = 0;
@@ -129,7 +129,8 @@ async fn fill(world: &World, replicas: &[Replica; 2], gate: &AtomicBool) -> Join
     calls
 }
 
-/// Sends urgent calls one after the other, each with a call that needs no turn: how many more calls than that one each is passed by.
+/// Sends urgent calls one after the other, each together with a call that needs no permit. Returns how many calls arrived between the
+/// two, sorted.
 async fn passed_by(world: &World, replicas: &[Replica; 2]) -> Vec<usize> {
     let mut passed = Vec::new();
     for number in 0..20 {
@@ -145,15 +146,15 @@ async fn passed_by(world: &World, replicas: &[Replica; 2]) -> Vec<usize> {
         let (urgent, free) = tokio::join!(send(urgent), send(replica.call(Method::POST, &callback)));
         assert_eq!((urgent.status, free.status), (200, 200));
         let seen = world.upstream.seen();
-        let place = |path: &str| seen.iter().position(|call| call.path.ends_with(path)).unwrap();
-        passed.push(place(&guild).saturating_sub(place(&callback)));
+        let position = |path: &str| seen.iter().position(|call| call.path.ends_with(path)).unwrap();
+        passed.push(position(&guild).saturating_sub(position(&callback)));
     }
     passed.sort_unstable();
     passed
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_tenant_has_its_share_wherever_it_asks_and_what_is_urgent_passes() {
+async fn tenants_share_equally_over_replicas_and_urgent_calls_precede() {
     let gate = Arc::new(AtomicBool::new(false));
     let first_window = Arc::clone(&gate);
     let world = World::new(move |_| Reply::ok().behind(&first_window)).await;
@@ -174,32 +175,32 @@ async fn every_tenant_has_its_share_wherever_it_asks_and_what_is_urgent_passes()
         .collect();
     let most = most_in(&bound, WINDOW);
     assert!(most <= 50, "{most}");
-    // As long as everybody still waits, everybody has as many turns as the others: by the upstream's order, not by a clock.
+    // While calls of all tenants wait, each tenant is served equally often: by the upstream's order, not by a clock.
     let mut counts = by_tenant(&seen[..before]);
-    let mut turns: BTreeMap<usize, usize> = (0..TENANTS).map(|tenant| (tenant, 0)).collect();
+    let mut served: BTreeMap<usize, usize> = (0..TENANTS).map(|tenant| (tenant, 0)).collect();
     for call in &seen[before..] {
         let Some(tenant) = tenant_of(call).filter(|tenant| *tenant < TENANTS) else {
             continue;
         };
-        *turns.entry(tenant).or_default() += 1;
+        *served.entry(tenant).or_default() += 1;
         *counts.entry(tenant).or_default() += 1;
         if counts[&tenant] == waiting_calls(tenant).iter().sum::<usize>() {
             break;
         }
     }
-    let fair = turns.values().sum::<usize>() as f64 / TENANTS as f64;
-    assert!(fair >= 5.0, "too few turns to tell: {turns:?}");
-    // A replica that does not run for 150 ms leaves its turns to the other (WISH in acquire.lua): what the machine took away.
+    let fair = served.values().sum::<usize>() as f64 / TENANTS as f64;
+    assert!(fair >= 5.0, "too few calls to compare: {served:?}");
+    // A replica that does not run for 150 ms loses its calls to the other (WAITING_TTL in acquire.lua).
     let left_to_others = lost.as_secs_f64() / WINDOW.as_secs_f64() * 50.0 / TENANTS as f64;
-    for (tenant, count) in &turns {
+    for (tenant, count) in &served {
         assert!(
             *count as f64 >= fair * 0.8 - 1.0 - left_to_others,
-            "tenant {tenant}: {count} of {fair:.1}; {lost:?} lost; {turns:?}"
+            "tenant {tenant}: {count} of {fair:.1}; {lost:?} lost; {served:?}"
         );
     }
     // A quarter of a second is eleven calls.
     assert!(passed[passed.len() - 2] <= 11, "{passed:?}");
-    // The rate is used, but for time in which the machine did not run us.
+    // The rate is used, except for time in which the machine did not run this process.
     let bound: Vec<_> = bound.into_iter().filter(|at| *at > begun).collect();
     let span = (*bound.last().unwrap() - begun).saturating_sub(WINDOW + lost);
     let safe = span.as_secs_f64() / WINDOW.as_secs_f64() * 50.0;
@@ -211,7 +212,7 @@ async fn every_tenant_has_its_share_wherever_it_asks_and_what_is_urgent_passes()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn urgent_calls_beyond_the_limit_leave_the_others_a_tenth() {
+async fn less_urgent_classes_keep_a_tenth_under_urgent_load() {
     let world = World::new(|_| Reply::ok()).await;
     let replicas = [world.replica().await, world.replica().await];
     let mut load = Load::new();

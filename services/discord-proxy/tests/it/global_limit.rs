@@ -1,4 +1,4 @@
-//! Never more than 50 in any 1.1 s, whatever the burst, over all replicas, as the upstream counts.
+//! The global limit: at most 50 calls in any 1.1 s over all replicas, as the upstream counts.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use crate::support::{Reply, World, eventually, send};
 const WINDOW: Duration = Duration::from_millis(1_100);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_replicas_under_a_burst_keep_to_fifty_and_use_them() {
-    // No call of a window is answered before fifty have arrived: a limiter that gave fewer places at once would come to a stop.
-    // Then answers take long enough, and differ enough, to bring arrivals out of order.
+async fn two_replicas_send_exactly_fifty_calls_in_a_window_under_a_burst() {
+    // No call of a window is answered before fifty have arrived: a limiter that granted fewer at once would block.
+    // Response times differ, so that calls complete out of order.
     let world = World::new(|seen| {
         let window = seen.number / 50 + 1;
         Reply::ok()
@@ -23,7 +23,7 @@ async fn two_replicas_under_a_burst_keep_to_fifty_and_use_them() {
     let replicas = [world.replica().await, world.replica().await];
     let calls = (0..300).map(|number| {
         let call = replicas[number % 2].call(Method::GET, &format!("/guilds/{}", 1_000 + number));
-        // What is not interactive leaves evenly spaced.
+        // Calls that are not interactive are spaced evenly.
         let call = call.header("x-arrakis-urgency", "interactive");
         send(call.header("x-arrakis-deadline-ms", "30000"))
     });
@@ -42,8 +42,8 @@ async fn two_replicas_under_a_burst_keep_to_fifty_and_use_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slow_answers_hold_their_places_and_the_rest_goes_on() {
-    // Every tenth answer takes 600 ms: its place must be held until a window after it.
+async fn slow_responses_keep_their_permits_and_other_calls_continue() {
+    // Every tenth response takes 600 ms: its permit must be held until a window after it.
     let world = World::new(|seen| {
         let slow = seen.number % 10 == 0;
         Reply::ok().after(Duration::from_millis(if slow { 600 } else { 5 }))
@@ -56,7 +56,7 @@ async fn slow_answers_hold_their_places_and_the_rest_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_waits_too_long_hears_when_to_come_back_and_discord_is_not_asked() {
+async fn call_that_waits_too_long_is_refused_with_retry_after_and_not_sent() {
     let world = World::new(|_| Reply::ok()).await;
     let replica = world.replica().await;
     let calls = (0..120).map(|number| {
@@ -76,7 +76,7 @@ async fn who_waits_too_long_hears_when_to_come_back_and_discord_is_not_asked() {
             (&false.into(), &0.into())
         );
         assert!(
-            answer.message().contains("global limit") || answer.message().contains("turn"),
+            answer.message().contains("global limit") || answer.message().contains("permit"),
             "{}",
             answer.message()
         );
@@ -84,7 +84,7 @@ async fn who_waits_too_long_hears_when_to_come_back_and_discord_is_not_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_more_urgent_go_first_and_tenants_take_turns_over_replicas() {
+async fn urgent_calls_precede_and_tenants_share_over_replicas() {
     let world = World::new(|_| Reply::ok()).await;
     let replicas = [world.replica().await, world.replica().await];
     let call = |replica: usize, path: String, tenant: &str, urgency: &str| {
@@ -106,19 +106,19 @@ async fn the_more_urgent_go_first_and_tenants_take_turns_over_replicas() {
     };
     tokio::join!(flood, meanwhile);
     let seen = world.upstream.seen();
-    let place = |guild: &str| {
+    let position = |guild: &str| {
         seen.iter()
             .position(|call| call.path == format!("/api/v10/guilds/{guild}"))
             .unwrap()
     };
     for urgent in ["9000", "9001", "9002"] {
-        assert!(place(urgent) < 90, "{urgent} came as number {}", place(urgent));
+        assert!(position(urgent) < 90, "{urgent} arrived as number {}", position(urgent));
     }
     for quiet in ["5000", "5001", "5002"] {
         assert!(
-            place(quiet) < 100,
-            "{quiet} came as number {} of {}",
-            place(quiet),
+            position(quiet) < 100,
+            "{quiet} arrived as number {} of {}",
+            position(quiet),
             seen.len()
         );
     }

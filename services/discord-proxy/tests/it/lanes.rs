@@ -1,4 +1,4 @@
-//! Interactions go before all else and need no token; webhook tokens have buckets of their own.
+//! Lanes: interactions need no token and no global limit; each webhook token has its own bucket.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use http::Method;
 use crate::support::{Replica, Reply, TOKEN, World, eventually, send};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn interactions_pass_a_full_global_limit() {
+async fn interactions_are_not_bound_to_the_global_limit() {
     let world = World::new(|_| Reply::ok()).await;
     let replica = world.replica().await;
     let flood =
@@ -29,7 +29,7 @@ async fn interactions_pass_a_full_global_limit() {
     let (_, answers) = tokio::join!(flood, meanwhile);
     assert!(answers.iter().all(|answer| answer.status == 200));
     let seen = world.upstream.seen();
-    // In the window after the first fifty there came fifty bot calls and, unbound by them, all sixty interactions.
+    // In the window after the first fifty calls, at most fifty bot calls arrived, and all sixty interactions.
     let bot = |call: &&crate::support::Seen| call.path.contains("/guilds/");
     let times: Vec<_> = seen.iter().filter(bot).map(|call| call.at).collect();
     assert!(crate::support::most_in(&times, Duration::from_millis(1_100)) <= 50);
@@ -37,12 +37,12 @@ async fn interactions_pass_a_full_global_limit() {
     let bots_before = seen[..last_interaction].iter().filter(bot).count();
     assert!(
         bots_before <= 110,
-        "{bots_before} bot calls went before the last interaction"
+        "{bots_before} bot calls arrived before the last interaction"
     );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_what_needs_the_token_gets_it() {
+async fn only_bot_calls_carry_the_token() {
     let world = World::new(|_| Reply::ok()).await;
     let replica = world.replica().await;
     replica.get("/guilds/1").await;
@@ -68,7 +68,7 @@ async fn only_what_needs_the_token_gets_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_webhook_token_has_a_bucket_that_replicas_share() {
+async fn bucket_of_a_webhook_token_is_shared_by_replicas() {
     let world = World::new(|_| Reply::ok().bucket("hook", 5, 0, 60.0)).await;
     let replicas = [world.replica().await, world.replica().await];
     assert_eq!(
@@ -89,10 +89,10 @@ async fn a_webhook_token_has_a_bucket_that_replicas_share() {
     assert_eq!(world.upstream.count(), 2);
 }
 
-/// Two replicas that know the bucket of an edit and may take own places at once.
-async fn replicas_with_own_places(world: &World) -> [Replica; 2] {
-    let own = |tuning: &mut arrakis_discord_proxy::Tuning| tuning.own_places_after = Duration::ZERO;
-    let replicas = [world.tuned(TOKEN, own).await, world.tuned(TOKEN, own).await];
+/// Two replicas that have learned the bucket of an edit and may take reserved grants at once.
+async fn replicas_with_reserved_grants(world: &World) -> [Replica; 2] {
+    let tune = |tuning: &mut arrakis_discord_proxy::Tuning| tuning.reserved_after = Duration::ZERO;
+    let replicas = [world.tuned(TOKEN, tune).await, world.tuned(TOKEN, tune).await];
     for (number, replica) in replicas.iter().enumerate() {
         let first = format!("/webhooks/1/first{number}/messages/@original");
         assert_eq!(send(replica.call(Method::PATCH, &first)).await.status, 200);
@@ -113,26 +113,26 @@ fn scripts_run(world: &World) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_first_call_with_a_webhook_token_asks_nobody() {
+async fn first_call_with_a_webhook_token_needs_no_query_to_redis() {
     let world = World::new(|_| Reply::ok().bucket("hook", 5, 4, 1.0)).await;
-    let replicas = replicas_with_own_places(&world).await;
-    eventually("what the first answers told is kept", || scripts_run(&world) >= 2).await;
+    let replicas = replicas_with_reserved_grants(&world).await;
+    eventually("the first responses are in Redis", || scripts_run(&world) >= 2).await;
     let before = scripts_run(&world);
     for number in 0..20 {
         let path = format!("/webhooks/1/token{number}/messages/@original");
         assert_eq!(send(replicas[number % 2].call(Method::PATCH, &path)).await.status, 200);
     }
-    // A second call with a token is asked for as ever, so that the figure is seen to move.
+    // A second call with the same token needs a query, which shows that the count works.
     let again = send(replicas[0].call(Method::PATCH, "/webhooks/1/token0/messages/@original")).await;
     assert_eq!(again.status, 200);
-    eventually("the second call's place is given back", || scripts_run(&world) > before).await;
+    eventually("the second call is completed", || scripts_run(&world) > before).await;
     assert_eq!(scripts_run(&world), before + 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn own_places_and_those_that_redis_gives_fit_one_window() {
+async fn reserved_grants_and_those_of_redis_fit_one_window() {
     let world = World::new(|_| Reply::ok().bucket("hook", 5, 4, 8.0)).await;
-    let replicas = replicas_with_own_places(&world).await;
+    let replicas = replicas_with_reserved_grants(&world).await;
     let before = world.upstream.count();
     let path = "/webhooks/1/one/messages/@original";
     let calls = (0..16).map(|number| {
@@ -144,13 +144,13 @@ async fn own_places_and_those_that_redis_gives_fit_one_window() {
         .iter()
         .filter(|answer| answer.status == 200)
         .count();
-    // Two replicas: Redis leaves two of the five.
-    assert!((3..=5).contains(&sent), "{sent} calls went in a window of five");
+    // Redis reserves two of the five calls for the two replicas.
+    assert!((3..=5).contains(&sent), "{sent} calls in a window of five");
     assert_eq!(world.upstream.count(), before + sent);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_callback_that_met_a_limit_waits_and_goes_again() {
+async fn first_response_that_met_a_limit_is_retried_after_its_wait() {
     let world = World::new(|seen| {
         if seen.number == 0 {
             Reply::limited("user", 0.3)

@@ -1,11 +1,11 @@
-//! The proxy as callers and Discord meet it: real replicas in this process, a real Redis of the test's own, and an upstream
-//! that counts by its own clock. Nothing is asserted about how long we took.
+//! The proxy between callers and Discord: real replicas in this process, a Redis server for each test, and an upstream that counts by
+//! its own clock. No test asserts its own duration.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::needless_pass_by_value,
-    reason = "a test that cannot have its world has failed, and says where"
+    reason = "a failure of the set-up fails the test"
 )]
 
 mod support;
@@ -13,18 +13,18 @@ mod support;
 mod allow_lists;
 mod buckets;
 mod budget;
-mod edge;
 mod emulator;
 mod fairness;
+mod first_responses;
 mod global_limit;
 mod lanes;
-mod limited_responses;
 mod operator;
 mod partition;
 mod pauses;
 mod process;
-mod redis_trouble;
-mod repeats;
-mod responses;
+mod rate_limited_responses;
+mod redis_failures;
+mod requests;
+mod retries;
 mod seats;
 mod token;

@@ -1,4 +1,4 @@
-//! An operator's commands at a running replica, followed to the letter: by real processes.
+//! The operator's commands at running replicas in their own processes.
 
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
@@ -12,7 +12,7 @@ use crate::support::{CREDENTIAL, Reply, TOKEN, World, client, send};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_arrakis-discord-proxy");
 
-/// A replica in a process of its own. Dropping it kills it.
+/// A replica in its own process, which is killed on drop.
 struct Process {
     child: Child,
     address: SocketAddr,
@@ -76,8 +76,8 @@ impl Process {
         }
     }
 
-    async fn is_dead(&self) {
-        self.until("the token is dead", |health| health["token"]["state"] == "dead")
+    async fn until_refused(&self) {
+        self.until("the token is refused", |health| health["token"]["state"] == "dead")
             .await;
     }
 
@@ -88,7 +88,7 @@ impl Process {
     }
 }
 
-/// Runs `arrakis-discord-proxy token …`; answers the exit code and what it said.
+/// Runs `arrakis-discord-proxy token …`, and returns its exit code and output.
 async fn token(arguments: &[&str], token: &str, address: SocketAddr) -> (Option<i32>, String) {
     operate("token", arguments, token, address).await
 }
@@ -101,15 +101,15 @@ async fn operate(task: &str, arguments: &[&str], token: &str, address: SocketAdd
         .env_clear()
         .env("DISCORD_TOKEN", token)
         .env("PROXY_LISTEN_ADDR", address.to_string());
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap())
+    let ended = tokio::task::spawn_blocking(move || command.output().unwrap())
         .await
         .unwrap();
-    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-    assert!(!said.contains(token), "the token is not printed: {said}");
-    (output.status.code(), said)
+    let output = String::from_utf8([ended.stdout, ended.stderr].concat()).unwrap();
+    assert!(!output.contains(token), "the token is printed: {output}");
+    (ended.status.code(), output)
 }
 
-/// A Discord that accepts the token when told to.
+/// A Discord that accepts the token while the flag is set.
 async fn world() -> (Arc<AtomicBool>, World) {
     let accepts = Arc::new(AtomicBool::new(true));
     let discord = Arc::clone(&accepts);
@@ -124,32 +124,38 @@ async fn world() -> (Arc<AtomicBool>, World) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clearing_at_one_replica_revives_the_token_at_all_of_them() {
+async fn token_cleared_at_one_replica_is_used_again_at_all() {
     let (accepts, world) = world().await;
     let replicas = [Process::start(&world, TOKEN).await, Process::start(&world, TOKEN).await];
-    let (code, said) = token(&["status"], TOKEN, replicas[0].address).await;
-    assert!(code == Some(0) && said.contains("not refused"), "{said}");
+    let (code, output) = token(&["status"], TOKEN, replicas[0].address).await;
+    assert!(code == Some(0) && output.contains("not refused"), "{output}");
     accepts.store(false, Ordering::SeqCst);
     assert_eq!(replicas[0].call().await.0, 401);
     for replica in &replicas {
-        replica.is_dead().await;
+        replica.until_refused().await;
     }
-    let (code, said) = token(&["status"], TOKEN, replicas[1].address).await;
-    assert_eq!(code, Some(1), "{said}");
+    let (code, output) = token(&["status"], TOKEN, replicas[1].address).await;
+    assert_eq!(code, Some(1), "{output}");
     for word in ["dead", "since 2", "found by replica", "next check 2", "token clear"] {
-        assert!(said.contains(word), "{word} is missing in {said}");
+        assert!(output.contains(word), "{word} is missing in {output}");
     }
-    // Clearing what is not mended says so, and changes nothing for long.
-    let (code, said) = token(&["clear"], TOKEN, replicas[1].address).await;
-    assert!(code == Some(1) && said.contains("GET /users/@me: refused"), "{said}");
+    // While Discord still refuses the token, clearing has no lasting effect.
+    let (code, output) = token(&["clear"], TOKEN, replicas[1].address).await;
+    assert!(
+        code == Some(1) && output.contains("GET /users/@me: refused"),
+        "{output}"
+    );
     assert_eq!(replicas[1].call().await, (503, Some("token-dead".to_owned())));
-    // The advice of /health, once the token is valid again.
+    // The advice in /health, when the token is valid again.
     let health = replicas[0].health().await;
     let advice = health["components"]["token"]["detail"].as_str().unwrap();
     assert!(advice.contains("`arrakis-discord-proxy token clear`"), "{advice}");
     accepts.store(true, Ordering::SeqCst);
-    let (code, said) = token(&["clear"], TOKEN, replicas[1].address).await;
-    assert!(code == Some(0) && said.contains("GET /users/@me: accepted"), "{said}");
+    let (code, output) = token(&["clear"], TOKEN, replicas[1].address).await;
+    assert!(
+        code == Some(0) && output.contains("GET /users/@me: accepted"),
+        "{output}"
+    );
     for replica in &replicas {
         replica
             .until("the token is used again", |health| {
@@ -158,34 +164,34 @@ async fn clearing_at_one_replica_revives_the_token_at_all_of_them() {
             .await;
         assert_eq!(replica.call().await, (200, None));
     }
-    // And across a restart.
+    // After a restart.
     let restarted = Process::start(&world, TOKEN).await;
     assert_eq!(restarted.call().await, (200, None));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_redis_a_replica_is_cleared_by_itself_and_the_others_follow_when_redis_is_back() {
+async fn without_redis_other_replicas_follow_a_clearing_when_redis_is_back() {
     let (accepts, world) = world().await;
     let replicas = [Process::start(&world, TOKEN).await, Process::start(&world, TOKEN).await];
     accepts.store(false, Ordering::SeqCst);
     replicas[0].call().await;
     for replica in &replicas {
-        replica.is_dead().await;
+        replica.until_refused().await;
     }
     world.redis.hang();
     replicas[0]
-        .until("Redis is away", |health| {
+        .until("Redis is unavailable", |health| {
             health["components"]["redis"]["status"] == "degraded"
         })
         .await;
     accepts.store(true, Ordering::SeqCst);
-    let (code, said) = token(&["clear"], TOKEN, replicas[0].address).await;
-    assert!(code == Some(0) && said.contains("Redis is away"), "{said}");
+    let (code, output) = token(&["clear"], TOKEN, replicas[0].address).await;
+    assert!(code == Some(0) && output.contains("Redis is unavailable"), "{output}");
     assert_eq!(replicas[0].call().await, (200, None));
     assert_eq!(
         replicas[1].call().await,
         (503, Some("token-dead".to_owned())),
-        "it cannot know"
+        "it is not updated yet"
     );
     world.redis.wake();
     replicas[1]
@@ -193,11 +199,11 @@ async fn without_redis_a_replica_is_cleared_by_itself_and_the_others_follow_when
             health["components"]["token"]["status"] == "up"
         })
         .await;
-    assert_eq!(replicas[0].call().await, (200, None), "the old mark does not come back");
+    assert_eq!(replicas[0].call().await, (200, None), "the old mark is not restored");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_new_token_and_a_restart_is_all_that_a_reset_takes() {
+async fn reset_token_needs_a_new_token_and_a_restart() {
     let old = "MQ.old.token";
     let world = World::new(move |seen| {
         if seen.headers["authorization"] == "Bot MQ.old.token" {
@@ -209,23 +215,23 @@ async fn a_new_token_and_a_restart_is_all_that_a_reset_takes() {
     .await;
     let replica = Process::start(&world, old).await;
     replica.call().await;
-    replica.is_dead().await;
-    // The operator has the new token already, and the replica has not.
-    let (code, said) = token(&["clear"], "MQ.new.token", replica.address).await;
-    assert!(code == Some(1) && said.contains("restart the replica"), "{said}");
+    replica.until_refused().await;
+    // The operator has the new token, and the replica still has the old one.
+    let (code, output) = token(&["clear"], "MQ.new.token", replica.address).await;
+    assert!(code == Some(1) && output.contains("restart the replica"), "{output}");
     drop(replica);
     let replica = Process::start(&world, "MQ.new.token").await;
     assert_eq!(replica.call().await, (200, None));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clearing_limits_at_one_replica_ends_the_pause_at_all_of_them() {
+async fn pauses_cleared_at_one_replica_end_at_all() {
     let absurd = || Reply::status(429, "<html>").with("retry-after", 86_400);
     let world = World::new(move |seen| if seen.number == 0 { absurd() } else { Reply::ok() }).await;
     let replicas = [Process::start(&world, TOKEN).await, Process::start(&world, TOKEN).await];
     let limits = async |task: &str, at: usize| operate("limits", &[task], TOKEN, replicas[at].address).await;
-    let (code, said) = limits("status", 0).await;
-    assert!(code == Some(0) && said.contains("no pause"), "{said}");
+    let (code, output) = limits("status", 0).await;
+    assert!(code == Some(0) && output.contains("no pause"), "{output}");
     let call = client().request(Method::GET, format!("http://{}/api/v10/guilds/1", replicas[0].address));
     let call = call.header("x-arrakis-deadline-ms", 200).bearer_auth(CREDENTIAL);
     assert_eq!(send(call).await.status, 429);
@@ -235,31 +241,31 @@ async fn clearing_limits_at_one_replica_ends_the_pause_at_all_of_them() {
                 health["components"]["limits"]["status"] == "degraded"
             })
             .await;
-        let (code, said) = limits("status", at).await;
+        let (code, output) = limits("status", at).await;
         assert!(
-            code == Some(1) && said.contains("every call from this address"),
-            "{said}"
+            code == Some(1) && output.contains("every call from this address"),
+            "{output}"
         );
     }
-    // The advice of /health.
+    // The advice in /health.
     let health = replicas[1].health().await;
     let advice = health["components"]["limits"]["detail"].as_str().unwrap();
     assert!(advice.contains("`arrakis-discord-proxy limits clear`"), "{advice}");
-    let (code, said) = limits("clear", 1).await;
-    assert!(code == Some(0) && said.contains("no pause"), "{said}");
+    let (code, output) = limits("clear", 1).await;
+    assert!(code == Some(0) && output.contains("no pause"), "{output}");
     for replica in &replicas {
         replica
             .until("the end", |health| health["components"]["limits"]["status"] == "up")
             .await;
         assert_eq!(replica.call().await, (200, None));
     }
-    // And across a restart.
+    // After a restart.
     let restarted = Process::start(&world, TOKEN).await;
     assert_eq!(restarted.call().await, (200, None));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_caller_is_an_operator() {
+async fn callers_credential_is_refused_at_operator_endpoints() {
     let (_, world) = world().await;
     let replica = world.replica().await;
     for (method, path) in [
@@ -281,9 +287,9 @@ async fn no_caller_is_an_operator() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_command_that_reaches_nobody_says_how_to_name_a_replica() {
-    let (code, said) = token(&["status"], TOKEN, free_address()).await;
-    assert!(code == Some(1) && said.contains("--address"), "{said}");
+async fn command_without_a_reachable_replica_names_the_option_address() {
+    let (code, output) = token(&["status"], TOKEN, free_address()).await;
+    assert!(code == Some(1) && output.contains("--address"), "{output}");
     let output = Command::new(PROGRAM)
         .args(["token", "clear"])
         .env_clear()

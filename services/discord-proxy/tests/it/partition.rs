@@ -1,4 +1,4 @@
-//! One replica loses Redis and the others do not; and clocks that jump. Both together never pass fifty.
+//! One replica loses Redis and the others do not; clocks that jump. All together stay within fifty.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ async fn burst(replicas: &[&Replica], count: usize) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_replica_alone_without_redis_and_the_rest_with_it_keep_to_fifty() {
+async fn replica_without_redis_and_another_with_it_stay_within_fifty() {
     let world = World::new(|_| Reply::ok()).await;
     let between = FaultProxy::start(&world.redis.url()).await;
     let cut_off = start_replica(
@@ -39,7 +39,7 @@ async fn one_replica_alone_without_redis_and_the_rest_with_it_keep_to_fifty() {
     let (one, rest, both) = ([&cut_off], [&other], [&cut_off, &other]);
     between.refuse(true);
     between.close_connections();
-    // Both go on asking for more than they get: one by itself, one with Redis, which has noticed that somebody is missing.
+    // Both have more calls than they may send: one in degraded mode, one with Redis, which reserves the share of the missing one.
     let (alone, together) = tokio::join!(burst(&one, 40), burst(&rest, 260));
     assert_eq!((alone, together), (40, 260));
     assert!(cut_off.trouble("redis").is_some() && other.trouble("redis").is_none());
@@ -54,20 +54,20 @@ async fn one_replica_alone_without_redis_and_the_rest_with_it_keep_to_fifty() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_clock_of_redis_that_was_set_back_an_hour_stops_nobody() {
+async fn redis_clock_set_back_an_hour_delays_no_call() {
     let world = World::new(|_| Reply::ok().bucket("b", 5, 4, 5.0)).await;
     let replica = world.replica().await;
     assert_eq!(replica.get("/channels/5").await.status, 200);
-    // What an hour in the future would have left behind: a full window, a bucket used up, a route and the bot paused.
+    // The data of an hour later: a full window, a used-up bucket, pauses of a route and of the bot.
     let now: Vec<u64> = world.redis.command(&["TIME"]);
     let later = ((now[0] + 3_600) * 1_000).to_string();
     let keys: Vec<String> = world.redis.command(&["KEYS", "*state"]);
     let prefix = keys[0].strip_suffix("state").unwrap();
     let key = |name: &str| format!("{prefix}{name}");
-    for place in 0..50 {
+    for number in 0..50 {
         world
             .redis
-            .command::<i64>(&["ZADD", &key("global"), &later, &format!("old:{place}")]);
+            .command::<i64>(&["ZADD", &key("global"), &later, &format!("old:{number}")]);
     }
     let bucket = ["remaining", "0", "reset", &later, "guess", "0", "set_at", &later];
     world

@@ -1,4 +1,4 @@
-//! Long pauses that one answer of Discord's or its edge's asks for: bounded, shown, checked, and ended by an operator.
+//! Long pauses after one response of Discord or its edge: bounded, reported, checked, and ended by an operator.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,7 +32,7 @@ async fn shortly(replica: &Replica, path: &str) -> u16 {
     send(call).await.status
 }
 
-/// The seconds that the pauses in `/health` have left, by whose they are.
+/// The seconds left of a pause in `/health`, by its scope.
 fn left(replica: &Replica, of: &str) -> Option<u64> {
     let health = replica.runtime.health.document("test", "test");
     let pauses = health["limits"]["pauses"].as_array().unwrap().clone();
@@ -41,7 +41,7 @@ fn left(replica: &Replica, of: &str) -> Option<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn absurd_pause_is_bounded_and_named_in_health() {
+async fn absurd_pause_is_bounded_and_reported_in_health() {
     for (of, limited, most) in [("edge", edge as fn() -> Reply, 600), ("global", global, 60)] {
         let world = World::new(move |seen| if seen.number == 0 { limited() } else { Reply::ok() }).await;
         let replica = world.replica().await;
@@ -70,7 +70,7 @@ async fn used_up_bucket_with_an_absurd_window_is_bounded() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pause_that_discord_does_not_mean_ends_with_a_check_at_every_replica() {
+async fn pause_ends_at_every_replica_when_a_check_succeeds() {
     for limited in [edge as fn() -> Reply, global] {
         let lasts = Arc::new(AtomicBool::new(true));
         let discord = Arc::clone(&lasts);
@@ -110,7 +110,7 @@ async fn pause_that_discord_does_not_mean_ends_with_a_check_at_every_replica() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pause_is_checked_without_redis_too() {
+async fn pause_is_checked_without_redis() {
     let world = World::new(|seen| if seen.number == 0 { edge() } else { Reply::ok() }).await;
     world.redis.hang();
     let replica = world.unready(TOKEN, checks_soon).await;

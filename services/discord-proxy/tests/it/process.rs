@@ -1,4 +1,4 @@
-//! The binary: what it says when it cannot start.
+//! The binary: its output when it cannot start.
 
 use std::process::Command;
 
@@ -8,24 +8,24 @@ fn run(variables: &[(&str, &str)]) -> (Option<i32>, String) {
         .envs(variables.iter().copied())
         .output()
         .unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8(said).unwrap())
+    let printed = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(printed).unwrap())
 }
 
 #[test]
-fn everything_that_is_missing_is_named_at_once() {
-    let (code, said) = run(&[]);
-    assert_eq!(code, Some(78), "{said}");
+fn all_missing_variables_are_named_at_once() {
+    let (code, printed) = run(&[]);
+    assert_eq!(code, Some(78), "{printed}");
     for name in ["DISCORD_TOKEN", "PROXY_CREDENTIALS", "REDIS_URL"] {
-        assert!(said.contains(&format!("{name} is not set")), "{said}");
+        assert!(printed.contains(&format!("{name} is not set")), "{printed}");
     }
 }
 
 #[test]
-fn an_address_in_use_is_named_with_an_example() {
+fn address_in_use_is_named_with_an_example() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let (code, said) = run(&[
+    let (code, printed) = run(&[
         ("DISCORD_TOKEN", "abc.def"),
         ("DISCORD_APPLICATION_ID", "1"),
         ("PROXY_CREDENTIALS", "worker=0123456789abcdef"),
@@ -33,13 +33,13 @@ fn an_address_in_use_is_named_with_an_example() {
         ("HEALTH_ADDR", "127.0.0.1:0"),
         ("PROXY_LISTEN_ADDR", &address),
     ]);
-    assert_eq!(code, Some(78), "{said}");
+    assert_eq!(code, Some(78), "{printed}");
     assert!(
-        said.contains("PROXY_LISTEN_ADDR=") && said.contains("example"),
-        "{said}"
+        printed.contains("PROXY_LISTEN_ADDR=") && printed.contains("example"),
+        "{printed}"
     );
     assert!(
-        !said.contains("0123456789abcdef") && !said.contains("abc.def"),
-        "{said}"
+        !printed.contains("0123456789abcdef") && !printed.contains("abc.def"),
+        "{printed}"
     );
 }

@@ -1,4 +1,4 @@
-//! Seats: what a replica may do without Redis, however many there are, and who is reckoned with after a replica has gone.
+//! Seats: how much replicas may send without Redis, however many they are, and how a share becomes free.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ async fn burst(replicas: &[Replica], count: usize, deadline: &str) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn more_replicas_than_seats_lose_redis_and_all_together_keep_to_fifty() {
+async fn more_replicas_than_seats_stay_within_fifty_without_redis() {
     let mut world = World::new(|_| Reply::ok()).await;
     let mut replicas = Vec::new();
     for _ in 0..6 {
@@ -32,20 +32,20 @@ async fn more_replicas_than_seats_lose_redis_and_all_together_keep_to_fifty() {
     }
     assert_eq!(burst(&replicas, 60, "20000").await, 60);
     world.redis.kill();
-    // Each has more to send than it may: 2 seats of 20, and 4 that have none.
+    // Each has more calls than it may send: 2 seats allow 20 calls each, and 4 replicas without a seat one each.
     let before = world.upstream.count();
     let done = burst(&replicas, 300, "7000").await;
     let alone: Vec<_> = world.upstream.seen()[before..].iter().map(|call| call.at).collect();
     assert!(done >= 60, "the shares are used: {done}");
     let most = crate::support::most_in(&alone, WINDOW);
     assert!(most <= 44, "{most}");
-    let keeps = |words: &str| {
+    let limited = |text: &str| {
         replicas
             .iter()
-            .filter(|replica| replica.trouble("redis").unwrap().contains(words))
+            .filter(|replica| replica.trouble("redis").unwrap().contains(text))
             .count()
     };
-    assert_eq!((keeps("keeps to 20 of 50"), keeps("keeps to 1 of 50")), (2, 4));
+    assert_eq!((limited("limited to 20 of 50"), limited("limited to 1 of 50")), (2, 4));
     // Redis comes back: the whole limit again.
     world.redis.restart().await;
     for replica in &replicas {
@@ -62,13 +62,13 @@ async fn more_replicas_than_seats_lose_redis_and_all_together_keep_to_fifty() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replica_that_leaves_is_not_reckoned_with() {
+async fn share_of_a_replica_that_shut_down_is_free_at_once() {
     let world = World::new(|_| Reply::ok()).await;
     let stays = world.replica().await;
     let leaves = world.replica().await;
     assert_eq!(leaves.get("/guilds/1").await.status, 200);
     leaves.runtime.shutdown.soft.cancel();
-    eventually("it has said goodbye", || {
+    eventually("it is removed from Redis", || {
         let members: Vec<String> = world.redis.command(&["KEYS", "*:members"]);
         world.redis.command::<u32>(&["ZCARD", &members[0]]) == 1
     })

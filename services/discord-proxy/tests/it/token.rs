@@ -1,4 +1,4 @@
-//! When Discord refuses the bot token: a 401 is believed after a second opinion, checked again, and cleared by an operator.
+//! A refused bot token: a 401 counts after a check, the token is checked again at intervals, and an operator may clear it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use crate::support::{Replica, Reply, Seen, World, eventually, send};
 const UNAUTHORIZED: &str = r#"{"message":"401: Unauthorized","code":0}"#;
 const CHECK: &str = "/api/v10/users/@me";
 
-/// What Discord says to calls with the bot token.
+/// A Discord with a mode for calls with the bot token.
 #[derive(Clone, Default)]
 struct Discord(Arc<AtomicUsize>);
 
@@ -22,17 +22,17 @@ const ACCEPTS: usize = 0;
 const REFUSES: usize = 1;
 /// It refuses the token on every route but the check's.
 const REFUSES_ROUTES: usize = 2;
-/// Something before it answers 401.
+/// An intermediary answers 401.
 const INTERMEDIARY: usize = 3;
-/// It refuses routes, and fails to answer the check.
+/// It refuses routes, and answers the check 503.
 const FAILS: usize = 4;
 /// It refuses routes, and answers the check 403.
 const FORBIDS: usize = 5;
-/// It refuses routes, and cuts the check off.
+/// It refuses routes, and closes the connection of the check.
 const CUTS: usize = 6;
 /// It refuses routes, and answers the check 429.
 const LIMITS: usize = 7;
-/// An intermediary that speaks JSON.
+/// An intermediary answers 401 in JSON.
 const JSON_INTERMEDIARY: usize = 8;
 
 impl Discord {
@@ -66,7 +66,7 @@ impl Discord {
     }
 }
 
-/// A replica that checks a dead token every few hundred milliseconds.
+/// A replica that checks a refused token every few hundred milliseconds.
 async fn quick(world: &World) -> Replica {
     let tuned = world.tuned(crate::support::TOKEN, |tuning| {
         tuning.token.first_check = Duration::from_millis(300);
@@ -79,11 +79,14 @@ fn checks(world: &World) -> usize {
     world.upstream.seen().iter().filter(|seen| seen.path == CHECK).count()
 }
 
-async fn is_dead(replica: &Replica) {
-    eventually("the token is dead", || replica.metric("arrakis_proxy_token_dead") > 0.0).await;
+async fn until_refused(replica: &Replica) {
+    eventually("the token is refused", || {
+        replica.metric("arrakis_proxy_token_dead") > 0.0
+    })
+    .await;
 }
 
-async fn is_alive(replica: &Replica) {
+async fn until_accepted(replica: &Replica) {
     eventually("the token is used again", || {
         replica.metric("arrakis_proxy_token_dead") < 1.0
     })
@@ -91,27 +94,27 @@ async fn is_alive(replica: &Replica) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_401_that_is_confirmed_stops_what_needs_the_token_at_every_replica() {
+async fn confirmed_401_stops_bot_calls_at_every_replica() {
     let discord = Discord::default();
     let world = discord.world(REFUSES).await;
     let replicas = [world.replica().await, world.replica().await];
     assert_eq!(
         replicas[0].get("/guilds/1").await.status,
         401,
-        "Discord's own answer is passed on"
+        "Discord's own response is returned"
     );
     for replica in &replicas {
-        is_dead(replica).await;
+        until_refused(replica).await;
     }
     let asked = world.upstream.count();
-    assert_eq!((asked, checks(&world)), (2, 1), "the call and the second opinion");
+    assert_eq!((asked, checks(&world)), (2, 1), "the call and the check");
     let answers = join_all((0..20).map(|number| send(replicas[number % 2].call(Method::GET, "/guilds/2")))).await;
     for answer in &answers {
         assert_eq!((answer.status, answer.proxy_error()), (503, Some("token-dead")));
     }
     assert_eq!(world.upstream.count(), asked, "nothing more was sent");
     for replica in &replicas {
-        eventually("health says what to do", || {
+        eventually("health has the advice", || {
             let words = replica.trouble("token").unwrap_or_default();
             [
                 "since 2",
@@ -124,14 +127,14 @@ async fn a_401_that_is_confirmed_stops_what_needs_the_token_at_every_replica() {
             .all(|word| words.contains(word))
         })
         .await;
-        // Members are still answered.
+        // Interactions are still answered.
         let callback = send(replica.call(Method::POST, "/interactions/1/tok/callback")).await;
         assert_eq!(callback.status, 200);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_401_that_is_not_confirmed_is_passed_on_and_the_token_stays_in_use() {
+async fn unconfirmed_401_is_returned_and_the_token_stays_in_use() {
     for mode in [
         REFUSES_ROUTES,
         INTERMEDIARY,
@@ -154,7 +157,7 @@ async fn a_401_that_is_not_confirmed_is_passed_on_and_the_token_stays_in_use() {
                 };
                 counted("accepted") + counted("unknown") >= 1.0
             };
-            eventually("a second opinion was asked for", asked).await;
+            eventually("a check was made", asked).await;
         }
         discord.set(ACCEPTS);
         assert_eq!(replica.get("/guilds/1").await.status, 200, "mode {mode}");
@@ -164,24 +167,24 @@ async fn a_401_that_is_not_confirmed_is_passed_on_and_the_token_stays_in_use() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_that_is_accepted_again_is_used_again_at_every_replica() {
+async fn token_accepted_again_is_used_again_at_every_replica() {
     let discord = Discord::default();
     let world = discord.world(REFUSES).await;
     let replicas = [quick(&world).await, quick(&world).await];
     replicas[0].get("/guilds/1").await;
     for replica in &replicas {
-        is_dead(replica).await;
+        until_refused(replica).await;
     }
     discord.set(ACCEPTS);
     for replica in &replicas {
-        is_alive(replica).await;
+        until_accepted(replica).await;
         assert_eq!(replica.get("/guilds/1").await.status, 200);
         assert_eq!(replica.trouble("token"), None);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dead_token_is_checked_by_one_replica_at_a_time_and_ever_less_often() {
+async fn refused_token_is_checked_by_one_replica_with_growing_intervals() {
     let discord = Discord::default();
     let world = discord.world(REFUSES).await;
     let replicas = [quick(&world).await, quick(&world).await, quick(&world).await];
@@ -197,13 +200,13 @@ async fn a_dead_token_is_checked_by_one_replica_at_a_time_and_ever_less_often() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_answer_does_not_revive_a_dead_token() {
+async fn check_without_a_result_leaves_the_token_refused() {
     for mode in [FAILS, FORBIDS, CUTS, LIMITS, INTERMEDIARY] {
         let discord = Discord::default();
         let world = discord.world(REFUSES).await;
         let replica = quick(&world).await;
         replica.get("/guilds/1").await;
-        is_dead(&replica).await;
+        until_refused(&replica).await;
         discord.set(mode);
         let before = checks(&world);
         eventually("two more checks", || checks(&world) >= before + 2).await;
@@ -216,20 +219,20 @@ async fn what_is_no_answer_does_not_revive_a_dead_token() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_restart_checks_once_before_it_serves() {
+async fn restart_checks_a_refused_token_once_before_it_serves() {
     let discord = Discord::default();
     let world = discord.world(REFUSES).await;
     let first = world.replica().await;
     first.get("/guilds/1").await;
-    is_dead(&first).await;
+    until_refused(&first).await;
     drop(first);
-    // Still refused: it starts dead, for the price of one call.
+    // Still refused: the start costs one call.
     let before = world.upstream.count();
     let second = world.replica().await;
     assert_eq!(second.get("/guilds/1").await.proxy_error(), Some("token-dead"));
     assert_eq!(world.upstream.count(), before + 1);
     drop(second);
-    // A crash loop costs no more: replicas that start share one check in thirty seconds.
+    // A crash loop costs no more: replicas that start share one check in 30 s.
     let third = world.replica().await;
     assert_eq!(third.get("/guilds/1").await.proxy_error(), Some("token-dead"));
     assert_eq!(world.upstream.count(), before + 1);
@@ -240,16 +243,16 @@ async fn a_restart_checks_once_before_it_serves() {
     assert_eq!(
         fourth.get("/guilds/1").await.status,
         200,
-        "valid again: alive as soon as it serves"
+        "the token is valid again and used from the start"
     );
 }
 
-/// Thirty seconds later.
+/// Removes the claim of the check at start, as its time to live does after 30 s.
 const FORGET_STARTS: &str =
     "for _, key in ipairs(redis.call('KEYS', '*check:start')) do redis.call('DEL', key) end return 1";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_new_token_starts_clean() {
+async fn new_token_starts_without_the_old_refusal() {
     let world = World::new(|seen| {
         let old = seen
             .headers
@@ -264,35 +267,35 @@ async fn a_new_token_starts_clean() {
     .await;
     let first = world.tuned("old.token", |_| {}).await;
     assert_eq!(first.get("/guilds/1").await.status, 401);
-    is_dead(&first).await;
+    until_refused(&first).await;
     let renewed = world.tuned("new.token", |_| {}).await;
     assert_eq!(renewed.get("/guilds/1").await.status, 200);
     assert_eq!(first.get("/guilds/1").await.proxy_error(), Some("token-dead"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_redis_a_replica_finds_death_and_revival_by_itself() {
+async fn without_redis_a_replica_finds_refusal_and_acceptance_itself() {
     let discord = Discord::default();
     let mut world = discord.world(REFUSES).await;
     let replica = quick(&world).await;
     world.redis.kill();
-    eventually("Redis is away", || replica.trouble("redis").is_some()).await;
+    eventually("Redis is unavailable", || replica.trouble("redis").is_some()).await;
     assert_eq!(replica.get("/guilds/1").await.status, 401);
-    is_dead(&replica).await;
-    // Redis comes back and knows nothing of it: that is no news.
+    until_refused(&replica).await;
+    // Redis comes back without the mark, which does not change the status.
     world.redis.restart().await;
     eventually("Redis decides", || replica.trouble("redis").is_none()).await;
     assert_eq!(replica.get("/guilds/1").await.proxy_error(), Some("token-dead"));
     let other = quick(&world).await;
-    is_dead(&other).await;
+    until_refused(&other).await;
     discord.set(ACCEPTS);
     for replica in [&replica, &other] {
-        is_alive(replica).await;
+        until_accepted(replica).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dead_interaction_token_is_not_the_bots() {
+async fn refused_interaction_token_does_not_suspect_the_bot_token() {
     let world = World::new(|seen| {
         let bare = !seen.headers.contains_key("authorization");
         if bare {

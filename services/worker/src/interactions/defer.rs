@@ -49,11 +49,11 @@ pub(super) async fn defer(in_flight: InFlight<'_>, mode: ResponseMode) -> Deferr
         Err(error @ Error::OutcomeUnknown(_)) => find_out_later(in_flight, &error).await,
         // No first response took effect, from any worker, and none will.
         Err(error)
-            if error.is_passing() && !received.may_have_been_started() && received.deadline.response_is_late() =>
+            if error.is_transient() && !received.may_have_been_started() && received.deadline.response_is_late() =>
         {
             Deferral::Expired(format!("deferring: {error}"))
         }
-        Err(error) if error.is_passing() => find_out_later(in_flight, &error).await,
+        Err(error) if error.is_transient() => find_out_later(in_flight, &error).await,
         Err(error) => Deferral::Failed(Handled::refused_first_response(&error)),
     }
 }

@@ -150,11 +150,11 @@ pub(super) async fn finish_response(in_flight: InFlight<'_>, sent: CallResult<()
         // It may have taken effect, and at a retry the three seconds would be over: there is no way to find out.
         Err(Error::OutcomeUnknown(why)) => unknown_response(in_flight, &why).await,
         // This attempt had no effect; an earlier worker's may have had one.
-        Err(error) if error.is_passing() && received.may_have_been_started() => {
+        Err(error) if error.is_transient() && received.may_have_been_started() => {
             unknown_response(in_flight, &error.to_string()).await
         }
         // At a retry the three seconds would be over.
-        Err(error) if error.is_passing() => in_flight.expired(format!("responding: {error}")),
+        Err(error) if error.is_transient() => in_flight.expired(format!("responding: {error}")),
         Err(error) => Handled::refused_first_response(&error),
     }
 }

@@ -96,7 +96,7 @@ async fn replace_notice(in_flight: InFlight<'_>, message: InteractionResponseDat
         Ok(_) => Handled::done("answered"),
         Err(Error::Gone { .. }) => Handled::done("gone"),
         Err(Error::TokenExpired) => token_expired(in_flight),
-        Err(error) if error.is_passing() && received.retry_is_in_time() => {
+        Err(error) if error.is_transient() && received.retry_is_in_time() => {
             Handled::retry(format!("replacing the notice: {error}"))
         }
         Err(error) => Handled::refused_first_response(&error),

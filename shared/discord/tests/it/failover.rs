@@ -6,7 +6,7 @@ use twilight_model::http::interaction::InteractionResponseData;
 use twilight_model::id::Id;
 use url::Url;
 
-use crate::peer::{Act, Peer, nobody};
+use crate::peer::{Peer, Script, closed_port};
 
 const NO_CONTENT: &str = "HTTP/1.1 204 No Content\r\n\r\n";
 const UNREACHABLE: &str =
@@ -29,8 +29,8 @@ fn message(text: &str) -> InteractionResponseData {
 }
 
 #[tokio::test]
-async fn a_call_carries_credential_tenant_urgency_and_deadline() {
-    let peer = Peer::start(Act::Answer(NO_CONTENT)).await;
+async fn call_carries_credential_tenant_urgency_and_deadline() {
+    let peer = Peer::start(Script::Response(NO_CONTENT)).await;
     let calls = client(&[&peer.url])
         .sync(Id::new(5))
         .within(Duration::from_secs(7))
@@ -39,10 +39,10 @@ async fn a_call_carries_credential_tenant_urgency_and_deadline() {
         .assign_role(Id::new(5), Id::new(6), Id::new(8), None, "tier: Fedaykin")
         .await;
     assert_eq!(given, Ok(true));
-    let asked = peer.asked().join("\n").to_lowercase();
+    let requests = peer.requests().join("\n").to_lowercase();
     assert!(
-        asked.starts_with("put /api/v10/guilds/5/members/6/roles/8 http/1.1"),
-        "{asked}"
+        requests.starts_with("put /api/v10/guilds/5/members/6/roles/8 http/1.1"),
+        "{requests}"
     );
     for header in [
         "authorization: bearer a-credential",
@@ -52,19 +52,16 @@ async fn a_call_carries_credential_tenant_urgency_and_deadline() {
         "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         "x-audit-log-reason: tier%3a%20fedaykin",
     ] {
-        assert!(asked.contains(header), "{header} is missing in {asked}");
+        assert!(requests.contains(header), "{header} is missing in {requests}");
     }
-    let deadline = asked.split_once("x-arrakis-deadline-ms: ").unwrap().1;
+    let deadline = requests.split_once("x-arrakis-deadline-ms: ").unwrap().1;
     let deadline: u64 = deadline.lines().next().unwrap().parse().unwrap();
-    assert!(
-        (1..=7_000).contains(&deadline),
-        "{deadline} ms are left of seven seconds"
-    );
+    assert!((1..=7_000).contains(&deadline), "{deadline} ms are left of 7 s");
 }
 
 #[tokio::test]
-async fn what_the_member_has_is_not_asked_for() {
-    let peer = Peer::start(Act::Answer(NO_CONTENT)).await;
+async fn role_that_the_member_has_is_not_assigned() {
+    let peer = Peer::start(Script::Response(NO_CONTENT)).await;
     let calls = client(&[&peer.url]).sync(Id::new(5));
     let (guild, user, role) = (Id::new(5), Id::new(6), Id::new(8));
     assert_eq!(
@@ -72,95 +69,98 @@ async fn what_the_member_has_is_not_asked_for() {
         Ok(false)
     );
     assert_eq!(calls.remove_role(guild, user, role, Some(&[]), "r").await, Ok(false));
-    assert!(peer.asked().is_empty());
+    assert!(peer.requests().is_empty());
     assert_eq!(calls.remove_role(guild, user, role, Some(&[role]), "r").await, Ok(true));
-    assert_eq!(peer.asked().len(), 1);
+    assert_eq!(peer.requests().len(), 1);
 }
 
 #[tokio::test]
-async fn a_refused_connection_and_an_unreachable_discord_go_to_the_next_replica() {
-    let nobody = nobody().await;
-    let cut_off = Peer::start(Act::Answer(UNREACHABLE)).await;
-    let peer = Peer::start(Act::Answer(NO_CONTENT)).await;
-    let calls = client(&[&nobody, &cut_off.url, &peer.url]).interactive(None);
-    // More calls than replicas, so that each is the first to be asked at least once.
+async fn call_that_was_not_sent_goes_to_the_next_replica() {
+    let closed = closed_port().await;
+    let cut_off = Peer::start(Script::Response(UNREACHABLE)).await;
+    let peer = Peer::start(Script::Response(NO_CONTENT)).await;
+    let calls = client(&[&closed, &cut_off.url, &peer.url]).interactive(None);
+    // More calls than replicas, so that each replica is the first one at least once.
     for _ in 0..4 {
         assert_eq!(calls.send_followup("token", &message("hi")).await, Ok(()));
     }
-    // Each arrived once, and only once.
-    assert_eq!(peer.asked().len(), 4);
+    // Each call arrived exactly once.
+    assert_eq!(peer.requests().len(), 4);
 }
 
 #[tokio::test]
-async fn a_followup_whose_answer_was_lost_is_not_sent_again() {
-    for act in [Act::Close, Act::Hang] {
-        let (one, other) = (Peer::start(act.clone()).await, Peer::start(act).await);
+async fn followup_whose_response_was_lost_is_not_repeated() {
+    for script in [Script::Close, Script::Hang] {
+        let (one, other) = (Peer::start(script.clone()).await, Peer::start(script).await);
         let calls = client(&[&one.url, &other.url])
             .interactive(None)
             .within(Duration::from_millis(300));
         let outcome = calls.send_followup("token", &message("hi")).await;
         assert!(matches!(outcome, Err(Error::OutcomeUnknown(_))), "{outcome:?}");
-        assert_eq!(one.asked().len() + other.asked().len(), 1);
+        assert_eq!(one.requests().len() + other.requests().len(), 1);
     }
 }
 
 #[tokio::test]
-async fn a_callback_whose_answer_was_lost_goes_to_another_replica() {
-    for act in [Act::Close, Act::Hang] {
-        let (dead, alive) = (Peer::start(act).await, Peer::start(Act::Answer(NO_CONTENT)).await);
+async fn first_response_without_a_response_goes_to_another_replica() {
+    for script in [Script::Close, Script::Hang] {
+        let (dead, alive) = (
+            Peer::start(script).await,
+            Peer::start(Script::Response(NO_CONTENT)).await,
+        );
         let calls = client(&[&dead.url, &alive.url]).interactive(None);
         assert_eq!(calls.defer_reply(Id::new(1), "token", true).await, Ok(()));
-        assert_eq!((dead.asked().len(), alive.asked().len()), (1, 1));
-        // A replica that failed is asked last for a while.
+        assert_eq!((dead.requests().len(), alive.requests().len()), (1, 1));
+        // A replica that failed is tried last for a while.
         assert_eq!(calls.defer_reply(Id::new(2), "token", true).await, Ok(()));
-        assert_eq!((dead.asked().len(), alive.asked().len()), (1, 2));
+        assert_eq!((dead.requests().len(), alive.requests().len()), (1, 2));
     }
 }
 
-/// A refusal of Discord's, passed on by the proxy.
+/// A refusal of Discord, forwarded by the proxy.
 const FORBIDDEN: &str = "HTTP/1.1 403 Forbidden\r\nx-arrakis-attempts: 1\r\ncontent-length: 46\r\n\r\n\
     {\"message\":\"Missing Permissions\",\"code\":50013}";
-/// A proxy that must not wait as long as Discord's limit wants.
+/// A limit of Discord that is longer than the proxy may wait.
 const LIMITED: &str = "HTTP/1.1 429 Too Many Requests\r\nx-arrakis-attempts: 1\r\nretry-after: 1\r\ncontent-length: 48\r\n\r\n\
     {\"message\":\"x\",\"retry_after\":0.3,\"global\":false}";
 const UNKNOWN_CALLER: &str = "HTTP/1.1 401 Unauthorized\r\nx-arrakis-proxy-error: unknown-caller\r\nx-arrakis-attempts: 0\r\n\
     content-length: 29\r\n\r\n{\"message\":\"no one\",\"code\":0}";
-/// A gateway before the proxy.
+/// A gateway in front of the proxy.
 const GATEWAY_404: &str = "HTTP/1.1 404 Not Found\r\ncontent-type: text/html\r\ncontent-length: 6\r\n\r\n<html>";
 const GATEWAY_FORM: &str = "HTTP/1.1 404 Not Found\r\ncontent-length: 42\r\n\r\n\
     {\"message\":\"Unknown Role   \",\"code\":10011}";
-/// Discord failed after the effect, and the proxy could not repeat.
+/// Discord failed after the effect, and the proxy could not retry.
 const FAILED: &str = "HTTP/1.1 502 Bad Gateway\r\nx-arrakis-attempts: 1\r\ncontent-length: 6\r\n\r\n<html>";
 
 #[tokio::test]
-async fn first_response_waits_for_a_limit_that_one_try_is_too_short_for() {
-    let peer = Peer::start(Act::Answers(&[LIMITED, LIMITED, NO_CONTENT])).await;
+async fn first_response_waits_for_a_limit_longer_than_one_attempt() {
+    let peer = Peer::start(Script::Responses(&[LIMITED, LIMITED, NO_CONTENT])).await;
     let calls = client(&[&peer.url])
         .interactive(None)
         .within(Duration::from_millis(2_900));
     let began = std::time::Instant::now();
     assert_eq!(calls.defer_reply(Id::new(1), "token", true).await, Ok(()));
-    assert_eq!(peer.asked().len(), 3);
-    assert!(began.elapsed() >= Duration::from_millis(600), "each wait was kept");
-    // Where the wait outlasts the call, it ends at once.
-    let peer = Peer::start(Act::Answer(LIMITED)).await;
+    assert_eq!(peer.requests().len(), 3);
+    assert!(began.elapsed() >= Duration::from_millis(600), "each wait was observed");
+    // A wait beyond the deadline ends the call at once.
+    let peer = Peer::start(Script::Response(LIMITED)).await;
     let calls = client(&[&peer.url])
         .interactive(None)
         .within(Duration::from_millis(300));
     let outcome = calls.defer_reply(Id::new(1), "token", true).await;
     assert!(matches!(outcome, Err(Error::RateLimited { .. })), "{outcome:?}");
-    assert_eq!(peer.asked().len(), 1);
+    assert_eq!(peer.requests().len(), 1);
 }
 
 #[tokio::test]
-async fn first_response_refused_after_an_attempt_that_may_have_landed_is_unknown() {
-    let peer = Peer::start(Act::Answers(&[FAILED, FORBIDDEN])).await;
+async fn first_response_refused_after_a_lost_attempt_is_unknown() {
+    let peer = Peer::start(Script::Responses(&[FAILED, FORBIDDEN])).await;
     let calls = client(&[&peer.url])
         .interactive(None)
         .within(Duration::from_millis(2_900));
     let outcome = calls.defer_reply(Id::new(1), "token", true).await;
     assert!(matches!(outcome, Err(Error::OutcomeUnknown(_))), "{outcome:?}");
-    let peer = Peer::start(Act::Answer(FORBIDDEN)).await;
+    let peer = Peer::start(Script::Response(FORBIDDEN)).await;
     let calls = client(&[&peer.url]).interactive(None);
     let outcome = calls.defer_reply(Id::new(1), "token", true).await;
     assert!(
@@ -170,10 +170,10 @@ async fn first_response_refused_after_an_attempt_that_may_have_landed_is_unknown
 }
 
 #[tokio::test]
-async fn replica_that_does_not_know_the_credential_is_passed_over_and_named() {
+async fn replica_that_refuses_the_credential_is_skipped_and_named() {
     let (old, new) = (
-        Peer::start(Act::Answer(UNKNOWN_CALLER)).await,
-        Peer::start(Act::Answer(NO_CONTENT)).await,
+        Peer::start(Script::Response(UNKNOWN_CALLER)).await,
+        Peer::start(Script::Response(NO_CONTENT)).await,
     );
     let discord = client(&[&old.url, &new.url]);
     for number in 1..=4 {
@@ -181,33 +181,33 @@ async fn replica_that_does_not_know_the_credential_is_passed_over_and_named() {
         assert_eq!(calls.defer_reply(Id::new(number), "token", true).await, Ok(()));
         assert_eq!(calls.send_followup("token", &message("hi")).await, Ok(()));
     }
-    assert_eq!(new.asked().len(), 8);
+    assert_eq!(new.requests().len(), 8);
     let refusing = discord.refusing_proxies();
     assert_eq!(refusing.len(), 1);
     assert!(refusing[0].starts_with(old.url.as_str()), "{refusing:?}");
 }
 
 #[tokio::test]
-async fn credential_that_no_replica_knows_ends_the_call_at_once_and_can_be_retried() {
+async fn credential_refused_by_all_replicas_is_a_transient_error() {
     let (one, other) = (
-        Peer::start(Act::Answer(UNKNOWN_CALLER)).await,
-        Peer::start(Act::Answer(UNKNOWN_CALLER)).await,
+        Peer::start(Script::Response(UNKNOWN_CALLER)).await,
+        Peer::start(Script::Response(UNKNOWN_CALLER)).await,
     );
     let calls = client(&[&one.url, &other.url]).interactive(None);
     let error = calls.edit_original("token", &message("hi")).await.unwrap_err();
     assert!(
-        error.is_passing() && error.to_string().contains("unknown-caller"),
+        error.is_transient() && error.to_string().contains("unknown-caller"),
         "{error}"
     );
-    assert_eq!((one.asked().len(), other.asked().len()), (1, 1));
+    assert_eq!((one.requests().len(), other.requests().len()), (1, 1));
 }
 
 #[tokio::test]
 async fn refusal_of_a_gateway_goes_to_the_next_replica() {
     for answer in [GATEWAY_404, GATEWAY_FORM] {
         let (behind, direct) = (
-            Peer::start(Act::Answer(answer)).await,
-            Peer::start(Act::Answer(NO_CONTENT)).await,
+            Peer::start(Script::Response(answer)).await,
+            Peer::start(Script::Response(NO_CONTENT)).await,
         );
         let discord = client(&[&behind.url, &direct.url]);
         for _ in 0..2 {
@@ -224,13 +224,13 @@ async fn refusal_of_a_gateway_goes_to_the_next_replica() {
             .assign_role(Id::new(5), Id::new(6), Id::new(8), None, "tier")
             .await
             .unwrap_err();
-        assert!(error.is_passing(), "{error}");
+        assert!(error.is_transient(), "{error}");
     }
 }
 
 #[tokio::test]
-async fn with_every_replica_gone_a_call_says_so_within_its_deadline() {
-    let calls = client(&[&nobody().await])
+async fn call_without_a_reachable_replica_fails_within_its_deadline() {
+    let calls = client(&[&closed_port().await])
         .interactive(None)
         .within(Duration::from_millis(200));
     let outcome = calls.edit_original("token", &message("hi")).await;
@@ -241,8 +241,8 @@ async fn with_every_replica_gone_a_call_says_so_within_its_deadline() {
 }
 
 #[tokio::test]
-async fn a_replica_that_comes_back_within_the_deadline_is_found() {
-    let url = nobody().await;
+async fn replica_that_comes_back_within_the_deadline_is_used() {
+    let url = closed_port().await;
     let calls = client(&[&url]).interactive(None).within(Duration::from_secs(20));
     let call = tokio::spawn(async move { calls.edit_original("token", &message("hi")).await });
     let listener = tokio::net::TcpListener::bind((url.host_str().unwrap(), url.port().unwrap()))
@@ -256,8 +256,8 @@ async fn a_replica_that_comes_back_within_the_deadline_is_found() {
 }
 
 #[tokio::test]
-async fn what_discord_would_refuse_is_refused_before_it_is_sent() {
-    let peer = Peer::start(Act::Answer(NO_CONTENT)).await;
+async fn invalid_content_is_refused_before_it_is_sent() {
+    let peer = Peer::start(Script::Response(NO_CONTENT)).await;
     let calls = client(&[&peer.url]).interactive(None);
     let long = message(&"x".repeat(2001));
     for outcome in [
@@ -269,16 +269,16 @@ async fn what_discord_would_refuse_is_refused_before_it_is_sent() {
             "{outcome:?}"
         );
     }
-    assert!(peer.asked().is_empty());
+    assert!(peer.requests().is_empty());
 }
 
 #[tokio::test]
-async fn nobody_is_pinged_and_a_direct_message_has_an_enforced_nonce() {
+async fn direct_message_has_no_mentions_and_an_enforced_nonce() {
     let channel = r#"{"id":"9","type":1,"recipients":[],"last_message_id":null}"#;
     let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{channel}", channel.len());
-    let peer = Peer::start(Act::Answer(answer.leak())).await;
+    let peer = Peer::start(Script::Response(answer.leak())).await;
     let calls = client(&[&peer.url]).interactive(None);
-    // The peer's second answer is a channel too, which is no message.
+    // The peer's second response is also a channel, which is not a message.
     assert_eq!(
         calls
             .send_dm(Id::new(6), &message("@everyone hi"), 42)
@@ -287,14 +287,18 @@ async fn nobody_is_pinged_and_a_direct_message_has_an_enforced_nonce() {
             .class(),
         "unreadable"
     );
-    let asked = peer.asked();
-    assert!(asked[0].starts_with("POST /api/v10/users/@me/channels"), "{}", asked[0]);
+    let requests = peer.requests();
     assert!(
-        asked[1].starts_with("POST /api/v10/channels/9/messages"),
+        requests[0].starts_with("POST /api/v10/users/@me/channels"),
         "{}",
-        asked[1]
+        requests[0]
     );
-    let body: serde_json::Value = serde_json::from_str(asked[1].split_once("\r\n\r\n").unwrap().1).unwrap();
+    assert!(
+        requests[1].starts_with("POST /api/v10/channels/9/messages"),
+        "{}",
+        requests[1]
+    );
+    let body: serde_json::Value = serde_json::from_str(requests[1].split_once("\r\n\r\n").unwrap().1).unwrap();
     assert_eq!(body["nonce"], 42);
     assert_eq!(body["enforce_nonce"], true);
     assert_eq!(body["allowed_mentions"]["parse"], serde_json::json!([]));

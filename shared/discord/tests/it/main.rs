@@ -1,6 +1,10 @@
-//! The client against peers that misbehave as proxies do when they die: what is asked where, and how often.
+//! The client with failing replicas of the proxy: which requests it sends, where and how often.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failure of the set-up fails the test"
+)]
 
 mod failover;
 mod peer;

@@ -1,4 +1,4 @@
-//! A peer on a port of its own that answers each request by a script and remembers what it was asked.
+//! A peer in place of a proxy: it responds by a script, and records the requests.
 
 use std::sync::{Arc, Mutex};
 
@@ -6,43 +6,43 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 
-/// What the peer does with a request once it has it whole.
+/// What the peer does after it received a request.
 #[derive(Clone)]
-pub(crate) enum Act {
-    /// Answers with these bytes.
-    Answer(&'static str),
-    /// Answers the first request with the first of these, the next with the next, all further ones with the last.
-    Answers(&'static [&'static str]),
-    /// Closes the connection.
+pub(crate) enum Script {
+    /// Responds with these bytes.
+    Response(&'static str),
+    /// Responds to the first request with the first of these, to the next with the next, to all further ones with the last.
+    Responses(&'static [&'static str]),
+    /// Closes the connection without a response.
     Close,
-    /// Keeps it open and says nothing.
+    /// Keeps the connection open without a response.
     Hang,
 }
 
 pub(crate) struct Peer {
     pub(crate) url: Url,
-    asked: Arc<Mutex<Vec<String>>>,
+    requests: Arc<Mutex<Vec<String>>>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Peer {
-    pub(crate) async fn start(act: Act) -> Self {
+    pub(crate) async fn start(script: Script) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let seen = asked.clone();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let seen = requests.clone();
         let task = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(stream, act.clone(), seen.clone()));
+                tokio::spawn(serve(stream, script.clone(), seen.clone()));
             }
         });
-        Self { url, asked, task }
+        Self { url, requests, task }
     }
 
-    /// Every request, head and body, in order.
-    pub(crate) fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
+    /// The requests, head and body, in order.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
     }
 }
 
@@ -52,27 +52,27 @@ impl Drop for Peer {
     }
 }
 
-/// A port where nobody listens.
-pub(crate) async fn nobody() -> Url {
+/// The address of a port without a listener.
+pub(crate) async fn closed_port() -> Url {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     format!("http://{}", listener.local_addr().unwrap()).parse().unwrap()
 }
 
-async fn serve(mut stream: TcpStream, act: Act, asked: Arc<Mutex<Vec<String>>>) {
+async fn serve(mut stream: TcpStream, script: Script, requests: Arc<Mutex<Vec<String>>>) {
     while let Some(request) = read(&mut stream).await {
         let number = {
-            let mut asked = asked.lock().unwrap();
-            asked.push(request);
-            asked.len() - 1
+            let mut requests = requests.lock().unwrap();
+            requests.push(request);
+            requests.len() - 1
         };
-        match act {
-            Act::Answers(texts) => {
+        match script {
+            Script::Responses(texts) => {
                 let text = texts[number.min(texts.len() - 1)];
                 stream.write_all(text.as_bytes()).await.unwrap();
             }
-            Act::Answer(text) => stream.write_all(text.as_bytes()).await.unwrap(),
-            Act::Close => return,
-            Act::Hang => std::future::pending().await,
+            Script::Response(text) => stream.write_all(text.as_bytes()).await.unwrap(),
+            Script::Close => return,
+            Script::Hang => std::future::pending().await,
         }
     }
 }

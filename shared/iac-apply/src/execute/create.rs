@@ -151,7 +151,7 @@ impl Executor<'_> {
             earlier,
         } = attempt;
         let mut unknown = None;
-        for _ in 0..self.discord.patience().tries.max(1) {
+        for _ in 0..self.discord.retry_policy().attempts.max(1) {
             match self.ask(run, writing).await {
                 Ok((id, answer)) => {
                     let attributes = pending.attributes.clone();
@@ -169,7 +169,7 @@ impl Executor<'_> {
                     pending.again_ms = Some(self.discord.now_ms());
                     state.begin_create(address.clone(), pending.clone());
                     self.save(state).await?;
-                    let looks = self.discord.patience().looks.len();
+                    let looks = self.discord.retry_policy().searches.len();
                     if let SearchOutcome::Found(found) =
                         self.search_unambiguously(run, address, &pending, state, looks).await?
                     {
@@ -211,9 +211,9 @@ impl Executor<'_> {
 
     /// Number of searches for a creation of an earlier apply: one, unless it was requested recently.
     fn search_attempts(&self, pending: &PendingCreation) -> usize {
-        let patience = self.discord.patience();
-        let is_recent = self.discord.now_ms() <= pending.last_request_ms().saturating_add(patience.looks_ms());
-        if is_recent { patience.looks.len() } else { 1 }
+        let policy = self.discord.retry_policy();
+        let is_recent = self.discord.now_ms() <= pending.last_request_ms().saturating_add(policy.search_ms());
+        if is_recent { policy.searches.len() } else { 1 }
     }
 
     /// Searches for the result of a pending creation. An ambiguous result is an error.
@@ -249,7 +249,7 @@ impl Executor<'_> {
             address: address.to_string(),
         });
         let mut last = SearchOutcome::Absent;
-        for pause in self.discord.patience().looks.iter().take(times.max(1)) {
+        for pause in self.discord.retry_policy().searches.iter().take(times.max(1)) {
             let waited = self.discord.pause(Wait::Backoff, &run.step, *pause).await;
             waited.map_err(|error| run.call(error))?;
             let kinds = [address.kind()].into();
@@ -308,7 +308,7 @@ impl Executor<'_> {
         if let Some(pending) = pending.filter(|_| !state.resources.contains_key(address))
             && self.discord.now_ms() < pending.last_request_ms().saturating_add(LATEST_EFFECT_MS)
         {
-            let looks = self.discord.patience().looks.len();
+            let looks = self.discord.retry_policy().searches.len();
             let message = match self.look(run, address, &pending, state, looks).await? {
                 SearchOutcome::Absent => None,
                 SearchOutcome::Found(found) => {

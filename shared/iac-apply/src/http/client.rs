@@ -1,68 +1,66 @@
-//! Discord's API over a transport: keeps to the limits, repeats what may be repeated, says what it waits for.
+//! Discord's API over a transport: keeps the rate limits, retries what may be retried, reports what it waits for.
 //!
-//! What a failure means is decided by the table of `arrakis-discord-http`. A creation that may have landed is never repeated here:
-//! the executor looks for what it made.
+//! What is done about a failure is decided by the table of `arrakis-discord-http`. A creation that may have taken effect is never
+//! repeated here: the executor searches the server for the created object.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use arrakis_discord_http::{Attempts, CallClass, Decision, Ending, Failure};
+use arrakis_discord_http::{
+    Attempts, CallClass, Decision, DiscordClock, Ending, Failure, RateLimitScope, Response, Route, segments,
+};
 use bytes::Bytes;
-use http::Method;
+use http::{Method, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc2822;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::error::{CallError, server_error};
 use super::limits::RateLimits;
 use super::pace::{PACE, Pace};
-use super::route::Route;
-use super::{Answer, Body, Reason, Request, SendError, Transport};
+use super::{Body, Reason, Request, SendError, Transport};
 use crate::event::{Event, Progress, Wait};
 
-/// How failures that pass are met.
+/// How transient failures are retried.
 #[derive(Clone, Debug)]
-pub struct Patience {
-    /// Tries of one call before it is given up; waits for rate limits are not counted.
-    pub tries: u32,
-    /// Pause after the first failure; doubles with each.
+pub struct RetryPolicy {
+    /// Attempts of one call; those that met a rate limit are not counted.
+    pub attempts: u32,
+    /// Pause after the first failure; it doubles with each.
     pub pause: Duration,
-    /// How often, and after which pauses, a server is looked through for what a lost answer may have made. An effect that
-    /// arrives later than their sum after the failure is not found by the same run.
-    pub looks: Vec<Duration>,
+    /// Pauses before each search of a server for an object whose creation has an unknown outcome. A creation that takes effect later
+    /// than their sum after the failure is not found by the same run.
+    pub searches: Vec<Duration>,
 }
 
-impl Default for Patience {
+impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
-            tries: 5,
+            attempts: 5,
             pause: Duration::from_millis(500),
-            looks: [0, 1, 2, 4, 8].map(Duration::from_secs).to_vec(),
+            searches: [0, 1, 2, 4, 8].map(Duration::from_secs).to_vec(),
         }
     }
 }
 
-impl Patience {
-    /// How long a server is looked through, in milliseconds.
+impl RetryPolicy {
+    /// How long a server is searched, in milliseconds.
     #[must_use]
-    pub fn looks_ms(&self) -> u64 {
-        let total: Duration = self.looks.iter().sum();
+    pub fn search_ms(&self) -> u64 {
+        let total: Duration = self.searches.iter().sum();
         u64::try_from(total.as_millis()).unwrap_or(u64::MAX)
     }
 }
 
-/// Tries of a call whose answer cannot be read.
-const UNREADABLE_TRIES: u32 = 3;
-/// An edge that says 429 and not for how long is asked again after this, and so many times.
-const SILENT_EDGE: (Duration, u32) = (Duration::from_secs(10), 6);
-/// Waits of less are not worth telling.
-const WORTH_TELLING: Duration = Duration::from_secs(1);
-/// A 429 on a channel's edit that asks for more is the limit on renames, which headers do not tell.
-const RENAME: Duration = Duration::from_secs(30);
+/// Attempts of a call whose response cannot be read.
+const UNREADABLE_ATTEMPTS: u32 = 3;
+/// Wait after a 429 that states no time, and how many of them a call waits for.
+const UNSTATED_WAIT: (Duration, u32) = (Duration::from_secs(10), 6);
+/// Shorter waits are not reported.
+const REPORTED_WAIT: Duration = Duration::from_secs(1);
+/// A 429 on a channel's edit that states a longer time is the limit on renames, which no header states.
+const RENAME_WAIT: Duration = Duration::from_secs(30);
 
 /// Discord's API.
 #[derive(Clone, Debug)]
@@ -72,13 +70,12 @@ pub struct Discord {
     pace: Arc<Pace>,
     progress: Arc<dyn Progress>,
     cancelled: CancellationToken,
-    patience: Arc<Patience>,
-    /// Discord's clock minus ours, in milliseconds, by the `Date` of its last answer.
-    ahead_ms: Arc<AtomicI64>,
+    retry_policy: Arc<RetryPolicy>,
+    clock: Arc<DiscordClock>,
 }
 
 impl Discord {
-    /// A client over `transport` that tells `progress` what it waits for, and stops between two requests once `cancelled`.
+    /// A client over `transport` that reports its waits to `progress`, and stops between two requests when `cancelled` is.
     #[must_use]
     pub fn new(transport: Arc<dyn Transport>, progress: Arc<dyn Progress>, cancelled: CancellationToken) -> Self {
         let pace = match transport.has_shared_limits() {
@@ -91,52 +88,60 @@ impl Discord {
             pace: Arc::new(pace),
             progress,
             cancelled,
-            patience: Arc::default(),
-            ahead_ms: Arc::default(),
+            retry_policy: Arc::default(),
+            clock: Arc::default(),
         }
     }
 
-    /// Chooses how failures that pass are met.
+    /// Sets how transient failures are retried.
     #[must_use]
-    pub fn with_patience(mut self, patience: Patience) -> Self {
-        self.patience = Arc::new(patience);
+    pub fn with_retry_policy(mut self, policy: RetryPolicy) -> Self {
+        self.retry_policy = Arc::new(policy);
         self
     }
 
-    /// Chooses how many requests are sent at most; without it [`PACE`], or none where the transport keeps shared limits.
+    /// Sets the rate of requests, instead of [`PACE`], or of none where the transport keeps shared limits.
     #[must_use]
     pub fn with_pace(mut self, pace: Pace) -> Self {
         self.pace = Arc::new(pace);
         self
     }
 
-    /// How failures that pass are met.
+    /// How transient failures are retried.
     #[must_use]
-    pub fn patience(&self) -> &Patience {
-        &self.patience
+    pub fn retry_policy(&self) -> &RetryPolicy {
+        &self.retry_policy
     }
 
-    /// Who watches.
+    /// The receiver of progress events.
     #[must_use]
     pub fn progress(&self) -> &dyn Progress {
         &*self.progress
     }
 
-    /// Milliseconds since the Unix epoch, by Discord's clock where an answer has told it: ids are made by that clock.
+    /// Milliseconds since 1970 on Discord's clock, by which ids are made; on the system clock before the first response. Never ahead
+    /// of Discord's clock.
     #[must_use]
     pub fn now_ms(&self) -> u64 {
-        u64::try_from(own_ms().saturating_add(self.ahead_ms.load(Ordering::Relaxed))).unwrap_or(0)
+        let system = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let offset_ms = self.clock.offset().map_or(0, |offset| offset.least_ms);
+        u64::try_from(system.as_millis())
+            .unwrap_or(u64::MAX)
+            .saturating_add_signed(offset_ms)
     }
 
-    /// `Date` is in whole seconds, cut off: it is never ahead of Discord's clock.
-    fn learn_clock(&self, answer: &Answer) {
-        let date = answer.headers.get(http::header::DATE);
-        if let Some(theirs) = date.and_then(|date| date_ms(date.to_str().ok()?)) {
-            self.ahead_ms.store(theirs - own_ms(), Ordering::Relaxed);
+    fn measure_clock(&self, response: &Response, sent: std::time::Instant) {
+        let date = response.headers.get(header::DATE).and_then(|date| date.to_str().ok());
+        let correction_ms = date.and_then(|date| self.clock.observe(date, sent, std::time::Instant::now()));
+        if let Some(correction_ms) = correction_ms {
+            tracing::debug!(
+                correction_ms,
+                "two responses agree that the offset of Discord's clock changed"
+            );
         }
     }
 
-    /// Reads.
+    /// Sends a GET request and reads the response.
     ///
     /// # Errors
     /// See [`CallError`].
@@ -150,7 +155,7 @@ impl Discord {
         self.read(&request).await
     }
 
-    /// Writes JSON, and reads the answer where there is one (`null` for 204).
+    /// Sends a write and reads the response (`null` for 204).
     ///
     /// # Errors
     /// See [`CallError`].
@@ -184,11 +189,11 @@ impl Discord {
         self.read(&request).await
     }
 
-    /// Makes a call and reads its answer; one that cannot be read is asked for again where that does no harm. A call whose answer
-    /// could not be read may have landed, which the attempts after it are judged by: a DELETE then answered 404 succeeded.
+    /// Makes a call and reads its response. A call whose response cannot be read may have taken effect, which `attempts` takes into
+    /// account: it is repeated only where a second call has no further effect, and a DELETE answered 404 afterwards succeeded.
     async fn read<T: DeserializeOwned>(&self, request: &Request) -> Result<T, CallError> {
         let mut attempts = Attempts::new(class(request), &request.method);
-        let mut tries = 0;
+        let mut responses = 0;
         loop {
             let body = self.call(request, &mut attempts).await?;
             let body = if body.is_empty() && request.method != Method::GET {
@@ -196,16 +201,17 @@ impl Discord {
             } else {
                 body
             };
-            tries += 1;
+            responses += 1;
             match parse(request, &body, &mut attempts) {
-                Err(CallError::Unreadable { call, why }) if tries < UNREADABLE_TRIES => {
-                    let attempt = tries + 1;
+                Err(CallError::Unreadable { call, why }) if responses < UNREADABLE_ATTEMPTS => {
+                    let attempt = responses + 1;
                     self.progress.event(Event::Retrying {
                         call: call.clone(),
-                        why: format!("the answer cannot be read: {why}"),
+                        why: format!("the response cannot be read: {why}"),
                         attempt,
                     });
-                    self.pause(Wait::Backoff, &call, self.patience.pause * tries).await?;
+                    self.pause(Wait::Backoff, &call, self.retry_policy.pause * responses)
+                        .await?;
                 }
                 read => return read,
             }
@@ -217,8 +223,8 @@ impl Discord {
     /// # Errors
     /// [`CallError::Cancelled`].
     pub async fn pause(&self, why: Wait, call: &str, duration: Duration) -> Result<(), CallError> {
-        // The pace is kept in pauses of less than its window, again and again.
-        if duration >= WORTH_TELLING && why != Wait::Pace {
+        // The pace is kept by many pauses that are shorter than its window.
+        if duration >= REPORTED_WAIT && why != Wait::Pace {
             self.progress.event(Event::Waiting {
                 why,
                 call: call.to_owned(),
@@ -234,23 +240,25 @@ impl Discord {
     }
 
     async fn call(&self, request: &Request, attempts: &mut Attempts) -> Result<Bytes, CallError> {
-        let (route, call) = (Route::of(&request.method, &request.path), words(request));
-        let (mut tries, mut silent) = (0, 0);
+        let route = Route::of(&request.method, &segments(&request.path));
+        let call = describe(request);
+        let (mut sent, mut unstated) = (0, 0);
         loop {
-            self.wait_for_turn(&route, &call).await?;
+            self.wait_for_limits(&route, &call).await?;
             if self.cancelled.is_cancelled() {
                 return Err(CallError::Cancelled { call });
             }
-            tries += 1;
-            let sent = self.transport.send(request).await;
-            if let Ok(answer) = &sent {
-                self.limits.learn(&route, &answer.headers, Instant::now());
-                self.learn_clock(answer);
+            sent += 1;
+            let sent_at = std::time::Instant::now();
+            let result = self.transport.send(request).await;
+            if let Ok(response) = &result {
+                self.limits.update(&route, &response.headers, Instant::now());
+                self.measure_clock(response, sent_at);
             }
-            let (failure, why) = match &sent {
-                Ok(answer) => match failure_of(request, answer) {
-                    None => return finish(&call, answer),
-                    Some(failure) => (failure, server_error(answer.status, &answer.body)),
+            let (failure, why) = match &result {
+                Ok(response) => match failure_of(request, response) {
+                    None => return finish(&call, response),
+                    Some(failure) => (failure, server_error(response.status, &response.body)),
                 },
                 Err(SendError::Denied(why)) => {
                     return Err(CallError::Denied { call, why: why.clone() });
@@ -260,40 +268,40 @@ impl Discord {
             };
             let exhausted = match attempts.failed(failure) {
                 Decision::Success => return Ok(Bytes::new()),
-                Decision::End(ending) => return Err(ended(ending, call, why, sent.ok().as_ref())),
+                Decision::End(ending) => return Err(ended(ending, call, why, result.ok().as_ref())),
                 Decision::Repeat { exhausted } => exhausted,
             };
             if failure == Failure::RateLimited
-                && let Ok(answer) = &sent
+                && let Ok(response) = &result
             {
-                tries -= 1;
-                self.stay_away(&call, request, answer, &mut silent).await?;
+                sent -= 1;
+                self.wait_after_429(&call, request, response, &mut unstated).await?;
                 continue;
             }
-            if tries >= self.patience.tries {
-                // A refusal that is not in Discord's error form is an intermediary's: it states nothing about the resource.
-                let refusal = sent.ok().filter(|_| failure != Failure::UnreadableAnswer);
+            if sent >= self.retry_policy.attempts {
+                // A refusal without Discord's error form is an intermediary's: it does not describe the object.
+                let refusal = result.ok().filter(|_| failure != Failure::UnreadableResponse);
                 return Err(ended(exhausted, call, why, refusal.as_ref()));
             }
             self.progress.event(Event::Retrying {
                 call: call.clone(),
                 why,
-                attempt: tries + 1,
+                attempt: sent + 1,
             });
-            let pause = self.patience.pause * 2_u32.saturating_pow(tries - 1);
+            let pause = self.retry_policy.pause * 2_u32.saturating_pow(sent - 1);
             self.pause(Wait::Backoff, &call, pause).await?;
         }
     }
 
     /// Waits until the bucket of the route, the pace of all calls and an earlier 429 allow a request.
-    async fn wait_for_turn(&self, route: &Route, call: &str) -> Result<(), CallError> {
+    async fn wait_for_limits(&self, route: &Route, call: &str) -> Result<(), CallError> {
         loop {
             while let Some(wait) = self.limits.take(route, Instant::now()) {
                 self.pause(Wait::Bucket, call, wait).await?;
             }
             match self.pace.take(Instant::now()) {
                 None => return Ok(()),
-                // The place in the bucket is kept; the bucket is looked at again, since its window may be over by then.
+                // The window of the bucket may end meanwhile, so the bucket is checked again.
                 Some(wait) => {
                     self.limits.give_back(route);
                     self.pause(Wait::Pace, call, wait).await?;
@@ -302,89 +310,81 @@ impl Discord {
         }
     }
 
-    /// Obeys a 429.
-    async fn stay_away(
+    /// Waits as long as a 429 states. `unstated` counts those of this call that state no time.
+    async fn wait_after_429(
         &self,
         call: &str,
         request: &Request,
-        answer: &Answer,
-        silent: &mut u32,
+        response: &Response,
+        unstated: &mut u32,
     ) -> Result<(), CallError> {
-        let refusal = self.limits.refused(&answer.headers, &answer.body, Instant::now());
-        let Some(wait) = refusal.retry_after else {
-            *silent += 1;
-            if *silent > SILENT_EDGE.1 {
-                let why = "429 without a word of how long, again and again: this address may be blocked for a while"
-                    .to_owned();
+        let limited = self.limits.limited(response, Instant::now());
+        let Some(wait) = limited.retry_after else {
+            *unstated += 1;
+            let (wait, most) = UNSTATED_WAIT;
+            if *unstated > most {
                 return Err(CallError::Unavailable {
                     call: call.to_owned(),
-                    why,
+                    why: "Discord returned 429 without Retry-After several times; it may have blocked this address"
+                        .to_owned(),
                 });
             }
-            return self.pause(Wait::RateLimited, call, SILENT_EDGE.0).await;
+            return self.pause(Wait::RateLimited, call, wait).await;
         };
         let edits_channel = request.method == Method::PATCH && request.path.starts_with("/channels/");
-        let why = match refusal.global {
-            true => Wait::Global,
-            false if edits_channel && wait > RENAME => Wait::Rename,
-            false => Wait::RateLimited,
+        let why = match limited.scope {
+            RateLimitScope::Global => Wait::Global,
+            _ if edits_channel && wait > RENAME_WAIT => Wait::Rename,
+            _ => Wait::RateLimited,
         };
         self.pause(why, call, wait).await
     }
 }
 
-/// Milliseconds since the Unix epoch of a `Date` header.
-fn date_ms(date: &str) -> Option<i64> {
-    let date = OffsetDateTime::parse(date, &Rfc2822).ok()?;
-    Some(date.unix_timestamp() * 1_000)
-}
-
-fn own_ms() -> i64 {
-    i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or(0)
-}
-
-fn words(request: &Request) -> String {
+fn describe(request: &Request) -> String {
     format!("{} {}", request.method, request.path)
 }
 
-/// The class of a request. Nothing that gaib creates has a nonce.
+/// The class of a request. gaib creates nothing with a nonce.
 fn class(request: &Request) -> CallClass {
-    CallClass::of(&request.method, &segments(request), false)
+    CallClass::of(&request.method, &segments(&request.path), false)
 }
 
-fn segments(request: &Request) -> Vec<&str> {
-    let path = request.path.split('?').next().unwrap_or_default();
-    path.trim_start_matches('/').split('/').collect()
+fn failure_of(request: &Request, response: &Response) -> Option<Failure> {
+    Failure::of_response(
+        &request.method,
+        &segments(&request.path),
+        response.status,
+        &response.body,
+    )
 }
 
-fn failure_of(request: &Request, answer: &Answer) -> Option<Failure> {
-    Failure::of_response(&request.method, &segments(request), answer.status, &answer.body)
-}
-
-/// The error of a call that ends so: Discord's refusal where it answered with one.
-fn ended(ending: Ending, call: String, why: String, answer: Option<&Answer>) -> CallError {
-    match (ending, answer) {
+/// The error of a call with this ending: Discord's refusal where the last response is one.
+fn ended(ending: Ending, call: String, why: String, response: Option<&Response>) -> CallError {
+    match (ending, response) {
         (Ending::OutcomeUnknown, _) => CallError::OutcomeUnknown { call, why },
-        (_, Some(answer)) if answer.status.is_client_error() || answer.status.is_redirection() => finish(&call, answer)
-            .err()
-            .unwrap_or(CallError::Unavailable { call, why }),
+        (_, Some(response)) if response.status.is_client_error() || response.status.is_redirection() => {
+            finish(&call, response)
+                .err()
+                .unwrap_or(CallError::Unavailable { call, why })
+        }
         _ => CallError::Unavailable { call, why },
     }
 }
 
-fn finish(call: &str, answer: &Answer) -> Result<Bytes, CallError> {
-    match answer.status.as_u16() {
-        200..=299 => Ok(answer.body.clone()),
+fn finish(call: &str, response: &Response) -> Result<Bytes, CallError> {
+    match response.status.as_u16() {
+        200..=299 => Ok(response.body.clone()),
         401 => Err(CallError::TokenRefused),
-        _ => Err(CallError::refused(call, answer.status, &answer.body)),
+        _ => Err(CallError::refused(call, response.status, &response.body)),
     }
 }
 
-/// Reads an answer. One of a creation that cannot be read leaves open what was created: the executor looks for it.
+/// Reads a response. A creation whose response cannot be read has an unknown outcome: the executor searches for the object.
 fn parse<T: DeserializeOwned>(request: &Request, body: &[u8], attempts: &mut Attempts) -> Result<T, CallError> {
     serde_json::from_slice(body).map_err(|why| {
-        let (call, why) = (words(request), why.to_string());
-        match attempts.failed(Failure::UnreadableAnswer) {
+        let (call, why) = (describe(request), why.to_string());
+        match attempts.failed(Failure::UnreadableResponse) {
             Decision::End(Ending::OutcomeUnknown) => CallError::OutcomeUnknown { call, why },
             _ => CallError::Unreadable { call, why },
         }
@@ -396,14 +396,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_is_looked_through_for_fifteen_seconds() {
-        assert_eq!(Patience::default().looks_ms(), 15_000);
-    }
-
-    #[test]
-    fn discords_clock_is_read_from_its_date() {
-        assert_eq!(date_ms("Thu, 01 Jan 1970 00:01:00 GMT"), Some(60_000));
-        assert_eq!(date_ms("Sat, 21 Nov 2026 13:38:21 GMT"), Some(1_795_268_301_000));
-        assert_eq!(date_ms("yesterday"), None);
+    fn server_is_searched_for_fifteen_seconds() {
+        assert_eq!(RetryPolicy::default().search_ms(), 15_000);
     }
 }

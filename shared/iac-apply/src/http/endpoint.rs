@@ -1,6 +1,7 @@
 //! Every call of Discord's API that gaib makes.
 //!
-//! A test makes all of them and no other; the discord-proxy's tests compare the list with what the proxy allows gaib. To add a call: a line here, and an entry with a reason in the proxy's `allow-lists.yaml`.
+//! A test makes all of them and no other; the discord-proxy's tests compare the list with gaib's allow-list. To add a call: a line
+//! here, and an entry with a reason in the proxy's `allow-lists.yaml`.
 
 /// Method and path template of each call; a segment in braces is any one segment.
 pub const ENDPOINTS: &[&str] = &[

@@ -1,20 +1,11 @@
-//! What can go wrong with a call, as far as a caller does something different about it.
+//! Errors of a call, as far as a caller handles them differently.
 
 use std::fmt;
 
+use arrakis_discord_http::{ErrorBody, FieldError, codes};
 use http::StatusCode;
-use serde_json::Value;
 
-/// One field of a form that Discord refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FieldError {
-    /// Where it is, as in `permission_overwrites.0.allow`.
-    pub path: String,
-    /// Discord's words.
-    pub message: String,
-}
-
-/// Why a call did not do what it was asked.
+/// Why a call failed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum CallError {
     /// 401.
@@ -24,7 +15,7 @@ pub enum CallError {
     TokenRefused,
     /// Any other 4xx.
     #[error(
-        "{call}: Discord refused it: {message} (status {status}, code {code}){}",
+        "{call}: Discord refused the call: {message} (status {status}, code {code}){}",
         Fields(fields)
     )]
     Refused {
@@ -32,70 +23,67 @@ pub enum CallError {
         call: String,
         /// Status.
         status: u16,
-        /// Discord's code, 0 where the answer had none.
+        /// Discord's error code, 0 where the response had none.
         code: u64,
-        /// Discord's words.
+        /// Discord's text.
         message: String,
-        /// Each field at fault.
+        /// Errors of a form, by field.
         fields: Vec<FieldError>,
     },
-    /// The discord-proxy refused it; Discord did not get it.
-    #[error("{call}: the discord-proxy refused it: {why}")]
+    /// The discord-proxy refused the call; it was not sent to Discord.
+    #[error("{call}: the discord-proxy refused the call: {why}")]
     Denied {
         /// Method and path.
         call: String,
-        /// Why, and what to do.
+        /// The reason, and how to correct it.
         why: String,
     },
-    /// Discord is out of reach, or failing, and nothing has happened there.
-    #[error("{call}: Discord cannot be reached: {why}; what is done so far is in the state: run the same again later")]
+    /// Discord cannot be reached, or fails; the call did not take effect.
+    #[error(
+        "{call}: Discord cannot be reached: {why}; completed steps are in the state; run the same command again later"
+    )]
     Unavailable {
         /// Method and path.
         call: String,
-        /// The last reason.
+        /// The reason of the last attempt.
         why: String,
     },
-    /// The call may have taken effect; its answer was lost and it was not repeated.
+    /// The call may have taken effect; no response was received, and the call was not repeated.
     #[error(
-        "{call}: it is not known whether it took effect: {why}; run the same again, it looks before it repeats anything"
+        "{call}: the outcome is unknown: {why}; run the same command again: it reads the server before it repeats a creation"
     )]
     OutcomeUnknown {
         /// Method and path.
         call: String,
-        /// What happened.
+        /// The reason.
         why: String,
     },
-    /// Somebody asked to stop, and this call was not made.
-    #[error("stopped before {call}; what is done so far is in the state: run the same again to finish")]
+    /// The run was cancelled before this call.
+    #[error("stopped before {call}; completed steps are in the state; run the same command again to finish")]
     Cancelled {
         /// Method and path.
         call: String,
     },
-    /// The call took effect, but its answer cannot be read.
-    #[error("{call}: the answer cannot be read: {why}; is DISCORD_API_BASE an API of Discord's, version 10?")]
+    /// The call took effect, but the response cannot be read.
+    #[error(
+        "{call}: the response cannot be read: {why}; check that DISCORD_API_BASE is the address of Discord's API, version 10"
+    )]
     Unreadable {
         /// Method and path.
         call: String,
-        /// What is wrong with it.
+        /// The parser's error.
         why: String,
     },
 }
 
 impl CallError {
-    /// What the call was about does not exist (any more): 404, or one of Discord's "Unknown …" codes.
+    /// Whether the object of the call does not exist (any more): 404, or one of Discord's "Unknown …" codes.
     #[must_use]
     pub fn is_gone(&self) -> bool {
-        matches!(self, Self::Refused { status: 404, .. })
-            || matches!(
-                self,
-                Self::Refused {
-                    code: 10_001..=10_999,
-                    ..
-                }
-            )
+        matches!(self, Self::Refused { status, code, .. } if *status == 404 || codes::UNKNOWN.contains(code))
     }
 
-    /// Discord's code, where it refused.
+    /// Discord's error code, where Discord refused the call.
     #[must_use]
     pub const fn code(&self) -> Option<u64> {
         match self {
@@ -104,19 +92,17 @@ impl CallError {
         }
     }
 
-    /// Reads a refusal.
+    /// The error of a refusal by Discord.
     pub(super) fn refused(call: &str, status: StatusCode, body: &[u8]) -> Self {
-        let parsed: Value = serde_json::from_slice(body).unwrap_or_default();
-        let mut fields = Vec::new();
-        collect(&parsed["errors"], &mut Vec::new(), &mut fields);
+        let body = ErrorBody::read(body);
+        let fields = body.field_errors();
         Self::Refused {
             call: call.to_owned(),
             status: status.as_u16(),
-            code: parsed["code"].as_u64().unwrap_or(0),
-            message: parsed["message"].as_str().map_or_else(
-                || status.canonical_reason().unwrap_or("no reason given").to_owned(),
-                str::to_owned,
-            ),
+            code: body.code.unwrap_or(0),
+            message: body
+                .message
+                .unwrap_or_else(|| status.canonical_reason().unwrap_or("no reason given").to_owned()),
             fields,
         }
     }
@@ -125,23 +111,20 @@ impl CallError {
 /// Longest part of a body that is not JSON to be shown, in characters.
 const BODY_SHOWN: usize = 200;
 
-/// A server error in words: the status and what the body says, so that repeated failures can be reported to Discord.
+/// Status and body of a server error, so that repeated failures can be reported to Discord.
 pub(super) fn server_error(status: StatusCode, body: &[u8]) -> String {
     let mut text = format!("status {}", status.as_u16());
     if let Some(reason) = status.canonical_reason() {
         text.push_str(&format!(" {reason}"));
     }
-    let parsed: Value = serde_json::from_slice(body).unwrap_or_default();
-    let code = parsed["code"].as_u64().filter(|code| *code > 0);
-    let said = match parsed["message"].as_str() {
-        Some(message) => match code {
-            Some(code) => format!("{message} (code {code})"),
-            None => message.to_owned(),
-        },
-        None => printable(body),
+    let parsed = ErrorBody::read(body);
+    let shown = match (parsed.message, parsed.code.filter(|code| *code > 0)) {
+        (Some(message), Some(code)) => format!("{message} (code {code})"),
+        (Some(message), None) => message,
+        (None, _) => printable(body),
     };
-    if !said.is_empty() {
-        text.push_str(&format!(", body: {said}"));
+    if !shown.is_empty() {
+        text.push_str(&format!(", body: {shown}"));
     }
     text
 }
@@ -151,16 +134,16 @@ fn printable(body: &[u8]) -> String {
     let body = String::from_utf8_lossy(body.get(..4_096).unwrap_or(body));
     let mut text = String::new();
     let mut in_tag = false;
-    for sign in body.chars() {
-        match sign {
+    for character in body.chars() {
+        match character {
             '<' => in_tag = true,
             '>' if in_tag => {
                 in_tag = false;
                 text.push(' ');
             }
             _ if in_tag => {}
-            sign if sign.is_control() => text.push(' '),
-            sign => text.push(sign),
+            character if character.is_control() => text.push(' '),
+            character => text.push(character),
         }
     }
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -168,25 +151,6 @@ fn printable(body: &[u8]) -> String {
     match shown.len() < words.len() {
         true => format!("{shown}…"),
         false => shown,
-    }
-}
-
-/// Discord nests form errors by field, with `_errors` at the leaves.
-fn collect(value: &Value, path: &mut Vec<String>, fields: &mut Vec<FieldError>) {
-    let Some(object) = value.as_object() else { return };
-    for (key, inner) in object {
-        if key == "_errors" {
-            for error in inner.as_array().into_iter().flatten() {
-                fields.push(FieldError {
-                    path: path.join("."),
-                    message: error["message"].as_str().unwrap_or("no reason given").to_owned(),
-                });
-            }
-        } else if path.len() < 16 {
-            path.push(key.clone());
-            collect(inner, path, fields);
-            path.pop();
-        }
     }
 }
 
@@ -207,13 +171,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_form_error_names_its_fields() {
+    fn form_error_names_its_fields() {
         let body = br#"{"code": 50035, "message": "Invalid Form Body",
             "errors": {"permission_overwrites": {"0": {"allow": {"_errors": [{"code": "X", "message": "too many bits"}]}}}}}"#;
         let error = CallError::refused("POST /guilds/1/channels", StatusCode::BAD_REQUEST, body);
         assert_eq!(
             error.to_string(),
-            "POST /guilds/1/channels: Discord refused it: Invalid Form Body (status 400, code 50035): \
+            "POST /guilds/1/channels: Discord refused the call: Invalid Form Body (status 400, code 50035): \
              permission_overwrites.0.allow too many bits"
         );
         assert!(!error.is_gone());
@@ -240,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn gone_is_told_apart() {
+    fn unknown_object_is_gone() {
         assert!(CallError::refused("x", StatusCode::NOT_FOUND, b"").is_gone());
         let unknown_role = br#"{"code": 10011, "message": "Unknown Role"}"#;
         assert!(CallError::refused("x", StatusCode::BAD_REQUEST, unknown_role).is_gone());

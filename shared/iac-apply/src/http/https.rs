@@ -1,41 +1,23 @@
-//! The transport with a token of its own: straight to Discord, or to an emulator of it.
+//! The transport with a bot token: to Discord itself, or to an emulator of it.
 
-use std::fmt;
 use std::time::Duration;
 
+use arrakis_discord_http::client::{client_builder, exchange};
 use async_trait::async_trait;
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
-use reqwest::redirect::Policy;
 use url::Url;
 
-use super::exchange::exchange;
-use super::{Answer, Request, SendError, Transport};
+use super::{CONNECT_TIMEOUT, MAX_BODY, RESPONSE_TIMEOUT, Request, Response, SendError, Transport};
 
-/// As Discord asks (<https://discord.com/developers/docs/reference#user-agent>).
-pub(super) const USER_AGENT: &str = concat!(
-    "DiscordBot (",
-    env!("CARGO_PKG_REPOSITORY"),
-    ", ",
-    env!("CARGO_PKG_VERSION"),
-    ")"
-);
-/// Bound of a connection's beginning: beyond it nothing was sent.
-pub(super) const CONNECT: Duration = Duration::from_secs(10);
-/// Bound of a call; Discord gives up on its own side long before.
-pub(super) const ANSWER: Duration = Duration::from_secs(60);
-/// A connection idle for longer may be closed by the other side just as we write to it.
-pub(super) const IDLE: Duration = Duration::from_secs(30);
-
-/// A bot token. Never shown.
-#[derive(Clone)]
+/// A bot token as the value of `Authorization`. `Debug` does not print it.
+#[derive(Clone, Debug)]
 pub struct Token(HeaderValue);
 
 impl Token {
-    /// Takes the token as the developer portal shows it; a `Bot ` before it is accepted.
+    /// Accepts the token as the developer portal shows it, with or without `Bot ` before it.
     ///
     /// # Errors
-    /// [`HttpsError::Token`] for text that cannot be one.
+    /// [`HttpsError::Token`] for text that cannot be a token.
     pub fn new(token: &str) -> Result<Self, HttpsError> {
         let token = token.trim();
         let token = token.strip_prefix("Bot ").unwrap_or(token);
@@ -48,16 +30,10 @@ impl Token {
     }
 }
 
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
-
-/// No client can be made.
+/// The client cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpsError {
-    /// The token holds what no token holds.
+    /// The text is not a bot token.
     #[error(
         "the bot token is empty or holds spaces or control characters; copy it again from the developer portal, page \"Bot\""
     )]
@@ -67,17 +43,17 @@ pub enum HttpsError {
     Client(#[from] reqwest::Error),
 }
 
-/// HTTPS, or HTTP for an emulator, with keep-alive.
+/// The transport to Discord by HTTPS, or to an emulator by HTTP, with keep-alive.
 #[derive(Debug)]
 pub struct Https {
     client: reqwest::Client,
     base: String,
     token: Token,
-    answer_within: Duration,
+    response_timeout: Duration,
 }
 
 impl Https {
-    /// Calls go to `base`, as in `https://discord.com/api/v10`.
+    /// Sends calls to `base`, as in `https://discord.com/api/v10`.
     ///
     /// # Errors
     /// TLS cannot be set up.
@@ -85,76 +61,40 @@ impl Https {
         Ok(Self::over(Self::client(base)?, base, token))
     }
 
-    /// The same over a client that [`Https::client`] made: for many servers, whose calls then share what is costly to set
-    /// up.
+    /// The same with a client that [`Https::client`] built: transports for many servers then share its connections.
     #[must_use]
     pub fn over(client: reqwest::Client, base: &Url, token: Token) -> Self {
         Self {
             client,
             base: base.as_str().trim_end_matches('/').to_owned(),
             token,
-            answer_within: ANSWER,
+            response_timeout: RESPONSE_TIMEOUT,
         }
     }
 
-    /// A client as Discord wants it.
+    /// Builds a client for [`Https::over`].
     ///
     /// # Errors
     /// TLS cannot be set up.
     pub fn client(base: &Url) -> Result<reqwest::Client, HttpsError> {
-        let mut builder = reqwest::Client::builder();
-        if is_loopback(base) {
-            // A proxy that the environment names is for the world outside, not for an emulator on this machine.
-            builder = builder.no_proxy();
-        }
-        let client = builder
-            .user_agent(USER_AGENT)
-            .connect_timeout(CONNECT)
-            .pool_idle_timeout(IDLE)
-            .redirect(Policy::none())
-            .referer(false)
-            // What may be repeated is decided in client.rs and nowhere else.
-            .retry(reqwest::retry::never())
-            .build()?;
-        Ok(client)
+        Ok(client_builder(std::slice::from_ref(base), CONNECT_TIMEOUT).build()?)
     }
 
-    /// Gives an answer less time than the usual minute.
+    /// Sets how long a call may take, instead of 60 s.
     #[must_use]
-    pub const fn answer_within(mut self, bound: Duration) -> Self {
-        self.answer_within = bound;
+    pub const fn response_timeout(mut self, timeout: Duration) -> Self {
+        self.response_timeout = timeout;
         self
     }
 }
 
 #[async_trait]
 impl Transport for Https {
-    async fn send(&self, request: &Request) -> Result<Answer, SendError> {
+    async fn send(&self, request: &Request) -> Result<Response, SendError> {
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, self.token.0.clone());
-        if let Some(reason) = &request.reason
-            && let Ok(value) = HeaderValue::from_str(reason.as_str())
-        {
-            headers.insert("x-audit-log-reason", value);
-        }
-        let url = format!("{}{}", self.base, request.path);
-        let built = self.client.request(request.method.clone(), url).headers(headers);
-        let built = match &request.body {
-            Some(body) => body.attach(built)?,
-            None if request.method == http::Method::GET => built,
-            // Discord wants to be told that there is no body.
-            None => built.body(Bytes::new()),
-        };
-        exchange(built, self.answer_within).await
-    }
-}
-
-pub(super) fn is_loopback(base: &Url) -> bool {
-    match base.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
+        let request = request.build(&self.client, &self.base, headers)?;
+        Ok(exchange(request, self.response_timeout, MAX_BODY).await?)
     }
 }
 
@@ -163,10 +103,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_taken_with_or_without_its_scheme_and_never_shown() {
+    fn token_is_accepted_with_or_without_its_scheme_and_not_printed() {
         let token = Token::new(" Bot abc.def \n").unwrap();
         assert_eq!(token.0, "Bot abc.def");
-        assert_eq!(format!("{token:?}"), "[redacted]");
+        assert_eq!(format!("{token:?}"), "Token(Sensitive)");
         for wrong in ["", "Bot ", "a b", "ü"] {
             assert!(Token::new(wrong).is_err(), "{wrong}");
         }

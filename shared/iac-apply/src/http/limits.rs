@@ -1,22 +1,19 @@
-//! Discord's rate limits, learnt from its headers and from nothing else.
+//! The state of Discord's rate limits, as the headers of responses state it.
 //!
-//! Owns what is known of each bucket and of the limit on everything. A bucket is known by the name that Discord gave it for
-//! a route, so that what is learnt from one role holds for the next. (twilight's limiter learns by path: it would send the
-//! eleventh deletion of a role, which has a path of its own, into a 429; see decision 0024.)
+//! A bucket has the name that Discord gave it for a route, so that the state learned from one role holds for the next. (twilight's
+//! limiter learns by path: it would send the eleventh deletion of a role, which has a path of its own, into a 429; see decision
+//! 0024.)
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arrakis_discord_http::{BucketState, RESET_MARGIN, RateLimitScope, RateLimited, Response, Route};
 use http::HeaderMap;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::route::Route;
-
-/// Discord's clock and ours do not tick together: a window is taken to end this much later.
-const MARGIN: Duration = Duration::from_millis(50);
-
-/// What is left of a window.
+/// The rest of a bucket's window.
 #[derive(Clone, Copy, Debug)]
 struct Window {
     remaining: u32,
@@ -24,41 +21,31 @@ struct Window {
 }
 
 #[derive(Debug, Default)]
-struct Known {
-    /// Name of the bucket of a route.
-    buckets: HashMap<String, String>,
+struct State {
+    /// Name of the bucket of a route's template.
+    buckets: HashMap<Arc<str>, String>,
     /// By bucket and major parameter.
-    windows: HashMap<(String, String), Window>,
+    windows: HashMap<(String, Arc<str>), Window>,
     global_until: Option<Instant>,
 }
 
-/// All that is known of limits.
+/// The rate limits of one client.
 #[derive(Debug, Default)]
 pub(super) struct RateLimits {
-    known: Mutex<Known>,
-}
-
-/// What a 429 says.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Refusal {
-    /// How long to stay away; `None` where the answer does not say (an edge in front of Discord).
-    pub(super) retry_after: Option<Duration>,
-    /// It is about everything, not about this route.
-    pub(super) global: bool,
+    state: Mutex<State>,
 }
 
 impl RateLimits {
-    /// How long to wait before this call, and takes its place in the window when that is nothing.
+    /// How long to wait before a request; `None` means that it may be sent now, and counts it in its window.
     pub(super) fn take(&self, route: &Route, now: Instant) -> Option<Duration> {
-        let mut known = self.known.lock();
-        if let Some(until) = known.global_until {
+        let mut state = self.state.lock();
+        if let Some(until) = state.global_until {
             if until > now {
                 return Some(until - now);
             }
-            known.global_until = None;
+            state.global_until = None;
         }
-        let bucket = known.buckets.get(&route.template)?.clone();
-        let window = known.windows.get_mut(&(bucket, route.major.clone()))?;
+        let window = state.window(route)?;
         if window.resets_at <= now {
             return None;
         }
@@ -69,69 +56,50 @@ impl RateLimits {
         None
     }
 
-    /// Gives a place back that [`RateLimits::take`] took for a request that is not sent yet.
+    /// Reverts [`RateLimits::take`] for a request that is not sent yet.
     pub(super) fn give_back(&self, route: &Route) {
-        let mut known = self.known.lock();
-        let Some(bucket) = known.buckets.get(&route.template).cloned() else {
-            return;
-        };
-        if let Some(window) = known.windows.get_mut(&(bucket, route.major.clone())) {
+        if let Some(window) = self.state.lock().window(route) {
             window.remaining += 1;
         }
     }
 
-    /// Reads the headers of an answer.
-    pub(super) fn learn(&self, route: &Route, headers: &HeaderMap, now: Instant) {
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let (Some(bucket), Some(remaining), Some(after)) = (
-            text("x-ratelimit-bucket"),
-            text("x-ratelimit-remaining").and_then(|text| text.parse().ok()),
-            text("x-ratelimit-reset-after").and_then(seconds),
-        ) else {
+    /// Updates the bucket of a route by the headers of a response.
+    pub(super) fn update(&self, route: &Route, headers: &HeaderMap, now: Instant) {
+        let Some(bucket) = BucketState::read(headers) else {
             return;
         };
-        let mut known = self.known.lock();
-        known.buckets.insert(route.template.clone(), bucket.to_owned());
         let window = Window {
-            remaining,
-            resets_at: now + after + MARGIN,
+            remaining: bucket.remaining,
+            resets_at: now + bucket.reset_after,
         };
-        known.windows.insert((bucket.to_owned(), route.major.clone()), window);
+        let mut state = self.state.lock();
+        state.buckets.insert(Arc::clone(&route.template), bucket.hash.clone());
+        state.windows.insert((bucket.hash, Arc::clone(&route.major)), window);
     }
 
-    /// Reads a 429: its headers, and the body where they are silent.
-    pub(super) fn refused(&self, headers: &HeaderMap, body: &[u8], now: Instant) -> Refusal {
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-        let told = body["retry_after"].as_f64().and_then(of_seconds);
-        // The body knows fractions, the header is rounded up.
-        let retry_after = told
-            .or_else(|| text("retry-after").and_then(seconds))
-            .map(|wait| wait + MARGIN);
-        let global = body["global"] == true
-            || text("x-ratelimit-global").is_some()
-            || text("x-ratelimit-scope") == Some("global");
-        if global {
-            self.known.lock().global_until = retry_after.map(|wait| now + wait);
+    /// Reads a 429, and applies a global limit to all later calls. The returned time includes [`RESET_MARGIN`].
+    pub(super) fn limited(&self, response: &Response, now: Instant) -> RateLimited {
+        let mut limited = RateLimited::read(&response.headers, &response.body);
+        limited.retry_after = limited.retry_after.map(|wait| wait + RESET_MARGIN);
+        if limited.scope == RateLimitScope::Global {
+            self.state.lock().global_until = limited.retry_after.map(|wait| now + wait);
         }
-        Refusal { retry_after, global }
+        limited
     }
 }
 
-fn seconds(text: &str) -> Option<Duration> {
-    text.parse().ok().and_then(of_seconds)
-}
-
-/// Nonsense is no time at all; a day is longer than any limit of Discord's that we meet.
-fn of_seconds(seconds: f64) -> Option<Duration> {
-    (0.0..=172_800.0)
-        .contains(&seconds)
-        .then(|| Duration::from_secs_f64(seconds))
+impl State {
+    fn window(&mut self, route: &Route) -> Option<&mut Window> {
+        let bucket = self.buckets.get(&route.template)?.clone();
+        self.windows.get_mut(&(bucket, Arc::clone(&route.major)))
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderName, HeaderValue, Method};
+    use arrakis_discord_http::segments;
+    use bytes::Bytes;
+    use http::{HeaderName, HeaderValue, Method, StatusCode};
 
     use super::*;
 
@@ -142,53 +110,47 @@ mod tests {
             .collect()
     }
 
+    fn delete(path: &str) -> Route {
+        Route::of(&Method::DELETE, &segments(path))
+    }
+
     fn role(id: u64) -> Route {
-        Route::of(&Method::DELETE, &format!("/guilds/1/roles/{id}"))
+        delete(&format!("/guilds/1/roles/{id}"))
     }
 
     #[test]
-    fn what_one_role_taught_holds_for_the_next() {
+    fn bucket_learned_from_one_role_holds_for_the_next() {
         let (limits, now) = (RateLimits::default(), Instant::now());
         assert_eq!(limits.take(&role(1), now), None);
-        let told = headers(&[
+        let bucket = headers(&[
             ("x-ratelimit-bucket", "b"),
+            ("x-ratelimit-limit", "2"),
             ("x-ratelimit-remaining", "1"),
             ("x-ratelimit-reset-after", "2.5"),
         ]);
-        limits.learn(&role(1), &told, now);
+        limits.update(&role(1), &bucket, now);
         assert_eq!(limits.take(&role(2), now), None);
-        let wait = Duration::from_millis(2_500) + MARGIN;
+        let wait = Duration::from_millis(2_500) + RESET_MARGIN;
         assert_eq!(limits.take(&role(3), now), Some(wait));
-        assert_eq!(limits.take(&Route::of(&Method::DELETE, "/guilds/2/roles/3"), now), None);
+        assert_eq!(limits.take(&delete("/guilds/2/roles/3"), now), None);
         assert_eq!(limits.take(&role(3), now + wait), None);
     }
 
     #[test]
-    fn a_429_on_everything_stops_everything() {
+    fn global_429_delays_every_call() {
         let (limits, now) = (RateLimits::default(), Instant::now());
-        let told = headers(&[("retry-after", "1"), ("x-ratelimit-scope", "global")]);
-        let refusal = limits.refused(&told, br#"{"retry_after": 0.25, "global": true}"#, now);
-        let wait = Duration::from_millis(250) + MARGIN;
+        let response = Response {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            headers: headers(&[("retry-after", "1"), ("x-ratelimit-scope", "global")]),
+            body: Bytes::from_static(br#"{"retry_after": 0.25, "global": true}"#),
+        };
+        let limited = limits.limited(&response, now);
+        let wait = Duration::from_millis(250) + RESET_MARGIN;
         assert_eq!(
-            refusal,
-            Refusal {
-                retry_after: Some(wait),
-                global: true
-            }
+            (limited.scope, limited.retry_after),
+            (RateLimitScope::Global, Some(wait))
         );
         assert_eq!(limits.take(&role(1), now), Some(wait));
         assert_eq!(limits.take(&role(1), now + wait), None);
-    }
-
-    #[test]
-    fn an_edge_that_says_nothing_is_told_apart_and_nonsense_is_not_believed() {
-        let (limits, now) = (RateLimits::default(), Instant::now());
-        let silent = Refusal {
-            retry_after: None,
-            global: false,
-        };
-        assert_eq!(limits.refused(&headers(&[]), b"<html>", now), silent);
-        assert_eq!(limits.refused(&headers(&[("retry-after", "1e30")]), b"", now), silent);
-        assert_eq!(limits.refused(&headers(&[("retry-after", "-1")]), b"", now), silent);
     }
 }

@@ -1,7 +1,7 @@
-//! The pace of all requests of one client: at most so many in any window of 1.1 s.
+//! The rate of all requests of one client: at most so many in any window of 1.1 s.
 //!
-//! Discord allows a bot 50 requests a second over all routes, whoever sends them with its token, and no header tells how many
-//! are left. A window of 1.1 s instead of 1 s, since both clocks and the network move requests closer together.
+//! Discord allows a bot 50 requests a second over all routes and all processes that use its token, and no header states how many
+//! are left. The window is 1.1 s instead of 1 s, since clocks and network can move requests closer together.
 //! <https://discord.com/developers/docs/topics/rate-limits#global-rate-limit>
 
 use std::collections::VecDeque;
@@ -10,12 +10,12 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// Requests in any 1.1 s: half of what Discord allows to a bot, so that the platform on the same token has the other half.
+/// Requests in any 1.1 s: half of Discord's global limit, so that the platform with the same token has the other half.
 pub const PACE: usize = 25;
 /// Length of the window.
 const WINDOW: Duration = Duration::from_millis(1_100);
 
-/// When the last requests were sent.
+/// Limits the rate of requests; holds the times of the last ones.
 #[derive(Debug)]
 pub struct Pace {
     most: usize,
@@ -32,13 +32,13 @@ impl Pace {
         }
     }
 
-    /// No pace: a transport keeps the limit, or there is none.
+    /// No limit: the transport keeps it, or there is none.
     #[must_use]
     pub fn unlimited() -> Self {
         Self::new(usize::MAX)
     }
 
-    /// How long to wait before the next request; takes a place in the window when that is nothing.
+    /// How long to wait before the next request; `None` means that it may be sent now, and counts it in the window.
     pub(super) fn take(&self, now: Instant) -> Option<Duration> {
         if self.most == usize::MAX {
             return None;
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_window_holds_more_than_the_pace() {
+    fn no_window_has_more_requests_than_the_pace() {
         let (pace, start) = (Pace::new(25), Instant::now());
         let mut now = start;
         let mut taken = Vec::new();

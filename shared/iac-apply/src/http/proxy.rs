@@ -1,28 +1,25 @@
 //! The transport through the discord-proxy, which holds the token and the rate limits that all of its callers share.
 //!
-//! The proxy repeats what is harmless by itself and reports by a header when it answers for Discord
-//! (`arrakis_contracts::proxy`). A replica that cannot be reached, or is shutting down, has sent nothing: the next one is
+//! The proxy itself retries what may be retried; a response that the proxy made instead of Discord carries a header
+//! (`arrakis_contracts::proxy`). A replica that cannot be reached, or is shutting down, has not sent the call: the next replica is
 //! tried.
 
 use std::fmt;
 use std::time::Duration;
 
 use arrakis_contracts::proxy::{DEADLINE_MS, PROXY_ERROR, ProxyError, TENANT, URGENCY, Urgency};
+use arrakis_discord_http::ErrorBody;
+use arrakis_discord_http::client::{client_builder, exchange};
 use async_trait::async_trait;
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
-use reqwest::redirect::Policy;
-use serde_json::Value;
 use url::Url;
 
-use super::exchange::exchange;
-use super::https::{ANSWER, CONNECT, IDLE, USER_AGENT, is_loopback};
-use super::{Answer, Request, SendError, Transport};
+use super::{CONNECT_TIMEOUT, MAX_BODY, RESPONSE_TIMEOUT, Request, Response, SendError, Transport};
 
-/// How long a call may wait in the proxy. It answers 429 then, which is waited for like any other.
-const WAIT: Duration = Duration::from_secs(30);
+/// How long a call may wait in the proxy. Afterwards the proxy returns 429, which is handled like Discord's.
+const MAX_WAIT: Duration = Duration::from_secs(30);
 
-/// No transport through a proxy can be made.
+/// The transport through a proxy cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum ProxySetupError {
     /// The credential cannot be sent in a header.
@@ -50,7 +47,8 @@ impl fmt::Debug for Proxy {
 }
 
 impl Proxy {
-    /// Calls go to `replicas`, as in `http://127.0.0.1:8090`, for the server `guild`: callers of the proxy take turns by server.
+    /// Sends calls to `replicas`, as in `http://127.0.0.1:8090`, for the server `guild`, which is the tenant by which the proxy shares
+    /// its limits.
     ///
     /// # Errors
     /// The credential cannot be sent, or TLS cannot be set up.
@@ -67,20 +65,9 @@ impl Proxy {
         headers.insert(URGENCY, HeaderValue::from_static(Urgency::Bulk.name()));
         headers.insert(
             DEADLINE_MS,
-            HeaderValue::from(u64::try_from(WAIT.as_millis()).unwrap_or(30_000)),
+            HeaderValue::from(u64::try_from(MAX_WAIT.as_millis()).unwrap_or(30_000)),
         );
-        let mut builder = reqwest::Client::builder();
-        if replicas.iter().all(is_loopback) {
-            builder = builder.no_proxy();
-        }
-        let client = builder
-            .user_agent(USER_AGENT)
-            .connect_timeout(CONNECT)
-            .pool_idle_timeout(IDLE)
-            .redirect(Policy::none())
-            .referer(false)
-            .retry(reqwest::retry::never())
-            .build()?;
+        let client = client_builder(replicas, CONNECT_TIMEOUT).build()?;
         let base = |url: &Url| {
             let url = url.as_str().trim_end_matches('/');
             format!("{}/api/v10", url.strip_suffix("/api/v10").unwrap_or(url))
@@ -92,41 +79,30 @@ impl Proxy {
         })
     }
 
-    async fn try_replica(&self, replica: &str, request: &Request) -> Result<Answer, SendError> {
-        let mut headers = self.headers.clone();
-        if let Some(reason) = &request.reason
-            && let Ok(value) = HeaderValue::from_str(reason.as_str())
-        {
-            headers.insert("x-audit-log-reason", value);
-        }
-        let url = format!("{replica}{}", request.path);
-        let built = self.client.request(request.method.clone(), url).headers(headers);
-        let built = match &request.body {
-            Some(body) => body.attach(built)?,
-            None if request.method == http::Method::GET => built,
-            None => built.body(Bytes::new()),
-        };
-        // The proxy has its own bound for the wait and for the answer.
-        let answer = exchange(built, WAIT + ANSWER).await.map_err(|error| match error {
-            SendError::NotSent(why) => SendError::NotSent(format!("the discord-proxy at {replica}: {why}")),
-            SendError::Lost(why) => SendError::Lost(format!("the discord-proxy at {replica}: {why}")),
+    async fn try_replica(&self, replica: &str, request: &Request) -> Result<Response, SendError> {
+        let built = request.build(&self.client, replica, self.headers.clone())?;
+        // The proxy bounds the wait and the response of Discord itself.
+        let response = exchange(built, MAX_WAIT + RESPONSE_TIMEOUT, MAX_BODY).await;
+        let response = response.map_err(|error| match error.into() {
+            SendError::NotSent(reason) => SendError::NotSent(format!("the discord-proxy at {replica}: {reason}")),
+            SendError::Lost(reason) => SendError::Lost(format!("the discord-proxy at {replica}: {reason}")),
             denied @ SendError::Denied(_) => denied,
         })?;
-        let report = answer.headers.get(PROXY_ERROR).and_then(|name| name.to_str().ok());
-        match report.map(str::to_owned) {
-            None => Ok(answer),
-            Some(report) => answered_by_proxy(answer, &report, request),
+        let name = response.headers.get(PROXY_ERROR).and_then(|name| name.to_str().ok());
+        match name.map(str::to_owned) {
+            None => Ok(response),
+            Some(name) => proxy_error(response, &name, request),
         }
     }
 }
 
-/// What an answer that the proxy made itself means for the call.
-fn answered_by_proxy(answer: Answer, name: &str, request: &Request) -> Result<Answer, SendError> {
-    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let message = body["message"].as_str().unwrap_or(name).to_owned();
+/// The meaning of a response that the proxy made itself, with the error `name`.
+fn proxy_error(response: Response, name: &str, request: &Request) -> Result<Response, SendError> {
+    let message = ErrorBody::read(&response.body).message;
+    let message = message.unwrap_or_else(|| name.to_owned());
     match ProxyError::from_name(name) {
-        // A rate limit like any other; the answer says how long to wait.
-        Some(ProxyError::WaitedTooLong) => Ok(answer),
+        // Handled like a rate limit of Discord's; the response states how long to wait.
+        Some(ProxyError::WaitedTooLong) => Ok(response),
         Some(ProxyError::ShuttingDown | ProxyError::Unreachable | ProxyError::InvalidRequestBudget) => Err(
             SendError::NotSent(format!("the discord-proxy reports {name}: {message}")),
         ),
@@ -143,7 +119,7 @@ fn answered_by_proxy(answer: Answer, name: &str, request: &Request) -> Result<An
             "Discord refuses the proxy's bot token: {message}"
         ))),
         Some(ProxyError::BadRequest | ProxyError::BodyTooLarge) => Err(SendError::Denied(message)),
-        // An unknown report may stand for anything.
+        // An error that this version does not know: the call may have been sent.
         Some(ProxyError::OutcomeUnknown) | None => {
             Err(SendError::Lost(format!("the discord-proxy reports {name}: {message}")))
         }
@@ -152,7 +128,7 @@ fn answered_by_proxy(answer: Answer, name: &str, request: &Request) -> Result<An
 
 #[async_trait]
 impl Transport for Proxy {
-    async fn send(&self, request: &Request) -> Result<Answer, SendError> {
+    async fn send(&self, request: &Request) -> Result<Response, SendError> {
         let mut last = SendError::NotSent("no discord-proxy is configured".to_owned());
         for replica in &self.replicas {
             match self.try_replica(replica, request).await {

@@ -1,11 +1,11 @@
-//! Why a change was made, for Discord's audit log.
+//! The reason of a change in Discord's audit log.
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 /// Longest value of `X-Audit-Log-Reason`, URL-encoded. <https://discord.com/developers/docs/resources/audit-log>
 pub const REASON_LENGTH: usize = 512;
 
-/// Everything that a header cannot carry or that would be read as an escape. A space may stay.
+/// Characters that a header cannot carry or that would be read as an escape. A space needs no escape.
 const ESCAPED: &AsciiSet = &CONTROLS.add(b'%').add(b'"').add(b'<').add(b'>').add(b'`').add(b'\\');
 
 /// A reason, URL-encoded and within Discord's limit.
@@ -13,7 +13,7 @@ const ESCAPED: &AsciiSet = &CONTROLS.add(b'%').add(b'"').add(b'<').add(b'>').add
 pub struct Reason(String);
 
 impl Reason {
-    /// Encodes `text`; what is beyond the limit is cut off between characters.
+    /// Encodes `text`, and cuts it between characters at the limit.
     #[must_use]
     pub fn new(text: &str) -> Self {
         let mut encoded = String::new();
@@ -29,7 +29,7 @@ impl Reason {
         Self(encoded)
     }
 
-    /// The header's value.
+    /// Value of the header `X-Audit-Log-Reason`.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_fits_the_header_and_is_cut_between_characters() {
+    fn long_reason_is_cut_between_characters() {
         assert_eq!(Reason::new("gaib: plan 7, 50%").as_str(), "gaib: plan 7, 50%25");
         let long = Reason::new(&"砂".repeat(100));
         assert!(long.as_str().len() <= REASON_LENGTH && long.as_str().len() > REASON_LENGTH - 9);

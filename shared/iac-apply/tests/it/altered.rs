@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrakis_iac::model::{Attributes, Configuration, Kind};
 use arrakis_iac::plan::{Mode, Options, Step, plan};
-use arrakis_iac_apply::http::{Answer, Body, Https, Request, SendError, Transport};
+use arrakis_iac_apply::http::{Body, Https, Request, Response, SendError, Transport};
 use async_trait::async_trait;
 use http::Method;
 use parking_lot::Mutex;
@@ -83,7 +83,7 @@ fn mangled(key: &str, value: &Value, dice: u64) -> Option<Value> {
 
 #[async_trait]
 impl Transport for Mangling {
-    async fn send(&self, request: &Request) -> Result<Answer, SendError> {
+    async fn send(&self, request: &Request) -> Result<Response, SendError> {
         let mut request = request.clone();
         // Positions and the roles of members are orders and not values.
         if let Some(Body::Json(body)) = &request.body

@@ -8,7 +8,7 @@ use arrakis_iac::config::{VariableInputs, load};
 use arrakis_iac::export::{ExportDetail, assign, from_live, to_yaml};
 use arrakis_iac::model::{Configuration, Kind, Snowflake};
 use arrakis_iac::plan::{Mode, Options, PlanError, plan};
-use arrakis_iac_apply::http::{Answer, CallError, Request, SendError, Transport};
+use arrakis_iac_apply::http::{CallError, Request, Response, SendError, Transport};
 use arrakis_iac_apply::{ReadError, absent_members, all_kinds, read};
 use arrakis_themes::Registry;
 use async_trait::async_trait;
@@ -23,12 +23,12 @@ use crate::support::empty;
 struct Bent {
     inner: Arc<dyn Transport>,
     path: String,
-    bend: fn(&mut Answer),
+    bend: fn(&mut Response),
 }
 
 #[async_trait]
 impl Transport for Bent {
-    async fn send(&self, request: &Request) -> Result<Answer, SendError> {
+    async fn send(&self, request: &Request) -> Result<Response, SendError> {
         let mut answer = self.inner.send(request).await?;
         if request.path.ends_with(&self.path) && request.method == http::Method::GET {
             (self.bend)(&mut answer);
@@ -37,13 +37,13 @@ impl Transport for Bent {
     }
 }
 
-fn change(answer: &mut Answer, change: impl Fn(&mut Value)) {
+fn change(answer: &mut Response, change: impl Fn(&mut Value)) {
     let mut value: Value = serde_json::from_slice(&answer.body).unwrap();
     change(&mut value);
     answer.body = serde_json::to_vec(&value).unwrap().into();
 }
 
-fn bent(bench: &Bench, path: String, bend: fn(&mut Answer)) -> arrakis_iac_apply::http::Discord {
+fn bent(bench: &Bench, path: String, bend: fn(&mut Response)) -> arrakis_iac_apply::http::Discord {
     let inner: Arc<dyn Transport> = Arc::new(bench.server.https());
     let transport = Arc::new(Bent { inner, path, bend });
     bench.server.client_over(transport, CancellationToken::new()).0
@@ -107,11 +107,11 @@ async fn refusal_without_discord_error_body_is_an_outage() {
     let bench = Bench::start(empty()).await;
     for status in [http::StatusCode::NOT_FOUND, http::StatusCode::FORBIDDEN] {
         let bend = match status {
-            http::StatusCode::NOT_FOUND => |answer: &mut Answer| {
+            http::StatusCode::NOT_FOUND => |answer: &mut Response| {
                 answer.status = http::StatusCode::NOT_FOUND;
                 answer.body = b"<html>no such page</html>".to_vec().into();
             },
-            _ => |answer: &mut Answer| {
+            _ => |answer: &mut Response| {
                 answer.status = http::StatusCode::FORBIDDEN;
                 answer.body = b"<html>blocked</html>".to_vec().into();
             },

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrakis_iac::model::{Configuration, Kind};
 use arrakis_iac::plan::{Mode, preflight};
-use arrakis_iac_apply::http::{Answer, Body, Https, Patience, Request, SendError, Transport};
+use arrakis_iac_apply::http::{Body, Https, Request, Response, RetryPolicy, SendError, Transport};
 use arrakis_iac_apply::{ApplyError, all_kinds};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -142,7 +142,7 @@ fn lost() -> SendError {
 
 #[async_trait]
 impl Transport for Meddling {
-    async fn send(&self, request: &Request) -> Result<Answer, SendError> {
+    async fn send(&self, request: &Request) -> Result<Response, SendError> {
         if request.method != Method::POST {
             if request.path == "/users/@me" {
                 self.deliver_due().await;
@@ -177,7 +177,7 @@ impl Transport for Meddling {
             }
             How::Late(reads) if number == 0 => {
                 self.held.lock().push((request.clone(), reads));
-                Ok(Answer {
+                Ok(Response {
                     status: StatusCode::GATEWAY_TIMEOUT,
                     headers: HeaderMap::new(),
                     body: Bytes::from_static(b"upstream request timeout"),
@@ -313,23 +313,23 @@ async fn ambiguous_creation_ends_the_apply_and_is_not_repeated() {
 }
 
 /// Looks as many as the usual ones, without their pauses.
-fn patient() -> Patience {
-    Patience {
-        tries: 3,
+fn patient() -> RetryPolicy {
+    RetryPolicy {
+        attempts: 3,
         pause: Duration::from_millis(1),
-        looks: vec![Duration::from_millis(1); Patience::default().looks.len()],
+        searches: vec![Duration::from_millis(1); RetryPolicy::default().searches.len()],
     }
 }
 
 #[tokio::test]
 async fn effect_after_failure_is_found_by_every_search() {
-    for reads in 1..=patient().looks.len() {
+    for reads in 1..=patient().searches.len() {
         let bench = bench().await;
         let before = bench.live().await;
         // One read is the plan's own.
         let transport = Meddling::over(&bench, How::Late(reads));
         let (discord, watched) = bench.server.client_over(transport, CancellationToken::new());
-        let discord = discord.with_patience(patient());
+        let discord = discord.with_retry_policy(patient());
         bench.run_by(&discord, &everything(), Mode::Apply).await.unwrap();
         assert_eq!(
             watched.count("POST"),
@@ -344,10 +344,10 @@ async fn effect_after_failure_is_found_by_every_search() {
 #[tokio::test]
 async fn effect_after_the_last_search_is_reported() {
     let bench = bench().await;
-    let looks = patient().looks.len();
+    let looks = patient().searches.len();
     let transport = Meddling::over(&bench, How::Late(looks + 1));
     let (discord, watched) = bench.server.client_over(transport, CancellationToken::new());
-    let discord = discord.with_patience(patient());
+    let discord = discord.with_retry_policy(patient());
     bench.run_by(&discord, &naib(), Mode::Apply).await.unwrap();
     assert_eq!(watched.count("POST"), 2);
     assert_eq!(doubled(&bench, Mode::Apply).await, None, "nothing has come so far");

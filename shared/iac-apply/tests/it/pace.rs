@@ -31,7 +31,7 @@ async fn read_all(server: &Server, discord: &Discord) -> usize {
 }
 
 fn client(server: &Server) -> Discord {
-    Discord::new(Arc::new(server.https()), Arc::new(NoProgress), CancellationToken::new()).with_patience(quick())
+    Discord::new(Arc::new(server.https()), Arc::new(NoProgress), CancellationToken::new()).with_retry_policy(quick())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrakis_iac::model::Configuration;
 use arrakis_iac::plan::{Mode, Step};
-use arrakis_iac_apply::http::{Answer, Https, Request, SendError, Transport};
+use arrakis_iac_apply::http::{Https, Request, Response, SendError, Transport};
 use arrakis_iac_apply::read;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -60,7 +60,7 @@ impl HeldBack {
 
 #[async_trait]
 impl Transport for HeldBack {
-    async fn send(&self, request: &Request) -> Result<Answer, SendError> {
+    async fn send(&self, request: &Request) -> Result<Response, SendError> {
         if request.method == Method::POST && self.creations.fetch_add(1, Ordering::SeqCst) == self.at {
             *self.held.lock() = Some(request.clone());
             self.stop.cancel();
@@ -102,7 +102,7 @@ struct FailsFrom {
 
 #[async_trait]
 impl Transport for FailsFrom {
-    async fn send(&self, request: &Request) -> Result<Answer, SendError> {
+    async fn send(&self, request: &Request) -> Result<Response, SendError> {
         let is_counted = !self.creations || request.method == Method::POST;
         let passes = match is_counted {
             true => self.seen.fetch_add(1, Ordering::SeqCst) < self.at,
@@ -114,7 +114,7 @@ impl Transport for FailsFrom {
         match self.failure {
             Failure::NotSent => Err(SendError::NotSent("connection refused".to_owned())),
             Failure::Lost => Err(SendError::Lost("connection reset".to_owned())),
-            Failure::Status(status, code) => Ok(Answer {
+            Failure::Status(status, code) => Ok(Response {
                 status: StatusCode::from_u16(status).unwrap(),
                 headers: HeaderMap::new(),
                 body: Bytes::from(json!({ "code": code, "message": "injected" }).to_string()),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrakis_domain::{Permission, Permissions};
 use arrakis_iac::model::{Attributes, Configuration, Kind, Target};
-use arrakis_iac_apply::http::{Answer, Request, SendError, Transport};
+use arrakis_iac_apply::http::{Request, Response, SendError, Transport};
 use arrakis_iac_apply::read;
 use async_trait::async_trait;
 use serde_json::json;
@@ -21,7 +21,7 @@ struct Watchman {
 
 #[async_trait]
 impl Transport for Watchman {
-    async fn send(&self, request: &Request) -> Result<Answer, SendError> {
+    async fn send(&self, request: &Request) -> Result<Response, SendError> {
         let answer = self.bench.server.https().send(request).await;
         let (discord, _) = self.bench.server.client();
         let live = read(&discord, self.bench.guild(), &[].into()).await.unwrap();

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use arrakis_iac_apply::http::{Answer, Discord, Https, Pace, Patience, Request, SendError, Token, Transport};
+use arrakis_iac_apply::http::{Discord, Https, Pace, Request, Response, RetryPolicy, SendError, Token, Transport};
 use arrakis_iac_apply::{Event, Progress};
 use async_trait::async_trait;
 use discord_emulator::seed::{self, Made, spec::GuildSpec};
@@ -48,7 +48,7 @@ impl Server {
         let base = self.emulator.addresses().rest.parse().unwrap();
         static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
         let client = CLIENT.get_or_init(|| Https::client(&base).unwrap()).clone();
-        Https::over(client, &base, Token::new(&self.emulator.token()).unwrap()).answer_within(Duration::from_secs(1))
+        Https::over(client, &base, Token::new(&self.emulator.token()).unwrap()).response_timeout(Duration::from_secs(1))
     }
 
     /// A client that counts its requests and records what it tells.
@@ -63,18 +63,18 @@ impl Server {
     ) -> (Discord, Arc<Watched>) {
         let watched = Arc::new(Watched::new(transport));
         let discord = Discord::new(watched.clone(), watched.clone(), stop)
-            .with_patience(quick())
+            .with_retry_policy(quick())
             .with_pace(Pace::unlimited());
         (discord, watched)
     }
 }
 
 /// Failures are met at once.
-pub(crate) fn quick() -> Patience {
-    Patience {
-        tries: 3,
+pub(crate) fn quick() -> RetryPolicy {
+    RetryPolicy {
+        attempts: 3,
         pause: Duration::from_millis(1),
-        looks: vec![Duration::ZERO, Duration::from_millis(1)],
+        searches: vec![Duration::ZERO, Duration::from_millis(1)],
     }
 }
 
@@ -112,7 +112,7 @@ impl Watched {
 
 #[async_trait]
 impl Transport for Watched {
-    async fn send(&self, request: &Request) -> Result<Answer, SendError> {
+    async fn send(&self, request: &Request) -> Result<Response, SendError> {
         self.sent.lock().push(format!("{} {}", request.method, request.path));
         self.inner.send(request).await
     }
@@ -159,7 +159,7 @@ impl Cut {
 
 #[async_trait]
 impl Transport for Cut {
-    async fn send(&self, request: &Request) -> Result<Answer, SendError> {
+    async fn send(&self, request: &Request) -> Result<Response, SendError> {
         let number = self.seen.fetch_add(1, Ordering::SeqCst);
         if number < self.at {
             return self.inner.send(request).await;

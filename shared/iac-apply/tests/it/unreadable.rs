@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrakis_iac::model::{Address, Configuration};
 use arrakis_iac::plan::{Mode, preflight};
-use arrakis_iac_apply::http::{Answer, Discord, Request, SendError, Transport};
+use arrakis_iac_apply::http::{Discord, Request, Response, SendError, Transport};
 use arrakis_iac_apply::{ReadError, all_kinds, read};
 use async_trait::async_trait;
 use http::Method;
@@ -26,7 +26,7 @@ struct Changing {
 
 #[async_trait]
 impl Transport for Changing {
-    async fn send(&self, request: &Request) -> Result<Answer, SendError> {
+    async fn send(&self, request: &Request) -> Result<Response, SendError> {
         let mut answer = self.inner.send(request).await?;
         if request.method == Method::GET
             && let Ok(Value::Array(mut list)) = serde_json::from_slice(&answer.body)
@@ -141,7 +141,7 @@ async fn bot_user_without_an_id_is_an_error_with_the_call() {
     struct Nameless(Arc<dyn Transport>);
     #[async_trait]
     impl Transport for Nameless {
-        async fn send(&self, request: &Request) -> Result<Answer, SendError> {
+        async fn send(&self, request: &Request) -> Result<Response, SendError> {
             let mut answer = self.0.send(request).await?;
             if request.path == "/users/@me" {
                 answer.body = b"{\"username\": \"worm\"}".to_vec().into();

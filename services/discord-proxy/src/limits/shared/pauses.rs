@@ -1,16 +1,16 @@
-//! Pauses over all replicas: what is in force, and their end before their time.
+//! Pauses over all replicas: the active ones, and their early end.
 //!
-//! Redis keeps two marks: `cleared` ends every pause and window that was set before it, `resumed` the pauses of all calls alone
-//! (`acquire.lua`). A replica that finds a new mark forgets what it knows by itself.
+//! Redis has two marks: `cleared` ends every pause and window that was set before it, `resumed` the pauses of all calls only
+//! (`acquire.lua`). A replica that reads a new mark ends its own pauses.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::Limits;
-use crate::limits::InForce;
+use crate::limits::ActivePause;
 
-/// What of an answer of `acquire.lua` is about pauses.
-pub(super) struct Told<'a> {
+/// The fields about pauses in a reply of `acquire.lua`.
+pub(super) struct SharedPauses<'a> {
     pub(super) edge_ms: &'a str,
     pub(super) global_ms: &'a str,
     pub(super) cleared: &'a str,
@@ -18,73 +18,73 @@ pub(super) struct Told<'a> {
 }
 
 impl Limits {
-    /// Pauses that this replica knows, those of all calls first.
-    pub(crate) fn pauses(&self) -> Vec<InForce> {
-        self.local.lock().in_force(Instant::now())
+    /// The active pauses of this replica, those of all calls first.
+    pub(crate) fn active_pauses(&self) -> Vec<ActivePause> {
+        self.local.lock().active_pauses(Instant::now())
     }
 
-    /// Ends every pause and the windows of used-up buckets, here and, by way of Redis, at every replica. Answers whether Redis
-    /// was told.
-    pub(crate) async fn clear_pauses(&self) -> bool {
-        self.local.lock().clear_pauses();
-        self.edge.store(false, Ordering::Release);
-        self.mark("cleared").await
+    /// Ends every pause and the windows of used-up buckets, here and through Redis at every replica. Returns whether Redis was
+    /// updated.
+    pub(crate) async fn end_all_pauses(&self) -> bool {
+        self.local.lock().end_all_pauses();
+        self.edge_paused.store(false, Ordering::Release);
+        self.set_mark("cleared").await
     }
 
-    /// Ends the pauses of all calls: Discord answers again.
-    pub(crate) async fn resume(&self) -> bool {
-        self.local.lock().resume();
-        self.edge.store(false, Ordering::Release);
-        self.mark("resumed").await
+    /// Ends the pauses of all calls, since Discord responds again. Returns whether Redis was updated.
+    pub(crate) async fn end_pauses_of_all_calls(&self) -> bool {
+        self.local.lock().end_pauses_of_all_calls();
+        self.edge_paused.store(false, Ordering::Release);
+        self.set_mark("resumed").await
     }
 
-    async fn mark(&self, name: &str) -> bool {
+    async fn set_mark(&self, name: &str) -> bool {
         if !self.is_shared() {
             return false;
         }
-        let began = Instant::now();
+        let sent = Instant::now();
         match self.redis.run::<i64>(&self.end_pauses, &[name.to_owned()]).await {
             Ok(_) => true,
-            Err(trouble) => {
-                self.note_trouble(&trouble, began);
+            Err(error) => {
+                self.record_error(&error, sent);
                 false
             }
         }
     }
 
-    /// Takes in what Redis has of pauses.
-    pub(super) fn hear(&self, told: &Told<'_>) {
+    /// Applies the pauses and marks in Redis to this replica.
+    pub(super) fn apply_pauses(&self, pauses: &SharedPauses<'_>) {
         let (cleared, resumed) = {
-            let mut mode = self.mode.lock();
-            let is_new = |known: &mut Option<String>, told: &str| {
-                let before = known.replace(told.to_owned());
-                before.is_some_and(|before| before != told) && !told.is_empty()
+            let mut state = self.state.lock();
+            let is_new = |known: &mut Option<String>, mark: &str| {
+                let before = known.replace(mark.to_owned());
+                before.is_some_and(|before| before != mark) && !mark.is_empty()
             };
             (
-                is_new(&mut mode.cleared, told.cleared),
-                is_new(&mut mode.resumed, told.resumed),
+                is_new(&mut state.cleared, pauses.cleared),
+                is_new(&mut state.resumed, pauses.resumed),
             )
         };
         let mut local = self.local.lock();
         if cleared {
-            local.clear_pauses();
+            local.end_all_pauses();
         } else if resumed {
-            local.resume();
+            local.end_pauses_of_all_calls();
         }
         if cleared || resumed {
-            self.edge.store(false, Ordering::Release);
-            tracing::info!("the pauses that Discord asked for are ended, at every replica");
+            self.edge_paused.store(false, Ordering::Release);
+            tracing::info!("pauses ended at every replica");
         }
         let until = |ms: &str| {
             let left = ms.parse().ok().filter(|ms| *ms > 0).map(Duration::from_millis);
             left.map(|left| Instant::now() + left)
         };
-        if let Some(until) = until(told.global_ms) {
-            local.learn_global(until);
+        if let Some(until) = until(pauses.global_ms) {
+            local.extend_global_pause(until);
         }
-        if let Some(until) = until(told.edge_ms) {
-            local.learn_edge(until);
-            self.edge.store(true, Ordering::Release);
+        if let Some(until) = until(pauses.edge_ms) {
+            local.extend_edge_pause(until);
+            self.edge_paused.store(true, Ordering::Release);
         }
     }
 }

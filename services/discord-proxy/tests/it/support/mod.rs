@@ -1,4 +1,4 @@
-//! A world for one test: Redis, an upstream that follows a script, and replicas of the proxy.
+//! The set-up of one test: Redis, an upstream that follows a script, and replicas of the proxy.
 
 mod redis;
 mod upstream;
@@ -37,14 +37,14 @@ impl Drop for Replica {
     }
 }
 
-/// What a test starts with.
+/// Redis and upstream of a test.
 pub(crate) struct World {
     pub redis: RedisServer,
     pub upstream: Upstream,
 }
 
 impl World {
-    /// A Redis and an upstream that answers as `script` says.
+    /// A Redis, and an upstream that responds by `script`.
     pub(crate) async fn new(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
         arrakis_runtime::install_crypto_provider();
         Self {
@@ -53,30 +53,30 @@ impl World {
         }
     }
 
-    /// A replica as it runs in production, once Redis decides for it.
+    /// A replica with the figures of production, when Redis decides.
     pub(crate) async fn replica(&self) -> Replica {
         self.tuned(TOKEN, |_| {}).await
     }
 
-    /// A replica with another token or other figures, once Redis decides for it.
+    /// A replica with another token or other figures, when Redis decides.
     pub(crate) async fn tuned(&self, token: &str, tune: impl FnOnce(&mut Tuning)) -> Replica {
         let replica = self.unready(token, tune).await;
         eventually("Redis decides", || replica.trouble("redis").is_none()).await;
         replica
     }
 
-    /// A replica that may not have found Redis yet.
+    /// A replica that may still be in degraded mode.
     pub(crate) async fn unready(&self, token: &str, tune: impl FnOnce(&mut Tuning)) -> Replica {
         start_replica(&self.upstream.base(), &self.redis.url(), token, tune).await
     }
 }
 
-/// Starts a replica before any upstream.
+/// Starts a replica in front of `base`.
 pub(crate) async fn start_replica(base: &str, redis: &str, token: &str, tune: impl FnOnce(&mut Tuning)) -> Replica {
     start_with(base, redis, token, |config| tune(&mut config.tuning)).await
 }
 
-/// Starts a replica with whatever is to be different.
+/// Starts a replica with a changed configuration.
 pub(crate) async fn start_with(base: &str, redis: &str, token: &str, change: impl FnOnce(&mut Config)) -> Replica {
     let pairs = [
         ("DISCORD_TOKEN", token),
@@ -95,26 +95,26 @@ pub(crate) async fn start_with(base: &str, redis: &str, token: &str, change: imp
     let address = listener.local_addr().unwrap();
     tokio::spawn(serve_on(listener, config, runtime.clone()));
     let replica = Replica { address, runtime };
-    eventually("it is built", || replica.component("redis").is_object()).await;
+    eventually("the replica has started", || replica.component("redis").is_object()).await;
     replica
 }
 
 impl Replica {
-    /// A call of the worker; reading a channel, which is not the worker's, is a call of gaib.
+    /// A call of the worker; a GET of a channel, which the worker may not send, is a call of gaib.
     pub(crate) fn call(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let reads_channel = method == Method::GET && path.starts_with("/channels/");
         let credential = if reads_channel { GAIB } else { CREDENTIAL };
         self.call_as(credential, method, path)
     }
 
-    /// A call of whoever has this credential.
+    /// A call with a credential.
     pub(crate) fn call_as(&self, credential: &str, method: Method, path: &str) -> reqwest::RequestBuilder {
         let url = format!("http://{}/api/v10{path}", self.address);
         client().request(method, url).bearer_auth(credential)
     }
 
-    /// A GET of the worker, answered.
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    /// Sends a GET of the worker.
+    pub(crate) async fn get(&self, path: &str) -> CallResponse {
         send(self.call(Method::GET, path)).await
     }
 
@@ -122,13 +122,13 @@ impl Replica {
         self.runtime.health.document("test", "test")["components"][name].clone()
     }
 
-    /// What a component complains about, as `GET /health` tells it.
+    /// The detail of a component in `/health` that is not up.
     pub(crate) fn trouble(&self, component: &str) -> Option<String> {
         let state = self.component(component);
         (state["status"] != "up").then(|| state["detail"].as_str().unwrap_or_default().to_owned())
     }
 
-    /// How many calls wait here.
+    /// How many calls wait at this replica.
     pub(crate) fn waiting(&self) -> f64 {
         let text = self.runtime.metrics.render();
         let lines = text.lines().filter(|line| line.starts_with("arrakis_proxy_waiting"));
@@ -137,7 +137,7 @@ impl Replica {
             .sum()
     }
 
-    /// A figure of `/metrics`, such as `arrakis_proxy_token_dead`.
+    /// The value of a metric, such as `arrakis_proxy_token_dead`.
     pub(crate) fn metric(&self, line: &str) -> f64 {
         let text = self.runtime.metrics.render();
         let value = text
@@ -147,15 +147,15 @@ impl Replica {
     }
 }
 
-/// An answer as a caller sees it.
+/// The response that a caller receives.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct CallResponse {
     pub status: u16,
     pub headers: reqwest::header::HeaderMap,
     pub body: serde_json::Value,
 }
 
-impl Answer {
+impl CallResponse {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
@@ -169,12 +169,12 @@ impl Answer {
     }
 }
 
-/// Sends a call and reads the answer.
-pub(crate) async fn send(request: reqwest::RequestBuilder) -> Answer {
+/// Sends a call and reads the response.
+pub(crate) async fn send(request: reqwest::RequestBuilder) -> CallResponse {
     let response = request.send().await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let body = response.bytes().await.unwrap();
-    Answer {
+    CallResponse {
         status,
         headers,
         body: serde_json::from_slice(&body).unwrap_or(serde_json::Value::Null),
@@ -185,7 +185,7 @@ pub(crate) async fn send(request: reqwest::RequestBuilder) -> Answer {
 pub(crate) fn client() -> reqwest::Client {
     use std::sync::OnceLock;
     static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
-    // No connection is kept: each test has a runtime of its own.
+    // No connection is kept, since each test has its own runtime.
     CLIENT
         .get_or_init(|| {
             reqwest::Client::builder()
@@ -197,12 +197,12 @@ pub(crate) fn client() -> reqwest::Client {
         .clone()
 }
 
-/// Waits for a condition; a test that never sees it fails with its name.
+/// Waits for a condition, and fails with its name after 30 s.
 pub(crate) async fn eventually(what: &str, condition: impl Fn() -> bool) {
-    let patience = Duration::from_secs(30);
+    let timeout = Duration::from_secs(30);
     let begun = std::time::Instant::now();
     while !condition() {
-        assert!(begun.elapsed() < patience, "{what}: not within {patience:?}");
+        assert!(begun.elapsed() < timeout, "{what}: not within {timeout:?}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! A Redis process of the test's own: it is killed, stopped, flushed and made read-only, which nobody else must feel.
+//! A Redis server for one test, which may be killed, stopped, flushed and made read-only.
 
 use std::process::{Child, Command, Stdio};
 
@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 
 use super::eventually;
 
-/// A running server. Dropping it kills it.
+/// A running server, which is killed on drop.
 pub(crate) struct RedisServer {
     port: u16,
     process: Child,
@@ -51,23 +51,23 @@ impl RedisServer {
         kill(Pid::from_raw(self.process.id().try_into().unwrap()), signal).unwrap();
     }
 
-    /// It holds its connections and says nothing.
+    /// Stops the process: connections stay open and get no reply.
     pub(crate) fn hang(&self) {
         self.signal(Signal::SIGSTOP);
     }
 
-    /// It goes on where it was.
+    /// Continues the process.
     pub(crate) fn wake(&self) {
         self.signal(Signal::SIGCONT);
     }
 
-    /// It is gone, with all it knew.
+    /// Kills the process; its data are lost.
     pub(crate) fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
-    /// It is there again, and knows nothing.
+    /// Starts the process without data.
     pub(crate) async fn restart(&mut self) {
         self.process = spawn(self.port);
         self.answers().await;

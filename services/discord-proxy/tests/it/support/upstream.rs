@@ -1,4 +1,4 @@
-//! A Discord that does what a script says and writes down what it saw, when, by its own clock.
+//! An upstream in place of Discord: it responds by a script, and records each call with the time.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub(crate) struct Seen {
     pub body: Bytes,
 }
 
-/// What happens to a call.
+/// How the upstream responds.
 #[derive(Debug, Clone)]
 pub(crate) enum Reply {
     Answer {
@@ -35,12 +35,12 @@ pub(crate) enum Reply {
         headers: Vec<(&'static str, String)>,
         body: String,
         after: Duration,
-        /// Answered only once so many calls have arrived.
+        /// Responds when so many calls have arrived.
         together: usize,
-        /// Answered only once this is set.
+        /// Responds when this is set.
         gate: Option<Arc<AtomicBool>>,
     },
-    /// The connection is cut: the call has arrived, and its answer is lost.
+    /// The connection is closed: the call arrived, and its response is lost.
     Cut,
 }
 
@@ -76,7 +76,7 @@ impl Reply {
             .with("x-ratelimit-reset-after", reset_after)
     }
 
-    /// Answered only after a while.
+    /// Responds after `time`.
     pub(crate) fn after(mut self, time: Duration) -> Self {
         if let Self::Answer { after, .. } = &mut self {
             *after = time;
@@ -84,7 +84,7 @@ impl Reply {
         self
     }
 
-    /// Answered only once so many calls have arrived: they are under way together, however slow the machine is.
+    /// Responds when so many calls have arrived: they are in flight together, however slow the machine is.
     pub(crate) fn together(mut self, calls: usize) -> Self {
         if let Self::Answer { together, .. } = &mut self {
             *together = calls;
@@ -92,7 +92,7 @@ impl Reply {
         self
     }
 
-    /// Answered only once the gate is open.
+    /// Responds when the gate is open.
     pub(crate) fn behind(mut self, open: &Arc<AtomicBool>) -> Self {
         if let Self::Answer { gate, .. } = &mut self {
             *gate = Some(Arc::clone(open));
@@ -100,7 +100,7 @@ impl Reply {
         self
     }
 
-    /// 429 as Discord says it.
+    /// A 429 of Discord.
     pub(crate) fn limited(scope: &str, retry_after: f64) -> Self {
         let global = scope == "global";
         let body =
@@ -153,18 +153,18 @@ impl Upstream {
         }
     }
 
-    /// Nobody listens any more.
-    pub(crate) async fn leave(&mut self) {
+    /// Stops listening.
+    pub(crate) async fn stop(&mut self) {
         self.accepting.abort();
         let _ = (&mut self.accepting).await;
     }
 
-    /// What `DISCORD_API_BASE` is.
+    /// Value of `DISCORD_API_BASE`.
     pub(crate) fn base(&self) -> String {
         format!("http://{}/api/v10", self.address)
     }
 
-    /// Everything that arrived, in order.
+    /// The calls that arrived, in order.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.shared.seen.lock().clone()
     }
@@ -198,7 +198,7 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
         let shared = Arc::clone(&shared);
         async move { answer(request, &shared).await }
     });
-    // A connection that a script cuts ends in an error, as meant.
+    // A connection that the script closes ends with an error.
     let _ = hyper::server::conn::http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
         .await;

@@ -175,31 +175,31 @@ pub const FAILURES: [FailureCase; 24] = [
     ),
     once(
         "no response, before the effect",
-        Failure::NoAnswer,
+        Failure::NoResponse,
         false,
         r#"{"kind":"rest_lost_answer","mode":"hang","after_effect":false}"#,
     ),
     once(
         "no response, after the effect",
-        Failure::NoAnswer,
+        Failure::NoResponse,
         true,
         r#"{"kind":"rest_lost_answer","mode":"hang"}"#,
     ),
     once(
         "response body takes longer than the attempt",
-        Failure::NoAnswer,
+        Failure::NoResponse,
         true,
         r#"{"kind":"rest_slow_body","ms":30000}"#,
     ),
     once(
         "200 with HTML, before the effect",
-        Failure::UnreadableAnswer,
+        Failure::UnreadableResponse,
         false,
         r#"{"kind":"rest_garbage","after_effect":false}"#,
     ),
     once(
         "200 with HTML, after the effect",
-        Failure::UnreadableAnswer,
+        Failure::UnreadableResponse,
         true,
         r#"{"kind":"rest_garbage"}"#,
     ),
@@ -250,6 +250,6 @@ impl FailureCase {
 
     /// Whether the failed call takes effect and its caller receives no response.
     pub fn has_unknown_effect(&self) -> bool {
-        self.effect && !self.lasting && self.failure.may_have_landed()
+        self.effect && !self.lasting && self.failure.may_have_taken_effect()
     }
 }

@@ -161,7 +161,7 @@ fn outcome(called: &Result<(), Error>) -> CallOutcome {
     match called {
         Ok(()) => CallOutcome::Success,
         Err(Error::OutcomeUnknown(_)) => CallOutcome::Unknown,
-        Err(error) if error.is_passing() => CallOutcome::RepeatLater,
+        Err(error) if error.is_transient() => CallOutcome::RepeatLater,
         Err(_) => CallOutcome::Refused,
     }
 }

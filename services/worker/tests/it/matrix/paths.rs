@@ -147,7 +147,7 @@ async fn try_case(platform: &Platform, path: ReplyPath, failure: FailureCase) ->
     platform.control.post("/faults", fault).await;
     let dispatch = platform.dispatch_of(id).await;
     platform.publish(&dispatch).await;
-    let expects_unknown = path.failing == ReplyCall::FollowUp && failure.failure.may_have_landed();
+    let expects_unknown = path.failing == ReplyCall::FollowUp && failure.failure.may_have_taken_effect();
     let is_complete = |view: &Value| match expects_unknown {
         // Whether there is a follow-up depends on the failure.
         true => view["state"] == "answered",

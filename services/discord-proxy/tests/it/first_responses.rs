@@ -1,17 +1,17 @@
-//! First responses to interactions: repeated within their three seconds, and not beyond.
+//! First responses to interactions: retried within their three seconds, and not later.
 
 use std::time::{Duration, Instant};
 
 use http::Method;
 use serde_json::json;
 
-use crate::support::{Answer, Replica, Reply, World, send};
+use crate::support::{CallResponse, Replica, Reply, World, send};
 
 const PATH: &str = "/interactions/1/tok/callback";
 const ACKNOWLEDGED: &str = r#"{"message":"Interaction has already been acknowledged.","code":40060}"#;
 const UNKNOWN: &str = r#"{"message":"Unknown interaction","code":10062}"#;
 
-async fn respond(replica: &Replica) -> Answer {
+async fn respond(replica: &Replica) -> CallResponse {
     send(replica.call(Method::POST, PATH).json(&json!({"type": 5}))).await
 }
 
@@ -20,7 +20,7 @@ fn no_content() -> Reply {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_failed_first_response_is_repeated_within_its_time() {
+async fn failed_first_response_is_retried_within_its_time() {
     for first in [
         Reply::status(500, ""),
         Reply::status(502, "<html>"),
@@ -40,7 +40,7 @@ async fn a_failed_first_response_is_repeated_within_its_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_discord_that_hangs_once_leaves_time_for_another_attempt() {
+async fn hung_attempt_leaves_time_for_another() {
     let world = World::new(|seen| match seen.number {
         0 => no_content().after(Duration::from_secs(60)),
         _ => no_content(),
@@ -51,9 +51,9 @@ async fn a_discord_that_hangs_once_leaves_time_for_another_attempt() {
     assert_eq!((answer.status, answer.header("x-arrakis-attempts")), (204, Some("2")));
 }
 
-/// Every answer takes longer than an attempt waits before another is sent beside it.
+/// Every response takes longer than the delay after which another attempt is sent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slow_discord_is_still_heard() {
+async fn slow_response_counts_after_another_attempt_began() {
     let world = World::new(|seen| match seen.number {
         0 => no_content().after(Duration::from_millis(1_200)),
         _ => Reply::status(400, ACKNOWLEDGED).after(Duration::from_secs(20)),
@@ -64,7 +64,7 @@ async fn a_slow_discord_is_still_heard() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn already_acknowledged_is_success_after_an_attempt_of_ours_and_passed_on_without_one() {
+async fn already_acknowledged_is_success_only_after_an_earlier_attempt() {
     for first in [
         Reply::status(502, ""),
         Reply::Cut,
@@ -87,7 +87,7 @@ async fn already_acknowledged_is_success_after_an_attempt_of_ours_and_passed_on_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn too_late_is_passed_on_and_unknown_after_an_attempt_that_may_have_landed() {
+async fn expired_interaction_is_unknown_only_after_an_attempt_that_may_have_taken_effect() {
     let world = World::new(|_| Reply::status(404, UNKNOWN)).await;
     let replica = world.replica().await;
     let answer = respond(&replica).await;
@@ -106,7 +106,7 @@ async fn too_late_is_passed_on_and_unknown_after_an_attempt_that_may_have_landed
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_three_seconds_and_the_callers_deadline_end_the_attempts() {
+async fn attempts_end_with_the_callers_deadline_or_after_three_seconds() {
     let world = World::new(|_| Reply::status(502, "")).await;
     let replica = world.replica().await;
     let begun = Instant::now();
@@ -120,21 +120,21 @@ async fn the_three_seconds_and_the_callers_deadline_end_the_attempts() {
     assert_eq!(respond(&replica).await.proxy_error(), Some("outcome-unknown"));
     assert!(
         begun.elapsed() < Duration::from_secs(20),
-        "the window bounds the attempts"
+        "the window ends the attempts"
     );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_response_that_was_never_sent_is_not_unknown() {
+async fn first_response_that_was_not_sent_is_not_unknown() {
     let mut world = World::new(|_| no_content()).await;
-    world.upstream.leave().await;
+    world.upstream.stop().await;
     let replica = world.replica().await;
     let answer = respond(&replica).await;
     assert_eq!((answer.status, answer.proxy_error()), (502, Some("unreachable")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_limit_is_waited_for() {
+async fn rate_limit_of_a_first_response_is_waited_for() {
     let world = World::new(|seen| match seen.number {
         0 => Reply::limited("user", 0.3),
         _ => no_content(),

@@ -1,8 +1,8 @@
--- Adds invalid requests to this minute and answers all of the last ten, each with its age in minutes.
+-- Adds invalid requests to the present minute, and returns those of the last ten minutes with their age in minutes.
 --
--- KEYS[1]  what all keys begin with
+-- KEYS[1]  prefix of all keys
 -- ARGV     cause, count, cause, count, …
--- Answers  age, cause, count, age, cause, count, …
+-- Returns  age, cause, count, age, cause, count, …
 local prefix = KEYS[1] .. 'invalid:'
 local minute = math.floor(redis.call('TIME')[1] / 60)
 for i = 1, #ARGV, 2 do

@@ -1,11 +1,11 @@
-//! Bad input at the edge, allow-lists, and which headers reach whom.
+//! Requests of callers: malformed ones, those outside the allow-list, and which headers are forwarded.
 
 use arrakis_contracts::proxy::{PROXY_ERROR, ProxyError};
 use http::Method;
 
-use crate::support::{Answer, Reply, World, send};
+use crate::support::{CallResponse, Reply, World, send};
 
-fn is_refusal(answer: &Answer, error: ProxyError) {
+fn assert_refusal(answer: &CallResponse, error: ProxyError) {
     assert_eq!(
         (answer.status, answer.header(PROXY_ERROR)),
         (error.status(), Some(error.name())),
@@ -13,30 +13,30 @@ fn is_refusal(answer: &Answer, error: ProxyError) {
     );
     assert_eq!(answer.header("content-type"), Some("application/json"));
     assert_eq!(answer.header("x-arrakis-attempts"), Some("0"));
-    assert_eq!(answer.body["code"], 0, "Discord's shape: {}", answer.body);
+    assert_eq!(answer.body["code"], 0, "Discord's error form: {}", answer.body);
     assert!(answer.message().len() > 20, "{}", answer.message());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_without_a_credential_is_served() {
+async fn request_without_a_known_credential_is_refused() {
     let world = World::new(|_| Reply::ok()).await;
     let replica = world.replica().await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let url = format!("http://{}/api/v10/guilds/1", replica.address);
-    is_refusal(&send(client.get(&url)).await, ProxyError::UnknownCaller);
-    is_refusal(
+    assert_refusal(&send(client.get(&url)).await, ProxyError::UnknownCaller);
+    assert_refusal(
         &send(client.get(&url).bearer_auth("a-wrong-credential")).await,
         ProxyError::UnknownCaller,
     );
     let bot = client
         .get(&url)
         .header("authorization", format!("Bot {}", crate::support::TOKEN));
-    is_refusal(&send(bot).await, ProxyError::UnknownCaller);
+    assert_refusal(&send(bot).await, ProxyError::UnknownCaller);
     assert_eq!(world.upstream.count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_may_not_destroy_and_hears_why() {
+async fn call_outside_the_allow_list_is_refused_with_its_caller() {
     let world = World::new(|_| Reply::ok()).await;
     let replica = world.replica().await;
     for (method, path) in [
@@ -63,7 +63,7 @@ async fn a_worker_may_not_destroy_and_hears_why() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_query_is_forwarded_as_it_is() {
+async fn query_is_forwarded_unchanged() {
     let world = World::new(|_| Reply::ok()).await;
     let replica = world.replica().await;
     let answer = replica.get("/guilds/1?with=query&and=%20more").await;
@@ -74,7 +74,7 @@ async fn a_query_is_forwarded_as_it_is() {
     );
 }
 
-/// Sends a path as it is: clients like to tidy paths.
+/// Sends a path unchanged; HTTP clients normalise paths.
 async fn raw(replica: &crate::support::Replica, path: &str) -> String {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let mut stream = tokio::net::TcpStream::connect(replica.address).await.unwrap();
@@ -89,7 +89,7 @@ async fn raw(replica: &crate::support::Replica, path: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_path_that_could_be_read_in_two_ways_is_refused() {
+async fn ambiguous_path_is_refused() {
     let world = World::new(|_| Reply::ok()).await;
     let replica = world.replica().await;
     let long = format!("/api/v10/guilds/{}", "1".repeat(1_024));
@@ -115,7 +115,7 @@ async fn a_path_that_could_be_read_in_two_ways_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn headers_that_cannot_be_read_are_named() {
+async fn malformed_header_is_refused_with_its_name() {
     let world = World::new(|_| Reply::ok()).await;
     let replica = world.replica().await;
     for (name, value) in [
@@ -127,17 +127,17 @@ async fn headers_that_cannot_be_read_are_named() {
         ("x-arrakis-tenant", ""),
     ] {
         let answer = send(replica.call(Method::GET, "/guilds/1").header(name, value)).await;
-        is_refusal(&answer, ProxyError::BadRequest);
+        assert_refusal(&answer, ProxyError::BadRequest);
         assert!(answer.message().contains(name), "{}", answer.message());
     }
     assert_eq!(world.upstream.count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_too_large_is_refused_and_one_just_small_enough_goes() {
+async fn body_above_the_limit_is_refused_and_one_at_the_limit_is_sent() {
     let world = World::new(|_| Reply::ok()).await;
     let replica = world
-        .tuned(crate::support::TOKEN, |tuning| tuning.largest_body = 1 << 20)
+        .tuned(crate::support::TOKEN, |tuning| tuning.max_body = 1 << 20)
         .await;
     let post = |size: usize| {
         replica
@@ -145,20 +145,20 @@ async fn a_body_too_large_is_refused_and_one_just_small_enough_goes() {
             .body(vec![b'a'; size])
     };
     let refused = send(post((1 << 20) + 1)).await;
-    is_refusal(&refused, ProxyError::BodyTooLarge);
+    assert_refusal(&refused, ProxyError::BodyTooLarge);
     assert!(refused.message().contains("1048576"), "{}", refused.message());
     let chunks = futures_util::stream::iter((0..40).map(|_| Ok::<_, std::io::Error>(vec![b'a'; 32 << 10])));
     let unannounced = replica
         .call(Method::POST, "/channels/5/messages")
         .body(reqwest::Body::wrap_stream(chunks));
-    is_refusal(&send(unannounced).await, ProxyError::BodyTooLarge);
+    assert_refusal(&send(unannounced).await, ProxyError::BodyTooLarge);
     assert_eq!(world.upstream.count(), 0);
     assert_eq!(send(post(1 << 20)).await.status, 200);
     assert_eq!(world.upstream.seen()[0].body.len(), 1 << 20);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn discord_sees_its_own_headers_and_none_of_ours() {
+async fn discord_receives_only_its_own_headers() {
     let world = World::new(|_| {
         Reply::ok()
             .with("set-cookie", "__cf=1")
@@ -212,7 +212,7 @@ async fn discord_sees_its_own_headers_and_none_of_ours() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bodies_and_content_types_pass_unchanged() {
+async fn bodies_and_content_types_are_forwarded_unchanged() {
     let world = World::new(|_| Reply::status(200, "{\"id\":\"1\"}").with("content-type", "application/json")).await;
     let replica = world.replica().await;
     let body = b"--b\r\ncontent-disposition: form-data; name=\"files[0]\"\r\n\r\n\x00\xff\r\n--b--\r\n".to_vec();

@@ -1,4 +1,4 @@
-//! What is repeated, and what never is.
+//! Which calls are retried, and which never are.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::support::{Reply, World, eventually, send};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_post_whose_answer_was_lost_is_not_sent_again() {
+async fn post_whose_response_was_lost_is_not_repeated() {
     let world = World::new(|_| Reply::Cut).await;
     let replica = world.replica().await;
     for path in ["/channels/5/messages", "/webhooks/1/tok", "/guilds/1/roles"] {
@@ -29,7 +29,7 @@ async fn a_post_whose_answer_was_lost_is_not_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_once_post_that_was_answered_5xx_is_unknown_and_not_sent_again() {
+async fn post_answered_5xx_is_unknown_and_not_repeated() {
     let world = World::new(|seen| Reply::status([500, 502, 503, 504, 520][seen.number % 5], "<html>")).await;
     let replica = world.replica().await;
     for _ in 0..5 {
@@ -37,13 +37,13 @@ async fn a_once_post_that_was_answered_5xx_is_unknown_and_not_sent_again() {
         let answer = send(call.json(&json!({"content": "a"}))).await;
         assert_eq!((answer.status, answer.proxy_error()), (504, Some("outcome-unknown")));
         assert_eq!(answer.header("x-arrakis-attempts"), Some("1"));
-        assert!(answer.message().contains("Discord answered 5"), "{}", answer.message());
+        assert!(answer.message().contains("Discord returned 5"), "{}", answer.message());
     }
     assert_eq!(world.upstream.count(), 5);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_caller_may_make_a_call_stricter_and_not_laxer() {
+async fn claimed_class_makes_a_call_stricter_and_not_laxer() {
     let world = World::new(|_| Reply::Cut).await;
     let replica = world.replica().await;
     for (method, path, claim) in [
@@ -66,7 +66,7 @@ async fn a_caller_may_make_a_call_stricter_and_not_laxer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_message_with_an_enforced_nonce_is_sent_again() {
+async fn message_with_an_enforced_nonce_is_repeated() {
     let world = World::new(|seen| if seen.number == 0 { Reply::Cut } else { Reply::ok() }).await;
     let replica = world.replica().await;
     let message = json!({"content": "a", "nonce": "event-1", "enforce_nonce": true});
@@ -75,7 +75,7 @@ async fn a_message_with_an_enforced_nonce_is_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_may_be_repeated_is_after_a_lost_answer_and_after_a_failure() {
+async fn idempotent_call_is_repeated_after_a_lost_response_and_a_5xx() {
     let world = World::new(|seen| match seen.number % 3 {
         0 => Reply::Cut,
         1 => Reply::status(503, ""),
@@ -102,7 +102,7 @@ async fn what_may_be_repeated_is_after_a_lost_answer_and_after_a_failure() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn failures_that_do_not_end_are_told_and_health_says_so() {
+async fn lasting_failure_is_returned_and_degrades_health() {
     let world = World::new(|seen| {
         if seen.method == Method::GET {
             Reply::status(500, "")
@@ -124,7 +124,7 @@ async fn failures_that_do_not_end_are_told_and_health_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_error_is_told_at_once() {
+async fn client_error_is_returned_at_once() {
     let world = World::new(|_| Reply::status(404, r#"{"message":"Unknown Member","code":10007}"#)).await;
     let replica = world.replica().await;
     let answer = replica.get("/guilds/1/members/2").await;
@@ -133,10 +133,9 @@ async fn a_client_error_is_told_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn even_a_post_is_sent_again_when_nothing_was_sent() {
-    // Nobody listens at the upstream's address: a world whose upstream is a port that was given back.
+async fn call_that_was_not_sent_is_repeated() {
     let mut world = World::new(|_| Reply::ok()).await;
-    world.upstream.leave().await;
+    world.upstream.stop().await;
     let replica = world.replica().await;
     let answer = send(
         replica
@@ -150,7 +149,7 @@ async fn even_a_post_is_sent_again_when_nothing_was_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_callers_deadline_ends_the_wait_for_an_answer_and_the_answer_is_still_learned_from() {
+async fn response_after_the_callers_deadline_still_updates_the_limits() {
     let world = World::new(|_| Reply::ok().bucket("b", 5, 4, 60.0).after(Duration::from_millis(1_200))).await;
     let replica = world.replica().await;
     let call = replica
@@ -159,7 +158,7 @@ async fn the_callers_deadline_ends_the_wait_for_an_answer_and_the_answer_is_stil
     let answer = send(call.header("x-arrakis-deadline-ms", "400")).await;
     assert_eq!((answer.status, answer.proxy_error()), (504, Some("outcome-unknown")));
     assert_eq!(world.upstream.count(), 1);
-    eventually("the bucket is learned", || {
+    eventually("the bucket is in Redis", || {
         !world
             .redis
             .command::<Vec<String>>(&["KEYS", "*bucket:b:channel:5"])
@@ -169,28 +168,28 @@ async fn the_callers_deadline_ends_the_wait_for_an_answer_and_the_answer_is_stil
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replica_that_leaves_answers_what_it_sent_and_hands_on_what_waits() {
+async fn replica_that_shuts_down_answers_sent_calls_and_refuses_waiting_ones() {
     let world = World::new(|_| Reply::ok().after(Duration::from_millis(500))).await;
     let replica = world.replica().await;
     let calls = futures_util::future::join_all(
         (0..80).map(|number| send(replica.call(Method::GET, &format!("/guilds/{}", 1_000 + number)))),
     );
-    let leave = async {
+    let shut_down = async {
         eventually("the window is full", || world.upstream.count() == 50).await;
         replica.runtime.shutdown.soft.cancel();
     };
-    let (answers, ()) = tokio::join!(calls, leave);
+    let (answers, ()) = tokio::join!(calls, shut_down);
     let answered = answers.iter().filter(|answer| answer.status == 200).count();
-    let handed_on = answers
+    let refused = answers
         .iter()
         .filter(|answer| answer.proxy_error() == Some("shutting-down"))
         .count();
-    assert_eq!((answered, handed_on), (50, 30));
+    assert_eq!((answered, refused), (50, 30));
     assert_eq!(world.upstream.count(), 50);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_delete_whose_object_is_unknown_after_a_lost_answer_is_a_success() {
+async fn delete_of_an_unknown_object_after_a_lost_response_is_a_success() {
     let deletes = [
         ("/channels/5", 10_003),
         ("/guilds/1/roles/5", 10_011),

@@ -1,7 +1,7 @@
--- Takes away the mark of a dead token, unless the death was confirmed later.
+-- Removes the mark of a refused token, unless the refusal was confirmed later.
 --
--- KEYS[1]  what all keys begin with
--- ARGV     1 milliseconds since 1970: marks confirmed no later than that are no longer true
+-- KEYS[1]  prefix of all keys
+-- ARGV     1 milliseconds since 1970: a mark that was confirmed no later than this is removed
 local key = KEYS[1] .. 'dead'
 local mark = redis.call('GET', key)
 if not mark then return 0 end

@@ -1,4 +1,4 @@
-//! Redis gone, hung, flushed, read-only, full: degraded and named, never unlimited, and well again by itself.
+//! Redis killed, hung, flushed, read-only or full: degraded mode with the reason in `/health`, until Redis is available.
 
 use std::time::Duration;
 
@@ -21,10 +21,10 @@ async fn burst(replicas: &[crate::support::Replica], count: usize) -> usize {
         .count()
 }
 
-/// The exchange that asks for the call's turn is carried out after the replica has given it up: the place that it gave is found by the
-/// next one. Without that it would be held against the call itself, for 20 s as the only one of an unknown bucket.
+/// Redis executes the query after the replica timed out: its grant is found by the next query. Without that the grant would count
+/// against the call itself, for 20 s as the only call of an unknown bucket.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn place_whose_grant_was_lost_is_used_by_its_call() {
+async fn grant_whose_reply_was_lost_is_used_by_its_call() {
     let world = World::new(|_| Reply::ok()).await;
     let replica = world.replica().await;
     for number in 0..5 {
@@ -34,7 +34,7 @@ async fn place_whose_grant_was_lost_is_used_by_its_call() {
             .call(Method::GET, &path)
             .header("x-arrakis-deadline-ms", "15000");
         let call = tokio::spawn(send(call));
-        // Longer than one exchange, shorter than two.
+        // Longer than the deadline of one query, shorter than that of two.
         tokio::time::sleep(Duration::from_millis(220)).await;
         world.redis.wake();
         let answer = call.await.unwrap();
@@ -44,7 +44,7 @@ async fn place_whose_grant_was_lost_is_used_by_its_call() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn redis_killed_under_load_leaves_each_replica_its_share_and_it_comes_back() {
+async fn redis_killed_under_load_begins_degraded_mode_until_it_is_back() {
     let mut world = World::new(|_| Reply::ok()).await;
     let replicas = [world.replica().await, world.replica().await];
     assert_eq!(burst(&replicas, 60).await, 60);
@@ -52,7 +52,7 @@ async fn redis_killed_under_load_leaves_each_replica_its_share_and_it_comes_back
     let before = world.upstream.count();
     assert_eq!(burst(&replicas, 60).await, 60);
     let alone: Vec<_> = world.upstream.seen()[before..].iter().map(|call| call.at).collect();
-    // Four seats: a seat is worth ten of fifty.
+    // With four seats, a seat allows ten of fifty calls.
     assert!(
         crate::support::most_in(&alone, WINDOW) <= 20,
         "{}",
@@ -60,13 +60,13 @@ async fn redis_killed_under_load_leaves_each_replica_its_share_and_it_comes_back
     );
     for replica in &replicas {
         assert!(
-            replica.trouble("redis").unwrap().contains("keeps to 10 of 50"),
+            replica.trouble("redis").unwrap().contains("limited to 10 of 50"),
             "{:?}",
             replica.trouble("redis")
         );
         assert_eq!(replica.metric("arrakis_proxy_limits_apart"), 1.0);
     }
-    // An empty Redis comes back under load: what was sent meanwhile is not forgotten.
+    // An empty Redis comes back under load: calls that were sent meanwhile still count.
     let (done, ()) = tokio::join!(burst(&replicas, 120), world.redis.restart());
     assert_eq!(done, 120);
     for replica in &replicas {
@@ -81,12 +81,12 @@ async fn redis_killed_under_load_leaves_each_replica_its_share_and_it_comes_back
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hung_redis_is_noticed_and_interactions_do_not_wait_for_it() {
+async fn hung_redis_begins_degraded_mode_and_does_not_delay_interactions() {
     let world = World::new(|_| Reply::ok()).await;
     let replicas = [world.replica().await, world.replica().await];
     assert_eq!(burst(&replicas, 50).await, 50);
     world.redis.hang();
-    // Interactions, and then the rest, go on without it.
+    // Interactions, and then other calls, continue without it.
     let callback = send(
         replicas[0]
             .call(Method::POST, "/interactions/1/tok/callback")
@@ -96,7 +96,7 @@ async fn a_hung_redis_is_noticed_and_interactions_do_not_wait_for_it() {
     let (callback, edit, done) = tokio::join!(callback, edit, burst(&replicas, 40));
     assert_eq!((callback.status, edit.status, done), (200, 200, 40));
     assert!(
-        replicas[0].trouble("redis").unwrap().contains("no answer"),
+        replicas[0].trouble("redis").unwrap().contains("no response"),
         "{:?}",
         replicas[0].trouble("redis")
     );
@@ -116,7 +116,7 @@ async fn a_hung_redis_is_noticed_and_interactions_do_not_wait_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn flushed_scripts_are_sent_again_and_nobody_notices() {
+async fn flushed_scripts_are_loaded_again() {
     let world = World::new(|_| Reply::ok()).await;
     let replica = world.replica().await;
     assert_eq!(replica.get("/guilds/1").await.status, 200);
@@ -126,7 +126,7 @@ async fn flushed_scripts_are_sent_again_and_nobody_notices() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn flushed_data_does_not_let_a_second_fifty_through() {
+async fn flushed_data_does_not_allow_a_second_fifty_calls() {
     let world = World::new(|_| Reply::ok()).await;
     let replicas = [world.replica().await, world.replica().await];
     let flush = async {
@@ -143,10 +143,10 @@ async fn flushed_data_does_not_let_a_second_fifty_through() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn troubles_are_told_apart() {
+async fn health_names_the_error_reply_of_redis() {
     let world = World::new(|_| Reply::ok()).await;
     let replica = world.replica().await;
-    for (spoil, mend, word) in [
+    for (break_it, repair, word) in [
         (["REPLICAOF", "127.0.0.1", "1"], ["REPLICAOF", "NO", "ONE"], "READONLY"),
         (
             ["CONFIG", "SET", "maxmemory 1"],
@@ -162,18 +162,18 @@ async fn troubles_are_told_apart() {
         let words = |command: [&'static str; 3]| -> Vec<&'static str> {
             command.iter().flat_map(|word| word.split(' ')).collect()
         };
-        world.redis.command::<String>(&words(spoil));
+        world.redis.command::<String>(&words(break_it));
         eventually(word, || {
             replica.trouble("redis").is_some_and(|trouble| trouble.contains(word))
         })
         .await;
-        world.redis.command::<String>(&words(mend));
+        world.redis.command::<String>(&words(repair));
         eventually("Redis decides again", || replica.trouble("redis").is_none()).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replica_that_starts_without_redis_has_no_seat_and_sends_one_at_a_time() {
+async fn replica_that_starts_without_redis_sends_one_call_in_a_window() {
     let mut world = World::new(|_| Reply::ok()).await;
     world.redis.kill();
     let replicas = [world.unready(crate::support::TOKEN, |_| {}).await];
@@ -187,7 +187,7 @@ async fn a_replica_that_starts_without_redis_has_no_seat_and_sends_one_at_a_time
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_key_goes_away_by_itself() {
+async fn every_key_has_a_time_to_live() {
     let world = World::new(|seen| match seen.number {
         0 => Reply::ok(),
         1 => Reply::ok().bucket("b", 5, 4, 1.0),
@@ -210,7 +210,7 @@ async fn every_key_goes_away_by_itself() {
     }
     for (what, pattern) in [
         ("invalid requests are shared", "*invalid:*"),
-        ("the dead token is shared", "*dead"),
+        ("the refused token is shared", "*dead"),
     ] {
         eventually(what, || {
             !world.redis.command::<Vec<String>>(&["KEYS", pattern]).is_empty()
@@ -228,6 +228,6 @@ async fn every_key_goes_away_by_itself() {
         assert!(key.starts_with("{arrakis:proxy:"), "{key}");
         assert!(!key.contains(crate::support::TOKEN), "{key}");
         let lives: i64 = world.redis.command(&["PTTL", key]);
-        assert!(lives != -1, "{key} stays for ever");
+        assert!(lives != -1, "{key} has no time to live");
     }
 }

@@ -1,13 +1,13 @@
-//! First responses that Discord limits or something else refuses: repeated while their three seconds last.
+//! First responses that meet a 429 or the refusal of an intermediary: retried within their three seconds.
 
 use std::time::Duration;
 
 use http::Method;
 use serde_json::json;
 
-use crate::support::{Answer, Replica, Reply, World, send};
+use crate::support::{CallResponse, Replica, Reply, World, send};
 
-/// Discord's form of a refusal.
+/// A refusal in Discord's error form.
 fn refusal(status: u16) -> Reply {
     Reply::status(status, r#"{"message":"Missing Permissions","code":50013}"#)
 }
@@ -16,7 +16,7 @@ fn edge(retry_after: &str, body: &str) -> Reply {
     Reply::status(429, body).with("retry-after", retry_after)
 }
 
-async fn respond(replica: &Replica, deadline_ms: u64) -> Answer {
+async fn respond(replica: &Replica, deadline_ms: u64) -> CallResponse {
     let call = replica.call(Method::POST, "/interactions/1/tok/callback");
     send(
         call.header("x-arrakis-deadline-ms", deadline_ms)
@@ -26,7 +26,7 @@ async fn respond(replica: &Replica, deadline_ms: u64) -> Answer {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn first_response_is_repeated_after_every_429_that_leaves_time() {
+async fn first_response_is_retried_after_every_429_that_leaves_time() {
     type Limited = fn() -> Reply;
     let cases: [(&str, usize, Limited); 5] = [
         ("the edge, HTML", 1, || edge("1", "<html>")),
@@ -52,7 +52,7 @@ async fn first_response_is_repeated_after_every_429_that_leaves_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn limit_that_outlasts_the_caller_is_answered_at_once_with_its_wait() {
+async fn limit_beyond_the_deadline_is_returned_at_once_with_its_wait() {
     let world = World::new(|_| Reply::limited("user", 1.0)).await;
     let replica = world.replica().await;
     let answer = respond(&replica, 900).await;
@@ -67,7 +67,7 @@ async fn calls_wait_for_a_short_pause_of_the_edge() {
     let replica = world.replica().await;
     assert_eq!(replica.get("/guilds/1").await.status, 200, "the call that met it");
     assert_eq!(world.upstream.count(), 2);
-    // Another one, while the pause lasts.
+    // Other calls during the pause.
     let world = World::new(|seen| match seen.number {
         0 => edge("0.8", ""),
         _ => Reply::ok(),
@@ -83,7 +83,7 @@ async fn calls_wait_for_a_short_pause_of_the_edge() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn refusal_after_a_lost_answer_is_an_unknown_outcome() {
+async fn refusal_after_a_lost_response_is_an_unknown_outcome() {
     for status in [400, 401, 403, 404] {
         for lost in [Reply::Cut, Reply::status(502, "<html>"), Reply::status(200, "<html>")] {
             let world = World::new(move |seen| {
@@ -100,7 +100,7 @@ async fn refusal_after_a_lost_answer_is_an_unknown_outcome() {
             assert_eq!(world.upstream.count(), 2);
         }
     }
-    // Another write may be repeated: its next call alone is refused.
+    // An idempotent write is repeated later: its next call shows that it is refused.
     let world = World::new(|seen| if seen.number == 0 { Reply::Cut } else { refusal(403) }).await;
     let replica = world.replica().await;
     let role = || send(replica.call(Method::PUT, "/guilds/1/members/2/roles/3"));
@@ -110,7 +110,7 @@ async fn refusal_after_a_lost_answer_is_an_unknown_outcome() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn refusal_that_is_not_discords_is_retried_like_an_outage() {
+async fn refusal_without_discords_error_form_is_retried() {
     for status in [302, 400, 401, 403, 404, 407, 413] {
         for body in ["<html>", "", r#"{"message":"no route matched"}"#] {
             let world = World::new(move |seen| {
@@ -127,7 +127,7 @@ async fn refusal_that_is_not_discords_is_retried_like_an_outage() {
             assert_eq!(world.upstream.count(), 2);
         }
     }
-    // A call that must not be made twice may have landed behind whoever refused.
+    // A call that must not be made twice may have taken effect behind the intermediary.
     let world = World::new(|_| Reply::status(404, "<html>")).await;
     let replica = world.replica().await;
     let call = replica.call(Method::POST, "/webhooks/1/tok");
@@ -137,7 +137,7 @@ async fn refusal_that_is_not_discords_is_retried_like_an_outage() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn informational_status_in_place_of_an_answer_leaves_the_outcome_unknown() {
+async fn informational_status_as_final_response_is_an_unknown_outcome() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}/api/v10", listener.local_addr().unwrap());
     tokio::spawn(async move {
