@@ -129,9 +129,12 @@ async fn exhaust_connections(server: &PostgresServer, url: &str) -> anyhow::Resu
     let mut empty_rounds = 0;
     loop {
         server.terminate(WORKER).await?;
-        sleep(Duration::from_millis(50)).await;
-        if let Ok(more) = server.use_up(url).await {
-            connections.extend(more);
+        // The worker connects again at once, so whatever is freed is requested at short intervals.
+        for _ in 0..10 {
+            if let Ok(more) = server.use_up(url).await {
+                connections.extend(more);
+            }
+            sleep(Duration::from_millis(5)).await;
         }
         let (left,): (i64,) = sqlx::query_as("select count(*) from pg_stat_activity where application_name = $1")
             .bind(WORKER)
