@@ -184,7 +184,7 @@ mod tests {
             assert!(!error.to_uppercase().contains("SEKRET"), "{name}={value}: {error}");
         }
         let error = load(&[("DISCORD_PROXY_URL", "http://a:1/api/v10")]).unwrap_err();
-        assert!(error.contains("give http://host:port alone"), "{error}");
+        assert!(error.contains("set http://host:port only"), "{error}");
     }
 
     #[test]

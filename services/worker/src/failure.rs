@@ -24,17 +24,17 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// A temporary error with this text.
+    /// A [`Failure::Retry`] with this text.
     pub fn retry(why: impl fmt::Display) -> Self {
         Self::Retry(anyhow::anyhow!("{why}"))
     }
 
-    /// A permanent error with this text.
+    /// A [`Failure::Permanent`] with this text.
     pub fn permanent(why: impl fmt::Display) -> Self {
         Self::Permanent(anyhow::anyhow!("{why}"))
     }
 
-    /// A message without use, for this reason.
+    /// A [`Failure::Drop`]: the message has no use any more, for this reason.
     pub fn drop(why: impl Into<String>) -> Self {
         Self::Drop(why.into())
     }

@@ -174,11 +174,11 @@ pub(crate) async fn probe(services: &Services) -> arrakis_discord::Result<()> {
 }
 
 /// Messages and consumers of each queue, for autoscaling by the backlog.
-async fn count_queues(services: &Services, link: &BrokerConnection, queues: &[String]) {
+async fn count_queues(services: &Services, connection: &BrokerConnection, queues: &[String]) {
     let metrics = &services.metrics;
     loop {
         for queue in queues {
-            if let Some(counts) = arrakis_broker::queue_counts(link, queue).await {
+            if let Some(counts) = arrakis_broker::queue_counts(connection, queue).await {
                 metrics
                     .queue_depth
                     .with_label_values(&[queue])

@@ -161,13 +161,13 @@ fn max_connections(config: &Config) -> u32 {
 }
 
 /// Declares the topology. An object that exists with other options is an error.
-async fn declare(topology: &Topology, link: &BrokerConnection, runtime: &Runtime) -> anyhow::Result<()> {
+async fn declare(topology: &Topology, connection: &BrokerConnection, runtime: &Runtime) -> anyhow::Result<()> {
     loop {
-        let live = tokio::select! {
-            live = link.current() => live?,
+        let amqp = tokio::select! {
+            amqp = connection.current() => amqp?,
             () = runtime.shutdown.soft.cancelled() => anyhow::bail!("shut down before the broker was available"),
         };
-        match topology.declare(&live).await {
+        match topology.declare(&amqp).await {
             Ok(()) => return Ok(()),
             Err(error) if error.is_transient() => tracing::warn!(%error, "cannot declare the topology; retrying"),
             Err(error) => {
@@ -231,8 +231,8 @@ impl Consumers<'_> {
             isolation: self.isolation.clone(),
             observer: self.services.metrics.consumer_events(),
         };
-        let (link, stop) = (self.connections.consume.clone(), self.stop.clone());
-        running.spawn(async move { consume(&link, options, handler, &stop).await });
+        let (connection, stop) = (self.connections.consume.clone(), self.stop.clone());
+        running.spawn(async move { consume(&connection, options, handler, &stop).await });
     }
 }
 

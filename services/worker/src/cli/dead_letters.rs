@@ -78,10 +78,10 @@ impl Filter {
 impl DeadLettersTask {
     pub(super) fn run(self) -> ExitCode {
         with_config(BrokerSettings::read, |settings| async move {
-            let (link, _live) = connect(&settings).await?;
-            let letters = DeadLetters::new(Publisher::new(link.clone()));
+            let (connection, _amqp) = connect(&settings).await?;
+            let letters = DeadLetters::new(Publisher::new(connection.clone()));
             let result = self.run_on(&letters).await;
-            link.close().await;
+            connection.close().await;
             result
         })
     }

@@ -57,10 +57,10 @@ impl TopologyTask {
 }
 
 async fn declare(settings: BrokerSettings) -> anyhow::Result<ExitCode> {
-    let (link, live) = connect(&settings).await?;
+    let (connection, amqp) = connect(&settings).await?;
     let topology = Topology::new(settings.priorities);
-    topology.declare(&live).await?;
-    link.close().await;
+    topology.declare(&amqp).await?;
+    connection.close().await;
     report(format_args!(
         "{} exchanges, {} queues and {} bindings are declared",
         topology.exchanges.len(),
@@ -71,9 +71,9 @@ async fn declare(settings: BrokerSettings) -> anyhow::Result<ExitCode> {
 }
 
 async fn check(settings: BrokerSettings, json: bool) -> anyhow::Result<ExitCode> {
-    let (link, live) = connect(&settings).await?;
-    let missing = Topology::new(settings.priorities).check(&live).await?;
-    link.close().await;
+    let (connection, amqp) = connect(&settings).await?;
+    let missing = Topology::new(settings.priorities).check(&amqp).await?;
+    connection.close().await;
     for object in &missing {
         if json {
             print_json(&json!({"missing": object.object, "name": object.name}))?;
@@ -91,9 +91,9 @@ async fn check(settings: BrokerSettings, json: bool) -> anyhow::Result<ExitCode>
 
 /// Connects to the broker within the time limit.
 pub(super) async fn connect(settings: &BrokerSettings) -> anyhow::Result<(BrokerConnection, Arc<AmqpConnection>)> {
-    let link = BrokerConnection::open(settings, "arrakis-worker tool");
-    let Ok(live) = tokio::time::timeout(CONNECT_LIMIT, link.current()).await else {
-        let why = match link.state() {
+    let connection = BrokerConnection::open(settings, "arrakis-worker tool");
+    let Ok(amqp) = tokio::time::timeout(CONNECT_LIMIT, connection.current()).await else {
+        let why = match connection.state() {
             ConnectionState::Connecting { reason: why } | ConnectionState::Blocked { reason: why } => why,
             state => format!("{state:?}"),
         };
@@ -102,6 +102,6 @@ pub(super) async fn connect(settings: &BrokerSettings) -> anyhow::Result<(Broker
             CONNECT_LIMIT.as_secs()
         );
     };
-    let live = live.context("connecting to the broker")?;
-    Ok((link, live))
+    let amqp = amqp.context("connecting to the broker")?;
+    Ok((connection, amqp))
 }

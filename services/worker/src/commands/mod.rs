@@ -82,9 +82,9 @@ pub struct Commands(Vec<CommandEntry>);
 
 /// A command with its definition.
 pub struct CommandEntry {
-    /// Its definition.
+    /// The command's definition.
     pub definition: Definition,
-    /// Its implementation.
+    /// The command's implementation.
     pub command: Box<dyn Command>,
 }
 

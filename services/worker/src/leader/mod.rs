@@ -29,13 +29,13 @@ const RECONNECT_PAUSE: Duration = Duration::from_secs(2);
 pub async fn run(
     services: Arc<Services>,
     commands: Arc<Commands>,
-    link: BrokerConnection,
+    connection: BrokerConnection,
     database_url: Secret,
     stop: CancellationToken,
 ) {
     while !stop.is_cancelled() {
         match LeaderElection::connect(&database_url, Leadership::ScheduledJobs).await {
-            Ok(leader) => Box::pin(lead(&services, &commands, &link, leader, &stop)).await,
+            Ok(leader) => Box::pin(lead(&services, &commands, &connection, leader, &stop)).await,
             Err(error) => tracing::warn!(%error, "cannot connect for the leader election; retrying"),
         }
         services.metrics.leader.set(0);
@@ -50,7 +50,7 @@ pub async fn run(
 async fn lead(
     services: &Services,
     commands: &Commands,
-    link: &BrokerConnection,
+    connection: &BrokerConnection,
     mut leader: LeaderElection,
     stop: &CancellationToken,
 ) {
@@ -72,7 +72,7 @@ async fn lead(
     services.metrics.leader.set(1);
     let lost = tokio::select! {
         error = until_lost(&mut leader) => Some(error),
-        () = LeaderTasks::default().run(services, commands, link) => None,
+        () = LeaderTasks::default().run(services, commands, connection) => None,
         () = stop.cancelled() => None,
     };
     services.metrics.leader.set(0);

@@ -44,18 +44,21 @@ pub(super) struct LeaderTasks {
 
 impl LeaderTasks {
     /// Runs the tasks for as long as the future is polled.
-    pub(super) async fn run(mut self, services: &Services, commands: &Commands, link: &BrokerConnection) {
-        tokio::join!(register(services, commands), self.run_scheduled(services, link));
+    pub(super) async fn run(mut self, services: &Services, commands: &Commands, connection: &BrokerConnection) {
+        tokio::join!(register(services, commands), self.run_scheduled(services, connection));
     }
 
-    async fn run_scheduled(&mut self, services: &Services, link: &BrokerConnection) {
+    async fn run_scheduled(&mut self, services: &Services, connection: &BrokerConnection) {
         let mut last_search: Option<tokio::time::Instant> = None;
         wait_for_discord_time(services).await;
         loop {
             let now = services.now();
             log_failure("enqueuing reconciles", self.enqueue_reconciles(services, now).await);
             if last_search.is_none_or(|at| at.elapsed() >= LOST_JOBS_INTERVAL) {
-                log_failure("publishing lost jobs", publish_lost_jobs(services, link, now).await);
+                log_failure(
+                    "publishing lost jobs",
+                    publish_lost_jobs(services, connection, now).await,
+                );
                 last_search = Some(tokio::time::Instant::now());
             }
             log_failure("pruning", self.prune(services, now).await);
@@ -133,13 +136,13 @@ async fn register(services: &Services, commands: &Commands) {
 /// If Postgres is unavailable; the next call publishes the rest.
 pub async fn publish_lost_jobs(
     services: &Services,
-    link: &BrokerConnection,
+    connection: &BrokerConnection,
     now: OffsetDateTime,
 ) -> Result<(), Failure> {
     let mut empty_queues = Vec::new();
     for handler in jobs::all() {
         let kind = handler.kind();
-        let counts = arrakis_broker::queue_counts(link, &kind.queue()).await;
+        let counts = arrakis_broker::queue_counts(connection, &kind.queue()).await;
         if counts.is_some_and(|counts| counts.messages == 0) {
             empty_queues.push(kind);
         }

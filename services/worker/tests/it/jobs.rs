@@ -223,12 +223,12 @@ async fn job_whose_message_was_lost_is_published_again() {
     tx.commit().await.unwrap();
     let services = platform.services(&Metrics::new());
     // Not yet lost.
-    publish_lost_jobs(&services, &platform.link, OffsetDateTime::now_utc())
+    publish_lost_jobs(&services, &platform.connection, OffsetDateTime::now_utc())
         .await
         .unwrap();
     assert_eq!(job(&platform, "tier-sync:lost").await.unwrap().state, JobState::Queued);
     let later = OffsetDateTime::now_utc() + time::Duration::minutes(1);
-    publish_lost_jobs(&services, &platform.link, later).await.unwrap();
+    publish_lost_jobs(&services, &platform.connection, later).await.unwrap();
     assert_eq!(
         until_ended(&platform, "tier-sync:lost").await.state,
         JobState::Succeeded

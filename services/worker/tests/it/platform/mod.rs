@@ -41,7 +41,7 @@ pub struct Platform {
     pub vhost: TestVhost,
     pub redis: TestRedis,
     pub publisher: Publisher,
-    pub link: BrokerConnection,
+    pub connection: BrokerConnection,
     pub emulator: Emulator,
     pub proxy: SocketAddr,
     test_database: TestDatabase,
@@ -77,20 +77,20 @@ impl Platform {
         let control = Control::new(emulator.addresses());
         let database = test_database.database().await;
         let community = seed::community(&control, &database).await;
-        let link = BrokerConnection::open(&BrokerSettings::new(vhost.url()), "test");
+        let connection = BrokerConnection::open(&BrokerSettings::new(vhost.url()), "test");
         let topology = Topology::new(arrakis_broker::Priorities::Classic);
-        topology.declare(&link.current().await.unwrap()).await.unwrap();
+        topology.declare(&connection.current().await.unwrap()).await.unwrap();
         let base = emulator.addresses().rest.clone();
         let (proxy, proxy_runtime) = start_proxy(&emulator.token(), &base, &redis, tune).await;
         let gateway_client = GatewayClient::connect(emulator.addresses(), &emulator.token()).await;
         Self {
-            publisher: Publisher::new(link.clone()),
+            publisher: Publisher::new(connection.clone()),
             control,
             community,
             database,
             vhost,
             redis,
-            link,
+            connection,
             emulator,
             proxy,
             test_database,
@@ -388,7 +388,7 @@ impl Platform {
     /// Replaces a queue by one with other arguments.
     pub async fn redeclare(&self, queue: &str) {
         use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
-        let channel = self.link.current().await.unwrap().channel().await.unwrap();
+        let channel = self.connection.current().await.unwrap().channel().await.unwrap();
         channel
             .queue_delete(queue.into(), QueueDeleteOptions::default())
             .await
@@ -419,7 +419,7 @@ impl Platform {
 
     /// Removes a message from a queue and returns it.
     pub async fn take(&self, queue: &str) -> TakenMessage {
-        let channel = self.link.current().await.unwrap().channel().await.unwrap();
+        let channel = self.connection.current().await.unwrap().channel().await.unwrap();
         let got = eventually(
             || async {
                 let options = lapin::options::BasicGetOptions { no_ack: true };

@@ -225,9 +225,11 @@ impl Platform {
             topology: None,
             observer: services.metrics.consumer_events(),
         };
-        let (link, stop) = (self.link.clone(), StopTokens::default());
+        let (connection, stop) = (self.connection.clone(), StopTokens::default());
         let stopping = stop.clone();
-        tokio::spawn(async move { consume(&link, options, Interactions::new(services, commands), &stopping).await });
+        tokio::spawn(
+            async move { consume(&connection, options, Interactions::new(services, commands), &stopping).await },
+        );
         TestConsumer { stop, metrics }
     }
 }
